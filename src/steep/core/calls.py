@@ -1,0 +1,89 @@
+"""The two nouns that recipes, clients and the ledger share: a `Call` and its `Completion`.
+
+A call is content-addressed: its id is a hash of the model, the sampling parameters, the messages
+and the sample number, so that no call is bought twice, in this run or any other of the project.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from steep.core.ids import stable_hash
+
+Role = Literal["system", "user", "assistant"]
+
+# How a planned call ends. Totals add up: planned = the sum of these + still to do.
+Status = Literal["done", "refused", "truncated", "empty", "failed", "skipped"]
+STATUSES: tuple[Status, ...] = ("done", "refused", "truncated", "empty", "failed", "skipped")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message, kept in parts: a document that many calls send is stored only once."""
+
+    role: Role
+    parts: tuple[str, ...]
+
+    @property
+    def content(self) -> str:
+        """The text that is sent."""
+        return "".join(self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the generator samples. `json_schema` (canonical JSON text) asks for structured output."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 2048
+    json_schema: str | None = None
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request to a generator. `subset` names the entities (or other choice) it is about."""
+
+    recipe: str
+    stage: str
+    document_id: str
+    subset: tuple[str, ...]
+    sample: int
+    model: str
+    messages: tuple[Message, ...]
+    sampling: Sampling = field(default_factory=Sampling)
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of model, sampling parameters, rendered messages and sample number."""
+        messages = [[message.role, message.content] for message in self.messages]
+        return stable_hash([self.model, asdict(self.sampling), messages, self.sample])
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call, as the endpoint counted them; cached tokens are part of the prompt's."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What came back for a call. `error` is set, and `text` empty, when nothing usable did.
+
+    `cost_usd` is None when no price is known: unknown is never shown as zero.
+    """
+
+    call_id: str
+    text: str
+    finish_reason: str
+    usage: Usage
+    cost_usd: float | None
+    latency_s: float
+    endpoint: str
+    attempts: int
+    error: str | None = None

@@ -1,0 +1,23 @@
+"""Stable hashes and derived seeds: the same input gives the same id on every machine and rerun."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+
+def canonical_json(value: Any) -> str:
+    """Serialise to JSON with sorted keys and no spaces, so that equal values are equal strings."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def stable_hash(value: Any, length: int = 32) -> str:
+    """Hash a JSON-serialisable value to `length` hexadecimal digits (BLAKE2b)."""
+    digest = hashlib.blake2b(canonical_json(value).encode(), digest_size=32)
+    return digest.hexdigest()[:length]
+
+
+def derive_seed(*parts: str | int) -> int:
+    """Derive a 63-bit seed from its parts, e.g. `derive_seed(run_seed, document_id, "triplets")`."""
+    return int(stable_hash(list(parts), 16), 16) >> 1
