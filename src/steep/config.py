@@ -1,0 +1,219 @@
+"""The one configuration tree: a `steep.yaml`, frozen and typed; an unknown key is an error.
+
+Every field says what it is and in which unit; `steep init` prints the same tree with comments.
+Which fields belong to the identity of an artifact is decided in `steep.stages`, stage by stage.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from steep.core.errors import UserError
+
+CONFIG_NAME = "steep.yaml"
+EMBEDDED_MODEL = "SmolLM2-135M-Instruct"
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, and strict about keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DocumentsConfig(Section):
+    """Where the documents are, and how long ones are split."""
+
+    path: Path = Field(description="a file or folder: .txt .md .jsonl, or QuALITY's own format")
+    split_words: int | None = Field(
+        None, ge=50, description="split longer documents at paragraphs into parts of so many words"
+    )
+
+
+class GenerateConfig(Section):
+    """Which recipe is written, by which generator."""
+
+    recipe: Literal["entigraph"] | None = Field(
+        "entigraph", description="null generates nothing (imported texts only)"
+    )
+    engine: Literal["openai", "embedded"] = Field(
+        "openai", description="an OpenAI-compatible endpoint, or the embedded model in process"
+    )
+    base_url: str = Field("http://localhost:8000/v1", description="of the endpoint")
+    model: str = Field(EMBEDDED_MODEL, description="the name that the endpoint knows")
+    api_key_env: str | None = Field(
+        None, description="name of the environment variable that holds the key, never the key"
+    )
+    concurrency: int = Field(16, ge=1, description="calls in flight at once")
+    timeout_s: float = Field(300, gt=0, description="of one attempt, seconds")
+    max_attempts: int = Field(6, ge=1, description="tries of a call before it counts as failed")
+    context_tokens: int | None = Field(
+        None, ge=256, description="context of the generator, if known; longer documents are refused"
+    )
+    usd_per_million_input_tokens: float | None = Field(None, ge=0)
+    usd_per_million_output_tokens: float | None = Field(None, ge=0)
+    prompt: Literal["full", "compact"] = Field(
+        "full", description="full: the paper's demands; compact: short, for generators under 1B"
+    )
+    temperature: float = Field(1.0, ge=0, le=2, description="paper: 1.0")
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_tokens: int = Field(2048, ge=16, description="of one completion")
+    entity_attempts: int = Field(3, ge=1, description="tries to get a valid entity list")
+    min_entities: int = Field(2, ge=2, description="fewer valid entities ask for another try")
+    max_entities: int | None = Field(None, ge=2, description="keep the first so many")
+    pairs: int | Literal["all"] = Field("all", description="pairs of entities a document; all: paper")
+    triplets: int | Literal["all"] = Field(
+        0, description="triplets a document; the paper's code has no cap, so choose one"
+    )
+    seed: int = 0
+
+
+class CorpusConfig(Section):
+    """Which completions become passages."""
+
+    truncated: Literal["drop", "trim"] = Field(
+        "drop", description="cut-off texts: set aside, or trimmed to their last whole sentence"
+    )
+    min_words: int = Field(8, ge=1, description="shorter texts are set aside as degenerate")
+    max_repetition: float = Field(
+        0.3, gt=0, le=1, description="share of repeated 6-word runs above which a text is a loop"
+    )
+    check_language: bool = Field(True, description="set aside texts in a language not the source's")
+
+
+class TokenizeConfig(Section):
+    """How passages become token shards."""
+
+    replay: Path | Literal["builtin"] = Field(
+        "builtin", description="general text (.txt, .md or .jsonl with `text`) mixed into training"
+    )
+
+
+class TrainConfig(Section):
+    """Continued pretraining. Defaults that the paper names are its own (section 4.1, appendix D)."""
+
+    model: str = Field("embedded", description="'embedded', or a Hugging Face directory or name")
+    arms: dict[str, tuple[str, ...]] = Field(
+        {"raw": ("documents",), "entigraph": ("entigraph",)},
+        description="model name: what it reads; 'documents' is the raw text, others are recipes",
+    )
+    tokens: int = Field(16_384, ge=1, description="training tokens of each arm, replay included")
+    context_tokens: int = Field(2048, ge=16, description="paper: 2048")
+    batch_sequences: int = Field(16, ge=1, description="sequences an optimizer step; paper: 16")
+    micro_batch_sequences: int = Field(1, ge=1, description="sequences a forward pass")
+    learning_rate: float = Field(5e-6, gt=0, description="peak; paper: 5e-6")
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps; paper: 0.05")
+    weight_decay: float = Field(0.01, ge=0, description="paper's code: 0.01")
+    gradient_clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    replay_rate: float = Field(0.1, ge=0, lt=1, description="share of blocks; paper: 0.1")
+    checkpoint_minutes: float = Field(2.0, gt=0, description="at most this much work is ever lost")
+    seed: int = 0
+
+
+class EvaluateConfig(Section):
+    """What is asked, and how an answer is scored."""
+
+    questions: Path | None = Field(None, description="JSONL, or QuALITY's own format; null: none")
+    normalizer: Literal["sum", "per_token", "per_character", "per_byte"] = Field(
+        "per_token", description="what divides an option's log-likelihood in the headline"
+    )
+    batch_tokens: int = Field(2048, ge=128, description="tokens of one scoring batch")
+
+
+class Config(Section):
+    """The whole of a `steep.yaml`."""
+
+    name: str = Field("default", pattern=r"^[\w.-]+$", description="of the run: runs/<name>/")
+    documents: DocumentsConfig
+    generate: GenerateConfig = GenerateConfig()
+    corpus: CorpusConfig = CorpusConfig()
+    tokenize: TokenizeConfig = TokenizeConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+
+def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
+    """Read a `steep.yaml`, apply `a.b=c` overrides, resolve its paths against its folder.
+
+    Raises:
+        UserError: The file is missing or is no YAML, a key is unknown or a value is not allowed.
+    """
+    if not path.is_file():
+        raise UserError("There is no configuration here.", where=path, hint="steep init --documents DIR")
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError("This is not valid YAML.", where=path, found=error) from error
+    if not isinstance(tree, dict):
+        raise UserError("Expected sections at the top level.", where=path, found=tree)
+    for override in overrides:
+        _apply_override(tree, override)
+    return parse_config(tree, path)
+
+
+def parse_config(tree: dict[str, Any], path: Path) -> Config:
+    """Validate a configuration tree; `path` names its file in messages and anchors its paths."""
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        raise _explain(error, path) from error
+    return _anchor_paths(config, path.resolve().parent)
+
+
+def _anchor_paths(config: Config, folder: Path) -> Config:
+    documents = config.documents.model_copy(update={"path": folder / config.documents.path})
+    questions, replay = config.evaluate.questions, config.tokenize.replay
+    evaluate = config.evaluate.model_copy(update={"questions": questions and folder / questions})
+    tokenize = config.tokenize
+    if isinstance(replay, Path):
+        tokenize = tokenize.model_copy(update={"replay": folder / replay})
+    return config.model_copy(
+        update={"documents": documents, "evaluate": evaluate, "tokenize": tokenize}
+    )
+
+
+def _apply_override(tree: dict[str, Any], override: str) -> None:
+    dotted, separator, value = override.partition("=")
+    if not separator:
+        raise UserError("An override has no '='.", found=override, expected="--set section.key=value")
+    *sections, key = dotted.strip().split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise UserError(f"'{section}' is not a section.", where=f"--set {override}")
+    tree[key] = yaml.safe_load(value)
+
+
+def _explain(error: ValidationError, path: Path) -> UserError:
+    """Say the first mistake, with the nearest known name for a mistyped key."""
+    first = error.errors()[0]
+    location = first["loc"]
+    key = ".".join(str(part) for part in location)
+    others = f" ({error.error_count() - 1} more after it)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        known = sorted(_fields_of(location[:-1]))
+        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else None
+        return UserError(
+            f"Unknown key '{location[-1]}'{others}.",
+            where=f"{path}:{key}",
+            expected=", ".join(known),
+            hint=hint,
+        )
+    found = None if first["type"] == "missing" else repr(first["input"])
+    return UserError(
+        f"Bad value for '{key}'{others}.", where=f"{path}:{key}", expected=first["msg"], found=found
+    )
+
+
+def _fields_of(location: tuple[int | str, ...]) -> set[str]:
+    section: type[BaseModel] = Config
+    for part in location:
+        annotation = section.model_fields[str(part)].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            section = annotation
+    return set(section.model_fields)

@@ -1,0 +1,1 @@
+"""Completions become clean passages with provenance and rank."""

@@ -1,0 +1,1 @@
+"""A file becomes `Document`s: readers, cleaning, splitting of long documents."""

@@ -1,0 +1,43 @@
+"""The first noun: a `Document` is a text with a title and a stable id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One source text. `id` is the same over reruns and machines.
+
+    A part of a split document has the id `<whole>#<number>` and names the whole in
+    `metadata["part_of"]`; questions and confidence intervals refer to the whole.
+    """
+
+    id: str
+    title: str
+    text: str
+    author: str | None = None
+    year: int | None = None
+    source: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def whole_id(self) -> str:
+        """The id of the document that this one is a part of, or its own."""
+        return self.metadata.get("part_of", self.id)
+
+    @property
+    def heading(self) -> str:
+        """Title, author and year as the paper's code shows them: `"Title", First Last, 1961.`"""
+        parts = [f'"{self.title}"']
+        if self.author:
+            parts.append(_first_last(self.author))
+        if self.year:
+            parts.append(str(self.year))
+        return ", ".join(parts) + "."
+
+
+def _first_last(author: str) -> str:
+    last, comma, first = author.partition(", ")
+    return f"{first} {last}" if comma else author

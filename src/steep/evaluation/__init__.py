@@ -1,0 +1,1 @@
+"""Checkpoints become scores: questions, likelihoods, statistics."""

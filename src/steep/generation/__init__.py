@@ -1,0 +1,1 @@
+"""The plan, the scheduler and the ledger (SQLite)."""

@@ -1,0 +1,1 @@
+"""A `Document` becomes `Call`s; pure: no network, no clock, no disk."""

@@ -1,0 +1,1 @@
+"""A run directory becomes one self-contained HTML page; reads artifacts only."""

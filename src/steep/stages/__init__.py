@@ -1,0 +1,1 @@
+"""One function a stage, the only place that wires rooms together."""

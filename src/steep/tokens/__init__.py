@@ -1,0 +1,1 @@
+"""Passages become packed token shards; data order and replay are pure functions."""

@@ -1,0 +1,1 @@
+"""Shards become a checkpoint: loop, optimizer, checkpoints, export."""
