@@ -62,6 +62,9 @@ class GenerateConfig(Section):
     temperature: float = Field(1.0, ge=0, le=2, description="paper: 1.0")
     top_p: float = Field(1.0, gt=0, le=1)
     max_tokens: int = Field(2048, ge=16, description="of one completion")
+    frequency_penalty: float = Field(
+        0.0, ge=0, le=2, description="against loops; generators under 1B need some 0.3"
+    )
     entity_attempts: int = Field(3, ge=1, description="tries to get a valid entity list")
     min_entities: int = Field(2, ge=2, description="fewer valid entities ask for another try")
     max_entities: int | None = Field(None, ge=2, description="keep the first so many")

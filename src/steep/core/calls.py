@@ -39,6 +39,7 @@ class Sampling:
     temperature: float = 1.0
     top_p: float = 1.0
     max_tokens: int = 2048
+    frequency_penalty: float = 0.0  # off the logit of a token, for each time it was written
     json_schema: str | None = None
 
 

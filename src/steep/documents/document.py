@@ -29,7 +29,7 @@ class Document:
 
     @property
     def heading(self) -> str:
-        """Title, author and year as the paper's code shows them: `"Title", First Last, 1961.`"""
+        """Title, author and year as in the paper's code, e.g. `"Title", First Last, 1961.` here."""
         parts = [f'"{self.title}"']
         if self.author:
             parts.append(_first_last(self.author))
@@ -41,3 +41,20 @@ class Document:
 def _first_last(author: str) -> str:
     last, comma, first = author.partition(", ")
     return f"{first} {last}" if comma else author
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something that could not be read: where it stood (`file` or `file:line`), and why."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a file or folder held: its documents, what was skipped, how many files there were."""
+
+    documents: tuple[Document, ...]
+    skipped: tuple[Skipped, ...]
+    files: int

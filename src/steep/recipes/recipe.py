@@ -17,7 +17,10 @@ from steep.documents.document import Document
 class Recipe(Protocol):
     """From a document and what its opening returned, a lazy, seeded, addressable list of calls."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the recipe is called in configuration, ledger and corpus."""
+        ...
 
     def opening(self, document: Document, texts: Sequence[str | None]) -> Call | None:
         """The next call that must be answered before `calls` can be planned, or None if none is.

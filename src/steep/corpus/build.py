@@ -1,0 +1,179 @@
+"""Candidates become passages: filtered, counted, ranked; the raw documents come first.
+
+Nothing is lost on the way: each candidate ends as a passage or is set aside with its reason, and
+the totals are asserted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from steep.config import CorpusConfig
+from steep.corpus.filters import first_objection, trim_to_sentence
+from steep.corpus.language import SourceLanguage, source_language
+from steep.corpus.passage import RAW_RECIPE, Candidate, Passage, SetAside
+from steep.documents.clean import clean_text
+from steep.documents.document import Document
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """All passages in order, what was set aside, and the totals of both."""
+
+    passages: tuple[Passage, ...]
+    set_aside: tuple[SetAside, ...]
+    documents: int
+    candidates: int
+    trimmed: int
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Totals: candidates (raw texts included) = passages + set aside."""
+        return {
+            "candidates": self.candidates,
+            "passages": len(self.passages),
+            "set_aside": len(self.set_aside),
+            "trimmed": self.trimmed,
+            "documents": self.documents,
+            "words": sum(passage.words for passage in self.passages),
+        }
+
+    @cached_property
+    def reasons(self) -> dict[str, int]:
+        """How many were set aside for each reason, the commonest first."""
+        return dict(Counter(row.reason for row in self.set_aside).most_common())
+
+    @cached_property
+    def by_recipe(self) -> dict[str, dict[str, int]]:
+        """Passages and words of each recipe."""
+        totals: dict[str, dict[str, int]] = {}
+        for passage in self.passages:
+            total = totals.setdefault(passage.recipe, {"passages": 0, "words": 0})
+            total["passages"] += 1
+            total["words"] += passage.words
+        return totals
+
+
+def build_corpus(
+    documents: Sequence[Document], candidates: Iterable[Candidate], config: CorpusConfig
+) -> Corpus:
+    """Filter and rank the candidates of these documents (wholes, or parts of split ones).
+
+    The order of the candidates is the order of the ranks, so hand them over in the plan's order.
+    """
+    builder = _Builder(documents, config)
+    for document in builder.raw:
+        builder.keep_raw(document)
+    for candidate in candidates:
+        builder.take(candidate)
+    return builder.corpus()
+
+
+def subset_by_rank(passages: Iterable[Passage], k: int) -> list[Passage]:
+    """The first `k` passages of each document and recipe: contained in every larger such subset."""
+    return [passage for passage in passages if passage.rank < k]
+
+
+class _Builder:
+    """The one mutable thing of this room: what was seen so far."""
+
+    def __init__(self, documents: Sequence[Document], config: CorpusConfig) -> None:
+        self.config = config
+        self.raw = _raw_documents(documents)
+        self.whole_of = {document.id: document.whole_id for document in documents}
+        self.whole_of |= {document.whole_id: document.whole_id for document in documents}
+        self.languages = _languages(self.raw)
+        self.passages: list[Passage] = []
+        self.set_aside: list[SetAside] = []
+        self.ranks: Counter[tuple[str, str]] = Counter()
+        self.seen: defaultdict[str, set[str]] = defaultdict(set)
+        self.candidates = self.trimmed = 0
+
+    def keep_raw(self, document: Document) -> None:
+        """The raw text is a passage whatever the filters would say."""
+        self.candidates += 1
+        self.seen[document.whole_id].add(_normalised(document.text))
+        self._keep(f"{RAW_RECIPE}:{document.id}", document.text, document.whole_id, RAW_RECIPE)
+
+    def take(self, candidate: Candidate) -> None:
+        """Keep a candidate as a passage or set it aside."""
+        self.candidates += 1
+        text = clean_text(candidate.text)
+        trims = candidate.status == "truncated" and self.config.truncated == "trim"
+        if trims:
+            text = trim_to_sentence(text)
+        reason = self._objection(candidate, text, trims)
+        if reason is not None:
+            self._set_aside(candidate, reason)
+            return
+        whole_id = self.whole_of[candidate.document_id]
+        self.trimmed += trims
+        self.seen[whole_id].add(_normalised(text))
+        self._keep(candidate.call_id, text, whole_id, candidate.recipe, candidate)
+
+    def corpus(self) -> Corpus:
+        """The result, after the totals were checked."""
+        assert self.candidates == len(self.passages) + len(self.set_aside)
+        assert len({passage.id for passage in self.passages}) == len(self.passages)
+        return Corpus(
+            passages=tuple(self.passages),
+            set_aside=tuple(self.set_aside),
+            documents=len(self.raw),
+            candidates=self.candidates,
+            trimmed=self.trimmed,
+        )
+
+    def _objection(self, candidate: Candidate, text: str, trims: bool) -> str | None:
+        whole_id = self.whole_of.get(candidate.document_id)
+        if candidate.status != "done" and not trims:
+            return candidate.status
+        if trims and not text:
+            return "truncated"
+        if whole_id is None:
+            return "unknown-document"
+        if reason := first_objection(text, self.languages[whole_id], self.config):
+            return reason
+        return "duplicate" if _normalised(text) in self.seen[whole_id] else None
+
+    def _keep(
+        self,
+        passage_id: str,
+        text: str,
+        whole_id: str,
+        recipe: str,
+        candidate: Candidate | None = None,
+    ) -> None:
+        rank = self.ranks[whole_id, recipe]
+        self.ranks[whole_id, recipe] += 1
+        call_id, subset = (candidate.call_id, candidate.subset) if candidate else (None, ())
+        self.passages.append(Passage(passage_id, text, whole_id, call_id, rank, recipe, subset))
+
+    def _set_aside(self, candidate: Candidate, reason: str) -> None:
+        whole_id = self.whole_of.get(candidate.document_id, candidate.document_id)
+        self.set_aside.append(
+            SetAside(candidate.call_id, whole_id, candidate.recipe, reason, candidate.text)
+        )
+
+
+def _raw_documents(documents: Sequence[Document]) -> list[Document]:
+    """The documents to train on as they are: wholes, and parts whose whole is not there."""
+    ids = {document.id for document in documents}
+    return [
+        document
+        for document in documents
+        if document.whole_id == document.id or document.whole_id not in ids
+    ]
+
+
+def _languages(documents: Sequence[Document]) -> Mapping[str, SourceLanguage]:
+    texts: defaultdict[str, list[str]] = defaultdict(list)
+    for document in documents:
+        texts[document.whole_id].append(document.text)
+    return {whole_id: source_language(parts) for whole_id, parts in texts.items()}
+
+
+def _normalised(text: str) -> str:
+    return " ".join(text.casefold().split())

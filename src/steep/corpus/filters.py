@@ -1,0 +1,74 @@
+"""The filters that a candidate passes, in order; the first that objects names the reason.
+
+They are pure and few. What they are for is told by numbers: of 5,460 texts by GPT-4.1 and
+Qwen2.5-7B they set aside under 3%, nearly all verbatim repetition (see `repetition.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from steep.config import CorpusConfig
+from steep.core.refusal import looks_like_refusal
+from steep.corpus.language import SourceLanguage, is_foreign
+from steep.corpus.repetition import has_loop, repetition_share
+from steep.documents.sentences import ends_sentence
+
+# (text, language of its source, settings) -> does the filter object?
+Filter = Callable[[str, SourceLanguage, CorpusConfig], bool]
+
+_UNFINISHED_LINE = re.compile(r"\s*(?:#{1,6}\s.*|[-*\u2022]|\(?\d+[.)]|\*\*[^*\n]+\*\*:?)?\s*")
+
+
+def is_empty(text: str, _source: SourceLanguage, _config: CorpusConfig) -> bool:
+    """Say whether there is no letter or digit in it."""
+    return not any(character.isalnum() for character in text)
+
+
+def is_refused(text: str, _source: SourceLanguage, _config: CorpusConfig) -> bool:
+    """Say whether the model declined in words, without saying so in its finish reason."""
+    return looks_like_refusal(text)
+
+
+def is_short(text: str, _source: SourceLanguage, config: CorpusConfig) -> bool:
+    """Say whether it has too few words to teach anything."""
+    return len(text.split()) < config.min_words
+
+
+def is_repetitive(text: str, _source: SourceLanguage, config: CorpusConfig) -> bool:
+    """Say whether it runs in a loop, or repeats too much of itself."""
+    return has_loop(text) or repetition_share(text) > config.max_repetition
+
+
+def is_other_language(text: str, source: SourceLanguage, config: CorpusConfig) -> bool:
+    """Say whether it is surely in another language than its source."""
+    return config.check_language and is_foreign(text, source)
+
+
+FILTERS: dict[str, Filter] = {
+    "empty": is_empty,
+    "refused": is_refused,
+    "short": is_short,
+    "repetition": is_repetitive,
+    "language": is_other_language,
+}
+
+
+def first_objection(text: str, source: SourceLanguage, config: CorpusConfig) -> str | None:
+    """The name of the first filter that objects to a text, or None."""
+    for reason, objects in FILTERS.items():
+        if objects(text, source, config):
+            return reason
+    return None
+
+
+def trim_to_sentence(text: str) -> str:
+    """Cut a text off after its last whole sentence or list item; empty if it has none."""
+    ends = [match.end() for match in re.finditer(r"\S+", text) if ends_sentence(match[0])]
+    last_line_end = text.rfind("\n")
+    whole = text[: max(ends[-1] if ends else 0, last_line_end, 0)].rstrip()
+    lines = whole.split("\n")
+    while lines and _UNFINISHED_LINE.fullmatch(lines[-1]):  # a heading over nothing
+        lines.pop()
+    return "\n".join(lines).rstrip()

@@ -1,0 +1,55 @@
+"""The nouns of this room: a `Candidate` becomes a `Passage`, or is `SetAside` with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from steep.core.calls import Status
+
+RAW_RECIPE = "documents"  # the recipe name of the raw texts themselves
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A text that a call returned (or somebody imported), before anyone looked at it."""
+
+    text: str
+    document_id: str  # of the document or of the part that the call was about
+    call_id: str
+    recipe: str
+    subset: tuple[str, ...] = ()
+    status: Status = "done"
+    finish_reason: str = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A clean training text and where it comes from.
+
+    `rank` orders the passages of one recipe within a whole document, so that the first k of every
+    document are a nested, document-balanced subset. A raw text has no call.
+    """
+
+    id: str
+    text: str
+    document_id: str  # of the whole document
+    call_id: str | None
+    rank: int
+    recipe: str
+    subset: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> int:
+        """How many words it has."""
+        return len(self.text.split())
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A candidate that is not trained on, and why."""
+
+    call_id: str
+    document_id: str
+    recipe: str
+    reason: str
+    text: str

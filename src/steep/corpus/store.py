@@ -1,0 +1,74 @@
+"""A corpus on disk: `passages.parquet` and `set_aside.parquet`, each written atomically."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from steep.core.files import write_bytes
+from steep.corpus.passage import Passage, SetAside
+
+PASSAGES_NAME = "passages.parquet"
+SET_ASIDE_NAME = "set_aside.parquet"
+
+_LIST = "list<string>"
+_PASSAGE_COLUMNS = {
+    "id": "string",
+    "text": "string",
+    "document_id": "string",
+    "call_id": "string",
+    "rank": "int64",
+    "recipe": "string",
+    "subset": _LIST,
+    "words": "int64",
+}
+_SET_ASIDE_COLUMNS = dict.fromkeys(("call_id", "document_id", "recipe", "reason", "text"), "string")
+
+
+def write_passages(path: Path, passages: Sequence[Passage]) -> None:
+    """Write passages with their provenance and their number of words."""
+    _write(path, passages, _PASSAGE_COLUMNS)
+
+
+def read_passages(path: Path) -> tuple[Passage, ...]:
+    """Read what `write_passages` wrote, in the same order."""
+    rows = _read(path)
+    return tuple(
+        Passage(
+            **{key: value for key, value in row.items() if key not in ("words", "subset")},
+            subset=tuple(row["subset"]),
+        )
+        for row in rows
+    )
+
+
+def write_set_aside(path: Path, rows: Sequence[SetAside]) -> None:
+    """Write what was set aside, with reasons and texts."""
+    _write(path, rows, _SET_ASIDE_COLUMNS)
+
+
+def read_set_aside(path: Path) -> tuple[SetAside, ...]:
+    """Read what `write_set_aside` wrote."""
+    return tuple(SetAside(**row) for row in _read(path))
+
+
+def _write(path: Path, rows: Sequence[Passage | SetAside], columns: dict[str, str]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {"string": pa.string(), "int64": pa.int64(), _LIST: pa.list_(pa.string())}
+    arrays = {
+        name: pa.array([getattr(row, name) for row in rows], kinds[kind])
+        for name, kind in columns.items()
+    }
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pa.table(arrays), buffer, compression="zstd")
+    write_bytes(path, buffer.getvalue().to_pybytes())
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist()
+    return rows

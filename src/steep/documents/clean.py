@@ -1,0 +1,22 @@
+"""Cleaning that never touches what a text says: newlines, control characters, blanks."""
+
+from __future__ import annotations
+
+import re
+
+# Control characters but tab and newline, and the byte order mark wherever it stands.
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff]")
+# Form feed, vertical tab and the Unicode separators end a line; JSON Lines and we use only \n.
+_LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def clean_text(text: str) -> str:
+    """Normalise newlines, drop control characters and half surrogate pairs, strip the ends."""
+    lines = _LINE_ENDS.sub("\n", text)
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", _CONTROL.sub("", lines)).strip()
+
+
+def one_line(text: str) -> str:
+    """The text on one line, with one blank where there were blanks or line ends."""
+    return " ".join(clean_text(text).split())

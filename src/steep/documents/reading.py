@@ -1,0 +1,137 @@
+"""Read a file or a folder into documents; what cannot be read is named, and never stops the rest.
+
+`read_documents(Path("docs"))` is the whole interface. Ids do not depend on the machine: a file's is
+its path within the folder, a record's is its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from steep.core.errors import UserError
+from steep.documents.document import Document, Reading, Skipped
+from steep.documents.quality import first_record, is_quality
+from steep.documents.readers import READERS, Reader, SourceFile, read_quality_stories
+
+KINDS = ", ".join(READERS) + " or QuALITY's own format"
+SHOWN_REASONS = 3
+QUALITY_LINE_BYTES = 8 << 20  # the longest first line in which QuALITY's keys are looked for
+
+
+def read_documents(path: Path) -> Reading:
+    """Read every document of a file, or of a folder and its subfolders (hidden files excepted).
+
+    Raises:
+        UserError: The path does not exist, or holds no document at all.
+    """
+    if not path.exists():
+        raise UserError("There are no documents here: no such file or folder.", where=path)
+    files, skipped = _walk(path) if path.is_dir() else ({path.name: path}, [])
+    ids = _file_ids(files)
+    readings = [_read_file(file, name, ids.get(name, name)) for name, file in files.items()]
+    reading = merge_readings([*readings, Reading((), tuple(skipped), 0)])
+    if not reading.documents:
+        raise _nothing_found(path, reading)
+    return reading
+
+
+def merge_readings(readings: Iterable[Reading]) -> Reading:
+    """Join readings; of two documents with one id the second is skipped."""
+    documents: dict[str, Document] = {}
+    skipped: list[Skipped] = []
+    files = 0
+    for reading in readings:
+        files += reading.files
+        skipped += reading.skipped
+        for document in reading.documents:
+            first = documents.setdefault(document.id, document)
+            if first is not document:
+                reason = f"id '{document.id}' is already that of {first.source}"
+                skipped.append(Skipped(document.source, reason))
+    return Reading(tuple(documents.values()), tuple(skipped), files)
+
+
+def _walk(folder: Path) -> tuple[dict[str, Path], list[Skipped]]:
+    """Each file by its name within the folder, sorted, and what could not be entered."""
+    files: dict[str, Path] = {}
+    skipped: list[Skipped] = []
+
+    def name_of(path: Path) -> str:
+        return path.relative_to(folder).as_posix()
+
+    def blocked(error: OSError) -> None:
+        skipped.append(Skipped(name_of(Path(error.filename)), f"cannot be read: {error.strerror}"))
+
+    for directory, subfolders, names in os.walk(folder, onerror=blocked):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for path in (Path(directory, name) for name in subfolders):
+            if path.is_symlink():  # could lead round in a circle
+                skipped.append(Skipped(name_of(path), "a link to a folder is not followed"))
+        paths = (Path(directory, name) for name in names if not name.startswith("."))
+        files |= {name_of(path): path for path in paths}
+    return dict(sorted(files.items())), skipped
+
+
+def _file_ids(names: Iterable[str]) -> dict[str, str]:
+    """The names without their suffix, but where two files would get the same id."""
+    readable = [name for name in names if Path(name).suffix.lower() in READERS]
+    stems = Counter(map(_stem, readable))
+    return {name: name if stems[_stem(name)] > 1 else _stem(name) for name in readable}
+
+
+def _stem(name: str) -> str:
+    return Path(name).with_suffix("").as_posix()
+
+
+def _read_file(path: Path, name: str, file_id: str) -> Reading:
+    reader = READERS.get(path.suffix.lower())
+    try:
+        if not path.is_file():
+            return _skip(name, "not a regular file, or a broken link")
+        if reader is None and _holds_quality(path):
+            reader = read_quality_stories
+        if reader is None:
+            return _skip(name, f"unknown kind '{path.suffix}'; expected {KINDS}")
+        return _apply(reader, name, file_id, path.read_bytes())
+    except OSError as error:
+        return _skip(name, f"cannot be read: {error.strerror}")
+
+
+def _apply(reader: Reader, name: str, file_id: str, data: bytes) -> Reading:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        byte = data[error.start]
+        return _skip(name, f"not UTF-8: byte 0x{byte:02x} at {error.start}; save it as UTF-8")
+    if not text.strip():
+        return _skip(name, "the file is empty")
+    return reader(SourceFile(name, file_id, text))
+
+
+def _holds_quality(path: Path) -> bool:
+    """Look for QuALITY's keys in the first line; its files come with any suffix."""
+    with path.open("rb") as file:
+        if not file.read(16).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+            return False
+        file.seek(0)
+        line = file.readline(QUALITY_LINE_BYTES)
+    return is_quality(first_record(line.decode("utf-8", errors="replace")))
+
+
+def _skip(name: str, reason: str) -> Reading:
+    return Reading((), (Skipped(name, reason),), 1)
+
+
+def _nothing_found(path: Path, reading: Reading) -> UserError:
+    reasons = [f"{skipped.source}: {skipped.reason}" for skipped in reading.skipped]
+    more = len(reasons) - SHOWN_REASONS
+    shown = reasons[:SHOWN_REASONS] + ([f"and {more} more"] if more > 0 else [])
+    return UserError(
+        "There is no readable document here.",
+        where=path,
+        expected=KINDS,
+        found="\n            ".join(shown) or "no files",
+    )

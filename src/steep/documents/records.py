@@ -1,0 +1,63 @@
+"""JSON Lines that somebody else wrote: each mistake is named with its line, none is fatal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from steep.documents.document import Skipped
+
+
+class BadRecord(Exception):
+    """One record cannot be used; the message says what was expected and found."""
+
+
+def json_records(
+    text: str, name: str, skipped: list[Skipped]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield (`file:line`, object) of each good line; append the bad ones to `skipped`."""
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
+        if not line.strip():
+            continue
+        source = f"{name}:{number}"
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            skipped.append(Skipped(source, f"expected a JSON object, found {line[:60]!r}: {error}"))
+            continue
+        if isinstance(record, Mapping):
+            yield source, record
+        else:
+            skipped.append(Skipped(source, f"expected a JSON object, found {line[:60]!r}"))
+
+
+def required_text(record: Mapping[str, Any], key: str) -> str:
+    """A required field as text (a number is taken as its digits).
+
+    Raises:
+        BadRecord: It is missing, empty or of another kind.
+    """
+    if key not in record:
+        found = ", ".join(map(str, record)) or "no keys"
+        raise BadRecord(f"expected the key '{key}', found {found:.120}")
+    value = record[key]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise BadRecord(f"expected a text as '{key}', found {value!r:.60}")
+    return value
+
+
+def optional_year(record: Mapping[str, Any]) -> int | None:
+    """The year, if it is there.
+
+    Raises:
+        BadRecord: It is there and is no whole number.
+    """
+    value = record.get("year")
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not str(value).strip().lstrip("-").isdecimal():
+        raise BadRecord(f"expected a whole number as 'year', found {value!r:.60}")
+    return int(value)

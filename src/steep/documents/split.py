@@ -1,0 +1,75 @@
+"""Cut a document that is longer than a generator's context into parts of about equal length.
+
+A cut falls at the paragraph end nearest to the even one; where no paragraph ends nearby, at a
+sentence's end, then a line's, then between two words. No word is lost, no tiny rest remains, and
+each part keeps the title, so that what is written from it can name the whole.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from steep.documents.document import Document
+from steep.documents.sentences import ends_sentence
+
+FILL = 0.85  # mean length of a part / the longest allowed: room to move cuts to paragraph ends
+REACH = 0.25  # how far a cut may move from the even one, in mean lengths
+
+_NO_END, _LINE, _SENTENCE, _PARAGRAPH = range(4)
+
+
+def split_document(document: Document, max_words: int) -> tuple[Document, ...]:
+    """Split into parts `<id>#01`, ... of at most `max_words` words; a short one stays whole."""
+    spans = [match.span() for match in re.finditer(r"\S+", document.text)]
+    if len(spans) <= max_words:
+        return (document,)
+    ends = _end_levels(document.text, spans)
+    cuts = [0, *_cuts(ends, len(spans), max_words), len(spans)]
+    metadata = {**document.metadata, "part_of": document.whole_id}
+    return tuple(
+        replace(
+            document,
+            id=f"{document.id}#{number:02d}",
+            text=document.text[spans[start][0] : spans[end - 1][1]],
+            metadata=metadata,
+        )
+        for number, (start, end) in enumerate(pairwise(cuts), start=1)
+    )
+
+
+def _end_levels(text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
+    """For each word but the last: what ends after it."""
+    levels = []
+    for (start, end), (next_start, _) in pairwise(spans):
+        gap, word = text[end:next_start], text[start:end]
+        heading = text[text.rfind("\n", 0, end) + 1 : end].lstrip().startswith("#")
+        if gap.count("\n") > 1 and not heading:  # a heading belongs to what it heads
+            levels.append(_PARAGRAPH)
+        elif ends_sentence(word):
+            levels.append(_SENTENCE)
+        else:
+            levels.append(_LINE if "\n" in gap and not heading else _NO_END)
+    return levels
+
+
+def _cuts(ends: Sequence[int], words: int, max_words: int) -> list[int]:
+    """After how many words to cut."""
+    parts = math.ceil(words / max(1, FILL * max_words))
+    mean = words / parts
+    cuts: list[int] = []
+    for rest in range(parts - 1, 0, -1):
+        even, last = words - rest * mean, cuts[-1] if cuts else 0
+        # The lower bounds: a word more than the last cut, and no more left than the rest can hold.
+        low = max(math.ceil(even - REACH * mean), words - rest * max_words, last + 1)
+        high = min(math.floor(even + REACH * mean), last + max_words)
+        nearest = min(range(low, max(low, high) + 1), key=lambda cut: _rank(cut, ends, even))
+        cuts.append(nearest)
+    return cuts
+
+
+def _rank(cut: int, ends: Sequence[int], even: float) -> tuple[int, float]:
+    return -ends[cut - 1], abs(cut - even)

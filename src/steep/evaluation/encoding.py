@@ -1,0 +1,115 @@
+"""How a prompt and its options become token ids, and how they share one row. Pure: no tensors.
+
+The join follows lm-evaluation-harness, so that figures compare: blanks at the prompt's end move to
+the option, the whole is encoded at once, and the option's tokens are those after as many as the
+prompt alone has. BOS comes first where the tokenizer has one, as before every training text.
+
+A row holds the prompt once and then the options one after another, as branches of a tree:
+
+    tokens     Q1 Q2 Q3 | a1 | b1 b2      options "a1 a2" and "b1 b2 b3"
+    position    0  1  2 |  3 |  3  4      as if each option came right after the prompt
+    branch      0  0  0 |  1 |  2  2      a token sees branch 0 and its own, nothing later
+
+The last token of an option predicts nothing, so it is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from steep.core.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedQuestion:
+    """Token ids of the prompt that the options share, and of each option after it."""
+
+    prompt: tuple[int, ...]
+    options: tuple[tuple[int, ...], ...]
+
+    @property
+    def context_tokens(self) -> int:
+        """Positions that the model needs: the prompt's and the longest option's."""
+        return len(self.prompt) + max(map(len, self.options)) - 1
+
+
+class Target(NamedTuple):
+    """The token `token` of option `option` is predicted at index `place` of the row."""
+
+    place: int
+    token: int
+    option: int
+
+
+@dataclass(frozen=True, slots=True)
+class TreeRow:
+    """One question laid out as a row: for each token its id, position and branch."""
+
+    ids: tuple[int, ...]
+    positions: tuple[int, ...]
+    branches: tuple[int, ...]
+    targets: tuple[Target, ...]
+
+
+def encode_question(tokenizer: Any, prompt: str, continuations: Sequence[str]) -> EncodedQuestion:
+    """Encode a prompt and its continuations.
+
+    Raises:
+        UserError: A continuation has no token of its own.
+    """
+    bare = prompt.rstrip()
+    blanks = prompt[len(bare) :]
+    start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    prompt_ids = tokenizer.encode(bare, add_special_tokens=False)
+    options = []
+    for continuation in continuations:
+        whole = tokenizer.encode(bare + blanks + continuation, add_special_tokens=False)
+        if len(whole) <= len(prompt_ids):
+            raise UserError(
+                "An option gives no token after its prompt, so it has no likelihood.",
+                where=f"the prompt {prompt!r}",
+                found=f"the option {continuation!r}",
+                hint="give the option a text that the tokenizer does not merge into the prompt",
+            )
+        options.append(tuple(whole[len(prompt_ids) :]))
+    return EncodedQuestion((*start, *prompt_ids), tuple(options))
+
+
+def tree_row(question: EncodedQuestion) -> TreeRow:
+    """Lay a question out as one row in which its options share the prompt."""
+    prompt_tokens = len(question.prompt)
+    ids, positions = list(question.prompt), list(range(prompt_tokens))
+    branches, targets = [0] * prompt_tokens, []
+    for number, option in enumerate(question.options):
+        places = [prompt_tokens - 1, *range(len(ids), len(ids) + len(option) - 1)]
+        targets += [Target(*pair, number) for pair in zip(places, option, strict=True)]
+        ids += option[:-1]
+        positions += range(prompt_tokens, prompt_tokens + len(option) - 1)
+        branches += [number + 1] * (len(option) - 1)
+    return TreeRow(tuple(ids), tuple(positions), tuple(branches), tuple(targets))
+
+
+def single_rows(question: EncodedQuestion) -> list[TreeRow]:
+    """Lay each option out in a row of its own, for models that cannot take branches."""
+    rows = []
+    for number, option in enumerate(question.options):
+        row = tree_row(EncodedQuestion(question.prompt, (option,)))
+        targets = tuple(target._replace(option=number) for target in row.targets)
+        rows.append(TreeRow(row.ids, row.positions, row.branches, targets))
+    return rows
+
+
+def batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
+    """Group indices by length, longest first, so that rows x longest row <= `batch_tokens`.
+
+    A row longer than that makes a batch of its own.
+    """
+    grouped: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
+        if grouped and (len(grouped[-1]) + 1) * lengths[grouped[-1][0]] <= batch_tokens:
+            grouped[-1].append(index)
+        else:
+            grouped.append([index])
+    return grouped

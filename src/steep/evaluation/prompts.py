@@ -1,0 +1,32 @@
+"""What a model is asked, closed book: the question and the document's name, never its text.
+
+The prompt is a plain text that a base model continues and an instruct model understands. Questions
+such as "Why did he leave?" are ambiguous alone, so the title (with author and year, where known) is
+named first, as in the paper (section 4.1).
+"""
+
+from __future__ import annotations
+
+from steep.documents.document import Document
+from steep.evaluation.questions import Question
+
+
+def closed_book_prompt(question: Question, document: Document) -> str:
+    """The text whose continuation is the answer; it ends without a blank."""
+    return f"Question: {_context(document)}: {question.question}\nAnswer:"
+
+
+def continuation(option: str) -> str:
+    """An option as it follows the prompt."""
+    return f" {option}"
+
+
+def _context(document: Document) -> str:
+    author = f" by {_first_last(document.author)}" if document.author else ""
+    year = f" ({document.year})" if document.year else ""
+    return f'In the article "{document.title}"{author}{year}'
+
+
+def _first_last(author: str) -> str:
+    last, comma, first = author.partition(", ")
+    return f"{first} {last}" if comma else author

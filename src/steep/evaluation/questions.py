@@ -1,0 +1,223 @@
+"""Questions about the source documents, from three formats, each with the id of its document.
+
+- our JSONL: `id, document_id, question, options, gold` (counted from 0), and perhaps `kind`;
+- short answers, also JSONL: `id, document_id, question, answers`;
+- QuALITY's own format, where `difficult` sets the kind.
+
+The lines of the first two may be mixed. What cannot be asked is never dropped in silence: it comes
+back with its id, or its line, and the reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from steep.core.errors import UserError
+from steep.documents.clean import one_line
+from steep.documents.document import Document, Skipped
+from steep.documents.quality import QualityQuestion, first_record, is_quality, parse_quality
+from steep.documents.records import BadRecord, json_records, required_text
+from steep.evaluation.short_answers import choice_among
+
+SHORT_ANSWER = "short-answer"
+CHOICE = "choice"  # the kind of a question whose line names none
+SHOWN_REASONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question; `gold` counts its options from 0, `document_id` is the whole document's."""
+
+    id: str
+    document_id: str
+    kind: str
+    question: str
+    options: tuple[str, ...]
+    gold: int
+
+
+class SkippedQuestion(NamedTuple):
+    """A question (or, where it has no id, a `file:line`) that is not asked, and why."""
+
+    question_id: str
+    reason: str
+
+
+class Questions(NamedTuple):
+    """What a file holds, in its order."""
+
+    questions: tuple[Question, ...]
+    skipped: tuple[SkippedQuestion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _ShortAnswer:
+    """A question that still lacks options."""
+
+    id: str
+    document_id: str
+    question: str
+    answers: tuple[str, ...]
+
+
+def read_questions(path: Path, documents: Sequence[Document]) -> Questions:
+    """Read the questions on these documents (or on the wholes of which they are parts).
+
+    Raises:
+        UserError: The file cannot be read, or not one question of it can be asked.
+    """
+    titles = {document.whole_id: document.title for document in documents}
+    text = _read_text(path)
+    skipped: list[SkippedQuestion] = []
+    parse = _quality_rows if is_quality(first_record(text)) else _jsonl_rows
+    asked = list(_on_known_documents(parse(text, path.name, skipped), titles, skipped))
+    questions = tuple(_with_options(asked, titles, skipped))
+    if not questions:
+        raise _nothing_to_ask(path, skipped)
+    return Questions(questions, tuple(skipped))
+
+
+def _read_text(path: Path) -> str:
+    hint = "set evaluate.questions to a JSONL file, or to null for no evaluation"
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError("The questions are not UTF-8.", where=path, found=error) from error
+    except OSError as error:
+        raise UserError(
+            f"Cannot read the questions: {error.strerror}.", where=path, hint=hint
+        ) from error
+
+
+def _jsonl_rows(
+    text: str, name: str, skipped: list[SkippedQuestion]
+) -> Iterator[Question | _ShortAnswer]:
+    bad_lines: list[Skipped] = []
+    for source, record in json_records(text, name, bad_lines):
+        try:
+            yield _short_answer(record) if "answers" in record else _choice(record)
+        except BadRecord as error:
+            skipped.append(SkippedQuestion(str(record.get("id") or source), str(error)))
+    skipped += [SkippedQuestion(line.source, line.reason) for line in bad_lines]
+
+
+def _choice(record: Mapping[str, Any]) -> Question:
+    gold = record.get("gold")
+    if gold is None:
+        raise BadRecord("it has no gold answer")
+    return _checked_choice(
+        Question(
+            id=one_line(required_text(record, "id")),
+            document_id=one_line(required_text(record, "document_id")),
+            kind=one_line(required_text(record, "kind")) if record.get("kind") else CHOICE,
+            question=one_line(required_text(record, "question")),
+            options=_texts(record, "options"),
+            gold=gold,
+        )
+    )
+
+
+def _checked_choice(question: Question) -> Question:
+    options, gold = question.options, question.gold
+    if len(options) < 2:
+        raise BadRecord(f"expected at least two options, found {len(options)}")
+    if len(set(options)) < len(options):
+        repeated = Counter(options).most_common(1)[0][0]
+        raise BadRecord(f"two of its options are equal: {repeated!r:.60}")
+    if isinstance(gold, bool) or not isinstance(gold, int) or not 0 <= gold < len(options):
+        raise BadRecord(f"expected 'gold' from 0 to {len(options) - 1}, found {gold!r:.60}")
+    return question
+
+
+def _short_answer(record: Mapping[str, Any]) -> _ShortAnswer:
+    answers = _texts(record, "answers")
+    if not answers:
+        raise BadRecord("it has no gold answer")
+    return _ShortAnswer(
+        id=one_line(required_text(record, "id")),
+        document_id=one_line(required_text(record, "document_id")),
+        question=one_line(required_text(record, "question")),
+        answers=answers,
+    )
+
+
+def _texts(record: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    values = record.get(key)
+    if not isinstance(values, list):
+        raise BadRecord(f"expected a list as '{key}', found {values!r:.60}")
+    return tuple(one_line(required_text({key: value}, key)) for value in values)
+
+
+def _quality_rows(text: str, name: str, skipped: list[SkippedQuestion]) -> Iterator[Question]:
+    articles, bad_lines = parse_quality(text, name)
+    skipped += [SkippedQuestion(line.source, line.reason) for line in bad_lines]
+    for article in articles:
+        for row in article.questions:
+            try:
+                yield _quality_choice(row, article.article_id)
+            except BadRecord as error:
+                skipped.append(SkippedQuestion(row.id, str(error)))
+
+
+def _quality_choice(row: QualityQuestion, document_id: str) -> Question:
+    if row.gold is None:
+        raise BadRecord("it has no gold answer")
+    kind = "hard" if row.difficult else "not hard"
+    return _checked_choice(Question(row.id, document_id, kind, row.question, row.options, row.gold))
+
+
+def _on_known_documents(
+    rows: Iterable[Question | _ShortAnswer],
+    titles: Mapping[str, str],
+    skipped: list[SkippedQuestion],
+) -> Iterator[Question | _ShortAnswer]:
+    seen: set[str] = set()
+    for row in rows:
+        if row.id in seen:
+            skipped.append(SkippedQuestion(row.id, "an earlier question has the same id"))
+        elif row.document_id not in titles:
+            reason = f"its document '{row.document_id}' is not in the corpus"
+            skipped.append(SkippedQuestion(row.id, reason))
+        else:
+            yield row
+        seen.add(row.id)
+
+
+def _with_options(
+    rows: Sequence[Question | _ShortAnswer],
+    titles: Mapping[str, str],
+    skipped: list[SkippedQuestion],
+) -> Iterator[Question]:
+    """Give each short-answer question the answers to its title's other questions as options."""
+    answers_by_title: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for row in rows:
+        if isinstance(row, _ShortAnswer):
+            answers_by_title[titles[row.document_id]][row.id] = row.answers[0]
+    for row in rows:
+        if isinstance(row, Question):
+            yield row
+            continue
+        answers = answers_by_title[titles[row.document_id]]
+        others = [answer for id_, answer in answers.items() if id_ != row.id]
+        options, gold = choice_among(row.id, row.answers, others)
+        if len(options) < 2:
+            reason = "no other question of its title has an answer that could be a wrong option"
+            skipped.append(SkippedQuestion(row.id, reason))
+        else:
+            yield Question(row.id, row.document_id, SHORT_ANSWER, row.question, options, gold)
+
+
+def _nothing_to_ask(path: Path, skipped: Sequence[SkippedQuestion]) -> UserError:
+    shown = [f"{row.question_id}: {row.reason}" for row in skipped[:SHOWN_REASONS]]
+    more = len(skipped) - len(shown)
+    return UserError(
+        "There is no question here that can be asked about these documents.",
+        where=path,
+        expected='{"id", "document_id", "question", "options": [...], "gold": 0} on each line, '
+        'or "answers" instead of options and gold, or QuALITY\'s own format',
+        found="; ".join(shown + ([f"and {more} more"] if more else [])) or "an empty file",
+    )

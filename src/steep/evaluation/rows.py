@@ -1,0 +1,103 @@
+"""One row a question and model, as Parquet: all that is needed to compute the table again."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from steep.core.files import write_bytes
+from steep.evaluation.normalizers import NORMALIZERS, Normalizer, OptionScores, choose
+from steep.evaluation.questions import Question
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A question, what one model gave its options, and what it chose under each normaliser."""
+
+    question_id: str
+    document_id: str
+    kind: str
+    question: str
+    options: tuple[str, ...]
+    gold: int
+    choice_sum: int
+    choice_per_token: int
+    choice_per_character: int
+    choice_per_byte: int
+    sum_logprob: tuple[float, ...]
+    tokens: tuple[int, ...]
+    characters: tuple[int, ...]
+    bytes: tuple[int, ...]
+
+    def right(self, normalizer: Normalizer) -> bool:
+        """Whether the choice under this normaliser is the right one."""
+        return bool(getattr(self, f"choice_{normalizer}") == self.gold)
+
+
+def make_rows(questions: Sequence[Question], scores: Sequence[OptionScores]) -> list[Row]:
+    """Join questions and their scores, in the same order, and choose."""
+    chosen = {normalizer: choose(scores, normalizer).options for normalizer in NORMALIZERS}
+    return [
+        Row(
+            question_id=question.id,
+            document_id=question.document_id,
+            kind=question.kind,
+            question=question.question,
+            options=question.options,
+            gold=question.gold,
+            choice_sum=chosen["sum"][index],
+            choice_per_token=chosen["per_token"][index],
+            choice_per_character=chosen["per_character"][index],
+            choice_per_byte=chosen["per_byte"][index],
+            **asdict(each),
+        )
+        for index, (question, each) in enumerate(zip(questions, scores, strict=True))
+    ]
+
+
+def count_ties(rows: Sequence[Row]) -> dict[Normalizer, int]:
+    """Questions, by normaliser, of which two options or more were equally likely."""
+    scores = [OptionScores(row.sum_logprob, row.tokens, row.characters, row.bytes) for row in rows]
+    return {normalizer: choose(scores, normalizer).ties for normalizer in NORMALIZERS}
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows atomically."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_schema())
+    buffer = io.BytesIO()
+    parquet.write_table(table, buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read what `write_rows` wrote."""
+    import pyarrow.parquet as parquet
+
+    return [_row(row) for row in parquet.read_table(path).to_pylist()]
+
+
+def _row(row: dict[str, Any]) -> Row:
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in row.items()
+    }
+    return Row(**values)
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    texts = ("question_id", "document_id", "kind", "question")
+    choices = ("gold", *(f"choice_{normalizer}" for normalizer in NORMALIZERS))
+    return pa.schema(
+        [(name, pa.string()) for name in texts]
+        + [("options", pa.list_(pa.string()))]
+        + [(name, pa.int32()) for name in choices]
+        + [("sum_logprob", pa.list_(pa.float64()))]
+        + [(name, pa.list_(pa.int32())) for name in ("tokens", "characters", "bytes")]
+    )

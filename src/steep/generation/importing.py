@@ -1,0 +1,145 @@
+"""Texts that somebody else generated enter the ledger, at no cost, beside those that we bought.
+
+The file is JSON Lines, plain or gzipped, with the fields document_id, recipe, model, sample, text.
+Bad rows never stop the good ones: they are counted, and the first of them are named. Importing the
+same file again, or going on after an interruption, adds only what is not there yet.
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import zlib
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from steep.core.errors import UserError
+from steep.generation.ledger import Ledger
+from steep.generation.records import ImportedText
+
+ROWS_A_TRANSACTION = 1000
+PROBLEMS_NAMED = 10
+FIELDS: dict[str, type] = {
+    "document_id": str,
+    "recipe": str,
+    "model": str,
+    "sample": int,
+    "text": str,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ImportCounts:
+    """What became of the rows of a file. `rows` is the sum of the other numbers.
+
+    Attributes:
+        problems: The first malformed rows and unknown documents, as `file:line: reason`.
+    """
+
+    rows: int
+    imported: int
+    already_there: int
+    malformed: int
+    unknown_document: int
+    problems: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        parts = self.imported + self.already_there + self.malformed + self.unknown_document
+        assert self.rows == parts, f"counts do not add up: {self}"
+
+
+class _BadRow(Exception):
+    """A row that cannot be imported; `unknown_document` tells the two kinds apart."""
+
+    def __init__(self, reason: str, *, unknown_document: bool = False) -> None:
+        super().__init__(reason)
+        self.unknown_document = unknown_document
+
+
+def import_generations(path: Path, document_ids: Collection[str], ledger: Ledger) -> ImportCounts:
+    """Read the file and record its texts on the documents with these ids.
+
+    Raises:
+        UserError: The file is missing, cannot be read or ends in the middle of its compression.
+            The transactions before that stay recorded.
+    """
+    known = frozenset(document_ids)
+    rows = imported = unknown_document = malformed = 0
+    problems: list[str] = []
+    for lines in _batches(_numbered_lines(path)):
+        good: list[ImportedText] = []
+        for number, line in lines:
+            try:
+                good.append(_parse(line, known))
+            except _BadRow as bad:
+                malformed += not bad.unknown_document
+                unknown_document += bad.unknown_document
+                if len(problems) < PROBLEMS_NAMED:
+                    problems.append(f"{path}:{number}: {bad}")
+        rows += len(lines)
+        imported += ledger.record_imported(good)
+    already_there = rows - imported - malformed - unknown_document
+    return ImportCounts(rows, imported, already_there, malformed, unknown_document, tuple(problems))
+
+
+def _parse(line: bytes, known: frozenset[str]) -> ImportedText:
+    try:
+        row = json.loads(line)
+    except ValueError as error:  # includes bytes that are no UTF-8
+        raise _BadRow(f"no valid JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise _BadRow(f"expected an object, found {type(row).__name__}")
+    text = ImportedText(**{name: _field(row, name, kind) for name, kind in FIELDS.items()})
+    if text.document_id not in known:
+        raise _BadRow(f"unknown document '{text.document_id}'", unknown_document=True)
+    return text
+
+
+def _field(row: dict[str, Any], name: str, kind: type) -> Any:
+    if name not in row:
+        raise _BadRow(f"no '{name}'")
+    value = row[name]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise _BadRow(f"'{name}' must be {kind.__name__}, found {value!r:.60}")
+    if isinstance(value, str) and not value.isascii() and not _is_unicode(value):
+        raise _BadRow(f"'{name}' holds half a character (a lone surrogate)")
+    return value
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Lines with their numbers; blank ones are left out."""
+    try:
+        with _open(path) as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield number, line
+    except FileNotFoundError as error:
+        raise UserError("There is no such file of generations.", where=path) from error
+    except (EOFError, zlib.error, OSError) as error:
+        raise UserError(
+            "The file of generations cannot be read to its end.",
+            where=path,
+            found=error,
+            hint="import a whole copy; rows that are already there are not imported twice",
+        ) from error
+
+
+def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+
+
+def _batches(lines: Iterable[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
+    remaining = iter(lines)
+    while some := list(itertools.islice(remaining, ROWS_A_TRANSACTION)):
+        yield some

@@ -1,0 +1,191 @@
+"""The SQLite file under the ledger: its tables and migrations, its lock, its errors in plain words.
+
+One writer: a lock file beside the database, held as long as the ledger is open, keeps a second
+process from buying the same calls. The lock is the kernel's (flock), so it dies with its process,
+also after `kill -9`. Readers need no lock.
+
+`synchronous=FULL`, although a killed process would lose nothing at NORMAL: after a power cut NORMAL
+may forget the last transactions, and each of them is paid for. It costs one fsync for all calls
+that finished together, milliseconds against the seconds that a call takes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from steep.core.errors import UserError
+from steep.core.files import disk_errors
+
+APPLICATION_ID = 0x53746570  # "Stee" + "p": how we know our own files
+BUSY_TIMEOUT_MS = 30_000
+
+# One entry a version of the file format, oldest first; never edit one that was released.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE parts (
+            hash TEXT PRIMARY KEY,
+            text BLOB NOT NULL      -- zlib
+        )""",
+        # `text` is last: counting reads the columns before it and never the pages of long texts.
+        """CREATE TABLE calls (
+            id TEXT PRIMARY KEY,
+            recipe TEXT NOT NULL,
+            stage TEXT NOT NULL,
+            document_id TEXT NOT NULL,
+            subset TEXT NOT NULL,   -- JSON
+            sample INTEGER NOT NULL,
+            model TEXT NOT NULL,
+            sampling TEXT NOT NULL, -- JSON
+            messages TEXT NOT NULL, -- JSON: [[role, [part hash, ...]], ...]
+            status TEXT NOT NULL,
+            finish_reason TEXT NOT NULL,
+            prompt_tokens INTEGER NOT NULL,
+            cached_tokens INTEGER NOT NULL,
+            completion_tokens INTEGER NOT NULL,
+            cost_usd REAL,          -- NULL: unknown
+            latency_s REAL NOT NULL,
+            endpoint TEXT NOT NULL,
+            attempts INTEGER NOT NULL,
+            error TEXT,
+            finished_at TEXT NOT NULL,
+            text BLOB NOT NULL      -- zlib
+        )""",
+        """CREATE INDEX imported ON calls (recipe, document_id, model, sample, id)
+            WHERE endpoint = 'import'""",
+    ),
+)
+
+
+@contextmanager
+def sqlite_errors(path: Path) -> Iterator[None]:
+    """Say a full disk, a file that cannot be written, a broken or foreign file in plain words."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        name = getattr(error, "sqlite_errorname", "")
+        if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+            raise UserError(
+                "The ledger cannot be written: the disk is full or failing.",
+                where=path,
+                found=error,
+                hint="free some space and run the same command again; what was recorded is safe",
+            ) from error
+        if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+            raise UserError(
+                "The ledger cannot be opened or written.",
+                where=path,
+                found=error,
+                hint="check who may write this file and its folder",
+            ) from error
+        if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+            raise UserError(
+                "This file is not a ledger, or it is damaged.",
+                where=path,
+                found=error,
+                hint="restore it from a copy, or move it away to begin with an empty ledger",
+            ) from error
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            raise UserError(
+                "Another program holds the ledger.", where=path, found=error, hint="close it"
+            ) from error
+        raise
+
+
+@contextmanager
+def writer_lock(path: Path) -> Iterator[None]:
+    """Hold the right to write the database at `path`.
+
+    Raises:
+        UserError: Another process holds it.
+    """
+    lock_path = path.with_name(path.name + ".lock")
+    with disk_errors(lock_path):
+        lock_path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(descriptor, 20).decode().strip()
+            raise UserError(
+                "Another process is writing this ledger.",
+                where=path,
+                found=f"process {holder or 'unknown'}",
+                hint="wait until it ends, or stop it; then run the same command again",
+            ) from error
+        with disk_errors(lock_path):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(descriptor)  # releases the lock
+
+
+def connect(path: Path, *, write: bool) -> sqlite3.Connection:
+    """Open the database, create or migrate it when it may be written."""
+    if not write and not path.is_file():
+        raise UserError("There is no ledger yet.", where=path, hint="steep generate")
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        version = _checked_version(connection, path, write=write)
+        if write:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            _migrate(connection, version)
+        else:
+            connection.execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing; taken for writing from the start, so that it cannot fail half-way."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite itself rolls back on a full disk
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _checked_version(connection: sqlite3.Connection, path: Path, *, write: bool) -> int:
+    """Return the file's format version; 0 for a new file."""
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if application_id != APPLICATION_ID and (tables or not write):
+        raise UserError(
+            "This database is not a ledger of Steep.",
+            where=path,
+            found=f"{tables} tables, application id {application_id}",
+            hint="move it away, and run the same command again",
+        )
+    if version > len(MIGRATIONS):
+        raise UserError(
+            "This ledger was written by a newer Steep.",
+            where=path,
+            expected=f"format {len(MIGRATIONS)} or older",
+            found=f"format {version}",
+            hint="upgrade: pip install -U steep",
+        )
+    return version
+
+
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+        with transaction(connection):
+            for statement in statements:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {number}")

@@ -1,0 +1,202 @@
+"""The OpenAI chat API as pure functions: a call becomes a request body, a reply becomes a verdict.
+
+Servers that call themselves compatible differ in what they understand, so a request is phrased in a
+`Dialect` that is weakened when the server objects: `response_format` goes from json_schema over
+json_object to nothing (recipes check what they get anyway), and `max_tokens` is renamed for models
+that insist on `max_completion_tokens`.
+
+A reply is one of four: an `Answer`, or one of three exceptions that say who must act. `Transient`:
+try again; `Rejected`: this call will never succeed; `Hopeless`: no call will.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal, NamedTuple
+
+from steep.core.calls import Call, Usage
+
+RETRIED_STATUSES = frozenset({408, 409, 425, 429})  # and all 5xx
+LONGEST_MESSAGE = 200
+REFUSAL_REASON = "refusal"
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half an emoji, where a text was cut: no UTF-8
+
+
+class Transient(Exception):
+    """This attempt failed; another may succeed, after `wait_s` if the server said so."""
+
+    def __init__(self, reason: str, wait_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+class Rejected(Exception):
+    """The server will never answer this call."""
+
+
+class Hopeless(Exception):
+    """The server will answer no call: `status` says whether it is key, model, money or address."""
+
+    def __init__(self, reason: str, status: int) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How requests to a server must be phrased."""
+
+    response_format: Literal["json_schema", "json_object", "none"] = "json_schema"
+    length_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+
+
+class Misunderstood(Exception):
+    """The server objects to the phrasing; `dialect` is the one to try next."""
+
+    def __init__(self, reason: str, dialect: Dialect) -> None:
+        super().__init__(reason)
+        self.dialect = dialect
+
+
+class Answer(NamedTuple):
+    """What a successful reply holds; `usage` is None when the server does not count."""
+
+    text: str
+    finish_reason: str
+    usage: Usage | None
+
+
+class Reply(NamedTuple):
+    """An HTTP response, read to its end."""
+
+    status: int
+    retry_after: str | None
+    body: str
+
+
+def request_body(call: Call, dialect: Dialect) -> dict[str, Any]:
+    """Phrase a call. Its seed follows from its id: a repeated call asks for the same text."""
+    body: dict[str, Any] = {
+        "model": call.model,
+        "messages": [{"role": m.role, "content": m.content} for m in call.messages],
+        "temperature": call.sampling.temperature,
+        "top_p": call.sampling.top_p,
+        dialect.length_key: call.sampling.max_tokens,
+        "seed": int(call.id[:8], 16) >> 1,  # 31 bits: some servers keep a signed 32-bit integer
+    }
+    if call.sampling.json_schema is not None:
+        if dialect.response_format == "json_schema":
+            schema = json.loads(call.sampling.json_schema)
+            wanted = {"name": call.stage, "strict": True, "schema": schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": wanted}
+        elif dialect.response_format == "json_object":
+            body["response_format"] = {"type": "json_object"}
+    return body
+
+
+def read_reply(reply: Reply, dialect: Dialect, now: datetime | None = None) -> Answer:
+    """Return the answer in a reply to a request phrased in `dialect`.
+
+    Raises:
+        Transient, Rejected, Hopeless, Misunderstood: There is none.
+    """
+    value = _parse_json(reply.body)
+    if reply.status == 200:
+        return _answer(value)
+    error = _error_of(value)
+    code = str(error.get("code") or error.get("type") or "")
+    message = _short(str(error.get("message") or reply.body))
+    reason = f"HTTP {reply.status}: {message or code or 'no explanation'}"
+    if reply.status in (401, 402, 403, 404) or 300 <= reply.status < 400:
+        raise Hopeless(reason, reply.status)
+    if code == "insufficient_quota":
+        raise Hopeless(reason, 402)
+    if reply.status in RETRIED_STATUSES or reply.status >= 500:
+        raise Transient(reason, _wait_s(reply.retry_after, now or datetime.now(UTC)))
+    if code == "content_filter":  # how Azure says that it refuses a prompt
+        return Answer("", code, None)
+    weaker = _weaken(dialect, f"{code} {message} {error.get('param')}".lower())
+    if weaker is not None:
+        raise Misunderstood(reason, weaker)
+    raise Rejected(reason)
+
+
+def _parse_json(body: str) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def _answer(value: Any) -> Answer:
+    try:
+        choice = value["choices"][0]
+        message = choice["message"]
+        text, refusal = message.get("content"), message.get("refusal")
+    except (KeyError, IndexError, TypeError, AttributeError):
+        found = _error_of(value).get("message") or "not a chat completion"
+        raise Transient(f"malformed reply: {_short(str(found))}") from None
+    if not text and isinstance(refusal, str) and refusal:
+        return Answer(refusal, REFUSAL_REASON, _usage(value.get("usage")))
+    if text is not None and not isinstance(text, str):
+        raise Transient(f"malformed reply: content is a {type(text).__name__}")
+    text = _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text or "")
+    return Answer(text, str(choice.get("finish_reason") or "unknown"), _usage(value.get("usage")))
+
+
+def _usage(value: Any) -> Usage | None:
+    if not isinstance(value, Mapping):
+        return None
+    details = value.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, Mapping) else 0
+    return Usage(
+        _count(value.get("prompt_tokens")), _count(cached), _count(value.get("completion_tokens"))
+    )
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and value >= 0 else 0
+
+
+def _error_of(value: Any) -> Mapping[str, Any]:
+    """Servers write `{"error": {...}}`, `{"error": "..."}`, or the fields at the top level."""
+    error = value.get("error", value) if isinstance(value, Mapping) else {}
+    if isinstance(error, Mapping):
+        return error
+    return {"message": str(error)}
+
+
+def _wait_s(retry_after: str | None, now: datetime) -> float | None:
+    """Read a Retry-After header: seconds, or a date."""
+    if retry_after is None:
+        return None
+    try:
+        return max(0.0, float(retry_after))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(retry_after) - now).total_seconds())
+    except (ValueError, TypeError):
+        return None  # unreadable: our own back-off decides
+
+
+def _weaken(dialect: Dialect, objection: str) -> Dialect | None:
+    if "max_completion_tokens" in objection and dialect.length_key == "max_tokens":
+        return replace(dialect, length_key="max_completion_tokens")
+    formats = ("response_format", "json_schema", "json_object", "guided")
+    if any(word in objection for word in formats):
+        if dialect.response_format == "json_schema":
+            return replace(dialect, response_format="json_object")
+        if dialect.response_format == "json_object":
+            return replace(dialect, response_format="none")
+    return None
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 3] + "..."

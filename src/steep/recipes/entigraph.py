@@ -1,0 +1,227 @@
+"""EntiGraph (Yang et al., ICLR 2025, section 2.2): texts about pairs and triplets of entities.
+
+One call a document asks for a summary and a list of entities; every further call names two or
+three of them and asks for the document's content in relation to each, and for their interaction.
+Pairs and triplets are drawn from seeded permutations by index: with 40 entities there are 780
+pairs and 9,880 triplets, and the list of them never exists.
+
+Differences from the authors' code, on purpose: entities are deduplicated and must occur in the
+document (weak generators invent and repeat them); a try that yields too few is followed by another,
+up to a limit (theirs repeats for ever); the number of triplets is explicit (theirs has no cap).
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import json_repair
+
+from steep.core.calls import Call, Message, Sampling
+from steep.core.ids import derive_seed
+from steep.core.permutation import Permutation
+from steep.documents.document import Document
+from steep.recipes.prompts import PROMPTS, PromptSet
+
+LONGEST_ENTITY_WORDS = 8
+MOST_ENTITIES = 60  # of one answer, where the configuration names no number
+
+
+class EntityList(NamedTuple):
+    """What the opening of a document gave: its summary and its entities, in order of mention."""
+
+    summary: str
+    entities: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EntiGraph:
+    """The recipe. `pairs` and `triplets` are caps for each document; "all" means every subset."""
+
+    model: str
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 2048
+    frequency_penalty: float = 0.0
+    prompt: Literal["full", "compact"] = "full"
+    pairs: int | Literal["all"] = "all"
+    triplets: int | Literal["all"] = 0
+    entity_attempts: int = 3
+    min_entities: int = 2
+    max_entities: int | None = None
+    seed: int = 0
+    name: str = "entigraph"
+
+    def opening(self, document: Document, texts: Sequence[str | None]) -> Call | None:
+        """Ask for entities until the tries so far hold enough valid ones, or tries run out."""
+        enough = len(self.entities(document, texts).entities) >= self.min_entities
+        if enough or len(texts) >= self.entity_attempts:
+            return None
+        return self._call(document, "entities", (), len(texts), self._prompts.entities)
+
+    def entities(self, document: Document, texts: Sequence[str | None]) -> EntityList:
+        """Merge the answers to the opening: the first summary, all entities that are valid."""
+        parsed = [parse_entities(text) for text in texts if text]
+        names = itertools.chain.from_iterable(found.entities for found in parsed)
+        valid = valid_entities(names, document.text)[: self.max_entities]
+        summary = next((found.summary for found in parsed if found.summary), "")
+        return EntityList(summary, valid)
+
+    def calls(self, document: Document, texts: Sequence[str | None]) -> Sequence[Call]:
+        """All relation calls of the document: pairs first, then triplets."""
+        return RelationCalls(self, document, self.entities(document, texts).entities)
+
+    def passage(self, call: Call, text: str) -> str | None:
+        """The summary of an opening answer (the paper trains on it, too), or the relation text."""
+        if call.stage != "entities":
+            return text
+        return parse_entities(text).summary or None
+
+    def relation_call(self, document: Document, subset: tuple[str, ...]) -> Call:
+        """Ask for a text about one pair or triplet of entities."""
+        stage, prompt = (
+            ("pair", self._prompts.pair) if len(subset) == 2 else ("triplet", self._prompts.triplet)
+        )
+        return self._call(document, stage, subset, 0, prompt)
+
+    @property
+    def _prompts(self) -> PromptSet:
+        return PROMPTS[self.prompt]
+
+    def _call(
+        self, document: Document, stage: str, subset: tuple[str, ...], sample: int, system: str
+    ) -> Call:
+        content = self._prompts.document.format(
+            heading=document.heading, title=document.title, text=document.text
+        )
+        tail = self._prompts.tail(document.title, subset)
+        schema = entity_schema(self.max_entities) if stage == "entities" else None
+        return Call(
+            recipe=self.name,
+            stage=stage,
+            document_id=document.id,
+            subset=subset,
+            sample=sample,
+            model=self.model,
+            messages=(Message("system", (system,)), Message("user", (content, tail))),
+            sampling=Sampling(
+                self.temperature, self.top_p, self.max_tokens, self.frequency_penalty, schema
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class RelationCalls(Sequence[Call]):
+    """The relation calls of one document, computed by index from seeded permutations."""
+
+    recipe: EntiGraph
+    document: Document
+    entities: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return self._kept(2) + self._kept(3)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} is outside {len(self)} calls")
+        index %= len(self)
+        size, index = (2, index) if index < self._kept(2) else (3, index - self._kept(2))
+        return self.recipe.relation_call(self.document, self._subset(size, index))
+
+    def _kept(self, size: int) -> int:
+        cap = self.recipe.pairs if size == 2 else self.recipe.triplets
+        possible = math.comb(len(self.entities), size)
+        return possible if cap == "all" else min(cap, possible)
+
+    def _subset(self, size: int, index: int) -> tuple[str, ...]:
+        seed = derive_seed(self.recipe.seed, self.document.id, size)
+        order = Permutation(math.comb(len(self.entities), size), seed)
+        return tuple(self.entities[i] for i in combination(len(self.entities), size, order[index]))
+
+
+def combination(n: int, size: int, rank: int) -> tuple[int, ...]:
+    """The `rank`-th (lexicographic, from 0) of the `size`-subsets of range(n), ascending.
+
+    Raises:
+        IndexError: There is no such subset.
+    """
+    if not 0 <= rank < math.comb(n, size):
+        raise IndexError(f"rank {rank} is outside the {math.comb(n, size)} subsets")
+    chosen: list[int] = []
+    candidate = 0
+    while len(chosen) < size:
+        starting_here = math.comb(n - candidate - 1, size - len(chosen) - 1)
+        if rank < starting_here:
+            chosen.append(candidate)
+        else:
+            rank -= starting_here
+        candidate += 1
+    return tuple(chosen)
+
+
+def entity_schema(most: int | None) -> str:
+    """The JSON schema of an opening answer, as text; the summary comes first, as in the paper."""
+    return json.dumps(
+        {
+            "type": "object",
+            "properties": {
+                "summary": {"type": "string", "minLength": 20, "maxLength": 800},
+                "entities": {
+                    "type": "array",
+                    "items": {"type": "string", "minLength": 2, "maxLength": 80},
+                    "minItems": 2,
+                    "maxItems": most or MOST_ENTITIES,
+                },
+            },
+            "required": ["summary", "entities"],
+            "additionalProperties": False,
+        }
+    )
+
+
+def parse_entities(text: str) -> EntityList:
+    """Read a summary and entities from an answer; what is no such object gives an empty list.
+
+    Valid JSON is taken as it is. Otherwise json-repair closes cut-off strings and lists (an answer
+    stopped by its token limit still holds the entities before the cut).
+    """
+    start = text.find("{")
+    if start < 0:
+        return EntityList("", ())
+    try:
+        value = json.loads(text[start:])
+    except ValueError:
+        value = json_repair.loads(text[start:])
+    if not isinstance(value, dict):
+        return EntityList("", ())
+    names = value.get("entities")
+    names = names if isinstance(names, list) else []
+    summary = value.get("summary")
+    return EntityList(
+        " ".join(summary.split()) if isinstance(summary, str) else "",
+        tuple(" ".join(name.split()) for name in names if isinstance(name, str)),
+    )
+
+
+def valid_entities(names: Any, document_text: str) -> tuple[str, ...]:
+    """Keep names that occur in the document as whole words; first mention wins, case ignored."""
+    haystack = f" {_words(document_text)} "
+    kept: dict[str, str] = {}
+    for name in names:
+        words = _words(name)
+        key = words.removeprefix("the ").removeprefix("a ").removeprefix("an ")
+        too_long = len(words.split()) > LONGEST_ENTITY_WORDS
+        if key and not too_long and key not in kept and f" {key} " in haystack:
+            kept[key] = name
+    return tuple(kept.values())
+
+
+def _words(text: str) -> str:
+    return " ".join(re.findall(r"[\w&]+", text.casefold()))

@@ -1,0 +1,279 @@
+"""What may be concluded and what the numbers mean: sentences made from the data, no fixed claims.
+
+A difference counts as found when its interval excludes zero and its Holm-corrected p is below 0.05;
+when the two disagree it is a hint, and otherwise the page says that nothing can be told apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from steep.report.records import RAW_RECIPE, Estimate, ModelScore, PairScore, Run, Scores
+from steep.report.wording import count, interval, listing, p_value, percent, plural, points, usd
+
+SIGNIFICANT_P = 0.05
+FEW_DOCUMENTS = 20  # with fewer clusters, clustered intervals are known to come out too narrow
+MOST_GAINS = 3  # comparisons that the first sentence names
+Verdict = Literal["found", "hint", "open"]
+
+NORMALIZERS = {
+    "sum": "total log-likelihood",
+    "per_token": "log-likelihood per token",
+    "per_character": "log-likelihood per character",
+    "per_byte": "log-likelihood per byte",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A short heading and what it means."""
+
+    heading: str
+    text: str
+
+
+def normalizer_name(name: str) -> str:
+    """A normaliser in words."""
+    return NORMALIZERS.get(name, name)
+
+
+def oriented(pair: PairScore) -> tuple[str, str, float]:
+    """The better model of a pair, the other, and by how much."""
+    better = pair.overall.value >= 0
+    first, second = (pair.a, pair.b) if better else (pair.b, pair.a)
+    return first, second, abs(pair.overall.value)
+
+
+def verdict(pair: PairScore) -> Verdict:
+    """Whether the two models of a pair can be told apart."""
+    significant = pair.p_holm is not None and pair.p_holm < SIGNIFICANT_P
+    if pair.overall.excludes_zero and significant:
+        return "found"
+    return "hint" if pair.overall.excludes_zero or significant else "open"
+
+
+def headline(scores: Scores) -> str:
+    """The first sentence of the page: which differences are there, on what, by which measure."""
+    found = [pair for pair in scores.pairs if verdict(pair) == "found"]
+    asked = f"{_asked(scores)}, closed book and scored by {normalizer_name(scores.normalizer)}"
+    if not scores.pairs:
+        return f"One model was measured on {asked}; there is nothing to compare it with."
+    if not found:
+        return f"On {asked}, no two models can be told apart with confidence."
+    found.sort(key=lambda pair: -abs(pair.overall.value))
+    said = listing([_gain(pair) for pair in found[:MOST_GAINS]])
+    if len(scores.pairs) > MOST_GAINS:
+        share = f"{len(found)} of {len(scores.pairs)} comparisons show a difference"
+        return f"On {asked}, {share}. The largest: {said}."
+    rest = [f"{pair.a} and {pair.b}" for pair in scores.pairs if verdict(pair) != "found"]
+    tail = f" {_capital(listing(rest))} cannot be told apart with confidence." if rest else ""
+    return f"On {asked}, {said}.{tail}"
+
+
+def conclusion(pair: PairScore, scores: Scores) -> str:
+    """What one pair shows, and what it does not."""
+    first, second, difference = oriented(pair)
+    size = f"{points(difference, sign=False)} percentage points"
+    spread = f"95% interval {_oriented_interval(pair)}, Holm-corrected p {p_value(pair.p_holm)}"
+    kind = verdict(pair)
+    gain = f"{_capital(first)} answers {size} more than {second} ({spread})"
+    if kind == "found":
+        return f"{gain}: the interval excludes zero, so chance alone is an unlikely explanation."
+    if kind == "hint":
+        return f"{gain}: interval and corrected test disagree, so this is a hint and not a finding."
+    return (
+        f"{_capital(pair.a)} and {pair.b} cannot be told apart: the difference of {size} in favour "
+        f"of {first} has an interval that includes zero ({spread}).{_smallest(scores)}"
+    )
+
+
+def against_chance(model: ModelScore, chance: float | None) -> str | None:
+    """Whether a model does better than guessing."""
+    low, high = model.overall.low, model.overall.high
+    if chance is None or low is None or high is None:
+        return None
+    if low > chance:
+        how = "is above guessing"
+    elif high < chance:
+        how = "is below guessing"
+    else:
+        how = "cannot be told from guessing"
+    share = f"{percent(model.overall.value)} {interval(low, high)}"
+    return f"{_capital(model.name)}, at {share}, {how} ({percent(chance, 0)})."
+
+
+def limits(scores: Scores) -> str:
+    """What no number on the page can show."""
+    return (
+        "Nothing here speaks for other documents, other questions, another size of model or free "
+        "answers: the measure is a choice among given options by "
+        f"{normalizer_name(scores.normalizer)}."
+    )
+
+
+def notes(run: Run) -> list[Note]:
+    """Everything that a reader must know to read the numbers right."""
+    found = [
+        _generator_note(run),
+        *(_score_notes(run.scores) if run.scores else []),
+        _budget_note(run),
+        _seed_note(run),
+        _set_aside_note(run),
+        _cost_note(run),
+    ]
+    return [note for note in found if note is not None]
+
+
+def _gain(pair: PairScore) -> str:
+    first, second, difference = oriented(pair)
+    return f"{first} answers {points(difference, 0, sign=False)} points more than {second}"
+
+
+def _asked(scores: Scores) -> str:
+    n = max(model.overall.n for model in scores.models)
+    documents = max(model.documents for model in scores.models)
+    return f"{plural(n, 'question')} about {plural(documents, 'document')}"
+
+
+def _smallest(scores: Scores) -> str:
+    smallest = scores.minimum_detectable_difference
+    if smallest is None:
+        return ""
+    return (
+        f" So few questions would usually miss a true difference below "
+        f"{points(smallest, sign=False)} points, so this is no proof that there is none."
+    )
+
+
+def _oriented_interval(pair: PairScore) -> str:
+    low, high = pair.overall.low, pair.overall.high
+    if pair.overall.value < 0 and low is not None and high is not None:
+        low, high = -high, -low
+    return interval(low, high, signed=True)
+
+
+def _capital(text: str) -> str:
+    """Names of arms are the user's own words, so only the first letter of a sentence changes."""
+    return text[:1].upper() + text[1:]
+
+
+def _generator_note(run: Run) -> Note | None:
+    generation = run.generation
+    if generation is None:
+        return Note(
+            "Who wrote the synthetic text",
+            "This run generated nothing itself. Its texts were imported or are the documents, and "
+            "nobody has checked them against each other.",
+        )
+    if run.embedded_generator:
+        return Note(
+            f"The writer was {generation.model}",
+            "It ran in this process, on the user's own machine. A model of 135 million parameters "
+            "writes weak text: it repeats itself, loses the thread and often states what the "
+            "documents do not say. What the trained model learned includes those mistakes. Read "
+            "the sampled passages below before trusting any number; a stronger generator is a "
+            "change of one section of the configuration.",
+        )
+    return Note(
+        f"The writer was {generation.model}",
+        f"All synthetic text came from {generation.endpoint}. Nobody has checked it fact by fact "
+        "against the documents, so what it invented was learned as well.",
+    )
+
+
+def _score_notes(scores: Scores) -> list[Note]:
+    documents = max(model.documents for model in scores.models)
+    n = max(model.overall.n for model in scores.models)
+    few = (
+        f" {documents} is few: the intervals are wide, and with fewer than {FEW_DOCUMENTS} "
+        "documents they tend to be too narrow still."
+        if documents < FEW_DOCUMENTS
+        else ""
+    )
+    skipped = (
+        f" Left out: {plural(len(scores.skipped), 'question')} that could not be scored (listed)."
+        if scores.skipped
+        else ""
+    )
+    return [
+        Note(
+            "How sure the accuracies are",
+            "Questions about one document stand and fall together, so the intervals take the "
+            f"{plural(documents, 'document')}, and not the {plural(n, 'question')}, as the sample."
+            + few,
+        ),
+        Note(
+            "A choice is not an answer",
+            "No model wrote anything. Each option was scored by its "
+            f"{normalizer_name(scores.normalizer)} after the question, without the document, and "
+            "the likeliest counts as the choice. A model that picks the right option may still be "
+            "unable to say it, and another normaliser can change the figures: all of them are in "
+            "the table of normalisers." + skipped,
+        ),
+    ]
+
+
+def _budget_note(run: Run) -> Note | None:
+    budgets = {arm.name: int(arm.train.get("tokens") or 0) for arm in run.ordered_arms}
+    if len(budgets) < 2:
+        return None
+    each = listing([f"{name} {count(tokens)}" for name, tokens in budgets.items()])
+    if len(set(budgets.values())) > 1:
+        return Note(
+            "The arms did not train equally long",
+            f"Training tokens: {each}. Part of any difference may be the amount of training.",
+        )
+    passes = listing(
+        [f"{arm.name} {float(arm.train.get('epochs') or 0):.1f}" for arm in run.ordered_arms]
+    )
+    return Note(
+        "Every arm had the same training",
+        f"{count(next(iter(budgets.values())))} tokens each, replayed general text included, from "
+        f"the same base model. What differs is the text: passes over it were {passes}. More passes "
+        "over little text teach its wording; that is the comparison, not a flaw of it.",
+    )
+
+
+def _seed_note(run: Run) -> Note | None:
+    if not run.arms:
+        return None
+    seed = run.setting("train", "seed")
+    return Note(
+        "Each arm was trained once",
+        f"With one seed{'' if seed is None else f' ({seed})'}. The intervals cover which documents "
+        "and questions were asked, not how much a second training would differ.",
+    )
+
+
+def _set_aside_note(run: Run) -> Note | None:
+    if run.corpus is None:
+        return None
+    counts = run.corpus.counts
+    synthetic = [p for p in run.corpus.passages if p.recipe != RAW_RECIPE]
+    aside, candidates = counts.get("set_aside", 0), counts.get("candidates", 0)
+    trimmed = counts.get("trimmed", 0)
+    cut = f" {plural(trimmed, 'passage was', 'passages were')} cut to whole sentences." * bool(
+        trimmed
+    )
+    return Note(
+        f"{count(aside)} of {plural(candidates, 'candidate')} set aside",
+        f"{plural(len(synthetic), 'synthetic passage')} remained. The filters look for texts that "
+        "are empty, cut off, refused, looping or in another language; they cannot see whether a "
+        f"passage is true.{cut}",
+    )
+
+
+def _cost_note(run: Run) -> Note | None:
+    if run.generation is None or run.generation.cost_usd is not None:
+        return None
+    return Note(
+        f"The cost is {usd(None, own_machine=False)}",
+        "No price is known for this endpoint, so none is shown. Unknown does not mean free: set "
+        "the prices per million tokens in the configuration to have it computed.",
+    )
+
+
+def kind_reading(estimate: Estimate) -> str:
+    """An interval in two words, for tables."""
+    return "excludes zero" if estimate.excludes_zero else "includes zero"

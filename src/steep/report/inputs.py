@@ -1,0 +1,179 @@
+"""From files to frozen data: the artifacts that `runs/<name>/run.json` names.
+
+A part that is named but not on disk is something the user can put right, and is said so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from steep.core.errors import UserError
+from steep.core.files import read_json, read_jsonl
+from steep.report.records import (
+    Arm,
+    ArtifactRef,
+    Corpus,
+    Documents,
+    Estimate,
+    Generation,
+    ModelScore,
+    PairScore,
+    PassageRow,
+    Run,
+    Scores,
+    SetAsideRow,
+)
+
+STAGES = ("documents", "generate", "corpus", "tokenize", "train", "evaluate")
+PASSAGE_COLUMNS = ["id", "document_id", "call_id", "rank", "recipe", "subset", "words"]
+SET_ASIDE_COLUMNS = ["call_id", "document_id", "recipe", "reason"]
+
+
+def load_run(project_root: Path, run_directory: Path) -> Run:
+    """Read a run and the artifacts that it names.
+
+    Raises:
+        UserError: The run, its configuration or one of its artifacts is not there.
+    """
+    run = read_json(_existing(run_directory / "run.json"))
+    config_text = _existing(run_directory / "config.yaml").read_text(encoding="utf-8")
+    artifacts = _artifacts(project_root, run.get("artifacts") or {})
+    only = {ref.stage: ref for ref in artifacts if ref.arm is None}
+    wall_s = _in_order(run.get("wall_s") or {})
+    return Run(
+        name=run["name"],
+        created=run.get("created") or "",
+        hardware=run.get("hardware") or "",
+        wall_s=wall_s,
+        config_text=config_text,
+        config=yaml.safe_load(config_text) or {},
+        artifacts=artifacts,
+        documents=_documents(only["documents"]) if "documents" in only else None,
+        generation=_generation(only["generate"], wall_s) if "generate" in only else None,
+        corpus=_corpus(only["corpus"]) if "corpus" in only else None,
+        arms=_arms(artifacts),
+        scores=_scores(only["evaluate"]) if "evaluate" in only else None,
+    )
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise UserError(
+            f"The report needs {path.name}, which is not there.",
+            where=path,
+            hint="run 'steep run' again: it makes what is missing and keeps what is there",
+        )
+    return path
+
+
+def _in_order(by_stage: Mapping[str, Any]) -> dict[str, Any]:
+    """The same mapping in the order of the data's way."""
+    return {stage: by_stage[stage] for stage in sorted(by_stage, key=[*STAGES, *by_stage].index)}
+
+
+def _artifacts(root: Path, named: Mapping[str, Any]) -> list[ArtifactRef]:
+    """Flatten `{stage: path}` and `{stage: {arm: path}}`."""
+    found = []
+    for stage, entry in _in_order(named).items():
+        arms = entry.items() if isinstance(entry, dict) else [(None, entry)]
+        for arm, relative in arms:
+            if relative:
+                path = root / relative
+                manifest = read_json(_existing(path / "manifest.json"))
+                found.append(ArtifactRef(stage, arm, path, str(relative), manifest))
+    return found
+
+
+def _documents(ref: ArtifactRef) -> Documents:
+    titles: dict[str, str] = {}
+    whole_of: dict[str, str] = {}
+    for row in read_jsonl(_existing(ref.path / "documents.jsonl")):
+        whole = (row.get("metadata") or {}).get("part_of", row["id"])
+        whole_of[row["id"]] = whole
+        titles.setdefault(whole, row.get("title") or whole)
+    skipped = [(row["source"], row["reason"]) for row in ref.manifest.get("skipped") or []]
+    return Documents(ref.manifest.get("counts") or {}, titles, whole_of, skipped)
+
+
+def _generation(ref: ArtifactRef, wall_s: Mapping[str, float]) -> Generation:
+    manifest = ref.manifest
+    rows = read_jsonl(_existing(ref.path / "entities.jsonl"))
+    return Generation(
+        model=manifest.get("model") or "",
+        endpoint=manifest.get("endpoint") or "",
+        counts=manifest["counts"],
+        usage=manifest.get("usage") or {},
+        cost_usd=manifest.get("cost_usd"),
+        failures=[(row["reason"], row["calls"]) for row in manifest.get("failures") or []],
+        entities={row["document_id"]: row["entities"] for row in rows},
+        # the artifact's own time: a rerun that found it finished took none
+        wall_s=manifest.get("wall_s") or wall_s.get("generate"),
+    )
+
+
+def _corpus(ref: ArtifactRef) -> Corpus:
+    import pyarrow.parquet as pq
+
+    passages = pq.read_table(_existing(ref.path / "passages.parquet"), columns=PASSAGE_COLUMNS)
+    set_aside = pq.read_table(_existing(ref.path / "set_aside.parquet"), columns=SET_ASIDE_COLUMNS)
+    return Corpus(
+        path=ref.path,
+        counts=ref.manifest.get("counts") or {},
+        passages=[PassageRow(**row) for row in passages.to_pylist()],
+        set_aside_rows=[SetAsideRow(i, **row) for i, row in enumerate(set_aside.to_pylist())],
+    )
+
+
+def _arms(artifacts: Sequence[ArtifactRef]) -> list[Arm]:
+    tokenized = {ref.arm: ref.manifest for ref in artifacts if ref.stage == "tokenize"}
+    return [
+        Arm(
+            name=ref.arm,
+            train=ref.manifest,
+            tokenize=tokenized.get(ref.arm) or {},
+            metrics=read_jsonl(_existing(ref.path / "metrics.jsonl")),
+        )
+        for ref in artifacts
+        if ref.stage == "train" and ref.arm is not None
+    ]
+
+
+def _scores(ref: ArtifactRef) -> Scores:
+    scores = read_json(_existing(ref.path / "scores.json"))
+    return Scores(
+        normalizer=scores["normalizer"],
+        chance=scores.get("chance"),
+        minimum_detectable_difference=scores.get("minimum_detectable_difference"),
+        models=[_model_score(row) for row in scores["models"]],
+        pairs=[_pair_score(row) for row in scores.get("pairs") or []],
+        skipped=[(row["question_id"], row["reason"]) for row in scores.get("skipped") or []],
+    )
+
+
+def _model_score(row: Mapping[str, Any]) -> ModelScore:
+    return ModelScore(
+        name=row["name"],
+        documents=row["documents"],
+        overall=_estimate(row, "accuracy"),
+        by_kind={k: _estimate(v, "accuracy") for k, v in (row.get("by_kind") or {}).items()},
+        by_normalizer=row.get("by_normalizer") or {},
+    )
+
+
+def _pair_score(row: Mapping[str, Any]) -> PairScore:
+    return PairScore(
+        a=row["a"],
+        b=row["b"],
+        overall=_estimate(row, "difference"),
+        by_kind={k: _estimate(v, "difference") for k, v in (row.get("by_kind") or {}).items()},
+        p_mcnemar=row.get("p_mcnemar"),
+        p_holm=row.get("p_holm"),
+    )
+
+
+def _estimate(row: Mapping[str, Any], key: str) -> Estimate:
+    return Estimate(row["n"], row[key], row.get("low"), row.get("high"))

@@ -1,0 +1,222 @@
+"""What a page shows, as frozen data: the nouns that `inputs` reads and the sections draw.
+
+A part that a run does not have (no questions, imported texts only) is None, and the page says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+BASE = "base"
+RAW_RECIPE = "documents"
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRef:
+    """A finished stage that the run used; `arm` is set where every arm has its own."""
+
+    stage: str
+    arm: str | None
+    path: Path
+    shown_path: str
+    manifest: Mapping[str, Any]
+
+    @property
+    def hash8(self) -> str:
+        """The eight digits that name it."""
+        return self.path.name.rsplit("-", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """The sources: titles by the id of the whole document, counts, what could not be read."""
+
+    counts: Mapping[str, int]
+    titles: Mapping[str, str]
+    whole_of: Mapping[str, str]
+    skipped: Sequence[tuple[str, str]]
+
+    @property
+    def total(self) -> int:
+        """How many whole documents there are."""
+        return len(self.titles)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What the ledger says of the calls of this run; a cost of None is an unknown cost."""
+
+    model: str
+    endpoint: str
+    counts: Mapping[str, int]
+    usage: Mapping[str, int]
+    cost_usd: float | None
+    failures: Sequence[tuple[str, int]]
+    entities: Mapping[str, Sequence[str]]
+    wall_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PassageRow:
+    """A passage without its text, which is read only for the few that are shown."""
+
+    id: str
+    document_id: str
+    call_id: str | None
+    rank: int
+    recipe: str
+    subset: Sequence[str]
+    words: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetAsideRow:
+    """A completion that became no passage, and why; `index` is its row in the table."""
+
+    index: int
+    call_id: str
+    document_id: str
+    recipe: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """The passages and what was set aside."""
+
+    path: Path
+    counts: Mapping[str, int]
+    passages: Sequence[PassageRow]
+    set_aside_rows: Sequence[SetAsideRow]
+
+    def passage_texts(self, ids: Sequence[str]) -> Mapping[str, str]:
+        """Read the texts of a few passages."""
+        import pyarrow.compute as pc
+        import pyarrow.dataset as ds
+
+        table = ds.dataset(self.path / "passages.parquet").to_table(
+            columns=["id", "text"], filter=pc.field("id").isin(list(ids))
+        )
+        return {row["id"]: row["text"] for row in table.to_pylist()}
+
+    def set_aside_texts(self, indices: Sequence[int]) -> list[str]:
+        """Read the texts of a few rows that were set aside."""
+        import pyarrow.dataset as ds
+
+        table = ds.dataset(self.path / "set_aside.parquet").take(list(indices), columns=["text"])
+        return [text or "" for text in table.column("text").to_pylist()]
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One trained model: what it read and how its training went."""
+
+    name: str
+    train: Mapping[str, Any]
+    tokenize: Mapping[str, Any]
+    metrics: Sequence[Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """An accuracy or a difference, as a fraction, with its 95% interval and number of questions."""
+
+    n: int
+    value: float
+    low: float | None
+    high: float | None
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies on one side of zero."""
+        if self.low is None or self.high is None:
+            return False
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelScore:
+    """How one model answered."""
+
+    name: str
+    documents: int
+    overall: Estimate
+    by_kind: Mapping[str, Estimate]
+    by_normalizer: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class PairScore:
+    """How much more `a` answered than `b`, question by question."""
+
+    a: str
+    b: str
+    overall: Estimate
+    by_kind: Mapping[str, Estimate]
+    p_mcnemar: float | None
+    p_holm: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The evaluation."""
+
+    normalizer: str
+    chance: float | None
+    minimum_detectable_difference: float | None
+    models: Sequence[ModelScore]
+    pairs: Sequence[PairScore]
+    skipped: Sequence[tuple[str, str]]
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of question, in order of first appearance; none when there is only one."""
+        kinds = list(dict.fromkeys(kind for model in self.models for kind in model.by_kind))
+        return kinds if len(kinds) > 1 else []
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything that a page shows."""
+
+    name: str
+    created: str
+    hardware: str
+    wall_s: Mapping[str, float]
+    config_text: str
+    config: Mapping[str, Any]
+    artifacts: Sequence[ArtifactRef]
+    documents: Documents | None
+    generation: Generation | None
+    corpus: Corpus | None
+    arms: Sequence[Arm]
+    scores: Scores | None
+
+    def setting(self, section: str, key: str) -> Any:
+        """A value of the resolved configuration, or None."""
+        return (self.config.get(section) or {}).get(key)
+
+    @property
+    def embedded_generator(self) -> bool:
+        """Whether the generator ran in this process, on the user's own machine."""
+        return bool(self.setting("generate", "engine") == "embedded")
+
+    @property
+    def series(self) -> dict[str, int]:
+        """The number of each model's colour and marker, the same in every figure; base is 0."""
+        scored = [model.name for model in self.scores.models] if self.scores else []
+        names = dict.fromkeys([BASE, *scored, *(arm.name for arm in self.arms)])
+        return {name: index for index, name in enumerate(names)}
+
+    @property
+    def ordered_arms(self) -> list[Arm]:
+        """The arms in the order of their colours."""
+        return sorted(self.arms, key=lambda arm: self.series[arm.name])
+
+    def title_of(self, document_id: str) -> str:
+        """The title of a document, or its id when it has none."""
+        titles = self.documents.titles if self.documents else {}
+        return titles.get(document_id) or document_id

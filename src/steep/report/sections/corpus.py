@@ -1,0 +1,143 @@
+"""What was kept, what was set aside, and some of both to read."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from steep.report.blocks import (
+    Column,
+    Section,
+    absent,
+    facts,
+    fold,
+    section,
+    table,
+    text_column,
+)
+from steep.report.html import Child, Html, el, join
+from steep.report.records import RAW_RECIPE, Corpus, PassageRow, Run, SetAsideRow
+from steep.report.sampling import sample_passages, sample_set_aside
+from steep.report.svg import bar_cell
+from steep.report.wording import count, plural
+
+SAMPLED_PASSAGES = 10
+SAMPLED_SET_ASIDE = 3
+SHOWN_WORDS = 160  # longer texts are folded after so many
+SUBSET_NAMES = {1: "single entities", 2: "pairs", 3: "triplets"}
+
+
+def corpus(run: Run) -> Section:
+    """What was kept, what was set aside, and some of both to read."""
+    title = "The corpus"
+    if run.corpus is None:
+        return section("corpus", title, None, absent("This run has no corpus."))
+    found = run.corpus
+    shown = sample_passages(found.passages, SAMPLED_PASSAGES)
+    texts = found.passage_texts([passage.id for passage in shown])
+    aside = sample_set_aside(found.set_aside_rows, SAMPLED_SET_ASIDE)
+    aside_texts = found.set_aside_texts([row.index for row in aside]) if aside else []
+    cards = [_passage_card(run, passage, texts[passage.id]) for passage in shown]
+    aside_cards = [
+        _aside_card(run, row, text) for row, text in zip(aside, aside_texts, strict=True)
+    ]
+    return section(
+        "corpus",
+        title,
+        "What the generator wrote, after filtering. The passages to read are drawn by a fixed "
+        "rule, spread over the documents, and not chosen for their looks.",
+        _recipe_table(found),
+        _reason_table(found),
+        _skipped_documents(run),
+        el("h3", f"{plural(len(cards), 'sampled passage')}") if cards else None,
+        el("div", *cards, class_="cards"),
+        el("h3", "Set aside, for example") if aside_cards else None,
+        el("div", *aside_cards, class_="cards") if aside_cards else None,
+    )
+
+
+def _recipe_table(found: Corpus) -> Html:
+    passages: Counter[str] = Counter()
+    words: Counter[str] = Counter()
+    for passage in found.passages:
+        name = _recipe_name(passage)
+        passages[name] += 1
+        words[name] += passage.words
+    rows: list[list[Child]] = [
+        [name, count(n), count(words[name]), count(words[name] / n)]
+        for name, n in sorted(passages.items())
+    ]
+    columns = [
+        text_column("recipe"),
+        Column("passages"),
+        Column("words"),
+        Column("words a passage"),
+    ]
+    return table(columns, rows)
+
+
+def _recipe_name(passage: PassageRow) -> str:
+    if passage.recipe == RAW_RECIPE:
+        return "documents (the raw texts)"
+    size = len(passage.subset)
+    return (
+        f"{passage.recipe}, {SUBSET_NAMES.get(size, f'{size} entities')}"
+        if size
+        else passage.recipe
+    )
+
+
+def _reason_table(found: Corpus) -> Html:
+    reasons = Counter(row.reason for row in found.set_aside_rows)
+    if not reasons:
+        return absent("Nothing was set aside.")
+    most = max(reasons.values())
+    rows: list[list[Child]] = [
+        [reason, bar_cell(n / most), count(n)]
+        for reason, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    total = plural(sum(reasons.values()), "candidate")
+    columns = [text_column("set aside because"), text_column(""), Column("candidates")]
+    return table(columns, rows, f"{total} in all.")
+
+
+def _skipped_documents(run: Run) -> Html | None:
+    skipped = run.documents.skipped if run.documents else ()
+    if not skipped:
+        return None
+    rows: list[list[Child]] = [[source, reason] for source, reason in skipped]
+    return table([text_column("file that could not be read"), text_column("reason")], rows)
+
+
+def _passage_card(run: Run, passage: PassageRow, text: str) -> Html:
+    provenance: list[tuple[str, Child]] = [
+        ("document", run.title_of(passage.document_id)),
+        ("entities", ", ".join(passage.subset) or "none"),
+        ("recipe", passage.recipe),
+        ("rank", count(passage.rank)),
+        ("length", plural(passage.words, "word")),
+        ("call", el("code", passage.call_id or "none (raw text)")),
+    ]
+    return el("article", _body(text), facts(provenance, "provenance"), class_="card")
+
+
+def _aside_card(run: Run, row: SetAsideRow, text: str) -> Html:
+    provenance: list[tuple[str, Child]] = [
+        ("reason", el("strong", row.reason)),
+        ("document", run.title_of(row.document_id)),
+        ("recipe", row.recipe),
+        ("length", plural(len(text.split()), "word")),
+        ("call", el("code", row.call_id)),
+    ]
+    shown = _body(text) if text.strip() else el("p", "(no text)", class_="absent")
+    return el("article", shown, facts(provenance, "provenance"), class_="card aside")
+
+
+def _body(text: str) -> Html:
+    """A text as it stands, the rest of a long one folded."""
+    words = text.split(" ")
+    if len(words) <= SHOWN_WORDS * 1.2:
+        return el("div", text.strip(), class_="text", dir="auto")
+    first, rest = " ".join(words[:SHOWN_WORDS]), " ".join(words[SHOWN_WORDS:])
+    folded = el("div", "\N{HORIZONTAL ELLIPSIS} ", rest.strip(), class_="text", dir="auto")
+    start = el("div", first.strip(), " \N{HORIZONTAL ELLIPSIS}", class_="text", dir="auto")
+    return join([start, fold("The rest of it", folded)])

@@ -1,0 +1,121 @@
+"""Paired differences: the table, the picture, and what may be said of them."""
+
+from __future__ import annotations
+
+from steep.report.blocks import Column, figure, stacked, table, text_column
+from steep.report.findings import against_chance, conclusion, limits, verdict
+from steep.report.html import Child, Html, el
+from steep.report.records import Estimate, Run, Scores
+from steep.report.svg import Axis, Whisker, WhiskerGroup, responsive, whisker_chart
+from steep.report.wording import MINUS, count, interval, p_value, points, rounded_interval
+
+READINGS = {"found": "can be told apart", "hint": "a hint", "open": "cannot be told apart"}
+
+
+def comparison(run: Run, scores: Scores) -> list[Html]:
+    """Table, picture and sentences; only sentences where one model stands alone."""
+    lines = [against_chance(model, scores.chance) for model in scores.models]
+    sentences = [conclusion(pair, scores) for pair in scores.pairs]
+    read = el(
+        "div",
+        el("h3", "In plain words"),
+        el("ul", *[el("li", sentence) for sentence in sentences]),
+        el("p", " ".join(line for line in lines if line)),
+        el("p", limits(scores)),
+        class_="reading",
+    )
+    if not scores.pairs:
+        return [read]
+    caption = (
+        "Difference of the two models on the same questions, in percentage points; above zero "
+        "the first is better. An interval that crosses the line leaves the question open. "
+        "By kind, nothing is corrected for the number of comparisons."
+    )
+    return [
+        read,
+        el("h3", "Differences"),
+        _pair_table(scores),
+        figure(_difference_chart(run, scores), caption),
+    ]
+
+
+def _pair_table(scores: Scores) -> Html:
+    columns = [
+        text_column("comparison"),
+        Column("n"),
+        Column("difference", "points, 95% interval"),
+        Column("McNemar p"),
+        Column("Holm p"),
+        text_column("reading"),
+    ]
+    rows: list[list[Child]] = [
+        [
+            pair_name(pair.a, pair.b),
+            count(pair.overall.n),
+            stacked(
+                points(pair.overall.value),
+                interval(pair.overall.low, pair.overall.high, signed=True),
+            ),
+            p_value(pair.p_mcnemar),
+            p_value(pair.p_holm),
+            READINGS[verdict(pair)],
+        ]
+        for pair in scores.pairs
+    ]
+    smallest = scores.minimum_detectable_difference
+    note = (
+        "The minimum detectable difference is unknown."
+        if smallest is None
+        else f"Minimum detectable difference: {points(smallest, sign=False)} points. A smaller "
+        "true difference would usually go unnoticed with this many questions."
+    )
+    return table(columns, rows, note)
+
+
+def pair_name(a: str, b: str) -> str:
+    """The name of a comparison."""
+    return f"{a} {MINUS} {b}"
+
+
+def _difference_chart(run: Run, scores: Scores) -> Html:
+    groups = []
+    for kind in [None, *scores.kinds]:
+        rows = [
+            _difference_whisker(pair_name(pair.a, pair.b), run.series.get(pair.a, 0), estimate)
+            for pair in scores.pairs
+            if (estimate := pair.overall if kind is None else pair.by_kind.get(kind))
+        ]
+        sizes = {
+            (pair.overall if kind is None else pair.by_kind[kind]).n
+            for pair in scores.pairs
+            if kind is None or kind in pair.by_kind
+        }
+        detail = f"n = {sizes.pop()}" if len(sizes) == 1 else "n differs"
+        if rows:
+            groups.append(WhiskerGroup("all questions" if kind is None else kind, detail, rows))
+    axis = _difference_axis(groups)
+    title = "Paired differences in accuracy, over all questions and by kind, with 95% intervals"
+    return responsive(lambda width: whisker_chart(groups, axis, title, width))
+
+
+def _difference_whisker(name: str, series: int, estimate: Estimate) -> Whisker:
+    note = (
+        f"{points(estimate.value, 0)} {rounded_interval(estimate.low, estimate.high, signed=True)}"
+    )
+    return Whisker(name, series, estimate.value, estimate.low, estimate.high, note)
+
+
+def _difference_axis(groups: list[WhiskerGroup]) -> Axis:
+    """Symmetric about zero, to the next twenty points beyond the widest interval."""
+    ends = [
+        abs(end)
+        for group in groups
+        for row in group.rows
+        for end in (row.value, row.low, row.high)
+        if end is not None
+    ]
+    limit = min(1.0, 0.2 * (int(max(ends) / 0.2) + 1))
+    tick_values = [
+        (value, points(value, 0)) for value in (-limit, -limit / 2, 0.0, limit / 2, limit)
+    ]
+    return Axis(-limit, limit, tick_values, 0.0, "no difference")

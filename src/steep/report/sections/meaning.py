@@ -1,0 +1,17 @@
+"""What the numbers mean: the notes without which they would mislead."""
+
+from __future__ import annotations
+
+from steep.report.blocks import Section, section
+from steep.report.findings import notes
+from steep.report.html import el
+from steep.report.records import Run
+
+
+def meaning(run: Run) -> Section:
+    """The notes."""
+    items = [
+        el("div", el("h3", note.heading), el("p", note.text), class_="note-item")
+        for note in notes(run)
+    ]
+    return section("meaning", "What the numbers mean", None, el("div", *items, class_="notes"))

@@ -1,0 +1,116 @@
+"""Loss and learning rate of every arm, and what each arm read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from steep.report.blocks import Column, Section, absent, figure, section, table, text_column
+from steep.report.html import Child, Html
+from steep.report.records import Arm, Run
+from steep.report.sections.results import key
+from steep.report.svg import Curve, Panel, curve_chart, responsive
+from steep.report.wording import UNKNOWN, count, duration
+
+MOST_POINTS = 400  # of a curve; longer ones are thinned
+
+
+def training(run: Run) -> Section:
+    """Loss and learning rate of every arm, and what each arm read."""
+    title = "Training"
+    if not run.arms:
+        return section("training", title, None, absent("No model was trained in this run."))
+    opening = (
+        "Continued pretraining of the same base model, once for every arm. The loss is that of "
+        "each arm on its own text: it shows whether training went well, not which arm knows more."
+    )
+    curves = [arm for arm in run.ordered_arms if arm.metrics]
+    thinned = any(len(arm.metrics) > MOST_POINTS for arm in curves)
+    caption = (
+        "Loss by step (dots) and its running mean (lines), above the learning rate. Lines that lie "
+        "on each other are the same schedule." + (" Long curves are thinned." if thinned else "")
+    )
+    chart = figure(_curve_chart(run, curves), caption) if curves else None
+    return section("training", title, opening, chart, _arm_table(run))
+
+
+def _curve_chart(run: Run, arms: Sequence[Arm]) -> Html:
+    loss = [_curve(run, arm, "loss", smooth=True) for arm in arms]
+    rate = [_curve(run, arm, "learning_rate", smooth=False) for arm in arms]
+    panels = [
+        Panel("loss, nats per token", 260, loss, lambda value: f"{value:g}"),
+        Panel("learning rate", 110, rate, _rate, from_zero=True),
+    ]
+    title = "Training loss and learning rate by tokens trained, for each arm"
+    return responsive(lambda width: curve_chart(panels, "tokens trained", title, width))
+
+
+def _rate(value: float) -> str:
+    """A learning rate as people write it: 3e-4."""
+    mantissa, exponent = f"{value:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}" if value else "0"
+
+
+def _curve(run: Run, arm: Arm, field: str, *, smooth: bool) -> Curve:
+    points = [(row["tokens"], row[field]) for row in arm.metrics]
+    mean = thin(running_mean(points)) if smooth else None
+    return Curve(arm.name, run.series[arm.name], thin(points), mean)
+
+
+def running_mean(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The mean over a window of a tenth of the curve, centred, narrower towards both ends."""
+    half = max(1, len(points) // 20)
+    smooth = []
+    for index, (x, _) in enumerate(points):
+        reach = min(half, index, len(points) - 1 - index)
+        window = [y for _, y in points[index - reach : index + reach + 1]]
+        smooth.append((x, sum(window) / len(window)))
+    return smooth
+
+
+def thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Every k-th point and the last, so that a long run does not make a heavy page."""
+    stride = -(-len(points) // MOST_POINTS)
+    kept = list(points[::stride])
+    return kept if kept[-1] == points[-1] else [*kept, points[-1]]
+
+
+def _arm_table(run: Run) -> Html:
+    columns = [
+        text_column("arm"),
+        Column("passages read"),
+        Column("tokens in them"),
+        Column("training tokens"),
+        Column("of them replayed"),
+        Column("passes"),
+        Column("steps"),
+        Column("final loss"),
+        Column("wall time"),
+        Column("tokens a second"),
+    ]
+    rows = [_arm_row(run, arm) for arm in run.ordered_arms]
+    return table(columns, rows, "Replayed tokens are general text against forgetting.")
+
+
+def _arm_row(run: Run, arm: Arm) -> list[Child]:
+    train, tokens = arm.train, arm.train.get("tokens")
+    wall_s = train.get("wall_s")
+    return [
+        key(run, arm.name),
+        _count_or_unknown(arm.tokenize.get("passages")),
+        _count_or_unknown(arm.tokenize.get("tokens")),
+        _count_or_unknown(tokens),
+        _count_or_unknown(train.get("replayed_tokens")),
+        _decimal(train.get("epochs"), 1),
+        _count_or_unknown(train.get("steps")),
+        _decimal(train.get("final_loss"), 3),
+        duration(wall_s),
+        _decimal(tokens / wall_s if tokens and wall_s else None, 0),
+    ]
+
+
+def _count_or_unknown(value: float | None) -> str:
+    return UNKNOWN if value is None else count(value)
+
+
+def _decimal(value: float | None, decimals: int) -> str:
+    return UNKNOWN if value is None else f"{value:,.{decimals}f}"

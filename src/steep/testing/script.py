@@ -1,0 +1,223 @@
+"""What the scripted server says: a pure function of seed and request, so runs can be compared.
+
+The answers are short but honest: entity lists name phrases that the prompt's document contains, and
+texts quote its sentences. Misbehaviour comes in two kinds. Accidents of transport (rate limits,
+errors, broken bodies) are drawn from the request *and the number of the attempt*, so that a retry
+succeeds. How an answer ends (cut off, refused, empty) is drawn from the request alone, as it would
+be bought only once: a disturbed run then ends with the same texts as an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from steep.core.ids import derive_seed, stable_hash
+
+Accident = Literal[
+    "rate_limited", "server_error", "html", "invalid_json", "cut_off", "disconnected", "slow"
+]
+Ending = Literal["truncated", "refusing", "empty"]
+ACCIDENTS: tuple[Accident, ...] = (
+    "rate_limited",
+    "server_error",
+    "html",
+    "invalid_json",
+    "cut_off",
+    "disconnected",
+    "slow",
+)
+ENDINGS: tuple[Ending, ...] = ("truncated", "refusing", "empty")
+
+Kind = TypeVar("Kind", bound=str)
+
+MOST_ENTITIES = 12
+_PHRASE = re.compile(r"[A-Z][\w'-]+(?: (?:of |the |de )?[A-Z][\w'-]+)*")
+_OPENING_WORD = re.compile(
+    "a|an|and|as|at|but|by|each|every|for|from|he|her|his|if|in|it|its|json|list|no|of|on|one|or"
+    "|she|since|so|that|the|their|then|there|these|they|this|those|to|when|while|with|write"
+)
+_OPENERS = (
+    "{name} has its own place in this account.",
+    "Anyone who asks about {name} should begin here.",
+    "Much of the story can be told from the side of {name}.",
+    "What is known of {name} fits in a few lines.",
+    "The record speaks plainly about {name}.",
+)
+_LINKS = (
+    "Seen together, {names} explain each other.",
+    "It would be hard to tell of {names} apart.",
+    "The connection between {names} runs through the whole account.",
+    "Neither chance nor custom alone brought {names} together.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """How the server misbehaves. Rates are shares of attempts (accidents) or of requests (endings).
+
+    Attributes:
+        rate_limited: Rate of HTTP 429 with `Retry-After: retry_after_s`.
+        server_error: Rate of HTTP 500.
+        html: Rate of HTTP 200 with a web page.
+        invalid_json: Rate of HTTP 200 with a body that is no JSON.
+        cut_off: Rate of connections closed in the middle of the body.
+        disconnected: Rate of connections closed before any answer.
+        slow: Rate of answers that come `slow_s` late.
+        truncated: Rate of answers that are cut off, with finish_reason "length".
+        refusing: Rate of refusals.
+        empty: Rate of empty answers.
+        delay_s: How long every answer takes.
+        slow_s: How much longer a slow one takes.
+        retry_after_s: The wait that a rate-limited client is told.
+        dead: Close every connection without an answer.
+        out_of_quota: Answer HTTP 429 insufficient_quota.
+        api_key: The only key accepted; None accepts all.
+        model: The only model known; None knows all.
+        context_tokens: A longer prompt gets HTTP 400 context_length_exceeded.
+        structured_output: The best `response_format` that is understood.
+    """
+
+    rate_limited: float = 0.0
+    server_error: float = 0.0
+    html: float = 0.0
+    invalid_json: float = 0.0
+    cut_off: float = 0.0
+    disconnected: float = 0.0
+    slow: float = 0.0
+    truncated: float = 0.0
+    refusing: float = 0.0
+    empty: float = 0.0
+    delay_s: float = 0.0
+    slow_s: float = 1.0
+    retry_after_s: float = 0.0
+    dead: bool = False
+    out_of_quota: bool = False
+    api_key: str | None = None
+    model: str | None = None
+    context_tokens: int | None = None
+    structured_output: Literal["json_schema", "json_object", "none"] = "json_schema"
+
+    def __post_init__(self) -> None:
+        for kinds in (ACCIDENTS, ENDINGS):
+            rates = [getattr(self, kind) for kind in kinds]
+            if min(rates) < 0 or sum(rates) > 1:
+                raise ValueError(
+                    f"the rates of {', '.join(kinds)} must add up to at most 1: {rates}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """The seed of all answers, and how the server behaves."""
+
+    seed: int = 0
+    behaviour: Behaviour = Behaviour()
+
+
+class Answer(NamedTuple):
+    """The text of an answer and how it ended."""
+
+    text: str
+    finish_reason: str
+
+
+def request_hash(body: Mapping[str, Any]) -> str:
+    """Name a distinct request: everything in its body counts."""
+    return stable_hash(dict(body))
+
+
+def accident(script: Script, request: str, attempt: int) -> Accident | None:
+    """What befalls this attempt at the request, if anything."""
+    rates = {kind: getattr(script.behaviour, kind) for kind in ACCIDENTS}
+    return _draw(rates, derive_seed(script.seed, request, attempt))
+
+
+def answer(script: Script, body: Mapping[str, Any]) -> Answer:
+    """Answer a chat request."""
+    request = request_hash(body)
+    rates = {kind: getattr(script.behaviour, kind) for kind in ENDINGS}
+    ending = _draw(rates, derive_seed(script.seed, request, "ending"))
+    if ending == "refusing":
+        return Answer("I'm sorry, but I can't assist with that request.", "stop")
+    if ending == "empty":
+        return Answer("", "stop")
+    rng = random.Random(derive_seed(script.seed, request, "text"))
+    words = _write(body, rng).split(" ")
+    limit = int(body.get("max_tokens") or body.get("max_completion_tokens") or 2048)
+    if ending == "truncated":
+        limit = min(limit, max(1, len(words) // 2))
+    return Answer(" ".join(words[:limit]), "stop" if len(words) <= limit else "length")
+
+
+def count_tokens(text: str) -> int:
+    """Count tokens as the scripted server does: four characters each."""
+    return -(-len(text) // 4)
+
+
+def prompt_text(body: Mapping[str, Any]) -> str:
+    """All messages of a request as one text."""
+    return "\n".join(str(message.get("content", "")) for message in body["messages"])
+
+
+def named_phrases(text: str) -> list[str]:
+    """Capitalised phrases in order of first mention, without words that only open a sentence."""
+    found: dict[str, None] = {}
+    for match in _PHRASE.finditer(text):
+        words = match[0].split(" ")
+        while words and _OPENING_WORD.fullmatch(words[0].lower()):
+            words.pop(0)
+        if words:
+            found[" ".join(words)] = None
+    return list(found)
+
+
+def behaviour_from(arguments: Mapping[str, Any]) -> Behaviour:
+    """Build a behaviour from those command-line arguments that were given."""
+    names = {field.name for field in fields(Behaviour)}
+    return Behaviour(**{k: v for k, v in arguments.items() if k in names and v is not None})
+
+
+def _draw(rates: Mapping[Kind, float], seed: int) -> Kind | None:
+    point = seed / 2**63
+    for kind, rate in rates.items():
+        if point < rate:
+            return kind
+        point -= rate
+    return None
+
+
+def _write(body: Mapping[str, Any], rng: random.Random) -> str:
+    user = [m for m in body["messages"] if m.get("role") == "user"] or list(body["messages"])
+    document = str(user[-1].get("content", ""))
+    prompt = prompt_text(body)
+    format_ = (body.get("response_format") or {}).get("type", "text")
+    if format_ != "text" or ("JSON" in prompt and "entities" in prompt.lower()):
+        names = named_phrases(document)[:MOST_ENTITIES]
+        summary = " ".join(_sentences(document)[:2])
+        return json.dumps({"summary": summary, "entities": names}, ensure_ascii=False)
+    return _prose(document, rng)
+
+
+def _prose(document: str, rng: random.Random) -> str:
+    """Write about the names at the end of the prompt, quoting the sentences that mention them."""
+    lines = [line for line in document.splitlines() if line.strip()]
+    bullets = [line[2:].strip() for line in lines if line.startswith("- ")]
+    names = bullets or named_phrases(lines[-1] if lines else "") or named_phrases(document)[:2]
+    sentences = _sentences(document)
+    paragraphs = []
+    for name in names:
+        mentions = [s for s in sentences if name in s] or sentences
+        quoted = rng.sample(mentions, min(2, len(mentions)))
+        paragraphs.append(" ".join([rng.choice(_OPENERS).format(name=name), *quoted]))
+    paragraphs.append(rng.choice(_LINKS).format(names=" and ".join(names)))
+    return "\n\n".join(paragraphs)
+
+
+def _sentences(text: str) -> list[str]:
+    body = " ".join(line for line in text.splitlines() if not line.startswith(("#", "- ")))
+    return [sentence for sentence in re.split(r"(?<=[.!?]) +", body) if sentence.strip()]

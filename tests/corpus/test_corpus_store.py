@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from steep.corpus.passage import Passage, SetAside
+from steep.corpus.store import read_passages, read_set_aside, write_passages, write_set_aside
+
+PASSAGES = (
+    Passage("documents:a", "Raw text here.", "a", None, 0, "documents"),
+    Passage("c1", "Zwei W\u00f6rter", "a", "c1", 0, "entigraph", ("Quell", "Marlin")),
+)
+
+
+def test_passages_come_back_as_they_were(tmp_path: Path) -> None:
+    write_passages(tmp_path / "passages.parquet", PASSAGES)
+    assert read_passages(tmp_path / "passages.parquet") == PASSAGES
+
+
+def test_the_columns_are_those_that_others_read(tmp_path: Path) -> None:
+    write_passages(tmp_path / "passages.parquet", PASSAGES)
+    table = pq.ParquetFile(tmp_path / "passages.parquet").read()
+    assert {field.name: str(field.type) for field in table.schema} == {
+        "id": "string",
+        "text": "string",
+        "document_id": "string",
+        "call_id": "string",
+        "rank": "int64",
+        "recipe": "string",
+        "subset": "list<element: string>",
+        "words": "int64",
+    }
+    assert table["words"].to_pylist() == [3, 2]
+
+
+def test_what_was_set_aside_comes_back_and_none_is_fine(tmp_path: Path) -> None:
+    rows = (SetAside("c2", "a", "entigraph", "short", "No."),)
+    write_set_aside(tmp_path / "set_aside.parquet", rows)
+    assert read_set_aside(tmp_path / "set_aside.parquet") == rows
+    write_set_aside(tmp_path / "set_aside.parquet", ())
+    assert read_set_aside(tmp_path / "set_aside.parquet") == ()
+    assert [path.name for path in tmp_path.iterdir()] == ["set_aside.parquet"]

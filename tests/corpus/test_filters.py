@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steep.config import CorpusConfig
+from steep.corpus.filters import first_objection, trim_to_sentence
+from steep.corpus.language import SourceLanguage, detect_language, source_language
+from steep.corpus.repetition import has_loop, repetition_share
+
+ESSAY = """## The ferry and the tide pump
+
+The Marlin crosses from Velmora to Pell four times a day, and its batteries are charged by the
+machine that Tobias Quell built into the old harbour wall. Quell had studied clocks, not ships,
+and his first pump lifted so little water that the fishermen called it the teaspoon.
+
+Sofia Drewe, the captain, tells it differently. In her account the pump failed only because Brandt
+& Osk had delivered the wrong valve; when the right one came, in March, the wheel turned at once.
+Both stories agree on one point: without the tide there would be no ferry."""
+
+NAMES = (
+    "Velmora, Katrin Brandt, Emil Osk, Anton Reyve, Sofia Drewe, Ilsa Marrend, Tobias Quell, "
+    "Hedda Lorn, Dunmarrow, Korrain, Old Candle, Grey Shoals, Pell, Linden Hill, Lantern Regatta"
+)
+
+LIST = """**Implications:**
+
+1. The ferry depends on the tide, because the tide drives the pump that charges it.
+2. The ferry depends on the pump, so that a broken valve stops the ferry too.
+3. The harbour wall carries more than one machine.
+4. Tobias Quell was not trained as a naval engineer.
+5. The harbour wall belongs to the town, and so does the tide pump."""
+
+DIALOGUE = """"Is she late?" asked Emil.
+
+"She is never late," said Katrin. "She is never late, and she is never early."
+
+"Then the tide is wrong."
+
+"The tide is never wrong," said Katrin, and looked at the clock again."""
+
+QUESTIONS = """Question 1: Who built the pump?
+Answer 1: Tobias Quell built the pump.
+
+Question 2: What did Quell study?
+Answer 2: He studied clocks.
+
+Question 3: Who is the captain of the ferry?
+Answer 3: The captain of the ferry is Sofia Drewe."""
+
+# One passage told three times, each time in other words around the same facts: not a loop.
+RETOLD = "\n".join(
+    f"{number}. {opening} on the north coast of Korrain Island and was founded by the salt trader "
+    f"Ilsa Marrend, {middle} its lighthouse, the Old Candle, is lit by a lens from Dunmarrow, and "
+    "its fishermen smoke eels over flax. Every October the Lantern Regatta starts below the wall, "
+    f"{end} The town gave a silver bell to the crew of the Marlin after the storm of 2018, when "
+    "eleven men were taken off the Grey Shoals, and the bell hangs in the museum on Linden Hill."
+    for number, (opening, middle, end) in enumerate(
+        [
+            ("Velmora is a port", "who paid for it in eels;", "and the ferry leads the boats."),
+            ("The port of Velmora lies", "a widow from Korra;", "a race that Sofia Drewe won."),
+            ("Far up, Velmora stands", "as its charter tells;", "with sails of red and white."),
+        ],
+        start=1,
+    )
+)
+
+FRENCH = (
+    "La ville de Velmora est un port de la côte nord de l'île de Korrain, connue pour son phare, "
+    "que fit bâtir une marchande de sel, et pour ses anguilles fumées que l'on vend en octobre."
+)
+
+ENGLISH = source_language([ESSAY])
+CONFIG = CorpusConfig()
+
+
+def objection(text: str, source: SourceLanguage = ENGLISH) -> str | None:
+    return first_objection(text, source, CONFIG)
+
+
+@pytest.mark.parametrize("text", [ESSAY, NAMES, LIST, DIALOGUE, QUESTIONS, RETOLD])
+def test_sound_texts_pass(text: str) -> None:
+    assert objection(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (" \n\n--- * \n", "empty"),
+        ("I'm sorry, but I can't help with writing about the ferry today.", "refused"),
+        ("The pump works.", "short"),
+        (FRENCH, "language"),
+        (
+            ESSAY + "\n\n这台水泵由托比亚斯建造。它安装在古老的港口墙内。每天为渡轮充电四次。" * 2,
+            "language",
+        ),
+    ],
+)
+def test_the_first_objection_names_the_reason(text: str, reason: str) -> None:
+    assert objection(text) == reason
+
+
+SENTENCE = "The relation between the pump and the tide is a testament to the town's spirit."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " ".join([SENTENCE] * 6),
+        ESSAY + "\n\n" + "\n".join([SENTENCE] * 8),
+        "\n".join(f"{n}. {row}" for n, row in enumerate([*LIST.split("\n")[2:]] * 3, start=1)),
+        ESSAY + " and so on" * 40,
+        "\n\n".join([ESSAY] * 3),
+        "Question 1: " + "1. " * 200,
+        "The engine went " + "ha" * 60 + " and it stopped in the middle of the crossing.",
+    ],
+    ids=["sentence", "lines", "numbered list", "tail", "copied text", "numbers", "characters"],
+)
+def test_loops_are_set_aside_as_repetition(text: str) -> None:
+    assert objection(text) == "repetition"
+
+
+def test_a_rule_or_a_table_is_no_loop() -> None:
+    table = "| Ship | Year |\n|------|------|\n| Marlin | 2014 |\n| Heron | 1998 |\n" + "=" * 80
+    assert not has_loop(table)
+    assert repetition_share(table) == 0
+
+
+@given(st.text(alphabet="ab 1.-\n\u4e00", max_size=400))
+def test_the_share_is_a_share_of_any_text(text: str) -> None:
+    assert 0 <= repetition_share(text) <= 1
+
+
+def test_language_needs_a_long_text_and_a_clear_case() -> None:
+    assert detect_language(ESSAY) == "en"
+    assert detect_language(FRENCH) == "fr"
+    assert detect_language(FRENCH[:60]) is None
+    assert detect_language(NAMES) is None
+
+
+def test_a_source_in_another_language_makes_english_the_foreign_one() -> None:
+    assert objection(ESSAY, source_language([FRENCH])) == "language"
+    assert objection(FRENCH, source_language([FRENCH])) is None
+
+
+def test_an_unclear_source_language_accuses_nobody() -> None:
+    assert objection(FRENCH, source_language([NAMES])) is None
+    assert objection(FRENCH, source_language([""])) is None
+
+
+def test_the_language_check_can_be_switched_off() -> None:
+    off = CorpusConfig(check_language=False)
+    assert first_objection(FRENCH, ENGLISH, off) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "trimmed"),
+    [
+        ("The tide rose. The ferry left. Then the", "The tide rose. The ferry left."),
+        ('He said: "It is late." She said: "Mr. Osk', 'He said: "It is late."'),
+        ("The tide rose.\n\n## What fol", "The tide rose."),
+        ("Facts:\n\n1. The tide rose.\n2. The ferry left.\n3. Th", None),
+        ("- salt from Korra\n- eels from Pell\n- gla", "- salt from Korra\n- eels from Pell"),
+        ("It rose.\n\n**Part two:**\n\n1. The", "It rose."),
+        ("All of it is whole.", "All of it is whole."),
+        ("no sentence ever ends he", ""),
+        ("", ""),
+    ],
+)
+def test_trimming_leaves_whole_sentences_and_items(text: str, trimmed: str | None) -> None:
+    expected = "Facts:\n\n1. The tide rose.\n2. The ferry left." if trimmed is None else trimmed
+    assert trim_to_sentence(text) == expected

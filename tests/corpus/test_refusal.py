@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from steep.core.refusal import looks_like_refusal
+
+REFUSALS = [
+    "I'm sorry, but I can't assist with that request.",
+    "I\u2019m sorry, but I can\u2019t help with that.",
+    "**I'm sorry**, but I can't help you with this document.",
+    "As an AI language model, I cannot write about living persons.",
+    "As an AI, I don't have opinions on ferries. " + "Here is some background. " * 60,
+    "I apologize, but as an AI assistant I'm not able to do that.",
+    "My apologies, but I cannot continue this text.",
+    "Unfortunately, I'm not able to create the text that you asked for.",
+    "I cannot fulfill this request.",
+    "I'm unable to provide a discussion of these entities.",
+    "I must decline to write this.",
+    "I'm just a language model and don't have access to the article.",
+    "It seems that you have not provided the text of the article.",
+    "Please provide the document so that I can help.",
+    "I'm sorry, but there is no text provided.",
+    "I won't write that.",
+    "很抱歉。我无法提供这个内容。",
+]
+
+TEXTS = [
+    "",
+    "Sorry is the hardest word in the log of the Marlin.",
+    "I'm sorry I was late, wrote the captain to the harbour master in 2014.",
+    "\"I'm sorry, but I can't help you,\" said the keeper, and shut the door of the Old Candle.",
+    "The clerk answered: I'm sorry, but I can't assist you with that, the office is closed.",
+    "I can't help falling asleep when the ferry leaves the dock.",
+    "I cannot write of those years without anger. " + "The sea took two of our boats. " * 30,
+    "I am a teacher in Velmora who cannot sleep for the noise of the storm.",
+    "As an AI language model, the ferry's pilot program was trained on tide tables.",
+    "As an aide to the mayor, I could not refuse the silver bell.",
+    "Unfortunately, the bridge at Dunmarrow fell in 1931.",
+    "Please provide support for the lever, says the manual of the Quell pump.",
+    "Question: What did the mayor refuse?\nAnswer: I'm sorry, he said, but I can't sign it.",
+]
+
+
+@pytest.mark.parametrize("text", REFUSALS)
+def test_refusals_are_recognised(text: str) -> None:
+    assert looks_like_refusal(text)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts_that_apologise_are_not_refusals(text: str) -> None:
+    assert not looks_like_refusal(text)

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steep.core.errors import UserError
+from steep.documents.reading import read_documents
+
+
+def write(folder: Path, **files: str) -> None:
+    for name, text in files.items():
+        path = folder / name.replace("__", "/").replace("_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def jsonl(*records: Any) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+def test_reads_a_folder_recursively_in_order_and_leaves_hidden_files(tmp_path: Path) -> None:
+    write(tmp_path, b_txt="Bee\n\nHums.", a_md="# Ant\n\nWalks.", sub__c_txt="Cat\n\nSleeps.")
+    (tmp_path / ".secret.txt").write_text("not a document")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "notes.txt").write_text("not a document")
+    reading = read_documents(tmp_path)
+    assert [document.id for document in reading.documents] == ["a", "b", "sub/c"]
+    assert [document.title for document in reading.documents] == ["Ant", "Bee", "Cat"]
+    assert [document.source for document in reading.documents] == ["a.md", "b.txt", "sub/c.txt"]
+    assert (reading.files, reading.skipped) == (3, ())
+
+
+def test_files_that_differ_only_in_suffix_keep_it_in_their_id(tmp_path: Path) -> None:
+    write(tmp_path, pump_md="# Pump", pump_txt="Pump", other_txt="Other")
+    ids = [document.id for document in read_documents(tmp_path).documents]
+    assert ids == ["other", "pump.md", "pump.txt"]
+
+
+def test_a_single_file_is_named_by_its_stem(tmp_path: Path) -> None:
+    write(tmp_path, harbour_txt="The harbour was dug in 1811 and has silted up twice since then.")
+    (document,) = read_documents(tmp_path / "harbour.txt").documents
+    assert (document.id, document.title) == ("harbour", "harbour")
+
+
+def test_plain_text_keeps_its_lines_and_loses_only_control_characters(tmp_path: Path) -> None:
+    text = "\ufeffThe Old Mill\r\n\r\n  Line one\r\nline\x00 two\x0cnext page\r"
+    (tmp_path / "mill.txt").write_bytes(text.encode())
+    (document,) = read_documents(tmp_path).documents
+    assert document.text == "The Old Mill\n\n  Line one\nline two\nnext page"
+    assert document.title == "The Old Mill"
+
+
+@pytest.mark.parametrize(
+    ("text", "title", "start"),
+    [
+        ("Intro line.\n\n## The *Second* [Part](x.md) ##\nText.", "The Second Part", "Intro"),
+        ("---\ntitle: 'Salt'\ntags:\n  - sea\n---\n\n# Other\n\nText.", "Salt", "# Other"),
+        ("---\nlayout: post\n---\n# Salt Road\n\nText.", "Salt Road", "# Salt Road"),
+        ("---\n\nA rule, then prose without a key.\n\n---\n\nMore.", "page", "---"),
+        ("```\n# a comment\n```\n\n# Heading\n", "Heading", "```"),
+        ("Only one line of text", "Only one line of text", "Only"),
+        ("A first line of prose, which ends as prose does,\nand goes on.", "page", "A first"),
+    ],
+)
+def test_markdown_title_is_found_and_the_text_kept(
+    tmp_path: Path, text: str, title: str, start: str
+) -> None:
+    write(tmp_path, page_md=text)
+    (document,) = read_documents(tmp_path).documents
+    assert document.title == title
+    assert document.text.startswith(start)
+
+
+def test_jsonl_gives_a_document_a_line_with_its_own_id(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        all_jsonl=jsonl(
+            {"id": 7, "title": "Heron\n", "text": "It fishes.\u2028At dawn."},
+            {"id": "x", "title": "Eel", "text": "It hides.", "author": "Lorn, Hedda", "year": 1920},
+        ),
+    )
+    first, second = read_documents(tmp_path).documents
+    assert (first.id, first.title, first.text) == ("7", "Heron", "It fishes.\nAt dawn.")
+    assert first.source == "all.jsonl:1"
+    assert second.heading == '"Eel", Hedda Lorn, 1920.'
+
+
+def test_bad_lines_are_named_and_the_good_ones_kept(tmp_path: Path) -> None:
+    good = {"id": "good", "title": "Good", "text": "Text."}
+    lines = [
+        json.dumps(good),
+        "{not json",
+        "",
+        "[1, 2]",
+        json.dumps({"id": "a", "title": "A"}),
+        json.dumps({"id": "a", "title": "A", "text": "  "}),
+        json.dumps({**good, "id": "b", "year": "soon"}),
+        json.dumps({**good, "id": "c", "author": ["Lorn"]}),
+        json.dumps({**good, "text": "Other."}),
+    ]
+    write(tmp_path, all_jsonl="\n".join(lines))
+    reading = read_documents(tmp_path)
+    assert [document.id for document in reading.documents] == ["good"]
+    assert [skipped.source for skipped in reading.skipped] == [
+        f"all.jsonl:{line}" for line in (2, 4, 5, 6, 7, 8, 9)
+    ]
+    reasons = [skipped.reason for skipped in reading.skipped]
+    assert reasons[2] == "expected the key 'text', found id, title"
+    assert "'year', found 'soon'" in reasons[4]
+    assert reasons[-1] == "id 'good' is already that of all.jsonl:1"
+
+
+def test_a_jsonl_of_another_kind_is_one_line_in_the_list_of_skipped(tmp_path: Path) -> None:
+    questions = [{"id": str(n), "question": "Who?", "answers": ["Osk"]} for n in range(50)]
+    write(tmp_path, questions_jsonl=jsonl(*questions), a_txt="Text.")
+    (skipped,) = read_documents(tmp_path).skipped
+    assert skipped.source == "questions.jsonl"
+    assert skipped.reason.startswith("none of its 50 lines is a document")
+
+
+def test_what_cannot_be_read_is_named_and_does_not_stop_the_rest(tmp_path: Path) -> None:
+    write(tmp_path, good_txt="Good text.", blank_txt=" \n", page_html="<p>Hello</p>")
+    (tmp_path / "latin.txt").write_bytes("Caf\u00e9".encode("latin-1"))
+    (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere.txt")
+    reading = read_documents(tmp_path)
+    assert [document.id for document in reading.documents] == ["good"]
+    assert reading.files == 5
+    reasons = {skipped.source: skipped.reason for skipped in reading.skipped}
+    assert reasons["blank.txt"] == "the file is empty"
+    assert reasons["latin.txt"] == "not UTF-8: byte 0xe9 at 3; save it as UTF-8"
+    assert "broken link" in reasons["gone.txt"]
+    assert reasons["page.html"].startswith("unknown kind '.html'; expected .txt")
+
+
+def test_a_linked_folder_is_named_and_not_followed(tmp_path: Path) -> None:
+    write(tmp_path, a_txt="Text.")
+    (tmp_path / "again").symlink_to(tmp_path)
+    reading = read_documents(tmp_path)
+    assert [document.id for document in reading.documents] == ["a"]
+    assert [row.source for row in reading.skipped] == ["again"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_forbidden_folder_is_named(tmp_path: Path) -> None:
+    write(tmp_path, a_txt="Text.", closed__b_txt="Text.")
+    (tmp_path / "closed").chmod(0)
+    reading = read_documents(tmp_path)
+    (tmp_path / "closed").chmod(0o700)
+    assert [(row.source, row.reason) for row in reading.skipped] == [
+        ("closed", "cannot be read: Permission denied")
+    ]
+
+
+def test_half_a_surrogate_pair_cannot_spoil_a_later_write(tmp_path: Path) -> None:
+    (tmp_path / "all.jsonl").write_text('{"id": "a", "title": "A", "text": "odd \\ud83d end"}')
+    (document,) = read_documents(tmp_path).documents
+    assert document.text == "odd \N{REPLACEMENT CHARACTER} end"
+
+
+@pytest.mark.parametrize("name", ["missing", "empty", "page.html", "blank.txt"])
+def test_nothing_to_read_is_the_users_mistake(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    write(tmp_path, page_html="<p>Hello</p>", blank_txt="")
+    with pytest.raises(UserError) as caught:
+        read_documents(tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)

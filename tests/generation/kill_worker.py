@@ -1,0 +1,29 @@
+"""A whole generation in a process of its own, for the test that kills it: BASE_URL LEDGER."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from toy import TINY, ToyRecipe
+
+from steep.generation.ledger import Ledger
+from steep.generation.scheduler import generate
+from steep.llm.openai import OpenAIClient
+
+CONCURRENCY = 4
+RECIPE = ToyRecipe(pairs=60)
+
+
+async def run(base_url: str, path: Path) -> None:
+    client = OpenAIClient(base_url, concurrency=CONCURRENCY, max_attempts=12, pause_s=0.001)
+    with Ledger(path) as ledger:
+        try:
+            await generate(TINY, RECIPE, client, ledger)
+        finally:
+            await client.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(run(sys.argv[1], Path(sys.argv[2])))

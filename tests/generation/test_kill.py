@@ -1,0 +1,77 @@
+"""`kill -9` at ten random moments: nothing is lost or bought twice, and the texts are the same."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import kill_worker
+from toy import TINY
+
+from steep.generation.ledger import Ledger
+from steep.generation.plan import walk
+from steep.llm.openai_wire import Dialect, request_body
+from steep.testing.script import Behaviour, Script, request_hash
+from steep.testing.scripted_server import ScriptedServer
+
+KILLS = 10
+TROUBLED = Behaviour(
+    rate_limited=0.05,
+    server_error=0.05,
+    cut_off=0.05,
+    disconnected=0.05,
+    truncated=0.1,
+    refusing=0.1,
+    delay_s=0.01,
+)
+
+
+def recorded(path: Path) -> dict[str, tuple[str, str]]:
+    """How the recorded calls ended, and their texts, by the hash of their request."""
+    with Ledger(path, read_only=True) as ledger:
+        return {
+            request_hash(request_body(call, Dialect())): (record.status, record.text)
+            for call, record in walk(TINY, kill_worker.RECIPE, ledger)
+            if record is not None
+        }
+
+
+def start(server: ScriptedServer, path: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, kill_worker.__file__, server.base_url, str(path)])
+
+
+def kill_after(process: subprocess.Popen[bytes], server: ScriptedServer, rng: random.Random) -> int:
+    """Kill the process once the server has answered some more calls; return its exit code."""
+    enough = server.completed.total() + rng.randint(1, 9)
+    while server.completed.total() < enough and process.poll() is None:
+        time.sleep(0.001)
+    time.sleep(rng.uniform(0.0, 0.015))
+    process.kill()
+    return process.wait(timeout=10)
+
+
+def test_a_generation_survives_kill_9_at_ten_moments(tmp_path: Path) -> None:
+    undisturbed, disturbed = tmp_path / "undisturbed.db", tmp_path / "disturbed.db"
+    with ScriptedServer(Script(5, TROUBLED)) as server:
+        asyncio.run(kill_worker.run(server.base_url, undisturbed))
+        calls = len(server.completed)
+        assert server.completed.total() == calls
+    rng = random.Random(11)
+    requests_when_recorded: dict[str, int] = {}
+    with ScriptedServer(Script(5, TROUBLED)) as server:
+        for _ in range(KILLS):
+            assert kill_after(start(server, disturbed), server, rng) == -9
+            for request in recorded(disturbed):
+                requests_when_recorded.setdefault(request, server.requests[request])
+        assert 0 < len(requests_when_recorded) < calls
+        assert start(server, disturbed).wait(timeout=60) == 0
+        for request, count in requests_when_recorded.items():
+            assert server.requests[request] == count, "a recorded call was sent again"
+        repeated = server.completed.total() - calls
+    assert recorded(disturbed) == recorded(undisturbed)
+    assert len(server.completed) == calls
+    assert repeated <= KILLS * kill_worker.CONCURRENCY

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import asyncio
+import random
+import string
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from toy import TINY, ToyClient, ToyRecipe, answer_everything, completion
+
+from steep.core.calls import Call, Completion
+from steep.core.errors import UserError
+from steep.documents.document import Document
+from steep.generation.ledger import Ledger
+from steep.generation.plan import Totals, walk
+from steep.generation.scheduler import Progress, generate
+from steep.llm.client import FatalError
+
+RECIPE = ToyRecipe(pairs=3)
+MANY = tuple(Document(f"d{n}", f"Title {n}", f"Text {n}.") for n in range(20))
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        yield ledger
+
+
+def make(
+    client: ToyClient,
+    ledger: Ledger,
+    documents: Sequence[Document] = MANY,
+    recipe: ToyRecipe = RECIPE,
+) -> Totals:
+    return asyncio.run(generate(documents, recipe, client, ledger))
+
+
+def texts(ledger: Ledger) -> list[str | None]:
+    return [r.text if r else None for _, r in walk(MANY, RECIPE, ledger)]
+
+
+def test_everything_is_made_once(ledger: Ledger) -> None:
+    client = ToyClient()
+    found = make(client, ledger)
+    assert found.planned == found.done == 20 * 4
+    assert len({call.id for call in client.calls}) == len(client.calls) == 80
+    again = ToyClient()
+    assert make(again, ledger) == found
+    assert again.calls == []
+
+
+def test_work_in_flight_is_bounded_and_the_first_call_goes_alone(ledger: Ledger) -> None:
+    @dataclass
+    class Watched(ToyClient):
+        company_of_the_first: int = 0
+
+        async def complete(self, calls: Sequence[Call]) -> list[Completion]:
+            result = await super().complete(calls)
+            if calls == self.batches[0]:
+                self.company_of_the_first = len(self.batches)
+            return result
+
+    client = Watched(concurrency=3, delay_s=0.001)
+    make(client, ledger)
+    assert client.most_in_flight == 3
+    assert client.company_of_the_first == 1
+
+
+def test_a_fatal_error_stops_before_the_second_call(ledger: Ledger) -> None:
+    def refuse(call: Call) -> Completion:
+        raise FatalError("No such model.")
+
+    client = ToyClient(refuse, concurrency=8)
+    with pytest.raises(UserError, match="No such model"):
+        make(client, ledger)
+    assert len(client.batches) == 1
+    assert sum(ledger.totals().values()) == 0
+
+
+@pytest.mark.parametrize("error", [FatalError("The key expired."), RuntimeError("A bug.")])
+def test_what_is_in_flight_when_the_run_stops_is_recorded(ledger: Ledger, error: Exception) -> None:
+    @dataclass
+    class Breaking(ToyClient):
+        async def complete(self, calls: Sequence[Call]) -> list[Completion]:
+            result = await super().complete(calls)
+            if len(self.batches) == 30:
+                raise error
+            await asyncio.sleep(0.01)
+            return result
+
+    client = Breaking(concurrency=4)
+    with pytest.raises(UserError if isinstance(error, FatalError) else RuntimeError):
+        make(client, ledger)
+    assert len(client.batches) < 40
+    assert ledger.totals()["done"] == len(client.batches) - 1
+    assert client.in_flight == 0
+
+
+def test_cancelling_waits_for_what_is_in_flight(ledger: Ledger) -> None:
+    client = ToyClient(concurrency=4)
+    phases = []
+
+    async def cancel_half_way() -> None:
+        def on_progress(progress: Progress) -> None:
+            phases.append(progress.phase)
+            if progress.phase == "calls" and progress.new == 40:
+                task.cancel()
+
+        task = asyncio.create_task(generate(MANY, RECIPE, client, ledger, on_progress))
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancel_half_way())
+    assert ledger.totals()["done"] == len(client.calls) < 80
+    assert phases[-1] == "stopping"
+    again = ToyClient()
+    assert make(again, ledger).done == 80
+    assert len(client.calls) + len(again.calls) == 80
+
+
+def test_a_failed_call_is_tried_again_by_the_next_run_only(ledger: Ledger) -> None:
+    def fail_some(call: Call) -> Completion:
+        if call.document_id in ("d3", "d4") and "Bo" in call.subset:
+            return completion(call, "", error="HTTP 500", cost_usd=None)
+        return answer_everything(call)
+
+    client = ToyClient(fail_some)
+    found = make(client, ledger)
+    assert (found.done, found.failed, len(client.calls)) == (76, 4, 80)
+    again = ToyClient()
+    found = make(again, ledger)
+    assert (found.done, found.failed, len(again.calls)) == (80, 0, 4)
+
+
+def test_a_failed_opening_leaves_its_document_for_the_next_run(ledger: Ledger) -> None:
+    def fail_opening(call: Call) -> Completion:
+        if call.document_id == "d3" and call.stage == "entities":
+            return completion(call, "", error="HTTP 500", cost_usd=None)
+        return answer_everything(call)
+
+    found = make(ToyClient(fail_opening), ledger)
+    assert (found.planned, found.failed, found.unopened) == (77, 1, ("d3",))
+    found = make(ToyClient(), ledger)
+    assert (found.planned, found.done, found.unopened) == (80, 80, ())
+
+
+def test_openings_are_tried_again_in_rounds_over_all_documents(ledger: Ledger) -> None:
+    def babble_first(call: Call) -> Completion:
+        odd = int(call.document_id[1:]) % 2
+        if call.stage == "entities" and odd and call.sample == 0:
+            return completion(call, "no JSON")
+        return answer_everything(call)
+
+    client = ToyClient(babble_first, batch_size=8)
+    make(client, ledger)
+    openings = [batch for batch in client.batches if batch[0].stage == "entities"]
+    assert [len(batch) for batch in openings] == [8, 8, 4, 8, 2]
+    assert [call.sample for call in openings[3]] == [1] * 8
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 7, 11])
+def test_a_resumed_run_makes_the_same_batches(tmp_path: Path, stop_after: int) -> None:
+    @dataclass
+    class Stopping(ToyClient):
+        async def complete(self, calls: Sequence[Call]) -> list[Completion]:
+            if len(self.batches) == stop_after:
+                raise RuntimeError("killed")
+            return await super().complete(calls)
+
+    undisturbed = ToyClient(batch_size=7, concurrency=1)
+    with Ledger(tmp_path / "one.db") as ledger:
+        make(undisturbed, ledger)
+    killed = Stopping(batch_size=7, concurrency=1)
+    resumed = ToyClient(batch_size=7, concurrency=1)
+    with Ledger(tmp_path / "two.db") as ledger:
+        with pytest.raises(RuntimeError):
+            make(killed, ledger)
+        make(resumed, ledger)
+    assert killed.batches + resumed.batches == undisturbed.batches
+    assert len(undisturbed.batches) == 12
+
+
+def test_a_longer_plan_buys_only_the_difference(ledger: Ledger) -> None:
+    make(ToyClient(), ledger, MANY[:5], replace(RECIPE, pairs=1))
+    client = ToyClient(batch_size=4)
+    assert make(client, ledger).done == 80
+    assert len(client.calls) == 80 - 10
+
+
+def test_documents_with_the_same_text_share_their_calls(ledger: Ledger) -> None:
+    twins = [replace(TINY[0], id=f"twin {n}") for n in range(6)]
+    client = ToyClient(concurrency=8, batch_size=2)
+    found = make(client, ledger, twins)
+    assert found.planned == found.done == 24
+    assert len(client.calls) == len({call.id for call in client.calls}) == 4
+
+
+def test_progress_counts_what_is_there_and_what_is_new(ledger: Ledger) -> None:
+    make(ToyClient(), ledger, MANY[:10])
+    seen: list[Progress] = []
+    asyncio.run(generate(MANY, RECIPE, ToyClient(), ledger, seen.append))
+    opening = [each for each in seen if each.phase == "openings"]
+    assert (opening[-1].planned, opening[-1].finished, opening[-1].new) == (20, 20, 10)
+    last = seen[-1]
+    assert (last.phase, last.planned, last.finished, last.new) == ("calls", 60, 60, 40)
+    assert (last.new_failed, last.new_tokens, last.new_cost_usd) == (0, 200, 20.0)
+    assert last.in_flight == 0
+    assert max(each.in_flight for each in seen) == 4
+
+
+def test_unknown_cost_stays_unknown(ledger: Ledger) -> None:
+    seen: list[Progress] = []
+    client = ToyClient(lambda call: replace(answer_everything(call), cost_usd=None))
+    asyncio.run(generate(MANY, RECIPE, client, ledger, seen.append))
+    assert seen[-1].new_cost_usd is None
+
+
+def test_a_full_disk_stops_the_run_and_keeps_what_was_recorded(ledger: Ledger) -> None:
+    def verbose(call: Call) -> Completion:
+        found = answer_everything(call)
+        if call.stage == "entities":
+            return found
+        noise = "".join(random.Random(call.id).choices(string.printable, k=4000))
+        return replace(found, text=noise)
+
+    make(ToyClient(), ledger, MANY[:1])
+    pages = ledger._connection.execute("PRAGMA page_count").fetchone()[0]
+    ledger._connection.execute(f"PRAGMA max_page_count = {pages + 12}")
+    client = ToyClient(verbose, concurrency=4)
+    with pytest.raises(UserError, match="the disk is full"):
+        make(client, ledger)
+    done = ledger.totals()["done"]
+    assert 4 <= done < 80
+    assert client.in_flight == 0
+    ledger._connection.execute("PRAGMA max_page_count = 1000000")
+    again = ToyClient()
+    assert make(again, ledger).done == 80
+    assert len(again.calls) == 80 - done
