@@ -68,7 +68,7 @@ class GenerateConfig(Section):
     entity_attempts: int = Field(3, ge=1, description="tries to get a valid entity list")
     min_entities: int = Field(2, ge=2, description="fewer valid entities ask for another try")
     max_entities: int | None = Field(None, ge=2, description="keep the first so many")
-    pairs: int | Literal["all"] = Field("all", description="pairs of entities a document; all: paper")
+    pairs: int | Literal["all"] = Field("all", description="pairs a document; paper: all")
     triplets: int | Literal["all"] = Field(
         0, description="triplets a document; the paper's code has no cap, so choose one"
     )
@@ -97,7 +97,7 @@ class TokenizeConfig(Section):
 
 
 class TrainConfig(Section):
-    """Continued pretraining. Defaults that the paper names are its own (section 4.1, appendix D)."""
+    """Continued pretraining; what the paper fixes (appendix D) is the default."""
 
     model: str = Field("embedded", description="'embedded', or a Hugging Face directory or name")
     arms: dict[str, tuple[str, ...]] = Field(
@@ -146,7 +146,9 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
         UserError: The file is missing or is no YAML, a key is unknown or a value is not allowed.
     """
     if not path.is_file():
-        raise UserError("There is no configuration here.", where=path, hint="steep init --documents DIR")
+        raise UserError(
+            "There is no configuration here.", where=path, hint="steep init --documents DIR"
+        )
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -182,7 +184,9 @@ def _anchor_paths(config: Config, folder: Path) -> Config:
 def _apply_override(tree: dict[str, Any], override: str) -> None:
     dotted, separator, value = override.partition("=")
     if not separator:
-        raise UserError("An override has no '='.", found=override, expected="--set section.key=value")
+        raise UserError(
+            "An override has no '='.", found=override, expected="--set section.key=value"
+        )
     *sections, key = dotted.strip().split(".")
     for section in sections:
         tree = tree.setdefault(section, {})

@@ -18,30 +18,131 @@ from steep.evaluation.statistics import (
 )
 
 STUDIES = 2000
-RIGHT = st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from("abcdef")), min_size=1)
+ANSWERED = st.lists(
+    st.tuples(st.booleans(), st.booleans(), st.sampled_from("abcdef")), min_size=1, max_size=40
+)
 
 
-def study(
-    rng: np.random.Generator, documents: int, rate: float, correlation: float
-) -> tuple[NDArray[np.float64], list[int]]:
-    """Right and wrong on 4 to 19 questions a document, beta-binomial: correlated within it."""
-    sizes = rng.integers(4, 20, documents)
-    scale = 1 / correlation - 1
-    rates = rng.beta(rate * scale, (1 - rate) * scale, documents)
-    clusters = np.repeat(np.arange(documents), sizes)
-    return (rng.random(len(clusters)) < rates[clusters]).astype(float), clusters.tolist()
+def correlated(
+    rng: np.random.Generator, rates: list[float], correlation: float, documents: int
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Outcomes of 4 to 19 questions on each document, whose own rates vary around `rates`."""
+    clusters = np.repeat(np.arange(documents), rng.integers(4, 20, documents))
+    own = rng.dirichlet(np.array(rates) * (1 / correlation - 1), documents)[clusters]
+    outcomes = (rng.random(len(clusters))[:, None] > own.cumsum(1)).sum(1)
+    return outcomes, [str(cluster) for cluster in clusters]
 
 
-def covered(interval: Interval, truth: float) -> bool:
-    return interval.low <= truth <= interval.high
+@pytest.mark.parametrize(
+    ("documents", "rate", "highest"), [(20, 0.3, 0.97), (20, 0.1, 0.97), (6, 0.3, 1), (6, 0.1, 1)]
+)
+def test_intervals_of_a_mean_cover_the_truth(documents: int, rate: float, highest: float) -> None:
+    rng = np.random.default_rng(7)
+    hits = 0
+    for _ in range(STUDIES):
+        outcomes, clusters = correlated(rng, [rate, 1 - rate], 0.1, documents)
+        interval = mean_interval([float(outcome == 0) for outcome in outcomes], clusters)
+        hits += interval.low <= rate <= interval.high
+    assert 0.93 <= hits / STUDIES <= highest
 
 
-@pytest.mark.parametrize("documents", [6, 20])
-@pytest.mark.parametrize("rate", [0.1, 0.4])
-def test_intervals_of_a_mean_cover_the_truth(documents: int, rate: float) -> None:
-    rng = np.random.default_rng(documents)
-    hits = sum(
-        covered(mean_interval(*study(rng, documents, rate, 0.15)), rate)  # type: ignore[arg-type]
-        for _ in range(STUDIES // 2)
-    )
-    assert 0.93 <= hits / (STUDIES // 2)
+@pytest.mark.parametrize(("documents", "highest"), [(20, 0.97), (6, 1)])
+def test_intervals_of_a_difference_cover_the_truth(documents: int, highest: float) -> None:
+    rng = np.random.default_rng(8)
+    hits = 0
+    for _ in range(STUDIES):
+        # 30% only a is right, 10% only b, 60% both or none.
+        outcomes, clusters = correlated(rng, [0.3, 0.1, 0.6], 0.1, documents)
+        a, b = [float(each == 0) for each in outcomes], [float(each == 1) for each in outcomes]
+        interval = paired_difference(a, b, clusters)
+        hits += interval.low <= 0.2 <= interval.high
+    assert 0.93 <= hits / STUDIES <= highest
+
+
+def test_independent_questions_give_the_textbook_interval() -> None:
+    """Each question its own document, many of them: Wilson for a mean, plain t for a difference."""
+    rng = np.random.default_rng(0)
+    a, b = rng.random(2000) < 0.4, rng.random(2000) < 0.3
+    clusters = [str(number) for number in range(2000)]
+    found = mean_interval(a.tolist(), clusters)
+    error = math.sqrt(a.mean() * (1 - a.mean()) / 2000)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.01)
+    difference = paired_difference(a.tolist(), b.tolist(), clusters)
+    error = float((a.astype(float) - b).std()) / math.sqrt(2000)
+    assert difference.high - difference.low == pytest.approx(2 * 1.96 * error, rel=0.01)
+
+
+def test_questions_that_go_together_count_as_one() -> None:
+    right = [0.0] * 10 + [1.0] * 10 + [0.0] * 10 + [1.0] * 10
+    together = mean_interval(right, [str(number // 10) for number in range(40)])
+    apart = mean_interval(right, [str(number) for number in range(40)])
+    assert together.high - together.low > 2 * (apart.high - apart.low)
+    assert (together.n, together.clusters, apart.clusters) == (40, 4, 40)
+
+
+def test_all_right_is_not_certainty() -> None:
+    clusters = [str(number % 6) for number in range(60)]
+    interval = mean_interval([1.0] * 60, clusters)
+    assert interval.mean == interval.high == 1.0
+    assert 0.4 < interval.low < 0.6  # as if 6 of 6
+    agreed = paired_difference([1.0] * 60, [1.0] * 60, clusters)
+    assert agreed.low == pytest.approx(-agreed.high)
+    assert agreed.high > 0.3
+
+
+def test_with_one_document_each_question_stands_alone() -> None:
+    right = [1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    one = mean_interval(right, ["d"] * 8)
+    apart = mean_interval(right, [str(number) for number in range(8)])
+    assert (one.low, one.high) == (apart.low, apart.high)
+    assert one.clusters == 1
+
+
+def test_a_single_question_tells_nothing() -> None:
+    assert mean_interval([1.0], ["d"]) == Interval(1.0, 0.0, 1.0, 1, 1)
+    assert paired_difference([1.0], [0.0], ["d"]) == Interval(1.0, -1.0, 1.0, 1, 1)
+    assert minimum_detectable_difference([1.0], [0.0], ["d"]) is None
+
+
+@given(ANSWERED)
+def test_intervals_hold_their_mean_and_turn_with_the_sides(
+    answered: list[tuple[bool, bool, str]],
+) -> None:
+    a, b, clusters = ([each[index] for each in answered] for index in range(3))
+    mean = mean_interval(a, clusters)  # type: ignore[arg-type]
+    assert 0 <= mean.low <= mean.mean <= mean.high <= 1
+    forward = paired_difference(a, b, clusters)  # type: ignore[arg-type]
+    backward = paired_difference(b, a, clusters)  # type: ignore[arg-type]
+    assert -1 <= forward.low <= forward.mean <= forward.high <= 1
+    assert forward.low == pytest.approx(-backward.high)
+    assert forward.mean == pytest.approx(-backward.mean)
+
+
+def test_what_could_be_detected_is_detected_in_four_of_five_studies() -> None:
+    rng = np.random.default_rng(9)
+    clusters = [str(number % 40) for number in range(400)]
+
+    def answers(gain: float) -> tuple[list[bool], list[bool]]:
+        draw = rng.random(400)
+        return (draw < 0.15 + gain).tolist(), (draw > 0.85).tolist()
+
+    smallest = minimum_detectable_difference(*answers(0.0), clusters)
+    assert smallest is not None
+    found = sum(paired_difference(*answers(smallest), clusters).low > 0 for _ in range(500))
+    assert 0.7 <= found / 500 <= 0.9
+
+
+@pytest.mark.parametrize(
+    ("only_a", "only_b", "expected"),
+    [(0, 0, 1.0), (5, 0, 2 / 32), (1, 4, 12 / 32), (3, 3, 1.0), (10, 2, 2 * 79 / 4096)],
+)
+def test_mcnemar_counts_coin_flips(only_a: int, only_b: int, expected: float) -> None:
+    a = [True] * only_a + [False] * only_b + [True, False]
+    b = [False] * only_a + [True] * only_b + [True, False]
+    assert mcnemar_exact(a, b) == pytest.approx(expected)
+
+
+def test_holm_corrects_in_order_and_keeps_the_order_given() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.6]) == pytest.approx([0.04, 0.09, 0.09, 0.6])
+    assert holm([0.5, 0.6]) == [1.0, 1.0]
+    assert holm([]) == []

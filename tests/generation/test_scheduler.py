@@ -182,6 +182,18 @@ def test_a_resumed_run_makes_the_same_batches(tmp_path: Path, stop_after: int) -
     assert len(undisturbed.batches) == 12
 
 
+def test_calls_that_failed_stay_in_their_groups(ledger: Ledger) -> None:
+    def fail_some(call: Call) -> Completion:
+        if call.document_id in ("d1", "d9") and call.subset == ("Ada", "Bo"):
+            return completion(call, "", error="HTTP 500")
+        return answer_everything(call)
+
+    make(ToyClient(fail_some, batch_size=8), ledger)
+    again = ToyClient(batch_size=8)
+    make(again, ledger)
+    assert [[call.document_id for call in batch] for batch in again.batches] == [["d1"], ["d9"]]
+
+
 def test_a_longer_plan_buys_only_the_difference(ledger: Ledger) -> None:
     make(ToyClient(), ledger, MANY[:5], replace(RECIPE, pairs=1))
     client = ToyClient(batch_size=4)
@@ -190,10 +202,11 @@ def test_a_longer_plan_buys_only_the_difference(ledger: Ledger) -> None:
 
 
 def test_documents_with_the_same_text_share_their_calls(ledger: Ledger) -> None:
-    twins = [replace(TINY[0], id=f"twin {n}") for n in range(6)]
+    # More than the scheduler looks ahead, so that some are in flight when their twin is reached.
+    twins = [replace(TINY[0], id=f"twin {n}") for n in range(100)]
     client = ToyClient(concurrency=8, batch_size=2)
     found = make(client, ledger, twins)
-    assert found.planned == found.done == 24
+    assert found.planned == found.done == 400
     assert len(client.calls) == len({call.id for call in client.calls}) == 4
 
 

@@ -1,1 +1,1 @@
-"""Ids and hashes, derived seeds, permutations, atomic files, errors, progress: what every room uses."""
+"""What every room uses: hashes, derived seeds, permutations, atomic files, errors, progress."""

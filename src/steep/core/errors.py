@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something the user can put right. The command line prints it without a traceback, exit code 2.
+    """Something the user can put right: printed without a traceback, exit code 2.
 
     Args:
         problem: One sentence that says what is wrong, with the offending value in it.

@@ -19,5 +19,5 @@ def stable_hash(value: Any, length: int = 32) -> str:
 
 
 def derive_seed(*parts: str | int) -> int:
-    """Derive a 63-bit seed from its parts, e.g. `derive_seed(run_seed, document_id, "triplets")`."""
+    """Derive a 63-bit seed from its parts, e.g. `derive_seed(run_seed, document_id, 3)`."""
     return int(stable_hash(list(parts), 16), 16) >> 1

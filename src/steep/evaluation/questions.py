@@ -82,14 +82,15 @@ def read_questions(path: Path, documents: Sequence[Document]) -> Questions:
 
 
 def _read_text(path: Path) -> str:
-    hint = "set evaluate.questions to a JSONL file, or to null for no evaluation"
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError("The questions are not UTF-8.", where=path, found=error) from error
     except OSError as error:
         raise UserError(
-            f"Cannot read the questions: {error.strerror}.", where=path, hint=hint
+            f"Cannot read the questions: {error.strerror}.",
+            where=path,
+            hint="set evaluate.questions to a JSONL file, or to null for no evaluation",
         ) from error
 
 

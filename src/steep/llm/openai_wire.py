@@ -89,6 +89,8 @@ def request_body(call: Call, dialect: Dialect) -> dict[str, Any]:
         dialect.length_key: call.sampling.max_tokens,
         "seed": int(call.id[:8], 16) >> 1,  # 31 bits: some servers keep a signed 32-bit integer
     }
+    if call.sampling.frequency_penalty:
+        body["frequency_penalty"] = call.sampling.frequency_penalty
     if call.sampling.json_schema is not None:
         if dialect.response_format == "json_schema":
             schema = json.loads(call.sampling.json_schema)

@@ -77,7 +77,7 @@ def conclusion(pair: PairScore, scores: Scores) -> str:
     size = f"{points(difference, sign=False)} percentage points"
     spread = f"95% interval {_oriented_interval(pair)}, Holm-corrected p {p_value(pair.p_holm)}"
     kind = verdict(pair)
-    gain = f"{_capital(first)} answers {size} more than {second} ({spread})"
+    gain = f"{_capital(first)} is {size} above {second} ({spread})"
     if kind == "found":
         return f"{gain}: the interval excludes zero, so chance alone is an unlikely explanation."
     if kind == "hint":
@@ -127,7 +127,7 @@ def notes(run: Run) -> list[Note]:
 
 def _gain(pair: PairScore) -> str:
     first, second, difference = oriented(pair)
-    return f"{first} answers {points(difference, 0, sign=False)} points more than {second}"
+    return f"{first} is {points(difference, 0, sign=False)} points above {second}"
 
 
 def _asked(scores: Scores) -> str:
@@ -169,7 +169,7 @@ def _generator_note(run: Run) -> Note | None:
     if run.embedded_generator:
         return Note(
             f"The writer was {generation.model}",
-            "It ran in this process, on the user's own machine. A model of 135 million parameters "
+            "It ran in this process, on the machine named below. So small a model "
             "writes weak text: it repeats itself, loses the thread and often states what the "
             "documents do not say. What the trained model learned includes those mistakes. Read "
             "the sampled passages below before trusting any number; a stronger generator is a "
@@ -230,8 +230,8 @@ def _budget_note(run: Run) -> Note | None:
     return Note(
         "Every arm had the same training",
         f"{count(next(iter(budgets.values())))} tokens each, replayed general text included, from "
-        f"the same base model. What differs is the text: passes over it were {passes}. More passes "
-        "over little text teach its wording; that is the comparison, not a flaw of it.",
+        f"the same base model. What differs is the text: passes over it were {passes}. Many passes "
+        "over little text teach its wording first.",
     )
 
 

@@ -59,7 +59,7 @@ def duration(seconds: float | None) -> str:
     """A wall time in the two units that matter."""
     if seconds is None:
         return UNKNOWN
-    if seconds < 60:
+    if round(seconds) < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest_s = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

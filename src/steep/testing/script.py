@@ -38,7 +38,7 @@ Kind = TypeVar("Kind", bound=str)
 MOST_ENTITIES = 12
 _PHRASE = re.compile(r"[A-Z][\w'-]+(?: (?:of |the |de )?[A-Z][\w'-]+)*")
 _OPENING_WORD = re.compile(
-    "a|an|and|as|at|but|by|each|every|for|from|he|her|his|if|in|it|its|json|list|no|of|on|one|or"
+    "a|after|an|and|as|at|but|by|each|every|for|from|he|her|his|if|in|it|its|json|list|no|of|on|one|or"
     "|she|since|so|that|the|their|then|there|these|they|this|those|to|when|while|with|write"
 )
 _OPENERS = (
@@ -205,17 +205,34 @@ def _write(body: Mapping[str, Any], rng: random.Random) -> str:
 
 def _prose(document: str, rng: random.Random) -> str:
     """Write about the names at the end of the prompt, quoting the sentences that mention them."""
-    lines = [line for line in document.splitlines() if line.strip()]
-    bullets = [line[2:].strip() for line in lines if line.startswith("- ")]
-    names = bullets or named_phrases(lines[-1] if lines else "") or named_phrases(document)[:2]
-    sentences = _sentences(document)
+    names, sentences = _subject(document)
     paragraphs = []
     for name in names:
-        mentions = [s for s in sentences if name in s] or sentences
+        mentions = [sentence for sentence in sentences if name in sentence] or sentences
         quoted = rng.sample(mentions, min(2, len(mentions)))
         paragraphs.append(" ".join([rng.choice(_OPENERS).format(name=name), *quoted]))
-    paragraphs.append(rng.choice(_LINKS).format(names=" and ".join(names)))
+    paragraphs.append(rng.choice(_LINKS).format(names=_listed(names)))
     return "\n\n".join(paragraphs)
+
+
+def _subject(document: str) -> tuple[list[str], list[str]]:
+    """The names that a prompt asks about, and the sentences of its document.
+
+    Prompts end with the names: as a bulleted list, or in a last line that says what to do.
+    """
+    lines = [line for line in document.splitlines() if line.strip()]
+    bullets = [line[2:].strip() for line in lines if line.startswith("- ")]
+    if bullets:
+        return bullets, _sentences(document)
+    _, _, asked = lines[-1].partition(" ") if len(lines) > 1 else ("", "", "")
+    named = named_phrases(asked)
+    if named:
+        return named, _sentences("\n".join(lines[:-1]))
+    return named_phrases(document)[:2] or ["this"], _sentences(document)
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _sentences(text: str) -> list[str]:

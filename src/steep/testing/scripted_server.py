@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import threading
 import time
 from collections import Counter
@@ -66,7 +67,7 @@ class ScriptedServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._call(self._runner.cleanup())
+        self._call(self._shut_down())
         self._stop_loop()
 
     def _call(self, coroutine: Any) -> None:
@@ -88,6 +89,13 @@ class ScriptedServer:
         await site.start()
         port = self._runner.addresses[0][1]
         self.base_url = f"http://127.0.0.1:{port}/v1"
+
+    async def _shut_down(self) -> None:
+        await self._runner.cleanup()
+        late = asyncio.all_tasks() - {asyncio.current_task()}  # answers that nobody waits for
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
         model = {"id": self.script.behaviour.model or "scripted", "object": "model"}
@@ -145,8 +153,9 @@ async def _misbehave(kind: str, request: web.Request, behaviour: Behaviour) -> w
         return web.Response(text='{"choices": [{"message": ', content_type="application/json")
     if kind == "cut_off":
         response = web.StreamResponse(headers={"Content-Length": "4096"})
-        await response.prepare(request)
-        await response.write(b'{"id": "cut')
+        with contextlib.suppress(ConnectionResetError):  # the client is gone already
+            await response.prepare(request)
+            await response.write(b'{"id": "cut')
     return _hang_up(request)
 
 

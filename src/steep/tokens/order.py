@@ -66,7 +66,7 @@ class Stream:
 
 
 class Row(NamedTuple):
-    """Where a training row comes from: the row at `position` of the synthetic or the replay stream."""
+    """Where a training row comes from: the row at `position` of the corpus or the replay stream."""
 
     source: Literal["corpus", "replay"]
     position: int

@@ -45,6 +45,7 @@ def corpus(run: Run) -> Section:
         title,
         "What the generator wrote, after filtering. The passages to read are drawn by a fixed "
         "rule, spread over the documents, and not chosen for their looks.",
+        _sources(run),
         _recipe_table(found),
         _reason_table(found),
         _skipped_documents(run),
@@ -53,6 +54,13 @@ def corpus(run: Run) -> Section:
         el("h3", "Set aside, for example") if aside_cards else None,
         el("div", *aside_cards, class_="cards") if aside_cards else None,
     )
+
+
+def _sources(run: Run) -> Html | None:
+    """From files to documents; parts are what long documents were split into."""
+    counts = run.documents.counts if run.documents else {}
+    pairs = [(name, count(n)) for name, n in counts.items()]
+    return facts(pairs, "facts") if pairs else None
 
 
 def _recipe_table(found: Corpus) -> Html:

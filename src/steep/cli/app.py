@@ -1,0 +1,26 @@
+"""The table of verbs."""
+
+from __future__ import annotations
+
+import typer
+
+from steep.cli import demo, importing, init, run, stages, status
+
+app = typer.Typer(
+    name="steep",
+    help="Teach a language model a small private corpus: synthetic continued pretraining.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("init")(init.init)
+app.command("import")(importing.import_texts)
+app.command("generate")(stages.generate)
+app.command("corpus")(stages.corpus)
+app.command("tokenize")(stages.tokenize)
+app.command("train")(stages.train)
+app.command("evaluate")(stages.evaluate)
+app.command("report")(run.report)
+app.command("run")(run.run)
+app.command("status")(status.status)
+app.command("demo")(demo.demo)

@@ -1,0 +1,99 @@
+"""`steep run`: all stages, a table of results, the report; `steep report` is the same verb."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from steep.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, SetOption, open_project
+
+if TYPE_CHECKING:
+    from steep.cli.options import Opened
+    from steep.stages.pipeline import Run
+
+
+def run(
+    config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None, json: JsonOption = False
+) -> None:
+    """Run every stage: documents, generate, corpus, tokenize, train, evaluate, report."""
+    run_all(open_project(config, set), json)
+
+
+def report(
+    config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None, json: JsonOption = False
+) -> None:
+    """Write the report again; what it needs and is not there yet is made first."""
+    run_all(open_project(config, set), json)
+
+
+def run_all(opened: Opened, as_json: bool) -> None:
+    """Run the pipeline and print what it found."""
+    from steep.core.files import read_json
+    from steep.stages import pipeline
+    from steep.stages.evaluate import SCORES_NAME
+
+    result = pipeline.run(opened.config, opened.project)
+    scores = read_json(result.evaluate.path / SCORES_NAME) if result.evaluate else None
+    if as_json:
+        import json
+
+        typer.echo(json.dumps({"report": str(result.report), "scores": scores}, indent=2))
+        return
+    _print_summary(result, scores)
+
+
+def _print_summary(result: Run, scores: dict[str, Any] | None) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if result.generate:
+        counts = result.generate.manifest["counts"]
+        ended = " + ".join(
+            f"{number} {status.replace('_', ' ')}"
+            for status, number in counts.items()
+            if status != "planned" and number
+        )
+        console.print(f"\ncalls: {counts['planned']} planned = {ended or 0}")
+    if result.corpus:
+        counts = result.corpus.manifest["counts"]
+        console.print(
+            f"corpus: {counts['candidates']} texts = {counts['passages']} passages"
+            f" + {counts['set_aside']} set aside {result.corpus.manifest['set_aside'] or ''}"
+        )
+    if scores:
+        console.print(_score_table(scores))
+        for pair in scores["pairs"]:
+            console.print(
+                f"{pair['a']} - {pair['b']}: {_percent(pair['difference'], sign=True)} "
+                f"[{_percent(pair['low'], sign=True)}, {_percent(pair['high'], sign=True)}], "
+                f"McNemar p {pair['p_mcnemar']:.3g} (Holm {pair['p_holm']:.3g})"
+            )
+    console.print(f"report: {result.report}", soft_wrap=True)
+
+
+def _score_table(scores: dict[str, Any]) -> Any:
+    from rich.table import Table
+
+    models = scores["models"]
+    kinds = list(models[0]["by_kind"])
+    title = f"closed book, likelihood {scores['normalizer']}, n = {models[0]['n']}"
+    table = Table(title=title, caption="95% intervals clustered by document")
+    for column in ("model", "accuracy", *kinds):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for model in models:
+        table.add_row(
+            model["name"],
+            _with_interval(model),
+            *(_with_interval(model["by_kind"][kind]) for kind in kinds),
+        )
+    return table
+
+
+def _with_interval(score: dict[str, float]) -> str:
+    low, high = _percent(score["low"]), _percent(score["high"])
+    return f"{_percent(score['accuracy'])} ({low}-{high})"
+
+
+def _percent(fraction: float, sign: bool = False) -> str:
+    return f"{100 * fraction:+.1f}" if sign else f"{100 * fraction:.1f}"

@@ -1,0 +1,50 @@
+"""The verbs that stop after one stage; what comes before it is made first, unless it is done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from steep.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption, open_project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from steep.stages.pipeline import StageName
+
+
+def generate(config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None) -> None:
+    """Write synthetic texts about the documents, into the ledger."""
+    _run_until(config, set, "generate")
+
+
+def corpus(config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None) -> None:
+    """Filter the texts to clean passages."""
+    _run_until(config, set, "corpus")
+
+
+def tokenize(config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None) -> None:
+    """Turn passages into token shards."""
+    _run_until(config, set, "tokenize")
+
+
+def train(config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None) -> None:
+    """Continue pretraining on the shards, each arm from the same base."""
+    _run_until(config, set, "train")
+
+
+def evaluate(config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None) -> None:
+    """Ask base and arms the questions, without the documents."""
+    _run_until(config, set, "evaluate")
+
+
+def _run_until(config: Path, overrides: list[str] | None, stage: StageName) -> None:
+    from steep.stages import pipeline
+
+    opened = open_project(config, overrides)
+    result = pipeline.run(opened.config, opened.project, until=stage)
+    made = getattr(result, stage)
+    for artifact in made.values() if isinstance(made, dict) else [made]:
+        if artifact is not None:
+            typer.echo(f"{artifact.stage}: {artifact.path}")

@@ -1,0 +1,42 @@
+"""`steep status`: what is done, what is to do, and what it has cost; the totals add up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from steep.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, SetOption, open_project
+
+
+def status(
+    config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None, json: JsonOption = False
+) -> None:
+    """Show the plan's totals, the ledger's spending and the finished artifacts."""
+    from steep.stages.status import status_of
+
+    opened = open_project(config, set)
+    found = status_of(opened.config, opened.project)
+    if json:
+        import json as json_module
+
+        typer.echo(json_module.dumps(found, indent=2))
+        return
+    for line in _lines(found):
+        typer.echo(line)
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    lines = []
+    if counts := found["plan"]:
+        ended = [f"{number} {name.replace('_', ' ')}" for name, number in counts.items()]
+        lines.append(f"plan: {ended[0]} = {' + '.join(ended[1:])}")
+    usage, cost = found["ledger"]["usage"], found["ledger"]["cost_usd"]
+    lines.append(
+        f"ledger: {found['ledger']['calls']} calls, {usage['prompt_tokens']:,} tokens in"
+        f" ({usage['cached_tokens']:,} cached), {usage['completion_tokens']:,} out, cost "
+        + ("unknown" if cost is None else f"${cost:.2f}")
+    )
+    lines += [f"  failed {each['calls']} x: {each['reason']}" for each in found["failures"]]
+    lines += [f"{each['stage']}: {each['path']}" for each in found["artifacts"]]
+    return lines or ["nothing yet"]

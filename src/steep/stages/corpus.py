@@ -1,0 +1,87 @@
+"""Stage 3: completions become passages, with their provenance; the rest is set aside, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from steep.config import Config
+from steep.core.ids import stable_hash
+from steep.corpus.build import build_corpus
+from steep.corpus.passage import Candidate
+from steep.corpus.store import PASSAGES_NAME, SET_ASIDE_NAME, write_passages, write_set_aside
+from steep.documents.document import Document
+from steep.generation import plan
+from steep.generation.ledger import Ledger
+from steep.project import Artifact, Project
+from steep.recipes.recipe import Recipe
+from steep.stages import documents as documents_stage
+from steep.stages.generate import recipe_of
+from steep.stages.harness import Identity, build
+
+VERSION = 1
+
+
+def run(
+    config: Config, project: Project, documents: Artifact, generated: Artifact | None
+) -> Artifact:
+    """Filter and rank what was generated and imported; the raw documents come first."""
+    loaded = documents_stage.load(documents)
+    recipe = recipe_of(config.generate) if generated else None
+    with Ledger(project.ledger_path) as ledger:
+        imported = list(_imported(loaded, ledger))
+        fields = {
+            f"corpus.{name}": value for name, value in config.corpus.model_dump(mode="json").items()
+        }
+        fields["imported texts"] = stable_hash([candidate.call_id for candidate in imported], 8)
+        fields["generated texts"] = generated.manifest["digest"] if generated else None
+        inputs = {"documents": documents} | ({"generated": generated} if generated else {})
+
+        def make(directory: Path) -> dict[str, Any]:
+            candidates = [*_generated(loaded, recipe, ledger), *imported]
+            corpus = build_corpus(loaded, candidates, config.corpus)
+            write_passages(directory / PASSAGES_NAME, corpus.passages)
+            write_set_aside(directory / SET_ASIDE_NAME, corpus.set_aside)
+            return {
+                "counts": corpus.counts,
+                "set_aside": corpus.reasons,
+                "by_recipe": corpus.by_recipe,
+            }
+
+        return build(project, Identity("corpus", VERSION, fields, inputs), make)
+
+
+def _generated(
+    documents: Sequence[Document], recipe: Recipe | None, ledger: Ledger
+) -> Iterator[Candidate]:
+    if recipe is None:
+        return
+    for call, record in plan.walk(documents, recipe, ledger):
+        if record is None:
+            continue
+        text = recipe.passage(call, record.text) if record.text else ""
+        yield Candidate(
+            text=text or "",
+            document_id=call.document_id,
+            call_id=call.id,
+            recipe=call.recipe,
+            subset=call.subset,
+            status=record.status if text or record.status != "done" else "empty",
+            finish_reason=record.completion.finish_reason,
+        )
+
+
+def _imported(documents: Sequence[Document], ledger: Ledger) -> Iterator[Candidate]:
+    known = {document.whole_id for document in documents}
+    for record in ledger.imported():
+        if record.document_id in known:
+            yield Candidate(
+                text=record.text,
+                document_id=record.document_id,
+                call_id=record.call_id,
+                recipe=record.recipe,
+                subset=record.subset,
+                status=record.status,
+                finish_reason=record.completion.finish_reason,
+            )

@@ -1,0 +1,195 @@
+"""Stage 2: documents become completions, in the ledger.
+
+The ledger is the store; the artifact is a summary of the plan's outcome. A run with failed calls is
+tried again by the same command, so its manifest counts as finished only while nothing failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from steep.config import Config, GenerateConfig
+from steep.core.errors import UserError
+from steep.core.files import write_jsonl
+from steep.core.ids import stable_hash
+from steep.core.progress import Progress
+from steep.documents.document import Document
+from steep.generation import plan, scheduler
+from steep.generation.ledger import Ledger
+from steep.llm.client import Client
+from steep.project import Artifact, Project
+from steep.recipes.entigraph import EntiGraph
+from steep.stages import documents as documents_stage
+from steep.stages.harness import Identity, finish, log
+
+VERSION = 1
+ENTITIES_NAME = "entities.jsonl"
+# Fields that change how calls are made but not which calls are made, nor what they say.
+NOT_IDENTITY = {
+    "engine", "base_url", "api_key_env", "concurrency", "timeout_s", "max_attempts",
+    "context_tokens", "usd_per_million_input_tokens", "usd_per_million_output_tokens",
+}  # fmt: skip
+
+
+def recipe_of(config: GenerateConfig) -> EntiGraph:
+    """The recipe that the configuration describes."""
+    return EntiGraph(
+        model=config.model,
+        temperature=config.temperature,
+        top_p=config.top_p,
+        max_tokens=config.max_tokens,
+        frequency_penalty=config.frequency_penalty,
+        prompt=config.prompt,
+        pairs=config.pairs,
+        triplets=config.triplets,
+        entity_attempts=config.entity_attempts,
+        min_entities=config.min_entities,
+        max_entities=config.max_entities,
+        seed=config.seed,
+    )
+
+
+def run(config: Config, project: Project, documents: Artifact) -> Artifact | None:
+    """Make every planned call that the ledger lacks; None when no recipe is asked for.
+
+    Raises:
+        UserError: The endpoint cannot be used at all, or a document exceeds the context.
+    """
+    if config.generate.recipe is None:
+        return None
+    settings = config.generate
+    fields = {
+        f"generate.{name}": value
+        for name, value in settings.model_dump(mode="json").items()
+        if name not in NOT_IDENTITY
+    }
+    identity = Identity("generate", VERSION, fields, {"documents": documents})
+    found = project.find(identity.stage, identity.hash8)
+    if found and found.manifest["counts"]["failed"] == 0:
+        log.info("generate: done before (%s)", found.path.name)
+        return found
+    path = project.artifact_path(identity.stage, identity.hash8)
+    start = time.monotonic()
+    loaded = documents_stage.load(documents)
+    with Ledger(project.ledger_path) as ledger:
+        manifest = _make(path, settings, loaded, ledger)
+    before = found.manifest["wall_s"] if found else 0.0
+    wall_s = round(before + time.monotonic() - start, 2)
+    return finish(path, identity, {**manifest, "wall_s": wall_s})
+
+
+def _make(
+    path: Path, settings: GenerateConfig, documents: Sequence[Document], ledger: Ledger
+) -> dict[str, Any]:
+    recipe = recipe_of(settings)
+    totals = plan.totals(documents, recipe, ledger)
+    if totals.to_do or totals.failed:
+        _check_context(documents, settings)
+        totals = asyncio.run(_generate(settings, documents, recipe, ledger))
+    entities = []
+    for document in documents:
+        found = recipe.entities(document, plan.opening_of(document, recipe, ledger).texts)
+        row = {"document_id": document.id, "entities": found.entities, "summary": found.summary}
+        entities.append(row)
+    write_jsonl(path / ENTITIES_NAME, entities)
+    if totals.without_calls:
+        log.warning(
+            "generate: no entities were found for %d documents: %s",
+            len(totals.without_calls),
+            ", ".join(totals.without_calls[:5]),
+        )
+    endpoint = "in process" if settings.engine == "embedded" else settings.base_url
+    return {
+        "counts": totals.counts,
+        "usage": {
+            "prompt_tokens": totals.usage.prompt_tokens,
+            "cached_tokens": totals.usage.cached_tokens,
+            "completion_tokens": totals.usage.completion_tokens,
+        },
+        "cost_usd": totals.cost_usd,
+        "model": settings.model,
+        "endpoint": endpoint,
+        "failures": [failure._asdict() for failure in totals.failures],
+        "documents_without_calls": totals.without_calls,
+        "digest": _digest(documents, recipe, ledger),
+    }
+
+
+def _digest(documents: Sequence[Document], recipe: EntiGraph, ledger: Ledger) -> str:
+    outcomes = [
+        [planned.call.id, planned.record.status if planned.record else None]
+        for planned in plan.walk(documents, recipe, ledger)
+    ]
+    return stable_hash(outcomes, 16)
+
+
+async def _generate(
+    settings: GenerateConfig, documents: Sequence[Document], recipe: EntiGraph, ledger: Ledger
+) -> plan.Totals:
+    progress = Progress("generate", None, "tokens written")
+    client = make_client(settings, documents)
+    counted = [0]
+
+    def show(state: scheduler.Progress) -> None:
+        counted[0] = state.new_tokens
+        cost = "unknown" if state.new_cost_usd is None else f"${state.new_cost_usd:.2f}"
+        progress.update(
+            state.new_tokens,
+            calls=f"{state.finished}/{state.planned}",
+            failed=state.new_failed,
+            in_flight=state.in_flight,
+            cost=cost,
+        )
+
+    try:
+        totals = await scheduler.generate(documents, recipe, client, ledger, show)
+    finally:
+        await client.close()
+    progress.finish(f"{counted[0]:,} tokens written")
+    return totals
+
+
+def make_client(settings: GenerateConfig, documents: Sequence[Document]) -> Client:
+    """The client that the configuration names; says which host will see the documents."""
+    if settings.engine == "embedded":
+        from steep.llm.embedded import EmbeddedClient
+        from steep.llm.weights import embedded_model
+
+        log.info("generate: the embedded model writes in this process; nothing leaves the machine")
+        return EmbeddedClient(embedded_model())
+    from steep.llm.openai import OpenAIClient
+    from steep.llm.prices import Prices
+
+    log.info("generate: %s will see %d documents", settings.base_url, len(documents))
+    return OpenAIClient(
+        settings.base_url,
+        api_key_env=settings.api_key_env,
+        concurrency=settings.concurrency,
+        timeout_s=settings.timeout_s,
+        max_attempts=settings.max_attempts,
+        prices=Prices(
+            settings.usd_per_million_input_tokens, settings.usd_per_million_output_tokens
+        ),
+    )
+
+
+def _check_context(documents: Sequence[Document], settings: GenerateConfig) -> None:
+    """Refuse documents that cannot fit, before anything is spent (3 characters a token at most)."""
+    if settings.context_tokens is None:
+        return
+    room = (settings.context_tokens - settings.max_tokens) * 3
+    too_long = [document for document in documents if len(document.text) > room]
+    if too_long:
+        longest = max(too_long, key=lambda document: len(document.text))
+        raise UserError(
+            f"{len(too_long)} of {len(documents)} documents are larger than the context.",
+            where=f"the longest is '{longest.id}'",
+            expected=f"at most about {room:,} characters (generate.context_tokens "
+            f"{settings.context_tokens:,} less generate.max_tokens {settings.max_tokens:,})",
+            found=f"{len(longest.text):,} characters",
+            hint=f"set documents.split_words to {max(50, room // 8)} or less",
+        )

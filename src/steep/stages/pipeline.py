@@ -1,0 +1,126 @@
+"""All stages in order, as far as asked: documents in, a report out."""
+
+from __future__ import annotations
+
+import datetime
+import gc
+import os
+import platform
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from steep.config import Config
+from steep.core.files import write_json, write_text
+from steep.project import Artifact, Project
+from steep.stages import corpus, documents, evaluate, generate, tokenize, train
+
+StageName = Literal["documents", "generate", "corpus", "tokenize", "train", "evaluate", "report"]
+STAGES: tuple[StageName, ...] = (
+    "documents", "generate", "corpus", "tokenize", "train", "evaluate", "report",
+)  # fmt: skip
+
+
+@dataclass
+class Run:
+    """The artifacts of one run, as far as it has come."""
+
+    documents: Artifact
+    generate: Artifact | None = None
+    corpus: Artifact | None = None
+    tokenize: dict[str, Artifact] = field(default_factory=dict)
+    train: dict[str, Artifact] = field(default_factory=dict)
+    evaluate: Artifact | None = None
+    report: Path | None = None
+
+
+def run(config: Config, project: Project, until: StageName = "report") -> Run:
+    """Run every stage up to `until`; finished ones say so and return at once.
+
+    Raises:
+        UserError: Something the user can put right; what is finished by then stays.
+    """
+    result = Run(documents.run(config, project))
+    if until == "documents":
+        return result
+    result.generate = generate.run(config, project, result.documents)
+    gc.collect()  # an embedded generator is gone before training needs the memory
+    if until == "generate":
+        return result
+    result.corpus = corpus.run(config, project, result.documents, result.generate)
+    if until == "corpus":
+        return result
+    replay = tokenize.run_replay(config, project)
+    for arm in config.train.arms:
+        result.tokenize[arm] = tokenize.run(config, project, result.corpus, arm)
+    if replay:
+        result.tokenize[tokenize.REPLAY] = replay
+    if until == "tokenize":
+        return result
+    for arm in config.train.arms:
+        result.train[arm] = train.run(config, project, result.tokenize[arm], replay, arm)
+        gc.collect()
+    if until == "train":
+        return result
+    result.evaluate = evaluate.run(config, project, result.documents, result.train)
+    if until == "evaluate":
+        return result
+    result.report = _report(config, project, result)
+    return result
+
+
+def _report(config: Config, project: Project, result: Run) -> Path:
+    from steep.report.render import render_report
+
+    directory = project.run_directory(config.name)
+    directory.mkdir(parents=True, exist_ok=True)
+    write_text(directory / "config.yaml", _resolved(config))
+    write_json(directory / "run.json", _run_record(config, project, result))
+    return render_report(project.root, directory)
+
+
+def _resolved(config: Config) -> str:
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _run_record(config: Config, project: Project, result: Run) -> dict[str, Any]:
+    """What the report reads: which artifacts this run used, on what machine, and for how long."""
+    used: dict[str, Any] = {}
+    wall_s: dict[str, float] = {}
+    for name in ("documents", "generate", "corpus", "tokenize", "train", "evaluate"):
+        value = getattr(result, name)
+        if isinstance(value, dict):
+            used[name] = {arm: _relative(project, each) for arm, each in value.items()}
+            for arm, each in value.items():
+                wall_s[f"{name} {arm}"] = each.manifest["wall_s"]
+        elif value is not None:
+            used[name] = _relative(project, value)
+            wall_s[name] = value.manifest["wall_s"]
+    if result.evaluate:
+        wall_s["evaluate"] = sum(
+            project.find("score", name.rsplit("-", 1)[1]).manifest["wall_s"]  # type: ignore[union-attr]
+            for name in result.evaluate.manifest["identity"]["inputs"].values()
+        )
+    return {
+        "name": config.name,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "artifacts": used,
+        "hardware": f"{os.cpu_count()} x {_processor()}, {platform.system()}, "
+        f"Python {platform.python_version()}",
+        "wall_s": wall_s,
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _relative(project: Project, artifact: Artifact) -> str:
+    return artifact.path.relative_to(project.root).as_posix()

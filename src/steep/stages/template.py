@@ -1,0 +1,56 @@
+"""The commented steep.yaml that `steep init` writes, made from the configuration tree itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from steep.config import Config, Section
+
+HEADER = """\
+# Steep: teach a language model a small private corpus.
+# Every field is here with its default; a line that you delete keeps it.
+# `steep run` does every stage; `steep status` says what is done.
+"""
+VALUE_WIDTH = 40
+
+
+def template(documents: str | None, questions: str | None) -> str:
+    """Render the whole tree as YAML with comments; the two paths are filled in."""
+    given = {("documents", "path"): documents, ("evaluate", "questions"): questions}
+    lines = [HEADER]
+    for name, field in Config.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            lines.append(f"\n{name}:{_comment(section.__doc__)}\n")
+            lines += [f"  {line}\n" for line in _fields(name, section, given)]
+        else:
+            lines.append(f"{_line(name, field.default, field)}\n")
+    return "".join(lines)
+
+
+def _fields(
+    section_name: str, section: type[BaseModel], given: dict[tuple[str, str], str | None]
+) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        default = given.get((section_name, name), None if field.is_required() else field.default)
+        yield _line(name, default, field)
+
+
+def _line(name: str, value: Any, field: FieldInfo) -> str:
+    if isinstance(value, dict):
+        value = {key: list(item) for key, item in value.items()}
+    if isinstance(value, Path):
+        value = str(value)
+    text = yaml.safe_dump(value, default_flow_style=True, width=1000, allow_unicode=True)
+    entry = f"{name}: {text.removesuffix('...' + chr(10)).strip()}"
+    return entry.ljust(VALUE_WIDTH) + _comment(field.description)
+
+
+def _comment(text: str | None) -> str:
+    return f"  # {text.strip().splitlines()[0]}" if text else ""

@@ -1,0 +1,71 @@
+"""What is said follows from the numbers: found, hint, or open."""
+
+from __future__ import annotations
+
+import pytest
+
+from steep.report.findings import against_chance, conclusion, headline, verdict
+from steep.report.records import Estimate, ModelScore, PairScore, Scores
+
+
+def pair(value: float, low: float | None, high: float | None, p: float | None) -> PairScore:
+    return PairScore("new", "old", Estimate(60, value, low, high), {}, p, p)
+
+
+def scores(*pairs: PairScore, smallest: float | None = 0.18) -> Scores:
+    models = [ModelScore(name, 6, Estimate(60, 0.3, 0.2, 0.4), {}, {}) for name in ("old", "new")]
+    return Scores("per_byte", 0.25, smallest, models, list(pairs), [])
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (pair(0.2, 0.1, 0.3, 0.001), "found"),
+        (pair(-0.2, -0.3, -0.1, 0.001), "found"),
+        (pair(0.2, 0.01, 0.3, 0.2), "hint"),
+        (pair(0.2, -0.01, 0.4, 0.01), "hint"),
+        (pair(0.05, -0.1, 0.2, 0.6), "open"),
+        (pair(0.2, None, None, None), "open"),
+        (pair(0.2, 0.0, 0.4, 0.05), "open"),
+    ],
+)
+def test_a_verdict_needs_interval_and_test(found: PairScore, expected: str) -> None:
+    assert verdict(found) == expected
+
+
+def test_a_loss_is_told_from_the_better_model(pair_low: float = -0.3) -> None:
+    sentence = conclusion(pair(-0.2, pair_low, -0.1, 0.001), scores())
+
+    assert sentence.startswith("Old is 20.0 percentage points above new")
+    assert "[+10.0, +30.0]" in sentence
+    assert "excludes zero" in sentence
+
+
+def test_an_open_question_says_what_could_have_been_seen() -> None:
+    sentence = conclusion(pair(0.05, -0.1, 0.2, 0.6), scores())
+
+    assert "cannot be told apart" in sentence
+    assert "includes zero" in sentence
+    assert "below 18.0 points" in sentence
+    assert "below" not in conclusion(pair(0.05, -0.1, 0.2, 0.6), scores(smallest=None))
+
+
+def test_the_first_sentence_names_measure_and_claims_no_more_than_was_found() -> None:
+    found = headline(scores(pair(0.2, 0.1, 0.3, 0.001)))
+    open_question = headline(scores(pair(0.2, -0.1, 0.5, 0.3)))
+
+    assert "log-likelihood per byte" in found
+    assert "new is 20 points above old" in found
+    assert "no two models can be told apart" in open_question
+    assert "above" not in open_question
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.3, 0.5, "above guessing"), (0.2, 0.4, "cannot be told from"), (0.1, 0.2, "below guessing")],
+)
+def test_a_model_is_held_against_guessing(low: float, high: float, said: str) -> None:
+    model = ModelScore("old", 6, Estimate(60, (low + high) / 2, low, high), {}, {})
+
+    assert said in (against_chance(model, 0.25) or "")
+    assert against_chance(model, None) is None

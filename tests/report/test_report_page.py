@@ -1,0 +1,262 @@
+"""The whole page from a whole run: numbers, sums, escaping, what is missing is said."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from fixture_run import artifact, drop_artifact, edit, rewrite_passage, write_run
+
+from steep.core.errors import UserError
+from steep.core.files import read_json
+from steep.report.render import render_report
+
+
+class Page(HTMLParser):
+    """Text, tags and balance of a page."""
+
+    def __init__(self, markup: str) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.ids: Counter[str] = Counter()
+        self.links: list[str] = []
+        self.open: list[str] = []
+        self.parts: list[str] = []
+        self.feed(markup)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        values = dict(attrs)
+        self.ids.update(filter(None, [values.get("id")]))
+        self.links += [
+            value or "" for key, value in attrs if key in ("src", "href", "action", "xlink:href")
+        ]
+        if tag not in ("meta", "link"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script", "title"):
+            self.parts.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", "".join(self.parts))
+
+
+@pytest.fixture
+def run_directory(tmp_path: Path) -> Path:
+    return write_run(tmp_path)
+
+
+def render(root: Path, run_directory: Path) -> Page:
+    return Page(render_report(root, run_directory).read_text(encoding="utf-8"))
+
+
+def test_the_page_shows_every_number_of_the_evaluation(tmp_path: Path, run_directory: Path) -> None:
+    text = render(tmp_path, run_directory).text
+
+    assert "What SmolLM2-135M-Instruct learned from 6 documents" in text
+    assert "28.3%[17.3, 39.3]" in text
+    assert "n = 60" in text and "n = 20" in text
+    assert "+40.0[+26.7, +53.3]" in text
+    assert "Minimum detectable difference: 18.3 points" in text
+    assert "log-likelihood per token" in text
+    assert "guessing 25%" in text
+    assert "q61" in text
+
+
+def test_the_ledger_is_an_equation_that_adds_up(tmp_path: Path, run_directory: Path) -> None:
+    text = render(tmp_path, run_directory).text
+
+    equation = re.search(r"([\d,]+) planned = (.*? to do)", text)
+    assert equation is not None
+    terms = [int(term) for term in re.findall(r"\d+", equation[2])]
+    assert sum(terms) == int(equation[1]) == 283
+    assert len(terms) == 7
+    assert "$0.00 (own machine)" in text
+    assert "no answer within 300 s" in text
+
+
+def test_a_ledger_that_does_not_add_up_says_so(tmp_path: Path, run_directory: Path) -> None:
+    manifest = artifact(tmp_path, run_directory, "generate") / "manifest.json"
+    edit(manifest, counts=read_json(manifest)["counts"] | {"planned": 290})
+
+    text = render(tmp_path, run_directory).text
+
+    assert "290 planned \N{NOT EQUAL TO}" in text
+    assert "7 calls unaccounted for" in text
+
+
+def test_an_unknown_cost_is_never_zero(tmp_path: Path, run_directory: Path) -> None:
+    edit(artifact(tmp_path, run_directory, "generate") / "manifest.json", cost_usd=None)
+
+    text = render(tmp_path, run_directory).text
+
+    assert "costunknown" in text
+    assert "$0" not in text
+    assert "Unknown does not mean free" in text
+
+
+def test_a_paid_endpoint_has_its_price_and_its_name(tmp_path: Path, run_directory: Path) -> None:
+    manifest = artifact(tmp_path, run_directory, "generate") / "manifest.json"
+    edit(manifest, cost_usd=3.5, model="big-model", endpoint="a host of ours")
+    config = run_directory / "config.yaml"
+    config.write_text(config.read_text().replace("engine: embedded", "engine: openai"))
+
+    text = render(tmp_path, run_directory).text
+
+    assert "$3.50" in text and "own machine" not in text
+    assert "The writer was big-model" in text and "a host of ours" in text
+
+
+def test_hostile_text_stays_text_everywhere(tmp_path: Path, run_directory: Path) -> None:
+    hostile = "</p><script>alert(1)</script><img src=x onerror=alert(2)>\"'&lt; $title"
+    clean = render(tmp_path, run_directory)
+    rewrite_passage(tmp_path, run_directory, hostile)
+    documents = artifact(tmp_path, run_directory, "documents") / "documents.jsonl"
+    documents.write_text(documents.read_text().replace("Foundry Nine", "<b>Nine</b>"))
+    entities = artifact(tmp_path, run_directory, "generate") / "entities.jsonl"
+    entities.write_text(entities.read_text().replace("Quill Street", "<i onclick=x>Quill"))
+    edit(run_directory / "run.json", hardware="<u>two</u> cores", name="a<b")
+    scores = artifact(tmp_path, run_directory, "evaluate") / "scores.json"
+    scores.write_text(scores.read_text().replace("entigraph", "<em>graph</em>"))
+    config = run_directory / "config.yaml"
+    config.write_text(config.read_text() + "# </pre><script>alert(3)</script>\n")
+
+    page = render(tmp_path, run_directory)
+
+    assert page.tags["script"] == clean.tags["script"] == 1
+    assert page.tags["img"] == page.tags["b"] == page.tags["em"] == page.tags["u"] == 0
+    assert page.text.count(hostile) == 10
+    assert "<b>Nine</b>" in page.text and "<em>graph</em>" in page.text
+    assert "alert(3)" in page.text
+
+
+def test_the_page_needs_nothing_from_elsewhere(tmp_path: Path, run_directory: Path) -> None:
+    path = render_report(tmp_path, run_directory)
+    markup = path.read_text(encoding="utf-8")
+    page = Page(markup)
+
+    assert not re.search(r"(?:https?:)?//[a-z]", markup.replace("http://www.w3.org/2000/svg", ""))
+    assert "@import" not in markup and "url(" not in markup
+    assert all(link.startswith("#") or link == "data:," for link in page.links)
+    assert all(link[1:] in page.ids for link in page.links if link.startswith("#"))
+    assert max(page.ids.values()) == 1
+    assert page.open == []
+
+
+def test_every_picture_has_a_name(tmp_path: Path, run_directory: Path) -> None:
+    markup = render_report(tmp_path, run_directory).read_text(encoding="utf-8")
+
+    pictures = re.findall(r"<svg([^>]*)>(<title>)?", markup)
+    for attributes, title in pictures:
+        named = 'role="img"' in attributes and "aria-label=" in attributes and title
+        assert named or 'aria-hidden="true"' in attributes
+    assert len(pictures) >= 9
+
+
+def test_the_same_artifacts_give_the_same_bytes(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+
+    pages = [render_report(root, write_run(root)).read_bytes() for root in (first, second)]
+
+    assert pages[0] == pages[1]
+
+
+def test_a_run_without_questions_says_so(tmp_path: Path, run_directory: Path) -> None:
+    drop_artifact(run_directory, "evaluate")
+
+    text = render(tmp_path, run_directory).text
+
+    assert "was not measured" in text
+    assert "Nothing was measured" in text
+    assert "guessing" not in text
+
+
+def test_a_run_of_imported_texts_has_no_ledger_and_no_entities(
+    tmp_path: Path, run_directory: Path
+) -> None:
+    drop_artifact(run_directory, "generate", "corpus")
+
+    text = render(tmp_path, run_directory).text
+
+    assert "planned no calls" in text
+    assert "no entities" in text
+    assert "has no corpus" in text
+
+
+def test_entities_without_passages_give_no_graph(tmp_path: Path, run_directory: Path) -> None:
+    drop_artifact(run_directory, "corpus")
+
+    assert (
+        "No passage of this run is about a choice of entities"
+        in render(tmp_path, run_directory).text
+    )
+
+
+def test_a_run_that_trained_nothing_says_so(tmp_path: Path, run_directory: Path) -> None:
+    drop_artifact(run_directory, "train", "tokenize", "evaluate")
+
+    text = render(tmp_path, run_directory).text
+
+    assert "No model was trained in this run." in text
+    assert "trained once" not in text
+
+
+def test_one_arm_is_not_compared(tmp_path: Path, run_directory: Path) -> None:
+    run = read_json(run_directory / "run.json")["artifacts"]
+    one = {stage: {"raw": run[stage]["raw"]} for stage in ("train", "tokenize")}
+    edit(run_directory / "run.json", artifacts=run | one)
+    scores = artifact(tmp_path, run_directory, "evaluate") / "scores.json"
+    edit(scores, models=read_json(scores)["models"][:1], pairs=[])
+
+    text = render(tmp_path, run_directory).text
+
+    assert "there is nothing to compare it with" in text
+    assert "Every arm had the same training" not in text
+
+
+def test_unequal_training_is_not_called_equal(tmp_path: Path, run_directory: Path) -> None:
+    raw = read_json(run_directory / "run.json")["artifacts"]["train"]["raw"]
+    edit(tmp_path / raw / "manifest.json", tokens=8_192)
+
+    text = render(tmp_path, run_directory).text
+
+    assert "The arms did not train equally long" in text
+    assert "raw 8,192 and entigraph 16,384" in text
+
+
+def test_ten_passages_and_three_set_aside_have_their_provenance(
+    tmp_path: Path, run_directory: Path
+) -> None:
+    page = render(tmp_path, run_directory)
+
+    assert page.tags["article"] == 13
+    assert page.text.count("recipeentigraph") >= 13
+    assert len(set(re.findall(r"call([0-9a-f]{32})", page.text))) == 13
+    assert "(no text)" in page.text
+
+
+@pytest.mark.parametrize("missing", ["run.json", "config.yaml"])
+def test_a_missing_file_is_one_clear_message(
+    tmp_path: Path, run_directory: Path, missing: str
+) -> None:
+    (run_directory / missing).unlink()
+
+    with pytest.raises(UserError, match=f"(?s){missing}.*steep run"):
+        render_report(tmp_path, run_directory)
+
+
+def test_an_artifact_that_is_gone_is_named(tmp_path: Path, run_directory: Path) -> None:
+    gone = artifact(tmp_path, run_directory, "corpus") / "manifest.json"
+    gone.unlink()
+
+    with pytest.raises(UserError, match=re.escape(str(gone))):
+        render_report(tmp_path, run_directory)
