@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steep.core.errors import UserError
@@ -81,6 +81,7 @@ def test_single_rows_hold_the_same_targets() -> None:
     ]
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(st.integers(1, 60), max_size=40), st.integers(1, 200))
 def test_batches_hold_every_row_once_within_the_budget(lengths: list[int], budget: int) -> None:
     grouped = batches(lengths, budget)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steep.evaluation.short_answers import MOST_DISTRACTORS, choice_among
@@ -10,6 +10,7 @@ from steep.evaluation.short_answers import MOST_DISTRACTORS, choice_among
 ANSWERS = st.text("abC 1", min_size=1, max_size=6).map(str.strip).filter(bool)
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(ANSWERS, min_size=1, max_size=3), st.lists(ANSWERS, max_size=30))
 def test_no_option_could_be_mistaken_for_the_right_one(
     accepted: list[str], others: list[str]
@@ -25,6 +26,7 @@ def test_no_option_could_be_mistaken_for_the_right_one(
             assert right.casefold() not in option.casefold()
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.permutations([f"answer {number}." for number in range(12)]))
 def test_the_draw_does_not_depend_on_the_order_of_the_file(others: list[str]) -> None:
     assert choice_among("q", ("right",), others) == choice_among("q", ("right",), sorted(others))

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -104,6 +104,7 @@ def test_a_single_question_tells_nothing() -> None:
     assert minimum_detectable_difference([1.0], [0.0], ["d"]) is None
 
 
+@settings(deadline=None, derandomize=True)
 @given(ANSWERED)
 def test_intervals_hold_their_mean_and_turn_with_the_sides(
     answered: list[tuple[bool, bool, str]],

@@ -190,8 +190,10 @@ def _write_run_directory(root: Path, artifacts: dict[str, Any]) -> Path:
         "documents": 0.2,
         "generate": 311.0,
         "corpus": 1.4,
-        "tokenize": 0.9,
-        "train": 402.5,
+        "tokenize raw": 0.3,
+        "tokenize entigraph": 0.6,
+        "train raw": 198.1,
+        "train entigraph": 204.4,
         "evaluate": 38.2,
     }
     run = {
@@ -207,7 +209,7 @@ def _write_run_directory(root: Path, artifacts: dict[str, Any]) -> Path:
 
 
 def _documents_manifest() -> dict[str, Any]:
-    counts = {"files": 7, "documents": 6, "parts": 0, "skipped": 1}
+    counts = {"files": 7, "documents": 6, "parts": 9, "skipped": 1}
     return {"counts": counts, "skipped": [{"source": "notes.txt", "reason": "the file is empty"}]}
 
 

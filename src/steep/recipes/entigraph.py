@@ -29,7 +29,17 @@ from steep.documents.document import Document
 from steep.recipes.prompts import PROMPTS, PromptSet
 
 LONGEST_ENTITY_WORDS = 8
+COMPACT_SUMMARY = 300  # characters
 MOST_ENTITIES = 60  # of one answer, where the configuration names no number
+
+# Words that start sentences and are no part of a name.
+_OPENERS = (
+    "a after all an and as at before both but by during each every for from he her his if "
+    "in it its many most no not of on one or she since some that the their then there "
+    "these they this those to today two under until we what when where which while who "
+    "with you your"
+)
+SENTENCE_OPENERS = frozenset(_OPENERS.split())
 
 
 class EntityList(NamedTuple):
@@ -89,6 +99,11 @@ class EntiGraph:
         )
         return self._call(document, stage, subset, 0, prompt)
 
+    def _entity_schema(self, document: Document) -> str:
+        if self.prompt == "full":
+            return entity_schema(self.max_entities)
+        return entity_schema(self.max_entities, COMPACT_SUMMARY, proper_names(document.text))
+
     @property
     def _prompts(self) -> PromptSet:
         return PROMPTS[self.prompt]
@@ -100,7 +115,7 @@ class EntiGraph:
             heading=document.heading, title=document.title, text=document.text
         )
         tail = self._prompts.tail(document.title, subset)
-        schema = entity_schema(self.max_entities) if stage == "entities" else None
+        schema = self._entity_schema(document) if stage == "entities" else None
         return Call(
             recipe=self.name,
             stage=stage,
@@ -166,16 +181,25 @@ def combination(n: int, size: int, rank: int) -> tuple[int, ...]:
     return tuple(chosen)
 
 
-def entity_schema(most: int | None) -> str:
-    """The JSON schema of an opening answer, as text; the summary comes first, as in the paper."""
+def entity_schema(
+    most: int | None, summary_characters: int = 800, names: tuple[str, ...] = ()
+) -> str:
+    """The JSON schema of an opening answer, as text; the summary comes first, as in the paper.
+
+    Args:
+        most: Entities at most, or None for `MOST_ENTITIES`.
+        summary_characters: Length of the summary at most.
+        names: If there are some, entities are chosen among them.
+    """
+    entity = {"enum": names} if len(names) > 1 else {"minLength": 2, "maxLength": 80}
     return json.dumps(
         {
             "type": "object",
             "properties": {
-                "summary": {"type": "string", "minLength": 20, "maxLength": 800},
+                "summary": {"type": "string", "minLength": 20, "maxLength": summary_characters},
                 "entities": {
                     "type": "array",
-                    "items": {"type": "string", "minLength": 2, "maxLength": 80},
+                    "items": {"type": "string", **entity},
                     "minItems": 2,
                     "maxItems": most or MOST_ENTITIES,
                 },
@@ -184,6 +208,25 @@ def entity_schema(most: int | None) -> str:
             "additionalProperties": False,
         }
     )
+
+
+def proper_names(text: str) -> tuple[str, ...]:
+    """The capitalised names of a text in order of mention, without sentence openers.
+
+    Generators under a billion parameters misspell and invent names; the compact prompt lets them
+    choose among these instead.
+    """
+    name = r"[A-Z][\w'-]+(?:(?: & | of (?=[A-Z])| )[A-Z][\w'-]+)*"
+    inside: dict[str, None] = {}
+    for match in re.finditer(name, text):
+        words = match.group().split()
+        opens = text[: match.start()].rstrip(" \n\"'(")[-1:] in ("", ".", "!", "?", ":")
+        if opens and words[0].lower() in SENTENCE_OPENERS:
+            opens = len(words) == 1
+            words.pop(0)
+        if words and not (opens and len(words) == 1):
+            inside[" ".join(words)] = None
+    return tuple(inside)
 
 
 def parse_entities(text: str) -> EntityList:

@@ -148,7 +148,7 @@ def draw(graph: Graph, width: int) -> Html:
         title,
         el("g", *lines, class_="edges"),
         el("g", *nodes),
-        el("g", *texts, class_="names"),
+        el("g", *texts),
         class_="graph",
     )
 

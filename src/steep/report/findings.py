@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from steep.report.records import RAW_RECIPE, Estimate, ModelScore, PairScore, Run, Scores
+from steep.report.records import RAW_RECIPE, ModelScore, PairScore, Run, Scores
 from steep.report.wording import count, interval, listing, p_value, percent, plural, points, usd
 
 SIGNIFICANT_P = 0.05
@@ -249,18 +249,19 @@ def _seed_note(run: Run) -> Note | None:
 def _set_aside_note(run: Run) -> Note | None:
     if run.corpus is None:
         return None
-    counts = run.corpus.counts
-    synthetic = [p for p in run.corpus.passages if p.recipe != RAW_RECIPE]
-    aside, candidates = counts.get("set_aside", 0), counts.get("candidates", 0)
-    trimmed = counts.get("trimmed", 0)
-    cut = f" {plural(trimmed, 'passage was', 'passages were')} cut to whole sentences." * bool(
-        trimmed
+    synthetic = sum(passage.recipe != RAW_RECIPE for passage in run.corpus.passages)
+    aside = len(run.corpus.set_aside_rows)
+    trimmed = run.corpus.counts.get("trimmed", 0)
+    cut = (
+        f" {plural(trimmed, 'text was', 'texts were')} cut back to whole sentences."
+        if trimmed
+        else ""
     )
     return Note(
-        f"{count(aside)} of {plural(candidates, 'candidate')} set aside",
-        f"{plural(len(synthetic), 'synthetic passage')} remained. The filters look for texts that "
-        "are empty, cut off, refused, looping or in another language; they cannot see whether a "
-        f"passage is true.{cut}",
+        f"{count(aside)} of {plural(synthetic + aside, 'synthetic text')} set aside",
+        f"{plural(synthetic, 'passage')} remained. The filters look for texts that are empty, cut "
+        "off, refused, looping or in another language; they cannot see whether a passage is "
+        f"true.{cut}",
     )
 
 
@@ -272,8 +273,3 @@ def _cost_note(run: Run) -> Note | None:
         "No price is known for this endpoint, so none is shown. Unknown does not mean free: set "
         "the prices per million tokens in the configuration to have it computed.",
     )
-
-
-def kind_reading(estimate: Estimate) -> str:
-    """An interval in two words, for tables."""
-    return "excludes zero" if estimate.excludes_zero else "includes zero"

@@ -21,8 +21,6 @@ class Html:
 Child = Html | str | None
 Value = str | float | bool | None
 
-EMPTY = Html("")
-
 
 def el(name: str, *children: Child, **attributes: Value) -> Html:
     """Build an element; `class_` becomes `class`, `stroke_width` becomes `stroke-width`."""

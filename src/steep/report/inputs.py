@@ -71,8 +71,10 @@ def _existing(path: Path) -> Path:
 
 
 def _in_order(by_stage: Mapping[str, Any]) -> dict[str, Any]:
-    """The same mapping in the order of the data's way."""
-    return {stage: by_stage[stage] for stage in sorted(by_stage, key=[*STAGES, *by_stage].index)}
+    """The same mapping in the order of the data's way; a name may go on: `train raw`."""
+    order = [*STAGES, *(name.split()[0] for name in by_stage)]
+    names = sorted(by_stage, key=lambda name: order.index(name.split()[0]))
+    return {name: by_stage[name] for name in names}
 
 
 def _artifacts(root: Path, named: Mapping[str, Any]) -> list[ArtifactRef]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 UNKNOWN = "unknown"
 MINUS = "\N{MINUS SIGN}"
-TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 def count(value: float) -> str:

@@ -23,7 +23,7 @@ from steep.report.wording import count, plural
 SAMPLED_PASSAGES = 10
 SAMPLED_SET_ASIDE = 3
 SHOWN_WORDS = 160  # longer texts are folded after so many
-SUBSET_NAMES = {1: "single entities", 2: "pairs", 3: "triplets"}
+SUBSET_NAMES = {0: "no entities named", 1: "single entities", 2: "pairs", 3: "triplets"}
 
 
 def corpus(run: Run) -> Section:
@@ -59,8 +59,13 @@ def corpus(run: Run) -> Section:
 def _sources(run: Run) -> Html | None:
     """From files to documents; parts are what long documents were split into."""
     counts = run.documents.counts if run.documents else {}
-    pairs = [(name, count(n)) for name, n in counts.items()]
-    return facts(pairs, "facts") if pairs else None
+    if not counts:
+        return None
+    documents, parts = counts.get("documents", 0), counts.get("parts", 0)
+    said = f"{plural(counts.get('files', 0), 'file')} gave {plural(documents, 'document')}"
+    said += f", split into {plural(parts, 'part')} for the generator" if parts > documents else ""
+    skipped = counts.get("skipped", 0)
+    return el("p", f"{said}; {count(skipped)} could not be read." if skipped else f"{said}.")
 
 
 def _recipe_table(found: Corpus) -> Html:
@@ -87,11 +92,7 @@ def _recipe_name(passage: PassageRow) -> str:
     if passage.recipe == RAW_RECIPE:
         return "documents (the raw texts)"
     size = len(passage.subset)
-    return (
-        f"{passage.recipe}, {SUBSET_NAMES.get(size, f'{size} entities')}"
-        if size
-        else passage.recipe
-    )
+    return f"{passage.recipe}, {SUBSET_NAMES.get(size, f'{size} entities')}"
 
 
 def _reason_table(found: Corpus) -> Html:

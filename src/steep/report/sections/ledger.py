@@ -99,7 +99,7 @@ def _spending(run: Run, generation: Generation) -> list[tuple[str, Child]]:
 
 
 def _calls_by_recipe(run: Run) -> Html | None:
-    """Calls whose answer the corpus stage has seen; the rest gave no text of its own."""
+    """What became of the calls that the corpus stage has seen."""
     if run.corpus is None:
         return None
     kept, aside = _call_ids(run.corpus.passages), _call_ids(run.corpus.set_aside_rows)
@@ -111,11 +111,13 @@ def _calls_by_recipe(run: Run) -> Html | None:
         rows.append([recipe, count(len(both)), count(became), count(len(both) - became)])
     columns = [
         text_column("recipe"),
-        Column("answered calls"),
+        Column("calls"),
         Column("became passages"),
         Column("set aside"),
     ]
-    note = "Calls for entity lists, and calls that gave no answer, are in the totals above only."
+    note = (
+        "As the corpus counts them: without calls still to do, with texts imported from elsewhere."
+    )
     return table(columns, rows, note) if rows else None
 
 

@@ -15,7 +15,7 @@ def record(run: Run) -> Section:
     """What it takes to do it again: times, machine, seeds, artifacts, configuration."""
     machine: list[tuple[str, Child]] = [
         ("run", run.name),
-        ("started", run.created or UNKNOWN),
+        ("made", run.created or UNKNOWN),
         ("hardware", run.hardware or UNKNOWN),
         ("seeds", ", ".join(_seeds(run.config)) or UNKNOWN),
     ]
