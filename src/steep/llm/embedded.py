@@ -40,7 +40,9 @@ class EmbeddedClient:
         """
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()
         self.endpoint = "in process"
         self.batch_size = batch_size
         self.model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()

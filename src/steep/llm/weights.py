@@ -53,7 +53,9 @@ def _gguf_file() -> Path:
 def _dequantise(gguf: Path, directory: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     quantised = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
     # A model read from GGUF remembers its quantisation and refuses to be saved; a new one of the

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,37 +130,68 @@ def _digest(documents: Sequence[Document], recipe: EntiGraph, ledger: Ledger) ->
 async def _generate(
     settings: GenerateConfig, documents: Sequence[Document], recipe: EntiGraph, ledger: Ledger
 ) -> plan.Totals:
-    progress = Progress("generate", None, "tokens written")
-    client = make_client(settings, documents)
-    counted = [0]
+    display = _Display()
+    client = make_client(settings, documents, display.on_tokens)
+    try:
+        totals = await scheduler.generate(documents, recipe, client, ledger, display.on_progress)
+    finally:
+        await client.close()
+    display.finish()
+    return totals
 
-    def show(state: scheduler.Progress) -> None:
-        counted[0] = state.new_tokens
+
+class _Display:
+    """One progress line fed from two sides: calls by the scheduler, tokens by the decoder.
+
+    A model in this process tells every token; an endpoint tells them when a call has come back.
+    """
+
+    def __init__(self) -> None:
+        self._progress = Progress("generate", None, "tokens written")
+        self._decoded = 0
+        self._state: scheduler.Progress | None = None
+
+    def on_tokens(self, count: int) -> None:
+        self._decoded += count
+        self._show()
+
+    def on_progress(self, state: scheduler.Progress) -> None:
+        self._state = state
+        self._show()
+
+    def finish(self) -> None:
+        self._progress.finish(f"{self._tokens:,} tokens written")
+
+    @property
+    def _tokens(self) -> int:
+        return max(self._decoded, self._state.new_tokens if self._state else 0)
+
+    def _show(self) -> None:
+        if (state := self._state) is None:
+            return
         cost = "unknown" if state.new_cost_usd is None else f"${state.new_cost_usd:.2f}"
-        progress.update(
-            state.new_tokens,
+        self._progress.update(
+            self._tokens,
+            phase=state.phase,
             calls=f"{state.finished}/{state.planned}",
             failed=state.new_failed,
             in_flight=state.in_flight,
             cost=cost,
         )
 
-    try:
-        totals = await scheduler.generate(documents, recipe, client, ledger, show)
-    finally:
-        await client.close()
-    progress.finish(f"{counted[0]:,} tokens written")
-    return totals
 
-
-def make_client(settings: GenerateConfig, documents: Sequence[Document]) -> Client:
+def make_client(
+    settings: GenerateConfig,
+    documents: Sequence[Document],
+    on_tokens: Callable[[int], None] = lambda count: None,
+) -> Client:
     """The client that the configuration names; says which host will see the documents."""
     if settings.engine == "embedded":
         from steep.llm.embedded import EmbeddedClient
         from steep.llm.weights import embedded_model
 
         log.info("generate: the embedded model writes in this process; nothing leaves the machine")
-        return EmbeddedClient(embedded_model())
+        return EmbeddedClient(embedded_model(), on_tokens=on_tokens)
     from steep.llm.openai import OpenAIClient
     from steep.llm.prices import Prices
 

