@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, Union, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
 from steep.core.errors import UserError
 
@@ -68,8 +69,8 @@ class GenerateConfig(Section):
     entity_attempts: int = Field(3, ge=1, description="tries to get a valid entity list")
     min_entities: int = Field(2, ge=2, description="fewer valid entities ask for another try")
     max_entities: int | None = Field(None, ge=2, description="keep the first so many")
-    pairs: int | Literal["all"] = Field("all", description="pairs a document; paper: all")
-    triplets: int | Literal["all"] = Field(
+    pairs: NonNegativeInt | Literal["all"] = Field("all", description="a document; paper: all")
+    triplets: NonNegativeInt | Literal["all"] = Field(
         0, description="triplets a document; the paper's code has no cap, so choose one"
     )
     seed: int = 0
@@ -84,6 +85,9 @@ class CorpusConfig(Section):
     min_words: int = Field(8, ge=1, description="shorter texts are set aside as degenerate")
     max_repetition: float = Field(
         0.3, gt=0, le=1, description="share of repeated 6-word runs above which a text is a loop"
+    )
+    max_invented: float = Field(
+        1.0, ge=0, le=1, description="largest share of names and numbers strange to the source"
     )
     check_language: bool = Field(True, description="set aside texts in a language not the source's")
 
@@ -162,8 +166,9 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
 
 def parse_config(tree: dict[str, Any], path: Path) -> Config:
     """Validate a configuration tree; `path` names its file in messages and anchors its paths."""
+    given = {key: value for key, value in tree.items() if value is not None}  # an empty section
     try:
-        config = Config.model_validate(tree)
+        config = Config.model_validate(given)
     except ValidationError as error:
         raise _explain(error, path) from error
     return _anchor_paths(config, path.resolve().parent)
@@ -189,18 +194,29 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
         )
     *sections, key = dotted.strip().split(".")
     for section in sections:
-        tree = tree.setdefault(section, {})
+        if tree.get(section) is None:  # not there, or written without a key under it
+            tree[section] = {}
+        tree = tree[section]
         if not isinstance(tree, dict):
             raise UserError(f"'{section}' is not a section.", where=f"--set {override}")
-    tree[key] = yaml.safe_load(value)
+    try:
+        tree[key] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UserError(
+            "The value of an override is not valid YAML.", where=f"--set {override}", found=error
+        ) from error
 
 
 def _explain(error: ValidationError, path: Path) -> UserError:
-    """Say the first mistake, with the nearest known name for a mistyped key."""
-    first = error.errors()[0]
-    location = first["loc"]
+    """Say one mistake, with the nearest known name for a mistyped key.
+
+    A mistyped key comes first: it may be why a required one is missing.
+    """
+    mistakes = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    first, location = mistakes[0], _place(mistakes[0]["loc"])
     key = ".".join(str(part) for part in location)
-    others = f" ({error.error_count() - 1} more after it)" if error.error_count() > 1 else ""
+    more = len({_place(each["loc"]) for each in mistakes}) - 1
+    others = f" ({more} more after it)" if more else ""
     if first["type"] == "extra_forbidden":
         known = sorted(_fields_of(location[:-1]))
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
@@ -211,10 +227,24 @@ def _explain(error: ValidationError, path: Path) -> UserError:
             expected=", ".join(known),
             hint=hint,
         )
+    expected = " or ".join(each["msg"] for each in mistakes if _place(each["loc"]) == location)
     found = None if first["type"] == "missing" else repr(first["input"])
     return UserError(
-        f"Bad value for '{key}'{others}.", where=f"{path}:{key}", expected=first["msg"], found=found
+        f"Bad value for '{key}'{others}.", where=f"{path}:{key}", expected=expected, found=found
     )
+
+
+def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The place in the file; pydantic goes on from there into the members of a union."""
+    section: type[BaseModel] = Config
+    for depth, part in enumerate(location, start=1):
+        field = section.model_fields.get(str(part))
+        if field is None or get_origin(field.annotation) in (Union, UnionType):
+            return location[:depth]
+        if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return location
+        section = field.annotation
+    return location
 
 
 def _fields_of(location: tuple[int | str, ...]) -> set[str]:

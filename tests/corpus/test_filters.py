@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steep.config import CorpusConfig
-from steep.corpus.filters import first_objection, trim_to_sentence
+from steep.corpus.filters import Source, first_objection, trim_to_sentence
 from steep.corpus.language import SourceLanguage, detect_language, source_language
 from steep.corpus.repetition import has_loop, repetition_share
+from steep.documents.names import words_of
 
 ESSAY = """## The ferry and the tide pump
 
@@ -76,7 +77,7 @@ CONFIG = CorpusConfig()
 
 
 def objection(text: str, source: SourceLanguage = ENGLISH) -> str | None:
-    return first_objection(text, source, CONFIG)
+    return first_objection(text, Source(source, frozenset()), CONFIG)
 
 
 @pytest.mark.parametrize("text", [ESSAY, NAMES, LIST, DIALOGUE, QUESTIONS, RETOLD])
@@ -151,7 +152,7 @@ def test_an_unclear_source_language_accuses_nobody() -> None:
 
 def test_the_language_check_can_be_switched_off() -> None:
     off = CorpusConfig(check_language=False)
-    assert first_objection(FRENCH, ENGLISH, off) is None
+    assert first_objection(FRENCH, Source(ENGLISH, frozenset()), off) is None
 
 
 @pytest.mark.parametrize(
@@ -171,3 +172,13 @@ def test_the_language_check_can_be_switched_off() -> None:
 def test_trimming_leaves_whole_sentences_and_items(text: str, trimmed: str | None) -> None:
     expected = "Facts:\n\n1. The tide rose.\n2. The ferry left." if trimmed is None else trimmed
     assert trim_to_sentence(text) == expected
+
+
+def test_a_text_full_of_strange_names_is_set_aside_when_asked() -> None:
+    source = Source(ENGLISH, words_of("Tobias Quell built the Old Candle at Velmora in 1867."))
+    strict = CONFIG.model_copy(update={"max_invented": 0.25})
+    faithful = "The Old Candle at Velmora was finished by Tobias Quell, an engineer, in 1867."
+    strange = "The lamp of Elba was finished by Tobias Quell for the Duke of Savoy in 1923."
+    assert first_objection(faithful, source, strict) is None
+    assert first_objection(strange, source, strict) == "invented"
+    assert first_objection(strange, source, CONFIG) is None

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from steep.config import CorpusConfig
-from steep.corpus.filters import first_objection, trim_to_sentence
-from steep.corpus.language import SourceLanguage, source_language
+from steep.corpus.filters import Source, first_objection, trim_to_sentence
+from steep.corpus.language import source_language
 from steep.corpus.passage import RAW_RECIPE, Candidate, Passage, SetAside
 from steep.documents.clean import clean_text
 from steep.documents.document import Document
+from steep.documents.names import words_of
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class _Builder:
         self.raw = _raw_documents(documents)
         self.whole_of = {document.id: document.whole_id for document in documents}
         self.whole_of |= {document.whole_id: document.whole_id for document in documents}
-        self.languages = _languages(self.raw)
+        self.sources = _sources(self.raw)
         self.passages: list[Passage] = []
         self.set_aside: list[SetAside] = []
         self.ranks: Counter[tuple[str, str]] = Counter()
@@ -134,7 +135,7 @@ class _Builder:
             return "truncated"
         if whole_id is None:
             return "unknown-document"
-        if reason := first_objection(text, self.languages[whole_id], self.config):
+        if reason := first_objection(text, self.sources[whole_id], self.config):
             return reason
         return "duplicate" if _normalised(text) in self.seen[whole_id] else None
 
@@ -168,11 +169,14 @@ def _raw_documents(documents: Sequence[Document]) -> list[Document]:
     ]
 
 
-def _languages(documents: Sequence[Document]) -> Mapping[str, SourceLanguage]:
+def _sources(documents: Sequence[Document]) -> Mapping[str, Source]:
     texts: defaultdict[str, list[str]] = defaultdict(list)
     for document in documents:
-        texts[document.whole_id].append(document.text)
-    return {whole_id: source_language(parts) for whole_id, parts in texts.items()}
+        texts[document.whole_id] += [document.title, document.text]
+    return {
+        whole_id: Source(source_language(parts), words_of("\n".join(parts)))
+        for whole_id, parts in texts.items()
+    }
 
 
 def _normalised(text: str) -> str:

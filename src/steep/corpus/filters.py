@@ -8,42 +8,58 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from steep.config import CorpusConfig
 from steep.core.refusal import looks_like_refusal
 from steep.corpus.language import SourceLanguage, is_foreign
 from steep.corpus.repetition import has_loop, repetition_share
+from steep.documents.names import invented_share
 from steep.documents.sentences import ends_sentence
 
-# (text, language of its source, settings) -> does the filter object?
-Filter = Callable[[str, SourceLanguage, CorpusConfig], bool]
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What the filters know of a text's document: its language, and all its words."""
+
+    language: SourceLanguage
+    words: frozenset[str]
+
+
+# (text, its source, settings) -> does the filter object?
+Filter = Callable[[str, Source, CorpusConfig], bool]
 
 _UNFINISHED_LINE = re.compile(r"\s*(?:#{1,6}\s.*|[-*\u2022]|\(?\d+[.)]|\*\*[^*\n]+\*\*:?)?\s*")
 
 
-def is_empty(text: str, _source: SourceLanguage, _config: CorpusConfig) -> bool:
+def is_empty(text: str, _source: Source, _config: CorpusConfig) -> bool:
     """Say whether there is no letter or digit in it."""
     return not any(character.isalnum() for character in text)
 
 
-def is_refused(text: str, _source: SourceLanguage, _config: CorpusConfig) -> bool:
+def is_refused(text: str, _source: Source, _config: CorpusConfig) -> bool:
     """Say whether the model declined in words, without saying so in its finish reason."""
     return looks_like_refusal(text)
 
 
-def is_short(text: str, _source: SourceLanguage, config: CorpusConfig) -> bool:
+def is_short(text: str, _source: Source, config: CorpusConfig) -> bool:
     """Say whether it has too few words to teach anything."""
     return len(text.split()) < config.min_words
 
 
-def is_repetitive(text: str, _source: SourceLanguage, config: CorpusConfig) -> bool:
+def is_repetitive(text: str, _source: Source, config: CorpusConfig) -> bool:
     """Say whether it runs in a loop, or repeats too much of itself."""
     return has_loop(text) or repetition_share(text) > config.max_repetition
 
 
-def is_other_language(text: str, source: SourceLanguage, config: CorpusConfig) -> bool:
+def is_other_language(text: str, source: Source, config: CorpusConfig) -> bool:
     """Say whether it is surely in another language than its source."""
-    return config.check_language and is_foreign(text, source)
+    return config.check_language and is_foreign(text, source.language)
+
+
+def is_invented(text: str, source: Source, config: CorpusConfig) -> bool:
+    """Say whether too many of its names and numbers are strange to its source."""
+    return invented_share(text, source.words) > config.max_invented
 
 
 FILTERS: dict[str, Filter] = {
@@ -52,10 +68,11 @@ FILTERS: dict[str, Filter] = {
     "short": is_short,
     "repetition": is_repetitive,
     "language": is_other_language,
+    "invented": is_invented,
 }
 
 
-def first_objection(text: str, source: SourceLanguage, config: CorpusConfig) -> str | None:
+def first_objection(text: str, source: Source, config: CorpusConfig) -> str | None:
     """The name of the first filter that objects to a text, or None."""
     for reason, objects in FILTERS.items():
         if objects(text, source, config):

@@ -26,20 +26,13 @@ from steep.core.calls import Call, Message, Sampling
 from steep.core.ids import derive_seed
 from steep.core.permutation import Permutation
 from steep.documents.document import Document
+from steep.documents.names import proper_names
 from steep.recipes.prompts import PROMPTS, PromptSet
 
 LONGEST_ENTITY_WORDS = 8
 COMPACT_SUMMARY = 300  # characters
+LIST_PENALTY = 0.5  # without it a small generator lists one name twelve times
 MOST_ENTITIES = 60  # of one answer, where the configuration names no number
-
-# Words that start sentences and are no part of a name.
-_OPENERS = (
-    "a after all an and as at before both but by during each every for from he her his if "
-    "in it its many most no not of on one or she since some that the their then there "
-    "these they this those to today two under until we what when where which while who "
-    "with you your"
-)
-SENTENCE_OPENERS = frozenset(_OPENERS.split())
 
 
 class EntityList(NamedTuple):
@@ -99,6 +92,10 @@ class EntiGraph:
         )
         return self._call(document, stage, subset, 0, prompt)
 
+    def _penalty(self, stage: str) -> float:
+        lists_names = stage == "entities" and self.prompt == "compact"
+        return max(self.frequency_penalty, LIST_PENALTY if lists_names else 0.0)
+
     def _entity_schema(self, document: Document) -> str:
         if self.prompt == "full":
             return entity_schema(self.max_entities)
@@ -125,7 +122,7 @@ class EntiGraph:
             model=self.model,
             messages=(Message("system", (system,)), Message("user", (content, tail))),
             sampling=Sampling(
-                self.temperature, self.top_p, self.max_tokens, self.frequency_penalty, schema
+                self.temperature, self.top_p, self.max_tokens, self._penalty(stage), schema
             ),
         )
 
@@ -210,39 +207,15 @@ def entity_schema(
     )
 
 
-def proper_names(text: str) -> tuple[str, ...]:
-    """The capitalised names of a text in order of mention, without sentence openers.
-
-    Generators under a billion parameters misspell and invent names; the compact prompt lets them
-    choose among these instead.
-    """
-    name = r"[A-Z][\w'-]+(?:(?: & | of (?=[A-Z])| )[A-Z][\w'-]+)*"
-    inside: dict[str, None] = {}
-    for match in re.finditer(name, text):
-        words = match.group().split()
-        opens = text[: match.start()].rstrip(" \n\"'(")[-1:] in ("", ".", "!", "?", ":")
-        if opens and words[0].lower() in SENTENCE_OPENERS:
-            opens = len(words) == 1
-            words.pop(0)
-        if words and not (opens and len(words) == 1):
-            inside[" ".join(words)] = None
-    return tuple(inside)
-
-
 def parse_entities(text: str) -> EntityList:
     """Read a summary and entities from an answer; what is no such object gives an empty list.
 
-    Valid JSON is taken as it is. Otherwise json-repair closes cut-off strings and lists (an answer
-    stopped by its token limit still holds the entities before the cut).
+    Valid JSON is taken as it is, whatever stands around it. Otherwise json-repair closes cut-off
+    strings and lists (an answer stopped by its token limit still holds the entities before the
+    cut).
     """
-    start = text.find("{")
-    if start < 0:
-        return EntityList("", ())
-    try:
-        value = json.loads(text[start:])
-    except ValueError:
-        value = json_repair.loads(text[start:])
-    if not isinstance(value, dict):
+    value = _json_object(text)
+    if value is None:
         return EntityList("", ())
     names = value.get("entities")
     names = names if isinstance(names, list) else []
@@ -251,6 +224,21 @@ def parse_entities(text: str) -> EntityList:
         " ".join(summary.split()) if isinstance(summary, str) else "",
         tuple(" ".join(name.split()) for name in names if isinstance(name, str)),
     )
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    start = re.search(r"\{\s*[\"'](?:summary|entities)\b", text) or re.search(r"\{", text)
+    if start is None:
+        return None
+    answer = text[start.start() :]
+    try:
+        value = json.JSONDecoder().raw_decode(answer)[0]
+    except (ValueError, RecursionError):
+        try:
+            value = json_repair.loads(answer)
+        except (ValueError, RecursionError):  # nested without end: a model that babbles brackets
+            return None
+    return value if isinstance(value, dict) else None
 
 
 def valid_entities(names: Any, document_text: str) -> tuple[str, ...]:
