@@ -5,8 +5,11 @@ Heavy imports live inside the verbs, so that `steep --help` answers in a third o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+
+INTERRUPTED = 130  # the exit code of a command that Ctrl-C ended
 
 
 def main() -> None:
@@ -21,8 +24,23 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        sys.stderr.write(f"steep: {error}\n")
+        _tell(f"steep: {error}")
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("steep: interrupted; the same command continues where it was\n")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer has caught the KeyboardInterrupt
+            _tell("steep: interrupted; the same command continues where it was")
+        raise
+
+
+def _tell(message: str) -> None:
+    """Say the last word on the terminal, and in the log of the run if there is one."""
+    import logging
+
+    from steep.core.errors import UserError
+
+    log = logging.getLogger("steep")
+    if not log.handlers:
+        sys.stderr.write(f"{message}\n")
+        return
+    with contextlib.suppress(UserError):  # the log cannot be written, as the terminal has just said
+        log.error(message)

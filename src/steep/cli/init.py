@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from steep.cli.options import DEFAULT_CONFIG
-from steep.core.errors import UserError
+
+SHOWN_SKIPPED = 10
 
 
 def init(
@@ -20,29 +21,18 @@ def init(
         Path | None, typer.Option(help="Questions to evaluate with (JSON Lines).")
     ] = None,
 ) -> None:
-    """Write a commented configuration; nothing is read, sent or spent yet but the documents."""
-    from steep.config import load_config
-    from steep.core.files import write_text
-    from steep.documents.reading import read_documents
-    from steep.stages.template import template
+    """Write a commented configuration; nothing is sent or spent, only the documents are read."""
+    from steep.stages.first_config import write_first_config
 
-    if config.exists():
-        raise UserError("There is a configuration already.", where=config, hint="edit it, or -c")
-    reading = read_documents(documents)
-    folder = config.resolve().parent
-    write_text(config, template(_relative(documents, folder), _relative(questions, folder)))
-    load_config(config)  # what we write must load
+    reading, asked = write_first_config(config, documents, questions)
     words = sum(len(document.text.split()) for document in reading.documents)
     typer.echo(
         f"{len(reading.documents)} documents, {words:,} words, {len(reading.skipped)} skipped"
     )
-    for skipped in reading.skipped[:10]:
+    for skipped in reading.skipped[:SHOWN_SKIPPED]:
         typer.echo(f"  skipped {skipped.source}: {skipped.reason}", err=True)
+    if asked:
+        typer.echo(f"{len(asked.questions)} questions, {len(asked.skipped)} cannot be asked")
+        for question in asked.skipped[:SHOWN_SKIPPED]:
+            typer.echo(f"  not asked {question.question_id}: {question.reason}", err=True)
     typer.echo(f"wrote {config}; look through it, then: steep run")
-
-
-def _relative(path: Path | None, folder: Path) -> str | None:
-    if path is None:
-        return None
-    absolute = path.resolve()
-    return str(absolute.relative_to(folder)) if absolute.is_relative_to(folder) else str(absolute)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from steep.core.errors import UserError
+from steep.core.files import disk_errors
 
 if TYPE_CHECKING:
     from steep.config import Config
@@ -35,15 +35,19 @@ class Opened(NamedTuple):
     project: Project
 
 
-def open_project(path: Path, overrides: list[str] | None) -> Opened:
-    """Load the configuration and start the log of its run."""
+def load_project(path: Path, overrides: list[str] | None) -> Opened:
+    """Load the configuration; nothing is written."""
     from steep.config import load_config
     from steep.project import Project
 
-    config = load_config(path, tuple(overrides or ()))
-    project = Project(path.resolve().parent)
-    start_log(project.run_directory(config.name) / "log.jsonl")
-    return Opened(config, project)
+    return Opened(load_config(path, tuple(overrides or ())), Project(path.resolve().parent))
+
+
+def open_project(path: Path, overrides: list[str] | None) -> Opened:
+    """Load the configuration and start the log of its run."""
+    opened = load_project(path, overrides)
+    start_log(opened.project.run_directory(opened.config.name) / "log.jsonl")
+    return opened
 
 
 def start_log(path: Path) -> None:
@@ -53,20 +57,24 @@ def start_log(path: Path) -> None:
     log.handlers.clear()
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter("%(message)s"))
-    try:
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(path, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"Cannot write the log: {error.strerror}.", where=path) from error
+        file = _LogFile(path, encoding="utf-8")
     file.setFormatter(_JsonFormatter())
     log.addHandler(terminal)
     log.addHandler(file)
+
+
+class _LogFile(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say a full disk as what it is; `logging` would print a traceback and go on."""
+        with disk_errors(Path(self.baseFilename)):
+            raise
 
 
 class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One JSON object a line."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
-        return json.dumps(
-            {"time": stamp, "level": record.levelname, "message": record.getMessage()}
-        )
+        row = {"time": stamp, "level": record.levelname, "message": record.getMessage()}
+        return json.dumps(row, ensure_ascii=False)

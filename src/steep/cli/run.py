@@ -44,32 +44,33 @@ def run_all(opened: Opened, as_json: bool) -> None:
 
 
 def _print_summary(result: Run, scores: dict[str, Any] | None) -> None:
-    from rich.console import Console
-
-    console = Console()
     if result.generate:
         counts = result.generate.manifest["counts"]
-        ended = " + ".join(
-            f"{number} {status.replace('_', ' ')}"
-            for status, number in counts.items()
-            if status != "planned" and number
-        )
-        console.print(f"\ncalls: {counts['planned']} planned = {ended or 0}")
+        ended = {name: number for name, number in counts.items() if name != "planned" and number}
+        typer.echo(f"\ncalls: {counts['planned']} planned = {_sum(ended)}")
     if result.corpus:
-        counts = result.corpus.manifest["counts"]
-        console.print(
+        counts, set_aside = (result.corpus.manifest[key] for key in ("counts", "set_aside"))
+        typer.echo(
             f"corpus: {counts['candidates']} texts = {counts['passages']} passages"
-            f" + {counts['set_aside']} set aside {result.corpus.manifest['set_aside'] or ''}"
+            f" + {counts['set_aside']} set aside" + (f" ({_sum(set_aside)})" if set_aside else "")
         )
     if scores:
-        console.print(_score_table(scores))
+        from rich.console import Console
+
+        Console().print(_score_table(scores))
         for pair in scores["pairs"]:
-            console.print(
+            typer.echo(
                 f"{pair['a']} - {pair['b']}: {_percent(pair['difference'], sign=True)} "
                 f"[{_percent(pair['low'], sign=True)}, {_percent(pair['high'], sign=True)}], "
                 f"McNemar p {pair['p_mcnemar']:.3g} (Holm {pair['p_holm']:.3g})"
             )
-    console.print(f"report: {result.report}", soft_wrap=True)
+    typer.echo(f"report: {result.report}")
+
+
+def _sum(counts: dict[str, int]) -> str:
+    return (
+        " + ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items()) or "0"
+    )
 
 
 def _score_table(scores: dict[str, Any]) -> Any:

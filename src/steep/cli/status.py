@@ -6,17 +6,16 @@ from typing import Any
 
 import typer
 
-from steep.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, SetOption, open_project
+from steep.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, SetOption, load_project
 
 
 def status(
     config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None, json: JsonOption = False
 ) -> None:
-    """Show the plan's totals, the ledger's spending and the finished artifacts."""
+    """Show the plan's totals, the ledger's spending and the finished artifacts; writes nothing."""
     from steep.stages.status import status_of
 
-    opened = open_project(config, set)
-    found = status_of(opened.config, opened.project)
+    found = status_of(*load_project(config, set))
     if json:
         import json as json_module
 
@@ -31,12 +30,15 @@ def _lines(found: dict[str, Any]) -> list[str]:
     if counts := found["plan"]:
         ended = [f"{number} {name.replace('_', ' ')}" for name, number in counts.items()]
         lines.append(f"plan: {ended[0]} = {' + '.join(ended[1:])}")
-    usage, cost = found["ledger"]["usage"], found["ledger"]["cost_usd"]
-    lines.append(
-        f"ledger: {found['ledger']['calls']} calls, {usage['prompt_tokens']:,} tokens in"
-        f" ({usage['cached_tokens']:,} cached), {usage['completion_tokens']:,} out, cost "
-        + ("unknown" if cost is None else f"${cost:.2f}")
-    )
+    if found["unopened"]:
+        lines.append(f"  more will follow: {found['unopened']} documents still lack their entities")
     lines += [f"  failed {each['calls']} x: {each['reason']}" for each in found["failures"]]
+    ledger, usage = found["ledger"], found["ledger"]["usage"]
+    cost = "unknown" if ledger["cost_usd"] is None else f"${ledger['cost_usd']:.2f}"
+    lines.append(
+        f"ledger: {ledger['calls']} calls, {usage['prompt_tokens']:,} tokens in"
+        f" ({usage['cached_tokens']:,} cached), {usage['completion_tokens']:,} out, cost {cost};"
+        f" {ledger['imported']} imported texts"
+    )
     lines += [f"{each['stage']}: {each['path']}" for each in found["artifacts"]]
-    return lines or ["nothing yet"]
+    return lines

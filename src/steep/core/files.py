@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,18 +20,29 @@ def disk_errors(path: Path) -> Iterator[None]:
     """Turn a full disk or a forbidden path into a message; nothing written before is lost."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except UserError:
+        raise
+    except Exception as error:
+        if _os_error_number(error) in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(
                 "The disk is full.",
                 where=path,
                 hint="free some space and run the same command again; it continues where it was",
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise UserError(
                 f"Cannot write: {error.strerror}.", where=path, hint="check who may write there"
             ) from error
         raise
+
+
+def _os_error_number(error: Exception) -> int | None:
+    """The operating system's error number, also where a C++ or Rust writer wrapped the error."""
+    for each in (error, error.__context__):
+        if isinstance(each, OSError):
+            return each.errno
+    in_text = re.search(r"\(os error (\d+)\)", str(error))  # safetensors
+    return int(in_text[1]) if in_text else None
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -54,8 +66,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
+    """Write indented JSON atomically, keys in the given order."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

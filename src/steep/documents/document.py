@@ -28,19 +28,20 @@ class Document:
         return self.metadata.get("part_of", self.id)
 
     @property
+    def author_name(self) -> str:
+        """The author as "First Last", whichever way the source wrote it; empty if unknown."""
+        last, comma, first = (self.author or "").partition(", ")
+        return f"{first} {last}" if comma else last
+
+    @property
     def heading(self) -> str:
         """Title, author and year as in the paper's code, e.g. `"Title", First Last, 1961.` here."""
         parts = [f'"{self.title}"']
-        if self.author:
-            parts.append(_first_last(self.author))
+        if self.author_name:
+            parts.append(self.author_name)
         if self.year:
             parts.append(str(self.year))
         return ", ".join(parts) + "."
-
-
-def _first_last(author: str) -> str:
-    last, comma, first = author.partition(", ")
-    return f"{first} {last}" if comma else author
 
 
 @dataclass(frozen=True, slots=True)

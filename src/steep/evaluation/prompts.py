@@ -22,11 +22,6 @@ def continuation(option: str) -> str:
 
 
 def _context(document: Document) -> str:
-    author = f" by {_first_last(document.author)}" if document.author else ""
+    author = f" by {document.author_name}" if document.author_name else ""
     year = f" ({document.year})" if document.year else ""
     return f'In the article "{document.title}"{author}{year}'
-
-
-def _first_last(author: str) -> str:
-    last, comma, first = author.partition(", ")
-    return f"{first} {last}" if comma else author

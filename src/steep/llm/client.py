@@ -20,7 +20,7 @@ class Client(Protocol):
 
     `complete` never raises for the failure of one call: that becomes a completion with `error` set.
     It raises `FatalError` for what would fail every call. The scheduler keeps up to `concurrency`
-    batches of up to `batch_size` calls in flight; the calls of a batch share their document.
+    batches of up to `batch_size` calls in flight; the calls of a document stand together.
     """
 
     endpoint: str

@@ -60,15 +60,14 @@ class Sampler:
 
     def _mask(self, logits_BV: Tensor, rows: Sequence[int]) -> None:
         """Rule out, in place, what the grammar of a row does not allow next."""
-        import llguidance.torch as guidance
-
         for i, row in enumerate(rows):
             matcher = self.matchers[row]
             if matcher is None or matcher.is_stopped():
                 continue  # a row whose answer is complete ends in _take
-            mask = guidance.allocate_token_bitmask(1, logits_BV.shape[1])
-            guidance.fill_next_token_bitmask(matcher, mask, 0)
-            guidance.apply_token_bitmask_inplace(logits_BV[i : i + 1], mask)
+            # Not llguidance.torch: it compiles its few lines, and that needs a C++ compiler.
+            bits = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
+            allowed = np.unpackbits(bits, bitorder="little", count=logits_BV.shape[1])
+            logits_BV[i].masked_fill_(torch.from_numpy(allowed == 0), float("-inf"))
 
     def _take(self, row: int, probabilities_K: Any, ids_K: Any) -> int | None:
         """Inverse transform sampling inside the smallest set of tokens that holds top_p."""

@@ -8,7 +8,6 @@ from typing import Any
 
 from steep.config import Config
 from steep.core.ids import stable_hash
-from steep.corpus.build import build_corpus
 from steep.corpus.passage import Candidate
 from steep.corpus.store import PASSAGES_NAME, SET_ASIDE_NAME, write_passages, write_set_aside
 from steep.documents.document import Document
@@ -39,6 +38,8 @@ def run(
         inputs = {"documents": documents} | ({"generated": generated} if generated else {})
 
         def make(directory: Path) -> dict[str, Any]:
+            from steep.corpus.build import build_corpus
+
             candidates = [*_generated(loaded, recipe, ledger), *imported]
             corpus = build_corpus(loaded, candidates, config.corpus)
             write_passages(directory / PASSAGES_NAME, corpus.passages)

@@ -3,60 +3,85 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from steep.config import Config
-from steep.documents.document import Document
+from steep.core.ids import stable_hash
+from steep.documents.document import Document, Reading
 from steep.documents.reading import read_documents
 from steep.documents.split import split_document
 from steep.documents.store import load_documents, write_documents
-from steep.project import Artifact, Project
-from steep.stages.harness import Identity, build
+from steep.project import MANIFEST, Artifact, Project
+from steep.stages.harness import Identity, build, log
 
 VERSION = 1
 NAME = "documents.jsonl"
+SHOWN_SKIPPED = 5
 
 
 def run(config: Config, project: Project) -> Artifact:
     """Read, clean and split the documents.
 
+    What was read is the identity, not the files: the project itself may lie among them, and its
+    reports and logs change with every run.
+
     Raises:
         UserError: There is no document where the configuration says.
     """
-    path, split_words = config.documents.path, config.documents.split_words
-    fields = {"documents.content": content_hash(path), "documents.split_words": split_words}
-    return build(
+    reading = _read(config, project)
+    fields = {
+        "documents.content": stable_hash([*map(asdict, reading.documents)], 16),
+        "documents.skipped": stable_hash([*map(asdict, reading.skipped)], 16),
+        "documents.split_words": config.documents.split_words,
+    }
+    artifact = build(
         project,
         Identity("documents", VERSION, fields, {}),
-        lambda directory: _make(directory, path, split_words),
+        lambda directory: _make(directory, reading, config.documents.split_words),
     )
+    for skipped in reading.skipped[:SHOWN_SKIPPED]:
+        log.warning("  skipped %s: %s", skipped.source, skipped.reason)
+    if (more := len(reading.skipped) - SHOWN_SKIPPED) > 0:
+        log.warning("  and %d more, see %s", more, artifact.path / MANIFEST)
+    return artifact
 
 
 def load(artifact: Artifact) -> tuple[Document, ...]:
     """The documents of the artifact: wholes, or parts where they were split."""
-    return tuple(load_documents(artifact.path / NAME))
+    return load_documents(artifact.path / NAME)
+
+
+def peek(config: Config, project: Project) -> tuple[Document, ...]:
+    """What `run` would make, without writing anything."""
+    return _parts(_read(config, project).documents, config.documents.split_words)
 
 
 def content_hash(path: Path) -> str:
-    """Hash names and contents of a file or folder, so that a changed file is noticed."""
-    digest = hashlib.sha256()
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    for file in files:
-        if file.is_file():
-            digest.update(file.relative_to(path).as_posix().encode() + b"\0")
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:16]
+    """Hash the content of a file, so that a changed one is noticed."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def _make(directory: Path, path: Path, split_words: int | None) -> dict[str, Any]:
+def _read(config: Config, project: Project) -> Reading:
+    path = config.documents.path
     reading = read_documents(path)
-    documents = [
-        part
-        for document in reading.documents
-        for part in (split_document(document, split_words) if split_words else (document,))
+    runs = (project.root / "runs").resolve()
+    skipped = [
+        each for each in reading.skipped if not (path / each.source).resolve().is_relative_to(runs)
     ]
+    return replace(reading, skipped=tuple(skipped))
+
+
+def _parts(documents: Sequence[Document], split_words: int | None) -> tuple[Document, ...]:
+    if split_words is None:
+        return tuple(documents)
+    return tuple(part for document in documents for part in split_document(document, split_words))
+
+
+def _make(directory: Path, reading: Reading, split_words: int | None) -> dict[str, Any]:
+    documents = _parts(reading.documents, split_words)
     write_documents(directory / NAME, documents)
     return {
         "counts": {

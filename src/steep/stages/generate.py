@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from steep.config import Config, GenerateConfig
+from steep.config import EMBEDDED_MODEL, Config, GenerateConfig
 from steep.core.errors import UserError
 from steep.core.files import write_jsonl
 from steep.core.ids import stable_hash
@@ -24,10 +24,12 @@ from steep.llm.client import Client
 from steep.project import Artifact, Project
 from steep.recipes.entigraph import EntiGraph
 from steep.stages import documents as documents_stage
-from steep.stages.harness import Identity, finish, log
+from steep.stages.harness import Identity, explain_change, finish, log, remove_leftovers
+from steep.stages.models import check_libraries
 
 VERSION = 1
 ENTITIES_NAME = "entities.jsonl"
+SHOWN_REASONS = 3
 # Fields that change how calls are made but not which calls are made, nor what they say.
 NOT_IDENTITY = {
     "engine", "base_url", "api_key_env", "concurrency", "timeout_s", "max_attempts",
@@ -59,9 +61,10 @@ def run(config: Config, project: Project, documents: Artifact) -> Artifact | Non
     Raises:
         UserError: The endpoint cannot be used at all, or a document exceeds the context.
     """
-    if config.generate.recipe is None:
-        return None
     settings = config.generate
+    if settings.recipe is None:
+        log.info("generate: nothing to write, generate.recipe is null")
+        return None
     fields = {
         f"generate.{name}": value
         for name, value in settings.model_dump(mode="json").items()
@@ -69,17 +72,62 @@ def run(config: Config, project: Project, documents: Artifact) -> Artifact | Non
     }
     identity = Identity("generate", VERSION, fields, {"documents": documents})
     found = project.find(identity.stage, identity.hash8)
-    if found and found.manifest["counts"]["failed"] == 0:
+    if found and found.manifest["counts"]["failed"] == 0 and project.ledger_path.is_file():
         log.info("generate: done before (%s)", found.path.name)
         return found
+    if not found:
+        explain_change(project, identity)
     path = project.artifact_path(identity.stage, identity.hash8)
     start = time.monotonic()
     loaded = documents_stage.load(documents)
     with Ledger(project.ledger_path) as ledger:
+        remove_leftovers(path)
         manifest = _make(path, settings, loaded, ledger)
     before = found.manifest["wall_s"] if found else 0.0
     wall_s = round(before + time.monotonic() - start, 2)
-    return finish(path, identity, {**manifest, "wall_s": wall_s})
+    artifact = finish(path, identity, {**manifest, "wall_s": wall_s})
+    _tell_failures(manifest)
+    return artifact
+
+
+def check(config: Config) -> None:
+    """Refuse settings that contradict each other, before anything is read or spent.
+
+    Raises:
+        UserError: The embedded model is to write under another name, or its libraries are missing.
+    """
+    settings = config.generate
+    if settings.recipe is None or settings.engine != "embedded":
+        return
+    check_libraries()
+    if settings.model != EMBEDDED_MODEL:
+        raise UserError(
+            "The embedded engine writes with the embedded model only.",
+            where="generate.model",
+            expected=EMBEDDED_MODEL,
+            found=settings.model,
+            hint="correct it, or set generate.engine to openai",
+        )
+
+
+def _tell_failures(manifest: dict[str, Any]) -> None:
+    counts = manifest["counts"]
+    reasons = [f"{each['calls']} x {each['reason']}" for each in manifest["failures"]]
+    if counts["failed"] == counts["planned"] > 0:
+        raise UserError(
+            "Not one call was answered with a text.",
+            where=f"{manifest['endpoint']}, model '{manifest['model']}'",
+            found="\n            ".join(reasons[:SHOWN_REASONS]),
+            hint="put that right and run the same command again",
+        )
+    if counts["failed"]:
+        log.warning(
+            "generate: %d of %d calls failed; the next run tries again",
+            counts["failed"],
+            counts["planned"],
+        )
+        for reason in reasons[:SHOWN_REASONS]:
+            log.warning("  %s", reason)
 
 
 def _make(
@@ -120,9 +168,10 @@ def _make(
 
 
 def _digest(documents: Sequence[Document], recipe: EntiGraph, ledger: Ledger) -> str:
+    """Hash what the corpus stage will read, in its order."""
     outcomes = [
-        [planned.call.id, planned.record.status if planned.record else None]
-        for planned in plan.walk(documents, recipe, ledger)
+        [call.id, record and [record.status, stable_hash(record.text)]]
+        for call, record in plan.walk(documents, recipe, ledger)
     ]
     return stable_hash(outcomes, 16)
 
@@ -156,6 +205,9 @@ class _Display:
         self._show()
 
     def on_progress(self, state: scheduler.Progress) -> None:
+        stopped = state.phase == "stopping" and self._state and self._state.phase != "stopping"
+        if stopped and state.in_flight:
+            log.info("generate: stopping; %d calls in flight are waited for", state.in_flight)
         self._state = state
         self._show()
 
@@ -195,8 +247,7 @@ def make_client(
     from steep.llm.openai import OpenAIClient
     from steep.llm.prices import Prices
 
-    log.info("generate: %s will see %d documents", settings.base_url, len(documents))
-    return OpenAIClient(
+    client = OpenAIClient(
         settings.base_url,
         api_key_env=settings.api_key_env,
         concurrency=settings.concurrency,
@@ -206,13 +257,25 @@ def make_client(
             settings.usd_per_million_input_tokens, settings.usd_per_million_output_tokens
         ),
     )
+    log.info("generate: %s will see %d documents", client.endpoint, len(documents))
+    return client
 
 
 def _check_context(documents: Sequence[Document], settings: GenerateConfig) -> None:
-    """Refuse documents that cannot fit, before anything is spent (3 characters a token at most)."""
+    """Refuse documents that cannot fit, before anything is spent.
+
+    Three characters a token is few for most languages, which leaves room for the instructions.
+    """
     if settings.context_tokens is None:
         return
     room = (settings.context_tokens - settings.max_tokens) * 3
+    if room <= 0:
+        raise UserError(
+            "The answer alone would fill the context.",
+            where="generate.max_tokens",
+            expected=f"well under generate.context_tokens, {settings.context_tokens:,}",
+            found=f"{settings.max_tokens:,}",
+        )
     too_long = [document for document in documents if len(document.text) > room]
     if too_long:
         longest = max(too_long, key=lambda document: len(document.text))

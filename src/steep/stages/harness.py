@@ -8,20 +8,28 @@ one. Nothing is deleted.
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
+import re
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from steep import __version__
-from steep.core.files import write_json
+from steep.core.errors import UserError
+from steep.core.files import disk_errors, write_json
 from steep.core.ids import stable_hash
 from steep.core.progress import duration
 from steep.project import MANIFEST, Artifact, Project
 
 log = logging.getLogger("steep")
+
+_DIGEST = re.compile(r"[0-9a-f]{8,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,11 @@ class Identity:
     inputs: Mapping[str, Artifact]
 
     @property
+    def label(self) -> str:
+        """What it is called on the terminal: the stage, and the arm if it has one."""
+        return f"{self.stage} {self.fields['arm']}" if "arm" in self.fields else self.stage
+
+    @property
     def table(self) -> dict[str, Any]:
         """The identity as plain data."""
         inputs = {role: artifact.path.name for role, artifact in self.inputs.items()}
@@ -56,18 +69,18 @@ def build(project: Project, identity: Identity, make: Callable[[Path], dict[str,
     """Return the artifact with this identity; make it if it is not finished.
 
     `make` fills the directory (and may find there what an interrupted run left) and returns what
-    the manifest shall say.
+    the manifest shall say; `wall_s` in it counts when it is more than this run took.
     """
     if found := project.find(identity.stage, identity.hash8):
-        log.info("%s: done before (%s)", identity.stage, found.path.name)
+        log.info("%s: done before (%s)", identity.label, found.path.name)
         return found
-    _explain_change(project, identity)
+    explain_change(project, identity)
     path = project.artifact_path(identity.stage, identity.hash8)
-    path.mkdir(parents=True, exist_ok=True)
-    start = time.monotonic()
-    manifest = make(path)
-    wall_s = round(time.monotonic() - start, 2)
-    return finish(path, identity, {**manifest, "wall_s": wall_s})
+    with disk_errors(path), only_maker(path):
+        start = time.monotonic()
+        manifest = make(path)
+        wall_s = max(time.monotonic() - start, manifest.get("wall_s", 0.0))
+        return finish(path, identity, {**manifest, "wall_s": round(wall_s, 2)})
 
 
 def finish(path: Path, identity: Identity, manifest: dict[str, Any]) -> Artifact:
@@ -79,12 +92,48 @@ def finish(path: Path, identity: Identity, manifest: dict[str, Any]) -> Artifact
         **manifest,
     }
     write_json(path / MANIFEST, manifest)
-    if "wall_s" in manifest:
-        log.info("%s: done in %s (%s)", identity.stage, duration(manifest["wall_s"]), path.name)
+    log.info("%s: done in %s (%s)", identity.label, duration(manifest["wall_s"]), path.name)
     return Artifact(identity.stage, path, manifest)
 
 
-def _explain_change(project: Project, identity: Identity) -> None:
+@contextmanager
+def only_maker(path: Path) -> Iterator[None]:
+    """Make the directory and hold it, so that two runs at once do not write into each other's.
+
+    Raises:
+        UserError: Another process holds it.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _lock_or_raise(lock, path)
+        remove_leftovers(path)
+        yield
+    finally:
+        os.close(lock)  # the kernel also does this for a killed process
+
+
+def _lock_or_raise(lock: int, path: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UserError(
+            "Another run is making this artifact.",
+            where=path,
+            hint="wait until it ends, then run the same command again",
+        ) from error
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files of a killed run: a half-written checkpoint is gigabytes."""
+    for leftover in path.glob(".*.tmp"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
+
+
+def explain_change(project: Project, identity: Identity) -> None:
     """Say which field makes this artifact differ from the newest one of its kind."""
     earlier = [
         artifact
@@ -93,21 +142,29 @@ def _explain_change(project: Project, identity: Identity) -> None:
     ]
     if not earlier:
         return
-    before, now = earlier[-1].manifest["identity"], identity.table
-    changes = [
-        f"{name} {before['fields'].get(name)!r} -> {now['fields'].get(name)!r}"
-        for name in sorted({*before["fields"], *now["fields"]})
-        if before["fields"].get(name) != now["fields"].get(name)
-    ]
-    changes += [
-        f"other {role}"
-        for role, name in now["inputs"].items()
-        if before["inputs"].get(role) != name
-    ]
+    changes = _changes(earlier[-1].manifest["identity"], identity.table)
     if changes:
         log.info(
             "%s: made anew beside %s, because of %s",
-            identity.stage,
+            identity.label,
             earlier[-1].path.name,
             "; ".join(changes),
         )
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    changes = []
+    for name in sorted({*before["fields"], *now["fields"]}):
+        old, new = before["fields"].get(name), now["fields"].get(name)
+        if old != new and _is_digest(old) and _is_digest(new):
+            changes.append(f"other {name}")
+        elif old != new:
+            changes.append(f"{name} {old!r} -> {new!r}")
+    for role in sorted({*before["inputs"], *now["inputs"]}):
+        if before["inputs"].get(role) != now["inputs"].get(role):
+            changes.append(f"other {role}")
+    return changes
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None

@@ -1,20 +1,63 @@
-"""Loading Hugging Face models for training and scoring, quietly."""
+"""Hugging Face models for training and scoring: which one is meant, and loading it quietly."""
 
 from __future__ import annotations
 
+import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
 from steep.core.errors import UserError
+from steep.project import Project
+
+BASE = "base"  # what the results call the model that training starts from
+EMBEDDED = "embedded"
+LIBRARIES = ("torch", "transformers", "safetensors")
+_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 
 
-def model_directory(name: str) -> Path | str:
-    """The directory or Hub name that `train.model` means; 'embedded' is converted when needed."""
-    if name != "embedded":
-        return name
-    from steep.llm.weights import embedded_model
+def check_libraries() -> None:
+    """Refuse to go on without the packages that models need; they are an extra of the package.
 
-    return embedded_model()
+    Raises:
+        UserError: One is not installed.
+    """
+    if missing := [each for each in LIBRARIES if importlib.util.find_spec(each) is None]:
+        raise UserError(
+            f"Models need Python packages that are not installed: {', '.join(missing)}.",
+            hint="pip install 'steep[train]'",
+        )
+
+
+def check_model(name: str, project: Project) -> None:
+    """Refuse a model that is surely not there, without loading anything.
+
+    Raises:
+        UserError: The libraries are not installed, or the directory does not exist.
+    """
+    check_libraries()
+    path = project.root / name
+    if name == EMBEDDED or _HUB_NAME.fullmatch(name) or (path / "config.json").is_file():
+        return
+    raise UserError(
+        "There is no model in this directory." if path.is_dir() else "There is no such model.",
+        where="train.model",
+        expected="'embedded', a Hugging Face directory, or a name on the Hub like owner/name",
+        found=path,
+    )
+
+
+def model_directory(name: str, project: Project) -> Path | str:
+    """The directory or Hub name that `train.model` means; 'embedded' is converted when needed.
+
+    A relative path starts at the project, as every path of the configuration does.
+    """
+    if name == EMBEDDED:
+        from steep.llm.weights import embedded_model
+
+        return embedded_model()
+    path = project.root / name
+    return path if path.is_dir() else name
 
 
 def load_model(name: Path | str) -> Any:
@@ -31,12 +74,7 @@ def load_model(name: Path | str) -> Any:
     try:
         model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"Cannot load the model '{name}'.",
-            where="train.model",
-            expected="'embedded', a Hugging Face directory, or a name on the Hub",
-            found=str(error).splitlines()[0],
-        ) from error
+        raise _not_loaded("model", name, error) from error
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -51,8 +89,13 @@ def load_tokenizer(name: Path | str) -> Any:
     try:
         return AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"Cannot load the tokenizer of '{name}'.",
-            where="train.model",
-            found=str(error).splitlines()[0],
-        ) from error
+        raise _not_loaded("tokenizer of the model", name, error) from error
+
+
+def _not_loaded(what: str, name: Path | str, error: Exception) -> UserError:
+    return UserError(
+        f"Cannot load the {what} '{name}'.",
+        where="train.model",
+        expected="'embedded', a Hugging Face directory, or a name on the Hub like owner/name",
+        found=str(error).strip().splitlines()[0],
+    )

@@ -16,6 +16,7 @@ from steep.config import Config
 from steep.core.files import write_json, write_text
 from steep.project import Artifact, Project
 from steep.stages import corpus, documents, evaluate, generate, tokenize, train
+from steep.stages.harness import remove_leftovers
 
 StageName = Literal["documents", "generate", "corpus", "tokenize", "train", "evaluate", "report"]
 STAGES: tuple[StageName, ...] = (
@@ -42,9 +43,12 @@ def run(config: Config, project: Project, until: StageName = "report") -> Run:
     Raises:
         UserError: Something the user can put right; what is finished by then stays.
     """
+    _check(config, project, until)
     result = Run(documents.run(config, project))
     if until == "documents":
         return result
+    if _reaches(until, "evaluate"):
+        evaluate.check(config, result.documents)
     result.generate = generate.run(config, project, result.documents)
     gc.collect()  # an embedded generator is gone before training needs the memory
     if until == "generate":
@@ -71,11 +75,24 @@ def run(config: Config, project: Project, until: StageName = "report") -> Run:
     return result
 
 
+def _reaches(until: StageName, stage: StageName) -> bool:
+    return STAGES.index(until) >= STAGES.index(stage)
+
+
+def _check(config: Config, project: Project, until: StageName) -> None:
+    """Say what is wrong with late stages now, and not after the early ones were paid for."""
+    generate.check(config)
+    if _reaches(until, "tokenize"):
+        tokenize.check(config, project)
+    if _reaches(until, "train"):
+        train.check(config, project)
+
+
 def _report(config: Config, project: Project, result: Run) -> Path:
     from steep.report.render import render_report
 
     directory = project.run_directory(config.name)
-    directory.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(directory)
     write_text(directory / "config.yaml", _resolved(config))
     write_json(directory / "run.json", _run_record(config, project, result))
     return render_report(project.root, directory)
@@ -98,11 +115,6 @@ def _run_record(config: Config, project: Project, result: Run) -> dict[str, Any]
         elif value is not None:
             used[name] = _relative(project, value)
             wall_s[name] = value.manifest["wall_s"]
-    if result.evaluate:
-        wall_s["evaluate"] = sum(
-            project.find("score", name.rsplit("-", 1)[1]).manifest["wall_s"]  # type: ignore[union-attr]
-            for name in result.evaluate.manifest["identity"]["inputs"].values()
-        )
     return {
         "name": config.name,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -6,9 +6,9 @@ import shutil
 from importlib import resources
 from pathlib import Path
 
-from steep.core.files import disk_errors
-
-CONFIG_NAME = "steep.yaml"
+from steep.config import CONFIG_NAME
+from steep.core.errors import UserError
+from steep.core.files import atomic_directory
 
 
 def write_sample_project(directory: Path) -> Path:
@@ -16,13 +16,26 @@ def write_sample_project(directory: Path) -> Path:
 
     Returns:
         The path of its configuration.
+
+    Raises:
+        UserError: Something else is there.
     """
-    target = directory / CONFIG_NAME
-    if target.exists():
-        return target
-    with disk_errors(directory), resources.as_file(resources.files("steep") / "demo") as source:
-        directory.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(source / "documents", directory / "documents", dirs_exist_ok=True)
-        shutil.copy(source / "questions.jsonl", directory / "questions.jsonl")
-        shutil.copy(source / CONFIG_NAME, target)  # last: it is what says that all is there
-    return target
+    directory = directory.resolve()
+    config = directory / CONFIG_NAME
+    if config.is_file():
+        return config
+    if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
+        raise UserError(
+            "The demo does not write into what is there already.",
+            where=directory,
+            expected="a new or empty folder, or one with a demo in it",
+            hint="name another one: steep demo --directory DIR",
+        )
+    with (
+        resources.as_file(resources.files("steep") / "demo") as source,
+        atomic_directory(directory) as temporary,
+    ):
+        shutil.copytree(source / "documents", temporary / "documents")
+        for name in ("questions.jsonl", CONFIG_NAME):
+            shutil.copy(source / name, temporary / name)
+    return config

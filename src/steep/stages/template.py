@@ -47,7 +47,9 @@ def _line(name: str, value: Any, field: FieldInfo) -> str:
         value = {key: list(item) for key, item in value.items()}
     if isinstance(value, Path):
         value = str(value)
-    text = yaml.safe_dump(value, default_flow_style=True, width=1000, allow_unicode=True)
+    text = yaml.safe_dump(
+        value, default_flow_style=True, sort_keys=False, width=1000, allow_unicode=True
+    )
     entry = f"{name}: {text.removesuffix('...' + chr(10)).strip()}"
     return entry.ljust(VALUE_WIDTH) + _comment(field.description)
 

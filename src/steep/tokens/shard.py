@@ -59,22 +59,23 @@ def write_shard(directory: Path, texts: Iterable[str], tokenizer: Any) -> ShardM
     """
     vocabulary = len(tokenizer)
     dtype: Literal["uint16", "uint32"] = "uint16" if vocabulary <= 2**16 else "uint32"
-    directory.mkdir(parents=True, exist_ok=True)
     digest, ends, total = hashlib.sha256(), [], 0
-    with disk_errors(directory), (directory / "tokens.bin").open("wb") as file:
-        for ids in _tokenise(texts, tokenizer):
-            data = np.asarray(ids, dtype=dtype).tobytes()
-            digest.update(data)
-            file.write(data)
-            total += len(ids)
-            ends.append(total)
-    if not ends:
+    with disk_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        with (directory / "tokens.bin").open("wb") as file:
+            for ids in _tokenise(texts, tokenizer):
+                data = np.asarray(ids, dtype=dtype).tobytes()
+                digest.update(data)
+                file.write(data)
+                total += len(ids)
+                ends.append(total)
+        np.save(directory / "ends.npy", np.asarray(ends, dtype=np.int64))
+    if not total:
         raise UserError(
             "There is nothing to train on: no text reached this shard.",
             where=directory,
             hint="look at the totals of the corpus: were all texts set aside?",
         )
-    np.save(directory / "ends.npy", np.asarray(ends, dtype=np.int64))
     manifest = ShardManifest(
         texts=len(ends),
         tokens=total,
@@ -88,8 +89,22 @@ def write_shard(directory: Path, texts: Iterable[str], tokenizer: Any) -> ShardM
 
 
 def open_shard(directory: Path) -> TokenShard:
-    """Open a shard without reading it into memory."""
+    """Open a shard without reading it into memory.
+
+    Raises:
+        UserError: The file of token ids is shorter or longer than the manifest says.
+    """
     manifest = ShardManifest(**read_json(directory / MANIFEST))
+    found = (directory / "tokens.bin").stat().st_size
+    expected = manifest.tokens * np.dtype(manifest.dtype).itemsize
+    if found != expected:
+        raise UserError(
+            "This shard is damaged: its token file has another size than when it was written.",
+            where=directory / "tokens.bin",
+            expected=f"{expected:,} bytes",
+            found=f"{found:,} bytes",
+            hint="move the directory away and run steep tokenize again",
+        )
     ids = np.memmap(directory / "tokens.bin", dtype=manifest.dtype, mode="r")
     return TokenShard(manifest, ids, np.load(directory / "ends.npy"))
 

@@ -22,14 +22,20 @@ PREFIX = "checkpoint-"
 def save_checkpoint(
     directory: Path, step: int, model: Any, optimizer: torch.optim.Optimizer, identity: str
 ) -> None:
-    """Write the state after `step` optimizer steps, then remove older checkpoints."""
+    """Write the state after `step` optimizer steps, then remove older checkpoints.
+
+    Raises:
+        UserError: The disk is full.
+    """
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "random": torch.get_rng_state(),
+    }
     with atomic_directory(directory / f"{PREFIX}{step:08d}") as temporary:
-        state = {
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "random": torch.get_rng_state(),
-        }
-        torch.save(state, temporary / "state.pt")
+        # A Python file: torch's own writer hides a full disk behind an error without a number.
+        with (temporary / "state.pt").open("wb") as file:
+            torch.save(state, file)
         write_json(temporary / "step.json", {"step": step, "identity": identity})
     for path in _checkpoints(directory)[:-1]:
         shutil.rmtree(path)

@@ -20,11 +20,15 @@ import torch
 from torch import Tensor
 
 from steep.core.errors import UserError
-from steep.core.files import disk_errors, write_text
+from steep.core.files import atomic_directory, disk_errors, write_text
 from steep.core.ids import stable_hash
 from steep.tokens.order import Mixture
 from steep.training.checkpoint import load_checkpoint, remove_checkpoints, save_checkpoint
-from steep.training.loss import summed_loss
+from steep.training.loss import check_plain_head, summed_loss
+
+METRICS = "metrics.jsonl"
+# Settings that say how a step is computed and kept, not what it computes.
+NOT_IDENTITY = {"checkpoint_minutes", "micro_batch_sequences"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +89,10 @@ def train(
 
     Raises:
         UserError: The loss is not a number (the batch is named, the last checkpoint stays), a
-            checkpoint belongs to another run, or the disk is full.
+            checkpoint belongs to another run, the model's head is not plain, or the disk is full.
     """
     torch.manual_seed(settings.seed)
+    check_plain_head(model, torch.from_numpy(mixture.rows(0, 1)[:, :8]).to(model.device))
     model.train()
     optimizer = torch.optim.AdamW(
         model.parameters(),
@@ -97,9 +102,10 @@ def train(
     )
     identity = _identity(mixture, settings)
     first = load_checkpoint(directory, model, optimizer, identity)
-    saved_at = start = time.monotonic()
+    saved_at = time.monotonic()
     metrics: StepMetrics | None = None
-    with _metrics_log(directory / "metrics.jsonl", first) as log:
+    with disk_errors(directory), _metrics_log(directory / METRICS, first) as (log, before_s):
+        start = saved_at - before_s
         for step in range(first, settings.steps):
             began = time.monotonic()
             loss, norm = _optimizer_step(model, optimizer, mixture, settings, step)
@@ -108,16 +114,13 @@ def train(
             log(metrics)
             on_step(metrics)
             if now - saved_at > settings.checkpoint_minutes * 60 or step == settings.steps - 1:
-                with disk_errors(directory):
-                    save_checkpoint(directory, step + 1, model, optimizer, identity)
+                save_checkpoint(directory, step + 1, model, optimizer, identity)
                 saved_at = time.monotonic()
     return metrics or last_metrics(directory)
 
 
 def export(model: Any, tokenizer: Any, directory: Path) -> None:
     """Write a Hugging Face directory to `directory/model`, then drop the checkpoints."""
-    from steep.core.files import atomic_directory
-
     with atomic_directory(directory / "model") as temporary:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
@@ -126,7 +129,7 @@ def export(model: Any, tokenizer: Any, directory: Path) -> None:
 
 def last_metrics(directory: Path) -> StepMetrics:
     """The last line of a run's metrics."""
-    lines = (directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (directory / METRICS).read_text(encoding="utf-8").splitlines()
     return StepMetrics(**json.loads(lines[-1]))
 
 
@@ -142,7 +145,7 @@ def _optimizer_step(
     for group in optimizer.param_groups:
         group["lr"] = rate
     device = next(model.parameters()).device
-    first_row, predictions = step * settings.batch_sequences, 0
+    first_row = step * settings.batch_sequences
     ids_BT = torch.from_numpy(mixture.rows(first_row, settings.batch_sequences))
     predictions = ids_BT.shape[0] * (ids_BT.shape[1] - 1)
     total = torch.zeros((), device=device)
@@ -153,7 +156,7 @@ def _optimizer_step(
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
     if not torch.isfinite(total) or not torch.isfinite(norm):
         raise UserError(
-            f"The loss is {total.item()} and the gradient norm {norm.item()} at step {step}.",
+            f"The loss is {total.item()} and the gradient norm {norm.item()} at step {step + 1}.",
             where=f"training rows {first_row} to {first_row + settings.batch_sequences - 1}",
             hint="lower train.learning_rate; the last good checkpoint is kept",
         )
@@ -186,8 +189,12 @@ def _metrics(
 
 
 @contextmanager
-def _metrics_log(path: Path, first: int) -> Iterator[Callable[[StepMetrics], None]]:
-    """Append to the metrics file, after dropping lines of steps that will be done again."""
+def _metrics_log(path: Path, first: int) -> Iterator[tuple[Callable[[StepMetrics], None], float]]:
+    """Append to the metrics file, after dropping lines of steps that will be done again.
+
+    Yields:
+        What writes a line, and the seconds that the steps of the kept lines took.
+    """
     kept = []
     if path.exists():
         whole_lines = path.read_text(encoding="utf-8").splitlines()[:first]
@@ -199,12 +206,12 @@ def _metrics_log(path: Path, first: int) -> Iterator[Callable[[StepMetrics], Non
             file.write(json.dumps(asdict(metrics)) + "\n")
             file.flush()
 
-        yield log
+        yield log, json.loads(kept[-1])["elapsed_s"] if kept else 0.0
 
 
 def _identity(mixture: Mixture, settings: TrainingSettings) -> str:
     """What must be equal for a checkpoint to be continued: the data, its order, the settings."""
-    relevant = {k: v for k, v in asdict(settings).items() if k != "checkpoint_minutes"}
+    relevant = {k: v for k, v in asdict(settings).items() if k not in NOT_IDENTITY}
     streams = [
         [stream.shard.manifest.sha256, stream.seed]
         for stream in (mixture.corpus, mixture.replay)

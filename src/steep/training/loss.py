@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from steep.core.errors import UserError
+
 CHUNK_POSITIONS = 256
 
 
@@ -42,6 +44,26 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         grad_hidden, grad_weight = ctx.saved_tensors
         (scale,) = grad_outputs
         return grad_hidden * scale, grad_weight * scale, None
+
+
+@torch.no_grad()
+def check_plain_head(model: Any, ids_BT: Tensor) -> None:
+    """Compare the model's own logits of a few tokens with those that the loss is made from.
+
+    Raises:
+        UserError: The model scales, caps or shifts its logits; its loss would be another one.
+    """
+    model.eval()  # dropout would make any two passes differ
+    hidden_BTE = model.base_model(input_ids=ids_BT, use_cache=False).last_hidden_state
+    plain_BTV = hidden_BTE @ model.get_output_embeddings().weight.T
+    own_BTV = model(input_ids=ids_BT, use_cache=False).logits
+    if not torch.allclose(plain_BTV, own_BTV, rtol=1e-3, atol=1e-3, equal_nan=True):
+        raise UserError(
+            "This model's output head is more than a matrix product; it cannot be trained yet.",
+            where="train.model",
+            expected="a model like Llama, Qwen, Mistral or SmolLM",
+            found=type(model).__name__,
+        )
 
 
 def summed_loss(model: Any, ids_BT: Tensor) -> Tensor:

@@ -1,0 +1,5 @@
+"""`python -m steep`: the same as the command `steep`."""
+
+from steep.cli import main
+
+main()

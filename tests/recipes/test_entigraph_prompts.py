@@ -1,0 +1,115 @@
+"""Golden files of every prompt: a changed word is a changed corpus."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, get_args
+
+import pytest
+
+from steep.core.calls import Call
+from steep.documents.document import Document
+from steep.recipes.entigraph import EntiGraph
+
+GOLDEN = Path(__file__).parent / "golden"
+DOCUMENT = Document(
+    "quillon",
+    "The Quillon Ferry",
+    "A steel rope {laid} by Hask pulls it.\n\nIt crosses Lake Ostrel.",
+    author="Harris, Larry M.",
+    year=1961,
+)
+ENTITIES = ("Hask", "Lake Ostrel", "a steel rope")
+
+Prompt = Literal["full", "compact"]
+STAGES = ("entities", "pair", "triplet")
+
+
+def planned(prompt: Prompt, stage: str) -> Call:
+    recipe = EntiGraph("SmolLM2-135M-Instruct", prompt=prompt)
+    if stage == "entities":
+        call = recipe.opening(DOCUMENT, [])
+        assert call is not None
+        return call
+    return recipe.relation_call(DOCUMENT, ENTITIES[: 2 if stage == "pair" else 3])
+
+
+def rendered(prompt: Prompt, stage: str) -> str:
+    messages = planned(prompt, stage).messages
+    return "".join(f"=== {each.role} ===\n{each.content}\n" for each in messages)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("prompt", get_args(Prompt))
+def test_prompts_are_the_golden_ones(prompt: Prompt, stage: str) -> None:
+    assert rendered(prompt, stage) == (GOLDEN / f"{prompt}_{stage}.txt").read_text()
+
+
+@pytest.mark.parametrize("prompt", get_args(Prompt))
+def test_calls_of_a_document_differ_in_their_last_part_only(prompt: Prompt) -> None:
+    one, other = (
+        EntiGraph("m", prompt=prompt).relation_call(DOCUMENT, pair)
+        for pair in (ENTITIES[:2], ENTITIES[1:])
+    )
+    assert one.messages[0] == other.messages[0]
+    assert one.messages[1].parts[0] == other.messages[1].parts[0]
+    assert one.messages[1].parts[1] != other.messages[1].parts[1]
+
+
+def test_ids_are_pinned() -> None:
+    """A changed id buys the calls of every project again: change these on purpose only."""
+    assert planned("full", "entities").id == "6e4e2901b98f7969dfa83d1009a4405e"
+    assert planned("full", "pair").id == "5a92944f406d6aa62fb008cda7c82247"
+
+
+def test_another_sampling_is_another_call() -> None:
+    recipe = EntiGraph("m")
+    variants = [
+        recipe,
+        replace(recipe, model="n"),
+        replace(recipe, temperature=0.5),
+        replace(recipe, top_p=0.9),
+        replace(recipe, max_tokens=99),
+        replace(recipe, frequency_penalty=0.4),
+        replace(recipe, prompt="compact"),
+    ]
+    assert len({each.relation_call(DOCUMENT, ENTITIES).id for each in variants}) == len(variants)
+
+
+def test_only_the_opening_asks_for_structured_output() -> None:
+    schema = planned("full", "entities").sampling.json_schema
+    assert schema is not None
+    assert list(json.loads(schema)["properties"]) == ["summary", "entities"]
+    assert planned("full", "pair").sampling.json_schema is None
+
+
+def test_a_small_generator_chooses_among_the_names_of_the_document() -> None:
+    schema = planned("compact", "entities").sampling.json_schema
+    assert schema is not None
+    items = json.loads(schema)["properties"]["entities"]["items"]
+    assert items["enum"] == ["Hask", "Lake Ostrel"]
+    nameless = replace(DOCUMENT, text="no names in here at all")
+    opening = EntiGraph("m", prompt="compact").opening(nameless, [])
+    assert opening is not None
+    assert '"enum"' not in (opening.sampling.json_schema or "")
+
+
+@pytest.mark.parametrize("most", [None, 3])
+def test_the_number_of_entities_is_limited(most: int | None) -> None:
+    opening = EntiGraph("m", max_entities=most).opening(DOCUMENT, [])
+    assert opening is not None
+    array = json.loads(opening.sampling.json_schema or "")["properties"]["entities"]
+    assert array["maxItems"] == (most or 60)
+
+
+def test_a_small_generator_that_lists_names_is_kept_from_repeating_them() -> None:
+    recipe = EntiGraph("m", prompt="compact", frequency_penalty=0.1)
+    opening = recipe.opening(DOCUMENT, [])
+    assert opening is not None
+    assert opening.sampling.frequency_penalty == 0.5
+    assert recipe.relation_call(DOCUMENT, ENTITIES).sampling.frequency_penalty == 0.1
+    strict = replace(recipe, frequency_penalty=0.9).opening(DOCUMENT, [])
+    assert strict is not None
+    assert strict.sampling.frequency_penalty == 0.9

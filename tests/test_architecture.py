@@ -1,0 +1,194 @@
+"""The walls of the house: who may import whom, how light the command is, what the demo holds."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import steep
+
+PACKAGE = Path(steep.__file__).parent
+
+# Rooms in the order of the data's way; what stands beside them is config, project and testing.
+# A module may import its own room, those named here, and `steep` itself (the version).
+MAY_IMPORT: dict[str, set[str]] = {
+    "core": set(),
+    "config": {"core"},
+    "project": {"core"},
+    "documents": {"core"},
+    "recipes": {"core", "documents"},
+    "llm": {"core"},
+    "generation": {"core", "documents", "recipes", "llm"},
+    "corpus": {"core", "config", "documents", "generation"},
+    "tokens": {"core", "corpus"},
+    "training": {"core", "tokens"},
+    "evaluation": {"core", "documents", "llm"},
+    "report": {"core"},
+    "stages": {
+        "core", "config", "project", "documents", "recipes", "llm", "generation", "corpus",
+        "tokens", "training", "evaluation", "report",
+    },
+    "cli": {"core", "config", "project", "stages"},
+    "testing": {"core"},
+    "__init__": set(),
+    "__main__": {"cli"},
+}  # fmt: skip
+
+HEAVY = {"torch", "transformers", "aiohttp", "pyarrow", "numpy", "scipy"}
+
+
+class Import(NamedTuple):
+    """`module` of ours, imported at `line`, by whatever part of the file."""
+
+    line: int
+    module: str
+
+
+def imports_of(source: str) -> Iterator[Import]:
+    """All imports of our own modules: at the top, in functions, and for type checkers only."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: relative imports hide where they lead"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (Import(node.lineno, name) for name in names if name.split(".")[0] == "steep")
+
+
+def violations(source: str, room: str) -> list[Import]:
+    """The imports in a file of `room` that the table does not allow."""
+    rooms = MAY_IMPORT[room] | {room, "__version__"}
+    return [found for found in imports_of(source) if found.module.split(".")[1] not in rooms]
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_module_imports_only_what_the_table_allows(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    found = [f"{path}:{line}: {module}" for line, module in violations(source, room_of(path))]
+    assert not found, f"'{room_of(path)}' may not import these: {found}"
+    assert ast.get_docstring(ast.parse(source)), f"{path} does not say what it is"
+
+
+def test_the_table_names_every_room_and_no_other() -> None:
+    assert {room_of(path) for path in MODULES} == set(MAY_IMPORT)
+
+
+def test_the_table_has_no_circle() -> None:
+    done: set[str] = set()
+    while left := MAY_IMPORT.keys() - done:
+        ready = {room for room in left if MAY_IMPORT[room] <= done}
+        assert ready, f"these import one another: {sorted(left)}"
+        done |= ready
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "import steep.corpus.build",
+        "from steep.corpus.build import build_corpus",
+        "from steep import corpus",
+        "def late():\n    from steep.corpus import build",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from steep.corpus import store",
+    ],
+)
+def test_a_planted_violation_is_found(planted: str) -> None:
+    assert violations(planted, "documents")
+    assert not violations(planted, "stages")
+
+
+def loaded_by(code: str) -> set[str]:
+    """The heavy packages that a fresh process has loaded after `code`."""
+    script = f"import sys\n{code}\nprint(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    return HEAVY & set(done.stdout.split())
+
+
+def test_the_table_of_verbs_loads_nothing_heavy() -> None:
+    assert loaded_by("import steep.cli.app") == set()
+
+
+def test_stages_load_what_they_need_only_when_they_run() -> None:
+    assert loaded_by("import steep.stages.pipeline, steep.stages.status") == set()
+
+
+def test_help_answers_in_half_a_second() -> None:
+    times_s = []
+    for _ in range(5):
+        began = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "steep", "--help"], capture_output=True, text=True, timeout=60
+        )
+        times_s.append(time.perf_counter() - began)
+        assert done.returncode == 0, done.stderr
+        assert "evaluate" in done.stdout
+    assert min(times_s) < 0.5, times_s
+
+
+# The demo: five articles and the questions on them.
+
+DEMO = Path(str(resources.files("steep") / "demo"))
+TEXTS = {path.stem: path.read_text(encoding="utf-8") for path in (DEMO / "documents").iterdir()}
+QUESTIONS = [json.loads(line) for line in (DEMO / "questions.jsonl").read_text().splitlines()]
+
+
+def words_of(text: str) -> set[str]:
+    """Words and numbers, in the singular."""
+    return {word.removesuffix("s") for word in re.findall(r"[\w,]*\w", text.casefold())}
+
+
+def body_of(text: str) -> str:
+    return text.partition("\n")[2]
+
+
+def test_demo_documents_are_short_and_dense() -> None:
+    lengths = {name: len(body_of(text).split()) for name, text in TEXTS.items()}
+    assert len(lengths) == 5
+    assert all(90 <= length <= 130 for length in lengths.values()), lengths
+
+
+def test_demo_questions_are_spread_over_kinds_documents_and_positions() -> None:
+    assert len(QUESTIONS) == 60 == len({question["id"] for question in QUESTIONS})
+    assert set(Counter(question["kind"] for question in QUESTIONS).values()) == {20}
+    assert len({question["kind"] for question in QUESTIONS}) == 3
+    by_document = Counter(question["document_id"] for question in QUESTIONS)
+    assert by_document == dict.fromkeys(TEXTS, 12)
+    for kind in {question["kind"] for question in QUESTIONS}:
+        gold = Counter(question["gold"] for question in QUESTIONS if question["kind"] == kind)
+        assert len(gold) == 4 and max(gold.values()) <= 10, (kind, gold)
+    assert all(11 <= number <= 19 for number in Counter(q["gold"] for q in QUESTIONS).values())
+
+
+def test_demo_options_are_four_and_differ() -> None:
+    for question in QUESTIONS:
+        assert len({option.casefold() for option in question["options"]}) == 4, question
+    assert len({question["question"] for question in QUESTIONS}) == 60
+
+
+def test_demo_answers_are_in_the_corpus_and_not_in_the_question() -> None:
+    corpus = words_of("\n".join(TEXTS.values()))
+    for question in QUESTIONS:
+        gold = question["options"][question["gold"]]
+        assert words_of(gold) <= corpus, question
+        assert gold.casefold() not in question["question"].casefold(), question

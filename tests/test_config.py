@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from steep.config import Config, load_config
+from steep.core.errors import UserError
+
+MINIMAL = "documents:\n  path: texts\n"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "steep.yaml"
+
+
+def load(path: Path, text: str = MINIMAL, *overrides: str) -> Config:
+    path.write_text(text, encoding="utf-8")
+    return load_config(path, overrides)
+
+
+def complaint(path: Path, text: str = MINIMAL, *overrides: str) -> str:
+    with pytest.raises(UserError) as caught:
+        load(path, text, *overrides)
+    return str(caught.value)
+
+
+def test_the_defaults_are_the_papers(path: Path) -> None:
+    """Yang et al. (ICLR 2025), section 4.1 and appendices D and H."""
+    config = load(path)
+    assert config.generate.temperature == 1.0
+    assert config.generate.pairs == "all"
+    train = config.train
+    assert (train.context_tokens, train.batch_sequences) == (2048, 16)
+    assert (train.learning_rate, train.warmup, train.weight_decay) == (5e-6, 0.05, 0.01)
+    assert train.replay_rate == 0.1
+    assert set(train.arms) == {"raw", "entigraph"}
+
+
+def test_a_section_without_keys_is_all_defaults(path: Path) -> None:
+    """What is left when a user comments out every line of a section."""
+    assert load(path, MINIMAL + "train:\nname:\n") == load(path)
+    assert load(path, MINIMAL + "train:\n", "train.tokens=64").train.tokens == 64
+
+
+def test_paths_belong_to_the_folder_of_the_file(path: Path) -> None:
+    text = MINIMAL + "evaluate: {questions: q/a.jsonl}\ntokenize: {replay: general.md}\n"
+    config = load(path, text)
+    assert config.documents.path == path.parent / "texts"
+    assert config.evaluate.questions == path.parent / "q" / "a.jsonl"
+    assert config.tokenize.replay == path.parent / "general.md"
+    absolute = load(path, MINIMAL, "documents.path=/srv/texts")
+    assert absolute.documents.path == Path("/srv/texts")
+    assert (absolute.evaluate.questions, absolute.tokenize.replay) == (None, "builtin")
+
+
+def test_a_relative_file_name_gives_absolute_paths(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_text(MINIMAL)
+    monkeypatch.chdir(path.parent)
+    assert load_config(Path("steep.yaml")).documents.path == path.parent.resolve() / "texts"
+
+
+def test_overrides_win_in_their_order(path: Path) -> None:
+    text = MINIMAL + "train: {learning_rate: 0.1, seed: 4}\n"
+    config = load(
+        path,
+        text,
+        "train.learning_rate=3e-4",
+        "train.tokens=1",
+        "train.tokens = 2",
+        "train.arms.mixed=[documents, entigraph]",
+        "evaluate.questions=q.jsonl",
+        "generate.recipe=null",
+        "name=second.try",
+    )
+    assert (config.train.learning_rate, config.train.seed, config.train.tokens) == (3e-4, 4, 2)
+    assert config.train.arms == {"mixed": ("documents", "entigraph")}
+    assert config.evaluate.questions == path.parent / "q.jsonl"
+    assert config.generate.recipe is None
+    assert config.name == "second.try"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.tokens", "An override has no '='."),
+        ("documents.path.x=1", "'path' is not a section."),
+        ("train.arms=[1", "The value of an override is not valid YAML."),
+        ("train.tokns=1", "Unknown key 'tokns'."),
+        ("=1", "Unknown key ''."),
+    ],
+)
+def test_a_bad_override_is_named(path: Path, override: str, message: str) -> None:
+    said = complaint(path, MINIMAL, override)
+    assert said.startswith(message)
+    assert override in said or "steep.yaml:" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "meant"),
+    [
+        (MINIMAL + "generate: {tempereture: 1}\n", "generate.tempereture", "temperature"),
+        (MINIMAL + "trian: {}\n", "trian", "train"),
+        ("docments:\n  path: texts\n", "docments", "documents"),
+    ],
+)
+def test_a_mistyped_key_is_an_error_with_its_neighbour(
+    path: Path, text: str, place: str, meant: str
+) -> None:
+    said = complaint(path, text)
+    assert said.startswith(f"Unknown key '{place.rsplit('.', 1)[-1]}'")
+    assert f"{path}:{place}" in said
+    assert f"did you mean '{meant}'?" in said
+
+
+def test_a_key_like_no_other_gets_the_list_of_keys(path: Path) -> None:
+    said = complaint(path, MINIMAL + "xyzzy: 1\n")
+    assert "did you mean" not in said
+    assert "corpus, documents, evaluate, generate, name, tokenize, train" in said
+
+
+@pytest.mark.parametrize(
+    ("override", "place", "expected", "found"),
+    [
+        ("train.tokens=many", "train.tokens", "valid integer", "'many'"),
+        ("train.tokens=0", "train.tokens", "greater than or equal to 1", "0"),
+        ("train.warmup=1", "train.warmup", "less than 1", "1"),
+        ("train.arms={raw: documents}", "train.arms.raw", "valid tuple", "'documents'"),
+        ("generate.engine=local", "generate.engine", "'openai' or 'embedded'", "'local'"),
+        ("generate.pairs=some", "generate.pairs", "valid integer, unable", "'some'"),
+        ("generate.pairs=some", "generate.pairs", "or Input should be 'all'", "'some'"),
+        ("generate.triplets=-1", "generate.triplets", "greater than or equal to 0", "-1"),
+        ("tokenize.replay=5", "tokenize.replay", "valid path", "5"),
+        ("name=a/b", "name", "match pattern", "'a/b'"),
+        ("documents=texts", "documents", "valid dictionary", "'texts'"),
+    ],
+)
+def test_a_bad_value_is_said_with_its_place(
+    path: Path, override: str, place: str, expected: str, found: str
+) -> None:
+    lines = complaint(path, MINIMAL, override).splitlines()
+    assert lines[0] == f"Bad value for '{place}'."
+    assert lines[1] == f"  where:    {path}:{place}"
+    assert expected in lines[2]
+    assert lines[3] == f"  found:    {found}"
+
+
+def test_further_mistakes_are_counted_by_key(path: Path) -> None:
+    said = complaint(path, MINIMAL, "generate.pairs=some", "train.tokens=0", "train.seed=x")
+    assert said.startswith("Bad value for 'generate.pairs' (2 more after it).")
+
+
+def test_what_must_be_there_is_asked_for(path: Path) -> None:
+    said = complaint(path, "name: x\n")
+    assert "Bad value for 'documents'." in said
+    assert "Field required" in said
+    assert complaint(path, "") == said
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("documents:\n  path: [texts\n", "line 2"), ("a: b: c\n", "line 1"), ("\ta: 1\n", "line 1")],
+)
+def test_broken_yaml_is_shown_where_it_breaks(path: Path, text: str, found: str) -> None:
+    said = complaint(path, text)
+    assert said.startswith("This is not valid YAML.")
+    assert str(path) in said
+    assert found in said
+
+
+def test_a_file_of_another_kind_is_refused(path: Path) -> None:
+    assert complaint(path, "- a\n- b\n").startswith("Expected sections at the top level.")
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="not valid YAML"):
+        load_config(path)
+
+
+def test_a_missing_file_says_what_writes_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="steep init") as caught:
+        load_config(tmp_path / "steep.yaml")
+    assert str(tmp_path / "steep.yaml") in str(caught.value)
+
+
+def test_a_configuration_cannot_be_changed(path: Path) -> None:
+    config = load(path)
+    with pytest.raises(ValidationError):
+        config.train.seed = 1  # type: ignore[misc]

@@ -1,0 +1,92 @@
+"""What the tests of this room share. As a script, it makes the runs that are killed.
+
+MODEL SHARDS RUNS: for each moment a process of its own that trains and dies there by SIGKILL.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from steep.testing.tiny_corpus import DOCUMENTS
+from steep.tokens.order import Mixture, Stream
+from steep.tokens.shard import open_shard, write_shard
+from steep.training.loop import StepMetrics, TrainingSettings, train
+
+CONTEXT_TOKENS = 32
+SETTINGS = TrainingSettings(
+    steps=8,
+    batch_sequences=4,
+    micro_batch_sequences=2,
+    learning_rate=1e-2,
+    warmup=0.25,
+    weight_decay=0.01,
+    gradient_clip=1.0,
+    checkpoint_minutes=1e-9,
+    seed=5,
+)
+REPLAY = "The weather was fine. Nobody knew why, and nobody asked."
+
+
+def write_shards(directory: Path, tokenizer: Any) -> None:
+    write_shard(directory / "corpus", [document.text for document in DOCUMENTS], tokenizer)
+    write_shard(directory / "replay", [REPLAY], tokenizer)
+
+
+def load_mixture(directory: Path, context_tokens: int = CONTEXT_TOKENS) -> Mixture:
+    corpus, replay = (Stream(open_shard(directory / name), 1) for name in ("corpus", "replay"))
+    return Mixture(corpus, replay, context_tokens, 0.25)
+
+
+def load_model(directory: Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(directory)
+
+
+def load_tokenizer(directory: Path) -> Any:
+    return AutoTokenizer.from_pretrained(directory)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_after_a_step(metrics: StepMetrics) -> None:
+    """The line of step 4 is in the metrics; its checkpoint is not on disk."""
+    if metrics.step == 4:
+        die()
+
+
+def die_in_a_checkpoint(metrics: StepMetrics) -> None:
+    """The weights of step 3 are half written."""
+    if metrics.step == 3:
+
+        def write_half(state: Any, file: Any) -> None:
+            file.write(b"half")
+            file.flush()
+            die()
+
+        torch.save = write_half  # type: ignore[assignment]
+
+
+MOMENTS = {"after a step": die_after_a_step, "in a checkpoint": die_in_a_checkpoint}
+
+
+def main(model: str, shards: str, runs: str) -> None:
+    """Fork, because importing takes longer than training; print how the processes ended."""
+    torch.set_num_threads(1)
+    for moment, kill in MOMENTS.items():
+        if os.fork() == 0:
+            directory = Path(runs) / moment
+            train(load_model(Path(model)), load_mixture(Path(shards)), SETTINGS, directory, kill)
+            sys.exit("nobody killed me")
+        print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
