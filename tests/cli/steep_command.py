@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -43,18 +45,26 @@ def real_steep(*arguments: str | Path, cwd: Path, **variables: str) -> Ended:
     return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Running:
     """A command that has been started; only one runs at a time."""
 
     server: Steep
     pid: int
     folder: Path
+    code: int | None = None
 
     def wait(self) -> Ended:
-        code = int(self.server.line())
+        if self.code is None:
+            self.code = int(self.server.line())
         texts = [(self.folder / name).read_text() for name in ("stdout", "stderr")]
-        return Ended(code, *texts)
+        return Ended(self.code, *texts)
+
+    def kill(self) -> Ended:
+        if self.code is None:
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                os.kill(self.pid, signal.SIGKILL)
+        return self.wait()
 
 
 class Steep:
@@ -62,6 +72,7 @@ class Steep:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._running: Running | None = None
         self._process = subprocess.Popen(
             [sys.executable, command_server.__file__],
             stdin=subprocess.PIPE,
@@ -80,6 +91,8 @@ class Steep:
         variables: Mapping[str, str] | None = None,
         die_at: Mapping[str, Any] | None = None,
     ) -> Running:
+        if self._running:
+            self._running.kill()  # a test that failed has left it behind
         order = {
             "arguments": [*map(str, arguments)],
             "cwd": str(cwd),
@@ -91,11 +104,14 @@ class Steep:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
-        return Running(self, int(self.line()), self._folder)
+        self._running = Running(self, int(self.line()), self._folder)
+        return self._running
 
     def line(self) -> str:
         assert self._process.stdout is not None
         return self._process.stdout.readline()
 
     def close(self) -> None:
+        if self._running:
+            self._running.kill()
         self._process.communicate(timeout=PATIENCE_S)

@@ -273,7 +273,7 @@ def little_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    ("verb", "left_kb"), [("corpus", 0), ("corpus", 200), ("train", 300), ("train", 1900)]
+    ("verb", "left_kb"), [("corpus", 0), ("corpus", 200), ("train", 800), ("train", 1540)]
 )
 def test_a_full_disk_loses_nothing(
     little_disk: Path,

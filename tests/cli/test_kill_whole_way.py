@@ -7,7 +7,6 @@ and its rename, between a model's export and its manifest, ...
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import shutil
@@ -46,8 +45,7 @@ def kill_among_calls(steep: Steep, project: Path, server: ScriptedServer, answer
     command = steep.start("run", cwd=project)
     while server.completed.total() < enough:
         time.sleep(0.001)
-    os.kill(command.pid, signal.SIGKILL)
-    return command.wait().code
+    return command.kill().code
 
 
 def changes_by_stage(log: Path) -> Counter[str]:
