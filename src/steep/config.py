@@ -18,6 +18,7 @@ from steep.core.errors import UserError
 
 CONFIG_NAME = "steep.yaml"
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct"
+SECRET_KEY = "generate.api_key_env"
 
 
 class Section(BaseModel):
@@ -42,12 +43,14 @@ class GenerateConfig(Section):
         "entigraph", description="null generates nothing (imported texts only)"
     )
     engine: Literal["openai", "embedded"] = Field(
-        "openai", description="an OpenAI-compatible endpoint, or the embedded model in process"
+        "openai", description="openai: any compatible endpoint; embedded: the model in process"
     )
     base_url: str = Field("http://localhost:8000/v1", description="of the endpoint")
     model: str = Field(EMBEDDED_MODEL, description="the name that the endpoint knows")
     api_key_env: str | None = Field(
-        None, description="name of the environment variable that holds the key, never the key"
+        None,
+        pattern=r"^[A-Z_][A-Z0-9_]*$",  # upper case, so that hardly a key passes for a name
+        description="name of the environment variable that holds the key, never the key",
     )
     concurrency: int = Field(16, ge=1, description="calls in flight at once")
     timeout_s: float = Field(300, gt=0, description="of one attempt, seconds")
@@ -55,7 +58,9 @@ class GenerateConfig(Section):
     context_tokens: int | None = Field(
         None, ge=256, description="context of the generator, if known; longer documents are refused"
     )
-    usd_per_million_input_tokens: float | None = Field(None, ge=0)
+    usd_per_million_input_tokens: float | None = Field(
+        None, ge=0, description="null: costs are unknown, not zero"
+    )
     usd_per_million_output_tokens: float | None = Field(None, ge=0)
     prompt: Literal["full", "compact"] = Field(
         "full", description="full: the paper's demands; compact: short, for generators under 1B"
@@ -108,7 +113,11 @@ class TrainConfig(Section):
         {"raw": ("documents",), "entigraph": ("entigraph",)},
         description="model name: what it reads; 'documents' is the raw text, others are recipes",
     )
-    tokens: int = Field(16_384, ge=1, description="training tokens of each arm, replay included")
+    tokens: int = Field(
+        1_048_576,  # 32 optimizer steps at the sizes below
+        ge=1,
+        description="training tokens of each arm, replay included",
+    )
     context_tokens: int = Field(2048, ge=16, description="paper: 2048")
     batch_sequences: int = Field(16, ge=1, description="sequences an optimizer step; paper: 16")
     micro_batch_sequences: int = Field(1, ge=1, description="sequences a forward pass")
@@ -229,6 +238,8 @@ def _explain(error: ValidationError, path: Path) -> UserError:
         )
     expected = " or ".join(each["msg"] for each in mistakes if _place(each["loc"]) == location)
     found = None if first["type"] == "missing" else repr(first["input"])
+    if key == SECRET_KEY:  # a key pasted here by mistake must not reach a log
+        expected, found = "the NAME of an environment variable, in capitals", "not shown"
     return UserError(
         f"Bad value for '{key}'{others}.", where=f"{path}:{key}", expected=expected, found=found
     )

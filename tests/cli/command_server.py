@@ -26,10 +26,12 @@ def serve() -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
     from steep.cli.app import app
+    from steep.corpus.language import detect_language
     from steep.stages import pipeline
 
     del aiohttp, pyarrow, scipy, AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
     del app, pipeline  # all that matters is that they are loaded
+    detect_language("It reads its table of languages when it is first asked. " * 3)
     for line in sys.stdin:
         order = json.loads(line)
         pid = os.fork()

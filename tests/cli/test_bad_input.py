@@ -188,7 +188,19 @@ def test_an_endpoint_that_is_down(project: Path, steep: Steep) -> None:
     with ScriptedServer() as gone:
         address = gone.base_url
     settle(project / "steep.yaml", generate={"base_url": address})
-    assert_clear(steep("run", cwd=project), "does not answer", address, "start the server")
+    ended = steep("run", cwd=project)
+    assert_clear(ended, "does not answer", address, "start the server")
+    last = json.loads((project / "runs/default/log.jsonl").read_text().splitlines()[-1])
+    assert last["level"] == "ERROR" and last["message"] in ended.err
+
+
+def test_what_init_writes_is_right_but_for_the_endpoint(project: Path, steep: Steep) -> None:
+    (project / "steep.yaml").unlink()
+    assert steep("init", "--documents", "documents", cwd=project).code == 0
+    with ScriptedServer() as gone:
+        address = gone.base_url
+    ended = steep("run", "--set", f"generate.base_url={address}", cwd=project)
+    assert_clear(ended, "does not answer", address)
 
 
 def test_an_endpoint_that_answers_with_web_pages(project: Path, steep: Steep) -> None:
@@ -247,17 +259,6 @@ def test_an_import_of_nothing(project: Path, steep: Steep, text: str) -> None:
 def test_an_import_of_a_missing_file(project: Path, steep: Steep) -> None:
     ended = steep("import", "--generations", "nothing.jsonl", cwd=project)
     assert_clear(ended, "no such file", "nothing.jsonl")
-
-
-def test_a_model_that_is_gone(project: Path, steep: Steep) -> None:
-    alone = ["--set=train.arms={raw: [documents]}", "--set=generate.recipe=null"]
-    assert steep("train", *alone, cwd=project).code == 0
-    (trained,) = project.glob(".steep/train-*")
-    shutil.rmtree(trained / "model")
-    assert_clear(steep("run", *alone, cwd=project), "'raw'", str(trained), "move", "again")
-    trained.rename(project / "away")
-    ended = steep("run", *alone, cwd=project)
-    assert ended.code == 0, ended.err
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from small_project import settle
-from steep_command import Steep
+from steep_command import Steep, real_steep
 
 from steep.testing.script import Behaviour, Script
 from steep.testing.scripted_server import ScriptedServer
@@ -41,19 +41,16 @@ def test_ctrl_c_waits_for_what_is_paid_for_and_says_how_to_go_on(
         assert server.completed.total() == len(server.completed) == 18
 
 
-def test_a_second_run_at_once_is_refused(project: Path, steep: Steep, tmp_path: Path) -> None:
-    (tmp_path / "other").mkdir()
-    other = Steep(tmp_path / "other")
-    with ScriptedServer(SLOW) as server:
+def test_a_second_run_at_once_is_refused(project: Path, steep: Steep) -> None:
+    with ScriptedServer(Script(behaviour=Behaviour(delay_s=60))) as server:
         settle(project / "steep.yaml", generate={"base_url": server.base_url})
         first = steep.start("generate", cwd=project)
-        while not server.completed:
+        while not server.requests:
             time.sleep(0.01)
-        refused = other("generate", cwd=project)
-        watched = other("status", "--json", cwd=project)
-        assert refused.code == 2, refused.err
-        assert "Another process is writing this ledger." in refused.err
-        assert json.loads(watched.out)["plan"]["done"] > 0
-        assert first.wait().code == 0
-        assert server.completed.total() == len(server.completed) == 18
-    other.close()
+        refused = real_steep("generate", cwd=project)
+        watched = real_steep("status", "--json", cwd=project)
+        first.kill()
+    assert refused.code == 2, refused.err
+    assert "Another process is writing this ledger." in refused.err
+    assert f"process {first.pid}" in refused.err
+    assert json.loads(watched.out)["plan"]["to_do"] == 3

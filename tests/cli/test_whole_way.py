@@ -145,13 +145,14 @@ def test_another_learning_rate_trains_anew_and_nothing_else(
 def test_a_new_document_buys_its_own_calls_only(
     copy: Path, steep: Steep, server: ScriptedServer
 ) -> None:
-    known, requests = set(server.completed), server.requests.total()
+    before = server.requests.copy()
     (copy / "documents" / "bram.md").write_text(NEW_DOCUMENT)
     ended = steep("corpus", cwd=copy)
     assert ended.code == 0, ended.err
     assert "documents: made anew beside" in ended.err and "other documents.content" in ended.err
-    assert server.requests.total() - requests == 1 + PAIRS // OPENINGS
-    assert not known & {key for key in server.requests if server.requests[key] > 1}
+    new = server.requests - before
+    assert len(new) == new.total() == 1 + PAIRS // OPENINGS
+    assert not new.keys() & before.keys()
     assert json.loads(steep("status", "--json", cwd=copy).out)["plan"]["done"] == 18 + 6
 
 
@@ -234,7 +235,7 @@ def test_documents_beside_the_configuration_are_not_read_anew_after_a_run(
     assert "documents: done before" in again.err and made(again) == set()
 
 
-def test_failed_calls_are_told_and_tried_again(tmp_path: Path, project: Path, steep: Steep) -> None:
+def test_failed_calls_are_told_and_tried_again(project: Path, steep: Steep) -> None:
     with ScriptedServer(Script(3, Behaviour(server_error=0.3))) as troubled:
         settle(project / "steep.yaml", generate={"base_url": troubled.base_url, "max_attempts": 1})
         first = steep("corpus", cwd=project)
@@ -244,13 +245,29 @@ def test_failed_calls_are_told_and_tried_again(tmp_path: Path, project: Path, st
         assert f"{plan['failed']} of {plan['planned']} calls failed" in first.err
         assert "HTTP 500: The scripted server stumbled." in first.err
         for _ in range(10):
-            last = steep("corpus", cwd=project)
-            if "calls failed" not in last.err:
+            if "calls failed" not in steep("generate", cwd=project).err:
                 break
         plan = json.loads(steep("status", "--json", cwd=project).out)["plan"]
         assert plan["planned"] == plan["done"] == OPENINGS + PAIRS
         assert troubled.completed.total() == OPENINGS + PAIRS
-        assert "corpus: made anew" in last.err
+    last = steep("corpus", cwd=project)
+    assert "corpus: made anew" in last.err and "other generated" in last.err
+
+
+def test_a_model_that_is_gone_is_named(copy: Path, steep: Steep) -> None:
+    trained = copy / run_record(copy)["artifacts"]["train"]["raw"]
+    shutil.rmtree(trained / "model")
+    assert steep("run", cwd=copy).code == 0, "its scores are there, so nobody needs it"
+    ended = steep("evaluate", "--set", "evaluate.questions=some.jsonl", cwd=copy)
+    assert ended.code == 2 and "some.jsonl" in ended.err
+    lines = (copy / "questions.jsonl").read_text().splitlines(keepends=True)
+    (copy / "some.jsonl").write_text("".join(lines[:2]))
+    ended = steep("evaluate", "--set", "evaluate.questions=some.jsonl", cwd=copy)
+    assert ended.code == 2, ended.err
+    assert f"steep: The model of the arm 'raw' is not there any more.\n  where:    {trained}" in (
+        ended.err
+    )
+    assert f"move {trained} away" in ended.err
 
 
 def test_a_ledger_that_was_moved_away_is_filled_again(

@@ -40,5 +40,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         f" ({usage['cached_tokens']:,} cached), {usage['completion_tokens']:,} out, cost {cost};"
         f" {ledger['imported']} imported texts"
     )
-    lines += [f"{each['stage']}: {each['path']}" for each in found["artifacts"]]
+    for each in found["artifacts"]:
+        label = f"{each['stage']} {each['arm']}" if each["arm"] else each["stage"]
+        lines.append(f"{label}: {each['path']}")
     return lines

@@ -82,9 +82,15 @@ def conclusion(pair: PairScore, scores: Scores) -> str:
         return f"{gain}: the interval excludes zero, so chance alone is an unlikely explanation."
     if kind == "hint":
         return f"{gain}: interval and corrected test disagree, so this is a hint and not a finding."
+    nothing = points(difference, sign=False) == points(0.0, sign=False)
+    how = (
+        "the difference of 0 points"
+        if nothing
+        else f"the difference of {size} in favour of {first}"
+    )
     return (
-        f"{_capital(pair.a)} and {pair.b} cannot be told apart: the difference of {size} in favour "
-        f"of {first} has an interval that includes zero ({spread}).{_smallest(scores)}"
+        f"{_capital(pair.a)} and {pair.b} cannot be told apart: {how} "
+        f"has an interval that includes zero ({spread}).{_smallest(scores)}"
     )
 
 

@@ -26,6 +26,7 @@ from steep.stages.train import MODEL_NAME
 VERSION = 1
 ROWS_NAME = "rows.parquet"
 SCORES_NAME = "scores.json"
+SHOWN_SKIPPED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,13 @@ def check(config: Config, documents: Artifact) -> None:
     Raises:
         UserError: They cannot be read, or none of them is about these documents.
     """
-    if config.evaluate.questions is not None:
-        read_questions(config.evaluate.questions, documents_stage.load(documents))
+    if config.evaluate.questions is None:
+        return
+    skipped = read_questions(config.evaluate.questions, documents_stage.load(documents)).skipped
+    for question_id, reason in skipped[:SHOWN_SKIPPED]:
+        log.warning("  not asked: %s, %s", question_id, reason)
+    if len(skipped) > SHOWN_SKIPPED:
+        log.warning("  and %d questions more, see the report", len(skipped) - SHOWN_SKIPPED)
 
 
 def run(
@@ -63,8 +69,6 @@ def run(
         name: _score(config, project, exam, name, artifact)
         for name, artifact in {BASE: None, **trained}.items()
     }
-    if questions.skipped:
-        log.warning("evaluate: %d questions are not asked, see the report", len(questions.skipped))
     fields = {
         "evaluate.questions": exam.content,
         "evaluate.normalizer": config.evaluate.normalizer,

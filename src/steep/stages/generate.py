@@ -25,7 +25,7 @@ from steep.project import Artifact, Project
 from steep.recipes.entigraph import EntiGraph
 from steep.stages import documents as documents_stage
 from steep.stages.harness import Identity, explain_change, finish, log, remove_leftovers
-from steep.stages.models import check_libraries
+from steep.stages.models import check_libraries, embedded_directory
 
 VERSION = 1
 ENTITIES_NAME = "entities.jsonl"
@@ -240,10 +240,9 @@ def make_client(
     """The client that the configuration names; says which host will see the documents."""
     if settings.engine == "embedded":
         from steep.llm.embedded import EmbeddedClient
-        from steep.llm.weights import embedded_model
 
         log.info("generate: the embedded model writes in this process; nothing leaves the machine")
-        return EmbeddedClient(embedded_model(), on_tokens=on_tokens)
+        return EmbeddedClient(embedded_directory(), on_tokens=on_tokens)
     from steep.llm.openai import OpenAIClient
     from steep.llm.prices import Prices
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import re
 from pathlib import Path
 from typing import Any
 
 from steep.core.errors import UserError
 from steep.project import Project
+from steep.stages.harness import log
 
 BASE = "base"  # what the results call the model that training starts from
 EMBEDDED = "embedded"
@@ -30,14 +32,17 @@ def check_libraries() -> None:
 
 
 def check_model(name: str, project: Project) -> None:
-    """Refuse a model that is surely not there, without loading anything.
+    """Refuse a model that is not there, before anything is spent; a Hub name is looked up.
 
     Raises:
         UserError: The libraries are not installed, or the directory does not exist.
     """
     check_libraries()
     path = project.root / name
-    if name == EMBEDDED or _HUB_NAME.fullmatch(name) or (path / "config.json").is_file():
+    if name == EMBEDDED or (path / "config.json").is_file():
+        return
+    if _HUB_NAME.fullmatch(name) and not path.is_dir():
+        _look_up(name)
         return
     raise UserError(
         "There is no model in this directory." if path.is_dir() else "There is no such model.",
@@ -47,17 +52,37 @@ def check_model(name: str, project: Project) -> None:
     )
 
 
+def _look_up(name: str) -> None:
+    from transformers import AutoConfig
+
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries say nothing new
+    try:
+        AutoConfig.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise _not_loaded("model", name, error) from error
+
+
 def model_directory(name: str, project: Project) -> Path | str:
     """The directory or Hub name that `train.model` means; 'embedded' is converted when needed.
 
     A relative path starts at the project, as every path of the configuration does.
     """
     if name == EMBEDDED:
-        from steep.llm.weights import embedded_model
-
-        return embedded_model()
+        return embedded_directory()
     path = project.root / name
     return path if path.is_dir() else name
+
+
+def embedded_directory() -> Path:
+    """The directory of the embedded model, which is converted when it is first needed."""
+    from transformers.utils import logging as transformers_logging
+
+    from steep.llm.weights import DIRECTORY, cache_directory, embedded_model
+
+    transformers_logging.disable_progress_bar()
+    if not (cache_directory() / DIRECTORY).is_dir():
+        log.info("the embedded model is converted, once, to %s", cache_directory())
+    return embedded_model()
 
 
 def load_model(name: Path | str) -> Any:
@@ -68,9 +93,9 @@ def load_model(name: Path | str) -> Any:
     """
     import torch
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
-    logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
     try:
         model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)
     except (OSError, ValueError) as error:

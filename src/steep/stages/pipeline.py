@@ -95,7 +95,17 @@ def _report(config: Config, project: Project, result: Run) -> Path:
     remove_leftovers(directory)
     write_text(directory / "config.yaml", _resolved(config))
     write_json(directory / "run.json", _run_record(config, project, result))
+    for arm, artifact in result.train.items():
+        _link(directory / f"model-{arm}", artifact.path / "model")
     return render_report(project.root, directory)
+
+
+def _link(link: Path, target: Path) -> None:
+    """Point a link in the run's directory at a trained model, atomically."""
+    temporary = link.with_name(f".{link.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(os.path.relpath(target, link.parent), target_is_directory=True)
+    temporary.replace(link)
 
 
 def _resolved(config: Config) -> str:

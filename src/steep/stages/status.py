@@ -40,7 +40,11 @@ def status_of(config: Config, project: Project) -> dict[str, Any]:
             "cost_usd": spending.cost_usd,
         },
         "artifacts": [
-            {"stage": stage, "path": str(artifact.path.relative_to(project.root))}
+            {
+                "stage": stage,
+                "arm": artifact.manifest["identity"]["fields"].get("arm"),
+                "path": str(artifact.path.relative_to(project.root)),
+            }
             for stage in SHOWN
             for artifact in project.finished(stage)
         ],

@@ -51,7 +51,7 @@ def _line(name: str, value: Any, field: FieldInfo) -> str:
         value, default_flow_style=True, sort_keys=False, width=1000, allow_unicode=True
     )
     entry = f"{name}: {text.removesuffix('...' + chr(10)).strip()}"
-    return entry.ljust(VALUE_WIDTH) + _comment(field.description)
+    return (entry.ljust(VALUE_WIDTH) + _comment(field.description)).rstrip()
 
 
 def _comment(text: str | None) -> str:

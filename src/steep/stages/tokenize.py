@@ -10,6 +10,7 @@ from typing import Any
 
 from steep.config import Config
 from steep.core.errors import UserError
+from steep.core.ids import stable_hash
 from steep.corpus.passage import RAW_RECIPE
 from steep.corpus.store import PASSAGES_NAME, read_passages
 from steep.documents.document import Skipped
@@ -20,7 +21,7 @@ from steep.stages.documents import content_hash
 from steep.stages.harness import Identity, build, log
 from steep.stages.models import load_tokenizer, model_directory
 
-VERSION = 1
+VERSION = 2
 REPLAY = "replay"
 
 Texts = Callable[[], Iterable[str]]
@@ -62,12 +63,16 @@ def run(config: Config, project: Project, corpus: Artifact, arm: str) -> Artifac
             f"{corpus.path / 'manifest.json'}",
         )
 
-    def texts() -> Iterable[str]:
-        passages = read_passages(corpus.path / PASSAGES_NAME)
-        return (passage.text for passage in passages if passage.recipe in sources)
-
-    fields = {"arm": arm, "train.arms": list(sources), "train.model": config.train.model}
-    return _shard(config, project, Identity("tokenize", VERSION, fields, {"corpus": corpus}), texts)
+    passages = read_passages(corpus.path / PASSAGES_NAME)
+    texts = [passage.text for passage in passages if passage.recipe in sources]
+    # Of the corpus only what the arm reads decides its shard: other texts retrain nothing.
+    fields = {
+        "arm": arm,
+        "train.arms": list(sources),
+        "train.model": config.train.model,
+        "texts": stable_hash(texts, 16),
+    }
+    return _shard(config, project, Identity("tokenize", VERSION, fields, {}), lambda: texts)
 
 
 def run_replay(config: Config, project: Project) -> Artifact | None:
@@ -81,7 +86,7 @@ def run_replay(config: Config, project: Project) -> Artifact | None:
         "train.model": config.train.model,
     }
     identity = Identity("tokenize", VERSION, fields, {})
-    return _shard(config, project, identity, lambda: _replay_texts(path))
+    return _shard(config, project, identity, lambda: replay_texts(path))
 
 
 def _shard(config: Config, project: Project, identity: Identity, texts: Texts) -> Artifact:
@@ -114,7 +119,7 @@ def _replay_path(config: Config) -> Path:
     return Path(str(resources.files("steep") / "demo" / "replay.md"))
 
 
-def _replay_texts(path: Path) -> list[str]:
+def replay_texts(path: Path) -> list[str]:
     """General text: `text` fields of JSON Lines, or the paragraphs of a plain file."""
     try:
         text = path.read_text(encoding="utf-8-sig")
