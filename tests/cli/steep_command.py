@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import command_server
 
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 
 
 class Ended(NamedTuple):

@@ -53,7 +53,7 @@ def finished(
 @pytest.fixture
 def copy(finished: Path, tmp_path: Path) -> Path:
     """The finished project, to change something in it."""
-    return Path(shutil.copytree(finished, tmp_path / "copy"))
+    return Path(shutil.copytree(finished, tmp_path / "copy", symlinks=True))
 
 
 def made(ended: Ended) -> set[str]:
@@ -268,6 +268,16 @@ def test_a_model_that_is_gone_is_named(copy: Path, steep: Steep) -> None:
         ended.err
     )
     assert f"move {trained} away" in ended.err
+
+
+def test_a_project_that_was_copied_without_its_links_still_runs(
+    finished: Path, tmp_path: Path, steep: Steep
+) -> None:
+    assert (finished / "runs/default/model-raw").is_symlink()
+    shutil.copytree(finished, tmp_path / "copy")
+    ended = steep("run", cwd=tmp_path / "copy")
+    assert ended.code == 0 and "no link to" in ended.err, ended.err
+    assert made(ended) == set()
 
 
 def test_a_ledger_that_was_moved_away_is_filled_again(

@@ -45,6 +45,7 @@ def test_what_was_interrupted_is_made_again_in_the_same_place(tmp_path: Path) ->
         (directory / "half").write_text("half")
         (directory / ".checkpoint.7.tmp").mkdir()
         (directory / ".data.7.tmp").write_text("half")
+        (directory / ".link.7.tmp").symlink_to(directory)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -10,8 +10,7 @@ import pytest
 from steep.config import Config, parse_config
 from steep.core.errors import UserError
 from steep.project import Project
-from steep.stages import documents, generate, tokenize
-from steep.stages.models import check_model, model_directory
+from steep.stages import documents, generate, models, tokenize
 from steep.stages.sample_project import write_sample_project
 from steep.stages.template import template
 from steep.testing.tiny_corpus import write_tiny_corpus
@@ -85,16 +84,21 @@ def test_replay_without_text_is_refused(tmp_path: Path, data: bytes) -> None:
         tokenize.replay_texts(tmp_path)
 
 
-def test_a_relative_model_starts_at_the_project(tmp_path: Path, tiny_directory: Path) -> None:
+def test_a_relative_model_starts_at_the_project(
+    tmp_path: Path, tiny_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up: list[str] = []
+    monkeypatch.setattr(models, "_look_up", looked_up.append)
     (tmp_path / "model").symlink_to(tiny_directory)
     project = Project(tmp_path)
     for name in ("model", "./model", str(tiny_directory), "embedded", "owner/name", "gpt2"):
-        check_model(name, project)
-    assert model_directory("model", project) == tmp_path / "model"
-    assert model_directory("owner/name", project) == "owner/name"
+        models.check_model(name, project)
+    assert looked_up == ["owner/name", "gpt2"]
+    assert models.model_directory("model", project) == tmp_path / "model"
+    assert models.model_directory("owner/name", project) == "owner/name"
     for name in ("./none", "/none/none", "a/b/c", "../none"):
         with pytest.raises(UserError, match="no such model"):
-            check_model(name, project)
+            models.check_model(name, project)
 
 
 def test_the_template_loads_and_keeps_every_default(tmp_path: Path) -> None:

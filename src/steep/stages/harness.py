@@ -127,7 +127,7 @@ def _lock_or_raise(lock: int, path: Path) -> None:
 def remove_leftovers(path: Path) -> None:
     """Remove the temporary files of a killed run: a half-written checkpoint is gigabytes."""
     for leftover in path.glob(".*.tmp"):
-        if leftover.is_dir():
+        if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover)
         else:
             leftover.unlink()

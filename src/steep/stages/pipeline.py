@@ -16,7 +16,7 @@ from steep.config import Config
 from steep.core.files import write_json, write_text
 from steep.project import Artifact, Project
 from steep.stages import corpus, documents, evaluate, generate, tokenize, train
-from steep.stages.harness import remove_leftovers
+from steep.stages.harness import log, remove_leftovers
 
 StageName = Literal["documents", "generate", "corpus", "tokenize", "train", "evaluate", "report"]
 STAGES: tuple[StageName, ...] = (
@@ -103,9 +103,12 @@ def _report(config: Config, project: Project, result: Run) -> Path:
 def _link(link: Path, target: Path) -> None:
     """Point a link in the run's directory at a trained model, atomically."""
     temporary = link.with_name(f".{link.name}.tmp")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(os.path.relpath(target, link.parent), target_is_directory=True)
-    temporary.replace(link)
+    try:
+        temporary.symlink_to(os.path.relpath(target, link.parent), target_is_directory=True)
+        temporary.replace(link)
+    except OSError as error:  # a disk without links, or a copied project with a folder in its place
+        log.warning("report: no link to %s: %s", target, error.strerror)
+        temporary.unlink(missing_ok=True)
 
 
 def _resolved(config: Config) -> str:
