@@ -16,7 +16,7 @@ import sys
 from typing import Any
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir"}
+CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.symlink"}
 
 
 def serve() -> None:
@@ -82,7 +82,7 @@ def die_at(part: str, number: int, log: str | None) -> None:
         writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING
         if not (event in CHANGES or writes):
             return
-        path = str(arguments[0])
+        path = str(arguments[1 if event == "os.symlink" else 0])
         in_a_folder_that_goes = event == "os.remove" and not path.startswith("/")
         if part not in path and not in_a_folder_that_goes:
             return

@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,14 @@ def environment(**more: str) -> dict[str, str]:
     """One thread, no colours, a fixed width, and no way to a model hub."""
     quiet = {"OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "100", "HF_HUB_OFFLINE": "1"}
     return {**os.environ, **quiet, **more}
+
+
+def wait_until(happened: Callable[[], object]) -> None:
+    """Look again and again, a thousand times a second."""
+    began = time.monotonic()
+    while not happened():
+        assert time.monotonic() - began < PATIENCE_S, "it never happened"
+        time.sleep(0.001)
 
 
 def real_steep(*arguments: str | Path, cwd: Path, **variables: str) -> Ended:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 from small_project import settle
-from steep_command import Steep, real_steep
+from steep_command import Steep, real_steep, wait_until
 
 from steep.testing.script import Behaviour, Script
 from steep.testing.scripted_server import ScriptedServer
@@ -25,8 +24,7 @@ def test_ctrl_c_waits_for_what_is_paid_for_and_says_how_to_go_on(
     with ScriptedServer(SLOW) as server:
         settle(project / "steep.yaml", generate={"base_url": server.base_url})
         command = steep.start("run", cwd=project)
-        while server.completed.total() < 4:  # the openings are through, four calls are in flight
-            time.sleep(0.01)
+        wait_until(lambda: server.completed.total() >= 4)  # four more are in flight now
         os.kill(command.pid, signal.SIGINT)
         ended = command.wait()
         assert ended.code == 130, ended.err
@@ -45,8 +43,7 @@ def test_a_second_run_at_once_is_refused(project: Path, steep: Steep) -> None:
     with ScriptedServer(Script(behaviour=Behaviour(delay_s=60))) as server:
         settle(project / "steep.yaml", generate={"base_url": server.base_url})
         first = steep.start("generate", cwd=project)
-        while not server.requests:
-            time.sleep(0.01)
+        wait_until(lambda: server.requests)
         refused = real_steep("generate", cwd=project)
         watched = real_steep("status", "--json", cwd=project)
         first.kill()
