@@ -48,8 +48,8 @@ Chooser = Callable[[Tensor, Sequence[int]], list[int | None]]
 class TailCache:
     """Keys and values of the rows' own tokens; quacks like a `transformers` cache.
 
-    `rows` are the numbers of the prompts that are still being written, in order; `starts` says, a
-    group a time, at which of them the group begins.
+    `rows` are the numbers of the prompts that are still in the batch, in order; the rows of a group
+    stand together, so `spans` finds each group as a range of them.
     """
 
     prefixes: list[Prefix]
