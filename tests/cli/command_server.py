@@ -45,6 +45,8 @@ def serve() -> None:
 
 def run(order: dict[str, Any]) -> None:
     """Be the command `steep`; never returns."""
+    # A shell without job control starts what is in its background deaf to Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for descriptor, name in ((0, os.devnull), (1, order["stdout"]), (2, order["stderr"])):
         os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644), descriptor)
     sys.stdin = open(0)  # noqa: SIM115 - the server's own still holds its orders
