@@ -37,33 +37,66 @@ class DocumentsConfig(Section):
 
 
 class GenerateConfig(Section):
-    """Which recipe is written, by which generator."""
+    """Which recipe is written, by which generator, and what it may cost."""
 
     recipe: Literal["entigraph"] | None = Field(
         "entigraph", description="null generates nothing (imported texts only)"
     )
-    engine: Literal["openai", "embedded"] = Field(
-        "openai", description="openai: any compatible endpoint; embedded: the model in process"
+    engine: Literal["openai", "openai-batch", "embedded", "transformers", "vllm", "ray"] = Field(
+        "openai",
+        description="openai: any compatible endpoint; openai-batch: its batch API, half price; "
+        "embedded, transformers, vllm: a model in this process; ray: such models on a cluster",
     )
-    base_url: str = Field("http://localhost:8000/v1", description="of the endpoint")
-    model: str = Field(EMBEDDED_MODEL, description="the name that the endpoint knows")
+    base_url: str | tuple[str, ...] = Field(
+        "http://localhost:8000/v1",
+        description="of the endpoint; of several, a document stays with one",
+    )
+    model: str = Field(
+        EMBEDDED_MODEL, description="the name that the endpoint knows; in process: a directory"
+    )
     api_key_env: str | None = Field(
         None,
         pattern=r"^[A-Z_][A-Z0-9_]*$",  # upper case, so that hardly a key passes for a name
         description="name of the environment variable that holds the key, never the key",
     )
-    concurrency: int = Field(16, ge=1, description="calls in flight at once")
+    concurrency: int = Field(
+        16, ge=1, description="calls in flight at most, an endpoint; fewer while it is overloaded"
+    )
+    requests_per_minute: float | None = Field(None, gt=0, description="an endpoint; null: no limit")
+    tokens_per_minute: float | None = Field(
+        None, ge=1000, description="an endpoint, prompts and answers; null: no limit"
+    )
     timeout_s: float = Field(300, gt=0, description="of one attempt, seconds")
-    max_attempts: int = Field(6, ge=1, description="tries of a call before it counts as failed")
+    max_attempts: int = Field(6, ge=1, description="tries of a call; being told to wait is no try")
+    retry_minutes: float = Field(15, gt=0, description="after which a call counts as failed")
+    salvage_rounds: int = Field(2, ge=0, description="further rounds for calls that failed")
     context_tokens: int | None = Field(
         None, ge=256, description="context of the generator, if known; longer documents are refused"
     )
     usd_per_million_input_tokens: float | None = Field(
-        None, ge=0, description="null: costs are unknown, not zero"
+        None, ge=0, description="null: the list price, if known; an unknown price is not zero"
+    )
+    usd_per_million_cached_tokens: float | None = Field(
+        None, ge=0, description="of prompt tokens that the endpoint had cached"
     )
     usd_per_million_output_tokens: float | None = Field(None, ge=0)
+    batch_price_factor: float = Field(0.5, gt=0, le=1, description="of the batch API; OpenAI: 0.5")
+    batch_poll_s: float = Field(60, gt=0, description="between two looks at submitted batches")
+    max_cost_usd: float | None = Field(
+        None, gt=0, description="hard limit for all calls of the project, shared over documents"
+    )
+    max_total_tokens: int | None = Field(
+        None, ge=1, description="hard limit for all calls of the project, prompts and answers"
+    )
+    target_tokens: int | None = Field(
+        None, ge=1, description="stop at so many tokens of text, shared over documents by length"
+    )
     prompt: Literal["full", "compact"] = Field(
         "full", description="full: the paper's demands; compact: short, for generators under 1B"
+    )
+    prompt_order: Literal["document_first", "paper"] = Field(
+        "document_first",
+        description="paper: the demand before the document, so that stages share no cached prefix",
     )
     temperature: float = Field(1.0, ge=0, le=2, description="paper: 1.0")
     top_p: float = Field(1.0, gt=0, le=1)
@@ -79,6 +112,15 @@ class GenerateConfig(Section):
         0, description="triplets a document; the paper's code has no cap, so choose one"
     )
     seed: int = 0
+    ray_address: str | None = Field(
+        None, description="of a Ray cluster, or auto; null: one of its own on this machine"
+    )
+    ray_engine: Literal["embedded", "transformers", "vllm"] = Field(
+        "transformers", description="what each actor of the cluster runs"
+    )
+    ray_actors: int = Field(1, ge=1, description="engines in the cluster")
+    ray_cpus_per_actor: float = Field(1, ge=0)
+    ray_gpus_per_actor: float = Field(0, ge=0)
 
 
 class CorpusConfig(Section):

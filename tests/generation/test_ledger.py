@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from toy import TINY, ToyRecipe, completion
 
-from steep.core.calls import Call, Status, Usage
+from steep.core.calls import Call, Message, Status, Usage
 from steep.core.errors import UserError
 from steep.generation.ledger import Ledger
-from steep.generation.records import ImportedText, status_of
+from steep.generation.records import Entry, ImportedText, status_of
 
 
 def call(number: int = 0) -> Call:
@@ -51,7 +51,9 @@ def test_what_is_recorded_can_be_read_back(tmp_path: Path) -> None:
     text = "Zürich, \N{SNOWMAN}\0 and a second line\n" * 50
     came = completion(call(), text, cost_usd=None, finish_reason="length", attempts=3)
     with Ledger(path) as ledger:
-        ledger.record([(call(), came), (call(1), completion(call(1), "", error="HTTP 500"))])
+        ledger.record(
+            [Entry(call(), came), Entry(call(1), completion(call(1), "", error="HTTP 500"))]
+        )
     with Ledger(path) as ledger:
         record = ledger.get(call().id)
         assert record is not None
@@ -65,18 +67,22 @@ def test_what_is_recorded_can_be_read_back(tmp_path: Path) -> None:
 
 
 def test_a_document_is_stored_once(ledger: Ledger) -> None:
-    ledger.record([(call(n), completion(call(n))) for n in range(20)])
+    document = "A long document. " * 40
+    messages = [(Message("user", (document, f"Question {n}.")),) for n in range(20)]
+    calls = [replace(call(), messages=each) for each in messages]
+    ledger.record([Entry(each, completion(each)) for each in calls])
     with sqlite3.connect(ledger.path) as connection:
-        assert connection.execute("SELECT count(*) FROM parts").fetchone() == (3,)
+        assert connection.execute("SELECT count(*) FROM parts").fetchone() == (1,)
     connection.close()
+    assert [ledger.messages_of(each.id) for each in calls] == messages
 
 
 def test_only_a_failed_call_is_recorded_again(ledger: Ledger) -> None:
     failed = completion(call(), "", error="HTTP 500", finish_reason="error")
-    ledger.record([(call(), failed)])
-    ledger.record([(call(), completion(call(), "first"))])
-    ledger.record([(call(), completion(call(), "second"))])
-    ledger.record([(call(), failed)])
+    ledger.record([Entry(call(), failed)])
+    ledger.record([Entry(call(), completion(call(), "first"))])
+    ledger.record([Entry(call(), completion(call(), "second"))])
+    ledger.record([Entry(call(), failed)])
     record = ledger.get(call().id)
     assert record is not None
     assert (record.text, record.status, record.completion.error) == ("first", "done", None)
@@ -84,38 +90,38 @@ def test_only_a_failed_call_is_recorded_again(ledger: Ledger) -> None:
 
 def test_many_calls_are_found(ledger: Ledger) -> None:
     calls = [call(n) for n in range(1200)]
-    ledger.record([(each, completion(each)) for each in calls])
+    ledger.record([Entry(each, completion(each)) for each in calls])
     assert len(ledger.get_many(each.id for each in calls)) == 1200
 
 
 def test_totals_and_spending(ledger: Ledger) -> None:
-    assert ledger.usage() == (Usage(), 0.0)
+    assert ledger.usage() == (Usage(), 0.0, 0.0, 0)
     ledger.record(
         [
-            (call(0), completion(call(0))),
-            (call(1), completion(call(1), "", cost_usd=0.25)),
-            (call(2), completion(call(2), "", usage=Usage(), cost_usd=None, error="HTTP 500")),
+            Entry(call(0), completion(call(0))),
+            Entry(call(1), completion(call(1), "", cost_usd=0.25)),
+            Entry(call(2), completion(call(2), "", usage=Usage(), cost_usd=None, error="HTTP 500")),
         ]
     )
     assert {k: n for k, n in ledger.totals().items() if n} == {"done": 1, "empty": 1, "failed": 1}
-    assert ledger.usage() == (Usage(20, 8, 10), 0.75)
-    ledger.record([(call(3), completion(call(3), cost_usd=None))])
-    assert ledger.usage().cost_usd is None
+    assert ledger.usage() == (Usage(20, 8, 10), 0.75, 0.75, 0)
+    ledger.record([Entry(call(3), completion(call(3), cost_usd=None))])
+    assert ledger.usage()[1:] == (None, 0.75, 1)
 
 
 def test_half_a_batch_is_never_recorded(ledger: Ledger) -> None:
     wrong = completion(call(5))
     with pytest.raises(AssertionError):
-        ledger.record([(call(1), completion(call(1))), (call(2), wrong)])
+        ledger.record([Entry(call(1), completion(call(1))), Entry(call(2), wrong)])
     assert ledger.get(call(1).id) is None
-    ledger.record([(call(1), completion(call(1)))])
+    ledger.record([Entry(call(1), completion(call(1)))])
 
 
 def test_imported_texts_come_in_an_order_of_their_own(ledger: Ledger) -> None:
     texts = [ImportedText(d, r, "gpt", s, d + r) for d in "ba" for r in "yx" for s in (1, 0)]
     assert ledger.record_imported(texts) == 8
     assert ledger.record_imported([*texts, texts[0]]) == 0
-    ledger.record([(call(), completion(call()))])
+    ledger.record([Entry(call(), completion(call()))])
     found = [(each.recipe, each.document_id, each.sample) for each in ledger.imported()]
     assert found == [(r, d, s) for r in "xy" for d in "ab" for s in (0, 1)]
     assert ledger.usage().cost_usd == 0.5
@@ -136,13 +142,13 @@ def test_a_second_writer_is_turned_away(ledger: Ledger) -> None:
 
 
 def test_a_reader_may_look_on_but_not_write(ledger: Ledger) -> None:
-    ledger.record([(call(), completion(call()))])
+    ledger.record([Entry(call(), completion(call()))])
     with Ledger(ledger.path, read_only=True) as reader:
         assert reader.totals()["done"] == 1
-        ledger.record([(call(1), completion(call(1)))])
+        ledger.record([Entry(call(1), completion(call(1)))])
         assert reader.totals()["done"] == 2
         with pytest.raises(UserError, match="cannot be opened or written"):
-            reader.record([(call(2), completion(call(2)))])
+            reader.record([Entry(call(2), completion(call(2)))])
 
 
 def test_a_closed_ledger_lets_the_next_writer_in(tmp_path: Path) -> None:
@@ -158,15 +164,15 @@ def test_there_is_nothing_to_read_yet(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_loses_nothing_that_was_recorded(ledger: Ledger) -> None:
-    ledger.record([(call(), completion(call()))])
+    ledger.record([Entry(call(), completion(call()))])
     pages = ledger._connection.execute("PRAGMA page_count").fetchone()[0]
     ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
     noise = "".join(chr(0x4E00 + n * n % 20_000) for n in range(20_000))
     with pytest.raises(UserError, match="the disk is full"):
-        ledger.record([(call(1), completion(call(1), noise))])
+        ledger.record([Entry(call(1), completion(call(1), noise))])
     assert ledger.totals()["done"] == 1
     ledger._connection.execute("PRAGMA max_page_count = 1000000")
-    ledger.record([(call(1), completion(call(1), noise))])
+    ledger.record([Entry(call(1), completion(call(1), noise))])
     assert ledger.totals()["done"] == 2
 
 
@@ -181,7 +187,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 def test_a_damaged_ledger_is_told(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     with Ledger(path) as ledger:
-        ledger.record([(call(n), completion(call(n), f"{n} " * 3000)) for n in range(50)])
+        ledger.record([Entry(call(n), completion(call(n), f"{n} " * 3000)) for n in range(50)])
     content = bytearray(path.read_bytes())
     content[8192:] = b"\xff" * (len(content) - 8192)
     path.write_bytes(content)

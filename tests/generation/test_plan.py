@@ -13,6 +13,7 @@ from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation.ledger import Ledger
 from steep.generation.plan import Failure, Totals, opening_of, totals, walk
+from steep.generation.records import Entry
 
 RECIPE = ToyRecipe(pairs=3, tries=2)
 
@@ -27,7 +28,7 @@ def open_document(ledger: Ledger, document: Document, **fields: Any) -> Call:
     """Answer the next opening call of a document."""
     call = opening_of(document, RECIPE, ledger).planned[-1].call
     fields.setdefault("text", entities_json("Ada", "Bo", "Cy"))
-    ledger.record([(call, completion(call, **fields))])
+    ledger.record([Entry(call, completion(call, **fields))])
     return call
 
 
@@ -91,7 +92,7 @@ def test_totals_sum_usage_and_reasons(ledger: Ledger) -> None:
     open_document(ledger, TINY[0])
     for planned in list(walk(TINY[:1], RECIPE, ledger))[1:]:
         failed = completion(planned.call, "", error="HTTP 500", usage=Usage(), cost_usd=None)
-        ledger.record([(planned.call, failed)])
+        ledger.record([Entry(planned.call, failed)])
     found = totals(TINY[:1], RECIPE, ledger)
     assert found.failures == (Failure("HTTP 500", 3),)
     assert (found.usage, found.cost_usd) == (Usage(10, 4, 5), 0.5)

@@ -13,6 +13,7 @@ from toy import TINY, ToyClient, ToyRecipe, answer_everything, completion
 from steep.core.calls import Call, Completion
 from steep.core.errors import UserError
 from steep.documents.document import Document
+from steep.generation.lane import Lane
 from steep.generation.ledger import Ledger
 from steep.generation.plan import Totals, walk
 from steep.generation.scheduler import Progress, generate
@@ -34,7 +35,7 @@ def make(
     documents: Sequence[Document] = MANY,
     recipe: ToyRecipe = RECIPE,
 ) -> Totals:
-    return asyncio.run(generate(documents, recipe, client, ledger))
+    return asyncio.run(generate(documents, recipe, [Lane(client)], ledger)).totals
 
 
 def texts(ledger: Ledger) -> list[str | None]:
@@ -84,8 +85,9 @@ def test_what_is_in_flight_when_the_run_stops_is_recorded(ledger: Ledger, error:
     @dataclass
     class Breaking(ToyClient):
         async def complete(self, calls: Sequence[Call]) -> list[Completion]:
+            number = len(self.batches) + 1
             result = await super().complete(calls)
-            if len(self.batches) == 30:
+            if number == 30:
                 raise error
             await asyncio.sleep(0.01)
             return result
@@ -108,7 +110,9 @@ def test_cancelling_waits_for_what_is_in_flight(ledger: Ledger) -> None:
             if progress.phase == "calls" and progress.new == 40:
                 task.cancel()
 
-        task = asyncio.create_task(generate(MANY, RECIPE, client, ledger, on_progress))
+        task = asyncio.create_task(
+            generate(MANY, RECIPE, [Lane(client)], ledger, on_progress=on_progress)
+        )
         await task
 
     with pytest.raises(asyncio.CancelledError):
@@ -213,7 +217,7 @@ def test_documents_with_the_same_text_share_their_calls(ledger: Ledger) -> None:
 def test_progress_counts_what_is_there_and_what_is_new(ledger: Ledger) -> None:
     make(ToyClient(), ledger, MANY[:10])
     seen: list[Progress] = []
-    asyncio.run(generate(MANY, RECIPE, ToyClient(), ledger, seen.append))
+    asyncio.run(generate(MANY, RECIPE, [Lane(ToyClient())], ledger, on_progress=seen.append))
     opening = [each for each in seen if each.phase == "openings"]
     assert (opening[-1].planned, opening[-1].finished, opening[-1].new) == (20, 20, 10)
     last = seen[-1]
@@ -226,7 +230,7 @@ def test_progress_counts_what_is_there_and_what_is_new(ledger: Ledger) -> None:
 def test_unknown_cost_stays_unknown(ledger: Ledger) -> None:
     seen: list[Progress] = []
     client = ToyClient(lambda call: replace(answer_everything(call), cost_usd=None))
-    asyncio.run(generate(MANY, RECIPE, client, ledger, seen.append))
+    asyncio.run(generate(MANY, RECIPE, [Lane(client)], ledger, on_progress=seen.append))
     assert seen[-1].new_cost_usd is None
 
 

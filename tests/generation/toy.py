@@ -9,10 +9,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from steep.core.calls import Call, Completion, Message, Sampling, Usage
+from steep.core.ids import stable_hash
 from steep.documents.document import Document
 from steep.testing.tiny_corpus import DOCUMENTS
 
 TINY = tuple(Document(each.id, each.title, each.text) for each in DOCUMENTS)
+
+
+class ListedCalls(tuple[Call, ...]):
+    """Calls as a sequence with a key."""
+
+    @property
+    def key(self) -> str:
+        return stable_hash([call.id for call in self])
 
 
 @dataclass(frozen=True)
@@ -29,12 +38,12 @@ class ToyRecipe:
         ask = "Write JSON with a summary and entities."
         return self._call(document, "entities", (), len(texts), ask)
 
-    def calls(self, document: Document, texts: Sequence[str | None]) -> Sequence[Call]:
+    def calls(self, document: Document, texts: Sequence[str | None]) -> ListedCalls:
         pairs = itertools.combinations(self.entities(texts), 2)
-        return [
+        return ListedCalls(
             self._call(document, "pair", pair, 0, f"- {pair[0]}\n- {pair[1]}")
             for pair in itertools.islice(pairs, self.pairs)
-        ]
+        )
 
     def passage(self, call: Call, text: str) -> str | None:
         return text if call.stage == "pair" else None

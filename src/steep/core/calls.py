@@ -7,10 +7,10 @@ and the sample number, so that no call is bought twice, in this run or any other
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
-from steep.core.ids import stable_hash
+from steep.core.ids import canonical_json, hash_text
 
 Role = Literal["system", "user", "assistant"]
 
@@ -43,6 +43,18 @@ class Sampling:
     json_schema: str | None = None
 
 
+@lru_cache(maxsize=64)
+def sampling_json(sampling: Sampling) -> str:
+    """The canonical JSON of sampling parameters."""
+    return canonical_json(asdict(sampling))
+
+
+@lru_cache(maxsize=256)
+def _in_json(text: str) -> str:
+    """A text as it stands between the quotation marks of a JSON string."""
+    return canonical_json(text)[1:-1]
+
+
 @dataclass(frozen=True)
 class Call:
     """One request to a generator. `subset` names the entities (or other choice) it is about."""
@@ -59,8 +71,14 @@ class Call:
     @cached_property
     def id(self) -> str:
         """Hash of model, sampling parameters, rendered messages and sample number."""
-        messages = [[message.role, message.content] for message in self.messages]
-        return stable_hash([self.model, asdict(self.sampling), messages, self.sample])
+        # The canonical JSON of [model, sampling, [[role, content], ...], sample], put together from
+        # pieces, since the document and the demand are the same in thousands of calls.
+        messages = ",".join(
+            f'["{message.role}","{"".join(map(_in_json, message.parts))}"]'
+            for message in self.messages
+        )
+        sampling = sampling_json(self.sampling)
+        return hash_text(f"[{canonical_json(self.model)},{sampling},[{messages}],{self.sample}]")
 
 
 @dataclass(frozen=True, slots=True)

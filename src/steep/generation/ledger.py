@@ -1,14 +1,16 @@
 """The ledger: every call that was ever made in a project, what came back, and what it cost.
 
     with Ledger(project.ledger_path) as ledger:
-        ledger.record([(call, completion), ...])
+        ledger.record([Entry(call, completion, Slot(sequence.key, rank)), ...])
 
 Calls are found by their content (`Call.id`), so a text is never bought twice. Message parts are
-kept once each: ten thousand calls about a document store its text one time. A call that failed may
-be recorded again by a later attempt; any other is final.
+kept once each: ten thousand calls about a document store its text one time. A call that failed, or
+that waits in a provider's batch, may be recorded again; any other is final.
 
-Measured on one busy core: 1.2 kB a text of 2,200 characters, 1,000 calls a second recorded one by
-one and 2,600 in batches of 64.
+A final call also fills its *slot*: the place in its document's sequence of calls. What is left to
+do is what has no slot, so that the first call to do among a million is found in well under a second
+and the totals are one sum. Slots follow from calls and plan; a plan that changed finds its calls by
+content and gives them new ones (`adopt`).
 """
 
 from __future__ import annotations
@@ -17,39 +19,61 @@ import itertools
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import astuple
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from steep.core.calls import STATUSES, Call, Completion, Message, Status, Usage
+from steep.core.calls import (
+    STATUSES,
+    Call,
+    Completion,
+    Message,
+    Status,
+    Usage,
+    sampling_json,
+)
 from steep.core.ids import canonical_json, stable_hash
 from steep.generation.records import (
     IMPORT_ENDPOINT,
+    Batch,
+    Entry,
     ImportedText,
+    LedgerStatus,
     Record,
+    Slot,
+    SlotTotals,
     Spending,
     status_of,
 )
 from steep.generation.store import connect, sqlite_errors, transaction, writer_lock
 
 IDS_A_QUERY = 500  # SQLite may be built with a limit of 999 parameters
+RANKS_A_QUERY = 10_000
+SHORT_PART = 400  # characters; shorter parts vary from call to call and stand in the call's row
+TEXT_LEVEL = 1  # of zlib: a third of the time of level 6, and a tenth more space
 
 _RECORD = (
     "id, recipe, stage, document_id, subset, sample, model, status, finish_reason, prompt_tokens, "
     "cached_tokens, completion_tokens, cost_usd, latency_s, endpoint, attempts, error, "
     "finished_at, text"
 )
-_WRITTEN = (*_RECORD.split(", "), "sampling", "messages")
+_WRITTEN = (*_RECORD.split(", "), "sampling", "messages", "batch")
 _INSERT = (
     f"INSERT INTO calls ({', '.join(_WRITTEN)}) VALUES ({', '.join('?' * len(_WRITTEN))}) "
     "ON CONFLICT (id) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _WRITTEN if name != "id")
-    + " WHERE calls.status = 'failed'"
+    + " WHERE calls.status IN ('failed', 'submitted')"
 )
+_FILL_SLOT = (
+    "INSERT OR IGNORE INTO slots SELECT ?, ?, id, status, prompt_tokens, cached_tokens, "
+    "completion_tokens, cost_usd FROM calls WHERE id = ? AND status NOT IN ('failed', 'submitted')"
+)
+_BATCH = "token, endpoint, status, calls, submitted_at, batch_id, input_file_id, finished_at, note"
+CLOSED_BATCHES = ("collected", "rejected")  # ours; a provider's own words are all open
 
 
 class Ledger:
@@ -69,6 +93,8 @@ class Ledger:
                 self._connection = connect(path, write=not read_only)
             stack.callback(self._connection.close)
             self._resources = stack.pop_all()
+        self._sequences: dict[str, int] = {}
+        self._parts: dict[str, str] = {}  # long parts that were written, by text
 
     def __enter__(self) -> Ledger:
         return self
@@ -85,32 +111,147 @@ class Ledger:
         """Close the file and let the next writer in."""
         self._resources.close()
 
-    def record(self, pairs: Sequence[tuple[Call, Completion]]) -> None:
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The database, for queries that only read; see `steep.generation.queries`."""
+        return self._connection
+
+    def record(self, entries: Sequence[Entry]) -> None:
         """Write how calls ended, all of them or (killed, disk full) none."""
-        with sqlite_errors(self.path), transaction(self._connection):
-            for call, completion in pairs:
-                assert call.id == completion.call_id, "a completion was paired with another's call"
-                messages = [
-                    [message.role, [self._keep_part(part) for part in message.parts]]
-                    for message in call.messages
-                ]
-                self._insert(
-                    (call.recipe, call.stage, call.document_id, list(call.subset), call.sample),
-                    (call.model, asdict(call.sampling), messages),
-                    completion,
-                )
+        with self._writing():
+            rows = [self._row(call, completion) for call, completion, _ in entries]
+            self._connection.executemany(_INSERT, rows)
+            self._fill((slot, call.id) for call, _, slot in entries if slot is not None)
+
+    def adopt(self, filled: Sequence[tuple[Slot, str]]) -> None:
+        """Give slots to calls that are in the ledger already; others stay without."""
+        with self._writing():
+            self._fill(filled)
+
+    def finished(self, key: str, below: int) -> int:
+        """Count the slots of a sequence that are filled, among its first `below`."""
+        query = "SELECT count(*) FROM slots WHERE sequence = ? AND rank < ?"
+        return int(next(self._select(query, (self._sequence(key), below)))[0])
+
+    def free_ranks(self, key: str, below: int) -> Iterator[int]:
+        """Yield the ranks under `below` whose slots are not filled, in order; lazily."""
+        sequence, rank = self._sequence(key), 0
+        query = (
+            "SELECT rank FROM slots WHERE sequence = ? AND rank >= ? AND rank < ? "
+            f"ORDER BY rank LIMIT {RANKS_A_QUERY}"
+        )
+        while rank < below:
+            filled = [row[0] for row in self._select(query, (sequence, rank, below))]
+            for occupied in filled:
+                yield from range(rank, occupied)
+                rank = occupied + 1
+            if len(filled) < RANKS_A_QUERY:
+                break
+        yield from range(rank, below)
+
+    def slot_totals(self, key: str, below: int) -> SlotTotals:
+        """Sum what filled the first `below` slots of a sequence."""
+        query = (
+            "SELECT status, count(*), sum(prompt_tokens), sum(cached_tokens), "
+            "sum(completion_tokens), total(cost_usd), sum(cost_usd IS NULL) "
+            "FROM slots WHERE sequence = ? AND rank < ? GROUP BY status"
+        )
+        rows = list(self._select(query, (self._sequence(key), below)))
+        return SlotTotals(
+            counts={row[0]: row[1] for row in rows},
+            usage=Usage(*(sum(row[column] for row in rows) for column in (2, 3, 4))),
+            cost_usd=sum(row[5] for row in rows),
+            unpriced=sum(row[6] for row in rows),
+        )
+
+    def slot_outcomes(self, key: str, below: int) -> Iterator[tuple[int, str, Status]]:
+        """Yield rank, call id and status of what filled the first `below` slots, in order."""
+        query = (
+            "SELECT rank, call_id, status FROM slots WHERE sequence = ? AND rank < ? ORDER BY rank"
+        )
+        return self._select(query, (self._sequence(key), below))
+
+    def calls_of_document(self, document_id: str, recipe: str) -> int:
+        """Count the calls about a document that were made for a recipe, whatever their plan."""
+        query = "SELECT count(*) FROM calls WHERE document_id = ? AND recipe = ?"
+        return int(next(self._select(query, (document_id, recipe)))[0])
+
+    def submit(self, batch: Batch, calls: Iterable[Call]) -> None:
+        """Write a batch and that its calls wait in it, before the provider hears of them."""
+        with self._writing():
+            self._put_batch(batch)
+            waiting = (self._waiting_row(call, batch) for call in calls)
+            self._connection.executemany(_INSERT, waiting)
+
+    def batches(self, *, open_only: bool = True) -> list[Batch]:
+        """The provider batches of this project, oldest first."""
+        marks = ", ".join("?" * len(CLOSED_BATCHES))
+        where, values = (
+            (f"WHERE status NOT IN ({marks})", CLOSED_BATCHES) if open_only else ("", ())
+        )
+        query = f"SELECT {_BATCH} FROM batches {where} ORDER BY submitted_at, token"
+        return [Batch(*row) for row in self._select(query, values)]
+
+    def update_batch(self, batch: Batch) -> None:
+        """Write what has become of a batch."""
+        with self._writing():
+            self._put_batch(batch)
+
+    def waiting(self, token: str) -> Iterator[str]:
+        """Yield the ids of the calls that wait in a batch."""
+        query = "SELECT id FROM calls WHERE status = 'submitted' AND batch = ?"
+        return (row[0] for row in self._select(query, (token,)))
+
+    def land(
+        self, token: str, completions: Sequence[Completion], to_do_again: Collection[str] = ()
+    ) -> None:
+        """Write outcomes of calls that wait in a batch; forget those that are to be done again.
+
+        A call that has ended by another way in the meantime keeps its first outcome.
+        """
+        columns = "finish_reason, latency_s, endpoint, attempts, error"
+        settle = (
+            "UPDATE calls SET status = ?, prompt_tokens = ?, cached_tokens = ?, "
+            "completion_tokens = ?, cost_usd = ?, finished_at = ?, text = ?, batch = NULL, "
+            + ", ".join(f"{name} = ?" for name in columns.split(", "))
+            + " WHERE id = ? AND status = 'submitted'"
+        )
+        forget = "DELETE FROM calls WHERE id = ? AND status = 'submitted' AND batch = ?"
+        with self._writing():
+            for each in completions:
+                outcome = (status_of(each), *astuple(each.usage), each.cost_usd, _now())
+                how = (each.finish_reason, each.latency_s, each.endpoint, each.attempts, each.error)
+                values = (*outcome, _pack(each.text), *how, each.call_id)
+                self._connection.execute(settle, values)
+            self._connection.executemany(forget, [(each, token) for each in to_do_again])
+
+    def allotment(self, goal: str) -> dict[str, int]:
+        """How many calls each document was given so far to reach a goal."""
+        query = "SELECT document_id, calls FROM allotments WHERE goal = ?"
+        return dict(self._select(query, (goal,)))
+
+    def allot(self, goal: str, calls: Mapping[str, int]) -> None:
+        """Give documents their numbers of calls; a plan that was acted upon must not change."""
+        with self._writing():
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO allotments VALUES (?, ?, ?)",
+                [(goal, document_id, number) for document_id, number in calls.items()],
+            )
 
     def record_imported(self, texts: Sequence[ImportedText]) -> int:
         """Write texts that somebody else generated; return how many were not there before."""
-        with sqlite_errors(self.path), transaction(self._connection):
-            return sum(
-                self._insert(
-                    (text.recipe, IMPORT_ENDPOINT, text.document_id, [], text.sample),
-                    (text.model, {}, []),
+        with self._writing():
+            before = self._connection.total_changes
+            rows = [
+                self._values(
+                    (text.recipe, IMPORT_ENDPOINT, text.document_id, "[]", text.sample),
+                    (text.model, "{}", "[]"),
                     text.completion,
                 )
                 for text in texts
-            )
+            ]
+            self._connection.executemany(_INSERT, rows)
+            return self._connection.total_changes - before
 
     def get(self, call_id: str) -> Record | None:
         """Return what is known of a call."""
@@ -121,7 +262,7 @@ class Ledger:
         rows = self._select_ids(_RECORD, call_ids)
         return {row[0]: _record(row) for row in rows}
 
-    def statuses(self, call_ids: Iterable[str]) -> dict[str, Status]:
+    def statuses(self, call_ids: Iterable[str]) -> dict[str, LedgerStatus]:
         """Return how calls ended, by id, without reading their texts."""
         return dict(self._select_ids("id, status", call_ids))
 
@@ -131,7 +272,7 @@ class Ledger:
         if not found:
             return None
         return tuple(
-            Message(role, tuple(self._part(part) for part in parts))
+            Message(role, tuple(self._read_part(part) for part in parts))
             for role, parts in json.loads(found[0][0])
         )
 
@@ -141,50 +282,112 @@ class Ledger:
         rows = self._select(query + "ORDER BY recipe, document_id, model, sample, id")
         return (_record(row) for row in rows)
 
-    def totals(self) -> Mapping[Status, int]:
+    def totals(self) -> Mapping[LedgerStatus, int]:
         """Count all calls by how they ended, imported texts among them."""
         counts = dict(self._select("SELECT status, count(*) FROM calls GROUP BY status"))
-        return {status: counts.get(status, 0) for status in STATUSES}
+        return {status: counts.get(status, 0) for status in (*STATUSES, "submitted")}
 
     def usage(self) -> Spending:
         """Sum tokens and cost of all calls; of failed calls the cost is not known to anybody."""
         query = (
             "SELECT coalesce(sum(prompt_tokens), 0), coalesce(sum(cached_tokens), 0), "
             "coalesce(sum(completion_tokens), 0), coalesce(sum(cost_usd), 0.0), "
-            "coalesce(sum(cost_usd IS NULL AND status != 'failed'), 0) FROM calls"
+            "coalesce(sum(cost_usd IS NULL AND status NOT IN ('failed', 'submitted')), 0) FROM calls"
         )
-        prompt, cached, completion, cost_usd, unknown = next(self._select(query))
-        return Spending(Usage(prompt, cached, completion), None if unknown else cost_usd)
+        prompt, cached, completion, known_usd, unpriced = next(self._select(query))
+        cost_usd = None if unpriced else known_usd
+        return Spending(Usage(prompt, cached, completion), cost_usd, known_usd, unpriced)
 
-    def _insert(
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction; when it fails, nothing is believed to be written that is not."""
+        try:
+            with sqlite_errors(self.path), transaction(self._connection):
+                yield
+        except BaseException:
+            self._parts.clear()
+            self._sequences.clear()
+            raise
+
+    def _fill(self, filled: Iterable[tuple[Slot, str]]) -> None:
+        values = [(self._sequence(slot.sequence), slot.rank, each) for slot, each in filled]
+        self._connection.executemany(_FILL_SLOT, values)
+
+    def _sequence(self, key: str) -> int:
+        """The number of a sequence; a new one when this is the writer's first call of it."""
+        if key not in self._sequences:
+            if self._connection.in_transaction:
+                self._connection.execute("INSERT OR IGNORE INTO sequences (key) VALUES (?)", (key,))
+            found = list(self._select("SELECT id FROM sequences WHERE key = ?", (key,)))
+            if not found:
+                return -1
+            self._sequences[key] = found[0][0]
+        return self._sequences[key]
+
+    def _row(self, call: Call, completion: Completion) -> tuple[Any, ...]:
+        assert call.id == completion.call_id, "a completion was paired with another's call"
+        subset = canonical_json(call.subset) if call.subset else "[]"
+        return self._values(
+            (call.recipe, call.stage, call.document_id, subset, call.sample),
+            (call.model, sampling_json(call.sampling), self._keep(call.messages)),
+            completion,
+        )
+
+    def _waiting_row(self, call: Call, batch: Batch) -> tuple[Any, ...]:
+        nothing_yet = Completion(call.id, "", "", Usage(), None, 0.0, batch.endpoint, 0)
+        row = list(self._row(call, nothing_yet))
+        row[_WRITTEN.index("status")] = "submitted"
+        row[_WRITTEN.index("batch")] = batch.token
+        return tuple(row)
+
+    def _values(
         self,
-        what: tuple[str, str, str, list[str], int],
-        how: tuple[str, Any, Any],
+        what: tuple[str, str, str, str, int],
+        how: tuple[str, str, str],
         completion: Completion,
-    ) -> int:
-        """Write one row unless a final one is there; return the number of rows written."""
-        recipe, stage, document_id, subset, sample = what
+    ) -> tuple[Any, ...]:
+        """The values of `_WRITTEN`."""
         model, sampling, messages = how
         usage = completion.usage
-        values = (
-            *(completion.call_id, recipe, stage, document_id, canonical_json(subset), sample),
-            *(model, status_of(completion), completion.finish_reason),
+        return (
+            *(completion.call_id, *what, model, status_of(completion), completion.finish_reason),
             *(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens),
             *(completion.cost_usd, completion.latency_s, completion.endpoint),
-            *(completion.attempts, completion.error, datetime.now(UTC).isoformat("T", "seconds")),
-            *(_pack(completion.text), canonical_json(sampling), canonical_json(messages)),
+            *(completion.attempts, completion.error, _now(), _pack(completion.text)),
+            *(sampling, messages, None),
         )
-        return self._connection.execute(_INSERT, values).rowcount
 
-    def _keep_part(self, text: str) -> str:
-        part = stable_hash(text)
-        if not self._connection.execute("SELECT 1 FROM parts WHERE hash = ?", (part,)).fetchone():
-            self._connection.execute("INSERT INTO parts VALUES (?, ?)", (part, _pack(text)))
-        return part
+    def _keep(self, messages: Sequence[Message]) -> str:
+        """Write the messages' long parts, and return how the call's row names them."""
+        named = [[each.role, [self._name_part(part) for part in each.parts]] for each in messages]
+        return canonical_json(named)
 
-    def _part(self, part: str) -> str:
+    def _name_part(self, text: str) -> Any:
+        """A hash for a long part, written once; a short one as it is, in a list."""
+        if len(text) <= SHORT_PART:
+            return [text]
+        if text not in self._parts:
+            if len(self._parts) >= 1000:
+                self._parts.clear()
+            part = stable_hash(text)
+            self._connection.execute(
+                "INSERT OR IGNORE INTO parts VALUES (?, ?)", (part, _pack(text))
+            )
+            self._parts[text] = part
+        return self._parts[text]
+
+    def _read_part(self, part: Any) -> str:
+        if isinstance(part, list):
+            return str(part[0])
         ((text,),) = self._connection.execute("SELECT text FROM parts WHERE hash = ?", (part,))
         return _unpack(text)
+
+    def _put_batch(self, batch: Batch) -> None:
+        marks = ", ".join("?" * len(_BATCH.split(", ")))
+        self._connection.execute(
+            f"INSERT OR REPLACE INTO batches ({_BATCH}) VALUES ({marks})",
+            [getattr(batch, name) for name in _BATCH.split(", ")],
+        )
 
     def _select_ids(self, columns: str, call_ids: Iterable[str]) -> Iterator[Any]:
         remaining = iter(call_ids)
@@ -192,7 +395,7 @@ class Ledger:
             marks = ", ".join("?" * len(some))
             yield from self._select(f"SELECT {columns} FROM calls WHERE id IN ({marks})", some)
 
-    def _select(self, query: str, values: Sequence[str] = ()) -> Iterator[Any]:
+    def _select(self, query: str, values: Sequence[Any] = ()) -> Iterator[Any]:
         with sqlite_errors(self.path):
             yield from self._connection.execute(query, values)
 
@@ -226,8 +429,12 @@ def _record(row: sqlite3.Row) -> Record:
     )
 
 
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
 def _pack(text: str) -> bytes:
-    return zlib.compress(text.encode())
+    return zlib.compress(text.encode(), TEXT_LEVEL)
 
 
 def _unpack(data: bytes) -> str:

@@ -1,7 +1,9 @@
-"""The plan: documents x recipe, walked lazily, each call beside what the ledger knows of it.
+"""The plan: documents x recipe, lazily, each call beside what the ledger knows of it.
 
 Nothing is stored but the ledger. What is to do, what came of it and what it cost are all answered
-by walking the plan again, so they cannot disagree with it after a crash or a changed configuration.
+by going through the plan again, so they cannot disagree with it after a crash or a changed
+configuration. A plan may take only the first calls of each document (`counts`): the share that a
+goal in tokens or dollars gives it.
 
 A document's *opening* (its entity list) decides about its further calls. A refused or empty opening
 answer is part of the record, and the recipe may ask again; a *failed* one (no answer was had) stops
@@ -11,18 +13,22 @@ which the endpoint had answered.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steep.core.calls import STATUSES, Call, Status, Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation.ledger import Ledger
-from steep.generation.records import Record
+from steep.generation.records import Record, SlotTotals
 from steep.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from steep.recipes.recipe import CallSequence
 
 CALLS_A_QUERY = 256
 MOST_REASONS = 20
@@ -61,6 +67,7 @@ class Totals:
     """What came of a plan. `planned` is the sum of all that follow it, up to `to_do`.
 
     Attributes:
+        submitted: Of those to do, how many wait in a provider's batch.
         usage: Tokens of all that was answered.
         cost_usd: Of all that was answered; None when the cost of any answer is unknown.
         failures: Why calls failed, the commonest reasons first.
@@ -76,6 +83,7 @@ class Totals:
     failed: int = 0
     skipped: int = 0
     to_do: int = 0
+    submitted: int = 0
     usage: Usage = NO_USAGE
     cost_usd: float | None = 0.0
     failures: tuple[Failure, ...] = ()
@@ -105,56 +113,154 @@ def opening_of(document: Document, recipe: Recipe, ledger: Ledger) -> Opening:
             )
         record = ledger.get(call.id)
         planned.append(PlannedCall(call, record))
-        if record is None or record.status == "failed":
+        if record is None or not is_final(record.status):
             return Opening(tuple(planned), tuple(texts), complete=False)
         texts.append(record.text if record.status in TEXT_STATUSES else None)
     return Opening(tuple(planned), tuple(texts), complete=True)
 
 
-def calls_of(document: Document, recipe: Recipe, ledger: Ledger) -> Sequence[Call]:
+def is_final(status: str | None) -> bool:
+    """Whether a call has ended for good: it was made, and neither failed nor waits in a batch."""
+    return status is not None and status not in ("failed", "submitted")
+
+
+class CountedCalls(NamedTuple):
+    """A document's calls after the opening, and how many of them belong to the plan."""
+
+    calls: CallSequence
+    below: int
+
+
+def counted_calls(
+    document: Document, recipe: Recipe, ledger: Ledger, counts: Mapping[str, int] | None = None
+) -> CountedCalls:
     """The calls after the opening; none as long as the opening is not complete."""
     opening = opening_of(document, recipe, ledger)
-    return recipe.calls(document, opening.texts) if opening.complete else ()
+    return _counted(document, recipe, opening, counts)
 
 
-def walk(documents: Iterable[Document], recipe: Recipe, ledger: Ledger) -> Iterator[PlannedCall]:
+def walk(
+    documents: Iterable[Document],
+    recipe: Recipe,
+    ledger: Ledger,
+    counts: Mapping[str, int] | None = None,
+) -> Iterator[PlannedCall]:
     """Yield every planned call, document by document: its opening calls, then the others."""
     for document in documents:
         opening = opening_of(document, recipe, ledger)
         yield from opening.planned
-        if opening.complete:
-            yield from _with_records(recipe.calls(document, opening.texts), ledger)
+        calls, below = _counted(document, recipe, opening, counts)
+        yield from _with_records((calls[rank] for rank in range(below)), ledger)
 
 
-def totals(documents: Sequence[Document], recipe: Recipe, ledger: Ledger) -> Totals:
+def totals(
+    documents: Sequence[Document],
+    recipe: Recipe,
+    ledger: Ledger,
+    counts: Mapping[str, int] | None = None,
+) -> Totals:
     """Count what came of the plan; a call that two documents share is counted for each."""
-    statuses: Counter[str] = Counter()
-    failures: Counter[str] = Counter()
-    prompt_tokens = cached_tokens = completion_tokens = unpriced = 0
-    cost_usd = 0.0
-    for _, record in walk(documents, recipe, ledger):
-        statuses[record.status if record else "to_do"] += 1
-        if record is None:
+    tally = _Tally()
+    for document in documents:
+        opening = opening_of(document, recipe, ledger)
+        for _, record in opening.planned:
+            tally.add(record)
+        if not opening.complete:
+            tally.unopened.append(document.id)
             continue
-        completion, usage = record.completion, record.completion.usage
-        prompt_tokens += usage.prompt_tokens
-        cached_tokens += usage.cached_tokens
-        completion_tokens += usage.completion_tokens
-        cost_usd += completion.cost_usd or 0.0
-        if completion.error is not None:
-            failures[completion.error] += 1
+        calls, below = _counted(document, recipe, opening, counts)
+        if not len(calls):
+            tally.without_calls.append(document.id)
+        finished = ledger.slot_totals(calls.key, below)
+        tally.add_slots(finished)
+        left = below - sum(finished.counts.values())
+        made = ledger.calls_of_document(document.id, recipe.name)
+        if left and made > below - left + len(opening.planned):
+            # The ledger holds more on this document: failed calls, or some of another plan.
+            ranks = ledger.free_ranks(calls.key, below)
+            for _, record in _with_records((calls[rank] for rank in ranks), ledger):
+                tally.add(record)
+        else:
+            tally.statuses["to_do"] += left
+    return tally.totals()
+
+
+def digest(
+    documents: Iterable[Document],
+    recipe: Recipe,
+    ledger: Ledger,
+    counts: Mapping[str, int] | None = None,
+) -> str:
+    """Hash which calls of the plan have ended, and how: what a reader of their texts depends on."""
+    state = hashlib.blake2b(digest_size=8)
+    for document in documents:
+        opening = opening_of(document, recipe, ledger)
+        for call, record in opening.planned:
+            state.update(f"{call.id} {record and record.status}\n".encode())
+        calls, below = _counted(document, recipe, opening, counts)
+        for rank, call_id, status in ledger.slot_outcomes(calls.key, below):
+            state.update(f"{rank} {call_id} {status}\n".encode())
+    return state.hexdigest()
+
+
+class _Tally:
+    """Sums under way."""
+
+    def __init__(self) -> None:
+        self.statuses: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
+        self.tokens = [0, 0, 0]
+        self.cost_usd = 0.0
+        self.unpriced = 0
+        self.unopened: list[str] = []
+        self.without_calls: list[str] = []
+
+    def add(self, record: Record | None) -> None:
+        if record is None or record.status == "submitted":
+            self.statuses["to_do"] += 1
+            self.statuses["submitted"] += record is not None
+            return
+        self.statuses[record.status] += 1
+        completion = record.completion
+        self._add_usage(completion.usage)
+        self.cost_usd += completion.cost_usd or 0.0
+        if record.status in ("failed", "skipped"):
+            self.failures[completion.error or "unknown"] += 1
         elif completion.cost_usd is None:
-            unpriced += 1
-    unopened, without_calls = _documents_without_calls(documents, recipe, ledger)
-    numbers: dict[str, Any] = {"planned": statuses.total(), **statuses}
-    return Totals(
-        **numbers,
-        usage=Usage(prompt_tokens, cached_tokens, completion_tokens),
-        cost_usd=None if unpriced else cost_usd,
-        failures=_most_common(failures),
-        unopened=unopened,
-        without_calls=without_calls,
-    )
+            self.unpriced += 1
+
+    def add_slots(self, finished: SlotTotals) -> None:
+        self.statuses.update(finished.counts)
+        self._add_usage(finished.usage)
+        self.cost_usd += finished.cost_usd
+        self.unpriced += finished.unpriced
+
+    def _add_usage(self, usage: Usage) -> None:
+        for place, tokens in enumerate(astuple(usage)):
+            self.tokens[place] += tokens
+
+    def totals(self) -> Totals:
+        submitted = self.statuses.pop("submitted", 0)
+        numbers: dict[str, Any] = {"planned": self.statuses.total(), **self.statuses}
+        return Totals(
+            **numbers,
+            submitted=submitted,
+            usage=Usage(*self.tokens),
+            cost_usd=None if self.unpriced else self.cost_usd,
+            failures=_most_common(self.failures),
+            unopened=tuple(self.unopened),
+            without_calls=tuple(self.without_calls),
+        )
+
+
+def _counted(
+    document: Document, recipe: Recipe, opening: Opening, counts: Mapping[str, int] | None
+) -> CountedCalls:
+    calls = recipe.calls(document, opening.texts if opening.complete else ())
+    if not opening.complete:
+        return CountedCalls(calls, 0)
+    share = len(calls) if counts is None else counts.get(document.id, 0)
+    return CountedCalls(calls, min(share, len(calls)))
 
 
 def _with_records(calls: Iterable[Call], ledger: Ledger) -> Iterator[PlannedCall]:
@@ -162,19 +268,6 @@ def _with_records(calls: Iterable[Call], ledger: Ledger) -> Iterator[PlannedCall
     while some := list(itertools.islice(remaining, CALLS_A_QUERY)):
         records = ledger.get_many(call.id for call in some)
         yield from (PlannedCall(call, records.get(call.id)) for call in some)
-
-
-def _documents_without_calls(
-    documents: Iterable[Document], recipe: Recipe, ledger: Ledger
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    unopened, without_calls = [], []
-    for document in documents:
-        opening = opening_of(document, recipe, ledger)
-        if not opening.complete:
-            unopened.append(document.id)
-        elif not len(recipe.calls(document, opening.texts)):
-            without_calls.append(document.id)
-    return tuple(unopened), tuple(without_calls)
 
 
 def _most_common(reasons: Counter[str]) -> tuple[Failure, ...]:

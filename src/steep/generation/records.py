@@ -2,15 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from steep.core.calls import Completion, Status, Usage
+from steep.core.calls import Call, Completion, Status, Usage
 from steep.core.ids import stable_hash
 from steep.core.refusal import looks_like_refusal
 
 IMPORT_ENDPOINT = "import"
 REFUSED_REASONS = frozenset({"content_filter", "refusal"})
+SKIPPED_REASON = "skipped"  # the finish reason of a call that was not sent, as it cannot fit
+
+# A call that waits in a provider's batch is in the ledger, but has not ended.
+LedgerStatus = Status | Literal["submitted"]
+
+
+class Slot(NamedTuple):
+    """The place of a call in a plan: the key of its document's sequence, and its rank in it."""
+
+    sequence: str
+    rank: int
+
+
+class Entry(NamedTuple):
+    """How a call ended, and which place of the plan that fills; openings have no place."""
+
+    call: Call
+    completion: Completion
+    slot: Slot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Calls that wait at a provider. `batch_id` is None until the provider has named the batch.
+
+    Attributes:
+        token: Our own name, written to the ledger before the provider hears of the batch.
+        status: `preparing`, then what the provider says; see `OPEN_BATCHES`.
+    """
+
+    token: str
+    endpoint: str
+    status: str
+    calls: int
+    submitted_at: str
+    batch_id: str | None = None
+    input_file_id: str | None = None
+    finished_at: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotTotals:
+    """What filled the places of a sequence below a rank."""
+
+    counts: Mapping[Status, int]
+    usage: Usage
+    cost_usd: float
+    unpriced: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +74,7 @@ class Record:
     subset: tuple[str, ...]
     sample: int
     model: str
-    status: Status
+    status: LedgerStatus
     completion: Completion
     finished_at: str
 
@@ -35,10 +85,18 @@ class Record:
 
 
 class Spending(NamedTuple):
-    """Tokens and dollars of a set of calls; no cost when that of any answer is unknown."""
+    """Tokens and dollars of a set of calls.
+
+    Attributes:
+        cost_usd: None when that of any answer is unknown.
+        known_usd: The sum of all that is known.
+        unpriced: Answers whose cost is unknown.
+    """
 
     usage: Usage
     cost_usd: float | None
+    known_usd: float
+    unpriced: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +133,8 @@ class ImportedText:
 
 def status_of(completion: Completion) -> Status:
     """Say how a call ended, from what came back."""
+    if completion.finish_reason == SKIPPED_REASON:
+        return "skipped"
     if completion.error is not None:
         return "failed"
     if completion.finish_reason in REFUSED_REASONS:  # often without any text

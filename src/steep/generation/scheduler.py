@@ -1,40 +1,47 @@
 """Makes the plan come true: sends what the ledger lacks, and records what comes back as it comes.
 
-First the openings, in rounds over all documents, then all other calls in plan order. Calls go out
-in groups of `client.batch_size`, up to `client.concurrency` groups at once; memory holds no more
-than those and a stretch of the plan.
-
-**Groups depend on the plan alone**, never on what is already done: the n-th group is the n-th run
-of `batch_size` consecutive planned calls. A model in this process draws random numbers for a whole
-batch, so the texts of a batch depend on its company, and a run that was killed and resumed must
-make the same batches as one that was not. That holds because a group is recorded in one
-transaction: it is either whole in the ledger or not at all. (A group is sent in part only when some
-of its calls failed, or were bought before under another configuration.)
+First the openings, in rounds over all documents, then all other calls in plan order, then salvage
+rounds for what failed in a way that may pass. Memory holds what is in flight and a stretch of the
+plan of each open document, however long the plan is. What lands while a transaction is written is
+written by the next one: one durable transaction for all, and none waits for another.
 
 A call in the ledger is never repeated, but a failed one is tried again by the next run. The first
 group goes out alone, so that a wrong key or model costs one request and not a volley of them.
+
+A run can be stopped in two steps. `Stop.drain`: nothing more is sent, what is in flight is paid for
+and therefore waited for and recorded. `Stop.abort`: it is not waited for. Both leave the rest to do.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from steep.core.calls import Call, Completion
+from steep.core.calls import Completion
 from steep.core.errors import UserError
 from steep.documents.document import Document
+from steep.generation.budget import Budget, Reservation
+from steep.generation.feed import (
+    DocumentFeed,
+    Feed,
+    FlatFeed,
+    Group,
+    Stretch,
+    document_work,
+    opening_rounds,
+)
+from steep.generation.lane import Lane, LaneStatistics, Outcome
 from steep.generation.ledger import Ledger
-from steep.generation.plan import Totals, calls_of, opening_of, totals
-from steep.generation.records import status_of
-from steep.llm.client import Client, FatalError
+from steep.generation.plan import Totals, counted_calls, totals
+from steep.generation.records import Entry, status_of
+from steep.llm.client import FatalError
 from steep.recipes.recipe import Recipe
 
-CALLS_A_STRETCH = 256
+MOST_RECENT = 16_384  # calls: more than land while a stretch of the plan waits to be sent
 
-Task = asyncio.Task[list[Completion]]
+Phase = Literal["openings", "calls", "salvage", "stopping"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,170 +49,406 @@ class Progress:
     """How far a phase is. `finished` counts all its calls in the ledger, `new` those of this run.
 
     Attributes:
-        new_cost_usd: Cost of this run so far; None when the price is not known.
+        new_prompt_tokens: Of the answers of this run; `new_cached_tokens` are part of them.
+        new_cost_usd: Cost of this run so far; None when a price is not known.
+        may_send: Calls that the endpoints are thought to take at once now.
     """
 
-    phase: Literal["openings", "calls", "stopping"]
-    planned: int
-    finished: int
-    in_flight: int
-    new: int
-    new_failed: int
-    new_tokens: int
-    new_cost_usd: float | None
+    phase: Phase
+    planned: int = 0
+    finished: int = 0
+    in_flight: int = 0
+    new: int = 0
+    new_failed: int = 0
+    new_tokens: int = 0
+    new_prompt_tokens: int = 0
+    new_cached_tokens: int = 0
+    new_cost_usd: float | None = 0.0
+    retries: int = 0
+    overloads: int = 0
+    may_send: int = 0
+
+
+class Stop:
+    """How somebody outside ends a run: `drain` at the first Ctrl-C, `abort` at the second."""
+
+    def __init__(self) -> None:
+        self.draining = False
+        self.aborting = False
+        self.on_change: Callable[[], None] = lambda: None
+
+    def drain(self) -> None:
+        """Send nothing more, and wait for what is in flight."""
+        self.draining = True
+        self.on_change()
+
+    def abort(self) -> None:
+        """Do not wait for anything."""
+        self.draining = self.aborting = True
+        self.on_change()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a run went: what came of the plan, and of the attempts.
+
+    Attributes:
+        totals: What came of the plan, whichever run did it.
+        over_budget: The run ended because what was left of the budget did not suffice for a call.
+        stopped: Somebody stopped it.
+        statistics: Of the attempts of this run.
+    """
+
+    totals: Totals
+    over_budget: bool
+    stopped: bool
+    statistics: LaneStatistics
 
 
 async def generate(
     documents: Sequence[Document],
     recipe: Recipe,
-    client: Client,
+    lanes: Sequence[Lane],
     ledger: Ledger,
+    *,
+    counts: Mapping[str, int] | None = None,
+    budget: Budget | None = None,
+    salvage_rounds: int = 0,
+    stop: Stop | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
-) -> Totals:
+) -> Report:
     """Make every call of the plan that the ledger lacks, and return what came of the plan.
 
-    What is in flight when the run is cancelled (Ctrl-C) or cannot go on is waited for and recorded:
-    it is paid for.
+    Args:
+        documents: The documents of the plan.
+        recipe: What is to be written about each.
+        lanes: The endpoints; a document stays with one of them.
+        ledger: Where every call is recorded.
+        counts: How many calls of each document belong to the plan; None takes all.
+        budget: What may be spent; None is no limit.
+        salvage_rounds: How often to try again what failed in a way that may pass.
+        stop: Ends the run early.
+        on_progress: Called after every change.
 
     Raises:
-        UserError: The client can complete no call at all, or the ledger cannot be written.
+        UserError: The endpoints can complete no call at all, or the ledger cannot be written. What
+            was in flight has been waited for and recorded.
     """
-    run = _Run(client, ledger, on_progress)
+    run = _Run(lanes, ledger, budget or Budget(), stop or Stop(), on_progress)
     try:
-        for calls in _opening_rounds(documents, recipe, ledger):
-            await run.make("openings", len(calls), calls)
-        planned = sum(len(calls_of(document, recipe, ledger)) for document in documents)
-        plan = (call for document in documents for call in calls_of(document, recipe, ledger))
-        await run.make("calls", planned, plan)
+        rounds_left = salvage_rounds
+        await run.make_all(documents, recipe, counts)
+        while not run.ended and (run.twins or (run.may_pass and rounds_left)):
+            rounds_left -= run.may_pass
+            await run.make_all(documents, recipe, counts, salvage=run.may_pass)
     except FatalError as error:
-        await run.stop()
+        await run.finish()
         raise UserError(str(error)) from error
     except BaseException:
-        await run.stop()
+        await run.finish()
         raise
-    return totals(documents, recipe, ledger)
+    found = totals(documents, recipe, ledger, counts)
+    return Report(found, run.over_budget, run.stop.draining, run.statistics)
 
 
-def _opening_rounds(
-    documents: Sequence[Document], recipe: Recipe, ledger: Ledger
-) -> Iterator[list[Call]]:
-    """Yield the first opening call of every document, then all second ones, and so on.
-
-    The calls of round n follow from the answers to the rounds before, whichever run had them.
-    """
-    for number in itertools.count():
-        openings = (opening_of(document, recipe, ledger).planned for document in documents)
-        calls = [planned[number].call for planned in openings if len(planned) > number]
-        if not calls:
-            return
-        yield calls
+Task = asyncio.Task[Outcome]
 
 
 class _Run:
     """The calls in flight, and what has come back: the only state of a generation."""
 
     def __init__(
-        self, client: Client, ledger: Ledger, on_progress: Callable[[Progress], None]
+        self,
+        lanes: Sequence[Lane],
+        ledger: Ledger,
+        budget: Budget,
+        stop: Stop,
+        on_progress: Callable[[Progress], None],
     ) -> None:
-        self._client = client
+        self._lanes = list(lanes)
         self._ledger = ledger
+        self._budget = budget
         self._on_progress = on_progress
-        self._flying: dict[Task, list[Call]] = {}
+        self.stop = stop
+        self.stop.on_change = self._on_stop
+        self.over_budget = False
+        self.may_pass = False  # something failed that is worth another round
+        self._flying: dict[Task, tuple[int, Group, Reservation]] = {}
+        self._flying_ids: set[str] = set()
+        self._in_lane = [0] * len(self._lanes)
+        self._proven = [False] * len(self._lanes)
+        self._gone: set[int] = set()  # lanes whose endpoint has died while others go on
+        self._hopeless: set[str] = set()  # calls that no further round will help
+        self._recent: dict[str, None] = {}  # recorded since a stretch of the plan was looked up
+        self.twins = False  # a call of one document turned out to be another's, too
+        self._landed: list[Task] = []
+        self._wake = asyncio.Event()
+        self._held: tuple[int, Group] | None = None  # taken from the feed, but over the budget
         self._ledger_failed = False
-        self._proven = False  # a first group has come back
-        self._progress = Progress("openings", 0, 0, 0, 0, 0, 0, 0.0)
+        self._progress = Progress("openings")
 
-    async def make(
-        self, phase: Literal["openings", "calls"], planned: int, calls: Iterable[Call]
+    @property
+    def ended(self) -> bool:
+        """Nothing more may be sent."""
+        return self.stop.draining or self.over_budget
+
+    @property
+    def statistics(self) -> LaneStatistics:
+        """Of all lanes together."""
+        of_lanes = [lane.statistics for lane in self._lanes]
+        return LaneStatistics(
+            retries=sum(each.retries for each in of_lanes),
+            overloads=sum(each.overloads for each in of_lanes),
+            unanswered=sum(each.unanswered for each in of_lanes),
+        )
+
+    async def make_all(
+        self,
+        documents: Sequence[Document],
+        recipe: Recipe,
+        counts: Mapping[str, int] | None,
+        salvage: bool = False,
     ) -> None:
-        """Send what is missing of `calls`; return when all is recorded."""
-        self._progress = replace(self._progress, phase=phase, planned=planned, finished=0)
-        for group in self._missing_groups(calls):
-            await asyncio.sleep(0)  # a long plan that is all there must still heed Ctrl-C
-            if not group:
-                continue
-            while len(self._flying) >= (self._client.concurrency if self._proven else 1):
-                await self._land_or_raise()
-            self._flying[asyncio.create_task(self._client.complete(group))] = group
-        while self._flying:
-            await self._land_or_raise()
+        """Go through the whole plan once: the openings, then what follows from them."""
+        self.may_pass = self.twins = False
+        batch_size = max(lane.client.batch_size for lane in self._lanes)
+        tried: set[str] = set()
+        while not self.ended:
+            for calls in opening_rounds(documents, recipe, self._ledger).values():
+                if calls := [p for p in calls if p.call.id not in tried | self._hopeless]:
+                    break
+            else:
+                break
+            calls = list({planned.call.id: planned for planned in calls}.values())
+            tried.update(planned.call.id for planned in calls)
+            feed: Feed = FlatFeed([Stretch(0, calls)], batch_size)
+            await self._make("openings", len(documents), feed, len(documents) - len(calls))
+        if self.ended:
+            return
+        counted = (counted_calls(each, recipe, self._ledger, counts) for each in documents)
+        planned, finished = 0, 0
+        for calls, below in counted:
+            planned += below
+            finished += self._ledger.finished(calls.key, below)
+        self._progress = replace(self._progress, finished=finished)
+        works = document_work(documents, recipe, self._ledger, counts)
+        if batch_size > 1:
+            feed = FlatFeed((stretch for work in works for stretch in work.stretches), batch_size)
+        else:
+            feed = DocumentFeed(works, [lane.client.concurrency for lane in self._lanes])
+        await self._make("salvage" if salvage else "calls", planned, feed, finished)
 
-    async def stop(self) -> None:
+    async def finish(self) -> None:
         """Wait for what is in flight and record it, unless the ledger takes nothing more."""
+        self._stop_lanes()
         self._progress = replace(self._progress, phase="stopping")
         try:
-            while self._flying and not self._ledger_failed:
+            while self._flying and not self._ledger_failed and not self.stop.aborting:
                 await self._land()  # its failures come after the one that stopped the run
         finally:
-            for task in self._flying:
-                task.cancel()
-            await asyncio.gather(*self._flying, return_exceptions=True)
+            await self._drop()
 
-    async def _land(self) -> list[BaseException]:
+    async def _make(self, phase: Phase, planned: int, feed: Feed, finished: int = 0) -> None:
+        """Send what a feed hands out; return when all is recorded, or the run is to end."""
+        self._progress = replace(self._progress, phase=phase, planned=planned, finished=finished)
+        self._report()
+        while True:
+            if not self.ended and self._fill(feed):
+                await asyncio.sleep(0)  # a long plan that is all there must still heed Ctrl-C
+                continue
+            if not self._flying:
+                break
+            errors = await self._land(feed)
+            if errors:
+                raise errors[0]
+            if self.stop.aborting:
+                await self._drop()
+        if self._held is not None and not self.stop.draining:
+            self.over_budget = True
+        self._held = None
+
+    def _fill(self, feed: Feed) -> bool:
+        """Send until the lanes are full; True if the feed should be asked again at once."""
+        again = False
+        for number, lane in enumerate(self._lanes):
+            while self._has_room(number, lane):
+                taken = self._take(feed, number)
+                if taken is None:
+                    break
+                if not taken:
+                    again = True
+                    break
+                if not self._send(number, lane, taken):
+                    return False
+        return again
+
+    def _has_room(self, number: int, lane: Lane) -> bool:
+        if number in self._gone or self.ended:
+            return False
+        if self._proven[number]:
+            return self._in_lane[number] < lane.client.concurrency
+        # The first call of a run goes alone, and so does the first one of each endpoint.
+        return self._in_lane[number] == 0 and (any(self._proven) or not self._flying)
+
+    def _take(self, feed: Feed, number: int) -> Group | None:
+        if self._held is not None:
+            lane, group = self._held
+            if lane != number and lane not in self._gone:
+                return None
+            self._held = None
+            return group
+        group = feed.next(number)
+        if not group:
+            return group
+        # One that fails for good is not worth another round. A call that two documents share stands
+        # in the plan twice: the next round will find it in the ledger.
+        kept = {p.call.id: p for p in group if p.call.id not in self._hopeless}
+        twins = [each for each in kept if each in self._flying_ids or each in self._recent]
+        self.twins = self.twins or len(twins) > 0
+        for each in twins:
+            del kept[each]
+        if len(kept) < len(group):
+            feed.landed(number, group)
+        return list(kept.values())
+
+    def _send(self, number: int, lane: Lane, group: Group) -> bool:
+        """Start a group, if the budget allows; otherwise hold it back."""
+        calls = [planned.call for planned in group]
+        most = lane.most(calls)
+        if not self._budget.reserve(most):
+            self._held = (number, group)
+            return False
+        task = asyncio.create_task(lane.send(calls, most))
+        self._flying[task] = (number, group, most)
+        self._flying_ids.update(call.id for call in calls)
+        self._in_lane[number] += 1
+        task.add_done_callback(self._on_landed)
+        return True
+
+    def _on_landed(self, task: Task) -> None:
+        self._landed.append(task)
+        self._wake.set()
+
+    def _on_stop(self) -> None:
+        self._stop_lanes()
+        self._progress = replace(self._progress, phase="stopping")
+        self._wake.set()
+
+    def _stop_lanes(self) -> None:
+        for lane in self._lanes:
+            lane.stop()
+
+    async def _land(self, feed: Feed | None = None) -> list[BaseException]:
         """Wait for at least one group, and record all that are back: one transaction.
 
         Returns the failures that concern more than one call.
         """
         self._report()
-        landed, _ = await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
-        pairs: list[tuple[Call, Completion]] = []
+        await self._wake.wait()
+        self._wake.clear()
+        return self._collect(feed)
+
+    def _collect(self, feed: Feed | None = None) -> list[BaseException]:
+        landed, self._landed = self._landed, []
+        entries: list[Entry] = []
         errors: list[BaseException] = []
         for task in landed:
-            calls = self._flying.pop(task)
-            if error := task.exception():
-                errors.append(error)
+            number, group, most = self._flying.pop(task)
+            self._in_lane[number] -= 1
+            self._flying_ids.difference_update(planned.call.id for planned in group)
+            if task.cancelled():
+                self._budget.release(most)
+            elif error := task.exception():
+                self._budget.release(most)
+                errors += self._failure(number, error)
             else:
-                pairs += zip(calls, task.result(), strict=True)
-        self._record(pairs)
+                entries += self._outcome(number, group, most, task.result())
+            if feed is not None:
+                feed.landed(number, group)
+        self._record(entries)
         return errors
 
-    async def _land_or_raise(self) -> None:
-        if errors := await self._land():
-            raise errors[0]
-        self._proven = True
+    def _failure(self, number: int, error: BaseException) -> list[BaseException]:
+        """An endpoint that dies is left out while another one works; its calls come again."""
+        others = {n for n, proven in enumerate(self._proven) if proven} - self._gone - {number}
+        if not (isinstance(error, FatalError) and self._proven[number] and others):
+            return [error]
+        self._gone.add(number)
+        self.may_pass = True
+        return []
 
-    def _record(self, pairs: Sequence[tuple[Call, Completion]]) -> None:
+    def _outcome(
+        self, number: int, group: Group, most: Reservation, outcome: Outcome
+    ) -> list[Entry]:
+        if outcome.completions is None:
+            self._budget.release(most)
+            return []
+        self._proven[number] = self._proven[number] or not outcome.may_pass
+        self._settle(most, outcome.completions)
+        self.may_pass = self.may_pass or outcome.may_pass
+        pairs = list(zip(group, outcome.completions, strict=True))
+        if not outcome.may_pass:
+            self._hopeless.update(
+                planned.call.id for planned, each in pairs if status_of(each) == "failed"
+            )
+        return [Entry(planned.call, each, planned.slot) for planned, each in pairs]
+
+    def _settle(self, most: Reservation, completions: Sequence[Completion]) -> None:
+        self._budget.release(most)
+        nothing = Reservation(0, 0.0)
+        for each in completions:
+            self._budget.settle(nothing, each.usage, each.cost_usd)
+
+    def _record(self, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
         try:
-            self._ledger.record(pairs)
+            self._ledger.record(entries)
         except BaseException:
             self._ledger_failed = True
             raise
-        self._count([completion for _, completion in pairs])
+        for entry in entries:
+            if status_of(entry.completion) != "failed":
+                self._recent[entry.call.id] = None
+        while len(self._recent) > MOST_RECENT:
+            del self._recent[next(iter(self._recent))]
+        self._count([entry.completion for entry in entries])
         self._report()
 
-    def _missing_groups(self, calls: Iterable[Call]) -> Iterator[list[Call]]:
-        """Cut the plan into groups, each without its calls that are recorded or on their way."""
-        size = self._client.batch_size
-        groups_a_stretch = max(1, CALLS_A_STRETCH // size)
-        remaining = iter(calls)
-        while stretch := list(itertools.islice(remaining, groups_a_stretch * size)):
-            statuses = self._ledger.statuses(call.id for call in stretch)
-            # All groups before this stretch are recorded or in flight by now. A call that two
-            # documents share stands in the plan twice.
-            known = {call_id for call_id, status in statuses.items() if status != "failed"}
-            known.update(call.id for group in self._flying.values() for call in group)
-            for start in range(0, len(stretch), size):
-                planned = stretch[start : start + size]
-                group = {call.id: call for call in planned if call.id not in known}
-                known.update(group)
-                finished = self._progress.finished + len(planned) - len(group)
-                self._progress = replace(self._progress, finished=finished)
-                yield list(group.values())
-            self._report()
+    async def _drop(self) -> None:
+        """End what is in flight; what is back by now is recorded."""
+        if not self._ledger_failed:
+            self._collect()
+        for task in self._flying:
+            task.cancel()
+        await asyncio.gather(*self._flying, return_exceptions=True)
+        self._flying.clear()
+        self._landed.clear()
 
     def _count(self, completions: Sequence[Completion]) -> None:
         old = self._progress
         answered = [each for each in completions if status_of(each) != "failed"]
         costs = [old.new_cost_usd, *(each.cost_usd for each in answered)]
+        usages = [each.usage for each in answered]
         self._progress = replace(
             old,
             finished=old.finished + len(completions),
             new=old.new + len(completions),
             new_failed=old.new_failed + len(completions) - len(answered),
-            new_tokens=old.new_tokens + sum(each.usage.completion_tokens for each in answered),
+            new_tokens=old.new_tokens + sum(each.completion_tokens for each in usages),
+            new_prompt_tokens=old.new_prompt_tokens + sum(each.prompt_tokens for each in usages),
+            new_cached_tokens=old.new_cached_tokens + sum(each.cached_tokens for each in usages),
             new_cost_usd=None if None in costs else sum(cost or 0.0 for cost in costs),
         )
 
     def _report(self) -> None:
-        in_flight = sum(len(group) for group in self._flying.values())
-        self._on_progress(replace(self._progress, in_flight=in_flight))
+        statistics = self.statistics
+        self._on_progress(
+            replace(
+                self._progress,
+                in_flight=sum(len(group) for _, group, _ in self._flying.values()),
+                retries=statistics.retries,
+                overloads=statistics.overloads,
+                may_send=sum(lane.concurrency.limit for lane in self._lanes),
+            )
+        )

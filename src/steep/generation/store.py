@@ -58,6 +58,46 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE INDEX imported ON calls (recipe, document_id, model, sample, id)
             WHERE endpoint = 'import'""",
     ),
+    (
+        "ALTER TABLE calls ADD COLUMN batch TEXT",  # token of the provider batch it waits in
+        "CREATE INDEX calls_of_document ON calls (document_id, recipe)",
+        """CREATE INDEX unfinished ON calls (status, batch)
+            WHERE status IN ('failed', 'submitted')""",
+        """CREATE TABLE sequences (
+            id INTEGER PRIMARY KEY,
+            key TEXT NOT NULL UNIQUE
+        )""",
+        # Which places of a plan have ended for good, and the numbers that totals need: what is left
+        # of a million calls is found, and summed, without building or reading one of them.
+        """CREATE TABLE slots (
+            sequence INTEGER NOT NULL,
+            rank INTEGER NOT NULL,
+            call_id TEXT NOT NULL,
+            status TEXT NOT NULL,
+            prompt_tokens INTEGER NOT NULL,
+            cached_tokens INTEGER NOT NULL,
+            completion_tokens INTEGER NOT NULL,
+            cost_usd REAL,
+            PRIMARY KEY (sequence, rank)
+        ) WITHOUT ROWID""",
+        """CREATE TABLE batches (
+            token TEXT PRIMARY KEY, -- ours; known before the provider names the batch
+            endpoint TEXT NOT NULL,
+            batch_id TEXT,
+            input_file_id TEXT,
+            status TEXT NOT NULL,
+            calls INTEGER NOT NULL,
+            submitted_at TEXT NOT NULL,
+            finished_at TEXT,
+            note TEXT
+        )""",
+        """CREATE TABLE allotments (
+            goal TEXT NOT NULL,
+            document_id TEXT NOT NULL,
+            calls INTEGER NOT NULL,
+            PRIMARY KEY (goal, document_id)
+        ) WITHOUT ROWID""",
+    ),
 )
 
 

@@ -15,12 +15,34 @@ class FatalError(Exception):
     """
 
 
+class TransientError(Exception):
+    """An attempt failed, and another may succeed.
+
+    Attributes:
+        wait_s: How long the endpoint asks to be left alone (Retry-After), if it does.
+        overloaded: The endpoint is asked for too much: 429, 503, no answer in time.
+        answered: A reply came, whatever it said: the endpoint is alive.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        wait_s: float | None = None,
+        overloaded: bool = False,
+        answered: bool = True,
+    ) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+        self.overloaded = overloaded
+        self.answered = answered
+
+
 class Client(Protocol):
     """Something that completes calls: an HTTP endpoint, or a model in this process.
 
-    `complete` never raises for the failure of one call: that becomes a completion with `error` set.
-    It raises `FatalError` for what would fail every call. The scheduler keeps up to `concurrency`
-    batches of up to `batch_size` calls in flight; the calls of a document stand together.
+    The scheduler keeps up to `concurrency` batches of up to `batch_size` calls in flight; the calls
+    of a document stand together. Retries, pauses and rate limits are the scheduler's.
     """
 
     endpoint: str
@@ -28,7 +50,14 @@ class Client(Protocol):
     concurrency: int
 
     async def complete(self, calls: Sequence[Call]) -> list[Completion]:
-        """Complete the calls, in the order given."""
+        """Complete the calls, in the order given, with one attempt.
+
+        A call that can never succeed comes back with `error` set.
+
+        Raises:
+            TransientError: None was completed, but another attempt may succeed.
+            FatalError: No call at all will succeed.
+        """
         ...
 
     async def close(self) -> None:

@@ -1,9 +1,9 @@
 """A client of any OpenAI-compatible endpoint: hosted, vLLM, SGLang, llama.cpp, Ollama.
 
 It talks HTTP with aiohttp and not through the `openai` package: one request a call needs none of
-its 2 s of imports, and retries, waits and error texts are ours to decide. Only what can pass is
-tried again (408, 409, 425, 429, 5xx, timeouts, broken connections, broken bodies), after growing,
-jittered pauses or as long as Retry-After says. What concerns all calls is a `FatalError`, at once.
+its 2 s of imports nor of its ten times higher cost a call, and error texts are ours to decide. Each
+call is one attempt; what can pass is a `TransientError` (408, 409, 425, 429, 5xx, timeouts, broken
+connections, broken bodies), what concerns all calls is a `FatalError`, at once.
 
 The key is read from the environment, sent to the endpoint, and removed from every error text.
 Import this module only from the function that needs it: aiohttp costs 0.4 s.
@@ -11,19 +11,19 @@ Import this module only from the function that needs it: aiohttp costs 0.4 s.
 
 from __future__ import annotations
 
-import asyncio
+import json
 import os
-import random
 import time
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+from yarl import URL
 
 from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
-from steep.llm.client import FatalError
+from steep.llm.client import FatalError, TransientError
 from steep.llm.openai_wire import (
     Answer,
     Dialect,
@@ -31,24 +31,14 @@ from steep.llm.openai_wire import (
     Misunderstood,
     Rejected,
     Reply,
-    Transient,
     read_reply,
     request_body,
 )
 from steep.llm.prices import Prices
 
 CONNECT_TIMEOUT_S = 20.0
-LONGEST_PAUSE_S = 60.0  # of our own; a server may ask for longer
-LONGEST_WAIT_S = 900.0  # a server that asks for longer is not going to answer this call
+JSON_HEADERS = {"Content-Type": "application/json"}
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-class _Unanswered(Transient):
-    """No reply came at all; `unreachable` when there was not even a connection."""
-
-    def __init__(self, reason: str, *, unreachable: bool = False) -> None:
-        super().__init__(reason)
-        self.unreachable = unreachable
 
 
 class OpenAIClient:
@@ -57,12 +47,9 @@ class OpenAIClient:
     Args:
         base_url: Of the endpoint, up to and without `/chat/completions`.
         api_key_env: Name of the environment variable that holds the key; None sends none.
-        concurrency: Calls in flight at once, and connections kept open.
+        concurrency: Calls in flight at once at most, and connections kept open.
         timeout_s: Of one attempt.
-        max_attempts: Tries of a call before it counts as failed.
         prices: Prices of the model, if known.
-        pause_s: The first pause before a retry; each next one is twice as long, and all are
-            shortened by chance so that calls that failed together do not come back together.
 
     Raises:
         UserError: `base_url` is no such address, or the environment variable is not set.
@@ -77,32 +64,39 @@ class OpenAIClient:
         api_key_env: str | None = None,
         concurrency: int = 16,
         timeout_s: float = 300.0,
-        max_attempts: int = 6,
         prices: Prices | None = None,
-        pause_s: float = 1.0,
     ) -> None:
-        self.endpoint = _checked_url(base_url)
+        self.endpoint = checked_url(base_url)
+        self._url = URL(f"{self.endpoint}/chat/completions")
         self.concurrency = concurrency
         self._api_key_env = api_key_env
-        self._key = _read_key(api_key_env, self.endpoint)
+        self._key = read_key(api_key_env, self.endpoint)
         self._timeout_s = timeout_s
-        self._max_attempts = max_attempts
         self._prices = prices or Prices()
-        self._pause_s = pause_s
         self._dialect = Dialect()
         self._session: aiohttp.ClientSession | None = None
         self._has_replied = False  # the endpoint has sent anything at all
         self._has_answered = False  # it has completed a call
-        self._unanswered_calls = 0  # given up without a reply since the last reply
         self._fatal: FatalError | None = None
 
     async def complete(self, calls: Sequence[Call]) -> list[Completion]:
-        """Complete the calls, in the order given.
+        """Complete one call, with one attempt.
 
         Raises:
+            TransientError: Another attempt may succeed.
             FatalError: The endpoint will complete no call at all.
         """
-        return list(await asyncio.gather(*(self._complete(call) for call in calls)))
+        (call,) = calls
+        started = time.monotonic()
+        try:
+            answer = await self._attempt(call)
+        except Rejected as error:
+            return [self._completion(call, started, error=str(error))]
+        except TransientError as error:
+            error.args = (self._without_key(str(error)),)
+            raise
+        self._has_answered = True
+        return [self._completion(call, started, answer)]
 
     async def close(self) -> None:
         """Close all connections."""
@@ -110,27 +104,8 @@ class OpenAIClient:
             await self._session.close()
             self._session = None
 
-    async def _complete(self, call: Call) -> Completion:
-        attempt = 0
-        while True:
-            attempt += 1
-            started = time.monotonic()
-            try:
-                answer = await self._attempt(call)
-            except Rejected as error:
-                return self._completion(call, attempt, started, error=str(error))
-            except Transient as error:
-                wait_s = self._pause(attempt) if error.wait_s is None else error.wait_s
-                if attempt == self._max_attempts or wait_s > LONGEST_WAIT_S:
-                    self._check_alive(call, error)
-                    return self._completion(call, attempt, started, error=str(error))
-                await asyncio.sleep(wait_s)
-            else:
-                self._has_answered = True
-                return self._completion(call, attempt, started, answer)
-
     async def _attempt(self, call: Call) -> Answer:
-        """Send the call once, in words that the server understands."""
+        """Send the call, in words that the server understands."""
         while True:
             if self._fatal is not None:  # another call found out that none will succeed
                 raise self._fatal
@@ -149,21 +124,27 @@ class OpenAIClient:
         session = self._open_session()
         try:
             async with session.post(
-                f"{self.endpoint}/chat/completions", json=body, allow_redirects=False
+                self._url,
+                data=json.dumps(body, ensure_ascii=False).encode(),
+                headers=JSON_HEADERS,
+                allow_redirects=False,
             ) as response:
                 content = await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            silence = _Unanswered(f"no connection: {error}", unreachable=True)
+            silence = TransientError(f"no connection: {error}", answered=False)
             if not self._has_replied:
-                raise self._give_up(call, _UNREACHABLE, silence) from error
+                raise self._give_up(call, UNREACHABLE, silence) from error
             raise silence from error
         except TimeoutError as error:
-            raise _Unanswered(f"no answer within {self._timeout_s:g} s") from error
+            problem = f"no answer within {self._timeout_s:g} s"
+            raise TransientError(problem, overloaded=True, answered=False) from error
         except aiohttp.ClientError as error:
-            raise _Unanswered(f"connection broken: {error or type(error).__name__}") from error
-        self._has_replied, self._unanswered_calls = True, 0
-        wait = response.headers.get("Retry-After")
-        return Reply(response.status, wait, content.decode(errors="replace"))
+            problem = f"connection broken: {error or type(error).__name__}"
+            raise TransientError(problem, answered=False) from error
+        self._has_replied = True
+        headers = response.headers
+        text = content.decode(errors="replace")
+        return Reply(response.status, headers.get("Retry-After"), text, headers.get("Date"))
 
     def _open_session(self) -> aiohttp.ClientSession:
         """One session for all calls, opened inside the event loop that uses it."""
@@ -179,26 +160,8 @@ class OpenAIClient:
             )
         return self._session
 
-    def _pause(self, attempt: int) -> float:
-        longest_s = min(LONGEST_PAUSE_S, self._pause_s * 2.0 ** (attempt - 1))
-        return random.uniform(longest_s / 2, longest_s)
-
-    def _check_alive(self, call: Call, error: Transient) -> None:
-        """Tell an endpoint that is gone, which concerns all calls, from one call's bad luck."""
-        if not isinstance(error, _Unanswered):
-            return
-        self._unanswered_calls += 1
-        long_silence = self._unanswered_calls > self.concurrency
-        if error.unreachable or long_silence or not self._has_replied:
-            raise self._give_up(call, _UNREACHABLE, error)
-
     def _completion(
-        self,
-        call: Call,
-        attempts: int,
-        started: float,
-        answer: Answer | None = None,
-        error: str | None = None,
+        self, call: Call, started: float, answer: Answer | None = None, error: str | None = None
     ) -> Completion:
         usage = answer.usage if answer else None
         return Completion(
@@ -209,7 +172,7 @@ class OpenAIClient:
             cost_usd=self._prices.cost_usd(usage) if usage else None,
             latency_s=time.monotonic() - started,
             endpoint=self.endpoint,
-            attempts=attempts,
+            attempts=1,
             error=None if error is None else f"{self._without_key(error)} [{self.endpoint}]",
         )
 
@@ -227,7 +190,7 @@ class OpenAIClient:
         return text.replace(self._key, "***") if self._key else text
 
 
-_UNREACHABLE = (
+UNREACHABLE = (
     "The endpoint does not answer.",
     "start the server, or correct generate.base_url; the same command continues",
 )
@@ -255,7 +218,12 @@ _HOPELESS = {
 }
 
 
-def _checked_url(base_url: str) -> str:
+def checked_url(base_url: str) -> str:
+    """Return the address without its last slash.
+
+    Raises:
+        UserError: It is no address of an endpoint, or holds a password.
+    """
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
         raise UserError(
@@ -273,7 +241,12 @@ def _checked_url(base_url: str) -> str:
     return base_url.rstrip("/")
 
 
-def _read_key(api_key_env: str | None, endpoint: str) -> str | None:
+def read_key(api_key_env: str | None, endpoint: str) -> str | None:
+    """Return the key in an environment variable, or None if none is named.
+
+    Raises:
+        UserError: The variable is not set.
+    """
     if api_key_env is None:
         return None
     key = os.environ.get(api_key_env, "").strip()

@@ -5,8 +5,8 @@ Servers that call themselves compatible differ in what they understand, so a req
 json_object to nothing (recipes check what they get anyway), and `max_tokens` is renamed for models
 that insist on `max_completion_tokens`.
 
-A reply is one of four: an `Answer`, or one of three exceptions that say who must act. `Transient`:
-try again; `Rejected`: this call will never succeed; `Hopeless`: no call will.
+A reply is one of four: an `Answer`, or one of three exceptions that say who must act.
+`TransientError`: try again; `Rejected`: this call will never succeed; `Hopeless`: no call will.
 """
 
 from __future__ import annotations
@@ -15,24 +15,17 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, NamedTuple
 
 from steep.core.calls import Call, Usage
+from steep.llm.client import TransientError
 
+OVERLOADED_STATUSES = frozenset({429, 503, 529})
 RETRIED_STATUSES = frozenset({408, 409, 425, 429})  # and all 5xx
 LONGEST_MESSAGE = 200
 REFUSAL_REASON = "refusal"
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half an emoji, where a text was cut: no UTF-8
-
-
-class Transient(Exception):
-    """This attempt failed; another may succeed, after `wait_s` if the server said so."""
-
-    def __init__(self, reason: str, wait_s: float | None = None) -> None:
-        super().__init__(reason)
-        self.wait_s = wait_s
 
 
 class Rejected(Exception):
@@ -72,11 +65,12 @@ class Answer(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """An HTTP response, read to its end."""
+    """An HTTP response, read to its end. `date` is the server's clock, if it tells it."""
 
     status: int
     retry_after: str | None
     body: str
+    date: str | None = None
 
 
 def request_body(call: Call, dialect: Dialect) -> dict[str, Any]:
@@ -101,11 +95,11 @@ def request_body(call: Call, dialect: Dialect) -> dict[str, Any]:
     return body
 
 
-def read_reply(reply: Reply, dialect: Dialect, now: datetime | None = None) -> Answer:
+def read_reply(reply: Reply, dialect: Dialect) -> Answer:
     """Return the answer in a reply to a request phrased in `dialect`.
 
     Raises:
-        Transient, Rejected, Hopeless, Misunderstood: There is none.
+        TransientError, Rejected, Hopeless, Misunderstood: There is none.
     """
     value = _parse_json(reply.body)
     if reply.status == 200:
@@ -119,7 +113,8 @@ def read_reply(reply: Reply, dialect: Dialect, now: datetime | None = None) -> A
     if code == "insufficient_quota":
         raise Hopeless(reason, 402)
     if reply.status in RETRIED_STATUSES or reply.status >= 500:
-        raise Transient(reason, _wait_s(reply.retry_after, now or datetime.now(UTC)))
+        wait_s = _wait_s(reply.retry_after, reply.date)
+        raise TransientError(reason, wait_s=wait_s, overloaded=reply.status in OVERLOADED_STATUSES)
     if code == "content_filter":  # how Azure says that it refuses a prompt
         return Answer("", code, None)
     weaker = _weaken(dialect, f"{code} {message} {error.get('param')}".lower())
@@ -142,11 +137,11 @@ def _answer(value: Any) -> Answer:
         text, refusal = message.get("content"), message.get("refusal")
     except (KeyError, IndexError, TypeError, AttributeError):
         found = _error_of(value).get("message") or "not a chat completion"
-        raise Transient(f"malformed reply: {_short(str(found))}") from None
+        raise TransientError(f"malformed reply: {_short(str(found))}") from None
     if not text and isinstance(refusal, str) and refusal:
         return Answer(refusal, REFUSAL_REASON, _usage(value.get("usage")))
     if text is not None and not isinstance(text, str):
-        raise Transient(f"malformed reply: content is a {type(text).__name__}")
+        raise TransientError(f"malformed reply: content is a {type(text).__name__}")
     text = _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text or "")
     return Answer(text, str(choice.get("finish_reason") or "unknown"), _usage(value.get("usage")))
 
@@ -173,8 +168,12 @@ def _error_of(value: Any) -> Mapping[str, Any]:
     return {"message": str(error)}
 
 
-def _wait_s(retry_after: str | None, now: datetime) -> float | None:
-    """Read a Retry-After header: seconds, or a date."""
+def _wait_s(retry_after: str | None, date: str | None) -> float | None:
+    """Read a Retry-After header: seconds, or a date, which is compared with the server's own clock.
+
+    Our own clock may be wrong by a year, so it is never asked; without the server's, and for what
+    cannot be read, our own back-off decides.
+    """
     if retry_after is None:
         return None
     try:
@@ -182,9 +181,10 @@ def _wait_s(retry_after: str | None, now: datetime) -> float | None:
     except ValueError:
         pass
     try:
-        return max(0.0, (parsedate_to_datetime(retry_after) - now).total_seconds())
+        until, now = parsedate_to_datetime(retry_after), parsedate_to_datetime(date or "")
+        return max(0.0, (until - now).total_seconds())
     except (ValueError, TypeError):
-        return None  # unreadable: our own back-off decides
+        return None
 
 
 def _weaken(dialect: Dialect, objection: str) -> Dialect | None:

@@ -1,0 +1,181 @@
+"""A stream of missing calls is cut into batches: as many as the provider takes, and the budget allows.
+
+Requests are written to a file as the plan is enumerated, and calls to the ledger in stretches, so
+that memory does not grow with the batch or the plan. What a batch may take at most is set aside
+from the budget until it is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from steep.core.calls import Call, Completion, Sampling, Usage
+from steep.generation.batch_landing import CALLS_A_STRETCH
+from steep.generation.budget import Budget, Reservation
+from steep.generation.estimate import reservation
+from steep.generation.feed import Planned
+from steep.generation.ledger import Ledger
+from steep.generation.records import SKIPPED_REASON, Batch, Entry
+from steep.llm.openai_batch_wire import request_line
+from steep.llm.openai_wire import Dialect
+
+if TYPE_CHECKING:  # it loads aiohttp
+    from steep.llm.openai_batch import BatchClient
+
+NOTHING = Reservation(0, 0.0)
+
+
+class Stream:
+    """The calls to send, each once: looked up in the ledger in stretches, just before they go."""
+
+    def __init__(self, planned: Iterable[Planned], ledger: Ledger, *, retry_failed: bool) -> None:
+        self._planned = iter(planned)
+        self._ledger = ledger
+        self._wanted = (None, "failed") if retry_failed else (None,)
+        self._ahead: deque[Planned] = deque()
+
+    @property
+    def at_seam(self) -> bool:
+        """The next call is yet to be looked up."""
+        return not self._ahead
+
+    def head(self) -> Planned | None:
+        """The next call, or None when there is none."""
+        while not self._ahead:
+            some = list(itertools.islice(self._planned, CALLS_A_STRETCH))
+            if not some:
+                return None
+            statuses = self._ledger.statuses(planned.call.id for planned in some)
+            # A call that two documents share stands in the plan twice.
+            new = {p.call.id: p for p in some if statuses.get(p.call.id) in self._wanted}
+            self._ahead.extend(new.values())
+        return self._ahead[0]
+
+    def take(self) -> Planned:
+        """The next call, which is then behind us."""
+        return self._ahead.popleft()
+
+
+class Filled(NamedTuple):
+    """A batch whose requests are in a file, phrased in `dialect`; no calls if none was left."""
+
+    batch: Batch
+    dialect: Dialect
+
+
+class Cutter:
+    """Fills one batch after the other. `over_budget`: the last one ended where the budget did."""
+
+    def __init__(self, client: BatchClient, ledger: Ledger, budget: Budget) -> None:
+        self._client = client
+        self._ledger = ledger
+        self._budget = budget
+        self._held: dict[str, Reservation] = {}  # by the batch's token
+        self.most_requests = client.most_requests
+        self.over_budget = False
+
+    async def fill(self, batch: Batch, stream: Stream, file: BinaryIO) -> Filled:
+        """Write the next batch's requests to its file, and its calls to the ledger."""
+        dialect = self._client.dialect
+        calls: list[Call] = []
+        size, model = 0, None
+        while batch.calls + len(calls) < self.most_requests:
+            if stream.at_seam:  # the stream will ask the ledger what is submitted already
+                batch, calls = self._write(batch, calls), []
+                await asyncio.sleep(0)  # a long plan must still heed Ctrl-C
+            planned = stream.head()
+            if planned is None:
+                break
+            call = planned.call
+            line = request_line(call, dialect)
+            if len(line) > self._client.most_bytes:
+                self._skip(stream.take(), len(line))
+                continue
+            size += len(line)
+            model = model or call.model  # a batch is for one model
+            if size > self._client.most_bytes or call.model != model:
+                break
+            if not self._afford(batch, call):
+                self.over_budget = True
+                break
+            file.write(line)
+            calls.append(stream.take().call)
+        file.flush()
+        return Filled(self._write(batch, calls), dialect)
+
+    def hold_open(self, batch: Batch) -> None:
+        """Set aside what an earlier run has submitted, whether or not the budget suffices."""
+        if self._budget.max_tokens is None and self._budget.max_cost_usd is None:
+            return
+        for call in waiting_calls(self._ledger, batch.token):
+            most = reservation(call, self._client.prices)
+            self._hold(batch, most)
+            self._budget.reserved_tokens += most.tokens
+            self._budget.reserved_usd += most.cost_usd or 0.0
+
+    def release(self, batch: Batch) -> None:
+        """Give back what was set aside for a batch."""
+        self._budget.release(self._held.pop(batch.token, NOTHING))
+
+    def _afford(self, batch: Batch, call: Call) -> bool:
+        most = reservation(call, self._client.prices)
+        if not self._budget.reserve(most):
+            return False
+        self._hold(batch, most)
+        return True
+
+    def _hold(self, batch: Batch, most: Reservation) -> None:
+        held = self._held.get(batch.token, NOTHING)
+        cost_usd = (held.cost_usd or 0.0) + (most.cost_usd or 0.0)
+        self._held[batch.token] = Reservation(held.tokens + most.tokens, cost_usd)
+
+    def _write(self, batch: Batch, calls: list[Call]) -> Batch:
+        if not calls:
+            return batch
+        grown = replace(batch, calls=batch.calls + len(calls))
+        self._ledger.submit(grown, calls)
+        return grown
+
+    def _skip(self, planned: Planned, size: int) -> None:
+        """Record a call that fits into no batch."""
+        most, endpoint = self._client.most_bytes, self._client.endpoint
+        skipped = Completion(
+            call_id=planned.call.id,
+            text="",
+            finish_reason=SKIPPED_REASON,
+            usage=Usage(),
+            cost_usd=None,
+            latency_s=0.0,
+            endpoint=endpoint,
+            attempts=0,
+            error=f"the request has {size:,} bytes, a batch at most {most:,} [{endpoint}]",
+        )
+        self._ledger.record([Entry(planned.call, skipped, planned.slot)])
+
+
+def waiting_calls(ledger: Ledger, token: str) -> Iterator[Call]:
+    """Build the calls that wait in a batch again from what the ledger keeps of them."""
+    query = (
+        "SELECT id, recipe, stage, document_id, subset, sample, model, sampling FROM calls "
+        "WHERE status = 'submitted' AND batch = ?"
+    )
+    for row in ledger.connection.execute(query, (token,)).fetchall():
+        call_id, recipe, stage, document_id, subset, sample, model, sampling = row
+        messages = ledger.messages_of(call_id)
+        assert messages is not None, "a call that waits was sent with messages"
+        yield Call(
+            recipe=recipe,
+            stage=stage,
+            document_id=document_id,
+            subset=tuple(json.loads(subset)),
+            sample=sample,
+            model=model,
+            messages=messages,
+            sampling=Sampling(**json.loads(sampling)),
+        )

@@ -1,0 +1,226 @@
+"""What came of a provider's batch: the lines of its answer files become outcomes in the ledger.
+
+Lines are read as they arrive and written in stretches, so that memory does not grow with the batch.
+Killed in between, the same batch is read again: what is in the ledger is passed over. A call that
+the batch did not answer for a reason that may pass (expired, overloaded, cut off) is forgotten by
+the ledger, and so to do again, unless it came back too often in this run.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from steep.core.calls import Completion, Usage
+from steep.core.errors import UserError
+from steep.generation.ledger import Ledger
+from steep.generation.records import Batch
+from steep.llm.client import FatalError
+from steep.llm.openai_batch_wire import FileGone, Item, RemoteBatch, read_item
+from steep.llm.openai_wire import Answer, Hopeless, Misunderstood, Rejected
+
+if TYPE_CHECKING:  # it loads aiohttp
+    from steep.llm.openai_batch import BatchClient
+
+CALLS_A_STRETCH = 500
+SILENT = "the batch ended without a word about this call"
+
+log = logging.getLogger("steep")
+
+
+class Returns:
+    """How often calls came back without an answer; after `most` submissions a call has failed."""
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
+        self._times: Counter[str] = Counter()
+
+    def attempts(self, call_id: str) -> int:
+        """Submissions of a call so far, the present one included."""
+        return self._times[call_id] + 1
+
+    def goes_again(self, call_id: str) -> bool:
+        """Count a call that came back; say whether it is to be submitted once more."""
+        if self._most is not None and self.attempts(call_id) >= self._most:
+            return False
+        self._times[call_id] += 1
+        return True
+
+
+class Landing:
+    """One ended batch on its way into the ledger.
+
+    Args:
+        on_landed: Told of completions once they are recorded.
+    """
+
+    def __init__(
+        self,
+        client: BatchClient,
+        ledger: Ledger,
+        batch: Batch,
+        remote: RemoteBatch,
+        returns: Returns,
+        on_landed: Callable[[Sequence[Completion]], None],
+    ) -> None:
+        self._client, self._ledger = client, ledger
+        self._batch, self._remote = batch, remote
+        self._returns = returns
+        self._on_landed = on_landed
+        self._hopeless: Hopeless | None = None
+        self._unreadable = 0
+        self.landed = self.failed = self.again = 0
+
+    async def read(self) -> None:
+        """Record all that the batch holds, and close it.
+
+        Raises:
+            FatalError: The provider cannot be asked.
+        """
+        for file_id in filter(None, (self._remote.output_file_id, self._remote.error_file_id)):
+            await self._read(file_id)
+        left = list(self._ledger.waiting(self._batch.token))
+        for some in _stretches(left):
+            self._record([self._unanswered(call_id, SILENT) for call_id in some])
+        note = f"{self._remote.status}: {self.landed} answered, {self.failed} failed"
+        note += f", {self.again} to do again" if self.again else ""
+        note += f", {self._unreadable} unreadable lines" if self._unreadable else ""
+        close(self._ledger, self._batch, "collected", note)
+        log.info("generate: batch %s of %d calls %s", self._remote.id, self._batch.calls, note)
+
+    def check(self) -> None:
+        """Say it if calls failed for a reason that concerns every call; they are to do again.
+
+        Raises:
+            FatalError: They did.
+        """
+        if self._hopeless is not None:
+            raise self._give_up(self._hopeless)
+
+    async def _read(self, file_id: str) -> None:
+        items: list[Item] = []
+        try:
+            async with aclosing(self._client.lines(file_id)) as lines:
+                async for line in lines:
+                    item = read_item(line, self._remote.dialect)
+                    if item is None:
+                        self._unreadable += 1
+                        continue
+                    items.append(item)
+                    if len(items) == CALLS_A_STRETCH:
+                        self._settle(items)
+                        items = []
+        except FileGone as error:
+            log.warning("batch %s: its answers are not kept any more: %s", self._remote.id, error)
+        self._settle(items)
+
+    def _settle(self, items: Sequence[Item]) -> None:
+        """Decide about calls that still wait; others were landed before a kill."""
+        statuses = self._ledger.statuses(item.call_id for item in items)
+        waiting = {item.call_id: item for item in reversed(items)}  # of twins, the first
+        self._record(
+            [
+                self._verdict(item)
+                for item in waiting.values()
+                if statuses.get(item.call_id) == "submitted"
+            ]
+        )
+
+    def _record(self, verdicts: Sequence[Completion | str]) -> None:
+        """Write completions; ids are of calls to do again."""
+        completions = [each for each in verdicts if isinstance(each, Completion)]
+        again = [each for each in verdicts if isinstance(each, str)]
+        self._ledger.land(self._batch.token, completions, again)
+        failed = sum(each.error is not None for each in completions)
+        self.landed += len(completions) - failed
+        self.failed += failed
+        self.again += len(again)
+        self._on_landed(completions)
+
+    def _verdict(self, item: Item) -> Completion | str:
+        error = item.error
+        if error is None:
+            return self._completion(item.call_id, item.answer)
+        if isinstance(error, Misunderstood):
+            if self._client.dialect == self._remote.dialect:
+                self._client.dialect = error.dialect
+        elif isinstance(error, Hopeless):
+            # Others were answered, so a forbidden or unknown thing is about this call.
+            if not (self._remote.answered and error.status in (403, 404)):
+                self._hopeless = error
+                return item.call_id
+            return self._completion(item.call_id, None, str(error))
+        elif isinstance(error, Rejected):
+            return self._completion(item.call_id, None, str(error))
+        return self._unanswered(item.call_id, str(error))
+
+    def _unanswered(self, call_id: str, reason: str) -> Completion | str:
+        if self._returns.goes_again(call_id):
+            return call_id
+        return self._completion(call_id, None, reason)
+
+    def _completion(
+        self, call_id: str, answer: Answer | None, error: str | None = None
+    ) -> Completion:
+        usage = answer.usage if answer else None
+        return Completion(
+            call_id=call_id,
+            text=answer.text if answer else "",
+            finish_reason=answer.finish_reason if answer else "error",
+            usage=usage or Usage(),
+            cost_usd=self._client.prices.cost_usd(usage) if usage else None,
+            latency_s=0.0,  # nobody tells: a batch takes hours, a call of it seconds
+            endpoint=self._client.endpoint,
+            attempts=self._returns.attempts(call_id),
+            error=None if error is None else f"{error} [{self._client.endpoint}]",
+        )
+
+    def _give_up(self, error: Hopeless) -> FatalError:
+        problem, hint = _HOPELESS.get(error.status, _HOPELESS[403])
+        where = f"{self._client.endpoint}, batch {self._remote.id}"
+        return FatalError(str(UserError(problem, where=where, found=error, hint=hint)))
+
+
+def forget(ledger: Ledger, batch: Batch, note: str) -> None:
+    """Close a batch that the provider does not have or take: its calls are to do again."""
+    for some in _stretches(list(ledger.waiting(batch.token))):
+        ledger.land(batch.token, (), some)
+    close(ledger, batch, "rejected", note)
+
+
+def close(ledger: Ledger, batch: Batch, status: str, note: str) -> None:
+    """Write that nothing more will come of a batch."""
+    finished_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    ledger.update_batch(replace(batch, status=status, finished_at=finished_at, note=note))
+
+
+def _stretches(call_ids: Sequence[str]) -> Iterator[list[str]]:
+    remaining = iter(call_ids)
+    while some := list(islice(remaining, CALLS_A_STRETCH)):
+        yield some
+
+
+_HOPELESS = {
+    401: (
+        "The provider did not accept the key for the calls of a batch.",
+        "put a valid key into the environment variable that generate.api_key_env names",
+    ),
+    402: (
+        "The account has no quota or money left.",
+        "top it up and run the same command again; it continues where it was",
+    ),
+    403: (
+        "The provider answered no call of a batch.",
+        "check that the key may use this model in batches",
+    ),
+    404: (
+        "The provider does not know this model, or not in batches.",
+        "correct generate.model",
+    ),
+}

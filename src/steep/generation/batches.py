@@ -1,0 +1,469 @@
+"""Makes the plan come true by a provider's batch API: half the price, answers within a day.
+
+    report = await generate_in_batches(documents, recipe, client, ledger, poll_s=60)
+
+First what waits at the provider is collected, whichever process submitted it; then the openings go
+out, in rounds, and then all other calls, cut into batches of the size that the provider takes. What
+comes back without an answer goes out again in the next round.
+
+**Nothing is bought twice, whenever the process dies.** A batch and its calls are in the ledger
+before the provider hears of it, under a token that the provider stores with it:
+
+    preparing   rows are written, a file is on its way   -> never existed: its calls are to do again
+    uploaded    the provider is asked to make the batch  -> looked for by its token; if there is
+                                                            none, its calls are to do again
+    waiting     the provider's queue was full            -> made of the same file when it is not
+    others      the provider's own words                 -> watched until it has ended, then landed
+    collected, rejected: over
+
+An account may have so many tokens waiting and no more. A batch that finds the queue full waits; one
+that does not even fit into an empty queue is cut in half.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+from steep.core.calls import Completion
+from steep.core.errors import UserError
+from steep.documents.document import Document
+from steep.generation.batch_cutting import Cutter, Stream
+from steep.generation.batch_desk import PREPARING, UPLOADED, VALIDATING, WAITING, Desk, Stuck
+from steep.generation.batch_landing import Returns
+from steep.generation.budget import Budget, Reservation
+from steep.generation.feed import Planned, missing, opening_round
+from steep.generation.ledger import Ledger
+from steep.generation.plan import Totals, totals
+from steep.generation.records import Batch
+from steep.generation.scheduler import Stop
+from steep.llm.client import FatalError
+from steep.llm.openai_batch_wire import BatchRefused, QueueFull, RemoteBatch
+from steep.llm.openai_wire import Dialect, Hopeless
+from steep.recipes.recipe import Recipe
+
+if TYPE_CHECKING:  # it loads aiohttp
+    from steep.llm.openai_batch import BatchClient
+
+MOST_UNPROVEN = 4  # batches that the provider has yet to check, before another is uploaded
+SMALLEST_BATCH = 20  # calls; a full queue does not cut a batch into less
+LONGEST_QUEUE_S = 1800.0  # between two tries to put a batch into a full queue
+SHOWN_REASONS = 3
+
+log = logging.getLogger("steep")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchProgress:
+    """How far a run is.
+
+    Attributes:
+        batches: Open ones, with `waiting` calls in them.
+        answered: Of these calls, how many the provider says it has answered.
+        new: Calls that were landed in this run; `new_failed` are part of them.
+        new_tokens: Written, of this run.
+        new_cost_usd: Of this run; None when a price is not known.
+    """
+
+    phase: Literal["openings", "calls", "stopping"] = "openings"
+    batches: int = 0
+    waiting: int = 0
+    answered: int = 0
+    new: int = 0
+    new_failed: int = 0
+    new_tokens: int = 0
+    new_cost_usd: float | None = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """How a run went.
+
+    Attributes:
+        totals: What came of the plan; `submitted` of it wait at the provider.
+        over_budget: The run ended because what was left of the budget did not suffice for a call.
+        stopped: Somebody stopped it.
+        batches: How many go on at the provider.
+    """
+
+    totals: Totals
+    over_budget: bool
+    stopped: bool
+    batches: int
+
+
+async def generate_in_batches(
+    documents: Sequence[Document],
+    recipe: Recipe,
+    client: BatchClient,
+    ledger: Ledger,
+    *,
+    counts: Mapping[str, int] | None = None,
+    budget: Budget | None = None,
+    poll_s: float = 60.0,
+    max_attempts: int = 6,
+    wait: bool = True,
+    stop: Stop | None = None,
+    on_progress: Callable[[BatchProgress], None] = lambda progress: None,
+) -> BatchReport:
+    """Make every call of the plan that the ledger lacks, by batches.
+
+    Args:
+        documents: The documents of the plan.
+        recipe: What is to be written about each.
+        client: The provider.
+        ledger: Where every batch and call is recorded.
+        counts: How many calls of each document belong to the plan; None takes all.
+        budget: What may be spent; None is no limit.
+        poll_s: Seconds between two looks at the open batches.
+        max_attempts: Submissions of one call in this run before it has failed.
+        wait: Whether to wait until all is answered; otherwise submit what can be submitted now.
+        stop: Ends the run early: at `drain` once a batch under way is submitted, at `abort` at
+            once. Either way batches go on at the provider, and the next run collects them.
+        on_progress: Called after every change.
+
+    Raises:
+        UserError: The provider takes no batches at all, or refused one; the ledger cannot be
+            written. What the provider has is still there, and the next run collects it.
+    """
+    stop = stop or Stop()
+    run = _Run(client, ledger, Returns(max_attempts), budget or Budget(), stop, on_progress)
+    run.poll_s, run.wait = poll_s, wait
+    work = asyncio.ensure_future(run.make_all(documents, recipe, counts))
+    stop.on_change = lambda: run.on_stop(work)
+    try:
+        await work
+    except FatalError as error:
+        raise UserError(str(error)) from error
+    except asyncio.CancelledError:
+        if not stop.aborting:
+            raise
+    finally:
+        run.say_what_goes_on()
+    found = totals(documents, recipe, ledger, counts)
+    return BatchReport(found, run.over_budget, stop.draining, len(run.desk.open()))
+
+
+async def collect(client: BatchClient, ledger: Ledger) -> int:
+    """Look at every open batch once, land what has ended; return how many calls were landed.
+
+    For a run that goes on by other means: what is still at the provider stays there, and what the
+    provider does not have or take is to do again.
+
+    Raises:
+        UserError: The provider cannot be asked.
+    """
+    landed = 0
+
+    def count(completions: Sequence[Completion]) -> None:
+        nonlocal landed
+        landed += len(completions)
+
+    desk = Desk(client, ledger, Returns(), count)
+    try:
+        for batch, remote in await desk.look():
+            reasons = "it waited for room" if remote is None else _reasons(remote)
+            log.warning("generate: a batch of %d calls was not taken: %s", batch.calls, reasons)
+            desk.forget(batch, reasons)
+    except FatalError as error:
+        raise UserError(str(error)) from error
+    return landed
+
+
+async def cancel_all(client: BatchClient, ledger: Ledger) -> int:
+    """Ask the provider to end all open batches; return how many. What is answered is still paid.
+
+    Raises:
+        UserError: The provider cannot be asked.
+    """
+    cancelled = 0
+    for batch in Desk(client, ledger, Returns(), lambda completions: None).open():
+        if batch.batch_id is None or batch.status == WAITING:
+            continue
+        try:
+            remote = await client.cancel(batch.batch_id)
+        except BatchRefused as error:  # it has ended by now
+            log.info("generate: batch %s: %s", batch.batch_id, error)
+        except FatalError as error:
+            raise UserError(str(error)) from error
+        else:
+            ledger.update_batch(replace(batch, status=remote.status))
+            cancelled += 1
+    return cancelled
+
+
+class _Run:
+    """Submits what is missing, and waits for it: the only state of a generation by batches."""
+
+    poll_s: float = 60.0
+    wait: bool = True
+
+    def __init__(
+        self,
+        client: BatchClient,
+        ledger: Ledger,
+        returns: Returns,
+        budget: Budget,
+        stop: Stop,
+        on_progress: Callable[[BatchProgress], None],
+    ) -> None:
+        self._client = client
+        self._ledger = ledger
+        self._budget = budget
+        self._stop = stop
+        self._on_progress = on_progress
+        self._progress = BatchProgress()
+        self.desk = Desk(client, ledger, returns, self._on_landed, self._on_closed)
+        self._cutter = Cutter(client, ledger, budget)
+        self._dialects: dict[str, Dialect] = {}  # of files that this run has uploaded
+        self._queue: dict[str, _Queued] = {}
+        self._wake = asyncio.Event()
+
+    async def make_all(
+        self, documents: Sequence[Document], recipe: Recipe, counts: Mapping[str, int] | None
+    ) -> None:
+        """Go through the plan: the openings, then what follows from them."""
+        for batch in self.desk.open():
+            self._cutter.hold_open(batch)
+        await self._make("openings", lambda: opening_round(documents, recipe, self._ledger))
+        if not self._stop.draining:
+            await self._make("calls", lambda: missing(documents, recipe, self._ledger, counts))
+
+    @property
+    def over_budget(self) -> bool:
+        """What was left of the budget did not suffice for the next call."""
+        return self._cutter.over_budget
+
+    def on_stop(self, work: asyncio.Future[None]) -> None:
+        """Somebody has pressed Ctrl-C, once or twice."""
+        self._progress = replace(self._progress, phase="stopping")
+        self._wake.set()
+        if self._stop.aborting:
+            work.cancel()
+
+    def say_what_goes_on(self) -> None:
+        """Tell the user that nothing is lost, if the run ends before its batches."""
+        batches = [batch for batch in self.desk.open() if batch.batch_id]
+        if batches:
+            log.info(
+                "generate: %d batches with %d calls go on at %s; the same command collects them",
+                len(batches),
+                sum(batch.calls for batch in batches),
+                self._client.endpoint,
+            )
+
+    async def _make(
+        self, phase: Literal["openings", "calls"], planned: Callable[[], Iterable[Planned]]
+    ) -> None:
+        """Submit, wait and begin again with what came back, until nothing is left."""
+        self._progress = replace(self._progress, phase=phase)
+        for number in itertools.count():
+            await self._look()
+            closed = self.desk.closed
+            # What failed in an earlier run gets another chance, what failed in this one does not.
+            stream = Stream(planned(), self._ledger, retry_failed=number == 0)
+            sent = await self._submit(stream)
+            if not self.wait:
+                return
+            while self.desk.open() and not self._stop.draining:
+                await self._pause()
+                await self._look()
+            if self._stop.draining or (not sent and self.desk.closed == closed):
+                return
+
+    async def _submit(self, stream: Stream) -> int:
+        """Cut a stream of calls into batches and submit them; return the number of calls."""
+        sent = 0
+        self._cutter.over_budget = False
+        while not self._cutter.over_budget and stream.head() is not None and await self._room():
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            endpoint = self._client.endpoint
+            batch = Batch(secrets.token_hex(16), endpoint, PREPARING, 0, now)
+            # Nameless, so that a killed process leaves none; beside the ledger, not in /tmp.
+            with tempfile.TemporaryFile(dir=self._ledger.path.parent) as file:
+                try:
+                    batch, dialect = await self._cutter.fill(batch, stream, file)
+                    if not batch.calls:
+                        continue
+                    batch = await self._upload(batch, file)
+                except BaseException as error:
+                    # Without a file at the provider there is no batch, now or later.
+                    self.desk.forget(batch, str(error) or type(error).__name__)
+                    raise
+            self._dialects[batch.token] = dialect
+            await self._create(batch, dialect)
+            sent += batch.calls
+            self._report()
+        return sent
+
+    async def _upload(self, batch: Batch, file: BinaryIO) -> Batch:
+        log.info("generate: uploading a batch of %d calls to %s", batch.calls, batch.endpoint)
+        try:
+            file_id = await self._client.upload(file, f"steep-{batch.token}.jsonl")
+        except BatchRefused as error:
+            raise _refusal(batch, str(error)) from error
+        return replace(batch, input_file_id=file_id)
+
+    async def _create(self, batch: Batch, dialect: Dialect) -> None:
+        """Have the provider make a batch of an uploaded file."""
+        assert batch.input_file_id is not None, "a batch without a file"
+        batch = replace(batch, status=UPLOADED, batch_id=None, note=None)
+        self._ledger.update_batch(batch)
+        try:
+            remote = await self._client.create(batch.input_file_id, batch.token, dialect)
+        except QueueFull as error:
+            self._queue_full(batch, str(error), None)
+        except BatchRefused as error:
+            self.desk.forget(batch, str(error))
+            raise _refusal(batch, str(error)) from error
+        except FatalError as error:
+            if isinstance(error.__cause__, Hopeless):  # it said no; silence may mean yes
+                self.desk.forget(batch, "the provider does not make batches")
+            raise
+        else:
+            named = replace(batch, batch_id=remote.id, status=remote.status)
+            self._ledger.update_batch(named)
+
+    async def _room(self) -> bool:
+        """Wait until another batch may be uploaded; False if that is not worth waiting for."""
+        while not self._stop.draining:
+            statuses = [batch.status for batch in self.desk.open()]
+            unproven = statuses.count(VALIDATING)
+            full = WAITING in statuses
+            # The first batch of a run goes alone, so that a wrong model costs one refusal.
+            if not full and unproven < (MOST_UNPROVEN if self.desk.proven else 1):
+                return True
+            if full and not self.wait:
+                return False
+            await self._pause()
+            await self._look()
+        return False
+
+    async def _look(self) -> None:
+        for stuck in await self.desk.look():
+            await self._unstick(stuck)
+        self._report()
+
+    async def _unstick(self, stuck: Stuck) -> None:
+        """Decide about a batch that the provider did not take."""
+        batch, remote = stuck
+        if remote is None:
+            await self._try_again(batch)
+        elif remote.no_room:
+            self._dialects[batch.token] = remote.dialect
+            self._queue_full(batch, _reasons(remote), remote.id)
+        else:
+            self.desk.forget(batch, _reasons(remote))
+            raise _refusal(batch, _reasons(remote))
+
+    def _queue_full(self, batch: Batch, reason: str, refused_id: str | None) -> None:
+        """The queue is full: wait for room, or cut in half what finds none in an empty queue."""
+        others = [b for b in self.desk.open() if b.token != batch.token and b.status != WAITING]
+        if not others and batch.calls > SMALLEST_BATCH:
+            self._cutter.most_requests = max(SMALLEST_BATCH, batch.calls // 2)
+            self.desk.forget(batch, reason)
+            log.info(
+                "generate: %s; batches are cut to %d calls", reason, self._cutter.most_requests
+            )
+            return
+        queued = self._queue.get(batch.token, _Queued(0, 0, 0.0))
+        pause_s = min(LONGEST_QUEUE_S, self.poll_s * 2.0 ** min(queued.tries, 20))
+        not_before_s = time.monotonic() + pause_s
+        self._queue[batch.token] = _Queued(queued.tries + 1, self.desk.closed, not_before_s)
+        waiting = replace(batch, status=WAITING, batch_id=refused_id, note=reason)
+        self._ledger.update_batch(waiting)
+        if not queued.tries:
+            log.info("generate: %s; a batch of %d calls waits for room", reason, batch.calls)
+
+    async def _try_again(self, batch: Batch) -> None:
+        """Have a batch made that found the queue full, if there may be room by now."""
+        queued = self._queue.get(batch.token)
+        if VALIDATING in (each.status for each in self.desk.open()):
+            return  # one at a time
+        if queued and queued.closed == self.desk.closed and time.monotonic() < queued.not_before_s:
+            return
+        dialect = self._dialects.get(batch.token)
+        if dialect is None and batch.batch_id is not None:  # of an earlier run, refused once
+            dialect = (await self._client.get(batch.batch_id)).dialect
+        if dialect is None:
+            self.desk.forget(batch, "how its requests are phrased is not known any more")
+        else:
+            await self._create(batch, dialect)
+
+    async def _pause(self) -> None:
+        """Sleep until the next look, or until somebody stops the run."""
+        self._report()
+        try:
+            await asyncio.wait_for(self._wake.wait(), self.poll_s)
+        except TimeoutError:
+            return
+
+    def _on_closed(self, batch: Batch) -> None:
+        self._cutter.release(batch)
+        self._queue.pop(batch.token, None)
+        self._dialects.pop(batch.token, None)
+
+    def _on_landed(self, completions: Sequence[Completion]) -> None:
+        answered = [each for each in completions if each.error is None]
+        for each in answered:
+            self._budget.settle(Reservation(0, 0.0), each.usage, each.cost_usd)
+        old = self._progress
+        costs = [old.new_cost_usd, *(each.cost_usd for each in answered)]
+        self._progress = replace(
+            old,
+            new=old.new + len(completions),
+            new_failed=old.new_failed + len(completions) - len(answered),
+            new_tokens=old.new_tokens + sum(each.usage.completion_tokens for each in answered),
+            new_cost_usd=None if None in costs else sum(cost or 0.0 for cost in costs),
+        )
+
+    def _report(self) -> None:
+        batches = self.desk.open()
+        waiting = sum(batch.calls for batch in batches)
+        self._on_progress(
+            replace(
+                self._progress,
+                batches=len(batches),
+                waiting=waiting,
+                answered=self.desk.answered,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    """A batch that found the queue full: how often, and until when another try is not worth it.
+
+    Once another batch has closed (there were `closed` by then), it is.
+    """
+
+    tries: int
+    closed: int
+    not_before_s: float
+
+
+def _reasons(remote: RemoteBatch) -> str:
+    shown = [str(each) for each in remote.objections[:SHOWN_REASONS]]
+    more = len(remote.objections) - len(shown)
+    return "; ".join(shown or ["no reason given"]) + (f"; {more} more" if more else "")
+
+
+def _refusal(batch: Batch, reason: str) -> FatalError:
+    return FatalError(
+        str(
+            UserError(
+                f"The provider refused a batch of {batch.calls:,} calls.",
+                where=f"{batch.endpoint}, submitted {batch.submitted_at}",
+                found=reason,
+                hint="put that right and run the same command again; nothing was charged for it",
+            )
+        )
+    )

@@ -1,0 +1,230 @@
+"""What is left of a plan, in the order in which it should be sent.
+
+Two feeds. An HTTP endpoint gets single calls, document by document: a document's calls share a long
+prefix, which the endpoint keeps once it has read it. So of every new prefix one call goes ahead to
+*warm* the cache, the others follow together when it is back, and a document stays with the endpoint
+that has read it. The next document is warmed while the last calls of the one before are under way.
+
+A model in this process gets whole batches, and **its batches depend on the plan alone**, never on
+what is already done: the n-th batch is the n-th run of `batch_size` consecutive planned calls. It
+draws random numbers for a whole batch, so the texts of a batch depend on its company, and a run
+that was killed and resumed must make the same batches as one that was not. That holds because a
+batch is recorded in one transaction: it is either whole in the ledger or not at all. (A batch is
+sent in part only when some of its calls failed, or were bought before under another configuration.)
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from steep.core.calls import Call
+from steep.documents.document import Document
+from steep.generation.ledger import Ledger
+from steep.generation.plan import counted_calls, is_final, opening_of
+from steep.generation.records import Slot
+from steep.recipes.recipe import Recipe
+
+CALLS_A_STRETCH = 256
+
+
+class Planned(NamedTuple):
+    """A call to be sent. `position` is its place in the whole plan, or in its opening round."""
+
+    call: Call
+    slot: Slot | None
+    position: int
+
+
+Group = list[Planned]
+
+
+class Feed(Protocol):
+    """Hands out groups of calls to lanes, which are numbered from 0."""
+
+    def next(self, lane: int) -> Group | None:
+        """The next group for a lane: empty to ask again at once, None while there is nothing."""
+        ...
+
+    def landed(self, lane: int, group: Group) -> None:
+        """A group is back."""
+        ...
+
+
+def opening_rounds(
+    documents: Iterable[Document], recipe: Recipe, ledger: Ledger
+) -> dict[int, list[Planned]]:
+    """The opening calls that lack an answer and do not wait for it, by the number of the try.
+
+    `position` counts the documents that have come as far as this try.
+    """
+    rounds: dict[int, list[Planned]] = {}
+    come_so_far: Counter[int] = Counter()
+    for document in documents:
+        opening = opening_of(document, recipe, ledger)
+        last = len(opening.planned) - 1
+        if not opening.complete:
+            call, record = opening.planned[-1]
+            if record is None or record.status != "submitted":
+                rounds.setdefault(last, []).append(Planned(call, None, come_so_far[last]))
+        come_so_far.update(range(last + 1))
+    return dict(sorted(rounds.items()))
+
+
+def opening_round(documents: Iterable[Document], recipe: Recipe, ledger: Ledger) -> list[Planned]:
+    """The next opening call of every document that lacks one and does not wait for it."""
+    rounds = opening_rounds(documents, recipe, ledger)
+    return list(itertools.chain.from_iterable(rounds.values()))
+
+
+def missing(
+    documents: Iterable[Document],
+    recipe: Recipe,
+    ledger: Ledger,
+    counts: Mapping[str, int] | None = None,
+) -> Iterator[Planned]:
+    """Yield the calls of the plan that the ledger lacks, or has as failed; lazily."""
+    for work in document_work(documents, recipe, ledger, counts):
+        for stretch in work.stretches:
+            yield from stretch.missing
+
+
+class Stretch(NamedTuple):
+    """A run of calls without a slot: how many were looked at, and those to be sent."""
+
+    looked_at: int
+    missing: list[Planned]
+
+
+@dataclass(slots=True)
+class DocumentWork:
+    """What is left of one document. `left` is an upper bound of the calls that will come."""
+
+    left: int
+    stretches: Iterator[Stretch]
+
+
+def document_work(
+    documents: Iterable[Document],
+    recipe: Recipe,
+    ledger: Ledger,
+    counts: Mapping[str, int] | None = None,
+) -> Iterator[DocumentWork]:
+    """Yield the documents that have calls left; those without an opening have none yet."""
+    offset = 0
+    for document in documents:
+        calls, below = counted_calls(document, recipe, ledger, counts)
+        if below and (left := below - ledger.finished(calls.key, below)):
+            yield DocumentWork(left, _stretches(calls, calls.key, below, offset, ledger))
+        offset += below
+
+
+def _stretches(
+    calls: Sequence[Call], key: str, below: int, offset: int, ledger: Ledger
+) -> Iterator[Stretch]:
+    """Look up what has no slot; what the ledger knows by content gets one here."""
+    ranks = ledger.free_ranks(key, below)
+    while some := list(itertools.islice(ranks, CALLS_A_STRETCH)):
+        planned = [Planned(calls[rank], Slot(key, rank), offset + rank) for rank in some]
+        statuses = ledger.statuses(each.call.id for each in planned)
+        there = [each for each in planned if is_final(statuses.get(each.call.id))]
+        if there:
+            ledger.adopt([(each.slot, each.call.id) for each in there if each.slot])
+        waiting = {call_id for call_id, status in statuses.items() if status != "failed"}
+        to_send = [each for each in planned if each.call.id not in waiting]
+        yield Stretch(len(some), to_send)
+
+
+class FlatFeed:
+    """Batches of `batch_size` for a model that draws one stream of random numbers a batch."""
+
+    def __init__(self, stretches: Iterable[Stretch], batch_size: int) -> None:
+        self._groups = _batches(stretches, batch_size)
+
+    def next(self, lane: int) -> Group | None:
+        """The next batch, whichever lane asks."""
+        return next(self._groups, None)
+
+    def landed(self, lane: int, group: Group) -> None:
+        """Nothing waits for a batch."""
+
+
+def _batches(stretches: Iterable[Stretch], batch_size: int) -> Iterator[Group]:
+    """Cut calls at multiples of `batch_size` of their positions."""
+    batch: Group = []
+    for _, calls in stretches:
+        for planned in calls:
+            if batch and planned.position // batch_size != batch[0].position // batch_size:
+                yield batch
+                batch = []
+            batch.append(planned)
+        if not calls:
+            yield []
+    if batch:
+        yield batch
+
+
+@dataclass(slots=True)
+class _OpenDocument:
+    """A document that a lane is at work on; `warming` is the prefix that is under way."""
+
+    work: DocumentWork
+    ahead: Group
+    warm: tuple[object, ...] | None = None
+    warming: tuple[object, ...] | None = None
+
+
+class DocumentFeed:
+    """Single calls, document by document, each with one lane; `widths` are the lanes' limits."""
+
+    def __init__(self, works: Iterator[DocumentWork], widths: Sequence[int]) -> None:
+        self._works = works
+        self._widths = widths
+        self._open: list[list[_OpenDocument]] = [[] for _ in widths]
+        self._more = True
+
+    def next(self, lane: int) -> Group | None:
+        """The next call: one that warms a new document, or one whose prefix is warm."""
+        opened = self._open[lane]
+        if self._more and sum(each.work.left for each in opened) < self._widths[lane]:
+            if (work := next(self._works, None)) is None:
+                self._more = False
+            else:
+                opened.append(_OpenDocument(work, []))
+                return self._take(opened[-1], opened)
+        for document in opened:
+            if document.warming is None:
+                return self._take(document, opened)
+        return None
+
+    def _take(self, document: _OpenDocument, opened: list[_OpenDocument]) -> Group:
+        """The document's next call, or none if its next stretch held none."""
+        if not document.ahead:
+            stretch = next(document.work.stretches, None)
+            if stretch is None:
+                opened.remove(document)
+                return []
+            document.ahead = stretch.missing[::-1]
+            document.work.left -= stretch.looked_at - len(stretch.missing)
+        if not document.ahead:
+            return []
+        prefix = prefix_of(document.ahead[-1].call)
+        if prefix != document.warm:
+            document.warming = prefix
+        document.work.left -= 1
+        return [document.ahead.pop()]
+
+    def landed(self, lane: int, group: Group) -> None:
+        """What has come back has warmed its prefix, also when it failed: the rest must go on."""
+        for document in self._open[lane]:
+            if document.warming is not None and document.warming == prefix_of(group[0].call):
+                document.warm, document.warming = document.warming, None
+
+
+def prefix_of(call: Call) -> tuple[object, ...]:
+    """What a call has in common with others of its document: all but its last part."""
+    *before, last = call.messages
+    return (*before, last.parts[:-1])

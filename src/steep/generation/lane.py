@@ -1,0 +1,278 @@
+"""One endpoint, from the scheduler's side: retries, pauses, rate limits and concurrency.
+
+Only what can pass is tried again, after growing pauses with jitter, or as long as the endpoint asks
+(Retry-After); all of it within a total time. An endpoint that is asked for too much gets less at
+once (`aimd`); being told to wait is not counted as a try. All waits are measured on the monotonic
+clock, so that a wall clock that jumps changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from steep.core.calls import Call, Completion, Usage
+from steep.core.errors import UserError
+from steep.core.progress import duration
+from steep.generation.aimd import Concurrency
+from steep.generation.budget import Reservation
+from steep.generation.estimate import reservation
+from steep.generation.rate import RateLimit
+from steep.llm.client import Client, FatalError, TransientError
+from steep.llm.prices import Prices
+
+LONGEST_PAUSE_S = 60.0  # of our own; an endpoint may ask for longer
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How long a call is tried.
+
+    Attributes:
+        max_attempts: Tries of a call; those that only met an overloaded endpoint do not count.
+        total_s: From its first try; then it counts as failed.
+        pause_s: The first pause before a retry; each next one is twice as long, and all are
+            shortened by chance, so that calls that failed together do not come back together.
+        requests_per_minute: Of an endpoint; None is no limit.
+        tokens_per_minute: Likewise, prompts and answers.
+    """
+
+    max_attempts: int = 6
+    total_s: float = 900.0
+    pause_s: float = 1.0
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+
+
+class Outcome(NamedTuple):
+    """What came of a group.
+
+    Attributes:
+        completions: One a call; None when the run stopped before there was an answer.
+        may_pass: It failed in a way that may pass: worth another round.
+    """
+
+    completions: list[Completion] | None
+    may_pass: bool = False
+
+
+@dataclass(slots=True)
+class LaneStatistics:
+    """What happened to the attempts of a lane.
+
+    Attributes:
+        retries: Attempts beyond the first of each group.
+        overloads: Attempts that met an overloaded endpoint.
+        unanswered: Attempts that were sent and never answered; a provider may have billed them.
+    """
+
+    retries: int = 0
+    overloads: int = 0
+    unanswered: int = 0
+
+
+@dataclass(slots=True)
+class Lane:
+    """A client with its limits."""
+
+    client: Client
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    prices: Prices = field(default_factory=Prices)
+    clock: Callable[[], float] = time.monotonic
+    statistics: LaneStatistics = field(default_factory=LaneStatistics)
+    stopping: bool = False
+    concurrency: Concurrency = field(init=False)
+    _requests: RateLimit = field(init=False)
+    _tokens: RateLimit = field(init=False)
+    _under_way: int = 0
+    _waiting: deque[asyncio.Future[bool]] = field(default_factory=deque)
+    _not_before_s: float = float("-inf")
+    _last_reply_s: float = float("-inf")
+    _pauses: set[asyncio.Future[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.concurrency = Concurrency(self.client.concurrency)
+        self._requests = RateLimit(self.policy.requests_per_minute)
+        self._tokens = RateLimit(self.policy.tokens_per_minute)
+
+    def most(self, calls: Sequence[Call]) -> Reservation:
+        """What a group of calls may take at most."""
+        each = [reservation(call, self.prices) for call in calls]
+        costs = [one.cost_usd for one in each]
+        unknown = None in costs
+        cost_usd = None if unknown else sum(cost or 0.0 for cost in costs)
+        return Reservation(sum(one.tokens for one in each), cost_usd)
+
+    def stop(self) -> None:
+        """Send nothing more; what waits for its turn or for a retry is left to do."""
+        self.stopping = True
+        for turn in self._waiting:
+            if not turn.done():
+                turn.set_result(False)
+        for pause in self._pauses:
+            if not pause.done():
+                pause.set_result(None)
+
+    async def send(self, calls: Sequence[Call], most: Reservation) -> Outcome:
+        """Complete a group of calls, with as many attempts as it takes and the policy allows.
+
+        Raises:
+            FatalError: The endpoint will complete no call at all, or is gone.
+        """
+        began_s = self.clock()
+        attempts = tries = 0
+        while await self._admitted(most.tokens):
+            attempts += 1
+            answer = await self._attempt(calls, most)
+            if not isinstance(answer, TransientError):
+                if attempts > 1:
+                    answer = [replace(each, attempts=attempts) for each in answer]
+                return Outcome(answer)
+            tries += not (answer.overloaded and answer.answered)
+            pause_s = self._pause_s(answer, attempts)
+            if self._given_up(tries, began_s, pause_s):
+                self._check_alive(answer, calls[0], began_s)
+                return Outcome([self._failed(c, answer, attempts, began_s) for c in calls], True)
+            self.statistics.retries += 1
+            await self._sleep(pause_s)
+        return Outcome(None)
+
+    async def _attempt(
+        self, calls: Sequence[Call], most: Reservation
+    ) -> list[Completion] | TransientError:
+        sent_s = self.clock()
+        try:
+            completions = await self.client.complete(calls)
+        except TransientError as error:
+            self._note(error, sent_s)
+            return error
+        finally:
+            self._leave()
+        self._answered(completions, most)
+        return completions
+
+    async def _admitted(self, tokens: int) -> bool:
+        """Wait for a turn; False when the run stops first."""
+        if self._under_way < self.concurrency.limit:
+            self._under_way += 1
+        else:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            if not await turn:
+                return False
+        while not self.stopping and (wait_s := self._wait_s()) > 0:
+            await self._sleep(wait_s)
+        if self.stopping:
+            self._leave()
+            return False
+        now_s = self.clock()
+        self._requests.reserve(1, now_s)
+        self._tokens.reserve(tokens, now_s)
+        return True
+
+    def _wait_s(self) -> float:
+        now_s = self.clock()
+        rate_s = max(self._requests.wait_s(now_s), self._tokens.wait_s(now_s))
+        return max(self._not_before_s - now_s, rate_s)
+
+    def _leave(self) -> None:
+        """End an attempt, and let as many of those that wait go as there is room for."""
+        self._under_way -= 1
+        while self._waiting and self._under_way < self.concurrency.limit:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(True)
+                self._under_way += 1
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, unless the run stops."""
+        if self.stopping:
+            return
+        loop = asyncio.get_running_loop()
+        pause = loop.create_future()
+        timer = loop.call_later(seconds, lambda: pause.done() or pause.set_result(None))
+        self._pauses.add(pause)
+        try:
+            await pause
+        finally:
+            timer.cancel()
+            self._pauses.discard(pause)
+
+    def _answered(self, completions: Sequence[Completion], most: Reservation) -> None:
+        self._last_reply_s = self.clock()
+        self.concurrency.succeeded()
+        if self.policy.tokens_per_minute:
+            used = sum(c.usage.prompt_tokens + c.usage.completion_tokens for c in completions)
+            self._tokens.give_back(most.tokens - used)
+
+    def _note(self, error: TransientError, sent_s: float) -> None:
+        """Learn from an attempt that failed."""
+        now_s = self.clock()
+        if error.answered:
+            self._last_reply_s = now_s
+        else:
+            self.statistics.unanswered += 1
+        if error.overloaded:
+            self.statistics.overloads += 1
+            self.concurrency.overloaded(sent_s, now_s)
+        if error.wait_s is not None:
+            if error.wait_s > self.policy.total_s:
+                raise self._asks_for_too_long(error.wait_s) from error
+            self._not_before_s = max(self._not_before_s, now_s + error.wait_s)
+
+    def _pause_s(self, error: TransientError, attempts: int) -> float:
+        longest_s = min(LONGEST_PAUSE_S, self.policy.pause_s * 2.0 ** min(attempts - 1, 10))
+        return (error.wait_s or 0.0) + random.uniform(longest_s / 2, longest_s)
+
+    def _given_up(self, tries: int, began_s: float, pause_s: float) -> bool:
+        too_late = self.clock() + pause_s > began_s + self.policy.total_s
+        return tries >= self.policy.max_attempts or too_late
+
+    def _check_alive(self, error: TransientError, call: Call, began_s: float) -> None:
+        """Tell an endpoint that is gone, which concerns all calls, from one call's bad luck."""
+        if error.answered or self._last_reply_s > began_s:
+            return
+        raise FatalError(
+            str(
+                UserError(
+                    "The endpoint does not answer.",
+                    where=f"{self.client.endpoint}, model '{call.model}'",
+                    found=str(error),
+                    hint="start the server, or correct generate.base_url; "
+                    "the same command continues",
+                )
+            )
+        )
+
+    def _asks_for_too_long(self, wait_s: float) -> FatalError:
+        return FatalError(
+            str(
+                UserError(
+                    "The endpoint asks to be left alone for long.",
+                    where=self.client.endpoint,
+                    found=f"Retry-After: {duration(wait_s)}",
+                    expected=f"at most generate.retry_minutes, {duration(self.policy.total_s)}",
+                    hint="run the same command again later; it continues where it was",
+                )
+            )
+        )
+
+    def _failed(
+        self, call: Call, error: TransientError, attempts: int, began_s: float
+    ) -> Completion:
+        return Completion(
+            call_id=call.id,
+            text="",
+            finish_reason="error",
+            usage=Usage(),
+            cost_usd=None,
+            latency_s=self.clock() - began_s,
+            endpoint=self.client.endpoint,
+            attempts=attempts,
+            error=f"{error} [{self.client.endpoint}]",
+        )

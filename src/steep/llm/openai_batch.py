@@ -1,0 +1,367 @@
+"""A client of OpenAI's file-based batch API: half the price, answers within a day.
+
+Upload a file of requests, make a batch of it, look at it now and then, read the answers. What is in
+a batch and what its answers mean is `openai_batch_wire`'s; who keeps track of what was submitted is
+`steep.generation.batches`'. Each request here is tried again while what ails it can pass, for at
+most `retry_s`. Making a batch is the one that must not simply be repeated, as a lost reply does not
+mean that there is no batch: it is looked for first, by the token in its metadata.
+
+Import this module only from the function that needs it: aiohttp costs 0.4 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, BinaryIO, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from steep.core.errors import UserError
+from steep.llm.client import FatalError, TransientError
+from steep.llm.openai import CONNECT_TIMEOUT_S, LOOPBACK, checked_url, read_key
+from steep.llm.openai_batch_wire import (
+    MOST_BYTES,
+    MOST_REQUESTS,
+    BatchRefused,
+    BatchUnknown,
+    FileGone,
+    QueueFull,
+    RemoteBatch,
+    batch_request,
+    parse_reply,
+    read_batch,
+    speaks_of_full_queue,
+)
+from steep.llm.openai_wire import Dialect, Hopeless, Rejected, Reply
+from steep.llm.prices import Prices
+
+UPLOAD_TIMEOUT_S = 3600.0  # 200 MB in an hour: a slow line
+LONGEST_PAUSE_S = 60.0  # of our own; the endpoint may ask for longer
+BATCHES_A_PAGE = 100
+BLOCK_BYTES = 1 << 18
+LONGEST_LINE_BYTES = 1 << 26
+
+T = TypeVar("T")
+
+
+class BatchClient:
+    """Submits, watches and reads batches.
+
+    Args:
+        base_url: Of the endpoint, up to and without `/batches`.
+        api_key_env: Name of the environment variable that holds the key; None sends none.
+        timeout_s: Without a byte from the endpoint.
+        retry_s: How long one request is tried again before the run gives up.
+        settle_s: After which a batch that was made is surely listed.
+        prices: Prices of the model by batch, if known.
+        most_requests: Of one batch.
+        most_bytes: Of one batch's file.
+        pause_s: The first pause before a retry; each next one is twice as long, and all are
+            shortened by chance.
+
+    Raises:
+        UserError: `base_url` is no such address, or the environment variable is not set.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key_env: str | None = None,
+        timeout_s: float = 300.0,
+        retry_s: float = 900.0,
+        settle_s: float = 10.0,
+        prices: Prices | None = None,
+        most_requests: int = MOST_REQUESTS,
+        most_bytes: int = MOST_BYTES,
+        pause_s: float = 1.0,
+    ) -> None:
+        self.endpoint = checked_url(base_url)
+        self.prices = prices or Prices()
+        self.most_requests = most_requests
+        self.most_bytes = most_bytes
+        self.dialect = Dialect()  # weakened by whoever reads that the server objected to it
+        self._api_key_env = api_key_env
+        self._key = read_key(api_key_env, self.endpoint)
+        self._timeout_s = timeout_s
+        self._retry_s = retry_s
+        self._settle_s = settle_s
+        self._pause_s = pause_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def upload(self, file: BinaryIO, name: str) -> str:
+        """Upload a file of requests; return its id.
+
+        Raises:
+            FatalError: The endpoint takes no files at all.
+            BatchRefused: It does not take this one.
+        """
+
+        async def send() -> Any:
+            # The connection closes the file that it is given, and may have to begin again.
+            with os.fdopen(os.dup(file.fileno()), "rb") as copy:
+                copy.seek(0)
+                form = aiohttp.FormData({"purpose": "batch"})
+                form.add_field("file", copy, filename=name, content_type="application/jsonl")
+                value = await self._send("POST", "/files", UPLOAD_TIMEOUT_S, data=form)
+            if not isinstance(value, dict) or not value.get("id"):
+                raise TransientError("malformed reply: not a file")
+            return value["id"]
+
+        try:
+            return str(await self._persist(send))
+        except Rejected as error:
+            raise BatchRefused(str(error)) from error
+
+    async def create(self, input_file_id: str, token: str, dialect: Dialect) -> RemoteBatch:
+        """Make a batch of an uploaded file, exactly once.
+
+        Raises:
+            FatalError: The endpoint makes no batches at all.
+            QueueFull: It will make this one later, when others have ended.
+            BatchRefused: It does not make this one.
+        """
+        asked = False
+
+        async def send() -> RemoteBatch:
+            nonlocal asked
+            if asked and (found := await self._find(token)):
+                return found
+            asked = True
+            request = batch_request(input_file_id, token, dialect)
+            try:
+                return read_batch(await self._send("POST", "/batches", json=request))
+            except (Rejected, TransientError) as error:
+                if speaks_of_full_queue(str(error)):
+                    raise QueueFull(str(error)) from error
+                raise
+
+        try:
+            return await self._persist(send)
+        except Rejected as error:
+            raise BatchRefused(str(error)) from error
+
+    async def get(self, batch_id: str) -> RemoteBatch:
+        """Look at a batch.
+
+        Raises:
+            FatalError: The endpoint cannot be asked.
+            BatchUnknown: It has no such batch; the key may be another account's.
+        """
+
+        async def send() -> RemoteBatch:
+            try:
+                return read_batch(await self._send("GET", f"/batches/{batch_id}"))
+            except Hopeless as error:
+                if error.status == 404:
+                    raise BatchUnknown(f"{batch_id}: {error}") from error
+                raise
+
+        return await self._persist(send)
+
+    async def find(self, token: str) -> RemoteBatch | None:
+        """Find the batch that was made with this token, if any was and was not refused.
+
+        Looks twice, `settle_s` apart: a list may lag behind.
+
+        Raises:
+            FatalError: The endpoint cannot be asked.
+        """
+        found = await self._persist(lambda: self._find(token))
+        if found is None and self._settle_s:
+            await asyncio.sleep(self._settle_s)
+            found = await self._persist(lambda: self._find(token))
+        return found
+
+    async def cancel(self, batch_id: str) -> RemoteBatch:
+        """Ask for the end of a batch; what is answered by then can be read, and is charged.
+
+        Raises:
+            FatalError: The endpoint cannot be asked.
+            BatchRefused: It has ended already.
+        """
+
+        async def send() -> RemoteBatch:
+            return read_batch(await self._send("POST", f"/batches/{batch_id}/cancel"))
+
+        try:
+            return await self._persist(send)
+        except Rejected as error:
+            raise BatchRefused(str(error)) from error
+
+    async def lines(self, file_id: str) -> AsyncIterator[bytes]:
+        """Read a file line by line, whatever its size; a broken download goes on where it was.
+
+        Raises:
+            FatalError: The endpoint cannot be asked.
+            FileGone: The file is not kept any more.
+        """
+        delivered = failures = 0
+        silent_since = time.monotonic()
+        while True:
+            try:
+                number = 0
+                async for line in self._lines(file_id):
+                    number += 1
+                    if number > delivered:
+                        delivered = number
+                        yield line
+                        silent_since = time.monotonic()
+                return
+            except TransientError as error:
+                failures += 1
+                await self._wait(error, failures, silent_since)
+            except Hopeless as error:
+                if error.status == 404:
+                    raise FileGone(f"{file_id}: {error}") from error
+                raise self._give_up(error) from error
+
+    async def _lines(self, file_id: str) -> AsyncIterator[bytes]:
+        rest = b""
+        try:
+            async with self._open_session().get(
+                f"{self.endpoint}/files/{file_id}/content",
+                timeout=self._timeouts(None),
+                allow_redirects=False,
+            ) as response:
+                if response.status != 200:
+                    parse_reply(await _reply(response))
+                async for block in response.content.iter_chunked(BLOCK_BYTES):
+                    *lines, rest = (rest + block).split(b"\n")
+                    for line in filter(None, lines):
+                        yield line
+                    if len(rest) > LONGEST_LINE_BYTES:
+                        raise TransientError(f"a line of more than {LONGEST_LINE_BYTES:,} bytes")
+        except TimeoutError as error:
+            raise TransientError(f"no byte within {self._timeout_s:g} s") from error
+        except aiohttp.ClientError as error:
+            raise TransientError(f"connection broken: {error or type(error).__name__}") from error
+        if rest.strip():
+            if not rest.rstrip().endswith(b"}"):
+                raise TransientError("the file ends in the middle of a line")
+            yield rest
+
+    async def _find(self, token: str) -> RemoteBatch | None:
+        after: dict[str, str] = {}
+        while True:
+            params = {"limit": str(BATCHES_A_PAGE), **after}
+            page = await self._send("GET", "/batches", params=params)
+            if not isinstance(page, dict) or not isinstance(page.get("data"), list):
+                raise TransientError("malformed reply: not a list of batches")
+            batches = [read_batch(each) for each in page["data"]]
+            for batch in batches:
+                if batch.token == token and not batch.refused:
+                    return batch
+            if not batches or not page.get("has_more"):
+                return None
+            after = {"after": batches[-1].id}
+
+    async def _persist(self, send: Callable[[], Awaitable[T]]) -> T:
+        """Try again what can pass, until `retry_s` are over."""
+        began, failures = time.monotonic(), 0
+        while True:
+            try:
+                return await send()
+            except TransientError as error:
+                failures += 1
+                await self._wait(error, failures, began)
+            except Hopeless as error:
+                raise self._give_up(error) from error
+
+    async def _wait(self, error: TransientError, failures: int, began: float) -> None:
+        longest_s = min(LONGEST_PAUSE_S, self._pause_s * 2.0 ** min(failures - 1, 30))
+        wait_s = random.uniform(longest_s / 2, longest_s)
+        if error.wait_s is not None:
+            wait_s = max(wait_s, error.wait_s)
+        if time.monotonic() - began + wait_s > self._retry_s:
+            raise self._give_up(error) from error
+        await asyncio.sleep(wait_s)
+
+    async def _send(
+        self, method: str, path: str, total_s: float | None = None, **options: Any
+    ) -> Any:
+        """One request and its JSON.
+
+        Raises:
+            TransientError, Rejected, Hopeless: There is none.
+        """
+        try:
+            async with self._open_session().request(
+                method,
+                self.endpoint + path,
+                timeout=self._timeouts(total_s or self._timeout_s),
+                allow_redirects=False,
+                **options,
+            ) as response:
+                return parse_reply(await _reply(response))
+        except TimeoutError as error:
+            raise TransientError(f"no answer within {total_s or self._timeout_s:g} s") from error
+        except aiohttp.ClientError as error:
+            raise TransientError(f"connection broken: {error or type(error).__name__}") from error
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        """One session for all requests, opened inside the event loop that uses it."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
+                # Proxies of the environment are honoured, but no proxy can reach our own loopback.
+                trust_env=urlsplit(self.endpoint).hostname not in LOOPBACK,
+            )
+        return self._session
+
+    def _timeouts(self, total_s: float | None) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(
+            total=total_s, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._timeout_s
+        )
+
+    def _give_up(self, error: TransientError | Hopeless) -> FatalError:
+        status = error.status if isinstance(error, Hopeless) else None
+        problem, hint = ADVICE.get(status, ADVICE[None])
+        # What a server says about a wrong key tends to quote the key, in part or whole.
+        found = "HTTP 401" if status == 401 else str(error)
+        key = f"${self._api_key_env}" if self._api_key_env else "none (generate.api_key_env)"
+        where = f"{self.endpoint}, key from {key}"
+        if self._key:
+            found = found.replace(self._key, "***")
+        return FatalError(str(UserError(problem, where=where, found=found, hint=hint)))
+
+
+async def _reply(response: aiohttp.ClientResponse) -> Reply:
+    content = await response.read()
+    headers, text = response.headers, content.decode(errors="replace")
+    return Reply(response.status, headers.get("Retry-After"), text, headers.get("Date"))
+
+
+ADVICE: dict[int | None, tuple[str, str]] = {
+    None: (
+        "The batch API does not answer.",
+        "run the same command again later; batches go on at the provider meanwhile",
+    ),
+    401: (
+        "The endpoint does not accept the key.",
+        "put a valid key into the environment variable that generate.api_key_env names",
+    ),
+    402: (
+        "The account has no quota or money left.",
+        "top it up and run the same command again; it continues where it was",
+    ),
+    403: (
+        "The endpoint forbids the use of its batch API.",
+        "check that the key may upload files and make batches",
+    ),
+    404: (
+        "The endpoint has no batch API, or there is no such address.",
+        "set generate.engine to openai, or correct generate.base_url (most end in /v1)",
+    ),
+}

@@ -1,0 +1,251 @@
+"""OpenAI's file-based batch API as pure functions: what is uploaded, and how to read what returns.
+
+A batch is a file with one request a line, each under a name of ours (`custom_id`, the call's id).
+The answers come in two files, one for the requests that were answered and one for those that were
+not, in any order; a request that was never begun (batch expired or cancelled) may be in neither.
+What each line holds is what the chat API would have replied, so `openai_wire` reads it.
+
+How the requests were phrased is kept in the batch's metadata at the provider, beside our token:
+another process may read the answers, and must know what the server objected to.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from steep.core.calls import Call
+from steep.core.ids import canonical_json
+from steep.llm.client import TransientError
+from steep.llm.openai_wire import (
+    Answer,
+    Dialect,
+    Hopeless,
+    Misunderstood,
+    Rejected,
+    Reply,
+    read_reply,
+    request_body,
+)
+from steep.llm.openai_wire import _short as short
+
+MOST_REQUESTS = 50_000  # of one batch; OpenAI's documented limit
+MOST_BYTES = 200_000_000  # of one batch's file; likewise
+CHAT = "/v1/chat/completions"
+WINDOW = "24h"  # the only one there is
+TOKEN_KEY = "steep"
+ENDED = frozenset({"completed", "expired", "cancelled"})
+NO_MONEY = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
+_NEVER_BEGUN = {
+    "batch_expired": "the batch expired before this call was begun",
+    "batch_cancelled": "the batch was cancelled before this call was begun",
+}
+
+
+class QueueFull(Exception):
+    """The provider holds as many waiting tokens of this account as it takes; try again later."""
+
+
+class BatchRefused(Exception):
+    """The provider does not take this batch, whatever happens."""
+
+
+class BatchUnknown(Exception):
+    """The provider does not know this batch."""
+
+
+class FileGone(Exception):
+    """The provider does not keep this file any more."""
+
+
+class Objection(NamedTuple):
+    """Why a whole batch was refused; `line` is of its file, from 1."""
+
+    code: str
+    message: str
+    line: int | None
+
+    def __str__(self) -> str:
+        where = "" if self.line is None else f"line {self.line}: "
+        return f"{where}{self.message or 'no explanation'}" + (f" ({self.code})" * bool(self.code))
+
+    @property
+    def no_room(self) -> bool:
+        """The provider's queue for this account is full; it empties as batches end."""
+        return speaks_of_full_queue(f"{self.code} {self.message}")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteBatch:
+    """A batch as the provider describes it.
+
+    Attributes:
+        status: validating, failed, in_progress, finalizing, completed, expired, cancelling or
+            cancelled.
+        answered: Calls answered so far.
+        token: Our name for it, from its metadata.
+        dialect: How its requests were phrased.
+        objections: Why it was refused, when `status` is failed.
+    """
+
+    id: str
+    status: str
+    answered: int
+    token: str | None
+    dialect: Dialect
+    input_file_id: str | None = None
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    objections: tuple[Objection, ...] = ()
+
+    @property
+    def no_room(self) -> bool:
+        """It was refused only because the provider's queue was full."""
+        return self.refused and any(each.no_room for each in self.objections)
+
+    @property
+    def refused(self) -> bool:
+        """The provider refused it as a whole, so that nothing was answered or charged."""
+        return self.status == "failed" and self.output_file_id is None
+
+
+class Item(NamedTuple):
+    """What came of one call of a batch: an answer, or the reason why there is none.
+
+    `error` is one of `Rejected`, `TransientError`, `Misunderstood` and `Hopeless`.
+    """
+
+    call_id: str
+    answer: Answer | None
+    error: Exception | None
+
+
+def speaks_of_full_queue(text: str) -> bool:
+    """Whether an objection says that too many tokens wait already."""
+    lowered = text.lower()
+    return "token_limit_exceeded" in lowered or "enqueued token" in lowered
+
+
+def parse_reply(reply: Reply) -> Any:
+    """Return the JSON of a successful reply to a request about files or batches.
+
+    Raises:
+        TransientError, Rejected, Hopeless: There is none.
+    """
+    if 200 <= reply.status < 300:
+        try:
+            return json.loads(reply.body)
+        except ValueError:
+            raise TransientError(f"malformed reply: {short(reply.body)}") from None
+    try:
+        read_reply(reply, Dialect())
+    except Misunderstood as error:  # of what is in a chat request, which this was not
+        raise Rejected(str(error)) from None
+    raise Rejected(f"HTTP {reply.status}")
+
+
+def request_line(call: Call, dialect: Dialect) -> bytes:
+    """The line of a batch's file that asks for a call."""
+    body = request_body(call, dialect)
+    line = {"custom_id": call.id, "method": "POST", "url": CHAT, "body": body}
+    return canonical_json(line).encode() + b"\n"
+
+
+def batch_request(input_file_id: str, token: str, dialect: Dialect) -> dict[str, Any]:
+    """The request that makes a batch of an uploaded file."""
+    return {
+        "input_file_id": input_file_id,
+        "endpoint": CHAT,
+        "completion_window": WINDOW,
+        "metadata": {
+            TOKEN_KEY: token,
+            "response_format": dialect.response_format,
+            "length_key": dialect.length_key,
+        },
+    }
+
+
+def read_batch(value: Any) -> RemoteBatch:
+    """Read a batch object.
+
+    Raises:
+        TransientError: It is none.
+    """
+    if not isinstance(value, Mapping) or not value.get("id") or not value.get("status"):
+        raise TransientError("malformed reply: not a batch")
+    counts, errors = value.get("request_counts"), value.get("errors")
+    listed = errors.get("data") if isinstance(errors, Mapping) else errors
+    metadata = value.get("metadata")
+    known = metadata if isinstance(metadata, Mapping) else {}
+    return RemoteBatch(
+        id=str(value["id"]),
+        status=str(value["status"]).lower(),
+        answered=int(counts.get("completed") or 0) if isinstance(counts, Mapping) else 0,
+        token=known.get(TOKEN_KEY),
+        dialect=_dialect(known),
+        input_file_id=value.get("input_file_id"),
+        output_file_id=value.get("output_file_id") or None,
+        error_file_id=value.get("error_file_id") or None,
+        objections=tuple(map(_objection, listed if isinstance(listed, list) else ())),
+    )
+
+
+def read_item(line: bytes, dialect: Dialect) -> Item | None:
+    """Read a line of an answer file; None when it cannot be told whose it is."""
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(value, dict) or not isinstance(value.get("custom_id"), str):
+        return None
+    try:
+        return Item(value["custom_id"], _answer(value, dialect), None)
+    except (Rejected, TransientError, Misunderstood, Hopeless) as error:
+        return Item(value["custom_id"], None, error)
+
+
+def _answer(value: Mapping[str, Any], dialect: Dialect) -> Answer:
+    response, error = value.get("response"), value.get("error")
+    status = response.get("status_code") if isinstance(response, Mapping) else None
+    if not isinstance(response, Mapping) or not isinstance(status, int) or status < 200:
+        # Status 0 has been seen in batches that were said to be all completed.
+        raise TransientError(_reason(error))
+    body = response.get("body")
+    if status != 200 and _code(body) in NO_MONEY:
+        raise Hopeless(f"HTTP {status}: {_code(body)}", 402)
+    return read_reply(Reply(status, None, json.dumps(body)), dialect)
+
+
+def _reason(error: Any) -> str:
+    """Why a call of a batch has no response at all."""
+    if not isinstance(error, Mapping):
+        return "the batch holds no response to this call"
+    code = str(error.get("code") or "")
+    return _NEVER_BEGUN.get(code) or f"no response: {error.get('message') or code}"
+
+
+def _code(body: Any) -> str:
+    error = body.get("error") if isinstance(body, Mapping) else None
+    return str(error.get("code") or "") if isinstance(error, Mapping) else ""
+
+
+def _dialect(metadata: Mapping[str, Any]) -> Dialect:
+    """How a batch was phrased; the usual way when its metadata is not ours."""
+    usual = Dialect()
+    try:
+        return Dialect(metadata["response_format"], metadata["length_key"])
+    except KeyError:
+        return usual
+
+
+def _objection(value: Any) -> Objection:
+    if not isinstance(value, Mapping):
+        return Objection("", str(value), None)
+    line = value.get("line")
+    return Objection(
+        str(value.get("code") or ""),
+        str(value.get("message") or ""),
+        line if isinstance(line, int) else None,
+    )
