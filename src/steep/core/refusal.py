@@ -69,4 +69,4 @@ def looks_like_refusal(text: str) -> bool:
 def _plain(opening: str) -> str:
     """Lower case, straight apostrophes, single blanks, no Markdown marks at the front."""
     straight = opening.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").casefold()
-    return re.sub(r"\s+", " ", straight.replace("*", "")).lstrip(" _#>-")
+    return " ".join(straight.replace("*", "").split()).lstrip(" _#>-")

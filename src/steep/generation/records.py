@@ -131,11 +131,16 @@ class ImportedText:
         )
 
 
+def has_failed(completion: Completion) -> bool:
+    """Whether a call failed: `status_of`, but at no cost."""
+    return completion.error is not None and completion.finish_reason != SKIPPED_REASON
+
+
 def status_of(completion: Completion) -> Status:
     """Say how a call ended, from what came back."""
     if completion.finish_reason == SKIPPED_REASON:
         return "skipped"
-    if completion.error is not None:
+    if has_failed(completion):
         return "failed"
     if completion.finish_reason in REFUSED_REASONS:  # often without any text
         return "refused"

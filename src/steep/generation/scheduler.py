@@ -35,7 +35,7 @@ from steep.generation.feed import (
 from steep.generation.lane import Lane, LaneStatistics, Outcome
 from steep.generation.ledger import Ledger
 from steep.generation.plan import Totals, counted_calls, totals
-from steep.generation.records import Entry, status_of
+from steep.generation.records import Entry, has_failed
 from steep.llm.client import FatalError
 from steep.recipes.recipe import Recipe
 
@@ -388,9 +388,7 @@ class _Run:
         self.may_pass = self.may_pass or outcome.may_pass
         pairs = list(zip(group, outcome.completions, strict=True))
         if not outcome.may_pass:
-            self._hopeless.update(
-                planned.call.id for planned, each in pairs if status_of(each) == "failed"
-            )
+            self._hopeless.update(planned.call.id for planned, each in pairs if has_failed(each))
         return [Entry(planned.call, each, planned.slot) for planned, each in pairs]
 
     def _settle(self, most: Reservation, completions: Sequence[Completion]) -> None:
@@ -408,7 +406,7 @@ class _Run:
             self._ledger_failed = True
             raise
         for entry in entries:
-            if status_of(entry.completion) != "failed":
+            if not has_failed(entry.completion):
                 self._recent[entry.call.id] = None
         while len(self._recent) > MOST_RECENT:
             del self._recent[next(iter(self._recent))]
@@ -427,7 +425,7 @@ class _Run:
 
     def _count(self, completions: Sequence[Completion]) -> None:
         old = self._progress
-        answered = [each for each in completions if status_of(each) != "failed"]
+        answered = [each for each in completions if not has_failed(each)]
         costs = [old.new_cost_usd, *(each.cost_usd for each in answered)]
         usages = [each.usage for each in answered]
         self._progress = replace(

@@ -142,8 +142,15 @@ def _answer(value: Any) -> Answer:
         return Answer(refusal, REFUSAL_REASON, _usage(value.get("usage")))
     if text is not None and not isinstance(text, str):
         raise TransientError(f"malformed reply: content is a {type(text).__name__}")
-    text = _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text or "")
-    return Answer(text, str(choice.get("finish_reason") or "unknown"), _usage(value.get("usage")))
+    return Answer(_unicode(text or ""), str(choice.get("finish_reason") or "unknown"), _usage(value.get("usage")))
+
+
+def _unicode(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+    return text
 
 
 def _usage(value: Any) -> Usage | None:
