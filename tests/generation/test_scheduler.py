@@ -3,23 +3,29 @@ from __future__ import annotations
 import asyncio
 import random
 import string
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from toy import TINY, ToyClient, ToyRecipe, answer_everything, completion
+from toy import TINY, ToyClient, ToyRecipe, answer_everything, completion, entities_json
 
-from steep.core.calls import Call, Completion
+from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
-from steep.generation.lane import Lane
+from steep.generation.budget import Budget
+from steep.generation.lane import Lane, RetryPolicy
 from steep.generation.ledger import Ledger
 from steep.generation.plan import Totals, walk
-from steep.generation.scheduler import Progress, generate
-from steep.llm.client import FatalError
+from steep.generation.scheduler import Progress, Report, Stop, generate
+from steep.llm.client import FatalError, TransientError
+from steep.llm.prices import Prices
 
 RECIPE = ToyRecipe(pairs=3)
+FAST = RetryPolicy(max_attempts=2, pause_s=0.001)
+PRICES = Prices(usd_per_million_input_tokens=1.0, usd_per_million_output_tokens=2.0)
 MANY = tuple(Document(f"d{n}", f"Title {n}", f"Text {n}.") for n in range(20))
 
 
@@ -255,3 +261,161 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_recorded(ledger: Ledger) -
     again = ToyClient()
     assert make(again, ledger).done == 80
     assert len(again.calls) == 80 - done
+
+
+def run_report(client: ToyClient, ledger: Ledger, **options: Any) -> Report:
+    lane = Lane(client, FAST, PRICES)
+    return asyncio.run(generate(MANY, RECIPE, [lane], ledger, **options))
+
+
+def test_a_budget_ends_the_run_cleanly_and_below_its_limit(ledger: Ledger) -> None:
+    client = ToyClient(lambda call: answer_with(call, Usage(100, 0, 50)), concurrency=8)
+    budget = Budget(max_tokens=8_000)
+    report = run_report(client, ledger, budget=budget)
+    assert (report.over_budget, report.stopped) == (True, False)
+    assert 0 < report.totals.to_do
+    usage = ledger.usage().usage
+    assert budget.spent_tokens == usage.prompt_tokens + usage.completion_tokens <= 8_000
+    reserved = max(Lane(client).most([call]).tokens for call in client.calls)
+    assert budget.spent_tokens > 8_000 - reserved, "there was room for another call"
+    assert budget.reserved_tokens == 0
+    assert len(client.calls) == report.totals.done
+
+
+def test_a_budget_in_dollars_holds_over_several_runs(ledger: Ledger) -> None:
+    def priced(call: Call) -> Completion:
+        return replace(answer_with(call, Usage(100, 0, 50)), cost_usd=0.001)
+
+    spent: list[float] = []
+    for _ in range(3):
+        before = ledger.usage().known_usd
+        budget = Budget(max_cost_usd=0.05, spent_usd=before)
+        run_report(ToyClient(priced), ledger, budget=budget)
+        spent.append(ledger.usage().known_usd)
+    assert spent[0] == spent[1] == spent[2]
+    assert 0.04 < spent[0] <= 0.05
+
+
+def test_failures_that_may_pass_are_salvaged_at_the_end(ledger: Ledger) -> None:
+    attempts: Counter[str] = Counter()
+
+    def troubled(call: Call) -> Completion:
+        attempts[call.id] += 1
+        if call.document_id == "d3" and call.stage == "pair" and attempts[call.id] <= 4:
+            raise TransientError("HTTP 500")
+        return answer_everything(call)
+
+    client = ToyClient(troubled)
+    phases: list[str] = []
+    report = run_report(
+        client, ledger, salvage_rounds=2, on_progress=lambda state: phases.append(state.phase)
+    )
+    assert report.totals.done == report.totals.planned == 80
+    assert list(dict.fromkeys(phases)) == ["openings", "calls", "salvage"]
+    assert max(attempts.values()) == 5
+    assert report.statistics.retries == 3 * 2  # in the two rounds of two tries each
+
+
+def test_what_fails_for_good_is_not_salvaged(ledger: Ledger) -> None:
+    def reject(call: Call) -> Completion:
+        if call.document_id == "d3" and call.stage == "pair":
+            return completion(call, "", error="HTTP 400: no")
+        if call.document_id == "d4" and call.stage == "pair":
+            raise TransientError("HTTP 500")
+        return answer_everything(call)
+
+    client = ToyClient(reject)
+    report = run_report(client, ledger, salvage_rounds=3)
+    assert (report.totals.done, report.totals.failed) == (74, 6)
+    sent = Counter(call.document_id for call in client.calls if call.stage == "pair")
+    assert (sent["d3"], sent["d4"]) == (3, 3 * 2 * 4)
+
+
+def test_a_stopped_run_waits_for_what_is_in_flight_or_drops_it(ledger: Ledger) -> None:
+    def stop_after(number: int, client: ToyClient, how: str) -> Report:
+        stop = Stop()
+
+        def watch(state: Progress) -> None:
+            if state.new >= number and not stop.draining:
+                getattr(stop, how)()
+
+        return run_report(client, ledger, stop=stop, on_progress=watch)
+
+    client = ToyClient(delay_s=0.001)
+    report = stop_after(30, client, "drain")
+    assert report.stopped
+    assert report.totals.done == len(client.calls) < 80
+
+    @dataclass
+    class Uneven(ToyClient):
+        async def complete(self, calls: Sequence[Call]) -> list[Completion]:
+            if calls[0].subset == ("Ada", "Bo"):
+                await asyncio.sleep(60)
+            return await super().complete(calls)
+
+    slow = Uneven(concurrency=4)
+    dropped = stop_after(1, slow, "abort")
+    assert dropped.stopped
+    assert slow.in_flight == 0
+    rest = ToyClient()
+    assert run_report(rest, ledger).totals.done == 80
+    assert len(client.calls) + len(slow.calls) + len(rest.calls) == 80
+
+
+def test_a_document_stays_with_one_endpoint_and_is_warmed_before_its_calls_follow(
+    ledger: Ledger,
+) -> None:
+    clients = [ToyClient(delay_s=0.001, endpoint=name, concurrency=3) for name in "ab"]
+    lanes = [Lane(client) for client in clients]
+    big = replace(RECIPE, pairs=30)
+    names = entities_json(*(f"E{n}" for n in range(9)))
+
+    def many_entities(call: Call) -> Completion:
+        return completion(call, names) if call.stage == "entities" else answer_everything(call)
+
+    for client in clients:
+        client.answer = many_entities
+    asyncio.run(generate(MANY[:6], big, lanes, ledger))
+    seen = [{call.document_id for call in c.calls if call.stage == "pair"} for c in clients]
+    assert not seen[0] & seen[1]
+    assert len(seen[0] | seen[1]) == 6
+    assert min(len(each) for each in seen) >= 2
+
+
+def test_calls_of_a_document_wait_for_the_one_that_warms_its_prefix(ledger: Ledger) -> None:
+    @dataclass
+    class Watching(ToyClient):
+        back: set[str] = field(default_factory=set)
+        cold: int = 0
+
+        async def complete(self, calls: Sequence[Call]) -> list[Completion]:
+            (call,) = calls
+            if call.stage == "pair":
+                self.cold += call.document_id not in self.back
+            result = await super().complete(calls)
+            self.back.add(call.document_id if call.stage == "pair" else "")
+            return result
+
+    client = Watching(concurrency=8, delay_s=0.001)
+    make(client, ledger)
+    assert client.cold == len(MANY)
+    assert client.most_in_flight == 8
+
+
+def test_an_endpoint_that_dies_hands_its_documents_to_the_others(ledger: Ledger) -> None:
+    @dataclass
+    class Dying(ToyClient):
+        async def complete(self, calls: Sequence[Call]) -> list[Completion]:
+            if len(self.batches) >= 10:
+                raise FatalError("The endpoint does not answer.")
+            return await super().complete(calls)
+
+    dying, healthy = Dying(delay_s=0.001), ToyClient(delay_s=0.001)
+    report = asyncio.run(generate(MANY, RECIPE, [Lane(dying), Lane(healthy)], ledger))
+    assert report.totals.done == report.totals.planned == 80
+    assert len(dying.calls) == 10
+    assert len(dying.calls) + len(healthy.calls) == 80
+
+
+def answer_with(call: Call, usage: Usage) -> Completion:
+    return replace(answer_everything(call), usage=usage)

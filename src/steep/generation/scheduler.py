@@ -138,7 +138,7 @@ async def generate(
     try:
         rounds_left = salvage_rounds
         await run.make_all(documents, recipe, counts)
-        while not run.ended and (run.twins or (run.may_pass and rounds_left)):
+        while not run.ended and (run.again or (run.may_pass and rounds_left)):
             rounds_left -= run.may_pass
             await run.make_all(documents, recipe, counts, salvage=run.may_pass)
     except FatalError as error:
@@ -180,7 +180,7 @@ class _Run:
         self._gone: set[int] = set()  # lanes whose endpoint has died while others go on
         self._hopeless: set[str] = set()  # calls that no further round will help
         self._recent: dict[str, None] = {}  # recorded since a stretch of the plan was looked up
-        self.twins = False  # a call of one document turned out to be another's, too
+        self.again = False  # going through the plan once more will find calls, or calls to do
         self._landed: list[Task] = []
         self._wake = asyncio.Event()
         self._held: tuple[int, Group] | None = None  # taken from the feed, but over the budget
@@ -210,7 +210,7 @@ class _Run:
         salvage: bool = False,
     ) -> None:
         """Go through the whole plan once: the openings, then what follows from them."""
-        self.may_pass = self.twins = False
+        self.may_pass = self.again = False
         batch_size = max(lane.client.batch_size for lane in self._lanes)
         tried: set[str] = set()
         while not self.ended:
@@ -304,7 +304,7 @@ class _Run:
         # in the plan twice: the next round will find it in the ledger.
         kept = {p.call.id: p for p in group if p.call.id not in self._hopeless}
         twins = [each for each in kept if each in self._flying_ids or each in self._recent]
-        self.twins = self.twins or len(twins) > 0
+        self.again = self.again or len(twins) > 0
         for each in twins:
             del kept[each]
         if len(kept) < len(group):
@@ -374,7 +374,7 @@ class _Run:
         if not (isinstance(error, FatalError) and self._proven[number] and others):
             return [error]
         self._gone.add(number)
-        self.may_pass = True
+        self.again = True
         return []
 
     def _outcome(
