@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from steep.core.calls import Call, Completion, Message, Sampling
+from steep.core.errors import UserError
+from steep.llm import paged
+from steep.llm.client import FatalError
+from steep.llm.continuous import TransformersClient
+from steep.llm.row_sampling import Row, RowSampler
+from steep.testing.tiny_corpus import DOCUMENTS
+from steep.testing.tiny_model import CONTEXT_TOKENS
+
+SCHEMA = json.dumps(
+    {
+        "type": "object",
+        "properties": {
+            "kind": {"enum": ["person", "place"]},
+            "names": {
+                "type": "array",
+                "items": {"type": "string", "maxLength": 6},
+                "minItems": 1,
+                "maxItems": 2,
+            },
+        },
+        "required": ["kind", "names"],
+        "additionalProperties": False,
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def sharp_directory(tiny_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model, sharpened: fresh weights give every token the same chance."""
+    from transformers import AutoModelForCausalLM
+
+    directory = tmp_path_factory.mktemp("sharp") / "model"
+    shutil.copytree(tiny_directory, directory)
+    model = AutoModelForCausalLM.from_pretrained(tiny_directory)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(6)
+    model.save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture(scope="module", params=["continuous", "padded"])
+def client(sharp_directory: Path, request: pytest.FixtureRequest) -> Iterator[TransformersClient]:
+    continuous = request.param == "continuous"
+    client = TransformersClient(sharp_directory, continuous=continuous)
+    assert (client.batch_size == 1) is continuous, "continuous batching runs here"
+    yield client
+    asyncio.run(client.close())
+
+
+def call(number: int = 0, document: int = 0, stage: str = "pair", **sampling: Any) -> Call:
+    return Call(
+        recipe="toy",
+        stage=stage,
+        document_id=DOCUMENTS[document].id,
+        subset=(),
+        sample=0,
+        model="tiny",
+        messages=(
+            Message("system", ("Be brief.",)),
+            Message("user", (DOCUMENTS[document].text, f"\nTell of {'x' * number}.")),
+        ),
+        sampling=Sampling(**{"max_tokens": 12, **sampling}),
+    )
+
+
+def complete(client: TransformersClient, calls: Sequence[Call]) -> list[Completion]:
+    return asyncio.run(client.complete(calls))
+
+
+def texts(completions: Sequence[Completion]) -> list[str]:
+    return [each.text for each in completions]
+
+
+MIXED = [
+    call(0),
+    call(7, top_p=0.8),
+    call(0, 1),
+    call(0, 1, "entities", json_schema=SCHEMA, max_tokens=60),
+    call(3, 2, temperature=0.3, max_tokens=20),
+    call(4, 2, temperature=0.3, frequency_penalty=1.0),
+]
+
+
+def test_answers_come_in_the_order_of_their_calls(client: TransformersClient) -> None:
+    answers = complete(client, MIXED)
+    assert [each.call_id for each in answers] == [each.id for each in MIXED]
+    assert [each.error for each in answers] == [None] * len(MIXED)
+    assert len(set(texts(answers))) == len(MIXED)
+    assert [each.endpoint for each in answers] == ["in process"] * len(MIXED)
+
+
+def test_a_call_gets_the_same_text_alone_and_in_company(client: TransformersClient) -> None:
+    together = texts(complete(client, MIXED))
+    assert [texts(complete(client, [each]))[0] for each in MIXED] == together
+    assert texts(complete(client, MIXED[::-1])) == together[::-1]
+
+
+def test_both_engines_write_the_same(sharp_directory: Path) -> None:
+    async def with_both() -> list[list[str]]:
+        written = []
+        for continuous in (True, False):
+            client = TransformersClient(sharp_directory, continuous=continuous)
+            written.append(texts(await client.complete(MIXED)))
+            await client.close()
+        return written
+
+    first, second = asyncio.run(with_both())
+    assert first == second
+
+
+def test_other_samples_are_other_texts(client: TransformersClient) -> None:
+    answers = complete(client, [replace(call(), sample=sample) for sample in range(4)])
+    assert len(set(texts(answers))) == 4
+
+
+@torch.no_grad()
+def greedy(directory: Path, asked: Call) -> tuple[int, str]:
+    """How long the prompt is, and what `transformers` itself writes after it."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model, tokenizer = (
+        each.from_pretrained(directory) for each in (AutoModelForCausalLM, AutoTokenizer)
+    )
+    messages = [{"role": each.role, "content": each.content} for each in asked.messages]
+    prompt = tokenizer.apply_chat_template(
+        messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    length = prompt["input_ids"].shape[1]
+    ids = model.generate(**prompt, max_new_tokens=12, do_sample=False)[0][length:]
+    return length, tokenizer.decode(ids, skip_special_tokens=True).strip()
+
+
+def test_greedy_text_is_that_of_transformers(
+    client: TransformersClient, sharp_directory: Path
+) -> None:
+    calls = [call(number, temperature=0.0) for number in range(3)]
+    for asked, answer in zip(calls, complete(client, calls), strict=True):
+        prompt_tokens, text = greedy(sharp_directory, asked)
+        assert answer.text == text
+        assert answer.usage.prompt_tokens == prompt_tokens
+
+
+def test_structured_answers_are_valid_json(client: TransformersClient) -> None:
+    calls = [
+        replace(call(stage="entities", json_schema=SCHEMA, max_tokens=100), sample=sample)
+        for sample in range(4)
+    ]
+    for answer in complete(client, [*calls, call()])[:4]:
+        value = json.loads(answer.text)
+        assert value["kind"] in ("person", "place")
+        assert 1 <= len(value["names"]) <= 2
+        assert answer.finish_reason == "stop"
+
+
+def test_texts_of_different_lengths_end_each_at_its_own_limit(client: TransformersClient) -> None:
+    answers = complete(client, [call(max_tokens=n) for n in (3, 9, 5)])
+    assert [each.usage.completion_tokens for each in answers] == [3, 9, 5]
+    assert {each.finish_reason for each in answers} == {"length"}
+    assert {each.cost_usd for each in answers} == {0.0}
+
+
+def test_what_exceeds_the_context_is_skipped(client: TransformersClient) -> None:
+    long = replace(call(), messages=(Message("user", ("word " * CONTEXT_TOKENS,)),))
+    bad, good = complete(client, [long, call()])
+    assert (bad.finish_reason, bad.text) == ("skipped", "")
+    assert f"exceed the context of {CONTEXT_TOKENS}" in str(bad.error)
+    assert bad.usage.prompt_tokens == 0, "it was not sent"
+    assert good.error is None
+    assert complete(client, [long])[0].finish_reason == "skipped"
+
+
+def test_progress_counts_the_tokens_written(sharp_directory: Path) -> None:
+    counted: list[int] = []
+    client = TransformersClient(sharp_directory, on_tokens=counted.append)
+    before = sum(counted)  # of the engine's trial
+    answers = complete(client, [call(max_tokens=3), call(1, max_tokens=6)])
+    asyncio.run(client.close())
+    assert sum(counted) - before == sum(each.usage.completion_tokens for each in answers) == 9
+
+
+def test_a_document_is_read_once_for_calls_that_follow_each_other(sharp_directory: Path) -> None:
+    client = TransformersClient(sharp_directory)
+    first, second = (complete(client, [call(number)])[0] for number in range(2))
+    asyncio.run(client.close())
+    assert first.usage.cached_tokens == 0
+    assert second.usage.cached_tokens > 0.8 * second.usage.prompt_tokens
+
+
+def test_an_engine_that_stops_stops_the_run(sharp_directory: Path) -> None:
+    client = TransformersClient(sharp_directory)
+    client._writer.close()
+    with pytest.raises(FatalError, match="has stopped"):
+        complete(client, [call()])
+
+
+def test_a_model_that_cannot_be_batched_continuously_is_padded(
+    sharp_directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise NotImplementedError("layers of another kind")
+
+    monkeypatch.setattr(paged, "_open_manager", refuse)
+    with caplog.at_level(logging.WARNING, logger="steep"):
+        client = TransformersClient(sharp_directory)
+    assert client.batch_size > 1
+    assert "layers of another kind" in caplog.text
+    assert len(texts(complete(client, MIXED))) == len(MIXED)
+
+
+def test_a_model_without_a_chat_template_is_refused(tiny_directory: Path, tmp_path: Path) -> None:
+    for path in tiny_directory.iterdir():
+        if path.name != "chat_template.jinja":
+            (tmp_path / path.name).symlink_to(path)
+    with pytest.raises(UserError, match="no chat template"):
+        TransformersClient(tmp_path)
+
+
+def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"(?s)Cannot load the model .*generate\.model"):
+        TransformersClient(tmp_path / "nothing")
+
+
+def test_a_template_that_refuses_the_messages_stops_the_run(
+    tiny_directory: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_directory, tmp_path / "model")
+    template = "{{ raise_exception('System role not supported') }}"
+    (tmp_path / "model" / "chat_template.jinja").write_text(template)
+    client = TransformersClient(tmp_path / "model", continuous=False)
+    with pytest.raises(FatalError, match="System role not supported"):
+        complete(client, [call()])
+
+
+# The choice of tokens alone.
+
+LOGITS = torch.tensor([-20.0, 2.0, 1.0, 0.0, -1.0])  # 0.64, 0.24, 0.09 and 0.03
+
+
+def drawn(count: int, **sampling: Any) -> list[int]:
+    rows = [
+        Row(Sampling(**{"max_tokens": 4, **sampling}), [(i + 0.5) / count]) for i in range(count)
+    ]
+    return RowSampler(frozenset({0})).choose(LOGITS.repeat(count, 1), rows)
+
+
+def test_tokens_are_drawn_by_their_probabilities() -> None:
+    counts = Counter(drawn(1000))
+    expected = LOGITS.softmax(0) * 1000
+    assert all(abs(counts[token] - expected[token]) <= 1 for token in range(5))
+    colder = Counter(drawn(1000, temperature=0.5))
+    expected = (LOGITS / 0.5).softmax(0) * 1000
+    assert all(abs(colder[token] - expected[token]) <= 1 for token in range(5))
+
+
+def test_temperature_zero_is_greedy() -> None:
+    assert set(drawn(100, temperature=0.0)) == {1}
+
+
+@pytest.mark.parametrize(
+    ("top_p", "kept"), [(0.5, {1}), (0.7, {1, 2}), (0.9, {1, 2, 3}), (0.01, {1})]
+)
+def test_top_p_keeps_the_smallest_set_that_holds_it(top_p: float, kept: set[int]) -> None:
+    assert set(drawn(200, top_p=top_p)) == kept
+
+
+def test_what_was_written_is_written_less() -> None:
+    row = Row(Sampling(temperature=0.0, frequency_penalty=0.6), [0.5] * 9)
+    sampler = RowSampler(frozenset({0}))
+    assert [sampler.choose(LOGITS[None], [row])[0] for _ in range(4)] == [1, 1, 2, 1]
+    assert LOGITS[1] == 2.0, "the engine's own logits stay as they are"
+
+
+def test_a_row_that_has_ended_writes_nothing_more() -> None:
+    row = Row(Sampling(), [0.5] * 9)
+    sampler = RowSampler(frozenset({1, 4}))
+    assert sampler.choose(LOGITS[None] * 50, [row]) == [1]
+    assert row.ended
+    assert sampler.choose(LOGITS.flip(0)[None], [row]) == [1]
+    assert row.tokens == []
