@@ -8,6 +8,7 @@ from pathlib import Path
 
 from toy import TINY, ToyRecipe
 
+from steep.generation.lane import Lane, RetryPolicy
 from steep.generation.ledger import Ledger
 from steep.generation.scheduler import generate
 from steep.llm.openai import OpenAIClient
@@ -17,10 +18,11 @@ RECIPE = ToyRecipe(pairs=60)
 
 
 async def run(base_url: str, path: Path) -> None:
-    client = OpenAIClient(base_url, concurrency=CONCURRENCY, max_attempts=12, pause_s=0.001)
+    client = OpenAIClient(base_url, concurrency=CONCURRENCY)
+    lane = Lane(client, RetryPolicy(max_attempts=12, pause_s=0.001))
     with Ledger(path) as ledger:
         try:
-            await generate(TINY, RECIPE, client, ledger)
+            await generate(TINY, RECIPE, [lane], ledger)
         finally:
             await client.close()
 

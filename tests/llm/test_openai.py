@@ -11,6 +11,7 @@ import pytest
 
 from steep.core.calls import Call, Completion, Message, Sampling
 from steep.core.errors import UserError
+from steep.generation.lane import Lane, RetryPolicy
 from steep.llm.client import FatalError
 from steep.llm.openai import OpenAIClient
 from steep.llm.openai_wire import Dialect, request_body
@@ -31,16 +32,24 @@ def serve(seed: int = 0, **behaviour: Any) -> ScriptedServer:
 
 
 def complete(url: str, calls: Sequence[Call], **options: Any) -> list[Completion]:
-    """Complete the calls one after the other with a client that hardly waits."""
+    """Complete the calls one after the other, as the scheduler does, but hardly waiting."""
+    max_attempts = options.pop("max_attempts", 6)
 
     async def run() -> list[Completion]:
-        client = OpenAIClient(url, **{"pause_s": 0.001, "timeout_s": 5.0, **options})
+        client = OpenAIClient(url, **{"timeout_s": 5.0, **options})
+        lane = Lane(client, RetryPolicy(max_attempts=max_attempts, total_s=2.0, pause_s=0.001))
         try:
-            return [(await client.complete([each]))[0] for each in calls]
+            return [await send(lane, each) for each in calls]
         finally:
             await client.close()
 
     return asyncio.run(run())
+
+
+async def send(lane: Lane, one: Call) -> Completion:
+    outcome = await lane.send([one], lane.most([one]))
+    assert outcome.completions is not None
+    return outcome.completions[0]
 
 
 def free_port() -> int:
@@ -50,22 +59,22 @@ def free_port() -> int:
 
 
 def test_a_completion_says_what_was_answered_and_what_it_cost() -> None:
-    prices = Prices(1.0, 2.0)
+    prices = Prices(usd_per_million_input_tokens=1.0, usd_per_million_output_tokens=2.0)
     with serve() as server:
-        (done,) = complete(server.base_url, [call()], prices=prices)
+        done, next_one = complete(server.base_url, [call(), call(1)], prices=prices)
     assert done.error is None
     assert "Pell" in done.text
     assert (done.call_id, done.endpoint, done.attempts) == (call().id, server.base_url, 1)
     assert done.finish_reason == "stop"
     usage = done.usage
-    assert 0 < usage.cached_tokens < usage.prompt_tokens
+    assert usage.cached_tokens == 0 < next_one.usage.cached_tokens < usage.prompt_tokens
     assert done.cost_usd == pytest.approx((usage.prompt_tokens + 2 * usage.completion_tokens) / 1e6)
     assert 0 < done.latency_s < 5
 
 
 def test_no_price_is_no_cost() -> None:
     with serve() as server:
-        (done,) = complete(server.base_url, [call()], prices=Prices(1.0, None))
+        (done,) = complete(server.base_url, [call()], prices=Prices(usd_per_million_input_tokens=1.0))
     assert done.cost_usd is None
 
 
@@ -107,7 +116,6 @@ def test_accidents_are_retried_and_leave_no_trace_in_the_text(accident: str) -> 
 @pytest.mark.parametrize(
     ("behaviour", "reason"),
     [
-        ({"rate_limited": 1.0}, "HTTP 429: Too many requests."),
         ({"server_error": 1.0}, "HTTP 500: The scripted server stumbled."),
         ({"html": 1.0}, "malformed reply"),
         ({"invalid_json": 1.0}, "malformed reply"),
@@ -142,11 +150,20 @@ def test_retry_after_is_waited_for() -> None:
     assert time.monotonic() - started >= 0.2
 
 
-def test_a_wait_beyond_reason_fails_the_call_at_once() -> None:
+def test_a_wait_beyond_reason_ends_the_run() -> None:
     with serve(rate_limited=1.0, retry_after_s=86_400) as server:
-        (failed,) = complete(server.base_url, [call()])
+        with pytest.raises(FatalError, match="Retry-After: 24 h 00 min"):
+            complete(server.base_url, [call()])
         assert server.requests.total() == 1
-    assert failed.error is not None
+
+
+def test_a_server_that_is_always_busy_fails_the_call_when_its_time_is_up() -> None:
+    with serve(rate_limited=1.0) as server:
+        started = time.monotonic()
+        (failed,) = complete(server.base_url, [call()])
+        assert time.monotonic() - started < 5
+        assert server.requests.total() == failed.attempts > 6
+    assert (failed.error or "").startswith("HTTP 429: Too many requests.")
 
 
 def test_a_prompt_that_is_too_long_fails_alone() -> None:
@@ -197,39 +214,17 @@ def test_an_endpoint_that_goes_down_is_fatal_after_all_attempts() -> None:
     port = free_port()
 
     async def run() -> None:
-        client = OpenAIClient(f"http://127.0.0.1:{port}/v1", pause_s=0.001, max_attempts=3)
+        client = OpenAIClient(f"http://127.0.0.1:{port}/v1")
+        lane = Lane(client, RetryPolicy(max_attempts=3, pause_s=0.001))
         try:
             with ScriptedServer(port=port):
-                assert (await client.complete([call()]))[0].error is None
-            await client.complete([call(1)])
+                assert (await send(lane, call())).error is None
+            await send(lane, call(1))
         finally:
             await client.close()
 
     with pytest.raises(FatalError, match="does not answer"):
         asyncio.run(run())
-
-
-def test_an_endpoint_that_falls_silent_is_given_up_after_a_few_calls() -> None:
-    port = free_port()
-
-    async def run() -> int:
-        client = OpenAIClient(
-            f"http://127.0.0.1:{port}/v1", pause_s=0.001, max_attempts=2, concurrency=2
-        )
-        failed = 0
-        try:
-            with ScriptedServer(port=port):
-                await client.complete([call()])
-            with ScriptedServer(Script(behaviour=Behaviour(dead=True)), port=port):
-                for number in range(1, 10):
-                    failed += (await client.complete([call(number)]))[0].error is not None
-        except FatalError:
-            return failed
-        finally:
-            await client.close()
-        return -1
-
-    assert asyncio.run(run()) == 2
 
 
 @pytest.mark.parametrize("understood", ["json_object", "none"])

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from steep.core.calls import Usage
+from steep.llm.client import TransientError
 from steep.llm.openai_wire import (
     Answer,
     Dialect,
@@ -14,7 +14,6 @@ from steep.llm.openai_wire import (
     Misunderstood,
     Rejected,
     Reply,
-    Transient,
     read_reply,
 )
 
@@ -52,22 +51,22 @@ def test_half_a_character_is_replaced() -> None:
     ["", "null", "[]", '{"choices": []}', '{"choices": [{}]}', '{"choices": [{"message": "x"}]}'],
 )
 def test_bodies_that_hold_no_answer_are_tried_again(body: str) -> None:
-    with pytest.raises(Transient, match="malformed"):
+    with pytest.raises(TransientError, match="malformed"):
         read_reply(Reply(200, None, body), Dialect())
 
 
 def test_an_error_inside_a_success_is_told() -> None:
-    with pytest.raises(Transient, match="overloaded"):
+    with pytest.raises(TransientError, match="overloaded"):
         read_reply(Reply(200, None, '{"error": {"message": "overloaded"}}'), Dialect())
 
 
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [
-        (error(408), Transient),
-        (error(409), Transient),
-        (error(503), Transient),
-        (error(429, code="rate_limit_exceeded"), Transient),
+        (error(408), TransientError),
+        (error(409), TransientError),
+        (error(503), TransientError),
+        (error(429, code="rate_limit_exceeded"), TransientError),
         (error(429, code="insufficient_quota"), Hopeless),
         (error(401), Hopeless),
         (error(402), Hopeless),
@@ -98,9 +97,17 @@ def test_statuses_say_who_must_act(reply: Reply, kind: type[Exception]) -> None:
     ],
 )
 def test_retry_after(header: str | None, wait_s: float | None) -> None:
-    with pytest.raises(Transient) as caught:
-        read_reply(error(429, header), Dialect(), now=datetime(2026, 1, 1, tzinfo=UTC))
+    with pytest.raises(TransientError) as caught:
+        servers_clock = "Thu, 01 Jan 2026 00:00:00 GMT"
+        read_reply(error(429, header)._replace(date=servers_clock), Dialect())
     assert caught.value.wait_s == wait_s
+    assert caught.value.overloaded
+
+
+def test_a_date_without_the_servers_clock_is_not_compared_with_ours() -> None:
+    with pytest.raises(TransientError) as caught:
+        read_reply(error(429, "Thu, 01 Jan 2099 00:00:30 GMT"), Dialect())
+    assert caught.value.wait_s is None
 
 
 def test_dialects_get_weaker_until_nothing_is_left_to_give_up() -> None:
