@@ -221,3 +221,26 @@ def test_an_answer_that_is_cut_off_holds_what_came_before(length: int) -> None:
     assert all(
         whole.startswith(part) for whole, part in zip(BOTH.entities, found.entities, strict=False)
     )
+
+
+def test_the_key_changes_with_the_calls_and_not_with_triplets_at_the_end() -> None:
+    key = relations(RECIPE).key
+    assert relations(RECIPE).key == key
+    assert relations(replace(RECIPE, triplets=3)).key == key
+    changed = [
+        relations(replace(RECIPE, pairs=3)),
+        relations(replace(RECIPE, seed=1)),
+        relations(replace(RECIPE, model="n")),
+        relations(replace(RECIPE, temperature=0.1)),
+        relations(replace(RECIPE, prompt_order="paper")),
+        relations(RECIPE, replace(DOCUMENT, text=DOCUMENT.text + " Later.")),
+        relations(RECIPE, replace(DOCUMENT, title="Eight people")),
+        RelationCalls(RECIPE, DOCUMENT, NAMES[:-1]),
+        RelationCalls(RECIPE, DOCUMENT, NAMES[::-1]),
+    ]
+    assert len({key, *(each.key for each in changed)}) == len(changed) + 1
+
+
+def test_a_document_without_entities_has_a_key_too() -> None:
+    assert len(RelationCalls(RECIPE, DOCUMENT, ())) == 0
+    assert RelationCalls(RECIPE, DOCUMENT, ()).key

@@ -12,6 +12,7 @@ import pytest
 from steep.core.calls import Call
 from steep.documents.document import Document
 from steep.recipes.entigraph import EntiGraph
+from steep.recipes.prompts import Order
 
 GOLDEN = Path(__file__).parent / "golden"
 DOCUMENT = Document(
@@ -27,8 +28,8 @@ Prompt = Literal["full", "compact"]
 STAGES = ("entities", "pair", "triplet")
 
 
-def planned(prompt: Prompt, stage: str) -> Call:
-    recipe = EntiGraph("SmolLM2-135M-Instruct", prompt=prompt)
+def planned(prompt: Prompt, stage: str, order: Order = "document_first") -> Call:
+    recipe = EntiGraph("SmolLM2-135M-Instruct", prompt=prompt, prompt_order=order)
     if stage == "entities":
         call = recipe.opening(DOCUMENT, [])
         assert call is not None
@@ -36,8 +37,8 @@ def planned(prompt: Prompt, stage: str) -> Call:
     return recipe.relation_call(DOCUMENT, ENTITIES[: 2 if stage == "pair" else 3])
 
 
-def rendered(prompt: Prompt, stage: str) -> str:
-    messages = planned(prompt, stage).messages
+def rendered(prompt: Prompt, stage: str, order: Order = "document_first") -> str:
+    messages = planned(prompt, stage, order).messages
     return "".join(f"=== {each.role} ===\n{each.content}\n" for each in messages)
 
 
@@ -47,6 +48,11 @@ def test_prompts_are_the_golden_ones(prompt: Prompt, stage: str) -> None:
     assert rendered(prompt, stage) == (GOLDEN / f"{prompt}_{stage}.txt").read_text()
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_prompts_in_the_papers_order_are_the_golden_ones(stage: str) -> None:
+    assert rendered("full", stage, "paper") == (GOLDEN / f"full_paper_{stage}.txt").read_text()
+
+
 @pytest.mark.parametrize("prompt", get_args(Prompt))
 def test_calls_of_a_document_differ_in_their_last_part_only(prompt: Prompt) -> None:
     one, other = (
@@ -54,14 +60,23 @@ def test_calls_of_a_document_differ_in_their_last_part_only(prompt: Prompt) -> N
         for pair in (ENTITIES[:2], ENTITIES[1:])
     )
     assert one.messages[0] == other.messages[0]
-    assert one.messages[1].parts[0] == other.messages[1].parts[0]
-    assert one.messages[1].parts[1] != other.messages[1].parts[1]
+    assert one.messages[1].parts[:-1] == other.messages[1].parts[:-1]
+    assert one.messages[1].parts[-1] != other.messages[1].parts[-1]
+
+
+@pytest.mark.parametrize("prompt", get_args(Prompt))
+def test_all_stages_share_the_document_unless_the_papers_order_is_asked_for(prompt: Prompt) -> None:
+    calls = [planned(prompt, stage) for stage in STAGES]
+    assert len({(call.messages[0], call.messages[1].parts[0]) for call in calls}) == 1
+    paper = [planned("full", stage, "paper") for stage in STAGES]
+    assert len({call.messages[0] for call in paper}) == 3
 
 
 def test_ids_are_pinned() -> None:
     """A changed id buys the calls of every project again: change these on purpose only."""
-    assert planned("full", "entities").id == "6e4e2901b98f7969dfa83d1009a4405e"
-    assert planned("full", "pair").id == "5a92944f406d6aa62fb008cda7c82247"
+    assert planned("full", "entities").id == "1b0a250f01d2b8af27306ed400920413"
+    assert planned("full", "pair").id == "373902631386ad2fc320ff9bbdaea3f8"
+    assert planned("full", "pair", "paper").id == "aa57034952d95152dd83a29afef02047"
 
 
 def test_another_sampling_is_another_call() -> None:
@@ -74,6 +89,7 @@ def test_another_sampling_is_another_call() -> None:
         replace(recipe, max_tokens=99),
         replace(recipe, frequency_penalty=0.4),
         replace(recipe, prompt="compact"),
+        replace(recipe, prompt_order="paper"),
     ]
     assert len({each.relation_call(DOCUMENT, ENTITIES).id for each in variants}) == len(variants)
 

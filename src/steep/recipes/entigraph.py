@@ -18,20 +18,22 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import json_repair
 
 from steep.core.calls import Call, Message, Sampling
-from steep.core.ids import derive_seed
+from steep.core.ids import derive_seed, stable_hash
 from steep.core.permutation import Permutation
 from steep.documents.document import Document
 from steep.documents.names import proper_names
-from steep.recipes.prompts import PROMPTS, PromptSet
+from steep.recipes.prompts import PROMPTS, Order, Stage
 
 LONGEST_ENTITY_WORDS = 8
 COMPACT_SUMMARY = 300  # characters
 LIST_PENALTY = 0.5  # without it a small generator lists one name twelve times
+STAGE_OF_SIZE: dict[int, Stage] = {2: "pair", 3: "triplet"}
 MOST_ENTITIES = 60  # of one answer, where the configuration names no number
 
 
@@ -52,6 +54,7 @@ class EntiGraph:
     max_tokens: int = 2048
     frequency_penalty: float = 0.0
     prompt: Literal["full", "compact"] = "full"
+    prompt_order: Order = "document_first"
     pairs: int | Literal["all"] = "all"
     triplets: int | Literal["all"] = 0
     entity_attempts: int = 3
@@ -65,7 +68,7 @@ class EntiGraph:
         enough = len(self.entities(document, texts).entities) >= self.min_entities
         if enough or len(texts) >= self.entity_attempts:
             return None
-        return self._call(document, "entities", (), len(texts), self._prompts.entities)
+        return self._builder(document, "entities").call((), len(texts))
 
     def entities(self, document: Document, texts: Sequence[str | None]) -> EntityList:
         """Merge the answers to the opening: the first summary, all entities that are valid."""
@@ -75,7 +78,7 @@ class EntiGraph:
         summary = next((found.summary for found in parsed if found.summary), "")
         return EntityList(summary, valid)
 
-    def calls(self, document: Document, texts: Sequence[str | None]) -> Sequence[Call]:
+    def calls(self, document: Document, texts: Sequence[str | None]) -> RelationCalls:
         """All relation calls of the document: pairs first, then triplets."""
         return RelationCalls(self, document, self.entities(document, texts).entities)
 
@@ -87,10 +90,7 @@ class EntiGraph:
 
     def relation_call(self, document: Document, subset: tuple[str, ...]) -> Call:
         """Ask for a text about one pair or triplet of entities."""
-        stage, prompt = (
-            ("pair", self._prompts.pair) if len(subset) == 2 else ("triplet", self._prompts.triplet)
-        )
-        return self._call(document, stage, subset, 0, prompt)
+        return self._builder(document, STAGE_OF_SIZE[len(subset)]).call(subset)
 
     def _penalty(self, stage: str) -> float:
         lists_names = stage == "entities" and self.prompt == "compact"
@@ -101,42 +101,73 @@ class EntiGraph:
             return entity_schema(self.max_entities)
         return entity_schema(self.max_entities, COMPACT_SUMMARY, proper_names(document.text))
 
-    @property
-    def _prompts(self) -> PromptSet:
-        return PROMPTS[self.prompt]
-
-    def _call(
-        self, document: Document, stage: str, subset: tuple[str, ...], sample: int, system: str
-    ) -> Call:
-        content = self._prompts.document.format(
-            heading=document.heading, title=document.title, text=document.text
-        )
-        tail = self._prompts.tail(document.title, subset)
+    def _builder(self, document: Document, stage: Stage) -> _CallBuilder:
         schema = self._entity_schema(document) if stage == "entities" else None
+        sampling = Sampling(
+            self.temperature, self.top_p, self.max_tokens, self._penalty(stage), schema
+        )
+        return _CallBuilder(self, document, stage, sampling)
+
+
+class _CallBuilder:
+    """Builds the calls of one document and stage; what they have in common is made once."""
+
+    def __init__(
+        self, recipe: EntiGraph, document: Document, stage: Stage, sampling: Sampling
+    ) -> None:
+        self._recipe = recipe
+        self._document = document
+        self._stage: Stage = stage
+        self._sampling = sampling
+        self._prompts = PROMPTS[recipe.prompt]
+        self._system, self._parts = self._prompts.opening_parts(
+            document, stage, recipe.prompt_order
+        )
+
+    def call(self, subset: tuple[str, ...], sample: int = 0) -> Call:
+        """The call about a subset of the entities."""
+        tail = self._prompts.tail(self._document.title, self._stage, subset)
         return Call(
-            recipe=self.name,
-            stage=stage,
-            document_id=document.id,
+            recipe=self._recipe.name,
+            stage=self._stage,
+            document_id=self._document.id,
             subset=subset,
             sample=sample,
-            model=self.model,
-            messages=(Message("system", (system,)), Message("user", (content, tail))),
-            sampling=Sampling(
-                self.temperature, self.top_p, self.max_tokens, self._penalty(stage), schema
-            ),
+            model=self._recipe.model,
+            messages=(self._system, Message("user", (*self._parts, tail))),
+            sampling=self._sampling,
         )
 
 
-@dataclass(frozen=True)
 class RelationCalls(Sequence[Call]):
     """The relation calls of one document, computed by index from seeded permutations."""
 
-    recipe: EntiGraph
-    document: Document
-    entities: tuple[str, ...]
+    def __init__(self, recipe: EntiGraph, document: Document, entities: tuple[str, ...]) -> None:
+        self.entities = entities
+        self._pairs = _kept(recipe.pairs, len(entities), 2)
+        self._triplets = _kept(recipe.triplets, len(entities), 3)
+        self._seed = recipe.seed
+        self._orders = {
+            size: Permutation(
+                math.comb(len(entities), size), derive_seed(recipe.seed, document.id, size)
+            )
+            for size in STAGE_OF_SIZE
+        }
+        self._builders = {
+            size: recipe._builder(document, stage) for size, stage in STAGE_OF_SIZE.items()
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of the first pair and triplet calls, the entities, the seed and the pairs kept."""
+        first = [
+            self._about(size, 0).id if math.comb(len(self.entities), size) else None
+            for size in STAGE_OF_SIZE
+        ]
+        return stable_hash([first, self.entities, self._seed, self._pairs])
 
     def __len__(self) -> int:
-        return self._kept(2) + self._kept(3)
+        return self._pairs + self._triplets
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
@@ -144,18 +175,18 @@ class RelationCalls(Sequence[Call]):
         if not -len(self) <= index < len(self):
             raise IndexError(f"index {index} is outside {len(self)} calls")
         index %= len(self)
-        size, index = (2, index) if index < self._kept(2) else (3, index - self._kept(2))
-        return self.recipe.relation_call(self.document, self._subset(size, index))
+        if index < self._pairs:
+            return self._about(2, index)
+        return self._about(3, index - self._pairs)
 
-    def _kept(self, size: int) -> int:
-        cap = self.recipe.pairs if size == 2 else self.recipe.triplets
-        possible = math.comb(len(self.entities), size)
-        return possible if cap == "all" else min(cap, possible)
+    def _about(self, size: int, number: int) -> Call:
+        chosen = combination(len(self.entities), size, self._orders[size][number])
+        return self._builders[size].call(tuple(self.entities[i] for i in chosen))
 
-    def _subset(self, size: int, index: int) -> tuple[str, ...]:
-        seed = derive_seed(self.recipe.seed, self.document.id, size)
-        order = Permutation(math.comb(len(self.entities), size), seed)
-        return tuple(self.entities[i] for i in combination(len(self.entities), size, order[index]))
+
+def _kept(cap: int | Literal["all"], entities: int, size: int) -> int:
+    possible = math.comb(entities, size)
+    return possible if cap == "all" else min(cap, possible)
 
 
 def combination(n: int, size: int, rank: int) -> tuple[int, ...]:

@@ -5,34 +5,60 @@ summary; then a restatement with emphasis on each entity and an analysis of thei
 Markdown sections that stand alone. `compact` says the same in few words, in plain prose and with
 the demand at the end, for generators under a billion parameters that lose a longer instruction.
 
-Document first, entities last in both: all calls of a document share one prefix, which is cached.
+Two orders. `document_first`: one system message for all stages, then the document, then the demand,
+then the entities; so all calls of a document share one prefix, which an endpoint reads once and
+keeps. `paper`: the demand as the system message, then the document, then the entities, as in the
+authors' code; the three stages of a document share nothing.
+
 Golden files in the tests pin every rendered prompt: a changed word is a changed corpus.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+from steep.core.calls import Message
+from steep.documents.document import Document
+
+Order = Literal["document_first", "paper"]
+Stage = Literal["entities", "pair", "triplet"]
 
 
 @dataclass(frozen=True, slots=True)
 class PromptSet:
-    """System messages by stage, the user message's document part, and its tail by stage."""
+    """The texts of one set.
 
-    entities: str
-    pair: str
-    triplet: str
+    Attributes:
+        system: What the generator is told first when the document comes before the demand.
+        demands: What is asked for, by stage; empty where `asks` says it all.
+        document: How the document is shown; takes heading, title and text.
+        asks: The end of the prompt, by stage; takes title, bullets and names of the entities.
+    """
+
+    system: str
+    demands: dict[Stage, str]
     document: str
-    ask_entities: str
-    ask_pair: str
-    ask_triplet: str
+    asks: dict[Stage, str]
 
-    def tail(self, title: str, subset: tuple[str, ...]) -> str:
-        """The varying end of the user message; the only part that differs within a document."""
-        if not subset:
-            return self.ask_entities.format(title=title)
+    def opening_parts(
+        self, document: Document, stage: Stage, order: Order
+    ) -> tuple[Message, tuple[str, ...]]:
+        """The system message, and all parts of the user message but the last."""
+        shown = self.document.format(
+            heading=document.heading, title=document.title, text=document.text
+        )
+        demand = self.demands[stage]
+        if order == "paper" and demand:
+            return Message("system", (demand,)), (shown,)
+        task = (f"\n### Task\n{demand}\n",) if demand else ()
+        return Message("system", (self.system,)), (shown, *task)
+
+    def tail(self, title: str, stage: Stage, subset: tuple[str, ...]) -> str:
+        """The end of the user message; the only part that differs within a document and stage."""
         bullets = "\n".join(f"- {name}" for name in subset)
-        ask = self.ask_pair if len(subset) == 2 else self.ask_triplet
-        return ask.format(title=title, bullets=bullets, names=_listed(subset))
+        names = _listed(subset) if subset else ""
+        return self.asks[stage].format(title=title, bullets=bullets, names=names)
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -40,8 +66,7 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 _FULL_ENTITIES = """\
-You read one document that the user supplies and prepare it for detailed study. Do two things, in \
-this order.
+Read the document and prepare it for detailed study. Do two things, in this order.
 
 1. Summarize the whole document. Keep the summary short, but cover its main content and themes.
 2. List every significant entity of the document, as exhaustively and as correctly as you can. \
@@ -55,8 +80,8 @@ Answer with one JSON object and nothing else. It has exactly two keys:
 {"summary": "<the summary>", "entities": ["<entity>", "<entity>", ...]}"""
 
 _FULL_RELATION = """\
-You analyse one document that the user supplies, in view of {number} entities that occur in it and \
-that the user names after the document. Do two things.
+Analyse the document in view of {number} entities that occur in it; they are listed at the end. Do \
+two things.
 
 1. Restate the content of the document {times}: each time with the emphasis on another of the \
 {number} entities, telling what the document says in relation to it.
@@ -84,29 +109,33 @@ def _full_relation(number: str, times: str, size: int) -> str:
     )
 
 
+_FULL_ASK = "\n### Entities\n{bullets}\n"
+
 FULL = PromptSet(
-    entities=_FULL_ENTITIES,
-    pair=_full_relation("two", "twice", 2),
-    triplet=_full_relation("three", "three times", 3),
+    system="You are a careful analyst. The user supplies one document, and then a task about it.",
+    demands={
+        "entities": _FULL_ENTITIES,
+        "pair": _full_relation("two", "twice", 2),
+        "triplet": _full_relation("three", "three times", 3),
+    },
     document="### Document\n{heading}\n{text}\n",
-    ask_entities="",
-    ask_pair="\n### Entities\n{bullets}\n",
-    ask_triplet="\n### Entities\n{bullets}\n",
+    asks={"entities": "", "pair": _FULL_ASK, "triplet": _FULL_ASK},
 )
 
-_COMPACT_SYSTEM = "You explain a short article. Use only facts from the article and keep all names."
+_COMPACT_ASK = "Explain in plain sentences what the article says about {names}."
 
 COMPACT = PromptSet(
-    entities=_COMPACT_SYSTEM,
-    pair=_COMPACT_SYSTEM,
-    triplet=_COMPACT_SYSTEM,
+    system="You explain a short article. Use only facts from the article and keep all names.",
+    demands={"entities": "", "pair": "", "triplet": ""},
     document='Article "{title}":\n{text}\n\n',
-    ask_entities=(
-        "Write JSON with a summary of the article and a list of all its names of people, places, "
-        "firms, machines and other important things."
-    ),
-    ask_pair="Explain in plain sentences what the article says about {names}.",
-    ask_triplet="Explain in plain sentences what the article says about {names}.",
+    asks={
+        "entities": (
+            "Write JSON with a summary of the article and a list of all its names of people, "
+            "places, firms, machines and other important things."
+        ),
+        "pair": _COMPACT_ASK,
+        "triplet": _COMPACT_ASK,
+    },
 )
 
 PROMPTS = {"full": FULL, "compact": COMPACT}

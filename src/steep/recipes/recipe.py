@@ -14,6 +14,27 @@ from steep.core.calls import Call
 from steep.documents.document import Document
 
 
+class CallSequence(Protocol):
+    """The calls of one document, by index and lazily: none is built until it is asked for.
+
+    `key` names the sequence: it changes whenever any call in it could, but not when calls are only
+    added at its end. The ledger files under it which calls have ended.
+    """
+
+    @property
+    def key(self) -> str:
+        """Hash of all that decides about the calls, but for their number."""
+        ...
+
+    def __len__(self) -> int:
+        """The number of calls."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Call:
+        """The call of this rank."""
+        ...
+
+
 class Recipe(Protocol):
     """From a document and what its opening returned, a lazy, seeded, addressable list of calls."""
 
@@ -31,7 +52,7 @@ class Recipe(Protocol):
         """
         ...
 
-    def calls(self, document: Document, texts: Sequence[str | None]) -> Sequence[Call]:
+    def calls(self, document: Document, texts: Sequence[str | None]) -> CallSequence:
         """All further calls, in order of rank; empty when the opening gave nothing to work with."""
         ...
 
