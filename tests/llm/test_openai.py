@@ -74,7 +74,9 @@ def test_a_completion_says_what_was_answered_and_what_it_cost() -> None:
 
 def test_no_price_is_no_cost() -> None:
     with serve() as server:
-        (done,) = complete(server.base_url, [call()], prices=Prices(usd_per_million_input_tokens=1.0))
+        (done,) = complete(
+            server.base_url, [call()], prices=Prices(usd_per_million_input_tokens=1.0)
+        )
     assert done.cost_usd is None
 
 

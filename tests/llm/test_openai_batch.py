@@ -127,7 +127,7 @@ def test_a_batch_is_found_among_many_by_its_token(server: ScriptedServer, tmp_pa
         for number in range(45):
             await submit(client, requests_file(tmp_path, 1), f"t{number}")
         found = [await client.find(token) for token in ("t0", "t44", "t21", "no such")]
-        return [batch and batch.id for batch in found]
+        return [batch.id if batch else None for batch in found]
 
     assert using(server, work) == ["batch_0", "batch_44", "batch_21", None]
 

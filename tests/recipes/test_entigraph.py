@@ -235,10 +235,17 @@ def test_the_key_changes_with_the_calls_and_not_with_triplets_at_the_end() -> No
         relations(replace(RECIPE, prompt_order="paper")),
         relations(RECIPE, replace(DOCUMENT, text=DOCUMENT.text + " Later.")),
         relations(RECIPE, replace(DOCUMENT, title="Eight people")),
+        relations(RECIPE, replace(DOCUMENT, id="twin")),
         RelationCalls(RECIPE, DOCUMENT, NAMES[:-1]),
         RelationCalls(RECIPE, DOCUMENT, NAMES[::-1]),
     ]
     assert len({key, *(each.key for each in changed)}) == len(changed) + 1
+
+
+def test_the_key_knows_the_triplets_where_no_pair_is_kept() -> None:
+    none_kept = replace(RECIPE, pairs=0)
+    other_text = replace(DOCUMENT, text=DOCUMENT.text + " Later.")
+    assert relations(none_kept).key != relations(none_kept, other_text).key
 
 
 def test_a_document_without_entities_has_a_key_too() -> None:

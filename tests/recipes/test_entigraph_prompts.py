@@ -49,14 +49,16 @@ def test_prompts_are_the_golden_ones(prompt: Prompt, stage: str) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_prompts_in_the_papers_order_are_the_golden_ones(stage: str) -> None:
-    assert rendered("full", stage, "paper") == (GOLDEN / f"full_paper_{stage}.txt").read_text()
+@pytest.mark.parametrize("prompt", get_args(Prompt))
+def test_prompts_in_the_papers_order_are_the_golden_ones(prompt: Prompt, stage: str) -> None:
+    assert rendered(prompt, stage, "paper") == (GOLDEN / f"{prompt}_paper_{stage}.txt").read_text()
 
 
 @pytest.mark.parametrize("prompt", get_args(Prompt))
-def test_calls_of_a_document_differ_in_their_last_part_only(prompt: Prompt) -> None:
+@pytest.mark.parametrize("order", get_args(Order))
+def test_calls_of_a_document_differ_in_their_last_part_only(prompt: Prompt, order: Order) -> None:
     one, other = (
-        EntiGraph("m", prompt=prompt).relation_call(DOCUMENT, pair)
+        EntiGraph("m", prompt=prompt, prompt_order=order).relation_call(DOCUMENT, pair)
         for pair in (ENTITIES[:2], ENTITIES[1:])
     )
     assert one.messages[0] == other.messages[0]
@@ -68,8 +70,9 @@ def test_calls_of_a_document_differ_in_their_last_part_only(prompt: Prompt) -> N
 def test_all_stages_share_the_document_unless_the_papers_order_is_asked_for(prompt: Prompt) -> None:
     calls = [planned(prompt, stage) for stage in STAGES]
     assert len({(call.messages[0], call.messages[1].parts[0]) for call in calls}) == 1
-    paper = [planned("full", stage, "paper") for stage in STAGES]
-    assert len({call.messages[0] for call in paper}) == 3
+    paper = [planned(prompt, stage, "paper") for stage in STAGES]
+    assert len({call.messages[0] for call in paper}) == {"full": 3, "compact": 2}[prompt]
+    assert all("JSON" not in call.messages[1].content for call in paper)
 
 
 def test_ids_are_pinned() -> None:
@@ -89,6 +92,7 @@ def test_another_sampling_is_another_call() -> None:
         replace(recipe, max_tokens=99),
         replace(recipe, frequency_penalty=0.4),
         replace(recipe, prompt="compact"),
+        replace(recipe, prompt="compact", prompt_order="paper"),
         replace(recipe, prompt_order="paper"),
     ]
     assert len({each.relation_call(DOCUMENT, ENTITIES).id for each in variants}) == len(variants)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,9 +14,15 @@ if TYPE_CHECKING:
     from steep.stages.pipeline import StageName
 
 
-def generate(config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None) -> None:
+def generate(
+    config: ConfigOption = DEFAULT_CONFIG,
+    set: SetOption = None,
+    wait: Annotated[
+        bool, typer.Option(help="Wait for a provider's batches; else collect them later.")
+    ] = True,
+) -> None:
     """Write synthetic texts about the documents, into the ledger."""
-    _run_until(config, set, "generate")
+    _run_until(config, set, "generate", wait)
 
 
 def corpus(config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None) -> None:
@@ -39,11 +45,13 @@ def evaluate(config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None) -> No
     _run_until(config, set, "evaluate")
 
 
-def _run_until(config: Path, overrides: list[str] | None, stage: StageName) -> None:
+def _run_until(
+    config: Path, overrides: list[str] | None, stage: StageName, wait: bool = True
+) -> None:
     from steep.stages import pipeline
 
     opened = open_project(config, overrides)
-    result = pipeline.run(opened.config, opened.project, until=stage)
+    result = pipeline.run(opened.config, opened.project, until=stage, wait=wait)
     made = getattr(result, stage)
     for artifact in made.values() if isinstance(made, dict) else [made]:
         if artifact is not None:

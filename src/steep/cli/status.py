@@ -1,46 +1,94 @@
-"""`steep status`: what is done, what is to do, and what it has cost; the totals add up."""
+"""`steep status`: what is done, what is to do, what it has cost; and questions to the ledger.
+
+    steep status                      # the plan's sum, the spending, what waits at a provider
+    steep status --documents          # what each document cost, the dearest first
+    steep status --document ID        # one of them, with its calls
+    steep status --entity "Joren Pell"  # texts about somebody, with their prompts
+    steep status --failed             # what failed, and why
+    steep status --call ID            # all about one call
+
+Nothing is written, and a running generation is not disturbed. `--json` prints the same in full.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from steep.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, SetOption, load_project
 
+if TYPE_CHECKING:
+    from steep.cli.options import Opened
+
+LISTED = 20
+LISTED_TEXTS = 5  # they come with their prompts
+
+DocumentsOption = Annotated[
+    bool, typer.Option("--documents", help="What each document cost, the dearest first.")
+]
+DocumentOption = Annotated[
+    str | None, typer.Option("--document", metavar="ID", help="One document: its cost and calls.")
+]
+EntityOption = Annotated[
+    str | None, typer.Option("--entity", metavar="NAME", help="Texts about it, and their prompts.")
+]
+FailedOption = Annotated[bool, typer.Option("--failed", help="What failed, and why.")]
+CallOption = Annotated[
+    str | None, typer.Option("--call", metavar="ID", help="All about one call; digits may lack.")
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Rows at most; 20, or 5 texts.")
+]
+
 
 def status(
-    config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None, json: JsonOption = False
+    config: ConfigOption = DEFAULT_CONFIG,
+    set: SetOption = None,
+    documents: DocumentsOption = False,
+    document: DocumentOption = None,
+    entity: EntityOption = None,
+    failed: FailedOption = False,
+    call: CallOption = None,
+    limit: LimitOption = None,
+    json: JsonOption = False,
 ) -> None:
-    """Show the plan's totals, the ledger's spending and the finished artifacts; writes nothing."""
-    from steep.stages.status import status_of
+    """Show the plan's totals and the spending, or look into the ledger; writes nothing."""
+    from steep.cli import status_lines as lines
+    from steep.stages import status as stage
 
-    found = status_of(*load_project(config, set))
-    if json:
-        import json as json_module
+    _check_one_question(documents, document, entity, failed, call)
+    opened: Opened = load_project(config, set)
+    project = opened.project
+    if documents:
+        _show(stage.documents_of(project, limit or LISTED), lines.of_documents, json)
+    elif document is not None:
+        _show(stage.document_of(project, document, limit or LISTED), lines.of_document, json)
+    elif entity is not None:
+        _show(stage.entity_of(project, entity, limit or LISTED_TEXTS), lines.of_entity, json)
+    elif failed:
+        _show(stage.failed_of(project, limit or LISTED), lines.of_failures, json)
+    elif call is not None:
+        _show(stage.call_of(project, call), lines.of_call, json)
+    else:
+        _show(stage.status_of(opened.config, project), lines.of_status, json)
 
-        typer.echo(json_module.dumps(found, indent=2))
+
+def _check_one_question(*options: bool | str | None) -> None:
+    from steep.core.errors import UserError
+
+    if sum(option is not None and option is not False for option in options) > 1:
+        raise UserError(
+            "One question at a time.",
+            expected="one of --documents, --document, --entity, --failed, --call",
+        )
+
+
+def _show(found: dict[str, Any], to_lines: Any, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(found, indent=2))
         return
-    for line in _lines(found):
+    for line in to_lines(found):
         typer.echo(line)
-
-
-def _lines(found: dict[str, Any]) -> list[str]:
-    lines = []
-    if counts := found["plan"]:
-        ended = [f"{number} {name.replace('_', ' ')}" for name, number in counts.items()]
-        lines.append(f"plan: {ended[0]} = {' + '.join(ended[1:])}")
-    if found["unopened"]:
-        lines.append(f"  more will follow: {found['unopened']} documents still lack their entities")
-    lines += [f"  failed {each['calls']} x: {each['reason']}" for each in found["failures"]]
-    ledger, usage = found["ledger"], found["ledger"]["usage"]
-    cost = "unknown" if ledger["cost_usd"] is None else f"${ledger['cost_usd']:.2f}"
-    lines.append(
-        f"ledger: {ledger['calls']} calls, {usage['prompt_tokens']:,} tokens in"
-        f" ({usage['cached_tokens']:,} cached), {usage['completion_tokens']:,} out, cost {cost};"
-        f" {ledger['imported']} imported texts"
-    )
-    for each in found["artifacts"]:
-        label = f"{each['stage']} {each['arm']}" if each["arm"] else each["stage"]
-        lines.append(f"{label}: {each['path']}")
-    return lines

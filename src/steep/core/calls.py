@@ -31,6 +31,11 @@ class Message:
         """The text that is sent."""
         return "".join(self.parts)
 
+    @property
+    def in_json(self) -> str:
+        """The content as it stands between the quotation marks of a JSON string."""
+        return "".join(map(_in_json, self.parts))
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -49,9 +54,8 @@ def sampling_json(sampling: Sampling) -> str:
     return canonical_json(asdict(sampling))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256)  # a document stands in the prompts of many calls
 def _in_json(text: str) -> str:
-    """A text as it stands between the quotation marks of a JSON string."""
     return canonical_json(text)[1:-1]
 
 
@@ -73,10 +77,7 @@ class Call:
         """Hash of model, sampling parameters, rendered messages and sample number."""
         # The canonical JSON of [model, sampling, [[role, content], ...], sample], put together from
         # pieces, since the document and the demand are the same in thousands of calls.
-        messages = ",".join(
-            f'["{message.role}","{"".join(map(_in_json, message.parts))}"]'
-            for message in self.messages
-        )
+        messages = ",".join(f'["{each.role}","{each.in_json}"]' for each in self.messages)
         sampling = sampling_json(self.sampling)
         return hash_text(f"[{canonical_json(self.model)},{sampling},[{messages}],{self.sample}]")
 

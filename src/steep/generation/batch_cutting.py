@@ -1,4 +1,4 @@
-"""A stream of missing calls is cut into batches: as many as the provider takes, and the budget allows.
+"""A stream of missing calls is cut into batches, as the provider takes and the budget allows.
 
 Requests are written to a file as the plan is enumerated, and calls to the ledger in stretches, so
 that memory does not grow with the batch or the plan. What a batch may take at most is set aside
@@ -77,15 +77,16 @@ class Cutter:
         self._ledger = ledger
         self._budget = budget
         self._held: dict[str, Reservation] = {}  # by the batch's token
-        self.most_requests = client.most_requests
         self.over_budget = False
 
-    async def fill(self, batch: Batch, stream: Stream, file: BinaryIO) -> Filled:
+    async def fill(
+        self, batch: Batch, stream: Stream, file: BinaryIO, most_requests: int
+    ) -> Filled:
         """Write the next batch's requests to its file, and its calls to the ledger."""
         dialect = self._client.dialect
         calls: list[Call] = []
         size, model = 0, None
-        while batch.calls + len(calls) < self.most_requests:
+        while batch.calls + len(calls) < most_requests:
             if stream.at_seam:  # the stream will ask the ledger what is submitted already
                 batch, calls = self._write(batch, calls), []
                 await asyncio.sleep(0)  # a long plan must still heed Ctrl-C
@@ -122,6 +123,11 @@ class Cutter:
     def release(self, batch: Batch) -> None:
         """Give back what was set aside for a batch."""
         self._budget.release(self._held.pop(batch.token, NOTHING))
+
+    def release_all(self) -> None:
+        """Give back all: the run ends, and the next one sets aside anew what is still open."""
+        while self._held:
+            self._budget.release(self._held.popitem()[1])
 
     def _afford(self, batch: Batch, call: Call) -> bool:
         most = reservation(call, self._client.prices)

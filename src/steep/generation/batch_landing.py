@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # it loads aiohttp
     from steep.llm.openai_batch import BatchClient
 
 CALLS_A_STRETCH = 500
+MOST_READS = 3
+MOST_LOST = 0.01  # of the answers; so few are rather bought again than waited for
 SILENT = "the batch ended without a word about this call"
 
 log = logging.getLogger("steep")
@@ -81,10 +83,9 @@ class Landing:
         """Record all that the batch holds, and close it.
 
         Raises:
-            FatalError: The provider cannot be asked.
+            FatalError: The provider cannot be asked, or its files are far from complete.
         """
-        for file_id in filter(None, (self._remote.output_file_id, self._remote.error_file_id)):
-            await self._read(file_id)
+        await self._read_files()
         left = list(self._ledger.waiting(self._batch.token))
         for some in _stretches(left):
             self._record([self._unanswered(call_id, SILENT) for call_id in some])
@@ -103,7 +104,28 @@ class Landing:
         if self._hopeless is not None:
             raise self._give_up(self._hopeless)
 
-    async def _read(self, file_id: str) -> None:
+    async def _read_files(self) -> None:
+        """Read the answers; files that hold fewer than were counted are not believed at once."""
+        counted, lines = self._remote.answered, 0
+        for _ in range(MOST_READS):
+            lines = 0
+            for file_id in filter(None, (self._remote.output_file_id, self._remote.error_file_id)):
+                found = await self._read(file_id)
+                if found is None:
+                    return
+                lines += found
+            if lines >= counted:
+                return
+        if counted - lines > max(1, MOST_LOST * counted):
+            raise self._incomplete(lines)
+        log.warning(
+            "generate: batch %s: %d answers were counted, its files hold %d; others go out again",
+            *(self._remote.id, counted, lines),
+        )
+
+    async def _read(self, file_id: str) -> int | None:
+        """Land a file's lines; return their number, or None when the file is gone."""
+        number = 0
         items: list[Item] = []
         try:
             async with aclosing(self._client.lines(file_id)) as lines:
@@ -112,13 +134,16 @@ class Landing:
                     if item is None:
                         self._unreadable += 1
                         continue
+                    number += 1
                     items.append(item)
                     if len(items) == CALLS_A_STRETCH:
                         self._settle(items)
                         items = []
         except FileGone as error:
-            log.warning("batch %s: its answers are not kept any more: %s", self._remote.id, error)
+            log.warning("generate: batch %s: its answers are gone: %s", self._remote.id, error)
+            return None
         self._settle(items)
+        return number
 
     def _settle(self, items: Sequence[Item]) -> None:
         """Decide about calls that still wait; others were landed before a kill."""
@@ -179,6 +204,19 @@ class Landing:
             endpoint=self._client.endpoint,
             attempts=self._returns.attempts(call_id),
             error=None if error is None else f"{error} [{self._client.endpoint}]",
+        )
+
+    def _incomplete(self, lines: int) -> FatalError:
+        return FatalError(
+            str(
+                UserError(
+                    "The files of a batch lack answers that were paid for.",
+                    where=f"{self._client.endpoint}, batch {self._remote.id}",
+                    expected=f"{self._remote.answered:,} answers, as the provider counts them",
+                    found=f"{lines:,}",
+                    hint="run the same command again later; what was there is recorded",
+                )
+            )
         )
 
     def _give_up(self, error: Hopeless) -> FatalError:

@@ -16,8 +16,7 @@ before the provider hears of it, under a token that the provider stores with it:
     others      the provider's own words                 -> watched until it has ended, then landed
     collected, rejected: over
 
-An account may have so many tokens waiting and no more. A batch that finds the queue full waits; one
-that does not even fit into an empty queue is cut in half.
+Between runs, `steep generate --no-wait` submits what it can and ends; the same command collects.
 """
 
 from __future__ import annotations
@@ -27,18 +26,18 @@ import itertools
 import logging
 import secrets
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, Literal
 
 from steep.core.calls import Completion
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation.batch_cutting import Cutter, Stream
-from steep.generation.batch_desk import PREPARING, UPLOADED, VALIDATING, WAITING, Desk, Stuck
+from steep.generation.batch_desk import PREPARING, VALIDATING, WAITING, Desk
 from steep.generation.batch_landing import Returns
+from steep.generation.batch_submission import Submitter
 from steep.generation.budget import Budget, Reservation
 from steep.generation.feed import Planned, missing, opening_round
 from steep.generation.ledger import Ledger
@@ -46,17 +45,13 @@ from steep.generation.plan import Totals, totals
 from steep.generation.records import Batch
 from steep.generation.scheduler import Stop
 from steep.llm.client import FatalError
-from steep.llm.openai_batch_wire import BatchRefused, QueueFull, RemoteBatch
-from steep.llm.openai_wire import Dialect, Hopeless
+from steep.llm.openai_batch_wire import BatchRefused
 from steep.recipes.recipe import Recipe
 
 if TYPE_CHECKING:  # it loads aiohttp
     from steep.llm.openai_batch import BatchClient
 
 MOST_UNPROVEN = 4  # batches that the provider has yet to check, before another is uploaded
-SMALLEST_BATCH = 20  # calls; a full queue does not cut a batch into less
-LONGEST_QUEUE_S = 1800.0  # between two tries to put a batch into a full queue
-SHOWN_REASONS = 3
 
 log = logging.getLogger("steep")
 
@@ -135,8 +130,8 @@ async def generate_in_batches(
             written. What the provider has is still there, and the next run collects it.
     """
     stop = stop or Stop()
-    run = _Run(client, ledger, Returns(max_attempts), budget or Budget(), stop, on_progress)
-    run.poll_s, run.wait = poll_s, wait
+    returns = Returns(max_attempts)
+    run = _Run(client, ledger, returns, budget or Budget(), stop, poll_s, wait, on_progress)
     work = asyncio.ensure_future(run.make_all(documents, recipe, counts))
     stop.on_change = lambda: run.on_stop(work)
     try:
@@ -147,7 +142,7 @@ async def generate_in_batches(
         if not stop.aborting:
             raise
     finally:
-        run.say_what_goes_on()
+        run.end()
     found = totals(documents, recipe, ledger, counts)
     return BatchReport(found, run.over_budget, stop.draining, len(run.desk.open()))
 
@@ -170,7 +165,7 @@ async def collect(client: BatchClient, ledger: Ledger) -> int:
     desk = Desk(client, ledger, Returns(), count)
     try:
         for batch, remote in await desk.look():
-            reasons = "it waited for room" if remote is None else _reasons(remote)
+            reasons = "it waited for room" if remote is None else remote.reasons
             log.warning("generate: a batch of %d calls was not taken: %s", batch.calls, reasons)
             desk.forget(batch, reasons)
     except FatalError as error:
@@ -203,9 +198,6 @@ async def cancel_all(client: BatchClient, ledger: Ledger) -> int:
 class _Run:
     """Submits what is missing, and waits for it: the only state of a generation by batches."""
 
-    poll_s: float = 60.0
-    wait: bool = True
-
     def __init__(
         self,
         client: BatchClient,
@@ -213,6 +205,8 @@ class _Run:
         returns: Returns,
         budget: Budget,
         stop: Stop,
+        poll_s: float,
+        wait: bool,
         on_progress: Callable[[BatchProgress], None],
     ) -> None:
         self._client = client
@@ -223,8 +217,9 @@ class _Run:
         self._progress = BatchProgress()
         self.desk = Desk(client, ledger, returns, self._on_landed, self._on_closed)
         self._cutter = Cutter(client, ledger, budget)
-        self._dialects: dict[str, Dialect] = {}  # of files that this run has uploaded
-        self._queue: dict[str, _Queued] = {}
+        self._submitter = Submitter(client, ledger, self.desk, poll_s)
+        self._poll_s, self._wait = poll_s, wait
+        self.over_budget = False
         self._wake = asyncio.Event()
 
     async def make_all(
@@ -237,11 +232,6 @@ class _Run:
         if not self._stop.draining:
             await self._make("calls", lambda: missing(documents, recipe, self._ledger, counts))
 
-    @property
-    def over_budget(self) -> bool:
-        """What was left of the budget did not suffice for the next call."""
-        return self._cutter.over_budget
-
     def on_stop(self, work: asyncio.Future[None]) -> None:
         """Somebody has pressed Ctrl-C, once or twice."""
         self._progress = replace(self._progress, phase="stopping")
@@ -249,15 +239,17 @@ class _Run:
         if self._stop.aborting:
             work.cancel()
 
-    def say_what_goes_on(self) -> None:
+    def end(self) -> None:
         """Tell the user that nothing is lost, if the run ends before its batches."""
+        self._cutter.release_all()
         batches = [batch for batch in self.desk.open() if batch.batch_id]
         if batches:
             log.info(
-                "generate: %d batches with %d calls go on at %s; the same command collects them",
+                "generate: batches that go on at %s: %d, with %d calls; "
+                "the same command collects them",
+                self._client.endpoint,
                 len(batches),
                 sum(batch.calls for batch in batches),
-                self._client.endpoint,
             )
 
     async def _make(
@@ -271,66 +263,38 @@ class _Run:
             # What failed in an earlier run gets another chance, what failed in this one does not.
             stream = Stream(planned(), self._ledger, retry_failed=number == 0)
             sent = await self._submit(stream)
-            if not self.wait:
-                return
-            while self.desk.open() and not self._stop.draining:
+            while self._wait and self.desk.open() and not self._stop.draining:
                 await self._pause()
                 await self._look()
-            if self._stop.draining or (not sent and self.desk.closed == closed):
-                return
+            if self._stop.draining or not self._wait or (not sent and self.desk.closed == closed):
+                break
+        self.over_budget = self.over_budget or self._cutter.over_budget
 
     async def _submit(self, stream: Stream) -> int:
         """Cut a stream of calls into batches and submit them; return the number of calls."""
         sent = 0
-        self._cutter.over_budget = False
-        while not self._cutter.over_budget and stream.head() is not None and await self._room():
+        cutter, submitter = self._cutter, self._submitter
+        cutter.over_budget = False
+        while not cutter.over_budget and stream.head() is not None and await self._room():
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             endpoint = self._client.endpoint
             batch = Batch(secrets.token_hex(16), endpoint, PREPARING, 0, now)
             # Nameless, so that a killed process leaves none; beside the ledger, not in /tmp.
             with tempfile.TemporaryFile(dir=self._ledger.path.parent) as file:
                 try:
-                    batch, dialect = await self._cutter.fill(batch, stream, file)
+                    most = submitter.most_requests
+                    batch, dialect = await cutter.fill(batch, stream, file, most)
                     if not batch.calls:
                         continue
-                    batch = await self._upload(batch, file)
+                    batch = await submitter.upload(batch, file)
                 except BaseException as error:
                     # Without a file at the provider there is no batch, now or later.
                     self.desk.forget(batch, str(error) or type(error).__name__)
                     raise
-            self._dialects[batch.token] = dialect
-            await self._create(batch, dialect)
+            await submitter.create(batch, dialect)
             sent += batch.calls
             self._report()
         return sent
-
-    async def _upload(self, batch: Batch, file: BinaryIO) -> Batch:
-        log.info("generate: uploading a batch of %d calls to %s", batch.calls, batch.endpoint)
-        try:
-            file_id = await self._client.upload(file, f"steep-{batch.token}.jsonl")
-        except BatchRefused as error:
-            raise _refusal(batch, str(error)) from error
-        return replace(batch, input_file_id=file_id)
-
-    async def _create(self, batch: Batch, dialect: Dialect) -> None:
-        """Have the provider make a batch of an uploaded file."""
-        assert batch.input_file_id is not None, "a batch without a file"
-        batch = replace(batch, status=UPLOADED, batch_id=None, note=None)
-        self._ledger.update_batch(batch)
-        try:
-            remote = await self._client.create(batch.input_file_id, batch.token, dialect)
-        except QueueFull as error:
-            self._queue_full(batch, str(error), None)
-        except BatchRefused as error:
-            self.desk.forget(batch, str(error))
-            raise _refusal(batch, str(error)) from error
-        except FatalError as error:
-            if isinstance(error.__cause__, Hopeless):  # it said no; silence may mean yes
-                self.desk.forget(batch, "the provider does not make batches")
-            raise
-        else:
-            named = replace(batch, batch_id=remote.id, status=remote.status)
-            self._ledger.update_batch(named)
 
     async def _room(self) -> bool:
         """Wait until another batch may be uploaded; False if that is not worth waiting for."""
@@ -341,7 +305,7 @@ class _Run:
             # The first batch of a run goes alone, so that a wrong model costs one refusal.
             if not full and unproven < (MOST_UNPROVEN if self.desk.proven else 1):
                 return True
-            if full and not self.wait:
+            if full and not self._wait:
                 return False
             await self._pause()
             await self._look()
@@ -349,67 +313,20 @@ class _Run:
 
     async def _look(self) -> None:
         for stuck in await self.desk.look():
-            await self._unstick(stuck)
+            await self._submitter.unstick(stuck)
         self._report()
-
-    async def _unstick(self, stuck: Stuck) -> None:
-        """Decide about a batch that the provider did not take."""
-        batch, remote = stuck
-        if remote is None:
-            await self._try_again(batch)
-        elif remote.no_room:
-            self._dialects[batch.token] = remote.dialect
-            self._queue_full(batch, _reasons(remote), remote.id)
-        else:
-            self.desk.forget(batch, _reasons(remote))
-            raise _refusal(batch, _reasons(remote))
-
-    def _queue_full(self, batch: Batch, reason: str, refused_id: str | None) -> None:
-        """The queue is full: wait for room, or cut in half what finds none in an empty queue."""
-        others = [b for b in self.desk.open() if b.token != batch.token and b.status != WAITING]
-        if not others and batch.calls > SMALLEST_BATCH:
-            self._cutter.most_requests = max(SMALLEST_BATCH, batch.calls // 2)
-            self.desk.forget(batch, reason)
-            log.info(
-                "generate: %s; batches are cut to %d calls", reason, self._cutter.most_requests
-            )
-            return
-        queued = self._queue.get(batch.token, _Queued(0, 0, 0.0))
-        pause_s = min(LONGEST_QUEUE_S, self.poll_s * 2.0 ** min(queued.tries, 20))
-        not_before_s = time.monotonic() + pause_s
-        self._queue[batch.token] = _Queued(queued.tries + 1, self.desk.closed, not_before_s)
-        waiting = replace(batch, status=WAITING, batch_id=refused_id, note=reason)
-        self._ledger.update_batch(waiting)
-        if not queued.tries:
-            log.info("generate: %s; a batch of %d calls waits for room", reason, batch.calls)
-
-    async def _try_again(self, batch: Batch) -> None:
-        """Have a batch made that found the queue full, if there may be room by now."""
-        queued = self._queue.get(batch.token)
-        if VALIDATING in (each.status for each in self.desk.open()):
-            return  # one at a time
-        if queued and queued.closed == self.desk.closed and time.monotonic() < queued.not_before_s:
-            return
-        dialect = self._dialects.get(batch.token)
-        if dialect is None and batch.batch_id is not None:  # of an earlier run, refused once
-            dialect = (await self._client.get(batch.batch_id)).dialect
-        if dialect is None:
-            self.desk.forget(batch, "how its requests are phrased is not known any more")
-        else:
-            await self._create(batch, dialect)
 
     async def _pause(self) -> None:
         """Sleep until the next look, or until somebody stops the run."""
         self._report()
         try:
-            await asyncio.wait_for(self._wake.wait(), self.poll_s)
+            await asyncio.wait_for(self._wake.wait(), self._poll_s)
         except TimeoutError:
             return
 
     def _on_closed(self, batch: Batch) -> None:
         self._cutter.release(batch)
-        self._queue.pop(batch.token, None)
-        self._dialects.pop(batch.token, None)
+        self._submitter.closed(batch)
 
     def _on_landed(self, completions: Sequence[Completion]) -> None:
         answered = [each for each in completions if each.error is None]
@@ -436,34 +353,3 @@ class _Run:
                 answered=self.desk.answered,
             )
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Queued:
-    """A batch that found the queue full: how often, and until when another try is not worth it.
-
-    Once another batch has closed (there were `closed` by then), it is.
-    """
-
-    tries: int
-    closed: int
-    not_before_s: float
-
-
-def _reasons(remote: RemoteBatch) -> str:
-    shown = [str(each) for each in remote.objections[:SHOWN_REASONS]]
-    more = len(remote.objections) - len(shown)
-    return "; ".join(shown or ["no reason given"]) + (f"; {more} more" if more else "")
-
-
-def _refusal(batch: Batch, reason: str) -> FatalError:
-    return FatalError(
-        str(
-            UserError(
-                f"The provider refused a batch of {batch.calls:,} calls.",
-                where=f"{batch.endpoint}, submitted {batch.submitted_at}",
-                found=reason,
-                hint="put that right and run the same command again; nothing was charged for it",
-            )
-        )
-    )

@@ -26,7 +26,7 @@ from steep.documents.document import Document
 from steep.generation.ledger import Ledger
 from steep.generation.plan import counted_calls, is_final, opening_of
 from steep.generation.records import Slot
-from steep.recipes.recipe import Recipe
+from steep.recipes.recipe import CallSequence, Recipe
 
 CALLS_A_STRETCH = 256
 
@@ -123,7 +123,7 @@ def document_work(
 
 
 def _stretches(
-    calls: Sequence[Call], key: str, below: int, offset: int, ledger: Ledger
+    calls: CallSequence, key: str, below: int, offset: int, ledger: Ledger
 ) -> Iterator[Stretch]:
     """Look up what has no slot; what the ledger knows by content gets one here."""
     ranks = ledger.free_ranks(key, below)

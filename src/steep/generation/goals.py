@@ -9,7 +9,7 @@ the same plan.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,8 +19,6 @@ from steep.generation.allot import Made, next_counts
 from steep.generation.ledger import Ledger
 from steep.generation.plan import counted_calls
 from steep.recipes.recipe import Recipe
-
-MET = 0.99  # of a goal; nearer to it a round would be a call or two
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +38,10 @@ class Goal:
 def goal_of(target_tokens: int | None, max_cost_usd: float | None, recipe: Recipe) -> Goal | None:
     """The goal of a configuration: its tokens, or else its dollars, or none."""
     if target_tokens is not None:
-        amount, unit = float(target_tokens), "tokens"
-    elif max_cost_usd is not None:
-        amount, unit = max_cost_usd, "usd"
-    else:
-        return None
-    key = stable_hash([unit, amount, repr(recipe)], 16)
-    return Goal(amount, unit, key)  # type: ignore[arg-type]
+        return Goal(target_tokens, "tokens", stable_hash(["tokens", target_tokens, repr(recipe)]))
+    if max_cost_usd is not None:
+        return Goal(max_cost_usd, "usd", stable_hash(["usd", max_cost_usd, repr(recipe)]))
+    return None
 
 
 def next_round(

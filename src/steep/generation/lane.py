@@ -195,7 +195,7 @@ class Lane:
             return
         loop = asyncio.get_running_loop()
         pause = loop.create_future()
-        timer = loop.call_later(seconds, lambda: pause.done() or pause.set_result(None))
+        timer = loop.call_later(seconds, _wake, pause)
         self._pauses.add(pause)
         try:
             await pause
@@ -276,3 +276,8 @@ class Lane:
             attempts=attempts,
             error=f"{error} [{self.client.endpoint}]",
         )
+
+
+def _wake(pause: asyncio.Future[None]) -> None:
+    if not pause.done():
+        pause.set_result(None)

@@ -285,14 +285,16 @@ class Ledger:
     def totals(self) -> Mapping[LedgerStatus, int]:
         """Count all calls by how they ended, imported texts among them."""
         counts = dict(self._select("SELECT status, count(*) FROM calls GROUP BY status"))
-        return {status: counts.get(status, 0) for status in (*STATUSES, "submitted")}
+        statuses: tuple[LedgerStatus, ...] = (*STATUSES, "submitted")
+        return {status: counts.get(status, 0) for status in statuses}
 
     def usage(self) -> Spending:
         """Sum tokens and cost of all calls; of failed calls the cost is not known to anybody."""
         query = (
             "SELECT coalesce(sum(prompt_tokens), 0), coalesce(sum(cached_tokens), 0), "
             "coalesce(sum(completion_tokens), 0), coalesce(sum(cost_usd), 0.0), "
-            "coalesce(sum(cost_usd IS NULL AND status NOT IN ('failed', 'submitted')), 0) FROM calls"
+            "coalesce(sum(cost_usd IS NULL AND status NOT IN ('failed', 'submitted')), 0) "
+            "FROM calls"
         )
         prompt, cached, completion, known_usd, unpriced = next(self._select(query))
         cost_usd = None if unpriced else known_usd

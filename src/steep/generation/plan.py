@@ -18,17 +18,14 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from steep.core.calls import STATUSES, Call, Status, Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation.ledger import Ledger
 from steep.generation.records import Record, SlotTotals
-from steep.recipes.recipe import Recipe
-
-if TYPE_CHECKING:
-    from steep.recipes.recipe import CallSequence
+from steep.recipes.recipe import CallSequence, Recipe
 
 CALLS_A_QUERY = 256
 MOST_REASONS = 20

@@ -2,14 +2,15 @@
 
 First the openings, in rounds over all documents, then all other calls in plan order, then salvage
 rounds for what failed in a way that may pass. Memory holds what is in flight and a stretch of the
-plan of each open document, however long the plan is. What lands while a transaction is written is
-written by the next one: one durable transaction for all, and none waits for another.
+plan of each open document, however long the plan is. What lands within `COMMIT_S` is written by one
+durable transaction. Until then it counts as in flight: however the process dies, no more answers
+are lost than calls were allowed at once.
 
 A call in the ledger is never repeated, but a failed one is tried again by the next run. The first
 group goes out alone, so that a wrong key or model costs one request and not a volley of them.
 
-A run can be stopped in two steps. `Stop.drain`: nothing more is sent, what is in flight is paid for
-and therefore waited for and recorded. `Stop.abort`: it is not waited for. Both leave the rest to do.
+A run can be stopped in two steps. `Stop.drain`: nothing more is sent; what is in flight is paid for
+and therefore waited for and recorded. `Stop.abort`: it is not waited for. The rest is left to do.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ from steep.generation.records import Entry, has_failed
 from steep.llm.client import FatalError
 from steep.recipes.recipe import Recipe
 
+COMMIT_S = 0.005
+COMMIT_CALLS = 16
 MOST_RECENT = 16_384  # calls: more than land while a stretch of the plan waits to be sent
 
 Phase = Literal["openings", "calls", "salvage", "stopping"]
@@ -214,22 +217,23 @@ class _Run:
         batch_size = max(lane.client.batch_size for lane in self._lanes)
         tried: set[str] = set()
         while not self.ended:
-            for calls in opening_rounds(documents, recipe, self._ledger).values():
-                if calls := [p for p in calls if p.call.id not in tried | self._hopeless]:
-                    break
-            else:
+            rounds = opening_rounds(documents, recipe, self._ledger).values()
+            over = tried | self._hopeless
+            fresh = ([p for p in each if p.call.id not in over] for each in rounds)
+            group = next(filter(None, fresh), None)
+            if group is None:
                 break
-            calls = list({planned.call.id: planned for planned in calls}.values())
+            calls = list({planned.call.id: planned for planned in group}.values())
             tried.update(planned.call.id for planned in calls)
             feed: Feed = FlatFeed([Stretch(0, calls)], batch_size)
             await self._make("openings", len(documents), feed, len(documents) - len(calls))
         if self.ended:
             return
-        counted = (counted_calls(each, recipe, self._ledger, counts) for each in documents)
         planned, finished = 0, 0
-        for calls, below in counted:
+        for document in documents:
+            sequence, below = counted_calls(document, recipe, self._ledger, counts)
             planned += below
-            finished += self._ledger.finished(calls.key, below)
+            finished += self._ledger.finished(sequence.key, below)
         self._progress = replace(self._progress, finished=finished)
         works = document_work(documents, recipe, self._ledger, counts)
         if batch_size > 1:
@@ -292,11 +296,11 @@ class _Run:
 
     def _take(self, feed: Feed, number: int) -> Group | None:
         if self._held is not None:
-            lane, group = self._held
+            lane, held = self._held
             if lane != number and lane not in self._gone:
                 return None
             self._held = None
-            return group
+            return held
         group = feed.next(number)
         if not group:
             return group
@@ -345,6 +349,8 @@ class _Run:
         """
         self._report()
         await self._wake.wait()
+        if len(self._landed) < COMMIT_CALLS and len(self._flying) > len(self._landed):
+            await asyncio.sleep(COMMIT_S)  # more will have landed, for the same transaction
         self._wake.clear()
         return self._collect(feed)
 

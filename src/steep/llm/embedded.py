@@ -11,11 +11,17 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from steep.core.calls import Call, Completion, Usage
-from steep.core.errors import UserError
 from steep.core.ids import derive_seed
+from steep.llm.chat import (
+    Grammars,
+    check_chat_template,
+    end_ids,
+    prompt_ids,
+    skipped,
+    why_it_does_not_fit,
+)
 
 CACHE_BYTES = 2**30  # keys and values of the rows that are decoded together
 TAIL_TOKENS = 32  # an allowance for the part of a prompt that varies within a document
@@ -50,14 +56,9 @@ class EmbeddedClient:
         self.model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
         self.tokenizer = AutoTokenizer.from_pretrained(directory)
         self.context_tokens: int = self.model.config.max_position_embeddings
-        if self.tokenizer.chat_template is None:
-            raise UserError(
-                "This model cannot follow instructions: its tokenizer has no chat template.",
-                where=directory,
-                hint="name an instruction-tuned model in generate.model",
-            )
+        check_chat_template(self.tokenizer, directory)
         self._on_tokens = on_tokens
-        self._grammars: Any = None
+        self._grammars = Grammars(self.tokenizer)
 
     async def complete(self, calls: Sequence[Call]) -> list[Completion]:
         """Complete the calls in one decoding batch, off the event loop."""
@@ -69,52 +70,36 @@ class EmbeddedClient:
 
     def _complete(self, calls: Sequence[Call]) -> list[Completion]:
         start = time.monotonic()
-        prompts = [self._prompt_ids(call) for call in calls]
-        room = [
-            self.context_tokens - len(ids) - call.sampling.max_tokens
-            for ids, call in zip(prompts, calls, strict=True)
+        prompts = [prompt_ids(self.tokenizer, call) for call in calls]
+        reasons = [
+            why_it_does_not_fit(call, len(ids), self.context_tokens)
+            for call, ids in zip(calls, prompts, strict=True)
         ]
-        fitting = [i for i in range(len(calls)) if room[i] >= 0]
+        fitting = [i for i, reason in enumerate(reasons) if reason is None]
         written = self._write([calls[i] for i in fitting], [prompts[i] for i in fitting])
         latency_s = time.monotonic() - start
         texts = dict(zip(fitting, written, strict=True))
         return [
-            self._completion(call, len(prompts[i]), texts.get(i), latency_s)
+            skipped(call, self.endpoint, reason)
+            if (reason := reasons[i]) is not None
+            else self._completion(call, len(prompts[i]), texts[i], latency_s)
             for i, call in enumerate(calls)
         ]
 
     def _completion(
-        self, call: Call, prompt_tokens: int, ids: list[int] | None, latency_s: float
+        self, call: Call, prompt_tokens: int, ids: list[int], latency_s: float
     ) -> Completion:
-        error = None
-        if ids is None:
-            ids, error = (
-                [],
-                (
-                    f"prompt of {prompt_tokens} tokens + max_tokens {call.sampling.max_tokens} "
-                    f"exceed the context of {self.context_tokens}; set documents.split_words"
-                ),
-            )
         cut_off = len(ids) >= call.sampling.max_tokens
         return Completion(
             call_id=call.id,
             text=self.tokenizer.decode(ids, skip_special_tokens=True).strip(),
-            finish_reason="error" if error else "length" if cut_off else "stop",
+            finish_reason="length" if cut_off else "stop",
             usage=Usage(prompt_tokens, 0, len(ids)),
             cost_usd=0.0,
             latency_s=latency_s,
             endpoint=self.endpoint,
             attempts=1,
-            error=error,
         )
-
-    def _prompt_ids(self, call: Call) -> list[int]:
-        messages = [{"role": message.role, "content": message.content} for message in call.messages]
-        text = self.tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=False
-        )
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
-        return ids
 
     def _write(self, calls: Sequence[Call], prompts: Sequence[list[int]]) -> list[list[int]]:
         from steep.llm.decoding import PromptGroup, decode
@@ -125,8 +110,8 @@ class EmbeddedClient:
             sampler = Sampler(
                 [calls[row].sampling for row in rows],
                 [derive_seed(calls[row].id) for row in rows],
-                self._end_ids(),
-                self._grammar,
+                end_ids(self.model, self.tokenizer),
+                self._grammars.matcher,
             )
             groups = []
             for _, members in itertools.groupby(rows, key=lambda row: _group_of(calls[row])):
@@ -157,23 +142,6 @@ class EmbeddedClient:
             tokens, group = tokens + prompt + call.sampling.max_tokens, _group_of(call)
         if chunk:
             yield chunk
-
-    def _end_ids(self) -> frozenset[int]:
-        configured = self.model.generation_config.eos_token_id
-        ends = configured if isinstance(configured, list) else [configured]
-        return frozenset({*ends, self.tokenizer.eos_token_id} - {None})
-
-    def _grammar(self, json_schema: str) -> Any:
-        """A matcher that only lets valid JSON of this schema through (llguidance)."""
-        import llguidance
-        import llguidance.hf
-
-        if self._grammars is None:
-            self._grammars = llguidance.hf.from_tokenizer(self.tokenizer)
-        grammar = llguidance.LLMatcher.grammar_from_json_schema(
-            json_schema, overrides={"whitespace_flexible": False}
-        )
-        return llguidance.LLMatcher(self._grammars, grammar)
 
 
 def _group_of(call: Call) -> tuple[str, str]:

@@ -11,11 +11,9 @@ Import this module only from the function that needs it: aiohttp costs 0.4 s.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -32,12 +30,11 @@ from steep.llm.openai_wire import (
     Rejected,
     Reply,
     read_reply,
-    request_body,
+    request_bytes,
 )
 from steep.llm.prices import Prices
 
 CONNECT_TIMEOUT_S = 20.0
-JSON_HEADERS = {"Content-Type": "application/json"}
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -111,7 +108,8 @@ class OpenAIClient:
                 raise self._fatal
             dialect = self._dialect
             try:
-                return read_reply(await self._send(request_body(call, dialect), call), dialect)
+                reply = await self._send(request_bytes(call, dialect), call)
+                return read_reply(reply, dialect)
             except Misunderstood as error:
                 if self._dialect == dialect:
                     self._dialect = error.dialect
@@ -120,15 +118,10 @@ class OpenAIClient:
                     raise Rejected(str(error)) from None  # others pass, so it is about this call
                 raise self._give_up(call, _HOPELESS.get(error.status, _ODD), error) from None
 
-    async def _send(self, body: dict[str, Any], call: Call) -> Reply:
+    async def _send(self, body: bytes, call: Call) -> Reply:
         session = self._open_session()
         try:
-            async with session.post(
-                self._url,
-                data=json.dumps(body, ensure_ascii=False).encode(),
-                headers=JSON_HEADERS,
-                allow_redirects=False,
-            ) as response:
+            async with session.post(self._url, data=body, allow_redirects=False) as response:
                 content = await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             silence = TransientError(f"no connection: {error}", answered=False)
@@ -142,9 +135,10 @@ class OpenAIClient:
             problem = f"connection broken: {error or type(error).__name__}"
             raise TransientError(problem, answered=False) from error
         self._has_replied = True
+        if response.status == 200:
+            return Reply(200, None, content)
         headers = response.headers
-        text = content.decode(errors="replace")
-        return Reply(response.status, headers.get("Retry-After"), text, headers.get("Date"))
+        return Reply(response.status, headers.get("Retry-After"), content, headers.get("Date"))
 
     def _open_session(self) -> aiohttp.ClientSession:
         """One session for all calls, opened inside the event loop that uses it."""
@@ -154,7 +148,10 @@ class OpenAIClient:
                 timeout=aiohttp.ClientTimeout(
                     total=self._timeout_s, sock_connect=CONNECT_TIMEOUT_S
                 ),
-                headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
+                headers={
+                    "Content-Type": "application/json",
+                    **({"Authorization": f"Bearer {self._key}"} if self._key else {}),
+                },
                 # Proxies of the environment are honoured, but no proxy can reach our own loopback.
                 trust_env=urlsplit(self.endpoint).hostname not in LOOPBACK,
             )

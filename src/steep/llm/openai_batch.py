@@ -15,7 +15,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
@@ -136,7 +136,7 @@ class BatchClient:
 
         async def send() -> RemoteBatch:
             nonlocal asked
-            if asked and (found := await self._find(token)):
+            if asked and (found := await self._find_surely(token)):
                 return found
             asked = True
             request = batch_request(input_file_id, token, dialect)
@@ -173,16 +173,10 @@ class BatchClient:
     async def find(self, token: str) -> RemoteBatch | None:
         """Find the batch that was made with this token, if any was and was not refused.
 
-        Looks twice, `settle_s` apart: a list may lag behind.
-
         Raises:
             FatalError: The endpoint cannot be asked.
         """
-        found = await self._persist(lambda: self._find(token))
-        if found is None and self._settle_s:
-            await asyncio.sleep(self._settle_s)
-            found = await self._persist(lambda: self._find(token))
-        return found
+        return await self._persist(lambda: self._find_surely(token))
 
     async def cancel(self, batch_id: str) -> RemoteBatch:
         """Ask for the end of a batch; what is answered by then can be read, and is charged.
@@ -200,7 +194,7 @@ class BatchClient:
         except Rejected as error:
             raise BatchRefused(str(error)) from error
 
-    async def lines(self, file_id: str) -> AsyncIterator[bytes]:
+    async def lines(self, file_id: str) -> AsyncGenerator[bytes, None]:
         """Read a file line by line, whatever its size; a broken download goes on where it was.
 
         Raises:
@@ -227,13 +221,12 @@ class BatchClient:
                     raise FileGone(f"{file_id}: {error}") from error
                 raise self._give_up(error) from error
 
-    async def _lines(self, file_id: str) -> AsyncIterator[bytes]:
+    async def _lines(self, file_id: str) -> AsyncGenerator[bytes, None]:
         rest = b""
         try:
             async with self._open_session().get(
                 f"{self.endpoint}/files/{file_id}/content",
-                timeout=self._timeouts(None),
-                allow_redirects=False,
+                timeout=self._timeouts(None),  # some providers keep files elsewhere, so: redirects
             ) as response:
                 if response.status != 200:
                     parse_reply(await _reply(response))
@@ -251,6 +244,14 @@ class BatchClient:
             if not rest.rstrip().endswith(b"}"):
                 raise TransientError("the file ends in the middle of a line")
             yield rest
+
+    async def _find_surely(self, token: str) -> RemoteBatch | None:
+        """Look twice, `settle_s` apart, as a list may lag behind."""
+        found = await self._find(token)
+        if found is None and self._settle_s:
+            await asyncio.sleep(self._settle_s)
+            found = await self._find(token)
+        return found
 
     async def _find(self, token: str) -> RemoteBatch | None:
         after: dict[str, str] = {}

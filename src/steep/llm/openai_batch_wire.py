@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from steep.core.calls import Call
-from steep.core.ids import canonical_json
 from steep.llm.client import TransientError
 from steep.llm.openai_wire import (
     Answer,
@@ -27,12 +26,12 @@ from steep.llm.openai_wire import (
     Rejected,
     Reply,
     read_reply,
-    request_body,
+    request_bytes,
 )
-from steep.llm.openai_wire import _short as short
 
 MOST_REQUESTS = 50_000  # of one batch; OpenAI's documented limit
 MOST_BYTES = 200_000_000  # of one batch's file; likewise
+SHOWN_REASONS = 3
 CHAT = "/v1/chat/completions"
 WINDOW = "24h"  # the only one there is
 TOKEN_KEY = "steep"
@@ -110,6 +109,13 @@ class RemoteBatch:
         """The provider refused it as a whole, so that nothing was answered or charged."""
         return self.status == "failed" and self.output_file_id is None
 
+    @property
+    def reasons(self) -> str:
+        """Why it was refused, in one line."""
+        shown = [str(each) for each in self.objections[:SHOWN_REASONS]]
+        more = len(self.objections) - len(shown)
+        return "; ".join(shown or ["no reason given"]) + (f"; {more} more" if more else "")
+
 
 class Item(NamedTuple):
     """What came of one call of a batch: an answer, or the reason why there is none.
@@ -138,7 +144,7 @@ def parse_reply(reply: Reply) -> Any:
         try:
             return json.loads(reply.body)
         except ValueError:
-            raise TransientError(f"malformed reply: {short(reply.body)}") from None
+            raise TransientError("malformed reply: no JSON") from None
     try:
         read_reply(reply, Dialect())
     except Misunderstood as error:  # of what is in a chat request, which this was not
@@ -148,9 +154,8 @@ def parse_reply(reply: Reply) -> Any:
 
 def request_line(call: Call, dialect: Dialect) -> bytes:
     """The line of a batch's file that asks for a call."""
-    body = request_body(call, dialect)
-    line = {"custom_id": call.id, "method": "POST", "url": CHAT, "body": body}
-    return canonical_json(line).encode() + b"\n"
+    head = f'{{"custom_id":"{call.id}","method":"POST","url":"{CHAT}","body":'
+    return b"%b%b}\n" % (head.encode(), request_bytes(call, dialect))
 
 
 def batch_request(input_file_id: str, token: str, dialect: Dialect) -> dict[str, Any]:

@@ -1,22 +1,121 @@
-"""What a call costs: dollars a million tokens, in and out; no price known, no cost shown."""
+"""What a call costs: dollars a million tokens; no price known, no cost shown.
+
+List prices come from the table inside `genai-prices`, without any network; prices change, so the
+configuration overrides them field by field. A model of one's own has no list price: unknown is
+never zero. Whoever serves it for nothing says so: `usd_per_million_input_tokens: 0`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from steep.core.calls import Usage
 
+if TYPE_CHECKING:
+    from genai_prices.types import TieredPrices
 
-@dataclass(frozen=True, slots=True)
+CONFIGURED, UNKNOWN = "configured", "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """List prices. Cached prompt tokens are charged in full, so the cost is an upper bound."""
+    """Dollars a million tokens; None is unknown.
+
+    Attributes:
+        usd_per_million_input_tokens: Of prompts.
+        usd_per_million_cached_tokens: Of the part of prompts that the endpoint had cached; None
+            counts them as any other input.
+        usd_per_million_output_tokens: Of answers.
+        source: Where they come from, for people.
+    """
 
     usd_per_million_input_tokens: float | None = None
+    usd_per_million_cached_tokens: float | None = None
     usd_per_million_output_tokens: float | None = None
+    source: str = UNKNOWN
+
+    @property
+    def known(self) -> bool:
+        """Whether a call can be priced."""
+        prices = (self.usd_per_million_input_tokens, self.usd_per_million_output_tokens)
+        return None not in prices
 
     def cost_usd(self, usage: Usage) -> float | None:
         """Price the usage of one call, or None when a price is missing: unknown is not zero."""
         price_in, price_out = self.usd_per_million_input_tokens, self.usd_per_million_output_tokens
         if price_in is None or price_out is None:
             return None
-        return (usage.prompt_tokens * price_in + usage.completion_tokens * price_out) / 1e6
+        cached = self.usd_per_million_cached_tokens
+        price_cached = price_in if cached is None else cached
+        uncached_tokens = usage.prompt_tokens - usage.cached_tokens
+        dollars = uncached_tokens * price_in + usage.cached_tokens * price_cached
+        return (dollars + usage.completion_tokens * price_out) / 1e6
+
+    def scaled(self, factor: float) -> Prices:
+        """All prices times a factor, as for a batch API at half the price."""
+
+        def times(price: float | None) -> float | None:
+            return None if price is None else price * factor
+
+        return replace(
+            self,
+            usd_per_million_input_tokens=times(self.usd_per_million_input_tokens),
+            usd_per_million_cached_tokens=times(self.usd_per_million_cached_tokens),
+            usd_per_million_output_tokens=times(self.usd_per_million_output_tokens),
+        )
+
+
+def find_prices(model: str, base_url: str, overrides: Prices) -> Prices:
+    """The configured prices, completed by list prices of this model at this host if there are some.
+
+    Args:
+        model: The name that the endpoint knows.
+        base_url: Its address; the provider is known by its host.
+        overrides: What the configuration says; None leaves the list price.
+    """
+    if overrides.known:
+        return replace(overrides, source=CONFIGURED)
+    listed = _listed(model, base_url)
+    chosen = {
+        name: getattr(listed, name)
+        if getattr(overrides, name) is None
+        else getattr(overrides, name)
+        for name in _FIELDS
+    }
+    configured = any(getattr(overrides, name) is not None for name in _FIELDS)
+    sources = [CONFIGURED] * configured + [listed.source] * listed.known
+    return Prices(**chosen, source=" and ".join(sources) or UNKNOWN)
+
+
+_FIELDS = (
+    "usd_per_million_input_tokens",
+    "usd_per_million_cached_tokens",
+    "usd_per_million_output_tokens",
+)
+
+
+def _listed(model: str, base_url: str) -> Prices:
+    import importlib.metadata
+
+    from genai_prices import Usage as Used
+    from genai_prices import calc_price
+
+    try:
+        found = calc_price(Used(), model_ref=model, provider_api_url=base_url).model_price
+    except LookupError:
+        return Prices()
+    return Prices(
+        usd_per_million_input_tokens=_usd(found.input_mtok),
+        usd_per_million_cached_tokens=_usd(found.cache_read_mtok),
+        usd_per_million_output_tokens=_usd(found.output_mtok),
+        source=f"genai-prices {importlib.metadata.version('genai-prices')}",
+    )
+
+
+def _usd(price: Decimal | TieredPrices | None) -> float | None:
+    """A listed price; where very long prompts are dearer, that of the others."""
+    if price is None:
+        return None
+    return float(price if isinstance(price, Decimal) else price.base)

@@ -16,6 +16,7 @@ import itertools
 import json
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,6 +43,13 @@ class EntityList(NamedTuple):
 
     summary: str
     entities: tuple[str, ...]
+
+
+class Relations(NamedTuple):
+    """How many relation calls a document has, by their kind."""
+
+    pairs: int
+    triplets: int
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,10 @@ class EntiGraph:
         """All relation calls of the document: pairs first, then triplets."""
         return RelationCalls(self, document, self.entities(document, texts).entities)
 
+    def relations_among(self, entities: int) -> Relations:
+        """How many calls follow from so many entities."""
+        return Relations(_kept(self.pairs, entities, 2), _kept(self.triplets, entities, 3))
+
     def passage(self, call: Call, text: str) -> str | None:
         """The summary of an opening answer (the paper trains on it, too), or the relation text."""
         if call.stage != "entities":
@@ -119,7 +131,7 @@ class _CallBuilder:
         self._document = document
         self._stage: Stage = stage
         self._sampling = sampling
-        self._prompts = PROMPTS[recipe.prompt]
+        self._prompts = PROMPTS[recipe.prompt, recipe.prompt_order]
         self._system, self._parts = self._prompts.opening_parts(
             document, stage, recipe.prompt_order
         )
@@ -144,9 +156,9 @@ class RelationCalls(Sequence[Call]):
 
     def __init__(self, recipe: EntiGraph, document: Document, entities: tuple[str, ...]) -> None:
         self.entities = entities
-        self._pairs = _kept(recipe.pairs, len(entities), 2)
-        self._triplets = _kept(recipe.triplets, len(entities), 3)
+        self._pairs, self._triplets = recipe.relations_among(len(entities))
         self._seed = recipe.seed
+        self._document_id = document.id
         self._orders = {
             size: Permutation(
                 math.comb(len(entities), size), derive_seed(recipe.seed, document.id, size)
@@ -159,12 +171,13 @@ class RelationCalls(Sequence[Call]):
 
     @cached_property
     def key(self) -> str:
-        """Hash of the first pair and triplet calls, the entities, the seed and the pairs kept."""
+        """Hash of the first pair and triplet calls, the entities, the order and the pairs kept."""
         first = [
             self._about(size, 0).id if math.comb(len(self.entities), size) else None
             for size in STAGE_OF_SIZE
         ]
-        return stable_hash([first, self.entities, self._seed, self._pairs])
+        order = [self._seed, self._document_id]  # twins in text differ in it
+        return stable_hash([first, self.entities, order, self._pairs])
 
     def __len__(self) -> int:
         return self._pairs + self._triplets
@@ -195,18 +208,23 @@ def combination(n: int, size: int, rank: int) -> tuple[int, ...]:
     Raises:
         IndexError: There is no such subset.
     """
-    if not 0 <= rank < math.comb(n, size):
-        raise IndexError(f"rank {rank} is outside the {math.comb(n, size)} subsets")
+    subsets = math.comb(n, size)
+    if not 0 <= rank < subsets:
+        raise IndexError(f"rank {rank} is outside the {subsets} subsets")
+    # Counted from the last subset, with members counted down from n - 1, a rank is the sum of
+    # comb(member, place) over the places; so each member is found by bisection.
+    left = subsets - 1 - rank
     chosen: list[int] = []
-    candidate = 0
-    while len(chosen) < size:
-        starting_here = math.comb(n - candidate - 1, size - len(chosen) - 1)
-        if rank < starting_here:
-            chosen.append(candidate)
-        else:
-            rank -= starting_here
-        candidate += 1
+    for place in range(size, 0, -1):
+        member = left if place == 1 else _largest(place, left, n)
+        left -= math.comb(member, place)
+        chosen.append(n - 1 - member)
     return tuple(chosen)
+
+
+def _largest(place: int, rank: int, below: int) -> int:
+    """The largest number under `below` with at most `rank` subsets of `place` members."""
+    return bisect_right(range(below), rank, key=lambda number: math.comb(number, place)) - 1
 
 
 def entity_schema(

@@ -8,7 +8,8 @@ the demand at the end, for generators under a billion parameters that lose a lon
 Two orders. `document_first`: one system message for all stages, then the document, then the demand,
 then the entities; so all calls of a document share one prefix, which an endpoint reads once and
 keeps. `paper`: the demand as the system message, then the document, then the entities, as in the
-authors' code; the three stages of a document share nothing.
+authors' code; the stages of a document share nothing. (The compact set has a wording of its own for
+that order, as there its demand names the entities in mid-sentence.)
 
 Golden files in the tests pin every rendered prompt: a changed word is a changed corpus.
 """
@@ -138,4 +139,24 @@ COMPACT = PromptSet(
     },
 )
 
-PROMPTS = {"full": FULL, "compact": COMPACT}
+_COMPACT_DEMAND = (
+    f"{COMPACT.system} Explain in plain sentences what it says about the names that follow it."
+)
+
+COMPACT_PAPER = PromptSet(
+    system=COMPACT.system,
+    demands={
+        "entities": f"{COMPACT.system} {COMPACT.asks['entities']}",
+        "pair": _COMPACT_DEMAND,
+        "triplet": _COMPACT_DEMAND,
+    },
+    document=COMPACT.document,
+    asks={"entities": "", "pair": "Names: {names}", "triplet": "Names: {names}"},
+)
+
+PROMPTS: dict[tuple[str, Order], PromptSet] = {
+    ("full", "document_first"): FULL,
+    ("full", "paper"): FULL,
+    ("compact", "document_first"): COMPACT,
+    ("compact", "paper"): COMPACT_PAPER,
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from steep.generation.ledger import Ledger
 from steep.project import Artifact, Project
 from steep.recipes.recipe import Recipe
 from steep.stages import documents as documents_stage
-from steep.stages.generate import recipe_of
+from steep.stages.generate import counts_of, recipe_of
 from steep.stages.harness import Identity, build
 
 VERSION = 1
@@ -40,7 +40,8 @@ def run(
         def make(directory: Path) -> dict[str, Any]:
             from steep.corpus.build import build_corpus
 
-            candidates = [*_generated(loaded, recipe, ledger), *imported]
+            counts = counts_of(config.generate, ledger) if recipe else None
+            candidates = [*_generated(loaded, recipe, ledger, counts), *imported]
             corpus = build_corpus(loaded, candidates, config.corpus)
             write_passages(directory / PASSAGES_NAME, corpus.passages)
             write_set_aside(directory / SET_ASIDE_NAME, corpus.set_aside)
@@ -54,12 +55,15 @@ def run(
 
 
 def _generated(
-    documents: Sequence[Document], recipe: Recipe | None, ledger: Ledger
+    documents: Sequence[Document],
+    recipe: Recipe | None,
+    ledger: Ledger,
+    counts: Mapping[str, int] | None,
 ) -> Iterator[Candidate]:
     if recipe is None:
         return
-    for call, record in plan.walk(documents, recipe, ledger):
-        if record is None:
+    for call, record in plan.walk(documents, recipe, ledger, counts):
+        if record is None or record.status == "submitted":
             continue
         text = recipe.passage(call, record.text) if record.text else ""
         yield Candidate(
@@ -76,7 +80,7 @@ def _generated(
 def _imported(documents: Sequence[Document], ledger: Ledger) -> Iterator[Candidate]:
     known = {document.whole_id for document in documents}
     for record in ledger.imported():
-        if record.document_id in known:
+        if record.document_id in known and record.status != "submitted":
             yield Candidate(
                 text=record.text,
                 document_id=record.document_id,

@@ -1,39 +1,40 @@
 """Stage 2: documents become completions, in the ledger.
 
-The ledger is the store; the artifact is a summary of the plan's outcome. A run with failed calls is
-tried again by the same command, so its manifest counts as finished only while nothing failed.
+The ledger is the store; the artifact is a summary of the plan's outcome. A run with failed calls,
+or one that ended at its budget, is continued by the same command: its manifest counts as finished
+only when nothing failed and nothing is left to do.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from steep.config import EMBEDDED_MODEL, Config, GenerateConfig
+from steep.config import Config, GenerateConfig
 from steep.core.errors import UserError
 from steep.core.files import write_jsonl
-from steep.core.ids import stable_hash
-from steep.core.progress import Progress
 from steep.documents.document import Document
-from steep.generation import plan, scheduler
+from steep.generation import plan
 from steep.generation.ledger import Ledger
-from steep.llm.client import Client
 from steep.project import Artifact, Project
 from steep.recipes.entigraph import EntiGraph
+from steep.stages import clients, making
 from steep.stages import documents as documents_stage
 from steep.stages.harness import Identity, explain_change, finish, log, remove_leftovers
-from steep.stages.models import check_libraries, embedded_directory
+from steep.stages.pricing import base_urls, goal_in
 
-VERSION = 1
+VERSION = 2
 ENTITIES_NAME = "entities.jsonl"
 SHOWN_REASONS = 3
 # Fields that change how calls are made but not which calls are made, nor what they say.
 NOT_IDENTITY = {
-    "engine", "base_url", "api_key_env", "concurrency", "timeout_s", "max_attempts",
-    "context_tokens", "usd_per_million_input_tokens", "usd_per_million_output_tokens",
+    "engine", "base_url", "api_key_env", "concurrency", "requests_per_minute", "tokens_per_minute",
+    "timeout_s", "max_attempts", "retry_minutes", "salvage_rounds", "context_tokens",
+    "usd_per_million_input_tokens", "usd_per_million_cached_tokens",
+    "usd_per_million_output_tokens", "batch_price_factor", "batch_poll_s", "max_total_tokens",
+    "ray_address", "ray_engine", "ray_actors", "ray_cpus_per_actor", "ray_gpus_per_actor",
 }  # fmt: skip
 
 
@@ -46,6 +47,7 @@ def recipe_of(config: GenerateConfig) -> EntiGraph:
         max_tokens=config.max_tokens,
         frequency_penalty=config.frequency_penalty,
         prompt=config.prompt,
+        prompt_order=config.prompt_order,
         pairs=config.pairs,
         triplets=config.triplets,
         entity_attempts=config.entity_attempts,
@@ -55,8 +57,16 @@ def recipe_of(config: GenerateConfig) -> EntiGraph:
     )
 
 
-def run(config: Config, project: Project, documents: Artifact) -> Artifact | None:
+def run(
+    config: Config, project: Project, documents: Artifact, wait: bool = True
+) -> Artifact | None:
     """Make every planned call that the ledger lacks; None when no recipe is asked for.
+
+    Args:
+        config: The configuration.
+        project: Where the ledger is.
+        documents: The artifact of the stage before.
+        wait: Whether to wait for a provider's batches; otherwise they are collected by a later run.
 
     Raises:
         UserError: The endpoint cannot be used at all, or a document exceeds the context.
@@ -72,7 +82,7 @@ def run(config: Config, project: Project, documents: Artifact) -> Artifact | Non
     }
     identity = Identity("generate", VERSION, fields, {"documents": documents})
     found = project.find(identity.stage, identity.hash8)
-    if found and found.manifest["counts"]["failed"] == 0 and project.ledger_path.is_file():
+    if found and _is_finished(found) and project.ledger_path.is_file():
         log.info("generate: done before (%s)", found.path.name)
         return found
     if not found:
@@ -82,7 +92,7 @@ def run(config: Config, project: Project, documents: Artifact) -> Artifact | Non
     loaded = documents_stage.load(documents)
     with Ledger(project.ledger_path) as ledger:
         remove_leftovers(path)
-        manifest = _make(path, settings, loaded, ledger)
+        manifest = _make(path, settings, loaded, ledger, wait, project.root)
     before = found.manifest["wall_s"] if found else 0.0
     wall_s = round(before + time.monotonic() - start, 2)
     artifact = finish(path, identity, {**manifest, "wall_s": wall_s})
@@ -90,24 +100,38 @@ def run(config: Config, project: Project, documents: Artifact) -> Artifact | Non
     return artifact
 
 
-def check(config: Config) -> None:
+def check(config: Config, project: Project) -> None:
     """Refuse settings that contradict each other, before anything is read or spent.
 
     Raises:
-        UserError: The embedded model is to write under another name, or its libraries are missing.
+        UserError: The engine cannot be what it is told to be, or its libraries are missing.
     """
-    settings = config.generate
-    if settings.recipe is None or settings.engine != "embedded":
-        return
-    check_libraries()
-    if settings.model != EMBEDDED_MODEL:
+    if config.generate.recipe is not None:
+        _check_prompt(config.generate)
+        clients.check(config.generate, project.root)
+
+
+def _check_prompt(settings: GenerateConfig) -> None:
+    if settings.prompt == "compact" and settings.prompt_order == "paper":
         raise UserError(
-            "The embedded engine writes with the embedded model only.",
-            where="generate.model",
-            expected=EMBEDDED_MODEL,
-            found=settings.model,
-            hint="correct it, or set generate.engine to openai",
+            "Compact prompts have one order only: the document comes first.",
+            where="generate.prompt_order",
+            expected="document_first",
+            found="paper",
+            hint="correct it, or set generate.prompt to full",
         )
+
+
+def counts_of(settings: GenerateConfig, ledger: Ledger) -> dict[str, int] | None:
+    """How many calls a goal has given each document so far; None when there is no goal."""
+    goal = goal_in(settings, recipe_of(settings))
+    return None if goal is None else ledger.allotment(goal.key)
+
+
+def _is_finished(artifact: Artifact) -> bool:
+    manifest = artifact.manifest
+    nothing_left = manifest["counts"]["failed"] == manifest["counts"]["to_do"] == 0
+    return nothing_left and manifest["ended"] is None
 
 
 def _tell_failures(manifest: dict[str, Any]) -> None:
@@ -122,7 +146,7 @@ def _tell_failures(manifest: dict[str, Any]) -> None:
         )
     if counts["failed"]:
         log.warning(
-            "generate: %d of %d calls failed; the next run tries again",
+            "generate: %d of %d calls failed; the next run tries again (steep status --failed)",
             counts["failed"],
             counts["planned"],
         )
@@ -131,28 +155,29 @@ def _tell_failures(manifest: dict[str, Any]) -> None:
 
 
 def _make(
-    path: Path, settings: GenerateConfig, documents: Sequence[Document], ledger: Ledger
+    path: Path,
+    settings: GenerateConfig,
+    documents: Sequence[Document],
+    ledger: Ledger,
+    wait: bool,
+    root: Path,
 ) -> dict[str, Any]:
     recipe = recipe_of(settings)
-    totals = plan.totals(documents, recipe, ledger)
-    if totals.to_do or totals.failed:
-        _check_context(documents, settings)
-        totals = asyncio.run(_generate(settings, documents, recipe, ledger))
-    entities = []
-    for document in documents:
-        found = recipe.entities(document, plan.opening_of(document, recipe, ledger).texts)
-        row = {"document_id": document.id, "entities": found.entities, "summary": found.summary}
-        entities.append(row)
-    write_jsonl(path / ENTITIES_NAME, entities)
+    counts = counts_of(settings, ledger)
+    totals, ended = plan.totals(documents, recipe, ledger, counts), None
+    if totals.to_do or totals.failed or counts is not None:
+        check_context(documents, settings)
+        totals, ended = making.make(settings, documents, recipe, ledger, wait=wait, root=root)
+    _write_entities(path, documents, recipe, ledger)
     if totals.without_calls:
         log.warning(
             "generate: no entities were found for %d documents: %s",
             len(totals.without_calls),
             ", ".join(totals.without_calls[:5]),
         )
-    endpoint = "in process" if settings.engine == "embedded" else settings.base_url
     return {
         "counts": totals.counts,
+        "ended": ended,
         "usage": {
             "prompt_tokens": totals.usage.prompt_tokens,
             "cached_tokens": totals.usage.cached_tokens,
@@ -160,110 +185,36 @@ def _make(
         },
         "cost_usd": totals.cost_usd,
         "model": settings.model,
-        "endpoint": endpoint,
+        "endpoint": _endpoint(settings),
         "failures": [failure._asdict() for failure in totals.failures],
         "documents_without_calls": totals.without_calls,
-        "digest": _digest(documents, recipe, ledger),
+        "digest": plan.digest(documents, recipe, ledger, counts_of(settings, ledger)),
     }
 
 
-def _digest(documents: Sequence[Document], recipe: EntiGraph, ledger: Ledger) -> str:
-    """Hash what the corpus stage will read, in its order."""
-    outcomes = [
-        [call.id, record and [record.status, stable_hash(record.text)]]
-        for call, record in plan.walk(documents, recipe, ledger)
-    ]
-    return stable_hash(outcomes, 16)
+def _endpoint(settings: GenerateConfig) -> str:
+    urls = ", ".join(base_urls(settings))
+    return urls or ("a Ray cluster" if settings.engine == "ray" else "in process")
 
 
-async def _generate(
-    settings: GenerateConfig, documents: Sequence[Document], recipe: EntiGraph, ledger: Ledger
-) -> plan.Totals:
-    display = _Display()
-    client = make_client(settings, documents, display.on_tokens)
-    try:
-        totals = await scheduler.generate(documents, recipe, client, ledger, display.on_progress)
-    finally:
-        await client.close()
-    display.finish()
-    return totals
+def _write_entities(
+    path: Path, documents: Sequence[Document], recipe: EntiGraph, ledger: Ledger
+) -> None:
+    entities = []
+    for document in documents:
+        found = recipe.entities(document, plan.opening_of(document, recipe, ledger).texts)
+        row = {"document_id": document.id, "entities": found.entities, "summary": found.summary}
+        entities.append(row)
+    write_jsonl(path / ENTITIES_NAME, entities)
 
 
-class _Display:
-    """One progress line fed from two sides: calls by the scheduler, tokens by the decoder.
-
-    A model in this process tells every token; an endpoint tells them when a call has come back.
-    """
-
-    def __init__(self) -> None:
-        self._progress = Progress("generate", None, "tokens written")
-        self._decoded = 0
-        self._state: scheduler.Progress | None = None
-
-    def on_tokens(self, count: int) -> None:
-        self._decoded += count
-        self._show()
-
-    def on_progress(self, state: scheduler.Progress) -> None:
-        stopped = state.phase == "stopping" and self._state and self._state.phase != "stopping"
-        if stopped and state.in_flight:
-            log.info("generate: stopping; %d calls in flight are waited for", state.in_flight)
-        self._state = state
-        self._show()
-
-    def finish(self) -> None:
-        self._progress.finish(f"{self._tokens:,} tokens written")
-
-    @property
-    def _tokens(self) -> int:
-        return max(self._decoded, self._state.new_tokens if self._state else 0)
-
-    def _show(self) -> None:
-        if (state := self._state) is None:
-            return
-        cost = "unknown" if state.new_cost_usd is None else f"${state.new_cost_usd:.2f}"
-        self._progress.update(
-            self._tokens,
-            phase=state.phase,
-            calls=f"{state.finished}/{state.planned}",
-            failed=state.new_failed,
-            in_flight=state.in_flight,
-            cost=cost,
-        )
-
-
-def make_client(
-    settings: GenerateConfig,
-    documents: Sequence[Document],
-    on_tokens: Callable[[int], None] = lambda count: None,
-) -> Client:
-    """The client that the configuration names; says which host will see the documents."""
-    if settings.engine == "embedded":
-        from steep.llm.embedded import EmbeddedClient
-
-        log.info("generate: the embedded model writes in this process; nothing leaves the machine")
-        return EmbeddedClient(embedded_directory(), on_tokens=on_tokens)
-    from steep.llm.openai import OpenAIClient
-    from steep.llm.prices import Prices
-
-    client = OpenAIClient(
-        settings.base_url,
-        api_key_env=settings.api_key_env,
-        concurrency=settings.concurrency,
-        timeout_s=settings.timeout_s,
-        max_attempts=settings.max_attempts,
-        prices=Prices(
-            settings.usd_per_million_input_tokens, settings.usd_per_million_output_tokens
-        ),
-    )
-    log.info("generate: %s will see %d documents", client.endpoint, len(documents))
-    return client
-
-
-def _check_context(documents: Sequence[Document], settings: GenerateConfig) -> None:
+def check_context(documents: Sequence[Document], settings: GenerateConfig) -> None:
     """Refuse documents that cannot fit, before anything is spent.
 
     Three characters a token is few for most languages, which leaves room for the instructions.
+
+    Raises:
+        UserError: A document is larger than the context.
     """
     if settings.context_tokens is None:
         return

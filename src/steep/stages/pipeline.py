@@ -37,8 +37,14 @@ class Run:
     report: Path | None = None
 
 
-def run(config: Config, project: Project, until: StageName = "report") -> Run:
+def run(config: Config, project: Project, until: StageName = "report", wait: bool = True) -> Run:
     """Run every stage up to `until`; finished ones say so and return at once.
+
+    Args:
+        config: The configuration.
+        project: Where things lie.
+        until: The last stage.
+        wait: Whether generation waits for a provider's batches.
 
     Raises:
         UserError: Something the user can put right; what is finished by then stays.
@@ -49,7 +55,7 @@ def run(config: Config, project: Project, until: StageName = "report") -> Run:
         return result
     if _reaches(until, "evaluate"):
         evaluate.check(config, result.documents)
-    result.generate = generate.run(config, project, result.documents)
+    result.generate = generate.run(config, project, result.documents, wait)
     gc.collect()  # an embedded generator is gone before training needs the memory
     if until == "generate":
         return result
@@ -81,7 +87,7 @@ def _reaches(until: StageName, stage: StageName) -> bool:
 
 def _check(config: Config, project: Project, until: StageName) -> None:
     """Say what is wrong with late stages now, and not after the early ones were paid for."""
-    generate.check(config)
+    generate.check(config, project)
     if _reaches(until, "tokenize"):
         tokenize.check(config, project)
     if _reaches(until, "train"):

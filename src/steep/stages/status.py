@@ -1,20 +1,27 @@
-"""What is done and what is to do, without doing or writing anything."""
+"""What is done and what is to do, without doing or writing anything; and questions to the ledger.
+
+Each function returns what `--json` prints. What is not known is None, never zero.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from steep.config import Config
-from steep.generation import plan
+from steep.core.errors import UserError
+from steep.documents.document import Document
+from steep.generation import plan, queries
 from steep.generation.ledger import Ledger
+from steep.generation.queries import Sums
+from steep.generation.records import IMPORT_ENDPOINT, Record
 from steep.project import Project
 from steep.stages import documents
-from steep.stages.generate import recipe_of
+from steep.stages.generate import counts_of, recipe_of
 
 SHOWN = ("documents", "generate", "corpus", "tokenize", "train", "score", "evaluate")
 
@@ -23,32 +30,199 @@ def status_of(config: Config, project: Project) -> dict[str, Any]:
     """The totals of the plan, the spending of the ledger, and the finished artifacts."""
     loaded = documents.peek(config, project)
     with _ledger(project) as ledger:
-        totals = None
-        if config.generate.recipe is not None:
-            totals = plan.totals(loaded, recipe_of(config.generate), ledger)
-        spending = ledger.usage()
-        calls = sum(ledger.totals().values())
-        imported = sum(1 for _ in ledger.imported())
+        bought = queries.bought(ledger)  # before the plan: a running generation adds to both
+        totals = _totals(config, loaded, ledger)
+        in_plan = totals.planned - totals.to_do + totals.submitted if totals else 0
+        return {
+            "plan": totals.counts if totals else None,
+            "submitted": totals.submitted if totals else 0,
+            "unopened": len(totals.unopened) if totals else 0,
+            "rest": _rest(config, loaded, ledger, totals) if totals else None,
+            "failures": [failure._asdict() for failure in totals.failures] if totals else [],
+            "ledger": {
+                "calls": bought.sums.calls,
+                "not_in_plan": max(0, bought.sums.calls - in_plan),
+                "imported": bought.imported,
+                **_spending(bought.sums),
+            },
+            "batches": _batches(ledger),
+            "artifacts": _artifacts(project),
+        }
+
+
+def documents_of(project: Project, limit: int) -> dict[str, Any]:
+    """What each document in the ledger cost, the dearest first."""
+    with _ledger(project) as ledger:
+        costs = queries.document_costs(ledger)
+        return {
+            "documents": [_cost(each) for each in costs[:limit]],
+            "of": len(costs),
+            "total": _spending(queries.bought(ledger).sums),
+        }
+
+
+def document_of(project: Project, document_id: str, limit: int) -> dict[str, Any]:
+    """What one document cost, and its first calls.
+
+    Raises:
+        UserError: The ledger holds nothing on it.
+    """
+    with _ledger(project) as ledger:
+        cost = queries.document_cost(ledger, document_id)
+        entries = cost.sums.calls + cost.imported
+        if not entries:
+            raise UserError(
+                f"The ledger holds nothing on a document '{document_id}'.",
+                where=ledger.path,
+                hint="steep status --documents lists those that it knows",
+            )
+        records = queries.calls_of_document(ledger, document_id, limit)
+        return {**_cost(cost), "calls": [_brief(each) for each in records], "of": entries}
+
+
+def entity_of(project: Project, entity: str, limit: int) -> dict[str, Any]:
+    """The first texts about an entity, with the messages that asked for them.
+
+    Raises:
+        UserError: There is no text about it.
+    """
+    with _ledger(project) as ledger:
+        found = queries.about(ledger, entity, limit)
+        if not found.total:
+            near = queries.entities_like(ledger, entity)
+            raise UserError(
+                f"No text in the ledger is about '{entity}'.",
+                where=ledger.path,
+                expected=f"an entity, e.g. {', '.join(near)}"
+                if near
+                else "an entity of a document",
+            )
+        texts = [
+            {**_brief(record), "messages": _messages(ledger, record), "text": record.text}
+            for record in found.records
+        ]
+        return {"entity": entity, "texts": texts, "of": found.total}
+
+
+def failed_of(project: Project, limit: int) -> dict[str, Any]:
+    """Why calls failed or were skipped, the commonest reasons first."""
+    with _ledger(project) as ledger:
+        groups = queries.failures(ledger)
     return {
-        "plan": totals.counts if totals else None,
-        "unopened": len(totals.unopened) if totals else 0,
-        "failures": [failure._asdict() for failure in totals.failures] if totals else [],
-        "ledger": {
-            "calls": calls - imported,
-            "imported": imported,
-            "usage": asdict(spending.usage),
-            "cost_usd": spending.cost_usd,
-        },
-        "artifacts": [
-            {
-                "stage": stage,
-                "arm": artifact.manifest["identity"]["fields"].get("arm"),
-                "path": str(artifact.path.relative_to(project.root)),
-            }
-            for stage in SHOWN
-            for artifact in project.finished(stage)
-        ],
+        "reasons": [group._asdict() for group in groups[:limit]],
+        "of": len(groups),
+        "calls": sum(group.calls for group in groups),
     }
+
+
+def call_of(project: Project, call_id: str) -> dict[str, Any]:
+    """All about one call.
+
+    Raises:
+        UserError: The ledger does not know it, or more than one begins like that.
+    """
+    with _ledger(project) as ledger:
+        record, _, sampling, batch = queries.full_call(ledger, call_id)
+        completion = record.completion
+        return {
+            **_brief(record),
+            "recipe": record.recipe,
+            "sample": record.sample,
+            "model": record.model,
+            "sampling": sampling,
+            "finish_reason": completion.finish_reason,
+            "usage": asdict(completion.usage),
+            "latency_s": completion.latency_s,
+            "endpoint": completion.endpoint,
+            "attempts": completion.attempts,
+            "batch": batch,
+            "messages": _messages(ledger, record),
+            "text": record.text,
+        }
+
+
+def _totals(config: Config, loaded: Sequence[Document], ledger: Ledger) -> plan.Totals | None:
+    if config.generate.recipe is None:
+        return None
+    counts = counts_of(config.generate, ledger)
+    return plan.totals(loaded, recipe_of(config.generate), ledger, counts)
+
+
+def _rest(
+    config: Config, loaded: Sequence[Document], ledger: Ledger, totals: plan.Totals
+) -> dict[str, Any] | None:
+    """What is known of calls that documents without entities will have: what the others have."""
+    if not totals.unopened:
+        return None
+    recipe, unopened = recipe_of(config.generate), set(totals.unopened)
+    counts = counts_of(config.generate, ledger)
+    calls = [
+        plan.counted_calls(document, recipe, ledger, counts).below
+        for document in loaded
+        if document.id not in unopened
+    ]
+    return {
+        "documents": len(unopened),
+        "opened": len(calls),
+        "fewest_calls": min(calls, default=None),
+        "mean_calls": round(sum(calls) / len(calls), 1) if calls else None,
+        "most_calls": max(calls, default=None),
+    }
+
+
+def _batches(ledger: Ledger) -> list[dict[str, Any]]:
+    waiting = queries.waiting_calls(ledger)
+    return [{**asdict(batch), "waiting": waiting.get(batch.token, 0)} for batch in ledger.batches()]
+
+
+def _artifacts(project: Project) -> list[dict[str, Any]]:
+    return [
+        {
+            "stage": stage,
+            "arm": artifact.manifest["identity"]["fields"].get("arm"),
+            "path": str(artifact.path.relative_to(project.root)),
+        }
+        for stage in SHOWN
+        for artifact in project.finished(stage)
+    ]
+
+
+def _spending(sums: Sums) -> dict[str, Any]:
+    return {
+        "usage": asdict(sums.usage),
+        "cost_usd": None if sums.unpriced else sums.known_usd,
+        "known_usd": sums.known_usd,
+        "unpriced": sums.unpriced,
+    }
+
+
+def _cost(cost: queries.DocumentCost) -> dict[str, Any]:
+    return {
+        "document_id": cost.document_id,
+        "counts": dict(cost.sums.counts),
+        "imported": cost.imported,
+        **_spending(cost.sums),
+    }
+
+
+def _brief(record: Record) -> dict[str, Any]:
+    completion = record.completion
+    return {
+        "call_id": record.call_id,
+        "document_id": record.document_id,
+        "stage": record.stage,
+        "subset": record.subset,
+        "status": record.status,
+        "imported": completion.endpoint == IMPORT_ENDPOINT,
+        "cost_usd": completion.cost_usd,
+        "error": completion.error,
+        "recorded_at": record.finished_at,
+    }
+
+
+def _messages(ledger: Ledger, record: Record) -> list[dict[str, str]]:
+    messages = ledger.messages_of(record.call_id) or ()
+    return [{"role": each.role, "content": each.content} for each in messages]
 
 
 @contextmanager

@@ -19,7 +19,16 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from steep.core.ids import derive_seed, stable_hash
 
 Accident = Literal[
-    "rate_limited", "server_error", "html", "invalid_json", "cut_off", "disconnected", "slow"
+    "rate_limited",
+    "server_error",
+    "html",
+    "invalid_json",
+    "cut_off",
+    "disconnected",
+    "slow",
+    "overloaded",
+    "hang",
+    "reset",
 ]
 Ending = Literal["truncated", "refusing", "empty"]
 ACCIDENTS: tuple[Accident, ...] = (
@@ -30,6 +39,9 @@ ACCIDENTS: tuple[Accident, ...] = (
     "cut_off",
     "disconnected",
     "slow",
+    "overloaded",
+    "hang",
+    "reset",
 )
 ENDINGS: tuple[Ending, ...] = ("truncated", "refusing", "empty")
 
@@ -61,12 +73,15 @@ class Behaviour:
     """How the server misbehaves. Rates are shares of attempts (accidents) or of requests (endings).
 
     Attributes:
-        rate_limited: Rate of HTTP 429 with `Retry-After: retry_after_s`.
+        rate_limited: Rate of HTTP 429, with Retry-After as below.
+        overloaded: Rate of HTTP 503, likewise.
         server_error: Rate of HTTP 500.
         html: Rate of HTTP 200 with a web page.
         invalid_json: Rate of HTTP 200 with a body that is no JSON.
         cut_off: Rate of connections closed in the middle of the body.
         disconnected: Rate of connections closed before any answer.
+        reset: Rate of connections that break (TCP RST), as when a machine crashes.
+        hang: Rate of requests that get no answer until the client gives up.
         slow: Rate of answers that come `slow_s` late.
         truncated: Rate of answers that are cut off, with finish_reason "length".
         refusing: Rate of refusals.
@@ -74,12 +89,17 @@ class Behaviour:
         delay_s: How long every answer takes.
         slow_s: How much longer a slow one takes.
         retry_after_s: The wait that a rate-limited client is told.
+        retry_after: The literal Retry-After header in its place: a date, rubbish, ...
+        clock_ahead_s: How wrong the server's clock is, in its Date header.
+        busy_above: With more requests than that in progress, a further one gets HTTP 429.
         dead: Close every connection without an answer.
         out_of_quota: Answer HTTP 429 insufficient_quota.
+        credit_calls: The same, after so many answers.
         api_key: The only key accepted; None accepts all.
         model: The only model known; None knows all.
         context_tokens: A longer prompt gets HTTP 400 context_length_exceeded.
         structured_output: The best `response_format` that is understood.
+        cache_prefixes: Prompts whose beginnings the server need not read again.
     """
 
     rate_limited: float = 0.0
@@ -89,18 +109,26 @@ class Behaviour:
     cut_off: float = 0.0
     disconnected: float = 0.0
     slow: float = 0.0
+    overloaded: float = 0.0
+    hang: float = 0.0
+    reset: float = 0.0
     truncated: float = 0.0
     refusing: float = 0.0
     empty: float = 0.0
     delay_s: float = 0.0
     slow_s: float = 1.0
     retry_after_s: float = 0.0
+    retry_after: str | None = None
+    clock_ahead_s: float = 0.0
+    busy_above: int | None = None
     dead: bool = False
     out_of_quota: bool = False
+    credit_calls: int | None = None
     api_key: str | None = None
     model: str | None = None
     context_tokens: int | None = None
     structured_output: Literal["json_schema", "json_object", "none"] = "json_schema"
+    cache_prefixes: int = 4
 
     def __post_init__(self) -> None:
         for kinds in (ACCIDENTS, ENDINGS):

@@ -10,14 +10,14 @@ From a shell (it prints its base_url and serves until it is stopped):
     python -m steep.testing.scripted_server --port 0 --seed 1 --rate-limited 0.2
 
 `server.requests` and `server.completed` count by `request_hash`, so that a test can prove that
-nothing was asked, or answered, twice. Not part of `import steep`: it imports aiohttp.
+nothing was asked, or answered, twice; `server.processed_tokens` are those prompt tokens that no
+cached prefix has spared. Not part of `import steep`: it imports aiohttp.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import threading
 import time
 from collections import Counter
@@ -27,8 +27,9 @@ from typing import Any, get_type_hints
 
 from aiohttp import web
 
+from steep.testing.prefix_cache import PrefixCache
+from steep.testing.replies import chat_body, clock, hang_up, misbehave, no_credit, objection
 from steep.testing.script import (
-    Answer,
     Behaviour,
     Script,
     accident,
@@ -38,6 +39,7 @@ from steep.testing.script import (
     prompt_text,
     request_hash,
 )
+from steep.testing.scripted_batches import ScriptedBatches
 
 
 class ScriptedServer:
@@ -47,6 +49,11 @@ class ScriptedServer:
         self.script = script or Script()
         self.requests: Counter[str] = Counter()
         self.completed: Counter[str] = Counter()
+        self.accidents: Counter[str] = Counter()
+        self.in_progress = self.most_in_progress = 0
+        self.prompt_tokens = self.processed_tokens = 0  # of all that was answered
+        self._cache = PrefixCache()
+        self.batches = ScriptedBatches(lambda: self.script, self.requests, self.completed)
         self.base_url = ""
         self._port = port
         self._loop = asyncio.new_event_loop()
@@ -82,6 +89,7 @@ class ScriptedServer:
         app = web.Application(client_max_size=2**26)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/v1/models", self._models)
+        self.batches.mount(app)
         # A user who leaves while an answer is delayed must not hold the server up.
         self._runner = web.AppRunner(app, shutdown_timeout=0.05, access_log=None)
         await self._runner.setup()
@@ -102,95 +110,43 @@ class ScriptedServer:
         return web.json_response({"object": "list", "data": [model]})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
-        key = request_hash(body)
+        self.in_progress += 1
+        self.most_in_progress = max(self.most_in_progress, self.in_progress)
+        try:
+            return await self._reply(request, await request.json())
+        finally:
+            self.in_progress -= 1
+
+    async def _reply(self, request: web.Request, body: Any) -> web.StreamResponse:
+        key, behaviour = request_hash(body), self.script.behaviour
         self.requests[key] += 1
-        behaviour = self.script.behaviour
         if behaviour.dead:
-            return _hang_up(request)
-        refusal = _objection(behaviour, request.headers.get("Authorization", ""), body)
+            return hang_up(request)
+        refusal = objection(behaviour, request.headers.get("Authorization", ""), body)
         if refusal is not None:
             return refusal
+        if behaviour.busy_above is not None and self.in_progress > behaviour.busy_above:
+            self.accidents["busy"] += 1
+            return await misbehave("busy", request, behaviour)
+        prompt = prompt_text(body)
+        cached_tokens = self._cache.cached_tokens(prompt)
         await asyncio.sleep(behaviour.delay_s)
         kind = accident(self.script, key, self.requests[key])
+        if kind is not None:
+            self.accidents[kind] += 1
         if kind == "slow":
             await asyncio.sleep(behaviour.slow_s)
         elif kind is not None:
-            return await _misbehave(kind, request, behaviour)
+            return await misbehave(kind, request, behaviour)
+        credit = behaviour.credit_calls
+        if credit is not None and self.completed.total() >= credit:
+            return no_credit()
         self.completed[key] += 1
-        return web.json_response(_chat_body(body, answer(self.script, body)))
-
-
-def _objection(behaviour: Behaviour, authorization: str, body: Any) -> web.Response | None:
-    """The lasting reasons not to answer: key, model, quota, context, parameters."""
-    if behaviour.api_key is not None and authorization != f"Bearer {behaviour.api_key}":
-        # Hosted endpoints echo the key that they were sent; a client must not pass that on.
-        return _error(401, "invalid_api_key", f"Incorrect API key: {authorization[7:]}")
-    if behaviour.model not in (None, body.get("model")):
-        return _error(404, "model_not_found", f"The model '{body.get('model')}' does not exist.")
-    if behaviour.out_of_quota:
-        return _error(429, "insufficient_quota", "You exceeded your current quota.")
-    wanted = (body.get("response_format") or {}).get("type", "none")
-    known = ("none", "json_object", "json_schema")
-    if known.index(wanted) > known.index(behaviour.structured_output):
-        return _error(400, "invalid_request_error", f"response_format '{wanted}' is not supported.")
-    limit, tokens = behaviour.context_tokens, count_tokens(prompt_text(body))
-    if limit is not None and tokens > limit:
-        message = f"This model's maximum context length is {limit} tokens, the prompt has {tokens}."
-        return _error(400, "context_length_exceeded", message)
-    return None
-
-
-async def _misbehave(kind: str, request: web.Request, behaviour: Behaviour) -> web.StreamResponse:
-    if kind == "rate_limited":
-        wait = {"Retry-After": f"{behaviour.retry_after_s:g}"}
-        return _error(429, "rate_limit_exceeded", "Too many requests.", wait)
-    if kind == "server_error":
-        return _error(500, "server_error", "The scripted server stumbled.")
-    if kind == "html":
-        return web.Response(text="<html><body>Bad gateway</body></html>", content_type="text/html")
-    if kind == "invalid_json":
-        return web.Response(text='{"choices": [{"message": ', content_type="application/json")
-    if kind == "cut_off":
-        response = web.StreamResponse(headers={"Content-Length": "4096"})
-        with contextlib.suppress(ConnectionResetError):  # the client is gone already
-            await response.prepare(request)
-            await response.write(b'{"id": "cut')
-    return _hang_up(request)
-
-
-def _hang_up(request: web.Request) -> web.StreamResponse:
-    assert request.transport is not None
-    request.transport.close()
-    return web.Response()  # never sent
-
-
-def _error(
-    status: int, code: str, message: str, headers: dict[str, str] | None = None
-) -> web.Response:
-    error = {"message": message, "type": code, "code": code, "param": None}
-    return web.json_response({"error": error}, status=status, headers=headers)
-
-
-def _chat_body(body: Any, said: Answer) -> dict[str, Any]:
-    prompt_tokens = count_tokens(prompt_text(body))
-    system = [m for m in body["messages"] if m.get("role") == "system"]
-    cached_tokens = count_tokens(prompt_text({"messages": system})) if system else 0
-    completion_tokens = count_tokens(said.text)
-    message = {"role": "assistant", "content": said.text}
-    return {
-        "id": f"chatcmpl-{request_hash(body)[:16]}",
-        "object": "chat.completion",
-        "created": 0,
-        "model": body.get("model"),
-        "choices": [{"index": 0, "message": message, "finish_reason": said.finish_reason}],
-        "usage": {
-            "prompt_tokens": prompt_tokens,
-            "completion_tokens": completion_tokens,
-            "total_tokens": prompt_tokens + completion_tokens,
-            "prompt_tokens_details": {"cached_tokens": cached_tokens},
-        },
-    }
+        self.prompt_tokens += count_tokens(prompt)
+        self.processed_tokens += count_tokens(prompt) - cached_tokens
+        self._cache.keep(prompt, behaviour.cache_prefixes)
+        reply = chat_body(body, answer(self.script, body), cached_tokens)
+        return web.json_response(reply, headers=clock(behaviour))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -203,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if hint is bool:
             parser.add_argument(option, action="store_true")
         else:
-            number = {float: float, int | None: int}.get(hint, str)
+            number = {float: float, int: int, int | None: int}.get(hint, str)
             parser.add_argument(option, type=number)
     chosen = vars(parser.parse_args(arguments))
     with ScriptedServer(Script(chosen["seed"], behaviour_from(chosen)), chosen["port"]) as server:

@@ -1,0 +1,1 @@
+"""Measurements of `steep.generation` and its neighbours; each module says its command."""

@@ -1,0 +1,200 @@
+"""What `steep status` finds, as lines for a person; see `steep.stages.status` for what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from steep.core.calls import STATUSES
+
+Found = Mapping[str, Any]
+
+SHOWN_REASONS = 5
+SHOWN_DIGITS = 12  # of a call's id, in lists; enough to find it again
+LONGEST_MESSAGE = 1200  # characters; what is longer is shown by --call
+
+
+def of_status(found: Found) -> Iterator[str]:
+    """The sum of the plan, then the spending, the batches and the artifacts."""
+    if found["plan"]:
+        yield f"plan: {_sum(found)}"
+        yield from _rest(found)
+        yield from _reasons(found["failures"])
+    ledger = found["ledger"]
+    yield f"ledger: {ledger['calls']:,} calls, {_spending(ledger)}"
+    if ledger["not_in_plan"]:
+        yield f"  {ledger['not_in_plan']:,} of them are not in this plan"
+    yield f"  {ledger['imported']:,} imported texts, apart from these"
+    for batch in found["batches"]:
+        name, calls = batch["batch_id"] or batch["token"], f"{batch['calls']:,} calls"
+        yield (
+            f"batch {name}: {batch['status']}, submitted {_moment(batch['submitted_at'])}, "
+            f"{batch['waiting']:,} of {calls} wait"
+        )
+    for each in found["artifacts"]:
+        label = f"{each['stage']} {each['arm']}" if each["arm"] else each["stage"]
+        yield f"{label}: {each['path']}"
+
+
+def of_documents(found: Found) -> Iterator[str]:
+    """A table of costs, dearest first."""
+    shown = found["documents"]
+    for each in shown:
+        yield f"{each['document_id']}: {_outcomes(each)}; {_spending(each)}"
+    yield f"{len(shown):,} of {found['of']:,} documents shown; in all: {_spending(found['total'])}"
+
+
+def of_document(found: Found) -> Iterator[str]:
+    """One document's cost and calls."""
+    yield f"document {found['document_id']}: {_outcomes(found)}"
+    yield f"  {_spending(found)}"
+    for each in found["calls"]:
+        yield f"  {_brief(each)}"
+    yield _shown(len(found["calls"]), found["of"], "calls and imported texts")
+
+
+def of_entity(found: Found) -> Iterator[str]:
+    """Texts, each after the messages that asked for it."""
+    for number, each in enumerate(found["texts"], start=1):
+        yield f"=== {number}: document {each['document_id']}, {_brief(each)}"
+        yield from _messages(each["messages"], LONGEST_MESSAGE)
+        yield "--- text"
+        yield each["text"]
+        yield ""
+    yield _shown(len(found["texts"]), found["of"], f"texts about {found['entity']}")
+
+
+def of_failures(found: Found) -> Iterator[str]:
+    """Reasons, each with the numbers of calls and documents, and a call to look at."""
+    if not found["of"]:
+        yield "nothing failed"
+        return
+    for each in found["reasons"]:
+        calls, documents = f"{each['calls']:,} {each['status']}", f"{each['documents']:,} documents"
+        yield f"{calls} in {documents}: {each['reason']}"
+        yield f"  for example: steep status --call {each['example'][:SHOWN_DIGITS]}"
+    shown = _shown(len(found["reasons"]), found["of"], "reasons")
+    yield f"{shown}; {found['calls']:,} calls in all"
+
+
+def of_call(found: Found) -> Iterator[str]:
+    """Everything, the text last."""
+    usage = found["usage"]
+    yield f"call {found['call_id']}: {found['status']}"
+    yield f"  document {found['document_id']}, {found['recipe']} {found['stage']}, {_subset(found)}"
+    yield f"  model {found['model']}, sample {found['sample']}, at {found['endpoint']}"
+    sampling = ", ".join(f"{name} {value}" for name, value in found["sampling"].items() if value)
+    yield f"  sampling: {sampling or 'unknown'}"
+    yield (
+        f"  {usage['prompt_tokens']:,} tokens in ({usage['cached_tokens']:,} cached), "
+        f"{usage['completion_tokens']:,} out, {_dollars(found['cost_usd'])}"
+    )
+    yield (
+        f"  recorded {_moment(found['recorded_at'])} after {found['attempts']} attempts and "
+        f"{found['latency_s']:.1f} s, finish reason '{found['finish_reason']}'"
+    )
+    if found["batch"]:
+        yield f"  waits in the provider batch {found['batch']}"
+    if found["error"]:
+        yield f"  error: {found['error']}"
+    yield from _messages(found["messages"], None)
+    yield "--- text"
+    yield found["text"]
+
+
+def _sum(found: Found) -> str:
+    """Planned and, after the equals sign, all that it is the sum of."""
+    plan = found["plan"]
+    ended = [f"{plan[status]:,} {status}" for status in STATUSES]
+    to_do = f"{plan['to_do']:,} to do"
+    if found["submitted"]:
+        to_do += f" (of these, {found['submitted']:,} wait in provider batches)"
+    return f"{plan['planned']:,} planned = {' + '.join(ended)} + {to_do}"
+
+
+def _rest(found: Found) -> Iterator[str]:
+    if not (rest := found["rest"]):
+        return
+    line = f"  more will follow: {rest['documents']:,} documents still lack their entities"
+    if rest["opened"]:
+        line += (
+            f"; the {rest['opened']:,} others have {rest['mean_calls']:,} further calls each"
+            f" ({rest['fewest_calls']:,} to {rest['most_calls']:,})"
+        )
+    yield line
+
+
+def _reasons(failures: list[Found]) -> Iterator[str]:
+    for each in failures[:SHOWN_REASONS]:
+        yield f"  {each['calls']:,} x: {each['reason']}"
+    if len(failures) > SHOWN_REASONS:
+        shown = _shown(SHOWN_REASONS, len(failures), "reasons")
+        yield f"  {shown}; all: steep status --failed"
+
+
+def _spending(sums: Found) -> str:
+    usage = sums["usage"]
+    return (
+        f"{usage['prompt_tokens']:,} tokens in ({usage['cached_tokens']:,} cached), "
+        f"{usage['completion_tokens']:,} out, cost {_cost(sums)}"
+    )
+
+
+def _cost(sums: Found) -> str:
+    """Dollars; what is not known is said to be unknown."""
+    if not sums["unpriced"]:
+        return _dollars(sums["known_usd"])
+    unknown = f"the price of {sums['unpriced']:,} calls is unknown"
+    known_usd = sums["known_usd"]
+    return f"at least {_dollars(known_usd)}; {unknown}" if known_usd else f"unknown: {unknown}"
+
+
+def _dollars(usd: float | None) -> str:
+    if usd is None:
+        return "cost unknown"
+    return f"${usd:,.2f}" if usd >= 1 or usd == 0 else f"${usd:.6f}"
+
+
+def _outcomes(cost: Found) -> str:
+    counts = cost["counts"]
+    calls = f"{sum(counts.values()):,} calls"
+    if counts:
+        order = [name for name in (*STATUSES, "submitted") if counts.get(name)]
+        calls += f" = {' + '.join(f'{counts[name]:,} {name}' for name in order)}"
+    return calls + (f", {cost['imported']:,} imported texts" if cost["imported"] else "")
+
+
+def _brief(call: Found) -> str:
+    if call["imported"]:
+        return f"{call['call_id'][:SHOWN_DIGITS]} imported"
+    parts = [call["call_id"][:SHOWN_DIGITS], call["status"], call["stage"]]
+    parts += [_subset(call)] if call["subset"] else []
+    parts.append(call["error"] or _dollars(call["cost_usd"]))
+    return "  ".join(parts)
+
+
+def _subset(call: Found) -> str:
+    return " + ".join(call["subset"]) or "no entities"
+
+
+def _messages(messages: list[Found], longest: int | None) -> Iterator[str]:
+    for message in messages:
+        yield f"--- {message['role']}"
+        yield _shortened(message["content"], longest)
+
+
+def _shortened(text: str, longest: int | None) -> str:
+    """The beginning and the end of a long text: prompts differ at their ends."""
+    if longest is None or len(text) <= longest:
+        return text
+    half = longest // 2
+    return f"{text[:half]}\n[... {len(text) - 2 * half:,} characters ...]\n{text[-half:]}"
+
+
+def _shown(shown: int, total: int, what: str) -> str:
+    return f"{shown:,} of {total:,} {what} shown"
+
+
+def _moment(iso: str) -> str:
+    """2026-01-02T03:04:05.678+00:00 as people write it."""
+    return iso[:19].replace("T", " ") + " UTC"

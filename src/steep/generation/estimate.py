@@ -1,0 +1,110 @@
+"""How many tokens a call will take: an upper bound that a budget can rely on, and expectations.
+
+**Bounds.** A byte-level tokenizer makes at most one token of a byte, and a chat template adds a few
+tokens a message; so the bytes of a prompt (and of the schema that its answer must meet, which some
+endpoints write into it) plus `MESSAGE_TOKENS` a message are more than it can take, whatever the
+tokenizer. An answer takes `max_tokens` at most. Budgets reserve this; prose takes a quarter of it.
+
+**Expectations** come from what the ledger has measured of the same model (`generation.measured`),
+else from what is usual: four characters of English prose a token, and answers of a third of the
+length that they may have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from steep.core.calls import Call
+from steep.generation.budget import Reservation
+from steep.llm.prices import Prices
+
+MESSAGE_TOKENS = 16  # of the chat template, around each message
+USUAL_CHARACTERS_A_TOKEN = 4.0
+MOST_CHARACTERS_A_TOKEN = 6.0  # of usual prose, hardly any tokenizer puts more into one
+SPREAD = 0.1  # added to the extremes of what was measured: the rest may lie beyond them
+USUAL_SHARE = (0.1, 0.35, 1.0)  # of `max_tokens` that an answer takes: low, expected, high
+
+Case = Literal["low", "expected", "high"]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A quantity that is not known exactly."""
+
+    low: float
+    expected: float
+    high: float
+
+    @classmethod
+    def exactly(cls, value: float) -> Range:
+        """A quantity that is known."""
+        return cls(value, value, value)
+
+    @classmethod
+    def around(cls, one: float, expected: float, other: float) -> Range:
+        """From two extremes, in either order, that may lie on one side of what is expected."""
+        return cls(min(one, expected, other), expected, max(one, expected, other))
+
+    def __add__(self, other: Range) -> Range:
+        return Range(
+            self.low + other.low, self.expected + other.expected, self.high + other.high
+        )
+
+    def __getitem__(self, case: Case) -> float:
+        return {"low": self.low, "expected": self.expected, "high": self.high}[case]
+
+
+NOTHING = Range(0.0, 0.0, 0.0)
+
+
+class PromptSize(NamedTuple):
+    """Means over some prompts: characters, those of the shared beginning, and the bound."""
+
+    characters: float
+    prefix_characters: float
+    bound_tokens: float
+
+
+def prompt_tokens(size: PromptSize, tokens_a_character: Range | None) -> Range:
+    """Tokens of a prompt: by what was measured, else by what is usual, and its upper bound."""
+    if tokens_a_character is None:
+        low = size.characters / MOST_CHARACTERS_A_TOKEN
+        expected = size.characters / USUAL_CHARACTERS_A_TOKEN
+        return Range(low, expected, max(expected, size.bound_tokens))
+    low = size.characters * tokens_a_character.low * (1 - SPREAD)
+    expected = size.characters * tokens_a_character.expected
+    high = size.characters * tokens_a_character.high * (1 + SPREAD)
+    return Range(low, expected, max(expected, min(high, size.bound_tokens)))
+
+
+def answer_tokens(max_tokens: int, measured: Range | None) -> Range:
+    """Tokens of an answer: by what was measured, else a usual share of the most it may have."""
+    low, expected, high = (share * max_tokens for share in USUAL_SHARE)
+    if measured is not None:
+        low, expected = min(measured.low, max_tokens), min(measured.expected, max_tokens)
+    return Range(low, expected, high)
+
+
+def reservation(call: Call, prices: Prices) -> Reservation:
+    """What a call may take at most: its prompt uncached, its answer as long as it may be."""
+    prompt_tokens = prompt_bound(call)
+    tokens = prompt_tokens + call.sampling.max_tokens
+    price_in, price_out = prices.usd_per_million_input_tokens, prices.usd_per_million_output_tokens
+    if price_in is None or price_out is None:
+        return Reservation(tokens, None)
+    cost_usd = (prompt_tokens * price_in + call.sampling.max_tokens * price_out) / 1e6
+    return Reservation(tokens, cost_usd)
+
+
+def prompt_bound(call: Call) -> int:
+    """More tokens than any byte-level tokenizer makes of the prompt of a call."""
+    messages = sum(MESSAGE_TOKENS + sum(map(_bytes, message.parts)) for message in call.messages)
+    schema = call.sampling.json_schema
+    return messages if schema is None else messages + _bytes(schema)
+
+
+@lru_cache(maxsize=256)
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())

@@ -1,0 +1,131 @@
+"""What the ledger has measured of a model: how its tokenizer reads, how long it answers, how fast.
+
+A plan for more of the same is refined by it. Only the latest calls are looked at, so it takes no
+longer in a ledger of a million calls than in one of ten thousand.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from steep.generation.estimate import Range
+from steep.generation.ledger import Ledger
+from steep.generation.records import IMPORT_ENDPOINT
+from steep.generation.store import sqlite_errors
+
+LATEST_CALLS = 20_000
+PROMPTS_READ = 64  # to learn how many characters make a token
+FEW_ANSWERS = 4  # fewer than these say nothing about the length of answers
+LOW_QUANTILE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Nothing, at first: None and empty mean that too little was measured.
+
+    Attributes:
+        calls: How many answered calls of the model were looked at.
+        tokens_a_character: Of prompts: the least, the mean, the most.
+        answers: Tokens of an answer by stage: a low quantile, the mean, the most.
+        cached_share: Of the prompt tokens of calls after the opening.
+        tokens_a_s: Tokens of answers a second, while any call was under way.
+    """
+
+    calls: int = 0
+    tokens_a_character: Range | None = None
+    answers: Mapping[str, Range] = field(default_factory=dict)
+    cached_share: float | None = None
+    tokens_a_s: float | None = None
+
+
+class _Row(NamedTuple):
+    call_id: str
+    stage: str
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    latency_s: float
+    finished_at: str
+
+
+def measure(ledger: Ledger, model: str, opening_stage: str = "entities") -> Measured:
+    """Learn from the latest answered calls of a model."""
+    rows = _latest(ledger, model)
+    by_stage: dict[str, list[int]] = defaultdict(list)
+    for row in rows:
+        by_stage[row.stage].append(row.completion_tokens)
+    answers = {
+        stage: _range_of(lengths)
+        for stage, lengths in by_stage.items()
+        if len(lengths) >= FEW_ANSWERS
+    }
+    relations = [row for row in rows if row.stage != opening_stage]
+    return Measured(
+        calls=len(rows),
+        tokens_a_character=_tokens_a_character(ledger, rows),
+        answers=answers,
+        cached_share=_cached_share(relations),
+        tokens_a_s=_tokens_a_s(rows),
+    )
+
+
+def _latest(ledger: Ledger, model: str) -> list[_Row]:
+    columns = (
+        "id, stage, prompt_tokens, cached_tokens, completion_tokens, latency_s, finished_at"
+    )
+    latest = (
+        f"SELECT {columns}, model, endpoint, status FROM calls "
+        f"ORDER BY rowid DESC LIMIT {LATEST_CALLS}"
+    )
+    query = (
+        f"SELECT {columns} FROM ({latest}) WHERE model = ? AND endpoint != '{IMPORT_ENDPOINT}' AND prompt_tokens > 0 "
+        "AND status NOT IN ('failed', 'skipped', 'submitted')"
+    )
+    with sqlite_errors(ledger.path):
+        return [_Row(*row) for row in ledger.connection.execute(query, (model,))]
+
+
+def _range_of(lengths: list[int]) -> Range:
+    ordered = sorted(lengths)
+    low = ordered[int(LOW_QUANTILE * len(ordered))]
+    return Range.around(low, sum(ordered) / len(ordered), ordered[-1])
+
+
+def _tokens_a_character(ledger: Ledger, rows: Sequence[_Row]) -> Range | None:
+    """From prompts at equal distances: those of one document stand together."""
+    step = max(1, len(rows) // PROMPTS_READ)
+    tokens, characters, ratios = 0, 0, []
+    for row in rows[::step]:
+        messages = ledger.messages_of(row.call_id) or ()
+        length = sum(len(part) for message in messages for part in message.parts)
+        if length:
+            tokens += row.prompt_tokens
+            characters += length
+            ratios.append(row.prompt_tokens / length)
+    return Range.around(min(ratios), tokens / characters, max(ratios)) if ratios else None
+
+
+def _cached_share(rows: Sequence[_Row]) -> float | None:
+    if len(rows) < FEW_ANSWERS:
+        return None
+    return sum(row.cached_tokens for row in rows) / sum(row.prompt_tokens for row in rows)
+
+
+def _tokens_a_s(rows: Iterable[_Row]) -> float | None:
+    """Tokens by the time in which any call was under way: pauses between runs do not count."""
+    spans, tokens = [], 0
+    for row in rows:
+        if not row.latency_s:  # of a provider's batch: nobody tells
+            continue
+        end_s = datetime.fromisoformat(row.finished_at).timestamp()
+        spans.append((end_s - row.latency_s, end_s))
+        tokens += row.completion_tokens
+    busy_s, until_s = 0.0, float("-inf")
+    for start_s, end_s in sorted(spans):
+        busy_s += max(0.0, end_s - max(start_s, until_s))
+        until_s = max(until_s, end_s)
+    return tokens / busy_s if busy_s > 0 and tokens else None

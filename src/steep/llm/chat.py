@@ -1,0 +1,124 @@
+"""What all models in this process share: the prompt as token ids, its fit, and the JSON grammar."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from pathlib import Path
+from typing import Any
+
+from steep.core.calls import Call, Completion, Usage
+from steep.core.errors import UserError
+from steep.llm.client import FatalError
+
+log = logging.getLogger("steep")
+
+
+def check_chat_template(tokenizer: Any, directory: Path | str) -> None:
+    """Refuse a model that was never taught to follow instructions.
+
+    Raises:
+        UserError: The tokenizer has no chat template.
+    """
+    if tokenizer.chat_template is None:
+        raise UserError(
+            "This model cannot follow instructions: its tokenizer has no chat template.",
+            where=directory,
+            hint="name an instruction-tuned model in generate.model",
+        )
+
+
+def prompt_ids(tokenizer: Any, call: Call) -> list[int]:
+    """The tokens of a call's messages in the model's own chat format.
+
+    Raises:
+        FatalError: The format has no place for such messages.
+    """
+    from jinja2 import TemplateError
+
+    messages = [{"role": message.role, "content": message.content} for message in call.messages]
+    try:
+        text = tokenizer.apply_chat_template(
+            messages,
+            add_generation_prompt=True,
+            tokenize=False,
+            enable_thinking=False,  # known to templates of models that think; others ignore it
+        )
+    except TemplateError as error:
+        refused = UserError(
+            "The chat template of this model refuses the messages of the recipe.",
+            where=f"generate.model '{call.model}'",
+            found=error,
+            hint="choose a model whose template takes a system message",
+        )
+        raise FatalError(str(refused)) from error
+    ids: list[int] = tokenizer(text, add_special_tokens=False).input_ids
+    return ids
+
+
+def why_it_does_not_fit(call: Call, prompt_tokens: int, context_tokens: int | None) -> str | None:
+    """The reason why a call cannot be sent to a model of such a context; None when it can."""
+    if context_tokens is None or prompt_tokens + call.sampling.max_tokens <= context_tokens:
+        return None
+    return (
+        f"prompt of {prompt_tokens} tokens + max_tokens {call.sampling.max_tokens} "
+        f"exceed the context of {context_tokens}; set documents.split_words"
+    )
+
+
+def skipped(call: Call, endpoint: str, reason: str) -> Completion:
+    """What stands for a call that was not sent."""
+    return Completion(
+        call_id=call.id,
+        text="",
+        finish_reason="skipped",
+        usage=Usage(),
+        cost_usd=0.0,
+        latency_s=0.0,
+        endpoint=endpoint,
+        attempts=0,
+        error=reason,
+    )
+
+
+def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end an answer."""
+    configured = model.generation_config.eos_token_id
+    ends = configured if isinstance(configured, list) else [configured]
+    return frozenset({*ends, tokenizer.eos_token_id} - {None})
+
+
+class Grammars:
+    """Makes matchers that only let valid JSON of a schema through (llguidance).
+
+    Without that package nothing is enforced, and what the model writes must be repaired later.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._vocabulary: Any = None
+        self._told = False
+
+    def matcher(self, json_schema: str) -> Any | None:
+        """A fresh matcher of this schema; None when there is nothing to make it with.
+
+        Raises:
+            FatalError: The schema cannot be enforced.
+        """
+        if importlib.util.find_spec("llguidance") is None:
+            if not self._told:
+                log.warning("llguidance is not installed: a model's JSON is repaired, not enforced")
+            self._told = True
+            return None
+        import llguidance
+        import llguidance.hf
+
+        if self._vocabulary is None:
+            self._vocabulary = llguidance.hf.from_tokenizer(self._tokenizer)
+        grammar = llguidance.LLMatcher.grammar_from_json_schema(
+            json_schema, overrides={"whitespace_flexible": False}
+        )
+        matcher = llguidance.LLMatcher(self._vocabulary, grammar)
+        if matcher.is_error():
+            raise FatalError(f"The JSON schema cannot be enforced: {matcher.get_error()}")
+        return matcher

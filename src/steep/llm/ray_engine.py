@@ -1,0 +1,377 @@
+"""Models in the actors of a Ray cluster, behind one `Client`: `generate.engine: ray`.
+
+Each actor is a process somewhere in the cluster that holds one in-process engine. The driver (this
+process) keeps plan, scheduler and ledger; an actor knows only the calls that it is given, and keeps
+nothing. So a node may die at any time: what its actors had under way comes back as a
+`TransientError`, and the scheduler sends it again, to whichever actor is free (an attempt more, by
+the rules of all lanes; a group that kills every actor it meets ends as failed and not the run).
+Nothing is sent again in here, so that no call is made twice behind the ledger's back. Ray restarts
+a lost actor where there is room, up to `MAX_RESTARTS` times, and it takes part again as soon as it
+has loaded its model.
+
+Back-pressure: an actor has its engine's `concurrency` of groups, and at least two: one it works at
+and one that waits, so that it never idles. With engines that batch by themselves a document's calls
+go to one actor while it has room, since its cache holds the document.
+
+Every node needs the same environment (Python, `steep` in this version, the engine's libraries), and
+the model at the same path or on the Hub; the embedded model is converted on each node from its
+package. Nothing is uploaded to the nodes and no variable of the driver's environment is put into
+the cluster's. Ray's telemetry and dashboard are off in a cluster that is started here; for one that
+runs already, whoever started it has decided that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from steep import __version__
+from steep.core.calls import Call, Completion
+from steep.core.errors import UserError
+from steep.llm.chat import log
+from steep.llm.client import Client, FatalError, TransientError
+
+MAX_RESTARTS = 10  # of an actor; one whose process cannot live is not tried for ever
+START_S = 1800.0  # loading a large model from a slow disk takes long
+LOOK_AGAIN_S = 1.0
+HOMES = 4096  # documents whose actor is remembered
+
+
+class EngineInfo(NamedTuple):
+    """What an actor tells of its engine."""
+
+    batch_size: int
+    concurrency: int
+    version: str
+
+
+class EngineActor:
+    """Lives in the cluster: one engine, opened when it is first needed."""
+
+    def __init__(self, make_engine: Callable[[], Client]) -> None:
+        self._make_engine = make_engine
+        self._engine: Client | None = None
+        self._opening = asyncio.Lock()
+        self._turns: asyncio.Semaphore | None = None
+
+    async def open(self) -> EngineInfo | Exception:
+        """Load the model, if that is still to be done; an error for the user is returned."""
+        try:
+            engine = await self._opened()
+        except (FatalError, UserError) as error:
+            return FatalError(str(error))
+        return EngineInfo(engine.batch_size, engine.concurrency, __version__)
+
+    async def complete(self, calls: Sequence[Call]) -> list[Completion] | Exception:
+        """Complete the calls; what the driver must raise is returned, free of Ray's wrapping."""
+        try:
+            engine = await self._opened()
+            assert self._turns is not None
+            async with self._turns:  # one more group may wait here than the engine takes at once
+                return await engine.complete(calls)
+        except UserError as error:
+            return FatalError(str(error))
+        except (FatalError, TransientError) as error:
+            return error
+
+    async def _opened(self) -> Client:
+        async with self._opening:
+            if self._engine is None:
+                self._engine = await asyncio.to_thread(self._make_engine)
+                self._turns = asyncio.Semaphore(self._engine.concurrency)
+        return self._engine
+
+
+@dataclass(eq=False, slots=True)
+class _Worker:
+    """The driver's view of an actor."""
+
+    actor: Any
+    number: int
+    live: bool = False
+    gone: str | None = None  # why it will never come back
+    in_flight: int = 0
+
+
+class RayClient:
+    """Completes calls by engines in a Ray cluster; implements `steep.llm.client.Client`."""
+
+    endpoint = "ray"
+
+    def __init__(
+        self,
+        make_engine: Callable[[], Client],
+        *,
+        address: str | None = None,
+        actors: int = 1,
+        cpus_per_actor: float = 1,
+        gpus_per_actor: float = 0,
+        start_s: float = START_S,
+    ) -> None:
+        """Connect to the cluster, start the actors, and wait for the first one's engine.
+
+        Args:
+            make_engine: Makes an engine, in the actor's process; must be importable there.
+            address: Of a running cluster, or "auto"; None starts one on this machine, and ends it.
+            actors: Engines in the cluster.
+            cpus_per_actor: Processors that Ray sets aside for each.
+            gpus_per_actor: GPUs that Ray gives to each.
+            start_s: How long to wait for an engine, now and when all are lost.
+
+        Raises:
+            UserError: There is no such cluster, it has too little room, or no engine starts.
+        """
+        self._start_s = start_s
+        self._workers: list[_Worker] = []
+        self._watchers: set[asyncio.Task[None]] = set()
+        self._homes: OrderedDict[str, _Worker] = OrderedDict()
+        self._changed: asyncio.Condition | None = None
+        self._owns_connection = _connect(address)
+        try:
+            _check_room(actors, cpus_per_actor, gpus_per_actor)
+            self._workers = _start(make_engine, actors, cpus_per_actor, gpus_per_actor)
+            info = self._first_info()
+        except BaseException:
+            self._release()
+            raise
+        self.batch_size = info.batch_size
+        self._capacity = max(2, info.concurrency)
+        self.concurrency = actors * self._capacity
+
+    async def complete(self, calls: Sequence[Call]) -> list[Completion]:
+        """Have a free actor complete the calls.
+
+        Raises:
+            TransientError: The actor, or its node, is lost.
+            FatalError: The engine fails every call, or no actor is left.
+        """
+        from ray.exceptions import RayError, RayTaskError
+
+        worker = await self._picked(calls[0].document_id)
+        try:
+            answer = await worker.actor.complete.remote(list(calls))
+        except RayTaskError:
+            raise  # a fault in an engine, with its traceback
+        except RayError as error:
+            self._lose(worker)
+            raise TransientError(f"engine {worker.number} was lost: {_brief(error)}") from error
+        finally:
+            worker.in_flight -= 1
+            await self._tell()
+        if isinstance(answer, Exception):
+            raise answer
+        return [replace(each, endpoint=self.endpoint) for each in answer]
+
+    async def close(self) -> None:
+        """End the actors, and the cluster if it was started here."""
+        for watcher in self._watchers:
+            watcher.cancel()
+        await asyncio.gather(*self._watchers, return_exceptions=True)
+        await asyncio.to_thread(self._release)
+
+    def _release(self) -> None:
+        import ray
+
+        for worker in self._workers:
+            ray.kill(worker.actor, no_restart=True)
+        self._workers = []
+        if self._owns_connection:
+            ray.shutdown()
+
+    def _first_info(self) -> EngineInfo:
+        """Wait until one engine is ready; the others join when they are."""
+        import ray
+        from ray.exceptions import RayError
+
+        log.info("generate: waiting for the first of %d engines", len(self._workers))
+        waiting = {worker.actor.open.remote(): worker for worker in self._workers}
+        found: object = f"none within {self._start_s:g} s"
+        deadline_s = time.monotonic() + self._start_s
+        while waiting and (left_s := deadline_s - time.monotonic()) > 0:
+            ready, _ = ray.wait(list(waiting), timeout=left_s)
+            for reference in ready:
+                worker = waiting.pop(reference)
+                try:
+                    answer = ray.get(reference)
+                except RayError as error:
+                    answer = error
+                if isinstance(answer, EngineInfo):
+                    worker.live = True
+                    return answer
+                found = _brief(answer) if isinstance(answer, RayError) else answer
+                if isinstance(answer, FatalError):
+                    raise UserError(str(answer))
+        raise UserError("No engine has started in the Ray cluster.", found=found, hint=_LOGS)
+
+    async def _picked(self, document_id: str) -> _Worker:
+        """Wait for an actor with room: the one that knows the document, else the least busy.
+
+        Raises:
+            FatalError: All are gone, or none has come back in time.
+        """
+        self._watch_the_rest()
+        assert self._changed is not None
+        async with self._changed:
+            while not (free := self._free()):
+                if all(worker.gone for worker in self._workers):
+                    raise self._nobody_left()
+                await self._change(self._changed)
+            worker = self._home(document_id, free)
+            worker.in_flight += 1
+            return worker
+
+    async def _change(self, changed: asyncio.Condition) -> None:
+        """Wait until an actor has room again, or is back; for ever only while one is at work."""
+        at_work = any(worker.live for worker in self._workers)
+        try:
+            await asyncio.wait_for(changed.wait(), None if at_work else self._start_s)
+        except TimeoutError:
+            raise FatalError(
+                "All engines of the Ray cluster are lost, and none has come back within "
+                f"{self._start_s:g} s. The same command continues where it was."
+            ) from None
+
+    def _nobody_left(self) -> FatalError:
+        reasons = "; ".join(f"engine {each.number}: {each.gone}" for each in self._workers)
+        return FatalError(f"No engine of the Ray cluster is left. {reasons}. {_LOGS}")
+
+    def _free(self) -> list[_Worker]:
+        return [each for each in self._workers if each.live and each.in_flight < self._capacity]
+
+    def _home(self, document_id: str, free: Sequence[_Worker]) -> _Worker:
+        least_busy = min(free, key=lambda worker: worker.in_flight)
+        if self.batch_size > 1:  # such engines read a group's document anew each time
+            return least_busy
+        home = self._homes.get(document_id)
+        if home is not None and home in free:
+            return home
+        self._homes[document_id] = least_busy
+        if len(self._homes) > HOMES:
+            self._homes.popitem(last=False)
+        return least_busy
+
+    def _watch_the_rest(self) -> None:
+        """With the first call there is an event loop to await the slower engines in."""
+        if self._changed is None:
+            self._changed = asyncio.Condition()
+            for worker in self._workers:
+                if not worker.live:
+                    self._watch(worker)
+
+    def _lose(self, worker: _Worker) -> None:
+        if worker.live:
+            worker.live = False
+            log.warning("generate: engine %d of the Ray cluster is lost", worker.number)
+            self._watch(worker)
+
+    def _watch(self, worker: _Worker) -> None:
+        watcher = asyncio.create_task(self._revive(worker))
+        self._watchers.add(watcher)
+        watcher.add_done_callback(self._watchers.discard)
+
+    async def _revive(self, worker: _Worker) -> None:
+        """Wait until Ray has the actor running somewhere, and its engine is loaded."""
+        from ray.exceptions import ActorDiedError, RayError
+
+        while True:
+            try:
+                answer = await worker.actor.open.remote()
+            except ActorDiedError as error:
+                worker.gone = _brief(error)
+            except RayError:
+                await asyncio.sleep(LOOK_AGAIN_S)
+                continue
+            else:
+                worker.live = isinstance(answer, EngineInfo)
+                worker.gone = None if worker.live else str(answer)
+            break
+        if worker.live:
+            log.info("generate: engine %d of the Ray cluster is ready", worker.number)
+        else:
+            log.warning("generate: engine %d is gone for good: %s", worker.number, worker.gone)
+        await self._tell()
+
+    async def _tell(self) -> None:
+        assert self._changed is not None
+        async with self._changed:
+            self._changed.notify_all()
+
+
+_LOGS = "Look at the logs of its actors (ray logs), and start again: it continues where it was."
+
+
+def _connect(address: str | None) -> bool:
+    """Connect to a cluster, or start one; True when the connection is ours to end."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when Ray is imported, and by what it starts
+    import ray
+
+    if ray.is_initialized():
+        return False
+    import ray._private.worker
+
+    # The raylets' last words go to our standard output, which a script may be reading; what they
+    # mean for the run, we say ourselves. There is no public switch.
+    ray._private.worker._worker_logs_enabled = False
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    quiet = {"log_to_driver": False, "configure_logging": False}
+    try:
+        if address is None:
+            ray.init(address="local", include_dashboard=False, **quiet)
+        else:
+            ray.init(address=address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise UserError(
+            "There is no Ray cluster to connect to.",
+            where=f"generate.ray_address '{address}'",
+            expected="the address of a running cluster of the same Ray and Python version, "
+            "'auto' on one of its nodes, or null to start one on this machine",
+            found=_brief(error),
+        ) from error
+    return True
+
+
+def _check_room(actors: int, cpus_per_actor: float, gpus_per_actor: float) -> None:
+    import ray
+
+    room = ray.cluster_resources()
+    for key, name, each in (
+        ("CPU", "ray_cpus_per_actor", cpus_per_actor),
+        ("GPU", "ray_gpus_per_actor", gpus_per_actor),
+    ):
+        if each > 0 and room.get(key, 0.0) < actors * each:
+            raise UserError(
+                f"The Ray cluster has too few {key}s for {actors} actors.",
+                where=f"generate.{name}, generate.ray_actors",
+                expected=f"{actors} x {each:g} {key}s",
+                found=f"{room.get(key, 0.0):g}",
+                hint="set generate.ray_actors to what fits, or add nodes first",
+            )
+
+
+def _start(
+    make_engine: Callable[[], Client], actors: int, cpus_per_actor: float, gpus_per_actor: float
+) -> list[_Worker]:
+    import ray
+
+    actor_class = ray.remote(EngineActor).options(
+        num_cpus=cpus_per_actor,
+        num_gpus=gpus_per_actor,
+        max_restarts=MAX_RESTARTS,
+        max_task_retries=0,
+        scheduling_strategy="SPREAD",
+    )
+    return [_Worker(actor_class.remote(make_engine), number) for number in range(actors)]
+
+
+def _brief(error: BaseException) -> str:
+    """The one line of an error that says it; Ray adds its own state, or a remote traceback."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return lines[-1] if "creation task" in lines[0] else lines[0]

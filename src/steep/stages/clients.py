@@ -1,0 +1,224 @@
+"""The clients that the configuration names; contradictions are refused before anything is spent.
+
+A client is one lane of the scheduler: each endpoint is one, a model in this process is one, and so
+is a whole Ray cluster. Who will see the documents is said here, once, when the clients are made.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from steep.config import EMBEDDED_MODEL, GenerateConfig
+from steep.core.errors import UserError
+from steep.documents.document import Document
+from steep.llm.client import Client
+from steep.stages.harness import log
+from steep.stages.models import check_libraries, embedded_directory
+from steep.stages.pricing import HTTP_ENGINES, base_urls, prices_of
+
+if TYPE_CHECKING:
+    from steep.llm.openai_batch import BatchClient
+
+InProcess = Literal["embedded", "transformers", "vllm"]
+
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+
+
+def make_clients(
+    settings: GenerateConfig,
+    documents: Sequence[Document],
+    on_tokens: Callable[[int], None] = lambda count: None,
+    root: Path | None = None,
+) -> list[Client]:
+    """The clients of the configuration, ready: models are loaded, a cluster is connected.
+
+    A Ray cluster must be connected from the main thread. With several endpoints a document stays
+    with one; which, the scheduler decides.
+
+    Args:
+        settings: What is written, by whom.
+        documents: What about; only their number is needed, to say who will see them.
+        on_tokens: Called with the number of tokens that a model in this process has just written.
+        root: Where a relative path of a model starts; None is the working directory.
+
+    Raises:
+        UserError: An address, a key, a model or a cluster is not what it should be.
+    """
+    if settings.engine in HTTP_ENGINES:
+        return _http_clients(settings, len(documents))
+    if settings.engine == "ray":
+        return [_ray_client(settings, len(documents), root)]
+    from steep.llm.engines import open_engine
+
+    model = _model_of(settings, root)
+    if model is None:
+        embedded_directory()  # says so when the model is to be converted
+    client = open_engine(_in_process(settings), model, on_tokens)
+    log.info(
+        "generate: '%s' writes in this process (%s); nothing leaves the machine",
+        settings.model,
+        settings.engine,
+    )
+    return [client]
+
+
+def make_batch_client(settings: GenerateConfig, endpoint: str) -> BatchClient:
+    """The client of a provider's batch API.
+
+    Raises:
+        UserError: The address or the key is not what it should be.
+    """
+    from steep.llm.openai_batch import BatchClient
+
+    as_batch = settings.model_copy(update={"engine": "openai-batch"})
+    return BatchClient(
+        endpoint,
+        api_key_env=settings.api_key_env,
+        timeout_s=settings.timeout_s,
+        retry_s=settings.retry_minutes * 60,
+        prices=prices_of(as_batch, endpoint),
+    )
+
+
+def check(settings: GenerateConfig, root: Path | None = None) -> None:
+    """Refuse settings that contradict each other, before anything is read or spent.
+
+    Raises:
+        UserError: The engine cannot be what it is told to be, or its libraries are missing.
+    """
+    if settings.engine in HTTP_ENGINES:
+        _check_endpoints(settings)
+        return
+    engine = _in_process(settings)
+    if engine == "embedded" and settings.model != EMBEDDED_MODEL:
+        where = "ray_engine" if settings.engine == "ray" else "engine"
+        raise UserError(
+            "The embedded engine writes with the embedded model only.",
+            where="generate.model",
+            expected=EMBEDDED_MODEL,
+            found=settings.model,
+            hint=f"correct it, or set generate.{where} to transformers or vllm",
+        )
+    if settings.engine == "ray":
+        _check_ray(settings)
+    else:
+        check_libraries()
+        if engine == "vllm":
+            _check_vllm()
+    _check_model(settings, root)
+
+
+def _check_endpoints(settings: GenerateConfig) -> None:
+    urls = base_urls(settings)
+    problem = None
+    if not urls:
+        problem = "There is no endpoint."
+    elif settings.engine == "openai-batch" and len(urls) > 1:
+        problem = "Batches go to one provider."
+    elif len({url.rstrip("/") for url in urls}) < len(urls):
+        problem = "An endpoint is named twice; raise generate.concurrency instead."
+    if problem:
+        raise UserError(problem, where="generate.base_url", found=", ".join(urls) or "[]")
+
+
+def _check_vllm() -> None:
+    if importlib.util.find_spec("vllm") is None:
+        raise _not_installed("vLLM", "vllm")
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UserError(
+            "vLLM needs a GPU, and there is none that PyTorch can use.",
+            where="generate.engine",
+            hint="set generate.engine to transformers or embedded, which write on a processor too",
+        )
+
+
+def _check_ray(settings: GenerateConfig) -> None:
+    if importlib.util.find_spec("ray") is None:
+        raise _not_installed("Ray", "ray")
+    if settings.ray_engine == "vllm" and settings.ray_gpus_per_actor == 0:
+        raise UserError(
+            "vLLM needs a GPU, and the actors are given none.",
+            where="generate.ray_gpus_per_actor",
+            expected="1, or as many as the model needs",
+            found=f"{settings.ray_gpus_per_actor:g}",
+        )
+
+
+def _not_installed(name: str, extra: str) -> UserError:
+    return UserError(
+        f"{name} is not installed.",
+        where="generate.engine",
+        hint=f"pip install 'steep[{extra}]' (on every node of a cluster), or choose another engine",
+    )
+
+
+def _check_model(settings: GenerateConfig, root: Path | None) -> None:
+    """A directory must hold a model; what looks like a name on the Hub is looked up when loaded."""
+    name = _model_of(settings, root)
+    if name is None or (Path(name) / "config.json").is_file():
+        return
+    if settings.engine == "ray" and settings.ray_address is not None and Path(name).is_absolute():
+        return  # it is the nodes that must have it
+    if Path(name).is_dir() or not _HUB_NAME.fullmatch(name):
+        raise UserError(
+            "There is no model in this directory." if Path(name).is_dir() else "No such model.",
+            where="generate.model",
+            expected=f"{EMBEDDED_MODEL}, a Hugging Face directory, or a name on the Hub like "
+            "owner/name",
+            found=name,
+        )
+
+
+def _in_process(settings: GenerateConfig) -> InProcess:
+    engine = settings.ray_engine if settings.engine == "ray" else settings.engine
+    assert engine != "openai" and engine != "openai-batch"
+    return engine
+
+
+def _model_of(settings: GenerateConfig, root: Path | None) -> str | None:
+    """The directory or Hub name to load; None is the embedded model."""
+    if settings.model == EMBEDDED_MODEL:
+        return None
+    path = (root or Path()) / settings.model
+    return str(path.resolve()) if path.is_dir() else settings.model
+
+
+def _http_clients(settings: GenerateConfig, documents: int) -> list[Client]:
+    from steep.llm.openai import OpenAIClient
+
+    clients: list[Client] = [
+        OpenAIClient(
+            url,
+            api_key_env=settings.api_key_env,
+            concurrency=settings.concurrency,
+            timeout_s=settings.timeout_s,
+            prices=prices_of(settings, url),
+        )
+        for url in base_urls(settings)
+    ]
+    for client in clients:
+        some = "" if len(clients) == 1 else f"about {documents // len(clients):,} of "
+        log.info("generate: %s will see %s%s documents", client.endpoint, some, f"{documents:,}")
+    return clients
+
+
+def _ray_client(settings: GenerateConfig, documents: int, root: Path | None) -> Client:
+    from steep.llm.engines import open_engine
+    from steep.llm.ray_engine import RayClient
+
+    cluster = settings.ray_address or "of this machine"
+    log.info("generate: the Ray cluster %s will see %s documents", cluster, f"{documents:,}")
+    return RayClient(
+        partial(open_engine, settings.ray_engine, _model_of(settings, root)),
+        address=settings.ray_address,
+        actors=settings.ray_actors,
+        cpus_per_actor=settings.ray_cpus_per_actor,
+        gpus_per_actor=settings.ray_gpus_per_actor,
+    )

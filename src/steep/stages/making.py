@@ -1,0 +1,235 @@
+"""The engine room of the generate stage: clients, budget, goal and Ctrl-C around one scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from steep.config import GenerateConfig
+from steep.core.calls import Usage
+from steep.documents.document import Document
+from steep.generation import scheduler
+from steep.generation.budget import Budget
+from steep.generation.estimate import USUAL_CHARACTERS_A_TOKEN
+from steep.generation.goals import Goal, next_round
+from steep.generation.lane import Lane, RetryPolicy
+from steep.generation.ledger import Ledger
+from steep.generation.plan import Totals
+from steep.recipes.recipe import Recipe
+from steep.stages import clients
+from steep.stages.harness import log
+from steep.stages.pricing import base_urls, budget_of, goal_in, prices_of
+from steep.stages.terminal import Display, interruptible
+
+
+class Made(NamedTuple):
+    """What came of the plan, and why the run ended before its end ("budget"), if it did."""
+
+    totals: Totals
+    ended: str | None
+
+
+class _Report(Protocol):
+    """What the drivers of all lanes report."""
+
+    @property
+    def totals(self) -> Totals: ...
+
+    @property
+    def over_budget(self) -> bool: ...
+
+    @property
+    def stopped(self) -> bool: ...
+
+
+def make(
+    settings: GenerateConfig,
+    documents: Sequence[Document],
+    recipe: Recipe,
+    ledger: Ledger,
+    counts: Mapping[str, int] | None = None,
+    wait: bool = True,
+    root: Path | None = None,
+) -> Made:
+    """Make what the ledger lacks of the plan, by the engine that the configuration names.
+
+    Args:
+        settings: What is written, by whom, at what cost.
+        documents: What about.
+        recipe: What is written.
+        ledger: Where it is recorded.
+        counts: How many calls of each document; None takes all, or what the goal gives.
+        wait: Whether to wait for a provider's batches.
+        root: Where the relative path of a model starts; None is the working directory.
+
+    Raises:
+        UserError: The engine cannot be used, or the budget has no price to go by.
+        KeyboardInterrupt: Ctrl-C; what was in flight is recorded.
+    """
+    job = _Job(settings, documents, recipe, ledger, wait, root, budget_of(settings, ledger))
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        report = runner.run(job.run(counts))
+    job.display.finish()
+    if report.stopped:
+        raise KeyboardInterrupt
+    if report.over_budget:
+        log.warning("generate: the budget is used up: %s", _spent(job.budget))
+    return Made(report.totals, "budget" if report.over_budget else None)
+
+
+@dataclass
+class _Job:
+    """One run of the stage, and what all its rounds share."""
+
+    settings: GenerateConfig
+    documents: Sequence[Document]
+    recipe: Recipe
+    ledger: Ledger
+    wait: bool
+    root: Path | None
+    budget: Budget
+    stop: scheduler.Stop = field(default_factory=scheduler.Stop)
+    display: Display = field(default_factory=Display)
+
+    async def run(self, counts: Mapping[str, int] | None) -> _Report:
+        with interruptible(self.stop):
+            if self.settings.engine == "openai-batch":
+                return await self._by_batches(counts)
+            return await self._by_lanes(counts)
+
+    async def _by_lanes(self, counts: Mapping[str, int] | None) -> _Report:
+        made = clients.make_clients(
+            self.settings, self.documents, self.display.on_tokens, self.root
+        )
+        urls = base_urls(self.settings) or (None,)
+        lanes = [
+            Lane(client, _policy(self.settings), prices_of(self.settings, url))
+            for client, url in zip(made, urls, strict=True)
+        ]
+
+        async def once(counts: Mapping[str, int] | None) -> scheduler.Report:
+            return await scheduler.generate(
+                self.documents,
+                self.recipe,
+                lanes,
+                self.ledger,
+                counts=counts,
+                budget=self.budget,
+                salvage_rounds=self.settings.salvage_rounds,
+                stop=self.stop,
+                on_progress=self.display.on_progress,
+            )
+
+        try:
+            await self._collect_batches()
+            return await self._to_the_goal(once, counts)
+        finally:
+            for client in made:
+                await client.close()
+
+    async def _collect_batches(self) -> None:
+        """What an earlier run has submitted is not bought again by this lane."""
+        open_batches = self.ledger.batches()
+        if not open_batches:
+            return
+        from steep.generation.batches import collect
+
+        for endpoint in dict.fromkeys(batch.endpoint for batch in open_batches):
+            client = clients.make_batch_client(self.settings, endpoint)
+            try:
+                landed = await collect(client, self.ledger)
+            finally:
+                await client.close()
+            log.info("generate: %d calls of earlier batches collected from %s", landed, endpoint)
+        waiting = sum(batch.calls for batch in self.ledger.batches())
+        if waiting:
+            log.info("generate: %d calls still wait in batches; they are left to them", waiting)
+
+    async def _by_batches(self, counts: Mapping[str, int] | None) -> _Report:
+        from steep.generation.batches import BatchReport, generate_in_batches
+
+        (url,) = base_urls(self.settings)
+        client = clients.make_batch_client(self.settings, url)
+        log.info("generate: %s will see %d documents, in batches", url, len(self.documents))
+
+        async def once(counts: Mapping[str, int] | None) -> BatchReport:
+            return await generate_in_batches(
+                self.documents,
+                self.recipe,
+                client,
+                self.ledger,
+                counts=counts,
+                budget=self.budget,
+                poll_s=self.settings.batch_poll_s,
+                max_attempts=self.settings.max_attempts,
+                wait=self.wait,
+                stop=self.stop,
+                on_progress=self.display.on_batch_progress,
+            )
+
+        try:
+            return await self._to_the_goal(once, counts)
+        finally:
+            await client.close()
+
+    async def _to_the_goal(self, once: _Once, counts: Mapping[str, int] | None) -> _Report:
+        """Make the plan, or approach a goal in rounds; each is written down before it is made."""
+        goal = goal_in(self.settings, self.recipe)
+        if counts is not None or goal is None:
+            return await once(counts)
+        report: _Report = await once(self.ledger.allotment(goal.key))
+        while not (report.stopped or report.over_budget or report.totals.submitted):
+            more = next_round(
+                goal, self.documents, self.recipe, self.ledger, self._expected_a_call(goal)
+            )
+            if more is None:
+                break
+            self.ledger.allot(goal.key, more)
+            report = await once(more)
+        return report
+
+    def _expected_a_call(self, goal: Goal) -> float:
+        """A guess, for the first sample only: an answer of half its greatest length."""
+        answer_tokens = self.settings.max_tokens // 2
+        if goal.unit == "tokens":
+            return answer_tokens
+        characters = sum(len(document.text) for document in self.documents)
+        prompt_tokens = round(characters / len(self.documents) / USUAL_CHARACTERS_A_TOKEN)
+        prices = prices_of(self.settings, base_urls(self.settings)[0])
+        return prices.cost_usd(Usage(prompt_tokens, 0, answer_tokens)) or 1.0
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """A faster event loop where there is one: it saves a fifth of the processor time of a call."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+class _Once(Protocol):
+    """Makes a plan with so many calls of each document."""
+
+    def __call__(self, counts: Mapping[str, int] | None, /) -> Awaitable[_Report]: ...
+
+
+def _policy(settings: GenerateConfig) -> RetryPolicy:
+    return RetryPolicy(
+        max_attempts=settings.max_attempts,
+        total_s=60 * settings.retry_minutes,
+        requests_per_minute=settings.requests_per_minute,
+        tokens_per_minute=settings.tokens_per_minute,
+    )
+
+
+def _spent(budget: Budget) -> str:
+    parts = []
+    if budget.max_tokens is not None:
+        parts.append(f"{budget.spent_tokens:,} of {budget.max_tokens:,} tokens")
+    if budget.max_cost_usd is not None:
+        parts.append(f"${budget.spent_usd:,.4f} of ${budget.max_cost_usd:,.4f}")
+    return ", ".join(parts)

@@ -1,0 +1,71 @@
+"""Which prices apply to a configuration, and what has been spent of its budget."""
+
+from __future__ import annotations
+
+from steep.config import GenerateConfig
+from steep.core.errors import UserError
+from steep.generation.budget import Budget
+from steep.generation.goals import Goal, goal_of
+from steep.generation.ledger import Ledger
+from steep.llm.prices import Prices, find_prices
+from steep.recipes.recipe import Recipe
+
+HTTP_ENGINES = ("openai", "openai-batch")
+FREE = Prices(
+    usd_per_million_input_tokens=0.0,
+    usd_per_million_cached_tokens=0.0,
+    usd_per_million_output_tokens=0.0,
+    source="a model of one's own",
+)
+
+
+def base_urls(settings: GenerateConfig) -> tuple[str, ...]:
+    """The endpoints of a configuration; none for a model in process."""
+    if settings.engine not in HTTP_ENGINES:
+        return ()
+    urls = settings.base_url
+    return (urls,) if isinstance(urls, str) else urls
+
+
+def prices_of(settings: GenerateConfig, base_url: str | None) -> Prices:
+    """The prices of an endpoint's answers; None stands for a model in process, which is free."""
+    if base_url is None:
+        return FREE
+    overrides = Prices(
+        usd_per_million_input_tokens=settings.usd_per_million_input_tokens,
+        usd_per_million_cached_tokens=settings.usd_per_million_cached_tokens,
+        usd_per_million_output_tokens=settings.usd_per_million_output_tokens,
+    )
+    prices = find_prices(settings.model, base_url, overrides)
+    return prices.scaled(settings.batch_price_factor if settings.engine == "openai-batch" else 1.0)
+
+
+def budget_of(settings: GenerateConfig, ledger: Ledger) -> Budget:
+    """The limits of the configuration, less what the project has spent before.
+
+    Raises:
+        UserError: There is a limit in dollars, but no price.
+    """
+    if settings.max_cost_usd is not None:
+        unknown = [url for url in base_urls(settings) if not prices_of(settings, url).known]
+        if unknown:
+            raise UserError(
+                "A limit in dollars needs prices, and there is none for this model.",
+                where="generate.max_cost_usd",
+                found=f"model '{settings.model}' at {', '.join(unknown)}",
+                hint="set generate.usd_per_million_input_tokens and "
+                "generate.usd_per_million_output_tokens, or generate.max_total_tokens instead",
+            )
+    spending = ledger.usage()
+    return Budget(
+        settings.max_total_tokens,
+        settings.max_cost_usd,
+        spent_tokens=spending.usage.prompt_tokens + spending.usage.completion_tokens,
+        spent_usd=spending.known_usd,
+    )
+
+
+def goal_in(settings: GenerateConfig, recipe: Recipe) -> Goal | None:
+    """The goal of a configuration; a limit in dollars is none where nothing costs any."""
+    free = not base_urls(settings)
+    return goal_of(settings.target_tokens, None if free else settings.max_cost_usd, recipe)

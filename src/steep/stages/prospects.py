@@ -1,0 +1,278 @@
+"""What is known of each document before its texts are bought: the material of a plan.
+
+A document whose entities are in the ledger has an exact number of calls. Of another, the number of
+entities is guessed: as many as it has proper names, corrected by how that guess fared with the
+documents that have been opened, between the least and the most that the configuration allows.
+Lengths of prompts come from at most `SAMPLE` of them a document: they differ in a few words only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from steep.core.calls import Call, Usage
+from steep.documents.document import Document
+from steep.documents.names import proper_names
+from steep.generation import plan
+from steep.generation.estimate import (
+    PromptSize,
+    Range,
+    answer_tokens,
+    prompt_bound,
+    prompt_tokens,
+)
+from steep.generation.ledger import Ledger
+from steep.generation.measured import Measured
+from steep.recipes.entigraph import MOST_ENTITIES, EntiGraph, RelationCalls
+
+SAMPLE = 32  # prompts of a document that are rendered
+NAMES_CHARACTERS = 100_000  # of a document, in which names are looked for
+FEW_DOCUMENTS = 3  # opened ones, before their spread is believed
+EXTRA_LOOKED_UP = 20_000  # calls a document that may have been bought under another plan
+
+
+class Counts(NamedTuple):
+    """Numbers of calls."""
+
+    openings: int = 0
+    pairs: int = 0
+    triplets: int = 0
+
+    @property
+    def relations(self) -> int:
+        """All but the openings."""
+        return self.pairs + self.triplets
+
+
+class Spent(NamedTuple):
+    """What calls have taken; `cost_usd` is None where that of any is unknown."""
+
+    usage: Usage = Usage()
+    cost_usd: float | None = 0.0
+
+    def and_(self, other: Spent) -> Spent:
+        """Both together."""
+        mine, others = self.usage, other.usage
+        usage = Usage(
+            mine.prompt_tokens + others.prompt_tokens,
+            mine.cached_tokens + others.cached_tokens,
+            mine.completion_tokens + others.completion_tokens,
+        )
+        unknown = self.cost_usd is None or other.cost_usd is None
+        return Spent(usage, None if unknown else (self.cost_usd or 0) + (other.cost_usd or 0))
+
+
+@dataclass(frozen=True, slots=True)
+class StageProspect:
+    """A call of a stage: tokens of its prompt, of what that shares with others, of its answer."""
+
+    prompt: Range
+    prefix: Range
+    answer: Range
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """One document.
+
+    Attributes:
+        characters: Its length, by which goals are shared.
+        complete: Whether its entities are known, so that the number of its calls is exact.
+        entities: How many there are.
+        openings: Calls of the opening that are to do.
+        pairs: Calls that the plan has at most, those that were bought among them.
+        triplets: Likewise.
+        bought: Calls of the plan that have ended.
+        spent: What those took.
+        spent_on_relations: What those of them took that count for a goal.
+        stages: What a call takes, by stage.
+    """
+
+    document_id: str
+    title: str
+    characters: int
+    complete: bool
+    entities: Range
+    openings: Range
+    pairs: Range
+    triplets: Range
+    bought: Counts
+    spent: Spent
+    spent_on_relations: Spent
+    stages: dict[str, StageProspect]
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What the ledger knows of a document's opening."""
+
+    complete: bool
+    entities: tuple[str, ...]
+    tries: int
+    spent: Spent
+    names: int
+
+
+def survey(
+    documents: Sequence[Document], recipe: EntiGraph, ledger: Ledger, measured: Measured
+) -> list[Prospect]:
+    """Look at every document, without spending or writing anything."""
+    opened = [_opened(document, recipe, ledger) for document in documents]
+    growth = _growth(opened)
+    return [
+        _prospect(document, found, recipe, ledger, measured, growth)
+        for document, found in zip(documents, opened, strict=True)
+    ]
+
+
+def _opened(document: Document, recipe: EntiGraph, ledger: Ledger) -> _Opened:
+    opening = plan.opening_of(document, recipe, ledger)
+    spent = Spent()
+    for _, record in opening.planned:
+        if record is not None and plan.is_final(record.status):
+            completion = record.completion
+            spent = spent.and_(Spent(completion.usage, completion.cost_usd))
+    return _Opened(
+        complete=opening.complete,
+        entities=recipe.entities(document, opening.texts).entities,
+        tries=len(opening.texts),
+        spent=spent,
+        names=len(proper_names(document.text[:NAMES_CHARACTERS])),
+    )
+
+
+def _growth(opened: Sequence[_Opened]) -> Range | None:
+    """How many entities there were for each proper name, in the documents that were opened."""
+    known = [each for each in opened if each.complete and each.entities and each.names]
+    if not known:
+        return None
+    ratios = [len(each.entities) / each.names for each in known]
+    mean = sum(len(each.entities) for each in known) / sum(each.names for each in known)
+    if len(known) < FEW_DOCUMENTS:
+        return Range(0.0, mean, float("inf"))
+    return Range.around(min(ratios), mean, max(ratios))
+
+
+def entities_of(found: _Opened, recipe: EntiGraph, growth: Range | None) -> Range:
+    """How many entities a document has, or may have."""
+    if found.complete:
+        return Range.exactly(len(found.entities))
+    least, most = recipe.min_entities, recipe.max_entities or MOST_ENTITIES
+    growth = growth or Range(0.0, 1.0, float("inf"))
+    low, expected, high = (
+        min(max(least, round(min(found.names * ratio, most))), most) if found.names else bound
+        for ratio, bound in (
+            (growth.low, least), (growth.expected, least), (growth.high, most),
+        )
+    )  # fmt: skip
+    return Range(low, expected, high)
+
+
+def _prospect(
+    document: Document,
+    found: _Opened,
+    recipe: EntiGraph,
+    ledger: Ledger,
+    measured: Measured,
+    growth: Range | None,
+) -> Prospect:
+    entities = entities_of(found, recipe, growth)
+    low, expected, high = (
+        recipe.relations_among(round(number))
+        for number in (entities.low, entities.expected, entities.high)
+    )
+    pairs = Range(low.pairs, expected.pairs, high.pairs)
+    triplets = Range(low.triplets, expected.triplets, high.triplets)
+    names = found.entities
+    if not found.complete:
+        names = tuple(f"Some Entity {i}" for i in range(round(entities.expected)))
+    calls = RelationCalls(recipe, document, names)
+    bought, spent = Counts(), Spent()
+    if found.complete:
+        bought, spent = _bought(document, recipe, ledger, calls, found.tries)
+    left = recipe.entity_attempts - found.tries
+    openings = Range(0, 0, 0) if found.complete else Range(1, 1, max(1, left))
+    return Prospect(
+        document_id=document.id,
+        title=document.title,
+        characters=len(document.text),
+        complete=found.complete,
+        entities=entities,
+        openings=openings,
+        pairs=pairs,
+        triplets=triplets,
+        bought=bought._replace(openings=found.tries),
+        spent=found.spent.and_(spent),
+        spent_on_relations=spent,
+        stages=dict(_stages(document, recipe, calls, measured)),
+    )
+
+
+def _bought(
+    document: Document, recipe: EntiGraph, ledger: Ledger, calls: RelationCalls, tries: int
+) -> tuple[Counts, Spent]:
+    """What of the plan has ended; also what another plan has bought of it, within limits."""
+    pairs = recipe.relations_among(len(calls.entities)).pairs
+    total = ledger.slot_totals(calls.key, len(calls))
+    finished = sum(total.counts.values())
+    finished_pairs = ledger.finished(calls.key, pairs)
+    spent = Spent(total.usage, None if total.unpriced else total.cost_usd)
+    if ledger.calls_of_document(document.id, recipe.name) > finished + tries:
+        for rank, more in _bought_elsewhere(ledger, calls):
+            finished += 1
+            finished_pairs += rank < pairs
+            spent = spent.and_(more)
+    return Counts(0, finished_pairs, finished - finished_pairs), spent
+
+
+def _bought_elsewhere(ledger: Ledger, calls: RelationCalls) -> Iterator[tuple[int, Spent]]:
+    """Ranks without a slot whose calls the ledger has, nevertheless; the first ones are looked up.
+
+    A call that is not found here is planned again, but never bought twice.
+    """
+    ranks = ledger.free_ranks(calls.key, min(len(calls), EXTRA_LOOKED_UP))
+    while some := [rank for rank, _ in zip(ranks, range(plan.CALLS_A_QUERY), strict=False)]:
+        by_id = {calls[rank].id: rank for rank in some}
+        for call_id, record in ledger.get_many(by_id).items():
+            if plan.is_final(record.status):
+                completion = record.completion
+                yield by_id[call_id], Spent(completion.usage, completion.cost_usd)
+
+
+def _stages(
+    document: Document, recipe: EntiGraph, calls: RelationCalls, measured: Measured
+) -> Iterator[tuple[str, StageProspect]]:
+    """What a call of each stage takes; a stage without calls is left out."""
+    pairs, triplets = recipe.relations_among(len(calls.entities))
+    opening = recipe.opening(document, ())
+    samples = {
+        "entities": [opening] if opening else [],
+        "pair": [calls[rank] for rank in _spread(0, pairs)],
+        "triplet": [calls[rank] for rank in _spread(pairs, pairs + triplets)],
+    }
+    for stage, sample in samples.items():
+        if not sample:
+            continue
+        size = _size(sample)
+        prompt = prompt_tokens(size, measured.tokens_a_character)
+        share = size.prefix_characters / size.characters
+        prefix = Range(prompt.low * share, prompt.expected * share, prompt.high * share)
+        answer = answer_tokens(recipe.max_tokens, measured.answers.get(stage))
+        yield stage, StageProspect(prompt, prefix, answer)
+
+
+def _spread(start: int, stop: int) -> range:
+    """Some of the ranks between two, at equal distances."""
+    return range(start, stop, max(1, -(-(stop - start) * 2 // SAMPLE)))
+
+
+def _size(calls: Sequence[Call]) -> PromptSize:
+    characters, ends, bounds = 0, 0, 0
+    for call in calls:
+        characters += sum(len(part) for message in call.messages for part in message.parts)
+        ends += len(call.messages[-1].parts[-1])
+        bounds += prompt_bound(call)
+    number = len(calls)
+    return PromptSize(characters / number, (characters - ends) / number, bounds / number)

@@ -1,0 +1,111 @@
+"""What a person sees while texts are written, and what Ctrl-C does then."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from steep.core.progress import Progress
+from steep.generation import scheduler
+from steep.stages.harness import log
+
+if TYPE_CHECKING:
+    from steep.generation.batches import BatchProgress
+
+
+@contextlib.contextmanager
+def interruptible(stop: scheduler.Stop) -> Iterator[None]:
+    """Ctrl-C once waits for what is in flight; twice does not. To be entered in an event loop.
+
+    A command that was started deaf to Ctrl-C (in the background of a script) stays so.
+    """
+    if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, _on_signal, stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _on_signal(stop: scheduler.Stop) -> None:
+    if stop.draining:
+        stop.abort()
+    else:
+        stop.drain()
+
+
+class Display:
+    """One progress line fed from two sides: calls by the scheduler, tokens by the decoder.
+
+    A model in this process tells every token; an endpoint tells them when a call has come back.
+    """
+
+    def __init__(self) -> None:
+        self._progress = Progress("generate", None, "tokens written")
+        self._decoded = 0
+        self._state: scheduler.Progress | None = None
+
+    def on_tokens(self, count: int) -> None:
+        """Some tokens were decoded in this process."""
+        self._decoded += count
+        self._show()
+
+    def on_progress(self, state: scheduler.Progress) -> None:
+        """The scheduler has come further."""
+        stopped = state.phase == "stopping" and self._state and self._state.phase != "stopping"
+        if stopped and state.in_flight:
+            log.info(
+                "generate: stopping; %d calls in flight are waited for, as they are paid for "
+                "(Ctrl-C again drops them)",
+                state.in_flight,
+            )
+        self._state = state
+        self._show()
+
+    def on_batch_progress(self, state: BatchProgress) -> None:
+        """A provider's batches have come further."""
+        self._decoded = state.new_tokens
+        cost = "unknown" if state.new_cost_usd is None else f"${state.new_cost_usd:.2f}"
+        self._progress.update(
+            state.new_tokens,
+            phase=state.phase,
+            batches=state.batches,
+            waiting=f"{state.waiting:,}",
+            answered_there=f"{state.answered:,}",
+            landed=f"{state.new:,}",
+            failed=state.new_failed,
+            cost=cost,
+        )
+
+    def finish(self) -> None:
+        """Say the last word."""
+        self._progress.finish(f"{self._tokens:,} tokens written")
+
+    @property
+    def _tokens(self) -> int:
+        return max(self._decoded, self._state.new_tokens if self._state else 0)
+
+    def _show(self) -> None:
+        if (state := self._state) is None:
+            return
+        facts: dict[str, object] = {
+            "phase": state.phase,
+            "calls": f"{state.finished:,}/{state.planned:,}",
+            "failed": state.new_failed,
+            "in_flight": state.in_flight,
+        }
+        if state.new_prompt_tokens:
+            facts["cached"] = f"{state.new_cached_tokens / state.new_prompt_tokens:.0%}"
+        if state.overloads:
+            facts["overloads"] = state.overloads
+            facts["at_once"] = state.may_send
+        facts["cost"] = "unknown" if state.new_cost_usd is None else f"${state.new_cost_usd:.2f}"
+        self._progress.update(self._tokens, **facts)

@@ -1,0 +1,44 @@
+"""The prefix cache of an inference server, simulated: what of a prompt it has read before.
+
+As in llama.cpp, the server keeps the last prompts, and a new prompt need not be read again as far
+as it begins like one of them. A prompt that differs from a kept one only in its tail takes its
+place; any other takes the place of the one that was not used for longest.
+"""
+
+from __future__ import annotations
+
+CHARACTERS_A_TOKEN = 4
+LONGEST_TAIL = 1 / 8  # of a prompt: the names at the end of a call, against document and demand
+
+
+class PrefixCache:
+    """The prompts that were read last, the latest at the end."""
+
+    def __init__(self) -> None:
+        self._prompts: list[str] = []
+
+    def cached_tokens(self, prompt: str) -> int:
+        """How many whole tokens of a prompt are known already."""
+        longest = max((common_characters(each, prompt) for each in self._prompts), default=0)
+        return longest // CHARACTERS_A_TOKEN
+
+    def keep(self, prompt: str, most: int) -> None:
+        """Remember a prompt that has been read, and no more than `most` in all."""
+        tail = len(prompt) * LONGEST_TAIL
+        self._prompts = [
+            each for each in self._prompts if len(prompt) - common_characters(each, prompt) > tail
+        ]
+        self._prompts.append(prompt)
+        del self._prompts[: len(self._prompts) - most]
+
+
+def common_characters(one: str, other: str) -> int:
+    """The length of the longest common prefix, found by bisection: prompts are long."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

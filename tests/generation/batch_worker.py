@@ -1,0 +1,35 @@
+"""A generation by batches in a process of its own, for tests that kill it: BASE_URL LEDGER."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from toy import TINY, ToyRecipe
+
+from steep.generation.batches import BatchReport, generate_in_batches
+from steep.generation.ledger import Ledger
+from steep.llm.openai_batch import BatchClient
+
+RECIPE = ToyRecipe(pairs=20)
+FIVE = (*TINY, *(replace(each, id=f"{each.id}-2", title="Again") for each in TINY[:2]))
+
+
+def quick_client(base_url: str, most_requests: int = 45) -> BatchClient:
+    """A client that hardly waits."""
+    return BatchClient(base_url, pause_s=0.001, settle_s=0.0, most_requests=most_requests)
+
+
+async def run(base_url: str, path: Path) -> BatchReport:
+    client = quick_client(base_url)
+    with Ledger(path) as ledger:
+        try:
+            return await generate_in_batches(FIVE, RECIPE, client, ledger, poll_s=0.005)
+        finally:
+            await client.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(run(sys.argv[1], Path(sys.argv[2])))

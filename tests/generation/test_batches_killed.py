@@ -1,0 +1,117 @@
+"""`kill -9` at every step of a batch, and at random: nothing is lost or bought twice."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import batch_worker
+import pytest
+
+from steep.generation.batches import collect
+from steep.generation.lane import Lane
+from steep.generation.ledger import Ledger
+from steep.generation.plan import walk
+from steep.generation.scheduler import generate
+from steep.llm.openai import OpenAIClient
+from steep.testing.script import Behaviour, Script
+from steep.testing.scripted_batches import BatchBehaviour, Moment
+from steep.testing.scripted_server import ScriptedServer
+
+CALLS = 5 * 21  # of the plan: an opening and twenty pairs of each document
+
+
+def start(server: ScriptedServer, path: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, batch_worker.__file__, server.base_url, str(path)])
+
+
+def texts(path: Path) -> list[tuple[str, str] | None]:
+    with Ledger(path, read_only=True) as ledger:
+        return [
+            (r.status, r.text) if r else None
+            for _, r in walk(batch_worker.FIVE, batch_worker.RECIPE, ledger)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("moment", "after"),
+    [
+        ("upload", False),
+        ("upload", True),
+        ("create", False),
+        ("create", True),
+        ("get", True),
+        ("content", False),
+    ],
+)
+def test_kill_9_at_every_step_of_a_batch(tmp_path: Path, moment: Moment, after: bool) -> None:
+    path = tmp_path / "ledger.db"
+    behaviour = Behaviour(rate_limited=0.1, truncated=0.1)
+    with ScriptedServer(Script(5, behaviour)) as server:
+        hold = {"hold_after": moment} if after else {"hold_before": moment}
+        server.batches.behaviour = BatchBehaviour(**hold)  # type: ignore[arg-type]
+        process = start(server, path)
+        assert server.batches.held.wait(20)
+        process.kill()
+        process.wait()
+        server.batches.behaviour = BatchBehaviour(expiring=1)
+        asyncio.run(batch_worker.run(server.base_url, path))
+        assert len(server.completed) == server.completed.total() == CALLS
+    assert None not in texts(path)
+
+
+def test_kill_9_at_random_moments_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    undisturbed, disturbed = tmp_path / "undisturbed.db", tmp_path / "disturbed.db"
+    script = Script(5, Behaviour(rate_limited=0.1, server_error=0.1, truncated=0.1, refusing=0.1))
+    with ScriptedServer(script) as server:
+        asyncio.run(batch_worker.run(server.base_url, undisturbed))
+    rng = random.Random(7)
+    with ScriptedServer(script) as server:
+        server.batches.behaviour = BatchBehaviour(polls=3, expiring=2, troubled=0.1)
+        kills = 0
+        for _ in range(8):
+            process, requests = start(server, disturbed), server.batches.requests.total()
+            enough = requests + rng.randint(1, 9)
+            while server.batches.requests.total() < enough and process.poll() is None:
+                time.sleep(0.001)
+            time.sleep(rng.uniform(0.0, 0.01))
+            kills += process.poll() is None
+            process.kill()
+            process.wait()
+        assert kills > 3
+        asyncio.run(batch_worker.run(server.base_url, disturbed))
+        assert len(server.completed) == server.completed.total() == CALLS
+    assert texts(disturbed) == texts(undisturbed)
+
+
+def test_another_lane_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with ScriptedServer(Script(5)) as server:
+        server.batches.behaviour = BatchBehaviour(hold_after="create")
+        process = start(server, path)
+        assert server.batches.held.wait(20)
+        process.kill()
+        process.wait()
+        server.batches.behaviour = BatchBehaviour(polls=2)
+        assert [asyncio.run(collect_and_complete(server, path)) for _ in range(3)] == [0, 0, 5]
+        assert len(server.completed) == server.completed.total() == CALLS
+        assert server.batches.sizes == [5]
+    assert None not in texts(path)
+
+
+async def collect_and_complete(server: ScriptedServer, path: Path) -> int:
+    """What a run of the online lane does; return how many calls it has collected."""
+    client = batch_worker.quick_client(server.base_url)
+    lane = Lane(OpenAIClient(server.base_url))
+    with Ledger(path) as ledger:
+        try:
+            collected = await collect(client, ledger)
+            await generate(batch_worker.FIVE, batch_worker.RECIPE, [lane], ledger)
+        finally:
+            await client.close()
+            await lane.client.close()
+    return collected

@@ -1,0 +1,149 @@
+"""The storm: every kind of accident at once, and `kill -9` at twenty-five random moments.
+
+Nothing is lost, nothing that was recorded is sent again, and the texts are those of a run in fair
+weather. What a kill can cost is what was in flight: answers on their way, paid for and not yet
+written down, are bought a second time. So the bound is CONCURRENCY answers a kill, 200 in all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import storm_worker
+
+from steep.generation.ledger import Ledger
+from steep.generation.plan import totals, walk
+from steep.llm.openai_wire import Dialect, request_body
+from steep.testing.script import Behaviour, Script, request_hash
+from steep.testing.scripted_server import ScriptedServer
+
+KILLS = 25
+PATIENCE_S = 60.0
+FAIR = Behaviour(truncated=0.03)  # how an answer ends is not an accident but part of the answer
+STORM = Behaviour(
+    rate_limited=0.2,
+    server_error=0.05,
+    reset=0.02,
+    hang=0.01,
+    invalid_json=0.01,
+    truncated=0.03,
+    delay_s=0.005,
+)
+
+
+class Worker:
+    """A generation that can be started, killed and started again."""
+
+    def __init__(self, base_url: str, path: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, storm_worker.__file__, base_url, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self) -> int:
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return int(self._line())
+
+    def ended(self) -> int:
+        """Wait for the generation; return its exit code."""
+        return int(self._line())
+
+    def close(self) -> None:
+        self._process.communicate(timeout=PATIENCE_S)
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+
+def wait_until(happened: Callable[[], object]) -> None:
+    began = time.monotonic()
+    while not happened():
+        assert time.monotonic() - began < PATIENCE_S, "it never happened"
+        time.sleep(0.001)
+
+
+def kill_at_a_random_moment(
+    worker: Worker, server: ScriptedServer, rng: random.Random, most: int
+) -> int:
+    """After up to `most` more answers and some milliseconds, or while it is still getting ready."""
+    pid = worker.start()
+    if rng.random() < 0.2:
+        time.sleep(rng.uniform(0.0, 0.05))
+    else:
+        enough = server.completed.total() + rng.randint(1, most)
+        wait_until(lambda: server.completed.total() >= enough)
+        time.sleep(rng.uniform(0.0, 0.01))
+    os.kill(pid, signal.SIGKILL)
+    return worker.ended()
+
+
+def texts(path: Path) -> dict[str, tuple[str, str]]:
+    """How the planned calls ended, and their texts, by the hash of their request."""
+    with Ledger(path, read_only=True) as ledger:
+        return {
+            request_hash(request_body(call, Dialect())): (record.status, record.text)
+            for call, record in walk(storm_worker.DOCUMENTS, storm_worker.RECIPE, ledger)
+            if record is not None
+        }
+
+
+def check_ledger(path: Path, calls: int) -> None:
+    """Each planned call once, in the right column, and in one place of the plan."""
+    with Ledger(path, read_only=True) as ledger:
+        found = totals(storm_worker.DOCUMENTS, storm_worker.RECIPE, ledger)
+        assert (found.planned, found.failed, found.to_do) == (calls, 0, 0)
+        assert found.done + found.truncated == calls
+        assert found.done > found.truncated > 0
+        ask = ledger.connection.execute
+        assert ask("SELECT count(*), count(DISTINCT id) FROM calls").fetchone() == (calls, calls)
+        openings = ask("SELECT count(*) FROM calls WHERE stage = 'entities'").fetchone()[0]
+        query = "SELECT count(*), count(DISTINCT call_id) FROM slots"  # openings have no place
+        assert ask(query).fetchone() == (calls - openings, calls - openings)
+        assert ask("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_storm_with_twenty_five_kills_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    calm, path = tmp_path / "calm.db", tmp_path / "storm.db"
+    with ScriptedServer(Script(5, FAIR)) as server:
+        asyncio.run(storm_worker.run(server.base_url, calm))
+        calls = len(server.completed)
+        assert server.completed.total() == calls
+    undisturbed, rng, most = texts(calm), random.Random(11), calls // (KILLS + 3)
+
+    requests_when_recorded: dict[str, int] = {}
+    with ScriptedServer(Script(5, STORM)) as server:
+        worker = Worker(server.base_url, path)
+        for _ in range(KILLS):
+            assert kill_at_a_random_moment(worker, server, rng, most) == -signal.SIGKILL
+            if path.exists():
+                for request in texts(path):
+                    requests_when_recorded.setdefault(request, server.requests[request])
+        assert 0 < len(requests_when_recorded) < calls
+        worker.start()
+        assert worker.ended() == 0
+        worker.close()
+        for request, count in requests_when_recorded.items():
+            assert server.requests[request] == count, "a recorded call was sent again"
+        assert server.completed.keys() == undisturbed.keys()
+        bought_twice = server.completed.total() - calls
+        accidents = server.accidents
+
+    assert texts(path) == undisturbed
+    check_ledger(calm, calls)
+    check_ledger(path, calls)
+    assert bought_twice <= KILLS * storm_worker.CONCURRENCY
+    kinds = {"rate_limited", "server_error", "reset", "hang", "invalid_json"}
+    assert accidents.keys() == kinds, accidents
