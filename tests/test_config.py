@@ -130,7 +130,7 @@ def test_a_key_like_no_other_gets_the_list_of_keys(path: Path) -> None:
         ("train.tokens=0", "train.tokens", "greater than or equal to 1", "0"),
         ("train.warmup=1", "train.warmup", "less than 1", "1"),
         ("train.arms={raw: documents}", "train.arms.raw", "valid tuple", "'documents'"),
-        ("generate.engine=local", "generate.engine", "'openai' or 'embedded'", "'local'"),
+        ("generate.engine=local", "generate.engine", "'openai', 'openai-batch'", "'local'"),
         ("generate.pairs=some", "generate.pairs", "valid integer, unable", "'some'"),
         ("generate.pairs=some", "generate.pairs", "or Input should be 'all'", "'some'"),
         ("generate.triplets=-1", "generate.triplets", "greater than or equal to 0", "-1"),

@@ -73,7 +73,7 @@ def test_kill_9_at_random_moments_loses_and_repeats_nothing(tmp_path: Path) -> N
     with ScriptedServer(script) as server:
         server.batches.behaviour = BatchBehaviour(polls=3, expiring=2, troubled=0.1)
         kills = 0
-        for _ in range(8):
+        for _ in range(6):
             process, requests = start(server, disturbed), server.batches.requests.total()
             enough = requests + rng.randint(1, 9)
             while server.batches.requests.total() < enough and process.poll() is None:
@@ -82,7 +82,7 @@ def test_kill_9_at_random_moments_loses_and_repeats_nothing(tmp_path: Path) -> N
             kills += process.poll() is None
             process.kill()
             process.wait()
-        assert kills > 3
+        assert kills > 2
         asyncio.run(batch_worker.run(server.base_url, disturbed))
         assert len(server.completed) == server.completed.total() == CALLS
     assert texts(disturbed) == texts(undisturbed)

@@ -120,7 +120,15 @@ def test_the_sample_project_loads_and_is_written_once(tmp_path: Path) -> None:
 
 
 def test_the_embedded_engine_writes_under_its_own_name_only(tmp_path: Path) -> None:
-    generate.check(configured(tmp_path, generate={"engine": "embedded"}))
-    generate.check(configured(tmp_path, generate={"recipe": None, "model": "other"}))
+    project = Project(tmp_path)
+    generate.check(configured(tmp_path, generate={"engine": "embedded"}), project)
+    generate.check(configured(tmp_path, generate={"recipe": None, "model": "other"}), project)
+    other = configured(tmp_path, generate={"engine": "embedded", "model": "other"})
     with pytest.raises(UserError, match="embedded model only"):
-        generate.check(configured(tmp_path, generate={"engine": "embedded", "model": "other"}))
+        generate.check(other, project)
+
+
+def test_compact_prompts_have_one_order(tmp_path: Path) -> None:
+    config = configured(tmp_path, generate={"prompt": "compact", "prompt_order": "paper"})
+    with pytest.raises(UserError, match="one order only"):
+        generate.check(config, Project(tmp_path))

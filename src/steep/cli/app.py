@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from steep.cli import demo, importing, init, run, stages, status
+from steep.cli import demo, importing, init, plan, run, stages, status
 
 app = typer.Typer(
     name="steep",
@@ -15,6 +15,7 @@ app = typer.Typer(
 )
 app.command("init")(init.init)
 app.command("import")(importing.import_texts)
+app.command("plan")(plan.plan)
 app.command("generate")(stages.generate)
 app.command("corpus")(stages.corpus)
 app.command("tokenize")(stages.tokenize)

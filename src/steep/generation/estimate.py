@@ -48,9 +48,7 @@ class Range:
         return cls(min(one, expected, other), expected, max(one, expected, other))
 
     def __add__(self, other: Range) -> Range:
-        return Range(
-            self.low + other.low, self.expected + other.expected, self.high + other.high
-        )
+        return Range(self.low + other.low, self.expected + other.expected, self.high + other.high)
 
     def __getitem__(self, case: Case) -> float:
         return {"low": self.low, "expected": self.expected, "high": self.high}[case]

@@ -74,16 +74,14 @@ def measure(ledger: Ledger, model: str, opening_stage: str = "entities") -> Meas
 
 
 def _latest(ledger: Ledger, model: str) -> list[_Row]:
-    columns = (
-        "id, stage, prompt_tokens, cached_tokens, completion_tokens, latency_s, finished_at"
-    )
+    columns = "id, stage, prompt_tokens, cached_tokens, completion_tokens, latency_s, finished_at"
     latest = (
         f"SELECT {columns}, model, endpoint, status FROM calls "
         f"ORDER BY rowid DESC LIMIT {LATEST_CALLS}"
     )
     query = (
-        f"SELECT {columns} FROM ({latest}) WHERE model = ? AND endpoint != '{IMPORT_ENDPOINT}' AND prompt_tokens > 0 "
-        "AND status NOT IN ('failed', 'skipped', 'submitted')"
+        f"SELECT {columns} FROM ({latest}) WHERE model = ? AND prompt_tokens > 0 "
+        f"AND endpoint != '{IMPORT_ENDPOINT}' AND status NOT IN ('failed', 'skipped', 'submitted')"
     )
     with sqlite_errors(ledger.path):
         return [_Row(*row) for row in ledger.connection.execute(query, (model,))]

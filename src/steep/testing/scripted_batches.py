@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 from steep.core.ids import derive_seed
 from steep.testing.replies import chat_body, error, hang_up, objection
@@ -176,13 +176,17 @@ class ScriptedBatches:
         await asyncio.sleep(math.inf)
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
-        form = await request.post()
-        upload = form.get("file")
-        if form.get("purpose") != "batch" or not isinstance(upload, web.FileField):
+        parts: dict[str | None, bytes] = {}
+        try:
+            async for part in await request.multipart():
+                assert isinstance(part, BodyPartReader)
+                parts[part.name] = bytes(await part.read())
+        except ConnectionResetError:  # the client is gone already
+            return hang_up(request)
+        if parts.get("purpose") != b"batch" or "file" not in parts:
             return error(400, "invalid_request_error", "A file for purpose 'batch' is missing.")
         name = f"file-{len(self.files)}"
-        with upload.file as file:
-            self.files[name] = file.read()
+        self.files[name] = parts["file"]
         return web.json_response({"id": name, "object": "file", "purpose": "batch"})
 
     async def _content(self, request: web.Request) -> web.StreamResponse:

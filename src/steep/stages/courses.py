@@ -1,0 +1,267 @@
+"""The arithmetic of a plan: three courses of things, followed through all documents.
+
+A cheap, the expected and a dear one. Without a goal, cheap means few calls, short prompts, short
+answers. With a goal in tokens, what is written is given, and short answers are dear: more of them
+are needed, each with its prompt. With a goal in dollars, what is spent is given, and dear calls are
+few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from steep.core.calls import Usage
+from steep.generation.allot import whole_calls
+from steep.generation.estimate import Case, Range
+from steep.generation.goals import Goal
+from steep.llm.prices import Prices
+from steep.stages.prospects import Counts, Prospect, Spent
+
+ROUNDS = 12  # of finding how many calls meet a goal; each comes some ten times nearer
+NEAR = 0.001
+
+
+class Course(NamedTuple):
+    """A course of things: which end of each range comes true, and whether prefixes are cached."""
+
+    calls: Case
+    prompts: Case
+    answers: Case
+    cached: bool
+
+
+CASES: tuple[Case, Case, Case] = ("low", "expected", "high")
+EXPECTED = Course("expected", "expected", "expected", cached=True)
+WHOLE_PLAN = (Course("low", "low", "low", True), EXPECTED, Course("high", "high", "high", False))
+# So many tokens: the longer the answers, the fewer calls are made, and prompts paid for.
+TOKEN_GOAL = (Course("low", "low", "high", True), EXPECTED, Course("high", "high", "low", False))
+# So many dollars: the dearer a call, the fewer are made.
+DOLLAR_GOAL = (Course("low", "high", "high", False), EXPECTED, Course("high", "low", "low", True))
+
+
+class Amounts(NamedTuple):
+    """What is to do, in one course of things."""
+
+    openings: float
+    pairs: float
+    triplets: float
+    prompt_tokens: float
+    cached_tokens: float
+    completion_tokens: float
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens, to be priced."""
+        return Usage(
+            round(self.prompt_tokens), round(self.cached_tokens), round(self.completion_tokens)
+        )
+
+
+NO_AMOUNTS = Amounts(0, 0, 0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A document, or all of them. Ranges are of what is to do; `cost_usd` None is unknown.
+
+    Attributes:
+        exact: Whether the number of calls is known.
+        bought: Calls of the plan that have ended.
+    """
+
+    document_id: str
+    title: str
+    exact: bool
+    entities: Range
+    bought: Counts
+    openings: Range
+    pairs: Range
+    triplets: Range
+    prompt_tokens: Range
+    cached_tokens: Range
+    completion_tokens: Range
+    cost_usd: Range | None
+
+    @property
+    def calls(self) -> Range:
+        """Of all stages."""
+        return self.openings + self.pairs + self.triplets
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Follows the three courses of things through all documents.
+
+    Attributes:
+        prospects: What is known of the documents.
+        prices: Of each endpoint.
+        caches: Whether prefixes are expected to be cached.
+        goal: What is to be reached, if not the whole plan is made.
+        counts: How many calls of each document were decided upon already, for this goal.
+        elsewhere_usd: What the project has spent on all but the relation calls of this plan.
+    """
+
+    prospects: Sequence[Prospect]
+    prices: Sequence[Prices]
+    caches: bool
+    goal: Goal | None
+    counts: Mapping[str, int]
+    elsewhere_usd: float
+
+    def rows(self) -> tuple[tuple[Row, ...], Row]:
+        """A row a document, and their sum."""
+        by_case = [
+            self._follow(course, case) for course, case in zip(self._courses, CASES, strict=True)
+        ]
+        rows = tuple(
+            self._row(prospect, amounts)
+            for prospect, *amounts in zip(self.prospects, *by_case, strict=True)
+        )
+        return rows, self._total(rows, [_sum(amounts) for amounts in by_case])
+
+    @property
+    def _courses(self) -> tuple[Course, Course, Course]:
+        if self.goal is None:
+            return WHOLE_PLAN
+        return TOKEN_GOAL if self.goal.unit == "tokens" else DOLLAR_GOAL
+
+    def _follow(self, course: Course, case: Case) -> list[Amounts]:
+        """What each document takes."""
+        shares = self._shares(course, case) if self.goal else {}
+        return [
+            self._amounts(each, course, shares.get(each.document_id)) for each in self.prospects
+        ]
+
+    def _amounts(self, prospect: Prospect, course: Course, share: int | None) -> Amounts:
+        openings = prospect.openings[course.calls]
+        pairs, triplets = prospect.pairs[course.calls], prospect.triplets[course.calls]
+        if share is not None:
+            pairs = min(pairs, share)
+            triplets = min(triplets, share - pairs)
+        left = {
+            "entities": openings,
+            "pair": max(0.0, pairs - prospect.bought.pairs),
+            "triplet": max(0.0, triplets - prospect.bought.triplets),
+        }
+        prompts = cached = answers = 0.0
+        for stage, calls in left.items():
+            if calls and (one := prospect.stages.get(stage)):
+                prompts += calls * one.prompt[course.prompts]
+                answers += calls * one.answer[course.answers]
+                cached += max(0.0, calls - 1) * one.prefix[course.prompts]
+        cached *= course.cached and self.caches
+        return Amounts(openings, left["pair"], left["triplet"], prompts, cached, answers)
+
+    def _shares(self, course: Course, case: Case) -> dict[str, int]:
+        """How many relation calls of each document meet the goal, in this course of things."""
+        assert self.goal is not None
+        capacities = {
+            each.document_id: round(each.pairs[course.calls] + each.triplets[course.calls])
+            for each in self.prospects
+        }
+        weights = {each.document_id: each.characters for each in self.prospects}
+        bought = sum(each.bought.relations for each in self.prospects)
+        openings = self._units(course, case, {})
+        # Dollars pay for the openings, too; their text does not count as text on the documents.
+        left = self._left() - (openings if self.goal.unit == "usd" else 0.0)
+        new = max(1.0, 0.01 * sum(capacities.values())) if left > 0 else 0.0
+        counts = self._at_least({}, capacities)
+        for _ in range(ROUNDS if left > 0 else 0):
+            counts = self._at_least(whole_calls(bought + new, weights, capacities), capacities)
+            units = self._units(course, case, counts) - openings
+            all_made = bought + new >= sum(capacities.values())
+            if units <= 0 or abs(units - left) <= NEAR * left or (all_made and units < left):
+                break
+            new *= left / units
+        return counts
+
+    def _at_least(self, counts: Mapping[str, int], capacities: Mapping[str, int]) -> dict[str, int]:
+        """Nothing is taken from a document that it was given, or has got."""
+        return {
+            each.document_id: max(
+                counts.get(each.document_id, 0),
+                min(self.counts.get(each.document_id, 0), capacities[each.document_id]),
+                each.bought.relations,
+            )
+            for each in self.prospects
+        }
+
+    def _left(self) -> float:
+        """What the goal lacks."""
+        assert self.goal is not None
+        spent = sum_spent(each.spent_on_relations for each in self.prospects)
+        if self.goal.unit == "tokens":
+            return self.goal.amount - spent.usage.completion_tokens
+        return self.goal.amount - (spent.cost_usd or 0.0) - self.elsewhere_usd
+
+    def _units(self, course: Course, case: Case, counts: Mapping[str, int]) -> float:
+        """Tokens of texts, or dollars, that so many calls and the openings take."""
+        assert self.goal is not None
+        total = _sum(
+            self._amounts(each, course, counts.get(each.document_id, 0)) for each in self.prospects
+        )
+        if self.goal.unit == "usd":
+            return self._cost_usd(total, case) or 0.0
+        return total.completion_tokens
+
+    def _cost_usd(self, amounts: Amounts, case: Case) -> float | None:
+        """By the cheapest, the mean or the dearest endpoint."""
+        costs = [prices.cost_usd(amounts.usage) for prices in self.prices]
+        known = [cost for cost in costs if cost is not None]
+        if len(known) < len(costs):
+            return None
+        return {"low": min(known), "expected": sum(known) / len(known), "high": max(known)}[case]
+
+    def _row(self, prospect: Prospect, amounts: Sequence[Amounts]) -> Row:
+        return Row(
+            document_id=prospect.document_id,
+            title=prospect.title,
+            exact=prospect.complete,
+            entities=prospect.entities,
+            bought=prospect.bought,
+            cost_usd=self._cost_range(amounts),
+            **_ranges(amounts),
+        )
+
+    def _total(self, rows: Sequence[Row], amounts: Sequence[Amounts]) -> Row:
+        entities = Range(0, 0, 0)
+        for row in rows:
+            entities += row.entities
+        return Row(
+            document_id="total",
+            title="",
+            exact=all(row.exact for row in rows),
+            entities=entities,
+            bought=Counts(*map(sum, zip(Counts(), *(row.bought for row in rows), strict=True))),
+            cost_usd=self._cost_range(amounts),
+            **_ranges(amounts),
+        )
+
+    def _cost_range(self, amounts: Sequence[Amounts]) -> Range | None:
+        low, expected, high = (
+            self._cost_usd(each, case) for each, case in zip(amounts, CASES, strict=True)
+        )
+        if low is None or expected is None or high is None:
+            return None
+        return Range.around(low, expected, high)
+
+
+def _ranges(amounts: Sequence[Amounts]) -> dict[str, Any]:
+    columns = zip(*amounts, strict=True)
+    return {
+        name: Range.around(*column) for name, column in zip(Amounts._fields, columns, strict=True)
+    }
+
+
+def _sum(amounts: Iterable[Amounts]) -> Amounts:
+    return Amounts(*map(sum, zip(NO_AMOUNTS, *amounts, strict=True)))
+
+
+def sum_spent(spent: Iterable[Spent]) -> Spent:
+    """What all took together."""
+    total = Spent()
+    for each in spent:
+        total = total.and_(each)
+    return total

@@ -1,0 +1,93 @@
+"""What the tests of batches share: runs of both lanes against a scripted server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from batch_worker import FIVE, quick_client
+from toy import ToyRecipe
+
+from steep.documents.document import Document
+from steep.generation.batches import (
+    BatchReport,
+    collect,
+    generate_in_batches,
+)
+from steep.generation.lane import Lane
+from steep.generation.ledger import Ledger
+from steep.generation.plan import walk
+from steep.generation.scheduler import generate
+from steep.llm.openai import OpenAIClient
+from steep.llm.prices import Prices
+from steep.testing.scripted_server import ScriptedServer
+
+RECIPE = ToyRecipe(pairs=10)
+PRICES = Prices(usd_per_million_input_tokens=1.0, usd_per_million_output_tokens=1.0)
+CALLS = 5 * 11  # of the plan: an opening and ten pairs of each document
+
+
+def make(
+    server: ScriptedServer,
+    ledger: Ledger,
+    *,
+    most_requests: int = 1000,
+    most_bytes: int = 10**8,
+    prices: Prices | None = None,
+    documents: Sequence[Document] = FIVE,
+    recipe: ToyRecipe = RECIPE,
+    **options: Any,
+) -> BatchReport:
+    async def run() -> BatchReport:
+        client = quick_client(server.base_url, most_requests)
+        client.most_bytes = most_bytes
+        client.prices = prices or Prices()
+        try:
+            return await generate_in_batches(
+                documents, recipe, client, ledger, **{"poll_s": 0.001, **options}
+            )
+        finally:
+            await client.close()
+
+    return asyncio.run(run())
+
+
+def online(server: ScriptedServer, ledger: Ledger, collected: list[int]) -> None:
+    """What a run of the other lane does: collect once, then complete the rest itself."""
+
+    async def run() -> None:
+        client, lane = quick_client(server.base_url), Lane(OpenAIClient(server.base_url))
+        try:
+            collected.append(await collect(client, ledger))
+            await generate(FIVE, RECIPE, [lane], ledger)
+        finally:
+            await client.close()
+            await lane.client.close()
+
+    asyncio.run(run())
+
+
+def texts(ledger: Ledger) -> list[tuple[str, str] | None]:
+    return [(r.status, r.text) if r else None for _, r in walk(FIVE, RECIPE, ledger)]
+
+
+def closed(ledger: Ledger) -> list[str | None]:
+    """How the batches ended, oldest first."""
+    return [batch.note for batch in ledger.batches(open_only=False)]
+
+
+def bought_once(server: ScriptedServer, calls: int = CALLS) -> bool:
+    return len(server.completed) == server.completed.total() == calls
+
+
+def batches_of(server: ScriptedServer) -> list[tuple[int, str]]:
+    return list(zip(server.batches.sizes, server.batches.statuses, strict=True))
+
+
+async def look(server: ScriptedServer) -> None:
+    client = quick_client(server.base_url)
+    try:
+        await client.get("batch_0")
+    finally:
+        await client.close()
