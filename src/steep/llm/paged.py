@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -60,7 +61,10 @@ class PagedWriter:
             model, self._chooser, self._end_ids, context_tokens, self.concurrency
         )
         self._count_cached_tokens()
-        self._manager.start()
+        # The engine's thread inherits from its maker that the process need not wait for it.
+        starter = threading.Thread(target=self._manager.start, daemon=True)
+        starter.start()
+        starter.join()
 
     async def write(self, prompts: Sequence[list[int]], rows: list[Row]) -> None:
         """Write the rows to their ends.
@@ -230,8 +234,8 @@ class _Chooser:
 
     def __call__(self, scores_NV: Tensor, tensor_arg: Tensor) -> Tensor:
         # A request that was cancelled may still be in the batch; its row is gone.
-        live = [i for i, name in enumerate(self._names) if name in self._rows]
-        rows = [self._rows[self._names[i]] for i in live]
+        known = [(i, self._rows.get(name)) for i, name in enumerate(self._names)]
+        live, rows = [i for i, row in known if row], [row for _, row in known if row]
         if not rows:
             return scores_NV
         tokens = self._sampler.choose(scores_NV[live], rows)

@@ -1,0 +1,150 @@
+"""A project whose ledger holds a great plan, finished: what measurements at full size begin with.
+
+A thousand small documents with 46 names each give 1,000 pairs each: a million calls, with answers
+of some 200 characters to spare the disk (0.9 GB). Plan, prompts and configuration are the real ones
+(EntiGraph), and the ledger is filled by its own `record`, so that `steep status` finds nothing odd.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from steep.config import Config, load_config
+from steep.core.calls import Call, Completion, Usage
+from steep.documents.document import Document
+from steep.generation.ledger import Ledger
+from steep.generation.records import Entry, Slot
+from steep.project import Project
+from steep.recipes.entigraph import EntiGraph
+from steep.stages import documents as documents_stage
+from steep.stages.generate import recipe_of
+
+NAMES = 46  # 1,035 pairs
+CALLS_A_TRANSACTION = 1000
+CONFIGURATION = """\
+documents:
+  path: documents
+generate:
+  model: instant
+  base_url: {url}
+  pairs: {pairs}
+  max_tokens: 600
+  concurrency: 64
+"""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A project, opened."""
+
+    config: Config
+    project: Project
+    documents: Sequence[Document]
+    recipe: EntiGraph
+
+
+def create(folder: Path, documents: int, pairs: int, url: str = "http://127.0.0.1:9/v1") -> Filled:
+    """Write documents and configuration; the ledger is not begun."""
+    (folder / "documents").mkdir(parents=True)
+    for number in range(documents):
+        (folder / "documents" / f"d{number:06}.txt").write_text(document_text(number))
+    configuration = CONFIGURATION.format(pairs=pairs, url=url)
+    (folder / "steep.yaml").write_text(configuration, encoding="utf-8")
+    return opened(folder)
+
+
+def opened(folder: Path) -> Filled:
+    """Read a project as the stages do."""
+    config = load_config(folder / "steep.yaml")
+    project = Project(folder)
+    documents = documents_stage.peek(config, project)
+    return Filled(config, project, documents, recipe_of(config.generate))
+
+
+def document_text(number: int) -> str:
+    """A document that mentions all its names."""
+    sentences = [
+        f"{name} sold {7 * i + number % 90} barrels to the harbour in a year of storms."
+        for i, name in enumerate(names_of(number))
+    ]
+    return f"The ledger of port {number}\n\n" + " ".join(sentences) + "\n"
+
+
+def names_of(number: int) -> list[str]:
+    """The names in a document."""
+    return [f"Marlow{number}x{i}" for i in range(NAMES)]
+
+
+def fill(filled: Filled, finished: bool = True) -> int:
+    """Record the openings and, if `finished`, all other calls; returns how many were recorded."""
+    with Ledger(filled.project.ledger_path) as ledger:
+        entries = _entries(filled, finished)
+        recorded = 0
+        while some := list(itertools.islice(entries, CALLS_A_TRANSACTION)):
+            ledger.record(some)
+            recorded += len(some)
+    return recorded
+
+
+def _entries(filled: Filled, finished: bool) -> Iterator[Entry]:
+    for document in filled.documents:
+        number = int(document.id[1:])
+        listed = {"summary": f"Who traded in port {number}.", "entities": names_of(number)}
+        opening = filled.recipe.opening(document, [])
+        assert opening is not None
+        answer = json.dumps(listed)
+        yield Entry(opening, completion(opening, answer))
+        calls = filled.recipe.calls(document, [answer])
+        for rank in range(len(calls) if finished else 0):
+            call = calls[rank]
+            yield Entry(call, completion(call, _text(call)), Slot(calls.key, rank))
+
+
+def completion(call: Call, text: str) -> Completion:
+    """An answer as an endpoint gives it."""
+    usage = Usage(1000, 900, 50)
+    return Completion(call.id, text, "stop", usage, 0.001, 1.5, "http://127.0.0.1:9/v1", 1)
+
+
+def _text(call: Call) -> str:
+    about = " and ".join(call.subset)
+    return f"{about} traded in barrels. " + f"What {about} wrote to the harbour is lost. " * 3
+
+
+def fill_missing(filled: Filled) -> None:
+    """Record what the ledger lacks."""
+    with Ledger(filled.project.ledger_path) as ledger:
+        entries = list(_entries(filled, finished=True))
+        there = ledger.statuses(entry.call.id for entry in entries)
+        ledger.record([entry for entry in entries if entry.call.id not in there])
+
+
+def forget(filled: Filled, places: Iterable[tuple[int, int]]) -> None:
+    """Take calls (number of the document, rank) out of the ledger, as if they were never made."""
+    connection = sqlite3.connect(filled.project.ledger_path)
+    with connection:
+        for number, rank in places:
+            document = filled.documents[number]
+            answer = json.dumps({"summary": "", "entities": names_of(number)})
+            call = filled.recipe.calls(document, [answer])[rank]
+            for statement in (
+                "DELETE FROM slots WHERE call_id = ?",
+                "DELETE FROM calls WHERE id = ?",
+            ):
+                changed = connection.execute(statement, (call.id,)).rowcount
+                assert changed == 1, f"{statement}: {changed} rows for {call.subset}"
+    connection.close()
+
+
+def drop_from_memory(path: Path) -> None:
+    """Make the operating system forget a file, so that the next reader reads from the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(descriptor)

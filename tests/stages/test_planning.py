@@ -1,0 +1,317 @@
+"""Plans by a ledger on disk: exact where entities are known, ranges where not, goals shared."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steep.config import GenerateConfig
+from steep.core.calls import Call, Completion, Usage
+from steep.core.errors import UserError
+from steep.documents.document import Document
+from steep.documents.names import proper_names
+from steep.generation.estimate import Range
+from steep.generation.ledger import Ledger
+from steep.generation.measured import Measured
+from steep.generation.records import Entry, Slot
+from steep.llm.prices import Prices
+from steep.recipes.entigraph import RelationCalls
+from steep.stages.courses import Planner
+from steep.stages.generate import recipe_of
+from steep.stages.plan import Plan, hosts_of, plan_of
+from steep.stages.probe import choose
+from steep.stages.prospects import guessed_entities, survey
+from steep.testing.tiny_corpus import DOCUMENTS
+
+TINY = tuple(Document(each.id, each.title, each.text) for each in DOCUMENTS)
+AT = "http://127.0.0.1:9/v1"
+PRICED: dict[str, Any] = {
+    "usd_per_million_input_tokens": 1.0,
+    "usd_per_million_cached_tokens": 0.1,
+    "usd_per_million_output_tokens": 4.0,
+}
+
+
+def settings(**fields: Any) -> GenerateConfig:
+    return GenerateConfig(**{"base_url": AT, "model": "m", "max_tokens": 100, **PRICED, **fields})
+
+
+def entities_json(document: Document) -> str:
+    names = proper_names(document.text)[:5]
+    return json.dumps({"summary": "It is told.", "entities": names})
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        yield ledger
+
+
+def answer(call: Call, text: str, usage: Usage, cost_usd: float | None = 0.5) -> Completion:
+    return Completion(call.id, text, "stop", usage, cost_usd, 1.0, AT, 1)
+
+
+def open_documents(
+    ledger: Ledger, config: GenerateConfig, documents: Sequence[Document] = TINY
+) -> None:
+    """Buy their openings, with five entities each."""
+    recipe = recipe_of(config)
+    for document in documents:
+        call = recipe.opening(document, [])
+        assert call is not None
+        done = answer(call, entities_json(document), Usage(200, 0, 20))
+        ledger.record([Entry(call, done)])
+
+
+def relations(config: GenerateConfig, document: Document = TINY[0]) -> RelationCalls:
+    return recipe_of(config).calls(document, [entities_json(document)])
+
+
+def buy(ledger: Ledger, calls: RelationCalls, number: int, slots: bool = True) -> None:
+    for rank, call in enumerate(calls[:number]):
+        slot = Slot(calls.key, rank) if slots else None
+        ledger.record([Entry(call, answer(call, "A text.", Usage(300, 250, 50), 0.01), slot)])
+
+
+def planned(config: GenerateConfig, ledger: Ledger, rate: float | None = None) -> Plan:
+    return plan_of(config, TINY, ledger, rate)
+
+
+def test_known_entities_make_the_calls_exact(ledger: Ledger) -> None:
+    config = settings(triplets=4)
+    open_documents(ledger, config, TINY[:1])
+    first, *others = planned(config, ledger).documents
+    assert (first.exact, first.entities) == (True, Range.exactly(5))
+    assert first.openings == Range.exactly(0)
+    assert (first.pairs, first.triplets) == (Range.exactly(10), Range.exactly(4))
+    for row in others:
+        assert not row.exact
+        assert row.openings == Range(1, 1, 3)
+        assert (row.pairs.low, row.pairs.high) == (1, 60 * 59 / 2)
+        assert row.pairs.low < row.pairs.expected < row.pairs.high
+
+
+def test_the_configuration_bounds_what_is_not_known(ledger: Ledger) -> None:
+    row = planned(settings(min_entities=3, max_entities=4, pairs=5), ledger).documents[0]
+    assert (row.entities.low, row.entities.high) == (3, 4)
+    assert (row.pairs.low, row.pairs.high) == (3, 5)
+
+
+def test_opened_documents_correct_the_guess_for_the_others(ledger: Ledger) -> None:
+    config = settings()
+    before = planned(config, ledger).documents[2].entities
+    open_documents(ledger, config, TINY[:1])
+    after = planned(config, ledger).documents[2].entities
+    opened = TINY[0].text
+    expected = guessed_entities(TINY[2].text) * 5 / guessed_entities(opened)
+    assert after.expected == round(expected) < before.expected
+
+
+def test_an_entity_list_is_guessed_by_names_and_length() -> None:
+    assert guessed_entities("It is so. " * 10) < 1
+    assert guessed_entities("nothing is named " * 500) == pytest.approx(17 * 500 / 1600)
+    many = "of " + " and ".join(f"N{chr(97 + i % 26)}{chr(97 + i // 26)}" for i in range(200))
+    assert guessed_entities(many) == 10
+
+
+def test_what_is_bought_is_shown_apart_and_costs_nothing_more(ledger: Ledger) -> None:
+    config = settings(triplets=4)
+    open_documents(ledger, config)
+    whole = planned(config, ledger).documents[0]
+    buy(ledger, relations(config), 12)
+    plan = planned(config, ledger)
+    row = plan.documents[0]
+    assert row.bought == (1, 10, 2)
+    assert (row.pairs.expected, row.triplets.expected) == (0, 2)
+    assert whole.cost_usd and row.cost_usd and row.cost_usd.expected < whole.cost_usd.expected
+    assert plan.spent.usage == Usage(3 * 200 + 12 * 300, 12 * 250, 3 * 20 + 12 * 50)
+    assert plan.spent.cost_usd == pytest.approx(3 * 0.5 + 12 * 0.01)
+
+
+def test_what_another_plan_has_bought_is_not_planned_again(ledger: Ledger) -> None:
+    config = settings(triplets=4)
+    open_documents(ledger, config)
+    buy(ledger, relations(config), 12, slots=False)
+    assert planned(config, ledger).documents[0].bought == (1, 10, 2)
+
+
+def test_nothing_is_left_of_a_plan_that_is_done(ledger: Ledger) -> None:
+    config = settings()
+    open_documents(ledger, config)
+    for document in TINY:
+        buy(ledger, relations(config, document), 10)
+    plan = planned(config, ledger)
+    assert plan.total.calls == Range.exactly(0)
+    assert plan.total.cost_usd == Range.exactly(0)
+    assert plan.sent == ()
+
+
+def test_calls_of_a_document_but_the_warming_one_are_cached(ledger: Ledger) -> None:
+    config = settings(pairs=10)
+    open_documents(ledger, config, TINY[:1])
+    row = planned(config, ledger).documents[0]
+    share = row.cached_tokens.expected / row.prompt_tokens.expected
+    assert 0.8 < share < 0.9  # nine of ten calls, all but their last words
+    assert row.cached_tokens.low == 0
+    assert row.cost_usd is not None
+    prompt, answers = row.prompt_tokens, row.completion_tokens
+    dollars = prompt.expected - 0.9 * row.cached_tokens.expected + 4 * answers.expected
+    assert row.cost_usd.expected == pytest.approx(dollars / 1e6, rel=0.01)
+    assert row.cost_usd.high == pytest.approx((prompt.high + 4 * answers.high) / 1e6, rel=0.01)
+
+
+def test_an_endpoint_that_never_cached_is_not_expected_to(ledger: Ledger) -> None:
+    config = settings()
+    open_documents(ledger, config)
+    calls = relations(config)
+    for rank, call in enumerate(calls[:5]):
+        done = answer(call, "A text.", Usage(300, 0, 50))
+        ledger.record([Entry(call, done, Slot(calls.key, rank))])
+    assert planned(config, ledger).total.cached_tokens == Range.exactly(0)
+
+
+def test_an_unknown_price_is_unknown_and_not_nothing(ledger: Ledger) -> None:
+    plan = planned(settings(usd_per_million_output_tokens=None), ledger)
+    assert plan.total.cost_usd is None
+    assert all(row.cost_usd is None for row in plan.documents)
+    assert plan.as_json()["total"]["cost_usd"] is None
+
+
+def test_a_limit_in_dollars_needs_a_price(ledger: Ledger) -> None:
+    with pytest.raises(UserError, match="needs prices"):
+        planned(settings(usd_per_million_output_tokens=None, max_cost_usd=1.0), ledger)
+
+
+@pytest.mark.parametrize("opened", [0, 3])
+def test_a_goal_in_tokens_is_met_and_shared_by_length(ledger: Ledger, opened: int) -> None:
+    config = settings(triplets="all", target_tokens=400)
+    open_documents(ledger, config, TINY[:opened])
+    if opened:
+        buy(ledger, relations(config), 2)
+    plan = planned(config, ledger)
+    openings = plan.total.openings.expected * 35
+    left = 400 - 100 * bool(opened)
+    texts = plan.total.completion_tokens.expected - openings
+    assert texts == pytest.approx(left, abs=50)
+    counts = [
+        row.pairs.expected + row.triplets.expected + row.bought.relations for row in plan.documents
+    ]
+    by_length = sorted(zip([len(each.text) for each in TINY], counts, strict=True))
+    assert [count for _, count in by_length] == sorted(counts)
+
+
+def test_a_goal_in_dollars_is_met_with_openings_and_all(ledger: Ledger) -> None:
+    config = settings(triplets="all", max_cost_usd=0.02)
+    plan = planned(config, ledger)
+    assert plan.total.cost_usd is not None
+    assert plan.total.cost_usd.expected == pytest.approx(0.02, rel=0.03)
+    assert plan.total.pairs.low < plan.total.pairs.expected  # dear calls: fewer of them
+
+
+def test_a_goal_out_of_reach_takes_the_whole_plan(ledger: Ledger) -> None:
+    config = settings(target_tokens=10**9)
+    open_documents(ledger, config)
+    goal, whole = planned(config, ledger), planned(settings(), ledger)
+    assert goal.total.pairs.expected == whole.total.pairs.expected
+
+
+def test_hours_at_a_given_or_the_measured_rate(ledger: Ledger) -> None:
+    config = settings(pairs=10)
+    unknown = planned(config, ledger)
+    assert (unknown.hours, unknown.rate_source) == (None, "unknown")
+    given = planned(config, ledger, rate=10.0)
+    assert given.hours is not None and given.rate_source == "given"
+    assert given.hours.expected == pytest.approx(given.total.completion_tokens.expected / 36_000)
+    open_documents(ledger, config)
+    buy(ledger, relations(config), 4)
+    assert planned(config, ledger).rate_source == "measured"
+
+
+def test_a_limit_in_tokens_that_will_end_the_run_is_told(ledger: Ledger) -> None:
+    assert planned(settings(max_total_tokens=10_000_000), ledger).warnings == ()
+    (warning,) = planned(settings(max_total_tokens=100), ledger).warnings
+    assert "generate.max_total_tokens, 100, will end the run" in warning
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "leaves"),
+    [
+        ("https://api.openai.com/v1", "api.openai.com", True),
+        ("http://user:key@gpu-7:8000/v1", "gpu-7:8000", True),
+        ("http://localhost:8000/v1", "localhost:8000", False),
+        ("http://127.0.0.9:8000/v1", "127.0.0.9:8000", False),
+        ("http://[::1]:8000/v1", "[::1]:8000", False),
+        ("http://10.0.0.7:8000/v1", "10.0.0.7:8000", True),
+    ],
+)
+def test_who_sees_the_documents(url: str, name: str, leaves: bool) -> None:
+    (host,) = hosts_of(settings().model_copy(update={"base_url": url}))
+    assert (host.name, host.leaves) == (name, leaves)
+
+
+def test_a_model_in_process_sees_them_here(ledger: Ledger) -> None:
+    config = settings(engine="embedded")
+    (host,) = hosts_of(config)
+    assert (host.name, host.leaves) == ("nothing leaves this machine", False)
+    assert planned(config, ledger).total.cost_usd == Range.exactly(0)
+    (cluster,) = hosts_of(settings(engine="ray", ray_address="head:6379"))
+    assert cluster.leaves and "head:6379" in cluster.name
+
+
+def test_of_several_endpoints_the_cheapest_and_the_dearest_bound_the_cost(ledger: Ledger) -> None:
+    config = settings()
+    open_documents(ledger, config)
+    prospects = survey(TINY, recipe_of(config), ledger, Measured())
+
+    def cost(*dollars: float) -> Range:
+        prices = [
+            Prices(usd_per_million_input_tokens=each, usd_per_million_output_tokens=each)
+            for each in dollars
+        ]
+        found = Planner(prospects, prices, True, None, {}, 0.0).rows()[1].cost_usd
+        assert found is not None
+        return found
+
+    both, cheap, dear = cost(1, 3), cost(1), cost(3)
+    assert (both.low, both.high) == (cheap.low, dear.high)
+    assert both.expected == pytest.approx((cheap.expected + dear.expected) / 2)
+
+
+def test_one_endpoint_without_a_price_makes_the_cost_unknown(ledger: Ledger) -> None:
+    nothing = dict.fromkeys(PRICED)
+    listed = settings(model="gpt-4-turbo", base_url="https://api.openai.com/v1", **nothing)
+    plan = planned(listed, ledger)
+    assert plan.total.cost_usd is not None
+    assert plan.hosts[0].prices.source.startswith("genai-prices")
+    several = settings(model="gpt-4-turbo", base_url=("https://api.openai.com/v1", AT), **nothing)
+    assert planned(several, ledger).total.cost_usd is None
+
+
+def test_probes_are_spread_over_the_lengths() -> None:
+    documents = [Document(f"d{n}", "T", "x" * n) for n in (900, 100, 500, 300, 700)]
+    assert [each.id for each in choose(documents, 1)] == ["d500"]
+    assert [each.id for each in choose(documents, 2)] == ["d300", "d700"]
+    assert [each.id for each in choose(documents, 9)] == ["d100", "d300", "d500", "d700", "d900"]
+
+
+def test_a_million_calls_are_planned_at_once(ledger: Ledger) -> None:
+    names = [f"Person{chr(97 + i % 26)}{chr(97 + i // 26)}" for i in range(45)]
+    documents = [Document(f"d{n}", f"Title {n}", " ".join(names)) for n in range(100)]
+    config = settings(triplets=9010)
+    recipe = recipe_of(config)
+    text = json.dumps({"summary": "All of them.", "entities": names})
+    entries = []
+    for document in documents:
+        call = recipe.opening(document, [])
+        assert call is not None
+        entries.append(Entry(call, answer(call, text, Usage(100, 0, 50))))
+    ledger.record(entries)
+    start = time.process_time()
+    plan = plan_of(config, documents, ledger, None)
+    assert plan.total.calls == Range.exactly(1_000_000)
+    assert time.process_time() - start < 10
