@@ -24,6 +24,7 @@ import pydantic_core
 from steep.core.calls import Call, Sampling, Usage
 from steep.llm.client import TransientError
 
+NO_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 OVERLOADED_STATUSES = frozenset({429, 503, 529})
 RETRIED_STATUSES = frozenset({408, 409, 425, 429})  # and all 5xx
 LONGEST_MESSAGE = 200
@@ -132,7 +133,7 @@ def read_reply(reply: Reply, dialect: Dialect) -> Answer:
     reason = f"HTTP {reply.status}: {message or code or 'no explanation'}"
     if reply.status in (401, 402, 403, 404) or 300 <= reply.status < 400:
         raise Hopeless(reason, reply.status)
-    if code == "insufficient_quota":
+    if code in NO_MONEY:
         raise Hopeless(reason, 402)
     if reply.status in RETRIED_STATUSES or reply.status >= 500:
         wait_s = _wait_s(reply.retry_after, reply.date)

@@ -140,7 +140,7 @@ class _Job:
         for endpoint in dict.fromkeys(batch.endpoint for batch in open_batches):
             client = clients.make_batch_client(self.settings, endpoint)
             try:
-                landed = await collect(client, self.ledger)
+                landed = await collect(client, self.ledger, self.budget)
             finally:
                 await client.close()
             log.info("generate: %d calls of earlier batches collected from %s", landed, endpoint)

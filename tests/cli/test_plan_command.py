@@ -1,0 +1,133 @@
+"""`steep plan` spends nothing unless it is told to, and says what everything will cost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_project import settle
+from steep_command import Steep
+
+from steep.testing.scripted_server import ScriptedServer
+
+pytest_plugins = ["command_fixtures"]
+
+GOLDEN = Path(__file__).parent / "golden"
+AWAY = "https://api.openai.com/v1"
+
+
+def listing(folder: Path) -> dict[str, float]:
+    return {str(path): path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))}
+
+
+def plan_json(steep: Steep, project: Path, *more: str) -> dict[str, Any]:
+    ended = steep("plan", "--json", *more, cwd=project)
+    assert ended.code == 0, ended.err
+    found: dict[str, Any] = json.loads(ended.out)
+    return found
+
+
+@pytest.fixture
+def away(project: Path) -> Path:
+    """A project whose documents would leave this machine."""
+    prices = {"usd_per_million_cached_tokens": 0.25}
+    settle(project / "steep.yaml", generate={"base_url": AWAY, "triplets": 2, **prices})
+    return project
+
+
+def test_the_plan_of_the_tiny_corpus(away: Path, steep: Steep) -> None:
+    before = listing(away)
+    ended = steep("plan", "--rate", "50", cwd=away)
+    assert ended.code == 0, ended.err
+    assert ended.out == (GOLDEN / "plan.txt").read_text()
+    assert ended.err == ""
+    assert listing(away) == before
+
+
+def test_a_goal_is_shared_out(away: Path, steep: Steep) -> None:
+    ended = steep("plan", "--set", "generate.target_tokens=2000", cwd=away)
+    assert ended.code == 0, ended.err
+    assert ended.out == (GOLDEN / "plan_with_goal.txt").read_text()
+
+
+def test_rows_add_up_to_the_total(project: Path, steep: Steep) -> None:
+    found = plan_json(steep, project)
+    for column in ("pairs", "prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd"):
+        for end in ("low", "expected", "high"):
+            rows = sum(row[column][end] for row in found["documents"])
+            assert rows == pytest.approx(found["total"][column][end], rel=1e-3), (column, end)
+    assert found["sent"] == [row["document_id"] for row in found["documents"]]
+    assert [host["leaves"] for host in found["hosts"]] == [False]
+
+
+def test_an_unknown_price_says_unknown(project: Path, steep: Steep) -> None:
+    unknown = ["--set", "generate.usd_per_million_output_tokens=null"]
+    out = steep("plan", *unknown, cwd=project).out
+    assert "its price is unknown" in out
+    assert "cost        unknown: set generate.usd_per_million_input_tokens" in out
+    assert out.count("unknown") >= 1 + 4  # the host, three documents and their total
+    assert plan_json(steep, project, *unknown)["total"]["cost_usd"] is None
+
+
+def test_only_the_first_documents_are_listed(project: Path, steep: Steep) -> None:
+    for number in range(30):
+        path = project / "documents" / f"more{number:02d}.md"
+        path.write_text(f"# Title {number}\n\nThe Quillon Ferry carries load {number}.\n")
+    lines = steep("plan", cwd=project).out.splitlines()
+    table = lines[next(n for n, line in enumerate(lines) if line.startswith("document ")) :]
+    assert table[21].startswith("... and 13 more")
+    assert table[22].startswith("total")
+    assert len(plan_json(steep, project)["documents"]) == 33
+
+
+def test_a_probe_is_bought_once_and_refines_the_plan(
+    project: Path, steep: Steep, server: ScriptedServer
+) -> None:
+    guessed = plan_json(steep, project)
+    ended = steep("plan", "--probe", "2", "--json", cwd=project)
+    assert ended.code == 0, ended.err
+    refined = json.loads(ended.out)
+    announced, *listed = [line for line in ended.err.splitlines() if "documents:" not in line]
+    assert announced.startswith("plan: probe: the openings and 4 texts of 2 documents, by scripted")
+    assert "nothing leaves this machine; at most $0." in announced
+    bound_usd = float(announced.rpartition("$")[2])
+    assert [line.split(",")[0].strip() for line in listed[:2]] == ["pell", "quillon"]
+    assert 0 < refined["spent"]["cost_usd"] <= bound_usd
+    assert [row["exact"] for row in refined["documents"]] == [False, True, True]
+    assert [sum(row["bought"].values()) for row in refined["documents"]] == [0, 5, 5]
+    assert (guessed["measured_calls"], refined["measured_calls"]) == (0, 10)
+    assert refined["tokens_a_s"] > 0
+    low, high = (refined["total"]["prompt_tokens"][end] for end in ("low", "high"))
+    assert high - low < 0.5 * (
+        guessed["total"]["prompt_tokens"]["high"] - guessed["total"]["prompt_tokens"]["low"]
+    )
+    assert steep("generate", cwd=project).code == 0
+    after = plan_json(steep, project)
+    assert after["total"]["pairs"]["high"] == after["total"]["openings"]["high"] == 0
+    assert sum(after["total"]["bought"].values()) == 3 * (1 + 5)
+    status = json.loads(steep("status", "--json", cwd=project).out)
+    assert status["ledger"]["calls"] == 3 * (1 + 5)  # the probe was not bought again
+
+
+def test_a_probe_says_where_documents_go_before_they_do(away: Path, steep: Steep) -> None:
+    """Nobody answers there in a test; what is announced comes before that shows."""
+    nowhere = "http://127.0.0.2:9/v1"
+    settle(away / "steep.yaml", generate={"max_attempts": 1, "salvage_rounds": 0})
+    ended = steep("plan", "--probe", "1", "--set", f"generate.base_url={nowhere}", cwd=away)
+    assert "plan: probe: the openings" in ended.err
+    assert ended.code == 2
+
+
+def test_without_a_recipe_there_is_nothing_to_plan(project: Path, steep: Steep) -> None:
+    ended = steep("plan", "--set", "generate.recipe=null", cwd=project)
+    assert ended.code == 2
+    assert "There is nothing to plan." in ended.err
+
+
+def test_a_limit_in_dollars_needs_prices(project: Path, steep: Steep) -> None:
+    free = ["--set", "generate.usd_per_million_input_tokens=null"]
+    ended = steep("plan", "--set", "generate.max_cost_usd=5", *free, cwd=project)
+    assert ended.code == 2
+    assert "generate.usd_per_million_output_tokens" in ended.err
