@@ -111,9 +111,7 @@ def one_run(name: str, venvs: dict[str, str], calls: int, concurrency: int) -> R
 
 def _measured(command: list[str], name: str, folder: str) -> dict[str, Any] | None:
     environment = {**os.environ, "HOME": folder, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=REPOSITORY, env=environment
-    )
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, env=environment)
     if done.returncode:
         print(f"{name} failed:\n{done.stderr[-3000:]}", file=sys.stderr)
         return None

@@ -132,7 +132,7 @@ def run_curator(task: Task) -> Cost:
 
 
 def run_datatrove(task: Task, checkpoints: bool, calls_a_record: int) -> Cost:
-    """datatrove's InferenceRunner on an endpoint; a record holds one call, or a document's all."""
+    """The InferenceRunner of datatrove; a record holds one call, or all of a document."""
     os.environ["LOGURU_LEVEL"] = "WARNING"
     data: Any = importlib.import_module("datatrove.data")
     inference: Any = importlib.import_module("datatrove.pipeline.inference.run_inference")
@@ -218,7 +218,7 @@ class Contestant(NamedTuple):
 
 
 def datatrove(checkpoints: bool, calls_a_record: int) -> Contestant:
-    """datatrove in one of its ways."""
+    """One way to use datatrove."""
     durable = "each, in SQLite, until its chunk is written" if checkpoints else ""
     return Contestant(
         lambda task: run_datatrove(task, checkpoints, calls_a_record), "datatrove", durable

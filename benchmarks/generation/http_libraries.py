@@ -28,6 +28,7 @@ from benchmarks.generation.workload import body
 
 HEADERS = {"Content-Type": "application/json", "Authorization": "Bearer secret"}
 TIMEOUT_S = 300.0
+SERVER_CORE, CLIENT_CORE = 0, 1
 
 Send = Callable[[bytes], Awaitable[int]]
 
@@ -45,7 +46,7 @@ async def all_calls(send: Send, calls: int, concurrency: int) -> None:
 
 
 async def with_aiohttp(url: str, calls: int, concurrency: int) -> None:
-    """aiohttp."""
+    """With aiohttp."""
     import aiohttp
 
     async with aiohttp.ClientSession(
@@ -62,7 +63,7 @@ async def with_aiohttp(url: str, calls: int, concurrency: int) -> None:
 
 
 async def with_httpx(url: str, calls: int, concurrency: int, name: str = "httpx") -> None:
-    """httpx, or httpx2, which has the same interface."""
+    """With httpx, or httpx2, which has the same interface."""
     httpx: Any = importlib.import_module(name)
     limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
     async with httpx.AsyncClient(limits=limits, timeout=TIMEOUT_S, headers=HEADERS) as client:
@@ -74,12 +75,12 @@ async def with_httpx(url: str, calls: int, concurrency: int, name: str = "httpx"
 
 
 async def with_httpx2(url: str, calls: int, concurrency: int) -> None:
-    """httpx2."""
+    """With httpx2."""
     await with_httpx(url, calls, concurrency, "httpx2")
 
 
 async def with_niquests(url: str, calls: int, concurrency: int) -> None:
-    """niquests."""
+    """With niquests."""
     niquests: Any = importlib.import_module("niquests")
     async with niquests.AsyncSession(pool_maxsize=concurrency) as session:
         session.headers.update(HEADERS)
@@ -92,7 +93,7 @@ async def with_niquests(url: str, calls: int, concurrency: int) -> None:
 
 
 async def with_pyreqwest(url: str, calls: int, concurrency: int) -> None:
-    """pyreqwest (Rust: reqwest, hyper, rustls)."""
+    """With pyreqwest (Rust: reqwest, hyper, rustls)."""
     module: Any = importlib.import_module("pyreqwest.client")
     builder = module.ClientBuilder().max_connections(concurrency).default_headers(HEADERS)
     async with builder.timeout(timedelta(seconds=TIMEOUT_S)).build() as client:
@@ -105,7 +106,7 @@ async def with_pyreqwest(url: str, calls: int, concurrency: int) -> None:
 
 
 async def with_rnet(url: str, calls: int, concurrency: int) -> None:
-    """rnet (Rust: wreq, BoringSSL)."""
+    """With rnet (Rust: wreq, BoringSSL)."""
     rnet: Any = importlib.import_module("rnet")
     client = rnet.Client(pool_max_size=concurrency, timeout=int(TIMEOUT_S))
 
@@ -117,7 +118,7 @@ async def with_rnet(url: str, calls: int, concurrency: int) -> None:
 
 
 async def with_wreq(url: str, calls: int, concurrency: int) -> None:
-    """wreq (Rust: the successor of rnet)."""
+    """With wreq (Rust: the successor of rnet)."""
     wreq: Any = importlib.import_module("wreq")
     limit = timedelta(seconds=TIMEOUT_S)
     client = wreq.Client(pool_max_size=concurrency, timeout=limit, headers=HEADERS)
@@ -130,7 +131,7 @@ async def with_wreq(url: str, calls: int, concurrency: int) -> None:
 
 
 async def with_primp(url: str, calls: int, concurrency: int) -> None:
-    """primp (Rust: reqwest)."""
+    """With primp (Rust: reqwest)."""
     primp: Any = importlib.import_module("primp")
     client = primp.AsyncClient(timeout=TIMEOUT_S, headers=HEADERS)
 
@@ -142,7 +143,7 @@ async def with_primp(url: str, calls: int, concurrency: int) -> None:
 
 
 async def with_httpr(url: str, calls: int, concurrency: int) -> None:
-    """httpr (Rust: reqwest, driven from threads)."""
+    """With httpr (Rust: reqwest, driven from threads)."""
     httpr: Any = importlib.import_module("httpr")
     async with httpr.AsyncClient(
         timeout=TIMEOUT_S, headers=HEADERS, max_concurrency=concurrency
@@ -155,7 +156,7 @@ async def with_httpr(url: str, calls: int, concurrency: int) -> None:
 
 
 def with_pycurl(url: str, calls: int, concurrency: int) -> None:
-    """pycurl: a multi handle and its own loop, without asyncio."""
+    """With pycurl: a multi handle and its own loop, without asyncio."""
     pycurl: Any = importlib.import_module("pycurl")
     multi = pycurl.CurlMulti()
     numbers = iter(range(calls))
@@ -194,7 +195,7 @@ def _start(multi: Any, handle: Any, numbers: Iterator[int]) -> int:
 
 
 async def with_pycurl_in_asyncio(url: str, calls: int, concurrency: int) -> None:
-    """pycurl's socket interface, driven by the event loop."""
+    """With the socket interface of pycurl, driven by the event loop."""
     pycurl: Any = importlib.import_module("pycurl")
     loop = asyncio.get_running_loop()
     multi = pycurl.CurlMulti()
@@ -263,9 +264,9 @@ LOOPLESS = {"pycurl"}
 COLUMNS = ("library", "version", "loop", "calls/s", "CPU s / 1,000 calls", "peak MB", "server busy")
 
 
-def child(way: str, loop: str, url: str, calls: int, concurrency: int, core: int) -> None:
+def child(way: str, loop: str, url: str, calls: int, concurrency: int) -> None:
     """Measure one library in this process, and print what it took as JSON."""
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, {CLIENT_CORE})
     function = WAYS[way]
 
     async def run() -> None:
@@ -321,11 +322,12 @@ def main() -> None:
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        child(*options.child, options.calls, options.concurrency, core=1)
+        way, loop, url = options.child
+        child(way, loop, url, options.calls, options.concurrency)
         return
     print(conditions(["uvloop"]), end="\n\n", flush=True)
     rows = []
-    with instant_server.running(core=0) as address:
+    with instant_server.running(SERVER_CORE) as address:
         for way in options.only:
             if version_of(way.split(",")[0]) == "-":
                 print(f"{way} is not installed, and left out.")

@@ -11,6 +11,7 @@ means that the operating system has let go of the file. `steep status` is timed,
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import random
 import subprocess
@@ -38,7 +39,7 @@ def find_first(folder: Path) -> None:
         times.append(time.perf_counter())
         found = totals(filled.documents, filled.recipe, ledger)
         times.append(time.perf_counter())
-    seconds = [after - before for before, after in zip(times, times[1:], strict=False)]
+    seconds = [after - before for before, after in itertools.pairwise(times)]
     place = [first.call.document_id, first.slot.rank] if first and first.slot else None
     print(json.dumps({"seconds": seconds, "first": place, "to_do": found.to_do}))
 

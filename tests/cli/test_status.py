@@ -128,7 +128,7 @@ def test_the_sum_matches_and_says_what_waits(mixed: Path, steep: Steep) -> None:
         f"{plan['truncated']} truncated + {plan['empty']} empty + 1 failed + 0 skipped + "
         f"{plan['to_do']} to do (of these, 1 wait in provider batches)\n"
     ) in text
-    assert "batch batch_7: in_progress, submitted 2026-01-02 03:04:05 UTC, 1 of 1 calls" in text
+    assert "batch batch_7: in_progress, submitted 2026-01-02 03:04:05 UTC, 1 of 1 call wait" in text
 
 
 def test_what_is_known_of_the_rest(mixed: Path, steep: Steep) -> None:
@@ -137,7 +137,7 @@ def test_what_is_known_of_the_rest(mixed: Path, steep: Steep) -> None:
     calls = [found["rest"][name] for name in ("fewest_calls", "mean_calls", "most_calls")]
     assert (found["rest"]["opened"], calls) == (3, sorted(calls))
     assert calls[2] == 8
-    assert "1 documents still lack their entities; the 3 others have" in text
+    assert "1 document still lacks its entities; 3 others had" in text
     assert "1 x: HTTP 400: This model's maximum context length is 1500 tokens" in text
 
 
@@ -175,7 +175,7 @@ def test_what_each_document_cost(mixed: Path, steep: Steep) -> None:
     assert costs == sorted(costs, reverse=True)
     assert sum(costs) == pytest.approx(found["total"]["known_usd"])
     assert found["of"] == 4 and "4 of 4 documents shown; in all: " in text
-    assert text.splitlines()[3].startswith("long: 1 calls = 1 failed; 0 tokens in")
+    assert text.splitlines()[3].startswith("long: 1 call = 1 failed; 0 tokens in")
     first, text = found_by(steep, mixed, "--documents", "--limit", "1")
     assert first["documents"] == found["documents"][:1]
     assert "1 of 4 documents shown" in text
@@ -216,7 +216,7 @@ def test_what_failed_and_one_call_of_it(mixed: Path, steep: Steep) -> None:
     (reason,) = found["reasons"]
     assert (reason["status"], reason["calls"], reason["documents"]) == ("failed", 1, 1)
     assert "maximum context length is 1500 tokens" in reason["reason"]
-    assert "1 of 1 reasons shown; 1 calls in all" in text
+    assert "1 of 1 reasons shown; 1 call in all" in text
     command = text.partition("for example: steep ")[2].splitlines()[0].split()
     call, text = found_by(steep, mixed, *command[1:])
     assert call["call_id"] == reason["example"] and call["error"] == reason["reason"]

@@ -165,6 +165,21 @@ def test_calls_of_a_document_but_the_warming_one_are_cached(ledger: Ledger) -> N
     assert row.cost_usd.high == pytest.approx((prompt.high + 4 * answers.high) / 1e6, rel=0.01)
 
 
+@pytest.mark.parametrize(("order", "warming"), [("document_first", 1), ("paper", 2)])
+def test_pairs_warm_the_document_for_triplets_unless_in_the_papers_order(
+    ledger: Ledger, order: str, warming: int
+) -> None:
+    config = settings(pairs=10, triplets=10, prompt_order=order)
+    open_documents(ledger, config, TINY[:1])
+    row = planned(config, ledger).documents[0]
+    alone = planned(settings(pairs=10, prompt_order=order), ledger).documents[0]
+    cached_pairs = alone.cached_tokens.expected / 9
+    # The demands differ in length; a document's tokens are what a warming call cannot save.
+    saved = (row.cached_tokens.expected - alone.cached_tokens.expected) / cached_pairs
+    assert saved == pytest.approx(11 - warming, abs=0.95)
+    assert (saved > 9.5) == (warming == 1)
+
+
 def test_an_endpoint_that_never_cached_is_not_expected_to(ledger: Ledger) -> None:
     config = settings()
     open_documents(ledger, config)

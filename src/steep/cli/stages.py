@@ -20,9 +20,23 @@ def generate(
     wait: Annotated[
         bool, typer.Option(help="Wait for a provider's batches; else collect them later.")
     ] = True,
+    cancel_batches: Annotated[
+        bool, typer.Option("--cancel-batches", help="Ask the provider to end open batches instead.")
+    ] = False,
 ) -> None:
     """Write synthetic texts about the documents, into the ledger."""
-    _run_until(config, set, "generate", wait)
+    if cancel_batches:
+        _cancel_batches(config, set)
+    else:
+        _run_until(config, set, "generate", wait)
+
+
+def _cancel_batches(config: Path, overrides: list[str] | None) -> None:
+    from steep.stages.generate import cancel_batches
+
+    opened = open_project(config, overrides)
+    cancelled = cancel_batches(opened.config, opened.project)
+    typer.echo(f"asked to end {cancelled} batches; what they have answered is collected next time")
 
 
 def corpus(config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None) -> None:

@@ -21,12 +21,12 @@ def of_status(found: Found) -> Iterator[str]:
         yield from _rest(found)
         yield from _reasons(found["failures"])
     ledger = found["ledger"]
-    yield f"ledger: {ledger['calls']:,} calls, {_spending(ledger)}"
+    yield f"ledger: {_count(ledger['calls'], 'call')}, {_spending(ledger)}"
     if ledger["not_in_plan"]:
-        yield f"  {ledger['not_in_plan']:,} of them are not in this plan"
-    yield f"  {ledger['imported']:,} imported texts, apart from these"
+        yield f"  of these, {_count(ledger['not_in_plan'], 'call')} outside this plan"
+    yield f"  {_count(ledger['imported'], 'imported text')}, apart from these"
     for batch in found["batches"]:
-        name, calls = batch["batch_id"] or batch["token"], f"{batch['calls']:,} calls"
+        name, calls = batch["batch_id"] or batch["token"], _count(batch["calls"], "call")
         yield (
             f"batch {name}: {batch['status']}, submitted {_moment(batch['submitted_at'])}, "
             f"{batch['waiting']:,} of {calls} wait"
@@ -70,11 +70,11 @@ def of_failures(found: Found) -> Iterator[str]:
         yield "nothing failed"
         return
     for each in found["reasons"]:
-        calls, documents = f"{each['calls']:,} {each['status']}", f"{each['documents']:,} documents"
-        yield f"{calls} in {documents}: {each['reason']}"
+        documents = _count(each["documents"], "document")
+        yield f"{each['calls']:,} {each['status']} in {documents}: {each['reason']}"
         yield f"  for example: steep status --call {each['example'][:SHOWN_DIGITS]}"
     shown = _shown(len(found["reasons"]), found["of"], "reasons")
-    yield f"{shown}; {found['calls']:,} calls in all"
+    yield f"{shown}; {_count(found['calls'], 'call')} in all"
 
 
 def of_call(found: Found) -> Iterator[str]:
@@ -90,7 +90,7 @@ def of_call(found: Found) -> Iterator[str]:
         f"{usage['completion_tokens']:,} out, {_dollars(found['cost_usd'])}"
     )
     yield (
-        f"  recorded {_moment(found['recorded_at'])} after {found['attempts']} attempts and "
+        f"  recorded {_moment(found['recorded_at'])}, {_count(found['attempts'], 'attempt')}, "
         f"{found['latency_s']:.1f} s, finish reason '{found['finish_reason']}'"
     )
     if found["batch"]:
@@ -115,10 +115,11 @@ def _sum(found: Found) -> str:
 def _rest(found: Found) -> Iterator[str]:
     if not (rest := found["rest"]):
         return
-    line = f"  more will follow: {rest['documents']:,} documents still lack their entities"
+    lack = "lacks its" if rest["documents"] == 1 else "lack their"
+    line = f"  more will follow: {_count(rest['documents'], 'document')} still {lack} entities"
     if rest["opened"]:
         line += (
-            f"; the {rest['opened']:,} others have {rest['mean_calls']:,} further calls each"
+            f"; {_count(rest['opened'], 'other')} had {rest['mean_calls']:,} further calls each"
             f" ({rest['fewest_calls']:,} to {rest['most_calls']:,})"
         )
     yield line
@@ -144,7 +145,7 @@ def _cost(sums: Found) -> str:
     """Dollars; what is not known is said to be unknown."""
     if not sums["unpriced"]:
         return _dollars(sums["known_usd"])
-    unknown = f"the price of {sums['unpriced']:,} calls is unknown"
+    unknown = f"the price of {_count(sums['unpriced'], 'call')} is unknown"
     known_usd = sums["known_usd"]
     return f"at least {_dollars(known_usd)}; {unknown}" if known_usd else f"unknown: {unknown}"
 
@@ -157,11 +158,11 @@ def _dollars(usd: float | None) -> str:
 
 def _outcomes(cost: Found) -> str:
     counts = cost["counts"]
-    calls = f"{sum(counts.values()):,} calls"
+    calls = _count(sum(counts.values()), "call")
     if counts:
         order = [name for name in (*STATUSES, "submitted") if counts.get(name)]
         calls += f" = {' + '.join(f'{counts[name]:,} {name}' for name in order)}"
-    return calls + (f", {cost['imported']:,} imported texts" if cost["imported"] else "")
+    return calls + (f", {_count(cost['imported'], 'imported text')}" if cost["imported"] else "")
 
 
 def _brief(call: Found) -> str:
@@ -193,6 +194,11 @@ def _shortened(text: str, longest: int | None) -> str:
 
 def _shown(shown: int, total: int, what: str) -> str:
     return f"{shown:,} of {total:,} {what} shown"
+
+
+def _count(number: int, noun: str) -> str:
+    """1 call, 1,234 calls."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _moment(iso: str) -> str:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from steep.core.calls import Call
 from steep.llm.client import TransientError
 from steep.llm.openai_wire import (
+    NO_MONEY,
     Answer,
     Dialect,
     Hopeless,
@@ -36,7 +37,6 @@ CHAT = "/v1/chat/completions"
 WINDOW = "24h"  # the only one there is
 TOKEN_KEY = "steep"
 ENDED = frozenset({"completed", "expired", "cancelled"})
-NO_MONEY = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
 _NEVER_BEGUN = {
     "batch_expired": "the batch expired before this call was begun",
     "batch_cancelled": "the batch was cancelled before this call was begun",

@@ -24,7 +24,7 @@ import pydantic_core
 from steep.core.calls import Call, Sampling, Usage
 from steep.llm.client import TransientError
 
-NO_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+NO_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 OVERLOADED_STATUSES = frozenset({429, 503, 529})
 RETRIED_STATUSES = frozenset({408, 409, 425, 429})  # and all 5xx
 LONGEST_MESSAGE = 200

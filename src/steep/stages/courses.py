@@ -151,6 +151,8 @@ class Planner:
                 prompts += calls * one.prompt[course.prompts]
                 answers += calls * one.answer[course.answers]
                 cached += max(0.0, calls - 1) * one.prefix[course.prompts]
+        if left["pair"] and left["triplet"]:  # the pairs have warmed the document for the others
+            cached += prospect.common[course.prompts]
         cached *= course.cached and self.caches
         return Amounts(openings, left["pair"], left["triplet"], prompts, cached, answers)
 

@@ -100,6 +100,16 @@ def run(
     return artifact
 
 
+def cancel_batches(config: Config, project: Project) -> int:
+    """Ask the provider to end all open batches; return how many.
+
+    Raises:
+        UserError: The provider cannot be asked.
+    """
+    with Ledger(project.ledger_path) as ledger:
+        return making.cancel_batches(config.generate, ledger)
+
+
 def check(config: Config, project: Project) -> None:
     """Refuse settings that contradict each other, before anything is read or spent.
 

@@ -80,6 +80,29 @@ def make(
     return Made(report.totals, "budget" if report.over_budget else None)
 
 
+def cancel_batches(settings: GenerateConfig, ledger: Ledger) -> int:
+    """Ask providers to end all open batches; return how many.
+
+    What is answered by then is paid for, and the next run collects it.
+
+    Raises:
+        UserError: A provider cannot be asked.
+    """
+    from steep.generation.batches import cancel_all
+
+    async def cancel() -> int:
+        cancelled = 0
+        for endpoint in dict.fromkeys(batch.endpoint for batch in ledger.batches()):
+            client = clients.make_batch_client(settings, endpoint)
+            try:
+                cancelled += await cancel_all(client, ledger)
+            finally:
+                await client.close()
+        return cancelled
+
+    return asyncio.run(cancel())
+
+
 @dataclass
 class _Job:
     """One run of the stage, and what all its rounds share."""

@@ -18,6 +18,7 @@ from steep.documents.document import Document
 from steep.documents.names import proper_names
 from steep.generation import plan
 from steep.generation.estimate import (
+    NOTHING,
     PromptSize,
     Range,
     answer_tokens,
@@ -92,6 +93,7 @@ class Prospect:
         spent: What those took.
         spent_on_relations: What those of them took that count for a goal.
         stages: What a call takes, by stage.
+        common: Tokens of the beginning that all relation calls share, whatever their stage.
     """
 
     document_id: str
@@ -106,6 +108,7 @@ class Prospect:
     spent: Spent
     spent_on_relations: Spent
     stages: dict[str, StageProspect]
+    common: Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +222,7 @@ def _prospect(
         spent=found.spent.and_(spent),
         spent_on_relations=spent,
         stages=dict(_stages(document, recipe, calls, measured)),
+        common=_common(calls, measured),
     )
 
 
@@ -273,6 +277,18 @@ def _stages(
         prefix = Range(prompt.low * share, prompt.expected * share, prompt.high * share)
         answer = answer_tokens(recipe.max_tokens, measured.answers.get(stage))
         yield stage, StageProspect(prompt, prefix, answer)
+
+
+def _common(calls: RelationCalls, measured: Measured) -> Range:
+    """What the first and the last relation call, a pair and a triplet, have in common."""
+    if not len(calls):
+        return NOTHING
+    first, last = calls[0], calls[-1]
+    (system, user), (other_system, other_user) = first.messages, last.messages
+    if system != other_system or user.parts[0] != other_user.parts[0]:
+        return NOTHING
+    characters = len(system.content) + len(user.parts[0])
+    return prompt_tokens(PromptSize(characters, 0, characters), measured.tokens_a_character)
 
 
 def _spread(start: int, stop: int) -> range:
