@@ -141,7 +141,7 @@ def comparisons(results: list[Result]) -> list[str]:
     """Steep's calls per CPU second over those of the best durable and not durable others."""
     own = [each for each in results if each.name.startswith("steep")]
     others = [each for each in results if each not in own and each.name != "bare aiohttp"]
-    lines = []
+    lines: list[str] = []
     for steep in own:
         for word, durable in (("durable", True), ("not durable", False)):
             rivals = [each for each in others if bool(each.durable) == durable]

@@ -175,7 +175,7 @@ def run_datatrove(task: Task, checkpoints: bool, calls_a_record: int) -> Cost:
     return cost
 
 
-def run_steep(task: Task, loop: str) -> Cost:
+def run_steep(task: Task, uvloop: bool) -> Cost:
     """Steep's scheduler, client and ledger, every result durable."""
     from benchmarks.generation.steep_calls import BenchmarkRecipe, documents
     from steep.generation.lane import Lane
@@ -185,6 +185,7 @@ def run_steep(task: Task, loop: str) -> Cost:
 
     plan = documents(task.calls)
     recipe = BenchmarkRecipe(task.calls)
+    loop = importlib.import_module("uvloop").new_event_loop if uvloop else None
 
     async def run() -> None:
         client = OpenAIClient(f"{task.url}/v1", concurrency=task.concurrency)
@@ -193,13 +194,8 @@ def run_steep(task: Task, loop: str) -> Cost:
         await client.close()
         assert report.totals.done == task.calls, report.totals
 
-    with measured() as cost:
-        if loop == "uvloop":
-            import uvloop
-
-            uvloop.run(run())
-        else:
-            asyncio.run(run())
+    with measured() as cost, asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(run())
     return cost
 
 
@@ -227,8 +223,10 @@ def datatrove(checkpoints: bool, calls_a_record: int) -> Contestant:
 
 STEEP_DURABLE = "each, in SQLite, synced to disk"
 CONTESTANTS: dict[str, Contestant] = {
-    "steep": Contestant(lambda task: run_steep(task, "asyncio"), "steep", STEEP_DURABLE),
-    "steep, uvloop": Contestant(lambda task: run_steep(task, "uvloop"), "steep", STEEP_DURABLE),
+    "steep": Contestant(lambda task: run_steep(task, True), "steep", STEEP_DURABLE),
+    "steep, without uvloop": Contestant(
+        lambda task: run_steep(task, False), "steep", STEEP_DURABLE
+    ),
     "curator": Contestant(run_curator, "bespokelabs-curator", "each, as a line of a file"),
     "datatrove, checkpoints": datatrove(True, 1),
     "datatrove, checkpoints, 100 calls a record": datatrove(True, workload.CALLS_A_DOCUMENT),

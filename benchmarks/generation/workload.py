@@ -32,8 +32,9 @@ def document(number: int) -> str:
 
 def tail(number: int, rank: int) -> str:
     """What one call adds: the entities that it is about."""
+    pair = f"Marlow {number}-{rank} and Marlow {number}-{rank + 1}"
     return (
-        f"\n\nNow write about the relation of Marlow {number}-{rank} and Marlow {number}-{rank + 1} "
+        f"\n\nNow write about the relation of {pair}, "
         "at length, in the light of the text above and of nothing else; name both of them often."
     )
 

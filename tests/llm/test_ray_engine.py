@@ -248,6 +248,12 @@ def test_what_cannot_start_is_told_before_anything_is_sent(
         RayClient(partial(ToyEngine, notes), address=two_nodes.address, gpus_per_actor=1)
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "head", "host:port"])
+def test_an_address_where_nobody_is_is_told_at_once(address: str, notes: Path) -> None:
+    with pytest.raises(UserError, match=r"(?s)no Ray cluster to connect to.*ray_address"):
+        RayClient(partial(ToyEngine, notes), address=address)
+
+
 def test_texts_equal_those_of_the_same_model_in_this_process(
     tiny_directory: Path, tmp_path: Path
 ) -> None:

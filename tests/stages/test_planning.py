@@ -102,6 +102,15 @@ def test_the_configuration_bounds_what_is_not_known(ledger: Ledger) -> None:
     assert (row.pairs.low, row.pairs.high) == (3, 5)
 
 
+def test_triplets_that_only_a_dear_course_has_are_paid_for(ledger: Ledger) -> None:
+    nameless = [Document("d", "Untitled", "nothing is named here")]
+    one = settings(min_entities=2, max_entities=2, triplets=5)
+    two = settings(min_entities=2, max_entities=3, triplets=5)
+    few, more = (plan_of(config, nameless, ledger, None).total for config in (one, two))
+    assert (few.triplets.high, more.triplets.expected, more.triplets.high) == (0, 0, 1)
+    assert more.completion_tokens.high == few.completion_tokens.high + (2 + 1) * 100
+
+
 def test_opened_documents_correct_the_guess_for_the_others(ledger: Ledger) -> None:
     config = settings()
     before = planned(config, ledger).documents[2].entities
@@ -165,19 +174,20 @@ def test_calls_of_a_document_but_the_warming_one_are_cached(ledger: Ledger) -> N
     assert row.cost_usd.high == pytest.approx((prompt.high + 4 * answers.high) / 1e6, rel=0.01)
 
 
-@pytest.mark.parametrize(("order", "warming"), [("document_first", 1), ("paper", 2)])
+@pytest.mark.parametrize(("order", "shares"), [("document_first", True), ("paper", False)])
 def test_pairs_warm_the_document_for_triplets_unless_in_the_papers_order(
-    ledger: Ledger, order: str, warming: int
+    ledger: Ledger, order: str, shares: bool
 ) -> None:
     config = settings(pairs=10, triplets=10, prompt_order=order)
     open_documents(ledger, config, TINY[:1])
-    row = planned(config, ledger).documents[0]
-    alone = planned(settings(pairs=10, prompt_order=order), ledger).documents[0]
-    cached_pairs = alone.cached_tokens.expected / 9
-    # The demands differ in length; a document's tokens are what a warming call cannot save.
-    saved = (row.cached_tokens.expected - alone.cached_tokens.expected) / cached_pairs
-    assert saved == pytest.approx(11 - warming, abs=0.95)
-    assert (saved > 9.5) == (warming == 1)
+    (prospect,) = survey(TINY[:1], recipe_of(config), ledger, Measured())
+    document_tokens = len(TINY[0].text) / 4
+    assert (prospect.common.expected >= document_tokens) == shares
+    assert (prospect.common.expected == 0) != shares
+    stages = prospect.stages
+    prefixes = 9 * (stages["pair"].prefix.expected + stages["triplet"].prefix.expected)
+    total = Planner([prospect], [Prices()], True, None, {}, 0.0).rows()[1]
+    assert total.cached_tokens.expected == pytest.approx(prefixes + prospect.common.expected)
 
 
 def test_an_endpoint_that_never_cached_is_not_expected_to(ledger: Ledger) -> None:
@@ -245,6 +255,20 @@ def test_hours_at_a_given_or_the_measured_rate(ledger: Ledger) -> None:
     open_documents(ledger, config)
     buy(ledger, relations(config), 4)
     assert planned(config, ledger).rate_source == "measured"
+
+
+def test_limits_of_the_configuration_make_it_longer(ledger: Ledger) -> None:
+    config = settings(pairs=10)
+    total = planned(config, ledger).total
+    fast = planned(settings(pairs=10, requests_per_minute=0.5), ledger, rate=1e6).hours
+    assert fast is not None
+    assert fast.expected == pytest.approx(total.calls.expected / 0.5 / 60)
+    tokens = total.prompt_tokens.expected + total.completion_tokens.expected
+    both = ("https://api.openai.com/v1", AT)
+    shared = settings(pairs=10, tokens_per_minute=1000, base_url=both)
+    hours = planned(shared, ledger, rate=1e6).hours
+    assert hours is not None
+    assert hours.expected == pytest.approx(tokens / 2000 / 60)
 
 
 def test_a_limit_in_tokens_that_will_end_the_run_is_told(ledger: Ledger) -> None:

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 from steep.core.progress import duration
 
 if TYPE_CHECKING:
-    from steep.generation.estimate import Range
-    from steep.llm.prices import Prices
     from steep.stages.courses import Row
-    from steep.stages.plan import Host, Plan
+    from steep.stages.plan import Host, Plan, Prices, Range
 
 SHOWN_DOCUMENTS = 20
 LONGEST_ID = 32  # characters shown

@@ -34,7 +34,7 @@ class Message:
     @property
     def in_json(self) -> str:
         """The content as it stands between the quotation marks of a JSON string."""
-        return "".join(map(_in_json, self.parts))
+        return "".join(map(in_json, self.parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,9 @@ def sampling_json(sampling: Sampling) -> str:
     return canonical_json(asdict(sampling))
 
 
-@lru_cache(maxsize=256)  # a document stands in the prompts of many calls
-def _in_json(text: str) -> str:
+@lru_cache(maxsize=1024)  # a document stands in the prompts of many calls
+def in_json(text: str) -> str:
+    """A text as it stands between the quotation marks of a JSON string."""
     return canonical_json(text)[1:-1]
 
 

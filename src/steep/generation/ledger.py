@@ -34,9 +34,10 @@ from steep.core.calls import (
     Message,
     Status,
     Usage,
+    in_json,
     sampling_json,
 )
-from steep.core.ids import canonical_json, stable_hash
+from steep.core.ids import stable_hash
 from steep.generation.records import (
     IMPORT_ENDPOINT,
     Batch,
@@ -72,6 +73,8 @@ _FILL_SLOT = (
     "INSERT OR IGNORE INTO slots SELECT ?, ?, id, status, prompt_tokens, cached_tokens, "
     "completion_tokens, cost_usd FROM calls WHERE id = ? AND status NOT IN ('failed', 'submitted')"
 )
+_FILL_NEW_SLOT = "INSERT OR IGNORE INTO slots VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_STATUS = _WRITTEN.index("status")
 _BATCH = "token, endpoint, status, calls, submitted_at, batch_id, input_file_id, finished_at, note"
 CLOSED_BATCHES = ("collected", "rejected")  # ours; a provider's own words are all open
 
@@ -119,9 +122,13 @@ class Ledger:
     def record(self, entries: Sequence[Entry]) -> None:
         """Write how calls ended, all of them or (killed, disk full) none."""
         with self._writing():
-            rows = [self._row(call, completion) for call, completion, _ in entries]
+            before, now = self._connection.total_changes, _now()
+            rows = [self._row(call, completion, now) for call, completion, _ in entries]
             self._connection.executemany(_INSERT, rows)
-            self._fill((slot, call.id) for call, _, slot in entries if slot is not None)
+            if self._connection.total_changes - before == len(rows):
+                self._fill_new(entries, [row[_STATUS] for row in rows])
+            else:  # some had ended before, and keep their first outcome
+                self._fill((slot, call.id) for call, _, slot in entries if slot is not None)
 
     def adopt(self, filled: Sequence[tuple[Slot, str]]) -> None:
         """Give slots to calls that are in the ledger already; others stay without."""
@@ -241,12 +248,13 @@ class Ledger:
     def record_imported(self, texts: Sequence[ImportedText]) -> int:
         """Write texts that somebody else generated; return how many were not there before."""
         with self._writing():
-            before = self._connection.total_changes
+            before, now = self._connection.total_changes, _now()
             rows = [
                 self._values(
                     (text.recipe, IMPORT_ENDPOINT, text.document_id, "[]", text.sample),
                     (text.model, "{}", "[]"),
                     text.completion,
+                    now,
                 )
                 for text in texts
             ]
@@ -315,6 +323,17 @@ class Ledger:
         values = [(self._sequence(slot.sequence), slot.rank, each) for slot, each in filled]
         self._connection.executemany(_FILL_SLOT, values)
 
+    def _fill_new(self, entries: Sequence[Entry], statuses: Sequence[Status]) -> None:
+        """Fill the slots of rows that were just written, without reading them again."""
+        values = []
+        for (call, completion, slot), status in zip(entries, statuses, strict=True):
+            if slot is not None and status != "failed":
+                usage = completion.usage
+                numbers = (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
+                place = (self._sequence(slot.sequence), slot.rank, call.id, status)
+                values.append((*place, *numbers, completion.cost_usd))
+        self._connection.executemany(_FILL_NEW_SLOT, values)
+
     def _sequence(self, key: str) -> int:
         """The number of a sequence; a new one when this is the writer's first call of it."""
         if key not in self._sequences:
@@ -326,19 +345,20 @@ class Ledger:
             self._sequences[key] = found[0][0]
         return self._sequences[key]
 
-    def _row(self, call: Call, completion: Completion) -> tuple[Any, ...]:
+    def _row(self, call: Call, completion: Completion, now: str) -> tuple[Any, ...]:
         assert call.id == completion.call_id, "a completion was paired with another's call"
-        subset = canonical_json(call.subset) if call.subset else "[]"
+        subset = f"[{','.join(_quoted(name) for name in call.subset)}]"
         return self._values(
             (call.recipe, call.stage, call.document_id, subset, call.sample),
             (call.model, sampling_json(call.sampling), self._keep(call.messages)),
             completion,
+            now,
         )
 
     def _waiting_row(self, call: Call, batch: Batch) -> tuple[Any, ...]:
         nothing_yet = Completion(call.id, "", "", Usage(), None, 0.0, batch.endpoint, 0)
-        row = list(self._row(call, nothing_yet))
-        row[_WRITTEN.index("status")] = "submitted"
+        row = list(self._row(call, nothing_yet, batch.submitted_at))
+        row[_STATUS] = "submitted"
         row[_WRITTEN.index("batch")] = batch.token
         return tuple(row)
 
@@ -347,6 +367,7 @@ class Ledger:
         what: tuple[str, str, str, str, int],
         how: tuple[str, str, str],
         completion: Completion,
+        now: str,
     ) -> tuple[Any, ...]:
         """The values of `_WRITTEN`."""
         model, sampling, messages = how
@@ -355,19 +376,21 @@ class Ledger:
             *(completion.call_id, *what, model, status_of(completion), completion.finish_reason),
             *(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens),
             *(completion.cost_usd, completion.latency_s, completion.endpoint),
-            *(completion.attempts, completion.error, _now(), _pack(completion.text)),
+            *(completion.attempts, completion.error, now, _pack(completion.text)),
             *(sampling, messages, None),
         )
 
     def _keep(self, messages: Sequence[Message]) -> str:
         """Write the messages' long parts, and return how the call's row names them."""
-        named = [[each.role, [self._name_part(part) for part in each.parts]] for each in messages]
-        return canonical_json(named)
+        named = (
+            f'["{each.role}",[{",".join(map(self._name_part, each.parts))}]]' for each in messages
+        )
+        return f"[{','.join(named)}]"
 
-    def _name_part(self, text: str) -> Any:
-        """A hash for a long part, written once; a short one as it is, in a list."""
+    def _name_part(self, text: str) -> str:
+        """JSON: the hash of a long part, which is written once; a short one as it is, in a list."""
         if len(text) <= SHORT_PART:
-            return [text]
+            return f"[{_quoted(text)}]"
         if text not in self._parts:
             if len(self._parts) >= 1000:
                 self._parts.clear()
@@ -375,7 +398,7 @@ class Ledger:
             self._connection.execute(
                 "INSERT OR IGNORE INTO parts VALUES (?, ?)", (part, _pack(text))
             )
-            self._parts[text] = part
+            self._parts[text] = f'"{part}"'
         return self._parts[text]
 
     def _read_part(self, part: Any) -> str:
@@ -429,6 +452,10 @@ def _record(row: sqlite3.Row) -> Record:
         completion=completion,
         finished_at=finished_at,
     )
+
+
+def _quoted(text: str) -> str:
+    return f'"{in_json(text)}"'
 
 
 def _now() -> str:

@@ -16,15 +16,14 @@ go to one actor while it has room, since its cache holds the document.
 Every node needs the same environment (Python, `steep` in this version, the engine's libraries), and
 the model at the same path or on the Hub; the embedded model is converted on each node from its
 package. Nothing is uploaded to the nodes and no variable of the driver's environment is put into
-the cluster's. Ray's telemetry and dashboard are off in a cluster that is started here; for one that
-runs already, whoever started it has decided that.
+the cluster's (a cluster that is started here inherits it, as every child does). Ray's telemetry and
+dashboard are off in a cluster that is started here; for one that runs already, whoever started it
+has decided that. Ray wants to be started from the main thread.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -36,6 +35,7 @@ from steep.core.calls import Call, Completion
 from steep.core.errors import UserError
 from steep.llm.chat import log
 from steep.llm.client import Client, FatalError, TransientError
+from steep.llm.ray_cluster import brief, check_room, connect
 
 MAX_RESTARTS = 10  # of an actor; one whose process cannot live is not tried for ever
 START_S = 1800.0  # loading a large model from a slow disk takes long
@@ -132,9 +132,9 @@ class RayClient:
         self._watchers: set[asyncio.Task[None]] = set()
         self._homes: OrderedDict[str, _Worker] = OrderedDict()
         self._changed: asyncio.Condition | None = None
-        self._owns_connection = _connect(address)
+        self._owns_connection = connect(address)
         try:
-            _check_room(actors, cpus_per_actor, gpus_per_actor)
+            check_room(actors, cpus_per_actor, gpus_per_actor)
             self._workers = _start(make_engine, actors, cpus_per_actor, gpus_per_actor)
             info = self._first_info()
         except BaseException:
@@ -160,7 +160,7 @@ class RayClient:
             raise  # a fault in an engine, with its traceback
         except RayError as error:
             self._lose(worker)
-            raise TransientError(f"engine {worker.number} was lost: {_brief(error)}") from error
+            raise TransientError(f"engine {worker.number} was lost: {brief(error)}") from error
         finally:
             worker.in_flight -= 1
             await self._tell()
@@ -204,7 +204,7 @@ class RayClient:
                 if isinstance(answer, EngineInfo):
                     worker.live = True
                     return answer
-                found = _brief(answer) if isinstance(answer, RayError) else answer
+                found = brief(answer) if isinstance(answer, RayError) else answer
                 if isinstance(answer, FatalError):
                     raise UserError(str(answer))
         raise UserError("No engine has started in the Ray cluster.", found=found, hint=_LOGS)
@@ -283,7 +283,7 @@ class RayClient:
             try:
                 answer = await worker.actor.open.remote()
             except ActorDiedError as error:
-                worker.gone = _brief(error)
+                worker.gone = brief(error)
             except RayError:
                 await asyncio.sleep(LOOK_AGAIN_S)
                 continue
@@ -306,54 +306,6 @@ class RayClient:
 _LOGS = "Look at the logs of its actors (ray logs), and start again: it continues where it was."
 
 
-def _connect(address: str | None) -> bool:
-    """Connect to a cluster, or start one; True when the connection is ours to end."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when Ray is imported, and by what it starts
-    import ray
-
-    if ray.is_initialized():
-        return False
-    import ray._private.worker
-
-    # The raylets' last words go to our standard output, which a script may be reading; what they
-    # mean for the run, we say ourselves. There is no public switch.
-    ray._private.worker._worker_logs_enabled = False
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    quiet = {"log_to_driver": False, "configure_logging": False}
-    try:
-        if address is None:
-            ray.init(address="local", include_dashboard=False, **quiet)
-        else:
-            ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(
-            "There is no Ray cluster to connect to.",
-            where=f"generate.ray_address '{address}'",
-            expected="the address of a running cluster of the same Ray and Python version, "
-            "'auto' on one of its nodes, or null to start one on this machine",
-            found=_brief(error),
-        ) from error
-    return True
-
-
-def _check_room(actors: int, cpus_per_actor: float, gpus_per_actor: float) -> None:
-    import ray
-
-    room = ray.cluster_resources()
-    for key, name, each in (
-        ("CPU", "ray_cpus_per_actor", cpus_per_actor),
-        ("GPU", "ray_gpus_per_actor", gpus_per_actor),
-    ):
-        if each > 0 and room.get(key, 0.0) < actors * each:
-            raise UserError(
-                f"The Ray cluster has too few {key}s for {actors} actors.",
-                where=f"generate.{name}, generate.ray_actors",
-                expected=f"{actors} x {each:g} {key}s",
-                found=f"{room.get(key, 0.0):g}",
-                hint="set generate.ray_actors to what fits, or add nodes first",
-            )
-
-
 def _start(
     make_engine: Callable[[], Client], actors: int, cpus_per_actor: float, gpus_per_actor: float
 ) -> list[_Worker]:
@@ -367,11 +319,3 @@ def _start(
         scheduling_strategy="SPREAD",
     )
     return [_Worker(actor_class.remote(make_engine), number) for number in range(actors)]
-
-
-def _brief(error: BaseException) -> str:
-    """The one line of an error that says it; Ray adds its own state, or a remote traceback."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    return lines[-1] if "creation task" in lines[0] else lines[0]

@@ -12,6 +12,7 @@ running system will, and says how many pairs and triplets of each document it bu
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -32,6 +33,11 @@ from steep.stages.courses import Planner, Row, sum_spent
 from steep.stages.generate import check_context, recipe_of
 from steep.stages.prospects import Counts, Spent, survey
 from steep.stages.status import _ledger
+
+__all__ = [
+    "NO_HOST", "Host", "Plan", "Prices", "Range", "check_plannable", "hosts_of", "make_plan",
+    "plan_of",
+]  # fmt: skip
 
 NO_HOST = "nothing leaves this machine"
 
@@ -54,7 +60,7 @@ class Plan:
         sent: Ids of the documents that will be read there: those with calls to do.
         spent: What the calls took that the plan holds and the ledger has.
         goal: What is to be reached, all of it and not only what is left.
-        hours: None where no rate is known.
+        hours: By that rate and the limits of the configuration; None where no rate is known.
         rate_source: Where the rate comes from: `given`, `measured` or `unknown`.
         measured_calls: How many calls of this model the expectations rest on.
         warnings: What will keep the plan from being carried out.
@@ -135,7 +141,7 @@ def plan_of(
         total=total,
         spent=sum_spent(each.spent for each in prospects),
         goal=goal,
-        hours=_hours(total.completion_tokens, speed),
+        hours=_hours(total, speed, settings, len(hosts)),
         tokens_a_s=speed,
         rate_source=source if speed else "unknown",
         measured_calls=measured.calls,
@@ -169,11 +175,25 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _hours(tokens: Range, tokens_a_s: float | None) -> Range | None:
+def _hours(
+    total: Row, tokens_a_s: float | None, settings: GenerateConfig, endpoints: int
+) -> Range | None:
+    """By the generator's rate, or by the limits of the configuration where those are narrower."""
     if not tokens_a_s:
         return None
-    per_hour = tokens_a_s * 3600
-    return Range(tokens.low / per_hour, tokens.expected / per_hour, tokens.high / per_hour)
+    requests_a_s = endpoints * (settings.requests_per_minute or math.inf) / 60
+    limit_a_s = endpoints * (settings.tokens_per_minute or math.inf) / 60
+
+    def hours(calls: float, prompts: float, answers: float) -> float:
+        limited_s = max(calls / requests_a_s, (prompts + answers) / limit_a_s)
+        return max(limited_s, answers / tokens_a_s) / 3600
+
+    calls, prompts, answers = total.calls, total.prompt_tokens, total.completion_tokens
+    return Range(
+        hours(calls.low, prompts.low, answers.low),
+        hours(calls.expected, prompts.expected, answers.expected),
+        hours(calls.high, prompts.high, answers.high),
+    )
 
 
 def _warnings(settings: GenerateConfig, ledger: Ledger, total: Row) -> Iterable[str]:

@@ -202,7 +202,8 @@ def _prospect(
     triplets = Range(low.triplets, expected.triplets, high.triplets)
     names = found.entities
     if not found.complete:
-        names = tuple(f"Some Entity {i}" for i in range(round(entities.expected)))
+        number = max(3, round(entities.expected))  # so that there is a triplet to look at
+        names = tuple(f"Some Entity {i}" for i in range(number))
     calls = RelationCalls(recipe, document, names)
     bought, spent = Counts(), Spent()
     if found.complete:

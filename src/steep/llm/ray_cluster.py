@@ -1,0 +1,89 @@
+"""Connecting to a Ray cluster, quietly, and with an error in time that says what is wrong."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+
+from steep.core.errors import UserError
+
+KNOCK_S = 10.0
+
+
+def connect(address: str | None) -> bool:
+    """Connect to a cluster, or start one; True when the connection is ours to end.
+
+    Args:
+        address: host:port, or "auto"; None starts a cluster on this machine.
+
+    Raises:
+        UserError: There is no such cluster.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when Ray is imported, and by what it starts
+    import ray
+    import ray._private.worker
+
+    if ray.is_initialized():
+        return False
+    # The raylets' last words go to our standard output, which a script may be reading; what they
+    # mean for the run, we say ourselves. There is no public switch.
+    ray._private.worker._worker_logs_enabled = False
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    quiet = {"log_to_driver": False, "configure_logging": False}
+    try:
+        if address is None:
+            ray.init(address="local", include_dashboard=False, **quiet)
+        else:
+            _knock(address)
+            ray.init(address=address, **quiet)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(
+            "There is no Ray cluster to connect to.",
+            where=f"generate.ray_address '{address}'",
+            expected="host:port of a running cluster of the same Ray and Python version, 'auto' "
+            "on one of its nodes, or null to start one on this machine",
+            found=brief(error),
+        ) from error
+    return True
+
+
+def _knock(address: str) -> None:
+    """See that somebody is there: Ray itself would try for minutes, and end the process."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or "://" in address:
+        raise ValueError("not an address of this form")
+    socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
+
+
+def check_room(actors: int, cpus_per_actor: float, gpus_per_actor: float) -> None:
+    """See that the cluster is large enough.
+
+    Raises:
+        UserError: It is not; Ray would wait for ever.
+    """
+    import ray
+
+    room = ray.cluster_resources()
+    for key, name, each in (
+        ("CPU", "ray_cpus_per_actor", cpus_per_actor),
+        ("GPU", "ray_gpus_per_actor", gpus_per_actor),
+    ):
+        if each > 0 and room.get(key, 0.0) < actors * each:
+            raise UserError(
+                f"The Ray cluster has too few {key}s for {actors} actors.",
+                where=f"generate.{name}, generate.ray_actors",
+                expected=f"{actors} x {each:g} {key}s",
+                found=f"{room.get(key, 0.0):g}",
+                hint="set generate.ray_actors to what fits, or add nodes first",
+            )
+
+
+def brief(error: BaseException) -> str:
+    """The one line of an error that says it; Ray adds its own state, or a remote traceback."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return lines[-1] if "creation task" in lines[0] else lines[0]
