@@ -14,13 +14,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import storm_worker
 
+from steep.core.calls import STATUSES
+from steep.generation.lane import Lane, RetryPolicy
 from steep.generation.ledger import Ledger
 from steep.generation.plan import totals, walk
+from steep.generation.scheduler import Report, generate
+from steep.llm.openai import OpenAIClient
 from steep.llm.openai_wire import Dialect, request_body
 from steep.testing.script import Behaviour, Script, request_hash
 from steep.testing.scripted_server import ScriptedServer
@@ -100,6 +105,14 @@ def texts(path: Path) -> dict[str, tuple[str, str]]:
         }
 
 
+def check_sum(path: Path, statuses: Counter[str]) -> None:
+    """The columns, which are summed by place, match the calls that are found one by one."""
+    with Ledger(path, read_only=True) as ledger:
+        counts = totals(storm_worker.DOCUMENTS, storm_worker.RECIPE, ledger).counts
+    assert counts["to_do"] == counts["planned"] - statuses.total()
+    assert {name: counts[name] for name in STATUSES} == {name: statuses[name] for name in STATUSES}
+
+
 def check_ledger(path: Path, calls: int) -> None:
     """Each planned call once, in the right column, and in one place of the plan."""
     with Ledger(path, read_only=True) as ledger:
@@ -129,7 +142,9 @@ def test_a_storm_with_twenty_five_kills_loses_and_repeats_nothing(tmp_path: Path
         for _ in range(KILLS):
             assert kill_at_a_random_moment(worker, server, rng, most) == -signal.SIGKILL
             if path.exists():
-                for request in texts(path):
+                recorded = texts(path)
+                check_sum(path, Counter(status for status, _ in recorded.values()))
+                for request in recorded:
                     requests_when_recorded.setdefault(request, server.requests[request])
         assert 0 < len(requests_when_recorded) < calls
         worker.start()
@@ -147,3 +162,23 @@ def test_a_storm_with_twenty_five_kills_loses_and_repeats_nothing(tmp_path: Path
     assert bought_twice <= KILLS * storm_worker.CONCURRENCY
     kinds = {"rate_limited", "server_error", "reset", "hang", "invalid_json"}
     assert accidents.keys() == kinds, accidents
+
+
+def test_an_endpoint_with_room_for_six_gets_about_six_at_once(tmp_path: Path) -> None:
+    async def run(base_url: str) -> tuple[Report, Lane]:
+        client = OpenAIClient(base_url, concurrency=32)
+        lane = Lane(client, RetryPolicy(max_attempts=2, total_s=60.0, pause_s=0.005))
+        with Ledger(tmp_path / "ledger.db") as ledger:
+            documents, recipe = storm_worker.DOCUMENTS[:12], storm_worker.RECIPE
+            try:
+                return await generate(documents, recipe, [lane], ledger), lane
+            finally:
+                await client.close()
+
+    with ScriptedServer(Script(5, Behaviour(busy_above=6, delay_s=0.01))) as server:
+        report, lane = asyncio.run(run(server.base_url))
+        refusals = server.accidents["busy"]
+        assert server.completed.total() == report.totals.planned == report.totals.done > 300
+    assert 0 < refusals < report.totals.planned / 5  # 32 at once would be refused 4 times of 5
+    assert report.statistics.overloads == refusals
+    assert 3 <= lane.concurrency.limit <= 12

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from steep.core.progress import Progress
+from steep.core.progress import Progress, duration
 from steep.generation import scheduler
 from steep.stages.harness import log
 
@@ -52,6 +53,7 @@ class Display:
         self._progress = Progress("generate", None, "tokens written")
         self._decoded = 0
         self._state: scheduler.Progress | None = None
+        self._phase_began = (time.monotonic(), 0)  # and how many calls were finished then
 
     def on_tokens(self, count: int) -> None:
         """Some tokens were decoded in this process."""
@@ -67,6 +69,8 @@ class Display:
                 "(Ctrl-C again drops them)",
                 state.in_flight,
             )
+        if self._state is None or self._state.phase != state.phase:
+            self._phase_began = (time.monotonic(), state.finished)
         self._state = state
         self._show()
 
@@ -107,5 +111,23 @@ class Display:
         if state.overloads:
             facts["overloads"] = state.overloads
             facts["at_once"] = state.may_send
-        facts["cost"] = "unknown" if state.new_cost_usd is None else f"${state.new_cost_usd:.2f}"
+        if state.new:
+            facts |= self._money(state)
+        if left_s := self._left_s(state):
+            facts["time_left"] = duration(left_s)
         self._progress.update(self._tokens, **facts)
+
+    def _money(self, state: scheduler.Progress) -> dict[str, object]:
+        """What this run has cost, and what it will have when the phase ends."""
+        if state.new_cost_usd is None:
+            return {"cost": "unknown"}
+        left = max(0, state.planned - state.finished)
+        projected = state.new_cost_usd * (1 + left / state.new)
+        return {"cost": f"${state.new_cost_usd:,.2f} of some ${projected:,.2f}"}
+
+    def _left_s(self, state: scheduler.Progress) -> float | None:
+        began_s, finished = self._phase_began
+        made = state.finished - finished
+        if made <= 0 or state.phase == "stopping":
+            return None
+        return (time.monotonic() - began_s) / made * max(0, state.planned - state.finished)
