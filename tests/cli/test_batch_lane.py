@@ -1,4 +1,4 @@
-"""`steep generate` by a provider's batches: it may end before they do, and another lane may go on."""
+"""`steep generate` by a provider's batches: it may end before they do; another lane may go on."""
 
 from __future__ import annotations
 

@@ -120,6 +120,24 @@ def test_a_probe_says_where_documents_go_before_they_do(away: Path, steep: Steep
     assert ended.code == 2
 
 
+def test_a_goal_is_reached_as_planned(project: Path, steep: Steep) -> None:
+    settle(project / "steep.yaml", generate={"triplets": "all", "pairs": "all"})
+    goal = ["--set", "generate.target_tokens=6000"]
+    assert steep("plan", "--probe", "3", *goal, cwd=project).code == 0
+    before = plan_json(steep, project, *goal)
+    assert steep("generate", *goal, cwd=project).code == 0
+    after = plan_json(steep, project, *goal)
+    assert after["total"]["pairs"]["high"] == after["total"]["triplets"]["high"] == 0
+    bought = sum(after["total"]["bought"].values()) - sum(before["total"]["bought"].values())
+    planned = before["total"]["pairs"]["expected"] + before["total"]["triplets"]["expected"]
+    assert bought == pytest.approx(planned, rel=0.2)
+    texts = after["spent"]["usage"]["completion_tokens"]
+    openings = 3 * 60  # at most; their text does not count
+    assert 0.99 * 6000 <= texts <= 6000 + openings + 3 * 150
+    lengths = [row["bought"]["pairs"] + row["bought"]["triplets"] for row in after["documents"]]
+    assert lengths[2] == max(lengths)  # the longest document
+
+
 def test_without_a_recipe_there_is_nothing_to_plan(project: Path, steep: Steep) -> None:
     ended = steep("plan", "--set", "generate.recipe=null", cwd=project)
     assert ended.code == 2

@@ -18,7 +18,8 @@ from toy import TINY, ToyRecipe
 
 from steep.generation.lane import Lane, RetryPolicy
 from steep.generation.ledger import Ledger
-from steep.generation.scheduler import Report, generate
+from steep.generation.reports import Report
+from steep.generation.scheduler import generate
 from steep.llm.openai import OpenAIClient
 
 CONCURRENCY = 8

@@ -65,6 +65,30 @@ def test_rounds_meet_the_goal_or_use_up_the_plan(
     assert units <= max(amount + mean, sample + 2 * mean)
 
 
+@pytest.mark.parametrize("later", [0.7, 1.0, 1.4])
+@pytest.mark.parametrize("amount", [20_000, 500_000, 30_000_000])
+def test_a_goal_is_met_though_later_texts_are_longer_or_shorter(
+    amount: float, later: float
+) -> None:
+    weights = {f"d{number}": 5000.0 + 40 * number for number in range(100)}
+    capacities = dict.fromkeys(weights, 10_000)
+    counts: dict[str, int] = {}
+    rounds = 0
+    while rounds < 20:
+        units = {
+            name: 80.0 * (min(count, 30) + later * max(0, count - 30))
+            for name, count in counts.items()
+        }
+        made = {name: Made(counts.get(name, 0), units.get(name, 0.0)) for name in weights}
+        more = next_counts(amount, weights, capacities, counts, made, 1000.0)
+        if more is None:
+            break
+        counts = more
+        rounds += 1
+    assert sum(units.values()) == pytest.approx(amount, rel=0.01)
+    assert rounds <= 9
+
+
 def test_long_documents_get_more_and_what_short_ones_cannot_use_goes_to_the_others() -> None:
     weights = {"short": 100.0, "middle": 200.0, "long": 700.0}
     capacities = {"short": 3, "middle": 1000, "long": 1000}

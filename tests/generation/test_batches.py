@@ -31,7 +31,7 @@ from steep.generation.budget import Budget
 from steep.generation.ledger import Ledger
 from steep.generation.plan import totals, walk
 from steep.generation.records import Batch
-from steep.generation.scheduler import Stop
+from steep.generation.reports import Stop
 from steep.llm.openai_batch_wire import request_line
 from steep.llm.openai_wire import Dialect
 from steep.testing.script import Behaviour, Script

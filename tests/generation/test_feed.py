@@ -1,4 +1,4 @@
-"""What is left of a plan: complete, in order, lazy, in the same batches whatever was done before."""
+"""What is left of a plan: complete, in order, lazy, in the same batches whatever was done."""
 
 from __future__ import annotations
 

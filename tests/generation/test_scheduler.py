@@ -19,7 +19,8 @@ from steep.generation.budget import Budget
 from steep.generation.lane import Lane, RetryPolicy
 from steep.generation.ledger import Ledger
 from steep.generation.plan import Totals, walk
-from steep.generation.scheduler import Progress, Report, Stop, generate
+from steep.generation.reports import Progress, Report, Stop
+from steep.generation.scheduler import generate
 from steep.llm.client import FatalError, TransientError
 from steep.llm.prices import Prices
 

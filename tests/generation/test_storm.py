@@ -24,7 +24,8 @@ from steep.core.calls import STATUSES
 from steep.generation.lane import Lane, RetryPolicy
 from steep.generation.ledger import Ledger
 from steep.generation.plan import totals, walk
-from steep.generation.scheduler import Report, generate
+from steep.generation.reports import Report
+from steep.generation.scheduler import generate
 from steep.llm.openai import OpenAIClient
 from steep.llm.openai_wire import Dialect, request_body
 from steep.testing.script import Behaviour, Script, request_hash

@@ -22,6 +22,7 @@ from steep.documents.document import Document
 from steep.generation import scheduler
 from steep.generation.lane import Lane, RetryPolicy
 from steep.generation.ledger import Ledger
+from steep.generation.reports import Report
 from steep.llm import ray_engine
 from steep.llm.client import Client, FatalError, TransientError
 from steep.llm.embedded import EmbeddedClient
@@ -106,7 +107,7 @@ def documents(*names: str) -> list[Document]:
 RECIPE = PlainRecipe(10)
 
 
-async def generate(client: Client, some: Sequence[Document], ledger: Ledger) -> scheduler.Report:
+async def generate(client: Client, some: Sequence[Document], ledger: Ledger) -> Report:
     lane = Lane(client, RetryPolicy(pause_s=0.05))
     return await scheduler.generate(some, RECIPE, [lane], ledger)
 

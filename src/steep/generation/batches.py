@@ -43,7 +43,7 @@ from steep.generation.feed import Planned, missing, opening_round
 from steep.generation.ledger import Ledger
 from steep.generation.plan import Totals, totals
 from steep.generation.records import Batch
-from steep.generation.scheduler import Stop
+from steep.generation.reports import Stop
 from steep.llm.client import FatalError
 from steep.llm.openai_batch_wire import BatchRefused
 from steep.recipes.recipe import Recipe

@@ -16,13 +16,10 @@ content and gives them new ones (`adopt`).
 from __future__ import annotations
 
 import itertools
-import json
 import sqlite3
-import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import astuple
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -34,10 +31,8 @@ from steep.core.calls import (
     Message,
     Status,
     Usage,
-    in_json,
-    sampling_json,
 )
-from steep.core.ids import stable_hash
+from steep.generation.parts import Parts
 from steep.generation.records import (
     IMPORT_ENDPOINT,
     Batch,
@@ -50,31 +45,27 @@ from steep.generation.records import (
     Spending,
     status_of,
 )
+from steep.generation.rows import (
+    INSERT,
+    RECORD,
+    STATUS,
+    imported_row,
+    now_utc,
+    pack,
+    record_of,
+    row_of,
+    waiting_row,
+)
 from steep.generation.store import connect, sqlite_errors, transaction, writer_lock
 
 IDS_A_QUERY = 500  # SQLite may be built with a limit of 999 parameters
 RANKS_A_QUERY = 10_000
-SHORT_PART = 400  # characters; shorter parts vary from call to call and stand in the call's row
-TEXT_LEVEL = 1  # of zlib: a third of the time of level 6, and a tenth more space
 
-_RECORD = (
-    "id, recipe, stage, document_id, subset, sample, model, status, finish_reason, prompt_tokens, "
-    "cached_tokens, completion_tokens, cost_usd, latency_s, endpoint, attempts, error, "
-    "finished_at, text"
-)
-_WRITTEN = (*_RECORD.split(", "), "sampling", "messages", "batch")
-_INSERT = (
-    f"INSERT INTO calls ({', '.join(_WRITTEN)}) VALUES ({', '.join('?' * len(_WRITTEN))}) "
-    "ON CONFLICT (id) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in _WRITTEN if name != "id")
-    + " WHERE calls.status IN ('failed', 'submitted')"
-)
 _FILL_SLOT = (
     "INSERT OR IGNORE INTO slots SELECT ?, ?, id, status, prompt_tokens, cached_tokens, "
     "completion_tokens, cost_usd FROM calls WHERE id = ? AND status NOT IN ('failed', 'submitted')"
 )
 _FILL_NEW_SLOT = "INSERT OR IGNORE INTO slots VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_STATUS = _WRITTEN.index("status")
 _BATCH = "token, endpoint, status, calls, submitted_at, batch_id, input_file_id, finished_at, note"
 CLOSED_BATCHES = ("collected", "rejected")  # ours; a provider's own words are all open
 
@@ -97,7 +88,7 @@ class Ledger:
             stack.callback(self._connection.close)
             self._resources = stack.pop_all()
         self._sequences: dict[str, int] = {}
-        self._parts: dict[str, str] = {}  # long parts that were written, by text
+        self._parts = Parts(self._connection)
 
     def __enter__(self) -> Ledger:
         return self
@@ -122,11 +113,14 @@ class Ledger:
     def record(self, entries: Sequence[Entry]) -> None:
         """Write how calls ended, all of them or (killed, disk full) none."""
         with self._writing():
-            before, now = self._connection.total_changes, _now()
-            rows = [self._row(call, completion, now) for call, completion, _ in entries]
-            self._connection.executemany(_INSERT, rows)
+            before, now = self._connection.total_changes, now_utc()
+            rows = [
+                row_of(call, completion, self._parts.keep(call.messages), now)
+                for call, completion, _ in entries
+            ]
+            self._connection.executemany(INSERT, rows)
             if self._connection.total_changes - before == len(rows):
-                self._fill_new(entries, [row[_STATUS] for row in rows])
+                self._fill_new(entries, [row[STATUS] for row in rows])
             else:  # some had ended before, and keep their first outcome
                 self._fill((slot, call.id) for call, _, slot in entries if slot is not None)
 
@@ -187,8 +181,8 @@ class Ledger:
         """Write a batch and that its calls wait in it, before the provider hears of them."""
         with self._writing():
             self._put_batch(batch)
-            waiting = (self._waiting_row(call, batch) for call in calls)
-            self._connection.executemany(_INSERT, waiting)
+            waiting = (waiting_row(call, self._parts.keep(call.messages), batch) for call in calls)
+            self._connection.executemany(INSERT, waiting)
 
     def batches(self, *, open_only: bool = True) -> list[Batch]:
         """The provider batches of this project, oldest first."""
@@ -226,9 +220,9 @@ class Ledger:
         forget = "DELETE FROM calls WHERE id = ? AND status = 'submitted' AND batch = ?"
         with self._writing():
             for each in completions:
-                outcome = (status_of(each), *astuple(each.usage), each.cost_usd, _now())
+                outcome = (status_of(each), *astuple(each.usage), each.cost_usd, now_utc())
                 how = (each.finish_reason, each.latency_s, each.endpoint, each.attempts, each.error)
-                values = (*outcome, _pack(each.text), *how, each.call_id)
+                values = (*outcome, pack(each.text), *how, each.call_id)
                 self._connection.execute(settle, values)
             self._connection.executemany(forget, [(each, token) for each in to_do_again])
 
@@ -248,17 +242,8 @@ class Ledger:
     def record_imported(self, texts: Sequence[ImportedText]) -> int:
         """Write texts that somebody else generated; return how many were not there before."""
         with self._writing():
-            before, now = self._connection.total_changes, _now()
-            rows = [
-                self._values(
-                    (text.recipe, IMPORT_ENDPOINT, text.document_id, "[]", text.sample),
-                    (text.model, "{}", "[]"),
-                    text.completion,
-                    now,
-                )
-                for text in texts
-            ]
-            self._connection.executemany(_INSERT, rows)
+            before, now = self._connection.total_changes, now_utc()
+            self._connection.executemany(INSERT, [imported_row(text, now) for text in texts])
             return self._connection.total_changes - before
 
     def get(self, call_id: str) -> Record | None:
@@ -267,8 +252,8 @@ class Ledger:
 
     def get_many(self, call_ids: Iterable[str]) -> dict[str, Record]:
         """Return what is known of calls, by id; unknown ones are left out."""
-        rows = self._select_ids(_RECORD, call_ids)
-        return {row[0]: _record(row) for row in rows}
+        rows = self._select_ids(RECORD, call_ids)
+        return {row[0]: record_of(row) for row in rows}
 
     def statuses(self, call_ids: Iterable[str]) -> dict[str, LedgerStatus]:
         """Return how calls ended, by id, without reading their texts."""
@@ -279,16 +264,13 @@ class Ledger:
         found = list(self._select_ids("messages", [call_id]))
         if not found:
             return None
-        return tuple(
-            Message(role, tuple(self._read_part(part) for part in parts))
-            for role, parts in json.loads(found[0][0])
-        )
+        return self._parts.read(found[0][0])
 
     def imported(self) -> Iterator[Record]:
         """All imported texts, in an order that does not depend on when they came."""
-        query = f"SELECT {_RECORD} FROM calls WHERE endpoint = '{IMPORT_ENDPOINT}' "
+        query = f"SELECT {RECORD} FROM calls WHERE endpoint = '{IMPORT_ENDPOINT}' "
         rows = self._select(query + "ORDER BY recipe, document_id, model, sample, id")
-        return (_record(row) for row in rows)
+        return (record_of(row) for row in rows)
 
     def totals(self) -> Mapping[LedgerStatus, int]:
         """Count all calls by how they ended, imported texts among them."""
@@ -315,7 +297,7 @@ class Ledger:
             with sqlite_errors(self.path), transaction(self._connection):
                 yield
         except BaseException:
-            self._parts.clear()
+            self._parts.forget()
             self._sequences.clear()
             raise
 
@@ -345,68 +327,6 @@ class Ledger:
             self._sequences[key] = found[0][0]
         return self._sequences[key]
 
-    def _row(self, call: Call, completion: Completion, now: str) -> tuple[Any, ...]:
-        assert call.id == completion.call_id, "a completion was paired with another's call"
-        subset = f"[{','.join(_quoted(name) for name in call.subset)}]"
-        return self._values(
-            (call.recipe, call.stage, call.document_id, subset, call.sample),
-            (call.model, sampling_json(call.sampling), self._keep(call.messages)),
-            completion,
-            now,
-        )
-
-    def _waiting_row(self, call: Call, batch: Batch) -> tuple[Any, ...]:
-        nothing_yet = Completion(call.id, "", "", Usage(), None, 0.0, batch.endpoint, 0)
-        row = list(self._row(call, nothing_yet, batch.submitted_at))
-        row[_STATUS] = "submitted"
-        row[_WRITTEN.index("batch")] = batch.token
-        return tuple(row)
-
-    def _values(
-        self,
-        what: tuple[str, str, str, str, int],
-        how: tuple[str, str, str],
-        completion: Completion,
-        now: str,
-    ) -> tuple[Any, ...]:
-        """The values of `_WRITTEN`."""
-        model, sampling, messages = how
-        usage = completion.usage
-        return (
-            *(completion.call_id, *what, model, status_of(completion), completion.finish_reason),
-            *(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens),
-            *(completion.cost_usd, completion.latency_s, completion.endpoint),
-            *(completion.attempts, completion.error, now, _pack(completion.text)),
-            *(sampling, messages, None),
-        )
-
-    def _keep(self, messages: Sequence[Message]) -> str:
-        """Write the messages' long parts, and return how the call's row names them."""
-        named = (
-            f'["{each.role}",[{",".join(map(self._name_part, each.parts))}]]' for each in messages
-        )
-        return f"[{','.join(named)}]"
-
-    def _name_part(self, text: str) -> str:
-        """JSON: the hash of a long part, which is written once; a short one as it is, in a list."""
-        if len(text) <= SHORT_PART:
-            return f"[{_quoted(text)}]"
-        if text not in self._parts:
-            if len(self._parts) >= 1000:
-                self._parts.clear()
-            part = stable_hash(text)
-            self._connection.execute(
-                "INSERT OR IGNORE INTO parts VALUES (?, ?)", (part, _pack(text))
-            )
-            self._parts[text] = f'"{part}"'
-        return self._parts[text]
-
-    def _read_part(self, part: Any) -> str:
-        if isinstance(part, list):
-            return str(part[0])
-        ((text,),) = self._connection.execute("SELECT text FROM parts WHERE hash = ?", (part,))
-        return _unpack(text)
-
     def _put_batch(self, batch: Batch) -> None:
         marks = ", ".join("?" * len(_BATCH.split(", ")))
         self._connection.execute(
@@ -423,48 +343,3 @@ class Ledger:
     def _select(self, query: str, values: Sequence[Any] = ()) -> Iterator[Any]:
         with sqlite_errors(self.path):
             yield from self._connection.execute(query, values)
-
-
-def _record(row: sqlite3.Row) -> Record:
-    call_id, recipe, stage, document_id, subset, sample, model, status, *rest = row
-    finish_reason, prompt, cached, completion_tokens, cost_usd, latency_s, *rest = rest
-    endpoint, attempts, error, finished_at, text = rest
-    completion = Completion(
-        call_id=call_id,
-        text=_unpack(text),
-        finish_reason=finish_reason,
-        usage=Usage(prompt, cached, completion_tokens),
-        cost_usd=cost_usd,
-        latency_s=latency_s,
-        endpoint=endpoint,
-        attempts=attempts,
-        error=error,
-    )
-    return Record(
-        call_id=call_id,
-        recipe=recipe,
-        stage=stage,
-        document_id=document_id,
-        subset=tuple(json.loads(subset)),
-        sample=sample,
-        model=model,
-        status=status,
-        completion=completion,
-        finished_at=finished_at,
-    )
-
-
-def _quoted(text: str) -> str:
-    return f'"{in_json(text)}"'
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _pack(text: str) -> bytes:
-    return zlib.compress(text.encode(), TEXT_LEVEL)
-
-
-def _unpack(data: bytes) -> str:
-    return zlib.decompress(data).decode()

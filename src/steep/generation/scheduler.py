@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 from steep.core.calls import Completion
 from steep.core.errors import UserError
@@ -35,77 +34,15 @@ from steep.generation.feed import (
 )
 from steep.generation.lane import Lane, LaneStatistics, Outcome
 from steep.generation.ledger import Ledger
-from steep.generation.plan import Totals, counted_calls, totals
+from steep.generation.plan import counted_calls, totals
 from steep.generation.records import Entry, has_failed
+from steep.generation.reports import Phase, Progress, Report, Stop
 from steep.llm.client import FatalError
 from steep.recipes.recipe import Recipe
 
 COMMIT_S = 0.005
 COMMIT_CALLS = 16
 MOST_RECENT = 16_384  # calls: more than land while a stretch of the plan waits to be sent
-
-Phase = Literal["openings", "calls", "salvage", "stopping"]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a phase is. `finished` counts all its calls in the ledger, `new` those of this run.
-
-    Attributes:
-        new_prompt_tokens: Of the answers of this run; `new_cached_tokens` are part of them.
-        new_cost_usd: Cost of this run so far; None when a price is not known.
-        may_send: Calls that the endpoints are thought to take at once now.
-    """
-
-    phase: Phase
-    planned: int = 0
-    finished: int = 0
-    in_flight: int = 0
-    new: int = 0
-    new_failed: int = 0
-    new_tokens: int = 0
-    new_prompt_tokens: int = 0
-    new_cached_tokens: int = 0
-    new_cost_usd: float | None = 0.0
-    retries: int = 0
-    overloads: int = 0
-    may_send: int = 0
-
-
-class Stop:
-    """How somebody outside ends a run: `drain` at the first Ctrl-C, `abort` at the second."""
-
-    def __init__(self) -> None:
-        self.draining = False
-        self.aborting = False
-        self.on_change: Callable[[], None] = lambda: None
-
-    def drain(self) -> None:
-        """Send nothing more, and wait for what is in flight."""
-        self.draining = True
-        self.on_change()
-
-    def abort(self) -> None:
-        """Do not wait for anything."""
-        self.draining = self.aborting = True
-        self.on_change()
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """How a run went: what came of the plan, and of the attempts.
-
-    Attributes:
-        totals: What came of the plan, whichever run did it.
-        over_budget: The run ended because what was left of the budget did not suffice for a call.
-        stopped: Somebody stopped it.
-        statistics: Of the attempts of this run.
-    """
-
-    totals: Totals
-    over_budget: bool
-    stopped: bool
-    statistics: LaneStatistics
 
 
 async def generate(

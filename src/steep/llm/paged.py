@@ -28,7 +28,8 @@ from steep.llm.row_sampling import Row, RowSampler
 
 REQUESTS_ON_GPU = 256  # in flight at once; more of them wait in the scheduler
 REQUESTS_ON_CPU = 16
-CPU_CACHE_BYTES = 2**30  # keys and values; on a GPU the library takes what memory is free
+GPU_PAGES = {"max_memory_percent": 0.8}  # of what is free; the choice of tokens needs room too
+CPU_CACHE_BYTES = 2**30  # keys and values
 CPU_PAGE_TOKENS = 32
 CPU_BATCH_TOKENS = 512
 TRIAL_S = 300.0
@@ -172,6 +173,7 @@ def _open_manager(
     )
 
     on_cpu = model.device.type == "cpu"
+    config = model.config.get_text_config()
     manager = model.init_continuous_batching(
         generation_config=GenerationConfig(do_sample=False, eos_token_id=end_ids),
         continuous_batching_config=ContinuousBatchingConfig(
@@ -179,11 +181,7 @@ def _open_manager(
             use_cuda_graph=False,
             auto_switch_to_flash=not on_cpu,
             max_requests_per_batch=requests,
-            **(
-                _cpu_pages(model.config.get_text_config(), context_tokens, requests)
-                if on_cpu
-                else {}
-            ),
+            **(_cpu_pages(config, context_tokens, requests) if on_cpu else GPU_PAGES),
         ),
     )
     ContinuousBatchingLogitsProcessor.register(_Chooser)

@@ -18,6 +18,7 @@ from steep.generation.goals import Goal, next_round
 from steep.generation.lane import Lane, RetryPolicy
 from steep.generation.ledger import Ledger
 from steep.generation.plan import Totals
+from steep.generation.reports import Report, Stop
 from steep.recipes.recipe import Recipe
 from steep.stages import clients
 from steep.stages.harness import log
@@ -114,7 +115,7 @@ class _Job:
     wait: bool
     root: Path | None
     budget: Budget
-    stop: scheduler.Stop = field(default_factory=scheduler.Stop)
+    stop: Stop = field(default_factory=Stop)
     display: Display = field(default_factory=Display)
 
     async def run(self, counts: Mapping[str, int] | None) -> _Report:
@@ -133,7 +134,7 @@ class _Job:
             for client, url in zip(made, urls, strict=True)
         ]
 
-        async def once(counts: Mapping[str, int] | None) -> scheduler.Report:
+        async def once(counts: Mapping[str, int] | None) -> Report:
             return await scheduler.generate(
                 self.documents,
                 self.recipe,

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from steep.core.progress import Progress, duration
-from steep.generation import scheduler
+from steep.generation import reports
+from steep.generation.reports import Stop
 from steep.stages.harness import log
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def interruptible(stop: scheduler.Stop) -> Iterator[None]:
+def interruptible(stop: Stop) -> Iterator[None]:
     """Ctrl-C once waits for what is in flight; twice does not. To be entered in an event loop.
 
     A command that was started deaf to Ctrl-C (in the background of a script) stays so.
@@ -36,7 +37,7 @@ def interruptible(stop: scheduler.Stop) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def _on_signal(stop: scheduler.Stop) -> None:
+def _on_signal(stop: Stop) -> None:
     if stop.draining:
         stop.abort()
     else:
@@ -52,7 +53,7 @@ class Display:
     def __init__(self) -> None:
         self._progress = Progress("generate", None, "tokens written")
         self._decoded = 0
-        self._state: scheduler.Progress | None = None
+        self._state: reports.Progress | None = None
         self._phase_began = (time.monotonic(), 0)  # and how many calls were finished then
 
     def on_tokens(self, count: int) -> None:
@@ -60,7 +61,7 @@ class Display:
         self._decoded += count
         self._show()
 
-    def on_progress(self, state: scheduler.Progress) -> None:
+    def on_progress(self, state: reports.Progress) -> None:
         """The scheduler has come further."""
         stopped = state.phase == "stopping" and self._state and self._state.phase != "stopping"
         if stopped and state.in_flight:
@@ -117,7 +118,7 @@ class Display:
             facts["time_left"] = duration(left_s)
         self._progress.update(self._tokens, **facts)
 
-    def _money(self, state: scheduler.Progress) -> dict[str, object]:
+    def _money(self, state: reports.Progress) -> dict[str, object]:
         """What this run has cost, and what it will have when the phase ends."""
         if state.new_cost_usd is None:
             return {"cost": "unknown"}
@@ -125,7 +126,7 @@ class Display:
         projected = state.new_cost_usd * (1 + left / state.new)
         return {"cost": f"${state.new_cost_usd:,.2f} of some ${projected:,.2f}"}
 
-    def _left_s(self, state: scheduler.Progress) -> float | None:
+    def _left_s(self, state: reports.Progress) -> float | None:
         began_s, finished = self._phase_began
         made = state.finished - finished
         if made <= 0 or state.phase == "stopping":

@@ -1,0 +1,73 @@
+"""What a run tells while it goes on and when it has ended, and how somebody outside ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from steep.generation.lane import LaneStatistics
+from steep.generation.plan import Totals
+
+Phase = Literal["openings", "calls", "salvage", "stopping"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a phase is. `finished` counts all its calls in the ledger, `new` those of this run.
+
+    Attributes:
+        new_prompt_tokens: Of the answers of this run; `new_cached_tokens` are part of them.
+        new_cost_usd: Cost of this run so far; None when a price is not known.
+        may_send: Calls that the endpoints are thought to take at once now.
+    """
+
+    phase: Phase
+    planned: int = 0
+    finished: int = 0
+    in_flight: int = 0
+    new: int = 0
+    new_failed: int = 0
+    new_tokens: int = 0
+    new_prompt_tokens: int = 0
+    new_cached_tokens: int = 0
+    new_cost_usd: float | None = 0.0
+    retries: int = 0
+    overloads: int = 0
+    may_send: int = 0
+
+
+class Stop:
+    """How somebody outside ends a run: `drain` at the first Ctrl-C, `abort` at the second."""
+
+    def __init__(self) -> None:
+        self.draining = False
+        self.aborting = False
+        self.on_change: Callable[[], None] = lambda: None
+
+    def drain(self) -> None:
+        """Send nothing more, and wait for what is in flight."""
+        self.draining = True
+        self.on_change()
+
+    def abort(self) -> None:
+        """Do not wait for anything."""
+        self.draining = self.aborting = True
+        self.on_change()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a run went: what came of the plan, and of the attempts.
+
+    Attributes:
+        totals: What came of the plan, whichever run did it.
+        over_budget: The run ended because what was left of the budget did not suffice for a call.
+        stopped: Somebody stopped it.
+        statistics: Of the attempts of this run.
+    """
+
+    totals: Totals
+    over_budget: bool
+    stopped: bool
+    statistics: LaneStatistics

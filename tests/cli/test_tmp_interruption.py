@@ -1,0 +1,53 @@
+"""Ctrl-C, and two runs at once: nothing is lost, nothing is bought or made twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+from small_project import settle
+from steep_command import Steep, real_steep, wait_until
+
+from steep.testing.script import Behaviour, Script
+from steep.testing.scripted_server import ScriptedServer
+
+pytest_plugins = ["command_fixtures"]
+
+SLOW = Script(behaviour=Behaviour(delay_s=0.3))
+
+
+def test_ctrl_c_waits_for_what_is_paid_for_and_says_how_to_go_on(
+    project: Path, steep: Steep
+) -> None:
+    with ScriptedServer(SLOW) as server:
+        settle(project / "steep.yaml", generate={"base_url": server.base_url})
+        command = steep.start("run", cwd=project)
+        wait_until(lambda: server.requests.total() > server.completed.total() >= 4)
+        os.kill(command.pid, signal.SIGINT)
+        ended = command.wait()
+        assert ended.code == 130, ended.err
+        assert "calls in flight are waited for" in ended.err
+        assert ended.err.endswith("interrupted; the same command continues where it was\n")
+        assert "Traceback" not in ended.err
+        completed = server.completed.total()
+        status = json.loads(steep("status", "--json", cwd=project).out)
+        assert status["plan"]["done"] == completed < status["plan"]["planned"]
+        server.script = Script()
+        assert steep("corpus", cwd=project).code == 0
+        assert server.completed.total() == len(server.completed) == 18
+
+
+def test_a_second_run_at_once_is_refused(project: Path, steep: Steep) -> None:
+    with ScriptedServer(Script(behaviour=Behaviour(delay_s=60))) as server:
+        settle(project / "steep.yaml", generate={"base_url": server.base_url})
+        first = steep.start("generate", cwd=project)
+        wait_until(lambda: server.requests)
+        refused = real_steep("generate", cwd=project)
+        watched = real_steep("status", "--json", cwd=project)
+        first.kill()
+    assert refused.code == 2, refused.err
+    assert "Another process is writing this ledger." in refused.err
+    assert f"process {first.pid}" in refused.err
+    assert watched.code == 0, watched.err
