@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 from small_project import settle
@@ -51,3 +52,21 @@ def test_a_second_run_at_once_is_refused(project: Path, steep: Steep) -> None:
     assert "Another process is writing this ledger." in refused.err
     assert f"process {first.pid}" in refused.err
     assert json.loads(watched.out)["plan"]["to_do"] == 3
+
+
+def test_a_second_ctrl_c_does_not_wait(project: Path, steep: Steep) -> None:
+    with ScriptedServer(Script(behaviour=Behaviour(delay_s=60))) as server:
+        settle(project / "steep.yaml", generate={"base_url": server.base_url})
+        command = steep.start("generate", cwd=project)
+        wait_until(lambda: server.requests)
+        os.kill(command.pid, signal.SIGINT)
+        wait_until(lambda: "Ctrl-C again" in (command.folder / "stderr").read_text())
+        os.kill(command.pid, signal.SIGINT)
+        began = time.monotonic()
+        ended = command.wait()
+        assert time.monotonic() - began < 30
+        assert ended.code == 130, ended.err
+        assert "Traceback" not in ended.err
+        server.script = Script()
+        assert steep("generate", cwd=project).code == 0
+        assert json.loads(steep("status", "--json", cwd=project).out)["plan"]["done"] == 18
