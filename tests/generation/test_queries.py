@@ -99,6 +99,8 @@ def test_documents_come_dearest_first(ledger: Ledger) -> None:
     for each in costs:
         assert queries.document_cost(ledger, each.document_id) == each
     assert queries.document_cost(ledger, "unknown").sums.calls == 0
+    assert queries.together(each.sums for each in costs) == queries.bought(ledger).sums
+    assert queries.together([]) == queries.Sums()
 
 
 def test_the_calls_of_a_document_are_found_by_its_index(ledger: Ledger) -> None:

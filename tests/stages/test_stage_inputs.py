@@ -126,9 +126,3 @@ def test_the_embedded_engine_writes_under_its_own_name_only(tmp_path: Path) -> N
     other = configured(tmp_path, generate={"engine": "embedded", "model": "other"})
     with pytest.raises(UserError, match="embedded model only"):
         generate.check(other, project)
-
-
-def test_compact_prompts_have_one_order(tmp_path: Path) -> None:
-    config = configured(tmp_path, generate={"prompt": "compact", "prompt_order": "paper"})
-    with pytest.raises(UserError, match="one order only"):
-        generate.check(config, Project(tmp_path))

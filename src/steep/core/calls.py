@@ -6,11 +6,14 @@ and the sample number, so that no call is bought twice, in this run or any other
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from typing import Literal
 
-from steep.core.ids import canonical_json, hash_text
+from steep.core.ids import canonical_json
+
+ID_DIGITS = 32
 
 Role = Literal["system", "user", "assistant"]
 
@@ -60,6 +63,20 @@ def in_json(text: str) -> str:
     return canonical_json(text)[1:-1]
 
 
+@lru_cache(maxsize=64)
+def _hash_before_the_last_part(
+    model: str,
+    sampling: Sampling,
+    before: tuple[Message, ...],
+    role: Role,
+    parts: tuple[str, ...],
+) -> hashlib.blake2b:
+    messages = "".join(f'["{each.role}","{each.in_json}"],' for each in before)
+    opened = f'["{role}","{"".join(map(in_json, parts))}'
+    head = f"[{canonical_json(model)},{sampling_json(sampling)},[{messages}{opened}"
+    return hashlib.blake2b(head.encode(), digest_size=32)
+
+
 @dataclass(frozen=True)
 class Call:
     """One request to a generator. `subset` names the entities (or other choice) it is about."""
@@ -76,11 +93,15 @@ class Call:
     @cached_property
     def id(self) -> str:
         """Hash of model, sampling parameters, rendered messages and sample number."""
-        # The canonical JSON of [model, sampling, [[role, content], ...], sample], put together from
-        # pieces, since the document and the demand are the same in thousands of calls.
-        messages = ",".join(f'["{each.role}","{each.in_json}"]' for each in self.messages)
-        sampling = sampling_json(self.sampling)
-        return hash_text(f"[{canonical_json(self.model)},{sampling},[{messages}],{self.sample}]")
+        # Of the canonical JSON of [model, sampling, [[role, content], ...], sample]; all of it but
+        # the last part is the same in hundreds of calls, and hashed once for them.
+        *before, last = self.messages
+        state = _hash_before_the_last_part(
+            self.model, self.sampling, tuple(before), last.role, last.parts[:-1]
+        ).copy()
+        end = in_json(last.parts[-1]) if last.parts else ""
+        state.update(f'{end}"]],{self.sample}]'.encode())
+        return state.hexdigest()[:ID_DIGITS]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,8 @@ def canonical_json(value: Any) -> str:
 
 def stable_hash(value: Any, length: int = 32) -> str:
     """Hash a JSON-serialisable value to `length` hexadecimal digits (BLAKE2b)."""
-    return hash_text(canonical_json(value), length)
-
-
-def hash_text(text: str, length: int = 32) -> str:
-    """Hash a text to `length` hexadecimal digits."""
-    return hashlib.blake2b(text.encode(), digest_size=32).hexdigest()[:length]
+    digest = hashlib.blake2b(canonical_json(value).encode(), digest_size=32)
+    return digest.hexdigest()[:length]
 
 
 def derive_seed(*parts: str | int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 ROUNDS = 4
 
@@ -41,7 +42,11 @@ class Permutation:
         mask = (1 << half_bits) - 1
         left, right = value >> half_bits, value & mask
         for round_number in range(ROUNDS):
-            key = f"{self.seed}:{round_number}:{right}".encode()
-            mixed = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
-            left, right = right, left ^ (mixed & mask)
+            left, right = right, left ^ (_mixed(self.seed, round_number, right) & mask)
         return left << half_bits | right
+
+
+@lru_cache(maxsize=1 << 14)  # half an index has few values: each is mixed once a round
+def _mixed(seed: int, round_number: int, half: int) -> int:
+    key = f"{seed}:{round_number}:{half}".encode()
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -124,6 +124,21 @@ def document_costs(ledger: Ledger) -> list[DocumentCost]:
             own.append(row)
     costs = [DocumentCost(each, _added_up(rows[each]), imported[each]) for each in rows]
     return sorted(costs, key=_dearest)
+
+
+def together(several: Iterable[Sums]) -> Sums:
+    """Add sums up."""
+    counts: Counter[LedgerStatus] = Counter()
+    prompt = cached = completion = unpriced = 0
+    known_usd = 0.0
+    for sums in several:
+        counts.update(sums.counts)
+        prompt += sums.usage.prompt_tokens
+        cached += sums.usage.cached_tokens
+        completion += sums.usage.completion_tokens
+        known_usd += sums.known_usd
+        unpriced += sums.unpriced
+    return Sums(counts, Usage(prompt, cached, completion), known_usd, unpriced)
 
 
 def document_cost(ledger: Ledger, document_id: str) -> DocumentCost:

@@ -79,24 +79,11 @@ class Reply(NamedTuple):
 
 def request_body(call: Call, dialect: Dialect) -> dict[str, Any]:
     """Phrase a call. Its seed follows from its id: a repeated call asks for the same text."""
-    body: dict[str, Any] = {
-        "model": call.model,
-        "messages": [{"role": m.role, "content": m.content} for m in call.messages],
-        "temperature": call.sampling.temperature,
-        "top_p": call.sampling.top_p,
-        dialect.length_key: call.sampling.max_tokens,
+    return {
+        **_parameters(call.model, call.stage, call.sampling, dialect),
         "seed": _seed(call),
+        "messages": [{"role": m.role, "content": m.content} for m in call.messages],
     }
-    if call.sampling.frequency_penalty:
-        body["frequency_penalty"] = call.sampling.frequency_penalty
-    if call.sampling.json_schema is not None:
-        if dialect.response_format == "json_schema":
-            schema = json.loads(call.sampling.json_schema)
-            wanted = {"name": call.stage, "strict": True, "schema": schema}
-            body["response_format"] = {"type": "json_schema", "json_schema": wanted}
-        elif dialect.response_format == "json_object":
-            body["response_format"] = {"type": "json_object"}
-    return body
 
 
 def request_bytes(call: Call, dialect: Dialect) -> bytes:
@@ -108,10 +95,29 @@ def request_bytes(call: Call, dialect: Dialect) -> bytes:
 
 @lru_cache(maxsize=64)
 def _frame(model: str, stage: str, sampling: Sampling, dialect: Dialect) -> str:
-    """All of a body but seed and messages, without its last bracket."""
-    call = Call("", stage, "", (), 0, model, (), sampling)
-    body = {k: v for k, v in request_body(call, dialect).items() if k not in ("seed", "messages")}
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))[:-1]
+    """The parameters as JSON, without the last bracket."""
+    parameters = _parameters(model, stage, sampling, dialect)
+    return json.dumps(parameters, ensure_ascii=False, separators=(",", ":"))[:-1]
+
+
+def _parameters(model: str, stage: str, sampling: Sampling, dialect: Dialect) -> dict[str, Any]:
+    """All of a body that does not depend on the messages."""
+    body: dict[str, Any] = {
+        "model": model,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        dialect.length_key: sampling.max_tokens,
+    }
+    if sampling.frequency_penalty:
+        body["frequency_penalty"] = sampling.frequency_penalty
+    if sampling.json_schema is not None:
+        if dialect.response_format == "json_schema":
+            schema = json.loads(sampling.json_schema)
+            wanted = {"name": stage, "strict": True, "schema": schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": wanted}
+        elif dialect.response_format == "json_object":
+            body["response_format"] = {"type": "json_object"}
+    return body
 
 
 def _seed(call: Call) -> int:

@@ -117,19 +117,7 @@ def check(config: Config, project: Project) -> None:
         UserError: The engine cannot be what it is told to be, or its libraries are missing.
     """
     if config.generate.recipe is not None:
-        _check_prompt(config.generate)
         clients.check(config.generate, project.root)
-
-
-def _check_prompt(settings: GenerateConfig) -> None:
-    if settings.prompt == "compact" and settings.prompt_order == "paper":
-        raise UserError(
-            "Compact prompts have one order only: the document comes first.",
-            where="generate.prompt_order",
-            expected="document_first",
-            found="paper",
-            hint="correct it, or set generate.prompt to full",
-        )
 
 
 def counts_of(settings: GenerateConfig, ledger: Ledger) -> dict[str, int] | None:

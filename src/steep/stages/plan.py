@@ -32,7 +32,7 @@ from steep.stages import pricing
 from steep.stages.courses import Planner, Row, sum_spent
 from steep.stages.generate import check_context, recipe_of
 from steep.stages.prospects import Counts, Spent, survey
-from steep.stages.status import _ledger
+from steep.stages.status import open_ledger
 
 __all__ = [
     "NO_HOST", "Host", "Plan", "Prices", "Range", "check_plannable", "hosts_of", "make_plan",
@@ -103,7 +103,7 @@ def make_plan(config: Config, project: Project, rate: float | None = None) -> Pl
     """
     documents = documents_stage.peek(config, project)
     check_plannable(config.generate, documents)
-    with _ledger(project) as ledger:
+    with open_ledger(project) as ledger:
         return plan_of(config.generate, documents, ledger, rate)
 
 

@@ -29,7 +29,7 @@ SHOWN = ("documents", "generate", "corpus", "tokenize", "train", "score", "evalu
 def status_of(config: Config, project: Project) -> dict[str, Any]:
     """The totals of the plan, the spending of the ledger, and the finished artifacts."""
     loaded = documents.peek(config, project)
-    with _ledger(project) as ledger:
+    with open_ledger(project) as ledger:
         bought = queries.bought(ledger)  # before the plan: a running generation adds to both
         totals = _totals(config, loaded, ledger)
         in_plan = totals.planned - totals.to_do + totals.submitted if totals else 0
@@ -52,12 +52,12 @@ def status_of(config: Config, project: Project) -> dict[str, Any]:
 
 def documents_of(project: Project, limit: int) -> dict[str, Any]:
     """What each document in the ledger cost, the dearest first."""
-    with _ledger(project) as ledger:
+    with open_ledger(project) as ledger:
         costs = queries.document_costs(ledger)
         return {
             "documents": [_cost(each) for each in costs[:limit]],
             "of": len(costs),
-            "total": _spending(queries.bought(ledger).sums),
+            "total": _spending(queries.together(each.sums for each in costs)),
         }
 
 
@@ -67,7 +67,7 @@ def document_of(project: Project, document_id: str, limit: int) -> dict[str, Any
     Raises:
         UserError: The ledger holds nothing on it.
     """
-    with _ledger(project) as ledger:
+    with open_ledger(project) as ledger:
         cost = queries.document_cost(ledger, document_id)
         entries = cost.sums.calls + cost.imported
         if not entries:
@@ -86,7 +86,7 @@ def entity_of(project: Project, entity: str, limit: int) -> dict[str, Any]:
     Raises:
         UserError: There is no text about it.
     """
-    with _ledger(project) as ledger:
+    with open_ledger(project) as ledger:
         found = queries.about(ledger, entity, limit)
         if not found.total:
             near = queries.entities_like(ledger, entity)
@@ -106,7 +106,7 @@ def entity_of(project: Project, entity: str, limit: int) -> dict[str, Any]:
 
 def failed_of(project: Project, limit: int) -> dict[str, Any]:
     """Why calls failed or were skipped, the commonest reasons first."""
-    with _ledger(project) as ledger:
+    with open_ledger(project) as ledger:
         groups = queries.failures(ledger)
     return {
         "reasons": [group._asdict() for group in groups[:limit]],
@@ -121,7 +121,7 @@ def call_of(project: Project, call_id: str) -> dict[str, Any]:
     Raises:
         UserError: The ledger does not know it, or more than one begins like that.
     """
-    with _ledger(project) as ledger:
+    with open_ledger(project) as ledger:
         record, _, sampling, batch = queries.full_call(ledger, call_id)
         completion = record.completion
         return {
@@ -226,7 +226,7 @@ def _messages(ledger: Ledger, record: Record) -> list[dict[str, str]]:
 
 
 @contextmanager
-def _ledger(project: Project) -> Iterator[Ledger]:
+def open_ledger(project: Project) -> Iterator[Ledger]:
     """The project's ledger, or an empty one somewhere else while there is none."""
     if project.ledger_path.is_file():
         with Ledger(project.ledger_path, read_only=True) as ledger:

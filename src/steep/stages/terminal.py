@@ -44,6 +44,9 @@ def _on_signal(stop: Stop) -> None:
         stop.drain()
 
 
+NOTHING = reports.Progress("openings")
+
+
 class Display:
     """One progress line fed from two sides: calls by the scheduler, tokens by the decoder.
 
@@ -53,6 +56,7 @@ class Display:
     def __init__(self) -> None:
         self._progress = Progress("generate", None, "tokens written")
         self._decoded = 0
+        self._earlier_tokens = 0  # of the rounds before this one, on the way to a goal
         self._state: reports.Progress | None = None
         self._phase_began = (time.monotonic(), 0)  # and how many calls were finished then
 
@@ -70,6 +74,8 @@ class Display:
                 "(Ctrl-C again drops them)",
                 state.in_flight,
             )
+        if self._state is not None and state.new < self._state.new:
+            self._earlier_tokens += self._state.new_tokens
         if self._state is None or self._state.phase != state.phase:
             self._phase_began = (time.monotonic(), state.finished)
         self._state = state
@@ -96,7 +102,7 @@ class Display:
 
     @property
     def _tokens(self) -> int:
-        return max(self._decoded, self._state.new_tokens if self._state else 0)
+        return max(self._decoded, self._earlier_tokens + (self._state or NOTHING).new_tokens)
 
     def _show(self) -> None:
         if (state := self._state) is None:
