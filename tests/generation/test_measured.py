@@ -75,7 +75,7 @@ def test_the_rate_is_that_of_busy_time(ledger: Ledger, monkeypatch: pytest.Monke
         f"2026-01-01T0{hour}:00:{second:02d}.000+00:00"
         for hour, second in ((0, 10), (0, 10), (0, 12), (5, 10), (5, 40), (5, 40))
     )
-    monkeypatch.setattr("steep.generation.ledger._now", lambda: next(ends))
+    monkeypatch.setattr("steep.generation.ledger.now_utc", lambda: next(ends))
     for call, latency_s in zip(pairs(), (10.0, 10.0, 10.0, 10.0, 0.0, 0.0), strict=True):
         usage = Usage(100, 0, 110)
         ledger.record([Entry(call, completion(call, usage=usage, latency_s=latency_s))])
