@@ -6,8 +6,9 @@
 All get the same prompts (4 KB, most of it shared by 100 calls) and the same answers (2 KB) with the
 same number of calls in flight; the server is pinned to one core and the client to the other, in a
 process of its own with an empty folder. The measure is CPU: a call's cost in a process that shares
-its machine with a model. A contestant that is not installed is left out. What each leaves behind
-when it is killed is in the last column, since a fast client that loses what was paid for is no use.
+its machine with a model. A contestant that is not installed is left out. What each keeps when it is
+killed is in the table (and measured by `kill_loss`): a fast client that loses what was paid for is
+no use.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from benchmarks.generation.measuring import conditions, table
 REPOSITORY = Path(__file__).parents[2]
 SERVER_CORE, CLIENT_CORE = 0, 1
 COLUMNS = (
-    "client", "version", "calls/s", "CPU s / 1,000 calls", "calls / CPU s", "peak MB", "durable",
-    "server busy",
+    "client", "version", "calls/s", "CPU s / 1,000 calls", "calls / CPU s", "peak MB",
+    "server busy", "durable", "steep over it",
 )  # fmt: skip
 
 
@@ -80,19 +81,12 @@ def median(results: list[Result]) -> Result:
 
 def one_run(name: str, venvs: dict[str, str], calls: int, concurrency: int) -> Result | None:
     """Run a contestant against a fresh server, with an empty folder."""
-    environment = environment_of(name)
-    if environment != "steep" and environment not in venvs:
-        print(f"{name}: left out, no --venv {environment}=...", file=sys.stderr)
-        return None
-    python = sys.executable if environment == "steep" else f"{venvs[environment]}/bin/python"
     with (
         instant_server.running(SERVER_CORE) as url,
         tempfile.TemporaryDirectory(prefix="steep-clients-") as folder,
     ):
-        command = [python, "-m", "benchmarks.generation.contestants", name, "--url", url]
-        command += ["--folder", folder, "--core", str(CLIENT_CORE)]
-        command += ["--calls", str(calls), "--concurrency", str(concurrency)]
-        cost = _measured(command, name, folder)
+        command = command_of(name, venvs, url, Path(folder), calls, concurrency)
+        cost = _measured(command, name, folder) if command else None
         served = instant_server.statistics(url)
     if cost is None:
         return None
@@ -109,9 +103,29 @@ def one_run(name: str, venvs: dict[str, str], calls: int, concurrency: int) -> R
     return result
 
 
+def command_of(
+    name: str, venvs: dict[str, str], url: str, folder: Path, calls: int, concurrency: int
+) -> list[str] | None:
+    """How a contestant is run; None when there is no environment for it."""
+    environment = environment_of(name)
+    if environment != "steep" and environment not in venvs:
+        print(f"{name}: left out, no --venv {environment}=...", file=sys.stderr)
+        return None
+    python = sys.executable if environment == "steep" else f"{venvs[environment]}/bin/python"
+    command = [python, "-m", "benchmarks.generation.contestants", name, "--url", url]
+    command += ["--folder", str(folder), "--core", str(CLIENT_CORE)]
+    return [*command, "--calls", str(calls), "--concurrency", str(concurrency)]
+
+
+def variables(folder: str) -> dict[str, str]:
+    """The environment variables of a contestant: caches go into its own folder."""
+    return {**os.environ, "HOME": folder, "OMP_NUM_THREADS": "1"}
+
+
 def _measured(command: list[str], name: str, folder: str) -> dict[str, Any] | None:
-    environment = {**os.environ, "HOME": folder, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, env=environment)
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=REPOSITORY, env=variables(folder)
+    )
     if done.returncode:
         print(f"{name} failed:\n{done.stderr[-3000:]}", file=sys.stderr)
         return None
@@ -120,7 +134,8 @@ def _measured(command: list[str], name: str, folder: str) -> dict[str, Any] | No
 
 
 def report(results: list[Result]) -> str:
-    """The table, and how Steep stands to the best of the others."""
+    """The table; its last column is Steep's calls per CPU second over those of the row."""
+    steep = next((each for each in results if each.name == "steep"), None)
     rows = [
         (
             each.name,
@@ -129,30 +144,13 @@ def report(results: list[Result]) -> str:
             f"{each.cpu_s_per_1000:.3f}",
             f"{each.calls_per_cpu_s:,.0f}",
             f"{each.peak_mb:.0f}",
-            each.durable or "no",
             f"{each.server_busy:.0%}",
+            each.durable or "no",
+            f"{steep.calls_per_cpu_s / each.calls_per_cpu_s:.1f} x" if steep else "-",
         )
         for each in results
     ]
-    return "\n".join([table(COLUMNS, rows), "", *comparisons(results)])
-
-
-def comparisons(results: list[Result]) -> list[str]:
-    """Steep's calls per CPU second over those of the best durable and not durable others."""
-    own = [each for each in results if each.name.startswith("steep")]
-    others = [each for each in results if each not in own and each.name != "bare aiohttp"]
-    lines: list[str] = []
-    for steep in own:
-        for word, durable in (("durable", True), ("not durable", False)):
-            rivals = [each for each in others if bool(each.durable) == durable]
-            if rivals:
-                best = max(rivals, key=lambda each: each.calls_per_cpu_s)
-                ratio = steep.calls_per_cpu_s / best.calls_per_cpu_s
-                lines.append(
-                    f"- {steep.name}: {ratio:.1f} x the calls per CPU second of {best.name}, "
-                    f"the best that is {word}"
-                )
-    return lines
+    return table(COLUMNS, rows)
 
 
 if __name__ == "__main__":

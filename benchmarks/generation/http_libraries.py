@@ -297,8 +297,8 @@ def row(way: str, loop: str, address: str, options: argparse.Namespace) -> list[
     command += ["--concurrency", str(options.concurrency)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no reason"
-        return [way, version_of(package), loop, f"failed: {reason}", "", "", ""]
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        return [way, version_of(package), loop, f"failed: {lines[-1]}", "", "", ""]
     cost = json.loads(done.stdout.splitlines()[-1])
     after = instant_server.statistics(address)
     assert after.requests - before.requests >= options.calls

@@ -157,10 +157,17 @@ def test_answers_that_are_broken_now_and_then_are_asked_for_again(
 def test_an_endpoint_that_answers_with_web_pages(
     project: Path, steep: Steep, endpoint: ScriptedServer
 ) -> None:
+    extra = [project / "documents" / f"extra-{number}.txt" for number in range(9)]
+    for path in extra:
+        path.write_text("Joren Pell rowed to Tessel. Edda Varnholt built the Quillon Ferry.\n")
     behave(endpoint, html=1.0)
     ended = steep("generate", cwd=project)
-    assert_stopped(ended, "malformed reply: ", endpoint.base_url, "run the same command again")
-    assert columns(steep, project) == {"failed": DOCUMENTS}
+    said = ("completes no call", "malformed reply: ", endpoint.base_url, "the same command")
+    assert_stopped(ended, *said)
+    assert endpoint.requests.total() == 3 * 2, "three calls are enough to see it"
+    assert columns(steep, project) == {"failed": 2, "to_do": DOCUMENTS + len(extra) - 2}
+    for path in extra:
+        path.unlink()
     behave(endpoint)
     assert_whole(steep, project)
 

@@ -175,7 +175,7 @@ def waiting_calls(ledger: Ledger, token: str) -> Iterator[Call]:
     """Build the calls that wait in a batch again from what the ledger keeps of them."""
     query = (
         "SELECT id, recipe, stage, document_id, subset, sample, model, sampling FROM calls "
-        "WHERE status = 'submitted' AND batch = ?"
+        "WHERE status IN ('failed', 'submitted') AND status = 'submitted' AND batch = ?"
     )
     for row in ledger.connection.execute(query, (token,)).fetchall():
         call_id, recipe, stage, document_id, subset, sample, model, sampling = row

@@ -26,6 +26,7 @@ from steep.generation.rate import RateLimit
 from steep.llm.client import Client, FatalError, TransientError
 from steep.llm.prices import Prices
 
+LOST_CAUSE = 3  # calls given up, of an endpoint that has not completed any
 LONGEST_PAUSE_S = 60.0  # of our own; an endpoint may ask for longer
 
 
@@ -93,6 +94,8 @@ class Lane:
     _waiting: deque[asyncio.Future[bool]] = field(default_factory=deque)
     _not_before_s: float = float("-inf")
     _last_reply_s: float = float("-inf")
+    _completed: int = 0
+    _lost: int = 0
     _pauses: set[asyncio.Future[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -205,6 +208,7 @@ class Lane:
 
     def _answered(self, completions: Sequence[Completion], most: Reservation) -> None:
         self._last_reply_s = self.clock()
+        self._completed += 1
         self.concurrency.succeeded()
         if self.policy.tokens_per_minute:
             used = sum(c.usage.prompt_tokens + c.usage.completion_tokens for c in completions)
@@ -235,6 +239,9 @@ class Lane:
 
     def _check_alive(self, error: TransientError, call: Call, began_s: float) -> None:
         """Tell an endpoint that is gone, which concerns all calls, from one call's bad luck."""
+        self._lost += 1
+        if not self._completed and self._lost >= LOST_CAUSE:
+            raise self._completes_nothing(error, call)
         if error.answered or self._last_reply_s > began_s:
             return
         raise FatalError(
@@ -244,6 +251,19 @@ class Lane:
                     where=f"{self.client.endpoint}, model '{call.model}'",
                     found=str(error),
                     hint="start the server, or correct generate.base_url; "
+                    "the same command continues",
+                )
+            )
+        )
+
+    def _completes_nothing(self, error: TransientError, call: Call) -> FatalError:
+        return FatalError(
+            str(
+                UserError(
+                    f"The endpoint answers, but completes no call: {self._lost} were given up.",
+                    where=f"{self.client.endpoint}, model '{call.model}'",
+                    found=str(error),
+                    hint="see that a chat API is behind generate.base_url, and that it is well; "
                     "the same command continues",
                 )
             )

@@ -154,7 +154,8 @@ class Ledger:
         """Sum what filled the first `below` slots of a sequence."""
         query = (
             "SELECT status, count(*), sum(prompt_tokens), sum(cached_tokens), "
-            "sum(completion_tokens), total(cost_usd), sum(cost_usd IS NULL) "
+            "sum(completion_tokens), total(cost_usd), "
+            "sum(cost_usd IS NULL AND status != 'skipped') "
             "FROM slots WHERE sequence = ? AND rank < ? GROUP BY status"
         )
         rows = list(self._select(query, (self._sequence(key), below)))
@@ -200,7 +201,11 @@ class Ledger:
 
     def waiting(self, token: str) -> Iterator[str]:
         """Yield the ids of the calls that wait in a batch."""
-        query = "SELECT id FROM calls WHERE status = 'submitted' AND batch = ?"
+        # Said twice, as the partial index says it, or SQLite goes through the whole table.
+        query = (
+            "SELECT id FROM calls WHERE status IN ('failed', 'submitted') "
+            "AND status = 'submitted' AND batch = ?"
+        )
         return (row[0] for row in self._select(query, (token,)))
 
     def land(
@@ -283,7 +288,8 @@ class Ledger:
         query = (
             "SELECT coalesce(sum(prompt_tokens), 0), coalesce(sum(cached_tokens), 0), "
             "coalesce(sum(completion_tokens), 0), coalesce(sum(cost_usd), 0.0), "
-            "coalesce(sum(cost_usd IS NULL AND status NOT IN ('failed', 'submitted')), 0) "
+            "coalesce(sum(cost_usd IS NULL AND status NOT IN "
+            "('failed', 'submitted', 'skipped')), 0) "
             "FROM calls"
         )
         prompt, cached, completion, known_usd, unpriced = next(self._select(query))

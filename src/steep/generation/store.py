@@ -167,7 +167,11 @@ def writer_lock(path: Path) -> Iterator[None]:
 
 
 def connect(path: Path, *, write: bool) -> sqlite3.Connection:
-    """Open the database, create or migrate it when it may be written."""
+    """Open the database; create it when it may be written, and bring an older one up to date.
+
+    Raises:
+        UserError: There is none to read, or another process writes the older one.
+    """
     if not write and not path.is_file():
         raise UserError("There is no ledger yet.", where=path, hint="steep generate")
     connection = sqlite3.connect(path, isolation_level=None)
@@ -179,6 +183,9 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous = FULL")
             _migrate(connection, version)
         else:
+            if version < len(MIGRATIONS):  # no reader can do without the newer tables
+                with writer_lock(path):
+                    _migrate(connection, _checked_version(connection, path, write=False))
             connection.execute("PRAGMA query_only = ON")
     except BaseException:
         connection.close()

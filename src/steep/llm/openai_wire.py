@@ -12,6 +12,7 @@ A reply is one of four: an `Answer`, or one of three exceptions that say who mus
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -225,7 +226,8 @@ def _wait_s(retry_after: str | None, date: str | None) -> float | None:
     if retry_after is None:
         return None
     try:
-        return max(0.0, float(retry_after))
+        wait_s = float(retry_after)
+        return max(0.0, wait_s) if math.isfinite(wait_s) else None
     except ValueError:
         pass
     try:
