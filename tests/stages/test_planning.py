@@ -15,17 +15,17 @@ from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.documents.names import proper_names
+from steep.generation.courses import Planner
 from steep.generation.estimate import Range
 from steep.generation.ledger import Ledger
 from steep.generation.measured import Measured
+from steep.generation.prospects import guessed_entities, survey
 from steep.generation.records import Entry, Slot
 from steep.llm.prices import Prices
 from steep.recipes.entigraph import RelationCalls
-from steep.stages.courses import Planner
 from steep.stages.generate import recipe_of
 from steep.stages.plan import Plan, hosts_of, plan_of
 from steep.stages.probe import choose
-from steep.stages.prospects import guessed_entities, survey
 from steep.testing.tiny_corpus import DOCUMENTS
 
 TINY = tuple(Document(each.id, each.title, each.text) for each in DOCUMENTS)

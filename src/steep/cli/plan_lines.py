@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from steep.core.progress import duration
 
 if TYPE_CHECKING:
-    from steep.stages.courses import Row
+    from steep.generation.courses import Row
     from steep.stages.plan import Host, Plan, Prices, Range
 
 SHOWN_DOCUMENTS = 20

@@ -21,17 +21,17 @@ from urllib.parse import urlsplit
 from steep.config import Config, GenerateConfig
 from steep.core.errors import UserError
 from steep.documents.document import Document
+from steep.generation.courses import Planner, Row, sum_spent
 from steep.generation.estimate import Range
 from steep.generation.goals import Goal
 from steep.generation.ledger import Ledger
 from steep.generation.measured import measure
+from steep.generation.prospects import Counts, Spent, survey
 from steep.llm.prices import Prices
 from steep.project import Project
 from steep.stages import documents as documents_stage
 from steep.stages import pricing
-from steep.stages.courses import Planner, Row, sum_spent
 from steep.stages.generate import check_context, recipe_of
-from steep.stages.prospects import Counts, Spent, survey
 from steep.stages.status import open_ledger
 
 __all__ = [

@@ -16,8 +16,8 @@ from steep.core.calls import Usage
 from steep.generation.allot import whole_calls
 from steep.generation.estimate import Case, Range
 from steep.generation.goals import Goal
+from steep.generation.prospects import Counts, Prospect, Spent
 from steep.llm.prices import Prices
-from steep.stages.prospects import Counts, Prospect, Spent
 
 ROUNDS = 12  # of finding how many calls meet a goal; each comes some ten times nearer
 NEAR = 0.001
