@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from steep.core.progress import duration
 
 if TYPE_CHECKING:
-    from steep.generation.courses import Row
-    from steep.stages.plan import Host, Plan, Prices, Range
+    from steep.stages.plan import Host, Plan, Prices, Range, Row
 
 SHOWN_DOCUMENTS = 20
 LONGEST_ID = 32  # characters shown

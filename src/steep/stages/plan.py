@@ -35,7 +35,7 @@ from steep.stages.generate import check_context, recipe_of
 from steep.stages.status import open_ledger
 
 __all__ = [
-    "NO_HOST", "Host", "Plan", "Prices", "Range", "check_plannable", "hosts_of", "make_plan",
+    "NO_HOST", "Host", "Plan", "Prices", "Range", "Row", "check_plannable", "hosts_of", "make_plan",
     "plan_of",
 ]  # fmt: skip
 
