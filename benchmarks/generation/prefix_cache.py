@@ -8,10 +8,11 @@ own server in different orders. Counted are the prompt tokens that the server sa
 `usage` of the answers: the two must agree.
 
 The server keeps in each slot the prompt that it has read last and no other prompts (its cache in
-main memory is switched off, except where the table says so). Documents do not fit twice: a slot's
-context is 8,192 tokens. The model is SmolLM2-135M cut to its first layers: same tokenizer, same
-tokens to read, but 30 times faster; its answers are nonsense, and 16 tokens long.
-Nothing of the stories is kept.
+main memory is switched off, except where the table says so: that of a small model holds anything).
+A slot has 8,192 tokens, room for one story, and each slot reads a story for itself. So the saving
+falls with the number of slots, and grows with the number of calls. The model is SmolLM2-135M cut
+to its first layers: same tokenizer, same tokens to read, but 30 times faster; its answers are
+nonsense, and 16 tokens long. Nothing of the stories is kept.
 """
 
 from __future__ import annotations

@@ -11,14 +11,12 @@ import pytest
 from toy import TINY, ToyRecipe, completion
 
 from steep.core.calls import Call, Completion
-from steep.generation.budget import Reservation
 from steep.generation.lane import Lane, Outcome, RetryPolicy
 from steep.llm.client import FatalError, TransientError
 
 OPENING = ToyRecipe().opening(TINY[0], [])
 assert OPENING is not None
 CALL: Call = OPENING
-MOST = Reservation(100, None)
 FAST = RetryPolicy(pause_s=0.001)
 
 
@@ -55,7 +53,7 @@ class Flaky:
 
 def send(lane: Lane, times: int = 1) -> list[Outcome]:
     async def all_of_them() -> list[Outcome]:
-        return await asyncio.gather(*(lane.send([CALL], MOST) for _ in range(times)))
+        return await asyncio.gather(*(lane.send([CALL]) for _ in range(times)))
 
     return asyncio.run(all_of_them())
 
@@ -118,7 +116,7 @@ def test_requests_a_minute_are_kept() -> None:
 
     async def go() -> None:
         nonlocal now_s
-        tasks = [asyncio.create_task(lane.send([CALL], MOST)) for _ in range(40)]
+        tasks = [asyncio.create_task(lane.send([CALL])) for _ in range(40)]
         for _ in range(50):
             await asyncio.sleep(0.001)
         assert 20 <= client.sent <= 21  # a burst of two seconds
@@ -137,10 +135,10 @@ def test_an_endpoint_that_is_gone_ends_the_run_and_one_bad_call_does_not() -> No
     lane = Lane(Flaky([silence, silence], delay_s=0.001), policy)
 
     async def with_others() -> list[Outcome]:
-        unlucky = asyncio.create_task(lane.send([CALL], MOST))
+        unlucky = asyncio.create_task(lane.send([CALL]))
         await asyncio.sleep(0.0005)
         lane.client = Flaky([silence])
-        lucky = [asyncio.create_task(lane.send([CALL], MOST)) for _ in range(3)]
+        lucky = [asyncio.create_task(lane.send([CALL])) for _ in range(3)]
         return await asyncio.gather(unlucky, *lucky)
 
     outcomes = asyncio.run(with_others())
@@ -158,9 +156,30 @@ def test_what_waits_when_the_run_stops_is_left_to_do() -> None:
     lane = Lane(client, RetryPolicy(pause_s=30))
 
     async def stop_soon() -> list[Outcome]:
-        tasks = [asyncio.create_task(lane.send([CALL], MOST)) for _ in range(30)]
+        tasks = [asyncio.create_task(lane.send([CALL])) for _ in range(30)]
         await asyncio.sleep(0.01)
         lane.stop()
         return await asyncio.gather(*tasks)
 
     assert {outcome.completions is None for outcome in asyncio.run(stop_soon())} == {True}
+
+
+def test_tokens_a_minute_are_kept_by_what_answers_really_took() -> None:
+    client = Flaky([], concurrency=50)
+    now_s = 0.0
+    policy = RetryPolicy(tokens_per_minute=60_000)  # a call takes 15 tokens, and may take 2,200
+    lane = Lane(client, policy, clock=lambda: now_s)
+
+    async def go() -> int:
+        nonlocal now_s
+        tasks = [asyncio.create_task(lane.send([CALL])) for _ in range(400)]
+        for _ in range(60):
+            await asyncio.sleep(0.001)
+            now_s += 0.02
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return client.sent
+
+    sent = asyncio.run(go())
+    assert 1 < sent <= (1.2 + 2.0) * 1000 / 15 + 2

@@ -47,7 +47,7 @@ def complete(url: str, calls: Sequence[Call], **options: Any) -> list[Completion
 
 
 async def send(lane: Lane, one: Call) -> Completion:
-    outcome = await lane.send([one], lane.most([one]))
+    outcome = await lane.send([one])
     assert outcome.completions is not None
     return outcome.completions[0]
 

@@ -21,7 +21,7 @@ from steep.core.errors import UserError
 from steep.core.progress import duration
 from steep.generation.aimd import Concurrency
 from steep.generation.budget import Reservation
-from steep.generation.estimate import reservation
+from steep.generation.estimate import USUAL_CHARACTERS_A_TOKEN, prompt_bound, reservation
 from steep.generation.rate import RateLimit
 from steep.llm.client import Client, FatalError, TransientError
 from steep.llm.prices import Prices
@@ -121,7 +121,7 @@ class Lane:
             if not pause.done():
                 pause.set_result(None)
 
-    async def send(self, calls: Sequence[Call], most: Reservation) -> Outcome:
+    async def send(self, calls: Sequence[Call]) -> Outcome:
         """Complete a group of calls, with as many attempts as it takes and the policy allows.
 
         Raises:
@@ -129,9 +129,10 @@ class Lane:
         """
         began_s = self.clock()
         attempts = tries = 0
-        while await self._admitted(most.tokens):
+        tokens = self._expected_tokens(calls)
+        while await self._admitted(tokens):
             attempts += 1
-            answer = await self._attempt(calls, most)
+            answer = await self._attempt(calls, tokens)
             if not isinstance(answer, TransientError):
                 if attempts > 1:
                     answer = [replace(each, attempts=attempts) for each in answer]
@@ -145,8 +146,17 @@ class Lane:
             await self._sleep(pause_s)
         return Outcome(None)
 
+    def _expected_tokens(self, calls: Sequence[Call]) -> float:
+        """What providers count against a limit as a call comes in: its prompt and `max_tokens`."""
+        if not self.policy.tokens_per_minute:
+            return 0.0
+        return sum(
+            prompt_bound(call) / USUAL_CHARACTERS_A_TOKEN + call.sampling.max_tokens
+            for call in calls
+        )
+
     async def _attempt(
-        self, calls: Sequence[Call], most: Reservation
+        self, calls: Sequence[Call], tokens: float
     ) -> list[Completion] | TransientError:
         sent_s = self.clock()
         try:
@@ -156,10 +166,10 @@ class Lane:
             return error
         finally:
             self._leave()
-        self._answered(completions, most)
+        self._answered(completions, tokens)
         return completions
 
-    async def _admitted(self, tokens: int) -> bool:
+    async def _admitted(self, tokens: float) -> bool:
         """Wait for a turn; False when the run stops first."""
         if self._under_way < self.concurrency.limit:
             self._under_way += 1
@@ -206,13 +216,13 @@ class Lane:
             timer.cancel()
             self._pauses.discard(pause)
 
-    def _answered(self, completions: Sequence[Completion], most: Reservation) -> None:
+    def _answered(self, completions: Sequence[Completion], tokens: float) -> None:
         self._last_reply_s = self.clock()
         self._completed += 1
         self.concurrency.succeeded()
         if self.policy.tokens_per_minute:
             used = sum(c.usage.prompt_tokens + c.usage.completion_tokens for c in completions)
-            self._tokens.give_back(most.tokens - used)
+            self._tokens.give_back(tokens - used)
 
     def _note(self, error: TransientError, sent_s: float) -> None:
         """Learn from an attempt that failed."""

@@ -259,7 +259,7 @@ class _Run:
         if not self._budget.reserve(most):
             self._held = (number, group)
             return False
-        task = asyncio.create_task(lane.send(calls, most))
+        task = asyncio.create_task(lane.send(calls))
         self._flying[task] = (number, group, most)
         self._flying_ids.update(call.id for call in calls)
         self._in_lane[number] += 1
