@@ -57,7 +57,7 @@ def sampling_json(sampling: Sampling) -> str:
     return canonical_json(asdict(sampling))
 
 
-@lru_cache(maxsize=1024)  # a document stands in the prompts of many calls
+@lru_cache(maxsize=64)  # a document stands in the prompts of many calls
 def in_json(text: str) -> str:
     """A text as it stands between the quotation marks of a JSON string."""
     return canonical_json(text)[1:-1]
@@ -99,7 +99,7 @@ class Call:
         state = _hash_before_the_last_part(
             self.model, self.sampling, tuple(before), last.role, last.parts[:-1]
         ).copy()
-        end = in_json(last.parts[-1]) if last.parts else ""
+        end = canonical_json(last.parts[-1])[1:-1] if last.parts else ""
         state.update(f'{end}"]],{self.sample}]'.encode())
         return state.hexdigest()[:ID_DIGITS]
 

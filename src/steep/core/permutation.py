@@ -46,7 +46,7 @@ class Permutation:
         return left << half_bits | right
 
 
-@lru_cache(maxsize=1 << 14)  # half an index has few values: each is mixed once a round
+@lru_cache(maxsize=1 << 11)  # half an index has few values: each is mixed once a round
 def _mixed(seed: int, round_number: int, half: int) -> int:
     key = f"{seed}:{round_number}:{half}".encode()
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")

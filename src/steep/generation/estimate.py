@@ -103,6 +103,6 @@ def prompt_bound(call: Call) -> int:
     return messages if schema is None else messages + _bytes(schema)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())

@@ -12,7 +12,7 @@ from steep.core.ids import stable_hash
 from steep.generation.rows import pack, quoted, unpack
 
 SHORT_PART = 400  # characters; shorter parts vary from call to call and stand in the call's row
-MOST_REMEMBERED = 1000
+MOST_REMEMBERED = 64
 
 
 class Parts:
