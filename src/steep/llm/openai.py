@@ -116,7 +116,7 @@ class OpenAIClient:
             except Hopeless as error:
                 if self._has_answered and error.status in (403, 404):
                     raise Rejected(str(error)) from None  # others pass, so it is about this call
-                raise self._give_up(call, _HOPELESS.get(error.status, _ODD), error) from None
+                raise self._give_up(call, HOPELESS.get(error.status, _ODD), error) from None
 
     async def _send(self, body: bytes, call: Call) -> Reply:
         session = self._open_session()
@@ -195,7 +195,7 @@ _ODD = (
     "The endpoint sends requests elsewhere.",
     "set generate.base_url to the address that it names, ending like https://host/v1",
 )
-_HOPELESS = {
+HOPELESS = {
     401: (
         "The endpoint does not accept the key.",
         "put a valid key into the environment variable that generate.api_key_env names",

@@ -23,7 +23,7 @@ import aiohttp
 
 from steep.core.errors import UserError
 from steep.llm.client import FatalError, TransientError
-from steep.llm.openai import CONNECT_TIMEOUT_S, LOOPBACK, checked_url, read_key
+from steep.llm.openai import CONNECT_TIMEOUT_S, HOPELESS, LOOPBACK, checked_url, read_key
 from steep.llm.openai_batch_wire import (
     MOST_BYTES,
     MOST_REQUESTS,
@@ -345,17 +345,10 @@ async def _reply(response: aiohttp.ClientResponse) -> Reply:
 
 
 ADVICE: dict[int | None, tuple[str, str]] = {
+    **HOPELESS,
     None: (
         "The batch API does not answer.",
         "run the same command again later; batches go on at the provider meanwhile",
-    ),
-    401: (
-        "The endpoint does not accept the key.",
-        "put a valid key into the environment variable that generate.api_key_env names",
-    ),
-    402: (
-        "The account has no quota or money left.",
-        "top it up and run the same command again; it continues where it was",
     ),
     403: (
         "The endpoint forbids the use of its batch API.",
