@@ -195,7 +195,7 @@ _ODD = (
     "The endpoint sends requests elsewhere.",
     "set generate.base_url to the address that it names, ending like https://host/v1",
 )
-HOPELESS = {
+HOPELESS: dict[int | None, tuple[str, str]] = {
     401: (
         "The endpoint does not accept the key.",
         "put a valid key into the environment variable that generate.api_key_env names",
