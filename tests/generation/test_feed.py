@@ -18,6 +18,7 @@ from steep.generation.feed import (
     DocumentFeed,
     FlatFeed,
     Group,
+    assign,
     document_work,
     missing,
     opening_round,
@@ -45,10 +46,10 @@ def planned(ledger: Ledger, document: Document) -> list[tuple[Call, Slot]]:
 
 
 def groups_of(feed: FlatFeed | DocumentFeed) -> Iterator[Group]:
-    while (group := feed.next(0)) is not None:
+    while (group := feed.next()) is not None:
         if group:
             yield group
-            feed.landed(0, group)
+            feed.landed(group)
 
 
 @settings(max_examples=30, deadline=None)
@@ -114,12 +115,12 @@ def test_one_call_warms_a_prefix_and_the_next_document_is_warmed_before_the_last
     tmp_path: Path,
 ) -> None:
     with opened(tmp_path / "l.db") as ledger:
-        feed = DocumentFeed(document_work(DOCUMENTS, RECIPE, ledger), [4])
-        (warming,) = feed.next(0) or []
-        assert feed.next(0) is None, "the others wait for the first"
-        feed.landed(0, [warming])
+        feed = DocumentFeed(document_work(DOCUMENTS, RECIPE, ledger), 4)
+        (warming,) = feed.next() or []
+        assert feed.next() is None, "the others wait for the first"
+        feed.landed([warming])
         sent = [warming]
-        while (group := feed.next(0)) is not None and len(sent) < 9:
+        while (group := feed.next()) is not None and len(sent) < 9:
             sent += group
         documents = [each.call.document_id for each in sent]
         assert documents == ["d0", "d0", "d0", "d1", "d0", "d0", "d0"]
@@ -159,3 +160,17 @@ def test_a_plan_is_read_a_stretch_at_a_time(tmp_path: Path) -> None:
 
 
 TEMPLATE = ToyRecipe()._call(DOCUMENTS[0], "pair", ("a", "b"), 0, "tail")
+
+
+@given(lengths=st.lists(st.integers(1, 500), max_size=40), lanes=st.integers(1, 5))
+def test_documents_are_divided_once_and_evenly(lengths: list[int], lanes: int) -> None:
+    documents = [Document(f"d{n}", "T", "x" * length) for n, length in enumerate(lengths)]
+    shares = assign(documents, lanes)
+    assert sorted(d.id for share in shares for d in share) == sorted(d.id for d in documents)
+    loads = [sum(len(document.text) for document in share) for share in shares]
+    assert max(loads) - min(loads) <= max(lengths, default=0)
+    assert (
+        assign(documents[:-1], lanes)
+        == [[document for document in share if document is not documents[-1]] for share in shares]
+        or not documents
+    )

@@ -16,6 +16,7 @@ from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation.budget import Budget
+from steep.generation.feed import assign
 from steep.generation.lane import Lane, RetryPolicy
 from steep.generation.ledger import Ledger
 from steep.generation.plan import Totals, walk
@@ -377,10 +378,9 @@ def test_a_document_stays_with_one_endpoint_and_is_warmed_before_its_calls_follo
     for client in clients:
         client.answer = many_entities
     asyncio.run(generate(MANY[:6], big, lanes, ledger))
-    seen = [{call.document_id for call in c.calls if call.stage == "pair"} for c in clients]
-    assert not seen[0] & seen[1]
-    assert len(seen[0] | seen[1]) == 6
-    assert min(len(each) for each in seen) >= 2
+    seen = [{call.document_id for call in client.calls} for client in clients]  # openings, too
+    assert seen == [{each.id for each in share} for share in assign(MANY[:6], 2)]
+    assert [len(each) for each in seen] == [3, 3]
 
 
 def test_calls_of_a_document_wait_for_the_one_that_warms_its_prefix(ledger: Ledger) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -43,15 +43,30 @@ Group = list[Planned]
 
 
 class Feed(Protocol):
-    """Hands out groups of calls to lanes, which are numbered from 0."""
+    """Hands out groups of calls to one lane."""
 
-    def next(self, lane: int) -> Group | None:
-        """The next group for a lane: empty to ask again at once, None while there is nothing."""
+    def next(self) -> Group | None:
+        """The next group: empty to ask again at once, None while there is nothing."""
         ...
 
-    def landed(self, lane: int, group: Group) -> None:
+    def landed(self, group: Group) -> None:
         """A group is back."""
         ...
+
+
+def assign(documents: Iterable[Document], lanes: int) -> list[list[Document]]:
+    """Divide documents among lanes, each in turn to the one with the least text so far.
+
+    Who reads what follows from the documents alone, so that it can be said beforehand, and a
+    document is read by the same endpoint in every run.
+    """
+    shares: list[list[Document]] = [[] for _ in range(lanes)]
+    characters = [0] * lanes
+    for document in documents:
+        lane = characters.index(min(characters))
+        shares[lane].append(document)
+        characters[lane] += len(document.text)
+    return shares
 
 
 def opening_rounds(
@@ -144,11 +159,11 @@ class FlatFeed:
     def __init__(self, stretches: Iterable[Stretch], batch_size: int) -> None:
         self._groups = _batches(stretches, batch_size)
 
-    def next(self, lane: int) -> Group | None:
-        """The next batch, whichever lane asks."""
+    def next(self) -> Group | None:
+        """The next batch."""
         return next(self._groups, None)
 
-    def landed(self, lane: int, group: Group) -> None:
+    def landed(self, group: Group) -> None:
         """Nothing waits for a batch."""
 
 
@@ -178,34 +193,33 @@ class _OpenDocument:
 
 
 class DocumentFeed:
-    """Single calls, document by document, each with one lane; `widths` are the lanes' limits."""
+    """Single calls, document by document; `width` is how many the lane may have in flight."""
 
-    def __init__(self, works: Iterator[DocumentWork], widths: Sequence[int]) -> None:
+    def __init__(self, works: Iterator[DocumentWork], width: int) -> None:
         self._works = works
-        self._widths = widths
-        self._open: list[list[_OpenDocument]] = [[] for _ in widths]
+        self._width = width
+        self._open: list[_OpenDocument] = []
         self._more = True
 
-    def next(self, lane: int) -> Group | None:
+    def next(self) -> Group | None:
         """The next call: one that warms a new document, or one whose prefix is warm."""
-        opened = self._open[lane]
-        if self._more and sum(each.work.left for each in opened) < self._widths[lane]:
+        if self._more and sum(each.work.left for each in self._open) < self._width:
             if (work := next(self._works, None)) is None:
                 self._more = False
             else:
-                opened.append(_OpenDocument(work, []))
-                return self._take(opened[-1], opened)
-        for document in opened:
+                self._open.append(_OpenDocument(work, []))
+                return self._take(self._open[-1])
+        for document in self._open:
             if document.warming is None:
-                return self._take(document, opened)
+                return self._take(document)
         return None
 
-    def _take(self, document: _OpenDocument, opened: list[_OpenDocument]) -> Group:
+    def _take(self, document: _OpenDocument) -> Group:
         """The document's next call, or none if its next stretch held none."""
         if not document.ahead:
             stretch = next(document.work.stretches, None)
             if stretch is None:
-                opened.remove(document)
+                self._open.remove(document)
                 return []
             document.ahead = stretch.missing[::-1]
             document.work.left -= stretch.looked_at - len(stretch.missing)
@@ -217,9 +231,9 @@ class DocumentFeed:
         document.work.left -= 1
         return [document.ahead.pop()]
 
-    def landed(self, lane: int, group: Group) -> None:
+    def landed(self, group: Group) -> None:
         """What has come back has warmed its prefix, also when it failed: the rest must go on."""
-        for document in self._open[lane]:
+        for document in self._open:
             if document.warming is not None and document.warming == prefix_of(group[0].call):
                 document.warm, document.warming = document.warming, None
 

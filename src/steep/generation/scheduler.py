@@ -29,6 +29,7 @@ from steep.generation.feed import (
     FlatFeed,
     Group,
     Stretch,
+    assign,
     document_work,
     opening_rounds,
 )
@@ -42,6 +43,7 @@ from steep.recipes.recipe import Recipe
 
 COMMIT_S = 0.005
 COMMIT_CALLS = 16
+NO_FEEDS: Mapping[int, Feed] = {}
 MOST_RECENT = 16_384  # calls: more than land while a stretch of the plan waits to be sent
 
 
@@ -151,19 +153,8 @@ class _Run:
     ) -> None:
         """Go through the whole plan once: the openings, then what follows from them."""
         self.may_pass = self.again = False
-        batch_size = max(lane.client.batch_size for lane in self._lanes)
-        tried: set[str] = set()
-        while not self.ended:
-            rounds = opening_rounds(documents, recipe, self._ledger).values()
-            over = tried | self._hopeless
-            fresh = ([p for p in each if p.call.id not in over] for each in rounds)
-            group = next(filter(None, fresh), None)
-            if group is None:
-                break
-            calls = list({planned.call.id: planned for planned in group}.values())
-            tried.update(planned.call.id for planned in calls)
-            feed: Feed = FlatFeed([Stretch(0, calls)], batch_size)
-            await self._make("openings", len(documents), feed, len(documents) - len(calls))
+        shares = self._shares(documents)
+        await self._make_openings(documents, recipe, shares)
         if self.ended:
             return
         planned, finished = 0, 0
@@ -171,13 +162,43 @@ class _Run:
             sequence, below = counted_calls(document, recipe, self._ledger, counts)
             planned += below
             finished += self._ledger.finished(sequence.key, below)
-        self._progress = replace(self._progress, finished=finished)
-        works = document_work(documents, recipe, self._ledger, counts)
-        if batch_size > 1:
-            feed = FlatFeed((stretch for work in works for stretch in work.stretches), batch_size)
-        else:
-            feed = DocumentFeed(works, [lane.client.concurrency for lane in self._lanes])
-        await self._make("salvage" if salvage else "calls", planned, feed, finished)
+        feeds: dict[int, Feed] = {}
+        for number, share in shares.items():
+            client = self._lanes[number].client
+            works = document_work(share, recipe, self._ledger, counts)
+            if client.batch_size > 1:
+                stretches = (stretch for work in works for stretch in work.stretches)
+                feeds[number] = FlatFeed(stretches, client.batch_size)
+            else:
+                feeds[number] = DocumentFeed(works, client.concurrency)
+        await self._make("salvage" if salvage else "calls", planned, feeds, finished)
+
+    def _shares(self, documents: Sequence[Document]) -> dict[int, list[Document]]:
+        """Which lane reads which documents; those of a lane that is gone fall to the others."""
+        alive = [number for number in range(len(self._lanes)) if number not in self._gone]
+        return dict(zip(alive, assign(documents, len(alive)), strict=True))
+
+    async def _make_openings(
+        self, documents: Sequence[Document], recipe: Recipe, shares: Mapping[int, list[Document]]
+    ) -> None:
+        """Make all first tries, then all second ones, and so on."""
+        lane_of = {each.id: number for number, share in shares.items() for each in share}
+        tried: set[str] = set()
+        while not self.ended:
+            rounds = opening_rounds(documents, recipe, self._ledger).values()
+            over = tried | self._hopeless
+            fresh = ([p for p in each if p.call.id not in over] for each in rounds)
+            group = next(filter(None, fresh), None)
+            if group is None:
+                return
+            calls = list({planned.call.id: planned for planned in group}.values())
+            tried.update(planned.call.id for planned in calls)
+            feeds: dict[int, Feed] = {}
+            for number in shares:
+                own = [p for p in calls if lane_of[p.call.document_id] == number]
+                size = self._lanes[number].client.batch_size
+                feeds[number] = FlatFeed([Stretch(0, own)], size)
+            await self._make("openings", len(documents), feeds, len(documents) - len(calls))
 
     async def finish(self) -> None:
         """Wait for what is in flight and record it, unless the ledger takes nothing more."""
@@ -189,17 +210,19 @@ class _Run:
         finally:
             await self._drop()
 
-    async def _make(self, phase: Phase, planned: int, feed: Feed, finished: int = 0) -> None:
-        """Send what a feed hands out; return when all is recorded, or the run is to end."""
+    async def _make(
+        self, phase: Phase, planned: int, feeds: Mapping[int, Feed], finished: int
+    ) -> None:
+        """Send what the feeds hand out; return when all is recorded, or the run is to end."""
         self._progress = replace(self._progress, phase=phase, planned=planned, finished=finished)
         self._report()
         while True:
-            if not self.ended and self._fill(feed):
+            if not self.ended and self._fill(feeds):
                 await asyncio.sleep(0)  # a long plan that is all there must still heed Ctrl-C
                 continue
             if not self._flying:
                 break
-            errors = await self._land(feed)
+            errors = await self._land(feeds)
             if errors:
                 raise errors[0]
             if self.stop.aborting:
@@ -208,12 +231,12 @@ class _Run:
             self.over_budget = True
         self._held = None
 
-    def _fill(self, feed: Feed) -> bool:
+    def _fill(self, feeds: Mapping[int, Feed]) -> bool:
         """Send until the lanes are full; True if the feed should be asked again at once."""
         again = False
         for number, lane in enumerate(self._lanes):
             while self._has_room(number, lane):
-                taken = self._take(feed, number)
+                taken = self._take(feeds[number], number)
                 if taken is None:
                     break
                 if not taken:
@@ -234,11 +257,11 @@ class _Run:
     def _take(self, feed: Feed, number: int) -> Group | None:
         if self._held is not None:
             lane, held = self._held
-            if lane != number and lane not in self._gone:
+            if lane != number:
                 return None
             self._held = None
             return held
-        group = feed.next(number)
+        group = feed.next()
         if not group:
             return group
         # One that fails for good is not worth another round. A call that two documents share stands
@@ -249,7 +272,7 @@ class _Run:
         for each in twins:
             del kept[each]
         if len(kept) < len(group):
-            feed.landed(number, group)
+            feed.landed(group)
         return list(kept.values())
 
     def _send(self, number: int, lane: Lane, group: Group) -> bool:
@@ -279,7 +302,7 @@ class _Run:
         for lane in self._lanes:
             lane.stop()
 
-    async def _land(self, feed: Feed | None = None) -> list[BaseException]:
+    async def _land(self, feeds: Mapping[int, Feed] = NO_FEEDS) -> list[BaseException]:
         """Wait for at least one group, and record all that are back: one transaction.
 
         Returns the failures that concern more than one call.
@@ -289,9 +312,9 @@ class _Run:
         if len(self._landed) < COMMIT_CALLS and len(self._flying) > len(self._landed):
             await asyncio.sleep(COMMIT_S)  # more will have landed, for the same transaction
         self._wake.clear()
-        return self._collect(feed)
+        return self._collect(feeds)
 
-    def _collect(self, feed: Feed | None = None) -> list[BaseException]:
+    def _collect(self, feeds: Mapping[int, Feed] = NO_FEEDS) -> list[BaseException]:
         landed, self._landed = self._landed, []
         entries: list[Entry] = []
         errors: list[BaseException] = []
@@ -306,8 +329,8 @@ class _Run:
                 errors += self._failure(number, error)
             else:
                 entries += self._outcome(number, group, most, task.result())
-            if feed is not None:
-                feed.landed(number, group)
+            if number in feeds:
+                feeds[number].landed(group)
         self._record(entries)
         return errors
 
@@ -318,6 +341,8 @@ class _Run:
             return [error]
         self._gone.add(number)
         self.again = True
+        if self._held is not None and self._held[0] == number:
+            self._held = None
         return []
 
     def _outcome(
