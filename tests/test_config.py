@@ -189,3 +189,9 @@ def test_a_configuration_cannot_be_changed(path: Path) -> None:
     config = load(path)
     with pytest.raises(ValidationError):
         config.train.seed = 1  # type: ignore[misc]
+
+
+def test_a_key_that_stands_twice_is_a_mistake(path: Path) -> None:
+    path.write_text("documents: {path: d}\ngenerate:\n  pairs: 5\n  seed: 1\n  pairs: 6\n")
+    with pytest.raises(UserError, match=r"'pairs' stands here twice\n.*line 5"):
+        load_config(path)

@@ -194,6 +194,20 @@ class Config(Section):
     evaluate: EvaluateConfig = EvaluateConfig()
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """YAML in which a key that stands twice in a section is a mistake, not the last word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key.value}' stands here twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     """Read a `steep.yaml`, apply `a.b=c` overrides, resolve its paths against its folder.
 
@@ -205,9 +219,11 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
             "There is no configuration here.", where=path, hint="steep init --documents DIR"
         )
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError("This is not valid YAML.", where=path, found=error) from error
+        raise UserError(
+            "This is not valid YAML.", where=path, found=error, hint="see the line it names"
+        ) from error
     if not isinstance(tree, dict):
         raise UserError("Expected sections at the top level.", where=path, found=tree)
     for override in overrides:

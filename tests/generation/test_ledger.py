@@ -95,7 +95,7 @@ def test_many_calls_are_found(ledger: Ledger) -> None:
 
 
 def test_totals_and_spending(ledger: Ledger) -> None:
-    assert ledger.usage() == (Usage(), 0.0, 0.0, 0)
+    assert ledger.usage() == (Usage(), 0.0, 0.0, 0, Usage())
     ledger.record(
         [
             Entry(call(0), completion(call(0))),
@@ -104,9 +104,9 @@ def test_totals_and_spending(ledger: Ledger) -> None:
         ]
     )
     assert {k: n for k, n in ledger.totals().items() if n} == {"done": 1, "empty": 1, "failed": 1}
-    assert ledger.usage() == (Usage(20, 8, 10), 0.75, 0.75, 0)
+    assert ledger.usage() == (Usage(20, 8, 10), 0.75, 0.75, 0, Usage())
     ledger.record([Entry(call(3), completion(call(3), cost_usd=None))])
-    assert ledger.usage()[1:] == (None, 0.75, 1)
+    assert ledger.usage()[1:] == (None, 0.75, 1, Usage(10, 4, 5))
 
 
 def test_half_a_batch_is_never_recorded(ledger: Ledger) -> None:

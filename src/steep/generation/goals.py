@@ -50,6 +50,7 @@ def next_round(
     recipe: Recipe,
     ledger: Ledger,
     expected_a_call: float,
+    spent_usd: float,
 ) -> dict[str, int] | None:
     """How many calls each document has from now on; None when the goal is met or out of reach.
 
@@ -60,6 +61,7 @@ def next_round(
         ledger: What was made so far.
         expected_a_call: Tokens of text, or dollars, that a call is expected to give or take, while
             none was made.
+        spent_usd: What the project has spent in all.
     """
     counts = ledger.allotment(goal.key)
     capacities: dict[str, int] = {}
@@ -72,6 +74,6 @@ def next_round(
         made[document.id] = Made(sum(finished.counts.values()), units)
     amount = goal.amount
     if goal.unit == "usd":  # openings, and whatever else the project has bought, come off it
-        amount -= ledger.usage().known_usd - sum(each.units for each in made.values())
+        amount -= spent_usd - sum(each.units for each in made.values())
     weights = {document.id: len(document.text) for document in documents}
     return next_counts(amount, weights, capacities, counts, made, expected_a_call)

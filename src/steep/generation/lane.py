@@ -70,11 +70,15 @@ class LaneStatistics:
         retries: Attempts beyond the first of each group.
         overloads: Attempts that met an overloaded endpoint.
         unanswered: Attempts that were sent and never answered; a provider may have billed them.
+        dropped: Calls that were sent and not waited for; likewise.
+        dropped_usd: What those can cost at most; None when that is not known.
     """
 
     retries: int = 0
     overloads: int = 0
     unanswered: int = 0
+    dropped: int = 0
+    dropped_usd: float | None = 0.0
 
 
 @dataclass(slots=True)

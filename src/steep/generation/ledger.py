@@ -134,6 +134,12 @@ class Ledger:
         query = "SELECT count(*) FROM slots WHERE sequence = ? AND rank < ?"
         return int(next(self._select(query, (self._sequence(key), below)))[0])
 
+    def highest(self, key: str) -> int:
+        """The highest rank of a sequence whose slot is filled; -1 if none is."""
+        query = "SELECT max(rank) FROM slots WHERE sequence = ?"
+        ((rank,),) = self._select(query, (self._sequence(key),))
+        return -1 if rank is None else int(rank)
+
     def free_ranks(self, key: str, below: int) -> Iterator[int]:
         """Yield the ranks under `below` whose slots are not filled, in order; lazily."""
         sequence, rank = self._sequence(key), 0
@@ -286,15 +292,19 @@ class Ledger:
     def usage(self) -> Spending:
         """Sum tokens and cost of all calls; of failed calls the cost is not known to anybody."""
         query = (
-            "SELECT coalesce(sum(prompt_tokens), 0), coalesce(sum(cached_tokens), 0), "
-            "coalesce(sum(completion_tokens), 0), coalesce(sum(cost_usd), 0.0), "
-            "coalesce(sum(cost_usd IS NULL AND status NOT IN "
-            "('failed', 'submitted', 'skipped')), 0) "
-            "FROM calls"
+            "SELECT cost_usd IS NULL AND status NOT IN ('failed', 'submitted', 'skipped') "
+            "AS unpriced, count(*), sum(prompt_tokens), sum(cached_tokens), "
+            "sum(completion_tokens), total(cost_usd) FROM calls GROUP BY unpriced"
         )
-        prompt, cached, completion, known_usd, unpriced = next(self._select(query))
-        cost_usd = None if unpriced else known_usd
-        return Spending(Usage(prompt, cached, completion), cost_usd, known_usd, unpriced)
+        rows = {bool(row[0]): row[1:] for row in self._select(query)}
+        priced, unpriced = (rows.get(key, (0, 0, 0, 0, 0.0)) for key in (False, True))
+        return Spending(
+            usage=Usage(*(priced[column] + unpriced[column] for column in (1, 2, 3))),
+            cost_usd=None if unpriced[0] else priced[4],
+            known_usd=priced[4],
+            unpriced=unpriced[0],
+            unpriced_usage=Usage(*unpriced[1:4]),
+        )
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

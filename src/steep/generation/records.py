@@ -91,12 +91,14 @@ class Spending(NamedTuple):
         cost_usd: None when that of any answer is unknown.
         known_usd: The sum of all that is known.
         unpriced: Answers whose cost is unknown.
+        unpriced_usage: Their tokens.
     """
 
     usage: Usage
     cost_usd: float | None
     known_usd: float
     unpriced: int
+    unpriced_usage: Usage
 
 
 @dataclass(frozen=True, slots=True)

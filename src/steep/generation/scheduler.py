@@ -127,6 +127,7 @@ class _Run:
         self._wake = asyncio.Event()
         self._held: tuple[int, Group] | None = None  # taken from the feed, but over the budget
         self._ledger_failed = False
+        self._dropped: tuple[int, float | None] = (0, 0.0)  # calls, and dollars at most
         self._progress = Progress("openings")
 
     @property
@@ -142,6 +143,8 @@ class _Run:
             retries=sum(each.retries for each in of_lanes),
             overloads=sum(each.overloads for each in of_lanes),
             unanswered=sum(each.unanswered for each in of_lanes),
+            dropped=self._dropped[0],
+            dropped_usd=self._dropped[1],
         )
 
     async def make_all(
@@ -385,7 +388,11 @@ class _Run:
         """End what is in flight; what is back by now is recorded."""
         if not self._ledger_failed:
             self._collect()
-        for task in self._flying:
+        for task, (_, group, most) in self._flying.items():
+            calls, dollars = self._dropped
+            unknown = dollars is None or most.cost_usd is None
+            total = None if unknown else (dollars or 0.0) + (most.cost_usd or 0.0)
+            self._dropped = (calls + len(group), total)
             task.cancel()
         await asyncio.gather(*self._flying, return_exceptions=True)
         self._flying.clear()

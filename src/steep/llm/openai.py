@@ -198,7 +198,7 @@ _ODD = (
 HOPELESS: dict[int | None, tuple[str, str]] = {
     401: (
         "The endpoint does not accept the key.",
-        "put a valid key into the environment variable that generate.api_key_env names",
+        "put a valid key into an environment variable, and its name into generate.api_key_env",
     ),
     402: (
         "The account has no quota or money left.",

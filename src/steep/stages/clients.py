@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from steep.config import EMBEDDED_MODEL, GenerateConfig
 from steep.core.errors import UserError
 from steep.documents.document import Document
+from steep.generation.feed import assign
 from steep.llm.client import Client
 from steep.stages.harness import log
 from steep.stages.models import check_libraries, embedded_directory
@@ -50,7 +51,7 @@ def make_clients(
         UserError: An address, a key, a model or a cluster is not what it should be.
     """
     if settings.engine in HTTP_ENGINES:
-        return _http_clients(settings, len(documents))
+        return _http_clients(settings, documents)
     if settings.engine == "ray":
         return [_ray_client(settings, len(documents), root)]
     from steep.llm.engines import open_engine
@@ -190,7 +191,7 @@ def _model_of(settings: GenerateConfig, root: Path | None) -> str | None:
     return str(path.resolve()) if path.is_dir() else settings.model
 
 
-def _http_clients(settings: GenerateConfig, documents: int) -> list[Client]:
+def _http_clients(settings: GenerateConfig, documents: Sequence[Document]) -> list[Client]:
     from steep.llm.openai import OpenAIClient
 
     clients: list[Client] = [
@@ -203,9 +204,14 @@ def _http_clients(settings: GenerateConfig, documents: int) -> list[Client]:
         )
         for url in base_urls(settings)
     ]
-    for client in clients:
-        some = "" if len(clients) == 1 else f"about {documents // len(clients):,} of "
-        log.info("generate: %s will see %s%s documents", client.endpoint, some, f"{documents:,}")
+    shares = assign(documents, len(clients))
+    for client, share in zip(clients, shares, strict=True):
+        log.info(
+            "generate: %s reads %s of %s documents, as far as they have calls to do",
+            client.endpoint,
+            f"{len(share):,}",
+            f"{len(documents):,}",
+        )
     return clients
 
 

@@ -40,7 +40,7 @@ def run(
         def make(directory: Path) -> dict[str, Any]:
             from steep.corpus.build import build_corpus
 
-            counts = counts_of(config.generate, ledger) if recipe else None
+            counts = counts_of(config.generate, loaded, ledger) if recipe else None
             candidates = [*_generated(loaded, recipe, ledger, counts), *imported]
             corpus = build_corpus(loaded, candidates, config.corpus)
             write_passages(directory / PASSAGES_NAME, corpus.passages)

@@ -96,6 +96,7 @@ def run(
     before = found.manifest["wall_s"] if found else 0.0
     wall_s = round(before + time.monotonic() - start, 2)
     artifact = finish(path, identity, {**manifest, "wall_s": wall_s})
+    _tell_counts(manifest)
     _tell_failures(manifest)
     return artifact
 
@@ -120,16 +121,49 @@ def check(config: Config, project: Project) -> None:
         clients.check(config.generate, project.root)
 
 
-def counts_of(settings: GenerateConfig, ledger: Ledger) -> dict[str, int] | None:
-    """How many calls a goal has given each document so far; None when there is no goal."""
-    goal = goal_in(settings, recipe_of(settings))
-    return None if goal is None else ledger.allotment(goal.key)
+def counts_of(
+    settings: GenerateConfig, documents: Sequence[Document], ledger: Ledger
+) -> dict[str, int] | None:
+    """How many calls of each document belong to the plan; None when all do, as there is no goal.
+
+    A goal in tokens says how much is wanted. One in dollars says what may be paid, and what was
+    paid for before stays wanted, whatever the limit is now.
+    """
+    recipe = recipe_of(settings)
+    goal = goal_in(settings, recipe)
+    if goal is None:
+        return None
+    counts = ledger.allotment(goal.key)
+    if goal.unit == "usd":
+        for document in documents:
+            calls, _ = plan.counted_calls(document, recipe, ledger)
+            paid = ledger.highest(calls.key) + 1
+            counts[document.id] = max(counts.get(document.id, 0), min(paid, len(calls)))
+    return counts
 
 
 def _is_finished(artifact: Artifact) -> bool:
     manifest = artifact.manifest
     nothing_left = manifest["counts"]["failed"] == manifest["counts"]["to_do"] == 0
     return nothing_left and manifest["ended"] is None
+
+
+def _tell_counts(manifest: dict[str, Any]) -> None:
+    """The sum that must match, and what it took."""
+    counts, usage, cost_usd = manifest["counts"], manifest["usage"], manifest["cost_usd"]
+    parts = [f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if name != "planned"]
+    some = [part for part in parts if not part.startswith("0 ")]
+    waiting = f" ({manifest['submitted']:,} wait in batches)" if manifest["submitted"] else ""
+    log.info(
+        "generate: %s calls = %s%s; %s tokens in (%s cached), %s out, cost %s",
+        f"{counts['planned']:,}",
+        " + ".join(some) or "0",
+        waiting,
+        f"{usage['prompt_tokens']:,}",
+        f"{usage['cached_tokens']:,}",
+        f"{usage['completion_tokens']:,}",
+        "unknown" if cost_usd is None else f"${cost_usd:,.4f}",
+    )
 
 
 def _tell_failures(manifest: dict[str, Any]) -> None:
@@ -161,11 +195,13 @@ def _make(
     root: Path,
 ) -> dict[str, Any]:
     recipe = recipe_of(settings)
-    counts = counts_of(settings, ledger)
+    counts = counts_of(settings, documents, ledger)
     totals, ended = plan.totals(documents, recipe, ledger, counts), None
     if totals.to_do or totals.failed or counts is not None:
         check_context(documents, settings)
-        totals, ended = making.make(settings, documents, recipe, ledger, wait=wait, root=root)
+        ended = making.make(settings, documents, recipe, ledger, wait=wait, root=root).ended
+        counts = counts_of(settings, documents, ledger)
+        totals = plan.totals(documents, recipe, ledger, counts)
     _write_entities(path, documents, recipe, ledger)
     if totals.without_calls:
         log.warning(
@@ -175,6 +211,7 @@ def _make(
         )
     return {
         "counts": totals.counts,
+        "submitted": totals.submitted,
         "ended": ended,
         "usage": {
             "prompt_tokens": totals.usage.prompt_tokens,
@@ -186,7 +223,7 @@ def _make(
         "endpoint": _endpoint(settings),
         "failures": [failure._asdict() for failure in totals.failures],
         "documents_without_calls": totals.without_calls,
-        "digest": plan.digest(documents, recipe, ledger, counts_of(settings, ledger)),
+        "digest": plan.digest(documents, recipe, ledger, counts),
     }
 
 

@@ -15,7 +15,7 @@ from steep.generation import scheduler
 from steep.generation.budget import Budget
 from steep.generation.estimate import USUAL_CHARACTERS_A_TOKEN
 from steep.generation.goals import Goal, next_round
-from steep.generation.lane import Lane, RetryPolicy
+from steep.generation.lane import Lane, LaneStatistics, RetryPolicy
 from steep.generation.ledger import Ledger
 from steep.generation.plan import Totals
 from steep.generation.reports import Report, Stop
@@ -70,14 +70,21 @@ def make(
         UserError: The engine cannot be used, or the budget has no price to go by.
         KeyboardInterrupt: Ctrl-C; what was in flight is recorded.
     """
-    job = _Job(settings, documents, recipe, ledger, wait, root, budget_of(settings, ledger))
+    budget = budget_of(settings, ledger)
+    _tell_exceeded(budget)
+    job = _Job(settings, documents, recipe, ledger, wait, root, budget)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         report = runner.run(job.run(counts))
     job.display.finish()
+    if isinstance(report, Report):
+        _tell_lost(report.statistics)
     if report.stopped:
         raise KeyboardInterrupt
     if report.over_budget:
-        log.warning("generate: the budget is used up: %s", _spent(job.budget))
+        log.warning(
+            "generate: what is left of the budget does not suffice for another call: %s",
+            _spent(job.budget),
+        )
     return Made(report.totals, "budget" if report.over_budget else None)
 
 
@@ -207,7 +214,12 @@ class _Job:
         report: _Report = await once(self.ledger.allotment(goal.key))
         while not (report.stopped or report.over_budget or report.totals.submitted):
             more = next_round(
-                goal, self.documents, self.recipe, self.ledger, self._expected_a_call(goal)
+                goal,
+                self.documents,
+                self.recipe,
+                self.ledger,
+                self._expected_a_call(goal),
+                self.budget.spent_usd,
             )
             if more is None:
                 break
@@ -250,10 +262,40 @@ def _policy(settings: GenerateConfig) -> RetryPolicy:
     )
 
 
+def _tell_exceeded(budget: Budget) -> None:
+    if budget.max_cost_usd is not None and budget.spent_usd > budget.max_cost_usd:
+        log.warning(
+            "generate: the project has spent $%.4f, which is over generate.max_cost_usd, $%.4f; "
+            "what was bought is kept, and nothing more is bought",
+            budget.spent_usd,
+            budget.max_cost_usd,
+        )
+
+
+def _tell_lost(lost: LaneStatistics) -> None:
+    """Name what may be billed although nothing came of it."""
+    if lost.dropped:
+        most = "at a price that is not known" if lost.dropped_usd is None else (
+            f"${lost.dropped_usd:,.4f} at most"
+        )  # fmt: skip
+        log.warning(
+            "generate: %d calls were sent and not waited for; the provider may bill them, %s",
+            lost.dropped,
+            most,
+        )
+    if lost.unanswered:
+        log.warning(
+            "generate: %d attempts were never answered; the provider may bill some of them",
+            lost.unanswered,
+        )
+
+
 def _spent(budget: Budget) -> str:
     parts = []
     if budget.max_tokens is not None:
-        parts.append(f"{budget.spent_tokens:,} of {budget.max_tokens:,} tokens")
+        held = f" and {budget.reserved_tokens:,} held" if budget.reserved_tokens else ""
+        parts.append(f"{budget.spent_tokens:,} tokens spent{held} of {budget.max_tokens:,}")
     if budget.max_cost_usd is not None:
-        parts.append(f"${budget.spent_usd:,.4f} of ${budget.max_cost_usd:,.4f}")
+        held = f" and ${budget.reserved_usd:,.4f} held" if budget.reserved_usd > 1e-9 else ""
+        parts.append(f"${budget.spent_usd:,.4f} spent{held} of ${budget.max_cost_usd:,.4f}")
     return ", ".join(parts)

@@ -56,12 +56,23 @@ def budget_of(settings: GenerateConfig, ledger: Ledger) -> Budget:
                 hint="set generate.usd_per_million_input_tokens and "
                 "generate.usd_per_million_output_tokens, or generate.max_total_tokens instead",
             )
-    spending = ledger.usage()
+    usage = ledger.usage().usage
     return Budget(
         settings.max_total_tokens,
         settings.max_cost_usd,
-        spent_tokens=spending.usage.prompt_tokens + spending.usage.completion_tokens,
-        spent_usd=spending.known_usd,
+        spent_tokens=usage.prompt_tokens + usage.completion_tokens,
+        spent_usd=spent_usd(settings, ledger),
+    )
+
+
+def spent_usd(settings: GenerateConfig, ledger: Ledger) -> float:
+    """What the project has spent; answers that were bought without a price count at today's."""
+    spending = ledger.usage()
+    urls = base_urls(settings)
+    if not (spending.unpriced and urls):
+        return spending.known_usd
+    return spending.known_usd + (
+        prices_of(settings, urls[0]).cost_usd(spending.unpriced_usage) or 0
     )
 
 

@@ -144,7 +144,7 @@ def call_of(project: Project, call_id: str) -> dict[str, Any]:
 def _totals(config: Config, loaded: Sequence[Document], ledger: Ledger) -> plan.Totals | None:
     if config.generate.recipe is None:
         return None
-    counts = counts_of(config.generate, ledger)
+    counts = counts_of(config.generate, loaded, ledger)
     return plan.totals(loaded, recipe_of(config.generate), ledger, counts)
 
 
@@ -155,7 +155,7 @@ def _rest(
     if not totals.unopened:
         return None
     recipe, unopened = recipe_of(config.generate), set(totals.unopened)
-    counts = counts_of(config.generate, ledger)
+    counts = counts_of(config.generate, loaded, ledger)
     calls = [
         plan.counted_calls(document, recipe, ledger, counts).below
         for document in loaded
