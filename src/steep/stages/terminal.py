@@ -58,6 +58,7 @@ class Display:
         self._decoded = 0
         self._earlier_tokens = 0  # of the rounds before this one, on the way to a goal
         self._state: reports.Progress | None = None
+        self._batches: BatchProgress | None = None
         self._phase_began = (time.monotonic(), 0)  # and how many calls were finished then
 
     def on_tokens(self, count: int) -> None:
@@ -83,10 +84,12 @@ class Display:
 
     def on_batch_progress(self, state: BatchProgress) -> None:
         """A provider's batches have come further."""
-        self._decoded = state.new_tokens
+        if self._batches is not None and state.new < self._batches.new:
+            self._earlier_tokens += self._batches.new_tokens
+        self._batches = state
         cost = "unknown" if state.new_cost_usd is None else f"${state.new_cost_usd:.2f}"
         self._progress.update(
-            state.new_tokens,
+            self._tokens,
             phase=state.phase,
             batches=state.batches,
             waiting=f"{state.waiting:,}",
@@ -102,7 +105,8 @@ class Display:
 
     @property
     def _tokens(self) -> int:
-        return max(self._decoded, self._earlier_tokens + (self._state or NOTHING).new_tokens)
+        of_this_round = (self._batches or self._state or NOTHING).new_tokens
+        return max(self._decoded, self._earlier_tokens + of_this_round)
 
     def _show(self) -> None:
         if (state := self._state) is None:
