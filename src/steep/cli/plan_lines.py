@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from steep.core.progress import duration
 
 if TYPE_CHECKING:
-    from steep.stages.plan import Host, Plan, Prices, Range, Row
+    from steep.stages.plan import Host, Limit, Plan, Prices, Range, Row
 
 SHOWN_DOCUMENTS = 20
 LONGEST_ID = 32  # characters shown
+STAGES = {"entities": "openings", "pair": "pairs", "triplet": "triplets"}
 HEADINGS = (
     "document", "entities", "openings", "pairs", "triplets", "tokens in", "cached", "out", "cost",
 )  # fmt: skip
@@ -22,7 +23,7 @@ def of_plan(plan: Plan) -> list[str]:
     return [
         f"{plan.recipe}, written by {plan.model} ({plan.engine})",
         *_who(plan),
-        *(["", *_goal(plan)] if plan.goal else []),
+        *(["", *_aims(plan)] if plan.goal or plan.limit else []),
         "",
         *_table(plan),
         "",
@@ -35,9 +36,11 @@ def _who(plan: Plan) -> list[str]:
     lines = [_host(host) for host in plan.hosts]
     number = len(plan.sent)
     which = "all" if number == len(plan.documents) else f"{number:,} of {len(plan.documents):,}"
-    several = " (each document stays with one of these)" if len(plan.hosts) > 1 else ""
-    if number:
-        lines.append(f"  documents to be read there: {which}{several}")
+    if number and len(plan.hosts) > 1:
+        shares = ", ".join(f"{len(host.documents):,} by {host.name}" for host in plan.hosts)
+        lines.append(f"  documents to be read: {which}, each by one of these: {shares}")
+    elif number:
+        lines.append(f"  documents to be read there: {which}")
     return lines
 
 
@@ -58,13 +61,23 @@ def _prices(prices: Prices) -> str:
     return f"{', '.join(dollars)} a million tokens ({prices.source})"
 
 
+def _aims(plan: Plan) -> list[str]:
+    return [*(_goal(plan) if plan.goal else []), *(_limit(plan.limit) if plan.limit else [])]
+
+
+def _limit(limit: Limit) -> list[str]:
+    amounts = (limit.most_usd, limit.spent_usd, limit.left_usd)
+    most, spent, left = map(_usd, amounts)
+    return [f"limit: {most}, {spent} spent, {left} left"]
+
+
 def _goal(plan: Plan) -> list[str]:
     assert plan.goal is not None
     total = plan.total
     amount = (
         f"{plan.goal.amount:,.0f} tokens of text"
         if plan.goal.unit == "tokens"
-        else f"${plan.goal.amount:,.2f}"
+        else _usd(plan.goal.amount)
     )
     return [
         f"goal: {amount}, shared by length; it buys some {_number(total.pairs.expected)} pairs and "
@@ -103,36 +116,62 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _sum(plan: Plan) -> list[str]:
-    total, bought, spent = plan.total, plan.total.bought, plan.spent
-    cost = "unknown" if spent.cost_usd is None else _usd(spent.cost_usd)
-    usage = spent.usage
+    total, calls, spent = plan.total, sum(plan.total.bought), plan.spent
+    usage, in_all = spent.usage, plan.in_all
+    waiting = f"; {plan.submitted:,} of them are submitted already" if plan.submitted else ""
+    cost = _known(spent.cost_usd)
+    others = in_all.calls != calls or _known(in_all.cost_usd) != cost
     return [
         f"to do: expected (low to high); {_basis(plan)}",
-        f"  calls       {_range(total.calls)}",
+        f"  calls       {_range(total.calls)}{waiting}",
         f"  tokens in   {_range(total.prompt_tokens)}",
         f"    cached    {_range(total.cached_tokens)}",
         f"  tokens out  {_range(total.completion_tokens)}",
         f"  cost        {_cost(total.cost_usd)}",
         f"  time        {_time(plan)}",
-        f"bought before: {sum(bought):,} calls, {usage.prompt_tokens:,} tokens in "
+        f"bought before: {calls:,} calls, {usage.prompt_tokens:,} tokens in "
         f"({usage.cached_tokens:,} cached), {usage.completion_tokens:,} out, cost {cost}",
+        *([_in_all(plan)] if others else []),
     ]
 
 
+def _in_all(plan: Plan) -> str:
+    in_all = plan.in_all
+    return (
+        f"  by the project in all, under this plan and others: {in_all.calls:,} calls, "
+        f"cost {_known(in_all.cost_usd)}"
+    )
+
+
 def _basis(plan: Plan) -> str:
-    if plan.measured_calls:
-        return f"as {plan.measured_calls:,} calls of this model have measured"
-    return "guesses, --probe N measures"
+    """Which lengths of answers were measured, and which are guesses."""
+    to_do = {"entities": plan.total.openings, "pair": plan.total.pairs}
+    to_do["triplet"] = plan.total.triplets
+    stages = [stage for stage, calls in to_do.items() if calls.high > 0]
+    measured = [
+        f"{STAGES[stage]} as {plan.measured_answers[stage]:,} calls have measured"
+        for stage in stages
+        if stage in plan.measured_answers
+    ]
+    guessed = [STAGES[stage] for stage in stages if stage not in plan.measured_answers]
+    if not stages:
+        return "nothing"
+    if not measured:
+        return "guesses, --probe N measures"
+    more = [f"{' and '.join(guessed)} guessed, --probe N measures"] if guessed else []
+    return "; ".join([", ".join(measured), *more])
 
 
 def _time(plan: Plan) -> str:
-    if plan.hours is None or plan.tokens_a_s is None:
+    if plan.hours is None:
         return "unknown: no rate was measured; give one by --rate TOKENS_PER_S"
     hours = plan.hours
     low, expected, high = (
         duration(each * 3600) for each in (hours.low, hours.expected, hours.high)
     )
     span = "" if low == high else f" ({low} to {high})"
+    if plan.tokens_a_s is None:
+        return f"at least {expected}{span}, by the limits a minute; no rate was measured (--rate)"
     return f"{expected}{span} at {plan.tokens_a_s:,.1f} tokens/s, {plan.rate_source}"
 
 
@@ -150,6 +189,10 @@ def _range(each: Range) -> str:
 
 def _number(value: float) -> str:
     return f"{round(value):,}"
+
+
+def _known(dollars: float | None) -> str:
+    return "unknown" if dollars is None else _usd(dollars)
 
 
 def _usd(dollars: float) -> str:

@@ -4,17 +4,19 @@ A cheap, the expected and a dear one. Without a goal, cheap means few calls, sho
 answers. With a goal in tokens, what is written is given, and short answers are dear: more of them
 are needed, each with its prompt. With a goal in dollars, what is spent is given, and dear calls are
 few.
+
+A hard limit in dollars cuts every course where the money ends: what lies behind is not to be done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from steep.core.calls import Usage
 from steep.generation.allot import whole_calls
-from steep.generation.estimate import Case, Range
+from steep.generation.estimate import Case, Range, hosted_cache
 from steep.generation.goals import Goal
 from steep.generation.prospects import Counts, Prospect, Spent
 from steep.llm.prices import Prices
@@ -22,23 +24,39 @@ from steep.llm.prices import Prices
 ROUNDS = 12  # of finding how many calls meet a goal; each comes some ten times nearer
 NEAR = 0.001
 
+# Which prefixes are cached: none, those that hosted providers cache, or all that calls share.
+Caching = Literal["none", "long", "all"]
+
 
 class Course(NamedTuple):
-    """A course of things: which end of each range comes true, and whether prefixes are cached."""
+    """A course of things: which end of each range comes true, and which prefixes are cached.
+
+    `cached` None leaves that to what is expected of the endpoint.
+    """
 
     calls: Case
     prompts: Case
     answers: Case
-    cached: bool
+    cached: Caching | None
 
 
 CASES: tuple[Case, Case, Case] = ("low", "expected", "high")
-EXPECTED = Course("expected", "expected", "expected", cached=True)
-WHOLE_PLAN = (Course("low", "low", "low", True), EXPECTED, Course("high", "high", "high", False))
+# How many tokens of a shared prefix are cached.
+KEPT: dict[Caching, Callable[[float], float]] = {
+    "none": lambda prefix_tokens: 0.0,
+    "long": hosted_cache,
+    "all": lambda prefix_tokens: prefix_tokens,
+}
+EXPECTED = Course("expected", "expected", "expected", None)
+WHOLE_PLAN = (Course("low", "low", "low", "all"), EXPECTED, Course("high", "high", "high", "none"))
 # So many tokens: the longer the answers, the fewer calls are made, and prompts paid for.
-TOKEN_GOAL = (Course("low", "low", "high", True), EXPECTED, Course("high", "high", "low", False))
+TOKEN_GOAL = (Course("low", "low", "high", "all"), EXPECTED, Course("high", "high", "low", "none"))
 # So many dollars: the dearer a call, the fewer are made.
-DOLLAR_GOAL = (Course("low", "high", "high", False), EXPECTED, Course("high", "low", "low", True))
+DOLLAR_GOAL = (
+    Course("low", "high", "high", "none"),
+    EXPECTED,
+    Course("high", "low", "low", "all"),
+)
 
 
 class Amounts(NamedTuple):
@@ -57,6 +75,10 @@ class Amounts(NamedTuple):
         return Usage(
             round(self.prompt_tokens), round(self.cached_tokens), round(self.completion_tokens)
         )
+
+    def part(self, share: float) -> Amounts:
+        """A share of it."""
+        return self if share == 1 else Amounts(*(share * each for each in self))
 
 
 NO_AMOUNTS = Amounts(0, 0, 0, 0, 0, 0)
@@ -90,6 +112,14 @@ class Row:
         return self.openings + self.pairs + self.triplets
 
 
+class Rows(NamedTuple):
+    """What is to do, as far as the money goes; `uncut_usd` is what it would take without a limit."""
+
+    documents: tuple[Row, ...]
+    total: Row
+    uncut_usd: Range | None
+
+
 @dataclass(frozen=True, slots=True)
 class Planner:
     """Follows the three courses of things through all documents.
@@ -97,29 +127,33 @@ class Planner:
     Attributes:
         prospects: What is known of the documents.
         prices: Of each endpoint.
-        caches: Whether prefixes are expected to be cached.
+        caches: Which prefixes the endpoint is expected to cache; `none` means it never does.
         goal: What is to be reached, if not the whole plan is made.
         counts: How many calls of each document were decided upon already, for this goal.
-        elsewhere_usd: What the project has spent on all but the relation calls of this plan.
+        spent_usd: What the project has spent in all.
+        left_usd: What it may spend from now on; None is no limit.
     """
 
     prospects: Sequence[Prospect]
     prices: Sequence[Prices]
-    caches: bool
+    caches: Caching
     goal: Goal | None
     counts: Mapping[str, int]
-    elsewhere_usd: float
+    spent_usd: float
+    left_usd: float | None = None
 
-    def rows(self) -> tuple[tuple[Row, ...], Row]:
+    def rows(self) -> Rows:
         """A row a document, and their sum."""
-        by_case = [
+        uncut = [
             self._follow(course, case) for course, case in zip(self._courses, CASES, strict=True)
         ]
+        by_case = [self._cut(amounts, case) for amounts, case in zip(uncut, CASES, strict=True)]
         rows = tuple(
             self._row(prospect, amounts)
             for prospect, *amounts in zip(self.prospects, *by_case, strict=True)
         )
-        return rows, self._total(rows, [_sum(amounts) for amounts in by_case])
+        total = self._total(rows, [_sum(amounts) for amounts in by_case])
+        return Rows(rows, total, self._cost_range([_sum(amounts) for amounts in uncut]))
 
     @property
     def _courses(self) -> tuple[Course, Course, Course]:
@@ -134,6 +168,16 @@ class Planner:
             self._amounts(each, course, shares.get(each.document_id)) for each in self.prospects
         ]
 
+    def _cut(self, amounts: list[Amounts], case: Case) -> list[Amounts]:
+        """The same share of everything, so that it costs no more than may be spent."""
+        cost_usd = self._cost_usd(_sum(amounts), case)
+        if self.left_usd is None or not cost_usd or cost_usd <= self.left_usd:
+            return amounts
+        return [each.part(self.left_usd / cost_usd) for each in amounts]
+
+    def _caching(self, course: Course) -> Caching:
+        return self.caches if self.caches == "none" or course.cached is None else course.cached
+
     def _amounts(self, prospect: Prospect, course: Course, share: int | None) -> Amounts:
         openings = prospect.openings[course.calls]
         pairs, triplets = prospect.pairs[course.calls], prospect.triplets[course.calls]
@@ -145,15 +189,15 @@ class Planner:
             "pair": max(0.0, pairs - prospect.bought.pairs),
             "triplet": max(0.0, triplets - prospect.bought.triplets),
         }
+        kept = KEPT[self._caching(course)]
         prompts = cached = answers = 0.0
         for stage, calls in left.items():
             if calls and (one := prospect.stages.get(stage)):
                 prompts += calls * one.prompt[course.prompts]
                 answers += calls * one.answer[course.answers]
-                cached += max(0.0, calls - 1) * one.prefix[course.prompts]
+                cached += max(0.0, calls - 1) * kept(one.prefix[course.prompts])
         if left["pair"] and left["triplet"]:  # the pairs have warmed the document for the others
-            cached += prospect.common[course.prompts]
-        cached *= course.cached and self.caches
+            cached += kept(prospect.common[course.prompts])
         return Amounts(openings, left["pair"], left["triplet"], prompts, cached, answers)
 
     def _shares(self, course: Course, case: Case) -> dict[str, int]:
@@ -193,10 +237,10 @@ class Planner:
     def _left(self) -> float:
         """What the goal lacks."""
         assert self.goal is not None
-        spent = sum_spent(each.spent_on_relations for each in self.prospects)
         if self.goal.unit == "tokens":
+            spent = sum_spent(each.spent_on_relations for each in self.prospects)
             return self.goal.amount - spent.usage.completion_tokens
-        return self.goal.amount - (spent.cost_usd or 0.0) - self.elsewhere_usd
+        return self.goal.amount - self.spent_usd
 
     def _units(self, course: Course, case: Case, counts: Mapping[str, int]) -> float:
         """Tokens of texts, or dollars, that so many calls and the openings take."""

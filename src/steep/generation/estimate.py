@@ -24,6 +24,8 @@ MESSAGE_TOKENS = 16  # of the chat template, around each message
 USUAL_CHARACTERS_A_TOKEN = 4.0
 MOST_CHARACTERS_A_TOKEN = 6.0  # of usual prose, hardly any tokenizer puts more into one
 SPREAD = 0.1  # added to the extremes of what was measured: the rest may lie beyond them
+# Hosted providers cache a prefix from so many tokens on, in steps; a server of one's own, any.
+LEAST_CACHED_TOKENS, CACHE_STEP_TOKENS = 1024, 128
 USUAL_SHARE = (0.1, 0.35, 1.0)  # of `max_tokens` that an answer takes: low, expected, high
 
 Case = Literal["low", "expected", "high"]
@@ -75,6 +77,13 @@ def prompt_tokens(size: PromptSize, tokens_a_character: Range | None) -> Range:
     expected = size.characters * tokens_a_character.expected
     high = size.characters * tokens_a_character.high * (1 + SPREAD)
     return Range(low, expected, max(expected, min(high, size.bound_tokens)))
+
+
+def hosted_cache(prefix_tokens: float) -> float:
+    """Tokens of a shared prefix that a hosted provider caches: none of a short one."""
+    if prefix_tokens < LEAST_CACHED_TOKENS:
+        return 0.0
+    return prefix_tokens // CACHE_STEP_TOKENS * CACHE_STEP_TOKENS
 
 
 def answer_tokens(max_tokens: int, measured: Range | None) -> Range:

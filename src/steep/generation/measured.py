@@ -31,6 +31,7 @@ class Measured:
         calls: How many answered calls of the model were looked at.
         tokens_a_character: Of prompts: the least, the mean, the most.
         answers: Tokens of an answer by stage: a low quantile, the mean, the most.
+        answers_read: How many those rest on, by stage; the same stages.
         cached_share: Of the prompt tokens of calls after the opening.
         tokens_a_s: Tokens of answers a second, while any call was under way.
     """
@@ -38,6 +39,7 @@ class Measured:
     calls: int = 0
     tokens_a_character: Range | None = None
     answers: Mapping[str, Range] = field(default_factory=dict)
+    answers_read: Mapping[str, int] = field(default_factory=dict)
     cached_share: float | None = None
     tokens_a_s: float | None = None
 
@@ -68,6 +70,7 @@ def measure(ledger: Ledger, model: str, opening_stage: str = "entities") -> Meas
         calls=len(rows),
         tokens_a_character=_tokens_a_character(ledger, rows),
         answers=answers,
+        answers_read={stage: len(by_stage[stage]) for stage in answers},
         cached_share=_cached_share(relations),
         tokens_a_s=_tokens_a_s(rows),
     )

@@ -71,11 +71,15 @@ class Spent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StageProspect:
-    """A call of a stage: tokens of its prompt, of what that shares with others, of its answer."""
+    """A call of a stage: tokens of its prompt, of what that shares with others, of its answer.
+
+    `least_bound` is the upper bound of the shortest prompt: a budget pays for that one, or for none.
+    """
 
     prompt: Range
     prefix: Range
     answer: Range
+    least_bound: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +281,7 @@ def _stages(
         share = size.prefix_characters / size.characters
         prefix = Range(prompt.low * share, prompt.expected * share, prompt.high * share)
         answer = answer_tokens(recipe.max_tokens, measured.answers.get(stage))
-        yield stage, StageProspect(prompt, prefix, answer)
+        yield stage, StageProspect(prompt, prefix, answer, min(map(prompt_bound, sample)))
 
 
 def _common(calls: RelationCalls, measured: Measured) -> Range:
