@@ -90,7 +90,7 @@ def test_a_probe_is_bought_once_and_refines_the_plan(
     assert ended.code == 0, ended.err
     refined = json.loads(ended.out)
     announced, *listed = [line for line in ended.err.splitlines() if "documents:" not in line]
-    assert announced.startswith("plan: probe: the openings and 4 texts of 2 documents, by scripted")
+    assert announced.startswith("plan: probe: the openings and 4 pairs of 2 documents, by scripted")
     assert "nothing leaves this machine; at most $0." in announced
     bound_usd = float(announced.rpartition("$")[2])
     assert [line.split(",")[0].strip() for line in listed[:2]] == ["pell", "quillon"]
@@ -120,6 +120,35 @@ def test_a_probe_says_where_documents_go_before_they_do(away: Path, steep: Steep
     assert ended.code == 2
 
 
+def test_a_probe_of_both_kinds_measures_both(project: Path, steep: Steep) -> None:
+    settle(project / "steep.yaml", generate={"triplets": 5})
+    ended = steep("plan", "--probe", "1", cwd=project)
+    assert ended.code == 0, ended.err
+    assert "the openings and 4 pairs and 4 triplets of 1 documents" in ended.err
+    basis = "pairs as 4 calls have measured, triplets as 4 calls have measured; openings guessed"
+    assert basis in ended.out
+    assert steep("generate", cwd=project).code == 0
+    status = json.loads(steep("status", "--json", cwd=project).out)
+    assert status["ledger"]["calls"] == 3 * (1 + 5 + 5)  # the probe was not bought again
+
+
+def test_money_spent_under_another_plan_counts(project: Path, steep: Steep) -> None:
+    assert steep("generate", cwd=project).code == 0
+    other = ["--set", "generate.prompt_order=paper", "--set", "generate.max_cost_usd=0.03"]
+    out = steep("plan", *other, cwd=project).out
+    spent = json.loads(steep("plan", "--json", cwd=project).out)["spent"]["cost_usd"]
+    assert f"limit: $0.0300, ${spent:.4f} spent, ${0.03 - spent:.4f} left" in out
+    assert "bought before: 0 calls" in out
+    assert (
+        f"  by the project in all, under this plan and others: 18 calls, cost ${spent:.4f}" in out
+    )
+
+
+def test_a_limit_a_minute_gives_the_least_time(project: Path, steep: Steep) -> None:
+    out = steep("plan", "--set", "generate.requests_per_minute=1", cwd=project).out
+    assert "time        at least 18 min" in out
+
+
 def test_a_goal_is_reached_as_planned(project: Path, steep: Steep) -> None:
     settle(project / "steep.yaml", generate={"triplets": "all", "pairs": "all"})
     goal = ["--set", "generate.target_tokens=6000"]
@@ -132,8 +161,8 @@ def test_a_goal_is_reached_as_planned(project: Path, steep: Steep) -> None:
     planned = before["total"]["pairs"]["expected"] + before["total"]["triplets"]["expected"]
     assert bought == pytest.approx(planned, rel=0.2)
     texts = after["spent"]["usage"]["completion_tokens"]
-    openings = 3 * 60  # at most; their text does not count
-    assert 0.99 * 6000 <= texts <= 6000 + openings + 3 * 150
+    # Of texts that do not count: three openings, and the probe's triplets, which no share reached.
+    assert 0.99 * 6000 <= texts <= 6000 + 3 * 60 + (3 + 3 * 4) * 150
     lengths = [row["bought"]["pairs"] + row["bought"]["triplets"] for row in after["documents"]]
     assert lengths[2] == max(lengths)  # the longest document
 

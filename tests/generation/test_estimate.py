@@ -14,6 +14,7 @@ from steep.generation.estimate import (
     PromptSize,
     Range,
     answer_tokens,
+    hosted_cache,
     prompt_bound,
     prompt_tokens,
     reservation,
@@ -75,6 +76,13 @@ def test_answers_are_as_long_as_measured_and_never_longer_than_allowed() -> None
     assert answer_tokens(1000, None) == Range(100, 350, 1000)
     assert answer_tokens(1000, Range(50, 200, 400)) == Range(50, 200, 1000)
     assert answer_tokens(100, Range(50, 200, 400)) == Range(50, 100, 100)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "cached"), [(0, 0), (1023.9, 0), (1024, 1024), (1151, 1024), (1152, 1152)]
+)
+def test_hosted_providers_cache_long_prefixes_in_steps(prefix: float, cached: float) -> None:
+    assert hosted_cache(prefix) == cached
 
 
 def test_ranges_add_up_by_their_ends() -> None:

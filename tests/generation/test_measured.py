@@ -48,6 +48,7 @@ def test_lengths_of_prompts_and_answers(ledger: Ledger) -> None:
     tokens = [entry.completion.usage.completion_tokens for entry in entries]
     assert found.calls == len(calls)
     assert found.answers == {"pair": Range(100, sum(tokens) / len(tokens), max(tokens))}
+    assert found.answers_read == {"pair": len(calls)}
     assert found.tokens_a_character is not None
     assert found.tokens_a_character.expected == pytest.approx(0.25, abs=0.01)
     assert found.cached_share == 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,12 @@ from steep.generation.estimate import Range
 from steep.generation.ledger import Ledger
 from steep.generation.measured import Measured
 from steep.generation.prospects import guessed_entities, survey
-from steep.generation.records import Entry, Slot
+from steep.generation.records import Batch, Entry, Slot
 from steep.llm.prices import Prices
 from steep.recipes.entigraph import RelationCalls
 from steep.stages.generate import recipe_of
 from steep.stages.plan import Plan, hosts_of, plan_of
-from steep.stages.probe import choose
+from steep.stages.probe import choose, parts_of, shares_of
 from steep.testing.tiny_corpus import DOCUMENTS
 
 TINY = tuple(Document(each.id, each.title, each.text) for each in DOCUMENTS)
@@ -162,11 +163,13 @@ def test_nothing_is_left_of_a_plan_that_is_done(ledger: Ledger) -> None:
 
 def test_calls_of_a_document_but_the_warming_one_are_cached(ledger: Ledger) -> None:
     config = settings(pairs=10)
-    open_documents(ledger, config, TINY[:1])
-    row = planned(config, ledger).documents[0]
+    long = (replace(TINY[0], text=TINY[0].text + " It is so." * 4000),)
+    open_documents(ledger, config, long)
+    row = plan_of(config, long, ledger, None).documents[0]
     share = row.cached_tokens.expected / row.prompt_tokens.expected
     assert 0.8 < share < 0.9  # nine of ten calls, all but their last words
     assert row.cached_tokens.low == 0
+    assert row.cached_tokens.expected % (9 * 128) == 0
     assert row.cost_usd is not None
     prompt, answers = row.prompt_tokens, row.completion_tokens
     dollars = prompt.expected - 0.9 * row.cached_tokens.expected + 4 * answers.expected
@@ -186,7 +189,7 @@ def test_pairs_warm_the_document_for_triplets_unless_in_the_papers_order(
     assert (prospect.common.expected == 0) != shares
     stages = prospect.stages
     prefixes = 9 * (stages["pair"].prefix.expected + stages["triplet"].prefix.expected)
-    total = Planner([prospect], [Prices()], True, None, {}, 0.0).rows()[1]
+    total = Planner([prospect], [Prices()], "all", None, {}, 0.0).rows()[1]
     assert total.cached_tokens.expected == pytest.approx(prefixes + prospect.common.expected)
 
 
@@ -198,6 +201,153 @@ def test_an_endpoint_that_never_cached_is_not_expected_to(ledger: Ledger) -> Non
         done = answer(call, "A text.", Usage(300, 0, 50))
         ledger.record([Entry(call, done, Slot(calls.key, rank))])
     assert planned(config, ledger).total.cached_tokens == Range.exactly(0)
+
+
+def test_short_prefixes_are_cached_only_where_that_was_measured(ledger: Ledger) -> None:
+    config = settings(pairs=10)
+    open_documents(ledger, config)
+    cached = planned(config, ledger).total.cached_tokens
+    assert (cached.low, cached.expected) == (0, 0)
+    assert cached.high > 0  # a server of one's own may cache them
+    buy(ledger, relations(config), 5)
+    assert planned(config, ledger).total.cached_tokens.expected > 0
+    batches = planned(settings(pairs=10, engine="openai-batch"), ledger)
+    assert batches.total.cached_tokens == Range.exactly(0)
+
+
+def spent_so_far(ledger: Ledger, cost_usd: float) -> None:
+    """Something that another plan has bought."""
+    call = recipe_of(settings(prompt_order="paper", seed=7)).opening(TINY[2], [])
+    assert call is not None
+    ledger.record([Entry(call, answer(call, entities_json(TINY[2]), Usage(9, 0, 9), cost_usd))])
+
+
+def test_a_plan_promises_no_more_than_the_limit_leaves(ledger: Ledger) -> None:
+    spent_so_far(ledger, 0.0243)
+    config = settings(max_cost_usd=0.03, target_tokens=10**6, triplets="all")
+    plan = planned(config, ledger)
+    assert plan.limit is not None
+    assert (plan.limit.spent_usd, plan.limit.left_usd) == pytest.approx((0.0243, 0.0057))
+    cost = plan.total.cost_usd
+    assert cost is not None
+    assert cost.high == cost.expected == pytest.approx(plan.limit.left_usd)
+    whole = planned(settings(target_tokens=10**6, triplets="all"), ledger).total
+    assert whole.cost_usd is not None
+    share = cost.expected / whole.cost_usd.expected
+    assert plan.total.calls.expected == pytest.approx(share * whole.calls.expected)
+    (warning,) = plan.warnings
+    assert "$0.0057, will end the run before the plan's end" in warning
+
+
+def test_a_limit_that_the_openings_exceed_is_kept_to(ledger: Ledger) -> None:
+    spent_so_far(ledger, 0.0243)
+    cost = planned(settings(max_cost_usd=0.03, triplets="all"), ledger).total.cost_usd
+    assert cost is not None
+    assert cost.high <= 0.0057 + 1e-12
+
+
+def test_a_limit_below_one_call_buys_nothing_and_says_so(ledger: Ledger) -> None:
+    plan = planned(settings(max_cost_usd=0.001), ledger)
+    assert plan.total.calls == Range.exactly(0)
+    assert plan.total.cost_usd == Range.exactly(0)
+    assert plan.sent == plan.hosts[0].documents == ()
+    (warning,) = plan.warnings
+    assert "$0.0010, does not suffice for one call" in warning
+    assert "buy nothing" in warning
+    enough = planned(settings(max_cost_usd=0.01), ledger)
+    assert enough.total.calls.expected > 0 and "buy nothing" not in "".join(enough.warnings)
+
+
+def test_a_model_of_ones_own_has_no_limit_in_dollars(ledger: Ledger) -> None:
+    plan = planned(settings(engine="embedded", max_cost_usd=0.001), ledger)
+    assert plan.limit is None and plan.total.calls.expected > 0
+
+
+def test_what_other_plans_have_bought_is_told_apart(ledger: Ledger) -> None:
+    spent_so_far(ledger, 0.4)
+    plan = planned(settings(), ledger)
+    assert (plan.spent.cost_usd, sum(plan.total.bought)) == (0, 0)
+    assert (plan.in_all.cost_usd, plan.in_all.calls) == (0.4, 1)
+
+
+def test_calls_that_wait_in_a_batch_are_told(ledger: Ledger) -> None:
+    config = settings(engine="openai-batch")
+    opening = recipe_of(config).opening(TINY[0], [])
+    assert opening is not None
+    ledger.submit(Batch("t", AT, "preparing", 1, "2026-01-01T00:00:00+00:00"), [opening])
+    plan = planned(config, ledger)
+    assert (plan.submitted, plan.total.openings.expected, plan.in_all.calls) == (1, 3, 0)
+
+
+def test_what_was_measured_is_said_by_stage(ledger: Ledger) -> None:
+    config = settings(triplets=4)
+    open_documents(ledger, config)
+    assert planned(config, ledger).measured_answers == {}  # three openings are too few
+    buy(ledger, relations(config), 5)
+    assert planned(config, ledger).measured_answers == {"pair": 5}
+
+
+def test_triplets_of_a_probe_fill_no_share_of_a_goal_that_ends_before_them(ledger: Ledger) -> None:
+    config = settings(triplets="all", target_tokens=400)
+    open_documents(ledger, config)
+    probed = recipe_of(settings(pairs=0, triplets=4)).calls(TINY[0], [entities_json(TINY[0])])
+    before = planned(config, ledger).total.pairs.expected
+    buy(ledger, probed, 4)
+    plan = planned(config, ledger)
+    assert plan.documents[0].bought == (1, 0, 4)
+    assert plan.spent.usage.completion_tokens == 3 * 20 + 4 * 50
+    assert plan.total.pairs.expected > 0.5 * before
+
+
+@pytest.mark.parametrize(("pairs", "triplets", "parts"), [(5, 3, 2), (5, 0, 1), (0, 3, 1)])
+def test_a_probe_buys_calls_of_the_whole_recipe_of_both_kinds(
+    pairs: int, triplets: int, parts: int
+) -> None:
+    recipe = recipe_of(settings(pairs=pairs, triplets=triplets))
+    texts = [entities_json(TINY[0])]
+    whole = {call.id for call in recipe.calls(TINY[0], texts)}
+    probed = [{call.id for call in part.calls(TINY[0], texts)} for part in parts_of(recipe)]
+    assert len(probed) == parts
+    assert set().union(*probed) == whole
+
+
+def test_each_endpoint_reads_its_documents_and_a_probe_goes_to_the_same(ledger: Ledger) -> None:
+    config = settings(base_url=("https://api.openai.com/v1", AT))
+    first, second = planned(config, ledger).hosts
+    assert {*first.documents, *second.documents} == {each.id for each in TINY}
+    assert len(first.documents) + len(second.documents) == len(TINY)
+    assert all(first.documents) and all(second.documents)
+    chosen = [each for each in TINY if each.id in second.documents]
+    (share,) = shares_of(config, TINY, chosen)
+    assert (share.host.name, share.settings.base_url) == (second.name, AT)
+    assert share.documents == chosen
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"base_url": "localhost:8000/v1"}, "not the address of an endpoint"),
+        ({"base_url": (AT, AT + "/")}, "named twice"),
+        ({"api_key_env": "STEEP_NO_SUCH_KEY"}, "STEEP_NO_SUCH_KEY is not set"),
+        ({"engine": "embedded"}, "writes with the embedded model only"),
+    ],
+)
+def test_what_generate_would_refuse_is_told(
+    ledger: Ledger, fields: dict[str, Any], problem: str
+) -> None:
+    (warning,) = planned(settings(**fields), ledger).warnings
+    assert warning.startswith("generate will refuse to start: ")
+    assert problem in warning and "\n" not in warning
+    assert planned(settings(), ledger).warnings == ()
+
+
+def test_limits_a_minute_say_how_long_it_takes_at_least(ledger: Ledger) -> None:
+    plan = planned(settings(pairs=10, requests_per_minute=0.5), ledger)
+    assert plan.hours is not None
+    assert (plan.tokens_a_s, plan.rate_source) == (None, "unknown")
+    assert plan.hours.expected == pytest.approx(plan.total.calls.expected / 0.5 / 60)
+    batches = settings(pairs=10, requests_per_minute=0.5, engine="openai-batch")
+    assert planned(batches, ledger).hours is None
 
 
 def test_an_unknown_price_is_unknown_and_not_nothing(ledger: Ledger) -> None:
@@ -312,7 +462,7 @@ def test_of_several_endpoints_the_cheapest_and_the_dearest_bound_the_cost(ledger
             Prices(usd_per_million_input_tokens=each, usd_per_million_output_tokens=each)
             for each in dollars
         ]
-        found = Planner(prospects, prices, True, None, {}, 0.0).rows()[1].cost_usd
+        found = Planner(prospects, prices, "all", None, {}, 0.0).rows()[1].cost_usd
         assert found is not None
         return found
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from steep.core.calls import Call, Completion, Sampling, Usage
-from steep.generation.batch_landing import CALLS_A_STRETCH
+from steep.generation.batch_landing import CALLS_A_STRETCH, Returns
 from steep.generation.budget import Budget, Reservation
 from steep.generation.estimate import reservation
 from steep.generation.feed import Planned
@@ -63,21 +63,33 @@ class Stream:
 
 
 class Filled(NamedTuple):
-    """A batch whose requests are in a file, phrased in `dialect`; no calls if none was left."""
+    """A batch whose requests are in a file, phrased in `dialect`; no calls if none was left.
+
+    `anew` of its calls were submitted in this run before, or collected by it unanswered.
+    """
 
     batch: Batch
     dialect: Dialect
+    anew: int
 
 
 class Cutter:
-    """Fills one batch after the other. `over_budget`: the last one ended where the budget did."""
+    """Fills one batch after the other, as far as the budget goes.
 
-    def __init__(self, client: BatchClient, ledger: Ledger, budget: Budget) -> None:
+    Attributes:
+        cut: The last batch ended where the budget did.
+        spent_out: And there it would have ended even if nothing were held for other batches.
+    """
+
+    def __init__(
+        self, client: BatchClient, ledger: Ledger, budget: Budget, returns: Returns | None = None
+    ) -> None:
         self._client = client
         self._ledger = ledger
         self._budget = budget
+        self._returns = returns or Returns()
         self._held: dict[str, Reservation] = {}  # by the batch's token
-        self.over_budget = False
+        self.cut = self.spent_out = False
 
     async def fill(
         self, batch: Batch, stream: Stream, file: BinaryIO, most_requests: int
@@ -85,7 +97,8 @@ class Cutter:
         """Write the next batch's requests to its file, and its calls to the ledger."""
         dialect = self._client.dialect
         calls: list[Call] = []
-        size, model = 0, None
+        size, anew, model = 0, 0, None
+        self.cut = self.spent_out = False
         while batch.calls + len(calls) < most_requests:
             if stream.at_seam:  # the stream will ask the ledger what is submitted already
                 batch, calls = self._write(batch, calls), []
@@ -103,22 +116,34 @@ class Cutter:
             if size > self._client.most_bytes or call.model != model:
                 break
             if not self._afford(batch, call):
-                self.over_budget = True
                 break
             file.write(line)
+            anew += self._returns.attempts(call.id) > 1
             calls.append(stream.take().call)
         file.flush()
-        return Filled(self._write(batch, calls), dialect)
+        return Filled(self._write(batch, calls), dialect, anew)
 
     def hold_open(self, batch: Batch) -> None:
         """Set aside what an earlier run has submitted, whether or not the budget suffices."""
-        if self._budget.max_tokens is None and self._budget.max_cost_usd is None:
+        if not self._limited:
             return
         for call in waiting_calls(self._ledger, batch.token):
             most = reservation(call, self._client.prices)
             self._hold(batch, most)
             self._budget.reserved_tokens += most.tokens
             self._budget.reserved_usd += most.cost_usd or 0.0
+
+    @property
+    def held(self) -> Reservation:
+        """What the open batches may take at most; nothing if there is no limit to heed."""
+        if not self._limited:
+            return NOTHING
+        held = self._held.values()
+        return Reservation(sum(e.tokens for e in held), sum(e.cost_usd or 0.0 for e in held))
+
+    @property
+    def _limited(self) -> bool:
+        return self._budget.max_tokens is not None or self._budget.max_cost_usd is not None
 
     def release(self, batch: Batch) -> None:
         """Give back what was set aside for a batch."""
@@ -132,6 +157,7 @@ class Cutter:
     def _afford(self, batch: Batch, call: Call) -> bool:
         most = reservation(call, self._client.prices)
         if not self._budget.reserve(most):
+            self.cut, self.spent_out = True, _exceeds(self._budget, most)
             return False
         self._hold(batch, most)
         return True
@@ -163,6 +189,13 @@ class Cutter:
             error=f"the request has {size:,} bytes, a batch at most {most:,} [{endpoint}]",
         )
         self._ledger.record([Entry(planned.call, skipped, planned.slot)])
+
+
+def _exceeds(budget: Budget, most: Reservation) -> bool:
+    """Tell whether what is spent leaves too little, whatever is held."""
+    tokens, cost_usd = budget.spent_tokens + most.tokens, budget.spent_usd + (most.cost_usd or 0.0)
+    over_tokens = budget.max_tokens is not None and tokens > budget.max_tokens
+    return over_tokens or (budget.max_cost_usd is not None and cost_usd > budget.max_cost_usd)
 
 
 def settle(budget: Budget, completions: Iterable[Completion]) -> None:

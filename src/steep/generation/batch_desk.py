@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from steep.core.calls import Completion
 from steep.core.errors import UserError
-from steep.generation.batch_landing import Landing, Returns, forget
+from steep.generation.batch_landing import Landing, Returns, counted, forget
 from steep.generation.ledger import Ledger
 from steep.generation.records import Batch
 from steep.llm.client import FatalError
@@ -135,7 +135,7 @@ def _lost(batch: Batch, endpoint: str, error: Exception) -> FatalError:
     return FatalError(
         str(
             UserError(
-                f"The provider does not know a batch of {batch.calls:,} calls.",
+                f"The provider does not know a batch of {counted(batch.calls, 'call')}.",
                 where=f"{endpoint}, submitted {batch.submitted_at}",
                 found=error,
                 hint="use the key of the account and project that submitted it",

@@ -91,9 +91,10 @@ class Landing:
             self._record([self._unanswered(call_id, SILENT) for call_id in some])
         note = f"{self._remote.status}: {self.landed} answered, {self.failed} failed"
         note += f", {self.again} to do again" if self.again else ""
-        note += f", {self._unreadable} unreadable lines" if self._unreadable else ""
+        note += f", {counted(self._unreadable, 'unreadable line')}" if self._unreadable else ""
         close(self._ledger, self._batch, "collected", note)
-        log.info("generate: batch %s of %d calls %s", self._remote.id, self._batch.calls, note)
+        calls = counted(self._batch.calls, "call")
+        log.info("generate: batch %s of %s: %s", self._remote.id, calls, note)
 
     def check(self) -> None:
         """Say it if calls failed for a reason that concerns every call; they are to do again.
@@ -106,7 +107,7 @@ class Landing:
 
     async def _read_files(self) -> None:
         """Read the answers; files that hold fewer than were counted are not believed at once."""
-        counted, lines = self._remote.answered, 0
+        expected, lines = self._remote.answered, 0
         for _ in range(MOST_READS):
             lines = 0
             for file_id in filter(None, (self._remote.output_file_id, self._remote.error_file_id)):
@@ -114,13 +115,13 @@ class Landing:
                 if found is None:
                     return
                 lines += found
-            if lines >= counted:
+            if lines >= expected:
                 return
-        if counted - lines > max(1, MOST_LOST * counted):
+        if expected - lines > max(1, MOST_LOST * expected):
             raise self._incomplete(lines)
         log.warning(
-            "generate: batch %s: %d answers were counted, its files hold %d; others go out again",
-            *(self._remote.id, counted, lines),
+            "generate: batch %s: %s counted, its files hold %d; the rest goes out again",
+            *(self._remote.id, counted(expected, "answer"), lines),
         )
 
     async def _read(self, file_id: str) -> int | None:
@@ -223,6 +224,12 @@ class Landing:
         problem, hint = _HOPELESS.get(error.status, _HOPELESS[403])
         where = f"{self._client.endpoint}, batch {self._remote.id}"
         return FatalError(str(UserError(problem, where=where, found=error, hint=hint)))
+
+
+def counted(number: int, noun: str) -> str:
+    """Say a number of things: "0 calls", "1 batch", "2,000 batches"."""
+    plural = "es" if noun.endswith("ch") else "s"
+    return f"{number:,} {noun}{'' if number == 1 else plural}"
 
 
 def forget(ledger: Ledger, batch: Batch, note: str) -> None:

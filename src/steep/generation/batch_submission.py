@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from steep.core.errors import UserError
 from steep.generation.batch_desk import UPLOADED, VALIDATING, WAITING, Desk, Stuck
+from steep.generation.batch_landing import counted
 from steep.generation.ledger import Ledger
 from steep.generation.records import Batch
 from steep.llm.client import FatalError
@@ -23,7 +24,7 @@ from steep.llm.openai_wire import Dialect, Hopeless
 if TYPE_CHECKING:  # it loads aiohttp
     from steep.llm.openai_batch import BatchClient
 
-SMALLEST_BATCH = 20  # calls; a full queue does not cut a batch into less
+SMALLEST_BATCH = 20  # calls; neither a full queue nor the budget cuts a batch into less
 LONGEST_QUEUE_S = 1800.0  # between two tries to put a batch into a full queue
 
 log = logging.getLogger("steep")
@@ -59,7 +60,8 @@ class Submitter:
         Raises:
             FatalError: The provider does not take it.
         """
-        log.info("generate: uploading a batch of %d calls to %s", batch.calls, batch.endpoint)
+        calls = counted(batch.calls, "call")
+        log.info("generate: uploading a batch of %s to %s", calls, batch.endpoint)
         try:
             file_id = await self._client.upload(file, f"steep-{batch.token}.jsonl")
         except BatchRefused as error:
@@ -123,7 +125,8 @@ class Submitter:
         waiting = replace(batch, status=WAITING, batch_id=refused_id, note=reason)
         self._ledger.update_batch(waiting)
         if not queued.tries:
-            log.info("generate: %s; a batch of %d calls waits for room", reason, batch.calls)
+            calls = counted(batch.calls, "call")
+            log.info("generate: %s; a batch of %s waits for room", reason, calls)
 
     async def _try_again(self, batch: Batch) -> None:
         """Have a batch made that found the queue full, if there may be room by now."""
@@ -151,7 +154,7 @@ def refusal(batch: Batch, reason: str) -> FatalError:
     return FatalError(
         str(
             UserError(
-                f"The provider refused a batch of {batch.calls:,} calls.",
+                f"The provider refused a batch of {counted(batch.calls, 'call')}.",
                 where=f"{batch.endpoint}, submitted {batch.submitted_at}",
                 found=reason,
                 hint="put that right and run the same command again; nothing was charged for it",

@@ -6,6 +6,10 @@ First what waits at the provider is collected, whichever process submitted it; t
 out, in rounds, and then all other calls, cut into batches of the size that the provider takes. What
 comes back without an answer goes out again in the next round.
 
+A limit on the cost holds every call at its most until it is answered, and so it may cut a batch.
+What it leaves is not spent on ever smaller batches, each of which may take a day: the open ones are
+waited for, and a batch that would be tiny all the same ends the run.
+
 **Nothing is bought twice, whenever the process dies.** A batch and its calls are in the ledger
 before the provider hears of it, under a token that the provider stores with it:
 
@@ -36,9 +40,9 @@ from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation.batch_cutting import Cutter, Stream, settle
 from steep.generation.batch_desk import PREPARING, VALIDATING, WAITING, Desk
-from steep.generation.batch_landing import Returns
-from steep.generation.batch_submission import Submitter
-from steep.generation.budget import Budget
+from steep.generation.batch_landing import Returns, counted
+from steep.generation.batch_submission import SMALLEST_BATCH, Submitter
+from steep.generation.budget import Budget, Reservation
 from steep.generation.feed import Planned, missing, opening_round
 from steep.generation.ledger import Ledger
 from steep.generation.plan import Totals, totals
@@ -51,6 +55,7 @@ from steep.recipes.recipe import Recipe
 if TYPE_CHECKING:  # it loads aiohttp
     from steep.llm.openai_batch import BatchClient
 
+LEAST_SHARE = 0.1  # of the largest batch; the budget does not cut a batch into less
 MOST_UNPROVEN = 4  # batches that the provider has yet to check, before another is uploaded
 
 log = logging.getLogger("steep")
@@ -84,15 +89,23 @@ class BatchReport:
 
     Attributes:
         totals: What came of the plan; `submitted` of it wait at the provider.
-        over_budget: The run ended because what was left of the budget did not suffice for a call.
+        over_budget: What is neither spent nor held does not suffice: for a call, or for a batch
+            that is worth a day's wait.
         stopped: Somebody stopped it.
         batches: How many go on at the provider.
+        held_back: Calls were not submitted because the rest of the budget is held for the open
+            batches; what these leave of it is free once they have landed.
+        held_tokens: What the open batches may take of the budget at most; 0 if it has no limit.
+        held_usd: Likewise, in dollars.
     """
 
     totals: Totals
     over_budget: bool
     stopped: bool
     batches: int
+    held_back: bool = False
+    held_tokens: int = 0
+    held_usd: float = 0.0
 
 
 async def generate_in_batches(
@@ -142,9 +155,16 @@ async def generate_in_batches(
         if not stop.aborting:
             raise
     finally:
-        run.end()
-    found = totals(documents, recipe, ledger, counts)
-    return BatchReport(found, run.over_budget, stop.draining, len(run.desk.open()))
+        held = run.end()
+    return BatchReport(
+        totals=totals(documents, recipe, ledger, counts),
+        over_budget=run.over_budget,
+        stopped=stop.draining,
+        batches=len(run.desk.open()),
+        held_back=run.held_back,
+        held_tokens=held.tokens,
+        held_usd=held.cost_usd or 0.0,
+    )
 
 
 async def collect(client: BatchClient, ledger: Ledger, budget: Budget | None = None) -> int:
@@ -169,7 +189,8 @@ async def collect(client: BatchClient, ledger: Ledger, budget: Budget | None = N
     try:
         for batch, remote in await desk.look():
             reasons = "it waited for room" if remote is None else remote.reasons
-            log.warning("generate: a batch of %d calls was not taken: %s", batch.calls, reasons)
+            calls = counted(batch.calls, "call")
+            log.warning("generate: a batch of %s was not taken: %s", calls, reasons)
             desk.forget(batch, reasons)
     except FatalError as error:
         raise UserError(str(error)) from error
@@ -222,10 +243,11 @@ class _Run:
         self._on_progress = on_progress
         self._progress = BatchProgress()
         self.desk = Desk(client, ledger, returns, self._on_landed, self._on_closed)
-        self._cutter = Cutter(client, ledger, budget)
+        self._cutter = Cutter(client, ledger, budget, returns)
         self._submitter = Submitter(client, ledger, self.desk, poll_s)
         self._poll_s, self._wait = poll_s, wait
-        self.over_budget = False
+        self.over_budget = self.held_back = False
+        self._collected_before = 0  # the present phase
         self._wake = asyncio.Event()
 
     async def make_all(
@@ -245,24 +267,31 @@ class _Run:
         if self._stop.aborting:
             work.cancel()
 
-    def end(self) -> None:
-        """Tell the user that nothing is lost, if the run ends before its batches."""
+    def end(self) -> Reservation:
+        """Tell the user that nothing is lost, if the run ends before its batches.
+
+        Returns what was held for these, which the next run will hold anew.
+        """
+        held = self._cutter.held
         self._cutter.release_all()
         batches = [batch for batch in self.desk.open() if batch.batch_id]
         if batches:
             log.info(
-                "generate: batches that go on at %s: %d, with %d calls; "
-                "the same command collects them",
+                "generate: open at %s: %s with %s; the same command collects what comes of them",
                 self._client.endpoint,
-                len(batches),
-                sum(batch.calls for batch in batches),
+                counted(len(batches), "batch"),
+                counted(sum(batch.calls for batch in batches), "call"),
             )
+        return held
 
     async def _make(
         self, phase: Literal["openings", "calls"], planned: Callable[[], Iterable[Planned]]
     ) -> None:
         """Submit, wait and begin again with what came back, until nothing is left."""
         self._progress = replace(self._progress, phase=phase)
+        # Without waiting, a phase takes many runs, and what a run collects may be all it will see.
+        self._collected_before = self._progress.new if self._wait else 0
+        earlier, self.over_budget = self.over_budget, False
         for number in itertools.count():
             await self._look()
             closed = self.desk.closed
@@ -272,16 +301,19 @@ class _Run:
             while self._wait and self.desk.open() and not self._stop.draining:
                 await self._pause()
                 await self._look()
-            if self._stop.draining or not self._wait or (not sent and self.desk.closed == closed):
+            if self._stop.draining or not self._wait or self.over_budget:
                 break
-        self.over_budget = self.over_budget or self._cutter.over_budget
+            if not sent and self.desk.closed == closed:
+                break
+            self.held_back = False
+        self.over_budget = self.over_budget or earlier
 
     async def _submit(self, stream: Stream) -> int:
         """Cut a stream of calls into batches and submit them; return the number of calls."""
-        sent = 0
+        sent = sent_anew = 0
         cutter, submitter = self._cutter, self._submitter
-        cutter.over_budget = False
-        while not cutter.over_budget and stream.head() is not None and await self._room():
+        cutter.cut = False
+        while not cutter.cut and stream.head() is not None and await self._room():
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             endpoint = self._client.endpoint
             batch = Batch(secrets.token_hex(16), endpoint, PREPARING, 0, now)
@@ -289,7 +321,10 @@ class _Run:
             with tempfile.TemporaryFile(dir=self._ledger.path.parent) as file:
                 try:
                     most = submitter.most_requests
-                    batch, dialect = await cutter.fill(batch, stream, file, most)
+                    batch, dialect, anew = await cutter.fill(batch, stream, file, most)
+                    if cutter.cut and not self._is_worth_sending(batch):
+                        self._drop(batch)
+                        break
                     if not batch.calls:
                         continue
                     batch = await submitter.upload(batch, file)
@@ -298,9 +333,57 @@ class _Run:
                     self.desk.forget(batch, str(error) or type(error).__name__)
                     raise
             await submitter.create(batch, dialect)
-            sent += batch.calls
+            sent, sent_anew = sent + batch.calls, sent_anew + anew
             self._report()
+        if sent_anew:
+            log.info(
+                "generate: collected in this run so far: %s; "
+                "came back without an answer and submitted anew: %s",
+                counted(self._progress.new, "call"),
+                counted(sent_anew, "call"),
+            )
         return sent
+
+    def _is_worth_sending(self, batch: Batch) -> bool:
+        """Decide about a batch that the budget has cut; note why, if it is not to be sent.
+
+        What is held for other batches is mostly free again once they have landed. When nothing is
+        held any more, a run may buy one batch of any size, but not a series of dwindling ones.
+        """
+        others = [each for each in self.desk.open() if each.token != batch.token]
+        if others:
+            self.over_budget = self._cutter.spent_out and not batch.calls
+            self.held_back = not self.over_budget
+            if self.held_back:
+                log.info(
+                    "generate: the rest of the budget is held for %s; what is left of it when they "
+                    "have landed buys further calls",
+                    counted(len(others), "open batch"),
+                )
+            return False
+        first = self._progress.new == self._collected_before
+        if batch.calls and (first or batch.calls >= self._least_calls()):
+            return True
+        self.over_budget = True
+        if batch.calls:
+            log.warning(
+                "generate: the rest of the budget is enough for a batch of %s only, since each is "
+                "held at its most until it is answered, and so small a batch is not sent; a higher "
+                "limit, a lower generate.max_tokens or generate.engine openai goes further",
+                counted(batch.calls, "call"),
+            )
+        return False
+
+    def _least_calls(self) -> int:
+        """Less does not follow upon the batches so far, of this run and of others."""
+        batches = self._ledger.batches(open_only=False)
+        taken = [b.calls for b in batches if b.batch_id is not None and b.status != "rejected"]
+        return max(SMALLEST_BATCH, round(LEAST_SHARE * max(taken, default=0)))
+
+    def _drop(self, batch: Batch) -> None:
+        """Do not send a batch that was cut; its calls are to do again."""
+        if batch.calls:
+            self.desk.forget(batch, "cut short by the budget, and not sent")
 
     async def _room(self) -> bool:
         """Wait until another batch may be uploaded; False if that is not worth waiting for."""

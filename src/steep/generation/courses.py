@@ -113,7 +113,7 @@ class Row:
 
 
 class Rows(NamedTuple):
-    """What is to do, as far as the money goes; `uncut_usd` is what it would take without a limit."""
+    """What is to do, as far as the money goes; `uncut_usd` is what it takes without a limit."""
 
     documents: tuple[Row, ...]
     total: Row
@@ -208,7 +208,7 @@ class Planner:
             for each in self.prospects
         }
         weights = {each.document_id: each.characters for each in self.prospects}
-        bought = sum(each.bought.relations for each in self.prospects)
+        bought = sum(each.reached for each in self.prospects)
         openings = self._units(course, case, {})
         # Dollars pay for the openings, too; their text does not count as text on the documents.
         left = self._left() - (openings if self.goal.unit == "usd" else 0.0)
@@ -229,7 +229,7 @@ class Planner:
             each.document_id: max(
                 counts.get(each.document_id, 0),
                 min(self.counts.get(each.document_id, 0), capacities[each.document_id]),
-                each.bought.relations,
+                each.reached,
             )
             for each in self.prospects
         }

@@ -27,6 +27,7 @@ from steep.generation.estimate import (
 )
 from steep.generation.ledger import Ledger
 from steep.generation.measured import Measured
+from steep.generation.records import SlotTotals
 from steep.recipes.entigraph import MOST_ENTITIES, EntiGraph, RelationCalls
 
 SAMPLE = 32  # prompts of a document that are rendered
@@ -73,7 +74,7 @@ class Spent(NamedTuple):
 class StageProspect:
     """A call of a stage: tokens of its prompt, of what that shares with others, of its answer.
 
-    `least_bound` is the upper bound of the shortest prompt: a budget pays for that one, or for none.
+    `least_bound` is the upper bound of the shortest prompt: a budget pays for that, or for none.
     """
 
     prompt: Range
@@ -95,7 +96,7 @@ class Prospect:
         triplets: Likewise.
         bought: Calls of the plan that have ended.
         spent: What those took.
-        spent_on_relations: What those of them took that count for a goal.
+        spent_on_relations: What those of them took that count for a goal: `reached` ones.
         stages: What a call takes, by stage.
         common: Tokens of the beginning that all relation calls share, whatever their stage.
     """
@@ -113,6 +114,16 @@ class Prospect:
     spent_on_relations: Spent
     stages: dict[str, StageProspect]
     common: Range
+
+    @property
+    def reached(self) -> int:
+        """How many relation calls a share has that holds what is bought.
+
+        Triplets are behind all pairs. Those that were bought before the pairs are, by a probe, are
+        counted when a share reaches them.
+        """
+        pairs_left = self.bought.pairs < self.pairs.high
+        return self.bought.pairs if pairs_left else self.bought.relations
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +220,10 @@ def _prospect(
         number = max(3, round(entities.expected))  # so that there is a triplet to look at
         names = tuple(f"Some Entity {i}" for i in range(number))
     calls = RelationCalls(recipe, document, names)
-    bought, spent = Counts(), Spent()
+    has = _Bought(Counts(), Spent(), Spent())
     if found.complete:
-        bought, spent = _bought(document, recipe, ledger, calls, found.tries)
+        has = _bought(document, recipe, ledger, calls, found.tries)
+    on_pairs, on_all = has.on_pairs, has.on_pairs.and_(has.on_triplets)
     left = recipe.entity_attempts - found.tries
     openings = Range(0, 0, 0) if found.complete else Range(1, 1, max(1, left))
     return Prospect(
@@ -223,29 +235,52 @@ def _prospect(
         openings=openings,
         pairs=pairs,
         triplets=triplets,
-        bought=bought._replace(openings=found.tries),
-        spent=found.spent.and_(spent),
-        spent_on_relations=spent,
+        bought=has.counts._replace(openings=found.tries),
+        spent=found.spent.and_(on_all),
+        spent_on_relations=on_pairs if has.counts.pairs < pairs.high else on_all,
         stages=dict(_stages(document, recipe, calls, measured)),
         common=_common(calls, measured),
     )
 
 
+class _Bought(NamedTuple):
+    counts: Counts
+    on_pairs: Spent
+    on_triplets: Spent
+
+
 def _bought(
     document: Document, recipe: EntiGraph, ledger: Ledger, calls: RelationCalls, tries: int
-) -> tuple[Counts, Spent]:
+) -> _Bought:
     """What of the plan has ended; also what another plan has bought of it, within limits."""
     pairs = recipe.relations_among(len(calls.entities)).pairs
-    total = ledger.slot_totals(calls.key, len(calls))
-    finished = sum(total.counts.values())
-    finished_pairs = ledger.finished(calls.key, pairs)
-    spent = Spent(total.usage, None if total.unpriced else total.cost_usd)
+    of_pairs, of_all = (ledger.slot_totals(calls.key, below) for below in (pairs, len(calls)))
+    finished_pairs, finished = (sum(each.counts.values()) for each in (of_pairs, of_all))
+    on_pairs, on_triplets = _spent(of_pairs), _spent(of_all, of_pairs)
     if ledger.calls_of_document(document.id, recipe.name) > finished + tries:
         for rank, more in _bought_elsewhere(ledger, calls):
             finished += 1
-            finished_pairs += rank < pairs
-            spent = spent.and_(more)
-    return Counts(0, finished_pairs, finished - finished_pairs), spent
+            if rank < pairs:
+                finished_pairs += 1
+                on_pairs = on_pairs.and_(more)
+            else:
+                on_triplets = on_triplets.and_(more)
+    counts = Counts(0, finished_pairs, finished - finished_pairs)
+    return _Bought(counts, on_pairs, on_triplets)
+
+
+def _spent(total: SlotTotals, but: SlotTotals | None = None) -> Spent:
+    """What filled some slots, but for some of them."""
+    mine = total.usage
+    if but is None:
+        return Spent(mine, None if total.unpriced else total.cost_usd)
+    usage = Usage(
+        mine.prompt_tokens - but.usage.prompt_tokens,
+        mine.cached_tokens - but.usage.cached_tokens,
+        mine.completion_tokens - but.usage.completion_tokens,
+    )
+    unknown = total.unpriced > but.unpriced
+    return Spent(usage, None if unknown else total.cost_usd - but.cost_usd)
 
 
 def _bought_elsewhere(ledger: Ledger, calls: RelationCalls) -> Iterator[tuple[int, Spent]]:

@@ -343,8 +343,8 @@ def _unusable(settings: GenerateConfig, root: Path | None) -> Iterable[str]:
         try:
             check()
         except UserError as error:
-            found = f": {error.found}" if error.found else ""
-            yield f"generate will refuse to start: {error.problem} ({error.where}{found})"
+            lines = (" ".join(line.split()) for line in str(error).splitlines())
+            yield f"generate will refuse to start: {'; '.join(lines)}"
 
 
 def _money_warnings(

@@ -1,11 +1,15 @@
 """`steep plan --probe N`: buy a little of some documents, so that the plan for all is a good one.
 
-What is bought stays in the ledger, as any other calls do; nothing is lost.
+What is bought stays in the ledger, as any other calls do; nothing is lost. Some pairs and some
+triplets are bought, as far as either are planned: their answers differ in length. A document is
+read by the endpoint that will read it later, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 from steep.config import Config, GenerateConfig
 from steep.core.calls import Usage
@@ -19,9 +23,10 @@ from steep.stages import documents as documents_stage
 from steep.stages import making
 from steep.stages.generate import recipe_of
 from steep.stages.harness import log
-from steep.stages.plan import NO_HOST, check_plannable, hosts_of
+from steep.stages.plan import NO_HOST, Host, check_plannable, hosts_of
+from steep.stages.pricing import base_urls
 
-PROBE_RELATIONS = 4  # texts of each document
+PROBE_TEXTS = 4  # of each document and kind: fewer answers say nothing about their length
 LONGEST_NAME = "N" * 80  # characters that an entity may have at most
 
 
@@ -44,16 +49,52 @@ def probe(config: Config, project: Project, number: int) -> None:
     recipe = recipe_of(settings)
     with Ledger(project.ledger_path) as ledger:
         chosen = choose(documents, number)
-        _announce(settings, chosen, recipe)
-        counts = {document.id: PROBE_RELATIONS for document in chosen}
-        made = making.make(settings, chosen, recipe, ledger, counts=counts)
-    counts_ = made.totals.counts
-    log.info(
-        "plan: probe: %s",
-        ", ".join(f"{count} {name}" for name, count in counts_.items() if count),
-    )
-    for failure in made.totals.failures:
-        log.warning("plan: probe: %d x %s", failure.calls, failure.reason)
+        shares = shares_of(settings, documents, chosen)
+        _announce(shares, chosen, recipe)
+        for share in shares:
+            _buy(share, recipe, ledger)
+
+
+class Share(NamedTuple):
+    """What one endpoint reads of a probe."""
+
+    host: Host
+    settings: GenerateConfig
+    documents: list[Document]
+
+
+def shares_of(
+    settings: GenerateConfig, documents: Sequence[Document], chosen: Sequence[Document]
+) -> list[Share]:
+    """Who reads the chosen documents: whoever will read them when all are."""
+    hosts = hosts_of(settings, documents)
+    urls = base_urls(settings)
+    own = [settings.model_copy(update={"base_url": url}) for url in urls] or [settings]
+    shares = [
+        Share(host, alone, [each for each in chosen if each.id in host.documents])
+        for host, alone in zip(hosts, own, strict=True)
+    ]
+    return [share for share in shares if share.documents]
+
+
+def parts_of(recipe: EntiGraph) -> list[EntiGraph]:
+    """The recipe with its pairs only and with its triplets only, as far as it has either.
+
+    Their calls are those of the whole recipe, which finds them in the ledger.
+    """
+    pairs, triplets = replace(recipe, triplets=0), replace(recipe, pairs=0)
+    return [pairs] * (recipe.pairs != 0) + [triplets] * (recipe.triplets != 0)
+
+
+def _buy(share: Share, recipe: EntiGraph, ledger: Ledger) -> None:
+    counts = {document.id: PROBE_TEXTS for document in share.documents}
+    for part in parts_of(recipe):
+        made = making.make(share.settings, share.documents, part, ledger, counts=counts)
+        kind = "triplets" if part.triplets else "pairs"
+        came = [f"{count} {name}" for name, count in made.totals.counts.items() if count]
+        log.info("plan: probe: openings and %s: %s", kind, ", ".join(came))
+        for failure in made.totals.failures:
+            log.warning("plan: probe: %d x %s", failure.calls, failure.reason)
 
 
 def choose(documents: Sequence[Document], number: int) -> list[Document]:
@@ -63,33 +104,40 @@ def choose(documents: Sequence[Document], number: int) -> list[Document]:
     return [by_length[(2 * i + 1) * len(by_length) // (2 * number)] for i in range(number)]
 
 
-def _announce(settings: GenerateConfig, chosen: Sequence[Document], recipe: EntiGraph) -> None:
-    hosts = hosts_of(settings)
-    worst = [_most_usd(chosen, recipe, host.prices) for host in hosts]
+def _announce(shares: Sequence[Share], chosen: Sequence[Document], recipe: EntiGraph) -> None:
+    worst = [_most_usd(share.documents, recipe, share.host.prices) for share in shares]
     known = [cost for cost in worst if cost is not None]
-    cost = f"at most ${max(known):,.4f}" if len(known) == len(hosts) else "cost unknown"
-    away = " or ".join(host.name for host in hosts if host.leaves)
+    cost = f"at most ${sum(known):,.4f}" if len(known) == len(shares) else "cost unknown"
+    away = [(share.host.name, len(share.documents)) for share in shares if share.host.leaves]
+    sent = " and ".join(f"{name} ({number} of them)" for name, number in away)
     log.info(
-        "plan: probe: the openings and %d texts of %d documents, by %s; %s; %s",
-        PROBE_RELATIONS,
+        "plan: probe: the openings and %s of %d documents, by %s; %s; %s",
+        " and ".join(_kinds(recipe)) or "no texts",
         len(chosen),
-        settings.model,
-        f"sent to {away}" if away else NO_HOST,
+        recipe.model,
+        f"sent to {sent if len(shares) > 1 else away[0][0]}" if away else NO_HOST,
         cost,
     )
     for document in chosen:
         log.info("  %s, %d characters: %s", document.id, len(document.text), document.title)
 
 
+def _kinds(recipe: EntiGraph) -> list[str]:
+    return [
+        f"{PROBE_TEXTS} {'triplets' if part.triplets else 'pairs'}" for part in parts_of(recipe)
+    ]
+
+
 def _most_usd(documents: Sequence[Document], recipe: EntiGraph, prices: Prices) -> float | None:
     """What a probe costs at most, were every entity as long as one can be."""
+    names = tuple(f"{LONGEST_NAME}{i}" for i in range(3))
     total = 0.0
     for document in documents:
-        opening = recipe.opening(document, ())
-        names = tuple(f"{LONGEST_NAME}{i}" for i in range(3))
-        longest = [call for call in RelationCalls(recipe, document, names)]
-        texts = max(longest, key=prompt_bound, default=None)
-        for call, times in ((opening, recipe.entity_attempts), (texts, PROBE_RELATIONS)):
+        calls = [(recipe.opening(document, ()), recipe.entity_attempts)]
+        for part in parts_of(recipe):
+            longest = max(RelationCalls(part, document, names), key=prompt_bound, default=None)
+            calls.append((longest, PROBE_TEXTS))
+        for call, times in calls:
             if call is None:
                 continue
             most = Usage(prompt_bound(call), 0, call.sampling.max_tokens)
