@@ -128,23 +128,6 @@ def test_without_waiting_a_run_submits_and_the_next_ones_collect(
     assert bought_once(server)
 
 
-def test_the_budget_cuts_a_batch(server: ScriptedServer, ledger: Ledger) -> None:
-    whole = make(server, ledger, prices=PRICES).totals
-    assert whole.cost_usd is not None
-    with Ledger(ledger.path.with_name("second.db")) as second:
-        budget = Budget(max_cost_usd=0.8 * whole.cost_usd)
-        report = make(server, second, prices=PRICES, budget=budget)
-        found = report.totals
-        assert report.over_budget
-        assert found.cost_usd is not None
-        assert 0.2 * whole.cost_usd < found.cost_usd <= 0.8 * whole.cost_usd
-        assert found.to_do > 0 and found.done + found.to_do == CALLS
-        assert budget.spent_usd == pytest.approx(found.cost_usd)
-        assert budget.reserved_usd == pytest.approx(0.0)
-        budget.max_cost_usd = 10.0
-        assert make(server, second, prices=PRICES, budget=budget).totals.done == CALLS
-
-
 def test_what_an_earlier_run_submitted_is_held_back_from_the_budget(
     server: ScriptedServer, ledger: Ledger
 ) -> None:
@@ -189,7 +172,7 @@ def test_ctrl_c_leaves_the_batches_at_the_provider(
     with caplog.at_level(logging.INFO):
         report = make(server, ledger, stop=stop, on_progress=press, poll_s=60.0)
     assert (report.stopped, report.totals.submitted, report.batches) == (True, 5, 1)
-    assert "batches that go on at" in caplog.text
+    assert "1 batch with 5 calls; the same command collects" in caplog.text
     server.batches.behaviour = BatchBehaviour()
     assert make(server, ledger).totals.done == CALLS
     assert bought_once(server)

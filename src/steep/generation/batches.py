@@ -247,7 +247,7 @@ class _Run:
         self._submitter = Submitter(client, ledger, self.desk, poll_s)
         self._poll_s, self._wait = poll_s, wait
         self.over_budget = self.held_back = False
-        self._collected_before = 0  # the present phase
+        self._collected: set[str] = set()  # stages of which something was landed
         self._wake = asyncio.Event()
 
     async def make_all(
@@ -289,8 +289,6 @@ class _Run:
     ) -> None:
         """Submit, wait and begin again with what came back, until nothing is left."""
         self._progress = replace(self._progress, phase=phase)
-        # Without waiting, a phase takes many runs, and what a run collects may be all it will see.
-        self._collected_before = self._progress.new if self._wait else 0
         earlier, self.over_budget = self.over_budget, False
         for number in itertools.count():
             await self._look()
@@ -322,7 +320,7 @@ class _Run:
                 try:
                     most = submitter.most_requests
                     batch, dialect, anew = await cutter.fill(batch, stream, file, most)
-                    if cutter.cut and not self._is_worth_sending(batch):
+                    if cutter.cut and not self._is_worth_sending(batch, stream):
                         self._drop(batch)
                         break
                     if not batch.calls:
@@ -344,11 +342,12 @@ class _Run:
             )
         return sent
 
-    def _is_worth_sending(self, batch: Batch) -> bool:
+    def _is_worth_sending(self, batch: Batch, stream: Stream) -> bool:
         """Decide about a batch that the budget has cut; note why, if it is not to be sent.
 
         What is held for other batches is mostly free again once they have landed. When nothing is
-        held any more, a run may buy one batch of any size, but not a series of dwindling ones.
+        held any more, a run may buy a first batch of any size of every stage, but not a series of
+        dwindling ones.
         """
         others = [each for each in self.desk.open() if each.token != batch.token]
         if others:
@@ -361,8 +360,10 @@ class _Run:
                     counted(len(others), "open batch"),
                 )
             return False
-        first = self._progress.new == self._collected_before
+        ahead = stream.head()
+        first = ahead is not None and ahead.call.stage not in self._collected
         if batch.calls and (first or batch.calls >= self._least_calls()):
+            self.held_back = True
             return True
         self.over_budget = True
         if batch.calls:
@@ -420,6 +421,9 @@ class _Run:
     def _on_landed(self, completions: Sequence[Completion]) -> None:
         answered = [each for each in completions if each.error is None]
         settle(self._budget, completions)
+        for landed in completions[:1]:  # they are of one batch
+            record = self._ledger.get(landed.call_id)
+            self._collected |= {record.stage} if record else set()
         old = self._progress
         costs = [old.new_cost_usd, *(each.cost_usd for each in answered)]
         self._progress = replace(

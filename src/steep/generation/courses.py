@@ -11,7 +11,7 @@ A hard limit in dollars cuts every course where the money ends: what lies behind
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from steep.core.calls import Usage
@@ -152,7 +152,7 @@ class Planner:
             self._row(prospect, amounts)
             for prospect, *amounts in zip(self.prospects, *by_case, strict=True)
         )
-        total = self._total(rows, [_sum(amounts) for amounts in by_case])
+        total = self._widened(self._total(rows, [_sum(amounts) for amounts in by_case]))
         return Rows(rows, total, self._cost_range([_sum(amounts) for amounts in uncut]))
 
     @property
@@ -167,6 +167,22 @@ class Planner:
         return [
             self._amounts(each, course, shares.get(each.document_id)) for each in self.prospects
         ]
+
+    def _widened(self, total: Row) -> Row:
+        """A goal in dollars may be missed by a cheap plan, and spent by a dear one."""
+        if self.goal is None or self.goal.unit == "tokens" or self.left_usd is None:
+            return total
+        cheap, _, dear = (
+            self._cost_usd(_sum(self._amounts(each, course, None) for each in self.prospects), case)
+            for course, case in zip(WHOLE_PLAN, CASES, strict=True)
+        )
+        if total.cost_usd is None or cheap is None or dear is None:
+            return total
+        low, expected, high = total.cost_usd.low, total.cost_usd.expected, total.cost_usd.high
+        ends = min(low, cheap), max(high, min(dear, self.left_usd))
+        if not self.left_usd:
+            ends = 0.0, 0.0
+        return replace(total, cost_usd=Range(ends[0], expected, ends[1]))
 
     def _cut(self, amounts: list[Amounts], case: Case) -> list[Amounts]:
         """The same share of everything, so that it costs no more than may be spent."""

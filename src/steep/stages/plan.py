@@ -343,8 +343,8 @@ def _unusable(settings: GenerateConfig, root: Path | None) -> Iterable[str]:
         try:
             check()
         except UserError as error:
-            lines = (" ".join(line.split()) for line in str(error).splitlines())
-            yield f"generate will refuse to start: {'; '.join(lines)}"
+            problem, *about = (" ".join(line.split()) for line in str(error).splitlines())
+            yield f"generate will refuse to start: {problem.rstrip('.')} ({'; '.join(about)})"
 
 
 def _money_warnings(

@@ -1,0 +1,183 @@
+"""A limit on the cost cuts batches; what it holds for them is not spent on ever smaller ones.
+
+An opening or a pair of the plan is held at about $0.0025 and takes $0.0002.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from batch_setup import CALLS, PRICES, bought_once, closed, make
+from batch_worker import quick_client
+from toy import ToyRecipe
+
+from steep.generation.batch_landing import counted
+from steep.generation.batches import BatchReport, cancel_all
+from steep.generation.budget import Budget
+from steep.generation.ledger import Ledger
+from steep.testing.script import Script
+from steep.testing.scripted_batches import BatchBehaviour
+from steep.testing.scripted_server import ScriptedServer
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer(Script(3)) as server:
+        yield server
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        yield ledger
+
+
+def test_large_batches_that_the_budget_cuts_follow_each_other(
+    server: ScriptedServer, ledger: Ledger
+) -> None:
+    budget = Budget(max_cost_usd=0.06)
+    report = make(server, ledger, prices=PRICES, budget=budget)
+    assert server.batches.sizes == [5, 23, 22, 5]
+    assert (report.totals.done, report.over_budget, report.held_back) == (CALLS, False, False)
+    assert budget.spent_usd == pytest.approx(report.totals.cost_usd)
+    assert budget.reserved_usd == pytest.approx(0.0)
+    assert bought_once(server)
+
+
+def test_no_small_batch_is_made_of_what_open_ones_leave(
+    server: ScriptedServer, ledger: Ledger
+) -> None:
+    server.batches.behaviour = BatchBehaviour(polls=3)
+    budget = Budget(max_cost_usd=0.06)
+    report = make(server, ledger, prices=PRICES, budget=budget, most_requests=10)
+    assert server.batches.sizes == [5, 10, 10, 10, 10, 10]
+    assert closed(ledger).count("cut short by the budget, and not sent") == 2
+    assert (report.totals.done, report.over_budget, report.held_back) == (CALLS, False, False)
+    assert bought_once(server)
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_dwindling_batches_end_the_run(
+    server: ScriptedServer, ledger: Ledger, wait: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The openings and a first batch of pairs are bought, however little the money."""
+    budget = Budget(max_cost_usd=0.02)
+    for _ in range(10):
+        report = make(server, ledger, prices=PRICES, budget=budget, wait=wait)
+        if report.over_budget:
+            break
+    assert server.batches.sizes == [5, 7]
+    assert (report.over_budget, report.batches, report.held_usd) == (True, 0, 0.0)
+    assert (report.totals.done, report.totals.to_do) == (12, CALLS - 12)
+    assert "enough for a batch of 7 calls only" in caplog.text
+    assert closed(ledger)[2:] == ["cut short by the budget, and not sent"]
+    budget.max_cost_usd = 10.0
+    assert make(server, ledger, prices=PRICES, budget=budget).totals.done == CALLS
+    assert bought_once(server)
+
+
+@pytest.mark.parametrize("share, sizes", [(0.9, [5, 23, 22, 5]), (1.0, [5, 23])])
+def test_a_batch_far_smaller_than_the_largest_ends_the_run(
+    server: ScriptedServer,
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+    share: float,
+    sizes: list[int],
+) -> None:
+    monkeypatch.setattr("steep.generation.batches.SMALLEST_BATCH", 1)
+    monkeypatch.setattr("steep.generation.batches.LEAST_SHARE", share)
+    report = make(server, ledger, prices=PRICES, budget=Budget(max_cost_usd=0.06))
+    assert server.batches.sizes == sizes
+    assert report.over_budget == (sum(sizes) < CALLS)
+
+
+def test_no_money_for_any_call(server: ScriptedServer, ledger: Ledger) -> None:
+    report = make(server, ledger, prices=PRICES, budget=Budget(max_cost_usd=0.001))
+    assert (report.over_budget, report.held_back, report.totals.to_do) == (True, False, 5)
+    assert server.batches.sizes == []
+
+
+def test_money_that_is_held_for_open_batches_is_not_used_up(
+    server: ScriptedServer, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    make(server, ledger, prices=PRICES, recipe=_openings_only())
+    server.batches.behaviour = BatchBehaviour(polls=3)
+    budget = Budget(max_cost_usd=0.06)
+
+    def again() -> BatchReport:
+        return make(server, ledger, prices=PRICES, budget=budget, wait=False)
+
+    with caplog.at_level(logging.INFO):
+        first, second = again(), again()
+    for report in first, second:  # nothing is made of what is left beside an open batch
+        assert (report.over_budget, report.held_back, report.batches) == (False, True, 1)
+        assert 0.055 < report.held_usd <= 0.06
+        assert report.held_tokens > 20 * 2048
+    assert budget.reserved_usd == pytest.approx(0.0)  # the next run holds it anew
+    assert "held for 1 open batch;" in caplog.text
+    for _ in range(20):
+        report = again()
+        if report.totals.done == CALLS:
+            break
+    assert server.batches.sizes[1:] == [24, 22, 4]
+    assert (report.over_budget, report.held_back, report.held_usd) == (False, False, 0.0)
+    assert bought_once(server)
+
+
+def test_what_is_spent_may_leave_too_little_beside_an_open_batch(
+    server: ScriptedServer, ledger: Ledger
+) -> None:
+    make(server, ledger, prices=PRICES, recipe=_openings_only())
+    server.batches.behaviour = BatchBehaviour(polls=1000)
+    make(server, ledger, prices=PRICES, most_requests=20, wait=False)
+    open_batches = ledger.batches()
+    budget = Budget(max_cost_usd=0.06, spent_usd=0.0599)
+    with_more = make(server, ledger, prices=PRICES, recipe=_more(), budget=budget, wait=False)
+    assert (with_more.over_budget, with_more.held_back) == (True, False)
+    assert [each.token for each in ledger.batches()] == [each.token for each in open_batches]
+
+
+def test_without_a_limit_nothing_is_held(server: ScriptedServer, ledger: Ledger) -> None:
+    report = make(server, ledger, prices=PRICES, wait=False)
+    assert (report.batches, report.held_tokens, report.held_usd) == (1, 0, 0.0)
+
+
+def test_what_cancelled_batches_left_is_submitted_anew_and_said(
+    server: ScriptedServer, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    make(server, ledger, recipe=_openings_only())
+    make(server, ledger, wait=False)
+
+    async def cancel() -> int:
+        client = quick_client(server.base_url)
+        try:
+            return await cancel_all(client, ledger)
+        finally:
+            await client.close()
+
+    assert asyncio.run(cancel()) == 1
+    with caplog.at_level(logging.INFO):
+        assert make(server, ledger).totals.done == CALLS
+    assert (
+        "collected in this run so far: 25 calls; "
+        "came back without an answer and submitted anew: 25 calls"
+    ) in caplog.text
+    assert bought_once(server)
+
+
+def test_things_are_counted() -> None:
+    assert counted(0, "batch") == "0 batches"
+    assert counted(1, "batch") == "1 batch"
+    assert counted(2000, "call") == "2,000 calls"
+
+
+def _openings_only() -> ToyRecipe:
+    return ToyRecipe(pairs=0)
+
+
+def _more() -> ToyRecipe:
+    return ToyRecipe(pairs=12)
