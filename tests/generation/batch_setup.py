@@ -10,14 +10,11 @@ from batch_worker import FIVE, quick_client
 from toy import ToyRecipe
 
 from steep.documents.document import Document
-from steep.generation.batches import (
-    BatchReport,
-    collect,
-    generate_in_batches,
-)
+from steep.generation.batches import collect, generate_in_batches
 from steep.generation.lane import Lane
 from steep.generation.ledger import Ledger
 from steep.generation.plan import walk
+from steep.generation.reports import BatchReport
 from steep.generation.scheduler import generate
 from steep.llm.openai import OpenAIClient
 from steep.llm.prices import Prices

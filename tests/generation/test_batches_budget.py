@@ -16,9 +16,10 @@ from batch_worker import quick_client
 from toy import ToyRecipe
 
 from steep.generation.batch_landing import counted
-from steep.generation.batches import BatchReport, cancel_all
+from steep.generation.batches import cancel_all
 from steep.generation.budget import Budget
 from steep.generation.ledger import Ledger
+from steep.generation.reports import BatchReport
 from steep.testing.script import Script
 from steep.testing.scripted_batches import BatchBehaviour
 from steep.testing.scripted_server import ScriptedServer

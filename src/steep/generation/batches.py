@@ -31,7 +31,7 @@ import logging
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -45,9 +45,9 @@ from steep.generation.batch_submission import SMALLEST_BATCH, Submitter
 from steep.generation.budget import Budget, Reservation
 from steep.generation.feed import Planned, missing, opening_round
 from steep.generation.ledger import Ledger
-from steep.generation.plan import Totals, totals
+from steep.generation.plan import totals
 from steep.generation.records import Batch
-from steep.generation.reports import Stop
+from steep.generation.reports import BatchProgress, BatchReport, Stop
 from steep.llm.client import FatalError
 from steep.llm.openai_batch_wire import BatchRefused
 from steep.recipes.recipe import Recipe
@@ -59,53 +59,6 @@ LEAST_SHARE = 0.1  # of the largest batch; the budget does not cut a batch into 
 MOST_UNPROVEN = 4  # batches that the provider has yet to check, before another is uploaded
 
 log = logging.getLogger("steep")
-
-
-@dataclass(frozen=True, slots=True)
-class BatchProgress:
-    """How far a run is.
-
-    Attributes:
-        batches: Open ones, with `waiting` calls in them.
-        answered: Of these calls, how many the provider says it has answered.
-        new: Calls that were landed in this run; `new_failed` are part of them.
-        new_tokens: Written, of this run.
-        new_cost_usd: Of this run; None when a price is not known.
-    """
-
-    phase: Literal["openings", "calls", "stopping"] = "openings"
-    batches: int = 0
-    waiting: int = 0
-    answered: int = 0
-    new: int = 0
-    new_failed: int = 0
-    new_tokens: int = 0
-    new_cost_usd: float | None = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class BatchReport:
-    """How a run went.
-
-    Attributes:
-        totals: What came of the plan; `submitted` of it wait at the provider.
-        over_budget: What is neither spent nor held does not suffice: for a call, or for a batch
-            that is worth a day's wait.
-        stopped: Somebody stopped it.
-        batches: How many go on at the provider.
-        held_back: Calls were not submitted because the rest of the budget is held for the open
-            batches; what these leave of it is free once they have landed.
-        held_tokens: What the open batches may take of the budget at most; 0 if it has no limit.
-        held_usd: Likewise, in dollars.
-    """
-
-    totals: Totals
-    over_budget: bool
-    stopped: bool
-    batches: int
-    held_back: bool = False
-    held_tokens: int = 0
-    held_usd: float = 0.0
 
 
 async def generate_in_batches(

@@ -12,13 +12,14 @@ from steep.config import GenerateConfig
 from steep.core.calls import Usage
 from steep.documents.document import Document
 from steep.generation import scheduler
+from steep.generation.batches import cancel_all, collect, generate_in_batches
 from steep.generation.budget import Budget
 from steep.generation.estimate import USUAL_CHARACTERS_A_TOKEN
 from steep.generation.goals import Goal, next_round
 from steep.generation.lane import Lane, LaneStatistics, RetryPolicy
 from steep.generation.ledger import Ledger
 from steep.generation.plan import Totals
-from steep.generation.reports import Report, Stop
+from steep.generation.reports import BatchReport, Report, Stop
 from steep.recipes.recipe import Recipe
 from steep.stages import clients
 from steep.stages.harness import log
@@ -31,19 +32,6 @@ class Made(NamedTuple):
 
     totals: Totals
     ended: str | None
-
-
-class _Report(Protocol):
-    """What the drivers of all lanes report."""
-
-    @property
-    def totals(self) -> Totals: ...
-
-    @property
-    def over_budget(self) -> bool: ...
-
-    @property
-    def stopped(self) -> bool: ...
 
 
 def make(
@@ -82,8 +70,16 @@ def make(
         raise KeyboardInterrupt
     if report.over_budget:
         log.warning(
-            "generate: what is left of the budget does not suffice for another call: %s",
+            "generate: what is left of the budget does not suffice for another call%s: %s",
+            "" if isinstance(report, Report) else ", or for a batch worth sending",
             _spent(job.budget),
+        )
+    elif not isinstance(report, Report) and report.held_back:
+        log.info(
+            "generate: not all is submitted, as the budget is held for the batches that are open "
+            "(%s tokens, $%.4f); the same command goes on when they have landed",
+            f"{report.held_tokens:,}",
+            report.held_usd,
         )
     return Made(report.totals, "budget" if report.over_budget else None)
 
@@ -96,7 +92,6 @@ def cancel_batches(settings: GenerateConfig, ledger: Ledger) -> int:
     Raises:
         UserError: A provider cannot be asked.
     """
-    from steep.generation.batches import cancel_all
 
     async def cancel() -> int:
         cancelled = 0
@@ -125,13 +120,13 @@ class _Job:
     stop: Stop = field(default_factory=Stop)
     display: Display = field(default_factory=Display)
 
-    async def run(self, counts: Mapping[str, int] | None) -> _Report:
+    async def run(self, counts: Mapping[str, int] | None) -> Report | BatchReport:
         with interruptible(self.stop):
             if self.settings.engine == "openai-batch":
                 return await self._by_batches(counts)
             return await self._by_lanes(counts)
 
-    async def _by_lanes(self, counts: Mapping[str, int] | None) -> _Report:
+    async def _by_lanes(self, counts: Mapping[str, int] | None) -> Report | BatchReport:
         made = clients.make_clients(
             self.settings, self.documents, self.display.on_tokens, self.root
         )
@@ -166,8 +161,6 @@ class _Job:
         open_batches = self.ledger.batches()
         if not open_batches:
             return
-        from steep.generation.batches import collect
-
         for endpoint in dict.fromkeys(batch.endpoint for batch in open_batches):
             client = clients.make_batch_client(self.settings, endpoint)
             try:
@@ -179,12 +172,10 @@ class _Job:
         if waiting:
             log.info("generate: %d calls still wait in batches; they are left to them", waiting)
 
-    async def _by_batches(self, counts: Mapping[str, int] | None) -> _Report:
-        from steep.generation.batches import BatchReport, generate_in_batches
-
+    async def _by_batches(self, counts: Mapping[str, int] | None) -> Report | BatchReport:
         (url,) = base_urls(self.settings)
         client = clients.make_batch_client(self.settings, url)
-        log.info("generate: %s will see %d documents, in batches", url, len(self.documents))
+        log.info("generate: %s reads %d documents, in batches", url, len(self.documents))
 
         async def once(counts: Mapping[str, int] | None) -> BatchReport:
             return await generate_in_batches(
@@ -206,12 +197,14 @@ class _Job:
         finally:
             await client.close()
 
-    async def _to_the_goal(self, once: _Once, counts: Mapping[str, int] | None) -> _Report:
+    async def _to_the_goal(
+        self, once: _Once, counts: Mapping[str, int] | None
+    ) -> Report | BatchReport:
         """Make the plan, or approach a goal in rounds; each is written down before it is made."""
         goal = goal_in(self.settings, self.recipe)
         if counts is not None or goal is None:
             return await once(counts)
-        report: _Report = await once(self.ledger.allotment(goal.key))
+        report: Report | BatchReport = await once(self.ledger.allotment(goal.key))
         while not (report.stopped or report.over_budget or report.totals.submitted):
             more = next_round(
                 goal,
@@ -250,7 +243,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 class _Once(Protocol):
     """Makes a plan with so many calls of each document."""
 
-    def __call__(self, counts: Mapping[str, int] | None, /) -> Awaitable[_Report]: ...
+    def __call__(self, counts: Mapping[str, int] | None, /) -> Awaitable[Report | BatchReport]: ...
 
 
 def _policy(settings: GenerateConfig) -> RetryPolicy:

@@ -7,15 +7,11 @@ import contextlib
 import signal
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from steep.core.progress import Progress, duration
 from steep.generation import reports
-from steep.generation.reports import Stop
+from steep.generation.reports import BatchProgress, Stop
 from steep.stages.harness import log
-
-if TYPE_CHECKING:
-    from steep.generation.batches import BatchProgress
 
 
 @contextlib.contextmanager
