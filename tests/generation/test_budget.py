@@ -4,8 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steep.core.calls import Usage
-from steep.generation.budget import Budget, Reservation
+from steep.core.calls import Completion, Usage
+from steep.generation.budget import Budget, Reservation, total
+
+
+def came_back(budget: Budget, most: Reservation, usage: Usage, cost_usd: float) -> None:
+    budget.release(most)
+    budget.spend([Completion("id", "text", "stop", usage, cost_usd, 0.1, "here", 1)])
 
 
 @given(
@@ -24,11 +29,11 @@ def test_what_is_spent_stays_below_the_limit_as_long_as_reservations_are_upper_b
         if budget.reserve(most):
             flying.append((most, Usage(prompt, 0, int(completion * share)), 0.05 * completion))
         if land and flying:
-            budget.settle(*flying.pop(0))
+            came_back(budget, *flying.pop(0))
         assert budget.spent_tokens + budget.reserved_tokens <= 500
         assert budget.spent_usd + budget.reserved_usd <= 10.0 + 1e-9
     while flying:
-        budget.settle(*flying.pop())
+        came_back(budget, *flying.pop())
     assert budget.reserved_tokens == 0
     assert budget.reserved_usd == pytest.approx(0, abs=1e-9)
 
@@ -42,3 +47,9 @@ def test_a_limit_in_dollars_needs_a_price() -> None:
 def test_no_limit_takes_everything() -> None:
     budget = Budget()
     assert all(budget.reserve(Reservation(10**9, None)) for _ in range(10))
+
+
+def test_a_sum_with_an_unknown_price_has_none() -> None:
+    assert total([]) == Reservation(0, 0.0)
+    assert total([Reservation(1, 0.5), Reservation(2, 0.25)]) == Reservation(3, 0.75)
+    assert total([Reservation(1, 0.5), Reservation(2, None)]) == Reservation(3, None)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from steep.core.calls import Call, Completion, Sampling, Usage
 from steep.generation.batch_landing import CALLS_A_STRETCH, Returns
-from steep.generation.budget import Budget, Reservation
+from steep.generation.budget import NOTHING, Budget, Reservation, total
 from steep.generation.estimate import reservation
 from steep.generation.feed import Planned
 from steep.generation.ledger import Ledger
@@ -27,8 +27,6 @@ from steep.llm.openai_wire import Dialect
 
 if TYPE_CHECKING:  # it loads aiohttp
     from steep.llm.openai_batch import BatchClient
-
-NOTHING = Reservation(0, 0.0)
 
 
 class Stream:
@@ -138,8 +136,7 @@ class Cutter:
         """What the open batches may take at most; nothing if there is no limit to heed."""
         if not self._limited:
             return NOTHING
-        held = self._held.values()
-        return Reservation(sum(e.tokens for e in held), sum(e.cost_usd or 0.0 for e in held))
+        return total(self._held.values())
 
     @property
     def _limited(self) -> bool:
@@ -163,9 +160,7 @@ class Cutter:
         return True
 
     def _hold(self, batch: Batch, most: Reservation) -> None:
-        held = self._held.get(batch.token, NOTHING)
-        cost_usd = (held.cost_usd or 0.0) + (most.cost_usd or 0.0)
-        self._held[batch.token] = Reservation(held.tokens + most.tokens, cost_usd)
+        self._held[batch.token] = total([self._held.get(batch.token, NOTHING), most])
 
     def _write(self, batch: Batch, calls: list[Call]) -> Batch:
         if not calls:
@@ -196,12 +191,6 @@ def _exceeds(budget: Budget, most: Reservation) -> bool:
     tokens, cost_usd = budget.spent_tokens + most.tokens, budget.spent_usd + (most.cost_usd or 0.0)
     over_tokens = budget.max_tokens is not None and tokens > budget.max_tokens
     return over_tokens or (budget.max_cost_usd is not None and cost_usd > budget.max_cost_usd)
-
-
-def settle(budget: Budget, completions: Iterable[Completion]) -> None:
-    """Take from a budget what calls of a batch took; what was set aside for them stays for now."""
-    for each in completions:
-        budget.settle(NOTHING, each.usage, each.cost_usd)
 
 
 def waiting_calls(ledger: Ledger, token: str) -> Iterator[Call]:

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Literal
 from steep.core.calls import Completion
 from steep.core.errors import UserError
 from steep.documents.document import Document
-from steep.generation.batch_cutting import Cutter, Stream, settle
+from steep.generation.batch_cutting import Cutter, Stream
 from steep.generation.batch_desk import PREPARING, VALIDATING, WAITING, Desk
 from steep.generation.batch_landing import Returns, counted
 from steep.generation.batch_submission import SMALLEST_BATCH, Submitter
@@ -136,7 +136,7 @@ async def collect(client: BatchClient, ledger: Ledger, budget: Budget | None = N
     def count(completions: Sequence[Completion]) -> None:
         nonlocal landed
         landed += len(completions)
-        settle(budget, completions)
+        budget.spend(completions)
 
     desk = Desk(client, ledger, Returns(), count)
     try:
@@ -373,7 +373,7 @@ class _Run:
 
     def _on_landed(self, completions: Sequence[Completion]) -> None:
         answered = [each for each in completions if each.error is None]
-        settle(self._budget, completions)
+        self._budget.spend(completions)
         for landed in completions[:1]:  # they are of one batch
             record = self._ledger.get(landed.call_id)
             self._collected |= {record.stage} if record else set()

@@ -1,4 +1,4 @@
-"""A hard limit on tokens and dollars: reserved before a call is sent, settled when it has ended.
+"""A hard limit on tokens and dollars: reserved before a call is sent, spent when it has ended.
 
 What is spent and what is reserved never exceeds the limit together. So a run ends below its limit
 as long as no call takes more than was reserved for it; reservations are upper bounds, see
@@ -7,9 +7,10 @@ as long as no call takes more than was reserved for it; reservations are upper b
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from steep.core.calls import Usage
+from steep.core.calls import Completion
 
 
 class Reservation(NamedTuple):
@@ -17,6 +18,20 @@ class Reservation(NamedTuple):
 
     tokens: int
     cost_usd: float | None
+
+
+NOTHING = Reservation(0, 0.0)
+
+
+def total(reservations: Iterable[Reservation]) -> Reservation:
+    """The sum; its price is unknown if any is."""
+    tokens, cost_usd = 0, 0.0
+    unknown = False
+    for each in reservations:
+        tokens += each.tokens
+        cost_usd += each.cost_usd or 0.0
+        unknown = unknown or each.cost_usd is None
+    return Reservation(tokens, None if unknown else cost_usd)
 
 
 class Budget:
@@ -63,13 +78,13 @@ class Budget:
         self.reserved_usd += most.cost_usd or 0.0
         return True
 
-    def settle(self, reserved: Reservation, usage: Usage, cost_usd: float | None) -> None:
-        """Put what a call took in the place of what was reserved for it."""
-        self.release(reserved)
-        self.spent_tokens += usage.prompt_tokens + usage.completion_tokens
-        self.spent_usd += cost_usd or 0.0
+    def spend(self, completions: Iterable[Completion]) -> None:
+        """Count what calls took; what was reserved for them is released apart."""
+        for each in completions:
+            self.spent_tokens += each.usage.prompt_tokens + each.usage.completion_tokens
+            self.spent_usd += each.cost_usd or 0.0
 
     def release(self, reserved: Reservation) -> None:
-        """Give back what was reserved for a call that took nothing."""
+        """Give back what was reserved for a call, now that it has ended."""
         self.reserved_tokens -= reserved.tokens
         self.reserved_usd -= reserved.cost_usd or 0.0

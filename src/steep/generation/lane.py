@@ -20,7 +20,7 @@ from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
 from steep.core.progress import duration
 from steep.generation.aimd import Concurrency
-from steep.generation.budget import Reservation
+from steep.generation.budget import Reservation, total
 from steep.generation.estimate import USUAL_CHARACTERS_A_TOKEN, prompt_bound, reservation
 from steep.generation.rate import RateLimit
 from steep.llm.client import Client, FatalError, TransientError
@@ -70,15 +70,11 @@ class LaneStatistics:
         retries: Attempts beyond the first of each group.
         overloads: Attempts that met an overloaded endpoint.
         unanswered: Attempts that were sent and never answered; a provider may have billed them.
-        dropped: Calls that were sent and not waited for; likewise.
-        dropped_usd: What those can cost at most; None when that is not known.
     """
 
     retries: int = 0
     overloads: int = 0
     unanswered: int = 0
-    dropped: int = 0
-    dropped_usd: float | None = 0.0
 
 
 @dataclass(slots=True)
@@ -109,11 +105,7 @@ class Lane:
 
     def most(self, calls: Sequence[Call]) -> Reservation:
         """What a group of calls may take at most."""
-        each = [reservation(call, self.prices) for call in calls]
-        costs = [one.cost_usd for one in each]
-        unknown = None in costs
-        cost_usd = None if unknown else sum(cost or 0.0 for cost in costs)
-        return Reservation(sum(one.tokens for one in each), cost_usd)
+        return total(reservation(call, self.prices) for call in calls)
 
     def stop(self) -> None:
         """Send nothing more; what waits for its turn or for a retry is left to do."""

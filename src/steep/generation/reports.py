@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from steep.generation.budget import Reservation
 from steep.generation.lane import LaneStatistics
 from steep.generation.plan import Totals
 
@@ -65,12 +66,15 @@ class Report:
         over_budget: The run ended because what was left of the budget did not suffice for a call.
         stopped: Somebody stopped it.
         statistics: Of the attempts of this run.
+        dropped: What calls can cost at most that were sent and, as the run was aborted, not waited
+            for: a provider may have billed them.
     """
 
     totals: Totals
     over_budget: bool
     stopped: bool
     statistics: LaneStatistics
+    dropped: tuple[Reservation, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ async def generate(
         await run.finish()
         raise
     found = totals(documents, recipe, ledger, counts)
-    return Report(found, run.over_budget, run.stop.draining, run.statistics)
+    return Report(found, run.over_budget, run.stop.draining, run.statistics, tuple(run.dropped))
 
 
 Task = asyncio.Task[Outcome]
@@ -127,7 +127,7 @@ class _Run:
         self._wake = asyncio.Event()
         self._held: tuple[int, Group] | None = None  # taken from the feed, but over the budget
         self._ledger_failed = False
-        self._dropped: tuple[int, float | None] = (0, 0.0)  # calls, and dollars at most
+        self.dropped: list[Reservation] = []  # of calls that were sent and not waited for
         self._progress = Progress("openings")
 
     @property
@@ -143,8 +143,6 @@ class _Run:
             retries=sum(each.retries for each in of_lanes),
             overloads=sum(each.overloads for each in of_lanes),
             unanswered=sum(each.unanswered for each in of_lanes),
-            dropped=self._dropped[0],
-            dropped_usd=self._dropped[1],
         )
 
     async def make_all(
@@ -351,22 +349,16 @@ class _Run:
     def _outcome(
         self, number: int, group: Group, most: Reservation, outcome: Outcome
     ) -> list[Entry]:
+        self._budget.release(most)
         if outcome.completions is None:
-            self._budget.release(most)
             return []
         self._proven[number] = self._proven[number] or not outcome.may_pass
-        self._settle(most, outcome.completions)
+        self._budget.spend(outcome.completions)
         self.may_pass = self.may_pass or outcome.may_pass
         pairs = list(zip(group, outcome.completions, strict=True))
         if not outcome.may_pass:
             self._hopeless.update(planned.call.id for planned, each in pairs if has_failed(each))
         return [Entry(planned.call, each, planned.slot) for planned, each in pairs]
-
-    def _settle(self, most: Reservation, completions: Sequence[Completion]) -> None:
-        self._budget.release(most)
-        nothing = Reservation(0, 0.0)
-        for each in completions:
-            self._budget.settle(nothing, each.usage, each.cost_usd)
 
     def _record(self, entries: Sequence[Entry]) -> None:
         if not entries:
@@ -388,11 +380,8 @@ class _Run:
         """End what is in flight; what is back by now is recorded."""
         if not self._ledger_failed:
             self._collect()
-        for task, (_, group, most) in self._flying.items():
-            calls, dollars = self._dropped
-            unknown = dollars is None or most.cost_usd is None
-            total = None if unknown else (dollars or 0.0) + (most.cost_usd or 0.0)
-            self._dropped = (calls + len(group), total)
+        for task, (number, group, _) in self._flying.items():
+            self.dropped += [self._lanes[number].most([planned.call]) for planned in group]
             task.cancel()
         await asyncio.gather(*self._flying, return_exceptions=True)
         self._flying.clear()

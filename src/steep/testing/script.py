@@ -14,7 +14,7 @@ import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from steep.core.ids import derive_seed, stable_hash
 
@@ -31,19 +31,8 @@ Accident = Literal[
     "reset",
 ]
 Ending = Literal["truncated", "refusing", "empty"]
-ACCIDENTS: tuple[Accident, ...] = (
-    "rate_limited",
-    "server_error",
-    "html",
-    "invalid_json",
-    "cut_off",
-    "disconnected",
-    "slow",
-    "overloaded",
-    "hang",
-    "reset",
-)
-ENDINGS: tuple[Ending, ...] = ("truncated", "refusing", "empty")
+ACCIDENTS: tuple[Accident, ...] = get_args(Accident)
+ENDINGS: tuple[Ending, ...] = get_args(Ending)
 
 Kind = TypeVar("Kind", bound=str)
 
