@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from steep.generation.ledger import Ledger
 from steep.testing.tiny_model import make_tiny_model
 
 # The same examples in every run, and no limit on the time of one: a busy machine is no bug.
@@ -17,3 +19,10 @@ settings.load_profile("steep")
 @pytest.fixture(scope="session")
 def tiny_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """An empty ledger, open for writing."""
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        yield ledger

@@ -40,12 +40,6 @@ def server() -> Iterator[ScriptedServer]:
         yield server
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger(tmp_path / "ledger.db") as ledger:
-        yield ledger
-
-
 def test_everything_is_made_once_by_two_batches(server: ScriptedServer, ledger: Ledger) -> None:
     report = make(server, ledger, prices=PRICES)
     found = report.totals

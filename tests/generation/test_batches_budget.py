@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from batch_setup import CALLS, PRICES, bought_once, closed, make
@@ -29,12 +28,6 @@ from steep.testing.scripted_server import ScriptedServer
 def server() -> Iterator[ScriptedServer]:
     with ScriptedServer(Script(3)) as server:
         yield server
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger(tmp_path / "ledger.db") as ledger:
-        yield ledger
 
 
 def test_large_batches_that_the_budget_cuts_follow_each_other(

@@ -31,12 +31,6 @@ def server() -> Iterator[ScriptedServer]:
         yield server
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger(tmp_path / "ledger.db") as ledger:
-        yield ledger
-
-
 def test_what_an_expired_batch_has_answered_is_kept(server: ScriptedServer, ledger: Ledger) -> None:
     server.batches.behaviour = BatchBehaviour(expiring=3)
     assert make(server, ledger, most_requests=20).totals.done == CALLS

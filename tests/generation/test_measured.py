@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from toy import TINY, ToyRecipe, completion, entities_json
 
@@ -16,12 +13,6 @@ from steep.generation.records import Entry, ImportedText
 
 RECIPE = ToyRecipe(pairs=6)
 DOCUMENT = TINY[0]
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger(tmp_path / "ledger.db") as ledger:
-        yield ledger
 
 
 def pairs() -> list[Call]:

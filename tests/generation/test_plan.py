@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +15,6 @@ from steep.generation.plan import Failure, Totals, opening_of, totals, walk
 from steep.generation.records import Entry
 
 RECIPE = ToyRecipe(pairs=3, tries=2)
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger(tmp_path / "ledger.db") as ledger:
-        yield ledger
 
 
 def open_document(ledger: Ledger, document: Document, **fields: Any) -> Call:

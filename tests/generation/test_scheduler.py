@@ -4,7 +4,7 @@ import asyncio
 import random
 import string
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,6 @@ RECIPE = ToyRecipe(pairs=3)
 FAST = RetryPolicy(max_attempts=2, pause_s=0.001)
 PRICES = Prices(usd_per_million_input_tokens=1.0, usd_per_million_output_tokens=2.0)
 MANY = tuple(Document(f"d{n}", f"Title {n}", f"Text {n}.") for n in range(20))
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger(tmp_path / "ledger.db") as ledger:
-        yield ledger
 
 
 def make(

@@ -46,11 +46,11 @@ asyncio.run(main())
 """
 
 
-def call(url: str, timeout_s: float = 10.0, **variables: str) -> str:
+def call(url: str, variables: dict[str, str] | None = None, timeout_s: float = 10.0) -> str:
     clean = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
     done = subprocess.run(
         [sys.executable, "-c", CALLER, url, str(timeout_s)],
-        env={**clean, **variables},
+        env={**clean, **(variables or {})},
         capture_output=True,
         text=True,
         timeout=60,
@@ -112,7 +112,7 @@ def test_a_certificate_is_checked_and_one_of_your_own_can_be_named(
         stranger = call(url)
         assert stranger.startswith("FatalError The endpoint does not answer.")
         assert "certificate verify failed" in stranger
-        known = call(url, SSL_CERT_FILE=str(certificate[0]))
+        known = call(url, {"SSL_CERT_FILE": str(certificate[0])})
         assert known == "ANSWERED 12 Over TLS.\n"
 
 
@@ -125,10 +125,10 @@ def test_a_proxy_of_the_environment_is_used_but_not_for_this_machine() -> None:
 
     with serving(proxy, None) as port:
         variables = {"http_proxy": f"http://127.0.0.1:{port}"}
-        assert call("http://model.invalid/v1", **variables) == "ANSWERED 12 By proxy.\n"
+        assert call("http://model.invalid/v1", variables) == "ANSWERED 12 By proxy.\n"
         assert set(asked) == {"http://model.invalid/v1/chat/completions"}
         with ScriptedServer() as server:
-            assert call(server.base_url, **variables).startswith("ANSWERED 12")
+            assert call(server.base_url, variables).startswith("ANSWERED 12")
         assert len(asked) == 12
 
 

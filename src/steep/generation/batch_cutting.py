@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from steep.core.calls import Call, Completion, Sampling, Usage
+from steep.core.calls import Call, Completion, Usage
 from steep.generation.batch_landing import CALLS_A_STRETCH, Returns
 from steep.generation.budget import NOTHING, Budget, Reservation, total
 from steep.generation.estimate import reservation
@@ -125,7 +124,7 @@ class Cutter:
         """Set aside what an earlier run has submitted, whether or not the budget suffices."""
         if not self._limited:
             return
-        for call in waiting_calls(self._ledger, batch.token):
+        for call in self._ledger.waiting_calls(batch.token):
             most = reservation(call, self._client.prices)
             self._hold(batch, most)
             self._budget.reserved_tokens += most.tokens
@@ -191,25 +190,3 @@ def _exceeds(budget: Budget, most: Reservation) -> bool:
     tokens, cost_usd = budget.spent_tokens + most.tokens, budget.spent_usd + (most.cost_usd or 0.0)
     over_tokens = budget.max_tokens is not None and tokens > budget.max_tokens
     return over_tokens or (budget.max_cost_usd is not None and cost_usd > budget.max_cost_usd)
-
-
-def waiting_calls(ledger: Ledger, token: str) -> Iterator[Call]:
-    """Build the calls that wait in a batch again from what the ledger keeps of them."""
-    query = (
-        "SELECT id, recipe, stage, document_id, subset, sample, model, sampling FROM calls "
-        "WHERE status IN ('failed', 'submitted') AND status = 'submitted' AND batch = ?"
-    )
-    for row in ledger.connection.execute(query, (token,)).fetchall():
-        call_id, recipe, stage, document_id, subset, sample, model, sampling = row
-        messages = ledger.messages_of(call_id)
-        assert messages is not None, "a call that waits was sent with messages"
-        yield Call(
-            recipe=recipe,
-            stage=stage,
-            document_id=document_id,
-            subset=tuple(json.loads(subset)),
-            sample=sample,
-            model=model,
-            messages=messages,
-            sampling=Sampling(**json.loads(sampling)),
-        )

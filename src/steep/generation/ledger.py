@@ -46,9 +46,11 @@ from steep.generation.records import (
     status_of,
 )
 from steep.generation.rows import (
+    CALL,
     INSERT,
     RECORD,
     STATUS,
+    call_of,
     imported_row,
     now_utc,
     pack,
@@ -66,6 +68,8 @@ _FILL_SLOT = (
     "completion_tokens, cost_usd FROM calls WHERE id = ? AND status NOT IN ('failed', 'submitted')"
 )
 _FILL_NEW_SLOT = "INSERT OR IGNORE INTO slots VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+# Said twice, as the partial index says it, or SQLite goes through the whole table.
+_WAITING = "WHERE status IN ('failed', 'submitted') AND status = 'submitted' AND batch = ?"
 _BATCH = "token, endpoint, status, calls, submitted_at, batch_id, input_file_id, finished_at, note"
 CLOSED_BATCHES = ("collected", "rejected")  # ours; a provider's own words are all open
 
@@ -207,12 +211,14 @@ class Ledger:
 
     def waiting(self, token: str) -> Iterator[str]:
         """Yield the ids of the calls that wait in a batch."""
-        # Said twice, as the partial index says it, or SQLite goes through the whole table.
-        query = (
-            "SELECT id FROM calls WHERE status IN ('failed', 'submitted') "
-            "AND status = 'submitted' AND batch = ?"
-        )
+        query = f"SELECT id FROM calls {_WAITING}"
         return (row[0] for row in self._select(query, (token,)))
+
+    def waiting_calls(self, token: str) -> Iterator[Call]:
+        """Build the calls that wait in a batch again, from what was kept of them."""
+        query = f"SELECT {CALL}, messages FROM calls {_WAITING}"
+        rows = list(self._select(query, (token,)))
+        return (call_of(row[:-1], self._parts.read(row[-1])) for row in rows)
 
     def land(
         self, token: str, completions: Sequence[Completion], to_do_again: Collection[str] = ()

@@ -7,7 +7,7 @@ import zlib
 from datetime import UTC, datetime
 from typing import Any
 
-from steep.core.calls import Call, Completion, Usage, in_json, sampling_json
+from steep.core.calls import Call, Completion, Message, Sampling, Usage, in_json, sampling_json
 from steep.generation.records import IMPORT_ENDPOINT, Batch, ImportedText, Record, status_of
 
 TEXT_LEVEL = 1  # of zlib: a third of the time of level 6, and a tenth more space
@@ -98,6 +98,24 @@ def record_of(row: Row) -> Record:
         status=status,
         completion=completion,
         finished_at=finished_at,
+    )
+
+
+CALL = "id, recipe, stage, document_id, subset, sample, model, sampling"
+
+
+def call_of(row: Row, messages: tuple[Message, ...]) -> Call:
+    """Read the values of `CALL`."""
+    _, recipe, stage, document_id, subset, sample, model, sampling = row
+    return Call(
+        recipe=recipe,
+        stage=stage,
+        document_id=document_id,
+        subset=tuple(json.loads(subset)),
+        sample=sample,
+        model=model,
+        messages=messages,
+        sampling=Sampling(**json.loads(sampling)),
     )
 
 
