@@ -5,21 +5,21 @@ import json
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from model_calls import call, complete, texts
 
-from steep.core.calls import Call, Completion, Message, Sampling
+from steep.core.calls import Call, Message, Sampling
 from steep.core.errors import UserError
 from steep.llm import paged
 from steep.llm.client import FatalError
 from steep.llm.continuous import TransformersClient
 from steep.llm.row_sampling import Row, RowSampler
-from steep.testing.tiny_corpus import DOCUMENTS
 from steep.testing.tiny_model import CONTEXT_TOKENS
 
 SCHEMA = json.dumps(
@@ -62,30 +62,6 @@ def client(sharp_directory: Path, request: pytest.FixtureRequest) -> Iterator[Tr
     assert (client.batch_size == 1) is continuous, "continuous batching runs here"
     yield client
     asyncio.run(client.close())
-
-
-def call(number: int = 0, document: int = 0, stage: str = "pair", **sampling: Any) -> Call:
-    return Call(
-        recipe="toy",
-        stage=stage,
-        document_id=DOCUMENTS[document].id,
-        subset=(),
-        sample=0,
-        model="tiny",
-        messages=(
-            Message("system", ("Be brief.",)),
-            Message("user", (DOCUMENTS[document].text, f"\nTell of {'x' * number}.")),
-        ),
-        sampling=Sampling(**{"max_tokens": 12, **sampling}),
-    )
-
-
-def complete(client: TransformersClient, calls: Sequence[Call]) -> list[Completion]:
-    return asyncio.run(client.complete(calls))
-
-
-def texts(completions: Sequence[Completion]) -> list[str]:
-    return [each.text for each in completions]
 
 
 MIXED = [

@@ -2,19 +2,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from model_calls import call, complete, texts
 
-from steep.core.calls import Call, Completion, Message, Sampling
+from steep.core.calls import Call, Message
 from steep.core.errors import UserError
 from steep.llm import embedded
 from steep.llm.embedded import EmbeddedClient
-from steep.testing.tiny_corpus import DOCUMENTS
 from steep.testing.tiny_model import CONTEXT_TOKENS
 
 SCHEMA = json.dumps(
@@ -44,30 +43,6 @@ def client(tiny_directory: Path) -> Iterator[EmbeddedClient]:
             parameter.mul_(6)
     yield client
     asyncio.run(client.close())
-
-
-def call(number: int = 0, document: int = 0, stage: str = "pair", **sampling: Any) -> Call:
-    return Call(
-        recipe="toy",
-        stage=stage,
-        document_id=DOCUMENTS[document].id,
-        subset=(),
-        sample=0,
-        model="tiny",
-        messages=(
-            Message("system", ("Be brief.",)),
-            Message("user", (DOCUMENTS[document].text, f"\nTell of {'x' * number}.")),
-        ),
-        sampling=Sampling(**{"max_tokens": 12, **sampling}),
-    )
-
-
-def complete(client: EmbeddedClient, calls: Sequence[Call]) -> list[Completion]:
-    return asyncio.run(client.complete(calls))
-
-
-def texts(completions: Sequence[Completion]) -> list[str]:
-    return [each.text for each in completions]
 
 
 MIXED = [
