@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,19 @@ def entries(size: int, seed: int) -> list[int]:
 @given(st.integers(1, 3000), seeds)
 def test_every_number_comes_once(size: int, seed: int) -> None:
     assert sorted(entries(size, seed)) == list(range(size))
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 3000) | st.sampled_from([1024, 1025, 4096, 4097]), seeds)
+def test_the_array_holds_what_indexing_gives(size: int, seed: int) -> None:
+    assert Permutation(size, seed).as_array().tolist() == entries(size, seed)
+
+
+def test_a_long_array_holds_what_indexing_gives() -> None:
+    array, permutation = Permutation(300_001, 5).as_array(), Permutation(300_001, 5)
+    assert array.dtype == "int64"
+    assert np.bincount(array).tolist() == [1] * 300_001
+    assert all(array[i] == permutation[i] for i in range(0, 300_001, 997))
 
 
 def test_order_is_the_same_on_every_machine() -> None:

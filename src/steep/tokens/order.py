@@ -1,22 +1,18 @@
-"""Which tokens a training row holds, as a pure function of (seed, row): no loader state to lose.
+"""A shard as an endless stream, whose every part is a pure function of (seed, position).
 
-A shard is read as an endless stream: in every epoch all its texts, in an order drawn for that
-epoch, one directly after the other; rows of `context_tokens` are cut from the stream. No text is
-dropped and no tail is lost, however small the corpus (the authors' code shuffles once, cuts, and
-drops the tail, which for a corpus of five short articles would be a fifth of it).
-
-Replay is added, not substituted: of every 1/rate rows one comes from the replay shard, and the
-synthetic stream pauses for it, so that no synthetic token is skipped (the authors' code replaces
-a synthetic block and thereby skips a tenth of them). The same row is the same tokens on every
-machine, at any world size, before and after a restart.
+In every epoch the stream holds all texts of its shard, one directly after the other, in an order
+drawn for that epoch. No text is dropped and no tail is lost, however small the corpus (the authors'
+code shuffles once, cuts, and drops the tail, which for five short articles would be a fifth of
+them). There is no loader state to lose: any position can be read at once, once the order of its
+epoch is there (0.1 s and 16 MB for a million texts; those of two epochs are kept).
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +21,31 @@ from steep.core.ids import derive_seed
 from steep.core.permutation import Permutation
 from steep.tokens.shard import TokenShard
 
+ORDERS_KEPT = 2  # a row may cross from one epoch into the next
+
+
+class Pieces(NamedTuple):
+    """Parts of texts that follow one another in a stream, one entry a part, none empty."""
+
+    texts: NDArray[np.int64]  # number of the text in the shard
+    firsts: NDArray[np.int64]  # the part's first token in the shard
+    counts: NDArray[np.int64]  # its tokens
+
+
+class Span(NamedTuple):
+    """T tokens of a stream; `last_T` marks ends of texts, `learned_T` what may be a label."""
+
+    ids_T: NDArray[np.int64]
+    last_T: NDArray[np.bool_]
+    learned_T: NDArray[np.bool_]
+
+
+class EpochOrder(NamedTuple):
+    """The texts of an epoch in their order, and where each ends in the epoch."""
+
+    texts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
 
 @dataclass(frozen=True, eq=False)
 class Stream:
@@ -32,93 +53,45 @@ class Stream:
 
     shard: TokenShard
     seed: int
-    _lengths: NDArray[np.int64] = field(init=False, repr=False)
+    _order: Callable[[int], EpochOrder] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        lengths = np.diff(self.shard.ends, prepend=0)
-        object.__setattr__(self, "_lengths", lengths)
+        object.__setattr__(self, "_order", lru_cache(maxsize=ORDERS_KEPT)(self._draw_order))
 
-    def read(self, start: int, count: int) -> NDArray[np.int64]:
+    def read(self, start: int, count: int) -> Span:
         """Return tokens [start, start + count) of the stream; O(1) in the number of epochs."""
-        pieces: list[NDArray[np.int64]] = []
+        pieces = self.pieces(start, count)
+        after = np.cumsum(pieces.counts)
+        shifts = pieces.firsts - (after - pieces.counts)
+        index = np.arange(count) + np.repeat(shifts, pieces.counts)
+        last_T = np.zeros(count, np.bool_)
+        whole = pieces.firsts + pieces.counts == self.shard.ends[pieces.texts]
+        last_T[after[whole] - 1] = True
+        mask = self.shard.loss_mask
+        learned_T = np.ones(count, np.bool_) if mask is None else np.asarray(mask[index], np.bool_)
+        return Span(np.asarray(self.shard.ids[index], np.int64), last_T, learned_T)
+
+    def pieces(self, start: int, count: int) -> Pieces:
+        """Say which parts of which texts tokens [start, start + count) are."""
+        found = [Pieces(*(np.empty(0, np.int64) for _ in Pieces._fields))]
         while count > 0:
             epoch, offset = divmod(start, self.shard.manifest.tokens)
-            piece = self._read_epoch(epoch, offset, count)
-            pieces.append(piece)
-            start, count = start + len(piece), count - len(piece)
-        return np.concatenate(pieces) if pieces else np.empty(0, np.int64)
+            here = min(count, self.shard.manifest.tokens - offset)
+            found.append(self._pieces_of_epoch(epoch, offset, here))
+            start, count = start + here, count - here
+        return Pieces(*map(np.concatenate, zip(*found, strict=True)))
 
-    def _read_epoch(self, epoch: int, offset: int, count: int) -> NDArray[np.int64]:
-        """Read on from `offset` of an epoch: the rest of one text, at most `count` tokens."""
-        order, ends = self._order(epoch)
-        position = int(np.searchsorted(ends, offset, side="right"))
-        text = order[position]
-        left = int(ends[position]) - offset
-        end = int(self.shard.ends[text])
-        first = end - left
-        return np.asarray(self.shard.ids[first : min(end, first + count)], dtype=np.int64)
+    def _pieces_of_epoch(self, epoch: int, offset: int, count: int) -> Pieces:
+        order = self._order(epoch)
+        first, last = np.searchsorted(order.ends, [offset, offset + count - 1], side="right")
+        texts, ends = order.texts[first : last + 1], order.ends[first : last + 1]
+        starts = np.maximum(np.append(offset, ends[:-1]), offset)
+        stops = np.minimum(ends, offset + count)
+        in_shard = self.shard.ends[texts] - (ends - starts)
+        some = stops > starts
+        return Pieces(texts[some], in_shard[some], (stops - starts)[some])
 
-    @lru_cache(maxsize=2)  # noqa: B019 - one entry an epoch; a stream lives as long as its run
-    def _order(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        permutation = Permutation(len(self._lengths), derive_seed(self.seed, "epoch", epoch))
-        order = np.fromiter((permutation[i] for i in range(len(permutation))), np.int64)
-        return order, np.cumsum(self._lengths[order])
-
-
-class Row(NamedTuple):
-    """Where a training row comes from: the row at `position` of the corpus or the replay stream."""
-
-    source: Literal["corpus", "replay"]
-    position: int
-
-
-def row_source(row: int, replay_rate: float) -> Row:
-    """Spread replay evenly: after n rows, floor(n * rate) of them were replay, exactly."""
-    before, after = math.floor(row * replay_rate), math.floor((row + 1) * replay_rate)
-    return Row("replay", before) if after > before else Row("corpus", row - before)
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """Training rows from a corpus and a replay stream.
-
-    Attributes:
-        corpus: The stream to learn.
-        replay: General text against forgetting, or None.
-        context_tokens: Length T of a row.
-        replay_rate: Share of rows that come from `replay`.
-    """
-
-    corpus: Stream
-    replay: Stream | None
-    context_tokens: int
-    replay_rate: float
-
-    def rows(self, first: int, count: int) -> NDArray[np.int64]:
-        """Return rows [first, first + count) as ids_BT."""
-        return np.stack([self._row(row) for row in range(first, first + count)])
-
-    def ledger(self, rows: int) -> dict[str, float]:
-        """Account for the tokens of the first `rows` rows; the parts add up.
-
-        `unseen_tokens` are corpus tokens that a run shorter than an epoch leaves out.
-        """
-        replayed = math.floor(rows * self._rate) * self.context_tokens
-        trained = rows * self.context_tokens - replayed
-        corpus = self.corpus.shard.manifest.tokens
-        return {
-            "tokens": rows * self.context_tokens,
-            "corpus_tokens": trained,
-            "replayed_tokens": replayed,
-            "epochs": trained / corpus,
-            "unseen_tokens": max(0, corpus - trained),
-        }
-
-    @property
-    def _rate(self) -> float:
-        return self.replay_rate if self.replay is not None else 0.0
-
-    def _row(self, row: int) -> NDArray[np.int64]:
-        source, position = row_source(row, self._rate)
-        stream = self.replay if source == "replay" and self.replay else self.corpus
-        return stream.read(position * self.context_tokens, self.context_tokens)
+    def _draw_order(self, epoch: int) -> EpochOrder:
+        lengths = np.diff(self.shard.ends, prepend=0)
+        texts = Permutation(len(lengths), derive_seed(self.seed, "epoch", epoch)).as_array()
+        return EpochOrder(texts, np.cumsum(lengths[texts]))

@@ -37,11 +37,19 @@ class ShardManifest:
 
 @dataclass(frozen=True, slots=True)
 class TokenShard:
-    """An open shard: `ids` (tokens,) memory-mapped, `ends` (texts,) the end offset of each text."""
+    """An open shard, memory-mapped.
+
+    Attributes:
+        manifest: What it holds.
+        ids: The token ids, (tokens,).
+        ends: The end offset of each text, (texts,).
+        loss_mask: 1 where a token may be learned, (tokens,); None: all are.
+    """
 
     manifest: ShardManifest
     ids: NDArray[Any]
     ends: NDArray[np.int64]
+    loss_mask: NDArray[np.uint8] | None = None
 
 
 def tokenizer_hash(tokenizer: Any) -> str:

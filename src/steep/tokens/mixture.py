@@ -1,0 +1,260 @@
+"""Which tokens a training row holds, as a pure function of (seed, row): the same at any world size.
+
+Rows of `context_tokens` are cut from the corpus stream, and a share of the rows comes from others:
+general text against forgetting (replay), instructions. Shares are exact after every row, not only
+on average: after n rows, floor(n * rate) of them were of the first share, and each further share is
+dealt out in the same way over the rows that the ones before it left.
+
+- `replay_mode="add"`: the corpus stream pauses for a replay row, so that no synthetic token is
+  skipped. A run of n rows sees n * (1 - rate) rows of corpus.
+- `replay_mode="replace"`, as the authors' code: a biased coin per row; the replay row takes the
+  place of a corpus row, which is skipped in that epoch (a tenth of the corpus at rate 0.1), and is
+  drawn with replacement. The coin is a hash of (seed, row) here, a global random state there.
+
+Texts are packed one after the other. Plain packing lets a token attend to the texts before its own
+in the row, as the paper's code does. `isolate_documents` gives positions that restart with every
+text, from which `transformers` derives an attention that stays inside it, and lets no text predict
+the next one's first token. It must then get no attention mask: one of ones undoes the isolation.
+
+Shapes: B rows, T = context_tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import groupby
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steep.core.errors import UserError
+from steep.core.ids import derive_seed
+from steep.tokens.order import Pieces, Span, Stream
+
+IGNORED = -100  # the label that cross-entropy leaves out, in torch as in transformers
+RANGES_NAMED = 8  # how many ranges of texts a message names
+
+Source = Literal["corpus", "replay", "instruction"]
+
+
+class Rows(NamedTuple):
+    """Training rows. `labels_BT[b, t]` is the token that position t predicts, or IGNORED."""
+
+    ids_BT: NDArray[np.int64]
+    labels_BT: NDArray[np.int64]
+    positions_BT: NDArray[np.int64] | None
+
+
+class Place(NamedTuple):
+    """Where a row comes from: the row at `position` of that source's stream."""
+
+    source: Source
+    position: int
+
+
+@dataclass(frozen=True)
+class Share:
+    """A stream that `rate` of all rows come from."""
+
+    name: Literal["replay", "instruction"]
+    stream: Stream
+    rate: float
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Training rows from a corpus and other streams.
+
+    Attributes:
+        corpus: The stream to learn.
+        shares: What is mixed in, at most one of each name.
+        context_tokens: Length T of a row.
+        replay_mode: Whether replay rows come on top or instead of corpus rows.
+        isolate_documents: Whether a text sees the texts before it in its row.
+    """
+
+    corpus: Stream
+    shares: tuple[Share, ...]
+    context_tokens: int
+    replay_mode: Literal["add", "replace"] = "add"
+    isolate_documents: bool = False
+
+    def __post_init__(self) -> None:
+        assert len({share.name for share in self.shares}) == len(self.shares)
+        rates = {share.name: share.rate for share in self.shares}
+        if min(rates.values(), default=0) < 0 or sum(map(_exact, rates.values())) >= 1:
+            raise UserError(
+                "These shares leave no row for the corpus.",
+                expected="rates of at least 0 that are less than 1 together",
+                found=", ".join(f"{name} {rate}" for name, rate in rates.items()),
+            )
+
+    def rows(self, first: int, count: int) -> Rows:
+        """Return rows [first, first + count)."""
+        spans = [self._read(self.place(row)) for row in range(first, first + count)]
+        ids_BT, last_BT, learned_BT = map(np.stack, zip(*spans, strict=True))
+        labels_BT = np.full_like(ids_BT, IGNORED)
+        labels_BT[:, :-1] = np.where(learned_BT[:, 1:], ids_BT[:, 1:], IGNORED)
+        if not self.isolate_documents:
+            return Rows(ids_BT, labels_BT, None)
+        labels_BT[last_BT] = IGNORED
+        return Rows(ids_BT, labels_BT, positions_of(last_BT))
+
+    def place(self, row: int) -> Place:
+        """Say where a row comes from; O(1)."""
+        for share, rate in self._added():
+            before, after = math.floor(row * rate), math.floor((row + 1) * rate)
+            if after > before:
+                return Place(share.name, before)
+            row -= before
+        if (share_ := self._replacing()) and self._replaced(share_, row, row + 1)[0]:
+            return Place("replay", self._drawn(share_, row))
+        return Place("corpus", row)
+
+    def ledger(self, rows: int) -> dict[str, float]:
+        """Account for the tokens of the first `rows` rows; the parts add up.
+
+        `replaced_tokens` of the corpus gave way to replay, `epochs` counts them in; `unseen_tokens`
+        of the corpus are in no row at all. O(1), with `replay_mode="replace"` O(rows).
+        """
+        counts: dict[str, int] = {"replay": 0, "instruction": 0}
+        left = rows
+        for share, rate in self._added():
+            counts[share.name] = math.floor(left * rate)
+            left -= counts[share.name]
+        skipped = np.empty(0, np.int64)
+        if share_ := self._replacing():
+            skipped = np.flatnonzero(self._replaced(share_, 0, left))
+            counts["replay"] = len(skipped)
+        tokens = self.context_tokens
+        corpus_rows = left - len(skipped)
+        assert corpus_rows + sum(counts.values()) == rows
+        return {
+            "tokens": rows * tokens,
+            "corpus_tokens": corpus_rows * tokens,
+            "replayed_tokens": counts["replay"] * tokens,
+            "instruction_tokens": counts["instruction"] * tokens,
+            "replaced_tokens": len(skipped) * tokens,
+            "epochs": left * tokens / self.corpus.shard.manifest.tokens,
+            "unseen_tokens": self._unseen(left, skipped),
+        }
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Everything that decides the rows, flat, so that a change can be named."""
+        found: dict[str, Any] = {
+            "context_tokens": self.context_tokens,
+            "isolate_documents": self.isolate_documents,
+        }
+        for name, stream in self._streams().items():
+            manifest = stream.shard.manifest
+            found[f"{name}.sha256"] = manifest.sha256
+            found[f"{name}.tokenizer"] = manifest.tokenizer
+            found[f"{name}.seed"] = stream.seed
+        for place, share in enumerate(self.shares):
+            found |= {f"{share.name}.rate": share.rate, f"{share.name}.place": place}
+            if share.name == "replay":
+                found["replay.mode"] = self.replay_mode
+        return found
+
+    def describe(self, first: int, count: int) -> str:
+        """Say where rows come from: "rows 32-47: corpus texts 120-131, replay text 7"."""
+        texts: dict[Source, set[int]] = {}
+        for row in range(first, first + count):
+            place = self.place(row)
+            texts.setdefault(place.source, set()).update(self._pieces(place).texts.tolist())
+        named = [f"{name} {_ranges('text', found)}" for name, found in sorted(texts.items())]
+        return f"{_ranges('row', range(first, first + count))}: {', '.join(named)}"
+
+    def _streams(self) -> dict[Source, Stream]:
+        return {"corpus": self.corpus, **{share.name: share.stream for share in self.shares}}
+
+    def _read(self, place: Place) -> Span:
+        stream, start = self._streams()[place.source], place.position * self.context_tokens
+        return stream.read(start, self.context_tokens)
+
+    def _pieces(self, place: Place) -> Pieces:
+        stream, start = self._streams()[place.source], place.position * self.context_tokens
+        return stream.pieces(start, self.context_tokens)
+
+    def _added(self) -> list[tuple[Share, Fraction]]:
+        """The shares that come on top, each with its part of the rows that those before leave."""
+        found, left = [], Fraction(1)
+        for share in self.shares:
+            if share != self._replacing():
+                found.append((share, _exact(share.rate) / left))
+                left -= _exact(share.rate)
+        return found
+
+    def _replacing(self) -> Share | None:
+        replay = [share for share in self.shares if share.name == "replay"]
+        return replay[0] if replay and self.replay_mode == "replace" else None
+
+    def _replaced(self, share: Share, first: int, stop: int) -> NDArray[np.bool_]:
+        """Which corpus rows [first, stop) give way; `share.rate` is of all rows, added ones too."""
+        left = 1 - sum(_exact(each.rate) for each, _ in self._added())
+        rate = float(_exact(share.rate) / left)
+        return _uniform(derive_seed(share.stream.seed, "replaces"), first, stop) < rate
+
+    def _drawn(self, share: Share, row: int) -> int:
+        """The replay row that takes the place of a corpus row."""
+        choices = math.ceil(share.stream.shard.manifest.tokens / self.context_tokens)
+        seed = derive_seed(share.stream.seed, "drawn")
+        return int(_uniform(seed, row, row + 1)[0] * choices)
+
+    def _unseen(self, corpus_rows: int, skipped: NDArray[np.int64]) -> int:
+        """Corpus tokens in no row: those that in every epoch lie in a skipped row or past the end.
+
+        Each epoch has its own order, so what was not read of it is laid over the shard, and counts
+        where all epochs left it out.
+        """
+        corpus = self.corpus.shard.manifest.tokens
+        end = corpus_rows * self.context_tokens
+        if not len(skipped):
+            return max(0, corpus - end)
+        epochs = math.ceil(end / corpus)
+        gaps = [(row * self.context_tokens, self.context_tokens) for row in skipped.tolist()]
+        pieces = [self.corpus.pieces(*gap) for gap in [*gaps, (end, epochs * corpus - end)]]
+        firsts = np.concatenate([each.firsts for each in pieces])
+        counts = np.concatenate([each.counts for each in pieces])
+        edges = np.concatenate([firsts, firsts + counts])
+        order = np.argsort(edges, kind="stable")
+        depth = np.cumsum(np.repeat([1, -1], len(firsts))[order])
+        return int(np.diff(edges[order])[depth[:-1] == epochs].sum())
+
+
+def positions_of(last_BT: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Positions that restart after every end of a text."""
+    columns = np.arange(last_BT.shape[1])
+    starts_BT = np.zeros(last_BT.shape, np.int64)
+    starts_BT[:, 1:] = np.where(last_BT[:, :-1], columns[1:], 0)
+    return columns - np.maximum.accumulate(starts_BT, axis=1)
+
+
+def _exact(rate: float) -> Fraction:
+    """The rate that was written: 0.29 is 29/100, whose hundred rows are 29 and not 28."""
+    return Fraction(str(rate))
+
+
+def _uniform(seed: int, first: int, stop: int) -> NDArray[np.float64]:
+    """Numbers in [0, 1), each a hash of (seed, place): SplitMix64 (Steele et al., 2014)."""
+    state = np.arange(first + 1, stop + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    state += np.uint64(seed)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((state ^ (state >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2**53
+
+
+def _ranges(noun: str, numbers: Iterable[int]) -> str:
+    """For a message: "texts 3, 7-9", of many only the first ranges."""
+    ordered = sorted(numbers)
+    runs = [
+        [number for _, number in run]
+        for _, run in groupby(enumerate(ordered), lambda pair: pair[1] - pair[0])
+    ]
+    named = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
+    rest = f" and {len(named) - RANGES_NAMED} more" if len(named) > RANGES_NAMED else ""
+    return f"{noun}{'s' * (len(ordered) > 1)} {', '.join(named[:RANGES_NAMED])}{rest}"
