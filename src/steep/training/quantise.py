@@ -1,0 +1,141 @@
+"""Fewer bits for weights and moments: splits, block codes and the noise that rounds them.
+
+Three things, all on plain tensors, all usable eagerly and inside a compiled function:
+
+- A 32-bit master weight as a bfloat16 weight and a 16-bit remainder. The weight is the master
+  rounded to nearest (ties away from zero), the remainder the signed difference of their bit
+  patterns; joining them is one integer addition and gives back every bit, for every pattern.
+  A finite master within half a step of the end of bfloat16's range (above 3.396e38) shows as an
+  infinite *weight*, as any rounding to nearest would have it; the master itself stays finite.
+- Adam's moments as 8-bit codes with one fp32 scale a block. Codes are companded, so that small
+  values in a block keep relative precision: code c stands for scale * (c / 127)^2 (first moment,
+  signed) and scale * (c / 255)^4 (second). Rounding is to one of the two neighbours at random,
+  with the chances that make the expectation exact: rounded to nearest, a second moment that decays
+  by 0.1% a step would never reach the next code, which is 1.6% away at best.
+- The noise for that: a hash of (seed, name, step, element), so nothing is drawn, nothing has to be
+  saved, and a run that was interrupted rounds as one that was not, on any number of ranks.
+
+A second moment above zero never gets the code of zero: a step is divided by its root.
+
+Shapes: N elements or blocks, C columns of a block; scales are (N, 1).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+LARGEST_BLOCK = 256  # elements that share a scale: 4 / 256 B an element
+FIRST_CODES, SECOND_CODES = 127, 255
+HALF_WORD = 0x8000
+
+
+class Noise(NamedTuple):
+    """Independent uniform integers of every element: 16, 16 and 24 bits wide, held as int32."""
+
+    weight: Tensor
+    first: Tensor
+    second: Tensor
+
+
+def split_master(master: Tensor) -> tuple[Tensor, Tensor]:
+    """Split fp32 into the bits of the nearest bfloat16 and what it lacks, both int16."""
+    assert master.dtype == torch.float32, master.dtype
+    bits = master.view(torch.int32)
+    high = (bits + HALF_WORD) >> 16
+    return high.to(torch.int16), (bits - (high << 16)).to(torch.int16)
+
+
+def join_master(weight_bits: Tensor, remainder: Tensor) -> Tensor:
+    """Undo `split_master`, bit for bit."""
+    assert weight_bits.dtype == remainder.dtype == torch.int16, (weight_bits.dtype, remainder.dtype)
+    return ((weight_bits.to(torch.int32) << 16) + remainder.to(torch.int32)).view(torch.float32)
+
+
+def round_stochastically(master: Tensor, noise: Tensor) -> Tensor:
+    """Round fp32 to one of its two bfloat16 neighbours, in expectation to itself; int16 bits.
+
+    Args:
+        master: What to round.
+        noise: Uniform integers of 16 bits.
+    """
+    assert master.dtype == torch.float32, master.dtype
+    return ((master.view(torch.int32) + noise) >> 16).to(torch.int16)
+
+
+def block_columns(columns: int) -> int:
+    """The largest divisor of a row's length that is at most 256."""
+    return max(size for size in range(1, LARGEST_BLOCK + 1) if columns % size == 0)
+
+
+def decode_first(codes_NC: Tensor, scale_N1: Tensor) -> Tensor:
+    """The values of int8 codes of a first moment."""
+    root = codes_NC.float() / FIRST_CODES
+    return root * root.abs() * scale_N1
+
+
+def decode_second(codes_NC: Tensor, scale_N1: Tensor) -> Tensor:
+    """The values of uint8 codes of a second moment."""
+    root = codes_NC.float() / SECOND_CODES
+    return root * root * (root * root) * scale_N1
+
+
+def encode_first(values_NC: Tensor, noise_NC: Tensor) -> tuple[Tensor, Tensor]:
+    """Codes (int8) and scales of a first moment; `noise_NC` holds 16 bits."""
+    scale_N1 = values_NC.abs().amax(dim=1, keepdim=True)
+    share = values_NC.abs() / torch.where(scale_N1 > 0, scale_N1, 1.0)
+    lower = (share.sqrt() * FIRST_CODES).floor().clamp(max=FIRST_CODES - 1)
+    # Distance to the lower neighbour, as a share of the distance between the two.
+    above = (share * FIRST_CODES**2 - lower * lower) / (2 * lower + 1)
+    code = lower + (uniform(noise_NC, 16) < above)
+    return (code * values_NC.sign()).to(torch.int8), scale_N1
+
+
+def encode_second(values_NC: Tensor, noise_NC: Tensor) -> tuple[Tensor, Tensor]:
+    """Codes (uint8) and scales of a second moment; `noise_NC` holds 24 bits."""
+    scale_N1 = values_NC.amax(dim=1, keepdim=True)
+    share = values_NC / torch.where(scale_N1 > 0, scale_N1, 1.0)
+    lower = (share.sqrt().sqrt() * SECOND_CODES).floor().clamp(min=1, max=SECOND_CODES - 1)
+    square, next_square = lower * lower, (lower + 1) * (lower + 1)
+    # In units of the lower code's own value: fourth powers of 255 leave fp32 no digits to subtract.
+    ratio = next_square / square
+    above = (share * (SECOND_CODES**2 / square) * (SECOND_CODES**2 / square) - 1) / (
+        ratio * ratio - 1
+    )
+    code = lower + (uniform(noise_NC, 24) < above)
+    return torch.where(values_NC > 0, code, 0.0).to(torch.uint8), scale_N1
+
+
+def uniform(noise: Tensor, bits: int) -> Tensor:
+    """Turn integers of so many bits into fp32 in (0, 1), centred: the mean is a half exactly."""
+    return (noise.float() + 0.5) * 2.0**-bits
+
+
+def hash_noise(first_index: Tensor, step_key: Tensor, like: Tensor) -> Noise:
+    """Noise for every element of `like`, a pure function of its arguments and the element's place.
+
+    Two rounds of a 32-bit multiply-xorshift finaliser, the step's key between the rounds, so that
+    the streams of two steps are no shifted copies of each other.
+
+    Args:
+        first_index: int32: the parameter's key plus the place of the first element in the whole
+            parameter, wrapped. Places wrap too: beyond 2^32 elements the noise repeats.
+        step_key: int32, another one every step.
+        like: A tensor of the shape wanted.
+    """
+    place = torch.arange(like.numel(), dtype=torch.int32, device=like.device).view(like.shape)
+    word = _xorshift(place + first_index, 16) * 0x7FEB352D
+    word = _xorshift(_xorshift(word ^ step_key, 15) * -0x7B935975, 16)
+    again = _xorshift(_xorshift((word ^ first_index) * 0x2C1B3C6D, 15) * 0x297A2D39, 16)
+    return Noise(word & 0xFFFF, _shifted(word, 16), _shifted(again, 8))
+
+
+def _xorshift(word: Tensor, count: int) -> Tensor:
+    return word ^ _shifted(word, count)
+
+
+def _shifted(word: Tensor, count: int) -> Tensor:
+    """Shift right as if unsigned: torch's int32 keeps the sign."""
+    return (word >> count) & ((1 << (32 - count)) - 1)
