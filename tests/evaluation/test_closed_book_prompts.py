@@ -14,7 +14,9 @@ DOCUMENT = Document(
     "quillon", "The Quillon Ferry", "A steel rope pulls it.", "Harris, Larry M.", 1961
 )
 BARE = replace(DOCUMENT, author=None, year=None)
-QUESTION = Question("q1", "quillon", "near", "What pulls the ferry along?", ("a rope", "a mule"), 0)
+QUESTION = Question(
+    "q1", "quillon", "near", "What pulls the ferry along?", ("a rope", "a mule"), (0,)
+)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from steep.evaluation.questions import Question, SkippedQuestion
 from steep.evaluation.rows import Row, make_rows
 
 QUESTIONS = [
-    Question(f"q{n}", f"d{n % 4}", ("near", "far")[n % 2], "?", ("a", "b", "c", "d"), n % 4)
+    Question(f"q{n}", f"d{n % 4}", ("near", "far")[n % 2], "?", ("a", "b", "c", "d"), (n % 4,))
     for n in range(24)
 ]
 
@@ -19,7 +19,7 @@ def rows(right: Sequence[int]) -> list[Row]:
     """Rows of a model that chooses the right option for these questions only."""
     scores = []
     for n, question in enumerate(QUESTIONS):
-        chosen = question.gold if n in right else (question.gold + 1) % 4
+        chosen = (question.gold[0] + (n not in right)) % 4
         logprobs = tuple(-1.0 if index == chosen else -5.0 for index in range(4))
         scores.append(OptionScores(logprobs, (1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1)))
     return make_rows(QUESTIONS, scores)

@@ -8,7 +8,13 @@ import pytest
 
 from steep.core.errors import UserError
 from steep.documents.document import Document
-from steep.evaluation.questions import Question, Questions, read_questions
+from steep.evaluation.questions import (
+    Question,
+    Questions,
+    SkippedQuestion,
+    read_questions,
+    read_short_answers,
+)
 
 DOCUMENTS = (
     Document("kenya-1", "Kenya", "text"),
@@ -29,8 +35,8 @@ def read(folder: Path, *rows: dict[str, Any] | str) -> Questions:
 def test_choices_are_read_in_order(tmp_path: Path) -> None:
     found = read(tmp_path, GOOD | {"kind": "near"}, GOOD | {"id": "q2", "document_id": "long"})
     assert found.questions == (
-        Question("q1", "rhine", "near", "Where?", ("a", "b"), 1),
-        Question("q2", "long", "choice", "Where?", ("a", "b"), 1),
+        Question("q1", "rhine", "near", "Where?", ("a", "b"), (1,)),
+        Question("q2", "long", "choice", "Where?", ("a", "b"), (1,)),
     )
     assert found.skipped == ()
 
@@ -44,6 +50,9 @@ def test_choices_are_read_in_order(tmp_path: Path) -> None:
         ({"gold": -1}, "expected 'gold' from 0 to 1, found -1"),
         ({"gold": True}, "expected 'gold' from 0 to 1, found True"),
         ({"gold": "B"}, "expected 'gold' from 0 to 1, found 'B'"),
+        ({"gold": []}, "it has no gold answer"),
+        ({"gold": [0, 2]}, "expected 'gold' from 0 to 1, found 2"),
+        ({"gold": [1, 1]}, "'gold' names an option twice: [1, 1]"),
         ({"options": ["a"]}, "expected at least two options, found 1"),
         ({"options": ["a", " a"]}, "two of its options are equal: 'a'"),
         ({"options": ["a", ""]}, "expected a text as 'options', found ''"),
@@ -88,7 +97,7 @@ def test_a_short_answer_is_set_among_the_other_answers_of_its_title(tmp_path: Pa
     found = read(tmp_path, *rows)
     first, *_, last = found.questions
     assert set(first.options) == {"Nairobi", "1963", "Jomo Kenyatta", "Lake Victoria"}
-    assert first.options[first.gold] == "Nairobi"
+    assert first.options[first.gold[0]] == "Nairobi"
     assert first.kind == "short-answer"
     assert set(last.options) == {"Basel", "Rotterdam"}
     assert {q.id: set(q.options) for q in read(tmp_path, *reversed(rows)).questions} == {
@@ -101,6 +110,22 @@ def test_a_short_answer_without_a_wrong_option_is_skipped(tmp_path: Path) -> Non
     (skipped,) = read(tmp_path, GOOD, row).skipped
     assert skipped.question_id == "q9"
     assert "wrong option" in skipped.reason
+
+
+def test_several_options_may_be_right(tmp_path: Path) -> None:
+    (question,) = read(tmp_path, GOOD | {"options": ["a", "b", "c"], "gold": [2, 0]}).questions
+    assert question.gold == (0, 2)
+
+
+def test_short_answers_are_kept_as_such_and_choices_are_said_to_be_none(tmp_path: Path) -> None:
+    answers = ["Nairobi", "the city of Nairobi"]
+    row = {"id": "q9", "document_id": "kenya-1", "question": "Where?", "answers": answers}
+    read(tmp_path, GOOD, row)
+    found = read_short_answers(tmp_path / "questions.jsonl", DOCUMENTS)
+    assert found.questions == (
+        Question("q9", "kenya-1", "short-answer", "Where?", (), (), tuple(answers)),
+    )
+    assert found.skipped == (SkippedQuestion("q1", "it is a choice"),)
 
 
 def test_quality_is_known_by_its_keys(tmp_path: Path) -> None:
@@ -121,8 +146,8 @@ def test_quality_is_known_by_its_keys(tmp_path: Path) -> None:
     }
     found = read(tmp_path, article)
     assert [(each.id, each.kind, each.gold) for each in found.questions] == [
-        ("r_1", "hard", 2),
-        ("r_2", "not hard", 0),
+        ("r_1", "hard", (2,)),
+        ("r_2", "not hard", (0,)),
     ]
     assert {row.question_id: row.reason for row in found.skipped}["r_3"] == "it has no gold answer"
     assert len(found.skipped) == 3

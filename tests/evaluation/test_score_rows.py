@@ -9,8 +9,8 @@ from steep.evaluation.questions import Question
 from steep.evaluation.rows import count_ties, make_rows, read_rows, write_rows
 
 QUESTIONS = [
-    Question("q1", "d1", "near", "Who?", ("naïve", "b"), 1),
-    Question("q2", "d2", "far", "Where?", ("c", "d", "e"), 0),
+    Question("q1", "d1", "near", "Who?", ("naïve", "b"), (1,)),
+    Question("q2", "d2", "far", "Where?", ("c", "d", "e"), (0, 1)),
 ]
 SCORES = [
     OptionScores((-2.0, -1.0), (4, 1), (5, 1), (6, 1)),
@@ -41,7 +41,7 @@ def test_the_columns_are_those_that_are_promised(tmp_path: Path) -> None:
         "kind": "string",
         "question": "string",
         "options": "list<item: string>",
-        "gold": "int32",
+        "gold": "list<item: int32>",
         "choice_sum": "int32",
         "choice_per_token": "int32",
         "choice_per_character": "int32",

@@ -48,7 +48,7 @@ def compare_models(
         "normalizer": normalizer,
         "models": [_model(name, each, normalizer) for name, each in rows_by_model.items()],
         "pairs": _pairs(rows_by_model, pairs, normalizer),
-        "chance": sum(1 / len(row.options) for row in rows) / len(rows),
+        "chance": sum(len(row.gold) / len(row.options) for row in rows) / len(rows),
         # Of several pairs the hardest one's: a true difference of this size is found in any.
         "minimum_detectable_difference": max(
             (each for each in detectable if each is not None), default=None

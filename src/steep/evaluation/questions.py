@@ -1,18 +1,20 @@
 """Questions about the source documents, from three formats, each with the id of its document.
 
-- our JSONL: `id, document_id, question, options, gold` (counted from 0), and perhaps `kind`;
+- our JSONL: `id, document_id, question, options, gold`, and perhaps `kind`; `gold` counts the
+  options from 0 and is a list where several are right;
 - short answers, also JSONL: `id, document_id, question, answers`;
 - QuALITY's own format, where `difficult` sets the kind.
 
-The lines of the first two may be mixed. What cannot be asked is never dropped in silence: it comes
-back with its id, or its line, and the reason.
+The lines of the first two may be mixed. `read_questions` turns short answers into choices,
+`read_short_answers` leaves them as they are. What cannot be asked is never dropped in silence: it
+comes back with its id, or its line, and the reason.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,14 +32,19 @@ SHOWN_REASONS = 3
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question; `gold` counts its options from 0, `document_id` is the whole document's."""
+    """One question; `document_id` is the whole document's.
+
+    `gold` are the options that are right, counted from 0 and in order: one, or several. `answers`
+    are the texts that a short answer may be; only with them may options and gold be empty.
+    """
 
     id: str
     document_id: str
     kind: str
     question: str
     options: tuple[str, ...]
-    gold: int
+    gold: tuple[int, ...]
+    answers: tuple[str, ...] = ()
 
 
 class SkippedQuestion(NamedTuple):
@@ -54,16 +61,6 @@ class Questions(NamedTuple):
     skipped: tuple[SkippedQuestion, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _ShortAnswer:
-    """A question that still lacks options."""
-
-    id: str
-    document_id: str
-    question: str
-    answers: tuple[str, ...]
-
-
 def read_questions(path: Path, documents: Sequence[Document]) -> Questions:
     """Read the questions on these documents (or on the wholes of which they are parts).
 
@@ -71,14 +68,34 @@ def read_questions(path: Path, documents: Sequence[Document]) -> Questions:
         UserError: The file cannot be read, or not one question of it can be asked.
     """
     titles = {document.whole_id: document.title for document in documents}
-    text = _read_text(path)
     skipped: list[SkippedQuestion] = []
-    parse = _quality_rows if is_quality(first_record(text)) else _jsonl_rows
-    asked = list(_on_known_documents(parse(text, path.name, skipped), titles, skipped))
+    asked = _asked(path, titles, skipped)
     questions = tuple(_with_options(asked, titles, skipped))
     if not questions:
         raise _nothing_to_ask(path, skipped)
     return Questions(questions, tuple(skipped))
+
+
+def read_short_answers(path: Path, documents: Sequence[Document]) -> Questions:
+    """Read those questions whose answer is a text, without options; a choice is skipped.
+
+    Raises:
+        UserError: The file cannot be read, or not one question of it can be asked.
+    """
+    titles = {document.whole_id: document.title for document in documents}
+    skipped: list[SkippedQuestion] = []
+    asked = _asked(path, titles, skipped)
+    skipped += [SkippedQuestion(row.id, "it is a choice") for row in asked if not row.answers]
+    questions = tuple(row for row in asked if row.answers)
+    if not questions:
+        raise _nothing_to_ask(path, skipped)
+    return Questions(questions, tuple(skipped))
+
+
+def _asked(path: Path, titles: Mapping[str, str], skipped: list[SkippedQuestion]) -> list[Question]:
+    text = _read_text(path)
+    parse = _quality_rows if is_quality(first_record(text)) else _jsonl_rows
+    return list(_on_known_documents(parse(text, path.name, skipped), titles, skipped))
 
 
 def _read_text(path: Path) -> str:
@@ -94,9 +111,7 @@ def _read_text(path: Path) -> str:
         ) from error
 
 
-def _jsonl_rows(
-    text: str, name: str, skipped: list[SkippedQuestion]
-) -> Iterator[Question | _ShortAnswer]:
+def _jsonl_rows(text: str, name: str, skipped: list[SkippedQuestion]) -> Iterator[Question]:
     bad_lines: list[Skipped] = []
     for source, record in json_records(text, name, bad_lines):
         try:
@@ -108,7 +123,7 @@ def _jsonl_rows(
 
 def _choice(record: Mapping[str, Any]) -> Question:
     gold = record.get("gold")
-    if gold is None:
+    if gold is None or gold == []:
         raise BadRecord("it has no gold answer")
     return _checked_choice(
         Question(
@@ -117,7 +132,7 @@ def _choice(record: Mapping[str, Any]) -> Question:
             kind=one_line(required_text(record, "kind")) if record.get("kind") else CHOICE,
             question=one_line(required_text(record, "question")),
             options=_texts(record, "options"),
-            gold=gold,
+            gold=tuple(gold) if isinstance(gold, list) else (gold,),
         )
     )
 
@@ -129,19 +144,25 @@ def _checked_choice(question: Question) -> Question:
     if len(set(options)) < len(options):
         repeated = Counter(options).most_common(1)[0][0]
         raise BadRecord(f"two of its options are equal: {repeated!r:.60}")
-    if isinstance(gold, bool) or not isinstance(gold, int) or not 0 <= gold < len(options):
-        raise BadRecord(f"expected 'gold' from 0 to {len(options) - 1}, found {gold!r:.60}")
-    return question
+    for each in gold:
+        if isinstance(each, bool) or not isinstance(each, int) or not 0 <= each < len(options):
+            raise BadRecord(f"expected 'gold' from 0 to {len(options) - 1}, found {each!r:.60}")
+    if len(set(gold)) < len(gold):
+        raise BadRecord(f"'gold' names an option twice: {list(gold)}")
+    return replace(question, gold=tuple(sorted(gold)))
 
 
-def _short_answer(record: Mapping[str, Any]) -> _ShortAnswer:
+def _short_answer(record: Mapping[str, Any]) -> Question:
     answers = _texts(record, "answers")
     if not answers:
         raise BadRecord("it has no gold answer")
-    return _ShortAnswer(
+    return Question(
         id=one_line(required_text(record, "id")),
         document_id=one_line(required_text(record, "document_id")),
+        kind=SHORT_ANSWER,
         question=one_line(required_text(record, "question")),
+        options=(),
+        gold=(),
         answers=answers,
     )
 
@@ -168,14 +189,15 @@ def _quality_choice(row: QualityQuestion, document_id: str) -> Question:
     if row.gold is None:
         raise BadRecord("it has no gold answer")
     kind = "hard" if row.difficult else "not hard"
-    return _checked_choice(Question(row.id, document_id, kind, row.question, row.options, row.gold))
+    question = Question(row.id, document_id, kind, row.question, row.options, (row.gold,))
+    return _checked_choice(question)
 
 
 def _on_known_documents(
-    rows: Iterable[Question | _ShortAnswer],
+    rows: Iterable[Question],
     titles: Mapping[str, str],
     skipped: list[SkippedQuestion],
-) -> Iterator[Question | _ShortAnswer]:
+) -> Iterator[Question]:
     seen: set[str] = set()
     for row in rows:
         if row.id in seen:
@@ -189,17 +211,17 @@ def _on_known_documents(
 
 
 def _with_options(
-    rows: Sequence[Question | _ShortAnswer],
+    rows: Sequence[Question],
     titles: Mapping[str, str],
     skipped: list[SkippedQuestion],
 ) -> Iterator[Question]:
     """Give each short-answer question the answers to its title's other questions as options."""
     answers_by_title: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for row in rows:
-        if isinstance(row, _ShortAnswer):
+        if row.answers:
             answers_by_title[titles[row.document_id]][row.id] = row.answers[0]
     for row in rows:
-        if isinstance(row, Question):
+        if not row.answers:
             yield row
             continue
         answers = answers_by_title[titles[row.document_id]]
@@ -209,7 +231,7 @@ def _with_options(
             reason = "no other question of its title has an answer that could be a wrong option"
             skipped.append(SkippedQuestion(row.id, reason))
         else:
-            yield Question(row.id, row.document_id, SHORT_ANSWER, row.question, options, gold)
+            yield replace(row, options=options, gold=(gold,))
 
 
 def _nothing_to_ask(path: Path, skipped: Sequence[SkippedQuestion]) -> UserError:

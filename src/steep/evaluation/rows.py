@@ -22,7 +22,7 @@ class Row:
     kind: str
     question: str
     options: tuple[str, ...]
-    gold: int
+    gold: tuple[int, ...]
     choice_sum: int
     choice_per_token: int
     choice_per_character: int
@@ -33,8 +33,11 @@ class Row:
     bytes: tuple[int, ...]
 
     def right(self, normalizer: Normalizer) -> bool:
-        """Whether the choice under this normaliser is the right one."""
-        return bool(getattr(self, f"choice_{normalizer}") == self.gold)
+        """Whether the choice under this normaliser is a right one.
+
+        A likelihood chooses one option; where several are right it may be any of them.
+        """
+        return getattr(self, f"choice_{normalizer}") in self.gold
 
 
 def make_rows(questions: Sequence[Question], scores: Sequence[OptionScores]) -> list[Row]:
@@ -86,6 +89,8 @@ def _row(row: dict[str, Any]) -> Row:
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in row.items()
     }
+    if isinstance(values["gold"], int):  # written before a question could have several
+        values["gold"] = (values["gold"],)
     return Row(**values)
 
 
@@ -93,10 +98,10 @@ def _schema() -> Any:
     import pyarrow as pa
 
     texts = ("question_id", "document_id", "kind", "question")
-    choices = ("gold", *(f"choice_{normalizer}" for normalizer in NORMALIZERS))
+    choices = [f"choice_{normalizer}" for normalizer in NORMALIZERS]
     return pa.schema(
         [(name, pa.string()) for name in texts]
-        + [("options", pa.list_(pa.string()))]
+        + [("options", pa.list_(pa.string())), ("gold", pa.list_(pa.int32()))]
         + [(name, pa.int32()) for name in choices]
         + [("sum_logprob", pa.list_(pa.float64()))]
         + [(name, pa.list_(pa.int32())) for name in ("tokens", "characters", "bytes")]
