@@ -1,79 +1,259 @@
 """Checkpoints that a `kill -9` at any instant cannot spoil, and from which a run resumes exactly.
 
-A checkpoint is a directory `checkpoint-<step>`, renamed into place when it is whole; older ones are
-removed only after that. It holds weights, optimizer moments and the state of the random numbers;
-the place in the data is the step itself.
+Saving blocks training only while the tensors are copied to host memory; a thread writes them from
+there. The copy costs as much host memory as the state is large, for as long as the run lasts.
+Shards are those of `torch.distributed.checkpoint`: a run goes on with any number of ranks. All
+ranks must see one directory. While a checkpoint is written the one before it is still there, so
+the disk needs room for `keep` + 1.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import shutil
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
+from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from steep.core.errors import UserError
-from steep.core.files import atomic_directory, read_json, write_json
+from steep.core.files import disk_errors
+from steep.training.checkpoint_files import (
+    Damaged,
+    Record,
+    check_files,
+    check_identity,
+    check_room,
+    checkpoint_path,
+    newest_first,
+    publish,
+    read_record,
+    remove_checkpoints,
+    remove_leftovers,
+    temporary_path,
+)
+from steep.training.checkpoint_ranks import Ranks
+from steep.training.checkpoint_tensors import (
+    Staging,
+    bytes_needed,
+    check_equal,
+    check_tensors,
+    checksums,
+    local_part,
+)
+from steep.training.checkpoint_writer import CheckedWriter
 
-PREFIX = "checkpoint-"
+if TYPE_CHECKING:
+    from steep.training.parallel import World
+
+__all__ = ["Checkpoints", "Rehearsal", "remove_checkpoints"]
+
+log = logging.getLogger("steep")
+
+MARK = 85  # what a rehearsal overwrites the tensors with
 
 
-def save_checkpoint(
-    directory: Path, step: int, model: Any, optimizer: torch.optim.Optimizer, identity: str
-) -> None:
-    """Write the state after `step` optimizer steps, then remove older checkpoints.
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What saving (all of it) and loading took, and the bytes on disk."""
 
-    Raises:
-        UserError: The disk is full.
+    save_s: float
+    load_s: float
+    bytes: int
+
+
+class Checkpoints:
+    """The checkpoints of one run. All ranks make one and call the same methods in the same order.
+
+    Tensors are given by name; a plain tensor must be the same on all ranks.
+
+    Args:
+        directory: Where they lie.
+        world: The ranks.
+        keep: How many of the newest stay.
+        identity: What must be equal for a checkpoint to be continued; flat, JSON-able.
     """
-    state = {
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "random": torch.get_rng_state(),
-    }
-    with atomic_directory(directory / f"{PREFIX}{step:08d}") as temporary:
-        # A Python file: torch's own writer hides a full disk behind an error without a number.
-        with (temporary / "state.pt").open("wb") as file:
-            torch.save(state, file)
-        write_json(temporary / "step.json", {"step": step, "identity": identity})
-    for path in _checkpoints(directory)[:-1]:
-        shutil.rmtree(path)
 
+    def __init__(
+        self, directory: Path, world: World, keep: int, identity: Mapping[str, Any]
+    ) -> None:
+        assert keep > 0, keep
+        self._directory, self._keep = directory, keep
+        self._identity = json.loads(json.dumps(dict(identity)))
+        self._ranks = Ranks(directory, world)
+        self._thread = ThreadPoolExecutor(1, "checkpoint")
+        self._pending: Future[Record] | None = None
+        self._staging = Staging()
+        self._newest = 0
 
-def load_checkpoint(
-    directory: Path, model: Any, optimizer: torch.optim.Optimizer, identity: str
-) -> int:
-    """Restore the newest checkpoint, if there is one; returns the number of steps done.
+    def load(self, tensors: Mapping[str, Tensor]) -> int:
+        """Fill `tensors` in place from the newest whole checkpoint.
 
-    Raises:
-        UserError: The checkpoint belongs to other data or other settings.
-    """
-    found = _checkpoints(directory)
-    if not found:
+        Returns:
+            The steps done; 0 if there is no checkpoint.
+
+        Raises:
+            UserError: The identity or the tensors are others (nothing is touched then), or none
+                of the checkpoints is whole.
+        """
+        self.wait()
+        damage: dict[Path, Damaged] = {}
+        for path in self._ranks.together(self._candidates)[0]:
+            try:
+                record = self._ranks.together(partial(self._check, path))[0]
+            except Damaged as error:
+                damage[path] = error
+                continue
+            self._read(path, tensors)
+            self._warn(damage, path)
+            self._newest = record.step
+            return record.step
+        if damage:
+            raise UserError(
+                "None of the checkpoints is whole.",
+                where=self._directory,
+                found="; ".join(f"{path.name}: {error}" for path, error in damage.items()),
+                hint="move them away to train anew",
+            )
         return 0
-    saved = read_json(found[-1] / "step.json")
-    if saved["identity"] != identity:
-        raise UserError(
-            "This checkpoint was made with other data or settings; it cannot be continued.",
-            where=found[-1],
-            expected=identity,
-            found=saved["identity"],
-            hint="move the directory away to train anew",
+
+    def save(self, step: int, tensors: Mapping[str, Tensor]) -> None:
+        """Copy `tensors` to the host and return; they are written behind the training.
+
+        A pending save is finished first. A step that is there already is not written again.
+
+        Raises:
+            UserError: The disk has too little room, or the pending save failed.
+        """
+        self.wait()
+        if step == self._newest:
+            return
+        began = time.monotonic()
+        self._ranks.together(
+            partial(self._make_room, checkpoint_path(self._directory, step), tensors)
         )
-    state = torch.load(found[-1] / "state.pt", weights_only=True)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["random"])
-    step: int = saved["step"]
-    return step
+        staged = self._staging.copy(tensors)
+        self._pending = self._thread.submit(
+            self._write, self._directory, step, staged, began, self._keep
+        )
 
+    def wait(self) -> None:
+        """Finish what is pending.
 
-def remove_checkpoints(directory: Path) -> None:
-    """Remove the checkpoints of a run whose model is exported."""
-    for path in _checkpoints(directory):
-        shutil.rmtree(path)
+        Raises:
+            UserError: It could not be written; the checkpoints before it are whole.
+        """
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            self._newest = pending.result().step
 
+    def rehearse(self, step: int, tensors: Mapping[str, Tensor]) -> Rehearsal:
+        """Save, overwrite, read back in place, compare bit for bit, remove.
 
-def _checkpoints(directory: Path) -> list[Path]:
-    return sorted(directory.glob(f"{PREFIX}*"))
+        Raises:
+            UserError: It cannot be saved, or comes back different; the tensors are spoilt then.
+        """
+        self.wait()
+        trial = temporary_path(checkpoint_path(self._directory, step)) / "rehearsal"
+        path = checkpoint_path(trial, step)
+        began = time.monotonic()
+        self._ranks.together(partial(self._make_room, path, tensors))
+        try:
+            staged = self._staging.copy(tensors)
+            size = self._write(trial, step, staged, began, 1).bytes
+            save_s = time.monotonic() - began
+            before = checksums(staged)
+            with torch.no_grad():
+                for tensor in tensors.values():
+                    local_part(tensor).fill_(MARK)
+            began = time.monotonic()
+            self._ranks.together(partial(self._check, path))
+            self._read(path, tensors)
+            load_s = time.monotonic() - began
+            after = checksums(self._staging.copy(tensors))
+            self._ranks.together(partial(check_equal, path, before, after))
+        except Damaged as error:
+            raise UserError(
+                "A trial checkpoint cannot be read back.",
+                where=self._directory,
+                found=error,
+                hint="check the disk",
+            ) from error
+        finally:
+            if self._ranks.rank == 0:
+                shutil.rmtree(trial.parent, ignore_errors=True)
+        return Rehearsal(save_s, load_s, size)
+
+    def close(self) -> None:
+        """Let a pending save end, and log what it met: nobody waited for it."""
+        pending, self._pending = self._pending, None
+        if pending is not None and (error := pending.exception()) is not None:
+            log.error("checkpoint: %s", error)
+        self._thread.shutdown()
+        self._staging = Staging()
+
+    def _candidates(self) -> list[Path]:
+        if self._ranks.rank != 0:
+            return []
+        with disk_errors(self._directory):
+            remove_leftovers(self._directory)
+        return newest_first(self._directory)
+
+    def _check(self, path: Path) -> Record:
+        """Each rank reads its share of the files."""
+        record = read_record(path)
+        check_identity(path, record.identity, self._identity)
+        check_files(path, sorted(record.files.items())[self._ranks.rank :: self._ranks.size])
+        return record
+
+    def _read(self, path: Path, tensors: Mapping[str, Tensor]) -> None:
+        reader = FileSystemReader(path)
+        self._ranks.together(partial(check_tensors, path, reader, tensors))
+        self._ranks.run(load, dict(tensors), storage_reader=reader)
+
+    def _warn(self, damage: Mapping[Path, Damaged], path: Path) -> None:
+        if self._ranks.rank == 0:
+            for bad, error in damage.items():
+                log.warning(
+                    "checkpoint: %s is damaged (%s); going on from the older %s",
+                    bad,
+                    error,
+                    path.name,
+                )
+
+    def _make_room(self, path: Path, tensors: Mapping[str, Tensor]) -> None:
+        if self._ranks.rank == 0:
+            check_room(path, bytes_needed(tensors))
+
+    def _write(
+        self, directory: Path, step: int, staged: dict[str, Tensor], began: float, keep: int
+    ) -> Record:
+        path = checkpoint_path(directory, step)
+        temporary = temporary_path(path)
+
+        def finish(checksums: dict[str, str]) -> None:
+            size = sum((temporary / name).stat().st_size for name in checksums)
+            seconds = time.monotonic() - began
+            record = Record(
+                step, self._identity, self._ranks.size, torch.__version__, size, seconds, checksums
+            )
+            publish(temporary, path, record, keep)
+            log.info("checkpoint: step %d, %.1f MB in %.1f s", step, size / 1e6, seconds)
+
+        try:
+            self._ranks.run(save, staged, storage_writer=CheckedWriter(temporary, finish))
+        except BaseException:
+            if self._ranks.rank == 0:
+                shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        return read_record(path)

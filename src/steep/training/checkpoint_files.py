@@ -1,0 +1,211 @@
+"""What a checkpoint is on disk, and how one appears and vanishes whole.
+
+A directory `checkpoint-<step>` with the files of `torch.distributed.checkpoint` and a `step.json`
+that names every one of them with its checksum. It is filled under a temporary name that starts with
+a dot and ends in `.tmp`; what a `kill -9` leaves under such a name the next run removes.
+
+Checksums are SHA-256 over pieces, so that several threads can share one file: 1.5 GB/s a core where
+the processor has SHA instructions. They find a truncated or rotten file before anything is loaded.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from steep.core.errors import UserError
+from steep.core.files import disk_errors, read_json, write_json
+
+PREFIX = "checkpoint-"
+RECORD = "step.json"
+NONE = "(none)"
+PIECE_BYTES = 16 << 20
+HASHING_THREADS = 4
+
+
+class Damaged(Exception):
+    """A checkpoint that is not what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The `step.json` of a checkpoint; `files` are checksums by name, `seconds` from staging on."""
+
+    step: int
+    identity: dict[str, Any]
+    world_size: int
+    torch: str
+    bytes: int
+    seconds: float
+    files: dict[str, str]
+
+
+def checkpoint_path(directory: Path, step: int) -> Path:
+    """Where the checkpoint after `step` steps lies."""
+    return directory / f"{PREFIX}{step:08d}"
+
+
+def temporary_path(path: Path) -> Path:
+    """Where it lies while it comes or goes; the same for all ranks."""
+    return path.with_name(f".{path.name}.tmp")
+
+
+def newest_first(directory: Path) -> list[Path]:
+    """The checkpoints of a run."""
+    return sorted(directory.glob(f"{PREFIX}*"), reverse=True)
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove what a killed run had not finished writing or removing."""
+    for path in directory.glob(f".{PREFIX}*.tmp"):
+        shutil.rmtree(path)
+
+
+def remove_checkpoints(directory: Path) -> None:
+    """Remove the checkpoints of a run whose model is exported."""
+    for path in newest_first(directory):
+        _remove(path)
+    remove_leftovers(directory)
+
+
+def publish(temporary: Path, path: Path, record: Record, keep: int) -> None:
+    """Give a written checkpoint its name, then remove all but the `keep` newest up to it.
+
+    Newer ones are removed too: training came past them again because they were found damaged.
+    """
+    write_json(temporary / RECORD, asdict(record))
+    sync(temporary)
+    if path.exists():
+        _remove(path)  # damaged, too: what is whole is not written twice
+    temporary.rename(path)
+    sync(path.parent)
+    found = newest_first(path.parent)
+    place = found.index(path)
+    for other in found[:place] + found[place + keep :]:
+        _remove(other)
+
+
+def check_room(path: Path, needed_bytes: int) -> None:
+    """Before a checkpoint is written to `path`: whether it fits beside those that are there.
+
+    Raises:
+        UserError: It does not.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(temporary_path(path), ignore_errors=True)
+        free_bytes = shutil.disk_usage(path.parent).free
+    if needed_bytes > free_bytes:
+        raise UserError(
+            "The disk has too little room for a checkpoint.",
+            where=path.parent,
+            expected=f"{needed_bytes / 1e9:.3f} GB free",
+            found=f"{free_bytes / 1e9:.3f} GB",
+            hint="free some space and run the same command again; it goes on from the last "
+            "checkpoint, which is whole",
+        )
+
+
+def read_record(path: Path) -> Record:
+    """What a checkpoint says of itself.
+
+    Raises:
+        Damaged: There is no readable record.
+    """
+    try:
+        return Record(**read_json(path / RECORD))
+    except (OSError, ValueError, TypeError) as error:
+        raise Damaged(f"{RECORD}: {error}") from error
+
+
+def check_files(path: Path, files: Iterable[tuple[str, str]]) -> None:
+    """Compare files with their checksums.
+
+    Raises:
+        Damaged: One is missing or different.
+    """
+    with ThreadPoolExecutor(HASHING_THREADS) as pool:
+        for name, expected in files:
+            if not (path / name).is_file():
+                raise Damaged(f"{name} is missing")
+            if checksum(path / name, pool.map) != expected:
+                raise Damaged(f"{name} is not as it was written")
+
+
+def check_identity(path: Path, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint of other data or settings.
+
+    Raises:
+        UserError: Some fields differ; all are named.
+    """
+    changed = [
+        f"{field}: {saved.get(field, NONE)} -> {now.get(field, NONE)}"
+        for field in sorted(saved.keys() | now.keys())
+        if saved.get(field, NONE) != now.get(field, NONE)
+    ]
+    if changed:
+        raise UserError(
+            "This checkpoint was made with other data or settings; it cannot be continued.",
+            where=path,
+            found=("\n" + " " * 12).join(changed),
+            hint="undo the change, or move the directory away to train anew",
+        )
+
+
+def checksum(path: Path, each: Callable[..., Iterable[bytes]] = map) -> str:
+    """SHA-256 over the SHA-256 of all pieces; `each` may be the `map` of a thread pool."""
+
+    def piece(start: int) -> bytes:
+        with path.open("rb") as file:
+            file.seek(start)
+            return hashlib.sha256(file.read(PIECE_BYTES)).digest()
+
+    starts = range(0, path.stat().st_size, PIECE_BYTES)
+    return hashlib.sha256(b"".join(each(piece, starts))).hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Have the system write a file or the names in a directory to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def writing_errors(path: Path) -> Iterator[None]:
+    """As `disk_errors`; also where a file may not grow further though the disk has room."""
+    try:
+        with disk_errors(path):
+            yield
+    except Exception as error:
+        if any(isinstance(e, OSError) and e.errno == errno.EFBIG for e in _chain(error)):
+            raise UserError(
+                "A file of the checkpoint is larger than is allowed here.",
+                where=path,
+                hint="lift the limit (ulimit -f) or use a file system for large files",
+            ) from error
+        raise
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__context__
+
+
+def _remove(path: Path) -> None:
+    """First give up the name: half a checkpoint must not look like one."""
+    temporary = temporary_path(path)
+    shutil.rmtree(temporary, ignore_errors=True)
+    path.rename(temporary)
+    shutil.rmtree(temporary)
