@@ -164,3 +164,57 @@ def test_a_diverged_model_is_said(directory: Path, tokenizer: Any) -> None:
         next(broken.parameters()).fill_(float("nan"))
     with pytest.raises(UserError, match="not a number"):
         score_questions(broken, tokenizer, PROMPTS, OPTIONS, 4096)
+
+
+LONG_START = "Joren Pell built the Quillon Ferry in 1902. " * 8
+
+
+def forward_shapes(model: Any, prompts: list[str], tokenizer: Any) -> list[tuple[int, ...]]:
+    """The shapes of token ids that the model computes for these prompts."""
+    shapes: list[tuple[int, ...]] = []
+    handle = model.get_input_embeddings().register_forward_hook(
+        lambda module, inputs, output: shapes.append(tuple(inputs[0].shape))
+    )
+    score_questions(model, tokenizer, prompts, OPTIONS, 4096)
+    handle.remove()
+    return shapes
+
+
+def test_what_all_prompts_begin_with_is_computed_once(model: Any, tokenizer: Any) -> None:
+    prompts = [LONG_START + prompt for prompt in PROMPTS]
+    shared = len(tokenizer.encode(LONG_START))
+    shapes = forward_shapes(model, prompts, tokenizer)
+    assert abs(shapes[0][1] - shared) <= 2
+    alone, trial, everything = shapes[1:]  # a trial of one question both ways, then all questions
+    assert alone[1] > shared
+    assert trial[1] < shared / 2
+    assert everything[0] == 3
+    assert everything[1] < shared
+
+
+def test_a_shared_beginning_leaves_the_scores_as_they_are(model: Any, tokenizer: Any) -> None:
+    prompts = [LONG_START + prompt for prompt in PROMPTS]
+    found = score_questions(model, tokenizer, prompts, OPTIONS, 150)
+    for prompt, options, scores in zip(prompts, OPTIONS, found, strict=True):
+        expected = [one_at_a_time(model, tokenizer, prompt, option) for option in options]
+        assert list(scores.sum_logprob) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_hybrid_model_shares_no_beginning(tokenizer: Any) -> None:
+    config = Lfm2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        layer_types=["conv", "full_attention"],
+        pad_token_id=0,
+    )
+    torch.manual_seed(0)
+    model = sharpen(Lfm2ForCausalLM(config))
+    prompts = [LONG_START + prompt for prompt in PROMPTS]
+    found = score_questions(model, tokenizer, prompts, OPTIONS, 150)
+    for prompt, options, scores in zip(prompts, OPTIONS, found, strict=True):
+        expected = [one_at_a_time(model, tokenizer, prompt, option) for option in options]
+        assert list(scores.sum_logprob) == pytest.approx(expected, abs=1e-4)

@@ -1,0 +1,163 @@
+"""Scores from rows of answers alone: any parser, vote and treatment of the unread, at any time.
+
+`rescore` is pure. A question without one valid answer is wrong, or left out as the paper's code
+does; either way the share of questions that were read stands beside the accuracy, with the reasons.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from steep.evaluation.answer_rows import AnswerRow
+from steep.evaluation.option_order import letters_of, options_of
+from steep.evaluation.parsers import ParserName, parse
+from steep.evaluation.protocols import Answer, Protocol, Unparsed, VoteName, vote
+from steep.evaluation.short_answer_metrics import exact_match, f1
+from steep.evaluation.statistics import Interval, mean_interval
+
+NOTHING_CAME = "the engine gave no answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of one question. `chosen` is None where no sample had a valid answer."""
+
+    question_id: str
+    document_id: str
+    kind: str
+    gold: Answer
+    gold_letters: str
+    chosen: Answer | None
+
+    @property
+    def right(self) -> bool:
+        """Whether exactly the right options were chosen."""
+        return self.chosen == self.gold
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerScores:
+    """The score of one model.
+
+    Attributes:
+        accuracy: None when every question was left out.
+        questions: How many were asked.
+        attempted: How many had a valid answer.
+        samples: How many texts were read.
+        invalid: How many of them had no valid answer, by reason.
+        by_kind: Accuracy by kind of question.
+        by_gold_letter: Accuracy by the letters under which the right options were shown.
+        chosen_letters: How often each combination of letters was chosen.
+    """
+
+    accuracy: Interval | None
+    questions: int
+    attempted: int
+    samples: int
+    invalid: Mapping[str, int]
+    by_kind: Mapping[str, Interval]
+    by_gold_letter: Mapping[str, Interval]
+    chosen_letters: Mapping[str, int]
+
+    @property
+    def attempt_rate(self) -> float:
+        """The share of questions that had a valid answer."""
+        return self.attempted / self.questions
+
+
+def rescore(
+    rows: Sequence[AnswerRow], parser: ParserName, vote_rule: VoteName, unparsed: Unparsed
+) -> AnswerScores:
+    """Count the answers of one model."""
+    judged = verdicts(rows, parser, vote_rule)
+    counted = [each for each in judged if unparsed == "wrong" or each.chosen is not None]
+    reasons = Counter(_parsed(row, parser)[1] for row in rows)
+    shown = {row.question_id: row.order for row in rows}
+    chosen = Counter(
+        letters_of(each.chosen, shown[each.question_id]) for each in judged if each.chosen
+    )
+    return AnswerScores(
+        accuracy=_accuracy(counted) if counted else None,
+        questions=len(judged),
+        attempted=sum(each.chosen is not None for each in judged),
+        samples=len(rows),
+        invalid={reason: count for reason, count in reasons.most_common() if reason},
+        by_kind=_by(counted, [each.kind for each in counted]),
+        by_gold_letter=_by(counted, [each.gold_letters for each in counted]),
+        chosen_letters=dict(sorted(chosen.items())),
+    )
+
+
+def score(rows: Sequence[AnswerRow], protocol: Protocol) -> AnswerScores:
+    """The same under a protocol."""
+    return rescore(rows, protocol.parser, protocol.vote, protocol.unparsed)
+
+
+def verdicts(rows: Sequence[AnswerRow], parser: ParserName, vote_rule: VoteName) -> list[Verdict]:
+    """One verdict a question, in the order of the rows; models are compared by these, paired."""
+    found = []
+    for question_id, samples in _by_question(rows).items():
+        first = samples[0]
+        valid = [answer for row in samples if (answer := _parsed(row, parser)[0]) is not None]
+        found.append(
+            Verdict(
+                question_id=question_id,
+                document_id=first.document_id,
+                kind=first.kind,
+                gold=first.gold,
+                gold_letters=letters_of(first.gold, first.order),
+                chosen=vote(valid, question_id, vote_rule),
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class ShortAnswerScores:
+    """SQuAD's two scores, averaged over questions (and before that over a question's samples)."""
+
+    exact_match: Interval
+    f1: Interval
+    empty: int
+
+
+def score_short_answers(rows: Sequence[AnswerRow]) -> ShortAnswerScores:
+    """Score the free texts of one model."""
+    exact, overlap, documents = [], [], []
+    for samples in _by_question(rows).values():
+        exact.append(sum(exact_match(row.output, row.answers) for row in samples) / len(samples))
+        overlap.append(sum(f1(row.output, row.answers) for row in samples) / len(samples))
+        documents.append(samples[0].document_id)
+    return ShortAnswerScores(
+        exact_match=mean_interval(exact, documents),
+        f1=mean_interval(overlap, documents),
+        empty=sum(not row.output.strip() for row in rows),
+    )
+
+
+def _parsed(row: AnswerRow, parser: ParserName) -> tuple[Answer | None, str | None]:
+    if row.finish_reason == "error":
+        return None, NOTHING_CAME
+    letters, why_not = parse(row.output, len(row.options), parser)
+    return (None, why_not) if why_not else (options_of(letters, row.order), None)
+
+
+def _by_question(rows: Sequence[AnswerRow]) -> dict[str, list[AnswerRow]]:
+    groups: dict[str, list[AnswerRow]] = {}
+    for row in rows:
+        groups.setdefault(row.question_id, []).append(row)
+    return groups
+
+
+def _by(verdicts: Sequence[Verdict], keys: Sequence[str]) -> dict[str, Interval]:
+    groups: dict[str, list[Verdict]] = {}
+    for key, verdict in zip(keys, verdicts, strict=True):
+        groups.setdefault(key, []).append(verdict)
+    return {key: _accuracy(group) for key, group in sorted(groups.items())}
+
+
+def _accuracy(verdicts: Sequence[Verdict]) -> Interval:
+    right = [float(verdict.right) for verdict in verdicts]
+    return mean_interval(right, [verdict.document_id for verdict in verdicts])

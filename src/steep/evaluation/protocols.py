@@ -1,0 +1,77 @@
+"""How questions are asked and answers counted: one frozen table of settings a name.
+
+Published figures differ in it more than in their models, so the whole of it is recorded with every
+score. `paper` is the protocol of the paper's text, `paper-code` that of its code (which drops
+questions without a readable answer from the denominator), `default` ours.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from steep.core.ids import derive_seed
+from steep.evaluation.parsers import ParserName
+
+VoteName = Literal["first-valid", "random-valid", "majority"]
+Unparsed = Literal["wrong", "excluded"]
+Answer = tuple[int, ...]  # options chosen, counted from 0
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """Settings of a generative evaluation.
+
+    Attributes:
+        samples: Texts a question.
+        temperature: Of sampling; 0 is greedy.
+        max_tokens: Of each text.
+        parser: How a text is read.
+        vote: Which of a question's valid answers counts.
+        unparsed: What a question without a valid answer is.
+        order_seed: Of the order of options, drawn for each question; None keeps the file's.
+    """
+
+    samples: int = 1
+    temperature: float = 0.0
+    max_tokens: int = 300  # as the paper's code has it
+    parser: ParserName = "strict"
+    vote: VoteName = "first-valid"
+    unparsed: Unparsed = "wrong"
+    order_seed: int | None = None
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    "default": Protocol(order_seed=0),
+    # The text names no temperature; 0.1 is that of the code.
+    "paper": Protocol(samples=64, temperature=0.1, parser="paper", vote="random-valid"),
+    "paper-code": Protocol(samples=8, temperature=0.1, parser="paper-code", unparsed="excluded"),
+}
+
+
+def vote(answers: Sequence[Answer], question_id: str, rule: VoteName) -> Answer | None:
+    """The one answer that counts of a question's valid ones, in the order of samples."""
+    return VOTES[rule](answers, question_id) if answers else None
+
+
+def _first(answers: Sequence[Answer], question_id: str) -> Answer:
+    return answers[0]
+
+
+def _random(answers: Sequence[Answer], question_id: str) -> Answer:
+    return random.Random(derive_seed("vote", question_id)).choice(answers)
+
+
+def _majority(answers: Sequence[Answer], question_id: str) -> Answer:
+    """The commonest; of equally common ones that which came first."""
+    return Counter(answers).most_common(1)[0][0]
+
+
+VOTES: dict[VoteName, Callable[[Sequence[Answer], str], Answer]] = {
+    "first-valid": _first,
+    "random-valid": _random,
+    "majority": _majority,
+}
