@@ -206,7 +206,10 @@ def test_labels_are_the_next_tokens(drawn: Drawn) -> None:
 
 
 def spans_of(mixed: Mixture, rows: int) -> list[Any]:
-    streams = {"corpus": mixed.corpus, **{share.name: share.stream for share in mixed.shares}}
+    streams: dict[str, Stream] = {
+        "corpus": mixed.corpus,
+        **{share.name: share.stream for share in mixed.shares},
+    }
     places = map(mixed.place, range(rows))
     context = mixed.context_tokens
     return [streams[p.source].read(p.position * context, context).last_T for p in places]
@@ -238,18 +241,18 @@ def test_a_fingerprint_changes_with_whatever_decides_the_rows() -> None:
     other_manifest = replace(base.corpus.shard.manifest, sha256="other", tokenizer="new")
     shard = replace(base.corpus.shard, manifest=other_manifest)
     replay, instruction = base.shares
-    changed = {
-        ("context_tokens",): replace(base, context_tokens=5),
-        ("isolate_documents",): replace(base, isolate_documents=True),
-        ("replay.mode",): replace(base, replay_mode="replace"),
-        ("replay.rate",): replace(base, shares=(replace(replay, rate=0.3), instruction)),
-        ("replay.place", "instruction.place"): replace(base, shares=(instruction, replay)),
-        ("corpus.seed",): replace(base, corpus=Stream(base.corpus.shard, 5)),
-        ("corpus.sha256", "corpus.tokenizer"): replace(base, corpus=Stream(shard, 0)),
-    }
+    changed: list[tuple[list[str], Mixture]] = [
+        (["context_tokens"], replace(base, context_tokens=5)),
+        (["isolate_documents"], replace(base, isolate_documents=True)),
+        (["replay.mode"], replace(base, replay_mode="replace")),
+        (["replay.rate"], replace(base, shares=(replace(replay, rate=0.3), instruction))),
+        (["replay.place", "instruction.place"], replace(base, shares=(instruction, replay))),
+        (["corpus.seed"], replace(base, corpus=Stream(base.corpus.shard, 5))),
+        (["corpus.sha256", "corpus.tokenizer"], replace(base, corpus=Stream(shard, 0))),
+    ]
     before = base.fingerprint()
     assert json.loads(json.dumps(before)) == before
-    for fields, other in changed.items():
+    for fields, other in changed:
         after = other.fingerprint()
         assert after.keys() == before.keys()
         assert {name for name in before if before[name] != after[name]} == set(fields)

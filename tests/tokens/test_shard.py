@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-import errno
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,8 @@ from transformers import AutoTokenizer
 
 from steep.core.errors import UserError
 from steep.testing.tiny_corpus import DOCUMENTS
-from steep.tokens import shard
-from steep.tokens.shard import open_shard, tokenizer_hash, write_shard
+from steep.tokens import shard, tokenise
+from steep.tokens.shard import check_tokenizer, open_shard, tokenizer_hash, write_shard
 
 
 class CodePoints:
@@ -65,7 +66,8 @@ def test_texts_cross_the_batches_of_the_tokenizer(
 ) -> None:
     directory = tmp_path_factory.mktemp("shard")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shard, "TOKENISE_TEXTS", 2)
+        patch.setattr(tokenise, "BATCH_TEXTS", 3)
+        patch.setattr(tokenise, "BATCH_CHARACTERS", 5)
         write_shard(directory, texts, CodePoints(0x110000))
     assert ["".join(map(chr, ids)) for ids in texts_of(directory)] == texts
 
@@ -101,22 +103,69 @@ def test_an_interrupted_shard_is_unfinished_and_written_anew(tmp_path: Path) -> 
     assert texts_of(tmp_path) == [[97, 98], [99]]
 
 
-def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr("numpy.save", full)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+@pytest.mark.parametrize("name", ["tokens.bin", "ends.bin"])
+def test_a_full_disk_is_said(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).symlink_to("/dev/full")
     with pytest.raises(UserError, match="disk is full"):
         write_shard(tmp_path, ["ab"], CodePoints(300))
     assert not (tmp_path / shard.MANIFEST).exists()
 
 
-def test_a_shard_that_lost_its_end_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "size"), [("tokens.bin", 6), ("ends.bin", 8)])
+def test_a_shard_that_lost_its_end_is_refused(tmp_path: Path, name: str, size: int) -> None:
     write_shard(tmp_path, ["abc"], CodePoints(300))
-    os.truncate(tmp_path / "tokens.bin", 4)
+    os.truncate(tmp_path / name, 4)
     with pytest.raises(UserError, match="damaged") as caught:
         open_shard(tmp_path)
-    assert "expected: 6 bytes" in str(caught.value)
+    assert f"{name}\n  expected: {size} bytes\n  found:    4 bytes" in str(caught.value)
+    (tmp_path / name).unlink()
+    with pytest.raises(UserError, match="no such file"):
+        open_shard(tmp_path)
+
+
+@pytest.mark.parametrize("manifest", ["{", "{}", "[]", '{"texts": 1, "colour": "red"}'])
+def test_a_damaged_manifest_is_refused(tmp_path: Path, manifest: str) -> None:
+    write_shard(tmp_path, ["abc"], CodePoints(300))
+    (tmp_path / shard.MANIFEST).write_text(manifest)
+    with pytest.raises(UserError, match="damaged"):
+        open_shard(tmp_path)
+
+
+def test_ends_of_another_shard_are_refused(tmp_path: Path) -> None:
+    write_shard(tmp_path / "a", ["abc"], CodePoints(300))
+    write_shard(tmp_path / "b", ["abcd"], CodePoints(300))
+    (tmp_path / "b" / "ends.bin").replace(tmp_path / "a" / "ends.bin")
+    with pytest.raises(UserError, match="a last text that ends at 3"):
+        open_shard(tmp_path / "a")
+
+
+@pytest.mark.parametrize("character", [chr(300), "\U00010000"])
+def test_ids_beyond_the_vocabulary_are_refused(tmp_path: Path, character: str) -> None:
+    with pytest.raises(UserError, match="The tokenizer CodePoints gives the id") as caught:
+        write_shard(tmp_path, ["fine", character], CodePoints(300))
+    assert "ids from 0 to 299" in str(caught.value)
+    assert f"found:    {ord(character)}" in str(caught.value)
+    assert not (tmp_path / shard.MANIFEST).exists()
+
+
+def test_ids_beyond_32_bits_are_refused(tmp_path: Path) -> None:
+    class Huge(CodePoints):
+        def __call__(self, texts: list[str], add_special_tokens: bool) -> Any:
+            return SimpleNamespace(input_ids=[[2**32]])
+
+    with pytest.raises(UserError, match=r"gives the id 4,294,967,296.*does not fit"):
+        write_shard(tmp_path, ["a"], Huge(2**33))
+
+
+def test_added_tokens_may_lie_beyond_the_length_of_the_vocabulary(tmp_path: Path) -> None:
+    class Sparse(CodePoints):
+        def get_vocab(self) -> dict[str, int]:
+            return {"a": ord("a"), "\U00010000": 2**16}
+
+    manifest = write_shard(tmp_path, ["a\U00010000"], Sparse(2))
+    assert (manifest.dtype, manifest.vocabulary) == ("uint32", 2**16 + 1)
+    assert texts_of(tmp_path) == [[ord("a"), 2**16]]
 
 
 def test_the_hash_is_of_the_content(tmp_path: Path, tokenizer: Any) -> None:
@@ -137,3 +186,63 @@ def test_tokenizers_are_told_apart(tiny_directory: Path) -> None:
     ended.eos_token = ended.pad_token
     assert tokenizer_hash(tiny()) == tokenizer_hash(tiny())
     assert len({tokenizer_hash(each) for each in (tiny(), bigger, ended)}) == 3
+
+
+def test_a_model_with_another_tokenizer_is_refused(tmp_path: Path, tokenizer: Any) -> None:
+    write_shard(tmp_path, ["abc"], tokenizer)
+    opened = open_shard(tmp_path)
+    check_tokenizer(opened, tokenizer)
+    with pytest.raises(UserError, match="written by another tokenizer") as caught:
+        check_tokenizer(opened, CodePoints(0x110000))
+    for part in (opened.manifest.tokenizer, "384 ids", "1,114,112 ids (CodePoints)"):
+        assert part in str(caught.value)
+
+
+def test_no_setting_of_the_tokenizer_cuts_or_pads_a_text(
+    tmp_path: Path, tiny_directory: Path
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_directory)
+    texts = ["a much longer text than three tokens", "b"]
+    tokenizer(texts, truncation=True, max_length=3, padding=True)
+    write_shard(tmp_path, texts, tokenizer)
+    expected = tokenizer(texts, add_special_tokens=False).input_ids
+    assert [ids[1:-1] for ids in texts_of(tmp_path)] == expected
+
+
+@given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1))
+def test_ids_are_those_of_the_tokenizer(
+    tmp_path_factory: pytest.TempPathFactory, tokenizer: Any, texts: list[str]
+) -> None:
+    directory = tmp_path_factory.mktemp("shard")
+    write_shard(directory, texts, tokenizer)
+    expected = tokenizer(texts, add_special_tokens=False).input_ids
+    assert [ids[1:-1] for ids in texts_of(directory)] == expected
+
+
+def test_memory_does_not_grow_with_the_corpus(tmp_path: Path, tiny_directory: Path) -> None:
+    """A list of the ends would take 8 MB for 200,000 texts, the ids of all in an array 25 MB."""
+    peaks_mb = []
+    for texts in (10_000, 200_000):
+        arguments = [tiny_directory / "tokenizer.json", tmp_path / str(texts), str(texts)]
+        command = [sys.executable, "-c", WRITE, *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        peaks_mb.append(float(done.stdout))
+    assert peaks_mb[1] - peaks_mb[0] < 5, peaks_mb
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from tokenizers import Tokenizer
+from steep.tokens.shard import write_shard
+
+class Fast:  # transformers' wrapper, without the seconds and the memory of its import
+    bos_token_id, eos_token_id = 0, 1
+    backend_tokenizer = Tokenizer.from_file(sys.argv[1])
+    get_vocab = backend_tokenizer.get_vocab
+    def __len__(self): return self.backend_tokenizer.get_vocab_size()
+
+write_shard(Path(sys.argv[2]), (f"No {n % 10} is it." for n in range(int(sys.argv[3]))), Fast())
+status = Path("/proc/self/status").read_text()
+print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
+"""

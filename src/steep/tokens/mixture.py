@@ -143,6 +143,12 @@ class Mixture:
             "unseen_tokens": self._unseen(left, skipped),
         }
 
+    def epochs(self, rows: int) -> float:
+        """Passes over the corpus in the first `rows` rows; O(1)."""
+        for _, rate in self._added():
+            rows -= math.floor(rows * rate)
+        return rows * self.context_tokens / self.corpus.shard.manifest.tokens
+
     def fingerprint(self) -> dict[str, Any]:
         """Everything that decides the rows, flat, so that a change can be named."""
         found: dict[str, Any] = {

@@ -1,14 +1,19 @@
 """A shard: token ids on disk, memory-mapped, with the end of every text and a manifest.
 
-Each text becomes BOS + ids + EOS, as in the paper's code. Texts are tokenised in small batches and
-appended to the file, so memory does not grow with the corpus.
+Each text becomes BOS + ids + EOS, as in the paper's code. Everything is appended to files as it
+comes, the ends of the texts too, so memory does not grow with the corpus:
+
+    tokens.bin      ids, uint16 or uint32
+    ends.bin        int64: where each text ends in tokens.bin
+    loss_mask.bin   uint8, parallel to tokens.bin, only where some tokens are not to be learned
+    shard.json      the manifest, written last
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,14 +23,26 @@ from numpy.typing import NDArray
 
 from steep.core.errors import UserError
 from steep.core.files import disk_errors, read_json, write_json
+from steep.tokens.tokenise import Batch, tokenised
 
 MANIFEST = "shard.json"
-TOKENISE_TEXTS = 512  # texts handed to the tokenizer at once
+TOKENS, ENDS, LOSS_MASK = "tokens.bin", "ends.bin", "loss_mask.bin"
+LARGEST_VOCABULARY = 2**32
 
 
 @dataclass(frozen=True, slots=True)
 class ShardManifest:
-    """What a shard holds. `tokenizer` is a hash of the tokenizer that wrote it."""
+    """What a shard holds.
+
+    Attributes:
+        texts: How many texts.
+        tokens: How many tokens.
+        dtype: The type of the ids.
+        vocabulary: All ids are smaller than this.
+        tokenizer: A hash of the tokenizer that wrote it.
+        sha256: A hash of ids, ends and loss mask.
+        learned_tokens: How many tokens the loss mask lets be learned; None: there is no mask.
+    """
 
     texts: int
     tokens: int
@@ -33,6 +50,7 @@ class ShardManifest:
     vocabulary: int
     tokenizer: str
     sha256: str
+    learned_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,38 +77,79 @@ def tokenizer_hash(tokenizer: Any) -> str:
     return hashlib.sha256(repr((vocabulary, special)).encode()).hexdigest()[:16]
 
 
+def check_tokenizer(shard: TokenShard, tokenizer: Any) -> None:
+    """Refuse to train a model on ids that mean something else to it.
+
+    Raises:
+        UserError: Another tokenizer wrote the shard.
+    """
+    written, model = shard.manifest.tokenizer, tokenizer_hash(tokenizer)
+    if written != model:
+        vocabulary = vocabulary_of(tokenizer)
+        raise UserError(
+            "These shards were written by another tokenizer than the model's.",
+            where="train.model",
+            expected=f"tokenizer {written} with {shard.manifest.vocabulary:,} ids, as in the shard",
+            found=f"tokenizer {model} with {vocabulary:,} ids ({name_of(tokenizer)})",
+            hint="run steep tokenize again",
+        )
+
+
+def vocabulary_of(tokenizer: Any) -> int:
+    """One more than the highest id: added tokens may lie beyond len(tokenizer), with gaps."""
+    return max(len(tokenizer), 1 + max(tokenizer.get_vocab().values(), default=-1))
+
+
+def name_of(tokenizer: Any) -> str:
+    """What a message calls a tokenizer."""
+    return getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
+
+
 def write_shard(directory: Path, texts: Iterable[str], tokenizer: Any) -> ShardManifest:
     """Tokenise `texts` into `directory`; the manifest is written last.
 
     Raises:
-        UserError: There is no text at all, or the disk is full.
+        UserError: There is no text at all, the tokenizer gives ids beyond its own vocabulary or
+            32 bits, or the disk is full.
     """
-    vocabulary = len(tokenizer)
+    with closing(tokenised(texts, tokenizer)) as batches:
+        return write_batches(directory, batches, tokenizer)
+
+
+def write_batches(
+    directory: Path,
+    batches: Iterable[Batch],
+    tokenizer: Any,
+    *,
+    masked: bool = False,
+) -> ShardManifest:
+    """Write what is tokenised already; see `write_shard`."""
+    vocabulary = vocabulary_of(tokenizer)
     dtype: Literal["uint16", "uint32"] = "uint16" if vocabulary <= 2**16 else "uint32"
-    digest, ends, total = hashlib.sha256(), [], 0
-    with disk_errors(directory):
+    (directory / MANIFEST).unlink(missing_ok=True)
+    texts = tokens = learned = 0
+    with disk_errors(directory), ExitStack() as stack:
         directory.mkdir(parents=True, exist_ok=True)
-        with (directory / "tokens.bin").open("wb") as file:
-            for ids in _tokenise(texts, tokenizer):
-                data = np.asarray(ids, dtype=dtype).tobytes()
-                digest.update(data)
-                file.write(data)
-                total += len(ids)
-                ends.append(total)
-        np.save(directory / "ends.npy", np.asarray(ends, dtype=np.int64))
-    if not total:
+        names = [TOKENS, ENDS, *([LOSS_MASK] if masked else [])]
+        files = [stack.enter_context(_HashedFile(directory / name)) for name in names]
+        for batch in _checked(batches, min(vocabulary, LARGEST_VOCABULARY), tokenizer):
+            ends = tokens + np.cumsum(batch.counts, dtype=np.int64)
+            columns = [batch.ids.astype(dtype), ends, *([batch.mask] if masked else [])]
+            for file, column in zip(files, columns, strict=True):
+                assert column is not None
+                file.write(column.tobytes())
+            texts, tokens = texts + len(ends), tokens + len(batch.ids)
+            learned += 0 if batch.mask is None else int(batch.mask.sum())
+    if not tokens or (masked and not learned):
         raise UserError(
             "There is nothing to train on: no text reached this shard.",
             where=directory,
             hint="look at the totals of the corpus: were all texts set aside?",
         )
+    digest = hashlib.sha256(b"".join(file.digest.digest() for file in files)).hexdigest()
+    identity = tokenizer_hash(tokenizer)
     manifest = ShardManifest(
-        texts=len(ends),
-        tokens=total,
-        dtype=dtype,
-        vocabulary=vocabulary,
-        tokenizer=tokenizer_hash(tokenizer),
-        sha256=digest.hexdigest(),
+        texts, tokens, dtype, vocabulary, identity, digest, learned if masked else None
     )
     write_json(directory / MANIFEST, asdict(manifest))
     return manifest
@@ -100,32 +159,72 @@ def open_shard(directory: Path) -> TokenShard:
     """Open a shard without reading it into memory.
 
     Raises:
-        UserError: The file of token ids is shorter or longer than the manifest says.
+        UserError: A file is missing, or is not what the manifest says.
     """
-    manifest = ShardManifest(**read_json(directory / MANIFEST))
-    found = (directory / "tokens.bin").stat().st_size
-    expected = manifest.tokens * np.dtype(manifest.dtype).itemsize
-    if found != expected:
-        raise UserError(
-            "This shard is damaged: its token file has another size than when it was written.",
-            where=directory / "tokens.bin",
-            expected=f"{expected:,} bytes",
-            found=f"{found:,} bytes",
-            hint="move the directory away and run steep tokenize again",
-        )
-    ids = np.memmap(directory / "tokens.bin", dtype=manifest.dtype, mode="r")
-    return TokenShard(manifest, ids, np.load(directory / "ends.npy"))
+    try:
+        manifest = ShardManifest(**read_json(directory / MANIFEST))
+    except (OSError, ValueError, TypeError) as error:
+        found = "no such file" if isinstance(error, FileNotFoundError) else error
+        raise _damaged(directory / MANIFEST, "the manifest of a shard", found) from error
+    ids = _mapped(directory / TOKENS, manifest.dtype, manifest.tokens)
+    ends = _mapped(directory / ENDS, "int64", manifest.texts)
+    if ends[-1] != manifest.tokens:
+        raise _damaged(directory / ENDS, f"a last text that ends at {manifest.tokens:,}", ends[-1])
+    masked = manifest.learned_tokens is not None
+    mask = _mapped(directory / LOSS_MASK, "uint8", manifest.tokens) if masked else None
+    return TokenShard(manifest, ids, ends, mask)
 
 
-def _tokenise(texts: Iterable[str], tokenizer: Any) -> Iterator[list[int]]:
-    before = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    after = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    for batch in _batched(texts):
-        for ids in tokenizer(batch, add_special_tokens=False).input_ids:
-            yield before + ids + after
+class _HashedFile:
+    """A file that is written once, and the hash of what was written."""
+
+    def __init__(self, path: Path) -> None:
+        self.digest = hashlib.sha256()
+        self._file = path.open("wb")
+
+    def write(self, data: bytes) -> None:
+        self.digest.update(data)
+        self._file.write(data)
+
+    def __enter__(self) -> _HashedFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
-def _batched(texts: Iterable[str]) -> Iterator[list[str]]:
-    iterator = iter(texts)
-    while batch := list(itertools.islice(iterator, TOKENISE_TEXTS)):
+def _checked(batches: Iterable[Batch], limit: int, tokenizer: Any) -> Iterator[Batch]:
+    for batch in batches:
+        if len(batch.ids) and not 0 <= (worst := _worst(batch.ids)) < limit:
+            raise UserError(
+                f"The tokenizer {name_of(tokenizer)} gives the id {worst:,}, which is none of its "
+                "vocabulary or does not fit into a shard.",
+                expected=f"ids from 0 to {limit - 1:,}",
+                found=worst,
+                hint="is this the tokenizer that belongs to train.model?",
+            )
         yield batch
+
+
+def _worst(ids: NDArray[np.int64]) -> int:
+    lowest = int(ids.min())
+    return lowest if lowest < 0 else int(ids.max())
+
+
+def _mapped(path: Path, dtype: str, count: int) -> NDArray[Any]:
+    found = path.stat().st_size if path.is_file() else "no such file"
+    expected = count * np.dtype(dtype).itemsize
+    if found != expected:
+        size = f"{found:,} bytes" if isinstance(found, int) else found
+        raise _damaged(path, f"{expected:,} bytes", size)
+    return np.memmap(path, dtype=dtype, mode="r")
+
+
+def _damaged(path: Path, expected: object, found: object) -> UserError:
+    return UserError(
+        "This shard is damaged: a file is not what it was when it was written.",
+        where=path,
+        expected=expected,
+        found=found,
+        hint="move the directory away and run steep tokenize again",
+    )

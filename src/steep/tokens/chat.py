@@ -1,0 +1,222 @@
+"""Chats become a shard: the model's own template, and a mask of what an assistant said.
+
+A line of the file is {"messages": [{"role": ..., "content": ...}, ...]}. Each chat is rendered
+whole and tokenised whole, so that the ids are those the model meets in use; the template brings its
+own special tokens, none is added. The loss is on all tokens (the paper's instruction tuning) or on
+what the assistant said, with the token that ends its turn, which the model must learn to write.
+
+Where an assistant message begins and ends is found by rendering the messages before it and those up
+to it: two prefixes of the whole text. So a template needs no {% generation %} mark (most have
+none), only to render a message the same whatever follows; where it does not (some drop earlier
+thoughts), the chat is left out with that reason. No line that cannot be used is fatal or uncounted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steep.core.errors import UserError
+from steep.tokens.shard import ShardManifest, name_of, write_batches
+from steep.tokens.tokenise import Batch, batch_of, batched, in_order, threads_for
+
+Message = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedChat:
+    """A line that was left out: `source` is file:line."""
+
+    source: str
+    reason: str
+
+
+class WrittenChats(NamedTuple):
+    """A shard of chats, and the lines that are not in it."""
+
+    manifest: ShardManifest
+    skipped: list[SkippedChat]
+
+
+class BadChat(Exception):
+    """A chat cannot be used; the message says what was expected and found."""
+
+
+class Span(NamedTuple):
+    """A stretch of a text, in characters."""
+
+    start: int
+    stop: int
+
+
+class Chat(NamedTuple):
+    """A rendered chat; `spans` is what the assistant said."""
+
+    text: str
+    spans: list[Span]
+
+
+def write_chat_shard(
+    directory: Path, path: Path, tokenizer: Any, loss_on: Literal["all", "assistant"]
+) -> WrittenChats:
+    """Tokenise a file of chats into `directory`.
+
+    Raises:
+        UserError: There is no such file or no usable chat in it, the tokenizer has no chat template
+            or is none of the Rust ones (which alone say where a token lies), or the disk is full.
+    """
+    _check(tokenizer)
+    skipped: list[SkippedChat] = []
+    chats = _chats(path, tokenizer, loss_on, skipped)
+    try:
+        with closing(_tokenised(chats, tokenizer, loss_on)) as batches:
+            masked = loss_on == "assistant"
+            manifest = write_batches(directory, batches, tokenizer, masked=masked)
+    except UserError as error:
+        if not skipped or "nothing to train on" not in error.problem:
+            raise
+        raise UserError(
+            "There is nothing to train on: no chat of this file can be used.",
+            where=skipped[0].source,
+            found=f"{len(skipped):,} lines left out; the first: {skipped[0].reason}",
+        ) from error
+    return WrittenChats(manifest, skipped)
+
+
+def render(messages: Sequence[Message], tokenizer: Any) -> Chat:
+    """Render a chat and find what the assistant said in it.
+
+    Raises:
+        BadChat: The template refuses these messages, or renders a part differently from the whole.
+    """
+    text = _render(messages, tokenizer)
+    spans = []
+    for number, message in enumerate(messages):
+        if message["role"] == "assistant":
+            before = _render(messages[:number], tokenizer, add_generation_prompt=True)
+            upto = _render(messages[: number + 1], tokenizer)
+            if not (upto.startswith(before) and text.startswith(upto)):
+                raise BadChat(
+                    f"the chat template does not render message {number + 1} alike with and "
+                    "without what follows it, so what the assistant said cannot be found"
+                )
+            spans.append(Span(len(before), len(upto)))
+    return Chat(text, spans)
+
+
+def _check(tokenizer: Any) -> None:
+    if not getattr(tokenizer, "chat_template", None):
+        raise UserError(
+            f"The tokenizer {name_of(tokenizer)} has no chat template.",
+            where="train.model",
+            hint="name an instruction-tuned model, or put a chat_template.jinja into its directory",
+        )
+    if not hasattr(tokenizer, "backend_tokenizer"):
+        raise UserError(
+            f"The tokenizer {name_of(tokenizer)} does not say where its tokens lie in a text.",
+            where="train.model",
+            expected="a fast tokenizer (a tokenizer.json)",
+        )
+
+
+def _chats(path: Path, tokenizer: Any, loss_on: str, skipped: list[SkippedChat]) -> Iterator[Chat]:
+    for number, line in _lines(path):
+        try:
+            messages = _messages(line)
+            chat = render(messages, tokenizer) if loss_on == "assistant" else None
+            if chat is not None and not chat.spans:
+                raise BadChat("expected a message of the role 'assistant', found none")
+            yield chat or Chat(_render(messages, tokenizer), [])
+        except BadChat as error:
+            skipped.append(SkippedChat(f"{path}:{number}", str(error)))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+    except OSError as error:
+        raise UserError(
+            "There is no file of chats.",
+            where=path,
+            expected='JSON Lines: {"messages": [{"role": ..., "content": ...}, ...]}',
+            found=error.strerror,
+        ) from error
+
+
+def _messages(line: bytes) -> list[Message]:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BadChat(f"expected a JSON object: {error}") from error
+    messages = record.get("messages") if isinstance(record, Mapping) else None
+    if not isinstance(messages, list) or not messages:
+        raise BadChat(f"expected a list of messages as 'messages', found {messages!r:.60}")
+    for message in messages:
+        fields = message if isinstance(message, Mapping) else {}
+        for key in ("role", "content"):
+            if not isinstance(fields.get(key), str):
+                raise BadChat(f"expected a text as '{key}' of each message, found {message!r:.60}")
+    return messages
+
+
+def _render(messages: Sequence[Message], tokenizer: Any, **options: bool) -> str:
+    # A template is a program by somebody else: whatever it raises is about these messages.
+    try:
+        text: str = tokenizer.apply_chat_template(list(messages), tokenize=False, **options)
+        text.encode()  # half a surrogate pair is JSON, but no text
+    except Exception as error:
+        raise BadChat(f"the chat template refuses it: {error!s:.200}") from error
+    return text
+
+
+def _tokenised(
+    chats: Iterable[Chat], tokenizer: Any, loss_on: Literal["all", "assistant"]
+) -> Generator[Batch]:
+    rust = tokenizer.backend_tokenizer
+    rust.no_truncation()
+    rust.no_padding()
+    added = np.array(sorted(rust.get_added_tokens_decoder()), np.int64)
+
+    def whole(batch: list[Chat]) -> Batch:
+        texts = [chat.text for chat in batch]
+        return batch_of(e.ids for e in rust.encode_batch_fast(texts, add_special_tokens=False))
+
+    def with_masks(batch: list[Chat]) -> Batch:
+        found = rust.encode_batch([chat.text for chat in batch], add_special_tokens=False)
+        ids, counts, _ = batch_of(each.ids for each in found)
+        masks = [_mask(chat, each, added) for chat, each in zip(batch, found, strict=True)]
+        return Batch(ids, counts, np.concatenate(masks))
+
+    work: Callable[[list[Chat]], Batch] = with_masks if loss_on == "assistant" else whole
+    yield from in_order(work, batched(chats, lambda chat: len(chat.text)), threads_for(tokenizer))
+
+
+def _mask(chat: Chat, encoding: Any, added: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """1 for the tokens of the assistant's messages, up to the token that ends each turn.
+
+    A token that begins in the header is not the assistant's. The end of a token decides beside its
+    start, because byte-level tokenizers leave blanks out of offsets: a lone blank lies at its end.
+    """
+    starts, stops = np.array(encoding.offsets, np.int64).reshape(-1, 2).T
+    special = np.isin(np.array(encoding.ids, np.int64), added)
+    mask = np.zeros(len(starts), np.uint8)
+    for span in chat.spans:
+        inside = np.flatnonzero(
+            (stops > span.start) & (starts >= span.start) & (stops <= span.stop)
+        )
+        ends = inside[special[inside]]
+        # What follows the end of the turn, such as a line break, is the template's.
+        if len(ends) and not chat.text[stops[ends[-1]] : span.stop].strip():
+            inside = inside[inside <= ends[-1]]
+        mask[inside] = 1
+    return mask
