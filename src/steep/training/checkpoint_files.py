@@ -107,8 +107,8 @@ def check_room(path: Path, needed_bytes: int) -> None:
         raise UserError(
             "The disk has too little room for a checkpoint.",
             where=path.parent,
-            expected=f"{needed_bytes / 1e9:.3f} GB free",
-            found=f"{free_bytes / 1e9:.3f} GB",
+            expected=f"{needed_bytes / 1e6:,.1f} MB free",
+            found=f"{free_bytes / 1e6:,.1f} MB",
             hint="free some space and run the same command again; it goes on from the last "
             "checkpoint, which is whole",
         )
@@ -205,7 +205,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _remove(path: Path) -> None:
     """First give up the name: half a checkpoint must not look like one."""
-    temporary = temporary_path(path)
+    temporary = path.with_name(f".{path.name}.old.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     path.rename(temporary)
     shutil.rmtree(temporary)

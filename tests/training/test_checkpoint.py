@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import json
+import resource
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from checkpoint_setup import IDENTITY, make_state, names, open_alone, same_bits, write
+from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.planner import LoadPlan, LoadPlanner
+
+from steep.core.errors import UserError
+from steep.training.checkpoint import remove_checkpoints
+from steep.training.checkpoint_writer import CheckedWriter
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """The writer waits here before it writes."""
+    event, real = threading.Event(), CheckedWriter.write_data
+
+    def write_data(self: CheckedWriter, *arguments: Any) -> Any:
+        assert event.wait(30)
+        return real(self, *arguments)
+
+    monkeypatch.setattr(CheckedWriter, "write_data", write_data)
+    yield event
+    event.set()
+
+
+def test_every_type_comes_back_bit_for_bit(tmp_path: Path) -> None:
+    write(tmp_path, [3])
+    state = make_state(0)
+    addresses = {name: tensor.data_ptr() for name, tensor in state.items()}
+    assert open_alone(tmp_path).load(state) == 3
+    assert same_bits(state, make_state(3))
+    assert {name: tensor.data_ptr() for name, tensor in state.items()} == addresses, "in place"
+
+
+def test_without_a_checkpoint_nothing_is_loaded(tmp_path: Path) -> None:
+    state = make_state(0)
+    assert open_alone(tmp_path / "new").load(state) == 0
+    assert same_bits(state, make_state(0))
+
+
+def test_training_goes_on_while_the_writer_writes(tmp_path: Path, gate: threading.Event) -> None:
+    checkpoints, state = open_alone(tmp_path), make_state(1)
+    checkpoints.save(1, state)
+    with torch.no_grad():
+        for tensor in state.values():
+            tensor.fill_(1)
+    assert not tmp_path.joinpath("checkpoint-00000001").exists()
+    gate.set()
+    checkpoints.wait()
+    assert open_alone(tmp_path).load(state) == 1
+    assert same_bits(state, make_state(1)), "as it was when save was called"
+
+
+def test_a_pending_save_is_finished_before_the_next(tmp_path: Path, gate: threading.Event) -> None:
+    checkpoints = open_alone(tmp_path)
+    checkpoints.save(1, make_state(1))
+    threading.Timer(0.05, gate.set).start()
+    checkpoints.save(2, make_state(2))
+    assert "checkpoint-00000001" in names(tmp_path)
+    checkpoints.wait()
+    assert names(tmp_path) == ["checkpoint-00000001", "checkpoint-00000002"]
+
+
+@pytest.mark.parametrize("keep", [1, 2, 9])
+def test_the_newest_are_kept(tmp_path: Path, keep: int) -> None:
+    write(tmp_path, [1, 2, 3, 10], keep)
+    assert names(tmp_path) == [f"checkpoint-{step:08d}" for step in (1, 2, 3, 10)[-keep:]]
+
+
+def test_a_checkpoint_says_what_it_is(tmp_path: Path) -> None:
+    write(tmp_path, [5])
+    record = json.loads((tmp_path / "checkpoint-00000005" / "step.json").read_text())
+    files = names(tmp_path / "checkpoint-00000005")
+    assert sorted([*record["files"], "step.json"]) == files
+    assert (record["step"], record["identity"]) == (5, IDENTITY)
+    assert record["world_size"] == 1
+    assert record["torch"] == torch.__version__
+    assert record["seconds"] > 0
+    sizes = [(tmp_path / "checkpoint-00000005" / name).stat().st_size for name in record["files"]]
+    assert record["bytes"] == sum(sizes)
+
+
+def test_a_step_that_is_there_is_not_written_again(tmp_path: Path) -> None:
+    write(tmp_path, [1])
+    before = (tmp_path / "checkpoint-00000001").stat().st_ino
+    checkpoints, state = open_alone(tmp_path), make_state(0)
+    assert checkpoints.load(state) == 1
+    checkpoints.save(1, state)
+    checkpoints.wait()
+    assert (tmp_path / "checkpoint-00000001").stat().st_ino == before
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
+    write(tmp_path, [1])
+    (tmp_path / ".checkpoint-00000002.tmp").mkdir()
+    (tmp_path / ".checkpoint-00000002.tmp" / "__0_0.distcp").write_bytes(b"half")
+    (tmp_path / "metrics.jsonl").touch()
+    assert open_alone(tmp_path).load(make_state(0)) == 1
+    assert names(tmp_path) == ["checkpoint-00000001", "metrics.jsonl"]
+    remove_checkpoints(tmp_path)
+    assert names(tmp_path) == ["metrics.jsonl"]
+
+
+def test_each_changed_field_is_named(tmp_path: Path) -> None:
+    write(tmp_path, [1])
+    changed = {"corpus.sha256": "abcd", "learning_rate": 1e-5, "replay": [1, 2], "new": None}
+    state = make_state(0)
+    with pytest.raises(UserError, match="other data or settings") as caught:
+        open_alone(tmp_path, identity=IDENTITY | changed).load(state)
+    assert "corpus.sha256: 1234 -> abcd\n" in str(caught.value)
+    assert "learning_rate: 5e-06 -> 1e-05\n" in str(caught.value)
+    assert "new: (none) -> None\n" in str(caught.value)
+    assert "replay: None -> [1, 2]\n" in str(caught.value)
+    assert "seed" not in str(caught.value)
+    assert str(tmp_path / "checkpoint-00000001") in str(caught.value)
+    assert same_bits(state, make_state(0)), "nothing was touched"
+
+
+def test_an_identity_of_tuples_is_the_same_after_a_restart(tmp_path: Path) -> None:
+    for expected in (0, 1):
+        checkpoints, state = open_alone(tmp_path, identity={"betas": (0.9, 0.95)}), make_state(1)
+        assert checkpoints.load(state) == expected
+        checkpoints.save(1, state)
+        checkpoints.wait()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"weight": None}, "only in the checkpoint: weight"),
+        ({"lora": torch.zeros(3)}, "only in this run: lora"),
+        ({"step": torch.zeros(1)}, "step ((), torch.float32) -> ((1,), torch.float32)"),
+        ({"norm": torch.zeros(24, dtype=torch.bfloat16)}, "-> ((24,), torch.bfloat16)"),
+        ({f"lora{i}": torch.zeros(1) for i in range(13)}, "lora5, lora6 and 3 more"),
+    ],
+    ids=["missing", "extra", "shape", "type", "many"],
+)
+def test_other_tensors_are_refused_by_name(
+    tmp_path: Path, change: dict[str, torch.Tensor | None], named: str
+) -> None:
+    write(tmp_path, [1])
+    mine = make_state(0) | change
+    state = {name: tensor for name, tensor in mine.items() if tensor is not None}
+    with pytest.raises(UserError, match="holds other tensors") as caught:
+        open_alone(tmp_path).load(state)
+    assert named in str(caught.value)
+    assert torch.equal(state["codes"], make_state(0)["codes"]), "nothing was touched"
+
+
+def test_a_rehearsal_leaves_nothing_and_changes_nothing(tmp_path: Path) -> None:
+    write(tmp_path, [1])
+    checkpoints, state = open_alone(tmp_path, keep=1), make_state(4)
+    trial = checkpoints.rehearse(2, state)
+    assert same_bits(state, make_state(4))
+    assert names(tmp_path) == ["checkpoint-00000001"]
+    assert trial.bytes > sum(t.numel() * t.element_size() for t in state.values())
+    assert trial.save_s > 0
+    assert trial.load_s > 0
+
+
+def test_a_rehearsal_finds_what_does_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loader that leaves one tensor out, and says nothing."""
+    real = FileSystemReader.read_data
+
+    def forgetful(self: FileSystemReader, plan: LoadPlan, planner: LoadPlanner) -> Any:
+        items = [item for item in plan.items if item.dest_index.fqn != "scales"]
+        return real(self, replace(plan, items=items), planner)
+
+    monkeypatch.setattr(FileSystemReader, "read_data", forgetful)
+    with pytest.raises(UserError, match="did not come back bit for bit") as caught:
+        open_alone(tmp_path).rehearse(1, make_state(1))
+    assert "found:    scales\n" in str(caught.value)
+    assert names(tmp_path) == []
+
+
+def test_memory_does_not_grow_with_saves(tmp_path: Path) -> None:
+    checkpoints = open_alone(tmp_path, keep=1)
+    state = {str(place): torch.zeros(1 << 20) for place in range(4)}  # 16 MB
+    resident: list[int] = []
+    for step in range(1, 21):
+        checkpoints.save(step, state)
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        resident.append(pages * resource.getpagesize())
+    checkpoints.wait()
+    assert resident[-1] - resident[3] < 8e6, "half of one state"
+
+
+def test_close_finishes_what_is_pending(tmp_path: Path, gate: threading.Event) -> None:
+    checkpoints = open_alone(tmp_path)
+    checkpoints.save(1, make_state(1))
+    threading.Timer(0.05, gate.set).start()
+    checkpoints.close()
+    assert names(tmp_path) == ["checkpoint-00000001"]
+
+
+def test_close_logs_what_nobody_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("the writer broke")
+
+    monkeypatch.setattr(CheckedWriter, "write_data", fail)
+    checkpoints = open_alone(tmp_path)
+    checkpoints.save(1, make_state(1))
+    checkpoints.close()
+    assert "the writer broke" in caplog.text
