@@ -100,6 +100,7 @@ def test_the_ledger_counts_what_the_rows_hold(drawn: Drawn, count: int) -> None:
     corpus = ids_BT.size - replayed - instruction
     assert (ledger["replayed_tokens"], ledger["instruction_tokens"]) == (replayed, instruction)
     assert ledger["tokens"] == ids_BT.size and ledger["corpus_tokens"] == corpus
+    assert ledger["epochs"] == drawn.mixture.epochs(count)
     assert ledger["epochs"] == (corpus + ledger["replaced_tokens"]) / drawn.corpus_tokens
     seen = len(np.unique(ids_BT[ids_BT < REPLAY_IDS]))
     assert ledger["unseen_tokens"] == drawn.corpus_tokens - seen

@@ -100,6 +100,8 @@ def render(messages: Sequence[Message], tokenizer: Any) -> Chat:
     spans = []
     for number, message in enumerate(messages):
         if message["role"] == "assistant":
+            if number == 0:  # transformers renders no empty chat, so its header is not known
+                raise BadChat("expected a message before the assistant's first, found none")
             before = _render(messages[:number], tokenizer, add_generation_prompt=True)
             upto = _render(messages[: number + 1], tokenizer)
             if not (upto.startswith(before) and text.startswith(upto)):

@@ -139,7 +139,7 @@ class Mixture:
             "replayed_tokens": counts["replay"] * tokens,
             "instruction_tokens": counts["instruction"] * tokens,
             "replaced_tokens": len(skipped) * tokens,
-            "epochs": left * tokens / self.corpus.shard.manifest.tokens,
+            "epochs": self.epochs(rows),
             "unseen_tokens": self._unseen(left, skipped),
         }
 
