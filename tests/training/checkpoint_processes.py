@@ -12,6 +12,8 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -61,7 +63,7 @@ def _save_large(directory: Path, size: int) -> None:
 def kill(directory: Path) -> None:
     """Save over an older checkpoint, killed at the first change of the disk, at the second, ..."""
     for moment in count(1):
-        if _forked(lambda moment=moment: _victim(directory / f"{moment:03d}", moment)) == 0:
+        if end(start(partial(_victim, directory / f"{moment:03d}", moment))) == 0:
             break
 
 
@@ -96,11 +98,11 @@ def kill_in_data(directory: Path) -> None:
         torch.save = save  # type: ignore[assignment]
         write(directory, [2])
 
-    print(_forked(victim), flush=True)
+    print(end(start(victim)), flush=True)
 
 
-def _forked(work: Any) -> int:
-    """Run in a child; how it ended."""
+def start(work: Callable[[], None]) -> int:
+    """Run in a child; its number."""
     if (child := os.fork()) == 0:
         try:
             work()
@@ -108,6 +110,11 @@ def _forked(work: Any) -> int:
             sys.excepthook(*sys.exc_info())
             os._exit(1)
         os._exit(0)
+    return child
+
+
+def end(child: int) -> int:
+    """How a child ended."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -115,7 +122,7 @@ def victims(directory: Path) -> None:
     """Each in a directory of its own."""
     for mode in (kill, kill_in_data, limit):
         (directory / mode.__name__).mkdir()
-        assert _forked(lambda mode=mode: mode(directory / mode.__name__)) == 0
+        assert end(start(partial(mode, directory / mode.__name__))) == 0
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,9 +52,7 @@ from steep.training.checkpoint_tensors import (
     local_part,
 )
 from steep.training.checkpoint_writer import CheckedWriter
-
-if TYPE_CHECKING:
-    from steep.training.parallel import World
+from steep.training.parallel import World
 
 __all__ = ["Checkpoints", "Rehearsal", "remove_checkpoints"]
 
@@ -90,7 +88,7 @@ class Checkpoints:
         assert keep > 0, keep
         self._directory, self._keep = directory, keep
         self._identity = json.loads(json.dumps(dict(identity)))
-        self._ranks = Ranks(directory, world)
+        self._ranks = Ranks(world)
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._pending: Future[Record] | None = None
         self._staging = Staging()

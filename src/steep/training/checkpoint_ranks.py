@@ -9,17 +9,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 
 from steep.core.errors import UserError
-
-if TYPE_CHECKING:
-    from steep.training.parallel import World
+from steep.training.parallel import World, lost_ranks
 
 T = TypeVar("T")
 
@@ -28,24 +25,23 @@ PATIENCE = timedelta(minutes=30)
 
 
 class Ranks:
-    """The ranks that write to `directory` together; alone, no group and no messages."""
+    """The ranks that write together; a single one has no group and sends no messages."""
 
-    def __init__(self, directory: Path, world: World) -> None:
+    def __init__(self, world: World) -> None:
         # DCP says so at each save and load of a single process, here in a thread.
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        self._directory = directory
+        self._world = world
         self.rank, self.size = world.rank, world.size
         self._group = dist.new_group(backend="gloo", timeout=PATIENCE) if world.size > 1 else None
 
     def run(self, function: Callable[..., Any], state: dict[str, Tensor], **parts: Any) -> None:
         """Save or load by DCP, with errors that can be caught and read."""
         try:
-            function(state, process_group=self._group, no_dist=self._group is None, **parts)
-        except CheckpointException as error:
+            with lost_ranks(self._world):
+                function(state, process_group=self._group, no_dist=self._group is None, **parts)
+        except CheckpointException as error:  # no `Exception`
             failures = [failure for failure, _ in error.failures.values()]
             raise next((f for f in failures if isinstance(f, UserError)), failures[0]) from error
-        except RuntimeError as error:
-            self._lost(error)  # what ranks raised themselves comes as a CheckpointException
 
     def together(self, work: Callable[[], T]) -> list[T]:
         """What `work` returns on each rank; what it raises on one, it raises on all."""
@@ -56,22 +52,9 @@ class Ranks:
             outcome = error
         outcomes: list[Any] = [outcome] * self.size
         if self._group is not None:
-            try:
+            with lost_ranks(self._world):
                 dist.all_gather_object(outcomes, outcome, group=self._group)
-            except RuntimeError as error:
-                self._lost(error)
         for each in outcomes:
             if isinstance(each, Exception):
                 raise each
         return outcomes
-
-    def _lost(self, error: RuntimeError) -> NoReturn:
-        if self._group is None:
-            raise error
-        raise UserError(
-            "Another rank died, or was silent for too long, around a checkpoint.",
-            where=self._directory,
-            expected=f"an answer within {PATIENCE}",
-            found=str(error).splitlines()[0],
-            hint="the checkpoint before is whole: run the same command again",
-        ) from error

@@ -47,7 +47,7 @@ class CheckedWriter(FileSystemWriter):
     def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
         """Write the tensors of this rank."""
         # Errors get their words here: on the way to other ranks they lose what caused them.
-        with writing_errors(self._directory):
+        with writing_errors(self._directory.parent):
             results = super().write_data(plan, planner).value()
             names = {result.storage_data.relative_path for result in results}
             checksums = {name: self._settle(name) for name in names}
@@ -67,7 +67,7 @@ class CheckedWriter(FileSystemWriter):
 
     def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
         """Write where each tensor lies; only rank 0 is asked to."""
-        with writing_errors(self._directory):
+        with writing_errors(self._directory.parent):
             super().finish(metadata, results)
             checksums = {
                 result.storage_data.relative_path: result.checksum
