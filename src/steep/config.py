@@ -15,10 +15,15 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
 from steep.core.errors import UserError
+from steep.presets import PRESETS
 
 CONFIG_NAME = "steep.yaml"
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct"
 SECRET_KEY = "generate.api_key_env"
+
+OptimizerName = Literal[
+    "adamw", "adamw-bf16-remainder", "adamw-8bit-remainder", "adamw-8bit-stochastic"
+]
 
 
 class Section(BaseModel):
@@ -145,31 +150,106 @@ class TokenizeConfig(Section):
     replay: Path | Literal["builtin"] = Field(
         "builtin", description="general text (.txt, .md or .jsonl with `text`) mixed into training"
     )
+    instructions: Path | None = Field(
+        None, description="chats (JSONL with `messages`) mixed in at train.instruction_rate"
+    )
+    holdout: float = Field(
+        0.01, ge=0, lt=0.5, description="share of texts kept out of training, whose loss is watched"
+    )
 
 
-class TrainConfig(Section):
+class OptimizationConfig(Section):
+    """How a model is trained, on whatever text."""
+
+    context_tokens: int = Field(2048, ge=16, description="paper: 2048")
+    batch_sequences: int = Field(16, ge=1, description="sequences an optimizer step; paper: 16")
+    micro_batch_sequences: int = Field(
+        1, ge=1, description="sequences a forward pass, on one device; no change of results"
+    )
+    learning_rate: float = Field(5e-6, gt=0, description="peak; paper: 5e-6")
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps; paper: 0.05")
+    weight_decay: float = Field(0.01, ge=0, description="paper's code: 0.01")
+    gradient_clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    optimizer: OptimizerName = Field(
+        "adamw",
+        description="adamw: fp32 weights, 16 B a parameter; -bf16-remainder: the same numbers in 14 "
+        "B; -8bit-remainder: 8 B; -8bit-stochastic: 6 B",
+    )
+    compute: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="precision of products; auto: bfloat16 on a GPU"
+    )
+    isolate_documents: bool = Field(
+        False, description="keep texts of one row apart; paper: no, and slower on a GPU"
+    )
+    lora_rank: int | None = Field(
+        None, ge=1, description="train adapters of this rank, merged at the end; null: all weights"
+    )
+    lora_alpha: float = Field(32, gt=0)
+    seed: int = 0
+    compile: Literal["auto", "none", "layers"] = Field(
+        "auto", description="auto: compiled decoder layers on a GPU"
+    )
+    recompute_every: int = Field(
+        0, ge=0, description="recompute activations of every n-th layer, to save memory; 0: none"
+    )
+    max_loss_jump: float | None = Field(
+        None, gt=0, description="stop when the loss is so many nats above the last 20 steps' mean"
+    )
+    validation_every: int = Field(
+        0, ge=0, description="steps between losses on texts kept out; 0: only first and last"
+    )
+    checkpoint_minutes: float = Field(2.0, gt=0, description="at most this much work is ever lost")
+    keep_checkpoints: int = Field(1, ge=1, description="of one run, while it trains")
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = Field(
+        (), description="where numbers go beside metrics.jsonl; wandb uploads"
+    )
+
+
+class TrainConfig(OptimizationConfig):
     """Continued pretraining; what the paper fixes (appendix D) is the default."""
 
+    preset: Literal["paper", "tiny", "8b-one-gpu"] | None = Field(
+        None, description="defaults for the fields below that are not given; docs/training.md"
+    )
     model: str = Field("embedded", description="'embedded', or a Hugging Face directory or name")
     arms: dict[str, tuple[str, ...]] = Field(
         {"raw": ("documents",), "entigraph": ("entigraph",)},
         description="model name: what it reads; 'documents' is the raw text, others are recipes",
     )
-    tokens: int = Field(
+    tokens: int | None = Field(
         1_048_576,  # 32 optimizer steps at the sizes below
         ge=1,
         description="training tokens of each arm, replay included",
     )
-    context_tokens: int = Field(2048, ge=16, description="paper: 2048")
-    batch_sequences: int = Field(16, ge=1, description="sequences an optimizer step; paper: 16")
-    micro_batch_sequences: int = Field(1, ge=1, description="sequences a forward pass")
-    learning_rate: float = Field(5e-6, gt=0, description="peak; paper: 5e-6")
-    warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps; paper: 0.05")
-    weight_decay: float = Field(0.01, ge=0, description="paper's code: 0.01")
-    gradient_clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    epochs: float | None = Field(
+        None, gt=0, description="passes over what an arm reads, instead of tokens; paper: 2"
+    )
     replay_rate: float = Field(0.1, ge=0, lt=1, description="share of blocks; paper: 0.1")
-    checkpoint_minutes: float = Field(2.0, gt=0, description="at most this much work is ever lost")
-    seed: int = 0
+    replay_mode: Literal["add", "replace"] = Field(
+        "add", description="replace: a replay block takes the place of another, as the paper's code"
+    )
+    instruction_rate: float = Field(
+        0.0, ge=0, lt=1, description="share of blocks from tokenize.instructions"
+    )
+    add_difference: str | None = Field(
+        None, description="an instruct model; what it differs by from train.model is added at the end"
+    )
+    launcher: Literal["here", "ray"] = Field(
+        "here", description="here: this process, or the ranks that torchrun or srun started"
+    )
+    ray_workers: int = Field(1, ge=1, description="ranks, with launcher: ray; one a GPU")
+
+
+class InstructConfig(OptimizationConfig):
+    """Instruction tuning of trained arms, on chats; what the paper fixes is the default."""
+
+    chats: Path | None = Field(None, description="JSONL with `messages`; null: no tuning")
+    arms: tuple[str, ...] = Field((), description="which arms are tuned; empty: all")
+    loss_on: Literal["all", "assistant"] = Field(
+        "all", description="which tokens are learned; paper's code: all"
+    )
+    epochs: float = Field(1.0, gt=0, description="paper: 1 (the authors' README: 2)")
+    batch_sequences: int = Field(512, ge=1, description="paper: 512 (the authors' README: 128)")
 
 
 class EvaluateConfig(Section):
@@ -191,6 +271,7 @@ class Config(Section):
     corpus: CorpusConfig = CorpusConfig()
     tokenize: TokenizeConfig = TokenizeConfig()
     train: TrainConfig = TrainConfig()
+    instruct: InstructConfig = InstructConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
 
 
@@ -234,6 +315,7 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
 def parse_config(tree: dict[str, Any], path: Path) -> Config:
     """Validate a configuration tree; `path` names its file in messages and anchors its paths."""
     given = {key: value for key, value in tree.items() if value is not None}  # an empty section
+    given = _with_presets(given)
     try:
         config = Config.model_validate(given)
     except ValidationError as error:
@@ -241,16 +323,31 @@ def parse_config(tree: dict[str, Any], path: Path) -> Config:
     return _anchor_paths(config, path.resolve().parent)
 
 
+def _with_presets(tree: dict[str, Any]) -> dict[str, Any]:
+    """Put the fields of a named preset under those that the section itself has."""
+    filled = dict(tree)
+    for section, presets in PRESETS.items():
+        given = tree.get(section)
+        name = given.get("preset") if isinstance(given, dict) else None
+        if given and isinstance(name, str) and name in presets:
+            lengths = {"epochs", "tokens"}
+            chosen = {
+                key: value
+                for key, value in presets[name].items()
+                if not (key in lengths and lengths & given.keys())
+            }
+            filled[section] = chosen | given
+    return filled
+
+
 def _anchor_paths(config: Config, folder: Path) -> Config:
-    documents = config.documents.model_copy(update={"path": folder / config.documents.path})
-    questions, replay = config.evaluate.questions, config.tokenize.replay
-    evaluate = config.evaluate.model_copy(update={"questions": questions and folder / questions})
-    tokenize = config.tokenize
-    if isinstance(replay, Path):
-        tokenize = tokenize.model_copy(update={"replay": folder / replay})
-    return config.model_copy(
-        update={"documents": documents, "evaluate": evaluate, "tokenize": tokenize}
-    )
+    """Let every relative path of the configuration start at the configuration's folder."""
+    anchored = {}
+    for name, section in config:
+        if isinstance(section, Section):
+            paths = {key: folder / value for key, value in section if isinstance(value, Path)}
+            anchored[name] = section.model_copy(update=paths)
+    return config.model_copy(update=anchored)
 
 
 def _apply_override(tree: dict[str, Any], override: str) -> None:

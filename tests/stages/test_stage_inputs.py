@@ -71,7 +71,7 @@ def test_peeking_gives_the_same_documents_and_writes_nothing(project: Project) -
 )
 def test_replay_texts_are_read(tmp_path: Path, name: str, text: str, expected: list[str]) -> None:
     (tmp_path / name).write_text(text)
-    assert tokenize.replay_texts(tmp_path / name) == expected
+    assert list(tokenize.replay_texts(tmp_path / name)) == expected
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"\xff\xfe", b"{}\n"])
@@ -79,9 +79,9 @@ def test_replay_without_text_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "replay.jsonl"
     path.write_bytes(data)
     with pytest.raises(UserError, match=r"no replay text[^$]*replay\.jsonl"):
-        tokenize.replay_texts(path)
+        list(tokenize.replay_texts(path))
     with pytest.raises(UserError, match="no replay text"):
-        tokenize.replay_texts(tmp_path)
+        list(tokenize.replay_texts(tmp_path))
 
 
 def test_a_relative_model_starts_at_the_project(

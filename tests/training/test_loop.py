@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import errno
-import io
-import json
-import os
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +12,7 @@ import pytest
 import torch
 import training_setup
 from training_setup import (
+    ALONE,
     CONTEXT_TOKENS,
     SETTINGS,
     load_mixture,
@@ -22,21 +20,14 @@ from training_setup import (
     load_tokenizer,
     write_shards,
 )
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steep.core.errors import UserError
 from steep.training import loop
-from steep.training.loop import (
-    StepMetrics,
-    TrainingSettings,
-    export,
-    last_metrics,
-    learning_rate_at,
-    train,
-)
-from steep.training.loss import summed_loss
+from steep.training.loss import CausalLoss
+from steep.training.metrics import StepMetrics, last_metrics, read_metrics, read_validation
+from steep.training.settings import TrainingSettings, learning_rate_at
 
-MEASURED = {"tokens_per_s", "elapsed_s"}
+MEASURED = {"tokens_per_s", "elapsed_s", "left_s", "memory_bytes"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -74,23 +65,32 @@ def killed(killer: tuple[subprocess.Popen[str], Path]) -> Path:
     return runs
 
 
+def train(
+    model: Any, shards: Path, directory: Path, settings: TrainingSettings = SETTINGS, **more: Any
+) -> list[StepMetrics]:
+    """Train alone; returns the metrics of the steps that were done."""
+    done: list[StepMetrics] = []
+    mixture = more.pop("mixture", None) or load_mixture(shards)
+    loop.train(model, mixture, settings, directory, ALONE, on_step=done.append, **more)
+    return done
+
+
 @pytest.fixture(scope="module")
 def undisturbed(
     tiny_directory: Path, shards: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Any, Path]:
     directory = tmp_path_factory.mktemp("undisturbed")
     model = load_model(tiny_directory)
-    train(model, load_mixture(shards), SETTINGS, directory)
+    train(model, shards, directory)
     return model, directory
 
 
-def rows(directory: Path) -> list[dict[str, Any]]:
-    lines = (directory / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
-
-
 def computed(directory: Path) -> list[dict[str, Any]]:
-    return [{k: v for k, v in row.items() if k not in MEASURED} for row in rows(directory)]
+    return [{k: v for k, v in row.items() if k not in MEASURED} for row in read_metrics(directory)]
+
+
+def checkpoints(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.glob("checkpoint-*"))
 
 
 def same_weights(one: Any, other: Any) -> bool:
@@ -115,7 +115,7 @@ def test_short_runs_have_a_learning_rate_too(steps: int, warmup: float) -> None:
 
 def test_metrics_say_what_was_done(undisturbed: tuple[Any, Path]) -> None:
     _, directory = undisturbed
-    written = rows(directory)
+    written = read_metrics(directory)
     assert [row["step"] for row in written] == list(range(1, 9))
     assert [row["tokens"] for row in written] == [4 * CONTEXT_TOKENS * step for step in range(1, 9)]
     assert [row["learning_rate"] for row in written] == [
@@ -124,24 +124,39 @@ def test_metrics_say_what_was_done(undisturbed: tuple[Any, Path]) -> None:
     assert written[0]["loss"] == pytest.approx(5.95, abs=0.1)  # ln 384: it knows nothing
     assert written[-1]["loss"] < written[0]["loss"] - 0.5
     assert all(row["tokens_per_s"] > 0 and row["grad_norm"] > 0 for row in written)
+    assert all(row["predicted_tokens"] == 4 * (CONTEXT_TOKENS - 1) for row in written)
     elapsed = [row["elapsed_s"] for row in written]
     assert elapsed == sorted(elapsed)
     assert last_metrics(directory) == StepMetrics(**written[-1])
+
+
+def test_a_line_says_all_that_is_watched(undisturbed: tuple[Any, Path]) -> None:
+    metrics = replace(last_metrics(undisturbed[1]), step=1200, mfu=0.523, left_s=3700)
+    line = metrics.line(2400)
+    for part in (
+        "step 1,200/2,400 (50.0%)",
+        "| loss ",
+        "| norm ",
+        "| lr ",
+        " tok/s",
+        "| mfu 52.3%",
+        " GiB",
+        "| epoch ",
+        "| left 1 h 01 min",
+    ):
+        assert part in line
 
 
 def test_a_finished_run_has_nothing_left_to_do(
     tiny_directory: Path, shards: Path, undisturbed: tuple[Any, Path]
 ) -> None:
     trained, directory = undisturbed
-    before = rows(directory)
+    before = read_metrics(directory)
     model = load_model(tiny_directory)
-    done: list[StepMetrics] = []
-    last = train(model, load_mixture(shards), SETTINGS, directory, done.append)
-    assert done == []
-    assert last == StepMetrics(**before[-1])
-    assert rows(directory) == before
+    assert train(model, shards, directory) == []
+    assert read_metrics(directory) == before
     assert same_weights(model, trained)
-    assert [path.name for path in directory.glob("*checkpoint*")] == ["checkpoint-00000008"]
+    assert checkpoints(directory) == ["checkpoint-00000008"]
 
 
 def gradients_of(
@@ -153,9 +168,10 @@ def gradients_of(
     def remember(self: Any, closure: Any = None) -> None:
         seen.extend(p.grad.clone() for group in self.param_groups for p in group["params"])
 
+    directory.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.optim.AdamW, "step", remember)
-        train(model, load_mixture(shards), settings, directory)
+        train(model, shards, directory, settings)
     return seen
 
 
@@ -173,11 +189,12 @@ def test_micro_batches_do_not_change_the_gradient(
         for size in (4, 3, 2, 1)
     )
     norm = torch.cat([gradient.flatten() for gradient in whole]).norm().item()
-    assert rows(tmp_path / "1")[0]["grad_norm"] == pytest.approx(norm, rel=1e-4)
+    assert read_metrics(tmp_path / "1")[0]["grad_norm"] == pytest.approx(norm, rel=1e-4)
     for gradients in parts:
         for one, other in zip(whole, gradients, strict=True):
             assert torch.allclose(one, other, rtol=1e-4, atol=1e-6)
-    assert rows(tmp_path / "1")[0]["loss"] == pytest.approx(rows(tmp_path / "4")[0]["loss"])
+    losses = [read_metrics(tmp_path / size)[0]["loss"] for size in "14"]
+    assert losses[0] == pytest.approx(losses[1])
 
 
 def test_gradients_are_clipped(tiny_directory: Path, shards: Path, tmp_path: Path) -> None:
@@ -185,50 +202,69 @@ def test_gradients_are_clipped(tiny_directory: Path, shards: Path, tmp_path: Pat
     gradients = gradients_of(load_model(tiny_directory), shards, tmp_path, settings)
     norm = torch.cat([gradient.flatten() for gradient in gradients]).norm().item()
     assert norm == pytest.approx(0.01, rel=1e-3)
-    assert rows(tmp_path)[0]["grad_norm"] > 0.1, "as it was before"
+    assert read_metrics(tmp_path)[0]["grad_norm"] > 0.1, "as it was before"
 
 
 @pytest.mark.parametrize(
-    "changed",
-    [{"seed": 6}, {"learning_rate": 1e-3}, {"steps": 9}, {"context": 16}, {"replay": None}],
+    ("changed", "named"),
+    [
+        ({"seed": 6}, "seed: 5 -> 6"),
+        ({"learning_rate": 1e-3}, "learning_rate: 0.01 -> 0.001"),
+        ({"steps": 9}, "steps: 8 -> 9"),
+        ({"context": 16}, "context_tokens: 32 -> 16"),
+        ({"shares": ()}, "replay.rate: 0.25 -> "),
+    ],
     ids=str,
 )
 def test_a_checkpoint_of_another_run_is_refused(
-    tiny_directory: Path, shards: Path, undisturbed: tuple[Any, Path], changed: dict[str, Any]
+    tiny_directory: Path,
+    shards: Path,
+    undisturbed: tuple[Any, Path],
+    changed: dict[str, Any],
+    named: str,
 ) -> None:
+    changed = dict(changed)
     mixture = load_mixture(shards, changed.pop("context", CONTEXT_TOKENS))
-    mixture = replace(mixture, **{key: changed.pop(key) for key in set(changed) & {"replay"}})
+    mixture = replace(mixture, **{key: changed.pop(key) for key in set(changed) & {"shares"}})
     settings = replace(SETTINGS, **changed)
-    with pytest.raises(UserError, match="other data or settings") as caught:
-        train(load_model(tiny_directory), mixture, settings, undisturbed[1])
+    with pytest.raises(UserError) as caught:
+        train(load_model(tiny_directory), shards, undisturbed[1], settings, mixture=mixture)
+    assert named in str(caught.value)
     assert "checkpoint-00000008" in str(caught.value)
-    assert len(rows(undisturbed[1])) == 8, "nothing was touched"
+    assert len(read_metrics(undisturbed[1])) == 8, "nothing was touched"
+
+
+def test_a_changed_shard_is_named(
+    tiny_directory: Path, shards: Path, undisturbed: tuple[Any, Path]
+) -> None:
+    mixture = load_mixture(shards)
+    shard = mixture.corpus.shard
+    other = replace(shard, manifest=replace(shard.manifest, sha256="another", tokenizer="other"))
+    mixture = replace(mixture, corpus=replace(mixture.corpus, shard=other))
+    with pytest.raises(UserError, match=r"corpus\.sha256: \w+ -> another") as caught:
+        train(load_model(tiny_directory), shards, undisturbed[1], mixture=mixture)
+    assert f"corpus.tokenizer: {shard.manifest.tokenizer} -> other" in str(caught.value)
 
 
 def test_what_only_says_how_to_compute_may_change(
     tiny_directory: Path, shards: Path, undisturbed: tuple[Any, Path]
 ) -> None:
-    settings = replace(SETTINGS, micro_batch_sequences=1, checkpoint_minutes=5)
-    last = train(load_model(tiny_directory), load_mixture(shards), settings, undisturbed[1])
-    assert last.step == 8
+    settings = replace(SETTINGS, micro_batch_sequences=1, checkpoint_minutes=5, max_loss_jump=3.0)
+    assert train(load_model(tiny_directory), shards, undisturbed[1], settings) == []
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
     tiny_directory: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    factors = iter([1.0] * 5 + [float("nan")])  # the second micro-batch of step 3
-
-    def spoilt(model: Any, ids_BT: torch.Tensor) -> torch.Tensor:
-        return summed_loss(model, ids_BT) * next(factors)
-
-    monkeypatch.setattr(loop, "summed_loss", spoilt)
+    factors = iter([1.0] * 5 + [math.nan] + [1.0] * 9)  # the second micro-batch of step 3
+    real = CausalLoss.forward
+    monkeypatch.setattr(CausalLoss, "forward", lambda *args: real(*args) * next(factors))
     with pytest.raises(UserError, match=r"The loss is nan .* at step 3\.") as caught:
-        train(load_model(tiny_directory), load_mixture(shards), SETTINGS, tmp_path)
-    assert "training rows 8 to 11" in str(caught.value)
+        train(load_model(tiny_directory), shards, tmp_path)
+    assert "training rows 8-11: corpus text" in str(caught.value)
     assert "last good checkpoint is kept" in str(caught.value)
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["checkpoint-00000002", "metrics.jsonl"]
-    assert [row["step"] for row in rows(tmp_path)] == [1, 2]
+    assert checkpoints(tmp_path) == ["checkpoint-00000002"]
+    assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2]
 
 
 def test_exploding_gradients_stop_and_keep_the_checkpoint(
@@ -236,89 +272,154 @@ def test_exploding_gradients_stop_and_keep_the_checkpoint(
 ) -> None:
     settings = replace(SETTINGS, learning_rate=1e30, warmup=0.0)
     with pytest.raises(UserError, match=r"gradient norm (nan|inf) at step 2\.") as caught:
-        train(load_model(tiny_directory), load_mixture(shards), settings, tmp_path)
-    assert "training rows 4 to 7" in str(caught.value)
-    assert "checkpoint-00000001" in [path.name for path in tmp_path.iterdir()]
-    assert [row["step"] for row in rows(tmp_path)] == [1]
+        train(load_model(tiny_directory), shards, tmp_path, settings)
+    assert "training rows 4-7" in str(caught.value)
+    assert checkpoints(tmp_path) == ["checkpoint-00000001"]
+    assert [row["step"] for row in read_metrics(tmp_path)] == [1]
+
+
+def test_a_loss_that_jumps_stops_and_names_the_batch(
+    tiny_directory: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(SETTINGS, steps=30, micro_batch_sequences=4, max_loss_jump=1.0)
+    factors = iter([1.0] * 24 + [1.5] + [1.0] * 9)
+    real = CausalLoss.forward
+    monkeypatch.setattr(CausalLoss, "forward", lambda *args: real(*args) * next(factors))
+    with pytest.raises(UserError, match=r"The loss jumped to .* at step 25\.") as caught:
+        train(load_model(tiny_directory), shards, tmp_path, settings)
+    assert "training rows 96-99" in str(caught.value)
+    assert checkpoints(tmp_path) == ["checkpoint-00000024"]
 
 
 def test_checkpoints_are_written_now_and_then(
     tiny_directory: Path, shards: Path, tmp_path: Path
 ) -> None:
-    names: list[list[str]] = []
-
-    def look(_: StepMetrics) -> None:
-        names.append([path.name for path in tmp_path.glob("*checkpoint*")])
-
     settings = replace(SETTINGS, steps=3, checkpoint_minutes=60)
-    train(load_model(tiny_directory), load_mixture(shards), settings, tmp_path, look)
+    names: list[list[str]] = []
+    loop.train(load_model(tiny_directory), load_mixture(shards), settings, tmp_path, ALONE,
+               on_step=lambda _: names.append(checkpoints(tmp_path)))  # fmt: skip
     assert names == [[], [], []]
-    look(last_metrics(tmp_path))
-    assert names[-1] == ["checkpoint-00000003"]
+    assert checkpoints(tmp_path) == ["checkpoint-00000003"]
 
 
-class FullDisk(io.BytesIO):
-    """Takes some bytes, then no more."""
-
-    def write(self, data: Any) -> int:
-        if self.tell() + len(data) > 9000:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return super().write(data)
-
-
-def test_a_full_disk_keeps_the_checkpoint_before(
+def test_losses_on_texts_that_are_not_trained_on_are_watched(
     tiny_directory: Path, shards: Path, tmp_path: Path
 ) -> None:
-    """`torch.save` turns the error of the disk into a RuntimeError about positions."""
-    real_open = Path.open
-
-    def fill_up(metrics: StepMetrics) -> None:
-        if metrics.step == 2:
-            patch.setattr(Path, "open", open_full)
-
-    def open_full(path: Path, *args: Any, **kwargs: Any) -> Any:
-        return FullDisk() if path.name == "state.pt" else real_open(path, *args, **kwargs)
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(UserError, match="disk is full"):
-        train(load_model(tiny_directory), load_mixture(shards), SETTINGS, tmp_path, fill_up)
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["checkpoint-00000001", "metrics.jsonl"]
-
-
-def test_an_exported_model_is_the_trained_one(
-    tiny_directory: Path, shards: Path, tmp_path: Path
-) -> None:
-    model, tokenizer = load_model(tiny_directory), load_tokenizer(tiny_directory)
-    train(model, load_mixture(shards), replace(SETTINGS, steps=2), tmp_path)
-    export(model, tokenizer, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.jsonl", "model"]
-    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "model").eval()
-    ids = AutoTokenizer.from_pretrained(tmp_path / "model")("Joren Pell", return_tensors="pt")
+    mixture = load_mixture(shards)
+    replay = replace(mixture, corpus=mixture.shares[0].stream, shares=(), context_tokens=8)
+    corpus = replace(mixture, shares=())
+    settings = replace(SETTINGS, validation_every=3)
+    model = load_model(tiny_directory)
+    train(model, shards, tmp_path, settings, validation={"corpus": corpus, "replay": replay})
+    rows = read_validation(tmp_path)
+    assert [row["step"] for row in rows] == [0, 3, 6, 8]
+    assert rows[0]["corpus"] == pytest.approx(math.log(384), abs=0.1)
+    assert rows[-1]["corpus"] < rows[0]["corpus"] - 0.5
+    count = corpus.corpus.shard.manifest.tokens // CONTEXT_TOKENS
+    ids = torch.from_numpy(corpus.rows(0, count).ids_BT)
     with torch.no_grad():
-        assert torch.equal(loaded(**ids).logits, model.eval()(**ids).logits)
-        base = load_model(tiny_directory).eval()
-        assert not torch.equal(loaded(**ids).logits, base(**ids).logits)
+        expected = model.eval()(input_ids=ids, labels=ids).loss.item()
+    assert rows[-1]["corpus"] == pytest.approx(expected, rel=1e-5)
+    # Taking them changes nothing of the run.
+    train(model := load_model(tiny_directory), shards, tmp_path / "again")
+    assert computed(tmp_path / "again") == computed(tmp_path)
 
 
-@pytest.mark.parametrize(("moment", "lines"), [("after a step", 4), ("in a checkpoint", 3)])
+def test_a_model_whose_head_is_more_than_a_product_is_trained_too(
+    shards: Path, tmp_path: Path
+) -> None:
+    from transformers import CohereConfig, CohereForCausalLM
+
+    config = CohereConfig(
+        vocab_size=384, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=2, logit_scale=0.25, pad_token_id=2,
+        bos_token_id=0, eos_token_id=1,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = CohereForCausalLM(config)
+    rows = load_mixture(shards).rows(0, 4)
+    ids = torch.from_numpy(rows.ids_BT)
+    with torch.no_grad():
+        expected = model.eval()(input_ids=ids, labels=ids).loss.item()
+    done = train(model, shards, tmp_path, replace(SETTINGS, steps=2))
+    assert done[0].loss == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw-bf16-remainder", "adamw-8bit-remainder",
+                                       "adamw-8bit-stochastic"])  # fmt: skip
+def test_bf16_weights_learn_and_continue_bit_for_bit(
+    tiny_directory: Path, shards: Path, tmp_path: Path, optimizer: Any
+) -> None:
+    settings = replace(SETTINGS, optimizer=optimizer, compute="bfloat16")
+
+    def fresh() -> Any:
+        return load_model(tiny_directory).to(torch.bfloat16)
+
+    whole, halves = fresh(), fresh()
+    losses = [each.loss for each in train(whole, shards, tmp_path / "whole", settings)]
+    assert losses[-1] < losses[0] - 0.5
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(halves, load_mixture(shards), settings, tmp_path / "halves", ALONE,
+                   on_step=interrupt_at(4))  # fmt: skip
+    resumed = fresh()
+    train(resumed, shards, tmp_path / "halves", settings)
+    assert same_weights(resumed, whole)
+    assert computed(tmp_path / "halves") == computed(tmp_path / "whole")
+
+
+def interrupt_at(step: int) -> Any:
+    import os
+    import signal
+
+    def interrupt(metrics: StepMetrics) -> None:
+        if metrics.step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return interrupt
+
+
+def test_ctrl_c_keeps_the_step(tiny_directory: Path, shards: Path, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, checkpoint_minutes=60)
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(load_model(tiny_directory), load_mixture(shards), settings, tmp_path, ALONE,
+                   on_step=interrupt_at(4))  # fmt: skip
+    assert checkpoints(tmp_path) == ["checkpoint-00000005"], "the next step ends the run"
+    assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2, 3, 4, 5]
+
+
+def test_activations_computed_again_change_nothing(
+    tiny_directory: Path, shards: Path, tmp_path: Path
+) -> None:
+    settings = replace(SETTINGS, steps=2)
+    kept = train(load_model(tiny_directory), shards, tmp_path / "kept", settings)
+    settings = replace(settings, recompute_every=1)
+    again = train(load_model(tiny_directory), shards, tmp_path / "again", settings)
+    assert [each.loss for each in kept] == [each.loss for each in again]
+
+
+def test_more_ranks_than_sequences_are_refused(
+    tiny_directory: Path, shards: Path, tmp_path: Path
+) -> None:
+    world = replace(ALONE, size=5)
+    with pytest.raises(UserError, match="more ranks than sequences"):
+        loop.train(load_model(tiny_directory), load_mixture(shards), SETTINGS, tmp_path, world)
+
+
+@pytest.mark.parametrize("moment", ["after a step", "in a checkpoint"])
 def test_a_killed_run_ends_as_if_it_had_not_been(
-    tiny_directory: Path,
-    shards: Path,
-    killed: Path,
-    undisturbed: tuple[Any, Path],
-    moment: str,
-    lines: int,
+    tiny_directory: Path, shards: Path, killed: Path, undisturbed: tuple[Any, Path], moment: str
 ) -> None:
     directory = killed / moment
-    before = rows(directory)
-    assert len(before) == lines
+    before = read_metrics(directory)
+    (left,) = checkpoints(directory)
+    done_before = int(left.removeprefix("checkpoint-"))
+    assert 2 <= done_before <= len(before) <= 4
     model = load_model(tiny_directory)
-    done: list[StepMetrics] = []
-    train(model, load_mixture(shards), SETTINGS, directory, done.append)
-    assert [metrics.step for metrics in done] == list(range(lines, 9)), "the last step again"
+    done = train(model, shards, directory)
+    assert [metrics.step for metrics in done] == list(range(done_before + 1, 9))
     assert computed(directory) == computed(undisturbed[1])
     assert same_weights(model, undisturbed[0])
-    after = rows(directory)
-    assert after[: lines - 1] == before[: lines - 1]
+    after = read_metrics(directory)
+    assert after[:done_before] == before[:done_before]
     elapsed = [row["elapsed_s"] for row in after]
     assert elapsed == sorted(elapsed), "the time goes on where it was"

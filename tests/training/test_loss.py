@@ -14,9 +14,9 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-from steep.core.errors import UserError
+from steep.tokens.mixture import IGNORED
 from steep.training import loss
-from steep.training.loss import check_plain_head, summed_loss
+from steep.training.loss import CausalLoss, has_plain_head
 
 SIZES: dict[str, Any] = {
     "vocab_size": 61,
@@ -49,37 +49,94 @@ def gradients(model: Any, value: Tensor) -> dict[str, Tensor]:
     return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
 
 
+def next_tokens(ids_BT: Tensor, ignored: int = 0) -> Tensor:
+    """Labels of the next token, `ignored` of them masked."""
+    labels_BT = torch.full_like(ids_BT, IGNORED)
+    labels_BT[:, :-1] = ids_BT[:, 1:]
+    generator = torch.Generator().manual_seed(2)
+    labels_BT.view(-1)[torch.randperm(labels_BT.numel(), generator=generator)[:ignored]] = IGNORED
+    return labels_BT
+
+
+def plain_loss(model: Any, ids_BT: Tensor, labels_BT: Tensor) -> Tensor:
+    return torch.nn.functional.cross_entropy(
+        model(input_ids=ids_BT).logits.flatten(0, 1),
+        labels_BT.flatten(),
+        ignore_index=IGNORED,
+        reduction="sum",
+    )
+
+
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
-@pytest.mark.parametrize("chunk", [1, 7, 30, 256])
-@pytest.mark.parametrize("scale", [1.0, 1 / 45])
+@pytest.mark.parametrize("chunk", [1, 7, 33, 256])
+@pytest.mark.parametrize("ignored", [0, 9, 33])
 def test_loss_and_gradients_are_those_of_cross_entropy(
-    monkeypatch: pytest.MonkeyPatch, tied: bool, chunk: int, scale: float
+    monkeypatch: pytest.MonkeyPatch, tied: bool, chunk: int, ignored: int
 ) -> None:
     monkeypatch.setattr(loss, "CHUNK_POSITIONS", chunk)
     model, ids_BT = llama(tied), ids(3, 11)
-    ours = summed_loss(model, ids_BT) * scale
-    logits_BTV = model(input_ids=ids_BT).logits[:, :-1]
-    plain = scale * torch.nn.functional.cross_entropy(
-        logits_BTV.flatten(0, 1), ids_BT[:, 1:].flatten(), reduction="sum"
-    )
+    labels_BT = next_tokens(ids_BT, ignored)
+    module = CausalLoss(model)
+    assert module.plain_head
+    ours = module(ids_BT, labels_BT, None) / 45
+    plain = plain_loss(model, ids_BT, labels_BT) / 45
     assert ours.item() == pytest.approx(plain.item(), rel=1e-5)
     ours_by_name, plain_by_name = gradients(model, ours), gradients(model, plain)
     assert ("lm_head.weight" in ours_by_name) is not tied
     for name, gradient in plain_by_name.items():
         tolerance = 1e-5 * gradient.abs().max().item()
         assert torch.allclose(ours_by_name[name], gradient, rtol=1e-5, atol=tolerance), name
+    with torch.no_grad():
+        assert module(ids_BT, labels_BT, None).item() == pytest.approx(45 * ours.item(), rel=1e-5)
 
 
-def test_a_plain_head_passes() -> None:
-    check_plain_head(llama(True), ids(1, 8))
+def test_bf16_weights_sum_the_gradient_of_the_head_in_fp32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In bf16 a sum over many chunks would lose most of what later chunks add."""
+    monkeypatch.setattr(loss, "CHUNK_POSITIONS", 2)
+    exact, ids_BT = llama(False), ids(16, 32)
+    labels_BT = next_tokens(ids_BT)
+    expected = gradients(exact, CausalLoss(exact)(ids_BT, labels_BT, None))["lm_head.weight"]
+    rounded = llama(False).to(torch.bfloat16)
+    module = CausalLoss(rounded, torch.bfloat16)
+    found = gradients(rounded, module(ids_BT, labels_BT, None))["lm_head.weight"]
+    assert found.dtype == torch.bfloat16
+    error = (found.float() - expected).norm() / expected.norm()
+    assert error < 0.02, "the rounding of its inputs, not of a sum of 256 parts"
+
+
+def test_positions_that_start_anew_keep_documents_apart() -> None:
+    model, ids_BT = llama(True), ids(1, 12)
+    labels_BT = torch.full_like(ids_BT, IGNORED)
+    labels_BT[:, 6:-1] = ids_BT[:, 7:]  # only the second document is predicted
+    positions_BT = torch.cat([torch.arange(6), torch.arange(6)])[None]
+    module = CausalLoss(model)
+    changed = ids_BT.clone()
+    changed[:, :6] = (changed[:, :6] + 7) % 61
+    apart = [module(each, labels_BT, positions_BT).item() for each in (ids_BT, changed)]
+    joined = [module(each, labels_BT, None).item() for each in (ids_BT, changed)]
+    assert apart[0] == pytest.approx(apart[1], rel=1e-6)
+    assert joined[0] != pytest.approx(joined[1], rel=1e-3)
+
+
+def test_dropout_does_not_hide_a_plain_head() -> None:
     with torch.random.fork_rng(devices=[]):
         model: Any = GPT2LMHeadModel(GPT2Config(vocab_size=61, n_embd=16, n_layer=1, n_head=2))
-        check_plain_head(model.train(), ids(1, 8))  # its dropout is no reason to refuse it
+    assert has_plain_head(model.train())
+    assert model.training, "it is left as it was"
 
 
-def test_a_head_that_caps_its_logits_is_refused() -> None:
+def test_a_head_that_caps_its_logits_gets_its_own_loss() -> None:
     config = Gemma2Config(**SIZES, head_dim=8, num_key_value_heads=1, final_logit_softcapping=0.1)
     with torch.random.fork_rng(devices=[]):
-        model: Any = Gemma2ForCausalLM(config)
-    with pytest.raises(UserError, match="Gemma2ForCausalLM"):
-        check_plain_head(model, ids(1, 8))
+        torch.manual_seed(0)
+        model: Any = Gemma2ForCausalLM(config).eval()
+    ids_BT = ids(2, 8)
+    labels_BT = next_tokens(ids_BT, 3)
+    module = CausalLoss(model)
+    assert not module.plain_head
+    ours, plain = module(ids_BT, labels_BT, None), plain_loss(model, ids_BT, labels_BT)
+    assert ours.item() == pytest.approx(plain.item(), rel=1e-6)
+    for name, gradient in gradients(model, plain).items():
+        assert torch.allclose(gradients(model, module(ids_BT, labels_BT, None))[name], gradient)

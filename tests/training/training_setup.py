@@ -15,9 +15,14 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steep.testing.tiny_corpus import DOCUMENTS
-from steep.tokens.order import Mixture, Stream
+from steep.tokens.mixture import Mixture, Share
+from steep.tokens.order import Stream
 from steep.tokens.shard import open_shard, write_shard
-from steep.training.loop import StepMetrics, TrainingSettings, train
+from steep.training import checkpoint
+from steep.training.loop import train
+from steep.training.metrics import StepMetrics
+from steep.training.parallel import World
+from steep.training.settings import TrainingSettings
 
 CONTEXT_TOKENS = 32
 SETTINGS = TrainingSettings(
@@ -31,6 +36,7 @@ SETTINGS = TrainingSettings(
     checkpoint_minutes=1e-9,
     seed=5,
 )
+ALONE = World(0, 1, 0, torch.device("cpu"))
 REPLAY = "The weather was fine. Nobody knew why, and nobody asked."
 
 
@@ -41,7 +47,7 @@ def write_shards(directory: Path, tokenizer: Any) -> None:
 
 def load_mixture(directory: Path, context_tokens: int = CONTEXT_TOKENS) -> Mixture:
     corpus, replay = (Stream(open_shard(directory / name), 1) for name in ("corpus", "replay"))
-    return Mixture(corpus, replay, context_tokens, 0.25)
+    return Mixture(corpus, (Share("replay", replay, 0.25),), context_tokens)
 
 
 def load_model(directory: Path) -> Any:
@@ -63,15 +69,9 @@ def die_after_a_step(metrics: StepMetrics) -> None:
 
 
 def die_in_a_checkpoint(metrics: StepMetrics) -> None:
-    """The weights of step 3 are half written."""
+    """The weights of step 3 are written, but not yet under their name."""
     if metrics.step == 3:
-
-        def write_half(state: Any, file: Any) -> None:
-            file.write(b"half")
-            file.flush()
-            die()
-
-        torch.save = write_half  # type: ignore[assignment]
+        vars(checkpoint)["publish"] = lambda *args: die()
 
 
 MOMENTS = {"after a step": die_after_a_step, "in a checkpoint": die_in_a_checkpoint}
@@ -83,7 +83,9 @@ def main(model: str, shards: str, runs: str) -> None:
     for moment, kill in MOMENTS.items():
         if os.fork() == 0:
             directory = Path(runs) / moment
-            train(load_model(Path(model)), load_mixture(Path(shards)), SETTINGS, directory, kill)
+            directory.mkdir()
+            settings, mixture = SETTINGS, load_mixture(Path(shards))
+            train(load_model(Path(model)), mixture, settings, directory, ALONE, on_step=kill)
             sys.exit("nobody killed me")
         print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
 

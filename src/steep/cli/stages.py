@@ -50,8 +50,8 @@ def tokenize(config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None) -> No
 
 
 def train(config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None) -> None:
-    """Continue pretraining on the shards, each arm from the same base."""
-    _run_until(config, set, "train")
+    """Continue pretraining, each arm from the same base; then tune on chats, if there are any."""
+    _run_until(config, set, "instruct")
 
 
 def evaluate(config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None) -> None:
@@ -66,7 +66,7 @@ def _run_until(
 
     opened = open_project(config, overrides)
     result = pipeline.run(opened.config, opened.project, until=stage, wait=wait)
-    made = getattr(result, stage)
+    made = result.trained if stage == "instruct" else getattr(result, stage)
     for artifact in made.values() if isinstance(made, dict) else [made]:
         if artifact is not None:
             typer.echo(f"{artifact.stage}: {artifact.path}")

@@ -32,14 +32,15 @@ class Progress:
 
     def update(self, done: int, **facts: object) -> None:
         """Say how far it is; cheap enough to be called for every item."""
-        now = time.monotonic()
         if self._first is None:
             self._first = done  # what an earlier run did says nothing about this run's rate
-        interval = TERMINAL_INTERVAL_S if self._terminal else PLAIN_INTERVAL_S
-        if now - self._shown < interval:
-            return
-        self._shown = now
-        self._write(self._line(done, now, facts))
+        if self._is_due():
+            self._write(self._line(done, self._shown, facts))
+
+    def show(self, text: str) -> None:
+        """Say something of the caller's own instead, as often as `update` would."""
+        if self._is_due():
+            self._write(f"{self.label}: {text}")
 
     def finish(self, message: str) -> None:
         """Replace the line by a last one."""
@@ -47,6 +48,13 @@ class Progress:
         if self._terminal:
             self._stream.write("\n")
         self._stream.flush()
+
+    def _is_due(self) -> bool:
+        now = time.monotonic()
+        if now - self._shown < (TERMINAL_INTERVAL_S if self._terminal else PLAIN_INTERVAL_S):
+            return False
+        self._shown = now
+        return True
 
     def _line(self, done: int, now: float, facts: dict[str, object]) -> str:
         of_total = f"{done:,}" if self.total is None else f"{done:,}/{self.total:,}"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from steep.core.files import write_bytes
 from steep.corpus.passage import Passage, SetAside
 
 PASSAGES_NAME = "passages.parquet"
 SET_ASIDE_NAME = "set_aside.parquet"
+STREAMED_ROWS = 256
 
 _LIST = "list<string>"
 _PASSAGE_COLUMNS = {
@@ -24,6 +25,14 @@ _PASSAGE_COLUMNS = {
     "words": "int64",
 }
 _SET_ASIDE_COLUMNS = dict.fromkeys(("call_id", "document_id", "recipe", "reason", "text"), "string")
+
+
+class TextRow(NamedTuple):
+    """What tokenising needs of a passage."""
+
+    id: str
+    recipe: str
+    text: str
 
 
 def write_passages(path: Path, passages: Sequence[Passage]) -> None:
@@ -41,6 +50,15 @@ def read_passages(path: Path) -> tuple[Passage, ...]:
         )
         for row in rows
     )
+
+
+def stream_texts(path: Path) -> Iterator[TextRow]:
+    """Read id, recipe and text of each passage in order, a few hundred in memory at once."""
+    import pyarrow.parquet as pq
+
+    for batch in pq.ParquetFile(path).iter_batches(STREAMED_ROWS, columns=["id", "recipe", "text"]):
+        columns = (batch.column(name).to_pylist() for name in TextRow._fields)
+        yield from map(TextRow._make, zip(*columns, strict=True))
 
 
 def write_set_aside(path: Path, rows: Sequence[SetAside]) -> None:

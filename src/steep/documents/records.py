@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from steep.documents.document import Skipped
@@ -17,7 +17,14 @@ def json_records(
     text: str, name: str, skipped: list[Skipped]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield (`file:line`, object) of each good line; append the bad ones to `skipped`."""
-    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
+    yield from records_of_lines(text.removeprefix("\ufeff").split("\n"), name, skipped)
+
+
+def records_of_lines(
+    lines: Iterable[str], name: str, skipped: list[Skipped]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The same of lines that come one by one, so that a file need not fit into memory."""
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         source = f"{name}:{number}"

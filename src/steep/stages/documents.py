@@ -61,7 +61,8 @@ def peek(config: Config, project: Project) -> tuple[Document, ...]:
 
 def content_hash(path: Path) -> str:
     """Hash the content of a file, so that a changed one is noticed."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _read(config: Config, project: Project) -> Reading:

@@ -20,8 +20,9 @@ from steep.project import Artifact, Project
 from steep.stages import documents as documents_stage
 from steep.stages.documents import content_hash
 from steep.stages.harness import Identity, build, log
-from steep.stages.models import BASE, load_model, load_tokenizer, model_directory
+from steep.stages.models import BASE, load_for_scoring, model_directory
 from steep.stages.train import MODEL_NAME
+from steep.training.loading import load_tokenizer
 
 VERSION = 1
 ROWS_NAME = "rows.parquet"
@@ -109,7 +110,7 @@ def _score(
         options = [question.options for question in exam.questions]
         progress = Progress(f"score {name}", sum(map(len, options)), "options")
         scores = score_questions(
-            load_model(path),
+            load_for_scoring(path),
             load_tokenizer(path),
             exam.prompts,
             options,

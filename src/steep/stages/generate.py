@@ -22,7 +22,14 @@ from steep.project import Artifact, Project
 from steep.recipes.entigraph import EntiGraph
 from steep.stages import clients, making
 from steep.stages import documents as documents_stage
-from steep.stages.harness import Identity, explain_change, finish, log, remove_leftovers
+from steep.stages.harness import (
+    Identity,
+    explain_change,
+    finish,
+    log,
+    refuse_ranks,
+    remove_leftovers,
+)
 from steep.stages.pricing import base_urls, goal_in
 
 VERSION = 2
@@ -85,6 +92,7 @@ def run(
     if found and _is_finished(found) and project.ledger_path.is_file():
         log.info("generate: done before (%s)", found.path.name)
         return found
+    refuse_ranks(identity.stage)
     if not found:
         explain_change(project, identity)
     path = project.artifact_path(identity.stage, identity.hash8)

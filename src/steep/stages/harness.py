@@ -26,6 +26,7 @@ from steep.core.files import disk_errors, write_json
 from steep.core.ids import stable_hash
 from steep.core.progress import duration
 from steep.project import MANIFEST, Artifact, Project
+from steep.training.place import is_main_rank, ranks
 
 log = logging.getLogger("steep")
 
@@ -65,22 +66,50 @@ class Identity:
         return stable_hash([self.stage, self.table], 8)
 
 
-def build(project: Project, identity: Identity, make: Callable[[Path], dict[str, Any]]) -> Artifact:
+def build(
+    project: Project,
+    identity: Identity,
+    make: Callable[[Path], dict[str, Any]],
+    *,
+    together: bool = False,
+) -> Artifact:
     """Return the artifact with this identity; make it if it is not finished.
 
     `make` fills the directory (and may find there what an interrupted run left) and returns what
-    the manifest shall say; `wall_s` in it counts when it is more than this run took.
+    the manifest shall say; `wall_s` in it counts when it is more than this run took. Where a
+    launcher has started several ranks, they make it `together`, and the main one alone keeps it.
+
+    Raises:
+        UserError: Several ranks were started for what one process makes.
     """
     if found := project.find(identity.stage, identity.hash8):
         log.info("%s: done before (%s)", identity.label, found.path.name)
         return found
-    explain_change(project, identity)
     path = project.artifact_path(identity.stage, identity.hash8)
+    if not together:
+        refuse_ranks(identity.label)
+    elif not is_main_rank():
+        return Artifact(identity.stage, path, make(path))
+    explain_change(project, identity)
     with disk_errors(path), only_maker(path):
         start = time.monotonic()
         manifest = make(path)
         wall_s = max(time.monotonic() - start, manifest.get("wall_s", 0.0))
         return finish(path, identity, {**manifest, "wall_s": round(wall_s, 2)})
+
+
+def refuse_ranks(label: str) -> None:
+    """Refuse to make in several ranks what one process makes.
+
+    Raises:
+        UserError: A launcher has started several.
+    """
+    if ranks() > 1:
+        raise UserError(
+            f"'{label}' is not finished, and it is made by one process.",
+            found=f"{ranks()} ranks, started by a launcher",
+            hint="run steep tokenize first, without the launcher, then start the ranks again",
+        )
 
 
 def finish(path: Path, identity: Identity, manifest: dict[str, Any]) -> Artifact:

@@ -11,6 +11,7 @@ from typing import Any
 from steep.core.errors import UserError
 from steep.project import Project
 from steep.stages.harness import log
+from steep.training.loading import EXPECTED, load_model, not_loaded
 
 BASE = "base"  # what the results call the model that training starts from
 EMBEDDED = "embedded"
@@ -47,7 +48,7 @@ def check_model(name: str, project: Project) -> None:
     raise UserError(
         "There is no model in this directory." if path.is_dir() else "There is no such model.",
         where="train.model",
-        expected="'embedded', a Hugging Face directory, or a name on the Hub like owner/name",
+        expected=EXPECTED,
         found=path,
     )
 
@@ -59,7 +60,7 @@ def _look_up(name: str) -> None:
     try:
         AutoConfig.from_pretrained(name)
     except (OSError, ValueError) as error:
-        raise _not_loaded("model", name, error) from error
+        raise not_loaded("model", name, error) from error
 
 
 def model_directory(name: str, project: Project) -> Path | str:
@@ -85,42 +86,21 @@ def embedded_directory() -> Path:
     return embedded_model()
 
 
-def load_model(name: Path | str) -> Any:
-    """Load a causal LM in fp32 for training or scoring.
+def local_directory(name: str, project: Project) -> Path:
+    """The directory of a model on this machine; one of the Hub is fetched when needed."""
+    found = model_directory(name, project)
+    if isinstance(found, Path):
+        return found
+    from huggingface_hub import snapshot_download
 
-    Raises:
-        UserError: There is no such model.
-    """
+    try:
+        return Path(snapshot_download(found))
+    except (OSError, ValueError) as error:
+        raise not_loaded("model", name, error) from error
+
+
+def load_for_scoring(name: Path | str) -> Any:
+    """Load a causal LM in fp32, onto a GPU if there is one."""
     import torch
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()
-    try:
-        model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        raise _not_loaded("model", name, error) from error
-    return model.to("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def load_tokenizer(name: Path | str) -> Any:
-    """Load the tokenizer of a model.
-
-    Raises:
-        UserError: There is none.
-    """
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise _not_loaded("tokenizer of the model", name, error) from error
-
-
-def _not_loaded(what: str, name: Path | str, error: Exception) -> UserError:
-    return UserError(
-        f"Cannot load the {what} '{name}'.",
-        where="train.model",
-        expected="'embedded', a Hugging Face directory, or a name on the Hub like owner/name",
-        found=str(error).strip().splitlines()[0],
-    )
+    return load_model(name).to("cuda" if torch.cuda.is_available() else "cpu")

@@ -8,20 +8,21 @@ import os
 import platform
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
 from steep.config import Config
 from steep.core.files import write_json, write_text
 from steep.project import Artifact, Project
-from steep.stages import corpus, documents, evaluate, generate, tokenize, train
+from steep.stages import corpus, documents, evaluate, generate, instruct, tokenize, train
 from steep.stages.harness import log, remove_leftovers
+from steep.training.place import ranks
 
-StageName = Literal["documents", "generate", "corpus", "tokenize", "train", "evaluate", "report"]
-STAGES: tuple[StageName, ...] = (
-    "documents", "generate", "corpus", "tokenize", "train", "evaluate", "report",
-)  # fmt: skip
+StageName = Literal[
+    "documents", "generate", "corpus", "tokenize", "train", "instruct", "evaluate", "report"
+]
+STAGES: tuple[StageName, ...] = get_args(StageName)
 
 
 @dataclass
@@ -33,8 +34,15 @@ class Run:
     corpus: Artifact | None = None
     tokenize: dict[str, Artifact] = field(default_factory=dict)
     train: dict[str, Artifact] = field(default_factory=dict)
+    instruct: dict[str, Artifact] = field(default_factory=dict)
     evaluate: Artifact | None = None
     report: Path | None = None
+
+    @property
+    def trained(self) -> dict[str, Artifact]:
+        """All trained models by the names that scores have: arms, and their tuned forms."""
+        tuned = {artifact.manifest["arm"]: artifact for artifact in self.instruct.values()}
+        return self.train | tuned
 
 
 def run(config: Config, project: Project, until: StageName = "report", wait: bool = True) -> Run:
@@ -62,23 +70,40 @@ def run(config: Config, project: Project, until: StageName = "report", wait: boo
     result.corpus = corpus.run(config, project, result.documents, result.generate)
     if until == "corpus":
         return result
-    replay = tokenize.run_replay(config, project)
-    for arm in config.train.arms:
-        result.tokenize[arm] = tokenize.run(config, project, result.corpus, arm)
-    if replay:
-        result.tokenize[tokenize.REPLAY] = replay
+    result.tokenize = _tokenize(config, project, result.corpus)
     if until == "tokenize":
         return result
     for arm in config.train.arms:
-        result.train[arm] = train.run(config, project, result.tokenize[arm], replay, arm)
+        result.train[arm] = train.run(config, project, result.tokenize, arm)
         gc.collect()
     if until == "train":
         return result
-    result.evaluate = evaluate.run(config, project, result.documents, result.train)
+    for arm in instruct.arms_of(config):
+        chats = result.tokenize[instruct.CHATS]
+        result.instruct[arm] = instruct.run(config, project, result.train[arm], chats, arm)
+        gc.collect()
+    if until == "instruct":
+        return result
+    if ranks() > 1:
+        log.info("what comes after training is done by one process: run the same command alone")
+        return result
+    result.evaluate = evaluate.run(config, project, result.documents, result.trained)
     if until == "evaluate":
         return result
     result.report = _report(config, project, result)
     return result
+
+
+def _tokenize(config: Config, project: Project, corpus: Artifact) -> dict[str, Artifact]:
+    """All shards, by the names of arms and by what else they are for."""
+    optional = {
+        tokenize.REPLAY: tokenize.run_replay(config, project),
+        tokenize.VALIDATION: tokenize.run_validation(config, project, corpus),
+        tokenize.INSTRUCTION: tokenize.run_instructions(config, project),
+        instruct.CHATS: instruct.run_chats(config, project),
+    }
+    arms = {arm: tokenize.run(config, project, corpus, arm) for arm in config.train.arms}
+    return arms | {name: artifact for name, artifact in optional.items() if artifact}
 
 
 def _reaches(until: StageName, stage: StageName) -> bool:
@@ -92,6 +117,7 @@ def _check(config: Config, project: Project, until: StageName) -> None:
         tokenize.check(config, project)
     if _reaches(until, "train"):
         train.check(config, project)
+        instruct.check(config)
 
 
 def _report(config: Config, project: Project, result: Run) -> Path:
@@ -101,7 +127,7 @@ def _report(config: Config, project: Project, result: Run) -> Path:
     remove_leftovers(directory)
     write_text(directory / "config.yaml", _resolved(config))
     write_json(directory / "run.json", _run_record(config, project, result))
-    for arm, artifact in result.train.items():
+    for arm, artifact in result.trained.items():
         _link(directory / f"model-{arm}", artifact.path / "model")
     return render_report(project.root, directory)
 
@@ -125,7 +151,7 @@ def _run_record(config: Config, project: Project, result: Run) -> dict[str, Any]
     """What the report reads: which artifacts this run used, on what machine, and for how long."""
     used: dict[str, Any] = {}
     wall_s: dict[str, float] = {}
-    for name in ("documents", "generate", "corpus", "tokenize", "train", "evaluate"):
+    for name in ("documents", "generate", "corpus", "tokenize", "train", "instruct", "evaluate"):
         value = getattr(result, name)
         if isinstance(value, dict):
             used[name] = {arm: _relative(project, each) for arm, each in value.items()}

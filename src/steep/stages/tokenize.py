@@ -1,28 +1,33 @@
-"""Stage 4: passages become token shards, one for each arm, and one for replay."""
+"""Stage 4: passages become token shards: one for each arm, for replay, chats and validation."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+import hashlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from steep.config import Config
 from steep.core.errors import UserError
-from steep.core.ids import stable_hash
+from steep.core.ids import derive_seed
 from steep.corpus.passage import RAW_RECIPE
-from steep.corpus.store import PASSAGES_NAME, read_passages
+from steep.corpus.store import PASSAGES_NAME, TextRow, stream_texts
 from steep.documents.document import Skipped
-from steep.documents.records import BadRecord, json_records, required_text
+from steep.documents.records import BadRecord, records_of_lines, required_text
 from steep.generation.ledger import Ledger
 from steep.project import Artifact, Project
 from steep.stages.documents import content_hash
 from steep.stages.harness import Identity, build, log
-from steep.stages.models import load_tokenizer, model_directory
+from steep.stages.models import model_directory
+from steep.training.loading import load_tokenizer
 
-VERSION = 2
+VERSION = 3
 REPLAY = "replay"
+INSTRUCTION = "instruction"
+VALIDATION = "validation"
 
 Texts = Callable[[], Iterable[str]]
 
@@ -35,6 +40,15 @@ def check(config: Config, project: Project) -> None:
     """
     if config.train.replay_rate > 0 and not _replay_path(config).is_file():
         raise _no_replay(_replay_path(config), "no such file")
+    chats = config.tokenize.instructions
+    if config.train.instruction_rate > 0 and (chats is None or not chats.is_file()):
+        raise UserError(
+            "There are no chats to mix in.",
+            where="tokenize.instructions",
+            expected='a JSONL file, each line {"messages": [{"role", "content"}, ...]}',
+            found=chats,
+            hint="name one, or set train.instruction_rate to 0",
+        )
     sources = {name: arm for arm, names in config.train.arms.items() for name in names}
     unknown = sources.keys() - {RAW_RECIPE, config.generate.recipe}
     known = {RAW_RECIPE, config.generate.recipe, *_imported_recipes(project)} if unknown else set()
@@ -63,16 +77,16 @@ def run(config: Config, project: Project, corpus: Artifact, arm: str) -> Artifac
             f"{corpus.path / 'manifest.json'}",
         )
 
-    passages = read_passages(corpus.path / PASSAGES_NAME)
-    texts = [passage.text for passage in passages if passage.recipe in sources]
+    def texts() -> Iterator[str]:
+        return (
+            row.text
+            for row in _rows(corpus)
+            if row.recipe in sources and not _held_out(row, config.tokenize.holdout)
+        )
+
     # Of the corpus only what the arm reads decides its shard: other texts retrain nothing.
-    fields = {
-        "arm": arm,
-        "train.arms": list(sources),
-        "train.model": config.train.model,
-        "texts": stable_hash(texts, 16),
-    }
-    return _shard(config, project, Identity("tokenize", VERSION, fields, {}), lambda: texts)
+    fields = {"arm": arm, "train.arms": list(sources), "texts": _digest(texts())}
+    return _shard(config, project, fields, texts)
 
 
 def run_replay(config: Config, project: Project) -> Artifact | None:
@@ -83,26 +97,138 @@ def run_replay(config: Config, project: Project) -> Artifact | None:
     fields = {
         "arm": REPLAY,
         "tokenize.replay": content_hash(path),
+        "tokenize.holdout": config.tokenize.holdout,
+    }
+    return _shard(config, project, fields, lambda: _replay(config, held_out=False))
+
+
+def run_validation(config: Config, project: Project, corpus: Artifact) -> Artifact | None:
+    """Tokenise what no arm is trained on, and the documents; None when nothing is held out.
+
+    The sets: `synthetic`, texts held out of all arms; `documents`, the raw documents, which only
+    arms that read them are trained on; `replay`, general text held out of replay.
+    """
+    holdout = config.tokenize.holdout
+    if holdout == 0:
+        return None
+    read = {name for names in config.train.arms.values() for name in names}
+    sets: dict[str, Texts] = {
+        "synthetic": lambda: (
+            row.text for row in _rows(corpus) if row.recipe in read and _held_out(row, holdout)
+        ),
+        "documents": lambda: (row.text for row in _rows(corpus) if row.recipe == RAW_RECIPE),
+    }
+    if config.train.replay_rate:
+        sets["replay"] = lambda: _replay(config, held_out=True)
+    fields = {
+        "arm": VALIDATION,
+        "tokenize.holdout": holdout,
+        "train.model": config.train.model,
+        "texts": {name: _digest(texts()) for name, texts in sets.items()},
+    }
+
+    def make(directory: Path) -> dict[str, Any]:
+        from steep.tokens.shard import write_shard
+
+        tokenizer = load_tokenizer(model_directory(config.train.model, project))
+        found = [name for name, texts in sets.items() if next(iter(texts()), None) is not None]
+        tokens = {
+            name: write_shard(directory / name, sets[name](), tokenizer).tokens for name in found
+        }
+        return {"arm": VALIDATION, "sets": found, "tokens": tokens}
+
+    return build(project, Identity("tokenize", VERSION, fields, {}), make)
+
+
+def run_instructions(config: Config, project: Project) -> Artifact | None:
+    """Tokenise the chats that are mixed into pretraining; None when none are asked for."""
+    chats = config.tokenize.instructions
+    if config.train.instruction_rate == 0 or chats is None:
+        return None
+    return run_chats(config, project, chats, "all", INSTRUCTION)
+
+
+def run_chats(
+    config: Config, project: Project, path: Path, loss_on: Literal["all", "assistant"], name: str
+) -> Artifact:
+    """Tokenise chats by the chat template of the model that is trained.
+
+    Args:
+        config: The configuration.
+        project: Where things lie.
+        path: JSONL with `messages`.
+        loss_on: Which tokens are learned.
+        name: What the shard is for.
+    """
+    fields = {
+        "arm": name,
+        "chats": content_hash(path),
+        "loss_on": loss_on,
         "train.model": config.train.model,
     }
-    identity = Identity("tokenize", VERSION, fields, {})
-    return _shard(config, project, identity, lambda: replay_texts(path))
+
+    def make(directory: Path) -> dict[str, Any]:
+        from steep.tokens.chat import write_chat_shard
+
+        tokenizer = load_tokenizer(model_directory(config.train.model, project))
+        manifest, skipped = write_chat_shard(directory, path, tokenizer, loss_on)
+        _tell_skipped(path, skipped)
+        return {
+            "arm": name,
+            "passages": manifest.texts,
+            "skipped": len(skipped),
+            "tokens": manifest.tokens,
+            "sha256": manifest.sha256,
+        }
+
+    return build(project, Identity("tokenize", VERSION, fields, {}), make)
 
 
-def _shard(config: Config, project: Project, identity: Identity, texts: Texts) -> Artifact:
+def _shard(config: Config, project: Project, fields: dict[str, Any], texts: Texts) -> Artifact:
     def make(directory: Path) -> dict[str, Any]:
         from steep.tokens.shard import write_shard
 
         tokenizer = load_tokenizer(model_directory(config.train.model, project))
         manifest = write_shard(directory, texts(), tokenizer)
         return {
-            "arm": identity.fields["arm"],
+            "arm": fields["arm"],
             "passages": manifest.texts,
             "tokens": manifest.tokens,
             "sha256": manifest.sha256,
         }
 
-    return build(project, identity, make)
+    fields = {**fields, "train.model": config.train.model}
+    return build(project, Identity("tokenize", VERSION, fields, {}), make)
+
+
+def _rows(corpus: Artifact) -> Iterator[TextRow]:
+    return stream_texts(corpus.path / PASSAGES_NAME)
+
+
+def _digest(texts: Iterable[str]) -> str:
+    """A hash of texts in order, of which one is in memory at a time."""
+    digest = hashlib.blake2b(digest_size=8)
+    for text in texts:
+        encoded = text.encode()
+        digest.update(f"{len(encoded)}:".encode() + encoded)
+    return digest.hexdigest()
+
+
+def _held_out(row: TextRow, holdout: float) -> bool:
+    """Whether a text is kept out of training: the same ones on every machine, never a document."""
+    return row.recipe != RAW_RECIPE and _draw(row.id) < holdout
+
+
+def _draw(key: str) -> float:
+    """A number from 0 to 1 that follows from the key alone."""
+    return derive_seed("held out", key) / 2**63
+
+
+def _replay(config: Config, *, held_out: bool) -> Iterator[str]:
+    """The replay texts that are trained on, or those that are kept out."""
+    holdout = config.tokenize.holdout
+    texts = replay_texts(_replay_path(config))
+    return (text for text in texts if (_draw(text) < holdout) == held_out)
 
 
 def _imported_recipes(project: Project) -> set[str]:
@@ -119,17 +245,29 @@ def _replay_path(config: Config) -> Path:
     return Path(str(resources.files("steep") / "demo" / "replay.md"))
 
 
-def replay_texts(path: Path) -> list[str]:
-    """General text: `text` fields of JSON Lines, or the paragraphs of a plain file."""
+def replay_texts(path: Path) -> Iterator[str]:
+    """General text, one at a time: `text` fields of JSON Lines, or paragraphs of a plain file.
+
+    Raises:
+        UserError: It cannot be read, or there is no text in it.
+    """
+    found = False
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            texts = _jsonl_texts(file, path) if path.suffix == ".jsonl" else _paragraphs(file)
+            for text in filter(None, map(str.strip, texts)):
+                found = True
+                yield text
     except (OSError, UnicodeDecodeError) as error:
         raise _no_replay(path, error) from error
-    texts = _jsonl_texts(text, path) if path.suffix == ".jsonl" else text.split("\n\n")
-    found = [each.strip() for each in texts if each.strip()]
     if not found:
         raise _no_replay(path, "no text")
-    return found
+
+
+def _paragraphs(lines: Iterable[str]) -> Iterator[str]:
+    for is_text, group in itertools.groupby(lines, lambda line: bool(line.strip("\n"))):
+        if is_text:
+            yield "".join(group)
 
 
 def _no_replay(path: Path, found: object) -> UserError:
@@ -142,14 +280,17 @@ def _no_replay(path: Path, found: object) -> UserError:
     )
 
 
-def _jsonl_texts(text: str, path: Path) -> list[str]:
-    texts: list[str] = []
+def _jsonl_texts(lines: Iterable[str], path: Path) -> Iterator[str]:
     skipped: list[Skipped] = []
-    for source, record in json_records(text, path.name, skipped):
+    for source, record in records_of_lines(lines, path.name, skipped):
         try:
-            texts.append(required_text(record, "text"))
+            yield required_text(record, "text")
         except BadRecord as error:
             skipped.append(Skipped(source, str(error)))
+    _tell_skipped(path, skipped)
+
+
+def _tell_skipped(path: Path, skipped: Sequence[Skipped]) -> None:
     if skipped:
         log.warning(
             "tokenize: %d lines of %s are left out; %s: %s",
@@ -158,4 +299,3 @@ def _jsonl_texts(text: str, path: Path) -> list[str]:
             skipped[0].source,
             skipped[0].reason,
         )
-    return texts

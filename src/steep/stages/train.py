@@ -2,78 +2,139 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steep.config import Config, TrainConfig
+from steep.config import Config, OptimizationConfig, TrainConfig
 from steep.core.errors import UserError
-from steep.core.ids import derive_seed
-from steep.core.progress import Progress
 from steep.project import Artifact, Project
 from steep.stages.harness import Identity, build
-from steep.stages.models import (
-    BASE,
-    check_model,
-    load_model,
-    load_tokenizer,
-    model_directory,
-)
-from steep.stages.tokenize import REPLAY
+from steep.stages.models import BASE, check_model, local_directory, model_directory
+from steep.stages.tokenize import INSTRUCTION, REPLAY, VALIDATION
 
 if TYPE_CHECKING:
-    from steep.tokens.order import Mixture
+    from steep.training.job import TrainingJob
+    from steep.training.settings import TrainingSettings
 
-VERSION = 1
+VERSION = 2
 MODEL_NAME = "model"
-RESERVED = {BASE, REPLAY}
-# Fields that say where and how often, not what is learned; `arms` is in the shard's identity.
-NOT_IDENTITY = {"arms", "checkpoint_minutes", "micro_batch_sequences"}
+RESERVED = {BASE, REPLAY, INSTRUCTION, VALIDATION, "chats"}
+# Fields that say where, how often and in which portions, not what is learned; what `arms` names is
+# in the shard's identity, what `preset` names in the fields themselves.
+NOT_IDENTITY = {
+    "arms",
+    "checkpoint_minutes",
+    "compile",
+    "keep_checkpoints",
+    "launcher",
+    "max_loss_jump",
+    "micro_batch_sequences",
+    "preset",
+    "ray_workers",
+    "recompute_every",
+    "trackers",
+    "validation_every",
+}
+# Of the configuration, what the loop takes as it is.
+SETTINGS = (
+    "batch_sequences", "micro_batch_sequences", "learning_rate", "warmup", "weight_decay",
+    "gradient_clip", "optimizer", "compute", "compile", "recompute_every", "max_loss_jump",
+    "validation_every", "checkpoint_minutes", "keep_checkpoints", "seed",
+)  # fmt: skip
 
 
-def run(
-    config: Config, project: Project, shard: Artifact, replay: Artifact | None, arm: str
-) -> Artifact:
-    """Train one arm."""
-    fields = {
-        f"train.{name}": value
-        for name, value in config.train.model_dump(mode="json").items()
-        if name not in NOT_IDENTITY
-    }
-    inputs = {"shard": shard} | ({"replay": replay} if replay else {})
-    identity = Identity("train", VERSION, {"arm": arm, **fields}, inputs)
+def run(config: Config, project: Project, shards: Mapping[str, Artifact], arm: str) -> Artifact:
+    """Train one arm.
+
+    Args:
+        config: The configuration.
+        project: Where things lie.
+        shards: The arm's own shard, and those that are mixed in or watched, by name.
+        arm: Its name.
+    """
+    settings = config.train
+    rates = {REPLAY: settings.replay_rate, INSTRUCTION: settings.instruction_rate}
+    mixed = {name: rate for name, rate in rates.items() if rate and name in shards}
+    inputs = {"shard": shards[arm]} | {name: shards[name] for name in mixed}
+    identity = Identity(
+        "train", VERSION, {"arm": arm, **identity_fields("train", settings)}, inputs
+    )
 
     def make(directory: Path) -> dict[str, Any]:
-        base = model_directory(config.train.model, project)
-        return _make(directory, base, config.train, shard, replay, arm)
+        from steep.training.job import SharePart, TrainingJob
 
-    return build(project, identity, make)
+        tokens = shards[arm].manifest["tokens"]
+        steps = steps_of(settings, tokens, sum(mixed.values()))
+        difference = settings.add_difference
+        job = TrainingJob(
+            label=f"train {arm}",
+            model=str(model_directory(settings.model, project)),
+            directory=str(directory),
+            shard=str(shards[arm].path),
+            shares={name: SharePart(str(shards[name].path), mixed[name]) for name in mixed},
+            validation=_watched(shards),
+            settings=loop_settings(settings, steps),
+            replay_mode=settings.replay_mode,
+            add_difference=str(local_directory(difference, project)) if difference else None,
+            **job_fields(settings),
+        )
+        return {"arm": arm, **do(job, settings.ray_workers if settings.launcher == "ray" else 0)}
+
+    return build(project, identity, make, together=True)
 
 
 def check(config: Config, project: Project) -> None:
     """Refuse what cannot be trained, before anything is spent.
 
     Raises:
-        UserError: Tokens for less than one batch, a name that an arm cannot have, no such model.
+        UserError: Tokens for less than one batch, a name that an arm cannot have, no such model, a
+            tracker that is not installed.
     """
-    steps_of(config.train)
-    if taken := RESERVED & set(config.train.arms):
+    settings = config.train
+    if settings.epochs is None:
+        steps_of(settings, 0, 0.0)
+    if taken := RESERVED & set(settings.arms):
         raise UserError(
             "An arm cannot have this name, which the results use for something else.",
             where="train.arms",
-            expected=f"any name but {' and '.join(sorted(RESERVED))}",
+            expected=f"any name but {', '.join(sorted(RESERVED))}",
             found=", ".join(taken),
         )
-    check_model(config.train.model, project)
+    check_model(settings.model, project)
+    if settings.add_difference:
+        check_model(settings.add_difference, project)
+    for section in (config.train, config.instruct):
+        if section.trackers:
+            from steep.training.metrics import check_trackers
+
+            check_trackers(section.trackers)
 
 
-def steps_of(settings: TrainConfig) -> int:
-    """How many optimizer steps `train.tokens` buys.
+def steps_of(settings: TrainConfig, corpus_tokens: int, mixed_rate: float) -> int:
+    """How many optimizer steps `train.tokens` buys, or `train.epochs` passes over the corpus take.
+
+    Args:
+        settings: Of training.
+        corpus_tokens: Of the arm's own shard.
+        mixed_rate: Share of rows that are not from it.
 
     Raises:
         UserError: It is less than one batch.
     """
     batch_tokens = settings.batch_sequences * settings.context_tokens
+    if settings.epochs is not None:
+        own = 1 - mixed_rate if settings.replay_mode == "add" else 1
+        return max(1, math.ceil(settings.epochs * corpus_tokens / own / batch_tokens))
+    if settings.tokens is None:
+        raise UserError(
+            "Nothing says how long to train.",
+            where="train.tokens",
+            expected="train.tokens or train.epochs",
+            found="both are null",
+        )
     if settings.tokens < batch_tokens:
         raise UserError(
             "train.tokens is less than one batch.",
@@ -85,77 +146,54 @@ def steps_of(settings: TrainConfig) -> int:
     return settings.tokens // batch_tokens
 
 
-def _make(
-    directory: Path,
-    base: Path | str,
-    settings: TrainConfig,
-    shard: Artifact,
-    replay: Artifact | None,
-    arm: str,
-) -> dict[str, Any]:
-    from steep.tokens.order import Mixture, Stream
-    from steep.tokens.shard import open_shard
-    from steep.training.checkpoint import remove_checkpoints
-    from steep.training.loop import last_metrics
+def identity_fields(section: str, settings: OptimizationConfig) -> dict[str, Any]:
+    """The fields of a section that decide what is learned, by their dotted names."""
+    return {
+        f"{section}.{name}": value
+        for name, value in settings.model_dump(mode="json").items()
+        if name not in NOT_IDENTITY
+    }
 
-    mixture = Mixture(
-        corpus=Stream(open_shard(shard.path), derive_seed(settings.seed, "corpus")),
-        replay=Stream(open_shard(replay.path), derive_seed(settings.seed, "replay"))
-        if replay
-        else None,
-        context_tokens=settings.context_tokens,
-        replay_rate=settings.replay_rate,
-    )
-    steps = steps_of(settings)
-    if not (directory / MODEL_NAME).is_dir():  # else: killed between the export and the manifest
-        _train(directory, base, settings, steps, mixture, arm)
-    remove_checkpoints(directory)
-    last = last_metrics(directory)
-    ledger = mixture.ledger(steps * settings.batch_sequences)
-    summary = {"arm": arm, "steps": steps, "final_loss": last.loss, "wall_s": last.elapsed_s}
+
+def loop_settings(settings: OptimizationConfig, steps: int) -> TrainingSettings:
+    """What the loop needs of a section."""
+    from steep.training.settings import TrainingSettings
+
+    return TrainingSettings(steps=steps, **{name: getattr(settings, name) for name in SETTINGS})
+
+
+def job_fields(settings: OptimizationConfig) -> dict[str, Any]:
+    """What a job takes of a section beside the loop's settings."""
+    rank = settings.lora_rank
+    return {
+        "context_tokens": settings.context_tokens,
+        "isolate_documents": settings.isolate_documents,
+        "lora": None if rank is None else (rank, settings.lora_alpha),
+        "data_seed": settings.seed,
+        "trackers": settings.trackers,
+    }
+
+
+def do(job: TrainingJob, ray_workers: int) -> dict[str, Any]:
+    """Run a job, here or on Ray; returns what the manifest says of it."""
+    from steep.training.job import run_job
+
+    if ray_workers:
+        from steep.training.ray_train import run_on_ray
+
+        last = run_on_ray(job, ray_workers)
+    else:
+        last = run_job(job)
+    ledger = job.mixture().ledger(job.settings.steps * job.settings.batch_sequences)
+    if last is None:  # another rank writes the manifest
+        return {}
+    summary = {"steps": job.settings.steps, "final_loss": last.loss, "wall_s": last.elapsed_s}
     return {**summary, **ledger, "last": asdict(last)}
 
 
-def _train(
-    directory: Path, base: Path | str, settings: TrainConfig, steps: int, mixture: Mixture, arm: str
-) -> None:
-    from steep.training import loop
-
-    model, tokenizer = load_model(base), load_tokenizer(base)
-    _check_fit(model, tokenizer, mixture, settings)
-    progress = Progress(f"train {arm}", steps, "steps")
-
-    def show(metrics: loop.StepMetrics) -> None:
-        progress.update(
-            metrics.step,
-            loss=f"{metrics.loss:.3f}",
-            grad_norm=f"{metrics.grad_norm:.2f}",
-            lr=f"{metrics.learning_rate:.1e}",
-            tok_s=f"{metrics.tokens_per_s:.0f}",
-        )
-
-    fields = ("batch_sequences", "micro_batch_sequences", "learning_rate", "warmup",
-              "weight_decay", "gradient_clip", "checkpoint_minutes", "seed")  # fmt: skip
-    chosen = {name: getattr(settings, name) for name in fields}
-    last = loop.train(model, mixture, loop.TrainingSettings(steps=steps, **chosen), directory, show)
-    progress.finish(f"{last.tokens:,} tokens, last loss {last.loss:.3f}")
-    loop.export(model, tokenizer, directory)
-
-
-def _check_fit(model: Any, tokenizer: Any, mixture: Mixture, settings: TrainConfig) -> None:
-    from steep.tokens.shard import tokenizer_hash
-
-    longest = getattr(model.config, "max_position_embeddings", None)
-    if longest and settings.context_tokens > longest:
-        raise UserError(
-            "The context is longer than the model's.",
-            where="train.context_tokens",
-            expected=f"at most {longest}",
-            found=settings.context_tokens,
-        )
-    if mixture.corpus.shard.manifest.tokenizer != tokenizer_hash(tokenizer):
-        raise UserError(
-            "These shards were written by another tokenizer than the model's.",
-            where="train.model",
-            hint="run steep tokenize again",
-        )
+def _watched(shards: Mapping[str, Artifact]) -> dict[str, str]:
+    """The directories of the validation shards, by name."""
+    if VALIDATION not in shards:
+        return {}
+    artifact = shards[VALIDATION]
+    return {name: str(artifact.path / name) for name in artifact.manifest["sets"]}

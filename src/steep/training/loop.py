@@ -1,78 +1,121 @@
-"""Continued pretraining: the whole loop, for one process on CPU or one GPU, in fp32.
+"""Continued pretraining: the whole loop, on one processor, one GPU or many ranks.
 
-Order of data, learning rate and clipping are functions of the step alone, so a run that was killed
-and continued ends with the same weights, bit for bit, as one that was not (tested on CPU). About
-100 tokens/s for 135M parameters on two CPU cores.
+Order of data, learning rate, dropout and stochastic rounding are functions of the step alone, so a
+run that was killed and continued ends with the same weights, bit for bit, as one that was not
+(tested in fp32 on a processor), and a run may be continued on another number of ranks.
+
+A step: every rank takes its part of the batch, sums the losses of its micro-batches divided by the
+predicted tokens of *all* ranks, so that accumulation, ranks and masks do not change the gradient;
+gradients are clipped on the device; the next rows are read while the device works; then the loss
+is read, once a step, and looked at before anything of it is kept.
 """
 
 from __future__ import annotations
 
-import json
+import gc
+import logging
 import math
+import resource
+import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from steep.core.errors import UserError
-from steep.core.files import atomic_directory, disk_errors, write_text
-from steep.core.ids import stable_hash
-from steep.tokens.order import Mixture
-from steep.training.checkpoint import load_checkpoint, remove_checkpoints, save_checkpoint
-from steep.training.loss import check_plain_head, summed_loss
+from steep.core.files import disk_errors
+from steep.core.ids import derive_seed
+from steep.tokens.mixture import IGNORED, Mixture, Rows
+from steep.training.checkpoint import Checkpoints
+from steep.training.flops import flops_per_token, mfu, peak_flops
+from steep.training.loss import CausalLoss
+from steep.training.metrics import (
+    METRICS,
+    VALIDATION,
+    Log,
+    StepMetrics,
+    last_metrics,
+    lines_after,
+)
+from steep.training.optimizers import make_optimizer, set_learning_rate, state_tensors
+from steep.training.parallel import World, lost_ranks
+from steep.training.prepare import computing, prepare, trained_parameters
+from steep.training.settings import TrainingSettings, learning_rate_at
+from steep.training.watch import Watch
 
-METRICS = "metrics.jsonl"
-# Settings that say how a step is computed and kept, not what it computes.
-NOT_IDENTITY = {"checkpoint_minutes", "micro_batch_sequences"}
+log = logging.getLogger("steep")
 
-
-@dataclass(frozen=True, slots=True)
-class TrainingSettings:
-    """What the loop needs beside model and data; sizes in sequences and steps."""
-
-    steps: int
-    batch_sequences: int
-    micro_batch_sequences: int
-    learning_rate: float
-    warmup: float
-    weight_decay: float
-    gradient_clip: float
-    checkpoint_minutes: float
-    seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class StepMetrics:
-    """One optimizer step: `loss` in nats a token before the step, `tokens` seen so far."""
-
-    step: int
-    tokens: int
-    loss: float
-    learning_rate: float
-    grad_norm: float
-    tokens_per_s: float
-    elapsed_s: float
+COLLECT_EVERY = 500  # steps between two collections of Python's garbage, which cost 0.1 s each
 
 
-def learning_rate_at(step: int, steps: int, peak: float, warmup: float) -> float:
-    """Linear warm-up over a share of the steps, then half a cosine to zero (paper, appendix D).
+class Batch(NamedTuple):
+    """This rank's rows of one step, and how many tokens all ranks predict in it."""
 
-    Args:
-        step: From 0 to steps - 1.
-        steps: All optimizer steps of the run.
-        peak: The largest value.
-        warmup: Share of the steps.
-    """
-    warmup_steps = math.ceil(steps * warmup)
-    if step < warmup_steps:
-        return peak * (step + 1) / warmup_steps
-    progress = (step - warmup_steps) / max(1, steps - warmup_steps)
-    return peak * 0.5 * (1 + math.cos(math.pi * progress))
+    micro: list[Rows]
+    predicted_tokens: int
+
+
+@dataclass
+class Run:
+    """A model in training: what a step changes, and what it reads."""
+
+    module: CausalLoss
+    optimizer: torch.optim.Optimizer
+    mixture: Mixture
+    settings: TrainingSettings
+    world: World
+    parameters: dict[str, nn.Parameter] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.parameters = trained_parameters(self.module)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that a checkpoint holds, by name."""
+        weights = {
+            f"model.{name}": parameter.detach() for name, parameter in self.parameters.items()
+        }
+        states = state_tensors(self.optimizer)
+        return weights | {f"optimizer.{name}": tensor for name, tensor in states.items()}
+
+    def batch(self, step: int) -> Batch:
+        """Read this rank's part of the rows of step `step`, counted from 0."""
+        count = self.settings.batch_sequences
+        # Every rank reads all rows, so it knows without asking how many tokens all predict.
+        rows = self.mixture.rows(step * count, count)
+        return self.divide(rows)
+
+    def divide(self, rows: Rows) -> Batch:
+        """This rank's micro-batches of some rows.
+
+        All ranks get the same number of them, for they meet in every forward pass: where rows do
+        not go round, a rank reads its first row again and predicts nothing in it.
+        """
+        count, size = len(rows.ids_BT), self.settings.micro_batch_sequences
+        first, mine = self.world.share(count)
+        most = math.ceil(math.ceil(count / self.world.size) / size)
+        micro = [
+            _part(rows, start, min(start + size, first + mine))
+            for start in range(first, first + mine, size)
+        ]
+        while len(micro) < most:
+            spare = _part(rows, 0, 1)
+            micro.append(spare._replace(labels_BT=np.full_like(spare.labels_BT, IGNORED)))
+        return Batch(micro, int((rows.labels_BT != IGNORED).sum()))
+
+
+def _part(rows: Rows, start: int, end: int) -> Rows:
+    positions_BT = rows.positions_BT
+    return Rows(
+        rows.ids_BT[start:end],
+        rows.labels_BT[start:end],
+        None if positions_BT is None else positions_BT[start:end],
+    )
 
 
 def train(
@@ -80,141 +123,327 @@ def train(
     mixture: Mixture,
     settings: TrainingSettings,
     directory: Path,
+    world: World,
+    validation: Mapping[str, Mixture] | None = None,
     on_step: Callable[[StepMetrics], None] = lambda metrics: None,
-) -> StepMetrics:
+    track: Log = lambda row, step: None,
+) -> CausalLoss:
     """Train `model` in place; metrics and checkpoints go to `directory`.
 
+    Args:
+        model: A Hugging Face causal LM, loaded in the precision of `prepare.weight_dtype`.
+        mixture: The rows.
+        settings: Sizes, optimizer, precision.
+        directory: Where metrics and checkpoints lie; what is there is continued.
+        world: The ranks, see `parallel.connect`.
+        validation: Texts that are not trained on, by name; their loss is taken on the way.
+        on_step: Told of each step, on the main rank.
+        track: Where numbers go beside the JSON Lines.
+
     Returns:
-        The metrics of the last step.
+        The model with its loss, as it is split over the ranks.
 
     Raises:
-        UserError: The loss is not a number (the batch is named, the last checkpoint stays), a
-            checkpoint belongs to another run, the model's head is not plain, or the disk is full.
+        UserError: The loss is no number or jumps (the batch is named, the last checkpoint stays),
+            a checkpoint belongs to another run, a rank has died, or the disk is full.
     """
-    torch.manual_seed(settings.seed)
-    check_plain_head(model, torch.from_numpy(mixture.rows(0, 1)[:, :8]).to(model.device))
-    model.train()
-    optimizer = torch.optim.AdamW(
-        model.parameters(),
-        lr=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
-    identity = _identity(mixture, settings)
-    first = load_checkpoint(directory, model, optimizer, identity)
-    saved_at = time.monotonic()
-    metrics: StepMetrics | None = None
-    with disk_errors(directory), _metrics_log(directory / METRICS, first) as (log, before_s):
-        start = saved_at - before_s
+    _check_ranks(settings, world)
+    with lost_ranks(world), disk_errors(directory):
+        torch.manual_seed(settings.seed)
+        module = prepare(model, settings, world)
+        optimizer = make_optimizer(
+            trained_parameters(module).items(),
+            settings.optimizer,
+            settings.learning_rate,
+            (settings.beta1, settings.beta2),
+            settings.epsilon,
+            settings.weight_decay,
+            settings.seed,
+            compile=settings.compile != "none",
+        )
+        run = Run(module, optimizer, mixture, settings, world)
+        _Loop(run, directory, validation or {}, on_step, track).go()
+    return module
+
+
+def _check_ranks(settings: TrainingSettings, world: World) -> None:
+    if world.size > settings.batch_sequences:
+        raise UserError(
+            "There are more ranks than sequences in a batch.",
+            where="train.batch_sequences",
+            expected=f"at least {world.size}",
+            found=settings.batch_sequences,
+            hint="start fewer ranks; a larger batch would be another experiment",
+        )
+
+
+@dataclass
+class _Loop:
+    run: Run
+    directory: Path
+    validation: Mapping[str, Mixture]
+    on_step: Callable[[StepMetrics], None]
+    track: Log
+
+    def __post_init__(self) -> None:
+        run = self.run
+        identity = run.settings.identity | run.mixture.fingerprint()
+        self.checkpoints = Checkpoints(
+            self.directory, run.world, run.settings.keep_checkpoints, identity
+        )
+        self.watch = Watch(run.settings.max_loss_jump)
+        self.speed = _Speed(run)
+
+    def go(self) -> None:
+        """Do the steps that are left."""
+        steps = self.run.settings.steps
+        first = self.checkpoints.load(self.run.tensors())
+        with ExitStack() as stack:
+            stack.callback(self.checkpoints.close)
+            write = stack.enter_context(self._lines(METRICS, first))
+            self.write_validation = stack.enter_context(self._lines(VALIDATION, first - 1))
+            stop = stack.enter_context(_asked_to_stop())
+            stack.enter_context(_rare_garbage_collection())
+            if first < steps:
+                self._steps(first, write, stop)
+            self.checkpoints.wait()
+
+    def _steps(self, first: int, write: Callable[[Any], None], stop: _Stop) -> None:
+        run, settings = self.run, self.run.settings
+        elapsed_s = last_metrics(self.directory).elapsed_s if first and run.world.is_main else 0.0
+        saved_at = time.monotonic()
+        if first == 0:
+            self._validate(0)
+        batch = run.batch(first)
         for step in range(first, settings.steps):
             began = time.monotonic()
-            loss, norm = _optimizer_step(model, optimizer, mixture, settings, step)
-            now = time.monotonic()
-            metrics = _metrics(step, loss, norm, settings, mixture, now - began, now - start)
-            log(metrics)
-            on_step(metrics)
-            if now - saved_at > settings.checkpoint_minutes * 60 or step == settings.steps - 1:
-                save_checkpoint(directory, step + 1, model, optimizer, identity)
+            sums = _step(run, batch, step)
+            upcoming = run.batch(step + 1) if step + 1 < settings.steps else None
+            due = time.monotonic() - saved_at > settings.checkpoint_minutes * 60
+            sums[2], sums[3] = float(stop.asked), float(due and run.world.is_main)
+            loss, norm, asked, save = run.world.sum(sums).tolist()
+            step_s = time.monotonic() - began
+            elapsed_s += step_s
+            self._report(write, step, loss, norm, batch, step_s, elapsed_s)
+            if step == 0:
+                self._rehearse()
+            if save or asked or step + 1 == settings.steps:
+                self.checkpoints.save(step + 1, run.tensors())
                 saved_at = time.monotonic()
-    return metrics or last_metrics(directory)
+            if asked:
+                self.checkpoints.wait()
+                raise KeyboardInterrupt
+            if step + 1 == settings.steps or _is_due(step + 1, settings.validation_every):
+                self._validate(step + 1)
+            if upcoming is not None:
+                batch = upcoming
+            if step % COLLECT_EVERY == 0:
+                gc.collect()
+                gc.freeze()
+
+    def _report(
+        self,
+        write: Callable[[Any], None],
+        step: int,
+        loss: float,
+        norm: float,
+        batch: Batch,
+        step_s: float,
+        elapsed_s: float,
+    ) -> None:
+        run, rows = self.run, self.run.settings.batch_sequences
+        self.watch.look(step + 1, loss, norm, lambda: run.mixture.describe(step * rows, rows))
+        metrics = self.speed.metrics(step, loss, norm, batch, step_s, elapsed_s)
+        if run.world.is_main:
+            write(asdict(metrics))
+            self.track(asdict(metrics), metrics.step)
+            self.on_step(metrics)
+
+    def _rehearse(self) -> None:
+        """That a checkpoint can be read again is better known after a step than at the end."""
+        trial = self.checkpoints.rehearse(1, self.run.tensors())
+        if self.run.world.is_main:
+            log.info(
+                "train: a trial checkpoint came back bit for bit: %.1f MB, written in %.1f s, "
+                "read in %.1f s",
+                trial.bytes / 1e6,
+                trial.save_s,
+                trial.load_s,
+            )
+
+    def _validate(self, step: int) -> None:
+        if not self.validation:
+            return
+        losses = {name: _mean_loss(self.run, each) for name, each in self.validation.items()}
+        if self.run.world.is_main:
+            self.write_validation({"step": step, **losses})
+            self.track({f"validation/{name}": loss for name, loss in losses.items()}, step)
+            told = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
+            log.info("train: step %d, loss on texts not trained on: %s", step, told)
+
+    @contextmanager
+    def _lines(self, name: str, step: int) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+        """A file of rows that the main rank writes; the others write nothing."""
+        if not self.run.world.is_main:
+            yield lambda row: None
+            return
+        with lines_after(self.directory / name, step) as write:
+            yield write
 
 
-def export(model: Any, tokenizer: Any, directory: Path) -> None:
-    """Write a Hugging Face directory to `directory/model`, then drop the checkpoints."""
-    with atomic_directory(directory / "model") as temporary:
-        model.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
-    remove_checkpoints(directory)
+def _is_due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
 
 
-def last_metrics(directory: Path) -> StepMetrics:
-    """The last line of a run's metrics."""
-    lines = (directory / METRICS).read_text(encoding="utf-8").splitlines()
-    return StepMetrics(**json.loads(lines[-1]))
+def _step(run: Run, batch: Batch, step: int) -> Tensor:
+    """One optimizer step.
 
-
-def _optimizer_step(
-    model: Any,
-    optimizer: torch.optim.Optimizer,
-    mixture: Mixture,
-    settings: TrainingSettings,
-    step: int,
-) -> tuple[float, float]:
-    """One step over all micro-batches; returns mean loss and gradient norm before clipping."""
+    Returns:
+        On this rank: its part of the mean loss; the gradient norm, on the main rank only; and two
+        places for what the ranks tell one another with the same sum.
+    """
+    settings, world = run.settings, run.world
+    torch.manual_seed(derive_seed(settings.seed, "step", step, world.rank))
     rate = learning_rate_at(step, settings.steps, settings.learning_rate, settings.warmup)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    device = next(model.parameters()).device
-    first_row = step * settings.batch_sequences
-    ids_BT = torch.from_numpy(mixture.rows(first_row, settings.batch_sequences))
-    predictions = ids_BT.shape[0] * (ids_BT.shape[1] - 1)
-    total = torch.zeros((), device=device)
-    for micro_BT in torch.split(ids_BT, settings.micro_batch_sequences):
-        loss: Tensor = summed_loss(model, micro_BT.to(device)) / predictions
-        loss.backward()  # type: ignore[no-untyped-call]
+    set_learning_rate(run.optimizer, rate)
+    total = torch.zeros((), device=world.device)
+    for rows in batch.micro:
+        with computing(settings, world):
+            loss = run.module(*on_device(rows, world.device)) / batch.predicted_tokens
+        (loss * world.size).backward()  # FSDP takes the mean over ranks; this makes it a sum
         total += loss.detach()
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
-    if not torch.isfinite(total) or not torch.isfinite(norm):
-        raise UserError(
-            f"The loss is {total.item()} and the gradient norm {norm.item()} at step {step + 1}.",
-            where=f"training rows {first_row} to {first_row + settings.batch_sequences - 1}",
-            hint="lower train.learning_rate; the last good checkpoint is kept",
+    norm = clip_gradients(list(run.parameters.values()), settings.gradient_clip, world)
+    run.optimizer.step()
+    run.optimizer.zero_grad(set_to_none=True)
+    sums = torch.zeros(4, device=world.device)
+    sums[0] = total
+    if world.is_main:
+        sums[1] = norm
+    return sums
+
+
+def on_device(rows: Rows, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The rows as tensors; to a GPU they travel while it works."""
+
+    def move(part: Any) -> Tensor:
+        tensor = torch.from_numpy(part)
+        if device.type == "cuda":
+            tensor = tensor.pin_memory()
+        return tensor.to(device, non_blocking=True)
+
+    positions = None if rows.positions_BT is None else move(rows.positions_BT)
+    return move(rows.ids_BT), move(rows.labels_BT), positions
+
+
+def clip_gradients(parameters: list[nn.Parameter], largest: float, world: World) -> Tensor:
+    """Scale all gradients so that their common norm is at most `largest`; no wait for the device.
+
+    Returns:
+        The norm before, over all ranks, summed in fp32.
+    """
+    gradients = [_local(each.grad) for each in parameters if each.grad is not None]
+    norms = torch._foreach_norm(gradients, 2, dtype=torch.float32)
+    norm = world.sum(torch.stack(norms).square().sum()).sqrt()
+    torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
+    return norm
+
+
+def _local(tensor: Tensor) -> Tensor:
+    local: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return local
+
+
+@torch.no_grad()
+def _mean_loss(run: Run, mixture: Mixture) -> float:
+    """Nats a token over one pass of a validation set."""
+    at_once = run.settings.micro_batch_sequences * run.world.size
+    count = max(1, mixture.corpus.shard.manifest.tokens // mixture.context_tokens)
+    total, tokens = torch.zeros((), device=run.world.device), 0
+    run.module.eval()
+    for start in range(0, count, at_once):
+        batch = run.divide(mixture.rows(start, min(at_once, count - start)))
+        tokens += batch.predicted_tokens
+        for rows in batch.micro:
+            with computing(run.settings, run.world):
+                total += run.module(*on_device(rows, run.world.device))
+    run.module.train()
+    return float(run.world.sum(total).item() / tokens)
+
+
+@dataclass
+class _Speed:
+    """Turns seconds into the numbers that people compare."""
+
+    run: Run
+
+    def __post_init__(self) -> None:
+        run = self.run
+        self.flops = flops_per_token(run.module.model, run.mixture.context_tokens)
+        self.peak = peak_flops(run.world.device)
+
+    def metrics(
+        self, step: int, loss: float, norm: float, batch: Batch, step_s: float, elapsed_s: float
+    ) -> StepMetrics:
+        settings, mixture = self.run.settings, self.run.mixture
+        tokens = settings.batch_sequences * mixture.context_tokens
+        rate = learning_rate_at(step, settings.steps, settings.learning_rate, settings.warmup)
+        return StepMetrics(
+            step=step + 1,
+            tokens=(step + 1) * tokens,
+            loss=loss,
+            learning_rate=rate,
+            grad_norm=norm,
+            tokens_per_s=tokens / step_s,
+            elapsed_s=elapsed_s,
+            epoch=mixture.epochs((step + 1) * settings.batch_sequences),
+            predicted_tokens=batch.predicted_tokens,
+            mfu=mfu(tokens / step_s, self.flops, self.peak, self.run.world.size),
+            memory_bytes=_memory_bytes(self.run.world.device),
+            left_s=(settings.steps - step - 1) * step_s,
         )
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return total.item(), norm.item()
 
 
-def _metrics(
-    step: int,
-    loss: float,
-    norm: float,
-    settings: TrainingSettings,
-    mixture: Mixture,
-    step_s: float,
-    elapsed_s: float,
-) -> StepMetrics:
-    tokens = settings.batch_sequences * mixture.context_tokens
-    return StepMetrics(
-        step=step + 1,
-        tokens=(step + 1) * tokens,
-        loss=loss,
-        learning_rate=learning_rate_at(
-            step, settings.steps, settings.learning_rate, settings.warmup
-        ),
-        grad_norm=norm,
-        tokens_per_s=tokens / step_s,
-        elapsed_s=elapsed_s,
-    )
+def _memory_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@dataclass
+class _Stop:
+    asked: bool = False
 
 
 @contextmanager
-def _metrics_log(path: Path, first: int) -> Iterator[tuple[Callable[[StepMetrics], None], float]]:
-    """Append to the metrics file, after dropping lines of steps that will be done again.
+def _asked_to_stop() -> Iterator[_Stop]:
+    """Ctrl-C, or a scheduler's SIGTERM: finish the step and keep it; a second one ends at once."""
+    stop = _Stop()
 
-    Yields:
-        What writes a line, and the seconds that the steps of the kept lines took.
-    """
-    kept = []
-    if path.exists():
-        whole_lines = path.read_text(encoding="utf-8").splitlines()[:first]
-        kept = [line for line in whole_lines if line.endswith("}")]
-    write_text(path, "".join(line + "\n" for line in kept))
-    with path.open("a", encoding="utf-8") as file:
+    def ask(number: int, frame: Any) -> None:
+        stop.asked = True
+        for each in handlers:
+            signal.signal(each, handlers[each])
+        log.info("train: stopping after this step; its checkpoint is kept")
 
-        def log(metrics: StepMetrics) -> None:
-            file.write(json.dumps(asdict(metrics)) + "\n")
-            file.flush()
+    handlers: dict[signal.Signals, Any] = {}
+    try:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            handlers[each] = signal.signal(each, ask)
+    except ValueError:  # not the main thread: a launcher's worker is told otherwise
+        pass
+    try:
+        yield stop
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
-        yield log, json.loads(kept[-1])["elapsed_s"] if kept else 0.0
 
-
-def _identity(mixture: Mixture, settings: TrainingSettings) -> str:
-    """What must be equal for a checkpoint to be continued: the data, its order, the settings."""
-    relevant = {k: v for k, v in asdict(settings).items() if k not in NOT_IDENTITY}
-    streams = [
-        [stream.shard.manifest.sha256, stream.seed]
-        for stream in (mixture.corpus, mixture.replay)
-        if stream is not None
-    ]
-    return stable_hash([relevant, streams, mixture.context_tokens, mixture.replay_rate], 16)
+@contextmanager
+def _rare_garbage_collection() -> Iterator[None]:
+    """Python's collector would stop all ranks at different moments."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()

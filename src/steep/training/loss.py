@@ -1,84 +1,150 @@
 """Next-token loss with the output head in chunks: the logits of a whole batch never exist.
 
-At SmolLM2's vocabulary the logits of 1,024 tokens and their gradient are 400 MB in fp32. Here each
+At Llama 3's vocabulary the logits of 8,192 tokens and their gradient are 8 GB in fp32. Here each
 chunk's logits give its loss and, at once, its gradient, so nothing is kept and nothing is computed
-twice. Accumulation is in fp32.
+twice; sums are in fp32. A head that is more than a matrix product (logits that are scaled, capped
+or shifted) takes the model's own logits instead, of a whole micro-batch.
 
-Shapes: N predicted positions, E hidden size, V vocabulary.
+Shapes: B rows, T tokens, N = B * T positions, E hidden size, V vocabulary.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from steep.core.errors import UserError
+from steep.tokens.mixture import IGNORED
 
-CHUNK_POSITIONS = 256
+CHUNK_POSITIONS = 1024  # 0.5 GB of logits in fp32 at Llama 3's vocabulary
+
+# From logits_NV and targets_N: the summed loss, and its gradient by the logits.
+ChunkLoss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def chunk_loss(logits_NV: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Summed cross-entropy (nats) of a chunk and its gradient; ignored targets add nothing."""
+    counted_N1 = (targets_N != IGNORED)[:, None]
+    targets_N1 = targets_N.clamp_min(0)[:, None]
+    logits_NV = logits_NV.float()
+    log_sum_N1 = logits_NV.logsumexp(dim=1, keepdim=True)
+    loss = ((log_sum_N1 - logits_NV.gather(1, targets_N1)) * counted_N1).sum()
+    gradient_NV = (logits_NV - log_sum_N1).exp_()
+    gradient_NV.scatter_add_(1, targets_N1, gradient_NV.new_full(targets_N1.shape, -1.0))
+    return loss, gradient_NV * counted_N1
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden_NE: Tensor, weight_VE: Tensor, targets_N: Tensor) -> Tensor:
+    def forward(
+        ctx: Any,
+        hidden_NE: Tensor,
+        weight_VE: Tensor,
+        targets_N: Tensor,
+        compute: torch.dtype,
+        by_chunk: ChunkLoss,
+    ) -> Tensor:
+        hidden, weight = hidden_NE.to(compute), weight_VE.to(compute)
         loss = hidden_NE.new_zeros((), dtype=torch.float32)
-        grad_hidden = torch.empty_like(hidden_NE)
+        grad_hidden = torch.empty_like(hidden)
         grad_weight = torch.zeros_like(weight_VE, dtype=torch.float32)
-        for start in range(0, len(hidden_NE), CHUNK_POSITIONS):
+        for start in range(0, len(hidden), CHUNK_POSITIONS):
             rows = slice(start, start + CHUNK_POSITIONS)
-            hidden, targets = hidden_NE[rows], targets_N[rows, None]
-            logits = (hidden @ weight_VE.T).float()
-            log_sum = logits.logsumexp(dim=1, keepdim=True)
-            loss += (log_sum - logits.gather(1, targets)).sum()
-            logits.sub_(log_sum).exp_()  # now the softmax, in place
-            logits.scatter_add_(1, targets, logits.new_full(targets.shape, -1.0))
-            gradient = logits.to(hidden_NE.dtype)
-            grad_hidden[rows] = gradient @ weight_VE
-            grad_weight += gradient.T @ hidden
-        ctx.save_for_backward(grad_hidden, grad_weight.to(weight_VE.dtype))
+            chunk, gradient = by_chunk(hidden[rows] @ weight.T, targets_N[rows])
+            gradient = gradient.to(compute)
+            loss += chunk
+            grad_hidden[rows] = gradient @ weight
+            grad_weight += gradient.T @ hidden[rows]
+        ctx.save_for_backward(grad_hidden.to(hidden_NE.dtype), grad_weight)
+        ctx.weight_dtype = weight_VE.dtype
         return loss
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         grad_hidden, grad_weight = ctx.saved_tensors
         (scale,) = grad_outputs
-        return grad_hidden * scale, grad_weight * scale, None
+        # The head's gradient is scaled while it is in fp32, and rounded once.
+        scaled = grad_weight.mul_(scale).to(ctx.weight_dtype)
+        return grad_hidden * scale, scaled, None, None, None
+
+
+class CausalLoss(nn.Module):
+    """A Hugging Face causal LM together with its loss, so that FSDP can wrap both as one.
+
+    Args:
+        model: The model; its parameters are this module's.
+        compute: Precision of the head's matrix products.
+        by_chunk: `chunk_loss`, or a compiled one.
+    """
+
+    def __init__(
+        self, model: Any, compute: torch.dtype = torch.float32, by_chunk: ChunkLoss = chunk_loss
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.compute, self.by_chunk = compute, by_chunk
+        self.plain_head = has_plain_head(model)
+
+    def forward(self, ids_BT: Tensor, labels_BT: Tensor, positions_BT: Tensor | None) -> Tensor:
+        """Sum the losses (nats) of all positions that are not ignored.
+
+        Args:
+            ids_BT: Token ids. There is never an attention mask: with one, transformers would no
+                longer keep packed documents apart, and without packing it is not needed.
+            labels_BT: The token that each position predicts, or `IGNORED`.
+            positions_BT: Positions that start anew with each document, which keeps documents
+                apart; None lets every token see all before it in its row.
+        """
+        assert ids_BT.shape == labels_BT.shape and ids_BT.dim() == 2, (
+            ids_BT.shape,
+            labels_BT.shape,
+        )
+        inputs = {"input_ids": ids_BT, "position_ids": positions_BT, "use_cache": False}
+        if not self.plain_head:
+            logits_BTV = self.model(**inputs).logits
+            loss: Tensor = nn.functional.cross_entropy(
+                logits_BTV.float().flatten(0, 1),
+                labels_BT.flatten(),
+                ignore_index=IGNORED,
+                reduction="sum",
+            )
+            return loss
+        hidden_NE = self.model.base_model(**inputs).last_hidden_state.flatten(0, 1)
+        weight_VE = self.model.get_output_embeddings().weight
+        targets_N = labels_BT.flatten()
+        if not torch.is_grad_enabled():
+            return self._loss_alone(hidden_NE, weight_VE, targets_N)
+        loss = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            hidden_NE, weight_VE, targets_N, self.compute, self.by_chunk
+        )
+        return loss
+
+    def _loss_alone(self, hidden_NE: Tensor, weight_VE: Tensor, targets_N: Tensor) -> Tensor:
+        hidden_NE, weight_VE = hidden_NE.to(self.compute), weight_VE.to(self.compute)
+        loss = hidden_NE.new_zeros((), dtype=torch.float32)
+        for start in range(0, len(hidden_NE), CHUNK_POSITIONS):
+            rows = slice(start, start + CHUNK_POSITIONS)
+            loss += nn.functional.cross_entropy(
+                (hidden_NE[rows] @ weight_VE.T).float(),
+                targets_N[rows],
+                ignore_index=IGNORED,
+                reduction="sum",
+            )
+        return loss
 
 
 @torch.no_grad()
-def check_plain_head(model: Any, ids_BT: Tensor) -> None:
-    """Compare the model's own logits of a few tokens with those that the loss is made from.
-
-    Raises:
-        UserError: The model scales, caps or shifts its logits; its loss would be another one.
-    """
+def has_plain_head(model: Any) -> bool:
+    """Compare the model's own logits of a few tokens with those of a bare matrix product."""
+    ids_BT = torch.arange(8, device=model.device)[None] % model.config.get_text_config().vocab_size
+    was_training = model.training
     model.eval()  # dropout would make any two passes differ
-    hidden_BTE = model.base_model(input_ids=ids_BT, use_cache=False).last_hidden_state
-    plain_BTV = hidden_BTE @ model.get_output_embeddings().weight.T
-    own_BTV = model(input_ids=ids_BT, use_cache=False).logits
-    if not torch.allclose(plain_BTV, own_BTV, rtol=1e-3, atol=1e-3, equal_nan=True):
-        raise UserError(
-            "This model's output head is more than a matrix product; it cannot be trained yet.",
-            where="train.model",
-            expected="a model like Llama, Qwen, Mistral or SmolLM",
-            found=type(model).__name__,
-        )
-
-
-def summed_loss(model: Any, ids_BT: Tensor) -> Tensor:
-    """Sum of the next-token losses (nats) of all B * (T - 1) predictions.
-
-    Args:
-        model: A Hugging Face causal LM with a plain linear head.
-        ids_BT: Token ids; position t predicts t + 1. No attention mask: rows are packed.
-    """
-    assert ids_BT.dim() == 2, ids_BT.shape
-    hidden_BTE = model.base_model(input_ids=ids_BT, use_cache=False).last_hidden_state
-    hidden_NE = hidden_BTE[:, :-1].reshape(-1, hidden_BTE.shape[-1])
-    weight_VE = model.get_output_embeddings().weight
-    targets_N = ids_BT[:, 1:].reshape(-1)
-    loss: Tensor = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        hidden_NE, weight_VE, targets_N
-    )
-    return loss
+    try:
+        hidden_BTE = model.base_model(input_ids=ids_BT, use_cache=False).last_hidden_state
+        plain_BTV = hidden_BTE @ model.get_output_embeddings().weight.T
+        own_BTV = model(input_ids=ids_BT, use_cache=False).logits
+        return torch.allclose(plain_BTV, own_BTV, rtol=1e-3, atol=1e-3, equal_nan=True)
+    finally:
+        model.train(was_training)

@@ -1,0 +1,90 @@
+"""Stage 5b: a trained arm learns to answer, from chats; the paper's second stage (appendix D)."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from steep.config import Config
+from steep.core.errors import UserError
+from steep.project import Artifact, Project
+from steep.stages import tokenize
+from steep.stages.harness import Identity, build
+from steep.stages.train import (
+    MODEL_NAME,
+    do,
+    identity_fields,
+    job_fields,
+    loop_settings,
+)
+
+VERSION = 1
+SUFFIX = "-instruct"  # of the arm's name, for its tuned model
+CHATS = "chats"
+
+
+def arms_of(config: Config) -> tuple[str, ...]:
+    """The arms that are tuned; none without chats."""
+    if config.instruct.chats is None:
+        return ()
+    return config.instruct.arms or tuple(config.train.arms)
+
+
+def check(config: Config) -> None:
+    """Refuse what cannot be tuned, before anything is spent.
+
+    Raises:
+        UserError: An arm that is not trained, or no such file.
+    """
+    if unknown := sorted(set(config.instruct.arms) - set(config.train.arms)):
+        raise UserError(
+            f"There is no arm '{unknown[0]}' to tune.",
+            where="instruct.arms",
+            expected=", ".join(config.train.arms),
+            found=unknown[0],
+        )
+    chats = config.instruct.chats
+    if chats is not None and not chats.is_file():
+        raise UserError(
+            "There are no chats.",
+            where="instruct.chats",
+            expected='a JSONL file, each line {"messages": [{"role", "content"}, ...]}',
+            found=chats,
+        )
+
+
+def run_chats(config: Config, project: Project) -> Artifact | None:
+    """Tokenise the chats; None without any."""
+    chats = config.instruct.chats
+    if chats is None:
+        return None
+    return tokenize.run_chats(config, project, chats, config.instruct.loss_on, CHATS)
+
+
+def run(config: Config, project: Project, trained: Artifact, shard: Artifact, arm: str) -> Artifact:
+    """Tune one trained arm on the chats of a shard."""
+    settings = config.instruct
+    name = arm + SUFFIX
+    fields = {"arm": name, **identity_fields("instruct", settings)}
+    del fields["instruct.chats"]  # its content is in the shard's identity
+    identity = Identity("instruct", VERSION, fields, {"trained": trained, "shard": shard})
+
+    def make(directory: Path) -> dict[str, Any]:
+        from steep.training.job import TrainingJob
+
+        batch_tokens = settings.batch_sequences * settings.context_tokens
+        steps = max(1, math.ceil(settings.epochs * shard.manifest["tokens"] / batch_tokens))
+        job = TrainingJob(
+            label=f"instruct {arm}",
+            model=str(trained.path / MODEL_NAME),
+            directory=str(directory),
+            shard=str(shard.path),
+            shares={},
+            validation={},
+            settings=loop_settings(settings, steps),
+            **job_fields(settings),
+        )
+        return {"arm": name, **do(job, 0)}
+
+    return build(project, identity, make, together=True)

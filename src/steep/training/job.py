@@ -1,0 +1,211 @@
+"""One training run as plain data, and the function that does it on any number of ranks.
+
+    run_job(job)                       in this process, or in each that torchrun or srun started
+    ray_train.run_on_ray(job, workers) the same function in the workers of a Ray cluster
+
+A job names directories and numbers only, so it can be sent to another machine that sees the same
+file system.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from steep.core.errors import UserError
+from steep.core.ids import derive_seed
+from steep.core.progress import Progress
+from steep.tokens.mixture import Mixture, Share
+from steep.tokens.order import Stream
+from steep.tokens.shard import TokenShard, check_tokenizer, open_shard
+from steep.training.checkpoint import remove_checkpoints
+from steep.training.export import export_model
+from steep.training.loading import load_model, load_tokenizer
+from steep.training.loop import train
+from steep.training.metrics import StepMetrics, TrackerName, last_metrics, trackers
+from steep.training.parallel import World, connect, disconnect
+from steep.training.preflight import check_disk, check_memory
+from steep.training.prepare import weight_dtype
+from steep.training.settings import TrainingSettings
+
+log = logging.getLogger("steep")
+
+MODEL_NAME = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class SharePart:
+    """A shard mixed into training: which one, and its share of all rows."""
+
+    shard: str
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """Everything that a rank needs to know.
+
+    Attributes:
+        label: What the run is called on the terminal and in trackers.
+        model: Hugging Face directory or name of the model to start from.
+        directory: Where metrics, checkpoints and the trained model go.
+        shard: Directory of the tokens to learn.
+        shares: What is mixed in, by name: "replay", "instruction".
+        validation: Shards whose loss is watched, by name.
+        settings: Sizes, optimizer, precision.
+        context_tokens: Length of a row.
+        replay_mode: Whether mixed-in rows are added or take the place of corpus rows.
+        isolate_documents: Whether attention stays within a document.
+        lora: Rank and alpha of adapters that are trained instead of the weights; None trains all.
+        add_difference: Directory of an instruct model; its difference from `model` is added last.
+        data_seed: Of the order of rows.
+        trackers: Where numbers go beside the JSON Lines.
+    """
+
+    label: str
+    model: str
+    directory: str
+    shard: str
+    shares: Mapping[Literal["replay", "instruction"], SharePart]
+    validation: Mapping[str, str]
+    settings: TrainingSettings
+    context_tokens: int
+    replay_mode: Literal["add", "replace"] = "add"
+    isolate_documents: bool = False
+    lora: tuple[int, float] | None = None
+    add_difference: str | None = None
+    data_seed: int = 0
+    trackers: tuple[TrackerName, ...] = ()
+
+    def mixture(self) -> Mixture:
+        """The rows of the run."""
+        return Mixture(
+            corpus=self._stream(self.shard, "corpus"),
+            shares=tuple(
+                Share(name, self._stream(part.shard, name), part.rate)
+                for name, part in self.shares.items()
+            ),
+            context_tokens=self.context_tokens,
+            replay_mode=self.replay_mode,
+            isolate_documents=self.isolate_documents,
+        )
+
+    def validation_mixtures(self) -> dict[str, Mixture]:
+        """The rows of every validation set, each in one fixed order."""
+        return {
+            name: Mixture(self._stream(shard, name), (), self.context_tokens)
+            for name, shard in self.validation.items()
+        }
+
+    def _stream(self, shard: str, name: str) -> Stream:
+        return Stream(open_shard(Path(shard)), derive_seed(self.data_seed, name))
+
+
+def run_job(job: TrainingJob) -> StepMetrics | None:
+    """Train and export; every rank calls it. What an interrupted run left is continued.
+
+    Returns:
+        The last step's metrics, on the main rank.
+
+    Raises:
+        UserError: The model cannot be loaded or does not fit, or what `loop.train` raises.
+    """
+    world = connect()
+    try:
+        directory = Path(job.directory)
+        if not (directory / MODEL_NAME).is_dir():  # else: killed after the export
+            _train_and_export(job, directory, world)
+        if not world.is_main:
+            return None
+        remove_checkpoints(directory)
+        return last_metrics(directory)
+    finally:
+        disconnect(world)
+
+
+def _train_and_export(job: TrainingJob, directory: Path, world: World) -> None:
+    settings = resolve(job.settings, world.device)
+    tokenizer = load_tokenizer(job.model)
+    mixture = job.mixture()
+    _check_fit(job, tokenizer, mixture.corpus.shard)
+    estimate = check_memory(job.model, settings, job.context_tokens, world, job.lora)
+    check_disk(directory, estimate, settings.keep_checkpoints)
+    if world.is_main:
+        log.info("%s: %s", job.label, estimate.line())
+    model = load_model(job.model, weight_dtype(settings))
+    if job.lora:
+        from steep.training.lora import add_lora
+
+        model = add_lora(model, *job.lora, seed=settings.seed)
+    opened = trackers(job.trackers, directory, job.label) if world.is_main else nullcontext()
+    with opened as track:
+        module = train(
+            model,
+            mixture,
+            settings,
+            directory,
+            world,
+            job.validation_mixtures(),
+            _shower(job, settings.steps),
+            track or (lambda row, step: None),
+        )
+    export_model(module.model, tokenizer, directory / MODEL_NAME, world, merge=job.lora is not None)
+
+
+def resolve(settings: TrainingSettings, device: torch.device) -> TrainingSettings:
+    """Fill in what depends on the device: products in bf16 and compiled layers on a GPU."""
+    gpu = device.type == "cuda"
+    compute = settings.compute
+    if compute == "float32" and settings.optimizer != "adamw":
+        raise UserError(
+            "Weights in bf16 are multiplied in bf16.",
+            where="train.compute",
+            expected="bfloat16 or auto, with this train.optimizer",
+            found=f"float32 with {settings.optimizer}",
+        )
+    if compute == "auto":
+        compute = "bfloat16" if gpu or settings.optimizer != "adamw" else "float32"
+    compiled = settings.compile
+    if compiled == "auto":
+        compiled = "layers" if gpu else "none"
+    return replace(settings, compute=compute, compile=compiled)
+
+
+def _check_fit(job: TrainingJob, tokenizer: Any, shard: TokenShard) -> None:
+    from transformers import AutoConfig
+
+    check_tokenizer(shard, tokenizer)
+    config = AutoConfig.from_pretrained(job.model).get_text_config()
+    longest = getattr(config, "max_position_embeddings", None)
+    if longest and job.context_tokens > longest:
+        raise UserError(
+            "The context is longer than the model's.",
+            where="train.context_tokens",
+            expected=f"at most {longest}",
+            found=job.context_tokens,
+        )
+    if shard.manifest.vocabulary > config.vocab_size:
+        raise UserError(
+            "The shards hold tokens that the model has no embedding for.",
+            where="train.model",
+            expected=f"a vocabulary of at most {config.vocab_size:,}",
+            found=f"{shard.manifest.vocabulary:,}",
+            hint="the tokenizer in the model's directory is not the model's own",
+        )
+
+
+def _shower(job: TrainingJob, steps: int) -> Callable[[StepMetrics], None]:
+    progress = Progress(job.label, steps, "steps")
+
+    def show(metrics: StepMetrics) -> None:
+        progress.show(metrics.line(steps))
+        if metrics.step == steps:
+            progress.finish(metrics.line(steps))
+
+    return show

@@ -1,0 +1,181 @@
+"""What a step says: one line on the terminal, one JSON line on disk, and by option to a tracker.
+
+The JSON Lines are always there and are what the report reads. Trackers are other people's
+packages; those that upload do so only because they were named in the configuration.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from steep.core.errors import UserError
+from steep.core.files import write_text
+from steep.core.progress import duration
+
+METRICS = "metrics.jsonl"
+VALIDATION = "validation.jsonl"
+
+TrackerName = Literal["tensorboard", "wandb", "trackio"]
+Log = Callable[[Mapping[str, Any], int], None]  # named numbers, and the step they belong to
+
+
+@dataclass(frozen=True, slots=True)
+class StepMetrics:
+    """One optimizer step.
+
+    Attributes:
+        step: Steps done, this one included.
+        tokens: Tokens read so far, replay included.
+        loss: Nats a predicted token, before the step.
+        learning_rate: Of the step.
+        grad_norm: Before clipping.
+        tokens_per_s: Of the step, over all ranks.
+        elapsed_s: Of all steps so far, over all restarts.
+        epoch: Passes over the corpus so far.
+        predicted_tokens: Tokens of the step that were predicted; masked ones are not.
+        mfu: Model FLOPs a second over the peak of the device; None where that is unknown.
+        memory_bytes: Highest so far on this rank: of the device, or of the process on a processor.
+        left_s: Time left at the pace of the last step.
+    """
+
+    step: int
+    tokens: int
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    tokens_per_s: float
+    elapsed_s: float
+    epoch: float
+    predicted_tokens: int
+    mfu: float | None
+    memory_bytes: int
+    left_s: float
+
+    def line(self, steps: int) -> str:
+        """The step as one line of text."""
+        mfu = "" if self.mfu is None else f" | mfu {100 * self.mfu:.1f}%"
+        return (
+            f"step {self.step:,}/{steps:,} ({100 * self.step / steps:.1f}%) | loss {self.loss:.4f}"
+            f" | norm {self.grad_norm:.2f} | lr {self.learning_rate:.2e}"
+            f" | {self.tokens_per_s:,.0f} tok/s{mfu} | {self.memory_bytes / 2**30:.1f} GiB"
+            f" | epoch {self.epoch:.2f} | left {duration(self.left_s)}"
+        )
+
+
+def read_metrics(directory: Path) -> list[dict[str, Any]]:
+    """All whole lines of a run's metrics; a kill may have cut the last one."""
+    return _whole_lines(directory / METRICS)
+
+
+def read_validation(directory: Path) -> list[dict[str, Any]]:
+    """The validation losses of a run: `step`, and nats a token by name."""
+    return _whole_lines(directory / VALIDATION)
+
+
+def last_metrics(directory: Path) -> StepMetrics:
+    """The last line of a run's metrics."""
+    return StepMetrics(**read_metrics(directory)[-1])
+
+
+@contextmanager
+def lines_after(path: Path, step: int) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Append rows to a file of JSON Lines, after dropping those of steps to be done again.
+
+    Args:
+        path: The file; each row has a `step`.
+        step: The last step of which rows are kept.
+    """
+    kept = [json.dumps(row) + "\n" for row in _whole_lines(path) if row["step"] <= step]
+    write_text(path, "".join(kept))
+    with path.open("a", encoding="utf-8") as file:
+
+        def log(row: Mapping[str, Any]) -> None:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+
+        yield log
+
+
+def _whole_lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    return [json.loads(line) for line in lines]
+
+
+def check_trackers(names: Sequence[TrackerName]) -> None:
+    """Refuse trackers whose packages are not there, before anything is computed.
+
+    Raises:
+        UserError: One is not installed.
+    """
+    if missing := [name for name in names if importlib.util.find_spec(name) is None]:
+        raise UserError(
+            f"The tracker {missing[0]} is not installed.",
+            where="train.trackers",
+            hint=f"pip install {missing[0]}",
+        )
+
+
+@contextmanager
+def trackers(names: Sequence[TrackerName], directory: Path, run: str) -> Iterator[Log]:
+    """Open the named trackers; what is logged goes to each.
+
+    Args:
+        names: Which ones; none is the default.
+        directory: Where they may keep files.
+        run: The name of the run.
+    """
+    with ExitStack() as stack:
+        logs = [stack.enter_context(_TRACKERS[name](directory, run)) for name in names]
+
+        def log(row: Mapping[str, Any], step: int) -> None:
+            numbers = {k: v for k, v in row.items() if isinstance(v, (int, float))}
+            for each in logs:
+                each(numbers, step)
+
+        yield log
+
+
+@contextmanager
+def _tensorboard(directory: Path, run: str) -> Iterator[Log]:
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(directory / "tensorboard")
+
+    def log(row: Mapping[str, Any], step: int) -> None:
+        for name, value in row.items():
+            writer.add_scalar(name, value, step)
+
+    try:
+        yield log
+    finally:
+        writer.close()
+
+
+@contextmanager
+def _wandb(directory: Path, run: str) -> Iterator[Log]:
+    import wandb
+
+    with wandb.init(project="steep", name=run, dir=directory, id=directory.name) as opened:
+        yield lambda row, step: opened.log(dict(row), step=step)
+
+
+@contextmanager
+def _trackio(directory: Path, run: str) -> Iterator[Log]:
+    import trackio
+
+    opened = trackio.init(project="steep", name=run, resume="allow")
+    try:
+        yield lambda row, step: opened.log(dict(row), step=step)
+    finally:
+        opened.finish()
+
+
+_TRACKERS = {"tensorboard": _tensorboard, "wandb": _wandb, "trackio": _trackio}

@@ -1,0 +1,140 @@
+"""The ranks of a run: who they are, how they sum, and how a model is split over them.
+
+A rank learns its place from the environment alone, so the same training function runs in one
+process, under `torchrun`, under `srun` and in a Ray Train worker. One process wraps nothing; more
+split weights, gradients and optimizer states evenly (FSDP2), one group a decoder layer.
+
+    torchrun --nproc-per-node 8 -m steep train
+    srun --nodes 2 --ntasks-per-node 8 steep train
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+
+from steep.core.errors import UserError
+from steep.training.place import place_of
+
+TIMEOUT = timedelta(minutes=15)  # a rank that is silent for longer counts as dead
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One rank among `size`; a world of one has no mesh and no process group."""
+
+    rank: int
+    size: int
+    local_rank: int
+    device: torch.device
+    mesh: DeviceMesh | None = None
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this rank writes what is written once."""
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Sum over all ranks, in place; alone, as it is."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def share(self, count: int) -> tuple[int, int]:
+        """This rank's contiguous part of `count` things: the first one, and how many."""
+        first, end = (count * each // self.size for each in (self.rank, self.rank + 1))
+        return first, end - first
+
+
+def connect() -> World:
+    """Join the ranks that the environment names; a process alone joins nobody.
+
+    Raises:
+        UserError: There are fewer GPUs than ranks on this machine.
+    """
+    place = place_of(os.environ)
+    local_rank = int(place["LOCAL_RANK"]) if place else 0
+    device = _device(local_rank)
+    if place is None:
+        return World(0, 1, 0, device)
+    os.environ.update(place)
+    if not dist.is_initialized():  # Ray Train has joined them before
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=TIMEOUT)
+    mesh = init_device_mesh(device.type, (dist.get_world_size(),))
+    return World(dist.get_rank(), dist.get_world_size(), local_rank, device, mesh)
+
+
+def disconnect(world: World) -> None:
+    """Leave the other ranks."""
+    if world.size > 1 and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _device(local_rank: int) -> torch.device:
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    if local_rank >= torch.cuda.device_count():
+        raise UserError(
+            "There are more ranks on this machine than GPUs.",
+            expected=f"at most {torch.cuda.device_count()}",
+            found=f"local rank {local_rank}",
+            hint="start one rank a GPU",
+        )
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)
+
+
+def shard(module: nn.Module, layers: list[nn.Module], world: World, policy: Any) -> None:
+    """Split the parameters of `module` over the ranks, in place; alone, only move them.
+
+    Deferring the sum of gradients over micro-batches would keep an unsharded fp32 gradient on
+    every rank (4 B a parameter whatever their number), so every micro-batch is summed at once.
+
+    Args:
+        module: The root, whose forward pass reaches all parameters.
+        layers: The decoder layers in it, each gathered by itself.
+        world: The ranks.
+        policy: FSDP2's `MixedPrecisionPolicy`.
+    """
+    if world.size == 1:
+        module.to(world.device)
+        return
+    from torch.distributed.fsdp import fully_shard
+
+    for layer in layers:
+        fully_shard(layer, mesh=world.mesh, mp_policy=policy)
+    fully_shard(module, mesh=world.mesh, mp_policy=policy)
+
+
+@contextmanager
+def lost_ranks(world: World) -> Iterator[None]:
+    """Say that another rank has died, where a collective operation says only how it noticed."""
+    try:
+        yield
+    except UserError:
+        raise
+    except RuntimeError as error:
+        if world.size == 1 or not _is_lost(str(error)):
+            raise
+        raise UserError(
+            f"Rank {world.rank} has lost another rank: it died, or it was silent too long.",
+            found=str(error).splitlines()[0],
+            hint="see what that rank said; the last checkpoint is whole, and the same command "
+            "continues from it, with any number of ranks",
+        ) from error
+
+
+def _is_lost(message: str) -> bool:
+    signs = r"connection (was )?(closed|reset|refused)|timed? ?out|broken pipe|nccl|socket"
+    return re.search(signs, message, re.IGNORECASE) is not None

@@ -1,0 +1,60 @@
+"""Which rank this process is, read from the environment that a launcher has set. Pure, no torch."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+from steep.core.errors import UserError
+
+NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+SLURM_PORTS = 20_000  # ranks of a Slurm job meet at this port plus its number
+
+
+def place_of(environment: Mapping[str, str]) -> dict[str, str] | None:
+    """A rank's place in torchrun's variables, also under `srun`; None for a single process.
+
+    Raises:
+        UserError: Only some of the variables are set.
+    """
+    if environment.get("WORLD_SIZE", "1") != "1":
+        if missing := [name for name in NAMES if not environment.get(name)]:
+            raise UserError(
+                "This process is told of other ranks, but not how to find them.",
+                where="the environment",
+                expected=", ".join(NAMES),
+                found=f"no {', '.join(missing)}",
+                hint="start it by torchrun or srun",
+            )
+        return {name: environment[name] for name in NAMES}
+    if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:  # srun sets it, sbatch does not
+        return {
+            "RANK": environment["SLURM_PROCID"],
+            "WORLD_SIZE": environment["SLURM_STEP_NUM_TASKS"],
+            "LOCAL_RANK": environment["SLURM_LOCALID"],
+            "MASTER_ADDR": environment.get("MASTER_ADDR")
+            or _first_host(environment["SLURM_STEP_NODELIST"]),
+            "MASTER_PORT": environment.get("MASTER_PORT")
+            or str(SLURM_PORTS + int(environment["SLURM_JOB_ID"]) % SLURM_PORTS),
+        }
+    return None
+
+
+def ranks() -> int:
+    """How many processes this one works with, itself included."""
+    place = place_of(os.environ)
+    return int(place["WORLD_SIZE"]) if place else 1
+
+
+def is_main_rank() -> bool:
+    """Whether this process writes what is written once."""
+    place = place_of(os.environ)
+    return place is None or place["RANK"] == "0"
+
+
+def _first_host(hosts: str) -> str:
+    """The first of a Slurm list: node[03-05,9],other -> node03."""
+    found = re.match(r"([^,\[]+)(?:\[([^\],-]+))?", hosts)
+    assert found, hosts
+    return found[1] + (found[2] or "")

@@ -1,0 +1,97 @@
+"""A loaded model becomes what the loop trains: recomputed, compiled and split as asked for."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from steep.core.errors import UserError
+from steep.training.loss import CausalLoss, chunk_loss
+from steep.training.parallel import World, shard
+from steep.training.settings import TrainingSettings
+
+
+def weight_dtype(settings: TrainingSettings) -> torch.dtype:
+    """The precision in which weights are loaded and kept."""
+    return torch.float32 if settings.optimizer == "adamw" else torch.bfloat16
+
+
+def decoder_layers(model: nn.Module) -> list[nn.Module]:
+    """The decoder layers: the modules of the longest list in the model.
+
+    Raises:
+        UserError: There is none.
+    """
+    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+    if not lists:
+        raise UserError(
+            "This model has no list of decoder layers.",
+            where="train.model",
+            expected="a decoder-only transformer",
+            found=type(model).__name__,
+        )
+    return list(max(lists, key=lambda layers: sum(1 for _ in layers)))
+
+
+def prepare(model: Any, settings: TrainingSettings, world: World) -> CausalLoss:
+    """Make the module whose forward pass is the loss; the model in it is `model` itself.
+
+    Args:
+        model: A Hugging Face causal LM in the precision of `weight_dtype`.
+        settings: What is recomputed and compiled, and in which precision.
+        world: The ranks that share it.
+    """
+    from torch.distributed.fsdp import MixedPrecisionPolicy
+
+    compute = getattr(torch, settings.compute)
+    layers = decoder_layers(model)
+    if settings.recompute_every:
+        _recompute(layers, settings.recompute_every)
+    compiled = settings.compile == "layers"
+    if compiled:
+        for layer in layers:  # one graph serves all layers, since all have the same shapes
+            layer.compile(fullgraph=True, dynamic=False)
+    by_chunk = torch.compile(chunk_loss, dynamic=False) if compiled else chunk_loss
+    module = CausalLoss(model, compute, by_chunk)
+    # Gradients are summed in fp32 whatever the precision of the weights.
+    shard(
+        module, layers, world, MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32)
+    )
+    return module.train()
+
+
+def computing(settings: TrainingSettings, world: World) -> AbstractContextManager[Any]:
+    """The context of forward passes: autocast where fp32 weights of one rank meet bf16 products."""
+    mixed = settings.optimizer == "adamw" and settings.compute == "bfloat16" and world.size == 1
+    return torch.autocast(world.device.type, torch.bfloat16) if mixed else nullcontext()
+
+
+def _recompute(layers: list[nn.Module], every: int) -> None:
+    """Keep no activations inside every n-th layer; they are computed again when needed.
+
+    The two attributes are those by which transformers' own layers are told to do so.
+    """
+    for layer in layers[::every]:
+        if not hasattr(layer, "gradient_checkpointing"):
+            raise UserError(
+                "The layers of this model cannot recompute their activations.",
+                where="train.recompute_every",
+                found=type(layer).__name__,
+                hint="set it to 0 and use smaller micro-batches",
+            )
+        again = functools.partial(checkpoint, use_reentrant=False)
+        vars(layer).update(gradient_checkpointing=True, _gradient_checkpointing_func=again)
+
+
+def trained_parameters(module: CausalLoss) -> dict[str, nn.Parameter]:
+    """The parameters that are trained, by their names in the Hugging Face model."""
+    return {
+        name: parameter
+        for name, parameter in module.model.named_parameters()
+        if parameter.requires_grad
+    }
