@@ -1,0 +1,212 @@
+"""Before anything is loaded: does the run fit into memory and onto the disk? If not, what would?
+
+Takes a second, from the configuration of the model alone. The memory is an estimate (see
+`memory`); what is there is asked of the GPU, or of Linux and its control groups.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from steep.core.errors import UserError
+from steep.training.loading import not_loaded
+from steep.training.memory import MemoryEstimate, estimate_memory, gib
+from steep.training.optimizers import OptimizerKind
+from steep.training.parallel import World
+from steep.training.settings import TrainingSettings
+from steep.training.shape import ModelShape, empty_model, shape_of
+
+LEANER: tuple[OptimizerKind, ...] = (
+    "adamw-bf16-remainder", "adamw-8bit-remainder", "adamw-8bit-stochastic",
+)  # fmt: skip
+MOST_RANKS = 1024
+CGROUPS = Path("/sys/fs/cgroup")
+MEMINFO = Path("/proc/meminfo")
+
+
+def check_memory(
+    model: Path | str,
+    settings: TrainingSettings,
+    context_tokens: int,
+    world: World,
+    lora: tuple[int, float] | None = None,
+) -> MemoryEstimate:
+    """Estimate what a run needs on this rank.
+
+    Args:
+        model: A Hugging Face directory or name; only its configuration is read.
+        settings: Of the run; `compute` and `compile` resolved.
+        context_tokens: Length of a row.
+        world: The ranks.
+        lora: Rank and alpha of adapters, if only they are trained.
+
+    Raises:
+        UserError: It cannot fit; the largest part is named, and what would make it fit.
+    """
+    empty = _empty(model)
+    if lora is not None:
+        from steep.training.lora import add_lora
+
+        empty = add_lora(empty, *lora, seed=settings.seed)
+    shape, available = shape_of(empty), available_memory(world.device)
+    on_host = world.device.type == "cpu"
+    estimate = estimate_memory(shape, settings, context_tokens, world.size, available, on_host)
+    if not estimate.fits:
+        raise _too_large(estimate, shape, settings, context_tokens, world)
+    if not on_host:
+        _check_host(estimate, world)
+    return estimate
+
+
+def check_disk(directory: Path, estimate: MemoryEstimate, keep_checkpoints: int) -> None:
+    """Refuse a run whose checkpoints and model will not find room on the disk.
+
+    Raises:
+        UserError: The free space, and the checkpoints that are there, are less than is needed.
+    """
+    there = next(path for path in (directory, *directory.parents) if path.exists())
+    old = sum(each.stat().st_size for each in directory.glob("checkpoint-*/**/*") if each.is_file())
+    needed = estimate.checkpoint_bytes * (keep_checkpoints + 1) + estimate.export_bytes
+    free = shutil.disk_usage(there).free + old
+    if needed > free:
+        raise UserError(
+            "The disk has no room for the checkpoints and the model of this run.",
+            where=directory,
+            expected=f"{gib(needed)} GiB = {keep_checkpoints + 1} checkpoints (one is being "
+            f"written) x {gib(estimate.checkpoint_bytes)} + the model {gib(estimate.export_bytes)}",
+            found=f"{gib(free)} GiB",
+            hint="free some space, or lower train.keep_checkpoints",
+        )
+
+
+def available_memory(device: torch.device) -> int | None:
+    """Free bytes of the device; for a processor, within the limits of its control groups."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return available_host_memory()
+
+
+def available_host_memory() -> int | None:
+    """What Linux can still give this process; None where that cannot be read."""
+    if not MEMINFO.is_file():
+        return None
+    fields = dict(line.split(":") for line in MEMINFO.read_text().splitlines())
+    free = int(fields["MemAvailable"].split()[0]) * 1024
+    return min([free, *_cgroup_rooms()])
+
+
+def _cgroup_rooms() -> Iterator[int]:
+    """How much each control group above this process still allows; caches count as free."""
+    listed = Path("/proc/self/cgroup")
+    if not listed.is_file():
+        return
+    for line in listed.read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "memory":  # version 1
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            root = CGROUPS / "memory"
+        elif not controllers:  # version 2
+            names, root = ("memory.max", "memory.current", "inactive_file"), CGROUPS
+        else:
+            continue
+        own = root / path.lstrip("/")
+        for group in (own, *own.parents):
+            if group.is_relative_to(root) and (group / names[0]).is_file():
+                yield from _room(group, *names)
+
+
+def _room(group: Path, limit: str, usage: str, cache: str) -> Iterator[int]:
+    text = (group / limit).read_text().strip()
+    if text == "max":
+        return
+    stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    yield int(text) - int((group / usage).read_text()) + int(stat.get(cache, 0))
+
+
+def _check_host(estimate: MemoryEstimate, world: World) -> None:
+    """The host of a GPU holds first the model that is loaded, then the copy of a checkpoint."""
+    staging = estimate.checkpoint_bytes // world.size
+    needed, free = max(estimate.export_bytes, staging), available_host_memory()
+    if free is not None and needed > free:
+        raise UserError(
+            "The memory of this machine, beside the GPU, is too small for this run.",
+            where="train",
+            expected=f"{gib(needed)} GiB: the model while it is loaded "
+            f"({gib(estimate.export_bytes)}), later the copy of a checkpoint ({gib(staging)})",
+            found=f"{gib(free)} GiB",
+            hint="take a machine with more memory, or more devices",
+        )
+
+
+def _empty(model: Path | str) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return empty_model(AutoConfig.from_pretrained(model))
+    except (OSError, ValueError) as error:
+        raise not_loaded("configuration of the model", model, error) from error
+
+
+class _Remedy(NamedTuple):
+    """A change of settings, and what the run would need then."""
+
+    change: str
+    total: int
+
+
+def _too_large(
+    estimate: MemoryEstimate,
+    shape: ModelShape,
+    settings: TrainingSettings,
+    context_tokens: int,
+    world: World,
+) -> UserError:
+    assert estimate.available is not None
+    on_host = world.device.type == "cpu"
+    largest = max(estimate.parts, key=lambda name: estimate.parts[name])
+    remedies = [
+        each
+        for each in _remedies(shape, settings, context_tokens, world.size, on_host)
+        if each.total < estimate.total
+    ]
+    fitting = [each for each in remedies if each.total <= estimate.available]
+    listed = "; ".join(f"{each.change} ({gib(each.total)} GiB)" for each in fitting or remedies)
+    start = "one of these is enough" if fitting else "none of these is enough alone"
+    where = "this machine" if on_host else "the GPU"
+    return UserError(
+        f"This run does not fit into the memory of {where}; its largest part is the {largest}.",
+        where="train",
+        expected=f"at most {gib(estimate.available)} GiB",
+        found=estimate.line().removeprefix("memory: "),
+        hint=f"{start}: {listed}" if listed else "take a smaller model or a larger machine",
+    )
+
+
+def _remedies(
+    shape: ModelShape, settings: TrainingSettings, context_tokens: int, ranks: int, on_host: bool
+) -> Iterator[_Remedy]:
+    def total(ranks: int = ranks, **changes: Any) -> int:
+        changed = replace(settings, **changes)
+        return estimate_memory(shape, changed, context_tokens, ranks, on_host=on_host).total
+
+    if settings.micro_batch_sequences > 1:
+        yield _Remedy("train.micro_batch_sequences 1", total(micro_batch_sequences=1))
+    if settings.recompute_every != 1:
+        yield _Remedy("train.recompute_every 1", total(recompute_every=1))
+    for kind in LEANER:
+        yield _Remedy(f"train.optimizer {kind}", total(optimizer=kind, compute="bfloat16"))
+    leanest: dict[str, Any] = {
+        "micro_batch_sequences": 1,
+        "recompute_every": 1,
+        "optimizer": LEANER[-1],
+        "compute": "bfloat16",
+    }
+    yield _Remedy("all of these", total(**leanest))
+    if 2 * ranks <= min(settings.batch_sequences, MOST_RANKS):
+        yield _Remedy(f"{2 * ranks} devices", total(2 * ranks))

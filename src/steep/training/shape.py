@@ -1,0 +1,130 @@
+"""What of a model decides its memory and its arithmetic, read from its configuration alone.
+
+A model on PyTorch's `meta` device has every parameter with its shape and none with its numbers: 8B
+parameters take a second and no memory, so a run that cannot fit is refused before anything of it is
+downloaded or loaded.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+
+class ParameterShape(NamedTuple):
+    """One parameter; a tied one is listed once.
+
+    Attributes:
+        size: Its dimensions.
+        trained: Whether it gets a gradient.
+        used: Share of its numbers that a token is multiplied with: none of a table that is only
+            looked up, those of the chosen experts, else all.
+    """
+
+    size: tuple[int, ...]
+    trained: bool
+    used: float
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """A decoder-only transformer: its parameters, and the widths of what flows through it.
+
+    Attributes:
+        parameters: All of them.
+        layers: Decoder layers.
+        layer_parameters: Numbers in all decoder layers together.
+        hidden: Width of the residual stream.
+        queries: Heads times their dimension.
+        keys: Key-value heads times their dimension.
+        intermediate: Width inside the feed-forward part; of all experts that a token visits.
+        vocabulary: Rows of the output head.
+    """
+
+    parameters: tuple[ParameterShape, ...]
+    layers: int
+    layer_parameters: int
+    hidden: int
+    queries: int
+    keys: int
+    intermediate: int
+    vocabulary: int
+
+    @property
+    def parameter_count(self) -> int:
+        """All numbers, trained or not."""
+        return sum(each.numbers for each in self.parameters)
+
+    @property
+    def trained_count(self) -> int:
+        """Numbers that are trained."""
+        return sum(each.numbers for each in self.parameters if each.trained)
+
+
+def empty_model(config: Any) -> Any:
+    """A causal LM of this Hugging Face configuration, without any numbers in it."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)
+
+
+def shape_of(model: nn.Module) -> ModelShape:
+    """Read the shape of a Hugging Face causal LM, loaded or empty, whole or sharded."""
+    hugging_face: Any = model
+    config = hugging_face.config.get_text_config()
+    heads = config.num_attention_heads
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
+    intermediate = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    layer_list = _longest_list(model)
+    return ModelShape(
+        parameters=_parameters(model, hugging_face.get_output_embeddings(), _experts_share(config)),
+        layers=len(layer_list),
+        layer_parameters=sum(each.numel() for each in layer_list.parameters()),
+        hidden=config.hidden_size,
+        queries=heads * head_dim,
+        keys=(getattr(config, "num_key_value_heads", None) or heads) * head_dim,
+        intermediate=intermediate * (getattr(config, "num_experts_per_tok", None) or 1),
+        vocabulary=config.vocab_size,
+    )
+
+
+def _parameters(
+    model: nn.Module, head: nn.Module | None, experts_share: float
+) -> tuple[ParameterShape, ...]:
+    tables = {
+        each.weight
+        for each in model.modules()
+        if isinstance(each, nn.Embedding) and (head is None or each.weight is not head.weight)
+    }
+
+    def used(name: str, parameter: nn.Parameter) -> float:
+        if parameter in tables:
+            return 0.0
+        return experts_share if ".experts." in name else 1.0
+
+    return tuple(
+        ParameterShape(tuple(parameter.shape), parameter.requires_grad, used(name, parameter))
+        for name, parameter in model.named_parameters()
+    )
+
+
+def _experts_share(config: Any) -> float:
+    """The share of a layer's experts that a token visits."""
+    names = ("num_local_experts", "num_experts", "n_routed_experts")
+    experts = next((getattr(config, name) for name in names if getattr(config, name, None)), None)
+    return config.num_experts_per_tok / experts if experts else 1.0
+
+
+def _longest_list(model: nn.Module) -> nn.ModuleList:
+    lists = [each for each in model.modules() if isinstance(each, nn.ModuleList)]
+    return max(lists, key=len)
