@@ -1,0 +1,139 @@
+"""Steep as a contestant: `steep.training.loop.train` itself, told of nothing but a callback.
+
+What a benchmark must not do is left out (checkpoints: at 8B the rehearsal alone writes 48 GB), and
+while phases are timed the loop's own functions are wrapped, which changes nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest import mock
+
+import torch
+from benchmarks.training.job import Job, mixture_of, random_model
+from benchmarks.training.recorder import Recorder
+
+from steep.training import loop, loss
+from steep.training.checkpoint import Rehearsal
+from steep.training.metrics import StepMetrics
+from steep.training.parallel import World
+from steep.training.prepare import decoder_layers, prepare, weight_dtype
+from steep.training.settings import OptimizerKind, TrainingSettings
+
+Prepare = Callable[..., loss.CausalLoss]
+
+
+@dataclass(frozen=True)
+class Ours:
+    """One way to use Steep.
+
+    Attributes:
+        optimizer: Of `TrainingSettings`.
+        compute: Of `TrainingSettings`.
+        compile: "none" and "layers" are the settings'; the others are experiments that no setting
+            offers: the whole decoder as one graph, or that graph replayed as a CUDA graph.
+    """
+
+    optimizer: OptimizerKind
+    compute: Any = "bfloat16"
+    compile: str = "layers"
+
+    def settings(self, job: Job) -> TrainingSettings:
+        """What the loop is given."""
+        return TrainingSettings(
+            steps=job.all_steps,
+            batch_sequences=job.sizes.batch_sequences,
+            micro_batch_sequences=job.micro_sequences,
+            learning_rate=job.sizes.learning_rate,
+            warmup=0.05,
+            weight_decay=0.01,
+            gradient_clip=1.0,
+            optimizer=self.optimizer,
+            compute=self.compute,
+            compile="none" if self.compile == "none" else "layers",
+        )
+
+    def run(self, job: Job, recorder: Recorder) -> str:
+        """Train; returns what was set, in words."""
+        settings = self.settings(job)
+        model = random_model(job.sizes, job.device, weight_dtype(settings))
+        world = World(0, 1, 0, torch.device(job.device))
+
+        def on_step(metrics: StepMetrics) -> None:
+            recorder.losses.append(metrics.loss)
+            recorder.step_done()
+
+        with ExitStack() as stack:
+            directory = stack.enter_context(TemporaryDirectory())
+            wrap_loop(stack, recorder, self.prepare)
+            loop.train(model, mixture_of(job), settings, Path(directory), world, on_step=on_step)
+        micro = f"{job.micro_sequences} rows at once"
+        return f"{self.optimizer}, {self.compute}, compile {self.compile}, {micro}"
+
+    def prepare(self, *args: Any) -> loss.CausalLoss:
+        """`steep.training.prepare.prepare`, then the experiment."""
+        module = prepare(*args)
+        if self.compile in ("none", "layers"):
+            return module
+        for layer in decoder_layers(module.model):
+            layer._compiled_call_impl = None
+        mode = "reduce-overhead" if self.compile == "cuda graphs" else None
+        module.model.base_model.compile(fullgraph=True, dynamic=False, mode=mode)
+        return module
+
+
+def wrap_loop(stack: ExitStack, recorder: Recorder, prepare: Prepare) -> None:
+    """Put clocks around the parts of a step, for as long as `stack` lasts."""
+
+    def put(target: Any, name: str, value: Any) -> None:
+        stack.enter_context(mock.patch.object(target, name, value))
+
+    def timed(phase: str, target: Any, name: str) -> None:
+        put(target, name, recorder.timed(phase, getattr(target, name)))
+
+    def rows(run: loop.Run, step: int) -> loop.Batch:
+        with recorder.host_phase("rows"):
+            return read(run, step)
+
+    def with_clocks(*args: Any) -> loss.CausalLoss:
+        module = prepare(*args)
+        vars(module)["forward"] = recorder.timed("forward", module.forward)
+        return module
+
+    read, head = loop.Run.batch, loss._ChunkedCrossEntropy
+    put(loop.Run, "batch", rows)
+    put(loop, "Checkpoints", NoCheckpoints)
+    put(loop, "prepare", with_clocks)
+    timed("copy to device", loop, "on_device")
+    timed("clip", loop, "clip_gradients")
+    timed("backward", torch.Tensor, "backward")
+    put(head, "forward", staticmethod(recorder.timed("loss head", head.forward)))
+
+
+class NoCheckpoints:
+    """Stands in for `Checkpoints`."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def load(self, tensors: Mapping[str, torch.Tensor]) -> int:
+        """Nothing is there."""
+        return 0
+
+    def save(self, step: int, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Nothing is kept."""
+
+    def rehearse(self, step: int, tensors: Mapping[str, torch.Tensor]) -> Rehearsal:
+        """Nothing is tried."""
+        return Rehearsal(0.0, 0.0, 0)
+
+    def wait(self) -> None:
+        """Nothing is pending."""
+
+    def close(self) -> None:
+        """Nothing is open."""

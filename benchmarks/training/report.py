@@ -1,0 +1,160 @@
+"""What was measured, as Markdown: conditions, speed, the parts of a step, and equal losses."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from benchmarks.generation.measuring import conditions, table
+from benchmarks.training.contestant import STEEP, TRAINER
+from benchmarks.training.job import Job, Outcome, random_model
+
+from steep.training.flops import flops_per_token, mfu, peak_flops
+
+GIB = 2**30
+PACKAGES = ("torch", "transformers", "accelerate", "liger-kernel", "torchao", "triton")
+LOSSES_SHOWN = 10
+
+
+class Measured(NamedTuple):
+    """A job and what came of it."""
+
+    job: Job
+    outcome: Outcome
+
+
+class Speed(NamedTuple):
+    """Tokens a second of the counted steps: the median and the quartiles."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:,.0f} ({self.low:,.0f} to {self.high:,.0f})"
+
+
+def report(base: Job, measured: list[Measured], skipped: list[str]) -> str:
+    """The whole page."""
+    longest = {each.job.contestant: each.job.steps for each in measured}
+    full = [each for each in measured if each.job.steps == longest[each.job.contestant]]
+    tried = [each for each in measured if each not in full or each.outcome.failure]
+    worked = by_contestant([each for each in full if not each.outcome.failure])
+    parts = [conditions(PACKAGES), *_hardware(base), speeds(base, worked)]
+    parts += [phases(worked), "\n".join(agreement(worked))]
+    notes = [f"{name}: {each[0].outcome.settings}" for name, each in worked.items()]
+    parts += ["\n".join(f"- {line}" for line in [*notes, *skipped, *map(_tried, tried)])]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def by_contestant(measured: list[Measured]) -> dict[str, list[Measured]]:
+    """All rounds of each."""
+    found: dict[str, list[Measured]] = {}
+    for each in measured:
+        found.setdefault(each.job.contestant, []).append(each)
+    return found
+
+
+def speed_of(rounds: list[Measured]) -> Speed:
+    """Over the counted steps of all rounds."""
+    seconds = [step for each in rounds for step in each.outcome.step_s]
+    rates = [rounds[0].job.step_tokens / each for each in seconds]
+    if len(rates) < 2:
+        return Speed(rates[0], rates[0], rates[0])
+    low, _, high = statistics.quantiles(rates, n=4, method="inclusive")
+    return Speed(statistics.median(rates), low, high)
+
+
+def speeds(base: Job, worked: dict[str, list[Measured]]) -> str:
+    """The table of speeds."""
+    flops = flops_per_token(
+        random_model(base.sizes, "meta", torch.bfloat16), base.sizes.context_tokens
+    )
+    peak = peak_flops(torch.device(base.device))
+    rates = {name: speed_of(rounds) for name, rounds in worked.items()}
+    trainer = next((rate for name, rate in rates.items() if name.startswith(TRAINER)), None)
+    rows = []
+    for name, rounds in worked.items():
+        rate, first = rates[name], rounds[0].outcome
+        share = mfu(rate.median, flops, peak, 1)
+        rows.append(
+            [
+                name,
+                rate,
+                len(rounds) * rounds[0].job.steps,
+                f"{rate.median / trainer.median:.3f}" if trainer else "-",
+                "-" if share is None else f"{share:.1%}",
+                f"{max(each.outcome.peak_bytes for each in rounds) / GIB:.1f}",
+                f"{first.startup_s:.0f}",
+                first.clocks or "-",
+                ", ".join(first.attention[:2]) or "-",
+            ]
+        )
+    columns = ["contestant", "tokens/s (quartiles)", "steps", "of the Trainer's", "MFU"]
+    columns += ["memory GiB", "warm-up s", "clocks", "attention kernels"]
+    formula = (
+        f"{flops / 1e9:.4g} GFLOP a token = 6 * (parameters - input embedding) + 12 * layers * "
+        f"heads * head_dim * context; peak {f'{peak / 1e12:,.0f} TFLOP/s' if peak else 'unknown'}."
+    )
+    return f"{table(columns, rows)}\n\n{formula}"
+
+
+def phases(worked: dict[str, list[Measured]]) -> str:
+    """The table of the parts of a step."""
+    found = {name: rounds[0].outcome.phases_ms for name, rounds in worked.items()}
+    names = list(dict.fromkeys(name for each in found.values() for name in each))
+    if not names:
+        return ""
+    rows = [
+        [part, *(f"{each[part]:,.1f}" if part in each else "-" for each in found.values() if each)]
+        for part in names
+    ]
+    return "Milliseconds a step:\n\n" + table(
+        ["part", *(name for name, each in found.items() if each)], rows
+    )
+
+
+def agreement(worked: dict[str, list[Measured]]) -> Iterator[str]:
+    """How far the losses of the same steps are from Steep's: evidence of the same work."""
+    losses = {name: rounds[0].outcome.losses for name, rounds in worked.items()}
+    ours = losses.get(STEEP)
+    for name, theirs in losses.items():
+        if not ours or not theirs or name == STEEP or len(ours) != len(theirs):
+            continue
+        gap = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+        yield (
+            f"Losses of {STEEP} and {name} differ by at most {gap:.2g} nats a token in "
+            f"{len(ours)} steps, in which {STEEP}'s fell from {ours[0]:.4f} to {ours[-1]:.4f}."
+        )
+    if ours:
+        shown = ", ".join(f"{loss:.4f}" for loss in ours[:LOSSES_SHOWN])
+        yield f"First losses of {STEEP}: {shown}."
+        for name, theirs in losses.items():
+            if name.startswith(TRAINER) and theirs:
+                shown = ", ".join(f"{loss:.4f}" for loss in theirs[:LOSSES_SHOWN])
+                yield f"First losses of {name}: {shown}."
+
+
+def _tried(each: Measured) -> str:
+    job, outcome = each
+    if outcome.failure:
+        return f"{job.contestant}: failed: {outcome.failure}"
+    rate = speed_of([each])
+    return f"{job.contestant}: tried for {job.steps} steps, {rate.median:,.0f} tokens/s"
+
+
+def _hardware(base: Job) -> Iterator[str]:
+    sizes = base.sizes
+    where = platform.machine()
+    if base.device == "cuda":
+        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+        properties = torch.cuda.get_device_properties(0)
+        where = f"{properties.name}, {properties.total_memory / GIB:.1f} GiB, "
+        where += f"CUDA {torch.version.cuda}, cuDNN {cudnn}"
+    yield (
+        f"{base.shape} on {where}: context {sizes.context_tokens}, "
+        f"{sizes.batch_sequences} rows an optimizer step."
+    )
