@@ -1,13 +1,12 @@
 """Processes that save and load checkpoints; some are killed, some meet an unhelpful system.
 
-victims DIRECTORY: all runs that end badly in some way, below DIRECTORY.
-full DIRECTORY: a run that fills the file system.
-
-Victims are forked, because importing takes longer than all they do.
+DIRECTORY: plays all VICTIMS, each in a directory of its own. They are forked, because importing
+takes longer than all they do.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import signal
@@ -27,6 +26,7 @@ from steep.training.checkpoint_writer import CheckedWriter
 # What Python tells before it is done; of removals it knows only the last part of the path.
 CHANGES = {"open", "os.mkdir", "os.rename"}
 REMOVALS = {"os.remove", "os.rmdir"}
+CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
 
 
 def limit(directory: Path) -> None:
@@ -37,7 +37,10 @@ def limit(directory: Path) -> None:
 
 
 def full(directory: Path) -> None:
-    """Room that was there when the save began is gone."""
+    """A file system of 2 MB, in which the room that was there when the save began is gone."""
+    if not _mounted(directory):
+        print("no file system can be mounted here", flush=True)
+        return
     write(directory, [1])
     real = CheckedWriter.write_data
 
@@ -47,6 +50,18 @@ def full(directory: Path) -> None:
 
     CheckedWriter.write_data = write_data  # type: ignore[method-assign,assignment]
     _save_large(directory, 1_000_000)
+
+
+def _mounted(directory: Path) -> bool:
+    """A place in memory that only this process sees, and for which it need not be root."""
+    user, group = os.getuid(), os.getgid()
+    system = ctypes.CDLL(None)
+    if system.unshare(CLONE_NEWUSER | CLONE_NEWNS):
+        return False
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+    Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+    return not system.mount(b"none", bytes(directory), b"tmpfs", 0, b"size=2m")
 
 
 def _save_large(directory: Path, size: int) -> None:
@@ -118,13 +133,16 @@ def end(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def victims(directory: Path) -> None:
-    """Each in a directory of its own."""
-    for mode in (kill, kill_in_data, limit):
-        (directory / mode.__name__).mkdir()
-        assert end(start(partial(mode, directory / mode.__name__))) == 0
+VICTIMS = (kill, kill_in_data, limit, full)
+
+
+def main(directory: Path) -> None:
+    torch.set_num_threads(1)
+    for victim in VICTIMS:
+        print(victim.__name__, flush=True)
+        (directory / victim.__name__).mkdir()
+        assert end(start(partial(victim, directory / victim.__name__))) == 0
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    {"victims": victims, "full": full}[sys.argv[1]](Path(sys.argv[2]))
+    main(Path(sys.argv[1]))

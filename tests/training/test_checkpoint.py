@@ -15,7 +15,7 @@ from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.planner import LoadPlan, LoadPlanner
 
 from steep.core.errors import UserError
-from steep.training.checkpoint import remove_checkpoints
+from steep.training.checkpoint import Checkpoints, remove_checkpoints
 from steep.training.checkpoint_writer import CheckedWriter
 
 
@@ -104,11 +104,17 @@ def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
     write(tmp_path, [1])
     (tmp_path / ".checkpoint-00000002.tmp").mkdir()
     (tmp_path / ".checkpoint-00000002.tmp" / "__0_0.distcp").write_bytes(b"half")
-    (tmp_path / "metrics.jsonl").touch()
     assert open_alone(tmp_path).load(make_state(0)) == 1
-    assert names(tmp_path) == ["checkpoint-00000001", "metrics.jsonl"]
+    assert names(tmp_path) == ["checkpoint-00000001"]
+
+
+def test_what_others_put_there_stays(tmp_path: Path) -> None:
+    for name in ("metrics.jsonl", "checkpoint-best", ".hidden.tmp"):
+        (tmp_path / name).mkdir()
+    write(tmp_path, [1, 2], keep=1)
+    assert open_alone(tmp_path).load(make_state(0)) == 2
     remove_checkpoints(tmp_path)
-    assert names(tmp_path) == ["metrics.jsonl"]
+    assert names(tmp_path) == [".hidden.tmp", "checkpoint-best", "metrics.jsonl"]
 
 
 def test_each_changed_field_is_named(tmp_path: Path) -> None:
@@ -185,16 +191,32 @@ def test_a_rehearsal_finds_what_does_not_come_back(
     assert names(tmp_path) == []
 
 
+def test_a_rehearsal_finds_a_file_that_is_not_as_it_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Checkpoints._check
+
+    def spoil(self: Checkpoints, path: Path) -> Any:
+        (path / "__0_0.distcp").write_bytes(b"")
+        return real(self, path)
+
+    monkeypatch.setattr(Checkpoints, "_check", spoil)
+    with pytest.raises(UserError, match="cannot be read back") as caught:
+        open_alone(tmp_path).rehearse(1, make_state(1))
+    assert "__0_0.distcp is not as it was written" in str(caught.value)
+    assert names(tmp_path) == []
+
+
 def test_memory_does_not_grow_with_saves(tmp_path: Path) -> None:
     checkpoints = open_alone(tmp_path, keep=1)
-    state = {str(place): torch.zeros(1 << 20) for place in range(4)}  # 16 MB
+    state = {str(place): torch.zeros(1 << 20) for place in range(2)}  # 8 MB
     resident: list[int] = []
     for step in range(1, 21):
         checkpoints.save(step, state)
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         resident.append(pages * resource.getpagesize())
     checkpoints.wait()
-    assert resident[-1] - resident[3] < 8e6, "half of one state"
+    assert resident[-1] - resident[3] < 12e6, "sixteen more states would be 128 MB"
 
 
 def test_close_finishes_what_is_pending(tmp_path: Path, gate: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""`kill -9` at every change that a save makes to the disk."""
+"""`kill -9` at every change that a save makes to the disk, and disks that take no more."""
 
 from __future__ import annotations
 
@@ -18,16 +18,22 @@ class Victims(NamedTuple):
 
     directory: Path
     moments: list[Path]
-    said: list[str]
+    said: dict[str, list[str]]
 
 
 @pytest.fixture(scope="module")
 def victims(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victims]:
     directory = tmp_path_factory.mktemp("victims")
-    command = [sys.executable, checkpoint_processes.__file__, "victims", str(directory)]
+    command = [sys.executable, checkpoint_processes.__file__, str(directory)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
-    yield Victims(directory, sorted((directory / "kill").iterdir()), done.stdout.splitlines())
+    said: dict[str, list[str]] = {}
+    for line in done.stdout.splitlines():
+        if (directory / line).is_dir():
+            said[line] = []
+        else:
+            said[list(said)[-1]].append(line)
+    yield Victims(directory, sorted((directory / "kill").iterdir()), said)
 
 
 def test_whatever_the_moment_a_whole_checkpoint_is_there(victims: Victims) -> None:
@@ -54,7 +60,7 @@ def test_whatever_the_moment_the_next_save_works(victims: Victims) -> None:
 
 def test_a_kill_in_the_middle_of_the_data(victims: Victims) -> None:
     directory, state = victims.directory / "kill_in_data", make_state(0)
-    assert victims.said[0] == "-9"
+    assert victims.said["kill_in_data"] == ["-9"]
     assert names(directory / ".checkpoint-00000002.tmp") == ["__0_0.distcp"]
     assert open_alone(directory).load(state) == 1
     assert same_bits(state, make_state(1))
@@ -62,8 +68,14 @@ def test_a_kill_in_the_middle_of_the_data(victims: Victims) -> None:
 
 
 def test_a_limit_on_the_size_of_files_is_no_full_disk(victims: Victims) -> None:
-    assert victims.said[1:] == [
+    assert victims.said["limit"] == [
         "A file of the checkpoint is larger than is allowed here.",
         "['checkpoint-00000001']",
         "1",
     ]
+
+
+def test_a_disk_that_is_really_full(victims: Victims) -> None:
+    if victims.said["full"] == ["no file system can be mounted here"]:
+        pytest.skip(victims.said["full"][0])
+    assert victims.said["full"] == ["The disk is full.", "['checkpoint-00000001', 'other']", "1"]

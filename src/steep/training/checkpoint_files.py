@@ -59,8 +59,9 @@ def temporary_path(path: Path) -> Path:
 
 
 def newest_first(directory: Path) -> list[Path]:
-    """The checkpoints of a run."""
-    return sorted(directory.glob(f"{PREFIX}*"), reverse=True)
+    """The checkpoints of a run; what a person called `checkpoint-best` is none."""
+    found = directory.glob(f"{PREFIX}*")
+    return sorted((path for path in found if _step(path).isdigit()), key=_step, reverse=True)
 
 
 def remove_leftovers(directory: Path) -> None:
@@ -195,6 +196,10 @@ def writing_errors(path: Path) -> Iterator[None]:
                 hint="lift the limit (ulimit -f) or use a file system for large files",
             ) from error
         raise
+
+
+def _step(path: Path) -> str:
+    return path.name.removeprefix(PREFIX)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
