@@ -1,0 +1,1 @@
+"""Measurements of tokenising and packing; each module says how to run it."""
