@@ -162,6 +162,7 @@ def decode(
     choose: Chooser,
     max_new_tokens: int,
     on_step: Callable[[int], None] = lambda rows: None,
+    prefixes: Sequence[Prefix] | None = None,
 ) -> list[list[int]]:
     """Write a continuation of every prompt.
 
@@ -171,17 +172,19 @@ def decode(
         choose: Picks the next token of each row from its logits; None ends the row.
         max_new_tokens: Rows that have not ended by then are cut off.
         on_step: Called after every step with the number of tokens just written.
+        prefixes: What `prefill` made of the groups' prefixes, where that is known already.
 
     Returns:
         The new token ids of each prompt, in the order of the groups and their tails.
     """
-    prefixes = [_prefill(model, group.prefix) for group in groups]
+    if prefixes is None:
+        prefixes = [prefill(model, group.prefix) for group in groups]
     tails = [tail for group in groups for tail in group.tails]
     group_of_row = [number for number, group in enumerate(groups) for _ in group.tails]
     longest = max(len(tail) for tail in tails)
     pads = [longest - len(tail) for tail in tails]
     pad_BS = torch.arange(longest)[None] < torch.tensor(pads)[:, None]
-    cache = TailCache(prefixes, group_of_row, pad_BS, list(range(len(tails))))
+    cache = TailCache(list(prefixes), group_of_row, pad_BS, list(range(len(tails))))
     ids_BT = torch.tensor([[0] * pad + tail for pad, tail in zip(pads, tails, strict=True)])
     # A row's first real tail token stands right behind its prefix.
     offset_B = torch.tensor(
@@ -230,7 +233,8 @@ def _decode_loop(
         ids_BT = torch.tensor([[token or 0] for token in chosen])
 
 
-def _prefill(model: Any, prefix: list[int]) -> Prefix:
+@torch.inference_mode()
+def prefill(model: Any, prefix: list[int]) -> Prefix:
     """Run a prefix once, batch 1, and keep its keys and values."""
     from transformers import DynamicCache
 

@@ -11,9 +11,11 @@ Import this module only from the function that needs it: aiohttp costs 0.4 s.
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -29,6 +31,7 @@ from steep.llm.openai_wire import (
     Misunderstood,
     Rejected,
     Reply,
+    read_json,
     read_reply,
     request_bytes,
 )
@@ -95,6 +98,28 @@ class OpenAIClient:
         self._has_answered = True
         return [self._completion(call, started, answer)]
 
+    async def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Send any other request (`completions`, `embeddings`), with one attempt; the JSON it gets.
+
+        Raises:
+            TransientError, FatalError: As `complete` does.
+            Rejected: This request will never succeed.
+            Misunderstood: The server knows other parameters.
+        """
+        if self._fatal is not None:
+            raise self._fatal
+        model, data = str(body.get("model")), json.dumps(body, ensure_ascii=False).encode()
+        try:
+            reply = await self._send(URL(f"{self.endpoint}/{path}"), data, model)
+            value = read_json(reply, self._dialect)
+        except Hopeless as error:
+            raise self._give_up(model, HOPELESS.get(error.status, _ODD), error) from None
+        except TransientError as error:
+            error.args = (self._without_key(str(error)),)
+            raise
+        self._has_answered = True
+        return value
+
     async def close(self) -> None:
         """Close all connections."""
         if self._session is not None:
@@ -108,7 +133,7 @@ class OpenAIClient:
                 raise self._fatal
             dialect = self._dialect
             try:
-                reply = await self._send(request_bytes(call, dialect), call)
+                reply = await self._send(self._url, request_bytes(call, dialect), call.model)
                 return read_reply(reply, dialect)
             except Misunderstood as error:
                 if self._dialect == dialect:
@@ -116,17 +141,17 @@ class OpenAIClient:
             except Hopeless as error:
                 if self._has_answered and error.status in (403, 404):
                     raise Rejected(str(error)) from None  # others pass, so it is about this call
-                raise self._give_up(call, HOPELESS.get(error.status, _ODD), error) from None
+                raise self._give_up(call.model, HOPELESS.get(error.status, _ODD), error) from None
 
-    async def _send(self, body: bytes, call: Call) -> Reply:
+    async def _send(self, url: URL, body: bytes, model: str) -> Reply:
         session = self._open_session()
         try:
-            async with session.post(self._url, data=body, allow_redirects=False) as response:
+            async with session.post(url, data=body, allow_redirects=False) as response:
                 content = await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             silence = TransientError(f"no connection: {error}", answered=False)
             if not self._has_replied:
-                raise self._give_up(call, UNREACHABLE, silence) from error
+                raise self._give_up(model, UNREACHABLE, silence) from error
             raise silence from error
         except TimeoutError as error:
             problem = f"no answer within {self._timeout_s:g} s"
@@ -173,13 +198,13 @@ class OpenAIClient:
             error=None if error is None else f"{self._without_key(error)} [{self.endpoint}]",
         )
 
-    def _give_up(self, call: Call, advice: tuple[str, str], error: Exception) -> FatalError:
+    def _give_up(self, model: str, advice: tuple[str, str], error: Exception) -> FatalError:
         problem, hint = advice
         key = f"${self._api_key_env}" if self._api_key_env else "none (generate.api_key_env)"
         # What a server says about a wrong key tends to quote the key, in part or whole.
         secret = isinstance(error, Hopeless) and error.status == 401
         found = "HTTP 401" if secret else self._without_key(str(error))
-        where = f"{self.endpoint}, model '{call.model}', key from {key}"
+        where = f"{self.endpoint}, model '{model}', key from {key}"
         self._fatal = FatalError(str(UserError(problem, where=where, found=found, hint=hint)))
         return self._fatal
 

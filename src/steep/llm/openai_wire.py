@@ -135,22 +135,61 @@ def read_reply(reply: Reply, dialect: Dialect) -> Answer:
     if reply.status == 200:
         return _answer(value)
     error = _error_of(value)
-    code = str(error.get("code") or error.get("type") or "")
-    message = _short(str(error.get("message") or _as_text(reply.body)))
-    reason = f"HTTP {reply.status}: {message or code or 'no explanation'}"
+    _raise_if_not_the_request(reply, error)
+    if _code(error) == "content_filter":  # how Azure says that it refuses a prompt
+        return Answer("", "content_filter", None)
+    raise _objection(reply, error, dialect)
+
+
+def read_json(reply: Reply, dialect: Dialect) -> Any:
+    """Return the JSON object of a successful reply, whatever was asked.
+
+    Raises:
+        TransientError, Rejected, Hopeless, Misunderstood: There is none.
+    """
+    value = _parse_json(reply.body)
+    if reply.status != 200:
+        error = _error_of(value)
+        _raise_if_not_the_request(reply, error)
+        raise _objection(reply, error, dialect)
+    if not isinstance(value, Mapping):
+        raise TransientError("malformed reply: no JSON object")
+    return value
+
+
+def _raise_if_not_the_request(reply: Reply, error: Mapping[str, Any]) -> None:
+    """Raise for an error that key, model, money, address or time are to blame for."""
+    reason = _reason(reply, error)
     if reply.status in (401, 402, 403, 404) or 300 <= reply.status < 400:
         raise Hopeless(reason, reply.status)
-    if code in NO_MONEY:
+    if _code(error) in NO_MONEY:
         raise Hopeless(reason, 402)
     if reply.status in RETRIED_STATUSES or reply.status >= 500:
         wait_s = _wait_s(reply.retry_after, reply.date)
         raise TransientError(reason, wait_s=wait_s, overloaded=reply.status in OVERLOADED_STATUSES)
-    if code == "content_filter":  # how Azure says that it refuses a prompt
-        return Answer("", code, None)
-    weaker = _weaken(dialect, f"{code} {message} {error.get('param')}".lower())
-    if weaker is not None:
-        raise Misunderstood(reason, weaker)
-    raise Rejected(reason)
+
+
+def _objection(
+    reply: Reply, error: Mapping[str, Any], dialect: Dialect
+) -> Misunderstood | Rejected:
+    """What the server has against the request: its phrasing, or all of it."""
+    reason = _reason(reply, error)
+    said = f"{_code(error)} {_message(reply, error)} {error.get('param')}".lower()
+    weaker = _weaken(dialect, said)
+    return Rejected(reason) if weaker is None else Misunderstood(reason, weaker)
+
+
+def _code(error: Mapping[str, Any]) -> str:
+    return str(error.get("code") or error.get("type") or "")
+
+
+def _message(reply: Reply, error: Mapping[str, Any]) -> str:
+    return _short(str(error.get("message") or _as_text(reply.body)))
+
+
+def _reason(reply: Reply, error: Mapping[str, Any]) -> str:
+    explanation = _message(reply, error) or _code(error) or "no explanation"
+    return f"HTTP {reply.status}: {explanation}"
 
 
 def _parse_json(body: str | bytes) -> Any:

@@ -1,0 +1,70 @@
+"""What answers questions: a model in this process or any OpenAI-compatible server, one protocol.
+
+Whichever it is, the prompts, the seeds and the rows are the same. A sample's seed follows from the
+run's seed, its prompt and its number alone, so neither batching nor concurrency changes a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from steep.core.ids import derive_seed
+from steep.evaluation.normalizers import OptionScores
+
+Progress = Callable[[int, int], None]  # told what is done, and the total
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How texts are drawn: greedy at temperature 0, and cut before the first stop string."""
+
+    samples: int = 1
+    temperature: float = 0.0
+    max_tokens: int = 300
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+
+
+class Output(NamedTuple):
+    """One text. `logprob` is its own under the model, without temperature, where that is known."""
+
+    text: str
+    finish_reason: str
+    seed: int
+    logprob: float | None
+
+
+def no_progress(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+class AnswerEngine(Protocol):
+    """A model that can be asked."""
+
+    def generate(
+        self, prompts: Sequence[str], decoding: Decoding, on_progress: Progress = no_progress
+    ) -> list[list[Output]]:
+        """Continue each prompt `decoding.samples` times."""
+        ...
+
+    def logprobs(
+        self,
+        prompts: Sequence[str],
+        options: Sequence[Sequence[str]],
+        on_progress: Progress = no_progress,
+    ) -> list[OptionScores]:
+        """Score each prompt's options as its continuations, one blank between."""
+        ...
+
+
+def sample_seed(seed: int, prompt: str, sample: int) -> int:
+    """The seed of one text, in 31 bits: some servers keep a signed 32-bit integer."""
+    return derive_seed(seed, prompt, sample) >> 32
+
+
+def cut_at_stop(text: str, stop: Sequence[str]) -> str | None:
+    """The text before the first stop string; None where there is none."""
+    places = [place for each in stop if (place := text.find(each)) >= 0]
+    return text[: min(places)] if places else None

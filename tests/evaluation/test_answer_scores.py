@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from steep.evaluation.answer_rows import AnswerRow, prompt_hash, read_answers, write_answers
+from steep.evaluation.answer_scores import (
+    NOTHING_CAME,
+    rescore,
+    score,
+    score_short_answers,
+    verdicts,
+)
+from steep.evaluation.parsers import NO_ANSWER_LINE, NOT_ON_OFFER
+from steep.evaluation.protocols import PROTOCOLS, vote
+
+
+def row(question: str, sample: int, output: str, **changes: object) -> AnswerRow:
+    plain = AnswerRow(
+        model="base",
+        question_id=question,
+        document_id=f"d-{question}",
+        kind="near",
+        sample=sample,
+        seed=sample,
+        prompt="Q",
+        prompt_hash=prompt_hash("Q"),
+        output=output,
+        finish_reason="stop",
+        options=("a", "b", "c"),
+        order=(2, 0, 1),
+        gold=(0,),
+        answers=(),
+        parsed=None,
+        why_not=None,
+        logprob=-1.5,
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+# Option 0 is shown as B, 1 as C, 2 as A.
+ROWS = [
+    row("q1", 0, "Answer: B."),
+    row("q1", 1, "Answer: C."),
+    row("q1", 2, "Answer: C."),
+    row("q2", 0, "no idea"),
+    row("q2", 1, "Answer: D."),
+    row("q2", 2, "", finish_reason="error"),
+    row("q3", 0, "hm", kind="far", gold=(1, 2)),
+    row("q3", 1, "Answer: AC.", kind="far", gold=(1, 2)),
+    row("q3", 2, "Answer: A.", kind="far", gold=(1, 2)),
+]
+
+
+def test_a_letter_stands_for_the_option_that_was_shown_there() -> None:
+    first, second, third = verdicts(ROWS, "strict", "first-valid")
+    assert (first.chosen, first.right, first.gold_letters) == ((0,), True, "B")
+    assert (second.chosen, second.right) == (None, False)
+    assert (third.chosen, third.right, third.gold_letters) == ((1, 2), True, "AC")
+
+
+def test_scores_say_what_was_not_read_and_why() -> None:
+    scores = rescore(ROWS, "strict", "first-valid", "wrong")
+    assert scores.accuracy is not None
+    assert scores.accuracy.mean == pytest.approx(2 / 3)
+    assert (scores.questions, scores.attempted, scores.samples) == (3, 2, 9)
+    assert scores.attempt_rate == pytest.approx(2 / 3)
+    assert scores.invalid == {NO_ANSWER_LINE: 2, NOT_ON_OFFER: 1, NOTHING_CAME: 1}
+    assert {kind: each.mean for kind, each in scores.by_kind.items()} == {"near": 0.5, "far": 1.0}
+    assert {k: each.mean for k, each in scores.by_gold_letter.items()} == {"AC": 1.0, "B": 0.5}
+    assert scores.chosen_letters == {"AC": 1, "B": 1}
+
+
+def test_what_was_not_read_can_be_left_out_of_the_denominator() -> None:
+    scores = rescore(ROWS, "strict", "first-valid", "excluded")
+    assert scores.accuracy is not None
+    assert (scores.accuracy.mean, scores.accuracy.n) == (1.0, 2)
+    assert scores.attempted == 2
+    nothing = rescore(ROWS[3:6], "strict", "first-valid", "excluded")
+    assert nothing.accuracy is None
+    assert nothing.attempt_rate == 0
+
+
+def test_the_vote_decides_between_samples() -> None:
+    assert verdicts(ROWS, "strict", "majority")[0].chosen == (1,)
+    drawn = {vote([(0,), (1,), (1,)], f"q{n}", "random-valid") for n in range(50)}
+    assert drawn == {(0,), (1,)}
+    assert vote([(0,), (1,)], "q", "majority") == (0,)
+    assert vote([], "q", "majority") is None
+
+
+def test_the_same_rows_give_each_protocol_s_score() -> None:
+    found = {name: score(ROWS, protocol) for name, protocol in PROTOCOLS.items()}
+    rates = {name: each.attempt_rate for name, each in found.items()}
+    assert rates == pytest.approx({"default": 2 / 3, "paper": 2 / 3, "paper-code": 2 / 3})
+    assert found["paper-code"].accuracy is not None
+    assert found["paper-code"].accuracy.mean == 0.5  # of two letters the last counts
+
+
+def test_rows_survive_the_disk_and_are_scored_alike(tmp_path: Path) -> None:
+    read = [replace(ROWS[0], parsed=(0,)), *ROWS[1:], row("q4", 0, "x", answers=("x", "y"))]
+    write_answers(tmp_path / "answers.parquet", read)
+    assert read_answers(tmp_path / "answers.parquet") == read
+
+
+def test_a_prompt_that_many_samples_share_is_stored_once(tmp_path: Path) -> None:
+    prompt = "".join(str(number) for number in range(3000))
+    rows = [row("q1", n, f"Answer {n}", prompt=prompt) for n in range(64)]
+    write_answers(tmp_path / "answers.parquet", rows)
+    assert (tmp_path / "answers.parquet").stat().st_size < 3 * len(prompt)
+
+
+def short(outputs: Sequence[str], answers: tuple[str, ...]) -> list[AnswerRow]:
+    return [row("s1", n, said, options=(), answers=answers) for n, said in enumerate(outputs)]
+
+
+def test_short_answers_are_averaged_over_samples_and_questions() -> None:
+    rows = short(["The Nile.", "River Nile", ""], ("Nile", "river nile"))
+    scores = score_short_answers([*rows, row("s2", 0, "Basel", options=(), answers=("Bern",))])
+    assert scores.exact_match.mean == pytest.approx((2 / 3 + 0) / 2)
+    assert scores.f1.mean == pytest.approx((2 / 3 + 0) / 2)
+    assert (scores.f1.n, scores.empty) == (2, 1)

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from steep.evaluation.short_answer_metrics import exact_match, f1, normalized
+
+WORDS = st.text("abthe .,'-A", max_size=15)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("The  Quillon, Ferry!", "quillon ferry"),
+        ("a an the", ""),
+        ("another theme", "another theme"),
+        ("U.S.A.", "usa"),
+        ("don't", "dont"),
+        ("naïve \u2013 café", "naïve \u2013 café"),
+    ],
+)
+def test_answers_are_compared_without_case_punctuation_and_articles(
+    answer: str, expected: str
+) -> None:
+    assert normalized(answer) == expected
+
+
+def test_f1_is_that_of_words() -> None:
+    assert f1("the steel rope of the ferry", ["a steel rope"]) == pytest.approx(2 * 0.5 / 1.5)
+    assert f1("rope rope", ["rope"]) == pytest.approx(2 / 3)
+    assert f1("mule", ["rope", "mule"]) == 1.0
+    assert f1("", ["rope"]) == 0.0
+
+
+@settings(deadline=None, derandomize=True)
+@given(WORDS, st.lists(WORDS, min_size=1, max_size=3))
+def test_a_match_has_all_its_words(said: str, accepted: list[str]) -> None:
+    assert 0.0 <= f1(said, accepted) <= 1.0
+    assert exact_match(accepted[-1], accepted) == 1.0
+    if exact_match(said, accepted) and normalized(said):
+        assert f1(said, accepted) == 1.0
