@@ -11,6 +11,7 @@ from steep.evaluation.encoding import (
     EncodedQuestion,
     batches,
     encode_question,
+    packed,
     single_rows,
     tree_row,
 )
@@ -59,17 +60,17 @@ def test_an_option_without_a_token_is_said(tokenizer: Any) -> None:
 
 
 def test_branches_start_at_the_prompt_and_see_only_it() -> None:
-    row = tree_row(QUESTION)
+    row = tree_row([QUESTION])
     assert row.ids == (5, 6, 7, 10, 20, 21)
     assert row.positions == (0, 1, 2, 3, 3, 4)
-    assert row.branches == (0, 0, 0, 1, 2, 2)
+    assert row.parents == (-1, 0, 1, 2, 2, 4)
     assert [tuple(target) for target in row.targets] == [
-        (2, 10, 0),
-        (3, 11, 0),
-        (2, 20, 1),
-        (4, 21, 1),
-        (5, 22, 1),
-        (2, 30, 2),
+        (2, 10, 0, 0),
+        (3, 11, 0, 0),
+        (2, 20, 0, 1),
+        (4, 21, 0, 1),
+        (5, 22, 0, 1),
+        (2, 30, 0, 2),
     ]
 
 
@@ -77,8 +78,55 @@ def test_single_rows_hold_the_same_targets() -> None:
     rows = single_rows(QUESTION)
     assert [row.ids for row in rows] == [(5, 6, 7, 10), (5, 6, 7, 20, 21), (5, 6, 7)]
     assert [target[1:] for row in rows for target in row.targets] == [
-        target[1:] for target in tree_row(QUESTION).targets
+        target[1:] for target in tree_row([QUESTION]).targets
     ]
+
+
+def test_questions_share_what_they_begin_with() -> None:
+    row = tree_row([QUESTION, EncodedQuestion((5, 6, 9), ((10, 11), (10, 12)))])
+    assert row.ids == (5, 6, 7, 10, 20, 21, 9, 10)
+    assert row.parents == (-1, 0, 1, 2, 2, 4, 1, 6)
+    assert row.positions == (0, 1, 2, 3, 3, 4, 2, 3)
+    assert [tuple(target) for target in row.targets[6:]] == [
+        (6, 10, 1, 0),
+        (7, 11, 1, 0),
+        (6, 10, 1, 1),
+        (7, 12, 1, 1),
+    ]
+
+
+TOKENS = st.lists(st.integers(0, 2), min_size=1, max_size=5).map(tuple)
+QUESTIONS = st.lists(
+    st.builds(EncodedQuestion, TOKENS, st.lists(TOKENS, min_size=1, max_size=3).map(tuple)),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(deadline=None, derandomize=True)
+@given(QUESTIONS)
+def test_the_ancestors_of_a_target_are_its_own_text(questions: list[EncodedQuestion]) -> None:
+    row = tree_row(questions)
+    assert len(set(zip(row.parents, row.ids, strict=True))) == len(row.ids)
+    for place, token, number, option in row.targets:
+        path = [token]
+        while place >= 0:
+            path.append(row.ids[place])
+            place = row.parents[place]
+        text = questions[number].prompt + questions[number].options[option]
+        assert tuple(reversed(path)) == text[: len(path)]
+    assert len(row.targets) == sum(len(option) for each in questions for option in each.options)
+
+
+@settings(deadline=None, derandomize=True)
+@given(QUESTIONS, st.integers(1, 30))
+def test_rows_hold_every_question_once_within_their_length(
+    questions: list[EncodedQuestion], row_tokens: int
+) -> None:
+    rows = packed(questions, row_tokens)
+    assert sorted(index for row in rows for index in row) == list(range(len(questions)))
+    for row in rows:
+        assert len(row) == 1 or len(tree_row([questions[i] for i in row]).ids) <= row_tokens
 
 
 @settings(deadline=None, derandomize=True)

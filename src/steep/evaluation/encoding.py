@@ -4,11 +4,12 @@ The join follows lm-evaluation-harness, so that figures compare: blanks at the p
 the option, the whole is encoded at once, and the option's tokens are those after as many as the
 prompt alone has. BOS comes first where the tokenizer has one, as before every training text.
 
-A row holds the prompt once and then the options one after another, as branches of a tree:
+A row is a tree of token sequences, in which what several begin with stands once: the prompt of a
+question's options, and what the prompts of several questions begin with:
 
     tokens     Q1 Q2 Q3 | a1 | b1 b2      options "a1 a2" and "b1 b2 b3"
     position    0  1  2 |  3 |  3  4      as if each option came right after the prompt
-    branch      0  0  0 |  1 |  2  2      a token sees branch 0 and its own, nothing later
+    parent      .  0  1 |  2 |  2  4      a token sees its ancestors and itself, nothing else
 
 The last token of an option predicts nothing, so it is left out.
 """
@@ -36,20 +37,21 @@ class EncodedQuestion:
 
 
 class Target(NamedTuple):
-    """The token `token` of option `option` is predicted at index `place` of the row."""
+    """The token `token` of an option is predicted at index `place` of the row."""
 
     place: int
     token: int
+    question: int
     option: int
 
 
 @dataclass(frozen=True, slots=True)
 class TreeRow:
-    """One question laid out as a row: for each token its id, position and branch."""
+    """Questions laid out as a row: for each token its id, position and parent (-1 at the root)."""
 
     ids: tuple[int, ...]
     positions: tuple[int, ...]
-    branches: tuple[int, ...]
+    parents: tuple[int, ...]
     targets: tuple[Target, ...]
 
 
@@ -77,27 +79,50 @@ def encode_question(tokenizer: Any, prompt: str, continuations: Sequence[str]) -
     return EncodedQuestion((*start, *prompt_ids), tuple(options))
 
 
-def tree_row(question: EncodedQuestion) -> TreeRow:
-    """Lay a question out as one row in which its options share the prompt."""
-    prompt_tokens = len(question.prompt)
-    ids, positions = list(question.prompt), list(range(prompt_tokens))
-    branches, targets = [0] * prompt_tokens, []
-    for number, option in enumerate(question.options):
-        places = [prompt_tokens - 1, *range(len(ids), len(ids) + len(option) - 1)]
-        targets += [Target(*pair, number) for pair in zip(places, option, strict=True)]
-        ids += option[:-1]
-        positions += range(prompt_tokens, prompt_tokens + len(option) - 1)
-        branches += [number + 1] * (len(option) - 1)
-    return TreeRow(tuple(ids), tuple(positions), tuple(branches), tuple(targets))
+def tree_row(questions: Sequence[EncodedQuestion]) -> TreeRow:
+    """Lay questions out as one row; what sequences begin with alike is there once."""
+    nodes: dict[tuple[int, int], int] = {}  # (parent, token) to the index in the row
+    positions: list[int] = []
+    targets: list[Target] = []
+    for number, question in enumerate(questions):
+        for chosen, option in enumerate(question.options):
+            place = -1
+            sequence = question.prompt + option
+            for position, token in enumerate(sequence):
+                if position >= len(question.prompt):
+                    targets.append(Target(place, token, number, chosen))
+                if position == len(sequence) - 1:
+                    break
+                if (place, token) not in nodes:
+                    nodes[place, token] = len(positions)
+                    positions.append(position)
+                place = nodes[place, token]
+    parents, ids = zip(*nodes, strict=True)
+    return TreeRow(ids, tuple(positions), parents, tuple(targets))
 
 
 def single_rows(question: EncodedQuestion) -> list[TreeRow]:
     """Lay each option out in a row of its own, for models that cannot take branches."""
     rows = []
     for number, option in enumerate(question.options):
-        row = tree_row(EncodedQuestion(question.prompt, (option,)))
+        row = tree_row([EncodedQuestion(question.prompt, (option,))])
         targets = tuple(target._replace(option=number) for target in row.targets)
-        rows.append(TreeRow(row.ids, row.positions, row.branches, targets))
+        rows.append(TreeRow(row.ids, row.positions, row.parents, targets))
+    return rows
+
+
+def packed(questions: Sequence[EncodedQuestion], row_tokens: int) -> list[list[int]]:
+    """Group the indices of questions into rows of up to so many tokens, like beginnings together.
+
+    A question longer than that makes a row of its own.
+    """
+    rows: list[list[int]] = []
+    for index in sorted(range(len(questions)), key=lambda index: questions[index].prompt):
+        together = [*rows[-1], index] if rows else []
+        if together and len(tree_row([questions[i] for i in together]).ids) <= row_tokens:
+            rows[-1] = together
+        else:
+            rows.append([index])
     return rows
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +27,7 @@ from steep.evaluation.encoding import (
     TreeRow,
     batches,
     encode_question,
+    packed,
     single_rows,
     tree_row,
 )
@@ -35,6 +37,9 @@ from steep.evaluation.shared_prefix import SharedPrefix, compute_prefix, shared_
 
 # B rows, T tokens of the longest row, S the same and the shared prefix before them, N predicted
 # tokens, D hidden size, V vocabulary.
+# A row is filled with questions up to this length. More saves little, and what a token may not see
+# is computed all the same; on a CPU a larger pass is even slower, as it outgrows the caches.
+ROW_TOKENS = 256
 LEAST_SHARED_TOKENS = 32  # a shorter beginning of all prompts is not worth a pass of its own
 LOGIT_ROWS = 256  # predicted tokens whose logits are held in fp32 at once
 # How far, in nats a token, branches may be from single rows: rounding, not another computation.
@@ -116,18 +121,14 @@ def _sums(
     done, total = 0, sum(map(len, sums))
     with evaluation_mode(model), torch.inference_mode():
         branching, prefix = _way(model, encoded)
-        rows = [
-            (index, row)
-            for index, question in enumerate(encoded)
-            for row in (_tree_rows(question, prefix) if branching else single_rows(question))
-        ]
+        rows = list(_tree_rows(encoded, prefix) if branching else _single_rows(encoded))
         for batch in batches([len(row.ids) for _, row in rows], batch_tokens):
             part = [rows[each][1] for each in batch]
             values = iter(_token_logprobs(model, part, branching, prefix))
-            for index, row in (rows[each] for each in batch):
+            for indices, row in (rows[each] for each in batch):
                 for target in row.targets:
-                    sums[index][target.option] += next(values)
-                done += len({target.option for target in row.targets})
+                    sums[indices[target.question]][target.option] += next(values)
+                done += len({target[2:] for target in row.targets})
             on_progress(done, total)
     return sums
 
@@ -163,16 +164,27 @@ def _takes_branches(model: Any, question: EncodedQuestion, prefix: SharedPrefix 
     """
     *_, last = single_rows(question)
     alone = _token_logprobs(model, [last], branching=False)
-    rows = _tree_rows(question, prefix)
-    branched = _token_logprobs(model, rows, branching=True, prefix=prefix)[-len(alone) :]
+    ((_, row),) = _tree_rows([question], prefix)
+    branched = _token_logprobs(model, [row], branching=True, prefix=prefix)[-len(alone) :]
     tolerance = BRANCH_TOLERANCE.get(model.dtype, LOW_PRECISION_TOLERANCE)
     return max(abs(a - b) for a, b in zip(alone, branched, strict=True)) <= tolerance
 
 
-def _tree_rows(question: EncodedQuestion, prefix: SharedPrefix | None) -> list[TreeRow]:
-    """The one row of a question, without the tokens of the prefix."""
+# Rows with the indices of the questions that they hold.
+Rows = Iterator[tuple[Sequence[int], TreeRow]]
+
+
+def _tree_rows(encoded: Sequence[EncodedQuestion], prefix: SharedPrefix | None) -> Rows:
+    """Questions together in rows, without the tokens of the prefix."""
     start = prefix.tokens if prefix else 0
-    return [tree_row(EncodedQuestion(question.prompt[start:], question.options))]
+    short = [EncodedQuestion(question.prompt[start:], question.options) for question in encoded]
+    for indices in packed(short, ROW_TOKENS):
+        yield indices, tree_row([short[index] for index in indices])
+
+
+def _single_rows(encoded: Sequence[EncodedQuestion]) -> Rows:
+    for index, question in enumerate(encoded):
+        yield from (([index], row) for row in single_rows(question))
 
 
 def _token_logprobs(
@@ -187,8 +199,7 @@ def _token_logprobs(
     inputs: dict[str, Tensor] = {"input_ids": _padded([row.ids for row in rows])}
     if branching:
         start = prefix.tokens if prefix else 0
-        branches_BT = _padded([row.branches for row in rows])
-        inputs["attention_mask"] = _branch_mask(branches_BT, model.dtype, start)
+        inputs["attention_mask"] = _tree_mask(rows, model.dtype, start)
         inputs["position_ids"] = _padded([row.positions for row in rows]) + start
     inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
     cached = {"past_key_values": prefix, "use_cache": True} if prefix else {"use_cache": False}
@@ -204,16 +215,18 @@ def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
     return torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows])
 
 
-def _branch_mask(branches_BT: Tensor, dtype: torch.dtype, prefix_tokens: int) -> Tensor:
+def _tree_mask(rows: Sequence[TreeRow], dtype: torch.dtype, prefix_tokens: int) -> Tensor:
     """0 where a token may look, the lowest number elsewhere, shaped (B, 1, T, S)."""
-    length = branches_BT.shape[1]
-    own_BTT = branches_BT[:, :, None] == branches_BT[:, None, :]
-    prompt_BTT = (branches_BT == 0)[:, None, :]
-    seen_BTT = (own_BTT | prompt_BTT) & torch.ones(length, length, dtype=torch.bool).tril()
-    hidden_BTT = torch.full(seen_BTT.shape, torch.finfo(dtype).min, dtype=dtype)
-    hidden_BTT = hidden_BTT.masked_fill(seen_BTT, 0.0)
-    hidden_BTS = torch.nn.functional.pad(hidden_BTT, (prefix_tokens, 0))  # all see the prefix
-    return hidden_BTS[:, None]
+    longest = max(len(row.ids) for row in rows)
+    seen_BTT = np.zeros((len(rows), longest, longest), dtype=bool)
+    for seen_TT, row in zip(seen_BTT, rows, strict=True):
+        for place, parent in enumerate(row.parents):
+            if parent >= 0:
+                seen_TT[place] = seen_TT[parent]
+            seen_TT[place, place] = True
+    seen_BTS = np.pad(seen_BTT, ((0, 0), (0, 0), (prefix_tokens, 0)), constant_values=True)
+    hidden_BTS = torch.full(seen_BTS.shape, torch.finfo(dtype).min, dtype=dtype)
+    return hidden_BTS.masked_fill(torch.from_numpy(seen_BTS), 0.0)[:, None]
 
 
 @contextmanager
