@@ -88,23 +88,35 @@ def adamw_step(
 
 def update_parameter(slots: Slots, gradient: Tensor, first_index: Tensor, scalars: Scalars) -> None:
     """Read what is stored, take the step, store it again, in place."""
-    noise = hash_noise(first_index, scalars.step_key, slots.weight_bits)
-    first, second = slots.first, slots.second
-    if slots.first_scale is not None and slots.second_scale is not None:
-        first = decode_first(first, slots.first_scale)
-        second = decode_second(second, slots.second_scale)
     remainder = slots.remainder
     if remainder is None:
         remainder = torch.zeros_like(slots.weight_bits)
     master = join_master(slots.weight_bits, remainder)
+    first, second = slots.first, slots.second
+    if slots.first_scale is not None and slots.second_scale is not None:
+        first = decode_first(first, slots.first_scale)
+        second = decode_second(second, slots.second_scale)
     master, first, second = adamw_step(master, gradient.float(), first, second, scalars)
+    _store_weights(slots, master, first_index, scalars)
+    _store_moments(slots, first, second, first_index, scalars)
+
+
+def _store_weights(slots: Slots, master: Tensor, first_index: Tensor, scalars: Scalars) -> None:
     if slots.remainder is None:
+        noise = hash_noise(first_index, scalars.step_key, master)
         slots.weight_bits.copy_(round_stochastically(master, noise.weight))
     else:
         weight_bits, remainder = split_master(master)
         slots.weight_bits.copy_(weight_bits)
         slots.remainder.copy_(remainder)
+
+
+def _store_moments(
+    slots: Slots, first: Tensor, second: Tensor, first_index: Tensor, scalars: Scalars
+) -> None:
     if slots.first_scale is not None and slots.second_scale is not None:
+        # Hashed again where weights are rounded too: a compiler sees that it is the same.
+        noise = hash_noise(first_index, scalars.step_key, first)
         first, first_scale = encode_first(first, noise.first)
         second, second_scale = encode_second(second, noise.second)
         slots.first_scale.copy_(first_scale)

@@ -33,7 +33,7 @@ HALF_WORD = 0x8000
 
 
 class Noise(NamedTuple):
-    """Independent uniform integers of every element: 16, 16 and 24 bits wide, held as int32."""
+    """Independent uniform integers of every element: 16, 16 and 23 bits wide, held as int32."""
 
     weight: Tensor
     first: Tensor
@@ -94,7 +94,7 @@ def encode_first(values_NC: Tensor, noise_NC: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def encode_second(values_NC: Tensor, noise_NC: Tensor) -> tuple[Tensor, Tensor]:
-    """Codes (uint8) and scales of a second moment; `noise_NC` holds 24 bits."""
+    """Codes (uint8) and scales of a second moment; `noise_NC` holds 23 bits."""
     scale_N1 = values_NC.amax(dim=1, keepdim=True)
     share = values_NC / torch.where(scale_N1 > 0, scale_N1, 1.0)
     lower = (share.sqrt().sqrt() * SECOND_CODES).floor().clamp(min=1, max=SECOND_CODES - 1)
@@ -104,7 +104,7 @@ def encode_second(values_NC: Tensor, noise_NC: Tensor) -> tuple[Tensor, Tensor]:
     above = (share * (SECOND_CODES**2 / square) * (SECOND_CODES**2 / square) - 1) / (
         ratio * ratio - 1
     )
-    code = lower + (uniform(noise_NC, 24) < above)
+    code = lower + (uniform(noise_NC, 23) < above)
     return torch.where(values_NC > 0, code, 0.0).to(torch.uint8), scale_N1
 
 
@@ -116,8 +116,9 @@ def uniform(noise: Tensor, bits: int) -> Tensor:
 def hash_noise(first_index: Tensor, step_key: Tensor, like: Tensor) -> Noise:
     """Noise for every element of `like`, a pure function of its arguments and the element's place.
 
-    Two rounds of a 32-bit multiply-xorshift finaliser, the step's key between the rounds, so that
-    the streams of two steps are no shifted copies of each other.
+    Rounds of a 32-bit multiply-xorshift finaliser, the step's key after the first: the streams of
+    two steps are then no moved copies of each other, and two rounds follow that tell them apart
+    (after one they still correlate by 0.5).
 
     Args:
         first_index: int32: the parameter's key plus the place of the first element in the whole
@@ -127,9 +128,10 @@ def hash_noise(first_index: Tensor, step_key: Tensor, like: Tensor) -> Noise:
     """
     place = torch.arange(like.numel(), dtype=torch.int32, device=like.device).view(like.shape)
     word = _xorshift(place + first_index, 16) * 0x7FEB352D
-    word = _xorshift(_xorshift(word ^ step_key, 15) * -0x7B935975, 16)
-    again = _xorshift(_xorshift((word ^ first_index) * 0x2C1B3C6D, 15) * 0x297A2D39, 16)
-    return Noise(word & 0xFFFF, _shifted(word, 16), _shifted(again, 8))
+    word = _xorshift(word ^ step_key, 15) * -0x7B935975
+    word = _xorshift(_xorshift(word, 16) * 0x2C1B3C6D, 15)
+    again = _xorshift((word + step_key) * 0x297A2D39, 16)
+    return Noise(word & 0xFFFF, _shifted(word, 16), _shifted(again, 9))
 
 
 def _xorshift(word: Tensor, count: int) -> Tensor:
