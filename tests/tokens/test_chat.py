@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,6 +75,16 @@ def test_only_the_assistant_is_learned_with_the_end_of_its_turn(
     whole = write_chat_shard(tmp_path / "all", file, tokenizer, "all").manifest
     assert whole.tokens == manifest.tokens, "the mask changes no token"
     assert whole.sha256 != manifest.sha256
+
+
+def test_a_mask_that_lost_its_end_is_refused(tmp_path: Path, tokenizer: Any) -> None:
+    file, directory = chat_file(tmp_path, TALK), tmp_path / "shard"
+    write_chat_shard(directory, file, tokenizer, "assistant")
+    os.truncate(directory / "loss_mask.bin", 3)
+    with pytest.raises(UserError, match="damaged"):
+        open_shard(directory)
+    write_chat_shard(directory, file, tokenizer, "all")
+    assert open_shard(directory).loss_mask is None, "what lies there from before says nothing"
 
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

@@ -25,6 +25,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
@@ -33,7 +34,7 @@ from numpy.typing import NDArray
 
 from steep.core.errors import UserError
 from steep.core.ids import derive_seed
-from steep.tokens.order import Pieces, Span, Stream
+from steep.tokens.order import Pieces, Stream
 
 IGNORED = -100  # the label that cross-entropy leaves out, in torch as in transformers
 RANGES_NAMED = 8  # how many ranges of texts a message names
@@ -63,6 +64,31 @@ class Share:
     name: Literal["replay", "instruction"]
     stream: Stream
     rate: float
+
+
+class _SpanBT(NamedTuple):
+    """A `Span` for each row."""
+
+    ids_BT: NDArray[np.int64]
+    last_BT: NDArray[np.bool_]
+    learned_BT: NDArray[np.bool_]
+
+
+class _Replacing(NamedTuple):
+    """Which corpus rows give way to which rows of replay, of which there are `choices`."""
+
+    rate: float
+    choices: int
+    coin_seed: int
+    draw_seed: int
+
+    def rows(self, first: int, stop: int) -> NDArray[np.bool_]:
+        """Which of corpus rows [first, stop) give way."""
+        return _uniform(self.coin_seed, first, stop) < self.rate
+
+    def drawn(self, row: int) -> int:
+        """The replay row that takes the place of a corpus row."""
+        return int(_uniform(self.draw_seed, row, row + 1)[0] * self.choices)
 
 
 @dataclass(frozen=True)
@@ -95,8 +121,7 @@ class Mixture:
 
     def rows(self, first: int, count: int) -> Rows:
         """Return rows [first, first + count)."""
-        spans = [self._read(self.place(row)) for row in range(first, first + count)]
-        ids_BT, last_BT, learned_BT = map(np.stack, zip(*spans, strict=True))
+        ids_BT, last_BT, learned_BT = self._read([self.place(first + b) for b in range(count)])
         labels_BT = np.full_like(ids_BT, IGNORED)
         labels_BT[:, :-1] = np.where(learned_BT[:, 1:], ids_BT[:, 1:], IGNORED)
         if not self.isolate_documents:
@@ -106,13 +131,13 @@ class Mixture:
 
     def place(self, row: int) -> Place:
         """Say where a row comes from; O(1)."""
-        for share, rate in self._added():
+        for share, rate in self._added:
             before, after = math.floor(row * rate), math.floor((row + 1) * rate)
             if after > before:
                 return Place(share.name, before)
             row -= before
-        if (share_ := self._replacing()) and self._replaced(share_, row, row + 1)[0]:
-            return Place("replay", self._drawn(share_, row))
+        if (replacing := self._replacing) and replacing.rows(row, row + 1)[0]:
+            return Place("replay", replacing.drawn(row))
         return Place("corpus", row)
 
     def ledger(self, rows: int) -> dict[str, float]:
@@ -123,12 +148,12 @@ class Mixture:
         """
         counts: dict[str, int] = {"replay": 0, "instruction": 0}
         left = rows
-        for share, rate in self._added():
+        for share, rate in self._added:
             counts[share.name] = math.floor(left * rate)
             left -= counts[share.name]
         skipped = np.empty(0, np.int64)
-        if share_ := self._replacing():
-            skipped = np.flatnonzero(self._replaced(share_, 0, left))
+        if replacing := self._replacing:
+            skipped = np.flatnonzero(replacing.rows(0, left))
             counts["replay"] = len(skipped)
         tokens = self.context_tokens
         corpus_rows = left - len(skipped)
@@ -145,7 +170,7 @@ class Mixture:
 
     def epochs(self, rows: int) -> float:
         """Passes over the corpus in the first `rows` rows; O(1)."""
-        for _, rate in self._added():
+        for _, rate in self._added:
             rows -= math.floor(rows * rate)
         return rows * self.context_tokens / self.corpus.shard.manifest.tokens
 
@@ -178,38 +203,46 @@ class Mixture:
     def _streams(self) -> dict[Source, Stream]:
         return {"corpus": self.corpus, **{share.name: share.stream for share in self.shares}}
 
-    def _read(self, place: Place) -> Span:
-        stream, start = self._streams()[place.source], place.position * self.context_tokens
-        return stream.read(start, self.context_tokens)
+    def _read(self, places: list[Place]) -> _SpanBT:
+        """Read rows; neighbours in a stream in one go, which takes less than half the time."""
+        shape = (len(places), self.context_tokens)
+        found = _SpanBT(np.empty(shape, np.int64), np.empty(shape, bool), np.empty(shape, bool))
+        for source, stream in self._streams().items():
+            mine = [b for b, place in enumerate(places) if place.source == source]
+            for run in _runs(mine, [places[b].position for b in mine]):
+                start = places[run[0]].position * self.context_tokens
+                span = stream.read(start, len(run) * self.context_tokens)
+                for rows_BT, part_T in zip(found, span, strict=True):
+                    rows_BT[run] = part_T.reshape(len(run), -1)
+        return found
 
     def _pieces(self, place: Place) -> Pieces:
         stream, start = self._streams()[place.source], place.position * self.context_tokens
         return stream.pieces(start, self.context_tokens)
 
+    @cached_property
     def _added(self) -> list[tuple[Share, Fraction]]:
         """The shares that come on top, each with its part of the rows that those before leave."""
         found, left = [], Fraction(1)
         for share in self.shares:
-            if share != self._replacing():
+            if share.name != "replay" or self.replay_mode == "add":
                 found.append((share, _exact(share.rate) / left))
                 left -= _exact(share.rate)
         return found
 
-    def _replacing(self) -> Share | None:
-        replay = [share for share in self.shares if share.name == "replay"]
-        return replay[0] if replay and self.replay_mode == "replace" else None
-
-    def _replaced(self, share: Share, first: int, stop: int) -> NDArray[np.bool_]:
-        """Which corpus rows [first, stop) give way; `share.rate` is of all rows, added ones too."""
-        left = 1 - sum(_exact(each.rate) for each, _ in self._added())
-        rate = float(_exact(share.rate) / left)
-        return _uniform(derive_seed(share.stream.seed, "replaces"), first, stop) < rate
-
-    def _drawn(self, share: Share, row: int) -> int:
-        """The replay row that takes the place of a corpus row."""
-        choices = math.ceil(share.stream.shard.manifest.tokens / self.context_tokens)
-        seed = derive_seed(share.stream.seed, "drawn")
-        return int(_uniform(seed, row, row + 1)[0] * choices)
+    @cached_property
+    def _replacing(self) -> _Replacing | None:
+        """How corpus rows give way; the rate is of all rows, so it grows by what is added."""
+        left = 1 - sum(_exact(share.rate) for share, _ in self._added)
+        for share in self.shares:
+            if share.name == "replay" and self.replay_mode == "replace":
+                return _Replacing(
+                    rate=float(_exact(share.rate) / left),
+                    choices=math.ceil(share.stream.shard.manifest.tokens / self.context_tokens),
+                    coin_seed=derive_seed(share.stream.seed, "replaces"),
+                    draw_seed=derive_seed(share.stream.seed, "drawn"),
+                )
+        return None
 
     def _unseen(self, corpus_rows: int, skipped: NDArray[np.int64]) -> int:
         """Corpus tokens in no row: those that in every epoch lie in a skipped row or past the end.
@@ -254,13 +287,16 @@ def _uniform(seed: int, first: int, stop: int) -> NDArray[np.float64]:
     return ((state ^ (state >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2**53
 
 
+def _runs(items: list[int], numbers: list[int]) -> list[list[int]]:
+    """Cut items where their numbers do not count on by one."""
+    groups = groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])
+    return [[items[place] for place, _ in group] for _, group in groups]
+
+
 def _ranges(noun: str, numbers: Iterable[int]) -> str:
     """For a message: "texts 3, 7-9", of many only the first ranges."""
     ordered = sorted(numbers)
-    runs = [
-        [number for _, number in run]
-        for _, run in groupby(enumerate(ordered), lambda pair: pair[1] - pair[0])
-    ]
+    runs = _runs(ordered, ordered)
     named = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
     rest = f" and {len(named) - RANGES_NAMED} more" if len(named) > RANGES_NAMED else ""
     return f"{noun}{'s' * (len(ordered) > 1)} {', '.join(named[:RANGES_NAMED])}{rest}"
