@@ -12,6 +12,8 @@ import checkpoint_processes
 import pytest
 from checkpoint_setup import make_state, names, open_alone, same_bits
 
+from steep.training.checkpoint_files import check_files, read_record
+
 
 class Victims(NamedTuple):
     """`moments`: a directory for each moment of the kill; the last was left alone."""
@@ -43,6 +45,8 @@ def test_whatever_the_moment_a_whole_checkpoint_is_there(victims: Victims) -> No
         found.append(open_alone(directory, keep=1).load(state))
         assert same_bits(state, make_state(found[-1])), directory
         assert not list(directory.glob(".*")), "what was left is removed"
+        for path in directory.iterdir():
+            check_files(path, read_record(path).files.items())  # no half that looks like a whole
     assert found == sorted(found), "once there, the new one stays"
     assert set(found) == {1, 2}
     assert found.count(1) > 5
