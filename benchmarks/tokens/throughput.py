@@ -65,7 +65,8 @@ def main() -> None:
     parser.add_argument("--venv", action="append", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--only", nargs="*", default=list(CONTESTANTS), choices=CONTESTANTS)
     options = parser.parse_args()
-    venvs = {"steep": str(Path(sys.prefix)), **dict(e.split("=", 1) for e in options.venv)}
+    own = str(Path(sys.prefix))
+    venvs = {"steep": own, "tokenizers": own, **dict(e.split("=", 1) for e in options.venv)}
     print(conditions(["tokenizers", "transformers"]), end="\n\n", flush=True)
     results = []
     with tempfile.TemporaryDirectory(prefix="steep-tokens-") as folder:
