@@ -24,7 +24,8 @@ PACKAGE = Path(steep.__file__).parent
 # A module may import its own room, those named here, and `steep` itself (the version).
 MAY_IMPORT: dict[str, set[str]] = {
     "core": set(),
-    "config": {"core"},
+    "presets": set(),
+    "config": {"core", "presets"},
     "project": {"core"},
     "documents": {"core"},
     "recipes": {"core", "documents"},

@@ -169,6 +169,9 @@ class OptimizationConfig(Section):
     learning_rate: float = Field(5e-6, gt=0, description="peak; paper: 5e-6")
     warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps; paper: 0.05")
     weight_decay: float = Field(0.01, ge=0, description="paper's code: 0.01")
+    beta1: float = Field(0.9, ge=0, lt=1, description="of AdamW; paper's code: its default")
+    beta2: float = Field(0.999, ge=0, lt=1, description="of AdamW; paper's code: its default")
+    epsilon: float = Field(1e-8, gt=0, description="of AdamW; paper's code: its default")
     gradient_clip: float = Field(1.0, gt=0, description="largest gradient norm")
     optimizer: OptimizerName = Field(
         "adamw",
@@ -209,7 +212,7 @@ class TrainConfig(OptimizationConfig):
     """Continued pretraining; what the paper fixes (appendix D) is the default."""
 
     preset: Literal["paper", "tiny", "8b-one-gpu"] | None = Field(
-        None, description="defaults for the fields below that are not given; docs/training.md"
+        None, description="defaults for the fields that are not given here"
     )
     model: str = Field("embedded", description="'embedded', or a Hugging Face directory or name")
     arms: dict[str, tuple[str, ...]] = Field(
@@ -238,6 +241,9 @@ class TrainConfig(OptimizationConfig):
         "here", description="here: this process, or the ranks that torchrun or srun started"
     )
     ray_workers: int = Field(1, ge=1, description="ranks, with launcher: ray; one a GPU")
+    ray_address: str | None = Field(
+        None, description="of a Ray cluster, or auto; null: one of its own on this machine"
+    )
 
 
 class InstructConfig(OptimizationConfig):

@@ -110,7 +110,7 @@ def test_status_adds_up(finished: Path, steep: Steep) -> None:
     usage = found["ledger"]["usage"]
     paid = (usage["prompt_tokens"] * 1.0 + usage["completion_tokens"] * 2.0) / 1e6
     assert found["ledger"]["cost_usd"] == pytest.approx(paid)
-    assert len(found["artifacts"]) == 3 + 3 + 2 + 3 + 1
+    assert len(found["artifacts"]) == 3 + 4 + 2 + 3 + 1
     assert (
         f"{OPENINGS + PAIRS} planned = {OPENINGS + PAIRS} done" in steep("status", cwd=finished).out
     )
@@ -123,7 +123,7 @@ def test_a_second_run_does_nothing_and_says_so(
     ended = steep("run", cwd=copy)
     assert ended.code == 0, ended.err
     assert made(ended) == set()
-    assert ended.err.count("done before") == 12
+    assert ended.err.count("done before") == 13
     assert server.requests.total() == requests
     assert results(copy) == before
 

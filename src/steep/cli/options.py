@@ -52,8 +52,10 @@ def open_project(path: Path, overrides: list[str] | None) -> Opened:
 
 def start_log(path: Path) -> None:
     """Send the log to standard error as text, and to the run's directory as JSON Lines."""
+    from steep.stages.harness import is_main_rank
+
     log = logging.getLogger("steep")
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.INFO if is_main_rank() else logging.WARNING)  # one rank speaks for all
     log.handlers.clear()
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter("%(message)s"))

@@ -11,11 +11,12 @@ from steep.core.errors import UserError
 KNOCK_S = 10.0
 
 
-def connect(address: str | None) -> bool:
+def connect(address: str | None, section: str = "generate") -> bool:
     """Connect to a cluster, or start one; True when the connection is ours to end.
 
     Args:
         address: host:port, or "auto"; None starts a cluster on this machine.
+        section: Of the configuration that has the address.
 
     Raises:
         UserError: There is no such cluster.
@@ -40,7 +41,7 @@ def connect(address: str | None) -> bool:
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(
             "There is no Ray cluster to connect to.",
-            where=f"generate.ray_address '{address}'",
+            where=f"{section}.ray_address '{address}'",
             expected="host:port of a running cluster of the same Ray and Python version, 'auto' "
             "on one of its nodes, or null to start one on this machine",
             found=brief(error),

@@ -85,6 +85,6 @@ def run(config: Config, project: Project, trained: Artifact, shard: Artifact, ar
             settings=loop_settings(settings, steps),
             **job_fields(settings),
         )
-        return {"arm": name, **do(job, 0)}
+        return {"arm": name, **do(job)}
 
     return build(project, identity, make, together=True)

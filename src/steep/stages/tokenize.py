@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from steep.config import Config
 from steep.core.errors import UserError
@@ -25,8 +25,8 @@ from steep.stages.models import model_directory
 from steep.training.loading import load_tokenizer
 
 VERSION = 3
-REPLAY = "replay"
-INSTRUCTION = "instruction"
+REPLAY: Literal["replay"] = "replay"
+INSTRUCTION: Literal["instruction"] = "instruction"
 VALIDATION = "validation"
 
 Texts = Callable[[], Iterable[str]]
@@ -172,7 +172,7 @@ def run_chats(
 
         tokenizer = load_tokenizer(model_directory(config.train.model, project))
         manifest, skipped = write_chat_shard(directory, path, tokenizer, loss_on)
-        _tell_skipped(path, skipped)
+        _tell_skipped(path, [Skipped(each.source, each.reason) for each in skipped])
         return {
             "arm": name,
             "passages": manifest.texts,

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from steep.config import Config, OptimizationConfig, TrainConfig
 from steep.core.errors import UserError
 from steep.project import Artifact, Project
-from steep.stages.harness import Identity, build
+from steep.stages.harness import Identity, build, log
 from steep.stages.models import BASE, check_model, local_directory, model_directory
 from steep.stages.tokenize import INSTRUCTION, REPLAY, VALIDATION
 
 if TYPE_CHECKING:
-    from steep.training.job import TrainingJob
+    from steep.training.job import ShareName, TrainingJob
+    from steep.training.metrics import StepMetrics
     from steep.training.settings import TrainingSettings
 
 VERSION = 2
@@ -33,6 +34,7 @@ NOT_IDENTITY = {
     "max_loss_jump",
     "micro_batch_sequences",
     "preset",
+    "ray_address",
     "ray_workers",
     "recompute_every",
     "trackers",
@@ -41,8 +43,9 @@ NOT_IDENTITY = {
 # Of the configuration, what the loop takes as it is.
 SETTINGS = (
     "batch_sequences", "micro_batch_sequences", "learning_rate", "warmup", "weight_decay",
-    "gradient_clip", "optimizer", "compute", "compile", "recompute_every", "max_loss_jump",
-    "validation_every", "checkpoint_minutes", "keep_checkpoints", "seed",
+    "beta1", "beta2", "epsilon", "gradient_clip", "optimizer", "compute", "compile",
+    "recompute_every", "max_loss_jump", "validation_every", "checkpoint_minutes",
+    "keep_checkpoints", "seed",
 )  # fmt: skip
 
 
@@ -56,7 +59,10 @@ def run(config: Config, project: Project, shards: Mapping[str, Artifact], arm: s
         arm: Its name.
     """
     settings = config.train
-    rates = {REPLAY: settings.replay_rate, INSTRUCTION: settings.instruction_rate}
+    rates: dict[ShareName, float] = {
+        REPLAY: settings.replay_rate,
+        INSTRUCTION: settings.instruction_rate,
+    }
     mixed = {name: rate for name, rate in rates.items() if rate and name in shards}
     inputs = {"shard": shards[arm]} | {name: shards[name] for name in mixed}
     identity = Identity(
@@ -81,7 +87,7 @@ def run(config: Config, project: Project, shards: Mapping[str, Artifact], arm: s
             add_difference=str(local_directory(difference, project)) if difference else None,
             **job_fields(settings),
         )
-        return {"arm": arm, **do(job, settings.ray_workers if settings.launcher == "ray" else 0)}
+        return {"arm": arm, **do(job, settings)}
 
     return build(project, identity, make, together=True)
 
@@ -106,6 +112,10 @@ def check(config: Config, project: Project) -> None:
     check_model(settings.model, project)
     if settings.add_difference:
         check_model(settings.add_difference, project)
+    if settings.launcher == "ray":
+        from steep.training.ray_train import check_ray_train
+
+        check_ray_train()
     for section in (config.train, config.instruct):
         if section.trackers:
             from steep.training.metrics import check_trackers
@@ -174,21 +184,53 @@ def job_fields(settings: OptimizationConfig) -> dict[str, Any]:
     }
 
 
-def do(job: TrainingJob, ray_workers: int) -> dict[str, Any]:
-    """Run a job, here or on Ray; returns what the manifest says of it."""
+def do(job: TrainingJob, launch: TrainConfig | None = None) -> dict[str, Any]:
+    """Run a job, here or where `launch` says; returns what the manifest says of it."""
     from steep.training.job import run_job
 
-    if ray_workers:
-        from steep.training.ray_train import run_on_ray
-
-        last = run_on_ray(job, ray_workers)
+    if launch is not None and launch.launcher == "ray":
+        last: StepMetrics | None = _on_ray(job, launch)
     else:
         last = run_job(job)
-    ledger = job.mixture().ledger(job.settings.steps * job.settings.batch_sequences)
     if last is None:  # another rank writes the manifest
         return {}
+    ledger = job.mixture().ledger(job.settings.steps * job.settings.batch_sequences)
+    _tell_ledger(job.label, ledger)
     summary = {"steps": job.settings.steps, "final_loss": last.loss, "wall_s": last.elapsed_s}
     return {**summary, **ledger, "last": asdict(last)}
+
+
+def _on_ray(job: TrainingJob, launch: TrainConfig) -> StepMetrics:
+    import ray
+
+    from steep.llm.ray_cluster import connect
+    from steep.training.ray_train import run_on_ray
+
+    ours = connect(launch.ray_address, "train")
+    try:
+        return run_on_ray(job, launch.ray_workers)
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _tell_ledger(label: str, ledger: Mapping[str, float]) -> None:
+    """The sum that must match: what the tokens of the run were."""
+    kinds = ("corpus", "replayed", "instruction")
+    parts = [
+        f"{ledger[f'{kind}_tokens']:,.0f} {kind}" for kind in kinds if ledger[f"{kind}_tokens"]
+    ]
+    log.info(
+        "%s: %s tokens = %s; %.2f passes over the corpus, %s of its tokens unseen%s",
+        label,
+        f"{ledger['tokens']:,.0f}",
+        " + ".join(parts),
+        ledger["epochs"],
+        f"{ledger['unseen_tokens']:,.0f}",
+        f", {ledger['replaced_tokens']:,.0f} gave way to replay"
+        if ledger["replaced_tokens"]
+        else "",
+    )
 
 
 def _watched(shards: Mapping[str, Artifact]) -> dict[str, str]:

@@ -10,6 +10,7 @@ file system.
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -36,7 +37,9 @@ from steep.training.settings import TrainingSettings
 
 log = logging.getLogger("steep")
 
+ShareName = Literal["replay", "instruction"]
 MODEL_NAME = "model"
+INTERIM_NAME = "model-without-difference"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class TrainingJob:
     model: str
     directory: str
     shard: str
-    shares: Mapping[Literal["replay", "instruction"], SharePart]
+    shares: Mapping[ShareName, SharePart]
     validation: Mapping[str, str]
     settings: TrainingSettings
     context_tokens: int
@@ -155,7 +158,19 @@ def _train_and_export(job: TrainingJob, directory: Path, world: World) -> None:
             _shower(job, settings.steps),
             track or (lambda row, step: None),
         )
-    export_model(module.model, tokenizer, directory / MODEL_NAME, world, merge=job.lora is not None)
+    _export(job, module.model, tokenizer, directory, world)
+
+
+def _export(job: TrainingJob, model: Any, tokenizer: Any, directory: Path, world: World) -> None:
+    """Write the trained model; with a difference to add, what is written first is an interim."""
+    final, interim = directory / MODEL_NAME, directory / INTERIM_NAME
+    target = interim if job.add_difference else final
+    export_model(model, tokenizer, target, world, merge=job.lora is not None)
+    if job.add_difference and world.is_main:
+        from steep.training.difference import add_difference
+
+        add_difference(interim, Path(job.model), Path(job.add_difference), final)
+        shutil.rmtree(interim)
 
 
 def resolve(settings: TrainingSettings, device: torch.device) -> TrainingSettings:
