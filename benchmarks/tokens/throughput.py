@@ -6,7 +6,8 @@
 All get the same texts, made from the sentences of --source (JSON Lines with `text`) by drawing them
 anew, and the same fast tokenizer, in a process of its own with an empty folder. They run at two
 sizes, so that memory which grows with the corpus is seen. The clock starts when the process has
-started and ends with the ids on disk; imports are in it. Memory is that of all processes of a
+started and ends with the ids on disk; imports are in it. CPU is of all its processes, and says more
+than the clock where others use the machine. Memory is that of all processes of a
 contestant: resident (shared pages count in each), and without what the kernel can drop
 (anonymous memory, shared pages counted once). A contestant without an environment is left out.
 """
@@ -34,6 +35,7 @@ PARTS = 4  # files, since datatrove gives a worker whole ones
 TEXT_CHARACTERS = 2000
 COLUMNS = (
     "contestant", "version", "text, MB", "tokens", "wall, s", "MB/s", "steep over it",
+    "CPU, s", "CPU over steep's",
     "peak RSS, MB", "peak anonymous, MB",
 )  # fmt: skip
 
@@ -45,6 +47,13 @@ class Memory(NamedTuple):
     anonymous_mb: float = 0.0
 
 
+class Watched(NamedTuple):
+    """The peak of a process tree, and the CPU time of all that was in it."""
+
+    memory: Memory
+    cpu_s: float
+
+
 class Result(NamedTuple):
     """What one run of one contestant took."""
 
@@ -53,6 +62,7 @@ class Result(NamedTuple):
     text_mb: float
     tokens: int
     wall_s: float
+    cpu_s: float
     memory: Memory
 
 
@@ -124,24 +134,35 @@ def one_run(
                 list(map(str, command)), stdout=subprocess.PIPE, stderr=log, text=True,
                 env=environment, cwd=folder,
             )  # fmt: skip
-            memory = watched(process)
+            seen = watched(process)
             if process.returncode:
                 log.seek(0)
                 raise SystemExit(f"{name} failed:\n{log.read()[-3000:]}")
         assert process.stdout is not None
         found = json.loads(process.stdout.read().strip().splitlines()[-1])
-    return Result(name, found["version"], text_mb, found["tokens"], found["wall_s"], memory)
+    version, tokens, wall_s = (found[key] for key in ("version", "tokens", "wall_s"))
+    return Result(name, version, text_mb, tokens, wall_s, seen.cpu_s, seen.memory)
 
 
-def watched(process: subprocess.Popen[str]) -> Memory:
-    """The peaks of a process and its descendants, looked at ten times a second until it ends."""
-    peak = Memory()
+def watched(process: subprocess.Popen[str]) -> Watched:
+    """Look at a process and its descendants ten times a second until it ends."""
+    peak, cpu_s = Memory(), dict[int, float]()
     while process.poll() is None:
-        now = [memory_of(pid) for pid in tree(process.pid)]
-        sums = Memory(*map(sum, zip(*now, strict=True))) if now else Memory()
+        pids = tree(process.pid)
+        sums = Memory(*map(sum, zip(*map(memory_of, pids), strict=True)))
         peak = Memory(*map(max, peak, sums))
+        cpu_s |= {pid: max(cpu_s_of(pid), cpu_s.get(pid, 0.0)) for pid in pids}
         time.sleep(0.1)
-    return peak
+    return Watched(peak, sum(cpu_s.values()))
+
+
+def cpu_s_of(pid: int) -> float:
+    """User and system seconds of a process so far."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has ended
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def tree(pid: int) -> list[int]:
@@ -168,9 +189,9 @@ def memory_of(pid: int) -> Memory:
 
 def report(results: list[Result]) -> Iterator[tuple[str, ...]]:
     """The lines of the table."""
-    steep_s = {each.text_mb: each.wall_s for each in results if each.name == "steep"}
+    steep = {each.text_mb: each for each in results if each.name == "steep"}
     for each in results:
-        ours_s = steep_s.get(each.text_mb)
+        ours = steep.get(each.text_mb)
         yield (
             each.name,
             each.version,
@@ -178,7 +199,9 @@ def report(results: list[Result]) -> Iterator[tuple[str, ...]]:
             f"{each.tokens:,}",
             f"{each.wall_s:.1f}",
             f"{each.text_mb / each.wall_s:.2f}",
-            f"{each.wall_s / ours_s:.2f} x" if ours_s else "-",
+            f"{each.wall_s / ours.wall_s:.2f} x" if ours else "-",
+            f"{each.cpu_s:.0f}",
+            f"{each.cpu_s / ours.cpu_s:.2f} x" if ours else "-",
             f"{each.memory.resident_mb:.0f}",
             f"{each.memory.anonymous_mb:.0f}",
         )
