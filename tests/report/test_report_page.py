@@ -72,6 +72,16 @@ def test_the_page_shows_every_number_of_the_evaluation(tmp_path: Path, run_direc
     assert "q61" in text
 
 
+def test_learning_and_forgetting_are_shown(tmp_path: Path, run_directory: Path) -> None:
+    text = render(tmp_path, run_directory).text
+    assert "texts kept out" in text and "general text kept out" in text
+    assert "3.100 \u2192 2.200" in text
+    assert "2.800 \u2192 3.300" in text, "what was forgotten"
+    for path in (tmp_path / ".steep").glob("train-*/validation.jsonl"):
+        path.unlink()
+    assert "general text kept out" not in render(tmp_path, run_directory).text
+
+
 def test_the_ledger_is_an_equation_that_adds_up(tmp_path: Path, run_directory: Path) -> None:
     text = render(tmp_path, run_directory).text
 

@@ -138,10 +138,16 @@ def _arms(artifacts: Sequence[ArtifactRef]) -> list[Arm]:
             train=ref.manifest,
             tokenize=tokenized.get(ref.arm) or {},
             metrics=read_jsonl(_existing(ref.path / "metrics.jsonl")),
+            validation=_validation(ref.path / "validation.jsonl"),
         )
         for ref in artifacts
         if ref.stage == "train" and ref.arm is not None
     ]
+
+
+def _validation(path: Path) -> list[dict[str, float]]:
+    """Losses on texts that were not trained on; a run that held nothing out has none."""
+    return read_jsonl(path) if path.is_file() else []
 
 
 def _scores(ref: ArtifactRef) -> Scores:

@@ -118,6 +118,7 @@ class Arm:
     train: Mapping[str, Any]
     tokenize: Mapping[str, Any]
     metrics: Sequence[Mapping[str, float]]
+    validation: Sequence[Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)

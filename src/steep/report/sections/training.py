@@ -11,6 +11,11 @@ from steep.report.sections.results import key
 from steep.report.svg import Curve, Panel, curve_chart, responsive
 from steep.report.wording import UNKNOWN, count, duration
 
+WATCHED = {  # what the sets of texts are called on the page
+    "synthetic": "texts kept out",
+    "documents": "the documents",
+    "replay": "general text kept out",
+}
 MOST_POINTS = 400  # of a curve; longer ones are thinned
 
 
@@ -30,7 +35,7 @@ def training(run: Run) -> Section:
         "on each other are the same schedule." + (" Long curves are thinned." if thinned else "")
     )
     chart = figure(_curve_chart(run, curves), caption) if curves else None
-    return section("training", title, opening, chart, _arm_table(run))
+    return section("training", title, opening, chart, _arm_table(run), _validation_table(run))
 
 
 def _curve_chart(run: Run, arms: Sequence[Arm]) -> Html:
@@ -106,6 +111,29 @@ def _arm_row(run: Run, arm: Arm) -> list[Child]:
         duration(wall_s),
         _decimal(tokens / wall_s if tokens and wall_s else None, 0),
     ]
+
+
+def _validation_table(run: Run) -> Html | None:
+    """What every arm learned and forgot: losses on texts that it did not train on."""
+    watched = [arm for arm in run.ordered_arms if arm.validation]
+    if not watched:
+        return None
+    sets = sorted({name for arm in watched for name in arm.validation[-1]} - {"step"})
+    columns = [text_column("arm"), *(Column(f"{WATCHED.get(name, name)}") for name in sets)]
+    rows: list[list[Child]] = [
+        [key(run, arm.name), *(_before_and_after(arm, name) for name in sets)] for arm in watched
+    ]
+    caption = (
+        "Loss in nats a token before and after training. A falling loss on written texts that were "
+        "kept out of training is learning; a rising one on general text is forgetting. Only arms "
+        "that read the documents themselves are trained on them."
+    )
+    return table(columns, rows, caption)
+
+
+def _before_and_after(arm: Arm, name: str) -> str:
+    losses = [row[name] for row in arm.validation if name in row]
+    return f"{losses[0]:.3f} \u2192 {losses[-1]:.3f}" if losses else UNKNOWN
 
 
 def _count_or_unknown(value: float | None) -> str:
