@@ -1,0 +1,102 @@
+"""What was embedded or ranked before, in one SQLite file: sweeps over it cost nothing.
+
+Vectors are kept by embedder and text, rankings by all that they depend on. Rows are written in one
+transaction a batch, so whatever was paid for before a kill is found again.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from steep.core.errors import UserError
+from steep.core.files import disk_errors
+from steep.core.ids import stable_hash
+from steep.retrieval.hits import Hit
+from steep.retrieval.index import Vectors
+
+BUSY_TIMEOUT_S = 30.0
+KEYS_A_QUERY = 500
+_TABLES = """
+CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, value BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS rankings (key TEXT PRIMARY KEY, value BLOB NOT NULL);
+"""
+
+
+class RetrievalCache:
+    """The file, open between `__enter__` and `__exit__`; `:memory:` forgets."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+
+    def __enter__(self) -> RetrievalCache:
+        if self._path is not None:
+            with disk_errors(self._path):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._errors():
+            self._database = sqlite3.connect(self._path or ":memory:", timeout=BUSY_TIMEOUT_S)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.executescript(_TABLES)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._database.close()
+
+    def vectors(self, embedder: str, texts: Sequence[str]) -> dict[str, Vectors]:
+        """The vectors of those texts that are known."""
+        by_key = {stable_hash([embedder, text]): text for text in texts}
+        found = self._read("vectors", list(by_key))
+        return {by_key[key]: np.frombuffer(value, "<f4") for key, value in found.items()}
+
+    def add_vectors(self, embedder: str, texts: Sequence[str], vectors_ND: Vectors) -> None:
+        """Keep the vectors of texts."""
+        values = (vector_D.astype("<f4").tobytes() for vector_D in vectors_ND)
+        keys = (stable_hash([embedder, text]) for text in texts)
+        self._write("vectors", dict(zip(keys, values, strict=True)))
+
+    def rankings(self, keys: Sequence[str]) -> dict[str, list[Hit]]:
+        """Those rankings that are known."""
+        found = self._read("rankings", keys)
+        return {key: [Hit(*pair) for pair in json.loads(value)] for key, value in found.items()}
+
+    def add_rankings(self, rankings: Mapping[str, Sequence[Hit]]) -> None:
+        """Keep rankings."""
+        self._write("rankings", {key: json.dumps(hits).encode() for key, hits in rankings.items()})
+
+    def _read(self, table: str, keys: Sequence[str]) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        with self._errors():
+            for start in range(0, len(keys), KEYS_A_QUERY):
+                asked = keys[start : start + KEYS_A_QUERY]
+                marks = ",".join("?" * len(asked))
+                query = f"SELECT key, value FROM {table} WHERE key IN ({marks})"
+                found.update(self._database.execute(query, asked))
+        return found
+
+    def _write(self, table: str, rows: Mapping[str, bytes]) -> None:
+        with self._errors(), self._database:
+            insert = f"INSERT OR REPLACE INTO {table} VALUES (?, ?)"
+            self._database.executemany(insert, rows.items())
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise UserError(
+                "The file with embeddings and rankings cannot be used.",
+                where=self._path,
+                found=error,
+                hint="free some space, or delete the file: all in it can be computed again",
+            ) from error

@@ -1,0 +1,138 @@
+"""Embedders turn texts into vectors; what they give is checked, brought to length 1, and kept.
+
+`Embedder` is the extension point, and `EMBEDDERS` holds those that are built in: static vectors
+out of a package (no model, no network), an endpoint, and a sentence-transformers model on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from steep.core.errors import UserError
+from steep.retrieval.cache import RetrievalCache
+from steep.retrieval.index import Vectors
+
+SAVED_AT_ONCE = 512  # texts: what a kill may lose
+
+
+class Embedder(Protocol):
+    """Something that gives each text a vector.
+
+    Attributes:
+        name: Says all that changes the vectors: equal names may share a cache.
+    """
+
+    name: str
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One vector a text, in their order: (N, D)."""
+        ...
+
+
+EmbedderKind = Literal["wordllama", "endpoint", "sentence-transformers"]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderSettings:
+    """Which embedder.
+
+    Attributes:
+        kind: Which of `EMBEDDERS`.
+        model: The endpoint's name of it, or the directory of a sentence-transformers model.
+        base_url: Of the endpoint, up to and without `/embeddings`.
+        api_key_env: Name of the environment variable with the endpoint's key.
+        concurrency: Requests in flight at once at most.
+    """
+
+    kind: EmbedderKind = "wordllama"
+    model: str = ""
+    base_url: str = ""
+    api_key_env: str | None = None
+    concurrency: int = 4
+
+
+def open_embedder(settings: EmbedderSettings) -> Embedder:
+    """Open the embedder that is asked for.
+
+    Raises:
+        UserError: Its package, directory, address or key is not there.
+    """
+    return EMBEDDERS[settings.kind](settings)
+
+
+def _wordllama(settings: EmbedderSettings) -> Embedder:
+    from steep.retrieval.static import StaticEmbedder
+
+    return StaticEmbedder()
+
+
+def _endpoint(settings: EmbedderSettings) -> Embedder:
+    from steep.retrieval.endpoint import Endpoint, EndpointEmbedder
+
+    endpoint = Endpoint(settings.base_url, settings.api_key_env, settings.concurrency)
+    return EndpointEmbedder(endpoint, settings.model)
+
+
+def _sentence_transformers(settings: EmbedderSettings) -> Embedder:
+    from steep.retrieval.local import LocalEmbedder
+
+    return LocalEmbedder(Path(settings.model))
+
+
+EMBEDDERS: dict[EmbedderKind, Callable[[EmbedderSettings], Embedder]] = {
+    "wordllama": _wordllama,
+    "endpoint": _endpoint,
+    "sentence-transformers": _sentence_transformers,
+}
+
+
+def embed_texts(embedder: Embedder, texts: Sequence[str], cache: RetrievalCache) -> Vectors:
+    """One vector of length 1 a text; equal texts, and those in the cache, are not embedded again.
+
+    Raises:
+        UserError: The embedder fails, or gives what are no vectors of one kind.
+    """
+    known = cache.vectors(embedder.name, texts)
+    new = [text for text in dict.fromkeys(texts) if text not in known]
+    for start in range(0, len(new), SAVED_AT_ONCE):
+        asked = new[start : start + SAVED_AT_ONCE]
+        vectors_ND = checked_vectors(embedder.name, embedder.embed(asked), asked)
+        cache.add_vectors(embedder.name, asked, vectors_ND)
+        known.update(zip(asked, vectors_ND, strict=True))
+    dimensions = sorted({len(vector_D) for vector_D in known.values()})
+    if len(dimensions) > 1:
+        raise _bad(embedder.name, "one number of dimensions", dimensions)
+    return np.stack([known[text] for text in texts])
+
+
+def checked_vectors(name: str, vectors: Any, texts: Sequence[str]) -> Vectors:
+    """The vectors, brought to length 1.
+
+    Raises:
+        UserError: They are not one vector of finite numbers a text.
+    """
+    vectors_ND = np.asarray(vectors, dtype=np.float32)
+    if vectors_ND.ndim != 2 or len(vectors_ND) != len(texts) or not vectors_ND.shape[1]:
+        raise _bad(name, f"{len(texts)} vectors, one a text", f"an array {vectors_ND.shape}")
+    lengths_N = np.linalg.norm(vectors_ND.astype(np.float64), axis=1)
+    for text, length in zip(texts, lengths_N, strict=True):
+        if not np.isfinite(length) or length == 0:
+            problem = "only zeros" if length == 0 else "NaN or infinity"
+            raise _bad(name, "finite numbers that are not all 0", f"{problem} for {text!r:.60}")
+    unit_ND: Vectors = (vectors_ND / lengths_N[:, None]).astype(np.float32)
+    return unit_ND
+
+
+def _bad(name: str, expected: str, found: object) -> UserError:
+    return UserError(
+        "The embedder returned vectors that cannot be used.",
+        where=name,
+        expected=expected,
+        found=found,
+        hint="check that its model is one for embeddings; whatever was cached is still there",
+    )

@@ -1,0 +1,108 @@
+"""How well a ranking does, question by question, with ids: intervals are made where scores are.
+
+Twice: does the right *document* come up (the paper's Recall@8: QuALITY has no gold passage), and
+does a chunk of it that holds a gold *answer*? The second needs questions with short answers. A
+question whose answer stands in no chunk, being cut in two, counts as not found; `relevant == 0`
+shows it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from steep.retrieval.chunks import Chunk
+from steep.retrieval.hits import Hit
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where the relevant chunks of a question stand in its ranking.
+
+    Attributes:
+        ranks: Of those that were found, from 1, ascending.
+        relevant: How many there are in the corpus.
+    """
+
+    ranks: tuple[int, ...]
+    relevant: int
+
+    def recall(self, k: int) -> float:
+        """1 if one of the first `k` chunks is relevant, else 0."""
+        return float(bool(self.ranks) and self.ranks[0] <= k)
+
+    @property
+    def reciprocal_rank(self) -> float:
+        """1 / the rank of the first relevant chunk; 0 if none was found."""
+        return 1 / self.ranks[0] if self.ranks else 0.0
+
+    def ndcg(self, k: int) -> float:
+        """Discounted gain of the relevant among the first `k`, over the most that is possible."""
+        if not self.relevant:
+            return 0.0
+        ideal = sum(map(_discount, range(1, min(k, self.relevant) + 1)))
+        return sum(_discount(rank) for rank in self.ranks if rank <= k) / ideal
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalRow:
+    """One question: `answer` is None where no text of an answer is known."""
+
+    question_id: str
+    document_id: str
+    document: Found
+    answer: Found | None
+
+
+class Asked(NamedTuple):
+    """What is needed to judge the ranking of a question; `answers` are the texts that are right."""
+
+    question_id: str
+    document_id: str
+    answers: tuple[str, ...] = ()
+
+
+def measure(
+    asked: Sequence[Asked], rankings: Sequence[Sequence[Hit]], chunks: Sequence[Chunk]
+) -> list[RetrievalRow]:
+    """Find the relevant chunks of each question in its ranking."""
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for place, chunk in enumerate(chunks):
+        places[chunk.document_id].append(place)
+    rows = []
+    for question, hits in zip(asked, rankings, strict=True):
+        right = places[question.document_id]
+        bearing = [n for n in right if bears_answer(chunks[n].text, question.answers)]
+        answer = _found(hits, bearing) if question.answers else None
+        document = _found(hits, right)
+        rows.append(RetrievalRow(question.question_id, question.document_id, document, answer))
+    return rows
+
+
+def bears_answer(text: str, answers: Sequence[str]) -> bool:
+    """Whether a text holds one of the answers as whole words, whatever the case and line ends."""
+    plain = _plain(text)
+    return any(
+        re.search(rf"(?<!\w){re.escape(_plain(answer))}(?!\w)", plain) is not None
+        for answer in answers
+    )
+
+
+@lru_cache(maxsize=4096)  # a chunk is asked about by all questions on its document
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _found(hits: Sequence[Hit], relevant: Sequence[int]) -> Found:
+    inside = set(relevant)
+    ranks = (rank for rank, hit in enumerate(hits, start=1) if hit.place in inside)
+    return Found(tuple(ranks), len(relevant))
+
+
+def _discount(rank: int) -> float:
+    return 1 / math.log2(rank + 1)

@@ -1,0 +1,56 @@
+"""Rerankers read a question and a chunk together, and so judge better than a search can.
+
+`Reranker` is the extension point. Built in are a cross-encoder on disk (`local.py`), an endpoint
+(`endpoint.py`), and, where neither is at hand, the reading model itself: how likely the question is
+after the chunk (Sachan et al., EMNLP 2022). The last costs a forward pass of the model over each
+chunk, so that `RetrievalSettings.reranked` should be small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+# The mean log-probability of the tokens of each continuation, after its prompt.
+Likelihood = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
+
+
+class Candidates(NamedTuple):
+    """The texts that a search found for a question."""
+
+    question: str
+    texts: tuple[str, ...]
+
+
+class Reranker(Protocol):
+    """Something that judges how well texts fit a question; more is better.
+
+    Attributes:
+        name: Says all that changes the scores: equal names may share a cache.
+    """
+
+    name: str
+
+    def score(self, candidates: Sequence[Candidates]) -> list[list[float]]:
+        """A finite score for each text of each question."""
+        ...
+
+
+class LikelihoodReranker:
+    """Scores a text by how likely its reader finds the question after it.
+
+    Args:
+        model: Name of the reading model, for the cache.
+        likelihood: Computes mean log-probabilities; it comes from whoever holds the model.
+    """
+
+    def __init__(self, model: str, likelihood: Likelihood) -> None:
+        self.name = f"likelihood of the question under {model}"
+        self._likelihood = likelihood
+
+    def score(self, candidates: Sequence[Candidates]) -> list[list[float]]:
+        """The mean log-probability of a token of the question, for each text."""
+        prompts = [f"{text}\n\nQuestion:" for each in candidates for text in each.texts]
+        asked = [f" {each.question}" for each in candidates for _ in each.texts]
+        scores = iter(self._likelihood(prompts, asked))
+        return [[next(scores) for _ in each.texts] for each in candidates]
