@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 
@@ -21,7 +22,7 @@ def test_batches_are_full_and_no_fuller(texts: list[str], characters: int, most:
     for batch in batches:
         assert 1 <= len(batch) <= most
         assert len(batch) == 1 or sum(map(len, batch)) <= characters
-    for batch, following in zip(batches, batches[1:], strict=False):
+    for batch, following in itertools.pairwise(batches):
         assert len(batch) == most or sum(map(len, batch)) + len(following[0]) > characters
 
 
