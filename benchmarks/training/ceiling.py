@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from benchmarks.training.job import Job, random_model
+from benchmarks.training.job import Job, Outcome, random_model
 from benchmarks.training.recorder import Recorder
 from torch import Tensor, nn
 
@@ -30,14 +30,18 @@ class Ceiling:
     dtype: str
 
     def run(self, job: Job, recorder: Recorder) -> str:
-        """Measure; the recorder's counted steps are replaced by the sum of the products."""
+        """Measure; a step is the sum of its products."""
         dtype = getattr(torch, self.dtype)
         micro_tokens = job.micro_sequences * job.sizes.context_tokens
         passes = job.step_tokens // micro_tokens
         shapes = product_shapes(job)
-        seconds = {shape: triple_s(micro_tokens, *shape, dtype, job.device) for shape in shapes}
-        step_s = passes * sum(count * seconds[shape] for shape, count in shapes.items())
-        recorder.given_step_s = [step_s] * job.steps
+        found = {shape: triple(micro_tokens, *shape, dtype, job.device) for shape in shapes}
+        step_s, cpu_s = (
+            passes * sum(count * found[shape][which] for shape, count in shapes.items())
+            for which in (0, 1)
+        )
+        on_cpu = job.device == "cpu"
+        recorder.given = Outcome([step_s] * job.steps, [cpu_s] * job.steps * on_cpu)
         flops = sum(6 * shape[0] * shape[1] * count for shape, count in shapes.items())
         rate = flops * job.step_tokens / step_s / 1e12
         return f"{self.dtype}, {rate:.3g} TFLOP/s, {job.micro_sequences} rows at once"
@@ -50,29 +54,35 @@ def product_shapes(job: Job) -> Counter[tuple[int, int]]:
     return Counter((each.out_features, each.in_features) for each in linear)
 
 
-def triple_s(tokens: int, rows: int, columns: int, dtype: torch.dtype, device: str) -> float:
-    """Seconds of the three products of one linear layer."""
+def triple(
+    tokens: int, rows: int, columns: int, dtype: torch.dtype, device: str
+) -> tuple[float, float]:
+    """Seconds, and seconds of processors, of the three products of one linear layer."""
     input_NC, weight_RC, gradient_NR = (
         torch.randn(shape, device=device).to(dtype)
         for shape in ((tokens, columns), (rows, columns), (tokens, rows))
     )
 
-    def triple() -> tuple[Tensor, Tensor, Tensor]:
+    def multiply() -> tuple[Tensor, Tensor, Tensor]:
         return input_NC @ weight_RC.T, gradient_NR @ weight_RC, gradient_NR.T @ input_NC
 
     wait = torch.cuda.synchronize if device == "cuda" else _nothing
-    once_s = _seconds(triple, 1, wait)
-    count = max(1, round(SHORTEST_S / min(once_s, _seconds(triple, 1, wait))))
-    return statistics.median(_seconds(triple, count, wait) for _ in range(REPEATS))
+    once_s = min(_seconds(multiply, 1, wait)[0] for _ in range(2))
+    count = max(1, round(SHORTEST_S / once_s))
+    found = [_seconds(multiply, count, wait) for _ in range(REPEATS)]
+    wall_s, cpu_s = (statistics.median(column) for column in zip(*found, strict=True))
+    return wall_s, cpu_s
 
 
-def _seconds(function: Callable[[], object], count: int, wait: Callable[[], object]) -> float:
+def _seconds(
+    function: Callable[[], object], count: int, wait: Callable[[], object]
+) -> tuple[float, float]:
     wait()
-    began = time.perf_counter()
+    began, cpu_began = time.perf_counter(), time.process_time()
     for _ in range(count):
         function()
     wait()
-    return (time.perf_counter() - began) / count
+    return (time.perf_counter() - began) / count, (time.process_time() - cpu_began) / count
 
 
 def _nothing() -> None:

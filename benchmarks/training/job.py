@@ -134,6 +134,7 @@ class Outcome:
 
     Attributes:
         step_s: Seconds of each counted step.
+        step_cpu_s: Processor seconds of each, over all threads, if it runs on a processor.
         startup_s: From a loaded model to the end of the warm-up: compilation, mostly.
         losses: Nats a token of all steps.
         peak_bytes: Highest reserved memory of the device, or resident memory of the process.
@@ -147,6 +148,7 @@ class Outcome:
     """
 
     step_s: list[float] = field(default_factory=list)
+    step_cpu_s: list[float] = field(default_factory=list)
     startup_s: float = 0.0
     losses: list[float] = field(default_factory=list)
     peak_bytes: int = 0

@@ -80,11 +80,25 @@ class Ours:
         module = prepare(*args)
         if self.compile in ("none", "layers"):
             return module
+        without_mask(module.model)
         for layer in decoder_layers(module.model):
             layer._compiled_call_impl = None
         mode = "reduce-overhead" if self.compile == "cuda graphs" else None
         module.model.base_model.compile(fullgraph=True, dynamic=False, mode=mode)
         return module
+
+
+def without_mask(model: Any) -> None:
+    """Let transformers build no mask at all.
+
+    In a graph of the whole model it cannot look whether positions start anew, so it builds a dense
+    mask of what it would else leave to the kernel, and repeats keys and values for it.
+    """
+    from transformers import AttentionInterface
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    AttentionInterface.register("causal", sdpa_attention_forward)
+    model.config._attn_implementation = "causal"
 
 
 def wrap_loop(stack: ExitStack, recorder: Recorder, prepare: Prepare) -> None:

@@ -17,6 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
 from itertools import pairwise
 from pathlib import Path
@@ -47,7 +48,8 @@ class Recorder:
         self.on_gpu = job.device == "cuda"
         self.timing = False
         self.losses: list[Any] = []
-        self.given_step_s: list[float] = []  # by a contestant that makes no steps
+        self.given: Outcome | None = None  # by a contestant that makes no steps
+        self._cpu_s = [time.process_time()]
         self._began = self._mark()
         self._steps: list[Any] = []
         self._phases: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
@@ -64,6 +66,7 @@ class Recorder:
         """An optimizer step has been asked of the device."""
         job, done = self.job, len(self._steps) + 1
         self._steps.append(self._mark())
+        self._cpu_s.append(time.process_time())
         counted = job.warmup + job.steps
         if done == job.warmup and self._sensors:
             self._sensors.start()
@@ -110,14 +113,15 @@ class Recorder:
         self._wait()
         for hook in self._hooks:
             hook.remove()
-        if self.given_step_s:
-            return Outcome(
-                step_s=self.given_step_s, peak_bytes=self._peak_bytes(), settings=settings
-            )
+        if self.given:
+            return replace(self.given, peak_bytes=self._peak_bytes(), settings=settings)
         job, marks = self.job, [self._began, *self._steps]
         spans = [self._between(*pair) for pair in pairwise(marks)]
+        counted = slice(job.warmup, job.warmup + job.steps)
+        cpu_s = [second - first for first, second in pairwise(self._cpu_s)]
         outcome = Outcome(
-            step_s=spans[job.warmup : job.warmup + job.steps],
+            step_s=spans[counted],
+            step_cpu_s=[] if self.on_gpu else cpu_s[counted],
             startup_s=sum(spans[: job.warmup]),
             losses=[float(loss) for loss in self.losses],
             peak_bytes=self._peak_bytes(),

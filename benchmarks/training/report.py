@@ -58,9 +58,9 @@ def by_contestant(measured: list[Measured]) -> dict[str, list[Measured]]:
     return found
 
 
-def speed_of(rounds: list[Measured]) -> Speed:
-    """Over the counted steps of all rounds."""
-    seconds = [step for each in rounds for step in each.outcome.step_s]
+def speed_of(rounds: list[Measured], clock: str = "step_s") -> Speed:
+    """Over the counted steps of all rounds, by the wall's clock or that of the processors."""
+    seconds = [step for each in rounds for step in getattr(each.outcome, clock)]
     rates = [rounds[0].job.step_tokens / each for each in seconds]
     if len(rates) < 2:
         return Speed(rates[0], rates[0], rates[0])
@@ -69,37 +69,45 @@ def speed_of(rounds: list[Measured]) -> Speed:
 
 
 def speeds(base: Job, worked: dict[str, list[Measured]]) -> str:
-    """The table of speeds."""
+    """The table of speeds, and how the MFU is counted."""
     flops = flops_per_token(
         random_model(base.sizes, "meta", torch.bfloat16), base.sizes.context_tokens
     )
     peak = peak_flops(torch.device(base.device))
-    rates = {name: speed_of(rounds) for name, rounds in worked.items()}
-    trainer = next((rate for name, rate in rates.items() if name.startswith(TRAINER)), None)
+    columns = ["contestant", "steps", "tokens/s (quartiles)", "of the Trainer's"]
+    columns += ["tokens/CPU s (quartiles)", "of the Trainer's"] if base.device == "cpu" else ["MFU"]
+    columns += ["memory GiB", "warm-up s", "clocks", "attention kernels"]
+    against = next((rounds for name, rounds in worked.items() if name.startswith(TRAINER)), None)
     rows = []
     for name, rounds in worked.items():
-        rate, first = rates[name], rounds[0].outcome
+        rate, first = speed_of(rounds), rounds[0].outcome
         share = mfu(rate.median, flops, peak, 1)
-        rows.append(
-            [
-                name,
-                rate,
-                len(rounds) * rounds[0].job.steps,
-                f"{rate.median / trainer.median:.3f}" if trainer else "-",
-                "-" if share is None else f"{share:.1%}",
-                f"{max(each.outcome.peak_bytes for each in rounds) / GIB:.1f}",
-                f"{first.startup_s:.0f}",
-                first.clocks or "-",
-                ", ".join(first.attention[:2]) or "-",
-            ]
+        cells: list[object] = [name, sum(len(each.outcome.step_s) for each in rounds)]
+        cells += _beside(rounds, against, "step_s")
+        cells += (
+            _beside(rounds, against, "step_cpu_s")
+            if base.device == "cpu"
+            else ["-" if share is None else f"{share:.1%}"]
         )
-    columns = ["contestant", "tokens/s (quartiles)", "steps", "of the Trainer's", "MFU"]
-    columns += ["memory GiB", "warm-up s", "clocks", "attention kernels"]
-    formula = (
-        f"{flops / 1e9:.4g} GFLOP a token = 6 * (parameters - input embedding) + 12 * layers * "
-        f"heads * head_dim * context; peak {f'{peak / 1e12:,.0f} TFLOP/s' if peak else 'unknown'}."
+        cells += [
+            f"{max(each.outcome.peak_bytes for each in rounds) / GIB:.1f}",
+            f"{first.startup_s:.0f}",
+            first.clocks or "-",
+            ", ".join(first.attention[:2]) or "-",
+        ]
+        rows.append(cells)
+    return (
+        f"{table(columns, rows)}\n\n{flops / 1e9:.4g} GFLOP a token = 6 * (parameters - input "
+        "embedding) + 12 * layers * heads * head_dim * context; peak "
+        f"{f'{peak / 1e12:,.0f} TFLOP/s' if peak else 'unknown'}."
     )
-    return f"{table(columns, rows)}\n\n{formula}"
+
+
+def _beside(rounds: list[Measured], against: list[Measured] | None, clock: str) -> list[str]:
+    """A rate, and its share of the Trainer's."""
+    rate = speed_of(rounds, clock)
+    ratio = f"{rate.median / speed_of(against, clock).median:.3f}" if against else "-"
+    return [str(rate), ratio]
 
 
 def phases(worked: dict[str, list[Measured]]) -> str:

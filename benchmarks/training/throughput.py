@@ -14,6 +14,7 @@ what is missing is skipped, and said. No network is used.
 Writes report.md, outcomes.json, and the profiler's table of each contestant. Columns:
 
 - tokens/s: of the median counted step, over all rounds; in brackets the quartiles;
+- tokens/CPU s: the same by processor seconds of all threads, which other programs disturb less;
 - MFU: tokens/s * FLOPs a token / peak, see `steep.training.flops`;
 - memory: the most that was reserved on the GPU; on a processor, the process's;
 - warm-up: from the start of training to the end of the steps that are not counted.
@@ -37,7 +38,7 @@ from benchmarks.training.job import SHAPES, Job, Outcome, write_rows
 from benchmarks.training.report import Measured, report
 
 TRIAL_STEPS = 4  # of each set of the Trainer's flags, after the warm-up
-TIMED_STEPS, PROFILED_STEPS = 5, 2
+TIMED_STEPS, PROFILED_STEPS = 3, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
