@@ -50,10 +50,11 @@ def weights(directory: Path) -> dict[str, torch.Tensor]:
 
 
 def test_the_difference_is_added(models: list[Path], tmp_path: Path) -> None:
-    add_difference(*models, tmp_path / "sum", scale=0.5)
-    trained, base, instruct = map(weights, models)
+    trained, base, instruct = models
+    add_difference(trained, base, instruct, tmp_path / "sum", scale=0.5)
+    one, two, three = map(weights, models)
     for name, found in weights(tmp_path / "sum").items():
-        expected = trained[name] + 0.5 * (instruct[name].float() - base[name])
+        expected = one[name] + 0.5 * (three[name].float() - two[name])
         assert torch.allclose(found, expected, atol=1e-7), name
         assert found.dtype == torch.float32
     index = json.loads((tmp_path / "sum" / INDEX).read_text())
@@ -63,10 +64,11 @@ def test_the_difference_is_added(models: list[Path], tmp_path: Path) -> None:
 
 
 def test_nothing_added_is_the_trained_model(models: list[Path], tmp_path: Path) -> None:
-    add_difference(*models, tmp_path / "sum", scale=0.0)
-    trained = weights(models[0])
+    trained, base, instruct = models
+    add_difference(trained, base, instruct, tmp_path / "sum", scale=0.0)
+    expected = weights(trained)
     for name, found in weights(tmp_path / "sum").items():
-        assert torch.equal(found, trained[name]), name
+        assert torch.equal(found, expected[name]), name
 
 
 def test_a_model_that_learned_nothing_becomes_the_instruct_model(
@@ -91,14 +93,14 @@ def test_sums_lose_nothing_where_nothing_was_learned(
 ) -> None:
     dtype = torch.bfloat16 if bits == 16 else torch.float32
     trained, base, instruct = torch.tensor(rows).to(dtype).T
-    assert torch.equal(_sum("w", trained, base, instruct, 0.0), trained)
-    assert torch.equal(_sum("w", base, base, instruct, 1.0), instruct)
+    assert torch.equal(_sum("w", [trained, base, instruct], 0.0), trained)
+    assert torch.equal(_sum("w", [base, base, instruct], 1.0), instruct)
 
 
-def refused(*arguments: Path) -> str:
+def refused(trained: Path, base: Path, instruct: Path, directory: Path) -> str:
     with pytest.raises(UserError) as caught:
-        add_difference(*arguments)
-    assert not arguments[-1].exists()
+        add_difference(trained, base, instruct, directory)
+    assert not directory.exists()
     return str(caught.value)
 
 
@@ -137,4 +139,4 @@ def test_a_folder_without_weights_is_refused(models: list[Path], tmp_path: Path)
 def test_quantised_weights_are_refused() -> None:
     whole = torch.ones(2)
     with pytest.raises(UserError, match="quantised"):
-        _sum("w", whole, whole, whole.to(torch.int8), 1.0)
+        _sum("w", [whole, whole, whole.to(torch.int8)], 1.0)

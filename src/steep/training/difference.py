@@ -21,7 +21,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from steep.core.errors import UserError
@@ -70,7 +69,7 @@ class _Weights:
         self.path = path
         self.files: dict[str, Any] = {}
         for name in _file_names(path):
-            opened: Any = safe_open(path / name, framework="pt")  # type: ignore[no-untyped-call]
+            opened: Any = safe_open(path / name, framework="pt")
             self.files[name] = stack.enter_context(opened)
         self.names = {name: sorted(file.keys()) for name, file in self.files.items()}
         self._file_of = {key: self.files[name] for name, keys in self.names.items() for key in keys}
@@ -148,7 +147,7 @@ def _write(models: Sequence[_Weights], directory: Path, scale: float) -> None:
     weight_map: dict[str, str] = {}
     total_bytes = 0
     for name, keys in trained.names.items():
-        sums = {key: _sum(key, *(model.tensor(key) for model in models), scale) for key in keys}
+        sums = {key: _sum(key, [model.tensor(key) for model in models], scale) for key in keys}
         save_file(sums, directory / name, metadata={"format": "pt"})
         weight_map |= dict.fromkeys(keys, name)
         total_bytes += sum(each.nbytes for each in sums.values())
@@ -157,12 +156,13 @@ def _write(models: Sequence[_Weights], directory: Path, scale: float) -> None:
         write_json(directory / INDEX, index)
 
 
-def _sum(key: str, trained: Tensor, base: Tensor, instruct: Tensor, scale: float) -> Tensor:
-    if not all(each.is_floating_point() for each in (trained, base, instruct)):
+def _sum(key: str, tensors: Sequence[Tensor], scale: float) -> Tensor:
+    trained, base, instruct = tensors
+    if not all(each.is_floating_point() for each in tensors):
         raise UserError(
             "Only weights in floating point can be added; this model is quantised.",
             where=key,
-            found=", ".join(str(each.dtype) for each in (trained, base, instruct)),
+            found=", ".join(str(each.dtype) for each in tensors),
         )
     learned = trained.float() - scale * base.float()
     return (learned + scale * instruct.float()).to(trained.dtype)

@@ -57,9 +57,14 @@ KEPT = {
     ("autocast", "layers"): Kept(10, 4, 6),
 }
 
-# An eager update of bf16 weights has so many fp32 copies of one parameter at once; a compiled one
-# none, and torch's fused AdamW none.
-EAGER_UPDATE_COPIES = 12
+# An eager update of bf16 weights has so many 4-byte copies of one parameter at once (measured on
+# a processor: 8 to 13, and 17 to 32 where moments are cut into blocks and noise is hashed in 8
+# bytes); a compiled one none, and torch's fused AdamW none.
+EAGER_UPDATE_COPIES = {
+    "adamw-bf16-remainder": 13,
+    "adamw-8bit-remainder": 32,
+    "adamw-8bit-stochastic": 32,
+}
 
 LIBRARIES = GIB // 4  # what is loaded late, and the allocator's own
 WASTE = 0.03  # of everything else: allocators round up
@@ -222,4 +227,5 @@ def _gathered(shape: ModelShape, settings: TrainingSettings) -> int:
 def _update(shape: ModelShape, settings: TrainingSettings) -> int:
     if settings.optimizer == "adamw" or settings.compile == "layers":
         return 0
-    return EAGER_UPDATE_COPIES * 4 * max(each.numbers for each in shape.parameters if each.trained)
+    largest = max(each.numbers for each in shape.parameters if each.trained)
+    return EAGER_UPDATE_COPIES[settings.optimizer] * 4 * largest

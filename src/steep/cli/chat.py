@@ -1,0 +1,146 @@
+"""`steep chat`: ask a trained model; its answers appear as they are written.
+
+    steep chat --arm entigraph                # the model that this project's run has trained
+    steep chat --model runs/demo/model-raw    # any Hugging Face directory, name, or 'embedded'
+    steep chat --arm raw --prompt "Who is Joren Pell?"
+    echo "Who is Joren Pell?" | steep chat --arm raw
+
+Every question starts a fresh dialogue, at temperature 0.1 and with at most 2000 tokens, as in the
+paper's demonstration. The model sees no documents: it answers from memory. Only the answer goes to
+standard output.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from steep.cli.options import DEFAULT_CONFIG, ConfigOption, load_project
+
+if TYPE_CHECKING:
+    from steep.stages.chat import Chat
+
+SYSTEM = "You are a helpful assistant who answers questions truthfully and to the point."
+PROMPT = "> "
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="A Hugging Face directory or name, or 'embedded'."),
+]
+ArmOption = Annotated[
+    str | None, typer.Option("--arm", help="A model that the run of this project has trained.")
+]
+SystemOption = Annotated[
+    str, typer.Option("--system", help="What the model is told first; '' for nothing.")
+]
+TemperatureOption = Annotated[float, typer.Option(min=0, max=2, help="0 takes the likeliest word.")]
+MaxTokensOption = Annotated[int, typer.Option(min=1, help="Tokens of an answer at most.")]
+HistoryOption = Annotated[
+    bool, typer.Option("--keep-history", help="Questions and answers so far go on to count.")
+]
+PromptOption = Annotated[
+    str | None, typer.Option("--prompt", "-p", help="Ask this one question and end.")
+]
+
+
+def chat(
+    model: ModelOption = None,
+    arm: ArmOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    system: SystemOption = SYSTEM,
+    temperature: TemperatureOption = 0.1,
+    max_tokens: MaxTokensOption = 2000,
+    keep_history: HistoryOption = False,
+    prompt: PromptOption = None,
+) -> None:
+    """Talk with a trained model; it answers from memory, no documents are shown to it."""
+    from steep.core.calls import Sampling
+    from steep.stages.chat import open_chat
+
+    opened = open_chat(
+        _chosen(model, arm, config),
+        system=system,
+        sampling=Sampling(temperature=temperature, max_tokens=max_tokens),
+        keep_history=keep_history,
+    )
+    if not opened.talker.has_template:
+        _tell("this model has no chat template: it goes on writing your text, without --system")
+    if prompt is not None:
+        _answer(opened, prompt)
+    elif not sys.stdin.isatty():
+        _answer(opened, sys.stdin.read().strip())
+    else:
+        _converse(opened)
+
+
+def _chosen(model: str | None, arm: str | None, config: Path) -> Path | str:
+    from steep.core.errors import UserError
+    from steep.stages.chat import arms_of, model_of_arm
+
+    if (model is None) == (arm is None):
+        names: list[str] = []
+        if config.is_file():
+            opened = load_project(config, None)
+            names = arms_of(opened.project.run_directory(opened.config.name))
+        raise UserError(
+            "Say which model to talk with." if model is None else "One model at a time.",
+            expected="--model DIR_OR_NAME, or --arm NAME" + (f": {', '.join(names)}" * bool(names)),
+        )
+    if model is not None:
+        return model
+    assert arm is not None
+    opened = load_project(config, None)
+    return model_of_arm(opened.config, opened.project, arm)
+
+
+def _converse(chat: Chat) -> None:
+    """Questions and answers until Ctrl-D, or Ctrl-C where nothing is being written."""
+    from steep.core.errors import UserError
+
+    _with_line_editing()
+    fresh = "" if chat.keep_history else "; every question starts a fresh dialogue"
+    _tell(f"Ctrl-C stops an answer, another one or Ctrl-D ends{fresh}")
+    while True:
+        try:
+            question = input(PROMPT).strip()
+        except (EOFError, KeyboardInterrupt):
+            typer.echo()
+            return
+        if not question:
+            continue
+        try:
+            _answer(chat, question)
+        except KeyboardInterrupt:
+            typer.echo()
+            _tell("stopped")
+        except UserError as error:  # a question too long for the context; the next one may fit
+            _tell(str(error))
+
+
+def _answer(chat: Chat, question: str) -> None:
+    forgotten = chat.forgotten
+    with closing(chat.ask(question)) as pieces:  # type: ignore[type-var]
+        for piece in pieces:
+            typer.echo(piece, nl=False)
+            sys.stdout.flush()
+    typer.echo()
+    if chat.last is not None and chat.last.cut_off:
+        _tell(f"cut off after {chat.last.count:,} tokens")
+    if chat.forgotten > forgotten:
+        _tell(f"the oldest {chat.forgotten - forgotten} messages no longer fit and were left out")
+
+
+def _with_line_editing() -> None:
+    try:
+        import readline
+    except ImportError:  # Windows
+        return
+    readline.set_auto_history(True)
+
+
+def _tell(message: str) -> None:
+    typer.echo(f"steep: {message}", err=True)

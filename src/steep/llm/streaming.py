@@ -1,0 +1,175 @@
+"""One answer as it is written: a Hugging Face causal LM in this process, token by token.
+
+For a person at a terminal, not for many calls (`embedded`, `continuous`). The loop is ours instead
+of `generate` with a streamer, which needs a thread: here Ctrl-C ends an answer between two tokens.
+On a GPU in bf16, else in fp32.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from steep.core.calls import Sampling
+from steep.core.errors import UserError
+from steep.llm.chat import end_ids
+from steep.llm.row_sampling import Row, RowSampler
+
+UNFINISHED = "\ufffd"  # what a tokenizer makes of a character whose last bytes are missing
+
+
+class Answer:
+    """An answer in the making: iterate over its pieces, then look at `text` and `cut_off`."""
+
+    def __init__(self, tokens: Iterator[int], tokenizer: Any, limit: int) -> None:
+        self._tokens, self._tokenizer, self._limit = tokens, tokenizer, limit
+        self.count = 0
+        self.text = ""
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the limit ended it, and not the model."""
+        return self.count >= self._limit
+
+    def __iter__(self) -> Iterator[str]:
+        for piece in pieces(self._counted(), self._tokenizer):
+            self.text += piece
+            yield piece
+
+    def _counted(self) -> Iterator[int]:
+        for token in self._tokens:
+            self.count += 1
+            yield token
+
+
+class Talker:
+    """A model and its tokenizer, ready to answer.
+
+    Args:
+        model: A Hugging Face directory, or a name on the Hub.
+
+    Raises:
+        UserError: It cannot be loaded.
+    """
+
+    def __init__(self, model: Path | str) -> None:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        dtype = torch.float32 if device == "cpu" else torch.bfloat16
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(model)
+            self._model = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"Cannot load the model '{model}'.",
+                expected="a Hugging Face directory, or a name on the Hub like owner/name",
+                found=str(error).strip().splitlines()[0],
+            ) from error
+        self._model.to(device).eval()
+        self.has_template = self._tokenizer.chat_template is not None
+        config = self._model.config.get_text_config()
+        self._context_tokens: int | None = getattr(config, "max_position_embeddings", None)
+
+    def prompt(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """The tokens of a dialogue in the model's chat format, or its bare text without one.
+
+        Raises:
+            UserError: The format has no place for such messages.
+        """
+        from jinja2 import TemplateError
+
+        if not self.has_template:
+            text = "\n".join(message["content"] for message in messages)
+            ids: list[int] = self._tokenizer(text).input_ids
+            return ids
+        try:
+            text = self._tokenizer.apply_chat_template(
+                messages, add_generation_prompt=True, tokenize=False
+            )
+        except TemplateError as error:
+            raise UserError(
+                "The chat template of this model refuses these messages.",
+                found=error,
+                hint="leave out the system message: --system ''",
+            ) from error
+        ids = self._tokenizer(text, add_special_tokens=False).input_ids
+        return ids
+
+    def room(self, prompt: Sequence[int]) -> int | None:
+        """How many tokens may follow a prompt; None when nobody knows."""
+        return None if self._context_tokens is None else self._context_tokens - len(prompt)
+
+    def answer(self, prompt: Sequence[int], sampling: Sampling, seed: int) -> Answer:
+        """Begin an answer; nothing is computed until it is iterated over.
+
+        Args:
+            prompt: Of at least one token.
+            sampling: Temperature, and how many tokens at most; fewer where the context ends.
+            seed: Equal seeds give equal answers.
+
+        Raises:
+            UserError: The prompt fills the context.
+        """
+        room = self.room(prompt)
+        if not prompt or (room is not None and room < 1):
+            raise UserError(
+                "The prompt does not fit into the context of this model."
+                if prompt
+                else "There is nothing to answer.",
+                expected=f"1 to {(self._context_tokens or 0) - 1:,} tokens" if prompt else None,
+                found=f"{len(prompt):,} tokens" if prompt else None,
+            )
+        limit = sampling.max_tokens if room is None else min(sampling.max_tokens, room)
+        row = Row(sampling, np.random.default_rng(seed).random(limit))
+        return Answer(self._tokens(prompt, row, limit), self._tokenizer, limit)
+
+    def _tokens(self, prompt: Sequence[int], row: Row, limit: int) -> Iterator[int]:
+        ends = end_ids(self._model, self._tokenizer)
+        sampler = RowSampler(ends or frozenset({-1}))
+        takes = inspect.signature(self._model.forward).parameters
+        last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
+        cache, ids = None, list(prompt)
+        for _ in range(limit):
+            with torch.inference_mode():
+                output = self._model(
+                    input_ids=torch.tensor([ids], device=self._model.device),
+                    past_key_values=cache,
+                    use_cache=True,
+                    **last_only,
+                )
+                (token,) = sampler.choose(output.logits[:, -1], [row])
+            if token in ends:
+                return
+            yield token
+            cache, ids = output.past_key_values, [token]
+
+
+def pieces(tokens: Iterator[int], tokenizer: Any) -> Iterator[str]:
+    """Text for tokens as soon as it is certain; put together it is the text of them all.
+
+    A character may be spread over tokens, and what a token says may depend on the one before; so
+    the tokens of the last piece are decoded again with the new ones, and only what they add is new.
+    """
+
+    def text(start: int, end: int | None = None) -> str:
+        decoded: str = tokenizer.decode(ids[start:end], skip_special_tokens=True)
+        return decoded
+
+    ids: list[int] = []
+    before, said = 0, 0  # ids[before:said] is the piece that was last said
+    for token in tokens:
+        ids.append(token)
+        known, now = text(before, said), text(before)
+        if len(now) > len(known) and not now.endswith(UNFINISHED):
+            yield now[len(known) :]
+            before, said = said, len(ids)
+    if rest := text(before)[len(text(before, said)) :]:
+        yield rest
