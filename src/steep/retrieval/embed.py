@@ -72,7 +72,8 @@ def _wordllama(settings: EmbedderSettings) -> Embedder:
 
 
 def _endpoint(settings: EmbedderSettings) -> Embedder:
-    from steep.retrieval.endpoint import Endpoint, EndpointEmbedder
+    from steep.retrieval.endpoint import Endpoint
+    from steep.retrieval.remote import EndpointEmbedder
 
     endpoint = Endpoint(settings.base_url, settings.api_key_env, settings.concurrency)
     return EndpointEmbedder(endpoint, settings.model)

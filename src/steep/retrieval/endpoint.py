@@ -1,7 +1,6 @@
-"""Embeddings and rerankers behind HTTP: JSON is posted, several requests at once, and retried.
+"""JSON is posted to an endpoint, several requests at once, and posted again where that may help.
 
-Embeddings speak OpenAI's `/embeddings`, rerankers the `/rerank` that Cohere, Jina, vLLM and others
-share. Replies are judged as those of generators are (`llm.openai_wire`): what can pass is tried
+Replies are judged as those of generators are (`llm.openai_wire`): what can pass is tried
 again after a pause that doubles, or after the one that the server asks for; all else stops at once.
 
 The key is read from the environment, sent to the endpoint, and removed from every error text.
@@ -12,23 +11,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
+import os
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-import numpy as np
 from yarl import URL
 
 from steep.core.errors import UserError
 from steep.llm.client import TransientError
-from steep.llm.openai import CONNECT_TIMEOUT_S, LOOPBACK, checked_url, read_key
+from steep.llm.openai import CONNECT_TIMEOUT_S, LOOPBACK
 from steep.llm.openai_wire import Dialect, Hopeless, Misunderstood, Rejected, Reply, read_reply
-from steep.retrieval.index import Vectors
-from steep.retrieval.rerank import Candidates
 
-TEXTS_A_REQUEST = 64
 LONGEST_PAUSE_S = 60.0
 
 
@@ -56,12 +51,13 @@ class Endpoint:
         max_attempts: int = 6,
         pause_s: float = 1.0,
     ) -> None:
-        self.base_url = checked_url(base_url)
+        self.base_url = _checked(base_url)
         self._api_key_env = api_key_env
-        self._key = read_key(api_key_env, self.base_url)
+        self._key = _read_key(api_key_env, self.base_url)
         self._concurrency = concurrency
         self._timeout_s = timeout_s
         self._max_attempts, self._pause_s = max_attempts, pause_s
+        self._has_replied = False  # it has sent anything at all
 
     def post_all(self, path: str, bodies: Sequence[Any]) -> list[Any]:
         """The replies to all bodies, in their order.
@@ -115,7 +111,10 @@ class Endpoint:
             raise TransientError(f"no answer within {self._timeout_s:g} s") from error
         except aiohttp.ClientError as error:
             problem = f"no connection, or a broken one: {error or type(error).__name__}"
+            if not self._has_replied and isinstance(error, aiohttp.ClientConnectorError):
+                raise self.failure(path, problem, "start it, or correct its address") from None
             raise TransientError(problem) from error
+        self._has_replied = True
         if response.status != 200:
             headers = response.headers
             retry_after, date = headers.get("Retry-After"), headers.get("Date")
@@ -136,90 +135,29 @@ class Endpoint:
         )
 
 
-class EndpointEmbedder:
-    """Embeds with a model behind `/embeddings`; `prompt_tokens` counts what it read."""
-
-    def __init__(self, endpoint: Endpoint, model: str) -> None:
-        self.name = f"{model} at {endpoint.base_url}"
-        self.prompt_tokens = 0
-        self._endpoint, self._model = endpoint, model
-
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        """One vector a text.
-
-        Raises:
-            UserError: The endpoint fails, or sends something else.
-        """
-        batches = [texts[n : n + TEXTS_A_REQUEST] for n in range(0, len(texts), TEXTS_A_REQUEST)]
-        bodies = [
-            {"model": self._model, "input": list(batch), "encoding_format": "float"}
-            for batch in batches
-        ]
-        replies = self._endpoint.post_all("embeddings", bodies)
-        self.prompt_tokens += sum(map(_prompt_tokens, replies))
-        rows = [
-            row
-            for reply, batch in zip(replies, batches, strict=True)
-            for row in self._rows(reply, len(batch))
-        ]
-        if len({len(row) for row in rows}) > 1:
-            raise self._unusable(f"vectors of {sorted({len(row) for row in rows})} numbers")
-        return np.array(rows, dtype=np.float32)
-
-    def _rows(self, reply: Any, count: int) -> list[list[float]]:
-        try:
-            rows = {int(each["index"]): each["embedding"] for each in reply["data"]}
-            ordered = [[float(number) for number in rows[n]] for n in range(count)]
-        except (KeyError, TypeError, ValueError):
-            raise self._unusable(f"{json.dumps(reply)[:120]}") from None
-        return ordered
-
-    def _unusable(self, found: str) -> UserError:
-        hint = f"check that '{self._model}' is a model for embeddings"
-        return self._endpoint.failure("embeddings", found, hint)
+def _checked(base_url: str) -> str:
+    parts = urlsplit(base_url)
+    bare = base_url.rpartition("@")[2]  # a password is not shown
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        expected = "like http://localhost:8000/v1"
+        raise UserError("This is not the address of an endpoint.", expected=expected, found=bare)
+    if "@" in parts.netloc:
+        raise UserError(
+            "The address of an endpoint holds a user name or password.",
+            found=bare,
+            hint="put the key into an environment variable, and give the variable's name",
+        )
+    return base_url.rstrip("/")
 
 
-class EndpointReranker:
-    """Scores with a model behind `/rerank`, one request a question."""
-
-    def __init__(self, endpoint: Endpoint, model: str) -> None:
-        self.name = f"{model} at {endpoint.base_url}"
-        self._endpoint, self._model = endpoint, model
-
-    def score(self, candidates: Sequence[Candidates]) -> list[list[float]]:
-        """The score of each text for its question.
-
-        Raises:
-            UserError: The endpoint fails, or sends something else.
-        """
-        bodies = [
-            {
-                "model": self._model,
-                "query": each.question,
-                "documents": list(each.texts),
-                "top_n": len(each.texts),  # some return ten unless asked
-            }
-            for each in candidates
-        ]
-        replies = self._endpoint.post_all("rerank", bodies)
-        return [
-            self._scores(reply, len(each.texts))
-            for reply, each in zip(replies, candidates, strict=True)
-        ]
-
-    def _scores(self, reply: Any, count: int) -> list[float]:
-        try:
-            scores = {int(each["index"]): each["relevance_score"] for each in reply["results"]}
-            ordered = [float(scores[index]) for index in range(count)]
-            if not all(map(math.isfinite, ordered)):
-                raise ValueError
-        except (KeyError, TypeError, ValueError):
-            hint = f"check that '{self._model}' is a reranker that scores each document"
-            raise self._endpoint.failure("rerank", json.dumps(reply)[:120], hint) from None
-        return ordered
-
-
-def _prompt_tokens(reply: Any) -> int:
-    usage = reply.get("usage") if isinstance(reply, dict) else None
-    count = usage.get("prompt_tokens") if isinstance(usage, dict) else 0
-    return count if isinstance(count, int) else 0
+def _read_key(api_key_env: str | None, base_url: str) -> str | None:
+    if api_key_env is None:
+        return None
+    key = os.environ.get(api_key_env, "").strip()
+    if not key:
+        raise UserError(
+            f"The environment variable {api_key_env} is not set, or empty.",
+            expected=f"the key of {base_url}",
+            hint=f"export {api_key_env}=..., or name no variable if no key is needed",
+        )
+    return key

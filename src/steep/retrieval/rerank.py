@@ -1,7 +1,7 @@
 """Rerankers read a question and a chunk together, and so judge better than a search can.
 
 `Reranker` is the extension point. Built in are a cross-encoder on disk (`local.py`), an endpoint
-(`endpoint.py`), and, where neither is at hand, the reading model itself: how likely the question is
+(`remote.py`), and, where neither is at hand, the reading model itself: how likely the question is
 after the chunk (Sachan et al., EMNLP 2022). The last costs a forward pass of the model over each
 chunk, so that `RetrievalSettings.reranked` should be small.
 """
