@@ -1,4 +1,4 @@
-"""A real training step at SmolLM2-135M's shape: the highest memory against the preflight's estimate.
+"""A real step at SmolLM2-135M's shape: its highest memory against the estimate of the preflight.
 
     python benchmarks/training/memory_estimate.py --rows 1
 
