@@ -1,0 +1,1 @@
+"""Retrieval: agreement with what others wrote, and how much is found."""
