@@ -148,8 +148,8 @@ def test_the_reading_model_as_a_judge_gets_chunk_and_question() -> None:
     judge = LikelihoodReranker("some model", likelihood)
     scores = judge.score([Candidates("Who?", ("one", "two")), Candidates("When?", ("three",))])
     assert scores == [[0.0, 1.0], [2.0]]
-    assert asked[0] == ("one\n\nQuestion:", " Who?")
-    assert asked[2] == ("three\n\nQuestion:", " When?")
+    assert asked[0] == ("one\n\nQuestion:", "Who?")
+    assert asked[2] == ("three\n\nQuestion:", "When?")
     assert "some model" in judge.name
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-# The mean log-probability of the tokens of each continuation, after its prompt.
+# The mean log-probability of the tokens of each continuation, after its prompt and a blank.
 Likelihood = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 
 
@@ -51,6 +51,6 @@ class LikelihoodReranker:
     def score(self, candidates: Sequence[Candidates]) -> list[list[float]]:
         """The mean log-probability of a token of the question, for each text."""
         prompts = [f"{text}\n\nQuestion:" for each in candidates for text in each.texts]
-        asked = [f" {each.question}" for each in candidates for _ in each.texts]
+        asked = [each.question for each in candidates for _ in each.texts]
         scores = iter(self._likelihood(prompts, asked))
         return [[next(scores) for _ in each.texts] for each in candidates]
