@@ -129,7 +129,11 @@ def ranks(project: Path, count: int) -> list[subprocess.CompletedProcess[str]]:
         )
         for rank in range(count)
     ]
-    said = [process.communicate(timeout=240) for process in started]
+    try:
+        said = [process.communicate(timeout=100) for process in started]
+    finally:
+        for process in started:
+            process.kill()  # one whose partner never came would wait for it
     return [
         subprocess.CompletedProcess([], process.returncode, *texts)
         for process, texts in zip(started, said, strict=True)

@@ -28,6 +28,7 @@ from scipy.special import bdtr, stdtrit
 
 CONFIDENCE = 0.95
 POWER = 0.8
+LEAST_DESIGN_EFFECT = 1 / 3
 PSEUDO_PAIRS = 2  # Bonett and Price add one pair to either side
 
 
@@ -45,14 +46,14 @@ class Interval:
 class _Sample(NamedTuple):
     mean: float
     effective_n: float
-    degrees: int
+    degrees: float
 
 
 class _Paired(NamedTuple):
     mean: float
     centre: float
     error: float
-    degrees: int
+    degrees: float
 
 
 def mean_interval(values: Sequence[float], clusters: Sequence[str]) -> Interval:
@@ -137,13 +138,16 @@ def _sample(values: NDArray[np.float64], clusters: Sequence[str]) -> _Sample:
     sizes = np.bincount(member)
     if n == 1:
         return _Sample(mean, 1.0, 0)
+    # Documents of one size would count in full; the larger some are, the fewer they are in effect.
+    effective_clusters = n**2 / float((sizes**2).sum())
+    degrees = max(1.0, effective_clusters - 1)
     independent = float(((values - mean) ** 2).sum()) / (n - 1) / n
     if (values == values[0]).all():
-        return _Sample(mean, n**2 / float((sizes**2).sum()), len(sizes) - 1)
+        return _Sample(mean, effective_clusters, degrees)
     # A cluster pulls the mean towards itself; 1 - its share undoes that (CR2 for a mean).
     sums = np.bincount(member, values - mean)
     clustered = float((sums**2 / (1 - sizes / n)).sum()) / n**2
-    return _Sample(mean, n / max(1.0, clustered / independent), len(sizes) - 1)
+    return _Sample(mean, n / max(LEAST_DESIGN_EFFECT, clustered / independent), degrees)
 
 
 def _numbers(values: Sequence[float], low: float, high: float) -> NDArray[np.float64]:
@@ -153,5 +157,5 @@ def _numbers(values: Sequence[float], low: float, high: float) -> NDArray[np.flo
     return numbers
 
 
-def _quantile(degrees: int, level: float) -> float:
+def _quantile(degrees: float, level: float) -> float:
     return float(stdtrit(degrees, level))

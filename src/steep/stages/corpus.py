@@ -28,7 +28,8 @@ def run(
     """Filter and rank what was generated and imported; the raw documents come first."""
     loaded = documents_stage.load(documents)
     recipe = recipe_of(config.generate) if generated else None
-    with Ledger(project.ledger_path) as ledger:
+    # Ranks of a launcher look at it at once; only a project without calls has none to look at.
+    with Ledger(project.ledger_path, read_only=project.ledger_path.is_file()) as ledger:
         imported = list(_imported(loaded, ledger))
         fields = {
             f"corpus.{name}": value for name, value in config.corpus.model_dump(mode="json").items()
