@@ -175,8 +175,8 @@ class OptimizationConfig(Section):
     gradient_clip: float = Field(1.0, gt=0, description="largest gradient norm")
     optimizer: OptimizerName = Field(
         "adamw",
-        description="adamw: fp32 weights, 16 B a parameter; -bf16-remainder: the same numbers in 14 "
-        "B; -8bit-remainder: 8 B; -8bit-stochastic: 6 B",
+        description="adamw: fp32 weights, 16 B a parameter; adamw-bf16-remainder: the same numbers "
+        "in 14 B; adamw-8bit-remainder: 8 B; adamw-8bit-stochastic: 6 B",
     )
     compute: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="precision of products; auto: bfloat16 on a GPU"
@@ -235,7 +235,8 @@ class TrainConfig(OptimizationConfig):
         0.0, ge=0, lt=1, description="share of blocks from tokenize.instructions"
     )
     add_difference: str | None = Field(
-        None, description="an instruct model; what it differs by from train.model is added at the end"
+        None,
+        description="an instruct model; what it differs by from train.model is added at the end",
     )
     launcher: Literal["here", "ray"] = Field(
         "here", description="here: this process, or the ranks that torchrun or srun started"

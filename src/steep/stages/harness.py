@@ -26,7 +26,8 @@ from steep.core.files import disk_errors, write_json
 from steep.core.ids import stable_hash
 from steep.core.progress import duration
 from steep.project import MANIFEST, Artifact, Project
-from steep.training.place import is_main_rank, ranks
+from steep.training.place import is_main_rank as is_main_rank
+from steep.training.place import ranks
 
 log = logging.getLogger("steep")
 
