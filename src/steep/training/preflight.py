@@ -81,7 +81,7 @@ def check_disk(directory: Path, estimate: MemoryEstimate, keep_checkpoints: int)
             expected=f"{gib(needed)} GiB = {keep_checkpoints + 1} checkpoints (one is being "
             f"written) x {gib(estimate.checkpoint_bytes)} + the model {gib(estimate.export_bytes)}",
             found=f"{gib(free)} GiB",
-            hint="free some space, or lower train.keep_checkpoints",
+            hint="free some space, or lower train.keep_checkpoints, and run the same command again",
         )
 
 
