@@ -18,7 +18,7 @@ from steep.testing.tiny_corpus import DOCUMENTS
 from steep.tokens.mixture import Mixture, Share
 from steep.tokens.order import Stream
 from steep.tokens.shard import open_shard, write_shard
-from steep.training import checkpoint
+from steep.training import checkpoint, checkpoint_files
 from steep.training.loop import train
 from steep.training.metrics import StepMetrics
 from steep.training.parallel import World
@@ -71,7 +71,14 @@ def die_after_a_step(metrics: StepMetrics) -> None:
 def die_in_a_checkpoint(metrics: StepMetrics) -> None:
     """The weights of step 3 are written, but not yet under their name."""
     if metrics.step == 3:
-        vars(checkpoint)["publish"] = lambda *args: die()
+        publish = checkpoint_files.publish
+
+        def publish_or_die(temporary: Path, path: Path, record: Any, keep: int) -> None:
+            if record.step == 3:  # that of step 2 may still be under way
+                die()
+            publish(temporary, path, record, keep)
+
+        vars(checkpoint)["publish"] = publish_or_die
 
 
 MOMENTS = {"after a step": die_after_a_step, "in a checkpoint": die_in_a_checkpoint}
