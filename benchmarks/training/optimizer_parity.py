@@ -35,12 +35,12 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from steep.testing.tiny_corpus import DOCUMENTS
 from steep.training.optimizers import (
-    OptimizerKind,
     make_optimizer,
     set_learning_rate,
     state_tensors,
 )
 from steep.training.quantise import join_master
+from steep.training.settings import OptimizerKind
 
 BYTES = 256  # the vocabulary: texts are read byte by byte
 ROWS, CONTEXT_TOKENS = 4, 64

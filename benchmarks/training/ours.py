@@ -22,8 +22,9 @@ from steep.training import loop, loss
 from steep.training.checkpoint import Rehearsal
 from steep.training.metrics import StepMetrics
 from steep.training.parallel import World
-from steep.training.prepare import decoder_layers, prepare, weight_dtype
+from steep.training.prepare import prepare, weight_dtype
 from steep.training.settings import OptimizerKind, TrainingSettings
+from steep.training.shape import decoder_layers
 
 Prepare = Callable[..., loss.CausalLoss]
 

@@ -19,7 +19,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from steep.training.optimizers import OptimizerKind, make_optimizer, state_tensors
+from steep.training.optimizers import make_optimizer, state_tensors
+from steep.training.settings import OptimizerKind
 
 KINDS = get_args(OptimizerKind)
 STEPS, RANKS = 3, 2

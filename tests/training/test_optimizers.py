@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from steep.training.optimizers import (
-    OptimizerKind,
     make_optimizer,
     set_learning_rate,
     state_tensors,
 )
 from steep.training.quantise import join_master
+from steep.training.settings import OptimizerKind
 
 KINDS = get_args(OptimizerKind)
 BF16_KINDS = KINDS[1:]

@@ -13,7 +13,7 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from steep.training.optimizers import OptimizerKind
+from steep.training.settings import OptimizerKind
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "training" / "optimizer_parity.py"
 STEPS, RATE = 60, 5e-6

@@ -12,7 +12,7 @@ import torch
 from optimizers_sharded_setup import KINDS, make, make_module, tensors, train
 from torch.distributed.checkpoint.state_dict_loader import load
 
-from steep.training.optimizers import OptimizerKind
+from steep.training.settings import OptimizerKind
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,6 @@ from steep.stages.train import (
 
 VERSION = 1
 SUFFIX = "-instruct"  # of the arm's name, for its tuned model
-CHATS = "chats"
 
 
 def arms_of(config: Config) -> tuple[str, ...]:
@@ -59,7 +58,7 @@ def run_chats(config: Config, project: Project) -> Artifact | None:
     chats = config.instruct.chats
     if chats is None:
         return None
-    return tokenize.run_chats(config, project, chats, config.instruct.loss_on, CHATS)
+    return tokenize.run_chats(config, project, chats, config.instruct.loss_on, tokenize.CHATS)
 
 
 def run(config: Config, project: Project, trained: Artifact, shard: Artifact, arm: str) -> Artifact:

@@ -79,7 +79,7 @@ def run(config: Config, project: Project, until: StageName = "report", wait: boo
     if until == "train":
         return result
     for arm in instruct.arms_of(config):
-        chats = result.tokenize[instruct.CHATS]
+        chats = result.tokenize[tokenize.CHATS]
         result.instruct[arm] = instruct.run(config, project, result.train[arm], chats, arm)
         gc.collect()
     if until == "instruct":
@@ -100,7 +100,7 @@ def _tokenize(config: Config, project: Project, corpus: Artifact) -> dict[str, A
         tokenize.REPLAY: tokenize.run_replay(config, project),
         tokenize.VALIDATION: tokenize.run_validation(config, project, corpus),
         tokenize.INSTRUCTION: tokenize.run_instructions(config, project),
-        instruct.CHATS: instruct.run_chats(config, project),
+        tokenize.CHATS: instruct.run_chats(config, project),
     }
     arms = {arm: tokenize.run(config, project, corpus, arm) for arm in config.train.arms}
     return arms | {name: artifact for name, artifact in optional.items() if artifact}

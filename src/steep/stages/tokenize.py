@@ -28,6 +28,7 @@ VERSION = 3
 REPLAY: Literal["replay"] = "replay"
 INSTRUCTION: Literal["instruction"] = "instruction"
 VALIDATION = "validation"
+CHATS = "chats"
 
 Texts = Callable[[], Iterable[str]]
 

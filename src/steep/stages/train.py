@@ -13,7 +13,7 @@ from steep.core.errors import UserError
 from steep.project import Artifact, Project
 from steep.stages.harness import Identity, build, log
 from steep.stages.models import BASE, check_model, local_directory, model_directory
-from steep.stages.tokenize import INSTRUCTION, REPLAY, VALIDATION
+from steep.stages.tokenize import CHATS, INSTRUCTION, REPLAY, VALIDATION
 
 if TYPE_CHECKING:
     from steep.training.job import ShareName, TrainingJob
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 VERSION = 2
 MODEL_NAME = "model"
-RESERVED = {BASE, REPLAY, INSTRUCTION, VALIDATION, "chats"}
+RESERVED = {BASE, REPLAY, INSTRUCTION, VALIDATION, CHATS}
 # Fields that say where, how often and in which portions, not what is learned; what `arms` names is
 # in the shard's identity, what `preset` names in the fields themselves.
 NOT_IDENTITY = {

@@ -15,8 +15,6 @@ from __future__ import annotations
 import gc
 import logging
 import math
-import resource
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -33,7 +31,7 @@ from steep.core.files import disk_errors
 from steep.core.ids import derive_seed
 from steep.tokens.mixture import IGNORED, Mixture, Rows
 from steep.training.checkpoint import Checkpoints
-from steep.training.flops import flops_per_token, mfu, peak_flops
+from steep.training.interruption import Stop, asked_to_stop
 from steep.training.loss import CausalLoss
 from steep.training.metrics import (
     METRICS,
@@ -47,6 +45,7 @@ from steep.training.optimizers import make_optimizer, set_learning_rate, state_t
 from steep.training.parallel import World, lost_ranks
 from steep.training.prepare import computing, prepare, trained_parameters
 from steep.training.settings import TrainingSettings, learning_rate_at
+from steep.training.speed import Speed
 from steep.training.watch import Watch
 
 log = logging.getLogger("steep")
@@ -192,7 +191,7 @@ class _Loop:
             self.directory, run.world, run.settings.keep_checkpoints, identity
         )
         self.watch = Watch(run.settings.max_loss_jump)
-        self.speed = _Speed(run)
+        self.speed = Speed(run.module.model, run.mixture, run.settings, run.world)
 
     def go(self) -> None:
         """Do the steps that are left."""
@@ -202,13 +201,13 @@ class _Loop:
             stack.callback(self.checkpoints.close)
             write = stack.enter_context(self._lines(METRICS, first))
             self.write_validation = stack.enter_context(self._lines(VALIDATION, first - 1))
-            stop = stack.enter_context(_asked_to_stop())
+            stop = stack.enter_context(asked_to_stop())
             stack.enter_context(_rare_garbage_collection())
             if first < steps:
                 self._steps(first, write, stop)
             self.checkpoints.wait()
 
-    def _steps(self, first: int, write: Callable[[Any], None], stop: _Stop) -> None:
+    def _steps(self, first: int, write: Callable[[Any], None], stop: Stop) -> None:
         run, settings = self.run, self.run.settings
         elapsed_s = last_metrics(self.directory).elapsed_s if first and run.world.is_main else 0.0
         saved_at = time.monotonic()
@@ -253,7 +252,7 @@ class _Loop:
     ) -> None:
         run, rows = self.run, self.run.settings.batch_sequences
         self.watch.look(step + 1, loss, norm, lambda: run.mixture.describe(step * rows, rows))
-        metrics = self.speed.metrics(step, loss, norm, batch, step_s, elapsed_s)
+        metrics = self.speed.metrics(step, loss, norm, batch.predicted_tokens, step_s, elapsed_s)
         if run.world.is_main:
             write(asdict(metrics))
             self.track(asdict(metrics), metrics.step)
@@ -368,74 +367,6 @@ def _mean_loss(run: Run, mixture: Mixture) -> float:
                 total += run.module(*on_device(rows, run.world.device))
     run.module.train()
     return float(run.world.sum(total).item() / tokens)
-
-
-@dataclass
-class _Speed:
-    """Turns seconds into the numbers that people compare."""
-
-    run: Run
-
-    def __post_init__(self) -> None:
-        run = self.run
-        self.flops = flops_per_token(run.module.model, run.mixture.context_tokens)
-        self.peak = peak_flops(run.world.device)
-
-    def metrics(
-        self, step: int, loss: float, norm: float, batch: Batch, step_s: float, elapsed_s: float
-    ) -> StepMetrics:
-        settings, mixture = self.run.settings, self.run.mixture
-        tokens = settings.batch_sequences * mixture.context_tokens
-        rate = learning_rate_at(step, settings.steps, settings.learning_rate, settings.warmup)
-        return StepMetrics(
-            step=step + 1,
-            tokens=(step + 1) * tokens,
-            loss=loss,
-            learning_rate=rate,
-            grad_norm=norm,
-            tokens_per_s=tokens / step_s,
-            elapsed_s=elapsed_s,
-            epoch=mixture.epochs((step + 1) * settings.batch_sequences),
-            predicted_tokens=batch.predicted_tokens,
-            mfu=mfu(tokens / step_s, self.flops, self.peak, self.run.world.size),
-            memory_bytes=_memory_bytes(self.run.world.device),
-            left_s=(settings.steps - step - 1) * step_s,
-        )
-
-
-def _memory_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_reserved(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-@dataclass
-class _Stop:
-    asked: bool = False
-
-
-@contextmanager
-def _asked_to_stop() -> Iterator[_Stop]:
-    """Ctrl-C, or a scheduler's SIGTERM: finish the step and keep it; a second one ends at once."""
-    stop = _Stop()
-
-    def ask(number: int, frame: Any) -> None:
-        stop.asked = True
-        for each in handlers:
-            signal.signal(each, handlers[each])
-        log.info("train: stopping after this step; its checkpoint is kept")
-
-    handlers: dict[signal.Signals, Any] = {}
-    try:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            handlers[each] = signal.signal(each, ask)
-    except ValueError:  # not the main thread: a launcher's worker is told otherwise
-        pass
-    try:
-        yield stop
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def add_lora(model: Any, rank: int, alpha: float, *, seed: int) -> Any:
     except ImportError as error:
         raise UserError(
             "LoRA needs a Python package that is not installed, or does not fit its libraries.",
-            where="train.lora",
+            where="train.lora_rank",
             found=error,
             hint="pip install 'steep[lora]'",
         ) from error

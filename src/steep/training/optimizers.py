@@ -15,16 +15,12 @@ before a backward pass scatters memory, and a checkpoint loads into them in plac
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from steep.training.adamw import BFloat16AdamW, decay_groups
-
-OptimizerKind = Literal[
-    "adamw", "adamw-bf16-remainder", "adamw-8bit-remainder", "adamw-8bit-stochastic"
-]
+from steep.training.settings import OptimizerKind
 
 
 def make_optimizer(

@@ -17,9 +17,8 @@ import torch
 from steep.core.errors import UserError
 from steep.training.loading import not_loaded
 from steep.training.memory import MemoryEstimate, estimate_memory, gib
-from steep.training.optimizers import OptimizerKind
 from steep.training.parallel import World
-from steep.training.settings import TrainingSettings
+from steep.training.settings import OptimizerKind, TrainingSettings
 from steep.training.shape import ModelShape, empty_model, shape_of
 
 LEANER: tuple[OptimizerKind, ...] = (

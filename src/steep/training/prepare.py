@@ -14,28 +14,12 @@ from steep.core.errors import UserError
 from steep.training.loss import CausalLoss, chunk_loss
 from steep.training.parallel import World, shard
 from steep.training.settings import TrainingSettings
+from steep.training.shape import decoder_layers
 
 
 def weight_dtype(settings: TrainingSettings) -> torch.dtype:
     """The precision in which weights are loaded and kept."""
     return torch.float32 if settings.optimizer == "adamw" else torch.bfloat16
-
-
-def decoder_layers(model: nn.Module) -> list[nn.Module]:
-    """The decoder layers: the modules of the longest list in the model.
-
-    Raises:
-        UserError: There is none.
-    """
-    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
-    if not lists:
-        raise UserError(
-            "This model has no list of decoder layers.",
-            where="train.model",
-            expected="a decoder-only transformer",
-            found=type(model).__name__,
-        )
-    return list(max(lists, key=lambda layers: sum(1 for _ in layers)))
 
 
 def prepare(model: Any, settings: TrainingSettings, world: World) -> CausalLoss:

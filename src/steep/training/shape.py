@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from steep.core.errors import UserError
+
 
 class ParameterShape(NamedTuple):
     """One parameter; a tied one is listed once.
@@ -78,6 +80,23 @@ def empty_model(config: Any) -> Any:
         return AutoModelForCausalLM.from_config(config)
 
 
+def decoder_layers(model: nn.Module) -> list[nn.Module]:
+    """The decoder layers: the modules of the longest list in the model.
+
+    Raises:
+        UserError: There is none.
+    """
+    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+    if not lists:
+        raise UserError(
+            "This model has no list of decoder layers.",
+            where="train.model",
+            expected="a decoder-only transformer",
+            found=type(model).__name__,
+        )
+    return list(max(lists, key=lambda layers: sum(1 for _ in layers)))
+
+
 def shape_of(model: nn.Module) -> ModelShape:
     """Read the shape of a Hugging Face causal LM, loaded or empty, whole or sharded."""
     hugging_face: Any = model
@@ -85,11 +104,11 @@ def shape_of(model: nn.Module) -> ModelShape:
     heads = config.num_attention_heads
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
     intermediate = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-    layer_list = _longest_list(model)
+    layers = decoder_layers(model)
     return ModelShape(
         parameters=_parameters(model, hugging_face.get_output_embeddings(), _experts_share(config)),
-        layers=len(layer_list),
-        layer_parameters=sum(each.numel() for each in layer_list.parameters()),
+        layers=len(layers),
+        layer_parameters=sum(each.numel() for layer in layers for each in layer.parameters()),
         hidden=config.hidden_size,
         queries=heads * head_dim,
         keys=(getattr(config, "num_key_value_heads", None) or heads) * head_dim,
@@ -123,8 +142,3 @@ def _experts_share(config: Any) -> float:
     names = ("num_local_experts", "num_experts", "n_routed_experts")
     experts = next((getattr(config, name) for name in names if getattr(config, name, None)), None)
     return config.num_experts_per_tok / experts if experts else 1.0
-
-
-def _longest_list(model: nn.Module) -> nn.ModuleList:
-    lists = [each for each in model.modules() if isinstance(each, nn.ModuleList)]
-    return max(lists, key=len)

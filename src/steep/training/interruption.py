@@ -1,0 +1,43 @@
+"""Ctrl-C and SIGTERM during training: the step that is under way is finished and kept."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+log = logging.getLogger("steep")
+
+
+@dataclass
+class Stop:
+    """Whether somebody has asked."""
+
+    asked: bool = False
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[Stop]:
+    """Ctrl-C, or a scheduler's SIGTERM: finish the step and keep it; a second one ends at once."""
+    stop = Stop()
+
+    def ask(number: int, frame: Any) -> None:
+        stop.asked = True
+        for each in handlers:
+            signal.signal(each, handlers[each])
+        log.info("train: stopping after this step; its checkpoint is kept")
+
+    handlers: dict[signal.Signals, Any] = {}
+    try:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            handlers[each] = signal.signal(each, ask)
+    except ValueError:  # not the main thread: a launcher's worker is told otherwise
+        pass
+    try:
+        yield stop
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
