@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +14,7 @@ from steep.core.ids import derive_seed
 from steep.corpus.passage import RAW_RECIPE
 from steep.corpus.store import PASSAGES_NAME, TextRow, stream_texts
 from steep.documents.document import Skipped
-from steep.documents.records import BadRecord, records_of_lines, required_text
+from steep.documents.general_text import KINDS, NoText, builtin_texts, stream_general_texts
 from steep.generation.ledger import Ledger
 from steep.project import Artifact, Project
 from steep.stages.documents import content_hash
@@ -241,9 +239,7 @@ def _imported_recipes(project: Project) -> set[str]:
 
 def _replay_path(config: Config) -> Path:
     replay = config.tokenize.replay
-    if isinstance(replay, Path):
-        return replay
-    return Path(str(resources.files("steep") / "demo" / "replay.md"))
+    return replay if isinstance(replay, Path) else builtin_texts()
 
 
 def replay_texts(path: Path) -> Iterator[str]:
@@ -252,43 +248,23 @@ def replay_texts(path: Path) -> Iterator[str]:
     Raises:
         UserError: It cannot be read, or there is no text in it.
     """
-    found = False
+    skipped: list[Skipped] = []
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            texts = _jsonl_texts(file, path) if path.suffix == ".jsonl" else _paragraphs(file)
-            for text in filter(None, map(str.strip, texts)):
-                found = True
-                yield text
-    except (OSError, UnicodeDecodeError) as error:
+        yield from stream_general_texts(path, skipped)
+    except NoText as error:
+        _tell_skipped(path, skipped)
         raise _no_replay(path, error) from error
-    if not found:
-        raise _no_replay(path, "no text")
-
-
-def _paragraphs(lines: Iterable[str]) -> Iterator[str]:
-    for is_text, group in itertools.groupby(lines, lambda line: bool(line.strip("\n"))):
-        if is_text:
-            yield "".join(group)
+    _tell_skipped(path, skipped)
 
 
 def _no_replay(path: Path, found: object) -> UserError:
     return UserError(
         "There is no replay text.",
         where=f"tokenize.replay: {path}",
-        expected="a .txt, .md or .jsonl file (each line with a text), or 'builtin'",
+        expected=KINDS,
         found=found,
         hint="correct the path, or set train.replay_rate to 0",
     )
-
-
-def _jsonl_texts(lines: Iterable[str], path: Path) -> Iterator[str]:
-    skipped: list[Skipped] = []
-    for source, record in records_of_lines(lines, path.name, skipped):
-        try:
-            yield required_text(record, "text")
-        except BadRecord as error:
-            skipped.append(Skipped(source, str(error)))
-    _tell_skipped(path, skipped)
 
 
 def _tell_skipped(path: Path, skipped: Sequence[Skipped]) -> None:

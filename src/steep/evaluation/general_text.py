@@ -1,0 +1,265 @@
+"""Forgetting, measured: the loss on general text, before and after, on the same texts.
+
+A text is cut into windows of the context. Each begins with the last token of the one before, so
+every token but the first is predicted once; BOS comes first where the tokenizer has one, as in
+training. Nats a token compare models of one tokenizer; bits a byte compare any two. Both are ratios
+of sums over texts, so a long text counts as long as it is; the interval is from resampling texts.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from steep.core.errors import UserError
+from steep.core.files import write_bytes
+from steep.documents.document import Skipped
+from steep.documents.general_text import KINDS, NoText, builtin_texts, stream_general_texts
+
+if TYPE_CHECKING:
+    from steep.evaluation.statistics import Interval
+
+LOGIT_ROWS = 256  # predicted tokens whose log-softmax is held in fp32 at once
+
+
+class GeneralText(NamedTuple):
+    """A text and its name: the file's, and its number in it from 1."""
+
+    id: str
+    text: str
+
+
+class GeneralTexts(NamedTuple):
+    """The texts of a file, and its lines that hold none."""
+
+    texts: tuple[GeneralText, ...]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TextLoss:
+    """What predicting one text cost a model: `nats` over `tokens` predictions, and its size."""
+
+    text_id: str
+    nats: float
+    tokens: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LossScore:
+    """Of one model, or the difference of two; nats a token only where tokens are the same."""
+
+    nats_per_token: Interval | None
+    bits_per_byte: Interval
+    texts: int
+    tokens: int
+    bytes: int
+
+
+def read_general_texts(source: Path | Literal["builtin"], limit: int | None = None) -> GeneralTexts:
+    """Read texts as replay does; the first `limit` of them.
+
+    Raises:
+        UserError: The file cannot be read, or there is no text in it.
+    """
+    path = builtin_texts() if source == "builtin" else source
+    skipped: list[Skipped] = []
+    texts: list[GeneralText] = []
+    try:
+        for number, text in enumerate(stream_general_texts(path, skipped), start=1):
+            texts.append(GeneralText(f"{path.name}:{number}", text))
+            if number == limit:
+                break
+    except NoText as error:
+        raise UserError(
+            "There is no general text.", where=path, expected=KINDS, found=error
+        ) from error
+    return GeneralTexts(tuple(texts), tuple(skipped))
+
+
+def text_losses(
+    model: Any,
+    tokenizer: Any,
+    texts: Sequence[GeneralText],
+    context_tokens: int,
+    batch_tokens: int,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[TextLoss]:
+    """Measure each text; the model is left as it was.
+
+    Args:
+        model: A Hugging Face causal language model.
+        tokenizer: Its tokenizer.
+        texts: In any order.
+        context_tokens: Of a window.
+        batch_tokens: Of one forward pass, padding included.
+        on_progress: Told the windows done and their total after each batch.
+
+    Raises:
+        UserError: A window is longer than the model's context, or the loss is not a number.
+    """
+    from steep.evaluation.encoding import batches
+    from steep.evaluation.likelihood import evaluation_mode
+
+    _check_context(model, context_tokens)
+    sequences = [_encoded(tokenizer, each.text) for each in texts]
+    windows = [
+        (number, window)
+        for number, ids in enumerate(sequences)
+        for window in windows_of(ids, context_tokens)
+    ]
+    nats = [0.0] * len(texts)
+    done = 0
+    with evaluation_mode(model):
+        for batch in batches([len(window) for _, window in windows], batch_tokens):
+            found = _window_nats(model, [windows[index][1] for index in batch])
+            for index, value in zip(batch, found, strict=True):
+                nats[windows[index][0]] += value
+            done += len(batch)
+            on_progress(done, len(windows))
+    _check_numbers(nats, texts)
+    return [
+        TextLoss(each.id, value, max(0, len(ids) - 1), len(each.text.encode()))
+        for each, value, ids in zip(texts, nats, sequences, strict=True)
+    ]
+
+
+def windows_of(ids: Sequence[int], context_tokens: int) -> list[Sequence[int]]:
+    """Cut a sequence so that every token but the first is predicted in exactly one window."""
+    step = context_tokens - 1
+    return [ids[start : start + context_tokens] for start in range(0, len(ids) - 1, step)]
+
+
+def _encoded(tokenizer: Any, text: str) -> list[int]:
+    start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    return [*start, *tokenizer.encode(text, add_special_tokens=False)]
+
+
+def _window_nats(model: Any, windows: Sequence[Sequence[int]]) -> list[float]:
+    """The nats of each window; padding is on the right, where no token sees it."""
+    import torch
+
+    longest = max(map(len, windows))
+    ids_BT = torch.tensor([[*each, *[0] * (longest - len(each))] for each in windows])
+    ids_BT = ids_BT.to(model.device)
+    with torch.inference_mode():
+        logits_BTV = model(input_ids=ids_BT, use_cache=False).logits
+        return [
+            _nats(logits_TV[: len(each) - 1], ids_T[1 : len(each)])
+            for logits_TV, ids_T, each in zip(logits_BTV, ids_BT, windows, strict=True)
+        ]
+
+
+def _nats(logits_TV: Any, targets_T: Any) -> float:
+    """Summed in fp64: a book has a million tokens."""
+    total = 0.0
+    for start in range(0, len(targets_T), LOGIT_ROWS):
+        part = logits_TV[start : start + LOGIT_ROWS].float()
+        chosen = part.gather(1, targets_T[start : start + LOGIT_ROWS, None])[:, 0]
+        total += float((part.logsumexp(1) - chosen).double().sum())
+    return total
+
+
+def _check_context(model: Any, context_tokens: int) -> None:
+    limit = getattr(model.config, "max_position_embeddings", None) or math.inf
+    if not 2 <= context_tokens <= limit:
+        raise UserError(
+            "A window of general text does not fit the model.",
+            expected=f"2 to {limit} tokens",
+            found=context_tokens,
+        )
+
+
+def _check_numbers(nats: Sequence[float], texts: Sequence[GeneralText]) -> None:
+    for value, each in zip(nats, texts, strict=True):
+        if not math.isfinite(value):
+            raise UserError(
+                f"The model's loss on general text is not a number but {value}.",
+                where=each.id,
+                hint="its training diverged; train again with a lower learning rate",
+            )
+
+
+def loss_score(rows: Sequence[TextLoss]) -> LossScore:
+    """The loss of one model with 95% intervals over texts.
+
+    Raises:
+        ValueError: No token was predicted.
+    """
+    from steep.evaluation.bootstrap import bootstrap_interval, ratio
+
+    ids = [row.text_id for row in rows]
+    return LossScore(
+        nats_per_token=bootstrap_interval([_token_sums(row) for row in rows], ids, ratio),
+        bits_per_byte=bootstrap_interval([_byte_sums(row) for row in rows], ids, ratio),
+        **_sizes(rows),
+    )
+
+
+def loss_difference(after: Sequence[TextLoss], before: Sequence[TextLoss]) -> LossScore:
+    """After less before on the same texts: above 0, something was forgotten.
+
+    Raises:
+        ValueError: The texts are not the same.
+    """
+    from steep.evaluation.bootstrap import bootstrap_interval, ratio_difference
+
+    _check_same_texts(after, before)
+    ids = [row.text_id for row in after]
+
+    def interval(sums: Callable[[TextLoss], list[float]]) -> Interval:
+        columns = [[*sums(a), *sums(b)] for a, b in zip(after, before, strict=True)]
+        return bootstrap_interval(columns, ids, ratio_difference)
+
+    same_tokens = all(a.tokens == b.tokens for a, b in zip(after, before, strict=True))
+    return LossScore(
+        nats_per_token=interval(_token_sums) if same_tokens else None,
+        bits_per_byte=interval(_byte_sums),
+        **_sizes(after),
+    )
+
+
+def _token_sums(row: TextLoss) -> list[float]:
+    return [row.nats, row.tokens]
+
+
+def _byte_sums(row: TextLoss) -> list[float]:
+    return [row.nats / math.log(2), row.bytes]
+
+
+def _sizes(rows: Sequence[TextLoss]) -> dict[str, int]:
+    return {
+        "texts": len(rows),
+        "tokens": sum(row.tokens for row in rows),
+        "bytes": sum(row.bytes for row in rows),
+    }
+
+
+def _check_same_texts(after: Sequence[TextLoss], before: Sequence[TextLoss]) -> None:
+    a, b = ([(row.text_id, row.bytes) for row in rows] for rows in (after, before))
+    if a != b:
+        raise ValueError(f"not the same texts: {len(a)} after, {len(b)} before, {a[:1]} {b[:1]}")
+
+
+def write_losses(path: Path, rows: Sequence[TextLoss]) -> None:
+    """Write rows as Parquet, atomically."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    fields = [("text_id", pa.string()), ("nats", pa.float64())]
+    schema = pa.schema([*fields, ("tokens", pa.int64()), ("bytes", pa.int64())])
+    buffer = io.BytesIO()
+    parquet.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema), buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_losses(path: Path) -> list[TextLoss]:
+    """Read what `write_losses` wrote."""
+    import pyarrow.parquet as parquet
+
+    return [TextLoss(**row) for row in parquet.read_table(path).to_pylist()]
