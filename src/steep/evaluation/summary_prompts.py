@@ -36,6 +36,11 @@ _OPENINGS: dict[Kind, str] = {
     ),
 }
 
+# Placeholders, so that a judge that only repeats its orders has answered nothing.
+FORM_OF_CLAIMS = ["<first claim>", "<second claim>"]
+_VERDICT = "<verdict>"
+_SHOWN_VERDICTS = 2
+
 _SPLIT = """\
 Below is a passage from a summary. Take it apart into atomic claims.
 
@@ -48,8 +53,8 @@ Below is a passage from a summary. Take it apart into atomic claims.
 {passage}
 </passage>
 
-Answer with a JSON list of strings and nothing else, for example ["Edda owns a ferry.", \
-"The ferry is old."]. If the passage claims nothing, answer []."""
+Answer with a JSON list of strings and nothing else, in this form: {example}. If the passage \
+claims nothing, answer []."""
 
 _BEFORE = """\
 This stood just before it, to tell you who is meant. Make no claims from it.
@@ -84,7 +89,7 @@ Judge by this source alone, whatever you know from elsewhere. Judge each claim b
 </claims>
 
 Answer with a JSON object and nothing else. It has every number as a key and its verdict as the \
-value, for example {example}."""
+value, in this form: {example}."""
 
 
 def summary_prompt(document: Document, kind: Kind, chat: bool) -> str:
@@ -102,17 +107,25 @@ def summary_prompt(document: Document, kind: Kind, chat: bool) -> str:
 def split_prompt(passage: str, before: str = "") -> str:
     """Ask for the claims of a passage; `before` is what it follows, to resolve pronouns."""
     context = _BEFORE.format(before=before) if before else ""
-    return _SPLIT.format(before=context, passage=passage)
+    form = json.dumps(FORM_OF_CLAIMS)
+    return _SPLIT.format(before=context, passage=passage, example=form)
 
 
 def judge_prompt(document: Document, claims: Sequence[str]) -> str:
     """Ask for the verdicts on these claims, numbered from 1."""
     numbered = "\n".join(f"{number}. {claim}" for number, claim in enumerate(claims, start=1))
-    words = ("salient", "false", "cosmetic")[: len(claims)]
-    example = json.dumps({str(number): word for number, word in enumerate(words, start=1)})
     return _JUDGE.format(
-        heading=document.heading, text=document.text, claims=numbered, example=example
+        heading=document.heading,
+        text=document.text,
+        claims=numbered,
+        example=_form_of_verdicts(len(claims)),
     )
+
+
+def _form_of_verdicts(claims: int) -> str:
+    shown = range(1, min(claims, _SHOWN_VERDICTS) + 1)
+    pairs = [f'"{number}": "{_VERDICT}"' for number in shown]
+    return "{" + ", ".join(pairs + (["..."] if claims > len(pairs) else [])) + "}"
 
 
 def in_chat_form(tokenizer: Any, requests: Iterable[str]) -> list[str]:

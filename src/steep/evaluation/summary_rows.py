@@ -10,7 +10,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from steep.core.files import write_bytes
 
@@ -113,6 +113,20 @@ class ClaimRow:
 
 
 Row = TypeVar("Row", SummaryRow, PassageRow, ClaimRow)
+
+
+class TextKey(NamedTuple):
+    """What names a text among all."""
+
+    writer: str
+    document_id: str
+    kind: str
+    number: int
+
+
+def text_of(row: SummaryRow | PassageRow | ClaimRow) -> TextKey:
+    """The text that a row is, or is about."""
+    return TextKey(row.writer, row.document_id, row.kind, row.number)
 
 
 def write_rows(path: Path, kind: type[Row], rows: Sequence[Row]) -> None:

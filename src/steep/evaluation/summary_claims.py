@@ -1,0 +1,187 @@
+"""Summaries in, judged claims out: the one way from a judge to rows, whoever wrote the text.
+
+A text is taken apart in passages of some hundred words. So the list of a passage's claims is short
+enough to be finished, however long the text, and an answer that cannot be read costs one passage
+and not the text. Small models repeat themselves: an equal passage of a text is asked about once,
+and a claim that comes again is counted once, with the number of repeats beside it.
+
+Batches hold claims of one text only, and the judge never learns whose.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from steep.documents.document import Document
+from steep.documents.sentences import ends_sentence
+from steep.evaluation.answer_rows import prompt_hash
+from steep.evaluation.engines import Progress, no_progress
+from steep.evaluation.judging import Batch, Judge, Passage, Ruling, Split
+from steep.evaluation.summary_rows import ClaimRow, PassageRow, SummaryRow, TextKey, text_of
+
+PASSAGE_WORDS = 120
+CLAIMS_PER_CALL = 20
+
+
+class Judged(NamedTuple):
+    """All that a judge said about some texts."""
+
+    passages: list[PassageRow]
+    claims: list[ClaimRow]
+
+
+class _Pending(NamedTuple):
+    """Claims of one text that are weighed together: (number, claim, repeats) of each."""
+
+    summary: SummaryRow
+    claims: tuple[tuple[int, str, int], ...]
+
+
+def judge_summaries(
+    judge: Judge,
+    summaries: Sequence[SummaryRow],
+    sources: Mapping[str, Document],
+    *,
+    claims_per_call: int = CLAIMS_PER_CALL,
+    on_progress: Progress = no_progress,
+) -> Judged:
+    """Take texts apart and weigh their claims.
+
+    Args:
+        judge: Who does both.
+        summaries: Of any writers; a text that never came has no passages.
+        sources: The whole document of each id, see `whole_documents`.
+        claims_per_call: Claims at most that are weighed in one answer.
+        on_progress: Told the calls done and their total, anew for either step.
+
+    Raises:
+        UserError: The judge cannot be asked.
+    """
+    passages = split_summaries(judge, summaries, on_progress)
+    pending = list(_pending(summaries, passages, claims_per_call))
+    batches = [
+        Batch(sources[each.summary.document_id], tuple(claim for _, claim, _ in each.claims))
+        for each in pending
+    ]
+    rulings = judge.rule(batches, on_progress)
+    claims = [
+        row
+        for each, ruling in zip(pending, rulings, strict=True)
+        for row in _claim_rows(judge.name, each, ruling)
+    ]
+    return Judged(passages, claims)
+
+
+def split_summaries(
+    judge: Judge, summaries: Sequence[SummaryRow], on_progress: Progress = no_progress
+) -> list[PassageRow]:
+    """The passages of all texts, in their order, with what they claim."""
+    texts = [passages_of(summary.text) for summary in summaries]
+    asked = [
+        Passage(text, before)
+        for passages in texts
+        for text, before in _first_mentions(passages).items()
+    ]
+    answers = iter(judge.split(asked, on_progress))
+    rows: list[PassageRow] = []
+    for summary, passages in zip(summaries, texts, strict=True):
+        by_text = {text: next(answers) for text in _first_mentions(passages)}
+        rows += _passage_rows(judge.name, summary, passages, by_text)
+    return rows
+
+
+def passages_of(text: str, most_words: int = PASSAGE_WORDS) -> list[str]:
+    """Cut a text at ends of sentences into pieces of at most so many words; no word is lost."""
+    words = text.split()
+    cuts, start = [0], 0
+    while len(words) - start > most_words:
+        start = _cut(words, start, most_words)
+        cuts.append(start)
+    cuts.append(len(words))
+    return [" ".join(words[a:b]) for a, b in pairwise(cuts) if b > a]
+
+
+def _cut(words: Sequence[str], start: int, most_words: int) -> int:
+    """After the last sentence that ends in time; in the middle of one that is too long."""
+    last = start + most_words
+    ends = (end for end in range(last, start, -1) if ends_sentence(words[end - 1]))
+    return next(ends, last)
+
+
+def _first_mentions(passages: Sequence[str]) -> dict[str, str]:
+    """The distinct passages, each with the one before it."""
+    found: dict[str, str] = {}
+    for before, text in pairwise(["", *passages]):
+        found.setdefault(text, before)
+    return found
+
+
+def _passage_rows(
+    judge: str, summary: SummaryRow, passages: Sequence[str], splits: Mapping[str, Split]
+) -> list[PassageRow]:
+    return [
+        PassageRow(
+            writer=summary.writer,
+            document_id=summary.document_id,
+            kind=summary.kind,
+            number=summary.number,
+            passage=number,
+            text=text,
+            judge=judge,
+            claims=splits[text].claims,
+            why_not=splits[text].why_not,
+            output=splits[text].output,
+            seed=splits[text].seed,
+        )
+        for number, text in enumerate(passages)
+    ]
+
+
+def _pending(
+    summaries: Sequence[SummaryRow], passages: Sequence[PassageRow], most: int
+) -> Iterator[_Pending]:
+    claims: dict[TextKey, list[str]] = {}
+    for row in passages:
+        claims.setdefault(text_of(row), []).extend(row.claims)
+    for summary in summaries:
+        counted = tuple(_counted(claims.get(text_of(summary), [])))
+        for start in range(0, len(counted), most):
+            yield _Pending(summary, counted[start : start + most])
+
+
+def _counted(claims: Sequence[str]) -> Iterator[tuple[int, str, int]]:
+    """Each distinct claim with its number and how often more it comes."""
+    times = Counter(map(_key, claims))
+    first = {_key(claim): claim for claim in reversed(claims)}
+    for number, (key, count) in enumerate(times.items()):
+        yield number, first[key], count - 1
+
+
+def _key(claim: str) -> str:
+    return " ".join(claim.casefold().split()).rstrip(".!")
+
+
+def _claim_rows(judge: str, pending: _Pending, ruling: Ruling) -> Iterator[ClaimRow]:
+    summary, hash_ = pending.summary, prompt_hash(ruling.prompt)
+    judged = zip(pending.claims, ruling.verdicts, strict=True)
+    for place, ((number, claim, repeats), verdict) in enumerate(judged, start=1):
+        yield ClaimRow(
+            writer=summary.writer,
+            document_id=summary.document_id,
+            kind=summary.kind,
+            number=summary.number,
+            claim_number=number,
+            claim=claim,
+            repeats=repeats,
+            judge=judge,
+            true=verdict.true,
+            salient=verdict.salient,
+            why_not=verdict.why_not,
+            shown_as=place,
+            prompt_hash=hash_,
+            output=ruling.output,
+            seed=ruling.seed,
+        )
