@@ -127,7 +127,8 @@ class Study:
     judged: Judged
 
     def __post_init__(self) -> None:
-        judges = {row.judge for row in (*self.judged.passages, *self.judged.claims)}
+        judges = {row.judge for row in self.judged.passages}
+        judges |= {row.judge for row in self.judged.claims}
         if len(judges) > 1:
             raise ValueError(f"expected the rows of one judge, found {sorted(judges)}")
 
