@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from steep.cli import chat, demo, importing, init, plan, run, stages, status
+from steep.cli import chat, demo, export, importing, init, plan, run, stages, status
 
 app = typer.Typer(
     name="steep",
@@ -25,4 +25,5 @@ app.command("report")(run.report)
 app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("chat")(chat.chat)
+app.command("export")(export.export)
 app.command("demo")(demo.demo)

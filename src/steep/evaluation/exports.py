@@ -1,0 +1,180 @@
+"""Our questions as tasks of other packages, which then ask the same prompts and count alike.
+
+An export is a folder of files that stand alone, without Steep: the questions with their prompts as
+JSON Lines, and what lm-evaluation-harness or inspect-ai needs to run them (`exported/`). On one
+model the choices by likelihood are those of `likelihood.score_questions`, question by question
+(`benchmarks/interoperability.py`).
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from steep.core.errors import UserError
+from steep.core.files import read_json, write_json, write_jsonl, write_text
+from steep.documents.document import Document
+from steep.evaluation.asking import choice_prompts
+from steep.evaluation.option_order import letters_of
+from steep.evaluation.prompts import closed_book_prompt
+from steep.evaluation.protocols import PROTOCOLS
+from steep.evaluation.questions import Question
+
+MARK = "steep-export.json"  # names the files of ours in a folder
+TEMPLATE_NAME = "closed_book"
+MODEL = "MODEL_DIRECTORY"  # what stands in the commands for the user's own
+
+
+@dataclass(frozen=True, slots=True)
+class Exam:
+    """Questions, and what is asked about them: the prompts that our own evaluation uses.
+
+    `prompts` are those of likelihoods; `choice_prompts` show the options, in `orders`.
+    """
+
+    name: str
+    questions: Sequence[Question]
+    prompts: Sequence[str]
+    choice_prompts: Sequence[str]
+    orders: Sequence[tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A folder that was written, and the commands that run it, one a task."""
+
+    directory: Path
+    files: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
+def make_exam(name: str, questions: Sequence[Question], documents: Mapping[str, Document]) -> Exam:
+    """Write the prompts of these questions, as the default protocol has them.
+
+    Args:
+        name: Of the tasks and their files.
+        questions: With options.
+        documents: The document (or a part of it) of each whole id that questions name.
+
+    Raises:
+        UserError: The name is none that Python and YAML can take, or there are too many options.
+    """
+    if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+        raise UserError(
+            "This cannot be the name of a task.",
+            where="--name",
+            expected="letters, digits and _, no digit first",
+            found=name,
+        )
+    prompts = [closed_book_prompt(each, documents[each.document_id]) for each in questions]
+    shown, orders = choice_prompts(questions, documents, PROTOCOLS["default"])
+    return Exam(name, questions, prompts, shown, orders)
+
+
+def export_lm_eval(directory: Path, exam: Exam) -> Exported:
+    """Write NAME and NAME_generation as tasks of lm-evaluation-harness.
+
+    Raises:
+        UserError: There are files in the folder that no export has written.
+    """
+    templates = (".yaml", "_generation.yaml", "_docs.py")
+    start = f"lm_eval --model hf --model_args pretrained={MODEL},dtype=float32"
+    return _export(
+        directory,
+        exam,
+        templates,
+        tuple(
+            f"{start} --include_path {shlex.quote(str(directory))} --tasks {task}"
+            for task in (exam.name, f"{exam.name}_generation")
+        ),
+    )
+
+
+def export_inspect(directory: Path, exam: Exam) -> Exported:
+    """Write NAME.py with the tasks `likelihood` and `generation` for inspect-ai.
+
+    Raises:
+        UserError: There are files in the folder that no export has written.
+    """
+    file = shlex.quote(str(directory / f"{exam.name}.py"))
+    return _export(
+        directory,
+        exam,
+        (".py",),
+        tuple(
+            f"inspect eval {file}@{task} --model hf/local -M model_path={MODEL} -M dtype=float32"
+            for task in ("likelihood", "generation")
+        ),
+    )
+
+
+EXPORTS: dict[str, Callable[[Path, Exam], Exported]] = {
+    "lm-eval": export_lm_eval,
+    "inspect": export_inspect,
+}
+
+
+def _export(
+    directory: Path, exam: Exam, templates: Sequence[str], commands: tuple[str, ...]
+) -> Exported:
+    texts = {f"{exam.name}{each}": _template(each, exam.name) for each in templates}
+    data = f"{exam.name}.jsonl"
+    ours = _claim(directory, [*texts, data])
+    write_json(directory / MARK, {"files": ours})  # first: a rerun after a crash finds its own
+    for name, text in texts.items():
+        write_text(directory / name, text)
+    write_jsonl(directory / data, records(exam))
+    return Exported(directory, (*texts, data), commands)
+
+
+def _template(suffix: str, name: str) -> str:
+    folder = resources.files("steep") / "evaluation" / "exported"
+    text = (folder / f"{TEMPLATE_NAME}{suffix}").read_text(encoding="utf-8")
+    return text.replace(TEMPLATE_NAME, name)
+
+
+def records(exam: Exam) -> list[dict[str, Any]]:
+    """One row a question; `letters` are those under which `choice_prompt` shows the right ones."""
+    rows = zip(exam.questions, exam.prompts, exam.choice_prompts, exam.orders, strict=True)
+    return [
+        {
+            "id": question.id,
+            "document_id": question.document_id,
+            "kind": question.kind,
+            "question": question.question,
+            "options": list(question.options),
+            "gold": list(question.gold),
+            "prompt": prompt,
+            "choice_prompt": choice_prompt,
+            "letters": letters_of(question.gold, order),
+        }
+        for question, prompt, choice_prompt, order in rows
+    ]
+
+
+def _claim(directory: Path, names: Sequence[str]) -> list[str]:
+    """Check that nothing of the user's would be written over; return all files of ours."""
+    mark = directory / MARK
+    if directory.exists() and not directory.is_dir():
+        raise _not_ours(directory, "a file")
+    there = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
+    ours: list[str] = read_json(mark)["files"] if mark.is_file() else []
+    foreign = [name for name in there if name not in (*ours, MARK)]
+    if foreign and (not mark.is_file() or set(foreign) & set(names)):
+        raise _not_ours(directory, ", ".join(foreign[:3]))
+    return sorted({*ours, *names})
+
+
+def _not_ours(directory: Path, found: str) -> UserError:
+    return UserError(
+        "There are files here that an export has not written, so nothing was.",
+        where=directory,
+        expected="a new or empty folder, or one of an earlier export",
+        found=found,
+        hint="name another folder with --out",
+    )

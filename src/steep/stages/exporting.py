@@ -1,0 +1,83 @@
+"""What leaves the project for other packages: the questions, as tasks that they can run."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from steep.config import Config
+from steep.core.errors import UserError
+from steep.evaluation.questions import SkippedQuestion, read_questions
+from steep.project import Project
+from steep.stages import documents as documents_stage
+
+TASK_KINDS = ("lm-eval", "inspect")
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedTasks:
+    """A folder that was written, what is in it, and how it is run."""
+
+    directory: Path
+    files: tuple[str, ...]
+    commands: tuple[str, ...]
+    questions: int
+    skipped: tuple[SkippedQuestion, ...]
+
+
+def run(
+    config: Config, project: Project, what: str, directory: Path, name: str | None = None
+) -> ExportedTasks:
+    """Export the project's questions, with the prompts of its own evaluation.
+
+    Args:
+        config: The configuration.
+        project: Where things lie; nothing is written there.
+        what: For which package, one of `TASK_KINDS`.
+        directory: A new or empty folder, or one of an earlier export.
+        name: Of the task; made of the run's name by default.
+
+    Raises:
+        UserError: The kind is unknown, there are no questions, or the folder holds other files.
+    """
+    if what not in TASK_KINDS:
+        raise _unknown(what)
+    from steep.evaluation.exports import EXPORTS, make_exam
+
+    path = config.evaluate.questions
+    if path is None:
+        raise UserError(
+            "There are no questions to export.",
+            where="evaluate.questions",
+            expected="a JSONL file, or QuALITY's own format",
+            found="null",
+        )
+    documents = documents_stage.peek(config, project)
+    found = read_questions(path, documents)
+    by_id = {document.whole_id: document for document in documents}
+    exam = make_exam(name or task_name(config.name), found.questions, by_id)
+    exported = EXPORTS[what](directory, exam)
+    return ExportedTasks(
+        exported.directory,
+        exported.files,
+        exported.commands,
+        len(found.questions),
+        found.skipped,
+    )
+
+
+def task_name(run_name: str) -> str:
+    """A name that Python and YAML can take."""
+    return f"steep_{re.sub('[^A-Za-z0-9_]', '_', run_name)}"
+
+
+def _unknown(what: str) -> UserError:
+    near = difflib.get_close_matches(what, TASK_KINDS, n=1)
+    return UserError(
+        f"There is no export '{what}'.",
+        expected=", ".join(TASK_KINDS),
+        found=what,
+        hint=f"did you mean '{near[0]}'?" if near else None,
+    )

@@ -1,0 +1,178 @@
+"""What an export holds; and, where the other packages are installed, that they choose as we do."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from steep.core.errors import UserError
+from steep.documents.document import Document
+from steep.evaluation.exported import closed_book_docs
+from steep.evaluation.exports import (
+    EXPORTS,
+    Exam,
+    export_inspect,
+    export_lm_eval,
+    make_exam,
+    records,
+)
+from steep.evaluation.few_shot import STOP
+from steep.evaluation.option_order import LETTERS
+from steep.evaluation.parsers import parse
+from steep.evaluation.protocols import PROTOCOLS
+from steep.evaluation.questions import Question
+from steep.testing.tiny_corpus import DOCUMENTS, QUESTIONS
+
+by_id = {each.id: Document(each.id, each.title, each.text) for each in DOCUMENTS}
+TINY = [
+    Question(each.id, each.document_id, each.kind, each.question, each.options, gold)
+    for each, gold in zip(
+        QUESTIONS, [(1,), (0, 1, 2), (0,), (0, 2, 3), (1,), (1, 2, 3)], strict=True
+    )
+]
+# Several right options, options of several lengths, a line separator, what YAML and Jinja read.
+ODD = Question(
+    "odd",
+    "hask",
+    "odd",
+    "{{ 7 }} or 'no'\u2028?",
+    ("naïve", "yes: no", "7", "{{ x }}", "#"),
+    (1, 3),
+)
+
+TEXTS = [
+    "Thinking.\nAnswer: B.",
+    "Answer: B",
+    "Answer: D, B.  \n\n",
+    "Answer: BDA.",
+    "Answer: BB.",
+    "Answer: E.",
+    "Answer: B.\nNo more.",
+    "So Answer: B.",
+    "answer: b.",
+    "Answer: B, .",
+    "",
+]
+
+
+@pytest.fixture(scope="module")
+def exam() -> Exam:
+    return make_exam("tiny_exam", [*TINY, ODD], by_id)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_what_leaves_reads_answers_as_our_strict_parser(text: str) -> None:
+    ours = parse(text, 4, "strict").letters or closed_book_docs.INVALID
+    assert closed_book_docs.read_letters(text, 4) == ours
+    assert closed_book_docs.strict([[text]], [{"options": [*"abcd"]}]) == [[ours]]
+    if importlib.util.find_spec("inspect_ai"):
+        from steep.evaluation.exported import closed_book
+
+        assert (closed_book.read_letters(text, 4) or closed_book_docs.INVALID) == ours
+
+
+def test_letters_are_those_under_which_the_right_options_are_shown(exam: Exam) -> None:
+    for row, question in zip(records(exam), exam.questions, strict=True):
+        lines = row["choice_prompt"].split("### Choices")[-1].split("\n")
+        shown = {line[0]: line[3:] for line in lines if line[1:3] == ". "}
+        assert [*shown] == [*LETTERS[: len(question.options)]]
+        assert {shown[letter] for letter in row["letters"]} == {
+            question.options[gold] for gold in question.gold
+        }
+        assert row["prompt"].endswith("Answer:")
+
+
+def test_the_harness_is_told_our_stop_string_and_length(exam: Exam, tmp_path: Path) -> None:
+    exported = export_lm_eval(tmp_path / "out", exam)
+    text = (exported.directory / "tiny_exam_generation.yaml").read_text()
+    task = yaml.safe_load(text.replace("!function ", ""))
+    assert task["generation_kwargs"]["until"] == [STOP]
+    assert task["generation_kwargs"]["max_gen_toks"] == PROTOCOLS["default"].max_tokens
+    assert task["custom_dataset"] == "tiny_exam_docs.load"
+    written = "".join((exported.directory / name).read_text() for name in exported.files)
+    assert "closed_book" not in written
+
+
+def test_only_files_of_ours_are_written_over(exam: Exam, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for export in EXPORTS.values():
+        export(out, exam)
+    (out / "notes.txt").write_text("mine")
+    export_inspect(out, exam)  # a file that is in nobody's way
+    (out / "other.py").write_text("mine")
+    with pytest.raises(UserError, match=r"(?s)has not written.*other\.py"):
+        export_inspect(out, replace(exam, name="other"))
+    assert (out / "other.py").read_text() == "mine" and not (out / "other.jsonl").exists()
+    with pytest.raises(UserError, match="a file"):
+        export_inspect(out / "notes.txt", exam)
+
+
+def test_a_name_that_is_none_is_said() -> None:
+    for name in ("a-b", "1a", "", "a b", "ü"):
+        with pytest.raises(UserError, match="name of a task"):
+            make_exam(name, TINY, by_id)
+
+
+@pytest.fixture(scope="module")
+def sharp_model(tiny_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with weights that make options differ, on disk."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_directory)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(6)
+    path = tmp_path_factory.mktemp("sharp") / "model"
+    model.save_pretrained(path)
+    AutoTokenizer.from_pretrained(tiny_directory).save_pretrained(path)
+    return path
+
+
+def agreed(answered: list[Any], rows: list[Any]) -> int:
+    """How many choices and verdicts were compared; all must be the same."""
+    compared = 0
+    by_question = {each.question_id: each for each in answered}
+    assert len(by_question) == len(rows)
+    for row in rows:
+        theirs = by_question[row.question_id]
+        assert theirs.sum_logprob == pytest.approx(row.sum_logprob, abs=1e-3)
+        for normalizer, chosen in theirs.chosen.items():
+            assert chosen == getattr(row, f"choice_{normalizer}")
+            assert theirs.right[normalizer] == row.right(normalizer)
+            compared += 1
+    return compared
+
+
+def test_the_harness_chooses_as_we_do(exam: Exam, sharp_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("lm_eval")
+    from benchmarks.interoperability import harness_likelihoods, our_rows
+
+    exported = export_lm_eval(tmp_path / "out", exam)
+    moved = exported.directory.rename(tmp_path / "moved")
+    commands = tuple(each.replace(str(tmp_path / "out"), str(moved)) for each in exported.commands)
+    answered = harness_likelihoods(replace(exported, commands=commands), sharp_model)
+    rows = our_rows(sharp_model, exam)
+    assert agreed(answered, rows) == 3 * len(rows)
+    assert 0 < sum(row.right("sum") for row in rows) < len(rows)
+
+
+def test_inspect_chooses_as_we_do(exam: Exam, sharp_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("inspect_ai")
+    from benchmarks.interoperability import inspect_likelihoods, our_rows
+
+    exported = export_inspect(tmp_path / "out", exam)
+    rows = our_rows(sharp_model, exam)
+    assert agreed(inspect_likelihoods(exported, sharp_model), rows) == 4 * len(rows)
+
+
+def test_data_is_json_a_line(exam: Exam, tmp_path: Path) -> None:
+    exported = export_inspect(tmp_path / "out", exam)
+    lines = (exported.directory / "tiny_exam.jsonl").read_text().split("\n")
+    assert [json.loads(line) for line in lines if line] == records(exam)
