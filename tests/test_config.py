@@ -120,7 +120,10 @@ def test_a_mistyped_key_is_an_error_with_its_neighbour(
 def test_a_key_like_no_other_gets_the_list_of_keys(path: Path) -> None:
     said = complaint(path, MINIMAL + "xyzzy: 1\n")
     assert "did you mean" not in said
-    assert "corpus, documents, evaluate, generate, instruct, name, tokenize, train" in said
+    assert (
+        "corpus, documents, evaluate, forgetting, generate, instruct, name, open_book, summaries, "
+        "tokenize, train"
+    ) in said
 
 
 @pytest.mark.parametrize(

@@ -9,17 +9,26 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+)
 
 from steep.core.errors import UserError
 from steep.presets import PRESETS
 
 CONFIG_NAME = "steep.yaml"
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct"
-SECRET_KEY = "generate.api_key_env"
+SECRET_KEYS = "key_env"  # how the fields end that a key might be pasted into by mistake
+ENVIRONMENT_NAME = r"^[A-Z_][A-Z0-9_]*$"  # upper case, so that hardly a key passes for a name
 
 OptimizerName = Literal[
     "adamw", "adamw-bf16-remainder", "adamw-8bit-remainder", "adamw-8bit-stochastic"
@@ -61,7 +70,7 @@ class GenerateConfig(Section):
     )
     api_key_env: str | None = Field(
         None,
-        pattern=r"^[A-Z_][A-Z0-9_]*$",  # upper case, so that hardly a key passes for a name
+        pattern=ENVIRONMENT_NAME,
         description="name of the environment variable that holds the key, never the key",
     )
     concurrency: int = Field(
@@ -259,14 +268,136 @@ class InstructConfig(OptimizationConfig):
     batch_sequences: int = Field(512, ge=1, description="paper: 512 (the authors' README: 128)")
 
 
+class ServerConfig(Section):
+    """An endpoint that serves a model."""
+
+    base_url: str = Field(description="of an OpenAI-compatible server, up to and with /v1")
+    model: str = Field(description="the name that the server knows it by")
+    endpoint: Literal["completions", "chat"] = Field(
+        "completions", description="completions continues a prompt as it is; chat: one message"
+    )
+    api_key_env: str | None = Field(
+        None,
+        pattern=ENVIRONMENT_NAME,
+        description="name of the environment variable that holds the key, never the key",
+    )
+    concurrency: int = Field(16, ge=1, description="requests in flight at most")
+    timeout_s: float = Field(300, gt=0, description="of one request, seconds")
+
+
 class EvaluateConfig(Section):
-    """What is asked, and how an answer is scored."""
+    """What is asked closed book, how, and how an answer is read."""
 
     questions: Path | None = Field(None, description="JSONL, or QuALITY's own format; null: none")
+    split: Literal["all", "validation", "test"] = Field(
+        "all", description="of the documents by title: first fifth, or the rest, as paper's code"
+    )
+    methods: tuple[Literal["likelihood", "answers", "short-answers"], ...] = Field(
+        ("likelihood",),
+        description="likelihood: of the options; answers: five-shot thought processes (paper); "
+        "short-answers: free texts, exact match and F1",
+    )
+    servers: dict[str, ServerConfig] = Field(
+        {},
+        description="model name: the endpoint that serves it (base_url, model, ...), instead of "
+        "loading it here; names that are no arm are asked besides",
+    )
     normalizer: Literal["sum", "per_token", "per_character", "per_byte"] = Field(
         "per_token", description="what divides an option's log-likelihood in the headline"
     )
+    protocol: Literal["default", "paper", "paper-code"] = Field(
+        "default", description="of answers; the fields below, where given, replace its own"
+    )
+    samples: int | None = Field(None, ge=1, description="texts a question; paper: 64")
+    temperature: float | None = Field(None, ge=0, le=2, description="0: greedy; paper's code: 0.1")
+    max_tokens: int | None = Field(None, ge=1, description="of one answer; paper's code: 300")
+    parser: Literal["strict", "paper", "paper-code"] | None = Field(
+        None, description="strict: the last line is 'Answer: B.'; the others as theirs"
+    )
+    vote: Literal["first-valid", "random-valid", "majority"] | None = Field(
+        None, description="which of a question's valid answers counts"
+    )
+    unparsed: Literal["wrong", "excluded"] | None = Field(
+        None, description="what a question without a valid answer is"
+    )
+    shuffle_options: bool | None = Field(
+        None, description="show the options in an order of each question's own"
+    )
+    seed: int = 0
     batch_tokens: int = Field(2048, ge=128, description="tokens of one scoring batch")
+
+
+class OpenBookConfig(Section):
+    """The same questions with retrieved texts before them; every combination is asked."""
+
+    preset: Literal["paper"] | None = Field(
+        None, description="paper: its grid of chunks, k, order and temperature, by answers"
+    )
+    chunk_characters: tuple[PositiveInt, ...] = Field(
+        (), description="sizes of chunks; empty: no open book; paper: 256, 512, 1024"
+    )
+    shown: tuple[PositiveInt, ...] = Field(
+        (8,), description="how many chunks are shown; paper: 1, 2, 4, 8, 16"
+    )
+    orders: tuple[Literal["best_first", "best_last"], ...] = Field(("best_last",))
+    temperatures: tuple[NonNegativeFloat, ...] = Field(
+        (), description="of answers; empty: that of evaluate; paper: 0.1, 0.3, 0.5, 0.7"
+    )
+    method: Literal["likelihood", "answers"] = Field(
+        "likelihood", description="how the questions are asked; paper: answers"
+    )
+    models: tuple[str, ...] = Field((), description="which ones are asked; empty: all")
+    choose_on_validation: bool = Field(
+        False, description="ask the grid of the validation split, and its best of the test split"
+    )
+    oracle: bool = Field(True, description="a row with the whole document shown")
+    search: Literal["bm25", "embeddings", "fused"] = Field(
+        "fused", description="by words, by vectors (paper), or both with their ranks fused"
+    )
+    found: int = Field(128, ge=1, description="chunks that the search returns; paper: 128")
+    reranked: int = Field(128, ge=1, description="of these, how many a reranker scores")
+    embedder: Literal["wordllama", "endpoint", "sentence-transformers"] = Field(
+        "wordllama", description="wordllama: static vectors, no network; the others need a model"
+    )
+    embedder_model: str = Field("", description="its name at the endpoint, or its directory")
+    embedder_url: str = Field("", description="of the endpoint, without /embeddings")
+    embedder_key_env: str | None = Field(None, pattern=ENVIRONMENT_NAME)
+    question_prefix: str = Field("", description="before each question that is embedded")
+    chunk_prefix: str = Field("", description="before each chunk that is embedded")
+    reranker: Literal["none", "likelihood", "cross-encoder", "endpoint"] = Field(
+        "none", description="likelihood: the reading model's own, of the question after a chunk"
+    )
+    reranker_model: str = Field("", description="its name at the endpoint, or its directory")
+    reranker_url: str = Field("", description="of the endpoint, without /rerank")
+    reranker_key_env: str | None = Field(None, pattern=ENVIRONMENT_NAME)
+
+
+class SummariesConfig(Section):
+    """Summaries of each document from memory, their claims judged beside those of people."""
+
+    references: Path | None = Field(
+        None, description='JSONL {"id", "summaries": [...]}, written by people; null: no study'
+    )
+    judge: ServerConfig | None = Field(
+        None, description="who splits and judges claims (base_url, model, endpoint: chat)"
+    )
+    kinds: tuple[Literal["short", "long"], ...] = Field(("short", "long"))
+    models: tuple[str, ...] = Field((), description="which ones are asked; empty: all")
+    temperature: float = Field(0.0, ge=0, le=2, description="of the summaries")
+    max_tokens: int = Field(1024, ge=16, description="of one summary")
+    claims_a_call: int = Field(20, ge=1, description="claims that the judge sees at once")
+
+
+class ForgettingConfig(Section):
+    """What a model could do before: general text, and tasks of lm-evaluation-harness."""
+
+    texts: Path | Literal["builtin"] | None = Field(
+        None, description="general text (.txt, .md, .jsonl) whose loss is compared; null: none"
+    )
+    context_tokens: int = Field(1024, ge=16, description="of a window of general text")
+    tasks: tuple[str, ...] = Field((), description="of lm-evaluation-harness, e.g. arc_easy")
+    task_limit: int | None = Field(None, ge=1, description="questions a task; null: all")
+    task_folder: Path | None = Field(None, description="with tasks of one's own, as YAML")
 
 
 class Config(Section):
@@ -280,6 +411,9 @@ class Config(Section):
     train: TrainConfig = TrainConfig()
     instruct: InstructConfig = InstructConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    open_book: OpenBookConfig = OpenBookConfig()
+    summaries: SummariesConfig = SummariesConfig()
+    forgetting: ForgettingConfig = ForgettingConfig()
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -400,7 +534,7 @@ def _explain(error: ValidationError, path: Path) -> UserError:
         )
     expected = " or ".join(each["msg"] for each in mistakes if _place(each["loc"]) == location)
     found = None if first["type"] == "missing" else repr(first["input"])
-    if key == SECRET_KEY:  # a key pasted here by mistake must not reach a log
+    if key.endswith(SECRET_KEYS):  # a key pasted here by mistake must not reach a log
         expected, found = "the NAME of an environment variable, in capitals", "not shown"
     return UserError(
         f"Bad value for '{key}'{others}.", where=f"{path}:{key}", expected=expected, found=found
@@ -409,21 +543,27 @@ def _explain(error: ValidationError, path: Path) -> UserError:
 
 def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """The place in the file; pydantic goes on from there into the members of a union."""
-    section: type[BaseModel] = Config
+    section: type[BaseModel] | None = Config
     for depth, part in enumerate(location, start=1):
-        field = section.model_fields.get(str(part))
-        if field is None or get_origin(field.annotation) in (Union, UnionType):
+        if section is None or not (field := section.model_fields.get(str(part))):
+            continue  # the name of an entry, and what comes after it is a field again
+        kind = field.annotation
+        if get_origin(kind) in (Union, UnionType) and _section_of(kind) is None:
             return location[:depth]
-        if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            return location
-        section = field.annotation
+        section = _section_of(kind)
     return location
 
 
 def _fields_of(location: tuple[int | str, ...]) -> set[str]:
+    """The fields that may stand at a place."""
     section: type[BaseModel] = Config
     for part in location:
-        annotation = section.model_fields[str(part)].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            section = annotation
+        if field := section.model_fields.get(str(part)):
+            section = _section_of(field.annotation) or section
     return set(section.model_fields)
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    """The section that a field is, may be, or has entries of."""
+    members = [annotation, *get_args(annotation)]
+    return next((m for m in members if isinstance(m, type) and issubclass(m, BaseModel)), None)

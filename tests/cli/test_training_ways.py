@@ -75,7 +75,11 @@ def test_chats_are_mixed_in_and_tuned_on(raw: Path, steep: Steep) -> None:
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert rows[0]["predicted_tokens"] < 2 * 31, "questions are not learned"
     scores = json.loads((raw / record["artifacts"]["evaluate"] / "scores.json").read_text())
-    assert [model["name"] for model in scores["models"]] == ["base", "raw", "raw-instruct"]
+    assert [model["name"] for model in scores["likelihood"]["models"]] == [
+        "base",
+        "raw",
+        "raw-instruct",
+    ]
     assert (raw / "runs/default/model-raw-instruct/config.json").is_file()
     assert "raw-instruct" in (raw / "runs/default/report.html").read_text()
 

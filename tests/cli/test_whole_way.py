@@ -66,8 +66,12 @@ def test_a_run_ends_with_scores_and_a_report(finished: Path) -> None:
     record = run_record(finished)
     page = (finished / "runs/default/report.html").read_text()
     scores = json.loads((finished / record["artifacts"]["evaluate"] / "scores.json").read_text())
-    assert [model["name"] for model in scores["models"]] == ["base", "raw", "entigraph"]
-    assert scores["models"][0]["n"] == 6
+    assert [model["name"] for model in scores["likelihood"]["models"]] == [
+        "base",
+        "raw",
+        "entigraph",
+    ]
+    assert scores["likelihood"]["models"][0]["n"] == 6
     assert "entigraph" in page and "The Quillon Ferry" in page
     said = (finished / "first.out").read_text()
     assert f"calls: {OPENINGS + PAIRS} planned = {OPENINGS + PAIRS} done" in said
@@ -191,7 +195,7 @@ def test_json_is_all_that_a_script_reads(copy: Path, steep: Steep) -> None:
     for verb in ("run", "report"):
         found = json.loads(steep(verb, "--json", cwd=copy).out)
         assert Path(found["report"]).is_file()
-        assert len(found["scores"]["pairs"]) == 3
+        assert len(found["scores"]["likelihood"]["pairs"]) == 3
 
 
 def test_without_questions_there_is_a_report_and_no_score(copy: Path, steep: Steep) -> None:
@@ -208,7 +212,7 @@ def test_questions_on_wholes_are_asked_of_split_documents(copy: Path, steep: Ste
     assert ended.code == 0, ended.err
     found = manifest(copy, run_record(copy)["artifacts"]["documents"])
     assert found["counts"]["documents"] == 3 and found["counts"]["parts"] == 6
-    base = json.loads(ended.out)["scores"]["models"][0]
+    base = json.loads(ended.out)["scores"]["likelihood"]["models"][0]
     assert (base["n"], base["documents"]) == (6, 3)
 
 
@@ -220,7 +224,8 @@ def test_nothing_generated_and_no_arm_is_a_score_of_the_base_model(
     assert ended.code == 0, ended.err
     assert "generate.recipe is null" in ended.err
     scores = json.loads(ended.out)["scores"]
-    assert [model["name"] for model in scores["models"]] == ["base"] and scores["pairs"] == []
+    found = scores["likelihood"]
+    assert [model["name"] for model in found["models"]] == ["base"] and found["pairs"] == []
 
 
 def test_documents_beside_the_configuration_are_not_read_anew_after_a_run(

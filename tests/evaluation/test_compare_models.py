@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from steep.evaluation.compare import compare_models
+from steep.evaluation.compare import Grade, compare
 from steep.evaluation.normalizers import OptionScores
-from steep.evaluation.questions import Question, SkippedQuestion
+from steep.evaluation.questions import Question
 from steep.evaluation.rows import Row, make_rows
+from steep.evaluation.tables import likelihood_table
 
 QUESTIONS = [
     Question(f"q{n}", f"d{n % 4}", ("near", "far")[n % 2], "?", ("a", "b", "c", "d"), (n % 4,))
@@ -29,9 +30,9 @@ MODELS = {"base": rows(range(6)), "raw": rows(range(12)), "entigraph": rows(rang
 
 
 def test_every_model_is_scored_with_its_interval_by_kind_and_normaliser() -> None:
-    base, raw, _ = compare_models(MODELS, "per_token")["models"]
+    base, raw, _ = likelihood_table(MODELS, "per_token")["models"]
     assert set(raw) == {
-        *("name", "n", "documents", "accuracy", "low", "high", "by_kind", "by_normalizer")
+        *("name", "n", "documents", "accuracy", "low", "high", "by_kind", "by_normalizer", "ties")
     }
     assert (base["name"], base["n"], base["documents"], base["accuracy"]) == ("base", 24, 4, 0.25)
     assert raw["low"] < raw["accuracy"] == 0.5 < raw["high"]
@@ -44,7 +45,7 @@ def test_every_model_is_scored_with_its_interval_by_kind_and_normaliser() -> Non
 
 
 def test_every_pair_is_compared_the_later_minus_the_earlier() -> None:
-    pairs = compare_models(MODELS, "per_token")["pairs"]
+    pairs = likelihood_table(MODELS, "per_token")["pairs"]
     assert [(pair["a"], pair["b"]) for pair in pairs] == [
         ("raw", "base"),
         ("entigraph", "base"),
@@ -52,30 +53,55 @@ def test_every_pair_is_compared_the_later_minus_the_earlier() -> None:
     ]
     first = pairs[0]
     assert set(first) == {"a", "b", "n", "difference", "low", "high", "p_mcnemar", "p_holm"} | {
-        "by_kind"
+        *("bootstrap_low", "bootstrap_high", "by_kind")
     }
+    assert first["bootstrap_low"] < first["difference"] < first["bootstrap_high"]
     assert first["difference"] == 0.25
     assert first["p_mcnemar"] == pytest.approx(2 / 2**6)
     assert set(first["by_kind"]["near"]) == {"n", "difference", "low", "high"}
     assert [pair["p_holm"] for pair in pairs] == pytest.approx([2 / 2**6, 6 / 2**14, 4 / 2**8])
 
 
-def test_chance_smallest_difference_and_what_was_skipped_are_said() -> None:
-    scores = compare_models(MODELS, "sum", [SkippedQuestion("q99", "it has no gold answer")])
+def test_chance_and_the_smallest_difference_are_said() -> None:
+    scores = likelihood_table(MODELS, "sum")
     assert scores["normalizer"] == "sum"
     assert scores["chance"] == 0.25
     assert 0 < scores["minimum_detectable_difference"] < 1
-    assert scores["skipped"] == [{"question_id": "q99", "reason": "it has no gold answer"}]
 
 
 def test_one_model_alone_has_no_pairs() -> None:
-    scores = compare_models({"base": rows([0])}, "sum")
+    scores = likelihood_table({"base": rows([0])}, "sum")
     assert scores["pairs"] == []
     assert scores["minimum_detectable_difference"] is None
 
 
 def test_models_that_answered_other_questions_are_not_compared() -> None:
     with pytest.raises(ValueError, match="'raw' answered 23 questions, not the 24 of 'base'"):
-        compare_models({"base": rows([]), "raw": rows([])[1:]}, "sum")
+        likelihood_table({"base": rows([]), "raw": rows([])[1:]}, "sum")
     with pytest.raises(ValueError, match="in another order"):
-        compare_models({"base": rows([]), "raw": rows([])[::-1]}, "sum")
+        likelihood_table({"base": rows([]), "raw": rows([])[::-1]}, "sum")
+
+
+def graded(*values: float | None) -> list[Grade]:
+    return [Grade(f"q{n}", f"d{n % 3}", "near", value) for n, value in enumerate(values)]
+
+
+def test_a_pair_is_compared_on_what_counts_for_both() -> None:
+    found = compare({"base": graded(1, None, 0, 1), "raw": graded(1, 1, 1, None)})
+    assert [(model["n"], model["documents"]) for model in found["models"]] == [(3, 2), (3, 3)]
+    (pair,) = found["pairs"]
+    assert (pair["n"], pair["difference"], pair["p_mcnemar"]) == (2, 0.5, 1.0)
+
+
+def test_a_model_that_nothing_could_be_read_of_has_no_score_and_no_pair() -> None:
+    found = compare({"base": graded(None, None), "raw": graded(1, 0)})
+    base, raw = found["models"]
+    assert (base["n"], base["accuracy"], base["by_kind"]) == (0, None, {})
+    assert raw["accuracy"] == 0.5
+    assert found["pairs"] == []
+
+
+def test_grades_between_have_an_interval_and_no_mcnemar() -> None:
+    (pair,) = compare({"base": graded(0.2, 0.4, 0), "raw": graded(1, 0.5, 0.3)})["pairs"]
+    assert pair["difference"] == pytest.approx(0.4)
+    assert (pair["p_mcnemar"], pair["p_holm"]) == (None, None)

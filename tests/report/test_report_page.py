@@ -225,7 +225,8 @@ def test_one_arm_is_not_compared(tmp_path: Path, run_directory: Path) -> None:
     one = {stage: {"raw": run[stage]["raw"]} for stage in ("train", "tokenize")}
     edit(run_directory / "run.json", artifacts=run | one)
     scores = artifact(tmp_path, run_directory, "evaluate") / "scores.json"
-    edit(scores, models=read_json(scores)["models"][:1], pairs=[])
+    likelihood = read_json(scores)["likelihood"]
+    edit(scores, likelihood={**likelihood, "models": likelihood["models"][:1], "pairs": []})
 
     text = render(tmp_path, run_directory).text
 

@@ -40,6 +40,7 @@ def small_run(passages: list[PassageRow], entities: dict[str, list[str]]) -> Run
         corpus=Corpus(Path(), {}, passages, []),
         arms=[],
         scores=None,
+        measured={},
     )
 
 

@@ -55,15 +55,9 @@ def _print_summary(result: Run, scores: dict[str, Any] | None) -> None:
             f" + {counts['set_aside']} set aside" + (f" ({_sum(set_aside)})" if set_aside else "")
         )
     if scores:
-        from rich.console import Console
+        from steep.cli.score_lines import print_scores
 
-        Console().print(_score_table(scores))
-        for pair in scores["pairs"]:
-            typer.echo(
-                f"{pair['a']} - {pair['b']}: {_percent(pair['difference'], sign=True)} "
-                f"[{_percent(pair['low'], sign=True)}, {_percent(pair['high'], sign=True)}], "
-                f"McNemar p {pair['p_mcnemar']:.3g} (Holm {pair['p_holm']:.3g})"
-            )
+        print_scores(scores)
     typer.echo(f"report: {result.report}")
 
 
@@ -71,30 +65,3 @@ def _sum(counts: dict[str, int]) -> str:
     return (
         " + ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items()) or "0"
     )
-
-
-def _score_table(scores: dict[str, Any]) -> Any:
-    from rich.table import Table
-
-    models = scores["models"]
-    kinds = list(models[0]["by_kind"])
-    title = f"closed book, likelihood {scores['normalizer']}, n = {models[0]['n']}"
-    table = Table(title=title, caption="95% intervals clustered by document")
-    for column in ("model", "accuracy", *kinds):
-        table.add_column(column, justify="left" if column == "model" else "right")
-    for model in models:
-        table.add_row(
-            model["name"],
-            _with_interval(model),
-            *(_with_interval(model["by_kind"][kind]) for kind in kinds),
-        )
-    return table
-
-
-def _with_interval(score: dict[str, float]) -> str:
-    low, high = _percent(score["low"]), _percent(score["high"])
-    return f"{_percent(score['accuracy'])} ({low}-{high})"
-
-
-def _percent(fraction: float, sign: bool = False) -> str:
-    return f"{100 * fraction:+.1f}" if sign else f"{100 * fraction:.1f}"

@@ -1,16 +1,18 @@
-"""The verbs that stop after one stage; what comes before it is made first, unless it is done."""
+"""The verbs that end with one stage; what comes before it is made first, unless it is done."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from json import dumps
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from steep.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption, open_project
+from steep.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, SetOption, open_project
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from steep.cli.options import Opened
     from steep.stages.pipeline import StageName
 
 
@@ -54,9 +56,32 @@ def train(config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None) -> None:
     _run_until(config, set, "instruct")
 
 
-def evaluate(config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None) -> None:
-    """Ask base and arms the questions, without the documents."""
-    _run_until(config, set, "evaluate")
+def evaluate(
+    config: ConfigOption = DEFAULT_CONFIG,
+    set: SetOption = None,
+    rescore: Annotated[
+        bool, typer.Option("--rescore", help="Count kept rows anew; nothing is asked or loaded.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Ask base and arms what is configured: closed book, open book; then compare them."""
+    scores = _scores(open_project(config, set), rescore)
+    if json:
+        typer.echo(dumps(scores, indent=2))
+    elif scores is not None:
+        from steep.cli.score_lines import print_scores
+
+        print_scores(scores)
+
+
+def _scores(opened: Opened, rescore: bool) -> dict[str, Any] | None:
+    from steep.core.files import read_json
+    from steep.stages import evaluate, pipeline
+
+    if rescore:
+        return evaluate.rescore(opened.config, opened.project)
+    made = pipeline.run(opened.config, opened.project, until="evaluate").evaluate
+    return read_json(made.path / evaluate.SCORES_NAME) if made else None
 
 
 def _run_until(

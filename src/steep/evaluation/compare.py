@@ -1,17 +1,16 @@
-"""The table of a run: each model with its interval, every pair of models on the same questions.
+"""Models on the same questions: each with its interval, every two paired, whatever was measured.
 
-`compare_models` is pure and returns what `scores.json` holds; the base model comes first.
+`compare` is pure. It takes grades, so that a choice by likelihood, a letter in a text, an F1 and an
+answer with contexts are all compared in one way; the first model is the one that others follow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
-from steep.evaluation.normalizers import NORMALIZERS, Normalizer
-from steep.evaluation.questions import SkippedQuestion
-from steep.evaluation.rows import Row
+from steep.evaluation.bootstrap import paired_bootstrap
 from steep.evaluation.statistics import (
     Interval,
     holm,
@@ -22,44 +21,79 @@ from steep.evaluation.statistics import (
 )
 
 
-def compare_models(
-    rows_by_model: Mapping[str, Sequence[Row]],
-    normalizer: Normalizer,
-    skipped: Sequence[SkippedQuestion] = (),
-) -> dict[str, Any]:
+class Grade(NamedTuple):
+    """What a model got for a question: 0 to 1, or None where the protocol leaves it out."""
+
+    question_id: str
+    document_id: str
+    kind: str
+    value: float | None
+
+
+class _Pair(NamedTuple):
+    """Two models on the questions that count for both."""
+
+    a: list[float]
+    b: list[float]
+    documents: list[str]
+    kinds: list[str]
+
+    def of_kind(self, kind: str) -> _Pair:
+        rows = [row for row in zip(*self, strict=True) if row[3] == kind]
+        return _Pair(*(list(column) for column in zip(*rows, strict=True)))
+
+    @property
+    def sides(self) -> tuple[list[float], list[float], list[str]]:
+        return self.a, self.b, self.documents
+
+
+def compare(grades_by_model: Mapping[str, Sequence[Grade]]) -> dict[str, Any]:
     """Score each model and compare every two; a later model minus an earlier one.
 
+    A pair is compared on the questions that count for both; where there is none, it is not there.
+    McNemar's p (and Holm's correction over all pairs) is for grades of right and wrong only.
+
     Args:
-        rows_by_model: The rows of each model, the base first, all of the same questions in order.
-        normalizer: What the headline divides the log-likelihoods by.
-        skipped: Questions that were not asked.
+        grades_by_model: The grades of each model, all of the same questions in the same order.
 
     Raises:
         ValueError: The models did not answer the same questions.
     """
-    _check_same_questions(rows_by_model)
-    rows = next(iter(rows_by_model.values()))
-    pairs = [(later, earlier) for earlier, later in combinations(rows_by_model, 2)]
-    detectable = [
-        minimum_detectable_difference(*_sides(rows_by_model[a], rows_by_model[b], normalizer))
-        for a, b in pairs
+    _check_same_questions(grades_by_model)
+    named = [
+        (later, earlier, _paired(grades_by_model[later], grades_by_model[earlier]))
+        for earlier, later in combinations(grades_by_model, 2)
     ]
+    pairs = [(a, b, pair) for a, b, pair in named if pair.a]
+    detectable = [minimum_detectable_difference(*pair.sides) for _, _, pair in pairs]
     return {
-        "normalizer": normalizer,
-        "models": [_model(name, each, normalizer) for name, each in rows_by_model.items()],
-        "pairs": _pairs(rows_by_model, pairs, normalizer),
-        "chance": sum(len(row.gold) / len(row.options) for row in rows) / len(rows),
+        "models": [_model(name, grades) for name, grades in grades_by_model.items()],
+        "pairs": _pairs(pairs),
         # Of several pairs the hardest one's: a true difference of this size is found in any.
         "minimum_detectable_difference": max(
             (each for each in detectable if each is not None), default=None
         ),
-        "skipped": [each._asdict() for each in skipped],
     }
 
 
-def _check_same_questions(rows_by_model: Mapping[str, Sequence[Row]]) -> None:
+def estimate(grades: Iterable[Grade]) -> dict[str, Any]:
+    """The mean of those grades that count, with its interval; None where none counts."""
+    counted = [(grade.value, grade.document_id) for grade in grades if grade.value is not None]
+    if not counted:
+        return {"n": 0, "accuracy": None, "low": None, "high": None}
+    values, documents = zip(*counted, strict=True)
+    return _named(mean_interval(values, documents), "accuracy")
+
+
+def difference(a: Sequence[Grade], b: Sequence[Grade]) -> dict[str, Any] | None:
+    """One model minus another, without correction for others; None without a common question."""
+    pair = _paired(a, b)
+    return {**_difference(pair), "p_mcnemar": _mcnemar(pair)} if pair.a else None
+
+
+def _check_same_questions(grades_by_model: Mapping[str, Sequence[Grade]]) -> None:
     (first, expected), *others = (
-        (name, [row.question_id for row in rows]) for name, rows in rows_by_model.items()
+        (name, [grade.question_id for grade in grades]) for name, grades in grades_by_model.items()
     )
     if not expected:
         raise ValueError(f"'{first}' answered no question")
@@ -72,81 +106,64 @@ def _check_same_questions(rows_by_model: Mapping[str, Sequence[Row]]) -> None:
             )
 
 
-def _model(name: str, rows: Sequence[Row], normalizer: Normalizer) -> dict[str, Any]:
-    overall = _accuracy(rows, normalizer)
+def _model(name: str, grades: Sequence[Grade]) -> dict[str, Any]:
+    kinds = dict.fromkeys(grade.kind for grade in grades)
+    by_kind = {kind: estimate(each for each in grades if each.kind == kind) for kind in kinds}
+    documents = {grade.document_id for grade in grades if grade.value is not None}
     return {
         "name": name,
-        "documents": len({row.document_id for row in rows}),
-        **overall,
-        "by_kind": {
-            kind: _accuracy([row for row in rows if row.kind == kind], normalizer)
-            for kind in _kinds(rows)
-        },
-        "by_normalizer": {
-            each: sum(row.right(each) for row in rows) / len(rows) for each in NORMALIZERS
-        },
+        "documents": len(documents),
+        **estimate(grades),
+        "by_kind": {kind: each for kind, each in by_kind.items() if each["n"]},
     }
 
 
-def _pairs(
-    rows_by_model: Mapping[str, Sequence[Row]],
-    pairs: Sequence[tuple[str, str]],
-    normalizer: Normalizer,
-) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for name_a, name_b in pairs:
-        a, b = rows_by_model[name_a], rows_by_model[name_b]
-        right_a, right_b, _ = _sides(a, b, normalizer)
-        found.append(
-            {
-                "a": name_a,
-                "b": name_b,
-                **_difference(a, b, normalizer),
-                "p_mcnemar": mcnemar_exact(right_a, right_b),
-                "by_kind": _differences_by_kind(a, b, normalizer),
-            }
-        )
-    corrected = holm([row["p_mcnemar"] for row in found])
-    return [{**row, "p_holm": p_holm} for row, p_holm in zip(found, corrected, strict=True)]
+def _pairs(pairs: Sequence[tuple[str, str, _Pair]]) -> list[dict[str, Any]]:
+    p_values = [_mcnemar(pair) for _, _, pair in pairs]
+    known = [p for p in p_values if p is not None]
+    corrected = holm(known) if len(known) == len(p_values) else [None] * len(p_values)
+    return [
+        {
+            "a": a,
+            "b": b,
+            **_difference(pair),
+            **_bootstrapped(pair),
+            "p_mcnemar": p,
+            "p_holm": p_holm,
+            "by_kind": {
+                kind: _difference(pair.of_kind(kind)) for kind in dict.fromkeys(pair.kinds)
+            },
+        }
+        for (a, b, pair), p, p_holm in zip(pairs, p_values, corrected, strict=True)
+    ]
 
 
-def _differences_by_kind(
-    a: Sequence[Row], b: Sequence[Row], normalizer: Normalizer
-) -> dict[str, dict[str, float]]:
-    return {
-        kind: _difference(
-            [row for row in a if row.kind == kind],
-            [row for row in b if row.kind == kind],
-            normalizer,
-        )
-        for kind in _kinds(a)
-    }
+def _paired(a: Sequence[Grade], b: Sequence[Grade]) -> _Pair:
+    rows = [
+        (x.value, y.value, x.document_id, x.kind)
+        for x, y in zip(a, b, strict=True)
+        if x.value is not None and y.value is not None
+    ]
+    return _Pair(*(list(column) for column in zip(*rows, strict=True))) if rows else _NO_PAIR
 
 
-def _accuracy(rows: Sequence[Row], normalizer: Normalizer) -> dict[str, float]:
-    right = [row.right(normalizer) for row in rows]
-    interval = mean_interval(right, [row.document_id for row in rows])
-    return _named(interval, "accuracy")
+_NO_PAIR = _Pair([], [], [], [])
 
 
-def _difference(a: Sequence[Row], b: Sequence[Row], normalizer: Normalizer) -> dict[str, float]:
-    return _named(paired_difference(*_sides(a, b, normalizer)), "difference")
+def _difference(pair: _Pair) -> dict[str, float]:
+    return _named(paired_difference(*pair.sides), "difference")
+
+
+def _bootstrapped(pair: _Pair) -> dict[str, float]:
+    interval = paired_bootstrap(*pair.sides)
+    return {"bootstrap_low": interval.low, "bootstrap_high": interval.high}
+
+
+def _mcnemar(pair: _Pair) -> float | None:
+    if {*pair.a, *pair.b} <= {0.0, 1.0}:
+        return mcnemar_exact([x == 1 for x in pair.a], [y == 1 for y in pair.b])
+    return None
 
 
 def _named(interval: Interval, name: str) -> dict[str, float]:
     return {"n": interval.n, name: interval.mean, "low": interval.low, "high": interval.high}
-
-
-def _sides(
-    a: Sequence[Row], b: Sequence[Row], normalizer: Normalizer
-) -> tuple[list[bool], list[bool], list[str]]:
-    """Right or wrong on either side, and the documents of the questions."""
-    return (
-        [row.right(normalizer) for row in a],
-        [row.right(normalizer) for row in b],
-        [row.document_id for row in a],
-    )
-
-
-def _kinds(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(row.kind for row in rows))

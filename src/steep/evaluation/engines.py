@@ -10,8 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from steep.core.errors import UserError
 from steep.core.ids import derive_seed
 from steep.evaluation.normalizers import OptionScores
+
+
+class PromptTooLong(UserError):
+    """A prompt with its answer is longer than the model's context."""
+
 
 Progress = Callable[[int, int], None]  # told what is done, and the total
 

@@ -17,6 +17,7 @@ from steep.documents.document import Document
 from steep.evaluation.few_shot_examples import ONE_RIGHT, SEVERAL_RIGHT, Example
 from steep.evaluation.option_order import LETTERS, letters_of
 from steep.evaluation.questions import Question
+from steep.retrieval.chunks import heading_of
 
 STOP = "\n## "  # the next example: what a base model writes after its answer
 SHORT_STOP = "\n"
@@ -66,12 +67,7 @@ def about(document: Document, question: str) -> str:
 
 def named_text(document: Document, text: str) -> str:
     """A passage under the title, author and year of its document, as contexts are shown."""
-    lines = [f"Title: {document.title}"]
-    if document.author_name:
-        lines.append(f"Author: {document.author_name}")
-    if document.year:
-        lines.append(f"Year: {document.year}")
-    return "\n".join(lines) + f"\n\n{text}"
+    return f"{heading_of(document)}\n\n{text}"
 
 
 def _examples(several: bool) -> list[tuple[int, Example]]:

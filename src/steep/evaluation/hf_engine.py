@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 
 from steep.core.calls import Sampling
-from steep.core.errors import UserError
 from steep.evaluation.engines import (
     Decoding,
     Output,
     Progress,
+    PromptTooLong,
     cut_at_stop,
     no_progress,
     sample_seed,
@@ -59,7 +59,7 @@ class HuggingFaceEngine:
         """Continue each prompt; rows that are decoded together are of like length.
 
         Raises:
-            UserError: A prompt with its answer outgrows the context.
+            PromptTooLong: A prompt with its answer outgrows the context.
         """
         ids = [self._encoded(prompt, decoding.max_tokens) for prompt in prompts]
         texts = [(number, n) for number in range(len(ids)) for n in range(decoding.samples)]
@@ -93,7 +93,7 @@ class HuggingFaceEngine:
         ids += self._tokenizer.encode(prompt, add_special_tokens=False)
         limit = self.context_tokens
         if limit is not None and len(ids) + max_tokens > limit:
-            raise UserError(
+            raise PromptTooLong(
                 "A prompt with its answer is longer than the model's context.",
                 where=f"the prompt that ends in {prompt[-200:]!r}",
                 expected=f"at most {limit} tokens",

@@ -31,6 +31,7 @@ from steep.evaluation.encoding import (
     single_rows,
     tree_row,
 )
+from steep.evaluation.engines import PromptTooLong
 from steep.evaluation.normalizers import OptionScores
 from steep.evaluation.prompts import continuation
 from steep.evaluation.shared_prefix import SharedPrefix, compute_prefix, shared_tokens
@@ -91,7 +92,7 @@ def _check_context(model: Any, encoded: Sequence[EncodedQuestion], prompts: Sequ
     limit = getattr(model.config, "max_position_embeddings", None) or math.inf
     for question, prompt in zip(encoded, prompts, strict=True):
         if question.context_tokens > limit:
-            raise UserError(
+            raise PromptTooLong(
                 "A question with its longest option is longer than the model's context.",
                 where=f"the prompt {prompt!r:.200}",
                 expected=f"at most {limit} tokens",

@@ -44,6 +44,8 @@ def load_run(project_root: Path, run_directory: Path) -> Run:
     artifacts = _artifacts(project_root, run.get("artifacts") or {})
     only = {ref.stage: ref for ref in artifacts if ref.arm is None}
     wall_s = _in_order(run.get("wall_s") or {})
+    evaluated = only.get("evaluate")
+    measured = read_json(_existing(evaluated.path / "scores.json")) if evaluated else {}
     return Run(
         name=run["name"],
         created=run.get("created") or "",
@@ -56,7 +58,8 @@ def load_run(project_root: Path, run_directory: Path) -> Run:
         generation=_generation(only["generate"], wall_s) if "generate" in only else None,
         corpus=_corpus(only["corpus"]) if "corpus" in only else None,
         arms=_arms(artifacts),
-        scores=_scores(only["evaluate"]) if "evaluate" in only else None,
+        scores=_scores(measured),
+        measured=measured,
     )
 
 
@@ -150,15 +153,18 @@ def _validation(path: Path) -> list[dict[str, float]]:
     return read_jsonl(path) if path.is_file() else []
 
 
-def _scores(ref: ArtifactRef) -> Scores:
-    scores = read_json(_existing(ref.path / "scores.json"))
+def _scores(measured: Mapping[str, Any]) -> Scores | None:
+    """The choices by likelihood, where options were scored."""
+    scores = measured.get("likelihood")
+    if scores is None:
+        return None
     return Scores(
         normalizer=scores["normalizer"],
         chance=scores.get("chance"),
         minimum_detectable_difference=scores.get("minimum_detectable_difference"),
         models=[_model_score(row) for row in scores["models"]],
         pairs=[_pair_score(row) for row in scores.get("pairs") or []],
-        skipped=[(row["question_id"], row["reason"]) for row in scores.get("skipped") or []],
+        skipped=[(row["question_id"], row["reason"]) for row in measured.get("skipped") or []],
     )
 
 

@@ -195,6 +195,8 @@ class Run:
     corpus: Corpus | None
     arms: Sequence[Arm]
     scores: Scores | None
+    # The tables of `scores.json`, by name: answers, open_book, ...
+    measured: Mapping[str, Any]
 
     def setting(self, section: str, key: str) -> Any:
         """A value of the resolved configuration, or None."""

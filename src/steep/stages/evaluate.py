@@ -1,136 +1,155 @@
-"""Stage 6: checkpoints become scores: one artifact of rows a model, one of comparisons."""
+"""Stage 6: checkpoints become scores: artifacts of rows for each model, and one of tables.
+
+Each model is loaded once and asked everything: closed book, open book. Rows are kept for good;
+tables are made from them (`scores.py`), so `rescore` needs neither model nor question.
+"""
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steep.config import Config
 from steep.core.errors import UserError
-from steep.core.files import write_json
-from steep.core.progress import Progress
-from steep.documents.document import Document
-from steep.evaluation.prompts import closed_book_prompt
-from steep.evaluation.questions import Question, Questions, read_questions
-from steep.evaluation.rows import make_rows, read_rows, write_rows
-from steep.project import Artifact, Project
-from steep.stages import documents as documents_stage
-from steep.stages.documents import content_hash
+from steep.core.files import read_json, write_json
+from steep.project import MANIFEST, Artifact, Project
+from steep.stages import closed_book
+from steep.stages.exam import Exam, read_exam, reading_fields
+from steep.stages.examinees import Examinee, asked, examinees
 from steep.stages.harness import Identity, build, log
-from steep.stages.models import BASE, load_for_scoring, model_directory
-from steep.stages.train import MODEL_NAME
-from steep.training.loading import load_tokenizer
+from steep.stages.models import BASE
 
-VERSION = 1
-ROWS_NAME = "rows.parquet"
+if TYPE_CHECKING:
+    from steep.stages.library import Library
+
+VERSION = 2
+STAGE = "evaluate"
 SCORES_NAME = "scores.json"
 SHOWN_SKIPPED = 5
-
-
-@dataclass(frozen=True, slots=True)
-class _Exam:
-    """What every model is asked: `content` is the hash of the file, `prompts` go with questions."""
-
-    documents: Artifact
-    content: str
-    questions: Sequence[Question]
-    prompts: Sequence[str]
 
 
 def check(config: Config, documents: Artifact) -> None:
     """Read the questions, so that bad ones are known before anything is spent.
 
     Raises:
-        UserError: They cannot be read, or none of them is about these documents.
+        UserError: They cannot be read, none of them is about these documents, or a model that is
+            to be asked is none.
     """
-    if config.evaluate.questions is None:
+    _check_names(config)
+    exam = read_exam(config, documents)
+    if exam is None:
         return
-    skipped = read_questions(config.evaluate.questions, documents_stage.load(documents)).skipped
-    for question_id, reason in skipped[:SHOWN_SKIPPED]:
+    for question_id, reason in exam.skipped[:SHOWN_SKIPPED]:
         log.warning("  not asked: %s, %s", question_id, reason)
-    if len(skipped) > SHOWN_SKIPPED:
-        log.warning("  and %d questions more, see the report", len(skipped) - SHOWN_SKIPPED)
+    if len(exam.skipped) > SHOWN_SKIPPED:
+        log.warning("  and %d questions more, see the report", len(exam.skipped) - SHOWN_SKIPPED)
+    if config.open_book.chunk_characters:
+        from steep.stages import open_book
+
+        open_book.check(config, exam)
 
 
 def run(
     config: Config, project: Project, documents: Artifact, trained: Mapping[str, Artifact]
 ) -> Artifact | None:
-    """Score base and arms on the same questions and compare them; None without questions."""
-    path = config.evaluate.questions
-    if path is None:
+    """Ask base and arms everything that is configured, and compare; None where nothing is."""
+    exam = read_exam(config, documents)
+    made: list[Artifact] = []
+    with _library(config, project, exam) as library:
+        for examinee in examinees(config, project, trained):
+            with asked(examinee):
+                made += _ask(exam, examinee, library)
+    if not made:
         log.info("evaluate: nothing to ask, evaluate.questions is null")
         return None
-    loaded = documents_stage.load(documents)
-    questions = read_questions(path, loaded)
-    exam = _Exam(documents, content_hash(path), questions.questions, _prompts(questions, loaded))
-    scored = {
-        name: _score(config, project, exam, name, artifact)
-        for name, artifact in {BASE: None, **trained}.items()
-    }
-    fields = {
-        "evaluate.questions": exam.content,
-        "evaluate.normalizer": config.evaluate.normalizer,
-    }
+    inputs = {f"{artifact.stage}-{artifact.hash8}": artifact for artifact in made}
+    skipped = [each._asdict() for each in exam.skipped] if exam else []
 
     def make(directory: Path) -> dict[str, Any]:
-        from steep.evaluation.compare import compare_models
+        from steep.stages.scores import tables
 
-        rows = {name: read_rows(artifact.path / ROWS_NAME) for name, artifact in scored.items()}
-        scores = compare_models(rows, config.evaluate.normalizer, questions.skipped)
-        write_json(directory / SCORES_NAME, scores)
-        counts = {"questions": len(questions.questions), "skipped": len(questions.skipped)}
-        wall_s = sum(artifact.manifest["wall_s"] for artifact in scored.values())
-        return {"counts": counts, "models": list(scored), "wall_s": wall_s}
+        found = tables(list(inputs.values()), config)
+        write_json(directory / SCORES_NAME, {**found, "skipped": skipped})
+        counts = {"questions": len(exam.questions) if exam else 0, "skipped": len(skipped)}
+        wall_s = sum(artifact.manifest["wall_s"] for artifact in inputs.values())
+        return {"counts": counts, "skipped": skipped, "wall_s": wall_s}
 
-    return build(project, Identity("evaluate", VERSION, fields, scored), make)
-
-
-def _prompts(questions: Questions, documents: Sequence[Document]) -> list[str]:
-    by_id = {document.whole_id: document for document in documents}
-    return [closed_book_prompt(each, by_id[each.document_id]) for each in questions.questions]
+    fields = reading_fields(config.evaluate)
+    return build(project, Identity(STAGE, VERSION, fields, inputs), make)
 
 
-def _score(
-    config: Config, project: Project, exam: _Exam, name: str, trained: Artifact | None
-) -> Artifact:
-    fields = {"arm": name, "evaluate.questions": exam.content}
-    inputs = {"documents": exam.documents}
-    if trained is None:
-        fields["train.model"] = config.train.model
-    else:
-        inputs["trained"] = trained
+def rescore(config: Config, project: Project) -> dict[str, Any]:
+    """The tables of the run's evaluation, counted anew from its rows alone.
 
-    def make(directory: Path) -> dict[str, Any]:
-        from steep.evaluation.likelihood import score_questions
+    Raises:
+        UserError: The run has not been evaluated, or its rows are not there any more.
+    """
+    from steep.stages.scores import tables
 
-        path = _exported(trained) if trained else model_directory(config.train.model, project)
-        options = [question.options for question in exam.questions]
-        progress = Progress(f"score {name}", sum(map(len, options)), "options")
-        scores = score_questions(
-            load_for_scoring(path),
-            load_tokenizer(path),
-            exam.prompts,
-            options,
-            config.evaluate.batch_tokens,
-            lambda done, total: progress.update(done),
-        )
-        gc.collect()  # two models at once need not fit into memory
-        write_rows(directory / ROWS_NAME, make_rows(exam.questions, scores))
-        progress.finish(f"{len(exam.questions)} questions")
-        return {"model": name if trained else str(path), "questions": len(exam.questions)}
-
-    return build(project, Identity("score", VERSION, fields, inputs), make)
+    evaluated = _evaluated(config, project)
+    names = evaluated.manifest["identity"]["inputs"].values()
+    made = [_finished(project, str(name)) for name in names]
+    return {**tables(made, config), "skipped": evaluated.manifest["skipped"]}
 
 
-def _exported(trained: Artifact) -> Path:
-    path = trained.path / MODEL_NAME
-    if not path.is_dir():
-        raise UserError(
-            f"The model of the arm '{trained.manifest['arm']}' is not there any more.",
-            where=path,
-            hint=f"move {trained.path} away and run the same command again: it trains it anew",
-        )
-    return path
+def _ask(exam: Exam | None, examinee: Examinee, library: Library | None) -> list[Artifact]:
+    """Everything that one model is asked."""
+    made: list[Artifact] = []
+    if exam is not None:
+        made += closed_book.run(exam, examinee)
+        if library is not None:
+            from steep.stages import open_book
+
+            made += open_book.run(exam, examinee, library)
+    return made
+
+
+def _library(config: Config, project: Project, exam: Exam | None) -> Any:
+    """What is searched, where the run has an open book."""
+    if exam is None or not config.open_book.chunk_characters:
+        return nullcontext()
+    from steep.stages.library import Library
+
+    return Library(config, project, exam)
+
+
+def _check_names(config: Config) -> None:
+    tuned = config.instruct.arms or tuple(config.train.arms)
+    known = {BASE, *config.train.arms, *config.evaluate.servers}
+    known |= {f"{arm}-instruct" for arm in tuned} if config.instruct.chats else set()
+    for section in ("open_book", "summaries"):
+        for name in getattr(config, section).models:
+            if name not in known:
+                raise UserError(
+                    f"There is no model '{name}' to ask.",
+                    where=f"{section}.models",
+                    expected=", ".join(sorted(known)),
+                    found=name,
+                )
+
+
+def _evaluated(config: Config, project: Project) -> Artifact:
+    """The newest evaluation that this run's record names, or else the newest of the project."""
+    record = project.run_directory(config.name) / "run.json"
+    if record.is_file() and (named := read_json(record)["artifacts"].get(STAGE)):
+        return _finished(project, Path(named).name)
+    if found := project.finished(STAGE):
+        return found[-1]
+    raise UserError(
+        "There are no rows to count anew.",
+        where=project.store,
+        hint="run steep evaluate first, without --rescore",
+    )
+
+
+def _finished(project: Project, name: str) -> Artifact:
+    stage, _, hash8 = name.rpartition("-")
+    if artifact := project.find(stage, hash8):
+        return artifact
+    raise UserError(
+        "Rows of this evaluation are not there any more.",
+        where=project.artifact_path(stage, hash8) / MANIFEST,
+        hint="run steep evaluate without --rescore: it makes what is missing",
+    )

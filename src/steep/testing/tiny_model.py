@@ -24,7 +24,9 @@ CHAT_TEMPLATE = (
 )
 
 
-def make_tiny_model(directory: Path, seed: int = 0) -> Path:
+def make_tiny_model(
+    directory: Path, seed: int = 0, context_tokens: int = CONTEXT_TOKENS
+) -> Path:
     """Write the model and its tokenizer into `directory` and return it."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -37,7 +39,7 @@ def make_tiny_model(directory: Path, seed: int = 0) -> Path:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=CONTEXT_TOKENS,
+        max_position_embeddings=context_tokens,
         tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,

@@ -1,0 +1,181 @@
+"""What `scores.json` says, as tables for a terminal: one function a way of asking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+INTERVALS = "95% intervals clustered by document"
+NONE = "-"
+
+
+def print_scores(scores: Mapping[str, Any]) -> None:
+    """Print every table that there is."""
+    from rich.console import Console
+
+    console = Console()
+    for name, lines in LINES.items():
+        if found := scores.get(name):
+            for line in lines(found):
+                console.print(line, highlight=False)
+    if skipped := scores.get("skipped"):
+        console.print(f"not asked: {len(skipped)} questions, see the report", highlight=False)
+
+
+def _likelihood(found: Mapping[str, Any]) -> Iterator[Table | str]:
+    title = f"closed book, likelihood {found['normalizer']}"
+    yield _model_table(found, title, lambda model: [])
+    yield from _pair_lines(found)
+
+
+def _answers(found: Mapping[str, Any]) -> Iterator[Table | str]:
+    protocol = found["protocol"]
+    heat = f"T {protocol['temperature']}" if protocol["temperature"] else "greedy"
+    title = (
+        f"closed book, answers after five examples, {protocol['samples']} a question, {heat}, "
+        f"parser {protocol['parser']}, unparsed {protocol['unparsed']}"
+    )
+    read = ["read"]
+    table = _model_table(
+        found, title, lambda model: [f"{model['attempted']}/{model['questions']}"], read
+    )
+    yield table
+    for model in found["models"]:
+        if model["invalid"]:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in model["invalid"].items())
+            yield f"  {model['name']}: of {model['samples']} texts not read: {reasons}"
+    yield from _pair_lines(found)
+
+
+def _short_answers(found: Mapping[str, Any]) -> Iterator[Table | str]:
+    for name, title in (("exact_match", "exact match"), ("f1", "F1")):
+        yield _model_table(found[name], f"closed book, short answers, {title}", lambda model: [])
+        yield from _pair_lines(found[name])
+    for model, likely in found["likelihood"].items():
+        yield (
+            f"  {model}: log-likelihood of the accepted answer {likely['nats_per_token']:.2f} "
+            f"nats a token, {likely['nats_per_byte']:.2f} a byte"
+        )
+
+
+def _open_book(found: Mapping[str, Any]) -> Iterator[Table | str]:
+    if found["retrieval"]:
+        yield _retrieval_table(found["retrieval"])
+    yield _cell_table(found)
+    if found["compared"] is None:
+        yield "  no best cell: a grid without a validation split is no single score"
+    else:
+        yield from _pair_lines(found["compared"])
+    for key, said in (
+        ("over_closed_book", "over closed book"),
+        ("under_whole_document", "the whole document over retrieval"),
+    ):
+        for model, gain in found[key].items():
+            yield f"{model}, {said}: {_gain(gain)}"
+
+
+def _retrieval_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    columns = ["chunk", "chunks", "of", *(f"recall@{k}" for k in rows[0]["document"]["recall"])]
+    table = _table("retrieval", [*columns, "MRR"])
+    for row in rows:
+        for what in ("document", "answer"):
+            if found := row[what]:
+                recalls = [f"{_percent(each['value'])}" for each in found["recall"].values()]
+                table.add_row(
+                    str(row["chunk_characters"]), str(row["chunks"]), what, *recalls,
+                    f"{found['mrr']['value']:.3f}",
+                )  # fmt: skip
+    return table
+
+
+def _cell_table(found: Mapping[str, Any]) -> Table:
+    columns = ["model", "chunk", "shown", "order", "T", "split", "n", "accuracy", "hit", "miss"]
+    table = _table(f"open book, by {found['method']}", columns)
+    for cell in found["cells"]:
+        whole = cell["chunk_characters"] is None
+        heat = NONE if cell["temperature"] is None else str(cell["temperature"])
+        hits = cell.get("answer_found") or cell.get("document_found") or {}
+        table.add_row(
+            cell["model"],
+            "whole" if whole else str(cell["chunk_characters"]),
+            str(cell["shown"]), cell["order"].replace("_", " "), heat, cell["split"],
+            str(cell["n"]),
+            "too long" if cell["left_out"] else _with_interval(cell),
+            *(_share(hits.get(side)) for side in ("hit", "miss")),
+        )  # fmt: skip
+    return table
+
+
+def _share(part: Mapping[str, Any] | None) -> str:
+    if not part or part["accuracy"] is None:
+        return NONE
+    return f"{_percent(part['accuracy'])} of {part['n']}"
+
+
+def _model_table(
+    found: Mapping[str, Any],
+    title: str,
+    more: Callable[[Mapping[str, Any]], list[str]],
+    more_columns: Sequence[str] = (),
+) -> Table:
+    models = found["models"]
+    kinds = list(dict.fromkeys(kind for model in models for kind in model["by_kind"]))
+    kinds = kinds if len(kinds) > 1 else []
+    sizes = {model["n"] for model in models}
+    title += f", n = {sizes.pop()}" if len(sizes) == 1 else ""
+    table = _table(title, ["model", "accuracy", *kinds, *more_columns])
+    for model in models:
+        shown = [model["by_kind"].get(kind) for kind in kinds]
+        table.add_row(
+            model["name"],
+            _with_interval(model),
+            *(_with_interval(each) if each else NONE for each in shown),
+            *more(model),
+        )
+    return table
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, caption=INTERVALS)
+    for column in columns:
+        table.add_column(column, justify="left" if column == "model" else "right")
+    return table
+
+
+def _pair_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    for pair in found["pairs"]:
+        holm = pair.get("p_holm")
+        corrected = "" if holm is None else f" (Holm {holm:.3g})"
+        yield f"{pair['a']} - {pair['b']}: {_gain(pair)}{corrected}"
+
+
+def _gain(pair: Mapping[str, Any]) -> str:
+    spread = f"[{_percent(pair['low'], sign=True)}, {_percent(pair['high'], sign=True)}]"
+    p = pair["p_mcnemar"]
+    return f"{_percent(pair['difference'], sign=True)} {spread}" + (
+        "" if p is None else f", McNemar p {p:.3g}"
+    )
+
+
+def _with_interval(score: Mapping[str, Any]) -> str:
+    if score["accuracy"] is None:
+        return "none read"
+    low, high = _percent(score["low"]), _percent(score["high"])
+    return f"{_percent(score['accuracy'])} ({low}-{high})"
+
+
+def _percent(fraction: float, sign: bool = False) -> str:
+    return f"{100 * fraction:+.1f}" if sign else f"{100 * fraction:.1f}"
+
+
+LINES: dict[str, Callable[[Mapping[str, Any]], Iterator[Table | str]]] = {
+    "likelihood": _likelihood,
+    "answers": _answers,
+    "short_answers": _short_answers,
+    "open_book": _open_book,
+}

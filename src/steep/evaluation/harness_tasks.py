@@ -1,0 +1,220 @@
+"""Tasks of lm-evaluation-harness, run by its own package: what a model could do before, and after.
+
+`run_tasks(directory, ["arc_easy", "mmlu_*"])` gives the harness's scores as it counts them, and a
+row a question (see `task_rows`). The package is an extra, as it is heavy, and most tasks fetch
+their data from the Hugging Face Hub; with `include_path` tasks of one's own run from local files.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from steep.core.errors import UserError
+from steep.evaluation.task_rows import TaskRow
+
+BOOTSTRAP_RESAMPLES = 1000  # of the harness, for metrics that are no means
+NEAR_NAMES = 5
+# Metrics of which a question gives a log-likelihood and what it is divided by after summing. Other
+# pairs are no ratio: F1 gets the right class and the chosen one.
+RATIOS = frozenset({"word_perplexity", "byte_perplexity", "bits_per_byte"})
+
+
+@dataclass(frozen=True, slots=True)
+class TaskScore:
+    """A task's (or a group's) score, as the harness counts it over `n` questions."""
+
+    task: str
+    metric: str
+    value: float
+    stderr: float | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRun:
+    """Scores, and the rows behind them.
+
+    Metrics that are no sums over questions (F1 over a whole task) have no rows: `without_rows`.
+    """
+
+    scores: tuple[TaskScore, ...]
+    rows: tuple[TaskRow, ...]
+    without_rows: tuple[str, ...]
+
+
+def run_tasks(
+    model_directory: Path | str,
+    tasks: Sequence[str],
+    *,
+    limit: int | None = None,
+    include_path: Path | None = None,
+    batch_size: int = 8,
+) -> TaskRun:
+    """Run tasks on a model, in fp32, with the settings that each task has.
+
+    Args:
+        model_directory: A Hugging Face directory, or a name on the Hub.
+        tasks: Names of tasks, groups or tags; `*` stands for anything.
+        limit: Only the first questions of each task.
+        include_path: A folder with more tasks, as `steep export lm-eval` writes.
+        batch_size: Sequences of one forward pass.
+
+    Raises:
+        UserError: The package is not installed, a task is unknown or its data cannot be had, or
+            the model cannot be loaded.
+    """
+    _check_installed()
+    from lm_eval import simple_evaluate
+    from lm_eval.tasks import TaskManager
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it narrates every step
+    # What a task of our own export needs to know which token training texts begin with.
+    manager = TaskManager(
+        include_path=str(include_path) if include_path else None,
+        metadata={"pretrained": str(model_directory)},
+    )
+    names = match_names(tasks, manager.all_tasks)
+    model = _load(model_directory, batch_size)
+    try:
+        found = simple_evaluate(
+            model,
+            tasks=names,
+            task_manager=manager,
+            limit=limit,
+            bootstrap_iters=BOOTSTRAP_RESAMPLES,
+            log_samples=True,
+        )
+    except (OSError, ValueError) as error:
+        raise _not_run(names, error) from error
+    assert found is not None, "the harness reports on its first rank only"
+    rows, without = _rows(found["samples"])
+    return TaskRun(tuple(_scores(found)), tuple(rows), tuple(without))
+
+
+def match_names(tasks: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The known names that these names or patterns mean, each once.
+
+    Raises:
+        UserError: One means none.
+    """
+    import fnmatch
+
+    found: dict[str, None] = {}
+    for task in tasks:
+        matching = fnmatch.filter(known, task)
+        if not matching:
+            near = difflib.get_close_matches(task, known, n=NEAR_NAMES)
+            raise UserError(
+                f"lm-evaluation-harness has no task '{task}'.",
+                expected=", ".join(near) or "a name that 'lm_eval ls tasks' lists",
+                found=task,
+                hint="correct the name, or name the folder of your own tasks",
+            )
+        found |= dict.fromkeys(matching)
+    return [*found]
+
+
+def _check_installed() -> None:
+    if importlib.util.find_spec("lm_eval") is None:
+        raise UserError(
+            "lm-evaluation-harness is not installed.",
+            expected="the package lm-eval",
+            hint="pip install 'steep[lm-eval]'",
+        )
+
+
+def _load(model_directory: Path | str, batch_size: int) -> Any:
+    import torch
+    from lm_eval.models.huggingface import HFLM
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    settings = {"dtype": "float32", "batch_size": batch_size, "device": device}
+    try:
+        return HFLM(pretrained=str(model_directory), **settings)
+    except OSError as error:
+        raise UserError(
+            f"Cannot load the model '{model_directory}'.",
+            expected="a Hugging Face directory, or a name on the Hub like owner/name",
+            found=str(error).strip().splitlines()[0],
+        ) from error
+
+
+def _not_run(names: Sequence[str], error: Exception) -> Exception:
+    """Say what the user can put right; everything else stays what it is."""
+    if "unsafe" in str(error):
+        return UserError(
+            "A task runs code that the model writes; Steep does not.",
+            found=error,
+            hint="leave it out, or run it with lm_eval --confirm_run_unsafe_code",
+        )
+    if isinstance(error, OSError):
+        return UserError(
+            "The data of a task cannot be had.",
+            where=", ".join(names[:NEAR_NAMES]),
+            expected="the Hugging Face Hub within reach, or the data in its cache",
+            found=f"{type(error).__name__}: {error}",
+            hint="look at the network and HF_HUB_OFFLINE, or fetch the data on another machine",
+        )
+    return error
+
+
+def _scores(found: Mapping[str, Any]) -> Iterator[TaskScore]:
+    groups = found.get("groups", {})
+    for task, metrics in {**found["results"], **groups}.items():
+        for key, value in metrics.items():
+            metric, comma, rule = key.partition(",")
+            if not comma or metric.endswith("_stderr") or not isinstance(value, int | float):
+                continue  # its name, and what goes with another line
+            error = metrics.get(f"{metric}_stderr,{rule}")
+            yield TaskScore(
+                task=task,
+                metric=_metric_name(metric, rule),
+                value=float(value),
+                stderr=float(error) if isinstance(error, int | float) else None,
+                n=_questions(found, task),
+            )
+
+
+def _questions(found: Mapping[str, Any], task: str) -> int:
+    if counts := found["n-samples"].get(task):
+        return int(counts["effective"])
+    return sum(_questions(found, each) for each in found["group_subtasks"].get(task, ()))
+
+
+def _rows(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[list[TaskRow], list[str]]:
+    rows: list[TaskRow] = []
+    without: dict[str, None] = {}
+    for task, each in samples.items():
+        for sample in sorted(each, key=lambda sample: sample["doc_id"]):
+            for key in sample["metrics"]:
+                metric = _metric_name(key, sample["filter"])
+                numbers = _ratio(sample[key]) if key in RATIOS else _single(sample[key])
+                if numbers is None:
+                    without[f"{task}: {metric}"] = None
+                else:
+                    rows.append(TaskRow(task, str(sample["doc_id"]), metric, *numbers))
+    return rows, [*without]
+
+
+def _ratio(value: Any) -> tuple[float, float] | None:
+    """A log-likelihood, and its words or bytes."""
+    logprob, weight = value
+    return (float(logprob), float(weight)) if weight else None
+
+
+def _single(value: Any) -> tuple[float] | None:
+    """A number of whatever type; None for anything else."""
+    try:
+        return None if isinstance(value, str) else (float(value),)
+    except (TypeError, ValueError):
+        return None
+
+
+def _metric_name(metric: str, rule: str) -> str:
+    return metric if rule == "none" else f"{metric},{rule}"

@@ -1,0 +1,136 @@
+"""From rows to the tables of `scores.json`: one function a way of asking, all of them pure.
+
+Whatever the rows hold can be counted anew at any time: another normaliser, parser or vote needs no
+model. A table names the settings that it was counted under.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from steep.evaluation.answer_rows import AnswerRow
+from steep.evaluation.answer_scores import score, verdicts
+from steep.evaluation.compare import Grade, compare
+from steep.evaluation.normalizers import NORMALIZERS, Normalizer
+from steep.evaluation.protocols import Protocol
+from steep.evaluation.rows import Row, count_ties
+from steep.evaluation.short_answer_metrics import exact_match, f1
+
+SHOWN_DIGITS = 4
+
+
+def likelihood_grades(rows: Sequence[Row], normalizer: Normalizer) -> list[Grade]:
+    """Right or wrong by the likeliest option."""
+    return [
+        Grade(row.question_id, row.document_id, row.kind, float(row.right(normalizer)))
+        for row in rows
+    ]
+
+
+def answer_grades(rows: Sequence[AnswerRow], protocol: Protocol) -> list[Grade]:
+    """Right or wrong by what was written; an unread answer is wrong, or left out."""
+    return [
+        Grade(
+            each.question_id,
+            each.document_id,
+            each.kind,
+            None if each.chosen is None and protocol.unparsed == "excluded" else float(each.right),
+        )
+        for each in verdicts(rows, protocol.parser, protocol.vote)
+    ]
+
+
+def likelihood_table(
+    rows_by_model: Mapping[str, Sequence[Row]], normalizer: Normalizer
+) -> dict[str, Any]:
+    """Accuracy of the likeliest option, and beside it under every other normaliser.
+
+    Raises:
+        ValueError: The models did not answer the same questions.
+    """
+    table = compare({n: likelihood_grades(rows, normalizer) for n, rows in rows_by_model.items()})
+    rows = next(iter(rows_by_model.values()))
+    for model in table["models"]:
+        own = rows_by_model[model["name"]]
+        model["by_normalizer"] = {
+            each: sum(row.right(each) for row in own) / len(own) for each in NORMALIZERS
+        }
+        model["ties"] = count_ties(own)[normalizer]
+    chance = sum(len(row.gold) / len(row.options) for row in rows) / len(rows)
+    return {"normalizer": normalizer, **table, "chance": chance}
+
+
+def answers_table(
+    rows_by_model: Mapping[str, Sequence[AnswerRow]], protocol: Protocol
+) -> dict[str, Any]:
+    """Accuracy of written answers; how many could be read, and why not the others.
+
+    Raises:
+        ValueError: The models did not answer the same questions.
+    """
+    table = compare({n: answer_grades(rows, protocol) for n, rows in rows_by_model.items()})
+    for model in table["models"]:
+        counted = score(rows_by_model[model["name"]], protocol)
+        model |= {
+            "questions": counted.questions,
+            "attempted": counted.attempted,
+            "samples": counted.samples,
+            "invalid": dict(counted.invalid),
+            "by_gold_letter": {
+                letters: asdict(interval) for letters, interval in counted.by_gold_letter.items()
+            },
+            "chosen_letters": dict(counted.chosen_letters),
+        }
+    return {"protocol": asdict(protocol), **table}
+
+
+def short_answers_table(
+    rows_by_model: Mapping[str, Sequence[AnswerRow]],
+    likelihoods_by_model: Mapping[str, Sequence[Row]],
+) -> dict[str, Any]:
+    """SQuAD's exact match and F1 of free texts, and how likely an accepted answer was.
+
+    Args:
+        rows_by_model: What each model wrote.
+        likelihoods_by_model: Each question's accepted answers, scored as options; a model behind
+            a server that gives no likelihoods has none.
+    """
+    metrics = {"exact_match": exact_match, "f1": f1}
+    tables = {
+        name: compare({model: _graded(rows, metric) for model, rows in rows_by_model.items()})
+        for name, metric in metrics.items()
+    }
+    return {
+        **tables,
+        "likelihood": {name: _best_likelihood(r) for name, r in likelihoods_by_model.items()},
+        "empty": {
+            name: sum(not row.output.strip() for row in rows)
+            for name, rows in rows_by_model.items()
+        },
+    }
+
+
+def _graded(rows: Sequence[AnswerRow], metric: Any) -> list[Grade]:
+    return [
+        Grade(row.question_id, row.document_id, row.kind, metric(row.output, row.answers))
+        for row in rows
+    ]
+
+
+def _best_likelihood(rows: Sequence[Row]) -> dict[str, float]:
+    """Means over questions of the likeliest accepted answer, in nats a token and a byte."""
+    best = [
+        (
+            max(s / t for s, t in zip(row.sum_logprob, row.tokens, strict=True)),
+            max(s / b for s, b in zip(row.sum_logprob, row.bytes, strict=True)),
+        )
+        for row in rows
+    ]
+    per_token, per_byte = (sum(column) / len(best) for column in zip(*best, strict=True))
+    return {
+        "n": len(best),
+        "nats_per_token": round(per_token, SHOWN_DIGITS),
+        "nats_per_byte": round(per_byte, SHOWN_DIGITS),
+    }

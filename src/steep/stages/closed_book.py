@@ -1,0 +1,134 @@
+"""Stage 6, closed book: what one model makes of the questions, without the documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from steep.core.progress import Progress
+from steep.evaluation.answer_rows import write_answers
+from steep.evaluation.engines import AnswerEngine
+from steep.evaluation.prompts import closed_book_prompt
+from steep.evaluation.rows import make_rows, write_rows
+from steep.project import Artifact
+from steep.stages.exam import Exam, asking_fields, protocol_of
+from steep.stages.examinees import Examinee
+from steep.stages.harness import Identity, build, log
+
+VERSION = 1
+ROWS_NAME = "rows.parquet"
+GOLD_NAME = "gold.parquet"  # the likelihoods of accepted short answers
+OUTPUTS_NAME = "outputs.jsonl"  # texts of an unfinished artifact
+LIKELIHOOD, ANSWERS, SHORT = "score", "answer", "short"  # stages, as artifacts are named
+
+
+def run(exam: Exam, examinee: Examinee) -> Iterator[Artifact]:
+    """Ask one model in every way that the configuration names."""
+    ways = {"likelihood": score, "answers": answer, "short-answers": answer_shortly}
+    for method in dict.fromkeys(examinee.config.evaluate.methods):
+        if method == "likelihood" and not examinee.gives_likelihoods:
+            log.warning("%s: no likelihoods, its server has a chat endpoint only", examinee.name)
+            continue
+        yield ways[method](exam, examinee)
+
+
+def score(exam: Exam, examinee: Examinee) -> Artifact:
+    """The likelihood of every option."""
+
+    def make(directory: Path) -> dict[str, Any]:
+        options = [question.options for question in exam.questions]
+        prompts = [closed_book_prompt(q, exam.by_id[q.document_id]) for q in exam.questions]
+        progress = Progress(f"score {examinee.name}", sum(map(len, options)), "options")
+        scores = examinee.engine.logprobs(prompts, options, lambda done, _: progress.update(done))
+        write_rows(directory / ROWS_NAME, make_rows(exam.questions, scores))
+        progress.finish(f"{len(exam.questions)} questions")
+        return {"model": examinee.name, "questions": len(exam.questions)}
+
+    return _build(LIKELIHOOD, exam, examinee, {}, make)
+
+
+def answer(exam: Exam, examinee: Examinee) -> Artifact:
+    """Thought processes after five solved examples, each with its answer."""
+    from steep.evaluation.asking import ask
+
+    settings = examinee.config.evaluate
+    protocol = protocol_of(settings)
+
+    def make(directory: Path) -> dict[str, Any]:
+        engine = kept(examinee, directory)
+        total = len(exam.questions) * protocol.samples
+        with_progress = told(f"answer {examinee.name}", total)
+        rows = ask(
+            engine,
+            examinee.name,
+            exam.questions,
+            exam.by_id,
+            protocol,
+            seed=settings.seed,
+            on_progress=with_progress,
+        )
+        write_answers(directory / ROWS_NAME, rows)
+        return _ended(directory, examinee.name, len(exam.questions))
+
+    return _build(ANSWERS, exam, examinee, asking_fields(protocol, settings.seed), make)
+
+
+def answer_shortly(exam: Exam, examinee: Examinee) -> Artifact:
+    """Short answers in its own words, and the likelihoods of those that are accepted."""
+    from steep.evaluation.asking import ask_short
+    from steep.evaluation.few_shot import short_answer_prompt
+
+    def make(directory: Path) -> dict[str, Any]:
+        with_progress = told(f"short answers {examinee.name}", len(exam.short))
+        engine = kept(examinee, directory)
+        rows = ask_short(engine, examinee.name, exam.short, exam.by_id, on_progress=with_progress)
+        write_answers(directory / ROWS_NAME, rows)
+        if examinee.gives_likelihoods:
+            prompts = [short_answer_prompt(q, exam.by_id[q.document_id]) for q in exam.short]
+            accepted = [
+                replace(q, options=q.answers, gold=tuple(range(len(q.answers)))) for q in exam.short
+            ]
+            scores = engine.logprobs(prompts, [q.answers for q in exam.short])
+            write_rows(directory / GOLD_NAME, make_rows(accepted, scores))
+        return _ended(directory, examinee.name, len(exam.short))
+
+    return _build(SHORT, exam, examinee, {}, make)
+
+
+def kept(examinee: Examinee, directory: Path) -> AnswerEngine:
+    """The engine of a model, which goes on with what an interrupted run has left."""
+    from steep.evaluation.kept_outputs import KeptEngine
+
+    return KeptEngine(examinee.engine, directory / OUTPUTS_NAME)
+
+
+def told(label: str, total: int) -> Callable[[int, int], None]:
+    """A progress line for texts."""
+    progress = Progress(label, total, "texts")
+
+    def on_progress(done: int, _: int) -> None:
+        progress.update(done)
+        if done == total:
+            progress.finish(f"{total} texts")
+
+    return on_progress
+
+
+def _ended(directory: Path, name: str, questions: int) -> dict[str, Any]:
+    """All rows are written: what could be gone on with is no longer needed."""
+    (directory / OUTPUTS_NAME).unlink(missing_ok=True)
+    return {"model": name, "questions": questions}
+
+
+def _build(
+    stage: str,
+    exam: Exam,
+    examinee: Examinee,
+    fields: dict[str, Any],
+    make: Callable[[Path], dict[str, Any]],
+) -> Artifact:
+    fields = {**examinee.fields, **exam.fields, **fields}
+    inputs = {"documents": exam.documents, **examinee.inputs}
+    return build(examinee.project, Identity(stage, VERSION, fields, inputs), make)

@@ -1,0 +1,136 @@
+"""What every model is asked: the questions of a run, their documents, and how they are answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from steep.config import Config, EvaluateConfig
+from steep.core.errors import UserError
+from steep.documents.document import Document
+from steep.evaluation.protocols import PROTOCOLS, Protocol
+from steep.evaluation.questions import (
+    Question,
+    Questions,
+    SkippedQuestion,
+    read_questions,
+    read_short_answers,
+)
+from steep.evaluation.splits import questions_on, split_documents
+from steep.project import Artifact
+from steep.stages import documents as documents_stage
+from steep.stages.documents import content_hash
+
+ORDER_SEED = 0  # of shuffled options, as the default protocol has it
+
+
+@dataclass(frozen=True)
+class Exam:
+    """The questions of one configuration.
+
+    Attributes:
+        documents: The artifact of the documents.
+        texts: Its documents, or parts of them.
+        content: A hash of the file of questions.
+        split: Which of the documents are asked about.
+        questions: Choices; a question with short answers is one among other answers.
+        short: Questions with short answers, as they are.
+        everything: The choices about all documents, whatever the split.
+        skipped: What cannot be asked, and why.
+    """
+
+    documents: Artifact
+    texts: Sequence[Document]
+    content: str
+    split: str
+    questions: Sequence[Question]
+    short: Sequence[Question]
+    everything: Sequence[Question]
+    skipped: Sequence[SkippedQuestion]
+
+    @property
+    def by_id(self) -> Mapping[str, Document]:
+        """A document, or any part of it, by the id that questions have: for its name only."""
+        return {document.whole_id: document for document in self.texts}
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What belongs to the identity of all answers; documents are an input."""
+        split = {} if self.split == "all" else {"evaluate.split": self.split}
+        return {"evaluate.questions": self.content, **split}
+
+    def side(self, name: str) -> list[Question]:
+        """The choices about the validation or the test documents."""
+        return questions_on(self.everything, getattr(split_documents(self.texts), name))
+
+
+def read_exam(config: Config, documents: Artifact) -> Exam | None:
+    """Read the questions; None where the configuration names none.
+
+    Raises:
+        UserError: They cannot be read, or none of them can be asked.
+    """
+    settings = config.evaluate
+    if settings.questions is None:
+        return None
+    texts = documents_stage.load(documents)
+    found = read_questions(settings.questions, texts)
+    short = Questions((), ())
+    if "short-answers" in settings.methods:
+        short = read_short_answers(settings.questions, texts)
+    exam = Exam(
+        documents,
+        texts,
+        content_hash(settings.questions),
+        settings.split,
+        found.questions,
+        short.questions,
+        found.questions,
+        found.skipped,
+    )
+    return exam if settings.split == "all" else _on_split(exam, settings)
+
+
+def _on_split(exam: Exam, settings: EvaluateConfig) -> Exam:
+    ids = getattr(split_documents(exam.texts), settings.split)
+    questions = questions_on(exam.questions, ids)
+    if not questions:
+        raise UserError(
+            f"No question is about a document of the {settings.split} split.",
+            where="evaluate.split",
+            expected="of the documents, sorted by title, the first fifth is for validation",
+            found=f"{len(ids)} documents in this split",
+            hint="set evaluate.split to all",
+        )
+    return replace(exam, questions=questions, short=questions_on(exam.short, ids))
+
+
+def protocol_of(settings: EvaluateConfig) -> Protocol:
+    """The named protocol with the fields that the configuration sets itself."""
+    named = PROTOCOLS[settings.protocol]
+    given = {
+        key: value
+        for key in asdict(named)
+        if key != "order_seed" and (value := getattr(settings, key)) is not None
+    }
+    if settings.shuffle_options is not None:
+        given["order_seed"] = ORDER_SEED if settings.shuffle_options else None
+    return replace(named, **given)
+
+
+def asking_fields(protocol: Protocol, seed: int) -> dict[str, Any]:
+    """Of a protocol what changes the texts; how they are read and counted does not."""
+    names = ("samples", "temperature", "max_tokens", "order_seed")
+    return {**{f"evaluate.{name}": getattr(protocol, name) for name in names}, "seed": seed}
+
+
+def reading_fields(settings: EvaluateConfig) -> dict[str, Any]:
+    """How rows are counted, for the identity of the tables."""
+    protocol = protocol_of(settings)
+    return {
+        "evaluate.normalizer": settings.normalizer,
+        "evaluate.parser": protocol.parser,
+        "evaluate.vote": protocol.vote,
+        "evaluate.unparsed": protocol.unparsed,
+    }

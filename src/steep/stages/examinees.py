@@ -1,0 +1,148 @@
+"""Who is asked: the base, what was trained from it, and models behind servers.
+
+A model is opened when something is first asked of it, and once for all that is asked.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from steep.config import Config, ServerConfig
+from steep.core.errors import UserError
+from steep.project import Artifact, Project
+from steep.stages.models import BASE, load_for_scoring, model_directory
+from steep.stages.train import MODEL_NAME
+from steep.training.loading import load_tokenizer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from steep.evaluation.engines import AnswerEngine
+
+
+@dataclass
+class Examinee:
+    """A model by the name that tables call it, and where it is to be had.
+
+    Attributes:
+        name: "base", the name of an arm, or that of a server.
+        config: The configuration, for the base and for batch sizes.
+        project: Where things lie.
+        trained: The artifact that it lies in, where this project trained it.
+        server: The endpoint that serves it; else it is loaded here.
+    """
+
+    name: str
+    config: Config
+    project: Project
+    trained: Artifact | None = None
+    server: ServerConfig | None = None
+    _opened: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What makes its answers other than another's, for the identity of an artifact."""
+        if self.server is not None:
+            named = ("base_url", "model", "endpoint")
+            served = {f"server.{each}": getattr(self.server, each) for each in named}
+            return {"arm": self.name, **served}
+        base = {} if self.trained else {"train.model": self.config.train.model}
+        return {"arm": self.name, **base}
+
+    @property
+    def inputs(self) -> dict[str, Artifact]:
+        """The same of what is an artifact."""
+        return {"trained": self.trained} if self.trained else {}
+
+    @property
+    def gives_likelihoods(self) -> bool:
+        """Whether options can be scored; a chat endpoint tells nothing of a prompt."""
+        return self.server is None or self.server.endpoint == "completions"
+
+    @property
+    def directory(self) -> Path | str:
+        """Where a model that is loaded here lies, or its name on the Hub.
+
+        Raises:
+            UserError: It was trained, and is not there any more.
+        """
+        if self.trained is None:
+            return model_directory(self.config.train.model, self.project)
+        path = self.trained.path / MODEL_NAME
+        if not path.is_dir():
+            raise UserError(
+                f"The model of the arm '{self.name}' is not there any more.",
+                where=path,
+                hint=f"move {self.trained.path} away and run the same command again: "
+                "it trains it anew",
+            )
+        return path
+
+    @property
+    def loaded(self) -> tuple[Any, Any]:
+        """The model and its tokenizer, of one that is loaded here."""
+        if "model" not in self._opened:
+            where = self.directory
+            self._opened["model"] = (load_for_scoring(where), load_tokenizer(where))
+        model, tokenizer = self._opened["model"]
+        return model, tokenizer
+
+    @property
+    def engine(self) -> AnswerEngine:
+        """What answers, loaded or connected to when first asked for.
+
+        Raises:
+            UserError: It cannot be.
+        """
+        if "engine" not in self._opened:
+            self._opened["engine"] = open_server(self.server) if self.server else self._here()
+        engine: AnswerEngine = self._opened["engine"]
+        return engine
+
+    def _here(self) -> AnswerEngine:
+        from steep.evaluation.hf_engine import HuggingFaceEngine
+
+        return HuggingFaceEngine(*self.loaded, self.config.evaluate.batch_tokens)
+
+    def close(self) -> None:
+        """Let the model go: two at once need not fit into memory."""
+        self._opened.clear()
+        gc.collect()
+
+
+@contextmanager
+def asked(examinee: Examinee) -> Iterator[Examinee]:
+    """Ask what is to be asked of one model, then let it go."""
+    try:
+        yield examinee
+    finally:
+        examinee.close()
+
+
+def examinees(config: Config, project: Project, trained: Mapping[str, Artifact]) -> list[Examinee]:
+    """The base first, then what was trained, then those that are only served."""
+    servers = config.evaluate.servers
+    names = dict.fromkeys([BASE, *trained, *servers])
+    return [Examinee(n, config, project, trained.get(n), servers.get(n)) for n in names]
+
+
+def open_server(server: ServerConfig) -> AnswerEngine:
+    """Connect to a served model.
+
+    Raises:
+        UserError: The address is none, or the environment variable is not set.
+    """
+    from steep.evaluation.http_engine import HttpEngine
+
+    return HttpEngine(
+        server.base_url,
+        server.model,
+        endpoint=server.endpoint,
+        api_key_env=server.api_key_env,
+        concurrency=server.concurrency,
+        timeout_s=server.timeout_s,
+    )

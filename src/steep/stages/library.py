@@ -1,0 +1,208 @@
+"""The open book: chunks of the documents, and what was found in them for each question."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steep.config import Config
+from steep.core.errors import UserError
+from steep.evaluation.few_shot import about
+from steep.evaluation.questions import Question
+from steep.project import Artifact, Project
+from steep.retrieval.cache import RetrievalCache
+from steep.retrieval.chunks import Chunking, cut_documents
+from steep.stages.exam import Exam
+from steep.stages.examinees import Examinee
+from steep.stages.harness import Identity, build, log
+
+if TYPE_CHECKING:
+    from steep.retrieval.embed import Embedder
+    from steep.retrieval.hits import Hit
+    from steep.retrieval.rerank import Reranker
+    from steep.retrieval.retrieve import Retriever
+
+VERSION = 1
+STAGE = "retrieve"
+ROWS_NAME = "rows.parquet"
+CACHE_NAME = "retrieval.db"
+# Of the section what decides a ranking; the rest says how it is shown.
+RANKING = (
+    "search", "found", "reranked", "embedder", "embedder_model", "embedder_url",
+    "question_prefix", "chunk_prefix", "reranker", "reranker_model", "reranker_url",
+)  # fmt: skip
+
+
+def query(question: Question, exam: Exam) -> str:
+    """What is searched for: the question with its document's name, and its options (appendix F)."""
+    return "\n".join(
+        [about(exam.by_id[question.document_id], question.question), *question.options]
+    )
+
+
+@dataclass
+class Library:
+    """The chunks of one run's documents; open it with `with`, since rankings are kept on disk."""
+
+    config: Config
+    project: Project
+    exam: Exam
+    _cut: dict[int, Chunking] = field(default_factory=dict)
+    _retrievers: dict[tuple[int, str], Retriever] = field(default_factory=dict)
+
+    def __enter__(self) -> Library:
+        self._cache = RetrievalCache(self.project.store / CACHE_NAME).__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._cache.__exit__(*error)
+
+    def retrieve(self, chunk_characters: int, examinee: Examinee) -> Artifact:
+        """Where the right chunks stand in each question's ranking; one for all models as a rule."""
+        settings = self.config.open_book
+        fields = {f"open_book.{name}": getattr(settings, name) for name in RANKING}
+        fields |= self.exam.fields | {"open_book.chunk_characters": chunk_characters}
+        inputs = {"documents": self.exam.documents}
+        if settings.reranker == "likelihood":
+            fields |= examinee.fields
+            inputs |= examinee.inputs
+
+        def make(directory: Path) -> dict[str, Any]:
+            from steep.evaluation.open_book import write_retrieval
+            from steep.retrieval.measures import Asked, measure
+
+            questions = self.exam.everything
+            hits = self.rank(chunk_characters, examinee, questions)
+            asked = [Asked(each.id, each.document_id, each.answers) for each in questions]
+            chunking = self._chunking(chunk_characters)
+            write_retrieval(directory / ROWS_NAME, measure(asked, hits, chunking.chunks))
+            return {
+                "chunk_characters": chunk_characters,
+                "chunks": len(chunking.chunks),
+                "blank": list(chunking.blank),
+                "questions": len(questions),
+            }
+
+        return build(self.project, Identity(STAGE, VERSION, fields, inputs), make)
+
+    def contexts(
+        self,
+        chunk_characters: int,
+        examinee: Examinee,
+        questions: Sequence[Question],
+        shown: int,
+        order: Any,
+    ) -> list[list[str]]:
+        """The texts that are shown before each question."""
+        from steep.retrieval.retrieve import top_chunks
+
+        chunks = self._chunking(chunk_characters).chunks
+        rankings = self.rank(chunk_characters, examinee, questions)
+        return [
+            [each.shown for each in top_chunks(hits, chunks, shown, order)] for hits in rankings
+        ]
+
+    def whole_documents(self, questions: Sequence[Question]) -> list[list[str]]:
+        """The document of each question, whole: what the best retrieval could show."""
+        from steep.evaluation.few_shot import named_text
+
+        texts: dict[str, list[str]] = {}
+        for document in self.exam.texts:
+            texts.setdefault(document.whole_id, []).append(document.text)
+        return [
+            [named_text(self.exam.by_id[q.document_id], "\n\n".join(texts[q.document_id]))]
+            for q in questions
+        ]
+
+    def rank(
+        self, chunk_characters: int, examinee: Examinee, questions: Sequence[Question]
+    ) -> list[list[Hit]]:
+        """The ranking of each question; what was ranked before is on disk."""
+        retriever = self._retriever(chunk_characters, examinee)
+        return retriever.rank([query(each, self.exam) for each in questions])
+
+    def _retriever(self, chunk_characters: int, examinee: Examinee) -> Retriever:
+        from steep.retrieval.retrieve import RetrievalSettings, Retriever
+
+        settings = self.config.open_book
+        own = examinee.name if settings.reranker == "likelihood" else ""
+        if (chunk_characters, own) not in self._retrievers:
+            how = RetrievalSettings(
+                settings.search,
+                settings.found,
+                settings.reranked,
+                settings.question_prefix,
+                settings.chunk_prefix,
+            )
+            reranker = _likelihood(examinee) if own else self._reranker
+            chunks = self._chunking(chunk_characters).chunks
+            embedder = self._embedder if settings.search != "bm25" else None
+            self._retrievers[chunk_characters, own] = Retriever(
+                chunks, how, self._cache, embedder, reranker
+            )
+        return self._retrievers[chunk_characters, own]
+
+    def _chunking(self, size: int) -> Chunking:
+        if size not in self._cut:
+            self._cut[size] = found = cut_documents(self.exam.texts, size)
+            for blank in found.blank:
+                log.warning("open book: the document '%s' has no text to cut", blank)
+        return self._cut[size]
+
+    @cached_property
+    def _embedder(self) -> Embedder:
+        from steep.retrieval.embed import EmbedderSettings, open_embedder
+
+        settings = self.config.open_book
+        return open_embedder(
+            EmbedderSettings(
+                settings.embedder,
+                _path_or_name(self.project, settings.embedder_model),
+                settings.embedder_url,
+                settings.embedder_key_env,
+            )
+        )
+
+    @cached_property
+    def _reranker(self) -> Reranker | None:
+        settings = self.config.open_book
+        if settings.reranker == "none":
+            return None
+        model = _path_or_name(self.project, settings.reranker_model)
+        if settings.reranker == "cross-encoder":
+            from steep.retrieval.local import LocalReranker
+
+            return LocalReranker(Path(model))
+        from steep.retrieval.endpoint import Endpoint
+        from steep.retrieval.remote import EndpointReranker
+
+        return EndpointReranker(Endpoint(settings.reranker_url, settings.reranker_key_env), model)
+
+
+def _path_or_name(project: Project, name: str) -> str:
+    """A directory, seen from the project, or else the name as it is."""
+    path = project.root / name
+    return os.fspath(path) if name and path.is_dir() else name
+
+
+def _likelihood(examinee: Examinee) -> Reranker:
+    """The reading model as reranker: how likely it finds the question after a chunk."""
+    from steep.retrieval.rerank import LikelihoodReranker
+
+    if not examinee.gives_likelihoods:
+        raise UserError(
+            f"'{examinee.name}' cannot rerank by likelihood: its server has a chat endpoint only.",
+            where="open_book.reranker",
+            expected="none, cross-encoder or endpoint",
+        )
+
+    def likelihood(prompts: Sequence[str], asked: Sequence[str]) -> list[float]:
+        scores = examinee.engine.logprobs(prompts, [[text] for text in asked])
+        return [each.sum_logprob[0] / each.tokens[0] for each in scores]
+
+    where = examinee.trained.path.name if examinee.trained else str(sorted(examinee.fields.items()))
+    return LikelihoodReranker(where, likelihood)

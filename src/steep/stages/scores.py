@@ -1,0 +1,130 @@
+"""From the artifacts of an evaluation to `scores.json`: rows are all that is needed.
+
+`steep evaluate` and `steep evaluate --rescore` both end here, so a table can be counted anew at any
+time, under another normaliser, parser or vote, with no model and no question asked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from steep.config import Config
+from steep.evaluation.answer_rows import read_answers
+from steep.evaluation.compare import Grade
+from steep.evaluation.open_book import open_book_table, read_retrieval
+from steep.evaluation.protocols import Protocol
+from steep.evaluation.rows import read_rows
+from steep.evaluation.tables import (
+    answer_grades,
+    answers_table,
+    likelihood_grades,
+    likelihood_table,
+    short_answers_table,
+)
+from steep.project import Artifact
+from steep.stages import closed_book, library, open_book
+from steep.stages.exam import protocol_of
+
+
+def tables(made: Sequence[Artifact], config: Config) -> dict[str, Any]:
+    """The tables of those ways of asking of which there are rows."""
+    found: dict[str, Any] = {}
+    for name, (stage, table) in TABLES.items():
+        artifacts = [artifact for artifact in made if artifact.stage == stage]
+        if artifacts:
+            found[name] = table(artifacts, made, config)
+    return found
+
+
+def name_of(artifact: Artifact) -> str:
+    """What the tables call the model of an artifact."""
+    return str(artifact.manifest["identity"]["fields"]["arm"])
+
+
+def _likelihood(
+    artifacts: Sequence[Artifact], made: Sequence[Artifact], config: Config
+) -> dict[str, Any]:
+    rows = {name_of(each): read_rows(each.path / closed_book.ROWS_NAME) for each in artifacts}
+    return likelihood_table(rows, config.evaluate.normalizer)
+
+
+def _answers(
+    artifacts: Sequence[Artifact], made: Sequence[Artifact], config: Config
+) -> dict[str, Any]:
+    rows = {name_of(each): read_answers(each.path / closed_book.ROWS_NAME) for each in artifacts}
+    return answers_table(rows, _as_asked(artifacts[0], config))
+
+
+def _as_asked(artifact: Artifact, config: Config) -> Protocol:
+    """The protocol: asked as the rows tell, counted as the configuration says."""
+    fields = artifact.manifest["identity"]["fields"]
+    asked = ("samples", "temperature", "max_tokens", "order_seed")
+    return replace(
+        protocol_of(config.evaluate), **{name: fields[f"evaluate.{name}"] for name in asked}
+    )
+
+
+def _short(
+    artifacts: Sequence[Artifact], made: Sequence[Artifact], config: Config
+) -> dict[str, Any]:
+    rows = {name_of(each): read_answers(each.path / closed_book.ROWS_NAME) for each in artifacts}
+    gold = {
+        name_of(each): read_rows(path)
+        for each in artifacts
+        if (path := each.path / closed_book.GOLD_NAME).is_file()
+    }
+    return short_answers_table(rows, gold)
+
+
+def _open_book(
+    artifacts: Sequence[Artifact], made: Sequence[Artifact], config: Config
+) -> dict[str, Any]:
+    cells = [open_book.cell_of(artifact, config) for artifact in artifacts]
+    method = artifacts[0].manifest["identity"]["fields"]["open_book.method"]
+    models = list(dict.fromkeys(cell.model for cell in cells))
+    retrieved: dict[int, dict[str, Any]] = {}
+    chunks: dict[int, dict[str, Any]] = {}
+    for each in (artifact for artifact in made if artifact.stage == library.STAGE):
+        rows, size = (
+            read_retrieval(each.path / library.ROWS_NAME),
+            each.manifest["chunk_characters"],
+        )
+        own = each.manifest["identity"]["fields"].get("arm")
+        retrieved.setdefault(size, {}).update(dict.fromkeys([own] if own else models, rows))
+        chunks[size] = {"chunks": each.manifest["chunks"], "blank": len(each.manifest["blank"])}
+    table = open_book_table(cells, retrieved, _closed_grades(method, made, config))
+    for row in table["retrieval"]:
+        row |= chunks[row["chunk_characters"]]
+    return {"method": method, **table}
+
+
+def _closed_grades(
+    method: str, made: Sequence[Artifact], config: Config
+) -> Mapping[str, Sequence[Grade]]:
+    """The closed-book grades that were found in the same way, to tell what retrieval adds."""
+    if method == "likelihood":
+        return {
+            name_of(each): likelihood_grades(
+                read_rows(each.path / closed_book.ROWS_NAME), config.evaluate.normalizer
+            )
+            for each in made
+            if each.stage == closed_book.LIKELIHOOD
+        }
+    protocol = protocol_of(config.evaluate)
+    return {
+        name_of(each): answer_grades(read_answers(each.path / closed_book.ROWS_NAME), protocol)
+        for each in made
+        if each.stage == closed_book.ANSWERS
+    }
+
+
+Table = Callable[[Sequence[Artifact], Sequence[Artifact], Config], dict[str, Any]]
+# The tables by their names in `scores.json`, and the stage whose rows each is made from.
+TABLES: dict[str, tuple[str, Table]] = {
+    "likelihood": (closed_book.LIKELIHOOD, _likelihood),
+    "answers": (closed_book.ANSWERS, _answers),
+    "short_answers": (closed_book.SHORT, _short),
+    "open_book": (open_book.STAGE, _open_book),
+}
