@@ -137,7 +137,7 @@ def _load(model_directory: Path | str, batch_size: int) -> Any:
     settings = {"dtype": "float32", "batch_size": batch_size, "device": device}
     try:
         return HFLM(pretrained=str(model_directory), **settings)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise UserError(
             f"Cannot load the model '{model_directory}'.",
             expected="a Hugging Face directory, or a name on the Hub like owner/name",
