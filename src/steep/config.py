@@ -384,7 +384,9 @@ class SummariesConfig(Section):
     kinds: tuple[Literal["short", "long"], ...] = Field(("short", "long"))
     models: tuple[str, ...] = Field((), description="which ones are asked; empty: all")
     temperature: float = Field(0.0, ge=0, le=2, description="of the summaries")
-    max_tokens: int = Field(1024, ge=16, description="of one summary")
+    max_tokens: int | None = Field(
+        None, ge=16, description="of one summary; null: 768 of a short one, 3072 of a long one"
+    )
     claims_a_call: int = Field(20, ge=1, description="claims that the judge sees at once")
 
 

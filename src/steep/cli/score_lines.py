@@ -173,9 +173,94 @@ def _percent(fraction: float, sign: bool = False) -> str:
     return f"{100 * fraction:+.1f}" if sign else f"{100 * fraction:.1f}"
 
 
+def _summaries(found: Mapping[str, Any]) -> Iterator[Table | str]:
+    for judge in found["judge"]:
+        yield _judge_line(judge)
+    columns = ["model", "texts", "claims a text", "true", "false", "salient", "false/human"]
+    table = _table("summaries from memory, counts a text", [*columns, "salient/human"])
+    for each in found["sets"]:
+        counts, beside = each["per_text"], each["relative"]
+        table.add_row(
+            f"{each['texts']['writer']} {each['texts']['kind']}".removesuffix(" human"),
+            str(each["written"]),
+            *(_number(counts.get(name)) for name in ("claims", "true", "false", "salient")),
+            *(_number(beside[name]["mean_of_ratios"]) for name in ("false", "salient")),
+        )
+    yield table
+    for each in found["sets"]:
+        unread = each["left_out"] | each["unread_passages"] | each["unjudged"]
+        if unread:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in unread.items())
+            yield f"  {each['texts']['writer']} {each['texts']['kind']}: not counted: {reasons}"
+
+
+def _judge_line(judge: Mapping[str, Any]) -> str:
+    said = []
+    for name in ("truth", "salience"):
+        each = judge[name]
+        kappa = _number(each["kappa"])
+        accuracy = _number(each["accuracy"], 100, 0)
+        said.append(f"{name}: {accuracy}% of {each['n']} agree, kappa {kappa}")
+    unread = sum(judge["unread"].values())
+    return f"judge {judge['judge']} on {judge['claims']} labelled claims: {'; '.join(said)}" + (
+        f"; {unread} unread" if unread else ""
+    )
+
+
+def _general_text(found: Mapping[str, Any]) -> Iterator[Table | str]:
+    columns = ["model", "bits a byte", "nats a token"]
+    sizes = found["models"][0]
+    table = _table(f"general text, {sizes['texts']} texts of {sizes['bytes']:,} bytes", columns)
+    for model in found["models"]:
+        table.add_row(
+            model["name"], _number(model["bits_per_byte"], digits=4),
+            _number(model["nats_per_token"], digits=4),
+        )  # fmt: skip
+    yield table
+    for pair in found["differences"]:
+        yield (
+            f"{pair['a']} - {pair['b']}: {_number(pair['bits_per_byte'], 1, 4, True)} bits a byte"
+            " (above 0: forgotten)"
+        )
+
+
+def _tasks(found: Mapping[str, Any]) -> Iterator[Table | str]:
+    table = _table("tasks of lm-evaluation-harness", ["model", "task", "metric", "n", "value"])
+    for model in found["models"]:
+        for row in model["scores"]:
+            error = "" if row["stderr"] is None else f" (stderr {row['stderr']:.4f})"
+            table.add_row(
+                model["name"], row["task"], row["metric"], str(row["n"]),
+                f"{row['value']:.4f}{error}",
+            )  # fmt: skip
+    yield table
+    for pair in found["differences"]:
+        yield (
+            f"{pair['a']} - {pair['b']}, {pair['task']} {pair['metric']}: "
+            f"{_number(pair['difference'], 1, 4, True)}"
+        )
+
+
+def _number(
+    interval: Mapping[str, Any] | None, scale: float = 1, digits: int = 2, sign: bool = False
+) -> str:
+    """A mean with its interval; a bound that does not exist is open."""
+    if interval is None:
+        return NONE
+    form = f"{{:{'+' if sign else ''}.{digits}f}}"
+    mean, low, high = (
+        "" if interval[key] is None else form.format(scale * interval[key])
+        for key in ("mean", "low", "high")
+    )
+    return f"{mean} [{low}, {high}]"
+
+
 LINES: dict[str, Callable[[Mapping[str, Any]], Iterator[Table | str]]] = {
     "likelihood": _likelihood,
     "answers": _answers,
     "short_answers": _short_answers,
     "open_book": _open_book,
+    "summaries": _summaries,
+    "general_text": _general_text,
+    "tasks": _tasks,
 }

@@ -3,7 +3,8 @@
 An export is a folder of files that stand alone, without Steep: the questions with their prompts as
 JSON Lines, and what lm-evaluation-harness or inspect-ai needs to run them (`exported/`). On one
 model the choices by likelihood are those of `likelihood.score_questions`, question by question
-(`benchmarks/interoperability.py`).
+(`benchmarks/interoperability.py`). A prompt that outgrows the model's context is refused here; the
+harness cuts its beginning off and warns.
 """
 
 from __future__ import annotations

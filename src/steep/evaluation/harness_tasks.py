@@ -69,7 +69,7 @@ def run_tasks(
         UserError: The package is not installed, a task is unknown or its data cannot be had, or
             the model cannot be loaded.
     """
-    _check_installed()
+    check_installed()
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 
@@ -120,7 +120,7 @@ def match_names(tasks: Sequence[str], known: Sequence[str]) -> list[str]:
     return [*found]
 
 
-def _check_installed() -> None:
+def check_installed() -> None:
     if importlib.util.find_spec("lm_eval") is None:
         raise UserError(
             "lm-evaluation-harness is not installed.",

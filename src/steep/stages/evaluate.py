@@ -1,6 +1,7 @@
 """Stage 6: checkpoints become scores: artifacts of rows for each model, and one of tables.
 
-Each model is loaded once and asked everything: closed book, open book. Rows are kept for good;
+Each model is loaded once and asked everything: closed book, open book, summaries from memory, and
+what it could do before. Rows are kept for good;
 tables are made from them (`scores.py`), so `rescore` needs neither model nor question.
 """
 
@@ -15,7 +16,7 @@ from steep.config import Config
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json
 from steep.project import MANIFEST, Artifact, Project
-from steep.stages import closed_book
+from steep.stages import closed_book, forgetting, summaries
 from steep.stages.exam import Exam, read_exam, reading_fields
 from steep.stages.examinees import Examinee, asked, examinees
 from steep.stages.harness import Identity, build, log
@@ -38,6 +39,8 @@ def check(config: Config, documents: Artifact) -> None:
             to be asked is none.
     """
     _check_names(config)
+    forgetting.check(config)
+    summaries.check(config, documents)
     exam = read_exam(config, documents)
     if exam is None:
         return
@@ -56,11 +59,14 @@ def run(
 ) -> Artifact | None:
     """Ask base and arms everything that is configured, and compare; None where nothing is."""
     exam = read_exam(config, documents)
-    made: list[Artifact] = []
+    study = summaries.Study(config, project, documents) if config.summaries.references else None
+    made: list[Artifact] = [*study.judge()] if study else []
     with _library(config, project, exam) as library:
         for examinee in examinees(config, project, trained):
             with asked(examinee):
                 made += _ask(exam, examinee, library)
+                made += study.ask(examinee) if study else []
+                made += forgetting.run(examinee)
     if not made:
         log.info("evaluate: nothing to ask, evaluate.questions is null")
         return None

@@ -24,7 +24,7 @@ from steep.evaluation.tables import (
     short_answers_table,
 )
 from steep.project import Artifact
-from steep.stages import closed_book, library, open_book
+from steep.stages import closed_book, forgetting, library, open_book, summaries
 from steep.stages.exam import protocol_of
 
 
@@ -120,6 +120,24 @@ def _closed_grades(
     }
 
 
+def _summaries(
+    artifacts: Sequence[Artifact], made: Sequence[Artifact], config: Config
+) -> dict[str, Any]:
+    return summaries.table(artifacts, [each for each in made if each.stage == summaries.AGREEMENT])
+
+
+def _general_text(
+    artifacts: Sequence[Artifact], made: Sequence[Artifact], config: Config
+) -> dict[str, Any]:
+    return forgetting.texts_table(artifacts)
+
+
+def _tasks(
+    artifacts: Sequence[Artifact], made: Sequence[Artifact], config: Config
+) -> dict[str, Any]:
+    return forgetting.tasks_table(artifacts)
+
+
 Table = Callable[[Sequence[Artifact], Sequence[Artifact], Config], dict[str, Any]]
 # The tables by their names in `scores.json`, and the stage whose rows each is made from.
 TABLES: dict[str, tuple[str, Table]] = {
@@ -127,4 +145,7 @@ TABLES: dict[str, tuple[str, Table]] = {
     "answers": (closed_book.ANSWERS, _answers),
     "short_answers": (closed_book.SHORT, _short),
     "open_book": (open_book.STAGE, _open_book),
+    "summaries": (summaries.JUDGED, _summaries),
+    "general_text": (forgetting.TEXTS, _general_text),
+    "tasks": (forgetting.TASKS, _tasks),
 }

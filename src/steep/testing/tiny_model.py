@@ -24,9 +24,7 @@ CHAT_TEMPLATE = (
 )
 
 
-def make_tiny_model(
-    directory: Path, seed: int = 0, context_tokens: int = CONTEXT_TOKENS
-) -> Path:
+def make_tiny_model(directory: Path, seed: int = 0, context_tokens: int = CONTEXT_TOKENS) -> Path:
     """Write the model and its tokenizer into `directory` and return it."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM

@@ -24,8 +24,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
 
 STOP = "\n## "  # the next example: what a base model writes after its answer
 MAX_TOKENS = 300
-# The text itself, after the token with which every training text began.
-PLAIN_TEXT = "{{ bos_token }}{{ messages[0]['content'] }}"
+PLAIN_TEXT = "{{ messages[0]['content'] }}"
 NORMALIZERS = ("sum", "per_token", "per_character", "per_byte")
 METRICS = [accuracy(), stderr(cluster="document_id")]
 _ANSWER_LINE = re.compile(r"Answer: ([A-Z](?:(?:, ?)?[A-Z])*)\.?")
@@ -152,11 +151,20 @@ def greedy_text(chat: bool) -> Solver:
         if hasattr(api, "do_sample"):
             api.do_sample = False
             if not chat:
-                api.chat_template = PLAIN_TEXT
-                api.tokenizer_call_args = {"add_special_tokens": False}
+                _continue_plain_text(api)
         return state
 
     return solve
+
+
+def _continue_plain_text(api: Any) -> None:
+    """Send the text itself, after BOS, with which every training text began."""
+    tokenizer = api.tokenizer
+    if tokenizer.encode("a")[:1] == [tokenizer.bos_token_id]:
+        api.chat_template = PLAIN_TEXT
+    else:
+        api.chat_template = "{{ bos_token }}" * bool(tokenizer.bos_token) + PLAIN_TEXT
+        api.tokenizer_call_args = {"add_special_tokens": False}
 
 
 @scorer(metrics=METRICS)

@@ -22,7 +22,7 @@ def load(
     """Read the questions; the harness hands over the arguments of its model.
 
     Every training text began with BOS where the tokenizer has one, so every prompt begins with it
-    too. The harness sees that it is there and adds no other.
+    too: here, where the tokenizer would not add it. The harness sees that it is there.
     """
     import datasets
 
@@ -37,10 +37,12 @@ def load(
 
 
 def _bos(name: str, revision: str) -> str:
+    """The text of BOS, or nothing where there is none or the tokenizer adds it by itself."""
     from transformers import AutoTokenizer
 
-    bos: str | None = AutoTokenizer.from_pretrained(name, revision=revision).bos_token
-    return bos or ""
+    tokenizer: Any = AutoTokenizer.from_pretrained(name, revision=revision)
+    added = tokenizer.encode("a")[:1] == [tokenizer.bos_token_id]
+    return "" if added else tokenizer.bos_token or ""
 
 
 def strict(responses: Iterable[Sequence[str]], docs: Sequence[dict[str, Any]]) -> list[list[str]]:

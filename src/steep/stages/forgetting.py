@@ -1,0 +1,156 @@
+"""Stage 6, forgetting: what a model could do before, on general text and tasks of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from steep.config import Config
+from steep.core.errors import UserError
+from steep.core.files import read_json, write_json
+from steep.documents.general_text import builtin_texts
+from steep.project import Artifact
+from steep.stages.documents import content_hash
+from steep.stages.examinees import Examinee
+from steep.stages.harness import Identity, build, log
+
+VERSION = 1
+TEXTS, TASKS = "general-loss", "tasks"  # stages, as artifacts are named
+LOSSES_NAME, ROWS_NAME, TASK_SCORES_NAME = "losses.parquet", "rows.parquet", "scores.json"
+
+
+def check(config: Config) -> None:
+    """Refuse what cannot be measured, before anything is spent.
+
+    Raises:
+        UserError: There is no such text, or lm-evaluation-harness is not installed.
+    """
+    settings = config.forgetting
+    if settings.texts is not None:
+        from steep.evaluation.general_text import read_general_texts
+
+        skipped = read_general_texts(settings.texts).skipped
+        if skipped:
+            log.warning("general text: %d lines hold none", len(skipped))
+        if settings.texts == config.tokenize.replay and config.train.replay_rate:
+            log.warning(
+                "forgetting.texts is also what training replays: its loss says little of forgetting"
+            )
+    if settings.tasks:
+        from steep.evaluation.harness_tasks import check_installed
+
+        check_installed()
+    if settings.task_folder is not None and not settings.task_folder.is_dir():
+        raise UserError(
+            "There is no such folder.", where="forgetting.task_folder", found=settings.task_folder
+        )
+
+
+def run(examinee: Examinee) -> Iterator[Artifact]:
+    """Measure one model, if it is loaded here."""
+    settings = examinee.config.forgetting
+    if not (settings.texts or settings.tasks):
+        return
+    if examinee.server is not None:
+        log.warning("%s: forgetting is not measured of a served model", examinee.name)
+        return
+    if settings.texts is not None:
+        yield _text_losses(examinee)
+    if settings.tasks:
+        yield _tasks(examinee)
+
+
+def _text_losses(examinee: Examinee) -> Artifact:
+    settings = examinee.config.forgetting
+    path = settings.texts if isinstance(settings.texts, Path) else builtin_texts()
+    fields = {
+        **examinee.fields,
+        "forgetting.texts": content_hash(path),
+        "forgetting.context_tokens": settings.context_tokens,
+    }
+
+    def make(directory: Path) -> dict[str, Any]:
+        from steep.core.progress import Progress
+        from steep.evaluation.general_text import read_general_texts, text_losses, write_losses
+
+        found = read_general_texts(path)
+        progress = Progress(f"general text {examinee.name}", None, "windows")
+        rows = text_losses(
+            *examinee.loaded,
+            found.texts,
+            settings.context_tokens,
+            examinee.config.evaluate.batch_tokens,
+            lambda done, total: progress.update(done, of=total),
+        )
+        write_losses(directory / LOSSES_NAME, rows)
+        return {"texts": len(rows), "skipped": len(found.skipped)}
+
+    identity = Identity(TEXTS, VERSION, fields, examinee.inputs)
+    return build(examinee.project, identity, make)
+
+
+def _tasks(examinee: Examinee) -> Artifact:
+    settings = examinee.config.forgetting
+    fields = {
+        **examinee.fields,
+        "forgetting.tasks": list(settings.tasks),
+        "forgetting.task_limit": settings.task_limit,
+        "forgetting.task_folder": str(settings.task_folder) if settings.task_folder else None,
+    }
+
+    def make(directory: Path) -> dict[str, Any]:
+        from steep.evaluation.harness_tasks import run_tasks
+        from steep.evaluation.task_rows import write_task_rows
+
+        examinee.close()  # the harness loads the model itself
+        found = run_tasks(
+            examinee.directory,
+            settings.tasks,
+            limit=settings.task_limit,
+            include_path=settings.task_folder,
+        )
+        write_task_rows(directory / ROWS_NAME, found.rows)
+        scores = [asdict(each) for each in found.scores]
+        write_json(directory / TASK_SCORES_NAME, {"scores": scores})
+        return {"tasks": len(scores), "without_rows": list(found.without_rows)}
+
+    return build(examinee.project, Identity(TASKS, VERSION, fields, examinee.inputs), make)
+
+
+def texts_table(artifacts: Sequence[Artifact]) -> dict[str, Any]:
+    """The loss of each model on general text; a later model minus the first, on the same texts."""
+    from steep.evaluation.general_text import loss_difference, loss_score, read_losses
+
+    rows = {_name(each): read_losses(each.path / LOSSES_NAME) for each in artifacts}
+    (first, before), *others = rows.items()
+    return {
+        "models": [{"name": name, **asdict(loss_score(each))} for name, each in rows.items()],
+        "differences": [
+            {"a": name, "b": first, **asdict(loss_difference(after, before))}
+            for name, after in others
+        ],
+    }
+
+
+def tasks_table(artifacts: Sequence[Artifact]) -> dict[str, Any]:
+    """The tasks of each model as the harness counts them; a later model minus the first, paired."""
+    from steep.evaluation.task_rows import compare_tasks, read_task_rows
+
+    rows = {_name(each): read_task_rows(each.path / ROWS_NAME) for each in artifacts}
+    (first, before), *others = rows.items()
+    return {
+        "models": [
+            {"name": _name(each), **read_json(each.path / TASK_SCORES_NAME)} for each in artifacts
+        ],
+        "differences": [
+            {"a": name, "b": first, **asdict(found)}
+            for name, after in others
+            for found in compare_tasks(after, before)
+        ],
+    }
+
+
+def _name(artifact: Artifact) -> str:
+    return str(artifact.manifest["identity"]["fields"]["arm"])

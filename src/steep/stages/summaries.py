@@ -1,0 +1,243 @@
+"""Stage 6, summaries: models write from memory, and a judge weighs it beside what people wrote.
+
+What was written and what was judged are artifacts of their own, so another judge needs no text
+written again. The judge itself is measured first, on claims that we labelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steep.config import Config
+from steep.core.errors import UserError
+from steep.core.files import read_json, write_json
+from steep.project import Artifact, Project
+from steep.stages import documents as documents_stage
+from steep.stages.closed_book import OUTPUTS_NAME, kept, told
+from steep.stages.documents import content_hash
+from steep.stages.examinees import Examinee, open_server
+from steep.stages.harness import Identity, build, log
+
+if TYPE_CHECKING:
+    from steep.documents.document import Document
+    from steep.evaluation.judging import EngineJudge
+    from steep.evaluation.summaries import Reference
+    from steep.evaluation.summary_prompts import Kind
+    from steep.evaluation.summary_rows import SummaryRow
+
+VERSION = 1
+WRITTEN, JUDGED, AGREEMENT = "summary", "judged", "judge"  # stages, as artifacts are named
+HUMAN = "human"
+TEXTS_NAME, PASSAGES_NAME, CLAIMS_NAME = "texts.parquet", "passages.parquet", "claims.parquet"
+AGREEMENT_NAME = "agreement.json"
+SHOWN_SKIPPED = 5
+
+
+def check(config: Config, documents: Artifact) -> None:
+    """Refuse what cannot be studied, before anything is spent.
+
+    Raises:
+        UserError: There is no judge, or no summary by a person of any document.
+    """
+    from steep.evaluation.summaries import read_references
+
+    settings = config.summaries
+    if settings.references is None:
+        return
+    if settings.judge is None:
+        raise UserError(
+            "A study of summaries needs a judge.",
+            where="summaries.judge",
+            expected="base_url and model of an endpoint, with endpoint: chat",
+        )
+    found = read_references(settings.references, documents_stage.load(documents))
+    for skipped in found.skipped[:SHOWN_SKIPPED]:
+        log.warning("  no reference: %s, %s", skipped.source, skipped.reason)
+    if (more := len(found.skipped) - SHOWN_SKIPPED) > 0:
+        log.warning("  and %d lines more", more)
+
+
+@dataclass
+class Study:
+    """The references and the judge of a run."""
+
+    config: Config
+    project: Project
+    documents: Artifact
+
+    def judge(self) -> Iterator[Artifact]:
+        """Measure the judge, and let it weigh what people wrote."""
+        from steep.evaluation.judge_agreement import measure_judge
+
+        def make(directory: Path) -> dict[str, Any]:
+            judge = self._judge(directory)
+            found = measure_judge(judge, claims_per_call=self.config.summaries.claims_a_call)
+            write_json(directory / AGREEMENT_NAME, asdict(found))
+            (directory / OUTPUTS_NAME).unlink(missing_ok=True)
+            return {"judge": judge.name}
+
+        yield build(self.project, Identity(AGREEMENT, VERSION, self._judge_fields(), {}), make)
+        from steep.evaluation.summary_writing import human_summaries
+
+        def people(directory: Path) -> list[SummaryRow]:
+            return human_summaries(self._references)
+
+        yield self._judged(HUMAN, HUMAN, people, {"summaries.references": self._content}, {})
+
+    def ask(self, examinee: Examinee) -> Iterator[Artifact]:
+        """Let one model write summaries of every kind, and the judge weigh them."""
+        settings = self.config.summaries
+        if settings.models and examinee.name not in settings.models:
+            return
+        for kind in settings.kinds:
+            written = self._written(examinee, kind)
+            yield written
+
+            def texts(directory: Path, written: Artifact = written) -> list[SummaryRow]:
+                return read_texts(written)
+
+            yield self._judged(examinee.name, kind, texts, {}, {"summary": written})
+
+    def _written(self, examinee: Examinee, kind: Kind) -> Artifact:
+        from steep.evaluation.engines import Decoding
+        from steep.evaluation.summary_prompts import MAX_TOKENS
+        from steep.evaluation.summary_rows import SummaryRow, write_rows
+        from steep.evaluation.summary_writing import write_summaries
+
+        settings = self.config.summaries
+        max_tokens = settings.max_tokens or MAX_TOKENS[kind]
+        fields = {
+            **examinee.fields,
+            "summaries.references": self._content,
+            "summaries.kind": kind,
+            "summaries.temperature": settings.temperature,
+            "summaries.max_tokens": max_tokens,
+        }
+
+        def make(directory: Path) -> dict[str, Any]:
+            ids = [reference.document_id for reference in self._references]
+            decoding = Decoding(1, settings.temperature, max_tokens, (), self.config.evaluate.seed)
+            with_progress = told(f"summaries {examinee.name} {kind}", len(ids))
+            prompts = self._prompts(examinee, ids, kind)
+            rows = write_summaries(
+                kept(examinee, directory), examinee.name, ids, kind, prompts, decoding,
+                with_progress,
+            )  # fmt: skip
+            write_rows(directory / TEXTS_NAME, SummaryRow, rows)
+            (directory / OUTPUTS_NAME).unlink(missing_ok=True)
+            return {"kind": kind, "texts": len(rows)}
+
+        inputs = {"documents": self.documents, **examinee.inputs}
+        return build(self.project, Identity(WRITTEN, VERSION, fields, inputs), make)
+
+    def _prompts(self, examinee: Examinee, ids: Sequence[str], kind: Kind) -> list[str]:
+        """In the chat format of models that have one; others continue a text."""
+        from steep.evaluation.summary_prompts import in_chat_form, summary_prompt
+
+        tokenizer = None if examinee.server else examinee.loaded[1]
+        served_chat = examinee.server is not None and examinee.server.endpoint == "chat"
+        chat = served_chat or bool(tokenizer and tokenizer.chat_template)
+        prompts = [summary_prompt(self._sources[each], kind, chat) for each in ids]
+        return in_chat_form(tokenizer, prompts) if chat and tokenizer else prompts
+
+    def _judged(
+        self,
+        writer: str,
+        kind: str,
+        texts: Callable[[Path], Sequence[SummaryRow]],
+        fields: dict[str, Any],
+        inputs: dict[str, Artifact],
+    ) -> Artifact:
+        """What the judge says of some texts."""
+        settings = self.config.summaries
+
+        def make(directory: Path) -> dict[str, Any]:
+            from steep.evaluation.summary_claims import judge_summaries
+            from steep.evaluation.summary_rows import ClaimRow, PassageRow, SummaryRow, write_rows
+
+            rows = texts(directory)
+            found = judge_summaries(
+                self._judge(directory),
+                rows,
+                self._sources,
+                claims_per_call=settings.claims_a_call,
+                on_progress=_calls(f"judge {writer} {kind}"),
+            )
+            write_rows(directory / TEXTS_NAME, SummaryRow, rows)
+            write_rows(directory / PASSAGES_NAME, PassageRow, found.passages)
+            write_rows(directory / CLAIMS_NAME, ClaimRow, found.claims)
+            (directory / OUTPUTS_NAME).unlink(missing_ok=True)
+            return {"texts": len(rows), "claims": len(found.claims)}
+
+        named = {"arm": writer, "summaries.kind": kind, **self._judge_fields(), **fields}
+        every = {"documents": self.documents, **inputs}
+        return build(self.project, Identity(JUDGED, VERSION, named, every), make)
+
+    def _judge_fields(self) -> dict[str, Any]:
+        judge = self.config.summaries.judge
+        assert judge is not None
+        named = {f"judge.{key}": getattr(judge, key) for key in ("base_url", "model", "endpoint")}
+        return named | {"summaries.claims_a_call": self.config.summaries.claims_a_call}
+
+    def _judge(self, directory: Path) -> EngineJudge:
+        """The judge, which goes on with what an interrupted run has left in this directory."""
+        from steep.evaluation.judging import EngineJudge
+        from steep.evaluation.kept_outputs import KeptEngine
+
+        judge = self.config.summaries.judge
+        assert judge is not None
+        return EngineJudge(KeptEngine(open_server(judge), directory / OUTPUTS_NAME), judge.model)
+
+    @cached_property
+    def _content(self) -> str:
+        assert self.config.summaries.references is not None
+        return content_hash(self.config.summaries.references)
+
+    @cached_property
+    def _references(self) -> Sequence[Reference]:
+        from steep.evaluation.summaries import read_references
+
+        assert self.config.summaries.references is not None
+        return read_references(self.config.summaries.references, self._texts).references
+
+    @cached_property
+    def _sources(self) -> dict[str, Document]:
+        from steep.evaluation.summaries import whole_documents
+
+        return whole_documents(self._texts)
+
+    @cached_property
+    def _texts(self) -> Sequence[Document]:
+        return documents_stage.load(self.documents)
+
+
+def read_texts(artifact: Artifact) -> list[SummaryRow]:
+    """The texts of an artifact."""
+    from steep.evaluation.summary_rows import SummaryRow, read_rows
+
+    return read_rows(artifact.path / TEXTS_NAME, SummaryRow)
+
+
+def table(judged: Sequence[Artifact], agreements: Sequence[Artifact]) -> dict[str, Any]:
+    """The study as `scores.json` has it, and how far the judge can be believed."""
+    from steep.evaluation.summary_claims import Judged
+    from steep.evaluation.summary_rows import ClaimRow, PassageRow, read_rows
+    from steep.evaluation.summary_scores import Study as Scored
+
+    texts = [row for artifact in judged for row in read_texts(artifact)]
+    passages = [r for each in judged for r in read_rows(each.path / PASSAGES_NAME, PassageRow)]
+    claims = [row for each in judged for row in read_rows(each.path / CLAIMS_NAME, ClaimRow)]
+    found = Scored(texts, Judged(passages, claims)).table()
+    return {"judge": [read_json(each.path / AGREEMENT_NAME) for each in agreements], **found}
+
+
+def _calls(label: str) -> Callable[[int, int], None]:
+    """A progress line for the two rounds of a judge."""
+    from steep.core.progress import Progress
+
+    progress = Progress(label, None, "calls")
+    return lambda done, total: progress.update(done, of=total)
