@@ -119,19 +119,30 @@ def test_a_name_that_is_none_is_said() -> None:
             make_exam(name, TINY, by_id)
 
 
-@pytest.fixture(scope="module")
-def sharp_model(tiny_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model with weights that make options differ, on disk."""
+@pytest.fixture(scope="module", params=["BOS is not added", "BOS is added"])
+def sharp_model(
+    request: pytest.FixtureRequest, tiny_directory: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The tiny model with weights that make options differ, and its tokenizer, as they come."""
     import torch
+    from tokenizers.processors import TemplateProcessing
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model = AutoModelForCausalLM.from_pretrained(tiny_directory)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(6)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_directory)
+    if request.param == "BOS is added":
+        bos = (tokenizer.bos_token, tokenizer.bos_token_id)
+        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+            single=f"{bos[0]} $A", special_tokens=[bos]
+        )
     path = tmp_path_factory.mktemp("sharp") / "model"
     model.save_pretrained(path)
-    AutoTokenizer.from_pretrained(tiny_directory).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    added = AutoTokenizer.from_pretrained(path).encode("a")[0] == tokenizer.bos_token_id
+    assert added == (request.param == "BOS is added")
     return path
 
 
