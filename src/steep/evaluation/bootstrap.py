@@ -48,13 +48,16 @@ def bootstrap_interval(
     values = np.asarray(columns, dtype=np.float64)
     assert values.ndim == 2 and len(values) == len(clusters), (values.shape, len(clusters))
     sums = _sums_by_cluster(values, clusters)
+    clusters_n = len(set(clusters))
     with np.errstate(invalid="ignore", divide="ignore"):
         found = float(score(sums.sum(axis=0)))
         if not math.isfinite(found):
             raise ValueError("there is no score of these questions")
+        if len(sums) == 1:  # nothing tells how another would differ
+            return Interval(found, -math.inf, math.inf, len(values), clusters_n)
         drawn = score(_draws(len(sums), resamples, seed) @ sums)
     low, high = np.nanquantile(drawn, _levels(len(sums)))
-    return Interval(found, min(found, low), max(found, high), len(values), len(set(clusters)))
+    return Interval(found, min(found, low), max(found, high), len(values), clusters_n)
 
 
 def paired_bootstrap(

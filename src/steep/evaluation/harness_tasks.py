@@ -121,6 +121,11 @@ def match_names(tasks: Sequence[str], known: Sequence[str]) -> list[str]:
 
 
 def check_installed() -> None:
+    """Refuse to go on without the package.
+
+    Raises:
+        UserError: It is not installed.
+    """
     if importlib.util.find_spec("lm_eval") is None:
         raise UserError(
             "lm-evaluation-harness is not installed.",

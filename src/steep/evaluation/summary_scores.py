@@ -17,14 +17,13 @@ stand beside them. All intervals are over documents.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
-from steep.evaluation.statistics import Interval
+from steep.evaluation.statistics import Interval, finite
 from steep.evaluation.summary_claims import Judged
 from steep.evaluation.summary_counts import (
     MEASURES,
@@ -201,7 +200,7 @@ class Study:
             for earlier, later in combinations(models, 2)
             if later.kind == earlier.kind or later.writer == earlier.writer
         ]
-        table: dict[str, Any] = _finite(
+        table: dict[str, Any] = finite(
             {
                 "sets": [asdict(self.scores(each)) for each in self.sets()],
                 "differences": [asdict(each) for each in differences],
@@ -238,12 +237,3 @@ def _relative(pairs: Sequence[Pair], measure: str, texts: TextSet) -> Relative:
 
 def _reasons(reasons: Iterable[str | None]) -> dict[str, int]:
     return {reason: count for reason, count in Counter(reasons).most_common() if reason}
-
-
-def _finite(value: Any) -> Any:
-    """The same without infinities, which JSON does not know."""
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -125,13 +125,11 @@ def texts_table(artifacts: Sequence[Artifact]) -> dict[str, Any]:
 
     rows = {_name(each): read_losses(each.path / LOSSES_NAME) for each in artifacts}
     (first, before), *others = rows.items()
-    return {
-        "models": [{"name": name, **asdict(loss_score(each))} for name, each in rows.items()],
-        "differences": [
-            {"a": name, "b": first, **asdict(loss_difference(after, before))}
-            for name, after in others
-        ],
-    }
+    models = [{"name": name, **asdict(loss_score(each))} for name, each in rows.items()]
+    differences = [
+        {"a": name, "b": first, **asdict(loss_difference(after, before))} for name, after in others
+    ]
+    return {"models": models, "differences": differences}
 
 
 def tasks_table(artifacts: Sequence[Artifact]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from steep.evaluation.compare import Grade
 from steep.evaluation.open_book import open_book_table, read_retrieval
 from steep.evaluation.protocols import Protocol
 from steep.evaluation.rows import read_rows
+from steep.evaluation.statistics import finite
 from steep.evaluation.tables import (
     answer_grades,
     answers_table,
@@ -35,7 +36,8 @@ def tables(made: Sequence[Artifact], config: Config) -> dict[str, Any]:
         artifacts = [artifact for artifact in made if artifact.stage == stage]
         if artifacts:
             found[name] = table(artifacts, made, config)
-    return found
+    whole: dict[str, Any] = finite(found)
+    return whole
 
 
 def name_of(artifact: Artifact) -> str:
