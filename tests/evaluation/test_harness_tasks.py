@@ -11,10 +11,12 @@ import pytest
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.evaluation.exports import export_lm_eval, make_exam
+from steep.evaluation.general_text import GeneralText, text_losses
 from steep.evaluation.harness_tasks import TaskRun, match_names, run_tasks
 from steep.evaluation.questions import Question
 from steep.evaluation.task_rows import TaskRow, compare_tasks, read_task_rows, write_task_rows
 from steep.testing.tiny_corpus import DOCUMENTS, QUESTIONS
+from steep.testing.tiny_model import CONTEXT_TOKENS
 
 needs_harness = pytest.mark.skipif(
     importlib.util.find_spec("lm_eval") is None, reason="lm-eval is not installed"
@@ -143,6 +145,18 @@ def test_a_loss_keeps_its_weights_and_what_has_no_rows_is_named(ran: TaskRun) ->
     assert score.value == pytest.approx(-total / math.log(2))
     assert ran.without_rows == ("tiny_class: mcc",)
     assert all(each.difference.mean == 0 for each in compare_tasks(ran.rows, ran.rows))
+
+
+@needs_harness
+def test_our_loss_on_general_text_is_the_harnesss(ran: TaskRun, tiny_directory: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    texts = [GeneralText(each.id, each.text) for each in DOCUMENTS]
+    model = AutoModelForCausalLM.from_pretrained(tiny_directory)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_directory)
+    ours = text_losses(model, tokenizer, texts, CONTEXT_TOKENS, 2048)
+    theirs = [-row.value for row in ran.rows if row.metric == "bits_per_byte"]
+    assert [each.nats for each in ours] == pytest.approx(theirs, rel=1e-5)
 
 
 @needs_harness
