@@ -50,15 +50,21 @@ class HttpEngine:
         concurrency: int = 16,
         timeout_s: float = 300.0,
         first_wait_s: float = FIRST_WAIT_S,
+        section: str = "evaluate.servers",
     ) -> None:
-        """Name the server and the model; nothing is sent yet.
+        """Name the server and the model (and the `section` that does); nothing is sent yet.
 
         Raises:
             UserError: The address is none, or the environment variable is not set.
         """
-        OpenAIClient(base_url, api_key_env=api_key_env)  # a bad address is known before any request
+        # A bad address is known before any request.
+        OpenAIClient(base_url, api_key_env=api_key_env, section=section)
         self._open: Callable[[], OpenAIClient] = lambda: OpenAIClient(
-            base_url, api_key_env=api_key_env, concurrency=concurrency, timeout_s=timeout_s
+            base_url,
+            api_key_env=api_key_env,
+            concurrency=concurrency,
+            timeout_s=timeout_s,
+            section=section,
         )
         self._model, self._endpoint = model, endpoint
         self._concurrency, self._first_wait_s = concurrency, first_wait_s

@@ -50,6 +50,7 @@ class OpenAIClient:
         concurrency: Calls in flight at once at most, and connections kept open.
         timeout_s: Of one attempt.
         prices: Prices of the model, if known.
+        section: Of the configuration, for errors: where these fields stand.
 
     Raises:
         UserError: `base_url` is no such address, or the environment variable is not set.
@@ -65,12 +66,14 @@ class OpenAIClient:
         concurrency: int = 16,
         timeout_s: float = 300.0,
         prices: Prices | None = None,
+        section: str = "generate",
     ) -> None:
-        self.endpoint = checked_url(base_url)
+        self.endpoint = checked_url(base_url, section)
         self._url = URL(f"{self.endpoint}/chat/completions")
         self.concurrency = concurrency
         self._api_key_env = api_key_env
-        self._key = read_key(api_key_env, self.endpoint)
+        self._key = read_key(api_key_env, self.endpoint, section)
+        self._section = section
         self._timeout_s = timeout_s
         self._prices = prices or Prices()
         self._dialect = Dialect()
@@ -199,8 +202,9 @@ class OpenAIClient:
         )
 
     def _give_up(self, model: str, advice: tuple[str, str], error: Exception) -> FatalError:
-        problem, hint = advice
-        key = f"${self._api_key_env}" if self._api_key_env else "none (generate.api_key_env)"
+        problem, hint = (text.format(section=self._section) for text in advice)
+        none = f"none ({self._section}.api_key_env)"
+        key = f"${self._api_key_env}" if self._api_key_env else none
         # What a server says about a wrong key tends to quote the key, in part or whole.
         secret = isinstance(error, Hopeless) and error.status == 401
         found = "HTTP 401" if secret else self._without_key(str(error))
@@ -214,16 +218,16 @@ class OpenAIClient:
 
 UNREACHABLE = (
     "The endpoint does not answer.",
-    "start the server, or correct generate.base_url; the same command continues",
+    "start the server, or correct {section}.base_url; the same command continues",
 )
 _ODD = (
     "The endpoint sends requests elsewhere.",
-    "set generate.base_url to the address that it names, ending like https://host/v1",
+    "set {section}.base_url to the address that it names, ending like https://host/v1",
 )
 HOPELESS: dict[int | None, tuple[str, str]] = {
     401: (
         "The endpoint does not accept the key.",
-        "put a valid key into an environment variable, and its name into generate.api_key_env",
+        "put a valid key into an environment variable, and its name into {section}.api_key_env",
     ),
     402: (
         "The account has no quota or money left.",
@@ -235,12 +239,12 @@ HOPELESS: dict[int | None, tuple[str, str]] = {
     ),
     404: (
         "The endpoint does not know this model, or there is no such address.",
-        "correct generate.model, or generate.base_url (most end in /v1)",
+        "correct {section}.model, or {section}.base_url (most end in /v1)",
     ),
 }
 
 
-def checked_url(base_url: str) -> str:
+def checked_url(base_url: str, section: str = "generate") -> str:
     """Return the address without its last slash.
 
     Raises:
@@ -250,20 +254,20 @@ def checked_url(base_url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
         raise UserError(
             "This is not the address of an endpoint.",
-            where="generate.base_url",
+            where=f"{section}.base_url",
             expected="like http://localhost:8000/v1",
             found=base_url.rpartition("@")[2],
         )
     if "@" in parts.netloc:
         raise UserError(
             "The address holds a user name or password, which would end up in the ledger.",
-            where="generate.base_url",
-            hint="name an environment variable with the key in generate.api_key_env instead",
+            where=f"{section}.base_url",
+            hint=f"name an environment variable with the key in {section}.api_key_env instead",
         )
     return base_url.rstrip("/")
 
 
-def read_key(api_key_env: str | None, endpoint: str) -> str | None:
+def read_key(api_key_env: str | None, endpoint: str, section: str = "generate") -> str | None:
     """Return the key in an environment variable, or None if none is named.
 
     Raises:
@@ -275,8 +279,8 @@ def read_key(api_key_env: str | None, endpoint: str) -> str | None:
     if not key:
         raise UserError(
             f"The environment variable {api_key_env} is not set, or empty.",
-            where="generate.api_key_env",
+            where=f"{section}.api_key_env",
             expected=f"the key of {endpoint}",
-            hint=f"export {api_key_env}=..., or set generate.api_key_env to null if none is needed",
+            hint=f"export {api_key_env}=..., or set {section}.api_key_env to null if not needed",
         )
     return key

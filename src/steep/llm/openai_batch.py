@@ -345,7 +345,10 @@ async def _reply(response: aiohttp.ClientResponse) -> Reply:
 
 
 ADVICE: dict[int | None, tuple[str, str]] = {
-    **HOPELESS,
+    **{
+        code: (problem, hint.format(section="generate"))
+        for code, (problem, hint) in HOPELESS.items()
+    },
     None: (
         "The batch API does not answer.",
         "run the same command again later; batches go on at the provider meanwhile",

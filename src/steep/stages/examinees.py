@@ -99,9 +99,13 @@ class Examinee:
             UserError: It cannot be.
         """
         if "engine" not in self._opened:
-            self._opened["engine"] = open_server(self.server) if self.server else self._here()
+            self._opened["engine"] = self._served() if self.server else self._here()
         engine: AnswerEngine = self._opened["engine"]
         return engine
+
+    def _served(self) -> AnswerEngine:
+        assert self.server is not None
+        return open_server(self.server, f"evaluate.servers.{self.name}")
 
     def _here(self) -> AnswerEngine:
         from steep.evaluation.hf_engine import HuggingFaceEngine
@@ -130,8 +134,8 @@ def examinees(config: Config, project: Project, trained: Mapping[str, Artifact])
     return [Examinee(n, config, project, trained.get(n), servers.get(n)) for n in names]
 
 
-def open_server(server: ServerConfig) -> AnswerEngine:
-    """Connect to a served model.
+def open_server(server: ServerConfig, section: str) -> AnswerEngine:
+    """Connect to a served model; `section` of the configuration names it.
 
     Raises:
         UserError: The address is none, or the environment variable is not set.
@@ -145,4 +149,5 @@ def open_server(server: ServerConfig) -> AnswerEngine:
         api_key_env=server.api_key_env,
         concurrency=server.concurrency,
         timeout_s=server.timeout_s,
+        section=section,
     )

@@ -190,7 +190,9 @@ class Study:
 
         judge = self.config.summaries.judge
         assert judge is not None
-        return EngineJudge(KeptEngine(open_server(judge), directory / OUTPUTS_NAME), judge.model)
+        return EngineJudge(
+            KeptEngine(open_server(judge, "summaries.judge"), directory / OUTPUTS_NAME), judge.model
+        )
 
     @cached_property
     def _content(self) -> str:
