@@ -64,6 +64,7 @@ def test_summaries_are_judged_beside_those_of_people(base: Path, steep: Steep) -
         ended = steep("evaluate", "--json", cwd=base)
         shown = steep("evaluate", cwd=base)
     assert ended.code == 0, ended.err
+    assert "127.0.0.1 will see the summaries, and their documents whole (judge)" in ended.err
     assert "no reference: people.jsonl:4" in ended.err and "people.jsonl:5" in ended.err
     found = json.loads(ended.out)["summaries"]
     sets = {(s["texts"]["writer"], s["texts"]["kind"]): s for s in found["sets"]}

@@ -235,6 +235,7 @@ def test_a_served_model_is_asked_beside_the_others(
         ended = steep("evaluate", "--json", cwd=config.parent)
     assert ended.code == 0, ended.err
     scores = json.loads(ended.out)
+    assert "127.0.0.1 will see the questions (model 'large')" in ended.err
     assert "likelihood" not in scores and "no likelihoods" in ended.err
     assert [model["name"] for model in scores["answers"]["models"]] == ["base", "large"]
     assert scores["answers"]["models"][1]["attempted"] == 6

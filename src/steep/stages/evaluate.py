@@ -7,10 +7,11 @@ tables are made from them (`scores.py`), so `rescore` needs neither model nor qu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from steep.config import Config
 from steep.core.errors import UserError
@@ -39,6 +40,8 @@ def check(config: Config, documents: Artifact) -> None:
             to be asked is none.
     """
     _check_names(config)
+    for line in who_sees(config):
+        log.info("evaluate: %s", line)
     forgetting.check(config)
     summaries.check(config, documents)
     exam = read_exam(config, documents)
@@ -119,6 +122,27 @@ def _library(config: Config, project: Project, exam: Exam | None) -> Any:
     from steep.stages.library import Library
 
     return Library(config, project, exam)
+
+
+def who_sees(config: Config) -> Iterator[str]:
+    """Which hosts will see what of the questions and documents; none where all is done here."""
+    book = config.open_book
+    opened = bool(config.evaluate.questions and book.chunk_characters)
+    if config.evaluate.questions is not None:
+        texts = "the questions, and the passages found for them" if opened else "the questions"
+        for name, server in config.evaluate.servers.items():
+            yield f"{_host(server.base_url)} will see {texts} (model '{name}')"
+    for part in ("embedder", "reranker") if opened else ():
+        if getattr(book, part) == "endpoint":
+            host = _host(getattr(book, f"{part}_url"))
+            yield f"{host} will see the questions and all documents, in passages ({part})"
+    if config.summaries.references is not None and config.summaries.judge is not None:
+        host = _host(config.summaries.judge.base_url)
+        yield f"{host} will see the summaries, and their documents whole (judge)"
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or url
 
 
 def _check_names(config: Config) -> None:
