@@ -163,7 +163,9 @@ def _tensorboard(directory: Path, run: str) -> Iterator[Log]:
 def _wandb(directory: Path, run: str) -> Iterator[Log]:
     import wandb
 
-    with wandb.init(project="steep", name=run, dir=directory, id=directory.name) as opened:
+    with wandb.init(
+        project="steep", name=run, dir=directory, id=directory.name, resume="allow"
+    ) as opened:
         yield lambda row, step: opened.log(dict(row), step=step)
 
 
