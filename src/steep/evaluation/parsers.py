@@ -5,9 +5,10 @@ Three named readings of the same text:
 - `strict` (ours): the last line must be `Answer: B.` (or `Answer: BD.`, commas and a missing full
   stop allowed) and nothing else.
 - `paper`: the text ends in a letter and a full stop (section 4.1), whatever stands before.
-- `paper-code`: the text is cut at the first `Answer: ` + distinct letters on offer + `.`, as the 64
-  stop strings of the paper's code cut it; without one it is discarded. The last of the letters
-  counts, so that `Answer: AB.` is B.
+- `paper-code`: the text is cut at the first `Answer: ` + distinct letters on offer + `.` and a line
+  break, as the 64 stop strings of the paper's code cut it; without one it is discarded. The last of
+  the letters counts, so that `Answer: AB.` is B. At the very end of a text no break is asked for,
+  since our own stop string takes it away.
 
 The last two are kept to compare with published figures. They take a single letter, so of a question
 with several right options they can get none right. Whatever the reading, a letter must be on offer:
@@ -31,7 +32,7 @@ NOT_ON_OFFER = "a letter that is not on offer"
 TWICE = "a letter twice"
 
 _ANSWER_LINE = re.compile(r"Answer: ([A-Z](?:(?:, ?)?[A-Z])*)\.?")
-_STOP_STRING = re.compile(r"Answer: ([A-Z]+)\.")
+_STOP_STRING = re.compile(r"Answer: ([A-Z]+)\.(?=\n|\Z)")
 
 
 class Parsed(NamedTuple):
