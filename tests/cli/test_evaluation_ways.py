@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -171,6 +172,23 @@ def test_the_best_way_is_chosen_on_validation_and_scored_on_test(copy: Path, ste
             best[key] for key in ("chunk_characters", "shown")
         ]
     assert found["compared"]["models"][0]["n"] == sizes["test"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("wordllama") is None, reason="no wordllama")
+def test_vectors_are_fused_with_words_and_each_model_reranks_for_itself(
+    copy: Path, steep: Steep
+) -> None:
+    book = {"chunk_characters": [120], "search": "fused", "reranker": "likelihood", "reranked": 3}
+    settle(copy / "steep.yaml", open_book={**book, "shown": [1], "oracle": False})
+    ended = steep("evaluate", "--json", cwd=copy)
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)["open_book"]
+    assert len([*(copy / ".steep").glob("retrieve-*")]) == 2 + 2, "one for each model"
+    assert [cell["model"] for cell in found["cells"]] == ["base", "raw"]
+    searched = (copy / ".steep/retrieval.db").stat().st_mtime_ns
+    settle(copy / "steep.yaml", open_book={"shown": [2], "orders": ["best_first"]})
+    assert steep("evaluate", cwd=copy).code == 0
+    assert (copy / ".steep/retrieval.db").stat().st_mtime_ns == searched, "a sweep is free"
 
 
 def test_what_outgrows_the_context_is_left_out_and_said(tmp_path: Path, steep: Steep) -> None:
