@@ -183,6 +183,45 @@ def test_inspect_chooses_as_we_do(exam: Exam, sharp_model: Path, tmp_path: Path)
     assert agreed(inspect_likelihoods(exported, sharp_model), rows) == 4 * len(rows)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_inspect_reads_and_counts_thought_processes(exam: Exam, tmp_path: Path) -> None:
+    inspect_ai = pytest.importorskip("inspect_ai")
+    from inspect_ai.model import ModelOutput, ModelUsage, get_model
+
+    exported = export_inspect(tmp_path / "out", exam)
+    said = [f"Thinking.\nAnswer: {row['letters']}.\n## Example 7" for row in records(exam)]
+    said[0], said[1] = "Answer: none", "Answer: Z."
+    outputs = [ModelOutput.from_content("mockllm/model", text) for text in said]
+    for output in outputs:
+        output.usage = ModelUsage()  # or it would fetch a tokenizer to count tokens with
+    (log,) = inspect_ai.eval(
+        f"{exported.directory / 'tiny_exam.py'}@generation",
+        model=get_model("mockllm/model", custom_outputs=outputs),
+        max_samples=1,
+        log_dir=str(tmp_path / "logs"),
+        display="none",
+    )
+    assert log.status == "success", log.error
+    scores = {each.id: each.scores["answer_line"] for each in log.samples}
+    invalid = [id_ for id_, score in scores.items() if score.answer == "[invalid]"]
+    assert sorted(invalid) == ["tiny-1", "tiny-2"]
+    assert {id_ for id_, score in scores.items() if score.value == 0} == {*invalid}
+    assert log.results.scores[0].metrics["accuracy"].value == pytest.approx(5 / 7)
+
+
+def test_the_harness_runs_the_thought_processes(
+    exam: Exam, tiny_directory: Path, tmp_path: Path
+) -> None:
+    """Its dummy model says 'lol', which is no answer line."""
+    pytest.importorskip("lm_eval")
+    from benchmarks.interoperability import harness_answers
+
+    exported = export_lm_eval(tmp_path / "out", exam)
+    command = exported.commands[1].replace("--model hf", "--model dummy")
+    answered = harness_answers(replace(exported, commands=("", command)), tiny_directory)
+    assert answered == {each.id: False for each in exam.questions}
+
+
 def test_data_is_json_a_line(exam: Exam, tmp_path: Path) -> None:
     exported = export_inspect(tmp_path / "out", exam)
     lines = (exported.directory / "tiny_exam.jsonl").read_text().split("\n")
