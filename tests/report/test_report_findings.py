@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from steep.report.findings import against_chance, conclusion, headline, verdict
-from steep.report.records import Estimate, ModelScore, PairScore, Scores
+from steep.report.records import Compared, Estimate, ModelScore, PairScore
 
 
 def pair(value: float, low: float | None, high: float | None, p: float | None) -> PairScore:
     return PairScore("new", "old", Estimate(60, value, low, high), {}, p, p)
 
 
-def scores(*pairs: PairScore, smallest: float | None = 0.18) -> Scores:
+def scores(*pairs: PairScore, smallest: float | None = 0.18) -> Compared:
     models = [ModelScore(name, 6, Estimate(60, 0.3, 0.2, 0.4), {}, {}) for name in ("old", "new")]
-    return Scores("per_byte", 0.25, smallest, models, list(pairs), [])
+    return Compared(models, list(pairs), smallest)
 
 
 @pytest.mark.parametrize(
@@ -51,10 +51,10 @@ def test_an_open_question_says_what_could_have_been_seen() -> None:
 
 
 def test_the_first_sentence_names_measure_and_claims_no_more_than_was_found() -> None:
-    found = headline(scores(pair(0.2, 0.1, 0.3, 0.001)))
-    open_question = headline(scores(pair(0.2, -0.1, 0.5, 0.3)))
+    found = headline(scores(pair(0.2, 0.1, 0.3, 0.001)), "by heart")
+    open_question = headline(scores(pair(0.2, -0.1, 0.5, 0.3)), "by heart")
 
-    assert "log-likelihood per byte" in found
+    assert found.startswith("On 60 questions about 6 documents, by heart, ")
     assert "new is 20 points above old" in found
     assert "no two models can be told apart" in open_question
     assert "above" not in open_question

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from steep.report.records import RAW_RECIPE, ModelScore, PairScore, Run, Scores
+from steep.report.records import RAW_RECIPE, Compared, ModelScore, PairScore, Run, Scores
 from steep.report.wording import count, interval, listing, p_value, percent, plural, points, usd
 
 SIGNIFICANT_P = 0.05
@@ -53,10 +53,10 @@ def verdict(pair: PairScore) -> Verdict:
     return "hint" if pair.overall.excludes_zero or significant else "open"
 
 
-def headline(scores: Scores) -> str:
+def headline(scores: Compared, how: str) -> str:
     """The first sentence of the page: which differences are there, on what, by which measure."""
     found = [pair for pair in scores.pairs if verdict(pair) == "found"]
-    asked = f"{_asked(scores)}, closed book and scored by {normalizer_name(scores.normalizer)}"
+    asked = f"{_asked(scores)}, {how}"
     if not scores.pairs:
         return f"One model was measured on {asked}; there is nothing to compare it with."
     if not found:
@@ -71,15 +71,21 @@ def headline(scores: Scores) -> str:
     return f"On {asked}, {said}.{tail}"
 
 
-def conclusion(pair: PairScore, scores: Scores) -> str:
+def conclusion(pair: PairScore, scores: Compared) -> str:
     """What one pair shows, and what it does not."""
     first, second, difference = oriented(pair)
     size = f"{points(difference, sign=False)} percentage points"
-    spread = f"95% interval {_oriented_interval(pair)}, Holm-corrected p {p_value(pair.p_holm)}"
+    tested = "no test" if pair.p_holm is None else f"Holm-corrected p {p_value(pair.p_holm)}"
+    spread = f"95% interval {_oriented_interval(pair)}, {tested}"
     kind = verdict(pair)
     gain = f"{_capital(first)} is {size} above {second} ({spread})"
     if kind == "found":
         return f"{gain}: the interval excludes zero, so chance alone is an unlikely explanation."
+    if kind == "hint" and pair.p_holm is None:
+        return (
+            f"{gain}: the interval excludes zero, but nothing corrects it for the number of "
+            "comparisons, so this is a hint and not a finding."
+        )
     if kind == "hint":
         return f"{gain}: interval and corrected test disagree, so this is a hint and not a finding."
     nothing = points(difference, sign=False) == points(0.0, sign=False)
@@ -96,8 +102,10 @@ def conclusion(pair: PairScore, scores: Scores) -> str:
 
 def against_chance(model: ModelScore, chance: float | None) -> str | None:
     """Whether a model does better than guessing."""
+    if model.overall is None or chance is None:
+        return None
     low, high = model.overall.low, model.overall.high
-    if chance is None or low is None or high is None:
+    if low is None or high is None:
         return None
     if low > chance:
         how = "is above guessing"
@@ -109,12 +117,11 @@ def against_chance(model: ModelScore, chance: float | None) -> str | None:
     return f"{_capital(model.name)}, at {share}, {how} ({percent(chance, 0)})."
 
 
-def limits(scores: Scores) -> str:
-    """What no number on the page can show."""
+def limits(measure: str) -> str:
+    """What no number under a table can show."""
     return (
-        "Nothing here speaks for other documents, other questions, another size of model or free "
-        "answers: the measure is a choice among given options by "
-        f"{normalizer_name(scores.normalizer)}."
+        "Nothing here speaks for other documents, other questions, another size of model or "
+        f"another way of asking: the measure is {measure}."
     )
 
 
@@ -122,7 +129,7 @@ def notes(run: Run) -> list[Note]:
     """Everything that a reader must know to read the numbers right."""
     found = [
         _generator_note(run),
-        *(_score_notes(run.scores) if run.scores else []),
+        *(_score_notes(run, run.scores) if run.scores else []),
         _budget_note(run),
         _seed_note(run),
         _set_aside_note(run),
@@ -136,13 +143,11 @@ def _gain(pair: PairScore) -> str:
     return f"{first} is {points(difference, 0, sign=False)} points above {second}"
 
 
-def _asked(scores: Scores) -> str:
-    n = max(model.overall.n for model in scores.models)
-    documents = max(model.documents for model in scores.models)
-    return f"{plural(n, 'question')} about {plural(documents, 'document')}"
+def _asked(scores: Compared) -> str:
+    return f"{plural(scores.questions, 'question')} about {plural(scores.documents, 'document')}"
 
 
-def _smallest(scores: Scores) -> str:
+def _smallest(scores: Compared) -> str:
     smallest = scores.minimum_detectable_difference
     if smallest is None:
         return ""
@@ -188,36 +193,40 @@ def _generator_note(run: Run) -> Note | None:
     )
 
 
-def _score_notes(scores: Scores) -> list[Note]:
-    documents = max(model.documents for model in scores.models)
-    n = max(model.overall.n for model in scores.models)
+def _score_notes(run: Run, scores: Scores) -> list[Note]:
+    skipped = (
+        f" Left out: {plural(len(run.skipped), 'question')} that could not be scored (listed)."
+        if run.skipped
+        else ""
+    )
+    return [
+        interval_note(scores.compared),
+        Note(
+            "A choice is not an answer",
+            "Where options are chosen by likelihood, no model wrote anything. Each option was "
+            f"scored by its {normalizer_name(scores.normalizer)} after the question, without the "
+            "document, and the likeliest counts as the choice. A model that picks the right option "
+            "may still be unable to say it, and another normaliser can change the figures: all of "
+            "them are in the table of normalisers." + skipped,
+        ),
+    ]
+
+
+def interval_note(scores: Compared) -> Note:
+    """What the intervals take as the sample."""
+    documents = scores.documents
     few = (
         f" {documents} is few: the intervals are wide, and with fewer than {FEW_DOCUMENTS} "
         "documents they tend to be too narrow still."
         if documents < FEW_DOCUMENTS
         else ""
     )
-    skipped = (
-        f" Left out: {plural(len(scores.skipped), 'question')} that could not be scored (listed)."
-        if scores.skipped
-        else ""
+    return Note(
+        "How sure the accuracies are",
+        "Questions about one document stand and fall together, so the intervals take the "
+        f"{plural(documents, 'document')}, and not the {plural(scores.questions, 'question')}, as "
+        f"the sample.{few}",
     )
-    return [
-        Note(
-            "How sure the accuracies are",
-            "Questions about one document stand and fall together, so the intervals take the "
-            f"{plural(documents, 'document')}, and not the {plural(n, 'question')}, as the sample."
-            + few,
-        ),
-        Note(
-            "A choice is not an answer",
-            "No model wrote anything. Each option was scored by its "
-            f"{normalizer_name(scores.normalizer)} after the question, without the document, and "
-            "the likeliest counts as the choice. A model that picks the right option may still be "
-            "unable to say it, and another normaliser can change the figures: all of them are in "
-            "the table of normalisers." + skipped,
-        ),
-    ]
 
 
 def _budget_note(run: Run) -> Note | None:

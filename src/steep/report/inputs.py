@@ -13,18 +13,15 @@ import yaml
 
 from steep.core.errors import UserError
 from steep.core.files import read_json, read_jsonl
+from steep.report.measures import scores
 from steep.report.records import (
     Arm,
     ArtifactRef,
     Corpus,
     Documents,
-    Estimate,
     Generation,
-    ModelScore,
-    PairScore,
     PassageRow,
     Run,
-    Scores,
     SetAsideRow,
 )
 
@@ -58,7 +55,7 @@ def load_run(project_root: Path, run_directory: Path) -> Run:
         generation=_generation(only["generate"], wall_s) if "generate" in only else None,
         corpus=_corpus(only["corpus"]) if "corpus" in only else None,
         arms=_arms(artifacts),
-        scores=_scores(measured),
+        scores=scores(measured),
         measured=measured,
     )
 
@@ -151,43 +148,3 @@ def _arms(artifacts: Sequence[ArtifactRef]) -> list[Arm]:
 def _validation(path: Path) -> list[dict[str, float]]:
     """Losses on texts that were not trained on; a run that held nothing out has none."""
     return read_jsonl(path) if path.is_file() else []
-
-
-def _scores(measured: Mapping[str, Any]) -> Scores | None:
-    """The choices by likelihood, where options were scored."""
-    scores = measured.get("likelihood")
-    if scores is None:
-        return None
-    return Scores(
-        normalizer=scores["normalizer"],
-        chance=scores.get("chance"),
-        minimum_detectable_difference=scores.get("minimum_detectable_difference"),
-        models=[_model_score(row) for row in scores["models"]],
-        pairs=[_pair_score(row) for row in scores.get("pairs") or []],
-        skipped=[(row["question_id"], row["reason"]) for row in measured.get("skipped") or []],
-    )
-
-
-def _model_score(row: Mapping[str, Any]) -> ModelScore:
-    return ModelScore(
-        name=row["name"],
-        documents=row["documents"],
-        overall=_estimate(row, "accuracy"),
-        by_kind={k: _estimate(v, "accuracy") for k, v in (row.get("by_kind") or {}).items()},
-        by_normalizer=row.get("by_normalizer") or {},
-    )
-
-
-def _pair_score(row: Mapping[str, Any]) -> PairScore:
-    return PairScore(
-        a=row["a"],
-        b=row["b"],
-        overall=_estimate(row, "difference"),
-        by_kind={k: _estimate(v, "difference") for k, v in (row.get("by_kind") or {}).items()},
-        p_mcnemar=row.get("p_mcnemar"),
-        p_holm=row.get("p_holm"),
-    )
-
-
-def _estimate(row: Mapping[str, Any], key: str) -> Estimate:
-    return Estimate(row["n"], row[key], row.get("low"), row.get("high"))

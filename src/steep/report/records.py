@@ -5,12 +5,12 @@ A part that a run does not have (no questions, imported texts only) is None, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-BASE = "base"
+BASE, HUMAN = "base", "human"
 RAW_RECIPE = "documents"
 
 
@@ -123,7 +123,10 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """An accuracy or a difference, as a fraction, with its 95% interval and number of questions."""
+    """A figure with its 95% interval and how many values it is made of; an open bound is None.
+
+    Accuracies and their differences are fractions; other figures are in their own unit.
+    """
 
     n: int
     value: float
@@ -140,11 +143,11 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class ModelScore:
-    """How one model answered."""
+    """How one model answered; no figure where none of its answers counts."""
 
     name: str
     documents: int
-    overall: Estimate
+    overall: Estimate | None
     by_kind: Mapping[str, Estimate]
     by_normalizer: Mapping[str, float]
 
@@ -162,21 +165,37 @@ class PairScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
-    """The evaluation."""
+class Compared:
+    """Models on the same questions: each by itself, and every two paired."""
 
-    normalizer: str
-    chance: float | None
-    minimum_detectable_difference: float | None
     models: Sequence[ModelScore]
     pairs: Sequence[PairScore]
-    skipped: Sequence[tuple[str, str]]
+    minimum_detectable_difference: float | None
 
     @property
     def kinds(self) -> list[str]:
         """The kinds of question, in order of first appearance; none when there is only one."""
         kinds = list(dict.fromkeys(kind for model in self.models for kind in model.by_kind))
         return kinds if len(kinds) > 1 else []
+
+    @property
+    def questions(self) -> int:
+        """How many questions count for the model of which the most count."""
+        return max((model.overall.n for model in self.models if model.overall), default=0)
+
+    @property
+    def documents(self) -> int:
+        """How many documents these are about."""
+        return max(model.documents for model in self.models)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Choices by likelihood, and how they were counted."""
+
+    normalizer: str
+    chance: float | None
+    compared: Compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +227,19 @@ class Run:
         return bool(self.setting("generate", "engine") == "embedded")
 
     @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """Questions that were not asked, and why."""
+        return [(row["question_id"], row["reason"]) for row in self.measured.get("skipped") or []]
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether anything was measured at all."""
+        return any(table for name, table in self.measured.items() if name != "skipped")
+
+    @property
     def series(self) -> dict[str, int]:
         """The number of each model's colour and marker, the same in every figure; base is 0."""
-        scored = [model.name for model in self.scores.models] if self.scores else []
+        scored = measured_models(self.measured)
         names = dict.fromkeys([BASE, *scored, *(arm.name for arm in self.arms)])
         return {name: index for index, name in enumerate(names)}
 
@@ -223,3 +252,17 @@ class Run:
         """The title of a document, or its id when it has none."""
         titles = self.documents.titles if self.documents else {}
         return titles.get(document_id) or document_id
+
+
+def measured_models(measured: Mapping[str, Any]) -> Iterator[str]:
+    """The models that any table has, in the order of the tables."""
+    short = (measured.get("short_answers") or {}).get("exact_match")
+    for table in (measured.get("likelihood"), measured.get("answers"), short):
+        yield from (model["name"] for model in (table or {}).get("models", ()))
+    yield from (cell["model"] for cell in (measured.get("open_book") or {}).get("cells", ()))
+    writers = [
+        each["texts"]["writer"] for each in (measured.get("summaries") or {}).get("sets", ())
+    ]
+    yield from (writer for writer in writers if writer != HUMAN)
+    for table in (measured.get("general_text"), measured.get("tasks")):
+        yield from (model["name"] for model in (table or {}).get("models", ()))

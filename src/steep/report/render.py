@@ -46,7 +46,7 @@ def render_report(project_root: Path, run_directory: Path) -> Path:
 
 def page(run: Run) -> str:
     """The whole page."""
-    parts = [part(run) for part in PARTS]
+    parts = [found for part in PARTS if (found := part(run)) is not None]
     script = _asset("graph.js")
     digest = hashlib.sha256(script.encode()).digest()
     return Template(_asset("page.html")).substitute(

@@ -5,41 +5,43 @@ from __future__ import annotations
 from steep.report.blocks import Column, figure, stacked, table, text_column
 from steep.report.findings import against_chance, conclusion, limits, verdict
 from steep.report.html import Child, Html, el
-from steep.report.records import Estimate, Run, Scores
+from steep.report.records import Compared, Estimate, Run
 from steep.report.svg import Axis, Whisker, WhiskerGroup, responsive, whisker_chart
 from steep.report.wording import MINUS, count, interval, p_value, points, rounded_interval
 
 READINGS = {"found": "can be told apart", "hint": "a hint", "open": "cannot be told apart"}
 
 
-def comparison(run: Run, scores: Scores) -> list[Html]:
-    """Table, picture and sentences; only sentences where one model stands alone."""
-    lines = [against_chance(model, scores.chance) for model in scores.models]
-    sentences = [conclusion(pair, scores) for pair in scores.pairs]
+def comparison(run: Run, found: Compared, measure: str, chance: float | None = None) -> list[Html]:
+    """Sentences, table and picture; only sentences where one model stands alone."""
+    lines = [against_chance(model, chance) for model in found.models]
+    sentences = [conclusion(pair, found) for pair in found.pairs]
+    said = " ".join(line for line in lines if line)
     read = el(
         "div",
         el("h3", "In plain words"),
-        el("ul", *[el("li", sentence) for sentence in sentences]),
-        el("p", " ".join(line for line in lines if line)),
-        el("p", limits(scores)),
+        el("ul", *[el("li", sentence) for sentence in sentences]) if sentences else None,
+        el("p", said) if said else None,
+        el("p", limits(measure)),
         class_="reading",
     )
-    if not scores.pairs:
+    if not found.pairs:
         return [read]
-    caption = (
-        "Difference of the two models on the same questions, in percentage points; above zero "
-        "the first is better. An interval that crosses the line leaves the question open. "
-        "By kind, nothing is corrected for the number of comparisons."
+    caption = "Difference of the two models on the same questions, in percentage points; above " + (
+        "zero the first is better. An interval that crosses the line leaves the question open."
     )
+    if found.kinds:
+        caption += " By kind, nothing is corrected for the number of comparisons."
     return [
         read,
         el("h3", "Differences"),
-        _pair_table(scores),
-        figure(_difference_chart(run, scores), caption),
+        pair_table(found),
+        figure(difference_chart(run, found), caption),
     ]
 
 
-def _pair_table(scores: Scores) -> Html:
+def pair_table(scores: Compared) -> Html:
+    """Every two models with their difference and its tests."""
     columns = [
         text_column("comparison"),
         Column("n"),
@@ -52,12 +54,9 @@ def _pair_table(scores: Scores) -> Html:
         [
             pair_name(pair.a, pair.b),
             count(pair.overall.n),
-            stacked(
-                points(pair.overall.value),
-                interval(pair.overall.low, pair.overall.high, signed=True),
-            ),
-            p_value(pair.p_mcnemar),
-            p_value(pair.p_holm),
+            difference_cell(pair.overall),
+            _test(pair.p_mcnemar),
+            _test(pair.p_holm),
             READINGS[verdict(pair)],
         ]
         for pair in scores.pairs
@@ -72,12 +71,23 @@ def _pair_table(scores: Scores) -> Html:
     return table(columns, rows, note)
 
 
+def difference_cell(estimate: Estimate) -> Html:
+    """A difference in points over its interval."""
+    return stacked(points(estimate.value), interval(estimate.low, estimate.high, signed=True))
+
+
+def _test(p: float | None) -> str:
+    """Grades between right and wrong have no such test."""
+    return "none" if p is None else p_value(p)
+
+
 def pair_name(a: str, b: str) -> str:
     """The name of a comparison."""
     return f"{a} {MINUS} {b}"
 
 
-def _difference_chart(run: Run, scores: Scores) -> Html:
+def difference_chart(run: Run, scores: Compared) -> Html:
+    """The same as a picture, by kind of question too."""
     groups = []
     for kind in [None, *scores.kinds]:
         rows = [

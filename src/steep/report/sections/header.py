@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import PurePath
 
 from steep.report.blocks import facts
-from steep.report.findings import headline
+from steep.report.findings import headline, normalizer_name
 from steep.report.html import Child, Html, el
-from steep.report.records import RAW_RECIPE, Run
-from steep.report.wording import count, duration, plural, usd
+from steep.report.measures import compared
+from steep.report.records import RAW_RECIPE, Compared, Run
+from steep.report.wording import count, duration, listing, plural, usd
 
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct"  # what the setting "embedded" means
 
@@ -31,23 +33,52 @@ def _taught(run: Run) -> str:
 
 def header(run: Run) -> Html:
     """Title, the first sentence, key figures."""
-    if run.scores:
-        lede = headline(run.scores)
-    else:
-        lede = "No questions were asked in this run, so what the model learned was not measured."
     return el(
         "header",
         el("p", f"Steep report, run {run.name}", class_="eyebrow"),
         el("h1", "What ", el("span", trained_model(run)), f" learned from {_taught(run)}"),
-        el("p", lede, class_="lede"),
+        el("p", _first_sentence(run), class_="lede"),
         facts(_key_figures(run), "tiles"),
     )
 
 
+def _first_sentence(run: Run) -> str:
+    """The differences by the first way of asking that there is; else what was measured at all."""
+    for scores, how in _asked(run):
+        return headline(scores, how)
+    others = [name for key, name in OTHERS.items() if run.measured.get(key)]
+    if others:
+        return (
+            f"No questions were asked closed book in this run. Measured were {listing(others)}: "
+            "see below."
+        )
+    return "No questions were asked in this run, so what the model learned was not measured."
+
+
+OTHERS = {
+    "open_book": "answers with documents at hand",
+    "summaries": "summaries from memory",
+    "general_text": "the loss on general text",
+    "tasks": "tasks of others",
+}
+
+
+def _asked(run: Run) -> Iterator[tuple[Compared, str]]:
+    """The tables of questions and answers, closed book first, with the way of asking in words."""
+    if run.scores:
+        measure = normalizer_name(run.scores.normalizer)
+        yield run.scores.compared, f"closed book and scored by {measure}"
+    if answers := run.measured.get("answers"):
+        yield compared(answers), "closed book and answered in writing"
+    if short := run.measured.get("short_answers"):
+        yield compared(short["exact_match"]), "closed book and answered in free text, word for word"
+
+
 def _key_figures(run: Run) -> list[tuple[str, Child]]:
     figures: list[tuple[str, Child]] = []
-    if run.scores:
-        figures.append(("questions", count(max(m.overall.n for m in run.scores.models))))
+    for scores, _ in _asked(run):
+        figures.append(("questions", count(scores.questions)))
+        break
     if run.corpus:
         synthetic = [p for p in run.corpus.passages if p.recipe != RAW_RECIPE]
         figures.append(("synthetic passages", count(len(synthetic))))

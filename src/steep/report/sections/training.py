@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from steep.report.blocks import Column, Section, absent, figure, section, table, text_column
 from steep.report.html import Child, Html
 from steep.report.records import Arm, Run
-from steep.report.sections.results import key
+from steep.report.sections.accuracies import key
 from steep.report.svg import Curve, Panel, curve_chart, responsive
 from steep.report.wording import UNKNOWN, count, duration
 

@@ -1,0 +1,80 @@
+"""Accuracies of models on the same questions: their picture and table, whatever was asked."""
+
+from __future__ import annotations
+
+from steep.report.blocks import Column, stacked, table, text_column
+from steep.report.html import Child, Html, el
+from steep.report.records import Compared, Estimate, ModelScore, Run
+from steep.report.svg import Axis, Whisker, WhiskerGroup, responsive, series_class, whisker_chart
+from steep.report.wording import interval, percent, rounded_interval
+
+ALL = "all questions"
+PERCENT_TICKS = tuple((i / 4, percent(i / 4, 0)) for i in range(5))
+
+
+def key(run: Run, name: str) -> Html:
+    """A model's name beside its colour."""
+    number = run.series.get(name, 0)
+    return el("span", el("i", class_=f"swatch {series_class(number)}"), name, class_="key")
+
+
+def accuracy_chart(run: Run, found: Compared, chance: float | None, title: str) -> Html:
+    """Each model's accuracy, over all questions and by kind."""
+    groups = []
+    for kind in [None, *found.kinds]:
+        rows = [
+            accuracy_whisker(model.name, run.series.get(model.name, 0), estimate)
+            for model in found.models
+            if (estimate := _of_kind(model, kind))
+        ]
+        n = common_n(found, kind)
+        if rows:
+            groups.append(WhiskerGroup(kind or ALL, f"n = {n}" if n else "n differs", rows))
+    label = "" if chance is None else f"guessing {percent(chance, 0)}"
+    axis = Axis(0, 1, PERCENT_TICKS, chance, label)
+    return responsive(lambda width: whisker_chart(groups, axis, title, width))
+
+
+def accuracy_whisker(name: str, series: int, estimate: Estimate) -> Whisker:
+    """One accuracy."""
+    note = f"{percent(estimate.value, 0)} {rounded_interval(estimate.low, estimate.high)}"
+    return Whisker(name, series, estimate.value, estimate.low, estimate.high, note)
+
+
+def accuracy_table(run: Run, found: Compared, caption: Child = None) -> Html:
+    """The same as a table."""
+    kinds = [None, *found.kinds]
+    columns = [text_column("model")]
+    for kind in kinds:
+        n = common_n(found, kind)
+        columns.append(Column(kind or ALL, f"n = {n}" if n else ""))
+    rows: list[list[Child]] = []
+    for model in found.models:
+        cells = [
+            accuracy_cell(
+                _of_kind(model, kind),
+                show_n=common_n(found, kind) is None,
+                without="none read" if model.overall is None else "not asked",
+            )
+            for kind in kinds
+        ]
+        rows.append([key(run, model.name), *cells])
+    return table(columns, rows, caption)
+
+
+def accuracy_cell(estimate: Estimate | None, *, show_n: bool, without: str = "not asked") -> Child:
+    """An accuracy over its interval."""
+    if estimate is None:
+        return without
+    below = interval(estimate.low, estimate.high) + (f", n = {estimate.n}" if show_n else "")
+    return stacked(percent(estimate.value), below)
+
+
+def common_n(found: Compared, kind: str | None = None) -> int | None:
+    """The number of questions, where it is the same for all models."""
+    sizes = {each.n for model in found.models if (each := _of_kind(model, kind))}
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def _of_kind(model: ModelScore, kind: str | None) -> Estimate | None:
+    return model.overall if kind is None else model.by_kind.get(kind)
