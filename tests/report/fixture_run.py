@@ -123,8 +123,13 @@ evaluate:
 """
 
 
-def write_run(root: Path) -> Path:
-    """Write a run with every part, and return its directory."""
+def write_run(root: Path, **tables: Any) -> Path:
+    """Write a run with every part, and return its directory.
+
+    Args:
+        root: Of the project.
+        tables: More of `scores.json`, beside the likelihoods.
+    """
     titles = list(ENTITIES)
     artifacts: dict[str, Any] = {
         "documents": _write(root, "documents", _documents_manifest()),
@@ -149,7 +154,7 @@ def write_run(root: Path) -> Path:
     for arm, path in artifacts["train"].items():
         write_jsonl(root / path / "metrics.jsonl", _metrics(arm))
         write_jsonl(root / path / "validation.jsonl", VALIDATION[arm])
-    write_json(root / artifacts["evaluate"] / "scores.json", _scores())
+    write_json(root / artifacts["evaluate"] / "scores.json", _scores() | tables)
     return _write_run_directory(root, artifacts)
 
 
@@ -434,7 +439,9 @@ def _spread(key: str, value: float, n: int, half: float) -> dict[str, Any]:
 if __name__ == "__main__":  # python tests/report/fixture_run.py DIR: a run to look at
     import sys
 
+    from fixture_tables import tables
+
     from steep.report.render import render_report
 
-    directory = write_run(Path(sys.argv[1]))
+    directory = write_run(Path(sys.argv[1]), **tables())
     sys.stdout.write(json.dumps(str(render_report(Path(sys.argv[1]), directory))) + "\n")

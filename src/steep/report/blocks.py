@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from steep.report.html import Child, Html, el
+from steep.report.records import Estimate
+from steep.report.wording import bounds, decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,16 @@ def _row(columns: Sequence[Column], cells: Sequence[Child]) -> Html:
 def stacked(main: str, below: str) -> Html:
     """A figure with its interval or detail under it."""
     return el("span", main, el("span", below, class_="detail"))
+
+
+def figure_cell(
+    estimate: Estimate | None, decimals: int, without: str, *, signed: bool = False
+) -> Child:
+    """A figure in its own unit over its interval."""
+    if estimate is None:
+        return without
+    below = bounds(estimate.low, estimate.high, decimals, signed=signed)
+    return stacked(decimal(estimate.value, decimals, signed=signed), below)
 
 
 def facts(pairs: Sequence[tuple[str, Child]], class_: str) -> Html:

@@ -20,10 +20,27 @@ from steep.report.blocks import Section
 from steep.report.html import Html, el, join
 from steep.report.inputs import load_run
 from steep.report.records import Run
-from steep.report.sections import corpus, graph, header, ledger, meaning, record, results, training
+from steep.report.sections import (
+    answers,
+    corpus,
+    forgetting,
+    graph,
+    header,
+    ledger,
+    meaning,
+    open_book,
+    record,
+    results,
+    summaries,
+    training,
+)
 
 PARTS = (
     results.results,
+    answers.answers,
+    open_book.open_book,
+    summaries.summaries,
+    forgetting.forgetting,
     meaning.meaning,
     ledger.ledger,
     graph.entity_graph,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 UNKNOWN = "unknown"
 MINUS = "\N{MINUS SIGN}"
 
@@ -36,6 +38,25 @@ def interval(
 def rounded_interval(low: float | None, high: float | None, *, signed: bool = False) -> str:
     """The same in whole points, for pictures."""
     return interval(low, high, signed=signed, decimals=0)
+
+
+def decimal(value: float, decimals: int, *, signed: bool = False) -> str:
+    """A number in its own unit."""
+    rounded = round(value, decimals) + 0.0
+    return f"{rounded:{'+' if signed and rounded else ''},.{decimals}f}".replace("-", MINUS)
+
+
+def bounds(low: float | None, high: float | None, decimals: int, *, signed: bool = False) -> str:
+    """An interval in its own unit; a bound that nothing tells is open."""
+    low_text, high_text = (
+        "open" if end is None else decimal(end, decimals, signed=signed) for end in (low, high)
+    )
+    return f"[{low_text}, {high_text}]"
+
+
+def reasons(counts: Mapping[str, int], none: str = "none") -> str:
+    """`3 empty, 1 cut off`."""
+    return ", ".join(f"{count(number)} {reason}" for reason, number in counts.items()) or none
 
 
 def p_value(value: float | None) -> str:

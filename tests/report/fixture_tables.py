@@ -1,0 +1,290 @@
+"""The tables of `scores.json` beside the likelihoods, counted by the functions that count them.
+
+Rows are made by arithmetic; what is in a table, and under which name, is the evaluation's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from steep.evaluation.answer_rows import AnswerRow
+from steep.evaluation.compare import Grade
+from steep.evaluation.general_text import TextLoss, loss_difference, loss_score
+from steep.evaluation.harness_tasks import TaskScore
+from steep.evaluation.judge_agreement import compare_verdicts
+from steep.evaluation.judge_answers import Verdict
+from steep.evaluation.judge_examples import labelled_claims
+from steep.evaluation.normalizers import OptionScores
+from steep.evaluation.open_book import Cell, open_book_table
+from steep.evaluation.protocols import PROTOCOLS, Protocol
+from steep.evaluation.questions import Question
+from steep.evaluation.rows import Row, make_rows
+from steep.evaluation.statistics import finite
+from steep.evaluation.summary_claims import Judged
+from steep.evaluation.summary_rows import HUMAN, ClaimRow, PassageRow, SummaryRow
+from steep.evaluation.summary_scores import Study
+from steep.evaluation.tables import answers_table, short_answers_table
+from steep.evaluation.task_rows import TaskRow, compare_tasks
+from steep.retrieval.measures import Found, RetrievalRow
+
+MODELS = ("base", "raw", "entigraph")
+RIGHT = dict(zip(MODELS, (0.3, 0.45, 0.7), strict=True))  # about the share that each gets right
+QUESTIONS = 60
+TOO_LONG = "The prompt of q7 has 9,120 tokens, the model's context 8,192."
+
+
+def tables() -> dict[str, Any]:
+    """All of them, as they are written."""
+    found: dict[str, Any] = finite(
+        {
+            "answers": written_answers(),
+            "short_answers": short_answers(),
+            "open_book": open_book(),
+            "summaries": summaries(),
+            "general_text": general_text(),
+            "tasks": tasks(),
+        }
+    )
+    return found
+
+
+def is_right(model: str, number: int, more: float = 0.0) -> bool:
+    """Spread evenly, so that every document and kind has some of either."""
+    return (number * 0.618 + 0.05) % 1 < RIGHT[model] + more
+
+
+def kind(number: int) -> str:
+    return ("near the text", "backwards", "two facts")[number % 3]
+
+
+def document(number: int) -> str:
+    return f"doc{number % 6}"
+
+
+# ---- closed book ---------------------------------------------------------------------------------
+
+
+def written_answers(protocol: Protocol = PROTOCOLS["default"]) -> dict[str, Any]:
+    rows = {m: [_letter(m, n) for n in range(QUESTIONS)] for m in MODELS}
+    return answers_table(rows, protocol)
+
+
+def _letter(model: str, number: int) -> AnswerRow:
+    gold = number % 4
+    chosen = gold if is_right(model, number) else (gold + 1) % 3
+    output = f"It is told so.\nAnswer: {'ABCD'[chosen]}."
+    if model == "base" and number % 5 == 0:
+        output = "I cannot say." if number % 2 else "Answer: Z."
+    return _answer(model, number, output, options=("w", "x", "y", "z"), gold=(gold,))
+
+
+def unreadable_answers(protocol: Protocol) -> dict[str, Any]:
+    """A table in which nothing of the first model could be read."""
+    rows = {m: [_letter(m, n) for n in range(QUESTIONS)] for m in MODELS}
+    rows["base"] = [
+        _answer("base", n, "Well.", options=("w", "x", "y", "z"), gold=(n % 4,))
+        for n in range(QUESTIONS)
+    ]
+    return answers_table(rows, protocol)
+
+
+def _answer(
+    model: str,
+    number: int,
+    output: str,
+    options: tuple[str, ...] = (),
+    gold: tuple[int, ...] = (),
+    answers: tuple[str, ...] = (),
+) -> AnswerRow:
+    return AnswerRow(
+        model, f"q{number}", document(number), kind(number), 0, 0, "?", "h", output, "stop",
+        options, tuple(range(len(options))), gold, answers, None, None, None,
+    )  # fmt: skip
+
+
+def short_answers() -> dict[str, Any]:
+    rows = {model: [_short(model, n) for n in range(20)] for model in MODELS}
+    served = {model: [_likely(model, n) for n in range(20)] for model in MODELS[:2]}
+    return short_answers_table(rows, served)
+
+
+def _short(model: str, number: int) -> AnswerRow:
+    output = "the Moon Valve" if is_right(model, number) else ("Moon", "")[number % 2]
+    row = _answer(model, number, output, answers=("Moon Valve", "valve of the moon"))
+    return row
+
+
+def _likely(model: str, number: int) -> Row:
+    question = Question(f"q{number}", document(number), "short", "?", ("a", "b"), (0, 1))
+    nats = -4.0 + 2 * is_right(model, number)
+    return make_rows([question], [OptionScores((nats, -9.0), (3, 4), (10, 17), (10, 17))])[0]
+
+
+# ---- open book -----------------------------------------------------------------------------------
+
+SIZES, SHOWN = (256, 1024), (1, 4, 8)
+
+
+def open_book(sizes: tuple[int, ...] = SIZES, shown: tuple[int, ...] = SHOWN) -> dict[str, Any]:
+    """A grid with a validation split: the best of it and the whole document on the test."""
+    cells = [
+        _cell(model, size, k, "validation") for model in MODELS[1:] for size in sizes for k in shown
+    ]
+    for model in MODELS[1:]:
+        cells += [_cell(model, sizes[-1], shown[-1], "test"), _cell(model, None, 1, "test")]
+    retrieved = {size: dict.fromkeys(MODELS, _retrieved(size)) for size in sizes}
+    closed = {model: [_grade(model, n, 0.0) for n in range(QUESTIONS)] for model in MODELS}
+    table = open_book_table(cells, retrieved, closed)
+    for row in table["retrieval"]:
+        row |= {"chunks": 30_000 // row["chunk_characters"], "blank": 0}
+    return {"method": "likelihood", **table}
+
+
+def open_book_without_a_best() -> dict[str, Any]:
+    """A small grid without a split, which has no best cell."""
+    cells = [_cell("raw", size, 4, "all") for size in SIZES]
+    retrieved = {size: {"raw": _retrieved(size)} for size in SIZES}
+    return {"method": "answers", **open_book_table(cells, retrieved, {})}
+
+
+def _cell(model: str, size: int | None, shown: int, split: str) -> Cell:
+    numbers = {"validation": range(12), "test": range(12, QUESTIONS), "all": range(QUESTIONS)}
+    more = 0.25 if size is None else 0.02 * shown + (0.05 if size > 500 else 0)
+    too_long = size == 1024 and shown == 8 and model == "raw" and split == "validation"
+    return Cell(
+        model,
+        size,
+        shown,
+        "best_first",
+        None,
+        split,
+        () if too_long else tuple(_grade(model, n, more) for n in numbers[split]),
+        TOO_LONG if too_long else None,
+    )
+
+
+def _grade(model: str, number: int, more: float) -> Grade:
+    right = is_right(model, number, more)
+    return Grade(f"q{number}", document(number), kind(number), float(right))
+
+
+def _retrieved(size: int) -> list[RetrievalRow]:
+    rows = []
+    for number in range(QUESTIONS):
+        rank = 1 + number % (9 if size < 500 else 5)
+        answer = Found((rank + 1,), 1) if number % 7 else Found((), 0)
+        rows.append(RetrievalRow(f"q{number}", document(number), Found((rank,), 9), answer))
+    return rows
+
+
+# ---- summaries -----------------------------------------------------------------------------------
+
+VERDICTS = {"f": (False, None), "s": (True, True), "c": (True, False), "?": (None, None)}
+
+
+def summaries() -> dict[str, Any]:
+    texts = {
+        (HUMAN, HUMAN): lambda n: ("ssssc" + "f" * (n % 2), "sssc" + "f" * (n % 3 == 0)),
+        ("base", "short"): lambda n: ("ffs" + "f" * (n % 2),),
+        ("base", "long"): lambda n: ("ffffffs" + "c?" * (n % 2),),
+        ("entigraph", "short"): lambda n: ("fsss" + "c" * (n % 3),),
+        ("entigraph", "long"): lambda n: ("ffssssscc" + "s?" * (n % 2),),
+    }
+    return {"judge": [judge()], **_study(texts).table()}
+
+
+def judge() -> dict[str, Any]:
+    """A judge that is wrong about every seventh claim and unreadable about one."""
+    labelled = labelled_claims()
+    verdicts = []
+    for number, row in enumerate(labelled):
+        true = (row.label != "false") != (number % 7 == 0)
+        verdicts.append(Verdict(true, row.label == "salient" if true else None, None))
+    verdicts[3] = Verdict(None, None, "no verdict")
+    return asdict(compare_verdicts("a judge", labelled, verdicts))
+
+
+def guessing_judge() -> dict[str, Any]:
+    """A judge that calls everything true and salient."""
+    labelled = labelled_claims()
+    verdicts = [Verdict(True, number % 2 == 0, None) for number in range(len(labelled))]
+    return asdict(compare_verdicts("a coin", labelled, verdicts))
+
+
+def _study(texts: dict[tuple[str, str], Callable[[int], tuple[str, ...]]]) -> Study:
+    summaries, passages, claims = [], [], []
+    for (writer, length), letters_of in texts.items():
+        for place in range(6):
+            for number, letters in enumerate(letters_of(place)):
+                key = (writer, f"doc{place}", length, number)
+                unread = "no list" if (writer, place) == ("base", 5) else None
+                summaries.append(SummaryRow(*key, "", "text", "stop", 0))
+                passages.append(PassageRow(*key, 0, "text", "a judge", (), unread, "", 0))
+                claims += [] if unread else _claims(key, letters)
+    return Study(summaries, Judged(passages, claims))
+
+
+def _claims(key: tuple[str, str, str, int], letters: str) -> list[ClaimRow]:
+    return [
+        ClaimRow(
+            *key, n, f"claim {n}", 0, "a judge", *VERDICTS[letter],
+            "no verdict" if letter == "?" else None, n + 1, "h", "", 0,
+        )
+        for n, letter in enumerate(letters)
+    ]  # fmt: skip
+
+
+# ---- forgetting ----------------------------------------------------------------------------------
+
+LOSS = dict(zip(MODELS, (2.31, 2.62, 2.33), strict=True))
+
+
+def general_text() -> dict[str, Any]:
+    """As the stage makes it: a later model minus the first."""
+    before, *_ = rows = {model: _losses(model) for model in MODELS}
+    return {
+        "models": [{"name": name, **asdict(loss_score(each))} for name, each in rows.items()],
+        "differences": [
+            {"a": name, "b": before, **asdict(loss_difference(rows[name], rows[before]))}
+            for name in MODELS[1:]
+        ],
+    }
+
+
+def _losses(model: str) -> list[TextLoss]:
+    return [
+        TextLoss(f"t{n}", (LOSS[model] + 0.2 * ((n * 0.37 + len(model) * 0.11) % 1)) * size, size,
+                 4 * size + n)
+        for n in range(12)
+        for size in (200 + 17 * n,)
+    ]  # fmt: skip
+
+
+def tasks() -> dict[str, Any]:
+    rows = {model: _task_rows(model) for model in MODELS}
+    return {
+        "models": [
+            {
+                "name": model,
+                "scores": [
+                    asdict(TaskScore("a_task", "acc", sum(r.value for r in own) / 40, 0.07, 40)),
+                    asdict(TaskScore("a_group", "acc", 0.5, None, 40)),
+                ],
+            }
+            for model, own in rows.items()
+        ],
+        "differences": [
+            {"a": model, "b": "base", **asdict(found)}
+            for model in MODELS[1:]
+            for found in compare_tasks(rows[model], rows["base"])
+        ],
+    }
+
+
+def _task_rows(model: str) -> list[TaskRow]:
+    """All were about as good as one another, but raw lost something."""
+    level = 0.5 if model == "raw" else 0.75
+    right = [(n * 0.618 + len(model) * 0.01) % 1 < level for n in range(40)]
+    return [TaskRow("a_task", f"t{n}", "acc", float(each)) for n, each in enumerate(right)]
