@@ -35,7 +35,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 # What only the tests need: a cluster of two nodes is started for them on this machine.
 $(TESTS): $(STAMP)
-	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[ray,lora,rag]'
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[ray,lora,rag,lm-eval,inspect]'
 	touch $(TESTS)
 
 clean:

@@ -124,6 +124,35 @@ def test_text_that_is_replayed_says_little_of_forgetting(base: Path, steep: Stee
     assert "also what training replays" in ended.err
 
 
+@pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="no lm-eval")
+def test_tasks_of_the_harness_are_compared_before_and_after(
+    tmp_path: Path, steep: Steep, tiny_directory: Path
+) -> None:
+    config = write_project(tmp_path / "project", "", tiny_directory)
+    settle(config, generate={"recipe": None}, train={"arms": {"raw": ["documents"]}})
+    assert (
+        steep("export", "lm-eval", "--out", "exported", "--name", "own", cwd=config.parent).code
+        == 0
+    )
+    settle(config, forgetting={"tasks": ["own"], "task_folder": "exported"})
+    ended = steep("evaluate", "--json", cwd=config.parent)
+    assert ended.code == 0, ended.err
+    scores = json.loads(ended.out)
+    found = scores["tasks"]
+    assert [model["name"] for model in found["models"]] == ["base", "raw"]
+    by_metric = {
+        (model["name"], row["metric"]): row["value"]
+        for model in found["models"]
+        for row in model["scores"]
+    }
+    ours = {each["name"]: each["by_normalizer"]["sum"] for each in scores["likelihood"]["models"]}
+    for name, accuracy in ours.items():
+        assert by_metric[name, "acc"] == pytest.approx(accuracy), "the same questions as our own"
+    (difference,) = (each for each in found["differences"] if each["metric"] == "acc")
+    assert difference["difference"]["mean"] == pytest.approx(ours["raw"] - ours["base"])
+    assert "tasks of lm-evaluation-harness" in steep("evaluate", cwd=config.parent).out
+
+
 @pytest.mark.skipif(importlib.util.find_spec("lm_eval") is not None, reason="lm-eval is installed")
 def test_tasks_need_their_package(base: Path, steep: Steep) -> None:
     ended = steep("evaluate", "--set", "forgetting.tasks=[arc_easy]", cwd=base)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
-INTERVALS = "95% intervals clustered by document"
+INTERVALS = "In brackets: 95% intervals clustered by document."
 NONE = "-"
+NARROWEST = 100  # columns; a pipe has no width of its own
 
 
 def print_scores(scores: Mapping[str, Any]) -> None:
@@ -17,17 +18,19 @@ def print_scores(scores: Mapping[str, Any]) -> None:
     from rich.console import Console
 
     console = Console()
+    console.width = max(NARROWEST, console.width)
     for name, lines in LINES.items():
         if found := scores.get(name):
             for line in lines(found):
                 console.print(line, highlight=False)
+    console.print(f"\n{INTERVALS}", highlight=False)
     if skipped := scores.get("skipped"):
         console.print(f"not asked: {len(skipped)} questions, see the report", highlight=False)
 
 
 def _likelihood(found: Mapping[str, Any]) -> Iterator[Table | str]:
     title = f"closed book, likelihood {found['normalizer']}"
-    yield _model_table(found, title, lambda model: [])
+    yield from _model_table(found, title, lambda model: [])
     yield from _pair_lines(found)
 
 
@@ -39,10 +42,9 @@ def _answers(found: Mapping[str, Any]) -> Iterator[Table | str]:
         f"parser {protocol['parser']}, unparsed {protocol['unparsed']}"
     )
     read = ["read"]
-    table = _model_table(
+    yield from _model_table(
         found, title, lambda model: [f"{model['attempted']}/{model['questions']}"], read
     )
-    yield table
     for model in found["models"]:
         if model["invalid"]:
             reasons = ", ".join(f"{count} {reason}" for reason, count in model["invalid"].items())
@@ -52,7 +54,9 @@ def _answers(found: Mapping[str, Any]) -> Iterator[Table | str]:
 
 def _short_answers(found: Mapping[str, Any]) -> Iterator[Table | str]:
     for name, title in (("exact_match", "exact match"), ("f1", "F1")):
-        yield _model_table(found[name], f"closed book, short answers, {title}", lambda model: [])
+        yield from _model_table(
+            found[name], f"closed book, short answers, {title}", lambda model: []
+        )
         yield from _pair_lines(found[name])
     for model, likely in found["likelihood"].items():
         yield (
@@ -63,7 +67,9 @@ def _short_answers(found: Mapping[str, Any]) -> Iterator[Table | str]:
 
 def _open_book(found: Mapping[str, Any]) -> Iterator[Table | str]:
     if found["retrieval"]:
+        yield "\nretrieval: recall@k of the right document, or of the answer"
         yield _retrieval_table(found["retrieval"])
+    yield f"\nopen book, by {found['method']}"
     yield _cell_table(found)
     if found["compared"] is None:
         yield "  no best cell: a grid without a validation split is no single score"
@@ -78,8 +84,8 @@ def _open_book(found: Mapping[str, Any]) -> Iterator[Table | str]:
 
 
 def _retrieval_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    columns = ["chunk", "chunks", "of", *(f"recall@{k}" for k in rows[0]["document"]["recall"])]
-    table = _table("retrieval", [*columns, "MRR"])
+    columns = ["chunk", "chunks", "what", *(f"@{k}" for k in rows[0]["document"]["recall"])]
+    table = _table([*columns, "MRR"])
     for row in rows:
         for what in ("document", "answer"):
             if found := row[what]:
@@ -93,7 +99,7 @@ def _retrieval_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def _cell_table(found: Mapping[str, Any]) -> Table:
     columns = ["model", "chunk", "shown", "order", "T", "split", "n", "accuracy", "hit", "miss"]
-    table = _table(f"open book, by {found['method']}", columns)
+    table = _table(columns)
     for cell in found["cells"]:
         whole = cell["chunk_characters"] is None
         heat = NONE if cell["temperature"] is None else str(cell["temperature"])
@@ -120,13 +126,14 @@ def _model_table(
     title: str,
     more: Callable[[Mapping[str, Any]], list[str]],
     more_columns: Sequence[str] = (),
-) -> Table:
+) -> Iterator[Table | str]:
     models = found["models"]
     kinds = list(dict.fromkeys(kind for model in models for kind in model["by_kind"]))
     kinds = kinds if len(kinds) > 1 else []
     sizes = {model["n"] for model in models}
     title += f", n = {sizes.pop()}" if len(sizes) == 1 else ""
-    table = _table(title, ["model", "accuracy", *kinds, *more_columns])
+    yield f"\n{title}"
+    table = _table(["model", "accuracy", *kinds, *more_columns])
     for model in models:
         shown = [model["by_kind"].get(kind) for kind in kinds]
         table.add_row(
@@ -135,13 +142,14 @@ def _model_table(
             *(_with_interval(each) if each else NONE for each in shown),
             *more(model),
         )
-    return table
+    yield table
 
 
-def _table(title: str, columns: Sequence[str]) -> Table:
+def _table(columns: Sequence[str]) -> Table:
+    from rich import box
     from rich.table import Table
 
-    table = Table(title=title, caption=INTERVALS)
+    table = Table(box=box.SIMPLE_HEAD)
     for column in columns:
         table.add_column(column, justify="left" if column == "model" else "right")
     return table
@@ -177,7 +185,8 @@ def _summaries(found: Mapping[str, Any]) -> Iterator[Table | str]:
     for judge in found["judge"]:
         yield _judge_line(judge)
     columns = ["model", "texts", "claims a text", "true", "false", "salient", "false/human"]
-    table = _table("summaries from memory, counts a text", [*columns, "salient/human"])
+    yield "\nsummaries from memory, counts a text"
+    table = _table([*columns, "salient/human"])
     for each in found["sets"]:
         counts, beside = each["per_text"], each["relative"]
         table.add_row(
@@ -210,7 +219,8 @@ def _judge_line(judge: Mapping[str, Any]) -> str:
 def _general_text(found: Mapping[str, Any]) -> Iterator[Table | str]:
     columns = ["model", "bits a byte", "nats a token"]
     sizes = found["models"][0]
-    table = _table(f"general text, {sizes['texts']} texts of {sizes['bytes']:,} bytes", columns)
+    yield f"\ngeneral text, {sizes['texts']} texts of {sizes['bytes']:,} bytes"
+    table = _table(columns)
     for model in found["models"]:
         table.add_row(
             model["name"], _number(model["bits_per_byte"], digits=4),
@@ -225,7 +235,8 @@ def _general_text(found: Mapping[str, Any]) -> Iterator[Table | str]:
 
 
 def _tasks(found: Mapping[str, Any]) -> Iterator[Table | str]:
-    table = _table("tasks of lm-evaluation-harness", ["model", "task", "metric", "n", "value"])
+    yield "\ntasks of lm-evaluation-harness"
+    table = _table(["model", "task", "metric", "n", "value"])
     for model in found["models"]:
         for row in model["scores"]:
             error = "" if row["stderr"] is None else f" (stderr {row['stderr']:.4f})"

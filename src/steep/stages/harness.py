@@ -73,12 +73,14 @@ def build(
     make: Callable[[Path], dict[str, Any]],
     *,
     together: bool = False,
+    one_of_many: bool = False,
 ) -> Artifact:
     """Return the artifact with this identity; make it if it is not finished.
 
     `make` fills the directory (and may find there what an interrupted run left) and returns what
     the manifest shall say; `wall_s` in it counts when it is more than this run took. Where a
     launcher has started several ranks, they make it `together`, and the main one alone keeps it.
+    What is `one_of_many` of its kind in a run is not explained by how it differs from another.
 
     Raises:
         UserError: Several ranks were started for what one process makes.
@@ -91,7 +93,8 @@ def build(
         refuse_ranks(identity.label)
     elif not is_main_rank():
         return Artifact(identity.stage, path, make(path))
-    explain_change(project, identity)
+    if not one_of_many:
+        explain_change(project, identity)
     with disk_errors(path), only_maker(path):
         start = time.monotonic()
         manifest = make(path)

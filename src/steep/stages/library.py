@@ -87,7 +87,7 @@ class Library:
                 "questions": len(questions),
             }
 
-        return build(self.project, Identity(STAGE, VERSION, fields, inputs), make)
+        return build(self.project, Identity(STAGE, VERSION, fields, inputs), make, one_of_many=True)
 
     def contexts(
         self,

@@ -142,7 +142,7 @@ def _cell(
             return {**manifest, "left_out": " ".join(str(error).split())}
         return manifest
 
-    yield build(examinee.project, Identity(STAGE, VERSION, fields, inputs), make)
+    yield build(examinee.project, Identity(STAGE, VERSION, fields, inputs), make, one_of_many=True)
 
 
 def _ask(

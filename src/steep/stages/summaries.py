@@ -132,7 +132,9 @@ class Study:
             return {"kind": kind, "texts": len(rows)}
 
         inputs = {"documents": self.documents, **examinee.inputs}
-        return build(self.project, Identity(WRITTEN, VERSION, fields, inputs), make)
+        return build(
+            self.project, Identity(WRITTEN, VERSION, fields, inputs), make, one_of_many=True
+        )
 
     def _prompts(self, examinee: Examinee, ids: Sequence[str], kind: Kind) -> list[str]:
         """In the chat format of models that have one; others continue a text."""
@@ -175,7 +177,7 @@ class Study:
 
         named = {"arm": writer, "summaries.kind": kind, **self._judge_fields(), **fields}
         every = {"documents": self.documents, **inputs}
-        return build(self.project, Identity(JUDGED, VERSION, named, every), make)
+        return build(self.project, Identity(JUDGED, VERSION, named, every), make, one_of_many=True)
 
     def _judge_fields(self) -> dict[str, Any]:
         judge = self.config.summaries.judge
