@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,25 @@ def _os_error_number(error: Exception) -> int | None:
             return each.errno
     in_text = re.search(r"\(os error (\d+)\)", str(error))  # safetensors
     return int(in_text[1]) if in_text else None
+
+
+def write_parquet(path: Path, rows: Iterable[Mapping[str, Any]], schema: Any) -> None:
+    """Write rows of a pyarrow schema atomically."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    buffer = pa.BufferOutputStream()
+    table = pa.Table.from_pylist([*rows], schema=schema)
+    parquet.write_table(table, buffer, compression="zstd")
+    write_bytes(path, buffer.getvalue().to_pybytes())
+
+
+def read_parquet(path: Path) -> list[dict[str, Any]]:
+    """Read all rows of a file."""
+    import pyarrow.parquet as parquet
+
+    rows: list[dict[str, Any]] = parquet.ParquetFile(path).read().to_pylist()
+    return rows
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from steep.core.files import write_bytes
+from steep.core.files import read_parquet, write_bytes
 from steep.corpus.passage import Passage, SetAside
 
 PASSAGES_NAME = "passages.parquet"
@@ -42,7 +42,7 @@ def write_passages(path: Path, passages: Sequence[Passage]) -> None:
 
 def read_passages(path: Path) -> tuple[Passage, ...]:
     """Read what `write_passages` wrote, in the same order."""
-    rows = _read(path)
+    rows = read_parquet(path)
     return tuple(
         Passage(
             **{key: value for key, value in row.items() if key not in ("words", "subset")},
@@ -68,7 +68,7 @@ def write_set_aside(path: Path, rows: Sequence[SetAside]) -> None:
 
 def read_set_aside(path: Path) -> tuple[SetAside, ...]:
     """Read what `write_set_aside` wrote."""
-    return tuple(SetAside(**row) for row in _read(path))
+    return tuple(SetAside(**row) for row in read_parquet(path))
 
 
 def _write(path: Path, rows: Sequence[Passage | SetAside], columns: dict[str, str]) -> None:
@@ -83,10 +83,3 @@ def _write(path: Path, rows: Sequence[Passage | SetAside], columns: dict[str, st
     buffer = pa.BufferOutputStream()
     pq.write_table(pa.table(arrays), buffer, compression="zstd")
     write_bytes(path, buffer.getvalue().to_pybytes())
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    import pyarrow.parquet as pq
-
-    rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist()
-    return rows

@@ -8,13 +8,12 @@ Prompts that samples share are stored once, as Parquet keeps a dictionary of the
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from steep.core.files import write_bytes
+from steep.core.files import read_parquet, write_parquet
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +66,12 @@ def prompt_hash(prompt: str) -> str:
 
 def write_answers(path: Path, rows: Sequence[AnswerRow]) -> None:
     """Write rows atomically."""
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
-
-    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_schema())
-    buffer = io.BytesIO()
-    parquet.write_table(table, buffer, compression="zstd")
-    write_bytes(path, buffer.getvalue())
+    write_parquet(path, [asdict(row) for row in rows], _schema())
 
 
 def read_answers(path: Path) -> list[AnswerRow]:
     """Read what `write_answers` wrote."""
-    import pyarrow.parquet as parquet
-
-    return [_row(row) for row in parquet.read_table(path).to_pylist()]
+    return [_row(row) for row in read_parquet(path)]
 
 
 def _row(row: dict[str, Any]) -> AnswerRow:

@@ -8,7 +8,6 @@ of sums over texts, so a long text counts as long as it is; the interval is from
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from steep.core.errors import UserError
-from steep.core.files import write_bytes
+from steep.core.files import read_parquet, write_parquet
 from steep.documents.document import Skipped
 from steep.documents.general_text import KINDS, NoText, builtin_texts, stream_general_texts
 
@@ -249,17 +248,12 @@ def _check_same_texts(after: Sequence[TextLoss], before: Sequence[TextLoss]) -> 
 def write_losses(path: Path, rows: Sequence[TextLoss]) -> None:
     """Write rows as Parquet, atomically."""
     import pyarrow as pa
-    import pyarrow.parquet as parquet
 
     fields = [("text_id", pa.string()), ("nats", pa.float64())]
     schema = pa.schema([*fields, ("tokens", pa.int64()), ("bytes", pa.int64())])
-    buffer = io.BytesIO()
-    parquet.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema), buffer)
-    write_bytes(path, buffer.getvalue())
+    write_parquet(path, [asdict(row) for row in rows], schema)
 
 
 def read_losses(path: Path) -> list[TextLoss]:
     """Read what `write_losses` wrote."""
-    import pyarrow.parquet as parquet
-
-    return [TextLoss(**row) for row in parquet.read_table(path).to_pylist()]
+    return [TextLoss(**row) for row in read_parquet(path)]

@@ -8,13 +8,12 @@ from rows.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steep.core.files import write_bytes
+from steep.core.files import read_parquet, write_parquet
 from steep.evaluation.compare import Grade, compare, difference, estimate
 from steep.evaluation.statistics import mean_interval
 from steep.retrieval.measures import Found, RetrievalRow
@@ -180,7 +179,6 @@ def _gains(cells: Mapping[str, Cell], before: Mapping[str, Sequence[Grade]]) -> 
 def write_retrieval(path: Path, rows: Sequence[RetrievalRow]) -> None:
     """Write rows atomically, as Parquet."""
     import pyarrow as pa
-    import pyarrow.parquet as parquet
 
     ranks = pa.list_(pa.int32())
     columns = {
@@ -191,16 +189,11 @@ def write_retrieval(path: Path, rows: Sequence[RetrievalRow]) -> None:
         "answer_ranks": ranks,
         "answer_chunks": pa.int32(),
     }
-    table = pa.Table.from_pylist([_flat(row) for row in rows], schema=pa.schema(columns.items()))
-    buffer = io.BytesIO()
-    parquet.write_table(table, buffer)
-    write_bytes(path, buffer.getvalue())
+    write_parquet(path, [_flat(row) for row in rows], pa.schema(columns.items()))
 
 
 def read_retrieval(path: Path) -> list[RetrievalRow]:
     """Read what `write_retrieval` wrote."""
-    import pyarrow.parquet as parquet
-
     return [
         RetrievalRow(
             row["question_id"],
@@ -210,7 +203,7 @@ def read_retrieval(path: Path) -> list[RetrievalRow]:
             if row["answer_ranks"] is None
             else Found(tuple(row["answer_ranks"]), row["answer_chunks"]),
         )
-        for row in parquet.read_table(path).to_pylist()
+        for row in read_parquet(path)
     ]
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from steep.core.files import write_bytes
+from steep.core.files import read_parquet, write_parquet
 from steep.evaluation.normalizers import NORMALIZERS, Normalizer, OptionScores, choose
 from steep.evaluation.questions import Question
 
@@ -69,20 +68,12 @@ def count_ties(rows: Sequence[Row]) -> dict[Normalizer, int]:
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Write rows atomically."""
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
-
-    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_schema())
-    buffer = io.BytesIO()
-    parquet.write_table(table, buffer)
-    write_bytes(path, buffer.getvalue())
+    write_parquet(path, [asdict(row) for row in rows], _schema())
 
 
 def read_rows(path: Path) -> list[Row]:
     """Read what `write_rows` wrote."""
-    import pyarrow.parquet as parquet
-
-    return [_row(row) for row in parquet.read_table(path).to_pylist()]
+    return [_row(row) for row in read_parquet(path)]
 
 
 def _row(row: dict[str, Any]) -> Row:

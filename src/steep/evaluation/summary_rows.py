@@ -6,13 +6,12 @@ asking anybody. A human summary is a row like any other, with `HUMAN` as its wri
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from steep.core.files import write_bytes
+from steep.core.files import read_parquet, write_parquet
 
 HUMAN = "human"
 
@@ -131,20 +130,12 @@ def text_of(row: SummaryRow | PassageRow | ClaimRow) -> TextKey:
 
 def write_rows(path: Path, kind: type[Row], rows: Sequence[Row]) -> None:
     """Write rows of one kind atomically."""
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
-
-    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_schema(kind))
-    buffer = io.BytesIO()
-    parquet.write_table(table, buffer, compression="zstd")
-    write_bytes(path, buffer.getvalue())
+    write_parquet(path, [asdict(row) for row in rows], _schema(kind))
 
 
 def read_rows(path: Path, kind: type[Row]) -> list[Row]:
     """Read what `write_rows` wrote."""
-    import pyarrow.parquet as parquet
-
-    return [kind(**_values(row)) for row in parquet.read_table(path).to_pylist()]
+    return [kind(**_values(row)) for row in read_parquet(path)]
 
 
 def _values(row: dict[str, Any]) -> dict[str, Any]:

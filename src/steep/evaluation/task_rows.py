@@ -6,13 +6,12 @@ questions. They answered the same, so the difference is taken on each question.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steep.core.files import write_bytes
+from steep.core.files import read_parquet, write_parquet
 
 if TYPE_CHECKING:
     from steep.evaluation.statistics import Interval
@@ -103,17 +102,12 @@ def _interval(after: Sequence[TaskRow], before: Sequence[TaskRow]) -> Interval:
 def write_task_rows(path: Path, rows: Sequence[TaskRow]) -> None:
     """Write rows as Parquet, atomically."""
     import pyarrow as pa
-    import pyarrow.parquet as parquet
 
     texts = [(name, pa.string()) for name in ("task", "question_id", "metric")]
     schema = pa.schema([*texts, ("value", pa.float64()), ("weight", pa.float64())])
-    buffer = io.BytesIO()
-    parquet.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema), buffer)
-    write_bytes(path, buffer.getvalue())
+    write_parquet(path, [asdict(row) for row in rows], schema)
 
 
 def read_task_rows(path: Path) -> list[TaskRow]:
     """Read what `write_task_rows` wrote."""
-    import pyarrow.parquet as parquet
-
-    return [TaskRow(**row) for row in parquet.read_table(path).to_pylist()]
+    return [TaskRow(**row) for row in read_parquet(path)]
