@@ -117,6 +117,7 @@ def test_tables_are_read_by_people_too(copy: Path, steep: Steep) -> None:
     assert ended.code == 0, ended.err
     for part in ("closed book, likelihood per_token", "parser strict", "F1", "recall@8", "whole"):
         assert part in ended.out, part
+    assert "points would often be missed" in ended.out
     assert "raw - base" in ended.out and "McNemar p" in ended.out
 
 

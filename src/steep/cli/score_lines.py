@@ -160,6 +160,8 @@ def _pair_lines(found: Mapping[str, Any]) -> Iterator[str]:
         holm = pair.get("p_holm")
         corrected = "" if holm is None else f" (Holm {holm:.3g})"
         yield f"{pair['a']} - {pair['b']}: {_gain(pair)}{corrected}"
+    if smallest := found["minimum_detectable_difference"]:
+        yield f"  a true difference below {_percent(smallest)} points would often be missed"
 
 
 def _gain(pair: Mapping[str, Any]) -> str:
