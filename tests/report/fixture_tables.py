@@ -152,7 +152,7 @@ def open_book_without_a_best() -> dict[str, Any]:
 def _cell(model: str, size: int | None, shown: int, split: str) -> Cell:
     numbers = {"validation": range(12), "test": range(12, QUESTIONS), "all": range(QUESTIONS)}
     more = 0.25 if size is None else 0.02 * shown + (0.05 if size > 500 else 0)
-    too_long = size == 1024 and shown == 8 and model == "raw" and split == "validation"
+    too_long = size == 256 and shown == 8 and model == "raw" and split == "validation"
     return Cell(
         model,
         size,

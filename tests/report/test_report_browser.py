@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from fixture_run import write_run
+from fixture_tables import tables
 
 from steep.report.render import render_report
 
@@ -124,12 +125,15 @@ def test_the_page_opens_without_a_message(tmp_path: Path) -> None:
     assert seen.dom.count("<svg") >= 9
 
 
-def test_nothing_overlaps_and_the_graph_answers(tmp_path: Path) -> None:
-    page = render_report(tmp_path, write_run(tmp_path))
+@pytest.mark.parametrize(("more", "charts"), [({}, 5), (tables(), 10)])
+def test_nothing_overlaps_and_the_graph_answers(
+    tmp_path: Path, more: dict[str, Any], charts: int
+) -> None:
+    page = render_report(tmp_path, write_run(tmp_path, **more))
 
     for width, found in zip(WIDTHS, measure(page, tmp_path / "profile"), strict=True):
         assert found["overlaps"] == []
         assert found["beyond"] == 0, width
-        assert found["charts"] == 5
+        assert found["charts"] == charts
         assert found["active"] and found["lit"] > 0
         assert found["said"] == found["named"]

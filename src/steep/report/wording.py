@@ -55,8 +55,8 @@ def bounds(low: float | None, high: float | None, decimals: int, *, signed: bool
 
 
 def reasons(counts: Mapping[str, int], none: str = "none") -> str:
-    """`3 empty, 1 cut off`."""
-    return ", ".join(f"{count(number)} {reason}" for reason, number in counts.items()) or none
+    """`empty (3), cut off (1)`."""
+    return ", ".join(f"{reason} ({count(number)})" for reason, number in counts.items()) or none
 
 
 def p_value(value: float | None) -> str:

@@ -54,7 +54,7 @@ def _choices(run: Run, found: Mapping[str, Any]) -> list[Html | None]:
     readable = any(model.overall for model in scores.models)
     return [
         el("h3", "Multiple choice"),
-        el("p", protocol_words(found["protocol"])),
+        el("p", protocol_words(found["protocol"]), class_="prose"),
         figure(accuracy_chart(run, scores, None, PICTURE), caption) if readable else None,
         accuracy_table(run, scores),
         *comparison(run, scores, measure),
@@ -130,8 +130,8 @@ def _letter_table(run: Run, found: Mapping[str, Any]) -> Html | None:
         "Accuracy by the letter under which the right option was shown. A model that prefers a "
         "letter is better where that letter is right, and worse elsewhere."
     )
-    columns = [text_column("model"), *(Column(letter) for letter in letters)]
-    return el("div", el("h3", "By the place of the right option"), table(columns, rows, caption))
+    columns = [text_column("model"), *(Column(f"right is {letter}") for letter in letters)]
+    return el("div", el("h3", "By letter"), table(columns, rows, caption))
 
 
 def _chosen_table(run: Run, found: Mapping[str, Any]) -> Html | None:
@@ -149,6 +149,6 @@ def _chosen_table(run: Run, found: Mapping[str, Any]) -> Html | None:
             for letter in letters
         ]
         rows.append([key(run, model["name"]), *cells])
-    columns = [text_column("model"), *(Column(letter) for letter in letters)]
+    columns = [text_column("model"), *(Column(f"chose {letter}") for letter in letters)]
     caption = "What each model chose, right or wrong: shares and numbers of the questions read."
     return table(columns, rows, caption)

@@ -75,7 +75,7 @@ def _learned(run: Run, models: Sequence[str], first: str) -> list[list[Child]]:
     for said, found in _closed_book(run):
         gains = {pair.a: pair.overall for pair in found.pairs if pair.b == first}
         cells = [difference_cell(gains[name]) if name in gains else NOT_MEASURED for name in models]
-        rows.append([_labelled("learned", said), *cells])
+        rows.append([stacked(said, "learned, points"), *cells])
     return rows
 
 
@@ -93,7 +93,7 @@ def _lost_on_texts(texts: Mapping[str, Any] | None, models: Sequence[str]) -> li
         return []
     lost = {each["a"]: mean(each["bits_per_byte"]) for each in texts["differences"]}
     cells = [figure_cell(lost.get(name), BITS, NOT_MEASURED, signed=True) for name in models]
-    return [[_labelled("forgotten", "general text, bits a byte"), *cells]]
+    return [[stacked("general text", "forgotten, bits a byte"), *cells]]
 
 
 def _lost_on_tasks(tasks: Mapping[str, Any] | None, models: Sequence[str]) -> list[list[Child]]:
@@ -103,15 +103,11 @@ def _lost_on_tasks(tasks: Mapping[str, Any] | None, models: Sequence[str]) -> li
         metric[each["a"]] = mean(each["difference"])
     return [
         [
-            _labelled("forgotten", f"{task}, {metric}"),
+            stacked(task, f"forgotten, {metric}"),
             *(figure_cell(found.get(name), TASK, NOT_MEASURED, signed=True) for name in models),
         ]
         for (task, metric), found in by_metric.items()
     ]
-
-
-def _labelled(what: str, of: str) -> Html:
-    return el("span", f"{what}: ", el("span", of, class_="of"))
 
 
 # ---- general text --------------------------------------------------------------------------------

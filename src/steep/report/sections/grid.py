@@ -18,7 +18,7 @@ from steep.report.wording import count, percent, plural
 
 MOST_CELLS = 12  # a larger grid is shown in short
 WAY = ("chunk_characters", "shown", "order", "temperature")
-TOO_LONG = "too long"
+TOO_LONG, NOTHING = "too long", "\N{EN DASH}"
 Cell = Mapping[str, Any]
 
 
@@ -131,7 +131,9 @@ def _hit_columns(cells: Sequence[Cell]) -> list[Shown]:
 
 def _side(name: str, side: str) -> Callable[[Cell], Child]:
     def value(cell: Cell) -> Child:
-        part = (cell.get(name) or {}).get(side)
+        if not cell.get(name):  # nothing was looked for: the whole document, or not asked
+            return NOTHING
+        part = cell[name][side]
         return accuracy_cell(estimate(part, "accuracy"), show_n=True, without="no question")
 
     return value
@@ -187,8 +189,8 @@ def _matrix(name: str, cells: Sequence[Cell], best: Mapping[str, Any]) -> Html:
     asked = (
         f"n = {' or '.join(map(count, sizes))}, {cells[0]['split']} questions. " if sizes else ""
     )
-    marked = "In bold the way that was chosen; its" if name in best else "The"
-    return table(columns, rows, f"{asked}{marked} intervals are in the table of all cells.")
+    marked = "In bold the way that was chosen. " if name in best else ""
+    return table(columns, rows, f"{asked}{marked}Intervals are in the table of all cells.")
 
 
 def _line(cell: Cell, cells: Sequence[Cell]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from steep.report.blocks import Section, section
 from steep.report.findings import notes
 from steep.report.html import el
+from steep.report.measured_notes import measured_notes
 from steep.report.records import Run
 
 
@@ -12,6 +13,6 @@ def meaning(run: Run) -> Section:
     """The notes."""
     items = [
         el("div", el("h3", note.heading), el("p", note.text), class_="note-item")
-        for note in notes(run)
+        for note in [*notes(run), *measured_notes(run)]
     ]
     return section("meaning", "What the numbers mean", None, el("div", *items, class_="notes"))

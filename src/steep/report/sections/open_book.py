@@ -138,7 +138,7 @@ def _comparison(run: Run, found: Mapping[str, Any]) -> list[Html]:
             "No way of showing is singled out: without a validation split the best of many would "
             "look better than it is."
         )
-        return [el("p", text)]
+        return [el("p", text, class_="prose")]
     measure = f"{WAYS.get(found['method'], found['method'])} after retrieved chunks"
     return comparison(run, compared(found["compared"]), measure)
 

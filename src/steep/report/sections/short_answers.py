@@ -26,7 +26,7 @@ def short_answers(run: Run, found: Mapping[str, Any]) -> list[Html | None]:
     )
     return [
         el("h3", "Short answers"),
-        el("p", lede),
+        el("p", lede, class_="prose"),
         _score_table(run, found, scores),
         _pair_table(scores) if scores["f1"].pairs else None,
         *(
@@ -41,8 +41,8 @@ def _score_table(run: Run, found: Mapping[str, Any], scores: Mapping[str, Compar
     columns = [
         text_column("model"),
         *(Column(said, f"n = {scores[name].questions}") for name, said in METRICS.items()),
-        Column("nats a token", "of the likeliest accepted answer"),
-        Column("nats a byte", "of the same"),
+        Column("nats a token", "accepted answer"),
+        Column("nats a byte", "accepted answer"),
         Column("empty texts"),
     ]
     rows: list[list[Child]] = []
@@ -59,8 +59,8 @@ def _score_table(run: Run, found: Mapping[str, Any], scores: Mapping[str, Compar
             ]
         )
     caption = (
-        "The log-likelihoods are means over questions, without an interval; nearer to zero is "
-        "likelier. A server that tells none leaves them unknown."
+        "Nats: the log-likelihood of the likeliest accepted answer, a mean over questions without "
+        "an interval; nearer to zero is likelier. A server that tells none leaves them unknown."
     )
     return table(columns, rows, caption)
 

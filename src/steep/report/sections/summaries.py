@@ -62,7 +62,7 @@ def _judge_part(judges: Sequence[Mapping[str, Any]]) -> Html:
     columns = [
         text_column("judge"),
         text_column("asked"),
-        Column("n", "labelled claims"),
+        Column("claims"),
         Column("agrees with us"),
         Column("Cohen's kappa"),
         text_column("us, the judge"),
@@ -71,7 +71,8 @@ def _judge_part(judges: Sequence[Mapping[str, Any]]) -> Html:
     rows = [_judge_row(judge, name) for judge in judges for name in ("truth", "salience")]
     caption = (
         "On claims about invented stories that come with labels. Kappa is 0 for a judge that "
-        "guesses or always says the same, and 1 for one that agrees throughout."
+        "guesses or always says the same, and 1 for one that agrees throughout; "
+        "what it lacks to 1 is error in all that follows."
     )
     said = [el("li", _belief(judge, name)) for judge in judges for name in ("truth", "salience")]
     return el("div", heading, table(columns, rows, caption), el("ul", *said, class_="said"))
@@ -83,11 +84,11 @@ def _judge_row(judge: Mapping[str, Any], name: str) -> list[Child]:
     return [
         judge["judge"],
         name,
-        count(each["n"]),
+        stacked(count(each["n"]), f"of {count(judge['claims'])}"),
         stacked(percent(agrees.value), interval(agrees.low, agrees.high)) if agrees else "none",
         figure_cell(mean(each["kappa"]), 2, "does not exist"),
         reasons({_said(said): number for said, number in each["table"].items()}),
-        f"{reasons(judge['unread'])} of {count(judge['claims'])}",
+        reasons(judge["unread"]),
     ]
 
 
@@ -104,7 +105,7 @@ def _belief(judge: Mapping[str, Any], name: str) -> str:
     spread = f"kappa {decimal(kappa.value, 2)} {bounds(kappa.low, kappa.high, 2)}"
     if kappa.low is None or kappa.low <= 0:
         return f"The {spread} for {of} is no better than guessing: take nothing from it."
-    return f"The {spread} for {of} is better than guessing; the rest of the way to 1 is its error."
+    return f"The {spread} for {of} is better than guessing."
 
 
 # ---- beside people's -----------------------------------------------------------------------------
@@ -124,18 +125,18 @@ def _relative_table(run: Run, sets: Sequence[Mapping[str, Any]]) -> Html:
         Column("false", "ratio of sums"),
         Column("salient", "mean of ratios"),
         Column("salient", "ratio of sums"),
-        text_column("without a ratio"),
+        text_column("documents left out"),
     ]
     rows: list[list[Child]] = []
     for each in sets:
         beside = each["relative"]
         cells = [
-            figure_cell(mean(beside[measure][reading]), 2, NO_RATIO)
+            figure_cell(mean(beside[measure][reading]), 2, _without(each["texts"], reading))
             for measure in ("false", "salient")
             for reading in READINGS
         ]
-        left_out = {f"of {name}": beside[name]["left_out"] for name in ("false", "salient")}
-        left_out["without a person's text"] = each["without_human"]
+        left_out = {name: beside[name]["left_out"] for name in ("false", "salient")}
+        left_out["no person's text"] = each["without_human"]
         missing = reasons({reason: number for reason, number in left_out.items() if number})
         rows.append([_name(run, each["texts"]), count(each["documents"]), *cells, missing])
     caption = (
@@ -145,6 +146,11 @@ def _relative_table(run: Run, sets: Sequence[Mapping[str, Any]]) -> Html:
         "over documents."
     )
     return el("div", el("h3", "Beside what people wrote"), table(columns, rows, caption))
+
+
+def _without(texts: Mapping[str, Any], reading: str) -> str:
+    """The sum of people's claims beside itself is 1, whatever they wrote."""
+    return "1, always" if (texts["writer"], reading) == (HUMAN, "ratio_of_sums") else NO_RATIO
 
 
 def _count_table(run: Run, sets: Sequence[Mapping[str, Any]]) -> Html:
