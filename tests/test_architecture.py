@@ -25,7 +25,8 @@ PACKAGE = Path(steep.__file__).parent
 MAY_IMPORT: dict[str, set[str]] = {
     "core": set(),
     "presets": set(),
-    "config": {"core", "presets"},
+    "config": set(),
+    "config_loading": {"core", "config", "presets"},
     "project": {"core"},
     "documents": {"core"},
     "recipes": {"core", "documents"},
@@ -38,10 +39,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"core", "documents", "llm", "retrieval"},
     "report": {"core"},
     "stages": {
-        "core", "config", "project", "documents", "recipes", "llm", "generation", "corpus",
+        "core", "config", "config_loading", "project", "documents", "recipes", "llm", "generation",
+        "corpus",
         "tokens", "training", "retrieval", "evaluation", "report",
     },
-    "cli": {"core", "config", "project", "stages"},
+    "cli": {"core", "config", "config_loading", "project", "stages"},
     "testing": {"core"},
     "__init__": set(),
     "__main__": {"cli"},

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from steep.config import Config, load_config
+from steep.config import Config
+from steep.config_loading import load_config
 from steep.core.errors import UserError
 
 MINIMAL = "documents:\n  path: texts\n"

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from steep.config import Config, load_config
+from steep.config import Config
+from steep.config_loading import load_config
 from steep.core.calls import Call, Completion, Usage
 from steep.documents.document import Document
 from steep.generation.ledger import Ledger

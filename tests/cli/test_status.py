@@ -11,7 +11,7 @@ import pytest
 from small_project import settle, write_project
 from steep_command import Ended, Steep
 
-from steep.config import load_config
+from steep.config_loading import load_config
 from steep.generation.ledger import Ledger
 from steep.generation.plan import walk
 from steep.generation.records import Batch

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from steep.config import Config, parse_config
+from steep.config import Config
+from steep.config_loading import parse_config
 from steep.core.errors import UserError
 from steep.project import Project
 from steep.stages import documents, generate, models, tokenize

@@ -37,7 +37,7 @@ class Opened(NamedTuple):
 
 def load_project(path: Path, overrides: list[str] | None) -> Opened:
     """Load the configuration; nothing is written."""
-    from steep.config import load_config
+    from steep.config_loading import load_config
     from steep.project import Project
 
     return Opened(load_config(path, tuple(overrides or ())), Project(path.resolve().parent))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from steep.config import load_config
+from steep.config_loading import load_config
 from steep.core.errors import UserError
 from steep.core.files import write_text
 from steep.documents.document import Reading

@@ -6,7 +6,7 @@ import shutil
 from importlib import resources
 from pathlib import Path
 
-from steep.config import CONFIG_NAME
+from steep.config_loading import CONFIG_NAME
 from steep.core.errors import UserError
 from steep.core.files import atomic_directory
 
