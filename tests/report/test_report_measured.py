@@ -1,0 +1,297 @@
+"""Sections of the page that are there only where something was measured, and what they say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import fixture_tables
+import pytest
+from fixture_run import artifact, write_run
+from fixture_tables import TOO_LONG, tables
+from test_report_page import Page, render
+
+from steep.core.files import read_json, write_json
+from steep.evaluation.protocols import Protocol
+from steep.evaluation.statistics import finite
+from steep.report.records import Estimate
+from steep.report.render import render_report
+from steep.report.scatter import Point, scatter
+
+HEADINGS = {
+    "answers": "Written answers",
+    "short_answers": "Written answers",
+    "open_book": "Open book",
+    "summaries": "Summaries from memory",
+    "general_text": "Learned and forgotten",
+    "tasks": "Learned and forgotten",
+}
+
+
+def measured(root: Path, **found: Any) -> Page:
+    """The page of a run in which this was measured beside the likelihoods."""
+    return render(root, write_run(root, **finite(found)))
+
+
+def only(root: Path, **found: Any) -> Page:
+    """The page of a run in which nothing else was measured."""
+    run_directory = write_run(root)
+    scores = artifact(root, run_directory, "evaluate") / "scores.json"
+    skipped = read_json(scores)["skipped"]
+    write_json(scores, {**finite(found), "skipped": skipped})
+    return render(root, run_directory)
+
+
+def headings(root: Path) -> list[str]:
+    markup = (root / "runs" / "demo" / "report.html").read_text(encoding="utf-8")
+    return re.findall(r"<h2>(.*?)</h2>", markup)
+
+
+def test_what_was_not_measured_has_no_heading(tmp_path: Path) -> None:
+    measured(tmp_path)
+
+    assert not set(HEADINGS.values()) & set(headings(tmp_path))
+
+
+@pytest.mark.parametrize("name", HEADINGS)
+def test_each_table_alone_has_its_section_and_no_other(tmp_path: Path, name: str) -> None:
+    text = only(tmp_path, **{name: tables()[name]}).text
+
+    assert set(headings(tmp_path)) & {*HEADINGS.values(), "Results"} == {HEADINGS[name]}
+    assert "Nothing was measured" not in text
+    assert "No questions were asked in this run" not in text
+
+
+def test_all_sections_stand_after_the_results(tmp_path: Path) -> None:
+    measured(tmp_path, **tables())
+
+    assert headings(tmp_path)[:6] == [
+        "Results",
+        "Written answers",
+        "Open book",
+        "Summaries from memory",
+        "Learned and forgotten",
+        "What the numbers mean",
+    ]
+
+
+def test_written_answers_say_how_they_were_asked_and_what_was_not_read(tmp_path: Path) -> None:
+    text = measured(tmp_path, answers=fixture_tables.written_answers()).text
+
+    assert "1 text a question, of up to 300 tokens, the likeliest token each time" in text
+    assert "an order of each question's own" in text
+    assert "parser 'strict'" in text and "counts as wrong" in text
+    assert "80.0%48 of 60" in text
+    assert "a letter that is not on offer (6), the last line is no answer line (6)" in text
+    assert "right is D" in text and "chose D" in text
+    assert "Entigraph is 45.0 percentage points above base" in text
+
+
+def test_another_protocol_is_said_in_other_words(tmp_path: Path) -> None:
+    protocol = Protocol(
+        samples=8, temperature=0.1, parser="paper-code", vote="majority", unparsed="excluded"
+    )
+    text = measured(tmp_path, answers=fixture_tables.written_answers(protocol)).text
+
+    assert "8 texts a question" in text and "drawn at temperature 0.1" in text
+    assert "the commonest readable answer counts" in text
+    assert "is left out, so a model that is seldom readable has few questions" in text
+    assert "stand in the order of the file" in text
+
+
+def test_a_model_of_which_nothing_could_be_read_has_no_accuracy(tmp_path: Path) -> None:
+    table = fixture_tables.unreadable_answers(Protocol(unparsed="excluded"))
+    assert table["models"][0]["accuracy"] is None
+
+    text = only(tmp_path, answers=table).text
+
+    assert "basenone readnone readnone readnone read" in text
+    assert "0.0%0 of 60" in text
+    assert "entigraph \N{MINUS SIGN} raw" in text and "raw \N{MINUS SIGN} base" not in text
+
+
+def test_answers_alone_make_the_first_sentence(tmp_path: Path) -> None:
+    text = only(tmp_path, answers=fixture_tables.written_answers()).text
+
+    assert "On 60 questions about 6 documents, closed book and answered in writing" in text
+    assert "questions60" in text.replace(" ", "")
+    assert "q61" in text, "a question that was not asked"
+    assert "6 is few" in text
+
+
+def test_without_questions_the_first_sentence_says_what_was_measured(tmp_path: Path) -> None:
+    all_tables = tables()
+    text = only(tmp_path, summaries=all_tables["summaries"], tasks=all_tables["tasks"]).text
+
+    assert "No questions were asked closed book in this run." in text
+    assert "Measured were summaries from memory and tasks of others" in text
+
+
+def test_short_answers_have_both_metrics_and_unknown_likelihoods(tmp_path: Path) -> None:
+    table = fixture_tables.short_answers()
+    text = measured(tmp_path, short_answers=table).text
+
+    exact, overlap = (table[name]["models"][2]["accuracy"] for name in ("exact_match", "f1"))
+    assert overlap > exact
+    assert f"{100 * exact:.1f}%" in text and f"{100 * overlap:.1f}%" in text
+    assert f"\N{MINUS SIGN}{-table['likelihood']['base']['nats_per_token']:.2f}" in text
+    assert "unknownunknown3" in text, "entigraph was served without likelihoods"
+    assert "can be told apart" in text
+
+
+def test_open_book_shows_retrieval_gains_and_the_grid(tmp_path: Path) -> None:
+    table = fixture_tables.open_book()
+    plain = measured(tmp_path).tags["strong"]
+    page = measured(tmp_path, open_book=table)
+    text = page.text
+
+    recall = table["retrieval"][0]["document"]["recall"]["8"]["value"]
+    assert "recall@16" in text and "MRR" in text and f"{100 * recall:.1f}%" in text
+    assert "9 answers stand in no chunk of 256 characters" in text
+    assert "open book over closed book" in text and "the whole document over open book" in text
+    gain = table["over_closed_book"]["raw"]["difference"]
+    assert f"+{100 * gain:.1f}" in text
+    assert "closed book, n = 60" in text and "whole document, n = 48" in text
+    assert "too long" in text and TOO_LONG in text
+    assert page.tags["strong"] == plain + 2, "the way that was chosen for each model"
+    assert "All 16 cells" in text
+    assert "was chosen on the questions about other documents" in text
+
+
+def test_a_small_grid_is_shown_whole_and_one_without_a_split_has_no_best(tmp_path: Path) -> None:
+    text = measured(tmp_path, open_book=fixture_tables.open_book_without_a_best()).text
+
+    assert "No way of showing is singled out" in text
+    assert "All 2 cells" not in text and "In bold" not in text
+    grid = text.split("Every way of showing")[1].split("What the numbers mean")[0]
+    assert "raw256 characters460" in grid and "scored" not in grid
+    assert "over closed book" not in text
+
+
+def test_the_judge_stands_before_what_rests_on_it(tmp_path: Path) -> None:
+    text = measured(tmp_path, summaries=fixture_tables.summaries()).text
+
+    judge, beside = text.index("How far the judge"), text.index("Beside what people wrote")
+    assert judge < beside
+    assert "for truth by a judge is better than guessing" in text
+    assert "no list of claims could be read (1)" in text and "no verdict (2)" in text
+    assert "false (2)" in text, "documents where people claim nothing false"
+    assert "1, always" in text
+    assert "[3.11, open]" in text, "a bound that nothing tells"
+    assert "By the mean of ratios" in text
+    assert "entigraph short \N{MINUS SIGN} base short" in text
+
+
+def test_a_judge_that_guesses_is_not_believed(tmp_path: Path) -> None:
+    study = fixture_tables.summaries() | {"judge": [fixture_tables.guessing_judge()]}
+    text = measured(tmp_path, summaries=study).text
+
+    assert "for truth by a coin is no better than guessing: take nothing from it." in text
+    assert "better than guessing." not in text.replace("no better than guessing", "")
+
+
+def test_a_study_without_any_ratio_has_no_picture(tmp_path: Path) -> None:
+    study = fixture_tables.summaries()
+    for each in study["sets"]:
+        for beside in each["relative"].values():
+            beside |= {"mean_of_ratios": None, "ratio_of_sums": None}
+    text = measured(tmp_path, summaries=study).text
+
+    assert "relative to people's summaries" not in text
+    assert "no ratio" in text
+
+
+def test_a_set_without_a_mean_of_ratios_is_drawn_by_the_other_reading(tmp_path: Path) -> None:
+    study = fixture_tables.summaries()
+    study["sets"][1]["relative"]["false"]["mean_of_ratios"] = None
+    assert "By the ratio of sums" in measured(tmp_path, summaries=study).text
+
+
+def test_what_was_learned_stands_beside_what_was_forgotten(tmp_path: Path) -> None:
+    texts, tasks = fixture_tables.general_text(), fixture_tables.tasks()
+    text = measured(tmp_path, general_text=texts, tasks=tasks).text
+
+    lost = texts["differences"][0]["bits_per_byte"]["mean"]
+    assert "choices by likelihoodlearned, points+18.4" in text
+    assert f"general textforgotten, bits a byte+{lost:.4f}" in text
+    assert "a_taskforgotten, acc\N{MINUS SIGN}0.275" in text
+    assert "something was forgotten" in text
+    assert "entigraph against base" in text and "nothing can be told forgotten or gained" in text
+    assert "0.7750.500" in text, "before and after"
+    assert "a_group" in text, "a group has no rows, but a score"
+
+
+def test_models_that_only_wrote_have_colours_of_their_own(tmp_path: Path) -> None:
+    answers = fixture_tables.written_answers()
+    answers["models"][1]["name"] = "served"
+    render_report(tmp_path, write_run(tmp_path, answers=finite(answers)))
+    markup = (tmp_path / "runs" / "demo" / "report.html").read_text(encoding="utf-8")
+
+    colours = {
+        name: set(re.findall(rf'<i class="swatch (s\d)"></i>{name}<', markup))
+        for name in ("base", "raw", "entigraph", "served")
+    }
+    assert all(len(found) == 1 for found in colours.values())
+    assert len(set.union(*colours.values())) == 4
+
+
+def test_hostile_names_and_reasons_stay_text(tmp_path: Path) -> None:
+    hostile = "<script>alert(1)</script><img src=x>\"'$title"
+    found = tables()
+    found["answers"]["models"][0]["invalid"] = {f"{hostile}1": 3}
+    found["answers"]["models"][0]["by_gold_letter"] |= {
+        f"{hostile}2": found["answers"]["models"][0]["by_gold_letter"]["A"]
+    }
+    left_out = next(cell for cell in found["open_book"]["cells"] if cell["left_out"])
+    left_out["left_out"] = f"{hostile}3"
+    found["summaries"]["judge"][0] |= {"judge": f"{hostile}4", "unread": {f"{hostile}5": 1}}
+    found["summaries"]["sets"][1]["texts"]["writer"] = f"{hostile}6"
+    found["tasks"]["models"][0]["scores"][0]["task"] = f"{hostile}7"
+    found["tasks"]["differences"][0]["metric"] = f"{hostile}8"
+    found["general_text"]["differences"][0]["a"] = f"{hostile}9"
+    clean = measured(tmp_path, **tables())
+
+    page = measured(tmp_path, **found)
+
+    assert page.tags["script"] == clean.tags["script"] == 1
+    assert page.tags["img"] == 0 and page.open == []
+    for number in range(1, 10):
+        assert f"{hostile}{number}" in page.text, number
+
+
+def test_the_same_tables_give_the_same_bytes_and_whole_markup(tmp_path: Path) -> None:
+    roots = [tmp_path / name for name in ("first", "second")]
+    pages = [render_report(root, write_run(root, **tables())).read_bytes() for root in roots]
+
+    assert pages[0] == pages[1]
+    page = Page(pages[0].decode())
+    assert page.open == [] and max(page.ids.values()) == 1
+    assert all(link[1:] in page.ids for link in page.links if link.startswith("#"))
+
+
+@pytest.mark.parametrize("width", [350, 960])
+def test_a_cross_ends_at_the_frame(width: int) -> None:
+    """An open bound, and one far outside, would leave the picture."""
+    across, up = Estimate(5, 0.5, None, 900.0), Estimate(5, 2.0, 0.5, None)
+    wild = Point("m short", 1, "m", across, up)
+    picture = scatter([wild], ("across", "up"), "title", width).text
+
+    cross = re.findall(r'<line (.*?) class="whisker thin s1">', picture)
+    ends = [float(n) for line in cross for n in re.findall(r'x\d="(.*?)"', line)]
+    assert (min(ends), max(ends)) == (52, width - 14)
+    ups = [float(n) for line in cross for n in re.findall(r'y\d="(.*?)"', line)]
+    assert min(ups) == 34
+
+
+def test_lengths_of_one_model_are_joined_and_others_are_not() -> None:
+    places = {"m short": (0.2, 1.0), "m long": (1.4, 2.0), "n short": (0.8, 0.4)}
+    points = [
+        Point(label, 1, label[0], Estimate(5, x, 0.1, 3.0), Estimate(5, y, 0.1, 3.0))
+        for label, (x, y) in places.items()
+    ]
+    picture = scatter(points, ("across", "up"), "title", 960).text
+
+    assert picture.count('class="joins') == 1
+    for label in places:
+        assert f">{label}</text>" in picture
