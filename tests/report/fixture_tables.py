@@ -11,22 +11,22 @@ from typing import Any
 
 from steep.evaluation.answer_rows import AnswerRow
 from steep.evaluation.compare import Grade
-from steep.evaluation.general_text import TextLoss, loss_difference, loss_score
-from steep.evaluation.harness_tasks import TaskScore
-from steep.evaluation.judge_agreement import compare_verdicts
-from steep.evaluation.judge_answers import Verdict
-from steep.evaluation.judge_examples import labelled_claims
+from steep.evaluation.forgetting.general_text import TextLoss, loss_difference, loss_score
+from steep.evaluation.forgetting.harness_tasks import TaskScore
+from steep.evaluation.forgetting.task_rows import TaskRow, compare_tasks
 from steep.evaluation.normalizers import OptionScores
 from steep.evaluation.open_book import Cell, open_book_table
 from steep.evaluation.protocols import PROTOCOLS, Protocol
 from steep.evaluation.questions import Question
 from steep.evaluation.rows import Row, make_rows
 from steep.evaluation.statistics import finite
-from steep.evaluation.summary_claims import Judged
-from steep.evaluation.summary_rows import HUMAN, ClaimRow, PassageRow, SummaryRow
-from steep.evaluation.summary_scores import Study
+from steep.evaluation.summaries.claims import Judged
+from steep.evaluation.summaries.judge_agreement import compare_verdicts
+from steep.evaluation.summaries.judge_answers import Verdict
+from steep.evaluation.summaries.judge_examples import labelled_claims
+from steep.evaluation.summaries.rows import HUMAN, ClaimRow, PassageRow, SummaryRow
+from steep.evaluation.summaries.scores import Study
 from steep.evaluation.tables import answers_table, short_answers_table
-from steep.evaluation.task_rows import TaskRow, compare_tasks
 from steep.retrieval.measures import Found, RetrievalRow
 
 MODELS = ("base", "raw", "entigraph")

@@ -15,9 +15,7 @@ from test_report_page import Page, render
 from steep.core.files import read_json, write_json
 from steep.evaluation.protocols import Protocol
 from steep.evaluation.statistics import finite
-from steep.report.records import Estimate
 from steep.report.render import render_report
-from steep.report.scatter import Point, scatter
 
 HEADINGS = {
     "answers": "Written answers",
@@ -156,6 +154,14 @@ def test_open_book_shows_retrieval_gains_and_the_grid(tmp_path: Path) -> None:
     assert "too long" in text and TOO_LONG in text
     assert page.tags["strong"] == plain + 2, "the way that was chosen for each model"
     assert "All 16 cells" in text
+    scored = next(cell for cell in table["cells"] if cell["split"] == "test")
+    hit, miss = (scored["answer_found"][side] for side in ("hit", "miss"))
+    assert hit["accuracy"] != miss["accuracy"]
+    assert re.search(
+        rf"{100 * hit['accuracy']:.1f}%\[[\d., ]+\], n = {hit['n']}"
+        rf"{100 * miss['accuracy']:.1f}%\[[\d., ]+\], n = {miss['n']}",
+        text,
+    ), "the answer shown, then not shown"
     assert "was chosen on the questions about other documents" in text
 
 
@@ -222,6 +228,22 @@ def test_what_was_learned_stands_beside_what_was_forgotten(tmp_path: Path) -> No
     assert "a_group" in text, "a group has no rows, but a score"
 
 
+def test_one_model_alone_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
+    texts = fixture_tables.general_text()
+    alone = {"models": texts["models"][:1], "differences": []}
+    text = measured(tmp_path, general_text=alone).text
+
+    assert "One model was measured, so there is nothing to compare it with." in text
+    assert "compared with base" not in text and "differencebits a byte" not in text
+
+
+def test_tokens_of_another_tokenizer_are_not_compared(tmp_path: Path) -> None:
+    texts = fixture_tables.general_text()
+    texts["differences"][0]["nats_per_token"] = None
+
+    assert "other tokens" in measured(tmp_path, general_text=texts).text
+
+
 def test_models_that_only_wrote_have_colours_of_their_own(tmp_path: Path) -> None:
     answers = fixture_tables.written_answers()
     answers["models"][1]["name"] = "served"
@@ -268,30 +290,3 @@ def test_the_same_tables_give_the_same_bytes_and_whole_markup(tmp_path: Path) ->
     page = Page(pages[0].decode())
     assert page.open == [] and max(page.ids.values()) == 1
     assert all(link[1:] in page.ids for link in page.links if link.startswith("#"))
-
-
-@pytest.mark.parametrize("width", [350, 960])
-def test_a_cross_ends_at_the_frame(width: int) -> None:
-    """An open bound, and one far outside, would leave the picture."""
-    across, up = Estimate(5, 0.5, None, 900.0), Estimate(5, 2.0, 0.5, None)
-    wild = Point("m short", 1, "m", across, up)
-    picture = scatter([wild], ("across", "up"), "title", width).text
-
-    cross = re.findall(r'<line (.*?) class="whisker thin s1">', picture)
-    ends = [float(n) for line in cross for n in re.findall(r'x\d="(.*?)"', line)]
-    assert (min(ends), max(ends)) == (52, width - 14)
-    ups = [float(n) for line in cross for n in re.findall(r'y\d="(.*?)"', line)]
-    assert min(ups) == 34
-
-
-def test_lengths_of_one_model_are_joined_and_others_are_not() -> None:
-    places = {"m short": (0.2, 1.0), "m long": (1.4, 2.0), "n short": (0.8, 0.4)}
-    points = [
-        Point(label, 1, label[0], Estimate(5, x, 0.1, 3.0), Estimate(5, y, 0.1, 3.0))
-        for label, (x, y) in places.items()
-    ]
-    picture = scatter(points, ("across", "up"), "title", 960).text
-
-    assert picture.count('class="joins') == 1
-    for label in places:
-        assert f">{label}</text>" in picture

@@ -63,8 +63,8 @@ def _summaries(table: Mapping[str, Any]) -> Note:
 def _general_text(table: Mapping[str, Any]) -> Note:
     return Note(
         "A loss is no ability",
-        "The loss on general text moves long before a task does, so a small rise is an early sign "
-        "and need not be felt. Text of another kind than these may have suffered more, or less.",
+        "The loss on general text can move where no task does, so a small rise is a sign to look "
+        "closer and need not be felt. Other kinds of text may have suffered more, or less.",
     )
 
 

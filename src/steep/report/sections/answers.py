@@ -112,8 +112,16 @@ def _read_table(run: Run, found: Mapping[str, Any]) -> Html:
     return el("div", el("h3", "What could be read"), table(columns, rows, caption))
 
 
+def _letters(found: Mapping[str, Any]) -> list[str]:
+    """All that were right or chosen; several at once are one entry."""
+    named = (
+        model[key] for model in found["models"] for key in ("by_gold_letter", "chosen_letters")
+    )
+    return sorted({letter for each in named for letter in each})
+
+
 def _letter_table(run: Run, found: Mapping[str, Any]) -> Html | None:
-    letters = sorted({letter for model in found["models"] for letter in model["by_gold_letter"]})
+    letters = _letters(found)
     if not letters:
         return None
     rows: list[list[Child]] = [
@@ -136,7 +144,7 @@ def _letter_table(run: Run, found: Mapping[str, Any]) -> Html | None:
 
 def _chosen_table(run: Run, found: Mapping[str, Any]) -> Html | None:
     """How often each letter was chosen, right or wrong."""
-    letters = sorted({letter for model in found["models"] for letter in model["chosen_letters"]})
+    letters = _letters(found)
     if not letters:
         return None
     rows: list[list[Child]] = []

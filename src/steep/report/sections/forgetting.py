@@ -118,25 +118,18 @@ def _texts_part(run: Run, texts: Mapping[str, Any]) -> Html:
     columns = [
         text_column("model"),
         Column("bits a byte"),
-        Column("difference", "bits a byte"),
         Column("nats a token"),
-        Column("difference", "nats a token"),
+        *(Column("difference", unit) for unit in ("bits a byte", "nats a token") if lost),
     ]
     rows: list[list[Child]] = []
     for model in texts["models"]:
         pair = lost.get(model["name"])
-        absent = NOT_MEASURED if pair else "before"
         rows.append(
             [
                 key(run, model["name"]),
                 figure_cell(mean(model["bits_per_byte"]), BITS, UNKNOWN),
-                figure_cell(
-                    mean(pair["bits_per_byte"]) if pair else None, BITS, absent, signed=True
-                ),
                 figure_cell(mean(model["nats_per_token"]), NATS, UNKNOWN),
-                figure_cell(
-                    mean(pair["nats_per_token"]) if pair else None, NATS, absent, signed=True
-                ),
+                *(_difference_cells(pair) if lost else ()),
             ]
         )
     sizes = texts["models"][0]
@@ -144,6 +137,8 @@ def _texts_part(run: Run, texts: Mapping[str, Any]) -> Html:
         f"Loss on {plural(sizes['texts'], 'text')} of {count(sizes['bytes'])} bytes in all, with "
         "95% intervals over texts. Nats a token compare models of one tokenizer only."
     )
+    if not lost:
+        caption += " One model was measured, so there is nothing to compare it with."
     said = [el("li", _text_sentence(each)) for each in texts["differences"]]
     return el(
         "div",
@@ -151,6 +146,16 @@ def _texts_part(run: Run, texts: Mapping[str, Any]) -> Html:
         table(columns, rows, caption),
         el("ul", *said, class_="said") if said else None,
     )
+
+
+def _difference_cells(pair: Mapping[str, Any] | None) -> list[Child]:
+    """After less before; tokens of another tokenizer cannot be compared."""
+    if pair is None:
+        return ["before", "before"]
+    return [
+        figure_cell(mean(pair["bits_per_byte"]), BITS, UNKNOWN, signed=True),
+        figure_cell(mean(pair["nats_per_token"]), NATS, "other tokens", signed=True),
+    ]
 
 
 def _text_sentence(pair: Mapping[str, Any]) -> str:

@@ -14,14 +14,14 @@ from steep.report.sections.differences import comparison, difference_cell
 from steep.report.sections.grid import grid
 from steep.report.sections.results import skipped_questions
 from steep.report.svg import Axis, WhiskerGroup, responsive, whisker_chart
-from steep.report.wording import UNKNOWN, count, decimal, interval, p_value, percent
+from steep.report.wording import UNKNOWN, count, decimal, interval, listing, p_value, percent
 
 WAYS = {"likelihood": "the likeliest option", "answers": "what they write"}
 GAINS = {
     "over_closed_book": "open book over closed book",
     "under_whole_document": "the whole document over open book",
 }
-CLOSED, OPEN, WHOLE = "closed book", "open book", "whole document"
+ORDER = "closed book", "open book", "whole document"
 
 
 def open_book(run: Run) -> Section | None:
@@ -32,9 +32,10 @@ def open_book(run: Run) -> Section | None:
     way = WAYS.get(found["method"], found["method"])
     opening = (
         "The same questions with chunks of the documents in the prompt, as a search engine finds "
-        f"them; models are scored by {way}. The whole document instead of chunks shows what "
-        "perfect retrieval would give. Intervals are 95%, clustered by document."
+        f"them; models are scored by {way}. Intervals are 95%, clustered by document."
     )
+    if any(cell["chunk_characters"] is None for cell in found["cells"]):
+        opening += " The whole document instead of chunks shows what perfect retrieval would give."
     listed = (
         None
         if any(map(run.measured.get, ("likelihood", "answers", "short_answers")))
@@ -58,6 +59,22 @@ def open_book(run: Run) -> Section | None:
 
 def _chart(run: Run, found: Mapping[str, Any]) -> Html | None:
     """One group a model; only ways that have a figure."""
+    ways = _ways(run, found)
+    if not ways:
+        return None
+    groups = [_group(run, name, known) for name, known in ways.items()]
+    shown = [way for way in ORDER if any(way in known for known in ways.values())]
+    title = f"Accuracy of each model: {listing(shown)}"
+    caption = f"{title}, with 95% intervals."
+    if len({each.n for known in ways.values() for each in known.values()}) > 1:
+        caption += " Numbers of questions differ: a gain is taken on the same questions only."
+    axis = Axis(0, 1, PERCENT_TICKS, None, "")
+    picture = responsive(lambda width: whisker_chart(groups, axis, title, width))
+    return figure(picture, caption)
+
+
+def _ways(run: Run, found: Mapping[str, Any]) -> dict[str, dict[str, Estimate]]:
+    """What is known of each model: closed book, at its best cell, with the whole document."""
     closed = _closed(run, found["method"])
     asked = _overall(compared(found["compared"]).models) if found["compared"] else {}
     whole = {
@@ -65,22 +82,12 @@ def _chart(run: Run, found: Mapping[str, Any]) -> Html | None:
         for cell in found["cells"]
         if cell["chunk_characters"] is None
     }
-    groups = []
+    ways = {}
     for name in dict.fromkeys(cell["model"] for cell in found["cells"]):
-        ways = {CLOSED: closed.get(name), OPEN: asked.get(name), WHOLE: whole.get(name)}
-        known = {way: each for way, each in ways.items() if each}
-        if known:
-            groups.append(_group(run, name, known))
-    if not groups:
-        return None
-    title = "Accuracy closed book, with retrieved chunks and with the whole document"
-    caption = (
-        f"{title}, for each model with its 95% interval. Where numbers of questions differ they "
-        "are named: the table below compares the same questions only."
-    )
-    axis = Axis(0, 1, PERCENT_TICKS, None, "")
-    picture = responsive(lambda width: whisker_chart(groups, axis, title, width))
-    return figure(picture, caption)
+        figures = zip(ORDER, (closed.get(name), asked.get(name), whole.get(name)), strict=True)
+        if known := {way: each for way, each in figures if each}:
+            ways[name] = known
+    return ways
 
 
 def _group(run: Run, name: str, known: Mapping[str, Estimate]) -> WhiskerGroup:
