@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steep.core.errors import UserError
-from steep.evaluation.general_text import (
+from steep.evaluation.forgetting.general_text import (
     GeneralText,
     TextLoss,
     loss_difference,

@@ -11,10 +11,15 @@ import pytest
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.evaluation.exports import export_lm_eval, make_exam
-from steep.evaluation.general_text import GeneralText, text_losses
-from steep.evaluation.harness_tasks import TaskRun, match_names, run_tasks
+from steep.evaluation.forgetting.general_text import GeneralText, text_losses
+from steep.evaluation.forgetting.harness_tasks import TaskRun, match_names, run_tasks
+from steep.evaluation.forgetting.task_rows import (
+    TaskRow,
+    compare_tasks,
+    read_task_rows,
+    write_task_rows,
+)
 from steep.evaluation.questions import Question
-from steep.evaluation.task_rows import TaskRow, compare_tasks, read_task_rows, write_task_rows
 from steep.testing.tiny_corpus import DOCUMENTS, QUESTIONS
 from steep.testing.tiny_model import CONTEXT_TOKENS
 

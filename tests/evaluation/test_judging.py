@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from steep.core.errors import UserError
 from steep.evaluation.http_engine import HttpEngine
-from steep.evaluation.judge_answers import (
+from steep.evaluation.summaries.claims import judge_summaries, passages_of
+from steep.evaluation.summaries.judge_answers import (
     LEFT_OUT,
     NO_CLAIMS,
     NO_VERDICTS,
@@ -25,10 +26,9 @@ from steep.evaluation.judge_answers import (
     Verdict,
     read_verdicts,
 )
-from steep.evaluation.judging import CUT_OFF, NOTHING_CAME, Batch, EngineJudge, Passage
-from steep.evaluation.summary_claims import judge_summaries, passages_of
-from steep.evaluation.summary_rows import HUMAN, SummaryRow
-from steep.evaluation.summary_scores import Study, TextSet
+from steep.evaluation.summaries.judging import CUT_OFF, NOTHING_CAME, Batch, EngineJudge, Passage
+from steep.evaluation.summaries.rows import HUMAN, SummaryRow
+from steep.evaluation.summaries.scores import Study, TextSet
 from steep.testing.script import Behaviour, Script
 from steep.testing.scripted_server import ScriptedServer
 

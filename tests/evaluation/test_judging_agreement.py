@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steep.evaluation.engines import Progress, no_progress
-from steep.evaluation.judge_agreement import agreement, measure_judge
-from steep.evaluation.judge_answers import COSMETIC, FALSE, LEFT_OUT, SALIENT, Verdict
-from steep.evaluation.judge_examples import labelled_claims
-from steep.evaluation.judging import Batch, Passage, Ruling, Split
+from steep.evaluation.summaries.judge_agreement import agreement, measure_judge
+from steep.evaluation.summaries.judge_answers import COSMETIC, FALSE, LEFT_OUT, SALIENT, Verdict
+from steep.evaluation.summaries.judge_examples import labelled_claims
+from steep.evaluation.summaries.judging import Batch, Passage, Ruling, Split
 
 VERDICT_OF = {"false": FALSE, "salient": SALIENT, "cosmetic": COSMETIC}
 LABEL_OF = {row.claim: row.label for row in labelled_claims()}

@@ -7,7 +7,7 @@ from asked import DOCUMENT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steep.evaluation.judge_answers import (
+from steep.evaluation.summaries.judge_answers import (
     COSMETIC,
     FALSE,
     LEFT_OUT,
@@ -21,7 +21,7 @@ from steep.evaluation.judge_answers import (
     read_claims,
     read_verdicts,
 )
-from steep.evaluation.summary_prompts import judge_prompt, split_prompt
+from steep.evaluation.summaries.prompts import judge_prompt, split_prompt
 
 CLAIMS = ("Edda owns the ferry.", "The ferry is red.", "A rope pulls it.")
 

@@ -12,22 +12,22 @@ from steep.core.errors import UserError
 from steep.documents.split import split_document
 from steep.evaluation.engines import Decoding
 from steep.evaluation.hf_engine import HuggingFaceEngine
-from steep.evaluation.summaries import Reference, read_references, whole_documents
-from steep.evaluation.summary_prompts import (
+from steep.evaluation.summaries.prompts import (
     KINDS,
     in_chat_form,
     judge_prompt,
     split_prompt,
     summary_prompt,
 )
-from steep.evaluation.summary_rows import (
+from steep.evaluation.summaries.references import Reference, read_references, whole_documents
+from steep.evaluation.summaries.rows import (
     ClaimRow,
     PassageRow,
     SummaryRow,
     read_rows,
     write_rows,
 )
-from steep.evaluation.summary_writing import human_summaries, write_summaries
+from steep.evaluation.summaries.writing import human_summaries, write_summaries
 
 GOLDEN = Path(__file__).parent / "golden"
 

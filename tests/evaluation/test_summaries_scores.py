@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steep.evaluation.statistics import Interval
-from steep.evaluation.summary_claims import Judged
-from steep.evaluation.summary_counts import (
+from steep.evaluation.summaries.claims import Judged
+from steep.evaluation.summaries.counts import (
     MEASURES,
     NOT_JUDGED,
     NOT_READ,
@@ -20,9 +20,9 @@ from steep.evaluation.summary_counts import (
     Counts,
     Pair,
 )
-from steep.evaluation.summary_measures import mean_of_ratios, ratio_of_sums
-from steep.evaluation.summary_rows import HUMAN, ClaimRow, PassageRow, SummaryRow
-from steep.evaluation.summary_scores import Study, TextSet
+from steep.evaluation.summaries.measures import mean_of_ratios, ratio_of_sums
+from steep.evaluation.summaries.rows import HUMAN, ClaimRow, PassageRow, SummaryRow
+from steep.evaluation.summaries.scores import Study, TextSet
 
 Verdict = tuple[bool | None, bool | None]
 LETTERS: dict[str, Verdict] = {

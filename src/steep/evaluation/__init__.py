@@ -1,4 +1,6 @@
-"""Checkpoints become scores: questions, closed-book prompts, likelihoods, statistics, tables.
+"""Checkpoints become scores: questions, prompts, engines, rows, statistics, tables.
 
-`questions` -> `prompts` -> `likelihood` -> `rows` -> `compare`; `statistics` is used by the last.
+By likelihood `questions` -> `prompts` -> `likelihood` -> `rows` -> `tables`; by answers `asking` takes
+an engine from `few_shot` prompts to `answer_rows`, which `answer_scores` counts. `compare` puts models
+side by side, whatever was asked. `summaries/` and `forgetting/` are studies of their own.
 """

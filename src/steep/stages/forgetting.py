@@ -29,7 +29,7 @@ def check(config: Config) -> None:
     """
     settings = config.forgetting
     if settings.texts is not None:
-        from steep.evaluation.general_text import read_general_texts
+        from steep.evaluation.forgetting.general_text import read_general_texts
 
         skipped = read_general_texts(settings.texts).skipped
         if skipped:
@@ -39,7 +39,7 @@ def check(config: Config) -> None:
                 "forgetting.texts is also what training replays: its loss says little of forgetting"
             )
     if settings.tasks:
-        from steep.evaluation.harness_tasks import check_installed
+        from steep.evaluation.forgetting.harness_tasks import check_installed
 
         check_installed()
     if settings.task_folder is not None and not settings.task_folder.is_dir():
@@ -73,7 +73,11 @@ def _text_losses(examinee: Examinee) -> Artifact:
 
     def make(directory: Path) -> dict[str, Any]:
         from steep.core.progress import Progress
-        from steep.evaluation.general_text import read_general_texts, text_losses, write_losses
+        from steep.evaluation.forgetting.general_text import (
+            read_general_texts,
+            text_losses,
+            write_losses,
+        )
 
         found = read_general_texts(path)
         progress = Progress(f"general text {examinee.name}", None, "windows")
@@ -101,8 +105,8 @@ def _tasks(examinee: Examinee) -> Artifact:
     }
 
     def make(directory: Path) -> dict[str, Any]:
-        from steep.evaluation.harness_tasks import run_tasks
-        from steep.evaluation.task_rows import write_task_rows
+        from steep.evaluation.forgetting.harness_tasks import run_tasks
+        from steep.evaluation.forgetting.task_rows import write_task_rows
 
         examinee.close()  # the harness loads the model itself
         found = run_tasks(
@@ -121,7 +125,7 @@ def _tasks(examinee: Examinee) -> Artifact:
 
 def texts_table(artifacts: Sequence[Artifact]) -> dict[str, Any]:
     """The loss of each model on general text; a later model minus the first, on the same texts."""
-    from steep.evaluation.general_text import loss_difference, loss_score, read_losses
+    from steep.evaluation.forgetting.general_text import loss_difference, loss_score, read_losses
 
     rows = {_name(each): read_losses(each.path / LOSSES_NAME) for each in artifacts}
     (first, before), *others = rows.items()
@@ -134,7 +138,7 @@ def texts_table(artifacts: Sequence[Artifact]) -> dict[str, Any]:
 
 def tasks_table(artifacts: Sequence[Artifact]) -> dict[str, Any]:
     """The tasks of each model as the harness counts them; a later model minus the first, paired."""
-    from steep.evaluation.task_rows import compare_tasks, read_task_rows
+    from steep.evaluation.forgetting.task_rows import compare_tasks, read_task_rows
 
     rows = {_name(each): read_task_rows(each.path / ROWS_NAME) for each in artifacts}
     (first, before), *others = rows.items()

@@ -24,10 +24,10 @@ from steep.stages.harness import Identity, build, log
 
 if TYPE_CHECKING:
     from steep.documents.document import Document
-    from steep.evaluation.judging import EngineJudge
-    from steep.evaluation.summaries import Reference
-    from steep.evaluation.summary_prompts import Kind
-    from steep.evaluation.summary_rows import SummaryRow
+    from steep.evaluation.summaries.judging import EngineJudge
+    from steep.evaluation.summaries.prompts import Kind
+    from steep.evaluation.summaries.references import Reference
+    from steep.evaluation.summaries.rows import SummaryRow
 
 VERSION = 1
 WRITTEN, JUDGED, AGREEMENT = "summary", "judged", "judge"  # stages, as artifacts are named
@@ -43,7 +43,7 @@ def check(config: Config, documents: Artifact) -> None:
     Raises:
         UserError: There is no judge, or no summary by a person of any document.
     """
-    from steep.evaluation.summaries import read_references
+    from steep.evaluation.summaries.references import read_references
 
     settings = config.summaries
     if settings.references is None:
@@ -71,7 +71,7 @@ class Study:
 
     def judge(self) -> Iterator[Artifact]:
         """Measure the judge, and let it weigh what people wrote."""
-        from steep.evaluation.judge_agreement import measure_judge
+        from steep.evaluation.summaries.judge_agreement import measure_judge
 
         def make(directory: Path) -> dict[str, Any]:
             judge = self._judge(directory)
@@ -81,7 +81,7 @@ class Study:
             return {"judge": judge.name}
 
         yield build(self.project, Identity(AGREEMENT, VERSION, self._judge_fields(), {}), make)
-        from steep.evaluation.summary_writing import human_summaries
+        from steep.evaluation.summaries.writing import human_summaries
 
         def people(directory: Path) -> list[SummaryRow]:
             return human_summaries(self._references)
@@ -104,9 +104,9 @@ class Study:
 
     def _written(self, examinee: Examinee, kind: Kind) -> Artifact:
         from steep.evaluation.engines import Decoding
-        from steep.evaluation.summary_prompts import MAX_TOKENS
-        from steep.evaluation.summary_rows import SummaryRow, write_rows
-        from steep.evaluation.summary_writing import write_summaries
+        from steep.evaluation.summaries.prompts import MAX_TOKENS
+        from steep.evaluation.summaries.rows import SummaryRow, write_rows
+        from steep.evaluation.summaries.writing import write_summaries
 
         settings = self.config.summaries
         max_tokens = settings.max_tokens or MAX_TOKENS[kind]
@@ -138,7 +138,7 @@ class Study:
 
     def _prompts(self, examinee: Examinee, ids: Sequence[str], kind: Kind) -> list[str]:
         """In the chat format of models that have one; others continue a text."""
-        from steep.evaluation.summary_prompts import in_chat_form, summary_prompt
+        from steep.evaluation.summaries.prompts import in_chat_form, summary_prompt
 
         tokenizer = None if examinee.server else examinee.loaded[1]
         served_chat = examinee.server is not None and examinee.server.endpoint == "chat"
@@ -158,8 +158,8 @@ class Study:
         settings = self.config.summaries
 
         def make(directory: Path) -> dict[str, Any]:
-            from steep.evaluation.summary_claims import judge_summaries
-            from steep.evaluation.summary_rows import ClaimRow, PassageRow, SummaryRow, write_rows
+            from steep.evaluation.summaries.claims import judge_summaries
+            from steep.evaluation.summaries.rows import ClaimRow, PassageRow, SummaryRow, write_rows
 
             rows = texts(directory)
             found = judge_summaries(
@@ -187,8 +187,8 @@ class Study:
 
     def _judge(self, directory: Path) -> EngineJudge:
         """The judge, which goes on with what an interrupted run has left in this directory."""
-        from steep.evaluation.judging import EngineJudge
         from steep.evaluation.kept_outputs import KeptEngine
+        from steep.evaluation.summaries.judging import EngineJudge
 
         judge = self.config.summaries.judge
         assert judge is not None
@@ -203,14 +203,14 @@ class Study:
 
     @cached_property
     def _references(self) -> Sequence[Reference]:
-        from steep.evaluation.summaries import read_references
+        from steep.evaluation.summaries.references import read_references
 
         assert self.config.summaries.references is not None
         return read_references(self.config.summaries.references, self._texts).references
 
     @cached_property
     def _sources(self) -> dict[str, Document]:
-        from steep.evaluation.summaries import whole_documents
+        from steep.evaluation.summaries.references import whole_documents
 
         return whole_documents(self._texts)
 
@@ -221,16 +221,16 @@ class Study:
 
 def read_texts(artifact: Artifact) -> list[SummaryRow]:
     """The texts of an artifact."""
-    from steep.evaluation.summary_rows import SummaryRow, read_rows
+    from steep.evaluation.summaries.rows import SummaryRow, read_rows
 
     return read_rows(artifact.path / TEXTS_NAME, SummaryRow)
 
 
 def table(judged: Sequence[Artifact], agreements: Sequence[Artifact]) -> dict[str, Any]:
     """The study as `scores.json` has it, and how far the judge can be believed."""
-    from steep.evaluation.summary_claims import Judged
-    from steep.evaluation.summary_rows import ClaimRow, PassageRow, read_rows
-    from steep.evaluation.summary_scores import Study as Scored
+    from steep.evaluation.summaries.claims import Judged
+    from steep.evaluation.summaries.rows import ClaimRow, PassageRow, read_rows
+    from steep.evaluation.summaries.scores import Study as Scored
 
     texts = [row for artifact in judged for row in read_texts(artifact)]
     passages = [r for each in judged for r in read_rows(each.path / PASSAGES_NAME, PassageRow)]

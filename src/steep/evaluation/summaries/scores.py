@@ -24,8 +24,8 @@ from itertools import combinations
 from typing import Any
 
 from steep.evaluation.statistics import Interval, finite
-from steep.evaluation.summary_claims import Judged
-from steep.evaluation.summary_counts import (
+from steep.evaluation.summaries.claims import Judged
+from steep.evaluation.summaries.counts import (
     MEASURES,
     CountedText,
     Pair,
@@ -34,7 +34,7 @@ from steep.evaluation.summary_counts import (
     pairs_among,
     pairs_of,
 )
-from steep.evaluation.summary_measures import (
+from steep.evaluation.summaries.measures import (
     GAP,
     gap_of_ratios,
     gap_of_sums,
@@ -44,7 +44,7 @@ from steep.evaluation.summary_measures import (
     precision_gap,
     ratio_of_sums,
 )
-from steep.evaluation.summary_rows import HUMAN, ClaimRow, PassageRow, SummaryRow
+from steep.evaluation.summaries.rows import HUMAN, ClaimRow, PassageRow, SummaryRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from steep.documents.document import Document
 from steep.documents.sentences import ends_sentence
 from steep.evaluation.answer_rows import prompt_hash
 from steep.evaluation.engines import Progress, no_progress
-from steep.evaluation.judging import Batch, Judge, Passage, Ruling, Split
-from steep.evaluation.summary_rows import ClaimRow, PassageRow, SummaryRow, TextKey, text_of
+from steep.evaluation.summaries.judging import Batch, Judge, Passage, Ruling, Split
+from steep.evaluation.summaries.rows import ClaimRow, PassageRow, SummaryRow, TextKey, text_of
 
 PASSAGE_WORDS = 120
 CLAIMS_PER_CALL = 20

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from steep.core.errors import UserError
-from steep.evaluation.task_rows import TaskRow
+from steep.evaluation.forgetting.task_rows import TaskRow
 
 BOOTSTRAP_RESAMPLES = 1000  # of the harness, for metrics that are no means
 NEAR_NAMES = 5

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from steep.evaluation.bootstrap import bootstrap_interval
 from steep.evaluation.engines import Progress, no_progress
-from steep.evaluation.judge_answers import Verdict
-from steep.evaluation.judge_examples import LabelledClaim, labelled_claims
-from steep.evaluation.judging import Batch, Judge
 from steep.evaluation.statistics import Interval, mean_interval
-from steep.evaluation.summary_claims import CLAIMS_PER_CALL
+from steep.evaluation.summaries.claims import CLAIMS_PER_CALL
+from steep.evaluation.summaries.judge_answers import Verdict
+from steep.evaluation.summaries.judge_examples import LabelledClaim, labelled_claims
+from steep.evaluation.summaries.judging import Batch, Judge
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import NamedTuple
 
-from steep.evaluation.summary_rows import (
+from steep.evaluation.summaries.rows import (
     ClaimRow,
     PassageRow,
     Row,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from steep.evaluation.engines import AnswerEngine, Decoding, Progress, no_progress
-from steep.evaluation.summaries import Reference
-from steep.evaluation.summary_prompts import Kind
-from steep.evaluation.summary_rows import HUMAN, SummaryRow
+from steep.evaluation.summaries.prompts import Kind
+from steep.evaluation.summaries.references import Reference
+from steep.evaluation.summaries.rows import HUMAN, SummaryRow
 
 
 def write_summaries(

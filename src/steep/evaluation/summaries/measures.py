@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from steep.evaluation.bootstrap import Score, bootstrap_interval, ratio, ratio_difference
 from steep.evaluation.statistics import Interval, mean_interval
-from steep.evaluation.summary_counts import Pair
-from steep.evaluation.summary_rows import ClaimRow
+from steep.evaluation.summaries.counts import Pair
+from steep.evaluation.summaries.rows import ClaimRow
 
 RARE = 0.01  # of resamples: so many without any human claim may be left out of an interval
 Bounds = tuple[float, float]

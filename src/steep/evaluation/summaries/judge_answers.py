@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from steep.documents.clean import one_line
-from steep.evaluation.summary_prompts import FORM_OF_CLAIMS
+from steep.evaluation.summaries.prompts import FORM_OF_CLAIMS
 
 NO_CLAIMS = "there is no JSON list of texts in the judge's answer"
 NO_VERDICTS = "there is no JSON object with numbers in the judge's answer"

@@ -15,7 +15,7 @@ from steep.core.errors import UserError
 from steep.core.ids import derive_seed
 from steep.documents.document import Document
 from steep.evaluation.engines import AnswerEngine, Decoding, Output, Progress, no_progress
-from steep.evaluation.judge_answers import (
+from steep.evaluation.summaries.judge_answers import (
     NO_CLAIMS,
     ClaimList,
     Verdict,
@@ -23,7 +23,7 @@ from steep.evaluation.judge_answers import (
     read_verdicts,
     unread_claims,
 )
-from steep.evaluation.summary_prompts import judge_prompt, split_prompt
+from steep.evaluation.summaries.prompts import judge_prompt, split_prompt
 
 NOTHING_CAME = "the judge's engine gave no answer"
 CUT_OFF = "the judge was cut off by its token limit"

@@ -1,0 +1,1 @@
+"""What a model could do before: the loss on general text, and tasks of lm-evaluation-harness."""

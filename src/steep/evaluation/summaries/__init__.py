@@ -1,0 +1,1 @@
+"""Summaries from memory: written, taken apart into claims, judged, counted beside human ones."""
