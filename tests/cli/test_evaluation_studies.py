@@ -179,7 +179,7 @@ def test_a_killed_evaluation_asks_only_for_what_is_missing(
         )  # fmt: skip
         killed = steep.start("evaluate", cwd=base)
         store = base / ".steep"
-        wait_until(lambda: [*store.glob("answer-*/outputs.jsonl")])
+        wait_until(lambda: any("\n" in p.read_text() for p in store.glob("answer-*/outputs.jsonl")))
         killed.kill()
         (kept,) = store.glob("answer-*/outputs.jsonl")
         before = len(kept.read_text().splitlines())
