@@ -32,7 +32,8 @@ def of_status(found: Found) -> Iterator[str]:
             f"{batch['waiting']:,} of {calls} wait"
         )
     for each in found["artifacts"]:
-        label = f"{each['stage']} {each['arm']}" if each["arm"] else each["stage"]
+        label = " ".join(part for part in (each["stage"], each["arm"]) if part)
+        label += f" ({each['way']})" if each["way"] else ""
         yield f"{label}: {each['path']}"
 
 

@@ -23,7 +23,10 @@ from steep.project import Project
 from steep.stages import documents
 from steep.stages.generate import counts_of, recipe_of
 
-SHOWN = ("documents", "generate", "corpus", "tokenize", "train", "score", "evaluate")
+SHOWN = (
+    "documents", "generate", "corpus", "tokenize", "train", "instruct", "score", "answer", "short",
+    "retrieve", "open-book", "summary", "judge", "judged", "general-loss", "tasks", "evaluate",
+)  # fmt: skip
 
 
 def status_of(config: Config, project: Project) -> dict[str, Any]:
@@ -180,6 +183,7 @@ def _artifacts(project: Project) -> list[dict[str, Any]]:
         {
             "stage": stage,
             "arm": artifact.manifest["identity"]["fields"].get("arm"),
+            "way": artifact.manifest.get("way"),
             "path": str(artifact.path.relative_to(project.root)),
         }
         for stage in SHOWN
