@@ -90,11 +90,9 @@ def open_book_table(
 def best_cell(cells: Sequence[Cell], model: str) -> Cell | None:
     """The cell whose accuracy is reported for a model; None where that would be a choice."""
     own = [cell for cell in cells if cell.model == model and cell.chunk_characters is not None]
-    tested = [cell for cell in own if cell.split == "test"]
-    if tested:
-        return tested[0]
-    whole = [cell for cell in own if cell.split == "all"]
-    return whole[0] if len(whole) == 1 else None
+    if {cell.split for cell in own} == {"validation", "test"}:
+        own = [cell for cell in own if cell.split == "test"]
+    return own[0] if len(own) == 1 else None
 
 
 def chosen_way(cells: Sequence[Cell]) -> Cell | None:

@@ -84,22 +84,30 @@ def run(exam: Exam, examinee: Examinee, library: Library) -> Iterator[Artifact]:
         log.warning("%s: not asked open book, a chat endpoint has no likelihoods", examinee.name)
         return
     ways = _ways(examinee.config)
-    if not settings.choose_on_validation:
+    if settings.choose_on_validation:
+        yield from _chosen(exam, examinee, library, ways)
+    else:
         for way in ways:
             yield from _cell(exam, examinee, library, way, exam.split)
-        final = "all" if exam.split == "all" else exam.split
-    else:
-        tried = [list(_cell(exam, examinee, library, way, "validation")) for way in ways]
-        yield from (artifact for artifacts in tried for artifact in artifacts)
-        cells = [cell_of(artifacts[-1], examinee.config) for artifacts in tried]
-        final = "test"
-        if best := chosen_way(cells):
-            way = ways[cells.index(best)]
-            log.info("open book %s: best on validation: %s", examinee.name, way)
-            yield from _cell(exam, examinee, library, way, final)
     if settings.oracle:
         whole = Way(None, 1, settings.orders[0], ways[0].temperature)
-        yield from _cell(exam, examinee, library, whole, final)
+        split = "test" if settings.choose_on_validation else exam.split
+        yield from _cell(exam, examinee, library, whole, split)
+
+
+def _chosen(
+    exam: Exam, examinee: Examinee, library: Library, ways: Sequence[Way]
+) -> Iterator[Artifact]:
+    """The whole grid on the validation split, and its best way on the test split."""
+    cells = []
+    for way in ways:
+        *before, artifact = _cell(exam, examinee, library, way, "validation")
+        yield from (*before, artifact)
+        cells.append(cell_of(artifact, examinee.config))
+    if best := chosen_way(cells):
+        way = ways[cells.index(best)]
+        log.info("open book %s: best on validation: %s", examinee.name, way)
+        yield from _cell(exam, examinee, library, way, "test")
 
 
 def _ways(config: Config) -> list[Way]:

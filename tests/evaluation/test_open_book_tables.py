@@ -1,0 +1,94 @@
+"""Tables of the open book: hits and misses, the one cell that counts, what retrieval adds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from steep.evaluation.compare import Grade
+from steep.evaluation.open_book import (
+    Cell,
+    best_cell,
+    chosen_way,
+    open_book_table,
+    read_retrieval,
+    write_retrieval,
+)
+from steep.retrieval.measures import Found, RetrievalRow
+
+NOTHING = Found((), 2)
+ROWS = [
+    RetrievalRow("q0", "d0", Found((1, 3), 2), Found((1,), 1)),
+    RetrievalRow("q1", "d0", Found((2,), 2), Found((), 0)),
+    RetrievalRow("q2", "d1", NOTHING, Found((), 1)),
+    RetrievalRow("q3", "d1", Found((1,), 1), None),
+]
+
+
+def graded(*values: float | None) -> tuple[Grade, ...]:
+    return tuple(Grade(f"q{n}", f"d{n // 2}", "near", value) for n, value in enumerate(values))
+
+
+def cell(shown: int = 1, *values: float | None, model: str = "base", split: str = "all") -> Cell:
+    return Cell(model, 256, shown, "best_last", None, split, graded(*values))
+
+
+def test_accuracy_is_told_apart_by_what_was_shown() -> None:
+    cells = [cell(1, 1, 0, 0, 1), cell(2, 1, 1, 0, 0)]
+    table = open_book_table(cells, {256: {"base": ROWS}}, {})
+    one, two = table["cells"]
+    hit, miss = one["document_found"]["hit"], one["document_found"]["miss"]
+    assert (hit["n"], hit["accuracy"], miss["n"], miss["accuracy"]) == (2, 1.0, 2, 0.0)
+    hit, miss = two["document_found"]["hit"], two["document_found"]["miss"]
+    assert (hit["n"], hit["accuracy"], miss["n"], miss["accuracy"]) == (3, 2 / 3, 1, 0.0)
+    answer = one["answer_found"]
+    assert (answer["hit"]["n"], answer["miss"]["n"]) == (1, 2), "q3 has no known answer"
+    (retrieval,) = table["retrieval"]
+    assert retrieval["document"]["recall"]["1"]["value"] == 0.5
+    assert retrieval["document"]["recall"]["2"]["value"] == 0.75
+    assert retrieval["document"]["mrr"]["value"] == pytest.approx((1 + 0.5 + 0 + 1) / 4)
+    assert (retrieval["answer"]["n"], retrieval["answers_in_no_chunk"]) == (3, 1)
+    assert table["compared"] is None and table["best"] == {}
+
+
+def test_the_only_cell_counts_and_the_best_of_many_does_not() -> None:
+    only, other = cell(1, 1, 0), cell(2, 1, 1)
+    assert best_cell([only], "base") == only
+    assert best_cell([only, other], "base") is None
+    tried, tested = replace(only, split="validation"), replace(other, split="test")
+    assert best_cell([tried, replace(other, split="validation"), tested], "base") == tested
+    both_on_test = [replace(only, split="test"), tested]
+    assert best_cell(both_on_test, "base") is None, "a grid on the test split was not chosen from"
+    assert best_cell([tried], "base") == tried
+
+
+def test_the_best_way_is_the_first_of_the_highest_that_could_be_asked() -> None:
+    low, high, same = cell(1, 1, 0), cell(2, 1, 1), cell(3, 1, 1)
+    left_out = replace(cell(4), left_out="too long")
+    assert chosen_way([left_out, low, high, same]) == high
+    assert chosen_way([left_out]) is None
+
+
+def test_what_retrieval_adds_is_paired_with_closed_book_and_the_whole_document() -> None:
+    whole = Cell("base", None, 1, "best_last", None, "all", graded(1, 1, 1, 0))
+    closed = {"base": graded(0, 0, 0, 1), "other": graded(1, 1, 1, 1)}
+    cells = [cell(1, 1, 0, 0, 1), whole]
+    table = open_book_table(cells, {256: {"base": ROWS}}, closed)
+    assert table["over_closed_book"]["base"]["difference"] == 0.25
+    assert table["under_whole_document"]["base"]["difference"] == 0.25
+    assert table["over_closed_book"].keys() == {"base"}
+    assert table["compared"]["models"][0]["accuracy"] == 0.5
+    assert table["cells"][1]["chunk_characters"] is None
+
+
+def test_a_cell_that_was_not_asked_keeps_its_reason() -> None:
+    left_out = replace(cell(4), left_out="too long")
+    table = open_book_table([cell(1, 1, 0, 0, 1), left_out], {256: {"base": ROWS}}, {})
+    assert table["cells"][1]["n"] == 0 and table["cells"][1]["left_out"] == "too long"
+
+
+def test_rows_of_retrieval_come_back(tmp_path: Path) -> None:
+    write_retrieval(tmp_path / "rows.parquet", ROWS)
+    assert read_retrieval(tmp_path / "rows.parquet") == ROWS
