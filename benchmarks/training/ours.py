@@ -133,7 +133,7 @@ def wrap_loop(stack: ExitStack, recorder: Recorder, prepare: Prepare) -> None:
 class NoCheckpoints:
     """Stands in for `Checkpoints`."""
 
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, *_: Any, **__: Any) -> None:
         pass
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> int:

@@ -80,10 +80,18 @@ class Checkpoints:
         world: The ranks.
         keep: How many of the newest stay.
         identity: What must be equal for a checkpoint to be continued; flat, JSON-able.
+        behind: Whether a copy is written while training goes on. On a processor that saves no time,
+            as the writer takes a core from the steps, and costs the memory of the copy.
     """
 
     def __init__(
-        self, directory: Path, world: World, keep: int, identity: Mapping[str, Any]
+        self,
+        directory: Path,
+        world: World,
+        keep: int,
+        identity: Mapping[str, Any],
+        *,
+        behind: bool = True,
     ) -> None:
         assert keep > 0, keep
         self._directory, self._keep = directory, keep
@@ -91,7 +99,7 @@ class Checkpoints:
         self._ranks = Ranks(world)
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._pending: Future[Record] | None = None
-        self._staging = Staging()
+        self._staging = Staging() if behind else None
         self._newest = 0
 
     def load(self, tensors: Mapping[str, Tensor]) -> int:
@@ -128,7 +136,8 @@ class Checkpoints:
     def save(self, step: int, tensors: Mapping[str, Tensor]) -> None:
         """Copy `tensors` to the host and return; they are written behind the training.
 
-        A pending save is finished first. A step that is there already is not written again.
+        Without `behind`, return when they are written. A pending save is finished first. A step
+        that is there already is not written again.
 
         Raises:
             UserError: The disk has too little room, or the pending save failed.
@@ -140,10 +149,11 @@ class Checkpoints:
         self._ranks.together(
             partial(self._make_room, checkpoint_path(self._directory, step), tensors)
         )
-        staged = self._staging.copy(tensors)
-        self._pending = self._thread.submit(
-            self._write, self._directory, step, staged, began, self._keep
-        )
+        job = partial(self._write, self._directory, step, self._staged(tensors), began, self._keep)
+        if self._staging is None:
+            self._newest = job().step
+        else:
+            self._pending = self._thread.submit(job)
 
     def wait(self) -> None:
         """Finish what is pending.
@@ -167,7 +177,7 @@ class Checkpoints:
         began = time.monotonic()
         self._ranks.together(partial(self._make_room, path, tensors))
         try:
-            staged = self._staging.copy(tensors)
+            staged = self._staged(tensors)
             size = self._write(trial, step, staged, began, 1).bytes
             save_s = time.monotonic() - began
             before = checksums(staged)
@@ -178,7 +188,7 @@ class Checkpoints:
             self._ranks.together(partial(self._check, path))
             self._read(path, tensors)
             load_s = time.monotonic() - began
-            after = checksums(self._staging.copy(tensors))
+            after = checksums(self._staged(tensors))
             self._ranks.together(partial(check_equal, path, before, after))
         except Damaged as error:
             raise UserError(
@@ -198,7 +208,13 @@ class Checkpoints:
         if pending is not None and (error := pending.exception()) is not None:
             log.error("checkpoint: %s", error)
         self._thread.shutdown()
-        self._staging = Staging()
+        self._staging = None
+
+    def _staged(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What is written: copies on the host, or the tensors themselves while training waits."""
+        if self._staging is not None:
+            return self._staging.copy(tensors)
+        return {name: tensor.detach() for name, tensor in tensors.items()}
 
     def _candidates(self) -> list[Path]:
         if self._ranks.rank != 0:

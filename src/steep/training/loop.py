@@ -187,8 +187,9 @@ class _Loop:
     def __post_init__(self) -> None:
         run = self.run
         identity = run.settings.identity | run.mixture.fingerprint()
+        behind = run.world.device.type != "cpu"
         self.checkpoints = Checkpoints(
-            self.directory, run.world, run.settings.keep_checkpoints, identity
+            self.directory, run.world, run.settings.keep_checkpoints, identity, behind=behind
         )
         self.watch = Watch(run.settings.max_loss_jump)
         self.speed = Speed(run.module.model, run.mixture, run.settings, run.world)

@@ -7,7 +7,6 @@
 | gathered    | with several ranks: two whole layers, what is outside layers, and their gradients |
 | activations | what the decoder layers of one micro-batch keep for the backward pass            |
 | loss        | logits of a chunk, the head's gradient in fp32, the gradient of the hidden states |
-| staging     | on a processor: the copy from which a checkpoint is written while steps go on     |
 | workspace   | a layer's gradients while they are computed, libraries, what allocators waste     |
 
 Activations a token and layer are sums over the widths of the residual stream (E), queries (A), keys
@@ -115,7 +114,6 @@ def estimate_memory(
     context_tokens: int,
     ranks: int = 1,
     available: int | None = None,
-    on_host: bool = False,
 ) -> MemoryEstimate:
     """Estimate the highest memory of a step on one rank.
 
@@ -125,14 +123,12 @@ def estimate_memory(
         context_tokens: Length of a row.
         ranks: How many share the model and the batch.
         available: What is there.
-        on_host: Whether it is the host's memory, where checkpoints are staged too.
     """
     states = _states(shape, settings.optimizer)
     untrained = shape.parameter_count - shape.trained_count
     frozen = untrained * weight_bytes(settings.optimizer)
     checkpoint = sum(states.values()) - states["gradients"] - frozen
     split = {name: math.ceil(size / ranks) for name, size in states.items()}
-    split["staging"] = math.ceil(checkpoint / ranks) if on_host else 0
     forward = split | _working(shape, settings, context_tokens, ranks)
     update = split | {"update": _update(shape, settings) // ranks}
     highest = max((forward, update), key=lambda parts: sum(parts.values()))

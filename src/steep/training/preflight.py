@@ -55,7 +55,7 @@ def check_memory(
         empty = add_lora(empty, *lora, seed=settings.seed)
     shape, available = shape_of(empty), available_memory(world.device)
     on_host = world.device.type == "cpu"
-    estimate = estimate_memory(shape, settings, context_tokens, world.size, available, on_host)
+    estimate = estimate_memory(shape, settings, context_tokens, world.size, available)
     if not estimate.fits:
         raise _too_large(estimate, shape, settings, context_tokens, world)
     if not on_host:
@@ -171,7 +171,7 @@ def _too_large(
     largest = max(estimate.parts, key=lambda name: estimate.parts[name])
     remedies = [
         each
-        for each in _remedies(shape, settings, context_tokens, world.size, on_host)
+        for each in _remedies(shape, settings, context_tokens, world.size)
         if each.total < estimate.total
     ]
     fitting = [each for each in remedies if each.total <= estimate.available]
@@ -188,11 +188,11 @@ def _too_large(
 
 
 def _remedies(
-    shape: ModelShape, settings: TrainingSettings, context_tokens: int, ranks: int, on_host: bool
+    shape: ModelShape, settings: TrainingSettings, context_tokens: int, ranks: int
 ) -> Iterator[_Remedy]:
     def total(ranks: int = ranks, **changes: Any) -> int:
         changed = replace(settings, **changes)
-        return estimate_memory(shape, changed, context_tokens, ranks, on_host=on_host).total
+        return estimate_memory(shape, changed, context_tokens, ranks).total
 
     if settings.micro_batch_sequences > 1:
         yield _Remedy("train.micro_batch_sequences 1", total(micro_batch_sequences=1))
