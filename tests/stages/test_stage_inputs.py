@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from steep.config import Config
-from steep.config_loading import parse_config
+from steep.config_loading import load_config, parse_config
 from steep.core.errors import UserError
 from steep.project import Project
 from steep.stages import documents, generate, models, tokenize
@@ -102,15 +104,26 @@ def test_a_relative_model_starts_at_the_project(
             models.check_model(name, project)
 
 
-def test_the_template_loads_and_keeps_every_default(tmp_path: Path) -> None:
+def test_the_template_loads_with_and_without_its_comments(tmp_path: Path) -> None:
     path = tmp_path / "steep.yaml"
-    path.write_text(template("docs: and # more", None))
-    import yaml
-
-    tree = yaml.safe_load(path.read_text())
-    assert parse_config(tree, path) == configured(tmp_path, documents={"path": "docs: and # more"})
+    text = template("docs: and # more", None)
+    uncommented = re.sub(r"^( *)#(?=[a-z_]+:)", r"\1", text, flags=re.MULTILINE)
+    expected = configured(tmp_path, documents={"path": "docs: and # more"})
+    for each in (text, uncommented):
+        path.write_text(each)
+        assert load_config(path) == expected
+    tree = yaml.safe_load(uncommented)
     assert list(tree["train"]["arms"]) == ["raw", "entigraph"]
-    assert all("#" in line for line in path.read_text().splitlines() if line.startswith("  model"))
+    assert tree["open_book"].keys() == type(expected.open_book).model_fields.keys()
+    assert all("#" in line for line in uncommented.splitlines() if line.startswith("  model"))
+
+
+def test_a_preset_is_not_contradicted_by_the_template(tmp_path: Path) -> None:
+    path = tmp_path / "steep.yaml"
+    path.write_text(template("docs", None))
+    found = load_config(path, ("open_book.preset=paper", "train.preset=tiny"))
+    assert found.open_book.shown == (1, 2, 4, 8, 16)
+    assert found.train.context_tokens == 256
 
 
 def test_the_sample_project_loads_and_is_written_once(tmp_path: Path) -> None:

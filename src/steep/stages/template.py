@@ -1,4 +1,8 @@
-"""The commented steep.yaml that `steep init` writes, made from the configuration tree itself."""
+"""The commented steep.yaml that `steep init` writes, made from the configuration tree itself.
+
+Lines with defaults are comments, so that what a user sets, a preset among it, is not contradicted
+by a default that nobody chose.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from steep.config import Config, Section
 
 HEADER = """\
 # Steep: teach a language model a small private corpus.
-# Every field is here with its default; a line that you delete keeps it.
+# Every field is here with its default, as a comment: take the # away to set it.
 # `steep run` does every stage; `steep status` says what is done.
 """
 VALUE_WIDTH = 40
@@ -30,7 +34,7 @@ def template(documents: str | None, questions: str | None) -> str:
             lines.append(f"\n{name}:{_comment(section.__doc__)}\n")
             lines += [f"  {line}\n" for line in _fields(name, section, given)]
         else:
-            lines.append(f"{_line(name, field.default, field)}\n")
+            lines.append(f"\n#{_line(name, field.default, field)}\n")
     return "".join(lines)
 
 
@@ -38,8 +42,11 @@ def _fields(
     section_name: str, section: type[BaseModel], given: dict[tuple[str, str], str | None]
 ) -> Iterator[str]:
     for name, field in section.model_fields.items():
-        default = given.get((section_name, name), None if field.is_required() else field.default)
-        yield _line(name, default, field)
+        value = given.get((section_name, name))
+        if value is not None or field.is_required():
+            yield _line(name, value, field)
+        else:
+            yield f"#{_line(name, field.default, field)}"
 
 
 def _line(name: str, value: Any, field: FieldInfo) -> str:
