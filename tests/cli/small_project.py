@@ -51,7 +51,7 @@ def settle(config: Path, **sections: dict[str, Any]) -> None:
     """Set fields of a configuration file, as its user would with an editor."""
     tree = yaml.safe_load(config.read_text())
     for name, fields in sections.items():
-        tree.setdefault(name, {}).update(fields)
+        tree[name] = (tree.get(name) or {}) | fields
     config.write_text(yaml.safe_dump(tree, sort_keys=False))
 
 
