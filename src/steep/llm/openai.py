@@ -244,8 +244,8 @@ HOPELESS: dict[int | None, tuple[str, str]] = {
 }
 
 
-def checked_url(base_url: str, section: str = "generate") -> str:
-    """Return the address without its last slash.
+def checked_url(base_url: str, section: str | None = "generate") -> str:
+    """Return the address without its last slash; `section` of the configuration has it.
 
     Raises:
         UserError: It is no address of an endpoint, or holds a password.
@@ -254,20 +254,22 @@ def checked_url(base_url: str, section: str = "generate") -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
         raise UserError(
             "This is not the address of an endpoint.",
-            where=f"{section}.base_url",
+            where=_field(section, "base_url"),
             expected="like http://localhost:8000/v1",
             found=base_url.rpartition("@")[2],
         )
     if "@" in parts.netloc:
         raise UserError(
-            "The address holds a user name or password, which would end up in the ledger.",
-            where=f"{section}.base_url",
-            hint=f"name an environment variable with the key in {section}.api_key_env instead",
+            "The address holds a user name or password, which would end up in records.",
+            where=_field(section, "base_url"),
+            hint="put the key into an environment variable, and name the variable instead",
         )
     return base_url.rstrip("/")
 
 
-def read_key(api_key_env: str | None, endpoint: str, section: str = "generate") -> str | None:
+def read_key(
+    api_key_env: str | None, endpoint: str, section: str | None = "generate"
+) -> str | None:
     """Return the key in an environment variable, or None if none is named.
 
     Raises:
@@ -279,8 +281,13 @@ def read_key(api_key_env: str | None, endpoint: str, section: str = "generate") 
     if not key:
         raise UserError(
             f"The environment variable {api_key_env} is not set, or empty.",
-            where=f"{section}.api_key_env",
+            where=_field(section, "api_key_env"),
             expected=f"the key of {endpoint}",
-            hint=f"export {api_key_env}=..., or set {section}.api_key_env to null if not needed",
+            hint=f"export {api_key_env}=..., or name no variable if no key is needed",
         )
     return key
+
+
+def _field(section: str | None, name: str) -> str | None:
+    """A field as errors name it; None where no section has it."""
+    return f"{section}.{name}" if section else None

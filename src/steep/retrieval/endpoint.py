@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +20,7 @@ from yarl import URL
 
 from steep.core.errors import UserError
 from steep.llm.client import TransientError
-from steep.llm.openai import CONNECT_TIMEOUT_S, LOOPBACK
+from steep.llm.openai import CONNECT_TIMEOUT_S, LOOPBACK, checked_url, read_key
 from steep.llm.openai_wire import Dialect, Hopeless, Misunderstood, Rejected, Reply, read_reply
 
 LONGEST_PAUSE_S = 60.0
@@ -51,9 +50,9 @@ class Endpoint:
         max_attempts: int = 6,
         pause_s: float = 1.0,
     ) -> None:
-        self.base_url = _checked(base_url)
+        self.base_url = checked_url(base_url, None)
         self._api_key_env = api_key_env
-        self._key = _read_key(api_key_env, self.base_url)
+        self._key = read_key(api_key_env, self.base_url, None)
         self._concurrency = concurrency
         self._timeout_s = timeout_s
         self._max_attempts, self._pause_s = max_attempts, pause_s
@@ -133,31 +132,3 @@ class Endpoint:
             # Proxies of the environment are honoured, but no proxy can reach our own loopback.
             trust_env=urlsplit(self.base_url).hostname not in LOOPBACK,
         )
-
-
-def _checked(base_url: str) -> str:
-    parts = urlsplit(base_url)
-    bare = base_url.rpartition("@")[2]  # a password is not shown
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
-        expected = "like http://localhost:8000/v1"
-        raise UserError("This is not the address of an endpoint.", expected=expected, found=bare)
-    if "@" in parts.netloc:
-        raise UserError(
-            "The address of an endpoint holds a user name or password.",
-            found=bare,
-            hint="put the key into an environment variable, and give the variable's name",
-        )
-    return base_url.rstrip("/")
-
-
-def _read_key(api_key_env: str | None, base_url: str) -> str | None:
-    if api_key_env is None:
-        return None
-    key = os.environ.get(api_key_env, "").strip()
-    if not key:
-        raise UserError(
-            f"The environment variable {api_key_env} is not set, or empty.",
-            expected=f"the key of {base_url}",
-            hint=f"export {api_key_env}=..., or name no variable if no key is needed",
-        )
-    return key
