@@ -153,6 +153,15 @@ def test_tasks_of_the_harness_are_compared_before_and_after(
     assert "tasks of lm-evaluation-harness" in steep("evaluate", cwd=config.parent).out
 
 
+@pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="no lm-eval")
+def test_a_task_that_there_is_not_is_said_before_anything_is_spent(
+    base: Path, steep: Steep
+) -> None:
+    ended = steep("evaluate", "--set", "forgetting.tasks=[arc_esy]", cwd=base)
+    assert ended.code == 2 and "has no task 'arc_esy'" in ended.err and "arc_easy" in ended.err
+    assert not list((base / ".steep").glob("score-*"))
+
+
 @pytest.mark.skipif(importlib.util.find_spec("lm_eval") is not None, reason="lm-eval is installed")
 def test_tasks_need_their_package(base: Path, steep: Steep) -> None:
     ended = steep("evaluate", "--set", "forgetting.tasks=[arc_easy]", cwd=base)

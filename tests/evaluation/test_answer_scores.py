@@ -8,6 +8,7 @@ import pytest
 
 from steep.evaluation.answer_rows import AnswerRow, prompt_hash, read_answers, write_answers
 from steep.evaluation.answer_scores import (
+    CUT_OFF,
     NOTHING_CAME,
     rescore,
     score,
@@ -123,3 +124,13 @@ def test_short_answers_are_averaged_over_samples_and_questions() -> None:
     assert scores.exact_match.mean == pytest.approx((2 / 3 + 0) / 2)
     assert scores.f1.mean == pytest.approx((2 / 3 + 0) / 2)
     assert (scores.f1.n, scores.empty) == (2, 1)
+
+
+def test_an_unread_text_that_was_cut_off_says_so() -> None:
+    whole = row("q1", 0, "I do not know")
+    cut = replace(whole, finish_reason="length")
+    found = score([whole, cut], PROTOCOLS["default"])
+    assert found.invalid == {
+        NO_ANSWER_LINE: 1,
+        f"{NO_ANSWER_LINE}: {CUT_OFF}": 1,
+    }

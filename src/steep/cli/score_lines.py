@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-INTERVALS = "In brackets: 95% intervals clustered by document."
+INTERVALS = "In brackets: 95% intervals clustered by document (general text: by text)."
 NONE = "-"
 NARROWEST = 100  # columns; a pipe has no width of its own
 
@@ -24,8 +25,8 @@ def print_scores(scores: Mapping[str, Any]) -> None:
             for line in lines(found):
                 console.print(line, highlight=False)
     console.print(f"\n{INTERVALS}", highlight=False)
-    if skipped := scores.get("skipped"):
-        console.print(f"not asked: {len(skipped)} questions, see the report", highlight=False)
+    for reason, count in Counter(each["reason"] for each in scores["skipped"]).items():
+        console.print(f"not asked as a choice: {count} questions, {reason}", highlight=False)
 
 
 def _likelihood(found: Mapping[str, Any]) -> Iterator[Table | str]:
@@ -192,7 +193,7 @@ def _summaries(found: Mapping[str, Any]) -> Iterator[Table | str]:
     for each in found["sets"]:
         counts, beside = each["per_text"], each["relative"]
         table.add_row(
-            f"{each['texts']['writer']} {each['texts']['kind']}".removesuffix(" human"),
+            _set_name(each),
             str(each["written"]),
             *(_number(counts.get(name)) for name in ("claims", "true", "false", "salient")),
             *(_number(beside[name]["mean_of_ratios"]) for name in ("false", "salient")),
@@ -202,7 +203,11 @@ def _summaries(found: Mapping[str, Any]) -> Iterator[Table | str]:
         unread = each["left_out"] | each["unread_passages"] | each["unjudged"]
         if unread:
             reasons = ", ".join(f"{count} {reason}" for reason, count in unread.items())
-            yield f"  {each['texts']['writer']} {each['texts']['kind']}: not counted: {reasons}"
+            yield f"  {_set_name(each)}: not counted: {reasons}"
+
+
+def _set_name(each: Mapping[str, Any]) -> str:
+    return f"{each['texts']['writer']} {each['texts']['kind']}".removesuffix(" human")
 
 
 def _judge_line(judge: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from steep.evaluation.short_answer_metrics import exact_match, f1
 from steep.evaluation.statistics import Interval, mean_interval
 
 NOTHING_CAME = "the engine gave no answer"
+CUT_OFF = "cut off at max_tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,8 @@ def _parsed(row: AnswerRow, parser: ParserName) -> tuple[Answer | None, str | No
     if row.finish_reason == "error":
         return None, NOTHING_CAME
     letters, why_not = parse(row.output, len(row.options), parser)
+    if why_not and row.finish_reason == "length":
+        why_not = f"{why_not}: {CUT_OFF}"
     return (None, why_not) if why_not else (options_of(letters, row.order), None)
 
 

@@ -79,6 +79,13 @@ def read_exam(config: Config, documents: Artifact) -> Exam | None:
     short = Questions((), ())
     if "short-answers" in settings.methods:
         short = read_short_answers(settings.questions, texts)
+    asked_shortly = {question.id for question in short.questions}
+    skipped = [
+        SkippedQuestion(id_, f"{reason}; asked as a short answer only")
+        if id_ in asked_shortly
+        else SkippedQuestion(id_, reason)
+        for id_, reason in found.skipped
+    ]
     exam = Exam(
         documents,
         texts,
@@ -87,7 +94,7 @@ def read_exam(config: Config, documents: Artifact) -> Exam | None:
         found.questions,
         short.questions,
         found.questions,
-        found.skipped,
+        skipped,
     )
     return exam if settings.split == "all" else _on_split(exam, settings)
 

@@ -25,7 +25,7 @@ def check(config: Config) -> None:
     """Refuse what cannot be measured, before anything is spent.
 
     Raises:
-        UserError: There is no such text, or lm-evaluation-harness is not installed.
+        UserError: There is no such text or task, or lm-evaluation-harness is not installed.
     """
     settings = config.forgetting
     if settings.texts is not None:
@@ -38,14 +38,14 @@ def check(config: Config) -> None:
             log.warning(
                 "forgetting.texts is also what training replays: its loss says little of forgetting"
             )
-    if settings.tasks:
-        from steep.evaluation.forgetting.harness_tasks import check_installed
-
-        check_installed()
     if settings.task_folder is not None and not settings.task_folder.is_dir():
         raise UserError(
             "There is no such folder.", where="forgetting.task_folder", found=settings.task_folder
         )
+    if settings.tasks:
+        from steep.evaluation.forgetting.harness_tasks import check_tasks
+
+        check_tasks(settings.tasks, settings.task_folder)
 
 
 def run(examinee: Examinee) -> Iterator[Artifact]:

@@ -97,6 +97,20 @@ def run_tasks(
     return TaskRun(tuple(_scores(found)), tuple(rows), tuple(without))
 
 
+def check_tasks(tasks: Sequence[str], include_path: Path | None = None) -> None:
+    """Refuse tasks that there are not, before anything is computed.
+
+    Raises:
+        UserError: The package is not installed, or a name or pattern means no task.
+    """
+    check_installed()
+    from lm_eval.tasks import TaskManager
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    known = TaskManager(include_path=str(include_path) if include_path else None).all_tasks
+    match_names(tasks, known)
+
+
 def match_names(tasks: Sequence[str], known: Sequence[str]) -> list[str]:
     """The known names that these names or patterns mean, each once.
 
