@@ -135,7 +135,9 @@ def _explain(error: ValidationError, path: Path) -> UserError:
             hint=hint,
         )
     expected = " or ".join(each["msg"] for each in mistakes if _place(each["loc"]) == location)
-    found = None if first["type"] == "missing" else repr(first["input"])
+    if first["type"] == "missing":
+        return UserError(f"'{key}' is missing{others}.", where=f"{path}:{key}", hint="set it")
+    found = repr(first["input"])
     if key.endswith(SECRET_KEYS):  # a key pasted here by mistake must not reach a log
         expected, found = "the NAME of an environment variable, in capitals", "not shown"
     return UserError(

@@ -195,6 +195,7 @@ def test_a_killed_evaluation_asks_only_for_what_is_missing(
         count = len(asked)
         ended = steep("evaluate", "--json", cwd=base)
     assert ended.code == 0, ended.err
+    assert f"base: {50 * before} texts of an interrupted run are kept" in ended.err
     assert before >= 1 and len(asked) - count <= 300 - 50 * before
     assert json.loads(ended.out)["answers"]["models"][0]["samples"] == 300
     assert not list(store.glob("answer-*/outputs.jsonl"))

@@ -135,6 +135,20 @@ def test_rows_alone_are_counted_anew(copy: Path, steep: Steep) -> None:
     assert base["n"] == base["attempted"] == before["answers"]["models"][0]["attempted"]
 
 
+def test_the_latest_evaluation_is_counted_and_what_it_was_not_asked_is_said(
+    copy: Path, steep: Steep
+) -> None:
+    changed = ("--set", "evaluate.samples=1", "--set", "evaluate.methods=[answers]")
+    once = (*changed, "--set", "open_book.chunk_characters=[]", "--json")
+    asked = json.loads(steep("evaluate", *once, cwd=copy).out)
+    ended = steep("evaluate", "--rescore", "--json", cwd=copy)
+    assert json.loads(ended.out)["answers"]["models"] == asked["answers"]["models"]
+    assert "answers were asked with evaluate.samples 1, not 2" in ended.err
+    assert steep("evaluate", cwd=copy).code == 0  # all of it was done before, and is the latest now
+    again = steep("evaluate", "--rescore", "--json", cwd=copy)
+    assert json.loads(again.out) == scores_of(copy) and "were asked with" not in again.err
+
+
 def test_the_parser_of_the_paper_reads_rows_that_ours_does_not(copy: Path, steep: Steep) -> None:
     for path in (copy / ".steep").glob("answer-*/rows.parquet"):
         rows = parquet.read_table(path).to_pylist()
@@ -220,6 +234,10 @@ def test_what_outgrows_the_context_is_left_out_and_said(tmp_path: Path, steep: S
         (
             {"open_book": {"chunk_characters": [99], "choose_on_validation": True}},
             "There is no question about a validation document",
+        ),
+        (
+            {"evaluate": {"methods": ["answers"], "samples": 4}},
+            "Several samples at temperature 0 are all the same text.",
         ),
         ({"evaluate": {"split": "validation"}}, "No question is about a document of the valid"),
         ({"evaluate": {"methods": ["short-answers"]}}, "no question here that can be asked"),

@@ -141,3 +141,10 @@ def test_texts_are_read_and_what_is_none_is_named(tmp_path: Path) -> None:
     for name in ("empty.txt", "none.txt"):
         with pytest.raises(UserError, match="no general text"):
             read_general_texts(tmp_path / name)
+
+
+def test_few_texts_have_no_bounds() -> None:
+    rows = [TextLoss(f"t{n}", 10.0 + n, 5, 20) for n in range(4)]
+    assert loss_score(rows).bits_per_byte.low > 0
+    few = loss_score(rows[:3]).bits_per_byte
+    assert (few.low, few.high) == (-math.inf, math.inf)

@@ -72,9 +72,21 @@ def chat(
     if prompt is not None:
         _answer(opened, prompt)
     elif not sys.stdin.isatty():
-        _answer(opened, sys.stdin.read().strip())
+        _answer(opened, _piped())
     else:
         _converse(opened)
+
+
+def _piped() -> str:
+    from steep.core.errors import UserError
+
+    if question := sys.stdin.read().strip():
+        return question
+    raise UserError(
+        "There is no question.",
+        where="standard input",
+        hint="steep chat --arm NAME --prompt 'A question?', or type it",
+    )
 
 
 def _chosen(model: str | None, arm: str | None, config: Path) -> Path | str:

@@ -32,7 +32,8 @@ def init(
     for skipped in reading.skipped[:SHOWN_SKIPPED]:
         typer.echo(f"  skipped {skipped.source}: {skipped.reason}", err=True)
     if asked:
-        typer.echo(f"{len(asked.questions)} questions, {len(asked.skipped)} cannot be asked")
+        odd = f"{len(asked.skipped)} cannot be asked as a choice"
+        typer.echo(f"{len(asked.questions)} questions, {odd}")
         for question in asked.skipped[:SHOWN_SKIPPED]:
             typer.echo(f"  not asked {question.question_id}: {question.reason}", err=True)
     typer.echo(f"wrote {config}; look through it, then: steep run")

@@ -26,7 +26,8 @@ def print_scores(scores: Mapping[str, Any]) -> None:
                 console.print(line, highlight=False)
     console.print(f"\n{INTERVALS}", highlight=False)
     for reason, count in Counter(each["reason"] for each in scores["skipped"]).items():
-        console.print(f"not asked as a choice: {count} questions, {reason}", highlight=False)
+        many = "question" if count == 1 else "questions"
+        console.print(f"not asked as a choice: {count} {many}, {reason}", highlight=False)
 
 
 def _likelihood(found: Mapping[str, Any]) -> Iterator[Table | str]:

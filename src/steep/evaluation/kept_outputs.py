@@ -28,6 +28,7 @@ class KeptEngine:
         """Read what is in the file; a line that a kill cut off is none."""
         self._engine, self._path = engine, path
         self._kept = {key: outputs for key, outputs in _read(path)}
+        self.found = sum(map(len, self._kept.values()))  # texts that an earlier run left
 
     def generate(
         self, prompts: Sequence[str], decoding: Decoding, on_progress: Progress = no_progress

@@ -101,7 +101,10 @@ def kept(examinee: Examinee, directory: Path) -> AnswerEngine:
     """The engine of a model, which goes on with what an interrupted run has left."""
     from steep.evaluation.kept_outputs import KeptEngine
 
-    return KeptEngine(examinee.engine, directory / OUTPUTS_NAME)
+    engine = KeptEngine(examinee.engine, directory / OUTPUTS_NAME)
+    if engine.found:
+        log.info("%s: %d texts of an interrupted run are kept", examinee.name, engine.found)
+    return engine
 
 
 def told(label: str, total: int) -> Callable[[int, int], None]:

@@ -7,7 +7,7 @@ tables are made from them (`scores.py`), so `rescore` needs neither model nor qu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,15 @@ from steep.core.errors import UserError
 from steep.core.files import read_json, write_json
 from steep.project import MANIFEST, Artifact, Project
 from steep.stages import closed_book, forgetting, summaries
-from steep.stages.exam import Exam, read_exam, reading_fields
+from steep.stages.closed_book import ANSWERS
+from steep.stages.exam import (
+    Exam,
+    asking_fields,
+    check_protocol,
+    protocol_of,
+    read_exam,
+    reading_fields,
+)
 from steep.stages.examinees import Examinee, asked, examinees
 from steep.stages.harness import Identity, build, log
 from steep.stages.models import BASE
@@ -26,7 +34,8 @@ from steep.stages.models import BASE
 if TYPE_CHECKING:
     from steep.stages.library import Library
 
-VERSION = 2
+VERSION = 3
+POINTER_NAME = "evaluated.json"  # in the run's directory: which evaluation is its latest
 STAGE = "evaluate"
 SCORES_NAME = "scores.json"
 SHOWN_SKIPPED = 5
@@ -40,6 +49,7 @@ def check(config: Config, documents: Artifact) -> None:
             to be asked is none.
     """
     _check_names(config)
+    check_protocol(config.evaluate)
     for line in who_sees(config):
         log.info("evaluate: %s", line)
     forgetting.check(config)
@@ -86,11 +96,16 @@ def run(
         return {"counts": counts, "skipped": skipped, "wall_s": wall_s}
 
     fields = reading_fields(config.evaluate)
-    return build(project, Identity(STAGE, VERSION, fields, inputs), make)
+    artifact = build(project, Identity(STAGE, VERSION, fields, inputs), make)
+    pointer = project.run_directory(config.name) / POINTER_NAME
+    write_json(pointer, {STAGE: artifact.path.name})
+    return artifact
 
 
 def rescore(config: Config, project: Project) -> dict[str, Any]:
-    """The tables of the run's evaluation, counted anew from its rows alone.
+    """The tables of the run's latest evaluation, counted anew from its rows alone.
+
+    What the configuration would ask otherwise is not asked, and said.
 
     Raises:
         UserError: The run has not been evaluated, or its rows are not there any more.
@@ -100,7 +115,24 @@ def rescore(config: Config, project: Project) -> dict[str, Any]:
     evaluated = _evaluated(config, project)
     names = evaluated.manifest["identity"]["inputs"].values()
     made = [_finished(project, str(name)) for name in names]
+    log.info("evaluate: the rows of %s are counted anew, nothing is asked", evaluated.path.name)
+    for line in _asked_otherwise(config, made):
+        log.warning("evaluate: %s", line)
     return {**tables(made, config), "skipped": evaluated.manifest["skipped"]}
+
+
+def _asked_otherwise(config: Config, made: Sequence[Artifact]) -> Iterator[str]:
+    """In what these rows differ from what the configuration would ask."""
+    wanted = asking_fields(protocol_of(config.evaluate), config.evaluate.seed)
+    wanted |= {"evaluate.split": config.evaluate.split}
+    said: dict[str, None] = {}
+    for artifact in made:
+        fields = artifact.manifest["identity"]["fields"]
+        asked = {"evaluate.split": "all"} | fields if artifact.stage == ANSWERS else {}
+        for name, value in wanted.items():
+            if name in asked and asked[name] != value:
+                said[f"answers were asked with {name} {asked[name]!r}, not {value!r}"] = None
+    yield from said
 
 
 def _ask(exam: Exam | None, examinee: Examinee, library: Library | None) -> list[Artifact]:
@@ -161,10 +193,10 @@ def _check_names(config: Config) -> None:
 
 
 def _evaluated(config: Config, project: Project) -> Artifact:
-    """The newest evaluation that this run's record names, or else the newest of the project."""
-    record = project.run_directory(config.name) / "run.json"
-    if record.is_file() and (named := read_json(record)["artifacts"].get(STAGE)):
-        return _finished(project, Path(named).name)
+    """The evaluation that this run made or found last, or else the newest of the project."""
+    pointer = project.run_directory(config.name) / POINTER_NAME
+    if pointer.is_file():
+        return _finished(project, str(read_json(pointer)[STAGE]))
     if found := project.finished(STAGE):
         return found[-1]
     raise UserError(

@@ -132,6 +132,23 @@ def asking_fields(protocol: Protocol, seed: int) -> dict[str, Any]:
     return {**{f"evaluate.{name}": getattr(protocol, name) for name in names}, "seed": seed}
 
 
+def check_protocol(settings: EvaluateConfig) -> None:
+    """Refuse to pay for the same text several times.
+
+    Raises:
+        UserError: There are several samples without a temperature.
+    """
+    protocol = protocol_of(settings)
+    if "answers" in settings.methods and protocol.samples > 1 and protocol.temperature == 0:
+        raise UserError(
+            "Several samples at temperature 0 are all the same text.",
+            where="evaluate.samples",
+            expected="1, or a temperature above 0",
+            found=protocol.samples,
+            hint="set evaluate.temperature, e.g. to 0.7",
+        )
+
+
 def reading_fields(settings: EvaluateConfig) -> dict[str, Any]:
     """How rows are counted, for the identity of the tables."""
     protocol = protocol_of(settings)

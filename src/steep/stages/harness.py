@@ -31,6 +31,7 @@ from steep.training.place import ranks
 
 log = logging.getLogger("steep")
 
+MOST_ROLES = 3  # that a line names
 _DIGEST = re.compile(r"[0-9a-f]{8,}")
 
 
@@ -193,10 +194,11 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
             changes.append(f"other {name}")
         elif old != new:
             changes.append(f"{name} {old!r} -> {new!r}")
-    for role in sorted({*before["inputs"], *now["inputs"]}):
-        if before["inputs"].get(role) != now["inputs"].get(role):
-            changes.append(f"other {role}")
-    return changes
+    roles = sorted({*before["inputs"], *now["inputs"]})
+    others = [role for role in roles if before["inputs"].get(role) != now["inputs"].get(role)]
+    if len(others) > MOST_ROLES:
+        return [*changes, f"{len(others)} other inputs"]
+    return changes + [f"other {role}" for role in others]
 
 
 def _is_digest(value: Any) -> bool:
