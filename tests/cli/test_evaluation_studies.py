@@ -84,6 +84,7 @@ def test_a_judge_that_answers_prose_is_counted(base: Path, steep: Steep) -> None
         ended = steep("evaluate", "--json", cwd=base)
     assert ended.code == 0, ended.err
     found = json.loads(ended.out)["summaries"]
+    assert "not one of its verdicts could be read" in ended.err
     assert sum(found["judge"][0]["unread"].values()) == found["judge"][0]["claims"]
     for each in found["sets"]:
         assert each["claims"] == 0
@@ -197,5 +198,6 @@ def test_a_killed_evaluation_asks_only_for_what_is_missing(
     assert ended.code == 0, ended.err
     assert f"base: {50 * before} texts of an interrupted run are kept" in ended.err
     assert before >= 1 and len(asked) - count <= 300 - 50 * before
+    assert len(asked) <= 300 + 50 + 2 * 4, "one question, and what was in flight"
     assert json.loads(ended.out)["answers"]["models"][0]["samples"] == 300
     assert not list(store.glob("answer-*/outputs.jsonl"))

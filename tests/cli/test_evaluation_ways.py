@@ -252,6 +252,30 @@ def test_what_cannot_be_asked_is_said_before_anything_is_spent(
     assert not list((project / ".steep").glob("generate-*"))
 
 
+def test_a_way_of_asking_without_questions_is_left_out(
+    tmp_path: Path, steep: Steep, wide_model: Path
+) -> None:
+    config = write_project(tmp_path / "project", "", wide_model)
+    every = {"methods": ["likelihood", "short-answers"]}
+    settle(config, generate={"recipe": None}, train={"arms": {}}, evaluate=every)
+    ended = steep("evaluate", "--json", cwd=config.parent)
+    assert ended.code == 0 and "no question has a short answer" in ended.err
+    assert list(json.loads(ended.out)) == ["likelihood", "skipped"]
+    name, document, question, answers = SHORT_ANSWERS[0]
+    row = {"id": name, "document_id": document, "question": question, "answers": answers}
+    (config.parent / "questions.jsonl").write_text(json.dumps(row) + "\n")
+    ended = steep("evaluate", "--json", cwd=config.parent)
+    assert ended.code == 0, ended.err
+    scores = json.loads(ended.out)
+    assert list(scores) == ["short_answers", "skipped"]
+    reason = "nothing could be a wrong option; asked as a short answer only"
+    assert scores["skipped"] == [{"question_id": "s1", "reason": reason}]
+    settle(config, open_book={"chunk_characters": [99]})
+    assert "An open book needs questions with options" in steep("evaluate", cwd=config.parent).err
+    settle(config, evaluate={"questions": None})
+    assert "An open book needs questions." in steep("evaluate", cwd=config.parent).err
+
+
 def test_a_served_model_is_asked_beside_the_others(
     tmp_path: Path, steep: Steep, tiny_directory: Path
 ) -> None:

@@ -9,8 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steep.evaluation import kept_outputs
-from steep.evaluation.engines import Decoding, Output, Progress, no_progress
+from steep.evaluation.engines import (
+    Decoding,
+    OnOutput,
+    Output,
+    Progress,
+    keep_nothing,
+    no_progress,
+)
 from steep.evaluation.kept_outputs import KeptEngine
 from steep.evaluation.normalizers import OptionScores
 
@@ -26,13 +32,22 @@ class Counting:
         self.patience, self.refuses = patience, refuses
 
     def generate(
-        self, prompts: Sequence[str], decoding: Decoding, on_progress: Progress = no_progress
+        self,
+        prompts: Sequence[str],
+        decoding: Decoding,
+        on_progress: Progress = no_progress,
+        on_output: OnOutput = keep_nothing,
     ) -> list[list[Output]]:
-        if len(self.asked) >= self.patience:
-            raise KeyboardInterrupt
-        self.asked += prompts
-        on_progress(len(prompts) * decoding.samples, len(prompts) * decoding.samples)
-        return [[self._output(p, n) for n in range(decoding.samples)] for p in prompts]
+        found, total = [], len(prompts) * decoding.samples
+        for number, prompt in enumerate(prompts):
+            if len(self.asked) >= self.patience:
+                raise KeyboardInterrupt
+            self.asked.append(prompt)
+            found.append([self._output(prompt, n) for n in range(decoding.samples)])
+            for n, output in enumerate(found[-1]):
+                on_output(number * decoding.samples + n, output)
+            on_progress((number + 1) * decoding.samples, total)
+        return found
 
     def _output(self, prompt: str, sample: int) -> Output:
         reason = "error" if prompt in self.refuses else "stop"
@@ -45,11 +60,6 @@ class Counting:
         on_progress: Progress = no_progress,
     ) -> list[OptionScores]:
         return []
-
-
-@pytest.fixture(autouse=True)
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_outputs, "PART_TEXTS", 4)
 
 
 def test_an_interrupted_run_asks_only_for_what_is_missing(tmp_path: Path) -> None:

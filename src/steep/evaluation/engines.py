@@ -42,6 +42,14 @@ class Output(NamedTuple):
     logprob: float | None
 
 
+# Told each text as it comes: its place (prompt * samples + sample), and the text.
+OnOutput = Callable[[int, Output], None]
+
+
+def keep_nothing(place: int, output: Output) -> None:
+    """Let the texts be returned only."""
+
+
 def no_progress(done: int, total: int) -> None:
     """Tell nobody."""
 
@@ -50,7 +58,11 @@ class AnswerEngine(Protocol):
     """A model that can be asked."""
 
     def generate(
-        self, prompts: Sequence[str], decoding: Decoding, on_progress: Progress = no_progress
+        self,
+        prompts: Sequence[str],
+        decoding: Decoding,
+        on_progress: Progress = no_progress,
+        on_output: OnOutput = keep_nothing,
     ) -> list[list[Output]]:
         """Continue each prompt `decoding.samples` times."""
         ...

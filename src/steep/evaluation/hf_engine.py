@@ -24,10 +24,12 @@ from torch import Tensor
 from steep.core.calls import Sampling
 from steep.evaluation.engines import (
     Decoding,
+    OnOutput,
     Output,
     Progress,
     PromptTooLong,
     cut_at_stop,
+    keep_nothing,
     no_progress,
     sample_seed,
 )
@@ -54,7 +56,11 @@ class HuggingFaceEngine:
         self.context_tokens: int | None = getattr(model.config, "max_position_embeddings", None)
 
     def generate(
-        self, prompts: Sequence[str], decoding: Decoding, on_progress: Progress = no_progress
+        self,
+        prompts: Sequence[str],
+        decoding: Decoding,
+        on_progress: Progress = no_progress,
+        on_output: OnOutput = keep_nothing,
     ) -> list[list[Output]]:
         """Continue each prompt; rows that are decoded together are of like length.
 
@@ -72,7 +78,9 @@ class HuggingFaceEngine:
                 seeds = [sample_seed(decoding.seed, prompts[number], n) for number, n in batch]
                 rows = [_Text(decoding, seed, self._tokenizer) for seed in seeds]
                 writer.write([ids[number] for number, _ in batch], rows)
-                found |= {key: row.output() for key, row in zip(batch, rows, strict=True)}
+                for (number, n), row in zip(batch, rows, strict=True):
+                    found[number, n] = output = row.output()
+                    on_output(number * decoding.samples + n, output)
                 on_progress(len(found), len(texts))
         return [[found[number, n] for n in range(decoding.samples)] for number in range(len(ids))]
 

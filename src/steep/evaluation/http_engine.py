@@ -19,9 +19,11 @@ from typing import Any, Literal, TypeVar
 from steep.core.errors import UserError
 from steep.evaluation.engines import (
     Decoding,
+    OnOutput,
     Output,
     Progress,
     cut_at_stop,
+    keep_nothing,
     no_progress,
     sample_seed,
 )
@@ -71,17 +73,25 @@ class HttpEngine:
         self._length_key = "max_tokens"
 
     def generate(
-        self, prompts: Sequence[str], decoding: Decoding, on_progress: Progress = no_progress
+        self,
+        prompts: Sequence[str],
+        decoding: Decoding,
+        on_progress: Progress = no_progress,
+        on_output: OnOutput = keep_nothing,
     ) -> list[list[Output]]:
         """Continue each prompt; one that the server refuses has an empty text and "error".
 
         Raises:
             UserError: The server answers nothing at all, or not in so many attempts.
         """
-        asked = [(prompt, n) for prompt in prompts for n in range(decoding.samples)]
+        texts = [(prompt, n) for prompt in prompts for n in range(decoding.samples)]
+        asked = [(place, *text) for place, text in enumerate(texts)]
 
-        async def one(client: OpenAIClient, text: tuple[str, int]) -> Output:
-            return await self._text(client, *text, decoding)
+        async def one(client: OpenAIClient, text: tuple[int, str, int]) -> Output:
+            place, prompt, sample = text
+            output = await self._text(client, prompt, sample, decoding)
+            on_output(place, output)
+            return output
 
         found = self._run(asked, one, on_progress)
         count = decoding.samples

@@ -1,8 +1,9 @@
 """An engine that forgets nothing: what it has written so far is on disk, and never asked again.
 
-Long evaluations are killed, and their texts cost money or hours. `KeptEngine` hands prompts on in
-parts and appends each part's texts to a file; started again with the same file it asks only for
-what is not there. A text is known by its prompt, its decoding and its number. Errors are not kept.
+Long evaluations are killed, and their texts cost money or hours. `KeptEngine` appends the texts of
+each prompt to a file as soon as all of them have come; started again with the same file it asks
+only for what is not there. A kill loses what is in flight. Texts are known by their prompt and
+decoding. Errors are not kept.
 """
 
 from __future__ import annotations
@@ -15,10 +16,16 @@ from typing import Any
 
 from steep.core.files import disk_errors
 from steep.core.ids import stable_hash
-from steep.evaluation.engines import AnswerEngine, Decoding, Output, Progress, no_progress
+from steep.evaluation.engines import (
+    AnswerEngine,
+    Decoding,
+    OnOutput,
+    Output,
+    Progress,
+    keep_nothing,
+    no_progress,
+)
 from steep.evaluation.normalizers import OptionScores
-
-PART_TEXTS = 256  # texts that a kill may lose: enough to fill batches, or a server
 
 
 class KeptEngine:
@@ -31,22 +38,31 @@ class KeptEngine:
         self.found = sum(map(len, self._kept.values()))  # texts that an earlier run left
 
     def generate(
-        self, prompts: Sequence[str], decoding: Decoding, on_progress: Progress = no_progress
+        self,
+        prompts: Sequence[str],
+        decoding: Decoding,
+        on_progress: Progress = no_progress,
+        on_output: OnOutput = keep_nothing,
     ) -> list[list[Output]]:
-        """Continue each prompt, or tell what was written before."""
+        """Continue each prompt, or tell what was written before (and not to `on_output`)."""
         keys = [stable_hash([prompt, asdict(decoding)], 16) for prompt in prompts]
         missing = {k: p for k, p in zip(keys, prompts, strict=True) if k not in self._kept}
-        size = max(1, PART_TEXTS // decoding.samples)
-        done, total = len(keys) - len(missing), len(keys) * decoding.samples
-        for start in range(0, len(missing), size):
-            part = list(missing)[start : start + size]
-            before = (done + start) * decoding.samples
+        names, before = list(missing), len(keys) - len(missing)
+        parts: dict[int, dict[int, Output]] = {}
 
-            def on_part(texts: int, _: int, before: int = before) -> None:
-                on_progress(before + texts, total)
+        def keep(place: int, output: Output) -> None:
+            number, sample = divmod(place, decoding.samples)
+            part = parts.setdefault(number, {})
+            part[sample] = output
+            if len(part) == decoding.samples:
+                self._keep(names[number], [part[n] for n in range(decoding.samples)])
+            on_output(place, output)
 
-            found = self._engine.generate([missing[key] for key in part], decoding, on_part)
-            self._keep(dict(zip(part, found, strict=True)))
+        def tell(texts: int, _: int) -> None:
+            on_progress(before * decoding.samples + texts, len(keys) * decoding.samples)
+
+        found = self._engine.generate(list(missing.values()), decoding, tell, keep) if names else []
+        self._kept |= dict(zip(names, found, strict=True))
         return [self._kept[key] for key in keys]
 
     def logprobs(
@@ -58,16 +74,11 @@ class KeptEngine:
         """Score each prompt's options, which takes a pass each and is not kept."""
         return self._engine.logprobs(prompts, options, on_progress)
 
-    def _keep(self, found: dict[str, list[Output]]) -> None:
-        self._kept |= found
-        good = {key: outs for key, outs in found.items() if not any(_failed(o) for o in outs)}
+    def _keep(self, key: str, outputs: Sequence[Output]) -> None:
+        if any(output.finish_reason == "error" for output in outputs):
+            return
         with disk_errors(self._path), self._path.open("a", encoding="utf-8") as file:
-            for key, outputs in good.items():
-                file.write(json.dumps([key, outputs], ensure_ascii=False) + "\n")
-
-
-def _failed(output: Output) -> bool:
-    return output.finish_reason == "error"
+            file.write(json.dumps([key, outputs], ensure_ascii=False) + "\n")
 
 
 def _read(path: Path) -> Iterator[tuple[str, list[Output]]]:

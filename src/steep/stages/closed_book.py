@@ -31,7 +31,8 @@ def run(exam: Exam, examinee: Examinee) -> Iterator[Artifact]:
         if method == "likelihood" and not examinee.gives_likelihoods:
             log.warning("%s: no likelihoods, its server has a chat endpoint only", examinee.name)
             continue
-        yield ways[method](exam, examinee)
+        if exam.short if method == "short-answers" else exam.questions:
+            yield ways[method](exam, examinee)
 
 
 def score(exam: Exam, examinee: Examinee) -> Artifact:

@@ -56,6 +56,8 @@ def check(config: Config, documents: Artifact) -> None:
     summaries.check(config, documents)
     exam = read_exam(config, documents)
     if exam is None:
+        if config.open_book.chunk_characters:
+            raise UserError("An open book needs questions.", where="evaluate.questions")
         return
     for question_id, reason in exam.skipped[:SHOWN_SKIPPED]:
         log.warning("  not asked: %s, %s", question_id, reason)

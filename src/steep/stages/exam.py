@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from steep.config import Config, EvaluateConfig
@@ -21,6 +22,7 @@ from steep.evaluation.splits import questions_on, split_documents
 from steep.project import Artifact
 from steep.stages import documents as documents_stage
 from steep.stages.documents import content_hash
+from steep.stages.harness import log
 
 ORDER_SEED = 0  # of shuffled options, as the default protocol has it
 
@@ -75,10 +77,8 @@ def read_exam(config: Config, documents: Artifact) -> Exam | None:
     if settings.questions is None:
         return None
     texts = documents_stage.load(documents)
-    found = read_questions(settings.questions, texts)
-    short = Questions((), ())
-    if "short-answers" in settings.methods:
-        short = read_short_answers(settings.questions, texts)
+    short = _short(settings.questions, texts, settings.methods)
+    found = _choices(settings.questions, texts, short)
     asked_shortly = {question.id for question in short.questions}
     skipped = [
         SkippedQuestion(id_, f"{reason}; asked as a short answer only")
@@ -99,10 +99,35 @@ def read_exam(config: Config, documents: Artifact) -> Exam | None:
     return exam if settings.split == "all" else _on_split(exam, settings)
 
 
+def _short(path: Path, texts: Sequence[Document], methods: Sequence[str]) -> Questions:
+    """The questions with short answers, if they are asked for; beside others none is no error."""
+    if "short-answers" not in methods:
+        return Questions((), ())
+    try:
+        return read_short_answers(path, texts)
+    except UserError:
+        if set(methods) == {"short-answers"}:
+            raise
+        log.warning("evaluate: no question has a short answer, so none is asked")
+        return Questions((), ())
+
+
+def _choices(path: Path, texts: Sequence[Document], short: Questions) -> Questions:
+    """The questions with options; none is no error where there are short answers to ask."""
+    try:
+        return read_questions(path, texts)
+    except UserError:
+        if not short.questions:
+            raise
+        reason = "nothing could be a wrong option"
+        odd = tuple(SkippedQuestion(question.id, reason) for question in short.questions)
+        return Questions((), odd + short.skipped)
+
+
 def _on_split(exam: Exam, settings: EvaluateConfig) -> Exam:
     ids = getattr(split_documents(exam.texts), settings.split)
-    questions = questions_on(exam.questions, ids)
-    if not questions:
+    questions, short = questions_on(exam.questions, ids), questions_on(exam.short, ids)
+    if not (questions or short):
         raise UserError(
             f"No question is about a document of the {settings.split} split.",
             where="evaluate.split",
@@ -110,7 +135,7 @@ def _on_split(exam: Exam, settings: EvaluateConfig) -> Exam:
             found=f"{len(ids)} documents in this split",
             hint="set evaluate.split to all",
         )
-    return replace(exam, questions=questions, short=questions_on(exam.short, ids))
+    return replace(exam, questions=questions, short=short)
 
 
 def protocol_of(settings: EvaluateConfig) -> Protocol:

@@ -56,6 +56,12 @@ def check(config: Config, exam: Exam) -> None:
         UserError: The embedder or reranker lacks its name, or there is nothing to choose by.
     """
     settings = config.open_book
+    if not exam.everything:
+        raise UserError(
+            "An open book needs questions with options.",
+            where="evaluate.questions",
+            hint="set open_book.chunk_characters to [] to ask short answers only",
+        )
     for part, kinds in (("embedder", {"endpoint", "sentence-transformers"}),
                         ("reranker", {"endpoint", "cross-encoder"})):  # fmt: skip
         kind = getattr(settings, part)

@@ -76,6 +76,10 @@ class Study:
         def make(directory: Path) -> dict[str, Any]:
             judge = self._judge(directory)
             found = measure_judge(judge, claims_per_call=self.config.summaries.claims_a_call)
+            if sum(found.unread.values()) == found.claims:
+                log.warning(
+                    "judge: not one of its verdicts could be read, nor will be in the table"
+                )
             write_json(directory / AGREEMENT_NAME, asdict(found))
             (directory / OUTPUTS_NAME).unlink(missing_ok=True)
             return {"judge": judge.name}
