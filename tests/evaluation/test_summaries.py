@@ -9,7 +9,7 @@ import pytest
 from asked import BARE, DOCUMENT
 
 from steep.core.errors import UserError
-from steep.documents.split import split_document
+from steep.documents.split import split_document, whole_documents
 from steep.evaluation.engines import Decoding
 from steep.evaluation.hf_engine import HuggingFaceEngine
 from steep.evaluation.summaries.prompts import (
@@ -19,7 +19,7 @@ from steep.evaluation.summaries.prompts import (
     split_prompt,
     summary_prompt,
 )
-from steep.evaluation.summaries.references import Reference, read_references, whole_documents
+from steep.evaluation.summaries.references import Reference, read_references
 from steep.evaluation.summaries.rows import (
     ClaimRow,
     PassageRow,

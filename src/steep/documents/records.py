@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from steep.core.errors import UserError
 from steep.documents.document import Skipped
 
 
@@ -68,3 +70,19 @@ def optional_year(record: Mapping[str, Any]) -> int | None:
     if isinstance(value, bool) or not str(value).strip().lstrip("-").isdecimal():
         raise BadRecord(f"expected a whole number as 'year', found {value!r:.60}")
     return int(value)
+
+
+def utf8_text(path: Path, what: str, hint: str) -> str:
+    """The text of a file that the user named; `what` it holds is said in errors.
+
+    Raises:
+        UserError: It cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"The {what} are not UTF-8.", where=path, found=error) from error
+    except OSError as error:
+        raise UserError(
+            f"Cannot read the {what}: {error.strerror}.", where=path, hint=hint
+        ) from error

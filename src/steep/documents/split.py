@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -39,6 +39,16 @@ def split_document(document: Document, max_words: int) -> tuple[Document, ...]:
         )
         for number, (start, end) in enumerate(pairwise(cuts), start=1)
     )
+
+
+def whole_documents(documents: Iterable[Document]) -> dict[str, Document]:
+    """The documents by their whole id, with parts put together again in their order."""
+    wholes: dict[str, Document] = {}
+    for document in documents:
+        key = document.whole_id
+        before = f"{wholes[key].text}\n\n" if key in wholes else ""
+        wholes[key] = replace(document, id=key, text=before + document.text, metadata={})
+    return wholes
 
 
 def _end_levels(text: str, spans: Sequence[tuple[int, int]]) -> list[int]:

@@ -22,7 +22,7 @@ from steep.core.errors import UserError
 from steep.documents.clean import one_line
 from steep.documents.document import Document, Skipped
 from steep.documents.quality import QualityQuestion, first_record, is_quality, parse_quality
-from steep.documents.records import BadRecord, json_records, required_text
+from steep.documents.records import BadRecord, json_records, required_text, utf8_text
 from steep.evaluation.short_answers import choice_among
 
 SHORT_ANSWER = "short-answer"
@@ -93,22 +93,10 @@ def read_short_answers(path: Path, documents: Sequence[Document]) -> Questions:
 
 
 def _asked(path: Path, titles: Mapping[str, str], skipped: list[SkippedQuestion]) -> list[Question]:
-    text = _read_text(path)
+    hint = "set evaluate.questions to a JSONL file, or to null for no evaluation"
+    text = utf8_text(path, "questions", hint)
     parse = _quality_rows if is_quality(first_record(text)) else _jsonl_rows
     return list(_on_known_documents(parse(text, path.name, skipped), titles, skipped))
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError("The questions are not UTF-8.", where=path, found=error) from error
-    except OSError as error:
-        raise UserError(
-            f"Cannot read the questions: {error.strerror}.",
-            where=path,
-            hint="set evaluate.questions to a JSONL file, or to null for no evaluation",
-        ) from error
 
 
 def _jsonl_rows(text: str, name: str, skipped: list[SkippedQuestion]) -> Iterator[Question]:

@@ -9,7 +9,10 @@ from typing import Any
 
 from steep.core.progress import Progress
 from steep.evaluation.answer_rows import write_answers
+from steep.evaluation.asking import ask, ask_short
 from steep.evaluation.engines import AnswerEngine
+from steep.evaluation.few_shot import short_answer_prompt
+from steep.evaluation.kept_outputs import KeptEngine
 from steep.evaluation.prompts import closed_book_prompt
 from steep.evaluation.rows import make_rows, write_rows
 from steep.project import Artifact
@@ -52,8 +55,6 @@ def score(exam: Exam, examinee: Examinee) -> Artifact:
 
 def answer(exam: Exam, examinee: Examinee) -> Artifact:
     """Thought processes after five solved examples, each with its answer."""
-    from steep.evaluation.asking import ask
-
     settings = examinee.config.evaluate
     protocol = protocol_of(settings)
 
@@ -78,8 +79,6 @@ def answer(exam: Exam, examinee: Examinee) -> Artifact:
 
 def answer_shortly(exam: Exam, examinee: Examinee) -> Artifact:
     """Short answers in its own words, and the likelihoods of those that are accepted."""
-    from steep.evaluation.asking import ask_short
-    from steep.evaluation.few_shot import short_answer_prompt
 
     def make(directory: Path) -> dict[str, Any]:
         with_progress = told(f"short answers {examinee.name}", len(exam.short))
@@ -100,8 +99,6 @@ def answer_shortly(exam: Exam, examinee: Examinee) -> Artifact:
 
 def kept(examinee: Examinee, directory: Path) -> AnswerEngine:
     """The engine of a model, which goes on with what an interrupted run has left."""
-    from steep.evaluation.kept_outputs import KeptEngine
-
     engine = KeptEngine(examinee.engine, directory / OUTPUTS_NAME)
     if engine.found:
         log.info("%s: %d texts of an interrupted run are kept", examinee.name, engine.found)

@@ -1,8 +1,8 @@
 """Stage 6: checkpoints become scores: artifacts of rows for each model, and one of tables.
 
 Each model is loaded once and asked everything: closed book, open book, summaries from memory, and
-what it could do before. Rows are kept for good;
-tables are made from them (`scores.py`), so `rescore` needs neither model nor question.
+what it could do before. Rows are kept for good; tables are made from them (`scores.py`), so
+`rescore` needs neither model nor question.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from steep.config import Config
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json
 from steep.project import MANIFEST, Artifact, Project
-from steep.stages import closed_book, forgetting, summaries
-from steep.stages.closed_book import ANSWERS
+from steep.stages import closed_book, forgetting, instruct, summaries
 from steep.stages.exam import (
     Exam,
     asking_fields,
@@ -50,7 +49,7 @@ def check(config: Config, documents: Artifact) -> None:
     """
     _check_names(config)
     check_protocol(config.evaluate)
-    for line in who_sees(config):
+    for line in _who_sees(config):
         log.info("evaluate: %s", line)
     forgetting.check(config)
     summaries.check(config, documents)
@@ -130,7 +129,7 @@ def _asked_otherwise(config: Config, made: Sequence[Artifact]) -> Iterator[str]:
     said: dict[str, None] = {}
     for artifact in made:
         fields = artifact.manifest["identity"]["fields"]
-        asked = {"evaluate.split": "all"} | fields if artifact.stage == ANSWERS else {}
+        asked = {"evaluate.split": "all"} | fields if artifact.stage == closed_book.ANSWERS else {}
         for name, value in wanted.items():
             if name in asked and asked[name] != value:
                 said[f"answers were asked with {name} {asked[name]!r}, not {value!r}"] = None
@@ -158,7 +157,7 @@ def _library(config: Config, project: Project, exam: Exam | None) -> Any:
     return Library(config, project, exam)
 
 
-def who_sees(config: Config) -> Iterator[str]:
+def _who_sees(config: Config) -> Iterator[str]:
     """Which hosts will see what of the questions and documents; none where all is done here."""
     book = config.open_book
     opened = bool(config.evaluate.questions and book.chunk_characters)
@@ -180,9 +179,8 @@ def _host(url: str) -> str:
 
 
 def _check_names(config: Config) -> None:
-    tuned = config.instruct.arms or tuple(config.train.arms)
-    known = {BASE, *config.train.arms, *config.evaluate.servers}
-    known |= {f"{arm}-instruct" for arm in tuned} if config.instruct.chats else set()
+    tuned = {f"{arm}{instruct.SUFFIX}" for arm in instruct.arms_of(config)}
+    known = {BASE, *config.train.arms, *tuned, *config.evaluate.servers}
     for section in ("open_book", "summaries"):
         for name in getattr(config, section).models:
             if name not in known:

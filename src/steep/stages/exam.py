@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from steep.stages import documents as documents_stage
 from steep.stages.documents import content_hash
 from steep.stages.harness import log
 
+# Of a protocol what changes the texts; how they are read and counted does not.
+ASKING = ("samples", "temperature", "max_tokens", "order_seed")
 ORDER_SEED = 0  # of shuffled options, as the default protocol has it
 
 
@@ -51,7 +54,7 @@ class Exam:
     everything: Sequence[Question]
     skipped: Sequence[SkippedQuestion]
 
-    @property
+    @cached_property
     def by_id(self) -> Mapping[str, Document]:
         """A document, or any part of it, by the id that questions have: for its name only."""
         return {document.whole_id: document for document in self.texts}
@@ -152,9 +155,8 @@ def protocol_of(settings: EvaluateConfig) -> Protocol:
 
 
 def asking_fields(protocol: Protocol, seed: int) -> dict[str, Any]:
-    """Of a protocol what changes the texts; how they are read and counted does not."""
-    names = ("samples", "temperature", "max_tokens", "order_seed")
-    return {**{f"evaluate.{name}": getattr(protocol, name) for name in names}, "seed": seed}
+    """The same as fields of an identity."""
+    return {**{f"evaluate.{name}": getattr(protocol, name) for name in ASKING}, "seed": seed}
 
 
 def check_protocol(settings: EvaluateConfig) -> None:

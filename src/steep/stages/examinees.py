@@ -134,6 +134,11 @@ def examinees(config: Config, project: Project, trained: Mapping[str, Artifact])
     return [Examinee(n, config, project, trained.get(n), servers.get(n)) for n in names]
 
 
+def name_of(artifact: Artifact) -> str:
+    """What the tables call the model that an artifact is about."""
+    return str(artifact.manifest["identity"]["fields"]["arm"])
+
+
 def open_server(server: ServerConfig, section: str) -> AnswerEngine:
     """Connect to a served model; `section` of the configuration names it.
 

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from steep.config import Config
 from steep.core.errors import UserError
+from steep.evaluation.exports import EXPORTS, make_exam
 from steep.evaluation.questions import SkippedQuestion, read_questions
 from steep.project import Project
 from steep.stages import documents as documents_stage
-
-TASK_KINDS = ("lm-eval", "inspect")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +34,15 @@ def run(
     Args:
         config: The configuration.
         project: Where things lie; nothing is written there.
-        what: For which package, one of `TASK_KINDS`.
+        what: For which package, one of `EXPORTS`.
         directory: A new or empty folder, or one of an earlier export.
         name: Of the task; made of the run's name by default.
 
     Raises:
         UserError: The kind is unknown, there are no questions, or the folder holds other files.
     """
-    if what not in TASK_KINDS:
+    if what not in EXPORTS:
         raise _unknown(what)
-    from steep.evaluation.exports import EXPORTS, make_exam
-
     path = config.evaluate.questions
     if path is None:
         raise UserError(
@@ -74,10 +71,10 @@ def task_name(run_name: str) -> str:
 
 
 def _unknown(what: str) -> UserError:
-    near = difflib.get_close_matches(what, TASK_KINDS, n=1)
+    near = difflib.get_close_matches(what, EXPORTS, n=1)
     return UserError(
         f"There is no export '{what}'.",
-        expected=", ".join(TASK_KINDS),
+        expected=", ".join(EXPORTS),
         found=what,
         hint=f"did you mean '{near[0]}'?" if near else None,
     )

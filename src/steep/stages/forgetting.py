@@ -13,7 +13,7 @@ from steep.core.files import read_json, write_json
 from steep.documents.general_text import builtin_texts
 from steep.project import Artifact
 from steep.stages.documents import content_hash
-from steep.stages.examinees import Examinee
+from steep.stages.examinees import Examinee, name_of
 from steep.stages.harness import Identity, build, log
 
 VERSION = 1
@@ -127,7 +127,7 @@ def texts_table(artifacts: Sequence[Artifact]) -> dict[str, Any]:
     """The loss of each model on general text; a later model minus the first, on the same texts."""
     from steep.evaluation.forgetting.general_text import loss_difference, loss_score, read_losses
 
-    rows = {_name(each): read_losses(each.path / LOSSES_NAME) for each in artifacts}
+    rows = {name_of(each): read_losses(each.path / LOSSES_NAME) for each in artifacts}
     (first, before), *others = rows.items()
     models = [{"name": name, **asdict(loss_score(each))} for name, each in rows.items()]
     differences = [
@@ -140,11 +140,11 @@ def tasks_table(artifacts: Sequence[Artifact]) -> dict[str, Any]:
     """The tasks of each model as the harness counts them; a later model minus the first, paired."""
     from steep.evaluation.forgetting.task_rows import compare_tasks, read_task_rows
 
-    rows = {_name(each): read_task_rows(each.path / ROWS_NAME) for each in artifacts}
+    rows = {name_of(each): read_task_rows(each.path / ROWS_NAME) for each in artifacts}
     (first, before), *others = rows.items()
     return {
         "models": [
-            {"name": _name(each), **read_json(each.path / TASK_SCORES_NAME)} for each in artifacts
+            {"name": name_of(each), **read_json(each.path / TASK_SCORES_NAME)} for each in artifacts
         ],
         "differences": [
             {"a": name, "b": first, **asdict(found)}
@@ -152,7 +152,3 @@ def tasks_table(artifacts: Sequence[Artifact]) -> dict[str, Any]:
             for found in compare_tasks(after, before)
         ],
     }
-
-
-def _name(artifact: Artifact) -> str:
-    return str(artifact.manifest["identity"]["fields"]["arm"])

@@ -11,20 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 from steep.config import Config
 from steep.core.errors import UserError
-from steep.evaluation.few_shot import about
+from steep.documents.split import whole_documents
+from steep.evaluation.few_shot import about, named_text
+from steep.evaluation.open_book import write_retrieval
 from steep.evaluation.questions import Question
 from steep.project import Artifact, Project
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import Chunking, cut_documents
+from steep.retrieval.embed import Embedder, EmbedderSettings, open_embedder
+from steep.retrieval.measures import Asked, measure
+from steep.retrieval.rerank import LikelihoodReranker, Reranker
+from steep.retrieval.retrieve import RetrievalSettings, Retriever, top_chunks
 from steep.stages.exam import Exam
 from steep.stages.examinees import Examinee
 from steep.stages.harness import Identity, build, log
 
 if TYPE_CHECKING:
-    from steep.retrieval.embed import Embedder
     from steep.retrieval.hits import Hit
-    from steep.retrieval.rerank import Reranker
-    from steep.retrieval.retrieve import Retriever
 
 VERSION = 1
 STAGE = "retrieve"
@@ -72,9 +75,6 @@ class Library:
             inputs |= examinee.inputs
 
         def make(directory: Path) -> dict[str, Any]:
-            from steep.evaluation.open_book import write_retrieval
-            from steep.retrieval.measures import Asked, measure
-
             questions = self.exam.everything
             hits = self.rank(chunk_characters, examinee, questions)
             asked = [Asked(each.id, each.document_id, each.answers) for each in questions]
@@ -98,8 +98,6 @@ class Library:
         order: Any,
     ) -> list[list[str]]:
         """The texts that are shown before each question."""
-        from steep.retrieval.retrieve import top_chunks
-
         chunks = self._chunking(chunk_characters).chunks
         rankings = self.rank(chunk_characters, examinee, questions)
         return [
@@ -108,15 +106,9 @@ class Library:
 
     def whole_documents(self, questions: Sequence[Question]) -> list[list[str]]:
         """The document of each question, whole: what the best retrieval could show."""
-        from steep.evaluation.few_shot import named_text
-
-        texts: dict[str, list[str]] = {}
-        for document in self.exam.texts:
-            texts.setdefault(document.whole_id, []).append(document.text)
-        return [
-            [named_text(self.exam.by_id[q.document_id], "\n\n".join(texts[q.document_id]))]
-            for q in questions
-        ]
+        wholes = whole_documents(self.exam.texts)
+        named = {key: named_text(document, document.text) for key, document in wholes.items()}
+        return [[named[question.document_id]] for question in questions]
 
     def rank(
         self, chunk_characters: int, examinee: Examinee, questions: Sequence[Question]
@@ -126,8 +118,6 @@ class Library:
         return retriever.rank([query(each, self.exam) for each in questions])
 
     def _retriever(self, chunk_characters: int, examinee: Examinee) -> Retriever:
-        from steep.retrieval.retrieve import RetrievalSettings, Retriever
-
         settings = self.config.open_book
         own = examinee.name if settings.reranker == "likelihood" else ""
         if (chunk_characters, own) not in self._retrievers:
@@ -155,8 +145,6 @@ class Library:
 
     @cached_property
     def _embedder(self) -> Embedder:
-        from steep.retrieval.embed import EmbedderSettings, open_embedder
-
         settings = self.config.open_book
         return open_embedder(
             EmbedderSettings(
@@ -191,8 +179,6 @@ def _path_or_name(project: Project, name: str) -> str:
 
 def _likelihood(examinee: Examinee) -> Reranker:
     """The reading model as reranker: how likely it finds the question after a chunk."""
-    from steep.retrieval.rerank import LikelihoodReranker
-
     if not examinee.gives_likelihoods:
         raise UserError(
             f"'{examinee.name}' cannot rerank by likelihood: its server has a chat endpoint only.",

@@ -12,6 +12,7 @@ from steep.config import Config
 from steep.core.errors import UserError
 from steep.core.progress import Progress
 from steep.evaluation.answer_rows import read_answers, write_answers
+from steep.evaluation.asking import ask
 from steep.evaluation.compare import Grade
 from steep.evaluation.engines import PromptTooLong
 from steep.evaluation.normalizers import Normalizer
@@ -183,8 +184,6 @@ def _ask(
         progress.finish(f"{len(questions)} questions")
         write_rows(directory / ROWS_NAME, make_rows(questions, scores))
         return
-    from steep.evaluation.asking import ask
-
     rows = ask(
         kept(examinee, directory), examinee.name, questions, exam.by_id, protocol,
         seed=examinee.config.evaluate.seed, contexts=contexts,

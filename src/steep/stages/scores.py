@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from steep.config import Config
 from steep.evaluation.answer_rows import read_answers
@@ -26,7 +27,10 @@ from steep.evaluation.tables import (
 )
 from steep.project import Artifact
 from steep.stages import closed_book, forgetting, library, open_book, summaries
-from steep.stages.exam import protocol_of
+from steep.stages.exam import ASKING, protocol_of
+from steep.stages.examinees import name_of
+
+Rows = TypeVar("Rows")
 
 
 def tables(made: Sequence[Artifact], config: Config) -> dict[str, Any]:
@@ -40,44 +44,39 @@ def tables(made: Sequence[Artifact], config: Config) -> dict[str, Any]:
     return whole
 
 
-def name_of(artifact: Artifact) -> str:
-    """What the tables call the model of an artifact."""
-    return str(artifact.manifest["identity"]["fields"]["arm"])
+def _by_model(artifacts: Sequence[Artifact], read: Callable[[Path], Rows]) -> dict[str, Rows]:
+    """The rows of each model."""
+    return {name_of(each): read(each.path / closed_book.ROWS_NAME) for each in artifacts}
 
 
 def _likelihood(
     artifacts: Sequence[Artifact], made: Sequence[Artifact], config: Config
 ) -> dict[str, Any]:
-    rows = {name_of(each): read_rows(each.path / closed_book.ROWS_NAME) for each in artifacts}
-    return likelihood_table(rows, config.evaluate.normalizer)
+    return likelihood_table(_by_model(artifacts, read_rows), config.evaluate.normalizer)
 
 
 def _answers(
     artifacts: Sequence[Artifact], made: Sequence[Artifact], config: Config
 ) -> dict[str, Any]:
-    rows = {name_of(each): read_answers(each.path / closed_book.ROWS_NAME) for each in artifacts}
-    return answers_table(rows, _as_asked(artifacts[0], config))
+    return answers_table(_by_model(artifacts, read_answers), _as_asked(artifacts[0], config))
 
 
 def _as_asked(artifact: Artifact, config: Config) -> Protocol:
     """The protocol: asked as the rows tell, counted as the configuration says."""
     fields = artifact.manifest["identity"]["fields"]
-    asked = ("samples", "temperature", "max_tokens", "order_seed")
-    return replace(
-        protocol_of(config.evaluate), **{name: fields[f"evaluate.{name}"] for name in asked}
-    )
+    asked = {name: fields[f"evaluate.{name}"] for name in ASKING}
+    return replace(protocol_of(config.evaluate), **asked)
 
 
 def _short(
     artifacts: Sequence[Artifact], made: Sequence[Artifact], config: Config
 ) -> dict[str, Any]:
-    rows = {name_of(each): read_answers(each.path / closed_book.ROWS_NAME) for each in artifacts}
     gold = {
         name_of(each): read_rows(path)
         for each in artifacts
         if (path := each.path / closed_book.GOLD_NAME).is_file()
     }
-    return short_answers_table(rows, gold)
+    return short_answers_table(_by_model(artifacts, read_answers), gold)
 
 
 def _open_book(
@@ -89,10 +88,8 @@ def _open_book(
     retrieved: dict[int, dict[str, Any]] = {}
     chunks: dict[int, dict[str, Any]] = {}
     for each in (artifact for artifact in made if artifact.stage == library.STAGE):
-        rows, size = (
-            read_retrieval(each.path / library.ROWS_NAME),
-            each.manifest["chunk_characters"],
-        )
+        rows = read_retrieval(each.path / library.ROWS_NAME)
+        size = each.manifest["chunk_characters"]
         own = each.manifest["identity"]["fields"].get("arm")
         retrieved.setdefault(size, {}).update(dict.fromkeys([own] if own else models, rows))
         chunks[size] = {"chunks": each.manifest["chunks"], "blank": len(each.manifest["blank"])}
@@ -107,19 +104,12 @@ def _closed_grades(
 ) -> Mapping[str, Sequence[Grade]]:
     """The closed-book grades that were found in the same way, to tell what retrieval adds."""
     if method == "likelihood":
-        return {
-            name_of(each): likelihood_grades(
-                read_rows(each.path / closed_book.ROWS_NAME), config.evaluate.normalizer
-            )
-            for each in made
-            if each.stage == closed_book.LIKELIHOOD
-        }
-    protocol = protocol_of(config.evaluate)
-    return {
-        name_of(each): answer_grades(read_answers(each.path / closed_book.ROWS_NAME), protocol)
-        for each in made
-        if each.stage == closed_book.ANSWERS
-    }
+        scored = [each for each in made if each.stage == closed_book.LIKELIHOOD]
+        by_likelihood = _by_model(scored, read_rows).items()
+        return {n: likelihood_grades(r, config.evaluate.normalizer) for n, r in by_likelihood}
+    answered = [each for each in made if each.stage == closed_book.ANSWERS]
+    protocol, by_answers = protocol_of(config.evaluate), _by_model(answered, read_answers).items()
+    return {name: answer_grades(rows, protocol) for name, rows in by_answers}
 
 
 def _summaries(

@@ -8,13 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from steep.config import Config
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json
+from steep.core.progress import Progress
+from steep.documents.document import Document
+from steep.documents.split import whole_documents
+from steep.evaluation.engines import Decoding
+from steep.evaluation.kept_outputs import KeptEngine
+from steep.evaluation.summaries.claims import Judged, judge_summaries
+from steep.evaluation.summaries.judging import EngineJudge
+from steep.evaluation.summaries.prompts import MAX_TOKENS, Kind, in_chat_form, summary_prompt
+from steep.evaluation.summaries.references import Reference, read_references
+from steep.evaluation.summaries.rows import (
+    HUMAN,
+    ClaimRow,
+    PassageRow,
+    SummaryRow,
+    read_rows,
+    write_rows,
+)
+from steep.evaluation.summaries.writing import human_summaries, write_summaries
 from steep.project import Artifact, Project
 from steep.stages import documents as documents_stage
 from steep.stages.closed_book import OUTPUTS_NAME, kept, told
@@ -22,16 +40,8 @@ from steep.stages.documents import content_hash
 from steep.stages.examinees import Examinee, open_server
 from steep.stages.harness import Identity, build, log
 
-if TYPE_CHECKING:
-    from steep.documents.document import Document
-    from steep.evaluation.summaries.judging import EngineJudge
-    from steep.evaluation.summaries.prompts import Kind
-    from steep.evaluation.summaries.references import Reference
-    from steep.evaluation.summaries.rows import SummaryRow
-
 VERSION = 1
 WRITTEN, JUDGED, AGREEMENT = "summary", "judged", "judge"  # stages, as artifacts are named
-HUMAN = "human"
 TEXTS_NAME, PASSAGES_NAME, CLAIMS_NAME = "texts.parquet", "passages.parquet", "claims.parquet"
 AGREEMENT_NAME = "agreement.json"
 SHOWN_SKIPPED = 5
@@ -43,8 +53,6 @@ def check(config: Config, documents: Artifact) -> None:
     Raises:
         UserError: There is no judge, or no summary by a person of any document.
     """
-    from steep.evaluation.summaries.references import read_references
-
     settings = config.summaries
     if settings.references is None:
         return
@@ -85,9 +93,8 @@ class Study:
             return {"judge": judge.name}
 
         yield build(self.project, Identity(AGREEMENT, VERSION, self._judge_fields(), {}), make)
-        from steep.evaluation.summaries.writing import human_summaries
 
-        def people(directory: Path) -> list[SummaryRow]:
+        def people() -> list[SummaryRow]:
             return human_summaries(self._references)
 
         yield self._judged(HUMAN, HUMAN, people, {"summaries.references": self._content}, {})
@@ -101,17 +108,10 @@ class Study:
             written = self._written(examinee, kind)
             yield written
 
-            def texts(directory: Path, written: Artifact = written) -> list[SummaryRow]:
-                return read_texts(written)
-
+            texts = partial(read_texts, written)
             yield self._judged(examinee.name, kind, texts, {}, {"summary": written})
 
     def _written(self, examinee: Examinee, kind: Kind) -> Artifact:
-        from steep.evaluation.engines import Decoding
-        from steep.evaluation.summaries.prompts import MAX_TOKENS
-        from steep.evaluation.summaries.rows import SummaryRow, write_rows
-        from steep.evaluation.summaries.writing import write_summaries
-
         settings = self.config.summaries
         max_tokens = settings.max_tokens or MAX_TOKENS[kind]
         fields = {
@@ -142,8 +142,6 @@ class Study:
 
     def _prompts(self, examinee: Examinee, ids: Sequence[str], kind: Kind) -> list[str]:
         """In the chat format of models that have one; others continue a text."""
-        from steep.evaluation.summaries.prompts import in_chat_form, summary_prompt
-
         tokenizer = None if examinee.server else examinee.loaded[1]
         served_chat = examinee.server is not None and examinee.server.endpoint == "chat"
         chat = served_chat or bool(tokenizer and tokenizer.chat_template)
@@ -154,7 +152,7 @@ class Study:
         self,
         writer: str,
         kind: str,
-        texts: Callable[[Path], Sequence[SummaryRow]],
+        texts: Callable[[], Sequence[SummaryRow]],
         fields: dict[str, Any],
         inputs: dict[str, Artifact],
     ) -> Artifact:
@@ -162,10 +160,7 @@ class Study:
         settings = self.config.summaries
 
         def make(directory: Path) -> dict[str, Any]:
-            from steep.evaluation.summaries.claims import judge_summaries
-            from steep.evaluation.summaries.rows import ClaimRow, PassageRow, SummaryRow, write_rows
-
-            rows = texts(directory)
+            rows = texts()
             found = judge_summaries(
                 self._judge(directory),
                 rows,
@@ -191,9 +186,6 @@ class Study:
 
     def _judge(self, directory: Path) -> EngineJudge:
         """The judge, which goes on with what an interrupted run has left in this directory."""
-        from steep.evaluation.kept_outputs import KeptEngine
-        from steep.evaluation.summaries.judging import EngineJudge
-
         judge = self.config.summaries.judge
         assert judge is not None
         return EngineJudge(
@@ -207,15 +199,11 @@ class Study:
 
     @cached_property
     def _references(self) -> Sequence[Reference]:
-        from steep.evaluation.summaries.references import read_references
-
         assert self.config.summaries.references is not None
         return read_references(self.config.summaries.references, self._texts).references
 
     @cached_property
     def _sources(self) -> dict[str, Document]:
-        from steep.evaluation.summaries.references import whole_documents
-
         return whole_documents(self._texts)
 
     @cached_property
@@ -225,15 +213,11 @@ class Study:
 
 def read_texts(artifact: Artifact) -> list[SummaryRow]:
     """The texts of an artifact."""
-    from steep.evaluation.summaries.rows import SummaryRow, read_rows
-
     return read_rows(artifact.path / TEXTS_NAME, SummaryRow)
 
 
 def table(judged: Sequence[Artifact], agreements: Sequence[Artifact]) -> dict[str, Any]:
     """The study as `scores.json` has it, and how far the judge can be believed."""
-    from steep.evaluation.summaries.claims import Judged
-    from steep.evaluation.summaries.rows import ClaimRow, PassageRow, read_rows
     from steep.evaluation.summaries.scores import Study as Scored
 
     texts = [row for artifact in judged for row in read_texts(artifact)]
@@ -245,7 +229,5 @@ def table(judged: Sequence[Artifact], agreements: Sequence[Artifact]) -> dict[st
 
 def _calls(label: str) -> Callable[[int, int], None]:
     """A progress line for the two rounds of a judge."""
-    from steep.core.progress import Progress
-
     progress = Progress(label, None, "calls")
     return lambda done, total: progress.update(done, of=total)

@@ -9,14 +9,14 @@ hold the documents and the summaries. What cannot be used comes back with its re
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from steep.core.errors import UserError
 from steep.documents.clean import clean_text, one_line
 from steep.documents.document import Document, Skipped
-from steep.documents.records import BadRecord, json_records, required_text
+from steep.documents.records import BadRecord, json_records, required_text, utf8_text
 
 SHOWN_REASONS = 3
 
@@ -44,37 +44,12 @@ def read_references(path: Path, documents: Sequence[Document]) -> References:
     """
     skipped: list[Skipped] = []
     known = {document.whole_id for document in documents}
-    rows = _rows(_read_text(path), path.name, skipped)
+    hint = "name a JSONL file with the keys document_id and summaries"
+    rows = _rows(utf8_text(path, "human summaries", hint), path.name, skipped)
     references = tuple(_on_known_documents(rows, known, skipped))
     if not references:
         raise _nothing_to_compare(path, skipped)
     return References(references, tuple(skipped))
-
-
-def whole_documents(documents: Iterable[Document]) -> dict[str, Document]:
-    """The documents by their whole id, with parts put together again in their order.
-
-    A judge must see the whole text: a claim may be about any part of it.
-    """
-    wholes: dict[str, Document] = {}
-    for document in documents:
-        key = document.whole_id
-        before = f"{wholes[key].text}\n\n" if key in wholes else ""
-        wholes[key] = replace(document, id=key, text=before + document.text, metadata={})
-    return wholes
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError("The human summaries are not UTF-8.", where=path, found=error) from error
-    except OSError as error:
-        raise UserError(
-            f"Cannot read the human summaries: {error.strerror}.",
-            where=path,
-            hint="name a JSONL file with the keys document_id and summaries",
-        ) from error
 
 
 def _rows(text: str, name: str, skipped: list[Skipped]) -> Iterator[tuple[str, Reference]]:
