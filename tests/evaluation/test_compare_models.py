@@ -53,13 +53,35 @@ def test_every_pair_is_compared_the_later_minus_the_earlier() -> None:
     ]
     first = pairs[0]
     assert set(first) == {"a", "b", "n", "difference", "low", "high", "p_mcnemar", "p_holm"} | {
-        *("bootstrap_low", "bootstrap_high", "by_kind")
+        *("bootstrap_low", "bootstrap_high", "by_kind", "planned")
     }
     assert first["bootstrap_low"] < first["difference"] < first["bootstrap_high"]
     assert first["difference"] == 0.25
     assert first["p_mcnemar"] == pytest.approx(2 / 2**6)
     assert set(first["by_kind"]["near"]) == {"n", "difference", "low", "high"}
     assert [pair["p_holm"] for pair in pairs] == pytest.approx([2 / 2**6, 6 / 2**14, 4 / 2**8])
+
+
+def test_holm_corrects_the_planned_comparisons_alone() -> None:
+    planned = {("base", "raw"), ("entigraph", "raw")}  # in either order
+    pairs = likelihood_table(MODELS, "per_token", planned)["pairs"]
+    assert [(pair["a"], pair["b"], pair["planned"]) for pair in pairs] == [
+        ("raw", "base", True),
+        ("entigraph", "raw", True),
+        ("entigraph", "base", False),
+    ]
+    assert [pair["p_holm"] for pair in pairs] == [
+        pytest.approx(2 / 2**6),
+        pytest.approx(2 * 2 / 2**8),
+        None,
+    ]
+    assert pairs[2]["low"] < pairs[2]["difference"] < pairs[2]["high"]
+
+
+def test_the_smallest_difference_is_that_of_planned_comparisons() -> None:
+    every = likelihood_table(MODELS, "per_token")
+    one = likelihood_table(MODELS, "per_token", {("raw", "base")})
+    assert one["minimum_detectable_difference"] < every["minimum_detectable_difference"]
 
 
 def test_chance_and_the_smallest_difference_are_said() -> None:

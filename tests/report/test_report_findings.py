@@ -9,7 +9,7 @@ from steep.report.records import Compared, Estimate, ModelScore, PairScore
 
 
 def pair(value: float, low: float | None, high: float | None, p: float | None) -> PairScore:
-    return PairScore("new", "old", Estimate(60, value, low, high), {}, p, p)
+    return PairScore("new", "old", True, Estimate(60, value, low, high), {}, p, p)
 
 
 def scores(*pairs: PairScore, smallest: float | None = 0.18) -> Compared:

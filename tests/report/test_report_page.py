@@ -8,7 +8,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from fixture_run import artifact, drop_artifact, edit, rewrite_passage, write_run
+from fixture_run import (
+    RECORDED,
+    artifact,
+    drop_artifact,
+    edit,
+    import_recorded_texts,
+    rewrite_passage,
+    write_run,
+)
 
 from steep.core.errors import UserError
 from steep.core.files import read_json
@@ -271,3 +279,35 @@ def test_an_artifact_that_is_gone_is_named(tmp_path: Path, run_directory: Path) 
 
     with pytest.raises(UserError, match=re.escape(str(gone))):
         render_report(tmp_path, run_directory)
+
+
+def test_recorded_texts_are_shown_as_what_they_are(tmp_path: Path, run_directory: Path) -> None:
+    corpus = artifact(tmp_path, run_directory, "corpus")
+    import_recorded_texts(corpus / "passages.parquet")
+    edit(corpus / "manifest.json", imported={RECORDED: ["a large model"]})
+    config = run_directory / "config.yaml"
+    config.write_text(config.read_text().replace("[entigraph]", f"[{RECORDED}]"))
+
+    text = render(tmp_path, run_directory).text
+
+    assert f"{RECORDED}, recorded texts of a large model" in text, "in the table of recipes"
+    assert "recorded texts, written elsewhere at another time and imported at no cost" in text
+    assert "Trained on them: entigraph." in text
+    assert "SmolLM2-135M-Instruct wrote, but no model was trained on it" in text
+    assert "Two writers on the same entities" in text
+    written, recorded = text.split("Two writers on the same entities: ")[1].split("written by")[1:3]
+    first, second = written_entities(text)
+    assert f"Recorded: {first} and {second} belong together" in written + recorded
+    assert "a large model, recorded and imported" in recorded
+
+
+def written_entities(text: str) -> list[str]:
+    """The two names in the heading above the texts."""
+    heading = text.split("Two writers on the same entities: ")[1].split("The text of this run")[0]
+    return heading.split(" and ")
+
+
+def test_texts_of_one_origin_are_not_put_side_by_side(tmp_path: Path, run_directory: Path) -> None:
+    text = render(tmp_path, run_directory).text
+    assert "Two writers" not in text
+    assert "Recorded texts" not in text

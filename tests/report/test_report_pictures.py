@@ -37,7 +37,7 @@ def small_run(passages: list[PassageRow], entities: dict[str, list[str]]) -> Run
         artifacts=[],
         documents=Documents({}, {"a": "A", "b": "B"}, wholes, []),
         generation=generation,
-        corpus=Corpus(Path(), {}, passages, []),
+        corpus=Corpus(Path(), {}, {}, passages, []),
         arms=[],
         scores=None,
         measured={},

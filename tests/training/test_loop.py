@@ -23,6 +23,7 @@ from training_setup import (
 
 from steep.core.errors import UserError
 from steep.training import loop
+from steep.training.checkpoint import Checkpoints
 from steep.training.loss import CausalLoss
 from steep.training.metrics import StepMetrics, last_metrics, read_metrics, read_validation
 from steep.training.settings import TrainingSettings, learning_rate_at
@@ -299,7 +300,30 @@ def test_checkpoints_are_written_now_and_then(
     loop.train(load_model(tiny_directory), load_mixture(shards), settings, tmp_path, ALONE,
                on_step=lambda _: names.append(checkpoints(tmp_path)))  # fmt: skip
     assert names == [[], [], []]
-    assert checkpoints(tmp_path) == ["checkpoint-00000003"]
+    assert checkpoints(tmp_path) == [], "no more than an hour of work would be lost"
+
+
+@pytest.mark.parametrize(("trial_from_s", "trials"), [(1e9, 0), (0.0, 1)])
+def test_a_trial_checkpoint_is_for_long_runs(
+    tiny_directory: Path,
+    shards: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trial_from_s: float,
+    trials: int,
+) -> None:
+    rehearsed: list[int] = []
+    real = Checkpoints.rehearse
+
+    def rehearse(self: Checkpoints, step: int, tensors: Any) -> Any:
+        rehearsed.append(step)
+        return real(self, step, tensors)
+
+    monkeypatch.setattr(Checkpoints, "rehearse", rehearse)
+    monkeypatch.setattr(loop, "TRIAL_FROM_S", trial_from_s)
+    settings = replace(SETTINGS, steps=3, checkpoint_minutes=60)
+    train(load_model(tiny_directory), shards, tmp_path, settings)
+    assert rehearsed == [1] * trials
 
 
 def test_losses_on_texts_that_are_not_trained_on_are_watched(

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from steep import __version__
 from steep.cli import chat, demo, export, importing, init, plan, run, stages, status
 
 app = typer.Typer(
     name="steep",
-    help="Teach a language model a small private corpus: synthetic continued pretraining.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"steep {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Teach a language model a small private corpus: synthetic continued pretraining."""
+
+
 app.command("init")(init.init)
 app.command("import")(importing.import_texts)
 app.command("plan")(plan.plan)

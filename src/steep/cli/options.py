@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from steep.core.files import disk_errors
+from steep.core.progress import erase_line
 
 if TYPE_CHECKING:
     from steep.config import Config
@@ -57,7 +58,7 @@ def start_log(path: Path) -> None:
     log = logging.getLogger("steep")
     log.setLevel(logging.INFO if is_main_rank() else logging.WARNING)  # one rank speaks for all
     log.handlers.clear()
-    terminal = logging.StreamHandler(sys.stderr)
+    terminal = _Terminal(sys.stderr)
     terminal.setFormatter(logging.Formatter("%(message)s"))
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,6 +66,13 @@ def start_log(path: Path) -> None:
     file.setFormatter(_JsonFormatter())
     log.addHandler(terminal)
     log.addHandler(file)
+
+
+class _Terminal(logging.StreamHandler):  # type: ignore[type-arg]  # generic for mypy alone
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print below what stands, not behind a progress line."""
+        erase_line()
+        super().emit(record)
 
 
 class _LogFile(logging.FileHandler):

@@ -161,6 +161,7 @@ def _pair_lines(found: Mapping[str, Any]) -> Iterator[str]:
     for pair in found["pairs"]:
         holm = pair.get("p_holm")
         corrected = "" if holm is None else f" (Holm {holm:.3g})"
+        corrected += "" if pair["planned"] else " (not a planned comparison, not corrected)"
         yield f"{pair['a']} - {pair['b']}: {_gain(pair)}{corrected}"
     if smallest := found["minimum_detectable_difference"]:
         yield f"  a true difference below {_percent(smallest)} points would often be missed"

@@ -59,13 +59,17 @@ def train(config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None) -> None:
 def evaluate(
     config: ConfigOption = DEFAULT_CONFIG,
     set: SetOption = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Ask only the first so many questions, for a first look.")
+    ] = None,
     rescore: Annotated[
         bool, typer.Option("--rescore", help="Count kept rows anew; nothing is asked or loaded.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
     """Ask base and arms what is configured: closed book, open book; then compare them."""
-    scores = _scores(open_project(config, set), rescore)
+    limited = [] if limit is None else [f"evaluate.limit={limit}"]
+    scores = _scores(open_project(config, [*(set or ()), *limited]), rescore)
     if json:
         typer.echo(dumps(scores, indent=2))
     elif scores is not None:

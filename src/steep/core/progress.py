@@ -1,13 +1,33 @@
-"""Progress of long work: one line that rewrites itself on a terminal, plain lines elsewhere."""
+"""Progress of long work: one line that rewrites itself on a terminal, plain lines elsewhere.
+
+The line never wraps: what does not fit is dropped from the right, so the most important parts stand
+first. Whoever prints something else calls `erase_line` before; the next update shows the line
+again.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from collections.abc import Sequence
 from typing import TextIO
 
 TERMINAL_INTERVAL_S = 0.2
 PLAIN_INTERVAL_S = 15.0
+USUAL_COLUMNS = 80
+SEPARATOR = "  "
+CLEAR = "\r\x1b[K"  # to the start of the line, and erase it
+
+_open_lines: set[TextIO] = set()  # terminals on which a line stands that was not ended
+
+
+def erase_line() -> None:
+    """Remove the progress line from the terminal, before a log line is printed there."""
+    while _open_lines:
+        stream = _open_lines.pop()
+        stream.write(CLEAR)
+        stream.flush()
 
 
 class Progress:
@@ -28,25 +48,24 @@ class Progress:
         self._terminal = self._stream.isatty()
         self._began = self._shown = time.monotonic()
         self._first: int | None = None
-        self._width = 0
 
     def update(self, done: int, **facts: object) -> None:
-        """Say how far it is; cheap enough to be called for every item."""
+        """Say how far it is, the most important facts first; cheap enough for every item."""
         if self._first is None:
             self._first = done  # what an earlier run did says nothing about this run's rate
         if self._is_due():
-            self._write(self._line(done, self._shown, facts))
+            self._write(self._parts(done, self._shown, facts))
 
-    def show(self, text: str) -> None:
+    def show(self, parts: Sequence[str], separator: str = SEPARATOR) -> None:
         """Say something of the caller's own instead, as often as `update` would."""
         if self._is_due():
-            self._write(f"{self.label}: {text}")
+            self._write([f"{self.label}: {parts[0]}", *parts[1:]], separator)
 
     def finish(self, message: str) -> None:
         """Replace the line by a last one."""
-        self._write(f"{self.label}: {message}")
         if self._terminal:
-            self._stream.write("\n")
+            erase_line()
+        self._stream.write(f"{self.label}: {message}\n")
         self._stream.flush()
 
     def _is_due(self) -> bool:
@@ -56,24 +75,41 @@ class Progress:
         self._shown = now
         return True
 
-    def _line(self, done: int, now: float, facts: dict[str, object]) -> str:
+    def _parts(self, done: int, now: float, facts: dict[str, object]) -> list[str]:
         of_total = f"{done:,}" if self.total is None else f"{done:,}/{self.total:,}"
         rate = (done - (self._first or 0)) / max(now - self._began, 1e-9)
         parts = [f"{self.label}: {of_total} {self.unit}"]
+        if self.total is not None and rate > 0:
+            parts.append(f"{duration((self.total - done) / rate)} left")
         if rate > 0:
             parts.append(f"{rate:,.1f}/s")
         parts += [f"{key.replace('_', ' ')} {value}" for key, value in facts.items()]
-        if self.total is not None and rate > 0:
-            parts.append(f"{duration((self.total - done) / rate)} left")
-        return "  ".join(parts)
+        return parts
 
-    def _write(self, line: str) -> None:
+    def _write(self, parts: Sequence[str], separator: str = SEPARATOR) -> None:
         if self._terminal:
-            self._stream.write("\r" + line.ljust(self._width))
-            self._width = len(line)
+            line = fitting(parts, self._columns() - 1, separator)  # the last column would wrap
+            self._stream.write(CLEAR + line)
+            _open_lines.add(self._stream)
         else:
-            self._stream.write(line + "\n")
+            self._stream.write(separator.join(parts) + "\n")
         self._stream.flush()
+
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns or USUAL_COLUMNS
+        except (OSError, ValueError):  # a terminal that tells no size
+            return USUAL_COLUMNS
+
+
+def fitting(parts: Sequence[str], columns: int, separator: str = SEPARATOR) -> str:
+    """Join the first parts as far as they fit; the very first one is cut if need be."""
+    line = parts[0]
+    for part in parts[1:]:
+        if len(line) + len(separator) + len(part) > columns:
+            break
+        line += separator + part
+    return line[:columns]
 
 
 def duration(seconds: float) -> str:

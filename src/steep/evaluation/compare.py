@@ -1,12 +1,15 @@
 """Models on the same questions: each with its interval, every two paired, whatever was measured.
 
+Comparisons that were planned before the results are known are corrected for one another (Holm).
+All other pairs are shown with their interval, but without a corrected p: they only suggest.
+
 `compare` is pure. It takes grades, so that a choice by likelihood, a letter in a text, an F1 and an
 answer with contexts are all compared in one way; the first model is the one that others follow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -30,6 +33,9 @@ class Grade(NamedTuple):
     value: float | None
 
 
+Planned = Collection[tuple[str, str]]  # pairs (a, b), in either order
+
+
 class _Pair(NamedTuple):
     """Two models on the questions that count for both."""
 
@@ -47,14 +53,18 @@ class _Pair(NamedTuple):
         return self.a, self.b, self.documents
 
 
-def compare(grades_by_model: Mapping[str, Sequence[Grade]]) -> dict[str, Any]:
+def compare(
+    grades_by_model: Mapping[str, Sequence[Grade]], planned: Planned | None = None
+) -> dict[str, Any]:
     """Score each model and compare every two; a later model minus an earlier one.
 
     A pair is compared on the questions that count for both; where there is none, it is not there.
-    McNemar's p (and Holm's correction over all pairs) is for grades of right and wrong only.
+    McNemar's p (and Holm's correction over the planned pairs) is for grades of right and wrong
+    only. Planned pairs come first.
 
     Args:
         grades_by_model: The grades of each model, all of the same questions in the same order.
+        planned: The comparisons that the study was made for; None: every two models.
 
     Raises:
         ValueError: The models did not answer the same questions.
@@ -65,10 +75,13 @@ def compare(grades_by_model: Mapping[str, Sequence[Grade]]) -> dict[str, Any]:
         for earlier, later in combinations(grades_by_model, 2)
     ]
     pairs = [(a, b, pair) for a, b, pair in named if pair.a]
-    detectable = [minimum_detectable_difference(*pair.sides) for _, _, pair in pairs]
+    wanted = {(a, b) for a, b, _ in pairs if planned is None or {(a, b), (b, a)} & {*planned}}
+    first = [each for each in pairs if each[:2] in wanted]
+    others = [each for each in pairs if each[:2] not in wanted]
+    detectable = [minimum_detectable_difference(*pair.sides) for _, _, pair in first or others]
     return {
         "models": [_model(name, grades) for name, grades in grades_by_model.items()],
-        "pairs": _pairs(pairs),
+        "pairs": [*_pairs(first, planned=True), *_pairs(others, planned=False)],
         # Of several pairs the hardest one's: a true difference of this size is found in any.
         "minimum_detectable_difference": max(
             (each for each in detectable if each is not None), default=None
@@ -118,14 +131,16 @@ def _model(name: str, grades: Sequence[Grade]) -> dict[str, Any]:
     }
 
 
-def _pairs(pairs: Sequence[tuple[str, str, _Pair]]) -> list[dict[str, Any]]:
+def _pairs(pairs: Sequence[tuple[str, str, _Pair]], *, planned: bool) -> list[dict[str, Any]]:
     p_values = [_mcnemar(pair) for _, _, pair in pairs]
     known = [p for p in p_values if p is not None]
-    corrected = holm(known) if len(known) == len(p_values) else [None] * len(p_values)
+    corrects = planned and len(known) == len(p_values)
+    corrected = holm(known) if corrects else [None] * len(p_values)
     return [
         {
             "a": a,
             "b": b,
+            "planned": planned,
             **_difference(pair),
             **_bootstrapped(pair),
             "p_mcnemar": p,

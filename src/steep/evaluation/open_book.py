@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from steep.core.files import read_parquet, write_parquet
-from steep.evaluation.compare import Grade, compare, difference, estimate
+from steep.evaluation.compare import Grade, Planned, compare, difference, estimate
 from steep.evaluation.statistics import mean_interval
 from steep.retrieval.measures import Found, RetrievalRow
 
@@ -55,6 +55,7 @@ def open_book_table(
     cells: Sequence[Cell],
     retrieved: Mapping[int, Mapping[str, Sequence[RetrievalRow]]],
     closed: Mapping[str, Sequence[Grade]],
+    planned: Planned | None = None,
 ) -> dict[str, Any]:
     """The grid, what was found, and the models at their best cells.
 
@@ -66,6 +67,7 @@ def open_book_table(
         cells: All cells, the whole-document ones among them.
         retrieved: For each chunk size the rows of every model; models share them as a rule.
         closed: Closed-book grades of each model, counted in the same way.
+        planned: The comparisons that the study was made for; None: every two models.
 
     Raises:
         ValueError: The models did not answer the same questions.
@@ -81,7 +83,7 @@ def open_book_table(
         ],
         "cells": [_cell_row(cell, retrieved) for cell in cells],
         "best": {name: _way(cell) for name, cell in asked.items()},
-        "compared": compare({n: c.grades for n, c in asked.items()}) if asked else None,
+        "compared": compare({n: c.grades for n, c in asked.items()}, planned) if asked else None,
         "over_closed_book": _gains(asked, closed),
         "under_whole_document": _gains(oracle, {n: c.grades for n, c in asked.items()}),
     }

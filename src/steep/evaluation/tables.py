@@ -12,7 +12,7 @@ from typing import Any
 
 from steep.evaluation.answer_rows import AnswerRow
 from steep.evaluation.answer_scores import score, verdicts
-from steep.evaluation.compare import Grade, compare
+from steep.evaluation.compare import Grade, Planned, compare
 from steep.evaluation.normalizers import NORMALIZERS, Normalizer
 from steep.evaluation.protocols import Protocol
 from steep.evaluation.rows import Row, count_ties
@@ -43,14 +43,18 @@ def answer_grades(rows: Sequence[AnswerRow], protocol: Protocol) -> list[Grade]:
 
 
 def likelihood_table(
-    rows_by_model: Mapping[str, Sequence[Row]], normalizer: Normalizer
+    rows_by_model: Mapping[str, Sequence[Row]],
+    normalizer: Normalizer,
+    planned: Planned | None = None,
 ) -> dict[str, Any]:
     """Accuracy of the likeliest option, and beside it under every other normaliser.
 
     Raises:
         ValueError: The models did not answer the same questions.
     """
-    table = compare({n: likelihood_grades(rows, normalizer) for n, rows in rows_by_model.items()})
+    table = compare(
+        {n: likelihood_grades(rows, normalizer) for n, rows in rows_by_model.items()}, planned
+    )
     rows = next(iter(rows_by_model.values()))
     for model in table["models"]:
         own = rows_by_model[model["name"]]
@@ -63,14 +67,18 @@ def likelihood_table(
 
 
 def answers_table(
-    rows_by_model: Mapping[str, Sequence[AnswerRow]], protocol: Protocol
+    rows_by_model: Mapping[str, Sequence[AnswerRow]],
+    protocol: Protocol,
+    planned: Planned | None = None,
 ) -> dict[str, Any]:
     """Accuracy of written answers; how many could be read, and why not the others.
 
     Raises:
         ValueError: The models did not answer the same questions.
     """
-    table = compare({n: answer_grades(rows, protocol) for n, rows in rows_by_model.items()})
+    table = compare(
+        {n: answer_grades(rows, protocol) for n, rows in rows_by_model.items()}, planned
+    )
     for model in table["models"]:
         counted = score(rows_by_model[model["name"]], protocol)
         model |= {
@@ -89,6 +97,7 @@ def answers_table(
 def short_answers_table(
     rows_by_model: Mapping[str, Sequence[AnswerRow]],
     likelihoods_by_model: Mapping[str, Sequence[Row]],
+    planned: Planned | None = None,
 ) -> dict[str, Any]:
     """SQuAD's exact match and F1 of free texts, and how likely an accepted answer was.
 
@@ -96,10 +105,13 @@ def short_answers_table(
         rows_by_model: What each model wrote.
         likelihoods_by_model: Each question's accepted answers, scored as options; a model behind
             a server that gives no likelihoods has none.
+        planned: The comparisons that the study was made for; None: every two models.
     """
     metrics = {"exact_match": exact_match, "f1": f1}
     tables = {
-        name: compare({model: _graded(rows, metric) for model, rows in rows_by_model.items()})
+        name: compare(
+            {model: _graded(rows, metric) for model, rows in rows_by_model.items()}, planned
+        )
         for name, metric in metrics.items()
     }
     return {

@@ -6,6 +6,7 @@ when the two disagree it is a hint, and otherwise the page says that nothing can
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,19 +55,20 @@ def verdict(pair: PairScore) -> Verdict:
 
 
 def headline(scores: Compared, how: str) -> str:
-    """The first sentence of the page: which differences are there, on what, by which measure."""
-    found = [pair for pair in scores.pairs if verdict(pair) == "found"]
+    """The first sentence of the page: which planned differences are there, by which measure."""
+    pairs = [pair for pair in scores.pairs if pair.planned]
+    found = [pair for pair in pairs if verdict(pair) == "found"]
     asked = f"{_asked(scores)}, {how}"
-    if not scores.pairs:
+    if not pairs:
         return f"One model was measured on {asked}; there is nothing to compare it with."
     if not found:
         return f"On {asked}, no two models can be told apart with confidence."
     found.sort(key=lambda pair: -abs(pair.overall.value))
     said = listing([_gain(pair) for pair in found[:MOST_GAINS]])
-    if len(scores.pairs) > MOST_GAINS:
-        share = f"{len(found)} of {len(scores.pairs)} comparisons show a difference"
+    if len(pairs) > MOST_GAINS:
+        share = f"{len(found)} of {len(pairs)} planned comparisons show a difference"
         return f"On {asked}, {share}. The largest: {said}."
-    rest = [f"{pair.a} and {pair.b}" for pair in scores.pairs if verdict(pair) != "found"]
+    rest = [f"{pair.a} and {pair.b}" for pair in pairs if verdict(pair) != "found"]
     tail = f" {_capital(listing(rest))} cannot be told apart with confidence." if rest else ""
     return f"On {asked}, {said}.{tail}"
 
@@ -129,6 +131,7 @@ def notes(run: Run) -> list[Note]:
     """Everything that a reader must know to read the numbers right."""
     found = [
         _generator_note(run),
+        _recorded_note(run),
         *(_score_notes(run, run.scores) if run.scores else []),
         _budget_note(run),
         _seed_note(run),
@@ -173,9 +176,14 @@ def _generator_note(run: Run) -> Note | None:
     generation = run.generation
     if generation is None:
         return Note(
-            "Who wrote the synthetic text",
-            "This run generated nothing itself. Its texts were imported or are the documents, and "
-            "nobody has checked them against each other.",
+            "This run generated nothing itself", "Its texts were imported or are the documents."
+        )
+    recipe = run.setting("generate", "recipe")
+    if run.arms and not any(recipe in run.reads(arm.name) for arm in run.arms):
+        return Note(
+            f"{generation.model} wrote, but no model was trained on it",
+            f"The texts of the recipe {recipe} were written in this run by {generation.endpoint}. "
+            "No arm reads them: what the trained models learned comes from other texts.",
         )
     if run.embedded_generator:
         return Note(
@@ -190,6 +198,26 @@ def _generator_note(run: Run) -> Note | None:
         f"The writer was {generation.model}",
         f"All synthetic text came from {generation.endpoint}. Nobody has checked it fact by fact "
         "against the documents, so what it invented was learned as well.",
+    )
+
+
+def _recorded_note(run: Run) -> Note | None:
+    """Imported texts are shown as what they are."""
+    if run.corpus is None or not run.corpus.imported:
+        return None
+    passages = Counter(passage.recipe for passage in run.corpus.passages)
+    named = [
+        f"{recipe} ({plural(passages[recipe], 'passage')}, written by {listing([*models])})"
+        for recipe, models in run.corpus.imported.items()
+    ]
+    readers = [
+        arm.name for arm in run.ordered_arms if {*run.reads(arm.name)} & {*run.corpus.imported}
+    ]
+    read = f" Trained on them: {listing(readers)}." if readers else " No arm was trained on them."
+    return Note(
+        "Recorded texts were imported",
+        f"{_capital(listing(named))}: recorded texts, written elsewhere at another time and "
+        f"imported at no cost.{read} Nobody has checked them fact by fact.",
     )
 
 
@@ -266,6 +294,9 @@ def _set_aside_note(run: Run) -> Note | None:
         return None
     synthetic = sum(passage.recipe != RAW_RECIPE for passage in run.corpus.passages)
     aside = len(run.corpus.set_aside_rows)
+    counted = Counter(row.reason for row in run.corpus.set_aside_rows).most_common()
+    named = listing([f"{count(n)} {reason}" for reason, n in counted]) if counted else ""
+    reasons = f" Reasons: {named}." if named else ""
     trimmed = run.corpus.counts.get("trimmed", 0)
     cut = (
         f" {plural(trimmed, 'text was', 'texts were')} cut back to whole sentences."
@@ -274,9 +305,8 @@ def _set_aside_note(run: Run) -> Note | None:
     )
     return Note(
         f"{count(aside)} of {plural(synthetic + aside, 'synthetic text')} set aside",
-        f"{plural(synthetic, 'passage')} remained. The filters look for texts that are empty, cut "
-        "off, refused, looping or in another language; they cannot see whether a passage is "
-        f"true.{cut}",
+        f"{plural(synthetic, 'passage')} remained.{reasons} The filters cannot see whether a "
+        f"passage is true.{cut}",
     )
 
 

@@ -125,6 +125,7 @@ def _corpus(ref: ArtifactRef) -> Corpus:
     return Corpus(
         path=ref.path,
         counts=ref.manifest.get("counts") or {},
+        imported=ref.manifest.get("imported") or {},
         passages=[PassageRow(**row) for row in passages.to_pylist()],
         set_aside_rows=[SetAsideRow(i, **row) for i, row in enumerate(set_aside.to_pylist())],
     )

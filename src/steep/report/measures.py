@@ -53,6 +53,7 @@ def _pair_score(row: Mapping[str, Any]) -> PairScore:
     return PairScore(
         a=row["a"],
         b=row["b"],
+        planned=row["planned"],
         overall=overall,
         by_kind=_by_kind(row, "difference"),
         p_mcnemar=row.get("p_mcnemar"),

@@ -85,10 +85,11 @@ class SetAsideRow:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """The passages and what was set aside."""
+    """The passages and what was set aside; `imported` names the models of recorded texts."""
 
     path: Path
     counts: Mapping[str, int]
+    imported: Mapping[str, Sequence[str]]
     passages: Sequence[PassageRow]
     set_aside_rows: Sequence[SetAsideRow]
 
@@ -154,10 +155,14 @@ class ModelScore:
 
 @dataclass(frozen=True, slots=True)
 class PairScore:
-    """How much more `a` answered than `b`, question by question."""
+    """How much more `a` answered than `b`, question by question.
+
+    Only planned comparisons are corrected for one another.
+    """
 
     a: str
     b: str
+    planned: bool
     overall: Estimate
     by_kind: Mapping[str, Estimate]
     p_mcnemar: float | None
@@ -225,6 +230,10 @@ class Run:
     def embedded_generator(self) -> bool:
         """Whether the generator ran in this process, on the user's own machine."""
         return bool(self.setting("generate", "engine") == "embedded")
+
+    def reads(self, arm: str) -> Sequence[str]:
+        """The recipes that an arm is trained on."""
+        return tuple((self.setting("train", "arms") or {}).get(arm) or ())
 
     @property
     def skipped(self) -> list[tuple[str, str]]:

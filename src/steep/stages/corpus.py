@@ -13,10 +13,11 @@ from steep.corpus.store import PASSAGES_NAME, SET_ASIDE_NAME, write_passages, wr
 from steep.documents.document import Document
 from steep.generation import plan
 from steep.generation.ledger import Ledger
+from steep.generation.records import Record
 from steep.project import Artifact, Project
 from steep.recipes.recipe import Recipe
 from steep.stages import documents as documents_stage
-from steep.stages.generate import counts_of, recipe_of
+from steep.stages.generate import counts_of, recipe_of, written_about
 from steep.stages.harness import Identity, build
 
 VERSION = 1
@@ -30,7 +31,8 @@ def run(
     recipe = recipe_of(config.generate) if generated else None
     # Ranks of a launcher look at it at once; only a project without calls has none to look at.
     with Ledger(project.ledger_path, read_only=project.ledger_path.is_file()) as ledger:
-        imported = list(_imported(loaded, ledger))
+        records = _imported_records(loaded, ledger)
+        imported = list(_imported(records))
         fields = {
             f"corpus.{name}": value for name, value in config.corpus.model_dump(mode="json").items()
         }
@@ -41,8 +43,9 @@ def run(
         def make(directory: Path) -> dict[str, Any]:
             from steep.corpus.build import build_corpus
 
-            counts = counts_of(config.generate, loaded, ledger) if recipe else None
-            candidates = [*_generated(loaded, recipe, ledger, counts), *imported]
+            chosen = written_about(config.generate, loaded)
+            counts = counts_of(config.generate, chosen, ledger) if recipe else None
+            candidates = [*_generated(chosen, recipe, ledger, counts), *imported]
             corpus = build_corpus(loaded, candidates, config.corpus)
             write_passages(directory / PASSAGES_NAME, corpus.passages)
             write_set_aside(directory / SET_ASIDE_NAME, corpus.set_aside)
@@ -50,6 +53,7 @@ def run(
                 "counts": corpus.counts,
                 "set_aside": corpus.reasons,
                 "by_recipe": corpus.by_recipe,
+                "imported": _models_by_recipe(records),
             }
 
         return build(project, Identity("corpus", VERSION, fields, inputs), make)
@@ -78,10 +82,14 @@ def _generated(
         )
 
 
-def _imported(documents: Sequence[Document], ledger: Ledger) -> Iterator[Candidate]:
+def _imported_records(documents: Sequence[Document], ledger: Ledger) -> list[Record]:
     known = {document.whole_id for document in documents}
-    for record in ledger.imported():
-        if record.document_id in known and record.status != "submitted":
+    return [record for record in ledger.imported() if record.document_id in known]
+
+
+def _imported(records: Sequence[Record]) -> Iterator[Candidate]:
+    for record in records:
+        if record.status != "submitted":
             yield Candidate(
                 text=record.text,
                 document_id=record.document_id,
@@ -91,3 +99,11 @@ def _imported(documents: Sequence[Document], ledger: Ledger) -> Iterator[Candida
                 status=record.status,
                 finish_reason=record.completion.finish_reason,
             )
+
+
+def _models_by_recipe(records: Sequence[Record]) -> dict[str, list[str]]:
+    """Who wrote the imported texts."""
+    models: dict[str, set[str]] = {}
+    for record in records:
+        models.setdefault(record.recipe, set()).add(record.model)
+    return {recipe: sorted(models[recipe]) for recipe in sorted(models)}

@@ -39,6 +39,7 @@ class Exam:
         texts: Its documents, or parts of them.
         content: A hash of the file of questions.
         split: Which of the documents are asked about.
+        limit: How many of the questions are asked at most; None is no limit.
         questions: Choices; a question with short answers is one among other answers.
         short: Questions with short answers, as they are.
         everything: The choices about all documents, whatever the split.
@@ -49,6 +50,7 @@ class Exam:
     texts: Sequence[Document]
     content: str
     split: str
+    limit: int | None
     questions: Sequence[Question]
     short: Sequence[Question]
     everything: Sequence[Question]
@@ -63,7 +65,8 @@ class Exam:
     def fields(self) -> dict[str, Any]:
         """What belongs to the identity of all answers; documents are an input."""
         split = {} if self.split == "all" else {"evaluate.split": self.split}
-        return {"evaluate.questions": self.content, **split}
+        limit = {} if self.limit is None else {"evaluate.limit": self.limit}
+        return {"evaluate.questions": self.content, **split, **limit}
 
     def side(self, name: str) -> list[Question]:
         """The choices about the validation or the test documents."""
@@ -94,12 +97,28 @@ def read_exam(config: Config, documents: Artifact) -> Exam | None:
         texts,
         content_hash(settings.questions),
         settings.split,
+        settings.limit,
         found.questions,
         short.questions,
         found.questions,
         skipped,
     )
-    return exam if settings.split == "all" else _on_split(exam, settings)
+    return _limited(exam if settings.split == "all" else _on_split(exam, settings))
+
+
+def _limited(exam: Exam) -> Exam:
+    """The first questions of every kind of asking."""
+    if exam.limit is None:
+        return exam
+    found = max(len(exam.questions), len(exam.short))
+    if exam.limit < found:
+        log.info("evaluate: the first %d of %d questions are asked", exam.limit, found)
+    return replace(
+        exam,
+        questions=exam.questions[: exam.limit],
+        short=exam.short[: exam.limit],
+        everything=exam.everything[: exam.limit],
+    )
 
 
 def _short(path: Path, texts: Sequence[Document], methods: Sequence[str]) -> Questions:

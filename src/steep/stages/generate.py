@@ -7,6 +7,7 @@ only when nothing failed and nothing is left to do.
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,6 +65,27 @@ def recipe_of(config: GenerateConfig) -> EntiGraph:
     )
 
 
+def written_about(settings: GenerateConfig, documents: Sequence[Document]) -> tuple[Document, ...]:
+    """The documents, or parts of them, that texts are written about.
+
+    Raises:
+        UserError: `generate.documents` names one that is not there.
+    """
+    if not settings.documents:
+        return tuple(documents)
+    known = {document.whole_id for document in documents}
+    if unknown := [each for each in settings.documents if each not in known]:
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        raise UserError(
+            "There is no such document to write about.",
+            where="generate.documents",
+            expected=f"IDs of documents, e.g. {', '.join(sorted(known)[:5])}",
+            found=unknown[0],
+            hint=f"did you mean '{near[0]}'?" if near else None,
+        )
+    return tuple(each for each in documents if each.whole_id in settings.documents)
+
+
 def run(
     config: Config, project: Project, documents: Artifact, wait: bool = True
 ) -> Artifact | None:
@@ -97,7 +119,7 @@ def run(
         explain_change(project, identity)
     path = project.artifact_path(identity.stage, identity.hash8)
     start = time.monotonic()
-    loaded = documents_stage.load(documents)
+    loaded = written_about(settings, documents_stage.load(documents))
     with Ledger(project.ledger_path) as ledger:
         remove_leftovers(path)
         manifest = _make(path, settings, loaded, ledger, wait, project.root)

@@ -39,7 +39,7 @@ from steep.project import Project
 from steep.recipes.entigraph import EntiGraph
 from steep.stages import clients, pricing
 from steep.stages import documents as documents_stage
-from steep.stages.generate import check_context, recipe_of
+from steep.stages.generate import check_context, recipe_of, written_about
 from steep.stages.status import open_ledger
 
 __all__ = [
@@ -143,7 +143,7 @@ def make_plan(config: Config, project: Project, rate: float | None = None) -> Pl
     Raises:
         UserError: There is no recipe, or a limit in dollars and no price.
     """
-    documents = documents_stage.peek(config, project)
+    documents = written_about(config.generate, documents_stage.peek(config, project))
     check_plannable(config.generate, documents)
     with open_ledger(project) as ledger:
         return plan_of(config.generate, documents, ledger, rate, project.root)

@@ -21,7 +21,7 @@ from steep.project import Project
 from steep.recipes.entigraph import EntiGraph, RelationCalls
 from steep.stages import documents as documents_stage
 from steep.stages import making
-from steep.stages.generate import recipe_of
+from steep.stages.generate import recipe_of, written_about
 from steep.stages.harness import log
 from steep.stages.plan import NO_HOST, Host, check_plannable, hosts_of
 from steep.stages.pricing import base_urls
@@ -40,8 +40,8 @@ def probe(config: Config, project: Project, number: int) -> None:
         UserError: The generator cannot be used, or there is no price for a limit in dollars.
     """
     artifact = documents_stage.run(config, project)
-    documents = documents_stage.load(artifact)
     settings = config.generate
+    documents = written_about(settings, documents_stage.load(artifact))
     check_plannable(settings, documents)
     if settings.engine == "openai-batch":
         log.info("plan: probe: not as a batch, which takes hours, but online and at that price")

@@ -10,9 +10,11 @@ from steep.config_loading import CONFIG_NAME
 from steep.core.errors import UserError
 from steep.core.files import atomic_directory
 
+GENERATIONS_NAME = "generations.jsonl"  # recorded texts of a large model, to be imported
+
 
 def write_sample_project(directory: Path) -> Path:
-    """Copy documents, questions and configuration to `directory`, unless they are there.
+    """Copy documents, recorded texts, questions and configuration, unless they are there.
 
     Returns:
         The path of its configuration.
@@ -36,6 +38,6 @@ def write_sample_project(directory: Path) -> Path:
         atomic_directory(directory) as temporary,
     ):
         shutil.copytree(source / "documents", temporary / "documents")
-        for name in ("questions.jsonl", CONFIG_NAME):
+        for name in ("questions.jsonl", GENERATIONS_NAME, CONFIG_NAME):
             shutil.copy(source / name, temporary / name)
     return config

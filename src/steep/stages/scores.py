@@ -6,12 +6,13 @@ time, under another normaliser, parser or vote, with no model and no question as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from steep.config import Config
+from steep.corpus.passage import RAW_RECIPE
 from steep.evaluation.answer_rows import read_answers
 from steep.evaluation.compare import Grade
 from steep.evaluation.open_book import open_book_table, read_retrieval
@@ -26,9 +27,10 @@ from steep.evaluation.tables import (
     short_answers_table,
 )
 from steep.project import Artifact
-from steep.stages import closed_book, forgetting, library, open_book, summaries
+from steep.stages import closed_book, forgetting, instruct, library, open_book, summaries
 from steep.stages.exam import ASKING, protocol_of
 from steep.stages.examinees import name_of
+from steep.stages.models import BASE
 
 Rows = TypeVar("Rows")
 
@@ -44,6 +46,25 @@ def tables(made: Sequence[Artifact], config: Config) -> dict[str, Any]:
     return whole
 
 
+def planned_pairs(config: Config, models: Iterable[str]) -> set[tuple[str, str]]:
+    """The comparisons that a study of arms is made for, known before any result.
+
+    Each model against the base, and each arm that reads synthetic texts against each that reads
+    the raw documents alone, both tuned on chats or neither. All other pairs are shown, too, but
+    were not planned.
+    """
+    others = [name for name in models if name != BASE]
+    reads = {name: config.train.arms.get(name.removesuffix(instruct.SUFFIX)) for name in others}
+    raw = [name for name in others if reads[name] == (RAW_RECIPE,)]
+    synthetic = [name for name in others if reads[name] and name not in raw]
+    return {(name, BASE) for name in others} | {
+        (a, b)
+        for a in synthetic
+        for b in raw
+        if a.endswith(instruct.SUFFIX) == b.endswith(instruct.SUFFIX)
+    }
+
+
 def _by_model(artifacts: Sequence[Artifact], read: Callable[[Path], Rows]) -> dict[str, Rows]:
     """The rows of each model."""
     return {name_of(each): read(each.path / closed_book.ROWS_NAME) for each in artifacts}
@@ -52,13 +73,15 @@ def _by_model(artifacts: Sequence[Artifact], read: Callable[[Path], Rows]) -> di
 def _likelihood(
     artifacts: Sequence[Artifact], made: Sequence[Artifact], config: Config
 ) -> dict[str, Any]:
-    return likelihood_table(_by_model(artifacts, read_rows), config.evaluate.normalizer)
+    rows = _by_model(artifacts, read_rows)
+    return likelihood_table(rows, config.evaluate.normalizer, planned_pairs(config, rows))
 
 
 def _answers(
     artifacts: Sequence[Artifact], made: Sequence[Artifact], config: Config
 ) -> dict[str, Any]:
-    return answers_table(_by_model(artifacts, read_answers), _as_asked(artifacts[0], config))
+    rows = _by_model(artifacts, read_answers)
+    return answers_table(rows, _as_asked(artifacts[0], config), planned_pairs(config, rows))
 
 
 def _as_asked(artifact: Artifact, config: Config) -> Protocol:
@@ -76,7 +99,8 @@ def _short(
         for each in artifacts
         if (path := each.path / closed_book.GOLD_NAME).is_file()
     }
-    return short_answers_table(_by_model(artifacts, read_answers), gold)
+    rows = _by_model(artifacts, read_answers)
+    return short_answers_table(rows, gold, planned_pairs(config, rows))
 
 
 def _open_book(
@@ -93,7 +117,8 @@ def _open_book(
         own = each.manifest["identity"]["fields"].get("arm")
         retrieved.setdefault(size, {}).update(dict.fromkeys([own] if own else models, rows))
         chunks[size] = {"chunks": each.manifest["chunks"], "blank": len(each.manifest["blank"])}
-    table = open_book_table(cells, retrieved, _closed_grades(method, made, config))
+    closed, planned = _closed_grades(method, made, config), planned_pairs(config, models)
+    table = open_book_table(cells, retrieved, closed, planned)
     for row in table["retrieval"]:
         row |= chunks[row["chunk_characters"]]
     return {"method": method, **table}

@@ -21,7 +21,7 @@ from steep.generation.queries import Sums
 from steep.generation.records import IMPORT_ENDPOINT, Record
 from steep.project import Project
 from steep.stages import documents
-from steep.stages.generate import counts_of, recipe_of
+from steep.stages.generate import counts_of, recipe_of, written_about
 
 SHOWN = (
     "documents", "generate", "corpus", "tokenize", "train", "instruct", "score", "answer", "short",
@@ -31,7 +31,7 @@ SHOWN = (
 
 def status_of(config: Config, project: Project) -> dict[str, Any]:
     """The totals of the plan, the spending of the ledger, and the finished artifacts."""
-    loaded = documents.peek(config, project)
+    loaded = written_about(config.generate, documents.peek(config, project))
     with open_ledger(project) as ledger:
         bought = queries.bought(ledger)  # before the plan: a running generation adds to both
         totals = _totals(config, loaded, ledger)

@@ -107,21 +107,19 @@ class Display:
     def _show(self) -> None:
         if (state := self._state) is None:
             return
-        facts: dict[str, object] = {
-            "phase": state.phase,
-            "calls": f"{state.finished:,}/{state.planned:,}",
-            "failed": state.new_failed,
-            "in_flight": state.in_flight,
-        }
+        facts: dict[str, object] = {"calls": f"{state.finished:,}/{state.planned:,}"}
+        if left_s := self._left_s(state):
+            facts["time_left"] = duration(left_s)
+        if state.new:
+            facts |= self._money(state)
+        if state.new_failed:
+            facts["failed"] = state.new_failed
+        facts |= {"in_flight": state.in_flight, "phase": state.phase}
         if state.new_prompt_tokens:
             facts["cached"] = f"{state.new_cached_tokens / state.new_prompt_tokens:.0%}"
         if state.overloads:
             facts["overloads"] = state.overloads
             facts["at_once"] = state.may_send
-        if state.new:
-            facts |= self._money(state)
-        if left_s := self._left_s(state):
-            facts["time_left"] = duration(left_s)
         self._progress.update(self._tokens, **facts)
 
     def _money(self, state: reports.Progress) -> dict[str, object]:
@@ -130,7 +128,7 @@ class Display:
             return {"cost": "unknown"}
         left = max(0, state.planned - state.finished)
         projected = state.new_cost_usd * (1 + left / state.new)
-        return {"cost": f"${state.new_cost_usd:,.2f} of some ${projected:,.2f}"}
+        return {"cost": f"${state.new_cost_usd:,.2f} of about ${projected:,.2f}"}
 
     def _left_s(self, state: reports.Progress) -> float | None:
         began_s, finished = self._phase_began

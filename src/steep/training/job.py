@@ -29,7 +29,7 @@ from steep.training.checkpoint import remove_checkpoints
 from steep.training.export import export_model
 from steep.training.loading import load_model, load_tokenizer
 from steep.training.loop import train
-from steep.training.metrics import StepMetrics, TrackerName, last_metrics, trackers
+from steep.training.metrics import SEPARATOR, StepMetrics, TrackerName, last_metrics, trackers
 from steep.training.parallel import World, connect, disconnect
 from steep.training.preflight import check_disk, check_memory
 from steep.training.prepare import weight_dtype
@@ -219,8 +219,9 @@ def _shower(job: TrainingJob, steps: int) -> Callable[[StepMetrics], None]:
     progress = Progress(job.label, steps, "steps")
 
     def show(metrics: StepMetrics) -> None:
-        progress.show(metrics.line(steps))
         if metrics.step == steps:
             progress.finish(metrics.line(steps))
+        else:
+            progress.show(metrics.parts(steps), SEPARATOR)
 
     return show

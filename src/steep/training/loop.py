@@ -50,6 +50,8 @@ from steep.training.watch import Watch
 
 log = logging.getLogger("steep")
 
+# A run that takes less is not worth a trial checkpoint: the bytes of one, and the time of two.
+TRIAL_FROM_S = 30 * 60
 COLLECT_EVERY = 500  # steps between two collections of Python's garbage, which cost 0.1 s each
 
 
@@ -219,15 +221,18 @@ class _Loop:
             began = time.monotonic()
             sums = _step(run, batch, step)
             upcoming = run.batch(step + 1) if step + 1 < settings.steps else None
-            due = time.monotonic() - saved_at > settings.checkpoint_minutes * 60
-            sums[2], sums[3] = float(stop.asked), float(due and run.world.is_main)
-            loss, norm, asked, save = run.world.sum(sums).tolist()
+            sums[2] = float(stop.asked)
+            if run.world.is_main:
+                now = time.monotonic()
+                sums[3] = float(now - saved_at > settings.checkpoint_minutes * 60)
+                sums[4] = float(step == 0 and (now - began) * settings.steps > TRIAL_FROM_S)
+            loss, norm, asked, save, trial = run.world.sum(sums).tolist()
             step_s = time.monotonic() - began
             elapsed_s += step_s
             self._report(write, step, loss, norm, batch, step_s, elapsed_s)
-            if step == 0:
+            if trial:
                 self._rehearse()
-            if save or asked or step + 1 == settings.steps:
+            if save or asked:
                 self.checkpoints.save(step + 1, run.tensors())
                 saved_at = time.monotonic()
             if asked:
@@ -299,7 +304,7 @@ def _step(run: Run, batch: Batch, step: int) -> Tensor:
     """One optimizer step.
 
     Returns:
-        On this rank: its part of the mean loss; the gradient norm, on the main rank only; and two
+        On this rank: its part of the mean loss; the gradient norm, on the main rank only; and three
         places for what the ranks tell one another with the same sum.
     """
     settings, world = run.settings, run.world
@@ -315,7 +320,7 @@ def _step(run: Run, batch: Batch, step: int) -> Tensor:
     norm = clip_gradients(list(run.parameters.values()), settings.gradient_clip, world)
     run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)
-    sums = torch.zeros(4, device=world.device)
+    sums = torch.zeros(5, device=world.device)
     sums[0] = total
     if world.is_main:
         sums[1] = norm

@@ -20,6 +20,7 @@ from steep.core.progress import duration
 
 METRICS = "metrics.jsonl"
 VALIDATION = "validation.jsonl"
+SEPARATOR = " | "
 
 TrackerName = Literal["tensorboard", "wandb", "trackio"]
 Log = Callable[[Mapping[str, Any], int], None]  # named numbers, and the step they belong to
@@ -57,15 +58,23 @@ class StepMetrics:
     memory_bytes: int
     left_s: float
 
+    def parts(self, steps: int) -> list[str]:
+        """The step in words and figures, the most important first."""
+        return [
+            f"step {self.step:,}/{steps:,} ({100 * self.step / steps:.1f}%)",
+            f"loss {self.loss:.4f}",
+            f"left {duration(self.left_s)}",
+            f"{self.tokens_per_s:,.0f} tok/s",
+            *([] if self.mfu is None else [f"mfu {100 * self.mfu:.1f}%"]),
+            f"epoch {self.epoch:.2f}",
+            f"{self.memory_bytes / 2**30:.1f} GiB",
+            f"lr {self.learning_rate:.2e}",
+            f"norm {self.grad_norm:.2f}",
+        ]
+
     def line(self, steps: int) -> str:
         """The step as one line of text."""
-        mfu = "" if self.mfu is None else f" | mfu {100 * self.mfu:.1f}%"
-        return (
-            f"step {self.step:,}/{steps:,} ({100 * self.step / steps:.1f}%) | loss {self.loss:.4f}"
-            f" | norm {self.grad_norm:.2f} | lr {self.learning_rate:.2e}"
-            f" | {self.tokens_per_s:,.0f} tok/s{mfu} | {self.memory_bytes / 2**30:.1f} GiB"
-            f" | epoch {self.epoch:.2f} | left {duration(self.left_s)}"
-        )
+        return SEPARATOR.join(self.parts(steps))
 
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:

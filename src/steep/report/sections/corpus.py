@@ -17,8 +17,9 @@ from steep.report.blocks import (
 from steep.report.html import Child, Html, el, join
 from steep.report.records import RAW_RECIPE, Corpus, PassageRow, Run, SetAsideRow
 from steep.report.sampling import sample_passages, sample_set_aside
+from steep.report.sections.writers import writers
 from steep.report.svg import bar_cell
-from steep.report.wording import count, plural
+from steep.report.wording import count, listing, plural
 
 SAMPLED_PASSAGES = 10
 SAMPLED_SET_ASIDE = 3
@@ -43,12 +44,13 @@ def corpus(run: Run) -> Section:
     return section(
         "corpus",
         title,
-        "What the generator wrote, after filtering. The passages to read are drawn by a fixed "
+        "What was written and imported, after filtering. The passages to read are drawn by a fixed "
         "rule, spread over the documents, and not chosen for their looks.",
         _sources(run),
         _recipe_table(found),
         _reason_table(found),
         _skipped_documents(run),
+        writers(run),
         el("h3", f"{plural(len(cards), 'sampled passage')}") if cards else None,
         el("div", *cards, class_="cards"),
         el("h3", "Set aside, for example") if aside_cards else None,
@@ -72,7 +74,7 @@ def _recipe_table(found: Corpus) -> Html:
     passages: Counter[str] = Counter()
     words: Counter[str] = Counter()
     for passage in found.passages:
-        name = _recipe_name(passage)
+        name = _recipe_name(passage, found)
         passages[name] += 1
         words[name] += passage.words
     rows: list[list[Child]] = [
@@ -88,9 +90,11 @@ def _recipe_table(found: Corpus) -> Html:
     return table(columns, rows)
 
 
-def _recipe_name(passage: PassageRow) -> str:
+def _recipe_name(passage: PassageRow, found: Corpus) -> str:
     if passage.recipe == RAW_RECIPE:
         return "documents (the raw texts)"
+    if models := found.imported.get(passage.recipe):
+        return f"{passage.recipe}, recorded texts of {listing([*models])}"
     size = len(passage.subset)
     return f"{passage.recipe}, {SUBSET_NAMES.get(size, f'{size} entities')}"
 
@@ -120,7 +124,7 @@ def _skipped_documents(run: Run) -> Html | None:
 def _passage_card(run: Run, passage: PassageRow, text: str) -> Html:
     provenance: list[tuple[str, Child]] = [
         ("document", run.title_of(passage.document_id)),
-        ("entities", ", ".join(passage.subset) or "none"),
+        ("entities", ", ".join(passage.subset) or "none named"),
         ("recipe", passage.recipe),
         ("rank", count(passage.rank)),
         ("length", plural(passage.words, "word")),

@@ -5,9 +5,17 @@ from __future__ import annotations
 from steep.report.blocks import Column, figure, stacked, table, text_column
 from steep.report.findings import against_chance, conclusion, limits, verdict
 from steep.report.html import Child, Html, el
-from steep.report.records import Compared, Estimate, Run
+from steep.report.records import Compared, Estimate, PairScore, Run
 from steep.report.svg import Axis, Whisker, WhiskerGroup, responsive, whisker_chart
-from steep.report.wording import MINUS, count, interval, p_value, points, rounded_interval
+from steep.report.wording import (
+    MINUS,
+    count,
+    interval,
+    p_value,
+    plural,
+    points,
+    rounded_interval,
+)
 
 READINGS = {"found": "can be told apart", "hint": "a hint", "open": "cannot be told apart"}
 
@@ -56,24 +64,34 @@ def pair_table(scores: Compared) -> Html:
             count(pair.overall.n),
             difference_cell(pair.overall),
             _test(pair.p_mcnemar),
-            _test(pair.p_holm),
+            holm_cell(pair),
             READINGS[verdict(pair)],
         ]
         for pair in scores.pairs
     ]
     smallest = scores.minimum_detectable_difference
+    planned = sum(pair.planned for pair in scores.pairs)
+    corrected = (
+        f" Holm's correction covers the {plural(planned, 'planned comparison')}: each model "
+        "against the base, synthetic texts against the raw documents."
+    )
     note = (
         "The minimum detectable difference is unknown."
         if smallest is None
         else f"Minimum detectable difference: {points(smallest, sign=False)} points. A smaller "
         "true difference would usually go unnoticed with this many questions."
     )
-    return table(columns, rows, note)
+    return table(columns, rows, note + corrected)
 
 
 def difference_cell(estimate: Estimate) -> Html:
     """A difference in points over its interval."""
     return stacked(points(estimate.value), interval(estimate.low, estimate.high, signed=True))
+
+
+def holm_cell(pair: PairScore) -> str:
+    """The corrected p of a planned comparison; the others have none."""
+    return _test(pair.p_holm) if pair.planned else "not planned"
 
 
 def _test(p: float | None) -> str:

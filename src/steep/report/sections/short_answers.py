@@ -11,8 +11,8 @@ from steep.report.html import Child, Html, el
 from steep.report.measures import compared
 from steep.report.records import Compared, Run
 from steep.report.sections.accuracies import accuracy_cell, accuracy_table, key
-from steep.report.sections.differences import READINGS, difference_cell, pair_name
-from steep.report.wording import UNKNOWN, count, decimal, p_value
+from steep.report.sections.differences import READINGS, difference_cell, holm_cell, pair_name
+from steep.report.wording import UNKNOWN, count, decimal
 
 METRICS = {"exact_match": "exact match", "f1": "F1"}
 
@@ -80,7 +80,7 @@ def _pair_table(scores: Mapping[str, Compared]) -> Html:
             pair_name(exact.a, exact.b),
             count(exact.overall.n),
             difference_cell(exact.overall),
-            p_value(exact.p_holm),
+            holm_cell(exact),
             READINGS[verdict(exact)],
             difference_cell(overlap.overall),
         ]
