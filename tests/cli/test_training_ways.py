@@ -68,7 +68,7 @@ def test_chats_are_mixed_in_and_tuned_on(raw: Path, steep: Steep) -> None:
         == first["corpus_tokens"] + first["replayed_tokens"] + (first["instruction_tokens"])
     )
     assert first["instruction_tokens"] == 6 * 64  # of 24 rows
-    assert "loss on texts not trained on: documents" in ended.err
+    assert "validation loss: documents" in ended.err
     assert "1 lines of" in ended.err and "chats.jsonl:4" in ended.err
     tuned = raw / record["artifacts"]["instruct"]["raw"]
     rows = metrics(tuned)
@@ -82,6 +82,21 @@ def test_chats_are_mixed_in_and_tuned_on(raw: Path, steep: Steep) -> None:
     ]
     assert (raw / "runs/default/model-raw-instruct/config.json").is_file()
     assert "raw-instruct" in (raw / "runs/default/report.html").read_text()
+
+
+def test_the_untrained_model_is_validated_once(raw: Path, steep: Steep) -> None:
+    arms = {"raw": ["documents"], "again": ["documents"]}
+    settle(raw / "steep.yaml", train={"arms": arms})
+    ended = steep("train", cwd=raw)
+    assert ended.code == 0, ended.err
+    record = {manifest(raw, str(each.relative_to(raw)))["arm"]: each for each in trained(raw)}
+    assert f"train again: first validation loss taken from {record['raw'].name}" in ended.err
+    first, again = (
+        [json.loads(line) for line in (record[arm] / "validation.jsonl").read_text().splitlines()]
+        for arm in arms
+    )
+    assert first[0] == again[0] and first[0]["step"] == 0
+    assert first == again, "the same texts and seed"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("peft") is None, reason="peft is not installed")

@@ -40,6 +40,10 @@ NOT_IDENTITY = {
     "trackers",
     "validation_every",
 }
+# What the validation losses of an untrained model depend on; the seed orders the texts in the rows.
+OF_FIRST_LOSSES = (
+    "train.model", "train.context_tokens", "train.compute", "train.optimizer", "train.seed",
+)  # fmt: skip
 # Of the configuration, what the loop takes as it is.
 SETTINGS = (
     "batch_sequences", "micro_batch_sequences", "learning_rate", "warmup", "weight_decay",
@@ -82,12 +86,14 @@ def run(config: Config, project: Project, shards: Mapping[str, Artifact], arm: s
             shard=str(shards[arm].path),
             shares={name: SharePart(str(shards[name].path), mixed[name]) for name in mixed},
             validation=_watched(shards),
+            first_losses=_first_losses(project, identity, shards),
             settings=loop_settings(settings, steps),
             replay_mode=settings.replay_mode,
             add_difference=str(local_directory(difference, project)) if difference else None,
             **job_fields(settings),
         )
-        return {"arm": arm, **do(job, settings)}
+        watched = shards[VALIDATION].path.name if VALIDATION in shards else None
+        return {"arm": arm, "validation": watched, **do(job, settings)}
 
     return build(project, identity, make, together=True)
 
@@ -231,6 +237,27 @@ def _tell_ledger(label: str, ledger: Mapping[str, float]) -> None:
         if ledger["replaced_tokens"]
         else "",
     )
+
+
+def _first_losses(
+    project: Project, identity: Identity, shards: Mapping[str, Artifact]
+) -> dict[str, float] | None:
+    """The validation losses before the first step, if another arm has the same ones."""
+    from steep.training.metrics import read_validation
+
+    if VALIDATION not in shards:
+        return None
+    for other in project.finished(identity.stage):
+        fields = other.manifest["identity"]["fields"]
+        same = all(fields.get(name) == identity.fields[name] for name in OF_FIRST_LOSSES)
+        if same and other.manifest.get("validation") == shards[VALIDATION].path.name:
+            for row in read_validation(other.path):
+                if row["step"] == 0:
+                    log.info(
+                        "%s: first validation loss taken from %s", identity.label, other.path.name
+                    )
+                    return {name: loss for name, loss in row.items() if name != "step"}
+    return None
 
 
 def _watched(shards: Mapping[str, Artifact]) -> dict[str, str]:

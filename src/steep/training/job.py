@@ -69,6 +69,7 @@ class TrainingJob:
         add_difference: Directory of an instruct model; its difference from `model` is added last.
         data_seed: Of the order of rows.
         trackers: Where numbers go beside the JSON Lines.
+        first_losses: The validation losses of `model`, where another run has measured them.
     """
 
     label: str
@@ -85,6 +86,7 @@ class TrainingJob:
     add_difference: str | None = None
     data_seed: int = 0
     trackers: tuple[TrackerName, ...] = ()
+    first_losses: Mapping[str, float] | None = None
 
     def mixture(self) -> Mixture:
         """The rows of the run."""
@@ -157,6 +159,7 @@ def _train_and_export(job: TrainingJob, directory: Path, world: World) -> None:
             job.validation_mixtures(),
             _shower(job, settings.steps),
             track or (lambda row, step: None),
+            job.first_losses,
         )
     _export(job, module.model, tokenizer, directory, world)
 

@@ -128,6 +128,7 @@ def train(
     validation: Mapping[str, Mixture] | None = None,
     on_step: Callable[[StepMetrics], None] = lambda metrics: None,
     track: Log = lambda row, step: None,
+    first_losses: Mapping[str, float] | None = None,
 ) -> CausalLoss:
     """Train `model` in place; metrics and checkpoints go to `directory`.
 
@@ -140,6 +141,7 @@ def train(
         validation: Texts that are not trained on, by name; their loss is taken on the way.
         on_step: Told of each step, on the main rank.
         track: Where numbers go beside the JSON Lines.
+        first_losses: The validation losses of the untrained model, where they are known.
 
     Returns:
         The model with its loss, as it is split over the ranks.
@@ -163,7 +165,7 @@ def train(
             compile=settings.compile != "none",
         )
         run = Run(module, optimizer, mixture, settings, world)
-        _Loop(run, directory, validation or {}, on_step, track).go()
+        _Loop(run, directory, validation or {}, on_step, track, first_losses).go()
     return module
 
 
@@ -185,6 +187,7 @@ class _Loop:
     validation: Mapping[str, Mixture]
     on_step: Callable[[StepMetrics], None]
     track: Log
+    first_losses: Mapping[str, float] | None
 
     def __post_init__(self) -> None:
         run = self.run
@@ -279,12 +282,14 @@ class _Loop:
     def _validate(self, step: int) -> None:
         if not self.validation:
             return
-        losses = {name: _mean_loss(self.run, each) for name, each in self.validation.items()}
+        losses = self.first_losses if step == 0 else None
+        if losses is None:
+            losses = {name: _mean_loss(self.run, each) for name, each in self.validation.items()}
         if self.run.world.is_main:
             self.write_validation({"step": step, **losses})
             self.track({f"validation/{name}": loss for name, loss in losses.items()}, step)
             told = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
-            log.info("train: step %d, loss on texts not trained on: %s", step, told)
+            log.info("train: step %d, validation loss: %s", step, told)
 
     @contextmanager
     def _lines(self, name: str, step: int) -> Iterator[Callable[[Mapping[str, Any]], None]]:
