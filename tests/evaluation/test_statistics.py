@@ -15,6 +15,7 @@ from steep.evaluation.statistics import (
     mean_interval,
     minimum_detectable_difference,
     paired_difference,
+    paired_p,
 )
 
 STUDIES = 2000
@@ -84,10 +85,32 @@ def test_all_right_is_not_certainty() -> None:
     clusters = [str(number % 6) for number in range(60)]
     interval = mean_interval([1.0] * 60, clusters)
     assert interval.mean == interval.high == 1.0
-    assert 0.4 < interval.low < 0.6  # as if 6 of 6
+    assert 0.85 < interval.low < 0.95
     agreed = paired_difference([1.0] * 60, [1.0] * 60, clusters)
     assert agreed.low == pytest.approx(-agreed.high)
-    assert agreed.high > 0.3
+
+
+def test_one_other_value_hardly_moves_an_interval() -> None:
+    clusters = [str(number % 6) for number in range(180)]
+    none, one = [0.0] * 180, [1.0] + [0.0] * 179
+    assert mean_interval(one, clusters).high - mean_interval(none, clusters).high < 0.02
+    agreed, differing = (paired_difference(a, none, clusters) for a in (none, one))
+    assert agreed.high < 0.03 and abs(differing.high - agreed.high) < 0.02
+    few = paired_difference(none[:18], none[:18], clusters[:18])
+    assert agreed.high < few.high, "more questions, a narrower interval"
+
+
+@settings(deadline=None, derandomize=True)
+@given(ANSWERED)
+def test_the_p_of_a_difference_is_that_of_its_interval(
+    answered: list[tuple[bool, bool, str]],
+) -> None:
+    a, b, clusters = ([each[index] for each in answered] for index in range(3))
+    found = paired_difference(a, b, clusters)  # type: ignore[arg-type]
+    p = paired_p(a, b, clusters)  # type: ignore[arg-type]
+    assert 0 <= p <= 1
+    if abs(p - 0.05) > 1e-6:
+        assert (p < 0.05) == (found.low > 0 or found.high < 0)
 
 
 def test_with_one_document_each_question_stands_alone() -> None:

@@ -437,6 +437,7 @@ def _pair(a: str, b: str, overall: tuple[float, ...], kinds: tuple[float, ...]) 
         "difference": difference,
         "low": low,
         "high": high,
+        "p": p_mcnemar,
         "p_mcnemar": p_mcnemar,
         "p_holm": p_holm,
         "by_kind": {

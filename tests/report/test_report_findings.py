@@ -8,8 +8,9 @@ from steep.report.findings import against_chance, conclusion, headline, verdict
 from steep.report.records import Compared, Estimate, ModelScore, PairScore
 
 
-def pair(value: float, low: float | None, high: float | None, p: float | None) -> PairScore:
-    return PairScore("new", "old", True, Estimate(60, value, low, high), {}, p, p)
+def pair(value: float, low: float, high: float, p: float, p_holm: float | None) -> PairScore:
+    planned = p_holm is not None
+    return PairScore("new", "old", planned, Estimate(60, value, low, high), {}, p, p_holm, p)
 
 
 def scores(*pairs: PairScore, smallest: float | None = 0.18) -> Compared:
@@ -20,21 +21,21 @@ def scores(*pairs: PairScore, smallest: float | None = 0.18) -> Compared:
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        (pair(0.2, 0.1, 0.3, 0.001), "found"),
-        (pair(-0.2, -0.3, -0.1, 0.001), "found"),
-        (pair(0.2, 0.01, 0.3, 0.2), "hint"),
-        (pair(0.2, -0.01, 0.4, 0.01), "hint"),
-        (pair(0.05, -0.1, 0.2, 0.6), "open"),
-        (pair(0.2, None, None, None), "open"),
-        (pair(0.2, 0.0, 0.4, 0.05), "open"),
+        (pair(0.2, 0.1, 0.3, 0.001, 0.003), "found"),
+        (pair(-0.2, -0.3, -0.1, 0.001, 0.001), "found"),
+        (pair(0.2, 0.01, 0.3, 0.04, 0.12), "hint"),
+        (pair(0.2, 0.1, 0.3, 0.001, None), "hint"),
+        (pair(0.05, -0.1, 0.2, 0.6, 0.6), "open"),
+        (pair(0.05, -0.1, 0.2, 0.6, None), "open"),
+        (pair(0.2, 0.0, 0.4, 0.05, 0.05), "open"),
     ],
 )
-def test_a_verdict_needs_interval_and_test(found: PairScore, expected: str) -> None:
+def test_a_verdict_is_that_of_the_corrected_p(found: PairScore, expected: str) -> None:
     assert verdict(found) == expected
 
 
 def test_a_loss_is_told_from_the_better_model(pair_low: float = -0.3) -> None:
-    sentence = conclusion(pair(-0.2, pair_low, -0.1, 0.001), scores())
+    sentence = conclusion(pair(-0.2, pair_low, -0.1, 0.001, 0.003), scores())
 
     assert sentence.startswith("Old is 20.0 percentage points above new")
     assert "[+10.0, +30.0]" in sentence
@@ -42,17 +43,17 @@ def test_a_loss_is_told_from_the_better_model(pair_low: float = -0.3) -> None:
 
 
 def test_an_open_question_says_what_could_have_been_seen() -> None:
-    sentence = conclusion(pair(0.05, -0.1, 0.2, 0.6), scores())
+    sentence = conclusion(pair(0.05, -0.1, 0.2, 0.6, 0.6), scores())
 
     assert "cannot be told apart" in sentence
     assert "includes zero" in sentence
     assert "below 18.0 points" in sentence
-    assert "below" not in conclusion(pair(0.05, -0.1, 0.2, 0.6), scores(smallest=None))
+    assert "below" not in conclusion(pair(0.05, -0.1, 0.2, 0.6, 0.6), scores(smallest=None))
 
 
 def test_the_first_sentence_names_measure_and_claims_no_more_than_was_found() -> None:
-    found = headline(scores(pair(0.2, 0.1, 0.3, 0.001)), "by heart")
-    open_question = headline(scores(pair(0.2, -0.1, 0.5, 0.3)), "by heart")
+    found = headline(scores(pair(0.2, 0.1, 0.3, 0.001, 0.003)), "by heart")
+    open_question = headline(scores(pair(0.2, -0.1, 0.5, 0.3, 0.3)), "by heart")
 
     assert found.startswith("On 60 questions about 6 documents, by heart, ")
     assert "new is 20 points above old" in found

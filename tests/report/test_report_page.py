@@ -74,7 +74,7 @@ def test_the_page_shows_every_number_of_the_evaluation(tmp_path: Path, run_direc
     assert "28.3%[17.3, 39.3]" in text
     assert "n = 60" in text and "n = 20" in text
     assert "+40.0[+26.7, +53.3]" in text
-    assert "Minimum detectable difference: 18.3 points" in text
+    assert "Minimum detectable difference, roughly: 18.3 points" in text
     assert "closed book and scored by log-likelihood per token" in text
     assert "guessing 25%" in text
     assert "q61" in text

@@ -160,19 +160,16 @@ def _table(columns: Sequence[str]) -> Table:
 def _pair_lines(found: Mapping[str, Any]) -> Iterator[str]:
     for pair in found["pairs"]:
         holm = pair.get("p_holm")
-        corrected = "" if holm is None else f" (Holm {holm:.3g})"
+        corrected = "" if holm is None else f" (Holm {holm:.2g})"
         corrected += "" if pair["planned"] else " (not a planned comparison, not corrected)"
         yield f"{pair['a']} - {pair['b']}: {_gain(pair)}{corrected}"
     if smallest := found["minimum_detectable_difference"]:
-        yield f"  a true difference below {_percent(smallest)} points would often be missed"
+        yield f"  a true difference below about {_percent(smallest)} points would often be missed"
 
 
 def _gain(pair: Mapping[str, Any]) -> str:
     spread = f"[{_percent(pair['low'], sign=True)}, {_percent(pair['high'], sign=True)}]"
-    p = pair["p_mcnemar"]
-    return f"{_percent(pair['difference'], sign=True)} {spread}" + (
-        "" if p is None else f", McNemar p {p:.3g}"
-    )
+    return f"{_percent(pair['difference'], sign=True)} {spread}, p {pair['p']:.2g}"
 
 
 def _with_interval(score: Mapping[str, Any]) -> str:

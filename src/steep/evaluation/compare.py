@@ -21,6 +21,7 @@ from steep.evaluation.statistics import (
     mean_interval,
     minimum_detectable_difference,
     paired_difference,
+    paired_p,
 )
 
 
@@ -59,8 +60,9 @@ def compare(
     """Score each model and compare every two; a later model minus an earlier one.
 
     A pair is compared on the questions that count for both; where there is none, it is not there.
-    McNemar's p (and Holm's correction over the planned pairs) is for grades of right and wrong
-    only. Planned pairs come first.
+    `p` belongs to the interval, clustered by document; `p_holm` corrects it over the planned pairs.
+    McNemar's p, for grades of right and wrong only, takes questions as independent. Planned pairs
+    come first.
 
     Args:
         grades_by_model: The grades of each model, all of the same questions in the same order.
@@ -101,7 +103,9 @@ def estimate(grades: Iterable[Grade]) -> dict[str, Any]:
 def difference(a: Sequence[Grade], b: Sequence[Grade]) -> dict[str, Any] | None:
     """One model minus another, without correction for others; None without a common question."""
     pair = _paired(a, b)
-    return {**_difference(pair), "p_mcnemar": _mcnemar(pair)} if pair.a else None
+    if not pair.a:
+        return None
+    return {**_difference(pair), "p": paired_p(*pair.sides), "p_mcnemar": _mcnemar(pair)}
 
 
 def _check_same_questions(grades_by_model: Mapping[str, Sequence[Grade]]) -> None:
@@ -132,10 +136,8 @@ def _model(name: str, grades: Sequence[Grade]) -> dict[str, Any]:
 
 
 def _pairs(pairs: Sequence[tuple[str, str, _Pair]], *, planned: bool) -> list[dict[str, Any]]:
-    p_values = [_mcnemar(pair) for _, _, pair in pairs]
-    known = [p for p in p_values if p is not None]
-    corrects = planned and len(known) == len(p_values)
-    corrected = holm(known) if corrects else [None] * len(p_values)
+    p_values = [paired_p(*pair.sides) for _, _, pair in pairs]
+    corrected = holm(p_values) if planned else [None] * len(p_values)
     return [
         {
             "a": a,
@@ -143,8 +145,9 @@ def _pairs(pairs: Sequence[tuple[str, str, _Pair]], *, planned: bool) -> list[di
             "planned": planned,
             **_difference(pair),
             **_bootstrapped(pair),
-            "p_mcnemar": p,
+            "p": p,
             "p_holm": p_holm,
+            "p_mcnemar": _mcnemar(pair),
             "by_kind": {
                 kind: _difference(pair.of_kind(kind)) for kind in dict.fromkeys(pair.kinds)
             },

@@ -1,7 +1,8 @@
 """What may be concluded and what the numbers mean: sentences made from the data, no fixed claims.
 
-A difference counts as found when its interval excludes zero and its Holm-corrected p is below 0.05;
-when the two disagree it is a hint, and otherwise the page says that nothing can be told apart.
+A difference counts as found when its p, clustered by document and corrected for the planned
+comparisons (Holm), is below 0.05; when only the uncorrected one is, it is a hint, and otherwise the
+page says that nothing can be told apart.
 """
 
 from __future__ import annotations
@@ -48,10 +49,9 @@ def oriented(pair: PairScore) -> tuple[str, str, float]:
 
 def verdict(pair: PairScore) -> Verdict:
     """Whether the two models of a pair can be told apart."""
-    significant = pair.p_holm is not None and pair.p_holm < SIGNIFICANT_P
-    if pair.overall.excludes_zero and significant:
+    if pair.p_holm is not None and pair.p_holm < SIGNIFICANT_P:
         return "found"
-    return "hint" if pair.overall.excludes_zero or significant else "open"
+    return "hint" if pair.p < SIGNIFICANT_P else "open"
 
 
 def headline(scores: Compared, how: str) -> str:
@@ -77,7 +77,9 @@ def conclusion(pair: PairScore, scores: Compared) -> str:
     """What one pair shows, and what it does not."""
     first, second, difference = oriented(pair)
     size = f"{points(difference, sign=False)} percentage points"
-    tested = "no test" if pair.p_holm is None else f"Holm-corrected p {p_value(pair.p_holm)}"
+    tested = f"p {p_value(pair.p)}"
+    if pair.p_holm is not None:
+        tested = f"Holm-corrected p {p_value(pair.p_holm)}"
     spread = f"95% interval {_oriented_interval(pair)}, {tested}"
     kind = verdict(pair)
     gain = f"{_capital(first)} is {size} above {second} ({spread})"
@@ -85,11 +87,14 @@ def conclusion(pair: PairScore, scores: Compared) -> str:
         return f"{gain}: the interval excludes zero, so chance alone is an unlikely explanation."
     if kind == "hint" and pair.p_holm is None:
         return (
-            f"{gain}: the interval excludes zero, but nothing corrects it for the number of "
-            "comparisons, so this is a hint and not a finding."
+            f"{gain}: the interval excludes zero, but this comparison was not planned and is not "
+            "corrected, so this is a hint and not a finding."
         )
     if kind == "hint":
-        return f"{gain}: interval and corrected test disagree, so this is a hint and not a finding."
+        return (
+            f"{gain}: the interval excludes zero, but not after correction for the number of "
+            "comparisons, so this is a hint and not a finding."
+        )
     nothing = points(difference, sign=False) == points(0.0, sign=False)
     how = (
         "the difference of 0 points"
@@ -155,7 +160,7 @@ def _smallest(scores: Compared) -> str:
     if smallest is None:
         return ""
     return (
-        f" So few questions would usually miss a true difference below "
+        f" By a rough estimate, a study of this size often misses a true difference below "
         f"{points(smallest, sign=False)} points, so this is no proof that there is none."
     )
 

@@ -56,8 +56,9 @@ def _pair_score(row: Mapping[str, Any]) -> PairScore:
         planned=row["planned"],
         overall=overall,
         by_kind=_by_kind(row, "difference"),
-        p_mcnemar=row.get("p_mcnemar"),
-        p_holm=row.get("p_holm"),
+        p=row["p"],
+        p_holm=row["p_holm"],
+        p_mcnemar=row["p_mcnemar"],
     )
 
 

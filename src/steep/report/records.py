@@ -165,8 +165,9 @@ class PairScore:
     planned: bool
     overall: Estimate
     by_kind: Mapping[str, Estimate]
-    p_mcnemar: float | None
+    p: float
     p_holm: float | None
+    p_mcnemar: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,8 +54,9 @@ def pair_table(scores: Compared) -> Html:
         text_column("comparison"),
         Column("n"),
         Column("difference", "points, 95% interval"),
-        Column("McNemar p"),
+        Column("p", "clustered"),
         Column("Holm p"),
+        Column("McNemar p", "questions as independent"),
         text_column("reading"),
     ]
     rows: list[list[Child]] = [
@@ -63,8 +64,9 @@ def pair_table(scores: Compared) -> Html:
             pair_name(pair.a, pair.b),
             count(pair.overall.n),
             difference_cell(pair.overall),
-            _test(pair.p_mcnemar),
+            p_value(pair.p),
             holm_cell(pair),
+            _test(pair.p_mcnemar),
             READINGS[verdict(pair)],
         ]
         for pair in scores.pairs
@@ -78,8 +80,8 @@ def pair_table(scores: Compared) -> Html:
     note = (
         "The minimum detectable difference is unknown."
         if smallest is None
-        else f"Minimum detectable difference: {points(smallest, sign=False)} points. A smaller "
-        "true difference would usually go unnoticed with this many questions."
+        else f"Minimum detectable difference, roughly: {points(smallest, sign=False)} points. A "
+        "smaller true difference would often go unnoticed in a study of this size."
     )
     return table(columns, rows, note + corrected)
 

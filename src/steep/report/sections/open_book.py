@@ -116,14 +116,13 @@ def _gain_table(run: Run, found: Mapping[str, Any]) -> Html | None:
         for model, row in found[name].items():
             gain = estimate(row, "difference")
             assert gain is not None, row
-            p = row["p_mcnemar"]
             rows.append(
                 [
                     key(run, model),
                     said,
                     count(gain.n),
                     difference_cell(gain),
-                    "none" if p is None else p_value(p),
+                    p_value(row["p"]),
                 ]
             )
     if not rows:
@@ -133,7 +132,7 @@ def _gain_table(run: Run, found: Mapping[str, Any]) -> Html | None:
         text_column("gain of"),
         Column("n"),
         Column("difference", "points, 95% interval"),
-        Column("McNemar p"),
+        Column("p", "clustered"),
     ]
     caption = "On the same questions, asked both ways. Nothing is corrected for several models."
     return table(columns, rows, caption)

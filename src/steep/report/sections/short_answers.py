@@ -86,5 +86,5 @@ def _pair_table(scores: Mapping[str, Compared]) -> Html:
         ]
         for exact, overlap in zip(scores["exact_match"].pairs, scores["f1"].pairs, strict=True)
     ]
-    caption = "F1 is no right or wrong, so it has an interval and no test."
+    caption = "The Holm p is corrected over the planned comparisons by exact match."
     return table(columns, rows, caption)
