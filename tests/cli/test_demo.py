@@ -77,7 +77,7 @@ def test_the_way_from_recorded_texts_to_the_report(
     assert all(pair["planned"] for pair in table["pairs"])
     assert "the first 60 of 180 questions are asked" in ended.err
     page = (demo / "runs/demo/report.html").read_text()
-    assert "recorded texts of large" in page
+    assert "recorded texts of the model 'large'" in page
     assert "Trained on them: entigraph." in page
 
 

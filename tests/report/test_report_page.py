@@ -284,13 +284,13 @@ def test_an_artifact_that_is_gone_is_named(tmp_path: Path, run_directory: Path) 
 def test_recorded_texts_are_shown_as_what_they_are(tmp_path: Path, run_directory: Path) -> None:
     corpus = artifact(tmp_path, run_directory, "corpus")
     import_recorded_texts(corpus / "passages.parquet")
-    edit(corpus / "manifest.json", imported={RECORDED: ["a large model"]})
+    edit(corpus / "manifest.json", imported={RECORDED: ["large"]})
     config = run_directory / "config.yaml"
     config.write_text(config.read_text().replace("[entigraph]", f"[{RECORDED}]"))
 
     text = render(tmp_path, run_directory).text
 
-    assert f"{RECORDED}, recorded texts of a large model" in text, "in the table of recipes"
+    assert f"{RECORDED}, recorded texts of the model 'large'" in text, "in the table of recipes"
     assert "recorded texts, written elsewhere at another time and imported at no cost" in text
     assert "Trained on them: entigraph." in text
     assert "SmolLM2-135M-Instruct wrote, but no model was trained on it" in text
@@ -298,7 +298,7 @@ def test_recorded_texts_are_shown_as_what_they_are(tmp_path: Path, run_directory
     written, recorded = text.split("Two writers on the same entities: ")[1].split("written by")[1:3]
     first, second = written_entities(text)
     assert f"Recorded: {first} and {second} belong together" in written + recorded
-    assert "a large model, recorded and imported" in recorded
+    assert "the model 'large', recorded and imported" in recorded
 
 
 def written_entities(text: str) -> list[str]:

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from steep.report.records import RAW_RECIPE, Compared, ModelScore, PairScore, Run, Scores
-from steep.report.wording import count, interval, listing, p_value, percent, plural, points, usd
+from steep.report.wording import (
+    count,
+    interval,
+    listing,
+    model_names,
+    p_value,
+    percent,
+    plural,
+    points,
+    usd,
+)
 
 SIGNIFICANT_P = 0.05
 FEW_DOCUMENTS = 20  # with fewer clusters, clustered intervals are known to come out too narrow
@@ -212,7 +222,7 @@ def _recorded_note(run: Run) -> Note | None:
         return None
     passages = Counter(passage.recipe for passage in run.corpus.passages)
     named = [
-        f"{recipe} ({plural(passages[recipe], 'passage')}, written by {listing([*models])})"
+        f"{recipe} ({plural(passages[recipe], 'passage')}, written by {model_names(models)})"
         for recipe, models in run.corpus.imported.items()
     ]
     readers = [

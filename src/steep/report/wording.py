@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 UNKNOWN = "unknown"
 MINUS = "\N{MINUS SIGN}"
@@ -94,6 +94,11 @@ def plural(value: int, noun: str, several: str | None = None) -> str:
 def listing(items: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def model_names(names: Sequence[str]) -> str:
+    """The models that wrote some texts: `the model 'large'`."""
+    return f"the model{'' if len(names) == 1 else 's'} {listing([repr(name) for name in names])}"
 
 
 def shorten(text: str, characters: int) -> str:

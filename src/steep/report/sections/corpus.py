@@ -19,7 +19,7 @@ from steep.report.records import RAW_RECIPE, Corpus, PassageRow, Run, SetAsideRo
 from steep.report.sampling import sample_passages, sample_set_aside
 from steep.report.sections.writers import writers
 from steep.report.svg import bar_cell
-from steep.report.wording import count, listing, plural
+from steep.report.wording import count, model_names, plural
 
 SAMPLED_PASSAGES = 10
 SAMPLED_SET_ASIDE = 3
@@ -94,7 +94,7 @@ def _recipe_name(passage: PassageRow, found: Corpus) -> str:
     if passage.recipe == RAW_RECIPE:
         return "documents (the raw texts)"
     if models := found.imported.get(passage.recipe):
-        return f"{passage.recipe}, recorded texts of {listing([*models])}"
+        return f"{passage.recipe}, recorded texts of {model_names(models)}"
     size = len(passage.subset)
     return f"{passage.recipe}, {SUBSET_NAMES.get(size, f'{size} entities')}"
 

@@ -9,7 +9,7 @@ from steep.core.ids import stable_hash
 from steep.report.blocks import facts
 from steep.report.html import Child, Html, el
 from steep.report.records import RAW_RECIPE, Corpus, PassageRow, Run
-from steep.report.wording import listing, plural
+from steep.report.wording import listing, model_names, plural
 
 SEED = "writers"
 
@@ -28,7 +28,7 @@ def writers(run: Run) -> Html | None:
     if run.corpus is None or (found := pairing(run.corpus)) is None:
         return None
     live = run.generation.model if run.generation else "the generator"
-    models = listing([*run.corpus.imported[found.recorded.recipe]])
+    models = model_names(run.corpus.imported[found.recorded.recipe])
     names = listing([*found.written.subset])
     return el(
         "div",
