@@ -285,7 +285,7 @@ def said(message: str, code: str = "") -> dict[str, Any]:
 def test_a_line_says_what_came_of_its_call(line: bytes, kind: type[Exception], words: str) -> None:
     item = read_item(line, Dialect())
     assert item is not None and item.call_id == "c" and item.answer is None
-    assert type(item.error) is kind
+    assert isinstance(item.error, kind)
     assert words in str(item.error)
 
 
