@@ -43,6 +43,7 @@ CONNECT_TIMEOUT_S = 20.0
 MOST_UNFOUND = 5  # calls in a row that an endpoint has answered with 403 or 404
 USUAL_BYTES_A_TOKEN = 4.5
 CUT_BYTES_A_TOKEN = 10.0  # no text has so few tokens, unless a part of it was not read
+LEAST_CUT_BYTES = 4096  # of a prompt; no server's context is smaller
 
 log = logging.getLogger("steep")
 T = TypeVar("T")
@@ -211,13 +212,13 @@ class OpenAIClient:
             self._say_once(
                 "thought", "the model thinks before it answers; that is no part of the texts"
             )
-        if answer.usage is None:
+        if answer.usage is None or "cut" in self._said:
             return
         content = "\n".join(message.content for message in call.messages)
         if len(content.encode()) < CUT_BYTES_A_TOKEN * answer.usage.prompt_tokens:
             return
         size = len(" ".join(content.split()).encode())  # many blanks may be one token
-        if size > CUT_BYTES_A_TOKEN * answer.usage.prompt_tokens:
+        if size > max(LEAST_CUT_BYTES, CUT_BYTES_A_TOKEN * answer.usage.prompt_tokens):
             self._say_once(
                 "cut",
                 f"it reports {answer.usage.prompt_tokens:,} tokens for a prompt of some "
