@@ -202,7 +202,7 @@ def test_thinking_is_told_once_and_is_no_part_of_the_text(
 ) -> None:
     thinks = said("<think>They ask.</think>\n\nThe lamp was lit.<|im_end|>")
     with (
-        caplog.at_level(logging.WARNING, "steep"),
+        caplog.at_level(logging.INFO, "steep"),
         odd_server(lambda body, number: (200, thinks)) as server,
     ):
         completions = complete(server.base_url, call(), call(1))

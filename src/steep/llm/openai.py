@@ -210,7 +210,9 @@ class OpenAIClient:
         """Notice what is odd about an answer, and say it once."""
         if answer.thought:
             self._say_once(
-                "thought", "the model thinks before it answers; that is no part of the texts"
+                "thought",
+                "the model thinks before it answers; that is no part of the texts",
+                logging.INFO,
             )
         if answer.usage is None or "cut" in self._said:
             return
@@ -227,11 +229,11 @@ class OpenAIClient:
                 "in llama.cpp), or set documents.split_words",
             )
 
-    def _say_once(self, topic: str, text: str) -> None:
+    def _say_once(self, topic: str, text: str, level: int = logging.WARNING) -> None:
         if topic not in self._said:
             self._said.add(topic)
             stage = self._section.partition(".")[0]
-            log.warning("%s: %s: %s", stage, self.endpoint, self._without_key(text))
+            log.log(level, "%s: %s: %s", stage, self.endpoint, self._without_key(text))
 
     def _completion(
         self, call: Call, started: float, answer: Answer, error: str | None = None
