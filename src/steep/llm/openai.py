@@ -141,18 +141,23 @@ class OpenAIClient:
         phrased: Callable[[Dialect], bytes],
         read: Callable[[Reply, Dialect], T],
     ) -> T:
-        """Send a request, in words that the server understands."""
+        """Send a request, in words that the server understands.
+
+        Other words are kept for later requests once they have helped: an objection to one request
+        may be about its content.
+        """
+        known = dialect = self._dialect
+        objections: list[str] = []
         while True:
             if self._fatal is not None:  # another call found out that none will succeed
                 raise self._fatal
-            dialect = self._dialect
             try:
                 result = read(await self._send(url, phrased(dialect), model), dialect)
             except Misunderstood as error:
-                if self._dialect == dialect:
-                    self._dialect = error.dialect
-                    change = error.dialect.difference(dialect)
-                    self._say_once(change, f"{change}, as it says: {error}")
+                objections.append(str(error))
+                dialect = error.dialect
+                if self._dialect != known:  # another call has found words that help
+                    known = dialect = self._dialect
             except Hopeless as error:
                 if self._has_answered and error.status in (403, 404):
                     self._unfound += 1
@@ -166,6 +171,10 @@ class OpenAIClient:
                 raise
             else:
                 self._has_answered, self._unfound = True, 0
+                if dialect != known and self._dialect == known:
+                    self._dialect = dialect
+                    change = dialect.difference(known)
+                    self._say_once(change, f"{change}, as it says: {'; '.join(objections)}")
                 return result
 
     async def _send(self, url: URL, body: bytes, model: str) -> Reply:
