@@ -13,21 +13,8 @@ from steep.core.calls import Call, Message, Usage
 from steep.llm.chat import prompt_ids, written
 from steep.llm.client import FatalError
 
-CALL = Call(
-    "toy",
-    "pair",
-    "doc",
-    (),
-    0,
-    "m",
-    (Message("system", ("Be brief.",)), Message("user", ("Tell.",))),
-    "pair",
-    "doc",
-    (),
-    0,
-    "m",
-    (Message("system", ("Be brief.",)), Message("user", ("Tell.",))),
-)
+MESSAGES = (Message("system", ("Be brief.",)), Message("user", ("Tell.",)))
+CALL = Call("toy", "pair", "doc", (), 0, "m", MESSAGES)
 
 
 class Characters:
