@@ -32,6 +32,7 @@ FULL = {
 )
 def test_a_parameter_that_is_named_is_left_out(objection: str, dropped: str) -> None:
     plainer = weaken(Dialect(), objection)
+    assert plainer is not None
     assert plainer == Dialect(without=frozenset({dropped}))
     assert dropped not in phrase({**FULL, "frequency_penalty": 1, "logprobs": 1}, plainer)
     assert plainer.difference(Dialect()) == f"'{dropped}' is left out"
@@ -69,6 +70,7 @@ def test_the_form_of_the_answer_gets_weaker_until_nothing_is_left(objection: str
 )
 def test_a_system_message_moves_into_the_users(objection: str) -> None:
     dialect = weaken(Dialect(), objection)
+    assert dialect is not None
     assert dialect == Dialect(folds_system=True)
     assert phrase(FULL, dialect)["messages"] == [{"role": "user", "content": "Be brief.\n\nTell."}]
 
@@ -90,6 +92,7 @@ def test_the_limit_of_an_answer_is_renamed_and_never_left_out() -> None:
 def test_a_temperature_that_must_be_the_usual_one_is_sent_as_such() -> None:
     objection = "temperature 'temperature' does not take 0.5. Only the default (1) is supported."
     dialect = weaken(Dialect(), objection)
+    assert dialect is not None
     assert dialect == Dialect(usual_temperature=True)
     assert dialect.difference(Dialect()) == "'temperature' is sent as 1"
     assert phrase(FULL, dialect)["temperature"] == 1
