@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from steep.config import CorpusConfig
 from steep.corpus.filters import Source, first_objection, trim_to_sentence
-from steep.corpus.language import SourceLanguage, detect_language, source_language
+from steep.corpus.language import SourceLanguage, source_language
 from steep.corpus.repetition import has_loop, repetition_share
+from steep.documents.language import detect_language
 from steep.documents.names import words_of
 
 ESSAY = """## The ferry and the tide pump

@@ -20,7 +20,7 @@ from steep.stages import documents as documents_stage
 from steep.stages.generate import counts_of, recipe_of, written_about
 from steep.stages.harness import Identity, build
 
-VERSION = 1
+VERSION = 2
 
 
 def run(
@@ -53,6 +53,7 @@ def run(
                 "counts": corpus.counts,
                 "set_aside": corpus.reasons,
                 "by_recipe": corpus.by_recipe,
+                "set_aside_by_recipe": corpus.reasons_by_recipe,
                 "imported": _models_by_recipe(records),
             }
 
