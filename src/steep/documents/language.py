@@ -44,6 +44,18 @@ _OF_SCRIPT = {
     "MALAYALAM": "ml", "MYANMAR": "my", "SINHALA": "si", "TAMIL": "ta", "TELUGU": "te",
     "THAI": "th",
 }  # fmt: skip
+_OWN_LETTERS = {
+    "ARABIC": (
+        ("ur", re.compile("[\u0679\u0688\u0691\u06d2\u06ba]")),
+        ("fa", re.compile("[\u067e\u0686\u0698\u06af]")),
+        ("ar", re.compile("[\u0627\u0629\u0649]")),
+    ),
+    "CYRILLIC": (
+        ("kk", re.compile("[\u04d9\u0493\u049b\u04a3\u04e9\u04b1\u04af]")),
+        ("uk", re.compile("[\u0457\u0454\u0491]")),
+        ("ru", re.compile("[\u044b\u044d\u0451]")),
+    ),
+}
 _COMMONEST_ENGLISH = (
     "the of and to a in is that it was for on are with he his be at by this had not but from have "
     "they which or were their an she her you has as"
@@ -69,7 +81,13 @@ def _document_language(sample: str) -> str | None:
         return "en"
     if len(sample) < MIN_DOCUMENT_CHARACTERS:
         return None
-    return _identified(sample, names_differ=script == "LATIN")
+    return _identified(sample, names_differ=script == "LATIN") or _by_letters(sample, script)
+
+
+def _by_letters(sample: str, script: str) -> str | None:
+    """The language whose own letters a text uses, where the words did not decide."""
+    own = _OWN_LETTERS.get(script, ())
+    return next((code for code, letters in own if letters.search(sample)), None)
 
 
 def detect_language(text: str) -> str | None:
