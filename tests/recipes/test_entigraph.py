@@ -160,6 +160,23 @@ def test_entities_must_occur_in_the_document() -> None:
     assert valid_entities(["", " ", "---"], text) == ()
 
 
+def test_names_that_differ_in_signs_are_different_entities() -> None:
+    text = "It was begun in C, then in C++ and C#; on Windows it needs .NET. The net was torn."
+    names = ["C", "C++", "C#", ".NET", "net", "F#"]
+    assert valid_entities(names, text) == ("C", "C++", "C#", ".NET", "net")
+    assert valid_entities(["C++", ".NET"], "The net of C.") == ()
+
+
+@pytest.mark.parametrize(("most", "used"), [(None, 60), (3, 3)])
+def test_a_longer_list_than_asked_for_is_cut(most: int | None, used: int) -> None:
+    names = [f"Person{n:02d}" for n in range(90)]
+    document = Document("d", "Ninety people", f"There met {', '.join(names)}.")
+    recipe = EntiGraph("m", max_entities=most)
+    text = answer(*names)
+    assert recipe.entities(document, [text, text]).entities == tuple(names[:used])
+    assert len(recipe.calls(document, [text])) == math.comb(used, 2)
+
+
 def test_a_sentence_is_no_entity() -> None:
     text = "one two three four five six seven eight nine"
     assert valid_entities([text, text.removesuffix(" nine")], text) == (text.removesuffix(" nine"),)

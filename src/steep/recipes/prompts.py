@@ -37,12 +37,14 @@ class PromptSet:
         demands: What is asked for, by stage; empty where `asks` says it all.
         document: How the document is shown; takes heading, title and text.
         asks: The end of the prompt, by stage; takes title, bullets and names of the entities.
+        in_language: What is added for a document that is not in English; takes its language.
     """
 
     system: str
     demands: dict[Stage, str]
     document: str
     asks: dict[Stage, str]
+    in_language: dict[Stage, str]
 
     def opening_parts(
         self, document: Document, stage: Stage, order: Order, language: str | None = None
@@ -53,7 +55,7 @@ class PromptSet:
         )
         demand = self.demands[stage]
         if demand and language:
-            demand = f"{demand}{_IN_LANGUAGE[stage].format(language=language)}"
+            demand = f"{demand}{self.in_language[stage].format(language=language)}"
         if order == "paper" and demand:
             return Message("system", (demand,)), (shown,)
         task = (f"\n### Task\n{demand}\n",) if demand else ()
@@ -67,7 +69,7 @@ class PromptSet:
         names = _listed(subset) if subset else ""
         ask = self.asks[stage].format(title=title, bullets=bullets, names=names)
         if language and not self.demands[stage]:  # else the demand has said it
-            return ask + _IN_LANGUAGE_SHORT.format(language=language)
+            return ask + self.in_language[stage].format(language=language)
         return ask
 
 
@@ -77,12 +79,14 @@ def _listed(names: tuple[str, ...]) -> str:
 
 # Only for documents that are not in English: what is asked about those stays as it was.
 _ANSWER_IN = "\n\nThe document is in {language}. Write the whole answer in {language}"
-_IN_LANGUAGE: dict[Stage, str] = {
+_FULL_IN_LANGUAGE: dict[Stage, str] = {
     "entities": f"{_ANSWER_IN}, and each entity as the document spells it. Keep the two keys.",
     "pair": f"{_ANSWER_IN}, the headings too.",
     "triplet": f"{_ANSWER_IN}, the headings too.",
 }
-_IN_LANGUAGE_SHORT = " Write in {language}."
+_IN_LANGUAGE: dict[Stage, str] = dict.fromkeys(
+    ("entities", "pair", "triplet"), " Write in {language}."
+)
 
 _FULL_ENTITIES = """\
 Read the document and prepare it for detailed study. Do two things, in this order.
@@ -139,6 +143,7 @@ FULL = PromptSet(
     },
     document="### Document\n{heading}\n{text}\n",
     asks={"entities": "", "pair": _FULL_ASK, "triplet": _FULL_ASK},
+    in_language=_FULL_IN_LANGUAGE,
 )
 
 _COMPACT_ASK = "Explain in plain sentences what the article says about {names}."
@@ -155,6 +160,7 @@ COMPACT = PromptSet(
         "pair": _COMPACT_ASK,
         "triplet": _COMPACT_ASK,
     },
+    in_language=_IN_LANGUAGE,
 )
 
 _COMPACT_DEMAND = (
@@ -170,6 +176,7 @@ COMPACT_PAPER = PromptSet(
     },
     document=COMPACT.document,
     asks={"entities": "", "pair": "Names: {names}", "triplet": "Names: {names}"},
+    in_language=_IN_LANGUAGE,
 )
 
 PROMPTS: dict[tuple[str, Order], PromptSet] = {
