@@ -37,14 +37,15 @@ _PREFACE = re.compile(
     rf"\A(?:(?:{_YES})[!.,！。，、: ]+(?:(?:{_HERE})[^\n]*)?|(?:{_HERE})[^\n]*[:：])[ \t*]*\n\s*",
     re.IGNORECASE,
 )
-_OFFER = re.compile(rf"(?:[ \t]*\n)+[ \t*_]*(?:{_OFFERS})[^\n]*\Z", re.IGNORECASE)
+_OFFER = re.compile(rf"[ \t*_]*(?:{_OFFERS})", re.IGNORECASE)
 
 
 def without_assistant_phrases(text: str) -> str:
     """Remove a first line that announces the text and a last one that offers more."""
-    start, end = 0, len(text)
-    if (match := _PREFACE.match(text)) and count_words(match[0]) <= LONGEST_WORDS:
-        start = match.end()
-    if (match := _OFFER.search(text, start)) and count_words(match[0]) <= LONGEST_WORDS:
-        end = match.start()
-    return text[start:end].strip() or text
+    body = text.strip()
+    if (match := _PREFACE.match(body)) and count_words(match[0]) <= LONGEST_WORDS:
+        body = body[match.end() :]
+    before, _, last = body.rpartition("\n")
+    if _OFFER.match(last) and count_words(last) <= LONGEST_WORDS:
+        body = before.rstrip()
+    return body or text
