@@ -183,6 +183,34 @@ def test_a_long_document_is_split_at_sentences(recorded: Recorded) -> None:
     assert kept == "".join(document.text.split())
 
 
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (
+            "nl",
+            "De vuurtoren van Velmora is in de winter gebouwd en was van hout of van steen. De haven had "
+            "een veerboot, en die voer op het meer naar de overkant, waar de oude pomp staat.",
+        ),
+        (
+            "hu",
+            "A kikötő a sziget északi partján fekszik, és a világítótornyot egy sókereskedő építette. A "
+            "komp naponta négyszer indul, és a szivattyút egy órásmester tervezte a városnak.",
+        ),
+    ],
+)
+def test_small_words_that_english_shares_make_no_text_english(code: str, text: str) -> None:
+    assert document_language(text) == code
+
+
+def test_chinese_is_foreign_to_a_japanese_document() -> None:
+    japanese, chinese = RECORDED["Japanese"], RECORDED["Chinese"]
+    document = Document("lamp", japanese.title, japanese.text)
+    corpus = build_corpus(
+        [document], [Candidate(chinese.text, "lamp", "c", "mine")], CorpusConfig()
+    )
+    assert corpus.reasons == {"language": 1}
+
+
 def test_what_is_asked_about_an_english_document_says_no_language() -> None:
     text = "Velmora is a port on the north coast of Korrain, and it is known for its lamp and eels."
     assert document_language(text) == "en"

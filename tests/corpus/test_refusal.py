@@ -28,6 +28,8 @@ REFUSALS = [
     "Désolé, je ne peux pas répondre à cette question.",
     "Lo siento, pero no tengo acceso a ese documento.",
     "Mi dispiace, ma non posso aiutarti con questa richiesta.",
+    "I'm sorry, but I can't provide a summary of what the article says.",
+    "I cannot write this without violating my guidelines.",
     "Desculpe, mas não posso ajudar com isso.",
     "К сожалению, я не могу помочь с этим запросом.",
     "申し訳ございませんが、その内容についてはお答えできません。",
@@ -50,6 +52,7 @@ TEXTS = [
     "Unfortunately, I cannot provide a boat in winter, the keeper used to say; the law forbids it.",
     "I cannot write about the storm without hearing the bell. We were nine, and we rowed.",
     "There is no document in the museum of Velmora that names the widow, but the charter does.",
+    "Leider kann ich mich an den Winter nicht mehr erinnern, schrieb der Lotse von Velmora.",
     "Leider kam die Fähre nach Velmora zu spät, und ich kann mich noch gut an die Nacht erinnern: "
     + "Das Meer nahm zwei von unseren Booten. " * 12,
     "К сожалению, паром опоздал, и в Вельморе не ждали никого.",

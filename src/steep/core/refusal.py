@@ -75,13 +75,17 @@ _ABROAD = re.compile(
     "|".join(
         (
             r"(?:es tut mir (?:sehr )?leid|tut mir leid|entschuldigung|leider|ich bedaure)\b"
-            r"[^.!?]{0,40}\b(?:kann ich|ich kann|ich bin nicht|darf ich|ich darf)\b",
+            r"[^.!?]{0,40}\b(?:kann ich|ich kann|ich bin nicht|darf ich|ich darf)\b[^.!?]{0,80}"
+            r"(?:helfen|erstell|beantwort|erfüll|nachkomm|liefern|bereitstell|verfass|zugreif"
+            r"|in der lage|fortfahr|anbieten|generier)",
             r"ich kann (?:diese|ihre|bei dieser|ihnen|dir)[^.!?]{0,60}\bnicht\b",
             r"(?:je suis (?:vraiment )?désolée?|désolée?|malheureusement)\b"
-            r"[^.!?]{0,30}\bje ne (?:peux|suis|dispose|vois)\b",
+            r"[^.!?]{0,30}\bje ne (?:peux|suis|dispose|vois)\b[^.!?]{0,40}"
+            r"\b(?:aider|répond|fourni|génér|accéd|accès|cré|satisf|trait|continu|en mesure|texte|document)",
             r"je ne (?:peux|suis) pas (?:en mesure|vous|répondre)",
             r"(?:lo siento|lo lamento|disculpa|perdón|lamentablemente)\b"
-            r"[^.!?]{0,30}\bno (?:puedo|tengo)\b",
+            r"[^.!?]{0,30}\bno (?:puedo|tengo)\b[^.!?]{0,40}"
+            r"\b(?:ayudar|respond|proporcion|gener|cumpl|acceso|crear|escribir|proces|continu)",
             r"no puedo (?:ayudar|cumplir|proporcionar|generar|responder)",
             r"(?:mi dispiace|spiacente|purtroppo)\b[^.!?]{0,30}\bnon (?:posso|sono|ho)\b",
             r"(?:desculpe|sinto muito|lamento|infelizmente)\b"
@@ -103,7 +107,10 @@ _ABROAD = re.compile(
 )
 # Somebody tells of it: the speech of a story, and no answer to a request.
 _TOLD = re.compile(
-    r"[^.!?;]*\b(?:said|says|used to say|wrote|writes|replied|answered|told|without \w+ing)\b"
+    r"[^.!?;]*(?:,(?! (?:but|however|and|so|i|as|because|since)\b)(?: [\w'-]+){0,7}"
+    r" (?:said|says|used to say|wrote|writes|replied|answered|told)\b"
+    r"|, (?:schrieb|sagte|écrivit|dit|escribió|dijo|scrisse|disse|schreef|zei)\b"
+    r"|\bwithout (?:seeing|hearing|thinking|remembering|feeling|weeping|trembling)\b)"
 )
 _HEADINGS = re.compile(r"\A(?:[ \t]*(?:#{1,6}[ \t][^\n]*|\*\*[^*\n]+\*\*:?[ \t]*)\n\s*)+")
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from steep.config import CorpusConfig
+from steep.core.words import fold
 from steep.corpus.filters import Source, first_objection, trim_to_sentence
 from steep.corpus.language import source_language
 from steep.corpus.passage import OF_DOCUMENT, RAW_RECIPE, Candidate, Passage, SetAside
@@ -201,4 +202,4 @@ def _sources(documents: Sequence[Document]) -> Mapping[str, Source]:
 
 
 def _normalised(text: str) -> str:
-    return " ".join(text.casefold().split())
+    return " ".join(fold(text).split())

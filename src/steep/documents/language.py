@@ -17,7 +17,7 @@ from typing import Any
 MIN_CHARACTERS = 120  # of a text whose language may reject it
 MIN_DOCUMENT_CHARACTERS = 40  # of a document, which is answered in its language
 MIN_CONFIDENCE = 0.95
-ENGLISH_SHARE = 0.1  # of words that are among the commonest English ones
+ENGLISH_SHARE = 0.08  # of words that are among the commonest English ones
 SAMPLE_CHARACTERS = 5_000  # enough to know the language of a document
 DENSE = 3  # a character of these scripts says as much as so many letters
 DENSE_SCRIPTS = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL"})
@@ -40,7 +40,8 @@ NAMES = {
 }  # fmt: skip
 _OF_SCRIPT = {
     "ARMENIAN": "hy", "CJK": "zh", "GEORGIAN": "ka", "GREEK": "el", "GUJARATI": "gu",
-    "GURMUKHI": "pa", "HANGUL": "ko", "HEBREW": "he", "KANNADA": "kn", "KHMER": "km", "LAO": "lo",
+    "GURMUKHI": "pa", "HANGUL": "ko", "HEBREW": "he", "HIRAGANA": "ja", "KANNADA": "kn",
+    "KATAKANA": "ja", "KHMER": "km", "LAO": "lo",
     "MALAYALAM": "ml", "MYANMAR": "my", "SINHALA": "si", "TAMIL": "ta", "TELUGU": "te",
     "THAI": "th",
 }  # fmt: skip
@@ -56,9 +57,9 @@ _OWN_LETTERS = {
         ("ru", re.compile("[\u044b\u044d\u0451]")),
     ),
 }
+# Without those that are as common in another language ("in", "is", "of", "a").
 _COMMONEST_ENGLISH = (
-    "the of and to a in is that it was for on are with he his be at by this had not but from have "
-    "they which or were their an she her you has as"
+    "the and to that it with his this not but from they which or were their she you has as are"
 )
 _ENGLISH = frozenset(_COMMONEST_ENGLISH.split())
 _NO_LANGUAGE = {"zxx", "und"}
@@ -74,8 +75,6 @@ def _document_language(sample: str) -> str | None:
     script = _main_script(sample)
     if script is None or script in _OF_SCRIPT:
         return _OF_SCRIPT.get(script or "")
-    if script in ("HIRAGANA", "KATAKANA"):
-        return "ja"
     words = re.findall(r"[^\W\d_]+", sample.casefold()) if script == "LATIN" else []
     if words and sum(word in _ENGLISH for word in words) >= ENGLISH_SHARE * len(words):
         return "en"
@@ -92,6 +91,9 @@ def _by_letters(sample: str, script: str) -> str | None:
 
 def detect_language(text: str) -> str | None:
     """Return the ISO 639-1 code of a text's language, or None when it is too short or not clear."""
+    script = _main_script(text[:SAMPLE_CHARACTERS])
+    if script in _OF_SCRIPT:
+        return _OF_SCRIPT[script] if len(text) >= MIN_DOCUMENT_CHARACTERS else None
     return _identified(text) if len(text) >= MIN_CHARACTERS else None
 
 

@@ -17,6 +17,7 @@ from steep.documents.language import SAMPLE_CHARACTERS, document_language, scrip
 LONGEST_NAME_WORDS = 8
 CHARACTERS_PER_WORD = 4  # of scripts without blanks, in the length of a name
 SHORTEST_INFLECTED = 4
+KEPT_CHARACTERS = 1_000_000
 COMPOUND_LETTERS = 5  # shorter words are found in too many others
 
 _ARTICLES = {
@@ -72,9 +73,13 @@ class MentionIndex:
         return not exact and re.search(f" {' '.join(forms)} ", self._words) is not None
 
 
-@lru_cache(maxsize=64)
 def mention_index(text: str) -> MentionIndex:
-    """Return the index of a document; the last few are kept."""
+    """Return the index of a document; the last few are kept, unless they are large."""
+    return _kept_index(text) if len(text) <= KEPT_CHARACTERS else MentionIndex(text)
+
+
+@lru_cache(maxsize=64)
+def _kept_index(text: str) -> MentionIndex:
     return MentionIndex(text)
 
 
