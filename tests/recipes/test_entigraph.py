@@ -199,6 +199,7 @@ BOTH = EntityList("A boat.", ("Hask", "Lake Ostrel"))
         '{"summary": "A\nboat.", "entities": ["Hask", 3, null, {"kind": "x"}, "Lake Ostrel"]}',
         '{"summary": "A boat.", "entities": [{"name": "Hask", "type": "firm"}, '
         '{"entity": "Lake Ostrel", "title": "x"}]}',
+        '{"Summary": "A boat.", "Entities": [{"entity_name": "Hask"}, "Lake Ostrel"]}',
         '{"summary": "A boat.", "entities": {"firms": ["Hask"], "places": ["Lake Ostrel"]}}',
         f'<think>As {{"summary": "..", "entities": ["Moon"]}}, so</think>\n{WHOLE}',
         f'A draft: {{"summary": "..", "entities": ["Moon"]}}. The answer: {WHOLE}',
@@ -209,6 +210,12 @@ BOTH = EntityList("A boat.", ("Hask", "Lake Ostrel"))
 )
 def test_entities_are_read_from_what_models_write(text: str) -> None:
     assert parse_entities(text) == BOTH
+
+
+def test_a_list_alone_holds_the_entities() -> None:
+    assert parse_entities('Here: ["Hask", {"name": "Lake Ostrel"}]') == EntityList(
+        "", BOTH.entities
+    )
 
 
 @pytest.mark.parametrize(

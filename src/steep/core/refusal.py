@@ -81,7 +81,8 @@ _ABROAD = re.compile(
             r"ich kann (?:diese|ihre|bei dieser|ihnen|dir)[^.!?]{0,60}\bnicht\b",
             r"(?:je suis (?:vraiment )?désolée?|désolée?|malheureusement)\b"
             r"[^.!?]{0,30}\bje ne (?:peux|suis|dispose|vois)\b[^.!?]{0,40}"
-            r"\b(?:aider|répond|fourni|génér|accéd|accès|cré|satisf|trait|continu|en mesure|texte|document)",
+            r"\b(?:aider|répond|fourni|génér|accéd|accès|cré|satisf|trait|continu|en mesure"
+            r"|texte|document)",
             r"je ne (?:peux|suis) pas (?:en mesure|vous|répondre)",
             r"(?:lo siento|lo lamento|disculpa|perdón|lamentablemente)\b"
             r"[^.!?]{0,30}\bno (?:puedo|tengo)\b[^.!?]{0,40}"

@@ -32,7 +32,12 @@ PROSE_LETTERS = 0.4  # a line with fewer letters among its characters is no pros
 _MARKER = re.compile(r"\s*(?:[-*\u2022#>]+\s|\(?\d+[.):]\s|(?:question|answer)\s*\d*:)?\s*", re.I)
 _CHARACTER_LOOP = re.compile(r"(?=.{0,19}\w)(.{1,20}?)\1{7,}")
 _LONG_TOKEN = re.compile(r"\S{40,}")
-_NO_PROSE = re.compile(r"\$\$.+?\$\$|\\\[.+?\\\]|`[^`\n]+`|\b[a-z]{2,12}://\S+", re.DOTALL)
+# Formulas, code in a line, and addresses.
+_NO_PROSE = re.compile(
+    r"\$\$.+?\$\$|\$[^$\n]{1,200}\$|\\\(.{1,200}?\\\)|\\\[.+?\\\]"
+    r"|\\begin\{(\w+)\}.+?\\end\{\1\}|`[^`\n]+`|\b[a-z]{2,12}://\S+",
+    re.DOTALL,
+)
 
 
 def repetition_share(text: str) -> float:

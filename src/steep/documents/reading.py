@@ -34,6 +34,7 @@ CONVERTERS = {
     **dict.fromkeys((".rst", ".rtf", ".tex", ".xhtml"), _PANDOC),
     ".doc": "soffice --headless --convert-to docx {file}, then pandoc {stem}.docx -o {stem}.md",
     ".json": "jq -c '.[]' {file} > {stem}.jsonl",
+    ".markdown": "mv {file} {stem}.md",
     ".pdf": "pdftotext {file} {stem}.txt",
 }
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")

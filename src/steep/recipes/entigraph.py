@@ -41,7 +41,17 @@ LIST_PENALTY = 0.5  # without it a small generator lists one name twelve times
 STAGE_OF_SIZE: dict[int, Stage] = {2: "pair", 3: "triplet"}
 MOST_ENTITIES = 60  # of a document, where the configuration names no number
 LAST_OBJECTS = 8  # of an answer, from the last one back: thoughts hold drafts
-NAME_KEYS = ("name", "entity", "title", "text", "label")  # of an entity that is an object
+NAME_KEYS = (
+    "name",
+    "entity",
+    "entity_name",
+    "title",
+    "text",
+    "label",
+    "value",
+)  # of an entity that is an object
+
+_OBJECT_START = re.compile(r"\{\s*[\"'](?:summary|entities)\b", re.IGNORECASE)
 
 
 class EntityList(NamedTuple):
@@ -307,11 +317,15 @@ def _names(value: Any) -> Iterator[str]:
 
 def _json_objects(text: str) -> Iterator[dict[str, Any]]:
     """The objects of an answer, the last one first; cut-off ones are repaired."""
-    starts = [each.start() for each in re.finditer(r"\{\s*[\"'](?:summary|entities)\b", text)]
-    for start in reversed(starts[-LAST_OBJECTS:] or [text.find("{")]):
-        value = _json_value(text[start:]) if start >= 0 else None
+    starts = [each.start() for each in _OBJECT_START.finditer(text)]
+    if not starts and (first := re.search(r"[\[{]", text)):
+        starts = [first.start()]
+    for start in reversed(starts[-LAST_OBJECTS:]):
+        value = _json_value(text[start:])
+        if isinstance(value, list) and text[start] == "[":  # the entities alone
+            value = {"entities": value}
         if isinstance(value, dict):
-            yield value
+            yield {str(key).lower(): each for key, each in value.items()}
 
 
 def _json_value(answer: str) -> Any:
