@@ -26,7 +26,7 @@ def serve() -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
     from steep.cli.app import app
-    from steep.corpus.language import detect_language
+    from steep.documents.language import detect_language
     from steep.stages import pipeline
 
     del aiohttp, pyarrow, scipy, AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM

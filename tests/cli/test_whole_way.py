@@ -154,6 +154,7 @@ def test_a_new_document_buys_its_own_calls_only(
     ended = steep("corpus", cwd=copy)
     assert ended.code == 0, ended.err
     assert "documents: made anew beside" in ended.err and "other documents.content" in ended.err
+    assert "all texts: " in ended.out and " candidates = " in ended.out
     new = server.requests - before
     assert len(new) == new.total() == 1 + PAIRS // OPENINGS
     assert not new.keys() & before.keys()

@@ -8,7 +8,7 @@ from steep.core.calls import STATUSES
 from steep.corpus.build import Corpus, build_corpus, subset_by_rank
 from steep.corpus.passage import Candidate, Passage
 from steep.documents.document import Document
-from steep.documents.split import split_document
+from steep.documents.split import split_document, split_documents
 
 TEXT = (
     "The Marlin is a ferry that was launched in Velmora in 2014, and Sofia Drewe has been its "
@@ -72,9 +72,11 @@ def test_reasons_and_totals_add_up() -> None:
         "passages": 3,
         "set_aside": 6,
         "trimmed": 0,
+        "phrases_removed": 0,
         "documents": 2,
         "words": sum(len(row.text.split()) for row in corpus.passages),
     }
+    assert corpus.reasons_by_recipe == {"entigraph": corpus.reasons}
     assert corpus.by_recipe["entigraph"] == {"passages": 1, "words": 13}
     assert corpus.by_recipe["documents"]["passages"] == 2
 
@@ -122,6 +124,49 @@ def test_parts_count_as_their_whole() -> None:
     assert raw == [part.text for part in parts]
     with_whole = build_corpus([FERRY, *parts], rows, CorpusConfig())
     assert [row.text for row in with_whole.passages if row.recipe == "documents"] == [TEXT]
+
+
+def test_passage_ids_are_pinned() -> None:
+    """They decide which texts are held out of training: change these on purpose only."""
+    corpus = build(candidate(1), candidate(2, document_id="pump"))
+    assert [row.id for row in corpus.passages] == ["documents:ferry", "documents:pump", "c1", "c2"]
+
+
+def test_documents_of_one_text_keep_the_texts_that_they_share() -> None:
+    twin = Document("twin", FERRY.title, FERRY.text)
+    shared = [candidate(1), candidate(1, document_id="twin"), candidate(1, document_id="twin")]
+    corpus = build_corpus([FERRY, twin], shared, CorpusConfig())
+    assert [row.id for row in corpus.passages] == [
+        "documents:ferry",
+        "documents:twin",
+        "c1",
+        "c1@twin",
+    ]
+    assert corpus.reasons == {"duplicate": 1}
+
+
+def test_an_id_that_looks_like_that_of_a_part_is_no_accident() -> None:
+    documents = [FERRY, Document("ferry#01", "A note", "A note on the first part of the ferry.")]
+    parts = split_documents(documents, 30)
+    assert len({part.id for part in parts}) == len(parts) == 3
+    rows = [candidate(n, document_id=part.id) for n, part in enumerate(parts)]
+    corpus = build_corpus(parts, rows, CorpusConfig())
+    assert {row.document_id for row in corpus.passages} == {"ferry", "ferry#01"}
+    assert not corpus.set_aside
+
+
+def test_what_an_assistant_says_around_a_text_is_removed_and_counted() -> None:
+    text = candidate(1).text
+    corpus = build(
+        candidate(1, f"Sure! Here is the text about the bell:\n\n{text}"),
+        candidate(2, f"{candidate(2).text}\n\nLet me know if you would like to hear more!"),
+        candidate(3, f"Gerne! Hier ist der Text:\n{candidate(3).text}\n\nIch hoffe, das hilft."),
+        candidate(4, "Of course, the ferry was late.\nHere it is: the silver bell of the year 4."),
+    )
+    texts = [row.text for row in corpus.passages if row.call_id]
+    assert texts[:3] == [text, candidate(2).text, candidate(3).text]
+    assert texts[3].startswith("Of course, the ferry")
+    assert corpus.counts["phrases_removed"] == 3
 
 
 def test_the_same_input_gives_the_same_corpus() -> None:

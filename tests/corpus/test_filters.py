@@ -1,3 +1,4 @@
+# ruff: noqa: E501, RUF001
 from __future__ import annotations
 
 import pytest
@@ -6,8 +7,9 @@ from hypothesis import strategies as st
 
 from steep.config import CorpusConfig
 from steep.corpus.filters import Source, first_objection, trim_to_sentence
-from steep.corpus.language import SourceLanguage, detect_language, source_language
+from steep.corpus.language import SourceLanguage, source_language
 from steep.corpus.repetition import has_loop, repetition_share
+from steep.documents.language import detect_language
 from steep.documents.names import words_of
 
 ESSAY = """## The ferry and the tide pump
@@ -126,6 +128,77 @@ def test_a_rule_or_a_table_is_no_loop() -> None:
     table = "| Ship | Year |\n|------|------|\n| Marlin | 2014 |\n| Heron | 1998 |\n" + "=" * 80
     assert not has_loop(table)
     assert repetition_share(table) == 0
+
+
+# True contents of technical documents, whose rows, signs and frames repeat.
+FRAMED = {
+    "table": "The load by year:\n\n| Year | Rope | Load |\n|---|---|---|\n"
+    + "\n".join(f"| {1900 + n} | pressed flax | {n * 7} |" for n in range(30)),
+    "matrix": "These are the transfers between the quays of Velmora:\n"
+    + "\n".join("0 " * 12 + str(n) + " 0" * 12 for n in range(6)),
+    "catalogue": "\n".join(
+        f"Bolt {n} has a hexagonal head of {metal}, and it costs {n % 7} marks for each piece."
+        for n, metal in enumerate(["brass", "steel", "zinc", "bronze"] * 4)
+    ),
+    "parameters": "\n".join(
+        f"- {name}: the {name} of the line that is tested. The default is read from the file."
+        for name in ("length", "load", "age", "color", "lot", "maker")
+    ),
+    "refrain": "\n\n".join(
+        f"{verse}\nOh, the bell, the silver bell, it rings below the wall of Pell."
+        for verse in (
+            "The Marlin left at break of day with salt and eels for Korra bay,",
+            "The keeper lit the lamp at noon and swore that she would come back soon,",
+            "Eleven men were on the shoal when from the fog they heard it toll,",
+        )
+    ),
+    "code": "The pump is controlled by this:\n\n```\n"
+    + "\n".join(f"if level > {n}:\n    open(valve={n})\n    return {n}" for n in range(12))
+    + "\n```",
+    "address": "The log of the ferry is kept at https://velmora.example/a/a/a/a/a/a/a/a/a/a/a/log.",
+    "gene": "The eel of Velmora is known by the repeat CAGCAGCAGCAGCAGCAGCAGCAGCAGCAGCAGCAGCAGCAG "
+    "in its genome, which the laboratory at Pell has counted in forty of them.",
+    "cry": "Aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaah, cried the keeper of the Old Candle, and all "
+    "of Velmora heard it through the fog.",
+    "formula": "The stress is diagonal, as $$\\mathrm{diag}(0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1)$$ "
+    "tells the reader of the report on the wall.",
+}
+
+
+@pytest.mark.parametrize("text", FRAMED.values(), ids=FRAMED)
+def test_tables_code_and_lists_with_a_frame_are_no_loops(text: str) -> None:
+    assert first_objection(text, Source(source_language([text]), frozenset()), CONFIG) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| Ship | Year |\n|---|---|\n" + "| Marlin | 2014 |\n" * 40,
+        "The steps:\n\n```\n" + "open(valve)\n" * 40 + "```",
+        ESSAY + "\n\n" + "ha" * 120,
+        "渡船很慢，但是很安全。" * 12,
+    ],
+    ids=["rows", "code", "endless word", "Chinese"],
+)
+def test_loops_of_rows_and_characters_are_set_aside(text: str) -> None:
+    assert first_objection(text, Source(source_language([text]), frozenset()), CONFIG) == (
+        "repetition"
+    )
+
+
+def test_headings_that_the_prompt_demands_make_no_text_foreign() -> None:
+    russian = (
+        "Паром ходит из Вельморы в Пелль четыре раза в день, и его ждут рыбаки на берегу. " * 2
+    )
+    text = f"### What the ferry says in relation to the pump\n\n{russian[:80]}"
+    assert objection(text, source_language([russian])) is None
+    assert objection(ESSAY, source_language([russian])) == "language"
+
+
+def test_short_is_counted_by_characters_where_there_are_no_blanks() -> None:
+    chinese = source_language(["渡船每天四次从维尔莫拉开往佩尔镇。" * 3])
+    assert objection("渡船每天四次从维尔莫拉开往佩尔镇。", chinese) is None
+    assert objection("渡船很慢。", chinese) == "short"
 
 
 @given(st.text(alphabet="ab 1.-\n\u4e00", max_size=400))

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001
 from __future__ import annotations
 
 import pytest
@@ -22,6 +23,17 @@ REFUSALS = [
     "I'm sorry, but there is no text provided.",
     "I won't write that.",
     "很抱歉。我无法提供这个内容。",
+    "### What The Marlin says in relation to Velmora\n\nI'm sorry, but I can't help with that.",
+    "Leider kann ich dabei nicht helfen, da mir der Text nicht vorliegt.",
+    "Désolé, je ne peux pas répondre à cette question.",
+    "Lo siento, pero no tengo acceso a ese documento.",
+    "Mi dispiace, ma non posso aiutarti con questa richiesta.",
+    "I'm sorry, but I can't provide a summary of what the article says.",
+    "I cannot write this without violating my guidelines.",
+    "Desculpe, mas não posso ajudar com isso.",
+    "К сожалению, я не могу помочь с этим запросом.",
+    "申し訳ございませんが、その内容についてはお答えできません。",
+    "죄송하지만 그 요청은 도와드릴 수 없습니다.",
 ]
 
 TEXTS = [
@@ -37,6 +49,13 @@ TEXTS = [
     "As an aide to the mayor, I could not refuse the silver bell.",
     "Unfortunately, the bridge at Dunmarrow fell in 1931.",
     "Please provide support for the lever, says the manual of the Quell pump.",
+    "Unfortunately, I cannot provide a boat in winter, the keeper used to say; the law forbids it.",
+    "I cannot write about the storm without hearing the bell. We were nine, and we rowed.",
+    "There is no document in the museum of Velmora that names the widow, but the charter does.",
+    "Leider kann ich mich an den Winter nicht mehr erinnern, schrieb der Lotse von Velmora.",
+    "Leider kam die Fähre nach Velmora zu spät, und ich kann mich noch gut an die Nacht erinnern: "
+    + "Das Meer nahm zwei von unseren Booten. " * 12,
+    "К сожалению, паром опоздал, и в Вельморе не ждали никого.",
     "Question: What did the mayor refuse?\nAnswer: I'm sorry, he said, but I can't sign it.",
 ]
 

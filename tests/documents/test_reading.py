@@ -62,6 +62,16 @@ def test_plain_text_keeps_its_lines_and_loses_only_control_characters(tmp_path: 
         ("---\nlayout: post\n---\n# Salt Road\n\nText.", "Salt Road", "# Salt Road"),
         ("---\n\nA rule, then prose without a key.\n\n---\n\nMore.", "page", "---"),
         ("```\n# a comment\n```\n\n# Heading\n", "Heading", "```"),
+        ("---\ntitle: >-\n  The Old\n  Candle\n---\nText.", "The Old Candle", "Text."),
+        ("---\nTitle: 'It''s' # a draft\nday made: 1\n---\nText.", "It's", "Text."),
+        ("---\ntitle: Salt: a story\n---\nText.", "Salt: a story", "Text."),
+        ("---\n---\n# Empty front\n", "Empty front", "# Empty"),
+        ('+++\ntitle = "The Lens"\n+++\n\nText.', "The Lens", "Text."),
+        ("The Eel\n=======\n\nIt hides.", "The Eel", "The Eel"),
+        ("Intro.\n\nThe Heron\n---\n\nIt fishes.", "The Heron", "Intro."),
+        ("<!-- # Old -->\n<!--\n# Older\n-->\n# New", "New", "<!--"),
+        ("    # a comment in code\n\n# Heading", "Heading", "# a comment"),
+        ("| a |\n|---|\n| b |\n", "page", "| a"),
         ("Only one line of text", "Only one line of text", "Only"),
         ("A first line of prose, which ends as prose does,\nand goes on.", "page", "A first"),
     ],
@@ -89,6 +99,101 @@ def test_jsonl_gives_a_document_a_line_with_its_own_id(tmp_path: Path) -> None:
     assert second.heading == '"Eel", Hedda Lorn, 1920.'
 
 
+def test_front_matter_gives_author_and_year(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        a_md="---\nauthors:\n- name: Hedda Lorn\n- Emil Osk\ndate: 1920-03-01\n---\nText.",
+        b_md='+++\nauthor = "Lorn, Hedda"\ndate = 1921-04-02\n+++\nText.',
+        c_md="---\nauthor: Sofia\ndate: soon\n---\nText.",
+    )
+    reading = read_documents(tmp_path)
+    assert [(each.author, each.year) for each in reading.documents] == [
+        ("Hedda Lorn and Emil Osk", 1920),
+        ("Lorn, Hedda", 1921),
+        ("Sofia", None),
+    ]
+    (skipped,) = reading.skipped
+    assert (skipped.source, skipped.reason[:35]) == ("c.md", "the document is kept without its ye")
+
+
+def test_what_pandas_makes_of_columns_with_gaps_is_understood(tmp_path: Path) -> None:
+    nan = float("nan")
+    write(
+        tmp_path,
+        all_jsonl=jsonl(
+            {"id": 7.0, "title": 8.0, "text": "It fishes.", "author": nan, "year": 1961.0},
+            {"id": 8, "title": nan, "text": "The Eel\n\nIt hides.", "year": nan},
+            {"id": 9, "text": "It sings.", "year": "c. 1902"},
+            {"id": 10, "title": "T", "text": "It flies.", "year": "--5"},
+            {"id": nan, "title": "T", "text": "It runs."},
+        ),
+    )
+    reading = read_documents(tmp_path)
+    assert [(each.id, each.title, each.year) for each in reading.documents] == [
+        ("7", "8", 1961),
+        ("8", "The Eel", None),
+        ("9", "9", 1902),
+        ("10", "T", None),
+    ]
+    assert [skipped.source for skipped in reading.skipped] == ["all.jsonl:4", "all.jsonl:5"]
+
+
+def test_a_bad_byte_or_a_deep_nesting_costs_one_line(tmp_path: Path) -> None:
+    good = json.dumps({"id": "a", "title": "A", "text": "Text."}).encode()
+    bad = good.replace(b"Text", b"Text\x92").replace(b'"a"', b'"b"')
+    deep = b'{"a":' * 50_000
+    (tmp_path / "all.jsonl").write_bytes(b"\n".join([deep, bad, good]))
+    (tmp_path / "deep.dev").write_bytes(deep)
+    reading = read_documents(tmp_path)
+    assert [document.id for document in reading.documents] == ["a"]
+    reasons = {row.source: row.reason for row in reading.skipped}
+    assert reasons.keys() == {"all.jsonl:1", "all.jsonl:2", "deep.dev"}
+    assert "byte 0x92" in reasons["all.jsonl:2"]
+    assert "WINDOWS-1252" in reasons["all.jsonl:2"]
+
+
+def test_odd_file_names_and_links_are_no_accident(tmp_path: Path) -> None:
+    (tmp_path / "good.md").write_text("Text.")
+    (tmp_path / "two\nlines.txt").write_text("Text.")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")).write_text("Text.")
+    (tmp_path / "self.md").symlink_to("self.md")
+    (tmp_path / "up").symlink_to("..")
+    os.mkfifo(tmp_path / "pipe.txt")
+    reading = read_documents(tmp_path)
+    assert sorted(each.id for each in reading.documents) == ["caf\\xe9", "good", "two\\nlines"]
+    assert {each.source for each in reading.skipped} == {"self.md", "up", "pipe.txt"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_another_encoding_is_named_with_the_command_that_converts(
+    tmp_path: Path, encoding: str
+) -> None:
+    write(tmp_path, good_txt="Text.")
+    (tmp_path / "notes 1.txt").write_bytes("The harbour was dug in 1811.".encode(encoding))
+    (skipped,) = read_documents(tmp_path).skipped
+    assert skipped.reason.startswith("UTF-")
+    assert "-t UTF-8 'notes 1.txt' > 'notes 1-utf8.txt'" in skipped.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [("a.pdf", "pdftotext a.pdf a.txt"), ("a b.docx", "pandoc 'a b.docx' -t gfm -o 'a b'.md")],
+)
+def test_unknown_kinds_name_the_command_that_converts(
+    tmp_path: Path, name: str, command: str
+) -> None:
+    write(tmp_path, good_txt="Text.")
+    (tmp_path / name).write_bytes(b"%x")
+    (skipped,) = read_documents(tmp_path).skipped
+    assert skipped.reason.endswith(command)
+
+
+def test_a_line_without_an_id_says_what_to_add(tmp_path: Path) -> None:
+    write(tmp_path, good_txt="Text.", web_jsonl=jsonl({"text": "A", "url": "x"}))
+    (skipped,) = read_documents(tmp_path).skipped
+    assert skipped.reason == "expected the key 'id', found text, url; give each line its own id"
+
+
 def test_bad_lines_are_named_and_the_good_ones_kept(tmp_path: Path) -> None:
     good = {"id": "good", "title": "Good", "text": "Text."}
     lines = [
@@ -104,13 +209,15 @@ def test_bad_lines_are_named_and_the_good_ones_kept(tmp_path: Path) -> None:
     ]
     write(tmp_path, all_jsonl="\n".join(lines))
     reading = read_documents(tmp_path)
-    assert [document.id for document in reading.documents] == ["good"]
+    assert [document.id for document in reading.documents] == ["good", "b", "c"]
     assert [skipped.source for skipped in reading.skipped] == [
         f"all.jsonl:{line}" for line in (2, 4, 5, 6, 7, 8, 9)
     ]
     reasons = [skipped.reason for skipped in reading.skipped]
     assert reasons[2] == "expected the key 'text', found id, title"
+    assert reasons[4].startswith("the document is kept without its year")
     assert "'year', found 'soon'" in reasons[4]
+    assert "without its author" in reasons[5]
     assert reasons[-1] == "id 'good' is already that of all.jsonl:1"
 
 
@@ -131,7 +238,10 @@ def test_what_cannot_be_read_is_named_and_does_not_stop_the_rest(tmp_path: Path)
     assert reading.files == 5
     reasons = {skipped.source: skipped.reason for skipped in reading.skipped}
     assert reasons["blank.txt"] == "the file is empty"
-    assert reasons["latin.txt"] == "not UTF-8: byte 0xe9 at 3; save it as UTF-8"
+    assert reasons["latin.txt"] == (
+        "not UTF-8: byte 0xe9 at 3; save it as UTF-8, "
+        "e.g. iconv -f WINDOWS-1252 -t UTF-8 latin.txt > latin-utf8.txt"
+    )
     assert "broken link" in reasons["gone.txt"]
     assert reasons["page.html"].startswith("unknown kind '.html'; expected .txt")
 

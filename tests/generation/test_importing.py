@@ -78,6 +78,19 @@ def test_a_malformed_row_is_named_and_the_others_are_imported(
     assert reason in problem
 
 
+def test_numbers_as_pandas_writes_them_and_a_byte_order_mark_are_understood(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    path = tmp_path / "texts.jsonl"
+    deep = b'{"a":' * 50_000 + b"\n"
+    odd = jsonl(row(sample=2.0), row(sample=2**70), row(sample=-(2**70)), row(sample=float("nan")))
+    path.write_bytes(b"\xef\xbb\xbf" + odd + deep + jsonl(row()))
+    counts = import_generations(path, IDS, ledger)
+    assert (counts.imported, counts.malformed) == (2, 4)
+    assert [record.sample for record in ledger.imported()] == [0, 2]
+    assert "63 bits" in counts.problems[0]
+
+
 def test_texts_on_unknown_documents_are_counted(tmp_path: Path, ledger: Ledger) -> None:
     path = tmp_path / "texts.jsonl"
     path.write_bytes(jsonl(*(row(document_id=f"x{n}") for n in range(30)), row()))

@@ -160,6 +160,23 @@ def test_entities_must_occur_in_the_document() -> None:
     assert valid_entities(["", " ", "---"], text) == ()
 
 
+def test_names_that_differ_in_signs_are_different_entities() -> None:
+    text = "It was begun in C, then in C++ and C#; on Windows it needs .NET. The net was torn."
+    names = ["C", "C++", "C#", ".NET", "net", "F#"]
+    assert valid_entities(names, text) == ("C", "C++", "C#", ".NET", "net")
+    assert valid_entities(["C++", ".NET"], "The net of C.") == ()
+
+
+@pytest.mark.parametrize(("most", "used"), [(None, 60), (3, 3)])
+def test_a_longer_list_than_asked_for_is_cut(most: int | None, used: int) -> None:
+    names = [f"Person{n:02d}" for n in range(90)]
+    document = Document("d", "Ninety people", f"There met {', '.join(names)}.")
+    recipe = EntiGraph("m", max_entities=most)
+    text = answer(*names)
+    assert recipe.entities(document, [text, text]).entities == tuple(names[:used])
+    assert len(recipe.calls(document, [text])) == math.comb(used, 2)
+
+
 def test_a_sentence_is_no_entity() -> None:
     text = "one two three four five six seven eight nine"
     assert valid_entities([text, text.removesuffix(" nine")], text) == (text.removesuffix(" nine"),)
@@ -179,7 +196,13 @@ BOTH = EntityList("A boat.", ("Hask", "Lake Ostrel"))
         f'{WHOLE}\n{{"summary": "Again.", "entities": []}}',
         f'{{"answer": {WHOLE}}}',
         '{"thoughts": "hm", "summary": "A boat.", "entities": ["Hask", "Lake Ostrel"]}',
-        '{"summary": "A\nboat.", "entities": ["Hask", 3, null, {"name": "x"}, "Lake Ostrel"]}',
+        '{"summary": "A\nboat.", "entities": ["Hask", 3, null, {"kind": "x"}, "Lake Ostrel"]}',
+        '{"summary": "A boat.", "entities": [{"name": "Hask", "type": "firm"}, '
+        '{"entity": "Lake Ostrel", "title": "x"}]}',
+        '{"Summary": "A boat.", "Entities": [{"entity_name": "Hask"}, "Lake Ostrel"]}',
+        '{"summary": "A boat.", "entities": {"firms": ["Hask"], "places": ["Lake Ostrel"]}}',
+        f'<think>As {{"summary": "..", "entities": ["Moon"]}}, so</think>\n{WHOLE}',
+        f'A draft: {{"summary": "..", "entities": ["Moon"]}}. The answer: {WHOLE}',
         "{'summary': 'A boat.', 'entities': ['Hask', 'Lake Ostrel',]}",
         '{"summary": "A boat.", "entities": ["Hask", "Lake Ostrel"',
         '{"summary": "A boat.", "entities": ["Hask", "Lake Ostrel',
@@ -187,6 +210,12 @@ BOTH = EntityList("A boat.", ("Hask", "Lake Ostrel"))
 )
 def test_entities_are_read_from_what_models_write(text: str) -> None:
     assert parse_entities(text) == BOTH
+
+
+def test_a_list_alone_holds_the_entities() -> None:
+    assert parse_entities('Here: ["Hask", {"name": "Lake Ostrel"}]') == EntityList(
+        "", BOTH.entities
+    )
 
 
 @pytest.mark.parametrize(
@@ -197,7 +226,7 @@ def test_entities_are_read_from_what_models_write(text: str) -> None:
         "{",
         "{}",
         "[1, 2]",
-        '{"entities": {"people": ["Hask"]}, "summary": 3}',
+        '{"entities": {"people": "Hask"}, "summary": 3}',
         '{"entities": "Hask"}',
         "{" * 2000,
         '{"entities": ' * 2000,

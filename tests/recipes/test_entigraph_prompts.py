@@ -54,6 +54,30 @@ def test_prompts_in_the_papers_order_are_the_golden_ones(prompt: Prompt, stage: 
     assert rendered(prompt, stage, "paper") == (GOLDEN / f"{prompt}_paper_{stage}.txt").read_text()
 
 
+GERMAN = Document(
+    "bruecke",
+    "Die Fähre",
+    "Ein Stahlseil der Firma Hask zieht die Fähre über den Ostrelsee, und die Überfahrt dauert elf "
+    "Minuten. Im Winter riss das Seil, aber alle Fahrgäste kamen an das Ufer.",
+)
+
+
+@pytest.mark.parametrize("order", get_args(Order))
+@pytest.mark.parametrize("prompt", get_args(Prompt))
+def test_a_document_that_is_not_in_english_is_answered_in_its_language(
+    prompt: Prompt, order: Order
+) -> None:
+    recipe = EntiGraph("m", prompt=prompt, prompt_order=order)
+    opening = recipe.opening(GERMAN, [])
+    assert opening is not None
+    calls = [opening, recipe.relation_call(GERMAN, ("Hask", "Ostrelsee"))]
+    asked = ["".join(message.content for message in call.messages) for call in calls]
+    golden = GOLDEN / f"german_{prompt}_{order}.txt"
+    assert "\n=== next call ===\n".join(asked) == golden.read_text(encoding="utf-8")
+    if order == "document_first":  # the document comes first, and is shared
+        assert len({(call.messages[0], call.messages[1].parts[0]) for call in calls}) == 1
+
+
 @pytest.mark.parametrize("prompt", get_args(Prompt))
 @pytest.mark.parametrize("order", get_args(Order))
 def test_calls_of_a_document_differ_in_their_last_part_only(prompt: Prompt, order: Order) -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steep.core.words import words_of
 from steep.retrieval import bm25
-from steep.retrieval.bm25 import BM25Index, words_of
+from steep.retrieval.bm25 import BM25Index
 from steep.retrieval.hits import Hit
 
 TEXTS = st.lists(

@@ -140,3 +140,10 @@ def test_the_embedded_engine_writes_under_its_own_name_only(tmp_path: Path) -> N
     other = configured(tmp_path, generate={"engine": "embedded", "model": "other"})
     with pytest.raises(UserError, match="embedded model only"):
         generate.check(other, project)
+
+
+def test_a_link_to_itself_is_skipped_and_named(project: Project) -> None:
+    (project.root / "documents/self.md").symlink_to("self.md")
+    (project.root / "documents/up").symlink_to("..")
+    made = documents.run(configured(project.root), project)
+    assert {row["source"] for row in made.manifest["skipped"]} == {"self.md", "up"}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from steep.cli.options import Opened
+    from steep.project import Artifact
     from steep.stages.pipeline import StageName
 
 
@@ -43,7 +44,13 @@ def _cancel_batches(config: Path, overrides: list[str] | None) -> None:
 
 def corpus(config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None) -> None:
     """Filter the texts to clean passages."""
-    _run_until(config, set, "corpus")
+    from steep.stages.corpus import totals_of
+
+    for artifact in _run_until(config, set, "corpus"):
+        total, *recipes = totals_of(artifact)
+        typer.echo(f"  {total}")
+        for line in recipes:
+            typer.echo(f"    {line}")
 
 
 def tokenize(config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None) -> None:
@@ -90,12 +97,15 @@ def _scores(opened: Opened, rescore: bool) -> dict[str, Any] | None:
 
 def _run_until(
     config: Path, overrides: list[str] | None, stage: StageName, wait: bool = True
-) -> None:
+) -> list[Artifact]:
+    """Make the stage, print what was made, and return it."""
     from steep.stages import pipeline
 
     opened = open_project(config, overrides)
     result = pipeline.run(opened.config, opened.project, until=stage, wait=wait)
     made = result.trained if stage == "instruct" else getattr(result, stage)
-    for artifact in made.values() if isinstance(made, dict) else [made]:
-        if artifact is not None:
-            typer.echo(f"{artifact.stage}: {artifact.path}")
+    each = made.values() if isinstance(made, dict) else [made]
+    artifacts = [artifact for artifact in each if artifact is not None]
+    for artifact in artifacts:
+        typer.echo(f"{artifact.stage}: {artifact.path}")
+    return artifacts

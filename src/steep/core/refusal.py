@@ -3,15 +3,21 @@
 A refusal speaks in the first person, at once, about the request. So only the opening is read, with
 two levels of proof: an unmistakable opening ("As an AI language model, I cannot ...") counts
 whatever follows; an opening that a memoir or a letter could also have ("I cannot write about ...")
-counts only when the text is as short as a refusal is. Speech in quotation marks is a story's.
+counts only when the text is as short as a refusal is. Speech in quotation marks is a story's, and
+so is what goes on to say who spoke. Headings before a refusal are the prompt's.
 """
 
+# ruff: noqa: RUF001
 from __future__ import annotations
 
 import re
 
+from steep.core.words import is_unspaced, words_of
+
 OPENING_CHARACTERS = 400
 SHORT_WORDS = 60
+UNSPACED_PER_WORD = 2  # characters, in scripts without blanks
+LONGEST_WORD = 40  # a text of so long words is not short
 
 _NOT = (
     r"(?:can(?:no|')t|can not|won't|will not"
@@ -29,21 +35,27 @@ _TASK = (
     r"|creat|writ|produc|discuss|engage|answer|respond|continue|process|access|shar|offer|support"
     r"|extract|summari|rephras|paraphras|proceed|analy|do that|do this)"
 )
+_GIVEN = (
+    r"(?: (?:provided|given|attached|available|included|shared|supplied|here|above|below|to\b"
+    r"|in (?:your|the|this) (?:message|request|prompt))|[.,;!]|$)"
+)
 _MISSING = (
     r"(?:(?:you|there) (?:have|has|did|do|does|haven't|hasn't|didn't|don't|doesn't)"
     r"[^.!?]{0,40}\bprovided?\b"
     r"|(?:i )?(?:don't|do not) (?:see|have|find)[^.!?]{0,40}"
     r"\b(?:text|document|article|passage|access|context|attachment)\b"
-    r"|there (?:is|seems to be|appears to be) no (?:text|document|article|passage)\b)"
+    rf"|there (?:is|seems to be|appears to be) no (?:text|document|article|passage){_GIVEN})"
 )
 
-_CERTAIN = re.compile(
+_AI_SPEAKS = re.compile(
     rf"(?:{_APOLOGY}[,.;:!-]* *)?(?:but |however, )?as {_AI}\b[^.!?]{{0,60}}\bi(?:'m|\b)"
-    rf"|{_APOLOGY}[,.;:!-]* *(?:but |however, )?(?:as {_AI}\b[^.!?]{{0,60}}, )?i {_NOT} {_TASK}"
-    rf"|{_APOLOGY}[,.;:!-]* *(?:but |however, )?i(?:'m| am) (?:not able|unable) to {_TASK}"
-    rf"|{_APOLOGY}[,.;:!-]* *(?:but )?{_MISSING}"
     rf"|i(?:'m| am) (?:just |only |sorry, but i(?:'m| am) )?{_AI}(?: model| assistant)?\b"
     rf"[^.!?]{{0,60}}\b(?:can(?:no|')t|unable|not able|don't|do not)\b"
+)
+_CERTAIN = re.compile(
+    rf"{_APOLOGY}[,.;:!-]* *(?:but |however, )?(?:as {_AI}\b[^.!?]{{0,60}}, )?i {_NOT} {_TASK}"
+    rf"|{_APOLOGY}[,.;:!-]* *(?:but |however, )?i(?:'m| am) (?:not able|unable) to {_TASK}"
+    rf"|{_APOLOGY}[,.;:!-]* *(?:but )?{_MISSING}"
     r"|(?:很|非常|十分)?(?:抱歉|对不起)\W*但?(?:作为\w{0,12}\W)?我(?:无法|不能|没有)"
 )
 _LIKELY = re.compile(
@@ -58,12 +70,70 @@ _LIKELY = re.compile(
 )
 
 
+# Apology, perhaps "but", and that one cannot: the commonest form in other languages.
+_ABROAD = re.compile(
+    "|".join(
+        (
+            r"(?:es tut mir (?:sehr )?leid|tut mir leid|entschuldigung|leider|ich bedaure)\b"
+            r"[^.!?]{0,40}\b(?:kann ich|ich kann|ich bin nicht|darf ich|ich darf)\b[^.!?]{0,80}"
+            r"(?:helfen|erstell|beantwort|erfüll|nachkomm|liefern|bereitstell|verfass|zugreif"
+            r"|in der lage|fortfahr|anbieten|generier)",
+            r"ich kann (?:diese|ihre|bei dieser|ihnen|dir)[^.!?]{0,60}\bnicht\b",
+            r"(?:je suis (?:vraiment )?désolée?|désolée?|malheureusement)\b"
+            r"[^.!?]{0,30}\bje ne (?:peux|suis|dispose|vois)\b[^.!?]{0,40}"
+            r"\b(?:aider|répond|fourni|génér|accéd|accès|cré|satisf|trait|continu|en mesure"
+            r"|texte|document)",
+            r"je ne (?:peux|suis) pas (?:en mesure|vous|répondre)",
+            r"(?:lo siento|lo lamento|disculpa|perdón|lamentablemente)\b"
+            r"[^.!?]{0,30}\bno (?:puedo|tengo)\b[^.!?]{0,40}"
+            r"\b(?:ayudar|respond|proporcion|gener|cumpl|acceso|crear|escribir|proces|continu)",
+            r"no puedo (?:ayudar|cumplir|proporcionar|generar|responder)",
+            r"(?:mi dispiace|spiacente|purtroppo)\b[^.!?]{0,30}\bnon (?:posso|sono|ho)\b",
+            r"(?:desculpe|sinto muito|lamento|infelizmente)\b"
+            r"[^.!?]{0,30}\bnão (?:posso|tenho|consigo)\b",
+            r"(?:het spijt me|sorry|helaas)\b[^.!?]{0,30}\bik (?:kan|ben)\b[^.!?]{0,60}\bniet\b",
+            r"(?:jag beklagar|tyvärr)\b[^.!?]{0,30}\bjag kan inte\b",
+            r"(?:przepraszam|przykro mi|niestety)\b[^.!?]{0,30}\bnie mogę\b",
+            r"(?:üzgünüm|maalesef)\b[^.!?]{0,80}\byardımcı olamam",
+            r"(?:извините|простите|к сожалению|прошу прощения)\b[^.!?]{0,40}\bне (?:могу|имею)\b",
+            r"я не могу (?:помочь|выполнить|ответить|предоставить)",
+            r"(?:申し訳|すみません|ごめんなさい|恐れ入りますが)"
+            r"[^。]{0,60}(?:できません|できかねます|ありません)",
+            r"(?:죄송|미안)[^.!?]{0,80}(?:수 없|않습니다|어렵습니다)",
+            r"(?:ขออภัย|ขอโทษ)[^.!?]{0,60}ไม่สามารถ",
+            r"(?:عذرا|عذرًا|آسف|أعتذر)[^.!?]{0,40}(?:لا أستطيع|لا يمكنني)",
+            r"(?:מצטער|סליחה|מתנצל)[^.!?]{0,40}(?:לא יכול|איני יכול|אין באפשרותי)",
+        )
+    )
+)
+# Somebody tells of it: the speech of a story, and no answer to a request.
+_TOLD = re.compile(
+    r"[^.!?;]*(?:,(?! (?:but|however|and|so|i|as|because|since)\b)(?: [\w'-]+){0,7}"
+    r" (?:said|says|used to say|wrote|writes|replied|answered|told)\b"
+    r"|, (?:schrieb|sagte|écrivit|dit|escribió|dijo|scrisse|disse|schreef|zei)\b"
+    r"|\bwithout (?:seeing|hearing|thinking|remembering|feeling|weeping|trembling)\b)"
+)
+_HEADINGS = re.compile(r"\A(?:[ \t]*(?:#{1,6}[ \t][^\n]*|\*\*[^*\n]+\*\*:?[ \t]*)\n\s*)+")
+
+
 def looks_like_refusal(text: str) -> bool:
     """Say whether a model declined the request instead of answering it."""
-    opening = _plain(text[:OPENING_CHARACTERS])
+    answer = _HEADINGS.sub("", text.lstrip())
+    opening = _plain(answer[:OPENING_CHARACTERS])
+    if _AI_SPEAKS.match(opening):
+        return True
+    if _TOLD.match(opening):
+        return False
     if _CERTAIN.match(opening):
         return True
-    return _LIKELY.match(opening) is not None and len(text.split()) <= SHORT_WORDS
+    likely = _LIKELY.match(opening) or _ABROAD.match(opening)
+    return likely is not None and _is_short(answer)
+
+
+def _is_short(answer: str) -> bool:
+    words = words_of(answer[: SHORT_WORDS * LONGEST_WORD])
+    per_word = UNSPACED_PER_WORD if any(map(is_unspaced, words)) else 1
+    return len(words) <= SHORT_WORDS * per_word
 
 
 def _plain(opening: str) -> str:

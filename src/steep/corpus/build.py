@@ -1,7 +1,7 @@
 """Candidates become passages: filtered, counted, ranked; the raw documents come first.
 
 Nothing is lost on the way: each candidate ends as a passage or is set aside with its reason, and
-the totals are asserted.
+the totals add up, for all texts and for each recipe.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from steep.config import CorpusConfig
+from steep.core.words import fold
 from steep.corpus.filters import Source, first_objection, trim_to_sentence
 from steep.corpus.language import source_language
-from steep.corpus.passage import RAW_RECIPE, Candidate, Passage, SetAside
+from steep.corpus.passage import OF_DOCUMENT, RAW_RECIPE, Candidate, Passage, SetAside
+from steep.corpus.phrases import without_assistant_phrases
 from steep.documents.clean import clean_text
 from steep.documents.document import Document
 from steep.documents.names import words_of
@@ -29,6 +31,7 @@ class Corpus:
     documents: int
     candidates: int
     trimmed: int
+    phrases_removed: int
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -38,6 +41,7 @@ class Corpus:
             "passages": len(self.passages),
             "set_aside": len(self.set_aside),
             "trimmed": self.trimmed,
+            "phrases_removed": self.phrases_removed,
             "documents": self.documents,
             "words": sum(passage.words for passage in self.passages),
         }
@@ -46,6 +50,14 @@ class Corpus:
     def reasons(self) -> dict[str, int]:
         """How many were set aside for each reason, the commonest first."""
         return dict(Counter(row.reason for row in self.set_aside).most_common())
+
+    @cached_property
+    def reasons_by_recipe(self) -> dict[str, dict[str, int]]:
+        """The reasons of each recipe that had a text set aside."""
+        counted: dict[str, Counter[str]] = defaultdict(Counter)
+        for row in self.set_aside:
+            counted[row.recipe][row.reason] += 1
+        return {recipe: dict(reasons.most_common()) for recipe, reasons in counted.items()}
 
     @cached_property
     def by_recipe(self) -> dict[str, dict[str, int]]:
@@ -91,7 +103,8 @@ class _Builder:
         self.set_aside: list[SetAside] = []
         self.ranks: Counter[tuple[str, str]] = Counter()
         self.seen: defaultdict[str, set[str]] = defaultdict(set)
-        self.candidates = self.trimmed = 0
+        self.ids: set[str] = set()
+        self.candidates = self.trimmed = self.phrases_removed = 0
 
     def keep_raw(self, document: Document) -> None:
         """The raw text is a passage whatever the filters would say."""
@@ -102,7 +115,8 @@ class _Builder:
     def take(self, candidate: Candidate) -> None:
         """Keep a candidate as a passage or set it aside."""
         self.candidates += 1
-        text = clean_text(candidate.text)
+        said = clean_text(candidate.text)
+        text = without_assistant_phrases(said)
         trims = candidate.status == "truncated" and self.config.truncated == "trim"
         if trims:
             text = trim_to_sentence(text)
@@ -112,19 +126,19 @@ class _Builder:
             return
         whole_id = self.whole_of[candidate.document_id]
         self.trimmed += trims
+        self.phrases_removed += text != said and not trims
         self.seen[whole_id].add(_normalised(text))
         self._keep(candidate.call_id, text, whole_id, candidate.recipe, candidate)
 
     def corpus(self) -> Corpus:
-        """The result, after the totals were checked."""
-        assert self.candidates == len(self.passages) + len(self.set_aside)
-        assert len({passage.id for passage in self.passages}) == len(self.passages)
+        """The result."""
         return Corpus(
             passages=tuple(self.passages),
             set_aside=tuple(self.set_aside),
             documents=len(self.raw),
             candidates=self.candidates,
             trimmed=self.trimmed,
+            phrases_removed=self.phrases_removed,
         )
 
     def _objection(self, candidate: Candidate, text: str, trims: bool) -> str | None:
@@ -150,6 +164,14 @@ class _Builder:
         rank = self.ranks[whole_id, recipe]
         self.ranks[whole_id, recipe] += 1
         call_id, subset = (candidate.call_id, candidate.subset) if candidate else (None, ())
+        # Documents of one text share their calls: the later ones add their own id.
+        if passage_id in self.ids:
+            passage_id = (
+                f"{passage_id}{OF_DOCUMENT}{candidate.document_id if candidate else whole_id}"
+            )
+        while passage_id in self.ids:
+            passage_id += "+"
+        self.ids.add(passage_id)
         self.passages.append(Passage(passage_id, text, whole_id, call_id, rank, recipe, subset))
 
     def _set_aside(self, candidate: Candidate, reason: str) -> None:
@@ -180,4 +202,4 @@ def _sources(documents: Sequence[Document]) -> Mapping[str, Source]:
 
 
 def _normalised(text: str) -> str:
-    return " ".join(text.casefold().split())
+    return " ".join(fold(text).split())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from steep.config import CorpusConfig
 from steep.core.refusal import looks_like_refusal
+from steep.core.words import count_words, word_spans
 from steep.corpus.language import SourceLanguage, is_foreign
 from steep.corpus.repetition import has_loop, repetition_share
 from steep.documents.names import invented_share
@@ -44,7 +45,7 @@ def is_refused(text: str, _source: Source, _config: CorpusConfig) -> bool:
 
 def is_short(text: str, _source: Source, config: CorpusConfig) -> bool:
     """Say whether it has too few words to teach anything."""
-    return len(text.split()) < config.min_words
+    return count_words(text) < config.min_words
 
 
 def is_repetitive(text: str, _source: Source, config: CorpusConfig) -> bool:
@@ -59,7 +60,8 @@ def is_other_language(text: str, source: Source, config: CorpusConfig) -> bool:
 
 def is_invented(text: str, source: Source, config: CorpusConfig) -> bool:
     """Say whether too many of its names and numbers are strange to its source."""
-    return invented_share(text, source.words) > config.max_invented
+    limit = config.max_invented
+    return limit < 1 and invented_share(text, source.words) > limit
 
 
 FILTERS: dict[str, Filter] = {
@@ -82,7 +84,13 @@ def first_objection(text: str, source: Source, config: CorpusConfig) -> str | No
 
 def trim_to_sentence(text: str) -> str:
     """Cut a text off after its last whole sentence or list item; empty if it has none."""
-    ends = [match.end() for match in re.finditer(r"\S+", text) if ends_sentence(match[0])]
+    spans = word_spans(text)
+    nexts = [*(start for start, _ in spans), len(text)][1:]
+    ends = [
+        end
+        for (start, end), following in zip(spans, nexts, strict=False)
+        if ends_sentence(text[start:end], text[end:following])
+    ]
     last_line_end = text.rfind("\n")
     whole = text[: max(ends[-1] if ends else 0, last_line_end, 0)].rstrip()
     lines = whole.split("\n")

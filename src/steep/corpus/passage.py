@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from steep.core.calls import Status
+from steep.core.words import count_words
 
 RAW_RECIPE = "documents"  # the recipe name of the raw texts themselves
+OF_DOCUMENT = "@"  # in the id of a passage whose call two documents share: call, sign, document
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Passage:
     @property
     def words(self) -> int:
         """How many words it has."""
-        return len(self.text.split())
+        return count_words(self.text)
 
 
 @dataclass(frozen=True, slots=True)

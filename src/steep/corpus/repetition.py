@@ -1,61 +1,122 @@
 """How much of a text repeats itself: the loops that small models fall into, and only those.
 
 The plain share of repeated 6-word runs cannot tell a loop from a passage that is told five times in
-other words: of 1,365 such rewrites by Qwen2.5-7B it exceeds 0.3 in 657, mostly sound ones. A loop
-repeats *at once* (its period is short), *as a line* (a list that starts again) or *at length* (a
-page copied out verbatim); a retelling does none of these. So a run counts when it was said at most
-60 words before, or inside a copy of 100 words or more; a line that was there before counts whole.
-On the same rewrites this exceeds 0.3 in 100.
+other words, nor from a list whose items share a frame ("Part 12 is a bolt of brass and costs ...").
+A loop says the same thing *again at once*: the copy covers the whole way back to its original. Or
+it copies a page verbatim *at length*. A retelling, a refrain and a list with a frame do neither, as
+something new stands between. Tables, code, formulas and addresses are no prose: of them only a row
+that comes over and over is a loop.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from steep.core.words import is_unspaced, words_of
+
 RUN_WORDS = 6
-NEAR_WORDS = 60  # a loop's period; a retold passage returns later
 COPY_WORDS = 100  # a copy this long is verbatim at whatever distance
-LINE_WORDS = 4  # shorter repeated lines are headings and labels
 LOOP_TIMES = 4  # the same words so often in a row are a loop, however long the text around them
 LOOP_WORDS = 30
+LOOP_CHARACTERS = 200  # of one endless word, or more than half of the text
+LOOP_ROWS = 8  # equal rows of a table or of code, if they are most of its rows
+LOOP_SIGNS = 100  # equal words in one row
+CHARACTERS_PER_WORD = 2  # of scripts without blanks, in the numbers of words above
+PROSE_LETTERS = 0.4  # a line with fewer letters among its characters is no prose
 
-_WORD = re.compile(r"\w+")
 # List numbers and bullets, and the labels of question and answer, differ where the rest repeats.
 _MARKER = re.compile(r"\s*(?:[-*\u2022#>]+\s|\(?\d+[.):]\s|(?:question|answer)\s*\d*:)?\s*", re.I)
 _CHARACTER_LOOP = re.compile(r"(?=.{0,19}\w)(.{1,20}?)\1{7,}")
 _LONG_TOKEN = re.compile(r"\S{40,}")
+# Formulas, code in a line, and addresses.
+_NO_PROSE = re.compile(
+    r"\$\$.+?\$\$|\$[^$\n]{1,200}\$|\\\(.{1,200}?\\\)|\\\[.+?\\\]"
+    r"|\\begin\{(\w+)\}.+?\\end\{\1\}|`[^`\n]+`|\b[a-z]{2,12}://\S+",
+    re.DOTALL,
+)
 
 
 def repetition_share(text: str) -> float:
-    """Share of the text's words that stand in a loop or a copy, from 0 to 1."""
-    repeated = _repeated_words(text)
+    """Share of the words of a text's prose that stand in a loop or a copy, from 0 to 1."""
+    repeated = _repeated_words(_split(text)[0])
     return sum(repeated) / len(repeated) if repeated else 0.0
 
 
 def has_loop(text: str) -> bool:
-    """Say whether anywhere the same words or characters come over and over in a row."""
-    words = _WORD.findall(text.casefold())
+    """Say whether anywhere the same words, characters or rows come over and over in a row."""
+    prose, rows = _split(text)
+    return (
+        _runs_in_a_loop(words_of(prose), LOOP_WORDS)
+        or any(_runs_in_a_loop(words_of(row), LOOP_SIGNS) for row in rows)
+        or _has_endless_word(prose)
+        or _repeats_one_row(rows)
+    )
+
+
+def _split(text: str) -> tuple[str, list[str]]:
+    """The prose of a text, and its rows of tables, code and numbers."""
+    prose: list[str] = []
+    rows: list[str] = []
+    fenced = False
+    for line in text.split("\n"):
+        fence = line.lstrip().startswith(("```", "~~~"))
+        fenced ^= fence
+        if not fence:
+            (rows if fenced or not _is_prose(line) else prose).append(line)
+    return _NO_PROSE.sub(" ", "\n".join(prose)), rows
+
+
+def _is_prose(line: str) -> bool:
+    if line.count("|") > 1 or line.strip().count("\t") > 1:
+        return False
+    signs = [character for character in line if not character.isspace()]
+    letters = sum(unicodedata.category(character)[0] in "LM" for character in signs)
+    return letters >= PROSE_LETTERS * len(signs)
+
+
+def _runs_in_a_loop(words: Sequence[str], least: int) -> bool:
+    least *= _scale(words)
     for distance, _, runs in _copies(words):
         copied = runs + RUN_WORDS - 1
-        if copied >= (LOOP_TIMES - 1) * distance and copied >= LOOP_WORDS:
+        if copied >= (LOOP_TIMES - 1) * distance and copied >= least:
             return True
-    return any(_CHARACTER_LOOP.search(token) for token in _LONG_TOKEN.findall(text))
+    return False
 
 
-def _repeated_words(text: str) -> list[bool]:
-    words: list[str] = []
-    repeated: list[bool] = []
-    seen: set[tuple[str, ...]] = set()
-    for line in text.casefold().splitlines():
-        line_words = _WORD.findall(line, _MARKER.match(line).end())  # type: ignore[union-attr]
-        key = tuple(line_words)
-        repeated += [key in seen and len(key) >= LINE_WORDS] * len(key)
-        words += line_words
-        seen.add(key)
+def _has_endless_word(prose: str) -> bool:
+    loops = [
+        len(match[0])
+        for token in _LONG_TOKEN.findall(prose)
+        for match in _CHARACTER_LOOP.finditer(token)
+    ]
+    if not loops:
+        return False
+    return max(loops) >= LOOP_CHARACTERS or sum(loops) * 2 > sum(map(len, prose.split()))
+
+
+def _repeats_one_row(rows: Sequence[str]) -> bool:
+    named = Counter(row.strip() for row in rows if any(map(str.isalpha, row)))
+    most = max(named.values(), default=0)
+    return most >= LOOP_ROWS and most * 2 > named.total()
+
+
+def _scale(words: Sequence[str]) -> int:
+    """How many of these words say as much as an English one."""
+    return CHARACTERS_PER_WORD if sum(map(is_unspaced, words)) * 2 > len(words) else 1
+
+
+def _repeated_words(prose: str) -> list[bool]:
+    lines = (line[_MARKER.match(line).end() :] for line in prose.split("\n"))  # type: ignore[union-attr]
+    words = [word for line in lines for word in words_of(line)]
+    repeated = [False] * len(words)
+    copy = COPY_WORDS * _scale(words)
     for distance, start, runs in _copies(words):
-        if distance <= NEAR_WORDS or runs + RUN_WORDS - 1 >= COPY_WORDS:
+        copied = runs + RUN_WORDS - 1
+        if copied >= min(distance, copy):
             repeated[start : start + runs] = [True] * runs
     return repeated
 

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from steep.documents.document import Skipped
-from steep.documents.records import BadRecord, records_of_lines, required_text
+from steep.documents.records import BadRecord, not_utf8, records_of_lines, required_text
 
 KINDS = "a .txt, .md or .jsonl file (each line with a text), or 'builtin'"
 
@@ -34,9 +34,13 @@ def stream_general_texts(path: Path, skipped: list[Skipped]) -> Iterator[str]:
     """
     found = False
     try:
-        with path.open(encoding="utf-8-sig") as file:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
             is_jsonl = path.suffix == ".jsonl"
-            texts = _jsonl_texts(file, path.name, skipped) if is_jsonl else _paragraphs(file)
+            texts = (
+                _jsonl_texts(file, path.name, skipped)
+                if is_jsonl
+                else _paragraphs(map(_utf8, file))
+            )
             for text in filter(None, map(str.strip, texts)):
                 found = True
                 yield text
@@ -46,6 +50,11 @@ def stream_general_texts(path: Path, skipped: list[Skipped]) -> Iterator[str]:
         raise NoText("no text")
 
 
+def _utf8(line: str) -> str:
+    """The line again, which is an error if bytes of it were not UTF-8."""
+    return line if line.isascii() else line.encode(errors="surrogateescape").decode()
+
+
 def _paragraphs(lines: Iterable[str]) -> Iterator[str]:
     for is_text, group in itertools.groupby(lines, lambda line: bool(line.strip("\n"))):
         if is_text:
@@ -53,7 +62,15 @@ def _paragraphs(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _jsonl_texts(lines: Iterable[str], name: str, skipped: list[Skipped]) -> Iterator[str]:
-    for source, record in records_of_lines(lines, name, skipped):
+    def good(lines: Iterable[str]) -> Iterator[str]:
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield _utf8(line)
+            except UnicodeDecodeError as error:
+                skipped.append(Skipped(f"{name}:{number}", not_utf8(error.object, error)))
+                yield ""
+
+    for source, record in records_of_lines(good(lines), name, skipped):
         try:
             yield required_text(record, "text")
         except BadRecord as error:

@@ -19,7 +19,13 @@ from typing import Any, NamedTuple
 from steep.core.errors import UserError
 from steep.documents.clean import clean_text, one_line
 from steep.documents.document import Skipped
-from steep.documents.records import BadRecord, json_records, required_text
+from steep.documents.records import (
+    BadRecord,
+    json_records,
+    optional_year,
+    required_text,
+    whole_number,
+)
 
 # A text of which over a tenth of the lines is longer than this was not wrapped: a line is then a
 # paragraph. (In a wrapped one, padded emphasis makes some 2% of the lines as long.)
@@ -112,12 +118,16 @@ def _article(record: Mapping[str, Any]) -> QualityArticle:
     text = clean_article(required_text(record, "article"))
     if not text:
         raise BadRecord("the article has no text")
-    author, year = record.get("author"), str(record.get("year"))
+    author = record.get("author")
+    try:
+        year = optional_year(record)
+    except BadRecord:
+        year = None
     return QualityArticle(
         article_id=one_line(required_text(record, "article_id")),
         title=one_line(required_text(record, "title")),
         author=one_line(author) if isinstance(author, str) and author.strip() else None,
-        year=int(year) if year.isdecimal() else None,
+        year=year,
         text=text,
         questions=(),
     )
@@ -140,7 +150,7 @@ def _question(row: object, default_id: str) -> QualityQuestion:
     options = row.get("options")
     if not isinstance(options, list) or len(options) < 2:
         raise BadRecord(f"expected a list of 'options', found {options!r:.60}")
-    gold = row.get("gold_label")
+    gold = whole_number(row.get("gold_label"))
     if gold is not None and gold not in range(1, len(options) + 1):
         raise BadRecord(f"expected 'gold_label' from 1 to {len(options)}, found {gold!r:.60}")
     return QualityQuestion(
@@ -179,5 +189,5 @@ def first_record(text: str) -> object:
     first = text.lstrip("\ufeff \t\r\n").partition("\n")[0]
     try:
         return json.loads(first) if first.startswith("{") else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

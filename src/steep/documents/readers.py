@@ -6,14 +6,24 @@ A new format is one function and one line in `READERS`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+import yaml
 
 from steep.documents.clean import clean_text, one_line
 from steep.documents.document import Document, Reading, Skipped
 from steep.documents.quality import first_record, is_quality, parse_quality
-from steep.documents.records import BadRecord, json_records, optional_year, required_text
+from steep.documents.records import (
+    BadRecord,
+    json_records,
+    optional_text,
+    optional_year,
+    required_text,
+    whole_number,
+)
 
 LONGEST_TITLE = 100  # characters; a longer first line is a paragraph, not a title
 
@@ -21,6 +31,15 @@ _FRONT_MATTER = re.compile(
     r"---\n((?:[\w-]+:.*\n|[ \t]+\S.*\n|- .*\n|#.*\n|\n)*?)---[ \t]*(?:\n|$)"
 )
 _FRONT_TITLE = re.compile(r"^title:[ \t]*(.+)$", re.MULTILINE)
+_FENCED_FRONT = re.compile(
+    r"(?:---[ \t]*\n(?P<yaml>.*?)^(?:---|\.\.\.)|\+\+\+[ \t]*\n(?P<toml>.*?)^\+\+\+)"
+    r"[ \t]*(?:\n|\Z)",
+    re.DOTALL | re.MULTILINE,
+)
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_STARTS_WITH_CODE = re.compile(r"\ufeff?(?:[ \t]*\r?\n)*(?: {4}|\t)")
+_UNDERLINE = re.compile(r"(?:=+|-{3,})[ \t]*$")
+_NO_HEADING = re.compile(r"\s|[-*+>|#`~]|\d+[.)]\s|$")
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$")
 
 
@@ -34,6 +53,7 @@ class SourceFile:
 
 
 Reader = Callable[[SourceFile], Reading]
+_Field = TypeVar("_Field")
 
 
 def read_plain_text(file: SourceFile) -> Reading:
@@ -43,15 +63,18 @@ def read_plain_text(file: SourceFile) -> Reading:
 
 
 def read_markdown(file: SourceFile) -> Reading:
-    """One document; its title is the front matter's, or the first heading, or as in plain text."""
-    text = clean_text(file.text)
-    title = None
-    if match := _FRONT_MATTER.match(text):
-        text = text[match.end() :].strip()
-        if found := _FRONT_TITLE.search(match[1]):
-            title = found[1].strip().strip("\"'")
-    title = title or next(_headings(text), None) or _first_line_title(text)
-    return _one_document(file, title, text)
+    """One document; its title is the front matter's, or the first heading, or as in plain text.
+
+    Front matter in YAML or TOML is no part of the text; its author and date are taken.
+    """
+    fields, text = _front_matter(clean_text(file.text))
+    code = "    " if not fields and _STARTS_WITH_CODE.match(file.text) else ""
+    heading = next(_headings(code + text), None)
+    title = _plain(fields.get("title")) or heading or _first_line_title(text)
+    skipped: list[Skipped] = []
+    year = _kept_without("year", optional_year, {"year": _date(fields)}, file.name, skipped)
+    author = _author(fields.get("author", fields.get("authors")))
+    return _one_document(file, title, text, author, year, skipped)
 
 
 def read_jsonl(file: SourceFile) -> Reading:
@@ -62,7 +85,7 @@ def read_jsonl(file: SourceFile) -> Reading:
     skipped: list[Skipped] = []
     for source, record in json_records(file.text, file.name, skipped):
         try:
-            documents.append(_document(record, source))
+            documents.append(_document(record, source, skipped))
         except BadRecord as error:
             skipped.append(Skipped(source, str(error)))
     if len(skipped) > 1 and not documents:  # a file of another kind: say it once, not a line each
@@ -81,6 +104,7 @@ def read_quality_stories(file: SourceFile) -> Reading:
     return Reading(tuple(documents), tuple(skipped), 1)
 
 
+LINE_READERS: tuple[Reader, ...] = (read_jsonl, read_quality_stories)  # a bad line costs itself
 READERS: dict[str, Reader] = {
     ".txt": read_plain_text,
     ".md": read_markdown,
@@ -88,28 +112,96 @@ READERS: dict[str, Reader] = {
 }
 
 
-def _document(record: Mapping[str, Any], source: str) -> Document:
+def _document(record: Mapping[str, Any], source: str, skipped: list[Skipped]) -> Document:
     text = clean_text(required_text(record, "text"))
     if not text:
         raise BadRecord("the text is empty")
-    author = record.get("author")
-    if author is not None and not isinstance(author, str):
-        raise BadRecord(f"expected a text as 'author', found {author!r:.60}")
+    if "id" not in record:
+        found = ", ".join(map(str, record))
+        raise BadRecord(f"expected the key 'id', found {found:.120}; give each line its own id")
+    document_id = one_line(required_text(record, "id"))
+    if whole_number(record.get("title")) is None:
+        title = _first_line_title(text) or document_id
+    else:
+        title = required_text(record, "title")
     return Document(
-        id=one_line(required_text(record, "id")),
-        title=one_line(required_text(record, "title")),
+        id=document_id,
+        title=one_line(title),
         text=text,
-        author=one_line(author or "") or None,
-        year=optional_year(record),
+        author=_kept_without("author", _author_field, record, source, skipped),
+        year=_kept_without("year", optional_year, record, source, skipped),
         source=source,
     )
 
 
-def _one_document(file: SourceFile, title: str | None, text: str) -> Reading:
+def _author_field(record: Mapping[str, Any]) -> str | None:
+    return optional_text(record, "author")
+
+
+def _kept_without(
+    key: str,
+    read: Callable[[Mapping[str, Any]], _Field],
+    record: Mapping[str, Any],
+    source: str,
+    skipped: list[Skipped],
+) -> _Field | None:
+    """A field that is not worth a document: one that does not fit is left out, and named."""
+    try:
+        return read(record)
+    except BadRecord as error:
+        skipped.append(Skipped(source, f"the document is kept without its {key}: {error}"))
+        return None
+
+
+def _front_matter(text: str) -> tuple[Mapping[str, Any], str]:
+    """The fields before a text, by their names in lower case, and the text without them."""
+    if match := _FENCED_FRONT.match(text):
+        try:
+            if match["toml"] is None:
+                # All values as text: a title may be 1.10, and a date any text.
+                fields = yaml.load(match["yaml"], Loader=yaml.BaseLoader)
+            else:
+                fields = tomllib.loads(match["toml"])
+        except (yaml.YAMLError, ValueError, RecursionError):
+            fields = None
+        if isinstance(fields, dict):
+            named = {str(key).strip().lower(): value for key, value in fields.items()}
+            return named, text[match.end() :].strip()
+    if match := _FRONT_MATTER.match(text):  # YAML with a mistake, e.g. a colon in a title
+        found = _FRONT_TITLE.search(match[1])
+        title = found[1].strip().strip("\"'") if found else None
+        return {"title": title}, text[match.end() :].strip()
+    return {}, text
+
+
+def _plain(value: Any) -> str | None:
+    return None if value is None or isinstance(value, (dict, list)) else one_line(str(value))
+
+
+def _date(fields: Mapping[str, Any]) -> str | None:
+    return _plain(fields.get("year")) or _plain(fields.get("date"))
+
+
+def _author(value: Any) -> str | None:
+    """One author, or several joined; each a name or an object with one."""
+    each = value if isinstance(value, list) else [value]
+    names = [_plain(one.get("name") if isinstance(one, dict) else one) for one in each]
+    return " and ".join(filter(None, names)) or None
+
+
+def _one_document(
+    file: SourceFile,
+    title: str | None,
+    text: str,
+    author: str | None = None,
+    year: int | None = None,
+    skipped: Sequence[Skipped] = (),
+) -> Reading:
     if not text:
         return Reading((), (Skipped(file.name, "the file is empty"),), 1)
     named = one_line(title or "") or re.sub(r"[-_\s]+", " ", file.id.rpartition("/")[2]).strip()
-    return Reading((Document(file.id, named or file.id, text, source=file.name),), (), 1)
+    document = Document(file.id, named or file.id, text, author, year, source=file.name)
+    return Reading((document,), tuple(skipped), 1)
 
 
 def _first_line_title(text: str) -> str | None:
@@ -123,7 +215,17 @@ def _first_line_title(text: str) -> str | None:
 def _headings(text: str) -> Iterator[str]:
     """Headings of a Markdown text, without those in fenced code (where # starts a comment)."""
     fenced = False
-    for line in text.split("\n"):
+    before = last = ""
+    for line in _COMMENT.sub("", text).split("\n"):
         fenced ^= line.lstrip().startswith(("```", "~~~"))
-        if not fenced and (match := _HEADING.match(line)):
-            yield re.sub(r"[*`]|\[([^\]]*)\]\([^)]*\)", r"\1", match[1])
+        if not fenced and (heading := _heading(before, last, line)):
+            yield re.sub(r"[*`]|\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        before, last = last, line
+
+
+def _heading(before: str, last: str, line: str) -> str | None:
+    """A line after a number sign, or a single line that is underlined."""
+    if match := _HEADING.match(line):
+        return match[1]
+    underlined = _UNDERLINE.match(line) and not before.strip() and not _NO_HEADING.match(last)
+    return last.strip() if underlined and len(last) <= LONGEST_TITLE else None

@@ -7,17 +7,37 @@ its path within the folder, a record's is its own.
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from steep.core.errors import UserError
 from steep.documents.document import Document, Reading, Skipped
 from steep.documents.quality import first_record, is_quality
-from steep.documents.readers import READERS, Reader, SourceFile, read_quality_stories
+from steep.documents.readers import (
+    LINE_READERS,
+    READERS,
+    Reader,
+    SourceFile,
+    read_quality_stories,
+)
+from steep.documents.records import other_encoding, utf8_lines
 
 KINDS = ", ".join(READERS) + " or QuALITY's own format"
 SHOWN_REASONS = 3
+_PANDOC = "pandoc {file} -t gfm -o {stem}.md"
+CONVERTERS = {
+    **dict.fromkeys((".docx", ".epub", ".html", ".htm", ".ipynb", ".odt", ".org"), _PANDOC),
+    **dict.fromkeys((".rst", ".rtf", ".tex", ".xhtml"), _PANDOC),
+    ".doc": "soffice --headless --convert-to docx {file}, then pandoc {stem}.docx -o {stem}.md",
+    ".json": "jq -c '.[]' {file} > {stem}.jsonl",
+    ".markdown": "mv {file} {stem}.md",
+    ".pdf": "pdftotext {file} {stem}.txt",
+}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 QUALITY_LINE_BYTES = 8 << 20  # the longest first line in which QuALITY's keys are looked for
 
 
@@ -60,7 +80,7 @@ def _walk(folder: Path) -> tuple[dict[str, Path], list[Skipped]]:
     skipped: list[Skipped] = []
 
     def name_of(path: Path) -> str:
-        return path.relative_to(folder).as_posix()
+        return _shown(path.relative_to(folder).as_posix())
 
     def blocked(error: OSError) -> None:
         skipped.append(Skipped(name_of(Path(error.filename)), f"cannot be read: {error.strerror}"))
@@ -73,6 +93,12 @@ def _walk(folder: Path) -> tuple[dict[str, Path], list[Skipped]]:
         paths = (Path(directory, name) for name in names if not name.startswith("."))
         files |= {name_of(path): path for path in paths}
     return dict(sorted(files.items())), skipped
+
+
+def _shown(name: str) -> str:
+    """A file's name with line breaks, control characters and bytes that are no UTF-8 escaped."""
+    encoded = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), encoded)
 
 
 def _file_ids(names: Iterable[str]) -> dict[str, str]:
@@ -94,21 +120,39 @@ def _read_file(path: Path, name: str, file_id: str) -> Reading:
         if reader is None and _holds_quality(path):
             reader = read_quality_stories
         if reader is None:
-            return _skip(name, f"unknown kind '{path.suffix}'; expected {KINDS}")
+            return _skip(name, _unknown_kind(Path(name)))
         return _apply(reader, name, file_id, path.read_bytes())
     except OSError as error:
         return _skip(name, f"cannot be read: {error.strerror}")
 
 
 def _apply(reader: Reader, name: str, file_id: str, data: bytes) -> Reading:
+    skipped: list[Skipped] = []
+    if encoding := other_encoding(data):
+        return _skip(name, f"{encoding}, not UTF-8; {_recoding(encoding, name)}")
     try:
-        text = data.decode("utf-8-sig")
+        by_lines = reader in LINE_READERS
+        text = utf8_lines(data, name, skipped) if by_lines else data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        byte = data[error.start]
-        return _skip(name, f"not UTF-8: byte 0x{byte:02x} at {error.start}; save it as UTF-8")
+        found = f"byte 0x{data[error.start]:02x} at {error.start}"
+        return _skip(name, f"not UTF-8: {found}; {_recoding('WINDOWS-1252', name)}")
     if not text.strip():
-        return _skip(name, "the file is empty")
-    return reader(SourceFile(name, file_id, text))
+        return _skip(name, skipped[0].reason if skipped else "the file is empty")
+    reading = reader(SourceFile(name, file_id, text))
+    return replace(reading, skipped=(*skipped, *reading.skipped))
+
+
+def _recoding(encoding: str, name: str) -> str:
+    file = Path(name)
+    quoted = shlex.quote(file.name), shlex.quote(f"{file.stem}-utf8{file.suffix}")
+    return f"save it as UTF-8, e.g. iconv -f {encoding} -t UTF-8 {quoted[0]} > {quoted[1]}"
+
+
+def _unknown_kind(file: Path) -> str:
+    command = CONVERTERS.get(file.suffix.lower())
+    names = {"file": shlex.quote(file.name), "stem": shlex.quote(file.stem)}
+    advice = f"; convert it: {command.format(**names)}" if command else ""
+    return f"unknown kind '{file.suffix}'; expected {KINDS}{advice}"
 
 
 def _holds_quality(path: Path) -> bool:

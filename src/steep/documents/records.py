@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import math
+import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from steep.core.errors import UserError
+from steep.documents.clean import one_line
 from steep.documents.document import Skipped
+
+ENCODING_BYTES = 1000  # in which zeros show UTF-16 without a mark
+
+_YEAR = re.compile(r"-?\d{1,4}")
+_YEAR_IN_TEXT = re.compile(r"(?<!\d)\d{4}(?!\d)")
 
 
 class BadRecord(Exception):
@@ -42,7 +52,7 @@ def records_of_lines(
 
 
 def required_text(record: Mapping[str, Any], key: str) -> str:
-    """A required field as text (a number is taken as its digits).
+    """A required field as text (a number is taken as its digits, 7.0 as 7).
 
     Raises:
         BadRecord: It is missing, empty or of another kind.
@@ -50,7 +60,7 @@ def required_text(record: Mapping[str, Any], key: str) -> str:
     if key not in record:
         found = ", ".join(map(str, record)) or "no keys"
         raise BadRecord(f"expected the key '{key}', found {found:.120}")
-    value = record[key]
+    value = whole_number(record[key])
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str) or not value.strip():
@@ -58,18 +68,73 @@ def required_text(record: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def optional_year(record: Mapping[str, Any]) -> int | None:
-    """The year, if it is there.
+def whole_number(value: Any) -> Any:
+    """The value, but 7 for 7.0 and None for NaN: pandas turns columns with gaps into floats."""
+    if not isinstance(value, float):
+        return value
+    if math.isnan(value):
+        return None
+    return int(value) if value.is_integer() else value
+
+
+def optional_text(record: Mapping[str, Any], key: str) -> str | None:
+    """A field as text on one line, or None where it is missing or empty.
 
     Raises:
-        BadRecord: It is there and is no whole number.
+        BadRecord: It is there and is no text.
     """
-    value = record.get("year")
+    value = whole_number(record.get(key))
+    if value is not None and not isinstance(value, str):
+        raise BadRecord(f"expected a text as '{key}', found {value!r:.60}")
+    return one_line(value or "") or None
+
+
+def optional_year(record: Mapping[str, Any]) -> int | None:
+    """The year, if it is there: a whole number, or the only one of four digits in a text.
+
+    Raises:
+        BadRecord: It is there and says no year.
+    """
+    value = whole_number(record.get("year"))
     if value is None or value == "":
         return None
-    if isinstance(value, bool) or not str(value).strip().lstrip("-").isdecimal():
+    text = "" if isinstance(value, bool) else str(value).strip()
+    years = [text] if _YEAR.fullmatch(text) else sorted(set(_YEAR_IN_TEXT.findall(text)))
+    if len(years) != 1:
         raise BadRecord(f"expected a whole number as 'year', found {value!r:.60}")
-    return int(value)
+    return int(years[0])
+
+
+def utf8_lines(data: bytes, name: str, skipped: list[Skipped]) -> str:
+    """Decode line by line: one that is not UTF-8 is left blank and appended to `skipped`."""
+    lines = []
+    for number, line in enumerate(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
+        try:
+            lines.append(line.decode())
+        except UnicodeDecodeError as error:
+            lines.append("")
+            skipped.append(Skipped(f"{name}:{number}", not_utf8(line, error)))
+    return "\n".join(lines)
+
+
+def not_utf8(data: bytes, error: UnicodeDecodeError) -> str:
+    """Say which byte is not UTF-8, and in which encoding the text may be."""
+    encoding = other_encoding(data) or "WINDOWS-1252"
+    found = f"not UTF-8: byte 0x{data[error.start]:02x} at {error.start}"
+    return f"{found}; save it as UTF-8, e.g. with iconv -f {encoding} -t UTF-8"
+
+
+def other_encoding(data: bytes) -> str | None:
+    """Return UTF-16 or UTF-32 if the first bytes show it."""
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "UTF-32"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "UTF-16"
+    start = data[:ENCODING_BYTES]
+    for place, encoding in ((1, "UTF-16LE"), (0, "UTF-16BE")):
+        if len(start) > 1 and start[place::2].count(0) * 2 > len(start[place::2]):
+            return encoding
+    return None
 
 
 def utf8_text(path: Path, what: str, hint: str) -> str:
@@ -81,7 +146,13 @@ def utf8_text(path: Path, what: str, hint: str) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"The {what} are not UTF-8.", where=path, found=error) from error
+        raise UserError(
+            f"The {what} are not UTF-8.",
+            where=path,
+            found=error,
+            hint=f"iconv -f {other_encoding(error.object) or 'WINDOWS-1252'} -t UTF-8 "
+            f"{shlex.quote(path.name)} > utf8-{shlex.quote(path.name)}",
+        ) from error
     except OSError as error:
         raise UserError(
             f"Cannot read the {what}: {error.strerror}.", where=path, hint=hint

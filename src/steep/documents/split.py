@@ -8,11 +8,11 @@ each part keeps the title, so that what is written from it can name the whole.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from steep.core.words import word_spans
 from steep.documents.document import Document
 from steep.documents.sentences import ends_sentence
 
@@ -22,9 +22,22 @@ REACH = 0.25  # how far a cut may move from the even one, in mean lengths
 _NO_END, _LINE, _SENTENCE, _PARAGRAPH = range(4)
 
 
+def split_documents(documents: Sequence[Document], max_words: int) -> tuple[Document, ...]:
+    """Split all that are too long; no part takes the id of another document."""
+    taken = {document.id for document in documents}
+    parts: list[Document] = []
+    for document in documents:
+        for part in split_document(document, max_words):
+            while part is not document and part.id in taken:
+                part = replace(part, id=f"{document.id}#{part.id.removeprefix(document.id)}")
+            taken.add(part.id)
+            parts.append(part)
+    return tuple(parts)
+
+
 def split_document(document: Document, max_words: int) -> tuple[Document, ...]:
     """Split into parts `<id>#01`, ... of at most `max_words` words; a short one stays whole."""
-    spans = [match.span() for match in re.finditer(r"\S+", document.text)]
+    spans = word_spans(document.text)
     if len(spans) <= max_words:
         return (document,)
     ends = _end_levels(document.text, spans)
@@ -54,12 +67,15 @@ def whole_documents(documents: Iterable[Document]) -> dict[str, Document]:
 def _end_levels(text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
     """For each word but the last: what ends after it."""
     levels = []
+    line_start = spans[0][0]
     for (start, end), (next_start, _) in pairwise(spans):
         gap, word = text[end:next_start], text[start:end]
-        heading = text[text.rfind("\n", 0, end) + 1 : end].lstrip().startswith("#")
+        heading = text.startswith("#", line_start)
+        if "\n" in gap:
+            line_start = next_start
         if gap.count("\n") > 1 and not heading:  # a heading belongs to what it heads
             levels.append(_PARAGRAPH)
-        elif ends_sentence(word):
+        elif ends_sentence(word, gap):
             levels.append(_SENTENCE)
         else:
             levels.append(_LINE if "\n" in gap and not heading else _NO_END)

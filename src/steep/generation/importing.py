@@ -7,6 +7,7 @@ same file again, or going on after an interruption, adds only what is not there 
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import itertools
 import json
@@ -22,6 +23,7 @@ from steep.generation.records import ImportedText
 
 ROWS_A_TRANSACTION = 1000
 PROBLEMS_NAMED = 10
+LARGEST = 2**63 - 1  # that the ledger holds
 FIELDS: dict[str, type] = {
     "document_id": str,
     "recipe": str,
@@ -48,7 +50,8 @@ class ImportCounts:
 
     def __post_init__(self) -> None:
         parts = self.imported + self.already_there + self.malformed + self.unknown_document
-        assert self.rows == parts, f"counts do not add up: {self}"
+        if self.rows != parts:
+            raise RuntimeError(f"counts do not add up: {self}")
 
 
 class _BadRow(Exception):
@@ -87,8 +90,8 @@ def import_generations(path: Path, document_ids: Collection[str], ledger: Ledger
 
 def _parse(line: bytes, known: frozenset[str]) -> ImportedText:
     try:
-        row = json.loads(line)
-    except ValueError as error:  # includes bytes that are no UTF-8
+        row = json.loads(line.removeprefix(codecs.BOM_UTF8))
+    except (ValueError, RecursionError) as error:  # includes bytes that are no UTF-8
         raise _BadRow(f"no valid JSON: {error}") from error
     if not isinstance(row, dict):
         raise _BadRow(f"expected an object, found {type(row).__name__}")
@@ -102,8 +105,12 @@ def _field(row: dict[str, Any], name: str, kind: type) -> Any:
     if name not in row:
         raise _BadRow(f"no '{name}'")
     value = row[name]
+    if kind is int and isinstance(value, float) and value.is_integer():  # as pandas writes it
+        value = int(value)
     if not isinstance(value, kind) or isinstance(value, bool):
         raise _BadRow(f"'{name}' must be {kind.__name__}, found {value!r:.60}")
+    if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
+        raise _BadRow(f"'{name}' must be of at most 63 bits, found {value}")
     if isinstance(value, str) and not value.isascii() and not _is_unicode(value):
         raise _BadRow(f"'{name}' holds half a character (a lone surrogate)")
     return value

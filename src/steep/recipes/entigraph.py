@@ -6,7 +6,9 @@ Pairs and triplets are drawn from seeded permutations by index: with 40 entities
 pairs and 9,880 triplets, and the list of them never exists.
 
 Differences from the authors' code, on purpose: entities are deduplicated and must occur in the
-document (weak generators invent and repeat them); a try that yields too few is followed by another,
+document, in a form of its language (weak generators invent and repeat them); at most
+`MOST_ENTITIES` are used, whatever the endpoint enforces; what is not English is answered in its
+own language; a try that yields too few is followed by another,
 up to a limit (theirs repeats for ever); the number of triplets is explicit (theirs has no cap).
 """
 
@@ -17,7 +19,7 @@ import json
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -28,14 +30,28 @@ from steep.core.calls import Call, Message, Sampling
 from steep.core.ids import derive_seed, stable_hash
 from steep.core.permutation import Permutation
 from steep.documents.document import Document
+from steep.documents.language import NAMES as LANGUAGE_NAMES
+from steep.documents.language import document_language
+from steep.documents.mentions import folded_name, is_too_long, mention_index
 from steep.documents.names import proper_names
 from steep.recipes.prompts import PROMPTS, Order, Stage
 
-LONGEST_ENTITY_WORDS = 8
 COMPACT_SUMMARY = 300  # characters
 LIST_PENALTY = 0.5  # without it a small generator lists one name twelve times
 STAGE_OF_SIZE: dict[int, Stage] = {2: "pair", 3: "triplet"}
-MOST_ENTITIES = 60  # of one answer, where the configuration names no number
+MOST_ENTITIES = 60  # of a document, where the configuration names no number
+LAST_OBJECTS = 8  # of an answer, from the last one back: thoughts hold drafts
+NAME_KEYS = (
+    "name",
+    "entity",
+    "entity_name",
+    "title",
+    "text",
+    "label",
+    "value",
+)  # of an entity that is an object
+
+_OBJECT_START = re.compile(r"\{\s*[\"'](?:summary|entities)\b", re.IGNORECASE)
 
 
 class EntityList(NamedTuple):
@@ -82,7 +98,7 @@ class EntiGraph:
         """Merge the answers to the opening: the first summary, all entities that are valid."""
         parsed = [parse_entities(text) for text in texts if text]
         names = itertools.chain.from_iterable(found.entities for found in parsed)
-        valid = valid_entities(names, document.text)[: self.max_entities]
+        valid = valid_entities(names, document.text)[: self.max_entities or MOST_ENTITIES]
         summary = next((found.summary for found in parsed if found.summary), "")
         return EntityList(summary, valid)
 
@@ -132,13 +148,14 @@ class _CallBuilder:
         self._stage: Stage = stage
         self._sampling = sampling
         self._prompts = PROMPTS[recipe.prompt, recipe.prompt_order]
+        self._language = _asked_language(document)
         self._system, self._parts = self._prompts.opening_parts(
-            document, stage, recipe.prompt_order
+            document, stage, recipe.prompt_order, self._language
         )
 
     def call(self, subset: tuple[str, ...], sample: int = 0) -> Call:
         """The call about a subset of the entities."""
-        tail = self._prompts.tail(self._document.title, self._stage, subset)
+        tail = self._prompts.tail(self._document.title, self._stage, subset, self._language)
         return Call(
             recipe=self._recipe.name,
             stage=self._stage,
@@ -149,6 +166,12 @@ class _CallBuilder:
             messages=(self._system, Message("user", (*self._parts, tail))),
             sampling=self._sampling,
         )
+
+
+def _asked_language(document: Document) -> str | None:
+    """The language to answer in, by its English name; None for English, and where it is unclear."""
+    code = document_language(document.text)
+    return None if code == "en" else LANGUAGE_NAMES.get(code or "")
 
 
 class RelationCalls(Sequence[Call]):
@@ -259,49 +282,68 @@ def entity_schema(
 def parse_entities(text: str) -> EntityList:
     """Read a summary and entities from an answer; what is no such object gives an empty list.
 
-    Valid JSON is taken as it is, whatever stands around it. Otherwise json-repair closes cut-off
-    strings and lists (an answer stopped by its token limit still holds the entities before the
-    cut).
+    The last object counts: a thought before it may hold drafts. Valid JSON is taken as it is,
+    whatever stands around it. Otherwise json-repair closes cut-off strings and lists (an answer
+    stopped by its token limit still holds the entities before the cut). Entities may be objects
+    with a name, or lists by kind.
     """
-    value = _json_object(text)
-    if value is None:
-        return EntityList("", ())
-    names = value.get("entities")
-    names = names if isinstance(names, list) else []
+    answer = text.rpartition("</think>")[2]
+    found = [_entity_list(value) for value in _json_objects(answer)] or [EntityList("", ())]
+    return next((each for each in found if each.entities), found[0])
+
+
+def _entity_list(value: dict[str, Any]) -> EntityList:
     summary = value.get("summary")
     return EntityList(
         " ".join(summary.split()) if isinstance(summary, str) else "",
-        tuple(" ".join(name.split()) for name in names if isinstance(name, str)),
+        tuple(" ".join(name.split()) for name in _names(value.get("entities"))),
     )
 
 
-def _json_object(text: str) -> dict[str, Any] | None:
-    start = re.search(r"\{\s*[\"'](?:summary|entities)\b", text) or re.search(r"\{", text)
-    if start is None:
-        return None
-    answer = text[start.start() :]
+def _names(value: Any) -> Iterator[str]:
+    """The names in a list of names or of objects with names, or in such lists by kind."""
+    if isinstance(value, list):
+        for each in value:
+            if isinstance(each, str):
+                yield each
+            elif isinstance(each, dict):
+                names = (each[key] for key in NAME_KEYS if isinstance(each.get(key), str))
+                yield from itertools.islice(names, 1)
+    elif isinstance(value, dict):
+        for names in value.values():
+            if isinstance(names, list):
+                yield from _names(names)
+
+
+def _json_objects(text: str) -> Iterator[dict[str, Any]]:
+    """The objects of an answer, the last one first; cut-off ones are repaired."""
+    starts = [each.start() for each in _OBJECT_START.finditer(text)]
+    if not starts and (first := re.search(r"[\[{]", text)):
+        starts = [first.start()]
+    for start in reversed(starts[-LAST_OBJECTS:]):
+        value = _json_value(text[start:])
+        if isinstance(value, list) and text[start] == "[":  # the entities alone
+            value = {"entities": value}
+        if isinstance(value, dict):
+            yield {str(key).lower(): each for key, each in value.items()}
+
+
+def _json_value(answer: str) -> Any:
     try:
-        value = json.JSONDecoder().raw_decode(answer)[0]
+        return json.JSONDecoder().raw_decode(answer)[0]
     except (ValueError, RecursionError):
         try:
-            value = json_repair.loads(answer)
+            return json_repair.loads(answer)
         except (ValueError, RecursionError):  # nested without end: a model that babbles brackets
             return None
-    return value if isinstance(value, dict) else None
 
 
-def valid_entities(names: Any, document_text: str) -> tuple[str, ...]:
-    """Keep names that occur in the document as whole words; first mention wins, case ignored."""
-    haystack = f" {_words(document_text)} "
-    kept: dict[str, str] = {}
+def valid_entities(names: Iterable[str], document_text: str) -> tuple[str, ...]:
+    """Keep names that occur in the document; the first of equal ones wins, case ignored."""
+    index = mention_index(document_text)
+    kept: dict[tuple[str, ...], str] = {}
     for name in names:
-        words = _words(name)
-        key = words.removeprefix("the ").removeprefix("a ").removeprefix("an ")
-        too_long = len(words.split()) > LONGEST_ENTITY_WORDS
-        if key and not too_long and key not in kept and f" {key} " in haystack:
-            kept[key] = name
+        words = folded_name(name, index.language)
+        if words and words not in kept and not is_too_long(name) and index.mentions(words):
+            kept[words] = name
     return tuple(kept.values())
-
-
-def _words(text: str) -> str:
-    return " ".join(re.findall(r"[\w&]+", text.casefold()))

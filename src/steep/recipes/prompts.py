@@ -11,6 +11,8 @@ keeps. `paper`: the demand as the system message, then the document, then the en
 authors' code; the stages of a document share nothing. (The compact set has a wording of its own for
 that order, as there its demand names the entities in mid-sentence.)
 
+A document that is clearly not in English is answered in its own language: the demand says so.
+
 Golden files in the tests pin every rendered prompt: a changed word is a changed corpus.
 """
 
@@ -35,36 +37,56 @@ class PromptSet:
         demands: What is asked for, by stage; empty where `asks` says it all.
         document: How the document is shown; takes heading, title and text.
         asks: The end of the prompt, by stage; takes title, bullets and names of the entities.
+        in_language: What is added for a document that is not in English; takes its language.
     """
 
     system: str
     demands: dict[Stage, str]
     document: str
     asks: dict[Stage, str]
+    in_language: dict[Stage, str]
 
     def opening_parts(
-        self, document: Document, stage: Stage, order: Order
+        self, document: Document, stage: Stage, order: Order, language: str | None = None
     ) -> tuple[Message, tuple[str, ...]]:
         """The system message, and all parts of the user message but the last."""
         shown = self.document.format(
             heading=document.heading, title=document.title, text=document.text
         )
         demand = self.demands[stage]
+        if demand and language:
+            demand = f"{demand}{self.in_language[stage].format(language=language)}"
         if order == "paper" and demand:
             return Message("system", (demand,)), (shown,)
         task = (f"\n### Task\n{demand}\n",) if demand else ()
         return Message("system", (self.system,)), (shown, *task)
 
-    def tail(self, title: str, stage: Stage, subset: tuple[str, ...]) -> str:
+    def tail(
+        self, title: str, stage: Stage, subset: tuple[str, ...], language: str | None = None
+    ) -> str:
         """The end of the user message; the only part that differs within a document and stage."""
         bullets = "\n".join(f"- {name}" for name in subset)
         names = _listed(subset) if subset else ""
-        return self.asks[stage].format(title=title, bullets=bullets, names=names)
+        ask = self.asks[stage].format(title=title, bullets=bullets, names=names)
+        if language and not self.demands[stage]:  # else the demand has said it
+            return ask + self.in_language[stage].format(language=language)
+        return ask
 
 
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names[:-1]) + " and " + names[-1]
 
+
+# Only for documents that are not in English: what is asked about those stays as it was.
+_ANSWER_IN = "\n\nThe document is in {language}. Write the whole answer in {language}"
+_FULL_IN_LANGUAGE: dict[Stage, str] = {
+    "entities": f"{_ANSWER_IN}, and each entity as the document spells it. Keep the two keys.",
+    "pair": f"{_ANSWER_IN}, the headings too.",
+    "triplet": f"{_ANSWER_IN}, the headings too.",
+}
+_IN_LANGUAGE: dict[Stage, str] = dict.fromkeys(
+    ("entities", "pair", "triplet"), " Write in {language}."
+)
 
 _FULL_ENTITIES = """\
 Read the document and prepare it for detailed study. Do two things, in this order.
@@ -121,6 +143,7 @@ FULL = PromptSet(
     },
     document="### Document\n{heading}\n{text}\n",
     asks={"entities": "", "pair": _FULL_ASK, "triplet": _FULL_ASK},
+    in_language=_FULL_IN_LANGUAGE,
 )
 
 _COMPACT_ASK = "Explain in plain sentences what the article says about {names}."
@@ -137,6 +160,7 @@ COMPACT = PromptSet(
         "pair": _COMPACT_ASK,
         "triplet": _COMPACT_ASK,
     },
+    in_language=_IN_LANGUAGE,
 )
 
 _COMPACT_DEMAND = (
@@ -152,6 +176,7 @@ COMPACT_PAPER = PromptSet(
     },
     document=COMPACT.document,
     asks={"entities": "", "pair": "Names: {names}", "triplet": "Names: {names}"},
+    in_language=_IN_LANGUAGE,
 )
 
 PROMPTS: dict[tuple[str, Order], PromptSet] = {

@@ -8,7 +8,6 @@ common weighs little anyway, and both would tie it to one language.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,19 +15,11 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix, diags
 
+from steep.core.words import words_of
 from steep.retrieval.hits import Hit, best
 
 K1, B = 1.5, 0.75  # how fast repeated words stop counting, and how far length is made up for
 BLOCK_SCORES = 2**23  # of questions by texts at once: 64 MiB
-
-# Scripts without blanks between words: each character is a word.
-_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
-
-
-def words_of(text: str) -> list[str]:
-    """The words and numbers of a text, in lower case."""
-    return _WORD.findall(text.casefold())
 
 
 class BM25Index:

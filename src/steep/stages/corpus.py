@@ -20,7 +20,7 @@ from steep.stages import documents as documents_stage
 from steep.stages.generate import counts_of, recipe_of, written_about
 from steep.stages.harness import Identity, build
 
-VERSION = 1
+VERSION = 2
 
 
 def run(
@@ -53,10 +53,31 @@ def run(
                 "counts": corpus.counts,
                 "set_aside": corpus.reasons,
                 "by_recipe": corpus.by_recipe,
+                "set_aside_by_recipe": corpus.reasons_by_recipe,
                 "imported": _models_by_recipe(records),
             }
 
         return build(project, Identity("corpus", VERSION, fields, inputs), make)
+
+
+def totals_of(artifact: Artifact) -> list[str]:
+    """Say what became of the candidates: of all, then of each recipe; the numbers add up."""
+    kept = {recipe: of["passages"] for recipe, of in artifact.manifest["by_recipe"].items()}
+    rejected: dict[str, dict[str, int]] = artifact.manifest["set_aside_by_recipe"]
+    lines = [_totals("all texts", sum(kept.values()), artifact.manifest["set_aside"])]
+    recipes = [*kept, *(recipe for recipe in rejected if recipe not in kept)]
+    lines += [_totals(name, kept.get(name, 0), rejected.get(name, {})) for name in recipes]
+    removed = artifact.manifest["counts"]["phrases_removed"]
+    if removed:
+        lines.append(f"what an assistant says around a text was removed from {removed}")
+    return lines
+
+
+def _totals(name: str, passages: int, reasons: Mapping[str, int]) -> str:
+    total = sum(reasons.values())
+    line = f"{name}: {passages + total} candidates = {passages} passages + {total} rejected"
+    listed = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
+    return f"{line} ({listed})" if listed else line
 
 
 def _generated(

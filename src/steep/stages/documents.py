@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,14 +11,15 @@ from typing import Any
 
 from steep.config import Config
 from steep.core.ids import stable_hash
+from steep.core.words import count_words
 from steep.documents.document import Document, Reading
 from steep.documents.reading import read_documents
-from steep.documents.split import split_document
+from steep.documents.split import split_documents
 from steep.documents.store import load_documents, write_documents
 from steep.project import MANIFEST, Artifact, Project
 from steep.stages.harness import Identity, build, log
 
-VERSION = 1
+VERSION = 2
 NAME = "documents.jsonl"
 SHOWN_SKIPPED = 5
 
@@ -68,9 +70,11 @@ def content_hash(path: Path) -> str:
 def _read(config: Config, project: Project) -> Reading:
     path = config.documents.path
     reading = read_documents(path)
-    runs = (project.root / "runs").resolve()
+    runs = os.path.realpath(project.root / "runs")  # which, unlike `resolve`, follows any link
     skipped = [
-        each for each in reading.skipped if not (path / each.source).resolve().is_relative_to(runs)
+        each
+        for each in reading.skipped
+        if not Path(os.path.realpath(path / each.source)).is_relative_to(runs)
     ]
     return replace(reading, skipped=tuple(skipped))
 
@@ -78,7 +82,7 @@ def _read(config: Config, project: Project) -> Reading:
 def _parts(documents: Sequence[Document], split_words: int | None) -> tuple[Document, ...]:
     if split_words is None:
         return tuple(documents)
-    return tuple(part for document in documents for part in split_document(document, split_words))
+    return split_documents(documents, split_words)
 
 
 def _make(directory: Path, reading: Reading, split_words: int | None) -> dict[str, Any]:
@@ -91,6 +95,6 @@ def _make(directory: Path, reading: Reading, split_words: int | None) -> dict[st
             "parts": len(documents),
             "skipped": len(reading.skipped),
         },
-        "words": sum(len(document.text.split()) for document in documents),
+        "words": sum(count_words(document.text) for document in documents),
         "skipped": [asdict(skipped) for skipped in reading.skipped],
     }

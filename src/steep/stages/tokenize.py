@@ -11,7 +11,7 @@ from typing import Any, Literal
 from steep.config import Config
 from steep.core.errors import UserError
 from steep.core.ids import derive_seed
-from steep.corpus.passage import RAW_RECIPE
+from steep.corpus.passage import OF_DOCUMENT, RAW_RECIPE
 from steep.corpus.store import PASSAGES_NAME, TextRow, stream_texts
 from steep.documents.document import Skipped
 from steep.documents.general_text import KINDS, NoText, builtin_texts, stream_general_texts
@@ -215,7 +215,7 @@ def _digest(texts: Iterable[str]) -> str:
 
 def _held_out(row: TextRow, holdout: float) -> bool:
     """Whether a text is kept out of training: the same ones on every machine, never a document."""
-    return row.recipe != RAW_RECIPE and _draw(row.id) < holdout
+    return row.recipe != RAW_RECIPE and _draw(row.id.partition(OF_DOCUMENT)[0]) < holdout
 
 
 def _draw(key: str) -> float:

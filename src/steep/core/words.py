@@ -1,0 +1,93 @@
+"""What a word is, in every script: one notion for search, splitting, filters and entity checks.
+
+Texts are compared in a folded form: NFKC and lower case, without soft hyphens, zero-width
+characters and vowel points. Chinese,
+Japanese, Thai, Lao, Khmer and Burmese put no blanks between words: each of their characters (with
+its marks) counts as a word. Signs that make a name (`C++`, `C#`, `.NET`, `AT&T`) belong to it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+# Thai and Lao, Burmese, Khmer, the iteration marks, kana, ideographs; without punctuation.
+_UNSPACED = (
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e50-\u0e59\u0e80-\u0eff\u1000-\u1049\u1050-\u109f\u1780-\u17d3"
+    "\u17d7\u17dc-\u17e9\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_EMOJI = "\U0001f300-\U0001faff"
+_IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+
+# Soft hyphen, zero-width and direction marks, variation selectors, Hebrew and Arabic points,
+# the Arabic stretch, and the dot that lower-casing leaves over a Turkish i.
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff"
+    "\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0640\u064b-\u065f\u0670\u0307]"
+)
+_LINE_END_HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u2010\u00ad][ \t]*\n[ \t]*(?=[^\W\d_])")
+_MARKS_OF_TRADE = str.maketrans("", "", "\u2122\u2120\u00ae")  # NFKC spells the first two out
+# Letters that are written in several ways: Arabic alef, ya and ta marbuta, the dotless i.
+_VARIANTS = str.maketrans(
+    "\u0623\u0625\u0622\u0671\u0649\u0629\u0131", "\u0627\u0627\u0627\u0627\u064a\u0647i"
+)
+
+
+def fold(text: str) -> str:
+    """Return the form in which texts are compared."""
+    if text.isascii():
+        return text.casefold()
+    plain = unicodedata.normalize("NFKC", text.translate(_MARKS_OF_TRADE))
+    folded = unicodedata.normalize("NFKC", plain.casefold())
+    return _UNSEEN.sub("", folded).translate(_VARIANTS)
+
+
+def join_hyphenated(text: str) -> str:
+    """Join the words that a line end had hyphenated."""
+    return _LINE_END_HYPHEN.sub("", text)
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words and numbers of a text, folded; each character of an unspaced script."""
+    return _word_pattern().findall(fold(text))
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Return where the words of a text begin and end, with the punctuation that belongs to them."""
+    return [match.span() for match in _span_pattern().finditer(text)]
+
+
+def count_words(text: str) -> int:
+    """Return the number of words: runs between blanks, and each character of unspaced scripts."""
+    return len(text.split()) if text.isascii() else len(word_spans(text))
+
+
+def is_unspaced(word: str) -> bool:
+    """Say whether a word is a character of a script without blanks between words."""
+    return _IS_UNSPACED.match(word) is not None
+
+
+@lru_cache(maxsize=1)
+def _marks() -> str:
+    """Characters that only modify the one before, as a part of a regular expression's class."""
+    points = (chr(point) for point in range(0x300, 0x10000))
+    return "".join(point for point in points if unicodedata.category(point) in ("Mn", "Mc"))
+
+
+@lru_cache(maxsize=1)
+def _word_pattern() -> re.Pattern[str]:
+    marks = _marks()
+    letter = rf"[^\W{_UNSPACED}]|&(?=\w)|(?<=\w)&|(?<!\S)&(?!\S)"
+    spaced = rf"(?:(?<![^\s(\[\"'`])\.(?=[a-z]))?(?:{letter})(?:{letter}|[{marks}])*"
+    signs = r"(?:(?<=[a-z])(?:\+\+(?!\w)|#(?![\w#])))?"
+    return re.compile(rf"[{_UNSPACED}][{marks}]*|[{_EMOJI}]|{spaced}{signs}")
+
+
+@lru_cache(maxsize=1)
+def _span_pattern() -> re.Pattern[str]:
+    # Punctuation after an unspaced character, and an opening bracket before it, go with it.
+    tail = rf"(?:[{_marks()}]|(?![{_UNSPACED}\uff08\u300a\u300c\u300e\u3010\u201c\u2018])[^\w\s])*"
+    head = rf"[^\w\s{_UNSPACED}]*"
+    return re.compile(rf"{head}[{_UNSPACED}]{tail}|[^\s{_UNSPACED}]+")
