@@ -157,6 +157,15 @@ def read_json(reply: Reply, dialect: Dialect) -> Any:
     return value
 
 
+def read_answer(value: Any) -> Answer:
+    """Return the answer in the JSON of a successful chat completion.
+
+    Raises:
+        TransientError: There is none.
+    """
+    return _answer(value)
+
+
 def _raise_if_not_the_request(reply: Reply, error: Mapping[str, Any]) -> None:
     """Raise for an error that key, model, money, address or time are to blame for."""
     reason = _reason(reply, error)
@@ -217,6 +226,9 @@ def _answer(value: Any) -> Answer:
         raise TransientError(f"malformed reply: {_short(str(found))}") from None
     if not text and isinstance(refusal, str) and refusal:
         return Answer(refusal, REFUSAL_REASON, _usage(value.get("usage")))
+    if isinstance(text, list):  # parts: what is thought, images, ... and texts
+        parts = [part for part in text if isinstance(part, Mapping)]
+        text = "".join(str(part.get("text") or "") for part in parts if part.get("type") == "text")
     if text is not None and not isinstance(text, str):
         raise TransientError(f"malformed reply: content is a {type(text).__name__}")
     return Answer(

@@ -40,7 +40,7 @@ SCORES_NAME = "scores.json"
 SHOWN_SKIPPED = 5
 
 
-def check(config: Config, documents: Artifact) -> None:
+def check(config: Config, project: Project, documents: Artifact) -> None:
     """Read the questions, so that bad ones are known before anything is spent.
 
     Raises:
@@ -53,7 +53,7 @@ def check(config: Config, documents: Artifact) -> None:
         log.info("evaluate: %s", line)
     forgetting.check(config)
     summaries.check(config, documents)
-    exam = read_exam(config, documents)
+    exam = read_exam(config, project, documents)
     if exam is None:
         if config.open_book.chunk_characters:
             raise UserError("An open book needs questions.", where="evaluate.questions")
@@ -72,15 +72,21 @@ def run(
     config: Config, project: Project, documents: Artifact, trained: Mapping[str, Artifact]
 ) -> Artifact | None:
     """Ask base and arms everything that is configured, and compare; None where nothing is."""
-    exam = read_exam(config, documents)
+    exam = read_exam(config, project, documents)
     study = summaries.Study(config, project, documents) if config.summaries.references else None
     made: list[Artifact] = [*study.judge()] if study else []
+    everyone = examinees(config, project, trained)
+    by_model: dict[str, list[Artifact]] = {}
     with _library(config, project, exam) as library:
-        for examinee in examinees(config, project, trained):
+        # What is behind a server comes first: that it cannot be asked is known within seconds.
+        for examinee in sorted(everyone, key=lambda each: each.server is None):
             with asked(examinee):
-                made += _ask(exam, examinee, library)
-                made += study.ask(examinee) if study else []
-                made += forgetting.run(examinee)
+                by_model[examinee.name] = [
+                    *_ask(exam, examinee, library),
+                    *(study.ask(examinee) if study else ()),
+                    *forgetting.run(examinee),
+                ]
+    made += [artifact for examinee in everyone for artifact in by_model[examinee.name]]
     if not made:
         log.info("evaluate: nothing to ask, evaluate.questions is null")
         return None
