@@ -109,6 +109,9 @@ class GenerateConfig(Section):
     temperature: float = Field(1.0, ge=0, le=2, description="paper: 1.0")
     top_p: float = Field(1.0, gt=0, le=1)
     max_tokens: int = Field(2048, ge=16, description="of one completion")
+    reasoning_tokens: int = Field(
+        0, ge=0, description="more of them for models that think before they answer"
+    )
     frequency_penalty: float = Field(
         0.0, ge=0, le=2, description="against loops; generators under 1B need some 0.3"
     )

@@ -19,6 +19,7 @@ from steep.llm.openai_batch_wire import (
     FileGone,
     QueueFull,
     RemoteBatch,
+    batch_request,
     read_batch,
     read_item,
     request_line,
@@ -318,3 +319,25 @@ def test_the_words_for_a_full_queue() -> None:
     assert speaks_of_full_queue(openai)
     assert speaks_of_full_queue("token_limit_exceeded ")
     assert not speaks_of_full_queue("HTTP 400: context_length_exceeded")
+
+
+def test_the_dialect_of_a_batch_is_read_as_it_was_written() -> None:
+    dialect = Dialect("none", "max_completion_tokens", frozenset({"seed", "top_p"}), True)
+    metadata = batch_request("file", "t", dialect)["metadata"]
+    assert all(isinstance(value, str) for value in metadata.values())
+    assert read_batch({"id": "b", "status": "completed", "metadata": metadata}).dialect == dialect
+    earlier = {"steep": "t", "response_format": "json_object", "length_key": "max_tokens"}
+    assert read_batch({"id": "b", "status": "x", "metadata": earlier}).dialect == Dialect(
+        "json_object"
+    )
+
+
+def test_a_line_that_is_nested_too_deeply_is_passed_over() -> None:
+    assert read_item(b"[" * 100_000, Dialect()) is None
+
+
+def test_the_thought_of_a_batch_is_no_part_of_its_text() -> None:
+    message = {"role": "assistant", "content": "<think>They ask.</think>The lamp was lit.</s>"}
+    item = read_item(answer_line(200, {"choices": [{"message": message}]}), Dialect())
+    assert item is not None and item.answer is not None
+    assert item.answer.text == "The lamp was lit."

@@ -14,6 +14,7 @@ from steep.llm.openai_wire import (
     Misunderstood,
     Rejected,
     Reply,
+    TooLong,
     read_reply,
 )
 
@@ -55,9 +56,140 @@ def test_bodies_that_hold_no_answer_are_tried_again(body: str) -> None:
         read_reply(Reply(200, None, body), Dialect())
 
 
-def test_an_error_inside_a_success_is_told() -> None:
-    with pytest.raises(TransientError, match="overloaded"):
-        read_reply(Reply(200, None, '{"error": {"message": "overloaded"}}'), Dialect())
+def in_choice(text: str | None, finish_reason: str = "error", **more: Any) -> dict[str, Any]:
+    choice = {"message": {"content": text}, "finish_reason": finish_reason, **more}
+    return {"choices": [choice]}
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "words"),
+    [
+        ({"error": {"message": "overloaded"}}, TransientError, "overloaded"),
+        ({"error": "try later"}, TransientError, "try later"),
+        ([{"error": {"code": 503, "message": "The model is overloaded."}}], TransientError, "503"),
+        ({"error": {"code": 402, "message": "Pay first."}}, Hopeless, "402: Pay first."),
+        ({"error": {"code": "insufficient_quota"}}, Hopeless, "insufficient_quota"),
+        ({"error": {"code": 401, "message": "Who are you?"}}, Hopeless, "401"),
+        ({"error": {"code": 400, "message": "Bad."}}, Rejected, "400: Bad."),
+        (
+            {"error": {"code": 400, "message": "'seed' is not supported"}},
+            Misunderstood,
+            "'seed' is not supported",
+        ),
+        (
+            {**in_choice(None, "stop"), "error": {"code": 429, "message": "Slowly."}},
+            TransientError,
+            "429: Slowly.",
+        ),
+        (in_choice("The lamp was", error={"code": 502, "message": "Gone."}), TransientError, "502"),
+        (in_choice("The lamp was", error={"code": 402, "message": "Paid?"}), Hopeless, "402"),
+        (in_choice("The lamp was"), TransientError, "finish_reason 'error'"),
+        (in_choice("The lamp was", "abort"), TransientError, "finish_reason 'abort'"),
+        ({"object": "error", "message": "Internal", "code": 500}, TransientError, "500: Internal"),
+        ({"code": "Throttling", "message": "Requests throttled."}, TransientError, "429"),
+        (
+            {"error": {"code": 429, "message": "Failed.", "metadata": {"raw": "one a minute"}}},
+            TransientError,
+            "one a minute",
+        ),
+    ],
+)
+def test_an_error_inside_a_success_is_no_answer(
+    body: Any, kind: type[Exception], words: str
+) -> None:
+    with pytest.raises(kind, match=words):
+        read_reply(Reply(200, None, json.dumps(body)), Dialect())
+
+
+def test_an_error_inside_a_success_is_an_overload_if_it_says_so() -> None:
+    busy = {"error": {"code": "rate_limit_exceeded", "message": "Slowly."}}
+    with pytest.raises(TransientError) as caught:
+        read_reply(Reply(200, None, json.dumps(busy)), Dialect())
+    assert caught.value.overloaded
+    assert not caught.value.billed
+
+
+def test_an_empty_error_beside_an_answer_is_none() -> None:
+    for nothing in (None, {}, "", {"code": None, "message": ""}):
+        assert read_reply(ok({"content": "Text"}, error=nothing), Dialect()).text == "Text"
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("end_turn", "stop"), ("EOS", "stop"), ("STOP", "stop"), ("stop_sequence", "stop"),
+        ("MAX_TOKENS", "length"), ("model_length", "length"),
+        ("SAFETY", "content_filter"), ("RECITATION", "content_filter"), ("refusal", "refusal"),
+        (None, "unknown"), ("tool_calls", "tool_calls"),
+    ],
+)  # fmt: skip
+def test_the_words_of_other_vendors_for_the_end(said: str | None, meant: str) -> None:
+    choice = {"message": {"content": "Text"}, "finish_reason": said}
+    answer = read_reply(Reply(200, None, json.dumps({"choices": [choice]})), Dialect())
+    assert answer.finish_reason == meant
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "thought"),
+    [
+        (
+            {"choices": [{"message": {"content": [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
+                {"type": "text", "text": "The lamp "}, {"type": "text", "text": "was lit."},
+            ]}}]},
+            "The lamp was lit.", True,
+        ),
+        ({"choices": [{"message": {"content": ["The ", "lamp."]}}]}, "The lamp.", False),
+        ({"choices": [{"message": {"content": {"text": "The lamp."}}}]}, "The lamp.", False),
+        ({"choices": [{"text": "The lamp.", "finish_reason": "stop"}]}, "The lamp.", False),
+        (
+            {"content": [{"type": "text", "text": "The lamp."}], "stop_reason": "end_turn"},
+            "The lamp.", False,
+        ),
+        ({"message": {"content": "The lamp."}, "done_reason": "stop"}, "The lamp.", False),
+        (
+            {"choices": [{"message": {"content": "The lamp.", "reasoning_content": "Hm."}}]},
+            "The lamp.", True,
+        ),
+    ],
+)  # fmt: skip
+def test_answers_in_other_shapes(body: Any, text: str, thought: bool) -> None:
+    answer = read_reply(Reply(200, None, json.dumps(body)), Dialect())
+    assert (answer.text, answer.thought) == (text, thought)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": None, "reasoning_content": "Let me think."},
+        {"content": "", "reasoning": "Let me think."},
+        {"content": "<think>Let me think."},
+        {"content": [{"type": "thinking", "thinking": "Let me think."}]},
+    ],
+)
+def test_an_answer_that_is_all_thought_says_so(message: dict[str, Any]) -> None:
+    choice = {"message": message, "finish_reason": "length"}
+    answer = read_reply(Reply(200, None, json.dumps({"choices": [choice]})), Dialect())
+    assert (answer.text, answer.finish_reason) == ("", "reasoning")
+
+
+@pytest.mark.parametrize(
+    ("status", "fields"),
+    [
+        (400, {"code": "content_filter"}),
+        (400, {"code": "data_inspection_failed"}),
+        (403, {"message": "Your input was flagged by moderation."}),
+        (400, {"innererror": {"code": "ResponsibleAIPolicyViolation"}}),
+    ],
+)
+def test_the_filter_of_a_provider_is_a_refusal(status: int, fields: dict[str, Any]) -> None:
+    assert read_reply(error(status, **fields), Dialect()) == Answer("", "content_filter", None)
+
+
+def test_a_redirect_says_where_it_leads() -> None:
+    reply = Reply(308, None, "", location="https://elsewhere.example/v1/chat/completions")
+    with pytest.raises(Hopeless, match=r"redirects to https://elsewhere\.example/v1"):
+        read_reply(reply, Dialect())
 
 
 @pytest.mark.parametrize(
@@ -73,7 +205,15 @@ def test_an_error_inside_a_success_is_told() -> None:
         (error(403), Hopeless),
         (error(404), Hopeless),
         (error(308), Hopeless),
-        (error(400, code="context_length_exceeded"), Rejected),
+        (error(400, code="context_length_exceeded"), TooLong),
+        (error(500, type="exceed_context_size_error", message="the context size"), TooLong),
+        (error(500, message="Failed to parse the grammar"), Misunderstood),
+        (error(500, message="Failed"), TransientError),
+        (error(429, message="You exceeded your current quota, try in 30 s."), TransientError),
+        (error(400, message="You have reached your API usage limits."), Hopeless),
+        (error(429, message="Insufficient balance"), Hopeless),
+        (error(400, message="API key not valid."), Hopeless),
+        (Reply(429, None, '[{"error": {"code": 429, "message": "Slowly."}}]'), TransientError),
         (error(422, message="bad"), Rejected),
         (Reply(400, None, "plain text"), Rejected),
         (Reply(400, None, '{"error": "a string"}'), Rejected),

@@ -516,3 +516,12 @@ def test_a_million_calls_are_planned_at_once(ledger: Ledger) -> None:
     plan = plan_of(config, documents, ledger, None)
     assert plan.total.calls == Range.exactly(1_000_000)
     assert time.process_time() - start < 10
+
+
+def test_a_thought_has_room_beside_the_answer() -> None:
+    plain, thinking = (
+        recipe_of(settings(max_tokens=100, reasoning_tokens=tokens)).opening(TINY[2], [])
+        for tokens in (0, 400)
+    )
+    assert plain is not None and thinking is not None
+    assert (plain.sampling.max_tokens, thinking.sampling.max_tokens) == (100, 500)

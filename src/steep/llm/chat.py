@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
 from steep.llm.client import FatalError
+from steep.llm.dialect import fold_system
+from steep.llm.thinking import final_reason, opened_thought, separate
+
+IN_PROCESS = "in process"  # the endpoint of such models
+LAST_TOKENS = 8  # of a prompt, where a template opens a thought
 
 log = logging.getLogger("steep")
 
@@ -36,20 +42,29 @@ def prompt_ids(tokenizer: Any, call: Call) -> list[int]:
     """
     from jinja2 import TemplateError
 
-    messages = [{"role": message.role, "content": message.content} for message in call.messages]
-    try:
-        text = tokenizer.apply_chat_template(
+    messages: list[Mapping[str, Any]] = [
+        {"role": message.role, "content": message.content} for message in call.messages
+    ]
+
+    def rendered(messages: Sequence[Mapping[str, Any]]) -> Any:
+        return tokenizer.apply_chat_template(
             messages,
             add_generation_prompt=True,
             tokenize=False,
             enable_thinking=False,  # known to templates of models that think; others ignore it
         )
+
+    try:
+        try:
+            text = rendered(messages)
+        except TemplateError:  # such as Gemma's, which has no place for a system message
+            text = rendered(fold_system(messages))
     except TemplateError as error:
         refused = UserError(
             "The chat template of this model refuses the messages of the recipe.",
             where=f"generate.model '{call.model}'",
             found=error,
-            hint="choose a model whose template takes a system message",
+            hint="choose a model whose template takes a message of the user",
         )
         raise FatalError(str(refused)) from error
     ids: list[int] = tokenizer(text, add_special_tokens=False).input_ids
@@ -78,6 +93,31 @@ def skipped(call: Call, endpoint: str, reason: str) -> Completion:
         endpoint=endpoint,
         attempts=0,
         error=reason,
+    )
+
+
+def written(
+    call: Call,
+    tokenizer: Any,
+    prompt: Sequence[int],
+    text: str,
+    finish_reason: str,
+    usage: Usage,
+    latency_s: float,
+) -> Completion:
+    """What a model in this process wrote, without its thinking; `prompt` is the call's tokens."""
+    end_of_prompt: str = tokenizer.decode(prompt[-LAST_TOKENS:])
+    separated = separate(opened_thought(end_of_prompt) + text)
+    answer = separated.answer.strip()
+    return Completion(
+        call_id=call.id,
+        text=answer,
+        finish_reason=final_reason(answer, finish_reason, bool(separated.thought)),
+        usage=usage,
+        cost_usd=0.0,
+        latency_s=latency_s,
+        endpoint=IN_PROCESS,
+        attempts=1,
     )
 
 

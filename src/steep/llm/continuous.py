@@ -19,6 +19,7 @@ from typing import Any
 from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
 from steep.llm.chat import (
+    IN_PROCESS,
     Grammars,
     check_chat_template,
     end_ids,
@@ -26,6 +27,7 @@ from steep.llm.chat import (
     prompt_ids,
     skipped,
     why_it_does_not_fit,
+    written,
 )
 
 
@@ -62,7 +64,7 @@ class TransformersClient:
         ends = end_ids(self._model, self._tokenizer)
         if not ends:
             raise UserError("This model names no token that ends a text.", where=model)
-        self.endpoint = "in process"
+        self.endpoint = IN_PROCESS
         config = self._model.config.get_text_config()
         self.context_tokens: int | None = getattr(config, "max_position_embeddings", None)
         self._grammars = Grammars(self._tokenizer)
@@ -90,11 +92,11 @@ class TransformersClient:
         rows = [open_row(calls[i], self._grammars) for i in fitting]
         await self._writer.write([prompts[i] for i in fitting], rows)
         latency_s = time.monotonic() - start
-        written = dict(zip(fitting, rows, strict=True))
+        answers = dict(zip(fitting, rows, strict=True))
         return [
             skipped(call, self.endpoint, reason)
             if (reason := reasons[i]) is not None
-            else self._completion(call, len(prompts[i]), written[i], latency_s)
+            else self._completion(call, prompts[i], answers[i], latency_s)
             for i, call in enumerate(calls)
         ]
 
@@ -103,17 +105,10 @@ class TransformersClient:
         self._writer.close()
         del self._model, self._writer
 
-    def _completion(self, call: Call, prompt_tokens: int, row: Any, latency_s: float) -> Completion:
-        return Completion(
-            call_id=call.id,
-            text=self._tokenizer.decode(row.tokens, skip_special_tokens=True).strip(),
-            finish_reason=row.finish_reason,
-            usage=Usage(prompt_tokens, row.cached_tokens, len(row.tokens)),
-            cost_usd=0.0,
-            latency_s=latency_s,
-            endpoint=self.endpoint,
-            attempts=1,
-        )
+    def _completion(self, call: Call, prompt: list[int], row: Any, latency_s: float) -> Completion:
+        text = self._tokenizer.decode(row.tokens, skip_special_tokens=True)
+        usage = Usage(len(prompt), row.cached_tokens, len(row.tokens))
+        return written(call, self._tokenizer, prompt, text, row.finish_reason, usage, latency_s)
 
 
 def _load(name: Path | str, device: str | None) -> tuple[Any, Any]:

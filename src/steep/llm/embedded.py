@@ -15,12 +15,14 @@ from pathlib import Path
 from steep.core.calls import Call, Completion, Usage
 from steep.core.ids import derive_seed
 from steep.llm.chat import (
+    IN_PROCESS,
     Grammars,
     check_chat_template,
     end_ids,
     prompt_ids,
     skipped,
     why_it_does_not_fit,
+    written,
 )
 
 CACHE_BYTES = 2**30  # keys and values of the rows that are decoded together
@@ -51,7 +53,7 @@ class EmbeddedClient:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        self.endpoint = "in process"
+        self.endpoint = IN_PROCESS
         self.batch_size = batch_size
         self.model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
         self.tokenizer = AutoTokenizer.from_pretrained(directory)
@@ -76,30 +78,23 @@ class EmbeddedClient:
             for call, ids in zip(calls, prompts, strict=True)
         ]
         fitting = [i for i, reason in enumerate(reasons) if reason is None]
-        written = self._write([calls[i] for i in fitting], [prompts[i] for i in fitting])
+        answers = self._write([calls[i] for i in fitting], [prompts[i] for i in fitting])
         latency_s = time.monotonic() - start
-        texts = dict(zip(fitting, written, strict=True))
+        texts = dict(zip(fitting, answers, strict=True))
         return [
             skipped(call, self.endpoint, reason)
             if (reason := reasons[i]) is not None
-            else self._completion(call, len(prompts[i]), texts[i], latency_s)
+            else self._completion(call, prompts[i], texts[i], latency_s)
             for i, call in enumerate(calls)
         ]
 
     def _completion(
-        self, call: Call, prompt_tokens: int, ids: list[int], latency_s: float
+        self, call: Call, prompt: list[int], ids: list[int], latency_s: float
     ) -> Completion:
-        cut_off = len(ids) >= call.sampling.max_tokens
-        return Completion(
-            call_id=call.id,
-            text=self.tokenizer.decode(ids, skip_special_tokens=True).strip(),
-            finish_reason="length" if cut_off else "stop",
-            usage=Usage(prompt_tokens, 0, len(ids)),
-            cost_usd=0.0,
-            latency_s=latency_s,
-            endpoint=self.endpoint,
-            attempts=1,
-        )
+        text = self.tokenizer.decode(ids, skip_special_tokens=True)
+        reason = "length" if len(ids) >= call.sampling.max_tokens else "stop"
+        usage = Usage(len(prompt), 0, len(ids))
+        return written(call, self.tokenizer, prompt, text, reason, usage, latency_s)
 
     def _write(self, calls: Sequence[Call], prompts: Sequence[list[int]]) -> list[list[int]]:
         from steep.llm.decoding import PromptGroup, decode

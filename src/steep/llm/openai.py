@@ -12,10 +12,10 @@ Import this module only from the function that needs it: aiohttp costs 0.4 s.
 from __future__ import annotations
 
 import json
-import os
+import logging
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -23,14 +23,16 @@ from yarl import URL
 
 from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
-from steep.llm.client import FatalError, TransientError
+from steep.llm.address import LOOPBACK, address, checked_url, key_headers, read_key
+from steep.llm.client import CONTEXT_REASON, FatalError, TransientError
+from steep.llm.dialect import Dialect, phrase
 from steep.llm.openai_wire import (
     Answer,
-    Dialect,
     Hopeless,
     Misunderstood,
     Rejected,
     Reply,
+    TooLong,
     read_json,
     read_reply,
     request_bytes,
@@ -38,7 +40,12 @@ from steep.llm.openai_wire import (
 from steep.llm.prices import Prices
 
 CONNECT_TIMEOUT_S = 20.0
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+MOST_UNFOUND = 5  # calls in a row that an endpoint has answered with 403 or 404
+USUAL_BYTES_A_TOKEN = 4.5
+CUT_BYTES_A_TOKEN = 10.0  # no text has so few tokens, unless a part of it was not read
+
+log = logging.getLogger("steep")
+T = TypeVar("T")
 
 
 class OpenAIClient:
@@ -69,7 +76,7 @@ class OpenAIClient:
         section: str = "generate",
     ) -> None:
         self.endpoint = checked_url(base_url, section)
-        self._url = URL(f"{self.endpoint}/chat/completions")
+        self._url = URL(address(self.endpoint, "chat/completions"))
         self.concurrency = concurrency
         self._api_key_env = api_key_env
         self._key = read_key(api_key_env, self.endpoint, section)
@@ -80,6 +87,8 @@ class OpenAIClient:
         self._session: aiohttp.ClientSession | None = None
         self._has_replied = False  # the endpoint has sent anything at all
         self._has_answered = False  # it has completed a call
+        self._unfound = 0  # calls in a row that it did not know or allow
+        self._said: set[str] = set()  # what the log was told of this endpoint
         self._fatal: FatalError | None = None
 
     async def complete(self, calls: Sequence[Call]) -> list[Completion]:
@@ -92,36 +101,31 @@ class OpenAIClient:
         (call,) = calls
         started = time.monotonic()
         try:
-            answer = await self._attempt(call)
+            answer = await self._attempt(
+                self._url, call.model, lambda d: request_bytes(call, d), read_reply
+            )
         except Rejected as error:
-            return [self._completion(call, started, error=str(error))]
-        except TransientError as error:
-            error.args = (self._without_key(str(error)),)
-            raise
-        self._has_answered = True
+            reason = CONTEXT_REASON if isinstance(error, TooLong) else "error"
+            return [self._completion(call, started, Answer("", reason, None), str(error))]
+        self._look_at(call, answer)
         return [self._completion(call, started, answer)]
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Send any other request (`completions`, `embeddings`), with one attempt; the JSON it gets.
 
+        The body is written in full; it is phrased as the server understands it. `read_answer` of
+        `openai_wire` reads the text in the JSON of a chat or a completion.
+
         Raises:
             TransientError, FatalError: As `complete` does.
             Rejected: This request will never succeed.
-            Misunderstood: The server knows other parameters.
         """
-        if self._fatal is not None:
-            raise self._fatal
-        model, data = str(body.get("model")), json.dumps(body, ensure_ascii=False).encode()
-        try:
-            reply = await self._send(URL(f"{self.endpoint}/{path}"), data, model)
-            value = read_json(reply, self._dialect)
-        except Hopeless as error:
-            raise self._give_up(model, HOPELESS.get(error.status, _ODD), error) from None
-        except TransientError as error:
-            error.args = (self._without_key(str(error)),)
-            raise
-        self._has_answered = True
-        return value
+
+        def phrased(dialect: Dialect) -> bytes:
+            return json.dumps(phrase(body, dialect), ensure_ascii=False).encode()
+
+        url = URL(address(self.endpoint, path))
+        return await self._attempt(url, str(body.get("model")), phrased, read_json)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -129,44 +133,60 @@ class OpenAIClient:
             await self._session.close()
             self._session = None
 
-    async def _attempt(self, call: Call) -> Answer:
-        """Send the call, in words that the server understands."""
+    async def _attempt(
+        self,
+        url: URL,
+        model: str,
+        phrased: Callable[[Dialect], bytes],
+        read: Callable[[Reply, Dialect], T],
+    ) -> T:
+        """Send a request, in words that the server understands."""
         while True:
             if self._fatal is not None:  # another call found out that none will succeed
                 raise self._fatal
             dialect = self._dialect
             try:
-                reply = await self._send(self._url, request_bytes(call, dialect), call.model)
-                return read_reply(reply, dialect)
+                result = read(await self._send(url, phrased(dialect), model), dialect)
             except Misunderstood as error:
                 if self._dialect == dialect:
                     self._dialect = error.dialect
+                    change = error.dialect.difference(dialect)
+                    self._say_once(change, f"{change}, as it says: {error}")
             except Hopeless as error:
                 if self._has_answered and error.status in (403, 404):
-                    raise Rejected(str(error)) from None  # others pass, so it is about this call
-                raise self._give_up(call.model, HOPELESS.get(error.status, _ODD), error) from None
+                    self._unfound += 1
+                    if self._unfound < MOST_UNFOUND:  # others pass: it may be about this call
+                        raise Rejected(str(error)) from None
+                raise self._give_up(model, HOPELESS.get(error.status, _ODD), error) from None
+            except TransientError as error:
+                error.args = (self._without_key(str(error)),)
+                if error.usage is not None:
+                    error.cost_usd = self._prices.cost_usd(error.usage)
+                raise
+            else:
+                self._has_answered, self._unfound = True, 0
+                return result
 
     async def _send(self, url: URL, body: bytes, model: str) -> Reply:
         session = self._open_session()
+        began = False  # to answer with success
         try:
             async with session.post(url, data=body, allow_redirects=False) as response:
+                began = response.status == 200
                 content = await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            silence = TransientError(f"no connection: {error}", answered=False)
+            silence = TransientError(f"no connection: {error}", answered=False, sent=False)
             if not self._has_replied:
                 raise self._give_up(model, UNREACHABLE, silence) from error
             raise silence from error
         except TimeoutError as error:
             problem = f"no answer within {self._timeout_s:g} s"
-            raise TransientError(problem, overloaded=True, answered=False) from error
+            raise TransientError(problem, overloaded=True, answered=False, billed=began) from error
         except aiohttp.ClientError as error:
             problem = f"connection broken: {error or type(error).__name__}"
-            raise TransientError(problem, answered=False) from error
+            raise TransientError(problem, answered=False, billed=began) from error
         self._has_replied = True
-        if response.status == 200:
-            return Reply(200, None, content)
-        headers = response.headers
-        return Reply(response.status, headers.get("Retry-After"), content, headers.get("Date"))
+        return reply_of(response, content)
 
     def _open_session(self) -> aiohttp.ClientSession:
         """One session for all calls, opened inside the event loop that uses it."""
@@ -178,21 +198,48 @@ class OpenAIClient:
                 ),
                 headers={
                     "Content-Type": "application/json",
-                    **({"Authorization": f"Bearer {self._key}"} if self._key else {}),
+                    **key_headers(self._key, self.endpoint),
                 },
                 # Proxies of the environment are honoured, but no proxy can reach our own loopback.
                 trust_env=urlsplit(self.endpoint).hostname not in LOOPBACK,
             )
         return self._session
 
+    def _look_at(self, call: Call, answer: Answer) -> None:
+        """Notice what is odd about an answer, and say it once."""
+        if answer.thought:
+            self._say_once(
+                "thought", "the model thinks before it answers; that is no part of the texts"
+            )
+        if answer.usage is None:
+            return
+        content = "\n".join(message.content for message in call.messages)
+        if len(content.encode()) < CUT_BYTES_A_TOKEN * answer.usage.prompt_tokens:
+            return
+        size = len(" ".join(content.split()).encode())  # many blanks may be one token
+        if size > CUT_BYTES_A_TOKEN * answer.usage.prompt_tokens:
+            self._say_once(
+                "cut",
+                f"it reports {answer.usage.prompt_tokens:,} tokens for a prompt of some "
+                f"{size / USUAL_BYTES_A_TOKEN:,.0f}, so it seems to cut prompts without a word; "
+                "raise the context that the server gives the model (num_ctx in Ollama, --ctx-size "
+                "in llama.cpp), or set documents.split_words",
+            )
+
+    def _say_once(self, topic: str, text: str) -> None:
+        if topic not in self._said:
+            self._said.add(topic)
+            stage = self._section.partition(".")[0]
+            log.warning("%s: %s: %s", stage, self.endpoint, self._without_key(text))
+
     def _completion(
-        self, call: Call, started: float, answer: Answer | None = None, error: str | None = None
+        self, call: Call, started: float, answer: Answer, error: str | None = None
     ) -> Completion:
-        usage = answer.usage if answer else None
+        usage = answer.usage
         return Completion(
             call_id=call.id,
-            text=answer.text if answer else "",
-            finish_reason=answer.finish_reason if answer else "error",
+            text=answer.text,
+            finish_reason=answer.finish_reason,
             usage=usage or Usage(),
             cost_usd=self._prices.cost_usd(usage) if usage else None,
             latency_s=time.monotonic() - started,
@@ -214,6 +261,18 @@ class OpenAIClient:
 
     def _without_key(self, text: str) -> str:
         return text.replace(self._key, "***") if self._key else text
+
+
+def reply_of(response: aiohttp.ClientResponse, content: str | bytes) -> Reply:
+    """Return a response in the form that `openai_wire` reads."""
+    headers = response.headers
+    return Reply(
+        response.status,
+        headers.get("Retry-After"),
+        content,
+        headers.get("Date"),
+        headers.get("Location"),
+    )
 
 
 UNREACHABLE = (
@@ -242,52 +301,3 @@ HOPELESS: dict[int | None, tuple[str, str]] = {
         "correct {section}.model, or {section}.base_url (most end in /v1)",
     ),
 }
-
-
-def checked_url(base_url: str, section: str | None = "generate") -> str:
-    """Return the address without its last slash; `section` of the configuration has it.
-
-    Raises:
-        UserError: It is no address of an endpoint, or holds a password.
-    """
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
-        raise UserError(
-            "This is not the address of an endpoint.",
-            where=_field(section, "base_url"),
-            expected="like http://localhost:8000/v1",
-            found=base_url.rpartition("@")[2],
-        )
-    if "@" in parts.netloc:
-        raise UserError(
-            "The address holds a user name or password, which would end up in records.",
-            where=_field(section, "base_url"),
-            hint="put the key into an environment variable, and name the variable instead",
-        )
-    return base_url.rstrip("/")
-
-
-def read_key(
-    api_key_env: str | None, endpoint: str, section: str | None = "generate"
-) -> str | None:
-    """Return the key in an environment variable, or None if none is named.
-
-    Raises:
-        UserError: The variable is not set.
-    """
-    if api_key_env is None:
-        return None
-    key = os.environ.get(api_key_env, "").strip()
-    if not key:
-        raise UserError(
-            f"The environment variable {api_key_env} is not set, or empty.",
-            where=_field(section, "api_key_env"),
-            expected=f"the key of {endpoint}",
-            hint=f"export {api_key_env}=..., or name no variable if no key is needed",
-        )
-    return key
-
-
-def _field(section: str | None, name: str) -> str | None:
-    """A field as errors name it; None where no section has it."""
-    return f"{section}.{name}" if section else None

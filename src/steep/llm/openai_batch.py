@@ -12,6 +12,7 @@ Import this module only from the function that needs it: aiohttp costs 0.4 s.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import time
@@ -22,8 +23,10 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from steep.core.errors import UserError
+from steep.llm.address import LOOPBACK, address, checked_url, key_headers, read_key
 from steep.llm.client import FatalError, TransientError
-from steep.llm.openai import CONNECT_TIMEOUT_S, HOPELESS, LOOPBACK, checked_url, read_key
+from steep.llm.dialect import Dialect
+from steep.llm.openai import CONNECT_TIMEOUT_S, HOPELESS, reply_of
 from steep.llm.openai_batch_wire import (
     MOST_BYTES,
     MOST_REQUESTS,
@@ -37,7 +40,7 @@ from steep.llm.openai_batch_wire import (
     read_batch,
     speaks_of_full_queue,
 )
-from steep.llm.openai_wire import Dialect, Hopeless, Rejected, Reply
+from steep.llm.openai_wire import Hopeless, Rejected
 from steep.llm.prices import Prices
 
 UPLOAD_TIMEOUT_S = 3600.0  # 200 MB in an hour: a slow line
@@ -46,6 +49,7 @@ BATCHES_A_PAGE = 100
 BLOCK_BYTES = 1 << 18
 LONGEST_LINE_BYTES = 1 << 26
 
+log = logging.getLogger("steep")
 T = TypeVar("T")
 
 
@@ -85,7 +89,7 @@ class BatchClient:
         self.prices = prices or Prices()
         self.most_requests = most_requests
         self.most_bytes = most_bytes
-        self.dialect = Dialect()  # weakened by whoever reads that the server objected to it
+        self._dialect = Dialect()
         self._api_key_env = api_key_env
         self._key = read_key(api_key_env, self.endpoint)
         self._timeout_s = timeout_s
@@ -93,6 +97,17 @@ class BatchClient:
         self._settle_s = settle_s
         self._pause_s = pause_s
         self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def dialect(self) -> Dialect:
+        """How requests are phrased; weakened by whoever reads that the server objected to it."""
+        return self._dialect
+
+    @dialect.setter
+    def dialect(self, dialect: Dialect) -> None:
+        if change := dialect.difference(self._dialect):
+            log.warning("generate: %s: %s", self.endpoint, change)
+        self._dialect = dialect
 
     async def close(self) -> None:
         """Close all connections."""
@@ -114,7 +129,7 @@ class BatchClient:
                 copy.seek(0)
                 form = aiohttp.FormData({"purpose": "batch"})
                 form.add_field("file", copy, filename=name, content_type="application/jsonl")
-                value = await self._send("POST", "/files", UPLOAD_TIMEOUT_S, data=form)
+                value = await self._send("POST", "files", UPLOAD_TIMEOUT_S, data=form)
             if not isinstance(value, dict) or not value.get("id"):
                 raise TransientError("malformed reply: not a file")
             return value["id"]
@@ -141,7 +156,7 @@ class BatchClient:
             asked = True
             request = batch_request(input_file_id, token, dialect)
             try:
-                return read_batch(await self._send("POST", "/batches", json=request))
+                return read_batch(await self._send("POST", "batches", json=request))
             except (Rejected, TransientError) as error:
                 if speaks_of_full_queue(str(error)):
                     raise QueueFull(str(error)) from error
@@ -162,7 +177,7 @@ class BatchClient:
 
         async def send() -> RemoteBatch:
             try:
-                return read_batch(await self._send("GET", f"/batches/{batch_id}"))
+                return read_batch(await self._send("GET", f"batches/{batch_id}"))
             except Hopeless as error:
                 if error.status == 404:
                     raise BatchUnknown(f"{batch_id}: {error}") from error
@@ -187,7 +202,7 @@ class BatchClient:
         """
 
         async def send() -> RemoteBatch:
-            return read_batch(await self._send("POST", f"/batches/{batch_id}/cancel"))
+            return read_batch(await self._send("POST", f"batches/{batch_id}/cancel"))
 
         try:
             return await self._persist(send)
@@ -225,11 +240,11 @@ class BatchClient:
         rest = b""
         try:
             async with self._open_session().get(
-                f"{self.endpoint}/files/{file_id}/content",
+                address(self.endpoint, f"files/{file_id}/content"),
                 timeout=self._timeouts(None),  # some providers keep files elsewhere, so: redirects
             ) as response:
                 if response.status != 200:
-                    parse_reply(await _reply(response))
+                    parse_reply(reply_of(response, await response.read()))
                 async for block in response.content.iter_chunked(BLOCK_BYTES):
                     *lines, rest = (rest + block).split(b"\n")
                     for line in filter(None, lines):
@@ -257,7 +272,7 @@ class BatchClient:
         after: dict[str, str] = {}
         while True:
             params = {"limit": str(BATCHES_A_PAGE), **after}
-            page = await self._send("GET", "/batches", params=params)
+            page = await self._send("GET", "batches", params=params)
             if not isinstance(page, dict) or not isinstance(page.get("data"), list):
                 raise TransientError("malformed reply: not a list of batches")
             batches = [read_batch(each) for each in page["data"]]
@@ -300,12 +315,12 @@ class BatchClient:
         try:
             async with self._open_session().request(
                 method,
-                self.endpoint + path,
+                address(self.endpoint, path),
                 timeout=self._timeouts(total_s or self._timeout_s),
                 allow_redirects=False,
                 **options,
             ) as response:
-                return parse_reply(await _reply(response))
+                return parse_reply(reply_of(response, await response.read()))
         except TimeoutError as error:
             raise TransientError(f"no answer within {total_s or self._timeout_s:g} s") from error
         except aiohttp.ClientError as error:
@@ -315,7 +330,7 @@ class BatchClient:
         """One session for all requests, opened inside the event loop that uses it."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
+                headers=key_headers(self._key, self.endpoint),
                 # Proxies of the environment are honoured, but no proxy can reach our own loopback.
                 trust_env=urlsplit(self.endpoint).hostname not in LOOPBACK,
             )
@@ -336,12 +351,6 @@ class BatchClient:
         if self._key:
             found = found.replace(self._key, "***")
         return FatalError(str(UserError(problem, where=where, found=found, hint=hint)))
-
-
-async def _reply(response: aiohttp.ClientResponse) -> Reply:
-    content = await response.read()
-    headers, text = response.headers, content.decode(errors="replace")
-    return Reply(response.status, headers.get("Retry-After"), text, headers.get("Date"))
 
 
 ADVICE: dict[int | None, tuple[str, str]] = {

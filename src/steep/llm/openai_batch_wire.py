@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 
 from steep.core.calls import Call
 from steep.llm.client import TransientError
+from steep.llm.dialect import Dialect
 from steep.llm.openai_wire import (
-    NO_MONEY,
     Answer,
-    Dialect,
     Hopeless,
     Misunderstood,
     Rejected,
     Reply,
+    parse_json,
     read_reply,
     request_bytes,
 )
@@ -141,10 +141,10 @@ def parse_reply(reply: Reply) -> Any:
         TransientError, Rejected, Hopeless: There is none.
     """
     if 200 <= reply.status < 300:
-        try:
-            return json.loads(reply.body)
-        except ValueError:
-            raise TransientError("malformed reply: no JSON") from None
+        value = parse_json(reply.body)
+        if value is None:
+            raise TransientError("malformed reply: no JSON")
+        return value
     try:
         read_reply(reply, Dialect())
     except Misunderstood as error:  # of what is in a chat request, which this was not
@@ -168,6 +168,8 @@ def batch_request(input_file_id: str, token: str, dialect: Dialect) -> dict[str,
             TOKEN_KEY: token,
             "response_format": dialect.response_format,
             "length_key": dialect.length_key,
+            "without": ",".join(sorted(dialect.without)),
+            "folds_system": str(dialect.folds_system).lower(),
         },
     }
 
@@ -199,10 +201,7 @@ def read_batch(value: Any) -> RemoteBatch:
 
 def read_item(line: bytes, dialect: Dialect) -> Item | None:
     """Read a line of an answer file; None when it cannot be told whose it is."""
-    try:
-        value = json.loads(line)
-    except ValueError:
-        return None
+    value = parse_json(line)
     if not isinstance(value, dict) or not isinstance(value.get("custom_id"), str):
         return None
     try:
@@ -217,10 +216,7 @@ def _answer(value: Mapping[str, Any], dialect: Dialect) -> Answer:
     if not isinstance(response, Mapping) or not isinstance(status, int) or status < 200:
         # Status 0 has been seen in batches that were said to be all completed.
         raise TransientError(_reason(error))
-    body = response.get("body")
-    if status != 200 and _code(body) in NO_MONEY:
-        raise Hopeless(f"HTTP {status}: {_code(body)}", 402)
-    return read_reply(Reply(status, None, json.dumps(body)), dialect)
+    return read_reply(Reply(status, None, json.dumps(response.get("body"))), dialect)
 
 
 def _reason(error: Any) -> str:
@@ -231,18 +227,17 @@ def _reason(error: Any) -> str:
     return _NEVER_BEGUN.get(code) or f"no response: {error.get('message') or code}"
 
 
-def _code(body: Any) -> str:
-    error = body.get("error") if isinstance(body, Mapping) else None
-    return str(error.get("code") or "") if isinstance(error, Mapping) else ""
-
-
 def _dialect(metadata: Mapping[str, Any]) -> Dialect:
     """How a batch was phrased; the usual way when its metadata is not ours."""
-    usual = Dialect()
     try:
-        return Dialect(metadata["response_format"], metadata["length_key"])
+        return Dialect(
+            metadata["response_format"],
+            metadata["length_key"],
+            frozenset(filter(None, str(metadata.get("without") or "").split(","))),
+            metadata.get("folds_system") == "true",
+        )
     except KeyError:
-        return usual
+        return Dialect()
 
 
 def _objection(value: Any) -> Objection:

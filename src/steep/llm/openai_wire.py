@@ -1,97 +1,110 @@
 """The OpenAI chat API as pure functions: a call becomes a request body, a reply becomes a verdict.
 
-Servers that call themselves compatible differ in what they understand, so a request is phrased in a
-`Dialect` that is weakened when the server objects: `response_format` goes from json_schema over
-json_object to nothing (recipes check what they get anyway), and `max_tokens` is renamed for models
-that insist on `max_completion_tokens`.
-
-A reply is one of four: an `Answer`, or one of three exceptions that say who must act.
-`TransientError`: try again; `Rejected`: this call will never succeed; `Hopeless`: no call will.
+A request is phrased in the `Dialect` of the server (`dialect`). A reply is an `Answer`, or one of
+the exceptions of `openai_errors`, which say who must act. What is no answer never becomes one: an
+error inside a success, beside half a text or in a choice, is judged as the error that it is. The
+thinking of a model and the tokens of its chat template are no part of an answer (`thinking`).
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import pydantic_core
 
 from steep.core.calls import Call, Sampling, Usage
 from steep.llm.client import TransientError
+from steep.llm.dialect import Dialect, phrase
+from steep.llm.openai_errors import (
+    NO_MONEY,
+    Filtered,
+    Hopeless,
+    Misunderstood,
+    Rejected,
+    TooLong,
+    error_of,
+    problem,
+    read_failure,
+    short,
+)
+from steep.llm.openai_usage import read_usage, reasoning_tokens
+from steep.llm.thinking import final_reason, separate
 
-NO_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
-OVERLOADED_STATUSES = frozenset({429, 503, 529})
-RETRIED_STATUSES = frozenset({408, 409, 425, 429})  # and all 5xx
-LONGEST_MESSAGE = 200
+__all__ = [
+    "NO_MONEY",
+    "Answer",
+    "Dialect",
+    "Hopeless",
+    "Misunderstood",
+    "Rejected",
+    "Reply",
+    "TooLong",
+    "parse_json",
+    "read_answer",
+    "read_json",
+    "read_reply",
+    "request_body",
+    "request_bytes",
+]
+
 REFUSAL_REASON = "refusal"
+FILTER_REASON = "content_filter"
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half an emoji, where a text was cut: no UTF-8
 
 
-class Rejected(Exception):
-    """The server will never answer this call."""
-
-
-class Hopeless(Exception):
-    """The server will answer no call: `status` says whether it is key, model, money or address."""
-
-    def __init__(self, reason: str, status: int) -> None:
-        super().__init__(reason)
-        self.status = status
-
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """How requests to a server must be phrased."""
-
-    response_format: Literal["json_schema", "json_object", "none"] = "json_schema"
-    length_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-
-
-class Misunderstood(Exception):
-    """The server objects to the phrasing; `dialect` is the one to try next."""
-
-    def __init__(self, reason: str, dialect: Dialect) -> None:
-        super().__init__(reason)
-        self.dialect = dialect
-
-
 class Answer(NamedTuple):
-    """What a successful reply holds; `usage` is None when the server does not count."""
+    """What a successful reply holds.
+
+    Attributes:
+        text: The answer alone.
+        finish_reason: "stop", "length", "content_filter", "refusal", "reasoning" (a thought and no
+            answer), or the server's own word.
+        usage: None when the server does not count, or in a way that cannot be true.
+        thought: The model thought before it answered.
+    """
 
     text: str
     finish_reason: str
     usage: Usage | None
+    thought: bool = False
 
 
 class Reply(NamedTuple):
-    """An HTTP response, read to its end. `date` is the server's clock, if it tells it."""
+    """An HTTP response, read to its end.
+
+    Attributes:
+        date: The server's clock, if it tells it.
+        location: Where the server redirects to, if it does.
+    """
 
     status: int
     retry_after: str | None
     body: str | bytes
     date: str | None = None
+    location: str | None = None
 
 
 def request_body(call: Call, dialect: Dialect) -> dict[str, Any]:
     """Phrase a call. Its seed follows from its id: a repeated call asks for the same text."""
+    messages = [{"role": m.role, "content": m.content} for m in call.messages]
     return {
         **_parameters(call.model, call.stage, call.sampling, dialect),
-        "seed": _seed(call),
-        "messages": [{"role": m.role, "content": m.content} for m in call.messages],
+        **phrase({"seed": _seed(call), "messages": messages}, dialect),
     }
 
 
 def request_bytes(call: Call, dialect: Dialect) -> bytes:
     """The body of `request_body` as JSON, put together from pieces that many calls share."""
+    if dialect.folds_system:
+        return json.dumps(request_body(call, dialect), ensure_ascii=False).encode()
     messages = ",".join(f'{{"role":"{m.role}","content":"{m.in_json}"}}' for m in call.messages)
     frame = _frame(call.model, call.stage, call.sampling, dialect)
-    return f'{frame},"seed":{_seed(call)},"messages":[{messages}]}}'.encode()
+    seed = "" if "seed" in dialect.without else f'"seed":{_seed(call)},'
+    return f'{frame},{seed}"messages":[{messages}]}}'.encode()
 
 
 @lru_cache(maxsize=64)
@@ -102,23 +115,20 @@ def _frame(model: str, stage: str, sampling: Sampling, dialect: Dialect) -> str:
 
 
 def _parameters(model: str, stage: str, sampling: Sampling, dialect: Dialect) -> dict[str, Any]:
-    """All of a body that does not depend on the messages."""
-    body: dict[str, Any] = {
-        "model": model,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        dialect.length_key: sampling.max_tokens,
-    }
+    """All of a body that does not depend on the messages.
+
+    The temperature is always sent, as servers differ in what they take without one.
+    """
+    body: dict[str, Any] = {"model": model, "temperature": sampling.temperature}
+    if sampling.top_p != 1:
+        body["top_p"] = sampling.top_p
+    body["max_tokens"] = sampling.max_tokens
     if sampling.frequency_penalty:
         body["frequency_penalty"] = sampling.frequency_penalty
     if sampling.json_schema is not None:
-        if dialect.response_format == "json_schema":
-            schema = json.loads(sampling.json_schema)
-            wanted = {"name": stage, "strict": True, "schema": schema}
-            body["response_format"] = {"type": "json_schema", "json_schema": wanted}
-        elif dialect.response_format == "json_object":
-            body["response_format"] = {"type": "json_object"}
-    return body
+        wanted = {"name": stage, "strict": True, "schema": json.loads(sampling.json_schema)}
+        body["response_format"] = {"type": "json_schema", "json_schema": wanted}
+    return phrase(body, dialect)
 
 
 def _seed(call: Call) -> int:
@@ -131,14 +141,12 @@ def read_reply(reply: Reply, dialect: Dialect) -> Answer:
     Raises:
         TransientError, Rejected, Hopeless, Misunderstood: There is none.
     """
-    value = _parse_json(reply.body)
-    if reply.status == 200:
-        return _answer(value)
-    error = _error_of(value)
-    _raise_if_not_the_request(reply, error)
-    if _code(error) == "content_filter":  # how Azure says that it refuses a prompt
-        return Answer("", "content_filter", None)
-    raise _objection(reply, error, dialect)
+    value = parse_json(reply.body)
+    try:
+        _raise_if_failed(reply, value, dialect)
+        return read_answer(value)
+    except Filtered:
+        return Answer("", FILTER_REASON, read_usage(value, with_text=False))
 
 
 def read_json(reply: Reply, dialect: Dialect) -> Any:
@@ -147,68 +155,54 @@ def read_json(reply: Reply, dialect: Dialect) -> Any:
     Raises:
         TransientError, Rejected, Hopeless, Misunderstood: There is none.
     """
-    value = _parse_json(reply.body)
-    if reply.status != 200:
-        error = _error_of(value)
-        _raise_if_not_the_request(reply, error)
-        raise _objection(reply, error, dialect)
+    value = parse_json(reply.body)
+    try:
+        _raise_if_failed(reply, value, dialect)
+    except Filtered as error:
+        raise Rejected(str(error)) from None
     if not isinstance(value, Mapping):
-        raise TransientError("malformed reply: no JSON object")
+        raise _malformed(value, "no JSON object")
     return value
 
 
 def read_answer(value: Any) -> Answer:
-    """Return the answer in the JSON of a successful chat completion.
+    """Read the answer in the JSON of a successful reply, of a chat or of a completion.
 
     Raises:
         TransientError: There is none.
     """
-    return _answer(value)
+    message, finish_reason = _message_in(value)
+    content = message.get("content")
+    if content is None and isinstance(message.get("text"), str):
+        content = message["text"]  # the shape of completions, which old servers answer chats with
+    text, thought, refusal = _read_content(value, content)
+    refused = refusal or message.get("refusal")
+    reason = _FINISH_REASONS.get(str(finish_reason).lower(), str(finish_reason or "unknown"))
+    if not text and isinstance(refused, str) and refused:
+        return Answer(refused, REFUSAL_REASON, read_usage(value, with_text=False))
+    separated = separate(_unicode(text))
+    usage = read_usage(value, with_text=bool(text))
+    thinks = bool(
+        thought
+        or separated.thought
+        or message.get("reasoning_content")
+        or message.get("reasoning")
+        or reasoning_tokens(value)
+    )
+    return Answer(
+        separated.answer, final_reason(separated.answer, reason, thinks), usage, thought=thinks
+    )
 
 
-def _raise_if_not_the_request(reply: Reply, error: Mapping[str, Any]) -> None:
-    """Raise for an error that key, model, money, address or time are to blame for."""
-    reason = _reason(reply, error)
-    if reply.status in (401, 402, 403, 404) or 300 <= reply.status < 400:
-        raise Hopeless(reason, reply.status)
-    if _code(error) in NO_MONEY:
-        raise Hopeless(reason, 402)
-    if reply.status in RETRIED_STATUSES or reply.status >= 500:
-        wait_s = _wait_s(reply.retry_after, reply.date)
-        raise TransientError(reason, wait_s=wait_s, overloaded=reply.status in OVERLOADED_STATUSES)
-
-
-def _objection(
-    reply: Reply, error: Mapping[str, Any], dialect: Dialect
-) -> Misunderstood | Rejected:
-    """What the server has against the request: its phrasing, or all of it."""
-    reason = _reason(reply, error)
-    said = f"{_code(error)} {_message(reply, error)} {error.get('param')}".lower()
-    weaker = _weaken(dialect, said)
-    return Rejected(reason) if weaker is None else Misunderstood(reason, weaker)
-
-
-def _code(error: Mapping[str, Any]) -> str:
-    return str(error.get("code") or error.get("type") or "")
-
-
-def _message(reply: Reply, error: Mapping[str, Any]) -> str:
-    return _short(str(error.get("message") or _as_text(reply.body)))
-
-
-def _reason(reply: Reply, error: Mapping[str, Any]) -> str:
-    explanation = _message(reply, error) or _code(error) or "no explanation"
-    return f"HTTP {reply.status}: {explanation}"
-
-
-def _parse_json(body: str | bytes) -> Any:
+def parse_json(body: str | bytes) -> Any:
+    """Parse a body; None when it is no JSON, or nested too deeply to be an answer."""
     try:
         return pydantic_core.from_json(body)  # a third of the time of the standard library
     except ValueError:
         pass
     try:
         return json.loads(_as_text(body))  # it also takes half an emoji, which is no Unicode
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -216,26 +210,102 @@ def _as_text(body: str | bytes) -> str:
     return body if isinstance(body, str) else body.decode(errors="replace")
 
 
-def _answer(value: Any) -> Answer:
-    try:
-        choice = value["choices"][0]
-        message = choice["message"]
-        text, refusal = message.get("content"), message.get("refusal")
-    except (KeyError, IndexError, TypeError, AttributeError):
-        found = _error_of(value).get("message") or "not a chat completion"
-        raise TransientError(f"malformed reply: {_short(str(found))}") from None
-    if not text and isinstance(refusal, str) and refusal:
-        return Answer(refusal, REFUSAL_REASON, _usage(value.get("usage")))
-    if isinstance(text, list):  # parts: what is thought, images, ... and texts
-        parts = [part for part in text if isinstance(part, Mapping)]
-        text = "".join(str(part.get("text") or "") for part in parts if part.get("type") == "text")
-    if text is not None and not isinstance(text, str):
-        raise TransientError(f"malformed reply: content is a {type(text).__name__}")
-    return Answer(
-        _unicode(text or ""),
-        str(choice.get("finish_reason") or "unknown"),
-        _usage(value.get("usage")),
-    )
+def _raise_if_failed(reply: Reply, value: Any, dialect: Dialect) -> None:
+    """Raise for an error, wherever it stands in the reply."""
+    if reply.status != 200:
+        failure = read_failure(reply.status, value, _as_text(reply.body), reply.location)
+    elif (error := _error_inside(value)) is not None:
+        failure = read_failure(200, error, "")
+    else:
+        return
+    error = problem(failure, dialect, reply.retry_after, reply.date)
+    if isinstance(error, TransientError) and reply.status == 200:
+        error.usage = read_usage(value, with_text=False)
+        error.billed = error.usage is not None or _holds_text(value)
+    raise error
+
+
+def _error_inside(value: Any) -> Any:
+    """Find the error in a reply that claims to be a success; None when there is none."""
+    if isinstance(value, list):
+        return value if value and _says_something(error_of(value)) else None
+    if not isinstance(value, Mapping):
+        return None
+    choice = _first_choice(value)
+    for place in (value, choice):
+        error = place.get("error")
+        if isinstance(error, str | Mapping) and _says_something(error):
+            return {"error": error}
+    if value.get("object") == "error" or value.get("type") == "error":
+        return value
+    finish_reason = str(choice.get("finish_reason")).lower()
+    if finish_reason in _FAILED_REASONS:
+        return {"message": f"the server gave up the answer: finish_reason '{finish_reason}'"}
+    if "choices" not in value and isinstance(value.get("message"), str) and value.get("code"):
+        return value
+    return None
+
+
+def _says_something(error: str | Mapping[str, Any]) -> bool:
+    return bool(error) if isinstance(error, str) else any(error.values())
+
+
+def _first_choice(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    choices = value.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, Mapping) else {}
+
+
+def _holds_text(value: Any) -> bool:
+    choice = _first_choice(value) if isinstance(value, Mapping) else {}
+    message = choice.get("message")
+    content = message.get("content") if isinstance(message, Mapping) else None
+    return bool(content or choice.get("text"))
+
+
+def _message_in(value: Any) -> tuple[Mapping[str, Any], Any]:
+    """Find the message and the reason why it ended, in the shapes that gateways pass on."""
+    if isinstance(value, Mapping):
+        choice = _first_choice(value)
+        if isinstance(choice.get("message"), Mapping):
+            return choice["message"], choice.get("finish_reason")
+        if isinstance(choice.get("text"), str):
+            return choice, choice.get("finish_reason")
+        if isinstance(value.get("content"), list) and "stop_reason" in value:  # Anthropic's own
+            return value, value["stop_reason"]
+        if isinstance(value.get("message"), Mapping):  # Ollama's own
+            return value["message"], value.get("done_reason")
+    raise _malformed(value, str(error_of(value).get("message") or "not a chat completion"))
+
+
+def _read_content(value: Any, content: Any) -> tuple[str, bool, str]:
+    """Read text, whether there was a thought, and a refusal from a content of one or more parts."""
+    if content is None or isinstance(content, str):
+        return content or "", False, ""
+    parts: Sequence[Any] = [content] if isinstance(content, Mapping) else content
+    if not isinstance(parts, list):
+        raise _malformed(value, f"content is a {type(content).__name__}")
+    texts, thought, refusal = [], False, ""
+    for part in parts:
+        kind = str(part.get("type") or "text") if isinstance(part, Mapping) else "text"
+        said = part.get("text") if isinstance(part, Mapping) else part
+        if kind in _THOUGHTS:
+            thought = True
+        elif kind == "refusal":
+            refusal = str(part.get("refusal") or said or "")
+        elif isinstance(said, str):
+            texts.append(said)
+        elif isinstance(said, Mapping) and isinstance(said.get("value"), str):
+            texts.append(said["value"])
+        else:
+            raise _malformed(value, f"content has a part of the type '{short(kind)}'")
+    return "".join(texts), thought, refusal
+
+
+def _malformed(value: Any, found: str) -> TransientError:
+    error = TransientError(f"malformed reply: {short(found)}")
+    error.billed, error.usage = True, read_usage(value, with_text=False)
+    return error
 
 
 def _unicode(text: str) -> str:
@@ -246,60 +316,28 @@ def _unicode(text: str) -> str:
     return text
 
 
-def _usage(value: Any) -> Usage | None:
-    if not isinstance(value, Mapping):
-        return None
-    details = value.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, Mapping) else 0
-    return Usage(
-        _count(value.get("prompt_tokens")), _count(cached), _count(value.get("completion_tokens"))
-    )
-
-
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) and value >= 0 else 0
-
-
-def _error_of(value: Any) -> Mapping[str, Any]:
-    """Servers write `{"error": {...}}`, `{"error": "..."}`, or the fields at the top level."""
-    error = value.get("error", value) if isinstance(value, Mapping) else {}
-    if isinstance(error, Mapping):
-        return error
-    return {"message": str(error)}
-
-
-def _wait_s(retry_after: str | None, date: str | None) -> float | None:
-    """Read a Retry-After header: seconds, or a date, which is compared with the server's own clock.
-
-    Our own clock may be wrong by a year, so it is never asked; without the server's, and for what
-    cannot be read, our own back-off decides.
-    """
-    if retry_after is None:
-        return None
-    try:
-        wait_s = float(retry_after)
-        return max(0.0, wait_s) if math.isfinite(wait_s) else None
-    except ValueError:
-        pass
-    try:
-        until, now = parsedate_to_datetime(retry_after), parsedate_to_datetime(date or "")
-        return max(0.0, (until - now).total_seconds())
-    except (ValueError, TypeError):
-        return None
-
-
-def _weaken(dialect: Dialect, objection: str) -> Dialect | None:
-    if "max_completion_tokens" in objection and dialect.length_key == "max_tokens":
-        return replace(dialect, length_key="max_completion_tokens")
-    formats = ("response_format", "json_schema", "json_object", "guided")
-    if any(word in objection for word in formats):
-        if dialect.response_format == "json_schema":
-            return replace(dialect, response_format="json_object")
-        if dialect.response_format == "json_object":
-            return replace(dialect, response_format="none")
-    return None
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 3] + "..."
+_THOUGHTS = frozenset({"thinking", "redacted_thinking", "reasoning", "thought", "reasoning_text"})
+_FAILED_REASONS = frozenset({
+    "error", "network_error", "abort", "aborted", "failed", "cancelled", "other",
+    "insufficient_system_resource", "malformed_response",
+})  # fmt: skip
+_STOPPED = (
+    "stop", "end_turn", "eos", "eos_token", "stop_sequence", "stop_token", "complete", "completed",
+    "finished", "end", "finish_reason_stop", "normal",
+)  # fmt: skip
+_CUT = (
+    "length", "max_tokens", "max_output_tokens", "max_length", "model_length", "token_limit",
+    "max_completion_tokens", "model_context_window_exceeded", "max_tokens_reached", "incomplete",
+)  # fmt: skip
+_FILTERED = (
+    "content_filter", "content_filtered", "contentfilter", "safety", "recitation", "blocklist",
+    "prohibited_content", "spii", "sensitive", "data_inspection_failed", "guardrail_intervened",
+    "language", "image_safety", "error_toxic",
+)  # fmt: skip
+_FINISH_REASONS = {
+    "none": "unknown",
+    **dict.fromkeys(_STOPPED, "stop"),
+    **dict.fromkeys(_CUT, "length"),
+    **dict.fromkeys(_FILTERED, FILTER_REASON),
+    "refusal": REFUSAL_REASON,
+}

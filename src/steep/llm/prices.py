@@ -49,8 +49,9 @@ class Prices:
             return None
         cached = self.usd_per_million_cached_tokens
         price_cached = price_in if cached is None else cached
-        uncached_tokens = usage.prompt_tokens - usage.cached_tokens
-        dollars = uncached_tokens * price_in + usage.cached_tokens * price_cached
+        cached_tokens = min(usage.cached_tokens, usage.prompt_tokens)
+        uncached_tokens = usage.prompt_tokens - cached_tokens
+        dollars = uncached_tokens * price_in + cached_tokens * price_cached
         return (dollars + usage.completion_tokens * price_out) / 1e6
 
     def scaled(self, factor: float) -> Prices:

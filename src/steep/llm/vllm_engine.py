@@ -21,7 +21,14 @@ from typing import Any
 from steep.core.calls import Call, Completion, Sampling, Usage
 from steep.core.errors import UserError
 from steep.core.ids import derive_seed
-from steep.llm.chat import check_chat_template, prompt_ids, skipped, why_it_does_not_fit
+from steep.llm.chat import (
+    IN_PROCESS,
+    check_chat_template,
+    prompt_ids,
+    skipped,
+    why_it_does_not_fit,
+    written,
+)
 from steep.llm.client import FatalError, TransientError
 
 REQUESTS = 256  # in flight; vLLM chooses how many of them it runs at once
@@ -33,7 +40,7 @@ class VLLMClient:
 
     batch_size = 1
     concurrency = REQUESTS
-    endpoint = "in process"
+    endpoint = IN_PROCESS
 
     def __init__(
         self, model: Path | str, on_tokens: Callable[[int], None] = lambda count: None
@@ -94,15 +101,14 @@ class VLLMClient:
         text = output.outputs[0]
         self._on_tokens(len(text.token_ids))
         usage = Usage(len(prompt), output.num_cached_tokens or 0, len(text.token_ids))
-        return Completion(
-            call_id=call.id,
-            text=text.text.strip(),
-            finish_reason=text.finish_reason or "stop",
-            usage=usage,
-            cost_usd=0.0,
-            latency_s=time.monotonic() - start,
-            endpoint=self.endpoint,
-            attempts=1,
+        return written(
+            call,
+            self._tokenizer,
+            prompt,
+            text.text,
+            text.finish_reason or "stop",
+            usage,
+            time.monotonic() - start,
         )
 
     async def _answer(self, call: Call, prompt: list[int]) -> Any:

@@ -19,8 +19,9 @@ import aiohttp
 from yarl import URL
 
 from steep.core.errors import UserError
+from steep.llm.address import LOOPBACK, address, checked_url, read_key
 from steep.llm.client import TransientError
-from steep.llm.openai import CONNECT_TIMEOUT_S, LOOPBACK, checked_url, read_key
+from steep.llm.openai import CONNECT_TIMEOUT_S
 from steep.llm.openai_wire import Dialect, Hopeless, Misunderstood, Rejected, Reply, read_reply
 
 LONGEST_PAUSE_S = 60.0
@@ -102,7 +103,7 @@ class Endpoint:
                 pause_s *= 2
 
     async def _attempt(self, session: aiohttp.ClientSession, path: str, body: bytes) -> Any:
-        url = URL(f"{self.base_url}/{path}")
+        url = URL(address(self.base_url, path))
         try:
             async with session.post(url, data=body, allow_redirects=False) as response:
                 content = await response.read()

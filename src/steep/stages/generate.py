@@ -52,7 +52,7 @@ def recipe_of(config: GenerateConfig) -> EntiGraph:
         model=config.model,
         temperature=config.temperature,
         top_p=config.top_p,
-        max_tokens=config.max_tokens,
+        max_tokens=config.max_tokens + config.reasoning_tokens,
         frequency_penalty=config.frequency_penalty,
         prompt=config.prompt,
         prompt_order=config.prompt_order,
@@ -283,13 +283,14 @@ def check_context(documents: Sequence[Document], settings: GenerateConfig) -> No
     """
     if settings.context_tokens is None:
         return
-    room = (settings.context_tokens - settings.max_tokens) * 3
+    answer = settings.max_tokens + settings.reasoning_tokens
+    room = (settings.context_tokens - answer) * 3
     if room <= 0:
         raise UserError(
             "The answer alone would fill the context.",
             where="generate.max_tokens",
             expected=f"well under generate.context_tokens, {settings.context_tokens:,}",
-            found=f"{settings.max_tokens:,}",
+            found=f"{answer:,}",
         )
     too_long = [document for document in documents if len(document.text) > room]
     if too_long:
@@ -298,7 +299,7 @@ def check_context(documents: Sequence[Document], settings: GenerateConfig) -> No
             f"{len(too_long)} of {len(documents)} documents are larger than the context.",
             where=f"the longest is '{longest.id}'",
             expected=f"at most about {room:,} characters (generate.context_tokens "
-            f"{settings.context_tokens:,} less generate.max_tokens {settings.max_tokens:,})",
+            f"{settings.context_tokens:,} less {answer:,} of an answer)",
             found=f"{len(longest.text):,} characters",
             hint=f"set documents.split_words to {max(50, room // 8)} or less",
         )

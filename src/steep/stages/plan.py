@@ -164,7 +164,7 @@ def plan_of(
     prospects = survey(documents, recipe, ledger, measured)
     goal = pricing.goal_in(settings, recipe)
     counts = ledger.allotment(goal.key) if goal else None
-    least_usd = _least_usd(prospects, hosts, settings.max_tokens)
+    least_usd = _least_usd(prospects, hosts, recipe.max_tokens)
     rows, total, uncut_usd = Planner(
         prospects=prospects,
         prices=[host.prices for host in hosts],
@@ -335,7 +335,7 @@ def _unusable(settings: GenerateConfig, root: Path | None) -> Iterable[str]:
     """Why a generation would fail before its first call."""
     checks: list[Callable[[], object]] = [lambda: clients.check(settings, root)]
     if urls := pricing.base_urls(settings):
-        from steep.llm.openai import checked_url, read_key
+        from steep.llm.address import checked_url, read_key
 
         checks += [partial(checked_url, url) for url in urls]
         checks.append(lambda: read_key(settings.api_key_env, " and ".join(urls)))

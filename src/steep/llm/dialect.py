@@ -1,0 +1,171 @@
+"""How requests to a server must be phrased: each objection of the server makes them plainer.
+
+Servers that call themselves compatible differ in what they understand. A request is written in full
+first and then phrased in a `Dialect`: a parameter that the server objected to is left out,
+`response_format` goes from json_schema over json_object to nothing (recipes check what they get
+anyway), `max_tokens` is renamed for models that insist on `max_completion_tokens`, and a system
+message moves into the user's where the chat template has no place for it. The limit on the length
+of an answer is never left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+LENGTH_KEYS = ("max_tokens", "max_completion_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How requests to a server must be phrased.
+
+    Attributes:
+        response_format: The strongest form that is asked for.
+        length_key: The name of the limit on an answer.
+        without: Parameters that are left out.
+        folds_system: A system message is sent as the beginning of the user's.
+    """
+
+    response_format: Literal["json_schema", "json_object", "none"] = "json_schema"
+    length_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    without: frozenset[str] = frozenset()
+    folds_system: bool = False
+
+    def difference(self, before: Dialect) -> str:
+        """Say what is phrased in another way than before."""
+        changes = [f"'{name}' is left out" for name in sorted(self.without - before.without)]
+        if self.response_format != before.response_format:
+            instead = "nothing" if self.response_format == "none" else f"'{self.response_format}'"
+            changes.append(f"'response_format' asks for {instead} instead of a schema")
+        if self.length_key != before.length_key:
+            changes.append(f"'{before.length_key}' is sent as '{self.length_key}'")
+        if self.folds_system and not before.folds_system:
+            changes.append("the system message is sent as the beginning of the user's")
+        return ", ".join(changes)
+
+
+def phrase(body: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
+    """Phrase a request's body, or a part of it, that was written in full."""
+    phrased: dict[str, Any] = {}
+    for key, value in body.items():
+        if key == "response_format" and isinstance(value, Mapping):
+            if value.get("type") == "json_schema" and dialect.response_format != "json_schema":
+                value = {"type": "json_object"}
+            if dialect.response_format == "none":
+                continue
+        elif key == "messages" and dialect.folds_system:
+            value = fold_system(value)
+        elif key in LENGTH_KEYS:
+            key = dialect.length_key
+        elif key in dialect.without:
+            continue
+        phrased[key] = value
+    return phrased
+
+
+def fold_system(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Put system messages at the beginning of the user's message that follows."""
+    folded: list[Mapping[str, Any]] = []
+    waiting: list[str] = []
+    for message in messages:
+        if message["role"] == "system":
+            waiting.append(str(message["content"]))
+        elif waiting and message["role"] == "user":
+            content = "\n\n".join([*waiting, str(message["content"])])
+            folded.append({**message, "content": content})
+            waiting = []
+        else:
+            folded.append(message)
+    return folded + [{"role": "user", "content": content} for content in waiting]
+
+
+def weaken(dialect: Dialect, objection: str) -> Dialect | None:
+    """Return the dialect that gives up what an objection names first; None when there is none.
+
+    Args:
+        dialect: How the request was phrased.
+        objection: What the server said, with the name of the parameter first if it has a field.
+    """
+    text = objection.lower()
+    found = sorted(
+        (match.start(), number)
+        for number, (pattern, _) in enumerate(_GIVING_UP)
+        for match in [pattern.search(text)]
+        if match
+    )
+    for _, number in found:
+        plainer = _GIVING_UP[number][1](dialect, text)
+        if plainer != dialect:
+            return plainer
+    return None
+
+
+def objects_to_format(objection: str) -> bool:
+    """Say whether an objection is about structured output."""
+    return _FORMAT.search(objection.lower()) is not None
+
+
+def _without(name: str) -> Callable[[Dialect, str], Dialect]:
+    def give_up(dialect: Dialect, text: str) -> Dialect:
+        dropped = name
+        if name in ("temperature", "top_p") and not {"temperature", "top_p"} & dialect.without:
+            both = _named("top_p").search(text) and _named("temperature").search(text)
+            dropped = "top_p" if both else name  # not both at once: the weaker one goes
+        return replace(dialect, without=dialect.without | {dropped})
+
+    return give_up
+
+
+def _weaker_format(dialect: Dialect, text: str) -> Dialect:
+    weaker: Literal["json_object", "none"] = "none"
+    if dialect.response_format == "json_schema":
+        weaker = "json_object"
+    return replace(dialect, response_format=weaker)
+
+
+def _other_length_key(dialect: Dialect, text: str) -> Dialect:
+    refused = "max_completion_tokens" in text or _REFUSED.search(text)
+    if dialect.length_key == "max_tokens" and refused:
+        return replace(dialect, length_key="max_completion_tokens")
+    return dialect
+
+
+def _folded(dialect: Dialect, text: str) -> Dialect:
+    return replace(dialect, folds_system=True)
+
+
+def _named(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![a-z_]){name}(?![a-z_])")
+
+
+_REFUSED = re.compile(
+    r"unsupported|not support|unknown|unrecogni[sz]ed|unexpected|extra|not permitted|not allowed"
+    r"|forbidden|deprecated|invalid (?:parameter|argument|field)"
+)
+_FORMAT = re.compile(
+    r"response_?format|json[_ -]?schema|json[_ -]?object|json mode|structured[_ -]outputs?|guided"
+    r"|grammar|\bschema\b|outlines"
+)
+_SYSTEM = re.compile(
+    r"system[_ '\"`]+(?:role|message|prompt|instruction)|roles?\b[^.]{0,30}\bsystem\b"
+    r"|roles must alternate|developer instruction|only[^.]{0,40}\buser\b[^.]{0,20}\bassistant\b"
+)
+# A word of everyday language, so only where it surely is the name of a parameter.
+_STOP = re.compile(
+    r"['\"`]stop['\"`]|(?:param\w*|field|argument|property|keyword|input)s?:? stop\b"
+    r"|^stop\b|\bstop (?:sequences?|strings?|words?|parameter)|body\.stop\b"
+)
+_NAMES = (
+    "temperature", "top_p", "top_k", "min_p", "seed", "frequency_penalty", "presence_penalty",
+    "repetition_penalty", "logprobs", "top_logprobs", "logit_bias", "reasoning_effort",
+)  # fmt: skip
+_GIVING_UP: tuple[tuple[re.Pattern[str], Callable[[Dialect, str], Dialect]], ...] = (
+    (_FORMAT, _weaker_format),
+    (_named("(?:max_tokens|max_completion_tokens)"), _other_length_key),
+    (_SYSTEM, _folded),
+    (_STOP, _without("stop")),
+    *((_named(name), _without(name)) for name in _NAMES),
+)

@@ -1,0 +1,84 @@
+"""The tokens of a call as servers report them: read into counts that can be trusted, or into None.
+
+Limits and costs are computed from these counts, so what cannot be true is not repaired: without
+whole numbers for prompt and answer, without a prompt at all, with a billion tokens or with no token
+for a text that is there, the usage is unknown. A part of the prompt that was cached is at most the
+whole prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from steep.core.calls import Usage
+
+MOST_TOKENS = 10**9  # of one call; no context is a thousandth as long
+
+
+def read_usage(value: Any, *, with_text: bool) -> Usage | None:
+    """Read the usage in the JSON of a reply; None when the server does not count, or not truly.
+
+    Args:
+        value: The whole reply.
+        with_text: Whether it holds any text of the model, which takes tokens.
+    """
+    usage = value.get("usage") if isinstance(value, Mapping) else None
+    if not isinstance(usage, Mapping):
+        return None
+    prompt, completion = _first(usage, _PROMPT), _first(usage, _COMPLETION)
+    if prompt is None or completion is None:
+        return None
+    cached = _cached(usage)
+    if "prompt_tokens" not in usage:  # Anthropic counts what was cached apart
+        prompt += cached + (count(usage.get("cache_creation_input_tokens")) or 0)
+    completion += _reasoning_left_out(usage, prompt, completion)
+    if not 0 < prompt <= MOST_TOKENS or completion > MOST_TOKENS:
+        return None
+    if with_text and completion == 0:
+        return None
+    return Usage(prompt, min(cached, prompt), completion)
+
+
+def reasoning_tokens(value: Any) -> int:
+    """Return the tokens that a thought took, as far as the server says."""
+    usage = value.get("usage") if isinstance(value, Mapping) else None
+    return _reasoning(usage) if isinstance(usage, Mapping) else 0
+
+
+def count(value: Any) -> int | None:
+    """Read a count; 12.0 is one, and -1, 1.5, true and "12" are none."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        return None
+    return value
+
+
+_PROMPT = ("prompt_tokens", "input_tokens")
+_COMPLETION = ("completion_tokens", "output_tokens")
+_DETAILS = ("prompt_tokens_details", "input_tokens_details")
+_CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
+
+
+def _first(usage: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    return next((count(usage[name]) for name in names if name in usage), None)
+
+
+def _cached(usage: Mapping[str, Any]) -> int:
+    places = [*map(usage.get, _DETAILS), usage]
+    known = [place for place in places if isinstance(place, Mapping)]
+    counts = (count(place.get(name)) for place in known for name in _CACHED)
+    return next((each for each in counts if each), 0)
+
+
+def _reasoning(usage: Mapping[str, Any]) -> int:
+    details = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
+    return (count(details.get("reasoning_tokens")) or 0) if isinstance(details, Mapping) else 0
+
+
+def _reasoning_left_out(usage: Mapping[str, Any], prompt: int, completion: int) -> int:
+    """Return the tokens of a thought that a server counts beside the answer instead of in it."""
+    reasoning = _reasoning(usage)
+    apart = count(usage.get("total_tokens")) == prompt + completion + reasoning
+    return reasoning if apart or reasoning > completion else 0

@@ -1,0 +1,168 @@
+"""What a model wrote, without its thinking and without the tokens of its chat template.
+
+Models that reason write a thought before their answer. A server that knows the model sends it in a
+field of its own; others, and models in this process, send it as part of the text: in tags
+(`<think>...</think>`), with the closing tag only (the prompt has opened it), without an end (the
+limit came first), or as a channel of OpenAI's harmony format. `separate` is the one place that
+takes a text apart, for all clients.
+
+A tag counts as markup only where a model would put it: an opening tag at the start of a line and
+outside of a code block, a closing tag that is not quoted. A text *about* such tags stays whole.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+THOUGHT_ONLY = "reasoning"  # the finish reason of an answer that holds a thought and nothing else
+
+_NAMES = "think|thinking|thought|thoughts|reasoning|seed:think"
+_OPENING = re.compile(
+    rf"^[ \t]*(?:<({_NAMES})>|(\[THINK\])|(◁think▷)|(<\|START_THINKING\|>)"
+    r"|(<\|begin_of_thought\|>))",
+    re.IGNORECASE | re.MULTILINE,
+)
+_CLOSING = re.compile(
+    rf"</(?:{_NAMES})>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>|<\|end_of_thought\|>", re.IGNORECASE
+)
+_ANY_OPENING = re.compile(
+    rf"<(?:{_NAMES})>|\[THINK\]|◁think▷|<\|START_THINKING\|>|<\|begin_of_thought\|>", re.IGNORECASE
+)
+_QUOTES = frozenset("`'\"\u201c\u2018")
+
+# Harmony: <|channel|>analysis<|message|>...<|end|><|start|>assistant<|channel|>final<|message|>...
+_CHANNEL = re.compile(
+    r"(?:<\|start\|>)?(?:assistant)?<\|channel\|>\s*(\w+)[^<]*?"
+    r"(?:<\|constrain\|>[^<]*)?<\|message\|>"
+)
+_FINAL_WITHOUT_TOKENS = re.compile(r"\A\s*analysis(?=\S)(.*?)assistantfinal", re.DOTALL)
+_ANALYSIS_WITHOUT_TOKENS = re.compile(r"\A\s*analysis(?=[A-Z])")
+
+_BAR = "\uff5c"  # the bar of DeepSeek's tokens
+_END = (
+    r"(?:<\|(?:im_end|eot_id|eom_id|end|endoftext|end_of_text|eot|eos|im_sep|return|call|user"
+    r"|assistant|system|end_of_turn|END_OF_TURN_TOKEN|END_RESPONSE|end_of_solution"
+    r"|end_of_role|im_start)\|>"
+    rf"|<{_BAR}(?:end▁of▁sentence|User|Assistant){_BAR}>|<end_of_turn>|<eos>|<\|end_header_id\|>"
+    r"|\[/INST\]|</s>|\[EOS\]|<end_of_utterance>)"
+)
+_LAST = re.compile(rf"{_END}\Z")
+LONGEST_TOKEN = 64  # characters of a token's name
+_LEADING = re.compile(
+    r"\A(?:\s*(?:<\|im_start\|>\s*assistant|<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>"
+    r"|<start_of_turn>\s*model|<\|assistant\|>|<\|START_RESPONSE\|>|<\|begin_of_solution\|>"
+    rf"|<{_BAR}Assistant{_BAR}>|<\|start_of_role\|>\s*assistant\s*<\|end_of_role\|>))+[ \t]*\n*"
+)
+# A model that does not stop goes on with a turn of the user.
+_NEXT_TURN = re.compile(
+    r"(?:<\|(?:im_end|eot_id|end|endoftext)\|>|<end_of_turn>|</s>)\s*"
+    r"(?:<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|<\|user\|>|<\|system\|>|<\|start\|>"
+    r"|\[INST\])"
+)
+
+
+class Separated(NamedTuple):
+    """A text taken apart. `ended` is False where a thought has no end, so no answer followed."""
+
+    answer: str
+    thought: str
+    ended: bool = True
+
+
+def separate(text: str) -> Separated:
+    """Take the thinking and the template's tokens off a text."""
+    if not any(mark in text for mark in ("<", "[", "◁", "analysis")):  # nearly all
+        return Separated(text, "")
+    text = _LEADING.sub("", text)
+    separated = _channels(text)
+    if separated is None:
+        separated = _tags(text)
+    return separated._replace(answer=_without_template_tokens(separated.answer))
+
+
+def final_reason(answer: str, finish_reason: str, thought: bool) -> str:
+    """Return how an answer ended: a thought without an answer is told from other empty answers."""
+    if thought and not answer.strip() and finish_reason in ("stop", "length", "unknown"):
+        return THOUGHT_ONLY
+    return finish_reason
+
+
+def opened_thought(prompt: str) -> str:
+    """Return the opening tag that a prompt ends with, as templates of models that reason do."""
+    line = prompt.rstrip().rpartition("\n")[2]
+    found = _ANY_OPENING.search(line)
+    return found.group() + "\n" if found and found.end() == len(line) else ""
+
+
+def _channels(text: str) -> Separated | None:
+    """Take OpenAI's harmony format apart; None where it is not used."""
+    marks = list(_CHANNEL.finditer(text))
+    if not marks:
+        return _channels_without_tokens(text)
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    thoughts, answers = [text[: marks[0].start()]], list[str]()
+    for mark, end in zip(marks, ends, strict=True):
+        is_answer = mark.group(1) == "final"
+        (answers if is_answer else thoughts).append(text[mark.end() : end])
+    return Separated("".join(answers[-1:]).strip(), "".join(thoughts).strip(), bool(answers))
+
+
+def _channels_without_tokens(text: str) -> Separated | None:
+    """Read the harmony format of servers that drop its special tokens and leave its words."""
+    if found := _FINAL_WITHOUT_TOKENS.match(text):
+        return Separated(text[found.end() :].strip(), found.group(1).strip())
+    if found := _ANALYSIS_WITHOUT_TOKENS.match(text):
+        return Separated("", text[found.end() :].strip(), ended=False)
+    return None
+
+
+def _tags(text: str) -> Separated:
+    thoughts: list[str] = []
+    while True:
+        opening = next((each for each in _OPENING.finditer(text) if not _in_code(text, each)), None)
+        closing = _lone_closing(text, opening)
+        if closing is not None:  # its opening tag stands in the prompt
+            thoughts.append(text[: closing.start()])
+            text = text[closing.end() :].lstrip()
+        elif opening is None:
+            break
+        else:
+            end = _CLOSING.search(text, opening.end())
+            before = text[: opening.start()]
+            if end is None:
+                thoughts.append(text[opening.end() :])
+                return Separated(before.rstrip(), _joined(thoughts), ended=False)
+            thoughts.append(text[opening.end() : end.start()])
+            text = (before.rstrip() + "\n\n" + text[end.end() :].lstrip()).lstrip()
+    return Separated(text, _joined(thoughts))
+
+
+def _lone_closing(text: str, opening: re.Match[str] | None) -> re.Match[str] | None:
+    """Find a closing tag that no opening tag precedes."""
+    first = _CLOSING.search(text)
+    if first is None or (opening is not None and opening.start() < first.start()):
+        return None
+    mentioned = _ANY_OPENING.search(text, 0, first.start())
+    quoted = text[first.start() - 1 : first.start()] in _QUOTES
+    return None if mentioned or quoted or _in_code(text, first) else first
+
+
+def _in_code(text: str, tag: re.Match[str]) -> bool:
+    return text.count("```", 0, tag.start()) % 2 == 1
+
+
+def _joined(thoughts: list[str]) -> str:
+    return "\n\n".join(each.strip() for each in thoughts if each.strip())
+
+
+def _without_template_tokens(text: str) -> str:
+    turn = _NEXT_TURN.search(text)
+    if turn and not _in_code(text, turn):
+        text = text[: turn.start()]
+    kept = text.rstrip()
+    while found := _LAST.search(kept, max(0, len(kept) - LONGEST_TOKEN)):
+        if found.group() == "</s>" and "<s>" in kept:
+            break  # a passage that is struck out, in HTML
+        kept = text = kept[: found.start()].rstrip()
+    return text

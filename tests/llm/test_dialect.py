@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import pytest
+
+from steep.llm.dialect import Dialect, fold_system, phrase, weaken
+
+FULL = {
+    "model": "m",
+    "temperature": 0.5,
+    "top_p": 0.9,
+    "max_tokens": 7,
+    "response_format": {"type": "json_schema", "json_schema": {}},
+    "seed": 3,
+    "stop": ["\n"],
+    "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Tell."}],
+}
+
+
+@pytest.mark.parametrize(
+    ("objection", "dropped"),
+    [
+        ("temperature Unsupported value: 'temperature' does not support 0.7 here", "temperature"),
+        ("`temperature` and `top_p` cannot both be specified for this model", "top_p"),
+        ("top_p is not supported when temperature is set", "top_p"),
+        ("body.seed Extra inputs are not permitted extra_forbidden", "seed"),
+        ("Unknown parameter: seed. Known ones are temperature, top_p, max_tokens.", "seed"),
+        ("Unrecognized request argument supplied: frequency_penalty", "frequency_penalty"),
+        ("Unsupported parameter: 'stop' is not supported with this model.", "stop"),
+        ("stop sequences are not allowed with reasoning", "stop"),
+        ("'logprobs' is not available", "logprobs"),
+    ],
+)
+def test_a_parameter_that_is_named_is_left_out(objection: str, dropped: str) -> None:
+    plainer = weaken(Dialect(), objection)
+    assert plainer == Dialect(without=frozenset({dropped}))
+    assert dropped not in phrase({**FULL, "frequency_penalty": 1, "logprobs": 1}, plainer)
+    assert plainer.difference(Dialect()) == f"'{dropped}' is left out"
+
+
+@pytest.mark.parametrize(
+    "objection",
+    [
+        "Invalid parameter: 'response_format' of type 'json_schema'",
+        "The provided JSON schema contains features that xgrammar does not know",
+        "Failed to compile the grammar",
+        "This model does not support structured outputs",
+        "Invalid schema for response_format 'entities'",
+    ],
+)
+def test_the_form_of_the_answer_gets_weaker_until_nothing_is_left(objection: str) -> None:
+    dialect, forms = Dialect(), []
+    while (plainer := weaken(dialect, objection)) is not None:
+        dialect = plainer
+        forms.append(phrase(FULL, dialect).get("response_format"))
+        if len(forms) == 2:
+            break
+    assert forms == [{"type": "json_object"}, None]
+
+
+@pytest.mark.parametrize(
+    "objection",
+    [
+        "System role not supported",
+        "role 'system' is not supported by the chat template",
+        "Conversation roles must alternate user/assistant/user/assistant/...",
+        "Only user and assistant roles are supported!",
+        "Developer instruction is not enabled for this model",
+    ],
+)
+def test_a_system_message_moves_into_the_users(objection: str) -> None:
+    dialect = weaken(Dialect(), objection)
+    assert dialect == Dialect(folds_system=True)
+    assert phrase(FULL, dialect)["messages"] == [{"role": "user", "content": "Be brief.\n\nTell."}]
+
+
+def test_a_system_message_alone_becomes_the_users() -> None:
+    alone = [{"role": "system", "content": "Tell."}]
+    assert fold_system(alone) == [{"role": "user", "content": "Tell."}]
+
+
+def test_the_limit_of_an_answer_is_renamed_and_never_left_out() -> None:
+    refused = "'max_tokens' is not supported with this model"
+    dialect = weaken(Dialect(), refused)
+    assert dialect is not None
+    assert phrase(FULL, dialect)["max_completion_tokens"] == 7
+    assert weaken(dialect, refused) is None
+    assert weaken(Dialect(), "max_tokens is too large: 9000, at most 4096 are possible") is None
+
+
+def test_objections_to_what_is_asked_change_nothing() -> None:
+    assert weaken(Dialect(), "Your request was stopped, so stop it.") is None
+    assert weaken(Dialect(), "The document is empty.") is None
+
+
+def test_objections_end() -> None:
+    """A server that objects to everything, for ever, is asked a limited number of times."""
+    dialect, times = Dialect(), 0
+    everything = "'temperature', 'top_p', 'seed', 'stop', 'max_tokens' unsupported, system role"
+    while (plainer := weaken(dialect, everything)) is not None:
+        dialect, times = plainer, times + 1
+    assert times == 6

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import pytest
+
+from steep.llm.thinking import final_reason, opened_thought, separate
+
+ANSWER = "The lamp of Corran Light was lit in 1871.\n\nIt burned whale oil."
+HARMONY = (
+    "<|channel|>analysis<|message|>They ask about the lamp.<|end|>"
+    "<|start|>assistant<|channel|>final<|message|>"
+)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "<think>\nThey ask about the lamp.\n</think>\n\n",
+        "\n\n<think>They ask about the lamp.</think>",
+        "They ask about the lamp.\n</think>\n\n",
+        "They ask about the lamp.</think>",
+        "<THINKING>They ask.\n\nAbout the lamp.</THINKING>\n",
+        "<think>One.</think>\n<think>Two.</think>\n",
+        "<think>I could write <think> here.</think> Hm.</think>\n",
+        "<|im_start|>assistant\n<think>They ask.</think>\n",
+        "[THINK]They ask about the lamp.[/THINK]",
+        "◁think▷They ask.◁/think▷",
+        "<|START_THINKING|>They ask.<|END_THINKING|><|START_RESPONSE|>",
+        HARMONY,
+        "<|start|>assistant" + HARMONY,
+        "analysisThey ask about the lamp.assistantfinal",
+    ],
+)
+def test_a_thought_is_no_part_of_the_answer(before: str) -> None:
+    found = separate(before + ANSWER)
+    assert found.answer.removeprefix("<|START_RESPONSE|>").strip() == ANSWER
+    assert found.thought
+    assert found.ended
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>They ask about the lamp. Wait",
+        "<|channel|>analysis<|message|>They ask about the lamp. Wait",
+        "analysisThey ask about the lamp. Wait",
+        "[THINK]They ask",
+    ],
+)
+def test_a_thought_without_an_end_leaves_no_answer(text: str) -> None:
+    found = separate(text)
+    assert found.answer == ""
+    assert found.thought
+    assert not found.ended
+    assert final_reason(found.answer, "length", bool(found.thought)) == "reasoning"
+
+
+def test_a_thought_in_mid_text_is_removed_too() -> None:
+    found = separate("The lamp was lit.\n<think>\nWhat else?\n</think>\nIt burned oil.")
+    assert found.answer == "The lamp was lit.\n\nIt burned oil."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ANSWER,
+        "The model wraps its thoughts in <think> and </think>.",
+        "It ends with `</think>`, which the parser looks for.",
+        "```xml\n<think>\nThis is a sample.\n</think>\n```\n",
+        "```\n<|im_end|>\n<|im_start|>user\n```",
+        "The price was <s>ten</s>",
+        "analysis of the lamp follows.",
+        "if a < b and c[0] > d: pass",
+        '{"summary": "They say <think> a lot.", "entities": ["Corran Light"]}',
+        "",
+    ],
+)
+def test_texts_about_such_signs_stay_whole(text: str) -> None:
+    assert separate(text) == (text, "", True)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "<|im_end|>", "<|eot_id|>", "</s>", "<|end|>", "<end_of_turn>", "<|endoftext|>",
+        "<|end_of_text|>", "<eos>", " <|im_end|>\n<|endoftext|>\n", "<|return|>",
+        "<|END_RESPONSE|>",
+        "<|im_end|>\n<|im_start|>user\nAnd the keeper?", "<end_of_turn>\n<start_of_turn>user\nMore",
+    ],
+)  # fmt: skip
+def test_template_tokens_at_the_end_are_removed(token: str) -> None:
+    assert separate(ANSWER + token).answer == ANSWER
+
+
+def test_a_prompt_that_opens_a_thought_is_known() -> None:
+    assert opened_thought("<|im_start|>assistant\n<think>\n") == "<think>\n"
+    assert opened_thought("<|im_start|>assistant\n") == ""
+    assert opened_thought("What does <think> mean?") == ""
+
+
+def test_an_answer_keeps_its_reason() -> None:
+    assert final_reason("Text", "length", True) == "length"
+    assert final_reason(" ", "stop", True) == "reasoning"
+    assert final_reason("", "stop", False) == "stop"
+    assert final_reason("", "content_filter", True) == "content_filter"
+
+
+def test_long_runs_of_blanks_take_no_time() -> None:
+    text = "<" + " " * 300_000 + "x"
+    assert separate(text).answer == text
