@@ -15,6 +15,7 @@ from steep.evaluation.answer_scores import score, verdicts
 from steep.evaluation.compare import Grade, Planned, compare
 from steep.evaluation.normalizers import NORMALIZERS, Normalizer
 from steep.evaluation.option_lengths import length_table
+from steep.evaluation.parsers import ONE_LETTER
 from steep.evaluation.protocols import Protocol
 from steep.evaluation.rows import Row, count_ties
 from steep.evaluation.short_answer_metrics import exact_match, f1
@@ -104,13 +105,16 @@ def answers_table(
             "chosen_letters": dict(counted.chosen_letters),
         }
     rows = next(iter(rows_by_model.values()))
-    gold = {row.question_id: row.gold for row in rows}
+    several = len({row.question_id for row in rows if len(row.gold) > 1})
     return {
         "protocol": asdict(protocol),
         **table,
         "chance": answers_chance(rows),
-        "several_right": sum(len(each) > 1 for each in gold.values()),
-        "warnings": _reading_warnings(table["models"], protocol),
+        "several_right": several,
+        "warnings": [
+            *_reading_warnings(table["models"], protocol),
+            *_one_letter_warnings(several, protocol),
+        ],
     }
 
 
@@ -134,6 +138,16 @@ def _reading_warnings(models: Sequence[Mapping[str, Any]], protocol: Protocol) -
         f"beside it{other} (steep evaluate --rescore asks nothing again)"
         for model in models
         if model["attempted"] < LEAST_READ * model["questions"]
+    ]
+
+
+def _one_letter_warnings(several: int, protocol: Protocol) -> list[str]:
+    """Say that a parser of single letters can read no answer to some questions."""
+    if not several or protocol.parser not in ONE_LETTER:
+        return []
+    return [
+        f"{several} questions have several right options, of which the parser '{protocol.parser}' "
+        "can read one letter only, so no answer to them is right"
     ]
 
 

@@ -119,13 +119,21 @@ def rescore(config: Config, project: Project) -> dict[str, Any]:
     """
     from steep.stages.scores import tables
 
-    evaluated = _evaluated(config, project)
-    names = evaluated.manifest["identity"]["inputs"].values()
-    made = [_finished(project, str(name)) for name in names]
+    evaluated, made = _evaluated(config, project), evaluated_rows(config, project)
     log.info("evaluate: the rows of %s are counted anew, nothing is asked", evaluated.path.name)
     for line in _asked_otherwise(config, made):
         log.warning("evaluate: %s", line)
     return {**tables(made, config), "skipped": evaluated.manifest["skipped"]}
+
+
+def evaluated_rows(config: Config, project: Project) -> list[Artifact]:
+    """The artifacts that the run's latest evaluation was counted from.
+
+    Raises:
+        UserError: The run has not been evaluated, or they are not there any more.
+    """
+    names = _evaluated(config, project).manifest["identity"]["inputs"].values()
+    return [_finished(project, str(name)) for name in names]
 
 
 def _asked_otherwise(config: Config, made: Sequence[Artifact]) -> Iterator[str]:

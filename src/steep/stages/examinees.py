@@ -111,7 +111,7 @@ class Examinee:
     @property
     def asked_without(self) -> list[str]:
         """The parameters of requests that its server does not accept."""
-        return sorted(getattr(self._opened.get("engine"), "refused", ()))
+        return list(getattr(self._opened.get("engine"), "asked_without", ()))
 
     def _served(self) -> AnswerEngine:
         assert self.server is not None
