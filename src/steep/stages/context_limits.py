@@ -44,43 +44,43 @@ def not_askable(
         short: The questions with short answers.
         documents: The document of each whole id that questions name.
     """
-    methods = config.evaluate.methods
-    lettered = "answers" in methods or config.open_book.method == "answers"
-    reasons = {}
-    if lettered:
-        many = f"than the {len(LETTERS)} letters that answers are named by"
-        reasons = {
-            each.id: f"it has {len(each.options)} options, more {many}"
-            for each in questions
-            if len(each.options) > len(LETTERS)
-        }
+    reasons = _with_too_many_options(config, questions)
+    fitting = [each for each in questions if each.id not in reasons]
     served = config.evaluate.servers
     if all(name in served for name in (BASE, *config.train.arms)):
         return reasons
     limit = context_tokens(config.train.model, project)
     if limit is None:
         return reasons
-    fitting = [each for each in questions if each.id not in reasons]
     tokenizer = _Lazy(lambda: load_tokenizer(model_directory(config.train.model, project)))
-    needs: list[Iterator[tuple[str, int]]] = []
-    if "likelihood" in methods:
-        needs.append(_likelihood_needs(fitting, documents, tokenizer, limit))
-    if "answers" in methods:
-        needs.append(_answer_needs(fitting, documents, tokenizer, limit, protocol))
-    if "short-answers" in methods:
-        needs.append(_short_needs(short, documents, tokenizer, limit))
-    for each in needs:
-        for question_id, tokens in each:
+    needs = {
+        "likelihood": lambda: _likelihood_needs(fitting, documents, tokenizer, limit),
+        "answers": lambda: _answer_needs(fitting, documents, tokenizer, limit, protocol),
+        "short-answers": lambda: _short_needs(short, documents, tokenizer, limit),
+    }
+    for method in dict.fromkeys(config.evaluate.methods):
+        for question_id, tokens in needs[method]():
             if tokens > limit:
                 reasons[question_id] = f"it takes {tokens:,} tokens of a context of {limit:,}"
     return reasons
+
+
+def _with_too_many_options(config: Config, questions: Sequence[Question]) -> dict[str, str]:
+    if "answers" not in (*config.evaluate.methods, config.open_book.method):
+        return {}
+    return {
+        each.id: f"it has {len(each.options)} options, and there are {len(LETTERS)} letters"
+        for each in questions
+        if len(each.options) > len(LETTERS)
+    }
 
 
 class _Lazy:
     """A tokenizer that is loaded when a text is long enough to be counted."""
 
     def __init__(self, load: Callable[[], Any]) -> None:
-        self._load, self._loaded = load, None
+        self._load = load
+        self._loaded: Any = None
 
     def get(self) -> Any:
         if self._loaded is None:
