@@ -28,7 +28,7 @@ def base(tmp_path: Path, tiny_directory: Path) -> Path:
     return config.parent
 
 
-def served(base_url: str, endpoint: str = "chat") -> dict[str, str]:
+def served(base_url: str, endpoint: str = "chat") -> dict[str, Any]:
     return {"base_url": base_url, "model": "large", "endpoint": endpoint}
 
 
@@ -59,7 +59,8 @@ def test_a_parameter_that_is_left_out_stands_beside_the_accuracy(base: Path, ste
         return "Answer: B."
 
     with answering(reply, seen) as base_url:
-        ask_served(base, base_url)
+        servers = {"base": served(base_url) | {"concurrency": 1}}
+        settle(base / "steep.yaml", evaluate={"methods": ["answers"], "servers": servers})
         ended = steep("evaluate", "--json", cwd=base)
         shown = steep("evaluate", cwd=base)
     assert ended.code == 0, ended.err
@@ -90,7 +91,8 @@ def test_a_dead_server_is_found_before_a_model_here_is_asked(base: Path, steep: 
     settle(base / "steep.yaml", evaluate={"methods": ["likelihood"]})
     ended = steep("evaluate", cwd=base)
     assert ended.code == 2 and "does not answer" in ended.err, ended.err
-    assert not list((base / ".steep").glob("score-*"))
+    assert not list((base / ".steep").glob("score-*/manifest.json"))
+    assert "score base" not in ended.err
 
 
 def test_a_question_that_does_not_fit_is_left_out_and_named_before_training(

@@ -199,7 +199,8 @@ def test_rows_are_the_same_with_and_without_trouble() -> None:
         return 200, chat("Answer: B.")
 
     rows = []
-    for reply in (troubled, lambda body, number: (200, chat("Answer: B."))):
+    replies: list[Reply] = [troubled, lambda body, number: (200, chat("Answer: B."))]
+    for reply in replies:
         with serving(reply) as base_url:
             rows.append(
                 ask(engine(base_url), "m", questions, {"quillon": DOCUMENT}, Protocol(samples=2))

@@ -57,7 +57,8 @@ def _extremes(shares: Mapping[str, float]) -> str:
 
 def _several_right(found: Mapping[str, Any], more: str = "") -> Iterator[str]:
     if number := found["several_right"]:
-        yield f"  of {number} questions several options are right: exactly these count{more}"
+        many = "question" if number == 1 else "questions"
+        yield f"  {number} {many} with several right options: exactly these count{more}"
 
 
 def _answers(found: Mapping[str, Any]) -> Iterator[Table | str]:

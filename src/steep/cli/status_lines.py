@@ -210,7 +210,7 @@ def _moment(iso: str) -> str:
 def of_question(found: Mapping[str, Any]) -> Iterator[str]:
     """One question, and what each model chose or wrote."""
     yield f"{found['question_id']}: {found['question'] or ''}".rstrip(": ")
-    for number, option in enumerate(found["options"]):
+    for number, option in enumerate(found.get("options", ())):
         yield f"  {number}. {option}{'  (right)' if number in found['gold'] else ''}"
     for answer in found.get("answers", ()):
         yield f"  accepted: {answer}"

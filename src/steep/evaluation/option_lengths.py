@@ -14,8 +14,6 @@ from typing import Any
 from steep.evaluation.normalizers import NORMALIZERS
 from steep.evaluation.rows import Row
 
-NAMES = ("shortest", "longest")
-
 
 def length_table(rows_by_model: Mapping[str, Sequence[Row]]) -> dict[str, Any] | None:
     """Return the shares of questions whose right, and whose chosen, option is of extreme length.
@@ -52,9 +50,8 @@ def _choice(row: Row, normalizer: str) -> int:
 
 
 def _shares(rows: Sequence[Row], options: Sequence[int]) -> dict[str, float]:
-    lengths = [row.characters for row in rows]
-    extremes = zip(NAMES, (min, max), strict=True)
+    lengths = [(row.characters[o], row.characters) for row, o in zip(rows, options, strict=True)]
     return {
-        name: sum(n[o] == extreme(n) for n, o in zip(lengths, options, strict=True)) / len(rows)
-        for name, extreme in extremes
+        "shortest": sum(own == min(every) for own, every in lengths) / len(rows),
+        "longest": sum(own == max(every) for own, every in lengths) / len(rows),
     }

@@ -134,7 +134,7 @@ def _reading_warnings(models: Sequence[Mapping[str, Any]], protocol: Protocol) -
     other = "" if protocol.parser == "lenient" else "; evaluate.parser lenient reads more"
     return [
         f"{model['name']}: only {model['attempted']} of {model['questions']} questions have an "
-        "answer that could be read, so its accuracy is also one of the format. See the reasons "
+        "answer that could be read, so its accuracy also measures the format. See the reasons "
         f"beside it{other} (steep evaluate --rescore asks nothing again)"
         for model in models
         if model["attempted"] < LEAST_READ * model["questions"]

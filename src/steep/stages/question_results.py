@@ -36,8 +36,10 @@ def results_of(config: Config, project: Project, question_id: str) -> dict[str, 
             hint="take an id from the file of evaluate.questions; what was not asked, and why, is "
             "in the report",
         )
-    asked = [row.pop("asked") for row in rows]
-    return {"question_id": question_id, **asked[0], "results": rows}
+    asked: dict[str, Any] = {"question": None}
+    for row in rows:  # what one way of asking does not know of a question, another does
+        asked |= {key: value for key, value in row.pop("asked").items() if value}
+    return {"question_id": question_id, **asked, "results": rows}
 
 
 def _rows(artifact: Artifact, config: Config, question_id: str) -> list[dict[str, Any]]:
@@ -76,13 +78,14 @@ def _answers(artifact: Artifact, config: Config, question_id: str) -> list[dict[
     if not own:
         return []
     first, texts = own[0], [row.output for row in own]
-    asked = {"question": None, "options": list(first.options), "gold": list(first.gold)}
+    asked: dict[str, Any] = {"options": list(first.options), "gold": list(first.gold)}
+    asked["answers"] = list(first.answers)
     if artifact.stage == closed_book.SHORT:
         scores = {
             "exact_match": [exact_match(text, first.answers) for text in texts],
             "f1": [f1(text, first.answers) for text in texts],
         }
-        return [{"asked": asked | {"answers": list(first.answers)}, **scores, "texts": texts}]
+        return [{"asked": asked, **scores, "texts": texts}]
     protocol = protocol_of(config.evaluate)
     (verdict,) = verdicts(own, protocol.parser, protocol.vote)
     chosen = None if verdict.chosen is None else list(verdict.chosen)
