@@ -33,7 +33,7 @@ from steep.stages.models import BASE
 if TYPE_CHECKING:
     from steep.stages.library import Library
 
-VERSION = 3
+VERSION = 4
 POINTER_NAME = "evaluated.json"  # in the run's directory: which evaluation is its latest
 STAGE = "evaluate"
 SCORES_NAME = "scores.json"
