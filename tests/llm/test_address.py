@@ -21,6 +21,8 @@ def test_a_query_stays_behind_the_path() -> None:
         ("http://host/v1?api_key=s3cret", "a secret in its query"),
         ("http://host/v1/chat/completions", "the path of a request"),
         ("http://host/v1#top", "not the address"),
+        ("http://host:port/v1", "not the address"),
+        ("http://[::1/v1", "not the address"),
     ],
 )
 def test_addresses_that_are_refused(url: str, complaint: str) -> None:

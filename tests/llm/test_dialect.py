@@ -87,6 +87,17 @@ def test_the_limit_of_an_answer_is_renamed_and_never_left_out() -> None:
     assert weaken(Dialect(), "max_tokens is too large: 9000, at most 4096 are possible") is None
 
 
+def test_a_temperature_that_must_be_the_usual_one_is_sent_as_such() -> None:
+    objection = "temperature 'temperature' does not take 0.5. Only the default (1) is supported."
+    dialect = weaken(Dialect(), objection)
+    assert dialect == Dialect(usual_temperature=True)
+    assert dialect.difference(Dialect()) == "'temperature' is sent as 1"
+    assert phrase(FULL, dialect)["temperature"] == 1
+    further = weaken(dialect, objection)
+    assert further is not None
+    assert "temperature" not in phrase(FULL, further)
+
+
 def test_objections_to_what_is_asked_change_nothing() -> None:
     assert weaken(Dialect(), "Your request was stopped, so stop it.") is None
     assert weaken(Dialect(), "The document is empty.") is None

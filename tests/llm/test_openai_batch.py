@@ -285,7 +285,7 @@ def said(message: str, code: str = "") -> dict[str, Any]:
 def test_a_line_says_what_came_of_its_call(line: bytes, kind: type[Exception], words: str) -> None:
     item = read_item(line, Dialect())
     assert item is not None and item.call_id == "c" and item.answer is None
-    assert type(item.error) is kind
+    assert isinstance(item.error, kind)
     assert words in str(item.error)
 
 
@@ -322,7 +322,7 @@ def test_the_words_for_a_full_queue() -> None:
 
 
 def test_the_dialect_of_a_batch_is_read_as_it_was_written() -> None:
-    dialect = Dialect("none", "max_completion_tokens", frozenset({"seed", "top_p"}), True)
+    dialect = Dialect("none", "max_completion_tokens", frozenset({"seed", "top_p"}), True, True)
     metadata = batch_request("file", "t", dialect)["metadata"]
     assert all(isinstance(value, str) for value in metadata.values())
     assert read_batch({"id": "b", "status": "completed", "metadata": metadata}).dialect == dialect

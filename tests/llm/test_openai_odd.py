@@ -71,9 +71,25 @@ def test_what_a_server_refuses_is_left_out_from_then_on_and_said_once(
     assert [done.error for done in completions] == [None] * 3
     assert len(server.bodies) == 3 + 3
     assert set(server.bodies[-1]) == {"model", "top_p", "max_tokens", "messages"}
-    told = [record.getMessage() for record in caplog.records]
-    assert len(told) == 3
-    assert "'seed' is left out, as it says: HTTP 422" in told[0]
+    (told,) = [record.getMessage() for record in caplog.records]
+    left_out = "'frequency_penalty' is left out, 'seed' is left out, 'temperature' is left out"
+    assert f"{left_out}, as it says: HTTP 422" in told
+
+
+def test_words_that_do_not_help_are_not_kept() -> None:
+    """An objection to one call, which happens to name a parameter, says nothing of the others."""
+
+    def respond(body: dict[str, Any], number: int) -> tuple[int, Any]:
+        if "a seed of doubt" in body["messages"][-1]["content"]:
+            return 400, {"error": {"message": "No: 'There was a seed of doubt in the grammar.'"}}
+        return 200, said("The lamp was lit.")
+
+    with odd_server(respond) as server:
+        odd, plain = complete(server.base_url, call(text="There was a seed of doubt."), call(1))
+    assert odd.error is not None and "HTTP 400: No" in odd.error
+    assert plain.error is None
+    assert "seed" in server.bodies[-1]
+    assert len(server.bodies) < 6
 
 
 def test_a_template_without_a_system_message() -> None:
@@ -202,7 +218,7 @@ def test_thinking_is_told_once_and_is_no_part_of_the_text(
 ) -> None:
     thinks = said("<think>They ask.</think>\n\nThe lamp was lit.<|im_end|>")
     with (
-        caplog.at_level(logging.WARNING, "steep"),
+        caplog.at_level(logging.INFO, "steep"),
         odd_server(lambda body, number: (200, thinks)) as server,
     ):
         completions = complete(server.base_url, call(), call(1))

@@ -126,7 +126,7 @@ def test_nobody_there_is_said_at_once() -> None:
         Endpoint(address, pause_s=30).post_all("embeddings", [{}])
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://host/v1", "http://host/v1?key=x"])
+@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://host/v1", "http://host/v1#x"])
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(UserError, match="not the address of an endpoint"):
         Endpoint(url)

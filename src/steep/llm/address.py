@@ -22,8 +22,12 @@ def checked_url(base_url: str, section: str | None = "generate") -> str:
     Raises:
         UserError: It is no address of an endpoint, or holds a password or a key.
     """
-    parts = urlsplit(base_url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
+    try:
+        parts = urlsplit(base_url.strip())
+        odd = not parts.hostname or parts.port == 0
+    except ValueError:  # a port that is no number, half an IPv6 address
+        parts, odd = urlsplit(""), True
+    if parts.scheme not in ("http", "https") or odd or parts.fragment:
         raise UserError(
             "This is not the address of an endpoint.",
             where=_field(section, "base_url"),

@@ -27,12 +27,14 @@ class Dialect:
         length_key: The name of the limit on an answer.
         without: Parameters that are left out.
         folds_system: A system message is sent as the beginning of the user's.
+        usual_temperature: A temperature is sent as 1, whatever was asked for.
     """
 
     response_format: Literal["json_schema", "json_object", "none"] = "json_schema"
     length_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     without: frozenset[str] = frozenset()
     folds_system: bool = False
+    usual_temperature: bool = False
 
     def difference(self, before: Dialect) -> str:
         """Say what is phrased in another way than before."""
@@ -44,6 +46,8 @@ class Dialect:
             changes.append(f"'{before.length_key}' is sent as '{self.length_key}'")
         if self.folds_system and not before.folds_system:
             changes.append("the system message is sent as the beginning of the user's")
+        if self.usual_temperature and not before.usual_temperature:
+            changes.append("'temperature' is sent as 1")
         return ", ".join(changes)
 
 
@@ -62,6 +66,8 @@ def phrase(body: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
             key = dialect.length_key
         elif key in dialect.without:
             continue
+        elif key == "temperature" and dialect.usual_temperature:
+            value = 1
         phrased[key] = value
     return phrased
 
@@ -114,6 +120,8 @@ def _without(name: str) -> Callable[[Dialect, str], Dialect]:
         if name in ("temperature", "top_p") and not {"temperature", "top_p"} & dialect.without:
             both = _named("top_p").search(text) and _named("temperature").search(text)
             dropped = "top_p" if both else name  # not both at once: the weaker one goes
+        if dropped == "temperature" and not dialect.usual_temperature and _ONLY_ONE.search(text):
+            return replace(dialect, usual_temperature=True)
         return replace(dialect, without=dialect.without | {dropped})
 
     return give_up
@@ -145,6 +153,7 @@ _REFUSED = re.compile(
     r"unsupported|not support|unknown|unrecogni[sz]ed|unexpected|extra|not permitted|not allowed"
     r"|forbidden|deprecated|invalid (?:parameter|argument|field)"
 )
+_ONLY_ONE = re.compile(r"default \(1(?:\.0)?\)|only (?:the )?(?:value )?1\b|must be 1\b")
 _FORMAT = re.compile(
     r"response_?format|json[_ -]?schema|json[_ -]?object|json mode|structured[_ -]outputs?|guided"
     r"|grammar|\bschema\b|outlines"

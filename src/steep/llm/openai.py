@@ -43,6 +43,7 @@ CONNECT_TIMEOUT_S = 20.0
 MOST_UNFOUND = 5  # calls in a row that an endpoint has answered with 403 or 404
 USUAL_BYTES_A_TOKEN = 4.5
 CUT_BYTES_A_TOKEN = 10.0  # no text has so few tokens, unless a part of it was not read
+LEAST_CUT_BYTES = 4096  # of a prompt; no server's context is smaller
 
 log = logging.getLogger("steep")
 T = TypeVar("T")
@@ -145,18 +146,23 @@ class OpenAIClient:
         phrased: Callable[[Dialect], bytes],
         read: Callable[[Reply, Dialect], T],
     ) -> T:
-        """Send a request, in words that the server understands."""
+        """Send a request, in words that the server understands.
+
+        Other words are kept for later requests once they have helped: an objection to one request
+        may be about its content.
+        """
+        known = dialect = self._dialect
+        objections: list[str] = []
         while True:
             if self._fatal is not None:  # another call found out that none will succeed
                 raise self._fatal
-            dialect = self._dialect
             try:
                 result = read(await self._send(url, phrased(dialect), model), dialect)
             except Misunderstood as error:
-                if self._dialect == dialect:
-                    self._dialect = error.dialect
-                    change = error.dialect.difference(dialect)
-                    self._say_once(change, f"{change}, as it says: {error}")
+                objections.append(str(error))
+                dialect = error.dialect
+                if self._dialect != known:  # another call has found words that help
+                    known = dialect = self._dialect
             except Hopeless as error:
                 if self._has_answered and error.status in (403, 404):
                     self._unfound += 1
@@ -170,6 +176,10 @@ class OpenAIClient:
                 raise
             else:
                 self._has_answered, self._unfound = True, 0
+                if dialect != known and self._dialect == known:
+                    self._dialect = dialect
+                    change = dialect.difference(known)
+                    self._say_once(change, f"{change}, as it says: {'; '.join(objections)}")
                 return result
 
     async def _send(self, url: URL, body: bytes, model: str) -> Reply:
@@ -214,15 +224,17 @@ class OpenAIClient:
         """Notice what is odd about an answer, and say it once."""
         if answer.thought:
             self._say_once(
-                "thought", "the model thinks before it answers; that is no part of the texts"
+                "thought",
+                "the model thinks before it answers; that is no part of the texts",
+                logging.INFO,
             )
-        if answer.usage is None:
+        if answer.usage is None or "cut" in self._said:
             return
         content = "\n".join(message.content for message in call.messages)
         if len(content.encode()) < CUT_BYTES_A_TOKEN * answer.usage.prompt_tokens:
             return
         size = len(" ".join(content.split()).encode())  # many blanks may be one token
-        if size > CUT_BYTES_A_TOKEN * answer.usage.prompt_tokens:
+        if size > max(LEAST_CUT_BYTES, CUT_BYTES_A_TOKEN * answer.usage.prompt_tokens):
             self._say_once(
                 "cut",
                 f"it reports {answer.usage.prompt_tokens:,} tokens for a prompt of some "
@@ -231,11 +243,11 @@ class OpenAIClient:
                 "in llama.cpp), or set documents.split_words",
             )
 
-    def _say_once(self, topic: str, text: str) -> None:
+    def _say_once(self, topic: str, text: str, level: int = logging.WARNING) -> None:
         if topic not in self._said:
             self._said.add(topic)
             stage = self._section.partition(".")[0]
-            log.warning("%s: %s: %s", stage, self.endpoint, self._without_key(text))
+            log.log(level, "%s: %s: %s", stage, self.endpoint, self._without_key(text))
 
     def _completion(
         self, call: Call, started: float, answer: Answer, error: str | None = None

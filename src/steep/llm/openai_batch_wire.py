@@ -170,6 +170,7 @@ def batch_request(input_file_id: str, token: str, dialect: Dialect) -> dict[str,
             "length_key": dialect.length_key,
             "without": ",".join(sorted(dialect.without)),
             "folds_system": str(dialect.folds_system).lower(),
+            "usual_temperature": str(dialect.usual_temperature).lower(),
         },
     }
 
@@ -235,6 +236,7 @@ def _dialect(metadata: Mapping[str, Any]) -> Dialect:
             metadata["length_key"],
             frozenset(filter(None, str(metadata.get("without") or "").split(","))),
             metadata.get("folds_system") == "true",
+            metadata.get("usual_temperature") == "true",
         )
     except KeyError:
         return Dialect()

@@ -1,0 +1,68 @@
+"""What models in this process share, with a tokenizer of characters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from jinja2 import TemplateError
+
+from steep.core.calls import Call, Message, Usage
+from steep.llm.chat import prompt_ids, written
+from steep.llm.client import FatalError
+
+MESSAGES = (Message("system", ("Be brief.",)), Message("user", ("Tell.",)))
+CALL = Call("toy", "pair", "doc", (), 0, "m", MESSAGES)
+
+
+class Characters:
+    """A tokenizer whose template takes the roles named, and ends as told."""
+
+    def __init__(self, roles: Sequence[str], end: str = "assistant:") -> None:
+        self._roles, self._end = roles, end
+
+    def apply_chat_template(self, messages: Sequence[dict[str, str]], **options: Any) -> str:
+        for message in messages:
+            if message["role"] not in self._roles:
+                raise TemplateError(f"Role {message['role']} not supported")
+        return "".join(f"{m['role']}:{m['content']}\n" for m in messages) + self._end
+
+    def __call__(self, text: str, add_special_tokens: bool) -> Any:
+        return SimpleNamespace(input_ids=list(map(ord, text)))
+
+    def decode(self, ids: Sequence[int], **options: Any) -> str:
+        return "".join(map(chr, ids))
+
+
+def test_a_template_without_a_system_message_gets_it_in_the_users() -> None:
+    tokenizer = Characters(["user"])
+    prompt = tokenizer.decode(prompt_ids(tokenizer, CALL))
+    assert prompt == "user:Be brief.\n\nTell.\nassistant:"
+    both = Characters(["system", "user"])
+    assert both.decode(prompt_ids(both, CALL)).startswith("system:Be brief.\nuser:Tell.")
+
+
+def test_a_template_that_takes_no_message_is_an_error() -> None:
+    with pytest.raises(FatalError, match="chat template of this model refuses"):
+        prompt_ids(Characters([]), CALL)
+
+
+@pytest.mark.parametrize(
+    ("end", "text", "answer", "reason"),
+    [
+        ("a:", "The lamp.<|im_end|>\n", "The lamp.", "stop"),
+        ("a:", "<think>Hm.</think>\n\nThe lamp.", "The lamp.", "stop"),
+        ("<think>\n", "Hm.\n</think>\n\nThe lamp.", "The lamp.", "stop"),
+        ("<think>\n", "Hm. Let me", "", "reasoning"),
+    ],
+)
+def test_the_thought_of_a_model_in_this_process_is_no_part_of_its_text(
+    end: str, text: str, answer: str, reason: str
+) -> None:
+    tokenizer = Characters(["system", "user"], end)
+    prompt = prompt_ids(tokenizer, CALL)
+    usage = Usage(len(prompt), 0, len(text))
+    done = written(CALL, tokenizer, prompt, text, "stop", usage, 0.1)
+    assert (done.text, done.finish_reason, done.usage) == (answer, reason, usage)
