@@ -311,8 +311,10 @@ class EvaluateConfig(Section):
     samples: int | None = Field(None, ge=1, description="texts a question; paper: 64")
     temperature: float | None = Field(None, ge=0, le=2, description="0: greedy; paper's code: 0.1")
     max_tokens: int | None = Field(None, ge=1, description="of one answer; paper's code: 300")
-    parser: Literal["strict", "paper", "paper-code"] | None = Field(
-        None, description="strict: the last line is 'Answer: B.'; the others as theirs"
+    parser: Literal["strict", "lenient", "paper", "paper-code"] | None = Field(
+        None,
+        description="strict: the last line is 'Answer: B.'; lenient: the last answer that is "
+        "clearly stated, with markup or in a sentence; the others as theirs",
     )
     vote: Literal["first-valid", "random-valid", "majority"] | None = Field(
         None, description="which of a question's valid answers counts"
@@ -352,7 +354,9 @@ class OpenBookConfig(Section):
     )
     oracle: bool = Field(True, description="a row with the whole document shown")
     search: Literal["bm25", "embeddings", "fused"] = Field(
-        "fused", description="by words, by vectors (paper), or both with their ranks fused"
+        "bm25",
+        description="by words (found most on unseen passages), by vectors (paper), or both with "
+        "their ranks fused",
     )
     found: int = Field(128, ge=1, description="chunks that the search returns; paper: 128")
     reranked: int = Field(128, ge=1, description="of these, how many a reranker scores")

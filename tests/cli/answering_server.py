@@ -1,4 +1,4 @@
-"""A chat endpoint on loopback that answers as a function of the prompt: a model, or a judge."""
+"""An endpoint on loopback that answers as a function of the prompt: a model, or a judge."""
 
 from __future__ import annotations
 
@@ -11,18 +11,26 @@ from typing import Any
 
 
 @contextmanager
-def answering(reply: Callable[[str], str], seen: list[Any] | None = None) -> Iterator[str]:
-    """Serve chat completions and give the base address; every request's body is added to `seen`."""
+def answering(
+    reply: Callable[[str], str | tuple[int, Any]], seen: list[Any] | None = None
+) -> Iterator[str]:
+    """Serve completions and give the base address; every request's body is added to `seen`.
+
+    A reply is the text of a chat, or a status and the JSON to send with it.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if seen is not None:
                 seen.append(body)
-            text = reply(body["messages"][-1]["content"])
-            choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-            sent = json.dumps({"choices": [choice], "usage": {}}).encode()
-            self.send_response(200)
+            prompt = body["prompt"] if "prompt" in body else body["messages"][-1]["content"]
+            said = reply(prompt)
+            message = {"role": "assistant", "content": said}
+            chat = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": {}}
+            status, value = (200, chat) if isinstance(said, str) else said
+            sent = json.dumps(value).encode()
+            self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(sent)))
             self.end_headers()

@@ -162,6 +162,22 @@ def test_the_parser_of_the_paper_reads_rows_that_ours_does_not(copy: Path, steep
     assert theirs["models"][0]["chosen_letters"] == {"B": 10}
 
 
+def test_one_question_is_shown_with_what_every_model_made_of_it(copy: Path, steep: Steep) -> None:
+    row = json.loads((copy / "questions.jsonl").read_text().splitlines()[0])
+    ended = steep("status", "--question", row["id"], "--json", cwd=copy)
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
+    assert (found["question"], found["options"]) == (row["question"], row["options"])
+    methods = [(each["model"], each["method"]) for each in found["results"]]
+    assert methods[:2] == [("base", "score"), ("base", "answer")]
+    assert {method for _, method in methods} == {"score", "answer", "open-book"}
+    assert len(found["results"][1]["texts"]) == 2
+    shown = steep("status", "--question", "s1", cwd=copy).out
+    assert "accepted: Edda Varnholt" in shown and "base, short: F1" in shown
+    missing = steep("status", "--question", "s99", cwd=copy)
+    assert missing.code == 2 and "no row of the question 's99'" in missing.err
+
+
 def test_nothing_to_rescore_is_said(project: Path, steep: Steep) -> None:
     ended = steep("evaluate", "--rescore", cwd=project)
     assert ended.code == 2 and "There are no rows to count anew." in ended.err

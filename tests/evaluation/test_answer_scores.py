@@ -17,6 +17,7 @@ from steep.evaluation.answer_scores import (
 )
 from steep.evaluation.parsers import NO_ANSWER_LINE, NOT_ON_OFFER
 from steep.evaluation.protocols import PROTOCOLS, vote
+from steep.evaluation.tables import answers_table
 
 
 def row(question: str, sample: int, output: str, **changes: object) -> AnswerRow:
@@ -134,3 +135,19 @@ def test_an_unread_text_that_was_cut_off_says_so() -> None:
         NO_ANSWER_LINE: 1,
         f"{NO_ANSWER_LINE}: {CUT_OFF}": 1,
     }
+
+
+def test_a_table_of_answers_has_a_chance_level_and_warns_of_what_was_not_read() -> None:
+    one = [row("q1", 0, "**Answer: B.**"), row("q2", 0, "Answer: B.")]
+    table = answers_table({"base": one}, PROTOCOLS["default"])
+    assert (table["chance"], table["several_right"]) == (pytest.approx(1 / 3), 0)
+    (warning,) = table["warnings"]
+    assert "base: only 1 of 2 questions" in warning and "lenient" in warning
+    lenient = answers_table({"base": one}, replace(PROTOCOLS["default"], parser="lenient"))
+    assert lenient["warnings"] == [] and lenient["models"][0]["accuracy"] == 1.0
+
+    several = [*one, row("q3", 0, "Answer: AC.", gold=(1, 2))]
+    table = answers_table({"base": several}, PROTOCOLS["paper"])
+    assert table["chance"] == pytest.approx(1 / 7)  # any selection of three options
+    assert table["several_right"] == 1
+    assert "the parser 'paper' can read one letter only" in table["warnings"][-1]

@@ -200,9 +200,9 @@ def test_accidents_of_a_chat_server_change_no_row() -> None:
     assert chat_rows(Behaviour(rate_limited=0.2, server_error=0.1, invalid_json=0.1)) == calm
 
 
-def test_a_refused_request_is_a_row_and_a_hopeless_server_an_error() -> None:
-    refused = chat_rows(Behaviour(context_tokens=10))
-    assert {row.finish_reason for row in refused} == {"error"}
+def test_a_refused_request_and_a_hopeless_server_are_errors() -> None:
+    with pytest.raises(UserError, match="longer than the model's context"):
+        chat_rows(Behaviour(context_tokens=10))
     with pytest.raises(UserError, match="does not know this model"):
         chat_rows(Behaviour(model="other"))
     with pytest.raises(UserError, match="did not answer in 6 attempts"):

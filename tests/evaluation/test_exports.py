@@ -33,7 +33,7 @@ by_id = {each.id: Document(each.id, each.title, each.text) for each in DOCUMENTS
 TINY = [
     Question(each.id, each.document_id, each.kind, each.question, each.options, gold)
     for each, gold in zip(
-        QUESTIONS, [(1,), (0, 1, 2), (0,), (0, 2, 3), (1,), (1, 2, 3)], strict=True
+        QUESTIONS, [(1,), (0, 1, 2, 3), (0,), (0, 2, 3), (1,), (1, 2, 3)], strict=True
     )
 ]
 # Several right options, options of several lengths, a line separator, what YAML and Jinja read.

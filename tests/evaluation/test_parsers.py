@@ -9,6 +9,7 @@ from steep.evaluation.parsers import (
     NO_LETTER_AT_END,
     NO_STOP_STRING,
     NOT_ON_OFFER,
+    NOTHING_STATED,
     PARSERS,
     TWICE,
     Parsed,
@@ -47,6 +48,48 @@ def test_each_parser_reads_what_it_says(parser: ParserName, text: str, expected:
     assert parse(text, 4, parser) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "letters"),
+    [
+        ("**Answer: B.**", "B"),
+        ("Answer: **B. The ferryman**", "B"),
+        ("Answer: (B).", "B"),
+        ("Answer: B)", "B"),
+        ("answer: B", "B"),
+        ("Answer: B. The ferryman", "B"),
+        ("Final answer: B.\nI hope that this helps!", "B"),
+        ("The answer is B.", "B"),
+        ("The correct option is (C), since the rope broke.", "C"),
+        ("I would choose D.", "D"),
+        ("B is the correct answer.", "B"),
+        (r"Hence $\boxed{B}$", "B"),
+        (r"\[\boxed{\text{B, D}}\]", "BD"),
+        ("Answer: D and A", "AD"),
+        ("The answers are A, B, and D.", "ABD"),
+        ("\N{FULLWIDTH LATIN CAPITAL LETTER B}", "B"),
+        ("Answer:\N{NO-BREAK SPACE}B.", "B"),
+        ("Answer: B. No, wait: it is A.", "A"),
+        ("Answer: B.\nOn second thoughts, the answer is C.", "C"),
+        ("<think>Answer: A.</think>\nAnswer: D.", "D"),
+        ("B) The ferryman", "B"),
+        ("Well,\nB.", "B"),
+        ("Answer: A, because of the rope", "A"),
+    ],
+)
+def test_the_lenient_parser_reads_what_is_clearly_stated(text: str, letters: str) -> None:
+    assert parse(text, 4, "lenient") == Parsed(letters)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "Answer: A ferryman did it", "Answer: A or B", "The answer is not B.", "The Ballad.",
+     "A. a rope\nB. a mule\nWho knows", "<think>Answer: A.", "The answer is Captain Dree."],
+)  # fmt: skip
+def test_the_lenient_parser_guesses_nothing(text: str) -> None:
+    assert parse(text, 4, "lenient") == Parsed("", NOTHING_STATED)
+    assert parse("Answer: B.\nNo, the answer is E.", 4, "lenient").why_not == NOT_ON_OFFER
+
+
 def test_as_many_letters_are_on_offer_as_options() -> None:
     assert parse("Answer: J.", 10, "strict") == Parsed("J")
     assert parse("Answer: C.", 2, "strict") == Parsed("", NOT_ON_OFFER)
@@ -61,3 +104,13 @@ def test_there_are_letters_on_offer_or_a_reason(
     assert bool(letters) == (why_not is None)
     assert set(letters) <= set("ABCDEFGHIJ"[:options])
     assert list(letters) == sorted(set(letters))
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.text("AnswerBCE :.,\n", max_size=40), st.lists(st.sampled_from("ABCD"), min_size=1))
+def test_what_the_strict_parser_reads_the_lenient_one_reads_alike(
+    text: str, letters: list[str]
+) -> None:
+    whole = f"{text}\nAnswer: {''.join(letters)}."
+    strict = parse(whole, 4, "strict")
+    assert strict.why_not or parse(whole, 4, "lenient") == strict

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as parquet
+import pytest
 
 from steep.evaluation.normalizers import OptionScores
+from steep.evaluation.option_lengths import length_table
 from steep.evaluation.questions import Question
 from steep.evaluation.rows import count_ties, make_rows, read_rows, write_rows
 
@@ -30,6 +33,30 @@ def test_a_row_holds_what_was_chosen() -> None:
     assert first.right("sum")
     assert not first.right("per_token")
     assert second.right("per_byte")
+
+
+def test_where_several_are_right_exactly_these_must_be_the_likeliest() -> None:
+    for sums, right in (((-1.0, -2.0, -3.0), True), ((-1.0, -3.0, -2.0), False)):
+        (row,) = make_rows([QUESTIONS[1]], [replace(SCORES[1], sum_logprob=sums)])
+        assert row.right("sum") == right
+        assert row.chance == pytest.approx(1 / 3)
+    (one,) = make_rows(QUESTIONS[:1], SCORES[:1])
+    assert one.chance == 1 / 2
+
+
+def test_choices_by_length_stand_beside_the_right_ones() -> None:
+    questions = [
+        Question(f"q{n}", "d", "near", "Who?", ("ox", "a mule", "two oxen"), (n % 3,))
+        for n in range(6)
+    ]
+    short = OptionScores((-1.0, -4.0, -9.0), (1, 2, 2), (2, 6, 8), (2, 6, 8))
+    rows = make_rows(questions, [short] * 6)
+    found = length_table({"base": rows})
+    assert found is not None and found["n"] == 6
+    assert found["gold"] == {"shortest": pytest.approx(1 / 3), "longest": pytest.approx(1 / 3)}
+    assert found["models"]["base"]["sum"] == {"shortest": 1.0, "longest": 0.0}
+    same = [replace(row, characters=(3, 3, 3)) for row in rows]
+    assert length_table({"base": same}) is None
 
 
 def test_the_columns_are_those_that_are_promised(tmp_path: Path) -> None:

@@ -33,7 +33,32 @@ def print_scores(scores: Mapping[str, Any]) -> None:
 def _likelihood(found: Mapping[str, Any]) -> Iterator[Table | str]:
     title = f"closed book, likelihood {found['normalizer']}"
     yield from _model_table(found, title, lambda model: [])
+    yield from _several_right(found, "; as many are chosen as are right")
     yield from _pair_lines(found)
+    if found["lengths"] is not None:
+        yield from _length_table(found["lengths"])
+
+
+def _length_table(found: Mapping[str, Any]) -> Iterator[Table | str]:
+    """How often the shortest and the longest option is chosen, beside how often it is right."""
+    yield f"\nshortest / longest of the options, % of n = {found['n']}"
+    normalizers = list(next(iter(found["models"].values())))
+    table = _table(["model", *(f"chosen by {name}" for name in normalizers), "right"])
+    for model, shares in found["models"].items():
+        table.add_row(
+            model, *(_extremes(shares[name]) for name in normalizers), _extremes(found["gold"])
+        )
+    yield table
+
+
+def _extremes(shares: Mapping[str, float]) -> str:
+    return f"{_percent(shares['shortest'])} / {_percent(shares['longest'])}"
+
+
+def _several_right(found: Mapping[str, Any], more: str = "") -> Iterator[str]:
+    if number := found["several_right"]:
+        many = "question" if number == 1 else "questions"
+        yield f"  {number} {many} with several right options: exactly these count{more}"
 
 
 def _answers(found: Mapping[str, Any]) -> Iterator[Table | str]:
@@ -51,6 +76,10 @@ def _answers(found: Mapping[str, Any]) -> Iterator[Table | str]:
         if model["invalid"]:
             reasons = ", ".join(f"{count} {reason}" for reason, count in model["invalid"].items())
             yield f"  {model['name']}: of {model['samples']} texts not read: {reasons}"
+        if without := model.get("asked_without"):
+            yield f"  {model['name']}: asked without {', '.join(without)}, which its server refuses"
+    yield from (f"  warning: {warning}" for warning in found["warnings"])
+    yield from _several_right(found)
     yield from _pair_lines(found)
 
 
@@ -71,7 +100,7 @@ def _open_book(found: Mapping[str, Any]) -> Iterator[Table | str]:
     if found["retrieval"]:
         yield "\nretrieval: recall@k of the right document, or of the answer"
         yield _retrieval_table(found["retrieval"])
-    yield f"\nopen book, by {found['method']}"
+    yield f"\nopen book, by {found['method']}{_guessing(found)}"
     yield _cell_table(found)
     if found["compared"] is None:
         yield "  no best cell: a grid without a validation split is no single score"
@@ -134,6 +163,7 @@ def _model_table(
     kinds = kinds if len(kinds) > 1 else []
     sizes = {model["n"] for model in models}
     title += f", n = {sizes.pop()}" if len(sizes) == 1 else ""
+    title += _guessing(found)
     yield f"\n{title}"
     table = _table(["model", "accuracy", *kinds, *more_columns])
     for model in models:
@@ -145,6 +175,12 @@ def _model_table(
             *more(model),
         )
     yield table
+
+
+def _guessing(found: Mapping[str, Any]) -> str:
+    """The chance level, where a table is about choices."""
+    chance = found.get("chance")
+    return "" if chance is None else f", guessing {_percent(chance)}"
 
 
 def _table(columns: Sequence[str]) -> Table:

@@ -6,6 +6,7 @@
     steep status --entity "Joren Pell"  # texts about somebody, with their prompts
     steep status --failed             # what failed, and why
     steep status --call ID            # all about one call
+    steep status --question ID        # what every model made of one question
 
 Nothing is written, and a running generation is not disturbed. `--json` prints the same in full.
 """
@@ -37,6 +38,10 @@ FailedOption = Annotated[bool, typer.Option("--failed", help="What failed, and w
 CallOption = Annotated[
     str | None, typer.Option("--call", metavar="ID", help="All about one call; digits may lack.")
 ]
+QuestionOption = Annotated[
+    str | None,
+    typer.Option("--question", metavar="ID", help="One question: what each model chose or wrote."),
+]
 LimitOption = Annotated[
     int | None, typer.Option("--limit", min=1, help="Rows at most; 20, or 5 texts.")
 ]
@@ -50,6 +55,7 @@ def status(
     entity: EntityOption = None,
     failed: FailedOption = False,
     call: CallOption = None,
+    question: QuestionOption = None,
     limit: LimitOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -57,7 +63,7 @@ def status(
     from steep.cli import status_lines as lines
     from steep.stages import status as stage
 
-    _check_one_question(documents, document, entity, failed, call)
+    _check_one_question(documents, document, entity, failed, call, question)
     opened: Opened = load_project(config, set)
     project = opened.project
     if documents:
@@ -70,6 +76,10 @@ def status(
         _show(stage.failed_of(project, limit or LISTED), lines.of_failures, json)
     elif call is not None:
         _show(stage.call_of(project, call), lines.of_call, json)
+    elif question is not None:
+        from steep.stages.question_results import results_of
+
+        _show(results_of(opened.config, project, question), lines.of_question, json)
     else:
         _show(stage.status_of(opened.config, project), lines.of_status, json)
 
@@ -80,7 +90,7 @@ def _check_one_question(*options: bool | str | None) -> None:
     if sum(option is not None and option is not False for option in options) > 1:
         raise UserError(
             "One question at a time.",
-            expected="one of --documents, --document, --entity, --failed, --call",
+            expected="one of --documents, --document, --entity, --failed, --call, --question",
         )
 
 

@@ -205,3 +205,26 @@ def _count(number: int, noun: str) -> str:
 def _moment(iso: str) -> str:
     """2026-01-02T03:04:05.678+00:00 as people write it."""
     return iso[:19].replace("T", " ") + " UTC"
+
+
+def of_question(found: Mapping[str, Any]) -> Iterator[str]:
+    """One question, and what each model chose or wrote."""
+    yield f"{found['question_id']}: {found['question'] or ''}".rstrip(": ")
+    for number, option in enumerate(found.get("options", ())):
+        yield f"  {number}. {option}{'  (right)' if number in found['gold'] else ''}"
+    for answer in found.get("answers", ()):
+        yield f"  accepted: {answer}"
+    for result in found["results"]:
+        way = f", {result['way']}" if result["way"] else ""
+        yield f"{result['model']}, {result['method']}{way}: {_verdict_on(result)}"
+        for text in result.get("texts", ()):
+            yield f"    {' '.join(text.split())}"
+
+
+def _verdict_on(result: Mapping[str, Any]) -> str:
+    if "f1" in result:
+        return f"F1 {max(result['f1']):.2f}, exact match {max(result['exact_match']):g}"
+    if result["chosen"] is None:
+        return "not read"
+    chosen = ", ".join(map(str, result["chosen"]))
+    return f"{'right' if result['right'] else 'wrong'}, chose {chosen}"

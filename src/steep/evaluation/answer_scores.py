@@ -19,6 +19,12 @@ from steep.evaluation.statistics import Interval, mean_interval
 
 NOTHING_CAME = "the engine gave no answer"
 CUT_OFF = "cut off at max_tokens"
+# Why a text may hold no answer, by its finish_reason.
+CAUSES = {
+    "length": CUT_OFF,
+    "reasoning": "all tokens went into thinking, raise evaluate.max_tokens",
+    "content_filter": "a filter of the provider stopped it",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +148,8 @@ def _parsed(row: AnswerRow, parser: ParserName) -> tuple[Answer | None, str | No
     if row.finish_reason == "error":
         return None, NOTHING_CAME
     letters, why_not = parse(row.output, len(row.options), parser)
-    if why_not and row.finish_reason == "length":
-        why_not = f"{why_not}: {CUT_OFF}"
+    if why_not and row.finish_reason in CAUSES:
+        why_not = f"{why_not}: {CAUSES[row.finish_reason]}"
     return (None, why_not) if why_not else (options_of(letters, row.order), None)
 
 

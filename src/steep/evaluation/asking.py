@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 
 from steep.documents.document import Document
 from steep.evaluation.answer_rows import AnswerRow, prompt_hash
-from steep.evaluation.engines import AnswerEngine, Decoding, Output, Progress, no_progress
+from steep.evaluation.engines import (
+    TOO_LONG,
+    AnswerEngine,
+    Decoding,
+    Output,
+    Progress,
+    PromptTooLong,
+    no_progress,
+)
 from steep.evaluation.few_shot import (
     SHORT_STOP,
     STOP,
@@ -44,10 +52,13 @@ def ask(
         seed: Of all samples.
         contexts: The retrieved texts of each question, in the order in which they are shown.
         on_progress: Told the texts done and their total.
+
+    Raises:
+        UserError: A prompt outgrows the context, or the engine gives no answer to one.
     """
     prompts, orders = choice_prompts(questions, documents, protocol, contexts)
     decoding = Decoding(protocol.samples, protocol.temperature, protocol.max_tokens, (STOP,), seed)
-    outputs = engine.generate(prompts, decoding, on_progress)
+    outputs = _generated(engine, prompts, decoding, on_progress)
     return [
         _row(model, question, prompt, order, sample, output, protocol)
         for question, prompt, order, each in zip(questions, prompts, orders, outputs, strict=True)
@@ -84,11 +95,26 @@ def ask_short(
     """Ask for short answers in the model's own words, greedily; one line each."""
     prompts = [short_answer_prompt(each, documents[each.document_id]) for each in questions]
     decoding = Decoding(max_tokens=SHORT_TOKENS, stop=(SHORT_STOP,), seed=seed)
-    outputs = engine.generate(prompts, decoding, on_progress)
+    outputs = _generated(engine, prompts, decoding, on_progress)
     return [
         _row(model, question, prompt, (), 0, output, None)
         for question, prompt, (output,) in zip(questions, prompts, outputs, strict=True)
     ]
+
+
+def _generated(
+    engine: AnswerEngine, prompts: Sequence[str], decoding: Decoding, on_progress: Progress
+) -> list[list[Output]]:
+    """The texts; a question without one is no wrong answer."""
+    outputs = engine.generate(prompts, decoding, on_progress)
+    for prompt, each in zip(prompts, outputs, strict=True):
+        if any(output.finish_reason == TOO_LONG for output in each):
+            raise PromptTooLong(
+                "A prompt with its answer is longer than the model's context.",
+                where=f"the prompt that ends in {prompt[-200:]!r}",
+                hint="give fewer or shorter contexts, or take a model with a longer context",
+            )
+    return outputs
 
 
 def _row(

@@ -14,9 +14,15 @@ from steep.core.errors import UserError
 from steep.core.ids import derive_seed
 from steep.evaluation.normalizers import OptionScores
 
+TOO_LONG = "error"  # the finish_reason of a prompt that outgrows the context of a served model
+
 
 class PromptTooLong(UserError):
     """A prompt with its answer is longer than the model's context."""
+
+
+class NoLikelihoods(UserError):
+    """A served model gives no log-probabilities of a prompt."""
 
 
 Progress = Callable[[int, int], None]  # told what is done, and the total

@@ -41,6 +41,13 @@ def choose(scores: Sequence[OptionScores], normalizer: Normalizer) -> Choices:
     return Choices(tuple(values.index(max(values)) for values in normalized), ties)
 
 
+def likeliest(scores: OptionScores, normalizer: Normalizer, count: int) -> frozenset[int]:
+    """Return the `count` likeliest options of a question; of equal ones the first."""
+    values = _normalized(scores, normalizer)
+    ranked = sorted(range(len(values)), key=lambda option: -values[option])
+    return frozenset(ranked[:count])
+
+
 def _normalized(scores: OptionScores, normalizer: Normalizer) -> list[float]:
     lengths = {
         "sum": (1,) * len(scores.sum_logprob),

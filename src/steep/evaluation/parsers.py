@@ -1,9 +1,11 @@
 """From what a model wrote to the letters it chose, or the reason why there are none.
 
-Three named readings of the same text:
+Named readings of the same text:
 
 - `strict` (ours): the last line must be `Answer: B.` (or `Answer: BD.`, commas and a missing full
   stop allowed) and nothing else.
+- `lenient` (ours): the last answer that the text clearly states, with or without markup (see
+  `lenient.py`).
 - `paper`: the text ends in a letter and a full stop (section 4.1), whatever stands before.
 - `paper-code`: the text is cut at the first `Answer: ` + distinct letters on offer + `.` and a line
   break, as the 64 stop strings of the paper's code cut it; without one it is discarded. The last of
@@ -21,11 +23,14 @@ import re
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
+from steep.evaluation.lenient import stated_letters
 from steep.evaluation.option_order import LETTERS
 
-ParserName = Literal["strict", "paper", "paper-code"]
+ParserName = Literal["strict", "lenient", "paper", "paper-code"]
+ONE_LETTER: frozenset[ParserName] = frozenset({"paper", "paper-code"})
 
 NO_ANSWER_LINE = "the last line is no answer line"
+NOTHING_STATED = "it does not clearly state an answer"
 NO_LETTER_AT_END = "the text does not end in a letter and a full stop"
 NO_STOP_STRING = "there is no answer in it"
 NOT_ON_OFFER = "a letter that is not on offer"
@@ -53,6 +58,11 @@ def _strict(text: str, offered: str) -> Parsed:
     return _checked(re.sub("[, ]", "", found[1]), offered) if found else Parsed("", NO_ANSWER_LINE)
 
 
+def _lenient(text: str, offered: str) -> Parsed:
+    letters = stated_letters(text)
+    return _checked(letters, offered) if letters else Parsed("", NOTHING_STATED)
+
+
 def _paper(text: str, offered: str) -> Parsed:
     found = re.search(r"([A-Z])\.$", text.rstrip())
     return _checked(found[1], offered) if found else Parsed("", NO_LETTER_AT_END)
@@ -78,6 +88,7 @@ def _checked(letters: str, offered: str) -> Parsed:
 
 PARSERS: dict[ParserName, Callable[[str, str], Parsed]] = {
     "strict": _strict,
+    "lenient": _lenient,
     "paper": _paper,
     "paper-code": _paper_code,
 }

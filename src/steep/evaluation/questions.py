@@ -190,12 +190,27 @@ def _on_known_documents(
     for row in rows:
         if row.id in seen:
             skipped.append(SkippedQuestion(row.id, "an earlier question has the same id"))
+        elif reason := _blank_text(row):
+            skipped.append(SkippedQuestion(row.id, reason))
         elif row.document_id not in titles:
             reason = f"its document '{row.document_id}' is not in the corpus"
             skipped.append(SkippedQuestion(row.id, reason))
         else:
             yield row
         seen.add(row.id)
+
+
+def _blank_text(row: Question) -> str | None:
+    """The reason why a question with a text that shows nothing cannot be asked."""
+    named = [("question", row.question)]
+    named += [(f"option {number}", text) for number, text in enumerate(row.options)]
+    named += [(f"answer {number}", text) for number, text in enumerate(row.answers)]
+    blank = next((name for name, text in named if not _is_visible(text)), None)
+    return None if blank is None else f"its {blank} is empty (counted from 0)"
+
+
+def _is_visible(text: str) -> bool:
+    return any(letter.isprintable() and not letter.isspace() for letter in text)
 
 
 def _with_options(

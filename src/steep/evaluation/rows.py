@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from steep.core.files import read_parquet, write_parquet
-from steep.evaluation.normalizers import NORMALIZERS, Normalizer, OptionScores, choose
+from steep.evaluation.normalizers import (
+    NORMALIZERS,
+    Normalizer,
+    OptionScores,
+    choose,
+    likeliest,
+)
 from steep.evaluation.questions import Question
 
 
@@ -32,11 +39,22 @@ class Row:
     bytes: tuple[int, ...]
 
     def right(self, normalizer: Normalizer) -> bool:
-        """Whether the choice under this normaliser is a right one.
+        """Whether exactly the right options are the likeliest under this normaliser.
 
-        A likelihood chooses one option; where several are right it may be any of them.
+        A likelihood ranks options and cannot say how many are right, so it is told: where two
+        options are right, the two likeliest must be these.
         """
-        return getattr(self, f"choice_{normalizer}") in self.gold
+        return likeliest(self.scores, normalizer, len(self.gold)) == set(self.gold)
+
+    @property
+    def scores(self) -> OptionScores:
+        """What was measured of the options."""
+        return OptionScores(self.sum_logprob, self.tokens, self.characters, self.bytes)
+
+    @property
+    def chance(self) -> float:
+        """The chance that as many options as are right, drawn at random, are the right ones."""
+        return 1 / math.comb(len(self.options), len(self.gold))
 
 
 def make_rows(questions: Sequence[Question], scores: Sequence[OptionScores]) -> list[Row]:
@@ -62,7 +80,7 @@ def make_rows(questions: Sequence[Question], scores: Sequence[OptionScores]) -> 
 
 def count_ties(rows: Sequence[Row]) -> dict[Normalizer, int]:
     """Questions, by normaliser, of which two options or more were equally likely."""
-    scores = [OptionScores(row.sum_logprob, row.tokens, row.characters, row.bytes) for row in rows]
+    scores = [row.scores for row in rows]
     return {normalizer: choose(scores, normalizer).ties for normalizer in NORMALIZERS}
 
 

@@ -14,11 +14,14 @@ from steep.evaluation.answer_rows import AnswerRow
 from steep.evaluation.answer_scores import score, verdicts
 from steep.evaluation.compare import Grade, Planned, compare
 from steep.evaluation.normalizers import NORMALIZERS, Normalizer
+from steep.evaluation.option_lengths import length_table
+from steep.evaluation.parsers import ONE_LETTER
 from steep.evaluation.protocols import Protocol
 from steep.evaluation.rows import Row, count_ties
 from steep.evaluation.short_answer_metrics import exact_match, f1
 
 SHOWN_DIGITS = 4
+LEAST_READ = 0.9  # of the questions; with fewer, the table warns
 
 
 def likelihood_grades(rows: Sequence[Row], normalizer: Normalizer) -> list[Grade]:
@@ -62,8 +65,18 @@ def likelihood_table(
             each: sum(row.right(each) for row in own) / len(own) for each in NORMALIZERS
         }
         model["ties"] = count_ties(own)[normalizer]
-    chance = sum(len(row.gold) / len(row.options) for row in rows) / len(rows)
-    return {"normalizer": normalizer, **table, "chance": chance}
+    return {
+        "normalizer": normalizer,
+        **table,
+        "chance": mean_chance(rows),
+        "several_right": sum(len(row.gold) > 1 for row in rows),
+        "lengths": length_table(rows_by_model),
+    }
+
+
+def mean_chance(rows: Sequence[Row]) -> float:
+    """The accuracy of a guess among the options, which is told how many are right."""
+    return sum(row.chance for row in rows) / len(rows)
 
 
 def answers_table(
@@ -91,7 +104,51 @@ def answers_table(
             },
             "chosen_letters": dict(counted.chosen_letters),
         }
-    return {"protocol": asdict(protocol), **table}
+    rows = next(iter(rows_by_model.values()))
+    several = len({row.question_id for row in rows if len(row.gold) > 1})
+    return {
+        "protocol": asdict(protocol),
+        **table,
+        "chance": answers_chance(rows),
+        "several_right": several,
+        "warnings": [
+            *_reading_warnings(table["models"], protocol),
+            *_one_letter_warnings(several, protocol),
+        ],
+    }
+
+
+def answers_chance(rows: Sequence[AnswerRow]) -> float:
+    """The accuracy of a guess among all answers that the prompts allow.
+
+    That is one of the options; where any question of the set has several right ones, the prompts
+    say that one or more are right, and a guess is any of the possible selections.
+    """
+    options = {row.question_id: len(row.options) for row in rows}
+    several = any(len(row.gold) > 1 for row in rows)
+    return sum(1 / (2**n - 1 if several else n) for n in options.values()) / len(options)
+
+
+def _reading_warnings(models: Sequence[Mapping[str, Any]], protocol: Protocol) -> list[str]:
+    """Say of which models too few answers could be read, and what to do about it."""
+    other = "" if protocol.parser == "lenient" else "; evaluate.parser lenient reads more"
+    return [
+        f"{model['name']}: only {model['attempted']} of {model['questions']} questions have an "
+        "answer that could be read, so its accuracy also measures the format. See the reasons "
+        f"beside it{other} (steep evaluate --rescore asks nothing again)"
+        for model in models
+        if model["attempted"] < LEAST_READ * model["questions"]
+    ]
+
+
+def _one_letter_warnings(several: int, protocol: Protocol) -> list[str]:
+    """Say that a parser of single letters can read no answer to some questions."""
+    if not several or protocol.parser not in ONE_LETTER:
+        return []
+    return [
+        f"{several} questions have several right options, of which the parser '{protocol.parser}' "
+        "can read one letter only, so no answer to them is right"
+    ]
 
 
 def short_answers_table(

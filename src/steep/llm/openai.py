@@ -128,8 +128,13 @@ class OpenAIClient:
         url = URL(address(self.endpoint, path))
         return await self._attempt(url, str(body.get("model")), phrased, read_json)
 
+    @property
+    def dialect(self) -> Dialect:
+        """How requests are phrased, after all that the endpoint has objected to."""
+        return self._dialect
+
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; another request opens them again."""
         if self._session is not None:
             await self._session.close()
             self._session = None

@@ -44,7 +44,7 @@ class RetrievalSettings:
         chunk_prefix: The same before each chunk.
     """
 
-    search: SearchName = "fused"
+    search: SearchName = "bm25"
     found: int = 128
     reranked: int = 128
     question_prefix: str = ""

@@ -10,7 +10,7 @@ from typing import Any
 from steep.core.progress import Progress
 from steep.evaluation.answer_rows import write_answers
 from steep.evaluation.asking import ask, ask_short
-from steep.evaluation.engines import AnswerEngine
+from steep.evaluation.engines import AnswerEngine, NoLikelihoods
 from steep.evaluation.few_shot import short_answer_prompt
 from steep.evaluation.kept_outputs import KeptEngine
 from steep.evaluation.prompts import closed_book_prompt
@@ -20,7 +20,7 @@ from steep.stages.exam import Exam, asking_fields, protocol_of
 from steep.stages.examinees import Examinee
 from steep.stages.harness import Identity, build, log
 
-VERSION = 1
+VERSION = 2
 ROWS_NAME = "rows.parquet"
 GOLD_NAME = "gold.parquet"  # the likelihoods of accepted short answers
 OUTPUTS_NAME = "outputs.jsonl"  # texts of an unfinished artifact
@@ -35,7 +35,10 @@ def run(exam: Exam, examinee: Examinee) -> Iterator[Artifact]:
             log.warning("%s: no likelihoods, its server has a chat endpoint only", examinee.name)
             continue
         if exam.short if method == "short-answers" else exam.questions:
-            yield ways[method](exam, examinee)
+            try:
+                yield ways[method](exam, examinee)
+            except NoLikelihoods as error:
+                log.warning("%s: not asked by likelihood. %s", examinee.name, error)
 
 
 def score(exam: Exam, examinee: Examinee) -> Artifact:
@@ -72,7 +75,8 @@ def answer(exam: Exam, examinee: Examinee) -> Artifact:
             on_progress=with_progress,
         )
         write_answers(directory / ROWS_NAME, rows)
-        return _ended(directory, examinee.name, len(exam.questions))
+        ended = _ended(directory, examinee.name, len(exam.questions))
+        return {**ended, "asked_without": examinee.asked_without}
 
     return _build(ANSWERS, exam, examinee, asking_fields(protocol, settings.seed), make)
 
@@ -90,8 +94,11 @@ def answer_shortly(exam: Exam, examinee: Examinee) -> Artifact:
             accepted = [
                 replace(q, options=q.answers, gold=tuple(range(len(q.answers)))) for q in exam.short
             ]
-            scores = engine.logprobs(prompts, [q.answers for q in exam.short])
-            write_rows(directory / GOLD_NAME, make_rows(accepted, scores))
+            try:
+                scores = engine.logprobs(prompts, [q.answers for q in exam.short])
+                write_rows(directory / GOLD_NAME, make_rows(accepted, scores))
+            except NoLikelihoods as error:
+                log.warning("%s: short answers have no likelihoods. %s", examinee.name, error)
         return _ended(directory, examinee.name, len(exam.short))
 
     return _build(SHORT, exam, examinee, {}, make)

@@ -33,14 +33,14 @@ from steep.stages.models import BASE
 if TYPE_CHECKING:
     from steep.stages.library import Library
 
-VERSION = 3
+VERSION = 4
 POINTER_NAME = "evaluated.json"  # in the run's directory: which evaluation is its latest
 STAGE = "evaluate"
 SCORES_NAME = "scores.json"
 SHOWN_SKIPPED = 5
 
 
-def check(config: Config, documents: Artifact) -> None:
+def check(config: Config, project: Project, documents: Artifact) -> None:
     """Read the questions, so that bad ones are known before anything is spent.
 
     Raises:
@@ -53,7 +53,7 @@ def check(config: Config, documents: Artifact) -> None:
         log.info("evaluate: %s", line)
     forgetting.check(config)
     summaries.check(config, documents)
-    exam = read_exam(config, documents)
+    exam = read_exam(config, project, documents)
     if exam is None:
         if config.open_book.chunk_characters:
             raise UserError("An open book needs questions.", where="evaluate.questions")
@@ -72,15 +72,21 @@ def run(
     config: Config, project: Project, documents: Artifact, trained: Mapping[str, Artifact]
 ) -> Artifact | None:
     """Ask base and arms everything that is configured, and compare; None where nothing is."""
-    exam = read_exam(config, documents)
+    exam = read_exam(config, project, documents)
     study = summaries.Study(config, project, documents) if config.summaries.references else None
     made: list[Artifact] = [*study.judge()] if study else []
+    everyone = examinees(config, project, trained)
+    by_model: dict[str, list[Artifact]] = {}
     with _library(config, project, exam) as library:
-        for examinee in examinees(config, project, trained):
+        # What is behind a server comes first: that it cannot be asked is known within seconds.
+        for examinee in sorted(everyone, key=lambda each: each.server is None):
             with asked(examinee):
-                made += _ask(exam, examinee, library)
-                made += study.ask(examinee) if study else []
-                made += forgetting.run(examinee)
+                by_model[examinee.name] = [
+                    *_ask(exam, examinee, library),
+                    *(study.ask(examinee) if study else ()),
+                    *forgetting.run(examinee),
+                ]
+    made += [artifact for examinee in everyone for artifact in by_model[examinee.name]]
     if not made:
         log.info("evaluate: nothing to ask, evaluate.questions is null")
         return None
@@ -113,13 +119,21 @@ def rescore(config: Config, project: Project) -> dict[str, Any]:
     """
     from steep.stages.scores import tables
 
-    evaluated = _evaluated(config, project)
-    names = evaluated.manifest["identity"]["inputs"].values()
-    made = [_finished(project, str(name)) for name in names]
+    evaluated, made = _evaluated(config, project), evaluated_rows(config, project)
     log.info("evaluate: the rows of %s are counted anew, nothing is asked", evaluated.path.name)
     for line in _asked_otherwise(config, made):
         log.warning("evaluate: %s", line)
     return {**tables(made, config), "skipped": evaluated.manifest["skipped"]}
+
+
+def evaluated_rows(config: Config, project: Project) -> list[Artifact]:
+    """The artifacts that the run's latest evaluation was counted from.
+
+    Raises:
+        UserError: The run has not been evaluated, or they are not there any more.
+    """
+    names = _evaluated(config, project).manifest["identity"]["inputs"].values()
+    return [_finished(project, str(name)) for name in names]
 
 
 def _asked_otherwise(config: Config, made: Sequence[Artifact]) -> Iterator[str]:

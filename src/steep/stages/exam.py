@@ -10,6 +10,7 @@ from typing import Any
 
 from steep.config import Config, EvaluateConfig
 from steep.core.errors import UserError
+from steep.core.ids import stable_hash
 from steep.documents.document import Document
 from steep.evaluation.protocols import PROTOCOLS, Protocol
 from steep.evaluation.questions import (
@@ -20,7 +21,7 @@ from steep.evaluation.questions import (
     read_short_answers,
 )
 from steep.evaluation.splits import questions_on, split_documents
-from steep.project import Artifact
+from steep.project import Artifact, Project
 from steep.stages import documents as documents_stage
 from steep.stages.documents import content_hash
 from steep.stages.harness import log
@@ -44,6 +45,7 @@ class Exam:
         short: Questions with short answers, as they are.
         everything: The choices about all documents, whatever the split.
         skipped: What cannot be asked, and why.
+        unfit: Those of them that models cannot be asked, e.g. because they are too long.
     """
 
     documents: Artifact
@@ -55,6 +57,7 @@ class Exam:
     short: Sequence[Question]
     everything: Sequence[Question]
     skipped: Sequence[SkippedQuestion]
+    unfit: Sequence[str] = ()
 
     @cached_property
     def by_id(self) -> Mapping[str, Document]:
@@ -66,14 +69,15 @@ class Exam:
         """What belongs to the identity of all answers; documents are an input."""
         split = {} if self.split == "all" else {"evaluate.split": self.split}
         limit = {} if self.limit is None else {"evaluate.limit": self.limit}
-        return {"evaluate.questions": self.content, **split, **limit}
+        unfit = {"left_out": stable_hash(sorted(self.unfit), 16)} if self.unfit else {}
+        return {"evaluate.questions": self.content, **split, **limit, **unfit}
 
     def side(self, name: str) -> list[Question]:
         """The choices about the validation or the test documents."""
         return questions_on(self.everything, getattr(split_documents(self.texts), name))
 
 
-def read_exam(config: Config, documents: Artifact) -> Exam | None:
+def read_exam(config: Config, project: Project, documents: Artifact) -> Exam | None:
     """Read the questions; None where the configuration names none.
 
     Raises:
@@ -103,7 +107,34 @@ def read_exam(config: Config, documents: Artifact) -> Exam | None:
         found.questions,
         skipped,
     )
+    exam = _that_fits(exam, config, project)
     return _limited(exam if settings.split == "all" else _on_split(exam, settings))
+
+
+def _that_fits(exam: Exam, config: Config, project: Project) -> Exam:
+    """The questions that every model can be asked; the others are named.
+
+    Raises:
+        UserError: There is none.
+    """
+    from steep.stages.context_limits import not_askable, nothing_fits
+
+    protocol = protocol_of(config.evaluate)
+    reasons = not_askable(config, project, protocol, exam.questions, exam.short, exam.by_id)
+    if not reasons:
+        return exam
+    questions = [each for each in exam.questions if each.id not in reasons]
+    short = [each for each in exam.short if each.id not in reasons]
+    if not (questions or short):
+        raise nothing_fits(reasons)
+    return replace(
+        exam,
+        questions=questions,
+        short=short,
+        everything=questions,
+        skipped=[*exam.skipped, *(SkippedQuestion(*each) for each in reasons.items())],
+        unfit=tuple(reasons),
+    )
 
 
 def _limited(exam: Exam) -> Exam:

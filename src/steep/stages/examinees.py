@@ -9,6 +9,7 @@ import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steep.config import Config, ServerConfig
@@ -16,11 +17,10 @@ from steep.core.errors import UserError
 from steep.project import Artifact, Project
 from steep.stages.models import BASE, load_for_scoring, model_directory
 from steep.stages.train import MODEL_NAME
+from steep.stages.weights import scoring_fields
 from steep.training.loading import load_tokenizer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from steep.evaluation.engines import AnswerEngine
 
 
@@ -51,7 +51,7 @@ class Examinee:
             served = {f"server.{each}": getattr(self.server, each) for each in named}
             return {"arm": self.name, **served}
         base = {} if self.trained else {"train.model": self.config.train.model}
-        return {"arm": self.name, **base}
+        return {"arm": self.name, **base, **scoring_fields(self._where, self.project)}
 
     @property
     def inputs(self) -> dict[str, Artifact]:
@@ -70,10 +70,8 @@ class Examinee:
         Raises:
             UserError: It was trained, and is not there any more.
         """
-        if self.trained is None:
-            return model_directory(self.config.train.model, self.project)
-        path = self.trained.path / MODEL_NAME
-        if not path.is_dir():
+        path = self._where
+        if self.trained is not None and not Path(path).is_dir():
             raise UserError(
                 f"The model of the arm '{self.name}' is not there any more.",
                 where=path,
@@ -81,6 +79,13 @@ class Examinee:
                 "it trains it anew",
             )
         return path
+
+    @property
+    def _where(self) -> Path | str:
+        """The same, whether it is there or not."""
+        if self.trained is None:
+            return model_directory(self.config.train.model, self.project)
+        return self.trained.path / MODEL_NAME
 
     @property
     def loaded(self) -> tuple[Any, Any]:
@@ -102,6 +107,11 @@ class Examinee:
             self._opened["engine"] = self._served() if self.server else self._here()
         engine: AnswerEngine = self._opened["engine"]
         return engine
+
+    @property
+    def asked_without(self) -> list[str]:
+        """The parameters of requests that its server does not accept."""
+        return list(getattr(self._opened.get("engine"), "asked_without", ()))
 
     def _served(self) -> AnswerEngine:
         assert self.server is not None

@@ -29,7 +29,7 @@ from steep.stages.harness import Identity, build, log
 if TYPE_CHECKING:
     from steep.retrieval.hits import Hit
 
-VERSION = 1
+VERSION = 2
 STAGE = "retrieve"
 ROWS_NAME = "rows.parquet"
 CACHE_NAME = "retrieval.db"
@@ -41,10 +41,12 @@ RANKING = (
 
 
 def query(question: Question, exam: Exam) -> str:
-    """What is searched for: the question with its document's name, and its options (appendix F)."""
-    return "\n".join(
-        [about(exam.by_id[question.document_id], question.question), *question.options]
-    )
+    """What is searched for: the question with its document's name, and its options (appendix F).
+
+    The options of a short answer are answers to other questions, which would lead elsewhere.
+    """
+    options = () if question.answers else question.options
+    return "\n".join([about(exam.by_id[question.document_id], question.question), *options])
 
 
 @dataclass

@@ -16,6 +16,7 @@ from steep.training.loading import EXPECTED, load_model, not_loaded
 BASE = "base"  # what the results call the model that training starts from
 EMBEDDED = "embedded"
 LIBRARIES = ("torch", "transformers", "safetensors")
+SCORING_DTYPE = "float32"
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 
 
@@ -99,8 +100,36 @@ def local_directory(name: str, project: Project) -> Path:
         raise not_loaded("model", name, error) from error
 
 
-def load_for_scoring(name: Path | str) -> Any:
-    """Load a causal LM in fp32, onto a GPU if there is one."""
+def context_tokens(name: str, project: Project) -> int | None:
+    """The positions of the model that `train.model` means; None where it does not tell."""
+    from transformers import AutoConfig
+
+    where = model_directory(name, project)
+    try:
+        config = AutoConfig.from_pretrained(where)
+    except (OSError, ValueError) as error:
+        raise not_loaded("model", name, error) from error
+    limit: int | None = getattr(config, "max_position_embeddings", None)
+    return limit
+
+
+def hub_revision(name: str) -> str:
+    """The commit of a model of the Hub that is loaded under its name."""
+    from transformers import AutoConfig
+
+    try:
+        return str(AutoConfig.from_pretrained(name)._commit_hash)
+    except (OSError, ValueError) as error:
+        raise not_loaded("model", name, error) from error
+
+
+def scoring_device() -> str:
+    """The kind of device that models are scored on: a GPU if there is one."""
     import torch
 
-    return load_model(name).to("cuda" if torch.cuda.is_available() else "cpu")
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load_for_scoring(name: Path | str) -> Any:
+    """Load a causal LM in fp32, onto a GPU if there is one."""
+    return load_model(name, SCORING_DTYPE).to(scoring_device())

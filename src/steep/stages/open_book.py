@@ -14,14 +14,14 @@ from steep.core.progress import Progress
 from steep.evaluation.answer_rows import read_answers, write_answers
 from steep.evaluation.asking import ask
 from steep.evaluation.compare import Grade
-from steep.evaluation.engines import PromptTooLong
+from steep.evaluation.engines import NoLikelihoods, PromptTooLong
 from steep.evaluation.normalizers import Normalizer
 from steep.evaluation.open_book import Cell, chosen_way
 from steep.evaluation.prompts import open_book_prompt
 from steep.evaluation.protocols import Protocol
 from steep.evaluation.questions import Question
 from steep.evaluation.rows import make_rows, read_rows, write_rows
-from steep.evaluation.tables import answer_grades, likelihood_grades
+from steep.evaluation.tables import answer_grades, answers_chance, likelihood_grades, mean_chance
 from steep.project import Artifact
 from steep.stages.closed_book import OUTPUTS_NAME, ROWS_NAME, kept, told
 from steep.stages.exam import Exam, asking_fields, protocol_of
@@ -29,7 +29,7 @@ from steep.stages.examinees import Examinee
 from steep.stages.harness import Identity, build, log
 from steep.stages.library import Library
 
-VERSION = 1
+VERSION = 2
 STAGE = "open-book"
 
 
@@ -90,7 +90,14 @@ def run(exam: Exam, examinee: Examinee, library: Library) -> Iterator[Artifact]:
     if settings.method == "likelihood" and not examinee.gives_likelihoods:
         log.warning("%s: not asked open book, a chat endpoint has no likelihoods", examinee.name)
         return
-    ways = _ways(examinee.config)
+    try:
+        yield from _grid(exam, examinee, library)
+    except NoLikelihoods as error:
+        log.warning("%s: not asked open book. %s", examinee.name, error)
+
+
+def _grid(exam: Exam, examinee: Examinee, library: Library) -> Iterator[Artifact]:
+    settings, ways = examinee.config.open_book, _ways(examinee.config)
     if settings.choose_on_validation:
         yield from _chosen(exam, examinee, library, ways)
     else:
@@ -199,6 +206,15 @@ def _protocol(config: Config, way: Way) -> Protocol | None:
         return None
     named = protocol_of(config.evaluate)
     return named if way.temperature is None else replace(named, temperature=way.temperature)
+
+
+def chance_of(artifact: Artifact) -> float | None:
+    """The accuracy of guessing in a finished cell; None where it was left out."""
+    if artifact.manifest.get("left_out"):
+        return None
+    if artifact.manifest["identity"]["fields"]["open_book.method"] == "likelihood":
+        return mean_chance(read_rows(artifact.path / ROWS_NAME))
+    return answers_chance(read_answers(artifact.path / ROWS_NAME))
 
 
 def cell_of(artifact: Artifact, config: Config) -> Cell:

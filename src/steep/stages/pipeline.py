@@ -62,7 +62,7 @@ def run(config: Config, project: Project, until: StageName = "report", wait: boo
     if until == "documents":
         return result
     if _reaches(until, "evaluate"):
-        evaluate.check(config, result.documents)
+        evaluate.check(config, project, result.documents)
     result.generate = generate.run(config, project, result.documents, wait)
     gc.collect()  # an embedded generator is gone before training needs the memory
     if until == "generate":

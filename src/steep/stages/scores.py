@@ -81,7 +81,12 @@ def _answers(
     artifacts: Sequence[Artifact], made: Sequence[Artifact], config: Config
 ) -> dict[str, Any]:
     rows = _by_model(artifacts, read_answers)
-    return answers_table(rows, _as_asked(artifacts[0], config), planned_pairs(config, rows))
+    table = answers_table(rows, _as_asked(artifacts[0], config), planned_pairs(config, rows))
+    without = {name_of(each): each.manifest.get("asked_without") for each in artifacts}
+    for model in table["models"]:
+        if without[model["name"]]:
+            model["asked_without"] = without[model["name"]]
+    return table
 
 
 def _as_asked(artifact: Artifact, config: Config) -> Protocol:
@@ -121,7 +126,9 @@ def _open_book(
     table = open_book_table(cells, retrieved, closed, planned)
     for row in table["retrieval"]:
         row |= chunks[row["chunk_characters"]]
-    return {"method": method, **table}
+    levels = (open_book.chance_of(each) for each in artifacts)
+    chance = next((level for level in levels if level is not None), None)
+    return {"method": method, **table, "chance": chance}
 
 
 def _closed_grades(

@@ -112,7 +112,7 @@ def _sums(model: Any, prompt: list[int], options: list[list[int]]) -> list[float
 
 @scorer(metrics={name: METRICS for name in NORMALIZERS})
 def likeliest_option() -> Scorer:
-    """Right where the likeliest option is a right one; of equal ones the first counts."""
+    """Right where the likeliest options are exactly the right ones; of equal ones the first."""
 
     async def score(state: TaskState, target: Target) -> Score:
         sums, tokens = state.store.get("sum_logprob"), state.store.get("tokens")
@@ -123,9 +123,11 @@ def likeliest_option() -> Scorer:
             "per_character": [len(option) for option in options],
             "per_byte": [len(option.encode()) for option in options],
         }
-        chosen = {name: _likeliest(sums, lengths[name]) for name in NORMALIZERS}
+        ranked = {name: _ranked(sums, lengths[name]) for name in NORMALIZERS}
+        chosen = {name: ranked[name][0] for name in NORMALIZERS}
+        right = {name: set(ranked[name][: len(gold)]) == set(gold) for name in NORMALIZERS}
         return Score(
-            value={name: float(chosen[name] in gold) for name in NORMALIZERS},
+            value={name: float(right[name]) for name in NORMALIZERS},
             answer=options[chosen["sum"]],
             metadata={"chosen": chosen, "sum_logprob": sums, "tokens": tokens},
         )
@@ -133,9 +135,10 @@ def likeliest_option() -> Scorer:
     return score
 
 
-def _likeliest(sums: list[float], lengths: list[int]) -> int:
+def _ranked(sums: list[float], lengths: list[int]) -> list[int]:
+    """The options from the likeliest on; of equal ones the first comes first."""
     values = [value / length for value, length in zip(sums, lengths, strict=True)]
-    return values.index(max(values))
+    return sorted(range(len(values)), key=lambda option: -values[option])
 
 
 @solver

@@ -45,6 +45,22 @@ def _bos(name: str, revision: str) -> str:
     return "" if added else tokenizer.bos_token or ""
 
 
+def counted(doc: dict[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, float]:
+    """Right where the likeliest options are exactly the right ones; of equal ones the first."""
+    options, gold = doc["options"], set(doc["gold"])
+    lengths = {
+        "acc": [1 for _ in options],
+        "acc_norm": [len(option) for option in options],
+        "acc_bytes": [len(option.encode()) for option in options],
+    }
+    found = {}
+    for metric, divisors in lengths.items():
+        values = [value / length for (value, _), length in zip(results, divisors, strict=True)]
+        ranked = sorted(range(len(values)), key=lambda option: -values[option])
+        found[metric] = float(set(ranked[: len(gold)]) == gold)
+    return found
+
+
 def strict(responses: Iterable[Sequence[str]], docs: Sequence[dict[str, Any]]) -> list[list[str]]:
     """Read the letters of each text: its last line is `Answer: B.`, or it is invalid."""
     return [

@@ -11,12 +11,14 @@ from steep.report.measures import compared, mean
 from steep.report.records import Run
 from steep.report.sections.accuracies import accuracy_cell, accuracy_chart, accuracy_table, key
 from steep.report.sections.differences import comparison
+from steep.report.sections.option_lengths import several_right
 from steep.report.sections.results import skipped_questions
 from steep.report.sections.short_answers import short_answers
 from steep.report.wording import count, percent, plural, reasons
 
 PARSERS = {
     "strict": "its last line must be an answer line and nothing else",
+    "lenient": "the last answer that it clearly states counts, with or without markup",
     "paper": "it must end in a letter and a full stop",
     "paper-code": "it is cut at the first answer that is complete, as the paper's code cuts it",
 }
@@ -55,9 +57,13 @@ def _choices(run: Run, found: Mapping[str, Any]) -> list[Html | None]:
     return [
         el("h3", "Multiple choice"),
         el("p", protocol_words(found["protocol"]), class_="prose"),
-        figure(accuracy_chart(run, scores, None, PICTURE), caption) if readable else None,
+        *(el("p", each, class_="prose") for each in found.get("warnings") or ()),
+        several_right(found),
+        figure(accuracy_chart(run, scores, found.get("chance"), PICTURE), caption)
+        if readable
+        else None,
         accuracy_table(run, scores),
-        *comparison(run, scores, measure),
+        *comparison(run, scores, measure, found.get("chance")),
         _read_table(run, found),
         _letter_table(run, found),
         _chosen_table(run, found),

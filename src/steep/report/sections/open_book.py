@@ -68,7 +68,9 @@ def _chart(run: Run, found: Mapping[str, Any]) -> Html | None:
     caption = f"{title}, with 95% intervals."
     if len({each.n for known in ways.values() for each in known.values()}) > 1:
         caption += " Numbers of questions differ: a gain is taken on the same questions only."
-    axis = Axis(0, 1, PERCENT_TICKS, None, "")
+    chance = found.get("chance")
+    label = "" if chance is None else f"guessing {percent(chance, 0)}"
+    axis = Axis(0, 1, PERCENT_TICKS, chance, label)
     picture = responsive(lambda width: whisker_chart(groups, axis, title, width))
     return figure(picture, caption)
 

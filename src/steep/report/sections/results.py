@@ -10,6 +10,7 @@ from steep.report.html import Child, Html, el
 from steep.report.records import Run, Scores
 from steep.report.sections.accuracies import accuracy_chart, accuracy_table, common_n, key
 from steep.report.sections.differences import comparison
+from steep.report.sections.option_lengths import length_table, several_right
 from steep.report.wording import percent, plural
 
 
@@ -36,12 +37,14 @@ def results(run: Run) -> Section | None:
         "results",
         title,
         opening,
+        several_right(run.measured["likelihood"]),
         figure(
             accuracy_chart(run, scores.compared, scores.chance, picture), _accuracy_caption(scores)
         ),
         accuracy_table(run, scores.compared),
         *comparison(run, scores.compared, measure, scores.chance),
         _normalizer_table(run, scores),
+        length_table(run),
         skipped_questions(run),
     )
 

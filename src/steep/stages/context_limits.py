@@ -1,0 +1,144 @@
+"""Which questions do not fit: known before training, from the tokenizer and the context alone.
+
+Every model that is loaded here is the base or trained from it, so one tokenizer and one context
+tell for all. What a served model holds is known to its server only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from steep.config import Config
+from steep.core.errors import UserError
+from steep.documents.document import Document
+from steep.evaluation.asking import SHORT_TOKENS, choice_prompts
+from steep.evaluation.encoding import encode_question
+from steep.evaluation.few_shot import short_answer_prompt
+from steep.evaluation.option_order import LETTERS
+from steep.evaluation.prompts import closed_book_prompt, continuation
+from steep.evaluation.protocols import Protocol
+from steep.evaluation.questions import Question
+from steep.project import Project
+from steep.stages.models import BASE, context_tokens, model_directory
+from steep.training.loading import load_tokenizer
+
+SPECIAL_TOKENS = 8  # more than tokenizers add to the bytes of a text
+
+
+def not_askable(
+    config: Config,
+    project: Project,
+    protocol: Protocol,
+    questions: Sequence[Question],
+    short: Sequence[Question],
+    documents: Mapping[str, Document],
+) -> dict[str, str]:
+    """Return the reason for each question, by its id, that cannot be asked in every way.
+
+    Args:
+        config: The configuration, which says how questions are asked.
+        project: Where a model's directory is looked for.
+        protocol: Of written answers.
+        questions: The choices.
+        short: The questions with short answers.
+        documents: The document of each whole id that questions name.
+    """
+    reasons = _with_too_many_options(config, questions)
+    fitting = [each for each in questions if each.id not in reasons]
+    served = config.evaluate.servers
+    if all(name in served for name in (BASE, *config.train.arms)):
+        return reasons
+    limit = context_tokens(config.train.model, project)
+    if limit is None:
+        return reasons
+    tokenizer = _Lazy(lambda: load_tokenizer(model_directory(config.train.model, project)))
+    needs = {
+        "likelihood": lambda: _likelihood_needs(fitting, documents, tokenizer, limit),
+        "answers": lambda: _answer_needs(fitting, documents, tokenizer, limit, protocol),
+        "short-answers": lambda: _short_needs(short, documents, tokenizer, limit),
+    }
+    for method in dict.fromkeys(config.evaluate.methods):
+        for question_id, tokens in needs[method]():
+            if tokens > limit:
+                reasons[question_id] = f"it takes {tokens:,} tokens of a context of {limit:,}"
+    return reasons
+
+
+def _with_too_many_options(config: Config, questions: Sequence[Question]) -> dict[str, str]:
+    if "answers" not in (*config.evaluate.methods, config.open_book.method):
+        return {}
+    return {
+        each.id: f"it has {len(each.options)} options, and there are {len(LETTERS)} letters"
+        for each in questions
+        if len(each.options) > len(LETTERS)
+    }
+
+
+class _Lazy:
+    """A tokenizer that is loaded when a text is long enough to be counted."""
+
+    def __init__(self, load: Callable[[], Any]) -> None:
+        self._load = load
+        self._loaded: Any = None
+
+    def get(self) -> Any:
+        if self._loaded is None:
+            self._loaded = self._load()
+        return self._loaded
+
+    def count(self, text: str) -> int:
+        """The tokens of a prompt, BOS among them."""
+        tokenizer = self.get()
+        bos = int(tokenizer.bos_token_id is not None)
+        return bos + len(tokenizer.encode(text, add_special_tokens=False))
+
+
+def _may_outgrow(limit: int, *texts: str) -> bool:
+    """Whether texts may be longer than the context: a token is at least a byte."""
+    return sum(len(text.encode()) for text in texts) + SPECIAL_TOKENS > limit
+
+
+def _likelihood_needs(
+    questions: Sequence[Question], documents: Mapping[str, Document], tokenizer: _Lazy, limit: int
+) -> Iterator[tuple[str, int]]:
+    for each in questions:
+        prompt = closed_book_prompt(each, documents[each.document_id])
+        if _may_outgrow(limit, prompt, max(each.options, key=len)):
+            options = [continuation(option) for option in each.options]
+            yield each.id, encode_question(tokenizer.get(), prompt, options).context_tokens
+
+
+def _answer_needs(
+    questions: Sequence[Question],
+    documents: Mapping[str, Document],
+    tokenizer: _Lazy,
+    limit: int,
+    protocol: Protocol,
+) -> Iterator[tuple[str, int]]:
+    prompts, _ = choice_prompts(questions, documents, protocol)
+    for each, prompt in zip(questions, prompts, strict=True):
+        if _may_outgrow(limit - protocol.max_tokens, prompt):
+            yield each.id, tokenizer.count(prompt) + protocol.max_tokens
+
+
+def _short_needs(
+    questions: Sequence[Question], documents: Mapping[str, Document], tokenizer: _Lazy, limit: int
+) -> Iterator[tuple[str, int]]:
+    for each in questions:
+        prompt = short_answer_prompt(each, documents[each.document_id])
+        if _may_outgrow(limit - SHORT_TOKENS, prompt, *each.answers):
+            longest = max(map(tokenizer.count, each.answers))
+            yield each.id, tokenizer.count(prompt) + max(SHORT_TOKENS, longest)
+
+
+def nothing_fits(reasons: Mapping[str, str]) -> UserError:
+    """The error where no question is left."""
+    question, reason = next(iter(reasons.items()))
+    return UserError(
+        "Not one question can be asked.",
+        where="evaluate.questions",
+        found=f"{len(reasons)} questions; '{question}': {reason}",
+        hint="ask by fewer evaluate.methods (answers have long prompts), lower "
+        "evaluate.max_tokens, or take a model with a longer context",
+    )

@@ -1,0 +1,76 @@
+"""Which model answered: a hash of the files it was loaded from, and what computed with them.
+
+A directory can get other weights under the same name, size and time, so its files are read and
+hashed. That takes seconds for each gigabyte, so a hash is kept in the project, and is read again
+when any file's size, time of change or inode differs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from steep.core.files import read_json, write_json
+from steep.core.ids import stable_hash
+from steep.project import Project
+from steep.stages.models import SCORING_DTYPE, hub_revision, scoring_device
+
+CACHE_NAME = "weights.json"
+IGNORED = frozenset({".md", ".lock", ".log"})  # a card says nothing of what a model computes
+DIGITS = 16
+
+
+def scoring_fields(where: Path | str, project: Project) -> dict[str, Any]:
+    """What decides the scores of a model that is loaded here, for the identity of an artifact."""
+    weights = directory_hash(where, project) if isinstance(where, Path) else hub_revision(where)
+    return {
+        "weights": weights,
+        "dtype": SCORING_DTYPE,
+        "device": scoring_device(),
+        "torch": version("torch"),
+        "transformers": version("transformers"),
+    }
+
+
+def directory_hash(directory: Path, project: Project) -> str:
+    """Return the hash of a model's files; of a directory that is gone, the one it had last."""
+    cache = project.store / CACHE_NAME
+    known: dict[str, Any] = read_json(cache) if cache.is_file() else {}
+    name = _name(directory, project)
+    before = known.get(name)
+    if not directory.is_dir():
+        return str(before["hash"]) if before else "absent"
+    files = _files(directory)
+    seen = [[path.relative_to(directory).as_posix(), *_stamp(path)] for path in files]
+    if before and before["files"] == seen:
+        return str(before["hash"])
+    pairs = zip(seen, files, strict=True)
+    found = stable_hash([[each[0], _content(path)] for each, path in pairs], DIGITS)
+    write_json(cache, known | {name: {"hash": found, "files": seen}})
+    return found
+
+
+def _name(directory: Path, project: Project) -> str:
+    """The directory, from the project on where it lies in it: a project may be moved."""
+    path, root = directory.resolve(), project.root.resolve()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in directory.rglob("*")
+        if path.is_file() and path.suffix not in IGNORED and not path.name.startswith(".")
+    )
+
+
+def _stamp(path: Path) -> list[int]:
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+
+
+def _content(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
