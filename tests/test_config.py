@@ -265,6 +265,7 @@ def test_a_number_where_a_text_is_wanted_is_to_be_quoted(path: Path, value: str)
     assert "put it in quotes" in said
     quoted = load(path, MINIMAL + f"generate: {{model: '{value}'}}\n")
     assert quoted.generate.model == value
+    assert load(path, MINIMAL, f"generate.model={value}").generate.model == value
 
 
 def test_home_and_environment_variables_are_filled_in(
@@ -299,7 +300,7 @@ def test_a_placeholder_left_in_is_named(path: Path) -> None:
     said = complaint(path, MINIMAL + "generate:\n  model: {{ MODEL }}\n")
     assert said.startswith("This is not valid YAML.")
     assert "placeholder" in said
-    assert "see line 4" in said
+    assert "in line 4" in said
 
 
 def test_tabs_and_second_documents_are_told(path: Path) -> None:

@@ -102,7 +102,7 @@ def parse_config(tree: dict[str, Any], source: Source) -> Config:
         config = Config.model_validate(given)
     except ValidationError as error:
         try:
-            config = Config.model_validate(_with_numbers(given, error))
+            config = Config.model_validate(_with_texts_read(given, error, source))
         except ValidationError as remaining:
             raise _explain(remaining, source) from remaining
     _check_names(config, source)
@@ -141,19 +141,24 @@ def _filled(value: Any, location: tuple[str, ...], source: Source) -> Any:
     return str(Path(filled).expanduser()) if filled.startswith("~/") else filled
 
 
-def _with_numbers(tree: dict[str, Any], error: ValidationError) -> dict[str, Any]:
-    """Read the numbers that people write as texts, such as 50M or 5%, where one is wanted."""
+def _with_texts_read(
+    tree: dict[str, Any], error: ValidationError, source: Source
+) -> dict[str, Any]:
+    """Read numbers written as texts (50M, 5%), and texts that an override made numbers."""
     tree = copy.deepcopy(tree)
     for each in error.errors():
-        if each["type"] not in ("int_parsing", "float_parsing"):
-            continue
-        *sections, key = map(str, _place(each["loc"]))
-        number = _number(str(each["input"]), whole=each["type"] == "int_parsing")
+        location = [str(part) for part in _place(each["loc"])]
+        override = source.overrides.get(".".join(location))
+        value: Any = None
+        if each["type"] in ("int_parsing", "float_parsing"):
+            value = _number(str(each["input"]), whole=each["type"] == "int_parsing")
+        elif each["type"] == "string_type" and override and each["input"] is not None:
+            value = override.partition("=")[2].strip()
         parent = tree
-        for section in sections:
+        for section in location[:-1]:
             parent = parent[section]
-        if number is not None and isinstance(parent, dict):
-            parent[key] = number
+        if value is not None and isinstance(parent, dict):
+            parent[location[-1]] = value
     return tree
 
 

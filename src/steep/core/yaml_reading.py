@@ -76,16 +76,28 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         tree = parse_yaml(path.read_bytes()) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        hint = (
-            f"see line {mark.line + 1}"
-            if (mark := getattr(error, "problem_mark", None))
-            else ("save the file as UTF-8")
-        )
-        if "'\\t'" in str(error):
-            hint += ": indent with spaces; a tab stands there"
-        if "expected a single document" in str(error):
-            hint += ": a second document begins there; remove the line ---"
-        raise UserError("This is not valid YAML.", where=path, found=error, hint=hint) from error
+        raise _not_yaml(path, error) from error
     if not isinstance(tree, dict):
         raise UserError("Expected sections at the top level.", where=path, found=tree)
     return tree
+
+
+def _not_yaml(path: Path, error: yaml.YAMLError | UnicodeDecodeError) -> UserError:
+    """Say in one line what PyYAML says in six, and what to do."""
+    problem = getattr(error, "problem", None) or str(error)
+    mark = getattr(error, "problem_mark", None)
+    if "'\\t'" in problem:
+        hint = "indent with spaces; a tab stands there"
+    elif "found another document" in problem:
+        problem, hint = "a second document", "remove the line --- and merge the sections"
+    else:
+        hint = "correct that line" if mark else "save the file as UTF-8"
+        if begin := getattr(error, "context_mark", None):
+            context = getattr(error, "context", "")
+            problem += f" ({context}, which begins in line {begin.line + 1})"
+    return UserError(
+        "This is not valid YAML.",
+        where=path,
+        found=f"{problem}, in line {mark.line + 1}" if mark else problem,
+        hint=hint,
+    )
