@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from steep.cli.options import Opened, check_spending
+from steep.cli.run import report
 from steep.config import Config
 from steep.config_loading import Source, load_config, parse_config
 from steep.core.errors import UserError
@@ -185,6 +187,16 @@ def test_only_a_person_at_a_terminal_is_asked(
         monkeypatch.setattr(sys, f"std{name}", _Stream(name in terminals.split()))
     check_spending(Opened(configured(tmp_path), Project(tmp_path)), yes)
     assert bool(looked) == asked
+
+
+def test_a_read_only_project_says_where_its_report_can_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "steep.yaml").write_text("documents: {path: docs}\n")
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    with pytest.raises(UserError, match=r"read-only[^$]*--output FILE"):
+        report(tmp_path / "steep.yaml")
+    assert not (tmp_path / "runs").exists()
 
 
 class _Stream(io.StringIO):

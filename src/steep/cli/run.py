@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,8 +57,20 @@ def report(
         write_page(opened.config, opened.project, output)
         typer.echo(f"report: {output}")
         return
+    _check_writable(config.resolve().parent)
     config_, project = open_project(config, set)
     run_all(Opened(config_, replace(project, finished_only=True)), json)
+
+
+def _check_writable(root: Path) -> None:
+    from steep.core.errors import UserError
+
+    if root.is_dir() and not os.access(root, os.W_OK):
+        raise UserError(
+            "This project is read-only, so the report cannot be written into it.",
+            where=root,
+            hint="steep report --output FILE writes the page of the last run somewhere else",
+        )
 
 
 def run_all(opened: Opened, as_json: bool) -> None:

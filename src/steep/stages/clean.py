@@ -193,7 +193,7 @@ def _is_held(path: Path) -> bool:
     lock = path / ".lock"
     if not lock.is_file():
         return False
-    descriptor = os.open(lock, os.O_RDWR)
+    descriptor = os.open(lock, os.O_RDONLY)
     try:
         return not try_lock(descriptor, path)
     finally:
