@@ -130,27 +130,46 @@ def test_a_key_like_no_other_gets_the_list_of_keys(path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "place", "expected", "found"),
     [
-        ("train.tokens=many", "train.tokens", "valid integer", "'many'"),
-        ("train.tokens=0", "train.tokens", "greater than or equal to 1", "0"),
+        ("train.tokens=many", "train.tokens", "a whole number", "'many'"),
+        ("train.tokens=1.5", "train.tokens", "a whole number", "1.5"),
+        ("train.tokens=5%", "train.tokens", "a whole number", "'5%'"),
+        ("train.tokens=0", "train.tokens", "at least 1", "0"),
         ("train.warmup=1", "train.warmup", "less than 1", "1"),
-        ("train.arms={raw: documents}", "train.arms.raw", "valid tuple", "'documents'"),
+        ("train.epochs=.inf", "train.epochs", "a finite number", "inf"),
+        ("train.learning_rate=fast", "train.learning_rate", "a number", "'fast'"),
+        ("train.arms={raw: documents}", "train.arms.raw", "a list, e.g. [", "'documents'"),
+        ("evaluate.methods=answers", "evaluate.methods", "[likelihood, answers]", "'answers'"),
         ("generate.engine=local", "generate.engine", "'openai', 'openai-batch'", "'local'"),
-        ("generate.pairs=some", "generate.pairs", "valid integer, unable", "'some'"),
-        ("generate.pairs=some", "generate.pairs", "or Input should be 'all'", "'some'"),
-        ("generate.triplets=-1", "generate.triplets", "greater than or equal to 0", "-1"),
-        ("tokenize.replay=5", "tokenize.replay", "valid path", "5"),
-        ("name=a/b", "name", "match pattern", "'a/b'"),
-        ("documents=texts", "documents", "valid dictionary", "'texts'"),
+        ("generate.pairs=some", "generate.pairs", "a whole number or 'all'", "'some'"),
+        ("generate.pairs=1:30", "generate.pairs", "a whole number or 'all'", "'1:30'"),
+        ("generate.triplets=-1", "generate.triplets", "at least 0", "-1"),
+        ("tokenize.replay=5", "tokenize.replay", "a path", "5"),
+        ("corpus.check_language=maybe", "corpus.check_language", "true or false", "'maybe'"),
+        ("name=a/b", "name", "letters, digits, dots, hyphens and underscores", "'a/b'"),
+        ("documents=texts", "documents", "a section with keys of its own", "'texts'"),
     ],
 )
 def test_a_bad_value_is_said_with_its_place(
     path: Path, override: str, place: str, expected: str, found: str
 ) -> None:
-    lines = complaint(path, MINIMAL, override).splitlines()
-    assert lines[0] == f"Bad value for '{place}'."
-    assert lines[1] == f"  where:    {path}:{place}"
-    assert expected in lines[2]
-    assert lines[3] == f"  found:    {found}"
+    for text, overrides, where in (
+        (MINIMAL, [override], f"--set {override}"),
+        (_as_yaml(override), [], f"{path}:{place}"),
+    ):
+        lines = complaint(path, text, *overrides).splitlines()
+        assert lines[0] == f"Bad value for '{place}'."
+        assert lines[1] == f"  where:    {where}"
+        assert expected in lines[2]
+        assert "Input should" not in lines[2]
+        assert lines[3] == f"  found:    {found}"
+
+
+def _as_yaml(override: str) -> str:
+    """The file that says what an override says."""
+    dotted, _, value = override.partition("=")
+    section, _, key = dotted.partition(".")
+    line = f"{section}: {{{key}: {value}}}" if key else f"{section}: {value}"
+    return f"{line}\n" if section == "documents" else f"{MINIMAL}{line}\n"
 
 
 def test_further_mistakes_are_counted_by_key(path: Path) -> None:
@@ -186,6 +205,15 @@ def test_a_missing_file_says_what_writes_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="steep init") as caught:
         load_config(tmp_path / "steep.yaml")
     assert str(tmp_path / "steep.yaml") in str(caught.value)
+    assert "-c FILE" in str(caught.value)
+
+
+def test_a_missing_file_is_named_from_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=str(tmp_path)):
+        load_config(Path("steep.yaml"))
 
 
 def test_a_configuration_cannot_be_changed(path: Path) -> None:
@@ -196,5 +224,106 @@ def test_a_configuration_cannot_be_changed(path: Path) -> None:
 
 def test_a_key_that_stands_twice_is_a_mistake(path: Path) -> None:
     path.write_text("documents: {path: d}\ngenerate:\n  pairs: 5\n  seed: 1\n  pairs: 6\n")
-    with pytest.raises(UserError, match=r"'pairs' stands here twice\n.*line 5"):
+    with pytest.raises(UserError, match=r"'pairs' stands here twice, in line 5"):
         load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("1e6", 1_000_000),
+        ("50M", 50_000_000),
+        ("50_000_000", 50_000_000),
+        ("'50,000,000'", 50_000_000),
+        ("0.3B", 300_000_000),
+        ("16 k", 16_000),
+        ("010", 10),
+    ],
+)
+def test_whole_numbers_may_be_written_as_people_do(path: Path, written: str, read: int) -> None:
+    assert load(path, MINIMAL + f"train: {{tokens: {written}}}\n").train.tokens == read
+    assert load(path, MINIMAL, f"train.tokens={written}").train.tokens == read
+
+
+def test_numbers_may_have_exponents_and_percent_signs(path: Path) -> None:
+    text = "train: {learning_rate: 5e-6, warmup: 5%}\ngenerate: {pairs: 2k}\n"
+    config = load(path, MINIMAL + text)
+    assert (config.train.learning_rate, config.train.warmup) == (5e-6, 0.05)
+    assert config.generate.pairs == 2000
+
+
+def test_words_that_yaml_1_1_reads_as_booleans_are_words(path: Path) -> None:
+    text = "name: no\ntrain: {model: on, arms: {off: [documents]}}\ncorpus: {check_language: no}\n"
+    config = load(path, MINIMAL + text)
+    assert (config.name, config.train.model, list(config.train.arms)) == ("no", "on", ["off"])
+    assert config.corpus.check_language is False
+
+
+@pytest.mark.parametrize("value", ["4.1", "true", "2024"])
+def test_a_number_where_a_text_is_wanted_is_to_be_quoted(path: Path, value: str) -> None:
+    said = complaint(path, MINIMAL + f"generate: {{model: {value}}}\n")
+    assert "put it in quotes" in said
+    quoted = load(path, MINIMAL + f"generate: {{model: '{value}'}}\n")
+    assert quoted.generate.model == value
+    assert load(path, MINIMAL, f"generate.model={value}").generate.model == value
+
+
+def test_home_and_environment_variables_are_filled_in(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.setenv("LLM_HOST", "http://example.org")
+    text = "documents: {path: ~/texts}\ngenerate: {base_url: '${LLM_HOST}/v1'}\n"
+    config = load(path, text + "evaluate: {questions: $HOME/q.jsonl}\ntrain: {model: ~/llama}\n")
+    assert config.documents.path == Path("/home/ada/texts")
+    assert config.evaluate.questions == Path("/home/ada/q.jsonl")
+    assert config.train.model == "/home/ada/llama"
+    assert config.generate.base_url == "http://example.org/v1"
+    monkeypatch.delenv("LLM_HOST")
+    said = complaint(path, text)
+    assert said.startswith("The environment variable 'LLM_HOST' is not set.")
+    assert f"{path}:generate.base_url" in said
+
+
+def test_the_name_of_a_key_is_never_replaced_by_the_key(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", "hidden")
+    said = complaint(path, MINIMAL + "generate: {api_key_env: $MY_KEY}\n")
+    assert "hidden" not in said
+    assert "NAME of an environment variable" in said
+
+
+def test_a_placeholder_left_in_is_named(path: Path) -> None:
+    said = complaint(path, MINIMAL + "generate: {model: '{{ MODEL }}'}\n")
+    assert said.startswith("A placeholder was left in 'generate.model'.")
+    said = complaint(path, MINIMAL + "generate:\n  model: {{ MODEL }}\n")
+    assert said.startswith("This is not valid YAML.")
+    assert "placeholder" in said
+    assert "in line 4" in said
+
+
+def test_tabs_and_second_documents_are_told(path: Path) -> None:
+    assert "indent with spaces" in complaint(path, "documents:\n\tpath: texts\n")
+    said = complaint(path, MINIMAL + "---\nname: other\n")
+    assert "remove the line ---" in said
+
+
+def test_a_file_in_utf_16_is_read(path: Path) -> None:
+    path.write_bytes((MINIMAL + "name: Mölln\n").encode("utf-16"))
+    assert load_config(path).name == "Mölln"
+
+
+def test_merges_may_stand_twice(path: Path) -> None:
+    text = "generate:\n  seed: 7\n  <<: {concurrency: 4}\n  <<: {max_tokens: 99}\n" + MINIMAL
+    generate = load(path, text).generate
+    assert (generate.seed, generate.concurrency, generate.max_tokens) == (7, 4, 99)
+
+
+@pytest.mark.parametrize("arm", ["lr/1e-4", "a\\\\b", "a:b", " a", "", "x" * 101])
+def test_a_name_that_no_file_can_have_is_refused(path: Path, arm: str) -> None:
+    said = complaint(path, MINIMAL + f'train: {{arms: {{"{arm}": [documents]}}}}\n')
+    assert said.startswith("A model cannot have this name")
+    assert f"{path}:train.arms" in said
+    assert complaint(path, MINIMAL + "name: ..\n").startswith("A run cannot have this name")
+    assert load(path, MINIMAL + "train: {arms: {naïve (2nd try): [documents]}}\n")

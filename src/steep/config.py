@@ -29,7 +29,7 @@ OptimizerName = Literal[
 class Section(BaseModel):
     """Base of all sections: immutable, and strict about keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DocumentsConfig(Section):

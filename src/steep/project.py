@@ -13,6 +13,7 @@ from typing import Any
 from steep.core.files import read_json
 
 MANIFEST = "manifest.json"
+CHEAP = ("documents", "corpus", "evaluate")  # stages that take seconds, from what is there
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,18 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A project directory."""
+    """A project directory.
+
+    Attributes:
+        finished_only: Whether what takes money or hours is only looked up, as for a report.
+    """
 
     root: Path
+    finished_only: bool = False
+
+    def may_make(self, stage: str) -> bool:
+        """Whether an artifact of this stage may be made where it is missing."""
+        return not self.finished_only or stage in CHEAP
 
     @property
     def store(self) -> Path:

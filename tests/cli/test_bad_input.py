@@ -52,7 +52,7 @@ CASES = (
         ("Unknown key 'tempereture'", "steep.yaml:generate.tempereture", "mean 'temperature'?"),
     ),
     Case("unknown section", {"generator": {"model": "m"}}, ("'generator'", "'generate'?")),
-    Case("wrong type", {"train": {"tokens": "many"}}, ("train.tokens", "integer", "'many'")),
+    Case("wrong type", {"train": {"tokens": "many"}}, ("train.tokens", "a whole number", "'many'")),
     Case("out of range", {"train": {"warmup": 2}}, ("train.warmup", "less than 1", "2")),
     Case(
         "no key",

@@ -37,6 +37,7 @@ def finished(
     )
     assert started.code == 0, started.err
     assert "3 documents" in started.out and "6 questions" in started.out
+    assert started.out.endswith("next: steep plan\n")
     settle(project / "steep.yaml", **SMALL)
     settle(
         project / "steep.yaml",
@@ -197,6 +198,65 @@ def test_json_is_all_that_a_script_reads(copy: Path, steep: Steep) -> None:
         found = json.loads(steep(verb, "--json", cwd=copy).out)
         assert Path(found["report"]).is_file()
         assert len(found["scores"]["likelihood"]["pairs"]) == 3
+
+
+def test_a_report_makes_nothing_and_names_what_is_missing(
+    copy: Path, steep: Steep, server: ScriptedServer
+) -> None:
+    before, artifacts = len(server.requests), sorted((copy / ".steep").iterdir())
+    for change, missing in (
+        ("generate.pairs=9", "'generate' has not been made"),
+        ("train.seed=7", "'train raw' has not been made"),
+    ):
+        ended = steep("report", "--set", change, cwd=copy)
+        assert ended.code == 2
+        assert missing in ended.err and "steep run makes it" in ended.err
+    assert len(server.requests) == before
+    assert sorted((copy / ".steep").iterdir()) == artifacts
+
+
+def test_a_report_can_be_written_outside_of_the_project(copy: Path, steep: Steep) -> None:
+    page = copy.parent / "page.html"
+    files = sorted(copy.rglob("*"))
+    assert steep("report", "--output", page, cwd=copy).code == 0
+    assert page.read_bytes() == (copy / "runs/default/report.html").read_bytes()
+    assert sorted(copy.rglob("*")) == files
+
+
+def test_clean_deletes_what_nothing_uses_and_only_when_told(copy: Path, steep: Steep) -> None:
+    store = copy / ".steep"
+    needed = sorted(store.rglob("*"))
+    assert "0 directories, 0 B can be deleted" in steep("clean", cwd=copy).out
+    [trained, *_] = sorted(store.glob("train-*"))
+    shutil.copytree(trained, store / "train-00000000")
+    (store / "train-11111111" / "checkpoint-3").mkdir(parents=True)
+    (store / "train-11111111" / "checkpoint-3" / "part").write_bytes(bytes(5000))
+    (trained / "checkpoint-6").mkdir()
+    (store / "score-22222222").mkdir()
+    about = {"identity": {"inputs": {"trained": "train-00000000"}}}
+    (store / "score-22222222" / "manifest.json").write_text(json.dumps(about))
+    listed = steep("clean", cwd=copy)
+    assert listed.code == 0, listed.err
+    assert [line.split("  ")[-1] for line in listed.out.splitlines()[:4]].count(
+        "(used by no run and not by this configuration)"
+    ) == 1
+    for part in ("5.0 kB", "left unfinished", "checkpoint-6", "score-22222222", "4 directories"):
+        assert part in listed.out
+    assert "next: steep clean --yes" in listed.out
+    assert (store / "train-00000000").is_dir()
+    assert "deleted 4 directories" in steep("clean", "--yes", cwd=copy).out
+    assert sorted(store.rglob("*")) == needed
+    assert made(steep("run", cwd=copy)) == set()
+
+
+def test_clean_keeps_what_an_unfinished_configuration_may_use(copy: Path, steep: Steep) -> None:
+    for record in copy.glob("runs/*/*.json"):
+        record.unlink()
+    for link in copy.glob("runs/*/model-*"):
+        link.unlink()
+    said = steep("clean", "--set", "generate.pairs=9", cwd=copy).out
+    assert "all of generate, corpus, tokenize, train, instruct is kept" in said
+    assert "train-" not in said and "corpus-" not in said
 
 
 def test_without_questions_there_is_a_report_and_no_score(copy: Path, steep: Steep) -> None:

@@ -156,3 +156,14 @@ def test_other_errors_stay_what_they_are(tmp_path: Path, error: Exception) -> No
     with pytest.raises(type(error)) as caught, disk_errors(tmp_path):
         raise error
     assert caught.value is error
+
+
+def test_what_a_directory_holds_may_be_read_as_the_umask_says(tmp_path: Path) -> None:
+    with atomic_directory(tmp_path / "model") as temporary:
+        (temporary / "parts").mkdir()
+        for name in ("weights", "parts/one"):
+            (temporary / name).write_text("x")
+            (temporary / name).chmod(0o600)  # as safetensors does
+    expected = (tmp_path / "model").stat().st_mode & 0o666
+    for name in ("weights", "parts/one"):
+        assert (tmp_path / "model" / name).stat().st_mode & 0o777 == expected

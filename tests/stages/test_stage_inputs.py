@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import io
+import json
+import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from steep.cli.options import Opened, check_spending
+from steep.cli.run import report
 from steep.config import Config
-from steep.config_loading import load_config, parse_config
+from steep.config_loading import Source, load_config, parse_config
 from steep.core.errors import UserError
 from steep.project import Project
-from steep.stages import documents, generate, models, tokenize
+from steep.stages import documents, generate, models, spending, tokenize
+from steep.stages.first_config import write_first_config
 from steep.stages.sample_project import write_sample_project
-from steep.stages.template import template
+from steep.stages.template import FIRST, MARK, template
 from steep.testing.tiny_corpus import write_tiny_corpus
 
 
 def configured(folder: Path, **sections: Any) -> Config:
     tree = {"documents": {"path": "documents"}, **sections}
-    return parse_config(tree, folder / "steep.yaml")
+    return parse_config(tree, Source(folder / "steep.yaml"))
 
 
 @pytest.fixture
@@ -116,6 +123,89 @@ def test_the_template_loads_with_and_without_its_comments(tmp_path: Path) -> Non
     assert list(tree["train"]["arms"]) == ["raw", "entigraph"]
     assert tree["open_book"].keys() == type(expected.open_book).model_fields.keys()
     assert all("#" in line for line in uncommented.splitlines() if line.startswith("  model"))
+
+
+def test_the_settings_that_matter_are_marked_and_stand_at_the_top() -> None:
+    text = template("docs", "q.jsonl")
+    top = text[: text.index("\ndocuments:")]
+    marked = [line for line in text.splitlines() if line.endswith(MARK)]
+    assert len(marked) == len(FIRST) == 6
+    for (section, name), line in zip(FIRST, marked, strict=True):
+        assert f"{section}.{name}" in top
+        assert line.strip(" #").startswith(f"{name}:")
+
+
+def test_a_quality_file_brings_its_questions(tmp_path: Path) -> None:
+    question = {"question": "Who?", "options": ["A", "B", "C", "D"], "gold_label": 1}
+    article = {
+        "article_id": "7", "title": "The Weir", "article": "The weir was built by Ada.",
+        "author": "N. N.", "year": 1950,
+        "questions": [{"question_unique_id": "7-1", "difficult": 0, **question}],
+    }  # fmt: skip
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "weir.jsonl").write_text(json.dumps(article) + "\n")
+    (tmp_path / "docs" / "note.md").write_text("# A Note\n\nNothing is asked about this.\n")
+    config = tmp_path / "steep.yaml"
+    found = write_first_config(config, tmp_path / "docs", None)
+    assert found.questions is not None and len(found.questions.questions) == 1
+    assert load_config(config).evaluate.questions == tmp_path / "docs" / "weir.jsonl"
+    assert found.ignored_path == tmp_path / ".gitignore"
+    assert found.ignored_path.read_text() == ".steep/\nruns/\n"
+    config.unlink()
+    assert write_first_config(config, tmp_path / "docs", None).ignored_path is None
+
+
+def test_money_is_not_spent_without_a_limit_or_a_word(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "note.md").write_text("# A Note\n\nAda Lind built the weir in 1950.\n")
+    priced: dict[str, Any] = {"model": "m", "base_url": "http://llm.example/v1", "pairs": 2}
+    priced |= {"usd_per_million_input_tokens": 1.0, "usd_per_million_output_tokens": 2.0}
+    documents = {"path": "docs"}
+    project = Project(tmp_path)
+    with pytest.raises(UserError, match=r"begin to pay[^~]*llm\.example[^~]*--yes[^~]*calls.*\$"):
+        spending.refuse_unlimited_spending(
+            configured(tmp_path, documents=documents, generate=priced), project
+        )
+    free = priced | {"usd_per_million_output_tokens": 0, "usd_per_million_input_tokens": 0}
+    for each in (free, priced | {"max_cost_usd": 1}, {"engine": "embedded"}, {"recipe": None}):
+        config = configured(tmp_path, documents=documents, generate=each)
+        spending.refuse_unlimited_spending(config, project)
+
+
+@pytest.mark.parametrize(
+    ("terminals", "yes", "asked"),
+    [("in err", False, True), ("in err", True, False), ("err", False, False), ("", False, False)],
+)
+def test_only_a_person_at_a_terminal_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminals: str, yes: bool, asked: bool
+) -> None:
+    looked: list[Project] = []
+    monkeypatch.setattr(
+        spending, "refuse_unlimited_spending", lambda config, project: looked.append(project)
+    )
+    for name in ("in", "err"):
+        monkeypatch.setattr(sys, f"std{name}", _Stream(name in terminals.split()))
+    check_spending(Opened(configured(tmp_path), Project(tmp_path)), yes)
+    assert bool(looked) == asked
+
+
+def test_a_read_only_project_says_where_its_report_can_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "steep.yaml").write_text("documents: {path: docs}\n")
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    with pytest.raises(UserError, match=r"read-only[^$]*--output FILE"):
+        report(tmp_path / "steep.yaml")
+    assert not (tmp_path / "runs").exists()
+
+
+class _Stream(io.StringIO):
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
 
 
 def test_a_preset_is_not_contradicted_by_the_template(tmp_path: Path) -> None:

@@ -13,12 +13,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import AutoTokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from steep.core.errors import UserError
 from steep.testing.tiny_corpus import DOCUMENTS
 from steep.tokens import shard, tokenise
-from steep.tokens.shard import check_tokenizer, open_shard, tokenizer_hash, write_shard
+from steep.tokens.shard import (
+    check_embedding,
+    check_tokenizer,
+    open_shard,
+    tokenizer_hash,
+    write_shard,
+)
 
 
 class CodePoints:
@@ -30,8 +37,10 @@ class CodePoints:
     def __len__(self) -> int:
         return self.vocabulary
 
-    def __call__(self, texts: list[str], add_special_tokens: bool) -> Any:
-        assert not add_special_tokens
+    def __call__(
+        self, texts: list[str], add_special_tokens: bool, split_special_tokens: bool
+    ) -> Any:
+        assert split_special_tokens and not add_special_tokens
         return SimpleNamespace(input_ids=[[ord(character) for character in text] for text in texts])
 
     def get_vocab(self) -> dict[str, int]:
@@ -151,7 +160,9 @@ def test_ids_beyond_the_vocabulary_are_refused(tmp_path: Path, character: str) -
 
 def test_ids_beyond_32_bits_are_refused(tmp_path: Path) -> None:
     class Huge(CodePoints):
-        def __call__(self, texts: list[str], add_special_tokens: bool) -> Any:
+        def __call__(
+            self, texts: list[str], add_special_tokens: bool, split_special_tokens: bool
+        ) -> Any:
             return SimpleNamespace(input_ids=[[2**32]])
 
     with pytest.raises(UserError, match=r"gives the id 4,294,967,296.*does not fit"):
@@ -237,7 +248,7 @@ from tokenizers import Tokenizer
 from steep.tokens.shard import write_shard
 
 class Fast:  # transformers' wrapper, without the seconds and the memory of its import
-    bos_token_id, eos_token_id = 0, 1
+    bos_token_id, eos_token_id, unk_token_id, added_tokens_decoder = 0, 1, None, {}
     backend_tokenizer = Tokenizer.from_file(sys.argv[1])
     get_vocab = backend_tokenizer.get_vocab
     def __len__(self): return self.backend_tokenizer.get_vocab_size()
@@ -246,3 +257,49 @@ write_shard(Path(sys.argv[2]), (f"No {n % 10} is it." for n in range(int(sys.arg
 status = Path("/proc/self/status").read_text()
 print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 """
+
+
+def test_texts_that_spell_special_tokens_are_text(tmp_path: Path, tokenizer: Any) -> None:
+    text = "A turn ends with <|im_end|>, and <|im_start|><|pad|> begin and fill one."
+    write_shard(tmp_path, [text], tokenizer)
+    [ids] = texts_of(tmp_path)
+    assert tokenizer.decode(ids[1:-1]) == text
+    special = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
+    assert special.isdisjoint(ids[1:-1])
+    assert (ids[0], ids[-1]) == (tokenizer.bos_token_id, tokenizer.eos_token_id)
+
+
+def test_a_vocabulary_that_holds_the_special_tokens_as_words_does_not_find_them(
+    tmp_path: Path,
+) -> None:
+    rust = Tokenizer(models.Unigram())
+    rust.pre_tokenizer = pre_tokenizers.Metaspace()
+    rust.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=60,
+        special_tokens=["<unk>", "<s>", "</s>"],
+        unk_token="<unk>",
+        show_progress=False,
+    )
+    rust.train_from_iterator(["the old weir below the mill", "< / s >"] * 3, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=rust, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+    write_shard(tmp_path, ["the weir </s> the mill"], tokenizer)
+    [ids] = texts_of(tmp_path)
+    assert ids.count(tokenizer.eos_token_id) == ids.count(tokenizer.bos_token_id) == 1
+    assert "".join(tokenizer.decode(ids[1:-1]).split()) == "theweir</s>themill"
+
+
+def test_tokens_beyond_the_embedding_matter_only_where_one_occurs(
+    tmp_path: Path, tiny_directory: Path
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_directory)
+    rows = len(tokenizer)
+    tokenizer.add_tokens(["<picture>"])
+    write_shard(tmp_path / "plain", ["a river"], tokenizer)
+    write_shard(tmp_path / "pictures", ["a <picture> and a <picture>"], tokenizer)
+    check_embedding(open_shard(tmp_path / "plain"), tokenizer, rows)
+    check_embedding(open_shard(tmp_path / "pictures"), tokenizer, rows + 1)
+    with pytest.raises(UserError, match=r"no embedding for[^$]*2 tokens beyond it[^$]*<picture>"):
+        check_embedding(open_shard(tmp_path / "pictures"), tokenizer, rows)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import logging
 import math
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +24,7 @@ from training_setup import (
 )
 
 from steep.core.errors import UserError
-from steep.training import loop
+from steep.training import loop, validation
 from steep.training.checkpoint import Checkpoints
 from steep.training.loss import CausalLoss
 from steep.training.metrics import StepMetrics, last_metrics, read_metrics, read_validation
@@ -347,6 +349,61 @@ def test_losses_on_texts_that_are_not_trained_on_are_watched(
     # Taking them changes nothing of the run.
     train(model := load_model(tiny_directory), shards, tmp_path / "again")
     assert computed(tmp_path / "again") == computed(tmp_path)
+
+
+def test_a_large_validation_set_is_cut_and_that_is_said(
+    tiny_directory: Path,
+    shards: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "steep")
+    corpus = replace(load_mixture(shards), shares=())
+    there = corpus.corpus.shard.manifest.tokens
+    monkeypatch.setattr(validation, "MOST_TOKENS", 3 * CONTEXT_TOKENS + 1)
+    settings = replace(SETTINGS, steps=1)
+    model = load_model(tiny_directory)
+    ids = torch.from_numpy(corpus.rows(0, 3).ids_BT)
+    with torch.no_grad():
+        expected = model.eval()(input_ids=ids, labels=ids).loss.item()
+    train(model, shards, tmp_path, settings, validation={"kept out": corpus})
+    assert read_validation(tmp_path)[0]["kept out"] == pytest.approx(expected, rel=1e-5)
+    assert f"'kept out', {3 * CONTEXT_TOKENS} tokens of its {there:,}" in caplog.text
+
+
+@pytest.mark.parametrize("moment", [0, 3, 8])
+def test_a_measurement_that_is_stopped_is_done_by_the_next_run(
+    tiny_directory: Path,
+    shards: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: int,
+) -> None:
+    corpus = replace(load_mixture(shards), shares=())
+    settings = replace(SETTINGS, validation_every=3, checkpoint_minutes=99)
+    watched = {"corpus": corpus}
+    train(load_model(tiny_directory), shards, tmp_path / "whole", settings, validation=watched)
+
+    rows, done = type(corpus).rows, list[Any]()
+
+    def rows_or_stop(mixture: Any, first: int, count: int) -> Any:
+        if mixture is corpus and len(done) == moment:  # while these losses are measured
+            done.append(None)
+            signal.raise_signal(signal.SIGINT)
+        return rows(mixture, first, count)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(corpus), "rows", rows_or_stop)
+        with pytest.raises(KeyboardInterrupt):
+            loop.train(
+                load_model(tiny_directory), load_mixture(shards), settings, tmp_path / "stopped",
+                ALONE, watched, done.append,
+            )  # fmt: skip
+    assert len(read_validation(tmp_path / "stopped")) == moment // 3 + (moment == 8)
+    train(load_model(tiny_directory), shards, tmp_path / "stopped", settings, validation=watched)
+    assert read_validation(tmp_path / "stopped") == read_validation(tmp_path / "whole")
+    assert computed(tmp_path / "stopped") == computed(tmp_path / "whole")
 
 
 def test_a_model_whose_head_is_more_than_a_product_is_trained_too(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from steep.cli.options import DEFAULT_CONFIG
+from steep.cli.options import DEFAULT_CONFIG, command
 
 SHOWN_SKIPPED = 10
 
@@ -18,13 +18,17 @@ def init(
         DEFAULT_CONFIG
     ),
     questions: Annotated[
-        Path | None, typer.Option(help="Questions to evaluate with (JSON Lines).")
+        Path | None,
+        typer.Option(
+            help="Questions to evaluate with (JSON Lines); a QuALITY file brings its own."
+        ),
     ] = None,
 ) -> None:
     """Write a commented configuration; nothing is sent or spent, only the documents are read."""
     from steep.stages.first_config import write_first_config
 
-    reading, asked = write_first_config(config, documents, questions)
+    found = write_first_config(config, documents, questions)
+    reading, asked = found.documents, found.questions
     words = sum(len(document.text.split()) for document in reading.documents)
     typer.echo(
         f"{len(reading.documents)} documents, {words:,} words, {len(reading.skipped)} skipped"
@@ -33,7 +37,12 @@ def init(
         typer.echo(f"  skipped {skipped.source}: {skipped.reason}", err=True)
     if asked:
         odd = f"{len(asked.skipped)} cannot be asked as a choice"
-        typer.echo(f"{len(asked.questions)} questions, {odd}")
+        typer.echo(f"{len(asked.questions)} questions of {found.questions_path}, {odd}")
         for question in asked.skipped[:SHOWN_SKIPPED]:
             typer.echo(f"  not asked {question.question_id}: {question.reason}", err=True)
-    typer.echo(f"wrote {config}; look through it, then: steep run")
+    typer.echo(
+        f"wrote {config}"
+        + (f" and {found.ignored_path}" if found.ignored_path else "")
+        + "; the six settings that matter stand at its top"
+    )
+    typer.echo(f"next: {command('plan', config)}")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -29,6 +31,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a scrip
 DEFAULT_CONFIG = Path("steep.yaml")
 
 
+YesOption = Annotated[
+    bool, typer.Option("--yes", help="Pay for calls without generate.max_cost_usd; see steep plan.")
+]
+
+
 class Opened(NamedTuple):
     """A project, and its configuration after overrides."""
 
@@ -49,6 +56,27 @@ def open_project(path: Path, overrides: list[str] | None) -> Opened:
     opened = load_project(path, overrides)
     start_log(opened.project.run_directory(opened.config.name) / "log.jsonl")
     return opened
+
+
+def command(verb: str, path: Path, overrides: Sequence[str] | None = None) -> str:
+    """The command line of another verb for the same configuration."""
+    words = ["steep", verb, *([] if path == DEFAULT_CONFIG else ["-c", str(path)])]
+    for override in overrides or ():
+        words += ["--set", override]
+    return shlex.join(words)
+
+
+def check_spending(opened: Opened, yes: bool) -> None:
+    """Ask before money is spent by hand; a script is not asked.
+
+    Raises:
+        UserError: Calls with a price would begin, nothing limits them, and --yes was not given.
+    """
+    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    from steep.stages.spending import refuse_unlimited_spending
+
+    refuse_unlimited_spending(opened.config, opened.project)
 
 
 def start_log(path: Path) -> None:

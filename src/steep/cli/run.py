@@ -2,29 +2,75 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from steep.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, SetOption, open_project
+from steep.cli.options import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    Opened,
+    SetOption,
+    YesOption,
+    check_spending,
+    load_project,
+    open_project,
+)
 
 if TYPE_CHECKING:
-    from steep.cli.options import Opened
     from steep.stages.pipeline import Run
 
 
 def run(
-    config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None, json: JsonOption = False
+    config: ConfigOption = DEFAULT_CONFIG,
+    set: SetOption = None,
+    json: JsonOption = False,
+    yes: YesOption = False,
 ) -> None:
     """Run every stage: documents, generate, corpus, tokenize, train, evaluate, report."""
-    run_all(open_project(config, set), json)
+    opened = open_project(config, set)
+    check_spending(opened, yes)
+    run_all(opened, json)
 
 
 def report(
-    config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None, json: JsonOption = False
+    config: ConfigOption = DEFAULT_CONFIG,
+    set: SetOption = None,
+    json: JsonOption = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the page of the last run to this file and nothing into the project, "
+            "which may be read-only."
+        ),
+    ] = None,
 ) -> None:
-    """Write the report again; what it needs and is not there yet is made first."""
-    run_all(open_project(config, set), json)
+    """Write the report again, from what is there: nothing is generated, trained or asked."""
+    if output is not None:
+        from steep.stages.pipeline import write_page
+
+        opened = load_project(config, set)
+        write_page(opened.config, opened.project, output)
+        typer.echo(f"report: {output}")
+        return
+    _check_writable(config.resolve().parent)
+    config_, project = open_project(config, set)
+    run_all(Opened(config_, replace(project, finished_only=True)), json)
+
+
+def _check_writable(root: Path) -> None:
+    from steep.core.errors import UserError
+
+    if root.is_dir() and not os.access(root, os.W_OK):
+        raise UserError(
+            "This project is read-only, so the report cannot be written into it.",
+            where=root,
+            hint="steep report --output FILE writes the page of the last run somewhere else",
+        )
 
 
 def run_all(opened: Opened, as_json: bool) -> None:

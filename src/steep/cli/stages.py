@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from steep.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, SetOption, open_project
+from steep.cli.options import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    SetOption,
+    YesOption,
+    check_spending,
+    command,
+    open_project,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,12 +35,13 @@ def generate(
     cancel_batches: Annotated[
         bool, typer.Option("--cancel-batches", help="Ask the provider to end open batches instead.")
     ] = False,
+    yes: YesOption = False,
 ) -> None:
     """Write synthetic texts about the documents, into the ledger."""
     if cancel_batches:
         _cancel_batches(config, set)
     else:
-        _run_until(config, set, "generate", wait)
+        _run_until(config, set, "generate", yes, wait)
 
 
 def _cancel_batches(config: Path, overrides: list[str] | None) -> None:
@@ -42,25 +52,25 @@ def _cancel_batches(config: Path, overrides: list[str] | None) -> None:
     typer.echo(f"asked to end {cancelled} batches; what they have answered is collected next time")
 
 
-def corpus(config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None) -> None:
+def corpus(
+    config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None, yes: YesOption = False
+) -> None:
     """Filter the texts to clean passages."""
-    from steep.stages.corpus import totals_of
-
-    for artifact in _run_until(config, set, "corpus"):
-        total, *recipes = totals_of(artifact)
-        typer.echo(f"  {total}")
-        for line in recipes:
-            typer.echo(f"    {line}")
+    _run_until(config, set, "corpus", yes)
 
 
-def tokenize(config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None) -> None:
+def tokenize(
+    config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None, yes: YesOption = False
+) -> None:
     """Turn passages into token shards."""
-    _run_until(config, set, "tokenize")
+    _run_until(config, set, "tokenize", yes)
 
 
-def train(config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None) -> None:
+def train(
+    config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None, yes: YesOption = False
+) -> None:
     """Continue pretraining, each arm from the same base; then tune on chats, if there are any."""
-    _run_until(config, set, "instruct")
+    _run_until(config, set, "instruct", yes)
 
 
 def evaluate(
@@ -73,16 +83,22 @@ def evaluate(
         bool, typer.Option("--rescore", help="Count kept rows anew; nothing is asked or loaded.")
     ] = False,
     json: JsonOption = False,
+    yes: YesOption = False,
 ) -> None:
     """Ask base and arms what is configured: closed book, open book; then compare them."""
     limited = [] if limit is None else [f"evaluate.limit={limit}"]
-    scores = _scores(open_project(config, [*(set or ()), *limited]), rescore)
+    overrides = [*(set or ()), *limited]
+    opened = open_project(config, overrides)
+    if not rescore:
+        check_spending(opened, yes)
+    scores = _scores(opened, rescore)
     if json:
         typer.echo(dumps(scores, indent=2))
     elif scores is not None:
         from steep.cli.score_lines import print_scores
 
         print_scores(scores)
+        typer.echo(f"next: {command('report', config, overrides)}")
 
 
 def _scores(opened: Opened, rescore: bool) -> dict[str, Any] | None:
@@ -96,16 +112,27 @@ def _scores(opened: Opened, rescore: bool) -> dict[str, Any] | None:
 
 
 def _run_until(
-    config: Path, overrides: list[str] | None, stage: StageName, wait: bool = True
-) -> list[Artifact]:
-    """Make the stage, print what was made, and return it."""
+    config: Path, overrides: list[str] | None, stage: StageName, yes: bool, wait: bool = True
+) -> None:
+    from steep.cli.next_lines import counts_of, next_verb
     from steep.stages import pipeline
 
     opened = open_project(config, overrides)
+    check_spending(opened, yes)
     result = pipeline.run(opened.config, opened.project, until=stage, wait=wait)
     made = result.trained if stage == "instruct" else getattr(result, stage)
-    each = made.values() if isinstance(made, dict) else [made]
-    artifacts = [artifact for artifact in each if artifact is not None]
-    for artifact in artifacts:
-        typer.echo(f"{artifact.stage}: {artifact.path}")
-    return artifacts
+    for artifact in made.values() if isinstance(made, dict) else [made]:
+        if artifact is not None:
+            typer.echo(f"{artifact.stage}: {artifact.path}{counts_of(artifact)}")
+    if stage == "corpus" and made is not None:
+        _print_totals(made)
+    typer.echo(f"next: {command(next_verb(stage, opened.config), config, overrides)}")
+
+
+def _print_totals(corpus: Artifact) -> None:
+    from steep.stages.corpus import totals_of
+
+    total, *recipes = totals_of(corpus)
+    typer.echo(f"  {total}")
+    for line in recipes:
+        typer.echo(f"    {line}")

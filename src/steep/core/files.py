@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -64,6 +65,32 @@ def read_parquet(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def try_lock(descriptor: int, path: Path) -> bool:
+    """Take the kernel's lock on an open file, which ends with its process; say whether it was free.
+
+    Raises:
+        UserError: The file system of `path` has no locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise no_locks(path, error.strerror) from error
+    return True
+
+
+def no_locks(path: Path, found: object) -> UserError:
+    """The error for a file system on which two processes cannot keep apart."""
+    return UserError(
+        "The file system of this project does not support file locks.",
+        where=path,
+        found=found,
+        hint="move the project to a local disk, or mount the file system with locks (Lustre: "
+        "-o flock; NFS: version 4, or with its lock service running)",
+    )
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file atomically: to a temporary name beside it, synced, then renamed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -114,8 +141,17 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         try:
             yield temporary
+            _share(temporary)
             if path.exists():
                 shutil.rmtree(path)
             temporary.rename(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _share(directory: Path) -> None:
+    """Give files the permissions that the umask leaves; safetensors lets only their owner read."""
+    mode = directory.stat().st_mode & 0o666
+    for path in directory.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(mode | (path.stat().st_mode & 0o111))

@@ -11,18 +11,25 @@ that finished together, milliseconds against the seconds that a call takes.
 
 from __future__ import annotations
 
-import fcntl
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from steep.core.errors import UserError
-from steep.core.files import disk_errors
+from steep.core.files import disk_errors, no_locks, try_lock
 
 APPLICATION_ID = 0x53746570  # "Stee" + "p": how we know our own files
 BUSY_TIMEOUT_MS = 30_000
+
+# What SQLite says on network disks that cannot lock, or share the memory that WAL needs.
+NO_LOCKS = (
+    "SQLITE_PROTOCOL", "SQLITE_NOLFS", "SQLITE_IOERR_LOCK", "SQLITE_IOERR_UNLOCK",
+    "SQLITE_IOERR_RDLOCK", "SQLITE_IOERR_SHM",
+)  # fmt: skip
 
 # One entry a version of the file format, oldest first; never edit one that was released.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -108,6 +115,8 @@ def sqlite_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         name = getattr(error, "sqlite_errorname", "")
+        if name.startswith(NO_LOCKS):
+            raise no_locks(path, error) from error
         if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
             raise UserError(
                 "The ledger cannot be written: the disk is full or failing.",
@@ -141,23 +150,21 @@ def writer_lock(path: Path) -> Iterator[None]:
     """Hold the right to write the database at `path`.
 
     Raises:
-        UserError: Another process holds it.
+        UserError: Another process holds it, or its file system has no locks.
     """
     lock_path = path.with_name(path.name + ".lock")
     with disk_errors(lock_path):
         lock_path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not try_lock(descriptor, path):
             holder = os.read(descriptor, 20).decode().strip()
             raise UserError(
                 "Another process is writing this ledger.",
                 where=path,
                 found=f"process {holder or 'unknown'}",
                 hint="wait until it ends, or stop it; then run the same command again",
-            ) from error
+            )
         with disk_errors(lock_path):
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"{os.getpid()}\n".encode())
@@ -174,7 +181,7 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     """
     if not write and not path.is_file():
         raise UserError("There is no ledger yet.", where=path, hint="steep generate")
-    connection = sqlite3.connect(path, isolation_level=None)
+    connection = sqlite3.connect(path, isolation_level=None) if write else _reader(path)
     try:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         version = _checked_version(connection, path, write=write)
@@ -191,6 +198,34 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    """Open a database to read it, also where nothing can be written.
+
+    A reader of a database in WAL mode writes a file of shared memory beside it. Where that cannot
+    be, as in a snapshot, nobody writes the database either, and it is read without; what a killed
+    writer left in the log beside it is read from a copy of both.
+    """
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return connection
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if not error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
+            raise
+    log = path.with_name(path.name + "-wal")
+    if not log.is_file() or not log.stat().st_size:
+        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        return sqlite3.connect(uri, isolation_level=None, uri=True)
+    with disk_errors(path), tempfile.TemporaryDirectory() as folder:
+        copy = sqlite3.connect(":memory:", isolation_level=None)
+        for each in (path, log):
+            shutil.copyfile(each, Path(folder) / each.name)
+        with closing(sqlite3.connect(Path(folder) / path.name)) as source:
+            source.backup(copy)
+        return copy
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from steep.stages.harness import (
     finish,
     log,
     refuse_ranks,
+    refuse_unfinished,
     remove_leftovers,
 )
 from steep.stages.pricing import base_urls, goal_in
@@ -115,6 +116,9 @@ def run(
         log.info("generate: done before (%s)", found.path.name)
         return found
     refuse_ranks(identity.stage)
+    if project.finished_only and found and project.ledger_path.is_file():
+        return found  # a run that ended early: its report says what is missing
+    refuse_unfinished(project, identity)
     if not found:
         explain_change(project, identity)
     path = project.artifact_path(identity.stage, identity.hash8)

@@ -8,7 +8,6 @@ one. Nothing is deleted.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import re
@@ -22,7 +21,7 @@ from typing import Any
 
 from steep import __version__
 from steep.core.errors import UserError
-from steep.core.files import disk_errors, write_json
+from steep.core.files import disk_errors, try_lock, write_json
 from steep.core.ids import stable_hash
 from steep.core.progress import duration
 from steep.project import MANIFEST, Artifact, Project
@@ -84,11 +83,13 @@ def build(
     What is `one_of_many` of its kind in a run is not explained by how it differs from another.
 
     Raises:
-        UserError: Several ranks were started for what one process makes.
+        UserError: Several ranks were started for what one process makes, or it is not finished
+            and the project may only be looked at.
     """
     if found := project.find(identity.stage, identity.hash8):
         log.info("%s: done before (%s)", identity.label, found.path.name)
         return found
+    refuse_unfinished(project, identity)
     path = project.artifact_path(identity.stage, identity.hash8)
     if not together:
         refuse_ranks(identity.label)
@@ -101,6 +102,24 @@ def build(
         manifest = make(path)
         wall_s = max(time.monotonic() - start, manifest.get("wall_s", 0.0))
         return finish(path, identity, {**manifest, "wall_s": round(wall_s, 2)})
+
+
+class Unfinished(UserError):
+    """An artifact that was only to be looked up has not been made."""
+
+
+def refuse_unfinished(project: Project, identity: Identity) -> None:
+    """Refuse to make what takes money or hours where only a look was asked for.
+
+    Raises:
+        Unfinished: The artifact of this identity is not there.
+    """
+    if not project.may_make(identity.stage):
+        raise Unfinished(
+            f"'{identity.label}' has not been made with this configuration.",
+            where=project.artifact_path(identity.stage, identity.hash8),
+            hint="steep run makes it, and what else is missing; a report alone makes nothing",
+        )
 
 
 def refuse_ranks(label: str) -> None:
@@ -135,27 +154,21 @@ def only_maker(path: Path) -> Iterator[None]:
     """Make the directory and hold it, so that two runs at once do not write into each other's.
 
     Raises:
-        UserError: Another process holds it.
+        UserError: Another process holds it, or its file system has no locks.
     """
     path.mkdir(parents=True, exist_ok=True)
     lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        _lock_or_raise(lock, path)
+        if not try_lock(lock, path):
+            raise UserError(
+                "Another run is making this artifact.",
+                where=path,
+                hint="wait until it ends, then run the same command again",
+            )
         remove_leftovers(path)
         yield
     finally:
         os.close(lock)  # the kernel also does this for a killed process
-
-
-def _lock_or_raise(lock: int, path: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UserError(
-            "Another run is making this artifact.",
-            where=path,
-            hint="wait until it ends, then run the same command again",
-        ) from error
 
 
 def remove_leftovers(path: Path) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 from steep.config import Config
 from steep.core.errors import UserError
 from steep.project import Artifact, Project
-from steep.stages import tokenize
 from steep.stages.harness import Identity, build
 from steep.stages.train import (
     MODEL_NAME,
@@ -51,14 +50,6 @@ def check(config: Config) -> None:
             expected='a JSONL file, each line {"messages": [{"role", "content"}, ...]}',
             found=chats,
         )
-
-
-def run_chats(config: Config, project: Project) -> Artifact | None:
-    """Tokenise the chats; None without any."""
-    chats = config.instruct.chats
-    if chats is None:
-        return None
-    return tokenize.run_chats(config, project, chats, config.instruct.loss_on, tokenize.CHATS)
 
 
 def run(config: Config, project: Project, trained: Artifact, shard: Artifact, arm: str) -> Artifact:

@@ -9,14 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from steep.core.errors import UserError
+from steep.core.files import read_json, write_json
 from steep.project import Project
 from steep.stages.harness import log
-from steep.training.loading import EXPECTED, load_model, not_loaded
+from steep.training.loading import (
+    EXPECTED,
+    check_model_directory,
+    load_model,
+    load_model_config,
+    load_tokenizer,
+    not_loaded,
+    weight_files,
+)
+from steep.training.place import is_main_rank
 
 BASE = "base"  # what the results call the model that training starts from
 EMBEDDED = "embedded"
 LIBRARIES = ("torch", "transformers", "safetensors")
 SCORING_DTYPE = "float32"
+CHECKED_NAME = "checked-models.json"  # in the store: models whose weights were read and are sound
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 
 
@@ -34,14 +45,18 @@ def check_libraries() -> None:
 
 
 def check_model(name: str, project: Project) -> None:
-    """Refuse a model that is not there, before anything is spent; a Hub name is looked up.
+    """Refuse a model that cannot be trained, before anything is spent; a Hub name is looked up.
 
     Raises:
-        UserError: The libraries are not installed, or the directory does not exist.
+        UserError: The libraries are not installed, the directory does not exist, or the model has
+            no tokenizer, is no decoder, needs code of its own, or has broken weights.
     """
     check_libraries()
     path = project.root / name
-    if name == EMBEDDED or (path / "config.json").is_file():
+    if name == EMBEDDED:
+        return
+    if (path / "config.json").is_file():
+        _check_directory(path, project)
         return
     if _HUB_NAME.fullmatch(name) and not path.is_dir():
         _look_up(name)
@@ -54,14 +69,41 @@ def check_model(name: str, project: Project) -> None:
     )
 
 
-def _look_up(name: str) -> None:
-    from transformers import AutoConfig
+def check_safetensors(name: str, project: Project) -> None:
+    """Refuse a model directory without safetensors, which `train.add_difference` reads.
 
+    Raises:
+        UserError: Its weights are in another format.
+    """
+    path = project.root / name
+    if path.is_dir() and not list(path.glob("*.safetensors")):
+        raise UserError(
+            "train.add_difference reads models in safetensors only.",
+            where=path,
+            expected="model.safetensors",
+            found=", ".join(each.name for each in weight_files(path)) or "no weights",
+            hint="convert it: AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(DIR)",
+        )
+
+
+def _check_directory(path: Path, project: Project) -> None:
+    """Read all weights of a model once; the next command sees that nothing has changed since."""
+    directory = path.resolve()
+    stats = [(each.name, each.stat()) for each in sorted(directory.iterdir())]
+    state = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+    record = project.store / CHECKED_NAME
+    checked = read_json(record) if record.is_file() else {}
+    if checked.get(str(directory)) == state or not is_main_rank():
+        return
+    check_model_directory(directory)
+    load_tokenizer(directory)
+    write_json(record, checked | {str(directory): state})
+
+
+def _look_up(name: str) -> None:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries say nothing new
-    try:
-        AutoConfig.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise not_loaded("model", name, error) from error
+    load_model_config(name)
+    load_tokenizer(name)
 
 
 def model_directory(name: str, project: Project) -> Path | str:

@@ -57,11 +57,12 @@ def run(config: Config, project: Project, until: StageName = "report", wait: boo
     Raises:
         UserError: Something the user can put right; what is finished by then stays.
     """
-    _check(config, project, until)
+    if not project.finished_only:
+        _check(config, project, until)
     result = Run(documents.run(config, project))
     if until == "documents":
         return result
-    if _reaches(until, "evaluate"):
+    if _reaches(until, "evaluate") and not project.finished_only:
         evaluate.check(config, project, result.documents)
     result.generate = generate.run(config, project, result.documents, wait)
     gc.collect()  # an embedded generator is gone before training needs the memory
@@ -70,7 +71,7 @@ def run(config: Config, project: Project, until: StageName = "report", wait: boo
     result.corpus = corpus.run(config, project, result.documents, result.generate)
     if until == "corpus":
         return result
-    result.tokenize = _tokenize(config, project, result.corpus)
+    result.tokenize = tokenize.run_all(config, project, result.corpus)
     if until == "tokenize":
         return result
     for arm in config.train.arms:
@@ -92,18 +93,6 @@ def run(config: Config, project: Project, until: StageName = "report", wait: boo
         return result
     result.report = _report(config, project, result)
     return result
-
-
-def _tokenize(config: Config, project: Project, corpus: Artifact) -> dict[str, Artifact]:
-    """All shards, by the names of arms and by what else they are for."""
-    optional = {
-        tokenize.REPLAY: tokenize.run_replay(config, project),
-        tokenize.VALIDATION: tokenize.run_validation(config, project, corpus),
-        tokenize.INSTRUCTION: tokenize.run_instructions(config, project),
-        tokenize.CHATS: instruct.run_chats(config, project),
-    }
-    arms = {arm: tokenize.run(config, project, corpus, arm) for arm in config.train.arms}
-    return arms | {name: artifact for name, artifact in optional.items() if artifact}
 
 
 def _reaches(until: StageName, stage: StageName) -> bool:
@@ -130,6 +119,18 @@ def _report(config: Config, project: Project, result: Run) -> Path:
     for arm, artifact in result.trained.items():
         _link(directory / f"model-{arm}", artifact.path / "model")
     return render_report(project.root, directory)
+
+
+def write_page(config: Config, project: Project, path: Path) -> None:
+    """Write the page of the last run of this name, and nothing into the project.
+
+    Raises:
+        UserError: There is no such run, or an artifact of it is gone.
+    """
+    from steep.report.inputs import load_run
+    from steep.report.render import page
+
+    write_text(path, page(load_run(project.root, project.run_directory(config.name))))
 
 
 def _link(link: Path, target: Path) -> None:

@@ -19,6 +19,7 @@ from steep.generation import plan, queries
 from steep.generation.ledger import Ledger
 from steep.generation.queries import Sums
 from steep.generation.records import IMPORT_ENDPOINT, Record
+from steep.generation.store import connect
 from steep.project import Project
 from steep.stages import documents
 from steep.stages.generate import counts_of, recipe_of, written_about
@@ -236,5 +237,8 @@ def open_ledger(project: Project) -> Iterator[Ledger]:
         with Ledger(project.ledger_path, read_only=True) as ledger:
             yield ledger
         return
-    with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.db") as ledger:
-        yield ledger
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger.db"
+        connect(path, write=True).close()  # without a lock, which some file systems do not have
+        with Ledger(path, read_only=True) as ledger:
+            yield ledger

@@ -20,7 +20,18 @@ HEADER = """\
 # Steep: teach a language model a small private corpus.
 # Every field is here with its default, as a comment: take the # away to set it.
 # `steep run` does every stage; `steep status` says what is done.
+#
+# Six settings matter most; their lines are marked with <<< below:
 """
+MARK = "<<<"
+FIRST = {
+    ("generate", "base_url"): "the endpoint that writes the texts",
+    ("generate", "model"): "its name for the model",
+    ("generate", "api_key_env"): "the environment variable that holds its key, if it needs one",
+    ("generate", "max_cost_usd"): "a limit in dollars for everything the project pays for",
+    ("train", "model"): "the model to teach: a Hugging Face directory or a name on the Hub",
+    ("evaluate", "questions"): "what is asked before and after; without it nothing is measured",
+}
 VALUE_WIDTH = 40
 
 
@@ -28,6 +39,8 @@ def template(documents: str | None, questions: str | None) -> str:
     """Render the whole tree as YAML with comments; the two paths are filled in."""
     given = {("documents", "path"): documents, ("evaluate", "questions"): questions}
     lines = [HEADER]
+    for (section_name, name), purpose in FIRST.items():
+        lines.append(f"#   {f'{section_name}.{name}':<22} {purpose}\n")
     for name, field in Config.model_fields.items():
         section = field.annotation
         if isinstance(section, type) and issubclass(section, Section):
@@ -42,11 +55,13 @@ def _fields(
     section_name: str, section: type[BaseModel], given: dict[tuple[str, str], str | None]
 ) -> Iterator[str]:
     for name, field in section.model_fields.items():
-        value = given.get((section_name, name))
+        place = (section_name, name)
+        value = given.get(place)
+        mark = f"  {MARK}" if place in FIRST else ""
         if value is not None or field.is_required():
-            yield _line(name, value, field)
+            yield _line(name, value, field) + mark
         else:
-            yield f"#{_line(name, field.default, field)}"
+            yield f"#{_line(name, field.default, field)}{mark}"
 
 
 def _line(name: str, value: Any, field: FieldInfo) -> str:

@@ -22,7 +22,7 @@ from steep.stages.harness import Identity, build, log
 from steep.stages.models import model_directory
 from steep.training.loading import load_tokenizer
 
-VERSION = 3
+VERSION = 4
 REPLAY: Literal["replay"] = "replay"
 INSTRUCTION: Literal["instruction"] = "instruction"
 VALIDATION = "validation"
@@ -86,6 +86,20 @@ def run(config: Config, project: Project, corpus: Artifact, arm: str) -> Artifac
     # Of the corpus only what the arm reads decides its shard: other texts retrain nothing.
     fields = {"arm": arm, "train.arms": list(sources), "texts": _digest(texts())}
     return _shard(config, project, fields, texts)
+
+
+def run_all(config: Config, project: Project, corpus: Artifact) -> dict[str, Artifact]:
+    """All shards, by the names of arms and by what else they are for."""
+    optional = {
+        REPLAY: run_replay(config, project),
+        VALIDATION: run_validation(config, project, corpus),
+        INSTRUCTION: run_instructions(config, project),
+    }
+    if config.instruct.chats is not None:
+        chats, loss_on = config.instruct.chats, config.instruct.loss_on
+        optional[CHATS] = run_chats(config, project, chats, loss_on, CHATS)
+    arms = {arm: run(config, project, corpus, arm) for arm in config.train.arms}
+    return arms | {name: artifact for name, artifact in optional.items() if artifact}
 
 
 def run_replay(config: Config, project: Project) -> Artifact | None:

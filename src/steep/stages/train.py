@@ -12,7 +12,13 @@ from steep.config import Config, OptimizationConfig, TrainConfig
 from steep.core.errors import UserError
 from steep.project import Artifact, Project
 from steep.stages.harness import Identity, build, log
-from steep.stages.models import BASE, check_model, local_directory, model_directory
+from steep.stages.models import (
+    BASE,
+    check_model,
+    check_safetensors,
+    local_directory,
+    model_directory,
+)
 from steep.stages.tokenize import CHATS, INSTRUCTION, REPLAY, VALIDATION
 
 if TYPE_CHECKING:
@@ -118,6 +124,8 @@ def check(config: Config, project: Project) -> None:
     check_model(settings.model, project)
     if settings.add_difference:
         check_model(settings.add_difference, project)
+        for name in (settings.model, settings.add_difference):
+            check_safetensors(name, project)
     if settings.launcher == "ray":
         from steep.training.ray_train import check_ray_train
 

@@ -95,6 +95,29 @@ def check_tokenizer(shard: TokenShard, tokenizer: Any) -> None:
         )
 
 
+def check_embedding(shard: TokenShard, tokenizer: Any, rows: int) -> None:
+    """Refuse ids that the model has no embedding for, where one of them occurs.
+
+    A tokenizer may know tokens that its model does not have (an image token, say): as long as no
+    text spells one, nothing is wrong.
+
+    Raises:
+        UserError: A token of the shard lies beyond the `rows` of the model's embedding.
+    """
+    if shard.manifest.vocabulary <= rows or (highest := int(shard.ids.max())) < rows:
+        return
+    count = int((shard.ids >= rows).sum())
+    raise UserError(
+        "The texts hold tokens that the model has no embedding for.",
+        where="train.model",
+        expected=f"ids below {rows:,}, the rows of the model's embedding",
+        found=f"{count:,} tokens beyond it; the highest is {highest:,} "
+        f"({tokenizer.convert_ids_to_tokens(highest)!r} of {name_of(tokenizer)})",
+        hint="the tokenizer in the model's directory has tokens added to it that the model was "
+        "never given: use the model's own tokenizer, or resize the model's embedding",
+    )
+
+
 def vocabulary_of(tokenizer: Any) -> int:
     """One more than the highest id: added tokens may lie beyond len(tokenizer), with gaps."""
     return max(len(tokenizer), 1 + max(tokenizer.get_vocab().values(), default=-1))

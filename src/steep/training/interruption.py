@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM during training: the step that is under way is finished and kept."""
+"""Ctrl-C and SIGTERM during training: the step that is under way is finished and kept.
+
+A measurement of the validation loss is given up instead; the next run does it first.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ def asked_to_stop() -> Iterator[Stop]:
         stop.asked = True
         for each in handlers:
             signal.signal(each, handlers[each])
-        log.info("train: stopping after this step; its checkpoint is kept")
+        log.info(
+            "train: stopping after this step, whose checkpoint is kept; press Ctrl-C again to stop "
+            "at once and lose the steps since the last checkpoint"
+        )
 
     handlers: dict[signal.Signals, Any] = {}
     try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,10 +24,10 @@ from steep.core.ids import derive_seed
 from steep.core.progress import Progress
 from steep.tokens.mixture import Mixture, Share
 from steep.tokens.order import Stream
-from steep.tokens.shard import TokenShard, check_tokenizer, open_shard
+from steep.tokens.shard import TokenShard, check_embedding, check_tokenizer, open_shard
 from steep.training.checkpoint import remove_checkpoints
 from steep.training.export import export_model
-from steep.training.loading import load_model, load_tokenizer
+from steep.training.loading import check_numbers, load_model, load_model_config, load_tokenizer
 from steep.training.loop import train
 from steep.training.metrics import SEPARATOR, StepMetrics, TrackerName, last_metrics, trackers
 from steep.training.parallel import World, connect, disconnect
@@ -137,13 +137,17 @@ def run_job(job: TrainingJob) -> StepMetrics | None:
 def _train_and_export(job: TrainingJob, directory: Path, world: World) -> None:
     settings = resolve(job.settings, world.device)
     tokenizer = load_tokenizer(job.model)
-    mixture = job.mixture()
-    _check_fit(job, tokenizer, mixture.corpus.shard)
+    mixture, validation = job.mixture(), job.validation_mixtures()
+    streams = [mixture.corpus, *(share.stream for share in mixture.shares)]
+    streams += [each.corpus for each in validation.values()]
+    _check_fit(job, tokenizer, (stream.shard for stream in streams))
     estimate = check_memory(job.model, settings, job.context_tokens, world, job.lora)
     check_disk(directory, estimate, settings.keep_checkpoints)
     if world.is_main:
         log.info("%s: %s", job.label, estimate.line())
     model = load_model(job.model, weight_dtype(settings))
+    if not Path(job.model).is_dir():  # a directory was looked at before anything was tokenized
+        check_numbers(job.model, model.named_parameters())
     if job.lora:
         from steep.training.lora import add_lora
 
@@ -156,7 +160,7 @@ def _train_and_export(job: TrainingJob, directory: Path, world: World) -> None:
             settings,
             directory,
             world,
-            job.validation_mixtures(),
+            validation,
             _shower(job, settings.steps),
             track or (lambda row, step: None),
             job.first_losses,
@@ -195,11 +199,8 @@ def resolve(settings: TrainingSettings, device: torch.device) -> TrainingSetting
     return replace(settings, compute=compute, compile=compiled)
 
 
-def _check_fit(job: TrainingJob, tokenizer: Any, shard: TokenShard) -> None:
-    from transformers import AutoConfig
-
-    check_tokenizer(shard, tokenizer)
-    config = AutoConfig.from_pretrained(job.model).get_text_config()
+def _check_fit(job: TrainingJob, tokenizer: Any, shards: Iterable[TokenShard]) -> None:
+    config = load_model_config(job.model).get_text_config()
     longest = getattr(config, "max_position_embeddings", None)
     if longest and job.context_tokens > longest:
         raise UserError(
@@ -208,14 +209,9 @@ def _check_fit(job: TrainingJob, tokenizer: Any, shard: TokenShard) -> None:
             expected=f"at most {longest}",
             found=job.context_tokens,
         )
-    if shard.manifest.vocabulary > config.vocab_size:
-        raise UserError(
-            "The shards hold tokens that the model has no embedding for.",
-            where="train.model",
-            expected=f"a vocabulary of at most {config.vocab_size:,}",
-            found=f"{shard.manifest.vocabulary:,}",
-            hint="the tokenizer in the model's directory is not the model's own",
-        )
+    for shard in shards:
+        check_tokenizer(shard, tokenizer)
+        check_embedding(shard, tokenizer, config.vocab_size)
 
 
 def _shower(job: TrainingJob, steps: int) -> Callable[[StepMetrics], None]:

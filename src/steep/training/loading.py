@@ -1,13 +1,24 @@
-"""Loading a Hugging Face model and its tokenizer, quietly, with an error that says what to do."""
+"""Loading a Hugging Face model and its tokenizer, quietly, with an error that says what to do.
+
+`check_model_directory` looks before anything is spent: is it a decoder that transformers knows by
+itself, does every parameter have weights, and is every weight a number? It takes no memory for the
+parameters (they stay on PyTorch's `meta` device) and reads the weights once, one after another.
+"""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from steep.core.errors import UserError
 
+log = logging.getLogger("steep")
+
 EXPECTED = "'embedded', a Hugging Face directory, or a name on the Hub like owner/name"
+NAMES_SHOWN = 3
 
 
 def load_model(name: Path | str, dtype: Any = "float32") -> Any:
@@ -17,13 +28,11 @@ def load_model(name: Path | str, dtype: Any = "float32") -> Any:
         UserError: There is no such model.
     """
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
-    logging.disable_progress_bar()
-    try:
-        return AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
-    except (OSError, ValueError) as error:
-        raise not_loaded("model", name, error) from error
+    transformers_logging.disable_progress_bar()
+    with _loading("model", name):
+        return AutoModelForCausalLM.from_pretrained(name, dtype=dtype, trust_remote_code=False)
 
 
 def load_tokenizer(name: Path | str) -> Any:
@@ -34,17 +43,160 @@ def load_tokenizer(name: Path | str) -> Any:
     """
     from transformers import AutoTokenizer
 
+    with _loading("tokenizer of the model", name):
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+
+
+def load_model_config(name: Path | str) -> Any:
+    """Read the configuration of a model that can be trained as a causal LM.
+
+    Raises:
+        UserError: It cannot be read, needs code of its own, or is no decoder.
+    """
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    with _loading("configuration of the model", name):
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    kind = config.model_type
+    head = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind)
+    declared = config.architectures or []
+    encoder = (
+        kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+        and not getattr(config, "is_decoder", False)
+        and head not in declared
+    )
+    if head is None or encoder or config.is_encoder_decoder:
+        raise UserError(
+            f"The model '{name}' is not a causal language model (a decoder).",
+            where="train.model",
+            expected="a model that predicts the next token, such as Llama, Qwen, Gemma or GPT-2",
+            found=f"{', '.join(declared) or kind} (model type '{kind}')",
+            hint="name a decoder; encoders such as BERT and encoder-decoders such as T5 cannot be "
+            "trained by continued pretraining",
+        )
+    return config
+
+
+def weight_files(directory: Path) -> list[Path]:
+    """Return the files that hold the weights of a model: safetensors, or else pickles."""
+    found = sorted(directory.glob("*.safetensors"))
+    return found or sorted(directory.glob("pytorch_model*.bin"))
+
+
+def check_model_directory(directory: Path) -> None:
+    """Refuse a model whose weights are missing or are not numbers.
+
+    Raises:
+        UserError: A file or a parameter is missing, a weight is NaN or infinite, or the model is
+            not a decoder that transformers knows.
+    """
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging as transformers_logging
+
+    load_model_config(directory)
+    files = weight_files(directory)
+    if files and files[0].suffix == ".bin":
+        log.warning(
+            "train.model: %s has pickled weights; they are read as tensors only (no code runs). To "
+            "convert them once: AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(DIR)",
+            files[0],
+        )
+    transformers_logging.disable_progress_bar()
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # its report of the missing keys is ours to give
     try:
-        return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise not_loaded("tokenizer of the model", name, error) from error
+        with _loading("model", directory):
+            _, report = AutoModelForCausalLM.from_pretrained(
+                directory, device_map="meta", output_loading_info=True, trust_remote_code=False
+            )
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+    if missing := sorted(report["missing_keys"]):
+        raise UserError(
+            f"The model has no weights for {len(missing):,} of its parameters.",
+            where=directory,
+            found=f"nothing for {_named(missing)}",
+            hint="copy or download the model again; a model saved without its output head, or one "
+            "for another task (such as classification), cannot be continued",
+        )
+    for path in files:
+        unused = report["unexpected_keys"]
+        check_numbers(path, (each for each in _tensors(path) if each[0] not in unused))
 
 
 def not_loaded(what: str, name: Path | str, error: Exception) -> UserError:
     """The error for something that cannot be loaded."""
+    found = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    hint = None
+    if "trust_remote_code" in str(error):
+        found = "it comes with Python code of its own (auto_map in its config.json)"
+        hint = (
+            "Steep runs no code from a model's directory: name a model whose type transformers "
+            "knows, or convert this one"
+        )
     return UserError(
         f"Cannot load the {what} '{name}'.",
         where="train.model",
-        expected=EXPECTED,
-        found=str(error).strip().splitlines()[0],
+        expected=EXPECTED if hint is None else "a model that transformers can load by itself",
+        found=found,
+        hint=hint,
     )
+
+
+@contextmanager
+def _loading(what: str, name: Path | str) -> Iterator[None]:
+    """Say in plain words what transformers and its readers raise for a model they cannot read."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        raise not_loaded(what, name, error) from error
+
+
+def check_numbers(where: Path | str, tensors: Iterable[tuple[str, Any]]) -> None:
+    """Refuse weights that are NaN or infinite.
+
+    Raises:
+        UserError: Some are; `where` and the first of the tensors are named.
+    """
+    import torch
+
+    # Types of 8 bits or fewer have no `isfinite`; they belong to quantized models.
+    bad = [
+        name
+        for name, tensor in tensors
+        if tensor.is_floating_point()
+        and tensor.element_size() > 1
+        and not torch.isfinite(tensor).all()
+    ]
+    if bad:
+        raise UserError(
+            f"The model has weights that are NaN or infinite, in {len(bad):,} of its tensors.",
+            where=where,
+            found=_named(bad),
+            hint="copy, download or merge the model again; no learning rate can repair this",
+        )
+
+
+def _tensors(path: Path) -> Iterator[tuple[str, Any]]:
+    import torch
+    from safetensors import safe_open
+
+    with _loading("weights", path):
+        if path.suffix == ".bin":
+            state = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+            yield from state.items()
+            return
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118  (not a dictionary)
+                yield name, file.get_tensor(name)
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more

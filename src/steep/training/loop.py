@@ -31,7 +31,7 @@ from steep.core.files import disk_errors
 from steep.core.ids import derive_seed
 from steep.tokens.mixture import IGNORED, Mixture, Rows
 from steep.training.checkpoint import Checkpoints
-from steep.training.interruption import Stop, asked_to_stop
+from steep.training.interruption import asked_to_stop
 from steep.training.loss import CausalLoss
 from steep.training.metrics import (
     METRICS,
@@ -40,12 +40,14 @@ from steep.training.metrics import (
     StepMetrics,
     last_metrics,
     lines_after,
+    read_validation,
 )
 from steep.training.optimizers import make_optimizer, set_learning_rate, state_tensors
 from steep.training.parallel import World, lost_ranks
-from steep.training.prepare import computing, prepare, trained_parameters
+from steep.training.prepare import computing, on_device, prepare, trained_parameters
 from steep.training.settings import TrainingSettings, learning_rate_at
 from steep.training.speed import Speed
+from steep.training.validation import mean_losses
 from steep.training.watch import Watch
 
 log = logging.getLogger("steep")
@@ -206,25 +208,25 @@ class _Loop:
         with ExitStack() as stack:
             stack.callback(self.checkpoints.close)
             write = stack.enter_context(self._lines(METRICS, first))
-            self.write_validation = stack.enter_context(self._lines(VALIDATION, first - 1))
-            stop = stack.enter_context(asked_to_stop())
+            self.write_validation = stack.enter_context(self._lines(VALIDATION, first))
+            self.stop = stack.enter_context(asked_to_stop())
             stack.enter_context(_rare_garbage_collection())
+            if self._is_unmeasured(first):  # the beginning, or stopped while it was measured
+                self._validate(first)
             if first < steps:
-                self._steps(first, write, stop)
+                self._steps(first, write)
             self.checkpoints.wait()
 
-    def _steps(self, first: int, write: Callable[[Any], None], stop: Stop) -> None:
+    def _steps(self, first: int, write: Callable[[Any], None]) -> None:
         run, settings = self.run, self.run.settings
         elapsed_s = last_metrics(self.directory).elapsed_s if first and run.world.is_main else 0.0
         saved_at = time.monotonic()
-        if first == 0:
-            self._validate(0)
         batch = run.batch(first)
         for step in range(first, settings.steps):
             began = time.monotonic()
             sums = _step(run, batch, step)
             upcoming = run.batch(step + 1) if step + 1 < settings.steps else None
-            sums[2] = float(stop.asked)
+            sums[2] = float(self.stop.asked)
             if run.world.is_main:
                 now = time.monotonic()
                 sums[3] = float(now - saved_at > settings.checkpoint_minutes * 60)
@@ -241,7 +243,7 @@ class _Loop:
             if asked:
                 self.checkpoints.wait()
                 raise KeyboardInterrupt
-            if step + 1 == settings.steps or _is_due(step + 1, settings.validation_every):
+            if self._is_due(step + 1):
                 self._validate(step + 1)
             if upcoming is not None:
                 batch = upcoming
@@ -279,12 +281,30 @@ class _Loop:
                 trial.load_s,
             )
 
+    def _is_due(self, step: int) -> bool:
+        every = self.run.settings.validation_every
+        return step in (0, self.run.settings.steps) or (every > 0 and step % every == 0)
+
+    def _is_unmeasured(self, step: int) -> bool:
+        """Whether the losses after this step are missing; the main rank keeps them and knows."""
+        missing = torch.zeros((), device=self.run.world.device)
+        if self.run.world.is_main and self._is_due(step):
+            rows = read_validation(self.directory)
+            missing += all(row["step"] != step for row in rows)
+        return bool(self.run.world.sum(missing).item())
+
     def _validate(self, step: int) -> None:
         if not self.validation:
             return
         losses = self.first_losses if step == 0 else None
         if losses is None:
-            losses = {name: _mean_loss(self.run, each) for name, each in self.validation.items()}
+            try:
+                losses = mean_losses(self.run, self.validation, self.stop)
+            except KeyboardInterrupt:
+                if step:  # the next run measures these losses first
+                    self.checkpoints.save(step, self.run.tensors())
+                    self.checkpoints.wait()
+                raise
         if self.run.world.is_main:
             self.write_validation({"step": step, **losses})
             self.track({f"validation/{name}": loss for name, loss in losses.items()}, step)
@@ -299,10 +319,6 @@ class _Loop:
             return
         with lines_after(self.directory / name, step) as write:
             yield write
-
-
-def _is_due(step: int, every: int) -> bool:
-    return every > 0 and step % every == 0
 
 
 def _step(run: Run, batch: Batch, step: int) -> Tensor:
@@ -332,19 +348,6 @@ def _step(run: Run, batch: Batch, step: int) -> Tensor:
     return sums
 
 
-def on_device(rows: Rows, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The rows as tensors; to a GPU they travel while it works."""
-
-    def move(part: Any) -> Tensor:
-        tensor = torch.from_numpy(part)
-        if device.type == "cuda":
-            tensor = tensor.pin_memory()
-        return tensor.to(device, non_blocking=True)
-
-    positions = None if rows.positions_BT is None else move(rows.positions_BT)
-    return move(rows.ids_BT), move(rows.labels_BT), positions
-
-
 def clip_gradients(parameters: list[nn.Parameter], largest: float, world: World) -> Tensor:
     """Scale all gradients so that their common norm is at most `largest`; no wait for the device.
 
@@ -361,23 +364,6 @@ def clip_gradients(parameters: list[nn.Parameter], largest: float, world: World)
 def _local(tensor: Tensor) -> Tensor:
     local: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
     return local
-
-
-@torch.no_grad()
-def _mean_loss(run: Run, mixture: Mixture) -> float:
-    """Nats a token over one pass of a validation set."""
-    at_once = run.settings.micro_batch_sequences * run.world.size
-    count = max(1, mixture.corpus.shard.manifest.tokens // mixture.context_tokens)
-    total, tokens = torch.zeros((), device=run.world.device), 0
-    run.module.eval()
-    for start in range(0, count, at_once):
-        batch = run.divide(mixture.rows(start, min(at_once, count - start)))
-        tokens += batch.predicted_tokens
-        for rows in batch.micro:
-            with computing(run.settings, run.world):
-                total += run.module(*on_device(rows, run.world.device))
-    run.module.train()
-    return float(run.world.sum(total).item() / tokens)
 
 
 @contextmanager

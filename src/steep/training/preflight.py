@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 
 from steep.core.errors import UserError
-from steep.training.loading import not_loaded
+from steep.training.loading import load_model_config
 from steep.training.memory import MemoryEstimate, estimate_memory, gib
 from steep.training.parallel import World
 from steep.training.settings import OptimizerKind, TrainingSettings
@@ -144,12 +144,7 @@ def _check_host(estimate: MemoryEstimate, world: World) -> None:
 
 
 def _empty(model: Path | str) -> Any:
-    from transformers import AutoConfig
-
-    try:
-        return empty_model(AutoConfig.from_pretrained(model))
-    except (OSError, ValueError) as error:
-        raise not_loaded("configuration of the model", model, error) from error
+    return empty_model(load_model_config(model))
 
 
 class _Remedy(NamedTuple):

@@ -7,10 +7,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from steep.core.errors import UserError
+from steep.tokens.mixture import Rows
 from steep.training.loss import CausalLoss, chunk_loss
 from steep.training.parallel import World, shard
 from steep.training.settings import TrainingSettings
@@ -53,6 +54,19 @@ def computing(settings: TrainingSettings, world: World) -> AbstractContextManage
     """The context of forward passes: autocast where fp32 weights of one rank meet bf16 products."""
     mixed = settings.optimizer == "adamw" and settings.compute == "bfloat16" and world.size == 1
     return torch.autocast(world.device.type, torch.bfloat16) if mixed else nullcontext()
+
+
+def on_device(rows: Rows, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The rows as tensors; to a GPU they travel while it works."""
+
+    def move(part: Any) -> Tensor:
+        tensor = torch.from_numpy(part)
+        if device.type == "cuda":
+            tensor = tensor.pin_memory()
+        return tensor.to(device, non_blocking=True)
+
+    positions = None if rows.positions_BT is None else move(rows.positions_BT)
+    return move(rows.ids_BT), move(rows.labels_BT), positions
 
 
 def _recompute(layers: list[nn.Module], every: int) -> None:

@@ -1,0 +1,62 @@
+"""The loss on texts that are not trained on: announced, capped, and ended by Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+
+from steep.core.progress import Progress
+from steep.tokens.mixture import Mixture
+from steep.training.interruption import Stop
+from steep.training.prepare import computing, on_device
+
+if TYPE_CHECKING:
+    from steep.training.loop import Run
+
+log = logging.getLogger("steep")
+
+MOST_TOKENS = 200_000  # of one set: the mean of its loss is then known to about 0.005 nats
+
+
+def mean_losses(run: Run, sets: Mapping[str, Mixture], stop: Stop) -> dict[str, float]:
+    """Return nats per token of each set, over its first `MOST_TOKENS` in a random order of texts.
+
+    Every rank calls it.
+
+    Raises:
+        KeyboardInterrupt: Somebody has asked to stop; every rank raises it at the same place.
+    """
+    return {name: _mean_loss(run, name, mixture, stop) for name, mixture in sets.items()}
+
+
+@torch.no_grad()
+def _mean_loss(run: Run, name: str, mixture: Mixture, stop: Stop) -> float:
+    settings, world, context = run.settings, run.world, mixture.context_tokens
+    at_once = settings.micro_batch_sequences * world.size
+    there = mixture.corpus.shard.manifest.tokens
+    count = max(1, min(there, MOST_TOKENS) // context)
+    if world.is_main:
+        cut = f" of its {there:,}" if there > MOST_TOKENS else ""
+        log.info(
+            "train: measuring the loss on '%s', %s tokens%s", name, f"{count * context:,}", cut
+        )
+    progress = Progress(f"train: loss on '{name}'", count * context, "tokens")
+    total, tokens = torch.zeros((), device=world.device), 0
+    run.module.eval()
+    try:
+        for start in range(0, count, at_once):
+            if world.sum(torch.tensor(float(stop.asked), device=world.device)).item():
+                raise KeyboardInterrupt
+            batch = run.divide(mixture.rows(start, min(at_once, count - start)))
+            tokens += batch.predicted_tokens
+            for rows in batch.micro:
+                with computing(settings, world):
+                    total += run.module(*on_device(rows, world.device))
+            if world.is_main:
+                progress.update(min(start + at_once, count) * context)
+    finally:
+        run.module.train()
+    return float(world.sum(total).item() / tokens)

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from steep.core.errors import UserError
+from steep.generation.ledger import Ledger
+from steep.generation.store import connect, sqlite_errors, writer_lock
+
+KILLED_WRITER = """
+import os, sys
+from pathlib import Path
+from steep.generation.store import connect
+connection = connect(Path(sys.argv[1]), write=True)
+connection.execute("INSERT INTO parts VALUES ('late', 'text')")
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_a_file_system_without_locks_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(UserError, match=r"does not support file locks[^$]*local disk"):
+        Ledger(tmp_path / "ledger.db")
+
+
+@pytest.mark.parametrize("name", ["SQLITE_PROTOCOL", "SQLITE_IOERR_LOCK", "SQLITE_IOERR_SHMMAP"])
+def test_what_sqlite_says_of_network_disks_is_said_plainly(tmp_path: Path, name: str) -> None:
+    error = sqlite3.OperationalError("locking protocol")
+    error.sqlite_errorname = name
+    locked = pytest.raises(UserError, match="does not support file locks")
+    with locked, sqlite_errors(tmp_path / "ledger.db"):
+        raise error
+
+
+@pytest.fixture
+def unwritable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What SQLite does in a read-only directory; tests may run as root, who may write anywhere."""
+    real = sqlite3.connect
+
+    class Refusing(sqlite3.Connection):
+        def execute(self, sql: str, *parameters: object) -> sqlite3.Cursor:
+            error = sqlite3.OperationalError("unable to open database file")
+            error.sqlite_errorname = "SQLITE_CANTOPEN"
+            raise error
+
+    def connect_there(path: object, **options: object) -> sqlite3.Connection:
+        refused = str(path).endswith("snapshot/ledger.db") and not options.get("uri")
+        return real(path, **options, **({"factory": Refusing} if refused else {}))  # type: ignore
+
+    monkeypatch.setattr(sqlite3, "connect", connect_there)
+    yield
+
+
+def _snapshot(path: Path) -> Path:
+    folder = path.parent / "snapshot"
+    folder.mkdir()
+    for each in path.parent.glob("ledger.db*"):
+        shutil.copy(each, folder)
+    return folder / path.name
+
+
+def test_a_read_only_copy_can_be_read(tmp_path: Path, unwritable: None) -> None:
+    path = tmp_path / "ledger.db"
+    Ledger(path).close()
+    with Ledger(_snapshot(path), read_only=True) as ledger:
+        assert ledger.usage().known_usd == 0
+    assert not list((tmp_path / "snapshot").glob("*-wal"))
+
+
+def test_a_read_only_copy_holds_what_a_killed_writer_left_in_its_log(
+    tmp_path: Path, unwritable: None
+) -> None:
+    path = tmp_path / "ledger.db"
+    Ledger(path).close()
+    subprocess.run([sys.executable, "-c", KILLED_WRITER, path], check=False)
+    assert (tmp_path / "ledger.db-wal").stat().st_size
+    connection = connect(_snapshot(path), write=False)
+    assert connection.execute("SELECT hash FROM parts").fetchall() == [("late",)]
+    connection.close()
+
+
+def test_two_writers_keep_apart(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with writer_lock(path), pytest.raises(UserError, match="Another process is writing"):
+        Ledger(path)
