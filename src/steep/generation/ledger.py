@@ -39,6 +39,7 @@ from steep.generation.records import (
     Entry,
     ImportedText,
     LedgerStatus,
+    Lost,
     Record,
     Slot,
     SlotTotals,
@@ -276,6 +277,11 @@ class Ledger:
         """Return how calls ended, by id, without reading their texts."""
         return dict(self._select_ids("id, status", call_ids))
 
+    def call(self, call_id: str) -> Call:
+        """Build a call again from what was kept of it."""
+        (row,) = self._select_ids(f"{CALL}, messages", [call_id])
+        return call_of(row[:-1], self._parts.read(row[-1]))
+
     def messages_of(self, call_id: str) -> tuple[Message, ...] | None:
         """Return the messages of a call as they were sent; an imported text has none."""
         found = list(self._select_ids("messages", [call_id]))
@@ -299,18 +305,30 @@ class Ledger:
         """Sum tokens and cost of all calls; of failed calls the cost is not known to anybody."""
         query = (
             "SELECT cost_usd IS NULL AND status NOT IN ('failed', 'submitted', 'skipped') "
-            "AS unpriced, count(*), sum(prompt_tokens), sum(cached_tokens), "
-            "sum(completion_tokens), total(cost_usd) FROM calls GROUP BY unpriced"
+            "AS unpriced, prompt_tokens > 0 AS is_counted, count(*), sum(prompt_tokens), "
+            "sum(cached_tokens), sum(completion_tokens), total(cost_usd) FROM calls GROUP BY 1, 2"
         )
-        rows = {bool(row[0]): row[1:] for row in self._select(query)}
-        priced, unpriced = (rows.get(key, (0, 0, 0, 0, 0.0)) for key in (False, True))
+        rows = list(self._select(query))
+        unpriced = sum(row[2] for row in rows if row[0])
+        known_usd = sum(row[6] for row in rows)
         return Spending(
-            usage=Usage(*(priced[column] + unpriced[column] for column in (1, 2, 3))),
-            cost_usd=None if unpriced[0] else priced[4],
-            known_usd=priced[4],
-            unpriced=unpriced[0],
-            unpriced_usage=Usage(*unpriced[1:4]),
+            usage=Usage(*(sum(row[column] for row in rows) for column in (3, 4, 5))),
+            cost_usd=None if unpriced else known_usd,
+            known_usd=known_usd,
+            unpriced=unpriced,
+            unpriced_usage=next((Usage(*row[3:6]) for row in rows if row[0] and row[1]), Usage()),
         )
+
+    def lost(self) -> Lost:
+        """Sum what attempts have cost, or may have, that gave nothing to keep."""
+        query = "SELECT total(attempts), total(tokens), total(cost_usd) FROM lost"
+        ((attempts, tokens, cost_usd),) = self._select(query)
+        return Lost(int(attempts), int(tokens), cost_usd)
+
+    def record_lost(self, lost: Lost) -> None:
+        """Write attempts that gave nothing to keep and may be billed."""
+        with self._writing():
+            self._connection.execute("INSERT INTO lost VALUES (?, ?, ?)", lost)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

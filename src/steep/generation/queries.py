@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from steep.core.calls import Message, Usage
+from steep.core.calls import Call, Message, Usage
 from steep.core.errors import UserError
 from steep.generation.ledger import Ledger
 from steep.generation.records import IMPORT_ENDPOINT, LedgerStatus, Record
@@ -239,6 +239,32 @@ def full_call(ledger: Ledger, call_id: str) -> FullCall:
     record = ledger.get(found_id)
     assert record is not None, "a call vanished while it was read"
     return FullCall(record, ledger.messages_of(found_id) or (), json.loads(sampling), batch)
+
+
+class Uncounted(NamedTuple):
+    """Calls that are alike, whose tokens the endpoint did not count.
+
+    Attributes:
+        longest: The one with the longest prompt.
+        calls: How many they are.
+        completion_tokens: Of their texts, as we counted them.
+    """
+
+    longest: Call
+    calls: int
+    completion_tokens: int
+
+
+def uncounted(ledger: Ledger) -> Iterator[Uncounted]:
+    """Yield the answers that came without a believable count, those of a document together."""
+    query = (
+        "SELECT id, count(*), sum(completion_tokens), max(length(messages)) FROM calls "
+        f"WHERE prompt_tokens = 0 AND endpoint != '{IMPORT_ENDPOINT}' "
+        f"AND status NOT IN {_UNANSWERED} AND status != 'skipped' "
+        "GROUP BY document_id, stage, model, sampling"
+    )
+    for call_id, calls, tokens, _ in _select(ledger, query):
+        yield Uncounted(ledger.call(call_id), calls, tokens)
 
 
 def waiting_calls(ledger: Ledger) -> dict[str, int]:

@@ -12,6 +12,7 @@ from steep.core.refusal import looks_like_refusal
 
 IMPORT_ENDPOINT = "import"
 REFUSED_REASONS = frozenset({"content_filter", "refusal"})
+CONTEXT_REASON = "context"  # the finish reason of a call that the endpoint found too long
 SKIPPED_REASON = "skipped"  # the finish reason of a call that was not sent, as it cannot fit
 
 # A call that waits in a provider's batch is in the ledger, but has not ended.
@@ -84,6 +85,14 @@ class Record:
         return self.completion.text
 
 
+class Lost(NamedTuple):
+    """Attempts that gave nothing to keep, and what they have cost, or may have at most."""
+
+    attempts: int = 0
+    tokens: int = 0
+    cost_usd: float = 0.0
+
+
 class Spending(NamedTuple):
     """Tokens and dollars of a set of calls.
 
@@ -91,7 +100,7 @@ class Spending(NamedTuple):
         cost_usd: None when that of any answer is unknown.
         known_usd: The sum of all that is known.
         unpriced: Answers whose cost is unknown.
-        unpriced_usage: Their tokens.
+        unpriced_usage: The tokens of those that the endpoint has counted.
     """
 
     usage: Usage

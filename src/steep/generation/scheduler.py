@@ -16,13 +16,16 @@ and therefore waited for and recorded. `Stop.abort`: it is not waited for. The r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
-from steep.core.calls import Completion
+from steep.core.calls import Call, Completion
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation.budget import Budget, Reservation
+from steep.generation.estimate import is_counted
 from steep.generation.feed import (
     DocumentFeed,
     Feed,
@@ -36,7 +39,7 @@ from steep.generation.feed import (
 from steep.generation.lane import Lane, LaneStatistics, Outcome
 from steep.generation.ledger import Ledger
 from steep.generation.plan import counted_calls, totals
-from steep.generation.records import Entry, has_failed
+from steep.generation.records import Entry, Lost, has_failed
 from steep.generation.reports import Phase, Progress, Report, Stop
 from steep.llm.client import FatalError
 from steep.recipes.recipe import Recipe
@@ -44,6 +47,7 @@ from steep.recipes.recipe import Recipe
 COMMIT_S = 0.005
 COMMIT_CALLS = 16
 NO_FEEDS: Mapping[int, Feed] = {}
+log = logging.getLogger("steep")
 MOST_RECENT = 16_384  # calls: more than land while a stretch of the plan waits to be sent
 
 
@@ -90,7 +94,9 @@ async def generate(
         await run.finish()
         raise
     found = totals(documents, recipe, ledger, counts)
-    return Report(found, run.over_budget, run.stop.draining, run.statistics, tuple(run.dropped))
+    return Report(
+        found, run.over_budget, run.stop.draining, run.statistics, tuple(run.dropped), run.lost
+    )
 
 
 Task = asyncio.Task[Outcome]
@@ -108,6 +114,8 @@ class _Run:
         on_progress: Callable[[Progress], None],
     ) -> None:
         self._lanes = list(lanes)
+        for lane in self._lanes:
+            lane.on_lost = partial(self._on_lost, lane)
         self._ledger = ledger
         self._budget = budget
         self._on_progress = on_progress
@@ -127,6 +135,8 @@ class _Run:
         self._wake = asyncio.Event()
         self._held: tuple[int, Group] | None = None  # taken from the feed, but over the budget
         self._ledger_failed = False
+        self._read_by: Mapping[int, Sequence[Document]] = {}
+        self.lost = Lost()  # attempts that may be billed, and gave nothing
         self.dropped: list[Reservation] = []  # of calls that were sent and not waited for
         self._progress = Progress("openings")
 
@@ -142,7 +152,6 @@ class _Run:
         return LaneStatistics(
             retries=sum(each.retries for each in of_lanes),
             overloads=sum(each.overloads for each in of_lanes),
-            unanswered=sum(each.unanswered for each in of_lanes),
         )
 
     async def make_all(
@@ -154,7 +163,7 @@ class _Run:
     ) -> None:
         """Go through the whole plan once: the openings, then what follows from them."""
         self.may_pass = self.again = False
-        shares = self._shares(documents)
+        shares = self._read_by = self._shares(documents)
         await self._make_openings(documents, recipe, shares)
         if self.ended:
             return
@@ -329,31 +338,77 @@ class _Run:
                 self._budget.release(most)
                 errors += self._failure(number, error)
             else:
-                entries += self._outcome(number, group, most, task.result())
+                outcome = task.result()
+                entries += self._outcome(number, group, most, outcome)
+                if outcome.fatal is not None:
+                    errors += self._failure(number, outcome.fatal)
             if number in feeds:
                 feeds[number].landed(group)
         self._record(entries)
         return errors
 
+    def _on_lost(self, lane: Lane, calls: Sequence[Call]) -> bool:
+        """An attempt was paid for, perhaps, and gave nothing; hold the price of another one."""
+        most = lane.most(calls)
+        self._budget.release(most)
+        self._budget.spend_most(most)
+        self.lost = Lost(
+            self.lost.attempts + 1,
+            self.lost.tokens + most.tokens,
+            self.lost.cost_usd + (most.cost_usd or 0.0),
+        )
+        self._ledger.record_lost(Lost(1, most.tokens, most.cost_usd))
+        return self._budget.reserve(most)
+
     def _failure(self, number: int, error: BaseException) -> list[BaseException]:
         """An endpoint that dies is left out while another one works; its calls come again."""
-        others = {n for n, proven in enumerate(self._proven) if proven} - self._gone - {number}
+        others = self._working() - {number}
         if not (isinstance(error, FatalError) and self._proven[number] and others):
             return [error]
+        if number not in self._gone:
+            self._tell_left_out(number, others, error)
         self._gone.add(number)
+        self._set_patience()
         self.again = True
         if self._held is not None and self._held[0] == number:
             self._held = None
         return []
 
+    def _working(self) -> set[int]:
+        """The lanes whose endpoints have completed a call and are not left out."""
+        return {number for number, proven in enumerate(self._proven) if proven} - self._gone
+
+    def _set_patience(self) -> None:
+        """Only an endpoint that no other one can stand in for is waited for."""
+        for number, lane in enumerate(self._lanes):
+            lane.patient = not self._working() - {number}
+
+    def _tell_left_out(self, number: int, others: Iterable[int], error: FatalError) -> None:
+        log.warning(
+            "generate: %s is left out of this run; what is still to do of its %s documents is sent "
+            "to %s instead. %s",
+            self._lanes[number].client.endpoint,
+            f"{len(self._read_by.get(number, ())):,}",
+            " and ".join(self._lanes[each].client.endpoint for each in sorted(others)),
+            " ".join(str(error).split()),
+        )
+
     def _outcome(
         self, number: int, group: Group, most: Reservation, outcome: Outcome
     ) -> list[Entry]:
-        self._budget.release(most)
+        if not outcome.unaffordable:
+            self._budget.release(most)
+        self.over_budget = self.over_budget or outcome.unaffordable
         if outcome.completions is None:
             return []
-        self._proven[number] = self._proven[number] or not outcome.may_pass
-        self._budget.spend(outcome.completions)
+        if not outcome.may_pass and not self._proven[number]:
+            self._proven[number] = True
+            self._set_patience()
+        for planned, each in zip(group, outcome.completions, strict=True):
+            if is_counted(each):
+                self._budget.spend(each)
+            else:
+                self._budget.spend_most(self._lanes[number].most([planned.call]))
         self.may_pass = self.may_pass or outcome.may_pass
         pairs = list(zip(group, outcome.completions, strict=True))
         if not outcome.may_pass:

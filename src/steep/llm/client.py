@@ -22,6 +22,8 @@ class TransientError(Exception):
         wait_s: How long the endpoint asks to be left alone (Retry-After), if it does.
         overloaded: The endpoint is asked for too much: 429, 503, no answer in time.
         answered: A reply came, whatever it said: the endpoint is alive.
+        reached: The request was sent; False for a connection that was not made.
+        may_be_billed: An answer was begun, or may have been: a provider may charge for it.
     """
 
     def __init__(
@@ -31,8 +33,12 @@ class TransientError(Exception):
         wait_s: float | None = None,
         overloaded: bool = False,
         answered: bool = True,
+        reached: bool = True,
+        may_be_billed: bool = False,
     ) -> None:
         super().__init__(reason)
+        self.reached = reached
+        self.may_be_billed = may_be_billed
         self.wait_s = wait_s
         self.overloaded = overloaded
         self.answered = answered

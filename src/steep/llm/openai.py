@@ -152,16 +152,18 @@ class OpenAIClient:
             async with session.post(url, data=body, allow_redirects=False) as response:
                 content = await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            silence = TransientError(f"no connection: {error}", answered=False)
+            silence = TransientError(f"no connection: {error}", answered=False, reached=False)
             if not self._has_replied:
                 raise self._give_up(model, UNREACHABLE, silence) from error
             raise silence from error
         except TimeoutError as error:
             problem = f"no answer within {self._timeout_s:g} s"
-            raise TransientError(problem, overloaded=True, answered=False) from error
+            raise TransientError(
+                problem, overloaded=True, answered=False, may_be_billed=True
+            ) from error
         except aiohttp.ClientError as error:
             problem = f"connection broken: {error or type(error).__name__}"
-            raise TransientError(problem, answered=False) from error
+            raise TransientError(problem, answered=False, may_be_billed=True) from error
         self._has_replied = True
         if response.status == 200:
             return Reply(200, None, content)

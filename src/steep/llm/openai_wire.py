@@ -214,11 +214,13 @@ def _answer(value: Any) -> Answer:
         text, refusal = message.get("content"), message.get("refusal")
     except (KeyError, IndexError, TypeError, AttributeError):
         found = _error_of(value).get("message") or "not a chat completion"
-        raise TransientError(f"malformed reply: {_short(str(found))}") from None
+        problem = f"malformed reply: {_short(str(found))}"
+        raise TransientError(problem, may_be_billed=True) from None
     if not text and isinstance(refusal, str) and refusal:
         return Answer(refusal, REFUSAL_REASON, _usage(value.get("usage")))
     if text is not None and not isinstance(text, str):
-        raise TransientError(f"malformed reply: content is a {type(text).__name__}")
+        problem = f"malformed reply: content is a {type(text).__name__}"
+        raise TransientError(problem, may_be_billed=True)
     return Answer(
         _unicode(text or ""),
         str(choice.get("finish_reason") or "unknown"),
