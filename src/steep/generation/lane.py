@@ -108,7 +108,7 @@ class Lane:
     statistics: LaneStatistics = field(default_factory=LaneStatistics)
     stopping: bool = False
     patient: bool = True
-    on_lost: Callable[[Sequence[Call]], bool] = lambda calls: True
+    on_lost: Callable[[Sequence[Call], TransientError], bool] = lambda calls, error: True
     concurrency: Concurrency = field(init=False)
     _requests: RateLimit = field(init=False)
     _tokens: RateLimit = field(init=False)
@@ -158,7 +158,8 @@ class Lane:
                 if attempts > 1:
                     answer = [replace(each, attempts=attempts) for each in answer]
                 return Outcome(answer, fatal=self._answers.add(answer))
-            if answer.may_be_billed and not self.on_lost(calls):
+            lost = answer.billed or (answer.sent and not answer.answered)
+            if lost and not self.on_lost(calls, answer):
                 return Outcome(None, unaffordable=True)
             tries += self._is_try(answer)
             pause_s = self._pause_s(answer, attempts)
@@ -270,7 +271,7 @@ class Lane:
         now_s = self.clock()
         if error.answered:
             self._replied(now_s)
-        elif not error.reached and self._away_since_s is None:
+        elif not error.sent and self._away_since_s is None:
             self._away_since_s = now_s
             if self.patient:
                 log.warning(
@@ -290,17 +291,17 @@ class Lane:
             self._not_before_s = max(self._not_before_s, now_s + error.wait_s)
 
     def _is_try(self, error: TransientError) -> bool:
-        if not error.reached:
+        if not error.sent:
             return not self.patient
         return not (error.overloaded and error.answered)
 
     def _pause_s(self, error: TransientError, attempts: int) -> float:
-        most_s = LONGEST_PAUSE_S if error.reached else LONGEST_AWAY_PAUSE_S
+        most_s = LONGEST_PAUSE_S if error.sent else LONGEST_AWAY_PAUSE_S
         longest_s = min(most_s, self.policy.pause_s * 2.0 ** min(attempts - 1, 10))
         return (error.wait_s or 0.0) + random.uniform(longest_s / 2, longest_s)
 
     def _given_up(self, error: TransientError, tries: int, began_s: float, pause_s: float) -> bool:
-        if not error.reached and self._away_since_s is not None:
+        if not error.sent and self._away_since_s is not None:
             began_s = self._away_since_s
         too_late = self.clock() + pause_s > began_s + self.policy.total_s
         return tries >= self.policy.max_attempts or too_late
@@ -312,7 +313,7 @@ class Lane:
             raise verdicts.completes_nothing(
                 self.client.endpoint, call.model, error, self._given_up_calls
             )
-        if not (error.answered or (error.reached and self._last_reply_s > began_s)):
+        if not (error.answered or (error.sent and self._last_reply_s > began_s)):
             raise verdicts.does_not_answer(self.client.endpoint, call.model, error)
 
     def _failed(

@@ -228,19 +228,20 @@ class Ledger:
 
         A call that has ended by another way in the meantime keeps its first outcome.
         """
-        columns = "finish_reason, latency_s, endpoint, attempts, error"
+        columns = "finish_reason, latency_s, endpoint, error"
         settle = (
             "UPDATE calls SET status = ?, prompt_tokens = ?, cached_tokens = ?, "
             "completion_tokens = ?, cost_usd = ?, finished_at = ?, text = ?, batch = NULL, "
             + ", ".join(f"{name} = ?" for name in columns.split(", "))
+            + ", attempts = attempts + ?"
             + " WHERE id = ? AND status = 'submitted'"
         )
         forget = "DELETE FROM calls WHERE id = ? AND status = 'submitted' AND batch = ?"
         with self._writing():
             for each in completions:
                 outcome = (status_of(each), *astuple(each.usage), each.cost_usd, now_utc())
-                how = (each.finish_reason, each.latency_s, each.endpoint, each.attempts, each.error)
-                values = (*outcome, pack(each.text), *how, each.call_id)
+                how = (each.finish_reason, each.latency_s, each.endpoint, each.error)
+                values = (*outcome, pack(each.text), *how, each.attempts, each.call_id)
                 self._connection.execute(settle, values)
             self._connection.executemany(forget, [(each, token) for each in to_do_again])
 
@@ -324,6 +325,32 @@ class Ledger:
         query = "SELECT total(attempts), total(tokens), total(cost_usd) FROM lost"
         ((attempts, tokens, cost_usd),) = self._select(query)
         return Lost(int(attempts), int(tokens), cost_usd)
+
+    def has_empty(self, max_attempts: int) -> bool:
+        """Return whether any empty answer was asked for fewer times."""
+        query = "SELECT EXISTS(SELECT 1 FROM calls WHERE status = 'empty' AND attempts < ?)"
+        return bool(next(self._select(query, (max_attempts,)))[0])
+
+    def empty_slots(self, key: str, below: int, max_attempts: int) -> list[str]:
+        """Return the calls in the first slots whose answers are empty, after fewer attempts."""
+        query = (
+            "SELECT call_id FROM slots JOIN calls ON calls.id = call_id "
+            "WHERE sequence = ? AND rank < ? AND slots.status = 'empty' AND attempts < ?"
+        )
+        return [row[0] for row in self._select(query, (self._sequence(key), below, max_attempts))]
+
+    def forget_outcomes(self, call_ids: Sequence[str], reason: str, lost: Lost) -> None:
+        """Make calls that have ended failed ones, which the next run tries again."""
+        fail = (
+            "UPDATE calls SET status = 'failed', finish_reason = 'error', prompt_tokens = 0, "
+            "cached_tokens = 0, completion_tokens = 0, cost_usd = NULL, error = ?, text = ? "
+            "WHERE id = ?"
+        )
+        with self._writing():
+            self._connection.executemany(fail, [(reason, pack(""), each) for each in call_ids])
+            ids = [(each,) for each in call_ids]
+            self._connection.executemany("DELETE FROM slots WHERE call_id = ?", ids)
+            self._connection.execute("INSERT INTO lost VALUES (?, ?, ?)", lost)
 
     def record_lost(self, lost: Lost) -> None:
         """Write attempts that gave nothing to keep and may be billed."""

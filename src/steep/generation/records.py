@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 from steep.core.calls import Call, Completion, Status, Usage
 from steep.core.ids import stable_hash
 from steep.core.refusal import looks_like_refusal
+from steep.generation.budget import Reservation
 
 IMPORT_ENDPOINT = "import"
 REFUSED_REASONS = frozenset({"content_filter", "refusal"})
-CONTEXT_REASON = "context"  # the finish reason of a call that the endpoint found too long
 SKIPPED_REASON = "skipped"  # the finish reason of a call that was not sent, as it cannot fit
 
 # A call that waits in a provider's batch is in the ledger, but has not ended.
@@ -91,6 +91,11 @@ class Lost(NamedTuple):
     attempts: int = 0
     tokens: int = 0
     cost_usd: float = 0.0
+
+    def and_(self, most: Reservation) -> Lost:
+        """These and one more attempt."""
+        cost_usd = self.cost_usd + (most.cost_usd or 0.0)
+        return Lost(self.attempts + 1, self.tokens + most.tokens, cost_usd)
 
 
 class Spending(NamedTuple):

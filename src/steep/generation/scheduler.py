@@ -41,7 +41,7 @@ from steep.generation.ledger import Ledger
 from steep.generation.plan import counted_calls, totals
 from steep.generation.records import Entry, Lost, has_failed
 from steep.generation.reports import Phase, Progress, Report, Stop
-from steep.llm.client import FatalError
+from steep.llm.client import FatalError, TransientError
 from steep.recipes.recipe import Recipe
 
 COMMIT_S = 0.005
@@ -347,17 +347,16 @@ class _Run:
         self._record(entries)
         return errors
 
-    def _on_lost(self, lane: Lane, calls: Sequence[Call]) -> bool:
+    def _on_lost(self, lane: Lane, calls: Sequence[Call], error: TransientError) -> bool:
         """An attempt was paid for, perhaps, and gave nothing; hold the price of another one."""
-        most = lane.most(calls)
+        most = took = lane.most(calls)
+        if error.usage is not None:
+            tokens = error.usage.prompt_tokens + error.usage.completion_tokens
+            took = Reservation(tokens, error.cost_usd)
         self._budget.release(most)
-        self._budget.spend_most(most)
-        self.lost = Lost(
-            self.lost.attempts + 1,
-            self.lost.tokens + most.tokens,
-            self.lost.cost_usd + (most.cost_usd or 0.0),
-        )
-        self._ledger.record_lost(Lost(1, most.tokens, most.cost_usd))
+        self._budget.spend_most(took)
+        self.lost = self.lost.and_(took)
+        self._ledger.record_lost(Lost().and_(took))
         return self._budget.reserve(most)
 
     def _failure(self, number: int, error: BaseException) -> list[BaseException]:

@@ -2,19 +2,20 @@
 
 An endpoint may be gone, or ask to be left alone for long. It may also answer, and be of no use: it
 rejects call after call for the same reason (a model that was taken away answers each with HTTP
-404), a document exceeds its context, or most of its answers hold no text.
+404), or most of its answers hold no text.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from steep.core.calls import Completion
 from steep.core.errors import UserError
 from steep.core.progress import duration
-from steep.generation.records import CONTEXT_REASON, has_failed, status_of
+from steep.generation.records import has_failed, status_of
 from steep.llm.client import FatalError
 
 EQUAL_REJECTIONS = 20  # in a row, without an answer between them
@@ -29,15 +30,13 @@ class Answers:
     """The answers of one endpoint in this run, as far as they tell that it is of no use."""
 
     answers: int = 0
-    empty: int = 0
+    empty: Counter[str] = field(default_factory=Counter)  # by their finish reason
     rejections: int = 0
     reason: str = ""
 
     def add(self, completions: Sequence[Completion]) -> FatalError | None:
         """Count completions; return why nothing good is to be expected of others, if so."""
         for each in completions:
-            if each.finish_reason == CONTEXT_REASON:
-                return exceeds_context(each)
             if has_failed(each):
                 reason = _NUMBERS.sub("0", each.error or "no reason is known")
                 self.rejections = self.rejections + 1 if reason == self.reason else 1
@@ -47,8 +46,8 @@ class Answers:
             else:
                 self.rejections = 0
                 self.answers += 1
-                self.empty += status_of(each) == "empty"
-        if self.answers >= MANY_ANSWERS and self.empty > MOST_EMPTY * self.answers:
+                self.empty[each.finish_reason] += status_of(each) == "empty"
+        if self.answers >= MANY_ANSWERS and self.empty.total() > MOST_EMPTY * self.answers:
             return mostly_empty(completions[-1].endpoint, self.empty, self.answers)
         return None
 
@@ -95,22 +94,15 @@ def rejects_everything(completion: Completion, calls: int) -> FatalError:
     )
 
 
-def exceeds_context(completion: Completion) -> FatalError:
-    """A document is larger than the model's context; others of its kind would fail alike."""
-    return _fatal(
-        "A prompt is larger than the context of the model, so its document cannot be read whole.",
-        where=completion.endpoint,
-        found=completion.error,
-        hint="set documents.split_words, which reads long documents in parts (steep plan names "
-        "those that are too long); what was bought is kept",
-    )
-
-
-def mostly_empty(endpoint: str, empty: int, answers: int) -> FatalError:
+def mostly_empty(endpoint: str, empty: Counter[str], answers: int) -> FatalError:
     """Most answers hold no text, and are paid for all the same."""
+    reasons = [
+        f"{number} with finish reason '{reason}'" for reason, number in empty.items() if number
+    ]
     return _fatal(
-        f"Most answers hold no text: {empty} of {answers}.",
+        f"Most answers hold no text: {empty.total()} of {answers}.",
         where=endpoint,
+        found=", ".join(reasons),
         hint="if this model thinks before it answers, raise generate.max_tokens or turn its "
         "reasoning down or off; else look at one by steep status --failed. "
         "The same command asks for them again",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from steep.core.calls import Call, Completion
+from steep.core.calls import Call, Completion, Usage
+
+CONTEXT_REASON = "context"  # the finish reason of a prompt that exceeds the model's context
 
 
 class FatalError(Exception):
@@ -22,8 +24,10 @@ class TransientError(Exception):
         wait_s: How long the endpoint asks to be left alone (Retry-After), if it does.
         overloaded: The endpoint is asked for too much: 429, 503, no answer in time.
         answered: A reply came, whatever it said: the endpoint is alive.
-        reached: The request was sent; False for a connection that was not made.
-        may_be_billed: An answer was begun, or may have been: a provider may charge for it.
+        sent: The request reached the endpoint; not so where no connection was made.
+        billed: The endpoint began to answer with success, so it may charge for the attempt.
+        usage: What such an answer took, if the endpoint said it and it can be trusted.
+        cost_usd: The price of that usage, if both are known.
     """
 
     def __init__(
@@ -33,15 +37,17 @@ class TransientError(Exception):
         wait_s: float | None = None,
         overloaded: bool = False,
         answered: bool = True,
-        reached: bool = True,
-        may_be_billed: bool = False,
+        sent: bool = True,
+        billed: bool = False,
     ) -> None:
         super().__init__(reason)
-        self.reached = reached
-        self.may_be_billed = may_be_billed
         self.wait_s = wait_s
         self.overloaded = overloaded
         self.answered = answered
+        self.sent = sent
+        self.billed = billed
+        self.usage: Usage | None = None
+        self.cost_usd: float | None = None
 
 
 class Client(Protocol):

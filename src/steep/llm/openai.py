@@ -23,7 +23,7 @@ from yarl import URL
 
 from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
-from steep.llm.client import FatalError, TransientError
+from steep.llm.client import CONTEXT_REASON, FatalError, TransientError
 from steep.llm.openai_wire import (
     Answer,
     Dialect,
@@ -31,6 +31,7 @@ from steep.llm.openai_wire import (
     Misunderstood,
     Rejected,
     Reply,
+    TooLong,
     read_json,
     read_reply,
     request_bytes,
@@ -94,7 +95,8 @@ class OpenAIClient:
         try:
             answer = await self._attempt(call)
         except Rejected as error:
-            return [self._completion(call, started, error=str(error))]
+            reason = CONTEXT_REASON if isinstance(error, TooLong) else "error"
+            return [self._completion(call, started, error=str(error), error_reason=reason)]
         except TransientError as error:
             error.args = (self._without_key(str(error)),)
             raise
@@ -152,18 +154,16 @@ class OpenAIClient:
             async with session.post(url, data=body, allow_redirects=False) as response:
                 content = await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            silence = TransientError(f"no connection: {error}", answered=False, reached=False)
+            silence = TransientError(f"no connection: {error}", answered=False, sent=False)
             if not self._has_replied:
                 raise self._give_up(model, UNREACHABLE, silence) from error
             raise silence from error
         except TimeoutError as error:
             problem = f"no answer within {self._timeout_s:g} s"
-            raise TransientError(
-                problem, overloaded=True, answered=False, may_be_billed=True
-            ) from error
+            raise TransientError(problem, overloaded=True, answered=False) from error
         except aiohttp.ClientError as error:
             problem = f"connection broken: {error or type(error).__name__}"
-            raise TransientError(problem, answered=False, may_be_billed=True) from error
+            raise TransientError(problem, answered=False) from error
         self._has_replied = True
         if response.status == 200:
             return Reply(200, None, content)
@@ -188,13 +188,18 @@ class OpenAIClient:
         return self._session
 
     def _completion(
-        self, call: Call, started: float, answer: Answer | None = None, error: str | None = None
+        self,
+        call: Call,
+        started: float,
+        answer: Answer | None = None,
+        error: str | None = None,
+        error_reason: str = "error",
     ) -> Completion:
         usage = answer.usage if answer else None
         return Completion(
             call_id=call.id,
             text=answer.text if answer else "",
-            finish_reason=answer.finish_reason if answer else "error",
+            finish_reason=answer.finish_reason if answer else error_reason,
             usage=usage or Usage(),
             cost_usd=self._prices.cost_usd(usage) if usage else None,
             latency_s=time.monotonic() - started,

@@ -37,6 +37,10 @@ class Rejected(Exception):
     """The server will never answer this call."""
 
 
+class TooLong(Rejected):
+    """The prompt exceeds the context of the model."""
+
+
 class Hopeless(Exception):
     """The server will answer no call: `status` says whether it is key, model, money or address."""
 
@@ -175,6 +179,8 @@ def _objection(
     """What the server has against the request: its phrasing, or all of it."""
     reason = _reason(reply, error)
     said = f"{_code(error)} {_message(reply, error)} {error.get('param')}".lower()
+    if _code(error) == "context_length_exceeded":
+        return TooLong(reason)
     weaker = _weaken(dialect, said)
     return Rejected(reason) if weaker is None else Misunderstood(reason, weaker)
 
@@ -214,13 +220,12 @@ def _answer(value: Any) -> Answer:
         text, refusal = message.get("content"), message.get("refusal")
     except (KeyError, IndexError, TypeError, AttributeError):
         found = _error_of(value).get("message") or "not a chat completion"
-        problem = f"malformed reply: {_short(str(found))}"
-        raise TransientError(problem, may_be_billed=True) from None
+        raise TransientError(f"malformed reply: {_short(str(found))}", billed=True) from None
     if not text and isinstance(refusal, str) and refusal:
         return Answer(refusal, REFUSAL_REASON, _usage(value.get("usage")))
     if text is not None and not isinstance(text, str):
-        problem = f"malformed reply: content is a {type(text).__name__}"
-        raise TransientError(problem, may_be_billed=True)
+        kind = type(text).__name__
+        raise TransientError(f"malformed reply: content is a {kind}", billed=True)
     return Answer(
         _unicode(text or ""),
         str(choice.get("finish_reason") or "unknown"),

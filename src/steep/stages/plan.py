@@ -37,9 +37,10 @@ from steep.generation.prospects import Counts, Prospect, Spent, survey
 from steep.llm.prices import Prices
 from steep.project import Project
 from steep.recipes.entigraph import EntiGraph
-from steep.stages import clients, pricing
+from steep.stages import clients, dead_ends, pricing
 from steep.stages import documents as documents_stage
-from steep.stages.generate import check_context, recipe_of, written_about
+from steep.stages.context import check_context, context_warnings
+from steep.stages.generate import recipe_of, written_about
 from steep.stages.status import open_ledger
 
 __all__ = [
@@ -198,6 +199,8 @@ def plan_of(
             *_unusable(settings, root),
             *_money_warnings(limit, least_usd, uncut_usd),
             *_token_warnings(settings, ledger, total),
+            *_entity_warnings(prospects, recipe),
+            *context_warnings(documents, settings),
         ),
     )
 
@@ -376,6 +379,19 @@ def _token_warnings(settings: GenerateConfig, ledger: Ledger, total: Row) -> Ite
         yield (
             f"generate.max_total_tokens, {limit:,}, will end the run before the plan's end: "
             f"{spent:,} tokens are spent, and some {expected:,.0f} are to come"
+        )
+
+
+def _entity_warnings(prospects: Sequence[Prospect], recipe: EntiGraph) -> Iterable[str]:
+    without = [
+        each.document_id
+        for each in prospects
+        if each.complete and dead_ends.has_too_few(recipe, round(each.entities.expected))
+    ]
+    if without:
+        yield (
+            f"{dead_ends.counted(without, len(prospects))}; nothing is written about them; "
+            "steep generate --retry-entities asks for their entities again"
         )
 
 
