@@ -17,6 +17,7 @@ length that they may have.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -55,6 +56,11 @@ class Range:
     def around(cls, one: float, expected: float, other: float) -> Range:
         """From two extremes, in either order, that may lie on one side of what is expected."""
         return cls(min(one, expected, other), expected, max(one, expected, other))
+
+    def spanning(self, values: Iterable[float]) -> Range:
+        """The same expectation, between ends that hold all these values, too."""
+        values = tuple(values)
+        return Range(min(self.low, *values), self.expected, max(self.high, *values))
 
     def __add__(self, other: Range) -> Range:
         return Range(self.low + other.low, self.expected + other.expected, self.high + other.high)
