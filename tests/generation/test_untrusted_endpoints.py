@@ -228,3 +228,21 @@ def test_what_rejects_everything_is_left_out_while_another_endpoint_works(ledger
     report = asyncio.run(generate(MANY, RECIPE, lanes, ledger))
     assert report.totals.to_do == 0
     assert report.totals.done > 40
+
+
+def test_a_slow_endpoint_hands_over_the_documents_that_it_has_not_begun(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow = ToyClient(endpoint="http://slow/v1", delay_s=0.02, concurrency=2)
+    fast = ToyClient(endpoint="http://fast/v1", delay_s=0.0001, concurrency=2)
+    lanes = [Lane(slow, FAST), Lane(fast, FAST)]
+    report = asyncio.run(generate(MANY, RECIPE, lanes, ledger))
+    assert report.totals.done == report.totals.planned == 80
+
+    def read(client: ToyClient) -> set[str]:
+        return {call.document_id for call in client.calls if call.stage == "pair"}
+
+    assert not read(slow) & read(fast), "a document stays with one of them"
+    assert len(read(slow)) <= 8 < 12 <= len(read(fast))
+    (said,) = [line for line in caplog.text.splitlines() if "takes over" in line]
+    assert "http://fast/v1 has done its share, and takes over documents from http://slow/v1" in said

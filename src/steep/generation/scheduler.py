@@ -34,6 +34,7 @@ from steep.generation.feed import (
     Stretch,
     assign,
     document_work,
+    hand_over,
     opening_rounds,
 )
 from steep.generation.lane import Lane, LaneStatistics, Outcome
@@ -135,6 +136,7 @@ class _Run:
         self._wake = asyncio.Event()
         self._held: tuple[int, Group] | None = None  # taken from the feed, but over the budget
         self._ledger_failed = False
+        self._helped: set[tuple[int, int]] = set()  # lanes, and those they took documents from
         self._read_by: Mapping[int, Sequence[Document]] = {}
         self.lost = Lost()  # attempts that may be billed, and gave nothing
         self.dropped: list[Reservation] = []  # of calls that were sent and not waited for
@@ -248,6 +250,7 @@ class _Run:
             while self._has_room(number, lane):
                 taken = self._take(feeds[number], number)
                 if taken is None:
+                    again = self._helps(number, feeds) or again
                     break
                 if not taken:
                     again = True
@@ -255,6 +258,20 @@ class _Run:
                 if not self._send(number, lane, taken):
                     return False
         return again
+
+    def _helps(self, number: int, feeds: Mapping[int, Feed]) -> bool:
+        """Let a lane that is done take a document from one that has not begun it."""
+        if self._held is not None or (slow := hand_over(feeds, number)) is None:
+            return False
+        if (number, slow) not in self._helped:
+            self._helped.add((number, slow))
+            log.warning(
+                "generate: %s has done its share, and takes over documents from %s that this "
+                "endpoint has not begun",
+                self._lanes[number].client.endpoint,
+                self._lanes[slow].client.endpoint,
+            )
+        return True
 
     def _has_room(self, number: int, lane: Lane) -> bool:
         if number in self._gone or self.ended:
