@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -25,6 +25,7 @@ from steep.core.calls import Call, Completion
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation.budget import Budget, Reservation
+from steep.generation.company import Company
 from steep.generation.estimate import is_counted
 from steep.generation.feed import (
     DocumentFeed,
@@ -32,12 +33,10 @@ from steep.generation.feed import (
     FlatFeed,
     Group,
     Stretch,
-    assign,
     document_work,
-    hand_over,
     opening_rounds,
 )
-from steep.generation.lane import Lane, LaneStatistics, Outcome
+from steep.generation.lane import Lane, Outcome
 from steep.generation.ledger import Ledger
 from steep.generation.plan import counted_calls, totals
 from steep.generation.records import Entry, Lost, has_failed
@@ -96,7 +95,12 @@ async def generate(
         raise
     found = totals(documents, recipe, ledger, counts)
     return Report(
-        found, run.over_budget, run.stop.draining, run.statistics, tuple(run.dropped), run.lost
+        found,
+        run.over_budget,
+        run.stop.draining,
+        run.company.statistics,
+        tuple(run.dropped),
+        run.lost,
     )
 
 
@@ -114,8 +118,8 @@ class _Run:
         stop: Stop,
         on_progress: Callable[[Progress], None],
     ) -> None:
-        self._lanes = list(lanes)
-        for lane in self._lanes:
+        self.company = Company(lanes)
+        for lane in lanes:
             lane.on_lost = partial(self._on_lost, lane)
         self._ledger = ledger
         self._budget = budget
@@ -126,9 +130,7 @@ class _Run:
         self.may_pass = False  # something failed that is worth another round
         self._flying: dict[Task, tuple[int, Group, Reservation]] = {}
         self._flying_ids: set[str] = set()
-        self._in_lane = [0] * len(self._lanes)
-        self._proven = [False] * len(self._lanes)
-        self._gone: set[int] = set()  # lanes whose endpoint has died while others go on
+        self._in_lane = [0] * len(lanes)
         self._hopeless: set[str] = set()  # calls that no further round will help
         self._recent: dict[str, None] = {}  # recorded since a stretch of the plan was looked up
         self.again = False  # going through the plan once more will find calls, or calls to do
@@ -136,8 +138,6 @@ class _Run:
         self._wake = asyncio.Event()
         self._held: tuple[int, Group] | None = None  # taken from the feed, but over the budget
         self._ledger_failed = False
-        self._helped: set[tuple[int, int]] = set()  # lanes, and those they took documents from
-        self._read_by: Mapping[int, Sequence[Document]] = {}
         self.lost = Lost()  # attempts that may be billed, and gave nothing
         self.dropped: list[Reservation] = []  # of calls that were sent and not waited for
         self._progress = Progress("openings")
@@ -146,15 +146,6 @@ class _Run:
     def ended(self) -> bool:
         """Nothing more may be sent."""
         return self.stop.draining or self.over_budget
-
-    @property
-    def statistics(self) -> LaneStatistics:
-        """Of all lanes together."""
-        of_lanes = [lane.statistics for lane in self._lanes]
-        return LaneStatistics(
-            retries=sum(each.retries for each in of_lanes),
-            overloads=sum(each.overloads for each in of_lanes),
-        )
 
     async def make_all(
         self,
@@ -165,7 +156,7 @@ class _Run:
     ) -> None:
         """Go through the whole plan once: the openings, then what follows from them."""
         self.may_pass = self.again = False
-        shares = self._read_by = self._shares(documents)
+        shares = self.company.shares(documents)
         await self._make_openings(documents, recipe, shares)
         if self.ended:
             return
@@ -176,7 +167,7 @@ class _Run:
             finished += self._ledger.finished(sequence.key, below)
         feeds: dict[int, Feed] = {}
         for number, share in shares.items():
-            client = self._lanes[number].client
+            client = self.company[number].client
             works = document_work(share, recipe, self._ledger, counts)
             if client.batch_size > 1:
                 stretches = (stretch for work in works for stretch in work.stretches)
@@ -184,11 +175,6 @@ class _Run:
             else:
                 feeds[number] = DocumentFeed(works, client.concurrency)
         await self._make("salvage" if salvage else "calls", planned, feeds, finished)
-
-    def _shares(self, documents: Sequence[Document]) -> dict[int, list[Document]]:
-        """Which lane reads which documents; those of a lane that is gone fall to the others."""
-        alive = [number for number in range(len(self._lanes)) if number not in self._gone]
-        return dict(zip(alive, assign(documents, len(alive)), strict=True))
 
     async def _make_openings(
         self, documents: Sequence[Document], recipe: Recipe, shares: Mapping[int, list[Document]]
@@ -208,7 +194,7 @@ class _Run:
             feeds: dict[int, Feed] = {}
             for number in shares:
                 own = [p for p in calls if lane_of[p.call.document_id] == number]
-                size = self._lanes[number].client.batch_size
+                size = self.company[number].client.batch_size
                 feeds[number] = FlatFeed([Stretch(0, own)], size)
             await self._make("openings", len(documents), feeds, len(documents) - len(calls))
 
@@ -246,11 +232,12 @@ class _Run:
     def _fill(self, feeds: Mapping[int, Feed]) -> bool:
         """Send until the lanes are full; True if the feed should be asked again at once."""
         again = False
-        for number, lane in enumerate(self._lanes):
+        for number, lane in enumerate(self.company.lanes):
             while self._has_room(number, lane):
                 taken = self._take(feeds[number], number)
                 if taken is None:
-                    again = self._helps(number, feeds) or again
+                    if self._held is None and self.company.take_over(number, feeds):
+                        again = True
                     break
                 if not taken:
                     again = True
@@ -259,27 +246,13 @@ class _Run:
                     return False
         return again
 
-    def _helps(self, number: int, feeds: Mapping[int, Feed]) -> bool:
-        """Let a lane that is done take a document from one that has not begun it."""
-        if self._held is not None or (slow := hand_over(feeds, number)) is None:
-            return False
-        if (number, slow) not in self._helped:
-            self._helped.add((number, slow))
-            log.warning(
-                "generate: %s has done its share, and takes over documents from %s that this "
-                "endpoint has not begun",
-                self._lanes[number].client.endpoint,
-                self._lanes[slow].client.endpoint,
-            )
-        return True
-
     def _has_room(self, number: int, lane: Lane) -> bool:
-        if number in self._gone or self.ended:
+        if self.company.is_gone(number) or self.ended:
             return False
-        if self._proven[number]:
+        if self.company.is_proven(number):
             return self._in_lane[number] < lane.client.concurrency
         # The first call of a run goes alone, and so does the first one of each endpoint.
-        return self._in_lane[number] == 0 and (any(self._proven) or not self._flying)
+        return self._in_lane[number] == 0 and (self.company.any_proven or not self._flying)
 
     def _take(self, feed: Feed, number: int) -> Group | None:
         if self._held is not None:
@@ -326,7 +299,7 @@ class _Run:
         self._wake.set()
 
     def _stop_lanes(self) -> None:
-        for lane in self._lanes:
+        for lane in self.company.lanes:
             lane.stop()
 
     async def _land(self, feeds: Mapping[int, Feed] = NO_FEEDS) -> list[BaseException]:
@@ -378,36 +351,12 @@ class _Run:
 
     def _failure(self, number: int, error: BaseException) -> list[BaseException]:
         """An endpoint that dies is left out while another one works; its calls come again."""
-        others = self._working() - {number}
-        if not (isinstance(error, FatalError) and self._proven[number] and others):
+        if not (isinstance(error, FatalError) and self.company.leave_out(number, error)):
             return [error]
-        if number not in self._gone:
-            self._tell_left_out(number, others, error)
-        self._gone.add(number)
-        self._set_patience()
         self.again = True
         if self._held is not None and self._held[0] == number:
             self._held = None
         return []
-
-    def _working(self) -> set[int]:
-        """The lanes whose endpoints have completed a call and are not left out."""
-        return {number for number, proven in enumerate(self._proven) if proven} - self._gone
-
-    def _set_patience(self) -> None:
-        """Only an endpoint that no other one can stand in for is waited for."""
-        for number, lane in enumerate(self._lanes):
-            lane.patient = not self._working() - {number}
-
-    def _tell_left_out(self, number: int, others: Iterable[int], error: FatalError) -> None:
-        log.warning(
-            "generate: %s is left out of this run; what is still to do of its %s documents is sent "
-            "to %s instead. %s",
-            self._lanes[number].client.endpoint,
-            f"{len(self._read_by.get(number, ())):,}",
-            " and ".join(self._lanes[each].client.endpoint for each in sorted(others)),
-            " ".join(str(error).split()),
-        )
 
     def _outcome(
         self, number: int, group: Group, most: Reservation, outcome: Outcome
@@ -417,14 +366,13 @@ class _Run:
         self.over_budget = self.over_budget or outcome.unaffordable
         if outcome.completions is None:
             return []
-        if not outcome.may_pass and not self._proven[number]:
-            self._proven[number] = True
-            self._set_patience()
+        if not outcome.may_pass:
+            self.company.prove(number)
         for planned, each in zip(group, outcome.completions, strict=True):
             if is_counted(each):
                 self._budget.spend(each)
             else:
-                self._budget.spend_most(self._lanes[number].most([planned.call]))
+                self._budget.spend_most(self.company[number].most([planned.call]))
         self.may_pass = self.may_pass or outcome.may_pass
         pairs = list(zip(group, outcome.completions, strict=True))
         if not outcome.may_pass:
@@ -452,7 +400,7 @@ class _Run:
         if not self._ledger_failed:
             self._collect()
         for task, (number, group, _) in self._flying.items():
-            self.dropped += [self._lanes[number].most([planned.call]) for planned in group]
+            self.dropped += [self.company[number].most([planned.call]) for planned in group]
             task.cancel()
         await asyncio.gather(*self._flying, return_exceptions=True)
         self._flying.clear()
@@ -475,13 +423,13 @@ class _Run:
         )
 
     def _report(self) -> None:
-        statistics = self.statistics
+        statistics = self.company.statistics
         self._on_progress(
             replace(
                 self._progress,
                 in_flight=sum(len(group) for _, group, _ in self._flying.values()),
                 retries=statistics.retries,
                 overloads=statistics.overloads,
-                may_send=sum(lane.concurrency.limit for lane in self._lanes),
+                may_send=sum(lane.concurrency.limit for lane in self.company.lanes),
             )
         )
