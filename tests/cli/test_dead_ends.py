@@ -118,6 +118,19 @@ def test_empty_answers_are_asked_for_again_as_often_as_any_call_is_tried(
         assert status(steep, project)["plan"]["done"] == 12
 
 
+def test_a_run_whose_answers_are_mostly_empty_does_not_end_well(
+    project: Path, steep: Steep
+) -> None:
+    write_documents(project, 3)
+    with answering(lambda prompt: ENTITIES if is_opening(prompt) else " ") as url:
+        settle(project / "steep.yaml", generate={"base_url": url, "max_attempts": 1})
+        for _ in range(2):
+            ended = steep("generate", cwd=project)
+            assert ended.code == 2
+            assert "Most answers hold no text: 9 of 12" in ended.err
+            assert "generate.max_tokens" in ended.err
+
+
 def test_a_limit_holds_over_runs_at_an_endpoint_that_counts_nothing(
     project: Path, steep: Steep
 ) -> None:

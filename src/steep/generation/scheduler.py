@@ -16,7 +16,6 @@ and therefore waited for and recorded. `Stop.abort`: it is not waited for. The r
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -47,7 +46,6 @@ from steep.recipes.recipe import Recipe
 COMMIT_S = 0.005
 COMMIT_CALLS = 16
 NO_FEEDS: Mapping[int, Feed] = {}
-log = logging.getLogger("steep")
 MOST_RECENT = 16_384  # calls: more than land while a stretch of the plan waits to be sent
 
 

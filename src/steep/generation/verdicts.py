@@ -21,6 +21,10 @@ from steep.llm.client import FatalError
 EQUAL_REJECTIONS = 20  # in a row, without an answer between them
 MANY_ANSWERS = 20  # before a share of them is believed
 MOST_EMPTY = 0.5  # of the answers
+EMPTY_ADVICE = (
+    "if this model thinks before it answers, raise generate.max_tokens or turn its reasoning down "
+    "or off; else look at one by steep status --failed. The same command asks for them again"
+)
 
 _NUMBERS = re.compile(r"(?<!HTTP )\b\d[\d,.]*")
 
@@ -103,9 +107,7 @@ def mostly_empty(endpoint: str, empty: Counter[str], answers: int) -> FatalError
         f"Most answers hold no text: {empty.total()} of {answers}.",
         where=endpoint,
         found=", ".join(reasons),
-        hint="if this model thinks before it answers, raise generate.max_tokens or turn its "
-        "reasoning down or off; else look at one by steep status --failed. "
-        "The same command asks for them again",
+        hint=EMPTY_ADVICE,
     )
 
 

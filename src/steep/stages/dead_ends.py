@@ -8,13 +8,14 @@ them are no accident: the run then ends with one of their answers, and `steep ge
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation import plan
 from steep.generation.ledger import Ledger
+from steep.generation.verdicts import EMPTY_ADVICE, MOST_EMPTY
 from steep.recipes.entigraph import EntiGraph
 from steep.stages.harness import log
 
@@ -57,12 +58,36 @@ def counted(without: Sequence[str], documents: int) -> str:
     return f"documents without entities: {len(without):,} of {documents:,} ({names})"
 
 
+def is_mostly_empty(counts: Mapping[str, int]) -> bool:
+    """Return whether most answers of a plan hold no text."""
+    answered = sum(counts[status] for status in ("done", "refused", "truncated", "empty"))
+    return counts["empty"] > MOST_EMPTY * answered
+
+
+def tell_empty(manifest: dict[str, Any]) -> None:
+    """Say when most answers hold no text.
+
+    Raises:
+        UserError: They do not.
+    """
+    if manifest["mostly_empty"]:
+        counts = manifest["counts"]
+        raise UserError(
+            f"Most answers hold no text: {counts['empty']:,} of {counts['planned']:,} calls.",
+            where=f"{manifest['endpoint']}, model '{manifest['model']}'",
+            hint=EMPTY_ADVICE,
+        )
+
+
 def answer_about(document: Document, recipe: EntiGraph, ledger: Ledger) -> str:
     """Return the beginning of the last answer that should have named entities."""
     records = [record for _, record in plan.opening_of(document, recipe, ledger).planned if record]
     text = " ".join(records[-1].text.split()) if records else ""
+    if not text:
+        reason = records[-1].completion.finish_reason if records else "unknown"
+        return f"about '{document.id}': an empty answer, finish reason '{reason}'"
     shown = text if len(text) <= SHOWN_ANSWER else f"{text[:SHOWN_ANSWER]}..."
-    return f"about '{document.id}': {shown or '(an empty answer)'}"
+    return f"about '{document.id}': {shown}"
 
 
 def tell(manifest: dict[str, Any]) -> None:
@@ -85,6 +110,6 @@ def tell(manifest: dict[str, Any]) -> None:
         expected='JSON like {"summary": "...", "entities": ["...", "..."]}, with names that stand '
         "in the document",
         found=manifest["entity_answer"],
-        hint="see to the chat template, the reasoning and the response_format of the model; then: "
-        "steep generate --retry-entities",
+        hint="see to the chat template and the response_format of the model, and to its reasoning, "
+        "for which generate.max_tokens may be too low; then: steep generate --retry-entities",
     )

@@ -139,6 +139,7 @@ def run(
     _tell_failures(manifest)
     tell_beyond(manifest)
     dead_ends.tell(manifest)
+    dead_ends.tell_empty(manifest)
     return artifact
 
 
@@ -186,7 +187,8 @@ def counts_of(
 def _is_finished(artifact: Artifact) -> bool:
     manifest = artifact.manifest
     nothing_left = manifest["counts"]["failed"] == manifest["counts"]["to_do"] == 0
-    no_dead_end = not manifest.get("dead_end") and not manifest.get("empty_left")
+    unfinished = ("dead_end", "empty_left", "mostly_empty", "beyond_context")
+    no_dead_end = not any(manifest.get(name) for name in unfinished)
     return nothing_left and no_dead_end and manifest["ended"] is None
 
 
@@ -287,6 +289,7 @@ def _make(
         "dead_end": dead_ends.is_dead_end(len(without), len(documents)),
         "entity_answer": dead_ends.answer_about(without[0], recipe, ledger) if without else None,
         "empty_left": len(empty),
+        "mostly_empty": dead_ends.is_mostly_empty(totals.counts),
         "digest": plan.digest(documents, recipe, ledger, counts),
     }
 
