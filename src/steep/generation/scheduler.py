@@ -24,7 +24,7 @@ from steep.core.calls import Call, Completion
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation.budget import Budget, Reservation
-from steep.generation.company import Company
+from steep.generation.endpoints import Endpoints
 from steep.generation.estimate import is_counted
 from steep.generation.feed import (
     DocumentFeed,
@@ -96,7 +96,7 @@ async def generate(
         found,
         run.over_budget,
         run.stop.draining,
-        run.company.statistics,
+        run.endpoints.statistics,
         tuple(run.dropped),
         run.lost,
     )
@@ -116,7 +116,7 @@ class _Run:
         stop: Stop,
         on_progress: Callable[[Progress], None],
     ) -> None:
-        self.company = Company(lanes)
+        self.endpoints = Endpoints(lanes)
         for lane in lanes:
             lane.on_lost = partial(self._on_lost, lane)
         self._ledger = ledger
@@ -154,7 +154,7 @@ class _Run:
     ) -> None:
         """Go through the whole plan once: the openings, then what follows from them."""
         self.may_pass = self.again = False
-        shares = self.company.shares(documents)
+        shares = self.endpoints.shares(documents)
         await self._make_openings(documents, recipe, shares)
         if self.ended:
             return
@@ -165,7 +165,7 @@ class _Run:
             finished += self._ledger.finished(sequence.key, below)
         feeds: dict[int, Feed] = {}
         for number, share in shares.items():
-            client = self.company[number].client
+            client = self.endpoints[number].client
             works = document_work(share, recipe, self._ledger, counts)
             if client.batch_size > 1:
                 stretches = (stretch for work in works for stretch in work.stretches)
@@ -192,7 +192,7 @@ class _Run:
             feeds: dict[int, Feed] = {}
             for number in shares:
                 own = [p for p in calls if lane_of[p.call.document_id] == number]
-                size = self.company[number].client.batch_size
+                size = self.endpoints[number].client.batch_size
                 feeds[number] = FlatFeed([Stretch(0, own)], size)
             await self._make("openings", len(documents), feeds, len(documents) - len(calls))
 
@@ -230,11 +230,11 @@ class _Run:
     def _fill(self, feeds: Mapping[int, Feed]) -> bool:
         """Send until the lanes are full; True if the feed should be asked again at once."""
         again = False
-        for number, lane in enumerate(self.company.lanes):
+        for number, lane in enumerate(self.endpoints.lanes):
             while self._has_room(number, lane):
                 taken = self._take(feeds[number], number)
                 if taken is None:
-                    if self._held is None and self.company.take_over(number, feeds):
+                    if self._held is None and self.endpoints.take_over(number, feeds):
                         again = True
                     break
                 if not taken:
@@ -245,12 +245,12 @@ class _Run:
         return again
 
     def _has_room(self, number: int, lane: Lane) -> bool:
-        if self.company.is_gone(number) or self.ended:
+        if self.endpoints.is_gone(number) or self.ended:
             return False
-        if self.company.is_proven(number):
+        if self.endpoints.is_proven(number):
             return self._in_lane[number] < lane.client.concurrency
         # The first call of a run goes alone, and so does the first one of each endpoint.
-        return self._in_lane[number] == 0 and (self.company.any_proven or not self._flying)
+        return self._in_lane[number] == 0 and (self.endpoints.any_proven or not self._flying)
 
     def _take(self, feed: Feed, number: int) -> Group | None:
         if self._held is not None:
@@ -297,7 +297,7 @@ class _Run:
         self._wake.set()
 
     def _stop_lanes(self) -> None:
-        for lane in self.company.lanes:
+        for lane in self.endpoints.lanes:
             lane.stop()
 
     async def _land(self, feeds: Mapping[int, Feed] = NO_FEEDS) -> list[BaseException]:
@@ -349,7 +349,7 @@ class _Run:
 
     def _failure(self, number: int, error: BaseException) -> list[BaseException]:
         """An endpoint that dies is left out while another one works; its calls come again."""
-        if not (isinstance(error, FatalError) and self.company.leave_out(number, error)):
+        if not (isinstance(error, FatalError) and self.endpoints.leave_out(number, error)):
             return [error]
         self.again = True
         if self._held is not None and self._held[0] == number:
@@ -365,12 +365,12 @@ class _Run:
         if outcome.completions is None:
             return []
         if not outcome.may_pass:
-            self.company.prove(number)
+            self.endpoints.prove(number)
         for planned, each in zip(group, outcome.completions, strict=True):
             if is_counted(each):
                 self._budget.spend(each)
             else:
-                self._budget.spend_most(self.company[number].most([planned.call]))
+                self._budget.spend_most(self.endpoints[number].most([planned.call]))
         self.may_pass = self.may_pass or outcome.may_pass
         pairs = list(zip(group, outcome.completions, strict=True))
         if not outcome.may_pass:
@@ -398,7 +398,7 @@ class _Run:
         if not self._ledger_failed:
             self._collect()
         for task, (number, group, _) in self._flying.items():
-            self.dropped += [self.company[number].most([planned.call]) for planned in group]
+            self.dropped += [self.endpoints[number].most([planned.call]) for planned in group]
             task.cancel()
         await asyncio.gather(*self._flying, return_exceptions=True)
         self._flying.clear()
@@ -421,13 +421,13 @@ class _Run:
         )
 
     def _report(self) -> None:
-        statistics = self.company.statistics
+        statistics = self.endpoints.statistics
         self._on_progress(
             replace(
                 self._progress,
                 in_flight=sum(len(group) for _, group, _ in self._flying.values()),
                 retries=statistics.retries,
                 overloads=statistics.overloads,
-                may_send=sum(lane.concurrency.limit for lane in self.company.lanes),
+                may_send=sum(lane.concurrency.limit for lane in self.endpoints.lanes),
             )
         )

@@ -16,7 +16,7 @@ from steep.generation.lane import Lane, LaneStatistics
 log = logging.getLogger("steep")
 
 
-class Company:
+class Endpoints:
     """The lanes of a run, by their numbers."""
 
     def __init__(self, lanes: Sequence[Lane]) -> None:
