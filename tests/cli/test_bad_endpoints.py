@@ -109,14 +109,14 @@ def test_credit_that_ends_in_mid_run(
     assert endpoint.completed.total() == PLANNED, "what was bought was bought again"
 
 
-def test_a_prompt_that_exceeds_the_context_fails_alone(
+def test_a_document_that_exceeds_the_context_fails_alone_and_is_named_with_advice(
     project: Path, steep: Steep, endpoint: ScriptedServer
 ) -> None:
     long = project / "documents" / "long.md"
     long.write_text("# The Long Log\n\n" + "It rained on the lake. " * 400)
     behave(endpoint, context_tokens=1500)
     ended = steep("generate", cwd=project)
-    assert ended.code == 0, ended.err
+    assert_stopped(ended, "1 of 4 documents exceed", "found:    long", "documents.split_words")
     assert "1 of 19 calls failed" in ended.err
     assert columns(steep, project) == {"done": PLANNED, "failed": 1}
     failed = json.loads(steep("status", "--failed", "--json", cwd=project).out)

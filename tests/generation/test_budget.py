@@ -10,7 +10,7 @@ from steep.generation.budget import Budget, Reservation, total
 
 def came_back(budget: Budget, most: Reservation, usage: Usage, cost_usd: float) -> None:
     budget.release(most)
-    budget.spend([Completion("id", "text", "stop", usage, cost_usd, 0.1, "here", 1)])
+    budget.spend(Completion("id", "text", "stop", usage, cost_usd, 0.1, "here", 1))
 
 
 @given(

@@ -407,6 +407,10 @@ def test_a_goal_out_of_reach_takes_the_whole_plan(ledger: Ledger) -> None:
     assert goal.total.pairs.expected == whole.total.pairs.expected
 
 
+def replace_concurrency(config: GenerateConfig, concurrency: int) -> GenerateConfig:
+    return config.model_copy(update={"concurrency": concurrency})
+
+
 def test_hours_at_a_given_or_the_measured_rate(ledger: Ledger) -> None:
     config = settings(pairs=10)
     unknown = planned(config, ledger)
@@ -416,7 +420,12 @@ def test_hours_at_a_given_or_the_measured_rate(ledger: Ledger) -> None:
     assert given.hours.expected == pytest.approx(given.total.completion_tokens.expected / 36_000)
     open_documents(ledger, config)
     buy(ledger, relations(config), 4)
-    assert planned(config, ledger).rate_source == "measured"
+    assert planned(replace_concurrency(config, 8), ledger).rate_source == "measured"
+    scaled = planned(replace_concurrency(config, 64), ledger)
+    assert scaled.rate_source.endswith("calls at once, for 64")
+    assert scaled.hours is not None and scaled.tokens_a_s is not None
+    slow_a_s = scaled.total.completion_tokens.high / scaled.hours.high / 3600
+    assert slow_a_s < scaled.tokens_a_s / 5, "the endpoint may be at its limit already"
 
 
 def test_limits_of_the_configuration_make_it_longer(ledger: Ledger) -> None:
@@ -525,3 +534,39 @@ def test_a_thought_has_room_beside_the_answer() -> None:
     )
     assert plain is not None and thinking is not None
     assert (plain.sampling.max_tokens, thinking.sampling.max_tokens) == (100, 500)
+
+
+def test_documents_without_entities_are_a_warning(ledger: Ledger) -> None:
+    config = settings(pairs=10)
+    for document in TINY[:2]:
+        texts: list[str | None] = []
+        while (call := recipe_of(config).opening(document, texts)) is not None:
+            ledger.record([Entry(call, answer(call, "I read it.", Usage(200, 0, 20)))])
+            texts.append("I read it.")
+    (warning,) = planned(config, ledger).warnings
+    assert warning.startswith(f"documents without entities: 2 of {len(TINY)} (")
+    assert "steep generate --retry-entities" in warning
+
+
+def test_ranges_under_a_limit_in_dollars_belong_together(ledger: Ledger) -> None:
+    for limit in (0.05, 1.0, 1000.0):
+        plan = planned(settings(pairs=10, max_cost_usd=limit), ledger)
+        total, (host,) = plan.total, plan.hosts
+        assert total.cost_usd is not None
+        least = Usage(round(total.prompt_tokens.low), round(total.prompt_tokens.low), 0)
+        most = Usage(round(total.prompt_tokens.high), 0, round(total.completion_tokens.high))
+        assert (host.prices.cost_usd(least) or 0) <= total.cost_usd.low * 1.01
+        assert (host.prices.cost_usd(most) or 0) >= total.cost_usd.high * 0.99
+        assert total.cost_usd.high <= limit * 1.001
+
+
+def test_documents_that_may_exceed_the_context_are_a_warning(ledger: Ledger) -> None:
+    long = Document("log", "The Log", "It rained on the lake. " * 40_000)
+    unknown = plan_of(settings(pairs=3), [*TINY, long], ledger, None)
+    (warning,) = unknown.warnings
+    assert warning.startswith(f"1 of {len(TINY) + 1} documents may be too long")
+    assert "'log' with 920,000 characters" in warning and "documents.split_words" in warning
+    hosted = settings(pairs=3, base_url="https://api.openai.com/v1", model="gpt-4o-mini")
+    (warning,) = plan_of(hosted, [*TINY, long], ledger, None).warnings
+    assert "the context of this model, 128,000 tokens" in warning
+    assert "Set documents.split_words to 47962 or less" in warning

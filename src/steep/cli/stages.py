@@ -32,6 +32,12 @@ def generate(
     wait: Annotated[
         bool, typer.Option(help="Wait for a provider's batches; else collect them later.")
     ] = True,
+    retry_entities: Annotated[
+        bool,
+        typer.Option(
+            "--retry-entities", help="Ask again for the entities of documents that have none."
+        ),
+    ] = False,
     cancel_batches: Annotated[
         bool, typer.Option("--cancel-batches", help="Ask the provider to end open batches instead.")
     ] = False,
@@ -41,7 +47,7 @@ def generate(
     if cancel_batches:
         _cancel_batches(config, set)
     else:
-        _run_until(config, set, "generate", yes, wait)
+        _run_until(config, set, "generate", yes, wait, retry_entities)
 
 
 def _cancel_batches(config: Path, overrides: list[str] | None) -> None:
@@ -112,14 +118,21 @@ def _scores(opened: Opened, rescore: bool) -> dict[str, Any] | None:
 
 
 def _run_until(
-    config: Path, overrides: list[str] | None, stage: StageName, yes: bool, wait: bool = True
+    config: Path,
+    overrides: list[str] | None,
+    stage: StageName,
+    yes: bool,
+    wait: bool = True,
+    retry_entities: bool = False,
 ) -> None:
     from steep.cli.next_lines import counts_of, next_verb
     from steep.stages import pipeline
 
     opened = open_project(config, overrides)
     check_spending(opened, yes)
-    result = pipeline.run(opened.config, opened.project, until=stage, wait=wait)
+    result = pipeline.run(
+        opened.config, opened.project, until=stage, wait=wait, retry_entities=retry_entities
+    )
     made = result.trained if stage == "instruct" else getattr(result, stage)
     for artifact in made.values() if isinstance(made, dict) else [made]:
         if artifact is not None:

@@ -4,7 +4,7 @@
     steep status --documents          # what each document cost, the dearest first
     steep status --document ID        # one of them, with its calls
     steep status --entity "Joren Pell"  # texts about somebody, with their prompts
-    steep status --failed             # what failed, and why
+    steep status --failed             # what gave no whole answer, and why
     steep status --call ID            # all about one call
     steep status --question ID        # what every model made of one question
 
@@ -34,7 +34,9 @@ DocumentOption = Annotated[
 EntityOption = Annotated[
     str | None, typer.Option("--entity", metavar="NAME", help="Texts about it, and their prompts.")
 ]
-FailedOption = Annotated[bool, typer.Option("--failed", help="What failed, and why.")]
+FailedOption = Annotated[
+    bool, typer.Option("--failed", help="What failed, was refused, cut off or empty, and why.")
+]
 CallOption = Annotated[
     str | None, typer.Option("--call", metavar="ID", help="All about one call; digits may lack.")
 ]

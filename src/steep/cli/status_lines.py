@@ -20,11 +20,19 @@ def of_status(found: Found) -> Iterator[str]:
         yield f"plan: {_sum(found)}"
         yield from _rest(found)
         yield from _reasons(found["failures"])
+        yield from _without_entities(found)
     ledger = found["ledger"]
-    yield f"ledger: {_count(ledger['calls'], 'call')}, {_spending(ledger)}"
+    failed = f" and {ledger['failed']:,} failed" if ledger["failed"] else ""
+    yield f"ledger: {_count(ledger['calls'], 'call')}{failed}, {_spending(ledger)}"
     if ledger["not_in_plan"]:
         yield f"  of these, {_count(ledger['not_in_plan'], 'call')} outside this plan"
     yield f"  {_count(ledger['imported'], 'imported text')}, apart from these"
+    if (lost := ledger["lost"])["attempts"]:
+        attempts, usd = _count(lost["attempts"], "attempt"), _dollars(lost["cost_usd"])
+        yield (
+            f"  {attempts} beside these gave nothing to keep; the provider may bill "
+            f"{lost['tokens']:,} tokens and {usd} for that at most"
+        )
     for batch in found["batches"]:
         name, calls = batch["batch_id"] or batch["token"], _count(batch["calls"], "call")
         yield (
@@ -124,6 +132,14 @@ def _rest(found: Found) -> Iterator[str]:
             f" ({rest['fewest_calls']:,} to {rest['most_calls']:,})"
         )
     yield line
+
+
+def _without_entities(found: Found) -> Iterator[str]:
+    from steep.stages.dead_ends import counted
+
+    if without := found["without_entities"]:
+        said = counted(without, found["documents"])
+        yield f"  {said}; steep generate --retry-entities asks for them again"
 
 
 def _reasons(failures: list[Found]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from steep.core.calls import Completion, Usage
 from steep.core.errors import UserError
+from steep.generation.estimate import recounted
 from steep.generation.ledger import Ledger
 from steep.generation.records import Batch
 from steep.llm.client import FatalError
@@ -195,7 +196,7 @@ class Landing:
         self, call_id: str, answer: Answer | None, error: str | None = None
     ) -> Completion:
         usage = answer.usage if answer else None
-        return Completion(
+        completion = Completion(
             call_id=call_id,
             text=answer.text if answer else "",
             finish_reason=answer.finish_reason if answer else "error",
@@ -206,6 +207,7 @@ class Landing:
             attempts=self._returns.attempts(call_id),
             error=None if error is None else f"{error} [{self._client.endpoint}]",
         )
+        return recounted(completion)
 
     def _incomplete(self, lines: int) -> FatalError:
         return FatalError(

@@ -43,6 +43,7 @@ from steep.generation.batch_desk import PREPARING, VALIDATING, WAITING, Desk
 from steep.generation.batch_landing import Returns, counted
 from steep.generation.batch_submission import SMALLEST_BATCH, Submitter
 from steep.generation.budget import Budget, Reservation
+from steep.generation.estimate import is_counted, reservation
 from steep.generation.feed import Planned, missing, opening_round
 from steep.generation.ledger import Ledger
 from steep.generation.plan import totals
@@ -136,7 +137,7 @@ async def collect(client: BatchClient, ledger: Ledger, budget: Budget | None = N
     def count(completions: Sequence[Completion]) -> None:
         nonlocal landed
         landed += len(completions)
-        budget.spend(completions)
+        _spend(budget, completions, client, ledger)
 
     desk = Desk(client, ledger, Returns(), count)
     try:
@@ -151,6 +152,17 @@ async def collect(client: BatchClient, ledger: Ledger, budget: Budget | None = N
     for batch in desk.open():
         cutter.hold_open(batch)
     return landed
+
+
+def _spend(
+    budget: Budget, completions: Sequence[Completion], client: BatchClient, ledger: Ledger
+) -> None:
+    """Count what calls took, or may have taken where the provider does not say."""
+    for each in completions:
+        if is_counted(each):
+            budget.spend(each)
+        else:
+            budget.spend_most(reservation(ledger.call(each.call_id), client.prices))
 
 
 async def cancel_all(client: BatchClient, ledger: Ledger) -> int:
@@ -373,7 +385,7 @@ class _Run:
 
     def _on_landed(self, completions: Sequence[Completion]) -> None:
         answered = [each for each in completions if each.error is None]
-        self._budget.spend(completions)
+        _spend(self._budget, completions, self._client, self._ledger)
         for landed in completions[:1]:  # they are of one batch
             record = self._ledger.get(landed.call_id)
             self._collected |= {record.stage} if record else set()

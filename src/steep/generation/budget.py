@@ -78,11 +78,16 @@ class Budget:
         self.reserved_usd += most.cost_usd or 0.0
         return True
 
-    def spend(self, completions: Iterable[Completion]) -> None:
-        """Count what calls took; what was reserved for them is released apart."""
-        for each in completions:
-            self.spent_tokens += each.usage.prompt_tokens + each.usage.completion_tokens
-            self.spent_usd += each.cost_usd or 0.0
+    def spend(self, completion: Completion) -> None:
+        """Count what a call took; what was reserved for it is released apart."""
+        usage = completion.usage
+        self.spent_tokens += usage.prompt_tokens + usage.completion_tokens
+        self.spent_usd += completion.cost_usd or 0.0
+
+    def spend_most(self, most: Reservation) -> None:
+        """Count a call of which nobody knows what it took as the most that it may have taken."""
+        self.spent_tokens += most.tokens
+        self.spent_usd += most.cost_usd or 0.0
 
     def release(self, reserved: Reservation) -> None:
         """Give back what was reserved for a call, now that it has ended."""

@@ -169,20 +169,25 @@ class Planner:
         ]
 
     def _widened(self, total: Row) -> Row:
-        """A goal in dollars may be missed by a cheap plan, and spent by a dear one."""
+        """A goal in dollars may be missed by a cheap plan, and spent by a dear one.
+
+        So every range also spans the whole plan, as far as the money goes: the ends of the cost
+        belong to numbers of tokens and calls that are within theirs.
+        """
         if self.goal is None or self.goal.unit == "tokens" or self.left_usd is None:
             return total
-        cheap, _, dear = (
-            self._cost_usd(_sum(self._amounts(each, course, None) for each in self.prospects), case)
+        whole = [
+            _sum(self._cut([self._amounts(each, course, None) for each in self.prospects], case))
             for course, case in zip(WHOLE_PLAN, CASES, strict=True)
-        )
-        if total.cost_usd is None or cheap is None or dear is None:
-            return total
-        low, expected, high = total.cost_usd.low, total.cost_usd.expected, total.cost_usd.high
-        ends = min(low, cheap), max(high, min(dear, self.left_usd))
-        if not self.left_usd:
-            ends = 0.0, 0.0
-        return replace(total, cost_usd=Range(ends[0], expected, ends[1]))
+        ]
+        spans = {
+            name: getattr(total, name).spanning(getattr(amounts, name) for amounts in whole)
+            for name in Amounts._fields
+        }
+        cost_usd, of_whole = total.cost_usd, self._cost_range(whole)
+        if cost_usd is not None and of_whole is not None:
+            cost_usd = cost_usd.spanning((of_whole.low, of_whole.high))
+        return replace(total, cost_usd=cost_usd, **spans)
 
     def _cut(self, amounts: list[Amounts], case: Case) -> list[Amounts]:
         """The same share of everything, so that it costs no more than may be spent."""

@@ -5,6 +5,10 @@ tokens a message; so the bytes of a prompt (and of the schema that its answer mu
 endpoints write into it) plus `MESSAGE_TOKENS` a message are more than it can take, whatever the
 tokenizer. An answer takes `max_tokens` at most. Budgets reserve this; prose takes a quarter of it.
 
+An answer whose tokens the endpoint did not count, or not believably, takes its bound: `recounted`
+gives it a count of our own, so that texts still add up to a goal, and marks it by a prompt of zero
+tokens; its cost is unknown.
+
 **Expectations** come from what the ledger has measured of the same model (`generation.measured`),
 else from what is usual: four characters of English prose a token, and answers of a third of the
 length that they may have.
@@ -12,17 +16,21 @@ length that they may have.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from steep.core.calls import Call
+from steep.core.calls import Call, Completion, Usage
 from steep.generation.budget import Reservation
 from steep.llm.prices import Prices
 
 MESSAGE_TOKENS = 16  # of the chat template, around each message
 USUAL_CHARACTERS_A_TOKEN = 4.0
 MOST_CHARACTERS_A_TOKEN = 6.0  # of usual prose, hardly any tokenizer puts more into one
+BYTES_A_TOKEN = 4.0  # of an answer that we count ourselves
+MOST_COUNTED = 2**40  # tokens of one call; whoever counts more is not believed
 SPREAD = 0.1  # added to the extremes of what was measured: the rest may lie beyond them
 # Hosted providers cache a prefix from so many tokens on, in steps; a server of one's own, any.
 LEAST_CACHED_TOKENS, CACHE_STEP_TOKENS = 1024, 128
@@ -48,6 +56,11 @@ class Range:
     def around(cls, one: float, expected: float, other: float) -> Range:
         """From two extremes, in either order, that may lie on one side of what is expected."""
         return cls(min(one, expected, other), expected, max(one, expected, other))
+
+    def spanning(self, values: Iterable[float]) -> Range:
+        """The same expectation, between ends that hold all these values, too."""
+        values = tuple(values)
+        return Range(min(self.low, *values), self.expected, max(self.high, *values))
 
     def __add__(self, other: Range) -> Range:
         return Range(self.low + other.low, self.expected + other.expected, self.high + other.high)
@@ -103,6 +116,22 @@ def reservation(call: Call, prices: Prices) -> Reservation:
         return Reservation(tokens, None)
     cost_usd = (prompt_tokens * price_in + call.sampling.max_tokens * price_out) / 1e6
     return Reservation(tokens, cost_usd)
+
+
+def recounted(completion: Completion) -> Completion:
+    """Return the completion, with a count of our own where the endpoint's cannot be true."""
+    usage = completion.usage
+    prompt, cached, answer = usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens
+    possible = 0 <= cached <= prompt < MOST_COUNTED and 0 <= answer < MOST_COUNTED
+    if completion.error is not None or (possible and prompt and (answer or not completion.text)):
+        return completion
+    own = math.ceil(len(completion.text.encode()) / BYTES_A_TOKEN)
+    return replace(completion, usage=Usage(0, 0, own), cost_usd=None)
+
+
+def is_counted(completion: Completion) -> bool:
+    """Return whether the tokens of a completion are the endpoint's count; see `recounted`."""
+    return completion.error is not None or completion.usage.prompt_tokens > 0
 
 
 def prompt_bound(call: Call) -> int:

@@ -214,6 +214,18 @@ class DocumentFeed:
                 return self._take(document)
         return None
 
+    @property
+    def is_done(self) -> bool:
+        """Whether all documents of this lane are done, but for what is in flight."""
+        return not self._more and not self._open
+
+    def take_over(self, other: DocumentFeed) -> bool:
+        """Take the next document of another lane that is not begun, if there is one."""
+        work = next(other._works, None)
+        if work is not None:
+            self._open.append(_OpenDocument(work, []))
+        return work is not None
+
     def _take(self, document: _OpenDocument) -> Group:
         """The document's next call, or none if its next stretch held none."""
         if not document.ahead:
@@ -236,6 +248,16 @@ class DocumentFeed:
         for document in self._open:
             if document.warming is not None and document.warming == prefix_of(group[0].call):
                 document.warm, document.warming = document.warming, None
+
+
+def hand_over(feeds: Mapping[int, Feed], idle: int) -> int | None:
+    """Give the lane that is done a document that another one has not begun; return whose."""
+    mine = feeds[idle]
+    if isinstance(mine, DocumentFeed) and mine.is_done:
+        for number, other in feeds.items():
+            if number != idle and isinstance(other, DocumentFeed) and mine.take_over(other):
+                return number
+    return None
 
 
 def prefix_of(call: Call) -> tuple[object, ...]:

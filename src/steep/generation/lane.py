@@ -2,13 +2,15 @@
 
 Only what can pass is tried again, after growing pauses with jitter, or as long as the endpoint asks
 (Retry-After); all of it within a total time. An endpoint that is asked for too much gets less at
-once (`aimd`); being told to wait is not counted as a try. All waits are measured on the monotonic
-clock, so that a wall clock that jumps changes nothing.
+once (`aimd`); being told to wait is not counted as a try, nor is a connection that was not made.
+What concerns all calls ends the run: see `verdicts`. All waits are measured on the monotonic clock,
+so that a wall clock that jumps changes nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections import deque
@@ -17,17 +19,26 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from steep.core.calls import Call, Completion, Usage
-from steep.core.errors import UserError
 from steep.core.progress import duration
+from steep.generation import verdicts
 from steep.generation.aimd import Concurrency
 from steep.generation.budget import Reservation, total
-from steep.generation.estimate import USUAL_CHARACTERS_A_TOKEN, prompt_bound, reservation
+from steep.generation.estimate import (
+    USUAL_CHARACTERS_A_TOKEN,
+    is_counted,
+    prompt_bound,
+    recounted,
+    reservation,
+)
 from steep.generation.rate import RateLimit
 from steep.llm.client import Client, FatalError, TransientError
 from steep.llm.prices import Prices
 
 LOST_CAUSE = 3  # calls given up, of an endpoint that has not completed any
 LONGEST_PAUSE_S = 60.0  # of our own; an endpoint may ask for longer
+LONGEST_AWAY_PAUSE_S = 10.0  # between two attempts to connect: that costs nobody anything
+
+log = logging.getLogger("steep")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +46,8 @@ class RetryPolicy:
     """How long a call is tried.
 
     Attributes:
-        max_attempts: Tries of a call; those that only met an overloaded endpoint do not count.
+        max_attempts: Tries of a call; those that only met an overloaded endpoint, or none, do not
+            count.
         total_s: From its first try; then it counts as failed.
         pause_s: The first pause before a retry; each next one is twice as long, and all are
             shortened by chance, so that calls that failed together do not come back together.
@@ -56,10 +68,14 @@ class Outcome(NamedTuple):
     Attributes:
         completions: One a call; None when the run stopped before there was an answer.
         may_pass: It failed in a way that may pass: worth another round.
+        unaffordable: The budget did not pay for another attempt, and holds nothing for it.
+        fatal: Why nothing good is to be expected of further calls.
     """
 
     completions: list[Completion] | None
     may_pass: bool = False
+    unaffordable: bool = False
+    fatal: FatalError | None = None
 
 
 @dataclass(slots=True)
@@ -69,17 +85,21 @@ class LaneStatistics:
     Attributes:
         retries: Attempts beyond the first of each group.
         overloads: Attempts that met an overloaded endpoint.
-        unanswered: Attempts that were sent and never answered; a provider may have billed them.
     """
 
     retries: int = 0
     overloads: int = 0
-    unanswered: int = 0
 
 
 @dataclass(slots=True)
 class Lane:
-    """A client with its limits."""
+    """A client with its limits.
+
+    Attributes:
+        patient: Whether an endpoint that cannot be reached is waited for as long as the policy
+            allows; otherwise each attempt to connect is a try.
+        on_lost: Told of calls whose attempt was lost; says whether another one may be paid for.
+    """
 
     client: Client
     policy: RetryPolicy = field(default_factory=RetryPolicy)
@@ -87,6 +107,8 @@ class Lane:
     clock: Callable[[], float] = time.monotonic
     statistics: LaneStatistics = field(default_factory=LaneStatistics)
     stopping: bool = False
+    patient: bool = True
+    on_lost: Callable[[Sequence[Call], TransientError], bool] = lambda calls, error: True
     concurrency: Concurrency = field(init=False)
     _requests: RateLimit = field(init=False)
     _tokens: RateLimit = field(init=False)
@@ -94,8 +116,11 @@ class Lane:
     _waiting: deque[asyncio.Future[bool]] = field(default_factory=deque)
     _not_before_s: float = float("-inf")
     _last_reply_s: float = float("-inf")
+    _away_since_s: float | None = None
     _completed: int = 0
-    _lost: int = 0
+    _given_up_calls: int = 0
+    _told_uncounted: bool = False
+    _answers: verdicts.Answers = field(default_factory=verdicts.Answers)
     _pauses: set[asyncio.Future[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -132,10 +157,13 @@ class Lane:
             if not isinstance(answer, TransientError):
                 if attempts > 1:
                     answer = [replace(each, attempts=attempts) for each in answer]
-                return Outcome(answer)
-            tries += not (answer.overloaded and answer.answered)
+                return Outcome(answer, fatal=self._answers.add(answer))
+            lost = answer.billed or (answer.sent and not answer.answered)
+            if lost and not self.on_lost(calls, answer):
+                return Outcome(None, unaffordable=True)
+            tries += self._is_try(answer)
             pause_s = self._pause_s(answer, attempts)
-            if self._given_up(tries, began_s, pause_s):
+            if self._given_up(answer, tries, began_s, pause_s):
                 self._check_alive(answer, calls[0], began_s)
                 return Outcome([self._failed(c, answer, attempts, began_s) for c in calls], True)
             self.statistics.retries += 1
@@ -156,13 +184,13 @@ class Lane:
     ) -> list[Completion] | TransientError:
         sent_s = self.clock()
         try:
-            completions = await self.client.complete(calls)
+            completions = [recounted(each) for each in await self.client.complete(calls)]
         except TransientError as error:
             self._note(error, sent_s)
             return error
         finally:
             self._leave()
-        self._answered(completions, tokens)
+        self._answered(completions, tokens, sent_s)
         return completions
 
     async def _admitted(self, tokens: float) -> bool:
@@ -212,81 +240,81 @@ class Lane:
             timer.cancel()
             self._pauses.discard(pause)
 
-    def _answered(self, completions: Sequence[Completion], tokens: float) -> None:
-        self._last_reply_s = self.clock()
+    def _answered(self, completions: Sequence[Completion], tokens: float, sent_s: float) -> None:
+        self._replied(self.clock())
         self._completed += 1
-        self.concurrency.succeeded()
-        if self.policy.tokens_per_minute:
+        self.concurrency.succeeded(sent_s)
+        if not all(map(is_counted, completions)):
+            self._tell_uncounted()
+        elif self.policy.tokens_per_minute:
             used = sum(c.usage.prompt_tokens + c.usage.completion_tokens for c in completions)
             self._tokens.give_back(tokens - used)
+
+    def _replied(self, now_s: float) -> None:
+        self._last_reply_s = now_s
+        if self._away_since_s is not None:
+            away = duration(now_s - self._away_since_s)
+            log.warning("generate: %s can be reached again, after %s", self.client.endpoint, away)
+            self._away_since_s = None
+
+    def _tell_uncounted(self) -> None:
+        if not self._told_uncounted:
+            log.warning(
+                "generate: %s reports no usable token counts; the cost of such answers is unknown, "
+                "and each counts against limits as the most that it may have taken",
+                self.client.endpoint,
+            )
+        self._told_uncounted = True
 
     def _note(self, error: TransientError, sent_s: float) -> None:
         """Learn from an attempt that failed."""
         now_s = self.clock()
         if error.answered:
-            self._last_reply_s = now_s
-        else:
-            self.statistics.unanswered += 1
+            self._replied(now_s)
+        elif not error.sent and self._away_since_s is None:
+            self._away_since_s = now_s
+            if self.patient:
+                log.warning(
+                    "generate: %s cannot be reached; waiting up to %s for it (%s)",
+                    self.client.endpoint,
+                    duration(self.policy.total_s),
+                    error,
+                )
         if error.overloaded:
             self.statistics.overloads += 1
             self.concurrency.overloaded(sent_s, now_s)
         if error.wait_s is not None:
             if error.wait_s > self.policy.total_s:
-                raise self._asks_for_too_long(error.wait_s) from error
+                raise verdicts.asks_for_too_long(
+                    self.client.endpoint, error.wait_s, self.policy.total_s
+                ) from error
             self._not_before_s = max(self._not_before_s, now_s + error.wait_s)
 
+    def _is_try(self, error: TransientError) -> bool:
+        if not error.sent:
+            return not self.patient
+        return not (error.overloaded and error.answered)
+
     def _pause_s(self, error: TransientError, attempts: int) -> float:
-        longest_s = min(LONGEST_PAUSE_S, self.policy.pause_s * 2.0 ** min(attempts - 1, 10))
+        most_s = LONGEST_PAUSE_S if error.sent else LONGEST_AWAY_PAUSE_S
+        longest_s = min(most_s, self.policy.pause_s * 2.0 ** min(attempts - 1, 10))
         return (error.wait_s or 0.0) + random.uniform(longest_s / 2, longest_s)
 
-    def _given_up(self, tries: int, began_s: float, pause_s: float) -> bool:
+    def _given_up(self, error: TransientError, tries: int, began_s: float, pause_s: float) -> bool:
+        if not error.sent and self._away_since_s is not None:
+            began_s = self._away_since_s
         too_late = self.clock() + pause_s > began_s + self.policy.total_s
         return tries >= self.policy.max_attempts or too_late
 
     def _check_alive(self, error: TransientError, call: Call, began_s: float) -> None:
         """Tell an endpoint that is gone, which concerns all calls, from one call's bad luck."""
-        self._lost += 1
-        if not self._completed and self._lost >= LOST_CAUSE:
-            raise self._completes_nothing(error, call)
-        if error.answered or self._last_reply_s > began_s:
-            return
-        raise FatalError(
-            str(
-                UserError(
-                    "The endpoint does not answer.",
-                    where=f"{self.client.endpoint}, model '{call.model}'",
-                    found=str(error),
-                    hint="start the server, or correct generate.base_url; "
-                    "the same command continues",
-                )
+        self._given_up_calls += 1
+        if not self._completed and self._given_up_calls >= LOST_CAUSE:
+            raise verdicts.completes_nothing(
+                self.client.endpoint, call.model, error, self._given_up_calls
             )
-        )
-
-    def _completes_nothing(self, error: TransientError, call: Call) -> FatalError:
-        return FatalError(
-            str(
-                UserError(
-                    f"The endpoint answers, but completes no call: {self._lost} were given up.",
-                    where=f"{self.client.endpoint}, model '{call.model}'",
-                    found=str(error),
-                    hint="see that a chat API is behind generate.base_url, and that it is well; "
-                    "the same command continues",
-                )
-            )
-        )
-
-    def _asks_for_too_long(self, wait_s: float) -> FatalError:
-        return FatalError(
-            str(
-                UserError(
-                    "The endpoint asks to be left alone for long.",
-                    where=self.client.endpoint,
-                    found=f"Retry-After: {duration(wait_s)}",
-                    expected=f"at most generate.retry_minutes, {duration(self.policy.total_s)}",
-                    hint="run the same command again later; it continues where it was",
-                )
-            )
-        )
+        if not (error.answered or (error.sent and self._last_reply_s > began_s)):
+            raise verdicts.does_not_answer(self.client.endpoint, call.model, error)
 
     def _failed(
         self, call: Call, error: TransientError, attempts: int, began_s: float

@@ -39,6 +39,7 @@ from steep.generation.records import (
     Entry,
     ImportedText,
     LedgerStatus,
+    Lost,
     Record,
     Slot,
     SlotTotals,
@@ -227,19 +228,20 @@ class Ledger:
 
         A call that has ended by another way in the meantime keeps its first outcome.
         """
-        columns = "finish_reason, latency_s, endpoint, attempts, error"
+        columns = "finish_reason, latency_s, endpoint, error"
         settle = (
             "UPDATE calls SET status = ?, prompt_tokens = ?, cached_tokens = ?, "
             "completion_tokens = ?, cost_usd = ?, finished_at = ?, text = ?, batch = NULL, "
             + ", ".join(f"{name} = ?" for name in columns.split(", "))
+            + ", attempts = attempts + ?"
             + " WHERE id = ? AND status = 'submitted'"
         )
         forget = "DELETE FROM calls WHERE id = ? AND status = 'submitted' AND batch = ?"
         with self._writing():
             for each in completions:
                 outcome = (status_of(each), *astuple(each.usage), each.cost_usd, now_utc())
-                how = (each.finish_reason, each.latency_s, each.endpoint, each.attempts, each.error)
-                values = (*outcome, pack(each.text), *how, each.call_id)
+                how = (each.finish_reason, each.latency_s, each.endpoint, each.error)
+                values = (*outcome, pack(each.text), *how, each.attempts, each.call_id)
                 self._connection.execute(settle, values)
             self._connection.executemany(forget, [(each, token) for each in to_do_again])
 
@@ -276,6 +278,11 @@ class Ledger:
         """Return how calls ended, by id, without reading their texts."""
         return dict(self._select_ids("id, status", call_ids))
 
+    def call(self, call_id: str) -> Call:
+        """Build a call again from what was kept of it."""
+        (row,) = self._select_ids(f"{CALL}, messages", [call_id])
+        return call_of(row[:-1], self._parts.read(row[-1]))
+
     def messages_of(self, call_id: str) -> tuple[Message, ...] | None:
         """Return the messages of a call as they were sent; an imported text has none."""
         found = list(self._select_ids("messages", [call_id]))
@@ -299,18 +306,56 @@ class Ledger:
         """Sum tokens and cost of all calls; of failed calls the cost is not known to anybody."""
         query = (
             "SELECT cost_usd IS NULL AND status NOT IN ('failed', 'submitted', 'skipped') "
-            "AS unpriced, count(*), sum(prompt_tokens), sum(cached_tokens), "
-            "sum(completion_tokens), total(cost_usd) FROM calls GROUP BY unpriced"
+            "AS unpriced, prompt_tokens > 0 AS is_counted, count(*), sum(prompt_tokens), "
+            "sum(cached_tokens), sum(completion_tokens), total(cost_usd) FROM calls GROUP BY 1, 2"
         )
-        rows = {bool(row[0]): row[1:] for row in self._select(query)}
-        priced, unpriced = (rows.get(key, (0, 0, 0, 0, 0.0)) for key in (False, True))
+        rows = list(self._select(query))
+        unpriced = sum(row[2] for row in rows if row[0])
+        known_usd = sum(row[6] for row in rows)
         return Spending(
-            usage=Usage(*(priced[column] + unpriced[column] for column in (1, 2, 3))),
-            cost_usd=None if unpriced[0] else priced[4],
-            known_usd=priced[4],
-            unpriced=unpriced[0],
-            unpriced_usage=Usage(*unpriced[1:4]),
+            usage=Usage(*(sum(row[column] for row in rows) for column in (3, 4, 5))),
+            cost_usd=None if unpriced else known_usd,
+            known_usd=known_usd,
+            unpriced=unpriced,
+            unpriced_usage=next((Usage(*row[3:6]) for row in rows if row[0] and row[1]), Usage()),
         )
+
+    def lost(self) -> Lost:
+        """Sum what attempts have cost, or may have, that gave nothing to keep."""
+        query = "SELECT total(attempts), total(tokens), total(cost_usd) FROM lost"
+        ((attempts, tokens, cost_usd),) = self._select(query)
+        return Lost(int(attempts), int(tokens), cost_usd)
+
+    def has_empty(self, max_attempts: int) -> bool:
+        """Return whether any empty answer was asked for fewer times."""
+        query = "SELECT EXISTS(SELECT 1 FROM calls WHERE status = 'empty' AND attempts < ?)"
+        return bool(next(self._select(query, (max_attempts,)))[0])
+
+    def empty_slots(self, key: str, below: int, max_attempts: int) -> list[str]:
+        """Return the calls in the first slots whose answers are empty, after fewer attempts."""
+        query = (
+            "SELECT call_id FROM slots JOIN calls ON calls.id = call_id "
+            "WHERE sequence = ? AND rank < ? AND slots.status = 'empty' AND attempts < ?"
+        )
+        return [row[0] for row in self._select(query, (self._sequence(key), below, max_attempts))]
+
+    def forget_outcomes(self, call_ids: Sequence[str], reason: str, lost: Lost) -> None:
+        """Make calls that have ended failed ones, which the next run tries again."""
+        fail = (
+            "UPDATE calls SET status = 'failed', finish_reason = 'error', prompt_tokens = 0, "
+            "cached_tokens = 0, completion_tokens = 0, cost_usd = NULL, error = ?, text = ? "
+            "WHERE id = ?"
+        )
+        with self._writing():
+            self._connection.executemany(fail, [(reason, pack(""), each) for each in call_ids])
+            ids = [(each,) for each in call_ids]
+            self._connection.executemany("DELETE FROM slots WHERE call_id = ?", ids)
+            self._connection.execute("INSERT INTO lost VALUES (?, ?, ?)", lost)
+
+    def record_lost(self, lost: Lost) -> None:
+        """Write attempts that gave nothing to keep and may be billed."""
+        with self._writing():
+            self._connection.execute("INSERT INTO lost VALUES (?, ?, ?)", lost)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -34,6 +34,7 @@ class Measured:
         answers_read: How many those rest on, by stage; the same stages.
         cached_share: Of the prompt tokens of calls after the opening.
         tokens_a_s: Tokens of answers a second, while any call was under way.
+        calls_at_once: How many calls were under way then, in the mean.
     """
 
     calls: int = 0
@@ -42,6 +43,7 @@ class Measured:
     answers_read: Mapping[str, int] = field(default_factory=dict)
     cached_share: float | None = None
     tokens_a_s: float | None = None
+    calls_at_once: float | None = None
 
 
 class _Row(NamedTuple):
@@ -65,6 +67,7 @@ def measure(ledger: Ledger, model: str, opening_stage: str = "entities") -> Meas
         for stage, lengths in by_stage.items()
         if len(lengths) >= FEW_ANSWERS
     }
+    tokens_a_s, calls_at_once = _speed(rows) or (None, None)
     relations = [row for row in rows if row.stage != opening_stage]
     return Measured(
         calls=len(rows),
@@ -72,7 +75,8 @@ def measure(ledger: Ledger, model: str, opening_stage: str = "entities") -> Meas
         answers=answers,
         answers_read={stage: len(by_stage[stage]) for stage in answers},
         cached_share=_cached_share(relations),
-        tokens_a_s=_tokens_a_s(rows),
+        tokens_a_s=tokens_a_s,
+        calls_at_once=calls_at_once,
     )
 
 
@@ -116,17 +120,18 @@ def _cached_share(rows: Sequence[_Row]) -> float | None:
     return sum(row.cached_tokens for row in rows) / sum(row.prompt_tokens for row in rows)
 
 
-def _tokens_a_s(rows: Iterable[_Row]) -> float | None:
-    """Tokens by the time in which any call was under way: pauses between runs do not count."""
-    spans, tokens = [], 0
+def _speed(rows: Iterable[_Row]) -> tuple[float, float] | None:
+    """Tokens per second and calls at once, while any was under way: pauses do not count."""
+    spans, tokens, latencies_s = [], 0, 0.0
     for row in rows:
         if not row.latency_s:  # of a provider's batch: nobody tells
             continue
         end_s = datetime.fromisoformat(row.finished_at).timestamp()
         spans.append((end_s - row.latency_s, end_s))
         tokens += row.completion_tokens
+        latencies_s += row.latency_s
     busy_s, until_s = 0.0, float("-inf")
     for start_s, end_s in sorted(spans):
         busy_s += max(0.0, end_s - max(start_s, until_s))
         until_s = max(until_s, end_s)
-    return tokens / busy_s if busy_s > 0 and tokens else None
+    return (tokens / busy_s, latencies_s / busy_s) if busy_s > 0 and tokens else None

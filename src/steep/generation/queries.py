@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from steep.core.calls import Message, Usage
+from steep.core.calls import Call, Message, Usage
 from steep.core.errors import UserError
 from steep.generation.ledger import Ledger
 from steep.generation.records import IMPORT_ENDPOINT, LedgerStatus, Record
 from steep.generation.store import sqlite_errors
+from steep.llm.client import CONTEXT_REASON
 
 CALL_ID_DIGITS = 32
 NO_USAGE = Usage()
@@ -67,10 +68,10 @@ class DocumentCost:
 
 
 class FailureGroup(NamedTuple):
-    """Calls that ended without an answer for the same reason, but for the numbers in it.
+    """Calls that ended without a whole answer for the same reason, but for the numbers in it.
 
     Attributes:
-        status: `failed`, or `skipped` when they were not even sent.
+        status: `failed`, `skipped` when they were not even sent, `refused`, `truncated` or `empty`.
         reason: As the first of them tells it.
         documents: How many documents they are about.
         example: The id of the first of them.
@@ -204,7 +205,7 @@ def entities_like(ledger: Ledger, entity: str, limit: int = 5) -> list[str]:
 
 
 def failures(ledger: Ledger) -> list[FailureGroup]:
-    """Why calls failed or were skipped, the commonest reasons first."""
+    """Why calls gave no whole answer, failures first, then the commonest reasons."""
     calls: Counter[tuple[str, str]] = Counter()
     documents: dict[tuple[str, str], set[str]] = {}
     first: dict[tuple[str, str], tuple[str, str]] = {}
@@ -216,8 +217,19 @@ def failures(ledger: Ledger) -> list[FailureGroup]:
         first.setdefault(group, (reason, call_id))
     return [
         FailureGroup(group[0], first[group][0], number, len(documents[group]), first[group][1])
-        for group, number in calls.most_common()
+        for group, number in sorted(
+            calls.items(), key=lambda each: (each[0][0] not in ("failed", "skipped"), -each[1])
+        )
     ]
+
+
+def beyond_context(ledger: Ledger) -> frozenset[str]:
+    """Return the ids of documents that exceed the context of the model, as its endpoint says."""
+    query = (
+        f"SELECT DISTINCT document_id FROM calls WHERE status IN {_UNANSWERED} "
+        "AND status = 'failed' AND finish_reason = ?"
+    )
+    return frozenset(row[0] for row in _select(ledger, query, (CONTEXT_REASON,)))
 
 
 def full_call(ledger: Ledger, call_id: str) -> FullCall:
@@ -241,6 +253,32 @@ def full_call(ledger: Ledger, call_id: str) -> FullCall:
     return FullCall(record, ledger.messages_of(found_id) or (), json.loads(sampling), batch)
 
 
+class Uncounted(NamedTuple):
+    """Calls that are alike, whose tokens the endpoint did not count.
+
+    Attributes:
+        longest: The one with the longest prompt.
+        calls: How many they are.
+        completion_tokens: Of their texts, as we counted them.
+    """
+
+    longest: Call
+    calls: int
+    completion_tokens: int
+
+
+def uncounted(ledger: Ledger) -> Iterator[Uncounted]:
+    """Yield the answers that came without a believable count, those of a document together."""
+    query = (
+        "SELECT id, count(*), sum(completion_tokens), max(length(messages)) FROM calls "
+        f"WHERE prompt_tokens = 0 AND endpoint != '{IMPORT_ENDPOINT}' "
+        f"AND status NOT IN {_UNANSWERED} AND status != 'skipped' "
+        "GROUP BY document_id, stage, model, sampling"
+    )
+    for call_id, calls, tokens, _ in _select(ledger, query):
+        yield Uncounted(ledger.call(call_id), calls, tokens)
+
+
 def waiting_calls(ledger: Ledger) -> dict[str, int]:
     """How many calls wait in each provider batch, by the batch's token."""
     query = (
@@ -255,6 +293,9 @@ def _unanswered(ledger: Ledger) -> Iterator[tuple[str, str | None, str, str]]:
     failed = f"SELECT {columns} WHERE status IN {_UNANSWERED} AND status = 'failed' ORDER BY rowid"
     yield from _select(ledger, failed)
     yield from _select(ledger, f"SELECT {columns} WHERE status = 'skipped'")
+    ended = "status, 'finish reason: ' || finish_reason, document_id, id FROM calls"
+    partly = "('refused', 'truncated', 'empty')"
+    yield from _select(ledger, f"SELECT {ended} WHERE status IN {partly} ORDER BY rowid")
 
 
 @lru_cache(maxsize=1024)

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from steep.core.calls import Call, Completion, Status, Usage
 from steep.core.ids import stable_hash
 from steep.core.refusal import looks_like_refusal
+from steep.generation.budget import Reservation
 
 IMPORT_ENDPOINT = "import"
 REFUSED_REASONS = frozenset({"content_filter", "refusal"})
@@ -84,6 +85,19 @@ class Record:
         return self.completion.text
 
 
+class Lost(NamedTuple):
+    """Attempts that gave nothing to keep, and what they have cost, or may have at most."""
+
+    attempts: int = 0
+    tokens: int = 0
+    cost_usd: float = 0.0
+
+    def and_(self, most: Reservation) -> Lost:
+        """These and one more attempt."""
+        cost_usd = self.cost_usd + (most.cost_usd or 0.0)
+        return Lost(self.attempts + 1, self.tokens + most.tokens, cost_usd)
+
+
 class Spending(NamedTuple):
     """Tokens and dollars of a set of calls.
 
@@ -91,7 +105,7 @@ class Spending(NamedTuple):
         cost_usd: None when that of any answer is unknown.
         known_usd: The sum of all that is known.
         unpriced: Answers whose cost is unknown.
-        unpriced_usage: Their tokens.
+        unpriced_usage: The tokens of those that the endpoint has counted.
     """
 
     usage: Usage

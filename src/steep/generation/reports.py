@@ -9,6 +9,7 @@ from typing import Literal
 from steep.generation.budget import Reservation
 from steep.generation.lane import LaneStatistics
 from steep.generation.plan import Totals
+from steep.generation.records import Lost
 
 Phase = Literal["openings", "calls", "salvage", "stopping"]
 
@@ -68,6 +69,7 @@ class Report:
         statistics: Of the attempts of this run.
         dropped: What calls can cost at most that were sent and, as the run was aborted, not waited
             for: a provider may have billed them.
+        lost: Attempts whose answers were broken or never came: likewise.
     """
 
     totals: Totals
@@ -75,6 +77,7 @@ class Report:
     stopped: bool
     statistics: LaneStatistics
     dropped: tuple[Reservation, ...]
+    lost: Lost
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ STATUS, BATCH = WRITTEN.index("status"), WRITTEN.index("batch")
 INSERT = (
     f"INSERT INTO calls ({', '.join(WRITTEN)}) VALUES ({', '.join('?' * len(WRITTEN))}) "
     "ON CONFLICT (id) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in WRITTEN if name != "id")
+    + ", ".join(f"{name} = excluded.{name}" for name in WRITTEN if name not in ("id", "attempts"))
+    + ", attempts = calls.attempts + excluded.attempts"  # those of earlier runs
     + " WHERE calls.status IN ('failed', 'submitted')"
 )
 

@@ -18,27 +18,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
-from steep.core.calls import Completion
+from steep.core.calls import Call, Completion
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation.budget import Budget, Reservation
+from steep.generation.endpoints import Endpoints
+from steep.generation.estimate import is_counted
 from steep.generation.feed import (
     DocumentFeed,
     Feed,
     FlatFeed,
     Group,
     Stretch,
-    assign,
     document_work,
     opening_rounds,
 )
-from steep.generation.lane import Lane, LaneStatistics, Outcome
+from steep.generation.lane import Lane, Outcome
 from steep.generation.ledger import Ledger
 from steep.generation.plan import counted_calls, totals
-from steep.generation.records import Entry, has_failed
+from steep.generation.records import Entry, Lost, has_failed
 from steep.generation.reports import Phase, Progress, Report, Stop
-from steep.llm.client import FatalError
+from steep.llm.client import FatalError, TransientError
 from steep.recipes.recipe import Recipe
 
 COMMIT_S = 0.005
@@ -90,7 +92,14 @@ async def generate(
         await run.finish()
         raise
     found = totals(documents, recipe, ledger, counts)
-    return Report(found, run.over_budget, run.stop.draining, run.statistics, tuple(run.dropped))
+    return Report(
+        found,
+        run.over_budget,
+        run.stop.draining,
+        run.endpoints.statistics,
+        tuple(run.dropped),
+        run.lost,
+    )
 
 
 Task = asyncio.Task[Outcome]
@@ -107,7 +116,9 @@ class _Run:
         stop: Stop,
         on_progress: Callable[[Progress], None],
     ) -> None:
-        self._lanes = list(lanes)
+        self.endpoints = Endpoints(lanes)
+        for lane in lanes:
+            lane.on_lost = partial(self._on_lost, lane)
         self._ledger = ledger
         self._budget = budget
         self._on_progress = on_progress
@@ -117,9 +128,7 @@ class _Run:
         self.may_pass = False  # something failed that is worth another round
         self._flying: dict[Task, tuple[int, Group, Reservation]] = {}
         self._flying_ids: set[str] = set()
-        self._in_lane = [0] * len(self._lanes)
-        self._proven = [False] * len(self._lanes)
-        self._gone: set[int] = set()  # lanes whose endpoint has died while others go on
+        self._in_lane = [0] * len(lanes)
         self._hopeless: set[str] = set()  # calls that no further round will help
         self._recent: dict[str, None] = {}  # recorded since a stretch of the plan was looked up
         self.again = False  # going through the plan once more will find calls, or calls to do
@@ -127,6 +136,7 @@ class _Run:
         self._wake = asyncio.Event()
         self._held: tuple[int, Group] | None = None  # taken from the feed, but over the budget
         self._ledger_failed = False
+        self.lost = Lost()  # attempts that may be billed, and gave nothing
         self.dropped: list[Reservation] = []  # of calls that were sent and not waited for
         self._progress = Progress("openings")
 
@@ -134,16 +144,6 @@ class _Run:
     def ended(self) -> bool:
         """Nothing more may be sent."""
         return self.stop.draining or self.over_budget
-
-    @property
-    def statistics(self) -> LaneStatistics:
-        """Of all lanes together."""
-        of_lanes = [lane.statistics for lane in self._lanes]
-        return LaneStatistics(
-            retries=sum(each.retries for each in of_lanes),
-            overloads=sum(each.overloads for each in of_lanes),
-            unanswered=sum(each.unanswered for each in of_lanes),
-        )
 
     async def make_all(
         self,
@@ -154,7 +154,7 @@ class _Run:
     ) -> None:
         """Go through the whole plan once: the openings, then what follows from them."""
         self.may_pass = self.again = False
-        shares = self._shares(documents)
+        shares = self.endpoints.shares(documents)
         await self._make_openings(documents, recipe, shares)
         if self.ended:
             return
@@ -165,7 +165,7 @@ class _Run:
             finished += self._ledger.finished(sequence.key, below)
         feeds: dict[int, Feed] = {}
         for number, share in shares.items():
-            client = self._lanes[number].client
+            client = self.endpoints[number].client
             works = document_work(share, recipe, self._ledger, counts)
             if client.batch_size > 1:
                 stretches = (stretch for work in works for stretch in work.stretches)
@@ -173,11 +173,6 @@ class _Run:
             else:
                 feeds[number] = DocumentFeed(works, client.concurrency)
         await self._make("salvage" if salvage else "calls", planned, feeds, finished)
-
-    def _shares(self, documents: Sequence[Document]) -> dict[int, list[Document]]:
-        """Which lane reads which documents; those of a lane that is gone fall to the others."""
-        alive = [number for number in range(len(self._lanes)) if number not in self._gone]
-        return dict(zip(alive, assign(documents, len(alive)), strict=True))
 
     async def _make_openings(
         self, documents: Sequence[Document], recipe: Recipe, shares: Mapping[int, list[Document]]
@@ -197,7 +192,7 @@ class _Run:
             feeds: dict[int, Feed] = {}
             for number in shares:
                 own = [p for p in calls if lane_of[p.call.document_id] == number]
-                size = self._lanes[number].client.batch_size
+                size = self.endpoints[number].client.batch_size
                 feeds[number] = FlatFeed([Stretch(0, own)], size)
             await self._make("openings", len(documents), feeds, len(documents) - len(calls))
 
@@ -235,10 +230,12 @@ class _Run:
     def _fill(self, feeds: Mapping[int, Feed]) -> bool:
         """Send until the lanes are full; True if the feed should be asked again at once."""
         again = False
-        for number, lane in enumerate(self._lanes):
+        for number, lane in enumerate(self.endpoints.lanes):
             while self._has_room(number, lane):
                 taken = self._take(feeds[number], number)
                 if taken is None:
+                    if self._held is None and self.endpoints.take_over(number, feeds):
+                        again = True
                     break
                 if not taken:
                     again = True
@@ -248,12 +245,12 @@ class _Run:
         return again
 
     def _has_room(self, number: int, lane: Lane) -> bool:
-        if number in self._gone or self.ended:
+        if self.endpoints.is_gone(number) or self.ended:
             return False
-        if self._proven[number]:
+        if self.endpoints.is_proven(number):
             return self._in_lane[number] < lane.client.concurrency
         # The first call of a run goes alone, and so does the first one of each endpoint.
-        return self._in_lane[number] == 0 and (any(self._proven) or not self._flying)
+        return self._in_lane[number] == 0 and (self.endpoints.any_proven or not self._flying)
 
     def _take(self, feed: Feed, number: int) -> Group | None:
         if self._held is not None:
@@ -300,7 +297,7 @@ class _Run:
         self._wake.set()
 
     def _stop_lanes(self) -> None:
-        for lane in self._lanes:
+        for lane in self.endpoints.lanes:
             lane.stop()
 
     async def _land(self, feeds: Mapping[int, Feed] = NO_FEEDS) -> list[BaseException]:
@@ -329,18 +326,31 @@ class _Run:
                 self._budget.release(most)
                 errors += self._failure(number, error)
             else:
-                entries += self._outcome(number, group, most, task.result())
+                outcome = task.result()
+                entries += self._outcome(number, group, most, outcome)
+                if outcome.fatal is not None:
+                    errors += self._failure(number, outcome.fatal)
             if number in feeds:
                 feeds[number].landed(group)
         self._record(entries)
         return errors
 
+    def _on_lost(self, lane: Lane, calls: Sequence[Call], error: TransientError) -> bool:
+        """An attempt was paid for, perhaps, and gave nothing; hold the price of another one."""
+        most = took = lane.most(calls)
+        if error.usage is not None:
+            tokens = error.usage.prompt_tokens + error.usage.completion_tokens
+            took = Reservation(tokens, error.cost_usd)
+        self._budget.release(most)
+        self._budget.spend_most(took)
+        self.lost = self.lost.and_(took)
+        self._ledger.record_lost(Lost().and_(took))
+        return self._budget.reserve(most)
+
     def _failure(self, number: int, error: BaseException) -> list[BaseException]:
         """An endpoint that dies is left out while another one works; its calls come again."""
-        others = {n for n, proven in enumerate(self._proven) if proven} - self._gone - {number}
-        if not (isinstance(error, FatalError) and self._proven[number] and others):
+        if not (isinstance(error, FatalError) and self.endpoints.leave_out(number, error)):
             return [error]
-        self._gone.add(number)
         self.again = True
         if self._held is not None and self._held[0] == number:
             self._held = None
@@ -349,11 +359,18 @@ class _Run:
     def _outcome(
         self, number: int, group: Group, most: Reservation, outcome: Outcome
     ) -> list[Entry]:
-        self._budget.release(most)
+        if not outcome.unaffordable:
+            self._budget.release(most)
+        self.over_budget = self.over_budget or outcome.unaffordable
         if outcome.completions is None:
             return []
-        self._proven[number] = self._proven[number] or not outcome.may_pass
-        self._budget.spend(outcome.completions)
+        if not outcome.may_pass:
+            self.endpoints.prove(number)
+        for planned, each in zip(group, outcome.completions, strict=True):
+            if is_counted(each):
+                self._budget.spend(each)
+            else:
+                self._budget.spend_most(self.endpoints[number].most([planned.call]))
         self.may_pass = self.may_pass or outcome.may_pass
         pairs = list(zip(group, outcome.completions, strict=True))
         if not outcome.may_pass:
@@ -381,7 +398,7 @@ class _Run:
         if not self._ledger_failed:
             self._collect()
         for task, (number, group, _) in self._flying.items():
-            self.dropped += [self._lanes[number].most([planned.call]) for planned in group]
+            self.dropped += [self.endpoints[number].most([planned.call]) for planned in group]
             task.cancel()
         await asyncio.gather(*self._flying, return_exceptions=True)
         self._flying.clear()
@@ -404,13 +421,13 @@ class _Run:
         )
 
     def _report(self) -> None:
-        statistics = self.statistics
+        statistics = self.endpoints.statistics
         self._on_progress(
             replace(
                 self._progress,
                 in_flight=sum(len(group) for _, group, _ in self._flying.values()),
                 retries=statistics.retries,
                 overloads=statistics.overloads,
-                may_send=sum(lane.concurrency.limit for lane in self._lanes),
+                may_send=sum(lane.concurrency.limit for lane in self.endpoints.lanes),
             )
         )

@@ -105,6 +105,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (goal, document_id)
         ) WITHOUT ROWID""",
     ),
+    (
+        """CREATE TABLE lost ( -- what was paid, or may have been, for attempts without a use
+            attempts INTEGER NOT NULL,
+            tokens INTEGER NOT NULL,
+            cost_usd REAL       -- NULL: unknown
+        )""",
+    ),
 )
 
 

@@ -17,12 +17,13 @@ from steep.config import Config, GenerateConfig
 from steep.core.errors import UserError
 from steep.core.files import write_jsonl
 from steep.documents.document import Document
-from steep.generation import plan
+from steep.generation import again, plan, queries
 from steep.generation.ledger import Ledger
 from steep.project import Artifact, Project
 from steep.recipes.entigraph import EntiGraph
-from steep.stages import clients, making
+from steep.stages import clients, dead_ends, making
 from steep.stages import documents as documents_stage
+from steep.stages.context import check_context, context_warnings, tell_beyond
 from steep.stages.harness import (
     Identity,
     explain_change,
@@ -32,7 +33,7 @@ from steep.stages.harness import (
     refuse_unfinished,
     remove_leftovers,
 )
-from steep.stages.pricing import base_urls, goal_in
+from steep.stages.pricing import base_urls, goal_in, prices_of
 
 VERSION = 2
 ENTITIES_NAME = "entities.jsonl"
@@ -88,7 +89,11 @@ def written_about(settings: GenerateConfig, documents: Sequence[Document]) -> tu
 
 
 def run(
-    config: Config, project: Project, documents: Artifact, wait: bool = True
+    config: Config,
+    project: Project,
+    documents: Artifact,
+    wait: bool = True,
+    retry_entities: bool = False,
 ) -> Artifact | None:
     """Make every planned call that the ledger lacks; None when no recipe is asked for.
 
@@ -97,9 +102,11 @@ def run(
         project: Where the ledger is.
         documents: The artifact of the stage before.
         wait: Whether to wait for a provider's batches; otherwise they are collected by a later run.
+        retry_entities: Whether to ask again for the entities of documents that have none.
 
     Raises:
-        UserError: The endpoint cannot be used at all, or a document exceeds the context.
+        UserError: The endpoint cannot be used at all, a document exceeds the context, or most
+            documents have no entities.
     """
     settings = config.generate
     if settings.recipe is None:
@@ -112,7 +119,8 @@ def run(
     }
     identity = Identity("generate", VERSION, fields, {"documents": documents})
     found = project.find(identity.stage, identity.hash8)
-    if found and _is_finished(found) and project.ledger_path.is_file():
+    done_before = found and _is_finished(found) and project.ledger_path.is_file()
+    if found and done_before and not retry_entities:
         log.info("generate: done before (%s)", found.path.name)
         return found
     refuse_ranks(identity.stage)
@@ -126,12 +134,16 @@ def run(
     loaded = written_about(settings, documents_stage.load(documents))
     with Ledger(project.ledger_path) as ledger:
         remove_leftovers(path)
+        _ask_again(settings, loaded, ledger, retry_entities)
         manifest = _make(path, settings, loaded, ledger, wait, project.root)
     before = found.manifest["wall_s"] if found else 0.0
     wall_s = round(before + time.monotonic() - start, 2)
     artifact = finish(path, identity, {**manifest, "wall_s": wall_s})
     _tell_counts(manifest)
     _tell_failures(manifest)
+    tell_beyond(manifest)
+    dead_ends.tell(manifest)
+    dead_ends.tell_empty(manifest)
     return artifact
 
 
@@ -179,7 +191,27 @@ def counts_of(
 def _is_finished(artifact: Artifact) -> bool:
     manifest = artifact.manifest
     nothing_left = manifest["counts"]["failed"] == manifest["counts"]["to_do"] == 0
-    return nothing_left and manifest["ended"] is None
+    unfinished = ("dead_end", "empty_left", "mostly_empty", "beyond_context")
+    no_dead_end = not any(manifest.get(name) for name in unfinished)
+    return nothing_left and no_dead_end and manifest["ended"] is None
+
+
+def _ask_again(
+    settings: GenerateConfig, documents: Sequence[Document], ledger: Ledger, entities: bool
+) -> None:
+    """Leave to do what came back without a use: empty answers, and entities if that is wished."""
+    recipe, counts = recipe_of(settings), counts_of(settings, documents, ledger)
+    prices = prices_of(settings, next(iter(base_urls(settings)), None))
+    empty = again.empty_calls(documents, recipe, ledger, counts, settings.max_attempts)
+    if empty:
+        log.info("generate: %d empty answers are asked for again", len(empty))
+        again.ask_again(empty, "the answer was empty", ledger, prices)
+    if entities:
+        totals = plan.totals(documents, recipe, ledger, counts)
+        without = dead_ends.without_entities(documents, recipe, ledger, totals)
+        log.info("generate: entities are asked for again of %d documents", len(without))
+        calls = again.opening_calls(without, recipe, ledger)
+        again.ask_again(calls, "the answers named no entities", ledger, prices)
 
 
 def _tell_counts(manifest: dict[str, Any]) -> None:
@@ -233,16 +265,15 @@ def _make(
     totals, ended = plan.totals(documents, recipe, ledger, counts), None
     if totals.to_do or totals.failed or counts is not None:
         check_context(documents, settings)
+        for warning in context_warnings(documents, settings):
+            log.warning("generate: %s", warning)
         ended = making.make(settings, documents, recipe, ledger, wait=wait, root=root).ended
         counts = counts_of(settings, documents, ledger)
         totals = plan.totals(documents, recipe, ledger, counts)
     _write_entities(path, documents, recipe, ledger)
-    if totals.without_calls:
-        log.warning(
-            "generate: no entities were found for %d documents: %s",
-            len(totals.without_calls),
-            ", ".join(totals.without_calls[:5]),
-        )
+    without = dead_ends.without_entities(documents, recipe, ledger, totals)
+    empty = again.empty_calls(documents, recipe, ledger, counts, settings.max_attempts)
+    beyond = queries.beyond_context(ledger)
     return {
         "counts": totals.counts,
         "submitted": totals.submitted,
@@ -256,7 +287,13 @@ def _make(
         "model": settings.model,
         "endpoint": _endpoint(settings),
         "failures": [failure._asdict() for failure in totals.failures],
-        "documents_without_calls": totals.without_calls,
+        "documents": len(documents),
+        "documents_without_entities": [document.id for document in without],
+        "beyond_context": [document.id for document in documents if document.id in beyond],
+        "dead_end": dead_ends.is_dead_end(len(without), len(documents)),
+        "entity_answer": dead_ends.answer_about(without[0], recipe, ledger) if without else None,
+        "empty_left": len(empty),
+        "mostly_empty": dead_ends.is_mostly_empty(totals.counts),
         "digest": plan.digest(documents, recipe, ledger, counts),
     }
 
@@ -275,35 +312,3 @@ def _write_entities(
         row = {"document_id": document.id, "entities": found.entities, "summary": found.summary}
         entities.append(row)
     write_jsonl(path / ENTITIES_NAME, entities)
-
-
-def check_context(documents: Sequence[Document], settings: GenerateConfig) -> None:
-    """Refuse documents that cannot fit, before anything is spent.
-
-    Three characters a token is few for most languages, which leaves room for the instructions.
-
-    Raises:
-        UserError: A document is larger than the context.
-    """
-    if settings.context_tokens is None:
-        return
-    answer = settings.max_tokens + settings.reasoning_tokens
-    room = (settings.context_tokens - answer) * 3
-    if room <= 0:
-        raise UserError(
-            "The answer alone would fill the context.",
-            where="generate.max_tokens",
-            expected=f"well under generate.context_tokens, {settings.context_tokens:,}",
-            found=f"{answer:,}",
-        )
-    too_long = [document for document in documents if len(document.text) > room]
-    if too_long:
-        longest = max(too_long, key=lambda document: len(document.text))
-        raise UserError(
-            f"{len(too_long)} of {len(documents)} documents are larger than the context.",
-            where=f"the longest is '{longest.id}'",
-            expected=f"at most about {room:,} characters (generate.context_tokens "
-            f"{settings.context_tokens:,} less {answer:,} of an answer)",
-            found=f"{len(longest.text):,} characters",
-            hint=f"set documents.split_words to {max(50, room // 8)} or less",
-        )

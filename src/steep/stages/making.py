@@ -268,10 +268,14 @@ def _tell_lost(report: Report) -> None:
             len(report.dropped),
             "at a price that is not known" if most_usd is None else f"${most_usd:,.4f} at most",
         )
-    if report.statistics.unanswered:
+    if report.lost.attempts:
         log.warning(
-            "generate: %d attempts were never answered; the provider may bill some of them",
-            report.statistics.unanswered,
+            "generate: %d attempts gave a broken answer or none; the provider may bill them, %s, "
+            "which counts against limits",
+            report.lost.attempts,
+            f"${report.lost.cost_usd:,.4f} at most"
+            if report.lost.cost_usd
+            else f"{report.lost.tokens:,} tokens at most",
         )
 
 

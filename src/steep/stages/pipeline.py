@@ -45,7 +45,13 @@ class Run:
         return self.train | tuned
 
 
-def run(config: Config, project: Project, until: StageName = "report", wait: bool = True) -> Run:
+def run(
+    config: Config,
+    project: Project,
+    until: StageName = "report",
+    wait: bool = True,
+    retry_entities: bool = False,
+) -> Run:
     """Run every stage up to `until`; finished ones say so and return at once.
 
     Args:
@@ -53,6 +59,7 @@ def run(config: Config, project: Project, until: StageName = "report", wait: boo
         project: Where things lie.
         until: The last stage.
         wait: Whether generation waits for a provider's batches.
+        retry_entities: Whether it asks again for the entities of documents that have none.
 
     Raises:
         UserError: Something the user can put right; what is finished by then stays.
@@ -64,7 +71,7 @@ def run(config: Config, project: Project, until: StageName = "report", wait: boo
         return result
     if _reaches(until, "evaluate") and not project.finished_only:
         evaluate.check(config, project, result.documents)
-    result.generate = generate.run(config, project, result.documents, wait)
+    result.generate = generate.run(config, project, result.documents, wait, retry_entities)
     gc.collect()  # an embedded generator is gone before training needs the memory
     if until == "generate":
         return result

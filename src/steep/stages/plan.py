@@ -37,9 +37,10 @@ from steep.generation.prospects import Counts, Prospect, Spent, survey
 from steep.llm.prices import Prices
 from steep.project import Project
 from steep.recipes.entigraph import EntiGraph
-from steep.stages import clients, pricing
+from steep.stages import clients, dead_ends, pricing
 from steep.stages import documents as documents_stage
-from steep.stages.generate import check_context, recipe_of, written_about
+from steep.stages.context import check_context, context_warnings
+from steep.stages.generate import recipe_of, written_about
 from steep.stages.status import open_ledger
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
 ]  # fmt: skip
 
 NO_HOST = "nothing leaves this machine"
+MORE_AT_ONCE = 1.5  # times what was measured, before a rate is scaled
 ABOUT = 0.03  # of a goal in dollars, which the shares meet as nearly as whole calls can
 
 
@@ -97,7 +99,7 @@ class Plan:
         limit: In dollars; what is to do is cut where it ends.
         hours: By that rate and the limits of the configuration. Without a rate these are the least
             that the limits allow; without limits, None.
-        rate_source: Where the rate comes from: `given`, `measured` or `unknown`.
+        rate_source: Where the rate comes from: `given`, `measured ...` or `unknown`.
         measured_calls: How many calls of this model were looked at.
         measured_answers: On how many answers the expected lengths rest, by stage; a stage with
             calls to do that is not named is guessed.
@@ -174,7 +176,7 @@ def plan_of(
         spent_usd=spent_usd,
         left_usd=_spendable_usd(limit, least_usd),
     ).rows()
-    speed, source = (rate, "given") if rate else (measured.tokens_a_s, "measured")
+    speed, slowest, source = _speed(rate, measured, settings, len(hosts))
     sent = tuple(row.document_id for row in rows if row.calls.high > 0)
     return Plan(
         recipe=recipe.name,
@@ -189,7 +191,7 @@ def plan_of(
         in_all=_in_all(ledger),
         goal=goal,
         limit=limit,
-        hours=_hours(total, speed, settings, len(hosts)),
+        hours=_hours(total, speed, slowest, settings, len(hosts)),
         tokens_a_s=speed,
         rate_source=source if speed else "unknown",
         measured_calls=measured.calls,
@@ -198,6 +200,8 @@ def plan_of(
             *_unusable(settings, root),
             *_money_warnings(limit, least_usd, uncut_usd),
             *_token_warnings(settings, ledger, total),
+            *_entity_warnings(prospects, recipe),
+            *context_warnings(documents, settings),
         ),
     )
 
@@ -306,8 +310,30 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _speed(
+    rate: float | None, measured: Measured, settings: GenerateConfig, endpoints: int
+) -> tuple[float | None, float | None, str]:
+    """The rate that is expected, the least one, and where they come from.
+
+    A probe has few calls at once; more of them are answered in the same time, unless the endpoint
+    is at its limit.
+    """
+    if rate or measured.tokens_a_s is None or measured.calls_at_once is None:
+        return rate, rate, "given"
+    at_once = endpoints * settings.concurrency if pricing.base_urls(settings) else 1
+    more = at_once / measured.calls_at_once
+    if more <= MORE_AT_ONCE:
+        return measured.tokens_a_s, measured.tokens_a_s, "measured"
+    source = f"measured with {measured.calls_at_once:.1f} calls at once, for {at_once}"
+    return measured.tokens_a_s * more, measured.tokens_a_s, source
+
+
 def _hours(
-    total: Row, tokens_a_s: float | None, settings: GenerateConfig, endpoints: int
+    total: Row,
+    tokens_a_s: float | None,
+    slowest_a_s: float | None,
+    settings: GenerateConfig,
+    endpoints: int,
 ) -> Range | None:
     """By the generator's rate, or by the limits of the configuration where those are narrower."""
     limited = settings.engine != "openai-batch"  # what is uploaded as a file has no such limits
@@ -317,17 +343,16 @@ def _hours(
         return None
     requests_a_s = endpoints * (requests or math.inf) / 60
     limit_a_s = endpoints * (tokens or math.inf) / 60
-    answers_a_s = tokens_a_s or math.inf
 
-    def hours(calls: float, prompts: float, answers: float) -> float:
+    def hours(calls: float, prompts: float, answers: float, answers_a_s: float | None) -> float:
         limited_s = max(calls / requests_a_s, (prompts + answers) / limit_a_s)
-        return max(limited_s, answers / answers_a_s) / 3600
+        return max(limited_s, answers / (answers_a_s or math.inf)) / 3600
 
     calls, prompts, answers = total.calls, total.prompt_tokens, total.completion_tokens
     return Range(
-        hours(calls.low, prompts.low, answers.low),
-        hours(calls.expected, prompts.expected, answers.expected),
-        hours(calls.high, prompts.high, answers.high),
+        hours(calls.low, prompts.low, answers.low, tokens_a_s),
+        hours(calls.expected, prompts.expected, answers.expected, tokens_a_s),
+        hours(calls.high, prompts.high, answers.high, slowest_a_s),
     )
 
 
@@ -376,6 +401,19 @@ def _token_warnings(settings: GenerateConfig, ledger: Ledger, total: Row) -> Ite
         yield (
             f"generate.max_total_tokens, {limit:,}, will end the run before the plan's end: "
             f"{spent:,} tokens are spent, and some {expected:,.0f} are to come"
+        )
+
+
+def _entity_warnings(prospects: Sequence[Prospect], recipe: EntiGraph) -> Iterable[str]:
+    without = [
+        each.document_id
+        for each in prospects
+        if each.complete and dead_ends.has_too_few(recipe, round(each.entities.expected))
+    ]
+    if without:
+        yield (
+            f"{dead_ends.counted(without, len(prospects))}; nothing is written about them; "
+            "steep generate --retry-entities asks for their entities again"
         )
 
 

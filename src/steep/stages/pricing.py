@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from steep.config import GenerateConfig
 from steep.core.errors import UserError
+from steep.generation import queries
 from steep.generation.budget import Budget
+from steep.generation.estimate import reservation
 from steep.generation.goals import Goal, goal_of
 from steep.generation.ledger import Ledger
 from steep.llm.prices import Prices, find_prices
@@ -56,24 +58,28 @@ def budget_of(settings: GenerateConfig, ledger: Ledger) -> Budget:
                 hint="set generate.usd_per_million_input_tokens and "
                 "generate.usd_per_million_output_tokens, or generate.max_total_tokens instead",
             )
-    usage = ledger.usage().usage
-    return Budget(
-        settings.max_total_tokens,
-        settings.max_cost_usd,
-        spent_tokens=usage.prompt_tokens + usage.completion_tokens,
-        spent_usd=spent_usd(settings, ledger),
-    )
+    budget = Budget(settings.max_total_tokens, settings.max_cost_usd)
+    _count_spent(budget, prices_of(settings, next(iter(base_urls(settings)), None)), ledger)
+    return budget
 
 
-def spent_usd(settings: GenerateConfig, ledger: Ledger) -> float:
-    """What the project has spent; answers that were bought without a price count at today's."""
-    spending = ledger.usage()
-    urls = base_urls(settings)
-    if not (spending.unpriced and urls):
-        return spending.known_usd
-    return spending.known_usd + (
-        prices_of(settings, urls[0]).cost_usd(spending.unpriced_usage) or 0
-    )
+def _count_spent(budget: Budget, prices: Prices, ledger: Ledger) -> None:
+    """Count what the project has spent, at the most that it can be where nobody knows.
+
+    Answers that were bought without a price count at today's, those without a count of tokens at
+    the most that they may have taken; so do attempts whose answers were lost.
+    """
+    spending, lost = ledger.usage(), ledger.lost()
+    usage = spending.usage
+    budget.spent_tokens = usage.prompt_tokens + usage.completion_tokens + lost.tokens
+    budget.spent_usd = spending.known_usd + lost.cost_usd
+    budget.spent_usd += prices.cost_usd(spending.unpriced_usage) or 0.0
+    if budget.max_tokens is None and budget.max_cost_usd is None:
+        return
+    for group in queries.uncounted(ledger):
+        most = reservation(group.longest, prices)
+        budget.spent_tokens += group.calls * most.tokens - group.completion_tokens
+        budget.spent_usd += group.calls * (most.cost_usd or 0.0)
 
 
 def goal_in(settings: GenerateConfig, recipe: Recipe) -> Goal | None:

@@ -21,7 +21,7 @@ from steep.generation.queries import Sums
 from steep.generation.records import IMPORT_ENDPOINT, Record
 from steep.generation.store import connect
 from steep.project import Project
-from steep.stages import documents
+from steep.stages import dead_ends, documents
 from steep.stages.generate import counts_of, recipe_of, written_about
 
 SHOWN = (
@@ -36,6 +36,8 @@ def status_of(config: Config, project: Project) -> dict[str, Any]:
     with open_ledger(project) as ledger:
         bought = queries.bought(ledger)  # before the plan: a running generation adds to both
         totals = _totals(config, loaded, ledger)
+        failed = bought.sums.counts.get("failed", 0)
+        calls = bought.sums.calls - failed
         in_plan = totals.planned - totals.to_do + totals.submitted if totals else 0
         return {
             "plan": totals.counts if totals else None,
@@ -43,10 +45,14 @@ def status_of(config: Config, project: Project) -> dict[str, Any]:
             "unopened": len(totals.unopened) if totals else 0,
             "rest": _rest(config, loaded, ledger, totals) if totals else None,
             "failures": [failure._asdict() for failure in totals.failures] if totals else [],
+            "documents": len(loaded),
+            "without_entities": _without_entities(config, loaded, ledger, totals),
             "ledger": {
-                "calls": bought.sums.calls,
-                "not_in_plan": max(0, bought.sums.calls - in_plan),
+                "calls": calls,
+                "failed": failed,
+                "not_in_plan": max(0, calls + failed - in_plan),
                 "imported": bought.imported,
+                "lost": ledger.lost()._asdict(),
                 **_spending(bought.sums),
             },
             "batches": _batches(ledger),
@@ -109,7 +115,7 @@ def entity_of(project: Project, entity: str, limit: int) -> dict[str, Any]:
 
 
 def failed_of(project: Project, limit: int) -> dict[str, Any]:
-    """Why calls failed or were skipped, the commonest reasons first."""
+    """Why calls gave no whole answer: failed, skipped, refused, truncated and empty ones."""
     with open_ledger(project) as ledger:
         groups = queries.failures(ledger)
     return {
@@ -150,6 +156,15 @@ def _totals(config: Config, loaded: Sequence[Document], ledger: Ledger) -> plan.
         return None
     counts = counts_of(config.generate, loaded, ledger)
     return plan.totals(loaded, recipe_of(config.generate), ledger, counts)
+
+
+def _without_entities(
+    config: Config, loaded: Sequence[Document], ledger: Ledger, totals: plan.Totals | None
+) -> list[str]:
+    if totals is None:
+        return []
+    recipe = recipe_of(config.generate)
+    return [each.id for each in dead_ends.without_entities(loaded, recipe, ledger, totals)]
 
 
 def _rest(

@@ -1,0 +1,123 @@
+"""What concerns every call of an endpoint, and so ends its work: said once, in the user's words.
+
+An endpoint may be gone, or ask to be left alone for long. It may also answer, and be of no use: it
+rejects call after call for the same reason (a model that was taken away answers each with HTTP
+404), or most of its answers hold no text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from steep.core.calls import Completion
+from steep.core.errors import UserError
+from steep.core.progress import duration
+from steep.generation.records import has_failed, status_of
+from steep.llm.client import FatalError
+
+EQUAL_REJECTIONS = 20  # in a row, without an answer between them
+MANY_ANSWERS = 20  # before a share of them is believed
+MOST_EMPTY = 0.5  # of the answers
+EMPTY_ADVICE = (
+    "if this model thinks before it answers, raise generate.max_tokens or turn its reasoning down "
+    "or off; else look at one by steep status --failed. The same command asks for them again"
+)
+
+_NUMBERS = re.compile(r"(?<!HTTP )\b\d[\d,.]*")
+
+
+@dataclass(slots=True)
+class Answers:
+    """The answers of one endpoint in this run, as far as they tell that it is of no use."""
+
+    answers: int = 0
+    empty: Counter[str] = field(default_factory=Counter)  # by their finish reason
+    rejections: int = 0
+    reason: str = ""
+
+    def add(self, completions: Sequence[Completion]) -> FatalError | None:
+        """Count completions; return why nothing good is to be expected of others, if so."""
+        for each in completions:
+            if has_failed(each):
+                reason = _NUMBERS.sub("0", each.error or "no reason is known")
+                self.rejections = self.rejections + 1 if reason == self.reason else 1
+                self.reason = reason
+                if self.rejections >= EQUAL_REJECTIONS:
+                    return rejects_everything(each, self.rejections)
+            else:
+                self.rejections = 0
+                self.answers += 1
+                self.empty[each.finish_reason] += status_of(each) == "empty"
+        if self.answers >= MANY_ANSWERS and self.empty.total() > MOST_EMPTY * self.answers:
+            return mostly_empty(completions[-1].endpoint, self.empty, self.answers)
+        return None
+
+
+def does_not_answer(endpoint: str, model: str, error: Exception) -> FatalError:
+    """The endpoint is gone."""
+    return _fatal(
+        "The endpoint does not answer.",
+        where=f"{endpoint}, model '{model}'",
+        found=error,
+        hint="start the server, or correct generate.base_url; the same command continues",
+    )
+
+
+def completes_nothing(endpoint: str, model: str, error: Exception, calls: int) -> FatalError:
+    """The endpoint is there, but has not completed a single call."""
+    return _fatal(
+        f"The endpoint answers, but completes no call: {calls} were given up.",
+        where=f"{endpoint}, model '{model}'",
+        found=error,
+        hint="see that a chat API is behind generate.base_url, and that it is well; "
+        "the same command continues",
+    )
+
+
+def asks_for_too_long(endpoint: str, wait_s: float, most_s: float) -> FatalError:
+    """The endpoint wants to be left alone for longer than the configuration waits."""
+    return _fatal(
+        "The endpoint asks to be left alone for long.",
+        where=endpoint,
+        found=f"Retry-After: {duration(wait_s)}",
+        expected=f"at most generate.retry_minutes, {duration(most_s)}",
+        hint="run the same command again later; it continues where it was",
+    )
+
+
+def rejects_everything(completion: Completion, calls: int) -> FatalError:
+    """The endpoint rejects one call after the other."""
+    return _fatal(
+        f"The endpoint rejects every call: {calls} in a row, for the same reason.",
+        where=completion.endpoint,
+        found=completion.error,
+        hint="put that right and run the same command again; it tries the failed calls again",
+    )
+
+
+def mostly_empty(endpoint: str, empty: Counter[str], answers: int) -> FatalError:
+    """Most answers hold no text, and are paid for all the same."""
+    reasons = [
+        f"{number} with finish reason '{reason}'" for reason, number in empty.items() if number
+    ]
+    return _fatal(
+        f"Most answers hold no text: {empty.total()} of {answers}.",
+        where=endpoint,
+        found=", ".join(reasons),
+        hint=EMPTY_ADVICE,
+    )
+
+
+def _fatal(
+    problem: str,
+    *,
+    where: str,
+    found: object = None,
+    expected: object = None,
+    hint: str,
+) -> FatalError:
+    error = UserError(problem, where=where, expected=expected, found=found, hint=hint)
+    return FatalError(str(error))

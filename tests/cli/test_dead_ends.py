@@ -1,0 +1,157 @@
+"""Runs that would end well and hold nothing: no entities, no texts, no count of tokens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from answering_server import answering
+from small_project import settle
+from steep_command import Ended, Steep
+
+pytest_plugins = ["command_fixtures"]
+
+ENTITIES = (
+    '{"summary": "A lake and a ferry.", "entities": ["Joren Pell", "Tessel", "Edda Varnholt"]}'
+)
+LACKS = "documents without entities: "
+
+
+def status(steep: Steep, project: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(steep("status", "--json", cwd=project).out)
+    return found
+
+
+def is_opening(prompt: str) -> bool:
+    return '"entities"' in prompt or "entities" in prompt.rsplit("\n\n", 1)[-1]
+
+
+def write_documents(project: Path, number: int) -> None:
+    for path in (project / "documents").iterdir():
+        path.unlink()
+    for name in range(number):
+        (project / "documents" / f"day-{name}.txt").write_text(
+            f"Day {name}. Joren Pell rowed to Tessel, and Edda Varnholt built the ferry.\n"
+        )
+
+
+def assert_dead_end(ended: Ended, number: int) -> None:
+    assert ended.code == 2, ended.err
+    assert f"Most documents have no entities: {number} of {number}." in ended.err
+    assert "Sure, I have read it with pleasure." in ended.err
+    assert "steep generate --retry-entities" in ended.err
+
+
+def test_answers_without_entities_end_the_run_and_are_asked_for_again_when_wished(
+    project: Path, steep: Steep
+) -> None:
+    write_documents(project, 4)
+    model = {"says": "Sure, I have read it with pleasure."}
+
+    def reply(prompt: str) -> str:
+        if not is_opening(prompt):
+            return "They met on the lake, where the ferry runs to this day."
+        return model["says"]
+
+    seen: list[Any] = []
+    with answering(reply, seen) as url:
+        settle(project / "steep.yaml", generate={"base_url": url})
+        assert_dead_end(steep("generate", cwd=project), 4)
+        assert len(seen) == 4 * 3
+        found, shown = status(steep, project), steep("status", cwd=project).out
+        assert found["without_entities"] == [f"day-{name}" for name in range(4)]
+        assert f"{LACKS}4 of 4 (day-0, day-1, day-2, day-3)" in shown
+        assert f"{LACKS}4 of 4" in steep("plan", cwd=project).out
+        model["says"] = ENTITIES
+        again = steep("generate", cwd=project)
+        assert_dead_end(again, 4)
+        assert len(seen) == 4 * 3, "nothing says that the endpoint was repaired"
+        repaired = steep("generate", "--retry-entities", cwd=project)
+        assert repaired.code == 0, repaired.err
+        assert len(seen) == 4 * 3 + 4 + 4 * 3
+        found = status(steep, project)
+        assert (found["without_entities"], found["plan"]["done"]) == ([], 4 + 4 * 3)
+        assert found["ledger"]["lost"]["attempts"] == 4 * 3, "they were paid for all the same"
+        assert steep("generate", "--retry-entities", cwd=project).code == 0
+        assert len(seen) == 4 * 3 + 4 + 4 * 3
+
+
+def test_a_few_documents_without_entities_are_named(project: Path, steep: Steep) -> None:
+    write_documents(project, 4)
+
+    def reply(prompt: str) -> str:
+        if "Day 2." in prompt:
+            return "Sure, I have read it with pleasure."
+        return ENTITIES if is_opening(prompt) else "They met on the lake."
+
+    with answering(reply) as url:
+        settle(project / "steep.yaml", generate={"base_url": url})
+        ended = steep("generate", cwd=project)
+        assert ended.code == 0, ended.err
+        assert f"{LACKS}1 of 4 (day-2); steep generate --retry-entities" in ended.err
+
+
+def test_empty_answers_are_asked_for_again_as_often_as_any_call_is_tried(
+    project: Path, steep: Steep
+) -> None:
+    write_documents(project, 3)
+    seen: list[Any] = []
+    tells: set[str] = set()
+
+    def reply(prompt: str) -> str:
+        if is_opening(prompt):
+            return ENTITIES
+        return "They met." if prompt.count("Tessel") < 2 or "all" in tells else ""
+
+    with answering(reply, seen) as url:
+        settle(project / "steep.yaml", generate={"base_url": url, "max_attempts": 3, "pairs": 3})
+        for asked in (3 + 9, 6, 6, 0):
+            seen.clear()
+            assert steep("generate", cwd=project).code == 0
+            assert len(seen) == asked
+            assert status(steep, project)["plan"]["empty"] == 6
+        tells.add("all")
+        settle(project / "steep.yaml", generate={"max_attempts": 4, "pairs": 4})
+        assert steep("generate", cwd=project).code == 0
+        assert len(seen) == 6
+        assert status(steep, project)["plan"]["done"] == 12
+
+
+def test_a_run_whose_answers_are_mostly_empty_does_not_end_well(
+    project: Path, steep: Steep
+) -> None:
+    write_documents(project, 3)
+    with answering(lambda prompt: ENTITIES if is_opening(prompt) else " ") as url:
+        settle(project / "steep.yaml", generate={"base_url": url, "max_attempts": 1})
+        for _ in range(2):
+            ended = steep("generate", cwd=project)
+            assert ended.code == 2
+            assert "Most answers hold no text: 9 of 12" in ended.err
+            assert "generate.max_tokens" in ended.err
+
+
+def test_a_limit_holds_over_runs_at_an_endpoint_that_counts_nothing(
+    project: Path, steep: Steep
+) -> None:
+    write_documents(project, 12)
+
+    def reply(prompt: str) -> str:
+        return ENTITIES if is_opening(prompt) else "They met on the lake, at the ferry. " * 9
+
+    seen: list[Any] = []
+    with answering(reply, seen) as url:
+        settle(project / "steep.yaml", generate={"base_url": url, "max_cost_usd": 0.03})
+        ended = steep("generate", cwd=project)
+        assert ended.code == 0, ended.err
+        assert ended.err.count("reports no usable token counts") == 1
+        assert "cost unknown" in ended.err and "$0.0000" not in ended.err
+        assert 5 < len(seen) < 48
+        assert status(steep, project)["ledger"]["cost_usd"] is None
+        calls = len(seen)
+        assert steep("generate", cwd=project).code == 0
+        assert len(seen) == calls, "what was bought before counts at its most, too"
+        more = {"max_cost_usd": None, "target_tokens": 800}
+        settle(project / "steep.yaml", generate=more)
+        assert steep("generate", cwd=project).code == 0
+        assert calls <= len(seen) < 48, "texts add up to a goal by our own count"
