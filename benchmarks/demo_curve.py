@@ -15,7 +15,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from steep.config_loading import CONFIG_NAME, load_config
 from steep.evaluation.compare import Grade, compare
@@ -150,11 +150,11 @@ def picture(points: Sequence[Point]) -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _named(models: Sequence[Mapping[str, float]], name: str) -> Mapping[str, float]:
+def _named(models: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
     return next(model for model in models if model["name"] == name)
 
 
-def _curve(name: str, models: Sequence[Mapping[str, float]], budgets: Sequence[int]) -> list[str]:
+def _curve(name: str, models: Sequence[Mapping[str, Any]], budgets: Sequence[int]) -> list[str]:
     colour = COLOURS[name]
     shift = {RAW: -4.0, SYNTHETIC: 4.0}.get(name, 0.0)  # so that intervals do not hide each other
     places = [

@@ -22,9 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from steep.core.words import words_of
 from steep.documents.reading import read_documents
 from steep.evaluation.questions import read_short_answers
-from steep.retrieval.bm25 import BM25Index, words_of
+from steep.retrieval.bm25 import BM25Index
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import cut_documents
 from steep.retrieval.embed import embed_texts

@@ -137,8 +137,8 @@ def _run_until(
     for artifact in made.values() if isinstance(made, dict) else [made]:
         if artifact is not None:
             typer.echo(f"{artifact.stage}: {artifact.path}{counts_of(artifact)}")
-    if stage == "corpus" and made is not None:
-        _print_totals(made)
+    if stage == "corpus" and result.corpus is not None:
+        _print_totals(result.corpus)
     typer.echo(f"next: {command(next_verb(stage, opened.config), config, overrides)}")
 
 
