@@ -22,8 +22,6 @@ from steep.testing.script import Behaviour, Script
 from steep.testing.scripted_batches import BatchBehaviour, Moment
 from steep.testing.scripted_server import ScriptedServer
 
-CALLS = 5 * 21  # of the plan: an opening and twenty pairs of each document
-
 
 def start(server: ScriptedServer, path: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, batch_worker.__file__, server.base_url, str(path)])
@@ -60,7 +58,7 @@ def test_kill_9_at_every_step_of_a_batch(tmp_path: Path, moment: Moment, after: 
         process.wait()
         server.batches.behaviour = BatchBehaviour(expiring=1)
         asyncio.run(batch_worker.run(server.base_url, path))
-        assert len(server.completed) == server.completed.total() == CALLS
+        assert len(server.completed) == server.completed.total() == len(texts(path))
     assert None not in texts(path)
 
 
@@ -84,7 +82,7 @@ def test_kill_9_at_random_moments_loses_and_repeats_nothing(tmp_path: Path) -> N
             process.wait()
         assert kills > 2
         asyncio.run(batch_worker.run(server.base_url, disturbed))
-        assert len(server.completed) == server.completed.total() == CALLS
+        assert len(server.completed) == server.completed.total() == len(texts(disturbed))
     assert texts(disturbed) == texts(undisturbed)
 
 
@@ -98,7 +96,7 @@ def test_another_lane_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
         process.wait()
         server.batches.behaviour = BatchBehaviour(polls=2)
         assert [asyncio.run(collect_and_complete(server, path)) for _ in range(3)] == [0, 0, 5]
-        assert len(server.completed) == server.completed.total() == CALLS
+        assert len(server.completed) == server.completed.total() == len(texts(path))
         assert server.batches.sizes == [5]
     assert None not in texts(path)
 
