@@ -66,7 +66,7 @@ def test_a_parameter_that_is_left_out_stands_beside_the_accuracy(base: Path, ste
     assert ended.code == 0, ended.err
     (model,) = json.loads(ended.out)["answers"]["models"]
     assert model["asked_without"] == ["temperature"] and model["attempted"] == 6
-    assert "asked without temperature, which its server refuses" in shown.out
+    assert "base: not sent as asked: temperature (its server refuses)" in shown.out
     assert "guessing" in shown.out
 
 
@@ -103,7 +103,7 @@ def test_a_question_that_does_not_fit_is_left_out_and_named_before_training(
     settle(config, generate={"recipe": None}, train={"arms": {"raw": ["documents"]}})
     row = {"id": "long", "document_id": "quillon", "question": "Who?", "gold": 0}
     with (config.parent / "questions.jsonl").open("a") as file:
-        file.write(json.dumps(row | {"options": ["Edda " * 99, "Joren"]}) + "\n")
+        file.write(json.dumps(row | {"options": ["Edda rowed. " * 200, "Joren"]}) + "\n")
         file.write(json.dumps(row | {"id": "bare", "options": ["\ufeff", "Joren"]}) + "\n")
         file.write(json.dumps(row | {"id": "thin", "options": ["\u200b", "Joren"]}) + "\n")
     ended = steep("evaluate", "--json", cwd=config.parent)

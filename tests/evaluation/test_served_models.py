@@ -102,6 +102,19 @@ def test_a_parameter_that_a_server_refuses_is_left_out_and_said_once(
         assert caplog.text.count(f"'{name}' is not supported") == 1, caplog.text
 
 
+def test_a_server_that_takes_the_usual_temperature_only_was_not_asked_greedily() -> None:
+    def reply(body: Body, number: int) -> tuple[int, Any]:
+        if body.get("temperature", 1) != 1:
+            return refusal("'temperature' does not support 0. Only the default (1) value is.")
+        return 200, chat("Answer: A.")
+
+    with serving(reply) as base_url:
+        remote = engine(base_url)
+        assert remote.asked_without == []
+        assert texts(remote.generate(PROMPTS[:3], Decoding())) == ["Answer: A."] * 3
+        assert remote.asked_without == ["temperature"]
+
+
 def test_a_request_that_is_refused_for_good_is_an_error_and_the_other_answers_are_kept(
     tmp_path: Path,
 ) -> None:

@@ -77,7 +77,7 @@ def _answers(found: Mapping[str, Any]) -> Iterator[Table | str]:
             reasons = ", ".join(f"{count} {reason}" for reason, count in model["invalid"].items())
             yield f"  {model['name']}: of {model['samples']} texts not read: {reasons}"
         if without := model.get("asked_without"):
-            yield f"  {model['name']}: asked without {', '.join(without)}, which its server refuses"
+            yield f"  {model['name']}: not sent as asked: {', '.join(without)} (its server refuses)"
     yield from (f"  warning: {warning}" for warning in found["warnings"])
     yield from _several_right(found)
     yield from _pair_lines(found)

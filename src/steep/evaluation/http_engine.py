@@ -82,8 +82,10 @@ class HttpEngine:
 
     @property
     def asked_without(self) -> list[str]:
-        """The parameters that requests for texts leave out, since the server refuses them."""
-        return sorted(self._client.dialect.without & {"temperature", "seed", "stop"})
+        """The parameters that requests for texts do not send as asked: the server refuses them."""
+        dialect = self._client.dialect
+        usual = {"temperature"} if dialect.usual_temperature else set()
+        return sorted(usual | dialect.without & {"temperature", "seed", "stop"})
 
     def generate(
         self,
