@@ -216,8 +216,10 @@ def test_a_document_that_the_endpoint_finds_too_long(project: Path, steep: Steep
     with ScriptedServer(Script(behaviour=Behaviour(context_tokens=1500))) as small:
         settle(project / "steep.yaml", generate={"base_url": small.base_url})
         ended = steep("generate", cwd=project)
-    assert ended.code == 0, ended.err
+    assert ended.code == 2, ended.err
     assert "1 of 19 calls failed" in ended.err and "maximum context length" in ended.err
+    assert "1 of 4 documents exceed the context" in ended.err
+    assert "found:    long" in ended.err and "documents.split_words" in ended.err
 
 
 def test_a_damaged_ledger(project: Path, steep: Steep) -> None:
