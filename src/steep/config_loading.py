@@ -59,7 +59,7 @@ _NUMBER = re.compile(r"(?P<digits>[0-9][0-9_,]*(?:\.[0-9]+)?) *(?P<unit>[kKMGB%]
 _NO_FILE_NAME = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]|^\s|\s$|^$')
 
 
-class Source(NamedTuple):
+class ConfigSource(NamedTuple):
     """Where a configuration comes from: its file, and overrides by their dotted keys."""
 
     path: Path
@@ -91,10 +91,10 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     for override in overrides:
         _apply_override(tree, override)
         given[override.partition("=")[0].strip()] = override
-    return parse_config(tree, Source(path, given))
+    return parse_config(tree, ConfigSource(path, given))
 
 
-def parse_config(tree: dict[str, Any], source: Source) -> Config:
+def parse_config(tree: dict[str, Any], source: ConfigSource) -> Config:
     """Validate a configuration tree; the file of its source anchors its paths."""
     given = {key: value for key, value in tree.items() if value is not None}  # an empty section
     given = _with_presets(_filled(given, (), source))
@@ -109,7 +109,7 @@ def parse_config(tree: dict[str, Any], source: Source) -> Config:
     return _anchor_paths(config, source.path.resolve().parent)
 
 
-def _filled(value: Any, location: tuple[str, ...], source: Source) -> Any:
+def _filled(value: Any, location: tuple[str, ...], source: ConfigSource) -> Any:
     """Put in the home directory and environment variables; refuse a placeholder left in."""
     if isinstance(value, dict):
         return {key: _filled(each, (*location, str(key)), source) for key, each in value.items()}
@@ -142,7 +142,7 @@ def _filled(value: Any, location: tuple[str, ...], source: Source) -> Any:
 
 
 def _with_texts_read(
-    tree: dict[str, Any], error: ValidationError, source: Source
+    tree: dict[str, Any], error: ValidationError, source: ConfigSource
 ) -> dict[str, Any]:
     """Read numbers written as texts (50M, 5%), and texts that an override made numbers."""
     tree = copy.deepcopy(tree)
@@ -171,7 +171,7 @@ def _number(text: str, *, whole: bool) -> float | None:
     return float(number * Decimal(UNITS[match["unit"].upper()]))
 
 
-def _check_names(config: Config, source: Source) -> None:
+def _check_names(config: Config, source: ConfigSource) -> None:
     """Refuse names that become names of files, and cannot."""
     if config.name in (".", ".."):
         raise _bad_name("A run", "name", config.name, source)
@@ -184,7 +184,7 @@ def _check_names(config: Config, source: Source) -> None:
                 raise _bad_name("A model", key, name, source)
 
 
-def _bad_name(what: str, key: str, name: str, source: Source) -> UserError:
+def _bad_name(what: str, key: str, name: str, source: ConfigSource) -> UserError:
     return UserError(
         f"{what} cannot have this name, which becomes the name of a file.",
         where=source.where(key),
@@ -242,7 +242,7 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
         ) from error
 
 
-def _explain(error: ValidationError, source: Source) -> UserError:
+def _explain(error: ValidationError, source: ConfigSource) -> UserError:
     """Say one mistake, with the nearest known name for a mistyped key.
 
     A mistyped key comes first: it may be why a required one is missing.

@@ -16,7 +16,7 @@ import yaml
 from steep.cli.options import Opened, check_spending
 from steep.cli.run import report
 from steep.config import Config
-from steep.config_loading import Source, load_config, parse_config
+from steep.config_loading import ConfigSource, load_config, parse_config
 from steep.core.errors import UserError
 from steep.project import Project
 from steep.stages import documents, generate, models, spending, tokenize
@@ -28,7 +28,7 @@ from steep.testing.tiny_corpus import write_tiny_corpus
 
 def configured(folder: Path, **sections: Any) -> Config:
     tree = {"documents": {"path": "documents"}, **sections}
-    return parse_config(tree, Source(folder / "steep.yaml"))
+    return parse_config(tree, ConfigSource(folder / "steep.yaml"))
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def demo(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Train and test two small models on five invented articles (10 to 15 minutes, offline)."""
+    """Train and test two small models on five invented articles, offline, on two cores."""
     from steep.stages.sample_project import write_sample_project
 
     opened = open_project(write_sample_project(directory), [*QUICK] if quick else None)

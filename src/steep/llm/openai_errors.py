@@ -5,7 +5,7 @@
 
 The status of the response is only half of it. Gateways send errors with status 200, some providers
 report an empty account or a wrong key as 400 and a prompt that is too long as 500; so codes and
-words are read too. `Failure` is an error in one form, whatever the server's own is.
+words are read too. `ServerError` is an error in one form, whatever the server's own is.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Misunderstood(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class ServerError:
     """An error that a server sent.
 
     Attributes:
@@ -79,7 +79,7 @@ class Failure:
         return f"{inside}{self.status}: {self.message or self.code or 'no explanation'}"
 
 
-def read_failure(status: int, value: Any, text: str, location: str | None = None) -> Failure:
+def read_failure(status: int, value: Any, text: str, location: str | None = None) -> ServerError:
     """Read the error in the JSON `value` (None where there is none) of a body `text`."""
     error = error_of(value)
     code = str(error.get("code") or error.get("type") or error.get("status") or "")
@@ -90,11 +90,11 @@ def read_failure(status: int, value: Any, text: str, location: str | None = None
     inside = status == 200
     if inside:
         status = _status_of(error, words)
-    return Failure(status, code.lower(), short(message), words.strip(), inside)
+    return ServerError(status, code.lower(), short(message), words.strip(), inside)
 
 
 def problem(
-    failure: Failure, dialect: Dialect, retry_after: str | None = None, date: str | None = None
+    failure: ServerError, dialect: Dialect, retry_after: str | None = None, date: str | None = None
 ) -> Exception:
     """Return what to raise for a failure of a request phrased in `dialect`."""
     status, words, reason = failure.status, failure.words, failure.reason
@@ -149,7 +149,7 @@ def _message(error: Mapping[str, Any]) -> str:
     return f"{said} ({raw})" if raw else said
 
 
-def _objection(failure: Failure, dialect: Dialect, otherwise: Exception) -> Exception:
+def _objection(failure: ServerError, dialect: Dialect, otherwise: Exception) -> Exception:
     plainer = weaken(dialect, failure.words)
     return otherwise if plainer is None else Misunderstood(failure.reason, plainer)
 
