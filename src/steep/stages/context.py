@@ -11,6 +11,7 @@ from typing import Any
 
 from steep.config import GenerateConfig
 from steep.core.errors import UserError
+from steep.core.listing import some_of
 from steep.documents.document import Document
 from steep.stages.pricing import base_urls
 
@@ -86,7 +87,7 @@ def tell_beyond(manifest: dict[str, Any]) -> None:
             f"{len(beyond):,} of {manifest['documents']:,} documents exceed the context of the "
             "model, and cannot be read whole.",
             where=f"{manifest['endpoint']}, model '{manifest['model']}'",
-            found=", ".join([*beyond[:SHOWN_NAMES], *["..."][: len(beyond) > SHOWN_NAMES]]),
+            found=some_of(beyond, SHOWN_NAMES),
             hint="set documents.split_words, so that long documents are read in parts "
             "(steep status --failed tells what the endpoint said); all others are done",
         )

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steep.core.errors import UserError
+from steep.core.listing import some_of
 from steep.documents.document import Document
 from steep.generation import plan
 from steep.generation.ledger import Ledger
@@ -54,7 +55,7 @@ def is_dead_end(without: int, documents: int) -> bool:
 
 def counted(without: Sequence[str], documents: int) -> str:
     """Return how many documents have no entities, and the first of them."""
-    names = ", ".join([*without[:SHOWN_NAMES], *["..."][: len(without) > SHOWN_NAMES]])
+    names = some_of(without, SHOWN_NAMES)
     return f"documents without entities: {len(without):,} of {documents:,} ({names})"
 
 

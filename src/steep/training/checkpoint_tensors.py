@@ -14,6 +14,7 @@ from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.tensor import DTensor
 
 from steep.core.errors import UserError
+from steep.core.listing import some_of
 from steep.training.checkpoint_files import HASHING_THREADS
 
 NAMES_SHOWN = 10
@@ -75,7 +76,7 @@ def check_equal(path: Path, before: Mapping[str, bytes], after: Mapping[str, byt
         raise UserError(
             "A trial checkpoint did not come back bit for bit.",
             where=path,
-            found=_some(different),
+            found=some_of(different, NAMES_SHOWN),
             hint="check the disk; if it is sound, this is a bug of Steep",
         )
 
@@ -104,7 +105,11 @@ def check_tensors(path: Path, reader: FileSystemReader, tensors: Mapping[str, Te
         raise UserError(
             "This checkpoint holds other tensors than this run.",
             where=path,
-            found="; ".join(f"{what}: {_some(sorted(n))}" for what, n in problems.items() if n),
+            found="; ".join(
+                f"{what}: {some_of(sorted(names), NAMES_SHOWN)}"
+                for what, names in problems.items()
+                if names
+            ),
             hint="continue with the same model and optimizer, or move the directory away",
         )
 
@@ -112,8 +117,3 @@ def check_tensors(path: Path, reader: FileSystemReader, tensors: Mapping[str, Te
 def bytes_needed(tensors: Mapping[str, Tensor]) -> int:
     """What they take on disk, over all ranks."""
     return sum(t.numel() * t.element_size() + OVERHEAD_BYTES for t in tensors.values())
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return ", ".join(names[:NAMES_SHOWN]) + more

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from steep.core.errors import UserError
+from steep.core.listing import some_of
 
 log = logging.getLogger("steep")
 
@@ -119,7 +120,7 @@ def check_model_directory(directory: Path) -> None:
         raise UserError(
             f"The model has no weights for {len(missing):,} of its parameters.",
             where=directory,
-            found=f"nothing for {_named(missing)}",
+            found=f"nothing for {some_of(missing, NAMES_SHOWN)}",
             hint="copy or download the model again; a model saved without its output head, or one "
             "for another task (such as classification), cannot be continued",
         )
@@ -178,7 +179,7 @@ def check_numbers(where: Path | str, tensors: Iterable[tuple[str, Any]]) -> None
         raise UserError(
             f"The model has weights that are NaN or infinite, in {len(bad):,} of its tensors.",
             where=where,
-            found=_named(bad),
+            found=some_of(bad, NAMES_SHOWN),
             hint="copy, download or merge the model again; no learning rate can repair this",
         )
 
@@ -195,8 +196,3 @@ def _tensors(path: Path) -> Iterator[tuple[str, Any]]:
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118  (not a dictionary)
                 yield name, file.get_tensor(name)
-
-
-def _named(names: list[str]) -> str:
-    more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
-    return ", ".join(names[:NAMES_SHOWN]) + more
