@@ -53,7 +53,7 @@ class Corpus:
 
     @cached_property
     def reasons_by_recipe(self) -> dict[str, dict[str, int]]:
-        """The reasons of each recipe that had a text set aside."""
+        """Return the reasons for rejected texts, by recipe."""
         counted: dict[str, Counter[str]] = defaultdict(Counter)
         for row in self.set_aside:
             counted[row.recipe][row.reason] += 1
