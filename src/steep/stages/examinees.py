@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 from steep.config import Config, ServerConfig
 from steep.core.errors import UserError
 from steep.project import Artifact, Project
-from steep.stages.models import BASE, load_for_scoring, model_directory
+from steep.stages.models import BASE, load_for_scoring, model_directory, scoring_fields
 from steep.stages.train import MODEL_NAME
-from steep.stages.weights import scoring_fields
 from steep.training.loading import load_tokenizer
 
 if TYPE_CHECKING:

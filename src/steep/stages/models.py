@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import re
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from steep.core.errors import UserError
 from steep.core.files import read_json, write_json
 from steep.project import Project
 from steep.stages.harness import log
+from steep.stages.weights import directory_hash, file_stamps
 from steep.training.loading import (
     EXPECTED,
     check_model_directory,
@@ -89,8 +91,7 @@ def check_safetensors(name: str, project: Project) -> None:
 def _check_directory(path: Path, project: Project) -> None:
     """Read all weights of a model once; the next command sees that nothing has changed since."""
     directory = path.resolve()
-    stats = [(each.name, each.stat()) for each in sorted(directory.iterdir())]
-    state = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+    state = file_stamps(directory)
     record = project.store / CHECKED_NAME
     checked = read_json(record) if record.is_file() else {}
     if checked.get(str(directory)) == state or not is_main_rank():
@@ -144,25 +145,25 @@ def local_directory(name: str, project: Project) -> Path:
 
 def context_tokens(name: str, project: Project) -> int | None:
     """The positions of the model that `train.model` means; None where it does not tell."""
-    from transformers import AutoConfig
-
-    where = model_directory(name, project)
-    try:
-        config = AutoConfig.from_pretrained(where)
-    except (OSError, ValueError) as error:
-        raise not_loaded("model", name, error) from error
+    config = load_model_config(model_directory(name, project))
     limit: int | None = getattr(config, "max_position_embeddings", None)
     return limit
 
 
-def hub_revision(name: str) -> str:
-    """The commit of a model of the Hub that is loaded under its name."""
-    from transformers import AutoConfig
-
-    try:
-        return str(AutoConfig.from_pretrained(name)._commit_hash)
-    except (OSError, ValueError) as error:
-        raise not_loaded("model", name, error) from error
+def scoring_fields(where: Path | str, project: Project) -> dict[str, Any]:
+    """What decides the scores of a model that is loaded here, for the identity of an artifact."""
+    weights = (
+        directory_hash(where, project)
+        if isinstance(where, Path)
+        else str(load_model_config(where)._commit_hash)
+    )
+    return {
+        "weights": weights,
+        "dtype": SCORING_DTYPE,
+        "device": scoring_device(),
+        "torch": version("torch"),
+        "transformers": version("transformers"),
+    }
 
 
 def scoring_device() -> str:

@@ -1,4 +1,4 @@
-"""Which model answered: a hash of the files it was loaded from, and what computed with them.
+"""Which weights a model directory holds: a hash of its files, and whether they have changed.
 
 A directory can get other weights under the same name, size and time, so its files are read and
 hashed. That takes seconds for each gigabyte, so a hash is kept in the project, and is read again
@@ -8,30 +8,16 @@ when any file's size, time of change or inode differs.
 from __future__ import annotations
 
 import hashlib
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from steep.core.files import read_json, write_json
 from steep.core.ids import stable_hash
 from steep.project import Project
-from steep.stages.models import SCORING_DTYPE, hub_revision, scoring_device
 
 CACHE_NAME = "weights.json"
 IGNORED = frozenset({".md", ".lock", ".log"})  # a card says nothing of what a model computes
 DIGITS = 16
-
-
-def scoring_fields(where: Path | str, project: Project) -> dict[str, Any]:
-    """What decides the scores of a model that is loaded here, for the identity of an artifact."""
-    weights = directory_hash(where, project) if isinstance(where, Path) else hub_revision(where)
-    return {
-        "weights": weights,
-        "dtype": SCORING_DTYPE,
-        "device": scoring_device(),
-        "torch": version("torch"),
-        "transformers": version("transformers"),
-    }
 
 
 def directory_hash(directory: Path, project: Project) -> str:
@@ -42,14 +28,18 @@ def directory_hash(directory: Path, project: Project) -> str:
     before = known.get(name)
     if not directory.is_dir():
         return str(before["hash"]) if before else "absent"
-    files = _files(directory)
-    seen = [[path.relative_to(directory).as_posix(), *_stamp(path)] for path in files]
+    files, seen = _files(directory), file_stamps(directory)
     if before and before["files"] == seen:
         return str(before["hash"])
     pairs = zip(seen, files, strict=True)
     found = stable_hash([[each[0], _content(path)] for each, path in pairs], DIGITS)
     write_json(cache, known | {name: {"hash": found, "files": seen}})
     return found
+
+
+def file_stamps(directory: Path) -> list[list[Any]]:
+    """Return name, size, times of change and inode of each file: equal while nothing changes."""
+    return [[path.relative_to(directory).as_posix(), *_stamp(path)] for path in _files(directory)]
 
 
 def _name(directory: Path, project: Project) -> str:
