@@ -1,9 +1,9 @@
 """What a word is, in every script: one notion for search, splitting, filters and entity checks.
 
 Texts are compared in a folded form: NFKC and lower case, without soft hyphens, zero-width
-characters and vowel points. Chinese,
-Japanese, Thai, Lao, Khmer and Burmese put no blanks between words: each of their characters (with
-its marks) counts as a word. Signs that make a name (`C++`, `C#`, `.NET`, `AT&T`) belong to it.
+characters and vowel points. Chinese, Japanese, Thai, Lao, Khmer and Burmese put no blanks between
+words: each of their characters (with its marks) counts as a word. Signs that make a name (`C++`,
+`C#`, `.NET`, `AT&T`) belong to it.
 """
 
 from __future__ import annotations
