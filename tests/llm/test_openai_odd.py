@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import pytest
-from odd_server import Respond, odd_server, said
 
+from json_server import Reply, json_server, said
 from steep.core.calls import Call, Completion, Message, Sampling, Usage
 from steep.core.errors import UserError
 from steep.llm.client import FatalError, TransientError
@@ -44,7 +44,7 @@ def complete(url: str, *calls: Call) -> list[Completion]:
     return using(url, work)
 
 
-def refusing(*names: str) -> Respond:
+def refusing(*names: str) -> Reply:
     """A strict server: one objection at a time, to the first of these that it finds."""
 
     def respond(body: dict[str, Any], number: int) -> tuple[int, Any]:
@@ -65,7 +65,7 @@ def test_what_a_server_refuses_is_left_out_from_then_on_and_said_once(
     asked = [call(n, temperature=0.5, top_p=0.9, frequency_penalty=0.1) for n in range(3)]
     with (
         caplog.at_level(logging.WARNING, "steep"),
-        odd_server(refusing("seed", "temperature", "frequency_penalty")) as server,
+        json_server(refusing("seed", "temperature", "frequency_penalty")) as server,
     ):
         completions = complete(server.base_url, *asked)
     assert [done.error for done in completions] == [None] * 3
@@ -84,7 +84,7 @@ def test_words_that_do_not_help_are_not_kept() -> None:
             return 400, {"error": {"message": "No: 'There was a seed of doubt in the grammar.'"}}
         return 200, said("The lamp was lit.")
 
-    with odd_server(respond) as server:
+    with json_server(respond) as server:
         odd, plain = complete(server.base_url, call(text="There was a seed of doubt."), call(1))
     assert odd.error is not None and "HTTP 400: No" in odd.error
     assert plain.error is None
@@ -98,7 +98,7 @@ def test_a_template_without_a_system_message() -> None:
             return 400, {"object": "error", "message": "System role not supported", "code": 400}
         return 200, said("The lamp was lit.")
 
-    with odd_server(respond) as server:
+    with json_server(respond) as server:
         first, second = complete(server.base_url, call(), call(1))
     assert (first.error, second.error) == (None, None)
     (message,) = server.bodies[-1]["messages"]
@@ -111,7 +111,7 @@ def test_other_requests_are_phrased_in_the_same_way() -> None:
         body = {"model": "m", "prompt": "Tell.", "temperature": 0.0, "max_tokens": 7, "stop": ["."]}
         return read_answer(await client.post("completions", body)).text
 
-    with odd_server(refusing("temperature", "stop", "max_tokens")) as server:
+    with json_server(refusing("temperature", "stop", "max_tokens")) as server:
         assert using(server.base_url, work) == "The lamp was lit."
     last = server.bodies[-1]
     assert last == {"model": "m", "prompt": "Tell.", "max_completion_tokens": 7}
@@ -120,7 +120,7 @@ def test_other_requests_are_phrased_in_the_same_way() -> None:
 def test_json_that_was_not_sampled_well_is_another_try() -> None:
     error = {"message": "Failed to generate JSON.", "code": "json_validate_failed"}
     with (
-        odd_server(lambda body, number: (400, {"error": error})) as server,
+        json_server(lambda body, number: (400, {"error": error})) as server,
         pytest.raises(TransientError, match="Failed to generate JSON"),
     ):
         complete(server.base_url, call())
@@ -129,7 +129,7 @@ def test_json_that_was_not_sampled_well_is_another_try() -> None:
 
 def test_counts_that_cannot_be_true_cost_an_unknown_sum() -> None:
     odd = said("The lamp was lit.", usage={"prompt_tokens": -3, "completion_tokens": None})
-    with odd_server(lambda body, number: (200, odd)) as server:
+    with json_server(lambda body, number: (200, odd)) as server:
         (done,) = complete(server.base_url, call())
     assert (done.text, done.usage, done.cost_usd) == ("The lamp was lit.", Usage(), None)
 
@@ -137,7 +137,7 @@ def test_counts_that_cannot_be_true_cost_an_unknown_sum() -> None:
 def test_a_broken_reply_with_a_usage_is_one_that_was_billed() -> None:
     reply = {"choices": [], "usage": {"prompt_tokens": 20, "completion_tokens": 5}}
     with (
-        odd_server(lambda body, number: (200, reply)) as server,
+        json_server(lambda body, number: (200, reply)) as server,
         pytest.raises(TransientError, match="malformed") as caught,
     ):
         complete(server.base_url, call())
@@ -149,7 +149,7 @@ def test_a_broken_reply_with_a_usage_is_one_that_was_billed() -> None:
 @pytest.mark.parametrize("body", ["", "<html>Bad gateway</html>", "[" * 100_000])
 def test_a_broken_reply_without_a_usage_may_have_been_billed(body: str) -> None:
     with (
-        odd_server(lambda asked, number: (200, body)) as server,
+        json_server(lambda asked, number: (200, body)) as server,
         pytest.raises(TransientError, match="malformed reply") as caught,
     ):
         complete(server.base_url, call())
@@ -157,7 +157,7 @@ def test_a_broken_reply_without_a_usage_may_have_been_billed(body: str) -> None:
 
 
 def test_what_was_not_sent_is_told_from_what_was_not_answered() -> None:
-    serving = odd_server(lambda body, number: (200, said("The lamp was lit.")))
+    serving = json_server(lambda body, number: (200, said("The lamp was lit.")))
     server = serving.__enter__()
 
     async def work(client: OpenAIClient) -> TransientError:
@@ -176,9 +176,9 @@ def test_an_empty_account_stops_the_run_whatever_the_status() -> None:
     low = {"type": "invalid_request_error", "message": "Your credit balance is too low."}
 
     def respond(body: dict[str, Any], number: int) -> tuple[int, Any]:
-        return (200, said("The lamp was lit.")) if number == 1 else (400, {"error": low})
+        return (200, said("The lamp was lit.")) if number == 0 else (400, {"error": low})
 
-    with odd_server(respond) as server, pytest.raises(FatalError, match="no quota or money left"):
+    with json_server(respond) as server, pytest.raises(FatalError, match="no quota or money left"):
         complete(server.base_url, *map(call, range(5)))
     assert len(server.bodies) == 2
 
@@ -186,9 +186,12 @@ def test_an_empty_account_stops_the_run_whatever_the_status() -> None:
 def test_a_model_that_disappears_ends_the_run_after_a_few_calls() -> None:
     def respond(body: dict[str, Any], number: int) -> tuple[int, Any]:
         gone = {"error": {"message": "The model 'm' does not exist.", "code": "model_not_found"}}
-        return (200, said("The lamp was lit.")) if number == 1 else (404, gone)
+        return (200, said("The lamp was lit.")) if number == 0 else (404, gone)
 
-    with odd_server(respond) as server, pytest.raises(FatalError, match="does not know this model"):
+    with (
+        json_server(respond) as server,
+        pytest.raises(FatalError, match="does not know this model"),
+    ):
         complete(server.base_url, *map(call, range(50)))
     assert len(server.bodies) == 1 + MOST_UNFOUND
 
@@ -198,7 +201,7 @@ def test_a_prompt_that_was_cut_is_noticed_once(caplog: pytest.LogCaptureFixture)
     long = "The keeper wrote the hour of every ship into his book. " * 800
     with (
         caplog.at_level(logging.WARNING, "steep"),
-        odd_server(lambda body, number: (200, cut)) as server,
+        json_server(lambda body, number: (200, cut)) as server,
     ):
         complete(server.base_url, call(), call(3, " " * 90_000), call(1, long), call(2, long))
     (told,) = [record.getMessage() for record in caplog.records]
@@ -207,7 +210,7 @@ def test_a_prompt_that_was_cut_is_noticed_once(caplog: pytest.LogCaptureFixture)
 
 
 def test_the_query_of_an_address_is_sent() -> None:
-    with odd_server(lambda body, number: (200, said("The lamp was lit."))) as server:
+    with json_server(lambda body, number: (200, said("The lamp was lit."))) as server:
         (done,) = complete(f"{server.base_url}?api-version=2030-01-01", call())
     assert done.error is None
     assert server.paths == ["/v1/chat/completions?api-version=2030-01-01"]
@@ -219,7 +222,7 @@ def test_thinking_is_told_once_and_is_no_part_of_the_text(
     thinks = said("<think>They ask.</think>\n\nThe lamp was lit.<|im_end|>")
     with (
         caplog.at_level(logging.INFO, "steep"),
-        odd_server(lambda body, number: (200, thinks)) as server,
+        json_server(lambda body, number: (200, thinks)) as server,
     ):
         completions = complete(server.base_url, call(), call(1))
     assert {done.text for done in completions} == {"The lamp was lit."}
