@@ -117,7 +117,7 @@ def _that_fits(exam: Exam, config: Config, project: Project) -> Exam:
     Raises:
         UserError: There is none.
     """
-    from steep.stages.context_limits import not_askable, nothing_fits
+    from steep.stages.question_limits import not_askable, nothing_fits
 
     protocol = protocol_of(config.evaluate)
     reasons = not_askable(config, project, protocol, exam.questions, exam.short, exam.by_id)

@@ -23,7 +23,7 @@ from steep.project import Artifact, Project
 from steep.recipes.entigraph import EntiGraph
 from steep.stages import clients, dead_ends, making
 from steep.stages import documents as documents_stage
-from steep.stages.context import check_context, context_warnings, tell_beyond
+from steep.stages.document_limits import check_context, context_warnings, tell_beyond
 from steep.stages.harness import (
     Identity,
     explain_change,

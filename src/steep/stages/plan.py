@@ -39,7 +39,7 @@ from steep.project import Project
 from steep.recipes.entigraph import EntiGraph
 from steep.stages import clients, dead_ends, pricing
 from steep.stages import documents as documents_stage
-from steep.stages.context import check_context, context_warnings
+from steep.stages.document_limits import check_context, context_warnings
 from steep.stages.generate import recipe_of, written_about
 from steep.stages.status import open_ledger
 
