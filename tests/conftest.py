@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from steep.generation.ledger import Ledger
+from steep.ledger.ledger import Ledger
 from steep.testing.tiny_model import make_tiny_model
 
 # The same examples in every run, and no limit on the time of one: a busy machine is no bug.

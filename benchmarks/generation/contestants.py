@@ -178,9 +178,9 @@ def run_datatrove(task: Task, checkpoints: bool, calls_a_record: int) -> Cost:
 def run_steep(task: Task, uvloop: bool) -> Cost:
     """Steep's scheduler, client and ledger, every result durable."""
     from benchmarks.generation.steep_calls import BenchmarkRecipe, documents
-    from steep.generation.lane import Lane
-    from steep.generation.ledger import Ledger
     from steep.generation.scheduler import generate
+    from steep.ledger.lane import Lane
+    from steep.ledger.ledger import Ledger
     from steep.llm.openai import OpenAIClient
 
     plan = documents(task.calls)

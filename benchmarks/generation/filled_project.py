@@ -19,8 +19,8 @@ from steep.config import Config
 from steep.config_loading import load_config
 from steep.core.calls import Call, Completion, Usage
 from steep.documents.document import Document
-from steep.generation.ledger import Ledger
-from steep.generation.records import Entry, Slot
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import Entry, Slot
 from steep.project import Project
 from steep.recipes.entigraph import EntiGraph
 from steep.stages import documents as documents_stage

@@ -25,10 +25,10 @@ from typing import Any
 
 from benchmarks.generation import filled_project, instant_server
 from benchmarks.generation.measuring import conditions, measured, table
-from steep.generation.budget import Budget
-from steep.generation.lane import Lane
-from steep.generation.ledger import Ledger
 from steep.generation.scheduler import generate
+from steep.ledger.budget import Budget
+from steep.ledger.lane import Lane
+from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 
 TOKENS_A_CALL = 1500  # as the instant server counts them

@@ -35,9 +35,9 @@ from steep.core.calls import Call, Usage
 from steep.documents.document import Document
 from steep.documents.names import proper_names
 from steep.documents.reading import read_documents
-from steep.generation.lane import Lane
-from steep.generation.ledger import Ledger
 from steep.generation.scheduler import generate
+from steep.ledger.lane import Lane
+from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 from steep.recipes.entigraph import EntiGraph, RelationCalls
 

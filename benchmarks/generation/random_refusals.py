@@ -14,10 +14,10 @@ import tempfile
 from pathlib import Path
 
 from steep.documents.document import Document
-from steep.generation.lane import Lane, RetryPolicy
-from steep.generation.ledger import Ledger
 from steep.generation.reports import Stop
 from steep.generation.scheduler import generate
+from steep.ledger.lane import Lane, RetryPolicy
+from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 from steep.recipes.entigraph import EntiGraph
 from steep.testing.script import Behaviour, Script

@@ -13,9 +13,9 @@ from small_project import settle, write_project
 from steep_command import Ended, Steep
 
 from steep.config_loading import load_config
-from steep.generation.ledger import Ledger
 from steep.generation.plan import walk
-from steep.generation.records import Batch
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import Batch
 from steep.stages.documents import peek
 from steep.stages.generate import recipe_of
 from steep.testing.script import Behaviour, Script

@@ -10,8 +10,8 @@ from pathlib import Path
 from toy import TINY, ToyRecipe
 
 from steep.generation.batches import generate_in_batches
-from steep.generation.ledger import Ledger
 from steep.generation.reports import BatchReport
+from steep.ledger.ledger import Ledger
 from steep.llm.openai_batch import BatchClient
 
 RECIPE = ToyRecipe(pairs=20)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from toy import TINY, ToyRecipe
 
-from steep.generation.lane import Lane, RetryPolicy
-from steep.generation.ledger import Ledger
 from steep.generation.scheduler import generate
+from steep.ledger.lane import Lane, RetryPolicy
+from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 
 CONCURRENCY = 4

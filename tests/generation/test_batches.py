@@ -22,11 +22,11 @@ from toy import ToyRecipe
 
 from steep.documents.document import Document
 from steep.generation.batches import cancel_all, collect, generate_in_batches
-from steep.generation.budget import Budget
-from steep.generation.ledger import Ledger
 from steep.generation.plan import totals, walk
-from steep.generation.records import Batch
 from steep.generation.reports import BatchProgress, Stop
+from steep.ledger.budget import Budget
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import Batch
 from steep.llm.openai_batch_wire import request_line
 from steep.llm.openai_wire import Dialect
 from steep.testing.script import Behaviour, Script

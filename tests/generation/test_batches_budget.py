@@ -16,9 +16,9 @@ from toy import ToyRecipe
 
 from steep.generation.batch_landing import counted
 from steep.generation.batches import cancel_all
-from steep.generation.budget import Budget
-from steep.generation.ledger import Ledger
 from steep.generation.reports import BatchReport
+from steep.ledger.budget import Budget
+from steep.ledger.ledger import Ledger
 from steep.testing.script import Script
 from steep.testing.scripted_batches import BatchBehaviour
 from steep.testing.scripted_server import ScriptedServer

@@ -13,10 +13,10 @@ import batch_worker
 import pytest
 
 from steep.generation.batches import collect
-from steep.generation.lane import Lane
-from steep.generation.ledger import Ledger
 from steep.generation.plan import walk
 from steep.generation.scheduler import generate
+from steep.ledger.lane import Lane
+from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 from steep.testing.script import Behaviour, Script
 from steep.testing.scripted_batches import BatchBehaviour, Moment

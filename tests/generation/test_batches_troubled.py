@@ -18,8 +18,8 @@ from batch_worker import FIVE
 from toy import ToyRecipe
 
 from steep.core.errors import UserError
-from steep.generation.ledger import Ledger
 from steep.generation.plan import totals, walk
+from steep.ledger.ledger import Ledger
 from steep.testing.script import Behaviour, Script
 from steep.testing.scripted_batches import BatchBehaviour
 from steep.testing.scripted_server import ScriptedServer

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steep.core.calls import Completion, Usage
-from steep.generation.budget import Budget, Reservation, total
+from steep.ledger.budget import Budget, Reservation, total
 
 
 def came_back(budget: Budget, most: Reservation, usage: Usage, cost_usd: float) -> None:

@@ -9,16 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steep.core.calls import Call, Message, Sampling
-from steep.generation.estimate import (
-    MESSAGE_TOKENS,
-    PromptSize,
-    Range,
-    answer_tokens,
-    hosted_cache,
-    prompt_bound,
-    prompt_tokens,
-    reservation,
-)
+from steep.generation.estimate import PromptSize, Range, answer_tokens, hosted_cache, prompt_tokens
+from steep.ledger.bounds import MESSAGE_TOKENS, prompt_bound, reservation
 from steep.llm.prices import Prices
 
 PRICES = Prices(usd_per_million_input_tokens=10.0, usd_per_million_output_tokens=40.0)

@@ -24,9 +24,9 @@ from steep.generation.feed import (
     opening_round,
     prefix_of,
 )
-from steep.generation.ledger import Ledger
 from steep.generation.plan import counted_calls
-from steep.generation.records import Entry, Slot
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import Entry, Slot
 
 RECIPE = ToyRecipe(pairs=6)
 DOCUMENTS = tuple(Document(f"d{n}", f"Title {n}", f"Text {n}.") for n in range(4))
@@ -101,7 +101,7 @@ def test_a_share_takes_the_first_calls_of_each_document(tmp_path: Path) -> None:
 
 
 def test_a_call_that_waits_in_a_batch_is_not_missing(tmp_path: Path) -> None:
-    from steep.generation.records import Batch
+    from steep.ledger.records import Batch
 
     with opened(tmp_path / "l.db") as ledger:
         first = next(missing(DOCUMENTS, RECIPE, ledger)).call

@@ -9,7 +9,7 @@ import pytest
 
 from steep.core.errors import UserError
 from steep.generation.importing import import_generations
-from steep.generation.ledger import Ledger
+from steep.ledger.ledger import Ledger
 
 IDS = ["a", "b"]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import kill_worker
 from toy import TINY
 
-from steep.generation.ledger import Ledger
 from steep.generation.plan import walk
+from steep.ledger.ledger import Ledger
 from steep.llm.openai_wire import Dialect, request_body
 from steep.testing.script import Behaviour, Script, request_hash
 from steep.testing.scripted_server import ScriptedServer

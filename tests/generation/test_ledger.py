@@ -12,8 +12,8 @@ from toy import TINY, ToyRecipe, completion
 
 from steep.core.calls import Call, Message, Status, Usage
 from steep.core.errors import UserError
-from steep.generation.ledger import Ledger
-from steep.generation.records import Entry, ImportedText, status_of
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import Entry, ImportedText, status_of
 
 
 def call(number: int = 0) -> Call:
@@ -130,7 +130,7 @@ def test_imported_texts_come_in_an_order_of_their_own(ledger: Ledger) -> None:
 
 def test_a_second_writer_is_turned_away(ledger: Ledger) -> None:
     program = (
-        "import sys, pathlib; from steep.generation.ledger import Ledger;"
+        "import sys, pathlib; from steep.ledger.ledger import Ledger;"
         "Ledger(pathlib.Path(sys.argv[1]))"
     )
     done = subprocess.run(

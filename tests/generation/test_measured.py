@@ -7,9 +7,9 @@ from toy import TINY, ToyRecipe, completion, entities_json
 
 from steep.core.calls import Call, Usage
 from steep.generation.estimate import Range
-from steep.generation.ledger import Ledger
 from steep.generation.measured import Measured, measure
-from steep.generation.records import Entry, ImportedText
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import Entry, ImportedText
 
 RECIPE = ToyRecipe(pairs=6)
 DOCUMENT = TINY[0]
@@ -67,7 +67,7 @@ def test_the_rate_is_that_of_busy_time(ledger: Ledger, monkeypatch: pytest.Monke
         f"2026-01-01T0{hour}:00:{second:02d}.000+00:00"
         for hour, second in ((0, 10), (0, 10), (0, 12), (5, 10), (5, 40), (5, 40))
     )
-    monkeypatch.setattr("steep.generation.ledger.now_utc", lambda: next(ends))
+    monkeypatch.setattr("steep.ledger.ledger.now_utc", lambda: next(ends))
     for call, latency_s in zip(pairs(), (10.0, 10.0, 10.0, 10.0, 0.0, 0.0), strict=True):
         usage = Usage(100, 0, 110)
         ledger.record([Entry(call, completion(call, usage=usage, latency_s=latency_s))])

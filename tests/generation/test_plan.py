@@ -10,9 +10,9 @@ from toy import TINY, ToyRecipe, completion, entities_json
 from steep.core.calls import Call, Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
-from steep.generation.ledger import Ledger
 from steep.generation.plan import Failure, Totals, opening_of, totals, walk
-from steep.generation.records import Entry
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import Entry
 
 RECIPE = ToyRecipe(pairs=3, tries=2)
 

@@ -12,9 +12,9 @@ from toy import TINY, ToyRecipe, completion
 
 from steep.core.calls import Call, Usage
 from steep.core.errors import UserError
-from steep.generation import queries, store
-from steep.generation.ledger import Ledger
-from steep.generation.records import Batch, Entry, ImportedText
+from steep.ledger import queries, store
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import Batch, Entry, ImportedText
 
 QUILLON, PELL, HASK = TINY
 RECIPE = ToyRecipe()

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steep.generation.rate import BURST_S, RateLimit
+from steep.ledger.rate import BURST_S, RateLimit
 
 
 @given(

@@ -15,13 +15,13 @@ from toy import TINY, ToyClient, ToyRecipe, answer_everything, completion, entit
 from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
-from steep.generation.budget import Budget
 from steep.generation.feed import assign
-from steep.generation.lane import Lane, RetryPolicy
-from steep.generation.ledger import Ledger
 from steep.generation.plan import Totals, walk
 from steep.generation.reports import Progress, Report, Stop
 from steep.generation.scheduler import generate
+from steep.ledger.budget import Budget
+from steep.ledger.lane import Lane, RetryPolicy
+from steep.ledger.ledger import Ledger
 from steep.llm.client import FatalError, TransientError
 from steep.llm.prices import Prices
 

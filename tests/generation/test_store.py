@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from steep.core.errors import UserError
-from steep.generation.ledger import Ledger
-from steep.generation.store import connect, sqlite_errors, writer_lock
+from steep.ledger.ledger import Ledger
+from steep.ledger.store import connect, sqlite_errors, writer_lock
 
 KILLED_WRITER = """
 import os, sys
 from pathlib import Path
-from steep.generation.store import connect
+from steep.ledger.store import connect
 connection = connect(Path(sys.argv[1]), write=True)
 connection.execute("INSERT INTO parts VALUES ('late', 'text')")
 os.kill(os.getpid(), 9)

@@ -21,11 +21,11 @@ from pathlib import Path
 import storm_worker
 
 from steep.core.calls import STATUSES
-from steep.generation.lane import Lane, RetryPolicy
-from steep.generation.ledger import Ledger
 from steep.generation.plan import totals, walk
 from steep.generation.reports import Report
 from steep.generation.scheduler import generate
+from steep.ledger.lane import Lane, RetryPolicy
+from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 from steep.llm.openai_wire import Dialect, request_body
 from steep.testing.script import Behaviour, Script, request_hash

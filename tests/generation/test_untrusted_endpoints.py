@@ -17,14 +17,14 @@ from toy import ToyClient, ToyRecipe, answer_everything, completion, entities_js
 from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
-from steep.generation import queries
-from steep.generation.budget import Budget
-from steep.generation.estimate import MOST_COUNTED, recounted
-from steep.generation.lane import Lane, RetryPolicy
-from steep.generation.ledger import Ledger
 from steep.generation.reports import Report
 from steep.generation.scheduler import generate
-from steep.generation.verdicts import EQUAL_REJECTIONS, MANY_ANSWERS
+from steep.ledger import queries
+from steep.ledger.bounds import MOST_COUNTED, recounted
+from steep.ledger.budget import Budget
+from steep.ledger.lane import Lane, RetryPolicy
+from steep.ledger.ledger import Ledger
+from steep.ledger.verdicts import EQUAL_REJECTIONS, MANY_ANSWERS
 from steep.llm.client import TransientError
 from steep.llm.prices import Prices
 

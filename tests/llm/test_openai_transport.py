@@ -26,7 +26,7 @@ from steep.testing.scripted_server import ScriptedServer
 CALLER = """
 import asyncio, sys
 from steep.core.calls import Call, Message
-from steep.generation.lane import Lane, RetryPolicy
+from steep.ledger.lane import Lane, RetryPolicy
 from steep.llm.openai import OpenAIClient
 
 async def main():

@@ -20,9 +20,9 @@ from steep.core.errors import UserError
 from steep.core.ids import stable_hash
 from steep.documents.document import Document
 from steep.generation import scheduler
-from steep.generation.lane import Lane, RetryPolicy
-from steep.generation.ledger import Ledger
 from steep.generation.reports import Report
+from steep.ledger.lane import Lane, RetryPolicy
+from steep.ledger.ledger import Ledger
 from steep.llm import ray_engine
 from steep.llm.client import Client, FatalError, TransientError
 from steep.llm.embedded import EmbeddedClient

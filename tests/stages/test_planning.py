@@ -18,10 +18,10 @@ from steep.documents.document import Document
 from steep.documents.names import proper_names
 from steep.generation.courses import Planner
 from steep.generation.estimate import Range
-from steep.generation.ledger import Ledger
 from steep.generation.measured import Measured
 from steep.generation.prospects import guessed_entities, survey
-from steep.generation.records import Batch, Entry, Slot
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import Batch, Entry, Slot
 from steep.llm.prices import Prices
 from steep.recipes.entigraph import RelationCalls
 from steep.stages.generate import recipe_of

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from steep.documents.document import Document
-from steep.generation.budget import Reservation
-from steep.generation.estimate import is_counted, reservation
-from steep.generation.ledger import Ledger
 from steep.generation.plan import counted_calls, is_final, opening_of
-from steep.generation.records import Lost
+from steep.ledger.bounds import is_counted, reservation
+from steep.ledger.budget import Reservation
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import Lost
 from steep.llm.prices import Prices
 from steep.recipes.recipe import Recipe
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from steep.core.calls import Call, Completion, Usage
 from steep.generation.batch_landing import CALLS_A_STRETCH, Returns
-from steep.generation.budget import NOTHING, Budget, Reservation, total
-from steep.generation.estimate import reservation
 from steep.generation.feed import Planned
-from steep.generation.ledger import Ledger
-from steep.generation.records import SKIPPED_REASON, Batch, Entry
+from steep.ledger.bounds import reservation
+from steep.ledger.budget import NOTHING, Budget, Reservation, total
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import SKIPPED_REASON, Batch, Entry
 from steep.llm.openai_batch_wire import request_line
 from steep.llm.openai_wire import Dialect
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from steep.core.calls import Completion
 from steep.core.errors import UserError
 from steep.generation.batch_landing import Landing, Returns, counted, forget
-from steep.generation.ledger import Ledger
-from steep.generation.records import Batch
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import Batch
 from steep.llm.client import FatalError
 from steep.llm.openai_batch_wire import ENDED, BatchUnknown, RemoteBatch
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 from steep.core.calls import Completion, Usage
 from steep.core.errors import UserError
-from steep.generation.estimate import recounted
-from steep.generation.ledger import Ledger
-from steep.generation.records import Batch
+from steep.ledger.bounds import recounted
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import Batch
 from steep.llm.client import FatalError
 from steep.llm.openai_batch_wire import FileGone, Item, RemoteBatch, read_item
 from steep.llm.openai_wire import Answer, Hopeless, Misunderstood, Rejected

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from steep.core.errors import UserError
 from steep.generation.batch_desk import UPLOADED, VALIDATING, WAITING, Desk, Stuck
 from steep.generation.batch_landing import counted
-from steep.generation.ledger import Ledger
-from steep.generation.records import Batch
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import Batch
 from steep.llm.client import FatalError
 from steep.llm.openai_batch_wire import BatchRefused, QueueFull
 from steep.llm.openai_wire import Dialect, Hopeless

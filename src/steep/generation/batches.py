@@ -42,13 +42,13 @@ from steep.generation.batch_cutting import Cutter, Stream
 from steep.generation.batch_desk import PREPARING, VALIDATING, WAITING, Desk
 from steep.generation.batch_landing import Returns, counted
 from steep.generation.batch_submission import SMALLEST_BATCH, Submitter
-from steep.generation.budget import Budget, Reservation
-from steep.generation.estimate import is_counted, reservation
 from steep.generation.feed import Planned, missing, opening_round
-from steep.generation.ledger import Ledger
 from steep.generation.plan import totals
-from steep.generation.records import Batch
 from steep.generation.reports import BatchProgress, BatchReport, Stop
+from steep.ledger.bounds import is_counted, reservation
+from steep.ledger.budget import Budget, Reservation
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import Batch
 from steep.llm.client import FatalError
 from steep.llm.openai_batch_wire import BatchRefused
 from steep.recipes.recipe import Recipe

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from steep.documents.document import Document
 from steep.generation.feed import Feed, assign, hand_over
-from steep.generation.lane import Lane, LaneStatistics
+from steep.ledger.lane import Lane, LaneStatistics
 
 log = logging.getLogger("steep")
 

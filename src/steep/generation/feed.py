@@ -23,9 +23,9 @@ from typing import NamedTuple, Protocol
 
 from steep.core.calls import Call
 from steep.documents.document import Document
-from steep.generation.ledger import Ledger
 from steep.generation.plan import counted_calls, is_final, opening_of
-from steep.generation.records import Slot
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import Slot
 from steep.recipes.recipe import CallSequence, Recipe
 
 CALLS_A_STRETCH = 256

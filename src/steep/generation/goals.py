@@ -16,8 +16,8 @@ from typing import Literal
 from steep.core.ids import stable_hash
 from steep.documents.document import Document
 from steep.generation.allot import Made, next_counts
-from steep.generation.ledger import Ledger
 from steep.generation.plan import counted_calls
+from steep.ledger.ledger import Ledger
 from steep.recipes.recipe import Recipe
 
 

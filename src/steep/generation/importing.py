@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from steep.core.errors import UserError
-from steep.generation.ledger import Ledger
-from steep.generation.records import ImportedText
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import ImportedText
 
 ROWS_A_TRANSACTION = 1000
 PROBLEMS_NAMED = 10

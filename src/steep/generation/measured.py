@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from steep.generation.estimate import Range
-from steep.generation.ledger import Ledger
-from steep.generation.records import IMPORT_ENDPOINT
-from steep.generation.store import sqlite_errors
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import IMPORT_ENDPOINT
+from steep.ledger.store import sqlite_errors
 
 LATEST_CALLS = 20_000
 PROMPTS_READ = 64  # to learn how many characters make a token

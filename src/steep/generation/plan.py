@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 from steep.core.calls import STATUSES, Call, Status, Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
-from steep.generation.ledger import Ledger
-from steep.generation.records import Record, SlotTotals
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import Record, SlotTotals
 from steep.recipes.recipe import CallSequence, Recipe
 
 CALLS_A_QUERY = 256

@@ -17,17 +17,11 @@ from steep.core.calls import Call, Usage
 from steep.documents.document import Document
 from steep.documents.names import proper_names
 from steep.generation import plan
-from steep.generation.estimate import (
-    NOTHING,
-    PromptSize,
-    Range,
-    answer_tokens,
-    prompt_bound,
-    prompt_tokens,
-)
-from steep.generation.ledger import Ledger
+from steep.generation.estimate import NOTHING, PromptSize, Range, answer_tokens, prompt_tokens
 from steep.generation.measured import Measured
-from steep.generation.records import SlotTotals
+from steep.ledger.bounds import prompt_bound
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import SlotTotals
 from steep.recipes.entigraph import MOST_ENTITIES, EntiGraph, RelationCalls
 
 SAMPLE = 32  # prompts of a document that are rendered

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from steep.generation.budget import Reservation
-from steep.generation.lane import LaneStatistics
 from steep.generation.plan import Totals
-from steep.generation.records import Lost
+from steep.ledger.budget import Reservation
+from steep.ledger.lane import LaneStatistics
+from steep.ledger.records import Lost
 
 Phase = Literal["openings", "calls", "salvage", "stopping"]
 

@@ -23,9 +23,7 @@ from functools import partial
 from steep.core.calls import Call, Completion
 from steep.core.errors import UserError
 from steep.documents.document import Document
-from steep.generation.budget import Budget, Reservation
 from steep.generation.endpoints import Endpoints
-from steep.generation.estimate import is_counted
 from steep.generation.feed import (
     DocumentFeed,
     Feed,
@@ -35,11 +33,13 @@ from steep.generation.feed import (
     document_work,
     opening_rounds,
 )
-from steep.generation.lane import Lane, Outcome
-from steep.generation.ledger import Ledger
 from steep.generation.plan import counted_calls, totals
-from steep.generation.records import Entry, Lost, has_failed
 from steep.generation.reports import Phase, Progress, Report, Stop
+from steep.ledger.bounds import is_counted
+from steep.ledger.budget import Budget, Reservation
+from steep.ledger.lane import Lane, Outcome
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import Entry, Lost, has_failed
 from steep.llm.client import FatalError, TransientError
 from steep.recipes.recipe import Recipe
 

@@ -12,8 +12,8 @@ from steep.corpus.passage import Candidate
 from steep.corpus.store import PASSAGES_NAME, SET_ASIDE_NAME, write_passages, write_set_aside
 from steep.documents.document import Document
 from steep.generation import plan
-from steep.generation.ledger import Ledger
-from steep.generation.records import Record
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import Record
 from steep.project import Artifact, Project
 from steep.recipes.recipe import Recipe
 from steep.stages import documents as documents_stage

@@ -15,8 +15,8 @@ from steep.core.errors import UserError
 from steep.core.listing import some_of
 from steep.documents.document import Document
 from steep.generation import plan
-from steep.generation.ledger import Ledger
-from steep.generation.verdicts import EMPTY_ADVICE, MOST_EMPTY
+from steep.ledger.ledger import Ledger
+from steep.ledger.verdicts import EMPTY_ADVICE, MOST_EMPTY
 from steep.recipes.entigraph import EntiGraph
 from steep.stages.harness import log
 

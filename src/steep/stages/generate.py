@@ -17,8 +17,9 @@ from steep.config import Config, GenerateConfig
 from steep.core.errors import UserError
 from steep.core.files import write_jsonl
 from steep.documents.document import Document
-from steep.generation import again, plan, queries
-from steep.generation.ledger import Ledger
+from steep.generation import again, plan
+from steep.ledger import queries
+from steep.ledger.ledger import Ledger
 from steep.project import Artifact, Project
 from steep.recipes.entigraph import EntiGraph
 from steep.stages import clients, dead_ends, making

@@ -7,7 +7,7 @@ from pathlib import Path
 from steep.config import Config
 from steep.core.errors import UserError
 from steep.generation.importing import ImportCounts, import_generations
-from steep.generation.ledger import Ledger
+from steep.ledger.ledger import Ledger
 from steep.project import Project
 from steep.stages import documents
 

@@ -13,13 +13,13 @@ from steep.core.calls import Usage
 from steep.documents.document import Document
 from steep.generation import scheduler
 from steep.generation.batches import cancel_all, collect, generate_in_batches
-from steep.generation.budget import Budget, total
-from steep.generation.estimate import USUAL_CHARACTERS_A_TOKEN
 from steep.generation.goals import Goal, next_round
-from steep.generation.lane import Lane, RetryPolicy
-from steep.generation.ledger import Ledger
 from steep.generation.plan import Totals
 from steep.generation.reports import BatchReport, Report, Stop
+from steep.ledger.bounds import USUAL_CHARACTERS_A_TOKEN
+from steep.ledger.budget import Budget, total
+from steep.ledger.lane import Lane, RetryPolicy
+from steep.ledger.ledger import Ledger
 from steep.recipes.recipe import Recipe
 from steep.stages import clients
 from steep.stages.harness import log

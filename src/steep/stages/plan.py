@@ -26,14 +26,14 @@ from steep.core.calls import Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation import plan as plan_
-from steep.generation import queries
 from steep.generation.courses import Caching, Planner, Row, sum_spent
 from steep.generation.estimate import Range
 from steep.generation.feed import assign
 from steep.generation.goals import Goal
-from steep.generation.ledger import Ledger
 from steep.generation.measured import Measured, measure
 from steep.generation.prospects import Counts, Prospect, Spent, survey
+from steep.ledger import queries
+from steep.ledger.ledger import Ledger
 from steep.llm.prices import Prices
 from steep.project import Project
 from steep.recipes.entigraph import EntiGraph

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from steep.config import GenerateConfig
 from steep.core.errors import UserError
-from steep.generation import queries
-from steep.generation.budget import Budget
-from steep.generation.estimate import reservation
 from steep.generation.goals import Goal, goal_of
-from steep.generation.ledger import Ledger
+from steep.ledger import queries
+from steep.ledger.bounds import reservation
+from steep.ledger.budget import Budget
+from steep.ledger.ledger import Ledger
 from steep.llm.prices import Prices, find_prices
 from steep.recipes.recipe import Recipe
 

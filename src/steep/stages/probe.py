@@ -14,8 +14,8 @@ from typing import NamedTuple
 from steep.config import Config, GenerateConfig
 from steep.core.calls import Usage
 from steep.documents.document import Document
-from steep.generation.estimate import prompt_bound
-from steep.generation.ledger import Ledger
+from steep.ledger.bounds import prompt_bound
+from steep.ledger.ledger import Ledger
 from steep.llm.prices import Prices
 from steep.project import Project
 from steep.recipes.entigraph import EntiGraph, RelationCalls

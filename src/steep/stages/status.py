@@ -15,11 +15,12 @@ from typing import Any
 from steep.config import Config
 from steep.core.errors import UserError
 from steep.documents.document import Document
-from steep.generation import plan, queries
-from steep.generation.ledger import Ledger
-from steep.generation.queries import Sums
-from steep.generation.records import IMPORT_ENDPOINT, Record
-from steep.generation.store import connect
+from steep.generation import plan
+from steep.ledger import queries
+from steep.ledger.ledger import Ledger
+from steep.ledger.queries import Sums
+from steep.ledger.records import IMPORT_ENDPOINT, Record
+from steep.ledger.store import connect
 from steep.project import Project
 from steep.stages import dead_ends, documents
 from steep.stages.generate import counts_of, recipe_of, written_about

@@ -15,7 +15,7 @@ from steep.corpus.passage import OF_DOCUMENT, RAW_RECIPE
 from steep.corpus.store import PASSAGES_NAME, TextRow, stream_texts
 from steep.documents.document import Skipped
 from steep.documents.general_text import KINDS, NoText, builtin_texts, stream_general_texts
-from steep.generation.ledger import Ledger
+from steep.ledger.ledger import Ledger
 from steep.project import Artifact, Project
 from steep.stages.documents import content_hash
 from steep.stages.harness import Identity, build, log

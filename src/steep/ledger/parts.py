@@ -9,7 +9,7 @@ from typing import Any
 
 from steep.core.calls import Message
 from steep.core.ids import stable_hash
-from steep.generation.rows import pack, quoted, unpack
+from steep.ledger.rows import pack, quoted, unpack
 
 SHORT_PART = 400  # characters; shorter parts vary from call to call and stand in the call's row
 MOST_REMEMBERED = 64

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 from steep.core.calls import Call, Message, Usage
 from steep.core.errors import UserError
-from steep.generation.ledger import Ledger
-from steep.generation.records import IMPORT_ENDPOINT, LedgerStatus, Record
-from steep.generation.store import sqlite_errors
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import IMPORT_ENDPOINT, LedgerStatus, Record
+from steep.ledger.store import sqlite_errors
 from steep.llm.client import CONTEXT_REASON
 
 CALL_ID_DIGITS = 32

@@ -20,17 +20,17 @@ from typing import NamedTuple
 
 from steep.core.calls import Call, Completion, Usage
 from steep.core.progress import duration
-from steep.generation import verdicts
-from steep.generation.aimd import Concurrency
-from steep.generation.budget import Reservation, total
-from steep.generation.estimate import (
+from steep.ledger import verdicts
+from steep.ledger.aimd import Concurrency
+from steep.ledger.bounds import (
     USUAL_CHARACTERS_A_TOKEN,
     is_counted,
     prompt_bound,
     recounted,
     reservation,
 )
-from steep.generation.rate import RateLimit
+from steep.ledger.budget import Reservation, total
+from steep.ledger.rate import RateLimit
 from steep.llm.client import Client, FatalError, TransientError
 from steep.llm.prices import Prices
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from steep.core.calls import Completion
 from steep.core.errors import UserError
 from steep.core.progress import duration
-from steep.generation.records import has_failed, status_of
+from steep.ledger.records import has_failed, status_of
 from steep.llm.client import FatalError
 
 EQUAL_REJECTIONS = 20  # in a row, without an answer between them

@@ -32,8 +32,8 @@ from steep.core.calls import (
     Status,
     Usage,
 )
-from steep.generation.parts import Parts
-from steep.generation.records import (
+from steep.ledger.parts import Parts
+from steep.ledger.records import (
     IMPORT_ENDPOINT,
     Batch,
     Entry,
@@ -46,7 +46,7 @@ from steep.generation.records import (
     Spending,
     status_of,
 )
-from steep.generation.rows import (
+from steep.ledger.rows import (
     CALL,
     INSERT,
     RECORD,
@@ -59,7 +59,7 @@ from steep.generation.rows import (
     row_of,
     waiting_row,
 )
-from steep.generation.store import connect, sqlite_errors, transaction, writer_lock
+from steep.ledger.store import connect, sqlite_errors, transaction, writer_lock
 
 IDS_A_QUERY = 500  # SQLite may be built with a limit of 999 parameters
 RANKS_A_QUERY = 10_000
@@ -112,7 +112,7 @@ class Ledger:
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """The database, for queries that only read; see `steep.generation.queries`."""
+        """The database, for queries that only read; see `steep.ledger.queries`."""
         return self._connection
 
     def record(self, entries: Sequence[Entry]) -> None:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from steep.core.calls import Call, Completion, Status, Usage
 from steep.core.ids import stable_hash
 from steep.core.refusal import looks_like_refusal
-from steep.generation.budget import Reservation
+from steep.ledger.budget import Reservation
 
 IMPORT_ENDPOINT = "import"
 REFUSED_REASONS = frozenset({"content_filter", "refusal"})

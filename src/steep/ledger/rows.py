@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from steep.core.calls import Call, Completion, Message, Sampling, Usage, in_json, sampling_json
-from steep.generation.records import IMPORT_ENDPOINT, Batch, ImportedText, Record, status_of
+from steep.ledger.records import IMPORT_ENDPOINT, Batch, ImportedText, Record, status_of
 
 TEXT_LEVEL = 1  # of zlib: a third of the time of level 6, and a tenth more space
 
