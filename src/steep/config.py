@@ -41,7 +41,53 @@ class DocumentsConfig(Section):
     )
 
 
-class GenerateConfig(Section):
+class CallConfig(Section):
+    """How an endpoint is called, and what it costs."""
+
+    api_key_env: str | None = Field(
+        None,
+        pattern=ENVIRONMENT_NAME,
+        description="name of the environment variable that holds the key, never the key",
+    )
+    concurrency: int = Field(
+        16,
+        ge=1,
+        description="requests in flight at most; fewer while it is overloaded",
+    )
+    requests_per_minute: float | None = Field(None, gt=0, description="an endpoint; null: no limit")
+    tokens_per_minute: float | None = Field(
+        None, ge=1000, description="an endpoint, prompts and answers; null: no limit"
+    )
+    timeout_s: float = Field(300, gt=0, description="of one attempt, seconds")
+    max_attempts: int = Field(
+        6, ge=1, description="tries of a request; a request to wait is no try"
+    )
+    retry_minutes: float = Field(15, gt=0, description="after which a request counts as failed")
+    usd_per_million_input_tokens: float | None = Field(
+        None, ge=0, description="null: the list price, if known; an unknown price is not zero"
+    )
+    usd_per_million_cached_tokens: float | None = Field(
+        None, ge=0, description="of prompt tokens that the endpoint had cached"
+    )
+    usd_per_million_output_tokens: float | None = Field(None, ge=0)
+
+
+class EndpointConfig(CallConfig):
+    """An endpoint, and the model that is wanted of it."""
+
+    base_url: str = Field(description="of an OpenAI-compatible server, up to and with /v1")
+    model: str = Field(description="the name that the server knows it by")
+
+
+class ServerConfig(EndpointConfig):
+    """An endpoint that serves a model to be asked."""
+
+    endpoint: Literal["completions", "chat"] = Field(
+        "completions", description="completions continues a prompt as it is; chat: one message"
+    )
+
+
+class GenerateConfig(CallConfig):
     """Which recipe is written, by which generator, and what it may cost."""
 
     recipe: Literal["entigraph"] | None = Field(
@@ -62,32 +108,10 @@ class GenerateConfig(Section):
     model: str = Field(
         EMBEDDED_MODEL, description="the name that the endpoint knows; in process: a directory"
     )
-    api_key_env: str | None = Field(
-        None,
-        pattern=ENVIRONMENT_NAME,
-        description="name of the environment variable that holds the key, never the key",
-    )
-    concurrency: int = Field(
-        16, ge=1, description="calls in flight at most, an endpoint; fewer while it is overloaded"
-    )
-    requests_per_minute: float | None = Field(None, gt=0, description="an endpoint; null: no limit")
-    tokens_per_minute: float | None = Field(
-        None, ge=1000, description="an endpoint, prompts and answers; null: no limit"
-    )
-    timeout_s: float = Field(300, gt=0, description="of one attempt, seconds")
-    max_attempts: int = Field(6, ge=1, description="tries of a call; being told to wait is no try")
-    retry_minutes: float = Field(15, gt=0, description="after which a call counts as failed")
     salvage_rounds: int = Field(2, ge=0, description="further rounds for calls that failed")
     context_tokens: int | None = Field(
         None, ge=256, description="context of the generator, if known; longer documents are refused"
     )
-    usd_per_million_input_tokens: float | None = Field(
-        None, ge=0, description="null: the list price, if known; an unknown price is not zero"
-    )
-    usd_per_million_cached_tokens: float | None = Field(
-        None, ge=0, description="of prompt tokens that the endpoint had cached"
-    )
-    usd_per_million_output_tokens: float | None = Field(None, ge=0)
     batch_price_factor: float = Field(0.5, gt=0, le=1, description="of the batch API; OpenAI: 0.5")
     batch_poll_s: float = Field(60, gt=0, description="between two looks at submitted batches")
     max_cost_usd: float | None = Field(
@@ -265,23 +289,6 @@ class InstructConfig(OptimizationConfig):
     batch_sequences: int = Field(512, ge=1, description="paper: 512 (the authors' README: 128)")
 
 
-class ServerConfig(Section):
-    """An endpoint that serves a model."""
-
-    base_url: str = Field(description="of an OpenAI-compatible server, up to and with /v1")
-    model: str = Field(description="the name that the server knows it by")
-    endpoint: Literal["completions", "chat"] = Field(
-        "completions", description="completions continues a prompt as it is; chat: one message"
-    )
-    api_key_env: str | None = Field(
-        None,
-        pattern=ENVIRONMENT_NAME,
-        description="name of the environment variable that holds the key, never the key",
-    )
-    concurrency: int = Field(16, ge=1, description="requests in flight at most")
-    timeout_s: float = Field(300, gt=0, description="of one request, seconds")
-
-
 class EvaluateConfig(Section):
     """What is asked closed book, how, and how an answer is read."""
 
@@ -363,17 +370,19 @@ class OpenBookConfig(Section):
     embedder: Literal["wordllama", "endpoint", "sentence-transformers"] = Field(
         "wordllama", description="wordllama: static vectors, no network; the others need a model"
     )
-    embedder_model: str = Field("", description="its name at the endpoint, or its directory")
-    embedder_url: str = Field("", description="of the endpoint, without /embeddings")
-    embedder_key_env: str | None = Field(None, pattern=ENVIRONMENT_NAME)
+    embedder_model: str = Field("", description="directory of a sentence-transformers model")
+    embedder_server: EndpointConfig | None = Field(
+        None, description="the endpoint of embedder: endpoint (base_url, model, ...)"
+    )
     question_prefix: str = Field("", description="before each question that is embedded")
     chunk_prefix: str = Field("", description="before each chunk that is embedded")
     reranker: Literal["none", "likelihood", "cross-encoder", "endpoint"] = Field(
         "none", description="likelihood: the reading model's own, of the question after a chunk"
     )
-    reranker_model: str = Field("", description="its name at the endpoint, or its directory")
-    reranker_url: str = Field("", description="of the endpoint, without /rerank")
-    reranker_key_env: str | None = Field(None, pattern=ENVIRONMENT_NAME)
+    reranker_model: str = Field("", description="directory of a cross-encoder")
+    reranker_server: EndpointConfig | None = Field(
+        None, description="the endpoint of reranker: endpoint (base_url, model, ...)"
+    )
 
 
 class SummariesConfig(Section):

@@ -62,7 +62,7 @@ ONE_GPU_8B: Preset = {
 
 # The paper's open book (appendix F) and the grid that its code tunes on the validation split. Its
 # embedder (text-embedding-3-large) and reranker (rerank-english-v3.0) are services: name them in
-# embedder_* and reranker_*, or others.
+# embedder_server and reranker_server, or others.
 PAPER_OPEN_BOOK: Preset = {
     "chunk_characters": [256, 512, 1024],
     "shown": [1, 2, 4, 8, 16],

@@ -245,7 +245,7 @@ def test_what_outgrows_the_context_is_left_out_and_said(tmp_path: Path, steep: S
         ({"open_book": {"models": ["rav"], "chunk_characters": [99]}}, "no model 'rav' to ask"),
         (
             {"open_book": {"embedder": "endpoint", "chunk_characters": [99]}},
-            "The embedder 'endpoint' needs its model.",
+            "The embedder 'endpoint' is not described.",
         ),
         (
             {"open_book": {"chunk_characters": [99], "choose_on_validation": True}},

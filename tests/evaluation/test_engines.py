@@ -11,6 +11,7 @@ from asked import DOCUMENT, QUESTION, SHORT
 from model_server import ModelServer, served
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from calling import calling
 from steep.core.errors import UserError
 from steep.evaluation.answer_rows import AnswerRow
 from steep.evaluation.asking import ask, ask_short
@@ -145,7 +146,7 @@ def server(
 def test_rows_are_the_same_whichever_engine(
     engine: HuggingFaceEngine, server: tuple[ModelServer, str]
 ) -> None:
-    remote = HttpEngine(server[1], "tiny")
+    remote = HttpEngine(calling(server[1]), "tiny", "evaluate tiny")
     protocol = Protocol(max_tokens=8, order_seed=3)
     questions = [QUESTION, replace(QUESTION, id="q7", question="Who pulls it?")]
     named = {"quillon": DOCUMENT}
@@ -169,7 +170,9 @@ def test_likelihoods_are_the_same_whichever_engine(
     engine: HuggingFaceEngine, server: tuple[ModelServer, str]
 ) -> None:
     ours = engine.logprobs(PROMPTS, OPTIONS)
-    theirs = HttpEngine(server[1], "tiny", concurrency=2).logprobs(PROMPTS, OPTIONS)
+    theirs = HttpEngine(calling(server[1], concurrency=2), "tiny", "evaluate tiny").logprobs(
+        PROMPTS, OPTIONS
+    )
     for here, there in zip(ours, theirs, strict=True):
         assert there.sum_logprob == pytest.approx(here.sum_logprob, abs=1e-3)
         assert replace(there, sum_logprob=()) == replace(here, sum_logprob=())
@@ -179,17 +182,17 @@ def test_a_server_without_prompt_logprobs_is_said(
     engine: HuggingFaceEngine, model: Any, tokenizer: Any
 ) -> None:
     with served(ModelServer(engine, model, tokenizer, echoes=False)) as base_url:
-        remote = HttpEngine(base_url, "tiny")
+        remote = HttpEngine(calling(base_url), "tiny", "evaluate tiny")
         with pytest.raises(UserError, match="no log-probabilities of a prompt"):
             remote.logprobs(PROMPTS, OPTIONS)
     with pytest.raises(UserError, match="chat endpoint"):
-        HttpEngine(base_url, "tiny", endpoint="chat").logprobs(PROMPTS, OPTIONS)
+        HttpEngine(calling(base_url), "tiny", "evaluate tiny", "chat").logprobs(PROMPTS, OPTIONS)
 
 
 def chat_rows(behaviour: Behaviour) -> list[AnswerRow]:
     questions = [replace(QUESTION, id=f"q{n}", question=f"What is {n}?") for n in range(6)]
     with ScriptedServer(Script(seed=1, behaviour=behaviour)) as scripted:
-        remote = HttpEngine(scripted.base_url, "m", endpoint="chat", first_wait_s=0.0)
+        remote = HttpEngine(calling(scripted.base_url), "m", "evaluate m", "chat")
         return ask(remote, "m", questions, {"quillon": DOCUMENT}, Protocol(samples=2))
 
 
@@ -205,5 +208,5 @@ def test_a_refused_request_and_a_hopeless_server_are_errors() -> None:
         chat_rows(Behaviour(context_tokens=10))
     with pytest.raises(UserError, match="does not know this model"):
         chat_rows(Behaviour(model="other"))
-    with pytest.raises(UserError, match="did not answer in 6 attempts"):
+    with pytest.raises(UserError, match="completes no"):
         chat_rows(Behaviour(server_error=1.0))

@@ -15,6 +15,7 @@ from asked import DOCUMENT
 from hypothesis import given
 from hypothesis import strategies as st
 
+from calling import calling
 from steep.core.errors import UserError
 from steep.evaluation.http_engine import HttpEngine
 from steep.evaluation.summaries.claims import judge_summaries, passages_of
@@ -78,7 +79,7 @@ def serving(server: ChatServer) -> Iterator[EngineJudge]:
     try:
         port = asyncio.run_coroutine_threadsafe(start(), loop).result()
         url = f"http://127.0.0.1:{port}/v1"
-        yield EngineJudge(HttpEngine(url, "j", endpoint="chat", first_wait_s=0.0), "judge")
+        yield EngineJudge(HttpEngine(calling(url), "j", "judge", "chat"), "judge")
     finally:
         asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
@@ -215,14 +216,14 @@ def test_an_answer_that_was_cut_off_or_never_came_says_so() -> None:
 def test_a_server_that_refuses_all_is_an_error() -> None:
     behaviour = Behaviour(context_tokens=10)
     with ScriptedServer(Script(seed=1, behaviour=behaviour)) as scripted:
-        engine = HttpEngine(scripted.base_url, "m", endpoint="chat", first_wait_s=0.0)
+        engine = HttpEngine(calling(scripted.base_url), "m", "judge", "chat")
         with pytest.raises(UserError, match="'m' refused every request"):
             EngineJudge(engine, "m").rule([Batch(DOCUMENT, CLAIMS)])
 
 
 def test_a_scripted_server_that_only_writes_prose_gives_rows_without_claims() -> None:
     with ScriptedServer(Script(seed=1)) as scripted:
-        engine = HttpEngine(scripted.base_url, "m", endpoint="chat", first_wait_s=0.0)
+        engine = HttpEngine(calling(scripted.base_url), "m", "judge", "chat")
         passages, claims = judge_summaries(
             EngineJudge(engine, "m"), [text("a", "All of gold.")], SOURCES
         )

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from asked import DOCUMENT, QUESTION
 
+from calling import calling
 from json_server import Body, Reply, serving
 from steep.core.errors import UserError
 from steep.evaluation.asking import ask
 from steep.evaluation.engines import TOO_LONG, Decoding, NoLikelihoods, Output, PromptTooLong
 from steep.evaluation.http_engine import HttpEngine
-from steep.evaluation.kept_outputs import KeptEngine
 from steep.evaluation.protocols import Protocol
+from steep.ledger.ledger import Ledger
 
 PROMPTS = [f"What is lock {number}?" for number in range(12)]
 
@@ -33,8 +34,8 @@ def prompt_of(body: Body) -> str:
     return str(body["prompt"] if "prompt" in body else body["messages"][0]["content"])
 
 
-def engine(base_url: str, endpoint: Any = "chat", concurrency: int = 4) -> HttpEngine:
-    return HttpEngine(base_url, "m", endpoint=endpoint, first_wait_s=0.0, concurrency=concurrency)
+def engine(base_url: str, endpoint: Any = "chat", ledger: Ledger | None = None) -> HttpEngine:
+    return HttpEngine(calling(base_url, ledger=ledger), "m", "evaluate m", endpoint)
 
 
 def texts(outputs: list[list[Output]]) -> list[str]:
@@ -77,18 +78,24 @@ def test_a_server_that_takes_the_usual_temperature_only_was_not_asked_greedily()
 def test_a_request_that_is_refused_for_good_is_an_error_and_the_other_answers_are_kept(
     tmp_path: Path,
 ) -> None:
-    def reply(body: Body, number: int) -> tuple[int, Any]:
+    def strict(body: Body, number: int) -> tuple[int, Any]:
         if "lock 7" in prompt_of(body):
             return refusal("This question breaks our rules.")
         return 200, chat("Answer: A.")
 
-    path, seen = tmp_path / "outputs.jsonl", list[Body]()
-    with serving(reply) as base_url, pytest.raises(UserError) as caught:
-        KeptEngine(engine(base_url), path).generate(PROMPTS, Decoding())
-    assert "refused 1 of 12 requests" in str(caught.value)
-    assert "This question breaks our rules." in str(caught.value)
-    with serving(lambda body, number: (200, chat("Answer: A.")), seen) as base_url:
-        found = KeptEngine(engine(base_url), path).generate(PROMPTS, Decoding())
+    seen: list[Body] = []
+    reply = strict
+    with (
+        serving(lambda body, number: reply(body, number), seen) as base_url,
+        Ledger(tmp_path / "ledger.db") as ledger,
+    ):
+        with pytest.raises(UserError) as caught:
+            engine(base_url, ledger=ledger).generate(PROMPTS, Decoding())
+        assert "no answer to 1 of 12 requests" in str(caught.value)
+        assert "This question breaks our rules." in str(caught.value)
+        seen.clear()
+        reply = lambda body, number: (200, chat("Answer: A."))  # noqa: E731
+        found = engine(base_url, ledger=ledger).generate(PROMPTS, Decoding())
     assert texts(found) == ["Answer: A."] * len(PROMPTS)
     assert [prompt_of(body) for body in seen] == ["What is lock 7?"]
 
@@ -119,7 +126,7 @@ def test_what_is_no_answer_is_asked_again_and_then_an_error(odd: Body) -> None:
         assert texts(engine(base_url).generate(PROMPTS[:1], Decoding())) == ["B."]
     with (
         serving(lambda body, number: (200, odd)) as base_url,
-        pytest.raises(UserError, match="did not answer in 6 attempts"),
+        pytest.raises(UserError, match="no answer to 1 of 1 requests"),
     ):
         engine(base_url).generate(PROMPTS[:1], Decoding())
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steep.core.calls import Call, Message, Sampling
+from steep.core.calls import MESSAGE_TOKENS, Call, Message, Sampling
 from steep.generation.estimate import PromptSize, Range, answer_tokens, hosted_cache, prompt_tokens
-from steep.ledger.bounds import MESSAGE_TOKENS, prompt_bound, reservation
+from steep.ledger.bounds import reservation
 from steep.llm.prices import Prices
 
 PRICES = Prices(usd_per_million_input_tokens=10.0, usd_per_million_output_tokens=40.0)
@@ -25,12 +25,12 @@ def call_of(*parts: str, max_tokens: int = 100, schema: str | None = None) -> Ca
 def test_no_tokenizer_of_bytes_makes_more_of_a_prompt(parts: list[str]) -> None:
     call = call_of(*parts)
     worst = sum(len(message.content.encode()) for message in call.messages)
-    assert prompt_bound(call) == worst + 2 * MESSAGE_TOKENS
+    assert call.prompt_bound == worst + 2 * MESSAGE_TOKENS
 
 
 def test_a_schema_may_be_written_into_the_prompt() -> None:
     schema = '{"type":"object"}'
-    assert prompt_bound(call_of("x", schema=schema)) == prompt_bound(call_of("x")) + len(schema)
+    assert call_of("x", schema=schema).prompt_bound == call_of("x").prompt_bound + len(schema)
 
 
 def test_a_reservation_is_the_whole_bound_uncached() -> None:

@@ -51,7 +51,7 @@ class Flaky:
         return None
 
 
-def send(lane: Lane, times: int = 1) -> list[Outcome]:
+def send(lane: Lane[Call], times: int = 1) -> list[Outcome]:
     async def all_of_them() -> list[Outcome]:
         return await asyncio.gather(*(lane.send([CALL]) for _ in range(times)))
 

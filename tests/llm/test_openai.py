@@ -46,7 +46,7 @@ def complete(url: str, calls: Sequence[Call], **options: Any) -> list[Completion
     return asyncio.run(run())
 
 
-async def send(lane: Lane, one: Call) -> Completion:
+async def send(lane: Lane[Call], one: Call) -> Completion:
     outcome = await lane.send([one])
     assert outcome.completions is not None
     return outcome.completions[0]

@@ -7,13 +7,15 @@ and the sample number, so that no call is bought twice, in this run or any other
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from steep.core.ids import canonical_json
 
 ID_DIGITS = 32
+MESSAGE_TOKENS = 16  # of the chat template, around each message
 
 Role = Literal["system", "user", "assistant"]
 
@@ -64,6 +66,36 @@ def in_json(text: str) -> str:
 
 
 @lru_cache(maxsize=64)
+def byte_count(text: str) -> int:
+    """Return the bytes of a text in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+class Payable(Protocol):
+    """Something that is sent to a model and may cost money."""
+
+    @property
+    def id(self) -> str:
+        """Hash of its content: the same request is never paid for twice."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """The name that the endpoint knows."""
+        ...
+
+    @property
+    def prompt_bound(self) -> int:
+        """More tokens than any byte-level tokenizer makes of its prompt."""
+        ...
+
+    @property
+    def answer_bound(self) -> int:
+        """The most tokens that its answer may have."""
+        ...
+
+
+@lru_cache(maxsize=64)
 def _hash_before_the_last_part(
     model: str,
     sampling: Sampling,
@@ -103,6 +135,18 @@ class Call:
         state.update(f'{end}"]],{self.sample}]'.encode())
         return state.hexdigest()[:ID_DIGITS]
 
+    @property
+    def prompt_bound(self) -> int:
+        """More tokens than any byte-level tokenizer makes of the prompt."""
+        parts = (MESSAGE_TOKENS + sum(map(byte_count, each.parts)) for each in self.messages)
+        schema = self.sampling.json_schema
+        return sum(parts) + (byte_count(schema) if schema else 0)
+
+    @property
+    def answer_bound(self) -> int:
+        """The most tokens that the answer may have."""
+        return self.sampling.max_tokens
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -117,7 +161,8 @@ class Usage:
 class Completion:
     """What came back for a call. `error` is set, and `text` empty, when nothing usable did.
 
-    `cost_usd` is None when no price is known: unknown is never shown as zero.
+    `cost_usd` is None when no price is known: unknown is never shown as zero. `result` holds what
+    a request that generates no passage has returned (see `steep.llm.requests`); None for a call.
     """
 
     call_id: str
@@ -129,3 +174,4 @@ class Completion:
     endpoint: str
     attempts: int
     error: str | None = None
+    result: Mapping[str, Any] | None = None

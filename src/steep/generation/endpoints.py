@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
+from steep.core.calls import Call
 from steep.documents.document import Document
 from steep.generation.feed import Feed, assign, hand_over
 from steep.ledger.lane import Lane, LaneStatistics
@@ -19,14 +20,14 @@ log = logging.getLogger("steep")
 class Endpoints:
     """The lanes of a run, by their numbers."""
 
-    def __init__(self, lanes: Sequence[Lane]) -> None:
+    def __init__(self, lanes: Sequence[Lane[Call]]) -> None:
         self.lanes = list(lanes)
         self._proven: set[int] = set()
         self._gone: set[int] = set()  # lanes whose endpoint has failed while others go on
         self._helped: set[tuple[int, int]] = set()  # lanes, and those they took documents from
         self._read_by: dict[int, list[Document]] = {}
 
-    def __getitem__(self, number: int) -> Lane:
+    def __getitem__(self, number: int) -> Lane[Call]:
         return self.lanes[number]
 
     def __len__(self) -> int:

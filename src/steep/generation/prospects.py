@@ -19,7 +19,6 @@ from steep.documents.names import proper_names
 from steep.generation import plan
 from steep.generation.estimate import NOTHING, PromptSize, Range, answer_tokens, prompt_tokens
 from steep.generation.measured import Measured
-from steep.ledger.bounds import prompt_bound
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SlotTotals
 from steep.recipes.entigraph import MOST_ENTITIES, EntiGraph, RelationCalls
@@ -310,7 +309,10 @@ def _stages(
         share = size.prefix_characters / size.characters
         prefix = Range(prompt.low * share, prompt.expected * share, prompt.high * share)
         answer = answer_tokens(recipe.max_tokens, measured.answers.get(stage))
-        yield stage, StageProspect(prompt, prefix, answer, min(map(prompt_bound, sample)))
+        yield (
+            stage,
+            StageProspect(prompt, prefix, answer, min(call.prompt_bound for call in sample)),
+        )
 
 
 def _common(calls: RelationCalls, measured: Measured) -> Range:
@@ -335,6 +337,6 @@ def _size(calls: Sequence[Call]) -> PromptSize:
     for call in calls:
         characters += sum(len(part) for message in call.messages for part in message.parts)
         ends += len(call.messages[-1].parts[-1])
-        bounds += prompt_bound(call)
+        bounds += call.prompt_bound
     number = len(calls)
     return PromptSize(characters / number, (characters - ends) / number, bounds / number)

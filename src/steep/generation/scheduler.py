@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
 from steep.core.calls import Call, Completion
 from steep.core.errors import UserError
@@ -35,12 +34,12 @@ from steep.generation.feed import (
 )
 from steep.generation.plan import counted_calls, totals
 from steep.generation.reports import Phase, Progress, Report, Stop
-from steep.ledger.bounds import is_counted
+from steep.ledger.account import Account
 from steep.ledger.budget import Budget, Reservation
 from steep.ledger.lane import Lane, Outcome
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, Lost, has_failed
-from steep.llm.client import FatalError, TransientError
+from steep.llm.client import FatalError
 from steep.recipes.recipe import Recipe
 
 COMMIT_S = 0.005
@@ -52,7 +51,7 @@ MOST_RECENT = 16_384  # calls: more than land while a stretch of the plan waits 
 async def generate(
     documents: Sequence[Document],
     recipe: Recipe,
-    lanes: Sequence[Lane],
+    lanes: Sequence[Lane[Call]],
     ledger: Ledger,
     *,
     counts: Mapping[str, int] | None = None,
@@ -110,15 +109,16 @@ class _Run:
 
     def __init__(
         self,
-        lanes: Sequence[Lane],
+        lanes: Sequence[Lane[Call]],
         ledger: Ledger,
         budget: Budget,
         stop: Stop,
         on_progress: Callable[[Progress], None],
     ) -> None:
         self.endpoints = Endpoints(lanes)
+        self._account = Account(budget, ledger)
         for lane in lanes:
-            lane.on_lost = partial(self._on_lost, lane)
+            self._account.attach(lane)
         self._ledger = ledger
         self._budget = budget
         self._on_progress = on_progress
@@ -136,9 +136,13 @@ class _Run:
         self._wake = asyncio.Event()
         self._held: tuple[int, Group] | None = None  # taken from the feed, but over the budget
         self._ledger_failed = False
-        self.lost = Lost()  # attempts that may be billed, and gave nothing
         self.dropped: list[Reservation] = []  # of calls that were sent and not waited for
         self._progress = Progress("openings")
+
+    @property
+    def lost(self) -> Lost:
+        """Attempts that may be billed, and gave nothing."""
+        return self._account.lost
 
     @property
     def ended(self) -> bool:
@@ -244,7 +248,7 @@ class _Run:
                     return False
         return again
 
-    def _has_room(self, number: int, lane: Lane) -> bool:
+    def _has_room(self, number: int, lane: Lane[Call]) -> bool:
         if self.endpoints.is_gone(number) or self.ended:
             return False
         if self.endpoints.is_proven(number):
@@ -273,7 +277,7 @@ class _Run:
             feed.landed(group)
         return list(kept.values())
 
-    def _send(self, number: int, lane: Lane, group: Group) -> bool:
+    def _send(self, number: int, lane: Lane[Call], group: Group) -> bool:
         """Start a group, if the budget allows; otherwise hold it back."""
         calls = [planned.call for planned in group]
         most = lane.most(calls)
@@ -335,18 +339,6 @@ class _Run:
         self._record(entries)
         return errors
 
-    def _on_lost(self, lane: Lane, calls: Sequence[Call], error: TransientError) -> bool:
-        """An attempt was paid for, perhaps, and gave nothing; hold the price of another one."""
-        most = took = lane.most(calls)
-        if error.usage is not None:
-            tokens = error.usage.prompt_tokens + error.usage.completion_tokens
-            took = Reservation(tokens, error.cost_usd)
-        self._budget.release(most)
-        self._budget.spend_most(took)
-        self.lost = self.lost.and_(took)
-        self._ledger.record_lost(Lost().and_(took))
-        return self._budget.reserve(most)
-
     def _failure(self, number: int, error: BaseException) -> list[BaseException]:
         """An endpoint that dies is left out while another one works; its calls come again."""
         if not (isinstance(error, FatalError) and self.endpoints.leave_out(number, error)):
@@ -359,18 +351,13 @@ class _Run:
     def _outcome(
         self, number: int, group: Group, most: Reservation, outcome: Outcome
     ) -> list[Entry]:
-        if not outcome.unaffordable:
-            self._budget.release(most)
+        calls = [planned.call for planned in group]
+        self._account.settle(self.endpoints[number], calls, most, outcome)
         self.over_budget = self.over_budget or outcome.unaffordable
         if outcome.completions is None:
             return []
         if not outcome.may_pass:
             self.endpoints.prove(number)
-        for planned, each in zip(group, outcome.completions, strict=True):
-            if is_counted(each):
-                self._budget.spend(each)
-            else:
-                self._budget.spend_most(self.endpoints[number].most([planned.call]))
         self.may_pass = self.may_pass or outcome.may_pass
         pairs = list(zip(group, outcome.completions, strict=True))
         if not outcome.may_pass:

@@ -14,26 +14,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import lru_cache
 
-from steep.core.calls import Call, Completion, Usage
+from steep.core.calls import Completion, Payable, Usage
 from steep.ledger.budget import Reservation
 from steep.llm.prices import Prices
 
-MESSAGE_TOKENS = 16  # of the chat template, around each message
 USUAL_CHARACTERS_A_TOKEN = 4.0
 BYTES_A_TOKEN = 4.0  # of an answer that we count ourselves
 MOST_COUNTED = 2**40  # tokens of one call; whoever counts more is not believed
 
 
-def reservation(call: Call, prices: Prices) -> Reservation:
+def reservation(call: Payable, prices: Prices) -> Reservation:
     """What a call may take at most: its prompt uncached, its answer as long as it may be."""
-    prompt_tokens = prompt_bound(call)
-    tokens = prompt_tokens + call.sampling.max_tokens
+    prompt_tokens, answer_tokens = call.prompt_bound, call.answer_bound
+    tokens = prompt_tokens + answer_tokens
     price_in, price_out = prices.usd_per_million_input_tokens, prices.usd_per_million_output_tokens
     if price_in is None or price_out is None:
         return Reservation(tokens, None)
-    cost_usd = (prompt_tokens * price_in + call.sampling.max_tokens * price_out) / 1e6
+    cost_usd = (prompt_tokens * price_in + answer_tokens * price_out) / 1e6
     return Reservation(tokens, cost_usd)
 
 
@@ -51,15 +49,3 @@ def recounted(completion: Completion) -> Completion:
 def is_counted(completion: Completion) -> bool:
     """Return whether the tokens of a completion are the endpoint's count; see `recounted`."""
     return completion.error is not None or completion.usage.prompt_tokens > 0
-
-
-def prompt_bound(call: Call) -> int:
-    """More tokens than any byte-level tokenizer makes of the prompt of a call."""
-    messages = sum(MESSAGE_TOKENS + sum(map(_bytes, message.parts)) for message in call.messages)
-    schema = call.sampling.json_schema
-    return messages if schema is None else messages + _bytes(schema)
-
-
-@lru_cache(maxsize=64)
-def _bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())

@@ -16,22 +16,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
-from steep.core.calls import Call, Completion, Usage
+from steep.core.calls import Completion, Payable, Usage
 from steep.core.progress import duration
 from steep.ledger import verdicts
 from steep.ledger.aimd import Concurrency
 from steep.ledger.bounds import (
     USUAL_CHARACTERS_A_TOKEN,
     is_counted,
-    prompt_bound,
     recounted,
     reservation,
 )
 from steep.ledger.budget import Reservation, total
 from steep.ledger.rate import RateLimit
-from steep.llm.client import Client, FatalError, TransientError
+from steep.llm.client import Completes, FatalError, TransientError
 from steep.llm.prices import Prices
 
 LOST_CAUSE = 3  # calls given up, of an endpoint that has not completed any
@@ -39,6 +38,7 @@ LONGEST_PAUSE_S = 60.0  # of our own; an endpoint may ask for longer
 LONGEST_AWAY_PAUSE_S = 10.0  # between two attempts to connect: that costs nobody anything
 
 log = logging.getLogger("steep")
+Sent = TypeVar("Sent", bound=Payable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +92,25 @@ class LaneStatistics:
 
 
 @dataclass(slots=True)
-class Lane:
+class Lane(Generic[Sent]):
     """A client with its limits.
 
     Attributes:
+        section: Of the configuration, for messages: where the fields of this endpoint stand.
         patient: Whether an endpoint that cannot be reached is waited for as long as the policy
             allows; otherwise each attempt to connect is a try.
         on_lost: Told of calls whose attempt was lost; says whether another one may be paid for.
     """
 
-    client: Client
+    client: Completes[Sent]
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     prices: Prices = field(default_factory=Prices)
+    section: str = "generate"
     clock: Callable[[], float] = time.monotonic
     statistics: LaneStatistics = field(default_factory=LaneStatistics)
     stopping: bool = False
     patient: bool = True
-    on_lost: Callable[[Sequence[Call], TransientError], bool] = lambda calls, error: True
+    on_lost: Callable[[Sequence[Sent], TransientError], bool] = lambda calls, error: True
     concurrency: Concurrency = field(init=False)
     _requests: RateLimit = field(init=False)
     _tokens: RateLimit = field(init=False)
@@ -120,7 +122,7 @@ class Lane:
     _completed: int = 0
     _given_up_calls: int = 0
     _told_uncounted: bool = False
-    _answers: verdicts.Answers = field(default_factory=verdicts.Answers)
+    answers: verdicts.Answers = field(default_factory=verdicts.Answers)
     _pauses: set[asyncio.Future[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -128,7 +130,12 @@ class Lane:
         self._requests = RateLimit(self.policy.requests_per_minute)
         self._tokens = RateLimit(self.policy.tokens_per_minute)
 
-    def most(self, calls: Sequence[Call]) -> Reservation:
+    @property
+    def stage(self) -> str:
+        """What the log calls the work of this endpoint."""
+        return self.section.partition(".")[0]
+
+    def most(self, calls: Sequence[Sent]) -> Reservation:
         """What a group of calls may take at most."""
         return total(reservation(call, self.prices) for call in calls)
 
@@ -142,7 +149,7 @@ class Lane:
             if not pause.done():
                 pause.set_result(None)
 
-    async def send(self, calls: Sequence[Call]) -> Outcome:
+    async def send(self, calls: Sequence[Sent]) -> Outcome:
         """Complete a group of calls, with as many attempts as it takes and the policy allows.
 
         Raises:
@@ -157,7 +164,7 @@ class Lane:
             if not isinstance(answer, TransientError):
                 if attempts > 1:
                     answer = [replace(each, attempts=attempts) for each in answer]
-                return Outcome(answer, fatal=self._answers.add(answer))
+                return Outcome(answer, fatal=self.answers.add(answer))
             lost = answer.billed or (answer.sent and not answer.answered)
             if lost and not self.on_lost(calls, answer):
                 return Outcome(None, unaffordable=True)
@@ -170,17 +177,16 @@ class Lane:
             await self._sleep(pause_s)
         return Outcome(None)
 
-    def _expected_tokens(self, calls: Sequence[Call]) -> float:
+    def _expected_tokens(self, calls: Sequence[Sent]) -> float:
         """What providers count against a limit as a call comes in: its prompt and `max_tokens`."""
         if not self.policy.tokens_per_minute:
             return 0.0
         return sum(
-            prompt_bound(call) / USUAL_CHARACTERS_A_TOKEN + call.sampling.max_tokens
-            for call in calls
+            call.prompt_bound / USUAL_CHARACTERS_A_TOKEN + call.answer_bound for call in calls
         )
 
     async def _attempt(
-        self, calls: Sequence[Call], tokens: float
+        self, calls: Sequence[Sent], tokens: float
     ) -> list[Completion] | TransientError:
         sent_s = self.clock()
         try:
@@ -254,14 +260,17 @@ class Lane:
         self._last_reply_s = now_s
         if self._away_since_s is not None:
             away = duration(now_s - self._away_since_s)
-            log.warning("generate: %s can be reached again, after %s", self.client.endpoint, away)
+            log.warning(
+                "%s: %s can be reached again, after %s", self.stage, self.client.endpoint, away
+            )
             self._away_since_s = None
 
     def _tell_uncounted(self) -> None:
         if not self._told_uncounted:
             log.warning(
-                "generate: %s reports no usable token counts; the cost of such answers is unknown, "
+                "%s: %s reports no usable token counts; the cost of such answers is unknown, "
                 "and each counts against limits as the most that it may have taken",
+                self.stage,
                 self.client.endpoint,
             )
         self._told_uncounted = True
@@ -275,7 +284,8 @@ class Lane:
             self._away_since_s = now_s
             if self.patient:
                 log.warning(
-                    "generate: %s cannot be reached; waiting up to %s for it (%s)",
+                    "%s: %s cannot be reached; waiting up to %s for it (%s)",
+                    self.stage,
                     self.client.endpoint,
                     duration(self.policy.total_s),
                     error,
@@ -286,7 +296,7 @@ class Lane:
         if error.wait_s is not None:
             if error.wait_s > self.policy.total_s:
                 raise verdicts.asks_for_too_long(
-                    self.client.endpoint, error.wait_s, self.policy.total_s
+                    self.client.endpoint, error.wait_s, self.policy.total_s, self.section
                 ) from error
             self._not_before_s = max(self._not_before_s, now_s + error.wait_s)
 
@@ -306,18 +316,18 @@ class Lane:
         too_late = self.clock() + pause_s > began_s + self.policy.total_s
         return tries >= self.policy.max_attempts or too_late
 
-    def _check_alive(self, error: TransientError, call: Call, began_s: float) -> None:
+    def _check_alive(self, error: TransientError, call: Sent, began_s: float) -> None:
         """Tell an endpoint that is gone, which concerns all calls, from one call's bad luck."""
         self._given_up_calls += 1
         if not self._completed and self._given_up_calls >= LOST_CAUSE:
             raise verdicts.completes_nothing(
-                self.client.endpoint, call.model, error, self._given_up_calls
+                self.client.endpoint, call.model, error, self._given_up_calls, self.section
             )
         if not (error.answered or (error.sent and self._last_reply_s > began_s)):
-            raise verdicts.does_not_answer(self.client.endpoint, call.model, error)
+            raise verdicts.does_not_answer(self.client.endpoint, call.model, error, self.section)
 
     def _failed(
-        self, call: Call, error: TransientError, attempts: int, began_s: float
+        self, call: Sent, error: TransientError, attempts: int, began_s: float
     ) -> Completion:
         return Completion(
             call_id=call.id,

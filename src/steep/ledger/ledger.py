@@ -93,7 +93,7 @@ class Ledger:
             stack.callback(self._connection.close)
             self._resources = stack.pop_all()
         self._sequences: dict[str, int] = {}
-        self._parts = Parts(self._connection)
+        self.parts = Parts(self._connection)
 
     def __enter__(self) -> Ledger:
         return self
@@ -117,10 +117,10 @@ class Ledger:
 
     def record(self, entries: Sequence[Entry]) -> None:
         """Write how calls ended, all of them or (killed, disk full) none."""
-        with self._writing():
+        with self.writing():
             before, now = self._connection.total_changes, now_utc()
             rows = [
-                row_of(call, completion, self._parts.keep(call.messages), now)
+                row_of(call, completion, self.parts.keep(call.messages), now)
                 for call, completion, _ in entries
             ]
             self._connection.executemany(INSERT, rows)
@@ -131,7 +131,7 @@ class Ledger:
 
     def adopt(self, filled: Sequence[tuple[Slot, str]]) -> None:
         """Give slots to calls that are in the ledger already; others stay without."""
-        with self._writing():
+        with self.writing():
             self._fill(filled)
 
     def finished(self, key: str, below: int) -> int:
@@ -191,9 +191,9 @@ class Ledger:
 
     def submit(self, batch: Batch, calls: Iterable[Call]) -> None:
         """Write a batch and that its calls wait in it, before the provider hears of them."""
-        with self._writing():
+        with self.writing():
             self._put_batch(batch)
-            waiting = (waiting_row(call, self._parts.keep(call.messages), batch) for call in calls)
+            waiting = (waiting_row(call, self.parts.keep(call.messages), batch) for call in calls)
             self._connection.executemany(INSERT, waiting)
 
     def batches(self, *, open_only: bool = True) -> list[Batch]:
@@ -207,7 +207,7 @@ class Ledger:
 
     def update_batch(self, batch: Batch) -> None:
         """Write what has become of a batch."""
-        with self._writing():
+        with self.writing():
             self._put_batch(batch)
 
     def waiting(self, token: str) -> Iterator[str]:
@@ -219,7 +219,7 @@ class Ledger:
         """Build the calls that wait in a batch again, from what was kept of them."""
         query = f"SELECT {CALL}, messages FROM calls {_WAITING}"
         rows = list(self._select(query, (token,)))
-        return (call_of(row[:-1], self._parts.read(row[-1])) for row in rows)
+        return (call_of(row[:-1], self.parts.read(row[-1])) for row in rows)
 
     def land(
         self, token: str, completions: Sequence[Completion], to_do_again: Collection[str] = ()
@@ -237,7 +237,7 @@ class Ledger:
             + " WHERE id = ? AND status = 'submitted'"
         )
         forget = "DELETE FROM calls WHERE id = ? AND status = 'submitted' AND batch = ?"
-        with self._writing():
+        with self.writing():
             for each in completions:
                 outcome = (status_of(each), *astuple(each.usage), each.cost_usd, now_utc())
                 how = (each.finish_reason, each.latency_s, each.endpoint, each.error)
@@ -252,7 +252,7 @@ class Ledger:
 
     def allot(self, goal: str, calls: Mapping[str, int]) -> None:
         """Give documents their numbers of calls; a plan that was acted upon must not change."""
-        with self._writing():
+        with self.writing():
             self._connection.executemany(
                 "INSERT OR REPLACE INTO allotments VALUES (?, ?, ?)",
                 [(goal, document_id, number) for document_id, number in calls.items()],
@@ -260,7 +260,7 @@ class Ledger:
 
     def record_imported(self, texts: Sequence[ImportedText]) -> int:
         """Write texts that somebody else generated; return how many were not there before."""
-        with self._writing():
+        with self.writing():
             before, now = self._connection.total_changes, now_utc()
             self._connection.executemany(INSERT, [imported_row(text, now) for text in texts])
             return self._connection.total_changes - before
@@ -281,14 +281,14 @@ class Ledger:
     def call(self, call_id: str) -> Call:
         """Build a call again from what was kept of it."""
         (row,) = self._select_ids(f"{CALL}, messages", [call_id])
-        return call_of(row[:-1], self._parts.read(row[-1]))
+        return call_of(row[:-1], self.parts.read(row[-1]))
 
     def messages_of(self, call_id: str) -> tuple[Message, ...] | None:
         """Return the messages of a call as they were sent; an imported text has none."""
         found = list(self._select_ids("messages", [call_id]))
         if not found:
             return None
-        return self._parts.read(found[0][0])
+        return self.parts.read(found[0][0])
 
     def imported(self) -> Iterator[Record]:
         """All imported texts, in an order that does not depend on when they came."""
@@ -346,7 +346,7 @@ class Ledger:
             "cached_tokens = 0, completion_tokens = 0, cost_usd = NULL, error = ?, text = ? "
             "WHERE id = ?"
         )
-        with self._writing():
+        with self.writing():
             self._connection.executemany(fail, [(reason, pack(""), each) for each in call_ids])
             ids = [(each,) for each in call_ids]
             self._connection.executemany("DELETE FROM slots WHERE call_id = ?", ids)
@@ -354,17 +354,17 @@ class Ledger:
 
     def record_lost(self, lost: Lost) -> None:
         """Write attempts that gave nothing to keep and may be billed."""
-        with self._writing():
+        with self.writing():
             self._connection.execute("INSERT INTO lost VALUES (?, ?, ?)", lost)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def writing(self) -> Iterator[None]:
         """One transaction; when it fails, nothing is believed to be written that is not."""
         try:
             with sqlite_errors(self.path), transaction(self._connection):
                 yield
         except BaseException:
-            self._parts.forget()
+            self.parts.forget()
             self._sequences.clear()
             raise
 

@@ -160,6 +160,8 @@ def status_of(completion: Completion) -> Status:
         return "failed"
     if completion.finish_reason in REFUSED_REASONS:  # often without any text
         return "refused"
+    if completion.result is not None:
+        return "done"
     if not completion.text.strip():
         return "empty"
     if completion.finish_reason == "length":

@@ -112,6 +112,30 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             cost_usd REAL       -- NULL: unknown
         )""",
     ),
+    (
+        """CREATE TABLE requests ( -- what evaluations, judges and searches have sent
+            id TEXT PRIMARY KEY,
+            purpose TEXT NOT NULL,
+            endpoint TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            model TEXT NOT NULL,
+            parts TEXT NOT NULL,      -- JSON, as `messages` of a call
+            parameters TEXT NOT NULL, -- JSON
+            status TEXT NOT NULL,     -- done or failed
+            finish_reason TEXT NOT NULL,
+            prompt_tokens INTEGER NOT NULL,
+            cached_tokens INTEGER NOT NULL,
+            completion_tokens INTEGER NOT NULL,
+            cost_usd REAL,            -- NULL: unknown
+            held_tokens INTEGER NOT NULL, -- what counts against limits
+            held_usd REAL NOT NULL,
+            latency_s REAL NOT NULL,
+            attempts INTEGER NOT NULL,
+            error TEXT,
+            finished_at TEXT NOT NULL,
+            result BLOB NOT NULL      -- zlib, JSON
+        )""",
+    ),
 )
 
 

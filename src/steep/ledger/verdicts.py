@@ -31,8 +31,13 @@ _NUMBERS = re.compile(r"(?<!HTTP )\b\d[\d,.]*")
 
 @dataclass(slots=True)
 class Answers:
-    """The answers of one endpoint in this run, as far as they tell that it is of no use."""
+    """The answers of one endpoint in this run, as far as they tell that it is of no use.
 
+    Attributes:
+        tolerated: Finish reasons of rejections that say nothing about other requests.
+    """
+
+    tolerated: frozenset[str] = frozenset()
     answers: int = 0
     empty: Counter[str] = field(default_factory=Counter)  # by their finish reason
     rejections: int = 0
@@ -41,6 +46,8 @@ class Answers:
     def add(self, completions: Sequence[Completion]) -> FatalError | None:
         """Count completions; return why nothing good is to be expected of others, if so."""
         for each in completions:
+            if has_failed(each) and each.finish_reason in self.tolerated:
+                continue
             if has_failed(each):
                 reason = _NUMBERS.sub("0", each.error or "no reason is known")
                 self.rejections = self.rejections + 1 if reason == self.reason else 1
@@ -56,34 +63,36 @@ class Answers:
         return None
 
 
-def does_not_answer(endpoint: str, model: str, error: Exception) -> FatalError:
+def does_not_answer(endpoint: str, model: str, error: Exception, section: str) -> FatalError:
     """The endpoint is gone."""
     return _fatal(
         "The endpoint does not answer.",
         where=f"{endpoint}, model '{model}'",
         found=error,
-        hint="start the server, or correct generate.base_url; the same command continues",
+        hint=f"start the server, or correct {section}.base_url; the same command continues",
     )
 
 
-def completes_nothing(endpoint: str, model: str, error: Exception, calls: int) -> FatalError:
+def completes_nothing(
+    endpoint: str, model: str, error: Exception, calls: int, section: str
+) -> FatalError:
     """The endpoint is there, but has not completed a single call."""
     return _fatal(
         f"The endpoint answers, but completes no call: {calls} were given up.",
         where=f"{endpoint}, model '{model}'",
         found=error,
-        hint="see that a chat API is behind generate.base_url, and that it is well; "
+        hint=f"see that a model's API is behind {section}.base_url, and that it is well; "
         "the same command continues",
     )
 
 
-def asks_for_too_long(endpoint: str, wait_s: float, most_s: float) -> FatalError:
+def asks_for_too_long(endpoint: str, wait_s: float, most_s: float, section: str) -> FatalError:
     """The endpoint wants to be left alone for longer than the configuration waits."""
     return _fatal(
         "The endpoint asks to be left alone for long.",
         where=endpoint,
         found=f"Retry-After: {duration(wait_s)}",
-        expected=f"at most generate.retry_minutes, {duration(most_s)}",
+        expected=f"at most {section}.retry_minutes, {duration(most_s)}",
         hint="run the same command again later; it continues where it was",
     )
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from steep.core.calls import Call, Completion, Usage
+from steep.core.calls import Call, Completion, Payable, Usage
 
 CONTEXT_REASON = "context"  # the finish reason of a prompt that exceeds the model's context
+
+
+Sent = TypeVar("Sent", bound=Payable, contravariant=True)
 
 
 class FatalError(Exception):
@@ -50,8 +53,8 @@ class TransientError(Exception):
         self.cost_usd: float | None = None
 
 
-class Client(Protocol):
-    """Something that completes calls: an HTTP endpoint, or a model in this process.
+class Completes(Protocol[Sent]):
+    """Something that completes calls, or other requests to a model.
 
     The scheduler keeps up to `concurrency` batches of up to `batch_size` calls in flight; the calls
     of a document stand together. Retries, pauses and rate limits are the scheduler's.
@@ -61,7 +64,7 @@ class Client(Protocol):
     batch_size: int
     concurrency: int
 
-    async def complete(self, calls: Sequence[Call]) -> list[Completion]:
+    async def complete(self, calls: Sequence[Sent], /) -> list[Completion]:
         """Complete the calls, in the order given, with one attempt.
 
         A call that can never succeed comes back with `error` set.
@@ -75,3 +78,7 @@ class Client(Protocol):
     async def close(self) -> None:
         """Release connections or memory."""
         ...
+
+
+class Client(Completes[Call], Protocol):
+    """Something that completes generator calls: an HTTP endpoint, or a model in this process."""

@@ -170,7 +170,7 @@ class OpenAIClient:
                         raise Rejected(str(error)) from None
                 raise self._give_up(model, HOPELESS.get(error.status, _ODD), error) from None
             except TransientError as error:
-                error.args = (self._without_key(str(error)),)
+                error.args = (self.without_key(str(error)),)
                 if error.usage is not None:
                     error.cost_usd = self._prices.cost_usd(error.usage)
                 raise
@@ -247,7 +247,7 @@ class OpenAIClient:
         if topic not in self._said:
             self._said.add(topic)
             stage = self._section.partition(".")[0]
-            log.log(level, "%s: %s: %s", stage, self.endpoint, self._without_key(text))
+            log.log(level, "%s: %s: %s", stage, self.endpoint, self.without_key(text))
 
     def _completion(
         self, call: Call, started: float, answer: Answer, error: str | None = None
@@ -262,7 +262,7 @@ class OpenAIClient:
             latency_s=time.monotonic() - started,
             endpoint=self.endpoint,
             attempts=1,
-            error=None if error is None else f"{self._without_key(error)} [{self.endpoint}]",
+            error=None if error is None else f"{self.without_key(error)} [{self.endpoint}]",
         )
 
     def _give_up(self, model: str, advice: tuple[str, str], error: Exception) -> FatalError:
@@ -271,12 +271,13 @@ class OpenAIClient:
         key = f"${self._api_key_env}" if self._api_key_env else none
         # What a server says about a wrong key tends to quote the key, in part or whole.
         secret = isinstance(error, Hopeless) and error.status == 401
-        found = "HTTP 401" if secret else self._without_key(str(error))
+        found = "HTTP 401" if secret else self.without_key(str(error))
         where = f"{self.endpoint}, model '{model}', key from {key}"
         self._fatal = FatalError(str(UserError(problem, where=where, found=found, hint=hint)))
         return self._fatal
 
-    def _without_key(self, text: str) -> str:
+    def without_key(self, text: str) -> str:
+        """Return a text without the key."""
         return text.replace(self._key, "***") if self._key else text
 
 

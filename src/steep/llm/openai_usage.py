@@ -40,6 +40,23 @@ def read_usage(value: Any, *, with_text: bool) -> Usage | None:
     return Usage(prompt, min(cached, prompt), completion)
 
 
+def read_input_usage(value: Any) -> Usage | None:
+    """Read the tokens that an embedder or reranker has read; None when the server does not count.
+
+    Cohere counts in `meta`, others in `usage`, some of them as a total only.
+    """
+    if not isinstance(value, Mapping):
+        return None
+    meta = value.get("meta")
+    billed = [meta.get("tokens"), meta.get("billed_units")] if isinstance(meta, Mapping) else []
+    for place in (value.get("usage"), *billed):
+        if isinstance(place, Mapping):
+            tokens = next(filter(None, map(count, map(place.get, _READ))), None)
+            if tokens is not None and tokens <= MOST_TOKENS:
+                return Usage(tokens, 0, 0)
+    return None
+
+
 def reasoning_tokens(value: Any) -> int:
     """Return the tokens that a thought took, as far as the server says."""
     usage = value.get("usage") if isinstance(value, Mapping) else None
@@ -56,6 +73,7 @@ def count(value: Any) -> int | None:
 
 
 _PROMPT = ("prompt_tokens", "input_tokens")
+_READ = ("prompt_tokens", "input_tokens", "total_tokens")
 _COMPLETION = ("completion_tokens", "output_tokens")
 _DETAILS = ("prompt_tokens_details", "input_tokens_details")
 _CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from steep.core.errors import UserError
+from steep.ledger.caller import Caller
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.index import Vectors
 
@@ -44,16 +45,12 @@ class EmbedderSettings:
     Attributes:
         kind: Which of `EMBEDDERS`.
         model: The endpoint's name of it, or the directory of a sentence-transformers model.
-        base_url: Of the endpoint, up to and without `/embeddings`.
-        api_key_env: Name of the environment variable with the endpoint's key.
-        concurrency: Requests in flight at once at most.
+        caller: Sends requests to the endpoint.
     """
 
     kind: EmbedderKind = "wordllama"
     model: str = ""
-    base_url: str = ""
-    api_key_env: str | None = None
-    concurrency: int = 4
+    caller: Caller | None = None
 
 
 def open_embedder(settings: EmbedderSettings) -> Embedder:
@@ -72,11 +69,10 @@ def _wordllama(settings: EmbedderSettings) -> Embedder:
 
 
 def _endpoint(settings: EmbedderSettings) -> Embedder:
-    from steep.retrieval.endpoint import Endpoint
     from steep.retrieval.remote import EndpointEmbedder
 
-    endpoint = Endpoint(settings.base_url, settings.api_key_env, settings.concurrency)
-    return EndpointEmbedder(endpoint, settings.model)
+    assert settings.caller is not None, "an embedder behind an endpoint needs its caller"
+    return EndpointEmbedder(settings.caller, settings.model)
 
 
 def _sentence_transformers(settings: EmbedderSettings) -> Embedder:

@@ -1,111 +1,90 @@
 """Embedders and rerankers behind an endpoint.
 
 Embedders speak OpenAI's `/embeddings`, as vLLM, llama.cpp, Ollama and most hosts do; rerankers the
-`/rerank` that Cohere, Jina, vLLM and others share.
-Import this module only from the function that needs it: aiohttp costs 0.4 s.
+`/rerank` that Cohere, Jina, vLLM and others share. Requests go through `steep.ledger.caller`: they
+are in the ledger, and nothing is asked for twice.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from steep.core.calls import Completion
 from steep.core.errors import UserError
-from steep.retrieval.endpoint import Endpoint
+from steep.ledger.caller import Caller
+from steep.llm.requests import Request, vectors_of
 from steep.retrieval.index import Vectors
 from steep.retrieval.rerank import Candidates
 
-TEXTS_A_REQUEST = 64
+TEXTS_PER_REQUEST = 64
 
 
 class EndpointEmbedder:
-    """Embeds with a model behind `/embeddings`; `prompt_tokens` counts what it read."""
+    """Embeds with a model behind `/embeddings`."""
 
-    def __init__(self, endpoint: Endpoint, model: str) -> None:
-        self.name = f"{model} at {endpoint.base_url}"
-        self.prompt_tokens = 0
-        self._endpoint, self._model = endpoint, model
+    def __init__(self, caller: Caller, model: str) -> None:
+        self.name = f"{model} at {caller.endpoint}"
+        self._caller, self._model = caller, model
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """One vector a text.
+        """Return one vector per text: (N, D).
 
         Raises:
-            UserError: The endpoint fails, or sends something else.
+            UserError: The endpoint fails or sends something else, or the limits of the project end
+                the work.
         """
-        batches = [texts[n : n + TEXTS_A_REQUEST] for n in range(0, len(texts), TEXTS_A_REQUEST)]
-        bodies = [
-            {"model": self._model, "input": list(batch), "encoding_format": "float"}
-            for batch in batches
+        where, size = self._caller.endpoint, TEXTS_PER_REQUEST
+        requests = [
+            Request("embed", where, "embedding", self._model, tuple(texts[n : n + size]))
+            for n in range(0, len(texts), size)
         ]
-        replies = self._endpoint.post_all("embeddings", bodies)
-        self.prompt_tokens += sum(map(_prompt_tokens, replies))
-        rows = [
-            row
-            for reply, batch in zip(replies, batches, strict=True)
-            for row in self._rows(reply, len(batch))
-        ]
-        if len({len(row) for row in rows}) > 1:
-            raise self._unusable(f"vectors of {sorted({len(row) for row in rows})} numbers")
-        return np.array(rows, dtype=np.float32)
-
-    def _rows(self, reply: Any, count: int) -> list[list[float]]:
-        try:
-            rows = {int(each["index"]): each["embedding"] for each in reply["data"]}
-            ordered = [[float(number) for number in rows[n]] for n in range(count)]
-        except (KeyError, TypeError, ValueError):
-            raise self._unusable(f"{json.dumps(reply)[:120]}") from None
-        return ordered
-
-    def _unusable(self, found: str) -> UserError:
+        completions = self._caller.complete(requests)
         hint = f"check that '{self._model}' is a model for embeddings"
-        return self._endpoint.failure("embeddings", found, hint)
+        _check_answered(self._caller, completions, hint)
+        rows = [row for each in completions for row in vectors_of(each)]
+        sizes = sorted({len(row) for row in rows})
+        if len(sizes) > 1:
+            raise _unusable(self._caller, f"vectors of {sizes} numbers", hint)
+        return np.array(rows, dtype=np.float32)
 
 
 class EndpointReranker:
-    """Scores with a model behind `/rerank`, one request a question."""
+    """Scores with a model behind `/rerank`, one request per question."""
 
-    def __init__(self, endpoint: Endpoint, model: str) -> None:
-        self.name = f"{model} at {endpoint.base_url}"
-        self._endpoint, self._model = endpoint, model
+    def __init__(self, caller: Caller, model: str) -> None:
+        self.name = f"{model} at {caller.endpoint}"
+        self._caller, self._model = caller, model
 
     def score(self, candidates: Sequence[Candidates]) -> list[list[float]]:
-        """The score of each text for its question.
+        """Return the score of each text for its question.
 
         Raises:
-            UserError: The endpoint fails, or sends something else.
+            UserError: The endpoint fails or sends something else, or the limits of the project end
+                the work.
         """
-        bodies = [
-            {
-                "model": self._model,
-                "query": each.question,
-                "documents": list(each.texts),
-                "top_n": len(each.texts),  # some return ten unless asked
-            }
+        where = self._caller.endpoint
+        requests = [
+            Request("rerank", where, "rerank", self._model, (each.question, *each.texts))
             for each in candidates
         ]
-        replies = self._endpoint.post_all("rerank", bodies)
-        return [
-            self._scores(reply, len(each.texts))
-            for reply, each in zip(replies, candidates, strict=True)
-        ]
-
-    def _scores(self, reply: Any, count: int) -> list[float]:
-        try:
-            scores = {int(each["index"]): each["relevance_score"] for each in reply["results"]}
-            ordered = [float(scores[index]) for index in range(count)]
-            if not all(map(math.isfinite, ordered)):
-                raise ValueError
-        except (KeyError, TypeError, ValueError):
-            hint = f"check that '{self._model}' is a reranker that scores each document"
-            raise self._endpoint.failure("rerank", json.dumps(reply)[:120], hint) from None
-        return ordered
+        completions = self._caller.complete(requests)
+        hint = f"check that '{self._model}' is a reranker that scores each document"
+        _check_answered(self._caller, completions, hint)
+        return [[*each.result["scores"]] for each in completions if each.result]
 
 
-def _prompt_tokens(reply: Any) -> int:
-    usage = reply.get("usage") if isinstance(reply, dict) else None
-    count = usage.get("prompt_tokens") if isinstance(usage, dict) else 0
-    return count if isinstance(count, int) else 0
+def _check_answered(caller: Caller, completions: Sequence[Completion], hint: str) -> None:
+    failed = [each for each in completions if each.error]
+    if failed:
+        raise _unusable(caller, failed[0].error, hint)
+
+
+def _unusable(caller: Caller, found: object, hint: str) -> UserError:
+    return UserError(
+        "The endpoint gave no usable answer.",
+        where=f"{caller.endpoint} ({caller.lane.section})",
+        found=found,
+        hint=f"{hint}; the same command continues: what was answered is kept",
+    )

@@ -105,7 +105,12 @@ def answer_shortly(exam: Exam, examinee: Examinee) -> Artifact:
 
 
 def kept(examinee: Examinee, directory: Path) -> AnswerEngine:
-    """The engine of a model, which goes on with what an interrupted run has left."""
+    """The engine of a model, which goes on with what an interrupted run has left.
+
+    What a server has answered is in the ledger.
+    """
+    if examinee.server is not None:
+        return examinee.engine
     engine = KeptEngine(examinee.engine, directory / OUTPUTS_NAME)
     if engine.found:
         log.info("%s: %d texts of an interrupted run are kept", examinee.name, engine.found)

@@ -17,7 +17,8 @@ from steep.config import Config
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json
 from steep.project import MANIFEST, Artifact, Project
-from steep.stages import closed_book, forgetting, instruct, summaries
+from steep.stages import callers, closed_book, forgetting, instruct, summaries
+from steep.stages.callers import Callers
 from steep.stages.exam import (
     Exam,
     asking_fields,
@@ -53,6 +54,7 @@ def check(config: Config, project: Project, documents: Artifact) -> None:
         log.info("evaluate: %s", line)
     forgetting.check(config)
     summaries.check(config, documents)
+    callers.check(config)
     exam = read_exam(config, project, documents)
     if exam is None:
         if config.open_book.chunk_characters:
@@ -72,12 +74,25 @@ def run(
     config: Config, project: Project, documents: Artifact, trained: Mapping[str, Artifact]
 ) -> Artifact | None:
     """Ask base and arms everything that is configured, and compare; None where nothing is."""
+    with Callers(config, project) as opened:
+        return _run(config, project, documents, trained, opened)
+
+
+def _run(
+    config: Config,
+    project: Project,
+    documents: Artifact,
+    trained: Mapping[str, Artifact],
+    opened: Callers,
+) -> Artifact | None:
     exam = read_exam(config, project, documents)
-    study = summaries.Study(config, project, documents) if config.summaries.references else None
+    study = (
+        summaries.Study(config, project, documents, opened) if config.summaries.references else None
+    )
     made: list[Artifact] = [*study.judge()] if study else []
-    everyone = examinees(config, project, trained)
+    everyone = examinees(config, project, trained, opened)
     by_model: dict[str, list[Artifact]] = {}
-    with _library(config, project, exam) as library:
+    with _library(config, project, exam, opened) as library:
         # What is behind a server comes first: that it cannot be asked is known within seconds.
         for examinee in sorted(everyone, key=lambda each: each.server is None):
             with asked(examinee):
@@ -162,30 +177,28 @@ def _ask(exam: Exam | None, examinee: Examinee, library: Library | None) -> list
     return made
 
 
-def _library(config: Config, project: Project, exam: Exam | None) -> Any:
+def _library(config: Config, project: Project, exam: Exam | None, opened: Callers) -> Any:
     """What is searched, where the run has an open book."""
     if exam is None or not config.open_book.chunk_characters:
         return nullcontext()
     from steep.stages.library import Library
 
-    return Library(config, project, exam)
+    return Library(config, project, exam, opened)
 
 
 def _who_sees(config: Config) -> Iterator[str]:
     """Which hosts will see what of the questions and documents; none where all is done here."""
-    book = config.open_book
-    opened = bool(config.evaluate.questions and book.chunk_characters)
-    if config.evaluate.questions is not None:
-        texts = "the questions, and the passages found for them" if opened else "the questions"
-        for name, server in config.evaluate.servers.items():
-            yield f"{_host(server.base_url)} will see {texts} (model '{name}')"
-    for part in ("embedder", "reranker") if opened else ():
-        if getattr(book, part) == "endpoint":
-            host = _host(getattr(book, f"{part}_url"))
+    opened = config.open_book.chunk_characters
+    texts = "the questions, and the passages found for them" if opened else "the questions"
+    for used in callers.used_endpoints(config):
+        host, name = _host(used.settings.base_url), used.section.rpartition(".")[2]
+        if used.reads_only:
+            part = name.removesuffix("_server")
             yield f"{host} will see the questions and all documents, in passages ({part})"
-    if config.summaries.references is not None and config.summaries.judge is not None:
-        host = _host(config.summaries.judge.base_url)
-        yield f"{host} will see the summaries, and their documents whole (judge)"
+        elif used.section == "summaries.judge":
+            yield f"{host} will see the summaries, and their documents whole (judge)"
+        else:
+            yield f"{host} will see {texts} (model '{name}')"
 
 
 def _host(url: str) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from steep.config import Config, ServerConfig
 from steep.core.errors import UserError
 from steep.project import Artifact, Project
+from steep.stages.callers import Callers
 from steep.stages.models import BASE, load_for_scoring, model_directory, scoring_fields
 from steep.stages.train import MODEL_NAME
 from steep.training.loading import load_tokenizer
@@ -33,6 +34,7 @@ class Examinee:
         project: Where things lie.
         trained: The artifact that it lies in, where this project trained it.
         server: The endpoint that serves it; else it is loaded here.
+        callers: Opens such endpoints.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Examinee:
     project: Project
     trained: Artifact | None = None
     server: ServerConfig | None = None
+    callers: Callers | None = None
     _opened: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -113,8 +116,8 @@ class Examinee:
         return list(getattr(self._opened.get("engine"), "asked_without", ()))
 
     def _served(self) -> AnswerEngine:
-        assert self.server is not None
-        return open_server(self.server, f"evaluate.servers.{self.name}")
+        assert self.callers is not None
+        return self.callers.engine(f"evaluate.servers.{self.name}", f"evaluate {self.name}")
 
     def _here(self) -> AnswerEngine:
         from steep.evaluation.hf_engine import HuggingFaceEngine
@@ -136,32 +139,18 @@ def asked(examinee: Examinee) -> Iterator[Examinee]:
         examinee.close()
 
 
-def examinees(config: Config, project: Project, trained: Mapping[str, Artifact]) -> list[Examinee]:
+def examinees(
+    config: Config,
+    project: Project,
+    trained: Mapping[str, Artifact],
+    callers: Callers | None = None,
+) -> list[Examinee]:
     """The base first, then what was trained, then those that are only served."""
     servers = config.evaluate.servers
     names = dict.fromkeys([BASE, *trained, *servers])
-    return [Examinee(n, config, project, trained.get(n), servers.get(n)) for n in names]
+    return [Examinee(n, config, project, trained.get(n), servers.get(n), callers) for n in names]
 
 
 def name_of(artifact: Artifact) -> str:
     """What the tables call the model that an artifact is about."""
     return str(artifact.manifest["identity"]["fields"]["arm"])
-
-
-def open_server(server: ServerConfig, section: str) -> AnswerEngine:
-    """Connect to a served model; `section` of the configuration names it.
-
-    Raises:
-        UserError: The address is none, or the environment variable is not set.
-    """
-    from steep.evaluation.http_engine import HttpEngine
-
-    return HttpEngine(
-        server.base_url,
-        server.model,
-        endpoint=server.endpoint,
-        api_key_env=server.api_key_env,
-        concurrency=server.concurrency,
-        timeout_s=server.timeout_s,
-        section=section,
-    )

@@ -22,6 +22,7 @@ from steep.retrieval.embed import Embedder, EmbedderSettings, open_embedder
 from steep.retrieval.measures import Asked, measure
 from steep.retrieval.rerank import LikelihoodReranker, Reranker
 from steep.retrieval.retrieve import RetrievalSettings, Retriever, top_chunks
+from steep.stages.callers import Callers
 from steep.stages.exam import Exam
 from steep.stages.examinees import Examinee
 from steep.stages.harness import Identity, build, log
@@ -35,8 +36,8 @@ ROWS_NAME = "rows.parquet"
 CACHE_NAME = "retrieval.db"
 # Of the section what decides a ranking; the rest says how it is shown.
 RANKING = (
-    "search", "found", "reranked", "embedder", "embedder_model", "embedder_url",
-    "question_prefix", "chunk_prefix", "reranker", "reranker_model", "reranker_url",
+    "search", "found", "reranked", "embedder", "embedder_model", "question_prefix", "chunk_prefix",
+    "reranker", "reranker_model",
 )  # fmt: skip
 
 
@@ -56,6 +57,7 @@ class Library:
     config: Config
     project: Project
     exam: Exam
+    callers: Callers
     _cut: dict[int, Chunking] = field(default_factory=dict)
     _retrievers: dict[tuple[int, str], Retriever] = field(default_factory=dict)
 
@@ -70,6 +72,9 @@ class Library:
         """Where the right chunks stand in each question's ranking; one for all models as a rule."""
         settings = self.config.open_book
         fields = {f"open_book.{name}": getattr(settings, name) for name in RANKING}
+        for part in ("embedder_server", "reranker_server"):
+            if (server := getattr(settings, part)) is not None:
+                fields |= {f"open_book.{part}": [server.base_url, server.model]}
         fields |= self.exam.fields | {"open_book.chunk_characters": chunk_characters}
         inputs = {"documents": self.exam.documents}
         if settings.reranker == "likelihood":
@@ -148,29 +153,27 @@ class Library:
     @cached_property
     def _embedder(self) -> Embedder:
         settings = self.config.open_book
-        return open_embedder(
-            EmbedderSettings(
-                settings.embedder,
-                _path_or_name(self.project, settings.embedder_model),
-                settings.embedder_url,
-                settings.embedder_key_env,
-            )
-        )
+        model, caller = _path_or_name(self.project, settings.embedder_model), None
+        if settings.embedder == "endpoint":
+            assert settings.embedder_server is not None
+            model = settings.embedder_server.model
+            caller = self.callers.open("open_book.embedder_server")
+        return open_embedder(EmbedderSettings(settings.embedder, model, caller))
 
     @cached_property
     def _reranker(self) -> Reranker | None:
         settings = self.config.open_book
         if settings.reranker == "none":
             return None
-        model = _path_or_name(self.project, settings.reranker_model)
         if settings.reranker == "cross-encoder":
             from steep.retrieval.local import LocalReranker
 
-            return LocalReranker(Path(model))
-        from steep.retrieval.endpoint import Endpoint
+            return LocalReranker(Path(_path_or_name(self.project, settings.reranker_model)))
         from steep.retrieval.remote import EndpointReranker
 
-        return EndpointReranker(Endpoint(settings.reranker_url, settings.reranker_key_env), model)
+        assert settings.reranker_server is not None
+        caller = self.callers.open("open_book.reranker_server")
+        return EndpointReranker(caller, settings.reranker_server.model)
 
 
 def _path_or_name(project: Project, name: str) -> str:

@@ -66,11 +66,14 @@ def check(config: Config, exam: Exam) -> None:
     for part, kinds in (("embedder", {"endpoint", "sentence-transformers"}),
                         ("reranker", {"endpoint", "cross-encoder"})):  # fmt: skip
         kind = getattr(settings, part)
-        for field in ("model", *(["url"] if kind == "endpoint" else [])):
-            if kind in kinds and not getattr(settings, f"{part}_{field}"):
-                raise UserError(
-                    f"The {part} '{kind}' needs its {field}.", where=f"open_book.{part}_{field}"
-                )
+        field = f"{part}_server" if kind == "endpoint" else f"{part}_model"
+        if kind in kinds and not getattr(settings, field):
+            expected = "base_url and model" if kind == "endpoint" else "the directory of its model"
+            raise UserError(
+                f"The {part} '{kind}' is not described.",
+                where=f"open_book.{field}",
+                expected=expected,
+            )
     if settings.choose_on_validation:
         for side in ("validation", "test"):
             if not exam.side(side):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from steep.config import GenerateConfig
+from steep.config import CallConfig, GenerateConfig
 from steep.core.errors import UserError
 from steep.generation.goals import Goal, goal_of
-from steep.ledger import queries
+from steep.ledger import queries, requests
 from steep.ledger.bounds import reservation
 from steep.ledger.budget import Budget
 from steep.ledger.ledger import Ledger
@@ -33,13 +33,18 @@ def prices_of(settings: GenerateConfig, base_url: str | None) -> Prices:
     """The prices of an endpoint's answers; None stands for a model in process, which is free."""
     if base_url is None:
         return FREE
+    prices = endpoint_prices(settings, settings.model, base_url)
+    return prices.scaled(settings.batch_price_factor if settings.engine == "openai-batch" else 1.0)
+
+
+def endpoint_prices(settings: CallConfig, model: str, base_url: str) -> Prices:
+    """The prices of a model at an endpoint: as configured, or else as listed."""
     overrides = Prices(
         usd_per_million_input_tokens=settings.usd_per_million_input_tokens,
         usd_per_million_cached_tokens=settings.usd_per_million_cached_tokens,
         usd_per_million_output_tokens=settings.usd_per_million_output_tokens,
     )
-    prices = find_prices(settings.model, base_url, overrides)
-    return prices.scaled(settings.batch_price_factor if settings.engine == "openai-batch" else 1.0)
+    return find_prices(model, base_url, overrides)
 
 
 def budget_of(settings: GenerateConfig, ledger: Ledger) -> Budget:
@@ -58,6 +63,11 @@ def budget_of(settings: GenerateConfig, ledger: Ledger) -> Budget:
                 hint="set generate.usd_per_million_input_tokens and "
                 "generate.usd_per_million_output_tokens, or generate.max_total_tokens instead",
             )
+    return project_budget(settings, ledger)
+
+
+def project_budget(settings: GenerateConfig, ledger: Ledger) -> Budget:
+    """The limits of the project, less all that it has spent before, on whatever."""
     budget = Budget(settings.max_total_tokens, settings.max_cost_usd)
     _count_spent(budget, prices_of(settings, next(iter(base_urls(settings)), None)), ledger)
     return budget
@@ -71,8 +81,9 @@ def _count_spent(budget: Budget, prices: Prices, ledger: Ledger) -> None:
     """
     spending, lost = ledger.usage(), ledger.lost()
     usage = spending.usage
-    budget.spent_tokens = usage.prompt_tokens + usage.completion_tokens + lost.tokens
-    budget.spent_usd = spending.known_usd + lost.cost_usd
+    asked = requests.held(ledger)
+    budget.spent_tokens = usage.prompt_tokens + usage.completion_tokens + lost.tokens + asked.tokens
+    budget.spent_usd = spending.known_usd + lost.cost_usd + (asked.cost_usd or 0.0)
     budget.spent_usd += prices.cost_usd(spending.unpriced_usage) or 0.0
     if budget.max_tokens is None and budget.max_cost_usd is None:
         return

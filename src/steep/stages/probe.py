@@ -12,9 +12,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from steep.config import Config, GenerateConfig
-from steep.core.calls import Usage
+from steep.core.calls import Call, Usage
 from steep.documents.document import Document
-from steep.ledger.bounds import prompt_bound
 from steep.ledger.ledger import Ledger
 from steep.llm.prices import Prices
 from steep.project import Project
@@ -135,14 +134,18 @@ def _most_usd(documents: Sequence[Document], recipe: EntiGraph, prices: Prices) 
     for document in documents:
         calls = [(recipe.opening(document, ()), recipe.entity_attempts)]
         for part in parts_of(recipe):
-            longest = max(RelationCalls(part, document, names), key=prompt_bound, default=None)
+            longest = max(RelationCalls(part, document, names), key=_prompt_bound, default=None)
             calls.append((longest, PROBE_TEXTS))
         for call, times in calls:
             if call is None:
                 continue
-            most = Usage(prompt_bound(call), 0, call.sampling.max_tokens)
+            most = Usage(call.prompt_bound, 0, call.answer_bound)
             cost = prices.cost_usd(most)
             if cost is None:
                 return None
             total += times * cost
     return total
+
+
+def _prompt_bound(call: Call) -> int:
+    return call.prompt_bound

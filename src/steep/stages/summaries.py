@@ -19,7 +19,6 @@ from steep.core.progress import Progress
 from steep.documents.document import Document
 from steep.documents.split import whole_documents
 from steep.evaluation.engines import Decoding
-from steep.evaluation.kept_outputs import KeptEngine
 from steep.evaluation.summaries.claims import Judged, judge_summaries
 from steep.evaluation.summaries.judging import EngineJudge
 from steep.evaluation.summaries.prompts import MAX_TOKENS, Kind, in_chat_form, summary_prompt
@@ -35,9 +34,10 @@ from steep.evaluation.summaries.rows import (
 from steep.evaluation.summaries.writing import human_summaries, write_summaries
 from steep.project import Artifact, Project
 from steep.stages import documents as documents_stage
+from steep.stages.callers import Callers
 from steep.stages.closed_book import OUTPUTS_NAME, kept, told
 from steep.stages.documents import content_hash
-from steep.stages.examinees import Examinee, open_server
+from steep.stages.examinees import Examinee
 from steep.stages.harness import Identity, build, log
 
 VERSION = 1
@@ -76,20 +76,20 @@ class Study:
     config: Config
     project: Project
     documents: Artifact
+    callers: Callers
 
     def judge(self) -> Iterator[Artifact]:
         """Measure the judge, and let it weigh what people wrote."""
         from steep.evaluation.summaries.judge_agreement import measure_judge
 
         def make(directory: Path) -> dict[str, Any]:
-            judge = self._judge(directory)
+            judge = self._judge()
             found = measure_judge(judge, claims_per_call=self.config.summaries.claims_a_call)
             if sum(found.unread.values()) == found.claims:
                 log.warning(
                     "judge: not one of its verdicts could be read, nor will be in the table"
                 )
             write_json(directory / AGREEMENT_NAME, asdict(found))
-            (directory / OUTPUTS_NAME).unlink(missing_ok=True)
             return {"judge": judge.name}
 
         yield build(self.project, Identity(AGREEMENT, VERSION, self._judge_fields(), {}), make)
@@ -162,7 +162,7 @@ class Study:
         def make(directory: Path) -> dict[str, Any]:
             rows = texts()
             found = judge_summaries(
-                self._judge(directory),
+                self._judge(),
                 rows,
                 self._sources,
                 claims_per_call=settings.claims_a_call,
@@ -171,7 +171,6 @@ class Study:
             write_rows(directory / TEXTS_NAME, SummaryRow, rows)
             write_rows(directory / PASSAGES_NAME, PassageRow, found.passages)
             write_rows(directory / CLAIMS_NAME, ClaimRow, found.claims)
-            (directory / OUTPUTS_NAME).unlink(missing_ok=True)
             return {"texts": len(rows), "claims": len(found.claims)}
 
         named = {"arm": writer, "summaries.kind": kind, **self._judge_fields(), **fields}
@@ -184,13 +183,11 @@ class Study:
         named = {f"judge.{key}": getattr(judge, key) for key in ("base_url", "model", "endpoint")}
         return named | {"summaries.claims_a_call": self.config.summaries.claims_a_call}
 
-    def _judge(self, directory: Path) -> EngineJudge:
-        """The judge, which goes on with what an interrupted run has left in this directory."""
+    def _judge(self) -> EngineJudge:
+        """The judge; what it has answered is in the ledger."""
         judge = self.config.summaries.judge
         assert judge is not None
-        return EngineJudge(
-            KeptEngine(open_server(judge, "summaries.judge"), directory / OUTPUTS_NAME), judge.model
-        )
+        return EngineJudge(self.callers.engine("summaries.judge", "judge"), judge.model)
 
     @cached_property
     def _content(self) -> str:

@@ -54,7 +54,9 @@ def template(documents: str | None, questions: str | None) -> str:
 def _fields(
     section_name: str, section: type[BaseModel], given: dict[tuple[str, str], str | None]
 ) -> Iterator[str]:
-    for name, field in section.model_fields.items():
+    own = [name for name in section.model_fields if name in section.__annotations__]
+    for name in dict.fromkeys([*own, *section.model_fields]):  # its own fields first
+        field = section.model_fields[name]
         place = (section_name, name)
         value = given.get(place)
         mark = f"  {MARK}" if place in FIRST else ""

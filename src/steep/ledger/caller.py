@@ -1,0 +1,217 @@
+"""Sends requests to one endpoint, within the limits of the project, and records what comes back.
+
+    completions = Caller(client, policy, ..., ledger, budget).complete(requests, on_done)
+
+What the ledger holds is not sent again. The first request goes out alone, so that a wrong key costs
+one request and not a volley of them. What has come back is written at once: a kill loses what is in
+flight. Ctrl-C waits for what is in flight, since it is paid for; a second one does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Sequence
+
+from steep.core.calls import Completion
+from steep.core.errors import UserError
+from steep.ledger import requests as table
+from steep.ledger.account import Account
+from steep.ledger.bounds import is_counted
+from steep.ledger.budget import Budget, Reservation
+from steep.ledger.lane import Lane, Outcome, RetryPolicy
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import has_failed
+from steep.ledger.verdicts import Answers
+from steep.llm.client import CONTEXT_REASON, FatalError
+from steep.llm.dialect import Dialect
+from steep.llm.prices import Prices
+from steep.llm.requests import Request, RequestClient
+
+log = logging.getLogger("steep")
+OnDone = Callable[[Completion], None]
+Task = asyncio.Task[Outcome]
+
+
+def tell_nobody(completion: Completion) -> None:
+    """Let completions be returned only."""
+
+
+class Caller:
+    """One endpoint, its ledger and the budget that it shares with all others.
+
+    Args:
+        client: Of the endpoint.
+        policy: How long a request is tried, and the rate limits.
+        prices: Of the model.
+        section: Of the configuration that describes the endpoint.
+        ledger: Open for writing.
+        budget: What the project may spend.
+    """
+
+    def __init__(
+        self,
+        client: RequestClient,
+        policy: RetryPolicy,
+        prices: Prices,
+        section: str,
+        ledger: Ledger,
+        budget: Budget,
+    ) -> None:
+        self._client, self.ledger = client, ledger
+        self.lane: Lane[Request] = Lane(client, policy, prices, section)
+        # A prompt beyond the context says nothing about the others.
+        self.lane.answers = Answers(tolerated=frozenset({CONTEXT_REASON}))
+        self._account = Account(budget, ledger)
+        self._account.attach(self.lane)
+
+    @property
+    def dialect(self) -> Dialect:
+        """How requests are phrased, after all that the endpoint has objected to."""
+        return self._client.client.dialect
+
+    @property
+    def endpoint(self) -> str:
+        """The base address of the server."""
+        return self.lane.client.endpoint
+
+    def complete(
+        self, requests: Sequence[Request], on_done: OnDone = tell_nobody
+    ) -> list[Completion]:
+        """Return the completion of each request, in their order; failed ones have an `error`.
+
+        Args:
+            requests: What is asked; equal ones are sent once.
+            on_done: Told each completion as it comes, those of the ledger first.
+
+        Raises:
+            UserError: The endpoint will complete no request, or the limits of the project end the
+                work. What was completed is in the ledger.
+        """
+        by_id = {each.id: each for each in requests}
+        found = table.completed(self.ledger, by_id)
+        for completion in found.values():
+            on_done(completion)
+        new = [each for id_, each in by_id.items() if id_ not in found]
+        if new:
+            if found:
+                log.info(
+                    "%s: %d of %d requests were completed before, and are not sent again",
+                    self.lane.stage,
+                    len(found),
+                    len(by_id),
+                )
+            try:
+                found |= asyncio.run(self._send_all(new, on_done))
+            except FatalError as error:
+                raise UserError(str(error)) from error
+        return [found[each.id] for each in requests]
+
+    async def _send_all(
+        self, requests: Sequence[Request], on_done: OnDone
+    ) -> dict[str, Completion]:
+        run = _Run(self.lane, self.ledger, self._account, on_done)
+        try:
+            await run.send(iter(requests))
+        finally:
+            await self.lane.client.close()
+        return run.found
+
+
+class _Run:
+    """What is in flight, and what has come back."""
+
+    def __init__(
+        self, lane: Lane[Request], ledger: Ledger, account: Account, on_done: OnDone
+    ) -> None:
+        self._lane, self._ledger, self._account, self._on_done = lane, ledger, account, on_done
+        self._flying: dict[Task, tuple[Request, Reservation]] = {}
+        self.found: dict[str, Completion] = {}
+
+    async def send(self, requests: Iterator[Request]) -> None:
+        """Send all; what is in flight when the work ends early is waited for and recorded."""
+        try:
+            while self._fill(requests):
+                await self._land()
+        except asyncio.CancelledError:
+            log.warning(
+                "%s: waiting for %d requests that are paid for; Ctrl-C again drops them",
+                self._lane.stage,
+                len(self._flying),
+            )
+            await self._finish()
+            raise
+        except (FatalError, UserError):
+            await self._finish()
+            raise
+
+    def _fill(self, requests: Iterator[Request]) -> bool:
+        """Send as many as there is room for; return whether anything is in flight."""
+        room = self._lane.client.concurrency if self.found else 1
+        while len(self._flying) < room and (request := next(requests, None)) is not None:
+            most = self._lane.most([request])
+            if not self._account.budget.reserve(most):
+                raise self._over_budget(most)
+            self._flying[asyncio.create_task(self._lane.send([request]))] = (request, most)
+        return bool(self._flying)
+
+    async def _finish(self) -> None:
+        self._lane.stop()
+        while self._flying:
+            try:
+                await self._land()
+            except FatalError:
+                continue  # its failures come after the one that ended the work
+
+    async def _land(self) -> None:
+        """Wait for at least one request, and record all that are back."""
+        landed, _ = await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
+        ended: list[table.Ended] = []
+        fatal: FatalError | None = None
+        unaffordable: Reservation | None = None
+        for task in landed:
+            request, most = self._flying.pop(task)
+            if isinstance(error := task.exception(), FatalError):
+                self._account.budget.release(most)
+                fatal = fatal or error
+                continue
+            outcome = task.result()
+            self._account.settle(self._lane, [request], most, outcome)
+            fatal = fatal or outcome.fatal
+            if outcome.unaffordable:
+                unaffordable = most
+            for each in outcome.completions or ():
+                ended.append(table.Ended(request, each, self._held(each, most)))
+        table.record(self._ledger, ended)
+        for _, completion, _ in ended:
+            self.found[completion.call_id] = completion
+            if not has_failed(completion):
+                self._on_done(completion)
+        if fatal is not None:
+            raise fatal
+        if unaffordable is not None:
+            raise self._over_budget(unaffordable)
+
+    def _held(self, completion: Completion, most: Reservation) -> Reservation:
+        if not is_counted(completion):
+            return most
+        usage = completion.usage
+        return Reservation(usage.prompt_tokens + usage.completion_tokens, completion.cost_usd)
+
+    def _over_budget(self, most: Reservation) -> UserError:
+        budget = self._account.budget
+        in_dollars = budget.max_cost_usd is not None and (
+            budget.spent_usd + budget.reserved_usd + (most.cost_usd or 0.0) > budget.max_cost_usd
+        )
+        limit = "generate.max_cost_usd" if in_dollars else "generate.max_total_tokens"
+        found = (
+            f"${budget.spent_usd:,.4f} spent of ${budget.max_cost_usd:,.4f}"
+            if in_dollars
+            else f"{budget.spent_tokens:,} tokens spent of {budget.max_tokens:,}"
+        )
+        return UserError(
+            "The limit of the project does not pay for the next request.",
+            where=f"{limit}, {self._lane.section}",
+            found=found,
+            hint="raise the limit and run the same command again: what was answered is kept",
+        )

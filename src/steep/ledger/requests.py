@@ -1,0 +1,172 @@
+"""The table `requests` of the ledger: what evaluations, judges and searches have sent.
+
+A request that has ended is never sent again; a failed one is, by the next run. `held_tokens` and
+`held_usd` are what a request counts against limits: what it took, or, where the endpoint does not
+say, the most that it may have taken.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from steep.core.calls import Completion, Message, Usage
+from steep.core.ids import canonical_json
+from steep.ledger.budget import Reservation
+from steep.ledger.ledger import IDS_A_QUERY, Ledger
+from steep.ledger.records import has_failed
+from steep.ledger.rows import now_utc, pack, unpack
+from steep.ledger.store import sqlite_errors
+from steep.llm.requests import Kind, Request
+
+_COLUMNS = (
+    "id", "purpose", "endpoint", "kind", "model", "parts", "parameters", "status", "finish_reason",
+    "prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd", "held_tokens", "held_usd",
+    "latency_s", "attempts", "error", "finished_at", "result",
+)  # fmt: skip
+_ADDED = ("attempts", "held_tokens", "held_usd")  # an earlier attempt may have cost something, too
+_INSERT = (
+    f"INSERT INTO requests ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
+    "ON CONFLICT (id) DO UPDATE SET "
+    + ", ".join(f"{each} = excluded.{each}" for each in _COLUMNS if each not in ("id", *_ADDED))
+    + "".join(f", {each} = requests.{each} + excluded.{each}" for each in _ADDED)
+    + " WHERE requests.status = 'failed'"
+)
+_COMPLETION = (
+    "id, finish_reason, prompt_tokens, cached_tokens, completion_tokens, cost_usd, latency_s, "
+    "endpoint, attempts, error, result"
+)
+
+
+class Ended(NamedTuple):
+    """A request, how it ended, and what it counts against limits."""
+
+    request: Request
+    completion: Completion
+    held: Reservation
+
+
+@dataclass(frozen=True, slots=True)
+class PurposeCost:
+    """What all requests for one purpose took.
+
+    Attributes:
+        requests: Those that were completed.
+        failed: Those that were not.
+        known_usd: Dollars, as far as they are known.
+        unpriced: Completed requests whose cost is not known.
+    """
+
+    purpose: str
+    model: str
+    requests: int
+    failed: int
+    usage: Usage
+    known_usd: float
+    unpriced: int
+
+
+class FullRequest(NamedTuple):
+    """All that the ledger knows of a request."""
+
+    request: Request
+    completion: Completion
+    status: str
+    finished_at: str
+
+
+def record(ledger: Ledger, ended: Sequence[Ended]) -> None:
+    """Write how requests ended, all of them or (killed, disk full) none."""
+    now = now_utc()
+    with ledger.writing():
+        for request, completion, held in ended:
+            named = ledger.parts.keep([Message("user", request.parts)])
+            usage = completion.usage
+            ledger.connection.execute(
+                _INSERT,
+                (
+                    *(request.id, request.purpose, request.endpoint, request.kind, request.model),
+                    *(named, canonical_json(request.parameters)),
+                    "failed" if has_failed(completion) else "done",
+                    completion.finish_reason,
+                    *(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens),
+                    *(completion.cost_usd, held.tokens, held.cost_usd or 0.0),
+                    *(completion.latency_s, completion.attempts, completion.error, now),
+                    pack(json.dumps(completion.result, ensure_ascii=False)),
+                ),
+            )
+
+
+def completed(ledger: Ledger, ids: Iterable[str]) -> dict[str, Completion]:
+    """Return the completions of those requests that need not be sent again, by id."""
+    found: dict[str, Completion] = {}
+    remaining = iter(ids)
+    while some := list(itertools.islice(remaining, IDS_A_QUERY)):
+        marks = ", ".join("?" * len(some))
+        query = f"SELECT {_COMPLETION} FROM requests WHERE status = 'done' AND id IN ({marks})"
+        found.update((row[0], _completion(row)) for row in _select(ledger, query, some))
+    return found
+
+
+def held(ledger: Ledger) -> Reservation:
+    """Return what all requests count against limits."""
+    query = "SELECT total(held_tokens), total(held_usd) FROM requests"
+    ((tokens, cost_usd),) = _select(ledger, query)
+    return Reservation(int(tokens), cost_usd)
+
+
+def costs(ledger: Ledger) -> list[PurposeCost]:
+    """Return what was spent on each purpose, by model."""
+    query = (
+        "SELECT purpose, model, sum(status = 'done'), sum(status = 'failed'), sum(prompt_tokens), "
+        "sum(cached_tokens), sum(completion_tokens), total(cost_usd), "
+        "sum(cost_usd IS NULL AND status = 'done') FROM requests GROUP BY 1, 2 ORDER BY 1, 2"
+    )
+    return [
+        PurposeCost(purpose, model, done, failed, Usage(*tokens), known_usd, unpriced)
+        for purpose, model, done, failed, *tokens, known_usd, unpriced in _select(ledger, query)
+    ]
+
+
+def find(ledger: Ledger, id_start: str) -> list[FullRequest]:
+    """Return the first requests whose ids begin in a given way."""
+    query = (
+        f"SELECT {_COMPLETION}, purpose, kind, model, parts, parameters, status, finished_at "
+        "FROM requests WHERE id >= ? AND id < ? ORDER BY id LIMIT 4"
+    )
+    return [_full(ledger, row) for row in _select(ledger, query, (id_start, id_start + "g"))]
+
+
+def _full(ledger: Ledger, row: Sequence[Any]) -> FullRequest:
+    purpose, kind, model, named, parameters, status, finished_at = row[11:]
+    (message,) = ledger.parts.read(named)
+    wanted: Kind = kind
+    parts, settings = message.parts, json.loads(parameters)
+    request = Request(purpose, row[7], wanted, model, parts, settings)
+    return FullRequest(request, _completion(row[:11]), status, finished_at)
+
+
+def _completion(row: Sequence[Any]) -> Completion:
+    call_id, finish_reason, prompt, cached, answer, cost_usd, latency_s, *rest = row
+    endpoint, attempts, error, packed = rest
+    result: Mapping[str, Any] | None = json.loads(unpack(packed))
+    return Completion(
+        call_id=call_id,
+        text=str(result.get("text", "")) if result else "",
+        finish_reason=finish_reason,
+        usage=Usage(prompt, cached, answer),
+        cost_usd=cost_usd,
+        latency_s=latency_s,
+        endpoint=endpoint,
+        attempts=attempts,
+        error=error,
+        result=result,
+    )
+
+
+def _select(ledger: Ledger, query: str, values: Sequence[Any] = ()) -> Iterator[Any]:
+    with sqlite_errors(ledger.path):
+        yield from ledger.connection.execute(query, values)

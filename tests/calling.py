@@ -1,0 +1,52 @@
+"""Callers of servers on loopback, each with a ledger of its own."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from steep.ledger.budget import Budget
+from steep.ledger.caller import Caller
+from steep.ledger.lane import RetryPolicy
+from steep.ledger.ledger import Ledger
+from steep.llm.openai import OpenAIClient
+from steep.llm.prices import Prices
+from steep.llm.requests import RequestClient
+
+SECTION = "evaluate.servers.m"
+PATIENCE = RetryPolicy(pause_s=0.001, total_s=30.0)
+
+
+def short_lived_ledger() -> Ledger:
+    """A ledger in a folder that goes with this process."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Ledger(folder / "ledger.db")
+
+
+def calling(
+    base_url: str,
+    *,
+    ledger: Ledger | None = None,
+    budget: Budget | None = None,
+    policy: RetryPolicy = PATIENCE,
+    prices: Prices | None = None,
+    section: str = SECTION,
+    **options: Any,
+) -> Caller:
+    """Return a caller of a server; `options` are those of its client."""
+    priced = prices or Prices()
+    client = OpenAIClient(
+        base_url, **{"concurrency": 4, "prices": priced, "section": section, **options}
+    )
+    return Caller(
+        RequestClient(client, priced),
+        policy,
+        priced,
+        section,
+        ledger or short_lived_ledger(),
+        budget or Budget(),
+    )
