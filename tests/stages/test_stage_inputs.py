@@ -164,12 +164,12 @@ def test_money_is_not_spent_without_a_limit_or_a_word(tmp_path: Path) -> None:
     project = Project(tmp_path)
     with pytest.raises(UserError, match=r"begin to pay[^~]*llm\.example[^~]*--yes[^~]*calls.*\$"):
         spending.refuse_unlimited_spending(
-            configured(tmp_path, documents=documents, generate=priced), project
+            configured(tmp_path, documents=documents, generate=priced), project, False
         )
     free = priced | {"usd_per_million_output_tokens": 0, "usd_per_million_input_tokens": 0}
     for each in (free, priced | {"max_cost_usd": 1}, {"engine": "embedded"}, {"recipe": None}):
         config = configured(tmp_path, documents=documents, generate=each)
-        spending.refuse_unlimited_spending(config, project)
+        spending.refuse_unlimited_spending(config, project, True)
 
 
 @pytest.mark.parametrize(
@@ -180,9 +180,11 @@ def test_only_a_person_at_a_terminal_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminals: str, yes: bool, asked: bool
 ) -> None:
     looked: list[Project] = []
-    monkeypatch.setattr(
-        spending, "refuse_unlimited_spending", lambda config, project: looked.append(project)
-    )
+
+    def look(config: Config, project: Project, evaluates: bool) -> None:
+        looked.append(project)
+
+    monkeypatch.setattr(spending, "refuse_unlimited_spending", look)
     for name in ("in", "err"):
         monkeypatch.setattr(sys, f"std{name}", _Stream(name in terminals.split()))
     check_spending(Opened(configured(tmp_path), Project(tmp_path)), yes)

@@ -32,7 +32,8 @@ DEFAULT_CONFIG = Path("steep.yaml")
 
 
 YesOption = Annotated[
-    bool, typer.Option("--yes", help="Pay for calls without generate.max_cost_usd; see steep plan.")
+    bool,
+    typer.Option("--yes", help="Pay without a limit (generate.max_cost_usd); see steep plan."),
 ]
 
 
@@ -66,8 +67,13 @@ def command(verb: str, path: Path, overrides: Sequence[str] | None = None) -> st
     return shlex.join(words)
 
 
-def check_spending(opened: Opened, yes: bool) -> None:
+def check_spending(opened: Opened, yes: bool, evaluates: bool = False) -> None:
     """Ask before money is spent by hand; a script is not asked.
+
+    Args:
+        opened: The project.
+        yes: Whether the user has agreed.
+        evaluates: Whether the command goes on to the evaluation.
 
     Raises:
         UserError: Calls with a price would begin, nothing limits them, and --yes was not given.
@@ -76,7 +82,7 @@ def check_spending(opened: Opened, yes: bool) -> None:
         return
     from steep.stages.spending import refuse_unlimited_spending
 
-    refuse_unlimited_spending(opened.config, opened.project)
+    refuse_unlimited_spending(opened.config, opened.project, evaluates)
 
 
 def start_log(path: Path) -> None:

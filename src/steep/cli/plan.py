@@ -22,6 +22,9 @@ from steep.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from steep.stages.evaluation_plan import EvaluationCalls
     from steep.stages.plan import Plan
 
 ProbeOption = Annotated[
@@ -53,6 +56,7 @@ def plan(
 ) -> None:
     """Show calls, tokens, dollars and hours, and who will see what; spends nothing by itself."""
     from steep.stages import plan as stage
+    from steep.stages.evaluation_plan import plan_evaluation
 
     if probe:
         from steep.stages.probe import probe as buy
@@ -62,16 +66,18 @@ def plan(
     else:
         opened = load_project(config, set)
     made = stage.make_plan(opened.config, opened.project, rate)
-    typer.echo(_json(made) if json else "\n".join(_lines(made)))
+    asked = plan_evaluation(opened.config, opened.project)
+    typer.echo(_json(made, asked) if json else "\n".join(_lines(made, asked)))
 
 
-def _json(made: Plan) -> str:
+def _json(made: Plan, asked: Sequence[EvaluationCalls]) -> str:
     import json
 
-    return json.dumps(made.as_json(), indent=2)
+    return json.dumps(made.as_json() | {"evaluation": [each.as_json() for each in asked]}, indent=2)
 
 
-def _lines(made: Plan) -> list[str]:
+def _lines(made: Plan, asked: Sequence[EvaluationCalls]) -> list[str]:
+    from steep.cli.evaluation_lines import of_evaluation
     from steep.cli.plan_lines import of_plan
 
-    return of_plan(made)
+    return [*of_plan(made), *(["", *of_evaluation(asked)] if asked else [])]

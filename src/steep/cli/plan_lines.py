@@ -67,7 +67,7 @@ def _aims(plan: Plan) -> list[str]:
 
 def _limit(limit: Limit) -> list[str]:
     amounts = (limit.most_usd, limit.spent_usd, limit.left_usd)
-    most, spent, left = map(_usd, amounts)
+    most, spent, left = map(usd, amounts)
     return [f"limit: {most}, {spent} spent, {left} left"]
 
 
@@ -77,7 +77,7 @@ def _goal(plan: Plan) -> list[str]:
     amount = (
         f"{plan.goal.amount:,.0f} tokens of text"
         if plan.goal.unit == "tokens"
-        else _usd(plan.goal.amount)
+        else usd(plan.goal.amount)
     )
     return [
         f"goal: {amount}, shared by length; it buys some {_number(total.pairs.expected)} pairs and "
@@ -111,7 +111,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         _number(row.openings.expected),
         *(about + _number(each.expected) for each in calls[1:]),
         *(_number(each.expected) for each in tokens),
-        "unknown" if row.cost_usd is None else _usd(row.cost_usd.expected),
+        "unknown" if row.cost_usd is None else usd(row.cost_usd.expected),
     )
 
 
@@ -178,8 +178,8 @@ def _time(plan: Plan) -> str:
 def _cost(cost: Range | None) -> str:
     if cost is None:
         return "unknown: set generate.usd_per_million_input_tokens and ..._output_tokens"
-    span = "" if cost.low == cost.high else f" ({_usd(cost.low)} to {_usd(cost.high)})"
-    return _usd(cost.expected) + span
+    span = "" if cost.low == cost.high else f" ({usd(cost.low)} to {usd(cost.high)})"
+    return usd(cost.expected) + span
 
 
 def _range(each: Range) -> str:
@@ -192,10 +192,11 @@ def _number(value: float) -> str:
 
 
 def _known(dollars: float | None) -> str:
-    return "unknown" if dollars is None else _usd(dollars)
+    return "unknown" if dollars is None else usd(dollars)
 
 
-def _usd(dollars: float) -> str:
+def usd(dollars: float) -> str:
+    """Dollars, with cents or, of small amounts, hundredths of them."""
     return f"${dollars:,.2f}" if dollars >= 1 or dollars == 0 else f"${dollars:.4f}"
 
 

@@ -33,7 +33,7 @@ def run(
 ) -> None:
     """Run every stage: documents, generate, corpus, tokenize, train, evaluate, report."""
     opened = open_project(config, set)
-    check_spending(opened, yes)
+    check_spending(opened, yes, evaluates=True)
     run_all(opened, json)
 
 

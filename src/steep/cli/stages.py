@@ -96,7 +96,7 @@ def evaluate(
     overrides = [*(set or ()), *limited]
     opened = open_project(config, overrides)
     if not rescore:
-        check_spending(opened, yes)
+        check_spending(opened, yes, evaluates=True)
     scores = _scores(opened, rescore)
     if json:
         typer.echo(dumps(scores, indent=2))

@@ -33,6 +33,10 @@ def of_status(found: Found) -> Iterator[str]:
             f"  {attempts} beside these gave nothing to keep; the provider may bill "
             f"{lost['tokens']:,} tokens and {usd} for that at most"
         )
+    for each in found["requests"]:
+        failed = f" and {each['failed']:,} failed" if each["failed"] else ""
+        done = _count(each["requests"], "request")
+        yield f"{each['purpose']} ({each['model']}): {done}{failed}, {_spending(each)}"
     for batch in found["batches"]:
         name, calls = batch["batch_id"] or batch["token"], _count(batch["calls"], "call")
         yield (
@@ -79,8 +83,9 @@ def of_failures(found: Found) -> Iterator[str]:
         yield "nothing failed"
         return
     for each in found["reasons"]:
-        documents = _count(each["documents"], "document")
-        yield f"{each['calls']:,} {each['status']} in {documents}: {each['reason']}"
+        number = each["documents"]
+        where = f"in {_count(number, 'document')}" if number else "beside generation"
+        yield f"{each['calls']:,} {each['status']} {where}: {each['reason']}"
         yield f"  for example: steep status --call {each['example'][:SHOWN_DIGITS]}"
     shown = _shown(len(found["reasons"]), found["of"], "reasons")
     yield f"{shown}; {_count(found['calls'], 'call')} in all"
@@ -88,6 +93,9 @@ def of_failures(found: Found) -> Iterator[str]:
 
 def of_call(found: Found) -> Iterator[str]:
     """Everything, the text last."""
+    if "purpose" in found:
+        yield from of_request(found)
+        return
     usage = found["usage"]
     yield f"call {found['call_id']}: {found['status']}"
     yield f"  document {found['document_id']}, {found['recipe']} {found['stage']}, {_subset(found)}"
@@ -109,6 +117,32 @@ def of_call(found: Found) -> Iterator[str]:
     yield from _messages(found["messages"], None)
     yield "--- text"
     yield found["text"]
+
+
+def of_request(found: Found) -> Iterator[str]:
+    """Everything about a request of an evaluation, the result last."""
+    usage = found["usage"]
+    yield f"request {found['call_id']}: {found['status']}"
+    yield f"  {found['purpose']}, {found['kind']}, model {found['model']}, at {found['endpoint']}"
+    parameters = ", ".join(f"{name} {value}" for name, value in found["parameters"].items())
+    yield f"  parameters: {parameters or 'none'}"
+    yield (
+        f"  {usage['prompt_tokens']:,} tokens in ({usage['cached_tokens']:,} cached), "
+        f"{usage['completion_tokens']:,} out, {_dollars(found['cost_usd'])}"
+    )
+    yield (
+        f"  recorded {_moment(found['recorded_at'])}, {_count(found['attempts'], 'attempt')}, "
+        f"{found['latency_s']:.1f} s, finish reason '{found['finish_reason']}'"
+    )
+    if found["error"]:
+        yield f"  error: {found['error']}"
+    yield "--- sent"
+    separator = "" if found["kind"] in ("chat", "completion", "echo") else "\n"
+    yield _shortened(separator.join(found["parts"]), LONGEST_MESSAGE)
+    if found["result"] is not None:
+        yield "--- result"
+        text = found["result"].get("text")
+        yield _shortened(str(found["result"]) if text is None else text, LONGEST_MESSAGE)
 
 
 def _sum(found: Found) -> str:

@@ -37,7 +37,7 @@ from steep.evaluation.engines import (
 )
 from steep.evaluation.normalizers import OptionScores
 from steep.evaluation.prompts import continuation
-from steep.ledger.caller import Caller
+from steep.ledger.caller import Sends
 from steep.llm.client import CONTEXT_REASON
 from steep.llm.dialect import Dialect
 from steep.llm.requests import REJECTED_REASON, Request
@@ -56,11 +56,11 @@ class HttpEngine:
     """
 
     def __init__(
-        self, caller: Caller, model: str, purpose: str, endpoint: Endpoint = "completions"
+        self, caller: Sends, model: str, purpose: str, endpoint: Endpoint = "completions"
     ) -> None:
         self._caller, self._model, self._purpose = caller, model, purpose
         self._endpoint = endpoint
-        self._where = f"{caller.endpoint}, model '{model}' ({caller.lane.section})"
+        self._where = f"{caller.endpoint}, model '{model}' ({caller.section})"
 
     @property
     def asked_without(self) -> list[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 from steep.core.calls import Completion
 from steep.core.errors import UserError
@@ -35,6 +36,31 @@ Task = asyncio.Task[Outcome]
 
 def tell_nobody(completion: Completion) -> None:
     """Let completions be returned only."""
+
+
+class Sends(Protocol):
+    """Something that completes requests: a `Caller`, or a plan that only counts them."""
+
+    @property
+    def endpoint(self) -> str:
+        """The base address of the server."""
+        ...
+
+    @property
+    def section(self) -> str:
+        """The section of the configuration that describes it."""
+        ...
+
+    @property
+    def dialect(self) -> Dialect:
+        """How requests are phrased, after all that the endpoint has objected to."""
+        ...
+
+    def complete(
+        self, requests: Sequence[Request], on_done: OnDone = tell_nobody
+    ) -> list[Completion]:
+        """Return the completion of each request, in their order."""
+        ...
 
 
 class Caller:
@@ -74,6 +100,11 @@ class Caller:
     def endpoint(self) -> str:
         """The base address of the server."""
         return self.lane.client.endpoint
+
+    @property
+    def section(self) -> str:
+        """The section of the configuration that describes it."""
+        return self.lane.section
 
     def complete(
         self, requests: Sequence[Request], on_done: OnDone = tell_nobody
@@ -126,6 +157,7 @@ class _Run:
     ) -> None:
         self._lane, self._ledger, self._account, self._on_done = lane, ledger, account, on_done
         self._flying: dict[Task, tuple[Request, Reservation]] = {}
+        self._waiting: Request | None = None  # the budget did not suffice for it
         self.found: dict[str, Completion] = {}
 
     async def send(self, requests: Iterator[Request]) -> None:
@@ -148,12 +180,19 @@ class _Run:
     def _fill(self, requests: Iterator[Request]) -> bool:
         """Send as many as there is room for; return whether anything is in flight."""
         room = self._lane.client.concurrency if self.found else 1
-        while len(self._flying) < room and (request := next(requests, None)) is not None:
+        while len(self._flying) < room and (request := self._next(requests)) is not None:
             most = self._lane.most([request])
             if not self._account.budget.reserve(most):
-                raise self._over_budget(most)
+                if not self._flying:
+                    raise self._over_budget(most)
+                self._waiting = request  # until others have taken less than was reserved
+                break
             self._flying[asyncio.create_task(self._lane.send([request]))] = (request, most)
         return bool(self._flying)
+
+    def _next(self, requests: Iterator[Request]) -> Request | None:
+        waiting, self._waiting = self._waiting, None
+        return waiting or next(requests, None)
 
     async def _finish(self) -> None:
         self._lane.stop()

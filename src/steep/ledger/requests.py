@@ -17,6 +17,7 @@ from steep.core.calls import Completion, Message, Usage
 from steep.core.ids import canonical_json
 from steep.ledger.budget import Reservation
 from steep.ledger.ledger import IDS_A_QUERY, Ledger
+from steep.ledger.queries import FailureGroup
 from steep.ledger.records import has_failed
 from steep.ledger.rows import now_utc, pack, unpack
 from steep.ledger.store import sqlite_errors
@@ -118,6 +119,16 @@ def held(ledger: Ledger) -> Reservation:
     return Reservation(int(tokens), cost_usd)
 
 
+def unpriced(ledger: Ledger, endpoint: str, model: str) -> Usage:
+    """Sum the tokens of completed requests to a model whose price was not known."""
+    query = (
+        "SELECT total(prompt_tokens), total(cached_tokens), total(completion_tokens) FROM requests "
+        "WHERE endpoint = ? AND model = ? AND status = 'done' AND cost_usd IS NULL"
+    )
+    (row,) = _select(ledger, query, (endpoint, model))
+    return Usage(*map(int, row))
+
+
 def costs(ledger: Ledger) -> list[PurposeCost]:
     """Return what was spent on each purpose, by model."""
     query = (
@@ -131,13 +142,26 @@ def costs(ledger: Ledger) -> list[PurposeCost]:
     ]
 
 
-def find(ledger: Ledger, id_start: str) -> list[FullRequest]:
-    """Return the first requests whose ids begin in a given way."""
+def failures(ledger: Ledger) -> list[FailureGroup]:
+    """Return why requests were not completed, the commonest reason first."""
+    query = (
+        "SELECT error, count(*), min(id) FROM requests WHERE status = 'failed' "
+        "GROUP BY purpose, error ORDER BY 2 DESC"
+    )
+    return [
+        FailureGroup("failed", reason or "no reason is known", number, 0, example)
+        for reason, number, example in _select(ledger, query)
+    ]
+
+
+def find(ledger: Ledger, id_start: str) -> FullRequest | None:
+    """Return the request whose id begins in a given way; None if there is not exactly one."""
     query = (
         f"SELECT {_COMPLETION}, purpose, kind, model, parts, parameters, status, finished_at "
-        "FROM requests WHERE id >= ? AND id < ? ORDER BY id LIMIT 4"
+        "FROM requests WHERE id >= ? AND id < ? ORDER BY id LIMIT 2"
     )
-    return [_full(ledger, row) for row in _select(ledger, query, (id_start, id_start + "g"))]
+    rows = list(_select(ledger, query, (id_start, id_start + "g")))  # after the last digit, f
+    return _full(ledger, rows[0]) if len(rows) == 1 else None
 
 
 def _full(ledger: Ledger, row: Sequence[Any]) -> FullRequest:

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from steep.core.errors import UserError
-from steep.ledger.caller import Caller
+from steep.ledger.caller import Sends
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.index import Vectors
 
@@ -50,7 +50,7 @@ class EmbedderSettings:
 
     kind: EmbedderKind = "wordllama"
     model: str = ""
-    caller: Caller | None = None
+    caller: Sends | None = None
 
 
 def open_embedder(settings: EmbedderSettings) -> Embedder:

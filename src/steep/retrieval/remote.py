@@ -13,7 +13,7 @@ import numpy as np
 
 from steep.core.calls import Completion
 from steep.core.errors import UserError
-from steep.ledger.caller import Caller
+from steep.ledger.caller import Sends
 from steep.llm.requests import Request, vectors_of
 from steep.retrieval.index import Vectors
 from steep.retrieval.rerank import Candidates
@@ -24,7 +24,7 @@ TEXTS_PER_REQUEST = 64
 class EndpointEmbedder:
     """Embeds with a model behind `/embeddings`."""
 
-    def __init__(self, caller: Caller, model: str) -> None:
+    def __init__(self, caller: Sends, model: str) -> None:
         self.name = f"{model} at {caller.endpoint}"
         self._caller, self._model = caller, model
 
@@ -53,7 +53,7 @@ class EndpointEmbedder:
 class EndpointReranker:
     """Scores with a model behind `/rerank`, one request per question."""
 
-    def __init__(self, caller: Caller, model: str) -> None:
+    def __init__(self, caller: Sends, model: str) -> None:
         self.name = f"{model} at {caller.endpoint}"
         self._caller, self._model = caller, model
 
@@ -75,16 +75,16 @@ class EndpointReranker:
         return [[*each.result["scores"]] for each in completions if each.result]
 
 
-def _check_answered(caller: Caller, completions: Sequence[Completion], hint: str) -> None:
+def _check_answered(caller: Sends, completions: Sequence[Completion], hint: str) -> None:
     failed = [each for each in completions if each.error]
     if failed:
         raise _unusable(caller, failed[0].error, hint)
 
 
-def _unusable(caller: Caller, found: object, hint: str) -> UserError:
+def _unusable(caller: Sends, found: object, hint: str) -> UserError:
     return UserError(
         "The endpoint gave no usable answer.",
-        where=f"{caller.endpoint} ({caller.lane.section})",
+        where=f"{caller.endpoint} ({caller.section})",
         found=found,
         hint=f"{hint}; the same command continues: what was answered is kept",
     )

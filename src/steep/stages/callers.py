@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from steep.config import Config, EndpointConfig
 from steep.core.errors import UserError
-from steep.ledger.caller import Caller
+from steep.ledger import requests
+from steep.ledger.caller import Caller, Sends
 from steep.ledger.lane import RetryPolicy
 from steep.ledger.ledger import Ledger
+from steep.llm.address import checked_url
 from steep.llm.prices import Prices
 from steep.project import Project
 from steep.stages.pricing import endpoint_prices, project_budget
@@ -86,13 +88,13 @@ class Callers:
         self._shared: tuple[Ledger, Budget] | None = None
         self._open: dict[str, Caller] = {}
 
-    def __enter__(self) -> Callers:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._resources.close()
 
-    def open(self, section: str) -> Caller:
+    def open(self, section: str) -> Sends:
         """Return what sends requests to the endpoint of a section of the configuration.
 
         Raises:
@@ -136,5 +138,14 @@ class Callers:
         )
         if self._shared is None:
             ledger = self._resources.enter_context(Ledger(self._project.ledger_path))
-            self._shared = ledger, project_budget(self._config.generate, ledger)
+            self._shared = ledger, self._budget(ledger)
         return Caller(RequestClient(client, prices), policy, prices, used.section, *self._shared)
+
+    def _budget(self, ledger: Ledger) -> Budget:
+        """The limits of the project; requests that had no price count at today's."""
+        budget = project_budget(self._config.generate, ledger)
+        for used in used_endpoints(self._config):
+            endpoint = checked_url(used.settings.base_url, used.section)
+            usage = requests.unpriced(ledger, endpoint, used.settings.model)
+            budget.spent_usd += prices_at(used).cost_usd(usage) or 0.0
+        return budget

@@ -10,9 +10,11 @@ from typing import Any
 from steep.core.progress import Progress
 from steep.evaluation.answer_rows import write_answers
 from steep.evaluation.asking import ask, ask_short
-from steep.evaluation.engines import AnswerEngine, NoLikelihoods
+from steep.evaluation.engines import AnswerEngine, NoLikelihoods, no_progress
+from steep.evaluation.engines import Progress as ToldProgress
 from steep.evaluation.few_shot import short_answer_prompt
 from steep.evaluation.kept_outputs import KeptEngine
+from steep.evaluation.normalizers import OptionScores
 from steep.evaluation.prompts import closed_book_prompt
 from steep.evaluation.rows import make_rows, write_rows
 from steep.project import Artifact
@@ -41,14 +43,27 @@ def run(exam: Exam, examinee: Examinee) -> Iterator[Artifact]:
                 log.warning("%s: not asked by likelihood. %s", examinee.name, error)
 
 
+def option_scores(
+    exam: Exam, engine: AnswerEngine, on_progress: ToldProgress = no_progress
+) -> list[OptionScores]:
+    """The likelihoods of the options of every question."""
+    prompts = [closed_book_prompt(q, exam.by_id[q.document_id]) for q in exam.questions]
+    return engine.logprobs(prompts, [question.options for question in exam.questions], on_progress)
+
+
+def accepted_scores(exam: Exam, engine: AnswerEngine) -> list[OptionScores]:
+    """The likelihoods of the accepted answers of every short-answer question."""
+    prompts = [short_answer_prompt(q, exam.by_id[q.document_id]) for q in exam.short]
+    return engine.logprobs(prompts, [question.answers for question in exam.short])
+
+
 def score(exam: Exam, examinee: Examinee) -> Artifact:
     """The likelihood of every option."""
 
     def make(directory: Path) -> dict[str, Any]:
-        options = [question.options for question in exam.questions]
-        prompts = [closed_book_prompt(q, exam.by_id[q.document_id]) for q in exam.questions]
-        progress = Progress(f"score {examinee.name}", sum(map(len, options)), "options")
-        scores = examinee.engine.logprobs(prompts, options, lambda done, _: progress.update(done))
+        options = sum(len(question.options) for question in exam.questions)
+        progress = Progress(f"score {examinee.name}", options, "options")
+        scores = option_scores(exam, examinee.engine, lambda done, _: progress.update(done))
         write_rows(directory / ROWS_NAME, make_rows(exam.questions, scores))
         progress.finish(f"{len(exam.questions)} questions")
         return {"model": examinee.name, "questions": len(exam.questions)}
@@ -90,12 +105,11 @@ def answer_shortly(exam: Exam, examinee: Examinee) -> Artifact:
         rows = ask_short(engine, examinee.name, exam.short, exam.by_id, on_progress=with_progress)
         write_answers(directory / ROWS_NAME, rows)
         if examinee.gives_likelihoods:
-            prompts = [short_answer_prompt(q, exam.by_id[q.document_id]) for q in exam.short]
             accepted = [
                 replace(q, options=q.answers, gold=tuple(range(len(q.answers)))) for q in exam.short
             ]
             try:
-                scores = engine.logprobs(prompts, [q.answers for q in exam.short])
+                scores = accepted_scores(exam, engine)
                 write_rows(directory / GOLD_NAME, make_rows(accepted, scores))
             except NoLikelihoods as error:
                 log.warning("%s: short answers have no likelihoods. %s", examinee.name, error)

@@ -52,17 +52,23 @@ def query(question: Question, exam: Exam) -> str:
 
 @dataclass
 class Library:
-    """The chunks of one run's documents; open it with `with`, since rankings are kept on disk."""
+    """The chunks of one run's documents; open it with `with`, since rankings are kept on disk.
+
+    Attributes:
+        in_memory: Whether rankings are forgotten when it is closed.
+    """
 
     config: Config
     project: Project
     exam: Exam
     callers: Callers
+    in_memory: bool = False
     _cut: dict[int, Chunking] = field(default_factory=dict)
     _retrievers: dict[tuple[int, str], Retriever] = field(default_factory=dict)
 
     def __enter__(self) -> Library:
-        self._cache = RetrievalCache(self.project.store / CACHE_NAME).__enter__()
+        path = None if self.in_memory else self.project.store / CACHE_NAME
+        self._cache = RetrievalCache(path).__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -95,6 +101,17 @@ class Library:
             }
 
         return build(self.project, Identity(STAGE, VERSION, fields, inputs), make, one_of_many=True)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a model of this machine would have to read the chunks."""
+        settings = self.config.open_book
+        embeds = settings.search != "bm25" and settings.embedder == "sentence-transformers"
+        return embeds or settings.reranker == "cross-encoder"
+
+    def first_chunks(self, chunk_characters: int, shown: int) -> list[str]:
+        """The texts of the first chunks, whatever is asked."""
+        return [each.shown for each in self._chunking(chunk_characters).chunks[:shown]]
 
     def contexts(
         self,

@@ -14,8 +14,9 @@ from steep.core.progress import Progress
 from steep.evaluation.answer_rows import read_answers, write_answers
 from steep.evaluation.asking import ask
 from steep.evaluation.compare import Grade
-from steep.evaluation.engines import NoLikelihoods, PromptTooLong
-from steep.evaluation.normalizers import Normalizer
+from steep.evaluation.engines import AnswerEngine, NoLikelihoods, PromptTooLong, no_progress
+from steep.evaluation.engines import Progress as ToldProgress
+from steep.evaluation.normalizers import Normalizer, OptionScores
 from steep.evaluation.open_book import Cell, chosen_way
 from steep.evaluation.prompts import open_book_prompt
 from steep.evaluation.protocols import Protocol
@@ -100,7 +101,7 @@ def run(exam: Exam, examinee: Examinee, library: Library) -> Iterator[Artifact]:
 
 
 def _grid(exam: Exam, examinee: Examinee, library: Library) -> Iterator[Artifact]:
-    settings, ways = examinee.config.open_book, _ways(examinee.config)
+    settings, ways = examinee.config.open_book, ways_of(examinee.config)
     if settings.choose_on_validation:
         yield from _chosen(exam, examinee, library, ways)
     else:
@@ -127,7 +128,8 @@ def _chosen(
         yield from _cell(exam, examinee, library, way, "test")
 
 
-def _ways(config: Config) -> list[Way]:
+def ways_of(config: Config) -> list[Way]:
+    """Every combination of the configuration."""
     settings = config.open_book
     heats: Sequence[float | None] = (None,)
     if settings.method == "answers":
@@ -146,7 +148,7 @@ def _cell(
     if way.chunk_characters is not None:
         inputs["retrieve"] = library.retrieve(way.chunk_characters, examinee)
         yield inputs["retrieve"]
-    protocol = _protocol(examinee.config, way)
+    protocol = protocol_at(examinee.config, way)
     fields = {
         **examinee.fields,
         "evaluate.questions": exam.content,
@@ -179,31 +181,54 @@ def _ask(
     protocol: Protocol | None,
     directory: Path,
 ) -> None:
-    contexts = (
-        library.whole_documents(questions)
-        if way.chunk_characters is None
-        else library.contexts(way.chunk_characters, examinee, questions, way.shown, way.order)
-    )
+    texts = contexts(library, examinee, way, questions)
     label = f"open book {examinee.name}, {way}"
     if protocol is None:
-        asked = zip(questions, contexts, strict=True)
-        prompts = [open_book_prompt(q, exam.by_id[q.document_id], texts) for q, texts in asked]
-        options = [question.options for question in questions]
-        progress = Progress(label, sum(map(len, options)), "options")
-        scores = examinee.engine.logprobs(prompts, options, lambda done, _: progress.update(done))
+        options = sum(len(question.options) for question in questions)
+        progress = Progress(label, options, "options")
+        scores = option_scores(
+            exam, examinee.engine, questions, texts, lambda done, _: progress.update(done)
+        )
         progress.finish(f"{len(questions)} questions")
         write_rows(directory / ROWS_NAME, make_rows(questions, scores))
         return
     rows = ask(
         kept(examinee, directory), examinee.name, questions, exam.by_id, protocol,
-        seed=examinee.config.evaluate.seed, contexts=contexts,
+        seed=examinee.config.evaluate.seed, contexts=texts,
         on_progress=told(label, len(questions) * protocol.samples),
     )  # fmt: skip
     write_answers(directory / ROWS_NAME, rows)
     (directory / OUTPUTS_NAME).unlink(missing_ok=True)
 
 
-def _protocol(config: Config, way: Way) -> Protocol | None:
+def contexts(
+    library: Library, examinee: Examinee, way: Way, questions: Sequence[Question]
+) -> list[list[str]]:
+    """The texts that are shown before each question.
+
+    A plan, whose library is in memory, does not wait for models of this machine.
+    """
+    if way.chunk_characters is None:
+        return library.whole_documents(questions)
+    if library.in_memory and library.is_slow:
+        return [library.first_chunks(way.chunk_characters, way.shown)] * len(questions)
+    return library.contexts(way.chunk_characters, examinee, questions, way.shown, way.order)
+
+
+def option_scores(
+    exam: Exam,
+    engine: AnswerEngine,
+    questions: Sequence[Question],
+    texts: Sequence[Sequence[str]],
+    on_progress: ToldProgress = no_progress,
+) -> list[OptionScores]:
+    """The likelihoods of the options of every question, after its texts."""
+    asked = zip(questions, texts, strict=True)
+    prompts = [open_book_prompt(q, exam.by_id[q.document_id], shown) for q, shown in asked]
+    return engine.logprobs(prompts, [question.options for question in questions], on_progress)
+
+
+def protocol_at(config: Config, way: Way) -> Protocol | None:
     """How answers are asked for at the temperature of a cell; None for likelihoods."""
     if config.open_book.method == "likelihood":
         return None

@@ -2,40 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 from steep.config import Config
 from steep.core.errors import UserError
+from steep.generation.estimate import Range
 from steep.project import Project
+from steep.stages.callers import prices_at, used_endpoints
+from steep.stages.evaluation_plan import plan_evaluation
 from steep.stages.plan import make_plan
 from steep.stages.pricing import base_urls, prices_of
 
 
-def refuse_unlimited_spending(config: Config, project: Project) -> None:
-    """Refuse to begin calls that have a price while nothing limits what they may cost.
+class _Bill(NamedTuple):
+    """What would be paid to one place. `cost` None is unknown."""
+
+    where: str
+    what: str
+    cost: Range | None
+
+
+def refuse_unlimited_spending(config: Config, project: Project, evaluates: bool) -> None:
+    """Refuse to begin requests that have a price while nothing limits what they may cost.
+
+    Args:
+        config: The configuration.
+        project: Where the ledger is, if there is one.
+        evaluates: Whether the command goes on to the evaluation.
 
     Raises:
-        UserError: There are such calls to do; it says how many, where, and what they cost.
+        UserError: There are such requests to do; it says how many, where, and what they cost.
     """
     settings = config.generate
-    limited = settings.max_cost_usd is not None or settings.max_total_tokens is not None
-    if settings.recipe is None or limited:
+    if settings.max_cost_usd is not None or settings.max_total_tokens is not None:
         return
-    prices = [prices_of(settings, url) for url in base_urls(settings)]
-    if not any(each.usd_per_million_output_tokens for each in prices):
-        return  # free, or a price that nobody knows
-    plan = make_plan(config, project)
-    calls, cost = plan.total.calls, plan.total.cost_usd
-    if not calls.high:
+    bills = [*_generation(config, project), *(_evaluation(config, project) if evaluates else ())]
+    if not bills:
         return
-    amount = (
-        "unknown"
-        if cost is None
-        else f"${cost.expected:,.2f} (${cost.low:,.2f} to ${cost.high:,.2f})"
-    )
     raise UserError(
-        "This command would begin to pay for calls.",
-        where=", ".join(host.name for host in plan.hosts) + f", model '{settings.model}'",
+        "This command would begin to pay for requests.",
+        where="; ".join(each.where for each in bills),
         expected="--yes, or a limit: --set generate.max_cost_usd=DOLLARS",
-        found=f"about {calls.expected:,.0f} calls ({calls.low:,.0f} to {calls.high:,.0f}), "
-        f"cost {amount}",
+        found="; ".join(f"{each.what}, cost {_amount(each.cost)}" for each in bills),
         hint="look at steep plan; then add --yes, or set a limit in steep.yaml",
     )
+
+
+def _generation(config: Config, project: Project) -> Iterator[_Bill]:
+    settings = config.generate
+    prices = [prices_of(settings, url) for url in base_urls(settings)]
+    if settings.recipe is None or not any(each.usd_per_million_output_tokens for each in prices):
+        return  # free, or a price that nobody knows
+    plan = make_plan(config, project)
+    calls = plan.total.calls
+    if calls.high:
+        where = ", ".join(host.name for host in plan.hosts) + f", model '{settings.model}'"
+        what = f"about {calls.expected:,.0f} calls ({calls.low:,.0f} to {calls.high:,.0f})"
+        yield _Bill(where, what, plan.total.cost_usd)
+
+
+def _evaluation(config: Config, project: Project) -> Iterator[_Bill]:
+    used = [(each, prices_at(each)) for each in used_endpoints(config)]
+    if not any(p.usd_per_million_input_tokens or p.usd_per_million_output_tokens for _, p in used):
+        return
+    for each in plan_evaluation(config, project):
+        to_do = each.requests - each.completed
+        if to_do and each.cost_usd is not None and each.cost_usd.high > 0:
+            where = f"{each.base_url}, model '{each.model}' ({each.section})"
+            yield _Bill(where, f"{to_do:,} requests of the evaluation", each.cost_usd)
+
+
+def _amount(cost: Range | None) -> str:
+    if cost is None:
+        return "unknown"
+    return f"${cost.expected:,.2f} (${cost.low:,.2f} to ${cost.high:,.2f})"

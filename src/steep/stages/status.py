@@ -16,7 +16,7 @@ from steep.config import Config
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation import plan
-from steep.ledger import queries
+from steep.ledger import queries, requests
 from steep.ledger.ledger import Ledger
 from steep.ledger.queries import Sums
 from steep.ledger.records import IMPORT_ENDPOINT, Record
@@ -56,6 +56,7 @@ def status_of(config: Config, project: Project) -> dict[str, Any]:
                 "lost": ledger.lost()._asdict(),
                 **_spending(bought.sums),
             },
+            "requests": [asdict(each) for each in requests.costs(ledger)],
             "batches": _batches(ledger),
             "artifacts": _artifacts(project),
         }
@@ -118,7 +119,7 @@ def entity_of(project: Project, entity: str, limit: int) -> dict[str, Any]:
 def failed_of(project: Project, limit: int) -> dict[str, Any]:
     """Why calls gave no whole answer: failed, skipped, refused, truncated and empty ones."""
     with open_ledger(project) as ledger:
-        groups = queries.failures(ledger)
+        groups = [*queries.failures(ledger), *requests.failures(ledger)]
     return {
         "reasons": [group._asdict() for group in groups[:limit]],
         "of": len(groups),
@@ -133,6 +134,8 @@ def call_of(project: Project, call_id: str) -> dict[str, Any]:
         UserError: The ledger does not know it, or more than one begins like that.
     """
     with open_ledger(project) as ledger:
+        if (asked := requests.find(ledger, call_id)) is not None:
+            return _request(asked)
         record, _, sampling, batch = queries.full_call(ledger, call_id)
         completion = record.completion
         return {
@@ -150,6 +153,29 @@ def call_of(project: Project, call_id: str) -> dict[str, Any]:
             "messages": _messages(ledger, record),
             "text": record.text,
         }
+
+
+def _request(asked: requests.FullRequest) -> dict[str, Any]:
+    """All about a request of an evaluation, a judge or a search."""
+    request, completion = asked.request, asked.completion
+    return {
+        "call_id": request.id,
+        "purpose": request.purpose,
+        "kind": request.kind,
+        "model": request.model,
+        "parameters": request.parameters,
+        "status": asked.status,
+        "finish_reason": completion.finish_reason,
+        "usage": asdict(completion.usage),
+        "cost_usd": completion.cost_usd,
+        "latency_s": completion.latency_s,
+        "endpoint": completion.endpoint,
+        "attempts": completion.attempts,
+        "error": completion.error,
+        "recorded_at": asked.finished_at,
+        "parts": list(request.parts),
+        "result": completion.result,
+    }
 
 
 def _totals(config: Config, loaded: Sequence[Document], ledger: Ledger) -> plan.Totals | None:

@@ -6,21 +6,22 @@ written again. The judge itself is measured first, on claims that we labelled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from steep.config import Config
+from steep.config import Config, SummariesConfig
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json
 from steep.core.progress import Progress
 from steep.documents.document import Document
 from steep.documents.split import whole_documents
-from steep.evaluation.engines import Decoding
+from steep.evaluation.engines import AnswerEngine, Decoding, no_progress
+from steep.evaluation.engines import Progress as ToldProgress
 from steep.evaluation.summaries.claims import Judged, judge_summaries
-from steep.evaluation.summaries.judging import EngineJudge
+from steep.evaluation.summaries.judging import EngineJudge, Judge
 from steep.evaluation.summaries.prompts import MAX_TOKENS, Kind, in_chat_form, summary_prompt
 from steep.evaluation.summaries.references import Reference, read_references
 from steep.evaluation.summaries.rows import (
@@ -39,6 +40,9 @@ from steep.stages.closed_book import OUTPUTS_NAME, kept, told
 from steep.stages.documents import content_hash
 from steep.stages.examinees import Examinee
 from steep.stages.harness import Identity, build, log
+
+if TYPE_CHECKING:  # it loads scipy
+    from steep.evaluation.summaries.judge_agreement import JudgeAgreement
 
 VERSION = 1
 WRITTEN, JUDGED, AGREEMENT = "summary", "judged", "judge"  # stages, as artifacts are named
@@ -80,11 +84,10 @@ class Study:
 
     def judge(self) -> Iterator[Artifact]:
         """Measure the judge, and let it weigh what people wrote."""
-        from steep.evaluation.summaries.judge_agreement import measure_judge
 
         def make(directory: Path) -> dict[str, Any]:
-            judge = self._judge()
-            found = measure_judge(judge, claims_per_call=self.config.summaries.claims_a_call)
+            judge = self.open_judge()
+            found = measure(judge, self.config.summaries)
             if sum(found.unread.values()) == found.claims:
                 log.warning(
                     "judge: not one of its verdicts could be read, nor will be in the table"
@@ -94,10 +97,9 @@ class Study:
 
         yield build(self.project, Identity(AGREEMENT, VERSION, self._judge_fields(), {}), make)
 
-        def people() -> list[SummaryRow]:
-            return human_summaries(self._references)
-
-        yield self._judged(HUMAN, HUMAN, people, {"summaries.references": self._content}, {})
+        yield self._judged(
+            HUMAN, HUMAN, self.human_rows, {"summaries.references": self._content}, {}
+        )
 
     def ask(self, examinee: Examinee) -> Iterator[Artifact]:
         """Let one model write summaries of every kind, and the judge weigh them."""
@@ -123,14 +125,8 @@ class Study:
         }
 
         def make(directory: Path) -> dict[str, Any]:
-            ids = [reference.document_id for reference in self._references]
-            decoding = Decoding(1, settings.temperature, max_tokens, (), self.config.evaluate.seed)
-            with_progress = told(f"summaries {examinee.name} {kind}", len(ids))
-            prompts = self._prompts(examinee, ids, kind)
-            rows = write_summaries(
-                kept(examinee, directory), examinee.name, ids, kind, prompts, decoding,
-                with_progress,
-            )  # fmt: skip
+            with_progress = told(f"summaries {examinee.name} {kind}", len(self._references))
+            rows = self.write(examinee, kind, with_progress, kept(examinee, directory))
             write_rows(directory / TEXTS_NAME, SummaryRow, rows)
             (directory / OUTPUTS_NAME).unlink(missing_ok=True)
             return {"kind": kind, "texts": len(rows)}
@@ -140,12 +136,32 @@ class Study:
             self.project, Identity(WRITTEN, VERSION, fields, inputs), make, one_of_many=True
         )
 
+    def human_rows(self) -> list[SummaryRow]:
+        """What people wrote."""
+        return human_summaries(self._references)
+
+    def write(
+        self,
+        examinee: Examinee,
+        kind: Kind,
+        on_progress: ToldProgress,
+        engine: AnswerEngine | None = None,
+    ) -> list[SummaryRow]:
+        """Let one model write summaries of one kind."""
+        settings = self.config.summaries
+        ids = [reference.document_id for reference in self._references]
+        tokens = settings.max_tokens or MAX_TOKENS[kind]
+        decoding = Decoding(1, settings.temperature, tokens, (), self.config.evaluate.seed)
+        prompts = self._prompts(examinee, ids, kind)
+        writer = engine or examinee.engine
+        return write_summaries(writer, examinee.name, ids, kind, prompts, decoding, on_progress)
+
     def _prompts(self, examinee: Examinee, ids: Sequence[str], kind: Kind) -> list[str]:
         """In the chat format of models that have one; others continue a text."""
         tokenizer = None if examinee.server else examinee.loaded[1]
         served_chat = examinee.server is not None and examinee.server.endpoint == "chat"
         chat = served_chat or bool(tokenizer and tokenizer.chat_template)
-        prompts = [summary_prompt(self._sources[each], kind, chat) for each in ids]
+        prompts = [summary_prompt(self.sources[each], kind, chat) for each in ids]
         return in_chat_form(tokenizer, prompts) if chat and tokenizer else prompts
 
     def _judged(
@@ -157,17 +173,11 @@ class Study:
         inputs: dict[str, Artifact],
     ) -> Artifact:
         """What the judge says of some texts."""
-        settings = self.config.summaries
 
         def make(directory: Path) -> dict[str, Any]:
             rows = texts()
-            found = judge_summaries(
-                self._judge(),
-                rows,
-                self._sources,
-                claims_per_call=settings.claims_a_call,
-                on_progress=_calls(f"judge {writer} {kind}"),
-            )
+            progress = _calls(f"judge {writer} {kind}")
+            found = judged(self.open_judge(), rows, self.sources, self.config.summaries, progress)
             write_rows(directory / TEXTS_NAME, SummaryRow, rows)
             write_rows(directory / PASSAGES_NAME, PassageRow, found.passages)
             write_rows(directory / CLAIMS_NAME, ClaimRow, found.claims)
@@ -183,7 +193,7 @@ class Study:
         named = {f"judge.{key}": getattr(judge, key) for key in ("base_url", "model", "endpoint")}
         return named | {"summaries.claims_a_call": self.config.summaries.claims_a_call}
 
-    def _judge(self) -> EngineJudge:
+    def open_judge(self) -> EngineJudge:
         """The judge; what it has answered is in the ledger."""
         judge = self.config.summaries.judge
         assert judge is not None
@@ -200,12 +210,32 @@ class Study:
         return read_references(self.config.summaries.references, self._texts).references
 
     @cached_property
-    def _sources(self) -> dict[str, Document]:
+    def sources(self) -> dict[str, Document]:
+        """The whole document of each id."""
         return whole_documents(self._texts)
 
     @cached_property
     def _texts(self) -> Sequence[Document]:
         return documents_stage.load(self.documents)
+
+
+def measure(judge: Judge, settings: SummariesConfig) -> JudgeAgreement:
+    """Let the judge weigh claims that we labelled."""
+    from steep.evaluation.summaries.judge_agreement import measure_judge
+
+    return measure_judge(judge, claims_per_call=settings.claims_a_call)
+
+
+def judged(
+    judge: Judge,
+    rows: Sequence[SummaryRow],
+    sources: Mapping[str, Document],
+    settings: SummariesConfig,
+    on_progress: ToldProgress = no_progress,
+) -> Judged:
+    """Let the judge take texts apart and weigh their claims."""
+    each = settings.claims_a_call
+    return judge_summaries(judge, rows, sources, claims_per_call=each, on_progress=on_progress)
 
 
 def read_texts(artifact: Artifact) -> list[SummaryRow]:

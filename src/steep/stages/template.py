@@ -27,8 +27,8 @@ MARK = "<<<"
 FIRST = {
     ("generate", "base_url"): "the endpoint that writes the texts",
     ("generate", "model"): "its name for the model",
-    ("generate", "api_key_env"): "the environment variable that holds its key, if it needs one",
     ("generate", "max_cost_usd"): "a limit in dollars for everything the project pays for",
+    ("generate", "api_key_env"): "the environment variable that holds its key, if it needs one",
     ("train", "model"): "the model to teach: a Hugging Face directory or a name on the Hub",
     ("evaluate", "questions"): "what is asked before and after; without it nothing is measured",
 }

@@ -1,0 +1,40 @@
+"""What an evaluation will send to servers, as lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from steep.cli.plan_lines import usd
+
+if TYPE_CHECKING:
+    from steep.generation.estimate import Range
+    from steep.stages.evaluation_plan import EvaluationCalls
+
+
+def of_evaluation(calls: Sequence[EvaluationCalls]) -> Iterator[str]:
+    """One endpoint after the other: what it is asked, and what that takes."""
+    yield "evaluation by servers"
+    for each in calls:
+        to_do = each.requests - each.completed
+        yield f"  {each.section}: {each.model} at {each.base_url}"
+        yield f"    {each.requests:,} requests = {each.completed:,} completed + {to_do:,} to do"
+        if to_do:
+            yield f"    tokens in  {_range(each.tokens_in)}"
+            yield f"    tokens out {_range(each.tokens_out)}"
+            yield f"    cost       {_cost(each)}"
+
+
+def _range(amount: Range) -> str:
+    if amount.low == amount.high:
+        return f"{amount.expected:,.0f}"
+    return f"about {amount.expected:,.0f} ({amount.low:,.0f} to {amount.high:,.0f})"
+
+
+def _cost(calls: EvaluationCalls) -> str:
+    cost = calls.cost_usd
+    if cost is None:
+        return f"unknown: set {calls.section}.usd_per_million_input_tokens, ..._output_tokens"
+    if cost.low == cost.high:
+        return usd(cost.expected)
+    return f"about {usd(cost.expected)} ({usd(cost.low)} to {usd(cost.high)})"
