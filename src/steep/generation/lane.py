@@ -31,6 +31,7 @@ from steep.generation.estimate import (
     reservation,
 )
 from steep.generation.rate import RateLimit
+from steep.generation.records import without_prompt
 from steep.llm.client import Client, FatalError, TransientError
 from steep.llm.prices import Prices
 
@@ -184,7 +185,8 @@ class Lane:
     ) -> list[Completion] | TransientError:
         sent_s = self.clock()
         try:
-            completions = [recounted(each) for each in await self.client.complete(calls)]
+            answers = map(recounted, await self.client.complete(calls))
+            completions = list(map(without_prompt, calls, answers))
         except TransientError as error:
             self._note(error, sent_s)
             return error

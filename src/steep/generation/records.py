@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from steep.core.calls import Call, Completion, Status, Usage
@@ -14,6 +15,9 @@ from steep.generation.budget import Reservation
 IMPORT_ENDPOINT = "import"
 REFUSED_REASONS = frozenset({"content_filter", "refusal"})
 SKIPPED_REASON = "skipped"  # the finish reason of a call that was not sent, as it cannot fit
+
+# Between a prompt and the answer, where a server renders both and drops the special tokens.
+_ROLE_LINE = re.compile(r"\A\s*(?:assistant|model)[ \t]*\n")
 
 # A call that waits in a provider's batch is in the ledger, but has not ended.
 LedgerStatus = Status | Literal["submitted"]
@@ -150,6 +154,14 @@ class ImportedText:
 def has_failed(completion: Completion) -> bool:
     """Whether a call failed: `status_of`, but at no cost."""
     return completion.error is not None and completion.finish_reason != SKIPPED_REASON
+
+
+def without_prompt(call: Call, completion: Completion) -> Completion:
+    """Return the completion without the prompt that some servers repeat before the answer."""
+    _, repeated, answer = completion.text.partition(call.messages[-1].content.strip())
+    if not repeated:
+        return completion
+    return replace(completion, text=_ROLE_LINE.sub("", answer).strip())
 
 
 def status_of(completion: Completion) -> Status:
