@@ -47,6 +47,7 @@ def test_a_word_that_a_line_end_cut_is_joined_again() -> None:
         ("“Café” is a word…", 4),
         ("渡船很慢。渡船很旧。", 8),
         ("บ้าน", 3),
+        ("བོད་ཡིག་བོད་ཡིག", 8),
         ("Das Boot 船 fuhr", 4),
     ],
 )

@@ -1,9 +1,9 @@
 """What a word is, in every script: one notion for search, splitting, filters and entity checks.
 
 Texts are compared in a folded form: NFKC and lower case, without soft hyphens, zero-width
-characters and vowel points. Chinese, Japanese, Thai, Lao, Khmer and Burmese put no blanks between
-words: each of their characters (with its marks) counts as a word. Signs that make a name (`C++`,
-`C#`, `.NET`, `AT&T`) belong to it.
+characters and vowel points. Chinese, Japanese, Thai, Lao, Tibetan, Khmer and Burmese put no blanks
+between words: each of their characters (with its marks) counts as a word. Signs that make a name
+(`C++`, `C#`, `.NET`, `AT&T`) belong to it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import re
 import unicodedata
 from functools import lru_cache
 
-# Thai and Lao, Burmese, Khmer, the iteration marks, kana, ideographs; without punctuation.
+# Thai and Lao, Tibetan, Burmese, Khmer, the iteration marks, kana, ideographs; without punctuation.
 _UNSPACED = (
-    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e50-\u0e59\u0e80-\u0eff\u1000-\u1049\u1050-\u109f\u1780-\u17d3"
-    "\u17d7\u17dc-\u17e9\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff"
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e50-\u0e59\u0e80-\u0eff\u0f00\u0f20-\u0f33\u0f40-\u0f6c"
+    "\u1000-\u1049\u1050-\u109f\u1780-\u17d3\u17d7\u17dc-\u17e9"
+    "\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff"
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _EMOJI = "\U0001f300-\U0001faff"
