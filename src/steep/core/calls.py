@@ -14,6 +14,7 @@ from typing import Literal
 from steep.core.ids import canonical_json
 
 ID_DIGITS = 32
+RAW_RECIPE = "documents"  # stands for the raw texts themselves; no recipe has this name
 
 Role = Literal["system", "user", "assistant"]
 
