@@ -91,12 +91,22 @@ def test_limits_hold_where_the_endpoint_does_not_count(
     assert sum(group.calls for group in groups) == len(client.calls)
 
 
-@pytest.mark.parametrize("rendered", ["{prompt}", "system\n{system}\nuser\n{prompt}assistant\n"])
+@pytest.mark.parametrize(
+    "rendered",
+    [
+        "{prompt}",
+        "system\n{system}\nuser\n{prompt}assistant\n",
+        "[INST] {system}\n\n{prompt} [/INST] ",
+        "  {oneline} ",
+    ],
+    ids=["alone", "roles", "inst", "blanks"],
+)
 def test_a_prompt_before_the_answer_is_no_part_of_the_text(ledger: Ledger, rendered: str) -> None:
     def repeating(call: Call) -> Completion:
         honest = answer_everything(call)
         system, prompt = (message.content for message in call.messages)
-        before = rendered.format(system=system, prompt=prompt + "\n")
+        oneline = " ".join(prompt.split())
+        before = rendered.format(system=system, prompt=prompt + "\n", oneline=oneline)
         return replace(honest, text=before + honest.text)
 
     report = run(ToyClient(repeating), ledger)

@@ -16,8 +16,8 @@ IMPORT_ENDPOINT = "import"
 REFUSED_REASONS = frozenset({"content_filter", "refusal"})
 SKIPPED_REASON = "skipped"  # the finish reason of a call that was not sent, as it cannot fit
 
-# Between a prompt and the answer, where a server renders both and drops the special tokens.
-_ROLE_LINE = re.compile(r"\A\s*(?:assistant|model)[ \t]*\n")
+# What a chat template writes between a prompt and the answer, as far as servers leave it there.
+_TURN = re.compile(r"\A\s*(?:\[/INST\]|(?:assistant|model)[ \t]*\n)\s*")
 
 # A call that waits in a provider's batch is in the ledger, but has not ended.
 LedgerStatus = Status | Literal["submitted"]
@@ -158,10 +158,23 @@ def has_failed(completion: Completion) -> bool:
 
 def without_prompt(call: Call, completion: Completion) -> Completion:
     """Return the completion without the prompt that some servers repeat before the answer."""
-    _, repeated, answer = completion.text.partition(call.messages[-1].content.strip())
-    if not repeated:
+    answer = _after(call.messages[-1].content.strip(), completion.text)
+    if answer is None:
         return completion
-    return replace(completion, text=_ROLE_LINE.sub("", answer).strip())
+    return replace(completion, text=_TURN.sub("", answer).strip())
+
+
+def _after(prompt: str, text: str) -> str | None:
+    """Return what follows the prompt in a text, None where it does not stand there.
+
+    Its blanks and line breaks may differ: a tokenizer need not give them back.
+    """
+    if prompt in text:
+        return text.partition(prompt)[2]
+    words = prompt.split()
+    before, repeated, _ = " ".join(text.split()).partition(" ".join(words))
+    skipped = len(before.split()) + len(words)
+    return "".join(text.split(maxsplit=skipped)[skipped:]) if repeated else None
 
 
 def status_of(completion: Completion) -> Status:
