@@ -19,6 +19,10 @@ _UNSPACED = (
     "\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff"
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
+_AMPERSAND = r"&(?=\w)|(?<=\w)&|(?<!\S)&(?!\S)"
+_DOT = r"(?:(?<![^\s(\[\"'`])\.(?=[a-z]))?"
+_SIGNS = r"(?:(?<=[a-z])(?:\+\+(?!\w)|#(?![\w#])))?"
+_ASCII_WORD = re.compile(rf"{_DOT}(?:\w+|{_AMPERSAND})+{_SIGNS}")  # several times as fast
 _EMOJI = "\U0001f300-\U0001faff"
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 
@@ -52,7 +56,7 @@ def join_hyphenated(text: str) -> str:
 
 def words_of(text: str) -> list[str]:
     """Return the words and numbers of a text, folded; each character of an unspaced script."""
-    return _word_pattern().findall(fold(text))
+    return (_ASCII_WORD if text.isascii() else _word_pattern()).findall(fold(text))
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:
@@ -80,10 +84,9 @@ def _marks() -> str:
 @lru_cache(maxsize=1)
 def _word_pattern() -> re.Pattern[str]:
     marks = _marks()
-    letter = rf"[^\W{_UNSPACED}]|&(?=\w)|(?<=\w)&|(?<!\S)&(?!\S)"
-    spaced = rf"(?:(?<![^\s(\[\"'`])\.(?=[a-z]))?(?:{letter})(?:{letter}|[{marks}])*"
-    signs = r"(?:(?<=[a-z])(?:\+\+(?!\w)|#(?![\w#])))?"
-    return re.compile(rf"[{_UNSPACED}][{marks}]*|[{_EMOJI}]|{spaced}{signs}")
+    letter = rf"[^\W{_UNSPACED}]|{_AMPERSAND}"
+    spaced = rf"{_DOT}(?:{letter})(?:{letter}|[{marks}])*{_SIGNS}"
+    return re.compile(rf"[{_UNSPACED}][{marks}]*|[{_EMOJI}]|{spaced}")
 
 
 @lru_cache(maxsize=1)
