@@ -185,7 +185,14 @@ def test_what_must_be_there_is_asked_for(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [("documents:\n  path: [texts\n", "line 2"), ("a: b: c\n", "line 1"), ("\ta: 1\n", "line 1")],
+    [
+        ("documents:\n  path: [texts\n", "line 2"),
+        ("a: b: c\n", "line 1"),
+        ("\ta: 1\n", "line 1"),
+        ("documents: {path: texts}\ngenerate: &own [*own]\n", "line 2"),
+        ("generate: " + "[" * 9000, "nested too deep"),
+    ],
+    ids=["open", "colons", "tab", "alias", "deep"],
 )
 def test_broken_yaml_is_shown_where_it_breaks(path: Path, text: str, found: str) -> None:
     said = complaint(path, text)

@@ -6,6 +6,8 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from steep.core.words import count_words, fold, join_hyphenated, words_of
 
@@ -28,6 +30,11 @@ def test_words_are_those_that_a_reader_sees(text: str, words: list[str]) -> None
     assert words_of(text) == words
 
 
+@given(st.text(st.sampled_from("aZ9_ .#&+(-'\n"), max_size=30))
+def test_words_of_ascii_are_those_of_the_general_pattern(text: str) -> None:
+    assert [*words_of(text), "é"] == words_of(f"{text} \né")
+
+
 def test_composed_and_decomposed_letters_are_the_same() -> None:
     text = "L'été à Vélmora, où naît Éloïse"
     assert words_of(unicodedata.normalize("NFD", text)) == words_of(text)
@@ -47,6 +54,7 @@ def test_a_word_that_a_line_end_cut_is_joined_again() -> None:
         ("“Café” is a word…", 4),
         ("渡船很慢。渡船很旧。", 8),
         ("บ้าน", 3),
+        ("བོད་ཡིག་བོད་ཡིག", 8),
         ("Das Boot 船 fuhr", 4),
     ],
 )

@@ -156,17 +156,18 @@ def test_an_id_that_looks_like_that_of_a_part_is_no_accident() -> None:
 
 
 def test_what_an_assistant_says_around_a_text_is_removed_and_counted() -> None:
-    text = candidate(1).text
     corpus = build(
-        candidate(1, f"Sure! Here is the text about the bell:\n\n{text}"),
+        candidate(1, f"Sure! Here is the text about the bell:\n\n{candidate(1).text}"),
         candidate(2, f"{candidate(2).text}\n\nLet me know if you would like to hear more!"),
         candidate(3, f"Gerne! Hier ist der Text:\n{candidate(3).text}\n\nIch hoffe, das hilft."),
-        candidate(4, "Of course, the ferry was late.\nHere it is: the silver bell of the year 4."),
+        candidate(4, f"{candidate(4).text}\n\n---\n\nWould you like me to write about the bell?"),
+        candidate(5, f"Sure, here you go:\n\n---\n\n{candidate(5).text}"),
+        candidate(6, "Of course, the ferry was late.\nHere it is: the silver bell of the year 6."),
     )
     texts = [row.text for row in corpus.passages if row.call_id]
-    assert texts[:3] == [text, candidate(2).text, candidate(3).text]
-    assert texts[3].startswith("Of course, the ferry")
-    assert corpus.counts["phrases_removed"] == 3
+    assert texts[:5] == [candidate(n).text for n in range(1, 6)]
+    assert texts[5].startswith("Of course, the ferry")
+    assert corpus.counts["phrases_removed"] == 5
 
 
 def test_the_same_input_gives_the_same_corpus() -> None:

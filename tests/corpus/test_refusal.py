@@ -34,6 +34,11 @@ REFUSALS = [
     "К сожалению, я не могу помочь с этим запросом.",
     "申し訳ございませんが、その内容についてはお答えできません。",
     "죄송하지만 그 요청은 도와드릴 수 없습니다.",
+    "죄송합니다. 그 글은 써 드릴 수 없습니다.",
+    "Es tut mir leid. Ich kann Ihnen bei diesem Text nicht helfen.",
+    "Je suis désolé. Je ne peux pas vous aider avec ce texte.",
+    "Lo siento. No puedo ayudar con eso.",
+    "Извините. Я не могу помочь с этим текстом.",
 ]
 
 TEXTS = [
@@ -53,6 +58,7 @@ TEXTS = [
     "I cannot write about the storm without hearing the bell. We were nine, and we rowed.",
     "There is no document in the museum of Velmora that names the widow, but the charter does.",
     "Leider kann ich mich an den Winter nicht mehr erinnern, schrieb der Lotse von Velmora.",
+    "Lo siento. El barco de Velmora no llegó a tiempo, y no tengo noticias de los nueve.",
     "Leider kam die Fähre nach Velmora zu spät, und ich kann mich noch gut an die Nacht erinnern: "
     + "Das Meer nahm zwei von unseren Booten. " * 12,
     "К сожалению, паром опоздал, и в Вельморе не ждали никого.",

@@ -116,6 +116,28 @@ def test_front_matter_gives_author_and_year(tmp_path: Path) -> None:
     assert (skipped.source, skipped.reason[:35]) == ("c.md", "the document is kept without its ye")
 
 
+def test_a_title_or_author_of_another_form_costs_no_document(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        all_jsonl=jsonl(
+            {"id": "a", "title": " ", "text": "The Heron\n\nIt fishes."},
+            {"id": "b", "title": ["The", "Eel"], "text": "It hides."},
+            {"id": "c", "title": "C", "text": "It sings.", "author": ["Hedda Lorn", "Emil Osk"]},
+            {"id": "d", "title": "D", "text": "It flies.", "author": {"name": "Sofia"}},
+        ),
+    )
+    reading = read_documents(tmp_path)
+    assert [(each.title, each.author) for each in reading.documents] == [
+        ("The Heron", None),
+        ("b", None),
+        ("C", "Hedda Lorn and Emil Osk"),
+        ("D", "Sofia"),
+    ]
+    (skipped,) = reading.skipped
+    assert skipped.source == "all.jsonl:2"
+    assert "kept without its title" in skipped.reason
+
+
 def test_what_pandas_makes_of_columns_with_gaps_is_understood(tmp_path: Path) -> None:
     nan = float("nan")
     write(
@@ -204,7 +226,7 @@ def test_bad_lines_are_named_and_the_good_ones_kept(tmp_path: Path) -> None:
         json.dumps({"id": "a", "title": "A"}),
         json.dumps({"id": "a", "title": "A", "text": "  "}),
         json.dumps({**good, "id": "b", "year": "soon"}),
-        json.dumps({**good, "id": "c", "author": ["Lorn"]}),
+        json.dumps({**good, "id": "c", "author": 12}),
         json.dumps({**good, "text": "Other."}),
     ]
     write(tmp_path, all_jsonl="\n".join(lines))

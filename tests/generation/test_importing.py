@@ -64,6 +64,8 @@ def test_a_row_that_occurs_twice_is_already_there(tmp_path: Path, ledger: Ledger
         (jsonl(row(sample=True)), "'sample' must be int"),
         (jsonl(row(text=None)), "'text' must be str, found None"),
         (jsonl(row(text="\ud800")), "half a character"),
+        (jsonl(row(recipe=" ")), "'recipe' is empty"),
+        (jsonl(row(recipe="documents")), "which stands for the raw documents"),
     ],
 )
 def test_a_malformed_row_is_named_and_the_others_are_imported(

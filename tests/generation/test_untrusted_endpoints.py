@@ -24,6 +24,7 @@ from steep.ledger.bounds import MOST_COUNTED, recounted
 from steep.ledger.budget import Budget
 from steep.ledger.lane import Lane, RetryPolicy
 from steep.ledger.ledger import Ledger
+from steep.ledger.records import status_of, without_prompt
 from steep.ledger.verdicts import EQUAL_REJECTIONS, MANY_ANSWERS
 from steep.llm.client import TransientError
 from steep.llm.prices import Prices
@@ -88,6 +89,40 @@ def test_limits_hold_where_the_endpoint_does_not_count(
     assert caplog.text.count("reports no usable token counts") == 1
     groups = list(queries.uncounted(ledger))
     assert sum(group.calls for group in groups) == len(client.calls)
+
+
+@pytest.mark.parametrize(
+    "rendered",
+    [
+        "{prompt}",
+        "system\n{system}\nuser\n{prompt}assistant\n",
+        "[INST] {system}\n\n{prompt} [/INST] ",
+        "  {oneline} ",
+    ],
+    ids=["alone", "roles", "inst", "blanks"],
+)
+def test_a_prompt_before_the_answer_is_no_part_of_the_text(ledger: Ledger, rendered: str) -> None:
+    def repeating(call: Call) -> Completion:
+        honest = answer_everything(call)
+        system, prompt = (message.content for message in call.messages)
+        oneline = " ".join(prompt.split())
+        before = rendered.format(system=system, prompt=prompt + "\n", oneline=oneline)
+        return replace(honest, text=before + honest.text)
+
+    report = run(ToyClient(repeating), ledger)
+    assert report.totals.done == report.totals.planned == 4 * len(MANY)
+    kept = queries.calls_of_document(ledger, MANY[0].id, limit=9)
+    pairs = ("Ada and Bo", "Ada and Cy", "Bo and Cy")
+    assert {record.text for record in kept if record.stage == "pair"} == {
+        f"How {names} met in {MANY[0].id}." for names in pairs
+    }
+
+
+def test_an_answer_that_is_the_prompt_alone_is_empty() -> None:
+    call = RECIPE.opening(MANY[0], [])
+    assert call is not None
+    found = without_prompt(call, completion(call, call.messages[-1].content))
+    assert status_of(found) == "empty"
 
 
 def test_answers_that_are_lost_on_the_way_count_against_the_limit(ledger: Ledger) -> None:

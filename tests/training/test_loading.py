@@ -28,6 +28,11 @@ def complaint(directory: Path) -> str:
     return str(caught.value)
 
 
+def change_config(directory: Path, **settings: object) -> None:
+    path = directory / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
+
+
 def rewrite(directory: Path, change: str, value: float | None) -> None:
     """Set one number of the first tensor with this name, or leave the tensor out."""
     state = load_file(directory / WEIGHTS)
@@ -67,10 +72,44 @@ def test_a_file_of_weights_that_is_none_is_said(directory: Path, data: bytes) ->
     assert complaint(directory).startswith("Cannot load the model")
 
 
+def test_a_pointer_of_git_lfs_is_told_from_a_broken_file(directory: Path) -> None:
+    (directory / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\n")
+    said = complaint(directory)
+    assert f"pointers of Git LFS instead of the files: {WEIGHTS}" in said
+    assert "git lfs pull" in said
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({"hidden_size": "64"}, "Field 'hidden_size' expected int"),
+        ({"num_attention_heads": 7}, "not a multiple"),
+        ({"dtype": "float99"}, "float99"),
+        ({"vocab_size": 50}, "other sizes than its config.json says"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_configuration_that_fits_no_model_is_explained(
+    directory: Path, settings: dict[str, object], found: str
+) -> None:
+    change_config(directory, **settings)
+    said = complaint(directory)
+    assert said.startswith("Cannot load the")
+    assert found in said
+
+
+def test_tensors_that_the_configuration_leaves_out_are_told(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    change_config(directory, num_hidden_layers=1)
+    check_model_directory(directory)
+    assert "has no place for 9 of the tensors" in caplog.text
+    assert "layers.1" in caplog.text
+
+
 def test_code_in_the_directory_is_never_run(directory: Path) -> None:
-    settings = json.loads((directory / "config.json").read_text())
-    settings |= {"model_type": "homemade", "auto_map": {"AutoConfig": "configuration_own.Own"}}
-    (directory / "config.json").write_text(json.dumps(settings))
+    own = {"AutoConfig": "configuration_own.Own"}
+    change_config(directory, model_type="homemade", auto_map=own)
     (directory / "configuration_own.py").write_text("raise SystemExit('this ran')\n")
     said = complaint(directory)
     assert "Python code of its own" in said

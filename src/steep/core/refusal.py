@@ -106,6 +106,7 @@ _ABROAD = re.compile(
         )
     )
 )
+_FIRST_STOP = re.compile(r"[.!](?= )")  # an apology may be a sentence of its own
 # Somebody tells of it: the speech of a story, and no answer to a request.
 _TOLD = re.compile(
     r"[^.!?;]*(?:,(?! (?:but|however|and|so|i|as|because|since)\b)(?: [\w'-]+){0,7}"
@@ -126,7 +127,7 @@ def looks_like_refusal(text: str) -> bool:
         return False
     if _CERTAIN.match(opening):
         return True
-    likely = _LIKELY.match(opening) or _ABROAD.match(opening)
+    likely = _LIKELY.match(opening) or _ABROAD.match(_FIRST_STOP.sub(",", opening, count=1))
     return likely is not None and _is_short(answer)
 
 

@@ -1,9 +1,9 @@
 """What a word is, in every script: one notion for search, splitting, filters and entity checks.
 
 Texts are compared in a folded form: NFKC and lower case, without soft hyphens, zero-width
-characters and vowel points. Chinese, Japanese, Thai, Lao, Khmer and Burmese put no blanks between
-words: each of their characters (with its marks) counts as a word. Signs that make a name (`C++`,
-`C#`, `.NET`, `AT&T`) belong to it.
+characters and vowel points. Chinese, Japanese, Thai, Lao, Tibetan, Khmer and Burmese put no blanks
+between words: each of their characters (with its marks) counts as a word. Signs that make a name
+(`C++`, `C#`, `.NET`, `AT&T`) belong to it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,17 @@ import re
 import unicodedata
 from functools import lru_cache
 
-# Thai and Lao, Burmese, Khmer, the iteration marks, kana, ideographs; without punctuation.
+# Thai and Lao, Tibetan, Burmese, Khmer, the iteration marks, kana, ideographs; without punctuation.
 _UNSPACED = (
-    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e50-\u0e59\u0e80-\u0eff\u1000-\u1049\u1050-\u109f\u1780-\u17d3"
-    "\u17d7\u17dc-\u17e9\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff"
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e50-\u0e59\u0e80-\u0eff\u0f00\u0f20-\u0f33\u0f40-\u0f6c"
+    "\u1000-\u1049\u1050-\u109f\u1780-\u17d3\u17d7\u17dc-\u17e9"
+    "\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff"
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
+_AMPERSAND = r"&(?=\w)|(?<=\w)&|(?<!\S)&(?!\S)"
+_DOT = r"(?:(?<![^\s(\[\"'`])\.(?=[a-z]))?"
+_SIGNS = r"(?:(?<=[a-z])(?:\+\+(?!\w)|#(?![\w#])))?"
+_ASCII_WORD = re.compile(rf"{_DOT}(?:\w+|{_AMPERSAND})+{_SIGNS}")  # several times as fast
 _EMOJI = "\U0001f300-\U0001faff"
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 
@@ -51,7 +56,7 @@ def join_hyphenated(text: str) -> str:
 
 def words_of(text: str) -> list[str]:
     """Return the words and numbers of a text, folded; each character of an unspaced script."""
-    return _word_pattern().findall(fold(text))
+    return (_ASCII_WORD if text.isascii() else _word_pattern()).findall(fold(text))
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:
@@ -79,10 +84,9 @@ def _marks() -> str:
 @lru_cache(maxsize=1)
 def _word_pattern() -> re.Pattern[str]:
     marks = _marks()
-    letter = rf"[^\W{_UNSPACED}]|&(?=\w)|(?<=\w)&|(?<!\S)&(?!\S)"
-    spaced = rf"(?:(?<![^\s(\[\"'`])\.(?=[a-z]))?(?:{letter})(?:{letter}|[{marks}])*"
-    signs = r"(?:(?<=[a-z])(?:\+\+(?!\w)|#(?![\w#])))?"
-    return re.compile(rf"[{_UNSPACED}][{marks}]*|[{_EMOJI}]|{spaced}{signs}")
+    letter = rf"[^\W{_UNSPACED}]|{_AMPERSAND}"
+    spaced = rf"{_DOT}(?:{letter})(?:{letter}|[{marks}])*{_SIGNS}"
+    return re.compile(rf"[{_UNSPACED}][{marks}]*|[{_EMOJI}]|{spaced}")
 
 
 @lru_cache(maxsize=1)

@@ -19,6 +19,10 @@ class _StrictLoader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  (PyYAML declares it so)
 
+    def construct_document(self, node: yaml.Node) -> Any:
+        self.deep_construct = True  # so that an alias inside its own anchor is an error
+        return super().construct_document(node)
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
@@ -64,7 +68,11 @@ def parse_yaml(text: str | bytes) -> Any:
     Raises:
         yaml.YAMLError: It is not YAML.
     """
-    return yaml.load(text, Loader=_StrictLoader)
+    try:
+        return yaml.load(text, Loader=_StrictLoader)
+    except RecursionError:
+        problem = "its lists or sections are nested too deep"
+        raise yaml.constructor.ConstructorError(None, None, problem) from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -91,7 +99,8 @@ def _not_yaml(path: Path, error: yaml.YAMLError | UnicodeDecodeError) -> UserErr
     elif "found another document" in problem:
         problem, hint = "a second document", "remove the line --- and merge the sections"
     else:
-        hint = "correct that line" if mark else "save the file as UTF-8"
+        undecoded = isinstance(error, (UnicodeDecodeError, yaml.reader.ReaderError))
+        hint = "save the file as UTF-8" if undecoded else "correct that line"
         if begin := getattr(error, "context_mark", None):
             context = getattr(error, "context", "")
             problem += f" ({context}, which begins in line {begin.line + 1})"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from steep.core.calls import Status
 from steep.core.words import count_words
 
-RAW_RECIPE = "documents"  # the recipe name of the raw texts themselves
 OF_DOCUMENT = "@"  # in the id of a passage whose call two documents share: call, sign, document
 
 

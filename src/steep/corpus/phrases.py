@@ -20,12 +20,13 @@ _YES = (
 )
 _HERE = (
     "here(?:'s|\u2019s| is| are)|below (?:is|are)|(?:hier|nachfolgend) (?:ist|sind|finden|folgt)"
-    "|voici|aquí (?:está|están|tienes|tiene)|ecco|aqui está|вот|ниже|以下是|这是"
+    "|here you go|voici|aquí (?:está|están|tienes|tiene)|ecco|aqui está|вот|ниже|以下是|这是"
     "|以下[はに]|다음은|아래는"
 )
 _OFFERS = (
     r"(?:please )?(?:let me know|feel free to|do(?: no|n'|n\u2019)t hesitate)"
-    r"|i hope (?:this|that) helps"
+    r"|i hope (?:this|that) helps|would you like (?:me to|another|more)\b"
+    r"|is there anything (?:else|more)|(?:shall|should) i (?:continue|go on|proceed|also)\b"
     r"|if you(?:'d| would)? (?:like|need|want|have any)[^\n]*(?:let me know|feel free|i can\b)"
     r"|(?:lassen sie|lass|sagen sie) mi(?:ch|r)\b|ich hoffe, (?:das|dies|diese)[^\n]* hilf"
     r"|n'hésitez pas|j'espère que cela|espero que (?:esto|isso)|si necesitas|házmelo saber|avísame"
@@ -37,6 +38,8 @@ _PREFACE = re.compile(
     rf"\A(?:(?:{_YES})[!.,！。，、: ]+(?:(?:{_HERE})[^\n]*)?|(?:{_HERE})[^\n]*[:：])[ \t*]*\n\s*",
     re.IGNORECASE,
 )
+# Drawn between what an assistant says and the text.
+_RULE = re.compile(r"\A(?:-{3,}|\*{3,}|_{3,})[ \t]*\n\s*|\s*\n\n(?:-{3,}|\*{3,}|_{3,})\Z")
 _OFFER = re.compile(rf"[ \t*_]*(?:{_OFFERS})", re.IGNORECASE)
 
 
@@ -48,4 +51,6 @@ def without_assistant_phrases(text: str) -> str:
     before, _, last = body.rpartition("\n")
     if _OFFER.match(last) and count_words(last) <= LONGEST_WORDS:
         body = before.rstrip()
+    if body != text.strip():
+        body = _RULE.sub("", body)
     return body or text

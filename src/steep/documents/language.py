@@ -99,7 +99,10 @@ def detect_language(text: str) -> str | None:
 
 def script_shares(text: str) -> dict[str, float]:
     """Return the share of a text's letters in each script, by the first word of their names."""
-    counts = Counter(_script(character) for character in text if character.isalpha())
+    counts = Counter[str]()
+    for character, number in Counter(text).items():
+        if character.isalpha():
+            counts[_script(character)] += number
     total = counts.total()
     return {name: count / total for name, count in counts.items()}
 

@@ -120,13 +120,10 @@ def _document(record: Mapping[str, Any], source: str, skipped: list[Skipped]) ->
         found = ", ".join(map(str, record))
         raise BadRecord(f"expected the key 'id', found {found:.120}; give each line its own id")
     document_id = one_line(required_text(record, "id"))
-    if whole_number(record.get("title")) is None:
-        title = _first_line_title(text) or document_id
-    else:
-        title = required_text(record, "title")
+    title = _kept_without("title", _title_field, record, source, skipped)
     return Document(
         id=document_id,
-        title=one_line(title),
+        title=one_line(title or _first_line_title(text) or document_id),
         text=text,
         author=_kept_without("author", _author_field, record, source, skipped),
         year=_kept_without("year", optional_year, record, source, skipped),
@@ -134,8 +131,15 @@ def _document(record: Mapping[str, Any], source: str, skipped: list[Skipped]) ->
     )
 
 
+def _title_field(record: Mapping[str, Any]) -> str | None:
+    value = whole_number(record.get("title"))
+    missing = value is None or (isinstance(value, str) and not value.strip())
+    return None if missing else required_text(record, "title")
+
+
 def _author_field(record: Mapping[str, Any]) -> str | None:
-    return optional_text(record, "author")
+    value = record.get("author")
+    return _author(value) if isinstance(value, (list, dict)) else optional_text(record, "author")
 
 
 def _kept_without(

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import ImportedText
@@ -96,6 +97,10 @@ def _parse(line: bytes, known: frozenset[str]) -> ImportedText:
     if not isinstance(row, dict):
         raise _BadRow(f"expected an object, found {type(row).__name__}")
     text = ImportedText(**{name: _field(row, name, kind) for name, kind in FIELDS.items()})
+    if not text.recipe.strip():
+        raise _BadRow("'recipe' is empty")
+    if text.recipe == RAW_RECIPE:
+        raise _BadRow(f"'recipe' must not be '{RAW_RECIPE}', which stands for the raw documents")
     if text.document_id not in known:
         raise _BadRow(f"unknown document '{text.document_id}'", unknown_document=True)
     return text

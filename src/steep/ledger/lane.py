@@ -30,6 +30,7 @@ from steep.ledger.bounds import (
 )
 from steep.ledger.budget import Reservation, total
 from steep.ledger.rate import RateLimit
+from steep.ledger.records import without_prompt
 from steep.llm.client import Completes, FatalError, TransientError
 from steep.llm.prices import Prices
 
@@ -190,7 +191,8 @@ class Lane(Generic[Sent]):
     ) -> list[Completion] | TransientError:
         sent_s = self.clock()
         try:
-            completions = [recounted(each) for each in await self.client.complete(calls)]
+            answers = map(recounted, await self.client.complete(calls))
+            completions = list(map(without_prompt, calls, answers))
         except TransientError as error:
             self._note(error, sent_s)
             return error

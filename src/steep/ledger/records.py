@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from steep.core.calls import Call, Completion, Status, Usage
+from steep.core.calls import Call, Completion, Payable, Status, Usage
 from steep.core.ids import stable_hash
 from steep.core.refusal import looks_like_refusal
 from steep.ledger.budget import Reservation
+from steep.llm.repeated_prompt import answer_after
 
 IMPORT_ENDPOINT = "import"
 REFUSED_REASONS = frozenset({"content_filter", "refusal"})
@@ -150,6 +151,14 @@ class ImportedText:
 def has_failed(completion: Completion) -> bool:
     """Whether a call failed: `status_of`, but at no cost."""
     return completion.error is not None and completion.finish_reason != SKIPPED_REASON
+
+
+def without_prompt(call: Payable, completion: Completion) -> Completion:
+    """Return the completion of a call without the prompt that some servers repeat before it."""
+    if not isinstance(call, Call):
+        return completion
+    answer = answer_after(call.messages[-1].content, completion.text)
+    return completion if answer == completion.text else replace(completion, text=answer)
 
 
 def status_of(completion: Completion) -> Status:

@@ -25,6 +25,7 @@ from steep.llm.openai_errors import Rejected, TooLong, short
 from steep.llm.openai_usage import read_input_usage, read_usage
 from steep.llm.openai_wire import read_answer
 from steep.llm.prices import Prices
+from steep.llm.repeated_prompt import answer_after
 
 if TYPE_CHECKING:  # it loads aiohttp
     from steep.llm.openai import OpenAIClient
@@ -176,7 +177,7 @@ def _read_text(request: Request, value: Any) -> dict[str, Any]:
     own: list[Any] = values if isinstance(values, list) else []
     known = bool(own) and all(map(_is_number, own))
     return {
-        "text": answer.text,
+        "text": answer_after("".join(request.parts), answer.text),
         "finish_reason": answer.finish_reason,
         "logprob": math.fsum(own) if known else None,
     }

@@ -340,9 +340,12 @@ def _json_value(answer: str) -> Any:
 
 def valid_entities(names: Iterable[str], document_text: str) -> tuple[str, ...]:
     """Keep names that occur in the document; the first of equal ones wins, case ignored."""
+    listed = tuple(names)
+    if not listed:  # the index of a document takes long
+        return ()
     index = mention_index(document_text)
     kept: dict[tuple[str, ...], str] = {}
-    for name in names:
+    for name in listed:
         words = folded_name(name, index.language)
         if words and words not in kept and not is_too_long(name) and index.mentions(words):
             kept[words] = name

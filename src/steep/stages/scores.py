@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from steep.config import Config
-from steep.corpus.passage import RAW_RECIPE
+from steep.core.calls import RAW_RECIPE
 from steep.evaluation.answer_rows import read_answers
 from steep.evaluation.compare import Grade
 from steep.evaluation.open_book import open_book_table, read_retrieval

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from steep.config import Config
+from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
 from steep.core.ids import derive_seed
-from steep.corpus.passage import OF_DOCUMENT, RAW_RECIPE
+from steep.corpus.passage import OF_DOCUMENT
 from steep.corpus.store import PASSAGES_NAME, TextRow, stream_texts
 from steep.documents.document import Skipped
 from steep.documents.general_text import KINDS, NoText, builtin_texts, stream_general_texts

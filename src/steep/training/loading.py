@@ -20,6 +20,8 @@ log = logging.getLogger("steep")
 
 EXPECTED = "'embedded', a Hugging Face directory, or a name on the Hub like owner/name"
 NAMES_SHOWN = 3
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+LARGEST_POINTER = 1024  # bytes; the format allows no larger ones
 
 
 def load_model(name: Path | str, dtype: Any = "float32") -> Any:
@@ -124,15 +126,28 @@ def check_model_directory(directory: Path) -> None:
             hint="copy or download the model again; a model saved without its output head, or one "
             "for another task (such as classification), cannot be continued",
         )
+    if unused := set(report["unexpected_keys"]):
+        log.warning(
+            "train.model: %s has no place for %d of the tensors in its files: %s",
+            directory / "config.json",
+            len(unused),
+            some_of(sorted(unused), NAMES_SHOWN),
+        )
     for path in files:
-        unused = report["unexpected_keys"]
         check_numbers(path, (each for each in _tensors(path) if each[0] not in unused))
 
 
 def not_loaded(what: str, name: Path | str, error: Exception) -> UserError:
     """The error for something that cannot be loaded."""
-    found = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
+    found = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     hint = None
+    if pointers := _lfs_pointers(Path(name)):
+        found = f"pointers of Git LFS instead of the files: {some_of(pointers, NAMES_SHOWN)}"
+        hint = "fetch the files themselves: git lfs pull"
+    if "ignore_mismatched_sizes" in str(error):
+        found = "the weights have other sizes than its config.json says"
+        hint = "copy or download both again, from one model"
     if "trust_remote_code" in str(error):
         found = "it comes with Python code of its own (auto_map in its config.json)"
         hint = (
@@ -148,14 +163,19 @@ def not_loaded(what: str, name: Path | str, error: Exception) -> UserError:
     )
 
 
+def _lfs_pointers(directory: Path) -> list[str]:
+    """Return the names of files that a clone without Git LFS has left as pointers."""
+    files = sorted(directory.iterdir()) if directory.is_dir() else []
+    small = (path for path in files if path.is_file() and path.stat().st_size < LARGEST_POINTER)
+    return [path.name for path in small if path.read_bytes().startswith(LFS_POINTER)]
+
+
 @contextmanager
 def _loading(what: str, name: Path | str) -> Iterator[None]:
     """Say in plain words what transformers and its readers raise for a model they cannot read."""
-    from safetensors import SafetensorError
-
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # they raise whatever a broken file leads to
         raise not_loaded(what, name, error) from error
 
 

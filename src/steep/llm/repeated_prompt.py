@@ -1,0 +1,24 @@
+"""The prompt that some servers repeat before the answer is no part of it."""
+
+from __future__ import annotations
+
+import re
+
+# What a chat template writes between a prompt and the answer, as far as servers leave it there.
+_TURN = re.compile(r"\A\s*(?:\[/INST\]|(?:assistant|model)[ \t]*\n)\s*")
+
+
+def answer_after(prompt: str, text: str) -> str:
+    """Return what follows the prompt in a text; the text as it is where the prompt is not in it.
+
+    Its blanks and line breaks may differ: a tokenizer need not give them back.
+    """
+    prompt = prompt.strip()
+    if prompt and prompt in text:
+        return _TURN.sub("", text.partition(prompt)[2]).strip()
+    words = prompt.split()
+    before, repeated, _ = " ".join(text.split()).partition(" ".join(words))
+    if not (words and repeated):
+        return text
+    skipped = len(before.split()) + len(words)
+    return _TURN.sub("", "".join(text.split(maxsplit=skipped)[skipped:])).strip()
