@@ -17,12 +17,13 @@ length that they may have.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from steep.core.calls import Call, Completion, Usage
+from steep.core.ranges import Case as Case
+from steep.core.ranges import Range as Range
 from steep.generation.budget import Reservation
 from steep.llm.prices import Prices
 
@@ -35,39 +36,6 @@ SPREAD = 0.1  # added to the extremes of what was measured: the rest may lie bey
 # Hosted providers cache a prefix from so many tokens on, in steps; a server of one's own, any.
 LEAST_CACHED_TOKENS, CACHE_STEP_TOKENS = 1024, 128
 USUAL_SHARE = (0.1, 0.35, 1.0)  # of `max_tokens` that an answer takes: low, expected, high
-
-Case = Literal["low", "expected", "high"]
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A quantity that is not known exactly."""
-
-    low: float
-    expected: float
-    high: float
-
-    @classmethod
-    def exactly(cls, value: float) -> Range:
-        """A quantity that is known."""
-        return cls(value, value, value)
-
-    @classmethod
-    def around(cls, one: float, expected: float, other: float) -> Range:
-        """From two extremes, in either order, that may lie on one side of what is expected."""
-        return cls(min(one, expected, other), expected, max(one, expected, other))
-
-    def spanning(self, values: Iterable[float]) -> Range:
-        """The same expectation, between ends that hold all these values, too."""
-        values = tuple(values)
-        return Range(min(self.low, *values), self.expected, max(self.high, *values))
-
-    def __add__(self, other: Range) -> Range:
-        return Range(self.low + other.low, self.expected + other.expected, self.high + other.high)
-
-    def __getitem__(self, case: Case) -> float:
-        return {"low": self.low, "expected": self.expected, "high": self.high}[case]
-
 
 NOTHING = Range(0.0, 0.0, 0.0)
 
