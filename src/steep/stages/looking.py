@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from steep.config import Config
 from steep.project import Artifact, Project
 from steep.stages import corpus, documents, generate, instruct, tokenize, train
-from steep.stages.harness import Unfinished
+from steep.stages.harness import Unfinished, log
 
 # The stages in the order in which `Finished.reached` grows.
 MADE = ("documents", "generate", "corpus", "tokenize", "train", "instruct")
@@ -57,9 +58,20 @@ def look(config: Config, project: Project) -> Finished:
     """
     looking = _Looking(project.root, finished_only=True)
     found = Finished(looking.seen)
-    with suppress(Unfinished):
+    with _in_silence(), suppress(Unfinished):
         _look(config, looking, found)
     return found
+
+
+@contextmanager
+def _in_silence() -> Iterator[None]:
+    """Who only looks is not told what was read, nor what is done."""
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _look(config: Config, looking: _Looking, found: Finished) -> None:
