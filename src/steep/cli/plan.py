@@ -1,8 +1,9 @@
-"""`steep plan`: what is to be bought, by whom, at what cost; before anything is spent.
+"""`steep plan`: what is to be bought and trained, by whom, at what cost; before it is.
 
 steep plan                          # the plan of steep.yaml
 steep plan --set generate.pairs=50  # and if it were another?
 steep plan --probe 5                # buys a little of five documents first, for better figures
+steep plan --gpus 8xH100            # what would training take there?
 steep plan --json                   # everything, for a script
 """
 
@@ -23,6 +24,7 @@ from steep.cli.options import (
 
 if TYPE_CHECKING:
     from steep.stages.plan import Plan
+    from steep.stages.training_plan import TrainingForecast
 
 ProbeOption = Annotated[
     int,
@@ -43,16 +45,28 @@ RateOption = Annotated[
     ),
 ]
 
+GpusOption = Annotated[
+    str | None,
+    typer.Option(
+        "--gpus",
+        metavar="NxNAME",
+        help="Plan training for these, e.g. 8xH100, and not for what this machine has.",
+    ),
+]
+
 
 def plan(
     config: ConfigOption = DEFAULT_CONFIG,
     set: SetOption = None,
     probe: ProbeOption = 0,
     rate: RateOption = None,
+    gpus: GpusOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show calls, tokens, dollars and hours, and who will see what; spends nothing by itself."""
     from steep.stages import plan as stage
+    from steep.stages.harness import is_main_rank
+    from steep.stages.training_plan import forecast
 
     if probe:
         from steep.stages.probe import probe as buy
@@ -61,17 +75,23 @@ def plan(
         buy(opened.config, opened.project, probe)
     else:
         opened = load_project(config, set)
-    made = stage.make_plan(opened.config, opened.project, rate)
-    typer.echo(_json(made) if json else "\n".join(_lines(made)))
+    is_written = opened.config.generate.recipe is not None or not opened.config.train.arms
+    made = stage.make_plan(opened.config, opened.project, rate) if is_written else None
+    training = forecast(opened.config, opened.project, made, gpus)
+    if is_main_rank():  # one rank speaks for all
+        typer.echo(_json(made, training) if json else "\n".join(_lines(made, training)))
 
 
-def _json(made: Plan) -> str:
+def _json(made: Plan | None, training: TrainingForecast | None) -> str:
     import json
 
-    return json.dumps(made.as_json(), indent=2)
+    tree = made.as_json() if made else {}
+    return json.dumps(tree | {"training": training and training.as_json()}, indent=2)
 
 
-def _lines(made: Plan) -> list[str]:
+def _lines(made: Plan | None, training: TrainingForecast | None) -> list[str]:
     from steep.cli.plan_lines import of_plan
+    from steep.cli.training_lines import of_training
 
-    return of_plan(made)
+    written = of_plan(made) if made else ["nothing is generated: generate.recipe is null"]
+    return [*written, *(["", *of_training(training)] if training else [])]
