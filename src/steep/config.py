@@ -272,6 +272,9 @@ class TrainConfig(OptimizationConfig):
         "here", description="here: this process, or the ranks that torchrun or srun started"
     )
     ray_workers: int = Field(1, ge=1, description="ranks, with launcher: ray; one a GPU")
+    gpu_hour_usd: float | None = Field(
+        None, ge=0, description="dollars per hour of one GPU, for steep plan; null: none are shown"
+    )
     ray_address: str | None = Field(
         None, description="of a Ray cluster, or auto; null: one of its own on this machine"
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from steep.cli.plan_lines import usd
 
 if TYPE_CHECKING:
-    from steep.generation.estimate import Range
+    from steep.core.ranges import Range
     from steep.stages.evaluation_plan import EvaluationCalls
 
 

@@ -1,8 +1,9 @@
-"""`steep plan`: what is to be bought, by whom, at what cost; before anything is spent.
+"""`steep plan`: what is to be bought and trained, by whom, at what cost; before it is.
 
 steep plan                          # the plan of steep.yaml
 steep plan --set generate.pairs=50  # and if it were another?
 steep plan --probe 5                # buys a little of five documents first, for better figures
+steep plan --gpus 8xH100            # what would training take there?
 steep plan --json                   # everything, for a script
 """
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from steep.stages.evaluation_plan import EvaluationCalls
     from steep.stages.plan import Plan
+    from steep.stages.training_plan import TrainingForecast
 
 ProbeOption = Annotated[
     int,
@@ -46,17 +48,29 @@ RateOption = Annotated[
     ),
 ]
 
+GpusOption = Annotated[
+    str | None,
+    typer.Option(
+        "--gpus",
+        metavar="NxNAME",
+        help="Plan training for these, e.g. 8xH100, and not for what this machine has.",
+    ),
+]
+
 
 def plan(
     config: ConfigOption = DEFAULT_CONFIG,
     set: SetOption = None,
     probe: ProbeOption = 0,
     rate: RateOption = None,
+    gpus: GpusOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show calls, tokens, dollars and hours, and who will see what; spends nothing by itself."""
     from steep.stages import plan as stage
     from steep.stages.evaluation_plan import plan_evaluation
+    from steep.stages.harness import is_main_rank
+    from steep.stages.training_plan import forecast
 
     if probe:
         from steep.stages.probe import probe as buy
@@ -65,19 +79,35 @@ def plan(
         buy(opened.config, opened.project, probe)
     else:
         opened = load_project(config, set)
-    made = stage.make_plan(opened.config, opened.project, rate)
+    is_written = opened.config.generate.recipe is not None or not opened.config.train.arms
+    made = stage.make_plan(opened.config, opened.project, rate) if is_written else None
+    training = forecast(opened.config, opened.project, made, gpus)
     asked = plan_evaluation(opened.config, opened.project)
-    typer.echo(_json(made, asked) if json else "\n".join(_lines(made, asked)))
+    if is_main_rank():  # one rank speaks for all
+        show = _json if json else _text
+        typer.echo(show(made, training, asked))
 
 
-def _json(made: Plan, asked: Sequence[EvaluationCalls]) -> str:
+def _json(
+    made: Plan | None, training: TrainingForecast | None, asked: Sequence[EvaluationCalls]
+) -> str:
     import json
 
-    return json.dumps(made.as_json() | {"evaluation": [each.as_json() for each in asked]}, indent=2)
+    more = {
+        "training": training and training.as_json(),
+        "evaluation": [each.as_json() for each in asked],
+    }
+    return json.dumps((made.as_json() if made else {}) | more, indent=2)
 
 
-def _lines(made: Plan, asked: Sequence[EvaluationCalls]) -> list[str]:
+def _text(
+    made: Plan | None, training: TrainingForecast | None, asked: Sequence[EvaluationCalls]
+) -> str:
     from steep.cli.evaluation_lines import of_evaluation
     from steep.cli.plan_lines import of_plan
+    from steep.cli.training_lines import of_training
 
-    return [*of_plan(made), *(["", *of_evaluation(asked)] if asked else [])]
+    lines = of_plan(made) if made else ["nothing is generated: generate.recipe is null"]
+    lines += ["", *of_training(training)] if training else []
+    lines += ["", *of_evaluation(asked)] if asked else []
+    return "\n".join(lines)

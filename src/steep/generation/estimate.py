@@ -7,10 +7,10 @@ that they may have. Upper bounds, which limits rely on, are in `steep.ledger.bou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from steep.core.ranges import Case as Case
+from steep.core.ranges import Range as Range
 from steep.ledger.bounds import USUAL_CHARACTERS_A_TOKEN
 
 MOST_CHARACTERS_A_TOKEN = 6.0  # of usual prose, hardly any tokenizer puts more into one
@@ -18,39 +18,6 @@ SPREAD = 0.1  # added to the extremes of what was measured: the rest may lie bey
 # Hosted providers cache a prefix from so many tokens on, in steps; a server of one's own, any.
 LEAST_CACHED_TOKENS, CACHE_STEP_TOKENS = 1024, 128
 USUAL_SHARE = (0.1, 0.35, 1.0)  # of `max_tokens` that an answer takes: low, expected, high
-
-Case = Literal["low", "expected", "high"]
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A quantity that is not known exactly."""
-
-    low: float
-    expected: float
-    high: float
-
-    @classmethod
-    def exactly(cls, value: float) -> Range:
-        """A quantity that is known."""
-        return cls(value, value, value)
-
-    @classmethod
-    def around(cls, one: float, expected: float, other: float) -> Range:
-        """From two extremes, in either order, that may lie on one side of what is expected."""
-        return cls(min(one, expected, other), expected, max(one, expected, other))
-
-    def spanning(self, values: Iterable[float]) -> Range:
-        """The same expectation, between ends that hold all these values, too."""
-        values = tuple(values)
-        return Range(min(self.low, *values), self.expected, max(self.high, *values))
-
-    def __add__(self, other: Range) -> Range:
-        return Range(self.low + other.low, self.expected + other.expected, self.high + other.high)
-
-    def __getitem__(self, case: Case) -> float:
-        return {"low": self.low, "expected": self.expected, "high": self.high}[case]
-
 
 NOTHING = Range(0.0, 0.0, 0.0)
 

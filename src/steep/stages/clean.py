@@ -11,22 +11,19 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from steep.config import Config
 from steep.core.files import disk_errors, read_json, try_lock
-from steep.project import MANIFEST, Artifact, Project
-from steep.stages import corpus, documents, generate, instruct, tokenize, train
+from steep.project import MANIFEST, Project
+from steep.stages import instruct
 from steep.stages.evaluate import POINTER_NAME
 from steep.stages.evaluate import STAGE as EVALUATE
-from steep.stages.harness import Unfinished
+from steep.stages.looking import MADE, look
 from steep.stages.status import SHOWN
 
-MADE = ("documents", "generate", "corpus", "tokenize", "train", "instruct")
 _ARTIFACT = re.compile(rf"({'|'.join(map(re.escape, SHOWN))})-[0-9a-f]{{8}}")
 
 
@@ -45,20 +42,6 @@ class Leftovers:
 
     found: tuple[Leftover, ...]
     kept_stages: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Looking(Project):
-    """A project in which nothing is made; it remembers what was looked for."""
-
-    seen: set[str] = field(default_factory=set)
-
-    def may_make(self, stage: str) -> bool:
-        return False
-
-    def find(self, stage: str, hash8: str) -> Artifact | None:
-        self.seen.add(self.artifact_path(stage, hash8).name)
-        return super().find(stage, hash8)
 
 
 def find_leftovers(config: Config, project: Project) -> Leftovers:
@@ -102,40 +85,11 @@ def remove(leftovers: Leftovers) -> None:
 
 def _current(config: Config, project: Project) -> tuple[set[str], tuple[str, ...]]:
     """The artifacts that the configuration looks for, and the stages that it cannot yet name."""
-    look = _Looking(project.root, finished_only=True)
-    reached: list[str] = []
-
-    def step(stage: str, find: Callable[[], Any]) -> Any:
-        try:
-            found = find()
-        except Unfinished:
-            return None
-        reached.append(stage)
-        return found
-
-    read = step("documents", lambda: documents.run(config, look))
-    if read is None:
-        return look.seen, MADE
-    texts = step("generate", lambda: generate.run(config, look, read))
-    if "generate" not in reached:
-        return look.seen, MADE[1:]
-    passages = step("corpus", lambda: corpus.run(config, look, read, texts))
-    if passages is None:
-        return look.seen, MADE[2:]
-    shards = step("tokenize", lambda: tokenize.run_all(config, look, passages))
-    if shards is None:
-        return look.seen, MADE[3:]
-    trained = {
-        arm: step("train", partial(train.run, config, look, shards, arm))
-        for arm in config.train.arms
-    }
-    for arm, before in trained.items():
-        if before and arm in instruct.arms_of(config):
-            chats = shards[tokenize.CHATS]
-            tune = partial(instruct.run, config, look, before, chats, arm)
-            step("instruct", tune)
-    unnamed = instruct.arms_of(config) and not all(trained.values())
-    return look.seen, ("instruct",) if unnamed else ()
+    found = look(config, project)
+    if len(found.reached) < MADE.index("train"):
+        return found.seen, MADE[len(found.reached) :]
+    unnamed = instruct.arms_of(config) and len(found.trained) < len(config.train.arms)
+    return found.seen, ("instruct",) if unnamed else ()
 
 
 def _of_runs(project: Project) -> Iterator[str]:

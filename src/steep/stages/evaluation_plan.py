@@ -18,12 +18,13 @@ from typing import Any
 
 from steep.config import Config
 from steep.core.calls import Completion, Usage
+from steep.core.ranges import Range
 from steep.documents.sentences import ends_sentence
 from steep.evaluation.asking import ask, ask_short
 from steep.evaluation.engines import Progress, no_progress
 from steep.evaluation.summaries.judging import Batch, EngineJudge, Passage, Ruling, Split
 from steep.evaluation.summaries.rows import SummaryRow
-from steep.generation.estimate import PromptSize, Range, answer_tokens, prompt_tokens
+from steep.generation.estimate import PromptSize, answer_tokens, prompt_tokens
 from steep.ledger import requests as table
 from steep.ledger.caller import OnDone, tell_nobody
 from steep.ledger.ledger import Ledger

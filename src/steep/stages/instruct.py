@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from steep.config import Config
+from steep.config import Config, InstructConfig
 from steep.core.errors import UserError
 from steep.project import Artifact, Project
 from steep.stages.harness import Identity, build
@@ -55,16 +55,12 @@ def check(config: Config) -> None:
 def run(config: Config, project: Project, trained: Artifact, shard: Artifact, arm: str) -> Artifact:
     """Tune one trained arm on the chats of a shard."""
     settings = config.instruct
-    name = arm + SUFFIX
-    fields = {"arm": name, **identity_fields("instruct", settings)}
-    del fields["instruct.chats"]  # its content is in the shard's identity
-    identity = Identity("instruct", VERSION, fields, {"trained": trained, "shard": shard})
+    identity = identity_of(settings, trained, shard, arm)
 
     def make(directory: Path) -> dict[str, Any]:
         from steep.training.job import TrainingJob
 
-        batch_tokens = settings.batch_sequences * settings.context_tokens
-        steps = max(1, math.ceil(settings.epochs * shard.manifest["tokens"] / batch_tokens))
+        steps = steps_of(settings, shard.manifest["tokens"])
         job = TrainingJob(
             label=f"instruct {arm}",
             model=str(trained.path / MODEL_NAME),
@@ -75,6 +71,19 @@ def run(config: Config, project: Project, trained: Artifact, shard: Artifact, ar
             settings=loop_settings(settings, steps),
             **job_fields(settings),
         )
-        return {"arm": name, **do(job)}
+        return {"arm": identity.fields["arm"], **do(job)}
 
     return build(project, identity, make, together=True)
+
+
+def identity_of(settings: InstructConfig, trained: Artifact, shard: Artifact, arm: str) -> Identity:
+    """What decides the weights of a tuned arm."""
+    fields = {"arm": arm + SUFFIX, **identity_fields("instruct", settings)}
+    del fields["instruct.chats"]  # its content is in the shard's identity
+    return Identity("instruct", VERSION, fields, {"trained": trained, "shard": shard})
+
+
+def steps_of(settings: InstructConfig, chat_tokens: int) -> int:
+    """How many optimizer steps `instruct.epochs` passes over so many tokens take."""
+    batch_tokens = settings.batch_sequences * settings.context_tokens
+    return max(1, math.ceil(settings.epochs * chat_tokens / batch_tokens))

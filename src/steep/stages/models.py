@@ -39,11 +39,16 @@ def check_libraries() -> None:
     Raises:
         UserError: One is not installed.
     """
-    if missing := [each for each in LIBRARIES if importlib.util.find_spec(each) is None]:
+    if missing := missing_libraries():
         raise UserError(
             f"Models need Python packages that are not installed: {', '.join(missing)}.",
             hint="pip install 'steep[train]'",
         )
+
+
+def missing_libraries() -> list[str]:
+    """Return which of the packages that models need are not installed."""
+    return [each for each in LIBRARIES if importlib.util.find_spec(each) is None]
 
 
 def check_model(name: str, project: Project) -> None:

@@ -14,6 +14,7 @@ import yaml
 
 from steep.config import Config
 from steep.core.files import write_json, write_text
+from steep.core.machine import processor_name
 from steep.project import Artifact, Project
 from steep.stages import corpus, documents, evaluate, generate, instruct, tokenize, train
 from steep.stages.harness import log, remove_leftovers
@@ -172,19 +173,10 @@ def _run_record(config: Config, project: Project, result: Run) -> dict[str, Any]
         "name": config.name,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "artifacts": used,
-        "hardware": f"{os.cpu_count()} x {_processor()}, {platform.system()}, "
+        "hardware": f"{os.cpu_count()} x {processor_name()}, {platform.system()}, "
         f"Python {platform.python_version()}",
         "wall_s": wall_s,
     }
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _relative(project: Project, artifact: Artifact) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from steep.config import Config
 from steep.core.errors import UserError
-from steep.generation.estimate import Range
+from steep.core.ranges import Range
 from steep.project import Project
 from steep.stages.callers import prices_at, used_endpoints
 from steep.stages.evaluation_plan import plan_evaluation

@@ -38,8 +38,8 @@ def check(config: Config, project: Project) -> None:
     Raises:
         UserError: An arm reads a recipe of which no text can come; no replay text is there.
     """
-    if config.train.replay_rate > 0 and not _replay_path(config).is_file():
-        raise _no_replay(_replay_path(config), "no such file")
+    if config.train.replay_rate > 0 and not replay_path(config).is_file():
+        raise _no_replay(replay_path(config), "no such file")
     chats = config.tokenize.instructions
     if config.train.instruction_rate > 0 and (chats is None or not chats.is_file()):
         raise UserError(
@@ -107,7 +107,7 @@ def run_replay(config: Config, project: Project) -> Artifact | None:
     """Tokenise the replay text; None when no replay is asked for."""
     if config.train.replay_rate == 0:
         return None
-    path = _replay_path(config)
+    path = replay_path(config)
     fields = {
         "arm": REPLAY,
         "tokenize.replay": content_hash(path),
@@ -241,7 +241,7 @@ def _draw(key: str) -> float:
 def _replay(config: Config, *, held_out: bool) -> Iterator[str]:
     """The replay texts that are trained on, or those that are kept out."""
     holdout = config.tokenize.holdout
-    texts = replay_texts(_replay_path(config))
+    texts = replay_texts(replay_path(config))
     return (text for text in texts if (_draw(text) < holdout) == held_out)
 
 
@@ -252,7 +252,8 @@ def _imported_recipes(project: Project) -> set[str]:
         return {record.recipe for record in ledger.imported()}
 
 
-def _replay_path(config: Config) -> Path:
+def replay_path(config: Config) -> Path:
+    """The file of general text that is mixed in."""
     replay = config.tokenize.replay
     return replay if isinstance(replay, Path) else builtin_texts()
 

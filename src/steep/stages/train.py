@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ NOT_IDENTITY = {
     "arms",
     "checkpoint_minutes",
     "compile",
+    "gpu_hour_usd",
     "keep_checkpoints",
     "launcher",
     "max_loss_jump",
@@ -68,16 +69,8 @@ def run(config: Config, project: Project, shards: Mapping[str, Artifact], arm: s
         shards: The arm's own shard, and those that are mixed in or watched, by name.
         arm: Its name.
     """
-    settings = config.train
-    rates: dict[ShareName, float] = {
-        REPLAY: settings.replay_rate,
-        INSTRUCTION: settings.instruction_rate,
-    }
-    mixed = {name: rate for name, rate in rates.items() if rate and name in shards}
-    inputs = {"shard": shards[arm]} | {name: shards[name] for name in mixed}
-    identity = Identity(
-        "train", VERSION, {"arm": arm, **identity_fields("train", settings)}, inputs
-    )
+    settings, mixed = config.train, mixed_rates(config.train, shards)
+    identity = identity_of(settings, shards, arm)
 
     def make(directory: Path) -> dict[str, Any]:
         from steep.training.job import SharePart, TrainingJob
@@ -102,6 +95,22 @@ def run(config: Config, project: Project, shards: Mapping[str, Artifact], arm: s
         return {"arm": arm, "validation": watched, **do(job, settings)}
 
     return build(project, identity, make, together=True)
+
+
+def identity_of(settings: TrainConfig, shards: Mapping[str, Artifact], arm: str) -> Identity:
+    """What decides the weights of a trained arm."""
+    inputs = {"shard": shards[arm]}
+    inputs |= {name: shards[name] for name in mixed_rates(settings, shards)}
+    return Identity("train", VERSION, {"arm": arm, **identity_fields("train", settings)}, inputs)
+
+
+def mixed_rates(settings: TrainConfig, there: Container[str]) -> dict[ShareName, float]:
+    """The shares of rows that are mixed in, by name, as far as there is such a shard."""
+    rates: dict[ShareName, float] = {
+        REPLAY: settings.replay_rate,
+        INSTRUCTION: settings.instruction_rate,
+    }
+    return {name: rate for name, rate in rates.items() if rate and name in there}
 
 
 def check(config: Config, project: Project) -> None:

@@ -64,6 +64,11 @@ def newest_first(directory: Path) -> list[Path]:
     return sorted((path for path in found if _step(path).isdigit()), key=_step, reverse=True)
 
 
+def kept_steps(directory: Path) -> int:
+    """How many steps the newest checkpoint of a run has kept; 0 if there is none."""
+    return next((int(_step(path)) for path in newest_first(directory)), 0)
+
+
 def remove_leftovers(directory: Path) -> None:
     """Remove what a killed run had not finished writing or removing."""
     for path in directory.glob(f".{PREFIX}*.tmp"):

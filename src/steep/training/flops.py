@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from steep.training.shape import empty_model, shape_of
+from steep.training.shape import ModelShape, empty_model, shape_of
 
 # Dense bf16 FLOP/s by a part of the device's name, from NVIDIA's data sheets (half of the figure
 # "with sparsity" where only that is given). The first that fits counts.
@@ -52,7 +52,13 @@ def flops_per_token(model: Any, context_tokens: int) -> float:
         model: A Hugging Face causal LM, whole or sharded, or the configuration of one.
         context_tokens: Length of the rows.
     """
-    shape = shape_of(model if isinstance(model, nn.Module) else empty_model(model))
+    return shape_flops(
+        shape_of(model if isinstance(model, nn.Module) else empty_model(model)), context_tokens
+    )
+
+
+def shape_flops(shape: ModelShape, context_tokens: int) -> float:
+    """FLOPs of forward and backward pass, a token, of a model of this shape."""
     products = sum(
         (6 if each.trained else 4) * each.used * each.numbers for each in shape.parameters
     )
@@ -68,7 +74,7 @@ def peak_flops(device: torch.device) -> float | None:
 
 def peak_of(name: str) -> float | None:
     """The dense bf16 peak of a device of this name, e.g. "NVIDIA H100 80GB HBM3"."""
-    return next((peak for part, peak in PEAKS if part in name), None)
+    return next((peak for part, peak in PEAKS if part.casefold() in name.casefold()), None)
 
 
 def mfu(

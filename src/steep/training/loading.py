@@ -50,8 +50,12 @@ def load_tokenizer(name: Path | str) -> Any:
         return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
 
 
-def load_model_config(name: Path | str) -> Any:
+def load_model_config(name: Path | str, *, local_only: bool = False) -> Any:
     """Read the configuration of a model that can be trained as a causal LM.
+
+    Args:
+        name: A Hugging Face directory or name.
+        local_only: Whether a name is only looked for on this machine, without any network.
 
     Raises:
         UserError: It cannot be read, needs code of its own, or is no decoder.
@@ -63,7 +67,9 @@ def load_model_config(name: Path | str) -> Any:
     )
 
     with _loading("configuration of the model", name):
-        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(
+            name, trust_remote_code=False, local_files_only=local_only
+        )
     kind = config.model_type
     head = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind)
     declared = config.architectures or []

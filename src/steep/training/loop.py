@@ -35,6 +35,7 @@ from steep.training.interruption import asked_to_stop
 from steep.training.loss import CausalLoss
 from steep.training.metrics import (
     METRICS,
+    STARTS,
     VALIDATION,
     Log,
     StepMetrics,
@@ -152,7 +153,7 @@ def train(
         UserError: The loss is no number or jumps (the batch is named, the last checkpoint stays),
             a checkpoint belongs to another run, a rank has died, or the disk is full.
     """
-    _check_ranks(settings, world)
+    check_ranks(settings, world)
     with lost_ranks(world), disk_errors(directory):
         torch.manual_seed(settings.seed)
         module = prepare(model, settings, world)
@@ -171,7 +172,12 @@ def train(
     return module
 
 
-def _check_ranks(settings: TrainingSettings, world: World) -> None:
+def check_ranks(settings: TrainingSettings, world: World) -> None:
+    """Refuse more ranks than a batch has sequences.
+
+    Raises:
+        UserError: There are.
+    """
     if world.size > settings.batch_sequences:
         raise UserError(
             "There are more ranks than sequences in a batch.",
@@ -214,6 +220,8 @@ class _Loop:
             if self._is_unmeasured(first):  # the beginning, or stopped while it was measured
                 self._validate(first)
             if first < steps:
+                start = stack.enter_context(self._lines(STARTS, first))
+                start({"step": first, **asdict(self.speed.workload())})
                 self._steps(first, write)
             self.checkpoints.wait()
 

@@ -20,6 +20,7 @@ from steep.core.progress import duration
 
 METRICS = "metrics.jsonl"
 VALIDATION = "validation.jsonl"
+STARTS = "starts.jsonl"
 SEPARATOR = " | "
 
 TrackerName = Literal["tensorboard", "wandb", "trackio"]
@@ -85,6 +86,11 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
 def read_validation(directory: Path) -> list[dict[str, Any]]:
     """The validation losses of a run: `step`, and nats a token by name."""
     return _whole_lines(directory / VALIDATION)
+
+
+def read_starts(directory: Path) -> list[dict[str, Any]]:
+    """The starts of a run: the `step` that it began or went on after, and its workload."""
+    return _whole_lines(directory / STARTS)
 
 
 def last_metrics(directory: Path) -> StepMetrics:

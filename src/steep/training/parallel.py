@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from steep.core.errors import UserError
+from steep.core.machine import processor_name
 from steep.training.place import place_of
 
 TIMEOUT = timedelta(minutes=15)  # a rank that is silent for longer counts as dead
@@ -93,6 +94,14 @@ def _device(local_rank: int) -> torch.device:
         )
     torch.cuda.set_device(local_rank)
     return torch.device("cuda", local_rank)
+
+
+def device_name(device: torch.device) -> str:
+    """The kind of a device: the name of a GPU, or the model of the processor and its threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{processor_name()}, {threads} thread{'s' * (threads > 1)}"
 
 
 def shard(module: nn.Module, layers: list[nn.Module], world: World, policy: Any) -> None:

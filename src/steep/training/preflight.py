@@ -7,7 +7,7 @@ Takes a second, from the configuration of the model alone. The memory is an esti
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,19 +48,44 @@ def check_memory(
     Raises:
         UserError: It cannot fit; the largest part is named, and what would make it fit.
     """
-    empty = _empty(model)
+    shape = trained_shape(load_model_config(model), lora)
+    available = available_memory(world.device)
+    estimate = estimate_memory(shape, settings, context_tokens, world.size, available)
+    check_fits(estimate, shape, settings, context_tokens, world)
+    return estimate
+
+
+def trained_shape(config: Any, lora: tuple[int, float] | None = None) -> ModelShape:
+    """Return the shape of a model as it is trained, from its Hugging Face configuration.
+
+    Args:
+        config: Of the model.
+        lora: Rank and alpha of adapters, if only they are trained.
+    """
+    empty = empty_model(config)
     if lora is not None:
         from steep.training.lora import add_lora
 
-        empty = add_lora(empty, *lora, seed=settings.seed)
-    shape, available = shape_of(empty), available_memory(world.device)
-    on_host = world.device.type == "cpu"
-    estimate = estimate_memory(shape, settings, context_tokens, world.size, available)
+        empty = add_lora(empty, *lora, seed=0)
+    return shape_of(empty)
+
+
+def check_fits(
+    estimate: MemoryEstimate,
+    shape: ModelShape,
+    settings: TrainingSettings,
+    context_tokens: int,
+    world: World,
+) -> None:
+    """Refuse a run that does not fit into the memory of the device or of its host.
+
+    Raises:
+        UserError: It cannot fit; the largest part is named, and what would make it fit.
+    """
     if not estimate.fits:
         raise _too_large(estimate, shape, settings, context_tokens, world)
-    if not on_host:
+    if world.device.type != "cpu":
         _check_host(estimate, world)
-    return estimate
 
 
 def check_disk(directory: Path, estimate: MemoryEstimate, keep_checkpoints: int) -> None:
@@ -69,10 +94,8 @@ def check_disk(directory: Path, estimate: MemoryEstimate, keep_checkpoints: int)
     Raises:
         UserError: The free space, and the checkpoints that are there, are less than is needed.
     """
-    there = next(path for path in (directory, *directory.parents) if path.exists())
-    old = sum(each.stat().st_size for each in directory.glob("checkpoint-*/**/*") if each.is_file())
-    needed = estimate.checkpoint_bytes * (keep_checkpoints + 1) + estimate.export_bytes
-    free = shutil.disk_usage(there).free + old
+    needed = disk_bytes(estimate, keep_checkpoints)
+    free = free_bytes(directory, [directory])
     if needed > free:
         raise UserError(
             "The disk has no room for the checkpoints and the model of this run.",
@@ -82,6 +105,23 @@ def check_disk(directory: Path, estimate: MemoryEstimate, keep_checkpoints: int)
             found=f"{gib(free)} GiB",
             hint="free some space, or lower train.keep_checkpoints, and run the same command again",
         )
+
+
+def free_bytes(directory: Path, runs: Iterable[Path]) -> int:
+    """Bytes that are free where a directory is or will be, and those of checkpoints of runs."""
+    there = next(path for path in (directory, *directory.parents) if path.exists())
+    files = (each for run in runs for each in run.glob("checkpoint-*/**/*") if each.is_file())
+    return shutil.disk_usage(there).free + sum(each.stat().st_size for each in files)
+
+
+def disk_bytes(estimate: MemoryEstimate, keep_checkpoints: int) -> int:
+    """Bytes that a run has on disk at most: one checkpoint is being written beside those kept."""
+    return estimate.checkpoint_bytes * (keep_checkpoints + 1) + estimate.export_bytes
+
+
+def host_bytes(estimate: MemoryEstimate, ranks: int) -> int:
+    """Bytes that the host of a GPU holds: the model that is loaded, later a checkpoint's copy."""
+    return max(estimate.export_bytes, estimate.checkpoint_bytes // ranks)
 
 
 def available_memory(device: torch.device) -> int | None:
@@ -129,9 +169,8 @@ def _room(group: Path, limit: str, usage: str, cache: str) -> Iterator[int]:
 
 
 def _check_host(estimate: MemoryEstimate, world: World) -> None:
-    """The host of a GPU holds first the model that is loaded, then the copy of a checkpoint."""
     staging = estimate.checkpoint_bytes // world.size
-    needed, free = max(estimate.export_bytes, staging), available_host_memory()
+    needed, free = host_bytes(estimate, world.size), available_host_memory()
     if free is not None and needed > free:
         raise UserError(
             "The memory of this machine, beside the GPU, is too small for this run.",
@@ -141,10 +180,6 @@ def _check_host(estimate: MemoryEstimate, world: World) -> None:
             found=f"{gib(free)} GiB",
             hint="take a machine with more memory, or more devices",
         )
-
-
-def _empty(model: Path | str) -> Any:
-    return empty_model(load_model_config(model))
 
 
 class _Remedy(NamedTuple):

@@ -11,8 +11,9 @@ import torch
 from steep.tokens.mixture import Mixture
 from steep.training.flops import flops_per_token, mfu, peak_flops
 from steep.training.metrics import StepMetrics
-from steep.training.parallel import World
+from steep.training.parallel import World, device_name
 from steep.training.settings import TrainingSettings, learning_rate_at
+from steep.training.throughput import Workload, workload_of
 
 
 @dataclass
@@ -27,6 +28,17 @@ class Speed:
     def __post_init__(self) -> None:
         self._flops = flops_per_token(self.model, self.mixture.context_tokens)
         self._peak = peak_flops(self.world.device)
+
+    def workload(self) -> Workload:
+        """What decides how fast the steps are."""
+        return workload_of(
+            device_name(self.world.device),
+            self.world.size,
+            self._flops,
+            self.mixture.context_tokens,
+            self.mixture.isolate_documents,
+            self.settings,
+        )
 
     def metrics(
         self,

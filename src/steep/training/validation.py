@@ -32,12 +32,17 @@ def mean_losses(run: Run, sets: Mapping[str, Mixture], stop: Stop) -> dict[str, 
     return {name: _mean_loss(run, name, mixture, stop) for name, mixture in sets.items()}
 
 
+def rows_read(tokens: int, context_tokens: int) -> int:
+    """How many rows the loss on a set of so many tokens is taken on."""
+    return max(1, min(tokens, MOST_TOKENS) // context_tokens)
+
+
 @torch.no_grad()
 def _mean_loss(run: Run, name: str, mixture: Mixture, stop: Stop) -> float:
     settings, world, context = run.settings, run.world, mixture.context_tokens
     at_once = settings.micro_batch_sequences * world.size
     there = mixture.corpus.shard.manifest.tokens
-    count = max(1, min(there, MOST_TOKENS) // context)
+    count = rows_read(there, context)
     if world.is_main:
         cut = f" of its {there:,}" if there > MOST_TOKENS else ""
         log.info(

@@ -1,0 +1,180 @@
+"""What training will take, as lines for people: what computes it, memory, disk, a row per run."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import astuple
+from typing import TYPE_CHECKING
+
+from steep.core.progress import duration
+
+if TYPE_CHECKING:
+    from steep.core.ranges import Range
+    from steep.stages.training_plan import RunForecast, SectionForecast, TrainingForecast
+
+COLUMNS = 80
+INDENT = 10  # of what stands behind a name
+LONGEST_NAME = 20  # characters shown of an arm's
+GIB = 2**30
+UNKNOWN = "unknown"
+VERBS = {"train": "training", "instruct": "instruction tuning"}
+
+
+def of_training(forecast: TrainingForecast) -> list[str]:
+    """All of it."""
+    lines: list[str] = []
+    for section in forecast.sections:
+        lines += _section(section, forecast.model)
+    if forecast.to_do:
+        lines += ["", *_table(forecast), "", *_sum(forecast)]
+    return [*lines, *(line for each in forecast.warnings for line in _warning(each))]
+
+
+def _section(section: SectionForecast, model: str) -> Iterator[str]:
+    verb, runs = VERBS[section.section], section.runs
+    if not section.to_do:
+        names = ", ".join(run.name for run in runs)
+        yield from _wrapped(f"{verb}: nothing to do, all is done before: {names}", "  ")
+        return
+    size = "" if section.parameters is None else f", {_parameters(section.parameters)}"
+    yield from _wrapped(f"{verb}: {model}{size}", "  ")
+    devices = section.devices
+    yield from _named("on", f"{devices.count} x {devices.name or 'a device not known here'}")
+    yield from _named("speed", _speed(section))
+    yield from _named("memory", _memory(section))
+    yield from _named("disk", _disk(section))
+
+
+def _speed(section: SectionForecast) -> str:
+    rate = section.rate
+    if rate.tokens_per_s is None:
+        return f"{UNKNOWN}: {rate.source}"
+    low, expected, high = map(_number, astuple(rate.tokens_per_s))
+    return f"{expected} tokens/s ({low} to {high}), {rate.source}"
+
+
+def _memory(section: SectionForecast) -> str:
+    memory = section.memory
+    if memory is None:
+        return UNKNOWN
+    there = "" if memory.available is None else f" of {_gib(memory.available)} free"
+    where = "per GPU" if section.devices.is_gpu else "on this machine"
+    host = "" if section.host_bytes is None else f"; {_gib(section.host_bytes)} on its host"
+    return f"about {_gib(memory.total)}{there} {where}{host}"
+
+
+def _disk(section: SectionForecast) -> str:
+    memory = section.memory
+    if memory is None or section.disk_bytes is None:
+        return UNKNOWN
+    written = section.checkpoint_bytes
+    in_all = UNKNOWN if written is None else _gib(written)
+    return (
+        f"{_gib(section.disk_bytes)} at most per run: checkpoints of "
+        f"{_gib(memory.checkpoint_bytes)} (written in all: {in_all}), and the model of "
+        f"{_gib(memory.export_bytes)}, which stays"
+    )
+
+
+def _table(forecast: TrainingForecast) -> list[str]:
+    head = ["run", "tokens", "time", "low", "high"]
+    priced = forecast.gpu_hour_usd is not None
+    rows = [head + ["cost"] * priced]
+    for run in forecast.runs:
+        cells = [_short(run.name), _tokens(run), *_times(run)]
+        rows.append(cells + [_cost(run)] * priced)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *others in rows:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
+    return lines
+
+
+def _tokens(run: RunForecast) -> str:
+    if run.tokens is None:
+        return UNKNOWN
+    about = "" if run.tokens.low == run.tokens.high else "~"
+    return about + _number(run.tokens.expected)
+
+
+def _times(run: RunForecast) -> list[str]:
+    if run.state == "done":
+        return ["done", "", ""]
+    if run.hours is None:
+        return [UNKNOWN, "", ""]
+    return [_time(each) for each in (run.hours.expected, run.hours.low, run.hours.high)]
+
+
+def _cost(run: RunForecast) -> str:
+    if run.state == "done":
+        return ""
+    return UNKNOWN if run.cost_usd is None else _usd(run.cost_usd.expected)
+
+
+def _sum(forecast: TrainingForecast) -> Iterator[str]:
+    for run in forecast.runs:
+        if run.state == "interrupted":
+            steps = UNKNOWN if run.steps is None else _number(run.steps.expected)
+            yield f"{run.name} goes on after step {run.steps_done:,} of {steps}"
+    hours, cost, room = forecast.hours, forecast.cost_usd, forecast.room_bytes
+    yield "to do: expected (low to high)"
+    yield from _named("time", UNKNOWN if hours is None else _span(hours, _time))
+    if forecast.gpu_hour_usd is not None:
+        spent = _span(cost, _usd) if cost is not None else UNKNOWN
+        yield from _named("cost", f"{spent}, at {_usd(forecast.gpu_hour_usd)} per GPU hour")
+    yield from _named(
+        "disk", UNKNOWN if room is None else f"{_gib(room)} at most, all runs together"
+    )
+
+
+def _span(each: Range, shown: Callable[[float], str]) -> str:
+    span = "" if each.low == each.high else f" ({shown(each.low)} to {shown(each.high)})"
+    return shown(each.expected) + span
+
+
+def _named(name: str, text: str) -> list[str]:
+    return _wrapped(f"  {name.ljust(INDENT - 2)}{text}", " " * INDENT)
+
+
+def _warning(text: str) -> list[str]:
+    return _wrapped(f"warning: {text}", "  ")
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        COLUMNS,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _parameters(count: int) -> str:
+    for unit, size in (("B", 1e9), ("M", 1e6)):
+        if count >= size:
+            return f"{count / size:.2f} {unit} parameters"
+    return f"{count:,} parameters"
+
+
+def _gib(size: float) -> str:
+    value = size / GIB
+    return f"{value:,.1f} GiB" if value >= 1 else f"{size / 2**20:,.1f} MiB"
+
+
+def _time(hours: float) -> str:
+    return duration(hours * 3600)
+
+
+def _number(value: float) -> str:
+    return f"{round(value):,}"
+
+
+def _usd(dollars: float) -> str:
+    return f"${dollars:,.2f}" if dollars >= 1 or dollars == 0 else f"${dollars:.4f}"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 3] + "..."

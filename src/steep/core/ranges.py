@@ -1,0 +1,47 @@
+"""A quantity that is not known exactly: low, expected, high."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Case = Literal["low", "expected", "high"]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A quantity that is not known exactly."""
+
+    low: float
+    expected: float
+    high: float
+
+    @classmethod
+    def exactly(cls, value: float) -> Range:
+        """A quantity that is known."""
+        return cls(value, value, value)
+
+    @classmethod
+    def around(cls, one: float, expected: float, other: float) -> Range:
+        """From two extremes, in either order, that may lie on one side of what is expected."""
+        return cls(min(one, expected, other), expected, max(one, expected, other))
+
+    def spanning(self, values: Iterable[float]) -> Range:
+        """The same expectation, between ends that hold all these values, too."""
+        values = tuple(values)
+        return Range(min(self.low, *values), self.expected, max(self.high, *values))
+
+    def times(self, factor: float) -> Range:
+        """Return the range scaled by a factor of at least 0."""
+        return self.map(lambda value: factor * value)
+
+    def map(self, function: Callable[[float], float]) -> Range:
+        """Return what a function that does not fall makes of each end and of the expectation."""
+        return Range(function(self.low), function(self.expected), function(self.high))
+
+    def __add__(self, other: Range) -> Range:
+        return Range(self.low + other.low, self.expected + other.expected, self.high + other.high)
+
+    def __getitem__(self, case: Case) -> float:
+        return {"low": self.low, "expected": self.expected, "high": self.high}[case]

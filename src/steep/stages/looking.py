@@ -1,0 +1,98 @@
+"""Which artifacts the configuration names, and which of them are finished; nothing is made."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from steep.config import Config
+from steep.project import Artifact, Project
+from steep.stages import corpus, documents, generate, instruct, tokenize, train
+from steep.stages.harness import Unfinished, log
+
+# The stages in the order in which `Finished.reached` grows.
+MADE = ("documents", "generate", "corpus", "tokenize", "train", "instruct")
+
+
+@dataclass(frozen=True)
+class _Looking(Project):
+    """A project in which nothing is made; it remembers what was looked for."""
+
+    seen: set[str] = field(default_factory=set)
+
+    def may_make(self, stage: str) -> bool:
+        return False
+
+    def find(self, stage: str, hash8: str) -> Artifact | None:
+        self.seen.add(self.artifact_path(stage, hash8).name)
+        return super().find(stage, hash8)
+
+
+@dataclass
+class Finished:
+    """What is finished of a configuration.
+
+    Attributes:
+        seen: Names of all directories that were looked for.
+        reached: Stages before training that are finished, in order; where one is missing, it is not
+            known what the stages after it would use.
+        shards: As `tokenize.run_all` returns them; none where one is missing.
+        trained: Trained arms, by name.
+        tuned: Those of them that are tuned, by the name of the arm.
+    """
+
+    seen: set[str]
+    reached: list[str] = field(default_factory=list)
+    shards: dict[str, Artifact] = field(default_factory=dict)
+    trained: dict[str, Artifact] = field(default_factory=dict)
+    tuned: dict[str, Artifact] = field(default_factory=dict)
+
+
+def look(config: Config, project: Project) -> Finished:
+    """Find what is finished of a configuration; nothing is written.
+
+    Raises:
+        UserError: An arm reads what the corpus does not have.
+    """
+    looking = _Looking(project.root, finished_only=True)
+    found = Finished(looking.seen)
+    with _in_silence(), suppress(Unfinished):
+        _look(config, looking, found)
+    return found
+
+
+@contextmanager
+def _in_silence() -> Iterator[None]:
+    """Who only looks is not told what was read, nor what is done."""
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def _look(config: Config, looking: _Looking, found: Finished) -> None:
+    read = documents.run(config, looking)
+    found.reached.append("documents")
+    texts = generate.run(config, looking, read)
+    found.reached.append("generate")
+    if not looking.ledger_path.is_file():
+        return  # a corpus is never without one, and looking at it would make one
+    passages = corpus.run(config, looking, read, texts)
+    found.reached.append("corpus")
+    found.shards = tokenize.run_all(config, looking, passages)
+    found.reached.append("tokenize")
+    for arm in config.train.arms:
+        with suppress(Unfinished):
+            found.trained[arm] = train.run(config, looking, found.shards, arm)
+    for arm in _tuned(config, found.trained):
+        with suppress(Unfinished):
+            chats = found.shards[tokenize.CHATS]
+            found.tuned[arm] = instruct.run(config, looking, found.trained[arm], chats, arm)
+
+
+def _tuned(config: Config, trained: Iterable[str]) -> list[str]:
+    return [arm for arm in trained if arm in instruct.arms_of(config)]
