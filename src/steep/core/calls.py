@@ -18,8 +18,11 @@ ID_DIGITS = 32
 Role = Literal["system", "user", "assistant"]
 
 # How a planned call ends. Totals add up: planned = the sum of these + still to do.
-Status = Literal["done", "refused", "truncated", "empty", "failed", "skipped"]
-STATUSES: tuple[Status, ...] = ("done", "refused", "truncated", "empty", "failed", "skipped")
+Status = Literal["done", "refused", "truncated", "empty", "reasoning", "failed", "skipped"]
+STATUSES: tuple[Status, ...] = (
+    "done", "refused", "truncated", "empty", "reasoning", "failed", "skipped",
+)  # fmt: skip
+WITHOUT_TEXT: tuple[Status, ...] = ("empty", "reasoning")  # answered, but with no text to keep
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from steep.core.calls import Completion
+from steep.core.calls import WITHOUT_TEXT, Completion
 from steep.core.errors import UserError
 from steep.core.progress import duration
 from steep.generation.records import has_failed, status_of
@@ -25,6 +25,10 @@ EMPTY_ADVICE = (
     "if this model thinks before it answers, raise generate.max_tokens or turn its reasoning down "
     "or off; else look at one by steep status --failed. The same command asks for them again"
 )
+REASONING_ADVICE = (
+    "give the reasoning room by generate.reasoning_tokens, raise generate.max_tokens, or turn the "
+    "reasoning of the model down or off; the same command asks for these answers again"
+)
 
 _NUMBERS = re.compile(r"(?<!HTTP )\b\d[\d,.]*")
 
@@ -34,7 +38,9 @@ class Answers:
     """The answers of one endpoint in this run, as far as they tell that it is of no use."""
 
     answers: int = 0
-    empty: Counter[str] = field(default_factory=Counter)  # by their finish reason
+    textless: Counter[str] = field(default_factory=Counter)  # by their finish reason
+    reasoning: int = 0  # of these, those that are nothing but reasoning
+    reasoning_tokens: int = 0
     rejections: int = 0
     reason: str = ""
 
@@ -50,10 +56,18 @@ class Answers:
             else:
                 self.rejections = 0
                 self.answers += 1
-                self.empty[each.finish_reason] += status_of(each) == "empty"
-        if self.answers >= MANY_ANSWERS and self.empty.total() > MOST_EMPTY * self.answers:
-            return mostly_empty(completions[-1].endpoint, self.empty, self.answers)
+                self._add_answer(each)
+        if self.answers >= MANY_ANSWERS and self.textless.total() > MOST_EMPTY * self.answers:
+            return mostly_empty(completions[-1].endpoint, self)
         return None
+
+    def _add_answer(self, completion: Completion) -> None:
+        status = status_of(completion)
+        if status in WITHOUT_TEXT:
+            self.textless[completion.finish_reason] += 1
+        if status == "reasoning":
+            self.reasoning += 1
+            self.reasoning_tokens += completion.usage.completion_tokens
 
 
 def does_not_answer(endpoint: str, model: str, error: Exception) -> FatalError:
@@ -98,17 +112,34 @@ def rejects_everything(completion: Completion, calls: int) -> FatalError:
     )
 
 
-def mostly_empty(endpoint: str, empty: Counter[str], answers: int) -> FatalError:
+def mostly_empty(endpoint: str, found: Answers) -> FatalError:
     """Most answers hold no text, and are paid for all the same."""
-    reasons = [
-        f"{number} with finish reason '{reason}'" for reason, number in empty.items() if number
-    ]
+    reasons = [f"{n} with finish reason '{reason}'" for reason, n in found.textless.items()]
+    thoughts = reasoning_found(found.reasoning, found.reasoning_tokens)
+    problem, hint = no_text(found.reasoning, found.textless.total())
     return _fatal(
-        f"Most answers hold no text: {empty.total()} of {answers}.",
+        f"{problem}: {found.textless.total()} of {found.answers}.",
         where=endpoint,
-        found=", ".join(reasons),
-        hint=EMPTY_ADVICE,
+        found=", ".join(reasons) + (f"; {thoughts}" if thoughts else ""),
+        hint=hint,
     )
+
+
+def no_text(reasoning: int, textless: int) -> tuple[str, str]:
+    """Return what is wrong with answers without text, and what to do about it.
+
+    Args:
+        reasoning: How many of them are nothing but reasoning.
+        textless: How many there are.
+    """
+    if reasoning > textless / 2:
+        return "Most answers are nothing but reasoning", REASONING_ADVICE
+    return "Most answers hold no text", EMPTY_ADVICE
+
+
+def reasoning_found(answers: int, tokens: int) -> str:
+    """Return how long the reasoning was of answers that hold nothing else; "" if not known."""
+    return f"{tokens / answers:,.0f} tokens of reasoning per answer" if answers and tokens else ""
 
 
 def _fatal(
