@@ -79,7 +79,10 @@ class GenerateConfig(Section):
     retry_minutes: float = Field(15, gt=0, description="after which a call counts as failed")
     salvage_rounds: int = Field(2, ge=0, description="further rounds for calls that failed")
     context_tokens: int | None = Field(
-        None, ge=256, description="context of the generator, if known; longer documents are refused"
+        None,
+        ge=256,
+        description="of the generator; longer documents are refused; null: as the endpoint says, "
+        "and a warning",
     )
     usd_per_million_input_tokens: float | None = Field(
         None, ge=0, description="null: the list price, if known; an unknown price is not zero"

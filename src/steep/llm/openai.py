@@ -26,6 +26,7 @@ from steep.core.errors import UserError
 from steep.llm.address import LOOPBACK, address, checked_url, key_headers, read_key
 from steep.llm.client import CONTEXT_REASON, FatalError, TransientError
 from steep.llm.dialect import Dialect, phrase
+from steep.llm.model_list import read_context_window
 from steep.llm.openai_wire import (
     Answer,
     Hopeless,
@@ -33,6 +34,7 @@ from steep.llm.openai_wire import (
     Rejected,
     Reply,
     TooLong,
+    parse_json,
     read_json,
     read_reply,
     request_bytes,
@@ -127,6 +129,19 @@ class OpenAIClient:
 
         url = URL(address(self.endpoint, path))
         return await self._attempt(url, str(body.get("model")), phrased, read_json)
+
+    async def context_window(self, model: str) -> int | None:
+        """Ask which context window a model has, in tokens; None where the endpoint does not tell.
+
+        Nothing of it is needed, so nothing that goes wrong is an error.
+        """
+        url = URL(address(self.endpoint, "models"))
+        try:
+            async with self._open_session().get(url, allow_redirects=False) as response:
+                found = parse_json(await response.read()) if response.status == 200 else None
+        except (aiohttp.ClientError, TimeoutError):
+            return None
+        return read_context_window(found, model)
 
     @property
     def dialect(self) -> Dialect:
