@@ -140,6 +140,7 @@ class HttpEngine:
         seed = sample_seed(decoding.seed, prompt, sample)
         body: dict[str, Any] = {
             "temperature": decoding.temperature,
+            **({"top_p": 1.0} if decoding.temperature else {}),  # servers have other defaults
             "max_tokens": decoding.max_tokens,
             "seed": seed,
             **({"stop": list(decoding.stop)} if decoding.stop else {}),

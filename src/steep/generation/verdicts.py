@@ -17,6 +17,7 @@ from steep.core.errors import UserError
 from steep.core.progress import duration
 from steep.generation.records import has_failed, status_of
 from steep.llm.client import FatalError
+from steep.llm.dialect import ENDLESS
 
 EQUAL_REJECTIONS = 20  # in a row, without an answer between them
 MANY_ANSWERS = 20  # before a share of them is believed
@@ -100,6 +101,12 @@ def asks_for_too_long(endpoint: str, wait_s: float, most_s: float) -> FatalError
         expected=f"at most generate.retry_minutes, {duration(most_s)}",
         hint="run the same command again later; it continues where it was",
     )
+
+
+def takes_no_limit(endpoint: str) -> FatalError:
+    """The endpoint refuses a limit on the length of an answer, and there is a hard limit."""
+    problem, hint = ENDLESS
+    return _fatal(problem, where=endpoint, hint=hint)
 
 
 def rejects_everything(completion: Completion, calls: int) -> FatalError:

@@ -25,7 +25,7 @@ from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
 from steep.llm.address import LOOPBACK, address, checked_url, key_headers, read_key
 from steep.llm.client import CONTEXT_REASON, FatalError, TransientError
-from steep.llm.dialect import Dialect, phrase
+from steep.llm.dialect import ENDLESS, Dialect, phrase
 from steep.llm.model_list import read_context_window
 from steep.llm.openai_wire import (
     Answer,
@@ -61,6 +61,8 @@ class OpenAIClient:
         timeout_s: Of one attempt.
         prices: Prices of the model, if known.
         section: Of the configuration, for errors: where these fields stand.
+        bounded: Whether a hard limit on tokens or dollars rests on that on the length of answers.
+            An endpoint that takes none of those is given up.
 
     Raises:
         UserError: `base_url` is no such address, or the environment variable is not set.
@@ -77,6 +79,7 @@ class OpenAIClient:
         timeout_s: float = 300.0,
         prices: Prices | None = None,
         section: str = "generate",
+        bounded: bool = False,
     ) -> None:
         self.endpoint = checked_url(base_url, section)
         self._url = URL(address(self.endpoint, "chat/completions"))
@@ -86,6 +89,7 @@ class OpenAIClient:
         self._section = section
         self._timeout_s = timeout_s
         self._prices = prices or Prices()
+        self._bounded = bounded
         self._dialect = Dialect()
         self._session: aiohttp.ClientSession | None = None
         self._has_replied = False  # the endpoint has sent anything at all
@@ -176,6 +180,8 @@ class OpenAIClient:
             except Misunderstood as error:
                 objections.append(str(error))
                 dialect = error.dialect
+                if self._bounded and not dialect.limits_answers:
+                    raise self._give_up(model, ENDLESS, error) from None
                 if self._dialect != known:  # another call has found words that help
                     known = dialect = self._dialect
             except Hopeless as error:

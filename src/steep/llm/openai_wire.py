@@ -89,7 +89,11 @@ class Reply(NamedTuple):
 
 
 def request_body(call: Call, dialect: Dialect) -> dict[str, Any]:
-    """Phrase a call. Its seed follows from its id: a repeated call asks for the same text."""
+    """Phrase a call.
+
+    Its seed follows from its id: a repeated call asks for the same text, and calls that differ in
+    their sample number alone for different ones, also at a server that caches whole answers.
+    """
     messages = [{"role": m.role, "content": m.content} for m in call.messages]
     return {
         **_parameters(call.model, call.stage, call.sampling, dialect),
@@ -117,12 +121,18 @@ def _frame(model: str, stage: str, sampling: Sampling, dialect: Dialect) -> str:
 def _parameters(model: str, stage: str, sampling: Sampling, dialect: Dialect) -> dict[str, Any]:
     """All of a body that does not depend on the messages.
 
-    The temperature is always sent, as servers differ in what they take without one.
+    Temperature and top_p are always sent, also where they are OpenAI's defaults: other servers have
+    others. llama.cpp takes 0.8 and 0.95, and vLLM and SGLang what the model's
+    `generation_config.json` says (0.6 and 0.9 for Llama 3, 0.7 and 0.8 for Qwen 2.5), so that
+    texts would be sampled in another way than the ledger says. An endpoint that refuses one of
+    them, or both at once, says so, and it is left out. A penalty of zero is the default everywhere.
     """
-    body: dict[str, Any] = {"model": model, "temperature": sampling.temperature}
-    if sampling.top_p != 1:
-        body["top_p"] = sampling.top_p
-    body["max_tokens"] = sampling.max_tokens
+    body: dict[str, Any] = {
+        "model": model,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": sampling.max_tokens,
+    }
     if sampling.frequency_penalty:
         body["frequency_penalty"] = sampling.frequency_penalty
     if sampling.json_schema is not None:
