@@ -58,11 +58,14 @@ class Answers:
                 self.rejections = 0
                 self.answers += 1
                 self._add_answer(each)
-        if self.answers >= MANY_ANSWERS and self.textless.total() > MOST_EMPTY * self.answers:
-            return mostly_empty(completions[-1].endpoint, self)
-        return None
+        if not self.textless or self.answers < MANY_ANSWERS:
+            return None
+        mostly = self.textless.total() > MOST_EMPTY * self.answers
+        return mostly_empty(completions[-1].endpoint, self) if mostly else None
 
     def _add_answer(self, completion: Completion) -> None:
+        if completion.text and not completion.text.isspace():
+            return  # nearly all, and how they ended is not asked here
         status = status_of(completion)
         if status in WITHOUT_TEXT:
             self.textless[completion.finish_reason] += 1

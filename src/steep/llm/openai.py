@@ -251,9 +251,13 @@ class OpenAIClient:
             )
         if answer.usage is None or "cut" in self._said:
             return
-        content = "\n".join(message.content for message in call.messages)
-        if len(content.encode()) < CUT_BYTES_A_TOKEN * answer.usage.prompt_tokens:
+        whole = 0
+        for message in call.messages:
+            for part in message.parts:
+                whole += len(part) if part.isascii() else len(part.encode())
+        if whole < CUT_BYTES_A_TOKEN * answer.usage.prompt_tokens:
             return
+        content = "\n".join(message.content for message in call.messages)
         size = len(" ".join(content.split()).encode())  # many blanks may be one token
         if size > max(LEAST_CUT_BYTES, CUT_BYTES_A_TOKEN * answer.usage.prompt_tokens):
             self._say_once(
@@ -304,6 +308,8 @@ class OpenAIClient:
 def reply_of(response: aiohttp.ClientResponse, content: str | bytes) -> Reply:
     """Return a response in the form that `openai_wire` reads."""
     headers = response.headers
+    if response.status == 200 and not headers.get("Retry-After"):  # nearly all
+        return Reply(200, None, content)
     return Reply(
         response.status,
         headers.get("Retry-After"),
