@@ -17,17 +17,28 @@ Reply = Callable[[Body, int], "tuple[int, Any]"]  # of a body, and how many came
 class JsonServer:
     """Replies with JSON, or with a text as it is."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, models: Any = None) -> None:
         self._reply = reply
+        self._models = models
         self.bodies: list[Body] = []
         self.paths: list[str] = []
         self.base_url = ""
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.method == "GET":
+            return await self._list(request)
         body, number = await request.json(), len(self.bodies)
         self.bodies.append(body)
         self.paths.append(str(request.rel_url))
         status, content = self._reply(body, number)
+        if isinstance(content, str):
+            return web.Response(status=status, text=content)
+        return web.json_response(content, status=status)
+
+    async def _list(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Tell the models, if there are any to tell: a status and JSON or a text."""
+        self.paths.append(str(request.rel_url))
+        status, content = self._models or (404, "there is no such path")
         if isinstance(content, str):
             return web.Response(status=status, text=content)
         return web.json_response(content, status=status)
@@ -42,9 +53,9 @@ def said(text: Any, finish_reason: str = "stop", **more: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def json_server(reply: Reply) -> Iterator[JsonServer]:
-    """Serve in a thread, on a free port."""
-    server = JsonServer(reply)
+def json_server(reply: Reply, models: tuple[int, Any] | None = None) -> Iterator[JsonServer]:
+    """Serve in a thread, on a free port; `models` is what a list of models is answered with."""
+    server = JsonServer(reply, models)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

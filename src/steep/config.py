@@ -110,7 +110,10 @@ class GenerateConfig(CallConfig):
     )
     salvage_rounds: int = Field(2, ge=0, description="further rounds for calls that failed")
     context_tokens: int | None = Field(
-        None, ge=256, description="context of the generator, if known; longer documents are refused"
+        None,
+        ge=256,
+        description="of the generator; longer documents are refused; null: as the endpoint says, "
+        "and a warning",
     )
     batch_price_factor: float = Field(0.5, gt=0, le=1, description="of the batch API; OpenAI: 0.5")
     batch_poll_s: float = Field(60, gt=0, description="between two looks at submitted batches")

@@ -215,8 +215,12 @@ def test_a_document_that_the_endpoint_finds_too_long(project: Path, steep: Steep
     (project / "documents" / "long.txt").write_text("A long story about Tessel. " * 400)
     with ScriptedServer(Script(behaviour=Behaviour(context_tokens=1500))) as small:
         settle(project / "steep.yaml", generate={"base_url": small.base_url})
+        planned = steep("plan", cwd=project)
         ended = steep("generate", cwd=project)
+    warning = "1 of 4 documents may be too long for the context of this model, 1,500 tokens: long."
+    assert warning in planned.out and "documents.split_words" in planned.out
     assert ended.code == 2, ended.err
+    assert warning in ended.err
     assert "1 of 19 calls failed" in ended.err and "maximum context length" in ended.err
     assert "1 of 4 documents exceed the context" in ended.err
     assert "found:    long" in ended.err and "documents.split_words" in ended.err
@@ -237,6 +241,15 @@ def test_a_configuration_is_not_overwritten(project: Path, steep: Steep) -> None
     ended = steep("init", "--documents", "documents", cwd=project)
     assert_clear(ended, "a configuration already", "steep.yaml")
     assert (project / "steep.yaml").read_text() == before
+
+
+def test_init_warns_of_very_long_documents(project: Path, steep: Steep) -> None:
+    (project / "documents" / "long.txt").write_text("A long story about Tessel. " * 6000)
+    ended = steep("init", "--documents", "documents", "-c", "new.yaml", cwd=project)
+    assert ended.code == 0, ended.err
+    assert "warning: 1 of 4 documents may be too long for the model" in ended.err
+    assert "long. The longest has 161,999 characters" in ended.err
+    assert "documents.split_words" in ended.err
 
 
 def test_init_refuses_questions_about_nothing(project: Path, steep: Steep) -> None:

@@ -131,6 +131,48 @@ def test_a_run_whose_answers_are_mostly_empty_does_not_end_well(
             assert "generate.max_tokens" in ended.err
 
 
+def thought(completion_tokens: int) -> tuple[int, Any]:
+    """An answer of a model whose tokens have all gone into its thought."""
+    message = {"role": "assistant", "content": None, "reasoning_content": "First, the ferry..."}
+    usage = {"prompt_tokens": 200, "completion_tokens": completion_tokens}
+    return 200, {"choices": [{"message": message, "finish_reason": "length"}], "usage": usage}
+
+
+def test_answers_that_are_all_reasoning_are_a_status_of_their_own(
+    project: Path, steep: Steep
+) -> None:
+    write_documents(project, 3)
+    seen: list[Any] = []
+
+    def reply(prompt: str) -> str | tuple[int, Any]:
+        if is_opening(prompt) or seen[-1]["max_tokens"] > 2048:
+            return ENTITIES if is_opening(prompt) else "They met on the lake."
+        return thought(2048)
+
+    def asked(*options: str) -> Ended:
+        seen.clear()
+        return steep("generate", *options, cwd=project)
+
+    with answering(reply, seen) as url:
+        generate = {"base_url": url, "max_attempts": 2, "max_tokens": 2048}
+        settle(project / "steep.yaml", generate=generate)
+        for calls in (3 + 9, 9, 0):  # all are asked for again, as often as any call is tried
+            ended = asked()
+            assert (ended.code, len(seen)) == (2, calls)
+            assert "Most answers are nothing but reasoning: 9 of 12" in ended.err
+            assert "2,048 tokens of reasoning per answer" in ended.err
+            assert "generate.reasoning_tokens" in ended.err
+        found = status(steep, project)
+        assert (found["plan"]["reasoning"], found["plan"]["empty"]) == (9, 0)
+        assert found["reasoning_tokens"] == 9 * 2048
+        shown = steep("status", cwd=project).out
+        assert "12 planned = 3 done + 0 refused + 0 truncated + 0 empty + 9 reasoning +" in shown
+        assert "9 answers of nothing but reasoning, 18,432 tokens of it" in shown
+        assert "9 reasoning in 3 documents" in steep("status", "--failed", cwd=project).out
+        ended = asked("--set", "generate.reasoning_tokens=1000")
+        assert (ended.code, len(seen)) == (0, 3 + 9), ended.err
+
+
 def test_a_limit_holds_over_runs_at_an_endpoint_that_counts_nothing(
     project: Path, steep: Steep
 ) -> None:

@@ -13,6 +13,7 @@ from small_project import settle, write_project
 from steep_command import Ended, Steep
 
 from steep.config_loading import load_config
+from steep.core.calls import STATUSES
 from steep.generation.plan import walk
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Batch
@@ -25,7 +26,7 @@ pytest_plugins = ["command_fixtures"]
 
 # Everything that can become of a call: the long document's opening does not fit.
 MIXED = Script(3, Behaviour(truncated=0.1, refusing=0.1, empty=0.1, context_tokens=1500))
-COLUMNS = ("done", "refused", "truncated", "empty", "failed", "skipped", "to_do")
+COLUMNS = (*STATUSES, "to_do")
 
 
 def listing(folder: Path) -> dict[str, float]:
@@ -126,8 +127,8 @@ def test_the_sum_matches_and_says_what_waits(mixed: Path, steep: Steep) -> None:
     assert found["submitted"] == 1 < plan["to_do"]
     assert (
         f"plan: {plan['planned']} planned = {plan['done']} done + {plan['refused']} refused + "
-        f"{plan['truncated']} truncated + {plan['empty']} empty + 1 failed + 0 skipped + "
-        f"{plan['to_do']} to do (of these, 1 wait in provider batches)\n"
+        f"{plan['truncated']} truncated + {plan['empty']} empty + 0 reasoning + "
+        f"1 failed + 0 skipped + {plan['to_do']} to do (of these, 1 wait in provider batches)\n"
     ) in text
     assert "batch batch_7: in_progress, submitted 2026-01-02 03:04:05 UTC, 1 of 1 call wait" in text
 

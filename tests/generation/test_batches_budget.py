@@ -14,11 +14,14 @@ from batch_setup import CALLS, PRICES, bought_once, closed, make
 from batch_worker import quick_client
 from toy import ToyRecipe
 
+from steep.core.errors import UserError
 from steep.generation.batch_landing import counted
 from steep.generation.batches import cancel_all
 from steep.generation.reports import BatchReport
 from steep.ledger.budget import Budget
 from steep.ledger.ledger import Ledger
+from steep.llm.dialect import Dialect
+from steep.llm.openai_batch import BatchClient
 from steep.testing.script import Script
 from steep.testing.scripted_batches import BatchBehaviour
 from steep.testing.scripted_server import ScriptedServer
@@ -175,3 +178,16 @@ def _openings_only() -> ToyRecipe:
 
 def _more() -> ToyRecipe:
     return ToyRecipe(pairs=12)
+
+
+def test_a_hard_limit_needs_one_on_answers(
+    server: ScriptedServer, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An earlier batch has told that this server takes no limit on the length of an answer."""
+    learnt = Dialect(without=frozenset({"max_tokens"}))
+    monkeypatch.setattr(BatchClient, "dialect", property(lambda client: learnt))
+    for budget in (Budget(max_cost_usd=1.0), Budget(max_tokens=10**6)):
+        with pytest.raises(UserError, match="no limit on the length of an answer"):
+            make(server, ledger, prices=PRICES, budget=budget)
+    assert server.batches.sizes == []
+    assert make(server, ledger, prices=PRICES).totals.done == CALLS

@@ -35,6 +35,7 @@ def ledger(tmp_path: Path) -> Any:
         ({"text": "", "error": "HTTP 500"}, "failed"),
         ({"text": " \n"}, "empty"),
         ({"text": "", "finish_reason": "length"}, "empty"),
+        ({"text": " ", "finish_reason": "reasoning"}, "reasoning"),
         ({"finish_reason": "length"}, "truncated"),
         ({"text": "", "finish_reason": "content_filter"}, "refused"),
         ({"text": "No.", "finish_reason": "refusal"}, "refused"),

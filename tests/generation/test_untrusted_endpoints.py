@@ -252,6 +252,20 @@ def test_mostly_empty_answers_end_the_run_and_are_recorded(ledger: Ledger) -> No
     assert ledger.totals()["empty"] + ledger.totals()["done"] == len(client.calls)
 
 
+def test_mostly_reasoning_ends_the_run_with_what_it_took(ledger: Ledger) -> None:
+    def thinking(call: Call) -> Completion:
+        if call.stage == "entities":
+            return completion(call, entities_json("Ada", "Bo", "Cy"))
+        return completion(call, "", finish_reason="reasoning", usage=Usage(10, 0, 700))
+
+    client = ToyClient(thinking)
+    with pytest.raises(UserError, match="Most answers are nothing but reasoning") as raised:
+        run(client, ledger)
+    assert "finish reason 'reasoning'; 700 tokens of reasoning per answer" in str(raised.value)
+    assert "generate.reasoning_tokens" in str(raised.value)
+    assert ledger.totals()["reasoning"] + ledger.totals()["done"] == len(client.calls) < 60
+
+
 def test_what_rejects_everything_is_left_out_while_another_endpoint_works(ledger: Ledger) -> None:
     def gone(call: Call) -> Completion:
         if call.stage == "pair":

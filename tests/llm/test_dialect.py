@@ -80,12 +80,24 @@ def test_a_system_message_alone_becomes_the_users() -> None:
     assert fold_system(alone) == [{"role": "user", "content": "Tell."}]
 
 
-def test_the_limit_of_an_answer_is_renamed_and_never_left_out() -> None:
+def test_the_limit_of_an_answer_is_left_out_only_where_both_of_its_names_are_refused() -> None:
     refused = "'max_tokens' is not supported with this model"
     dialect = weaken(Dialect(), refused)
     assert dialect is not None
-    assert phrase(FULL, dialect)["max_completion_tokens"] == 7
-    assert weaken(dialect, refused) is None
+    assert phrase(FULL, dialect)["max_completion_tokens"] == 7 and dialect.limits_answers
+    unknown = "Unrecognized request argument supplied: max_completion_tokens"
+    endless = weaken(dialect, unknown)
+    assert endless is not None and not endless.limits_answers
+    assert not {"max_tokens", "max_completion_tokens"} & phrase(FULL, endless).keys()
+    told = "'max_tokens' is left out, only the context of the model limits its answers"
+    assert endless.difference(dialect) == told
+    assert weaken(endless, unknown) is None
+    for too_much in (
+        "max_completion_tokens of 9000 is not supported, at most 4096 are possible",
+        "Invalid parameter: max_completion_tokens must be less than or equal to 4096",
+        "max_completion_tokens: this model does not support more than 4096, the maximum",
+    ):
+        assert weaken(dialect, too_much) is None
     assert weaken(Dialect(), "max_tokens is too large: 9000, at most 4096 are possible") is None
 
 
@@ -112,4 +124,4 @@ def test_objections_end() -> None:
     everything = "'temperature', 'top_p', 'seed', 'stop', 'max_tokens' unsupported, system role"
     while (plainer := weaken(dialect, everything)) is not None:
         dialect, times = plainer, times + 1
-    assert times == 6
+    assert times == 7

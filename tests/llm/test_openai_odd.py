@@ -76,6 +76,59 @@ def test_what_a_server_refuses_is_left_out_from_then_on_and_said_once(
     assert f"{left_out}, as it says: HTTP 422" in told
 
 
+def test_temperature_and_top_p_are_sent_though_they_are_the_defaults() -> None:
+    """Other servers have other defaults, and would sample in another way than the ledger says."""
+    with json_server(lambda body, number: (200, said("The lamp was lit."))) as server:
+        complete(server.base_url, call())
+    (body,) = server.bodies
+    assert (body["temperature"], body["top_p"]) == (1.0, 1.0)
+    assert "frequency_penalty" not in body and "seed" in body
+
+
+def test_a_server_that_takes_one_of_both_is_sent_the_temperature() -> None:
+    def respond(body: dict[str, Any], number: int) -> tuple[int, Any]:
+        if {"temperature", "top_p"} <= body.keys():
+            return 400, {"error": {"message": "`temperature` and `top_p` cannot both be specified"}}
+        return 200, said("The lamp was lit.")
+
+    with json_server(respond) as server:
+        completions = complete(server.base_url, call(), call(1))
+    assert [done.error for done in completions] == [None, None]
+    assert len(server.bodies) == 3
+    assert "temperature" in server.bodies[-1] and "top_p" not in server.bodies[-1]
+
+
+def test_a_server_that_takes_no_limit_on_answers_at_all(caplog: pytest.LogCaptureFixture) -> None:
+    strict = refusing("max_tokens", "max_completion_tokens")
+    with caplog.at_level(logging.WARNING, "steep"), json_server(strict) as server:
+        completions = complete(server.base_url, call(), call(1))
+    assert [done.error for done in completions] == [None, None]
+    assert len(server.bodies) == 4
+    assert not {"max_tokens", "max_completion_tokens"} & server.bodies[-1].keys()
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert "'max_tokens' is left out, only the context of the model limits its answers" in told
+
+
+def test_a_hard_limit_needs_one_on_answers() -> None:
+    async def bounded(url: str) -> None:
+        client = OpenAIClient(url, prices=PRICES, bounded=True)
+        try:
+            await client.complete([call()])
+        finally:
+            await client.close()
+
+    with (
+        json_server(refusing("max_tokens", "max_completion_tokens")) as server,
+        pytest.raises(FatalError, match="no limit on the length of an answer") as raised,
+    ):
+        asyncio.run(bounded(server.base_url))
+    assert "generate.max_cost_usd" in str(raised.value) and "HTTP 422" in str(raised.value)
+    assert len(server.bodies) == 2, "nothing was bought"
+    with json_server(refusing("max_tokens")) as server:
+        asyncio.run(bounded(server.base_url))
+    assert server.bodies[-1]["max_completion_tokens"] == 2048
+
+
 def test_words_that_do_not_help_are_not_kept() -> None:
     """An objection to one call, which happens to name a parameter, says nothing of the others."""
 

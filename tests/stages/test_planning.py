@@ -565,7 +565,9 @@ def test_documents_that_may_exceed_the_context_are_a_warning(ledger: Ledger) -> 
     unknown = plan_of(settings(pairs=3), [*TINY, long], ledger, None)
     (warning,) = unknown.warnings
     assert warning.startswith(f"1 of {len(TINY) + 1} documents may be too long")
-    assert "'log' with 920,000 characters" in warning and "documents.split_words" in warning
+    assert (
+        "log. The longest has 920,000 characters" in warning and "documents.split_words" in warning
+    )
     hosted = settings(pairs=3, base_url="https://api.openai.com/v1", model="gpt-4o-mini")
     (warning,) = plan_of(hosted, [*TINY, long], ledger, None).warnings
     assert "the context of this model, 128,000 tokens" in warning

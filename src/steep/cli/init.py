@@ -40,6 +40,8 @@ def init(
         typer.echo(f"{len(asked.questions)} questions of {found.questions_path}, {odd}")
         for question in asked.skipped[:SHOWN_SKIPPED]:
             typer.echo(f"  not asked {question.question_id}: {question.reason}", err=True)
+    for warning in found.warnings:
+        typer.echo(f"warning: {warning}", err=True)
     typer.echo(
         f"wrote {config}"
         + (f" and {found.ignored_path}" if found.ignored_path else "")

@@ -18,6 +18,7 @@ def of_status(found: Found) -> Iterator[str]:
     """The sum of the plan, then the spending, the batches and the artifacts."""
     if found["plan"]:
         yield f"plan: {_sum(found)}"
+        yield from _reasoning(found)
         yield from _rest(found)
         yield from _reasons(found["failures"])
         yield from _without_entities(found)
@@ -153,6 +154,17 @@ def _sum(found: Found) -> str:
     if found["submitted"]:
         to_do += f" (of these, {found['submitted']:,} wait in provider batches)"
     return f"{plan['planned']:,} planned = {' + '.join(ended)} + {to_do}"
+
+
+def _reasoning(found: Found) -> Iterator[str]:
+    if not (answers := found["plan"]["reasoning"]):
+        return
+    tokens = found["reasoning_tokens"]
+    took = f", {tokens:,} tokens of it" if tokens else ""
+    yield (
+        f"  {_count(answers, 'answer')} of nothing but reasoning{took}; "
+        "see generate.reasoning_tokens and generate.max_tokens"
+    )
 
 
 def _rest(found: Found) -> Iterator[str]:

@@ -21,8 +21,11 @@ RAW_RECIPE = "documents"  # stands for the raw texts themselves; no recipe has t
 Role = Literal["system", "user", "assistant"]
 
 # How a planned call ends. Totals add up: planned = the sum of these + still to do.
-Status = Literal["done", "refused", "truncated", "empty", "failed", "skipped"]
-STATUSES: tuple[Status, ...] = ("done", "refused", "truncated", "empty", "failed", "skipped")
+Status = Literal["done", "refused", "truncated", "empty", "reasoning", "failed", "skipped"]
+STATUSES: tuple[Status, ...] = (
+    "done", "refused", "truncated", "empty", "reasoning", "failed", "skipped",
+)  # fmt: skip
+WITHOUT_TEXT: tuple[Status, ...] = ("empty", "reasoning")  # answered, but with no text to keep
 
 
 @dataclass(frozen=True, slots=True)

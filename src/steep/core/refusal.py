@@ -117,18 +117,23 @@ _TOLD = re.compile(
 _HEADINGS = re.compile(r"\A(?:[ \t]*(?:#{1,6}[ \t][^\n]*|\*\*[^*\n]+\*\*:?[ \t]*)\n\s*)+")
 
 
+_BLANKS = "\t\n\v\f\r\x1c\x1d\x1e\x1f"  # all of ASCII's but the usual one
+
+
 def looks_like_refusal(text: str) -> bool:
     """Say whether a model declined the request instead of answering it."""
-    answer = _HEADINGS.sub("", text.lstrip())
+    answer = text.lstrip()
+    if headings := _HEADINGS.match(answer):
+        answer = answer[headings.end() :]
     opening = _plain(answer[:OPENING_CHARACTERS])
     if _AI_SPEAKS.match(opening):
         return True
-    if _TOLD.match(opening):
+    certain = _CERTAIN.match(opening)
+    likely = certain or _LIKELY.match(opening)
+    likely = likely or _ABROAD.match(_FIRST_STOP.sub(",", opening, count=1))
+    if likely is None or _TOLD.match(opening):
         return False
-    if _CERTAIN.match(opening):
-        return True
-    likely = _LIKELY.match(opening) or _ABROAD.match(_FIRST_STOP.sub(",", opening, count=1))
-    return likely is not None and _is_short(answer)
+    return certain is not None or _is_short(answer)
 
 
 def _is_short(answer: str) -> bool:
@@ -139,5 +144,7 @@ def _is_short(answer: str) -> bool:
 
 def _plain(opening: str) -> str:
     """Lower case, straight apostrophes, single blanks, no Markdown marks at the front."""
-    straight = opening.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").casefold()
-    return " ".join(straight.replace("*", "").split()).lstrip(" _#>-")
+    straight = opening.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").casefold().replace("*", "")
+    if not straight.isascii() or "  " in straight or any(map(straight.__contains__, _BLANKS)):
+        straight = " ".join(straight.split())  # half of the time of all this, and rarely needed
+    return straight.strip().lstrip(" _#>-")

@@ -127,6 +127,7 @@ class HttpEngine:
     def _request(self, prompt: str, sample: int, decoding: Decoding) -> Request:
         parameters: dict[str, Any] = {
             "temperature": decoding.temperature,
+            **({"top_p": 1.0} if decoding.temperature else {}),  # servers have other defaults
             "max_tokens": decoding.max_tokens,
             "seed": sample_seed(decoding.seed, prompt, sample),
             **({"stop": list(decoding.stop)} if decoding.stop else {}),

@@ -1,9 +1,9 @@
 """Calls that have ended, and are asked again all the same: what came back was of no use.
 
-An empty answer is asked for again by the next run, as often as any call is tried. The opening
-answers of a document without entities are asked for again when the user says so: what is wrong with
-them is often put right at the endpoint, which no setting of ours tells. What such calls have cost
-stays counted, as spent for nothing (`Ledger.lost`).
+An answer without text is asked for again by the next run, as often as any call is tried. The
+opening answers of a document without entities are asked for again when the user says so: what is
+wrong with them is often put right at the endpoint, which no setting of ours tells. What such calls
+have cost stays counted, as spent for nothing (`Ledger.lost`).
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from steep.llm.prices import Prices
 from steep.recipes.recipe import Recipe
 
 
-def empty_calls(
+def textless_calls(
     documents: Iterable[Document],
     recipe: Recipe,
     ledger: Ledger,
     counts: Mapping[str, int] | None,
     max_attempts: int,
 ) -> list[str]:
-    """Return the ids of the planned calls whose answers are empty and may be asked for again."""
-    if not ledger.has_empty(max_attempts):
+    """Return the ids of the planned calls whose answers hold no text and may be asked for again."""
+    if not ledger.has_textless(max_attempts):
         return []
     found: list[str] = []
     for document in documents:
         calls, below = counted_calls(document, recipe, ledger, counts)
-        found += ledger.empty_slots(calls.key, below, max_attempts)
+        found += ledger.textless_slots(calls.key, below, max_attempts)
     return list(dict.fromkeys(found))
 
 

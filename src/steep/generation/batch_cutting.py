@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from steep.core.calls import Call, Completion, Usage
 from steep.generation.batch_landing import CALLS_A_STRETCH, Returns
 from steep.generation.feed import Planned
+from steep.ledger import verdicts
 from steep.ledger.bounds import reservation
 from steep.ledger.budget import NOTHING, Budget, Reservation, total
 from steep.ledger.ledger import Ledger
@@ -91,8 +92,14 @@ class Cutter:
     async def fill(
         self, batch: Batch, stream: Stream, file: BinaryIO, most_requests: int
     ) -> Filled:
-        """Write the next batch's requests to its file, and its calls to the ledger."""
+        """Write the next batch's requests to its file, and its calls to the ledger.
+
+        Raises:
+            FatalError: The endpoint takes no limit on answers, without which the budget has none.
+        """
         dialect = self._client.dialect
+        if self._limited and not dialect.limits_answers:
+            raise verdicts.takes_no_limit(self._client.endpoint)
         calls: list[Call] = []
         size, anew, model = 0, 0, None
         self.cut = self.spent_out = False

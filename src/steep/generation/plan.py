@@ -66,6 +66,7 @@ class Totals:
     Attributes:
         submitted: Of those to do, how many wait in a provider's batch.
         usage: Tokens of all that was answered.
+        reasoning_tokens: Of these, those of the answers that were nothing but reasoning.
         cost_usd: Of all that was answered; None when the cost of any answer is unknown.
         failures: Why calls failed, the commonest reasons first.
         unopened: Documents whose opening failed or is to do, so that more calls may follow.
@@ -77,11 +78,13 @@ class Totals:
     refused: int = 0
     truncated: int = 0
     empty: int = 0
+    reasoning: int = 0
     failed: int = 0
     skipped: int = 0
     to_do: int = 0
     submitted: int = 0
     usage: Usage = NO_USAGE
+    reasoning_tokens: int = 0
     cost_usd: float | None = 0.0
     failures: tuple[Failure, ...] = ()
     unopened: tuple[str, ...] = ()
@@ -207,6 +210,7 @@ class _Tally:
         self.statuses: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
         self.tokens = [0, 0, 0]
+        self.reasoning_tokens = 0
         self.cost_usd = 0.0
         self.unpriced = 0
         self.unopened: list[str] = []
@@ -220,6 +224,8 @@ class _Tally:
         self.statuses[record.status] += 1
         completion = record.completion
         self._add_usage(completion.usage)
+        if record.status == "reasoning":
+            self.reasoning_tokens += completion.usage.completion_tokens
         self.cost_usd += completion.cost_usd or 0.0
         if record.status in ("failed", "skipped"):
             self.failures[completion.error or "unknown"] += 1
@@ -229,6 +235,7 @@ class _Tally:
     def add_slots(self, finished: SlotTotals) -> None:
         self.statuses.update(finished.counts)
         self._add_usage(finished.usage)
+        self.reasoning_tokens += finished.reasoning_tokens
         self.cost_usd += finished.cost_usd
         self.unpriced += finished.unpriced
 
@@ -243,6 +250,7 @@ class _Tally:
             **numbers,
             submitted=submitted,
             usage=Usage(*self.tokens),
+            reasoning_tokens=self.reasoning_tokens,
             cost_usd=None if self.unpriced else self.cost_usd,
             failures=_most_common(self.failures),
             unopened=tuple(self.unopened),

@@ -26,6 +26,7 @@ from typing import Any
 
 from steep.core.calls import (
     STATUSES,
+    WITHOUT_TEXT,
     Call,
     Completion,
     Message,
@@ -71,6 +72,7 @@ _FILL_SLOT = (
 _FILL_NEW_SLOT = "INSERT OR IGNORE INTO slots VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 # Said twice, as the partial index says it, or SQLite goes through the whole table.
 _WAITING = "WHERE status IN ('failed', 'submitted') AND status = 'submitted' AND batch = ?"
+_TEXTLESS = f"({', '.join(map(repr, WITHOUT_TEXT))})"
 _BATCH = "token, endpoint, status, calls, submitted_at, batch_id, input_file_id, finished_at, note"
 CLOSED_BATCHES = ("collected", "rejected")  # ours; a provider's own words are all open
 
@@ -175,6 +177,7 @@ class Ledger:
             usage=Usage(*(sum(row[column] for row in rows) for column in (2, 3, 4))),
             cost_usd=sum(row[5] for row in rows),
             unpriced=sum(row[6] for row in rows),
+            reasoning_tokens=sum(row[4] for row in rows if row[0] == "reasoning"),
         )
 
     def slot_outcomes(self, key: str, below: int) -> Iterator[tuple[int, str, Status]]:
@@ -326,16 +329,16 @@ class Ledger:
         ((attempts, tokens, cost_usd),) = self._select(query)
         return Lost(int(attempts), int(tokens), cost_usd)
 
-    def has_empty(self, max_attempts: int) -> bool:
-        """Return whether any empty answer was asked for fewer times."""
-        query = "SELECT EXISTS(SELECT 1 FROM calls WHERE status = 'empty' AND attempts < ?)"
+    def has_textless(self, max_attempts: int) -> bool:
+        """Return whether any answer without text was asked for fewer times."""
+        query = f"SELECT EXISTS(SELECT 1 FROM calls WHERE status IN {_TEXTLESS} AND attempts < ?)"
         return bool(next(self._select(query, (max_attempts,)))[0])
 
-    def empty_slots(self, key: str, below: int, max_attempts: int) -> list[str]:
-        """Return the calls in the first slots whose answers are empty, after fewer attempts."""
+    def textless_slots(self, key: str, below: int, max_attempts: int) -> list[str]:
+        """Return the calls in the first slots whose answers hold no text, after fewer attempts."""
         query = (
             "SELECT call_id FROM slots JOIN calls ON calls.id = call_id "
-            "WHERE sequence = ? AND rank < ? AND slots.status = 'empty' AND attempts < ?"
+            f"WHERE sequence = ? AND rank < ? AND slots.status IN {_TEXTLESS} AND attempts < ?"
         )
         return [row[0] for row in self._select(query, (self._sequence(key), below, max_attempts))]
 

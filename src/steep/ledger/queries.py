@@ -71,7 +71,8 @@ class FailureGroup(NamedTuple):
     """Calls that ended without a whole answer for the same reason, but for the numbers in it.
 
     Attributes:
-        status: `failed`, `skipped` when they were not even sent, `refused`, `truncated` or `empty`.
+        status: `failed`, `skipped` when they were not even sent, `refused`, `truncated`, `empty` or
+            `reasoning`.
         reason: As the first of them tells it.
         documents: How many documents they are about.
         example: The id of the first of them.
@@ -171,7 +172,7 @@ def about(ledger: Ledger, entity: str, limit: int) -> Found:
     wanted = _folded(entity)
     query = (
         f"SELECT id FROM calls WHERE status NOT IN {_UNANSWERED} "
-        "AND status NOT IN ('skipped', 'empty') AND names(subset)"
+        "AND status NOT IN ('skipped', 'empty', 'reasoning') AND names(subset)"
     )
     # The quick look spares most rows the reading of their JSON.
     literal = json.dumps(entity.split()[0] if entity.split() else "", ensure_ascii=False)[1:-1]
@@ -294,7 +295,7 @@ def _unanswered(ledger: Ledger) -> Iterator[tuple[str, str | None, str, str]]:
     yield from _select(ledger, failed)
     yield from _select(ledger, f"SELECT {columns} WHERE status = 'skipped'")
     ended = "status, 'finish reason: ' || finish_reason, document_id, id FROM calls"
-    partly = "('refused', 'truncated', 'empty')"
+    partly = "('refused', 'truncated', 'empty', 'reasoning')"
     yield from _select(ledger, f"SELECT {ended} WHERE status IN {partly} ORDER BY rowid")
 
 

@@ -11,6 +11,7 @@ from steep.core.ids import stable_hash
 from steep.core.refusal import looks_like_refusal
 from steep.ledger.budget import Reservation
 from steep.llm.repeated_prompt import answer_after
+from steep.llm.thinking import THOUGHT_ONLY
 
 IMPORT_ENDPOINT = "import"
 REFUSED_REASONS = frozenset({"content_filter", "refusal"})
@@ -57,12 +58,17 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class SlotTotals:
-    """What filled the places of a sequence below a rank."""
+    """What filled the places of a sequence below a rank.
+
+    Attributes:
+        reasoning_tokens: Tokens of the answers that were nothing but reasoning.
+    """
 
     counts: Mapping[Status, int]
     usage: Usage
     cost_usd: float
     unpriced: int
+    reasoning_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +178,7 @@ def status_of(completion: Completion) -> Status:
     if completion.result is not None:
         return "done"
     if not completion.text.strip():
-        return "empty"
+        return "reasoning" if completion.finish_reason == THOUGHT_ONLY else "empty"
     if completion.finish_reason == "length":
         return "truncated"
     return "refused" if looks_like_refusal(completion.text) else "done"

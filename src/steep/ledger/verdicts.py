@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from steep.core.calls import Completion
+from steep.core.calls import WITHOUT_TEXT, Completion
 from steep.core.errors import UserError
 from steep.core.progress import duration
 from steep.ledger.records import has_failed, status_of
 from steep.llm.client import FatalError
+from steep.llm.dialect import ENDLESS
 
 EQUAL_REJECTIONS = 20  # in a row, without an answer between them
 MANY_ANSWERS = 20  # before a share of them is believed
@@ -24,6 +25,10 @@ MOST_EMPTY = 0.5  # of the answers
 EMPTY_ADVICE = (
     "if this model thinks before it answers, raise generate.max_tokens or turn its reasoning down "
     "or off; else look at one by steep status --failed. The same command asks for them again"
+)
+REASONING_ADVICE = (
+    "give the reasoning room by generate.reasoning_tokens, raise generate.max_tokens, or turn the "
+    "reasoning of the model down or off; the same command asks for these answers again"
 )
 
 _NUMBERS = re.compile(r"(?<!HTTP )\b\d[\d,.]*")
@@ -39,7 +44,9 @@ class Answers:
 
     tolerated: frozenset[str] = frozenset()
     answers: int = 0
-    empty: Counter[str] = field(default_factory=Counter)  # by their finish reason
+    textless: Counter[str] = field(default_factory=Counter)  # by their finish reason
+    reasoning: int = 0  # of these, those that are nothing but reasoning
+    reasoning_tokens: int = 0
     rejections: int = 0
     reason: str = ""
 
@@ -57,10 +64,21 @@ class Answers:
             else:
                 self.rejections = 0
                 self.answers += 1
-                self.empty[each.finish_reason] += status_of(each) == "empty"
-        if self.answers >= MANY_ANSWERS and self.empty.total() > MOST_EMPTY * self.answers:
-            return mostly_empty(completions[-1].endpoint, self.empty, self.answers)
-        return None
+                self._add_answer(each)
+        if not self.textless or self.answers < MANY_ANSWERS:
+            return None
+        mostly = self.textless.total() > MOST_EMPTY * self.answers
+        return mostly_empty(completions[-1].endpoint, self) if mostly else None
+
+    def _add_answer(self, completion: Completion) -> None:
+        if completion.text and not completion.text.isspace():
+            return  # nearly all, and how they ended is not asked here
+        status = status_of(completion)
+        if status in WITHOUT_TEXT:
+            self.textless[completion.finish_reason] += 1
+        if status == "reasoning":
+            self.reasoning += 1
+            self.reasoning_tokens += completion.usage.completion_tokens
 
 
 def does_not_answer(endpoint: str, model: str, error: Exception, section: str) -> FatalError:
@@ -97,6 +115,12 @@ def asks_for_too_long(endpoint: str, wait_s: float, most_s: float, section: str)
     )
 
 
+def takes_no_limit(endpoint: str) -> FatalError:
+    """The endpoint refuses a limit on the length of an answer, and there is a hard limit."""
+    problem, hint = ENDLESS
+    return _fatal(problem, where=endpoint, hint=hint)
+
+
 def rejects_everything(completion: Completion, calls: int) -> FatalError:
     """The endpoint rejects one call after the other."""
     return _fatal(
@@ -107,17 +131,34 @@ def rejects_everything(completion: Completion, calls: int) -> FatalError:
     )
 
 
-def mostly_empty(endpoint: str, empty: Counter[str], answers: int) -> FatalError:
+def mostly_empty(endpoint: str, found: Answers) -> FatalError:
     """Most answers hold no text, and are paid for all the same."""
-    reasons = [
-        f"{number} with finish reason '{reason}'" for reason, number in empty.items() if number
-    ]
+    reasons = [f"{n} with finish reason '{reason}'" for reason, n in found.textless.items()]
+    thoughts = reasoning_found(found.reasoning, found.reasoning_tokens)
+    problem, hint = no_text(found.reasoning, found.textless.total())
     return _fatal(
-        f"Most answers hold no text: {empty.total()} of {answers}.",
+        f"{problem}: {found.textless.total()} of {found.answers}.",
         where=endpoint,
-        found=", ".join(reasons),
-        hint=EMPTY_ADVICE,
+        found=", ".join(reasons) + (f"; {thoughts}" if thoughts else ""),
+        hint=hint,
     )
+
+
+def no_text(reasoning: int, textless: int) -> tuple[str, str]:
+    """Return what is wrong with answers without text, and what to do about it.
+
+    Args:
+        reasoning: How many of them are nothing but reasoning.
+        textless: How many there are.
+    """
+    if reasoning > textless / 2:
+        return "Most answers are nothing but reasoning", REASONING_ADVICE
+    return "Most answers hold no text", EMPTY_ADVICE
+
+
+def reasoning_found(answers: int, tokens: int) -> str:
+    """Return how long the reasoning was of answers that hold nothing else; "" if not known."""
+    return f"{tokens / answers:,.0f} tokens of reasoning per answer" if answers and tokens else ""
 
 
 def _fatal(

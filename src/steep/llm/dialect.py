@@ -5,7 +5,9 @@ first and then phrased in a `Dialect`: a parameter that the server objected to i
 `response_format` goes from json_schema over json_object to nothing (recipes check what they get
 anyway), `max_tokens` is renamed for models that insist on `max_completion_tokens`, and a system
 message moves into the user's where the chat template has no place for it. The limit on the length
-of an answer is never left out.
+of an answer is left out only where it is refused under both of its names. Nothing but the context
+of the model bounds an answer then, so that a hard limit on tokens or dollars cannot be kept:
+whoever has one must not go on (`ENDLESS`).
 """
 
 from __future__ import annotations
@@ -16,6 +18,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 LENGTH_KEYS = ("max_tokens", "max_completion_tokens")
+ENDLESS = (
+    "The endpoint takes no limit on the length of an answer, so that a hard limit cannot be kept.",
+    "remove generate.max_cost_usd and generate.max_total_tokens, or choose another endpoint",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +42,20 @@ class Dialect:
     folds_system: bool = False
     usual_temperature: bool = False
 
+    @property
+    def limits_answers(self) -> bool:
+        """Whether the length of answers is limited by the requests."""
+        return "max_tokens" not in self.without
+
     def difference(self, before: Dialect) -> str:
         """Say what is phrased in another way than before."""
         changes = [f"'{name}' is left out" for name in sorted(self.without - before.without)]
         if self.response_format != before.response_format:
             instead = "nothing" if self.response_format == "none" else f"'{self.response_format}'"
             changes.append(f"'response_format' asks for {instead} instead of a schema")
-        if self.length_key != before.length_key:
+        if not self.limits_answers and before.limits_answers:
+            changes.append("only the context of the model limits its answers")
+        elif self.length_key != before.length_key:
             changes.append(f"'{before.length_key}' is sent as '{self.length_key}'")
         if self.folds_system and not before.folds_system:
             changes.append("the system message is sent as the beginning of the user's")
@@ -63,6 +76,8 @@ def phrase(body: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
         elif key == "messages" and dialect.folds_system:
             value = fold_system(value)
         elif key in LENGTH_KEYS:
+            if not dialect.limits_answers:
+                continue
             key = dialect.length_key
         elif key in dialect.without:
             continue
@@ -135,9 +150,12 @@ def _weaker_format(dialect: Dialect, text: str) -> Dialect:
 
 
 def _other_length_key(dialect: Dialect, text: str) -> Dialect:
-    refused = "max_completion_tokens" in text or _REFUSED.search(text)
-    if dialect.length_key == "max_tokens" and refused:
-        return replace(dialect, length_key="max_completion_tokens")
+    refused = _REFUSED.search(text)
+    if dialect.length_key == "max_tokens":
+        if "max_completion_tokens" in text or refused:
+            return replace(dialect, length_key="max_completion_tokens")
+    elif refused and not _TOO_MUCH.search(text):
+        return replace(dialect, without=dialect.without | {"max_tokens"})
     return dialect
 
 
@@ -152,6 +170,11 @@ def _named(name: str) -> re.Pattern[str]:
 _REFUSED = re.compile(
     r"unsupported|not support|unknown|unrecogni[sz]ed|unexpected|extra|not permitted|not allowed"
     r"|forbidden|deprecated|invalid (?:parameter|argument|field)"
+)
+# An objection to how long an answer may be, not to the parameter that says so.
+_TOO_MUCH = re.compile(
+    r"too (?:large|high|big|many|small|low)|at (?:most|least)|maximum|minimum|exceed|greater|less"
+    r"|larger|between|range|above|below|up to|[<>]=?"
 )
 _ONLY_ONE = re.compile(r"default \(1(?:\.0)?\)|only (?:the )?(?:value )?1\b|must be 1\b")
 _FORMAT = re.compile(

@@ -25,7 +25,8 @@ from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
 from steep.llm.address import LOOPBACK, address, checked_url, key_headers, read_key
 from steep.llm.client import CONTEXT_REASON, FatalError, TransientError
-from steep.llm.dialect import Dialect, phrase
+from steep.llm.dialect import ENDLESS, Dialect, phrase
+from steep.llm.model_list import read_context_window
 from steep.llm.openai_wire import (
     Answer,
     Hopeless,
@@ -33,6 +34,7 @@ from steep.llm.openai_wire import (
     Rejected,
     Reply,
     TooLong,
+    parse_json,
     read_json,
     read_reply,
     request_bytes,
@@ -59,6 +61,8 @@ class OpenAIClient:
         timeout_s: Of one attempt.
         prices: Prices of the model, if known.
         section: Of the configuration, for errors: where these fields stand.
+        bounded: Whether a hard limit on tokens or dollars rests on that on the length of answers.
+            An endpoint that takes none of those is given up.
 
     Raises:
         UserError: `base_url` is no such address, or the environment variable is not set.
@@ -75,6 +79,7 @@ class OpenAIClient:
         timeout_s: float = 300.0,
         prices: Prices | None = None,
         section: str = "generate",
+        bounded: bool = False,
     ) -> None:
         self.endpoint = checked_url(base_url, section)
         self._url = URL(address(self.endpoint, "chat/completions"))
@@ -84,6 +89,7 @@ class OpenAIClient:
         self._section = section
         self._timeout_s = timeout_s
         self._prices = prices or Prices()
+        self._bounded = bounded
         self._dialect = Dialect()
         self._session: aiohttp.ClientSession | None = None
         self._has_replied = False  # the endpoint has sent anything at all
@@ -128,6 +134,19 @@ class OpenAIClient:
         url = URL(address(self.endpoint, path))
         return await self._attempt(url, str(body.get("model")), phrased, read_json)
 
+    async def context_window(self, model: str) -> int | None:
+        """Ask which context window a model has, in tokens; None where the endpoint does not tell.
+
+        Nothing of it is needed, so nothing that goes wrong is an error.
+        """
+        url = URL(address(self.endpoint, "models"))
+        try:
+            async with self._open_session().get(url, allow_redirects=False) as response:
+                found = parse_json(await response.read()) if response.status == 200 else None
+        except (aiohttp.ClientError, TimeoutError):
+            return None
+        return read_context_window(found, model)
+
     @property
     def dialect(self) -> Dialect:
         """How requests are phrased, after all that the endpoint has objected to."""
@@ -161,6 +180,8 @@ class OpenAIClient:
             except Misunderstood as error:
                 objections.append(str(error))
                 dialect = error.dialect
+                if self._bounded and not dialect.limits_answers:
+                    raise self._give_up(model, ENDLESS, error) from None
                 if self._dialect != known:  # another call has found words that help
                     known = dialect = self._dialect
             except Hopeless as error:
@@ -230,9 +251,13 @@ class OpenAIClient:
             )
         if answer.usage is None or "cut" in self._said:
             return
-        content = "\n".join(message.content for message in call.messages)
-        if len(content.encode()) < CUT_BYTES_A_TOKEN * answer.usage.prompt_tokens:
+        whole = 0
+        for message in call.messages:
+            for part in message.parts:
+                whole += len(part) if part.isascii() else len(part.encode())
+        if whole < CUT_BYTES_A_TOKEN * answer.usage.prompt_tokens:
             return
+        content = "\n".join(message.content for message in call.messages)
         size = len(" ".join(content.split()).encode())  # many blanks may be one token
         if size > max(LEAST_CUT_BYTES, CUT_BYTES_A_TOKEN * answer.usage.prompt_tokens):
             self._say_once(
@@ -284,6 +309,8 @@ class OpenAIClient:
 def reply_of(response: aiohttp.ClientResponse, content: str | bytes) -> Reply:
     """Return a response in the form that `openai_wire` reads."""
     headers = response.headers
+    if response.status == 200 and not headers.get("Retry-After"):  # nearly all
+        return Reply(200, None, content)
     return Reply(
         response.status,
         headers.get("Retry-After"),

@@ -23,10 +23,11 @@ def read_usage(value: Any, *, with_text: bool) -> Usage | None:
         value: The whole reply.
         with_text: Whether it holds any text of the model, which takes tokens.
     """
-    usage = value.get("usage") if isinstance(value, Mapping) else None
-    if not isinstance(usage, Mapping):
+    usage = value.get("usage") if isinstance(value, dict) else None
+    if not isinstance(usage, dict):
         return None
-    prompt, completion = _first(usage, _PROMPT), _first(usage, _COMPLETION)
+    prompt = count(usage.get("prompt_tokens", usage.get("input_tokens")))
+    completion = count(usage.get("completion_tokens", usage.get("output_tokens")))
     if prompt is None or completion is None:
         return None
     cached = _cached(usage)
@@ -59,12 +60,14 @@ def read_input_usage(value: Any) -> Usage | None:
 
 def reasoning_tokens(value: Any) -> int:
     """Return the tokens that a thought took, as far as the server says."""
-    usage = value.get("usage") if isinstance(value, Mapping) else None
-    return _reasoning(usage) if isinstance(usage, Mapping) else 0
+    usage = value.get("usage") if isinstance(value, dict) else None
+    return _reasoning(usage) if isinstance(usage, dict) else 0
 
 
 def count(value: Any) -> int | None:
     """Read a count; 12.0 is one, and -1, 1.5, true and "12" are none."""
+    if type(value) is int:  # nearly all
+        return value if value >= 0 else None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
@@ -72,31 +75,31 @@ def count(value: Any) -> int | None:
     return value
 
 
-_PROMPT = ("prompt_tokens", "input_tokens")
 _READ = ("prompt_tokens", "input_tokens", "total_tokens")
-_COMPLETION = ("completion_tokens", "output_tokens")
 _DETAILS = ("prompt_tokens_details", "input_tokens_details")
 _CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
 
 
-def _first(usage: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
-    return next((count(usage[name]) for name in names if name in usage), None)
-
-
 def _cached(usage: Mapping[str, Any]) -> int:
-    places = [*map(usage.get, _DETAILS), usage]
-    known = [place for place in places if isinstance(place, Mapping)]
-    counts = (count(place.get(name)) for place in known for name in _CACHED)
-    return next((each for each in counts if each), 0)
+    for place in (*map(usage.get, _DETAILS), usage):
+        if isinstance(place, dict):
+            for name in _CACHED:
+                if name in place and (cached := count(place[name])):
+                    return cached
+    return 0
 
 
 def _reasoning(usage: Mapping[str, Any]) -> int:
     details = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
-    return (count(details.get("reasoning_tokens")) or 0) if isinstance(details, Mapping) else 0
+    if not isinstance(details, dict):
+        return 0
+    return count(details.get("reasoning_tokens")) or 0
 
 
 def _reasoning_left_out(usage: Mapping[str, Any], prompt: int, completion: int) -> int:
     """Return the tokens of a thought that a server counts beside the answer instead of in it."""
     reasoning = _reasoning(usage)
+    if not reasoning:
+        return 0
     apart = count(usage.get("total_tokens")) == prompt + completion + reasoning
     return reasoning if apart or reasoning > completion else 0

@@ -89,7 +89,11 @@ class Reply(NamedTuple):
 
 
 def request_body(call: Call, dialect: Dialect) -> dict[str, Any]:
-    """Phrase a call. Its seed follows from its id: a repeated call asks for the same text."""
+    """Phrase a call.
+
+    Its seed follows from its id: a repeated call asks for the same text, and calls that differ in
+    their sample number alone for different ones, also at a server that caches whole answers.
+    """
     messages = [{"role": m.role, "content": m.content} for m in call.messages]
     return {
         **_parameters(call.model, call.stage, call.sampling, dialect),
@@ -117,12 +121,18 @@ def _frame(model: str, stage: str, sampling: Sampling, dialect: Dialect) -> str:
 def _parameters(model: str, stage: str, sampling: Sampling, dialect: Dialect) -> dict[str, Any]:
     """All of a body that does not depend on the messages.
 
-    The temperature is always sent, as servers differ in what they take without one.
+    Temperature and top_p are always sent, also where they are OpenAI's defaults: other servers have
+    others. llama.cpp takes 0.8 and 0.95, and vLLM and SGLang what the model's
+    `generation_config.json` says (0.6 and 0.9 for Llama 3, 0.7 and 0.8 for Qwen 2.5), so that
+    texts would be sampled in another way than the ledger says. An endpoint that refuses one of
+    them, or both at once, says so, and it is left out. A penalty of zero is the default everywhere.
     """
-    body: dict[str, Any] = {"model": model, "temperature": sampling.temperature}
-    if sampling.top_p != 1:
-        body["top_p"] = sampling.top_p
-    body["max_tokens"] = sampling.max_tokens
+    body: dict[str, Any] = {
+        "model": model,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": sampling.max_tokens,
+    }
     if sampling.frequency_penalty:
         body["frequency_penalty"] = sampling.frequency_penalty
     if sampling.json_schema is not None:
@@ -160,7 +170,7 @@ def read_json(reply: Reply, dialect: Dialect) -> Any:
         _raise_if_failed(reply, value, dialect)
     except Filtered as error:
         raise Rejected(str(error)) from None
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise _malformed(value, "no JSON object")
     return value
 
@@ -229,17 +239,17 @@ def _error_inside(value: Any) -> Any:
     """Find the error in a reply that claims to be a success; None when there is none."""
     if isinstance(value, list):
         return value if value and _says_something(error_of(value)) else None
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
     choice = _first_choice(value)
     for place in (value, choice):
         error = place.get("error")
-        if isinstance(error, str | Mapping) and _says_something(error):
+        if error and isinstance(error, str | dict) and _says_something(error):
             return {"error": error}
     if value.get("object") == "error" or value.get("type") == "error":
         return value
-    finish_reason = str(choice.get("finish_reason")).lower()
-    if finish_reason in _FAILED_REASONS:
+    finish_reason = choice.get("finish_reason")
+    if finish_reason != "stop" and str(finish_reason).lower() in _FAILED_REASONS:
         return {"message": f"the server gave up the answer: finish_reason '{finish_reason}'"}
     if "choices" not in value and isinstance(value.get("message"), str) and value.get("code"):
         return value
@@ -253,27 +263,27 @@ def _says_something(error: str | Mapping[str, Any]) -> bool:
 def _first_choice(value: Mapping[str, Any]) -> Mapping[str, Any]:
     choices = value.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
-    return first if isinstance(first, Mapping) else {}
+    return first if isinstance(first, dict) else {}
 
 
 def _holds_text(value: Any) -> bool:
-    choice = _first_choice(value) if isinstance(value, Mapping) else {}
+    choice = _first_choice(value) if isinstance(value, dict) else {}
     message = choice.get("message")
-    content = message.get("content") if isinstance(message, Mapping) else None
+    content = message.get("content") if isinstance(message, dict) else None
     return bool(content or choice.get("text"))
 
 
 def _message_in(value: Any) -> tuple[Mapping[str, Any], Any]:
     """Find the message and the reason why it ended, in the shapes that gateways pass on."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         choice = _first_choice(value)
-        if isinstance(choice.get("message"), Mapping):
+        if isinstance(choice.get("message"), dict):
             return choice["message"], choice.get("finish_reason")
         if isinstance(choice.get("text"), str):
             return choice, choice.get("finish_reason")
         if isinstance(value.get("content"), list) and "stop_reason" in value:  # Anthropic's own
             return value, value["stop_reason"]
-        if isinstance(value.get("message"), Mapping):  # Ollama's own
+        if isinstance(value.get("message"), dict):  # Ollama's own
             return value["message"], value.get("done_reason")
     raise _malformed(value, str(error_of(value).get("message") or "not a chat completion"))
 
@@ -282,20 +292,20 @@ def _read_content(value: Any, content: Any) -> tuple[str, bool, str]:
     """Read text, whether there was a thought, and a refusal from a content of one or more parts."""
     if content is None or isinstance(content, str):
         return content or "", False, ""
-    parts: Sequence[Any] = [content] if isinstance(content, Mapping) else content
+    parts: Sequence[Any] = [content] if isinstance(content, dict) else content
     if not isinstance(parts, list):
         raise _malformed(value, f"content is a {type(content).__name__}")
     texts, thought, refusal = [], False, ""
     for part in parts:
-        kind = str(part.get("type") or "text") if isinstance(part, Mapping) else "text"
-        said = part.get("text") if isinstance(part, Mapping) else part
+        kind = str(part.get("type") or "text") if isinstance(part, dict) else "text"
+        said = part.get("text") if isinstance(part, dict) else part
         if kind in _THOUGHTS:
             thought = True
         elif kind == "refusal":
             refusal = str(part.get("refusal") or said or "")
         elif isinstance(said, str):
             texts.append(said)
-        elif isinstance(said, Mapping) and isinstance(said.get("value"), str):
+        elif isinstance(said, dict) and isinstance(said.get("value"), str):
             texts.append(said["value"])
         else:
             raise _malformed(value, f"content has a part of the type '{short(kind)}'")

@@ -201,6 +201,7 @@ def _http_clients(settings: GenerateConfig, documents: Sequence[Document]) -> li
             concurrency=settings.concurrency,
             timeout_s=settings.timeout_s,
             prices=prices_of(settings, url),
+            bounded=settings.max_cost_usd is not None or settings.max_total_tokens is not None,
         )
         for url in base_urls(settings)
     ]

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from steep.core.calls import WITHOUT_TEXT
 from steep.core.errors import UserError
 from steep.core.listing import some_of
 from steep.documents.document import Document
 from steep.generation import plan
 from steep.ledger.ledger import Ledger
-from steep.ledger.verdicts import EMPTY_ADVICE, MOST_EMPTY
+from steep.ledger.verdicts import MOST_EMPTY, no_text, reasoning_found
 from steep.recipes.entigraph import EntiGraph
 from steep.stages.harness import log
 
@@ -61,8 +62,13 @@ def counted(without: Sequence[str], documents: int) -> str:
 
 def is_mostly_empty(counts: Mapping[str, int]) -> bool:
     """Return whether most answers of a plan hold no text."""
-    answered = sum(counts[status] for status in ("done", "refused", "truncated", "empty"))
-    return counts["empty"] > MOST_EMPTY * answered
+    textless = _textless(counts)
+    answered = textless + sum(counts[status] for status in ("done", "refused", "truncated"))
+    return textless > MOST_EMPTY * answered
+
+
+def _textless(counts: Mapping[str, int]) -> int:
+    return sum(counts[status] for status in WITHOUT_TEXT)
 
 
 def tell_empty(manifest: dict[str, Any]) -> None:
@@ -73,10 +79,12 @@ def tell_empty(manifest: dict[str, Any]) -> None:
     """
     if manifest["mostly_empty"]:
         counts = manifest["counts"]
+        problem, hint = no_text(counts["reasoning"], _textless(counts))
         raise UserError(
-            f"Most answers hold no text: {counts['empty']:,} of {counts['planned']:,} calls.",
+            f"{problem}: {_textless(counts):,} of {counts['planned']:,} calls.",
             where=f"{manifest['endpoint']}, model '{manifest['model']}'",
-            hint=EMPTY_ADVICE,
+            found=reasoning_found(counts["reasoning"], manifest["reasoning_tokens"]) or None,
+            hint=hint,
         )
 
 
@@ -86,7 +94,7 @@ def answer_about(document: Document, recipe: EntiGraph, ledger: Ledger) -> str:
     text = " ".join(records[-1].text.split()) if records else ""
     if not text:
         reason = records[-1].completion.finish_reason if records else "unknown"
-        return f"about '{document.id}': an empty answer, finish reason '{reason}'"
+        return f"about '{document.id}': an answer without text, finish reason '{reason}'"
     shown = text if len(text) <= SHOWN_ANSWER else f"{text[:SHOWN_ANSWER]}..."
     return f"about '{document.id}': {shown}"
 
@@ -112,5 +120,5 @@ def tell(manifest: dict[str, Any]) -> None:
         "in the document",
         found=manifest["entity_answer"],
         hint="see to the chat template and the response_format of the model, and to its reasoning, "
-        "for which generate.max_tokens may be too low; then: steep generate --retry-entities",
+        "for which generate.reasoning_tokens may be too low; then: steep generate --retry-entities",
     )

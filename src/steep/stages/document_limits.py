@@ -1,11 +1,13 @@
 """Whether documents fit into the context of the model: said before anything is spent.
 
 What the configuration says is believed, and a document beyond it is refused. A window from the list
-of prices, or a mere suspicion, is a warning: the endpoint has the last word.
+of prices or from the endpoint's list of models, or a mere suspicion, is a warning: how many tokens
+a document takes is not known here, and the endpoint has the last word.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,6 +20,7 @@ from steep.stages.pricing import base_urls
 CHARACTERS_A_TOKEN = 3  # few for most languages, which leaves room for the instructions
 CHARACTERS_A_WORD = 8  # likewise many
 SHOWN_NAMES = 5
+ANSWER_S = 5.0  # for a list of models, which nothing needs
 LARGE_CHARACTERS = 120_000  # some 30,000 tokens of English, more than many servers take
 
 
@@ -50,28 +53,46 @@ def check_context(documents: Sequence[Document], settings: GenerateConfig) -> No
         )
 
 
-def context_warnings(documents: Sequence[Document], settings: GenerateConfig) -> Iterator[str]:
-    """Yield what is to be feared of long documents where the configuration names no context."""
+def context_warnings(
+    documents: Sequence[Document], settings: GenerateConfig, *, ask: bool = True
+) -> Iterator[str]:
+    """Yield what is to be feared of long documents where the configuration names no context.
+
+    Args:
+        documents: What is written about.
+        settings: By whom.
+        ask: Whether endpoints are asked for the context of the model, if no list has it. An
+            endpoint that does not answer within `ANSWER_S` is left in peace.
+    """
     if settings.context_tokens is not None or not (documents and base_urls(settings)):
         return  # a model in this process knows its context, and skips what exceeds it
-    longest = max(documents, key=lambda document: len(document.text))
-    characters = len(longest.text)
-    window = _listed_window(settings)
+    window = _window(settings, ask)
     room = LARGE_CHARACTERS if window is None else _room(settings, window)
-    too_long = sum(len(document.text) > room for document in documents)
+    if window is not None and room <= 0:
+        yield (
+            f"generate.max_tokens, {_answer(settings):,} with generate.reasoning_tokens, alone "
+            f"would fill the context of this model, {window:,} tokens; lower it"
+        )
+        return
+    too_long = [each for each in documents if len(each.text) > room]
     if not too_long:
         return
-    many = f"{too_long:,} of {len(documents):,} documents"
-    which = f"the longest is '{longest.id}' with {characters:,} characters"
+    too_long.sort(key=lambda document: -len(document.text))
+    which = (
+        f"{len(too_long):,} of {len(documents):,} documents may be too long for the {{}}: "
+        f"{some_of([each.id for each in too_long], SHOWN_NAMES)}. The longest has "
+        f"{len(too_long[0].text):,} characters. "
+    )
     if window is None:
         yield (
-            f"{many} may be too long for the model, whose context is not known; {which}. "
-            "Set generate.context_tokens to have this checked, or documents.split_words"
+            which.format("model, whose context is not known")
+            + "Set generate.context_tokens to have this checked, or documents.split_words"
         )
     else:
         yield (
-            f"{many} may be too long for the context of this model, {window:,} tokens; {which}. "
-            f"Set documents.split_words to {_words(room)} or less"
+            which.format(f"context of this model, {window:,} tokens")
+            + f"Set documents.split_words to {_words(room)} or less, or generate.context_tokens if "
+            "the context is another"
         )
 
 
@@ -107,16 +128,40 @@ def _words(room: int) -> int:
     return max(50, room // CHARACTERS_A_WORD)
 
 
-def _listed_window(settings: GenerateConfig) -> int | None:
-    """The context of the model in the list of prices: the smallest at any of the endpoints."""
+def _window(settings: GenerateConfig, ask: bool) -> int | None:
+    """The context of the model, the smallest at any of the endpoints: listed, or as they say."""
+    windows = {url: _listed_window(settings.model, url) for url in base_urls(settings)}
+    unknown = [url for url, window in windows.items() if window is None]
+    if ask and unknown:
+        windows.update(zip(unknown, _asked_windows(settings, unknown), strict=True))
+    return min(filter(None, windows.values()), default=None)
+
+
+def _listed_window(model: str, base_url: str) -> int | None:
+    """The context of a model in the list of prices."""
     from genai_prices import Usage, calc_price
 
-    windows = []
-    for url in base_urls(settings):
+    try:
+        return calc_price(Usage(), model_ref=model, provider_api_url=base_url).model.context_window
+    except LookupError:
+        return None
+
+
+def _asked_windows(settings: GenerateConfig, urls: Sequence[str]) -> list[int | None]:
+    """What endpoints say of the context of the model, all asked at once; None: nothing."""
+    from steep.llm.openai import OpenAIClient
+
+    async def asked(url: str) -> int | None:
         try:
-            model = calc_price(Usage(), model_ref=settings.model, provider_api_url=url).model
-        except LookupError:
-            continue
-        if model.context_window is not None:
-            windows.append(model.context_window)
-    return min(windows, default=None)
+            client = OpenAIClient(url, api_key_env=settings.api_key_env, timeout_s=ANSWER_S)
+        except UserError:  # an address or a key that is wrong; others say so
+            return None
+        try:
+            return await client.context_window(settings.model)
+        finally:
+            await client.close()
+
+    async def all_asked() -> list[int | None]:
+        return await asyncio.gather(*map(asked, urls))
+
+    return asyncio.run(all_asked())

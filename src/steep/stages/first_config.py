@@ -12,6 +12,7 @@ from steep.documents.document import Reading
 from steep.documents.quality import first_record, is_quality
 from steep.documents.reading import read_documents
 from steep.evaluation.questions import Questions, read_questions
+from steep.stages.document_limits import context_warnings
 from steep.stages.template import template
 
 IGNORE_NAME = ".gitignore"
@@ -24,12 +25,14 @@ class FirstLook(NamedTuple):
     Attributes:
         questions_path: Their file; one in QuALITY's own format is found among the documents.
         ignored_path: The .gitignore that was written; None where there was one.
+        warnings: What is to be feared of the documents.
     """
 
     documents: Reading
     questions: Questions | None
     questions_path: Path | None
     ignored_path: Path | None
+    warnings: tuple[str, ...]
 
 
 def write_first_config(path: Path, documents: Path, questions: Path | None) -> FirstLook:
@@ -48,8 +51,11 @@ def write_first_config(path: Path, documents: Path, questions: Path | None) -> F
     folder = path.resolve().parent
     named = _from(folder, questions) if questions else None
     write_text(path, template(_from(folder, documents), named))
-    load_config(path)  # what we write must load
-    return FirstLook(reading, asked, questions, _write_ignore(path.parent / IGNORE_NAME))
+    config = load_config(path)  # what we write must load
+    # Its endpoint is a guess of ours, which nobody has confirmed: it is not asked.
+    warnings = tuple(context_warnings(reading.documents, config.generate, ask=False))
+    ignored = _write_ignore(path.parent / IGNORE_NAME)
+    return FirstLook(reading, asked, questions, ignored, warnings)
 
 
 def _quality_file(documents: Path, reading: Reading) -> Path | None:

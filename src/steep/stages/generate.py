@@ -143,8 +143,8 @@ def run(
     _tell_counts(manifest)
     _tell_failures(manifest)
     tell_beyond(manifest)
-    dead_ends.tell(manifest)
     dead_ends.tell_empty(manifest)
+    dead_ends.tell(manifest)
     return artifact
 
 
@@ -200,13 +200,13 @@ def _is_finished(artifact: Artifact) -> bool:
 def _ask_again(
     settings: GenerateConfig, documents: Sequence[Document], ledger: Ledger, entities: bool
 ) -> None:
-    """Leave to do what came back without a use: empty answers, and entities if that is wished."""
+    """Leave to do what came back without text, and entities if that is wished."""
     recipe, counts = recipe_of(settings), counts_of(settings, documents, ledger)
     prices = prices_of(settings, next(iter(base_urls(settings)), None))
-    empty = again.empty_calls(documents, recipe, ledger, counts, settings.max_attempts)
-    if empty:
-        log.info("generate: %d empty answers are asked for again", len(empty))
-        again.ask_again(empty, "the answer was empty", ledger, prices)
+    textless = again.textless_calls(documents, recipe, ledger, counts, settings.max_attempts)
+    if textless:
+        log.info("generate: %d answers without text are asked for again", len(textless))
+        again.ask_again(textless, "the answer held no text", ledger, prices)
     if entities:
         totals = plan.totals(documents, recipe, ledger, counts)
         without = dead_ends.without_entities(documents, recipe, ledger, totals)
@@ -273,7 +273,7 @@ def _make(
         totals = plan.totals(documents, recipe, ledger, counts)
     _write_entities(path, documents, recipe, ledger)
     without = dead_ends.without_entities(documents, recipe, ledger, totals)
-    empty = again.empty_calls(documents, recipe, ledger, counts, settings.max_attempts)
+    textless = again.textless_calls(documents, recipe, ledger, counts, settings.max_attempts)
     beyond = queries.beyond_context(ledger)
     return {
         "counts": totals.counts,
@@ -284,6 +284,7 @@ def _make(
             "cached_tokens": totals.usage.cached_tokens,
             "completion_tokens": totals.usage.completion_tokens,
         },
+        "reasoning_tokens": totals.reasoning_tokens,
         "cost_usd": totals.cost_usd,
         "model": settings.model,
         "endpoint": _endpoint(settings),
@@ -293,7 +294,7 @@ def _make(
         "beyond_context": [document.id for document in documents if document.id in beyond],
         "dead_end": dead_ends.is_dead_end(len(without), len(documents)),
         "entity_answer": dead_ends.answer_about(without[0], recipe, ledger) if without else None,
-        "empty_left": len(empty),
+        "empty_left": len(textless),
         "mostly_empty": dead_ends.is_mostly_empty(totals.counts),
         "digest": plan.digest(documents, recipe, ledger, counts),
     }

@@ -42,6 +42,7 @@ def status_of(config: Config, project: Project) -> dict[str, Any]:
         in_plan = totals.planned - totals.to_do + totals.submitted if totals else 0
         return {
             "plan": totals.counts if totals else None,
+            "reasoning_tokens": (totals.reasoning_tokens or None) if totals else None,
             "submitted": totals.submitted if totals else 0,
             "unopened": len(totals.unopened) if totals else 0,
             "rest": _rest(config, loaded, ledger, totals) if totals else None,
@@ -117,7 +118,7 @@ def entity_of(project: Project, entity: str, limit: int) -> dict[str, Any]:
 
 
 def failed_of(project: Project, limit: int) -> dict[str, Any]:
-    """Why calls gave no whole answer: failed, skipped, refused, truncated and empty ones."""
+    """Why calls gave no whole answer: failed, skipped, refused, cut off or without text."""
     with open_ledger(project) as ledger:
         groups = [*queries.failures(ledger), *requests.failures(ledger)]
     return {

@@ -106,7 +106,10 @@ class ScriptedServer:
         await asyncio.gather(*late, return_exceptions=True)
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
-        model = {"id": self.script.behaviour.model or "scripted", "object": "model"}
+        behaviour = self.script.behaviour
+        model: dict[str, Any] = {"id": behaviour.model or "scripted", "object": "model"}
+        if behaviour.context_tokens is not None:
+            model["max_model_len"] = behaviour.context_tokens  # as vLLM has it
         return web.json_response({"object": "list", "data": [model]})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
