@@ -38,6 +38,10 @@ def test_ctrl_c_waits_for_what_is_paid_for_and_says_how_to_go_on(
         server.script = Script()
         assert steep("corpus", cwd=project).code == 0
         assert server.completed.total() == len(server.completed) == 18
+    (manifest,) = (project / ".steep").glob("generate-*/manifest.json")
+    made = json.loads(manifest.read_text())
+    # Before Ctrl-C, at least two rounds of answers took 0.3 s each.
+    assert made["wall_s"] >= made["busy_s"] > 0.6
 
 
 def test_a_second_run_at_once_is_refused(project: Path, steep: Steep) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fixture_run import (
     RECORDED,
+    USAGE,
     artifact,
     drop_artifact,
     edit,
@@ -88,6 +89,13 @@ def test_learning_and_forgetting_are_shown(tmp_path: Path, run_directory: Path) 
     for path in (tmp_path / ".steep").glob("train-*/validation.jsonl"):
         path.unlink()
     assert "general text kept out" not in render(tmp_path, run_directory).text
+
+
+def test_rates_are_those_of_the_time_at_work(tmp_path: Path, run_directory: Path) -> None:
+    text = render(tmp_path, run_directory).text
+    written = USAGE["completion_tokens"] / 301.5
+    assert f"tokens written a second, while calls were under way{written:,.1f}" in text
+    assert "196 s256" in text or "3 min 16 s256" in text, "16,384 tokens in 64 s of steps"
 
 
 def test_the_ledger_is_an_equation_that_adds_up(tmp_path: Path, run_directory: Path) -> None:

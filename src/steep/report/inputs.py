@@ -114,6 +114,7 @@ def _generation(ref: ArtifactRef, wall_s: Mapping[str, float]) -> Generation:
         entities={row["document_id"]: row["entities"] for row in rows},
         # the artifact's own time: a rerun that found it finished took none
         wall_s=manifest.get("wall_s") or wall_s.get("generate"),
+        busy_s=manifest.get("busy_s"),
     )
 
 

@@ -47,7 +47,10 @@ class Documents:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What the ledger says of the calls of this run; a cost of None is an unknown cost."""
+    """What the ledger says of the calls of this run; a cost of None is an unknown cost.
+
+    `wall_s` is of all runs that made them, `busy_s` that part in which a call was under way.
+    """
 
     model: str
     endpoint: str
@@ -57,6 +60,7 @@ class Generation:
     failures: Sequence[tuple[str, int]]
     entities: Mapping[str, Sequence[str]]
     wall_s: float | None
+    busy_s: float | None
 
 
 @dataclass(frozen=True, slots=True)

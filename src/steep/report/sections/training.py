@@ -93,12 +93,16 @@ def _arm_table(run: Run) -> Html:
         Column("tokens a second"),
     ]
     rows = [_arm_row(run, arm) for arm in run.ordered_arms]
-    return table(columns, rows, "Replayed tokens are general text against forgetting.")
+    caption = (
+        "Replayed tokens are general text against forgetting. The wall time is of all runs that "
+        "trained the arm, with loading and measuring; tokens a second are those of its steps."
+    )
+    return table(columns, rows, caption)
 
 
 def _arm_row(run: Run, arm: Arm) -> list[Child]:
     train, tokens = arm.train, arm.train.get("tokens")
-    wall_s = train.get("wall_s")
+    steps_s = (train.get("last") or {}).get("elapsed_s")  # of all steps, over all runs
     return [
         key(run, arm.name),
         _count_or_unknown(arm.tokenize.get("passages")),
@@ -108,8 +112,8 @@ def _arm_row(run: Run, arm: Arm) -> list[Child]:
         _decimal(train.get("epochs"), 1),
         _count_or_unknown(train.get("steps")),
         _decimal(train.get("final_loss"), 3),
-        duration(wall_s),
-        _decimal(tokens / wall_s if tokens and wall_s else None, 0),
+        duration(train.get("wall_s")),
+        _decimal(tokens / steps_s if tokens and steps_s else None, 0),
     ]
 
 
