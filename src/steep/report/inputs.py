@@ -148,5 +148,5 @@ def _arms(artifacts: Sequence[ArtifactRef]) -> list[Arm]:
 
 
 def _validation(path: Path) -> list[dict[str, float]]:
-    """Losses on texts that were not trained on; a run that held nothing out has none."""
+    """Losses on the watched sets of texts; a run that watched none has none."""
     return read_jsonl(path) if path.is_file() else []

@@ -16,6 +16,11 @@ WATCHED = {  # what the sets of texts are called on the page
     "documents": "the documents",
     "replay": "general text kept out",
 }
+MEANINGS = {  # of the loss on a set
+    "synthetic": "A falling loss on written texts that were kept out of training is learning.",
+    "documents": "Only arms that read the documents themselves are trained on them.",
+    "replay": "A rising loss on general text is forgetting.",
+}
 MOST_POINTS = 400  # of a curve; longer ones are thinned
 
 
@@ -118,7 +123,7 @@ def _arm_row(run: Run, arm: Arm) -> list[Child]:
 
 
 def _validation_table(run: Run) -> Html | None:
-    """What every arm learned and forgot: losses on texts that it did not train on."""
+    """What every arm learned and forgot: losses on the watched sets of texts."""
     watched = [arm for arm in run.ordered_arms if arm.validation]
     if not watched:
         return None
@@ -127,11 +132,8 @@ def _validation_table(run: Run) -> Html | None:
     rows: list[list[Child]] = [
         [key(run, arm.name), *(_before_and_after(arm, name) for name in sets)] for arm in watched
     ]
-    caption = (
-        "Loss in nats a token before and after training. A falling loss on written texts that were "
-        "kept out of training is learning; a rising one on general text is forgetting. Only arms "
-        "that read the documents themselves are trained on them."
-    )
+    meanings = [meaning for name, meaning in MEANINGS.items() if name in sets]
+    caption = " ".join(["Loss in nats a token before and after training.", *meanings])
     return table(columns, rows, caption)
 
 
