@@ -18,8 +18,9 @@ import torch
 from steep.core.calls import Sampling
 from steep.core.errors import UserError
 from steep.core.token_ids import rendered_chat, text_ids
-from steep.llm.chat import end_ids
+from steep.llm.chat import LAST_TOKENS, end_ids
 from steep.llm.row_sampling import Row, RowSampler
+from steep.llm.thinking import opened_thought
 
 UNFINISHED = "\ufffd"  # what a tokenizer makes of a character whose last bytes are missing
 
@@ -100,6 +101,10 @@ class Talker:
                 hint="leave out the system message: --system ''",
             ) from error
         return text_ids(self._tokenizer, text)
+
+    def opened_thought(self, prompt: Sequence[int]) -> str:
+        """The tag of a thought that a prompt opens; the model goes on within it."""
+        return opened_thought(self._tokenizer.decode(prompt[-LAST_TOKENS:]))
 
     def room(self, prompt: Sequence[int]) -> int | None:
         """How many tokens may follow a prompt; None when nobody knows."""
