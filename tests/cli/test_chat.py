@@ -116,7 +116,7 @@ def test_history_is_kept_only_when_asked_for(chatty: Path) -> None:
             sampling=Sampling(temperature=0.1, max_tokens=4),
             keep_history=keep_history,
         )
-        list(opened.ask("Who is Joren Pell?", [].append))
+        list(opened.ask("Who is Joren Pell?", print))
         prompt: list[int] = opened._prompt({"role": "user", "content": "And his sister?"})
         return prompt
 
@@ -171,7 +171,7 @@ def test_a_dialogue_that_grows_too_long_forgets_its_beginning(chatty: Path) -> N
     sampling = Sampling(temperature=0.1, max_tokens=4)
     opened = open_chat(chatty, system="", sampling=sampling, keep_history=True)
     for number in range(4):
-        list(opened.ask(f"{number} " + "word " * 130, [].append))
+        list(opened.ask(f"{number} " + "word " * 130, print))
     assert opened.forgotten in (2, 4)
     assert len(opened._history) == 8 - opened.forgotten
     assert opened._history[0]["role"] == "user"
