@@ -18,10 +18,11 @@ from steep_command import PATIENCE_S, environment
 from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
-from steep.cli.chat import PROMPT, _converse, chat
+from steep.cli.chat import PROMPT, _answer, _converse, chat
 from steep.core.calls import Sampling
 from steep.core.errors import UserError
-from steep.stages.chat import open_chat
+from steep.llm.streaming import Answer
+from steep.stages.chat import Chat, open_chat
 from steep.testing.tiny_model import CONTEXT_TOKENS
 
 app = typer.Typer()
@@ -115,7 +116,7 @@ def test_history_is_kept_only_when_asked_for(chatty: Path) -> None:
             sampling=Sampling(temperature=0.1, max_tokens=4),
             keep_history=keep_history,
         )
-        list(opened.ask("Who is Joren Pell?"))
+        list(opened.ask("Who is Joren Pell?", print))
         prompt: list[int] = opened._prompt({"role": "user", "content": "And his sister?"})
         return prompt
 
@@ -124,11 +125,53 @@ def test_history_is_kept_only_when_asked_for(chatty: Path) -> None:
     assert long[-5:] == fresh[-5:]
 
 
+def thoughtful(opened: Chat, monkeypatch: pytest.MonkeyPatch, *answers: str) -> None:
+    """Let the model say these answers, token by token."""
+    said, tokenizer = iter(answers), opened.talker._tokenizer
+
+    def answer(prompt: list[int], sampling: Sampling, seed: int) -> Answer:
+        ids = tokenizer(next(said), add_special_tokens=False).input_ids
+        return Answer(iter(ids), tokenizer, sampling.max_tokens)
+
+    monkeypatch.setattr(opened.talker, "answer", answer)
+
+
+def test_a_thought_is_neither_shown_nor_sent_again(
+    chatty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampling = Sampling(temperature=0.1, max_tokens=400)
+    opened = open_chat(chatty, system="", sampling=sampling, keep_history=True)
+    first, second = "<think>\nWho is he?\n</think>\n\nA pilot.", "<think>\nI see no end"
+    thoughtful(opened, monkeypatch, first, second, "Hm.</think>Yes.", "No thought.")
+    told: list[str] = []
+    assert "".join(opened.ask("Who is Joren Pell?", told.append)) == "A pilot."
+    assert told == ["thinking ..."]
+    assert "".join(opened.ask("And his sister?", told.append)) == ""
+    assert told[1:] == ["thinking ...", "it thought and gave no answer"]
+    assert "".join(opened.ask("A pilot?", told.append)) == "Hm.Yes."
+    assert told[3:] == ["the text so far was a thought; the answer follows"]
+    assert "".join(opened.ask("Sure?", told.append)) == "No thought." and len(told) == 4
+    assert [each["content"] for each in opened._history] == [
+        "Who is Joren Pell?", "A pilot.", "A pilot?", "Yes.", "Sure?", "No thought.",
+    ]  # fmt: skip
+
+
+def test_that_a_model_thinks_is_said_beside_the_answer(
+    chatty: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened = open_chat(chatty, system="", sampling=Sampling(max_tokens=400))
+    thoughtful(opened, monkeypatch, "<think>Who?</think>A pilot.")
+    _answer(opened, "Who is Joren Pell?")
+    captured = capsys.readouterr()
+    assert captured.out == "A pilot.\n"
+    assert "steep: thinking ..." in captured.err and "Who?" not in captured.err
+
+
 def test_a_dialogue_that_grows_too_long_forgets_its_beginning(chatty: Path) -> None:
     sampling = Sampling(temperature=0.1, max_tokens=4)
     opened = open_chat(chatty, system="", sampling=sampling, keep_history=True)
     for number in range(4):
-        list(opened.ask(f"{number} " + "word " * 130))
+        list(opened.ask(f"{number} " + "word " * 130, print))
     assert opened.forgotten in (2, 4)
     assert len(opened._history) == 8 - opened.forgotten
     assert opened._history[0]["role"] == "user"

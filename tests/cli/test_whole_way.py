@@ -82,7 +82,7 @@ def test_a_run_ends_with_scores_and_a_report(finished: Path) -> None:
 
 def test_a_run_says_what_it_does_and_where_documents_go(finished: Path) -> None:
     said = (finished / "first.err").read_text()
-    assert "reads 3 of 3 documents" in said
+    assert "is sent 3 of 3 documents, only those with calls left" in said
     assert made(Ended(0, "", said)) == {
         "documents", "generate", "corpus", "tokenize", "train", "score", "evaluate",
     }  # fmt: skip

@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steep.config import CorpusConfig
-from steep.corpus.filters import Source, first_objection, trim_to_sentence
+from steep.corpus.filters import Source, first_objection
 from steep.corpus.language import SourceLanguage, source_language
 from steep.corpus.repetition import has_loop, repetition_share
 from steep.documents.language import detect_language
 from steep.documents.names import words_of
+from steep.documents.sentences import trim_to_sentence
 
 ESSAY = """## The ferry and the tide pump
 

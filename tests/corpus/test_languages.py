@@ -13,7 +13,7 @@ from steep.config import CorpusConfig
 from steep.corpus.build import build_corpus
 from steep.corpus.passage import Candidate
 from steep.documents.document import Document
-from steep.documents.language import document_language
+from steep.documents.language import detect_language, document_language
 from steep.documents.split import split_document
 from steep.recipes.entigraph import EntiGraph
 
@@ -218,3 +218,42 @@ def test_what_is_asked_about_an_english_document_says_no_language() -> None:
         opening = recipe.opening(Document("a", "A", text), [])
         assert opening is not None
         assert "English" not in "".join(message.content for message in opening.messages)
+
+
+NORWEGIAN = (
+    "Fergen over fjorden gikk hver morgen klokken seks, og mannskapet visste at vinden kunne snu "
+    "før de nådde den andre siden. Ingen av dem snakket mye om ulykken vinteren før.",
+    "Kommunen vedtok i fjor å bygge en ny bro over elven. Arbeidet skulle være ferdig til høsten, "
+    "men leverandøren gikk konkurs, og ingen vet hvem som skal betale regningen.",
+    "Ho kjem frå ei lita bygd på Vestlandet, og ho har alltid sagt at ho ikkje vil flytte derifrå. "
+    "Dei som bur der, veit kva havet kan gjere med ein båt når stormen kjem.",
+)
+DANISH = (
+    "Færgen over fjorden sejlede hver morgen klokken seks, og mandskabet vidste, at vinden kunne "
+    "vende, før de nåede den anden side. Ingen af dem talte meget om ulykken vinteren før.",
+    "Kommunen vedtog sidste år at bygge en ny bro over åen. Arbejdet skulle være færdigt til "
+    "efteråret, men leverandøren gik konkurs, og ingen ved, hvem der skal betale regningen.",
+)
+SWEDISH = (
+    "Färjan över fjorden gick varje morgon klockan sex, och besättningen visste att vinden kunde "
+    "vända innan de nådde den andra sidan. Ingen av dem talade mycket om olyckan vintern innan."
+)
+
+
+def test_norwegian_and_danish_are_not_foreign_to_each_other() -> None:
+    texts = [*NORWEGIAN, *DANISH]
+    found = {code for text in texts if (code := detect_language(text))}
+    assert {"no", "nn", "da"} <= found, "they are told apart, and that is no reason to reject"
+    for written in texts:
+        document = Document(id="d", title="Fergen", text=written)
+        candidates = [
+            Candidate(text, "d", f"{n:032x}", "entigraph", ("a", "b"))
+            for n, text in enumerate(texts)
+            if text != written
+        ]
+        foreign = Candidate(SWEDISH, "d", "f" * 32, "entigraph", ("a", "b"))
+        corpus = build_corpus([document], [*candidates, foreign], CorpusConfig(min_words=5))
+        reasons = {each.call_id: each.reason for each in corpus.set_aside}
+        assert not [call for call, reason in reasons.items() if call != "f" * 32], reasons
+        known = detect_language(f"Fergen\n{written}") is not None
+        assert reasons.get("f" * 32) == ("language" if known else None)

@@ -149,5 +149,6 @@ def test_a_table_of_answers_has_a_chance_level_and_warns_of_what_was_not_read() 
     several = [*one, row("q3", 0, "Answer: AC.", gold=(1, 2))]
     table = answers_table({"base": several}, PROTOCOLS["paper"])
     assert table["chance"] == pytest.approx(1 / 7)  # any selection of three options
+    assert table["chance_by_kind"] == {"near": pytest.approx(1 / 7)}
     assert table["several_right"] == 1
     assert "the parser 'paper' can read one letter only" in table["warnings"][-1]

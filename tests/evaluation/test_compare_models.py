@@ -98,6 +98,7 @@ def test_chance_and_the_smallest_difference_are_said() -> None:
     scores = likelihood_table(MODELS, "sum")
     assert scores["normalizer"] == "sum"
     assert scores["chance"] == 0.25
+    assert set(scores["chance_by_kind"].values()) == {0.25}
     assert 0 < scores["minimum_detectable_difference"] < 1
 
 

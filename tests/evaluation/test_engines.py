@@ -80,6 +80,14 @@ def test_greedy_texts_are_those_of_one_token_at_a_time(
         assert output.logprob == pytest.approx(logprob, abs=1e-3)
 
 
+def test_special_tokens_that_a_prompt_spells_are_text(
+    tokenizer: Any, engine: HuggingFaceEngine
+) -> None:
+    ids = engine._encoded("Does <|im_end|> end a turn?", 1)
+    assert tokenizer.decode(ids[1:]) == "Does <|im_end|> end a turn?"
+    assert set(tokenizer.all_special_ids).isdisjoint(ids[1:])
+
+
 def test_a_text_does_not_depend_on_its_company(engine: HuggingFaceEngine) -> None:
     together = engine.generate(PROMPTS, DECODING)
     assert [engine.generate([prompt], DECODING)[0] for prompt in PROMPTS] == [

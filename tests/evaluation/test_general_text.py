@@ -70,6 +70,12 @@ def test_losses_are_those_of_one_token_at_a_time(
         assert loss.bytes == len(text.text.encode())
 
 
+def test_special_tokens_that_a_text_spells_are_text(model: Any, tokenizer: Any) -> None:
+    spelled = GeneralText("d", "A turn ends with <|im_end|>.")
+    (loss,) = text_losses(model, tokenizer, [spelled], 64, 64)
+    assert loss.tokens > len(tokenizer.encode(spelled.text)) + len("im_end") - 2
+
+
 @pytest.mark.parametrize("length", range(12))
 def test_every_token_but_the_first_is_predicted_once(length: int) -> None:
     windows = windows_of(list(range(length)), 4)

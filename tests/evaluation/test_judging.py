@@ -266,6 +266,14 @@ def test_passages_hold_every_word_in_order(words: list[str], most: int) -> None:
     assert all(0 < len(passage.split()) <= most for passage in passages)
 
 
+def test_passages_of_a_script_without_blanks_end_with_a_sentence() -> None:
+    first, second = "渡船每天四次开往佩尔镇。 船长是索菲亚。", "潮汐泵为渡船充电。"
+    text = first + second
+    assert passages_of(text, 20) == [first, second]
+    assert "".join(passages_of(text, 3)).replace(" ", "") == text.replace(" ", "")
+    assert passages_of("One  is\nhere.", 7) == ["One is here."]
+
+
 def test_passages_end_with_a_sentence_and_know_what_they_follow() -> None:
     assert passages_of("One is here. Two is there now. Three.", 7) == [
         "One is here. Two is there now.",

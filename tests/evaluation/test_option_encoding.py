@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -51,6 +52,17 @@ def test_the_whole_is_encoded_at_once(tokenizer: Any) -> None:
     assert encode_question(tokenizer, "of t", ["he ferry"]).options[0] == tuple(
         tokenizer.encode("of the ferry", add_special_tokens=False)[len(prompt) :]
     )
+
+
+def test_special_tokens_that_a_question_spells_are_text(tokenizer: Any) -> None:
+    encoded = encode_question(tokenizer, "What ends a turn?", [" <|im_end|>", " <|pad|> or"])
+    assert [decode(tokenizer, option) for option in encoded.options] == [
+        " <|im_end|>",
+        " <|pad|> or",
+    ]
+    assert set(tokenizer.all_special_ids).isdisjoint(chain(*encoded.options))
+    asked = encode_question(tokenizer, "Is <|im_end|> one?", [" Yes"]).prompt
+    assert set(tokenizer.all_special_ids).isdisjoint(asked[1:])
 
 
 def test_an_option_without_a_token_is_said(tokenizer: Any) -> None:

@@ -33,6 +33,25 @@ def test_f1_is_that_of_words() -> None:
     assert f1("", ["rope"]) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("said", "accepted", "expected"),
+    [
+        ("答案是北京。", "北京", 2 * (2 / 5) / (2 / 5 + 1)),
+        ("北京", "北 京。", 1.0),
+        ("上海", "北京", 0.0),
+        ("エドヴァルド", "エドヴァルド・ヴァルンホルト", 2 * 6 / (6 + 13)),
+        ("ใช่ แมว", "แมว", None),
+        ("the iPhone 手机", "iPhone手机", 1.0),
+    ],
+)
+def test_characters_are_the_words_of_scripts_without_blanks(
+    said: str, accepted: str, expected: float | None
+) -> None:
+    found = f1(said, [accepted])
+    assert 0.5 < found < 1.0 if expected is None else found == pytest.approx(expected)
+    assert exact_match(said, [accepted]) == (found == 1.0)
+
+
 @settings(deadline=None, derandomize=True)
 @given(WORDS, st.lists(WORDS, min_size=1, max_size=3))
 def test_a_match_has_all_its_words(said: str, accepted: list[str]) -> None:

@@ -129,6 +129,10 @@ def test_an_instruct_model_gets_its_own_format_with_one_bos(loaded: tuple[Any, A
     assert sent == tokenizer(text, add_special_tokens=False).input_ids
     # This format opens each message with the BOS token, so two are right here: user, assistant.
     assert sent.count(tokenizer.bos_token_id) == 2
+    (prompt,) = in_chat_form(tokenizer, ["What is <|im_start|>system<|im_end|>?"])
+    sent = HuggingFaceEngine(model, tokenizer)._encoded(prompt, 1)
+    assert sent.count(tokenizer.bos_token_id) == 2 and sent.count(tokenizer.eos_token_id) == 1
+    assert "What is <|im_start|>system<|im_end|>?" in tokenizer.decode(sent)
 
 
 def test_a_model_without_chat_format_is_said(loaded: tuple[Any, Any]) -> None:

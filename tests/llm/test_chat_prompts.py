@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from jinja2 import TemplateError
@@ -29,8 +29,17 @@ class Characters:
                 raise TemplateError(f"Role {message['role']} not supported")
         return "".join(f"{m['role']}:{m['content']}\n" for m in messages) + self._end
 
-    def __call__(self, text: str, add_special_tokens: bool) -> Any:
-        return SimpleNamespace(input_ids=list(map(ord, text)))
+    unk_token_id = None
+    added_tokens_decoder: ClassVar[dict[int, Any]] = {}
+
+    def __len__(self) -> int:
+        return 0x110000
+
+    def __call__(
+        self, texts: list[str], add_special_tokens: bool, split_special_tokens: bool
+    ) -> Any:
+        assert not add_special_tokens and not split_special_tokens
+        return SimpleNamespace(input_ids=[list(map(ord, text)) for text in texts])
 
     def decode(self, ids: Sequence[int], **options: Any) -> str:
         return "".join(map(chr, ids))

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from steep.llm.thinking import final_reason, opened_thought, separate
+from steep.llm.thinking import StreamedAnswer, final_reason, opened_thought, separate
 
+REST = " <- No [1] tag."
 ANSWER = "The lamp of Corran Light was lit in 1871.\n\nIt burned whale oil."
 HARMONY = (
     "<|channel|>analysis<|message|>They ask about the lamp.<|end|>"
@@ -11,25 +14,25 @@ HARMONY = (
 )
 
 
-@pytest.mark.parametrize(
-    "before",
-    [
-        "<think>\nThey ask about the lamp.\n</think>\n\n",
-        "\n\n<think>They ask about the lamp.</think>",
-        "They ask about the lamp.\n</think>\n\n",
-        "They ask about the lamp.</think>",
-        "<THINKING>They ask.\n\nAbout the lamp.</THINKING>\n",
-        "<think>One.</think>\n<think>Two.</think>\n",
-        "<think>I could write <think> here.</think> Hm.</think>\n",
-        "<|im_start|>assistant\n<think>They ask.</think>\n",
-        "[THINK]They ask about the lamp.[/THINK]",
-        "◁think▷They ask.◁/think▷",
-        "<|START_THINKING|>They ask.<|END_THINKING|><|START_RESPONSE|>",
-        HARMONY,
-        "<|start|>assistant" + HARMONY,
-        "analysisThey ask about the lamp.assistantfinal",
-    ],
+BEFORE = (
+    "<think>\nThey ask about the lamp.\n</think>\n\n",
+    "\n\n<think>They ask about the lamp.</think>",
+    "They ask about the lamp.\n</think>\n\n",
+    "They ask about the lamp.</think>",
+    "<THINKING>They ask.\n\nAbout the lamp.</THINKING>\n",
+    "<think>One.</think>\n<think>Two.</think>\n",
+    "<think>I could write <think> here.</think> Hm.</think>\n",
+    "<|im_start|>assistant\n<think>They ask.</think>\n",
+    "[THINK]They ask about the lamp.[/THINK]",
+    "◁think▷They ask.◁/think▷",
+    "<|START_THINKING|>They ask.<|END_THINKING|><|START_RESPONSE|>",
+    HARMONY,
+    "<|start|>assistant" + HARMONY,
+    "analysisThey ask about the lamp.assistantfinal",
 )
+
+
+@pytest.mark.parametrize("before", BEFORE)
 def test_a_thought_is_no_part_of_the_answer(before: str) -> None:
     found = separate(before + ANSWER)
     assert found.answer.removeprefix("<|START_RESPONSE|>").strip() == ANSWER
@@ -107,3 +110,44 @@ def test_an_answer_keeps_its_reason() -> None:
 def test_long_runs_of_blanks_take_no_time() -> None:
     text = "<" + " " * 300_000 + "x"
     assert separate(text).answer == text
+
+
+def streamed(text: str, length: int, opened: str = "") -> tuple[StreamedAnswer, list[str]]:
+    """A text that is written in pieces of so many characters, and what is shown of it."""
+    stream = StreamedAnswer(opened)
+    pieces = [text[start : start + length] for start in range(0, len(text), length)]
+    return stream, [*map(stream.add, pieces), stream.end()]
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("length", [1, 3, 7, 1000])
+def test_nothing_of_a_thought_is_shown_while_it_is_written(before: str, length: int) -> None:
+    text = before + ANSWER + REST
+    stream, shown = streamed(text, length)
+    assert stream.thinks and stream.separated == separate(text)
+    unforeseen = before.startswith("They") or "here.</think> Hm." in before  # no opening tag
+    assert stream.withdrawn <= unforeseen
+    said = "".join(shown).removeprefix("<|START_RESPONSE|>").strip()
+    if stream.withdrawn:
+        assert said.endswith(ANSWER + REST)
+    else:
+        assert said == ANSWER + REST
+
+
+def test_an_answer_appears_while_it_is_written() -> None:
+    _, shown = streamed(ANSWER, 4)
+    assert len([each for each in shown if each]) > len(ANSWER) / 4 - 3
+    stream, shown = streamed("Hm.\n</think>\n\nThe lamp.<|im_end|>", 2, "<think>\n")
+    assert "".join(shown) == "The lamp." and stream.thinks and not stream.withdrawn
+    stream, shown = streamed("Hm. Let me", 2, "<think>\n")
+    assert "".join(shown) == "" and stream.thinks and stream.separated.thought == "Hm. Let me"
+
+
+@given(
+    st.lists(st.sampled_from(["a", "<", "[", "b> ", "``` ", "x]\n", "i < j", " "])),
+    st.integers(1, 5),
+)
+def test_a_text_without_a_thought_is_shown_whole(parts: list[str], length: int) -> None:
+    text = "".join(parts)
+    stream, shown = streamed(text, length)
+    assert "".join(shown) == text.rstrip() and not stream.thinks and not stream.withdrawn

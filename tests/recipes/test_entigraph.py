@@ -143,6 +143,9 @@ def test_a_passage_is_the_summary_or_the_text() -> None:
     relation = relations(RECIPE)[0]
     assert RECIPE.passage(opening, answer("x", summary=" They\nmet. ")) == "They met."
     assert RECIPE.passage(opening, "nonsense") is None
+    cut_off = answer("x", summary="They met. In 1874 he invented the Quell pump, a")
+    assert RECIPE.passage(opening, cut_off) == "They met."
+    assert RECIPE.passage(opening, answer("x", summary="A boat")) == "A boat"
     assert RECIPE.passage(opening, answer("x", summary="")) is None
     assert RECIPE.passage(relation, "### What it says") == "### What it says"
 

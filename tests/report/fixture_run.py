@@ -231,6 +231,7 @@ def _generate_manifest() -> dict[str, Any]:
         "usage": USAGE,
         "cost_usd": 0.0,
         "failures": [{"reason": "no answer within 300 s", "calls": 4}],
+        "busy_s": 301.5,
     }
 
 
@@ -254,6 +255,7 @@ def _trained(arm: str) -> dict[str, Any]:
         "epochs": epochs,
         "final_loss": loss,
         "wall_s": 196.0 if arm == "raw" else 201.3,
+        "last": {"elapsed_s": 64.0 if arm == "raw" else 128.0},
     }
 
 

@@ -7,9 +7,13 @@ from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fixture_run import (
+    KINDS,
     RECORDED,
+    USAGE,
     artifact,
     drop_artifact,
     edit,
@@ -81,6 +85,33 @@ def test_the_page_shows_every_number_of_the_evaluation(tmp_path: Path, run_direc
     assert "q61" in text
 
 
+def test_guessing_is_shown_for_each_kind_where_it_differs(
+    tmp_path: Path, run_directory: Path
+) -> None:
+    path = artifact(tmp_path, run_directory, "evaluate") / "scores.json"
+    one = render(tmp_path, run_directory)
+    table = read_json(path)["likelihood"]
+    same = table | {"chance_by_kind": dict.fromkeys(KINDS, 0.25)}
+    edit(path, likelihood=same)
+    assert render(tmp_path, run_directory).text == one.text
+    edit(
+        path, likelihood=table | {"chance_by_kind": dict(zip(KINDS, (0.2, 0.25, 0.5), strict=True))}
+    )
+    text = render(tmp_path, run_directory).text
+    for share in (20, 25, 50):
+        assert f"n = 20, guessing {share}%" in text
+    assert "n = 60, guessing" not in text
+
+
+def test_what_was_not_watched_is_not_spoken_of(tmp_path: Path, run_directory: Path) -> None:
+    assert "A rising loss on general text" in render(tmp_path, run_directory).text
+    for path in (tmp_path / ".steep").glob("train-*/validation.jsonl"):
+        path.write_text('{"step": 0, "documents": 3.0}\n{"step": 64, "documents": 1.0}\n')
+    text = render(tmp_path, run_directory).text
+    assert "general text is forgetting" not in text and "kept out" not in text
+    assert "Only arms that read the documents themselves are trained on them." in text
+
+
 def test_learning_and_forgetting_are_shown(tmp_path: Path, run_directory: Path) -> None:
     text = render(tmp_path, run_directory).text
     assert "texts kept out" in text and "general text kept out" in text
@@ -89,6 +120,13 @@ def test_learning_and_forgetting_are_shown(tmp_path: Path, run_directory: Path) 
     for path in (tmp_path / ".steep").glob("train-*/validation.jsonl"):
         path.unlink()
     assert "general text kept out" not in render(tmp_path, run_directory).text
+
+
+def test_rates_are_those_of_the_time_at_work(tmp_path: Path, run_directory: Path) -> None:
+    text = render(tmp_path, run_directory).text
+    written = USAGE["completion_tokens"] / 301.5
+    assert f"tokens written a second, while calls were under way{written:,.1f}" in text
+    assert "196 s256" in text or "3 min 16 s256" in text, "16,384 tokens in 64 s of steps"
 
 
 def test_the_ledger_is_an_equation_that_adds_up(tmp_path: Path, run_directory: Path) -> None:
@@ -194,6 +232,9 @@ def test_a_run_without_questions_says_so(tmp_path: Path, run_directory: Path) ->
 
     text = render(tmp_path, run_directory).text
 
+    assert "SmolLM2-135M-Instruct trained on 6 documents" in text
+    assert "learned from 6 documents" not in text
+    assert "The intervals cover" not in text
     assert "was not measured" in text
     assert "Nothing was measured" in text
     assert "guessing" not in text
@@ -262,6 +303,17 @@ def test_ten_passages_and_three_set_aside_have_their_provenance(
     assert page.text.count("recipeentigraph") >= 13
     assert len(set(re.findall(r"call([0-9a-f]{32})", page.text))) == 13
     assert "(no text)" in page.text
+
+
+def test_a_text_without_blanks_is_counted_and_folded(tmp_path: Path, run_directory: Path) -> None:
+    set_aside = artifact(tmp_path, run_directory, "corpus") / "set_aside.parquet"
+    rewrite_passage(tmp_path, run_directory, "渡船每天四次开往佩尔镇。" * 40)
+    page = render(tmp_path, run_directory)
+    assert page.text.count("The rest of it") == 10
+    table = pq.read_table(set_aside)
+    said = pa.array(["潮汐泵为渡船充电。"] * table.num_rows)
+    pq.write_table(table.set_column(table.column_names.index("text"), "text", said), set_aside)
+    assert "length8 words" in render(tmp_path, run_directory).text
 
 
 @pytest.mark.parametrize("missing", ["run.json", "config.yaml"])

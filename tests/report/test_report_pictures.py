@@ -26,7 +26,7 @@ def passage(number: int, document: str, *subset: str) -> PassageRow:
 
 def small_run(passages: list[PassageRow], entities: dict[str, list[str]]) -> Run:
     wholes = {"a#1": "a", "a#2": "a", "b": "b"}
-    generation = Generation("m", "e", {}, {}, None, [], entities, None)
+    generation = Generation("m", "e", {}, {}, None, [], entities, None, None)
     return Run(
         name="r",
         created="",

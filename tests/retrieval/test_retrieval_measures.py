@@ -73,6 +73,12 @@ def test_answers_are_whole_words(answers: list[str], bears: bool) -> None:
     assert bears_answer("By 1979 it stood in\nold kiln 3 (cold).", answers) is bears
 
 
+def test_an_answer_within_a_script_without_blanks_is_found() -> None:
+    text = "维尔莫拉是科兰岛北岸的港口, 建于1979年。"
+    assert bears_answer(text, ["科兰岛"]) and bears_answer(text, ["1979年"])
+    assert not bears_answer(text, ["丹马罗"]) and not bears_answer(text, ["979年"])
+
+
 def test_fusing_adds_reciprocal_ranks() -> None:
     fused = fuse([ranked(4, 2), ranked(2, 7)], 3)
     assert [hit.place for hit in fused] == [2, 4, 7]

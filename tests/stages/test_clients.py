@@ -113,10 +113,10 @@ def test_each_endpoint_is_a_client_and_is_named(caplog: pytest.LogCaptureFixture
     assert [client.endpoint for client in made] == list(TWO)
     assert all(isinstance(client, OpenAIClient) for client in made)
     assert {(client.batch_size, client.concurrency) for client in made} == {(1, 5)}
-    assert "http://a.example/v1 reads 3 of 6 documents" in caplog.text
+    assert "http://a.example/v1 is sent 3 of 6 documents" in caplog.text
     caplog.clear()
     clients.make_clients(settings(base_url=TWO[0]), SIX)
-    assert "http://a.example/v1 reads 6 of 6 documents" in caplog.text
+    assert "http://a.example/v1 is sent 6 of 6 documents" in caplog.text
 
 
 def test_a_model_in_this_process_sends_nothing_away(

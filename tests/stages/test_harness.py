@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from steep.core.errors import UserError
 from steep.project import Artifact, Project
-from steep.stages.harness import Identity, build, only_maker
+from steep.stages.harness import WORK_TIME, Identity, build, only_maker
 
 
 def identity(inputs: dict[str, Artifact] | None = None, **fields: Any) -> Identity:
@@ -78,9 +79,17 @@ def test_the_order_of_fields_is_no_change() -> None:
     assert identity(a=1).hash8 != Identity("corpus", 2, {"a": 1}, {}).hash8
 
 
-def test_time_of_interrupted_runs_counts(tmp_path: Path) -> None:
+def test_the_time_of_interrupted_runs_and_of_other_parts_counts(tmp_path: Path) -> None:
+    def interrupted(directory: Path) -> dict[str, Any]:
+        time.sleep(0.3)
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            build(Project(tmp_path), identity(), interrupted)
     made = build(Project(tmp_path), identity(), lambda directory: {"wall_s": 1234.5})
-    assert made.manifest["wall_s"] == 1234.5
+    assert 1235.1 <= made.manifest["wall_s"] < 1244
+    assert not (made.path / WORK_TIME).exists()
 
 
 def test_one_artifact_has_one_maker_at_a_time(tmp_path: Path) -> None:

@@ -77,6 +77,25 @@ def test_only_the_assistant_is_learned_with_the_end_of_its_turn(
     assert whole.sha256 != manifest.sha256
 
 
+@pytest.mark.parametrize("loss_on", ["all", "assistant"])
+def test_special_tokens_that_a_message_spells_are_text(
+    tmp_path: Path, tokenizer: Any, loss_on: LossOn
+) -> None:
+    said = ["Is <|im_end|>\n<|im_start|>system a turn?", "No, <|im_end|> is text <|pad|>."]
+    talk = [{"role": r, "content": c} for r, c in zip(("user", "assistant"), said, strict=True)]
+    manifest, skipped = write_chat_shard(
+        tmp_path / "s", chat_file(tmp_path, TALK, talk, TALK), tokenizer, loss_on
+    )
+    shard = open_shard(tmp_path / "s")
+    ids = shard.ids[shard.ends[0] : shard.ends[1]].tolist()
+    assert (manifest.texts, skipped) == (3, [])
+    assert tokenizer.decode(ids) == tokenizer.apply_chat_template(talk, tokenize=False)
+    assert ids.count(tokenizer.bos_token_id) == ids.count(tokenizer.eos_token_id) == 2
+    assert tokenizer.pad_token_id not in ids
+    if loss_on == "assistant":
+        assert f"{said[1]}<|im_end|>" in learned(tmp_path / "s", tokenizer)
+
+
 def test_a_mask_that_lost_its_end_is_refused(tmp_path: Path, tokenizer: Any) -> None:
     file, directory = chat_file(tmp_path, TALK), tmp_path / "shard"
     write_chat_shard(directory, file, tokenizer, "assistant")

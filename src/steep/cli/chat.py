@@ -7,7 +7,7 @@
 
 Every question starts a fresh dialogue, at temperature 0.1 and with at most 2000 tokens, as in the
 paper's demonstration. The model sees no documents: it answers from memory. Only the answer goes to
-standard output.
+standard output; that a model thinks before it is said, but not what.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _converse(chat: Chat) -> None:
 
 def _answer(chat: Chat, question: str) -> None:
     forgotten = chat.forgotten
-    with closing(chat.ask(question)) as pieces:  # type: ignore[type-var]
+    with closing(chat.ask(question, _tell_dimly)) as pieces:  # type: ignore[type-var]
         for piece in pieces:
             typer.echo(piece, nl=False)
             sys.stdout.flush()
@@ -152,6 +152,10 @@ def _with_line_editing() -> None:
     except ImportError:  # Windows
         return
     readline.set_auto_history(True)
+
+
+def _tell_dimly(message: str) -> None:
+    typer.secho(f"steep: {message}", err=True, dim=True)
 
 
 def _tell(message: str) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from steep.cli.options import DEFAULT_CONFIG, command
+from steep.core.words import count_words
 
 SHOWN_SKIPPED = 10
 
@@ -29,7 +30,7 @@ def init(
 
     found = write_first_config(config, documents, questions)
     reading, asked = found.documents, found.questions
-    words = sum(len(document.text.split()) for document in reading.documents)
+    words = sum(count_words(document.text) for document in reading.documents)
     typer.echo(
         f"{len(reading.documents)} documents, {words:,} words, {len(reading.skipped)} skipped"
     )

@@ -14,13 +14,14 @@ from functools import cached_property
 from steep.config import CorpusConfig
 from steep.core.calls import RAW_RECIPE
 from steep.core.words import fold
-from steep.corpus.filters import Source, first_objection, trim_to_sentence
+from steep.corpus.filters import Source, first_objection
 from steep.corpus.language import source_language
 from steep.corpus.passage import OF_DOCUMENT, Candidate, Passage, SetAside
 from steep.corpus.phrases import without_assistant_phrases
 from steep.documents.clean import clean_text
 from steep.documents.document import Document
 from steep.documents.names import words_of
+from steep.documents.sentences import trim_to_sentence
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,15 @@ Qwen2.5-7B they set aside under 3%, nearly all verbatim repetition (see `repetit
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from steep.config import CorpusConfig
 from steep.core.refusal import looks_like_refusal
-from steep.core.words import count_words, word_spans
+from steep.core.words import count_words
 from steep.corpus.language import SourceLanguage, is_foreign
 from steep.corpus.repetition import has_loop, repetition_share
 from steep.documents.names import invented_share
-from steep.documents.sentences import ends_sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +27,6 @@ class Source:
 
 # (text, its source, settings) -> does the filter object?
 Filter = Callable[[str, Source, CorpusConfig], bool]
-
-_UNFINISHED_LINE = re.compile(r"\s*(?:#{1,6}\s.*|[-*\u2022]|\(?\d+[.)]|\*\*[^*\n]+\*\*:?)?\s*")
 
 
 def is_empty(text: str, _source: Source, _config: CorpusConfig) -> bool:
@@ -80,20 +76,3 @@ def first_objection(text: str, source: Source, config: CorpusConfig) -> str | No
         if objects(text, source, config):
             return reason
     return None
-
-
-def trim_to_sentence(text: str) -> str:
-    """Cut a text off after its last whole sentence or list item; empty if it has none."""
-    spans = word_spans(text)
-    nexts = [*(start for start, _ in spans), len(text)][1:]
-    ends = [
-        end
-        for (start, end), following in zip(spans, nexts, strict=False)
-        if ends_sentence(text[start:end], text[end:following])
-    ]
-    last_line_end = text.rfind("\n")
-    whole = text[: max(ends[-1] if ends else 0, last_line_end, 0)].rstrip()
-    lines = whole.split("\n")
-    while lines and _UNFINISHED_LINE.fullmatch(lines[-1]):  # a heading over nothing
-        lines.pop()
-    return "\n".join(lines).rstrip()

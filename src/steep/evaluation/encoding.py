@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from steep.core.errors import UserError
+from steep.core.token_ids import text_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,10 @@ def encode_question(tokenizer: Any, prompt: str, continuations: Sequence[str]) -
     bare = prompt.rstrip()
     blanks = prompt[len(bare) :]
     start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    prompt_ids = tokenizer.encode(bare, add_special_tokens=False)
+    prompt_ids = text_ids(tokenizer, bare)
     options = []
     for continuation in continuations:
-        whole = tokenizer.encode(bare + blanks + continuation, add_special_tokens=False)
+        whole = text_ids(tokenizer, bare + blanks + continuation)
         if len(whole) <= len(prompt_ids):
             raise UserError(
                 "An option gives no token after its prompt, so it has no likelihood.",

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from steep.core.calls import Sampling
+from steep.core.token_ids import text_ids
 from steep.evaluation.engines import (
     Decoding,
     OnOutput,
@@ -98,7 +99,7 @@ class HuggingFaceEngine:
     def _encoded(self, prompt: str, max_tokens: int) -> list[int]:
         bos = self._tokenizer.bos_token_id
         ids: list[int] = [] if bos is None else [bos]
-        ids += self._tokenizer.encode(prompt, add_special_tokens=False)
+        ids += text_ids(self._tokenizer, prompt)
         limit = self.context_tokens
         if limit is not None and len(ids) + max_tokens > limit:
             raise PromptTooLong(

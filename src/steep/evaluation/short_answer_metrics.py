@@ -2,7 +2,8 @@
 
 Both compare words after case, punctuation and the English articles are gone; of several accepted
 answers the best counts. Equal to the published scorers on what `benchmarks/metric_agreement.py`
-compares.
+compares. In scripts without blanks between words (Chinese, Japanese, Thai, ...) each character is a
+word, and their punctuation goes, too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import re
 import string
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
+
+from steep.core.words import is_unspaced, words_of
 
 _ARTICLE = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -19,7 +23,13 @@ _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 def normalized(answer: str) -> str:
     """The words that are compared, with one blank between them."""
     bare = answer.lower().translate(_NO_PUNCTUATION)
-    return " ".join(_ARTICLE.sub(" ", bare).split())
+    runs = _ARTICLE.sub(" ", bare).split()
+    return " ".join(chain.from_iterable(map(_words, runs)))
+
+
+def _words(run: str) -> Sequence[str]:
+    """The words of what stands between blanks."""
+    return words_of(run) if any(map(is_unspaced, run)) else [run]
 
 
 def exact_match(said: str, accepted: Sequence[str]) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from steep.evaluation.answer_rows import AnswerRow
 from steep.evaluation.answer_scores import score, verdicts
@@ -19,6 +19,8 @@ from steep.evaluation.parsers import ONE_LETTER
 from steep.evaluation.protocols import Protocol
 from steep.evaluation.rows import Row, count_ties
 from steep.evaluation.short_answer_metrics import exact_match, f1
+
+AnyRow = TypeVar("AnyRow", Row, AnswerRow)
 
 SHOWN_DIGITS = 4
 LEAST_READ = 0.9  # of the questions; with fewer, the table warns
@@ -69,9 +71,17 @@ def likelihood_table(
         "normalizer": normalizer,
         **table,
         "chance": mean_chance(rows),
+        "chance_by_kind": {kind: mean_chance(own) for kind, own in _of_kinds(rows).items()},
         "several_right": sum(len(row.gold) > 1 for row in rows),
         "lengths": length_table(rows_by_model),
     }
+
+
+def _of_kinds(rows: Sequence[AnyRow]) -> dict[str, list[AnyRow]]:
+    found: dict[str, list[AnyRow]] = {}
+    for row in rows:
+        found.setdefault(row.kind, []).append(row)
+    return found
 
 
 def mean_chance(rows: Sequence[Row]) -> float:
@@ -110,6 +120,9 @@ def answers_table(
         "protocol": asdict(protocol),
         **table,
         "chance": answers_chance(rows),
+        "chance_by_kind": {
+            kind: answers_chance(own, several > 0) for kind, own in _of_kinds(rows).items()
+        },
         "several_right": several,
         "warnings": [
             *_reading_warnings(table["models"], protocol),
@@ -118,14 +131,19 @@ def answers_table(
     }
 
 
-def answers_chance(rows: Sequence[AnswerRow]) -> float:
+def answers_chance(rows: Sequence[AnswerRow], several: bool | None = None) -> float:
     """The accuracy of a guess among all answers that the prompts allow.
 
     That is one of the options; where any question of the set has several right ones, the prompts
     say that one or more are right, and a guess is any of the possible selections.
+
+    Args:
+        rows: Of a whole set, or of a part of it.
+        several: Whether any question of the set has several; None where `rows` are the set.
     """
     options = {row.question_id: len(row.options) for row in rows}
-    several = any(len(row.gold) > 1 for row in rows)
+    if several is None:
+        several = any(len(row.gold) > 1 for row in rows)
     return sum(1 / (2**n - 1 if several else n) for n in options.values()) / len(options)
 
 

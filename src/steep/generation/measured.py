@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import NamedTuple
 
+from steep.generation.busy import merged, span_of
 from steep.generation.estimate import Range
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import IMPORT_ENDPOINT
@@ -126,12 +126,8 @@ def _speed(rows: Iterable[_Row]) -> tuple[float, float] | None:
     for row in rows:
         if not row.latency_s:  # of a provider's batch: nobody tells
             continue
-        end_s = datetime.fromisoformat(row.finished_at).timestamp()
-        spans.append((end_s - row.latency_s, end_s))
+        spans.append(span_of(row.latency_s, row.finished_at))
         tokens += row.completion_tokens
         latencies_s += row.latency_s
-    busy_s, until_s = 0.0, float("-inf")
-    for start_s, end_s in sorted(spans):
-        busy_s += max(0.0, end_s - max(start_s, until_s))
-        until_s = max(until_s, end_s)
+    busy_s = sum(end_s - start_s for start_s, end_s in merged(spans))
     return (tokens / busy_s, latencies_s / busy_s) if busy_s > 0 and tokens else None

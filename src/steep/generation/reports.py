@@ -22,6 +22,7 @@ class Progress:
         new_prompt_tokens: Of the answers of this run; `new_cached_tokens` are part of them.
         new_cost_usd: Cost of this run so far; None when a price is not known.
         may_send: Calls that the endpoints are thought to take at once now.
+        asked_to_stop: Whether it stops because of Ctrl-C, and not of an error.
     """
 
     phase: Phase
@@ -37,6 +38,7 @@ class Progress:
     retries: int = 0
     overloads: int = 0
     may_send: int = 0
+    asked_to_stop: bool = False
 
 
 class Stop:

@@ -297,7 +297,7 @@ class _Run:
 
     def _on_stop(self) -> None:
         self._stop_lanes()
-        self._progress = replace(self._progress, phase="stopping")
+        self._progress = replace(self._progress, phase="stopping", asked_to_stop=True)
         self._wake.set()
 
     def _stop_lanes(self) -> None:

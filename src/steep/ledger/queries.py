@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from steep.core.calls import Call, Message, Usage
 from steep.core.errors import UserError
+from steep.core.words import words_of
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import IMPORT_ENDPOINT, LedgerStatus, Record
 from steep.ledger.store import sqlite_errors
@@ -195,13 +196,13 @@ def about(ledger: Ledger, entity: str, limit: int) -> Found:
 
 def entities_like(ledger: Ledger, entity: str, limit: int = 5) -> list[str]:
     """The commonest entities that have a word in common with a name, as somebody may mean them."""
-    words = set(_folded(entity).split())
+    words = set(words_of(entity))
     known: Counter[str] = Counter()
     query = "SELECT subset, count(*) FROM calls WHERE subset != '[]' GROUP BY subset"
     for subset, calls in _select(ledger, query):
         for name in json.loads(subset):
             known[name] += calls
-    near = ((name, calls) for name, calls in known.items() if words & set(_folded(name).split()))
+    near = ((name, calls) for name, calls in known.items() if words & set(words_of(name)))
     return [name for name, _ in sorted(near, key=lambda each: (-each[1], each[0]))[:limit]]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
+from steep.core.token_ids import ChatText, rendered_chat, text_ids
 from steep.llm.client import FatalError
 from steep.llm.dialect import fold_system
 from steep.llm.thinking import final_reason, opened_thought, separate
@@ -46,11 +47,11 @@ def prompt_ids(tokenizer: Any, call: Call) -> list[int]:
         {"role": message.role, "content": message.content} for message in call.messages
     ]
 
-    def rendered(messages: Sequence[Mapping[str, Any]]) -> Any:
-        return tokenizer.apply_chat_template(
+    def rendered(messages: Sequence[Mapping[str, Any]]) -> ChatText:
+        return rendered_chat(
+            tokenizer,
             messages,
             add_generation_prompt=True,
-            tokenize=False,
             enable_thinking=False,  # known to templates of models that think; others ignore it
         )
 
@@ -67,8 +68,7 @@ def prompt_ids(tokenizer: Any, call: Call) -> list[int]:
             hint="choose a model whose template takes a message of the user",
         )
         raise FatalError(str(refused)) from error
-    ids: list[int] = tokenizer(text, add_special_tokens=False).input_ids
-    return ids
+    return text_ids(tokenizer, text)
 
 
 def why_it_does_not_fit(call: Call, prompt_tokens: int, context_tokens: int | None) -> str | None:

@@ -17,8 +17,10 @@ import torch
 
 from steep.core.calls import Sampling
 from steep.core.errors import UserError
-from steep.llm.chat import end_ids
+from steep.core.token_ids import rendered_chat, text_ids
+from steep.llm.chat import LAST_TOKENS, end_ids
 from steep.llm.row_sampling import Row, RowSampler
+from steep.llm.thinking import opened_thought
 
 UNFINISHED = "\ufffd"  # what a tokenizer makes of a character whose last bytes are missing
 
@@ -88,20 +90,21 @@ class Talker:
 
         if not self.has_template:
             text = "\n".join(message["content"] for message in messages)
-            ids: list[int] = self._tokenizer(text).input_ids
-            return ids
+            bos = self._tokenizer.bos_token_id  # as before every text that a model is trained on
+            return [*([] if bos is None else [bos]), *text_ids(self._tokenizer, text)]
         try:
-            text = self._tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, tokenize=False
-            )
+            text = rendered_chat(self._tokenizer, messages, add_generation_prompt=True)
         except TemplateError as error:
             raise UserError(
                 "The chat template of this model refuses these messages.",
                 found=error,
                 hint="leave out the system message: --system ''",
             ) from error
-        ids = self._tokenizer(text, add_special_tokens=False).input_ids
-        return ids
+        return text_ids(self._tokenizer, text)
+
+    def opened_thought(self, prompt: Sequence[int]) -> str:
+        """The tag of a thought that a prompt opens; the model goes on within it."""
+        return opened_thought(self._tokenizer.decode(prompt[-LAST_TOKENS:]))
 
     def room(self, prompt: Sequence[int]) -> int | None:
         """How many tokens may follow a prompt; None when nobody knows."""

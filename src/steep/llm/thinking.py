@@ -49,6 +49,7 @@ _END = (
 )
 _LAST = re.compile(rf"{_END}\Z")
 LONGEST_TOKEN = 64  # characters of a token's name
+_MARKS = ("<", "[", "◁")  # with which tags and tokens begin
 _LEADING = re.compile(
     r"\A(?:\s*(?:<\|im_start\|>\s*assistant|<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>"
     r"|<start_of_turn>\s*model|<\|assistant\|>|<\|START_RESPONSE\|>|<\|begin_of_solution\|>"
@@ -79,6 +80,55 @@ def separate(text: str) -> Separated:
     if separated is None:
         separated = _tags(text)
     return separated._replace(answer=_without_template_tokens(separated.answer))
+
+
+class StreamedAnswer:
+    """Tells an answer from its thinking while both are written.
+
+    What may yet turn out to be markup is held back. A thought whose opening tag stands nowhere is
+    known at its closing tag only, when it has been shown.
+    """
+
+    def __init__(self, opened: str) -> None:
+        """Begin; `opened` is what `opened_thought` found in the prompt."""
+        self._text, self._shown = opened, ""
+        self.separated = separate(opened)
+        self.withdrawn = False  # whether text that was shown has turned out to be a thought
+
+    @property
+    def thinks(self) -> bool:
+        """Whether there was a thought so far."""
+        return bool(self.separated.thought) or not self.separated.ended
+
+    def add(self, piece: str) -> str:
+        """Take what was written next; return what there is more of the answer."""
+        self._text += piece
+        return self._more(_certain(self._text))
+
+    def end(self) -> str:
+        """Return the rest of the answer."""
+        return self._more(self._text)
+
+    def _more(self, text: str) -> str:
+        self.separated = separate(text)
+        answer = self.separated.answer.rstrip()
+        if answer and self._shown.startswith(answer):
+            return ""
+        if not answer.startswith(self._shown):
+            self.withdrawn, self._shown = True, ""
+        more = answer[len(self._shown) :]
+        self._shown = answer
+        return more
+
+
+def _certain(text: str) -> str:
+    """The text without an end, or a beginning, that may become a tag or a token of a template."""
+    start = text.lstrip()
+    begins = start.startswith(_MARKS) and len(start) < LONGEST_TOKEN and not _OPENING.match(start)
+    if begins or "analysis".startswith(start):
+        return ""
+    place = max(text.rfind(mark, len(text) - LONGEST_TOKEN) for mark in _MARKS)
+    return text[:place] if place >= 0 and not re.search(r"[>\]▷]", text[place:]) else text
 
 
 def final_reason(answer: str, finish_reason: str, thought: bool) -> str:

@@ -34,6 +34,7 @@ from steep.documents.language import NAMES as LANGUAGE_NAMES
 from steep.documents.language import document_language
 from steep.documents.mentions import folded_name, is_too_long, mention_index
 from steep.documents.names import proper_names
+from steep.documents.sentences import trim_to_sentence
 from steep.recipes.prompts import PROMPTS, Order, Stage
 
 COMPACT_SUMMARY = 300  # characters
@@ -114,7 +115,9 @@ class EntiGraph:
         """The summary of an opening answer (the paper trains on it, too), or the relation text."""
         if call.stage != "entities":
             return text
-        return parse_entities(text).summary or None
+        summary = parse_entities(text).summary
+        # A summary that its limit of characters cut off is closed as JSON all the same.
+        return trim_to_sentence(summary) or summary or None
 
     def relation_call(self, document: Document, subset: tuple[str, ...]) -> Call:
         """Ask for a text about one pair or triplet of entities."""

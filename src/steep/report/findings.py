@@ -297,10 +297,15 @@ def _seed_note(run: Run) -> Note | None:
     if not run.arms:
         return None
     seed = run.setting("train", "seed")
+    covered = (
+        "The intervals cover which documents and questions were asked, not how much a second "
+        "training would differ."
+        if run.measured
+        else "A second training with another seed would give somewhat other losses."
+    )
     return Note(
         "Each arm was trained once",
-        f"With one seed{'' if seed is None else f' ({seed})'}. The intervals cover which documents "
-        "and questions were asked, not how much a second training would differ.",
+        f"With one seed{'' if seed is None else f' ({seed})'}. {covered}",
     )
 
 

@@ -114,6 +114,7 @@ def _generation(ref: ArtifactRef, wall_s: Mapping[str, float]) -> Generation:
         entities={row["document_id"]: row["entities"] for row in rows},
         # the artifact's own time: a rerun that found it finished took none
         wall_s=manifest.get("wall_s") or wall_s.get("generate"),
+        busy_s=manifest.get("busy_s"),
     )
 
 
@@ -147,5 +148,5 @@ def _arms(artifacts: Sequence[ArtifactRef]) -> list[Arm]:
 
 
 def _validation(path: Path) -> list[dict[str, float]]:
-    """Losses on texts that were not trained on; a run that held nothing out has none."""
+    """Losses on the watched sets of texts; a run that watched none has none."""
     return read_jsonl(path) if path.is_file() else []

@@ -22,6 +22,7 @@ def compared(table: Mapping[str, Any]) -> Compared:
         models=[_model_score(row) for row in table["models"]],
         pairs=[_pair_score(row) for row in table.get("pairs") or []],
         minimum_detectable_difference=table.get("minimum_detectable_difference"),
+        chance_by_kind=table.get("chance_by_kind") or {},
     )
 
 

@@ -6,7 +6,7 @@ A part that a run does not have (no questions, imported texts only) is None, and
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,10 @@ class Documents:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What the ledger says of the calls of this run; a cost of None is an unknown cost."""
+    """What the ledger says of the calls of this run; a cost of None is an unknown cost.
+
+    `wall_s` is of all runs that made them, `busy_s` that part in which a call was under way.
+    """
 
     model: str
     endpoint: str
@@ -57,6 +60,7 @@ class Generation:
     failures: Sequence[tuple[str, int]]
     entities: Mapping[str, Sequence[str]]
     wall_s: float | None
+    busy_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +176,15 @@ class PairScore:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Models on the same questions: each by itself, and every two paired."""
+    """Models on the same questions: each by itself, and every two paired.
+
+    `chance_by_kind` is what guessing would reach on the questions of each kind, where that is told.
+    """
 
     models: Sequence[ModelScore]
     pairs: Sequence[PairScore]
     minimum_detectable_difference: float | None
+    chance_by_kind: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def kinds(self) -> list[str]:

@@ -48,11 +48,12 @@ class Whisker:
 
 @dataclass(frozen=True, slots=True)
 class WhiskerGroup:
-    """Whiskers under one heading."""
+    """Whiskers under one heading; `reference` is a value to compare these alone against."""
 
     label: str
     detail: str
     rows: Sequence[Whisker]
+    reference: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,14 +190,19 @@ def whisker_chart(groups: Sequence[WhiskerGroup], axis: Axis, title: str, width:
     scale = Scale(axis.low, axis.high, rows.left, rows.right)
     top, y, body = 26.0, 26.0, []
     for group in groups:
+        start = y
         body.append(_group_heading(group, rows, y))
         y += rows.heading
         for row in group.rows:
             body.append(_whisker(row, rows, scale, y))
             y += rows.height
+        if group.reference is not None:
+            x = scale(group.reference)
+            body.insert(0, line(x, start - 8, x, y + 6, "reference"))
         y += GROUP_GAP
     bottom = y - GROUP_GAP + 6
-    grid = _value_axis(axis, scale, top, bottom)
+    of_all = all(group.reference is None for group in groups)
+    grid = _value_axis(axis, scale, top, bottom, of_all)
     return frame(width, bottom + 24, title, grid, *body, class_="chart")
 
 
@@ -225,14 +231,16 @@ def _whisker(row: Whisker, rows: _Rows, scale: Scale, top: float) -> Html:
     return el("g", el("title", f"{row.label}: {row.note}"), *parts)
 
 
-def _value_axis(axis: Axis, scale: Scale, top: float, bottom: float) -> Html:
+def _value_axis(axis: Axis, scale: Scale, top: float, bottom: float, of_all: bool) -> Html:
+    """Ticks, and the line to compare all groups against, unless each has its own."""
     parts: list[Html] = []
     for value, label in axis.ticks:
         parts.append(line(scale(value), top - 4, scale(value), bottom, "grid"))
         parts.append(text(scale(value), bottom + 16, label, "tick", "middle"))
     if axis.reference is not None:
         x = scale(axis.reference)
-        parts.append(line(x, top - 8, x, bottom, "reference"))
+        if of_all:
+            parts.append(line(x, top - 8, x, bottom, "reference"))
         parts.append(text(x, top - 13, axis.reference_label, "tick strong", "middle"))
     return el("g", *parts)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from steep.core.words import is_unspaced
 from steep.retrieval.chunks import Chunk
 from steep.retrieval.hits import Hit
 
@@ -85,12 +86,23 @@ def measure(
 
 
 def bears_answer(text: str, answers: Sequence[str]) -> bool:
-    """Whether a text holds one of the answers as whole words, whatever the case and line ends."""
+    """Whether a text holds one of the answers as whole words, whatever the case and line ends.
+
+    In scripts without blanks between words each character is a word.
+    """
     plain = _plain(text)
     return any(
-        re.search(rf"(?<!\w){re.escape(_plain(answer))}(?!\w)", plain) is not None
+        _apart(plain[max(found.start() - 1, 0) : found.start()], plain[found.start()])
+        and _apart(plain[found.end(1) : found.end(1) + 1], plain[found.end(1) - 1])
         for answer in answers
+        for found in re.finditer(f"(?=({re.escape(_plain(answer))}))", plain)
+        if found.group(1)
     )
+
+
+def _apart(outside: str, inside: str) -> bool:
+    """Whether the character beside an answer is no part of the answer's word."""
+    return not re.match(r"\w", outside) or is_unspaced(outside) or is_unspaced(inside)
 
 
 @lru_cache(maxsize=4096)  # a chunk is asked about by all questions on its document

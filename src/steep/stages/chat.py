@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from steep.config import Config
 from steep.core.calls import Sampling
 from steep.core.errors import UserError
 from steep.core.ids import derive_seed
+from steep.llm.thinking import StreamedAnswer
 from steep.project import Project
 from steep.stages.models import EMBEDDED, check_libraries, embedded_directory
 
@@ -41,19 +43,28 @@ class Chat:
     _history: list[dict[str, str]] = field(default_factory=list)
     _asked: int = 0
 
-    def ask(self, question: str) -> Iterator[str]:
-        """The pieces of the answer; a caller may stop listening at any of them."""
+    def ask(self, question: str, tell: Callable[[str], None]) -> Iterator[str]:
+        """The pieces of the answer; a caller may stop listening at any of them.
+
+        A thought is no part of the answer, nor of what is sent again.
+
+        Args:
+            question: What is asked.
+            tell: Told that the model thinks, and what came of it.
+        """
         self._asked += 1
         said = {"role": "user", "content": question}
         prompt = self._prompt(said)
         seed = derive_seed("chat", self._asked)  # asked again, it may answer otherwise
         self.last = answer = self.talker.answer(prompt, self.sampling, seed)
+        streamed = StreamedAnswer(self.talker.opened_thought(prompt))
         try:
             with closing(iter(answer)) as pieces:  # type: ignore[type-var]
-                yield from pieces
+                yield from _answered(pieces, streamed, tell)
         finally:
-            if self.keep_history:
-                self._history += [said, {"role": "assistant", "content": answer.text}]
+            content = streamed.separated.answer.strip()
+            if self.keep_history and content:
+                self._history += [said, {"role": "assistant", "content": content}]
 
     def _prompt(self, said: dict[str, str]) -> list[int]:
         """The whole dialogue; its oldest questions go, with their answers, when it is too long."""
@@ -70,6 +81,24 @@ class Chat:
     @property
     def _has_system(self) -> bool:
         return bool(self.system) and self.talker.has_template
+
+
+def _answered(
+    pieces: Iterator[str], streamed: StreamedAnswer, tell: Callable[[str], None]
+) -> Iterator[str]:
+    """The answer without its thoughts."""
+    told = withdrawn = False
+    for more in chain(map(streamed.add, pieces), map(StreamedAnswer.end, [streamed])):
+        if streamed.withdrawn and not withdrawn:
+            tell("the text so far was a thought; the answer follows")
+            told = withdrawn = True
+        if streamed.thinks and not told:
+            tell("thinking ...")
+            told = True
+        if more:
+            yield more
+    if streamed.thinks and not streamed.separated.answer.strip():
+        tell("it thought and gave no answer")
 
 
 def open_chat(model: Path | str, **settings: Any) -> Chat:

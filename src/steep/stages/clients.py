@@ -208,7 +208,7 @@ def _http_clients(settings: GenerateConfig, documents: Sequence[Document]) -> li
     shares = assign(documents, len(clients))
     for client, share in zip(clients, shares, strict=True):
         log.info(
-            "generate: %s reads %s of %s documents, as far as they have calls to do",
+            "generate: %s is sent %s of %s documents, only those with calls left",
             client.endpoint,
             f"{len(share):,}",
             f"{len(documents):,}",

@@ -12,7 +12,6 @@ import logging
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,12 +23,14 @@ from steep.core.errors import UserError
 from steep.core.files import disk_errors, try_lock, write_json
 from steep.core.ids import stable_hash
 from steep.core.progress import duration
+from steep.core.work_time import work_time
 from steep.project import MANIFEST, Artifact, Project
 from steep.training.place import is_main_rank as is_main_rank
 from steep.training.place import ranks
 
 log = logging.getLogger("steep")
 
+WORK_TIME = ".seconds"  # of the runs so far, in the directory of an unfinished artifact
 MOST_ROLES = 3  # that a line names
 _DIGEST = re.compile(r"[0-9a-f]{8,}")
 
@@ -78,9 +79,10 @@ def build(
     """Return the artifact with this identity; make it if it is not finished.
 
     `make` fills the directory (and may find there what an interrupted run left) and returns what
-    the manifest shall say; `wall_s` in it counts when it is more than this run took. Where a
-    launcher has started several ranks, they make it `together`, and the main one alone keeps it.
-    What is `one_of_many` of its kind in a run is not explained by how it differs from another.
+    the manifest shall say; `wall_s` in it, of what is made elsewhere, is added to the time that
+    this took over all of its runs. Where a launcher has started several ranks, they make it
+    `together`, and the main one alone keeps it. What is `one_of_many` of its kind in a run is not
+    explained by how it differs from another.
 
     Raises:
         UserError: Several ranks were started for what one process makes, or it is not finished
@@ -98,10 +100,12 @@ def build(
     if not one_of_many:
         explain_change(project, identity)
     with disk_errors(path), only_maker(path):
-        start = time.monotonic()
-        manifest = make(path)
-        wall_s = max(time.monotonic() - start, manifest.get("wall_s", 0.0))
-        return finish(path, identity, {**manifest, "wall_s": round(wall_s, 2)})
+        with work_time(path / WORK_TIME) as seconds:
+            manifest = make(path)
+            wall_s = round(seconds() + manifest.get("wall_s", 0.0), 2)
+        made = finish(path, identity, {**manifest, "wall_s": wall_s})
+        (path / WORK_TIME).unlink(missing_ok=True)
+        return made
 
 
 class Unfinished(UserError):

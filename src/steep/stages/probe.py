@@ -7,6 +7,7 @@ read by the endpoint that will read it later, too.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from typing import NamedTuple
 from steep.config import Config, GenerateConfig
 from steep.core.calls import Call, Usage
 from steep.documents.document import Document
+from steep.generation import plan
 from steep.ledger.ledger import Ledger
 from steep.llm.prices import Prices
 from steep.project import Project
@@ -87,13 +89,20 @@ def parts_of(recipe: EntiGraph) -> list[EntiGraph]:
 
 def _buy(share: Share, recipe: EntiGraph, ledger: Ledger) -> None:
     counts = {document.id: PROBE_TEXTS for document in share.documents}
-    for part in parts_of(recipe):
-        made = making.make(share.settings, share.documents, part, ledger, counts=counts)
+    bought: Counter[str] = Counter()
+    for number, part in enumerate(parts_of(recipe)):
+        totals = making.make(share.settings, share.documents, part, ledger, counts=counts).totals
+        came = Counter(totals.counts)
+        if number:  # the openings were counted with the first part
+            came.subtract(plan.totals(share.documents, part, ledger, {}).counts)
+        bought += came
         kind = "triplets" if part.triplets else "pairs"
-        came = [f"{count} {name}" for name, count in made.totals.counts.items() if count]
-        log.info("plan: probe: openings and %s: %s", kind, ", ".join(came))
-        for failure in made.totals.failures:
+        what = kind if number else f"openings and {kind}"
+        outcomes = [f"{count} {name}" for name, count in came.items() if count]
+        log.info("plan: probe: %s: %s", what, ", ".join(outcomes))
+        for failure in totals.failures:
             log.warning("plan: probe: %d x %s", failure.calls, failure.reason)
+    log.info("plan: probe: %d calls in all", bought["planned"])
 
 
 def choose(documents: Sequence[Document], number: int) -> list[Document]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from steep.config import Config
 from steep.core.errors import UserError
+from steep.core.token_ids import text_ids
 from steep.documents.document import Document
 from steep.evaluation.asking import SHORT_TOKENS, choice_prompts
 from steep.evaluation.encoding import encode_question
@@ -91,7 +92,7 @@ class _Lazy:
         """The tokens of a prompt, BOS among them."""
         tokenizer = self.get()
         bos = int(tokenizer.bos_token_id is not None)
-        return bos + len(tokenizer.encode(text, add_special_tokens=False))
+        return bos + len(text_ids(tokenizer, text))
 
 
 def _may_outgrow(limit: int, *texts: str) -> bool:

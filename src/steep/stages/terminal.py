@@ -67,9 +67,11 @@ class Display:
         stopped = state.phase == "stopping" and self._state and self._state.phase != "stopping"
         if stopped and state.in_flight:
             log.info(
-                "generate: stopping; %d calls in flight are waited for, as they are paid for "
-                "(Ctrl-C again drops them)",
-                state.in_flight,
+                "generate: stopping; %s waited for (Ctrl-C %s abandons what is not answered)",
+                "1 call in flight is"
+                if state.in_flight == 1
+                else f"{state.in_flight:,} calls in flight are",
+                "again" if state.asked_to_stop else "twice",
             )
         if self._state is not None and state.new < self._state.new:
             self._earlier_tokens += self._state.new_tokens

@@ -219,7 +219,7 @@ def do(job: TrainingJob, launch: TrainConfig | None = None) -> dict[str, Any]:
         return {}
     ledger = job.mixture().ledger(job.settings.steps * job.settings.batch_sequences)
     _tell_ledger(job.label, ledger)
-    summary = {"steps": job.settings.steps, "final_loss": last.loss, "wall_s": last.elapsed_s}
+    summary = {"steps": job.settings.steps, "final_loss": last.loss}
     return {**summary, **ledger, "last": asdict(last)}
 
 

@@ -2,8 +2,9 @@
 
 A line of the file is {"messages": [{"role": ..., "content": ...}, ...]}. Each chat is rendered
 whole and tokenised whole, so that the ids are those the model meets in use; the template brings its
-own special tokens, none is added. The loss is on all tokens (the paper's instruction tuning) or on
-what the assistant said, with the token that ends its turn, which the model must learn to write.
+own special tokens, none is added, and one that a message spells stays text. The loss is on all
+tokens (the paper's instruction tuning) or on what the assistant said, with the token that ends its
+turn, which the model must learn to write.
 
 Where an assistant message begins and ends is found by rendering the messages before it and those up
 to it: two prefixes of the whole text. So a template needs no {% generation %} mark (most have
@@ -17,6 +18,7 @@ import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steep.core.errors import UserError
+from steep.core.token_ids import ChatText, rendered_chat, whole_texts
 from steep.tokens.shard import ShardManifest, name_of, write_batches
 from steep.tokens.tokenise import Batch, batch_of, batched, in_order, threads_for
 
@@ -59,7 +62,7 @@ class Span(NamedTuple):
 class Chat(NamedTuple):
     """A rendered chat; `spans` is what the assistant said."""
 
-    text: str
+    text: ChatText
     spans: list[Span]
 
 
@@ -171,10 +174,10 @@ def _messages(line: bytes) -> list[Message]:
     return messages
 
 
-def _render(messages: Sequence[Message], tokenizer: Any, **options: bool) -> str:
+def _render(messages: Sequence[Message], tokenizer: Any, **options: bool) -> ChatText:
     # A template is a program by somebody else: whatever it raises is about these messages.
     try:
-        text: str = tokenizer.apply_chat_template(list(messages), tokenize=False, **options)
+        text = rendered_chat(tokenizer, messages, **options)
         text.encode()  # half a surrogate pair is JSON, but no text
     except Exception as error:
         raise BadChat(f"the chat template refuses it: {error!s:.200}") from error
@@ -185,32 +188,46 @@ def _tokenised(
     chats: Iterable[Chat], tokenizer: Any, loss_on: Literal["all", "assistant"]
 ) -> Generator[Batch]:
     rust = tokenizer.backend_tokenizer
-    rust.no_truncation()
-    rust.no_padding()
+    whole_texts(rust)
+    rust.encode_special_tokens = False  # those of the template are meant
     added = np.array(sorted(rust.get_added_tokens_decoder()), np.int64)
 
     def whole(batch: list[Chat]) -> Batch:
-        texts = [chat.text for chat in batch]
-        return batch_of(e.ids for e in rust.encode_batch_fast(texts, add_special_tokens=False))
+        pieces = [chat.text.pieces for chat in batch]
+        found = iter(rust.encode_batch_fast(list(chain(*pieces)), add_special_tokens=False))
+        return batch_of(list(chain.from_iterable(next(found).ids for _ in each)) for each in pieces)
 
     def with_masks(batch: list[Chat]) -> Batch:
-        found = rust.encode_batch([chat.text for chat in batch], add_special_tokens=False)
-        ids, counts, _ = batch_of(each.ids for each in found)
-        masks = [_mask(chat, each, added) for chat, each in zip(batch, found, strict=True)]
-        return Batch(ids, counts, np.concatenate(masks))
+        pieces = [chat.text.pieces for chat in batch]
+        found = iter(rust.encode_batch(list(chain(*pieces)), add_special_tokens=False))
+        lists, masks = [], []
+        for chat, each in zip(batch, pieces, strict=True):
+            ids, offsets = _joined([next(found) for _ in each], chat.text.cuts)
+            lists.append(ids)
+            masks.append(_mask(chat, np.isin(np.array(ids, np.int64), added), offsets))
+        return batch_of(lists)._replace(mask=np.concatenate(masks))
 
     work: Callable[[list[Chat]], Batch] = with_masks if loss_on == "assistant" else whole
     yield from in_order(work, batched(chats, lambda chat: len(chat.text)), threads_for(tokenizer))
 
 
-def _mask(chat: Chat, encoding: Any, added: NDArray[np.int64]) -> NDArray[np.uint8]:
+def _joined(encodings: Sequence[Any], cuts: Sequence[int]) -> tuple[list[int], NDArray[np.int64]]:
+    """The ids of a text from those of its pieces, and where each begins and ends in it."""
+    ids = list(chain.from_iterable(each.ids for each in encodings))
+    offsets = [
+        np.array(each.offsets, np.int64).reshape(-1, 2) + start
+        for each, start in zip(encodings, (0, *cuts), strict=True)
+    ]
+    return ids, np.concatenate(offsets)
+
+
+def _mask(chat: Chat, special: NDArray[np.bool_], offsets: NDArray[np.int64]) -> NDArray[np.uint8]:
     """1 for the tokens of the assistant's messages, up to the token that ends each turn.
 
     A token that begins in the header is not the assistant's. The end of a token decides beside its
     start, because byte-level tokenizers leave blanks out of offsets: a lone blank lies at its end.
     """
-    starts, stops = np.array(encoding.offsets, np.int64).reshape(-1, 2).T
-    special = np.isin(np.array(encoding.ids, np.int64), added)
+    starts, stops = offsets.T
     mask = np.zeros(len(starts), np.uint8)
     for span in chat.spans:
         inside = np.flatnonzero(

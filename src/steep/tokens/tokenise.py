@@ -9,15 +9,16 @@ ends after so many characters, because the tokenizer holds about 200 bytes for e
 from __future__ import annotations
 
 import os
-import re
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from steep.core.token_ids import encoder
 
 BATCH_CHARACTERS = 2**18
 BATCH_TEXTS = 512  # many short texts cost more per text than per character
@@ -45,52 +46,6 @@ def tokenised(texts: Iterable[str], tokenizer: Any) -> Generator[Batch]:
         return batch_of(before + ids + after for ids in encode(batch))
 
     yield from in_order(work, batched(texts, len), threads_for(tokenizer))
-
-
-def encoder(tokenizer: Any) -> Callable[[list[str]], Iterator[list[int]]]:
-    """What gives the ids of texts without special tokens, never padded or cut.
-
-    A text that spells a special token (`<|endoftext|>`) is text: a document about language models
-    must not end in the middle of a sentence.
-    """
-    rust = getattr(tokenizer, "backend_tokenizer", None)
-    if rust is None:
-        return lambda batch: iter(
-            tokenizer(batch, add_special_tokens=False, split_special_tokens=True).input_ids
-        )
-    rust.no_truncation()
-    rust.no_padding()
-    rust.encode_special_tokens = True  # means: as the characters that they are
-    special = {
-        token.content: token_id
-        for token_id, token in tokenizer.added_tokens_decoder.items()
-        if token.special and token_id != tokenizer.unk_token_id
-    }
-    forbidden, inside = set(special.values()), _inside(special)
-
-    def encode(batch: list[str]) -> Iterator[list[int]]:
-        # Offsets, which only chats need, cost a tenth more.
-        encodings = rust.encode_batch_fast(batch, add_special_tokens=False)
-        for text, encoding in zip(batch, encodings, strict=True):
-            ids = encoding.ids
-            yield ids if forbidden.isdisjoint(ids) else _in_pieces(rust, inside.split(text))
-
-    return encode
-
-
-def _inside(special: Iterable[str]) -> re.Pattern[str]:
-    """The places after the first character of every special token that a text spells."""
-    places = [f"(?<={re.escape(each[0])})(?={re.escape(each[1:])})" for each in special if each[1:]]
-    return re.compile("|".join(places))
-
-
-def _in_pieces(rust: Any, pieces: Sequence[str]) -> list[int]:
-    """Ids of a text that is cut inside every special token it spells.
-
-    Some vocabularies (Unigram) hold the special tokens as words, which they find in whole texts.
-    """
-    found = rust.encode_batch_fast(list(pieces), add_special_tokens=False)
-    return list(chain.from_iterable(each.ids for each in found))
 
 
 def threads_for(tokenizer: Any) -> int:

@@ -141,7 +141,7 @@ def train(
         settings: Sizes, optimizer, precision.
         directory: Where metrics and checkpoints lie; what is there is continued.
         world: The ranks, see `parallel.connect`.
-        validation: Texts that are not trained on, by name; their loss is taken on the way.
+        validation: Texts by name whose loss is taken on the way, without learning from it.
         on_step: Told of each step, on the main rank.
         track: Where numbers go beside the JSON Lines.
         first_losses: The validation losses of the untrained model, where they are known.

@@ -1,4 +1,4 @@
-"""The loss on texts that are not trained on: announced, capped, and ended by Ctrl-C."""
+"""The loss on watched sets of texts: announced, capped, and ended by Ctrl-C."""
 
 from __future__ import annotations
 

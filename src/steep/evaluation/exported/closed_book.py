@@ -90,8 +90,11 @@ def _parts() -> tuple[Any, Any]:
 def _encoded(tokenizer: Any, prompt: str, options: list[str]) -> list[list[int]]:
     """The ids of the prompt, BOS first where there is one, and of each option after it."""
     start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    before = tokenizer.encode(prompt.rstrip(), add_special_tokens=False)
-    wholes = [tokenizer.encode(f"{prompt} {each}", add_special_tokens=False) for each in options]
+
+    def ids(text: str) -> list[int]:  # a special token that a text spells stays text
+        return list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+
+    before, wholes = ids(prompt.rstrip()), [ids(f"{prompt} {each}") for each in options]
     return [start + before, *(whole[len(before) :] for whole in wholes)]
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from steep.core.errors import UserError
 from steep.core.files import read_parquet, write_parquet
+from steep.core.token_ids import text_ids
 from steep.documents.document import Skipped
 from steep.documents.general_text import KINDS, NoText, builtin_texts, stream_general_texts
 
@@ -137,7 +138,7 @@ def windows_of(ids: Sequence[int], context_tokens: int) -> list[Sequence[int]]:
 
 def _encoded(tokenizer: Any, text: str) -> list[int]:
     start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    return [*start, *tokenizer.encode(text, add_special_tokens=False)]
+    return [*start, *text_ids(tokenizer, text)]
 
 
 def _window_nats(model: Any, windows: Sequence[Sequence[int]]) -> list[float]:

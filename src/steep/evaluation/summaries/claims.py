@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from steep.core.words import word_spans
 from steep.documents.document import Document
 from steep.documents.sentences import ends_sentence
 from steep.evaluation.answer_rows import prompt_hash
@@ -95,20 +96,21 @@ def split_summaries(
 
 def passages_of(text: str, most_words: int = PASSAGE_WORDS) -> list[str]:
     """Cut a text at ends of sentences into pieces of at most so many words; no word is lost."""
-    words = text.split()
-    cuts, start = [0], 0
-    while len(words) - start > most_words:
-        start = _cut(words, start, most_words)
-        cuts.append(start)
-    cuts.append(len(words))
-    return [" ".join(words[a:b]) for a, b in pairwise(cuts) if b > a]
-
-
-def _cut(words: Sequence[str], start: int, most_words: int) -> int:
-    """After the last sentence that ends in time; in the middle of one that is too long."""
-    last = start + most_words
-    ends = (end for end in range(last, start, -1) if ends_sentence(words[end - 1]))
-    return next(ends, last)
+    text = " ".join(text.split())
+    words = word_spans(text)
+    starts = [*(start for start, _ in words), len(text)]
+    cuts, first = [0], 0
+    while len(words) - first > most_words:
+        last = first + most_words
+        ends = (
+            end
+            for end in range(last, first, -1)
+            if ends_sentence(text[slice(*words[end - 1])], text[words[end - 1][1] : starts[end]])
+        )
+        first = next(ends, last)  # in the middle of a sentence that is too long
+        cuts.append(starts[first])
+    cuts.append(len(text))
+    return [text[start:stop].rstrip() for start, stop in pairwise(cuts) if stop > start]
 
 
 def _first_mentions(passages: Sequence[str]) -> dict[str, str]:
@@ -161,7 +163,7 @@ def _counted(claims: Sequence[str]) -> Iterator[tuple[int, str, int]]:
 
 
 def _key(claim: str) -> str:
-    return " ".join(claim.casefold().split()).rstrip(".!")
+    return " ".join(claim.casefold().split()).rstrip(".!\u3002\uff01")
 
 
 def _claim_rows(judge: str, pending: _Pending, ruling: Ruling) -> Iterator[ClaimRow]:

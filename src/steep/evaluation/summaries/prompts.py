@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from steep.core.errors import UserError
+from steep.core.token_ids import ChatText, rendered_chat
 from steep.documents.document import Document
 
 Kind = Literal["short", "long"]
@@ -145,14 +146,14 @@ def in_chat_form(tokenizer: Any, requests: Iterable[str]) -> list[str]:
     return [_chat_form(tokenizer, request) for request in requests]
 
 
-def _chat_form(tokenizer: Any, request: str) -> str:
-    text: str = tokenizer.apply_chat_template(
+def _chat_form(tokenizer: Any, request: str) -> ChatText:
+    text = rendered_chat(
+        tokenizer,
         [{"role": "user", "content": request}],
-        tokenize=False,
         add_generation_prompt=True,
         enable_thinking=False,  # known to templates of models that think; others ignore it
     )
-    return text.removeprefix(tokenizer.bos_token or "")
+    return text.without_start(tokenizer.bos_token or "")
 
 
 def _name(document: Document) -> str:

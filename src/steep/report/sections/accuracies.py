@@ -29,10 +29,19 @@ def accuracy_chart(run: Run, found: Compared, chance: float | None, title: str) 
         ]
         n = common_n(found, kind)
         if rows:
-            groups.append(WhiskerGroup(kind or ALL, f"n = {n}" if n else "n differs", rows))
+            own = _guessing(found, kind, chance)
+            groups.append(WhiskerGroup(kind or ALL, f"n = {n}" if n else "n differs", rows, own))
     label = "" if chance is None else f"guessing {percent(chance, 0)}"
     axis = Axis(0, 1, PERCENT_TICKS, chance, label)
     return responsive(lambda width: whisker_chart(groups, axis, title, width))
+
+
+def _guessing(found: Compared, kind: str | None, chance: float | None) -> float | None:
+    """What guessing would reach on questions of a kind, where that is not the same for all."""
+    levels = found.chance_by_kind
+    if len({percent(level, 0) for level in levels.values()}) < 2:
+        return None
+    return chance if kind is None else levels.get(kind)
 
 
 def accuracy_whisker(name: str, series: int, estimate: Estimate) -> Whisker:
@@ -47,7 +56,9 @@ def accuracy_table(run: Run, found: Compared, caption: Child = None) -> Html:
     columns = [text_column("model")]
     for kind in kinds:
         n = common_n(found, kind)
-        columns.append(Column(kind or ALL, f"n = {n}" if n else ""))
+        own = _guessing(found, kind, None)
+        below = [f"n = {n}"] * bool(n) + ([] if own is None else [f"guessing {percent(own, 0)}"])
+        columns.append(Column(kind or ALL, ", ".join(below)))
     rows: list[list[Child]] = []
     for model in found.models:
         cells = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from steep.core.words import count_words, word_spans
 from steep.report.blocks import (
     Column,
     Section,
@@ -67,7 +68,8 @@ def _sources(run: Run) -> Html | None:
     said = f"{plural(counts.get('files', 0), 'file')} gave {plural(documents, 'document')}"
     said += f", split into {plural(parts, 'part')} for the generator" if parts > documents else ""
     skipped = counts.get("skipped", 0)
-    return el("p", f"{said}; {count(skipped)} could not be read." if skipped else f"{said}.")
+    unread = plural(skipped, "file or line of a file", "files or lines of files")
+    return el("p", f"{said}; {unread} could not be read." if skipped else f"{said}.")
 
 
 def _recipe_table(found: Corpus) -> Html:
@@ -118,7 +120,9 @@ def _skipped_documents(run: Run) -> Html | None:
     if not skipped:
         return None
     rows: list[list[Child]] = [[source, reason] for source, reason in skipped]
-    return table([text_column("file that could not be read"), text_column("reason")], rows)
+    return table(
+        [text_column("file, or file and line, that could not be read"), text_column("reason")], rows
+    )
 
 
 def _passage_card(run: Run, passage: PassageRow, text: str) -> Html:
@@ -138,7 +142,7 @@ def _aside_card(run: Run, row: SetAsideRow, text: str) -> Html:
         ("reason", el("strong", row.reason)),
         ("document", run.title_of(row.document_id)),
         ("recipe", row.recipe),
-        ("length", plural(len(text.split()), "word")),
+        ("length", plural(count_words(text), "word")),
         ("call", el("code", row.call_id)),
     ]
     shown = _body(text) if text.strip() else el("p", "(no text)", class_="absent")
@@ -147,10 +151,11 @@ def _aside_card(run: Run, row: SetAsideRow, text: str) -> Html:
 
 def _body(text: str) -> Html:
     """A text as it stands, the rest of a long one folded."""
-    words = text.split(" ")
+    words = word_spans(text)
     if len(words) <= SHOWN_WORDS * 1.2:
         return el("div", text.strip(), class_="text", dir="auto")
-    first, rest = " ".join(words[:SHOWN_WORDS]), " ".join(words[SHOWN_WORDS:])
+    cut = words[SHOWN_WORDS - 1][1]
+    first, rest = text[:cut], text[cut:]
     folded = el("div", "\N{HORIZONTAL ELLIPSIS} ", rest.strip(), class_="text", dir="auto")
     start = el("div", first.strip(), " \N{HORIZONTAL ELLIPSIS}", class_="text", dir="auto")
     return join([start, fold("The rest of it", folded)])

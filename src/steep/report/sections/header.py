@@ -22,8 +22,19 @@ def trained_model(run: Run) -> str:
 
 
 def page_title(run: Run) -> str:
-    """What was taught to what model."""
-    return f"What {trained_model(run)} learned from {_taught(run)}"
+    """What was taught to what model, as far as that was done."""
+    before, model, after = _title_parts(run)
+    return f"{before}{model}{after}"
+
+
+def _title_parts(run: Run) -> tuple[str, str, str]:
+    """The title before the name of the model, the name, and what follows."""
+    model, taught = trained_model(run), _taught(run)
+    if not run.arms:
+        return f"Texts about {taught} for ", model, ""
+    if not run.measured:
+        return "", model, f" trained on {taught}"
+    return "What ", model, f" learned from {taught}"
 
 
 def _taught(run: Run) -> str:
@@ -33,10 +44,11 @@ def _taught(run: Run) -> str:
 
 def header(run: Run) -> Html:
     """Title, the first sentence, key figures."""
+    before, model, after = _title_parts(run)
     return el(
         "header",
         el("p", f"Steep report, run {run.name}", class_="eyebrow"),
-        el("h1", "What ", el("span", trained_model(run)), f" learned from {_taught(run)}"),
+        el("h1", before, el("span", model), after),
         el("p", _first_sentence(run), class_="lede"),
         facts(_key_figures(run), "tiles"),
     )

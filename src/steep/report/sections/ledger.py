@@ -93,8 +93,9 @@ def _spending(run: Run, generation: Generation) -> list[tuple[str, Child]]:
         ("cost", usd(generation.cost_usd, own_machine=run.embedded_generator)),
         ("wall time", duration(generation.wall_s)),
     ]
-    if generation.wall_s:
-        rows.append(("tokens written a second", f"{written / generation.wall_s:,.1f}"))
+    if generation.busy_s:
+        rate = f"{written / generation.busy_s:,.1f}"
+        rows.append(("tokens written a second, while calls were under way", rate))
     return rows
 
 

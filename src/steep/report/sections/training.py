@@ -16,6 +16,11 @@ WATCHED = {  # what the sets of texts are called on the page
     "documents": "the documents",
     "replay": "general text kept out",
 }
+MEANINGS = {  # of the loss on a set
+    "synthetic": "A falling loss on written texts that were kept out of training is learning.",
+    "documents": "Only arms that read the documents themselves are trained on them.",
+    "replay": "A rising loss on general text is forgetting.",
+}
 MOST_POINTS = 400  # of a curve; longer ones are thinned
 
 
@@ -93,12 +98,16 @@ def _arm_table(run: Run) -> Html:
         Column("tokens a second"),
     ]
     rows = [_arm_row(run, arm) for arm in run.ordered_arms]
-    return table(columns, rows, "Replayed tokens are general text against forgetting.")
+    caption = (
+        "Replayed tokens are general text against forgetting. The wall time is of all runs that "
+        "trained the arm, with loading and measuring; tokens a second are those of its steps."
+    )
+    return table(columns, rows, caption)
 
 
 def _arm_row(run: Run, arm: Arm) -> list[Child]:
     train, tokens = arm.train, arm.train.get("tokens")
-    wall_s = train.get("wall_s")
+    steps_s = (train.get("last") or {}).get("elapsed_s")  # of all steps, over all runs
     return [
         key(run, arm.name),
         _count_or_unknown(arm.tokenize.get("passages")),
@@ -108,13 +117,13 @@ def _arm_row(run: Run, arm: Arm) -> list[Child]:
         _decimal(train.get("epochs"), 1),
         _count_or_unknown(train.get("steps")),
         _decimal(train.get("final_loss"), 3),
-        duration(wall_s),
-        _decimal(tokens / wall_s if tokens and wall_s else None, 0),
+        duration(train.get("wall_s")),
+        _decimal(tokens / steps_s if tokens and steps_s else None, 0),
     ]
 
 
 def _validation_table(run: Run) -> Html | None:
-    """What every arm learned and forgot: losses on texts that it did not train on."""
+    """What every arm learned and forgot: losses on the watched sets of texts."""
     watched = [arm for arm in run.ordered_arms if arm.validation]
     if not watched:
         return None
@@ -123,11 +132,8 @@ def _validation_table(run: Run) -> Html | None:
     rows: list[list[Child]] = [
         [key(run, arm.name), *(_before_and_after(arm, name) for name in sets)] for arm in watched
     ]
-    caption = (
-        "Loss in nats a token before and after training. A falling loss on written texts that were "
-        "kept out of training is learning; a rising one on general text is forgetting. Only arms "
-        "that read the documents themselves are trained on them."
-    )
+    meanings = [meaning for name, meaning in MEANINGS.items() if name in sets]
+    caption = " ".join(["Loss in nats a token before and after training.", *meanings])
     return table(columns, rows, caption)
 
 
