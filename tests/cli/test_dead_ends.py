@@ -106,11 +106,16 @@ def test_empty_answers_are_asked_for_again_as_often_as_any_call_is_tried(
 
     with answering(reply, seen) as url:
         settle(project / "steep.yaml", generate={"base_url": url, "max_attempts": 3, "pairs": 3})
-        for asked in (3 + 9, 6, 6, 0):
+        for number, asked in enumerate((3 + 9, 6, 6, 0)):
             seen.clear()
             assert steep("generate", cwd=project).code == 0
             assert len(seen) == asked
-            assert status(steep, project)["plan"]["empty"] == 6
+            found = status(steep, project)
+            assert found["plan"]["empty"] == 6
+            left = 6 if number < 2 else 0
+            assert found["asked_again"] == left
+            shown = steep("plan", cwd=project).out, steep("status", cwd=project).out
+            assert all(("6 answers without text" in each) == bool(left) for each in shown)
         tells.add("all")
         settle(project / "steep.yaml", generate={"max_attempts": 4, "pairs": 4})
         assert steep("generate", cwd=project).code == 0
@@ -171,6 +176,39 @@ def test_answers_that_are_all_reasoning_are_a_status_of_their_own(
         assert "9 reasoning in 3 documents" in steep("status", "--failed", cwd=project).out
         ended = asked("--set", "generate.reasoning_tokens=1000")
         assert (ended.code, len(seen)) == (0, 3 + 9), ended.err
+
+
+def test_refusals_without_a_count_leave_what_is_known_and_hold_their_prompt_only(
+    project: Path, steep: Steep
+) -> None:
+    write_documents(project, 3)
+    filtered = 400, {"error": {"code": "content_filter", "message": "filtered"}}
+
+    def reply(prompt: str) -> tuple[int, Any]:
+        if is_opening(prompt):
+            text = ENTITIES
+        elif "Joren Pell" in prompt.rsplit("\n\n", 1)[-1] and "Tessel" in prompt[-300:]:
+            return filtered
+        else:
+            text = "They met on the lake, at the ferry."
+        usage = {"prompt_tokens": 300, "completion_tokens": 50}
+        message = {"role": "assistant", "content": text}
+        return 200, {"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
+
+    with answering(reply) as url:
+        settle(project / "steep.yaml", generate={"base_url": url, "max_tokens": 2048})
+        ended = steep("generate", cwd=project)
+    assert ended.code == 0, ended.err
+    found = status(steep, project)
+    refused, known_usd = found["plan"]["refused"], found["ledger"]["known_usd"]
+    assert refused >= 1 and found["ledger"]["unpriced"] == refused
+    calls = "1 call is" if refused == 1 else f"{refused} calls is"
+    known = f"cost at least ${known_usd:.6f}; the price of {calls} unknown"
+    for text in (ended.err, steep("plan", cwd=project).out, steep("status", cwd=project).out):
+        assert known in text, text
+    assert "no usable token counts" not in ended.err
+    held_usd = found["limits"]["spent_usd"] - known_usd
+    assert 0 < held_usd < refused * 2048 * 2e-6, "no answer was written"
 
 
 def test_a_limit_holds_over_runs_at_an_endpoint_that_counts_nothing(

@@ -279,7 +279,7 @@ def test_what_other_plans_have_bought_is_told_apart(ledger: Ledger) -> None:
     spent_so_far(ledger, 0.4)
     plan = planned(settings(), ledger)
     assert (plan.spent.cost_usd, sum(plan.total.bought)) == (0, 0)
-    assert (plan.in_all.cost_usd, plan.in_all.calls) == (0.4, 1)
+    assert (plan.in_all.known_usd, plan.in_all.calls) == (0.4, 1)
 
 
 def test_calls_that_wait_in_a_batch_are_told(ledger: Ledger) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from steep.core.dollars import cost_of
 from steep.core.progress import duration
 
 if TYPE_CHECKING:
@@ -119,9 +120,10 @@ def _sum(plan: Plan) -> list[str]:
     total, calls, spent = plan.total, sum(plan.total.bought), plan.spent
     usage, in_all = spent.usage, plan.in_all
     waiting = f"; {plan.submitted:,} of them are submitted already" if plan.submitted else ""
-    cost = _known(spent.cost_usd)
-    others = in_all.calls != calls or _known(in_all.cost_usd) != cost
-    return [
+    cost = cost_of(spent.known_usd, spent.unpriced)
+    others = in_all.calls != calls or cost_of(in_all.known_usd, in_all.unpriced) != cost
+    again = plan.asked_again
+    amounts = [
         f"to do: expected (low to high); {_basis(plan)}",
         f"  calls       {_range(total.calls)}{waiting}",
         f"  tokens in   {_range(total.prompt_tokens)}",
@@ -129,6 +131,18 @@ def _sum(plan: Plan) -> list[str]:
         f"  tokens out  {_range(total.completion_tokens)}",
         f"  cost        {_cost(total.cost_usd)}",
         f"  time        {_time(plan)}",
+    ]
+    if not total.calls.high:
+        amounts = ["to do: nothing" if not again.calls else "to do:"]
+    if again.calls:
+        answers = "1 answer" if again.calls == 1 else f"{again.calls:,} answers"
+        amounts += [
+            f"  {answers} without text will be asked for again; last time that took "
+            f"{again.prompt_tokens:,} tokens in,",
+            f"    {again.completion_tokens:,} out, cost {cost_of(again.known_usd, again.unpriced)}",
+        ]
+    return [
+        *amounts,
         f"bought before: {calls:,} calls, {usage.prompt_tokens:,} tokens in "
         f"({usage.cached_tokens:,} cached), {usage.completion_tokens:,} out, cost {cost}",
         *([_in_all(plan)] if others else []),
@@ -139,7 +153,7 @@ def _in_all(plan: Plan) -> str:
     in_all = plan.in_all
     return (
         f"  by the project in all, under this plan and others: {in_all.calls:,} calls, "
-        f"cost {_known(in_all.cost_usd)}"
+        f"cost {cost_of(in_all.known_usd, in_all.unpriced)}"
     )
 
 
@@ -189,10 +203,6 @@ def _range(each: Range) -> str:
 
 def _number(value: float) -> str:
     return f"{round(value):,}"
-
-
-def _known(dollars: float | None) -> str:
-    return "unknown" if dollars is None else usd(dollars)
 
 
 def usd(dollars: float) -> str:

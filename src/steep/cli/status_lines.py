@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from steep.core.calls import STATUSES
+from steep.core.dollars import cost_of, dollars
 
 Found = Mapping[str, Any]
 
@@ -19,6 +20,9 @@ def of_status(found: Found) -> Iterator[str]:
     if found["plan"]:
         yield f"plan: {_sum(found)}"
         yield from _reasoning(found)
+        if found["asked_again"]:
+            answers = _count(found["asked_again"], "answer")
+            yield f"  {answers} without text will be asked for again by the next run"
         yield from _rest(found)
         yield from _reasons(found["failures"])
         yield from _without_entities(found)
@@ -29,11 +33,16 @@ def of_status(found: Found) -> Iterator[str]:
         yield f"  of these, {_count(ledger['not_in_plan'], 'call')} outside this plan"
     yield f"  {_count(ledger['imported'], 'imported text')}, apart from these"
     if (lost := ledger["lost"])["attempts"]:
-        attempts, usd = _count(lost["attempts"], "attempt"), _dollars(lost["cost_usd"])
+        attempts = _count(lost["attempts"], "attempt")
+        price = "at a price that is unknown" if lost["unpriced"] else dollars(lost["cost_usd"])
         yield (
-            f"  {attempts} beside these gave nothing to keep; the provider may bill "
-            f"{lost['tokens']:,} tokens and {usd} for that at most"
+            f"  {attempts} beside these gave nothing to keep: {lost['tokens']:,} tokens at most, "
+            f"{price}"
         )
+    limits = found["limits"]
+    if limits["spent_tokens"]:
+        usd = "" if limits["spent_usd"] is None else f", {dollars(limits['spent_usd'])}"
+        yield f"  counted against limits, all together: {limits['spent_tokens']:,} tokens{usd}"
     for each in found["requests"]:
         failed = f" and {each['failed']:,} failed" if each["failed"] else ""
         done = _count(each["requests"], "request")
@@ -200,23 +209,12 @@ def _spending(sums: Found) -> str:
     usage = sums["usage"]
     return (
         f"{usage['prompt_tokens']:,} tokens in ({usage['cached_tokens']:,} cached), "
-        f"{usage['completion_tokens']:,} out, cost {_cost(sums)}"
+        f"{usage['completion_tokens']:,} out, cost {cost_of(sums['known_usd'], sums['unpriced'])}"
     )
 
 
-def _cost(sums: Found) -> str:
-    """Dollars; what is not known is said to be unknown."""
-    if not sums["unpriced"]:
-        return _dollars(sums["known_usd"])
-    unknown = f"the price of {_count(sums['unpriced'], 'call')} is unknown"
-    known_usd = sums["known_usd"]
-    return f"at least {_dollars(known_usd)}; {unknown}" if known_usd else f"unknown: {unknown}"
-
-
 def _dollars(usd: float | None) -> str:
-    if usd is None:
-        return "cost unknown"
-    return f"${usd:,.2f}" if usd >= 1 or usd == 0 else f"${usd:.6f}"
+    return "cost unknown" if usd is None else dollars(usd)
 
 
 def _outcomes(cost: Found) -> str:

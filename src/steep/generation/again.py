@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from steep.documents.document import Document
 from steep.generation.plan import counted_calls, is_final, opening_of
-from steep.ledger.bounds import is_counted, reservation
+from steep.ledger.bounds import is_counted, most_of
 from steep.ledger.budget import Reservation
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Lost
@@ -55,6 +55,6 @@ def ask_again(call_ids: Sequence[str], reason: str, ledger: Ledger, prices: Pric
         usage = completion.usage
         took = Reservation(usage.prompt_tokens + usage.completion_tokens, completion.cost_usd)
         if not is_counted(completion):
-            took = reservation(ledger.call(call_id), prices)
+            took = most_of(ledger.call(call_id), completion, prices)
         lost = lost.and_(took)
     ledger.forget_outcomes(call_ids, reason, lost)

@@ -45,7 +45,7 @@ from steep.generation.batch_submission import SMALLEST_BATCH, Submitter
 from steep.generation.feed import Planned, missing, opening_round
 from steep.generation.plan import totals
 from steep.generation.reports import BatchProgress, BatchReport, Stop
-from steep.ledger.bounds import is_counted, reservation
+from steep.ledger.bounds import is_counted, most_of
 from steep.ledger.budget import Budget, Reservation
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Batch
@@ -162,7 +162,7 @@ def _spend(
         if is_counted(each):
             budget.spend(each)
         else:
-            budget.spend_most(reservation(ledger.call(each.call_id), client.prices))
+            budget.spend_most(most_of(ledger.call(each.call_id), each, client.prices))
 
 
 async def cancel_all(client: BatchClient, ledger: Ledger) -> int:

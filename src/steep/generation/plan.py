@@ -67,7 +67,8 @@ class Totals:
         submitted: Of those to do, how many wait in a provider's batch.
         usage: Tokens of all that was answered.
         reasoning_tokens: Of these, those of the answers that were nothing but reasoning.
-        cost_usd: Of all that was answered; None when the cost of any answer is unknown.
+        known_usd: Of all that was answered, as far as it is known.
+        unpriced: Answers whose cost is not known.
         failures: Why calls failed, the commonest reasons first.
         unopened: Documents whose opening failed or is to do, so that more calls may follow.
         without_calls: Documents whose opening gave the recipe nothing to work with.
@@ -85,7 +86,8 @@ class Totals:
     submitted: int = 0
     usage: Usage = NO_USAGE
     reasoning_tokens: int = 0
-    cost_usd: float | None = 0.0
+    known_usd: float = 0.0
+    unpriced: int = 0
     failures: tuple[Failure, ...] = ()
     unopened: tuple[str, ...] = ()
     without_calls: tuple[str, ...] = ()
@@ -93,6 +95,11 @@ class Totals:
     def __post_init__(self) -> None:
         ended = sum(getattr(self, status) for status in STATUSES)
         assert self.planned == ended + self.to_do, f"totals do not add up: {self}"
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Of all that was answered; None when the cost of any answer is unknown."""
+        return None if self.unpriced else self.known_usd
 
     @property
     def counts(self) -> dict[str, int]:
@@ -251,7 +258,8 @@ class _Tally:
             submitted=submitted,
             usage=Usage(*self.tokens),
             reasoning_tokens=self.reasoning_tokens,
-            cost_usd=None if self.unpriced else self.cost_usd,
+            known_usd=self.cost_usd,
+            unpriced=self.unpriced,
             failures=_most_common(self.failures),
             unopened=tuple(self.unopened),
             without_calls=tuple(self.without_calls),

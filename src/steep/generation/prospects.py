@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from steep.core.calls import Call, Usage
+from steep.core.calls import Call, Completion, Usage
 from steep.documents.document import Document
 from steep.documents.names import proper_names
 from steep.generation import plan
@@ -46,10 +46,16 @@ class Counts(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """What calls have taken; `cost_usd` is None where that of any is unknown."""
+    """What calls have taken: the sum of all costs that are known, and how many are not."""
 
     usage: Usage = Usage()
-    cost_usd: float | None = 0.0
+    known_usd: float = 0.0
+    unpriced: int = 0
+
+    @property
+    def cost_usd(self) -> float | None:
+        """None where the cost of any call is unknown."""
+        return None if self.unpriced else self.known_usd
 
     def and_(self, other: Spent) -> Spent:
         """Both together."""
@@ -59,8 +65,14 @@ class Spent(NamedTuple):
             mine.cached_tokens + others.cached_tokens,
             mine.completion_tokens + others.completion_tokens,
         )
-        unknown = self.cost_usd is None or other.cost_usd is None
-        return Spent(usage, None if unknown else (self.cost_usd or 0) + (other.cost_usd or 0))
+        known_usd = self.known_usd + other.known_usd
+        return Spent(usage, known_usd, self.unpriced + other.unpriced)
+
+
+def spent_on(completion: Completion) -> Spent:
+    """What one call has taken."""
+    cost_usd = completion.cost_usd
+    return Spent(completion.usage, cost_usd or 0.0, int(cost_usd is None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +160,7 @@ def _opened(document: Document, recipe: EntiGraph, ledger: Ledger) -> _Opened:
     for _, record in opening.planned:
         if record is not None and plan.is_final(record.status):
             completion = record.completion
-            spent = spent.and_(Spent(completion.usage, completion.cost_usd))
+            spent = spent.and_(spent_on(completion))
     return _Opened(
         complete=opening.complete,
         entities=recipe.entities(document, opening.texts).entities,
@@ -266,14 +278,13 @@ def _spent(total: SlotTotals, but: SlotTotals | None = None) -> Spent:
     """What filled some slots, but for some of them."""
     mine = total.usage
     if but is None:
-        return Spent(mine, None if total.unpriced else total.cost_usd)
+        return Spent(mine, total.cost_usd, total.unpriced)
     usage = Usage(
         mine.prompt_tokens - but.usage.prompt_tokens,
         mine.cached_tokens - but.usage.cached_tokens,
         mine.completion_tokens - but.usage.completion_tokens,
     )
-    unknown = total.unpriced > but.unpriced
-    return Spent(usage, None if unknown else total.cost_usd - but.cost_usd)
+    return Spent(usage, total.cost_usd - but.cost_usd, total.unpriced - but.unpriced)
 
 
 def _bought_elsewhere(ledger: Ledger, calls: RelationCalls) -> Iterator[tuple[int, Spent]]:
@@ -286,8 +297,7 @@ def _bought_elsewhere(ledger: Ledger, calls: RelationCalls) -> Iterator[tuple[in
         by_id = {calls[rank].id: rank for rank in some}
         for call_id, record in ledger.get_many(by_id).items():
             if plan.is_final(record.status):
-                completion = record.completion
-                yield by_id[call_id], Spent(completion.usage, completion.cost_usd)
+                yield by_id[call_id], spent_on(record.completion)
 
 
 def _stages(

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from steep.core.calls import Payable
-from steep.ledger.bounds import is_counted
+from steep.ledger.bounds import is_counted, most_of
 from steep.ledger.budget import Budget, Reservation
 from steep.ledger.lane import Lane, Outcome
 from steep.ledger.ledger import Ledger
@@ -46,7 +46,7 @@ class Account:
             if is_counted(each):
                 self.budget.spend(each)
             else:
-                self.budget.spend_most(lane.most([call]))
+                self.budget.spend_most(most_of(call, each, lane.prices))
 
     def _on_lost(self, lane: Lane[Sent], calls: Sequence[Sent], error: TransientError) -> bool:
         """Count an attempt that gave nothing; return whether another one could be reserved."""

@@ -20,6 +20,7 @@ from steep.ledger.budget import Reservation
 from steep.llm.prices import Prices
 
 USUAL_CHARACTERS_A_TOKEN = 4.0
+REFUSED_REASONS = frozenset({"content_filter", "refusal"})
 BYTES_A_TOKEN = 4.0  # of an answer that we count ourselves
 MOST_COUNTED = 2**40  # tokens of one call; whoever counts more is not believed
 
@@ -33,6 +34,18 @@ def reservation(call: Payable, prices: Prices) -> Reservation:
         return Reservation(tokens, None)
     cost_usd = (prompt_tokens * price_in + answer_tokens * price_out) / 1e6
     return Reservation(tokens, cost_usd)
+
+
+def most_of(call: Payable, completion: Completion, prices: Prices) -> Reservation:
+    """What an answer that its endpoint did not count may have taken: see `is_counted`.
+
+    A refusal without any text, as by a content filter, has read the prompt and written nothing.
+    """
+    most = reservation(call, prices)
+    if completion.finish_reason not in REFUSED_REASONS or completion.text:
+        return most
+    cost_usd = prices.cost_usd(Usage(call.prompt_bound, 0, 0))
+    return Reservation(call.prompt_bound, cost_usd)
 
 
 def recounted(completion: Completion) -> Completion:

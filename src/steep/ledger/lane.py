@@ -252,9 +252,10 @@ class Lane(Generic[Sent]):
         self._replied(self.clock())
         self._completed += 1
         self.concurrency.succeeded(sent_s)
-        if not all(map(is_counted, completions)):
+        uncounted = [each for each in completions if not is_counted(each)]
+        if any(each.text or each.result for each in uncounted):
             self._tell_uncounted()
-        elif self.policy.tokens_per_minute:
+        elif not uncounted and self.policy.tokens_per_minute:
             used = sum(c.usage.prompt_tokens + c.usage.completion_tokens for c in completions)
             self._tokens.give_back(tokens - used)
 

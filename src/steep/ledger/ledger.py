@@ -325,9 +325,9 @@ class Ledger:
 
     def lost(self) -> Lost:
         """Sum what attempts have cost, or may have, that gave nothing to keep."""
-        query = "SELECT total(attempts), total(tokens), total(cost_usd) FROM lost"
-        ((attempts, tokens, cost_usd),) = self._select(query)
-        return Lost(int(attempts), int(tokens), cost_usd)
+        query = "SELECT total(attempts), total(tokens), total(cost_usd), total(unpriced) FROM lost"
+        ((attempts, tokens, cost_usd, unpriced),) = self._select(query)
+        return Lost(int(attempts), int(tokens), cost_usd, int(unpriced))
 
     def has_textless(self, max_attempts: int) -> bool:
         """Return whether any answer without text was asked for fewer times."""
@@ -353,12 +353,12 @@ class Ledger:
             self._connection.executemany(fail, [(reason, pack(""), each) for each in call_ids])
             ids = [(each,) for each in call_ids]
             self._connection.executemany("DELETE FROM slots WHERE call_id = ?", ids)
-            self._connection.execute("INSERT INTO lost VALUES (?, ?, ?)", lost)
+            self._connection.execute("INSERT INTO lost VALUES (?, ?, ?, ?)", lost)
 
     def record_lost(self, lost: Lost) -> None:
         """Write attempts that gave nothing to keep and may be billed."""
         with self.writing():
-            self._connection.execute("INSERT INTO lost VALUES (?, ?, ?)", lost)
+            self._connection.execute("INSERT INTO lost VALUES (?, ?, ?, ?)", lost)
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -260,6 +260,7 @@ class Uncounted(NamedTuple):
 
     Attributes:
         longest: The one with the longest prompt.
+        refused: Whether they were refused without any text, so that they have written nothing.
         calls: How many they are.
         completion_tokens: Of their texts, as we counted them.
     """
@@ -267,18 +268,20 @@ class Uncounted(NamedTuple):
     longest: Call
     calls: int
     completion_tokens: int
+    refused: bool
 
 
 def uncounted(ledger: Ledger) -> Iterator[Uncounted]:
     """Yield the answers that came without a believable count, those of a document together."""
     query = (
-        "SELECT id, count(*), sum(completion_tokens), max(length(messages)) FROM calls "
+        "SELECT id, count(*), sum(completion_tokens), "
+        "status = 'refused' AND completion_tokens = 0 AS refused, max(length(messages)) FROM calls "
         f"WHERE prompt_tokens = 0 AND endpoint != '{IMPORT_ENDPOINT}' "
         f"AND status NOT IN {_UNANSWERED} AND status != 'skipped' "
-        "GROUP BY document_id, stage, model, sampling"
+        "GROUP BY document_id, stage, model, sampling, refused"
     )
-    for call_id, calls, tokens, _ in _select(ledger, query):
-        yield Uncounted(ledger.call(call_id), calls, tokens)
+    for call_id, calls, tokens, refused, _ in _select(ledger, query):
+        yield Uncounted(ledger.call(call_id), calls, tokens, bool(refused))
 
 
 def waiting_calls(ledger: Ledger) -> dict[str, int]:

@@ -9,12 +9,12 @@ from typing import Literal, NamedTuple
 from steep.core.calls import Call, Completion, Payable, Status, Usage
 from steep.core.ids import stable_hash
 from steep.core.refusal import looks_like_refusal
+from steep.ledger.bounds import REFUSED_REASONS
 from steep.ledger.budget import Reservation
 from steep.llm.repeated_prompt import answer_after
 from steep.llm.thinking import THOUGHT_ONLY
 
 IMPORT_ENDPOINT = "import"
-REFUSED_REASONS = frozenset({"content_filter", "refusal"})
 SKIPPED_REASON = "skipped"  # the finish reason of a call that was not sent, as it cannot fit
 
 # A call that waits in a provider's batch is in the ledger, but has not ended.
@@ -93,16 +93,23 @@ class Record:
 
 
 class Lost(NamedTuple):
-    """Attempts that gave nothing to keep, and what they have cost, or may have at most."""
+    """Attempts that gave nothing to keep, and what they have cost, or may have at most.
+
+    Attributes:
+        cost_usd: As far as prices are known.
+        unpriced: Attempts whose price is not known.
+    """
 
     attempts: int = 0
     tokens: int = 0
     cost_usd: float = 0.0
+    unpriced: int = 0
 
     def and_(self, most: Reservation) -> Lost:
         """These and one more attempt."""
         cost_usd = self.cost_usd + (most.cost_usd or 0.0)
-        return Lost(self.attempts + 1, self.tokens + most.tokens, cost_usd)
+        unpriced = self.unpriced + (most.cost_usd is None)
+        return Lost(self.attempts + 1, self.tokens + most.tokens, cost_usd, unpriced)
 
 
 class Spending(NamedTuple):

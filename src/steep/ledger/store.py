@@ -113,6 +113,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
     ),
     (
+        "ALTER TABLE lost ADD COLUMN unpriced INTEGER NOT NULL DEFAULT 0",
         """CREATE TABLE requests ( -- what evaluations, judges and searches have sent
             id TEXT PRIMARY KEY,
             purpose TEXT NOT NULL,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from steep.config import Config, GenerateConfig
+from steep.core.dollars import cost_of
 from steep.core.errors import UserError
 from steep.core.files import write_jsonl
 from steep.core.work_time import work_time
@@ -220,7 +221,8 @@ def _ask_again(
 
 def _tell_counts(manifest: dict[str, Any]) -> None:
     """The sum that must match, and what it took."""
-    counts, usage, cost_usd = manifest["counts"], manifest["usage"], manifest["cost_usd"]
+    counts, usage = manifest["counts"], manifest["usage"]
+    cost = cost_of(manifest["known_usd"], manifest["unpriced"])
     parts = [f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if name != "planned"]
     some = [part for part in parts if not part.startswith("0 ")]
     waiting = f" ({manifest['submitted']:,} wait in batches)" if manifest["submitted"] else ""
@@ -232,7 +234,7 @@ def _tell_counts(manifest: dict[str, Any]) -> None:
         f"{usage['prompt_tokens']:,}",
         f"{usage['cached_tokens']:,}",
         f"{usage['completion_tokens']:,}",
-        "unknown" if cost_usd is None else f"${cost_usd:,.4f}",
+        cost,
     )
 
 
@@ -289,6 +291,8 @@ def _make(
         },
         "reasoning_tokens": totals.reasoning_tokens,
         "cost_usd": totals.cost_usd,
+        "known_usd": totals.known_usd,
+        "unpriced": totals.unpriced,
         "model": settings.model,
         "endpoint": _endpoint(settings),
         "failures": [failure._asdict() for failure in totals.failures],

@@ -273,9 +273,9 @@ def _tell_lost(report: Report) -> None:
             "generate: %d attempts gave a broken answer or none; the provider may bill them, %s, "
             "which counts against limits",
             report.lost.attempts,
-            f"${report.lost.cost_usd:,.4f} at most"
-            if report.lost.cost_usd
-            else f"{report.lost.tokens:,} tokens at most",
+            f"{report.lost.tokens:,} tokens at most"
+            if report.lost.unpriced
+            else f"${report.lost.cost_usd:,.4f} at most",
         )
 
 

@@ -25,6 +25,7 @@ from steep.config import Config, GenerateConfig
 from steep.core.calls import Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
+from steep.generation import again
 from steep.generation import plan as plan_
 from steep.generation.courses import Caching, Planner, Row, sum_spent
 from steep.generation.estimate import Range
@@ -79,10 +80,22 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class InAll:
-    """What the project has bought, whatever the plan. `cost_usd` None is unknown."""
+    """What the project has bought, whatever the plan; the cost of some calls may be unknown."""
 
     calls: int
-    cost_usd: float | None
+    known_usd: float
+    unpriced: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskedAgain:
+    """Answers without text that the next run asks for again, and what that takes as before."""
+
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    known_usd: float
+    unpriced: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +105,7 @@ class Plan:
     Attributes:
         hosts: Each document goes to one of them; theirs are those of `sent`.
         sent: Ids of the documents that will be read there: those with calls to do.
+        asked_again: Answers without text, which are not among the calls to do.
         submitted: Of the calls to do, how many wait in a provider's batch.
         spent: What the calls took that the plan holds and the ledger has.
         in_all: What the project has bought, under this plan and any other.
@@ -113,6 +127,7 @@ class Plan:
     sent: tuple[str, ...]
     documents: tuple[Row, ...]
     total: Row
+    asked_again: AskedAgain
     submitted: int
     spent: Spent
     in_all: InAll
@@ -128,9 +143,11 @@ class Plan:
     def as_json(self) -> dict[str, Any]:
         """Everything, as a script would read it."""
         tree = asdict(self)
+        tree["spent"] = dict(zip(Spent._fields, tree["spent"], strict=True))
         for row in (*tree["documents"], tree["total"]):
             row["bought"] = dict(zip(Counts._fields, row["bought"], strict=True))
-        tree["spent"] = {"usage": tree["spent"][0], "cost_usd": tree["spent"][1]}
+        for part in ("spent", "in_all"):
+            tree[part] |= {"cost_usd": None if tree[part]["unpriced"] else tree[part]["known_usd"]}
         return tree
 
 
@@ -186,6 +203,7 @@ def plan_of(
         sent=sent,
         documents=rows,
         total=total,
+        asked_again=_asked_again(documents, recipe, ledger, counts, settings.max_attempts),
         submitted=_submitted(documents, recipe, ledger, counts),
         spent=sum_spent(each.spent for each in prospects),
         in_all=_in_all(ledger),
@@ -276,10 +294,29 @@ def _submitted(
     return plan_.totals(documents, recipe, ledger, counts).submitted
 
 
+def _asked_again(
+    documents: Sequence[Document],
+    recipe: EntiGraph,
+    ledger: Ledger,
+    counts: dict[str, int] | None,
+    max_attempts: int,
+) -> AskedAgain:
+    calls = again.textless_calls(documents, recipe, ledger, counts, max_attempts)
+    found = [each.completion for each in ledger.get_many(calls).values()]
+    return AskedAgain(
+        len(found),
+        sum(each.usage.prompt_tokens for each in found),
+        sum(each.usage.completion_tokens for each in found),
+        sum(each.cost_usd or 0.0 for each in found),
+        sum(each.cost_usd is None for each in found),
+    )
+
+
 def _in_all(ledger: Ledger) -> InAll:
     counts = queries.bought(ledger).sums.counts
     calls = sum(number for status, number in counts.items() if plan_.is_final(status))
-    return InAll(calls, ledger.usage().cost_usd)
+    spending = ledger.usage()
+    return InAll(calls, spending.known_usd, spending.unpriced)
 
 
 def hosts_of(settings: GenerateConfig, documents: Sequence[Document] = ()) -> tuple[Host, ...]:

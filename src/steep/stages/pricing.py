@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from steep.config import CallConfig, GenerateConfig
+from steep.core.calls import Usage
 from steep.core.errors import UserError
 from steep.generation.goals import Goal, goal_of
 from steep.ledger import queries, requests
 from steep.ledger.bounds import reservation
-from steep.ledger.budget import Budget
+from steep.ledger.budget import Budget, Reservation
 from steep.ledger.ledger import Ledger
 from steep.llm.prices import Prices, find_prices
 from steep.recipes.recipe import Recipe
@@ -85,10 +86,11 @@ def _count_spent(budget: Budget, prices: Prices, ledger: Ledger) -> None:
     budget.spent_tokens = usage.prompt_tokens + usage.completion_tokens + lost.tokens + asked.tokens
     budget.spent_usd = spending.known_usd + lost.cost_usd + (asked.cost_usd or 0.0)
     budget.spent_usd += prices.cost_usd(spending.unpriced_usage) or 0.0
-    if budget.max_tokens is None and budget.max_cost_usd is None:
-        return
     for group in queries.uncounted(ledger):
         most = reservation(group.longest, prices)
+        if group.refused:
+            usage = Usage(group.longest.prompt_bound, 0, 0)
+            most = Reservation(usage.prompt_tokens, prices.cost_usd(usage))
         budget.spent_tokens += group.calls * most.tokens - group.completion_tokens
         budget.spent_usd += group.calls * (most.cost_usd or 0.0)
 

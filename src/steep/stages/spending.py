@@ -56,6 +56,11 @@ def _generation(config: Config, project: Project) -> Iterator[_Bill]:
         return  # free, or a price that nobody knows
     plan = make_plan(config, project)
     calls = plan.total.calls
+    again = plan.asked_again
+    if again.calls and not calls.high:
+        where = ", ".join(host.name for host in plan.hosts) + f", model '{settings.model}'"
+        cost = None if again.unpriced else Range.exactly(again.known_usd)
+        yield _Bill(where, f"{again.calls:,} answers without text, asked for again", cost)
     if calls.high:
         where = ", ".join(host.name for host in plan.hosts) + f", model '{settings.model}'"
         what = f"about {calls.expected:,.0f} calls ({calls.low:,.0f} to {calls.high:,.0f})"

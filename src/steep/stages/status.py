@@ -15,7 +15,7 @@ from typing import Any
 from steep.config import Config
 from steep.core.errors import UserError
 from steep.documents.document import Document
-from steep.generation import plan
+from steep.generation import again, plan
 from steep.ledger import queries, requests
 from steep.ledger.ledger import Ledger
 from steep.ledger.queries import Sums
@@ -24,6 +24,7 @@ from steep.ledger.store import connect
 from steep.project import Project
 from steep.stages import dead_ends, documents
 from steep.stages.generate import counts_of, recipe_of, written_about
+from steep.stages.pricing import base_urls, prices_of, project_budget
 
 SHOWN = (
     "documents", "generate", "corpus", "tokenize", "train", "instruct", "score", "answer", "short",
@@ -46,6 +47,7 @@ def status_of(config: Config, project: Project) -> dict[str, Any]:
             "submitted": totals.submitted if totals else 0,
             "unopened": len(totals.unopened) if totals else 0,
             "rest": _rest(config, loaded, ledger, totals) if totals else None,
+            "asked_again": _asked_again(config, loaded, ledger),
             "failures": [failure._asdict() for failure in totals.failures] if totals else [],
             "documents": len(loaded),
             "without_entities": _without_entities(config, loaded, ledger, totals),
@@ -58,6 +60,7 @@ def status_of(config: Config, project: Project) -> dict[str, Any]:
                 **_spending(bought.sums),
             },
             "requests": [asdict(each) for each in requests.costs(ledger)],
+            "limits": _limits(config, ledger),
             "batches": _batches(ledger),
             "artifacts": _artifacts(project),
         }
@@ -184,6 +187,29 @@ def _totals(config: Config, loaded: Sequence[Document], ledger: Ledger) -> plan.
         return None
     counts = counts_of(config.generate, loaded, ledger)
     return plan.totals(loaded, recipe_of(config.generate), ledger, counts)
+
+
+def _asked_again(config: Config, loaded: Sequence[Document], ledger: Ledger) -> int:
+    """How many answers without text the next run asks for again."""
+    settings = config.generate
+    if settings.recipe is None:
+        return 0
+    counts, recipe = counts_of(settings, loaded, ledger), recipe_of(settings)
+    return len(again.textless_calls(loaded, recipe, ledger, counts, settings.max_attempts))
+
+
+def _limits(config: Config, ledger: Ledger) -> dict[str, Any]:
+    """What the project has spent as its limits count it; no dollars where a price is unknown."""
+    settings = config.generate
+    budget = project_budget(settings, ledger)
+    prices = [prices_of(settings, url) for url in base_urls(settings) or [None]]
+    known = all(each.known for each in prices)
+    return {
+        "max_cost_usd": settings.max_cost_usd,
+        "max_total_tokens": settings.max_total_tokens,
+        "spent_tokens": budget.spent_tokens,
+        "spent_usd": budget.spent_usd if known else None,
+    }
 
 
 def _without_entities(
