@@ -260,7 +260,7 @@ def _explain(error: ValidationError, source: ConfigSource) -> UserError:
         return UserError(
             f"Unknown key '{location[-1]}'{others}.",
             where=where,
-            expected=", ".join(known),
+            expected=None if near else ", ".join(known),
             hint=hint,
         )
     if first["type"] == "missing":

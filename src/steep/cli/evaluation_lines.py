@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from steep.cli.plan_lines import usd
 
 if TYPE_CHECKING:
     from steep.core.ranges import Range
-    from steep.stages.evaluation_plan import EvaluationCalls
+    from steep.stages.evaluation_plan import EvaluationCalls, EvaluationPlan
 
 
-def of_evaluation(calls: Sequence[EvaluationCalls]) -> Iterator[str]:
-    """One endpoint after the other: what it is asked, and what that takes."""
-    yield "evaluation by servers"
-    for each in calls:
+def of_evaluation(plan: EvaluationPlan) -> Iterator[str]:
+    """One endpoint after the other: what it is asked, and what that takes; then the warnings."""
+    if plan.calls:
+        yield ""
+        yield "evaluation by servers"
+    for each in plan.calls:
         to_do = each.requests - each.completed
         yield f"  {each.section}: {each.model} at {each.base_url}"
         yield f"    {each.requests:,} requests = {each.completed:,} completed + {to_do:,} to do"
@@ -23,6 +26,8 @@ def of_evaluation(calls: Sequence[EvaluationCalls]) -> Iterator[str]:
             yield f"    tokens in  {_range(each.tokens_in)}"
             yield f"    tokens out {_range(each.tokens_out)}"
             yield f"    cost       {_cost(each)}"
+    for warning in plan.warnings:
+        yield from textwrap.wrap(f"warning: {warning}", 80, subsequent_indent="  ")
 
 
 def _range(amount: Range) -> str:

@@ -37,8 +37,9 @@ def init(
     for skipped in reading.skipped[:SHOWN_SKIPPED]:
         typer.echo(f"  skipped {skipped.source}: {skipped.reason}", err=True)
     if asked:
-        odd = f"{len(asked.skipped)} cannot be asked as a choice"
-        typer.echo(f"{len(asked.questions)} questions of {found.questions_path}, {odd}")
+        fine, odd = len(asked.questions), len(asked.skipped)
+        which = f"{fine} can be asked as a choice, {odd} cannot"
+        typer.echo(f"{fine + odd} questions in {found.questions_path}: {which}")
         for question in asked.skipped[:SHOWN_SKIPPED]:
             typer.echo(f"  not asked {question.question_id}: {question.reason}", err=True)
     for warning in found.warnings:

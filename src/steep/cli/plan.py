@@ -23,9 +23,7 @@ from steep.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from steep.stages.evaluation_plan import EvaluationCalls
+    from steep.stages.evaluation_plan import EvaluationPlan
     from steep.stages.plan import Plan
     from steep.stages.training_plan import TrainingForecast
 
@@ -79,35 +77,33 @@ def plan(
         buy(opened.config, opened.project, probe)
     else:
         opened = load_project(config, set)
-    is_written = opened.config.generate.recipe is not None or not opened.config.train.arms
-    made = stage.make_plan(opened.config, opened.project, rate) if is_written else None
-    training = forecast(opened.config, opened.project, made, gpus)
     asked = plan_evaluation(opened.config, opened.project)
+    others = opened.config.train.arms or asked.calls or asked.warnings
+    made = None
+    if opened.config.generate.recipe is not None or not others:
+        made = stage.make_plan(opened.config, opened.project, rate)
+    training = forecast(opened.config, opened.project, made, gpus)
     if is_main_rank():  # one rank speaks for all
         show = _json if json else _text
         typer.echo(show(made, training, asked))
 
 
-def _json(
-    made: Plan | None, training: TrainingForecast | None, asked: Sequence[EvaluationCalls]
-) -> str:
+def _json(made: Plan | None, training: TrainingForecast | None, asked: EvaluationPlan) -> str:
     import json
 
     more = {
         "training": training and training.as_json(),
-        "evaluation": [each.as_json() for each in asked],
+        "evaluation": asked.as_json(),
     }
     return json.dumps((made.as_json() if made else {}) | more, indent=2)
 
 
-def _text(
-    made: Plan | None, training: TrainingForecast | None, asked: Sequence[EvaluationCalls]
-) -> str:
+def _text(made: Plan | None, training: TrainingForecast | None, asked: EvaluationPlan) -> str:
     from steep.cli.evaluation_lines import of_evaluation
     from steep.cli.plan_lines import of_plan
     from steep.cli.training_lines import of_training
 
     lines = of_plan(made) if made else ["nothing is generated: generate.recipe is null"]
     lines += ["", *of_training(training)] if training else []
-    lines += ["", *of_evaluation(asked)] if asked else []
+    lines += of_evaluation(asked)
     return "\n".join(lines)

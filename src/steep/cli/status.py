@@ -71,7 +71,11 @@ def status(
     if documents:
         _show(stage.documents_of(project, limit or LISTED), lines.of_documents, json)
     elif document is not None:
-        _show(stage.document_of(project, document, limit or LISTED), lines.of_document, json)
+        _show(
+            stage.document_of(opened.config, project, document, limit or LISTED),
+            lines.of_document,
+            json,
+        )
     elif entity is not None:
         _show(stage.entity_of(project, entity, limit or LISTED_TEXTS), lines.of_entity, json)
     elif failed:

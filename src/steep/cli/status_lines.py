@@ -71,6 +71,8 @@ def of_document(found: Found) -> Iterator[str]:
     """One document's cost and calls."""
     yield f"document {found['document_id']}: {_outcomes(found)}"
     yield f"  {_spending(found)}"
+    if found["no_entities"]:
+        yield f"  nothing is written about it: {found['no_entities']}"
     for each in found["calls"]:
         yield f"  {_brief(each)}"
     yield _shown(len(found["calls"]), found["of"], "calls and imported texts")

@@ -115,8 +115,10 @@ class HttpEngine:
             for prompt, each in asked
             for end in ("", *map(continuation, each))
         ]
-        self._check_likelihoods(self._caller.complete(requests[:1]))
-        completions = self._caller.complete(requests, _telling(on_progress, len(requests)))
+        tell = _telling(on_progress, len(requests))
+        completions = self._caller.complete(requests[:1], tell)  # a server may give none
+        self._check_likelihoods(completions)
+        completions += self._caller.complete(requests[1:], tell)
         self._check_likelihoods(completions)
         found = iter(each.result for each in completions)
         try:

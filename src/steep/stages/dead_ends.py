@@ -18,7 +18,7 @@ from steep.documents.document import Document
 from steep.generation import plan
 from steep.ledger.ledger import Ledger
 from steep.ledger.verdicts import MOST_EMPTY, no_text, reasoning_found
-from steep.recipes.entigraph import EntiGraph
+from steep.recipes.entigraph import EntiGraph, parse_entities
 from steep.stages.harness import log
 
 SHOWN_ANSWER = 300  # characters
@@ -97,6 +97,21 @@ def answer_about(document: Document, recipe: EntiGraph, ledger: Ledger) -> str:
         return f"about '{document.id}': an answer without text, finish reason '{reason}'"
     shown = text if len(text) <= SHOWN_ANSWER else f"{text[:SHOWN_ANSWER]}..."
     return f"about '{document.id}': {shown}"
+
+
+def why_none(document: Document, recipe: EntiGraph, ledger: Ledger) -> str | None:
+    """Return why a document whose entities were asked for has too few; None if it has enough."""
+    opening = plan.opening_of(document, recipe, ledger)
+    found = recipe.entities(document, opening.texts).entities
+    if not opening.complete or not opening.texts or not has_too_few(recipe, len(found)):
+        return None
+    named = [name for text in opening.texts if text for name in parse_entities(text).entities]
+    if not named:
+        return "no answer held a JSON list of entities"
+    names = list(dict.fromkeys(named))
+    strange = [name for name in names if name not in found]
+    kept = f"{len(found)} of {len(names)} names were accepted"
+    return f"{kept}; not in the document: {some_of(strange, SHOWN_NAMES)}"
 
 
 def tell(manifest: dict[str, Any]) -> None:

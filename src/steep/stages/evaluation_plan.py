@@ -18,6 +18,8 @@ from typing import Any
 
 from steep.config import Config
 from steep.core.calls import Completion, Usage
+from steep.core.errors import UserError
+from steep.core.listing import some_of
 from steep.core.ranges import Range
 from steep.documents.sentences import ends_sentence
 from steep.evaluation.asking import ask, ask_short
@@ -43,6 +45,7 @@ from steep.stages.models import BASE
 from steep.stages.status import open_ledger
 
 CLAIMS_PER_SENTENCE = 2
+SHOWN_SKIPPED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +71,46 @@ class EvaluationCalls:
     tokens_out: Range
     cost_usd: Range | None
 
+
+@dataclass(frozen=True, slots=True)
+class EvaluationPlan:
+    """What an evaluation sends, endpoint by endpoint, and what will keep it from being complete."""
+
+    calls: tuple[EvaluationCalls, ...] = ()
+    warnings: tuple[str, ...] = ()
+
     def as_json(self) -> dict[str, Any]:
         """Everything, as a script would read it."""
         return asdict(self)
 
 
-def plan_evaluation(config: Config, project: Project) -> tuple[EvaluationCalls, ...]:
+def plan_evaluation(config: Config, project: Project) -> EvaluationPlan:
     """Plan what an evaluation sends, without sending or writing anything.
 
     Raises:
-        UserError: There are no documents, or the questions cannot be read or asked.
+        UserError: There are no documents.
     """
-    if not any(used_endpoints(config)):
-        return ()
+    if not any(used_endpoints(config)) and config.evaluate.questions is None:
+        return EvaluationPlan()
     with tempfile.TemporaryDirectory() as folder, open_ledger(project) as ledger:
         documents = documents_stage.run(config, Project(Path(folder)))
-        with _Counters(config, project, ledger) as counters:
-            _evaluate(config, project, documents, counters)
-            return counters.sums()
+        try:
+            exam = read_exam(config, project, documents, check_length=False)
+            with _Counters(config, project, ledger) as counters:
+                _evaluate(config, project, documents, exam, counters)
+                return EvaluationPlan(counters.sums(), tuple(_skipped(exam)))
+        except UserError as error:
+            problem, *about = (" ".join(line.split()) for line in str(error).splitlines())
+            said = f"evaluate will refuse to start: {problem.rstrip('.')} ({'; '.join(about)})"
+            return EvaluationPlan(warnings=(said,))
+
+
+def _skipped(exam: Exam | None) -> Iterator[str]:
+    if exam is None or not exam.skipped:
+        return
+    names = some_of([f"{id_}: {reason}" for id_, reason in exam.skipped], SHOWN_SKIPPED)
+    asked = len(exam.questions) or len(exam.short)
+    yield f"{len(exam.skipped)} of {asked + len(exam.skipped)} questions cannot be asked ({names})"
 
 
 class _Counter:
@@ -150,8 +175,13 @@ class _Counters(Callers):
         return tuple(each.sums() for each in self._counters.values())
 
 
-def _evaluate(config: Config, project: Project, documents: Artifact, counters: _Counters) -> None:
-    exam = read_exam(config, project, documents)
+def _evaluate(
+    config: Config,
+    project: Project,
+    documents: Artifact,
+    exam: Exam | None,
+    counters: _Counters,
+) -> None:
     served = [
         Examinee(name, config, project, None, server, counters)
         for name, server in config.evaluate.servers.items()

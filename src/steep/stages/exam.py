@@ -77,8 +77,17 @@ class Exam:
         return questions_on(self.everything, getattr(split_documents(self.texts), name))
 
 
-def read_exam(config: Config, project: Project, documents: Artifact) -> Exam | None:
+def read_exam(
+    config: Config, project: Project, documents: Artifact, *, check_length: bool = True
+) -> Exam | None:
     """Read the questions; None where the configuration names none.
+
+    Args:
+        config: The configuration.
+        project: Where models lie.
+        documents: The artifact of the documents.
+        check_length: Whether to leave out questions that are too long for a model of this machine,
+            for which its tokenizer is read.
 
     Raises:
         UserError: They cannot be read, or none of them can be asked.
@@ -107,7 +116,8 @@ def read_exam(config: Config, project: Project, documents: Artifact) -> Exam | N
         found.questions,
         skipped,
     )
-    exam = _that_fits(exam, config, project)
+    if check_length:
+        exam = _that_fits(exam, config, project)
     return _limited(exam if settings.split == "all" else _on_split(exam, settings))
 
 

@@ -214,7 +214,7 @@ def _ask_again(
     if entities:
         totals = plan.totals(documents, recipe, ledger, counts)
         without = dead_ends.without_entities(documents, recipe, ledger, totals)
-        log.info("generate: entities are asked for again of %d documents", len(without))
+        log.info("generate: entities are asked for again: %d of the documents", len(without))
         calls = again.opening_calls(without, recipe, ledger)
         again.ask_again(calls, "the answers named no entities", ledger, prices)
 

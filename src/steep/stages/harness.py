@@ -8,6 +8,7 @@ one. Nothing is deleted.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -210,7 +211,7 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         if old != new and _is_digest(old) and _is_digest(new):
             changes.append(f"other {name}")
         elif old != new:
-            changes.append(f"{name} {old!r} -> {new!r}")
+            changes.append(f"{name} {json.dumps(old)} -> {json.dumps(new)}")
     roles = sorted({*before["inputs"], *now["inputs"]})
     others = [role for role in roles if before["inputs"].get(role) != now["inputs"].get(role)]
     if len(others) > MOST_ROLES:

@@ -71,7 +71,7 @@ def _evaluation(config: Config, project: Project) -> Iterator[_Bill]:
     used = [(each, prices_at(each)) for each in used_endpoints(config)]
     if not any(p.usd_per_million_input_tokens or p.usd_per_million_output_tokens for _, p in used):
         return
-    for each in plan_evaluation(config, project):
+    for each in plan_evaluation(config, project).calls:
         to_do = each.requests - each.completed
         if to_do and each.cost_usd is not None and each.cost_usd.high > 0:
             where = f"{each.base_url}, model '{each.model}' ({each.section})"

@@ -77,8 +77,8 @@ def documents_of(project: Project, limit: int) -> dict[str, Any]:
         }
 
 
-def document_of(project: Project, document_id: str, limit: int) -> dict[str, Any]:
-    """What one document cost, and its first calls.
+def document_of(config: Config, project: Project, document_id: str, limit: int) -> dict[str, Any]:
+    """What one document cost, why nothing is written about it if so, and its first calls.
 
     Raises:
         UserError: The ledger holds nothing on it.
@@ -93,7 +93,12 @@ def document_of(project: Project, document_id: str, limit: int) -> dict[str, Any
                 hint="steep status --documents lists those that it knows",
             )
         records = queries.calls_of_document(ledger, document_id, limit)
-        return {**_cost(cost), "calls": [_brief(each) for each in records], "of": entries}
+        return {
+            **_cost(cost),
+            "no_entities": _why_none(config, project, document_id, ledger),
+            "calls": [_brief(each) for each in records],
+            "of": entries,
+        }
 
 
 def entity_of(project: Project, entity: str, limit: int) -> dict[str, Any]:
@@ -219,6 +224,15 @@ def _without_entities(
         return []
     recipe = recipe_of(config.generate)
     return [each.id for each in dead_ends.without_entities(loaded, recipe, ledger, totals)]
+
+
+def _why_none(config: Config, project: Project, document_id: str, ledger: Ledger) -> str | None:
+    if config.generate.recipe is None:
+        return None
+    for document in documents.peek(config, project):
+        if document.id == document_id:
+            return dead_ends.why_none(document, recipe_of(config.generate), ledger)
+    return None
 
 
 def _rest(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from steep.training.settings import TrainingSettings
 
 VERSION = 2
+MANY_PASSES = 200  # over the texts of an arm; more are hardly meant
 MODEL_NAME = "model"
 RESERVED = {BASE, REPLAY, INSTRUCTION, VALIDATION, CHATS}
 # Fields that say where, how often and in which portions, not what is learned; what `arms` names is
@@ -211,13 +212,14 @@ def do(job: TrainingJob, launch: TrainConfig | None = None) -> dict[str, Any]:
     """Run a job, here or where `launch` says; returns what the manifest says of it."""
     from steep.training.job import run_job
 
+    ledger = job.mixture().ledger(job.settings.steps * job.settings.batch_sequences)
+    _tell_many_passes(job.label, ledger)
     if launch is not None and launch.launcher == "ray":
         last: StepMetrics | None = _on_ray(job, launch)
     else:
         last = run_job(job)
     if last is None:  # another rank writes the manifest
         return {}
-    ledger = job.mixture().ledger(job.settings.steps * job.settings.batch_sequences)
     _tell_ledger(job.label, ledger)
     summary = {"steps": job.settings.steps, "final_loss": last.loss}
     return {**summary, **ledger, "last": asdict(last)}
@@ -235,6 +237,18 @@ def _on_ray(job: TrainingJob, launch: TrainConfig) -> StepMetrics:
     finally:
         if ours:
             ray.shutdown()
+
+
+def _tell_many_passes(label: str, ledger: Mapping[str, float]) -> None:
+    """Say when the tokens of an arm are many times those of its texts."""
+    if ledger["epochs"] > MANY_PASSES:
+        log.warning(
+            "%s: its %s training tokens read the same texts %s times; fewer train.tokens, or "
+            "train.epochs, would do",
+            label,
+            f"{ledger['tokens']:,.0f}",
+            f"{ledger['epochs']:,.0f}",
+        )
 
 
 def _tell_ledger(label: str, ledger: Mapping[str, float]) -> None:

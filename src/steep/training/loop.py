@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from steep.core.errors import UserError
 from steep.core.files import disk_errors
 from steep.core.ids import derive_seed
+from steep.core.progress import duration
 from steep.tokens.mixture import IGNORED, Mixture, Rows
 from steep.training.checkpoint import Checkpoints
 from steep.training.interruption import asked_to_stop
@@ -55,6 +56,7 @@ log = logging.getLogger("steep")
 
 # A run that takes less is not worth a trial checkpoint: the bytes of one, and the time of two.
 TRIAL_FROM_S = 30 * 60
+SILENT_S = 30.0  # a step that takes longer is announced
 COLLECT_EVERY = 500  # steps between two collections of Python's garbage, which cost 0.1 s each
 
 
@@ -232,7 +234,7 @@ class _Loop:
         batch = run.batch(first)
         for step in range(first, settings.steps):
             began = time.monotonic()
-            sums = _step(run, batch, step)
+            sums = _step(run, batch, step, self._foretell if step == first else None)
             upcoming = run.batch(step + 1) if step + 1 < settings.steps else None
             sums[2] = float(self.stop.asked)
             if run.world.is_main:
@@ -258,6 +260,20 @@ class _Loop:
             if step % COLLECT_EVERY == 0:
                 gc.collect()
                 gc.freeze()
+
+    def _foretell(self, micro_s: float, micro_batches: int, step: int) -> None:
+        """Say how long training takes, where nobody would hear of it for minutes otherwise."""
+        step_s = micro_s * micro_batches
+        if self.run.world.is_main and step_s > SILENT_S:
+            left = self.run.settings.steps - step
+            log.info(
+                "train: about %s per step and %s for the %d steps that are left, by the first of "
+                "%d micro-batches",
+                duration(step_s),
+                duration(step_s * left),
+                left,
+                micro_batches,
+            )
 
     def _report(
         self,
@@ -329,8 +345,16 @@ class _Loop:
             yield write
 
 
-def _step(run: Run, batch: Batch, step: int) -> Tensor:
+def _step(
+    run: Run, batch: Batch, step: int, foretell: Callable[[float, int, int], None] | None = None
+) -> Tensor:
     """One optimizer step.
+
+    Args:
+        run: The model in training.
+        batch: What it reads.
+        step: Counted from 0.
+        foretell: Told the seconds of the first micro-batch, on a processor: a GPU works behind.
 
     Returns:
         On this rank: its part of the mean loss; the gradient norm, on the main rank only; and three
@@ -341,7 +365,10 @@ def _step(run: Run, batch: Batch, step: int) -> Tensor:
     rate = learning_rate_at(step, settings.steps, settings.learning_rate, settings.warmup)
     set_learning_rate(run.optimizer, rate)
     total = torch.zeros((), device=world.device)
-    for rows in batch.micro:
+    began = time.monotonic()
+    for number, rows in enumerate(batch.micro):
+        if number == 1 and foretell is not None and world.device.type == "cpu":
+            foretell(time.monotonic() - began, len(batch.micro), step)
         with computing(settings, world):
             loss = run.module(*on_device(rows, world.device)) / batch.predicted_tokens
         (loss * world.size).backward()  # FSDP takes the mean over ranks; this makes it a sum
