@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -202,7 +203,7 @@ def _range(each: Range) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{round(value):,}"
+    return f"{math.floor(value + 0.5):,}"  # `round` would make 18 of 18.5, and 16 of 15.5
 
 
 def usd(dollars: float) -> str:
