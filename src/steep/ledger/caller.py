@@ -173,7 +173,7 @@ class _Run:
             )
             await self._finish()
             raise
-        except (FatalError, UserError):
+        except Exception:
             await self._finish()
             raise
 
