@@ -167,6 +167,7 @@ def test_a_ledger_of_the_format_before_is_brought_up_to_date(tmp_path: Path) -> 
     path = tmp_path / "ledger.db"
     with Ledger(path) as ledger:
         ledger.connection.execute("DROP TABLE requests")
+        ledger.connection.execute("ALTER TABLE lost DROP COLUMN unpriced")
         version = ledger.connection.execute("PRAGMA user_version").fetchone()[0]
         ledger.connection.execute(f"PRAGMA user_version = {version - 1}")
     with Ledger(path) as ledger:
