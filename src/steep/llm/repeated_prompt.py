@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+LAST_CHARACTERS, LAST_WORDS = 200, 3  # of the prompt: whoever repeats it repeats these
 # What a chat template writes between a prompt and the answer, as far as servers leave it there.
 _TURN = re.compile(r"\A\s*(?:\[/INST\]|(?:assistant|model)[ \t]*\n)\s*")
 
@@ -13,6 +14,9 @@ def answer_after(prompt: str, text: str) -> str:
 
     Its blanks and line breaks may differ: a tokenizer need not give them back.
     """
+    last_words = prompt[-LAST_CHARACTERS:].split()[-LAST_WORDS:]
+    if not all(word in text for word in last_words):
+        return text  # as nearly always, and this look is cheap
     prompt = prompt.strip()
     if prompt and prompt in text:
         return _TURN.sub("", text.partition(prompt)[2]).strip()
