@@ -9,6 +9,7 @@ import typer
 
 from steep.cli.options import JsonOption, open_project
 from steep.cli.run import run_all
+from steep.cli.tables import wrapped
 
 if TYPE_CHECKING:
     from steep.cli.options import Opened
@@ -36,7 +37,7 @@ def demo(
     _import_recorded_texts(opened)
     run_all(opened, json)
     if quick:
-        typer.echo(QUICK_NOTE, err=json)
+        typer.echo("\n".join(wrapped(QUICK_NOTE, hang=0)), err=json)
 
 
 def _import_recorded_texts(opened: Opened) -> None:

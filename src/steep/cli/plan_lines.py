@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from steep.cli.tables import table
 from steep.core.progress import duration
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _prices(prices: Prices) -> str:
     if prices.usd_per_million_cached_tokens is not None:
         dollars.append(f"${prices.usd_per_million_cached_tokens:g} cached")
     dollars.append(f"${prices.usd_per_million_output_tokens:g} out")
-    return f"{', '.join(dollars)} a million tokens ({prices.source})"
+    return f"{', '.join(dollars)} per million tokens ({prices.source})"
 
 
 def _aims(plan: Plan) -> list[str]:
@@ -88,17 +88,11 @@ def _goal(plan: Plan) -> list[str]:
 def _table(plan: Plan) -> list[str]:
     shown = [*plan.documents[:SHOWN_DOCUMENTS], plan.total]
     cells = [HEADINGS, *(_cells(row) for row in shown)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(HEADINGS))]
-    lines = ["  ".join(_padded(row, widths)).rstrip() for row in cells]
     more = len(plan.documents) - SHOWN_DOCUMENTS
-    if more > 0:
-        lines.insert(-1, f"... and {more:,} more (--json has them all)")
-    return lines
-
-
-def _padded(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    first, *others = zip(row, widths, strict=True)
-    return [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+    if more <= 0:
+        return table(cells)
+    cells.insert(-1, (f"{more:,} more", *[""] * (len(HEADINGS) - 1)))
+    return [*table(cells), "(--json shows every document)"]
 
 
 def _cells(row: Row) -> tuple[str, ...]:
