@@ -425,6 +425,7 @@ class Config(Section):
     """The whole of a `steep.yaml`."""
 
     name: str = Field("default", pattern=r"^[\w.-]+$", description="of the run: runs/<name>/")
+    remark: str | None = Field(None, description="shown at the top of the report")
     documents: DocumentsConfig
     generate: GenerateConfig = GenerateConfig()
     corpus: CorpusConfig = CorpusConfig()
