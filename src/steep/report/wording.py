@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 UNKNOWN = "unknown"
+SIZES = {name: f"a {name} model" for name in ("small", "large")}  # of imported texts: no names
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -97,8 +98,8 @@ def listing(items: list[str]) -> str:
 
 
 def model_names(names: Sequence[str]) -> str:
-    """The models that wrote some texts: `the model 'large'`."""
-    return f"the model{'' if len(names) == 1 else 's'} {listing([repr(name) for name in names])}"
+    """The models that wrote some texts: `the model 'gpt-4.1'`, or `a large model`."""
+    return listing([SIZES.get(name, f"the model '{name}'") for name in names])
 
 
 def shorten(text: str, characters: int) -> str:
