@@ -50,7 +50,7 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write the report again, from what is there: nothing is generated, trained or asked."""
+    """Write the report of a finished run again: nothing is generated, trained or asked."""
     if output is not None:
         from steep.stages.pipeline import write_page
 
