@@ -321,7 +321,7 @@ class EvaluateConfig(Section):
     protocol: Literal["default", "paper", "paper-code"] = Field(
         "default", description="of answers; the fields below, where given, replace its own"
     )
-    samples: int | None = Field(None, ge=1, description="texts a question; paper: 64")
+    samples: int | None = Field(None, ge=1, description="texts per question; paper: 64")
     temperature: float | None = Field(None, ge=0, le=2, description="0: greedy; paper's code: 0.1")
     max_tokens: int | None = Field(None, ge=1, description="of one answer; paper's code: 300")
     parser: Literal["strict", "lenient", "paper", "paper-code"] | None = Field(

@@ -10,6 +10,7 @@ import typer
 from steep.cli.options import JsonOption, open_project
 from steep.cli.run import run_all
 from steep.cli.tables import wrapped
+from steep.core.listing import plural
 
 if TYPE_CHECKING:
     from steep.cli.options import Opened
@@ -48,4 +49,5 @@ def _import_recorded_texts(opened: Opened) -> None:
 
     counts = importing.run(*opened, opened.project.root / GENERATIONS_NAME)
     if counts.imported:
-        log.info("import: %d recorded texts of a large model, at no cost", counts.imported)
+        texts = plural(counts.imported, "recorded text")
+        log.info("import: %s of a large model, at no cost", texts)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from steep.cli.options import DEFAULT_CONFIG, command
+from steep.core.listing import plural
 from steep.core.words import count_words
 
 SHOWN_SKIPPED = 10
@@ -31,14 +32,13 @@ def init(
     found = write_first_config(config, documents, questions)
     reading, asked = found.documents, found.questions
     words = sum(count_words(document.text) for document in reading.documents)
-    typer.echo(
-        f"{len(reading.documents)} documents, {words:,} words, {len(reading.skipped)} skipped"
-    )
+    read = plural(len(reading.documents), "document")
+    typer.echo(f"{read}, {plural(words, 'word')}, {len(reading.skipped)} skipped")
     for skipped in reading.skipped[:SHOWN_SKIPPED]:
         typer.echo(f"  skipped {skipped.source}: {skipped.reason}", err=True)
     if asked:
         odd = f"{len(asked.skipped)} cannot be asked as a choice"
-        typer.echo(f"{len(asked.questions)} questions of {found.questions_path}, {odd}")
+        typer.echo(f"{plural(len(asked.questions), 'question')} of {found.questions_path}, {odd}")
         for question in asked.skipped[:SHOWN_SKIPPED]:
             typer.echo(f"  not asked {question.question_id}: {question.reason}", err=True)
     for warning in found.warnings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from steep.cli.tables import table
+from steep.core.listing import plural
 from steep.core.progress import duration
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _sum(plan: Plan) -> list[str]:
         f"  tokens out  {_range(total.completion_tokens)}",
         f"  cost        {_cost(total.cost_usd)}",
         f"  time        {_time(plan)}",
-        f"bought before: {calls:,} calls, {usage.prompt_tokens:,} tokens in "
+        f"bought before: {plural(calls, 'call')}, {usage.prompt_tokens:,} tokens in "
         f"({usage.cached_tokens:,} cached), {usage.completion_tokens:,} out, cost {cost}",
         *([_in_all(plan)] if others else []),
     ]
@@ -132,7 +133,7 @@ def _sum(plan: Plan) -> list[str]:
 def _in_all(plan: Plan) -> str:
     in_all = plan.in_all
     return (
-        f"  by the project in all, under this plan and others: {in_all.calls:,} calls, "
+        f"  by the project in all, under this plan and others: {plural(in_all.calls, 'call')}, "
         f"cost {_known(in_all.cost_usd)}"
     )
 
@@ -143,7 +144,7 @@ def _basis(plan: Plan) -> str:
     to_do["triplet"] = plan.total.triplets
     stages = [stage for stage, calls in to_do.items() if calls.high > 0]
     measured = [
-        f"{STAGES[stage]} as {plan.measured_answers[stage]:,} calls have measured"
+        f"{STAGES[stage]} as measured by {plural(plan.measured_answers[stage], 'call')}"
         for stage in stages
         if stage in plan.measured_answers
     ]

@@ -66,7 +66,7 @@ def _answers(found: Mapping[str, Any]) -> Iterator[str]:
     protocol = found["protocol"]
     heat = f"T {protocol['temperature']}" if protocol["temperature"] else "greedy"
     title = (
-        f"closed book, answers after five examples, {protocol['samples']} a question, {heat}, "
+        f"closed book, answers after five examples, {protocol['samples']} per question, {heat}, "
         f"parser {protocol['parser']}, unparsed {protocol['unparsed']}"
     )
     read = ["read"]
@@ -243,7 +243,7 @@ def _judge_line(judge: Mapping[str, Any]) -> str:
         accuracy = _number(each["accuracy"], 100, 0)
         said.append(f"{name}: {accuracy}% of {each['n']} agree, kappa {kappa}")
     unread = sum(judge["unread"].values())
-    return f"judge {judge['judge']} on {judge['claims']} labelled claims: {'; '.join(said)}" + (
+    return f"judge {judge['judge']} on {judge['claims']} labeled claims: {'; '.join(said)}" + (
         f"; {unread} unread" if unread else ""
     )
 

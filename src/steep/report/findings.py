@@ -57,7 +57,7 @@ class Note:
 
 
 def normalizer_name(name: str) -> str:
-    """A normaliser in words."""
+    """A normalizer in words."""
     return NORMALIZERS.get(name, name)
 
 
@@ -118,9 +118,7 @@ def conclusion(pair: PairScore, scores: Compared) -> str:
         )
     nothing = points(difference, sign=False) == points(0.0, sign=False)
     how = (
-        "the difference of 0 points"
-        if nothing
-        else f"the difference of {size} in favour of {first}"
+        "the difference of 0 points" if nothing else f"the difference of {size} in favor of {first}"
     )
     return (
         f"{_capital(pair.a)} and {pair.b} cannot be told apart: {how} "
@@ -291,8 +289,8 @@ def _score_notes(run: Run, scores: Scores) -> list[Note]:
             "Where options are chosen by likelihood, no model wrote anything. Each option was "
             f"scored by its {normalizer_name(scores.normalizer)} after the question, without the "
             "document, and the likeliest counts as the choice. A model that picks the right option "
-            "may still be unable to say it, and another normaliser can change the figures: all of "
-            "them are in the table of normalisers." + skipped,
+            "may still be unable to say it, and another normalizer can change the figures: all of "
+            "them are in the table of normalizers." + skipped,
         ),
     ]
 

@@ -61,7 +61,7 @@ def reasons(counts: Mapping[str, int], none: str = "none") -> str:
 
 
 def p_value(value: float | None) -> str:
-    """A p-value; very small ones are not spelt out."""
+    """A p-value; very small ones are not spelled out."""
     if value is None:
         return UNKNOWN
     return "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -63,7 +63,7 @@ def check(config: Config, project: Project, documents: Artifact) -> None:
     for question_id, reason in exam.skipped[:SHOWN_SKIPPED]:
         log.warning("  not asked: %s, %s", question_id, reason)
     if len(exam.skipped) > SHOWN_SKIPPED:
-        log.warning("  and %d questions more, see the report", len(exam.skipped) - SHOWN_SKIPPED)
+        log.warning("  and %d more, see the report", len(exam.skipped) - SHOWN_SKIPPED)
     if config.open_book.chunk_characters:
         from steep.stages import open_book
 

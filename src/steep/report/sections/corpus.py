@@ -87,7 +87,7 @@ def _recipe_table(found: Corpus) -> Html:
         text_column("recipe"),
         Column("passages"),
         Column("words"),
-        Column("words a passage"),
+        Column("words per passage"),
     ]
     return table(columns, rows)
 
