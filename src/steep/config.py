@@ -321,7 +321,7 @@ class EvaluateConfig(Section):
     protocol: Literal["default", "paper", "paper-code"] = Field(
         "default", description="of answers; the fields below, where given, replace its own"
     )
-    samples: int | None = Field(None, ge=1, description="texts a question; paper: 64")
+    samples: int | None = Field(None, ge=1, description="texts per question; paper: 64")
     temperature: float | None = Field(None, ge=0, le=2, description="0: greedy; paper's code: 0.1")
     max_tokens: int | None = Field(None, ge=1, description="of one answer; paper's code: 300")
     parser: Literal["strict", "lenient", "paper", "paper-code"] | None = Field(
@@ -425,6 +425,7 @@ class Config(Section):
     """The whole of a `steep.yaml`."""
 
     name: str = Field("default", pattern=r"^[\w.-]+$", description="of the run: runs/<name>/")
+    remark: str | None = Field(None, description="shown at the top of the report")
     documents: DocumentsConfig
     generate: GenerateConfig = GenerateConfig()
     corpus: CorpusConfig = CorpusConfig()

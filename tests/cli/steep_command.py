@@ -29,7 +29,7 @@ class Ended(NamedTuple):
 
 def environment(**more: str) -> dict[str, str]:
     """One thread, no colours, a fixed width, and no way to a model hub."""
-    quiet = {"OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "100", "HF_HUB_OFFLINE": "1"}
+    quiet = {"OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "80", "HF_HUB_OFFLINE": "1"}
     return {**os.environ, **quiet, **more}
 
 

@@ -10,7 +10,7 @@ from small_project import settle
 from steep_command import Steep
 
 from steep import __version__
-from steep.cli.demo import QUICK
+from steep.cli.demo import QUICK, QUICK_NOTE
 from steep.config_loading import load_config
 from steep.core.errors import UserError
 from steep.project import Project
@@ -41,6 +41,7 @@ def test_the_quick_form_differs_in_its_name_training_and_questions_only(demo: Pa
     for section, name in (("train", "tokens"), ("evaluate", "limit")):
         del quick[section][name], whole[section][name]
     assert (quick.pop("name"), whole.pop("name")) == ("quick", "demo")
+    assert (quick.pop("remark"), whole.pop("remark")) == (QUICK_NOTE, None)
     assert quick == whole
 
 
@@ -77,7 +78,7 @@ def test_the_way_from_recorded_texts_to_the_report(
     assert all(pair["planned"] for pair in table["pairs"])
     assert "the first 60 of 180 questions are asked" in ended.err
     page = (demo / "runs/demo/report.html").read_text()
-    assert "recorded texts of the model 'large'" in page
+    assert "recorded texts of a large model" in page
     assert "Trained on them: entigraph." in page
 
 

@@ -178,9 +178,12 @@ def test_one_question_is_shown_with_what_every_model_made_of_it(copy: Path, stee
     assert missing.code == 2 and "no row of the question 's99'" in missing.err
 
 
-def test_nothing_to_rescore_is_said(project: Path, steep: Steep) -> None:
-    ended = steep("evaluate", "--rescore", cwd=project)
-    assert ended.code == 2 and "There are no rows to count anew." in ended.err
+@pytest.mark.parametrize("command", [("evaluate", "--rescore"), ("status", "--question", "q1")])
+def test_a_run_without_an_evaluation_is_said(
+    project: Path, steep: Steep, command: tuple[str, ...]
+) -> None:
+    ended = steep(*command, cwd=project)
+    assert ended.code == 2 and "This run has not been evaluated yet" in ended.err
     assert "Traceback" not in ended.err
 
 

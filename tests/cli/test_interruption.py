@@ -72,7 +72,7 @@ def test_a_second_ctrl_c_does_not_wait(project: Path, steep: Steep) -> None:
         assert time.monotonic() - began < 30
         assert ended.code == 130, ended.err
         assert "Traceback" not in ended.err
-        assert "1 calls were sent and not waited for" in ended.err
+        assert "1 call sent and not waited for" in ended.err
         server.script = Script()
         assert steep("generate", cwd=project).code == 0
         assert json.loads(steep("status", "--json", cwd=project).out)["plan"]["done"] == 18

@@ -154,7 +154,7 @@ def test_a_new_document_buys_its_own_calls_only(
     (copy / "documents" / "bram.md").write_text(NEW_DOCUMENT)
     ended = steep("corpus", cwd=copy)
     assert ended.code == 0, ended.err
-    assert "documents: made anew beside" in ended.err and "other documents.content" in ended.err
+    assert "documents: made again beside" in ended.err and "other documents.content" in ended.err
     assert "all texts: " in ended.out and " candidates = " in ended.out
     new = server.requests - before
     assert len(new) == new.total() == 1 + PAIRS // OPENINGS
@@ -320,7 +320,7 @@ def test_failed_calls_are_told_and_tried_again(project: Path, steep: Steep) -> N
         assert plan["planned"] == plan["done"] == OPENINGS + PAIRS
         assert troubled.completed.total() == OPENINGS + PAIRS
     last = steep("corpus", cwd=project)
-    assert "corpus: made anew" in last.err and "other generated" in last.err
+    assert "corpus: made again" in last.err and "other generated" in last.err
 
 
 def test_a_model_that_is_gone_is_named(copy: Path, steep: Steep) -> None:

@@ -161,7 +161,7 @@ def test_what_cancelled_batches_left_is_submitted_anew_and_said(
         assert make(server, ledger).totals.done == CALLS
     assert (
         "collected in this run so far: 25 calls; "
-        "came back without an answer and submitted anew: 25 calls"
+        "came back without an answer and submitted again: 25 calls"
     ) in caplog.text
     assert bought_once(server)
 

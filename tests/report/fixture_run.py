@@ -226,7 +226,7 @@ def _documents_manifest() -> dict[str, Any]:
 def _generate_manifest() -> dict[str, Any]:
     return {
         "model": "SmolLM2-135M-Instruct",
-        "endpoint": "embedded",
+        "endpoint": "in process",
         "counts": COUNTS,
         "usage": USAGE,
         "cost_usd": 0.0,

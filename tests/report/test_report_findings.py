@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from steep.report.findings import against_chance, conclusion, headline, verdict
+from steep.report.findings import against_chance, conclusion, headline, uneven_intervals, verdict
 from steep.report.records import Compared, Estimate, ModelScore, PairScore
 
 
@@ -70,3 +70,23 @@ def test_a_model_is_held_against_guessing(low: float, high: float, said: str) ->
 
     assert said in (against_chance(model, 0.25) or "")
     assert against_chance(model, None) is None
+
+
+@pytest.mark.parametrize(
+    ("wide", "chance", "is_explained"),
+    [
+        (Estimate(60, 0.4, 0.2, 0.6), 0.25, True),
+        (Estimate(60, 0.3, 0.2, 0.4), 0.25, False),  # a lower accuracy needs no explanation
+        (Estimate(60, 0.4, 0.3, 0.6), 0.25, False),
+        (Estimate(60, 0.4, 0.2, 0.6), None, False),
+        (None, 0.25, False),
+    ],
+)
+def test_equal_accuracies_of_which_one_is_above_guessing_are_explained(
+    wide: Estimate | None, chance: float | None, is_explained: bool
+) -> None:
+    models = [
+        ModelScore("base", 6, wide, {}, {}),
+        ModelScore("arm", 6, Estimate(60, 0.4, 0.3, 0.5), {}, {}),
+    ]
+    assert (uneven_intervals(models, chance) is not None) is is_explained

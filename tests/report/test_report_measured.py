@@ -77,7 +77,7 @@ def test_all_sections_stand_after_the_results(tmp_path: Path) -> None:
 def test_written_answers_say_how_they_were_asked_and_what_was_not_read(tmp_path: Path) -> None:
     text = measured(tmp_path, answers=fixture_tables.written_answers()).text
 
-    assert "1 text a question, of up to 300 tokens, the likeliest token each time" in text
+    assert "1 text per question, of up to 300 tokens, the likeliest token each time" in text
     assert "an order of each question's own" in text
     assert "parser 'strict'" in text and "counts as wrong" in text
     assert "80.0%48 of 60" in text
@@ -92,7 +92,7 @@ def test_another_protocol_is_said_in_other_words(tmp_path: Path) -> None:
     )
     text = measured(tmp_path, answers=fixture_tables.written_answers(protocol)).text
 
-    assert "8 texts a question" in text and "drawn at temperature 0.1" in text
+    assert "8 texts per question" in text and "drawn at temperature 0.1" in text
     assert "the commonest readable answer counts" in text
     assert "is left out, so a model that is seldom readable has few questions" in text
     assert "stand in the order of the file" in text
@@ -220,7 +220,7 @@ def test_what_was_learned_stands_beside_what_was_forgotten(tmp_path: Path) -> No
 
     lost = texts["differences"][0]["bits_per_byte"]["mean"]
     assert "choices by likelihoodlearned, points+18.4" in text
-    assert f"general textforgotten, bits a byte+{lost:.4f}" in text
+    assert f"general textforgotten, bits per byte+{lost:.4f}" in text
     assert "a_taskforgotten, acc\N{MINUS SIGN}0.275" in text
     assert "something was forgotten" in text
     assert "entigraph against base" in text and "nothing can be told forgotten or gained" in text
@@ -234,7 +234,7 @@ def test_one_model_alone_has_nothing_to_be_compared_with(tmp_path: Path) -> None
     text = measured(tmp_path, general_text=alone).text
 
     assert "One model was measured, so there is nothing to compare it with." in text
-    assert "compared with base" not in text and "differencebits a byte" not in text
+    assert "compared with base" not in text and "differencebits per byte" not in text
 
 
 def test_tokens_of_another_tokenizer_are_not_compared(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ from steep.core.errors import UserError
 from steep.core.files import read_json
 from steep.report.render import render_report
 
+PASSAGES = "passages.parquet"
+
 
 class Page(HTMLParser):
     """Text, tags and balance of a page."""
@@ -343,15 +345,45 @@ def test_recorded_texts_are_shown_as_what_they_are(tmp_path: Path, run_directory
 
     text = render(tmp_path, run_directory).text
 
-    assert f"{RECORDED}, recorded texts of the model 'large'" in text, "in the table of recipes"
+    assert f"{RECORDED}, recorded texts of a large model" in text, "in the table of recipes"
     assert "recorded texts, written elsewhere at another time and imported at no cost" in text
     assert "Trained on them: entigraph." in text
+    pairs = sum(row["recipe"] == RECORDED for row in pq.read_table(corpus / PASSAGES).to_pylist())
+    assert f"({pairs} of {pairs} texts passed the filters; written by a large model)" in text
     assert "SmolLM2-135M-Instruct wrote, but no model was trained on it" in text
+    assert "were written during this run, in this process." in text
     assert "Two writers on the same entities" in text
     written, recorded = text.split("Two writers on the same entities: ")[1].split("written by")[1:3]
     first, second = written_entities(text)
     assert f"Recorded: {first} and {second} belong together" in written + recorded
-    assert "the model 'large', recorded and imported" in recorded
+    assert "a large model, recorded and imported" in recorded
+
+
+def test_counts_beside_the_headline_add_up(tmp_path: Path, run_directory: Path) -> None:
+    corpus = artifact(tmp_path, run_directory, "corpus")
+    written = sum(
+        row["recipe"] == "entigraph" for row in pq.read_table(corpus / PASSAGES).to_pylist()
+    )
+    import_recorded_texts(corpus / PASSAGES)
+    rows = pq.read_table(corpus / PASSAGES).to_pylist()
+    recorded = sum(row["recipe"] == RECORDED for row in rows)
+
+    text = render(tmp_path, run_directory).text
+
+    assert written > 223, "the shard of the fixture holds fewer"
+    assert (
+        f"Of the {written + recorded} synthetic passages, raw reads none, entigraph reads 223 "
+        f"({written - 223} held out to measure the loss) and no arm reads {recorded} "
+        f"({RECORDED} {recorded}). The filters rejected 27 more texts."
+    ) in text
+
+
+def test_a_remark_stands_at_the_top(tmp_path: Path, run_directory: Path) -> None:
+    config = run_directory / "config.yaml"
+    assert "Note. " not in render(tmp_path, run_directory).text.partition("In plain words")[0]
+    config.write_text(config.read_text() + "remark: Too little training <to> show anything.\n")
+    top = render(tmp_path, run_directory).text.partition("In plain words")[0]
+    assert "Note. Too little training <to> show anything." in top
 
 
 def written_entities(text: str) -> list[str]:

@@ -9,15 +9,18 @@ import typer
 
 from steep.cli.options import JsonOption, open_project
 from steep.cli.run import run_all
+from steep.cli.tables import wrapped
+from steep.core.listing import plural
 
 if TYPE_CHECKING:
     from steep.cli.options import Opened
 
-QUICK = ("name=quick", "train.tokens=8192", "evaluate.limit=60")
 QUICK_NOTE = (
-    "This is the quick form. It shows that every stage works, not the effect: 8,192 training "
-    "tokens per model are too few. `steep demo` without --quick trains each model on 49,152."
+    "This is the quick form of the demo. It shows that every stage works, but not the effect of "
+    "synthetic texts, as 8,192 training tokens per model are too few. `steep demo` without --quick "
+    "trains each model on 49,152."
 )
+QUICK = ("name=quick", "train.tokens=8192", "evaluate.limit=60", f"remark={QUICK_NOTE}")
 
 
 def demo(
@@ -36,7 +39,7 @@ def demo(
     _import_recorded_texts(opened)
     run_all(opened, json)
     if quick:
-        typer.echo(QUICK_NOTE, err=json)
+        typer.echo("\n".join(wrapped(QUICK_NOTE, hang=0)), err=json)
 
 
 def _import_recorded_texts(opened: Opened) -> None:
@@ -46,4 +49,5 @@ def _import_recorded_texts(opened: Opened) -> None:
 
     counts = importing.run(*opened, opened.project.root / GENERATIONS_NAME)
     if counts.imported:
-        log.info("import: %d recorded texts of a large model, at no cost", counts.imported)
+        texts = plural(counts.imported, "recorded text")
+        log.info("import: %s of a large model, at no cost", texts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,7 @@ def of_evaluation(plan: EvaluationPlan) -> Iterator[str]:
             yield f"    tokens out {_range(each.tokens_out)}"
             yield f"    cost       {_cost(each)}"
     for warning in plan.warnings:
-        yield from textwrap.wrap(f"warning: {warning}", 80, subsequent_indent="  ")
+        yield f"warning: {warning}"
 
 
 def _range(amount: Range) -> str:

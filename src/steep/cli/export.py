@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from steep.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption, load_project
+from steep.core.listing import plural
 
 SHOWN_SKIPPED = 10
 
@@ -30,7 +31,7 @@ def export(
 
     opened = load_project(config, set)
     exported = exporting.run(opened.config, opened.project, what, out, name)
-    typer.echo(f"{exported.questions} questions, {len(exported.skipped)} left out")
+    typer.echo(f"{plural(exported.questions, 'question')}, {len(exported.skipped)} left out")
     for skipped in exported.skipped[:SHOWN_SKIPPED]:
         typer.echo(f"  left out {skipped.question_id}: {skipped.reason}", err=True)
     if (more := len(exported.skipped) - SHOWN_SKIPPED) > 0:

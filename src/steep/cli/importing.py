@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from steep.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption, open_project
+from steep.core.listing import plural
 
 
 def import_texts(
@@ -23,8 +24,9 @@ def import_texts(
 
     counts = importing.run(*open_project(config, set), generations)
     typer.echo(
-        f"{counts.rows} rows = {counts.imported} imported + {counts.already_there} already there"
-        f" + {counts.unknown_document} about other documents + {counts.malformed} malformed"
+        f"{plural(counts.rows, 'row')} = {counts.imported} imported"
+        f" + {counts.already_there} already there + {counts.unknown_document} about other documents"
+        f" + {counts.malformed} malformed"
     )
     for problem in counts.problems:
         typer.echo(f"  {problem}", err=True)

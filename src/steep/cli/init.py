@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from steep.cli.options import DEFAULT_CONFIG, command
+from steep.core.listing import plural
 from steep.core.words import count_words
 
 SHOWN_SKIPPED = 10
@@ -31,15 +32,14 @@ def init(
     found = write_first_config(config, documents, questions)
     reading, asked = found.documents, found.questions
     words = sum(count_words(document.text) for document in reading.documents)
-    typer.echo(
-        f"{len(reading.documents)} documents, {words:,} words, {len(reading.skipped)} skipped"
-    )
+    read = plural(len(reading.documents), "document")
+    typer.echo(f"{read}, {plural(words, 'word')}, {len(reading.skipped)} skipped")
     for skipped in reading.skipped[:SHOWN_SKIPPED]:
         typer.echo(f"  skipped {skipped.source}: {skipped.reason}", err=True)
     if asked:
         fine, odd = len(asked.questions), len(asked.skipped)
         which = f"{fine} can be asked as a choice, {odd} cannot"
-        typer.echo(f"{fine + odd} questions in {found.questions_path}: {which}")
+        typer.echo(f"{plural(fine + odd, 'question')} in {found.questions_path}: {which}")
         for question in asked.skipped[:SHOWN_SKIPPED]:
             typer.echo(f"  not asked {question.question_id}: {question.reason}", err=True)
     for warning in found.warnings:

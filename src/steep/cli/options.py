@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from steep.cli.tables import wrapped
 from steep.core.files import disk_errors
 from steep.core.progress import erase_line
 
@@ -103,6 +104,13 @@ def start_log(path: Path) -> None:
 
 
 class _Terminal(logging.StreamHandler):  # type: ignore[type-arg]  # generic for mypy alone
+    def format(self, record: logging.LogRecord) -> str:
+        """Break long lines at blanks; whoever reads a pipe gets each message as one line."""
+        text = super().format(record)
+        if not self.stream.isatty():
+            return text
+        return "\n".join(piece for line in text.split("\n") for piece in wrapped(line))
+
     def emit(self, record: logging.LogRecord) -> None:
         """Print below what stands, not behind a progress line."""
         erase_line()

@@ -101,9 +101,10 @@ def _json(made: Plan | None, training: TrainingForecast | None, asked: Evaluatio
 def _text(made: Plan | None, training: TrainingForecast | None, asked: EvaluationPlan) -> str:
     from steep.cli.evaluation_lines import of_evaluation
     from steep.cli.plan_lines import of_plan
+    from steep.cli.tables import wrapped
     from steep.cli.training_lines import of_training
 
     lines = of_plan(made) if made else ["nothing is generated: generate.recipe is null"]
     lines += ["", *of_training(training)] if training else []
     lines += of_evaluation(asked)
-    return "\n".join(lines)
+    return "\n".join(piece for line in lines for piece in wrapped(line))

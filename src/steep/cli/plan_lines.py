@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from steep.cli.tables import table
 from steep.core.dollars import cost_of
+from steep.core.listing import plural
 from steep.core.progress import duration
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _prices(prices: Prices) -> str:
     if prices.usd_per_million_cached_tokens is not None:
         dollars.append(f"${prices.usd_per_million_cached_tokens:g} cached")
     dollars.append(f"${prices.usd_per_million_output_tokens:g} out")
-    return f"{', '.join(dollars)} a million tokens ({prices.source})"
+    return f"{', '.join(dollars)} per million tokens ({prices.source})"
 
 
 def _aims(plan: Plan) -> list[str]:
@@ -90,17 +91,11 @@ def _goal(plan: Plan) -> list[str]:
 def _table(plan: Plan) -> list[str]:
     shown = [*plan.documents[:SHOWN_DOCUMENTS], plan.total]
     cells = [HEADINGS, *(_cells(row) for row in shown)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(HEADINGS))]
-    lines = ["  ".join(_padded(row, widths)).rstrip() for row in cells]
     more = len(plan.documents) - SHOWN_DOCUMENTS
-    if more > 0:
-        lines.insert(-1, f"... and {more:,} more (--json has them all)")
-    return lines
-
-
-def _padded(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    first, *others = zip(row, widths, strict=True)
-    return [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+    if more <= 0:
+        return table(cells)
+    cells.insert(-1, (f"{more:,} more", *[""] * (len(HEADINGS) - 1)))
+    return [*table(cells), "(--json shows every document)"]
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -136,15 +131,14 @@ def _sum(plan: Plan) -> list[str]:
     if not total.calls.high:
         amounts = ["to do: nothing" if not again.calls else "to do:"]
     if again.calls:
-        answers = "1 answer" if again.calls == 1 else f"{again.calls:,} answers"
         amounts += [
-            f"  {answers} without text will be asked for again; last time that took "
-            f"{again.prompt_tokens:,} tokens in,",
+            f"  {plural(again.calls, 'answer')} without text will be asked for again; last time "
+            f"that took {again.prompt_tokens:,} tokens in,",
             f"    {again.completion_tokens:,} out, cost {cost_of(again.known_usd, again.unpriced)}",
         ]
     return [
         *amounts,
-        f"bought before: {calls:,} calls, {usage.prompt_tokens:,} tokens in "
+        f"bought before: {plural(calls, 'call')}, {usage.prompt_tokens:,} tokens in "
         f"({usage.cached_tokens:,} cached), {usage.completion_tokens:,} out, cost {cost}",
         *([_in_all(plan)] if others else []),
     ]
@@ -153,7 +147,7 @@ def _sum(plan: Plan) -> list[str]:
 def _in_all(plan: Plan) -> str:
     in_all = plan.in_all
     return (
-        f"  by the project in all, under this plan and others: {in_all.calls:,} calls, "
+        f"  by the project in all, under this plan and others: {plural(in_all.calls, 'call')}, "
         f"cost {cost_of(in_all.known_usd, in_all.unpriced)}"
     )
 
@@ -164,7 +158,7 @@ def _basis(plan: Plan) -> str:
     to_do["triplet"] = plan.total.triplets
     stages = [stage for stage, calls in to_do.items() if calls.high > 0]
     measured = [
-        f"{STAGES[stage]} as {plan.measured_answers[stage]:,} calls have measured"
+        f"{STAGES[stage]} as measured by {plural(plan.measured_answers[stage], 'call')}"
         for stage in stages
         if stage in plan.measured_answers
     ]

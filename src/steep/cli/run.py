@@ -20,6 +20,7 @@ from steep.cli.options import (
     load_project,
     open_project,
 )
+from steep.cli.tables import wrapped
 
 if TYPE_CHECKING:
     from steep.stages.pipeline import Run
@@ -49,7 +50,7 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write the report again, from what is there: nothing is generated, trained or asked."""
+    """Write the report of a finished run again: nothing is generated, trained or asked."""
     if output is not None:
         from steep.stages.pipeline import write_page
 
@@ -93,10 +94,11 @@ def _print_summary(result: Run, scores: dict[str, Any] | None) -> None:
     if result.generate:
         counts = result.generate.manifest["counts"]
         ended = {name: number for name, number in counts.items() if name != "planned" and number}
-        typer.echo(f"\ncalls: {counts['planned']} planned = {_sum(ended)}")
+        typer.echo()
+        _say(f"calls: {counts['planned']} planned = {_sum(ended)}")
     if result.corpus:
         counts, set_aside = (result.corpus.manifest[key] for key in ("counts", "set_aside"))
-        typer.echo(
+        _say(
             f"corpus: {counts['candidates']} texts = {counts['passages']} passages"
             f" + {counts['set_aside']} set aside" + (f" ({_sum(set_aside)})" if set_aside else "")
         )
@@ -105,6 +107,10 @@ def _print_summary(result: Run, scores: dict[str, Any] | None) -> None:
 
         print_scores(scores)
     typer.echo(f"report: {result.report}")
+
+
+def _say(line: str) -> None:
+    typer.echo("\n".join(wrapped(line)))
 
 
 def _sum(counts: dict[str, int]) -> str:

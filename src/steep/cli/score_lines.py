@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    from rich.table import Table
+import typer
+
+from steep.cli.tables import table, wrapped
 
 INTERVALS = "In brackets: 95% intervals clustered by document (general text: by text)."
 NONE = "-"
-NARROWEST = 100  # columns; a pipe has no width of its own
 
 
 def print_scores(scores: Mapping[str, Any]) -> None:
     """Print every table that there is."""
-    from rich.console import Console
-
-    console = Console()
-    console.width = max(NARROWEST, console.width)
     for name, lines in LINES.items():
         if found := scores.get(name):
-            for line in lines(found):
-                console.print(line, highlight=False)
-    console.print(f"\n{INTERVALS}", highlight=False)
+            _print(lines(found))
+    _print([f"\n{INTERVALS}"])
     for reason, count in Counter(each["reason"] for each in scores["skipped"]).items():
         many = "question" if count == 1 else "questions"
-        console.print(f"not asked as a choice: {count} {many}, {reason}", highlight=False)
+        _print([f"not asked as a choice: {count} {many}, {reason}"])
 
 
-def _likelihood(found: Mapping[str, Any]) -> Iterator[Table | str]:
+def _print(blocks: Iterable[str]) -> None:
+    """Print tables as they are, and prose broken at blanks."""
+    for block in blocks:
+        for line in block.split("\n"):
+            typer.echo("\n".join(wrapped(line)))
+
+
+def _likelihood(found: Mapping[str, Any]) -> Iterator[str]:
     title = f"closed book, likelihood {found['normalizer']}"
     yield from _model_table(found, title, lambda model: [])
     yield from _several_right(found, "; as many are chosen as are right")
@@ -39,20 +41,19 @@ def _likelihood(found: Mapping[str, Any]) -> Iterator[Table | str]:
         yield from _length_table(found["lengths"])
 
 
-def _length_table(found: Mapping[str, Any]) -> Iterator[Table | str]:
+def _length_table(found: Mapping[str, Any]) -> Iterator[str]:
     """How often the shortest and the longest option is chosen, beside how often it is right."""
-    yield f"\nshortest / longest of the options, % of n = {found['n']}"
+    yield f"\nshortest/longest of the options, % of n = {found['n']}"
     normalizers = list(next(iter(found["models"].values())))
-    table = _table(["model", *(f"chosen by {name}" for name in normalizers), "right"])
+    right = _extremes(found["gold"])
+    rows = [["model", *(f"chosen by {name}" for name in normalizers), "right"]]
     for model, shares in found["models"].items():
-        table.add_row(
-            model, *(_extremes(shares[name]) for name in normalizers), _extremes(found["gold"])
-        )
-    yield table
+        rows.append([model, *(_extremes(shares[name]) for name in normalizers), right])
+    yield _table(rows)
 
 
 def _extremes(shares: Mapping[str, float]) -> str:
-    return f"{_percent(shares['shortest'])} / {_percent(shares['longest'])}"
+    return f"{_percent(shares['shortest'])}/{_percent(shares['longest'])}"
 
 
 def _several_right(found: Mapping[str, Any], more: str = "") -> Iterator[str]:
@@ -61,11 +62,11 @@ def _several_right(found: Mapping[str, Any], more: str = "") -> Iterator[str]:
         yield f"  {number} {many} with several right options: exactly these count{more}"
 
 
-def _answers(found: Mapping[str, Any]) -> Iterator[Table | str]:
+def _answers(found: Mapping[str, Any]) -> Iterator[str]:
     protocol = found["protocol"]
     heat = f"T {protocol['temperature']}" if protocol["temperature"] else "greedy"
     title = (
-        f"closed book, answers after five examples, {protocol['samples']} a question, {heat}, "
+        f"closed book, answers after five examples, {protocol['samples']} per question, {heat}, "
         f"parser {protocol['parser']}, unparsed {protocol['unparsed']}"
     )
     read = ["read"]
@@ -83,7 +84,7 @@ def _answers(found: Mapping[str, Any]) -> Iterator[Table | str]:
     yield from _pair_lines(found)
 
 
-def _short_answers(found: Mapping[str, Any]) -> Iterator[Table | str]:
+def _short_answers(found: Mapping[str, Any]) -> Iterator[str]:
     for name, title in (("exact_match", "exact match"), ("f1", "F1")):
         yield from _model_table(
             found[name], f"closed book, short answers, {title}", lambda model: []
@@ -92,11 +93,11 @@ def _short_answers(found: Mapping[str, Any]) -> Iterator[Table | str]:
     for model, likely in found["likelihood"].items():
         yield (
             f"  {model}: log-likelihood of the accepted answer {likely['nats_per_token']:.2f} "
-            f"nats a token, {likely['nats_per_byte']:.2f} a byte"
+            f"nats per token, {likely['nats_per_byte']:.2f} per byte"
         )
 
 
-def _open_book(found: Mapping[str, Any]) -> Iterator[Table | str]:
+def _open_book(found: Mapping[str, Any]) -> Iterator[str]:
     if found["retrieval"]:
         yield "\nretrieval: recall@k of the right document, or of the answer"
         yield _retrieval_table(found["retrieval"])
@@ -114,36 +115,35 @@ def _open_book(found: Mapping[str, Any]) -> Iterator[Table | str]:
             yield f"{model}, {said}: {_gain(gain)}"
 
 
-def _retrieval_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    columns = ["chunk", "chunks", "what", *(f"@{k}" for k in rows[0]["document"]["recall"])]
-    table = _table([*columns, "MRR"])
-    for row in rows:
+def _retrieval_table(searches: Sequence[Mapping[str, Any]]) -> str:
+    cutoffs = [f"@{k}" for k in searches[0]["document"]["recall"]]
+    rows = [["chunk", "chunks", "what", *cutoffs, "MRR"]]
+    for row in searches:
         for what in ("document", "answer"):
             if found := row[what]:
                 recalls = [f"{_percent(each['value'])}" for each in found["recall"].values()]
-                table.add_row(
+                rows.append([
                     str(row["chunk_characters"]), str(row["chunks"]), what, *recalls,
                     f"{found['mrr']['value']:.3f}",
-                )  # fmt: skip
-    return table
+                ])  # fmt: skip
+    return _table(rows)
 
 
-def _cell_table(found: Mapping[str, Any]) -> Table:
-    columns = ["model", "chunk", "shown", "order", "T", "split", "n", "accuracy", "hit", "miss"]
-    table = _table(columns)
+def _cell_table(found: Mapping[str, Any]) -> str:
+    rows = [["model", "chunk", "shown", "order", "T", "split", "n", "accuracy", "hit", "miss"]]
     for cell in found["cells"]:
         whole = cell["chunk_characters"] is None
         heat = NONE if cell["temperature"] is None else str(cell["temperature"])
         hits = cell.get("answer_found") or cell.get("document_found") or {}
-        table.add_row(
+        rows.append([
             cell["model"],
             "whole" if whole else str(cell["chunk_characters"]),
             str(cell["shown"]), cell["order"].replace("_", " "), heat, cell["split"],
             str(cell["n"]),
             "too long" if cell["left_out"] else _with_interval(cell),
             *(_share(hits.get(side)) for side in ("hit", "miss")),
-        )  # fmt: skip
-    return table
+        ])  # fmt: skip
+    return _table(rows)
 
 
 def _share(part: Mapping[str, Any] | None) -> str:
@@ -157,7 +157,7 @@ def _model_table(
     title: str,
     more: Callable[[Mapping[str, Any]], list[str]],
     more_columns: Sequence[str] = (),
-) -> Iterator[Table | str]:
+) -> Iterator[str]:
     models = found["models"]
     kinds = list(dict.fromkeys(kind for model in models for kind in model["by_kind"]))
     kinds = kinds if len(kinds) > 1 else []
@@ -165,16 +165,12 @@ def _model_table(
     title += f", n = {sizes.pop()}" if len(sizes) == 1 else ""
     title += _guessing(found)
     yield f"\n{title}"
-    table = _table(["model", "accuracy", *kinds, *more_columns])
+    rows = [["model", "accuracy", *kinds, *more_columns]]
     for model in models:
         shown = [model["by_kind"].get(kind) for kind in kinds]
-        table.add_row(
-            model["name"],
-            _with_interval(model),
-            *(_with_interval(each) if each else NONE for each in shown),
-            *more(model),
-        )
-    yield table
+        by_kind = [_with_interval(each) if each else NONE for each in shown]
+        rows.append([model["name"], _with_interval(model), *by_kind, *more(model)])
+    yield _table(rows)
 
 
 def _guessing(found: Mapping[str, Any]) -> str:
@@ -183,14 +179,8 @@ def _guessing(found: Mapping[str, Any]) -> str:
     return "" if chance is None else f", guessing {_percent(chance)}"
 
 
-def _table(columns: Sequence[str]) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, justify="left" if column == "model" else "right")
-    return table
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(table(rows, rule=True))
 
 
 def _pair_lines(found: Mapping[str, Any]) -> Iterator[str]:
@@ -219,21 +209,21 @@ def _percent(fraction: float, sign: bool = False) -> str:
     return f"{100 * fraction:+.1f}" if sign else f"{100 * fraction:.1f}"
 
 
-def _summaries(found: Mapping[str, Any]) -> Iterator[Table | str]:
+def _summaries(found: Mapping[str, Any]) -> Iterator[str]:
     for judge in found["judge"]:
         yield _judge_line(judge)
-    columns = ["model", "texts", "claims a text", "true", "false", "salient", "false/human"]
-    yield "\nsummaries from memory, counts a text"
-    table = _table([*columns, "salient/human"])
+    yield "\nsummaries from memory, counts per text"
+    beside_human = ["false / human", "salient / human"]
+    rows = [["model", "texts", "claims", "true", "false", "salient", *beside_human]]
     for each in found["sets"]:
         counts, beside = each["per_text"], each["relative"]
-        table.add_row(
+        rows.append([
             _set_name(each),
             str(each["written"]),
             *(_number(counts.get(name)) for name in ("claims", "true", "false", "salient")),
             *(_number(beside[name]["mean_of_ratios"]) for name in ("false", "salient")),
-        )
-    yield table
+        ])  # fmt: skip
+    yield _table(rows)
     for each in found["sets"]:
         unread = each["left_out"] | each["unread_passages"] | each["unjudged"]
         if unread:
@@ -253,40 +243,35 @@ def _judge_line(judge: Mapping[str, Any]) -> str:
         accuracy = _number(each["accuracy"], 100, 0)
         said.append(f"{name}: {accuracy}% of {each['n']} agree, kappa {kappa}")
     unread = sum(judge["unread"].values())
-    return f"judge {judge['judge']} on {judge['claims']} labelled claims: {'; '.join(said)}" + (
+    return f"judge {judge['judge']} on {judge['claims']} labeled claims: {'; '.join(said)}" + (
         f"; {unread} unread" if unread else ""
     )
 
 
-def _general_text(found: Mapping[str, Any]) -> Iterator[Table | str]:
-    columns = ["model", "bits a byte", "nats a token"]
+def _general_text(found: Mapping[str, Any]) -> Iterator[str]:
     sizes = found["models"][0]
     yield f"\ngeneral text, {sizes['texts']} texts of {sizes['bytes']:,} bytes"
-    table = _table(columns)
+    rows = [["model", "bits per byte", "nats per token"]]
     for model in found["models"]:
-        table.add_row(
-            model["name"], _number(model["bits_per_byte"], digits=4),
-            _number(model["nats_per_token"], digits=4),
-        )  # fmt: skip
-    yield table
+        amounts = (model["bits_per_byte"], model["nats_per_token"])
+        rows.append([model["name"], *(_number(each, digits=4) for each in amounts)])
+    yield _table(rows)
     for pair in found["differences"]:
         yield (
-            f"{pair['a']} - {pair['b']}: {_number(pair['bits_per_byte'], 1, 4, True)} bits a byte"
+            f"{pair['a']} - {pair['b']}: {_number(pair['bits_per_byte'], 1, 4, True)} bits per byte"
             " (above 0: forgotten)"
         )
 
 
-def _tasks(found: Mapping[str, Any]) -> Iterator[Table | str]:
+def _tasks(found: Mapping[str, Any]) -> Iterator[str]:
     yield "\ntasks of lm-evaluation-harness"
-    table = _table(["model", "task", "metric", "n", "value"])
+    rows = [["model", "task", "metric", "n", "value"]]
     for model in found["models"]:
         for row in model["scores"]:
             error = "" if row["stderr"] is None else f" (stderr {row['stderr']:.4f})"
-            table.add_row(
-                model["name"], row["task"], row["metric"], str(row["n"]),
-                f"{row['value']:.4f}{error}",
-            )  # fmt: skip
-    yield table
+            value = f"{row['value']:.4f}{error}"
+            rows.append([model["name"], row["task"], row["metric"], str(row["n"]), value])
+    yield _table(rows)
     for pair in found["differences"]:
         yield (
             f"{pair['a']} - {pair['b']}, {pair['task']} {pair['metric']}: "
@@ -308,7 +293,7 @@ def _number(
     return f"{mean} [{low}, {high}]"
 
 
-LINES: dict[str, Callable[[Mapping[str, Any]], Iterator[Table | str]]] = {
+LINES: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     "likelihood": _likelihood,
     "answers": _answers,
     "short_answers": _short_answers,

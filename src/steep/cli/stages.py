@@ -17,6 +17,7 @@ from steep.cli.options import (
     command,
     open_project,
 )
+from steep.core.listing import plural
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +56,8 @@ def _cancel_batches(config: Path, overrides: list[str] | None) -> None:
 
     opened = open_project(config, overrides)
     cancelled = cancel_batches(opened.config, opened.project)
-    typer.echo(f"asked to end {cancelled} batches; what they have answered is collected next time")
+    asked = plural(cancelled, "batch", "batches")
+    typer.echo(f"asked to end {asked}; what they have answered is collected next time")
 
 
 def corpus(
@@ -86,7 +88,10 @@ def evaluate(
         int | None, typer.Option(help="Ask only the first so many questions, for a first look.")
     ] = None,
     rescore: Annotated[
-        bool, typer.Option("--rescore", help="Count kept rows anew; nothing is asked or loaded.")
+        bool,
+        typer.Option(
+            "--rescore", help="Compute tables again from kept rows; nothing is asked or loaded."
+        ),
     ] = False,
     json: JsonOption = False,
     yes: YesOption = False,

@@ -1,7 +1,7 @@
 """`steep status`: what is done, what is to do, what it has cost; and questions to the ledger.
 
     steep status                      # the plan's sum, the spending, what waits at a provider
-    steep status --documents          # what each document cost, the dearest first
+    steep status --documents          # what each document cost, the most expensive first
     steep status --document ID        # one of them, with its calls
     steep status --entity "Joren Pell"  # texts about somebody, with their prompts
     steep status --failed             # what gave no whole answer, and why
@@ -26,7 +26,7 @@ LISTED = 20
 LISTED_TEXTS = 5  # they come with their prompts
 
 DocumentsOption = Annotated[
-    bool, typer.Option("--documents", help="What each document cost, the dearest first.")
+    bool, typer.Option("--documents", help="What each document cost, the most expensive first.")
 ]
 DocumentOption = Annotated[
     str | None, typer.Option("--document", metavar="ID", help="One document: its cost and calls.")

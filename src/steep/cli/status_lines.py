@@ -7,6 +7,7 @@ from typing import Any
 
 from steep.core.calls import STATUSES
 from steep.core.dollars import cost_of, dollars
+from steep.core.listing import plural
 
 Found = Mapping[str, Any]
 
@@ -21,19 +22,19 @@ def of_status(found: Found) -> Iterator[str]:
         yield f"plan: {_sum(found)}"
         yield from _reasoning(found)
         if found["asked_again"]:
-            answers = _count(found["asked_again"], "answer")
+            answers = plural(found["asked_again"], "answer")
             yield f"  {answers} without text will be asked for again by the next run"
         yield from _rest(found)
         yield from _reasons(found["failures"])
         yield from _without_entities(found)
     ledger = found["ledger"]
     failed = f" and {ledger['failed']:,} failed" if ledger["failed"] else ""
-    yield f"ledger: {_count(ledger['calls'], 'call')}{failed}, {_spending(ledger)}"
+    yield f"ledger: {plural(ledger['calls'], 'call')}{failed}, {_spending(ledger)}"
     if ledger["not_in_plan"]:
-        yield f"  of these, {_count(ledger['not_in_plan'], 'call')} outside this plan"
-    yield f"  {_count(ledger['imported'], 'imported text')}, apart from these"
+        yield f"  of these, {plural(ledger['not_in_plan'], 'call')} outside this plan"
+    yield f"  {plural(ledger['imported'], 'imported text')}, apart from these"
     if (lost := ledger["lost"])["attempts"]:
-        attempts = _count(lost["attempts"], "attempt")
+        attempts = plural(lost["attempts"], "attempt")
         price = "at a price that is unknown" if lost["unpriced"] else dollars(lost["cost_usd"])
         yield (
             f"  {attempts} beside these gave nothing to keep: {lost['tokens']:,} tokens at most, "
@@ -45,10 +46,10 @@ def of_status(found: Found) -> Iterator[str]:
         yield f"  counted against limits, all together: {limits['spent_tokens']:,} tokens{usd}"
     for each in found["requests"]:
         failed = f" and {each['failed']:,} failed" if each["failed"] else ""
-        done = _count(each["requests"], "request")
+        done = plural(each["requests"], "request")
         yield f"{each['purpose']} ({each['model']}): {done}{failed}, {_spending(each)}"
     for batch in found["batches"]:
-        name, calls = batch["batch_id"] or batch["token"], _count(batch["calls"], "call")
+        name, calls = batch["batch_id"] or batch["token"], plural(batch["calls"], "call")
         yield (
             f"batch {name}: {batch['status']}, submitted {_moment(batch['submitted_at'])}, "
             f"{batch['waiting']:,} of {calls} wait"
@@ -60,7 +61,7 @@ def of_status(found: Found) -> Iterator[str]:
 
 
 def of_documents(found: Found) -> Iterator[str]:
-    """A table of costs, dearest first."""
+    """A table of costs, most expensive first."""
     shown = found["documents"]
     for each in shown:
         yield f"{each['document_id']}: {_outcomes(each)}; {_spending(each)}"
@@ -96,11 +97,11 @@ def of_failures(found: Found) -> Iterator[str]:
         return
     for each in found["reasons"]:
         number = each["documents"]
-        where = f"in {_count(number, 'document')}" if number else "beside generation"
+        where = f"in {plural(number, 'document')}" if number else "beside generation"
         yield f"{each['calls']:,} {each['status']} {where}: {each['reason']}"
         yield f"  for example: steep status --call {each['example'][:SHOWN_DIGITS]}"
     shown = _shown(len(found["reasons"]), found["of"], "reasons")
-    yield f"{shown}; {_count(found['calls'], 'call')} in all"
+    yield f"{shown}; {plural(found['calls'], 'call')} in all"
 
 
 def of_call(found: Found) -> Iterator[str]:
@@ -119,7 +120,7 @@ def of_call(found: Found) -> Iterator[str]:
         f"{usage['completion_tokens']:,} out, {_dollars(found['cost_usd'])}"
     )
     yield (
-        f"  recorded {_moment(found['recorded_at'])}, {_count(found['attempts'], 'attempt')}, "
+        f"  recorded {_moment(found['recorded_at'])}, {plural(found['attempts'], 'attempt')}, "
         f"{found['latency_s']:.1f} s, finish reason '{found['finish_reason']}'"
     )
     if found["batch"]:
@@ -143,7 +144,7 @@ def of_request(found: Found) -> Iterator[str]:
         f"{usage['completion_tokens']:,} out, {_dollars(found['cost_usd'])}"
     )
     yield (
-        f"  recorded {_moment(found['recorded_at'])}, {_count(found['attempts'], 'attempt')}, "
+        f"  recorded {_moment(found['recorded_at'])}, {plural(found['attempts'], 'attempt')}, "
         f"{found['latency_s']:.1f} s, finish reason '{found['finish_reason']}'"
     )
     if found["error"]:
@@ -173,7 +174,7 @@ def _reasoning(found: Found) -> Iterator[str]:
     tokens = found["reasoning_tokens"]
     took = f", {tokens:,} tokens of it" if tokens else ""
     yield (
-        f"  {_count(answers, 'answer')} of nothing but reasoning{took}; "
+        f"  {plural(answers, 'answer')} of nothing but reasoning{took}; "
         "see generate.reasoning_tokens and generate.max_tokens"
     )
 
@@ -182,10 +183,10 @@ def _rest(found: Found) -> Iterator[str]:
     if not (rest := found["rest"]):
         return
     lack = "lacks its" if rest["documents"] == 1 else "lack their"
-    line = f"  more will follow: {_count(rest['documents'], 'document')} still {lack} entities"
+    line = f"  more will follow: {plural(rest['documents'], 'document')} still {lack} entities"
     if rest["opened"]:
         line += (
-            f"; {_count(rest['opened'], 'other')} had {rest['mean_calls']:,} further calls each"
+            f"; {plural(rest['opened'], 'other')} had {rest['mean_calls']:,} further calls each"
             f" ({rest['fewest_calls']:,} to {rest['most_calls']:,})"
         )
     yield line
@@ -221,11 +222,11 @@ def _dollars(usd: float | None) -> str:
 
 def _outcomes(cost: Found) -> str:
     counts = cost["counts"]
-    calls = _count(sum(counts.values()), "call")
+    calls = plural(sum(counts.values()), "call")
     if counts:
         order = [name for name in (*STATUSES, "submitted") if counts.get(name)]
         calls += f" = {' + '.join(f'{counts[name]:,} {name}' for name in order)}"
-    return calls + (f", {_count(cost['imported'], 'imported text')}" if cost["imported"] else "")
+    return calls + (f", {plural(cost['imported'], 'imported text')}" if cost["imported"] else "")
 
 
 def _brief(call: Found) -> str:
@@ -257,11 +258,6 @@ def _shortened(text: str, longest: int | None) -> str:
 
 def _shown(shown: int, total: int, what: str) -> str:
     return f"{shown:,} of {total:,} {what} shown"
-
-
-def _count(number: int, noun: str) -> str:
-    """1 call, 1,234 calls."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _moment(iso: str) -> str:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
 from typing import TYPE_CHECKING
 
+from steep.cli.tables import table, wrapped
 from steep.core.progress import duration
 
 if TYPE_CHECKING:
     from steep.core.ranges import Range
     from steep.stages.training_plan import RunForecast, SectionForecast, TrainingForecast
 
-COLUMNS = 80
 INDENT = 10  # of what stands behind a name
 LONGEST_NAME = 20  # characters shown of an arm's
 GIB = 2**30
@@ -28,17 +27,17 @@ def of_training(forecast: TrainingForecast) -> list[str]:
         lines += _section(section, forecast.model)
     if forecast.to_do:
         lines += ["", *_table(forecast), "", *_sum(forecast)]
-    return [*lines, *(line for each in forecast.warnings for line in _warning(each))]
+    return [*lines, *(line for each in forecast.warnings for line in wrapped(f"warning: {each}"))]
 
 
 def _section(section: SectionForecast, model: str) -> Iterator[str]:
     verb, runs = VERBS[section.section], section.runs
     if not section.to_do:
         names = ", ".join(run.name for run in runs)
-        yield from _wrapped(f"{verb}: nothing to do, all is done before: {names}", "  ")
+        yield from wrapped(f"{verb}: nothing to do, all is done before: {names}")
         return
     size = "" if section.parameters is None else f", {_parameters(section.parameters)}"
-    yield from _wrapped(f"{verb}: {model}{size}", "  ")
+    yield from wrapped(f"{verb}: {model}{size}")
     devices = section.devices
     yield from _named("on", f"{devices.count} x {devices.name or 'a device not known here'}")
     yield from _named("speed", _speed(section))
@@ -84,12 +83,7 @@ def _table(forecast: TrainingForecast) -> list[str]:
     for run in forecast.runs:
         cells = [_short(run.name), _tokens(run), *_times(run)]
         rows.append(cells + [_cost(run)] * priced)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *others in rows:
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
-    return lines
+    return table(rows)
 
 
 def _tokens(run: RunForecast) -> str:
@@ -135,21 +129,7 @@ def _span(each: Range, shown: Callable[[float], str]) -> str:
 
 
 def _named(name: str, text: str) -> list[str]:
-    return _wrapped(f"  {name.ljust(INDENT - 2)}{text}", " " * INDENT)
-
-
-def _warning(text: str) -> list[str]:
-    return _wrapped(f"warning: {text}", "  ")
-
-
-def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        COLUMNS,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return wrapped(f"  {name.ljust(INDENT - 2)}{text}", hang=INDENT - 2)
 
 
 def _parameters(count: int) -> str:

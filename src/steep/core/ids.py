@@ -8,7 +8,7 @@ from typing import Any
 
 
 def canonical_json(value: Any) -> str:
-    """Serialise to JSON with sorted keys and no spaces, so that equal values are equal strings."""
+    """Serialize to JSON with sorted keys and no spaces, so that equal values are equal strings."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -1,8 +1,13 @@
-"""Lists in a sentence."""
+"""Lists and numbers in a sentence."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+
+def plural(number: int, noun: str, several: str | None = None) -> str:
+    """Return a number with its noun: `1 call`, `1,234 calls`, `2 batches`."""
+    return f"{number:,} {noun if number == 1 else several or noun + 's'}"
 
 
 def some_of(names: Sequence[str], shown: int) -> str:

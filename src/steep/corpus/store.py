@@ -28,7 +28,7 @@ _SET_ASIDE_COLUMNS = dict.fromkeys(("call_id", "document_id", "recipe", "reason"
 
 
 class TextRow(NamedTuple):
-    """What tokenising needs of a passage."""
+    """What tokenizing needs of a passage."""
 
     id: str
     recipe: str

@@ -12,7 +12,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def clean_text(text: str) -> str:
-    """Normalise newlines, drop control characters and half surrogate pairs, strip the ends."""
+    """Normalize newlines, drop control characters and half surrogate pairs, strip the ends."""
     lines = _LINE_ENDS.sub("\n", text)
     return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", _CONTROL.sub("", lines)).strip()
 

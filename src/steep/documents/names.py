@@ -1,8 +1,8 @@
-"""Capitalised names and numbers: what a text is about, as far as its letters show it.
+"""Capitalized names and numbers: what a text is about, as far as its letters show it.
 
 Generators under a billion parameters misspell and invent names. The compact prompts let them choose
 among the names of the document, and a filter sets aside texts that are full of other ones. Both
-work for languages that capitalise names and little else (of German, which capitalises all nouns,
+work for languages that capitalize names and little else (of German, which capitalizes all nouns,
 only names of several words are taken by the filter).
 """
 

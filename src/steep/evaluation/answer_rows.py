@@ -1,4 +1,4 @@
-"""One row a model, question and sample, as Parquet: all that is needed to count answers anew.
+"""One row a model, question and sample, as Parquet: all that is needed to count answers again.
 
 A row holds what was sent and what came back, so that any parser or vote can be applied to it later
 (`answer_scores.rescore`); what was read of it names options, not the letters that stood for them.

@@ -38,7 +38,7 @@ def bootstrap_interval(
     Args:
         columns: For each question the numbers that `score` needs the sums of.
         clusters: The document of each question.
-        score: Vectorised over resamples.
+        score: Vectorized over resamples.
         resamples: How many times the documents are drawn; one without a score is left out.
         seed: Of the draws.
 

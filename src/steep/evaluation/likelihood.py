@@ -43,7 +43,7 @@ from steep.evaluation.shared_prefix import SharedPrefix, compute_prefix, shared_
 ROW_TOKENS = 256
 LEAST_SHARED_TOKENS = 32  # a shorter beginning of all prompts is not worth a pass of its own
 LOGIT_ROWS = 256  # predicted tokens whose logits are held in fp32 at once
-# How far, in nats a token, branches may be from single rows: rounding, not another computation.
+# How far, in nats per token, branches may be from single rows: rounding, not another computation.
 BRANCH_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 LOW_PRECISION_TOLERANCE = 0.1
 

@@ -1,6 +1,6 @@
-"""From the log-likelihoods of a question's options to a choice, under a named normaliser.
+"""From the log-likelihoods of a question's options to a choice, under a named normalizer.
 
-A sum favours short options, so it is usually divided by a length; whose length is part of the
+A sum favors short options, so it is usually divided by a length; whose length is part of the
 metric's name, because published figures differ in it (`per_character` is the usual `acc_norm`).
 """
 

@@ -21,7 +21,7 @@ from steep.evaluation.questions import Question
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A question, what one model gave its options, and what it chose under each normaliser."""
+    """A question, what one model gave its options, and what it chose under each normalizer."""
 
     question_id: str
     document_id: str
@@ -39,7 +39,7 @@ class Row:
     bytes: tuple[int, ...]
 
     def right(self, normalizer: Normalizer) -> bool:
-        """Whether exactly the right options are the likeliest under this normaliser.
+        """Whether exactly the right options are the likeliest under this normalizer.
 
         A likelihood ranks options and cannot say how many are right, so it is told: where two
         options are right, the two likeliest must be these.
@@ -79,7 +79,7 @@ def make_rows(questions: Sequence[Question], scores: Sequence[OptionScores]) -> 
 
 
 def count_ties(rows: Sequence[Row]) -> dict[Normalizer, int]:
-    """Questions, by normaliser, of which two options or more were equally likely."""
+    """Questions, by normalizer, of which two options or more were equally likely."""
     scores = [row.scores for row in rows]
     return {normalizer: choose(scores, normalizer).ties for normalizer in NORMALIZERS}
 

@@ -1,4 +1,4 @@
-"""A question with a short answer becomes a choice among the answers to its neighbours.
+"""A question with a short answer becomes a choice among the answers to its neighbors.
 
 A likelihood needs options to compare, and the answers to other questions about the same title are
 of the right kind: names, years and places of the same subject. What is drawn depends on the
@@ -27,7 +27,7 @@ def choice_among(question_id: str, accepted: tuple[str, ...], others: Iterable[s
     """Set the first accepted answer among a seeded draw of the other answers.
 
     An other answer that holds an accepted one, or lies within one, might be right too and is never
-    drawn. The right one's place is drawn too: ties go to the first option and must not favour it.
+    drawn. The right one's place is drawn too: ties go to the first option and must not favor it.
     """
     usable = distractors(accepted, others)
     draw = Permutation(len(usable), derive_seed("distractors", question_id))

@@ -139,7 +139,7 @@ def finite(value: Any) -> Any:
 
 
 def _paired(a: Sequence[float], b: Sequence[float], clusters: Sequence[str]) -> _Paired:
-    """Mean difference, and centre and standard error after one pseudo-pair on either side."""
+    """Mean difference, and center and standard error after one pseudo-pair on either side."""
     differences = _numbers(a, 0, 1) - _numbers(b, 0, 1)
     sample = _sample(differences, clusters)
     size = sample.effective_n + PSEUDO_PAIRS

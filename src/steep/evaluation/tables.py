@@ -1,6 +1,6 @@
 """From rows to the tables of `scores.json`: one function a way of asking, all of them pure.
 
-Whatever the rows hold can be counted anew at any time: another normaliser, parser or vote needs no
+Whatever the rows hold can be counted again at any time: another normalizer, parser or vote needs no
 model. A table names the settings that it was counted under.
 """
 
@@ -52,7 +52,7 @@ def likelihood_table(
     normalizer: Normalizer,
     planned: Planned | None = None,
 ) -> dict[str, Any]:
-    """Accuracy of the likeliest option, and beside it under every other normaliser.
+    """Accuracy of the likeliest option, and beside it under every other normalizer.
 
     Raises:
         ValueError: The models did not answer the same questions.
@@ -207,7 +207,7 @@ def _graded(rows: Sequence[AnswerRow], metric: Any) -> list[Grade]:
 
 
 def _best_likelihood(rows: Sequence[Row]) -> dict[str, float]:
-    """Means over questions of the likeliest accepted answer, in nats a token and a byte."""
+    """Means over questions of the likeliest accepted answer, in nats per token and per byte."""
     best = [
         (
             max(s / t for s, t in zip(row.sum_logprob, row.tokens, strict=True)),

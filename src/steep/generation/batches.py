@@ -301,7 +301,7 @@ class _Run:
         if sent_anew:
             log.info(
                 "generate: collected in this run so far: %s; "
-                "came back without an answer and submitted anew: %s",
+                "came back without an answer and submitted again: %s",
                 counted(self._progress.new, "call"),
                 counted(sent_anew, "call"),
             )

@@ -274,7 +274,7 @@ class Planner:
         return total.completion_tokens
 
     def _cost_usd(self, amounts: Amounts, case: Case) -> float | None:
-        """By the cheapest, the mean or the dearest endpoint."""
+        """By the cheapest, the mean or the most expensive endpoint."""
         costs = [prices.cost_usd(amounts.usage) for prices in self.prices]
         known = [cost for cost in costs if cost is not None]
         if len(known) < len(costs):

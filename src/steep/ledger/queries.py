@@ -111,7 +111,7 @@ def bought(ledger: Ledger) -> Bought:
 
 
 def document_costs(ledger: Ledger) -> list[DocumentCost]:
-    """What every document in the ledger cost, the dearest first."""
+    """What every document in the ledger cost, the most expensive first."""
     # By the index it would jump from row to row: four times slower than once through the table.
     query = (
         f"SELECT document_id, endpoint = '{IMPORT_ENDPOINT}', status, {_SUMS} "

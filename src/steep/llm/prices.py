@@ -1,4 +1,4 @@
-"""What a call costs: dollars a million tokens; no price known, no cost shown.
+"""What a call costs: dollars per million tokens; no price known, no cost shown.
 
 List prices come from the table inside `genai-prices`, without any network; prices change, so the
 configuration overrides them field by field. A model of one's own has no list price: unknown is

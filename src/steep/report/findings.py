@@ -8,10 +8,19 @@ page says that nothing can be told apart.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from steep.report.records import RAW_RECIPE, Compared, ModelScore, PairScore, Run, Scores
+from steep.report.records import (
+    RAW_RECIPE,
+    Compared,
+    Generation,
+    ModelScore,
+    PairScore,
+    Run,
+    Scores,
+)
 from steep.report.wording import (
     count,
     interval,
@@ -26,6 +35,8 @@ from steep.report.wording import (
 
 SIGNIFICANT_P = 0.05
 FEW_DOCUMENTS = 20  # with fewer clusters, clustered intervals are known to come out too narrow
+IN_PROCESS = "in process"  # the endpoint of models that ran in the process of Steep
+ABOVE_CHANCE, OPEN_CHANCE = "is above guessing", "cannot be told from guessing"
 MOST_GAINS = 3  # comparisons that the first sentence names
 Verdict = Literal["found", "hint", "open"]
 
@@ -46,7 +57,7 @@ class Note:
 
 
 def normalizer_name(name: str) -> str:
-    """A normaliser in words."""
+    """A normalizer in words."""
     return NORMALIZERS.get(name, name)
 
 
@@ -107,9 +118,7 @@ def conclusion(pair: PairScore, scores: Compared) -> str:
         )
     nothing = points(difference, sign=False) == points(0.0, sign=False)
     how = (
-        "the difference of 0 points"
-        if nothing
-        else f"the difference of {size} in favour of {first}"
+        "the difference of 0 points" if nothing else f"the difference of {size} in favor of {first}"
     )
     return (
         f"{_capital(pair.a)} and {pair.b} cannot be told apart: {how} "
@@ -124,14 +133,36 @@ def against_chance(model: ModelScore, chance: float | None) -> str | None:
     low, high = model.overall.low, model.overall.high
     if low is None or high is None:
         return None
-    if low > chance:
-        how = "is above guessing"
-    elif high < chance:
-        how = "is below guessing"
-    else:
-        how = "cannot be told from guessing"
+    how = _beside_chance(low, high, chance)
     share = f"{percent(model.overall.value)} {interval(low, high)}"
     return f"{_capital(model.name)}, at {share}, {how} ({percent(chance, 0)})."
+
+
+def _beside_chance(low: float, high: float, chance: float) -> str:
+    if low > chance:
+        return ABOVE_CHANCE
+    return "is below guessing" if high < chance else OPEN_CHANCE
+
+
+def uneven_intervals(models: Sequence[ModelScore], chance: float | None) -> str | None:
+    """Explain how a model is above guessing when another with no lower accuracy may not be."""
+    readings = [
+        (model.overall.value, _beside_chance(model.overall.low, model.overall.high, chance))
+        for model in models
+        if chance is not None
+        and model.overall is not None
+        and model.overall.low is not None
+        and model.overall.high is not None
+    ]
+    above = [value for value, how in readings if how == ABOVE_CHANCE]
+    unsure = [value for value, how in readings if how == OPEN_CHANCE]
+    if not above or not unsure or max(unsure) < min(above):
+        return None
+    return (
+        "This is no contradiction: an interval is wider where a model does well on some documents "
+        "and badly on others, so the same accuracy may be above guessing for one model and not for "
+        "another."
+    )
 
 
 def limits(measure: str) -> str:
@@ -197,7 +228,7 @@ def _generator_note(run: Run) -> Note | None:
     if run.arms and not any(recipe in run.reads(arm.name) for arm in run.arms):
         return Note(
             f"{generation.model} wrote, but no model was trained on it",
-            f"The texts of the recipe {recipe} were written in this run by {generation.endpoint}. "
+            f"The texts of the recipe {recipe} were written during this run, {_where(generation)}. "
             "No arm reads them: what the trained models learned comes from other texts.",
         )
     if run.embedded_generator:
@@ -211,9 +242,16 @@ def _generator_note(run: Run) -> Note | None:
         )
     return Note(
         f"The writer was {generation.model}",
-        f"All synthetic text came from {generation.endpoint}. Nobody has checked it fact by fact "
+        f"All synthetic text was written {_where(generation)}. Nobody has checked it fact by fact "
         "against the documents, so what it invented was learned as well.",
     )
+
+
+def _where(generation: Generation) -> str:
+    """`in this process` or `by https://...`, for models in process have no endpoint."""
+    if generation.endpoint == IN_PROCESS:
+        return "in this process"
+    return f"by {generation.endpoint}" if generation.endpoint else "by an unnamed endpoint"
 
 
 def _recorded_note(run: Run) -> Note | None:
@@ -221,8 +259,10 @@ def _recorded_note(run: Run) -> Note | None:
     if run.corpus is None or not run.corpus.imported:
         return None
     passages = Counter(passage.recipe for passage in run.corpus.passages)
+    aside = Counter(row.recipe for row in run.corpus.set_aside_rows)
     named = [
-        f"{recipe} ({plural(passages[recipe], 'passage')}, written by {model_names(models)})"
+        f"{recipe} ({count(passages[recipe])} of {plural(passages[recipe] + aside[recipe], 'text')}"
+        f" passed the filters; written by {model_names(models)})"
         for recipe, models in run.corpus.imported.items()
     ]
     readers = [
@@ -249,8 +289,8 @@ def _score_notes(run: Run, scores: Scores) -> list[Note]:
             "Where options are chosen by likelihood, no model wrote anything. Each option was "
             f"scored by its {normalizer_name(scores.normalizer)} after the question, without the "
             "document, and the likeliest counts as the choice. A model that picks the right option "
-            "may still be unable to say it, and another normaliser can change the figures: all of "
-            "them are in the table of normalisers." + skipped,
+            "may still be unable to say it, and another normalizer can change the figures: all of "
+            "them are in the table of normalizers." + skipped,
         ),
     ]
 

@@ -256,14 +256,14 @@ class Run:
 
     @property
     def series(self) -> dict[str, int]:
-        """The number of each model's colour and marker, the same in every figure; base is 0."""
+        """The number of each model's color and marker, the same in every figure; base is 0."""
         scored = measured_models(self.measured)
         names = dict.fromkeys([BASE, *scored, *(arm.name for arm in self.arms)])
         return {name: index for index, name in enumerate(names)}
 
     @property
     def ordered_arms(self) -> list[Arm]:
-        """The arms in the order of their colours."""
+        """The arms in the order of their colors."""
         return sorted(self.arms, key=lambda arm: self.series[arm.name])
 
     def title_of(self, document_id: str) -> str:

@@ -1,7 +1,7 @@
-"""Charts as inline SVG: our own few shapes, no plotting library, no fixed colours.
+"""Charts as inline SVG: our own few shapes, no plotting library, no fixed colors.
 
 A mark carries the class `s<number>` of its model; `style.css` alone knows the palette. Every model
-also has its own marker and dash pattern, so that no figure is read by colour only. Each chart is
+also has its own marker and dash pattern, so that no figure is read by color only. Each chart is
 drawn twice, for a page and for a phone, and the style sheet shows one of them: text keeps its size.
 """
 
@@ -128,7 +128,7 @@ def text_width(content: str, size: float = 13) -> float:
 
 
 def series_class(series: int) -> str:
-    """The class that gives a mark its colour."""
+    """The class that gives a mark its color."""
     return f"s{series % SERIES_COLOURS}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 UNKNOWN = "unknown"
+SIZES = {name: f"a {name} model" for name in ("small", "large")}  # of imported texts: no names
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -60,7 +61,7 @@ def reasons(counts: Mapping[str, int], none: str = "none") -> str:
 
 
 def p_value(value: float | None) -> str:
-    """A p-value; very small ones are not spelt out."""
+    """A p-value; very small ones are not spelled out."""
     if value is None:
         return UNKNOWN
     return "<0.001" if value < 0.001 else f"{value:.3f}"
@@ -97,8 +98,8 @@ def listing(items: list[str]) -> str:
 
 
 def model_names(names: Sequence[str]) -> str:
-    """The models that wrote some texts: `the model 'large'`."""
-    return f"the model{'' if len(names) == 1 else 's'} {listing([repr(name) for name in names])}"
+    """The models that wrote some texts: `the model 'gpt-4.1'`, or `a large model`."""
+    return listing([SIZES.get(name, f"the model '{name}'") for name in names])
 
 
 def shorten(text: str, characters: int) -> str:

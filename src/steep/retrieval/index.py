@@ -26,7 +26,7 @@ Places = NDArray[np.int64]
 FAISS_FROM = 200_000  # vectors
 BLOCK_SCORES = 2**24  # of questions by vectors at once: 64 MiB
 DIGITS = 6
-SPARE = 64  # candidates beyond those asked for: single precision may confuse neighbours
+SPARE = 64  # candidates beyond those asked for: single precision may confuse neighbors
 
 logger = logging.getLogger(__name__)
 

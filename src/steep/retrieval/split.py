@@ -5,7 +5,7 @@ its default separators, without overlap, lengths in characters. The cuts here ar
 on hundreds of texts by `benchmarks/retrieval/splitter.py`; but they come as places in the text, so
 that every chunk can be found again in its document.
 
-As there: a separator stays at the head of what follows it, neighbours are joined as long as they
+As there: a separator stays at the head of what follows it, neighbors are joined as long as they
 fit, and a chunk has no white space at its ends (at chunk size 1, where that package keeps blanks as
 chunks, these are left out).
 """
@@ -48,7 +48,7 @@ def _split(text: str, whole: Span, chunk_size: int, separators: Sequence[str]) -
     if not left:
         yield from _cut_anywhere(text, whole, chunk_size)
         return
-    waiting: list[Span] = []  # neighbours that may share a chunk
+    waiting: list[Span] = []  # neighbors that may share a chunk
     for piece in _pieces(text, whole, left[0]):
         if piece.end - piece.start < chunk_size:
             waiting.append(piece)
@@ -76,7 +76,7 @@ def _pieces(text: str, whole: Span, separator: str) -> Iterator[Span]:
 
 
 def _joined(text: str, pieces: Sequence[Span], chunk_size: int) -> Iterator[Span]:
-    """Join neighbours as long as they fit, without the white space around them."""
+    """Join neighbors as long as they fit, without the white space around them."""
     if not pieces:
         return
     start, end = pieces[0]

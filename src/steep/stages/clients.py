@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from steep.config import EMBEDDED_MODEL, GenerateConfig
 from steep.core.errors import UserError
+from steep.core.listing import plural
 from steep.documents.document import Document
 from steep.generation.feed import assign
 from steep.llm.client import Client
@@ -208,10 +209,10 @@ def _http_clients(settings: GenerateConfig, documents: Sequence[Document]) -> li
     shares = assign(documents, len(clients))
     for client, share in zip(clients, shares, strict=True):
         log.info(
-            "generate: %s is sent %s of %s documents, only those with calls left",
+            "generate: %s is sent %s of %s, only those with calls left",
             client.endpoint,
             f"{len(share):,}",
-            f"{len(documents):,}",
+            plural(len(documents), "document"),
         )
     return clients
 
@@ -221,7 +222,7 @@ def _ray_client(settings: GenerateConfig, documents: int, root: Path | None) -> 
     from steep.llm.ray_engine import RayClient
 
     cluster = settings.ray_address or "of this machine"
-    log.info("generate: the Ray cluster %s will see %s documents", cluster, f"{documents:,}")
+    log.info("generate: the Ray cluster %s will see %s", cluster, plural(documents, "document"))
     return RayClient(
         partial(open_engine, settings.ray_engine, _model_of(settings, root)),
         address=settings.ray_address,

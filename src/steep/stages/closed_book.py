@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from steep.core.listing import plural
 from steep.core.progress import Progress
 from steep.evaluation.answer_rows import write_answers
 from steep.evaluation.asking import ask, ask_short
@@ -127,7 +128,8 @@ def kept(examinee: Examinee, directory: Path) -> AnswerEngine:
         return examinee.engine
     engine = KeptEngine(examinee.engine, directory / OUTPUTS_NAME)
     if engine.found:
-        log.info("%s: %d texts of an interrupted run are kept", examinee.name, engine.found)
+        kept = plural(engine.found, "text")
+        log.info("%s: %s of an interrupted run kept", examinee.name, kept)
     return engine
 
 

@@ -63,7 +63,7 @@ def check(config: Config, project: Project, documents: Artifact) -> None:
     for question_id, reason in exam.skipped[:SHOWN_SKIPPED]:
         log.warning("  not asked: %s, %s", question_id, reason)
     if len(exam.skipped) > SHOWN_SKIPPED:
-        log.warning("  and %d questions more, see the report", len(exam.skipped) - SHOWN_SKIPPED)
+        log.warning("  and %d more, see the report", len(exam.skipped) - SHOWN_SKIPPED)
     if config.open_book.chunk_characters:
         from steep.stages import open_book
 
@@ -125,7 +125,7 @@ def _run(
 
 
 def rescore(config: Config, project: Project) -> dict[str, Any]:
-    """The tables of the run's latest evaluation, counted anew from its rows alone.
+    """Return the tables of the run's latest evaluation, computed again from its rows alone.
 
     What the configuration would ask otherwise is not asked, and said.
 
@@ -135,7 +135,10 @@ def rescore(config: Config, project: Project) -> dict[str, Any]:
     from steep.stages.scores import tables
 
     evaluated, made = _evaluated(config, project), evaluated_rows(config, project)
-    log.info("evaluate: the rows of %s are counted anew, nothing is asked", evaluated.path.name)
+    log.info(
+        "evaluate: tables are computed again from the rows of %s; nothing is asked",
+        evaluated.path.name,
+    )
     for line in _asked_otherwise(config, made):
         log.warning("evaluate: %s", line)
     return {**tables(made, config), "skipped": evaluated.manifest["skipped"]}
@@ -227,9 +230,9 @@ def _evaluated(config: Config, project: Project) -> Artifact:
     if found := project.finished(STAGE):
         return found[-1]
     raise UserError(
-        "There are no rows to count anew.",
+        "This run has not been evaluated yet, so there are no answers to look at.",
         where=project.store,
-        hint="run steep evaluate first, without --rescore",
+        hint="run steep evaluate (without --rescore) or steep run first",
     )
 
 

@@ -78,7 +78,7 @@ class Examinee:
                 f"The model of the arm '{self.name}' is not there any more.",
                 where=path,
                 hint=f"move {self.trained.path} away and run the same command again: "
-                "it trains it anew",
+                "it trains it again",
             )
         return path
 

@@ -16,6 +16,7 @@ from steep.config import Config, GenerateConfig
 from steep.core.dollars import cost_of
 from steep.core.errors import UserError
 from steep.core.files import write_jsonl
+from steep.core.listing import plural
 from steep.core.work_time import work_time
 from steep.documents.document import Document
 from steep.generation import again, plan
@@ -209,12 +210,14 @@ def _ask_again(
     prices = prices_of(settings, next(iter(base_urls(settings)), None))
     textless = again.textless_calls(documents, recipe, ledger, counts, settings.max_attempts)
     if textless:
-        log.info("generate: %d answers without text are asked for again", len(textless))
+        found = plural(len(textless), "answer")
+        log.info("generate: %s without text; asking again", found)
         again.ask_again(textless, "the answer held no text", ledger, prices)
     if entities:
         totals = plan.totals(documents, recipe, ledger, counts)
         without = dead_ends.without_entities(documents, recipe, ledger, totals)
-        log.info("generate: entities are asked for again: %d of the documents", len(without))
+        found = plural(len(without), "document")
+        log.info("generate: entities are asked for again of %s", found)
         calls = again.opening_calls(without, recipe, ledger)
         again.ask_again(calls, "the answers named no entities", ledger, prices)
 
@@ -227,8 +230,8 @@ def _tell_counts(manifest: dict[str, Any]) -> None:
     some = [part for part in parts if not part.startswith("0 ")]
     waiting = f" ({manifest['submitted']:,} wait in batches)" if manifest["submitted"] else ""
     log.info(
-        "generate: %s calls = %s%s; %s tokens in (%s cached), %s out, cost %s",
-        f"{counts['planned']:,}",
+        "generate: %s = %s%s; %s tokens in (%s cached), %s out, cost %s",
+        plural(counts["planned"], "call"),
         " + ".join(some) or "0",
         waiting,
         f"{usage['prompt_tokens']:,}",

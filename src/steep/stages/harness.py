@@ -197,7 +197,7 @@ def explain_change(project: Project, identity: Identity) -> None:
     changes = _changes(earlier[-1].manifest["identity"], identity.table)
     if changes:
         log.info(
-            "%s: made anew beside %s, because of %s",
+            "%s: made again beside %s, because of %s",
             identity.label,
             earlier[-1].path.name,
             "; ".join(changes),

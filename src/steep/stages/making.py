@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from steep.config import GenerateConfig
 from steep.core.calls import Usage
+from steep.core.listing import plural
 from steep.documents.document import Document
 from steep.generation import scheduler
 from steep.generation.batches import cancel_all, collect, generate_in_batches
@@ -170,15 +171,20 @@ class _Job:
                 landed = await collect(client, self.ledger, self.budget)
             finally:
                 await client.close()
-            log.info("generate: %d calls of earlier batches collected from %s", landed, endpoint)
+            log.info(
+                "generate: %s of earlier batches collected from %s",
+                plural(landed, "call"),
+                endpoint,
+            )
         waiting = sum(batch.calls for batch in self.ledger.batches())
         if waiting:
-            log.info("generate: %d calls still wait in batches; they are left to them", waiting)
+            still = plural(waiting, "call")
+            log.info("generate: %s of earlier batches not answered yet, and not sent again", still)
 
     async def _by_batches(self, counts: Mapping[str, int] | None) -> Report | BatchReport:
         (url,) = base_urls(self.settings)
         client = clients.make_batch_client(self.settings, url)
-        log.info("generate: %s reads %d documents, in batches", url, len(self.documents))
+        log.info("generate: %s reads %s, in batches", url, plural(len(self.documents), "document"))
 
         async def once(counts: Mapping[str, int] | None) -> BatchReport:
             return await generate_in_batches(
@@ -264,15 +270,15 @@ def _tell_lost(report: Report) -> None:
     if report.dropped:
         most_usd = total(report.dropped).cost_usd
         log.warning(
-            "generate: %d calls were sent and not waited for; the provider may bill them, %s",
-            len(report.dropped),
+            "generate: %s sent and not waited for; the provider may bill this, %s",
+            plural(len(report.dropped), "call"),
             "at a price that is not known" if most_usd is None else f"${most_usd:,.4f} at most",
         )
     if report.lost.attempts:
         log.warning(
-            "generate: %d attempts gave a broken answer or none; the provider may bill them, %s, "
+            "generate: %s gave a broken answer or none; the provider may bill this, %s, "
             "which counts against limits",
-            report.lost.attempts,
+            plural(report.lost.attempts, "attempt"),
             f"{report.lost.tokens:,} tokens at most"
             if report.lost.unpriced
             else f"${report.lost.cost_usd:,.4f} at most",

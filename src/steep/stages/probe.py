@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from steep.config import Config, GenerateConfig
 from steep.core.calls import Call, Usage
+from steep.core.listing import plural
 from steep.documents.document import Document
 from steep.generation import plan
 from steep.ledger.ledger import Ledger
@@ -102,7 +103,7 @@ def _buy(share: Share, recipe: EntiGraph, ledger: Ledger) -> None:
         log.info("plan: probe: %s: %s", what, ", ".join(outcomes))
         for failure in totals.failures:
             log.warning("plan: probe: %d x %s", failure.calls, failure.reason)
-    log.info("plan: probe: %d calls in all", bought["planned"])
+    log.info("plan: probe: %s in all", plural(bought["planned"], "call"))
 
 
 def choose(documents: Sequence[Document], number: int) -> list[Document]:
@@ -119,9 +120,9 @@ def _announce(shares: Sequence[Share], chosen: Sequence[Document], recipe: EntiG
     away = [(share.host.name, len(share.documents)) for share in shares if share.host.leaves]
     sent = " and ".join(f"{name} ({number} of them)" for name, number in away)
     log.info(
-        "plan: probe: the openings and %s of %d documents, by %s; %s; %s",
+        "plan: probe: the openings and %s of %s, by %s; %s; %s",
         " and ".join(_kinds(recipe)) or "no texts",
-        len(chosen),
+        plural(len(chosen), "document"),
         recipe.model,
         f"sent to {sent if len(shares) > 1 else away[0][0]}" if away else NO_HOST,
         cost,

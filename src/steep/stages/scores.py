@@ -1,7 +1,7 @@
 """From the artifacts of an evaluation to `scores.json`: rows are all that is needed.
 
-`steep evaluate` and `steep evaluate --rescore` both end here, so a table can be counted anew at any
-time, under another normaliser, parser or vote, with no model and no question asked again.
+`steep evaluate` and `steep evaluate --rescore` both end here, so a table can be computed again at
+any time, under another normalizer, parser or vote, with no model and no question asked again.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def status_of(config: Config, project: Project) -> dict[str, Any]:
 
 
 def documents_of(project: Project, limit: int) -> dict[str, Any]:
-    """What each document in the ledger cost, the dearest first."""
+    """What each document in the ledger cost, the most expensive first."""
     with open_ledger(project) as ledger:
         costs = queries.document_costs(ledger)
         return {

@@ -1,7 +1,7 @@
 """Stage 6, summaries: models write from memory, and a judge weighs it beside what people wrote.
 
 What was written and what was judged are artifacts of their own, so another judge needs no text
-written again. The judge itself is measured first, on claims that we labelled.
+written again. The judge itself is measured first, on claims that we labeled.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ class Study:
 
 
 def measure(judge: Judge, settings: SummariesConfig) -> JudgeAgreement:
-    """Let the judge weigh claims that we labelled."""
+    """Let the judge weigh claims that we labeled."""
     from steep.evaluation.summaries.judge_agreement import measure_judge
 
     return measure_judge(judge, claims_per_call=settings.claims_a_call)

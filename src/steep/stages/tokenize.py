@@ -64,7 +64,7 @@ def check(config: Config, project: Project) -> None:
 
 
 def run(config: Config, project: Project, corpus: Artifact, arm: str) -> Artifact:
-    """Tokenise what an arm reads: its recipes' passages, or the raw documents."""
+    """Tokenize what an arm reads: its recipes' passages, or the raw documents."""
     sources = config.train.arms[arm]
     known = set(corpus.manifest["by_recipe"])
     if missing := [source for source in sources if source not in known]:
@@ -104,7 +104,7 @@ def run_all(config: Config, project: Project, corpus: Artifact) -> dict[str, Art
 
 
 def run_replay(config: Config, project: Project) -> Artifact | None:
-    """Tokenise the replay text; None when no replay is asked for."""
+    """Tokenize the replay text; None when no replay is asked for."""
     if config.train.replay_rate == 0:
         return None
     path = replay_path(config)
@@ -117,7 +117,7 @@ def run_replay(config: Config, project: Project) -> Artifact | None:
 
 
 def run_validation(config: Config, project: Project, corpus: Artifact) -> Artifact | None:
-    """Tokenise what no arm is trained on, and the documents; None when nothing is held out.
+    """Tokenize what no arm is trained on, and the documents; None when nothing is held out.
 
     The sets: `synthetic`, texts held out of all arms; `documents`, the raw documents, which only
     arms that read them are trained on; `replay`, general text held out of replay.
@@ -155,7 +155,7 @@ def run_validation(config: Config, project: Project, corpus: Artifact) -> Artifa
 
 
 def run_instructions(config: Config, project: Project) -> Artifact | None:
-    """Tokenise the chats that are mixed into pretraining; None when none are asked for."""
+    """Tokenize the chats that are mixed into pretraining; None when none are asked for."""
     chats = config.tokenize.instructions
     if config.train.instruction_rate == 0 or chats is None:
         return None
@@ -165,7 +165,7 @@ def run_instructions(config: Config, project: Project) -> Artifact | None:
 def run_chats(
     config: Config, project: Project, path: Path, loss_on: Literal["all", "assistant"], name: str
 ) -> Artifact:
-    """Tokenise chats by the chat template of the model that is trained.
+    """Tokenize chats by the chat template of the model that is trained.
 
     Args:
         config: The configuration.

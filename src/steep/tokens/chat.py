@@ -1,7 +1,7 @@
 """Chats become a shard: the model's own template, and a mask of what an assistant said.
 
 A line of the file is {"messages": [{"role": ..., "content": ...}, ...]}. Each chat is rendered
-whole and tokenised whole, so that the ids are those the model meets in use; the template brings its
+whole and tokenized whole, so that the ids are those the model meets in use; the template brings its
 own special tokens, none is added, and one that a message spells stays text. The loss is on all
 tokens (the paper's instruction tuning) or on what the assistant said, with the token that ends its
 turn, which the model must learn to write.
@@ -69,7 +69,7 @@ class Chat(NamedTuple):
 def write_chat_shard(
     directory: Path, path: Path, tokenizer: Any, loss_on: Literal["all", "assistant"]
 ) -> WrittenChats:
-    """Tokenise a file of chats into `directory`.
+    """Tokenize a file of chats into `directory`.
 
     Raises:
         UserError: There is no such file or no usable chat in it, the tokenizer has no chat template

@@ -204,7 +204,7 @@ class Mixture:
         return {"corpus": self.corpus, **{share.name: share.stream for share in self.shares}}
 
     def _read(self, places: list[Place]) -> _SpanBT:
-        """Read rows; neighbours in a stream in one go, which takes less than half the time."""
+        """Read rows; neighbors in a stream in one go, which takes less than half the time."""
         shape = (len(places), self.context_tokens)
         found = _SpanBT(np.empty(shape, np.int64), np.empty(shape, bool), np.empty(shape, bool))
         for source, stream in self._streams().items():

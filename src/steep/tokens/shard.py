@@ -129,7 +129,7 @@ def name_of(tokenizer: Any) -> str:
 
 
 def write_shard(directory: Path, texts: Iterable[str], tokenizer: Any) -> ShardManifest:
-    """Tokenise `texts` into `directory`; the manifest is written last.
+    """Tokenize `texts` into `directory`; the manifest is written last.
 
     Raises:
         UserError: There is no text at all, the tokenizer gives ids beyond its own vocabulary or
@@ -146,7 +146,7 @@ def write_batches(
     *,
     masked: bool = False,
 ) -> ShardManifest:
-    """Write what is tokenised already; see `write_shard`."""
+    """Write what is tokenized already; see `write_shard`."""
     vocabulary = vocabulary_of(tokenizer)
     dtype: Literal["uint16", "uint32"] = "uint16" if vocabulary <= 2**16 else "uint32"
     (directory / MANIFEST).unlink(missing_ok=True)

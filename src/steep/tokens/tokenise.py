@@ -37,7 +37,7 @@ class Batch(NamedTuple):
 
 
 def tokenised(texts: Iterable[str], tokenizer: Any) -> Generator[Batch]:
-    """Tokenise texts, each between BOS and EOS where the tokenizer has them."""
+    """Tokenize texts, each between BOS and EOS where the tokenizer has them."""
     encode = encoder(tokenizer)
     before = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
     after = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]

@@ -1,4 +1,4 @@
-"""AdamW on bfloat16 weights that loses no update, in 6 to 14 bytes a parameter with the gradient.
+"""AdamW on bfloat16 weights that loses no update, in 6 to 14 bytes per parameter with the gradient.
 
 Plain bfloat16 weights are a trap: at the paper's learning rate of 5e-6 rounding to nearest undoes
 92% of the updates of a N(0, 0.02) weight. Here a weight either keeps its remainder, which makes

@@ -129,7 +129,7 @@ class Checkpoints:
                 "None of the checkpoints is whole.",
                 where=self._directory,
                 found="; ".join(f"{path.name}: {error}" for path, error in damage.items()),
-                hint="move them away to train anew",
+                hint="move them away to train again",
             )
         return 0
 

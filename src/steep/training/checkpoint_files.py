@@ -162,7 +162,7 @@ def check_identity(path: Path, saved: Mapping[str, Any], now: Mapping[str, Any])
             "This checkpoint was made with other data or settings; it cannot be continued.",
             where=path,
             found=("\n" + " " * 12).join(changed),
-            hint="undo the change, or move the directory away to train anew",
+            hint="undo the change, or move the directory away to train again",
         )
 
 

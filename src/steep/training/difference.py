@@ -160,7 +160,7 @@ def _sum(key: str, tensors: Sequence[Tensor], scale: float) -> Tensor:
     trained, base, instruct = tensors
     if not all(each.is_floating_point() for each in tensors):
         raise UserError(
-            "Only weights in floating point can be added; this model is quantised.",
+            "Only weights in floating point can be added; this model is quantized.",
             where=key,
             found=", ".join(str(each.dtype) for each in tensors),
         )

@@ -43,7 +43,7 @@ class Kept(NamedTuple):
 
 
 # By precision and whether layers are compiled. Eager in bf16: two norms keep their input in fp32,
-# the normalised one and their output (2 x 8), attention q, k, v and its output (2 each), the
+# the normalized one and their output (2 x 8), attention q, k, v and its output (2 each), the
 # feed-forward part gate, up, SiLU(gate) and the product (4 x 2). Compiled layers compute the cheap
 # ones again. "autocast" is bf16 products of fp32 weights: each product keeps a copy of its input.
 KEPT = {

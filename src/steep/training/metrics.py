@@ -84,7 +84,7 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
 
 
 def read_validation(directory: Path) -> list[dict[str, Any]]:
-    """The validation losses of a run: `step`, and nats a token by name."""
+    """The validation losses of a run: `step`, and nats per token by name."""
     return _whole_lines(directory / VALIDATION)
 
 

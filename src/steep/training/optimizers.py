@@ -1,6 +1,6 @@
 """The optimizers of a run by name: fp32 AdamW, and three that keep bfloat16 weights honest.
 
-| kind                  | weights                 | moments | bytes a parameter, with gradient |
+| kind                  | weights                 | moments | bytes per parameter, with gradient |
 |-----------------------|-------------------------|---------|----------------------------------|
 | adamw                 | fp32                    | fp32    | 16                               |
 | adamw-bf16-remainder  | bf16, exact master      | fp32    | 14                               |

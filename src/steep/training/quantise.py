@@ -9,7 +9,7 @@ Three things, all on plain tensors, all usable eagerly and inside a compiled fun
   infinite *weight*, as any rounding to nearest would have it; the master itself stays finite.
 - Adam's moments as 8-bit codes with one fp32 scale a block. Codes are companded, so that small
   values in a block keep relative precision: code c stands for scale * (c / 127)^2 (first moment,
-  signed) and scale * (c / 255)^4 (second). Rounding is to one of the two neighbours at random,
+  signed) and scale * (c / 255)^4 (second). Rounding is to one of the two neighbors at random,
   with the chances that make the expectation exact: rounded to nearest, a second moment that decays
   by 0.1% a step would never reach the next code, which is 1.6% away at best.
 - The noise for that: a hash of (seed, name, step, element), so nothing is drawn, nothing has to be
@@ -55,7 +55,7 @@ def join_master(weight_bits: Tensor, remainder: Tensor) -> Tensor:
 
 
 def round_stochastically(master: Tensor, noise: Tensor) -> Tensor:
-    """Round fp32 to one of its two bfloat16 neighbours, in expectation to itself; int16 bits.
+    """Round fp32 to one of its two bfloat16 neighbors, in expectation to itself; int16 bits.
 
     Args:
         master: What to round.
@@ -87,7 +87,7 @@ def encode_first(values_NC: Tensor, noise_NC: Tensor) -> tuple[Tensor, Tensor]:
     scale_N1 = values_NC.abs().amax(dim=1, keepdim=True)
     share = values_NC.abs() / torch.where(scale_N1 > 0, scale_N1, 1.0)
     lower = (share.sqrt() * FIRST_CODES).floor().clamp(max=FIRST_CODES - 1)
-    # Distance to the lower neighbour, as a share of the distance between the two.
+    # Distance to the lower neighbor, as a share of the distance between the two.
     above = (share * FIRST_CODES**2 - lower * lower) / (2 * lower + 1)
     code = lower + (uniform(noise_NC, 16) < above)
     return (code * values_NC.sign()).to(torch.int8), scale_N1
@@ -109,14 +109,14 @@ def encode_second(values_NC: Tensor, noise_NC: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def uniform(noise: Tensor, bits: int) -> Tensor:
-    """Turn integers of so many bits into fp32 in (0, 1), centred: the mean is a half exactly."""
+    """Turn integers of so many bits into fp32 in (0, 1), centered: the mean is a half exactly."""
     return (noise.float() + 0.5) * 2.0**-bits
 
 
 def hash_noise(first_index: Tensor, step_key: Tensor, like: Tensor) -> Noise:
     """Noise for every element of `like`, a pure function of its arguments and the element's place.
 
-    Rounds of a 32-bit multiply-xorshift finaliser, the step's key after the first: the streams of
+    Rounds of a 32-bit multiply-xorshift finalizer, the step's key after the first: the streams of
     two steps are then no moved copies of each other, and two rounds follow that tell them apart
     (after one they still correlate by 0.5).
 

@@ -32,7 +32,7 @@ _ANSWER_LINE = re.compile(r"Answer: ([A-Z](?:(?:, ?)?[A-Z])*)\.?")
 
 @task
 def likelihood() -> Task:
-    """The likeliest option, under four normalisers."""
+    """The likeliest option, under four normalizers."""
     return Task(_dataset("prompt"), solver=option_logprobs(), scorer=likeliest_option())
 
 

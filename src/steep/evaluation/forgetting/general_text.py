@@ -2,8 +2,9 @@
 
 A text is cut into windows of the context. Each begins with the last token of the one before, so
 every token but the first is predicted once; BOS comes first where the tokenizer has one, as in
-training. Nats a token compare models of one tokenizer; bits a byte compare any two. Both are ratios
-of sums over texts, so a long text counts as long as it is; the interval is from resampling texts.
+training. Nats per token compare models of one tokenizer; bits per byte compare any two. Both are
+ratios of sums over texts, so a long text counts as long as it is; the interval is from resampling
+texts.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class TextLoss:
 
 @dataclass(frozen=True, slots=True)
 class LossScore:
-    """Of one model, or the difference of two; nats a token only where tokens are the same."""
+    """Of one model, or the difference of two; nats per token only where tokens are the same."""
 
     nats_per_token: Interval | None
     bits_per_byte: Interval

@@ -1,4 +1,4 @@
-"""How far a judge can be believed: its verdicts beside ours on the labelled claims.
+"""How far a judge can be believed: its verdicts beside ours on the labeled claims.
 
 Truth is measured on all claims, salience on true ones that the judge calls true. Each has the share
 of equal verdicts and Cohen's kappa, which is 0 for a judge that guesses (or says always the same)
@@ -60,7 +60,7 @@ def measure_judge(
     claims_per_call: int = CLAIMS_PER_CALL,
     on_progress: Progress = no_progress,
 ) -> JudgeAgreement:
-    """Let a judge weigh the labelled claims, in batches as in a study.
+    """Let a judge weigh the labeled claims, in batches as in a study.
 
     Args:
         judge: Who is measured.

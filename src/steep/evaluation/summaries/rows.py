@@ -1,6 +1,6 @@
 """Rows of the summarization study, as Parquet: texts, their passages, and claims with verdicts.
 
-They hold what was sent and what came back, so that answers can be read and counted anew without
+They hold what was sent and what came back, so that answers can be read and counted again without
 asking anybody. A human summary is a row like any other, with `HUMAN` as its writer.
 """
 

@@ -13,7 +13,7 @@ PERCENT_TICKS = tuple((i / 4, percent(i / 4, 0)) for i in range(5))
 
 
 def key(run: Run, name: str) -> Html:
-    """A model's name beside its colour."""
+    """A model's name beside its color."""
     number = run.series.get(name, 0)
     return el("span", el("i", class_=f"swatch {series_class(number)}"), name, class_="key")
 

@@ -83,7 +83,7 @@ def protocol_words(protocol: Mapping[str, Any]) -> str:
         else "counts as wrong"
     )
     return (
-        f"After worked examples each model writes {plural(samples, 'text')} a question, of up to "
+        f"After worked examples each model writes {plural(samples, 'text')} per question, of up to "
         f"{count(protocol['max_tokens'])} tokens, {how}. The options stand in "
         f"{order}. A text is read by the parser '{parser}'"
         + (f": {PARSERS[parser]}" if parser in PARSERS else "")

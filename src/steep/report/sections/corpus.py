@@ -38,7 +38,7 @@ def corpus(run: Run) -> Section:
     texts = found.passage_texts([passage.id for passage in shown])
     aside = sample_set_aside(found.set_aside_rows, SAMPLED_SET_ASIDE)
     aside_texts = found.set_aside_texts([row.index for row in aside]) if aside else []
-    cards = [_passage_card(run, passage, texts[passage.id]) for passage in shown]
+    cards = [_passage_card(run, found, passage, texts[passage.id]) for passage in shown]
     aside_cards = [
         _aside_card(run, row, text) for row, text in zip(aside, aside_texts, strict=True)
     ]
@@ -87,7 +87,7 @@ def _recipe_table(found: Corpus) -> Html:
         text_column("recipe"),
         Column("passages"),
         Column("words"),
-        Column("words a passage"),
+        Column("words per passage"),
     ]
     return table(columns, rows)
 
@@ -125,16 +125,23 @@ def _skipped_documents(run: Run) -> Html | None:
     )
 
 
-def _passage_card(run: Run, passage: PassageRow, text: str) -> Html:
+def _passage_card(run: Run, found: Corpus, passage: PassageRow, text: str) -> Html:
     provenance: list[tuple[str, Child]] = [
         ("document", run.title_of(passage.document_id)),
-        ("entities", ", ".join(passage.subset) or "none named"),
+        ("entities", _entities(found, passage)),
         ("recipe", passage.recipe),
         ("rank", count(passage.rank)),
         ("length", plural(passage.words, "word")),
         ("call", el("code", passage.call_id or "none (raw text)")),
     ]
     return el("article", _body(text), facts(provenance, "provenance"), class_="card")
+
+
+def _entities(found: Corpus, passage: PassageRow) -> str:
+    """The entities that a passage was asked to be about; imported texts do not say them."""
+    if passage.recipe in found.imported:
+        return "not given with imported texts"
+    return ", ".join(passage.subset) or "none asked for"
 
 
 def _aside_card(run: Run, row: SetAsideRow, text: str) -> Html:

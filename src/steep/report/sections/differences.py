@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from steep.report.blocks import Column, figure, stacked, table, text_column
-from steep.report.findings import against_chance, conclusion, limits, verdict
+from steep.report.findings import (
+    against_chance,
+    conclusion,
+    limits,
+    uneven_intervals,
+    verdict,
+)
 from steep.report.html import Child, Html, el
 from steep.report.records import Compared, Estimate, PairScore, Run
 from steep.report.svg import Axis, Whisker, WhiskerGroup, responsive, whisker_chart
@@ -22,7 +28,10 @@ READINGS = {"found": "can be told apart", "hint": "a hint", "open": "cannot be t
 
 def comparison(run: Run, found: Compared, measure: str, chance: float | None = None) -> list[Html]:
     """Sentences, table and picture; only sentences where one model stands alone."""
-    lines = [against_chance(model, chance) for model in found.models]
+    lines = [
+        *(against_chance(model, chance) for model in found.models),
+        uneven_intervals(found.models, chance),
+    ]
     sentences = [conclusion(pair, found) for pair in found.pairs]
     said = " ".join(line for line in lines if line)
     read = el(

@@ -65,7 +65,7 @@ def _balance(
     columns = [text_column(f"compared with {first}"), *(Column(name) for name in models)]
     caption = (
         "Learned: closed-book questions about the documents, in percentage points. Forgotten: "
-        "above zero for bits a byte is worse; tasks are in the unit of their metric."
+        "above zero for bits per byte is worse; tasks are in the unit of their metric."
     )
     return table(columns, rows, caption)
 
@@ -93,7 +93,7 @@ def _lost_on_texts(texts: Mapping[str, Any] | None, models: Sequence[str]) -> li
         return []
     lost = {each["a"]: mean(each["bits_per_byte"]) for each in texts["differences"]}
     cells = [figure_cell(lost.get(name), BITS, NOT_MEASURED, signed=True) for name in models]
-    return [[stacked("general text", "forgotten, bits a byte"), *cells]]
+    return [[stacked("general text", "forgotten, bits per byte"), *cells]]
 
 
 def _lost_on_tasks(tasks: Mapping[str, Any] | None, models: Sequence[str]) -> list[list[Child]]:
@@ -117,9 +117,9 @@ def _texts_part(run: Run, texts: Mapping[str, Any]) -> Html:
     lost = {each["a"]: each for each in texts["differences"]}
     columns = [
         text_column("model"),
-        Column("bits a byte"),
-        Column("nats a token"),
-        *(Column("difference", unit) for unit in ("bits a byte", "nats a token") if lost),
+        Column("bits per byte"),
+        Column("nats per token"),
+        *(Column("difference", unit) for unit in ("bits per byte", "nats per token") if lost),
     ]
     rows: list[list[Child]] = []
     for model in texts["models"]:
@@ -161,7 +161,7 @@ def _difference_cells(pair: Mapping[str, Any] | None) -> list[Child]:
 def _text_sentence(pair: Mapping[str, Any]) -> str:
     found = mean(pair["bits_per_byte"])
     assert found is not None, pair
-    size = f"{decimal(found.value, BITS, signed=True)} bits a byte"
+    size = f"{decimal(found.value, BITS, signed=True)} bits per byte"
     spread = bounds(found.low, found.high, BITS, signed=True)
     name = f"{pair['a']} against {pair['b']}: {size} {spread}, "
     if not found.excludes_zero:

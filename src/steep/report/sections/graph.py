@@ -55,7 +55,7 @@ def entity_graph(run: Run) -> Section:
 
 
 def _picture(run: Run, graph: Graph) -> Html:
-    """The graph, its colours, and the line where `graph.js` says what is pointed at."""
+    """The graph, its colors, and the line where `graph.js` says what is pointed at."""
     documents = select(graph, MOST_NODES_WIDE).document_ids
     legend = [
         el(
@@ -79,7 +79,7 @@ def _picture(run: Run, graph: Graph) -> Html:
 def _caption(graph: Graph) -> Html:
     return join(
         [
-            "Entities in the colour of the document in which they have most passages. ",
+            "Entities in the color of the document in which they have most passages. ",
             el("span", _hidden(graph, MOST_NODES_WIDE), class_="wide-text"),
             el("span", _hidden(graph, MOST_NODES_NARROW), class_="narrow-text"),
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePath
 
@@ -9,7 +10,7 @@ from steep.report.blocks import facts
 from steep.report.findings import headline, normalizer_name
 from steep.report.html import Child, Html, el
 from steep.report.measures import compared
-from steep.report.records import RAW_RECIPE, Compared, Run
+from steep.report.records import RAW_RECIPE, Arm, Compared, Run
 from steep.report.wording import count, duration, listing, plural, usd
 
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct"  # what the setting "embedded" means
@@ -50,8 +51,44 @@ def header(run: Run) -> Html:
         el("p", f"Steep report, run {run.name}", class_="eyebrow"),
         el("h1", before, el("span", model), after),
         el("p", _first_sentence(run), class_="lede"),
+        el("p", el("strong", "Note. "), remark) if (remark := run.config.get("remark")) else None,
         facts(_key_figures(run), "tiles"),
+        el("p", said, class_="opening") if (said := _text_counts(run)) else None,
     )
+
+
+def _text_counts(run: Run) -> str | None:
+    """Say what became of the synthetic passages of the key figures: read, held out, or neither."""
+    if run.corpus is None or not run.arms:
+        return None
+    passages = Counter(each.recipe for each in run.corpus.passages)
+    synthetic = passages.total() - passages[RAW_RECIPE]
+    if not synthetic:
+        return None
+    read = {recipe for arm in run.arms for recipe in run.reads(arm.name)} & {*passages}
+    unread = {recipe: n for recipe, n in passages.items() if recipe not in {*read, RAW_RECIPE}}
+    said = [_read_by(run, arm, passages) for arm in run.ordered_arms]
+    if unread:
+        recipes = listing([f"{recipe} {count(n)}" for recipe, n in unread.items()])
+        said.append(f"no arm reads {count(sum(unread.values()))} ({recipes})")
+    rejected = len(run.corpus.set_aside_rows)
+    more = f" The filters rejected {plural(rejected, 'more text', 'more texts')}." * bool(rejected)
+    what = plural(synthetic, "synthetic passage")
+    return f"Of the {what}, {listing([each for each in said if each])}.{more}"
+
+
+def _read_by(run: Run, arm: Arm, passages: Counter[str]) -> str:
+    """How many synthetic passages an arm was trained on; empty where that is not recorded."""
+    total = arm.tokenize.get("passages")
+    recipes = [recipe for recipe in run.reads(arm.name) if recipe != RAW_RECIPE]
+    if total is None:
+        return ""
+    if not recipes:
+        return f"{arm.name} reads none"
+    trained_on = total - (passages[RAW_RECIPE] if RAW_RECIPE in run.reads(arm.name) else 0)
+    held_out = sum(passages[recipe] for recipe in recipes) - trained_on
+    kept = f" ({count(held_out)} held out to measure the loss)" if held_out > 0 else ""
+    return f"{arm.name} reads {count(trained_on)}{kept}"
 
 
 def _first_sentence(run: Run) -> str:
@@ -97,7 +134,7 @@ def _key_figures(run: Run) -> list[tuple[str, Child]]:
         figures.append(("words in them", count(sum(p.words for p in synthetic))))
     budgets = {int(arm.train.get("tokens") or 0) for arm in run.arms}
     if len(budgets) == 1:
-        figures.append(("training tokens an arm", count(budgets.pop())))
+        figures.append(("training tokens per arm", count(budgets.pop())))
     if run.generation:
         cost = usd(run.generation.cost_usd, own_machine=False)
         figures.append(("cost of generation", cost))

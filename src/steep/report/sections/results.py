@@ -1,4 +1,4 @@
-"""Measured results: choices by likelihood, by kind of question and by other normalisers."""
+"""Measured results: choices by likelihood, by kind of question and by other normalizers."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _normalizer_table(run: Run, scores: Scores) -> Html | None:
         "rest a claim on one of them."
     )
     return el(
-        "div", el("h3", "The same answers by other normalisers"), table(columns, rows, caption)
+        "div", el("h3", "The same answers by other normalizers"), table(columns, rows, caption)
     )
 
 

@@ -41,8 +41,8 @@ def _score_table(run: Run, found: Mapping[str, Any], scores: Mapping[str, Compar
     columns = [
         text_column("model"),
         *(Column(said, f"n = {scores[name].questions}") for name, said in METRICS.items()),
-        Column("nats a token", "accepted answer"),
-        Column("nats a byte", "accepted answer"),
+        Column("nats per token", "accepted answer"),
+        Column("nats per byte", "accepted answer"),
         Column("empty texts"),
     ]
     rows: list[list[Child]] = []

@@ -67,7 +67,7 @@ def _curve(run: Run, arm: Arm, field: str, *, smooth: bool) -> Curve:
 
 
 def running_mean(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The mean over a window of a tenth of the curve, centred, narrower towards both ends."""
+    """The mean over a window of a tenth of the curve, centered, narrower towards both ends."""
     half = max(1, len(points) // 20)
     smooth = []
     for index, (x, _) in enumerate(points):
@@ -95,12 +95,12 @@ def _arm_table(run: Run) -> Html:
         Column("steps"),
         Column("final loss"),
         Column("wall time"),
-        Column("tokens a second"),
+        Column("tokens per second"),
     ]
     rows = [_arm_row(run, arm) for arm in run.ordered_arms]
     caption = (
         "Replayed tokens are general text against forgetting. The wall time is of all runs that "
-        "trained the arm, with loading and measuring; tokens a second are those of its steps."
+        "trained the arm, with loading and measuring; tokens per second are those of its steps."
     )
     return table(columns, rows, caption)
 
@@ -133,7 +133,7 @@ def _validation_table(run: Run) -> Html | None:
         [key(run, arm.name), *(_before_and_after(arm, name) for name in sets)] for arm in watched
     ]
     meanings = [meaning for name, meaning in MEANINGS.items() if name in sets]
-    caption = " ".join(["Loss in nats a token before and after training.", *meanings])
+    caption = " ".join(["Loss in nats per token before and after training.", *meanings])
     return table(columns, rows, caption)
 
 

@@ -1,0 +1,128 @@
+"""Tables and prose that fit a terminal: 80 columns where its width is unknown."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import textwrap
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+
+GAP = "  "
+NARROW_NAME, WIDE_NAME = 10, 24  # columns of folded names: at least, and where there is no room
+BRACKET = re.compile(r" (?=[(\[])")  # an interval may stand below its value
+Row = Sequence[str]
+
+
+def terminal_columns() -> int:
+    """Return the width of the terminal in characters, 80 when it is unknown."""
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+def wrapped(line: str, columns: int | None = None, hang: int = 2) -> list[str]:
+    """Break a line at blanks so that it fits.
+
+    Args:
+        line: One line; blanks at its start indent what follows, too.
+        columns: The width; by default that of the terminal.
+        hang: How many more blanks stand before all but the first line.
+    """
+    columns = columns or terminal_columns()
+    if len(line) <= columns:
+        return [line]
+    text = line.lstrip(" ")
+    indent = " " * (len(line) - len(text))
+    return textwrap.wrap(
+        text,
+        columns,
+        initial_indent=indent,
+        subsequent_indent=indent + " " * hang,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def table(rows: Sequence[Row], columns: int | None = None, rule: bool = False) -> list[str]:
+    """Return the lines of a table, no wider than the terminal.
+
+    What is too wide is made narrower in this order: headings are broken at blanks, then cells
+    before a bracket and names, then the columns are divided over several tables, each with the
+    first column.
+
+    Args:
+        rows: The headings first. The first column is aligned to the left, the others to the right.
+        columns: The width; by default that of the terminal.
+        rule: Whether a line is drawn below the headings.
+    """
+    columns = columns or terminal_columns()
+    for cells in (_whole(rows), _with_broken_heads(_whole(rows)), _broken(rows, columns)):
+        if _width(cells) <= columns:
+            return list(_lines(cells, rule))
+    lines: list[str] = []
+    for part in _parts(cells, columns):
+        lines += [*([""] if lines else []), *_lines(part, rule)]
+    return lines
+
+
+_Cells = list[list[list[str]]]  # the lines of each cell, by row
+
+
+def _whole(rows: Sequence[Row]) -> _Cells:
+    return [[[cell] for cell in row] for row in rows]
+
+
+def _with_broken_heads(cells: _Cells) -> _Cells:
+    """Break headings at blanks, to the width of what stands below them."""
+    head, *body = cells
+    widths = _widths([[cell[0].split() or [""] for cell in head], *body])
+    broken = [
+        textwrap.wrap(cell[0], width or 1) or [""] for cell, width in zip(head, widths, strict=True)
+    ]
+    return [broken, *body]
+
+
+def _broken(rows: Sequence[Row], columns: int) -> _Cells:
+    """Break all cells; those of the first column to what the others leave, if that is enough."""
+    head, *body = rows
+    broken = [[BRACKET.split(cell) for cell in row] for row in body]
+    cells = _with_broken_heads([[[cell] for cell in head], *broken])
+    first, *others = _widths(cells)
+    room = columns - sum(others) - len(GAP) * len(others)
+    first = min(first, room if room >= NARROW_NAME else WIDE_NAME)
+    names = [textwrap.wrap(row[0], first) or [""] for row in rows]
+    return [[name, *row[1:]] for name, row in zip(names, cells, strict=True)]
+
+
+def _widths(cells: _Cells) -> list[int]:
+    return [
+        max(len(line) for cell in column for line in cell) for column in zip(*cells, strict=True)
+    ]
+
+
+def _width(cells: _Cells) -> int:
+    widths = _widths(cells)
+    return sum(widths) + len(GAP) * (len(widths) - 1)
+
+
+def _parts(cells: _Cells, columns: int) -> Iterator[_Cells]:
+    """Divide the columns: as many as fit, the first one before each part."""
+    first, *widths = _widths(cells)
+    taken: list[int] = []
+    room = columns - first
+    for column, width in enumerate(widths, start=1):
+        if taken and width + len(GAP) > room:
+            yield [[row[0], *(row[each] for each in taken)] for row in cells]
+            taken, room = [], columns - first
+        taken.append(column)
+        room -= width + len(GAP)
+    yield [[row[0], *(row[each] for each in taken)] for row in cells]
+
+
+def _lines(cells: _Cells, rule: bool) -> Iterator[str]:
+    widths = _widths(cells)
+    for number, row in enumerate(cells):
+        for first, *others in zip_longest(*row, fillvalue=""):
+            padded = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
+            yield GAP.join([first.ljust(widths[0]), *padded]).rstrip()
+        if rule and number == 0:
+            yield "-" * _width(cells)
