@@ -116,6 +116,9 @@ def test_status_adds_up(finished: Path, steep: Steep) -> None:
     paid = (usage["prompt_tokens"] * 1.0 + usage["completion_tokens"] * 2.0) / 1e6
     assert found["ledger"]["cost_usd"] == pytest.approx(paid)
     assert len(found["artifacts"]) == 3 + 4 + 2 + 3 + 1
+    rates = {each["stage"]: each["tokens_per_second"] for each in found["artifacts"]}
+    assert rates["generate"] > 0 and rates["train"] > 0 and rates["corpus"] is None
+    assert all(each["wall_s"] >= 0 for each in found["artifacts"])
     assert (
         f"{OPENINGS + PAIRS} planned = {OPENINGS + PAIRS} done" in steep("status", cwd=finished).out
     )

@@ -8,6 +8,7 @@ from typing import Any
 from steep.core.calls import STATUSES
 from steep.core.dollars import cost_of, dollars
 from steep.core.listing import plural
+from steep.core.progress import duration
 
 Found = Mapping[str, Any]
 
@@ -57,7 +58,9 @@ def of_status(found: Found) -> Iterator[str]:
     for each in found["artifacts"]:
         label = " ".join(part for part in (each["stage"], each["arm"]) if part)
         label += f" ({each['way']})" if each["way"] else ""
-        yield f"{label}: {each['path']}"
+        rate = each["tokens_per_second"]
+        speed = f", {rate:,.1f} tokens per second" if rate else ""
+        yield f"{label}: {each['path']} ({duration(each['wall_s'])}{speed})"
 
 
 def of_documents(found: Found) -> Iterator[str]:

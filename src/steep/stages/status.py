@@ -21,7 +21,7 @@ from steep.ledger.ledger import Ledger
 from steep.ledger.queries import Sums
 from steep.ledger.records import IMPORT_ENDPOINT, Record
 from steep.ledger.store import connect
-from steep.project import Project
+from steep.project import Artifact, Project
 from steep.stages import dead_ends, documents
 from steep.stages.generate import counts_of, recipe_of, written_about
 from steep.stages.pricing import base_urls, prices_of, project_budget
@@ -269,10 +269,26 @@ def _artifacts(project: Project) -> list[dict[str, Any]]:
             "arm": artifact.manifest["identity"]["fields"].get("arm"),
             "way": artifact.manifest.get("way"),
             "path": str(artifact.path.relative_to(project.root)),
+            "wall_s": artifact.manifest["wall_s"],
+            "tokens_per_second": _rate(artifact),
         }
         for stage in SHOWN
         for artifact in project.finished(stage)
     ]
+
+
+def _rate(artifact: Artifact) -> float | None:
+    """Return the tokens per second of a generation or a training, over all its runs."""
+    manifest = artifact.manifest
+    match artifact.stage:
+        case "generate":
+            tokens, seconds = manifest["usage"]["completion_tokens"], manifest.get("busy_s")
+        case "train" | "instruct":
+            tokens = manifest.get("tokens", 0)
+            seconds = manifest.get("last", {}).get("elapsed_s")
+        case _:
+            return None
+    return round(tokens / seconds, 1) if seconds else None
 
 
 def _spending(sums: Sums) -> dict[str, Any]:
