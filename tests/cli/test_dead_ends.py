@@ -98,6 +98,11 @@ def test_empty_answers_are_asked_for_again_as_often_as_any_call_is_tried(
     write_documents(project, 3)
     seen: list[Any] = []
     tells: set[str] = set()
+    seeds: set[int] = set()
+
+    def is_about_tessel(body: Any) -> bool:
+        prompt = body["messages"][-1]["content"]
+        return not is_opening(prompt) and prompt.count("Tessel") >= 2
 
     def reply(prompt: str) -> str:
         if is_opening(prompt):
@@ -114,6 +119,9 @@ def test_empty_answers_are_asked_for_again_as_often_as_any_call_is_tried(
             assert found["plan"]["empty"] == 6
             left = 6 if number < 2 else 0
             assert found["asked_again"] == left
+            again = [body["seed"] for body in seen if is_about_tessel(body)]
+            assert len(set(again)) == len(again) and not seeds & set(again), "another seed each"
+            seeds |= set(again)
             shown = steep("plan", cwd=project).out, steep("status", cwd=project).out
             assert all(("6 answers without text" in each) == bool(left) for each in shown)
         tells.add("all")

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Literal, Protocol
 
-from steep.core.ids import canonical_json
+from steep.core.ids import canonical_json, derive_seed
 
 ID_DIGITS = 32
 MESSAGE_TOKENS = 16  # of the chat template, around each message
@@ -115,7 +115,12 @@ def _hash_before_the_last_part(
 
 @dataclass(frozen=True)
 class Call:
-    """One request to a generator. `subset` names the entities (or other choice) it is about."""
+    """One request to a generator. `subset` names the entities (or other choice) it is about.
+
+    Attributes:
+        textless: How many attempts gave an answer without text. They change the seed and not the
+            id: the same seed might only give the same nothing again.
+    """
 
     recipe: str
     stage: str
@@ -125,6 +130,12 @@ class Call:
     model: str
     messages: tuple[Message, ...]
     sampling: Sampling = field(default_factory=Sampling)
+    textless: int = 0
+
+    @property
+    def seed(self) -> int:
+        """63 bits that follow from the id: a repeated call asks for the same text."""
+        return derive_seed(self.id, self.textless) if self.textless else derive_seed(self.id)
 
     @cached_property
     def id(self) -> str:

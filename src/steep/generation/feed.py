@@ -18,7 +18,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from steep.core.calls import Call
@@ -150,7 +150,14 @@ def _stretches(
             ledger.adopt([(each.slot, each.call.id) for each in there if each.slot])
         waiting = {call_id for call_id, status in statuses.items() if status != "failed"}
         to_send = [each for each in planned if each.call.id not in waiting]
+        failed = [call_id for call_id, status in statuses.items() if status == "failed"]
+        if failed and (tried := ledger.textless_attempts(failed)):
+            to_send = [_with_another_seed(each, tried.get(each.call.id, 0)) for each in to_send]
         yield Stretch(len(some), to_send)
+
+
+def _with_another_seed(planned: Planned, textless: int) -> Planned:
+    return planned._replace(call=replace(planned.call, textless=textless)) if textless else planned
 
 
 class FlatFeed:

@@ -36,6 +36,7 @@ from steep.core.calls import (
 from steep.ledger.parts import Parts
 from steep.ledger.records import (
     IMPORT_ENDPOINT,
+    TEXTLESS_ERROR,
     Batch,
     Entry,
     ImportedText,
@@ -280,6 +281,11 @@ class Ledger:
     def statuses(self, call_ids: Iterable[str]) -> dict[str, LedgerStatus]:
         """Return how calls ended, by id, without reading their texts."""
         return dict(self._select_ids("id, status", call_ids))
+
+    def textless_attempts(self, call_ids: Iterable[str]) -> dict[str, int]:
+        """Return how often calls were tried that are asked again because they had no text."""
+        found = self._select_ids("id, status, error, attempts", call_ids)
+        return {row[0]: row[3] for row in found if row[1:3] == ("failed", TEXTLESS_ERROR)}
 
     def call(self, call_id: str) -> Call:
         """Build a call again from what was kept of it."""

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from steep.core.calls import Call, Completion, Usage
-from steep.core.ids import derive_seed
 from steep.llm.chat import (
     IN_PROCESS,
     Grammars,
@@ -104,7 +103,7 @@ class EmbeddedClient:
         for rows in self._chunks(calls, prompts):
             sampler = Sampler(
                 [calls[row].sampling for row in rows],
-                [derive_seed(calls[row].id) for row in rows],
+                [calls[row].seed for row in rows],
                 end_ids(self.model, self.tokenizer),
                 self._grammars.matcher,
             )

@@ -142,7 +142,8 @@ def _parameters(model: str, stage: str, sampling: Sampling, dialect: Dialect) ->
 
 
 def _seed(call: Call) -> int:
-    return int(call.id[:8], 16) >> 1  # 31 bits: some servers keep a signed 32-bit integer
+    """Return 31 bits: some servers keep a signed 32-bit integer."""
+    return call.seed >> 32 if call.textless else int(call.id[:8], 16) >> 1
 
 
 def read_reply(reply: Reply, dialect: Dialect) -> Answer:

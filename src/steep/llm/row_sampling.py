@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from steep.core.calls import Call, Sampling
-from steep.core.ids import derive_seed
 from steep.llm.chat import Grammars
 
 ROWS_AT_ONCE = 64  # in double precision, 128,000 tokens wide: 66 MB a temporary tensor
@@ -47,7 +46,7 @@ class Row:
 def open_row(call: Call, grammars: Grammars) -> Row:
     """A row for a call, with random numbers that follow from its id."""
     schema = call.sampling.json_schema
-    uniforms = np.random.default_rng(derive_seed(call.id)).random(call.sampling.max_tokens)
+    uniforms = np.random.default_rng(call.seed).random(call.sampling.max_tokens)
     return Row(call.sampling, uniforms, grammars.matcher(schema) if schema else None)
 
 

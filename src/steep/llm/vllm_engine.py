@@ -20,7 +20,6 @@ from typing import Any
 
 from steep.core.calls import Call, Completion, Sampling, Usage
 from steep.core.errors import UserError
-from steep.core.ids import derive_seed
 from steep.llm.chat import (
     IN_PROCESS,
     check_chat_template,
@@ -115,7 +114,7 @@ class VLLMClient:
         from vllm import SamplingParams, sampling_params
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
-        arguments = sampling_arguments(call.sampling, derive_seed(call.id))
+        arguments = sampling_arguments(call.sampling, call.seed)
         if call.sampling.json_schema is not None:
             arguments |= _structured(sampling_params, call.sampling.json_schema)
         final = sampling_params.RequestOutputKind.FINAL_ONLY

@@ -23,6 +23,7 @@ from steep.generation import again, plan
 from steep.generation.busy import busy_seconds
 from steep.ledger import queries
 from steep.ledger.ledger import Ledger
+from steep.ledger.records import TEXTLESS_ERROR
 from steep.project import Artifact, Project
 from steep.recipes.entigraph import EntiGraph
 from steep.stages import clients, dead_ends, making
@@ -212,7 +213,7 @@ def _ask_again(
     if textless:
         found = plural(len(textless), "answer")
         log.info("generate: %s without text; asking again", found)
-        again.ask_again(textless, "the answer held no text", ledger, prices)
+        again.ask_again(textless, TEXTLESS_ERROR, ledger, prices)
     if entities:
         totals = plan.totals(documents, recipe, ledger, counts)
         without = dead_ends.without_entities(documents, recipe, ledger, totals)
