@@ -98,6 +98,8 @@ def test_what_is_planned_is_what_is_sent_and_then_nothing_is_left(base: Path, st
     # The questions are known, and so are the chunks: the figures are exact.
     for section in ("evaluate.servers.base", "open_book.embedder_server"):
         assert before[section]["requests"] == after[section]["requests"], section
+    judge = before["summaries.judge"]["requests"]
+    assert 0.6 * after["summaries.judge"]["requests"] <= judge, "each text is judged, if unwritten"
     for each in after.values():
         assert each["completed"] == each["requests"] and each["tokens_in"]["high"] == 0
     assert sum(each["requests"] for each in after.values()) == sent
@@ -105,9 +107,34 @@ def test_what_is_planned_is_what_is_sent_and_then_nothing_is_left(base: Path, st
     assert before["evaluate.servers.base"]["cost_usd"]["expected"] > 0
     assert "evaluate.servers.base: m at http://127.0.0.1" in shown
     assert max(map(len, shown.splitlines())) <= 80, shown
+    page = base / "runs" / "default" / "report.html"
+    assert steep("report", cwd=base).code == 0
+    assert "requests beside generation" in page.read_text() and "evaluate base" in page.read_text()
     costs = {each["purpose"]: each for each in status(steep, base)["requests"]}
     assert set(costs) == {"evaluate base", "embed", "judge"}
     assert sum(each["requests"] for each in costs.values()) == sent
+
+
+def test_a_plan_in_the_middle_of_likelihoods_counts_what_is_left(base: Path, steep: Steep) -> None:
+    seen: list[Body] = []
+
+    def dying(body: Body, number: int) -> tuple[int, Any]:
+        if number >= 12:
+            return 401, {"error": {"message": "no"}}
+        return reply(body, number)
+
+    with serving(lambda body, number: dying(body, number), seen) as url:
+        endpoint = {"base_url": url, "model": "m", "concurrency": 1, **PRICES}
+        settle(
+            base / "steep.yaml", evaluate={"servers": {"base": endpoint}},
+            generate={"max_cost_usd": 0.5},
+        )  # fmt: skip
+        assert steep("evaluate", cwd=base).code == 2
+        ended = steep("plan", "--json", cwd=base)
+        (calls,) = json.loads(ended.out)["evaluation"]["calls"]
+        shown = " ".join(steep("plan", cwd=base).out.split())
+    assert calls["completed"] == 12 < calls["requests"] == 30
+    assert "warning: the evaluation takes about $" in shown and "of generate.max_cost_usd" in shown
 
 
 def status(steep: Steep, project: Path) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def test_a_limit_in_dollars_ends_the_work_in_time_and_what_came_is_kept(ledger: 
     budget = Budget(max_cost_usd=0.2)
     with serving(lambda body, number: (200, said("Yes.")), seen) as base_url:
         caller = calling(base_url, ledger=ledger, budget=budget, prices=PRICES)
-        with pytest.raises(UserError, match=r"does not pay[^$]*generate\.max_cost_usd[^$]*\$0\.1"):
+        with pytest.raises(UserError, match=r"does not pay[^$]*generate\.max_cost_usd[^~]*\$0\.1"):
             caller.complete(asked(base_url, 40))
     assert len(seen) >= 6
     assert table.held(ledger).cost_usd == pytest.approx(0.025 * len(seen))
@@ -78,6 +78,20 @@ def test_an_answer_without_a_count_holds_the_most_that_it_may_have_taken(ledger:
     assert table.held(ledger).cost_usd == pytest.approx(4 * most)
     (cost,) = table.costs(ledger)
     assert cost.unpriced == 4 and cost.known_usd == 0
+
+
+def test_an_answer_that_is_of_no_use_counts_at_its_most_where_it_has_no_count(
+    ledger: Ledger,
+) -> None:
+    choice = {"text": "x", "logprobs": {"token_logprobs": [None, -1.0]}}
+    budget = Budget()
+    with serving(lambda body, number: (200, {"choices": [choice]})) as base_url:
+        request = Request("test", base_url, "echo", "m", ("The lock", " is old"))
+        caller = calling(base_url, ledger=ledger, budget=budget, prices=PRICES)
+        (found,) = caller.complete([request])
+    assert found.error is not None and found.finish_reason == "unusable"
+    most = (request.prompt_bound + 1) / 1000
+    assert budget.spent_usd == table.held(ledger).cost_usd == pytest.approx(most)
 
 
 def test_a_failed_request_is_an_error_that_the_next_run_sends_again(ledger: Ledger) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from steep.cli.plan_lines import usd
+from steep.core.dollars import dollars
 
 if TYPE_CHECKING:
     from steep.core.ranges import Range
@@ -25,6 +25,10 @@ def of_evaluation(plan: EvaluationPlan) -> Iterator[str]:
             yield f"    tokens in  {_range(each.tokens_in)}"
             yield f"    tokens out {_range(each.tokens_out)}"
             yield f"    cost       {_cost(each)}"
+    known = [each.cost_usd.expected for each in plan.calls if each.cost_usd is not None]
+    if len(known) > 1 and any(known):
+        which = "all of them" if len(known) == len(plan.calls) else "those with a known price"
+        yield f"  cost of {which}: about {dollars(sum(known))}"
     for warning in plan.warnings:
         yield f"warning: {warning}"
 
@@ -40,5 +44,5 @@ def _cost(calls: EvaluationCalls) -> str:
     if cost is None:
         return f"unknown: set {calls.section}.usd_per_million_input_tokens, ..._output_tokens"
     if cost.low == cost.high:
-        return usd(cost.expected)
-    return f"about {usd(cost.expected)} ({usd(cost.low)} to {usd(cost.high)})"
+        return dollars(cost.expected)
+    return f"about {dollars(cost.expected)} ({dollars(cost.low)} to {dollars(cost.high)})"

@@ -38,7 +38,7 @@ from steep.evaluation.engines import (
 from steep.evaluation.normalizers import OptionScores
 from steep.evaluation.prompts import continuation
 from steep.ledger.caller import Sends
-from steep.llm.client import CONTEXT_REASON
+from steep.llm.client import CONTEXT_REASON, UNUSABLE_REASON
 from steep.llm.dialect import Dialect
 from steep.llm.requests import REJECTED_REASON, Request
 
@@ -110,12 +110,8 @@ class HttpEngine:
             raise self._no_logprobs("the chat endpoint gives no log-probabilities of a prompt")
 
         asked = list(zip(prompts, options, strict=True))
-        requests = [
-            self._of_kind("echo", (prompt, end))
-            for prompt, each in asked
-            for end in ("", *map(continuation, each))
-        ]
-        tell = _telling(on_progress, len(requests))
+        requests = self.echoes(prompts, options)
+        tell = _telling(on_progress, sum(map(len, options)), len(requests))
         completions = self._caller.complete(requests[:1], tell)  # a server may give none
         self._check_likelihoods(completions)
         completions += self._caller.complete(requests[1:], tell)
@@ -125,6 +121,14 @@ class HttpEngine:
             return [_scores(each, [next(found) for _ in range(len(each) + 1)]) for _, each in asked]
         except ValueError as error:
             raise self._no_logprobs(str(error)) from None
+
+    def echoes(self, prompts: Sequence[str], options: Sequence[Sequence[str]]) -> list[Request]:
+        """Return what is sent for likelihoods: each prompt alone, and with each of its options."""
+        return [
+            self._of_kind("echo", (prompt, end))
+            for prompt, each in zip(prompts, options, strict=True)
+            for end in ("", *map(continuation, each))
+        ]
 
     def _request(self, prompt: str, sample: int, decoding: Decoding) -> Request:
         parameters: dict[str, Any] = {
@@ -149,7 +153,7 @@ class HttpEngine:
 
     def _complete(self, asked: Sequence[Request], on_progress: Progress) -> list[Completion]:
         """The completions; a prompt that is too long is one of them, any other failure is not."""
-        completions = self._caller.complete(asked, _telling(on_progress, len(asked)))
+        completions = self._caller.complete(asked, _telling(on_progress, len(asked), len(asked)))
         failed = [each for each in completions if each.error and not _is_too_long(each)]
         if failed:
             raise UserError(
@@ -171,7 +175,7 @@ class HttpEngine:
                 found=outgrown.error,
                 hint="give fewer or shorter contexts, or take a model with a longer context",
             )
-        if failed and failed[0].finish_reason == REJECTED_REASON:
+        if failed and failed[0].finish_reason in (REJECTED_REASON, UNUSABLE_REASON):
             raise self._no_logprobs(str(failed[0].error))
         if failed:
             raise UserError(
@@ -195,13 +199,14 @@ def _is_too_long(completion: Completion) -> bool:
     return completion.finish_reason == CONTEXT_REASON
 
 
-def _telling(on_progress: Progress, total: int) -> Any:
+def _telling(on_progress: Progress, total: int, requests: int) -> Any:
+    """Tell progress in the units of the caller, of which requests may be more or fewer."""
     done = 0
 
     def on_done(completion: Completion) -> None:
         nonlocal done
         done += 1
-        on_progress(done, total)
+        on_progress(done * total // requests, total)
 
     return on_done
 

@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from steep.core.calls import Completion, Payable, Usage
 from steep.ledger.budget import Reservation
+from steep.llm.client import UNUSABLE_REASON
 from steep.llm.prices import Prices
 
 USUAL_CHARACTERS_A_TOKEN = 4.0
@@ -61,4 +62,5 @@ def recounted(completion: Completion) -> Completion:
 
 def is_counted(completion: Completion) -> bool:
     """Return whether the tokens of a completion are the endpoint's count; see `recounted`."""
-    return completion.error is not None or completion.usage.prompt_tokens > 0
+    unanswered = completion.error is not None and completion.finish_reason != UNUSABLE_REASON
+    return unanswered or completion.usage.prompt_tokens > 0

@@ -16,10 +16,11 @@ from typing import Protocol
 
 from steep.core.calls import Completion
 from steep.core.errors import UserError
+from steep.core.listing import plural
 from steep.ledger import requests as table
 from steep.ledger.account import Account
 from steep.ledger.bounds import is_counted
-from steep.ledger.budget import Budget, Reservation
+from steep.ledger.budget import Budget, Reservation, total
 from steep.ledger.lane import Lane, Outcome, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import has_failed
@@ -132,21 +133,22 @@ class Caller:
                     len(found),
                     len(by_id),
                 )
+            run = _Run(self.lane, self.ledger, self._account, on_done)
             try:
-                found |= asyncio.run(self._send_all(new, on_done))
+                asyncio.run(self._send_all(run, new))
             except FatalError as error:
                 raise UserError(str(error)) from error
+            except KeyboardInterrupt:
+                run.tell_dropped()
+                raise
+            found |= run.found
         return [found[each.id] for each in requests]
 
-    async def _send_all(
-        self, requests: Sequence[Request], on_done: OnDone
-    ) -> dict[str, Completion]:
-        run = _Run(self.lane, self.ledger, self._account, on_done)
+    async def _send_all(self, run: _Run, requests: Sequence[Request]) -> None:
         try:
             await run.send(iter(requests))
         finally:
             await self.lane.client.close()
-        return run.found
 
 
 class _Run:
@@ -194,6 +196,17 @@ class _Run:
         waiting, self._waiting = self._waiting, None
         return waiting or next(requests, None)
 
+    def tell_dropped(self) -> None:
+        """Say what was sent and not waited for, if anything."""
+        if self._flying:
+            most_usd = total(most for _, most in self._flying.values()).cost_usd
+            log.warning(
+                "%s: %s sent and not waited for; the provider may bill this, %s",
+                self._lane.stage,
+                plural(len(self._flying), "request"),
+                "at a price that is not known" if most_usd is None else f"${most_usd:,.4f} at most",
+            )
+
     async def _finish(self) -> None:
         self._lane.stop()
         while self._flying:
@@ -233,7 +246,7 @@ class _Run:
 
     def _held(self, completion: Completion, most: Reservation) -> Reservation:
         if not is_counted(completion):
-            return most
+            return most  # as the account does
         usage = completion.usage
         return Reservation(usage.prompt_tokens + usage.completion_tokens, completion.cost_usd)
 
@@ -248,9 +261,16 @@ class _Run:
             if in_dollars
             else f"{budget.spent_tokens:,} tokens spent of {budget.max_tokens:,}"
         )
+        needed = (
+            f"${most.cost_usd or 0.0:,.4f} more, the worst case of the request"
+            if in_dollars
+            else f"{most.tokens:,} more, the worst case of the request"
+        )
         return UserError(
             "The limit of the project does not pay for the next request.",
             where=f"{limit}, {self._lane.section}",
+            expected=needed,
             found=found,
-            hint="raise the limit and run the same command again: what was answered is kept",
+            hint="raise the limit and run the same command again: what was answered is kept. "
+            "Generation takes its share of a higher limit first; steep plan shows both",
         )

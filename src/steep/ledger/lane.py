@@ -123,6 +123,7 @@ class Lane(Generic[Sent]):
     _completed: int = 0
     _given_up_calls: int = 0
     _told_uncounted: bool = False
+    _told_retry: bool = False
     answers: verdicts.Answers = field(default_factory=verdicts.Answers)
     _pauses: set[asyncio.Future[None]] = field(default_factory=set)
 
@@ -175,6 +176,7 @@ class Lane(Generic[Sent]):
                 self._check_alive(answer, calls[0], began_s)
                 return Outcome([self._failed(c, answer, attempts, began_s) for c in calls], True)
             self.statistics.retries += 1
+            self._tell_retry(answer)
             await self._sleep(pause_s)
         return Outcome(None)
 
@@ -267,6 +269,12 @@ class Lane(Generic[Sent]):
                 "%s: %s can be reached again, after %s", self.stage, self.client.endpoint, away
             )
             self._away_since_s = None
+
+    def _tell_retry(self, error: TransientError) -> None:
+        """Say once that attempts fail; a generation shows how many on its line."""
+        if self.stage != "generate" and not self._told_retry:
+            log.info("%s: %s: %s; trying again", self.stage, self.client.endpoint, error)
+            self._told_retry = True
 
     def _tell_uncounted(self) -> None:
         if not self._told_uncounted:

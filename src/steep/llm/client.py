@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from steep.core.calls import Call, Completion, Payable, Usage
 
+UNUSABLE_REASON = "unusable"  # the finish reason of an answer that came, and held nothing of use
 CONTEXT_REASON = "context"  # the finish reason of a prompt that exceeds the model's context
 
 

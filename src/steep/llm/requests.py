@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from steep.core.calls import ID_DIGITS, MESSAGE_TOKENS, Completion, Usage
 from steep.core.ids import stable_hash
-from steep.llm.client import CONTEXT_REASON
+from steep.llm.client import CONTEXT_REASON, UNUSABLE_REASON
 from steep.llm.openai_errors import Rejected, TooLong, short
 from steep.llm.openai_usage import read_input_usage, read_usage
 from steep.llm.openai_wire import read_answer
@@ -131,6 +131,8 @@ class RequestClient:
             result = READERS[request.kind](request, value)
         except Rejected as error:
             reason = CONTEXT_REASON if isinstance(error, TooLong) else REJECTED_REASON
+            if value is not None:
+                reason = UNUSABLE_REASON
             found = f"{self._client.without_key(str(error))} [{self.endpoint}]"
             return [self._completion(request, value, started, reason, None, found)]
         reason = str(result.get("finish_reason", "stop"))

@@ -57,6 +57,7 @@ def load_run(project_root: Path, run_directory: Path) -> Run:
         arms=_arms(artifacts),
         scores=scores(measured),
         measured=measured,
+        requests=run.get("requests") or (),
     )
 
 

@@ -230,6 +230,8 @@ class Run:
     scores: Scores | None
     # The tables of `scores.json`, by name: answers, open_book, ...
     measured: Mapping[str, Any]
+    # What servers were asked beside generation, as `steep.ledger.requests.PurposeCost` has it.
+    requests: Sequence[Mapping[str, Any]] = ()
 
     def setting(self, section: str, key: str) -> Any:
         """A value of the resolved configuration, or None."""

@@ -18,12 +18,15 @@ from typing import Any
 
 from steep.config import Config
 from steep.core.calls import Completion, Usage
+from steep.core.dollars import dollars
 from steep.core.errors import UserError
 from steep.core.listing import some_of
 from steep.core.ranges import Range
 from steep.documents.sentences import ends_sentence
 from steep.evaluation.asking import ask, ask_short
 from steep.evaluation.engines import Progress, no_progress
+from steep.evaluation.http_engine import HttpEngine
+from steep.evaluation.normalizers import OptionScores
 from steep.evaluation.summaries.judging import Batch, EngineJudge, Passage, Ruling, Split
 from steep.evaluation.summaries.rows import SummaryRow
 from steep.generation.estimate import PromptSize, answer_tokens, prompt_tokens
@@ -35,13 +38,14 @@ from steep.llm.dialect import Dialect
 from steep.llm.prices import Prices
 from steep.llm.requests import Request
 from steep.project import Artifact, Project
-from steep.stages import closed_book, instruct, open_book, summaries
+from steep.stages import callers, closed_book, instruct, open_book, summaries
 from steep.stages import documents as documents_stage
 from steep.stages.callers import Callers, Used, prices_at, used_endpoints
 from steep.stages.exam import Exam, protocol_of, read_exam
 from steep.stages.examinees import Examinee, name_of
 from steep.stages.library import Library
 from steep.stages.models import BASE
+from steep.stages.pricing import project_budget
 from steep.stages.status import open_ledger
 
 CLAIMS_PER_SENTENCE = 2
@@ -98,11 +102,29 @@ def plan_evaluation(config: Config, project: Project) -> EvaluationPlan:
             exam = read_exam(config, project, documents, check_length=False)
             with _Counters(config, project, ledger) as counters:
                 _evaluate(config, project, documents, exam, counters)
-                return EvaluationPlan(counters.sums(), tuple(_skipped(exam)))
+                calls = counters.sums()
+            warnings = (*_skipped(exam), *_over_limit(config, ledger, calls))
+            callers.check(config)  # a limit without a price
+            return EvaluationPlan(calls, warnings)
         except UserError as error:
             problem, *about = (" ".join(line.split()) for line in str(error).splitlines())
             said = f"evaluate will refuse to start: {problem.rstrip('.')} ({'; '.join(about)})"
             return EvaluationPlan(warnings=(said,))
+
+
+def _over_limit(config: Config, ledger: Ledger, calls: Sequence[EvaluationCalls]) -> Iterator[str]:
+    """Say when what is left of the limit in dollars does not suffice."""
+    budget = project_budget(config.generate, ledger)
+    costs = [each.cost_usd for each in calls if each.cost_usd is not None]
+    expected = sum(each.expected for each in costs)
+    if budget.max_cost_usd is None or not expected:
+        return
+    left_usd = max(0.0, budget.max_cost_usd - budget.spent_usd)
+    if expected > left_usd:
+        yield (
+            f"the evaluation takes about {dollars(expected)} more, and {dollars(left_usd)} is left "
+            "of generate.max_cost_usd, of which generation takes its part first"
+        )
 
 
 def _skipped(exam: Exam | None) -> Iterator[str]:
@@ -159,6 +181,23 @@ class _Counter:
         )
 
 
+class _CountingEngine(HttpEngine):
+    """Sends what likelihoods take, and computes none: some parts of them are stand-ins."""
+
+    def logprobs(
+        self,
+        prompts: Sequence[str],
+        options: Sequence[Sequence[str]],
+        on_progress: Progress = no_progress,
+    ) -> list[OptionScores]:
+        """Count the requests; return scores of 0."""
+        self._caller.complete(self.echoes(prompts, options))
+        return [
+            OptionScores((0.0,) * len(each), (1,) * len(each), (1,) * len(each), (1,) * len(each))
+            for each in options
+        ]
+
+
 class _Counters(Callers):
     """Opens endpoints that send nothing."""
 
@@ -169,6 +208,11 @@ class _Counters(Callers):
     def open(self, section: str) -> _Counter:
         """Return the endpoint of a section of the configuration."""
         return self._counters[section]
+
+    def engine(self, section: str, purpose: str) -> HttpEngine:
+        """Return an engine that only counts."""
+        settings: Any = self.open(section).used.settings
+        return _CountingEngine(self.open(section), settings.model, purpose, settings.endpoint)
 
     def sums(self) -> tuple[EvaluationCalls, ...]:
         """What each endpoint is asked."""
@@ -259,7 +303,8 @@ def _study(study: summaries.Study, served: Sequence[Examinee]) -> None:
             if settings.models and name not in settings.models:
                 continue
             texts = [
-                replace(row, text=row.text or expected[row.document_id])
+                # Not the human text itself, of which the judge is asked once.
+                replace(row, text=row.text or f"{name}, {kind}: {expected[row.document_id]}")
                 for row in rows or _unwritten(name, kind, list(expected))
             ]
             summaries.judged(judge, texts, study.sources, settings)
@@ -311,8 +356,7 @@ def _expected_claims(passage: Passage) -> tuple[str, ...]:
 def _stand_in(request: Request) -> Completion:
     match request.kind:
         case "echo":
-            scored = bool(request.parts[-1])
-            result: dict[str, Any] = {"tokens": int(scored), "logprobs": [0.0] * scored}
+            result: dict[str, Any] = {"tokens": 0, "logprobs": []}
         case "embedding":
             vector = base64.b64encode(array("f", [1.0]).tobytes()).decode()
             result = {"vectors": [vector] * len(request.parts)}

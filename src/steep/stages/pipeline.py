@@ -6,7 +6,7 @@ import datetime
 import gc
 import os
 import platform
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,9 +15,11 @@ import yaml
 from steep.config import Config
 from steep.core.files import write_json, write_text
 from steep.core.machine import processor_name
+from steep.ledger import requests
 from steep.project import Artifact, Project
 from steep.stages import corpus, documents, evaluate, generate, instruct, tokenize, train
 from steep.stages.harness import log, remove_leftovers
+from steep.stages.status import open_ledger
 from steep.training.place import ranks
 
 StageName = Literal[
@@ -176,7 +178,14 @@ def _run_record(config: Config, project: Project, result: Run) -> dict[str, Any]
         "hardware": f"{os.cpu_count()} x {processor_name()}, {platform.system()}, "
         f"Python {platform.python_version()}",
         "wall_s": wall_s,
+        "requests": _request_costs(project),
     }
+
+
+def _request_costs(project: Project) -> list[dict[str, Any]]:
+    """What the project has asked of servers beside generation, and what it took."""
+    with open_ledger(project) as ledger:
+        return [asdict(each) for each in requests.costs(ledger)]
 
 
 def _relative(project: Project, artifact: Artifact) -> str:

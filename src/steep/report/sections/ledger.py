@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from steep.core.calls import STATUSES
+from steep.core.dollars import cost_of
 from steep.report.blocks import (
     Column,
     Section,
@@ -33,6 +34,7 @@ def ledger(run: Run) -> Section:
             title,
             None,
             absent("This run planned no calls, so there is nothing to add up."),
+            _requests(run),
         )
     opening = f"Every call that was planned for {generation.model}, by what became of it."
     parts = [(_outcome(name), generation.counts.get(name, 0), f"o-{name}") for name in OUTCOMES]
@@ -47,7 +49,31 @@ def ledger(run: Run) -> Section:
         facts(_spending(run, generation), "facts"),
         _calls_by_recipe(run),
         _failures(generation),
+        _requests(run),
     )
+
+
+def _requests(run: Run) -> Html | None:
+    """What servers were asked beside generation."""
+    rows: list[list[Child]] = [
+        [
+            each["purpose"],
+            each["model"],
+            count(each["requests"]),
+            count(each["failed"]),
+            count(each["usage"]["prompt_tokens"]),
+            count(each["usage"]["completion_tokens"]),
+            cost_of(each["known_usd"], each["unpriced"]),
+        ]
+        for each in run.requests
+    ]
+    columns = [
+        text_column("requests beside generation"),
+        text_column("model"),
+        *map(Column, ("completed", "failed", "tokens read", "tokens written", "cost")),
+    ]
+    note = "Of the whole project: what evaluations, judges and searches asked of servers."
+    return table(columns, rows, note) if rows else None
 
 
 def _outcome(name: str) -> str:
