@@ -47,6 +47,13 @@ def test_what_fits_is_not_warned_of() -> None:
         assert warned(server.base_url) == []
 
 
+def test_nobody_is_asked_about_documents_that_fit_into_any_context() -> None:
+    with json_server(no_call, listing(max_model_len=1024)) as server:
+        settings = GenerateConfig(base_url=server.base_url, model="m", max_tokens=2048)
+        assert list(context_warnings([SHORT], settings)) == []
+        assert server.paths == []
+
+
 def test_the_configuration_has_the_last_word() -> None:
     with json_server(no_call, listing(max_model_len=4096)) as server:
         assert warned(server.base_url, context_tokens=32_768) == []

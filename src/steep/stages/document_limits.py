@@ -21,6 +21,7 @@ CHARACTERS_A_TOKEN = 3  # few for most languages, which leaves room for the inst
 CHARACTERS_A_WORD = 8  # likewise many
 SHOWN_NAMES = 5
 ANSWER_S = 5.0  # for a list of models, which nothing needs
+LEAST_CONTEXT_TOKENS = 4096  # hardly a server has less, so what fits is not asked about
 LARGE_CHARACTERS = 120_000  # some 30,000 tokens of English, more than many servers take
 
 
@@ -62,11 +63,14 @@ def context_warnings(
         documents: What is written about.
         settings: By whom.
         ask: Whether endpoints are asked for the context of the model, if no list has it. An
-            endpoint that does not answer within `ANSWER_S` is left in peace.
+            endpoint that does not answer within `ANSWER_S` is left in peace, and none is asked about
+            documents that fit into any usual context.
     """
     if settings.context_tokens is not None or not (documents and base_urls(settings)):
         return  # a model in this process knows its context, and skips what exceeds it
-    window = _window(settings, ask)
+    longest = max(len(each.text) for each in documents)
+    may_exceed = longest / CHARACTERS_A_TOKEN + _answer(settings) > LEAST_CONTEXT_TOKENS
+    window = _window(settings, ask and may_exceed)
     room = LARGE_CHARACTERS if window is None else _room(settings, window)
     if window is not None and room <= 0:
         yield (
