@@ -63,8 +63,8 @@ def context_warnings(
         documents: What is written about.
         settings: By whom.
         ask: Whether endpoints are asked for the context of the model, if no list has it. An
-            endpoint that does not answer within `ANSWER_S` is left in peace, and none is asked about
-            documents that fit into any usual context.
+            endpoint that does not answer within `ANSWER_S` is left in peace, and none is asked
+            about documents that fit into any usual context.
     """
     if settings.context_tokens is not None or not (documents and base_urls(settings)):
         return  # a model in this process knows its context, and skips what exceeds it
