@@ -82,10 +82,10 @@ class Masked:
 def die_in_step(step: int) -> None:
     real = vars(loop)["_step"]
 
-    def step_or_die(run: Any, batch: Any, number: int) -> Any:
+    def step_or_die(run: Any, batch: Any, number: int, *more: Any) -> Any:
         if number == step:
             os.kill(os.getpid(), signal.SIGKILL)
-        return real(run, batch, number)
+        return real(run, batch, number, *more)
 
     vars(loop)["_step"] = step_or_die
 

@@ -136,7 +136,7 @@ def test_a_folder_without_weights_is_refused(models: list[Path], tmp_path: Path)
     assert "There are no weights" in refused(models[0], models[1], tmp_path, tmp_path / "sum")
 
 
-def test_quantised_weights_are_refused() -> None:
+def test_quantized_weights_are_refused() -> None:
     whole = torch.ones(2)
-    with pytest.raises(UserError, match="quantised"):
+    with pytest.raises(UserError, match="quantized"):
         _sum("w", [whole, whole, whole.to(torch.int8)], 1.0)
