@@ -36,17 +36,20 @@ class Account:
 
     def settle(
         self, lane: Lane[Sent], calls: Sequence[Sent], most: Reservation, outcome: Outcome
-    ) -> None:
-        """Release what was reserved for calls, and count what they took."""
+    ) -> list[Reservation]:
+        """Release what was reserved for calls; count what each took, and return that."""
         if not outcome.unaffordable:
             self.budget.release(most)
         if outcome.completions is None:
-            return
+            return []
+        took: list[Reservation] = []
         for call, each in zip(calls, outcome.completions, strict=True):
-            if is_counted(each):
-                self.budget.spend(each)
-            else:
-                self.budget.spend_most(most_of(call, each, lane.prices))
+            usage = each.usage
+            tokens = usage.prompt_tokens + usage.completion_tokens
+            own = Reservation(tokens, each.cost_usd)
+            took.append(own if is_counted(each) else most_of(call, each, lane.prices))
+            self.budget.spend_most(took[-1])
+        return took
 
     def _on_lost(self, lane: Lane[Sent], calls: Sequence[Sent], error: TransientError) -> bool:
         """Count an attempt that gave nothing; return whether another one could be reserved."""

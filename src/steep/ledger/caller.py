@@ -19,7 +19,6 @@ from steep.core.errors import UserError
 from steep.core.listing import plural
 from steep.ledger import requests as table
 from steep.ledger.account import Account
-from steep.ledger.bounds import is_counted
 from steep.ledger.budget import Budget, Reservation, total
 from steep.ledger.lane import Lane, Outcome, RetryPolicy
 from steep.ledger.ledger import Ledger
@@ -228,12 +227,12 @@ class _Run:
                 fatal = fatal or error
                 continue
             outcome = task.result()
-            self._account.settle(self._lane, [request], most, outcome)
+            took = self._account.settle(self._lane, [request], most, outcome)
             fatal = fatal or outcome.fatal
             if outcome.unaffordable:
                 unaffordable = most
-            for each in outcome.completions or ():
-                ended.append(table.Ended(request, each, self._held(each, most)))
+            for each, held in zip(outcome.completions or (), took, strict=True):
+                ended.append(table.Ended(request, each, held))
         table.record(self._ledger, ended)
         for _, completion, _ in ended:
             self.found[completion.call_id] = completion
@@ -243,12 +242,6 @@ class _Run:
             raise fatal
         if unaffordable is not None:
             raise self._over_budget(unaffordable)
-
-    def _held(self, completion: Completion, most: Reservation) -> Reservation:
-        if not is_counted(completion):
-            return most  # as the account does
-        usage = completion.usage
-        return Reservation(usage.prompt_tokens + usage.completion_tokens, completion.cost_usd)
 
     def _over_budget(self, most: Reservation) -> UserError:
         budget = self._account.budget

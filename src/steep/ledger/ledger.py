@@ -140,12 +140,12 @@ class Ledger:
     def finished(self, key: str, below: int) -> int:
         """Count the slots of a sequence that are filled, among its first `below`."""
         query = "SELECT count(*) FROM slots WHERE sequence = ? AND rank < ?"
-        return int(next(self._select(query, (self._sequence(key), below)))[0])
+        return int(next(self.select(query, (self._sequence(key), below)))[0])
 
     def highest(self, key: str) -> int:
         """The highest rank of a sequence whose slot is filled; -1 if none is."""
         query = "SELECT max(rank) FROM slots WHERE sequence = ?"
-        ((rank,),) = self._select(query, (self._sequence(key),))
+        ((rank,),) = self.select(query, (self._sequence(key),))
         return -1 if rank is None else int(rank)
 
     def free_ranks(self, key: str, below: int) -> Iterator[int]:
@@ -156,7 +156,7 @@ class Ledger:
             f"ORDER BY rank LIMIT {RANKS_A_QUERY}"
         )
         while rank < below:
-            filled = [row[0] for row in self._select(query, (sequence, rank, below))]
+            filled = [row[0] for row in self.select(query, (sequence, rank, below))]
             for occupied in filled:
                 yield from range(rank, occupied)
                 rank = occupied + 1
@@ -172,7 +172,7 @@ class Ledger:
             "sum(cost_usd IS NULL AND status != 'skipped') "
             "FROM slots WHERE sequence = ? AND rank < ? GROUP BY status"
         )
-        rows = list(self._select(query, (self._sequence(key), below)))
+        rows = list(self.select(query, (self._sequence(key), below)))
         return SlotTotals(
             counts={row[0]: row[1] for row in rows},
             usage=Usage(*(sum(row[column] for row in rows) for column in (2, 3, 4))),
@@ -186,12 +186,12 @@ class Ledger:
         query = (
             "SELECT rank, call_id, status FROM slots WHERE sequence = ? AND rank < ? ORDER BY rank"
         )
-        return self._select(query, (self._sequence(key), below))
+        return self.select(query, (self._sequence(key), below))
 
     def calls_of_document(self, document_id: str, recipe: str) -> int:
         """Count the calls about a document that were made for a recipe, whatever their plan."""
         query = "SELECT count(*) FROM calls WHERE document_id = ? AND recipe = ?"
-        return int(next(self._select(query, (document_id, recipe)))[0])
+        return int(next(self.select(query, (document_id, recipe)))[0])
 
     def submit(self, batch: Batch, calls: Iterable[Call]) -> None:
         """Write a batch and that its calls wait in it, before the provider hears of them."""
@@ -207,7 +207,7 @@ class Ledger:
             (f"WHERE status NOT IN ({marks})", CLOSED_BATCHES) if open_only else ("", ())
         )
         query = f"SELECT {_BATCH} FROM batches {where} ORDER BY submitted_at, token"
-        return [Batch(*row) for row in self._select(query, values)]
+        return [Batch(*row) for row in self.select(query, values)]
 
     def update_batch(self, batch: Batch) -> None:
         """Write what has become of a batch."""
@@ -217,12 +217,12 @@ class Ledger:
     def waiting(self, token: str) -> Iterator[str]:
         """Yield the ids of the calls that wait in a batch."""
         query = f"SELECT id FROM calls {_WAITING}"
-        return (row[0] for row in self._select(query, (token,)))
+        return (row[0] for row in self.select(query, (token,)))
 
     def waiting_calls(self, token: str) -> Iterator[Call]:
         """Build the calls that wait in a batch again, from what was kept of them."""
         query = f"SELECT {CALL}, messages FROM calls {_WAITING}"
-        rows = list(self._select(query, (token,)))
+        rows = list(self.select(query, (token,)))
         return (call_of(row[:-1], self.parts.read(row[-1])) for row in rows)
 
     def land(
@@ -252,7 +252,7 @@ class Ledger:
     def allotment(self, goal: str) -> dict[str, int]:
         """How many calls each document was given so far to reach a goal."""
         query = "SELECT document_id, calls FROM allotments WHERE goal = ?"
-        return dict(self._select(query, (goal,)))
+        return dict(self.select(query, (goal,)))
 
     def allot(self, goal: str, calls: Mapping[str, int]) -> None:
         """Give documents their numbers of calls; a plan that was acted upon must not change."""
@@ -302,12 +302,12 @@ class Ledger:
     def imported(self) -> Iterator[Record]:
         """All imported texts, in an order that does not depend on when they came."""
         query = f"SELECT {RECORD} FROM calls WHERE endpoint = '{IMPORT_ENDPOINT}' "
-        rows = self._select(query + "ORDER BY recipe, document_id, model, sample, id")
+        rows = self.select(query + "ORDER BY recipe, document_id, model, sample, id")
         return (record_of(row) for row in rows)
 
     def totals(self) -> Mapping[LedgerStatus, int]:
         """Count all calls by how they ended, imported texts among them."""
-        counts = dict(self._select("SELECT status, count(*) FROM calls GROUP BY status"))
+        counts = dict(self.select("SELECT status, count(*) FROM calls GROUP BY status"))
         statuses: tuple[LedgerStatus, ...] = (*STATUSES, "submitted")
         return {status: counts.get(status, 0) for status in statuses}
 
@@ -318,7 +318,7 @@ class Ledger:
             "AS unpriced, prompt_tokens > 0 AS is_counted, count(*), sum(prompt_tokens), "
             "sum(cached_tokens), sum(completion_tokens), total(cost_usd) FROM calls GROUP BY 1, 2"
         )
-        rows = list(self._select(query))
+        rows = list(self.select(query))
         unpriced = sum(row[2] for row in rows if row[0])
         known_usd = sum(row[6] for row in rows)
         return Spending(
@@ -332,13 +332,13 @@ class Ledger:
     def lost(self) -> Lost:
         """Sum what attempts have cost, or may have, that gave nothing to keep."""
         query = "SELECT total(attempts), total(tokens), total(cost_usd), total(unpriced) FROM lost"
-        ((attempts, tokens, cost_usd, unpriced),) = self._select(query)
+        ((attempts, tokens, cost_usd, unpriced),) = self.select(query)
         return Lost(int(attempts), int(tokens), cost_usd, int(unpriced))
 
     def has_textless(self, max_attempts: int) -> bool:
         """Return whether any answer without text was asked for fewer times."""
         query = f"SELECT EXISTS(SELECT 1 FROM calls WHERE status IN {_TEXTLESS} AND attempts < ?)"
-        return bool(next(self._select(query, (max_attempts,)))[0])
+        return bool(next(self.select(query, (max_attempts,)))[0])
 
     def textless_slots(self, key: str, below: int, max_attempts: int) -> list[str]:
         """Return the calls in the first slots whose answers hold no text, after fewer attempts."""
@@ -346,7 +346,7 @@ class Ledger:
             "SELECT call_id FROM slots JOIN calls ON calls.id = call_id "
             f"WHERE sequence = ? AND rank < ? AND slots.status IN {_TEXTLESS} AND attempts < ?"
         )
-        return [row[0] for row in self._select(query, (self._sequence(key), below, max_attempts))]
+        return [row[0] for row in self.select(query, (self._sequence(key), below, max_attempts))]
 
     def forget_outcomes(self, call_ids: Sequence[str], reason: str, lost: Lost) -> None:
         """Make calls that have ended failed ones, which the next run tries again."""
@@ -397,7 +397,7 @@ class Ledger:
         if key not in self._sequences:
             if self._connection.in_transaction:
                 self._connection.execute("INSERT OR IGNORE INTO sequences (key) VALUES (?)", (key,))
-            found = list(self._select("SELECT id FROM sequences WHERE key = ?", (key,)))
+            found = list(self.select("SELECT id FROM sequences WHERE key = ?", (key,)))
             if not found:
                 return -1
             self._sequences[key] = found[0][0]
@@ -414,8 +414,9 @@ class Ledger:
         remaining = iter(call_ids)
         while some := list(itertools.islice(remaining, IDS_A_QUERY)):
             marks = ", ".join("?" * len(some))
-            yield from self._select(f"SELECT {columns} FROM calls WHERE id IN ({marks})", some)
+            yield from self.select(f"SELECT {columns} FROM calls WHERE id IN ({marks})", some)
 
-    def _select(self, query: str, values: Sequence[Any] = ()) -> Iterator[Any]:
+    def select(self, query: str, values: Sequence[Any] = ()) -> Iterator[Any]:
+        """Yield the rows of a query that only reads."""
         with sqlite_errors(self.path):
             yield from self._connection.execute(query, values)

@@ -23,7 +23,6 @@ from steep.core.errors import UserError
 from steep.core.words import words_of
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import IMPORT_ENDPOINT, LedgerStatus, Record
-from steep.ledger.store import sqlite_errors
 from steep.llm.client import CONTEXT_REASON
 
 CALL_ID_DIGITS = 32
@@ -105,7 +104,7 @@ class Bought(NamedTuple):
 def bought(ledger: Ledger) -> Bought:
     """Add up the whole ledger."""
     query = f"SELECT status, endpoint = '{IMPORT_ENDPOINT}', {_SUMS} FROM calls GROUP BY 1, 2"
-    rows = list(_select(ledger, query))
+    rows = list(ledger.select(query))
     imported = sum(row[2] for row in rows if row[1])
     return Bought(_added_up([(row[0], *row[2:]) for row in rows if not row[1]]), imported)
 
@@ -119,7 +118,7 @@ def document_costs(ledger: Ledger) -> list[DocumentCost]:
     )
     rows: dict[str, list[Any]] = {}
     imported: Counter[str] = Counter()
-    for document_id, is_imported, *row in _select(ledger, query):
+    for document_id, is_imported, *row in ledger.select(query):
         own = rows.setdefault(document_id, [])
         if is_imported:
             imported[document_id] += row[1]
@@ -150,7 +149,7 @@ def document_cost(ledger: Ledger, document_id: str) -> DocumentCost:
         f"SELECT endpoint = '{IMPORT_ENDPOINT}', status, {_SUMS} "
         "FROM calls WHERE document_id = ? GROUP BY 1, 2"
     )
-    rows = list(_select(ledger, query, (document_id,)))
+    rows = list(ledger.select(query, (document_id,)))
     imported = sum(row[2] for row in rows if row[0])
     return DocumentCost(document_id, _added_up([row[1:] for row in rows if not row[0]]), imported)
 
@@ -158,7 +157,7 @@ def document_cost(ledger: Ledger, document_id: str) -> DocumentCost:
 def calls_of_document(ledger: Ledger, document_id: str, limit: int) -> list[Record]:
     """The first calls and imported texts about a document, in the order of the ledger."""
     query = "SELECT id FROM calls WHERE document_id = ? ORDER BY rowid LIMIT ?"
-    return _records(ledger, [row[0] for row in _select(ledger, query, (document_id, limit))])
+    return _records(ledger, [row[0] for row in ledger.select(query, (document_id, limit))])
 
 
 class Found(NamedTuple):
@@ -187,7 +186,7 @@ def about(ledger: Ledger, entity: str, limit: int) -> Found:
     ledger.connection.create_function("names", 1, names, deterministic=True)
     first: list[str] = []
     total = 0
-    for (call_id,) in _select(ledger, query):
+    for (call_id,) in ledger.select(query):
         total += 1
         if len(first) < limit:
             first.append(call_id)
@@ -199,7 +198,7 @@ def entities_like(ledger: Ledger, entity: str, limit: int = 5) -> list[str]:
     words = set(words_of(entity))
     known: Counter[str] = Counter()
     query = "SELECT subset, count(*) FROM calls WHERE subset != '[]' GROUP BY subset"
-    for subset, calls in _select(ledger, query):
+    for subset, calls in ledger.select(query):
         for name in json.loads(subset):
             known[name] += calls
     near = ((name, calls) for name, calls in known.items() if words & set(words_of(name)))
@@ -231,7 +230,7 @@ def beyond_context(ledger: Ledger) -> frozenset[str]:
         f"SELECT DISTINCT document_id FROM calls WHERE status IN {_UNANSWERED} "
         "AND status = 'failed' AND finish_reason = ?"
     )
-    return frozenset(row[0] for row in _select(ledger, query, (CONTEXT_REASON,)))
+    return frozenset(row[0] for row in ledger.select(query, (CONTEXT_REASON,)))
 
 
 def full_call(ledger: Ledger, call_id: str) -> FullCall:
@@ -241,7 +240,7 @@ def full_call(ledger: Ledger, call_id: str) -> FullCall:
         UserError: The ledger does not know it, or several ids begin like that.
     """
     query = "SELECT id, sampling, batch FROM calls WHERE id >= ? AND id < ? ORDER BY id LIMIT 4"
-    rows = list(_select(ledger, query, (call_id, call_id + "g")))  # after the last digit, f
+    rows = list(ledger.select(query, (call_id, call_id + "g")))  # after the last digit, f
     if len(rows) != 1:
         raise UserError(
             "Several calls have ids like this." if rows else "There is no call with this id.",
@@ -280,7 +279,7 @@ def uncounted(ledger: Ledger) -> Iterator[Uncounted]:
         f"AND status NOT IN {_UNANSWERED} AND status != 'skipped' "
         "GROUP BY document_id, stage, model, sampling, refused"
     )
-    for call_id, calls, tokens, refused, _ in _select(ledger, query):
+    for call_id, calls, tokens, refused, _ in ledger.select(query):
         yield Uncounted(ledger.call(call_id), calls, tokens, bool(refused))
 
 
@@ -290,17 +289,17 @@ def waiting_calls(ledger: Ledger) -> dict[str, int]:
         f"SELECT batch, count(*) FROM calls WHERE status IN {_UNANSWERED} "
         "AND status = 'submitted' GROUP BY batch"
     )
-    return dict(_select(ledger, query))
+    return dict(ledger.select(query))
 
 
 def _unanswered(ledger: Ledger) -> Iterator[tuple[str, str | None, str, str]]:
     columns = "status, error, document_id, id FROM calls"
     failed = f"SELECT {columns} WHERE status IN {_UNANSWERED} AND status = 'failed' ORDER BY rowid"
-    yield from _select(ledger, failed)
-    yield from _select(ledger, f"SELECT {columns} WHERE status = 'skipped'")
+    yield from ledger.select(failed)
+    yield from ledger.select(f"SELECT {columns} WHERE status = 'skipped'")
     ended = "status, 'finish reason: ' || finish_reason, document_id, id FROM calls"
     partly = "('refused', 'truncated', 'empty', 'reasoning')"
-    yield from _select(ledger, f"SELECT {ended} WHERE status IN {partly} ORDER BY rowid")
+    yield from ledger.select(f"SELECT {ended} WHERE status IN {partly} ORDER BY rowid")
 
 
 @lru_cache(maxsize=1024)
@@ -330,8 +329,3 @@ def _folded(name: str) -> str:
 def _records(ledger: Ledger, call_ids: Sequence[str]) -> list[Record]:
     found = ledger.get_many(call_ids)
     return [found[call_id] for call_id in call_ids]
-
-
-def _select(ledger: Ledger, query: str, values: Sequence[Any] = ()) -> Iterator[Any]:
-    with sqlite_errors(ledger.path):
-        yield from ledger.connection.execute(query, values)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,7 +20,6 @@ from steep.ledger.ledger import IDS_A_QUERY, Ledger
 from steep.ledger.queries import FailureGroup
 from steep.ledger.records import has_failed
 from steep.ledger.rows import now_utc, pack, unpack
-from steep.ledger.store import sqlite_errors
 from steep.llm.requests import Kind, Request
 
 _COLUMNS = (
@@ -108,14 +107,14 @@ def completed(ledger: Ledger, ids: Iterable[str]) -> dict[str, Completion]:
     while some := list(itertools.islice(remaining, IDS_A_QUERY)):
         marks = ", ".join("?" * len(some))
         query = f"SELECT {_COMPLETION} FROM requests WHERE status = 'done' AND id IN ({marks})"
-        found.update((row[0], _completion(row)) for row in _select(ledger, query, some))
+        found.update((row[0], _completion(row)) for row in ledger.select(query, some))
     return found
 
 
 def held(ledger: Ledger) -> Reservation:
     """Return what all requests count against limits."""
     query = "SELECT total(held_tokens), total(held_usd) FROM requests"
-    ((tokens, cost_usd),) = _select(ledger, query)
+    ((tokens, cost_usd),) = ledger.select(query)
     return Reservation(int(tokens), cost_usd)
 
 
@@ -125,7 +124,7 @@ def unpriced(ledger: Ledger, endpoint: str, model: str) -> Usage:
         "SELECT total(prompt_tokens), total(cached_tokens), total(completion_tokens) FROM requests "
         "WHERE endpoint = ? AND model = ? AND status = 'done' AND cost_usd IS NULL"
     )
-    (row,) = _select(ledger, query, (endpoint, model))
+    (row,) = ledger.select(query, (endpoint, model))
     return Usage(*map(int, row))
 
 
@@ -138,7 +137,7 @@ def costs(ledger: Ledger) -> list[PurposeCost]:
     )
     return [
         PurposeCost(purpose, model, done, failed, Usage(*tokens), known_usd, unpriced)
-        for purpose, model, done, failed, *tokens, known_usd, unpriced in _select(ledger, query)
+        for purpose, model, done, failed, *tokens, known_usd, unpriced in ledger.select(query)
     ]
 
 
@@ -150,7 +149,7 @@ def failures(ledger: Ledger) -> list[FailureGroup]:
     )
     return [
         FailureGroup("failed", reason or "no reason is known", number, 0, example)
-        for reason, number, example in _select(ledger, query)
+        for reason, number, example in ledger.select(query)
     ]
 
 
@@ -160,7 +159,7 @@ def find(ledger: Ledger, id_start: str) -> FullRequest | None:
         f"SELECT {_COMPLETION}, purpose, kind, model, parts, parameters, status, finished_at "
         "FROM requests WHERE id >= ? AND id < ? ORDER BY id LIMIT 2"
     )
-    rows = list(_select(ledger, query, (id_start, id_start + "g")))  # after the last digit, f
+    rows = list(ledger.select(query, (id_start, id_start + "g")))  # after the last digit, f
     return _full(ledger, rows[0]) if len(rows) == 1 else None
 
 
@@ -189,8 +188,3 @@ def _completion(row: Sequence[Any]) -> Completion:
         error=error,
         result=result,
     )
-
-
-def _select(ledger: Ledger, query: str, values: Sequence[Any] = ()) -> Iterator[Any]:
-    with sqlite_errors(ledger.path):
-        yield from ledger.connection.execute(query, values)

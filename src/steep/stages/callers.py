@@ -84,6 +84,7 @@ class Callers:
 
     def __init__(self, config: Config, project: Project) -> None:
         self._config, self._project = config, project
+        self._used = {each.section: each for each in used_endpoints(config)}
         self._resources = ExitStack()
         self._shared: tuple[Ledger, Budget] | None = None
         self._open: dict[str, Caller] = {}
@@ -101,8 +102,7 @@ class Callers:
             UserError: Its address or key is not what it should be, or the ledger cannot be written.
         """
         if section not in self._open:
-            used = next(each for each in used_endpoints(self._config) if each.section == section)
-            self._open[section] = self._opened(used)
+            self._open[section] = self._opened(self._used[section])
         return self._open[section]
 
     def engine(self, section: str, purpose: str) -> AnswerEngine:
@@ -113,9 +113,8 @@ class Callers:
         """
         from steep.evaluation.http_engine import HttpEngine
 
-        caller = self.open(section)
-        server: Any = next(e for e in used_endpoints(self._config) if e.section == section).settings
-        return HttpEngine(caller, server.model, purpose, server.endpoint)
+        server: Any = self._used[section].settings
+        return HttpEngine(self.open(section), server.model, purpose, server.endpoint)
 
     def _opened(self, used: Used) -> Caller:
         from steep.llm.openai import OpenAIClient
@@ -144,7 +143,7 @@ class Callers:
     def _budget(self, ledger: Ledger) -> Budget:
         """The limits of the project; requests that had no price count at today's."""
         budget = project_budget(self._config.generate, ledger)
-        for used in used_endpoints(self._config):
+        for used in self._used.values():
             endpoint = checked_url(used.settings.base_url, used.section)
             usage = requests.unpriced(ledger, endpoint, used.settings.model)
             budget.spent_usd += prices_at(used).cost_usd(usage) or 0.0
