@@ -1,4 +1,4 @@
-"""`steep plan`: what is to be bought and trained, by whom, at what cost; before it is.
+"""`steep plan`: what generation, training and evaluation will take, before they start.
 
 steep plan                          # the plan of steep.yaml
 steep plan --set generate.pairs=50  # and if it were another?

@@ -47,7 +47,9 @@ def opening_calls(documents: Iterable[Document], recipe: Recipe, ledger: Ledger)
     ]
 
 
-def ask_again(call_ids: Sequence[str], reason: str, ledger: Ledger, prices: Prices) -> None:
+def ask_again(
+    call_ids: Sequence[str], finish_reason: str, error: str, ledger: Ledger, prices: Prices
+) -> None:
     """Leave calls to do once more, and count what they have cost as spent for nothing."""
     lost = Lost()
     for call_id, record in ledger.get_many(call_ids).items():
@@ -57,4 +59,4 @@ def ask_again(call_ids: Sequence[str], reason: str, ledger: Ledger, prices: Pric
         if not is_counted(completion):
             took = most_of(ledger.call(call_id), completion, prices)
         lost = lost.and_(took)
-    ledger.forget_outcomes(call_ids, reason, lost)
+    ledger.forget_outcomes(call_ids, finish_reason, error, lost)

@@ -8,7 +8,6 @@ from datetime import datetime
 from steep.documents.document import Document
 from steep.generation.plan import counted_calls, opening_of
 from steep.ledger.ledger import Ledger
-from steep.ledger.store import sqlite_errors
 from steep.recipes.recipe import Recipe
 
 Span = tuple[float, float]  # seconds since the epoch
@@ -70,5 +69,4 @@ def _calls_of(
         "sequences ON sequences.id = slots.sequence WHERE sequences.key = ? AND rank < ? "
         "AND slots.status != 'skipped'"
     )
-    with sqlite_errors(ledger.path):
-        yield from ledger.connection.execute(query, (calls.key, below))
+    yield from ledger.select(query, (calls.key, below))

@@ -15,7 +15,6 @@ from steep.generation.busy import merged, span_of
 from steep.generation.estimate import Range
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import IMPORT_ENDPOINT
-from steep.ledger.store import sqlite_errors
 
 LATEST_CALLS = 20_000
 PROMPTS_READ = 64  # to learn how many characters make a token
@@ -90,8 +89,7 @@ def _latest(ledger: Ledger, model: str) -> list[_Row]:
         f"SELECT {columns} FROM ({latest}) WHERE model = ? AND prompt_tokens > 0 "
         f"AND endpoint != '{IMPORT_ENDPOINT}' AND status NOT IN ('failed', 'skipped', 'submitted')"
     )
-    with sqlite_errors(ledger.path):
-        return [_Row(*row) for row in ledger.connection.execute(query, (model,))]
+    return [_Row(*row) for row in ledger.select(query, (model,))]
 
 
 def _range_of(lengths: list[int]) -> Range:

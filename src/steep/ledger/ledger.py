@@ -36,7 +36,7 @@ from steep.core.calls import (
 from steep.ledger.parts import Parts
 from steep.ledger.records import (
     IMPORT_ENDPOINT,
-    TEXTLESS_ERROR,
+    TEXTLESS_REASON,
     Batch,
     Entry,
     ImportedText,
@@ -284,8 +284,8 @@ class Ledger:
 
     def textless_attempts(self, call_ids: Iterable[str]) -> dict[str, int]:
         """Return how often calls were tried that are asked again because they had no text."""
-        found = self._select_ids("id, status, error, attempts", call_ids)
-        return {row[0]: row[3] for row in found if row[1:3] == ("failed", TEXTLESS_ERROR)}
+        found = self._select_ids("id, status, finish_reason, attempts", call_ids)
+        return {row[0]: row[3] for row in found if row[1:3] == ("failed", TEXTLESS_REASON)}
 
     def call(self, call_id: str) -> Call:
         """Build a call again from what was kept of it."""
@@ -348,15 +348,18 @@ class Ledger:
         )
         return [row[0] for row in self.select(query, (self._sequence(key), below, max_attempts))]
 
-    def forget_outcomes(self, call_ids: Sequence[str], reason: str, lost: Lost) -> None:
+    def forget_outcomes(
+        self, call_ids: Sequence[str], finish_reason: str, error: str, lost: Lost
+    ) -> None:
         """Make calls that have ended failed ones, which the next run tries again."""
         fail = (
-            "UPDATE calls SET status = 'failed', finish_reason = 'error', prompt_tokens = 0, "
+            "UPDATE calls SET status = 'failed', finish_reason = ?, prompt_tokens = 0, "
             "cached_tokens = 0, completion_tokens = 0, cost_usd = NULL, error = ?, text = ? "
             "WHERE id = ?"
         )
         with self.writing():
-            self._connection.executemany(fail, [(reason, pack(""), each) for each in call_ids])
+            rows = [(finish_reason, error, pack(""), each) for each in call_ids]
+            self._connection.executemany(fail, rows)
             ids = [(each,) for each in call_ids]
             self._connection.executemany("DELETE FROM slots WHERE call_id = ?", ids)
             self._connection.execute("INSERT INTO lost VALUES (?, ?, ?, ?)", lost)

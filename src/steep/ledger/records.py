@@ -15,7 +15,7 @@ from steep.llm.repeated_prompt import answer_after
 from steep.llm.thinking import THOUGHT_ONLY
 
 IMPORT_ENDPOINT = "import"
-TEXTLESS_ERROR = "the answer held no text"  # of a call that is asked again for that reason
+TEXTLESS_REASON = "textless"  # the finish reason of a call that is asked again for lack of text
 SKIPPED_REASON = "skipped"  # the finish reason of a call that was not sent, as it cannot fit
 
 # A call that waits in a provider's batch is in the ledger, but has not ended.

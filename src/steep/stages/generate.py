@@ -23,7 +23,7 @@ from steep.generation import again, plan
 from steep.generation.busy import busy_seconds
 from steep.ledger import queries
 from steep.ledger.ledger import Ledger
-from steep.ledger.records import TEXTLESS_ERROR
+from steep.ledger.records import TEXTLESS_REASON
 from steep.project import Artifact, Project
 from steep.recipes.entigraph import EntiGraph
 from steep.stages import clients, dead_ends, making
@@ -213,14 +213,14 @@ def _ask_again(
     if textless:
         found = plural(len(textless), "answer")
         log.info("generate: %s without text; asking again", found)
-        again.ask_again(textless, TEXTLESS_ERROR, ledger, prices)
+        again.ask_again(textless, TEXTLESS_REASON, "the answer held no text", ledger, prices)
     if entities:
         totals = plan.totals(documents, recipe, ledger, counts)
         without = dead_ends.without_entities(documents, recipe, ledger, totals)
         found = plural(len(without), "document")
         log.info("generate: entities are asked for again of %s", found)
         calls = again.opening_calls(without, recipe, ledger)
-        again.ask_again(calls, "the answers named no entities", ledger, prices)
+        again.ask_again(calls, "error", "the answers named no entities", ledger, prices)
 
 
 def _tell_counts(manifest: dict[str, Any]) -> None:
