@@ -1,4 +1,4 @@
-"""What calls have cost, in words; a cost that nobody knows is never shown as zero."""
+"""What calls have cost, in words; an unknown cost is never shown as zero."""
 
 from __future__ import annotations
 

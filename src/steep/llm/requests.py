@@ -195,7 +195,7 @@ def _read_echo(request: Request, value: Any) -> dict[str, Any]:
         raise Rejected("the reply has no log-probabilities, or no count of tokens") from None
     if len(own) < tokens:
         raise Rejected(f"log-probabilities of {len(own)} tokens of {tokens}")
-    kept = len(request.parts[-1].encode()) + MOST_BOUNDARY_TOKENS  # of the prompt, nobody asks
+    kept = len(request.parts[-1].encode()) + MOST_BOUNDARY_TOKENS  # without the prompt's
     return {"tokens": tokens, "logprobs": own[-kept:]}
 
 

@@ -166,7 +166,7 @@ class _Counter:
         written = sum(each.answer_bound for each in missing if each.kind != "echo")
         tokens_in = prompt_tokens(PromptSize(characters, 0, bound), None)
         tokens_out = answer_tokens(written, None)
-        echoed = sum(each.kind == "echo" for each in missing)  # one token, which nobody reads
+        echoed = sum(each.kind == "echo" for each in missing)  # one token each
         tokens_out += Range.exactly(echoed)
         return EvaluationCalls(
             self.section,

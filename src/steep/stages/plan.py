@@ -80,7 +80,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class InAll:
-    """What the project has bought, whatever the plan; the cost of some calls may be unknown."""
+    """What the project has paid for, under any plan; the cost of some calls may be unknown."""
 
     calls: int
     known_usd: float

@@ -53,7 +53,7 @@ def _generation(config: Config, project: Project) -> Iterator[_Bill]:
     settings = config.generate
     prices = [prices_of(settings, url) for url in base_urls(settings)]
     if settings.recipe is None or not any(each.usd_per_million_output_tokens for each in prices):
-        return  # free, or a price that nobody knows
+        return  # free, or an unknown price
     plan = make_plan(config, project)
     calls = plan.total.calls
     again = plan.asked_again

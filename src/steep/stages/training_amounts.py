@@ -31,7 +31,7 @@ BYTES_PER_TOKEN = Range(2.5, 4.0, 6.0)  # of prose; English has one byte per cha
 NONE = Range.exactly(0)
 
 
-class Amounts:
+class TrainingAmounts:
     """The training runs of a configuration.
 
     Args:

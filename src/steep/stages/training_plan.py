@@ -16,7 +16,7 @@ from steep.project import Project
 from steep.stages import train
 from steep.stages.models import EMBEDDED, check_libraries, missing_libraries, model_directory
 from steep.stages.plan import Plan
-from steep.stages.training_amounts import Amounts, refusal
+from steep.stages.training_amounts import TrainingAmounts, refusal
 from steep.training.forecast import (
     Amount,
     Devices,
@@ -58,7 +58,7 @@ def forecast(
     """
     if not config.train.arms:
         return None
-    amounts = Amounts(config, project, plan)
+    amounts = TrainingAmounts(config, project, plan)
     listed: dict[SectionName, Sequence[Amount]] = {"train": amounts.of_training()}
     if tuned := amounts.of_tuning():
         listed["instruct"] = tuned
@@ -224,7 +224,9 @@ def _shape(config: Config, project: Project, lora: tuple[int, float] | None) -> 
     return trained_shape(found, lora)
 
 
-def _disk_warnings(made: TrainingForecast, project: Project, amounts: Amounts) -> Iterator[str]:
+def _disk_warnings(
+    made: TrainingForecast, project: Project, amounts: TrainingAmounts
+) -> Iterator[str]:
     """That the disk has no room; checkpoints that will be continued are part of what is needed.
 
     Where devices are not here, neither may be the disk.

@@ -262,7 +262,7 @@ class _Loop:
                 gc.freeze()
 
     def _foretell(self, micro_s: float, micro_batches: int, step: int) -> None:
-        """Say how long training takes, where nobody would hear of it for minutes otherwise."""
+        """Log how long training takes, where a step takes so long that it looks hung."""
         step_s = micro_s * micro_batches
         if self.run.world.is_main and step_s > SILENT_S:
             left = self.run.settings.steps - step
