@@ -15,6 +15,7 @@ from steep.core.words import count_words
 from steep.corpus.language import SourceLanguage, is_foreign
 from steep.corpus.repetition import has_loop, repetition_share
 from steep.documents.names import invented_share
+from steep.documents.sentences import trim_to_sentence as trim_to_sentence  # a filter's remedy
 
 
 @dataclass(frozen=True, slots=True)
