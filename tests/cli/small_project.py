@@ -56,8 +56,8 @@ def settle(config: Path, **sections: dict[str, Any]) -> None:
 
 
 def run_record(project: Path) -> dict[str, Any]:
-    """The artifacts that the last run used, and more."""
-    record: dict[str, Any] = json.loads((project / "runs/default/run.json").read_text())
+    """The artifacts that the only run used, and more."""
+    record: dict[str, Any] = json.loads(next(project.glob("runs/*/run.json")).read_text())
     return record
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from frozen import check_results
 from small_project import settle
 from steep_command import Steep
 
@@ -80,6 +81,7 @@ def test_the_way_from_recorded_texts_to_the_report(
     page = (demo / "runs/demo/report.html").read_text()
     assert "recorded texts of a large model" in page
     assert "Trained on them: entigraph." in page
+    check_results(demo, "demo_results.json")
 
 
 def test_the_version_is_printed(steep: Steep, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from frozen import check_results
 from small_project import SMALL, manifest, results, run_record, settle
 from steep_command import Ended, Steep, real_steep
 
@@ -78,6 +79,10 @@ def test_a_run_ends_with_scores_and_a_report(finished: Path) -> None:
     assert f"calls: {OPENINGS + PAIRS} planned = {OPENINGS + PAIRS} done" in said
     assert "runs/default/report.html" in said
     assert set(record["wall_s"]) >= {"generate", "train raw", "train entigraph", "evaluate"}
+
+
+def test_results_are_what_they_were(finished: Path) -> None:
+    check_results(finished, "results.json")
 
 
 def test_a_run_says_what_it_does_and_where_documents_go(finished: Path) -> None:
