@@ -24,7 +24,7 @@ from steep.evaluation.tables import likelihood_grades
 from steep.project import Project
 from steep.stages import pipeline
 from steep.stages.closed_book import LIKELIHOOD, ROWS_NAME
-from steep.stages.examinees import name_of
+from steep.stages.eval_models import name_of
 from steep.stages.scores import planned_pairs
 
 POINTS = ("4096:0", "16384:0", "49152:0", "98304:0", "49152:1", "49152:2")

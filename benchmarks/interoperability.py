@@ -27,11 +27,11 @@ from typing import Any
 
 from steep.documents.document import Document
 from steep.documents.reading import read_documents
-from steep.evaluation.asking import ask
+from steep.evaluation.answering import ask
 from steep.evaluation.exports import (
     MODEL,
-    Exam,
     Exported,
+    ExportedQuestions,
     export_inspect,
     export_lm_eval,
     make_exam,
@@ -41,7 +41,7 @@ from steep.evaluation.likelihood import score_questions
 from steep.evaluation.normalizers import NORMALIZERS, Normalizer, OptionScores, choose
 from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import read_questions
-from steep.evaluation.rows import Row, make_rows
+from steep.evaluation.rows import QuestionRow, make_rows
 from steep.llm.weights import embedded_model
 
 HARNESS_METRICS: dict[Normalizer, str] = {
@@ -91,7 +91,7 @@ def main() -> None:
                 print(f"{name:8} answers: same verdict {same} of {len(ours)}", flush=True)
 
 
-def our_rows(model: Path, exam: Exam) -> list[Row]:
+def our_rows(model: Path, exam: ExportedQuestions) -> list[QuestionRow]:
     """Score the questions ourselves."""
     loaded, tokenizer = _load(model)
     options = [question.options for question in exam.questions]
@@ -99,7 +99,9 @@ def our_rows(model: Path, exam: Exam) -> list[Row]:
     return make_rows(exam.questions, scores)
 
 
-def our_answers(model: Path, exam: Exam, documents: Mapping[str, Document]) -> dict[str, bool]:
+def our_answers(
+    model: Path, exam: ExportedQuestions, documents: Mapping[str, Document]
+) -> dict[str, bool]:
     """Ask for thought processes ourselves: right or wrong of each question."""
     engine = HuggingFaceEngine(*_load(model))
     rows = ask(engine, model.name, exam.questions, documents, PROTOCOLS["default"])
@@ -185,7 +187,7 @@ def run(command: str, model: Path, *more: str) -> None:
         raise RuntimeError(f"{program} ended with {ended.returncode}: {ended.stderr[-3000:]}")
 
 
-def compare(name: str, rows: Sequence[Row], answered: Iterable[Answered]) -> list[str]:
+def compare(name: str, rows: Sequence[QuestionRow], answered: Iterable[Answered]) -> list[str]:
     """Lines on how far apart likelihoods are, and how many choices and verdicts are the same."""
     theirs = {each.question_id: each for each in answered}
     assert theirs.keys() == {row.question_id for row in rows}

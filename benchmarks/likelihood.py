@@ -30,7 +30,7 @@ from steep.evaluation.likelihood import score_questions
 from steep.evaluation.normalizers import Normalizer
 from steep.evaluation.prompts import closed_book_prompt
 from steep.evaluation.questions import Question, read_questions
-from steep.evaluation.rows import Row, make_rows
+from steep.evaluation.rows import QuestionRow, make_rows
 from steep.llm.weights import embedded_model
 
 METRICS: dict[str, Normalizer] = {
@@ -162,7 +162,7 @@ def report(exam: Exam, ours_s: list[float], theirs_s: list[float]) -> None:
     print(f"ratio    {theirs / ours:7.2f}")
 
 
-def compare(rows: Sequence[Row], samples: Sequence[dict[str, Any]]) -> None:
+def compare(rows: Sequence[QuestionRow], samples: Sequence[dict[str, Any]]) -> None:
     """Print how many choices, and rights and wrongs, are the same."""
     furthest = max(
         abs(ours - float(theirs[0]))

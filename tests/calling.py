@@ -10,7 +10,7 @@ from typing import Any
 
 from steep.ledger.budget import Budget
 from steep.ledger.caller import Caller
-from steep.ledger.lane import RetryPolicy
+from steep.ledger.endpoint_worker import RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 from steep.llm.prices import Prices

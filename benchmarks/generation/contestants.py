@@ -179,7 +179,7 @@ def run_steep(task: Task, uvloop: bool) -> Cost:
     """Steep's scheduler, client and ledger, every result durable."""
     from benchmarks.generation.steep_calls import BenchmarkRecipe, documents
     from steep.generation.scheduler import generate
-    from steep.ledger.lane import Lane
+    from steep.ledger.endpoint_worker import Lane
     from steep.ledger.ledger import Ledger
     from steep.llm.openai import OpenAIClient
 

@@ -22,8 +22,8 @@ from typing import Any
 
 from benchmarks.generation import filled_project
 from benchmarks.generation.measuring import conditions, measured, table
-from steep.generation.feed import missing
 from steep.generation.plan import totals
+from steep.generation.work_queue import missing
 from steep.ledger.ledger import Ledger
 
 COLUMNS = ("first call to do", "file", "open, s", "find, s", "totals, s", "steep status, s")

@@ -27,7 +27,7 @@ from benchmarks.generation import filled_project, instant_server
 from benchmarks.generation.measuring import conditions, measured, table
 from steep.generation.scheduler import generate
 from steep.ledger.budget import Budget
-from steep.ledger.lane import Lane
+from steep.ledger.endpoint_worker import Lane
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 

@@ -36,7 +36,7 @@ from steep.documents.document import Document
 from steep.documents.names import proper_names
 from steep.documents.reading import read_documents
 from steep.generation.scheduler import generate
-from steep.ledger.lane import Lane
+from steep.ledger.endpoint_worker import Lane
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 from steep.recipes.entigraph import EntiGraph, RelationCalls

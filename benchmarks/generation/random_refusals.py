@@ -14,9 +14,9 @@ import tempfile
 from pathlib import Path
 
 from steep.documents.document import Document
-from steep.generation.reports import Stop
+from steep.generation.progress import StopRequest
 from steep.generation.scheduler import generate
-from steep.ledger.lane import Lane, RetryPolicy
+from steep.ledger.endpoint_worker import Lane, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 from steep.recipes.entigraph import EntiGraph
@@ -64,7 +64,7 @@ def measure(share: float, seconds: float) -> tuple[float, int]:
 
         async def run() -> None:
             client = OpenAIClient(server.base_url, concurrency=CONCURRENCY)
-            stop, loop = Stop(), asyncio.get_running_loop()
+            stop, loop = StopRequest(), asyncio.get_running_loop()
             loop.call_later(WARMUP_S, mark)
             loop.call_later(seconds, mark)
             loop.call_later(seconds, stop.drain)

@@ -26,7 +26,7 @@ from steep.evaluation.statistics import Interval, mean_interval
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import cut_documents
 from steep.retrieval.embed import Embedder, EmbedderSettings, open_embedder
-from steep.retrieval.measures import Asked, Found, RetrievalRow, measure
+from steep.retrieval.measures import Asked, RetrievalQuality, RetrievalRow, measure
 from steep.retrieval.retrieve import RetrievalSettings, Retriever
 
 RANKS = (1, 5, 8)
@@ -98,7 +98,7 @@ def run(exam: Exam, size: int, settings: RetrievalSettings, embedder: Embedder |
         print(f"  in no chunk: {sum(not each.relevant for each in bearing)} answers")
 
 
-def show(what: str, rows: Sequence[RetrievalRow], found: Sequence[Found]) -> None:
+def show(what: str, rows: Sequence[RetrievalRow], found: Sequence[RetrievalQuality]) -> None:
     """Print recall, MRR and nDCG@8."""
     clusters = [row.document_id for row in rows]
     values = {f"@{k}": [each.recall(k) for each in found] for k in RANKS}

@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.generation.measuring import conditions, table
 from steep.core.permutation import Permutation
-from steep.tokens.mixture import Mixture, Share
+from steep.tokens.mixture import Mixture, MixtureShare
 from steep.tokens.order import Stream
 from steep.tokens.shard import ShardManifest, TokenShard
 
@@ -51,7 +51,7 @@ def main() -> None:
     array_s = seconds(permutation.as_array)
     corpus, replay = (Stream(shard(size), 1) for size in (options.texts, 1000))
     rows_of_epoch = corpus.shard.manifest.tokens // CONTEXT_TOKENS
-    plain = Mixture(corpus, (Share("replay", replay, 0.1),), CONTEXT_TOKENS)
+    plain = Mixture(corpus, (MixtureShare("replay", replay, 0.1),), CONTEXT_TOKENS)
     isolated = Mixture(corpus, plain.shares, CONTEXT_TOKENS, "replace", isolate_documents=True)
     first_s = seconds(lambda: plain.rows(1000 * rows_of_epoch, 1))
     places = np.random.default_rng(0).integers(0, rows_of_epoch // 2, ROWS).tolist()

@@ -17,9 +17,9 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 from steep.training.loss import CausalLoss
 from steep.training.memory import GIB, estimate_memory
+from steep.training.model_dims import shape_of
 from steep.training.optimizers import make_optimizer
 from steep.training.settings import TrainingSettings
-from steep.training.shape import shape_of
 
 CONTEXT = 256
 SMOLLM2_135M = LlamaConfig(

@@ -39,7 +39,7 @@ from steep.training.optimizers import (
     set_learning_rate,
     state_tensors,
 )
-from steep.training.quantise import join_master
+from steep.training.quantize import join_master
 from steep.training.settings import OptimizerKind
 
 BYTES = 256  # the vocabulary: texts are read byte by byte

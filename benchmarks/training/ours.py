@@ -21,10 +21,10 @@ from benchmarks.training.recorder import Recorder
 from steep.training import loop, loss
 from steep.training.checkpoint import Rehearsal
 from steep.training.metrics import StepMetrics
+from steep.training.model_dims import decoder_layers
 from steep.training.parallel import World
 from steep.training.prepare import prepare, weight_dtype
 from steep.training.settings import OptimizerKind, TrainingSettings
-from steep.training.shape import decoder_layers
 
 Prepare = Callable[..., loss.CausalLoss]
 
@@ -111,7 +111,7 @@ def wrap_loop(stack: ExitStack, recorder: Recorder, prepare: Prepare) -> None:
     def timed(phase: str, target: Any, name: str) -> None:
         put(target, name, recorder.timed(phase, getattr(target, name)))
 
-    def rows(run: loop.Run, step: int) -> loop.Batch:
+    def rows(run: loop.TrainingRun, step: int) -> loop.TokenBatch:
         with recorder.host_phase("rows"):
             return read(run, step)
 
@@ -120,8 +120,8 @@ def wrap_loop(stack: ExitStack, recorder: Recorder, prepare: Prepare) -> None:
         vars(module)["forward"] = recorder.timed("forward", module.forward)
         return module
 
-    read, head = loop.Run.batch, loss._ChunkedCrossEntropy
-    put(loop.Run, "batch", rows)
+    read, head = loop.TrainingRun.batch, loss._ChunkedCrossEntropy
+    put(loop.TrainingRun, "batch", rows)
     put(loop, "Checkpoints", NoCheckpoints)
     put(loop, "prepare", with_clocks)
     timed("copy to device", loop, "on_device")

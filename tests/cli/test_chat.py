@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 from steep.cli.chat import PROMPT, _answer, _converse, chat
 from steep.core.calls import Sampling
 from steep.core.errors import UserError
-from steep.llm.streaming import Answer
-from steep.stages.chat import Chat, open_chat
+from steep.llm.streaming import ChatAnswer
+from steep.stages.chat import ChatSession, open_chat
 from steep.testing.tiny_model import CONTEXT_TOKENS
 
 app = typer.Typer()
@@ -125,13 +125,13 @@ def test_history_is_kept_only_when_asked_for(chatty: Path) -> None:
     assert long[-5:] == fresh[-5:]
 
 
-def thoughtful(opened: Chat, monkeypatch: pytest.MonkeyPatch, *answers: str) -> None:
+def thoughtful(opened: ChatSession, monkeypatch: pytest.MonkeyPatch, *answers: str) -> None:
     """Let the model say these answers, token by token."""
     said, tokenizer = iter(answers), opened.talker._tokenizer
 
-    def answer(prompt: list[int], sampling: Sampling, seed: int) -> Answer:
+    def answer(prompt: list[int], sampling: Sampling, seed: int) -> ChatAnswer:
         ids = tokenizer(next(said), add_special_tokens=False).input_ids
-        return Answer(iter(ids), tokenizer, sampling.max_tokens)
+        return ChatAnswer(iter(ids), tokenizer, sampling.max_tokens)
 
     monkeypatch.setattr(opened.talker, "answer", answer)
 

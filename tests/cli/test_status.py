@@ -16,7 +16,7 @@ from steep.config_loading import load_config
 from steep.core.calls import STATUSES
 from steep.generation.plan import walk
 from steep.ledger.ledger import Ledger
-from steep.ledger.records import Batch
+from steep.ledger.records import SubmittedBatch
 from steep.stages.documents import peek
 from steep.stages.generate import recipe_of
 from steep.testing.script import Behaviour, Script
@@ -88,7 +88,9 @@ def submit_one(config_path: Path) -> None:
         documents = [document for document in _documents(config_path) if document.id != "long"]
         planned = walk(documents, recipe_of(config.generate), ledger)
         call = next(call for call, record in planned if record is None)
-        batch = Batch("our-token", "http://x", "in_progress", 1, "2026-01-02T03:04:05Z", "batch_7")
+        batch = SubmittedBatch(
+            "our-token", "http://x", "in_progress", 1, "2026-01-02T03:04:05Z", "batch_7"
+        )
         ledger.submit(batch, [call])
 
 

@@ -7,7 +7,7 @@ import pytest
 from steep.evaluation.compare import Grade, compare
 from steep.evaluation.normalizers import OptionScores
 from steep.evaluation.questions import Question
-from steep.evaluation.rows import Row, make_rows
+from steep.evaluation.rows import QuestionRow, make_rows
 from steep.evaluation.statistics import holm
 from steep.evaluation.tables import likelihood_table
 
@@ -17,7 +17,7 @@ QUESTIONS = [
 ]
 
 
-def rows(right: Sequence[int]) -> list[Row]:
+def rows(right: Sequence[int]) -> list[QuestionRow]:
     """Rows of a model that chooses the right option for these questions only."""
     scores = []
     for n, question in enumerate(QUESTIONS):

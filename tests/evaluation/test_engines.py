@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from calling import calling
 from steep.core.errors import UserError
 from steep.evaluation.answer_rows import AnswerRow
-from steep.evaluation.asking import ask, ask_short
+from steep.evaluation.answering import ask, ask_short
 from steep.evaluation.engines import Decoding, cut_at_stop
 from steep.evaluation.hf_engine import HuggingFaceEngine
 from steep.evaluation.http_engine import HttpEngine

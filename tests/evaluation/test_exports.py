@@ -16,7 +16,7 @@ from steep.documents.document import Document
 from steep.evaluation.exported import closed_book_docs
 from steep.evaluation.exports import (
     EXPORTS,
-    Exam,
+    ExportedQuestions,
     export_inspect,
     export_lm_eval,
     make_exam,
@@ -62,7 +62,7 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def exam() -> Exam:
+def exam() -> ExportedQuestions:
     return make_exam("tiny_exam", [*TINY, ODD], by_id)
 
 
@@ -77,7 +77,7 @@ def test_what_leaves_reads_answers_as_our_strict_parser(text: str) -> None:
         assert (closed_book.read_letters(text, 4) or closed_book_docs.INVALID) == ours
 
 
-def test_letters_are_those_under_which_the_right_options_are_shown(exam: Exam) -> None:
+def test_letters_are_those_under_which_the_right_options_are_shown(exam: ExportedQuestions) -> None:
     for row, question in zip(records(exam), exam.questions, strict=True):
         lines = row["choice_prompt"].split("### Choices")[-1].split("\n")
         shown = {line[0]: line[3:] for line in lines if line[1:3] == ". "}
@@ -88,7 +88,9 @@ def test_letters_are_those_under_which_the_right_options_are_shown(exam: Exam) -
         assert row["prompt"].endswith("Answer:")
 
 
-def test_the_harness_is_told_our_stop_string_and_length(exam: Exam, tmp_path: Path) -> None:
+def test_the_harness_is_told_our_stop_string_and_length(
+    exam: ExportedQuestions, tmp_path: Path
+) -> None:
     exported = export_lm_eval(tmp_path / "out", exam)
     text = (exported.directory / "tiny_exam_generation.yaml").read_text()
     task = yaml.safe_load(text.replace("!function ", ""))
@@ -99,7 +101,7 @@ def test_the_harness_is_told_our_stop_string_and_length(exam: Exam, tmp_path: Pa
     assert "closed_book" not in written
 
 
-def test_only_files_of_ours_are_written_over(exam: Exam, tmp_path: Path) -> None:
+def test_only_files_of_ours_are_written_over(exam: ExportedQuestions, tmp_path: Path) -> None:
     out = tmp_path / "out"
     for export in EXPORTS.values():
         export(out, exam)
@@ -161,7 +163,9 @@ def agreed(answered: list[Any], rows: list[Any]) -> int:
     return compared
 
 
-def test_the_harness_chooses_as_we_do(exam: Exam, sharp_model: Path, tmp_path: Path) -> None:
+def test_the_harness_chooses_as_we_do(
+    exam: ExportedQuestions, sharp_model: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("lm_eval")
     from benchmarks.interoperability import harness_likelihoods, our_rows
 
@@ -174,7 +178,9 @@ def test_the_harness_chooses_as_we_do(exam: Exam, sharp_model: Path, tmp_path: P
     assert 0 < sum(row.right("sum") for row in rows) < len(rows)
 
 
-def test_inspect_chooses_as_we_do(exam: Exam, sharp_model: Path, tmp_path: Path) -> None:
+def test_inspect_chooses_as_we_do(
+    exam: ExportedQuestions, sharp_model: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("inspect_ai")
     from benchmarks.interoperability import inspect_likelihoods, our_rows
 
@@ -184,7 +190,9 @@ def test_inspect_chooses_as_we_do(exam: Exam, sharp_model: Path, tmp_path: Path)
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_inspect_reads_and_counts_thought_processes(exam: Exam, tmp_path: Path) -> None:
+def test_inspect_reads_and_counts_thought_processes(
+    exam: ExportedQuestions, tmp_path: Path
+) -> None:
     inspect_ai = pytest.importorskip("inspect_ai")
     from inspect_ai.model import ModelOutput, ModelUsage, get_model
 
@@ -210,7 +218,7 @@ def test_inspect_reads_and_counts_thought_processes(exam: Exam, tmp_path: Path) 
 
 
 def test_the_harness_runs_the_thought_processes(
-    exam: Exam, tiny_directory: Path, tmp_path: Path
+    exam: ExportedQuestions, tiny_directory: Path, tmp_path: Path
 ) -> None:
     """Its dummy model says 'lol', which is no answer line."""
     pytest.importorskip("lm_eval")
@@ -222,7 +230,7 @@ def test_the_harness_runs_the_thought_processes(
     assert answered == {each.id: False for each in exam.questions}
 
 
-def test_data_is_json_a_line(exam: Exam, tmp_path: Path) -> None:
+def test_data_is_json_a_line(exam: ExportedQuestions, tmp_path: Path) -> None:
     exported = export_inspect(tmp_path / "out", exam)
     lines = (exported.directory / "tiny_exam.jsonl").read_text().split("\n")
     assert [json.loads(line) for line in lines if line] == records(exam)

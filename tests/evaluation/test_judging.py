@@ -27,9 +27,15 @@ from steep.evaluation.summaries.judge_answers import (
     Verdict,
     read_verdicts,
 )
-from steep.evaluation.summaries.judging import CUT_OFF, NOTHING_CAME, Batch, EngineJudge, Passage
+from steep.evaluation.summaries.judging import (
+    CUT_OFF,
+    NOTHING_CAME,
+    ClaimBatch,
+    EngineJudge,
+    JudgedPassage,
+)
 from steep.evaluation.summaries.rows import HUMAN, SummaryRow
-from steep.evaluation.summaries.scores import Study, TextSet
+from steep.evaluation.summaries.scores import SummaryScores, TextSet
 from steep.testing.script import Behaviour, Script
 from steep.testing.scripted_server import ScriptedServer
 
@@ -182,7 +188,7 @@ def test_prose_twice_is_a_row_with_its_reason() -> None:
     with serving(server) as judge:
         texts = [text("a", "All of gold."), text("b", "Old rope.")]
         passages, claims = judge_summaries(judge, texts, SOURCES)
-        (ruling,) = judge.rule([Batch(DOCUMENT, ("It is gold.", "It is red."))])
+        (ruling,) = judge.rule([ClaimBatch(DOCUMENT, ("It is gold.", "It is red."))])
     assert [(row.why_not, row.output) for row in passages] == [
         (NO_CLAIMS, "It is all about gold."),
         (None, '["Old rope."]'),
@@ -195,20 +201,20 @@ def test_of_two_answers_the_fuller_one_counts() -> None:
     replies = ['{"1": "salient"}', "Hm."]
 
     with serving(ChatServer(lambda prompt, before: replies[before])) as judge:
-        (ruling,) = judge.rule([Batch(DOCUMENT, CLAIMS[:2])])
+        (ruling,) = judge.rule([ClaimBatch(DOCUMENT, CLAIMS[:2])])
     assert ruling.verdicts == (SALIENT, Verdict(None, None, LEFT_OUT))
     assert ruling.output == replies[0]
 
 
 def test_an_answer_that_was_cut_off_or_never_came_says_so() -> None:
     with serving(ChatServer(lambda prompt, before: '["a", "b...')) as judge:
-        (split,) = judge.split([Passage("x")])
+        (split,) = judge.split([JudgedPassage("x")])
         assert (split.claims, split.why_not) == ((), CUT_OFF)
-        (ruling,) = judge.rule([Batch(DOCUMENT, CLAIMS)])
+        (ruling,) = judge.rule([ClaimBatch(DOCUMENT, CLAIMS)])
         assert {each.why_not for each in ruling.verdicts} == {CUT_OFF}
     with serving(ChatServer(good, most_characters=3000)) as judge:
         long = replace(DOCUMENT, text="word " * 1000)
-        refused, fine = judge.rule([Batch(long, CLAIMS), Batch(DOCUMENT, CLAIMS)])
+        refused, fine = judge.rule([ClaimBatch(long, CLAIMS), ClaimBatch(DOCUMENT, CLAIMS)])
     assert refused.verdicts == (Verdict(None, None, NOTHING_CAME),) * 3
     assert fine.verdicts[2] == SALIENT
 
@@ -218,7 +224,7 @@ def test_a_server_that_refuses_all_is_an_error() -> None:
     with ScriptedServer(Script(seed=1, behaviour=behaviour)) as scripted:
         engine = HttpEngine(calling(scripted.base_url), "m", "judge", "chat")
         with pytest.raises(UserError, match="'m' refused every request"):
-            EngineJudge(engine, "m").rule([Batch(DOCUMENT, CLAIMS)])
+            EngineJudge(engine, "m").rule([ClaimBatch(DOCUMENT, CLAIMS)])
 
 
 def test_a_scripted_server_that_only_writes_prose_gives_rows_without_claims() -> None:
@@ -248,7 +254,9 @@ def test_the_whole_way_from_texts_to_ratios() -> None:
         text("m", "Long rope. Of gold. Red gold. It is red."),
     ]
     with serving(ChatServer(good)) as judge:
-        scores = Study(texts, judge_summaries(judge, texts, SOURCES)).scores(TextSet("m", "short"))
+        scores = SummaryScores(texts, judge_summaries(judge, texts, SOURCES)).scores(
+            TextSet("m", "short")
+        )
     ratios = {
         m: each.mean_of_ratios.mean for m, each in scores.relative.items() if each.mean_of_ratios
     }

@@ -13,7 +13,7 @@ from steep.evaluation.engines import Progress, no_progress
 from steep.evaluation.summaries.judge_agreement import agreement, measure_judge
 from steep.evaluation.summaries.judge_answers import COSMETIC, FALSE, LEFT_OUT, SALIENT, Verdict
 from steep.evaluation.summaries.judge_examples import labelled_claims
-from steep.evaluation.summaries.judging import Batch, Passage, Ruling, Split
+from steep.evaluation.summaries.judging import ClaimBatch, ClaimSplit, JudgedPassage, Ruling
 
 VERDICT_OF = {"false": FALSE, "salient": SALIENT, "cosmetic": COSMETIC}
 LABEL_OF = {row.claim: row.label for row in labelled_claims()}
@@ -25,14 +25,16 @@ class Oracle:
 
     opinions: dict[str, Verdict] = field(default_factory=dict)
     name: str = "oracle"
-    batches: list[Batch] = field(default_factory=list)
+    batches: list[ClaimBatch] = field(default_factory=list)
 
     def split(
-        self, passages: Sequence[Passage], on_progress: Progress = no_progress
-    ) -> list[Split]:
+        self, passages: Sequence[JudgedPassage], on_progress: Progress = no_progress
+    ) -> list[ClaimSplit]:
         raise AssertionError("nothing is to be taken apart")
 
-    def rule(self, batches: Sequence[Batch], on_progress: Progress = no_progress) -> list[Ruling]:
+    def rule(
+        self, batches: Sequence[ClaimBatch], on_progress: Progress = no_progress
+    ) -> list[Ruling]:
         self.batches += batches
         return [Ruling(tuple(map(self._verdict, each.claims)), "", "", 0) for each in batches]
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steep.evaluation.cached_engine import KeptEngine
 from steep.evaluation.engines import (
     Decoding,
     OnOutput,
@@ -17,7 +18,6 @@ from steep.evaluation.engines import (
     keep_nothing,
     no_progress,
 )
-from steep.evaluation.kept_outputs import KeptEngine
 from steep.evaluation.normalizers import OptionScores
 
 PROMPTS = [f"prompt {n}, naïve\n" for n in range(7)]

@@ -9,21 +9,21 @@ import pytest
 
 from steep.evaluation.compare import Grade
 from steep.evaluation.open_book import (
-    Cell,
+    GridPoint,
     best_cell,
     chosen_way,
     open_book_table,
     read_retrieval,
     write_retrieval,
 )
-from steep.retrieval.measures import Found, RetrievalRow
+from steep.retrieval.measures import RetrievalQuality, RetrievalRow
 
-NOTHING = Found((), 2)
+NOTHING = RetrievalQuality((), 2)
 ROWS = [
-    RetrievalRow("q0", "d0", Found((1, 3), 2), Found((1,), 1)),
-    RetrievalRow("q1", "d0", Found((2,), 2), Found((), 0)),
-    RetrievalRow("q2", "d1", NOTHING, Found((), 1)),
-    RetrievalRow("q3", "d1", Found((1,), 1), None),
+    RetrievalRow("q0", "d0", RetrievalQuality((1, 3), 2), RetrievalQuality((1,), 1)),
+    RetrievalRow("q1", "d0", RetrievalQuality((2,), 2), RetrievalQuality((), 0)),
+    RetrievalRow("q2", "d1", NOTHING, RetrievalQuality((), 1)),
+    RetrievalRow("q3", "d1", RetrievalQuality((1,), 1), None),
 ]
 
 
@@ -31,8 +31,10 @@ def graded(*values: float | None) -> tuple[Grade, ...]:
     return tuple(Grade(f"q{n}", f"d{n // 2}", "near", value) for n, value in enumerate(values))
 
 
-def cell(shown: int = 1, *values: float | None, model: str = "base", split: str = "all") -> Cell:
-    return Cell(model, 256, shown, "best_last", None, split, graded(*values))
+def cell(
+    shown: int = 1, *values: float | None, model: str = "base", split: str = "all"
+) -> GridPoint:
+    return GridPoint(model, 256, shown, "best_last", None, split, graded(*values))
 
 
 def test_accuracy_is_told_apart_by_what_was_shown() -> None:
@@ -72,7 +74,7 @@ def test_the_best_way_is_the_first_of_the_highest_that_could_be_asked() -> None:
 
 
 def test_what_retrieval_adds_is_paired_with_closed_book_and_the_whole_document() -> None:
-    whole = Cell("base", None, 1, "best_last", None, "all", graded(1, 1, 1, 0))
+    whole = GridPoint("base", None, 1, "best_last", None, "all", graded(1, 1, 1, 0))
     closed = {"base": graded(0, 0, 0, 1), "other": graded(1, 1, 1, 1)}
     cells = [cell(1, 1, 0, 0, 1), whole]
     table = open_book_table(cells, {256: {"base": ROWS}}, closed)

@@ -12,7 +12,7 @@ from asked import DOCUMENT, QUESTION
 from calling import calling
 from json_server import Body, Reply, serving
 from steep.core.errors import UserError
-from steep.evaluation.asking import ask
+from steep.evaluation.answering import ask
 from steep.evaluation.engines import TOO_LONG, Decoding, NoLikelihoods, Output, PromptTooLong
 from steep.evaluation.http_engine import HttpEngine
 from steep.evaluation.protocols import Protocol

@@ -17,12 +17,12 @@ from steep.evaluation.summaries.counts import (
     NOT_JUDGED,
     NOT_READ,
     NOT_WRITTEN,
-    Counts,
     Pair,
+    VerdictCounts,
 )
 from steep.evaluation.summaries.measures import mean_of_ratios, ratio_of_sums
 from steep.evaluation.summaries.rows import HUMAN, ClaimRow, PassageRow, SummaryRow
-from steep.evaluation.summaries.scores import Study, TextSet
+from steep.evaluation.summaries.scores import SummaryScores, TextSet
 
 Verdict = tuple[bool | None, bool | None]
 LETTERS: dict[str, Verdict] = {
@@ -51,7 +51,7 @@ def rows_of(
     return SummaryRow(*key, "", "text", "stop", 0), passage, claims
 
 
-def study_of(texts: Mapping[tuple[str, str], Mapping[str, Sequence[str]]]) -> Study:
+def study_of(texts: Mapping[tuple[str, str], Mapping[str, Sequence[str]]]) -> SummaryScores:
     """From {(writer, kind): {document: verdicts of each of its texts}}."""
     made = [
         rows_of(writer, kind, document, number, letters)
@@ -60,7 +60,7 @@ def study_of(texts: Mapping[tuple[str, str], Mapping[str, Sequence[str]]]) -> St
         for number, letters in enumerate(several)
     ]
     claims = [claim for _, _, each in made for claim in each]
-    return Study([row for row, _, _ in made], Judged([row for _, row, _ in made], claims))
+    return SummaryScores([row for row, _, _ in made], Judged([row for _, row, _ in made], claims))
 
 
 BY_HAND = {
@@ -124,7 +124,7 @@ def test_texts_that_tell_nothing_are_left_out_with_their_reason() -> None:
     ]
     unread = PassageRow("m", "d7", "short", 0, 0, "unread", "j", (), "prose", "Sure!", 0)
     judged = Judged([*study.judged.passages, unread], study.judged.claims)
-    scores = Study(summaries, judged).scores(TextSet("m", "short"))
+    scores = SummaryScores(summaries, judged).scores(TextSet("m", "short"))
     assert scores.left_out == {NOT_WRITTEN: 1, NOT_READ: 1, NOT_JUDGED: 1}
     assert (scores.written, scores.documents, scores.empty, scores.cut_off) == (7, 4, 1, 1)
     assert scores.unread_passages == {"prose": 1}
@@ -215,7 +215,7 @@ COUNTS = st.lists(st.integers(0, 9), min_size=2, max_size=8)
 
 def pairs(own: Sequence[float], human: Sequence[float]) -> list[Pair]:
     return [
-        Pair(f"d{n}", Counts(false=a), Counts(false=b))
+        Pair(f"d{n}", VerdictCounts(false=a), VerdictCounts(false=b))
         for n, (a, b) in enumerate(zip(own, human, strict=True))
     ]
 

@@ -12,9 +12,9 @@ from toy import ToyRecipe
 from steep.documents.document import Document
 from steep.generation.batches import collect, generate_in_batches
 from steep.generation.plan import walk
-from steep.generation.reports import BatchReport
+from steep.generation.progress import BatchReport
 from steep.generation.scheduler import generate
-from steep.ledger.lane import Lane
+from steep.ledger.endpoint_worker import Lane
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 from steep.llm.prices import Prices

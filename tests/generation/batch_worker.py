@@ -10,7 +10,7 @@ from pathlib import Path
 from toy import TINY, ToyRecipe
 
 from steep.generation.batches import generate_in_batches
-from steep.generation.reports import BatchReport
+from steep.generation.progress import BatchReport
 from steep.ledger.ledger import Ledger
 from steep.llm.openai_batch import BatchClient
 

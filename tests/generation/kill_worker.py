@@ -9,7 +9,7 @@ from pathlib import Path
 from toy import TINY, ToyRecipe
 
 from steep.generation.scheduler import generate
-from steep.ledger.lane import Lane, RetryPolicy
+from steep.ledger.endpoint_worker import Lane, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from toy import TINY, ToyRecipe
 
-from steep.generation.reports import Report
+from steep.generation.progress import GenerationReport
 from steep.generation.scheduler import generate
-from steep.ledger.lane import Lane, RetryPolicy
+from steep.ledger.endpoint_worker import Lane, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 
@@ -32,7 +32,7 @@ DOCUMENTS = tuple(
 POLICY = RetryPolicy(max_attempts=12, total_s=60.0, pause_s=0.002)
 
 
-async def run(base_url: str, path: Path) -> Report:
+async def run(base_url: str, path: Path) -> GenerationReport:
     client = OpenAIClient(base_url, concurrency=CONCURRENCY, timeout_s=1.0)
     with Ledger(path) as ledger:
         try:

@@ -23,10 +23,10 @@ from toy import ToyRecipe
 from steep.documents.document import Document
 from steep.generation.batches import cancel_all, collect, generate_in_batches
 from steep.generation.plan import totals, walk
-from steep.generation.reports import BatchProgress, Stop
+from steep.generation.progress import BatchProgress, StopRequest
 from steep.ledger.budget import Budget
 from steep.ledger.ledger import Ledger
-from steep.ledger.records import Batch
+from steep.ledger.records import SubmittedBatch
 from steep.llm.openai_batch_wire import request_line
 from steep.llm.openai_wire import Dialect
 from steep.testing.script import Behaviour, Script
@@ -152,7 +152,7 @@ def test_ctrl_c_leaves_the_batches_at_the_provider(
     server: ScriptedServer, ledger: Ledger, step: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.batches.behaviour = BatchBehaviour(polls=10**9)
-    stop = Stop()
+    stop = StopRequest()
 
     def press(progress: BatchProgress) -> None:
         if progress.batches and not stop.draining:
@@ -242,7 +242,9 @@ def test_what_another_lane_did_is_not_submitted(server: ScriptedServer, ledger: 
 
 
 def test_batches_of_another_provider_are_left_alone(server: ScriptedServer, ledger: Ledger) -> None:
-    elsewhere = Batch("t", "https://elsewhere.example/v1", "in_progress", 3, "2026-01-01", "b1")
+    elsewhere = SubmittedBatch(
+        "t", "https://elsewhere.example/v1", "in_progress", 3, "2026-01-01", "b1"
+    )
     ledger.update_batch(elsewhere)
     assert make(server, ledger).totals.done == CALLS
     assert ledger.batches() == [elsewhere]

@@ -15,9 +15,9 @@ from batch_worker import quick_client
 from toy import ToyRecipe
 
 from steep.core.errors import UserError
-from steep.generation.batch_landing import counted
+from steep.generation.batch_results import counted
 from steep.generation.batches import cancel_all
-from steep.generation.reports import BatchReport
+from steep.generation.progress import BatchReport
 from steep.ledger.budget import Budget
 from steep.ledger.ledger import Ledger
 from steep.llm.dialect import Dialect

@@ -15,7 +15,7 @@ import pytest
 from steep.generation.batches import collect
 from steep.generation.plan import walk
 from steep.generation.scheduler import generate
-from steep.ledger.lane import Lane
+from steep.ledger.endpoint_worker import Lane
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 from steep.testing.script import Behaviour, Script

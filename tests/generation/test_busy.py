@@ -9,7 +9,7 @@ from toy import TINY, ToyRecipe, completion, entities_json
 
 from steep.generation.busy import busy_seconds, merged
 from steep.ledger.ledger import Ledger
-from steep.ledger.records import Batch, Entry, Slot
+from steep.ledger.records import Entry, Slot, SubmittedBatch
 
 RECIPE = ToyRecipe(pairs=6)
 DOCUMENT = TINY[0]
@@ -49,7 +49,7 @@ def test_calls_of_a_batch_take_as_long_as_the_batch(
 ) -> None:
     record_at(ledger, monkeypatch, [0.0] * 6)
     times = ("2026-01-01T00:30:00.000+00:00", "2026-01-01T01:30:00.000+00:00")
-    batch = Batch("one", "http://host", "collected", 6, times[0], finished_at=times[1])
+    batch = SubmittedBatch("one", "http://host", "collected", 6, times[0], finished_at=times[1])
     ledger.submit(batch, [])
     ledger.submit(replace(batch, token="two", status="rejected", submitted_at=times[1]), [])
     assert busy_seconds(TINY, RECIPE, ledger) == pytest.approx(4 + 3600)

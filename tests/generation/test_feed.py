@@ -14,7 +14,8 @@ from toy import TINY, ToyRecipe, completion, entities_json
 
 from steep.core.calls import Call
 from steep.documents.document import Document
-from steep.generation.feed import (
+from steep.generation.plan import counted_calls
+from steep.generation.work_queue import (
     DocumentFeed,
     FlatFeed,
     Group,
@@ -24,7 +25,6 @@ from steep.generation.feed import (
     opening_round,
     prefix_of,
 )
-from steep.generation.plan import counted_calls
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, Slot
 
@@ -101,11 +101,11 @@ def test_a_share_takes_the_first_calls_of_each_document(tmp_path: Path) -> None:
 
 
 def test_a_call_that_waits_in_a_batch_is_not_missing(tmp_path: Path) -> None:
-    from steep.ledger.records import Batch
+    from steep.ledger.records import SubmittedBatch
 
     with opened(tmp_path / "l.db") as ledger:
         first = next(missing(DOCUMENTS, RECIPE, ledger)).call
-        ledger.submit(Batch("t", "http://x", "preparing", 1, "2026-01-01"), [first])
+        ledger.submit(SubmittedBatch("t", "http://x", "preparing", 1, "2026-01-01"), [first])
         assert first.id not in {p.call.id for p in missing(DOCUMENTS, RECIPE, ledger)}
         ledger.land("t", [], [first.id])
         assert next(missing(DOCUMENTS, RECIPE, ledger)).call.id == first.id

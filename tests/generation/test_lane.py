@@ -11,7 +11,7 @@ import pytest
 from toy import TINY, ToyRecipe, completion
 
 from steep.core.calls import Call, Completion
-from steep.ledger.lane import Lane, Outcome, RetryPolicy
+from steep.ledger.endpoint_worker import Lane, Outcome, RetryPolicy
 from steep.llm.client import FatalError, TransientError
 
 OPENING = ToyRecipe().opening(TINY[0], [])

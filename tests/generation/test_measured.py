@@ -7,7 +7,7 @@ from toy import TINY, ToyRecipe, completion, entities_json
 
 from steep.core.calls import Call, Usage
 from steep.generation.estimate import Range
-from steep.generation.measured import Measured, measure
+from steep.generation.usage_stats import Measured, measure
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, ImportedText
 

@@ -14,7 +14,7 @@ from steep.core.calls import Call, Usage
 from steep.core.errors import UserError
 from steep.ledger import queries, store
 from steep.ledger.ledger import Ledger
-from steep.ledger.records import Batch, Entry, ImportedText
+from steep.ledger.records import Entry, ImportedText, SubmittedBatch
 
 QUILLON, PELL, HASK = TINY
 RECIPE = ToyRecipe()
@@ -64,7 +64,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
             (TOO_LONG, {**_error("300 tokens are too many"), "finish_reason": "skipped"}),
         ):
             writer.record([Entry(call, completion(call, **fields))])
-        batch = Batch("token-1", "toy", "in_progress", 1, "2026-01-02T03:04:05Z")
+        batch = SubmittedBatch("token-1", "toy", "in_progress", 1, "2026-01-02T03:04:05Z")
         writer.submit(batch, [WAITING])
         writer.record_imported(
             [ImportedText("hask", "elsewhere", "m", number, f"Text {number}") for number in (1, 2)]

@@ -15,12 +15,12 @@ from toy import TINY, ToyClient, ToyRecipe, answer_everything, completion, entit
 from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
-from steep.generation.feed import assign
 from steep.generation.plan import Totals, walk
-from steep.generation.reports import Progress, Report, Stop
+from steep.generation.progress import GenerationProgress, GenerationReport, StopRequest
 from steep.generation.scheduler import generate
+from steep.generation.work_queue import assign
 from steep.ledger.budget import Budget
-from steep.ledger.lane import Lane, RetryPolicy
+from steep.ledger.endpoint_worker import Lane, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.llm.client import FatalError, TransientError
 from steep.llm.prices import Prices
@@ -107,7 +107,7 @@ def test_cancelling_waits_for_what_is_in_flight(ledger: Ledger) -> None:
     phases = []
 
     async def cancel_half_way() -> None:
-        def on_progress(progress: Progress) -> None:
+        def on_progress(progress: GenerationProgress) -> None:
             phases.append(progress.phase)
             if progress.phase == "calls" and progress.new >= 40 and not task.cancelling():
                 task.cancel()
@@ -218,7 +218,7 @@ def test_documents_with_the_same_text_share_their_calls(ledger: Ledger) -> None:
 
 def test_progress_counts_what_is_there_and_what_is_new(ledger: Ledger) -> None:
     make(ToyClient(), ledger, MANY[:10])
-    seen: list[Progress] = []
+    seen: list[GenerationProgress] = []
     asyncio.run(generate(MANY, RECIPE, [Lane(ToyClient())], ledger, on_progress=seen.append))
     opening = [each for each in seen if each.phase == "openings"]
     assert (opening[-1].planned, opening[-1].finished, opening[-1].new) == (20, 20, 10)
@@ -230,7 +230,7 @@ def test_progress_counts_what_is_there_and_what_is_new(ledger: Ledger) -> None:
 
 
 def test_unknown_cost_stays_unknown(ledger: Ledger) -> None:
-    seen: list[Progress] = []
+    seen: list[GenerationProgress] = []
     client = ToyClient(lambda call: replace(answer_everything(call), cost_usd=None))
     asyncio.run(generate(MANY, RECIPE, [Lane(client)], ledger, on_progress=seen.append))
     assert seen[-1].new_cost_usd is None
@@ -259,7 +259,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_recorded(ledger: Ledger) -
     assert len(again.calls) == 80 - done
 
 
-def run_report(client: ToyClient, ledger: Ledger, **options: Any) -> Report:
+def run_report(client: ToyClient, ledger: Ledger, **options: Any) -> GenerationReport:
     lane = Lane(client, FAST, PRICES)
     return asyncio.run(generate(MANY, RECIPE, [lane], ledger, **options))
 
@@ -328,10 +328,10 @@ def test_what_fails_for_good_is_not_salvaged(ledger: Ledger) -> None:
 
 
 def test_a_stopped_run_waits_for_what_is_in_flight_or_drops_it(ledger: Ledger) -> None:
-    def stop_after(number: int, client: ToyClient, how: str) -> Report:
-        stop = Stop()
+    def stop_after(number: int, client: ToyClient, how: str) -> GenerationReport:
+        stop = StopRequest()
 
-        def watch(state: Progress) -> None:
+        def watch(state: GenerationProgress) -> None:
             if state.new >= number and not stop.draining:
                 getattr(stop, how)()
 

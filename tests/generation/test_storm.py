@@ -22,9 +22,9 @@ import storm_worker
 
 from steep.core.calls import STATUSES, Call
 from steep.generation.plan import totals, walk
-from steep.generation.reports import Report
+from steep.generation.progress import GenerationReport
 from steep.generation.scheduler import generate
-from steep.ledger.lane import Lane, RetryPolicy
+from steep.ledger.endpoint_worker import Lane, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 from steep.llm.openai_wire import Dialect, request_body
@@ -166,7 +166,7 @@ def test_a_storm_with_twenty_five_kills_loses_and_repeats_nothing(tmp_path: Path
 
 
 def test_an_endpoint_with_room_for_six_gets_about_six_at_once(tmp_path: Path) -> None:
-    async def run(base_url: str) -> tuple[Report, Lane[Call]]:
+    async def run(base_url: str) -> tuple[GenerationReport, Lane[Call]]:
         client = OpenAIClient(base_url, concurrency=32)
         lane = Lane(client, RetryPolicy(max_attempts=2, total_s=60.0, pause_s=0.005))
         with Ledger(tmp_path / "ledger.db") as ledger:

@@ -17,15 +17,15 @@ from toy import ToyClient, ToyRecipe, answer_everything, completion, entities_js
 from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
-from steep.generation.reports import Report
+from steep.generation.progress import GenerationReport
 from steep.generation.scheduler import generate
 from steep.ledger import queries
 from steep.ledger.bounds import MOST_COUNTED, recounted
 from steep.ledger.budget import Budget
-from steep.ledger.lane import Lane, RetryPolicy
+from steep.ledger.endpoint_health import EQUAL_REJECTIONS, MANY_ANSWERS
+from steep.ledger.endpoint_worker import Lane, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import status_of, without_prompt
-from steep.ledger.verdicts import EQUAL_REJECTIONS, MANY_ANSWERS
 from steep.llm.client import TransientError
 from steep.llm.prices import Prices
 
@@ -42,7 +42,9 @@ def ledger(tmp_path: Path) -> Any:
         yield opened
 
 
-def run(client: ToyClient, ledger: Ledger, budget: Budget | None = None, **options: Any) -> Report:
+def run(
+    client: ToyClient, ledger: Ledger, budget: Budget | None = None, **options: Any
+) -> GenerationReport:
     lane = Lane(client, FAST, PRICES)
     return asyncio.run(generate(MANY, RECIPE, [lane], ledger, budget=budget, **options))
 

@@ -19,7 +19,7 @@ from steep.core.errors import UserError
 from steep.llm import paged
 from steep.llm.client import FatalError
 from steep.llm.continuous import TransformersClient
-from steep.llm.row_sampling import Row, RowSampler
+from steep.llm.row_sampling import RowSampler, SampledRow
 from steep.testing.tiny_model import CONTEXT_TOKENS
 
 SCHEMA = json.dumps(
@@ -265,7 +265,8 @@ LOGITS = torch.tensor([-20.0, 2.0, 1.0, 0.0, -1.0])  # 0.64, 0.24, 0.09 and 0.03
 
 def drawn(count: int, **sampling: Any) -> list[int]:
     rows = [
-        Row(Sampling(**{"max_tokens": 4, **sampling}), [(i + 0.5) / count]) for i in range(count)
+        SampledRow(Sampling(**{"max_tokens": 4, **sampling}), [(i + 0.5) / count])
+        for i in range(count)
     ]
     return RowSampler(frozenset({0})).choose(LOGITS.repeat(count, 1), rows)
 
@@ -291,14 +292,14 @@ def test_top_p_keeps_the_smallest_set_that_holds_it(top_p: float, kept: set[int]
 
 
 def test_what_was_written_is_written_less() -> None:
-    row = Row(Sampling(temperature=0.0, frequency_penalty=0.6), [0.5] * 9)
+    row = SampledRow(Sampling(temperature=0.0, frequency_penalty=0.6), [0.5] * 9)
     sampler = RowSampler(frozenset({0}))
     assert [sampler.choose(LOGITS[None], [row])[0] for _ in range(4)] == [1, 1, 2, 1]
     assert LOGITS[1] == 2.0, "the engine's own logits stay as they are"
 
 
 def test_a_row_that_has_ended_writes_nothing_more() -> None:
-    row = Row(Sampling(), [0.5] * 9)
+    row = SampledRow(Sampling(), [0.5] * 9)
     sampler = RowSampler(frozenset({1, 4}))
     assert sampler.choose(LOGITS[None] * 50, [row]) == [1]
     assert row.ended

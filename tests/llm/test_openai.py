@@ -11,7 +11,7 @@ import pytest
 
 from steep.core.calls import Call, Completion, Message, Sampling
 from steep.core.errors import UserError
-from steep.ledger.lane import Lane, RetryPolicy
+from steep.ledger.endpoint_worker import Lane, RetryPolicy
 from steep.llm.client import FatalError
 from steep.llm.openai import OpenAIClient
 from steep.llm.openai_wire import Dialect, request_body

@@ -20,13 +20,13 @@ import pytest
 from aiohttp import web
 
 from steep.testing.replies import chat_body
-from steep.testing.script import Answer
+from steep.testing.script import ScriptedAnswer
 from steep.testing.scripted_server import ScriptedServer
 
 CALLER = """
 import asyncio, sys
 from steep.core.calls import Call, Message
-from steep.ledger.lane import Lane, RetryPolicy
+from steep.ledger.endpoint_worker import Lane, RetryPolicy
 from steep.llm.openai import OpenAIClient
 
 async def main():
@@ -99,7 +99,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 async def answer(request: web.BaseRequest) -> web.StreamResponse:
-    return web.json_response(chat_body(await request.json(), Answer("Over TLS.", "stop"), 0))
+    return web.json_response(
+        chat_body(await request.json(), ScriptedAnswer("Over TLS.", "stop"), 0)
+    )
 
 
 def test_a_certificate_is_checked_and_one_of_your_own_can_be_named(
@@ -121,7 +123,9 @@ def test_a_proxy_of_the_environment_is_used_but_not_for_this_machine() -> None:
 
     async def proxy(request: web.BaseRequest) -> web.StreamResponse:
         asked.append(str(request.url))
-        return web.json_response(chat_body(await request.json(), Answer("By proxy.", "stop"), 0))
+        return web.json_response(
+            chat_body(await request.json(), ScriptedAnswer("By proxy.", "stop"), 0)
+        )
 
     with serving(proxy, None) as port:
         variables = {"http_proxy": f"http://127.0.0.1:{port}"}
@@ -144,7 +148,9 @@ def test_no_more_connections_are_opened_than_allowed() -> None:
         most = max(most, under_way)
         await asyncio.sleep(0.05)
         under_way -= 1
-        return web.json_response(chat_body(await request.json(), Answer("Slow.", "stop"), 0))
+        return web.json_response(
+            chat_body(await request.json(), ScriptedAnswer("Slow.", "stop"), 0)
+        )
 
     with serving(slow, None) as port:
         assert call(f"http://127.0.0.1:{port}/v1") == "ANSWERED 12 Slow.\n"

@@ -8,10 +8,10 @@ import pytest
 from steep.core.calls import Usage
 from steep.llm.client import TransientError
 from steep.llm.openai_wire import (
-    Answer,
     Dialect,
     Hopeless,
     Misunderstood,
+    ParsedAnswer,
     Rejected,
     Reply,
     TooLong,
@@ -29,8 +29,8 @@ def error(status: int, retry_after: str | None = None, **fields: Any) -> Reply:
 
 
 def test_answers_of_servers_that_leave_things_out() -> None:
-    assert read_reply(ok({"content": "Text"}), Dialect()) == Answer("Text", "stop", None)
-    assert read_reply(ok({"content": None}), Dialect()) == Answer("", "stop", None)
+    assert read_reply(ok({"content": "Text"}), Dialect()) == ParsedAnswer("Text", "stop", None)
+    assert read_reply(ok({"content": None}), Dialect()) == ParsedAnswer("", "stop", None)
     usage = {"prompt_tokens": 3, "completion_tokens": 4, "prompt_tokens_details": None}
     assert read_reply(ok({"content": "x"}, usage=usage), Dialect()).usage == Usage(3, 0, 4)
 
@@ -39,7 +39,7 @@ def test_a_refusal_in_its_own_field_is_no_text() -> None:
     found = read_reply(ok({"content": None, "refusal": "No."}), Dialect())
     assert found.finish_reason == "refusal"
     filtered = read_reply(error(400, code="content_filter", message="filtered"), Dialect())
-    assert filtered == Answer("", "content_filter", None)
+    assert filtered == ParsedAnswer("", "content_filter", None)
 
 
 def test_half_a_character_is_replaced() -> None:
@@ -183,7 +183,9 @@ def test_an_answer_that_is_all_thought_says_so(message: dict[str, Any]) -> None:
     ],
 )
 def test_the_filter_of_a_provider_is_a_refusal(status: int, fields: dict[str, Any]) -> None:
-    assert read_reply(error(status, **fields), Dialect()) == Answer("", "content_filter", None)
+    assert read_reply(error(status, **fields), Dialect()) == ParsedAnswer(
+        "", "content_filter", None
+    )
 
 
 def test_a_redirect_says_where_it_leads() -> None:

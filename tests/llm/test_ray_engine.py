@@ -20,8 +20,8 @@ from steep.core.errors import UserError
 from steep.core.ids import stable_hash
 from steep.documents.document import Document
 from steep.generation import scheduler
-from steep.generation.reports import Report
-from steep.ledger.lane import Lane, RetryPolicy
+from steep.generation.progress import GenerationReport
+from steep.ledger.endpoint_worker import Lane, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.llm import ray_engine
 from steep.llm.client import Client, FatalError, TransientError
@@ -107,7 +107,7 @@ def documents(*names: str) -> list[Document]:
 RECIPE = PlainRecipe(10)
 
 
-async def generate(client: Client, some: Sequence[Document], ledger: Ledger) -> Report:
+async def generate(client: Client, some: Sequence[Document], ledger: Ledger) -> GenerationReport:
     lane = Lane(client, RetryPolicy(pause_s=0.05))
     return await scheduler.generate(some, RECIPE, [lane], ledger)
 

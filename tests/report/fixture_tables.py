@@ -15,19 +15,19 @@ from steep.evaluation.forgetting.general_text import TextLoss, loss_difference, 
 from steep.evaluation.forgetting.harness_tasks import TaskScore
 from steep.evaluation.forgetting.task_rows import TaskRow, compare_tasks
 from steep.evaluation.normalizers import OptionScores
-from steep.evaluation.open_book import Cell, open_book_table
+from steep.evaluation.open_book import GridPoint, open_book_table
 from steep.evaluation.protocols import PROTOCOLS, Protocol
 from steep.evaluation.questions import Question
-from steep.evaluation.rows import Row, make_rows
+from steep.evaluation.rows import QuestionRow, make_rows
 from steep.evaluation.statistics import finite
 from steep.evaluation.summaries.claims import Judged
 from steep.evaluation.summaries.judge_agreement import compare_verdicts
 from steep.evaluation.summaries.judge_answers import Verdict
 from steep.evaluation.summaries.judge_examples import labelled_claims
 from steep.evaluation.summaries.rows import HUMAN, ClaimRow, PassageRow, SummaryRow
-from steep.evaluation.summaries.scores import Study
+from steep.evaluation.summaries.scores import SummaryScores
 from steep.evaluation.tables import answers_table, short_answers_table
-from steep.retrieval.measures import Found, RetrievalRow
+from steep.retrieval.measures import RetrievalQuality, RetrievalRow
 
 MODELS = ("base", "raw", "entigraph")
 RIGHT = dict(zip(MODELS, (0.3, 0.45, 0.7), strict=True))  # about the share that each gets right
@@ -116,7 +116,7 @@ def _short(model: str, number: int) -> AnswerRow:
     return row
 
 
-def _likely(model: str, number: int) -> Row:
+def _likely(model: str, number: int) -> QuestionRow:
     question = Question(f"q{number}", document(number), "short", "?", ("a", "b"), (0, 1))
     nats = -4.0 + 2 * is_right(model, number)
     return make_rows([question], [OptionScores((nats, -9.0), (3, 4), (10, 17), (10, 17))])[0]
@@ -149,11 +149,11 @@ def open_book_without_a_best() -> dict[str, Any]:
     return {"method": "answers", **open_book_table(cells, retrieved, {})}
 
 
-def _cell(model: str, size: int | None, shown: int, split: str) -> Cell:
+def _cell(model: str, size: int | None, shown: int, split: str) -> GridPoint:
     numbers = {"validation": range(12), "test": range(12, QUESTIONS), "all": range(QUESTIONS)}
     more = 0.25 if size is None else 0.02 * shown + (0.05 if size > 500 else 0)
     too_long = size == 256 and shown == 8 and model == "raw" and split == "validation"
-    return Cell(
+    return GridPoint(
         model,
         size,
         shown,
@@ -174,8 +174,10 @@ def _retrieved(size: int) -> list[RetrievalRow]:
     rows = []
     for number in range(QUESTIONS):
         rank = 1 + number % (9 if size < 500 else 5)
-        answer = Found((rank + 1,), 1) if number % 7 else Found((), 0)
-        rows.append(RetrievalRow(f"q{number}", document(number), Found((rank,), 9), answer))
+        answer = RetrievalQuality((rank + 1,), 1) if number % 7 else RetrievalQuality((), 0)
+        rows.append(
+            RetrievalRow(f"q{number}", document(number), RetrievalQuality((rank,), 9), answer)
+        )
     return rows
 
 
@@ -213,7 +215,7 @@ def guessing_judge() -> dict[str, Any]:
     return asdict(compare_verdicts("a coin", labelled, verdicts))
 
 
-def _study(texts: dict[tuple[str, str], Callable[[int], tuple[str, ...]]]) -> Study:
+def _study(texts: dict[tuple[str, str], Callable[[int], tuple[str, ...]]]) -> SummaryScores:
     summaries, passages, claims = [], [], []
     for (writer, length), letters_of in texts.items():
         for place in range(6):
@@ -223,7 +225,7 @@ def _study(texts: dict[tuple[str, str], Callable[[int], tuple[str, ...]]]) -> St
                 summaries.append(SummaryRow(*key, "", "text", "stop", 0))
                 passages.append(PassageRow(*key, 0, "text", "a judge", (), unread, "", 0))
                 claims += [] if unread else _claims(key, letters)
-    return Study(summaries, Judged(passages, claims))
+    return SummaryScores(summaries, Judged(passages, claims))
 
 
 def _claims(key: tuple[str, str, str, int], letters: str) -> list[ClaimRow]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from steep.report.findings import against_chance, conclusion, headline, uneven_intervals, verdict
-from steep.report.records import Compared, Estimate, ModelScore, PairScore
+from steep.report.conclusions import against_chance, conclusion, headline, uneven_intervals, verdict
+from steep.report.view_models import Compared, Estimate, ModelScore, PairScore
 
 
 def pair(value: float, low: float, high: float, p: float, p_holm: float | None) -> PairScore:

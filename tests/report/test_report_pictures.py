@@ -10,24 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steep.report.entity_graph import MOST_DOCUMENTS, build_graph, select
+from steep.report.formatting import duration, points, usd
 from steep.report.html import el, number
-from steep.report.inputs import load_run
 from steep.report.layout import Box, place_labels, place_nodes
-from steep.report.records import Corpus, Documents, Generation, PassageRow, Run
+from steep.report.loader import load_run
 from steep.report.sampling import sample_passages
 from steep.report.sections.training import MOST_POINTS, running_mean, thin
 from steep.report.svg import ticks
-from steep.report.wording import duration, points, usd
+from steep.report.view_models import CorpusSummary, Documents, Generation, ReportData, SamplePassage
 
 
-def passage(number: int, document: str, *subset: str) -> PassageRow:
-    return PassageRow(f"p{number}", document, f"c{number}", number, "entigraph", subset, 50)
+def passage(number: int, document: str, *subset: str) -> SamplePassage:
+    return SamplePassage(f"p{number}", document, f"c{number}", number, "entigraph", subset, 50)
 
 
-def small_run(passages: list[PassageRow], entities: dict[str, list[str]]) -> Run:
+def small_run(passages: list[SamplePassage], entities: dict[str, list[str]]) -> ReportData:
     wholes = {"a#1": "a", "a#2": "a", "b": "b"}
     generation = Generation("m", "e", {}, {}, None, [], entities, None, None)
-    return Run(
+    return ReportData(
         name="r",
         created="",
         hardware="",
@@ -37,7 +37,7 @@ def small_run(passages: list[PassageRow], entities: dict[str, list[str]]) -> Run
         artifacts=[],
         documents=Documents({}, {"a": "A", "b": "B"}, wholes, []),
         generation=generation,
-        corpus=Corpus(Path(), {}, {}, passages, []),
+        corpus=CorpusSummary(Path(), {}, {}, passages, []),
         arms=[],
         scores=None,
         measured={},
@@ -162,7 +162,7 @@ def test_samples_are_spread_over_documents_whatever_the_order_of_the_rows() -> N
 
 
 def test_raw_texts_are_shown_only_when_there_is_nothing_else() -> None:
-    raw = PassageRow("raw", "a", None, 0, "documents", (), 90)
+    raw = SamplePassage("raw", "a", None, 0, "documents", (), 90)
 
     assert sample_passages([raw, passage(1, "a")], 5) == [passage(1, "a")]
     assert sample_passages([raw], 5) == [raw]

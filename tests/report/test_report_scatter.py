@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from steep.report.records import Estimate
 from steep.report.scatter import Point, scatter
+from steep.report.view_models import Estimate
 
 
 @pytest.mark.parametrize("width", [350, 960])

@@ -13,7 +13,7 @@ from small_corpus import Letters
 from calling import calling
 from steep.core.errors import UserError
 from steep.ledger.caller import Caller
-from steep.ledger.lane import RetryPolicy
+from steep.ledger.endpoint_worker import RetryPolicy
 from steep.ledger.requests import costs
 from steep.retrieval.embed import EmbedderSettings, open_embedder
 from steep.retrieval.remote import EndpointEmbedder, EndpointReranker

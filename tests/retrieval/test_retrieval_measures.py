@@ -8,7 +8,7 @@ from small_corpus import DOCUMENTS
 from steep.retrieval.chunks import cut_documents
 from steep.retrieval.fuse import fuse
 from steep.retrieval.hits import Hit
-from steep.retrieval.measures import Asked, Found, bears_answer, measure
+from steep.retrieval.measures import Asked, RetrievalQuality, bears_answer, measure
 
 CHUNKS = cut_documents(DOCUMENTS, 40).chunks  # ferry 0-2, glass 3-4, eels 5-6
 
@@ -18,7 +18,7 @@ def ranked(*places: int) -> list[Hit]:
 
 
 def test_recall_reciprocal_rank_and_gain() -> None:
-    found = Found(ranks=(2, 4), relevant=3)
+    found = RetrievalQuality(ranks=(2, 4), relevant=3)
     assert [found.recall(k) for k in (1, 2, 8)] == [0, 1, 1]
     assert found.reciprocal_rank == 0.5
     gain = 1 / math.log2(3) + 1 / math.log2(5)
@@ -29,8 +29,8 @@ def test_recall_reciprocal_rank_and_gain() -> None:
 
 
 def test_a_perfect_ranking_and_an_empty_one() -> None:
-    assert Found((1, 2, 3), 3).ndcg(8) == pytest.approx(1)
-    for nothing in (Found((), 3), Found((), 0)):
+    assert RetrievalQuality((1, 2, 3), 3).ndcg(8) == pytest.approx(1)
+    for nothing in (RetrievalQuality((), 3), RetrievalQuality((), 0)):
         assert (nothing.recall(8), nothing.reciprocal_rank, nothing.ndcg(8)) == (0, 0, 0)
 
 
@@ -44,17 +44,17 @@ def test_right_documents_and_chunks_with_the_answer() -> None:
     rankings = [ranked(6, 0, 1), ranked(0, 5), ranked(3)]
     rows = measure(asked, rankings, CHUNKS)
     assert [row.question_id for row in rows] == ["q1", "q2", "q3"]
-    assert rows[0].document == Found((2, 3), 3)
-    assert rows[0].answer == Found((3,), 1)
-    assert rows[1].document == Found((2,), 2)
+    assert rows[0].document == RetrievalQuality((2, 3), 3)
+    assert rows[0].answer == RetrievalQuality((3,), 1)
+    assert rows[1].document == RetrievalQuality((2,), 2)
     assert rows[1].answer is None
-    assert rows[2].answer == Found((), 0)
+    assert rows[2].answer == RetrievalQuality((), 0)
 
 
 def test_an_answer_in_a_chunk_of_another_document_does_not_count() -> None:
     (row,) = measure([Asked("q", "ferry", ("captain",))], [ranked(6)], CHUNKS)
     assert "captain" in CHUNKS[6].text
-    assert row.answer == Found((), 1)
+    assert row.answer == RetrievalQuality((), 1)
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ from steep.documents.document import Document
 from steep.documents.names import proper_names
 from steep.generation.courses import Planner
 from steep.generation.estimate import Range
-from steep.generation.measured import Measured
 from steep.generation.prospects import guessed_entities, survey
+from steep.generation.usage_stats import Measured
 from steep.ledger.ledger import Ledger
-from steep.ledger.records import Batch, Entry, Slot
+from steep.ledger.records import Entry, Slot, SubmittedBatch
 from steep.llm.prices import Prices
 from steep.recipes.entigraph import RelationCalls
 from steep.stages.generate import recipe_of
@@ -286,7 +286,7 @@ def test_calls_that_wait_in_a_batch_are_told(ledger: Ledger) -> None:
     config = settings(engine="openai-batch")
     opening = recipe_of(config).opening(TINY[0], [])
     assert opening is not None
-    ledger.submit(Batch("t", AT, "preparing", 1, "2026-01-01T00:00:00+00:00"), [opening])
+    ledger.submit(SubmittedBatch("t", AT, "preparing", 1, "2026-01-01T00:00:00+00:00"), [opening])
     plan = planned(config, ledger)
     assert (plan.submitted, plan.total.openings.expected, plan.in_all.calls) == (1, 3, 0)
 

@@ -13,8 +13,8 @@ from steep.documents.document import Document
 from steep.evaluation.questions import Question
 from steep.project import Artifact, Project
 from steep.stages import weights
-from steep.stages.exam import Exam
-from steep.stages.library import query
+from steep.stages.document_index import query
+from steep.stages.question_set import QuestionSet
 from steep.stages.weights import CACHE_NAME, directory_hash
 
 
@@ -67,6 +67,8 @@ def test_a_short_answer_is_searched_for_without_the_answers_to_other_questions()
     choice = Question("q1", "lock", "near", "Who keeps it?", ("Edda", "Joren"), (0,))
     short = Question("q2", "lock", "short-answer", "Who?", ("Edda", "Joren"), (0,), ("Edda",))
     artifact = Artifact("documents", Path("documents-0"), {})
-    exam = Exam(artifact, [document], "", "all", None, [choice, short], [], [choice, short], [])
+    exam = QuestionSet(
+        artifact, [document], "", "all", None, [choice, short], [], [choice, short], []
+    )
     assert query(choice, exam).split("\n") == ['In "The Lock", who keeps it?', "Edda", "Joren"]
     assert query(short, exam) == 'In "The Lock", who?'

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shards import memory_shard
 
 from steep.core.errors import UserError
-from steep.tokens.mixture import IGNORED, Mixture, Share
+from steep.tokens.mixture import IGNORED, Mixture, MixtureShare
 from steep.tokens.order import Stream
 
 REPLAY_IDS, INSTRUCTION_IDS = 1000, 2000  # the first of each, in these tests
@@ -35,10 +35,10 @@ def mixture(
     shares = []
     if replay is not None:
         stream = Stream(memory_shard([5, 4], REPLAY_IDS), 1)
-        shares.append(Share("replay", stream, replay))
+        shares.append(MixtureShare("replay", stream, replay))
     if instruction is not None:
         stream = Stream(memory_shard([4, 2], INSTRUCTION_IDS, INSTRUCTION_MASK), 2)
-        shares.append(Share("instruction", stream, instruction))
+        shares.append(MixtureShare("instruction", stream, instruction))
     corpus = Stream(memory_shard(sizes), 0)
     return Mixture(corpus, tuple(shares), context, mode, isolate)
 

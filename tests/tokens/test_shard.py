@@ -18,7 +18,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from steep.core.errors import UserError
 from steep.testing.tiny_corpus import DOCUMENTS
-from steep.tokens import shard, tokenise
+from steep.tokens import shard, tokenize
 from steep.tokens.shard import (
     check_embedding,
     check_tokenizer,
@@ -75,8 +75,8 @@ def test_texts_cross_the_batches_of_the_tokenizer(
 ) -> None:
     directory = tmp_path_factory.mktemp("shard")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tokenise, "BATCH_TEXTS", 3)
-        patch.setattr(tokenise, "BATCH_CHARACTERS", 5)
+        patch.setattr(tokenize, "BATCH_TEXTS", 3)
+        patch.setattr(tokenize, "BATCH_CHARACTERS", 5)
         write_shard(directory, texts, CodePoints(0x110000))
     assert ["".join(map(chr, ids)) for ids in texts_of(directory)] == texts
 

@@ -13,7 +13,7 @@ from training_setup import load_model, load_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steep.core.errors import UserError
-from steep.training.difference import INDEX, WEIGHTS, _sum, add_difference
+from steep.training.task_vector import INDEX, WEIGHTS, _sum, add_difference
 
 SHARD_BYTES = "60KB"
 

@@ -16,7 +16,7 @@ from steep.training.optimizers import (
     set_learning_rate,
     state_tensors,
 )
-from steep.training.quantise import join_master
+from steep.training.quantize import join_master
 from steep.training.settings import OptimizerKind
 
 KINDS = get_args(OptimizerKind)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from steep.training.quantise import (
+from steep.training.quantize import (
     Noise,
     block_columns,
     decode_first,

@@ -28,11 +28,11 @@ from steep.training.memory import (
     estimate_memory,
     gib,
 )
+from steep.training.model_dims import empty_model, shape_of
 from steep.training.optimizers import make_optimizer, state_tensors
 from steep.training.parallel import World
 from steep.training.preflight import available_host_memory, check_disk, check_memory
 from steep.training.settings import OptimizerKind, TrainingSettings
-from steep.training.shape import empty_model, shape_of
 
 KINDS: tuple[OptimizerKind, ...] = (
     "adamw", "adamw-bf16-remainder", "adamw-8bit-remainder", "adamw-8bit-stochastic",

@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steep.testing.tiny_corpus import DOCUMENTS
-from steep.tokens.mixture import Mixture, Share
+from steep.tokens.mixture import Mixture, MixtureShare
 from steep.tokens.order import Stream
 from steep.tokens.shard import open_shard, write_shard
 from steep.training import checkpoint, checkpoint_files
@@ -47,7 +47,7 @@ def write_shards(directory: Path, tokenizer: Any) -> None:
 
 def load_mixture(directory: Path, context_tokens: int = CONTEXT_TOKENS) -> Mixture:
     corpus, replay = (Stream(open_shard(directory / name), 1) for name in ("corpus", "replay"))
-    return Mixture(corpus, (Share("replay", replay, 0.25),), context_tokens)
+    return Mixture(corpus, (MixtureShare("replay", replay, 0.25),), context_tokens)
 
 
 def load_model(directory: Path) -> Any:

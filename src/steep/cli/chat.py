@@ -22,7 +22,7 @@ import typer
 from steep.cli.options import DEFAULT_CONFIG, ConfigOption, load_project
 
 if TYPE_CHECKING:
-    from steep.stages.chat import Chat
+    from steep.stages.chat import ChatSession
 
 SYSTEM = "You are a helpful assistant who answers questions truthfully and to the point."
 PROMPT = "> "
@@ -109,7 +109,7 @@ def _chosen(model: str | None, arm: str | None, config: Path) -> Path | str:
     return model_of_arm(opened.config, opened.project, arm)
 
 
-def _converse(chat: Chat) -> None:
+def _converse(chat: ChatSession) -> None:
     """Questions and answers until Ctrl-D, or Ctrl-C where nothing is being written."""
     from steep.core.errors import UserError
 
@@ -133,7 +133,7 @@ def _converse(chat: Chat) -> None:
             _tell(str(error))
 
 
-def _answer(chat: Chat, question: str) -> None:
+def _answer(chat: ChatSession, question: str) -> None:
     forgotten = chat.forgotten
     with closing(chat.ask(question, _tell_dimly)) as pieces:  # type: ignore[type-var]
         for piece in pieces:

@@ -23,7 +23,7 @@ from steep.cli.options import (
 from steep.cli.tables import wrapped
 
 if TYPE_CHECKING:
-    from steep.stages.pipeline import Run
+    from steep.stages.pipeline import PipelineRun
 
 
 def run(
@@ -90,7 +90,7 @@ def run_all(opened: Opened, as_json: bool) -> None:
     _print_summary(result, scores)
 
 
-def _print_summary(result: Run, scores: dict[str, Any] | None) -> None:
+def _print_summary(result: PipelineRun, scores: dict[str, Any] | None) -> None:
     if result.generate:
         counts = result.generate.manifest["counts"]
         ended = {name: number for name, number in counts.items() if name != "planned" and number}

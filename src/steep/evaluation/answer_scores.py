@@ -28,7 +28,7 @@ CAUSES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ScoredQuestion:
     """What came of one question. `chosen` is None where no sample had a valid answer."""
 
     question_id: str
@@ -102,14 +102,16 @@ def score(rows: Sequence[AnswerRow], protocol: Protocol) -> AnswerScores:
     return rescore(rows, protocol.parser, protocol.vote, protocol.unparsed)
 
 
-def verdicts(rows: Sequence[AnswerRow], parser: ParserName, vote_rule: VoteName) -> list[Verdict]:
+def verdicts(
+    rows: Sequence[AnswerRow], parser: ParserName, vote_rule: VoteName
+) -> list[ScoredQuestion]:
     """One verdict a question, in the order of the rows; models are compared by these, paired."""
     found = []
     for question_id, samples in _by_question(rows).items():
         first = samples[0]
         valid = [answer for row in samples if (answer := _parsed(row, parser)[0]) is not None]
         found.append(
-            Verdict(
+            ScoredQuestion(
                 question_id=question_id,
                 document_id=first.document_id,
                 kind=first.kind,
@@ -160,13 +162,13 @@ def _by_question(rows: Sequence[AnswerRow]) -> dict[str, list[AnswerRow]]:
     return groups
 
 
-def _by(verdicts: Sequence[Verdict], keys: Sequence[str]) -> dict[str, Interval]:
-    groups: dict[str, list[Verdict]] = {}
+def _by(verdicts: Sequence[ScoredQuestion], keys: Sequence[str]) -> dict[str, Interval]:
+    groups: dict[str, list[ScoredQuestion]] = {}
     for key, verdict in zip(keys, verdicts, strict=True):
         groups.setdefault(key, []).append(verdict)
     return {key: _accuracy(group) for key, group in sorted(groups.items())}
 
 
-def _accuracy(verdicts: Sequence[Verdict]) -> Interval:
+def _accuracy(verdicts: Sequence[ScoredQuestion]) -> Interval:
     right = [float(verdict.right) for verdict in verdicts]
     return mean_interval(right, [verdict.document_id for verdict in verdicts])

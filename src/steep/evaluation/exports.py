@@ -20,7 +20,7 @@ from typing import Any
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json, write_jsonl, write_text
 from steep.documents.document import Document
-from steep.evaluation.asking import choice_prompts
+from steep.evaluation.answering import choice_prompts
 from steep.evaluation.option_order import letters_of
 from steep.evaluation.prompts import closed_book_prompt
 from steep.evaluation.protocols import PROTOCOLS
@@ -32,7 +32,7 @@ MODEL = "MODEL_DIRECTORY"  # what stands in the commands for the user's own
 
 
 @dataclass(frozen=True, slots=True)
-class Exam:
+class ExportedQuestions:
     """Questions, and what is asked about them: the prompts that our own evaluation uses.
 
     `prompts` are those of likelihoods; `choice_prompts` show the options, in `orders`.
@@ -54,7 +54,9 @@ class Exported:
     commands: tuple[str, ...]
 
 
-def make_exam(name: str, questions: Sequence[Question], documents: Mapping[str, Document]) -> Exam:
+def make_exam(
+    name: str, questions: Sequence[Question], documents: Mapping[str, Document]
+) -> ExportedQuestions:
     """Write the prompts of these questions, as the default protocol has them.
 
     Args:
@@ -74,10 +76,10 @@ def make_exam(name: str, questions: Sequence[Question], documents: Mapping[str, 
         )
     prompts = [closed_book_prompt(each, documents[each.document_id]) for each in questions]
     shown, orders = choice_prompts(questions, documents, PROTOCOLS["default"])
-    return Exam(name, questions, prompts, shown, orders)
+    return ExportedQuestions(name, questions, prompts, shown, orders)
 
 
-def export_lm_eval(directory: Path, exam: Exam) -> Exported:
+def export_lm_eval(directory: Path, exam: ExportedQuestions) -> Exported:
     """Write NAME and NAME_generation as tasks of lm-evaluation-harness.
 
     Raises:
@@ -96,7 +98,7 @@ def export_lm_eval(directory: Path, exam: Exam) -> Exported:
     )
 
 
-def export_inspect(directory: Path, exam: Exam) -> Exported:
+def export_inspect(directory: Path, exam: ExportedQuestions) -> Exported:
     """Write NAME.py with the tasks `likelihood` and `generation` for inspect-ai.
 
     Raises:
@@ -114,14 +116,14 @@ def export_inspect(directory: Path, exam: Exam) -> Exported:
     )
 
 
-EXPORTS: dict[str, Callable[[Path, Exam], Exported]] = {
+EXPORTS: dict[str, Callable[[Path, ExportedQuestions], Exported]] = {
     "lm-eval": export_lm_eval,
     "inspect": export_inspect,
 }
 
 
 def _export(
-    directory: Path, exam: Exam, templates: Sequence[str], commands: tuple[str, ...]
+    directory: Path, exam: ExportedQuestions, templates: Sequence[str], commands: tuple[str, ...]
 ) -> Exported:
     texts = {f"{exam.name}{each}": _template(each, exam.name) for each in templates}
     data = f"{exam.name}.jsonl"
@@ -139,7 +141,7 @@ def _template(suffix: str, name: str) -> str:
     return text.replace(TEMPLATE_NAME, name)
 
 
-def records(exam: Exam) -> list[dict[str, Any]]:
+def records(exam: ExportedQuestions) -> list[dict[str, Any]]:
     """One row a question; `letters` are those under which `choice_prompt` shows the right ones."""
     rows = zip(exam.questions, exam.prompts, exam.choice_prompts, exam.orders, strict=True)
     return [

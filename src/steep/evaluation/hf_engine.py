@@ -40,7 +40,7 @@ from steep.evaluation.shared_prefix import shared_tokens
 from steep.llm.chat import end_ids
 from steep.llm.decoding import PromptGroup, decode, prefill
 from steep.llm.padded import PaddedWriter
-from steep.llm.row_sampling import Row, RowSampler
+from steep.llm.row_sampling import RowSampler, SampledRow
 
 MOST_ROWS = 64  # decoded together: more gain little on two cores, and shorter waits for progress
 TOLERANCE = 1e-3  # of a logit, between the two ways of attention in fp32
@@ -126,7 +126,7 @@ class _Text:
     def __init__(self, decoding: Decoding, seed: int, tokenizer: Any) -> None:
         uniforms = np.random.default_rng(seed).random(decoding.max_tokens)
         sampling = Sampling(temperature=decoding.temperature, max_tokens=decoding.max_tokens)
-        self.row = Row(sampling, uniforms)
+        self.row = SampledRow(sampling, uniforms)
         self._stop, self._seed, self._tokenizer = decoding.stop, seed, tokenizer
         self._logprob = 0.0
 
@@ -236,7 +236,7 @@ class _RowChooser(RowSampler):
         self._chooser, self._stop = _Chooser(ends, texts), min(ends)
         self._numbers = {id(text.row): number for number, text in enumerate(texts)}
 
-    def choose(self, logits_NV: Tensor, rows: Sequence[Row]) -> list[int]:
+    def choose(self, logits_NV: Tensor, rows: Sequence[SampledRow]) -> list[int]:
         """The next token of each row; one that has ended gets an end token again and again."""
         chosen = self._chooser.choose(logits_NV, [self._numbers[id(row)] for row in rows])
         return [self._stop if token is None else token for token in chosen]

@@ -16,13 +16,13 @@ from typing import Any
 from steep.core.files import read_parquet, write_parquet
 from steep.evaluation.compare import Grade, Planned, compare, difference, estimate
 from steep.evaluation.statistics import mean_interval
-from steep.retrieval.measures import Found, RetrievalRow
+from steep.retrieval.measures import RetrievalQuality, RetrievalRow
 
 RECALLS = (1, 2, 4, 5, 8, 16)
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class GridPoint:
     """One model in one way of showing; `chunk_characters` None stands for the whole document.
 
     Attributes:
@@ -52,7 +52,7 @@ class Cell:
 
 
 def open_book_table(
-    cells: Sequence[Cell],
+    cells: Sequence[GridPoint],
     retrieved: Mapping[int, Mapping[str, Sequence[RetrievalRow]]],
     closed: Mapping[str, Sequence[Grade]],
     planned: Planned | None = None,
@@ -89,7 +89,7 @@ def open_book_table(
     }
 
 
-def best_cell(cells: Sequence[Cell], model: str) -> Cell | None:
+def best_cell(cells: Sequence[GridPoint], model: str) -> GridPoint | None:
     """The cell whose accuracy is reported for a model; None where that would be a choice."""
     own = [cell for cell in cells if cell.model == model and cell.chunk_characters is not None]
     if {cell.split for cell in own} == {"validation", "test"}:
@@ -97,7 +97,7 @@ def best_cell(cells: Sequence[Cell], model: str) -> Cell | None:
     return own[0] if len(own) == 1 else None
 
 
-def chosen_way(cells: Sequence[Cell]) -> Cell | None:
+def chosen_way(cells: Sequence[GridPoint]) -> GridPoint | None:
     """Of one model's validation cells the one to be tested; None where none could be asked."""
     scored = [(estimate(cell.grades)["accuracy"], cell) for cell in cells if cell.grades]
     known = [(accuracy, cell) for accuracy, cell in scored if accuracy is not None]
@@ -114,10 +114,10 @@ def retrieval_table(rows: Sequence[RetrievalRow]) -> dict[str, Any]:
     }
 
 
-def _ranks(found: Sequence[tuple[Found, str]]) -> dict[str, Any]:
+def _ranks(found: Sequence[tuple[RetrievalQuality, str]]) -> dict[str, Any]:
     documents = [document for _, document in found]
 
-    def mean(value: Callable[[Found], float]) -> dict[str, float]:
+    def mean(value: Callable[[RetrievalQuality], float]) -> dict[str, float]:
         interval = mean_interval([value(each) for each, _ in found], documents)
         return {"value": interval.mean, "low": interval.low, "high": interval.high}
 
@@ -125,11 +125,11 @@ def _ranks(found: Sequence[tuple[Found, str]]) -> dict[str, Any]:
     return {"n": len(found), "recall": recalls, "mrr": mean(lambda each: each.reciprocal_rank)}
 
 
-def _models(cells: Sequence[Cell]) -> list[str]:
+def _models(cells: Sequence[GridPoint]) -> list[str]:
     return list(dict.fromkeys(cell.model for cell in cells))
 
 
-def _way(cell: Cell) -> dict[str, Any]:
+def _way(cell: GridPoint) -> dict[str, Any]:
     return {
         "chunk_characters": cell.chunk_characters,
         "shown": cell.shown,
@@ -140,7 +140,7 @@ def _way(cell: Cell) -> dict[str, Any]:
 
 
 def _cell_row(
-    cell: Cell, retrieved: Mapping[int, Mapping[str, Sequence[RetrievalRow]]]
+    cell: GridPoint, retrieved: Mapping[int, Mapping[str, Sequence[RetrievalRow]]]
 ) -> dict[str, Any]:
     row = {"model": cell.model, **_way(cell), **estimate(cell.grades), "left_out": cell.left_out}
     if cell.chunk_characters is None or not cell.grades:
@@ -152,7 +152,7 @@ def _cell_row(
     }
 
 
-def _by_hit(cell: Cell, found: Mapping[str, Found]) -> dict[str, Any] | None:
+def _by_hit(cell: GridPoint, found: Mapping[str, RetrievalQuality]) -> dict[str, Any] | None:
     """Accuracy where it was among the chunks shown, and where not."""
     known = [grade for grade in cell.grades if grade.question_id in found]
     if not known:
@@ -164,7 +164,7 @@ def _by_hit(cell: Cell, found: Mapping[str, Found]) -> dict[str, Any] | None:
     }
 
 
-def _gains(cells: Mapping[str, Cell], before: Mapping[str, Sequence[Grade]]) -> dict[str, Any]:
+def _gains(cells: Mapping[str, GridPoint], before: Mapping[str, Sequence[Grade]]) -> dict[str, Any]:
     """What each model gains on the same questions; without those that were asked one way only."""
     gains = {}
     for name, cell in cells.items():
@@ -198,10 +198,10 @@ def read_retrieval(path: Path) -> list[RetrievalRow]:
         RetrievalRow(
             row["question_id"],
             row["document_id"],
-            Found(tuple(row["document_ranks"]), row["document_chunks"]),
+            RetrievalQuality(tuple(row["document_ranks"]), row["document_chunks"]),
             None
             if row["answer_ranks"] is None
-            else Found(tuple(row["answer_ranks"]), row["answer_chunks"]),
+            else RetrievalQuality(tuple(row["answer_ranks"]), row["answer_chunks"]),
         )
         for row in read_parquet(path)
     ]

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steep.evaluation.normalizers import NORMALIZERS
-from steep.evaluation.rows import Row
+from steep.evaluation.rows import QuestionRow
 
 
-def length_table(rows_by_model: Mapping[str, Sequence[Row]]) -> dict[str, Any] | None:
+def length_table(rows_by_model: Mapping[str, Sequence[QuestionRow]]) -> dict[str, Any] | None:
     """Return the shares of questions whose right, and whose chosen, option is of extreme length.
 
     Args:
@@ -40,16 +40,16 @@ def length_table(rows_by_model: Mapping[str, Sequence[Row]]) -> dict[str, Any] |
     }
 
 
-def _counts(row: Row) -> bool:
+def _counts(row: QuestionRow) -> bool:
     return len(row.gold) == 1 and len(set(row.characters)) > 1
 
 
-def _choice(row: Row, normalizer: str) -> int:
+def _choice(row: QuestionRow, normalizer: str) -> int:
     choice: int = getattr(row, f"choice_{normalizer}")
     return choice
 
 
-def _shares(rows: Sequence[Row], options: Sequence[int]) -> dict[str, float]:
+def _shares(rows: Sequence[QuestionRow], options: Sequence[int]) -> dict[str, float]:
     lengths = [(row.characters[o], row.characters) for row, o in zip(rows, options, strict=True)]
     return {
         "shortest": sum(own == min(every) for own, every in lengths) / len(rows),

@@ -20,7 +20,7 @@ from steep.evaluation.questions import Question
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class QuestionRow:
     """A question, what one model gave its options, and what it chose under each normalizer."""
 
     question_id: str
@@ -57,11 +57,11 @@ class Row:
         return 1 / math.comb(len(self.options), len(self.gold))
 
 
-def make_rows(questions: Sequence[Question], scores: Sequence[OptionScores]) -> list[Row]:
+def make_rows(questions: Sequence[Question], scores: Sequence[OptionScores]) -> list[QuestionRow]:
     """Join questions and their scores, in the same order, and choose."""
     chosen = {normalizer: choose(scores, normalizer).options for normalizer in NORMALIZERS}
     return [
-        Row(
+        QuestionRow(
             question_id=question.id,
             document_id=question.document_id,
             kind=question.kind,
@@ -78,29 +78,29 @@ def make_rows(questions: Sequence[Question], scores: Sequence[OptionScores]) -> 
     ]
 
 
-def count_ties(rows: Sequence[Row]) -> dict[Normalizer, int]:
+def count_ties(rows: Sequence[QuestionRow]) -> dict[Normalizer, int]:
     """Questions, by normalizer, of which two options or more were equally likely."""
     scores = [row.scores for row in rows]
     return {normalizer: choose(scores, normalizer).ties for normalizer in NORMALIZERS}
 
 
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
+def write_rows(path: Path, rows: Sequence[QuestionRow]) -> None:
     """Write rows atomically."""
     write_parquet(path, [asdict(row) for row in rows], _schema())
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[QuestionRow]:
     """Read what `write_rows` wrote."""
     return [_row(row) for row in read_parquet(path)]
 
 
-def _row(row: dict[str, Any]) -> Row:
+def _row(row: dict[str, Any]) -> QuestionRow:
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in row.items()
     }
     if isinstance(values["gold"], int):  # written before a question could have several
         values["gold"] = (values["gold"],)
-    return Row(**values)
+    return QuestionRow(**values)
 
 
 def _schema() -> Any:

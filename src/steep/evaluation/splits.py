@@ -15,14 +15,14 @@ from steep.evaluation.questions import Question
 VALIDATION_PERCENT = 20
 
 
-class Split(NamedTuple):
+class QuestionSplit(NamedTuple):
     """Ids of whole documents; every document is in one of the two."""
 
     validation: frozenset[str]
     test: frozenset[str]
 
 
-def split_documents(documents: Iterable[Document]) -> Split:
+def split_documents(documents: Iterable[Document]) -> QuestionSplit:
     """Divide the documents by title."""
     ids: dict[tuple[str, str], set[str]] = {}
     for document in documents:
@@ -30,7 +30,7 @@ def split_documents(documents: Iterable[Document]) -> Split:
     ordered = sorted(ids)
     first = len(ordered) * VALIDATION_PERCENT // 100
     sides = (ordered[:first], ordered[first:])
-    return Split(*(frozenset().union(*(ids[name] for name in side)) for side in sides))
+    return QuestionSplit(*(frozenset().union(*(ids[name] for name in side)) for side in sides))
 
 
 def questions_on(questions: Sequence[Question], document_ids: frozenset[str]) -> list[Question]:

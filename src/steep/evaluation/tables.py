@@ -17,16 +17,16 @@ from steep.evaluation.normalizers import NORMALIZERS, Normalizer
 from steep.evaluation.option_lengths import length_table
 from steep.evaluation.parsers import ONE_LETTER
 from steep.evaluation.protocols import Protocol
-from steep.evaluation.rows import Row, count_ties
+from steep.evaluation.rows import QuestionRow, count_ties
 from steep.evaluation.short_answer_metrics import exact_match, f1
 
-AnyRow = TypeVar("AnyRow", Row, AnswerRow)
+AnyRow = TypeVar("AnyRow", QuestionRow, AnswerRow)
 
 SHOWN_DIGITS = 4
 LEAST_READ = 0.9  # of the questions; with fewer, the table warns
 
 
-def likelihood_grades(rows: Sequence[Row], normalizer: Normalizer) -> list[Grade]:
+def likelihood_grades(rows: Sequence[QuestionRow], normalizer: Normalizer) -> list[Grade]:
     """Right or wrong by the likeliest option."""
     return [
         Grade(row.question_id, row.document_id, row.kind, float(row.right(normalizer)))
@@ -48,7 +48,7 @@ def answer_grades(rows: Sequence[AnswerRow], protocol: Protocol) -> list[Grade]:
 
 
 def likelihood_table(
-    rows_by_model: Mapping[str, Sequence[Row]],
+    rows_by_model: Mapping[str, Sequence[QuestionRow]],
     normalizer: Normalizer,
     planned: Planned | None = None,
 ) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def _of_kinds(rows: Sequence[AnyRow]) -> dict[str, list[AnyRow]]:
     return found
 
 
-def mean_chance(rows: Sequence[Row]) -> float:
+def mean_chance(rows: Sequence[QuestionRow]) -> float:
     """The accuracy of a guess among the options, which is told how many are right."""
     return sum(row.chance for row in rows) / len(rows)
 
@@ -171,7 +171,7 @@ def _one_letter_warnings(several: int, protocol: Protocol) -> list[str]:
 
 def short_answers_table(
     rows_by_model: Mapping[str, Sequence[AnswerRow]],
-    likelihoods_by_model: Mapping[str, Sequence[Row]],
+    likelihoods_by_model: Mapping[str, Sequence[QuestionRow]],
     planned: Planned | None = None,
 ) -> dict[str, Any]:
     """SQuAD's exact match and F1 of free texts, and how likely an accepted answer was.
@@ -206,7 +206,7 @@ def _graded(rows: Sequence[AnswerRow], metric: Any) -> list[Grade]:
     ]
 
 
-def _best_likelihood(rows: Sequence[Row]) -> dict[str, float]:
+def _best_likelihood(rows: Sequence[QuestionRow]) -> dict[str, float]:
     """Means over questions of the likeliest accepted answer, in nats per token and per byte."""
     best = [
         (

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from steep.core.errors import UserError
-from steep.generation.batch_desk import UPLOADED, VALIDATING, WAITING, Desk, Stuck
-from steep.generation.batch_landing import counted
+from steep.generation.batch_results import counted
+from steep.generation.batch_tracker import UPLOADED, VALIDATING, WAITING, Desk, Stuck
 from steep.ledger.ledger import Ledger
-from steep.ledger.records import Batch
+from steep.ledger.records import SubmittedBatch
 from steep.llm.client import FatalError
 from steep.llm.openai_batch_wire import BatchRefused, QueueFull
 from steep.llm.openai_wire import Dialect, Hopeless
@@ -54,7 +54,7 @@ class Submitter:
         self._queue: dict[str, _Queued] = {}
         self.most_requests = client.most_requests
 
-    async def upload(self, batch: Batch, file: BinaryIO) -> Batch:
+    async def upload(self, batch: SubmittedBatch, file: BinaryIO) -> SubmittedBatch:
         """Upload a batch's file.
 
         Raises:
@@ -68,7 +68,7 @@ class Submitter:
             raise refusal(batch, str(error)) from error
         return replace(batch, input_file_id=file_id)
 
-    async def create(self, batch: Batch, dialect: Dialect) -> None:
+    async def create(self, batch: SubmittedBatch, dialect: Dialect) -> None:
         """Have the provider make a batch of an uploaded file.
 
         Raises:
@@ -110,7 +110,7 @@ class Submitter:
             self._desk.forget(batch, remote.reasons)
             raise refusal(batch, remote.reasons)
 
-    def _queue_full(self, batch: Batch, reason: str, refused_id: str | None) -> None:
+    def _queue_full(self, batch: SubmittedBatch, reason: str, refused_id: str | None) -> None:
         """The queue is full: wait for room, or cut in half what finds none in an empty queue."""
         others = [b for b in self._desk.open() if b.token != batch.token and b.status != WAITING]
         if not others and batch.calls > SMALLEST_BATCH:
@@ -128,7 +128,7 @@ class Submitter:
             calls = counted(batch.calls, "call")
             log.info("generate: %s; a batch of %s waits for room", reason, calls)
 
-    async def _try_again(self, batch: Batch) -> None:
+    async def _try_again(self, batch: SubmittedBatch) -> None:
         """Have a batch made that found the queue full, if there may be room by now."""
         queued = self._queue.get(batch.token)
         if VALIDATING in (each.status for each in self._desk.open()):
@@ -143,13 +143,13 @@ class Submitter:
         else:
             await self.create(batch, dialect)
 
-    def closed(self, batch: Batch) -> None:
+    def closed(self, batch: SubmittedBatch) -> None:
         """Nothing more will come of a batch."""
         self._queue.pop(batch.token, None)
         self._dialects.pop(batch.token, None)
 
 
-def refusal(batch: Batch, reason: str) -> FatalError:
+def refusal(batch: SubmittedBatch, reason: str) -> FatalError:
     """Say to the user why a batch was refused."""
     return FatalError(
         str(

@@ -38,17 +38,17 @@ from typing import TYPE_CHECKING, Literal
 from steep.core.calls import Completion
 from steep.core.errors import UserError
 from steep.documents.document import Document
-from steep.generation.batch_cutting import Cutter, Stream
-from steep.generation.batch_desk import PREPARING, VALIDATING, WAITING, Desk
-from steep.generation.batch_landing import Returns, counted
+from steep.generation.batch_builder import CallStream, Cutter
+from steep.generation.batch_results import Returns, counted
 from steep.generation.batch_submission import SMALLEST_BATCH, Submitter
-from steep.generation.feed import Planned, missing, opening_round
+from steep.generation.batch_tracker import PREPARING, VALIDATING, WAITING, Desk
 from steep.generation.plan import totals
-from steep.generation.reports import BatchProgress, BatchReport, Stop
+from steep.generation.progress import BatchProgress, BatchReport, StopRequest
+from steep.generation.work_queue import Planned, missing, opening_round
 from steep.ledger.bounds import is_counted, most_of
 from steep.ledger.budget import Budget, Reservation
 from steep.ledger.ledger import Ledger
-from steep.ledger.records import Batch
+from steep.ledger.records import SubmittedBatch
 from steep.llm.client import FatalError
 from steep.llm.openai_batch_wire import BatchRefused
 from steep.recipes.recipe import Recipe
@@ -73,7 +73,7 @@ async def generate_in_batches(
     poll_s: float = 60.0,
     max_attempts: int = 6,
     wait: bool = True,
-    stop: Stop | None = None,
+    stop: StopRequest | None = None,
     on_progress: Callable[[BatchProgress], None] = lambda progress: None,
 ) -> BatchReport:
     """Make every call of the plan that the ledger lacks, by batches.
@@ -96,9 +96,9 @@ async def generate_in_batches(
         UserError: The provider takes no batches at all, or refused one; the ledger cannot be
             written. What the provider has is still there, and the next run collects it.
     """
-    stop = stop or Stop()
+    stop = stop or StopRequest()
     returns = Returns(max_attempts)
-    run = _Run(client, ledger, returns, budget or Budget(), stop, poll_s, wait, on_progress)
+    run = _BatchRun(client, ledger, returns, budget or Budget(), stop, poll_s, wait, on_progress)
     work = asyncio.ensure_future(run.make_all(documents, recipe, counts))
     stop.on_change = lambda: run.on_stop(work)
     try:
@@ -187,7 +187,7 @@ async def cancel_all(client: BatchClient, ledger: Ledger) -> int:
     return cancelled
 
 
-class _Run:
+class _BatchRun:
     """Submits what is missing, and waits for it: the only state of a generation by batches."""
 
     def __init__(
@@ -196,7 +196,7 @@ class _Run:
         ledger: Ledger,
         returns: Returns,
         budget: Budget,
-        stop: Stop,
+        stop: StopRequest,
         poll_s: float,
         wait: bool,
         on_progress: Callable[[BatchProgress], None],
@@ -259,7 +259,7 @@ class _Run:
             await self._look()
             closed = self.desk.closed
             # What failed in an earlier run gets another chance, what failed in this one does not.
-            stream = Stream(planned(), self._ledger, retry_failed=number == 0)
+            stream = CallStream(planned(), self._ledger, retry_failed=number == 0)
             sent = await self._submit(stream)
             while self._wait and self.desk.open() and not self._stop.draining:
                 await self._pause()
@@ -271,7 +271,7 @@ class _Run:
             self.held_back = False
         self.over_budget = self.over_budget or earlier
 
-    async def _submit(self, stream: Stream) -> int:
+    async def _submit(self, stream: CallStream) -> int:
         """Cut a stream of calls into batches and submit them; return the number of calls."""
         sent = sent_anew = 0
         cutter, submitter = self._cutter, self._submitter
@@ -279,7 +279,7 @@ class _Run:
         while not cutter.cut and stream.head() is not None and await self._room():
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             endpoint = self._client.endpoint
-            batch = Batch(secrets.token_hex(16), endpoint, PREPARING, 0, now)
+            batch = SubmittedBatch(secrets.token_hex(16), endpoint, PREPARING, 0, now)
             # Nameless, so that a killed process leaves none; beside the ledger, not in /tmp.
             with tempfile.TemporaryFile(dir=self._ledger.path.parent) as file:
                 try:
@@ -307,7 +307,7 @@ class _Run:
             )
         return sent
 
-    def _is_worth_sending(self, batch: Batch, stream: Stream) -> bool:
+    def _is_worth_sending(self, batch: SubmittedBatch, stream: CallStream) -> bool:
         """Decide about a batch that the budget has cut; note why, if it is not to be sent.
 
         What is held for other batches is mostly free again once they have landed. When nothing is
@@ -346,7 +346,7 @@ class _Run:
         taken = [b.calls for b in batches if b.batch_id is not None and b.status != "rejected"]
         return max(SMALLEST_BATCH, round(LEAST_SHARE * max(taken, default=0)))
 
-    def _drop(self, batch: Batch) -> None:
+    def _drop(self, batch: SubmittedBatch) -> None:
         """Do not send a batch that was cut; its calls are to do again."""
         if batch.calls:
             self.desk.forget(batch, "cut short by the budget, and not sent")
@@ -379,7 +379,7 @@ class _Run:
         except TimeoutError:
             return
 
-    def _on_closed(self, batch: Batch) -> None:
+    def _on_closed(self, batch: SubmittedBatch) -> None:
         self._cutter.release(batch)
         self._submitter.closed(batch)
 

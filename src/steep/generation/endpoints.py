@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from steep.core.calls import Call
 from steep.documents.document import Document
-from steep.generation.feed import Feed, assign, hand_over
-from steep.ledger.lane import Lane, LaneStatistics
+from steep.generation.work_queue import Feed, assign, hand_over
+from steep.ledger.endpoint_worker import Lane, LaneStatistics
 
 log = logging.getLogger("steep")
 

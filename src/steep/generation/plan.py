@@ -24,7 +24,7 @@ from steep.core.calls import STATUSES, Call, Status, Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.ledger.ledger import Ledger
-from steep.ledger.records import Record, SlotTotals
+from steep.ledger.records import CallRecord, SlotTotals
 from steep.recipes.recipe import CallSequence, Recipe
 
 CALLS_A_QUERY = 256
@@ -37,7 +37,7 @@ class PlannedCall(NamedTuple):
     """A call of the plan and, if it was ever made, what came of it."""
 
     call: Call
-    record: Record | None
+    record: CallRecord | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +223,7 @@ class _Tally:
         self.unopened: list[str] = []
         self.without_calls: list[str] = []
 
-    def add(self, record: Record | None) -> None:
+    def add(self, record: CallRecord | None) -> None:
         if record is None or record.status == "submitted":
             self.statuses["to_do"] += 1
             self.statuses["submitted"] += record is not None

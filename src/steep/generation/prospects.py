@@ -18,7 +18,7 @@ from steep.documents.document import Document
 from steep.documents.names import proper_names
 from steep.generation import plan
 from steep.generation.estimate import NOTHING, PromptSize, Range, answer_tokens, prompt_tokens
-from steep.generation.measured import Measured
+from steep.generation.usage_stats import Measured
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SlotTotals
 from steep.recipes.entigraph import MOST_ENTITIES, EntiGraph, RelationCalls

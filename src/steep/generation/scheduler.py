@@ -23,7 +23,9 @@ from steep.core.calls import Call, Completion
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation.endpoints import Endpoints
-from steep.generation.feed import (
+from steep.generation.plan import counted_calls, totals
+from steep.generation.progress import GenerationProgress, GenerationReport, Phase, StopRequest
+from steep.generation.work_queue import (
     DocumentFeed,
     Feed,
     FlatFeed,
@@ -32,11 +34,9 @@ from steep.generation.feed import (
     document_work,
     opening_rounds,
 )
-from steep.generation.plan import counted_calls, totals
-from steep.generation.reports import Phase, Progress, Report, Stop
 from steep.ledger.account import Account
 from steep.ledger.budget import Budget, Reservation
-from steep.ledger.lane import Lane, Outcome
+from steep.ledger.endpoint_worker import Lane, Outcome
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, Lost, has_failed
 from steep.llm.client import FatalError
@@ -57,9 +57,9 @@ async def generate(
     counts: Mapping[str, int] | None = None,
     budget: Budget | None = None,
     salvage_rounds: int = 0,
-    stop: Stop | None = None,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
-) -> Report:
+    stop: StopRequest | None = None,
+    on_progress: Callable[[GenerationProgress], None] = lambda progress: None,
+) -> GenerationReport:
     """Make every call of the plan that the ledger lacks, and return what came of the plan.
 
     Args:
@@ -77,7 +77,7 @@ async def generate(
         UserError: The endpoints can complete no call at all, or the ledger cannot be written. What
             was in flight has been waited for and recorded.
     """
-    run = _Run(lanes, ledger, budget or Budget(), stop or Stop(), on_progress)
+    run = _Run(lanes, ledger, budget or Budget(), stop or StopRequest(), on_progress)
     try:
         rounds_left = salvage_rounds
         await run.make_all(documents, recipe, counts)
@@ -91,7 +91,7 @@ async def generate(
         await run.finish()
         raise
     found = totals(documents, recipe, ledger, counts)
-    return Report(
+    return GenerationReport(
         found,
         run.over_budget,
         run.stop.draining,
@@ -112,8 +112,8 @@ class _Run:
         lanes: Sequence[Lane[Call]],
         ledger: Ledger,
         budget: Budget,
-        stop: Stop,
-        on_progress: Callable[[Progress], None],
+        stop: StopRequest,
+        on_progress: Callable[[GenerationProgress], None],
     ) -> None:
         self.endpoints = Endpoints(lanes)
         self._account = Account(budget, ledger)
@@ -137,7 +137,7 @@ class _Run:
         self._held: tuple[int, Group] | None = None  # taken from the feed, but over the budget
         self._ledger_failed = False
         self.dropped: list[Reservation] = []  # of calls that were sent and not waited for
-        self._progress = Progress("openings")
+        self._progress = GenerationProgress("openings")
 
     @property
     def lost(self) -> Lost:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from steep.core.calls import Payable
 from steep.ledger.bounds import is_counted, most_of
 from steep.ledger.budget import Budget, Reservation
-from steep.ledger.lane import Lane, Outcome
+from steep.ledger.endpoint_worker import Lane, Outcome
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Lost
 from steep.llm.client import TransientError

@@ -20,10 +20,10 @@ from steep.core.listing import plural
 from steep.ledger import requests as table
 from steep.ledger.account import Account
 from steep.ledger.budget import Budget, Reservation, total
-from steep.ledger.lane import Lane, Outcome, RetryPolicy
+from steep.ledger.endpoint_health import EndpointHealth
+from steep.ledger.endpoint_worker import Lane, Outcome, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import has_failed
-from steep.ledger.verdicts import Answers
 from steep.llm.client import CONTEXT_REASON, FatalError
 from steep.llm.dialect import Dialect
 from steep.llm.prices import Prices
@@ -87,7 +87,7 @@ class Caller:
         self._client, self.ledger = client, ledger
         self.lane: Lane[Request] = Lane(client, policy, prices, section)
         # A prompt beyond the context says nothing about the others.
-        self.lane.answers = Answers(tolerated=frozenset({CONTEXT_REASON}))
+        self.lane.answers = EndpointHealth(tolerated=frozenset({CONTEXT_REASON}))
         self._account = Account(budget, ledger)
         self._account.attach(self.lane)
 
@@ -132,7 +132,7 @@ class Caller:
                     len(found),
                     len(by_id),
                 )
-            run = _Run(self.lane, self.ledger, self._account, on_done)
+            run = _CallerRun(self.lane, self.ledger, self._account, on_done)
             try:
                 asyncio.run(self._send_all(run, new))
             except FatalError as error:
@@ -143,14 +143,14 @@ class Caller:
             found |= run.found
         return [found[each.id] for each in requests]
 
-    async def _send_all(self, run: _Run, requests: Sequence[Request]) -> None:
+    async def _send_all(self, run: _CallerRun, requests: Sequence[Request]) -> None:
         try:
             await run.send(iter(requests))
         finally:
             await self.lane.client.close()
 
 
-class _Run:
+class _CallerRun:
     """What is in flight, and what has come back."""
 
     def __init__(

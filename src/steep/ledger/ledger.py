@@ -33,19 +33,19 @@ from steep.core.calls import (
     Status,
     Usage,
 )
-from steep.ledger.parts import Parts
+from steep.ledger.blobs import Parts
 from steep.ledger.records import (
     IMPORT_ENDPOINT,
     TEXTLESS_REASON,
-    Batch,
+    CallRecord,
     Entry,
     ImportedText,
     LedgerStatus,
     Lost,
-    Record,
     Slot,
     SlotTotals,
     Spending,
+    SubmittedBatch,
     status_of,
 )
 from steep.ledger.rows import (
@@ -193,23 +193,23 @@ class Ledger:
         query = "SELECT count(*) FROM calls WHERE document_id = ? AND recipe = ?"
         return int(next(self.select(query, (document_id, recipe)))[0])
 
-    def submit(self, batch: Batch, calls: Iterable[Call]) -> None:
+    def submit(self, batch: SubmittedBatch, calls: Iterable[Call]) -> None:
         """Write a batch and that its calls wait in it, before the provider hears of them."""
         with self.writing():
             self._put_batch(batch)
             waiting = (waiting_row(call, self.parts.keep(call.messages), batch) for call in calls)
             self._connection.executemany(INSERT, waiting)
 
-    def batches(self, *, open_only: bool = True) -> list[Batch]:
+    def batches(self, *, open_only: bool = True) -> list[SubmittedBatch]:
         """The provider batches of this project, oldest first."""
         marks = ", ".join("?" * len(CLOSED_BATCHES))
         where, values = (
             (f"WHERE status NOT IN ({marks})", CLOSED_BATCHES) if open_only else ("", ())
         )
         query = f"SELECT {_BATCH} FROM batches {where} ORDER BY submitted_at, token"
-        return [Batch(*row) for row in self.select(query, values)]
+        return [SubmittedBatch(*row) for row in self.select(query, values)]
 
-    def update_batch(self, batch: Batch) -> None:
+    def update_batch(self, batch: SubmittedBatch) -> None:
         """Write what has become of a batch."""
         with self.writing():
             self._put_batch(batch)
@@ -269,11 +269,11 @@ class Ledger:
             self._connection.executemany(INSERT, [imported_row(text, now) for text in texts])
             return self._connection.total_changes - before
 
-    def get(self, call_id: str) -> Record | None:
+    def get(self, call_id: str) -> CallRecord | None:
         """Return what is known of a call."""
         return self.get_many([call_id]).get(call_id)
 
-    def get_many(self, call_ids: Iterable[str]) -> dict[str, Record]:
+    def get_many(self, call_ids: Iterable[str]) -> dict[str, CallRecord]:
         """Return what is known of calls, by id; unknown ones are left out."""
         rows = self._select_ids(RECORD, call_ids)
         return {row[0]: record_of(row) for row in rows}
@@ -299,7 +299,7 @@ class Ledger:
             return None
         return self.parts.read(found[0][0])
 
-    def imported(self) -> Iterator[Record]:
+    def imported(self) -> Iterator[CallRecord]:
         """All imported texts, in an order that does not depend on when they came."""
         query = f"SELECT {RECORD} FROM calls WHERE endpoint = '{IMPORT_ENDPOINT}' "
         rows = self.select(query + "ORDER BY recipe, document_id, model, sample, id")
@@ -406,7 +406,7 @@ class Ledger:
             self._sequences[key] = found[0][0]
         return self._sequences[key]
 
-    def _put_batch(self, batch: Batch) -> None:
+    def _put_batch(self, batch: SubmittedBatch) -> None:
         marks = ", ".join("?" * len(_BATCH.split(", ")))
         self._connection.execute(
             f"INSERT OR REPLACE INTO batches ({_BATCH}) VALUES ({marks})",

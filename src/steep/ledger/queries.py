@@ -22,7 +22,7 @@ from steep.core.calls import Call, Message, Usage
 from steep.core.errors import UserError
 from steep.core.words import words_of
 from steep.ledger.ledger import Ledger
-from steep.ledger.records import IMPORT_ENDPOINT, LedgerStatus, Record
+from steep.ledger.records import IMPORT_ENDPOINT, CallRecord, LedgerStatus
 from steep.llm.client import CONTEXT_REASON
 
 CALL_ID_DIGITS = 32
@@ -88,7 +88,7 @@ class FailureGroup(NamedTuple):
 class FullCall(NamedTuple):
     """All that the ledger knows of a call. `batch` is the provider batch that it waits in."""
 
-    record: Record
+    record: CallRecord
     messages: tuple[Message, ...]
     sampling: Mapping[str, Any]
     batch: str | None
@@ -154,20 +154,20 @@ def document_cost(ledger: Ledger, document_id: str) -> DocumentCost:
     return DocumentCost(document_id, _added_up([row[1:] for row in rows if not row[0]]), imported)
 
 
-def calls_of_document(ledger: Ledger, document_id: str, limit: int) -> list[Record]:
+def calls_of_document(ledger: Ledger, document_id: str, limit: int) -> list[CallRecord]:
     """The first calls and imported texts about a document, in the order of the ledger."""
     query = "SELECT id FROM calls WHERE document_id = ? ORDER BY rowid LIMIT ?"
     return _records(ledger, [row[0] for row in ledger.select(query, (document_id, limit))])
 
 
-class Found(NamedTuple):
+class EntityCalls(NamedTuple):
     """The first records that were found, and how many there are in all."""
 
-    records: list[Record]
+    records: list[CallRecord]
     total: int
 
 
-def about(ledger: Ledger, entity: str, limit: int) -> Found:
+def about(ledger: Ledger, entity: str, limit: int) -> EntityCalls:
     """Texts about an entity, whatever its capitals; nobody knows what imported ones are about."""
     wanted = _folded(entity)
     query = (
@@ -190,7 +190,7 @@ def about(ledger: Ledger, entity: str, limit: int) -> Found:
         total += 1
         if len(first) < limit:
             first.append(call_id)
-    return Found(_records(ledger, first), total)
+    return EntityCalls(_records(ledger, first), total)
 
 
 def entities_like(ledger: Ledger, entity: str, limit: int = 5) -> list[str]:
@@ -326,6 +326,6 @@ def _folded(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
-def _records(ledger: Ledger, call_ids: Sequence[str]) -> list[Record]:
+def _records(ledger: Ledger, call_ids: Sequence[str]) -> list[CallRecord]:
     found = ledger.get_many(call_ids)
     return [found[call_id] for call_id in call_ids]

@@ -38,7 +38,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class SubmittedBatch:
     """Calls that wait at a provider. `batch_id` is None until the provider has named the batch.
 
     Attributes:
@@ -73,7 +73,7 @@ class SlotTotals:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class CallRecord:
     """One row of the ledger, without the messages (see `Ledger.messages_of`)."""
 
     call_id: str

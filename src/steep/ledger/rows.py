@@ -8,7 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from steep.core.calls import Call, Completion, Message, Sampling, Usage, in_json, sampling_json
-from steep.ledger.records import IMPORT_ENDPOINT, Batch, ImportedText, Record, status_of
+from steep.ledger.records import (
+    IMPORT_ENDPOINT,
+    CallRecord,
+    ImportedText,
+    SubmittedBatch,
+    status_of,
+)
 
 TEXT_LEVEL = 1  # of zlib: a third of the time of level 6, and a tenth more space
 
@@ -42,7 +48,7 @@ def row_of(call: Call, completion: Completion, messages: str, now: str) -> Row:
     )
 
 
-def waiting_row(call: Call, messages: str, batch: Batch) -> Row:
+def waiting_row(call: Call, messages: str, batch: SubmittedBatch) -> Row:
     """The row of a call that waits in a batch."""
     nothing_yet = Completion(call.id, "", "", Usage(), None, 0.0, batch.endpoint, 0)
     row = list(row_of(call, nothing_yet, messages, batch.submitted_at))
@@ -72,7 +78,7 @@ def _values(
     )
 
 
-def record_of(row: Row) -> Record:
+def record_of(row: Row) -> CallRecord:
     """Read the values of `RECORD`."""
     call_id, recipe, stage, document_id, subset, sample, model, status, *rest = row
     finish_reason, prompt, cached, completion_tokens, cost_usd, latency_s, *rest = rest
@@ -88,7 +94,7 @@ def record_of(row: Row) -> Record:
         attempts=attempts,
         error=error,
     )
-    return Record(
+    return CallRecord(
         call_id=call_id,
         recipe=recipe,
         stage=stage,

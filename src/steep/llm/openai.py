@@ -28,9 +28,9 @@ from steep.llm.client import CONTEXT_REASON, FatalError, TransientError
 from steep.llm.dialect import ENDLESS, Dialect, phrase
 from steep.llm.model_list import read_context_window
 from steep.llm.openai_wire import (
-    Answer,
     Hopeless,
     Misunderstood,
+    ParsedAnswer,
     Rejected,
     Reply,
     TooLong,
@@ -113,7 +113,7 @@ class OpenAIClient:
             )
         except Rejected as error:
             reason = CONTEXT_REASON if isinstance(error, TooLong) else "error"
-            return [self._completion(call, started, Answer("", reason, None), str(error))]
+            return [self._completion(call, started, ParsedAnswer("", reason, None), str(error))]
         self._look_at(call, answer)
         return [self._completion(call, started, answer)]
 
@@ -241,7 +241,7 @@ class OpenAIClient:
             )
         return self._session
 
-    def _look_at(self, call: Call, answer: Answer) -> None:
+    def _look_at(self, call: Call, answer: ParsedAnswer) -> None:
         """Notice what is odd about an answer, and say it once."""
         if answer.thought:
             self._say_once(
@@ -275,7 +275,7 @@ class OpenAIClient:
             log.log(level, "%s: %s: %s", stage, self.endpoint, self.without_key(text))
 
     def _completion(
-        self, call: Call, started: float, answer: Answer, error: str | None = None
+        self, call: Call, started: float, answer: ParsedAnswer, error: str | None = None
     ) -> Completion:
         usage = answer.usage
         return Completion(

@@ -20,9 +20,9 @@ from steep.core.calls import Call
 from steep.llm.client import TransientError
 from steep.llm.dialect import Dialect
 from steep.llm.openai_wire import (
-    Answer,
     Hopeless,
     Misunderstood,
+    ParsedAnswer,
     Rejected,
     Reply,
     parse_json,
@@ -124,7 +124,7 @@ class Item(NamedTuple):
     """
 
     call_id: str
-    answer: Answer | None
+    answer: ParsedAnswer | None
     error: Exception | None
 
 
@@ -211,7 +211,7 @@ def read_item(line: bytes, dialect: Dialect) -> Item | None:
         return Item(value["custom_id"], None, error)
 
 
-def _answer(value: Mapping[str, Any], dialect: Dialect) -> Answer:
+def _answer(value: Mapping[str, Any], dialect: Dialect) -> ParsedAnswer:
     response, error = value.get("response"), value.get("error")
     status = response.get("status_code") if isinstance(response, Mapping) else None
     if not isinstance(response, Mapping) or not isinstance(status, int) or status < 200:

@@ -1,6 +1,6 @@
 """The OpenAI chat API as pure functions: a call becomes a request body, a reply becomes a verdict.
 
-A request is phrased in the `Dialect` of the server (`dialect`). A reply is an `Answer`, or one of
+A request is phrased in the `Dialect` of the server (`dialect`). A reply is an `ParsedAnswer`, or one of
 the exceptions of `openai_errors`, which say who must act. What is no answer never becomes one: an
 error inside a success, beside half a text or in a choice, is judged as the error that it is. The
 thinking of a model and the tokens of its chat template are no part of an answer (`thinking`).
@@ -56,7 +56,7 @@ FILTER_REASON = "content_filter"
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half an emoji, where a text was cut: no UTF-8
 
 
-class Answer(NamedTuple):
+class ParsedAnswer(NamedTuple):
     """What a successful reply holds.
 
     Attributes:
@@ -146,7 +146,7 @@ def _seed(call: Call) -> int:
     return call.seed >> 32 if call.textless else int(call.id[:8], 16) >> 1
 
 
-def read_reply(reply: Reply, dialect: Dialect) -> Answer:
+def read_reply(reply: Reply, dialect: Dialect) -> ParsedAnswer:
     """Return the answer in a reply to a request phrased in `dialect`.
 
     Raises:
@@ -157,7 +157,7 @@ def read_reply(reply: Reply, dialect: Dialect) -> Answer:
         _raise_if_failed(reply, value, dialect)
         return read_answer(value)
     except Filtered:
-        return Answer("", FILTER_REASON, read_usage(value, with_text=False))
+        return ParsedAnswer("", FILTER_REASON, read_usage(value, with_text=False))
 
 
 def read_json(reply: Reply, dialect: Dialect) -> Any:
@@ -176,7 +176,7 @@ def read_json(reply: Reply, dialect: Dialect) -> Any:
     return value
 
 
-def read_answer(value: Any) -> Answer:
+def read_answer(value: Any) -> ParsedAnswer:
     """Read the answer in the JSON of a successful reply, of a chat or of a completion.
 
     Raises:
@@ -190,7 +190,7 @@ def read_answer(value: Any) -> Answer:
     refused = refusal or message.get("refusal")
     reason = _FINISH_REASONS.get(str(finish_reason).lower(), str(finish_reason or "unknown"))
     if not text and isinstance(refused, str) and refused:
-        return Answer(refused, REFUSAL_REASON, read_usage(value, with_text=False))
+        return ParsedAnswer(refused, REFUSAL_REASON, read_usage(value, with_text=False))
     separated = separate(_unicode(text))
     usage = read_usage(value, with_text=bool(text))
     thinks = bool(
@@ -200,7 +200,7 @@ def read_answer(value: Any) -> Answer:
         or message.get("reasoning")
         or reasoning_tokens(value)
     )
-    return Answer(
+    return ParsedAnswer(
         separated.answer, final_reason(separated.answer, reason, thinks), usage, thought=thinks
     )
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from steep.llm.row_sampling import Row, RowSampler
+from steep.llm.row_sampling import RowSampler, SampledRow
 
 ROWS_ON_GPU = 64
 ROWS_ON_CPU = 8
@@ -36,7 +36,7 @@ class PaddedWriter:
         self._end_ids = sorted(end_ids)
         self._on_tokens = on_tokens
 
-    async def write(self, prompts: Sequence[list[int]], rows: list[Row]) -> None:
+    async def write(self, prompts: Sequence[list[int]], rows: list[SampledRow]) -> None:
         """Write the rows to their ends, off the event loop."""
         if rows:
             await asyncio.to_thread(self._write, prompts, rows)
@@ -45,7 +45,7 @@ class PaddedWriter:
         """There is nothing to stop."""
 
     @torch.inference_mode()
-    def _write(self, prompts: Sequence[list[int]], rows: list[Row]) -> None:
+    def _write(self, prompts: Sequence[list[int]], rows: list[SampledRow]) -> None:
         from transformers import LogitsProcessorList
 
         longest = max(len(prompt) for prompt in prompts)

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from steep.core.calls import Sampling
 from steep.llm.client import FatalError
-from steep.llm.row_sampling import Row, RowSampler
+from steep.llm.row_sampling import RowSampler, SampledRow
 
 REQUESTS_ON_GPU = 256  # in flight at once; more of them wait in the scheduler
 REQUESTS_ON_CPU = 16
@@ -54,9 +54,9 @@ class PagedWriter:
         on_tokens: Callable[[int], None],
     ) -> None:
         self.concurrency = REQUESTS_ON_CPU if model.device.type == "cpu" else REQUESTS_ON_GPU
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[str, SampledRow] = {}
         self._numbers = itertools.count()
-        self._chooser = _Chooser(self._rows, sampler, on_tokens)
+        self._chooser = _PagedChooser(self._rows, sampler, on_tokens)
         self._end_ids = sorted(end_ids)
         self._manager = _open_manager(
             model, self._chooser, self._end_ids, context_tokens, self.concurrency
@@ -67,7 +67,7 @@ class PagedWriter:
         starter.start()
         starter.join()
 
-    async def write(self, prompts: Sequence[list[int]], rows: list[Row]) -> None:
+    async def write(self, prompts: Sequence[list[int]], rows: list[SampledRow]) -> None:
         """Write the rows to their ends.
 
         Raises:
@@ -81,7 +81,7 @@ class PagedWriter:
             self._manager.stop(block=True, timeout=STOP_S, hard_stop=True)
         self._manager.destroy()
 
-    async def _write(self, prompt: list[int], row: Row) -> None:
+    async def _write(self, prompt: list[int], row: SampledRow) -> None:
         name = f"row {next(self._numbers)}"
         loop = asyncio.get_running_loop()
         finished: asyncio.Future[Any] = loop.create_future()
@@ -150,7 +150,7 @@ def open_paged(
 
 
 def _trial(writer: PagedWriter, token: int) -> None:
-    row = Row(Sampling(temperature=0.0, max_tokens=2), [0.0, 0.0])
+    row = SampledRow(Sampling(temperature=0.0, max_tokens=2), [0.0, 0.0])
     writer._rows["trial"] = row
     writer._manager.add_request([token], request_id="trial", max_new_tokens=2)
     output = writer._manager.get_result(request_id="trial", timeout=TRIAL_S)
@@ -161,7 +161,7 @@ def _trial(writer: PagedWriter, token: int) -> None:
 
 def _open_manager(
     model: Any,
-    chooser: _Chooser,
+    chooser: _PagedChooser,
     end_ids: list[int],
     context_tokens: int | None,
     requests: int,
@@ -184,7 +184,7 @@ def _open_manager(
             **(_cpu_pages(config, context_tokens, requests) if on_cpu else GPU_PAGES),
         ),
     )
-    ContinuousBatchingLogitsProcessor.register(_Chooser)
+    ContinuousBatchingLogitsProcessor.register(_PagedChooser)
     processors = ContinuousBatchingLogitsProcessorList(LogitsProcessorList([chooser]))
     processors.tensors_required = 1
     manager.logit_processor = processors
@@ -207,7 +207,7 @@ def _cpu_pages(config: Any, context_tokens: int | None, requests: int) -> dict[s
     }
 
 
-class _Chooser:
+class _PagedChooser:
     """A logits processor of the library: leaves each row a single token to choose."""
 
     supported_kwargs: ClassVar[dict[str, type]] = {}
@@ -215,7 +215,7 @@ class _Chooser:
     supports_continuous_batching = True
 
     def __init__(
-        self, rows: dict[str, Row], sampler: RowSampler, on_tokens: Callable[[int], None]
+        self, rows: dict[str, SampledRow], sampler: RowSampler, on_tokens: Callable[[int], None]
     ) -> None:
         self._rows = rows
         self._sampler = sampler

@@ -26,7 +26,7 @@ COLDEST = 1e-4  # temperature 0 is this one
 
 
 @dataclass(eq=False, slots=True)
-class Row:
+class SampledRow:
     """A text in the making. `tokens` is what has been written, without the token that ended it."""
 
     sampling: Sampling
@@ -43,11 +43,11 @@ class Row:
         return "stop" if self.ended or _is_complete(self) else "length"
 
 
-def open_row(call: Call, grammars: Grammars) -> Row:
+def open_row(call: Call, grammars: Grammars) -> SampledRow:
     """A row for a call, with random numbers that follow from its id."""
     schema = call.sampling.json_schema
     uniforms = np.random.default_rng(call.seed).random(call.sampling.max_tokens)
-    return Row(call.sampling, uniforms, grammars.matcher(schema) if schema else None)
+    return SampledRow(call.sampling, uniforms, grammars.matcher(schema) if schema else None)
 
 
 class RowSampler:
@@ -58,7 +58,7 @@ class RowSampler:
         self._end_ids = end_ids
         self._end = min(end_ids)
 
-    def choose(self, logits_NV: Tensor, rows: Sequence[Row]) -> list[int]:
+    def choose(self, logits_NV: Tensor, rows: Sequence[SampledRow]) -> list[int]:
         """The next token of each row; a row that has ended gets an end token again and again."""
         assert logits_NV.shape[0] == len(rows), (logits_NV.shape, len(rows))
         tokens: list[int] = []
@@ -67,7 +67,7 @@ class RowSampler:
             tokens += self._drawn(logits_NV[start : start + len(some)].float(), some)
         return [self._take(row, token) for row, token in zip(rows, tokens, strict=True)]
 
-    def _drawn(self, logits_NV: Tensor, rows: Sequence[Row]) -> list[int]:
+    def _drawn(self, logits_NV: Tensor, rows: Sequence[SampledRow]) -> list[int]:
         logits_NV = logits_NV.clone()
         _penalise(logits_NV, rows)
         _mask(logits_NV, rows)
@@ -84,7 +84,7 @@ class RowSampler:
         ids: list[int] = tokens_N.tolist()
         return ids
 
-    def _take(self, row: Row, token: int) -> int:
+    def _take(self, row: SampledRow, token: int) -> int:
         if row.ended or _is_complete(row):
             row.ended = True
             return self._end
@@ -100,16 +100,16 @@ class RowSampler:
         return token
 
 
-def _is_complete(row: Row) -> bool:
+def _is_complete(row: SampledRow) -> bool:
     return row.matcher is not None and bool(row.matcher.is_stopped())
 
 
-def _uniform(row: Row) -> float:
+def _uniform(row: SampledRow) -> float:
     step = len(row.tokens)
     return float(row.uniforms[step]) if step < len(row.uniforms) else 0.0
 
 
-def _penalise(logits_NV: Tensor, rows: Sequence[Row]) -> None:
+def _penalise(logits_NV: Tensor, rows: Sequence[SampledRow]) -> None:
     """Lower, in place, what a row has already written (OpenAI's `frequency_penalty`)."""
     places = list(_penalties(rows))
     if places:
@@ -122,13 +122,13 @@ def _penalise(logits_NV: Tensor, rows: Sequence[Row]) -> None:
         logits_NV.index_put_(index, -lowered, accumulate=True)
 
 
-def _penalties(rows: Sequence[Row]) -> Iterator[tuple[int, int, float]]:
+def _penalties(rows: Sequence[SampledRow]) -> Iterator[tuple[int, int, float]]:
     for i, row in enumerate(rows):
         if penalty := row.sampling.frequency_penalty:
             yield from ((i, token, penalty * count) for token, count in row.counts.items())
 
 
-def _mask(logits_NV: Tensor, rows: Sequence[Row]) -> None:
+def _mask(logits_NV: Tensor, rows: Sequence[SampledRow]) -> None:
     """Rule out, in place, what the grammar of a row does not allow next."""
     for i, row in enumerate(rows):
         if row.matcher is None or row.ended or row.matcher.is_stopped():

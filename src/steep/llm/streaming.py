@@ -19,13 +19,13 @@ from steep.core.calls import Sampling
 from steep.core.errors import UserError
 from steep.core.token_ids import rendered_chat, text_ids
 from steep.llm.chat import LAST_TOKENS, end_ids
-from steep.llm.row_sampling import Row, RowSampler
+from steep.llm.row_sampling import RowSampler, SampledRow
 from steep.llm.thinking import opened_thought
 
 UNFINISHED = "\ufffd"  # what a tokenizer makes of a character whose last bytes are missing
 
 
-class Answer:
+class ChatAnswer:
     """An answer in the making: iterate over its pieces, then look at `text` and `cut_off`."""
 
     def __init__(self, tokens: Iterator[int], tokenizer: Any, limit: int) -> None:
@@ -110,7 +110,7 @@ class Talker:
         """How many tokens may follow a prompt; None when nobody knows."""
         return None if self._context_tokens is None else self._context_tokens - len(prompt)
 
-    def answer(self, prompt: Sequence[int], sampling: Sampling, seed: int) -> Answer:
+    def answer(self, prompt: Sequence[int], sampling: Sampling, seed: int) -> ChatAnswer:
         """Begin an answer; nothing is computed until it is iterated over.
 
         Args:
@@ -131,10 +131,10 @@ class Talker:
                 found=f"{len(prompt):,} tokens" if prompt else None,
             )
         limit = sampling.max_tokens if room is None else min(sampling.max_tokens, room)
-        row = Row(sampling, np.random.default_rng(seed).random(limit))
-        return Answer(self._tokens(prompt, row, limit), self._tokenizer, limit)
+        row = SampledRow(sampling, np.random.default_rng(seed).random(limit))
+        return ChatAnswer(self._tokens(prompt, row, limit), self._tokenizer, limit)
 
-    def _tokens(self, prompt: Sequence[int], row: Row, limit: int) -> Iterator[int]:
+    def _tokens(self, prompt: Sequence[int], row: SampledRow, limit: int) -> Iterator[int]:
         ends = end_ids(self._model, self._tokenizer)
         sampler = RowSampler(ends or frozenset({-1}))
         takes = inspect.signature(self._model.forward).parameters

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from steep.report.formatting import plural, shorten
 from steep.report.html import Html, el
 from steep.report.layout import Box, Label, place_labels, place_nodes
-from steep.report.records import Corpus, Run
 from steep.report.svg import frame, series_class, text_width
-from steep.report.wording import plural, shorten
+from steep.report.view_models import CorpusSummary, ReportData
 
 MOST_DOCUMENTS = 7
 MOST_NODES_WIDE, MOST_NODES_NARROW = 56, 21
@@ -53,7 +53,7 @@ class Drawn:
     entities: Sequence[Entity]
 
 
-def build_graph(run: Run) -> Graph:
+def build_graph(run: ReportData) -> Graph:
     """Count entities and their pairs over all passages of the run."""
     names, homes = _listed(run)
     passages: Counter[str] = Counter()
@@ -79,7 +79,7 @@ def _key(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
-def _listed(run: Run) -> tuple[dict[str, str], defaultdict[str, Counter[str]]]:
+def _listed(run: ReportData) -> tuple[dict[str, str], defaultdict[str, Counter[str]]]:
     """Names and documents as the entity lists have them, parts counted to their whole."""
     names: dict[str, str] = {}
     homes: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -91,7 +91,7 @@ def _listed(run: Run) -> tuple[dict[str, str], defaultdict[str, Counter[str]]]:
     return names, homes
 
 
-def _subsets(corpus: Corpus | None) -> Iterable[tuple[str, Sequence[str]]]:
+def _subsets(corpus: CorpusSummary | None) -> Iterable[tuple[str, Sequence[str]]]:
     for passage in corpus.passages if corpus else ():
         if len(passage.subset) > 1:
             yield passage.document_id, passage.subset

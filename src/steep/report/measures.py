@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from steep.report.records import Compared, Estimate, ModelScore, PairScore, Scores
+from steep.report.view_models import Compared, Estimate, ModelScore, PairScore, Scores
 
 
 def scores(measured: Mapping[str, Any]) -> Scores | None:

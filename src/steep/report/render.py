@@ -16,10 +16,9 @@ from pathlib import Path
 from string import Template
 
 from steep.core.files import write_text
-from steep.report.blocks import Section
+from steep.report.components import PageSection
 from steep.report.html import Html, el, join
-from steep.report.inputs import load_run
-from steep.report.records import Run
+from steep.report.loader import load_run
 from steep.report.sections import (
     answers,
     corpus,
@@ -34,6 +33,7 @@ from steep.report.sections import (
     summaries,
     training,
 )
+from steep.report.view_models import ReportData
 
 PARTS = (
     results.results,
@@ -61,7 +61,7 @@ def render_report(project_root: Path, run_directory: Path) -> Path:
     return path
 
 
-def page(run: Run) -> str:
+def page(run: ReportData) -> str:
     """The whole page."""
     parts = [found for part in PARTS if (found := part(run)) is not None]
     script = _asset("graph.js")
@@ -77,7 +77,7 @@ def page(run: Run) -> str:
     )
 
 
-def _contents(parts: list[Section]) -> Html:
+def _contents(parts: list[PageSection]) -> Html:
     links = [el("a", part.title, href=f"#{part.anchor}") for part in parts]
     return el("nav", *links, aria_label="Contents")
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
 from steep.core.ids import stable_hash
-from steep.report.records import RAW_RECIPE, PassageRow, SetAsideRow
+from steep.report.view_models import RAW_RECIPE, SamplePassage, SetAsideRow
 
 SEED = "report"
 Row = TypeVar("Row")
 
 
-def sample_passages(passages: Sequence[PassageRow], wanted: int) -> list[PassageRow]:
+def sample_passages(passages: Sequence[SamplePassage], wanted: int) -> list[SamplePassage]:
     """Synthetic passages, as many documents as possible; raw ones only where nothing else is."""
     synthetic = [passage for passage in passages if passage.recipe != RAW_RECIPE]
     pool = synthetic or list(passages)

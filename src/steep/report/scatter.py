@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from steep.report.formatting import bounds, decimal, shorten
 from steep.report.html import Html, el
 from steep.report.layout import Box, Label, place_labels
-from steep.report.records import Estimate
 from steep.report.svg import Scale, frame, line, marker, series_class, text, text_width, ticks
-from steep.report.wording import bounds, decimal, shorten
+from steep.report.view_models import Estimate
 
 LEFT, RIGHT, TOP, BELOW = 52, 14, 34, 46  # around the field, for ticks and names of axes
 ROOM = 1.35  # of the axes, beyond the farthest figure

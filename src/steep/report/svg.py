@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from steep.report.formatting import shorten
 from steep.report.html import Html, el, join, number
-from steep.report.wording import shorten
 
 WIDE, NARROW = 960, 350
 SERIES_COLOURS = 8  # as many as style.css defines

@@ -22,7 +22,7 @@ from steep.retrieval.hits import Hit
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RetrievalQuality:
     """Where the relevant chunks of a question stand in its ranking.
 
     Attributes:
@@ -56,8 +56,8 @@ class RetrievalRow:
 
     question_id: str
     document_id: str
-    document: Found
-    answer: Found | None
+    document: RetrievalQuality
+    answer: RetrievalQuality | None
 
 
 class Asked(NamedTuple):
@@ -110,10 +110,10 @@ def _plain(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _found(hits: Sequence[Hit], relevant: Sequence[int]) -> Found:
+def _found(hits: Sequence[Hit], relevant: Sequence[int]) -> RetrievalQuality:
     inside = set(relevant)
     ranks = (rank for rank, hit in enumerate(hits, start=1) if hit.place in inside)
-    return Found(tuple(ranks), len(relevant))
+    return RetrievalQuality(tuple(ranks), len(relevant))
 
 
 def _discount(rank: int) -> float:

@@ -21,14 +21,14 @@ from steep.core.errors import UserError
 SEPARATORS = ("\n\n", "\n", " ")  # where none of them is left, a text is cut at any character
 
 
-class Span(NamedTuple):
+class TextSpan(NamedTuple):
     """A piece of a text: `text[start:end]`."""
 
     start: int
     end: int
 
 
-def split_text(text: str, chunk_size: int) -> list[Span]:
+def split_text(text: str, chunk_size: int) -> list[TextSpan]:
     """Cut into chunks of at most `chunk_size` characters; a blank text has none.
 
     Raises:
@@ -40,15 +40,17 @@ def split_text(text: str, chunk_size: int) -> list[Span]:
             expected="a chunk size of at least 1 character (paper: 256, 512 or 1024)",
             found=chunk_size,
         )
-    return list(_split(text, Span(0, len(text)), chunk_size, SEPARATORS))
+    return list(_split(text, TextSpan(0, len(text)), chunk_size, SEPARATORS))
 
 
-def _split(text: str, whole: Span, chunk_size: int, separators: Sequence[str]) -> Iterator[Span]:
+def _split(
+    text: str, whole: TextSpan, chunk_size: int, separators: Sequence[str]
+) -> Iterator[TextSpan]:
     left = [each for each in separators if text.find(each, *whole) >= 0]
     if not left:
         yield from _cut_anywhere(text, whole, chunk_size)
         return
-    waiting: list[Span] = []  # neighbors that may share a chunk
+    waiting: list[TextSpan] = []  # neighbors that may share a chunk
     for piece in _pieces(text, whole, left[0]):
         if piece.end - piece.start < chunk_size:
             waiting.append(piece)
@@ -59,12 +61,12 @@ def _split(text: str, whole: Span, chunk_size: int, separators: Sequence[str]) -
     yield from _joined(text, waiting, chunk_size)
 
 
-def _cut_anywhere(text: str, whole: Span, chunk_size: int) -> Iterator[Span]:
+def _cut_anywhere(text: str, whole: TextSpan, chunk_size: int) -> Iterator[TextSpan]:
     for start in range(whole.start, whole.end, chunk_size):
-        yield from _stripped(text, Span(start, min(start + chunk_size, whole.end)))
+        yield from _stripped(text, TextSpan(start, min(start + chunk_size, whole.end)))
 
 
-def _pieces(text: str, whole: Span, separator: str) -> Iterator[Span]:
+def _pieces(text: str, whole: TextSpan, separator: str) -> Iterator[TextSpan]:
     """What lies between separators, each with the one before it."""
     cuts = [whole.start]
     cut = text.find(separator, whole.start, whole.end)
@@ -72,26 +74,26 @@ def _pieces(text: str, whole: Span, separator: str) -> Iterator[Span]:
         cuts.append(cut)
         cut = text.find(separator, cut + len(separator), whole.end)
     cuts.append(whole.end)
-    yield from (Span(start, end) for start, end in pairwise(cuts) if start < end)
+    yield from (TextSpan(start, end) for start, end in pairwise(cuts) if start < end)
 
 
-def _joined(text: str, pieces: Sequence[Span], chunk_size: int) -> Iterator[Span]:
+def _joined(text: str, pieces: Sequence[TextSpan], chunk_size: int) -> Iterator[TextSpan]:
     """Join neighbors as long as they fit, without the white space around them."""
     if not pieces:
         return
     start, end = pieces[0]
     for piece in pieces[1:]:
         if piece.end - start > chunk_size:
-            yield from _stripped(text, Span(start, end))
+            yield from _stripped(text, TextSpan(start, end))
             start = piece.start
         end = piece.end
-    yield from _stripped(text, Span(start, end))
+    yield from _stripped(text, TextSpan(start, end))
 
 
-def _stripped(text: str, span: Span) -> Iterator[Span]:
+def _stripped(text: str, span: TextSpan) -> Iterator[TextSpan]:
     """The span without white space at its ends; nothing if that is all it holds."""
     inside = text[span.start : span.end]
     start = span.start + len(inside) - len(inside.lstrip())
     end = span.start + len(inside.rstrip())
     if start < end:
-        yield Span(start, end)
+        yield TextSpan(start, end)

@@ -11,7 +11,7 @@ from steep.config import Config, EndpointConfig
 from steep.core.errors import UserError
 from steep.ledger import requests
 from steep.ledger.caller import Caller, Sends
-from steep.ledger.lane import RetryPolicy
+from steep.ledger.endpoint_worker import RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.llm.address import checked_url
 from steep.llm.prices import Prices

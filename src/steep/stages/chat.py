@@ -18,13 +18,13 @@ from steep.project import Project
 from steep.stages.models import EMBEDDED, check_libraries, embedded_directory
 
 if TYPE_CHECKING:
-    from steep.llm.streaming import Answer, Talker
+    from steep.llm.streaming import ChatAnswer, Talker
 
 LINK = "model-"  # in a run's directory, followed by the arm
 
 
 @dataclass
-class Chat:
+class ChatSession:
     """A dialogue with one model; by default every question starts a fresh one, as in the paper.
 
     Args:
@@ -39,7 +39,7 @@ class Chat:
     sampling: Sampling
     keep_history: bool = False
     forgotten: int = 0  # messages that no longer fit
-    last: Answer | None = None
+    last: ChatAnswer | None = None
     _history: list[dict[str, str]] = field(default_factory=list)
     _asked: int = 0
 
@@ -101,8 +101,8 @@ def _answered(
         tell("it thought and gave no answer")
 
 
-def open_chat(model: Path | str, **settings: Any) -> Chat:
-    """Load the model and begin; `settings` are those of `Chat`.
+def open_chat(model: Path | str, **settings: Any) -> ChatSession:
+    """Load the model and begin; `settings` are those of `ChatSession`.
 
     Raises:
         UserError: The libraries are not installed, or the model cannot be loaded.
@@ -110,7 +110,7 @@ def open_chat(model: Path | str, **settings: Any) -> Chat:
     check_libraries()
     from steep.llm.streaming import Talker
 
-    return Chat(Talker(embedded_directory() if model == EMBEDDED else model), **settings)
+    return ChatSession(Talker(embedded_directory() if model == EMBEDDED else model), **settings)
 
 
 def model_of_arm(config: Config, project: Project, arm: str) -> Path:

@@ -21,7 +21,7 @@ from steep.project import MANIFEST, Project
 from steep.stages import instruct
 from steep.stages.evaluate import POINTER_NAME
 from steep.stages.evaluate import STAGE as EVALUATE
-from steep.stages.looking import MADE, look
+from steep.stages.finished_artifacts import MADE, look
 from steep.stages.status import SHOWN
 
 _ARTIFACT = re.compile(rf"({'|'.join(map(re.escape, SHOWN))})-[0-9a-f]{{8}}")

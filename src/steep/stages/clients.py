@@ -17,7 +17,7 @@ from steep.config import EMBEDDED_MODEL, GenerateConfig
 from steep.core.errors import UserError
 from steep.core.listing import plural
 from steep.documents.document import Document
-from steep.generation.feed import assign
+from steep.generation.work_queue import assign
 from steep.llm.client import Client
 from steep.stages.harness import log
 from steep.stages.models import check_libraries, embedded_directory

@@ -10,18 +10,18 @@ from typing import Any
 from steep.core.listing import plural
 from steep.core.progress import Progress
 from steep.evaluation.answer_rows import write_answers
-from steep.evaluation.asking import ask, ask_short
+from steep.evaluation.answering import ask, ask_short
+from steep.evaluation.cached_engine import KeptEngine
 from steep.evaluation.engines import AnswerEngine, NoLikelihoods, no_progress
 from steep.evaluation.engines import Progress as ToldProgress
 from steep.evaluation.few_shot import short_answer_prompt
-from steep.evaluation.kept_outputs import KeptEngine
 from steep.evaluation.normalizers import OptionScores
 from steep.evaluation.prompts import closed_book_prompt
 from steep.evaluation.rows import make_rows, write_rows
 from steep.project import Artifact
-from steep.stages.exam import Exam, asking_fields, protocol_of
-from steep.stages.examinees import Examinee
+from steep.stages.eval_models import Examinee
 from steep.stages.harness import Identity, build, log
+from steep.stages.question_set import QuestionSet, asking_fields, protocol_of
 
 VERSION = 2
 ROWS_NAME = "rows.parquet"
@@ -30,7 +30,7 @@ OUTPUTS_NAME = "outputs.jsonl"  # texts of an unfinished artifact
 LIKELIHOOD, ANSWERS, SHORT = "score", "answer", "short"  # stages, as artifacts are named
 
 
-def run(exam: Exam, examinee: Examinee) -> Iterator[Artifact]:
+def run(exam: QuestionSet, examinee: Examinee) -> Iterator[Artifact]:
     """Ask one model in every way that the configuration names."""
     ways = {"likelihood": score, "answers": answer, "short-answers": answer_shortly}
     for method in dict.fromkeys(examinee.config.evaluate.methods):
@@ -45,20 +45,20 @@ def run(exam: Exam, examinee: Examinee) -> Iterator[Artifact]:
 
 
 def option_scores(
-    exam: Exam, engine: AnswerEngine, on_progress: ToldProgress = no_progress
+    exam: QuestionSet, engine: AnswerEngine, on_progress: ToldProgress = no_progress
 ) -> list[OptionScores]:
     """The likelihoods of the options of every question."""
     prompts = [closed_book_prompt(q, exam.by_id[q.document_id]) for q in exam.questions]
     return engine.logprobs(prompts, [question.options for question in exam.questions], on_progress)
 
 
-def accepted_scores(exam: Exam, engine: AnswerEngine) -> list[OptionScores]:
+def accepted_scores(exam: QuestionSet, engine: AnswerEngine) -> list[OptionScores]:
     """The likelihoods of the accepted answers of every short-answer question."""
     prompts = [short_answer_prompt(q, exam.by_id[q.document_id]) for q in exam.short]
     return engine.logprobs(prompts, [question.answers for question in exam.short])
 
 
-def score(exam: Exam, examinee: Examinee) -> Artifact:
+def score(exam: QuestionSet, examinee: Examinee) -> Artifact:
     """The likelihood of every option."""
 
     def make(directory: Path) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def score(exam: Exam, examinee: Examinee) -> Artifact:
     return _build(LIKELIHOOD, exam, examinee, {}, make)
 
 
-def answer(exam: Exam, examinee: Examinee) -> Artifact:
+def answer(exam: QuestionSet, examinee: Examinee) -> Artifact:
     """Thought processes after five solved examples, each with its answer."""
     settings = examinee.config.evaluate
     protocol = protocol_of(settings)
@@ -97,7 +97,7 @@ def answer(exam: Exam, examinee: Examinee) -> Artifact:
     return _build(ANSWERS, exam, examinee, asking_fields(protocol, settings.seed), make)
 
 
-def answer_shortly(exam: Exam, examinee: Examinee) -> Artifact:
+def answer_shortly(exam: QuestionSet, examinee: Examinee) -> Artifact:
     """Short answers in its own words, and the likelihoods of those that are accepted."""
 
     def make(directory: Path) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def _ended(directory: Path, name: str, questions: int) -> dict[str, Any]:
 
 def _build(
     stage: str,
-    exam: Exam,
+    exam: QuestionSet,
     examinee: Examinee,
     fields: dict[str, Any],
     make: Callable[[Path], dict[str, Any]],

@@ -13,7 +13,7 @@ from steep.corpus.store import PASSAGES_NAME, SET_ASIDE_NAME, write_passages, wr
 from steep.documents.document import Document
 from steep.generation import plan
 from steep.ledger.ledger import Ledger
-from steep.ledger.records import Record
+from steep.ledger.records import CallRecord
 from steep.project import Artifact, Project
 from steep.recipes.recipe import Recipe
 from steep.stages import documents as documents_stage
@@ -103,12 +103,12 @@ def _generated(
         )
 
 
-def _imported_records(documents: Sequence[Document], ledger: Ledger) -> list[Record]:
+def _imported_records(documents: Sequence[Document], ledger: Ledger) -> list[CallRecord]:
     known = {document.whole_id for document in documents}
     return [record for record in ledger.imported() if record.document_id in known]
 
 
-def _imported(records: Sequence[Record]) -> Iterator[Candidate]:
+def _imported(records: Sequence[CallRecord]) -> Iterator[Candidate]:
     for record in records:
         if record.status != "submitted":
             yield Candidate(
@@ -122,7 +122,7 @@ def _imported(records: Sequence[Record]) -> Iterator[Candidate]:
             )
 
 
-def _models_by_recipe(records: Sequence[Record]) -> dict[str, list[str]]:
+def _models_by_recipe(records: Sequence[CallRecord]) -> dict[str, list[str]]:
     """Who wrote the imported texts."""
     models: dict[str, set[str]] = {}
     for record in records:

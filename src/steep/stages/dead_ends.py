@@ -16,8 +16,8 @@ from steep.core.errors import UserError
 from steep.core.listing import some_of
 from steep.documents.document import Document
 from steep.generation import plan
+from steep.ledger.endpoint_health import MOST_EMPTY, no_text, reasoning_found
 from steep.ledger.ledger import Ledger
-from steep.ledger.verdicts import MOST_EMPTY, no_text, reasoning_found
 from steep.recipes.entigraph import EntiGraph, parse_entities
 from steep.stages.harness import log
 

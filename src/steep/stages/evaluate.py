@@ -19,20 +19,20 @@ from steep.core.files import read_json, write_json
 from steep.project import MANIFEST, Artifact, Project
 from steep.stages import callers, closed_book, forgetting, instruct, summaries
 from steep.stages.callers import Callers
-from steep.stages.exam import (
-    Exam,
+from steep.stages.eval_models import Examinee, asked, examinees
+from steep.stages.harness import Identity, build, log
+from steep.stages.models import BASE
+from steep.stages.question_set import (
+    QuestionSet,
     asking_fields,
     check_protocol,
     protocol_of,
     read_exam,
     reading_fields,
 )
-from steep.stages.examinees import Examinee, asked, examinees
-from steep.stages.harness import Identity, build, log
-from steep.stages.models import BASE
 
 if TYPE_CHECKING:
-    from steep.stages.library import Library
+    from steep.stages.document_index import Library
 
 VERSION = 4
 POINTER_NAME = "evaluated.json"  # in the run's directory: which evaluation is its latest
@@ -87,7 +87,9 @@ def _run(
 ) -> Artifact | None:
     exam = read_exam(config, project, documents)
     study = (
-        summaries.Study(config, project, documents, opened) if config.summaries.references else None
+        summaries.SummaryStudy(config, project, documents, opened)
+        if config.summaries.references
+        else None
     )
     made: list[Artifact] = [*study.judge()] if study else []
     everyone = examinees(config, project, trained, opened)
@@ -168,7 +170,7 @@ def _asked_otherwise(config: Config, made: Sequence[Artifact]) -> Iterator[str]:
     yield from said
 
 
-def _ask(exam: Exam | None, examinee: Examinee, library: Library | None) -> list[Artifact]:
+def _ask(exam: QuestionSet | None, examinee: Examinee, library: Library | None) -> list[Artifact]:
     """Everything that one model is asked."""
     made: list[Artifact] = []
     if exam is not None:
@@ -180,11 +182,11 @@ def _ask(exam: Exam | None, examinee: Examinee, library: Library | None) -> list
     return made
 
 
-def _library(config: Config, project: Project, exam: Exam | None, opened: Callers) -> Any:
+def _library(config: Config, project: Project, exam: QuestionSet | None, opened: Callers) -> Any:
     """What is searched, where the run has an open book."""
     if exam is None or not config.open_book.chunk_characters:
         return nullcontext()
-    from steep.stages.library import Library
+    from steep.stages.document_index import Library
 
     return Library(config, project, exam, opened)
 

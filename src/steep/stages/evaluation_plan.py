@@ -23,11 +23,17 @@ from steep.core.errors import UserError
 from steep.core.listing import some_of
 from steep.core.ranges import Range
 from steep.documents.sentences import ends_sentence
-from steep.evaluation.asking import ask, ask_short
+from steep.evaluation.answering import ask, ask_short
 from steep.evaluation.engines import Progress, no_progress
 from steep.evaluation.http_engine import HttpEngine
 from steep.evaluation.normalizers import OptionScores
-from steep.evaluation.summaries.judging import Batch, EngineJudge, Passage, Ruling, Split
+from steep.evaluation.summaries.judging import (
+    ClaimBatch,
+    ClaimSplit,
+    EngineJudge,
+    JudgedPassage,
+    Ruling,
+)
 from steep.evaluation.summaries.rows import SummaryRow
 from steep.generation.estimate import PromptSize, answer_tokens, prompt_tokens
 from steep.ledger import requests as table
@@ -41,11 +47,11 @@ from steep.project import Artifact, Project
 from steep.stages import callers, closed_book, instruct, open_book, summaries
 from steep.stages import documents as documents_stage
 from steep.stages.callers import Callers, Used, prices_at, used_endpoints
-from steep.stages.exam import Exam, protocol_of, read_exam
-from steep.stages.examinees import Examinee, name_of
-from steep.stages.library import Library
+from steep.stages.document_index import Library
+from steep.stages.eval_models import Examinee, name_of
 from steep.stages.models import BASE
 from steep.stages.pricing import project_budget
+from steep.stages.question_set import QuestionSet, protocol_of, read_exam
 from steep.stages.status import open_ledger
 
 CLAIMS_PER_SENTENCE = 2
@@ -127,7 +133,7 @@ def _over_limit(config: Config, ledger: Ledger, calls: Sequence[EvaluationCalls]
         )
 
 
-def _skipped(exam: Exam | None) -> Iterator[str]:
+def _skipped(exam: QuestionSet | None) -> Iterator[str]:
     if exam is None or not exam.skipped:
         return
     names = some_of([f"{id_}: {reason}" for id_, reason in exam.skipped], SHOWN_SKIPPED)
@@ -223,7 +229,7 @@ def _evaluate(
     config: Config,
     project: Project,
     documents: Artifact,
-    exam: Exam | None,
+    exam: QuestionSet | None,
     counters: _Counters,
 ) -> None:
     served = [
@@ -237,10 +243,10 @@ def _evaluate(
             with Library(config, project, exam, counters, in_memory=True) as library:
                 _ask_open_book(exam, served, library)
     if config.summaries.references is not None:
-        _study(summaries.Study(config, project, documents, counters), served)
+        _study(summaries.SummaryStudy(config, project, documents, counters), served)
 
 
-def _ask_closed_book(exam: Exam, examinee: Examinee) -> None:
+def _ask_closed_book(exam: QuestionSet, examinee: Examinee) -> None:
     engine, settings = examinee.engine, examinee.config.evaluate
     for method in dict.fromkeys(settings.methods):
         if method == "likelihood" and examinee.gives_likelihoods:
@@ -254,7 +260,7 @@ def _ask_closed_book(exam: Exam, examinee: Examinee) -> None:
                 closed_book.accepted_scores(exam, engine)
 
 
-def _ask_open_book(exam: Exam, served: Sequence[Examinee], library: Library) -> None:
+def _ask_open_book(exam: QuestionSet, served: Sequence[Examinee], library: Library) -> None:
     config = library.config
     settings, ways = config.open_book, open_book.ways_of(config)
     if not library.is_slow and settings.reranker != "likelihood":
@@ -286,7 +292,7 @@ def _ask_open_book(exam: Exam, served: Sequence[Examinee], library: Library) -> 
                 )  # fmt: skip
 
 
-def _study(study: summaries.Study, served: Sequence[Examinee]) -> None:
+def _study(study: summaries.SummaryStudy, served: Sequence[Examinee]) -> None:
     config = study.config
     settings = config.summaries
     judge = _ExpectedJudge(replace(study.open_judge(), attempts=1))
@@ -332,8 +338,8 @@ class _ExpectedJudge:
         self._judge, self.name = judge, judge.name
 
     def split(
-        self, passages: Sequence[Passage], on_progress: Progress = no_progress
-    ) -> list[Split]:
+        self, passages: Sequence[JudgedPassage], on_progress: Progress = no_progress
+    ) -> list[ClaimSplit]:
         """The claims of each passage."""
         splits = self._judge.split(passages)
         return [
@@ -341,12 +347,14 @@ class _ExpectedJudge:
             for passage, split in zip(passages, splits, strict=True)
         ]
 
-    def rule(self, batches: Sequence[Batch], on_progress: Progress = no_progress) -> list[Ruling]:
+    def rule(
+        self, batches: Sequence[ClaimBatch], on_progress: Progress = no_progress
+    ) -> list[Ruling]:
         """The verdicts on each batch."""
         return self._judge.rule(batches)
 
 
-def _expected_claims(passage: Passage) -> tuple[str, ...]:
+def _expected_claims(passage: JudgedPassage) -> tuple[str, ...]:
     words = passage.text.split()
     sentences = max(1, sum(map(ends_sentence, words)))
     each = " ".join(words[: max(1, len(words) // sentences)])

@@ -13,7 +13,7 @@ from steep.core.files import read_json, write_json
 from steep.documents.general_text import builtin_texts
 from steep.project import Artifact
 from steep.stages.documents import content_hash
-from steep.stages.examinees import Examinee, name_of
+from steep.stages.eval_models import Examinee, name_of
 from steep.stages.harness import Identity, build, log
 
 VERSION = 1

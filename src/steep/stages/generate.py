@@ -19,14 +19,14 @@ from steep.core.files import write_jsonl
 from steep.core.listing import plural
 from steep.core.work_time import work_time
 from steep.documents.document import Document
-from steep.generation import again, plan
+from steep.generation import plan, requeue
 from steep.generation.busy import busy_seconds
 from steep.ledger import queries
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import TEXTLESS_REASON
 from steep.project import Artifact, Project
 from steep.recipes.entigraph import EntiGraph
-from steep.stages import clients, dead_ends, making
+from steep.stages import clients, dead_ends, generation_run
 from steep.stages import documents as documents_stage
 from steep.stages.document_limits import check_context, context_warnings, tell_beyond
 from steep.stages.harness import (
@@ -161,7 +161,7 @@ def cancel_batches(config: Config, project: Project) -> int:
         UserError: The provider cannot be asked.
     """
     with Ledger(project.ledger_path) as ledger:
-        return making.cancel_batches(config.generate, ledger)
+        return generation_run.cancel_batches(config.generate, ledger)
 
 
 def check(config: Config, project: Project) -> None:
@@ -209,18 +209,18 @@ def _ask_again(
     """Leave to do what came back without text, and entities if that is wished."""
     recipe, counts = recipe_of(settings), counts_of(settings, documents, ledger)
     prices = prices_of(settings, next(iter(base_urls(settings)), None))
-    textless = again.textless_calls(documents, recipe, ledger, counts, settings.max_attempts)
+    textless = requeue.textless_calls(documents, recipe, ledger, counts, settings.max_attempts)
     if textless:
         found = plural(len(textless), "answer")
         log.info("generate: %s without text; asking again", found)
-        again.ask_again(textless, TEXTLESS_REASON, "the answer held no text", ledger, prices)
+        requeue.ask_again(textless, TEXTLESS_REASON, "the answer held no text", ledger, prices)
     if entities:
         totals = plan.totals(documents, recipe, ledger, counts)
         without = dead_ends.without_entities(documents, recipe, ledger, totals)
         found = plural(len(without), "document")
         log.info("generate: entities are asked for again of %s", found)
-        calls = again.opening_calls(without, recipe, ledger)
-        again.ask_again(calls, "error", "the answers named no entities", ledger, prices)
+        calls = requeue.opening_calls(without, recipe, ledger)
+        requeue.ask_again(calls, "error", "the answers named no entities", ledger, prices)
 
 
 def _tell_counts(manifest: dict[str, Any]) -> None:
@@ -277,12 +277,14 @@ def _make(
         check_context(documents, settings)
         for warning in context_warnings(documents, settings):
             log.warning("generate: %s", warning)
-        ended = making.make(settings, documents, recipe, ledger, wait=wait, root=root).ended
+        ended = generation_run.run_generation(
+            settings, documents, recipe, ledger, wait=wait, root=root
+        ).ended
         counts = counts_of(settings, documents, ledger)
         totals = plan.totals(documents, recipe, ledger, counts)
     _write_entities(path, documents, recipe, ledger)
     without = dead_ends.without_entities(documents, recipe, ledger, totals)
-    textless = again.textless_calls(documents, recipe, ledger, counts, settings.max_attempts)
+    textless = requeue.textless_calls(documents, recipe, ledger, counts, settings.max_attempts)
     beyond = queries.beyond_context(ledger)
     return {
         "counts": totals.counts,

@@ -12,12 +12,12 @@ from steep.config import Config
 from steep.core.errors import UserError
 from steep.core.progress import Progress
 from steep.evaluation.answer_rows import read_answers, write_answers
-from steep.evaluation.asking import ask
+from steep.evaluation.answering import ask
 from steep.evaluation.compare import Grade
 from steep.evaluation.engines import AnswerEngine, NoLikelihoods, PromptTooLong, no_progress
 from steep.evaluation.engines import Progress as ToldProgress
 from steep.evaluation.normalizers import Normalizer, OptionScores
-from steep.evaluation.open_book import Cell, chosen_way
+from steep.evaluation.open_book import GridPoint, chosen_way
 from steep.evaluation.prompts import open_book_prompt
 from steep.evaluation.protocols import Protocol
 from steep.evaluation.questions import Question
@@ -25,10 +25,10 @@ from steep.evaluation.rows import make_rows, read_rows, write_rows
 from steep.evaluation.tables import answer_grades, answers_chance, likelihood_grades, mean_chance
 from steep.project import Artifact
 from steep.stages.closed_book import OUTPUTS_NAME, ROWS_NAME, kept, told
-from steep.stages.exam import Exam, asking_fields, protocol_of
-from steep.stages.examinees import Examinee
+from steep.stages.document_index import Library
+from steep.stages.eval_models import Examinee
 from steep.stages.harness import Identity, build, log
-from steep.stages.library import Library
+from steep.stages.question_set import QuestionSet, asking_fields, protocol_of
 
 VERSION = 2
 STAGE = "open-book"
@@ -51,7 +51,7 @@ class Way:
         return f"{self.shown} chunks of {self.chunk_characters}, {order}{heat}"
 
 
-def check(config: Config, exam: Exam) -> None:
+def check(config: Config, exam: QuestionSet) -> None:
     """Refuse what cannot be asked, before anything is spent.
 
     Raises:
@@ -86,7 +86,7 @@ def check(config: Config, exam: Exam) -> None:
                 )
 
 
-def run(exam: Exam, examinee: Examinee, library: Library) -> Iterator[Artifact]:
+def run(exam: QuestionSet, examinee: Examinee, library: Library) -> Iterator[Artifact]:
     """Ask one model the whole grid, and the best cell of it again where one is chosen."""
     settings = examinee.config.open_book
     if settings.models and examinee.name not in settings.models:
@@ -100,7 +100,7 @@ def run(exam: Exam, examinee: Examinee, library: Library) -> Iterator[Artifact]:
         log.warning("%s: not asked open book. %s", examinee.name, error)
 
 
-def _grid(exam: Exam, examinee: Examinee, library: Library) -> Iterator[Artifact]:
+def _grid(exam: QuestionSet, examinee: Examinee, library: Library) -> Iterator[Artifact]:
     settings, ways = examinee.config.open_book, ways_of(examinee.config)
     if settings.choose_on_validation:
         yield from _chosen(exam, examinee, library, ways)
@@ -114,7 +114,7 @@ def _grid(exam: Exam, examinee: Examinee, library: Library) -> Iterator[Artifact
 
 
 def _chosen(
-    exam: Exam, examinee: Examinee, library: Library, ways: Sequence[Way]
+    exam: QuestionSet, examinee: Examinee, library: Library, ways: Sequence[Way]
 ) -> Iterator[Artifact]:
     """The whole grid on the validation split, and its best way on the test split."""
     cells = []
@@ -139,7 +139,7 @@ def ways_of(config: Config) -> list[Way]:
 
 
 def _cell(
-    exam: Exam, examinee: Examinee, library: Library, way: Way, split: str
+    exam: QuestionSet, examinee: Examinee, library: Library, way: Way, split: str
 ) -> Iterator[Artifact]:
     """The artifact of one cell, after that of the retrieval that it shows."""
     settings = examinee.config.open_book
@@ -173,7 +173,7 @@ def _cell(
 
 
 def _ask(
-    exam: Exam,
+    exam: QuestionSet,
     examinee: Examinee,
     library: Library,
     way: Way,
@@ -216,7 +216,7 @@ def contexts(
 
 
 def option_scores(
-    exam: Exam,
+    exam: QuestionSet,
     engine: AnswerEngine,
     questions: Sequence[Question],
     texts: Sequence[Sequence[str]],
@@ -245,11 +245,11 @@ def chance_of(artifact: Artifact) -> float | None:
     return answers_chance(read_answers(artifact.path / ROWS_NAME))
 
 
-def cell_of(artifact: Artifact, config: Config) -> Cell:
+def cell_of(artifact: Artifact, config: Config) -> GridPoint:
     """Count the rows of a finished cell, under the configuration's reading of answers."""
     fields = artifact.manifest["identity"]["fields"]
     way = {key: fields[f"open_book.{key}"] for key in ("chunk_characters", "shown", "order")}
-    return Cell(
+    return GridPoint(
         model=fields["arm"],
         temperature=fields.get("evaluate.temperature"),
         split=fields["evaluate.split"],

@@ -29,7 +29,7 @@ STAGES: tuple[StageName, ...] = get_args(StageName)
 
 
 @dataclass
-class Run:
+class PipelineRun:
     """The artifacts of one run, as far as it has come."""
 
     documents: Artifact
@@ -54,7 +54,7 @@ def run(
     until: StageName = "report",
     wait: bool = True,
     retry_entities: bool = False,
-) -> Run:
+) -> PipelineRun:
     """Run every stage up to `until`; finished ones say so and return at once.
 
     Args:
@@ -69,7 +69,7 @@ def run(
     """
     if not project.finished_only:
         _check(config, project, until)
-    result = Run(documents.run(config, project))
+    result = PipelineRun(documents.run(config, project))
     if until == "documents":
         return result
     if _reaches(until, "evaluate") and not project.finished_only:
@@ -119,7 +119,7 @@ def _check(config: Config, project: Project, until: StageName) -> None:
         instruct.check(config)
 
 
-def _report(config: Config, project: Project, result: Run) -> Path:
+def _report(config: Config, project: Project, result: PipelineRun) -> Path:
     from steep.report.render import render_report
 
     directory = project.run_directory(config.name)
@@ -137,7 +137,7 @@ def write_page(config: Config, project: Project, path: Path) -> None:
     Raises:
         UserError: There is no such run, or an artifact of it is gone.
     """
-    from steep.report.inputs import load_run
+    from steep.report.loader import load_run
     from steep.report.render import page
 
     write_text(path, page(load_run(project.root, project.run_directory(config.name))))
@@ -158,7 +158,7 @@ def _resolved(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _run_record(config: Config, project: Project, result: Run) -> dict[str, Any]:
+def _run_record(config: Config, project: Project, result: PipelineRun) -> dict[str, Any]:
     """What the report reads: which artifacts this run used, on what machine, and for how long."""
     used: dict[str, Any] = {}
     wall_s: dict[str, float] = {}

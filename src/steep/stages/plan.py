@@ -25,14 +25,14 @@ from steep.config import Config, GenerateConfig
 from steep.core.calls import Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
-from steep.generation import again
 from steep.generation import plan as plan_
+from steep.generation import requeue
 from steep.generation.courses import Caching, Planner, Row, sum_spent
 from steep.generation.estimate import Range
-from steep.generation.feed import assign
 from steep.generation.goals import Goal
-from steep.generation.measured import Measured, measure
 from steep.generation.prospects import Counts, Prospect, Spent, survey
+from steep.generation.usage_stats import Measured, measure
+from steep.generation.work_queue import assign
 from steep.ledger import queries
 from steep.ledger.ledger import Ledger
 from steep.llm.prices import Prices
@@ -301,7 +301,7 @@ def _asked_again(
     counts: dict[str, int] | None,
     max_attempts: int,
 ) -> AskedAgain:
-    calls = again.textless_calls(documents, recipe, ledger, counts, max_attempts)
+    calls = requeue.textless_calls(documents, recipe, ledger, counts, max_attempts)
     found = [each.completion for each in ledger.get_many(calls).values()]
     return AskedAgain(
         len(found),

@@ -22,7 +22,7 @@ from steep.llm.prices import Prices
 from steep.project import Project
 from steep.recipes.entigraph import EntiGraph, RelationCalls
 from steep.stages import documents as documents_stage
-from steep.stages import making
+from steep.stages import generation_run
 from steep.stages.generate import recipe_of, written_about
 from steep.stages.harness import log
 from steep.stages.plan import NO_HOST, Host, check_plannable, hosts_of
@@ -92,7 +92,9 @@ def _buy(share: Share, recipe: EntiGraph, ledger: Ledger) -> None:
     counts = {document.id: PROBE_TEXTS for document in share.documents}
     bought: Counter[str] = Counter()
     for number, part in enumerate(parts_of(recipe)):
-        totals = making.make(share.settings, share.documents, part, ledger, counts=counts).totals
+        totals = generation_run.run_generation(
+            share.settings, share.documents, part, ledger, counts=counts
+        ).totals
         came = Counter(totals.counts)
         if number:  # the openings were counted with the first part
             came.subtract(plan.totals(share.documents, part, ledger, {}).counts)

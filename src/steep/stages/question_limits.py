@@ -13,7 +13,7 @@ from steep.config import Config
 from steep.core.errors import UserError
 from steep.core.token_ids import text_ids
 from steep.documents.document import Document
-from steep.evaluation.asking import SHORT_TOKENS, choice_prompts
+from steep.evaluation.answering import SHORT_TOKENS, choice_prompts
 from steep.evaluation.encoding import encode_question
 from steep.evaluation.few_shot import short_answer_prompt
 from steep.evaluation.option_order import LETTERS

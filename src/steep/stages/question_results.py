@@ -13,9 +13,9 @@ from steep.evaluation.rows import read_rows
 from steep.evaluation.short_answer_metrics import exact_match, f1
 from steep.project import Artifact, Project
 from steep.stages import closed_book, open_book
+from steep.stages.eval_models import name_of
 from steep.stages.evaluate import evaluated_rows
-from steep.stages.exam import protocol_of
-from steep.stages.examinees import name_of
+from steep.stages.question_set import protocol_of
 
 
 def results_of(config: Config, project: Project, question_id: str) -> dict[str, Any]:

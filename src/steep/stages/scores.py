@@ -27,10 +27,10 @@ from steep.evaluation.tables import (
     short_answers_table,
 )
 from steep.project import Artifact
-from steep.stages import closed_book, forgetting, instruct, library, open_book, summaries
-from steep.stages.exam import ASKING, protocol_of
-from steep.stages.examinees import name_of
+from steep.stages import closed_book, document_index, forgetting, instruct, open_book, summaries
+from steep.stages.eval_models import name_of
 from steep.stages.models import BASE
+from steep.stages.question_set import ASKING, protocol_of
 
 Rows = TypeVar("Rows")
 
@@ -116,8 +116,8 @@ def _open_book(
     models = list(dict.fromkeys(cell.model for cell in cells))
     retrieved: dict[int, dict[str, Any]] = {}
     chunks: dict[int, dict[str, Any]] = {}
-    for each in (artifact for artifact in made if artifact.stage == library.STAGE):
-        rows = read_retrieval(each.path / library.ROWS_NAME)
+    for each in (artifact for artifact in made if artifact.stage == document_index.STAGE):
+        rows = read_retrieval(each.path / document_index.ROWS_NAME)
         size = each.manifest["chunk_characters"]
         own = each.manifest["identity"]["fields"].get("arm")
         retrieved.setdefault(size, {}).update(dict.fromkeys([own] if own else models, rows))

@@ -15,11 +15,11 @@ from typing import Any
 from steep.config import Config
 from steep.core.errors import UserError
 from steep.documents.document import Document
-from steep.generation import again, plan
+from steep.generation import plan, requeue
 from steep.ledger import queries, requests
 from steep.ledger.ledger import Ledger
 from steep.ledger.queries import Sums
-from steep.ledger.records import IMPORT_ENDPOINT, Record
+from steep.ledger.records import IMPORT_ENDPOINT, CallRecord
 from steep.ledger.store import connect
 from steep.project import Artifact, Project
 from steep.stages import dead_ends, documents
@@ -200,7 +200,7 @@ def _asked_again(config: Config, loaded: Sequence[Document], ledger: Ledger) -> 
     if settings.recipe is None:
         return 0
     counts, recipe = counts_of(settings, loaded, ledger), recipe_of(settings)
-    return len(again.textless_calls(loaded, recipe, ledger, counts, settings.max_attempts))
+    return len(requeue.textless_calls(loaded, recipe, ledger, counts, settings.max_attempts))
 
 
 def _limits(config: Config, ledger: Ledger) -> dict[str, Any]:
@@ -309,7 +309,7 @@ def _cost(cost: queries.DocumentCost) -> dict[str, Any]:
     }
 
 
-def _brief(record: Record) -> dict[str, Any]:
+def _brief(record: CallRecord) -> dict[str, Any]:
     completion = record.completion
     return {
         "call_id": record.call_id,
@@ -324,7 +324,7 @@ def _brief(record: Record) -> dict[str, Any]:
     }
 
 
-def _messages(ledger: Ledger, record: Record) -> list[dict[str, str]]:
+def _messages(ledger: Ledger, record: CallRecord) -> list[dict[str, str]]:
     messages = ledger.messages_of(record.call_id) or ()
     return [{"role": each.role, "content": each.content} for each in messages]
 

@@ -38,7 +38,7 @@ from steep.stages import documents as documents_stage
 from steep.stages.callers import Callers
 from steep.stages.closed_book import OUTPUTS_NAME, kept, told
 from steep.stages.documents import content_hash
-from steep.stages.examinees import Examinee
+from steep.stages.eval_models import Examinee
 from steep.stages.harness import Identity, build, log
 
 if TYPE_CHECKING:  # it loads scipy
@@ -74,7 +74,7 @@ def check(config: Config, documents: Artifact) -> None:
 
 
 @dataclass
-class Study:
+class SummaryStudy:
     """The references and the judge of a run."""
 
     config: Config
@@ -245,7 +245,7 @@ def read_texts(artifact: Artifact) -> list[SummaryRow]:
 
 def table(judged: Sequence[Artifact], agreements: Sequence[Artifact]) -> dict[str, Any]:
     """The study as `scores.json` has it, and how far the judge can be believed."""
-    from steep.evaluation.summaries.scores import Study as Scored
+    from steep.evaluation.summaries.scores import SummaryScores as Scored
 
     texts = [row for artifact in judged for row in read_texts(artifact)]
     passages = [r for each in judged for r in read_rows(each.path / PASSAGES_NAME, PassageRow)]

@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterator
 
 from steep.core.progress import Progress, duration
-from steep.generation import reports
-from steep.generation.reports import BatchProgress, Stop
+from steep.generation import progress
+from steep.generation.progress import BatchProgress, StopRequest
 from steep.stages.harness import log
 
 
 @contextlib.contextmanager
-def interruptible(stop: Stop) -> Iterator[None]:
+def interruptible(stop: StopRequest) -> Iterator[None]:
     """Ctrl-C once waits for what is in flight; twice does not. To be entered in an event loop.
 
     A command that was started deaf to Ctrl-C (in the background of a script) stays so.
@@ -33,14 +33,14 @@ def interruptible(stop: Stop) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def _on_signal(stop: Stop) -> None:
+def _on_signal(stop: StopRequest) -> None:
     if stop.draining:
         stop.abort()
     else:
         stop.drain()
 
 
-NOTHING = reports.Progress("openings")
+NOTHING = progress.GenerationProgress("openings")
 
 
 class Display:
@@ -53,7 +53,7 @@ class Display:
         self._progress = Progress("generate", None, "tokens written")
         self._decoded = 0
         self._earlier_tokens = 0  # of the rounds before this one, on the way to a goal
-        self._state: reports.Progress | None = None
+        self._state: progress.GenerationProgress | None = None
         self._batches: BatchProgress | None = None
         self._phase_began = (time.monotonic(), 0)  # and how many calls were finished then
 
@@ -62,7 +62,7 @@ class Display:
         self._decoded += count
         self._show()
 
-    def on_progress(self, state: reports.Progress) -> None:
+    def on_progress(self, state: progress.GenerationProgress) -> None:
         """The scheduler has come further."""
         stopped = state.phase == "stopping" and self._state and self._state.phase != "stopping"
         if stopped and state.in_flight:
@@ -124,7 +124,7 @@ class Display:
             facts["at_once"] = state.may_send
         self._progress.update(self._tokens, **facts)
 
-    def _money(self, state: reports.Progress) -> dict[str, object]:
+    def _money(self, state: progress.GenerationProgress) -> dict[str, object]:
         """What this run has cost, and what it will have when the phase ends."""
         if state.new_cost_usd is None:
             return {"cost": "unknown"}
@@ -132,7 +132,7 @@ class Display:
         projected = state.new_cost_usd * (1 + left / state.new)
         return {"cost": f"${state.new_cost_usd:,.2f} of about ${projected:,.2f}"}
 
-    def _left_s(self, state: reports.Progress) -> float | None:
+    def _left_s(self, state: progress.GenerationProgress) -> float | None:
         began_s, finished = self._phase_began
         made = state.finished - finished
         if made <= 0 or state.phase == "stopping":

@@ -18,8 +18,8 @@ from steep.core.ranges import Range
 from steep.project import Artifact, Project
 from steep.stages import documents as documents_stage
 from steep.stages import instruct, train
+from steep.stages.finished_artifacts import Finished, look
 from steep.stages.harness import Identity
-from steep.stages.looking import Finished, look
 from steep.stages.models import missing_libraries
 from steep.stages.plan import Plan
 from steep.stages.status import open_ledger

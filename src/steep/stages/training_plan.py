@@ -34,8 +34,8 @@ from steep.training.place import ranks
 
 if TYPE_CHECKING:
     from steep.training.memory import MemoryEstimate
+    from steep.training.model_dims import ModelShape
     from steep.training.settings import TrainingSettings
-    from steep.training.shape import ModelShape
 
 __all__ = ["RunForecast", "SectionForecast", "TrainingForecast", "forecast"]
 

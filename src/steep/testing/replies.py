@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from steep.testing.script import Answer, Behaviour, count_tokens, prompt_text, request_hash
+from steep.testing.script import Behaviour, ScriptedAnswer, count_tokens, prompt_text, request_hash
 
 LOOK_S = 0.05  # between two looks whether the client of a hanging request has given up
 
@@ -92,7 +92,7 @@ def error(
     return web.json_response({"error": content}, status=status, headers=headers)
 
 
-def chat_body(body: Any, said: Answer, cached_tokens: int) -> dict[str, Any]:
+def chat_body(body: Any, said: ScriptedAnswer, cached_tokens: int) -> dict[str, Any]:
     """An answer as OpenAI writes it, with the tokens that it took."""
     prompt_tokens, completion_tokens = count_tokens(prompt_text(body)), count_tokens(said.text)
     message = {"role": "assistant", "content": said.text}

@@ -136,7 +136,7 @@ class Script:
     behaviour: Behaviour = Behaviour()
 
 
-class Answer(NamedTuple):
+class ScriptedAnswer(NamedTuple):
     """The text of an answer and how it ended."""
 
     text: str
@@ -154,21 +154,21 @@ def accident(script: Script, request: str, attempt: int) -> Accident | None:
     return _draw(rates, derive_seed(script.seed, request, attempt))
 
 
-def answer(script: Script, body: Mapping[str, Any]) -> Answer:
+def answer(script: Script, body: Mapping[str, Any]) -> ScriptedAnswer:
     """Answer a chat request."""
     request = request_hash(body)
     rates = {kind: getattr(script.behaviour, kind) for kind in ENDINGS}
     ending = _draw(rates, derive_seed(script.seed, request, "ending"))
     if ending == "refusing":
-        return Answer("I'm sorry, but I can't assist with that request.", "stop")
+        return ScriptedAnswer("I'm sorry, but I can't assist with that request.", "stop")
     if ending == "empty":
-        return Answer("", "stop")
+        return ScriptedAnswer("", "stop")
     rng = random.Random(derive_seed(script.seed, request, "text"))
     words = _write(body, rng).split(" ")
     limit = int(body.get("max_tokens") or body.get("max_completion_tokens") or 2048)
     if ending == "truncated":
         limit = min(limit, max(1, len(words) // 2))
-    return Answer(" ".join(words[:limit]), "stop" if len(words) <= limit else "length")
+    return ScriptedAnswer(" ".join(words[:limit]), "stop" if len(words) <= limit else "length")
 
 
 def count_tokens(text: str) -> int:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from steep.core.errors import UserError
 from steep.core.token_ids import ChatText, rendered_chat, whole_texts
 from steep.tokens.shard import ShardManifest, name_of, write_batches
-from steep.tokens.tokenise import Batch, batch_of, batched, in_order, threads_for
+from steep.tokens.tokenize import TextBatch, batch_of, batched, in_order, threads_for
 
 Message = Mapping[str, str]
 
@@ -52,7 +52,7 @@ class BadChat(Exception):
     """A chat cannot be used; the message says what was expected and found."""
 
 
-class Span(NamedTuple):
+class MessageSpan(NamedTuple):
     """A stretch of a text, in characters."""
 
     start: int
@@ -63,7 +63,7 @@ class Chat(NamedTuple):
     """A rendered chat; `spans` is what the assistant said."""
 
     text: ChatText
-    spans: list[Span]
+    spans: list[MessageSpan]
 
 
 def write_chat_shard(
@@ -112,7 +112,7 @@ def render(messages: Sequence[Message], tokenizer: Any) -> Chat:
                     f"the chat template does not render message {number + 1} alike with and "
                     "without what follows it, so what the assistant said cannot be found"
                 )
-            spans.append(Span(len(before), len(upto)))
+            spans.append(MessageSpan(len(before), len(upto)))
     return Chat(text, spans)
 
 
@@ -186,18 +186,18 @@ def _render(messages: Sequence[Message], tokenizer: Any, **options: bool) -> Cha
 
 def _tokenised(
     chats: Iterable[Chat], tokenizer: Any, loss_on: Literal["all", "assistant"]
-) -> Generator[Batch]:
+) -> Generator[TextBatch]:
     rust = tokenizer.backend_tokenizer
     whole_texts(rust)
     rust.encode_special_tokens = False  # those of the template are meant
     added = np.array(sorted(rust.get_added_tokens_decoder()), np.int64)
 
-    def whole(batch: list[Chat]) -> Batch:
+    def whole(batch: list[Chat]) -> TextBatch:
         pieces = [chat.text.pieces for chat in batch]
         found = iter(rust.encode_batch_fast(list(chain(*pieces)), add_special_tokens=False))
         return batch_of(list(chain.from_iterable(next(found).ids for _ in each)) for each in pieces)
 
-    def with_masks(batch: list[Chat]) -> Batch:
+    def with_masks(batch: list[Chat]) -> TextBatch:
         pieces = [chat.text.pieces for chat in batch]
         found = iter(rust.encode_batch(list(chain(*pieces)), add_special_tokens=False))
         lists, masks = [], []
@@ -207,7 +207,7 @@ def _tokenised(
             masks.append(_mask(chat, np.isin(np.array(ids, np.int64), added), offsets))
         return batch_of(lists)._replace(mask=np.concatenate(masks))
 
-    work: Callable[[list[Chat]], Batch] = with_masks if loss_on == "assistant" else whole
+    work: Callable[[list[Chat]], TextBatch] = with_masks if loss_on == "assistant" else whole
     yield from in_order(work, batched(chats, lambda chat: len(chat.text)), threads_for(tokenizer))
 
 

@@ -42,7 +42,7 @@ RANGES_NAMED = 8  # how many ranges of texts a message names
 Source = Literal["corpus", "replay", "instruction"]
 
 
-class Rows(NamedTuple):
+class RowReader(NamedTuple):
     """Training rows. `labels_BT[b, t]` is the token that position t predicts, or IGNORED."""
 
     ids_BT: NDArray[np.int64]
@@ -50,7 +50,7 @@ class Rows(NamedTuple):
     positions_BT: NDArray[np.int64] | None
 
 
-class Place(NamedTuple):
+class RowPlace(NamedTuple):
     """Where a row comes from: the row at `position` of that source's stream."""
 
     source: Source
@@ -58,7 +58,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Share:
+class MixtureShare:
     """A stream that `rate` of all rows come from."""
 
     name: Literal["replay", "instruction"]
@@ -104,7 +104,7 @@ class Mixture:
     """
 
     corpus: Stream
-    shares: tuple[Share, ...]
+    shares: tuple[MixtureShare, ...]
     context_tokens: int
     replay_mode: Literal["add", "replace"] = "add"
     isolate_documents: bool = False
@@ -119,26 +119,26 @@ class Mixture:
                 found=", ".join(f"{name} {rate}" for name, rate in rates.items()),
             )
 
-    def rows(self, first: int, count: int) -> Rows:
+    def rows(self, first: int, count: int) -> RowReader:
         """Return rows [first, first + count)."""
         ids_BT, last_BT, learned_BT = self._read([self.place(first + b) for b in range(count)])
         labels_BT = np.full_like(ids_BT, IGNORED)
         labels_BT[:, :-1] = np.where(learned_BT[:, 1:], ids_BT[:, 1:], IGNORED)
         if not self.isolate_documents:
-            return Rows(ids_BT, labels_BT, None)
+            return RowReader(ids_BT, labels_BT, None)
         labels_BT[last_BT] = IGNORED
-        return Rows(ids_BT, labels_BT, positions_of(last_BT))
+        return RowReader(ids_BT, labels_BT, positions_of(last_BT))
 
-    def place(self, row: int) -> Place:
+    def place(self, row: int) -> RowPlace:
         """Say where a row comes from; O(1)."""
         for share, rate in self._added:
             before, after = math.floor(row * rate), math.floor((row + 1) * rate)
             if after > before:
-                return Place(share.name, before)
+                return RowPlace(share.name, before)
             row -= before
         if (replacing := self._replacing) and replacing.rows(row, row + 1)[0]:
-            return Place("replay", replacing.drawn(row))
-        return Place("corpus", row)
+            return RowPlace("replay", replacing.drawn(row))
+        return RowPlace("corpus", row)
 
     def ledger(self, rows: int) -> dict[str, float]:
         """Account for the tokens of the first `rows` rows; the parts add up.
@@ -203,7 +203,7 @@ class Mixture:
     def _streams(self) -> dict[Source, Stream]:
         return {"corpus": self.corpus, **{share.name: share.stream for share in self.shares}}
 
-    def _read(self, places: list[Place]) -> _SpanBT:
+    def _read(self, places: list[RowPlace]) -> _SpanBT:
         """Read rows; neighbors in a stream in one go, which takes less than half the time."""
         shape = (len(places), self.context_tokens)
         found = _SpanBT(np.empty(shape, np.int64), np.empty(shape, bool), np.empty(shape, bool))
@@ -216,12 +216,12 @@ class Mixture:
                     rows_BT[run] = part_T.reshape(len(run), -1)
         return found
 
-    def _pieces(self, place: Place) -> Pieces:
+    def _pieces(self, place: RowPlace) -> Pieces:
         stream, start = self._streams()[place.source], place.position * self.context_tokens
         return stream.pieces(start, self.context_tokens)
 
     @cached_property
-    def _added(self) -> list[tuple[Share, Fraction]]:
+    def _added(self) -> list[tuple[MixtureShare, Fraction]]:
         """The shares that come on top, each with its part of the rows that those before leave."""
         found, left = [], Fraction(1)
         for share in self.shares:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from steep.core.errors import UserError
 from steep.core.files import disk_errors, read_json, write_json
-from steep.tokens.tokenise import Batch, tokenised
+from steep.tokens.tokenize import TextBatch, tokenised
 
 MANIFEST = "shard.json"
 TOKENS, ENDS, LOSS_MASK = "tokens.bin", "ends.bin", "loss_mask.bin"
@@ -141,7 +141,7 @@ def write_shard(directory: Path, texts: Iterable[str], tokenizer: Any) -> ShardM
 
 def write_batches(
     directory: Path,
-    batches: Iterable[Batch],
+    batches: Iterable[TextBatch],
     tokenizer: Any,
     *,
     masked: bool = False,
@@ -216,7 +216,7 @@ class _HashedFile:
         self._file.close()
 
 
-def _checked(batches: Iterable[Batch], limit: int, tokenizer: Any) -> Iterator[Batch]:
+def _checked(batches: Iterable[TextBatch], limit: int, tokenizer: Any) -> Iterator[TextBatch]:
     for batch in batches:
         if len(batch.ids) and not 0 <= (worst := _worst(batch.ids)) < limit:
             raise UserError(

@@ -29,7 +29,7 @@ from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
 from steep.core.ids import derive_seed
-from steep.training.quantise import (
+from steep.training.quantize import (
     block_columns,
     decode_first,
     decode_second,

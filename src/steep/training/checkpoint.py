@@ -29,8 +29,8 @@ from torch.distributed.checkpoint.state_dict_saver import save
 from steep.core.errors import UserError
 from steep.core.files import disk_errors
 from steep.training.checkpoint_files import (
+    CheckpointRecord,
     Damaged,
-    Record,
     check_files,
     check_identity,
     check_room,
@@ -98,7 +98,7 @@ class Checkpoints:
         self._identity = json.loads(json.dumps(dict(identity)))
         self._ranks = Ranks(world)
         self._thread = ThreadPoolExecutor(1, "checkpoint")
-        self._pending: Future[Record] | None = None
+        self._pending: Future[CheckpointRecord] | None = None
         self._staging = Staging() if behind else None
         self._newest = 0
 
@@ -223,7 +223,7 @@ class Checkpoints:
             remove_leftovers(self._directory)
         return newest_first(self._directory)
 
-    def _check(self, path: Path) -> Record:
+    def _check(self, path: Path) -> CheckpointRecord:
         """Each rank reads its share of the files."""
         record = read_record(path)
         check_identity(path, record.identity, self._identity)
@@ -251,14 +251,14 @@ class Checkpoints:
 
     def _write(
         self, directory: Path, step: int, staged: dict[str, Tensor], began: float, keep: int
-    ) -> Record:
+    ) -> CheckpointRecord:
         path = checkpoint_path(directory, step)
         temporary = temporary_path(path)
 
         def finish(checksums: dict[str, str]) -> None:
             size = sum((temporary / name).stat().st_size for name in checksums)
             seconds = time.monotonic() - began
-            record = Record(
+            record = CheckpointRecord(
                 step, self._identity, self._ranks.size, torch.__version__, size, seconds, checksums
             )
             publish(temporary, path, record, keep)

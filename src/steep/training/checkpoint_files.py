@@ -36,7 +36,7 @@ class Damaged(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class CheckpointRecord:
     """The `step.json` of a checkpoint; `files` are checksums by name, `seconds` from staging on."""
 
     step: int
@@ -82,7 +82,7 @@ def remove_checkpoints(directory: Path) -> None:
     remove_leftovers(directory)
 
 
-def publish(temporary: Path, path: Path, record: Record, keep: int) -> None:
+def publish(temporary: Path, path: Path, record: CheckpointRecord, keep: int) -> None:
     """Give a written checkpoint its name, then remove all but the `keep` newest up to it.
 
     Newer ones are removed too: training came past them again because they were found damaged.
@@ -120,14 +120,14 @@ def check_room(path: Path, needed_bytes: int) -> None:
         )
 
 
-def read_record(path: Path) -> Record:
+def read_record(path: Path) -> CheckpointRecord:
     """What a checkpoint says of itself.
 
     Raises:
         Damaged: There is no readable record.
     """
     try:
-        return Record(**read_json(path / RECORD))
+        return CheckpointRecord(**read_json(path / RECORD))
     except (OSError, ValueError, TypeError) as error:
         raise Damaged(f"{RECORD}: {error}") from error
 

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from steep.core.files import atomic_directory
 from steep.training.lora import has_lora, merge_lora
+from steep.training.model_dims import empty_model
 from steep.training.parallel import World
-from steep.training.shape import empty_model
 
 
 def export_model(

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from steep.training.shape import ModelShape, empty_model, shape_of
+from steep.training.model_dims import ModelShape, empty_model, shape_of
 
 # Dense bf16 FLOP/s by a part of the device's name, from NVIDIA's data sheets (half of the figure
 # "with sparsity" where only that is given). The first that fits counts.

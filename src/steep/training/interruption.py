@@ -16,16 +16,16 @@ log = logging.getLogger("steep")
 
 
 @dataclass
-class Stop:
+class InterruptFlag:
     """Whether somebody has asked."""
 
     asked: bool = False
 
 
 @contextmanager
-def asked_to_stop() -> Iterator[Stop]:
+def asked_to_stop() -> Iterator[InterruptFlag]:
     """Ctrl-C, or a scheduler's SIGTERM: finish the step and keep it; a second one ends at once."""
-    stop = Stop()
+    stop = InterruptFlag()
 
     def ask(number: int, frame: Any) -> None:
         stop.asked = True

@@ -22,7 +22,7 @@ import torch
 from steep.core.errors import UserError
 from steep.core.ids import derive_seed
 from steep.core.progress import Progress
-from steep.tokens.mixture import Mixture, Share
+from steep.tokens.mixture import Mixture, MixtureShare
 from steep.tokens.order import Stream
 from steep.tokens.shard import TokenShard, check_embedding, check_tokenizer, open_shard
 from steep.training.checkpoint import remove_checkpoints
@@ -93,7 +93,7 @@ class TrainingJob:
         return Mixture(
             corpus=self._stream(self.shard, "corpus"),
             shares=tuple(
-                Share(name, self._stream(part.shard, name), part.rate)
+                MixtureShare(name, self._stream(part.shard, name), part.rate)
                 for name, part in self.shares.items()
             ),
             context_tokens=self.context_tokens,
@@ -174,7 +174,7 @@ def _export(job: TrainingJob, model: Any, tokenizer: Any, directory: Path, world
     target = interim if job.add_difference else final
     export_model(model, tokenizer, target, world, merge=job.lora is not None)
     if job.add_difference and world.is_main:
-        from steep.training.difference import add_difference
+        from steep.training.task_vector import add_difference
 
         add_difference(interim, Path(job.model), Path(job.add_difference), final)
         shutil.rmtree(interim)

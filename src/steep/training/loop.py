@@ -30,10 +30,11 @@ from steep.core.errors import UserError
 from steep.core.files import disk_errors
 from steep.core.ids import derive_seed
 from steep.core.progress import duration
-from steep.tokens.mixture import IGNORED, Mixture, Rows
+from steep.tokens.mixture import IGNORED, Mixture, RowReader
 from steep.training.checkpoint import Checkpoints
 from steep.training.interruption import asked_to_stop
 from steep.training.loss import CausalLoss
+from steep.training.loss_guard import Watch
 from steep.training.metrics import (
     METRICS,
     STARTS,
@@ -48,9 +49,8 @@ from steep.training.optimizers import make_optimizer, set_learning_rate, state_t
 from steep.training.parallel import World, lost_ranks
 from steep.training.prepare import computing, on_device, prepare, trained_parameters
 from steep.training.settings import TrainingSettings, learning_rate_at
-from steep.training.speed import Speed
+from steep.training.throughput_meter import Speed
 from steep.training.validation import mean_losses
-from steep.training.watch import Watch
 
 log = logging.getLogger("steep")
 
@@ -60,15 +60,15 @@ SILENT_S = 30.0  # a step that takes longer is announced
 COLLECT_EVERY = 500  # steps between two collections of Python's garbage, which cost 0.1 s each
 
 
-class Batch(NamedTuple):
+class TokenBatch(NamedTuple):
     """This rank's rows of one step, and how many tokens all ranks predict in it."""
 
-    micro: list[Rows]
+    micro: list[RowReader]
     predicted_tokens: int
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """A model in training: what a step changes, and what it reads."""
 
     module: CausalLoss
@@ -89,14 +89,14 @@ class Run:
         states = state_tensors(self.optimizer)
         return weights | {f"optimizer.{name}": tensor for name, tensor in states.items()}
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> TokenBatch:
         """Read this rank's part of the rows of step `step`, counted from 0."""
         count = self.settings.batch_sequences
         # Every rank reads all rows, so it knows without asking how many tokens all predict.
         rows = self.mixture.rows(step * count, count)
         return self.divide(rows)
 
-    def divide(self, rows: Rows) -> Batch:
+    def divide(self, rows: RowReader) -> TokenBatch:
         """This rank's micro-batches of some rows.
 
         All ranks get the same number of them, for they meet in every forward pass: where rows do
@@ -112,12 +112,12 @@ class Run:
         while len(micro) < most:
             spare = _part(rows, 0, 1)
             micro.append(spare._replace(labels_BT=np.full_like(spare.labels_BT, IGNORED)))
-        return Batch(micro, int((rows.labels_BT != IGNORED).sum()))
+        return TokenBatch(micro, int((rows.labels_BT != IGNORED).sum()))
 
 
-def _part(rows: Rows, start: int, end: int) -> Rows:
+def _part(rows: RowReader, start: int, end: int) -> RowReader:
     positions_BT = rows.positions_BT
-    return Rows(
+    return RowReader(
         rows.ids_BT[start:end],
         rows.labels_BT[start:end],
         None if positions_BT is None else positions_BT[start:end],
@@ -169,7 +169,7 @@ def train(
             settings.seed,
             compile=settings.compile != "none",
         )
-        run = Run(module, optimizer, mixture, settings, world)
+        run = TrainingRun(module, optimizer, mixture, settings, world)
         _Loop(run, directory, validation or {}, on_step, track, first_losses).go()
     return module
 
@@ -192,7 +192,7 @@ def check_ranks(settings: TrainingSettings, world: World) -> None:
 
 @dataclass
 class _Loop:
-    run: Run
+    run: TrainingRun
     directory: Path
     validation: Mapping[str, Mixture]
     on_step: Callable[[StepMetrics], None]
@@ -281,7 +281,7 @@ class _Loop:
         step: int,
         loss: float,
         norm: float,
-        batch: Batch,
+        batch: TokenBatch,
         step_s: float,
         elapsed_s: float,
     ) -> None:
@@ -346,7 +346,10 @@ class _Loop:
 
 
 def _step(
-    run: Run, batch: Batch, step: int, foretell: Callable[[float, int, int], None] | None = None
+    run: TrainingRun,
+    batch: TokenBatch,
+    step: int,
+    foretell: Callable[[float, int, int], None] | None = None,
 ) -> Tensor:
     """One optimizer step.
 

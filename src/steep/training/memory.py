@@ -24,9 +24,9 @@ from typing import NamedTuple
 
 from steep.training.adamw import SMALLEST_BLOCK
 from steep.training.loss import CHUNK_POSITIONS
-from steep.training.quantise import block_columns
+from steep.training.model_dims import ModelShape, ParameterShape
+from steep.training.quantize import block_columns
 from steep.training.settings import OptimizerKind, TrainingSettings
-from steep.training.shape import ModelShape, ParameterShape
 
 GIB = 2**30
 

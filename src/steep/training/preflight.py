@@ -17,9 +17,9 @@ import torch
 from steep.core.errors import UserError
 from steep.training.loading import load_model_config
 from steep.training.memory import MemoryEstimate, estimate_memory, gib
+from steep.training.model_dims import ModelShape, empty_model, shape_of
 from steep.training.parallel import World
 from steep.training.settings import OptimizerKind, TrainingSettings
-from steep.training.shape import ModelShape, empty_model, shape_of
 
 LEANER: tuple[OptimizerKind, ...] = (
     "adamw-bf16-remainder", "adamw-8bit-remainder", "adamw-8bit-stochastic",

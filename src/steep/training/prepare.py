@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from steep.core.errors import UserError
-from steep.tokens.mixture import Rows
+from steep.tokens.mixture import RowReader
 from steep.training.loss import CausalLoss, chunk_loss
+from steep.training.model_dims import decoder_layers
 from steep.training.parallel import World, shard
 from steep.training.settings import TrainingSettings
-from steep.training.shape import decoder_layers
 
 
 def weight_dtype(settings: TrainingSettings) -> torch.dtype:
@@ -56,7 +56,7 @@ def computing(settings: TrainingSettings, world: World) -> AbstractContextManage
     return torch.autocast(world.device.type, torch.bfloat16) if mixed else nullcontext()
 
 
-def on_device(rows: Rows, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None]:
+def on_device(rows: RowReader, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None]:
     """The rows as tensors; to a GPU they travel while it works."""
 
     def move(part: Any) -> Tensor:

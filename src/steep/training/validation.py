@@ -10,18 +10,20 @@ import torch
 
 from steep.core.progress import Progress
 from steep.tokens.mixture import Mixture
-from steep.training.interruption import Stop
+from steep.training.interruption import InterruptFlag
 from steep.training.prepare import computing, on_device
 
 if TYPE_CHECKING:
-    from steep.training.loop import Run
+    from steep.training.loop import TrainingRun
 
 log = logging.getLogger("steep")
 
 MOST_TOKENS = 200_000  # of one set: the mean of its loss is then known to about 0.005 nats
 
 
-def mean_losses(run: Run, sets: Mapping[str, Mixture], stop: Stop) -> dict[str, float]:
+def mean_losses(
+    run: TrainingRun, sets: Mapping[str, Mixture], stop: InterruptFlag
+) -> dict[str, float]:
     """Return nats per token of each set, over its first `MOST_TOKENS` in a random order of texts.
 
     Every rank calls it.
@@ -38,7 +40,7 @@ def rows_read(tokens: int, context_tokens: int) -> int:
 
 
 @torch.no_grad()
-def _mean_loss(run: Run, name: str, mixture: Mixture, stop: Stop) -> float:
+def _mean_loss(run: TrainingRun, name: str, mixture: Mixture, stop: InterruptFlag) -> float:
     settings, world, context = run.settings, run.world, mixture.context_tokens
     at_once = settings.micro_batch_sequences * world.size
     there = mixture.corpus.shard.manifest.tokens

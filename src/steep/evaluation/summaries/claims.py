@@ -20,7 +20,7 @@ from steep.documents.document import Document
 from steep.documents.sentences import ends_sentence
 from steep.evaluation.answer_rows import prompt_hash
 from steep.evaluation.engines import Progress, no_progress
-from steep.evaluation.summaries.judging import Batch, Judge, Passage, Ruling, Split
+from steep.evaluation.summaries.judging import ClaimBatch, ClaimSplit, Judge, JudgedPassage, Ruling
 from steep.evaluation.summaries.rows import ClaimRow, PassageRow, SummaryRow, TextKey, text_of
 
 PASSAGE_WORDS = 120
@@ -64,7 +64,7 @@ def judge_summaries(
     passages = split_summaries(judge, summaries, on_progress)
     pending = list(_pending(summaries, passages, claims_per_call))
     batches = [
-        Batch(sources[each.summary.document_id], tuple(claim for _, claim, _ in each.claims))
+        ClaimBatch(sources[each.summary.document_id], tuple(claim for _, claim, _ in each.claims))
         for each in pending
     ]
     rulings = judge.rule(batches, on_progress)
@@ -82,7 +82,7 @@ def split_summaries(
     """The passages of all texts, in their order, with what they claim."""
     texts = [passages_of(summary.text) for summary in summaries]
     asked = [
-        Passage(text, before)
+        JudgedPassage(text, before)
         for passages in texts
         for text, before in _first_mentions(passages).items()
     ]
@@ -122,7 +122,7 @@ def _first_mentions(passages: Sequence[str]) -> dict[str, str]:
 
 
 def _passage_rows(
-    judge: str, summary: SummaryRow, passages: Sequence[str], splits: Mapping[str, Split]
+    judge: str, summary: SummaryRow, passages: Sequence[str], splits: Mapping[str, ClaimSplit]
 ) -> list[PassageRow]:
     return [
         PassageRow(

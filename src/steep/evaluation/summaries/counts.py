@@ -28,7 +28,7 @@ NOT_JUDGED = "none of its claims could be judged"
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class VerdictCounts:
     """Claims of a text, or their mean over texts. `claims` also holds those without a verdict."""
 
     claims: float = 0.0
@@ -47,7 +47,7 @@ class CountedText(NamedTuple):
     """A text with its counts, or the reason why it has none."""
 
     text: TextKey
-    counts: Counts | None
+    counts: VerdictCounts | None
     why_not: str | None = None
 
 
@@ -55,8 +55,8 @@ class Pair(NamedTuple):
     """Counts on a document, and the human ones that they are measured by."""
 
     document_id: str
-    own: Counts
-    human: Counts
+    own: VerdictCounts
+    human: VerdictCounts
 
 
 def count_texts(
@@ -71,7 +71,7 @@ def count_texts(
     ]
 
 
-def by_document(texts: Iterable[CountedText]) -> dict[str, Counts]:
+def by_document(texts: Iterable[CountedText]) -> dict[str, VerdictCounts]:
     """The mean counts of each document's texts, of those that have counts."""
     return {document: mean_counts(each) for document, each in _counts_of(texts).items()}
 
@@ -99,13 +99,13 @@ def pairs_among(human: Sequence[CountedText]) -> list[Pair]:
     ]
 
 
-def mean_counts(counts: Sequence[Counts]) -> Counts:
+def mean_counts(counts: Sequence[VerdictCounts]) -> VerdictCounts:
     """The mean of each count."""
-    return Counts(*(fmean(each.of(measure) for each in counts) for measure in MEASURES))
+    return VerdictCounts(*(fmean(each.of(measure) for each in counts) for measure in MEASURES))
 
 
-def _counts_of(texts: Iterable[CountedText]) -> dict[str, list[Counts]]:
-    found: dict[str, list[Counts]] = {}
+def _counts_of(texts: Iterable[CountedText]) -> dict[str, list[VerdictCounts]]:
+    found: dict[str, list[VerdictCounts]] = {}
     for each in texts:
         if each.counts is not None:
             found.setdefault(each.text.document_id, []).append(each.counts)
@@ -132,8 +132,8 @@ def _counted(
     return CountedText(text_of(summary), None if why_not else _count(claims), why_not)
 
 
-def _count(claims: Sequence[ClaimRow]) -> Counts:
-    return Counts(
+def _count(claims: Sequence[ClaimRow]) -> VerdictCounts:
+    return VerdictCounts(
         claims=len(claims),
         true=sum(row.true is True for row in claims),
         false=sum(row.true is False for row in claims),

@@ -22,7 +22,7 @@ from steep.evaluation.statistics import Interval, mean_interval
 from steep.evaluation.summaries.claims import CLAIMS_PER_CALL
 from steep.evaluation.summaries.judge_answers import Verdict
 from steep.evaluation.summaries.judge_examples import LabelledClaim, labelled_claims
-from steep.evaluation.summaries.judging import Batch, Judge
+from steep.evaluation.summaries.judging import ClaimBatch, Judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def measure_judge(
     """
     labelled = labelled_claims() if examples is None else examples
     groups = _groups(labelled, claims_per_call)
-    batches = [Batch(each[0].document, tuple(row.claim for row in each)) for each in groups]
+    batches = [ClaimBatch(each[0].document, tuple(row.claim for row in each)) for each in groups]
     rulings = judge.rule(batches, on_progress)
     verdicts = [verdict for ruling in rulings for verdict in ruling.verdicts]
     return compare_verdicts(judge.name, [row for each in groups for row in each], verdicts)

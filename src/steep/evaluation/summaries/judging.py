@@ -33,7 +33,7 @@ Answered = TypeVar("Answered")
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class JudgedPassage:
     """A piece of a text, and the piece that it follows, where there is one."""
 
     text: str
@@ -41,7 +41,7 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class ClaimBatch:
     """Claims to be weighed together against the whole text of a document."""
 
     document: Document
@@ -49,7 +49,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class ClaimSplit:
     """The claims of a passage, and what was said."""
 
     claims: tuple[str, ...]
@@ -77,12 +77,14 @@ class Judge(Protocol):
         ...
 
     def split(
-        self, passages: Sequence[Passage], on_progress: Progress = no_progress
-    ) -> list[Split]:
+        self, passages: Sequence[JudgedPassage], on_progress: Progress = no_progress
+    ) -> list[ClaimSplit]:
         """The claims of each passage."""
         ...
 
-    def rule(self, batches: Sequence[Batch], on_progress: Progress = no_progress) -> list[Ruling]:
+    def rule(
+        self, batches: Sequence[ClaimBatch], on_progress: Progress = no_progress
+    ) -> list[Ruling]:
         """The verdicts on each batch."""
         ...
 
@@ -111,8 +113,8 @@ class EngineJudge:
     attempts: int = 2
 
     def split(
-        self, passages: Sequence[Passage], on_progress: Progress = no_progress
-    ) -> list[Split]:
+        self, passages: Sequence[JudgedPassage], on_progress: Progress = no_progress
+    ) -> list[ClaimSplit]:
         """The claims of each passage.
 
         Raises:
@@ -121,11 +123,15 @@ class EngineJudge:
         prompts = self.form([split_prompt(each.text, each.before) for each in passages])
         answers = self._ask(prompts, lambda number, output: _claims(output), on_progress)
         return [
-            Split(answer.read.claims, answer.read.why_not, answer.output.text, answer.output.seed)
+            ClaimSplit(
+                answer.read.claims, answer.read.why_not, answer.output.text, answer.output.seed
+            )
             for answer in answers
         ]
 
-    def rule(self, batches: Sequence[Batch], on_progress: Progress = no_progress) -> list[Ruling]:
+    def rule(
+        self, batches: Sequence[ClaimBatch], on_progress: Progress = no_progress
+    ) -> list[Ruling]:
         """The verdicts on each batch; of two answers that of which more could be read.
 
         Raises:
@@ -188,7 +194,7 @@ def _claims(output: Output) -> tuple[ClaimList, int]:
     return found, int(found.why_not is not None)
 
 
-def _verdicts(output: Output, batch: Batch) -> tuple[tuple[Verdict, ...], int]:
+def _verdicts(output: Output, batch: ClaimBatch) -> tuple[tuple[Verdict, ...], int]:
     found = read_verdicts(output.text, len(batch.claims))
     cause = _cause(output)
     if cause and all(each.true is None for each in found):

@@ -119,7 +119,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Study:
+class SummaryScores:
     """All texts of a study, and what one judge said of them."""
 
     summaries: Sequence[SummaryRow]

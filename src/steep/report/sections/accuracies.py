@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from steep.report.blocks import Column, stacked, table, text_column
+from steep.report.components import Column, stacked, table, text_column
+from steep.report.formatting import interval, percent, rounded_interval
 from steep.report.html import Child, Html, el
-from steep.report.records import Compared, Estimate, ModelScore, Run
 from steep.report.svg import Axis, Whisker, WhiskerGroup, responsive, series_class, whisker_chart
-from steep.report.wording import interval, percent, rounded_interval
+from steep.report.view_models import Compared, Estimate, ModelScore, ReportData
 
 ALL = "all questions"
 PERCENT_TICKS = tuple((i / 4, percent(i / 4, 0)) for i in range(5))
 
 
-def key(run: Run, name: str) -> Html:
+def key(run: ReportData, name: str) -> Html:
     """A model's name beside its color."""
     number = run.series.get(name, 0)
     return el("span", el("i", class_=f"swatch {series_class(number)}"), name, class_="key")
 
 
-def accuracy_chart(run: Run, found: Compared, chance: float | None, title: str) -> Html:
+def accuracy_chart(run: ReportData, found: Compared, chance: float | None, title: str) -> Html:
     """Each model's accuracy, over all questions and by kind."""
     groups = []
     for kind in [None, *found.kinds]:
@@ -50,7 +50,7 @@ def accuracy_whisker(name: str, series: int, estimate: Estimate) -> Whisker:
     return Whisker(name, series, estimate.value, estimate.low, estimate.high, note)
 
 
-def accuracy_table(run: Run, found: Compared, caption: Child = None) -> Html:
+def accuracy_table(run: ReportData, found: Compared, caption: Child = None) -> Html:
     """The same as a table."""
     kinds = [None, *found.kinds]
     columns = [text_column("model")]

@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from steep.report.blocks import Column, Section, figure, section, stacked, table, text_column
+from steep.report.components import (
+    Column,
+    PageSection,
+    figure,
+    section,
+    stacked,
+    table,
+    text_column,
+)
+from steep.report.formatting import count, percent, plural, reasons
 from steep.report.html import Child, Html, el
 from steep.report.measures import compared, mean
-from steep.report.records import Run
 from steep.report.sections.accuracies import accuracy_cell, accuracy_chart, accuracy_table, key
 from steep.report.sections.differences import comparison
 from steep.report.sections.option_lengths import several_right
 from steep.report.sections.results import skipped_questions
 from steep.report.sections.short_answers import short_answers
-from steep.report.wording import count, percent, plural, reasons
+from steep.report.view_models import ReportData
 
 PARSERS = {
     "strict": "its last line must be an answer line and nothing else",
@@ -30,7 +38,7 @@ VOTES = {
 PICTURE = "Accuracy of written answers of each model, over all questions and by kind"
 
 
-def answers(run: Run) -> Section | None:
+def answers(run: ReportData) -> PageSection | None:
     """Letters and free texts that models wrote, closed book; None where none were asked for."""
     letters, short = run.measured.get("answers"), run.measured.get("short_answers")
     if not letters and not short:
@@ -45,7 +53,7 @@ def answers(run: Run) -> Section | None:
     return section("answers", "Written answers", opening, *parts, listed)
 
 
-def _choices(run: Run, found: Mapping[str, Any]) -> list[Html | None]:
+def _choices(run: ReportData, found: Mapping[str, Any]) -> list[Html | None]:
     """Everything about multiple-choice questions."""
     scores = compared(found)
     caption = "Accuracy of what each model wrote, with its 95% interval, clustered by document."
@@ -92,7 +100,7 @@ def protocol_words(protocol: Mapping[str, Any]) -> str:
     )
 
 
-def _read_table(run: Run, found: Mapping[str, Any]) -> Html:
+def _read_table(run: ReportData, found: Mapping[str, Any]) -> Html:
     """What could not be read says as much of a model as its accuracy."""
     columns = [
         text_column("model"),
@@ -126,7 +134,7 @@ def _letters(found: Mapping[str, Any]) -> list[str]:
     return sorted({letter for each in named for letter in each})
 
 
-def _letter_table(run: Run, found: Mapping[str, Any]) -> Html | None:
+def _letter_table(run: ReportData, found: Mapping[str, Any]) -> Html | None:
     letters = _letters(found)
     if not letters:
         return None
@@ -148,7 +156,7 @@ def _letter_table(run: Run, found: Mapping[str, Any]) -> Html | None:
     return el("div", el("h3", "By letter"), table(columns, rows, caption))
 
 
-def _chosen_table(run: Run, found: Mapping[str, Any]) -> Html | None:
+def _chosen_table(run: ReportData, found: Mapping[str, Any]) -> Html | None:
     """How often each letter was chosen, right or wrong."""
     letters = _letters(found)
     if not letters:

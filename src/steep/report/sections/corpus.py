@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from steep.core.words import count_words, word_spans
-from steep.report.blocks import (
+from steep.report.components import (
     Column,
-    Section,
+    PageSection,
     absent,
     facts,
     fold,
@@ -15,12 +15,18 @@ from steep.report.blocks import (
     table,
     text_column,
 )
+from steep.report.formatting import count, model_names, plural
 from steep.report.html import Child, Html, el, join
-from steep.report.records import RAW_RECIPE, Corpus, PassageRow, Run, SetAsideRow
 from steep.report.sampling import sample_passages, sample_set_aside
 from steep.report.sections.writers import writers
 from steep.report.svg import bar_cell
-from steep.report.wording import count, model_names, plural
+from steep.report.view_models import (
+    RAW_RECIPE,
+    CorpusSummary,
+    ReportData,
+    SamplePassage,
+    SetAsideRow,
+)
 
 SAMPLED_PASSAGES = 10
 SAMPLED_SET_ASIDE = 3
@@ -28,7 +34,7 @@ SHOWN_WORDS = 160  # longer texts are folded after so many
 SUBSET_NAMES = {0: "no entities named", 1: "single entities", 2: "pairs", 3: "triplets"}
 
 
-def corpus(run: Run) -> Section:
+def corpus(run: ReportData) -> PageSection:
     """What was kept, what was set aside, and some of both to read."""
     title = "The corpus"
     if run.corpus is None:
@@ -59,7 +65,7 @@ def corpus(run: Run) -> Section:
     )
 
 
-def _sources(run: Run) -> Html | None:
+def _sources(run: ReportData) -> Html | None:
     """From files to documents; parts are what long documents were split into."""
     counts = run.documents.counts if run.documents else {}
     if not counts:
@@ -72,7 +78,7 @@ def _sources(run: Run) -> Html | None:
     return el("p", f"{said}; {unread} could not be read." if skipped else f"{said}.")
 
 
-def _recipe_table(found: Corpus) -> Html:
+def _recipe_table(found: CorpusSummary) -> Html:
     passages: Counter[str] = Counter()
     words: Counter[str] = Counter()
     for passage in found.passages:
@@ -92,7 +98,7 @@ def _recipe_table(found: Corpus) -> Html:
     return table(columns, rows)
 
 
-def _recipe_name(passage: PassageRow, found: Corpus) -> str:
+def _recipe_name(passage: SamplePassage, found: CorpusSummary) -> str:
     if passage.recipe == RAW_RECIPE:
         return "documents (the raw texts)"
     if models := found.imported.get(passage.recipe):
@@ -101,7 +107,7 @@ def _recipe_name(passage: PassageRow, found: Corpus) -> str:
     return f"{passage.recipe}, {SUBSET_NAMES.get(size, f'{size} entities')}"
 
 
-def _reason_table(found: Corpus) -> Html:
+def _reason_table(found: CorpusSummary) -> Html:
     reasons = Counter(row.reason for row in found.set_aside_rows)
     if not reasons:
         return absent("Nothing was set aside.")
@@ -115,7 +121,7 @@ def _reason_table(found: Corpus) -> Html:
     return table(columns, rows, f"{total} in all.")
 
 
-def _skipped_documents(run: Run) -> Html | None:
+def _skipped_documents(run: ReportData) -> Html | None:
     skipped = run.documents.skipped if run.documents else ()
     if not skipped:
         return None
@@ -125,7 +131,7 @@ def _skipped_documents(run: Run) -> Html | None:
     )
 
 
-def _passage_card(run: Run, found: Corpus, passage: PassageRow, text: str) -> Html:
+def _passage_card(run: ReportData, found: CorpusSummary, passage: SamplePassage, text: str) -> Html:
     provenance: list[tuple[str, Child]] = [
         ("document", run.title_of(passage.document_id)),
         ("entities", _entities(found, passage)),
@@ -137,14 +143,14 @@ def _passage_card(run: Run, found: Corpus, passage: PassageRow, text: str) -> Ht
     return el("article", _body(text), facts(provenance, "provenance"), class_="card")
 
 
-def _entities(found: Corpus, passage: PassageRow) -> str:
+def _entities(found: CorpusSummary, passage: SamplePassage) -> str:
     """The entities that a passage was asked to be about; imported texts do not say them."""
     if passage.recipe in found.imported:
         return "not given with imported texts"
     return ", ".join(passage.subset) or "none asked for"
 
 
-def _aside_card(run: Run, row: SetAsideRow, text: str) -> Html:
+def _aside_card(run: ReportData, row: SetAsideRow, text: str) -> Html:
     provenance: list[tuple[str, Child]] = [
         ("reason", el("strong", row.reason)),
         ("document", run.title_of(row.document_id)),

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from steep.report.blocks import Column, figure, stacked, table, text_column
-from steep.report.findings import (
+from steep.report.components import Column, figure, stacked, table, text_column
+from steep.report.conclusions import (
     against_chance,
     conclusion,
     limits,
     uneven_intervals,
     verdict,
 )
-from steep.report.html import Child, Html, el
-from steep.report.records import Compared, Estimate, PairScore, Run
-from steep.report.svg import Axis, Whisker, WhiskerGroup, responsive, whisker_chart
-from steep.report.wording import (
+from steep.report.formatting import (
     MINUS,
     count,
     interval,
@@ -22,11 +19,16 @@ from steep.report.wording import (
     points,
     rounded_interval,
 )
+from steep.report.html import Child, Html, el
+from steep.report.svg import Axis, Whisker, WhiskerGroup, responsive, whisker_chart
+from steep.report.view_models import Compared, Estimate, PairScore, ReportData
 
 READINGS = {"found": "can be told apart", "hint": "a hint", "open": "cannot be told apart"}
 
 
-def comparison(run: Run, found: Compared, measure: str, chance: float | None = None) -> list[Html]:
+def comparison(
+    run: ReportData, found: Compared, measure: str, chance: float | None = None
+) -> list[Html]:
     """Sentences, table and picture; only sentences where one model stands alone."""
     lines = [
         *(against_chance(model, chance) for model in found.models),
@@ -115,7 +117,7 @@ def pair_name(a: str, b: str) -> str:
     return f"{a} {MINUS} {b}"
 
 
-def difference_chart(run: Run, scores: Compared) -> Html:
+def difference_chart(run: ReportData, scores: Compared) -> Html:
     """The same as a picture, by kind of question too."""
     groups = []
     for kind in [None, *scores.kinds]:

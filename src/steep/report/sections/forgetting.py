@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from steep.report.blocks import (
+from steep.report.components import (
     Column,
-    Section,
+    PageSection,
     figure_cell,
     fold,
     section,
@@ -15,18 +15,18 @@ from steep.report.blocks import (
     table,
     text_column,
 )
+from steep.report.formatting import UNKNOWN, bounds, count, decimal, p_value, plural
 from steep.report.html import Child, Html, el
 from steep.report.measures import compared, mean
-from steep.report.records import Compared, Estimate, Run
 from steep.report.sections.accuracies import key
 from steep.report.sections.differences import difference_cell, pair_name
-from steep.report.wording import UNKNOWN, bounds, count, decimal, p_value, plural
+from steep.report.view_models import Compared, Estimate, ReportData
 
 BITS, NATS, TASK = 4, 4, 3  # decimals
 NOT_MEASURED = "not measured"
 
 
-def forgetting(run: Run) -> Section | None:
+def forgetting(run: ReportData) -> PageSection | None:
     """Losses and tasks before and after; None where neither was measured."""
     texts, tasks = run.measured.get("general_text"), run.measured.get("tasks")
     if not texts and not tasks:
@@ -49,7 +49,7 @@ def forgetting(run: Run) -> Section | None:
 
 
 def _balance(
-    run: Run, texts: Mapping[str, Any] | None, tasks: Mapping[str, Any] | None
+    run: ReportData, texts: Mapping[str, Any] | None, tasks: Mapping[str, Any] | None
 ) -> Html | None:
     """A column a trained model: what it gained on the documents, what it lost elsewhere."""
     first = (texts or tasks or {})["models"][0]["name"]
@@ -70,7 +70,7 @@ def _balance(
     return table(columns, rows, caption)
 
 
-def _learned(run: Run, models: Sequence[str], first: str) -> list[list[Child]]:
+def _learned(run: ReportData, models: Sequence[str], first: str) -> list[list[Child]]:
     rows: list[list[Child]] = []
     for said, found in _closed_book(run):
         gains = {pair.a: pair.overall for pair in found.pairs if pair.b == first}
@@ -79,7 +79,7 @@ def _learned(run: Run, models: Sequence[str], first: str) -> list[list[Child]]:
     return rows
 
 
-def _closed_book(run: Run) -> list[tuple[str, Compared]]:
+def _closed_book(run: ReportData) -> list[tuple[str, Compared]]:
     answers, short = run.measured.get("answers"), run.measured.get("short_answers")
     return [
         *([("choices by likelihood", run.scores.compared)] if run.scores else ()),
@@ -113,7 +113,7 @@ def _lost_on_tasks(tasks: Mapping[str, Any] | None, models: Sequence[str]) -> li
 # ---- general text --------------------------------------------------------------------------------
 
 
-def _texts_part(run: Run, texts: Mapping[str, Any]) -> Html:
+def _texts_part(run: ReportData, texts: Mapping[str, Any]) -> Html:
     lost = {each["a"]: each for each in texts["differences"]}
     columns = [
         text_column("model"),
@@ -174,7 +174,7 @@ def _text_sentence(pair: Mapping[str, Any]) -> str:
 # ---- tasks ---------------------------------------------------------------------------------------
 
 
-def _tasks_part(run: Run, tasks: Mapping[str, Any]) -> Html:
+def _tasks_part(run: ReportData, tasks: Mapping[str, Any]) -> Html:
     values = _task_values(run, tasks)
     return el(
         "div",
@@ -217,7 +217,7 @@ def _task_differences(tasks: Mapping[str, Any]) -> Html:
     return table(columns, rows, caption)
 
 
-def _task_values(run: Run, tasks: Mapping[str, Any]) -> Html:
+def _task_values(run: ReportData, tasks: Mapping[str, Any]) -> Html:
     columns = [
         text_column("model"),
         text_column("task"),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from steep.report.blocks import (
+from steep.report.components import (
     Column,
-    Section,
+    PageSection,
     absent,
     figure,
     fold,
@@ -20,15 +20,15 @@ from steep.report.entity_graph import (
     draw,
     select,
 )
+from steep.report.formatting import count, plural
 from steep.report.html import Child, Html, el, join
-from steep.report.records import Run
 from steep.report.svg import responsive, series_class
-from steep.report.wording import count, plural
+from steep.report.view_models import ReportData
 
 MOST_LISTED = 100  # entities in the table
 
 
-def entity_graph(run: Run) -> Section:
+def entity_graph(run: ReportData) -> PageSection:
     """The picture of what was written about together."""
     title = "What was written about"
     graph = build_graph(run)
@@ -54,7 +54,7 @@ def entity_graph(run: Run) -> Section:
     )
 
 
-def _picture(run: Run, graph: Graph) -> Html:
+def _picture(run: ReportData, graph: Graph) -> Html:
     """The graph, its colors, and the line where `graph.js` says what is pointed at."""
     documents = select(graph, MOST_NODES_WIDE).document_ids
     legend = [
@@ -104,7 +104,7 @@ def _hidden(graph: Graph, most_nodes: int) -> str:
     return " ".join(sentences)
 
 
-def _entity_table(run: Run, graph: Graph) -> Html:
+def _entity_table(run: ReportData, graph: Graph) -> Html:
     """The graph in words: for readers who do not see it, and for print."""
     degree = graph.degree()
     rows: list[list[Child]] = [

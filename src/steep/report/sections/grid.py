@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from steep.report.blocks import Column, fold, table, text_column
+from steep.report.components import Column, fold, table, text_column
+from steep.report.formatting import count, percent, plural
 from steep.report.html import Child, Html, el
 from steep.report.measures import estimate
-from steep.report.records import Run
 from steep.report.sections.accuracies import accuracy_cell, key
-from steep.report.wording import count, percent, plural
+from steep.report.view_models import ReportData
 
 MOST_CELLS = 12  # a larger grid is shown in short
 WAY = ("chunk_characters", "shown", "order", "temperature")
@@ -22,7 +22,7 @@ TOO_LONG, NOTHING = "too long", "\N{EN DASH}"
 Cell = Mapping[str, Any]
 
 
-def grid(run: Run, found: Mapping[str, Any]) -> list[Html | None]:
+def grid(run: ReportData, found: Mapping[str, Any]) -> list[Html | None]:
     """All cells, or a short table for each model with the rest to open."""
     cells, best = found["cells"], found["best"]
     heading = el("h3", "Every way of showing")
@@ -58,7 +58,7 @@ def _was_chosen(cell: Cell, best: Mapping[str, Any]) -> bool:
 Shown = tuple[Column, Callable[[Cell], Child]]
 
 
-def _cell_table(run: Run, cells: Sequence[Cell], best: Mapping[str, Any]) -> Html:
+def _cell_table(run: ReportData, cells: Sequence[Cell], best: Mapping[str, Any]) -> Html:
     """A row a cell; columns that would say the same of all are left away."""
     shown = [
         *_way_columns(cells),

@@ -6,29 +6,29 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from steep.report.blocks import facts
-from steep.report.findings import headline, normalizer_name
+from steep.report.components import facts
+from steep.report.conclusions import headline, normalizer_name
+from steep.report.formatting import count, duration, listing, plural, usd
 from steep.report.html import Child, Html, el
 from steep.report.measures import compared
-from steep.report.records import RAW_RECIPE, Arm, Compared, Run
-from steep.report.wording import count, duration, listing, plural, usd
+from steep.report.view_models import RAW_RECIPE, Arm, Compared, ReportData
 
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct"  # what the setting "embedded" means
 
 
-def trained_model(run: Run) -> str:
+def trained_model(run: ReportData) -> str:
     """The name of the model that was taught."""
     name = str(run.setting("train", "model") or EMBEDDED_MODEL)
     return EMBEDDED_MODEL if name == "embedded" else PurePath(name).name
 
 
-def page_title(run: Run) -> str:
+def page_title(run: ReportData) -> str:
     """What was taught to what model, as far as that was done."""
     before, model, after = _title_parts(run)
     return f"{before}{model}{after}"
 
 
-def _title_parts(run: Run) -> tuple[str, str, str]:
+def _title_parts(run: ReportData) -> tuple[str, str, str]:
     """The title before the name of the model, the name, and what follows."""
     model, taught = trained_model(run), _taught(run)
     if not run.arms:
@@ -38,12 +38,12 @@ def _title_parts(run: Run) -> tuple[str, str, str]:
     return "What ", model, f" learned from {taught}"
 
 
-def _taught(run: Run) -> str:
+def _taught(run: ReportData) -> str:
     total = run.documents.total if run.documents else 0
     return plural(total, "document") if total else "its documents"
 
 
-def header(run: Run) -> Html:
+def header(run: ReportData) -> Html:
     """Title, the first sentence, key figures."""
     before, model, after = _title_parts(run)
     return el(
@@ -57,7 +57,7 @@ def header(run: Run) -> Html:
     )
 
 
-def _text_counts(run: Run) -> str | None:
+def _text_counts(run: ReportData) -> str | None:
     """Say what became of the synthetic passages of the key figures: read, held out, or neither."""
     if run.corpus is None or not run.arms:
         return None
@@ -77,7 +77,7 @@ def _text_counts(run: Run) -> str | None:
     return f"Of the {what}, {listing([each for each in said if each])}.{more}"
 
 
-def _read_by(run: Run, arm: Arm, passages: Counter[str]) -> str:
+def _read_by(run: ReportData, arm: Arm, passages: Counter[str]) -> str:
     """How many synthetic passages an arm was trained on; empty where that is not recorded."""
     total = arm.tokenize.get("passages")
     recipes = [recipe for recipe in run.reads(arm.name) if recipe != RAW_RECIPE]
@@ -91,7 +91,7 @@ def _read_by(run: Run, arm: Arm, passages: Counter[str]) -> str:
     return f"{arm.name} reads {count(trained_on)}{kept}"
 
 
-def _first_sentence(run: Run) -> str:
+def _first_sentence(run: ReportData) -> str:
     """The differences by the first way of asking that there is; else what was measured at all."""
     for scores, how in _asked(run):
         return headline(scores, how)
@@ -112,7 +112,7 @@ OTHERS = {
 }
 
 
-def _asked(run: Run) -> Iterator[tuple[Compared, str]]:
+def _asked(run: ReportData) -> Iterator[tuple[Compared, str]]:
     """The tables of questions and answers, closed book first, with the way of asking in words."""
     if run.scores:
         measure = normalizer_name(run.scores.normalizer)
@@ -123,7 +123,7 @@ def _asked(run: Run) -> Iterator[tuple[Compared, str]]:
         yield compared(short["exact_match"]), "closed book and answered in free text, word for word"
 
 
-def _key_figures(run: Run) -> list[tuple[str, Child]]:
+def _key_figures(run: ReportData) -> list[tuple[str, Child]]:
     figures: list[tuple[str, Child]] = []
     for scores, _ in _asked(run):
         figures.append(("questions", count(scores.questions)))

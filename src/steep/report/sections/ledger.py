@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from steep.core.calls import STATUSES
 from steep.core.dollars import cost_of
-from steep.report.blocks import (
+from steep.report.components import (
     Column,
-    Section,
+    PageSection,
     absent,
     facts,
     figure,
@@ -16,15 +16,15 @@ from steep.report.blocks import (
     table,
     text_column,
 )
+from steep.report.formatting import count, duration, plural, usd
 from steep.report.html import Child, Html, el, join
-from steep.report.records import Generation, PassageRow, Run, SetAsideRow
 from steep.report.svg import stacked_bar
-from steep.report.wording import count, duration, plural, usd
+from steep.report.view_models import Generation, ReportData, SamplePassage, SetAsideRow
 
 OUTCOMES = (*STATUSES, "to_do")
 
 
-def ledger(run: Run) -> Section:
+def ledger(run: ReportData) -> PageSection:
     """Every planned call and what became of it."""
     title = "The ledger"
     generation = run.generation
@@ -53,7 +53,7 @@ def ledger(run: Run) -> Section:
     )
 
 
-def _requests(run: Run) -> Html | None:
+def _requests(run: ReportData) -> Html | None:
     """What servers were asked beside generation."""
     rows: list[list[Child]] = [
         [
@@ -109,7 +109,7 @@ def _equation(generation: Generation) -> Html:
     )
 
 
-def _spending(run: Run, generation: Generation) -> list[tuple[str, Child]]:
+def _spending(run: ReportData, generation: Generation) -> list[tuple[str, Child]]:
     usage = generation.usage
     written = usage.get("completion_tokens", 0)
     rows: list[tuple[str, Child]] = [
@@ -125,7 +125,7 @@ def _spending(run: Run, generation: Generation) -> list[tuple[str, Child]]:
     return rows
 
 
-def _calls_by_recipe(run: Run) -> Html | None:
+def _calls_by_recipe(run: ReportData) -> Html | None:
     """What became of the calls that the corpus stage has seen."""
     if run.corpus is None:
         return None
@@ -148,7 +148,7 @@ def _calls_by_recipe(run: Run) -> Html | None:
     return table(columns, rows, note) if rows else None
 
 
-def _call_ids(rows: Sequence[PassageRow] | Sequence[SetAsideRow]) -> dict[str, set[str]]:
+def _call_ids(rows: Sequence[SamplePassage] | Sequence[SetAsideRow]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for row in rows:
         if row.call_id is not None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from steep.report.blocks import Section, section
-from steep.report.findings import notes
+from steep.report.caveats import measured_notes
+from steep.report.components import PageSection, section
+from steep.report.conclusions import notes
 from steep.report.html import el
-from steep.report.measured_notes import measured_notes
-from steep.report.records import Run
+from steep.report.view_models import ReportData
 
 
-def meaning(run: Run) -> Section:
+def meaning(run: ReportData) -> PageSection:
     """The notes."""
     items = [
         el("div", el("h3", note.heading), el("p", note.text), class_="note-item")

@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from steep.report.blocks import Column, Section, figure, section, stacked, table, text_column
+from steep.report.components import (
+    Column,
+    PageSection,
+    figure,
+    section,
+    stacked,
+    table,
+    text_column,
+)
+from steep.report.formatting import UNKNOWN, count, decimal, interval, listing, p_value, percent
 from steep.report.html import Child, Html, el
 from steep.report.measures import compared, estimate
-from steep.report.records import Estimate, ModelScore, Run
 from steep.report.sections.accuracies import PERCENT_TICKS, accuracy_whisker, key
 from steep.report.sections.differences import comparison, difference_cell
 from steep.report.sections.grid import grid
 from steep.report.sections.results import skipped_questions
 from steep.report.svg import Axis, WhiskerGroup, responsive, whisker_chart
-from steep.report.wording import UNKNOWN, count, decimal, interval, listing, p_value, percent
+from steep.report.view_models import Estimate, ModelScore, ReportData
 
 WAYS = {"likelihood": "the likeliest option", "answers": "what they write"}
 GAINS = {
@@ -24,7 +32,7 @@ GAINS = {
 ORDER = "closed book", "open book", "whole document"
 
 
-def open_book(run: Run) -> Section | None:
+def open_book(run: ReportData) -> PageSection | None:
     """Retrieval, the grid of ways to show, and gains; None where it was not measured."""
     found = run.measured.get("open_book")
     if not found:
@@ -57,7 +65,7 @@ def open_book(run: Run) -> Section | None:
 # ---- closed book, open book, whole document ------------------------------------------------------
 
 
-def _chart(run: Run, found: Mapping[str, Any]) -> Html | None:
+def _chart(run: ReportData, found: Mapping[str, Any]) -> Html | None:
     """One group a model; only ways that have a figure."""
     ways = _ways(run, found)
     if not ways:
@@ -75,7 +83,7 @@ def _chart(run: Run, found: Mapping[str, Any]) -> Html | None:
     return figure(picture, caption)
 
 
-def _ways(run: Run, found: Mapping[str, Any]) -> dict[str, dict[str, Estimate]]:
+def _ways(run: ReportData, found: Mapping[str, Any]) -> dict[str, dict[str, Estimate]]:
     """What is known of each model: closed book, at its best cell, with the whole document."""
     closed = _closed(run, found["method"])
     asked = _overall(compared(found["compared"]).models) if found["compared"] else {}
@@ -92,7 +100,7 @@ def _ways(run: Run, found: Mapping[str, Any]) -> dict[str, dict[str, Estimate]]:
     return ways
 
 
-def _group(run: Run, name: str, known: Mapping[str, Estimate]) -> WhiskerGroup:
+def _group(run: ReportData, name: str, known: Mapping[str, Estimate]) -> WhiskerGroup:
     sizes = {each.n for each in known.values()}
     series = run.series.get(name, 0)
     rows = [
@@ -102,7 +110,7 @@ def _group(run: Run, name: str, known: Mapping[str, Estimate]) -> WhiskerGroup:
     return WhiskerGroup(name, f"n = {sizes.pop()}" if len(sizes) == 1 else "n differs", rows)
 
 
-def _closed(run: Run, method: str) -> dict[str, Estimate | None]:
+def _closed(run: ReportData, method: str) -> dict[str, Estimate | None]:
     """Closed-book accuracies that were found in the same way."""
     table = run.measured.get(method)
     return _overall(compared(table).models) if table else {}
@@ -112,7 +120,7 @@ def _overall(models: Sequence[ModelScore]) -> dict[str, Estimate | None]:
     return {model.name: model.overall for model in models}
 
 
-def _gain_table(run: Run, found: Mapping[str, Any]) -> Html | None:
+def _gain_table(run: ReportData, found: Mapping[str, Any]) -> Html | None:
     rows: list[list[Child]] = []
     for name, said in GAINS.items():
         for model, row in found[name].items():
@@ -140,7 +148,7 @@ def _gain_table(run: Run, found: Mapping[str, Any]) -> Html | None:
     return table(columns, rows, caption)
 
 
-def _comparison(run: Run, found: Mapping[str, Any]) -> list[Html]:
+def _comparison(run: ReportData, found: Mapping[str, Any]) -> list[Html]:
     if found["compared"] is None:
         text = (
             "No way of showing is singled out: without a validation split the best of many would "

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from steep.report.blocks import Column, table, text_column
-from steep.report.findings import NORMALIZERS, normalizer_name
+from steep.report.components import Column, table, text_column
+from steep.report.conclusions import NORMALIZERS, normalizer_name
+from steep.report.formatting import percent, plural
 from steep.report.html import Child, Html, el
-from steep.report.records import Run
 from steep.report.sections.accuracies import key
-from steep.report.wording import percent, plural
+from steep.report.view_models import ReportData
 
 
 def several_right(found: Mapping[str, Any]) -> Html | None:
@@ -27,7 +27,7 @@ def several_right(found: Mapping[str, Any]) -> Html | None:
     return el("p", text, class_="prose")
 
 
-def length_table(run: Run) -> Html | None:
+def length_table(run: ReportData) -> Html | None:
     """How often each normalizer chooses the shortest and the longest option."""
     found = run.measured["likelihood"].get("lengths")
     if found is None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from steep.report.blocks import Column, Section, facts, fold, section, table, text_column
+from steep.report.components import Column, PageSection, facts, fold, section, table, text_column
+from steep.report.formatting import UNKNOWN, duration
 from steep.report.html import Child, Html, el
-from steep.report.records import Run
 from steep.report.svg import bar_cell
-from steep.report.wording import UNKNOWN, duration
+from steep.report.view_models import ReportData
 
 
-def record(run: Run) -> Section:
+def record(run: ReportData) -> PageSection:
     """What it takes to do it again: times, machine, seeds, artifacts, configuration."""
     machine: list[tuple[str, Child]] = [
         ("run", run.name),
@@ -49,7 +49,7 @@ def _wall_times(wall_s: Mapping[str, float]) -> Html | None:
     return table(columns, rows, f"{duration(sum(wall_s.values()))} in all.")
 
 
-def _artifact_table(run: Run) -> Html:
+def _artifact_table(run: ReportData) -> Html:
     rows: list[list[Child]] = [
         [
             ref.stage if ref.arm is None else f"{ref.stage}, {ref.arm}",

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from steep.report.blocks import Column, Section, absent, figure, fold, section, table, text_column
-from steep.report.findings import NORMALIZERS, normalizer_name
+from steep.report.components import (
+    Column,
+    PageSection,
+    absent,
+    figure,
+    fold,
+    section,
+    table,
+    text_column,
+)
+from steep.report.conclusions import NORMALIZERS, normalizer_name
+from steep.report.formatting import percent, plural
 from steep.report.html import Child, Html, el
-from steep.report.records import Run, Scores
 from steep.report.sections.accuracies import accuracy_chart, accuracy_table, common_n, key
 from steep.report.sections.differences import comparison
 from steep.report.sections.option_lengths import length_table, several_right
-from steep.report.wording import percent, plural
+from steep.report.view_models import ReportData, Scores
 
 
-def results(run: Run) -> Section | None:
+def results(run: ReportData) -> PageSection | None:
     """Accuracies, differences, and the sentences that may be drawn from them."""
     title = "Results"
     scores = run.scores
@@ -49,7 +58,7 @@ def results(run: Run) -> Section | None:
     )
 
 
-def skipped_questions(run: Run) -> Html | None:
+def skipped_questions(run: ReportData) -> Html | None:
     """Questions that could not be asked, to open."""
     if not run.skipped:
         return None
@@ -63,7 +72,7 @@ def _accuracy_caption(scores: Scores) -> str:
     return f"Accuracy of each model with its 95% interval, clustered by document.{chance}"
 
 
-def _normalizer_table(run: Run, scores: Scores) -> Html | None:
+def _normalizer_table(run: ReportData, scores: Scores) -> Html | None:
     models = scores.compared.models
     names = list(dict.fromkeys(name for model in models for name in model.by_normalizer))
     if not names:

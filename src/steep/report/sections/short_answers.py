@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from steep.report.blocks import Column, fold, table, text_column
-from steep.report.findings import verdict
+from steep.report.components import Column, fold, table, text_column
+from steep.report.conclusions import verdict
+from steep.report.formatting import UNKNOWN, count, decimal
 from steep.report.html import Child, Html, el
 from steep.report.measures import compared
-from steep.report.records import Compared, Run
 from steep.report.sections.accuracies import accuracy_cell, accuracy_table, key
 from steep.report.sections.differences import READINGS, difference_cell, holm_cell, pair_name
-from steep.report.wording import UNKNOWN, count, decimal
+from steep.report.view_models import Compared, ReportData
 
 METRICS = {"exact_match": "exact match", "f1": "F1"}
 
 
-def short_answers(run: Run, found: Mapping[str, Any]) -> list[Html | None]:
+def short_answers(run: ReportData, found: Mapping[str, Any]) -> list[Html | None]:
     """Everything about questions that are answered in a few words."""
     scores = {name: compared(found[name]) for name in METRICS}
     lede = (
@@ -37,7 +37,7 @@ def short_answers(run: Run, found: Mapping[str, Any]) -> list[Html | None]:
     ]
 
 
-def _score_table(run: Run, found: Mapping[str, Any], scores: Mapping[str, Compared]) -> Html:
+def _score_table(run: ReportData, found: Mapping[str, Any], scores: Mapping[str, Compared]) -> Html:
     columns = [
         text_column("model"),
         *(Column(said, f"n = {scores[name].questions}") for name, said in METRICS.items()),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from steep.report.blocks import (
+from steep.report.components import (
     Column,
-    Section,
+    PageSection,
     figure,
     figure_cell,
     fold,
@@ -16,20 +16,20 @@ from steep.report.blocks import (
     table,
     text_column,
 )
+from steep.report.formatting import MINUS, bounds, count, decimal, interval, percent, reasons
 from steep.report.html import Child, Html, el
 from steep.report.measures import mean
-from steep.report.records import HUMAN, Estimate, Run
 from steep.report.scatter import Point, scatter
 from steep.report.sections.accuracies import key
 from steep.report.svg import responsive
-from steep.report.wording import MINUS, bounds, count, decimal, interval, percent, reasons
+from steep.report.view_models import HUMAN, Estimate, ReportData
 
 MEASURES = ("claims", "true", "false", "salient", "cosmetic")
 READINGS = {"mean_of_ratios": "the mean of ratios", "ratio_of_sums": "the ratio of sums"}
 NO_RATIO = "no ratio"
 
 
-def summaries(run: Run) -> Section | None:
+def summaries(run: ReportData) -> PageSection | None:
     """What models write of a document from memory; None where they were not asked."""
     found = run.measured.get("summaries")
     if not found:
@@ -111,13 +111,13 @@ def _belief(judge: Mapping[str, Any], name: str) -> str:
 # ---- beside people's -----------------------------------------------------------------------------
 
 
-def _name(run: Run, texts: Mapping[str, Any]) -> Html:
+def _name(run: ReportData, texts: Mapping[str, Any]) -> Html:
     if texts["writer"] == HUMAN:
         return el("span", "people", class_="key")
     return el("span", key(run, texts["writer"]), f" {texts['kind']}")
 
 
-def _relative_table(run: Run, sets: Sequence[Mapping[str, Any]]) -> Html:
+def _relative_table(run: ReportData, sets: Sequence[Mapping[str, Any]]) -> Html:
     columns = [
         text_column("texts of"),
         Column("documents"),
@@ -153,7 +153,7 @@ def _without(texts: Mapping[str, Any], reading: str) -> str:
     return "1, always" if (texts["writer"], reading) == (HUMAN, "ratio_of_sums") else NO_RATIO
 
 
-def _count_table(run: Run, sets: Sequence[Mapping[str, Any]]) -> Html:
+def _count_table(run: ReportData, sets: Sequence[Mapping[str, Any]]) -> Html:
     columns = [
         text_column("texts of"),
         Column("texts"),
@@ -174,7 +174,7 @@ def _count_table(run: Run, sets: Sequence[Mapping[str, Any]]) -> Html:
     return table(columns, rows, caption)
 
 
-def _unread_table(run: Run, sets: Sequence[Mapping[str, Any]]) -> Html:
+def _unread_table(run: ReportData, sets: Sequence[Mapping[str, Any]]) -> Html:
     """What makes counts too low: texts, passages and claims that have no verdict."""
     columns = [
         text_column("texts of"),
@@ -230,7 +230,7 @@ def _plain(texts: Mapping[str, Any]) -> str:
 # ---- the picture ---------------------------------------------------------------------------------
 
 
-def _picture(run: Run, sets: Sequence[Mapping[str, Any]]) -> Html | None:
+def _picture(run: ReportData, sets: Sequence[Mapping[str, Any]]) -> Html | None:
     """False by salient claims, relative to people, under a reading that all sets have."""
     own = [each for each in sets if each["texts"]["writer"] != HUMAN]
     for reading, said in READINGS.items():
@@ -242,7 +242,7 @@ def _picture(run: Run, sets: Sequence[Mapping[str, Any]]) -> Html | None:
     return figure(_drawn(known), _caption(said, len(own) - len(known))) if known else None
 
 
-def _point(run: Run, each: Mapping[str, Any], reading: str) -> Point | None:
+def _point(run: ReportData, each: Mapping[str, Any], reading: str) -> Point | None:
     found: list[Estimate | None] = [
         mean(each["relative"][name][reading]) for name in ("salient", "false")
     ]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from steep.report.blocks import Column, Section, absent, figure, section, table, text_column
+from steep.report.components import Column, PageSection, absent, figure, section, table, text_column
+from steep.report.formatting import UNKNOWN, count, duration
 from steep.report.html import Child, Html
-from steep.report.records import Arm, Run
 from steep.report.sections.accuracies import key
 from steep.report.svg import Curve, Panel, curve_chart, responsive
-from steep.report.wording import UNKNOWN, count, duration
+from steep.report.view_models import Arm, ReportData
 
 WATCHED = {  # what the sets of texts are called on the page
     "synthetic": "texts kept out",
@@ -24,7 +24,7 @@ MEANINGS = {  # of the loss on a set
 MOST_POINTS = 400  # of a curve; longer ones are thinned
 
 
-def training(run: Run) -> Section:
+def training(run: ReportData) -> PageSection:
     """Loss and learning rate of every arm, and what each arm read."""
     title = "Training"
     if not run.arms:
@@ -43,7 +43,7 @@ def training(run: Run) -> Section:
     return section("training", title, opening, chart, _arm_table(run), _validation_table(run))
 
 
-def _curve_chart(run: Run, arms: Sequence[Arm]) -> Html:
+def _curve_chart(run: ReportData, arms: Sequence[Arm]) -> Html:
     loss = [_curve(run, arm, "loss", smooth=True) for arm in arms]
     rate = [_curve(run, arm, "learning_rate", smooth=False) for arm in arms]
     panels = [
@@ -60,7 +60,7 @@ def _rate(value: float) -> str:
     return f"{float(mantissa):g}e{int(exponent)}" if value else "0"
 
 
-def _curve(run: Run, arm: Arm, field: str, *, smooth: bool) -> Curve:
+def _curve(run: ReportData, arm: Arm, field: str, *, smooth: bool) -> Curve:
     points = [(row["tokens"], row[field]) for row in arm.metrics]
     mean = thin(running_mean(points)) if smooth else None
     return Curve(arm.name, run.series[arm.name], thin(points), mean)
@@ -84,7 +84,7 @@ def thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return kept if kept[-1] == points[-1] else [*kept, points[-1]]
 
 
-def _arm_table(run: Run) -> Html:
+def _arm_table(run: ReportData) -> Html:
     columns = [
         text_column("arm"),
         Column("passages read"),
@@ -105,7 +105,7 @@ def _arm_table(run: Run) -> Html:
     return table(columns, rows, caption)
 
 
-def _arm_row(run: Run, arm: Arm) -> list[Child]:
+def _arm_row(run: ReportData, arm: Arm) -> list[Child]:
     train, tokens = arm.train, arm.train.get("tokens")
     steps_s = (train.get("last") or {}).get("elapsed_s")  # of all steps, over all runs
     return [
@@ -122,7 +122,7 @@ def _arm_row(run: Run, arm: Arm) -> list[Child]:
     ]
 
 
-def _validation_table(run: Run) -> Html | None:
+def _validation_table(run: ReportData) -> Html | None:
     """What every arm learned and forgot: losses on the watched sets of texts."""
     watched = [arm for arm in run.ordered_arms if arm.validation]
     if not watched:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from steep.core.ids import stable_hash
-from steep.report.blocks import facts
+from steep.report.components import facts
+from steep.report.formatting import listing, model_names, plural
 from steep.report.html import Child, Html, el
-from steep.report.records import RAW_RECIPE, Corpus, PassageRow, Run
-from steep.report.wording import listing, model_names, plural
+from steep.report.view_models import RAW_RECIPE, CorpusSummary, ReportData, SamplePassage
 
 SEED = "writers"
 
@@ -17,13 +17,13 @@ SEED = "writers"
 class Pairing(NamedTuple):
     """Two passages about the same entities of one document, with their texts."""
 
-    written: PassageRow
-    recorded: PassageRow
+    written: SamplePassage
+    recorded: SamplePassage
     written_text: str
     recorded_text: str
 
 
-def writers(run: Run) -> Html | None:
+def writers(run: ReportData) -> Html | None:
     """Two texts side by side; None where a run has only texts of one origin."""
     if run.corpus is None or (found := pairing(run.corpus)) is None:
         return None
@@ -48,7 +48,7 @@ def writers(run: Run) -> Html | None:
     )
 
 
-def pairing(corpus: Corpus) -> Pairing | None:
+def pairing(corpus: CorpusSummary) -> Pairing | None:
     """The first text of this run, in a seeded order, that has a recorded counterpart."""
     live = [
         passage
@@ -70,8 +70,8 @@ def pairing(corpus: Corpus) -> Pairing | None:
 
 
 def _about(
-    entities: Sequence[str], passages: Sequence[PassageRow], texts: Mapping[str, str]
-) -> Iterator[tuple[tuple[float, str], PassageRow]]:
+    entities: Sequence[str], passages: Sequence[SamplePassage], texts: Mapping[str, str]
+) -> Iterator[tuple[tuple[float, str], SamplePassage]]:
     """Passages that name all entities; those with the most mentions per word come first."""
     for passage in passages:
         mentions = [texts[passage.id].casefold().count(name.casefold()) for name in entities]
@@ -79,7 +79,7 @@ def _about(
             yield (-min(mentions) / passage.words, passage.id), passage
 
 
-def _card(run: Run, passage: PassageRow, text: str, writer: str) -> Html:
+def _card(run: ReportData, passage: SamplePassage, text: str, writer: str) -> Html:
     provenance: list[tuple[str, Child]] = [
         ("written by", writer),
         ("document", run.title_of(passage.document_id)),

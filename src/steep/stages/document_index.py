@@ -23,9 +23,9 @@ from steep.retrieval.measures import Asked, measure
 from steep.retrieval.rerank import LikelihoodReranker, Reranker
 from steep.retrieval.retrieve import RetrievalSettings, Retriever, top_chunks
 from steep.stages.callers import Callers
-from steep.stages.exam import Exam
-from steep.stages.examinees import Examinee
+from steep.stages.eval_models import Examinee
 from steep.stages.harness import Identity, build, log
+from steep.stages.question_set import QuestionSet
 
 if TYPE_CHECKING:
     from steep.retrieval.hits import Hit
@@ -41,7 +41,7 @@ RANKING = (
 )  # fmt: skip
 
 
-def query(question: Question, exam: Exam) -> str:
+def query(question: Question, exam: QuestionSet) -> str:
     """What is searched for: the question with its document's name, and its options (appendix F).
 
     The options of a short answer are answers to other questions, which would lead elsewhere.
@@ -60,7 +60,7 @@ class Library:
 
     config: Config
     project: Project
-    exam: Exam
+    exam: QuestionSet
     callers: Callers
     in_memory: bool = False
     _cut: dict[int, Chunking] = field(default_factory=dict)

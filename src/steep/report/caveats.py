@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from steep.report.findings import Note, interval_note
+from steep.report.conclusions import Note, interval_note
 from steep.report.measures import compared
-from steep.report.records import Run
+from steep.report.view_models import ReportData
 
 
-def measured_notes(run: Run) -> list[Note]:
+def measured_notes(run: ReportData) -> list[Note]:
     """One note a table that needs it, and how sure accuracies are where no other note says it."""
     found = [note(table) for name, note in NOTES.items() if (table := run.measured.get(name))]
     return found if run.scores else [*_intervals(run), *found]
 
 
-def _intervals(run: Run) -> list[Note]:
+def _intervals(run: ReportData) -> list[Note]:
     """Of the first table of grades that there is."""
     short, open_book = run.measured.get("short_answers"), run.measured.get("open_book")
     tables = (

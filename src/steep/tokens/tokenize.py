@@ -28,7 +28,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Batch(NamedTuple):
+class TextBatch(NamedTuple):
     """Some texts: their ids one after another, how many each has, and what is to be learned."""
 
     ids: NDArray[np.int64]
@@ -36,13 +36,13 @@ class Batch(NamedTuple):
     mask: NDArray[np.uint8] | None = None
 
 
-def tokenised(texts: Iterable[str], tokenizer: Any) -> Generator[Batch]:
+def tokenised(texts: Iterable[str], tokenizer: Any) -> Generator[TextBatch]:
     """Tokenize texts, each between BOS and EOS where the tokenizer has them."""
     encode = encoder(tokenizer)
     before = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
     after = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
 
-    def work(batch: list[str]) -> Batch:
+    def work(batch: list[str]) -> TextBatch:
         return batch_of(before + ids + after for ids in encode(batch))
 
     yield from in_order(work, batched(texts, len), threads_for(tokenizer))
@@ -53,12 +53,12 @@ def threads_for(tokenizer: Any) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(tokenizer, "backend_tokenizer") else 1
 
 
-def batch_of(texts: Iterable[list[int]]) -> Batch:
+def batch_of(texts: Iterable[list[int]]) -> TextBatch:
     """Lay lists of ids one after another."""
     lists = list(texts)
     counts = np.fromiter(map(len, lists), np.int64, len(lists))
     ids = np.fromiter(chain.from_iterable(lists), np.int64, int(counts.sum()))
-    return Batch(ids, counts)
+    return TextBatch(ids, counts)
 
 
 def batched(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:

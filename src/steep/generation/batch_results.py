@@ -21,10 +21,10 @@ from steep.core.calls import Completion, Usage
 from steep.core.errors import UserError
 from steep.ledger.bounds import recounted
 from steep.ledger.ledger import Ledger
-from steep.ledger.records import Batch
+from steep.ledger.records import SubmittedBatch
 from steep.llm.client import FatalError
 from steep.llm.openai_batch_wire import FileGone, Item, RemoteBatch, read_item
-from steep.llm.openai_wire import Answer, Hopeless, Misunderstood, Rejected
+from steep.llm.openai_wire import Hopeless, Misunderstood, ParsedAnswer, Rejected
 
 if TYPE_CHECKING:  # it loads aiohttp
     from steep.llm.openai_batch import BatchClient
@@ -67,7 +67,7 @@ class Landing:
         self,
         client: BatchClient,
         ledger: Ledger,
-        batch: Batch,
+        batch: SubmittedBatch,
         remote: RemoteBatch,
         returns: Returns,
         on_landed: Callable[[Sequence[Completion]], None],
@@ -193,7 +193,7 @@ class Landing:
         return self._completion(call_id, None, reason)
 
     def _completion(
-        self, call_id: str, answer: Answer | None, error: str | None = None
+        self, call_id: str, answer: ParsedAnswer | None, error: str | None = None
     ) -> Completion:
         usage = answer.usage if answer else None
         completion = Completion(
@@ -234,14 +234,14 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else plural}"
 
 
-def forget(ledger: Ledger, batch: Batch, note: str) -> None:
+def forget(ledger: Ledger, batch: SubmittedBatch, note: str) -> None:
     """Close a batch that the provider does not have or take: its calls are to do again."""
     for some in _stretches(list(ledger.waiting(batch.token))):
         ledger.land(batch.token, (), some)
     close(ledger, batch, "rejected", note)
 
 
-def close(ledger: Ledger, batch: Batch, status: str, note: str) -> None:
+def close(ledger: Ledger, batch: SubmittedBatch, status: str, note: str) -> None:
     """Write that nothing more will come of a batch."""
     finished_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     ledger.update_batch(replace(batch, status=status, finished_at=finished_at, note=note))

@@ -15,13 +15,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from steep.core.calls import Call, Completion, Usage
-from steep.generation.batch_landing import CALLS_A_STRETCH, Returns
-from steep.generation.feed import Planned
-from steep.ledger import verdicts
+from steep.generation.batch_results import CALLS_A_STRETCH, Returns
+from steep.generation.work_queue import Planned
+from steep.ledger import endpoint_health
 from steep.ledger.bounds import reservation
 from steep.ledger.budget import NOTHING, Budget, Reservation, total
 from steep.ledger.ledger import Ledger
-from steep.ledger.records import SKIPPED_REASON, Batch, Entry
+from steep.ledger.records import SKIPPED_REASON, Entry, SubmittedBatch
 from steep.llm.openai_batch_wire import request_line
 from steep.llm.openai_wire import Dialect
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # it loads aiohttp
     from steep.llm.openai_batch import BatchClient
 
 
-class Stream:
+class CallStream:
     """The calls to send, each once: looked up in the ledger in stretches, just before they go."""
 
     def __init__(self, planned: Iterable[Planned], ledger: Ledger, *, retry_failed: bool) -> None:
@@ -66,7 +66,7 @@ class Filled(NamedTuple):
     `anew` of its calls were submitted in this run before, or collected by it unanswered.
     """
 
-    batch: Batch
+    batch: SubmittedBatch
     dialect: Dialect
     anew: int
 
@@ -90,7 +90,7 @@ class Cutter:
         self.cut = self.spent_out = False
 
     async def fill(
-        self, batch: Batch, stream: Stream, file: BinaryIO, most_requests: int
+        self, batch: SubmittedBatch, stream: CallStream, file: BinaryIO, most_requests: int
     ) -> Filled:
         """Write the next batch's requests to its file, and its calls to the ledger.
 
@@ -99,7 +99,7 @@ class Cutter:
         """
         dialect = self._client.dialect
         if self._limited and not dialect.limits_answers:
-            raise verdicts.takes_no_limit(self._client.endpoint)
+            raise endpoint_health.takes_no_limit(self._client.endpoint)
         calls: list[Call] = []
         size, anew, model = 0, 0, None
         self.cut = self.spent_out = False
@@ -127,7 +127,7 @@ class Cutter:
         file.flush()
         return Filled(self._write(batch, calls), dialect, anew)
 
-    def hold_open(self, batch: Batch) -> None:
+    def hold_open(self, batch: SubmittedBatch) -> None:
         """Set aside what an earlier run has submitted, whether or not the budget suffices."""
         if not self._limited:
             return
@@ -148,7 +148,7 @@ class Cutter:
     def _limited(self) -> bool:
         return self._budget.max_tokens is not None or self._budget.max_cost_usd is not None
 
-    def release(self, batch: Batch) -> None:
+    def release(self, batch: SubmittedBatch) -> None:
         """Give back what was set aside for a batch."""
         self._budget.release(self._held.pop(batch.token, NOTHING))
 
@@ -157,7 +157,7 @@ class Cutter:
         while self._held:
             self._budget.release(self._held.popitem()[1])
 
-    def _afford(self, batch: Batch, call: Call) -> bool:
+    def _afford(self, batch: SubmittedBatch, call: Call) -> bool:
         most = reservation(call, self._client.prices)
         if not self._budget.reserve(most):
             self.cut, self.spent_out = True, _exceeds(self._budget, most)
@@ -165,10 +165,10 @@ class Cutter:
         self._hold(batch, most)
         return True
 
-    def _hold(self, batch: Batch, most: Reservation) -> None:
+    def _hold(self, batch: SubmittedBatch, most: Reservation) -> None:
         self._held[batch.token] = total([self._held.get(batch.token, NOTHING), most])
 
-    def _write(self, batch: Batch, calls: list[Call]) -> Batch:
+    def _write(self, batch: SubmittedBatch, calls: list[Call]) -> SubmittedBatch:
         if not calls:
             return batch
         grown = replace(batch, calls=batch.calls + len(calls))

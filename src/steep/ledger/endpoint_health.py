@@ -35,7 +35,7 @@ _NUMBERS = re.compile(r"(?<!HTTP )\b\d[\d,.]*")
 
 
 @dataclass(slots=True)
-class Answers:
+class EndpointHealth:
     """The answers of one endpoint in this run, as far as they tell that it is of no use.
 
     Attributes:
@@ -131,7 +131,7 @@ def rejects_everything(completion: Completion, calls: int) -> FatalError:
     )
 
 
-def mostly_empty(endpoint: str, found: Answers) -> FatalError:
+def mostly_empty(endpoint: str, found: EndpointHealth) -> FatalError:
     """Most answers hold no text, and are paid for all the same."""
     reasons = [f"{n} with finish reason '{reason}'" for reason, n in found.textless.items()]
     thoughts = reasoning_found(found.reasoning, found.reasoning_tokens)

@@ -20,7 +20,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from steep.core.calls import Completion, Payable, Usage
 from steep.core.progress import duration
-from steep.ledger import verdicts
+from steep.ledger import endpoint_health
 from steep.ledger.aimd import Concurrency
 from steep.ledger.bounds import (
     USUAL_CHARACTERS_A_TOKEN,
@@ -124,7 +124,7 @@ class Lane(Generic[Sent]):
     _given_up_calls: int = 0
     _told_uncounted: bool = False
     _told_retry: bool = False
-    answers: verdicts.Answers = field(default_factory=verdicts.Answers)
+    answers: endpoint_health.EndpointHealth = field(default_factory=endpoint_health.EndpointHealth)
     _pauses: set[asyncio.Future[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -306,7 +306,7 @@ class Lane(Generic[Sent]):
             self.concurrency.overloaded(sent_s, now_s)
         if error.wait_s is not None:
             if error.wait_s > self.policy.total_s:
-                raise verdicts.asks_for_too_long(
+                raise endpoint_health.asks_for_too_long(
                     self.client.endpoint, error.wait_s, self.policy.total_s, self.section
                 ) from error
             self._not_before_s = max(self._not_before_s, now_s + error.wait_s)
@@ -331,11 +331,13 @@ class Lane(Generic[Sent]):
         """Tell an endpoint that is gone, which concerns all calls, from one call's bad luck."""
         self._given_up_calls += 1
         if not self._completed and self._given_up_calls >= LOST_CAUSE:
-            raise verdicts.completes_nothing(
+            raise endpoint_health.completes_nothing(
                 self.client.endpoint, call.model, error, self._given_up_calls, self.section
             )
         if not (error.answered or (error.sent and self._last_reply_s > began_s)):
-            raise verdicts.does_not_answer(self.client.endpoint, call.model, error, self.section)
+            raise endpoint_health.does_not_answer(
+                self.client.endpoint, call.model, error, self.section
+            )
 
     def _failed(
         self, call: Sent, error: TransientError, attempts: int, began_s: float

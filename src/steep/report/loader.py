@@ -14,14 +14,14 @@ import yaml
 from steep.core.errors import UserError
 from steep.core.files import read_json, read_jsonl
 from steep.report.measures import scores
-from steep.report.records import (
+from steep.report.view_models import (
     Arm,
     ArtifactRef,
-    Corpus,
+    CorpusSummary,
     Documents,
     Generation,
-    PassageRow,
-    Run,
+    ReportData,
+    SamplePassage,
     SetAsideRow,
 )
 
@@ -30,7 +30,7 @@ PASSAGE_COLUMNS = ["id", "document_id", "call_id", "rank", "recipe", "subset", "
 SET_ASIDE_COLUMNS = ["call_id", "document_id", "recipe", "reason"]
 
 
-def load_run(project_root: Path, run_directory: Path) -> Run:
+def load_run(project_root: Path, run_directory: Path) -> ReportData:
     """Read a run and the artifacts that it names.
 
     Raises:
@@ -43,7 +43,7 @@ def load_run(project_root: Path, run_directory: Path) -> Run:
     wall_s = _in_order(run.get("wall_s") or {})
     evaluated = only.get("evaluate")
     measured = read_json(_existing(evaluated.path / "scores.json")) if evaluated else {}
-    return Run(
+    return ReportData(
         name=run["name"],
         created=run.get("created") or "",
         hardware=run.get("hardware") or "",
@@ -119,16 +119,16 @@ def _generation(ref: ArtifactRef, wall_s: Mapping[str, float]) -> Generation:
     )
 
 
-def _corpus(ref: ArtifactRef) -> Corpus:
+def _corpus(ref: ArtifactRef) -> CorpusSummary:
     import pyarrow.parquet as pq
 
     passages = pq.read_table(_existing(ref.path / "passages.parquet"), columns=PASSAGE_COLUMNS)
     set_aside = pq.read_table(_existing(ref.path / "set_aside.parquet"), columns=SET_ASIDE_COLUMNS)
-    return Corpus(
+    return CorpusSummary(
         path=ref.path,
         counts=ref.manifest.get("counts") or {},
         imported=ref.manifest.get("imported") or {},
-        passages=[PassageRow(**row) for row in passages.to_pylist()],
+        passages=[SamplePassage(**row) for row in passages.to_pylist()],
         set_aside_rows=[SetAsideRow(i, **row) for i, row in enumerate(set_aside.to_pylist())],
     )
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from steep.report.formatting import bounds, decimal
 from steep.report.html import Child, Html, el
-from steep.report.records import Estimate
-from steep.report.wording import bounds, decimal
+from steep.report.view_models import Estimate
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class PageSection:
     """A part of the page, and its entry in the list of contents."""
 
     anchor: str
@@ -33,11 +33,11 @@ def text_column(heading: str) -> Column:
     return Column(heading, numeric=False)
 
 
-def section(anchor: str, title: str, lede: Child, *children: Child) -> Section:
+def section(anchor: str, title: str, lede: Child, *children: Child) -> PageSection:
     """A section with its heading and an opening paragraph."""
     opening = el("p", lede, class_="opening") if lede is not None else None
     body = el("section", el("h2", title), opening, *children, id=anchor)
-    return Section(anchor, title, body)
+    return PageSection(anchor, title, body)
 
 
 def figure(picture: Html, caption: Child) -> Html:

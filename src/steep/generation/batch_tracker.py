@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from steep.core.calls import Completion
 from steep.core.errors import UserError
-from steep.generation.batch_landing import Landing, Returns, counted, forget
+from steep.generation.batch_results import Landing, Returns, counted, forget
 from steep.ledger.ledger import Ledger
-from steep.ledger.records import Batch
+from steep.ledger.records import SubmittedBatch
 from steep.llm.client import FatalError
 from steep.llm.openai_batch_wire import ENDED, BatchUnknown, RemoteBatch
 
@@ -33,7 +33,7 @@ log = logging.getLogger("steep")
 class Stuck(NamedTuple):
     """A batch that the provider did not take; `remote` is None for one that waits for room."""
 
-    batch: Batch
+    batch: SubmittedBatch
     remote: RemoteBatch | None
 
 
@@ -54,7 +54,7 @@ class Desk:
         ledger: Ledger,
         returns: Returns,
         on_landed: Callable[[Sequence[Completion]], None],
-        on_closed: Callable[[Batch], None] = lambda batch: None,
+        on_closed: Callable[[SubmittedBatch], None] = lambda batch: None,
     ) -> None:
         self._client = client
         self._ledger = ledger
@@ -65,7 +65,7 @@ class Desk:
         self.proven = False  # the provider has let a batch pass its checks
         self.closed = 0  # batches so far
 
-    def open(self) -> list[Batch]:
+    def open(self) -> list[SubmittedBatch]:
         """The batches that this provider has to answer for, oldest first."""
         return [b for b in self._ledger.batches() if b.endpoint == self._client.endpoint]
 
@@ -83,12 +83,12 @@ class Desk:
         looked_at = [await self._look_at(batch) for batch in self.open()]
         return [stuck for stuck in looked_at if stuck is not None]
 
-    def forget(self, batch: Batch, note: str) -> None:
+    def forget(self, batch: SubmittedBatch, note: str) -> None:
         """Close a batch that the provider does not have or take: its calls are to do again."""
         forget(self._ledger, batch, note)
         self._close(batch)
 
-    async def _look_at(self, batch: Batch) -> Stuck | None:
+    async def _look_at(self, batch: SubmittedBatch) -> Stuck | None:
         if batch.status == WAITING:
             return Stuck(batch, None)
         if batch.batch_id is None:
@@ -99,7 +99,7 @@ class Desk:
             raise _lost(batch, self._client.endpoint, error) from error
         return await self._follow(batch, remote)
 
-    async def _seek(self, batch: Batch) -> Stuck | None:
+    async def _seek(self, batch: SubmittedBatch) -> Stuck | None:
         """Find out whether the provider has a batch that the ledger knows by its token only."""
         found = await self._client.find(batch.token) if batch.status == UPLOADED else None
         if found is None:
@@ -108,7 +108,7 @@ class Desk:
         log.info("generate: batch %s was made as an earlier run ended; it is adopted", found.id)
         return await self._follow(batch, found)
 
-    async def _follow(self, batch: Batch, remote: RemoteBatch) -> Stuck | None:
+    async def _follow(self, batch: SubmittedBatch, remote: RemoteBatch) -> Stuck | None:
         """Act upon what the provider says about a batch."""
         if remote.refused:
             return Stuck(batch, remote)
@@ -125,13 +125,13 @@ class Desk:
         landing.check()
         return None
 
-    def _close(self, batch: Batch) -> None:
+    def _close(self, batch: SubmittedBatch) -> None:
         self._answered.pop(batch.token, None)
         self.closed += 1
         self._on_closed(batch)
 
 
-def _lost(batch: Batch, endpoint: str, error: Exception) -> FatalError:
+def _lost(batch: SubmittedBatch, endpoint: str, error: Exception) -> FatalError:
     return FatalError(
         str(
             UserError(

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steep.tokens import tokenise
-from steep.tokens.tokenise import BATCHES_AHEAD, batched, in_order
+from steep.tokens import tokenize
+from steep.tokens.tokenize import BATCHES_AHEAD, batched, in_order
 
 
 @given(st.lists(st.text(max_size=9)), st.integers(1, 20), st.integers(1, 4))
 def test_batches_are_full_and_no_fuller(texts: list[str], characters: int, most: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tokenise, "BATCH_CHARACTERS", characters)
-        patch.setattr(tokenise, "BATCH_TEXTS", most)
+        patch.setattr(tokenize, "BATCH_CHARACTERS", characters)
+        patch.setattr(tokenize, "BATCH_TEXTS", most)
         batches = list(batched(texts, len))
     assert [text for batch in batches for text in batch] == texts
     for batch in batches:

@@ -32,7 +32,7 @@ ORDER_SEED = 0  # of shuffled options, as the default protocol has it
 
 
 @dataclass(frozen=True)
-class Exam:
+class QuestionSet:
     """The questions of one configuration.
 
     Attributes:
@@ -79,7 +79,7 @@ class Exam:
 
 def read_exam(
     config: Config, project: Project, documents: Artifact, *, check_length: bool = True
-) -> Exam | None:
+) -> QuestionSet | None:
     """Read the questions; None where the configuration names none.
 
     Args:
@@ -105,7 +105,7 @@ def read_exam(
         else SkippedQuestion(id_, reason)
         for id_, reason in found.skipped
     ]
-    exam = Exam(
+    exam = QuestionSet(
         documents,
         texts,
         content_hash(settings.questions),
@@ -121,7 +121,7 @@ def read_exam(
     return _limited(exam if settings.split == "all" else _on_split(exam, settings))
 
 
-def _that_fits(exam: Exam, config: Config, project: Project) -> Exam:
+def _that_fits(exam: QuestionSet, config: Config, project: Project) -> QuestionSet:
     """The questions that every model can be asked; the others are named.
 
     Raises:
@@ -147,7 +147,7 @@ def _that_fits(exam: Exam, config: Config, project: Project) -> Exam:
     )
 
 
-def _limited(exam: Exam) -> Exam:
+def _limited(exam: QuestionSet) -> QuestionSet:
     """The first questions of every kind of asking."""
     if exam.limit is None:
         return exam
@@ -187,7 +187,7 @@ def _choices(path: Path, texts: Sequence[Document], short: Questions) -> Questio
         return Questions((), odd + short.skipped)
 
 
-def _on_split(exam: Exam, settings: EvaluateConfig) -> Exam:
+def _on_split(exam: QuestionSet, settings: EvaluateConfig) -> QuestionSet:
     ids = getattr(split_documents(exam.texts), settings.split)
     questions, short = questions_on(exam.questions, ids), questions_on(exam.short, ids)
     if not (questions or short):

@@ -16,10 +16,10 @@ from steep.generation import scheduler
 from steep.generation.batches import cancel_all, collect, generate_in_batches
 from steep.generation.goals import Goal, next_round
 from steep.generation.plan import Totals
-from steep.generation.reports import BatchReport, Report, Stop
+from steep.generation.progress import BatchReport, GenerationReport, StopRequest
 from steep.ledger.bounds import USUAL_CHARACTERS_A_TOKEN
 from steep.ledger.budget import Budget, total
-from steep.ledger.lane import Lane, RetryPolicy
+from steep.ledger.endpoint_worker import Lane, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.recipes.recipe import Recipe
 from steep.stages import clients
@@ -28,14 +28,14 @@ from steep.stages.pricing import base_urls, budget_of, goal_in, prices_of
 from steep.stages.terminal import Display, interruptible
 
 
-class Made(NamedTuple):
+class GenerationResult(NamedTuple):
     """What came of the plan, and why the run ended before its end ("budget"), if it did."""
 
     totals: Totals
     ended: str | None
 
 
-def make(
+def run_generation(
     settings: GenerateConfig,
     documents: Sequence[Document],
     recipe: Recipe,
@@ -43,7 +43,7 @@ def make(
     counts: Mapping[str, int] | None = None,
     wait: bool = True,
     root: Path | None = None,
-) -> Made:
+) -> GenerationResult:
     """Make what the ledger lacks of the plan, by the engine that the configuration names.
 
     Args:
@@ -68,24 +68,24 @@ def make(
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         report = runner.run(job.run(counts))
     job.display.finish()
-    if isinstance(report, Report):
+    if isinstance(report, GenerationReport):
         _tell_lost(report)
     if report.stopped:
         raise KeyboardInterrupt
     if report.over_budget:
         log.warning(
             "generate: what is left of the budget does not suffice for another call%s: %s",
-            "" if isinstance(report, Report) else ", or for a batch worth sending",
+            "" if isinstance(report, GenerationReport) else ", or for a batch worth sending",
             _spent(job.budget),
         )
-    elif not isinstance(report, Report) and report.held_back:
+    elif not isinstance(report, GenerationReport) and report.held_back:
         log.info(
             "generate: not all is submitted, as the budget is held for the batches that are open "
             "(%s tokens, $%.4f); the same command goes on when they have landed",
             f"{report.held_tokens:,}",
             report.held_usd,
         )
-    return Made(report.totals, "budget" if report.over_budget else None)
+    return GenerationResult(report.totals, "budget" if report.over_budget else None)
 
 
 def cancel_batches(settings: GenerateConfig, ledger: Ledger) -> int:
@@ -121,16 +121,16 @@ class _Job:
     wait: bool
     root: Path | None
     budget: Budget
-    stop: Stop = field(default_factory=Stop)
+    stop: StopRequest = field(default_factory=StopRequest)
     display: Display = field(default_factory=Display)
 
-    async def run(self, counts: Mapping[str, int] | None) -> Report | BatchReport:
+    async def run(self, counts: Mapping[str, int] | None) -> GenerationReport | BatchReport:
         with interruptible(self.stop):
             if self.settings.engine == "openai-batch":
                 return await self._by_batches(counts)
             return await self._by_lanes(counts)
 
-    async def _by_lanes(self, counts: Mapping[str, int] | None) -> Report | BatchReport:
+    async def _by_lanes(self, counts: Mapping[str, int] | None) -> GenerationReport | BatchReport:
         made = clients.make_clients(
             self.settings, self.documents, self.display.on_tokens, self.root
         )
@@ -140,7 +140,7 @@ class _Job:
             for client, url in zip(made, urls, strict=True)
         ]
 
-        async def once(counts: Mapping[str, int] | None) -> Report:
+        async def once(counts: Mapping[str, int] | None) -> GenerationReport:
             return await scheduler.generate(
                 self.documents,
                 self.recipe,
@@ -181,7 +181,7 @@ class _Job:
             still = plural(waiting, "call")
             log.info("generate: %s of earlier batches not answered yet, and not sent again", still)
 
-    async def _by_batches(self, counts: Mapping[str, int] | None) -> Report | BatchReport:
+    async def _by_batches(self, counts: Mapping[str, int] | None) -> GenerationReport | BatchReport:
         (url,) = base_urls(self.settings)
         client = clients.make_batch_client(self.settings, url)
         log.info("generate: %s reads %s, in batches", url, plural(len(self.documents), "document"))
@@ -208,12 +208,12 @@ class _Job:
 
     async def _to_the_goal(
         self, once: _Once, counts: Mapping[str, int] | None
-    ) -> Report | BatchReport:
+    ) -> GenerationReport | BatchReport:
         """Make the plan, or approach a goal in rounds; each is written down before it is made."""
         goal = goal_in(self.settings, self.recipe)
         if counts is not None or goal is None:
             return await once(counts)
-        report: Report | BatchReport = await once(self.ledger.allotment(goal.key))
+        report: GenerationReport | BatchReport = await once(self.ledger.allotment(goal.key))
         while not (report.stopped or report.over_budget or report.totals.submitted):
             more = next_round(
                 goal,
@@ -243,7 +243,9 @@ class _Job:
 class _Once(Protocol):
     """Makes a plan with so many calls of each document."""
 
-    def __call__(self, counts: Mapping[str, int] | None, /) -> Awaitable[Report | BatchReport]: ...
+    def __call__(
+        self, counts: Mapping[str, int] | None, /
+    ) -> Awaitable[GenerationReport | BatchReport]: ...
 
 
 def _policy(settings: GenerateConfig) -> RetryPolicy:
@@ -265,7 +267,7 @@ def _tell_exceeded(budget: Budget) -> None:
         )
 
 
-def _tell_lost(report: Report) -> None:
+def _tell_lost(report: GenerationReport) -> None:
     """Name what may be billed although nothing came of it."""
     if report.dropped:
         most_usd = total(report.dropped).cost_usd

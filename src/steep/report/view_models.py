@@ -64,7 +64,7 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
-class PassageRow:
+class SamplePassage:
     """A passage without its text, which is read only for the few that are shown."""
 
     id: str
@@ -88,13 +88,13 @@ class SetAsideRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Corpus:
+class CorpusSummary:
     """The passages and what was set aside; `imported` names the models of recorded texts."""
 
     path: Path
     counts: Mapping[str, int]
     imported: Mapping[str, Sequence[str]]
-    passages: Sequence[PassageRow]
+    passages: Sequence[SamplePassage]
     set_aside_rows: Sequence[SetAsideRow]
 
     def passage_texts(self, ids: Sequence[str]) -> Mapping[str, str]:
@@ -213,7 +213,7 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ReportData:
     """Everything that a page shows."""
 
     name: str
@@ -225,7 +225,7 @@ class Run:
     artifacts: Sequence[ArtifactRef]
     documents: Documents | None
     generation: Generation | None
-    corpus: Corpus | None
+    corpus: CorpusSummary | None
     arms: Sequence[Arm]
     scores: Scores | None
     # The tables of `scores.json`, by name: answers, open_book, ...

@@ -12,16 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from steep.report.records import (
-    RAW_RECIPE,
-    Compared,
-    Generation,
-    ModelScore,
-    PairScore,
-    Run,
-    Scores,
-)
-from steep.report.wording import (
+from steep.report.formatting import (
     count,
     interval,
     listing,
@@ -31,6 +22,15 @@ from steep.report.wording import (
     plural,
     points,
     usd,
+)
+from steep.report.view_models import (
+    RAW_RECIPE,
+    Compared,
+    Generation,
+    ModelScore,
+    PairScore,
+    ReportData,
+    Scores,
 )
 
 SIGNIFICANT_P = 0.05
@@ -173,7 +173,7 @@ def limits(measure: str) -> str:
     )
 
 
-def notes(run: Run) -> list[Note]:
+def notes(run: ReportData) -> list[Note]:
     """Everything that a reader must know to read the numbers right."""
     found = [
         _generator_note(run),
@@ -218,7 +218,7 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _generator_note(run: Run) -> Note | None:
+def _generator_note(run: ReportData) -> Note | None:
     generation = run.generation
     if generation is None:
         return Note(
@@ -254,7 +254,7 @@ def _where(generation: Generation) -> str:
     return f"by {generation.endpoint}" if generation.endpoint else "by an unnamed endpoint"
 
 
-def _recorded_note(run: Run) -> Note | None:
+def _recorded_note(run: ReportData) -> Note | None:
     """Imported texts are shown as what they are."""
     if run.corpus is None or not run.corpus.imported:
         return None
@@ -276,7 +276,7 @@ def _recorded_note(run: Run) -> Note | None:
     )
 
 
-def _score_notes(run: Run, scores: Scores) -> list[Note]:
+def _score_notes(run: ReportData, scores: Scores) -> list[Note]:
     skipped = (
         f" Left out: {plural(len(run.skipped), 'question')} that could not be scored (listed)."
         if run.skipped
@@ -312,7 +312,7 @@ def interval_note(scores: Compared) -> Note:
     )
 
 
-def _budget_note(run: Run) -> Note | None:
+def _budget_note(run: ReportData) -> Note | None:
     budgets = {arm.name: int(arm.train.get("tokens") or 0) for arm in run.ordered_arms}
     if len(budgets) < 2:
         return None
@@ -333,7 +333,7 @@ def _budget_note(run: Run) -> Note | None:
     )
 
 
-def _seed_note(run: Run) -> Note | None:
+def _seed_note(run: ReportData) -> Note | None:
     if not run.arms:
         return None
     seed = run.setting("train", "seed")
@@ -349,7 +349,7 @@ def _seed_note(run: Run) -> Note | None:
     )
 
 
-def _set_aside_note(run: Run) -> Note | None:
+def _set_aside_note(run: ReportData) -> Note | None:
     if run.corpus is None:
         return None
     synthetic = sum(passage.recipe != RAW_RECIPE for passage in run.corpus.passages)
@@ -370,7 +370,7 @@ def _set_aside_note(run: Run) -> Note | None:
     )
 
 
-def _cost_note(run: Run) -> Note | None:
+def _cost_note(run: ReportData) -> Note | None:
     if run.generation is None or run.generation.cost_usd is not None:
         return None
     return Note(

@@ -8,14 +8,14 @@ from typing import Literal
 
 from steep.generation.plan import Totals
 from steep.ledger.budget import Reservation
-from steep.ledger.lane import LaneStatistics
+from steep.ledger.endpoint_worker import LaneStatistics
 from steep.ledger.records import Lost
 
 Phase = Literal["openings", "calls", "salvage", "stopping"]
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class GenerationProgress:
     """How far a phase is. `finished` counts all its calls in the ledger, `new` those of this run.
 
     Attributes:
@@ -41,7 +41,7 @@ class Progress:
     asked_to_stop: bool = False
 
 
-class Stop:
+class StopRequest:
     """How somebody outside ends a run: `drain` at the first Ctrl-C, `abort` at the second."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class GenerationReport:
     """How a run went: what came of the plan, and of the attempts.
 
     Attributes:
