@@ -30,7 +30,7 @@ from steep.stages.scores import planned_pairs
 POINTS = ("4096:0", "16384:0", "49152:0", "98304:0", "49152:1", "49152:2")
 FIRST_QUESTIONS = 60  # those that were there before any recorded text
 SYNTHETIC, RAW, BASE = "entigraph", "raw", "base"
-COLOURS = {SYNTHETIC: "#0f766e", RAW: "#b45309", BASE: "#57534e"}
+COLORS = {SYNTHETIC: "#0f766e", RAW: "#b45309", BASE: "#57534e"}
 
 
 class Point(NamedTuple):
@@ -155,7 +155,7 @@ def _named(models: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
 
 
 def _curve(name: str, models: Sequence[Mapping[str, Any]], budgets: Sequence[int]) -> list[str]:
-    colour = COLOURS[name]
+    color = COLORS[name]
     shift = {RAW: -4.0, SYNTHETIC: 4.0}.get(name, 0.0)  # so that intervals do not hide each other
     places = [
         (_x(tokens, budgets) + shift, _y(model["accuracy"]))
@@ -163,17 +163,15 @@ def _curve(name: str, models: Sequence[Mapping[str, Any]], budgets: Sequence[int
     ]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     dashes = ' stroke-dasharray="6 5"' if name == BASE else ""
-    parts = [
-        f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.5"{dashes}/>'
-    ]
+    parts = [f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2.5"{dashes}/>']
     if name != BASE:
         for (x, y), model in zip(places, models, strict=True):
-            parts.append(_line(x, _y(model["low"]), x, _y(model["high"]), colour))
-            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{colour}"/>')
+            parts.append(_line(x, _y(model["low"]), x, _y(model["high"]), color))
+            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{color}"/>')
     label = {RAW: "raw articles", SYNTHETIC: "EntiGraph", BASE: "base"}[name]
     x, y = places[-1]
     label += f" {100 * models[-1]['accuracy']:.0f}%"
-    return [*parts, _text(x + 14, y + 5, label, "start", colour)]
+    return [*parts, _text(x + 14, y + 5, label, "start", color)]
 
 
 def _x(tokens: int, budgets: Sequence[int]) -> float:
@@ -187,15 +185,15 @@ def _y(fraction: float) -> float:
     return HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * fraction
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
+def _line(x1: float, y1: float, x2: float, y2: float, color: str) -> str:
     return (
         f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
-        f'stroke="{colour}" stroke-width="1.5"/>'
+        f'stroke="{color}" stroke-width="1.5"/>'
     )
 
 
-def _text(x: float, y: float, text: str, anchor: str, colour: str = "#44403c") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{text}</text>'
+def _text(x: float, y: float, text: str, anchor: str, color: str = "#44403c") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{color}">{text}</text>'
 
 
 if __name__ == "__main__":

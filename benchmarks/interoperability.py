@@ -34,7 +34,7 @@ from steep.evaluation.exports import (
     ExportedQuestions,
     export_inspect,
     export_lm_eval,
-    make_exam,
+    export_questions,
 )
 from steep.evaluation.hf_engine import HuggingFaceEngine
 from steep.evaluation.likelihood import score_questions
@@ -73,16 +73,19 @@ def main() -> None:
     options = parser.parse_args()
     documents = {each.whole_id: each for each in read_documents(options.documents).documents}
     asked = read_questions(options.questions, [*documents.values()]).questions[: options.first]
-    exam, model = make_exam("interoperability", asked, documents), options.model or embedded_model()
+    question_set, model = (
+        export_questions("interoperability", asked, documents),
+        options.model or embedded_model(),
+    )
     print(f"{len(asked)} questions on {model.name}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        harness = export_lm_eval(Path(folder) / "lm-eval", exam)
-        inspect = export_inspect(Path(folder) / "inspect", exam)
-        rows = our_rows(model, exam)
+        harness = export_lm_eval(Path(folder) / "lm-eval", question_set)
+        inspect = export_inspect(Path(folder) / "inspect", question_set)
+        rows = our_rows(model, question_set)
         print(*compare("lm-eval", rows, harness_likelihoods(harness, model)), sep="\n", flush=True)
         print(*compare("inspect", rows, inspect_likelihoods(inspect, model)), sep="\n", flush=True)
         if options.generation:
-            ours = our_answers(model, exam, documents)
+            ours = our_answers(model, question_set, documents)
             for name, theirs in (
                 ("lm-eval", harness_answers(harness, model)),
                 ("inspect", inspect_answers(inspect, model)),
@@ -91,20 +94,20 @@ def main() -> None:
                 print(f"{name:8} answers: same verdict {same} of {len(ours)}", flush=True)
 
 
-def our_rows(model: Path, exam: ExportedQuestions) -> list[QuestionRow]:
+def our_rows(model: Path, question_set: ExportedQuestions) -> list[QuestionRow]:
     """Score the questions ourselves."""
     loaded, tokenizer = _load(model)
-    options = [question.options for question in exam.questions]
-    scores = score_questions(loaded, tokenizer, exam.prompts, options, BATCH_TOKENS)
-    return make_rows(exam.questions, scores)
+    options = [question.options for question in question_set.questions]
+    scores = score_questions(loaded, tokenizer, question_set.prompts, options, BATCH_TOKENS)
+    return make_rows(question_set.questions, scores)
 
 
 def our_answers(
-    model: Path, exam: ExportedQuestions, documents: Mapping[str, Document]
+    model: Path, question_set: ExportedQuestions, documents: Mapping[str, Document]
 ) -> dict[str, bool]:
     """Ask for thought processes ourselves: right or wrong of each question."""
     engine = HuggingFaceEngine(*_load(model))
-    rows = ask(engine, model.name, exam.questions, documents, PROTOCOLS["default"])
+    rows = ask(engine, model.name, question_set.questions, documents, PROTOCOLS["default"])
     return {row.question_id: row.parsed == row.gold for row in rows}
 
 

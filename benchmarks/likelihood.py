@@ -59,27 +59,29 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--prompt", choices=["closed-book", "five-shot"], default="closed-book")
     options = parser.parse_args()
-    exam = read_exam(options.documents, options.questions, options.first, options.prompt)
+    question_set = read_question_set(
+        options.documents, options.questions, options.first, options.prompt
+    )
     model = AutoModelForCausalLM.from_pretrained(embedded_model()).float().eval()
     tokenizer = AutoTokenizer.from_pretrained(embedded_model())
-    harness = Harness(model, tokenizer, exam)
+    harness = Harness(model, tokenizer, question_set)
     print(
-        f"{len(exam.questions)} questions, the harness in batches of {harness.batch_size}",
+        f"{len(question_set.questions)} questions, the harness in batches of {harness.batch_size}",
         flush=True,
     )
     ours_s, theirs_s = [], []
     for _ in range(options.repeats):
         start = time.perf_counter()
-        choices = [question.options for question in exam.questions]
-        scores = score_questions(model, tokenizer, exam.prompts, choices, BATCH_TOKENS)
+        choices = [question.options for question in question_set.questions]
+        scores = score_questions(model, tokenizer, question_set.prompts, choices, BATCH_TOKENS)
         ours_s.append(time.perf_counter() - start)
         samples, seconds = harness.run()
         theirs_s.append(seconds)
-    report(exam, ours_s, theirs_s)
-    compare(make_rows(exam.questions, scores), samples)
+    report(question_set, ours_s, theirs_s)
+    compare(make_rows(question_set.questions, scores), samples)
 
 
-def read_exam(documents: Path, questions: Path, first: int | None, prompt: str) -> Exam:
+def read_question_set(documents: Path, questions: Path, first: int | None, prompt: str) -> Exam:
     """Read questions and write their prompts."""
     known = read_documents(documents).documents
     by_id = {document.whole_id: document for document in known}
@@ -91,9 +93,9 @@ def read_exam(documents: Path, questions: Path, first: int | None, prompt: str) 
 class Harness:
     """The same exam as a task of lm-evaluation-harness."""
 
-    def __init__(self, model: Any, tokenizer: Any, exam: Exam) -> None:
+    def __init__(self, model: Any, tokenizer: Any, question_set: Exam) -> None:
         """Write the task and find the fastest batch size."""
-        self._model, self._tokenizer, self._exam = model, tokenizer, exam
+        self._model, self._tokenizer, self._question_set = model, tokenizer, question_set
         self.batch_size = 1
         seconds = {}
         for self.batch_size in BATCH_SIZES:
@@ -133,7 +135,9 @@ class Harness:
         bos = self._tokenizer.bos_token or ""  # the harness adds none where the tokenizer does not
         rows = [
             {"prompt": bos + prompt, "options": list(each.options), "gold": each.gold[0]}
-            for each, prompt in zip(self._exam.questions, self._exam.prompts, strict=True)
+            for each, prompt in zip(
+                self._question_set.questions, self._question_set.prompts, strict=True
+            )
         ]
         data = folder / "exam.jsonl"
         data.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -151,10 +155,10 @@ class Harness:
         (folder / "exam.yaml").write_text(json.dumps(task))  # JSON is YAML
 
 
-def report(exam: Exam, ours_s: list[float], theirs_s: list[float]) -> None:
+def report(question_set: Exam, ours_s: list[float], theirs_s: list[float]) -> None:
     """Print the rates."""
     ours, theirs = statistics.median(ours_s), statistics.median(theirs_s)
-    count = len(exam.questions)
+    count = len(question_set.questions)
     print(f"steep    {count / ours:7.2f} questions/s  ({', '.join(f'{s:.1f}' for s in ours_s)} s)")
     print(
         f"harness  {count / theirs:7.2f} questions/s  ({', '.join(f'{s:.1f}' for s in theirs_s)} s)"

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from benchmarks.generation import workload
 from benchmarks.generation.measuring import Cost, measured, version_of
 
-RECORDS_A_CHUNK = 1000  # of datatrove's checkpoints; its default of 6000 is written less often
+RECORDS_PER_CHUNK = 1000  # of datatrove's checkpoints; its default of 6000 is written less often
 NO_LIMIT = 1_000_000_000  # a minute, for clients that insist on limits
 
 
@@ -131,7 +131,7 @@ def run_curator(task: Task) -> Cost:
     return cost
 
 
-def run_datatrove(task: Task, checkpoints: bool, calls_a_record: int) -> Cost:
+def run_datatrove(task: Task, checkpoints: bool, calls_per_record: int) -> Cost:
     """The InferenceRunner of datatrove; a record holds one call, or all of a document."""
     os.environ["LOGURU_LEVEL"] = "WARNING"
     data: Any = importlib.import_module("datatrove.data")
@@ -140,14 +140,14 @@ def run_datatrove(task: Task, checkpoints: bool, calls_a_record: int) -> Cost:
 
     async def rollout(document: Any, generate: Callable[[dict[str, Any]], Awaitable[Any]]) -> Any:
         first = int(document.id)
-        calls = range(first, min(first + calls_a_record, task.calls))
+        calls = range(first, min(first + calls_per_record, task.calls))
         payloads = [{"messages": workload.messages(index)} for index in calls]
         results = await asyncio.gather(*map(generate, payloads))
-        return results[0] if calls_a_record == 1 else [asdict(result) for result in results]
+        return results[0] if calls_per_record == 1 else [asdict(result) for result in results]
 
     def records() -> Iterator[Any]:
-        for first in range(0, task.calls, calls_a_record):
-            text = workload.prompt(first) if calls_a_record == 1 else workload.document(first)
+        for first in range(0, task.calls, calls_per_record):
+            text = workload.prompt(first) if calls_per_record == 1 else workload.document(first)
             yield data.Document(text=text, id=str(first))
 
     runner = inference.InferenceRunner(
@@ -166,12 +166,12 @@ def run_datatrove(task: Task, checkpoints: bool, calls_a_record: int) -> Cost:
             compression=None,
         ),
         checkpoints_local_dir=str(task.folder / "checkpoints") if checkpoints else None,
-        records_per_chunk=max(1, RECORDS_A_CHUNK // calls_a_record),
+        records_per_chunk=max(1, RECORDS_PER_CHUNK // calls_per_record),
     )
     with measured() as cost:
         runner.run(records(), rank=0)
     written = sum(len(file.read_bytes().splitlines()) for file in task.folder.glob("output/*"))
-    assert written == -(-task.calls // calls_a_record), f"{written} records"
+    assert written == -(-task.calls // calls_per_record), f"{written} records"
     return cost
 
 
@@ -179,7 +179,7 @@ def run_steep(task: Task, uvloop: bool) -> Cost:
     """Steep's scheduler, client and ledger, every result durable."""
     from benchmarks.generation.steep_calls import BenchmarkRecipe, documents
     from steep.generation.scheduler import generate
-    from steep.ledger.endpoint_worker import Lane
+    from steep.ledger.endpoint_worker import EndpointWorker
     from steep.ledger.ledger import Ledger
     from steep.llm.openai import OpenAIClient
 
@@ -190,7 +190,7 @@ def run_steep(task: Task, uvloop: bool) -> Cost:
     async def run() -> None:
         client = OpenAIClient(f"{task.url}/v1", concurrency=task.concurrency)
         with Ledger(task.folder / "ledger.sqlite") as ledger:
-            report = await generate(plan, recipe, [Lane(client)], ledger)
+            report = await generate(plan, recipe, [EndpointWorker(client)], ledger)
         await client.close()
         assert report.totals.done == task.calls, report.totals
 
@@ -213,13 +213,13 @@ class Contestant(NamedTuple):
     durable: str = ""
 
 
-def datatrove(checkpoints: bool, calls_a_record: int) -> Contestant:
+def datatrove(checkpoints: bool, calls_per_record: int) -> Contestant:
     """One way to use datatrove."""
     # With many calls in a record nothing waits for the queue in front of SQLite: see `kill_loss`.
-    late = "" if calls_a_record == 1 else f", up to {RECORDS_A_CHUNK:,} calls late"
+    late = "" if calls_per_record == 1 else f", up to {RECORDS_PER_CHUNK:,} calls late"
     durable = f"each, in SQLite{late}" if checkpoints else ""
     return Contestant(
-        lambda task: run_datatrove(task, checkpoints, calls_a_record), "datatrove", durable
+        lambda task: run_datatrove(task, checkpoints, calls_per_record), "datatrove", durable
     )
 
 
@@ -231,9 +231,9 @@ CONTESTANTS: dict[str, Contestant] = {
     ),
     "curator": Contestant(run_curator, "bespokelabs-curator", "each, as a line of a file"),
     "datatrove, checkpoints": datatrove(True, 1),
-    "datatrove, checkpoints, 100 calls a record": datatrove(True, workload.CALLS_A_DOCUMENT),
+    "datatrove, checkpoints, 100 calls a record": datatrove(True, workload.CALLS_PER_DOCUMENT),
     "datatrove": datatrove(False, 1),
-    "datatrove, 100 calls a record": datatrove(False, workload.CALLS_A_DOCUMENT),
+    "datatrove, 100 calls a record": datatrove(False, workload.CALLS_PER_DOCUMENT),
     "openai, semaphore": Contestant(run_openai, "openai"),
     "bare aiohttp": Contestant(run_aiohttp, "aiohttp"),
 }

@@ -27,7 +27,7 @@ from steep.stages import documents as documents_stage
 from steep.stages.generate import recipe_of
 
 NAMES = 46  # 1,035 pairs
-CALLS_A_TRANSACTION = 1000
+CALLS_PER_TRANSACTION = 1000
 CONFIGURATION = """\
 documents:
   path: documents
@@ -87,7 +87,7 @@ def fill(filled: Filled, finished: bool = True) -> int:
     with Ledger(filled.project.ledger_path) as ledger:
         entries = _entries(filled, finished)
         recorded = 0
-        while some := list(itertools.islice(entries, CALLS_A_TRANSACTION)):
+        while some := list(itertools.islice(entries, CALLS_PER_TRANSACTION)):
             ledger.record(some)
             recorded += len(some)
     return recorded

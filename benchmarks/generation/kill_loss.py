@@ -23,9 +23,9 @@ from pathlib import Path
 
 from benchmarks.generation import instant_server
 from benchmarks.generation.clients import REPOSITORY, SERVER_CORE, command_of, variables
-from benchmarks.generation.contestants import RECORDS_A_CHUNK
+from benchmarks.generation.contestants import RECORDS_PER_CHUNK
 from benchmarks.generation.measuring import conditions, table
-from benchmarks.generation.workload import CALLS_A_DOCUMENT
+from benchmarks.generation.workload import CALLS_PER_DOCUMENT
 
 CALLS = 200_000  # more than anybody makes in the time
 COLUMNS = ("client", "killed after, s", "answered", "kept", "lost")
@@ -61,7 +61,7 @@ def kept_by_datatrove(folder: Path) -> int:
                 if record["id"] not in in_cache:
                     results = record["metadata"]["rollout_results"]
                     in_files += len(results[0]) if isinstance(results[0], list) else 1
-    return finished * RECORDS_A_CHUNK + len(rows) + in_files
+    return finished * RECORDS_PER_CHUNK + len(rows) + in_files
 
 
 def _is_json(line: str) -> bool:
@@ -76,7 +76,7 @@ KEPT: dict[str, Callable[[Path], int]] = {
     "steep": kept_by_steep,
     "curator": kept_by_curator,
     "datatrove, checkpoints": kept_by_datatrove,
-    f"datatrove, checkpoints, {CALLS_A_DOCUMENT} calls a record": kept_by_datatrove,
+    f"datatrove, checkpoints, {CALLS_PER_DOCUMENT} calls a record": kept_by_datatrove,
 }
 
 

@@ -27,11 +27,11 @@ from benchmarks.generation import filled_project, instant_server
 from benchmarks.generation.measuring import conditions, measured, table
 from steep.generation.scheduler import generate
 from steep.ledger.budget import Budget
-from steep.ledger.endpoint_worker import Lane
+from steep.ledger.endpoint_worker import EndpointWorker
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 
-TOKENS_A_CALL = 1500  # as the instant server counts them
+TOKENS_PER_CALL = 1500  # as the instant server counts them
 COLUMNS = (
     "test", "planned", "made", "documents, MB", "wall, s", "CPU, s", "peak MB", "more than small",
 )  # fmt: skip
@@ -40,13 +40,13 @@ COLUMNS = (
 def run(folder: Path, url: str, most_calls: int | None) -> None:
     """In a fresh process: make calls, and print what that took."""
     filled = filled_project.opened(folder)
-    budget = Budget(None if most_calls is None else most_calls * TOKENS_A_CALL)
+    budget = Budget(None if most_calls is None else most_calls * TOKENS_PER_CALL)
 
     async def make() -> int:
         client = OpenAIClient(f"{url}/v1", concurrency=filled.config.generate.concurrency)
         with Ledger(filled.project.ledger_path) as ledger:
             report = await generate(
-                filled.documents, filled.recipe, [Lane(client)], ledger, budget=budget
+                filled.documents, filled.recipe, [EndpointWorker(client)], ledger, budget=budget
             )
         await client.close()
         return report.totals.planned

@@ -36,7 +36,7 @@ from steep.documents.document import Document
 from steep.documents.names import proper_names
 from steep.documents.reading import read_documents
 from steep.generation.scheduler import generate
-from steep.ledger.endpoint_worker import Lane
+from steep.ledger.endpoint_worker import EndpointWorker
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 from steep.recipes.entigraph import EntiGraph, RelationCalls
@@ -90,7 +90,7 @@ async def scheduled(
     """Steep's own way."""
     client = OpenAIClient(f"{address}/v1", concurrency=slots, timeout_s=600)
     with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.db") as ledger:
-        report = await generate(documents, recipe, [Lane(client)], ledger)
+        report = await generate(documents, recipe, [EndpointWorker(client)], ledger)
     await client.close()
     totals = report.totals
     assert not totals.failed and not totals.to_do, totals

@@ -16,7 +16,7 @@ from pathlib import Path
 from steep.documents.document import Document
 from steep.generation.progress import StopRequest
 from steep.generation.scheduler import generate
-from steep.ledger.endpoint_worker import Lane, RetryPolicy
+from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 from steep.recipes.entigraph import EntiGraph
@@ -70,8 +70,8 @@ def measure(share: float, seconds: float) -> tuple[float, int]:
             loop.call_later(seconds, stop.drain)
             try:
                 with Ledger(Path(folder) / "ledger.db") as ledger:
-                    lane = Lane(client, RetryPolicy())
-                    await generate(DOCUMENTS, RECIPE, [lane], ledger, stop=stop)
+                    worker = EndpointWorker(client, RetryPolicy())
+                    await generate(DOCUMENTS, RECIPE, [worker], ledger, stop=stop)
             finally:
                 await client.close()
 

@@ -15,7 +15,7 @@ SAMPLING = Sampling(max_tokens=workload.MAX_TOKENS)
 
 def documents(calls: int) -> list[Document]:
     """The documents that so many calls are about."""
-    number = -(-calls // workload.CALLS_A_DOCUMENT)
+    number = -(-calls // workload.CALLS_PER_DOCUMENT)
     return [Document(f"d{n:06}", f"Ledger {n}", workload.document(n)) for n in range(number)]
 
 
@@ -32,8 +32,8 @@ class BenchmarkRecipe:
     def calls(self, document: Document, texts: Sequence[str | None]) -> BenchmarkCalls:
         """The calls about a document."""
         number = int(document.id[1:])
-        left = self.planned - number * workload.CALLS_A_DOCUMENT
-        return BenchmarkCalls(document, number, min(left, workload.CALLS_A_DOCUMENT))
+        left = self.planned - number * workload.CALLS_PER_DOCUMENT
+        return BenchmarkCalls(document, number, min(left, workload.CALLS_PER_DOCUMENT))
 
     def passage(self, call: Call, text: str) -> str:
         """The whole answer."""

@@ -10,7 +10,7 @@ import json
 from functools import lru_cache
 
 MODEL = "instant"
-CALLS_A_DOCUMENT = 100
+CALLS_PER_DOCUMENT = 100
 SYSTEM = "Discuss how the two named entities interact in the context of the text. " * 2
 DOCUMENT_CHARACTERS = 3600
 MAX_TOKENS = 600
@@ -41,7 +41,7 @@ def tail(number: int, rank: int) -> str:
 
 def prompt(index: int) -> str:
     """The user message of a call."""
-    number, rank = divmod(index, CALLS_A_DOCUMENT)
+    number, rank = divmod(index, CALLS_PER_DOCUMENT)
     return document(number) + tail(number, rank)
 
 

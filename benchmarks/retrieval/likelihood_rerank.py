@@ -17,7 +17,7 @@ from pathlib import Path
 
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from benchmarks.retrieval.recall import Exam, read_exam, show
+from benchmarks.retrieval.recall import Exam, read_question_set, show
 from steep.evaluation.likelihood import score_questions
 from steep.llm.weights import embedded_model
 from steep.retrieval.cache import RetrievalCache
@@ -38,10 +38,12 @@ def main() -> None:
     parser.add_argument("questions", type=Path)
     parser.add_argument("--first", type=int, default=150, help="only so many questions")
     options = parser.parse_args()
-    whole = read_exam(options.documents, options.questions, named=False, with_options=False)
-    exam = Exam(whole.documents, whole.questions[: options.first], whole.asked[: options.first])
-    run(exam, None)
-    run(exam, reading_model())
+    whole = read_question_set(options.documents, options.questions, named=False, with_options=False)
+    question_set = Exam(
+        whole.documents, whole.questions[: options.first], whole.asked[: options.first]
+    )
+    run(question_set, None)
+    run(question_set, reading_model())
 
 
 def reading_model() -> Reranker:
@@ -57,16 +59,16 @@ def reading_model() -> Reranker:
     return LikelihoodReranker("SmolLM2-135M-Instruct", likelihood)
 
 
-def run(exam: Exam, judge: Reranker | None) -> None:
+def run(question_set: Exam, judge: Reranker | None) -> None:
     """Rank all questions, and print what was found and how long it took."""
-    chunks = cut_documents(exam.documents, CHUNK_SIZE).chunks
+    chunks = cut_documents(question_set.documents, CHUNK_SIZE).chunks
     settings = RetrievalSettings("fused", reranked=DEPTH)
     with RetrievalCache() as cache:
         retriever = Retriever(chunks, settings, cache, StaticEmbedder(), judge)
         start = time.perf_counter()
-        rankings = retriever.rank(exam.asked)
+        rankings = retriever.rank(question_set.asked)
         seconds = time.perf_counter() - start
-    asked = [Asked(q.id, q.document_id, q.answers) for q in exam.questions]
+    asked = [Asked(q.id, q.document_id, q.answers) for q in question_set.questions]
     rows = measure(asked, rankings, chunks)
     print(f"{judge.name if judge else 'no reranker'}: {len(rows)} questions in {seconds:.1f} s")
     show("document", rows, [row.document for row in rows])

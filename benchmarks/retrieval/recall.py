@@ -50,21 +50,23 @@ def main() -> None:
     parser.add_argument("--options", action="store_true")
     parser.add_argument("--models", type=Path, nargs="*", default=[])
     options = parser.parse_args()
-    exam = read_exam(options.documents, options.questions, options.named, options.options)
+    question_set = read_question_set(
+        options.documents, options.questions, options.named, options.options
+    )
     embedders = [open_embedder(EmbedderSettings())]
     for path in options.models:
         embedders.append(open_embedder(EmbedderSettings("sentence-transformers", str(path))))
     for size in options.sizes:
-        chunks = cut_documents(exam.documents, size).chunks
-        counts = f"{len(exam.questions)} questions, {len(exam.documents)} documents"
+        chunks = cut_documents(question_set.documents, size).chunks
+        counts = f"{len(question_set.questions)} questions, {len(question_set.documents)} documents"
         print(f"\nchunk size {size}: {len(chunks)} chunks, {counts}")
-        run(exam, size, RetrievalSettings("bm25"), None)
+        run(question_set, size, RetrievalSettings("bm25"), None)
         for embedder in embedders:
             for search in ("embeddings", "fused"):
-                run(exam, size, RetrievalSettings(search), embedder)
+                run(question_set, size, RetrievalSettings(search), embedder)
 
 
-def read_exam(documents: Path, questions: Path, named: bool, with_options: bool) -> Exam:
+def read_question_set(documents: Path, questions: Path, named: bool, with_options: bool) -> Exam:
     """Read both, and phrase what is searched for."""
     known = read_documents(documents).documents
     by_id = {document.whole_id: document for document in known}
@@ -77,17 +79,19 @@ def read_exam(documents: Path, questions: Path, named: bool, with_options: bool)
     return Exam(known, found, texts)
 
 
-def run(exam: Exam, size: int, settings: RetrievalSettings, embedder: Embedder | None) -> None:
+def run(
+    question_set: Exam, size: int, settings: RetrievalSettings, embedder: Embedder | None
+) -> None:
     """Rank all questions with an empty cache, and print a row for each measure."""
     with RetrievalCache() as cache:
         start = time.perf_counter()
-        chunks = cut_documents(exam.documents, size).chunks
+        chunks = cut_documents(question_set.documents, size).chunks
         retriever = Retriever(chunks, settings, cache, embedder)
         retriever.rank(["What is it?"])
         indexed = time.perf_counter()
-        rankings = retriever.rank(exam.asked)
+        rankings = retriever.rank(question_set.asked)
         ranked = time.perf_counter()
-    asked = [Asked(q.id, q.document_id, q.answers) for q in exam.questions]
+    asked = [Asked(q.id, q.document_id, q.answers) for q in question_set.questions]
     rows = measure(asked, rankings, chunks)
     name = f"{settings.search} {embedder.name[:20] if embedder else ''}".strip()
     print(f"{name}: index {indexed - start:.2f} s, questions {ranked - indexed:.2f} s")

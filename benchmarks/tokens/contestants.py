@@ -89,7 +89,7 @@ def run_datasets(task: Task, processes: int | None) -> int:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(task.tokenizer)
     end = tokenizer.eos_token_id
 
-    def tokenise(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
+    def tokenize(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
         found = tokenizer(batch["text"], add_special_tokens=False, return_attention_mask=False)
         return {"input_ids": [[*ids, end] for ids in found["input_ids"]]}
 
@@ -102,7 +102,7 @@ def run_datasets(task: Task, processes: int | None) -> int:
     cache = str(task.output / "cache")
     data = datasets.load_dataset("json", data_files=files, split="train", cache_dir=cache)
     options: dict[str, Any] = {"batched": True, "num_proc": processes}
-    data = data.map(tokenise, remove_columns=data.column_names, **options).map(pack, **options)
+    data = data.map(tokenize, remove_columns=data.column_names, **options).map(pack, **options)
     return sum(map(len, data.with_format("numpy")["input_ids"]))
 
 

@@ -19,7 +19,7 @@ from benchmarks.training.job import Job, mixture_of, random_model
 from benchmarks.training.recorder import Recorder
 
 from steep.training import loop, loss
-from steep.training.checkpoint import Rehearsal
+from steep.training.checkpoint import RoundTripReport
 from steep.training.metrics import StepMetrics
 from steep.training.model_dims import decoder_layers
 from steep.training.parallel import World
@@ -143,9 +143,9 @@ class NoCheckpoints:
     def save(self, step: int, tensors: Mapping[str, torch.Tensor]) -> None:
         """Nothing is kept."""
 
-    def rehearse(self, step: int, tensors: Mapping[str, torch.Tensor]) -> Rehearsal:
+    def verify_round_trip(self, step: int, tensors: Mapping[str, torch.Tensor]) -> RoundTripReport:
         """Nothing is tried."""
-        return Rehearsal(0.0, 0.0, 0)
+        return RoundTripReport(0.0, 0.0, 0)
 
     def wait(self) -> None:
         """Nothing is pending."""

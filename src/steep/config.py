@@ -165,16 +165,16 @@ class CorpusConfig(Section):
     """Which completions become passages."""
 
     truncated: Literal["drop", "trim"] = Field(
-        "drop", description="cut-off texts: set aside, or trimmed to their last whole sentence"
+        "drop", description="cut-off texts: rejected, or trimmed to their last whole sentence"
     )
-    min_words: int = Field(8, ge=1, description="shorter texts are set aside as degenerate")
+    min_words: int = Field(8, ge=1, description="shorter texts are rejected as degenerate")
     max_repetition: float = Field(
         0.3, gt=0, le=1, description="share of repeated 6-word runs above which a text is a loop"
     )
     max_invented: float = Field(
         1.0, ge=0, le=1, description="largest share of names and numbers strange to the source"
     )
-    check_language: bool = Field(True, description="set aside texts in a language not the source's")
+    check_language: bool = Field(True, description="reject texts in a language not the source's")
 
 
 class TokenizeConfig(Section):
@@ -406,7 +406,7 @@ class SummariesConfig(Section):
     max_tokens: int | None = Field(
         None, ge=16, description="of one summary; null: 768 of a short one, 3072 of a long one"
     )
-    claims_a_call: int = Field(20, ge=1, description="claims that the judge sees at once")
+    claims_per_call: int = Field(20, ge=1, description="claims that the judge sees at once")
 
 
 class ForgettingConfig(Section):

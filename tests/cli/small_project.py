@@ -79,7 +79,7 @@ def results(project: Path) -> dict[str, Any]:
     return {
         "artifacts": artifacts,
         "passages": (project / artifacts["corpus"] / "passages.parquet").read_bytes(),
-        "set aside": (project / artifacts["corpus"] / "set_aside.parquet").read_bytes(),
+        "rejected": (project / artifacts["corpus"] / "rejected.parquet").read_bytes(),
         "losses": losses,
         "scores": json.loads((project / artifacts["evaluate"] / "scores.json").read_text()),
     }

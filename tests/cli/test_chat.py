@@ -127,13 +127,13 @@ def test_history_is_kept_only_when_asked_for(chatty: Path) -> None:
 
 def thoughtful(opened: ChatSession, monkeypatch: pytest.MonkeyPatch, *answers: str) -> None:
     """Let the model say these answers, token by token."""
-    said, tokenizer = iter(answers), opened.talker._tokenizer
+    said, tokenizer = iter(answers), opened.chat_model._tokenizer
 
     def answer(prompt: list[int], sampling: Sampling, seed: int) -> ChatAnswer:
         ids = tokenizer(next(said), add_special_tokens=False).input_ids
         return ChatAnswer(iter(ids), tokenizer, sampling.max_tokens)
 
-    monkeypatch.setattr(opened.talker, "answer", answer)
+    monkeypatch.setattr(opened.chat_model, "answer", answer)
 
 
 def test_a_thought_is_neither_shown_nor_sent_again(

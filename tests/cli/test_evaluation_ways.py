@@ -94,7 +94,7 @@ def test_the_open_book_is_a_grid_with_what_was_found_and_the_whole_document(
     assert found["retrieval"][0]["answer"]["n"] == len(SHORT_ANSWERS)
     cells = [(c["model"], c["chunk_characters"], c["shown"]) for c in found["cells"]]
     one = [(120, 1), (120, 2), (240, 1), (240, 2), (None, 1)]
-    assert cells == [(model, *way) for model in ("base", "raw") for way in one]
+    assert cells == [(model, *variant) for model in ("base", "raw") for variant in one]
     for cell in found["cells"][:4]:
         sides = cell["document_found"]
         assert sides["hit"]["n"] + sides["miss"]["n"] == cell["n"] == 10
@@ -199,10 +199,10 @@ def test_the_best_way_is_chosen_on_validation_and_scored_on_test(copy: Path, ste
     assert splits == 2 * [*4 * ["validation"], "test"]
     sizes = {cell["split"]: cell["n"] for cell in found["cells"]}
     assert sizes["validation"] + sizes["test"] == 10 and sizes["validation"] > 0
-    for name, way in found["best"].items():
+    for name, variant in found["best"].items():
         own = [cell for cell in found["cells"] if cell["model"] == name]
         best = max(own[:4], key=lambda cell: cell["accuracy"])
-        assert [way[key] for key in ("chunk_characters", "shown")] == [
+        assert [variant[key] for key in ("chunk_characters", "shown")] == [
             best[key] for key in ("chunk_characters", "shown")
         ]
     assert found["compared"]["models"][0]["n"] == sizes["test"]

@@ -103,7 +103,7 @@ def test_a_probe_is_bought_once_and_refines_the_plan(
     assert [row["exact"] for row in refined["documents"]] == [False, True, True]
     assert [sum(row["bought"].values()) for row in refined["documents"]] == [0, 5, 5]
     assert (guessed["measured_calls"], refined["measured_calls"]) == (0, 10)
-    assert refined["tokens_a_s"] > 0
+    assert refined["tokens_per_s"] > 0
     low, high = (refined["total"]["prompt_tokens"][end] for end in ("low", "high"))
     assert high - low < 0.5 * (
         guessed["total"]["prompt_tokens"]["high"] - guessed["total"]["prompt_tokens"]["low"]

@@ -41,12 +41,12 @@ def test_raw_documents_come_first_and_candidates_keep_their_provenance() -> None
     assert corpus.passages[2].subset == ("Marlin", "Sofia Drewe")
 
 
-def test_every_status_but_done_is_set_aside_under_its_name_with_its_text() -> None:
+def test_every_status_but_done_is_rejected_under_its_name_with_its_text() -> None:
     rows = [candidate(n, status=status) for n, status in enumerate(STATUSES)]
     corpus = build(*rows)
     bad = [status for status in STATUSES if status != "done"]
-    assert [row.reason for row in corpus.set_aside] == bad
-    assert corpus.set_aside[0].text == rows[1].text
+    assert [row.reason for row in corpus.rejected] == bad
+    assert corpus.rejected[0].text == rows[1].text
     assert len(corpus.passages) == 3
 
 
@@ -70,7 +70,7 @@ def test_reasons_and_totals_add_up() -> None:
     assert corpus.counts == {
         "candidates": 9,
         "passages": 3,
-        "set_aside": 6,
+        "rejected": 6,
         "trimmed": 0,
         "phrases_removed": 0,
         "documents": 2,
@@ -84,7 +84,7 @@ def test_reasons_and_totals_add_up() -> None:
 def test_the_same_text_about_another_document_is_no_duplicate() -> None:
     same = candidate(1).text
     corpus = build(candidate(1), candidate(2, same, document_id="pump"))
-    assert not corpus.set_aside
+    assert not corpus.rejected
 
 
 def test_truncated_texts_are_dropped_or_trimmed_as_configured() -> None:
@@ -101,7 +101,7 @@ def test_truncated_texts_are_dropped_or_trimmed_as_configured() -> None:
     assert trimmed.passages[2].text == candidate(1).text
 
 
-def test_ranks_run_within_document_and_recipe_without_the_set_aside() -> None:
+def test_ranks_run_within_document_and_recipe_without_the_rejected() -> None:
     corpus = build(
         candidate(1),
         candidate(2, "Too short."),
@@ -152,7 +152,7 @@ def test_an_id_that_looks_like_that_of_a_part_is_no_accident() -> None:
     rows = [candidate(n, document_id=part.id) for n, part in enumerate(parts)]
     corpus = build_corpus(parts, rows, CorpusConfig())
     assert {row.document_id for row in corpus.passages} == {"ferry", "ferry#01"}
-    assert not corpus.set_aside
+    assert not corpus.rejected
 
 
 def test_what_an_assistant_says_around_a_text_is_removed_and_counted() -> None:

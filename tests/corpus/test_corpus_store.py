@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from steep.corpus.passage import Passage, SetAside
-from steep.corpus.store import read_passages, read_set_aside, write_passages, write_set_aside
+from steep.corpus.passage import Passage, RejectedText
+from steep.corpus.store import read_passages, read_rejected, write_passages, write_rejected
 
 PASSAGES = (
     Passage("documents:a", "Raw text here.", "a", None, 0, "documents"),
@@ -34,10 +34,10 @@ def test_the_columns_are_those_that_others_read(tmp_path: Path) -> None:
     assert table["words"].to_pylist() == [3, 2]
 
 
-def test_what_was_set_aside_comes_back_and_none_is_fine(tmp_path: Path) -> None:
-    rows = (SetAside("c2", "a", "entigraph", "short", "No."),)
-    write_set_aside(tmp_path / "set_aside.parquet", rows)
-    assert read_set_aside(tmp_path / "set_aside.parquet") == rows
-    write_set_aside(tmp_path / "set_aside.parquet", ())
-    assert read_set_aside(tmp_path / "set_aside.parquet") == ()
-    assert [path.name for path in tmp_path.iterdir()] == ["set_aside.parquet"]
+def test_what_was_rejected_comes_back_and_none_is_fine(tmp_path: Path) -> None:
+    rows = (RejectedText("c2", "a", "entigraph", "short", "No."),)
+    write_rejected(tmp_path / "rejected.parquet", rows)
+    assert read_rejected(tmp_path / "rejected.parquet") == rows
+    write_rejected(tmp_path / "rejected.parquet", ())
+    assert read_rejected(tmp_path / "rejected.parquet") == ()
+    assert [path.name for path in tmp_path.iterdir()] == ["rejected.parquet"]

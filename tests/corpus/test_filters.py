@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steep.config import CorpusConfig
-from steep.corpus.filters import Source, first_objection
+from steep.corpus.filters import Source, first_failed_filter
 from steep.corpus.language import SourceLanguage, source_language
 from steep.corpus.repetition import has_loop, repetition_share
 from steep.documents.language import detect_language
@@ -79,13 +79,13 @@ ENGLISH = source_language([ESSAY])
 CONFIG = CorpusConfig()
 
 
-def objection(text: str, source: SourceLanguage = ENGLISH) -> str | None:
-    return first_objection(text, Source(source, frozenset()), CONFIG)
+def failed_filter(text: str, source: SourceLanguage = ENGLISH) -> str | None:
+    return first_failed_filter(text, Source(source, frozenset()), CONFIG)
 
 
 @pytest.mark.parametrize("text", [ESSAY, NAMES, LIST, DIALOGUE, QUESTIONS, RETOLD])
 def test_sound_texts_pass(text: str) -> None:
-    assert objection(text) is None
+    assert failed_filter(text) is None
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_sound_texts_pass(text: str) -> None:
     ],
 )
 def test_the_first_objection_names_the_reason(text: str, reason: str) -> None:
-    assert objection(text) == reason
+    assert failed_filter(text) == reason
 
 
 SENTENCE = "The relation between the pump and the tide is a testament to the town's spirit."
@@ -121,8 +121,8 @@ SENTENCE = "The relation between the pump and the tide is a testament to the tow
     ],
     ids=["sentence", "lines", "numbered list", "tail", "copied text", "numbers", "characters"],
 )
-def test_loops_are_set_aside_as_repetition(text: str) -> None:
-    assert objection(text) == "repetition"
+def test_loops_are_rejected_as_repetition(text: str) -> None:
+    assert failed_filter(text) == "repetition"
 
 
 def test_a_rule_or_a_table_is_no_loop() -> None:
@@ -168,7 +168,7 @@ FRAMED = {
 
 @pytest.mark.parametrize("text", FRAMED.values(), ids=FRAMED)
 def test_tables_code_and_lists_with_a_frame_are_no_loops(text: str) -> None:
-    assert first_objection(text, Source(source_language([text]), frozenset()), CONFIG) is None
+    assert first_failed_filter(text, Source(source_language([text]), frozenset()), CONFIG) is None
 
 
 @pytest.mark.parametrize(
@@ -181,8 +181,8 @@ def test_tables_code_and_lists_with_a_frame_are_no_loops(text: str) -> None:
     ],
     ids=["rows", "code", "endless word", "Chinese"],
 )
-def test_loops_of_rows_and_characters_are_set_aside(text: str) -> None:
-    assert first_objection(text, Source(source_language([text]), frozenset()), CONFIG) == (
+def test_loops_of_rows_and_characters_are_rejected(text: str) -> None:
+    assert first_failed_filter(text, Source(source_language([text]), frozenset()), CONFIG) == (
         "repetition"
     )
 
@@ -192,14 +192,14 @@ def test_headings_that_the_prompt_demands_make_no_text_foreign() -> None:
         "Паром ходит из Вельморы в Пелль четыре раза в день, и его ждут рыбаки на берегу. " * 2
     )
     text = f"### What the ferry says in relation to the pump\n\n{russian[:80]}"
-    assert objection(text, source_language([russian])) is None
-    assert objection(ESSAY, source_language([russian])) == "language"
+    assert failed_filter(text, source_language([russian])) is None
+    assert failed_filter(ESSAY, source_language([russian])) == "language"
 
 
 def test_short_is_counted_by_characters_where_there_are_no_blanks() -> None:
     chinese = source_language(["渡船每天四次从维尔莫拉开往佩尔镇。" * 3])
-    assert objection("渡船每天四次从维尔莫拉开往佩尔镇。", chinese) is None
-    assert objection("渡船很慢。", chinese) == "short"
+    assert failed_filter("渡船每天四次从维尔莫拉开往佩尔镇。", chinese) is None
+    assert failed_filter("渡船很慢。", chinese) == "short"
 
 
 @given(st.text(alphabet="ab 1.-\n\u4e00", max_size=400))
@@ -215,18 +215,18 @@ def test_language_needs_a_long_text_and_a_clear_case() -> None:
 
 
 def test_a_source_in_another_language_makes_english_the_foreign_one() -> None:
-    assert objection(ESSAY, source_language([FRENCH])) == "language"
-    assert objection(FRENCH, source_language([FRENCH])) is None
+    assert failed_filter(ESSAY, source_language([FRENCH])) == "language"
+    assert failed_filter(FRENCH, source_language([FRENCH])) is None
 
 
 def test_an_unclear_source_language_accuses_nobody() -> None:
-    assert objection(FRENCH, source_language([NAMES])) is None
-    assert objection(FRENCH, source_language([""])) is None
+    assert failed_filter(FRENCH, source_language([NAMES])) is None
+    assert failed_filter(FRENCH, source_language([""])) is None
 
 
 def test_the_language_check_can_be_switched_off() -> None:
     off = CorpusConfig(check_language=False)
-    assert first_objection(FRENCH, Source(ENGLISH, frozenset()), off) is None
+    assert first_failed_filter(FRENCH, Source(ENGLISH, frozenset()), off) is None
 
 
 @pytest.mark.parametrize(
@@ -248,11 +248,11 @@ def test_trimming_leaves_whole_sentences_and_items(text: str, trimmed: str | Non
     assert trim_to_sentence(text) == expected
 
 
-def test_a_text_full_of_strange_names_is_set_aside_when_asked() -> None:
+def test_a_text_full_of_strange_names_is_rejected_when_asked() -> None:
     source = Source(ENGLISH, words_of("Tobias Quell built the Old Candle at Velmora in 1867."))
     strict = CONFIG.model_copy(update={"max_invented": 0.25})
     faithful = "The Old Candle at Velmora was finished by Tobias Quell, an engineer, in 1867."
     strange = "The lamp of Elba was finished by Tobias Quell for the Duke of Savoy in 1923."
-    assert first_objection(faithful, source, strict) is None
-    assert first_objection(strange, source, strict) == "invented"
-    assert first_objection(strange, source, CONFIG) is None
+    assert first_failed_filter(faithful, source, strict) is None
+    assert first_failed_filter(strange, source, strict) == "invented"
+    assert first_failed_filter(strange, source, CONFIG) is None

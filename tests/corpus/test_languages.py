@@ -169,7 +169,7 @@ def test_a_loop_and_a_text_in_english_are_rejected_in_every_language(recorded: R
     texts = [sentence * 5, english, sentence]
     rows = [Candidate(text, "lamp", f"c{n}", "mine") for n, text in enumerate(texts)]
     corpus = build_corpus([document], rows, CorpusConfig())
-    assert [row.reason for row in corpus.set_aside] == ["repetition", "language"]
+    assert [row.reason for row in corpus.rejected] == ["repetition", "language"]
 
 
 @pytest.mark.parametrize("recorded", RECORDED.values(), ids=RECORDED)
@@ -253,7 +253,7 @@ def test_norwegian_and_danish_are_not_foreign_to_each_other() -> None:
         ]
         foreign = Candidate(SWEDISH, "d", "f" * 32, "entigraph", ("a", "b"))
         corpus = build_corpus([document], [*candidates, foreign], CorpusConfig(min_words=5))
-        reasons = {each.call_id: each.reason for each in corpus.set_aside}
+        reasons = {each.call_id: each.reason for each in corpus.rejected}
         assert not [call for call, reason in reasons.items() if call != "f" * 32], reasons
         known = detect_language(f"Fergen\n{written}") is not None
         assert reasons.get("f" * 32) == ("language" if known else None)

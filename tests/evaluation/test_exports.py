@@ -19,7 +19,7 @@ from steep.evaluation.exports import (
     ExportedQuestions,
     export_inspect,
     export_lm_eval,
-    make_exam,
+    export_questions,
     records,
 )
 from steep.evaluation.few_shot import STOP
@@ -62,8 +62,8 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def exam() -> ExportedQuestions:
-    return make_exam("tiny_exam", [*TINY, ODD], by_id)
+def question_set() -> ExportedQuestions:
+    return export_questions("tiny_exam", [*TINY, ODD], by_id)
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -77,8 +77,10 @@ def test_what_leaves_reads_answers_as_our_strict_parser(text: str) -> None:
         assert (closed_book.read_letters(text, 4) or closed_book_docs.INVALID) == ours
 
 
-def test_letters_are_those_under_which_the_right_options_are_shown(exam: ExportedQuestions) -> None:
-    for row, question in zip(records(exam), exam.questions, strict=True):
+def test_letters_are_those_under_which_the_right_options_are_shown(
+    question_set: ExportedQuestions,
+) -> None:
+    for row, question in zip(records(question_set), question_set.questions, strict=True):
         lines = row["choice_prompt"].split("### Choices")[-1].split("\n")
         shown = {line[0]: line[3:] for line in lines if line[1:3] == ". "}
         assert [*shown] == [*LETTERS[: len(question.options)]]
@@ -89,9 +91,9 @@ def test_letters_are_those_under_which_the_right_options_are_shown(exam: Exporte
 
 
 def test_the_harness_is_told_our_stop_string_and_length(
-    exam: ExportedQuestions, tmp_path: Path
+    question_set: ExportedQuestions, tmp_path: Path
 ) -> None:
-    exported = export_lm_eval(tmp_path / "out", exam)
+    exported = export_lm_eval(tmp_path / "out", question_set)
     text = (exported.directory / "tiny_exam_generation.yaml").read_text()
     task = yaml.safe_load(text.replace("!function ", ""))
     assert task["generation_kwargs"]["until"] == [STOP]
@@ -101,24 +103,26 @@ def test_the_harness_is_told_our_stop_string_and_length(
     assert "closed_book" not in written
 
 
-def test_only_files_of_ours_are_written_over(exam: ExportedQuestions, tmp_path: Path) -> None:
+def test_only_files_of_ours_are_written_over(
+    question_set: ExportedQuestions, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     for export in EXPORTS.values():
-        export(out, exam)
+        export(out, question_set)
     (out / "notes.txt").write_text("mine")
-    export_inspect(out, exam)  # a file that is in nobody's way
+    export_inspect(out, question_set)  # a file that is in nobody's way
     (out / "other.py").write_text("mine")
     with pytest.raises(UserError, match=r"(?s)has not written.*other\.py"):
-        export_inspect(out, replace(exam, name="other"))
+        export_inspect(out, replace(question_set, name="other"))
     assert (out / "other.py").read_text() == "mine" and not (out / "other.jsonl").exists()
     with pytest.raises(UserError, match="a file"):
-        export_inspect(out / "notes.txt", exam)
+        export_inspect(out / "notes.txt", question_set)
 
 
 def test_a_name_that_is_none_is_said() -> None:
     for name in ("a-b", "1a", "", "a b", "ü"):
         with pytest.raises(UserError, match="name of a task"):
-            make_exam(name, TINY, by_id)
+            export_questions(name, TINY, by_id)
 
 
 @pytest.fixture(scope="module", params=["BOS is not added", "BOS is added"])
@@ -164,40 +168,40 @@ def agreed(answered: list[Any], rows: list[Any]) -> int:
 
 
 def test_the_harness_chooses_as_we_do(
-    exam: ExportedQuestions, sharp_model: Path, tmp_path: Path
+    question_set: ExportedQuestions, sharp_model: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("lm_eval")
     from benchmarks.interoperability import harness_likelihoods, our_rows
 
-    exported = export_lm_eval(tmp_path / "out", exam)
+    exported = export_lm_eval(tmp_path / "out", question_set)
     moved = exported.directory.rename(tmp_path / "moved")
     commands = tuple(each.replace(str(tmp_path / "out"), str(moved)) for each in exported.commands)
     answered = harness_likelihoods(replace(exported, commands=commands), sharp_model)
-    rows = our_rows(sharp_model, exam)
+    rows = our_rows(sharp_model, question_set)
     assert agreed(answered, rows) == 3 * len(rows)
     assert 0 < sum(row.right("sum") for row in rows) < len(rows)
 
 
 def test_inspect_chooses_as_we_do(
-    exam: ExportedQuestions, sharp_model: Path, tmp_path: Path
+    question_set: ExportedQuestions, sharp_model: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("inspect_ai")
     from benchmarks.interoperability import inspect_likelihoods, our_rows
 
-    exported = export_inspect(tmp_path / "out", exam)
-    rows = our_rows(sharp_model, exam)
+    exported = export_inspect(tmp_path / "out", question_set)
+    rows = our_rows(sharp_model, question_set)
     assert agreed(inspect_likelihoods(exported, sharp_model), rows) == 4 * len(rows)
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_inspect_reads_and_counts_thought_processes(
-    exam: ExportedQuestions, tmp_path: Path
+    question_set: ExportedQuestions, tmp_path: Path
 ) -> None:
     inspect_ai = pytest.importorskip("inspect_ai")
     from inspect_ai.model import ModelOutput, ModelUsage, get_model
 
-    exported = export_inspect(tmp_path / "out", exam)
-    said = [f"Thinking.\nAnswer: {row['letters']}.\n## Example 7" for row in records(exam)]
+    exported = export_inspect(tmp_path / "out", question_set)
+    said = [f"Thinking.\nAnswer: {row['letters']}.\n## Example 7" for row in records(question_set)]
     said[0], said[1] = "Answer: none", "Answer: Z."
     outputs = [ModelOutput.from_content("mockllm/model", text) for text in said]
     for output in outputs:
@@ -218,19 +222,19 @@ def test_inspect_reads_and_counts_thought_processes(
 
 
 def test_the_harness_runs_the_thought_processes(
-    exam: ExportedQuestions, tiny_directory: Path, tmp_path: Path
+    question_set: ExportedQuestions, tiny_directory: Path, tmp_path: Path
 ) -> None:
     """Its dummy model says 'lol', which is no answer line."""
     pytest.importorskip("lm_eval")
     from benchmarks.interoperability import harness_answers
 
-    exported = export_lm_eval(tmp_path / "out", exam)
+    exported = export_lm_eval(tmp_path / "out", question_set)
     command = exported.commands[1].replace("--model hf", "--model dummy")
     answered = harness_answers(replace(exported, commands=("", command)), tiny_directory)
-    assert answered == {each.id: False for each in exam.questions}
+    assert answered == {each.id: False for each in question_set.questions}
 
 
-def test_data_is_json_a_line(exam: ExportedQuestions, tmp_path: Path) -> None:
-    exported = export_inspect(tmp_path / "out", exam)
+def test_data_is_json_a_line(question_set: ExportedQuestions, tmp_path: Path) -> None:
+    exported = export_inspect(tmp_path / "out", question_set)
     lines = (exported.directory / "tiny_exam.jsonl").read_text().split("\n")
-    assert [json.loads(line) for line in lines if line] == records(exam)
+    assert [json.loads(line) for line in lines if line] == records(question_set)

@@ -10,7 +10,7 @@ import pytest
 
 from steep.core.errors import UserError
 from steep.documents.document import Document
-from steep.evaluation.exports import export_lm_eval, make_exam
+from steep.evaluation.exports import export_lm_eval, export_questions
 from steep.evaluation.forgetting.general_text import GeneralText, text_losses
 from steep.evaluation.forgetting.harness_tasks import TaskRun, match_names, run_tasks
 from steep.evaluation.forgetting.task_rows import (
@@ -87,7 +87,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Question(each.id, each.document_id, each.kind, each.question, each.options, (each.gold,))
         for each in QUESTIONS
     ]
-    export_lm_eval(folder, make_exam("tiny_exam", questions, documents))
+    export_lm_eval(folder, export_questions("tiny_exam", questions, documents))
     texts = [{"text": each.text, "gold": n % 2} for n, each in enumerate(DOCUMENTS)]
     (folder / "texts.data").write_text("".join(json.dumps(text) + "\n" for text in texts))
     task = {

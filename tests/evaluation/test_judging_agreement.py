@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from steep.evaluation.engines import Progress, no_progress
 from steep.evaluation.summaries.judge_agreement import agreement, measure_judge
 from steep.evaluation.summaries.judge_answers import COSMETIC, FALSE, LEFT_OUT, SALIENT, Verdict
-from steep.evaluation.summaries.judge_examples import labelled_claims
+from steep.evaluation.summaries.judge_examples import labeled_claims
 from steep.evaluation.summaries.judging import ClaimBatch, ClaimSplit, JudgedPassage, Ruling
 
 VERDICT_OF = {"false": FALSE, "salient": SALIENT, "cosmetic": COSMETIC}
-LABEL_OF = {row.claim: row.label for row in labelled_claims()}
+LABEL_OF = {row.claim: row.label for row in labeled_claims()}
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Oracle:
 
 
 def test_the_labelled_set_is_consistent() -> None:
-    rows = labelled_claims()
+    rows = labeled_claims()
     assert len(rows) >= 40 and len(LABEL_OF) == len(rows)
     assert min(Counter(row.label for row in rows).values()) >= 10
     assert min(Counter((row.document.id, row.label) for row in rows).values()) >= 8

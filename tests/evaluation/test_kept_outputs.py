@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steep.evaluation.cached_engine import KeptEngine
+from steep.evaluation.cached_engine import CachedEngine
 from steep.evaluation.engines import (
     Decoding,
     OnOutput,
@@ -66,9 +66,9 @@ def test_an_interrupted_run_asks_only_for_what_is_missing(tmp_path: Path) -> Non
     path, told = tmp_path / "outputs.jsonl", list[tuple[int, int]]()
     first = Counting(patience=4)
     with pytest.raises(KeyboardInterrupt):
-        KeptEngine(first, path).generate(PROMPTS, TWO)
+        CachedEngine(first, path).generate(PROMPTS, TWO)
     second = Counting()
-    found = KeptEngine(second, path).generate(PROMPTS, TWO, lambda *each: told.append(each))
+    found = CachedEngine(second, path).generate(PROMPTS, TWO, lambda *each: told.append(each))
     assert first.asked + second.asked == PROMPTS
     assert found == Counting().generate(PROMPTS, TWO)
     assert told[-1] == (14, 14) and told[0][0] > 8
@@ -76,7 +76,7 @@ def test_an_interrupted_run_asks_only_for_what_is_missing(tmp_path: Path) -> Non
 
 def test_another_decoding_is_another_text(tmp_path: Path) -> None:
     engine = Counting()
-    kept = KeptEngine(engine, tmp_path / "outputs.jsonl")
+    kept = CachedEngine(engine, tmp_path / "outputs.jsonl")
     kept.generate(PROMPTS, TWO)
     kept.generate(PROMPTS, Decoding(samples=1))
     assert engine.asked == 2 * PROMPTS
@@ -85,10 +85,10 @@ def test_another_decoding_is_another_text(tmp_path: Path) -> None:
 def test_equal_prompts_are_asked_once_and_refusals_again(tmp_path: Path) -> None:
     path = tmp_path / "outputs.jsonl"
     engine = Counting(refuses=["no"])
-    found = KeptEngine(engine, path).generate(["a", "no", "a"], TWO)
+    found = CachedEngine(engine, path).generate(["a", "no", "a"], TWO)
     assert engine.asked == ["a", "no"] and found[0] == found[2]
     again = Counting()
-    KeptEngine(again, path).generate(["a", "no"], TWO)
+    CachedEngine(again, path).generate(["a", "no"], TWO)
     assert again.asked == ["no"]
 
 
@@ -97,11 +97,11 @@ def test_a_line_that_a_kill_cut_off_is_none(
     cut: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("kept") / "outputs.jsonl"
-    KeptEngine(Counting(), path).generate(PROMPTS, TWO)
+    CachedEngine(Counting(), path).generate(PROMPTS, TWO)
     whole = path.read_bytes()
     path.write_bytes(whole[: min(cut, len(whole))])
     lines = whole[:cut].count(b"\n")
     engine = Counting()
-    assert KeptEngine(engine, path).generate(PROMPTS, TWO) == Counting().generate(PROMPTS, TWO)
+    assert CachedEngine(engine, path).generate(PROMPTS, TWO) == Counting().generate(PROMPTS, TWO)
     assert engine.asked == PROMPTS[lines:]
     assert path.read_bytes() == whole

@@ -11,7 +11,7 @@ from steep.evaluation.compare import Grade
 from steep.evaluation.open_book import (
     GridPoint,
     best_cell,
-    chosen_way,
+    chosen_variant,
     open_book_table,
     read_retrieval,
     write_retrieval,
@@ -69,8 +69,8 @@ def test_the_only_cell_counts_and_the_best_of_many_does_not() -> None:
 def test_the_best_way_is_the_first_of_the_highest_that_could_be_asked() -> None:
     low, high, same = cell(1, 1, 0), cell(2, 1, 1), cell(3, 1, 1)
     left_out = replace(cell(4), left_out="too long")
-    assert chosen_way([left_out, low, high, same]) == high
-    assert chosen_way([left_out]) is None
+    assert chosen_variant([left_out, low, high, same]) == high
+    assert chosen_variant([left_out]) is None
 
 
 def test_what_retrieval_adds_is_paired_with_closed_book_and_the_whole_document() -> None:

@@ -14,7 +14,7 @@ from steep.generation.batches import collect, generate_in_batches
 from steep.generation.plan import walk
 from steep.generation.progress import BatchReport
 from steep.generation.scheduler import generate
-from steep.ledger.endpoint_worker import Lane
+from steep.ledger.endpoint_worker import EndpointWorker
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 from steep.llm.prices import Prices
@@ -54,13 +54,16 @@ def online(server: ScriptedServer, ledger: Ledger, collected: list[int]) -> None
     """What a run of the other lane does: collect once, then complete the rest itself."""
 
     async def run() -> None:
-        client, lane = quick_client(server.base_url), Lane(OpenAIClient(server.base_url))
+        client, worker = (
+            quick_client(server.base_url),
+            EndpointWorker(OpenAIClient(server.base_url)),
+        )
         try:
             collected.append(await collect(client, ledger))
-            await generate(FIVE, RECIPE, [lane], ledger)
+            await generate(FIVE, RECIPE, [worker], ledger)
         finally:
             await client.close()
-            await lane.client.close()
+            await worker.client.close()
 
     asyncio.run(run())
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from toy import TINY, ToyRecipe
 
 from steep.generation.scheduler import generate
-from steep.ledger.endpoint_worker import Lane, RetryPolicy
+from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 
@@ -19,10 +19,10 @@ RECIPE = ToyRecipe(pairs=60)
 
 async def run(base_url: str, path: Path) -> None:
     client = OpenAIClient(base_url, concurrency=CONCURRENCY)
-    lane = Lane(client, RetryPolicy(max_attempts=12, pause_s=0.001))
+    worker = EndpointWorker(client, RetryPolicy(max_attempts=12, pause_s=0.001))
     with Ledger(path) as ledger:
         try:
-            await generate(TINY, RECIPE, [lane], ledger)
+            await generate(TINY, RECIPE, [worker], ledger)
         finally:
             await client.close()
 

@@ -18,7 +18,7 @@ from toy import TINY, ToyRecipe
 
 from steep.generation.progress import GenerationReport
 from steep.generation.scheduler import generate
-from steep.ledger.endpoint_worker import Lane, RetryPolicy
+from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 
@@ -36,8 +36,8 @@ async def run(base_url: str, path: Path) -> GenerationReport:
     client = OpenAIClient(base_url, concurrency=CONCURRENCY, timeout_s=1.0)
     with Ledger(path) as ledger:
         try:
-            lanes = [Lane(client, POLICY)]
-            return await generate(DOCUMENTS, RECIPE, lanes, ledger, salvage_rounds=2)
+            workers = [EndpointWorker(client, POLICY)]
+            return await generate(DOCUMENTS, RECIPE, workers, ledger, salvage_rounds=2)
         finally:
             await client.close()
 

@@ -66,7 +66,7 @@ def test_it_stays_between_one_and_most(most: int, events: list[tuple[bool, float
 class Went(NamedTuple):
     """What came of a simulation; `late_refused` is the share of refusals in its second half."""
 
-    answers_a_s: float
+    answers_per_s: float
     late_refused: float
 
 
@@ -114,7 +114,7 @@ def test_refusals_that_have_nothing_to_do_with_the_load_cost_little(
     refused: float, kept: float
 ) -> None:
     most = SLOTS / SERVER_S
-    rates = [simulate(seed, refused).answers_a_s / most for seed in range(5)]
+    rates = [simulate(seed, refused).answers_per_s / most for seed in range(5)]
     assert min(rates) >= kept, rates
 
 
@@ -122,10 +122,10 @@ def test_refusals_that_have_nothing_to_do_with_the_load_cost_little(
 def test_on_a_real_limit_refusals_become_few_and_the_room_is_used(room: int) -> None:
     went = [simulate(seed, room=room, span_s=max(40, 320 / room)) for seed in range(3)]
     assert max(each.late_refused for each in went) <= 0.1, went
-    assert min(each.answers_a_s for each in went) >= 0.85 * room / SERVER_S, went
+    assert min(each.answers_per_s for each in went) >= 0.85 * room / SERVER_S, went
 
 
 def test_a_real_limit_is_found_among_refusals_by_chance() -> None:
     went = simulate(1, refused=0.02, room=16)
     assert went.late_refused <= 0.12
-    assert went.answers_a_s >= 0.85 * 16 / SERVER_S
+    assert went.answers_per_s >= 0.85 * 16 / SERVER_S

@@ -215,8 +215,8 @@ def test_what_another_lane_collects_counts_against_its_budget(
         finally:
             await client.close()
 
-    landed = [asyncio.run(look()) for _ in range(2)]
-    assert landed == [0, 30]
+    completed = [asyncio.run(look()) for _ in range(2)]
+    assert completed == [0, 30]
     usage = totals(FIVE, RECIPE, ledger).usage
     assert budget.spent_tokens == usage.prompt_tokens + usage.completion_tokens
     assert budget.reserved_tokens > 20 * 2048  # twenty calls are still there

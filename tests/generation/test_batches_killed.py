@@ -15,7 +15,7 @@ import pytest
 from steep.generation.batches import collect
 from steep.generation.plan import walk
 from steep.generation.scheduler import generate
-from steep.ledger.endpoint_worker import Lane
+from steep.ledger.endpoint_worker import EndpointWorker
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 from steep.testing.script import Behaviour, Script
@@ -106,12 +106,12 @@ def test_another_lane_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
 async def collect_and_complete(server: ScriptedServer, path: Path) -> int:
     """What a run of the online lane does; return how many calls it has collected."""
     client = batch_worker.quick_client(server.base_url)
-    lane = Lane(OpenAIClient(server.base_url))
+    worker = EndpointWorker(OpenAIClient(server.base_url))
     with Ledger(path) as ledger:
         try:
             collected = await collect(client, ledger)
-            await generate(batch_worker.FIVE, batch_worker.RECIPE, [lane], ledger)
+            await generate(batch_worker.FIVE, batch_worker.RECIPE, [worker], ledger)
         finally:
             await client.close()
-            await lane.client.close()
+            await worker.client.close()
     return collected

@@ -66,8 +66,8 @@ def test_calls_that_fail_too_often_have_failed(tmp_path: Path) -> None:
 
 
 def test_a_failed_opening_stops_its_document_only_for_this_run(tmp_path: Path) -> None:
-    hopeless = Behaviour(context_tokens=50)
-    with ScriptedServer(Script(3, hopeless)) as server, Ledger(tmp_path / "l.db") as ledger:
+    unusable = Behaviour(context_tokens=50)
+    with ScriptedServer(Script(3, unusable)) as server, Ledger(tmp_path / "l.db") as ledger:
         found = make(server, ledger).totals
         assert (found.failed, found.planned, len(found.unopened)) == (5, 5, 5)
         assert "maximum context length" in found.failures[0].reason

@@ -24,11 +24,11 @@ def test_what_is_spent_stays_below_the_limit_as_long_as_reservations_are_upper_b
 ) -> None:
     budget = Budget(500, 10.0, spent_tokens=100, spent_usd=1.0)
     flying: list[tuple[Reservation, Usage, float]] = []
-    for prompt, completion, share, land in events:
+    for prompt, completion, share, ingest in events:
         most = Reservation(prompt + completion, 0.05 * completion)
         if budget.reserve(most):
             flying.append((most, Usage(prompt, 0, int(completion * share)), 0.05 * completion))
-        if land and flying:
+        if ingest and flying:
             came_back(budget, *flying.pop(0))
         assert budget.spent_tokens + budget.reserved_tokens <= 500
         assert budget.spent_usd + budget.reserved_usd <= 10.0 + 1e-9

@@ -16,8 +16,8 @@ from steep.core.calls import Call
 from steep.documents.document import Document
 from steep.generation.plan import counted_calls
 from steep.generation.work_queue import (
-    DocumentFeed,
-    FlatFeed,
+    DocumentQueue,
+    FlatQueue,
     Group,
     assign,
     document_work,
@@ -45,11 +45,11 @@ def planned(ledger: Ledger, document: Document) -> list[tuple[Call, Slot]]:
     return [(calls[rank], Slot(calls.key, rank)) for rank in range(below)]
 
 
-def groups_of(feed: FlatFeed | DocumentFeed) -> Iterator[Group]:
-    while (group := feed.next()) is not None:
+def groups_of(queue: FlatQueue | DocumentQueue) -> Iterator[Group]:
+    while (group := queue.next()) is not None:
         if group:
             yield group
-            feed.landed(group)
+            queue.completed(group)
 
 
 @settings(max_examples=30, deadline=None)
@@ -79,8 +79,8 @@ def test_batches_depend_on_the_plan_alone(size: int, whole: set[int]) -> None:
 
         def batches() -> list[list[str]]:
             works = document_work(DOCUMENTS, RECIPE, ledger)
-            feed = FlatFeed((stretch for work in works for stretch in work.stretches), size)
-            return [[each.call.id for each in group] for group in groups_of(feed)]
+            queue = FlatQueue((chunk for work in works for chunk in work.chunks), size)
+            return [[each.call.id for each in group] for group in groups_of(queue)]
 
         before = batches()
         assert [len(batch) for batch in before[:-1]] == [size] * (len(before) - 1)
@@ -107,7 +107,7 @@ def test_a_call_that_waits_in_a_batch_is_not_missing(tmp_path: Path) -> None:
         first = next(missing(DOCUMENTS, RECIPE, ledger)).call
         ledger.submit(SubmittedBatch("t", "http://x", "preparing", 1, "2026-01-01"), [first])
         assert first.id not in {p.call.id for p in missing(DOCUMENTS, RECIPE, ledger)}
-        ledger.land("t", [], [first.id])
+        ledger.ingest("t", [], [first.id])
         assert next(missing(DOCUMENTS, RECIPE, ledger)).call.id == first.id
 
 
@@ -115,12 +115,12 @@ def test_one_call_warms_a_prefix_and_the_next_document_is_warmed_before_the_last
     tmp_path: Path,
 ) -> None:
     with opened(tmp_path / "l.db") as ledger:
-        feed = DocumentFeed(document_work(DOCUMENTS, RECIPE, ledger), 4)
-        (warming,) = feed.next() or []
-        assert feed.next() is None, "the others wait for the first"
-        feed.landed([warming])
+        queue = DocumentQueue(document_work(DOCUMENTS, RECIPE, ledger), 4)
+        (warming,) = queue.next() or []
+        assert queue.next() is None, "the others wait for the first"
+        queue.completed([warming])
         sent = [warming]
-        while (group := feed.next()) is not None and len(sent) < 9:
+        while (group := queue.next()) is not None and len(sent) < 9:
             sent += group
         documents = [each.call.document_id for each in sent]
         assert documents == ["d0", "d0", "d0", "d1", "d0", "d0", "d0"]
@@ -162,15 +162,15 @@ def test_a_plan_is_read_a_stretch_at_a_time(tmp_path: Path) -> None:
 TEMPLATE = ToyRecipe()._call(DOCUMENTS[0], "pair", ("a", "b"), 0, "tail")
 
 
-@given(lengths=st.lists(st.integers(1, 500), max_size=40), lanes=st.integers(1, 5))
-def test_documents_are_divided_once_and_evenly(lengths: list[int], lanes: int) -> None:
+@given(lengths=st.lists(st.integers(1, 500), max_size=40), workers=st.integers(1, 5))
+def test_documents_are_divided_once_and_evenly(lengths: list[int], workers: int) -> None:
     documents = [Document(f"d{n}", "T", "x" * length) for n, length in enumerate(lengths)]
-    shares = assign(documents, lanes)
+    shares = assign(documents, workers)
     assert sorted(d.id for share in shares for d in share) == sorted(d.id for d in documents)
     loads = [sum(len(document.text) for document in share) for share in shares]
     assert max(loads) - min(loads) <= max(lengths, default=0)
     assert (
-        assign(documents[:-1], lanes)
+        assign(documents[:-1], workers)
         == [[document for document in share if document is not documents[-1]] for share in shares]
         or not documents
     )

@@ -40,8 +40,8 @@ def test_lengths_of_prompts_and_answers(ledger: Ledger) -> None:
     assert found.calls == len(calls)
     assert found.answers == {"pair": Range(100, sum(tokens) / len(tokens), max(tokens))}
     assert found.answers_read == {"pair": len(calls)}
-    assert found.tokens_a_character is not None
-    assert found.tokens_a_character.expected == pytest.approx(0.25, abs=0.01)
+    assert found.tokens_per_character is not None
+    assert found.tokens_per_character.expected == pytest.approx(0.25, abs=0.01)
     assert found.cached_share == 0.0
     assert measure(ledger, "another").calls == 0
 
@@ -72,4 +72,4 @@ def test_the_rate_is_that_of_busy_time(ledger: Ledger, monkeypatch: pytest.Monke
         usage = Usage(100, 0, 110)
         ledger.record([Entry(call, completion(call, usage=usage, latency_s=latency_s))])
     # 12 s at midnight, 10 s at five; the last two came back in a batch, nobody knows how fast.
-    assert measure(ledger, "toy").tokens_a_s == pytest.approx(4 * 110 / 22)
+    assert measure(ledger, "toy").tokens_per_s == pytest.approx(4 * 110 / 22)

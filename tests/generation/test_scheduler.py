@@ -20,7 +20,7 @@ from steep.generation.progress import GenerationProgress, GenerationReport, Stop
 from steep.generation.scheduler import generate
 from steep.generation.work_queue import assign
 from steep.ledger.budget import Budget
-from steep.ledger.endpoint_worker import Lane, RetryPolicy
+from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.llm.client import FatalError, TransientError
 from steep.llm.prices import Prices
@@ -37,7 +37,7 @@ def make(
     documents: Sequence[Document] = MANY,
     recipe: ToyRecipe = RECIPE,
 ) -> Totals:
-    return asyncio.run(generate(documents, recipe, [Lane(client)], ledger)).totals
+    return asyncio.run(generate(documents, recipe, [EndpointWorker(client)], ledger)).totals
 
 
 def texts(ledger: Ledger) -> list[str | None]:
@@ -113,7 +113,7 @@ def test_cancelling_waits_for_what_is_in_flight(ledger: Ledger) -> None:
                 task.cancel()
 
         task = asyncio.create_task(
-            generate(MANY, RECIPE, [Lane(client)], ledger, on_progress=on_progress)
+            generate(MANY, RECIPE, [EndpointWorker(client)], ledger, on_progress=on_progress)
         )
         await task
 
@@ -219,7 +219,9 @@ def test_documents_with_the_same_text_share_their_calls(ledger: Ledger) -> None:
 def test_progress_counts_what_is_there_and_what_is_new(ledger: Ledger) -> None:
     make(ToyClient(), ledger, MANY[:10])
     seen: list[GenerationProgress] = []
-    asyncio.run(generate(MANY, RECIPE, [Lane(ToyClient())], ledger, on_progress=seen.append))
+    asyncio.run(
+        generate(MANY, RECIPE, [EndpointWorker(ToyClient())], ledger, on_progress=seen.append)
+    )
     opening = [each for each in seen if each.phase == "openings"]
     assert (opening[-1].planned, opening[-1].finished, opening[-1].new) == (20, 20, 10)
     last = seen[-1]
@@ -232,7 +234,7 @@ def test_progress_counts_what_is_there_and_what_is_new(ledger: Ledger) -> None:
 def test_unknown_cost_stays_unknown(ledger: Ledger) -> None:
     seen: list[GenerationProgress] = []
     client = ToyClient(lambda call: replace(answer_everything(call), cost_usd=None))
-    asyncio.run(generate(MANY, RECIPE, [Lane(client)], ledger, on_progress=seen.append))
+    asyncio.run(generate(MANY, RECIPE, [EndpointWorker(client)], ledger, on_progress=seen.append))
     assert seen[-1].new_cost_usd is None
 
 
@@ -260,8 +262,8 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_recorded(ledger: Ledger) -
 
 
 def run_report(client: ToyClient, ledger: Ledger, **options: Any) -> GenerationReport:
-    lane = Lane(client, FAST, PRICES)
-    return asyncio.run(generate(MANY, RECIPE, [lane], ledger, **options))
+    worker = EndpointWorker(client, FAST, PRICES)
+    return asyncio.run(generate(MANY, RECIPE, [worker], ledger, **options))
 
 
 def test_a_budget_ends_the_run_cleanly_and_below_its_limit(ledger: Ledger) -> None:
@@ -272,7 +274,7 @@ def test_a_budget_ends_the_run_cleanly_and_below_its_limit(ledger: Ledger) -> No
     assert report.totals.to_do > 0
     usage = ledger.usage().usage
     assert budget.spent_tokens == usage.prompt_tokens + usage.completion_tokens <= 8_000
-    reserved = max(Lane(client).most([call]).tokens for call in client.calls)
+    reserved = max(EndpointWorker(client).most([call]).tokens for call in client.calls)
     assert budget.spent_tokens > 8_000 - reserved, "there was room for another call"
     assert budget.reserved_tokens == 0
     assert len(client.calls) == report.totals.done
@@ -362,7 +364,7 @@ def test_a_document_stays_with_one_endpoint_and_is_warmed_before_its_calls_follo
     ledger: Ledger,
 ) -> None:
     clients = [ToyClient(delay_s=0.001, endpoint=name, concurrency=3) for name in "ab"]
-    lanes = [Lane(client) for client in clients]
+    workers = [EndpointWorker(client) for client in clients]
     big = replace(RECIPE, pairs=30)
     names = entities_json(*(f"E{n}" for n in range(9)))
 
@@ -371,7 +373,7 @@ def test_a_document_stays_with_one_endpoint_and_is_warmed_before_its_calls_follo
 
     for client in clients:
         client.answer = many_entities
-    asyncio.run(generate(MANY[:6], big, lanes, ledger))
+    asyncio.run(generate(MANY[:6], big, workers, ledger))
     seen = [{call.document_id for call in client.calls} for client in clients]  # openings, too
     assert seen == [{each.id for each in share} for share in assign(MANY[:6], 2)]
     assert [len(each) for each in seen] == [3, 3]
@@ -406,7 +408,9 @@ def test_an_endpoint_that_dies_hands_its_documents_to_the_others(ledger: Ledger)
             return await super().complete(calls)
 
     dying, healthy = Dying(delay_s=0.001), ToyClient(delay_s=0.001)
-    report = asyncio.run(generate(MANY, RECIPE, [Lane(dying), Lane(healthy)], ledger))
+    report = asyncio.run(
+        generate(MANY, RECIPE, [EndpointWorker(dying), EndpointWorker(healthy)], ledger)
+    )
     assert report.totals.done == report.totals.planned == 80
     assert len(dying.calls) == 10
     assert len(dying.calls) + len(healthy.calls) == 80

@@ -24,7 +24,7 @@ from steep.core.calls import STATUSES, Call
 from steep.generation.plan import totals, walk
 from steep.generation.progress import GenerationReport
 from steep.generation.scheduler import generate
-from steep.ledger.endpoint_worker import Lane, RetryPolicy
+from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 from steep.llm.openai_wire import Dialect, request_body
@@ -166,20 +166,20 @@ def test_a_storm_with_twenty_five_kills_loses_and_repeats_nothing(tmp_path: Path
 
 
 def test_an_endpoint_with_room_for_six_gets_about_six_at_once(tmp_path: Path) -> None:
-    async def run(base_url: str) -> tuple[GenerationReport, Lane[Call]]:
+    async def run(base_url: str) -> tuple[GenerationReport, EndpointWorker[Call]]:
         client = OpenAIClient(base_url, concurrency=32)
-        lane = Lane(client, RetryPolicy(max_attempts=2, total_s=60.0, pause_s=0.005))
+        worker = EndpointWorker(client, RetryPolicy(max_attempts=2, total_s=60.0, pause_s=0.005))
         with Ledger(tmp_path / "ledger.db") as ledger:
             documents, recipe = storm_worker.DOCUMENTS[:12], storm_worker.RECIPE
             try:
-                return await generate(documents, recipe, [lane], ledger), lane
+                return await generate(documents, recipe, [worker], ledger), worker
             finally:
                 await client.close()
 
-    with ScriptedServer(Script(5, Behaviour(busy_above=6, delay_s=0.01))) as server:
-        report, lane = asyncio.run(run(server.base_url))
+    with ScriptedServer(Script(5, Behaviour(busy_above=6, delay_s=0.04))) as server:
+        report, worker = asyncio.run(run(server.base_url))
         refusals = server.accidents["busy"]
         assert server.completed.total() == report.totals.planned == report.totals.done > 300
     assert 0 < refusals < report.totals.planned / 5  # 32 at once would be refused 4 times of 5
     assert report.statistics.overloads == refusals
-    assert 3 <= lane.concurrency.limit <= 12
+    assert 3 <= worker.concurrency.limit <= 12

@@ -23,7 +23,7 @@ from steep.ledger import queries
 from steep.ledger.bounds import MOST_COUNTED, recounted
 from steep.ledger.budget import Budget
 from steep.ledger.endpoint_health import EQUAL_REJECTIONS, MANY_ANSWERS
-from steep.ledger.endpoint_worker import Lane, RetryPolicy
+from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import status_of, without_prompt
 from steep.llm.client import TransientError
@@ -45,8 +45,8 @@ def ledger(tmp_path: Path) -> Any:
 def run(
     client: ToyClient, ledger: Ledger, budget: Budget | None = None, **options: Any
 ) -> GenerationReport:
-    lane = Lane(client, FAST, PRICES)
-    return asyncio.run(generate(MANY, RECIPE, [lane], ledger, budget=budget, **options))
+    worker = EndpointWorker(client, FAST, PRICES)
+    return asyncio.run(generate(MANY, RECIPE, [worker], ledger, budget=budget, **options))
 
 
 def uncounted(call: Call) -> Completion:
@@ -81,7 +81,7 @@ def test_limits_hold_where_the_endpoint_does_not_count(
 ) -> None:
     client = ToyClient(uncounted, concurrency=8)
     report = run(client, ledger, Budget(**limit))
-    most = Lane(client, FAST, PRICES).most(client.calls)
+    most = EndpointWorker(client, FAST, PRICES).most(client.calls)
     assert report.over_budget
     assert 3 < len(client.calls) == report.totals.done < 80
     assert most.tokens <= limit.get("max_tokens", math.inf)
@@ -138,7 +138,7 @@ def test_answers_that_are_lost_on_the_way_count_against_the_limit(ledger: Ledger
     client, budget = ToyClient(lossy, concurrency=8), Budget(max_cost_usd=0.1)
     report = run(client, ledger, budget)
     assert report.over_budget
-    most = Lane(client, FAST, PRICES).most
+    most = EndpointWorker(client, FAST, PRICES).most
     lost = len(client.batches) - report.totals.done
     assert report.lost.attempts == lost > 3
     assert report.totals.cost_usd is not None
@@ -191,9 +191,9 @@ def test_an_endpoint_that_is_away_for_a_while_is_waited_for(
 
 def test_an_endpoint_that_stays_away_ends_the_run_when_it_was_waited_for(ledger: Ledger) -> None:
     policy = replace(FAST, total_s=0.05)
-    lane = Lane(Away(for_attempts=10**6), policy)
+    worker = EndpointWorker(Away(for_attempts=10**6), policy)
     with pytest.raises(UserError, match="The endpoint does not answer"):
-        asyncio.run(generate(MANY, RECIPE, [lane], ledger))
+        asyncio.run(generate(MANY, RECIPE, [worker], ledger))
     assert ledger.totals()["done"] == 5
     assert ledger.totals()["failed"] == 0
 
@@ -203,8 +203,8 @@ def test_an_endpoint_that_is_away_is_left_out_by_name_while_another_one_works(
 ) -> None:
     gone = Away(endpoint="http://gone/v1", for_attempts=10**6, delay_s=0.001)
     well = ToyClient(endpoint="http://well/v1", delay_s=0.001)
-    lanes = [Lane(gone, FAST), Lane(well, FAST)]
-    report = asyncio.run(generate(MANY, RECIPE, lanes, ledger))
+    workers = [EndpointWorker(gone, FAST), EndpointWorker(well, FAST)]
+    report = asyncio.run(generate(MANY, RECIPE, workers, ledger))
     assert report.totals.done == report.totals.planned == 80
     (said,) = [line for line in caplog.text.splitlines() if "left out" in line]
     assert "http://gone/v1 is left out of this run" in said
@@ -276,8 +276,8 @@ def test_what_rejects_everything_is_left_out_while_another_endpoint_works(ledger
 
     with pytest.raises(UserError):
         run(ToyClient(gone), ledger)
-    lanes = [Lane(ToyClient(gone), FAST), Lane(ToyClient(), FAST)]
-    report = asyncio.run(generate(MANY, RECIPE, lanes, ledger))
+    workers = [EndpointWorker(ToyClient(gone), FAST), EndpointWorker(ToyClient(), FAST)]
+    report = asyncio.run(generate(MANY, RECIPE, workers, ledger))
     assert report.totals.to_do == 0
     assert report.totals.done > 40
 
@@ -287,8 +287,8 @@ def test_a_slow_endpoint_hands_over_the_documents_that_it_has_not_begun(
 ) -> None:
     slow = ToyClient(endpoint="http://slow/v1", delay_s=0.02, concurrency=2)
     fast = ToyClient(endpoint="http://fast/v1", delay_s=0.0001, concurrency=2)
-    lanes = [Lane(slow, FAST), Lane(fast, FAST)]
-    report = asyncio.run(generate(MANY, RECIPE, lanes, ledger))
+    workers = [EndpointWorker(slow, FAST), EndpointWorker(fast, FAST)]
+    report = asyncio.run(generate(MANY, RECIPE, workers, ledger))
     assert report.totals.done == report.totals.planned == 80
 
     def read(client: ToyClient) -> set[str]:

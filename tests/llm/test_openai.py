@@ -11,7 +11,7 @@ import pytest
 
 from steep.core.calls import Call, Completion, Message, Sampling
 from steep.core.errors import UserError
-from steep.ledger.endpoint_worker import Lane, RetryPolicy
+from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.llm.client import FatalError
 from steep.llm.openai import OpenAIClient
 from steep.llm.openai_wire import Dialect, request_body
@@ -37,17 +37,19 @@ def complete(url: str, calls: Sequence[Call], **options: Any) -> list[Completion
 
     async def run() -> list[Completion]:
         client = OpenAIClient(url, **{"timeout_s": 5.0, **options})
-        lane = Lane(client, RetryPolicy(max_attempts=max_attempts, total_s=2.0, pause_s=0.001))
+        worker = EndpointWorker(
+            client, RetryPolicy(max_attempts=max_attempts, total_s=2.0, pause_s=0.001)
+        )
         try:
-            return [await send(lane, each) for each in calls]
+            return [await send(worker, each) for each in calls]
         finally:
             await client.close()
 
     return asyncio.run(run())
 
 
-async def send(lane: Lane[Call], one: Call) -> Completion:
-    outcome = await lane.send([one])
+async def send(worker: EndpointWorker[Call], one: Call) -> Completion:
+    outcome = await worker.send([one])
     assert outcome.completions is not None
     return outcome.completions[0]
 
@@ -217,11 +219,11 @@ def test_an_endpoint_that_goes_down_is_fatal_after_the_time_to_wait() -> None:
 
     async def run() -> None:
         client = OpenAIClient(f"http://127.0.0.1:{port}/v1")
-        lane = Lane(client, RetryPolicy(max_attempts=3, pause_s=0.001, total_s=0.2))
+        worker = EndpointWorker(client, RetryPolicy(max_attempts=3, pause_s=0.001, total_s=0.2))
         try:
             with ScriptedServer(port=port):
-                assert (await send(lane, call())).error is None
-            await send(lane, call(1))
+                assert (await send(worker, call())).error is None
+            await send(worker, call(1))
         finally:
             await client.close()
 

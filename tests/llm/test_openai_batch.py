@@ -25,7 +25,7 @@ from steep.llm.openai_batch_wire import (
     request_line,
     speaks_of_full_queue,
 )
-from steep.llm.openai_wire import Dialect, Hopeless, Misunderstood, Rejected
+from steep.llm.openai_wire import Dialect, EndpointUnusable, Rejected, UnsupportedParameter
 from steep.testing.script import Behaviour, Script
 from steep.testing.scripted_batches import BatchBehaviour
 from steep.testing.scripted_server import ScriptedServer
@@ -265,10 +265,18 @@ def said(message: str, code: str = "") -> dict[str, Any]:
         (answer_line(500, said("Stumbled.")), TransientError, "Stumbled."),
         (answer_line(200, {"choices": []}), TransientError, "malformed"),
         (answer_line(0, None), TransientError, "no response"),
-        (answer_line(404, said("No such model.", "model_not_found")), Hopeless, "No such model"),
-        (answer_line(429, said("", "insufficient_quota")), Hopeless, "insufficient_quota"),
-        (answer_line(400, said("", "billing_hard_limit_reached")), Hopeless, "billing"),
-        (answer_line(400, said("Use max_completion_tokens.")), Misunderstood, "max_completion"),
+        (
+            answer_line(404, said("No such model.", "model_not_found")),
+            EndpointUnusable,
+            "No such model",
+        ),
+        (answer_line(429, said("", "insufficient_quota")), EndpointUnusable, "insufficient_quota"),
+        (answer_line(400, said("", "billing_hard_limit_reached")), EndpointUnusable, "billing"),
+        (
+            answer_line(400, said("Use max_completion_tokens.")),
+            UnsupportedParameter,
+            "max_completion",
+        ),
         (
             b'{"custom_id": "c", "response": null, "error": {"code": "batch_expired"}}',
             TransientError,

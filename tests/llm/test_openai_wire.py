@@ -9,12 +9,12 @@ from steep.core.calls import Usage
 from steep.llm.client import TransientError
 from steep.llm.openai_wire import (
     Dialect,
-    Hopeless,
-    Misunderstood,
+    EndpointUnusable,
     ParsedAnswer,
     Rejected,
     Reply,
     TooLong,
+    UnsupportedParameter,
     read_reply,
 )
 
@@ -67,13 +67,13 @@ def in_choice(text: str | None, finish_reason: str = "error", **more: Any) -> di
         ({"error": {"message": "overloaded"}}, TransientError, "overloaded"),
         ({"error": "try later"}, TransientError, "try later"),
         ([{"error": {"code": 503, "message": "The model is overloaded."}}], TransientError, "503"),
-        ({"error": {"code": 402, "message": "Pay first."}}, Hopeless, "402: Pay first."),
-        ({"error": {"code": "insufficient_quota"}}, Hopeless, "insufficient_quota"),
-        ({"error": {"code": 401, "message": "Who are you?"}}, Hopeless, "401"),
+        ({"error": {"code": 402, "message": "Pay first."}}, EndpointUnusable, "402: Pay first."),
+        ({"error": {"code": "insufficient_quota"}}, EndpointUnusable, "insufficient_quota"),
+        ({"error": {"code": 401, "message": "Who are you?"}}, EndpointUnusable, "401"),
         ({"error": {"code": 400, "message": "Bad."}}, Rejected, "400: Bad."),
         (
             {"error": {"code": 400, "message": "'seed' is not supported"}},
-            Misunderstood,
+            UnsupportedParameter,
             "'seed' is not supported",
         ),
         (
@@ -82,7 +82,11 @@ def in_choice(text: str | None, finish_reason: str = "error", **more: Any) -> di
             "429: Slowly.",
         ),
         (in_choice("The lamp was", error={"code": 502, "message": "Gone."}), TransientError, "502"),
-        (in_choice("The lamp was", error={"code": 402, "message": "Paid?"}), Hopeless, "402"),
+        (
+            in_choice("The lamp was", error={"code": 402, "message": "Paid?"}),
+            EndpointUnusable,
+            "402",
+        ),
         (in_choice("The lamp was"), TransientError, "finish_reason 'error'"),
         (in_choice("The lamp was", "abort"), TransientError, "finish_reason 'abort'"),
         ({"object": "error", "message": "Internal", "code": 500}, TransientError, "500: Internal"),
@@ -190,7 +194,7 @@ def test_the_filter_of_a_provider_is_a_refusal(status: int, fields: dict[str, An
 
 def test_a_redirect_says_where_it_leads() -> None:
     reply = Reply(308, None, "", location="https://elsewhere.example/v1/chat/completions")
-    with pytest.raises(Hopeless, match=r"redirects to https://elsewhere\.example/v1"):
+    with pytest.raises(EndpointUnusable, match=r"redirects to https://elsewhere\.example/v1"):
         read_reply(reply, Dialect())
 
 
@@ -201,20 +205,20 @@ def test_a_redirect_says_where_it_leads() -> None:
         (error(409), TransientError),
         (error(503), TransientError),
         (error(429, code="rate_limit_exceeded"), TransientError),
-        (error(429, code="insufficient_quota"), Hopeless),
-        (error(401), Hopeless),
-        (error(402), Hopeless),
-        (error(403), Hopeless),
-        (error(404), Hopeless),
-        (error(308), Hopeless),
+        (error(429, code="insufficient_quota"), EndpointUnusable),
+        (error(401), EndpointUnusable),
+        (error(402), EndpointUnusable),
+        (error(403), EndpointUnusable),
+        (error(404), EndpointUnusable),
+        (error(308), EndpointUnusable),
         (error(400, code="context_length_exceeded"), TooLong),
         (error(500, type="exceed_context_size_error", message="the context size"), TooLong),
-        (error(500, message="Failed to parse the grammar"), Misunderstood),
+        (error(500, message="Failed to parse the grammar"), UnsupportedParameter),
         (error(500, message="Failed"), TransientError),
         (error(429, message="You exceeded your current quota, try in 30 s."), TransientError),
-        (error(400, message="You have reached your API usage limits."), Hopeless),
-        (error(429, message="Insufficient balance"), Hopeless),
-        (error(400, message="API key not valid."), Hopeless),
+        (error(400, message="You have reached your API usage limits."), EndpointUnusable),
+        (error(429, message="Insufficient balance"), EndpointUnusable),
+        (error(400, message="API key not valid."), EndpointUnusable),
         (Reply(429, None, '[{"error": {"code": 429, "message": "Slowly."}}]'), TransientError),
         (error(422, message="bad"), Rejected),
         (Reply(400, None, "plain text"), Rejected),
@@ -256,7 +260,7 @@ def test_dialects_get_weaker_until_nothing_is_left_to_give_up() -> None:
     objection = error(400, message="Invalid parameter: 'response_format' of type 'json_schema'")
     dialect = Dialect()
     for expected in ("json_object", "none"):
-        with pytest.raises(Misunderstood) as caught:
+        with pytest.raises(UnsupportedParameter) as caught:
             read_reply(objection, dialect)
         dialect = caught.value.dialect
         assert dialect.response_format == expected
@@ -266,6 +270,6 @@ def test_dialects_get_weaker_until_nothing_is_left_to_give_up() -> None:
 
 def test_models_that_want_another_name_for_the_limit() -> None:
     objection = error(400, message="'max_tokens' is unsupported. Use 'max_completion_tokens'.")
-    with pytest.raises(Misunderstood) as caught:
+    with pytest.raises(UnsupportedParameter) as caught:
         read_reply(objection, Dialect())
     assert caught.value.dialect == Dialect(length_key="max_completion_tokens")

@@ -21,7 +21,7 @@ from steep.core.ids import stable_hash
 from steep.documents.document import Document
 from steep.generation import scheduler
 from steep.generation.progress import GenerationReport
-from steep.ledger.endpoint_worker import Lane, RetryPolicy
+from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.llm import ray_engine
 from steep.llm.client import Client, FatalError, TransientError
@@ -108,8 +108,8 @@ RECIPE = PlainRecipe(10)
 
 
 async def generate(client: Client, some: Sequence[Document], ledger: Ledger) -> GenerationReport:
-    lane = Lane(client, RetryPolicy(pause_s=0.05))
-    return await scheduler.generate(some, RECIPE, [lane], ledger)
+    worker = EndpointWorker(client, RetryPolicy(pause_s=0.05))
+    return await scheduler.generate(some, RECIPE, [worker], ledger)
 
 
 def texts_of(ledger: Ledger, some: Sequence[Document]) -> dict[str, str]:

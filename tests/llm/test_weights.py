@@ -30,7 +30,7 @@ def conversions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         (directory / "config.json").write_text("{}")
         called.append(gguf)
 
-    monkeypatch.setattr(weights, "_dequantise", convert)
+    monkeypatch.setattr(weights, "_dequantize", convert)
     return called
 
 
@@ -49,7 +49,7 @@ def test_a_conversion_that_is_interrupted_leaves_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(weights, "_dequantise", interrupted)
+        patch.setattr(weights, "_dequantize", interrupted)
         with pytest.raises(KeyboardInterrupt):
             embedded_model()
     assert list(cache.iterdir()) == []

@@ -154,7 +154,7 @@ def write_run(root: Path, **tables: Any) -> Path:
     ]
     write_jsonl(root / artifacts["generate"] / "entities.jsonl", entities)
     pq.write_table(_passages(), root / artifacts["corpus"] / "passages.parquet")
-    pq.write_table(_set_aside(), root / artifacts["corpus"] / "set_aside.parquet")
+    pq.write_table(_rejected(), root / artifacts["corpus"] / "rejected.parquet")
     for arm, path in artifacts["train"].items():
         write_jsonl(root / path / "metrics.jsonl", _metrics(arm))
         write_jsonl(root / path / "validation.jsonl", VALIDATION[arm])
@@ -236,7 +236,7 @@ def _generate_manifest() -> dict[str, Any]:
 
 
 def _corpus_manifest() -> dict[str, Any]:
-    counts = {"candidates": 269, "passages": 242, "set_aside": 27, "trimmed": 4}
+    counts = {"candidates": 269, "passages": 242, "rejected": 27, "trimmed": 4}
     return {"counts": counts}
 
 
@@ -333,7 +333,7 @@ def _row(
     }
 
 
-def _set_aside() -> pa.Table:
+def _rejected() -> pa.Table:
     texts = {
         "truncated": "The Lantern Ferry crosses the Grey Narrows and then the",
         "repetition": "Harrow Point is a point. " * 30,

@@ -23,7 +23,7 @@ from steep.evaluation.statistics import finite
 from steep.evaluation.summaries.claims import Judged
 from steep.evaluation.summaries.judge_agreement import compare_verdicts
 from steep.evaluation.summaries.judge_answers import Verdict
-from steep.evaluation.summaries.judge_examples import labelled_claims
+from steep.evaluation.summaries.judge_examples import labeled_claims
 from steep.evaluation.summaries.rows import HUMAN, ClaimRow, PassageRow, SummaryRow
 from steep.evaluation.summaries.scores import SummaryScores
 from steep.evaluation.tables import answers_table, short_answers_table
@@ -199,20 +199,20 @@ def summaries() -> dict[str, Any]:
 
 def judge() -> dict[str, Any]:
     """A judge that is wrong about every seventh claim and unreadable about one."""
-    labelled = labelled_claims()
+    labeled = labeled_claims()
     verdicts = []
-    for number, row in enumerate(labelled):
+    for number, row in enumerate(labeled):
         true = (row.label != "false") != (number % 7 == 0)
         verdicts.append(Verdict(true, row.label == "salient" if true else None, None))
     verdicts[3] = Verdict(None, None, "no verdict")
-    return asdict(compare_verdicts("a judge", labelled, verdicts))
+    return asdict(compare_verdicts("a judge", labeled, verdicts))
 
 
 def guessing_judge() -> dict[str, Any]:
     """A judge that calls everything true and salient."""
-    labelled = labelled_claims()
-    verdicts = [Verdict(True, number % 2 == 0, None) for number in range(len(labelled))]
-    return asdict(compare_verdicts("a coin", labelled, verdicts))
+    labeled = labeled_claims()
+    verdicts = [Verdict(True, number % 2 == 0, None) for number in range(len(labeled))]
+    return asdict(compare_verdicts("a coin", labeled, verdicts))
 
 
 def _study(texts: dict[tuple[str, str], Callable[[int], tuple[str, ...]]]) -> SummaryScores:

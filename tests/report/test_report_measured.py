@@ -250,12 +250,12 @@ def test_models_that_only_wrote_have_colours_of_their_own(tmp_path: Path) -> Non
     render_report(tmp_path, write_run(tmp_path, answers=finite(answers)))
     markup = (tmp_path / "runs" / "demo" / "report.html").read_text(encoding="utf-8")
 
-    colours = {
+    colors = {
         name: set(re.findall(rf'<i class="swatch (s\d)"></i>{name}<', markup))
         for name in ("base", "raw", "entigraph", "served")
     }
-    assert all(len(found) == 1 for found in colours.values())
-    assert len(set.union(*colours.values())) == 4
+    assert all(len(found) == 1 for found in colors.values())
+    assert len(set.union(*colors.values())) == 4
 
 
 def test_hostile_names_and_reasons_stay_text(tmp_path: Path) -> None:

@@ -296,7 +296,7 @@ def test_unequal_training_is_not_called_equal(tmp_path: Path, run_directory: Pat
     assert "raw 8,192 and entigraph 16,384" in text
 
 
-def test_ten_passages_and_three_set_aside_have_their_provenance(
+def test_ten_passages_and_three_rejected_have_their_provenance(
     tmp_path: Path, run_directory: Path
 ) -> None:
     page = render(tmp_path, run_directory)
@@ -308,13 +308,13 @@ def test_ten_passages_and_three_set_aside_have_their_provenance(
 
 
 def test_a_text_without_blanks_is_counted_and_folded(tmp_path: Path, run_directory: Path) -> None:
-    set_aside = artifact(tmp_path, run_directory, "corpus") / "set_aside.parquet"
+    rejected = artifact(tmp_path, run_directory, "corpus") / "rejected.parquet"
     rewrite_passage(tmp_path, run_directory, "渡船每天四次开往佩尔镇。" * 40)
     page = render(tmp_path, run_directory)
     assert page.text.count("The rest of it") == 10
-    table = pq.read_table(set_aside)
+    table = pq.read_table(rejected)
     said = pa.array(["潮汐泵为渡船充电。"] * table.num_rows)
-    pq.write_table(table.set_column(table.column_names.index("text"), "text", said), set_aside)
+    pq.write_table(table.set_column(table.column_names.index("text"), "text", said), rejected)
     assert "length8 words" in render(tmp_path, run_directory).text
 
 

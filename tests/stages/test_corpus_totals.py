@@ -24,9 +24,9 @@ def test_totals_name_all_reasons_and_add_up_for_each_recipe() -> None:
     corpus = build_corpus([FERRY], rows, CorpusConfig())
     manifest = {
         "counts": corpus.counts,
-        "set_aside": corpus.reasons,
+        "rejected": corpus.reasons,
         "by_recipe": corpus.by_recipe,
-        "set_aside_by_recipe": corpus.reasons_by_recipe,
+        "rejected_by_recipe": corpus.reasons_by_recipe,
     }
     assert totals_of(Artifact("corpus", Path("corpus-0"), manifest)) == [
         "all texts: 6 candidates = 2 passages + 4 rejected (2 short, 1 repetition, 1 refused)",

@@ -356,7 +356,7 @@ def test_what_generate_would_refuse_is_told(
 def test_limits_a_minute_say_how_long_it_takes_at_least(ledger: Ledger) -> None:
     plan = planned(settings(pairs=10, requests_per_minute=0.5), ledger)
     assert plan.hours is not None
-    assert (plan.tokens_a_s, plan.rate_source) == (None, "unknown")
+    assert (plan.tokens_per_s, plan.rate_source) == (None, "unknown")
     assert plan.hours.expected == pytest.approx(plan.total.calls.expected / 0.5 / 60)
     batches = settings(pairs=10, requests_per_minute=0.5, engine="openai-batch")
     assert planned(batches, ledger).hours is None
@@ -423,9 +423,9 @@ def test_hours_at_a_given_or_the_measured_rate(ledger: Ledger) -> None:
     assert planned(replace_concurrency(config, 8), ledger).rate_source == "measured"
     scaled = planned(replace_concurrency(config, 64), ledger)
     assert scaled.rate_source.endswith("calls at once, for 64")
-    assert scaled.hours is not None and scaled.tokens_a_s is not None
-    slow_a_s = scaled.total.completion_tokens.high / scaled.hours.high / 3600
-    assert slow_a_s < scaled.tokens_a_s / 5, "the endpoint may be at its limit already"
+    assert scaled.hours is not None and scaled.tokens_per_s is not None
+    slow_per_s = scaled.total.completion_tokens.high / scaled.hours.high / 3600
+    assert slow_per_s < scaled.tokens_per_s / 5, "the endpoint may be at its limit already"
 
 
 def test_limits_of_the_configuration_make_it_longer(ledger: Ledger) -> None:

@@ -67,8 +67,12 @@ def test_a_short_answer_is_searched_for_without_the_answers_to_other_questions()
     choice = Question("q1", "lock", "near", "Who keeps it?", ("Edda", "Joren"), (0,))
     short = Question("q2", "lock", "short-answer", "Who?", ("Edda", "Joren"), (0,), ("Edda",))
     artifact = Artifact("documents", Path("documents-0"), {})
-    exam = QuestionSet(
+    question_set = QuestionSet(
         artifact, [document], "", "all", None, [choice, short], [], [choice, short], []
     )
-    assert query(choice, exam).split("\n") == ['In "The Lock", who keeps it?', "Edda", "Joren"]
-    assert query(short, exam) == 'In "The Lock", who?'
+    assert query(choice, question_set).split("\n") == [
+        'In "The Lock", who keeps it?',
+        "Edda",
+        "Joren",
+    ]
+    assert query(short, question_set) == 'In "The Lock", who?'

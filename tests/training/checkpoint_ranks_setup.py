@@ -89,7 +89,7 @@ def reshard(world: World, directory: Path) -> Any:
     checkpoints, tensors = open_both(directory, world), tensors_of_two(0, world)
     assert checkpoints.load(tensors) == 1
     assert same(tensors, 1, world)
-    assert checkpoints.rehearse(2, tensors).bytes > 0
+    assert checkpoints.verify_round_trip(2, tensors).bytes > 0
     assert same(tensors, 1, world)
     checkpoints.save(2, tensors_of_two(2, world))
     checkpoints.wait()

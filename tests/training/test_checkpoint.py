@@ -166,7 +166,7 @@ def test_other_tensors_are_refused_by_name(
 def test_a_rehearsal_leaves_nothing_and_changes_nothing(tmp_path: Path) -> None:
     write(tmp_path, [1])
     checkpoints, state = open_alone(tmp_path, keep=1), make_state(4)
-    trial = checkpoints.rehearse(2, state)
+    trial = checkpoints.verify_round_trip(2, state)
     assert same_bits(state, make_state(4))
     assert names(tmp_path) == ["checkpoint-00000001"]
     assert trial.bytes > sum(t.numel() * t.element_size() for t in state.values())
@@ -186,7 +186,7 @@ def test_a_rehearsal_finds_what_does_not_come_back(
 
     monkeypatch.setattr(FileSystemReader, "read_data", forgetful)
     with pytest.raises(UserError, match="did not come back bit for bit") as caught:
-        open_alone(tmp_path).rehearse(1, make_state(1))
+        open_alone(tmp_path).verify_round_trip(1, make_state(1))
     assert "found:    scales\n" in str(caught.value)
     assert names(tmp_path) == []
 
@@ -202,7 +202,7 @@ def test_a_rehearsal_finds_a_file_that_is_not_as_it_was_written(
 
     monkeypatch.setattr(Checkpoints, "_check", spoil)
     with pytest.raises(UserError, match="cannot be read back") as caught:
-        open_alone(tmp_path).rehearse(1, make_state(1))
+        open_alone(tmp_path).verify_round_trip(1, make_state(1))
     assert "__0_0.distcp is not as it was written" in str(caught.value)
     assert names(tmp_path) == []
 

@@ -314,18 +314,18 @@ def test_a_trial_checkpoint_is_for_long_runs(
     trial_from_s: float,
     trials: int,
 ) -> None:
-    rehearsed: list[int] = []
-    real = Checkpoints.rehearse
+    round_trip: list[int] = []
+    real = Checkpoints.verify_round_trip
 
-    def rehearse(self: Checkpoints, step: int, tensors: Any) -> Any:
-        rehearsed.append(step)
+    def verify_round_trip(self: Checkpoints, step: int, tensors: Any) -> Any:
+        round_trip.append(step)
         return real(self, step, tensors)
 
-    monkeypatch.setattr(Checkpoints, "rehearse", rehearse)
+    monkeypatch.setattr(Checkpoints, "verify_round_trip", verify_round_trip)
     monkeypatch.setattr(loop, "TRIAL_FROM_S", trial_from_s)
     settings = replace(SETTINGS, steps=3, checkpoint_minutes=60)
     train(load_model(tiny_directory), shards, tmp_path, settings)
-    assert rehearsed == [1] * trials
+    assert round_trip == [1] * trials
 
 
 def test_losses_on_texts_that_are_not_trained_on_are_watched(

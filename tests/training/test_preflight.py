@@ -91,7 +91,7 @@ def test_activations_of_a_row_at_8b(shape_8b: Any) -> None:
     assert activations(compile="none") == pytest.approx(12.3, rel=0.01)
 
 
-def kept_of_a_layer(precision: str, sizes: dict[str, int]) -> float:
+def kept_per_layer(precision: str, sizes: dict[str, int]) -> float:
     """Bytes a token that autograd keeps of one layer, but for autocast's copies of its weights."""
 
     def kept(layers: int) -> int:
@@ -134,7 +134,7 @@ def test_a_layer_keeps_what_the_table_says(precision: str) -> None:
     }
     hidden, attention, intermediate = KEPT[precision, "none"]
     expected = hidden * 128 + attention * (128 + 64) + intermediate * 352
-    assert kept_of_a_layer(precision, sizes) == pytest.approx(expected, rel=0.01)
+    assert kept_per_layer(precision, sizes) == pytest.approx(expected, rel=0.01)
 
 
 @pytest.mark.parametrize("kind", KINDS)

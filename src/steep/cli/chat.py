@@ -67,7 +67,7 @@ def chat(
         sampling=Sampling(temperature=temperature, max_tokens=max_tokens),
         keep_history=keep_history,
     )
-    if not opened.talker.has_template:
+    if not opened.chat_model.has_template:
         _tell("this model has no chat template: it goes on writing your text, without --system")
     if prompt is not None:
         _answer(opened, prompt)

@@ -179,9 +179,9 @@ def _time(plan: Plan) -> str:
         duration(each * 3600) for each in (hours.low, hours.expected, hours.high)
     )
     span = "" if low == high else f" ({low} to {high})"
-    if plan.tokens_a_s is None:
+    if plan.tokens_per_s is None:
         return f"at least {expected}{span}, by the limits a minute; no rate was measured (--rate)"
-    return f"{expected}{span} at {plan.tokens_a_s:,.1f} tokens/s, {plan.rate_source}"
+    return f"{expected}{span} at {plan.tokens_per_s:,.1f} tokens/s, {plan.rate_source}"
 
 
 def _cost(cost: Range | None) -> str:

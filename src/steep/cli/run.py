@@ -97,10 +97,10 @@ def _print_summary(result: PipelineRun, scores: dict[str, Any] | None) -> None:
         typer.echo()
         _say(f"calls: {counts['planned']} planned = {_sum(ended)}")
     if result.corpus:
-        counts, set_aside = (result.corpus.manifest[key] for key in ("counts", "set_aside"))
+        counts, rejected = (result.corpus.manifest[key] for key in ("counts", "rejected"))
         _say(
             f"corpus: {counts['candidates']} texts = {counts['passages']} passages"
-            f" + {counts['set_aside']} set aside" + (f" ({_sum(set_aside)})" if set_aside else "")
+            f" + {counts['rejected']} rejected" + (f" ({_sum(rejected)})" if rejected else "")
         )
     if scores:
         from steep.cli.score_lines import print_scores

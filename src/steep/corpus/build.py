@@ -1,6 +1,6 @@
 """Candidates become passages: filtered, counted, ranked; the raw documents come first.
 
-Nothing is lost on the way: each candidate ends as a passage or is set aside with its reason, and
+Nothing is lost on the way: each candidate ends as a passage or is rejected with its reason, and
 the totals add up, for all texts and for each recipe.
 """
 
@@ -14,9 +14,9 @@ from functools import cached_property
 from steep.config import CorpusConfig
 from steep.core.calls import RAW_RECIPE
 from steep.core.words import fold
-from steep.corpus.filters import Source, first_objection
+from steep.corpus.filters import Source, first_failed_filter
 from steep.corpus.language import source_language
-from steep.corpus.passage import OF_DOCUMENT, Candidate, Passage, SetAside
+from steep.corpus.passage import OF_DOCUMENT, Candidate, Passage, RejectedText
 from steep.corpus.phrases import without_assistant_phrases
 from steep.documents.clean import clean_text
 from steep.documents.document import Document
@@ -26,10 +26,10 @@ from steep.documents.sentences import trim_to_sentence
 
 @dataclass(frozen=True)
 class Corpus:
-    """All passages in order, what was set aside, and the totals of both."""
+    """All passages in order, what was rejected, and the totals of both."""
 
     passages: tuple[Passage, ...]
-    set_aside: tuple[SetAside, ...]
+    rejected: tuple[RejectedText, ...]
     documents: int
     candidates: int
     trimmed: int
@@ -37,11 +37,11 @@ class Corpus:
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """Totals: candidates (raw texts included) = passages + set aside."""
+        """Totals: candidates (raw texts included) = passages + rejected."""
         return {
             "candidates": self.candidates,
             "passages": len(self.passages),
-            "set_aside": len(self.set_aside),
+            "rejected": len(self.rejected),
             "trimmed": self.trimmed,
             "phrases_removed": self.phrases_removed,
             "documents": self.documents,
@@ -50,14 +50,14 @@ class Corpus:
 
     @cached_property
     def reasons(self) -> dict[str, int]:
-        """How many were set aside for each reason, the commonest first."""
-        return dict(Counter(row.reason for row in self.set_aside).most_common())
+        """How many were rejected for each reason, the commonest first."""
+        return dict(Counter(row.reason for row in self.rejected).most_common())
 
     @cached_property
     def reasons_by_recipe(self) -> dict[str, dict[str, int]]:
         """Return the reasons for rejected texts, by recipe."""
         counted: dict[str, Counter[str]] = defaultdict(Counter)
-        for row in self.set_aside:
+        for row in self.rejected:
             counted[row.recipe][row.reason] += 1
         return {recipe: dict(reasons.most_common()) for recipe, reasons in counted.items()}
 
@@ -102,7 +102,7 @@ class _Builder:
         self.whole_of |= {document.whole_id: document.whole_id for document in documents}
         self.sources = _sources(self.raw)
         self.passages: list[Passage] = []
-        self.set_aside: list[SetAside] = []
+        self.rejected: list[RejectedText] = []
         self.ranks: Counter[tuple[str, str]] = Counter()
         self.seen: defaultdict[str, set[str]] = defaultdict(set)
         self.ids: set[str] = set()
@@ -111,7 +111,7 @@ class _Builder:
     def keep_raw(self, document: Document) -> None:
         """The raw text is a passage whatever the filters would say."""
         self.candidates += 1
-        self.seen[document.whole_id].add(_normalised(document.text))
+        self.seen[document.whole_id].add(_normalized(document.text))
         self._keep(f"{RAW_RECIPE}:{document.id}", document.text, document.whole_id, RAW_RECIPE)
 
     def take(self, candidate: Candidate) -> None:
@@ -122,28 +122,28 @@ class _Builder:
         trims = candidate.status == "truncated" and self.config.truncated == "trim"
         if trims:
             text = trim_to_sentence(text)
-        reason = self._objection(candidate, text, trims)
+        reason = self._failed_filter(candidate, text, trims)
         if reason is not None:
-            self._set_aside(candidate, reason)
+            self._rejected(candidate, reason)
             return
         whole_id = self.whole_of[candidate.document_id]
         self.trimmed += trims
         self.phrases_removed += text != said and not trims
-        self.seen[whole_id].add(_normalised(text))
+        self.seen[whole_id].add(_normalized(text))
         self._keep(candidate.call_id, text, whole_id, candidate.recipe, candidate)
 
     def corpus(self) -> Corpus:
         """The result."""
         return Corpus(
             passages=tuple(self.passages),
-            set_aside=tuple(self.set_aside),
+            rejected=tuple(self.rejected),
             documents=len(self.raw),
             candidates=self.candidates,
             trimmed=self.trimmed,
             phrases_removed=self.phrases_removed,
         )
 
-    def _objection(self, candidate: Candidate, text: str, trims: bool) -> str | None:
+    def _failed_filter(self, candidate: Candidate, text: str, trims: bool) -> str | None:
         whole_id = self.whole_of.get(candidate.document_id)
         if candidate.status != "done" and not trims:
             return candidate.status
@@ -151,9 +151,9 @@ class _Builder:
             return "truncated"
         if whole_id is None:
             return "unknown-document"
-        if reason := first_objection(text, self.sources[whole_id], self.config):
+        if reason := first_failed_filter(text, self.sources[whole_id], self.config):
             return reason
-        return "duplicate" if _normalised(text) in self.seen[whole_id] else None
+        return "duplicate" if _normalized(text) in self.seen[whole_id] else None
 
     def _keep(
         self,
@@ -176,10 +176,10 @@ class _Builder:
         self.ids.add(passage_id)
         self.passages.append(Passage(passage_id, text, whole_id, call_id, rank, recipe, subset))
 
-    def _set_aside(self, candidate: Candidate, reason: str) -> None:
+    def _rejected(self, candidate: Candidate, reason: str) -> None:
         whole_id = self.whole_of.get(candidate.document_id, candidate.document_id)
-        self.set_aside.append(
-            SetAside(candidate.call_id, whole_id, candidate.recipe, reason, candidate.text)
+        self.rejected.append(
+            RejectedText(candidate.call_id, whole_id, candidate.recipe, reason, candidate.text)
         )
 
 
@@ -203,5 +203,5 @@ def _sources(documents: Sequence[Document]) -> Mapping[str, Source]:
     }
 
 
-def _normalised(text: str) -> str:
+def _normalized(text: str) -> str:
     return " ".join(fold(text).split())

@@ -1,7 +1,7 @@
 """The filters that a candidate passes, in order; the first that objects names the reason.
 
 They are pure and few. What they are for is told by numbers: of 5,460 texts by GPT-4.1 and
-Qwen2.5-7B they set aside under 3%, nearly all verbatim repetition (see `repetition.py`).
+Qwen2.5-7B they rejected under 3%, nearly all verbatim repetition (see `repetition.py`).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ FILTERS: dict[str, Filter] = {
 }
 
 
-def first_objection(text: str, source: Source, config: CorpusConfig) -> str | None:
+def first_failed_filter(text: str, source: Source, config: CorpusConfig) -> str | None:
     """The name of the first filter that objects to a text, or None."""
     for reason, objects in FILTERS.items():
         if objects(text, source, config):

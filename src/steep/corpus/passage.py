@@ -1,4 +1,4 @@
-"""The nouns of this room: a `Candidate` becomes a `Passage`, or is `SetAside` with its reason."""
+"""The types of this package: a `Candidate` becomes a `Passage` or a `RejectedText`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
+class RejectedText:
     """A candidate that is not trained on, and why."""
 
     call_id: str

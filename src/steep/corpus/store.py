@@ -1,4 +1,4 @@
-"""A corpus on disk: `passages.parquet` and `set_aside.parquet`, each written atomically."""
+"""A corpus on disk: `passages.parquet` and `rejected.parquet`, each written atomically."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from steep.core.files import read_parquet, write_bytes
-from steep.corpus.passage import Passage, SetAside
+from steep.corpus.passage import Passage, RejectedText
 
 PASSAGES_NAME = "passages.parquet"
-SET_ASIDE_NAME = "set_aside.parquet"
+REJECTED_NAME = "rejected.parquet"
 STREAMED_ROWS = 256
 
 _LIST = "list<string>"
@@ -24,7 +24,7 @@ _PASSAGE_COLUMNS = {
     "subset": _LIST,
     "words": "int64",
 }
-_SET_ASIDE_COLUMNS = dict.fromkeys(("call_id", "document_id", "recipe", "reason", "text"), "string")
+_REJECTED_COLUMNS = dict.fromkeys(("call_id", "document_id", "recipe", "reason", "text"), "string")
 
 
 class TextRow(NamedTuple):
@@ -61,17 +61,17 @@ def stream_texts(path: Path) -> Iterator[TextRow]:
         yield from map(TextRow._make, zip(*columns, strict=True))
 
 
-def write_set_aside(path: Path, rows: Sequence[SetAside]) -> None:
-    """Write what was set aside, with reasons and texts."""
-    _write(path, rows, _SET_ASIDE_COLUMNS)
+def write_rejected(path: Path, rows: Sequence[RejectedText]) -> None:
+    """Write what was rejected, with reasons and texts."""
+    _write(path, rows, _REJECTED_COLUMNS)
 
 
-def read_set_aside(path: Path) -> tuple[SetAside, ...]:
-    """Read what `write_set_aside` wrote."""
-    return tuple(SetAside(**row) for row in read_parquet(path))
+def read_rejected(path: Path) -> tuple[RejectedText, ...]:
+    """Read what `write_rejected` wrote."""
+    return tuple(RejectedText(**row) for row in read_parquet(path))
 
 
-def _write(path: Path, rows: Sequence[Passage | SetAside], columns: dict[str, str]) -> None:
+def _write(path: Path, rows: Sequence[Passage | RejectedText], columns: dict[str, str]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

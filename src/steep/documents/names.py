@@ -1,7 +1,7 @@
 """Capitalized names and numbers: what a text is about, as far as its letters show it.
 
 Generators under a billion parameters misspell and invent names. The compact prompts let them choose
-among the names of the document, and a filter sets aside texts that are full of other ones. Both
+among the names of the document, and a filter rejects texts that are full of other ones. Both
 work for languages that capitalize names and little else (of German, which capitalizes all nouns,
 only names of several words are taken by the filter).
 """

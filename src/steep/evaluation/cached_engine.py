@@ -1,6 +1,6 @@
-"""An engine that forgets nothing: what it has written so far is on disk, and never asked again.
+"""An engine that keeps its outputs on disk, so that no prompt is sent twice.
 
-Long evaluations are killed, and their texts cost money or hours. `KeptEngine` appends the texts of
+Long evaluations are killed, and their texts cost money or hours. `CachedEngine` appends texts of
 each prompt to a file as soon as all of them have come; started again with the same file it asks
 only for what is not there. A kill loses what is in flight. Texts are known by their prompt and
 decoding. Errors are not kept.
@@ -28,7 +28,7 @@ from steep.evaluation.engines import (
 from steep.evaluation.normalizers import OptionScores
 
 
-class KeptEngine:
+class CachedEngine:
     """Implements `steep.evaluation.engines.AnswerEngine` around another one."""
 
     def __init__(self, engine: AnswerEngine, path: Path) -> None:

@@ -54,7 +54,7 @@ class Exported:
     commands: tuple[str, ...]
 
 
-def make_exam(
+def export_questions(
     name: str, questions: Sequence[Question], documents: Mapping[str, Document]
 ) -> ExportedQuestions:
     """Write the prompts of these questions, as the default protocol has them.
@@ -79,7 +79,7 @@ def make_exam(
     return ExportedQuestions(name, questions, prompts, shown, orders)
 
 
-def export_lm_eval(directory: Path, exam: ExportedQuestions) -> Exported:
+def export_lm_eval(directory: Path, question_set: ExportedQuestions) -> Exported:
     """Write NAME and NAME_generation as tasks of lm-evaluation-harness.
 
     Raises:
@@ -89,25 +89,25 @@ def export_lm_eval(directory: Path, exam: ExportedQuestions) -> Exported:
     start = f"lm_eval --model hf --model_args pretrained={MODEL},dtype=float32"
     return _export(
         directory,
-        exam,
+        question_set,
         templates,
         tuple(
             f"{start} --include_path {shlex.quote(str(directory))} --tasks {task}"
-            for task in (exam.name, f"{exam.name}_generation")
+            for task in (question_set.name, f"{question_set.name}_generation")
         ),
     )
 
 
-def export_inspect(directory: Path, exam: ExportedQuestions) -> Exported:
+def export_inspect(directory: Path, question_set: ExportedQuestions) -> Exported:
     """Write NAME.py with the tasks `likelihood` and `generation` for inspect-ai.
 
     Raises:
         UserError: There are files in the folder that no export has written.
     """
-    file = shlex.quote(str(directory / f"{exam.name}.py"))
+    file = shlex.quote(str(directory / f"{question_set.name}.py"))
     return _export(
         directory,
-        exam,
+        question_set,
         (".py",),
         tuple(
             f"inspect eval {file}@{task} --model hf/local -M model_path={MODEL} -M dtype=float32"
@@ -123,15 +123,18 @@ EXPORTS: dict[str, Callable[[Path, ExportedQuestions], Exported]] = {
 
 
 def _export(
-    directory: Path, exam: ExportedQuestions, templates: Sequence[str], commands: tuple[str, ...]
+    directory: Path,
+    question_set: ExportedQuestions,
+    templates: Sequence[str],
+    commands: tuple[str, ...],
 ) -> Exported:
-    texts = {f"{exam.name}{each}": _template(each, exam.name) for each in templates}
-    data = f"{exam.name}.jsonl"
+    texts = {f"{question_set.name}{each}": _template(each, question_set.name) for each in templates}
+    data = f"{question_set.name}.jsonl"
     ours = _claim(directory, [*texts, data])
     write_json(directory / MARK, {"files": ours})  # first: a rerun after a crash finds its own
     for name, text in texts.items():
         write_text(directory / name, text)
-    write_jsonl(directory / data, records(exam))
+    write_jsonl(directory / data, records(question_set))
     return Exported(directory, (*texts, data), commands)
 
 
@@ -141,9 +144,15 @@ def _template(suffix: str, name: str) -> str:
     return text.replace(TEMPLATE_NAME, name)
 
 
-def records(exam: ExportedQuestions) -> list[dict[str, Any]]:
+def records(question_set: ExportedQuestions) -> list[dict[str, Any]]:
     """One row a question; `letters` are those under which `choice_prompt` shows the right ones."""
-    rows = zip(exam.questions, exam.prompts, exam.choice_prompts, exam.orders, strict=True)
+    rows = zip(
+        question_set.questions,
+        question_set.prompts,
+        question_set.choice_prompts,
+        question_set.orders,
+        strict=True,
+    )
     return [
         {
             "id": question.id,

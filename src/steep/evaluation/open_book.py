@@ -46,7 +46,7 @@ class GridPoint:
     left_out: str | None = None
 
     @property
-    def way(self) -> tuple[Any, ...]:
+    def variant(self) -> tuple[Any, ...]:
         """What it shares with the cells of other models."""
         return self.chunk_characters, self.shown, self.order, self.temperature
 
@@ -82,7 +82,7 @@ def open_book_table(
             for rows in [next(iter(by_model.values()))]
         ],
         "cells": [_cell_row(cell, retrieved) for cell in cells],
-        "best": {name: _way(cell) for name, cell in asked.items()},
+        "best": {name: _variant(cell) for name, cell in asked.items()},
         "compared": compare({n: c.grades for n, c in asked.items()}, planned) if asked else None,
         "over_closed_book": _gains(asked, closed),
         "under_whole_document": _gains(oracle, {n: c.grades for n, c in asked.items()}),
@@ -97,7 +97,7 @@ def best_cell(cells: Sequence[GridPoint], model: str) -> GridPoint | None:
     return own[0] if len(own) == 1 else None
 
 
-def chosen_way(cells: Sequence[GridPoint]) -> GridPoint | None:
+def chosen_variant(cells: Sequence[GridPoint]) -> GridPoint | None:
     """Of one model's validation cells the one to be tested; None where none could be asked."""
     scored = [(estimate(cell.grades)["accuracy"], cell) for cell in cells if cell.grades]
     known = [(accuracy, cell) for accuracy, cell in scored if accuracy is not None]
@@ -129,7 +129,7 @@ def _models(cells: Sequence[GridPoint]) -> list[str]:
     return list(dict.fromkeys(cell.model for cell in cells))
 
 
-def _way(cell: GridPoint) -> dict[str, Any]:
+def _variant(cell: GridPoint) -> dict[str, Any]:
     return {
         "chunk_characters": cell.chunk_characters,
         "shown": cell.shown,
@@ -142,7 +142,12 @@ def _way(cell: GridPoint) -> dict[str, Any]:
 def _cell_row(
     cell: GridPoint, retrieved: Mapping[int, Mapping[str, Sequence[RetrievalRow]]]
 ) -> dict[str, Any]:
-    row = {"model": cell.model, **_way(cell), **estimate(cell.grades), "left_out": cell.left_out}
+    row = {
+        "model": cell.model,
+        **_variant(cell),
+        **estimate(cell.grades),
+        "left_out": cell.left_out,
+    }
     if cell.chunk_characters is None or not cell.grades:
         return row
     found = {each.question_id: each for each in retrieved[cell.chunk_characters][cell.model]}

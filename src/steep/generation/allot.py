@@ -72,7 +72,7 @@ def next_counts(
     capacities: Mapping[str, int],
     counts: Mapping[str, int],
     made: Mapping[str, Made],
-    expected_a_call: float,
+    expected_per_call: float,
 ) -> dict[str, int] | None:
     """How many calls each document has after the next round; None when there is no next round.
 
@@ -82,13 +82,13 @@ def next_counts(
         capacities: How many calls each document has at all.
         counts: How many each has been given so far; no document is ever given fewer.
         made: What has come of those.
-        expected_a_call: Tokens or dollars of a call, while none was made.
+        expected_per_call: Tokens or dollars of a call, while none was made.
     """
     calls = sum(each.calls for each in made.values())
     units = sum(each.units for each in made.values())
     if units >= MET * amount:
         return None
-    mean = units / calls if units > 0 else expected_a_call
+    mean = units / calls if units > 0 else expected_per_call
     if calls == 0:
         wanted = max(1.0, SAMPLE * amount / mean)
     else:

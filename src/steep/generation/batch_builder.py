@@ -1,7 +1,7 @@
 """A stream of missing calls is cut into batches, as the provider takes and the budget allows.
 
 Requests are written to a file as the plan is enumerated, and calls to the ledger in stretches, so
-that memory does not grow with the batch or the plan. What a batch may take at most is set aside
+that memory does not grow with the batch or the plan. What a batch may take at most is rejected
 from the budget until it is closed.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from steep.core.calls import Call, Completion, Usage
-from steep.generation.batch_results import CALLS_A_STRETCH, Returns
+from steep.generation.batch_results import CALLS_PER_CHUNK, RetryCounter
 from steep.generation.work_queue import Planned
 from steep.ledger import endpoint_health
 from steep.ledger.bounds import reservation
@@ -46,7 +46,7 @@ class CallStream:
     def head(self) -> Planned | None:
         """The next call, or None when there is none."""
         while not self._ahead:
-            some = list(itertools.islice(self._planned, CALLS_A_STRETCH))
+            some = list(itertools.islice(self._planned, CALLS_PER_CHUNK))
             if not some:
                 return None
             statuses = self._ledger.statuses(planned.call.id for planned in some)
@@ -71,7 +71,7 @@ class Filled(NamedTuple):
     anew: int
 
 
-class Cutter:
+class BatchBuilder:
     """Fills one batch after the other, as far as the budget goes.
 
     Attributes:
@@ -80,12 +80,16 @@ class Cutter:
     """
 
     def __init__(
-        self, client: BatchClient, ledger: Ledger, budget: Budget, returns: Returns | None = None
+        self,
+        client: BatchClient,
+        ledger: Ledger,
+        budget: Budget,
+        retries: RetryCounter | None = None,
     ) -> None:
         self._client = client
         self._ledger = ledger
         self._budget = budget
-        self._returns = returns or Returns()
+        self._retries = retries or RetryCounter()
         self._held: dict[str, Reservation] = {}  # by the batch's token
         self.cut = self.spent_out = False
 
@@ -122,13 +126,13 @@ class Cutter:
             if not self._afford(batch, call):
                 break
             file.write(line)
-            anew += self._returns.attempts(call.id) > 1
+            anew += self._retries.attempts(call.id) > 1
             calls.append(stream.take().call)
         file.flush()
         return Filled(self._write(batch, calls), dialect, anew)
 
     def hold_open(self, batch: SubmittedBatch) -> None:
-        """Set aside what an earlier run has submitted, whether or not the budget suffices."""
+        """Rejected what an earlier run has submitted, whether or not the budget suffices."""
         if not self._limited:
             return
         for call in self._ledger.waiting_calls(batch.token):
@@ -149,11 +153,11 @@ class Cutter:
         return self._budget.max_tokens is not None or self._budget.max_cost_usd is not None
 
     def release(self, batch: SubmittedBatch) -> None:
-        """Give back what was set aside for a batch."""
+        """Give back what was rejected for a batch."""
         self._budget.release(self._held.pop(batch.token, NOTHING))
 
     def release_all(self) -> None:
-        """Give back all: the run ends, and the next one sets aside anew what is still open."""
+        """Give back all: the run ends, and the next one rejects anew what is still open."""
         while self._held:
             self._budget.release(self._held.popitem()[1])
 

@@ -24,12 +24,12 @@ from steep.ledger.ledger import Ledger
 from steep.ledger.records import SubmittedBatch
 from steep.llm.client import FatalError
 from steep.llm.openai_batch_wire import FileGone, Item, RemoteBatch, read_item
-from steep.llm.openai_wire import Hopeless, Misunderstood, ParsedAnswer, Rejected
+from steep.llm.openai_wire import EndpointUnusable, ParsedAnswer, Rejected, UnsupportedParameter
 
 if TYPE_CHECKING:  # it loads aiohttp
     from steep.llm.openai_batch import BatchClient
 
-CALLS_A_STRETCH = 500
+CALLS_PER_CHUNK = 500
 MOST_READS = 3
 MOST_LOST = 0.01  # of the answers; so few are rather bought again than waited for
 SILENT = "the batch ended without a word about this call"
@@ -37,7 +37,7 @@ SILENT = "the batch ended without a word about this call"
 log = logging.getLogger("steep")
 
 
-class Returns:
+class RetryCounter:
     """How often calls came back without an answer; after `most` submissions a call has failed."""
 
     def __init__(self, most: int | None = None) -> None:
@@ -56,7 +56,7 @@ class Returns:
         return True
 
 
-class Landing:
+class BatchResults:
     """One ended batch on its way into the ledger.
 
     Args:
@@ -69,16 +69,16 @@ class Landing:
         ledger: Ledger,
         batch: SubmittedBatch,
         remote: RemoteBatch,
-        returns: Returns,
-        on_landed: Callable[[Sequence[Completion]], None],
+        retries: RetryCounter,
+        on_completed: Callable[[Sequence[Completion]], None],
     ) -> None:
         self._client, self._ledger = client, ledger
         self._batch, self._remote = batch, remote
-        self._returns = returns
-        self._on_landed = on_landed
-        self._hopeless: Hopeless | None = None
+        self._retries = retries
+        self._on_completed = on_completed
+        self._unusable_reason: EndpointUnusable | None = None
         self._unreadable = 0
-        self.landed = self.failed = self.again = 0
+        self.completed = self.failed = self.again = 0
 
     async def read(self) -> None:
         """Record all that the batch holds, and close it.
@@ -88,9 +88,9 @@ class Landing:
         """
         await self._read_files()
         left = list(self._ledger.waiting(self._batch.token))
-        for some in _stretches(left):
+        for some in _chunks(left):
             self._record([self._unanswered(call_id, SILENT) for call_id in some])
-        note = f"{self._remote.status}: {self.landed} answered, {self.failed} failed"
+        note = f"{self._remote.status}: {self.completed} answered, {self.failed} failed"
         note += f", {self.again} to do again" if self.again else ""
         note += f", {counted(self._unreadable, 'unreadable line')}" if self._unreadable else ""
         close(self._ledger, self._batch, "collected", note)
@@ -103,8 +103,8 @@ class Landing:
         Raises:
             FatalError: They did.
         """
-        if self._hopeless is not None:
-            raise self._give_up(self._hopeless)
+        if self._unusable_reason is not None:
+            raise self._give_up(self._unusable_reason)
 
     async def _read_files(self) -> None:
         """Read the answers; files that hold fewer than were counted are not believed at once."""
@@ -138,7 +138,7 @@ class Landing:
                         continue
                     number += 1
                     items.append(item)
-                    if len(items) == CALLS_A_STRETCH:
+                    if len(items) == CALLS_PER_CHUNK:
                         self._settle(items)
                         items = []
         except FileGone as error:
@@ -163,24 +163,24 @@ class Landing:
         """Write completions; ids are of calls to do again."""
         completions = [each for each in verdicts if isinstance(each, Completion)]
         again = [each for each in verdicts if isinstance(each, str)]
-        self._ledger.land(self._batch.token, completions, again)
+        self._ledger.ingest(self._batch.token, completions, again)
         failed = sum(each.error is not None for each in completions)
-        self.landed += len(completions) - failed
+        self.completed += len(completions) - failed
         self.failed += failed
         self.again += len(again)
-        self._on_landed(completions)
+        self._on_completed(completions)
 
     def _verdict(self, item: Item) -> Completion | str:
         error = item.error
         if error is None:
             return self._completion(item.call_id, item.answer)
-        if isinstance(error, Misunderstood):
+        if isinstance(error, UnsupportedParameter):
             if self._client.dialect == self._remote.dialect:
                 self._client.dialect = error.dialect
-        elif isinstance(error, Hopeless):
+        elif isinstance(error, EndpointUnusable):
             # Others were answered, so a forbidden or unknown thing is about this call.
             if not (self._remote.answered and error.status in (403, 404)):
-                self._hopeless = error
+                self._unusable_reason = error
                 return item.call_id
             return self._completion(item.call_id, None, str(error))
         elif isinstance(error, Rejected):
@@ -188,7 +188,7 @@ class Landing:
         return self._unanswered(item.call_id, str(error))
 
     def _unanswered(self, call_id: str, reason: str) -> Completion | str:
-        if self._returns.goes_again(call_id):
+        if self._retries.goes_again(call_id):
             return call_id
         return self._completion(call_id, None, reason)
 
@@ -204,7 +204,7 @@ class Landing:
             cost_usd=self._client.prices.cost_usd(usage) if usage else None,
             latency_s=0.0,  # nobody tells: a batch takes hours, a call of it seconds
             endpoint=self._client.endpoint,
-            attempts=self._returns.attempts(call_id),
+            attempts=self._retries.attempts(call_id),
             error=None if error is None else f"{error} [{self._client.endpoint}]",
         )
         return recounted(completion)
@@ -222,8 +222,8 @@ class Landing:
             )
         )
 
-    def _give_up(self, error: Hopeless) -> FatalError:
-        problem, hint = _HOPELESS.get(error.status, _HOPELESS[403])
+    def _give_up(self, error: EndpointUnusable) -> FatalError:
+        problem, hint = _UNUSABLE.get(error.status, _UNUSABLE[403])
         where = f"{self._client.endpoint}, batch {self._remote.id}"
         return FatalError(str(UserError(problem, where=where, found=error, hint=hint)))
 
@@ -236,8 +236,8 @@ def counted(number: int, noun: str) -> str:
 
 def forget(ledger: Ledger, batch: SubmittedBatch, note: str) -> None:
     """Close a batch that the provider does not have or take: its calls are to do again."""
-    for some in _stretches(list(ledger.waiting(batch.token))):
-        ledger.land(batch.token, (), some)
+    for some in _chunks(list(ledger.waiting(batch.token))):
+        ledger.ingest(batch.token, (), some)
     close(ledger, batch, "rejected", note)
 
 
@@ -247,13 +247,13 @@ def close(ledger: Ledger, batch: SubmittedBatch, status: str, note: str) -> None
     ledger.update_batch(replace(batch, status=status, finished_at=finished_at, note=note))
 
 
-def _stretches(call_ids: Sequence[str]) -> Iterator[list[str]]:
+def _chunks(call_ids: Sequence[str]) -> Iterator[list[str]]:
     remaining = iter(call_ids)
-    while some := list(islice(remaining, CALLS_A_STRETCH)):
+    while some := list(islice(remaining, CALLS_PER_CHUNK)):
         yield some
 
 
-_HOPELESS = {
+_UNUSABLE = {
     401: (
         "The provider did not accept the key for the calls of a batch.",
         "put a valid key into the environment variable that generate.api_key_env names",

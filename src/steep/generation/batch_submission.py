@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from steep.core.errors import UserError
 from steep.generation.batch_results import counted
-from steep.generation.batch_tracker import UPLOADED, VALIDATING, WAITING, Desk, Stuck
+from steep.generation.batch_tracker import UPLOADED, VALIDATING, WAITING, BatchTracker, Stuck
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SubmittedBatch
 from steep.llm.client import FatalError
 from steep.llm.openai_batch_wire import BatchRefused, QueueFull
-from steep.llm.openai_wire import Dialect, Hopeless
+from steep.llm.openai_wire import Dialect, EndpointUnusable
 
 if TYPE_CHECKING:  # it loads aiohttp
     from steep.llm.openai_batch import BatchClient
@@ -45,10 +45,12 @@ class _Queued:
 class Submitter:
     """Submits batches. `most_requests` is what the provider's queue has proved to take of one."""
 
-    def __init__(self, client: BatchClient, ledger: Ledger, desk: Desk, pause_s: float) -> None:
+    def __init__(
+        self, client: BatchClient, ledger: Ledger, tracker: BatchTracker, pause_s: float
+    ) -> None:
         self._client = client
         self._ledger = ledger
-        self._desk = desk
+        self._tracker = tracker
         self._pause_s = pause_s
         self._dialects: dict[str, Dialect] = {}  # of files that are at the provider, by token
         self._queue: dict[str, _Queued] = {}
@@ -84,11 +86,11 @@ class Submitter:
         except QueueFull as error:
             self._queue_full(batch, str(error), None)
         except BatchRefused as error:
-            self._desk.forget(batch, str(error))
+            self._tracker.forget(batch, str(error))
             raise refusal(batch, str(error)) from error
         except FatalError as error:
-            if isinstance(error.__cause__, Hopeless):  # it said no; silence may mean yes
-                self._desk.forget(batch, "the provider does not make batches")
+            if isinstance(error.__cause__, EndpointUnusable):  # it said no; silence may mean yes
+                self._tracker.forget(batch, "the provider does not make batches")
             raise
         else:
             named = replace(batch, batch_id=remote.id, status=remote.status)
@@ -107,21 +109,21 @@ class Submitter:
             self._dialects[batch.token] = remote.dialect
             self._queue_full(batch, remote.reasons, remote.id)
         else:
-            self._desk.forget(batch, remote.reasons)
+            self._tracker.forget(batch, remote.reasons)
             raise refusal(batch, remote.reasons)
 
     def _queue_full(self, batch: SubmittedBatch, reason: str, refused_id: str | None) -> None:
         """The queue is full: wait for room, or cut in half what finds none in an empty queue."""
-        others = [b for b in self._desk.open() if b.token != batch.token and b.status != WAITING]
+        others = [b for b in self._tracker.open() if b.token != batch.token and b.status != WAITING]
         if not others and batch.calls > SMALLEST_BATCH:
             self.most_requests = max(SMALLEST_BATCH, batch.calls // 2)
-            self._desk.forget(batch, reason)
+            self._tracker.forget(batch, reason)
             log.info("generate: %s; batches are cut to %d calls", reason, self.most_requests)
             return
         queued = self._queue.get(batch.token, _Queued(0, 0, 0.0))
         pause_s = min(LONGEST_QUEUE_S, self._pause_s * 2.0 ** min(queued.tries, 20))
         not_before_s = time.monotonic() + pause_s
-        self._queue[batch.token] = _Queued(queued.tries + 1, self._desk.closed, not_before_s)
+        self._queue[batch.token] = _Queued(queued.tries + 1, self._tracker.closed, not_before_s)
         waiting = replace(batch, status=WAITING, batch_id=refused_id, note=reason)
         self._ledger.update_batch(waiting)
         if not queued.tries:
@@ -131,15 +133,19 @@ class Submitter:
     async def _try_again(self, batch: SubmittedBatch) -> None:
         """Have a batch made that found the queue full, if there may be room by now."""
         queued = self._queue.get(batch.token)
-        if VALIDATING in (each.status for each in self._desk.open()):
+        if VALIDATING in (each.status for each in self._tracker.open()):
             return  # one at a time
-        if queued and queued.closed == self._desk.closed and time.monotonic() < queued.not_before_s:
+        if (
+            queued
+            and queued.closed == self._tracker.closed
+            and time.monotonic() < queued.not_before_s
+        ):
             return
         dialect = self._dialects.get(batch.token)
         if dialect is None and batch.batch_id is not None:  # of an earlier run, refused once
             dialect = (await self._client.get(batch.batch_id)).dialect
         if dialect is None:
-            self._desk.forget(batch, "how its requests are phrased is not known any more")
+            self._tracker.forget(batch, "how its requests are phrased is not known any more")
         else:
             await self.create(batch, dialect)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from steep.core.calls import Completion
 from steep.core.errors import UserError
-from steep.generation.batch_results import Landing, Returns, counted, forget
+from steep.generation.batch_results import BatchResults, RetryCounter, counted, forget
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SubmittedBatch
 from steep.llm.client import FatalError
@@ -37,7 +37,7 @@ class Stuck(NamedTuple):
     remote: RemoteBatch | None
 
 
-class Desk:
+class BatchTracker:
     """Watches the open batches of one provider.
 
     Args:
@@ -52,14 +52,14 @@ class Desk:
         self,
         client: BatchClient,
         ledger: Ledger,
-        returns: Returns,
-        on_landed: Callable[[Sequence[Completion]], None],
+        retries: RetryCounter,
+        on_completed: Callable[[Sequence[Completion]], None],
         on_closed: Callable[[SubmittedBatch], None] = lambda batch: None,
     ) -> None:
         self._client = client
         self._ledger = ledger
-        self._returns = returns
-        self._on_landed = on_landed
+        self._retries = retries
+        self._on_completed = on_completed
         self._on_closed = on_closed
         self._answered: dict[str, int] = {}
         self.proven = False  # the provider has let a batch pass its checks
@@ -119,7 +119,9 @@ class Desk:
                 self._ledger.update_batch(replace(batch, status=remote.status, batch_id=remote.id))
             return None
         named = replace(batch, batch_id=remote.id)
-        landing = Landing(self._client, self._ledger, named, remote, self._returns, self._on_landed)
+        landing = BatchResults(
+            self._client, self._ledger, named, remote, self._retries, self._on_completed
+        )
         await landing.read()
         self._close(named)
         landing.check()

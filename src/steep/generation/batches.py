@@ -38,10 +38,10 @@ from typing import TYPE_CHECKING, Literal
 from steep.core.calls import Completion
 from steep.core.errors import UserError
 from steep.documents.document import Document
-from steep.generation.batch_builder import CallStream, Cutter
-from steep.generation.batch_results import Returns, counted
+from steep.generation.batch_builder import BatchBuilder, CallStream
+from steep.generation.batch_results import RetryCounter, counted
 from steep.generation.batch_submission import SMALLEST_BATCH, Submitter
-from steep.generation.batch_tracker import PREPARING, VALIDATING, WAITING, Desk
+from steep.generation.batch_tracker import PREPARING, VALIDATING, WAITING, BatchTracker
 from steep.generation.plan import totals
 from steep.generation.progress import BatchProgress, BatchReport, StopRequest
 from steep.generation.work_queue import Planned, missing, opening_round
@@ -97,8 +97,8 @@ async def generate_in_batches(
             written. What the provider has is still there, and the next run collects it.
     """
     stop = stop or StopRequest()
-    returns = Returns(max_attempts)
-    run = _BatchRun(client, ledger, returns, budget or Budget(), stop, poll_s, wait, on_progress)
+    retries = RetryCounter(max_attempts)
+    run = _BatchRun(client, ledger, retries, budget or Budget(), stop, poll_s, wait, on_progress)
     work = asyncio.ensure_future(run.make_all(documents, recipe, counts))
     stop.on_change = lambda: run.on_stop(work)
     try:
@@ -114,7 +114,7 @@ async def generate_in_batches(
         totals=totals(documents, recipe, ledger, counts),
         over_budget=run.over_budget,
         stopped=stop.draining,
-        batches=len(run.desk.open()),
+        batches=len(run.tracker.open()),
         held_back=run.held_back,
         held_tokens=held.tokens,
         held_usd=held.cost_usd or 0.0,
@@ -132,26 +132,26 @@ async def collect(client: BatchClient, ledger: Ledger, budget: Budget | None = N
         UserError: The provider cannot be asked.
     """
     budget = budget or Budget()
-    landed = 0
+    completed = 0
 
     def count(completions: Sequence[Completion]) -> None:
-        nonlocal landed
-        landed += len(completions)
+        nonlocal completed
+        completed += len(completions)
         _spend(budget, completions, client, ledger)
 
-    desk = Desk(client, ledger, Returns(), count)
+    tracker = BatchTracker(client, ledger, RetryCounter(), count)
     try:
-        for batch, remote in await desk.look():
+        for batch, remote in await tracker.look():
             reasons = "it waited for room" if remote is None else remote.reasons
             calls = counted(batch.calls, "call")
             log.warning("generate: a batch of %s was not taken: %s", calls, reasons)
-            desk.forget(batch, reasons)
+            tracker.forget(batch, reasons)
     except FatalError as error:
         raise UserError(str(error)) from error
-    cutter = Cutter(client, ledger, budget)
-    for batch in desk.open():
-        cutter.hold_open(batch)
-    return landed
+    builder = BatchBuilder(client, ledger, budget)
+    for batch in tracker.open():
+        builder.hold_open(batch)
+    return completed
 
 
 def _spend(
@@ -172,7 +172,7 @@ async def cancel_all(client: BatchClient, ledger: Ledger) -> int:
         UserError: The provider cannot be asked.
     """
     cancelled = 0
-    for batch in Desk(client, ledger, Returns(), lambda completions: None).open():
+    for batch in BatchTracker(client, ledger, RetryCounter(), lambda completions: None).open():
         if batch.batch_id is None or batch.status == WAITING:
             continue
         try:
@@ -194,7 +194,7 @@ class _BatchRun:
         self,
         client: BatchClient,
         ledger: Ledger,
-        returns: Returns,
+        retries: RetryCounter,
         budget: Budget,
         stop: StopRequest,
         poll_s: float,
@@ -207,9 +207,9 @@ class _BatchRun:
         self._stop = stop
         self._on_progress = on_progress
         self._progress = BatchProgress()
-        self.desk = Desk(client, ledger, returns, self._on_landed, self._on_closed)
-        self._cutter = Cutter(client, ledger, budget, returns)
-        self._submitter = Submitter(client, ledger, self.desk, poll_s)
+        self.tracker = BatchTracker(client, ledger, retries, self._on_completed, self._on_closed)
+        self._builder = BatchBuilder(client, ledger, budget, retries)
+        self._submitter = Submitter(client, ledger, self.tracker, poll_s)
         self._poll_s, self._wait = poll_s, wait
         self.over_budget = self.held_back = False
         self._collected: set[str] = set()  # stages of which something was landed
@@ -219,8 +219,8 @@ class _BatchRun:
         self, documents: Sequence[Document], recipe: Recipe, counts: Mapping[str, int] | None
     ) -> None:
         """Go through the plan: the openings, then what follows from them."""
-        for batch in self.desk.open():
-            self._cutter.hold_open(batch)
+        for batch in self.tracker.open():
+            self._builder.hold_open(batch)
         await self._make("openings", lambda: opening_round(documents, recipe, self._ledger))
         if not self._stop.draining:
             await self._make("calls", lambda: missing(documents, recipe, self._ledger, counts))
@@ -237,9 +237,9 @@ class _BatchRun:
 
         Returns what was held for these, which the next run will hold anew.
         """
-        held = self._cutter.held
-        self._cutter.release_all()
-        batches = [batch for batch in self.desk.open() if batch.batch_id]
+        held = self._builder.held
+        self._builder.release_all()
+        batches = [batch for batch in self.tracker.open() if batch.batch_id]
         if batches:
             log.info(
                 "generate: open at %s: %s with %s; the same command collects what comes of them",
@@ -257,16 +257,16 @@ class _BatchRun:
         earlier, self.over_budget = self.over_budget, False
         for number in itertools.count():
             await self._look()
-            closed = self.desk.closed
+            closed = self.tracker.closed
             # What failed in an earlier run gets another chance, what failed in this one does not.
             stream = CallStream(planned(), self._ledger, retry_failed=number == 0)
             sent = await self._submit(stream)
-            while self._wait and self.desk.open() and not self._stop.draining:
+            while self._wait and self.tracker.open() and not self._stop.draining:
                 await self._pause()
                 await self._look()
             if self._stop.draining or not self._wait or self.over_budget:
                 break
-            if not sent and self.desk.closed == closed:
+            if not sent and self.tracker.closed == closed:
                 break
             self.held_back = False
         self.over_budget = self.over_budget or earlier
@@ -274,9 +274,9 @@ class _BatchRun:
     async def _submit(self, stream: CallStream) -> int:
         """Cut a stream of calls into batches and submit them; return the number of calls."""
         sent = sent_anew = 0
-        cutter, submitter = self._cutter, self._submitter
-        cutter.cut = False
-        while not cutter.cut and stream.head() is not None and await self._room():
+        builder, submitter = self._builder, self._submitter
+        builder.cut = False
+        while not builder.cut and stream.head() is not None and await self._room():
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             endpoint = self._client.endpoint
             batch = SubmittedBatch(secrets.token_hex(16), endpoint, PREPARING, 0, now)
@@ -284,8 +284,8 @@ class _BatchRun:
             with tempfile.TemporaryFile(dir=self._ledger.path.parent) as file:
                 try:
                     most = submitter.most_requests
-                    batch, dialect, anew = await cutter.fill(batch, stream, file, most)
-                    if cutter.cut and not self._is_worth_sending(batch, stream):
+                    batch, dialect, anew = await builder.fill(batch, stream, file, most)
+                    if builder.cut and not self._is_worth_sending(batch, stream):
                         self._drop(batch)
                         break
                     if not batch.calls:
@@ -293,7 +293,7 @@ class _BatchRun:
                     batch = await submitter.upload(batch, file)
                 except BaseException as error:
                     # Without a file at the provider there is no batch, now or later.
-                    self.desk.forget(batch, str(error) or type(error).__name__)
+                    self.tracker.forget(batch, str(error) or type(error).__name__)
                     raise
             await submitter.create(batch, dialect)
             sent, sent_anew = sent + batch.calls, sent_anew + anew
@@ -314,9 +314,9 @@ class _BatchRun:
         held any more, a run may buy a first batch of any size of every stage, but not a series of
         dwindling ones.
         """
-        others = [each for each in self.desk.open() if each.token != batch.token]
+        others = [each for each in self.tracker.open() if each.token != batch.token]
         if others:
-            self.over_budget = self._cutter.spent_out and not batch.calls
+            self.over_budget = self._builder.spent_out and not batch.calls
             self.held_back = not self.over_budget
             if self.held_back:
                 log.info(
@@ -349,16 +349,16 @@ class _BatchRun:
     def _drop(self, batch: SubmittedBatch) -> None:
         """Do not send a batch that was cut; its calls are to do again."""
         if batch.calls:
-            self.desk.forget(batch, "cut short by the budget, and not sent")
+            self.tracker.forget(batch, "cut short by the budget, and not sent")
 
     async def _room(self) -> bool:
         """Wait until another batch may be uploaded; False if that is not worth waiting for."""
         while not self._stop.draining:
-            statuses = [batch.status for batch in self.desk.open()]
+            statuses = [batch.status for batch in self.tracker.open()]
             unproven = statuses.count(VALIDATING)
             full = WAITING in statuses
             # The first batch of a run goes alone, so that a wrong model costs one refusal.
-            if not full and unproven < (MOST_UNPROVEN if self.desk.proven else 1):
+            if not full and unproven < (MOST_UNPROVEN if self.tracker.proven else 1):
                 return True
             if full and not self._wait:
                 return False
@@ -367,7 +367,7 @@ class _BatchRun:
         return False
 
     async def _look(self) -> None:
-        for stuck in await self.desk.look():
+        for stuck in await self.tracker.look():
             await self._submitter.unstick(stuck)
         self._report()
 
@@ -380,14 +380,14 @@ class _BatchRun:
             return
 
     def _on_closed(self, batch: SubmittedBatch) -> None:
-        self._cutter.release(batch)
+        self._builder.release(batch)
         self._submitter.closed(batch)
 
-    def _on_landed(self, completions: Sequence[Completion]) -> None:
+    def _on_completed(self, completions: Sequence[Completion]) -> None:
         answered = [each for each in completions if each.error is None]
         _spend(self._budget, completions, self._client, self._ledger)
-        for landed in completions[:1]:  # they are of one batch
-            record = self._ledger.get(landed.call_id)
+        for completed in completions[:1]:  # they are of one batch
+            record = self._ledger.get(completed.call_id)
             self._collected |= {record.stage} if record else set()
         old = self._progress
         costs = [old.new_cost_usd, *(each.cost_usd for each in answered)]
@@ -400,13 +400,13 @@ class _BatchRun:
         )
 
     def _report(self) -> None:
-        batches = self.desk.open()
+        batches = self.tracker.open()
         waiting = sum(batch.calls for batch in batches)
         self._on_progress(
             replace(
                 self._progress,
                 batches=len(batches),
                 waiting=waiting,
-                answered=self.desk.answered,
+                answered=self.tracker.answered,
             )
         )

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from steep.core.calls import Call
 from steep.documents.document import Document
-from steep.generation.work_queue import Feed, assign, hand_over
-from steep.ledger.endpoint_worker import Lane, LaneStatistics
+from steep.generation.work_queue import WorkQueue, assign, hand_over
+from steep.ledger.endpoint_worker import EndpointStatistics, EndpointWorker
 
 log = logging.getLogger("steep")
 
@@ -20,26 +20,26 @@ log = logging.getLogger("steep")
 class Endpoints:
     """The lanes of a run, by their numbers."""
 
-    def __init__(self, lanes: Sequence[Lane[Call]]) -> None:
-        self.lanes = list(lanes)
+    def __init__(self, workers: Sequence[EndpointWorker[Call]]) -> None:
+        self.workers = list(workers)
         self._proven: set[int] = set()
         self._gone: set[int] = set()  # lanes whose endpoint has failed while others go on
         self._helped: set[tuple[int, int]] = set()  # lanes, and those they took documents from
         self._read_by: dict[int, list[Document]] = {}
 
-    def __getitem__(self, number: int) -> Lane[Call]:
-        return self.lanes[number]
+    def __getitem__(self, number: int) -> EndpointWorker[Call]:
+        return self.workers[number]
 
     def __len__(self) -> int:
-        return len(self.lanes)
+        return len(self.workers)
 
     @property
-    def statistics(self) -> LaneStatistics:
+    def statistics(self) -> EndpointStatistics:
         """Of all lanes together."""
-        of_lanes = [lane.statistics for lane in self.lanes]
-        return LaneStatistics(
-            retries=sum(each.retries for each in of_lanes),
-            overloads=sum(each.overloads for each in of_lanes),
+        of_workers = [worker.statistics for worker in self.workers]
+        return EndpointStatistics(
+            retries=sum(each.retries for each in of_workers),
+            overloads=sum(each.overloads for each in of_workers),
         )
 
     @property
@@ -85,9 +85,9 @@ class Endpoints:
         self._set_patience()
         return True
 
-    def take_over(self, number: int, feeds: Mapping[int, Feed]) -> bool:
+    def take_over(self, number: int, queues: Mapping[int, WorkQueue]) -> bool:
         """Give a lane that is done a document that another one has not begun, if there is one."""
-        slow = hand_over(feeds, number)
+        slow = hand_over(queues, number)
         if slow is None:
             return False
         if (number, slow) not in self._helped:
@@ -102,5 +102,5 @@ class Endpoints:
 
     def _set_patience(self) -> None:
         """Only an endpoint that no other one can stand in for is waited for."""
-        for number, lane in enumerate(self.lanes):
-            lane.patient = not self._proven - self._gone - {number}
+        for number, worker in enumerate(self.workers):
+            worker.patient = not self._proven - self._gone - {number}

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from steep.core.ranges import Case as Case
 from steep.core.ranges import Range as Range
-from steep.ledger.bounds import USUAL_CHARACTERS_A_TOKEN
+from steep.ledger.bounds import USUAL_CHARACTERS_PER_TOKEN
 
-MOST_CHARACTERS_A_TOKEN = 6.0  # of usual prose, hardly any tokenizer puts more into one
+MOST_CHARACTERS_PER_TOKEN = 6.0  # of usual prose, hardly any tokenizer puts more into one
 SPREAD = 0.1  # added to the extremes of what was measured: the rest may lie beyond them
 # Hosted providers cache a prefix from so many tokens on, in steps; a server of one's own, any.
 LEAST_CACHED_TOKENS, CACHE_STEP_TOKENS = 1024, 128
@@ -30,15 +30,15 @@ class PromptSize(NamedTuple):
     bound_tokens: float
 
 
-def prompt_tokens(size: PromptSize, tokens_a_character: Range | None) -> Range:
+def prompt_tokens(size: PromptSize, tokens_per_character: Range | None) -> Range:
     """Tokens of a prompt: by what was measured, else by what is usual, and its upper bound."""
-    if tokens_a_character is None:
-        low = size.characters / MOST_CHARACTERS_A_TOKEN
-        expected = size.characters / USUAL_CHARACTERS_A_TOKEN
+    if tokens_per_character is None:
+        low = size.characters / MOST_CHARACTERS_PER_TOKEN
+        expected = size.characters / USUAL_CHARACTERS_PER_TOKEN
         return Range(low, expected, max(expected, size.bound_tokens))
-    low = size.characters * tokens_a_character.low * (1 - SPREAD)
-    expected = size.characters * tokens_a_character.expected
-    high = size.characters * tokens_a_character.high * (1 + SPREAD)
+    low = size.characters * tokens_per_character.low * (1 - SPREAD)
+    expected = size.characters * tokens_per_character.expected
+    high = size.characters * tokens_per_character.high * (1 + SPREAD)
     return Range(low, expected, max(expected, min(high, size.bound_tokens)))
 
 

@@ -49,7 +49,7 @@ def next_round(
     documents: Sequence[Document],
     recipe: Recipe,
     ledger: Ledger,
-    expected_a_call: float,
+    expected_per_call: float,
     spent_usd: float,
 ) -> dict[str, int] | None:
     """How many calls each document has from now on; None when the goal is met or out of reach.
@@ -59,8 +59,8 @@ def next_round(
         documents: The documents of the plan; their openings have been made.
         recipe: What is written about them.
         ledger: What was made so far.
-        expected_a_call: Tokens of text, or dollars, that a call is expected to give or take, while
-            none was made.
+        expected_per_call: Tokens of text, or dollars, that a call is expected to give or take, if
+            none is recorded.
         spent_usd: What the project has spent in all.
     """
     counts = ledger.allotment(goal.key)
@@ -76,4 +76,4 @@ def next_round(
     if goal.unit == "usd":  # openings, and whatever else the project has bought, come off it
         amount -= spent_usd - sum(each.units for each in made.values())
     weights = {document.id: len(document.text) for document in documents}
-    return next_counts(amount, weights, capacities, counts, made, expected_a_call)
+    return next_counts(amount, weights, capacities, counts, made, expected_per_call)

@@ -22,7 +22,7 @@ from steep.core.errors import UserError
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import ImportedText
 
-ROWS_A_TRANSACTION = 1000
+ROWS_PER_TRANSACTION = 1000
 PROBLEMS_NAMED = 10
 LARGEST = 2**63 - 1  # that the ledger holds
 FIELDS: dict[str, type] = {
@@ -153,5 +153,5 @@ def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
 
 def _batches(lines: Iterable[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
     remaining = iter(lines)
-    while some := list(itertools.islice(remaining, ROWS_A_TRANSACTION)):
+    while some := list(itertools.islice(remaining, ROWS_PER_TRANSACTION)):
         yield some

@@ -27,7 +27,7 @@ from steep.ledger.ledger import Ledger
 from steep.ledger.records import CallRecord, SlotTotals
 from steep.recipes.recipe import CallSequence, Recipe
 
-CALLS_A_QUERY = 256
+CALLS_PER_QUERY = 256
 MOST_REASONS = 20
 NO_USAGE = Usage()
 TEXT_STATUSES: frozenset[Status] = frozenset({"done", "truncated"})
@@ -278,7 +278,7 @@ def _counted(
 
 def _with_records(calls: Iterable[Call], ledger: Ledger) -> Iterator[PlannedCall]:
     remaining = iter(calls)
-    while some := list(itertools.islice(remaining, CALLS_A_QUERY)):
+    while some := list(itertools.islice(remaining, CALLS_PER_QUERY)):
         records = ledger.get_many(call.id for call in some)
         yield from (PlannedCall(call, records.get(call.id)) for call in some)
 

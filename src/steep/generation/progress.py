@@ -8,7 +8,7 @@ from typing import Literal
 
 from steep.generation.plan import Totals
 from steep.ledger.budget import Reservation
-from steep.ledger.endpoint_worker import LaneStatistics
+from steep.ledger.endpoint_worker import EndpointStatistics
 from steep.ledger.records import Lost
 
 Phase = Literal["openings", "calls", "salvage", "stopping"]
@@ -77,7 +77,7 @@ class GenerationReport:
     totals: Totals
     over_budget: bool
     stopped: bool
-    statistics: LaneStatistics
+    statistics: EndpointStatistics
     dropped: tuple[Reservation, ...]
     lost: Lost
 

@@ -293,7 +293,7 @@ def _bought_elsewhere(ledger: Ledger, calls: RelationCalls) -> Iterator[tuple[in
     A call that is not found here is planned again, but never bought twice.
     """
     ranks = ledger.free_ranks(calls.key, min(len(calls), EXTRA_LOOKED_UP))
-    while some := list(itertools.islice(ranks, plan.CALLS_A_QUERY)):
+    while some := list(itertools.islice(ranks, plan.CALLS_PER_QUERY)):
         by_id = {calls[rank].id: rank for rank in some}
         for call_id, record in ledger.get_many(by_id).items():
             if plan.is_final(record.status):
@@ -315,7 +315,7 @@ def _stages(
         if not sample:
             continue
         size = _size(sample)
-        prompt = prompt_tokens(size, measured.tokens_a_character)
+        prompt = prompt_tokens(size, measured.tokens_per_character)
         share = size.prefix_characters / size.characters
         prefix = Range(prompt.low * share, prompt.expected * share, prompt.high * share)
         answer = answer_tokens(recipe.max_tokens, measured.answers.get(stage))
@@ -334,7 +334,7 @@ def _common(calls: RelationCalls, measured: Measured) -> Range:
     if system != other_system or user.parts[0] != other_user.parts[0]:
         return NOTHING
     characters = len(system.content) + len(user.parts[0])
-    return prompt_tokens(PromptSize(characters, 0, characters), measured.tokens_a_character)
+    return prompt_tokens(PromptSize(characters, 0, characters), measured.tokens_per_character)
 
 
 def _spread(start: int, stop: int) -> range:

@@ -26,17 +26,17 @@ from steep.generation.endpoints import Endpoints
 from steep.generation.plan import counted_calls, totals
 from steep.generation.progress import GenerationProgress, GenerationReport, Phase, StopRequest
 from steep.generation.work_queue import (
-    DocumentFeed,
-    Feed,
-    FlatFeed,
+    CallChunk,
+    DocumentQueue,
+    FlatQueue,
     Group,
-    Stretch,
+    WorkQueue,
     document_work,
     opening_rounds,
 )
 from steep.ledger.account import Account
 from steep.ledger.budget import Budget, Reservation
-from steep.ledger.endpoint_worker import Lane, Outcome
+from steep.ledger.endpoint_worker import EndpointWorker, Outcome
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, Lost, has_failed
 from steep.llm.client import FatalError
@@ -44,14 +44,14 @@ from steep.recipes.recipe import Recipe
 
 COMMIT_S = 0.005
 COMMIT_CALLS = 16
-NO_FEEDS: Mapping[int, Feed] = {}
+NO_QUEUES: Mapping[int, WorkQueue] = {}
 MOST_RECENT = 16_384  # calls: more than land while a stretch of the plan waits to be sent
 
 
 async def generate(
     documents: Sequence[Document],
     recipe: Recipe,
-    lanes: Sequence[Lane[Call]],
+    workers: Sequence[EndpointWorker[Call]],
     ledger: Ledger,
     *,
     counts: Mapping[str, int] | None = None,
@@ -65,7 +65,7 @@ async def generate(
     Args:
         documents: The documents of the plan.
         recipe: What is to be written about each.
-        lanes: The endpoints; a document stays with one of them.
+        workers: The endpoints; a document stays with one of them.
         ledger: Where every call is recorded.
         counts: How many calls of each document belong to the plan; None takes all.
         budget: What may be spent; None is no limit.
@@ -77,7 +77,7 @@ async def generate(
         UserError: The endpoints can complete no call at all, or the ledger cannot be written. What
             was in flight has been waited for and recorded.
     """
-    run = _Run(lanes, ledger, budget or Budget(), stop or StopRequest(), on_progress)
+    run = _Run(workers, ledger, budget or Budget(), stop or StopRequest(), on_progress)
     try:
         rounds_left = salvage_rounds
         await run.make_all(documents, recipe, counts)
@@ -109,16 +109,16 @@ class _Run:
 
     def __init__(
         self,
-        lanes: Sequence[Lane[Call]],
+        workers: Sequence[EndpointWorker[Call]],
         ledger: Ledger,
         budget: Budget,
         stop: StopRequest,
         on_progress: Callable[[GenerationProgress], None],
     ) -> None:
-        self.endpoints = Endpoints(lanes)
+        self.endpoints = Endpoints(workers)
         self._account = Account(budget, ledger)
-        for lane in lanes:
-            self._account.attach(lane)
+        for worker in workers:
+            self._account.attach(worker)
         self._ledger = ledger
         self._budget = budget
         self._on_progress = on_progress
@@ -128,11 +128,11 @@ class _Run:
         self.may_pass = False  # something failed that is worth another round
         self._flying: dict[Task, tuple[int, Group, Reservation]] = {}
         self._flying_ids: set[str] = set()
-        self._in_lane = [0] * len(lanes)
-        self._hopeless: set[str] = set()  # calls that no further round will help
+        self._in_worker = [0] * len(workers)
+        self._unusable_reason: set[str] = set()  # calls that no further round will help
         self._recent: dict[str, None] = {}  # recorded since a stretch of the plan was looked up
         self.again = False  # going through the plan once more will find calls, or calls to do
-        self._landed: list[Task] = []
+        self._completed: list[Task] = []
         self._wake = asyncio.Event()
         self._held: tuple[int, Group] | None = None  # taken from the feed, but over the budget
         self._ledger_failed = False
@@ -167,62 +167,62 @@ class _Run:
             sequence, below = counted_calls(document, recipe, self._ledger, counts)
             planned += below
             finished += self._ledger.finished(sequence.key, below)
-        feeds: dict[int, Feed] = {}
+        queues: dict[int, WorkQueue] = {}
         for number, share in shares.items():
             client = self.endpoints[number].client
             works = document_work(share, recipe, self._ledger, counts)
             if client.batch_size > 1:
-                stretches = (stretch for work in works for stretch in work.stretches)
-                feeds[number] = FlatFeed(stretches, client.batch_size)
+                chunks = (chunk for work in works for chunk in work.chunks)
+                queues[number] = FlatQueue(chunks, client.batch_size)
             else:
-                feeds[number] = DocumentFeed(works, client.concurrency)
-        await self._make("salvage" if salvage else "calls", planned, feeds, finished)
+                queues[number] = DocumentQueue(works, client.concurrency)
+        await self._make("salvage" if salvage else "calls", planned, queues, finished)
 
     async def _make_openings(
         self, documents: Sequence[Document], recipe: Recipe, shares: Mapping[int, list[Document]]
     ) -> None:
         """Make all first tries, then all second ones, and so on."""
-        lane_of = {each.id: number for number, share in shares.items() for each in share}
+        worker_of = {each.id: number for number, share in shares.items() for each in share}
         tried: set[str] = set()
         while not self.ended:
             rounds = opening_rounds(documents, recipe, self._ledger).values()
-            over = tried | self._hopeless
+            over = tried | self._unusable_reason
             fresh = ([p for p in each if p.call.id not in over] for each in rounds)
             group = next(filter(None, fresh), None)
             if group is None:
                 return
             calls = list({planned.call.id: planned for planned in group}.values())
             tried.update(planned.call.id for planned in calls)
-            feeds: dict[int, Feed] = {}
+            queues: dict[int, WorkQueue] = {}
             for number in shares:
-                own = [p for p in calls if lane_of[p.call.document_id] == number]
+                own = [p for p in calls if worker_of[p.call.document_id] == number]
                 size = self.endpoints[number].client.batch_size
-                feeds[number] = FlatFeed([Stretch(0, own)], size)
-            await self._make("openings", len(documents), feeds, len(documents) - len(calls))
+                queues[number] = FlatQueue([CallChunk(0, own)], size)
+            await self._make("openings", len(documents), queues, len(documents) - len(calls))
 
     async def finish(self) -> None:
         """Wait for what is in flight and record it, unless the ledger takes nothing more."""
-        self._stop_lanes()
+        self._stop_workers()
         self._progress = replace(self._progress, phase="stopping")
         try:
             while self._flying and not self._ledger_failed and not self.stop.aborting:
-                await self._land()  # its failures come after the one that stopped the run
+                await self._ingest()  # its failures come after the one that stopped the run
         finally:
             await self._drop()
 
     async def _make(
-        self, phase: Phase, planned: int, feeds: Mapping[int, Feed], finished: int
+        self, phase: Phase, planned: int, queues: Mapping[int, WorkQueue], finished: int
     ) -> None:
         """Send what the feeds hand out; return when all is recorded, or the run is to end."""
         self._progress = replace(self._progress, phase=phase, planned=planned, finished=finished)
         self._report()
         while True:
-            if not self.ended and self._fill(feeds):
+            if not self.ended and self._fill(queues):
                 await asyncio.sleep(0)  # a long plan that is all there must still heed Ctrl-C
                 continue
             if not self._flying:
                 break
-            errors = await self._land(feeds)
+            errors = await self._ingest(queues)
             if errors:
                 raise errors[0]
             if self.stop.aborting:
@@ -231,98 +231,98 @@ class _Run:
             self.over_budget = True
         self._held = None
 
-    def _fill(self, feeds: Mapping[int, Feed]) -> bool:
+    def _fill(self, queues: Mapping[int, WorkQueue]) -> bool:
         """Send until the lanes are full; True if the feed should be asked again at once."""
         again = False
-        for number, lane in enumerate(self.endpoints.lanes):
-            while self._has_room(number, lane):
-                taken = self._take(feeds[number], number)
+        for number, worker in enumerate(self.endpoints.workers):
+            while self._has_room(number, worker):
+                taken = self._take(queues[number], number)
                 if taken is None:
-                    if self._held is None and self.endpoints.take_over(number, feeds):
+                    if self._held is None and self.endpoints.take_over(number, queues):
                         again = True
                     break
                 if not taken:
                     again = True
                     break
-                if not self._send(number, lane, taken):
+                if not self._send(number, worker, taken):
                     return False
         return again
 
-    def _has_room(self, number: int, lane: Lane[Call]) -> bool:
+    def _has_room(self, number: int, worker: EndpointWorker[Call]) -> bool:
         if self.endpoints.is_gone(number) or self.ended:
             return False
         if self.endpoints.is_proven(number):
-            return self._in_lane[number] < lane.client.concurrency
+            return self._in_worker[number] < worker.client.concurrency
         # The first call of a run goes alone, and so does the first one of each endpoint.
-        return self._in_lane[number] == 0 and (self.endpoints.any_proven or not self._flying)
+        return self._in_worker[number] == 0 and (self.endpoints.any_proven or not self._flying)
 
-    def _take(self, feed: Feed, number: int) -> Group | None:
+    def _take(self, queue: WorkQueue, number: int) -> Group | None:
         if self._held is not None:
-            lane, held = self._held
-            if lane != number:
+            worker, held = self._held
+            if worker != number:
                 return None
             self._held = None
             return held
-        group = feed.next()
+        group = queue.next()
         if not group:
             return group
         # One that fails for good is not worth another round. A call that two documents share stands
         # in the plan twice: the next round will find it in the ledger.
-        kept = {p.call.id: p for p in group if p.call.id not in self._hopeless}
+        kept = {p.call.id: p for p in group if p.call.id not in self._unusable_reason}
         twins = [each for each in kept if each in self._flying_ids or each in self._recent]
         self.again = self.again or len(twins) > 0
         for each in twins:
             del kept[each]
         if len(kept) < len(group):
-            feed.landed(group)
+            queue.completed(group)
         return list(kept.values())
 
-    def _send(self, number: int, lane: Lane[Call], group: Group) -> bool:
+    def _send(self, number: int, worker: EndpointWorker[Call], group: Group) -> bool:
         """Start a group, if the budget allows; otherwise hold it back."""
         calls = [planned.call for planned in group]
-        most = lane.most(calls)
+        most = worker.most(calls)
         if not self._budget.reserve(most):
             self._held = (number, group)
             return False
-        task = asyncio.create_task(lane.send(calls))
+        task = asyncio.create_task(worker.send(calls))
         self._flying[task] = (number, group, most)
         self._flying_ids.update(call.id for call in calls)
-        self._in_lane[number] += 1
-        task.add_done_callback(self._on_landed)
+        self._in_worker[number] += 1
+        task.add_done_callback(self._on_completed)
         return True
 
-    def _on_landed(self, task: Task) -> None:
-        self._landed.append(task)
+    def _on_completed(self, task: Task) -> None:
+        self._completed.append(task)
         self._wake.set()
 
     def _on_stop(self) -> None:
-        self._stop_lanes()
+        self._stop_workers()
         self._progress = replace(self._progress, phase="stopping", asked_to_stop=True)
         self._wake.set()
 
-    def _stop_lanes(self) -> None:
-        for lane in self.endpoints.lanes:
-            lane.stop()
+    def _stop_workers(self) -> None:
+        for worker in self.endpoints.workers:
+            worker.stop()
 
-    async def _land(self, feeds: Mapping[int, Feed] = NO_FEEDS) -> list[BaseException]:
+    async def _ingest(self, queues: Mapping[int, WorkQueue] = NO_QUEUES) -> list[BaseException]:
         """Wait for at least one group, and record all that are back: one transaction.
 
         Returns the failures that concern more than one call.
         """
         self._report()
         await self._wake.wait()
-        if len(self._landed) < COMMIT_CALLS and len(self._flying) > len(self._landed):
+        if len(self._completed) < COMMIT_CALLS and len(self._flying) > len(self._completed):
             await asyncio.sleep(COMMIT_S)  # more will have landed, for the same transaction
         self._wake.clear()
-        return self._collect(feeds)
+        return self._collect(queues)
 
-    def _collect(self, feeds: Mapping[int, Feed] = NO_FEEDS) -> list[BaseException]:
-        landed, self._landed = self._landed, []
+    def _collect(self, queues: Mapping[int, WorkQueue] = NO_QUEUES) -> list[BaseException]:
+        completed, self._completed = self._completed, []
         entries: list[Entry] = []
         errors: list[BaseException] = []
-        for task in landed:
+        for task in completed:
             number, group, most = self._flying.pop(task)
-            self._in_lane[number] -= 1
+            self._in_worker[number] -= 1
             self._flying_ids.difference_update(planned.call.id for planned in group)
             if task.cancelled():
                 self._budget.release(most)
@@ -334,8 +334,8 @@ class _Run:
                 entries += self._outcome(number, group, most, outcome)
                 if outcome.fatal is not None:
                     errors += self._failure(number, outcome.fatal)
-            if number in feeds:
-                feeds[number].landed(group)
+            if number in queues:
+                queues[number].completed(group)
         self._record(entries)
         return errors
 
@@ -361,7 +361,9 @@ class _Run:
         self.may_pass = self.may_pass or outcome.may_pass
         pairs = list(zip(group, outcome.completions, strict=True))
         if not outcome.may_pass:
-            self._hopeless.update(planned.call.id for planned, each in pairs if has_failed(each))
+            self._unusable_reason.update(
+                planned.call.id for planned, each in pairs if has_failed(each)
+            )
         return [Entry(planned.call, each, planned.slot) for planned, each in pairs]
 
     def _record(self, entries: Sequence[Entry]) -> None:
@@ -389,7 +391,7 @@ class _Run:
             task.cancel()
         await asyncio.gather(*self._flying, return_exceptions=True)
         self._flying.clear()
-        self._landed.clear()
+        self._completed.clear()
 
     def _count(self, completions: Sequence[Completion]) -> None:
         old = self._progress
@@ -415,6 +417,6 @@ class _Run:
                 in_flight=sum(len(group) for _, group, _ in self._flying.values()),
                 retries=statistics.retries,
                 overloads=statistics.overloads,
-                may_send=sum(lane.concurrency.limit for lane in self.endpoints.lanes),
+                may_send=sum(worker.concurrency.limit for worker in self.endpoints.workers),
             )
         )

@@ -37,11 +37,11 @@ class Measured:
     """
 
     calls: int = 0
-    tokens_a_character: Range | None = None
+    tokens_per_character: Range | None = None
     answers: Mapping[str, Range] = field(default_factory=dict)
     answers_read: Mapping[str, int] = field(default_factory=dict)
     cached_share: float | None = None
-    tokens_a_s: float | None = None
+    tokens_per_s: float | None = None
     calls_at_once: float | None = None
 
 
@@ -66,15 +66,15 @@ def measure(ledger: Ledger, model: str, opening_stage: str = "entities") -> Meas
         for stage, lengths in by_stage.items()
         if len(lengths) >= FEW_ANSWERS
     }
-    tokens_a_s, calls_at_once = _speed(rows) or (None, None)
+    tokens_per_s, calls_at_once = _speed(rows) or (None, None)
     relations = [row for row in rows if row.stage != opening_stage]
     return Measured(
         calls=len(rows),
-        tokens_a_character=_tokens_a_character(ledger, rows),
+        tokens_per_character=_tokens_per_character(ledger, rows),
         answers=answers,
         answers_read={stage: len(by_stage[stage]) for stage in answers},
         cached_share=_cached_share(relations),
-        tokens_a_s=tokens_a_s,
+        tokens_per_s=tokens_per_s,
         calls_at_once=calls_at_once,
     )
 
@@ -98,7 +98,7 @@ def _range_of(lengths: list[int]) -> Range:
     return Range.around(low, sum(ordered) / len(ordered), ordered[-1])
 
 
-def _tokens_a_character(ledger: Ledger, rows: Sequence[_Row]) -> Range | None:
+def _tokens_per_character(ledger: Ledger, rows: Sequence[_Row]) -> Range | None:
     """From prompts at equal distances: those of one document stand together."""
     step = max(1, len(rows) // PROMPTS_READ)
     tokens, characters, ratios = 0, 0, []

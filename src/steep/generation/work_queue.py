@@ -28,7 +28,7 @@ from steep.ledger.ledger import Ledger
 from steep.ledger.records import Slot
 from steep.recipes.recipe import CallSequence, Recipe
 
-CALLS_A_STRETCH = 256
+CALLS_PER_CHUNK = 256
 
 
 class Planned(NamedTuple):
@@ -42,30 +42,30 @@ class Planned(NamedTuple):
 Group = list[Planned]
 
 
-class Feed(Protocol):
+class WorkQueue(Protocol):
     """Hands out groups of calls to one lane."""
 
     def next(self) -> Group | None:
         """The next group: empty to ask again at once, None while there is nothing."""
         ...
 
-    def landed(self, group: Group) -> None:
+    def completed(self, group: Group) -> None:
         """A group is back."""
         ...
 
 
-def assign(documents: Iterable[Document], lanes: int) -> list[list[Document]]:
+def assign(documents: Iterable[Document], workers: int) -> list[list[Document]]:
     """Divide documents among lanes, each in turn to the one with the least text so far.
 
     Who reads what follows from the documents alone, so that it can be said beforehand, and a
     document is read by the same endpoint in every run.
     """
-    shares: list[list[Document]] = [[] for _ in range(lanes)]
-    characters = [0] * lanes
+    shares: list[list[Document]] = [[] for _ in range(workers)]
+    characters = [0] * workers
     for document in documents:
-        lane = characters.index(min(characters))
-        shares[lane].append(document)
-        characters[lane] += len(document.text)
+        worker = characters.index(min(characters))
+        shares[worker].append(document)
+        characters[worker] += len(document.text)
     return shares
 
 
@@ -103,11 +103,11 @@ def missing(
 ) -> Iterator[Planned]:
     """Yield the calls of the plan that the ledger lacks, or has as failed; lazily."""
     for work in document_work(documents, recipe, ledger, counts):
-        for stretch in work.stretches:
-            yield from stretch.missing
+        for chunk in work.chunks:
+            yield from chunk.missing
 
 
-class Stretch(NamedTuple):
+class CallChunk(NamedTuple):
     """A run of calls without a slot: how many were looked at, and those to be sent."""
 
     looked_at: int
@@ -119,7 +119,7 @@ class DocumentWork:
     """What is left of one document. `left` is an upper bound of the calls that will come."""
 
     left: int
-    stretches: Iterator[Stretch]
+    chunks: Iterator[CallChunk]
 
 
 def document_work(
@@ -133,51 +133,51 @@ def document_work(
     for document in documents:
         calls, below = counted_calls(document, recipe, ledger, counts)
         if below and (left := below - ledger.finished(calls.key, below)):
-            yield DocumentWork(left, _stretches(calls, calls.key, below, offset, ledger))
+            yield DocumentWork(left, _chunks(calls, calls.key, below, offset, ledger))
         offset += below
 
 
-def _stretches(
+def _chunks(
     calls: CallSequence, key: str, below: int, offset: int, ledger: Ledger
-) -> Iterator[Stretch]:
+) -> Iterator[CallChunk]:
     """Look up what has no slot; what the ledger knows by content gets one here."""
     ranks = ledger.free_ranks(key, below)
-    while some := list(itertools.islice(ranks, CALLS_A_STRETCH)):
+    while some := list(itertools.islice(ranks, CALLS_PER_CHUNK)):
         planned = [Planned(calls[rank], Slot(key, rank), offset + rank) for rank in some]
         statuses = ledger.statuses(each.call.id for each in planned)
         there = [each for each in planned if is_final(statuses.get(each.call.id))]
         if there:
-            ledger.adopt([(each.slot, each.call.id) for each in there if each.slot])
+            ledger.link_existing([(each.slot, each.call.id) for each in there if each.slot])
         waiting = {call_id for call_id, status in statuses.items() if status != "failed"}
         to_send = [each for each in planned if each.call.id not in waiting]
         failed = [call_id for call_id, status in statuses.items() if status == "failed"]
         if failed and (tried := ledger.textless_attempts(failed)):
             to_send = [_with_another_seed(each, tried.get(each.call.id, 0)) for each in to_send]
-        yield Stretch(len(some), to_send)
+        yield CallChunk(len(some), to_send)
 
 
 def _with_another_seed(planned: Planned, textless: int) -> Planned:
     return planned._replace(call=replace(planned.call, textless=textless)) if textless else planned
 
 
-class FlatFeed:
+class FlatQueue:
     """Batches of `batch_size` for a model that draws one stream of random numbers a batch."""
 
-    def __init__(self, stretches: Iterable[Stretch], batch_size: int) -> None:
-        self._groups = _batches(stretches, batch_size)
+    def __init__(self, chunks: Iterable[CallChunk], batch_size: int) -> None:
+        self._groups = _batches(chunks, batch_size)
 
     def next(self) -> Group | None:
         """The next batch."""
         return next(self._groups, None)
 
-    def landed(self, group: Group) -> None:
+    def completed(self, group: Group) -> None:
         """Nothing waits for a batch."""
 
 
-def _batches(stretches: Iterable[Stretch], batch_size: int) -> Iterator[Group]:
+def _batches(chunks: Iterable[CallChunk], batch_size: int) -> Iterator[Group]:
     """Cut calls at multiples of `batch_size` of their positions."""
     batch: Group = []
-    for _, calls in stretches:
+    for _, calls in chunks:
         for planned in calls:
             if batch and planned.position // batch_size != batch[0].position // batch_size:
                 yield batch
@@ -199,7 +199,7 @@ class _OpenDocument:
     warming: tuple[object, ...] | None = None
 
 
-class DocumentFeed:
+class DocumentQueue:
     """Single calls, document by document; `width` is how many the lane may have in flight."""
 
     def __init__(self, works: Iterator[DocumentWork], width: int) -> None:
@@ -226,7 +226,7 @@ class DocumentFeed:
         """Whether all documents of this lane are done, but for what is in flight."""
         return not self._more and not self._open
 
-    def take_over(self, other: DocumentFeed) -> bool:
+    def take_over(self, other: DocumentQueue) -> bool:
         """Take the next document of another lane that is not begun, if there is one."""
         work = next(other._works, None)
         if work is not None:
@@ -236,12 +236,12 @@ class DocumentFeed:
     def _take(self, document: _OpenDocument) -> Group:
         """The document's next call, or none if its next stretch held none."""
         if not document.ahead:
-            stretch = next(document.work.stretches, None)
-            if stretch is None:
+            chunk = next(document.work.chunks, None)
+            if chunk is None:
                 self._open.remove(document)
                 return []
-            document.ahead = stretch.missing[::-1]
-            document.work.left -= stretch.looked_at - len(stretch.missing)
+            document.ahead = chunk.missing[::-1]
+            document.work.left -= chunk.looked_at - len(chunk.missing)
         if not document.ahead:
             return []
         prefix = prefix_of(document.ahead[-1].call)
@@ -250,19 +250,19 @@ class DocumentFeed:
         document.work.left -= 1
         return [document.ahead.pop()]
 
-    def landed(self, group: Group) -> None:
+    def completed(self, group: Group) -> None:
         """What has come back has warmed its prefix, also when it failed: the rest must go on."""
         for document in self._open:
             if document.warming is not None and document.warming == prefix_of(group[0].call):
                 document.warm, document.warming = document.warming, None
 
 
-def hand_over(feeds: Mapping[int, Feed], idle: int) -> int | None:
+def hand_over(queues: Mapping[int, WorkQueue], idle: int) -> int | None:
     """Give the lane that is done a document that another one has not begun; return whose."""
-    mine = feeds[idle]
-    if isinstance(mine, DocumentFeed) and mine.is_done:
-        for number, other in feeds.items():
-            if number != idle and isinstance(other, DocumentFeed) and mine.take_over(other):
+    mine = queues[idle]
+    if isinstance(mine, DocumentQueue) and mine.is_done:
+        for number, other in queues.items():
+            if number != idle and isinstance(other, DocumentQueue) and mine.take_over(other):
                 return number
     return None
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from steep.core.calls import Payable
 from steep.ledger.bounds import is_counted, most_of
 from steep.ledger.budget import Budget, Reservation
-from steep.ledger.endpoint_worker import Lane, Outcome
+from steep.ledger.endpoint_worker import EndpointWorker, Outcome
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Lost
 from steep.llm.client import TransientError
@@ -30,12 +30,16 @@ class Account:
         self.lost = Lost()
         self._ledger = ledger
 
-    def attach(self, lane: Lane[Sent]) -> None:
+    def attach(self, worker: EndpointWorker[Sent]) -> None:
         """Let an endpoint report its lost attempts here."""
-        lane.on_lost = partial(self._on_lost, lane)
+        worker.on_lost = partial(self._on_lost, worker)
 
     def settle(
-        self, lane: Lane[Sent], calls: Sequence[Sent], most: Reservation, outcome: Outcome
+        self,
+        worker: EndpointWorker[Sent],
+        calls: Sequence[Sent],
+        most: Reservation,
+        outcome: Outcome,
     ) -> list[Reservation]:
         """Release what was reserved for calls; count what each took, and return that."""
         if not outcome.unaffordable:
@@ -47,13 +51,15 @@ class Account:
             usage = each.usage
             tokens = usage.prompt_tokens + usage.completion_tokens
             own = Reservation(tokens, each.cost_usd)
-            took.append(own if is_counted(each) else most_of(call, each, lane.prices))
+            took.append(own if is_counted(each) else most_of(call, each, worker.prices))
             self.budget.spend_most(took[-1])
         return took
 
-    def _on_lost(self, lane: Lane[Sent], calls: Sequence[Sent], error: TransientError) -> bool:
+    def _on_lost(
+        self, worker: EndpointWorker[Sent], calls: Sequence[Sent], error: TransientError
+    ) -> bool:
         """Count an attempt that gave nothing; return whether another one could be reserved."""
-        most = took = lane.most(calls)
+        most = took = worker.most(calls)
         if error.usage is not None:
             tokens = error.usage.prompt_tokens + error.usage.completion_tokens
             took = Reservation(tokens, error.cost_usd)

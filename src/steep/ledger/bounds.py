@@ -20,9 +20,9 @@ from steep.ledger.budget import Reservation
 from steep.llm.client import UNUSABLE_REASON
 from steep.llm.prices import Prices
 
-USUAL_CHARACTERS_A_TOKEN = 4.0
+USUAL_CHARACTERS_PER_TOKEN = 4.0
 REFUSED_REASONS = frozenset({"content_filter", "refusal"})
-BYTES_A_TOKEN = 4.0  # of an answer that we count ourselves
+BYTES_PER_TOKEN = 4.0  # of an answer that we count ourselves
 MOST_COUNTED = 2**40  # tokens of one call; whoever counts more is not believed
 
 
@@ -56,7 +56,7 @@ def recounted(completion: Completion) -> Completion:
     possible = 0 <= cached <= prompt < MOST_COUNTED and 0 <= answer < MOST_COUNTED
     if completion.error is not None or (possible and prompt and (answer or not completion.text)):
         return completion
-    own = math.ceil(len(completion.text.encode()) / BYTES_A_TOKEN)
+    own = math.ceil(len(completion.text.encode()) / BYTES_PER_TOKEN)
     return replace(completion, usage=Usage(0, 0, own), cost_usd=None)
 
 

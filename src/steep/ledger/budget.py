@@ -60,7 +60,7 @@ class Budget:
         self.reserved_usd = 0.0
 
     def reserve(self, most: Reservation) -> bool:
-        """Set aside what a call may take; say whether there was enough left.
+        """Rejected what a call may take; say whether there was enough left.
 
         Raises:
             ValueError: There is a limit in dollars, and the call has no price.

@@ -21,7 +21,7 @@ from steep.ledger import requests as table
 from steep.ledger.account import Account
 from steep.ledger.budget import Budget, Reservation, total
 from steep.ledger.endpoint_health import EndpointHealth
-from steep.ledger.endpoint_worker import Lane, Outcome, RetryPolicy
+from steep.ledger.endpoint_worker import EndpointWorker, Outcome, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import has_failed
 from steep.llm.client import CONTEXT_REASON, FatalError
@@ -34,7 +34,7 @@ OnDone = Callable[[Completion], None]
 Task = asyncio.Task[Outcome]
 
 
-def tell_nobody(completion: Completion) -> None:
+def ignore(completion: Completion) -> None:
     """Let completions be returned only."""
 
 
@@ -56,9 +56,7 @@ class Sends(Protocol):
         """How requests are phrased, after all that the endpoint has objected to."""
         ...
 
-    def complete(
-        self, requests: Sequence[Request], on_done: OnDone = tell_nobody
-    ) -> list[Completion]:
+    def complete(self, requests: Sequence[Request], on_done: OnDone = ignore) -> list[Completion]:
         """Return the completion of each request, in their order."""
         ...
 
@@ -85,11 +83,11 @@ class Caller:
         budget: Budget,
     ) -> None:
         self._client, self.ledger = client, ledger
-        self.lane: Lane[Request] = Lane(client, policy, prices, section)
+        self.worker: EndpointWorker[Request] = EndpointWorker(client, policy, prices, section)
         # A prompt beyond the context says nothing about the others.
-        self.lane.answers = EndpointHealth(tolerated=frozenset({CONTEXT_REASON}))
+        self.worker.answers = EndpointHealth(tolerated=frozenset({CONTEXT_REASON}))
         self._account = Account(budget, ledger)
-        self._account.attach(self.lane)
+        self._account.attach(self.worker)
 
     @property
     def dialect(self) -> Dialect:
@@ -99,16 +97,14 @@ class Caller:
     @property
     def endpoint(self) -> str:
         """The base address of the server."""
-        return self.lane.client.endpoint
+        return self.worker.client.endpoint
 
     @property
     def section(self) -> str:
         """The section of the configuration that describes it."""
-        return self.lane.section
+        return self.worker.section
 
-    def complete(
-        self, requests: Sequence[Request], on_done: OnDone = tell_nobody
-    ) -> list[Completion]:
+    def complete(self, requests: Sequence[Request], on_done: OnDone = ignore) -> list[Completion]:
         """Return the completion of each request, in their order; failed ones have an `error`.
 
         Args:
@@ -128,11 +124,11 @@ class Caller:
             if found:
                 log.info(
                     "%s: %d of %d requests were completed before, and are not sent again",
-                    self.lane.stage,
+                    self.worker.stage,
                     len(found),
                     len(by_id),
                 )
-            run = _CallerRun(self.lane, self.ledger, self._account, on_done)
+            run = _CallerRun(self.worker, self.ledger, self._account, on_done)
             try:
                 asyncio.run(self._send_all(run, new))
             except FatalError as error:
@@ -147,16 +143,16 @@ class Caller:
         try:
             await run.send(iter(requests))
         finally:
-            await self.lane.client.close()
+            await self.worker.client.close()
 
 
 class _CallerRun:
     """What is in flight, and what has come back."""
 
     def __init__(
-        self, lane: Lane[Request], ledger: Ledger, account: Account, on_done: OnDone
+        self, worker: EndpointWorker[Request], ledger: Ledger, account: Account, on_done: OnDone
     ) -> None:
-        self._lane, self._ledger, self._account, self._on_done = lane, ledger, account, on_done
+        self._worker, self._ledger, self._account, self._on_done = worker, ledger, account, on_done
         self._flying: dict[Task, tuple[Request, Reservation]] = {}
         self._waiting: Request | None = None  # the budget did not suffice for it
         self.found: dict[str, Completion] = {}
@@ -165,11 +161,11 @@ class _CallerRun:
         """Send all; what is in flight when the work ends early is waited for and recorded."""
         try:
             while self._fill(requests):
-                await self._land()
+                await self._ingest()
         except asyncio.CancelledError:
             log.warning(
                 "%s: waiting for %d requests that are paid for; Ctrl-C again drops them",
-                self._lane.stage,
+                self._worker.stage,
                 len(self._flying),
             )
             await self._finish()
@@ -180,15 +176,15 @@ class _CallerRun:
 
     def _fill(self, requests: Iterator[Request]) -> bool:
         """Send as many as there is room for; return whether anything is in flight."""
-        room = self._lane.client.concurrency if self.found else 1
+        room = self._worker.client.concurrency if self.found else 1
         while len(self._flying) < room and (request := self._next(requests)) is not None:
-            most = self._lane.most([request])
+            most = self._worker.most([request])
             if not self._account.budget.reserve(most):
                 if not self._flying:
                     raise self._over_budget(most)
                 self._waiting = request  # until others have taken less than was reserved
                 break
-            self._flying[asyncio.create_task(self._lane.send([request]))] = (request, most)
+            self._flying[asyncio.create_task(self._worker.send([request]))] = (request, most)
         return bool(self._flying)
 
     def _next(self, requests: Iterator[Request]) -> Request | None:
@@ -201,33 +197,33 @@ class _CallerRun:
             most_usd = total(most for _, most in self._flying.values()).cost_usd
             log.warning(
                 "%s: %s sent and not waited for; the provider may bill this, %s",
-                self._lane.stage,
+                self._worker.stage,
                 plural(len(self._flying), "request"),
                 "at a price that is not known" if most_usd is None else f"${most_usd:,.4f} at most",
             )
 
     async def _finish(self) -> None:
-        self._lane.stop()
+        self._worker.stop()
         while self._flying:
             try:
-                await self._land()
+                await self._ingest()
             except FatalError:
                 continue  # its failures come after the one that ended the work
 
-    async def _land(self) -> None:
+    async def _ingest(self) -> None:
         """Wait for at least one request, and record all that are back."""
-        landed, _ = await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
+        completed, _ = await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
         ended: list[table.Ended] = []
         fatal: FatalError | None = None
         unaffordable: Reservation | None = None
-        for task in landed:
+        for task in completed:
             request, most = self._flying.pop(task)
             if isinstance(error := task.exception(), FatalError):
                 self._account.budget.release(most)
                 fatal = fatal or error
                 continue
             outcome = task.result()
-            took = self._account.settle(self._lane, [request], most, outcome)
+            took = self._account.settle(self._worker, [request], most, outcome)
             fatal = fatal or outcome.fatal
             if outcome.unaffordable:
                 unaffordable = most
@@ -261,7 +257,7 @@ class _CallerRun:
         )
         return UserError(
             "The limit of the project does not pay for the next request.",
-            where=f"{limit}, {self._lane.section}",
+            where=f"{limit}, {self._worker.section}",
             expected=needed,
             found=found,
             hint="raise the limit and run the same command again: what was answered is kept. "

@@ -23,7 +23,7 @@ from steep.core.progress import duration
 from steep.ledger import endpoint_health
 from steep.ledger.aimd import Concurrency
 from steep.ledger.bounds import (
-    USUAL_CHARACTERS_A_TOKEN,
+    USUAL_CHARACTERS_PER_TOKEN,
     is_counted,
     recounted,
     reservation,
@@ -80,7 +80,7 @@ class Outcome(NamedTuple):
 
 
 @dataclass(slots=True)
-class LaneStatistics:
+class EndpointStatistics:
     """What happened to the attempts of a lane.
 
     Attributes:
@@ -93,7 +93,7 @@ class LaneStatistics:
 
 
 @dataclass(slots=True)
-class Lane(Generic[Sent]):
+class EndpointWorker(Generic[Sent]):
     """A client with its limits.
 
     Attributes:
@@ -108,7 +108,7 @@ class Lane(Generic[Sent]):
     prices: Prices = field(default_factory=Prices)
     section: str = "generate"
     clock: Callable[[], float] = time.monotonic
-    statistics: LaneStatistics = field(default_factory=LaneStatistics)
+    statistics: EndpointStatistics = field(default_factory=EndpointStatistics)
     stopping: bool = False
     patient: bool = True
     on_lost: Callable[[Sequence[Sent], TransientError], bool] = lambda calls, error: True
@@ -185,7 +185,7 @@ class Lane(Generic[Sent]):
         if not self.policy.tokens_per_minute:
             return 0.0
         return sum(
-            call.prompt_bound / USUAL_CHARACTERS_A_TOKEN + call.answer_bound for call in calls
+            call.prompt_bound / USUAL_CHARACTERS_PER_TOKEN + call.answer_bound for call in calls
         )
 
     async def _attempt(

@@ -10,7 +10,7 @@ that waits in a provider's batch, may be recorded again; any other is final.
 A final call also fills its *slot*: the place in its document's sequence of calls. What is left to
 do is what has no slot, so that the first call to do among a million is found in well under a second
 and the totals are one sum. Slots follow from calls and plan; a plan that changed finds its calls by
-content and gives them new ones (`adopt`).
+content and gives them new ones (`link_existing`).
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ from steep.ledger.rows import (
 )
 from steep.ledger.store import connect, sqlite_errors, transaction, writer_lock
 
-IDS_A_QUERY = 500  # SQLite may be built with a limit of 999 parameters
-RANKS_A_QUERY = 10_000
+IDS_PER_QUERY = 500  # SQLite may be built with a limit of 999 parameters
+RANKS_PER_QUERY = 10_000
 
 _FILL_SLOT = (
     "INSERT OR IGNORE INTO slots SELECT ?, ?, id, status, prompt_tokens, cached_tokens, "
@@ -132,7 +132,7 @@ class Ledger:
             else:  # some had ended before, and keep their first outcome
                 self._fill((slot, call.id) for call, _, slot in entries if slot is not None)
 
-    def adopt(self, filled: Sequence[tuple[Slot, str]]) -> None:
+    def link_existing(self, filled: Sequence[tuple[Slot, str]]) -> None:
         """Give slots to calls that are in the ledger already; others stay without."""
         with self.writing():
             self._fill(filled)
@@ -153,14 +153,14 @@ class Ledger:
         sequence, rank = self._sequence(key), 0
         query = (
             "SELECT rank FROM slots WHERE sequence = ? AND rank >= ? AND rank < ? "
-            f"ORDER BY rank LIMIT {RANKS_A_QUERY}"
+            f"ORDER BY rank LIMIT {RANKS_PER_QUERY}"
         )
         while rank < below:
             filled = [row[0] for row in self.select(query, (sequence, rank, below))]
             for occupied in filled:
                 yield from range(rank, occupied)
                 rank = occupied + 1
-            if len(filled) < RANKS_A_QUERY:
+            if len(filled) < RANKS_PER_QUERY:
                 break
         yield from range(rank, below)
 
@@ -225,7 +225,7 @@ class Ledger:
         rows = list(self.select(query, (token,)))
         return (call_of(row[:-1], self.parts.read(row[-1])) for row in rows)
 
-    def land(
+    def ingest(
         self, token: str, completions: Sequence[Completion], to_do_again: Collection[str] = ()
     ) -> None:
         """Write outcomes of calls that wait in a batch; forget those that are to be done again.
@@ -415,7 +415,7 @@ class Ledger:
 
     def _select_ids(self, columns: str, call_ids: Iterable[str]) -> Iterator[Any]:
         remaining = iter(call_ids)
-        while some := list(itertools.islice(remaining, IDS_A_QUERY)):
+        while some := list(itertools.islice(remaining, IDS_PER_QUERY)):
             marks = ", ".join("?" * len(some))
             yield from self.select(f"SELECT {columns} FROM calls WHERE id IN ({marks})", some)
 

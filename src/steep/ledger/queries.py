@@ -94,19 +94,19 @@ class FullCall(NamedTuple):
     batch: str | None
 
 
-class Bought(NamedTuple):
+class PaidTotals(NamedTuple):
     """Everything in the ledger: what was bought, and how many texts were imported."""
 
     sums: Sums
     imported: int
 
 
-def bought(ledger: Ledger) -> Bought:
+def bought(ledger: Ledger) -> PaidTotals:
     """Add up the whole ledger."""
     query = f"SELECT status, endpoint = '{IMPORT_ENDPOINT}', {_SUMS} FROM calls GROUP BY 1, 2"
     rows = list(ledger.select(query))
     imported = sum(row[2] for row in rows if row[1])
-    return Bought(_added_up([(row[0], *row[2:]) for row in rows if not row[1]]), imported)
+    return PaidTotals(_added_up([(row[0], *row[2:]) for row in rows if not row[1]]), imported)
 
 
 def document_costs(ledger: Ledger) -> list[DocumentCost]:

@@ -14,17 +14,17 @@ class RateLimit:
     """A limit of one endpoint, in units a minute; None is no limit. Times are seconds."""
 
     def __init__(self, per_minute: float | None) -> None:
-        self._seconds_a_unit = 60.0 / per_minute if per_minute else 0.0
+        self._seconds_per_unit = 60.0 / per_minute if per_minute else 0.0
         self._free_s = float("-inf")  # when all that was reserved is worked off
 
     def wait_s(self, now_s: float) -> float:
         """How long to wait until something may start."""
-        return max(0.0, self._free_s - now_s - BURST_S) if self._seconds_a_unit else 0.0
+        return max(0.0, self._free_s - now_s - BURST_S) if self._seconds_per_unit else 0.0
 
     def reserve(self, units: float, now_s: float) -> None:
         """Count something that starts now."""
-        self._free_s = max(self._free_s, now_s) + units * self._seconds_a_unit
+        self._free_s = max(self._free_s, now_s) + units * self._seconds_per_unit
 
     def give_back(self, units: float) -> None:
         """Correct a reservation: what was not used, or (negative) was used in excess."""
-        self._free_s -= units * self._seconds_a_unit
+        self._free_s -= units * self._seconds_per_unit

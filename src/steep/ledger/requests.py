@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from steep.core.calls import Completion, Message, Usage
 from steep.core.ids import canonical_json
 from steep.ledger.budget import Reservation
-from steep.ledger.ledger import IDS_A_QUERY, Ledger
+from steep.ledger.ledger import IDS_PER_QUERY, Ledger
 from steep.ledger.queries import FailureGroup
 from steep.ledger.records import has_failed
 from steep.ledger.rows import now_utc, pack, unpack
@@ -104,7 +104,7 @@ def completed(ledger: Ledger, ids: Iterable[str]) -> dict[str, Completion]:
     """Return the completions of those requests that need not be sent again, by id."""
     found: dict[str, Completion] = {}
     remaining = iter(ids)
-    while some := list(itertools.islice(remaining, IDS_A_QUERY)):
+    while some := list(itertools.islice(remaining, IDS_PER_QUERY)):
         marks = ", ".join("?" * len(some))
         query = f"SELECT {_COMPLETION} FROM requests WHERE status = 'done' AND id IN ({marks})"
         found.update((row[0], _completion(row)) for row in ledger.select(query, some))

@@ -28,12 +28,12 @@ from steep.llm.client import CONTEXT_REASON, FatalError, TransientError
 from steep.llm.dialect import ENDLESS, Dialect, phrase
 from steep.llm.model_list import read_context_window
 from steep.llm.openai_wire import (
-    Hopeless,
-    Misunderstood,
+    EndpointUnusable,
     ParsedAnswer,
     Rejected,
     Reply,
     TooLong,
+    UnsupportedParameter,
     parse_json,
     read_json,
     read_reply,
@@ -43,8 +43,8 @@ from steep.llm.prices import Prices
 
 CONNECT_TIMEOUT_S = 20.0
 MOST_UNFOUND = 5  # calls in a row that an endpoint has answered with 403 or 404
-USUAL_BYTES_A_TOKEN = 4.5
-CUT_BYTES_A_TOKEN = 10.0  # no text has so few tokens, unless a part of it was not read
+USUAL_BYTES_PER_TOKEN = 4.5
+CUT_BYTES_PER_TOKEN = 10.0  # no text has so few tokens, unless a part of it was not read
 LEAST_CUT_BYTES = 4096  # of a prompt; no server's context is smaller
 
 log = logging.getLogger("steep")
@@ -177,19 +177,19 @@ class OpenAIClient:
                 raise self._fatal
             try:
                 result = read(await self._send(url, phrased(dialect), model), dialect)
-            except Misunderstood as error:
+            except UnsupportedParameter as error:
                 objections.append(str(error))
                 dialect = error.dialect
                 if self._bounded and not dialect.limits_answers:
                     raise self._give_up(model, ENDLESS, error) from None
                 if self._dialect != known:  # another call has found words that help
                     known = dialect = self._dialect
-            except Hopeless as error:
+            except EndpointUnusable as error:
                 if self._has_answered and error.status in (403, 404):
                     self._unfound += 1
                     if self._unfound < MOST_UNFOUND:  # others pass: it may be about this call
                         raise Rejected(str(error)) from None
-                raise self._give_up(model, HOPELESS.get(error.status, _ODD), error) from None
+                raise self._give_up(model, UNUSABLE.get(error.status, _ODD), error) from None
             except TransientError as error:
                 error.args = (self.without_key(str(error)),)
                 if error.usage is not None:
@@ -255,15 +255,15 @@ class OpenAIClient:
         for message in call.messages:
             for part in message.parts:
                 whole += len(part) if part.isascii() else len(part.encode())
-        if whole < CUT_BYTES_A_TOKEN * answer.usage.prompt_tokens:
+        if whole < CUT_BYTES_PER_TOKEN * answer.usage.prompt_tokens:
             return
         content = "\n".join(message.content for message in call.messages)
         size = len(" ".join(content.split()).encode())  # many blanks may be one token
-        if size > max(LEAST_CUT_BYTES, CUT_BYTES_A_TOKEN * answer.usage.prompt_tokens):
+        if size > max(LEAST_CUT_BYTES, CUT_BYTES_PER_TOKEN * answer.usage.prompt_tokens):
             self._say_once(
                 "cut",
                 f"it reports {answer.usage.prompt_tokens:,} tokens for a prompt of some "
-                f"{size / USUAL_BYTES_A_TOKEN:,.0f}, so it seems to cut prompts without a word; "
+                f"{size / USUAL_BYTES_PER_TOKEN:,.0f}, so it seems to cut prompts without a word; "
                 "raise the context that the server gives the model (num_ctx in Ollama, --ctx-size "
                 "in llama.cpp), or set documents.split_words",
             )
@@ -295,7 +295,7 @@ class OpenAIClient:
         none = f"none ({self._section}.api_key_env)"
         key = f"${self._api_key_env}" if self._api_key_env else none
         # What a server says about a wrong key tends to quote the key, in part or whole.
-        secret = isinstance(error, Hopeless) and error.status == 401
+        secret = isinstance(error, EndpointUnusable) and error.status == 401
         found = "HTTP 401" if secret else self.without_key(str(error))
         where = f"{self.endpoint}, model '{model}', key from {key}"
         self._fatal = FatalError(str(UserError(problem, where=where, found=found, hint=hint)))
@@ -328,7 +328,7 @@ _ODD = (
     "The endpoint sends requests elsewhere.",
     "set {section}.base_url to the address that it names, ending like https://host/v1",
 )
-HOPELESS: dict[int | None, tuple[str, str]] = {
+UNUSABLE: dict[int | None, tuple[str, str]] = {
     401: (
         "The endpoint does not accept the key.",
         "put a valid key into an environment variable, and its name into {section}.api_key_env",

@@ -26,7 +26,7 @@ from steep.core.errors import UserError
 from steep.llm.address import LOOPBACK, address, checked_url, key_headers, read_key
 from steep.llm.client import FatalError, TransientError
 from steep.llm.dialect import Dialect
-from steep.llm.openai import CONNECT_TIMEOUT_S, HOPELESS, reply_of
+from steep.llm.openai import CONNECT_TIMEOUT_S, UNUSABLE, reply_of
 from steep.llm.openai_batch_wire import (
     MOST_BYTES,
     MOST_REQUESTS,
@@ -40,12 +40,12 @@ from steep.llm.openai_batch_wire import (
     read_batch,
     speaks_of_full_queue,
 )
-from steep.llm.openai_wire import Hopeless, Rejected
+from steep.llm.openai_wire import EndpointUnusable, Rejected
 from steep.llm.prices import Prices
 
 UPLOAD_TIMEOUT_S = 3600.0  # 200 MB in an hour: a slow line
 LONGEST_PAUSE_S = 60.0  # of our own; the endpoint may ask for longer
-BATCHES_A_PAGE = 100
+BATCHES_PER_PAGE = 100
 BLOCK_BYTES = 1 << 18
 LONGEST_LINE_BYTES = 1 << 26
 
@@ -178,7 +178,7 @@ class BatchClient:
         async def send() -> RemoteBatch:
             try:
                 return read_batch(await self._send("GET", f"batches/{batch_id}"))
-            except Hopeless as error:
+            except EndpointUnusable as error:
                 if error.status == 404:
                     raise BatchUnknown(f"{batch_id}: {error}") from error
                 raise
@@ -231,7 +231,7 @@ class BatchClient:
             except TransientError as error:
                 failures += 1
                 await self._wait(error, failures, silent_since)
-            except Hopeless as error:
+            except EndpointUnusable as error:
                 if error.status == 404:
                     raise FileGone(f"{file_id}: {error}") from error
                 raise self._give_up(error) from error
@@ -271,7 +271,7 @@ class BatchClient:
     async def _find(self, token: str) -> RemoteBatch | None:
         after: dict[str, str] = {}
         while True:
-            params = {"limit": str(BATCHES_A_PAGE), **after}
+            params = {"limit": str(BATCHES_PER_PAGE), **after}
             page = await self._send("GET", "batches", params=params)
             if not isinstance(page, dict) or not isinstance(page.get("data"), list):
                 raise TransientError("malformed reply: not a list of batches")
@@ -292,7 +292,7 @@ class BatchClient:
             except TransientError as error:
                 failures += 1
                 await self._wait(error, failures, began)
-            except Hopeless as error:
+            except EndpointUnusable as error:
                 raise self._give_up(error) from error
 
     async def _wait(self, error: TransientError, failures: int, began: float) -> None:
@@ -341,8 +341,8 @@ class BatchClient:
             total=total_s, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._timeout_s
         )
 
-    def _give_up(self, error: TransientError | Hopeless) -> FatalError:
-        status = error.status if isinstance(error, Hopeless) else None
+    def _give_up(self, error: TransientError | EndpointUnusable) -> FatalError:
+        status = error.status if isinstance(error, EndpointUnusable) else None
         problem, hint = ADVICE.get(status, ADVICE[None])
         # What a server says about a wrong key tends to quote the key, in part or whole.
         found = "HTTP 401" if status == 401 else str(error)
@@ -356,7 +356,7 @@ class BatchClient:
 ADVICE: dict[int | None, tuple[str, str]] = {
     **{
         code: (problem, hint.format(section="generate"))
-        for code, (problem, hint) in HOPELESS.items()
+        for code, (problem, hint) in UNUSABLE.items()
     },
     None: (
         "The batch API does not answer.",

@@ -20,11 +20,11 @@ from steep.core.calls import Call
 from steep.llm.client import TransientError
 from steep.llm.dialect import Dialect
 from steep.llm.openai_wire import (
-    Hopeless,
-    Misunderstood,
+    EndpointUnusable,
     ParsedAnswer,
     Rejected,
     Reply,
+    UnsupportedParameter,
     parse_json,
     read_reply,
     request_bytes,
@@ -120,7 +120,7 @@ class RemoteBatch:
 class Item(NamedTuple):
     """What came of one call of a batch: an answer, or the reason why there is none.
 
-    `error` is one of `Rejected`, `TransientError`, `Misunderstood` and `Hopeless`.
+    `error` is one of `Rejected`, `TransientError`, `UnsupportedParameter` and `EndpointUnusable`.
     """
 
     call_id: str
@@ -147,7 +147,7 @@ def parse_reply(reply: Reply) -> Any:
         return value
     try:
         read_reply(reply, Dialect())
-    except Misunderstood as error:  # of what is in a chat request, which this was not
+    except UnsupportedParameter as error:  # of what is in a chat request, which this was not
         raise Rejected(str(error)) from None
     raise Rejected(f"HTTP {reply.status}")
 
@@ -207,7 +207,7 @@ def read_item(line: bytes, dialect: Dialect) -> Item | None:
         return None
     try:
         return Item(value["custom_id"], _answer(value, dialect), None)
-    except (Rejected, TransientError, Misunderstood, Hopeless) as error:
+    except (Rejected, TransientError, UnsupportedParameter, EndpointUnusable) as error:
         return Item(value["custom_id"], None, error)
 
 

@@ -1,7 +1,8 @@
 """What an error of an OpenAI-compatible server means, and who must act.
 
-`TransientError`: try again; `Rejected`: this call will never succeed; `Hopeless`: no call will;
-`Misunderstood`: the same in other words may succeed; `Filtered`: a filter refused the text.
+`TransientError`: try again. `Rejected`: this call will never succeed. `EndpointUnusable`: no call
+will succeed. `UnsupportedParameter`: another form of the request may succeed. `ContentFiltered`: a
+filter refused the text.
 
 The status of the response is only half of it. Gateways send errors with status 200, some providers
 report an empty account or a wrong key as 400 and a prompt that is too long as 500; so codes and
@@ -34,11 +35,11 @@ class TooLong(Rejected):
     """The prompt does not fit into the model's context."""
 
 
-class Filtered(Exception):
+class ContentFiltered(Exception):
     """A filter of the provider refused the prompt or the answer."""
 
 
-class Hopeless(Exception):
+class EndpointUnusable(Exception):
     """The server will answer no call: `status` says whether it is key, model, money or address."""
 
     def __init__(self, reason: str, status: int) -> None:
@@ -46,7 +47,7 @@ class Hopeless(Exception):
         self.status = status
 
 
-class Misunderstood(Exception):
+class UnsupportedParameter(Exception):
     """The server objects to the phrasing; `dialect` is the one to try next."""
 
     def __init__(self, reason: str, dialect: Dialect) -> None:
@@ -99,19 +100,19 @@ def problem(
     """Return what to raise for a failure of a request phrased in `dialect`."""
     status, words, reason = failure.status, failure.words, failure.reason
     if 300 <= status < 400:
-        return Hopeless(reason, status)
+        return EndpointUnusable(reason, status)
     if status < 500 and status != 429 and _FILTER.search(words):
-        return Filtered(reason)
+        return ContentFiltered(reason)
     if status in (400, 413, 422, 500) and _TOO_LONG.search(words):
         return TooLong(reason)
     if status == 402 or failure.code in NO_MONEY or _NO_CREDIT.search(words):
-        return Hopeless(reason, 402)
+        return EndpointUnusable(reason, 402)
     if status in (400, 403) and _USED_UP.search(words):
-        return Hopeless(reason, 402)
+        return EndpointUnusable(reason, 402)
     if status in (400, 403) and _WRONG_KEY.search(words):
-        return Hopeless(reason, 401)
+        return EndpointUnusable(reason, 401)
     if status in (401, 403, 404):
-        return Hopeless(reason, status)
+        return EndpointUnusable(reason, status)
     if failure.code == "json_validate_failed":  # Groq: what was sampled is no JSON
         return TransientError(reason)
     if status in (500, 501) and objects_to_format(words):
@@ -151,7 +152,7 @@ def _message(error: Mapping[str, Any]) -> str:
 
 def _objection(failure: ServerError, dialect: Dialect, otherwise: Exception) -> Exception:
     plainer = weaken(dialect, failure.words)
-    return otherwise if plainer is None else Misunderstood(failure.reason, plainer)
+    return otherwise if plainer is None else UnsupportedParameter(failure.reason, plainer)
 
 
 def _words(value: Any, depth: int = 0) -> Iterator[str]:

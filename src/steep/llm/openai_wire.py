@@ -1,9 +1,9 @@
 """The OpenAI chat API as pure functions: a call becomes a request body, a reply becomes a verdict.
 
-A request is phrased in the `Dialect` of the server (`dialect`). A reply is an `ParsedAnswer`, or one of
-the exceptions of `openai_errors`, which say who must act. What is no answer never becomes one: an
-error inside a success, beside half a text or in a choice, is judged as the error that it is. The
-thinking of a model and the tokens of its chat template are no part of an answer (`thinking`).
+A request follows the `Dialect` of the server. A reply is a `ParsedAnswer` or one of the exceptions
+of `openai_errors`, which say who must act. An error inside a success, beside half a text or in a
+choice, is always raised as an error. An answer excludes the thinking of a model and the tokens of
+its chat template (`thinking`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from steep.llm.client import TransientError
 from steep.llm.dialect import Dialect, phrase
 from steep.llm.openai_errors import (
     NO_MONEY,
-    Filtered,
-    Hopeless,
-    Misunderstood,
+    ContentFiltered,
+    EndpointUnusable,
     Rejected,
     TooLong,
+    UnsupportedParameter,
     error_of,
     problem,
     read_failure,
@@ -36,13 +36,13 @@ from steep.llm.thinking import final_reason, separate
 
 __all__ = [
     "NO_MONEY",
-    "Answer",
     "Dialect",
-    "Hopeless",
-    "Misunderstood",
+    "EndpointUnusable",
+    "ParsedAnswer",
     "Rejected",
     "Reply",
     "TooLong",
+    "UnsupportedParameter",
     "parse_json",
     "read_answer",
     "read_json",
@@ -156,7 +156,7 @@ def read_reply(reply: Reply, dialect: Dialect) -> ParsedAnswer:
     try:
         _raise_if_failed(reply, value, dialect)
         return read_answer(value)
-    except Filtered:
+    except ContentFiltered:
         return ParsedAnswer("", FILTER_REASON, read_usage(value, with_text=False))
 
 
@@ -169,7 +169,7 @@ def read_json(reply: Reply, dialect: Dialect) -> Any:
     value = parse_json(reply.body)
     try:
         _raise_if_failed(reply, value, dialect)
-    except Filtered as error:
+    except ContentFiltered as error:
         raise Rejected(str(error)) from None
     if not isinstance(value, dict):
         raise _malformed(value, "no JSON object")

@@ -120,7 +120,7 @@ class RayClient:
             make_engine: Makes an engine, in the actor's process; must be importable there.
             address: Of a running cluster, or "auto"; None starts one on this machine, and ends it.
             actors: Engines in the cluster.
-            cpus_per_actor: Processors that Ray sets aside for each.
+            cpus_per_actor: Processors that Ray rejects for each.
             gpus_per_actor: GPUs that Ray gives to each.
             start_s: How long to wait for an engine, now and when all are lost.
 

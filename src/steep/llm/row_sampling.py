@@ -69,7 +69,7 @@ class RowSampler:
 
     def _drawn(self, logits_NV: Tensor, rows: Sequence[SampledRow]) -> list[int]:
         logits_NV = logits_NV.clone()
-        _penalise(logits_NV, rows)
+        _penalize(logits_NV, rows)
         _mask(logits_NV, rows)
         device = logits_NV.device
         heat_N = torch.tensor([max(row.sampling.temperature, COLDEST) for row in rows])
@@ -109,7 +109,7 @@ def _uniform(row: SampledRow) -> float:
     return float(row.uniforms[step]) if step < len(row.uniforms) else 0.0
 
 
-def _penalise(logits_NV: Tensor, rows: Sequence[SampledRow]) -> None:
+def _penalize(logits_NV: Tensor, rows: Sequence[SampledRow]) -> None:
     """Lower, in place, what a row has already written (OpenAI's `frequency_penalty`)."""
     places = list(_penalties(rows))
     if places:

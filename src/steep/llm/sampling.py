@@ -43,7 +43,7 @@ class Sampler:
 
     def choose(self, logits_BV: Tensor, rows: Sequence[int]) -> list[int | None]:
         """The next token of each row, or None where the row ends."""
-        self._penalise(logits_BV, rows)
+        self._penalize(logits_BV, rows)
         self._mask(logits_BV, rows)
         top_BK = logits_BV.topk(min(TOP_K, logits_BV.shape[1]), dim=1)
         temperature_B = torch.tensor([max(self.settings[row].temperature, 1e-4) for row in rows])
@@ -51,7 +51,7 @@ class Sampler:
         ids_BK = top_BK.indices.numpy()
         return [self._take(row, probabilities_BK[i], ids_BK[i]) for i, row in enumerate(rows)]
 
-    def _penalise(self, logits_BV: Tensor, rows: Sequence[int]) -> None:
+    def _penalize(self, logits_BV: Tensor, rows: Sequence[int]) -> None:
         """Lower, in place, what a row has already written (OpenAI's `frequency_penalty`)."""
         for i, row in enumerate(rows):
             penalty, counts = self.settings[row].frequency_penalty, self.written[row]

@@ -49,7 +49,7 @@ class ChatAnswer:
             yield token
 
 
-class Talker:
+class StreamingChatModel:
     """A model and its tokenizer, ready to answer.
 
     Args:

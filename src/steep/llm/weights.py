@@ -35,7 +35,7 @@ def embedded_model() -> Path:
     path = cache_directory() / DIRECTORY
     if not path.is_dir():
         with atomic_directory(path) as temporary:
-            _dequantise(_gguf_file(), temporary)
+            _dequantize(_gguf_file(), temporary)
     return path
 
 
@@ -51,7 +51,7 @@ def _gguf_file() -> Path:
     return files[0]
 
 
-def _dequantise(gguf: Path, directory: Path) -> None:
+def _dequantize(gguf: Path, directory: Path) -> None:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
@@ -63,12 +63,12 @@ def _dequantise(gguf: Path, directory: Path) -> None:
     }
     # Each reading of the file takes 5 to 9 s: with its configuration at hand there are two fewer.
     source["config"] = AutoConfig.from_pretrained(**source)
-    quantised = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    quantized = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
     # A model read from GGUF remembers its quantization and refuses to be saved; a new one of the
     # same shape, filled with the dequantized weights, does not.
-    config = quantised.config
+    config = quantized.config
     del config.quantization_config
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.load_state_dict(quantised.state_dict())
+    model.load_state_dict(quantized.state_dict())
     model.save_pretrained(directory)
     AutoTokenizer.from_pretrained(**source).save_pretrained(directory)

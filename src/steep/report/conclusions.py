@@ -181,7 +181,7 @@ def notes(run: ReportData) -> list[Note]:
         *(_score_notes(run, run.scores) if run.scores else []),
         _budget_note(run),
         _seed_note(run),
-        _set_aside_note(run),
+        _rejected_note(run),
         _cost_note(run),
     ]
     return [note for note in found if note is not None]
@@ -259,7 +259,7 @@ def _recorded_note(run: ReportData) -> Note | None:
     if run.corpus is None or not run.corpus.imported:
         return None
     passages = Counter(passage.recipe for passage in run.corpus.passages)
-    aside = Counter(row.recipe for row in run.corpus.set_aside_rows)
+    aside = Counter(row.recipe for row in run.corpus.rejected_rows)
     named = [
         f"{recipe} ({count(passages[recipe])} of {plural(passages[recipe] + aside[recipe], 'text')}"
         f" passed the filters; written by {model_names(models)})"
@@ -349,12 +349,12 @@ def _seed_note(run: ReportData) -> Note | None:
     )
 
 
-def _set_aside_note(run: ReportData) -> Note | None:
+def _rejected_note(run: ReportData) -> Note | None:
     if run.corpus is None:
         return None
     synthetic = sum(passage.recipe != RAW_RECIPE for passage in run.corpus.passages)
-    aside = len(run.corpus.set_aside_rows)
-    counted = Counter(row.reason for row in run.corpus.set_aside_rows).most_common()
+    aside = len(run.corpus.rejected_rows)
+    counted = Counter(row.reason for row in run.corpus.rejected_rows).most_common()
     named = listing([f"{count(n)} {reason}" for reason, n in counted]) if counted else ""
     reasons = f" Reasons: {named}." if named else ""
     trimmed = run.corpus.counts.get("trimmed", 0)
@@ -364,7 +364,7 @@ def _set_aside_note(run: ReportData) -> Note | None:
         else ""
     )
     return Note(
-        f"{count(aside)} of {plural(synthetic + aside, 'synthetic text')} set aside",
+        f"{count(aside)} of {plural(synthetic + aside, 'synthetic text')} rejected",
         f"{plural(synthetic, 'passage')} remained.{reasons} The filters cannot see whether a "
         f"passage is true.{cut}",
     )

@@ -20,14 +20,14 @@ from steep.report.view_models import (
     CorpusSummary,
     Documents,
     Generation,
+    RejectedSample,
     ReportData,
     SamplePassage,
-    SetAsideRow,
 )
 
 STAGES = ("documents", "generate", "corpus", "tokenize", "train", "evaluate")
 PASSAGE_COLUMNS = ["id", "document_id", "call_id", "rank", "recipe", "subset", "words"]
-SET_ASIDE_COLUMNS = ["call_id", "document_id", "recipe", "reason"]
+REJECTED_COLUMNS = ["call_id", "document_id", "recipe", "reason"]
 
 
 def load_run(project_root: Path, run_directory: Path) -> ReportData:
@@ -123,13 +123,13 @@ def _corpus(ref: ArtifactRef) -> CorpusSummary:
     import pyarrow.parquet as pq
 
     passages = pq.read_table(_existing(ref.path / "passages.parquet"), columns=PASSAGE_COLUMNS)
-    set_aside = pq.read_table(_existing(ref.path / "set_aside.parquet"), columns=SET_ASIDE_COLUMNS)
+    rejected = pq.read_table(_existing(ref.path / "rejected.parquet"), columns=REJECTED_COLUMNS)
     return CorpusSummary(
         path=ref.path,
         counts=ref.manifest.get("counts") or {},
         imported=ref.manifest.get("imported") or {},
         passages=[SamplePassage(**row) for row in passages.to_pylist()],
-        set_aside_rows=[SetAsideRow(i, **row) for i, row in enumerate(set_aside.to_pylist())],
+        rejected_rows=[RejectedSample(i, **row) for i, row in enumerate(rejected.to_pylist())],
     )
 
 

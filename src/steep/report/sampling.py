@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
 from steep.core.ids import stable_hash
-from steep.report.view_models import RAW_RECIPE, SamplePassage, SetAsideRow
+from steep.report.view_models import RAW_RECIPE, RejectedSample, SamplePassage
 
 SEED = "report"
 Row = TypeVar("Row")
@@ -20,8 +20,8 @@ def sample_passages(passages: Sequence[SamplePassage], wanted: int) -> list[Samp
     return _spread(pool, wanted, lambda row: row.document_id, lambda row: row.id)
 
 
-def sample_set_aside(rows: Sequence[SetAsideRow], wanted: int) -> list[SetAsideRow]:
-    """Texts that were set aside, as many reasons as possible."""
+def sample_rejected(rows: Sequence[RejectedSample], wanted: int) -> list[RejectedSample]:
+    """Texts that were rejected, as many reasons as possible."""
     return _spread(rows, wanted, lambda row: row.reason, lambda row: f"{row.call_id}:{row.index}")
 
 

@@ -15,7 +15,7 @@ from steep.report.formatting import shorten
 from steep.report.html import Html, el, join, number
 
 WIDE, NARROW = 960, 350
-SERIES_COLOURS = 8  # as many as style.css defines
+SERIES_COLORS = 8  # as many as style.css defines
 DASHES = ("9 3 2 3", None, "7 4", "2 3")
 LETTER = 0.56  # mean width of a letter, in parts of the font size
 
@@ -129,7 +129,7 @@ def text_width(content: str, size: float = 13) -> float:
 
 def series_class(series: int) -> str:
     """The class that gives a mark its color."""
-    return f"s{series % SERIES_COLOURS}"
+    return f"s{series % SERIES_COLORS}"
 
 
 def marker(series: int, x: float, y: float, size: float = 5.5) -> Html:
@@ -319,15 +319,15 @@ def _panel(panel: Panel, scale_x: Scale, top: float, bottom: float) -> Html:
 
 
 def _curve(curve: Curve, scale_x: Scale, scale_y: Scale) -> Html:
-    colour = series_class(curve.series)
+    color = series_class(curve.series)
     strong = curve.smooth or curve.points
     path = " ".join(f"{number(scale_x(x))},{number(scale_y(y))}" for x, y in strong)
     dots = [
-        el("circle", cx=scale_x(x), cy=scale_y(y), r=1.8, class_=f"dot {colour}")
+        el("circle", cx=scale_x(x), cy=scale_y(y), r=1.8, class_=f"dot {color}")
         for x, y in (curve.points if curve.smooth else ())
     ]
     dash = DASHES[curve.series % len(DASHES)]
-    strong_line = el("polyline", points=path, class_=f"curve {colour}", stroke_dasharray=dash)
+    strong_line = el("polyline", points=path, class_=f"curve {color}", stroke_dasharray=dash)
     return el("g", el("title", curve.label), *dots, strong_line)
 
 

@@ -77,7 +77,7 @@ class SamplePassage:
 
 
 @dataclass(frozen=True, slots=True)
-class SetAsideRow:
+class RejectedSample:
     """A completion that became no passage, and why; `index` is its row in the table."""
 
     index: int
@@ -89,13 +89,13 @@ class SetAsideRow:
 
 @dataclass(frozen=True, slots=True)
 class CorpusSummary:
-    """The passages and what was set aside; `imported` names the models of recorded texts."""
+    """The passages and what was rejected; `imported` names the models of recorded texts."""
 
     path: Path
     counts: Mapping[str, int]
     imported: Mapping[str, Sequence[str]]
     passages: Sequence[SamplePassage]
-    set_aside_rows: Sequence[SetAsideRow]
+    rejected_rows: Sequence[RejectedSample]
 
     def passage_texts(self, ids: Sequence[str]) -> Mapping[str, str]:
         """Read the texts of a few passages."""
@@ -107,11 +107,11 @@ class CorpusSummary:
         )
         return {row["id"]: row["text"] for row in table.to_pylist()}
 
-    def set_aside_texts(self, indices: Sequence[int]) -> list[str]:
-        """Read the texts of a few rows that were set aside."""
+    def rejected_texts(self, indices: Sequence[int]) -> list[str]:
+        """Read the texts of a few rows that were rejected."""
         import pyarrow.dataset as ds
 
-        table = ds.dataset(self.path / "set_aside.parquet").take(list(indices), columns=["text"])
+        table = ds.dataset(self.path / "rejected.parquet").take(list(indices), columns=["text"])
         return [text or "" for text in table.column("text").to_pylist()]
 
 

@@ -22,7 +22,7 @@ from steep.retrieval.hits import Hit
 from steep.retrieval.index import Vectors
 
 BUSY_TIMEOUT_S = 30.0
-KEYS_A_QUERY = 500
+KEYS_PER_QUERY = 500
 _TABLES = """
 CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, value BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS rankings (key TEXT PRIMARY KEY, value BLOB NOT NULL);
@@ -77,8 +77,8 @@ class RetrievalCache:
     def _read(self, table: str, keys: Sequence[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
         with self._errors():
-            for start in range(0, len(keys), KEYS_A_QUERY):
-                asked = keys[start : start + KEYS_A_QUERY]
+            for start in range(0, len(keys), KEYS_PER_QUERY):
+                asked = keys[start : start + KEYS_PER_QUERY]
                 marks = ",".join("?" * len(asked))
                 query = f"SELECT key, value FROM {table} WHERE key IN ({marks})"
                 found.update(self._database.execute(query, asked))

@@ -18,7 +18,7 @@ from steep.project import Project
 from steep.stages.models import EMBEDDED, check_libraries, embedded_directory
 
 if TYPE_CHECKING:
-    from steep.llm.streaming import ChatAnswer, Talker
+    from steep.llm.streaming import ChatAnswer, StreamingChatModel
 
 LINK = "model-"  # in a run's directory, followed by the arm
 
@@ -34,7 +34,7 @@ class ChatSession:
         keep_history: Whether questions and answers so far are part of the next prompt.
     """
 
-    talker: Talker
+    chat_model: StreamingChatModel
     system: str
     sampling: Sampling
     keep_history: bool = False
@@ -56,8 +56,8 @@ class ChatSession:
         said = {"role": "user", "content": question}
         prompt = self._prompt(said)
         seed = derive_seed("chat", self._asked)  # asked again, it may answer otherwise
-        self.last = answer = self.talker.answer(prompt, self.sampling, seed)
-        streamed = StreamedAnswer(self.talker.opened_thought(prompt))
+        self.last = answer = self.chat_model.answer(prompt, self.sampling, seed)
+        streamed = StreamedAnswer(self.chat_model.opened_thought(prompt))
         try:
             with closing(iter(answer)) as pieces:  # type: ignore[type-var]
                 yield from _answered(pieces, streamed, tell)
@@ -70,8 +70,8 @@ class ChatSession:
         """The whole dialogue; its oldest questions go, with their answers, when it is too long."""
         system = [{"role": "system", "content": self.system}] if self._has_system else []
         while True:
-            prompt = self.talker.prompt([*system, *self._history, said])
-            room = self.talker.room(prompt)
+            prompt = self.chat_model.prompt([*system, *self._history, said])
+            room = self.chat_model.room(prompt)
             wanted = min(self.sampling.max_tokens, len(prompt))  # half the context is enough
             if not self._history or room is None or room >= wanted:
                 return prompt
@@ -80,7 +80,7 @@ class ChatSession:
 
     @property
     def _has_system(self) -> bool:
-        return bool(self.system) and self.talker.has_template
+        return bool(self.system) and self.chat_model.has_template
 
 
 def _answered(
@@ -108,9 +108,11 @@ def open_chat(model: Path | str, **settings: Any) -> ChatSession:
         UserError: The libraries are not installed, or the model cannot be loaded.
     """
     check_libraries()
-    from steep.llm.streaming import Talker
+    from steep.llm.streaming import StreamingChatModel
 
-    return ChatSession(Talker(embedded_directory() if model == EMBEDDED else model), **settings)
+    return ChatSession(
+        StreamingChatModel(embedded_directory() if model == EMBEDDED else model), **settings
+    )
 
 
 def model_of_arm(config: Config, project: Project, arm: str) -> Path:

@@ -1,4 +1,4 @@
-"""Stage 3: completions become passages, with their provenance; the rest is set aside, counted."""
+"""Stage 3: completions become passages, with their provenance; the rest is rejected, counted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from steep.config import Config
 from steep.core.ids import stable_hash
 from steep.corpus.passage import Candidate
-from steep.corpus.store import PASSAGES_NAME, SET_ASIDE_NAME, write_passages, write_set_aside
+from steep.corpus.store import PASSAGES_NAME, REJECTED_NAME, write_passages, write_rejected
 from steep.documents.document import Document
 from steep.generation import plan
 from steep.ledger.ledger import Ledger
@@ -48,12 +48,12 @@ def run(
             candidates = [*_generated(chosen, recipe, ledger, counts), *imported]
             corpus = build_corpus(loaded, candidates, config.corpus)
             write_passages(directory / PASSAGES_NAME, corpus.passages)
-            write_set_aside(directory / SET_ASIDE_NAME, corpus.set_aside)
+            write_rejected(directory / REJECTED_NAME, corpus.rejected)
             return {
                 "counts": corpus.counts,
-                "set_aside": corpus.reasons,
+                "rejected": corpus.reasons,
                 "by_recipe": corpus.by_recipe,
-                "set_aside_by_recipe": corpus.reasons_by_recipe,
+                "rejected_by_recipe": corpus.reasons_by_recipe,
                 "imported": _models_by_recipe(records),
             }
 
@@ -63,8 +63,8 @@ def run(
 def totals_of(artifact: Artifact) -> list[str]:
     """Say what became of the candidates: of all, then of each recipe; the numbers add up."""
     kept = {recipe: of["passages"] for recipe, of in artifact.manifest["by_recipe"].items()}
-    rejected: dict[str, dict[str, int]] = artifact.manifest["set_aside_by_recipe"]
-    lines = [_totals("all texts", sum(kept.values()), artifact.manifest["set_aside"])]
+    rejected: dict[str, dict[str, int]] = artifact.manifest["rejected_by_recipe"]
+    lines = [_totals("all texts", sum(kept.values()), artifact.manifest["rejected"])]
     recipes = [*kept, *(recipe for recipe in rejected if recipe not in kept)]
     lines += [_totals(name, kept.get(name, 0), rejected.get(name, {})) for name in recipes]
     removed = artifact.manifest["counts"]["phrases_removed"]

@@ -23,7 +23,7 @@ from steep.retrieval.measures import Asked, measure
 from steep.retrieval.rerank import LikelihoodReranker, Reranker
 from steep.retrieval.retrieve import RetrievalSettings, Retriever, top_chunks
 from steep.stages.callers import Callers
-from steep.stages.eval_models import Examinee
+from steep.stages.eval_models import EvalModel
 from steep.stages.harness import Identity, build, log
 from steep.stages.question_set import QuestionSet
 
@@ -41,17 +41,17 @@ RANKING = (
 )  # fmt: skip
 
 
-def query(question: Question, exam: QuestionSet) -> str:
+def query(question: Question, question_set: QuestionSet) -> str:
     """What is searched for: the question with its document's name, and its options (appendix F).
 
     The options of a short answer are answers to other questions, which would lead elsewhere.
     """
     options = () if question.answers else question.options
-    return "\n".join([about(exam.by_id[question.document_id], question.question), *options])
+    return "\n".join([about(question_set.by_id[question.document_id], question.question), *options])
 
 
 @dataclass
-class Library:
+class DocumentIndex:
     """The chunks of one run's documents; open it with `with`, since rankings are kept on disk.
 
     Attributes:
@@ -60,13 +60,13 @@ class Library:
 
     config: Config
     project: Project
-    exam: QuestionSet
+    question_set: QuestionSet
     callers: Callers
     in_memory: bool = False
     _cut: dict[int, Chunking] = field(default_factory=dict)
     _retrievers: dict[tuple[int, str], Retriever] = field(default_factory=dict)
 
-    def __enter__(self) -> Library:
+    def __enter__(self) -> DocumentIndex:
         path = None if self.in_memory else self.project.store / CACHE_NAME
         self._cache = RetrievalCache(path).__enter__()
         return self
@@ -74,22 +74,22 @@ class Library:
     def __exit__(self, *error: Any) -> None:
         self._cache.__exit__(*error)
 
-    def retrieve(self, chunk_characters: int, examinee: Examinee) -> Artifact:
+    def retrieve(self, chunk_characters: int, eval_model: EvalModel) -> Artifact:
         """Where the right chunks stand in each question's ranking; one for all models as a rule."""
         settings = self.config.open_book
         fields = {f"open_book.{name}": getattr(settings, name) for name in RANKING}
         for part in ("embedder_server", "reranker_server"):
             if (server := getattr(settings, part)) is not None:
                 fields |= {f"open_book.{part}": [server.base_url, server.model]}
-        fields |= self.exam.fields | {"open_book.chunk_characters": chunk_characters}
-        inputs = {"documents": self.exam.documents}
+        fields |= self.question_set.fields | {"open_book.chunk_characters": chunk_characters}
+        inputs = {"documents": self.question_set.documents}
         if settings.reranker == "likelihood":
-            fields |= examinee.fields
-            inputs |= examinee.inputs
+            fields |= eval_model.fields
+            inputs |= eval_model.inputs
 
         def make(directory: Path) -> dict[str, Any]:
-            questions = self.exam.everything
-            hits = self.rank(chunk_characters, examinee, questions)
+            questions = self.question_set.everything
+            hits = self.rank(chunk_characters, eval_model, questions)
             asked = [Asked(each.id, each.document_id, each.answers) for each in questions]
             chunking = self._chunking(chunk_characters)
             write_retrieval(directory / ROWS_NAME, measure(asked, hits, chunking.chunks))
@@ -116,34 +116,34 @@ class Library:
     def contexts(
         self,
         chunk_characters: int,
-        examinee: Examinee,
+        eval_model: EvalModel,
         questions: Sequence[Question],
         shown: int,
         order: Any,
     ) -> list[list[str]]:
         """The texts that are shown before each question."""
         chunks = self._chunking(chunk_characters).chunks
-        rankings = self.rank(chunk_characters, examinee, questions)
+        rankings = self.rank(chunk_characters, eval_model, questions)
         return [
             [each.shown for each in top_chunks(hits, chunks, shown, order)] for hits in rankings
         ]
 
     def whole_documents(self, questions: Sequence[Question]) -> list[list[str]]:
         """The document of each question, whole: what the best retrieval could show."""
-        wholes = whole_documents(self.exam.texts)
+        wholes = whole_documents(self.question_set.texts)
         named = {key: named_text(document, document.text) for key, document in wholes.items()}
         return [[named[question.document_id]] for question in questions]
 
     def rank(
-        self, chunk_characters: int, examinee: Examinee, questions: Sequence[Question]
+        self, chunk_characters: int, eval_model: EvalModel, questions: Sequence[Question]
     ) -> list[list[Hit]]:
         """The ranking of each question; what was ranked before is on disk."""
-        retriever = self._retriever(chunk_characters, examinee)
-        return retriever.rank([query(each, self.exam) for each in questions])
+        retriever = self._retriever(chunk_characters, eval_model)
+        return retriever.rank([query(each, self.question_set) for each in questions])
 
-    def _retriever(self, chunk_characters: int, examinee: Examinee) -> Retriever:
+    def _retriever(self, chunk_characters: int, eval_model: EvalModel) -> Retriever:
         settings = self.config.open_book
-        own = examinee.name if settings.reranker == "likelihood" else ""
+        own = eval_model.name if settings.reranker == "likelihood" else ""
         if (chunk_characters, own) not in self._retrievers:
             how = RetrievalSettings(
                 settings.search,
@@ -152,7 +152,7 @@ class Library:
                 settings.question_prefix,
                 settings.chunk_prefix,
             )
-            reranker = _likelihood(examinee) if own else self._reranker
+            reranker = _likelihood(eval_model) if own else self._reranker
             chunks = self._chunking(chunk_characters).chunks
             embedder = self._embedder if settings.search != "bm25" else None
             self._retrievers[chunk_characters, own] = Retriever(
@@ -162,7 +162,7 @@ class Library:
 
     def _chunking(self, size: int) -> Chunking:
         if size not in self._cut:
-            self._cut[size] = found = cut_documents(self.exam.texts, size)
+            self._cut[size] = found = cut_documents(self.question_set.texts, size)
             for blank in found.blank:
                 log.warning("open book: the document '%s' has no text to cut", blank)
         return self._cut[size]
@@ -199,18 +199,22 @@ def _path_or_name(project: Project, name: str) -> str:
     return os.fspath(path) if name and path.is_dir() else name
 
 
-def _likelihood(examinee: Examinee) -> Reranker:
+def _likelihood(eval_model: EvalModel) -> Reranker:
     """The reading model as reranker: how likely it finds the question after a chunk."""
-    if not examinee.gives_likelihoods:
+    if not eval_model.gives_likelihoods:
         raise UserError(
-            f"'{examinee.name}' cannot rerank by likelihood: its server has a chat endpoint only.",
+            f"'{eval_model.name}' cannot rerank by likelihood: its server only chats.",
             where="open_book.reranker",
             expected="none, cross-encoder or endpoint",
         )
 
     def likelihood(prompts: Sequence[str], asked: Sequence[str]) -> list[float]:
-        scores = examinee.engine.logprobs(prompts, [[text] for text in asked])
+        scores = eval_model.engine.logprobs(prompts, [[text] for text in asked])
         return [each.sum_logprob[0] / each.tokens[0] for each in scores]
 
-    where = examinee.trained.path.name if examinee.trained else str(sorted(examinee.fields.items()))
+    where = (
+        eval_model.trained.path.name
+        if eval_model.trained
+        else str(sorted(eval_model.fields.items()))
+    )
     return LikelihoodReranker(where, likelihood)

@@ -17,8 +17,8 @@ from steep.core.listing import some_of
 from steep.documents.document import Document
 from steep.stages.pricing import base_urls
 
-CHARACTERS_A_TOKEN = 3  # few for most languages, which leaves room for the instructions
-CHARACTERS_A_WORD = 8  # likewise many
+CHARACTERS_PER_TOKEN = 3  # few for most languages, which leaves room for the instructions
+CHARACTERS_PER_WORD = 8  # likewise many
 SHOWN_NAMES = 5
 ANSWER_S = 5.0  # for a list of models, which nothing needs
 LEAST_CONTEXT_TOKENS = 4096  # hardly a server has less, so what fits is not asked about
@@ -69,7 +69,7 @@ def context_warnings(
     if settings.context_tokens is not None or not (documents and base_urls(settings)):
         return  # a model in this process knows its context, and skips what exceeds it
     longest = max(len(each.text) for each in documents)
-    may_exceed = longest / CHARACTERS_A_TOKEN + _answer(settings) > LEAST_CONTEXT_TOKENS
+    may_exceed = longest / CHARACTERS_PER_TOKEN + _answer(settings) > LEAST_CONTEXT_TOKENS
     window = _window(settings, ask and may_exceed)
     room = LARGE_CHARACTERS if window is None else _room(settings, window)
     if window is not None and room <= 0:
@@ -125,11 +125,11 @@ def _answer(settings: GenerateConfig) -> int:
 
 def _room(settings: GenerateConfig, context_tokens: int) -> int:
     """Characters of a document that fit beside the answer."""
-    return (context_tokens - _answer(settings)) * CHARACTERS_A_TOKEN
+    return (context_tokens - _answer(settings)) * CHARACTERS_PER_TOKEN
 
 
 def _words(room: int) -> int:
-    return max(50, room // CHARACTERS_A_WORD)
+    return max(50, room // CHARACTERS_PER_WORD)
 
 
 def _window(settings: GenerateConfig, ask: bool) -> int | None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Examinee:
+class EvalModel:
     """A model by the name that tables call it, and where it is to be had.
 
     Attributes:
@@ -131,24 +131,24 @@ class Examinee:
 
 
 @contextmanager
-def asked(examinee: Examinee) -> Iterator[Examinee]:
+def asked(eval_model: EvalModel) -> Iterator[EvalModel]:
     """Ask what is to be asked of one model, then let it go."""
     try:
-        yield examinee
+        yield eval_model
     finally:
-        examinee.close()
+        eval_model.close()
 
 
-def examinees(
+def eval_models(
     config: Config,
     project: Project,
     trained: Mapping[str, Artifact],
     callers: Callers | None = None,
-) -> list[Examinee]:
+) -> list[EvalModel]:
     """The base first, then what was trained, then those that are only served."""
     servers = config.evaluate.servers
     names = dict.fromkeys([BASE, *trained, *servers])
-    return [Examinee(n, config, project, trained.get(n), servers.get(n), callers) for n in names]
+    return [EvalModel(n, config, project, trained.get(n), servers.get(n), callers) for n in names]
 
 
 def name_of(artifact: Artifact) -> str:

@@ -19,7 +19,7 @@ from steep.core.files import read_json, write_json
 from steep.project import MANIFEST, Artifact, Project
 from steep.stages import callers, closed_book, forgetting, instruct, summaries
 from steep.stages.callers import Callers
-from steep.stages.eval_models import Examinee, asked, examinees
+from steep.stages.eval_models import EvalModel, asked, eval_models
 from steep.stages.harness import Identity, build, log
 from steep.stages.models import BASE
 from steep.stages.question_set import (
@@ -27,12 +27,12 @@ from steep.stages.question_set import (
     asking_fields,
     check_protocol,
     protocol_of,
-    read_exam,
+    read_question_set,
     reading_fields,
 )
 
 if TYPE_CHECKING:
-    from steep.stages.document_index import Library
+    from steep.stages.document_index import DocumentIndex
 
 VERSION = 4
 POINTER_NAME = "evaluated.json"  # in the run's directory: which evaluation is its latest
@@ -55,19 +55,19 @@ def check(config: Config, project: Project, documents: Artifact) -> None:
     forgetting.check(config)
     summaries.check(config, documents)
     callers.check(config)
-    exam = read_exam(config, project, documents)
-    if exam is None:
+    question_set = read_question_set(config, project, documents)
+    if question_set is None:
         if config.open_book.chunk_characters:
             raise UserError("An open book needs questions.", where="evaluate.questions")
         return
-    for question_id, reason in exam.skipped[:SHOWN_SKIPPED]:
+    for question_id, reason in question_set.skipped[:SHOWN_SKIPPED]:
         log.warning("  not asked: %s, %s", question_id, reason)
-    if len(exam.skipped) > SHOWN_SKIPPED:
-        log.warning("  and %d more, see the report", len(exam.skipped) - SHOWN_SKIPPED)
+    if len(question_set.skipped) > SHOWN_SKIPPED:
+        log.warning("  and %d more, see the report", len(question_set.skipped) - SHOWN_SKIPPED)
     if config.open_book.chunk_characters:
         from steep.stages import open_book
 
-        open_book.check(config, exam)
+        open_book.check(config, question_set)
 
 
 def run(
@@ -85,37 +85,40 @@ def _run(
     trained: Mapping[str, Artifact],
     opened: Callers,
 ) -> Artifact | None:
-    exam = read_exam(config, project, documents)
+    question_set = read_question_set(config, project, documents)
     study = (
         summaries.SummaryStudy(config, project, documents, opened)
         if config.summaries.references
         else None
     )
     made: list[Artifact] = [*study.judge()] if study else []
-    everyone = examinees(config, project, trained, opened)
+    everyone = eval_models(config, project, trained, opened)
     by_model: dict[str, list[Artifact]] = {}
-    with _library(config, project, exam, opened) as library:
+    with _doc_index(config, project, question_set, opened) as doc_index:
         # What is behind a server comes first: that it cannot be asked is known within seconds.
-        for examinee in sorted(everyone, key=lambda each: each.server is None):
-            with asked(examinee):
-                by_model[examinee.name] = [
-                    *_ask(exam, examinee, library),
-                    *(study.ask(examinee) if study else ()),
-                    *forgetting.run(examinee),
+        for eval_model in sorted(everyone, key=lambda each: each.server is None):
+            with asked(eval_model):
+                by_model[eval_model.name] = [
+                    *_ask(question_set, eval_model, doc_index),
+                    *(study.ask(eval_model) if study else ()),
+                    *forgetting.run(eval_model),
                 ]
-    made += [artifact for examinee in everyone for artifact in by_model[examinee.name]]
+    made += [artifact for eval_model in everyone for artifact in by_model[eval_model.name]]
     if not made:
         log.info("evaluate: nothing to ask, evaluate.questions is null")
         return None
     inputs = {f"{artifact.stage}-{artifact.hash8}": artifact for artifact in made}
-    skipped = [each._asdict() for each in exam.skipped] if exam else []
+    skipped = [each._asdict() for each in question_set.skipped] if question_set else []
 
     def make(directory: Path) -> dict[str, Any]:
         from steep.stages.scores import tables
 
         found = tables(list(inputs.values()), config)
         write_json(directory / SCORES_NAME, {**found, "skipped": skipped})
-        counts = {"questions": len(exam.questions) if exam else 0, "skipped": len(skipped)}
+        counts = {
+            "questions": len(question_set.questions) if question_set else 0,
+            "skipped": len(skipped),
+        }
         wall_s = sum(artifact.manifest["wall_s"] for artifact in inputs.values())
         return {"counts": counts, "skipped": skipped, "wall_s": wall_s}
 
@@ -170,25 +173,29 @@ def _asked_otherwise(config: Config, made: Sequence[Artifact]) -> Iterator[str]:
     yield from said
 
 
-def _ask(exam: QuestionSet | None, examinee: Examinee, library: Library | None) -> list[Artifact]:
+def _ask(
+    question_set: QuestionSet | None, eval_model: EvalModel, doc_index: DocumentIndex | None
+) -> list[Artifact]:
     """Everything that one model is asked."""
     made: list[Artifact] = []
-    if exam is not None:
-        made += closed_book.run(exam, examinee)
-        if library is not None:
+    if question_set is not None:
+        made += closed_book.run(question_set, eval_model)
+        if doc_index is not None:
             from steep.stages import open_book
 
-            made += open_book.run(exam, examinee, library)
+            made += open_book.run(question_set, eval_model, doc_index)
     return made
 
 
-def _library(config: Config, project: Project, exam: QuestionSet | None, opened: Callers) -> Any:
+def _doc_index(
+    config: Config, project: Project, question_set: QuestionSet | None, opened: Callers
+) -> Any:
     """What is searched, where the run has an open book."""
-    if exam is None or not config.open_book.chunk_characters:
+    if question_set is None or not config.open_book.chunk_characters:
         return nullcontext()
-    from steep.stages.document_index import Library
+    from steep.stages.document_index import DocumentIndex
 
-    return Library(config, project, exam, opened)
+    return DocumentIndex(config, project, question_set, opened)
 
 
 def _who_sees(config: Config) -> Iterator[str]:

@@ -37,7 +37,7 @@ from steep.evaluation.summaries.judging import (
 from steep.evaluation.summaries.rows import SummaryRow
 from steep.generation.estimate import PromptSize, answer_tokens, prompt_tokens
 from steep.ledger import requests as table
-from steep.ledger.caller import OnDone, tell_nobody
+from steep.ledger.caller import OnDone, ignore
 from steep.ledger.ledger import Ledger
 from steep.llm.address import checked_url
 from steep.llm.dialect import Dialect
@@ -47,11 +47,11 @@ from steep.project import Artifact, Project
 from steep.stages import callers, closed_book, instruct, open_book, summaries
 from steep.stages import documents as documents_stage
 from steep.stages.callers import Callers, Used, prices_at, used_endpoints
-from steep.stages.document_index import Library
-from steep.stages.eval_models import Examinee, name_of
+from steep.stages.document_index import DocumentIndex
+from steep.stages.eval_models import EvalModel, name_of
 from steep.stages.models import BASE
 from steep.stages.pricing import project_budget
-from steep.stages.question_set import QuestionSet, protocol_of, read_exam
+from steep.stages.question_set import QuestionSet, protocol_of, read_question_set
 from steep.stages.status import open_ledger
 
 CLAIMS_PER_SENTENCE = 2
@@ -105,11 +105,11 @@ def plan_evaluation(config: Config, project: Project) -> EvaluationPlan:
     with tempfile.TemporaryDirectory() as folder, open_ledger(project) as ledger:
         documents = documents_stage.run(config, Project(Path(folder)))
         try:
-            exam = read_exam(config, project, documents, check_length=False)
+            question_set = read_question_set(config, project, documents, check_length=False)
             with _Counters(config, project, ledger) as counters:
-                _evaluate(config, project, documents, exam, counters)
+                _evaluate(config, project, documents, question_set, counters)
                 calls = counters.sums()
-            warnings = (*_skipped(exam), *_over_limit(config, ledger, calls))
+            warnings = (*_skipped(question_set), *_over_limit(config, ledger, calls))
             callers.check(config)  # a limit without a price
             return EvaluationPlan(calls, warnings)
         except UserError as error:
@@ -133,12 +133,13 @@ def _over_limit(config: Config, ledger: Ledger, calls: Sequence[EvaluationCalls]
         )
 
 
-def _skipped(exam: QuestionSet | None) -> Iterator[str]:
-    if exam is None or not exam.skipped:
+def _skipped(question_set: QuestionSet | None) -> Iterator[str]:
+    if question_set is None or not question_set.skipped:
         return
-    names = some_of([f"{id_}: {reason}" for id_, reason in exam.skipped], SHOWN_SKIPPED)
-    asked = len(exam.questions) or len(exam.short)
-    yield f"{len(exam.skipped)} of {asked + len(exam.skipped)} questions cannot be asked ({names})"
+    names = some_of([f"{id_}: {reason}" for id_, reason in question_set.skipped], SHOWN_SKIPPED)
+    asked = len(question_set.questions) or len(question_set.short)
+    skipped = len(question_set.skipped)
+    yield f"{skipped} of {asked + skipped} questions cannot be asked ({names})"
 
 
 class _Counter:
@@ -153,9 +154,7 @@ class _Counter:
         self.completed: set[str] = set()
         self._ledger = ledger
 
-    def complete(
-        self, requests: Sequence[Request], on_done: OnDone = tell_nobody
-    ) -> list[Completion]:
+    def complete(self, requests: Sequence[Request], on_done: OnDone = ignore) -> list[Completion]:
         """Return what the ledger holds, and stand-ins for the rest."""
         by_id = {each.id: each for each in requests}
         known = table.completed(self._ledger, by_id)
@@ -229,70 +228,80 @@ def _evaluate(
     config: Config,
     project: Project,
     documents: Artifact,
-    exam: QuestionSet | None,
+    question_set: QuestionSet | None,
     counters: _Counters,
 ) -> None:
     served = [
-        Examinee(name, config, project, None, server, counters)
+        EvalModel(name, config, project, None, server, counters)
         for name, server in config.evaluate.servers.items()
     ]
-    if exam is not None:
-        for examinee in served:
-            _ask_closed_book(exam, examinee)
+    if question_set is not None:
+        for eval_model in served:
+            _ask_closed_book(question_set, eval_model)
         if config.open_book.chunk_characters:
-            with Library(config, project, exam, counters, in_memory=True) as library:
-                _ask_open_book(exam, served, library)
+            with DocumentIndex(
+                config, project, question_set, counters, in_memory=True
+            ) as doc_index:
+                _ask_open_book(question_set, served, doc_index)
     if config.summaries.references is not None:
         _study(summaries.SummaryStudy(config, project, documents, counters), served)
 
 
-def _ask_closed_book(exam: QuestionSet, examinee: Examinee) -> None:
-    engine, settings = examinee.engine, examinee.config.evaluate
+def _ask_closed_book(question_set: QuestionSet, eval_model: EvalModel) -> None:
+    engine, settings = eval_model.engine, eval_model.config.evaluate
     for method in dict.fromkeys(settings.methods):
-        if method == "likelihood" and examinee.gives_likelihoods:
-            closed_book.option_scores(exam, engine)
+        if method == "likelihood" and eval_model.gives_likelihoods:
+            closed_book.option_scores(question_set, engine)
         elif method == "answers":
             protocol = protocol_of(settings)
-            ask(engine, "", exam.questions, exam.by_id, protocol, seed=settings.seed)
+            ask(
+                engine, "", question_set.questions, question_set.by_id, protocol, seed=settings.seed
+            )
         elif method == "short-answers":
-            ask_short(engine, "", exam.short, exam.by_id)
-            if examinee.gives_likelihoods:
-                closed_book.accepted_scores(exam, engine)
+            ask_short(engine, "", question_set.short, question_set.by_id)
+            if eval_model.gives_likelihoods:
+                closed_book.accepted_scores(question_set, engine)
 
 
-def _ask_open_book(exam: QuestionSet, served: Sequence[Examinee], library: Library) -> None:
-    config = library.config
-    settings, ways = config.open_book, open_book.ways_of(config)
-    if not library.is_slow and settings.reranker != "likelihood":
-        here = Examinee(BASE, config, library.project)
+def _ask_open_book(
+    question_set: QuestionSet, served: Sequence[EvalModel], doc_index: DocumentIndex
+) -> None:
+    config = doc_index.config
+    settings, variants = config.open_book, open_book.variants_of(config)
+    if not doc_index.is_slow and settings.reranker != "likelihood":
+        here = EvalModel(BASE, config, doc_index.project)
         for size in settings.chunk_characters:
-            library.rank(size, here, exam.everything)
-    splits = ["validation"] if settings.choose_on_validation else [exam.split]
-    cells = [(way, split) for way in ways for split in splits]
-    last = "test" if settings.choose_on_validation else exam.split
+            doc_index.rank(size, here, question_set.everything)
+    splits = ["validation"] if settings.choose_on_validation else [question_set.split]
+    cells = [(variant, split) for variant in variants for split in splits]
+    last = "test" if settings.choose_on_validation else question_set.split
     if settings.choose_on_validation:
-        cells.append((ways[0], last))
+        cells.append((variants[0], last))
     if settings.oracle:
-        cells.append((open_book.Way(None, 1, settings.orders[0], ways[0].temperature), last))
-    for examinee in served:
-        if settings.models and examinee.name not in settings.models:
+        cells.append(
+            (open_book.RetrievalVariant(None, 1, settings.orders[0], variants[0].temperature), last)
+        )
+    for eval_model in served:
+        if settings.models and eval_model.name not in settings.models:
             continue
-        if settings.method == "likelihood" and not examinee.gives_likelihoods:
+        if settings.method == "likelihood" and not eval_model.gives_likelihoods:
             continue
-        for way, split in cells:
-            questions = exam.questions if split == exam.split else exam.side(split)
-            contexts = open_book.contexts(library, examinee, way, questions)
-            protocol = open_book.protocol_at(config, way)
+        for variant, split in cells:
+            questions = (
+                question_set.questions if split == question_set.split else question_set.side(split)
+            )
+            contexts = open_book.contexts(doc_index, eval_model, variant, questions)
+            protocol = open_book.protocol_at(config, variant)
             if protocol is None:
-                open_book.option_scores(exam, examinee.engine, questions, contexts)
+                open_book.option_scores(question_set, eval_model.engine, questions, contexts)
             else:
                 ask(
-                    examinee.engine, "", questions, exam.by_id, protocol,
+                    eval_model.engine, "", questions, question_set.by_id, protocol,
                     seed=config.evaluate.seed, contexts=contexts,
                 )  # fmt: skip
 
 
-def _study(study: summaries.SummaryStudy, served: Sequence[Examinee]) -> None:
+def _study(study: summaries.SummaryStudy, served: Sequence[EvalModel]) -> None:
     config = study.config
     settings = config.summaries
     judge = _ExpectedJudge(replace(study.open_judge(), attempts=1))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from steep.config import Config
 from steep.core.errors import UserError
-from steep.evaluation.exports import EXPORTS, make_exam
+from steep.evaluation.exports import EXPORTS, export_questions
 from steep.evaluation.questions import SkippedQuestion, read_questions
 from steep.project import Project
 from steep.stages import documents as documents_stage
@@ -54,8 +54,8 @@ def run(
     documents = documents_stage.peek(config, project)
     found = read_questions(path, documents)
     by_id = {document.whole_id: document for document in documents}
-    exam = make_exam(name or task_name(config.name), found.questions, by_id)
-    exported = EXPORTS[what](directory, exam)
+    question_set = export_questions(name or task_name(config.name), found.questions, by_id)
+    exported = EXPORTS[what](directory, question_set)
     return ExportedTasks(
         exported.directory,
         exported.files,

@@ -13,7 +13,7 @@ from steep.core.files import read_json, write_json
 from steep.documents.general_text import builtin_texts
 from steep.project import Artifact
 from steep.stages.documents import content_hash
-from steep.stages.eval_models import Examinee, name_of
+from steep.stages.eval_models import EvalModel, name_of
 from steep.stages.harness import Identity, build, log
 
 VERSION = 1
@@ -48,25 +48,25 @@ def check(config: Config) -> None:
         check_tasks(settings.tasks, settings.task_folder)
 
 
-def run(examinee: Examinee) -> Iterator[Artifact]:
+def run(eval_model: EvalModel) -> Iterator[Artifact]:
     """Measure one model, if it is loaded here."""
-    settings = examinee.config.forgetting
+    settings = eval_model.config.forgetting
     if not (settings.texts or settings.tasks):
         return
-    if examinee.server is not None:
-        log.warning("%s: forgetting is not measured of a served model", examinee.name)
+    if eval_model.server is not None:
+        log.warning("%s: forgetting is not measured of a served model", eval_model.name)
         return
     if settings.texts is not None:
-        yield _text_losses(examinee)
+        yield _text_losses(eval_model)
     if settings.tasks:
-        yield _tasks(examinee)
+        yield _tasks(eval_model)
 
 
-def _text_losses(examinee: Examinee) -> Artifact:
-    settings = examinee.config.forgetting
+def _text_losses(eval_model: EvalModel) -> Artifact:
+    settings = eval_model.config.forgetting
     path = settings.texts if isinstance(settings.texts, Path) else builtin_texts()
     fields = {
-        **examinee.fields,
+        **eval_model.fields,
         "forgetting.texts": content_hash(path),
         "forgetting.context_tokens": settings.context_tokens,
     }
@@ -80,25 +80,25 @@ def _text_losses(examinee: Examinee) -> Artifact:
         )
 
         found = read_general_texts(path)
-        progress = Progress(f"general text {examinee.name}", None, "windows")
+        progress = Progress(f"general text {eval_model.name}", None, "windows")
         rows = text_losses(
-            *examinee.loaded,
+            *eval_model.loaded,
             found.texts,
             settings.context_tokens,
-            examinee.config.evaluate.batch_tokens,
+            eval_model.config.evaluate.batch_tokens,
             lambda done, total: progress.update(done, of=total),
         )
         write_losses(directory / LOSSES_NAME, rows)
         return {"texts": len(rows), "skipped": len(found.skipped)}
 
-    identity = Identity(TEXTS, VERSION, fields, examinee.inputs)
-    return build(examinee.project, identity, make)
+    identity = Identity(TEXTS, VERSION, fields, eval_model.inputs)
+    return build(eval_model.project, identity, make)
 
 
-def _tasks(examinee: Examinee) -> Artifact:
-    settings = examinee.config.forgetting
+def _tasks(eval_model: EvalModel) -> Artifact:
+    settings = eval_model.config.forgetting
     fields = {
-        **examinee.fields,
+        **eval_model.fields,
         "forgetting.tasks": list(settings.tasks),
         "forgetting.task_limit": settings.task_limit,
         "forgetting.task_folder": str(settings.task_folder) if settings.task_folder else None,
@@ -108,9 +108,9 @@ def _tasks(examinee: Examinee) -> Artifact:
         from steep.evaluation.forgetting.harness_tasks import run_tasks
         from steep.evaluation.forgetting.task_rows import write_task_rows
 
-        examinee.close()  # the harness loads the model itself
+        eval_model.close()  # the harness loads the model itself
         found = run_tasks(
-            examinee.directory,
+            eval_model.directory,
             settings.tasks,
             limit=settings.task_limit,
             include_path=settings.task_folder,
@@ -120,7 +120,7 @@ def _tasks(examinee: Examinee) -> Artifact:
         write_json(directory / TASK_SCORES_NAME, {"scores": scores})
         return {"tasks": len(scores), "without_rows": list(found.without_rows)}
 
-    return build(examinee.project, Identity(TASKS, VERSION, fields, examinee.inputs), make)
+    return build(eval_model.project, Identity(TASKS, VERSION, fields, eval_model.inputs), make)
 
 
 def texts_table(artifacts: Sequence[Artifact]) -> dict[str, Any]:

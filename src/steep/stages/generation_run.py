@@ -17,9 +17,9 @@ from steep.generation.batches import cancel_all, collect, generate_in_batches
 from steep.generation.goals import Goal, next_round
 from steep.generation.plan import Totals
 from steep.generation.progress import BatchReport, GenerationReport, StopRequest
-from steep.ledger.bounds import USUAL_CHARACTERS_A_TOKEN
+from steep.ledger.bounds import USUAL_CHARACTERS_PER_TOKEN
 from steep.ledger.budget import Budget, total
-from steep.ledger.endpoint_worker import Lane, RetryPolicy
+from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.recipes.recipe import Recipe
 from steep.stages import clients
@@ -128,15 +128,15 @@ class _Job:
         with interruptible(self.stop):
             if self.settings.engine == "openai-batch":
                 return await self._by_batches(counts)
-            return await self._by_lanes(counts)
+            return await self._by_workers(counts)
 
-    async def _by_lanes(self, counts: Mapping[str, int] | None) -> GenerationReport | BatchReport:
+    async def _by_workers(self, counts: Mapping[str, int] | None) -> GenerationReport | BatchReport:
         made = clients.make_clients(
             self.settings, self.documents, self.display.on_tokens, self.root
         )
         urls = base_urls(self.settings) or (None,)
-        lanes = [
-            Lane(client, _policy(self.settings), prices_of(self.settings, url))
+        workers = [
+            EndpointWorker(client, _policy(self.settings), prices_of(self.settings, url))
             for client, url in zip(made, urls, strict=True)
         ]
 
@@ -144,7 +144,7 @@ class _Job:
             return await scheduler.generate(
                 self.documents,
                 self.recipe,
-                lanes,
+                workers,
                 self.ledger,
                 counts=counts,
                 budget=self.budget,
@@ -168,12 +168,12 @@ class _Job:
         for endpoint in dict.fromkeys(batch.endpoint for batch in open_batches):
             client = clients.make_batch_client(self.settings, endpoint)
             try:
-                landed = await collect(client, self.ledger, self.budget)
+                completed = await collect(client, self.ledger, self.budget)
             finally:
                 await client.close()
             log.info(
                 "generate: %s of earlier batches collected from %s",
-                plural(landed, "call"),
+                plural(completed, "call"),
                 endpoint,
             )
         waiting = sum(batch.calls for batch in self.ledger.batches())
@@ -220,7 +220,7 @@ class _Job:
                 self.documents,
                 self.recipe,
                 self.ledger,
-                self._expected_a_call(goal),
+                self._expected_per_call(goal),
                 self.budget.spent_usd,
             )
             if more is None:
@@ -229,13 +229,13 @@ class _Job:
             report = await once(more)
         return report
 
-    def _expected_a_call(self, goal: Goal) -> float:
+    def _expected_per_call(self, goal: Goal) -> float:
         """A guess, for the first sample only: an answer of half its greatest length."""
         answer_tokens = self.settings.max_tokens // 2
         if goal.unit == "tokens":
             return answer_tokens
         characters = sum(len(document.text) for document in self.documents)
-        prompt_tokens = round(characters / len(self.documents) / USUAL_CHARACTERS_A_TOKEN)
+        prompt_tokens = round(characters / len(self.documents) / USUAL_CHARACTERS_PER_TOKEN)
         prices = prices_of(self.settings, base_urls(self.settings)[0])
         return prices.cost_usd(Usage(prompt_tokens, 0, answer_tokens)) or 1.0
 

@@ -17,7 +17,7 @@ from steep.evaluation.compare import Grade
 from steep.evaluation.engines import AnswerEngine, NoLikelihoods, PromptTooLong, no_progress
 from steep.evaluation.engines import Progress as ToldProgress
 from steep.evaluation.normalizers import Normalizer, OptionScores
-from steep.evaluation.open_book import GridPoint, chosen_way
+from steep.evaluation.open_book import GridPoint, chosen_variant
 from steep.evaluation.prompts import open_book_prompt
 from steep.evaluation.protocols import Protocol
 from steep.evaluation.questions import Question
@@ -25,8 +25,8 @@ from steep.evaluation.rows import make_rows, read_rows, write_rows
 from steep.evaluation.tables import answer_grades, answers_chance, likelihood_grades, mean_chance
 from steep.project import Artifact
 from steep.stages.closed_book import OUTPUTS_NAME, ROWS_NAME, kept, told
-from steep.stages.document_index import Library
-from steep.stages.eval_models import Examinee
+from steep.stages.document_index import DocumentIndex
+from steep.stages.eval_models import EvalModel
 from steep.stages.harness import Identity, build, log
 from steep.stages.question_set import QuestionSet, asking_fields, protocol_of
 
@@ -35,7 +35,7 @@ STAGE = "open-book"
 
 
 @dataclass(frozen=True)
-class Way:
+class RetrievalVariant:
     """How texts are shown; without a chunk size it is the whole document."""
 
     chunk_characters: int | None
@@ -51,14 +51,14 @@ class Way:
         return f"{self.shown} chunks of {self.chunk_characters}, {order}{heat}"
 
 
-def check(config: Config, exam: QuestionSet) -> None:
+def check(config: Config, question_set: QuestionSet) -> None:
     """Refuse what cannot be asked, before anything is spent.
 
     Raises:
         UserError: The embedder or reranker lacks its name, or there is nothing to choose by.
     """
     settings = config.open_book
-    if not exam.everything:
+    if not question_set.everything:
         raise UserError(
             "An open book needs questions with options.",
             where="evaluate.questions",
@@ -77,7 +77,7 @@ def check(config: Config, exam: QuestionSet) -> None:
             )
     if settings.choose_on_validation:
         for side in ("validation", "test"):
-            if not exam.side(side):
+            if not question_set.side(side):
                 raise UserError(
                     f"There is no question about a {side} document, to choose the best way by.",
                     where="open_book.choose_on_validation",
@@ -86,115 +86,128 @@ def check(config: Config, exam: QuestionSet) -> None:
                 )
 
 
-def run(exam: QuestionSet, examinee: Examinee, library: Library) -> Iterator[Artifact]:
+def run(
+    question_set: QuestionSet, eval_model: EvalModel, doc_index: DocumentIndex
+) -> Iterator[Artifact]:
     """Ask one model the whole grid, and the best cell of it again where one is chosen."""
-    settings = examinee.config.open_book
-    if settings.models and examinee.name not in settings.models:
+    settings = eval_model.config.open_book
+    if settings.models and eval_model.name not in settings.models:
         return
-    if settings.method == "likelihood" and not examinee.gives_likelihoods:
-        log.warning("%s: not asked open book, a chat endpoint has no likelihoods", examinee.name)
+    if settings.method == "likelihood" and not eval_model.gives_likelihoods:
+        log.warning("%s: not asked open book, a chat endpoint has no likelihoods", eval_model.name)
         return
     try:
-        yield from _grid(exam, examinee, library)
+        yield from _grid(question_set, eval_model, doc_index)
     except NoLikelihoods as error:
-        log.warning("%s: not asked open book. %s", examinee.name, error)
+        log.warning("%s: not asked open book. %s", eval_model.name, error)
 
 
-def _grid(exam: QuestionSet, examinee: Examinee, library: Library) -> Iterator[Artifact]:
-    settings, ways = examinee.config.open_book, ways_of(examinee.config)
+def _grid(
+    question_set: QuestionSet, eval_model: EvalModel, doc_index: DocumentIndex
+) -> Iterator[Artifact]:
+    settings, variants = eval_model.config.open_book, variants_of(eval_model.config)
     if settings.choose_on_validation:
-        yield from _chosen(exam, examinee, library, ways)
+        yield from _chosen(question_set, eval_model, doc_index, variants)
     else:
-        for way in ways:
-            yield from _cell(exam, examinee, library, way, exam.split)
+        for variant in variants:
+            yield from _cell(question_set, eval_model, doc_index, variant, question_set.split)
     if settings.oracle:
-        whole = Way(None, 1, settings.orders[0], ways[0].temperature)
-        split = "test" if settings.choose_on_validation else exam.split
-        yield from _cell(exam, examinee, library, whole, split)
+        whole = RetrievalVariant(None, 1, settings.orders[0], variants[0].temperature)
+        split = "test" if settings.choose_on_validation else question_set.split
+        yield from _cell(question_set, eval_model, doc_index, whole, split)
 
 
 def _chosen(
-    exam: QuestionSet, examinee: Examinee, library: Library, ways: Sequence[Way]
+    question_set: QuestionSet,
+    eval_model: EvalModel,
+    doc_index: DocumentIndex,
+    variants: Sequence[RetrievalVariant],
 ) -> Iterator[Artifact]:
     """The whole grid on the validation split, and its best way on the test split."""
     cells = []
-    for way in ways:
-        *before, artifact = _cell(exam, examinee, library, way, "validation")
+    for variant in variants:
+        *before, artifact = _cell(question_set, eval_model, doc_index, variant, "validation")
         yield from (*before, artifact)
-        cells.append(cell_of(artifact, examinee.config))
-    if best := chosen_way(cells):
-        way = ways[cells.index(best)]
-        log.info("open book %s: best on validation: %s", examinee.name, way)
-        yield from _cell(exam, examinee, library, way, "test")
+        cells.append(cell_of(artifact, eval_model.config))
+    if best := chosen_variant(cells):
+        variant = variants[cells.index(best)]
+        log.info("open book %s: best on validation: %s", eval_model.name, variant)
+        yield from _cell(question_set, eval_model, doc_index, variant, "test")
 
 
-def ways_of(config: Config) -> list[Way]:
+def variants_of(config: Config) -> list[RetrievalVariant]:
     """Every combination of the configuration."""
     settings = config.open_book
     heats: Sequence[float | None] = (None,)
     if settings.method == "answers":
         heats = settings.temperatures or (protocol_of(config.evaluate).temperature,)
     grid = product(settings.chunk_characters, settings.shown, settings.orders, heats)
-    return [Way(*each) for each in grid]
+    return [RetrievalVariant(*each) for each in grid]
 
 
 def _cell(
-    exam: QuestionSet, examinee: Examinee, library: Library, way: Way, split: str
+    question_set: QuestionSet,
+    eval_model: EvalModel,
+    doc_index: DocumentIndex,
+    variant: RetrievalVariant,
+    split: str,
 ) -> Iterator[Artifact]:
     """The artifact of one cell, after that of the retrieval that it shows."""
-    settings = examinee.config.open_book
-    questions = exam.questions if split == exam.split else exam.side(split)
-    inputs = {"documents": exam.documents, **examinee.inputs}
-    if way.chunk_characters is not None:
-        inputs["retrieve"] = library.retrieve(way.chunk_characters, examinee)
+    settings = eval_model.config.open_book
+    questions = question_set.questions if split == question_set.split else question_set.side(split)
+    inputs = {"documents": question_set.documents, **eval_model.inputs}
+    if variant.chunk_characters is not None:
+        inputs["retrieve"] = doc_index.retrieve(variant.chunk_characters, eval_model)
         yield inputs["retrieve"]
-    protocol = protocol_at(examinee.config, way)
+    protocol = protocol_at(eval_model.config, variant)
     fields = {
-        **examinee.fields,
-        "evaluate.questions": exam.content,
+        **eval_model.fields,
+        "evaluate.questions": question_set.content,
         "evaluate.split": split,
         "open_book.method": settings.method,
-        "open_book.chunk_characters": way.chunk_characters,
-        "open_book.shown": way.shown,
-        "open_book.order": way.order,
-        **(asking_fields(protocol, examinee.config.evaluate.seed) if protocol else {}),
+        "open_book.chunk_characters": variant.chunk_characters,
+        "open_book.shown": variant.shown,
+        "open_book.order": variant.order,
+        **(asking_fields(protocol, eval_model.config.evaluate.seed) if protocol else {}),
     }
 
     def make(directory: Path) -> dict[str, Any]:
-        manifest = {"model": examinee.name, "way": str(way), "questions": len(questions)}
+        manifest = {"model": eval_model.name, "variant": str(variant), "questions": len(questions)}
         try:
-            _ask(exam, examinee, library, way, questions, protocol, directory)
+            _ask(question_set, eval_model, doc_index, variant, questions, protocol, directory)
         except PromptTooLong as error:
-            log.warning("open book %s, %s: left out. %s", examinee.name, way, error.problem)
+            log.warning("open book %s, %s: left out. %s", eval_model.name, variant, error.problem)
             return {**manifest, "left_out": " ".join(str(error).split())}
         return manifest
 
-    yield build(examinee.project, Identity(STAGE, VERSION, fields, inputs), make, one_of_many=True)
+    yield build(
+        eval_model.project, Identity(STAGE, VERSION, fields, inputs), make, one_of_many=True
+    )
 
 
 def _ask(
-    exam: QuestionSet,
-    examinee: Examinee,
-    library: Library,
-    way: Way,
+    question_set: QuestionSet,
+    eval_model: EvalModel,
+    doc_index: DocumentIndex,
+    variant: RetrievalVariant,
     questions: Sequence[Question],
     protocol: Protocol | None,
     directory: Path,
 ) -> None:
-    texts = contexts(library, examinee, way, questions)
-    label = f"open book {examinee.name}, {way}"
+    texts = contexts(doc_index, eval_model, variant, questions)
+    label = f"open book {eval_model.name}, {variant}"
     if protocol is None:
         options = sum(len(question.options) for question in questions)
         progress = Progress(label, options, "options")
         scores = option_scores(
-            exam, examinee.engine, questions, texts, lambda done, _: progress.update(done)
+            question_set, eval_model.engine, questions, texts, lambda done, _: progress.update(done)
         )
         progress.finish(f"{len(questions)} questions")
         write_rows(directory / ROWS_NAME, make_rows(questions, scores))
         return
     rows = ask(
-        kept(examinee, directory), examinee.name, questions, exam.by_id, protocol,
-        seed=examinee.config.evaluate.seed, contexts=texts,
+        kept(eval_model, directory), eval_model.name, questions, question_set.by_id, protocol,
+        seed=eval_model.config.evaluate.seed, contexts=texts,
         on_progress=told(label, len(questions) * protocol.samples),
     )  # fmt: skip
     write_answers(directory / ROWS_NAME, rows)
@@ -202,21 +215,26 @@ def _ask(
 
 
 def contexts(
-    library: Library, examinee: Examinee, way: Way, questions: Sequence[Question]
+    doc_index: DocumentIndex,
+    eval_model: EvalModel,
+    variant: RetrievalVariant,
+    questions: Sequence[Question],
 ) -> list[list[str]]:
     """The texts that are shown before each question.
 
     A plan, whose library is in memory, does not wait for models of this machine.
     """
-    if way.chunk_characters is None:
-        return library.whole_documents(questions)
-    if library.in_memory and library.is_slow:
-        return [library.first_chunks(way.chunk_characters, way.shown)] * len(questions)
-    return library.contexts(way.chunk_characters, examinee, questions, way.shown, way.order)
+    if variant.chunk_characters is None:
+        return doc_index.whole_documents(questions)
+    if doc_index.in_memory and doc_index.is_slow:
+        return [doc_index.first_chunks(variant.chunk_characters, variant.shown)] * len(questions)
+    return doc_index.contexts(
+        variant.chunk_characters, eval_model, questions, variant.shown, variant.order
+    )
 
 
 def option_scores(
-    exam: QuestionSet,
+    question_set: QuestionSet,
     engine: AnswerEngine,
     questions: Sequence[Question],
     texts: Sequence[Sequence[str]],
@@ -224,16 +242,16 @@ def option_scores(
 ) -> list[OptionScores]:
     """The likelihoods of the options of every question, after its texts."""
     asked = zip(questions, texts, strict=True)
-    prompts = [open_book_prompt(q, exam.by_id[q.document_id], shown) for q, shown in asked]
+    prompts = [open_book_prompt(q, question_set.by_id[q.document_id], shown) for q, shown in asked]
     return engine.logprobs(prompts, [question.options for question in questions], on_progress)
 
 
-def protocol_at(config: Config, way: Way) -> Protocol | None:
+def protocol_at(config: Config, variant: RetrievalVariant) -> Protocol | None:
     """How answers are asked for at the temperature of a cell; None for likelihoods."""
     if config.open_book.method == "likelihood":
         return None
     named = protocol_of(config.evaluate)
-    return named if way.temperature is None else replace(named, temperature=way.temperature)
+    return named if variant.temperature is None else replace(named, temperature=variant.temperature)
 
 
 def chance_of(artifact: Artifact) -> float | None:
@@ -248,14 +266,14 @@ def chance_of(artifact: Artifact) -> float | None:
 def cell_of(artifact: Artifact, config: Config) -> GridPoint:
     """Count the rows of a finished cell, under the configuration's reading of answers."""
     fields = artifact.manifest["identity"]["fields"]
-    way = {key: fields[f"open_book.{key}"] for key in ("chunk_characters", "shown", "order")}
+    variant = {key: fields[f"open_book.{key}"] for key in ("chunk_characters", "shown", "order")}
     return GridPoint(
         model=fields["arm"],
         temperature=fields.get("evaluate.temperature"),
         split=fields["evaluate.split"],
         left_out=artifact.manifest.get("left_out"),
         grades=tuple(_grades(artifact, config)),
-        **way,
+        **variant,
     )
 
 

@@ -134,7 +134,7 @@ class Plan:
     goal: Goal | None
     limit: Limit | None
     hours: Range | None
-    tokens_a_s: float | None
+    tokens_per_s: float | None
     rate_source: str
     measured_calls: int
     measured_answers: dict[str, int]
@@ -210,7 +210,7 @@ def plan_of(
         goal=goal,
         limit=limit,
         hours=_hours(total, speed, slowest, settings, len(hosts)),
-        tokens_a_s=speed,
+        tokens_per_s=speed,
         rate_source=source if speed else "unknown",
         measured_calls=measured.calls,
         measured_answers=dict(measured.answers_read),
@@ -355,20 +355,20 @@ def _speed(
     A probe has few calls at once; more of them are answered in the same time, unless the endpoint
     is at its limit.
     """
-    if rate or measured.tokens_a_s is None or measured.calls_at_once is None:
+    if rate or measured.tokens_per_s is None or measured.calls_at_once is None:
         return rate, rate, "given"
     at_once = endpoints * settings.concurrency if pricing.base_urls(settings) else 1
     more = at_once / measured.calls_at_once
     if more <= MORE_AT_ONCE:
-        return measured.tokens_a_s, measured.tokens_a_s, "measured"
+        return measured.tokens_per_s, measured.tokens_per_s, "measured"
     source = f"measured with {measured.calls_at_once:.1f} calls at once, for {at_once}"
-    return measured.tokens_a_s * more, measured.tokens_a_s, source
+    return measured.tokens_per_s * more, measured.tokens_per_s, source
 
 
 def _hours(
     total: Row,
-    tokens_a_s: float | None,
-    slowest_a_s: float | None,
+    tokens_per_s: float | None,
+    slowest_per_s: float | None,
     settings: GenerateConfig,
     endpoints: int,
 ) -> Range | None:
@@ -376,20 +376,20 @@ def _hours(
     limited = settings.engine != "openai-batch"  # what is uploaded as a file has no such limits
     requests = settings.requests_per_minute if limited else None
     tokens = settings.tokens_per_minute if limited else None
-    if not (tokens_a_s or requests or tokens):
+    if not (tokens_per_s or requests or tokens):
         return None
-    requests_a_s = endpoints * (requests or math.inf) / 60
-    limit_a_s = endpoints * (tokens or math.inf) / 60
+    requests_per_s = endpoints * (requests or math.inf) / 60
+    limit_per_s = endpoints * (tokens or math.inf) / 60
 
-    def hours(calls: float, prompts: float, answers: float, answers_a_s: float | None) -> float:
-        limited_s = max(calls / requests_a_s, (prompts + answers) / limit_a_s)
-        return max(limited_s, answers / (answers_a_s or math.inf)) / 3600
+    def hours(calls: float, prompts: float, answers: float, answers_per_s: float | None) -> float:
+        limited_s = max(calls / requests_per_s, (prompts + answers) / limit_per_s)
+        return max(limited_s, answers / (answers_per_s or math.inf)) / 3600
 
     calls, prompts, answers = total.calls, total.prompt_tokens, total.completion_tokens
     return Range(
-        hours(calls.low, prompts.low, answers.low, tokens_a_s),
-        hours(calls.expected, prompts.expected, answers.expected, tokens_a_s),
-        hours(calls.high, prompts.high, answers.high, slowest_a_s),
+        hours(calls.low, prompts.low, answers.low, tokens_per_s),
+        hours(calls.expected, prompts.expected, answers.expected, tokens_per_s),
+        hours(calls.high, prompts.high, answers.high, slowest_per_s),
     )
 
 
@@ -417,7 +417,7 @@ def _money_warnings(
     left = f"what is left of generate.max_cost_usd, ${limit.left_usd:,.4f},"
     if least_usd is not None and limit.left_usd < least_usd:
         yield (
-            f"{left} does not suffice for one call, for which ${least_usd:,.4f} are set aside; "
+            f"{left} does not suffice for one call, for which ${least_usd:,.4f} are rejected; "
             "generate will buy nothing"
         )
     elif uncut_usd is not None and uncut_usd.expected > limit.left_usd * (1 + ABOUT):

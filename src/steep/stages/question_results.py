@@ -52,8 +52,8 @@ def _rows(artifact: Artifact, config: Config, question_id: str) -> list[dict[str
     if artifact.manifest.get("left_out"):
         return []
     read = _likelihood if likelihoods else _answers
-    way = artifact.manifest.get("way")
-    named = {"model": name_of(artifact), "method": artifact.stage, "way": way}
+    variant = artifact.manifest.get("variant")
+    named = {"model": name_of(artifact), "method": artifact.stage, "variant": variant}
     return [{**named, **row} for row in read(artifact, config, question_id)]
 
 

@@ -77,7 +77,7 @@ class QuestionSet:
         return questions_on(self.everything, getattr(split_documents(self.texts), name))
 
 
-def read_exam(
+def read_question_set(
     config: Config, project: Project, documents: Artifact, *, check_length: bool = True
 ) -> QuestionSet | None:
     """Read the questions; None where the configuration names none.
@@ -105,7 +105,7 @@ def read_exam(
         else SkippedQuestion(id_, reason)
         for id_, reason in found.skipped
     ]
-    exam = QuestionSet(
+    question_set = QuestionSet(
         documents,
         texts,
         content_hash(settings.questions),
@@ -117,11 +117,11 @@ def read_exam(
         skipped,
     )
     if check_length:
-        exam = _that_fits(exam, config, project)
-    return _limited(exam if settings.split == "all" else _on_split(exam, settings))
+        question_set = _that_fits(question_set, config, project)
+    return _limited(question_set if settings.split == "all" else _on_split(question_set, settings))
 
 
-def _that_fits(exam: QuestionSet, config: Config, project: Project) -> QuestionSet:
+def _that_fits(question_set: QuestionSet, config: Config, project: Project) -> QuestionSet:
     """The questions that every model can be asked; the others are named.
 
     Raises:
@@ -130,35 +130,37 @@ def _that_fits(exam: QuestionSet, config: Config, project: Project) -> QuestionS
     from steep.stages.question_limits import not_askable, nothing_fits
 
     protocol = protocol_of(config.evaluate)
-    reasons = not_askable(config, project, protocol, exam.questions, exam.short, exam.by_id)
+    reasons = not_askable(
+        config, project, protocol, question_set.questions, question_set.short, question_set.by_id
+    )
     if not reasons:
-        return exam
-    questions = [each for each in exam.questions if each.id not in reasons]
-    short = [each for each in exam.short if each.id not in reasons]
+        return question_set
+    questions = [each for each in question_set.questions if each.id not in reasons]
+    short = [each for each in question_set.short if each.id not in reasons]
     if not (questions or short):
         raise nothing_fits(reasons)
     return replace(
-        exam,
+        question_set,
         questions=questions,
         short=short,
         everything=questions,
-        skipped=[*exam.skipped, *(SkippedQuestion(*each) for each in reasons.items())],
+        skipped=[*question_set.skipped, *(SkippedQuestion(*each) for each in reasons.items())],
         unfit=tuple(reasons),
     )
 
 
-def _limited(exam: QuestionSet) -> QuestionSet:
+def _limited(question_set: QuestionSet) -> QuestionSet:
     """The first questions of every kind of asking."""
-    if exam.limit is None:
-        return exam
-    found = max(len(exam.questions), len(exam.short))
-    if exam.limit < found:
-        log.info("evaluate: the first %d of %d questions are asked", exam.limit, found)
+    if question_set.limit is None:
+        return question_set
+    found = max(len(question_set.questions), len(question_set.short))
+    if question_set.limit < found:
+        log.info("evaluate: the first %d of %d questions are asked", question_set.limit, found)
     return replace(
-        exam,
-        questions=exam.questions[: exam.limit],
-        short=exam.short[: exam.limit],
-        everything=exam.everything[: exam.limit],
+        question_set,
+        questions=question_set.questions[: question_set.limit],
+        short=question_set.short[: question_set.limit],
+        everything=question_set.everything[: question_set.limit],
     )
 
 
@@ -187,9 +189,12 @@ def _choices(path: Path, texts: Sequence[Document], short: Questions) -> Questio
         return Questions((), odd + short.skipped)
 
 
-def _on_split(exam: QuestionSet, settings: EvaluateConfig) -> QuestionSet:
-    ids = getattr(split_documents(exam.texts), settings.split)
-    questions, short = questions_on(exam.questions, ids), questions_on(exam.short, ids)
+def _on_split(question_set: QuestionSet, settings: EvaluateConfig) -> QuestionSet:
+    ids = getattr(split_documents(question_set.texts), settings.split)
+    questions, short = (
+        questions_on(question_set.questions, ids),
+        questions_on(question_set.short, ids),
+    )
     if not (questions or short):
         raise UserError(
             f"No question is about a document of the {settings.split} split.",
@@ -198,7 +203,7 @@ def _on_split(exam: QuestionSet, settings: EvaluateConfig) -> QuestionSet:
             found=f"{len(ids)} documents in this split",
             hint="set evaluate.split to all",
         )
-    return replace(exam, questions=questions, short=short)
+    return replace(question_set, questions=questions, short=short)
 
 
 def protocol_of(settings: EvaluateConfig) -> Protocol:

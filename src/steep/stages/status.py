@@ -267,7 +267,7 @@ def _artifacts(project: Project) -> list[dict[str, Any]]:
         {
             "stage": stage,
             "arm": artifact.manifest["identity"]["fields"].get("arm"),
-            "way": artifact.manifest.get("way"),
+            "variant": artifact.manifest.get("variant"),
             "path": str(artifact.path.relative_to(project.root)),
             "wall_s": artifact.manifest["wall_s"],
             "tokens_per_second": _rate(artifact),

@@ -38,7 +38,7 @@ from steep.stages import documents as documents_stage
 from steep.stages.callers import Callers
 from steep.stages.closed_book import OUTPUTS_NAME, kept, told
 from steep.stages.documents import content_hash
-from steep.stages.eval_models import Examinee
+from steep.stages.eval_models import EvalModel
 from steep.stages.harness import Identity, build, log
 
 if TYPE_CHECKING:  # it loads scipy
@@ -101,23 +101,23 @@ class SummaryStudy:
             HUMAN, HUMAN, self.human_rows, {"summaries.references": self._content}, {}
         )
 
-    def ask(self, examinee: Examinee) -> Iterator[Artifact]:
+    def ask(self, eval_model: EvalModel) -> Iterator[Artifact]:
         """Let one model write summaries of every kind, and the judge weigh them."""
         settings = self.config.summaries
-        if settings.models and examinee.name not in settings.models:
+        if settings.models and eval_model.name not in settings.models:
             return
         for kind in settings.kinds:
-            written = self._written(examinee, kind)
+            written = self._written(eval_model, kind)
             yield written
 
             texts = partial(read_texts, written)
-            yield self._judged(examinee.name, kind, texts, {}, {"summary": written})
+            yield self._judged(eval_model.name, kind, texts, {}, {"summary": written})
 
-    def _written(self, examinee: Examinee, kind: Kind) -> Artifact:
+    def _written(self, eval_model: EvalModel, kind: Kind) -> Artifact:
         settings = self.config.summaries
         max_tokens = settings.max_tokens or MAX_TOKENS[kind]
         fields = {
-            **examinee.fields,
+            **eval_model.fields,
             "summaries.references": self._content,
             "summaries.kind": kind,
             "summaries.temperature": settings.temperature,
@@ -125,13 +125,13 @@ class SummaryStudy:
         }
 
         def make(directory: Path) -> dict[str, Any]:
-            with_progress = told(f"summaries {examinee.name} {kind}", len(self._references))
-            rows = self.write(examinee, kind, with_progress, kept(examinee, directory))
+            with_progress = told(f"summaries {eval_model.name} {kind}", len(self._references))
+            rows = self.write(eval_model, kind, with_progress, kept(eval_model, directory))
             write_rows(directory / TEXTS_NAME, SummaryRow, rows)
             (directory / OUTPUTS_NAME).unlink(missing_ok=True)
             return {"kind": kind, "texts": len(rows)}
 
-        inputs = {"documents": self.documents, **examinee.inputs}
+        inputs = {"documents": self.documents, **eval_model.inputs}
         return build(
             self.project, Identity(WRITTEN, VERSION, fields, inputs), make, one_of_many=True
         )
@@ -142,7 +142,7 @@ class SummaryStudy:
 
     def write(
         self,
-        examinee: Examinee,
+        eval_model: EvalModel,
         kind: Kind,
         on_progress: ToldProgress,
         engine: AnswerEngine | None = None,
@@ -152,14 +152,14 @@ class SummaryStudy:
         ids = [reference.document_id for reference in self._references]
         tokens = settings.max_tokens or MAX_TOKENS[kind]
         decoding = Decoding(1, settings.temperature, tokens, (), self.config.evaluate.seed)
-        prompts = self._prompts(examinee, ids, kind)
-        writer = engine or examinee.engine
-        return write_summaries(writer, examinee.name, ids, kind, prompts, decoding, on_progress)
+        prompts = self._prompts(eval_model, ids, kind)
+        writer = engine or eval_model.engine
+        return write_summaries(writer, eval_model.name, ids, kind, prompts, decoding, on_progress)
 
-    def _prompts(self, examinee: Examinee, ids: Sequence[str], kind: Kind) -> list[str]:
+    def _prompts(self, eval_model: EvalModel, ids: Sequence[str], kind: Kind) -> list[str]:
         """In the chat format of models that have one; others continue a text."""
-        tokenizer = None if examinee.server else examinee.loaded[1]
-        served_chat = examinee.server is not None and examinee.server.endpoint == "chat"
+        tokenizer = None if eval_model.server else eval_model.loaded[1]
+        served_chat = eval_model.server is not None and eval_model.server.endpoint == "chat"
         chat = served_chat or bool(tokenizer and tokenizer.chat_template)
         prompts = [summary_prompt(self.sources[each], kind, chat) for each in ids]
         return in_chat_form(tokenizer, prompts) if chat and tokenizer else prompts
@@ -191,7 +191,7 @@ class SummaryStudy:
         judge = self.config.summaries.judge
         assert judge is not None
         named = {f"judge.{key}": getattr(judge, key) for key in ("base_url", "model", "endpoint")}
-        return named | {"summaries.claims_a_call": self.config.summaries.claims_a_call}
+        return named | {"summaries.claims_a_call": self.config.summaries.claims_per_call}
 
     def open_judge(self) -> EngineJudge:
         """The judge; what it has answered is in the ledger."""
@@ -223,7 +223,7 @@ def measure(judge: Judge, settings: SummariesConfig) -> JudgeAgreement:
     """Let the judge weigh claims that we labeled."""
     from steep.evaluation.summaries.judge_agreement import measure_judge
 
-    return measure_judge(judge, claims_per_call=settings.claims_a_call)
+    return measure_judge(judge, claims_per_call=settings.claims_per_call)
 
 
 def judged(
@@ -234,7 +234,7 @@ def judged(
     on_progress: ToldProgress = no_progress,
 ) -> Judged:
     """Let the judge take texts apart and weigh their claims."""
-    each = settings.claims_a_call
+    each = settings.claims_per_call
     return judge_summaries(judge, rows, sources, claims_per_call=each, on_progress=on_progress)
 
 

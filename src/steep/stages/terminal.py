@@ -92,7 +92,7 @@ class Display:
             batches=state.batches,
             waiting=f"{state.waiting:,}",
             answered_there=f"{state.answered:,}",
-            landed=f"{state.new:,}",
+            completed=f"{state.new:,}",
             failed=state.new_failed,
             cost=cost,
         )

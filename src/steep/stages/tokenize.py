@@ -73,7 +73,7 @@ def run(config: Config, project: Project, corpus: Artifact, arm: str) -> Artifac
             where=f"train.arms.{arm}",
             expected=", ".join(sorted(known)),
             found=missing[0],
-            hint="look at what was set aside or failed: steep status, and "
+            hint="look at what was rejected or failed: steep status, and "
             f"{corpus.path / 'manifest.json'}",
         )
 

@@ -7,7 +7,7 @@ place; any other takes the place of the one that was not used for longest.
 
 from __future__ import annotations
 
-CHARACTERS_A_TOKEN = 4
+CHARACTERS_PER_TOKEN = 4
 LONGEST_TAIL = 1 / 8  # of a prompt: the names at the end of a call, against document and demand
 
 
@@ -20,7 +20,7 @@ class PrefixCache:
     def cached_tokens(self, prompt: str) -> int:
         """How many whole tokens of a prompt are known already."""
         longest = max((common_characters(each, prompt) for each in self._prompts), default=0)
-        return longest // CHARACTERS_A_TOKEN
+        return longest // CHARACTERS_PER_TOKEN
 
     def keep(self, prompt: str, most: int) -> None:
         """Remember a prompt that has been read, and no more than `most` in all."""

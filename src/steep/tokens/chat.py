@@ -79,7 +79,7 @@ def write_chat_shard(
     skipped: list[SkippedChat] = []
     chats = _chats(path, tokenizer, loss_on, skipped)
     try:
-        with closing(_tokenised(chats, tokenizer, loss_on)) as batches:
+        with closing(_tokenized(chats, tokenizer, loss_on)) as batches:
             masked = loss_on == "assistant"
             manifest = write_batches(directory, batches, tokenizer, masked=masked)
     except UserError as error:
@@ -184,7 +184,7 @@ def _render(messages: Sequence[Message], tokenizer: Any, **options: bool) -> Cha
     return text
 
 
-def _tokenised(
+def _tokenized(
     chats: Iterable[Chat], tokenizer: Any, loss_on: Literal["all", "assistant"]
 ) -> Generator[TextBatch]:
     rust = tokenizer.backend_tokenizer

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from steep.core.errors import UserError
 from steep.core.files import disk_errors, read_json, write_json
-from steep.tokens.tokenize import TextBatch, tokenised
+from steep.tokens.tokenize import TextBatch, tokenized
 
 MANIFEST = "shard.json"
 TOKENS, ENDS, LOSS_MASK = "tokens.bin", "ends.bin", "loss_mask.bin"
@@ -135,7 +135,7 @@ def write_shard(directory: Path, texts: Iterable[str], tokenizer: Any) -> ShardM
         UserError: There is no text at all, the tokenizer gives ids beyond its own vocabulary or
             32 bits, or the disk is full.
     """
-    with closing(tokenised(texts, tokenizer)) as batches:
+    with closing(tokenized(texts, tokenizer)) as batches:
         return write_batches(directory, batches, tokenizer)
 
 
@@ -167,7 +167,7 @@ def write_batches(
         raise UserError(
             "There is nothing to train on: no text reached this shard.",
             where=directory,
-            hint="look at the totals of the corpus: were all texts set aside?",
+            hint="look at the totals of the corpus: were all texts rejected?",
         )
     digest = hashlib.sha256(b"".join(file.digest.digest() for file in files)).hexdigest()
     identity = tokenizer_hash(tokenizer)

@@ -36,7 +36,7 @@ class TextBatch(NamedTuple):
     mask: NDArray[np.uint8] | None = None
 
 
-def tokenised(texts: Iterable[str], tokenizer: Any) -> Generator[TextBatch]:
+def tokenized(texts: Iterable[str], tokenizer: Any) -> Generator[TextBatch]:
     """Tokenize texts, each between BOS and EOS where the tokenizer has them."""
     encode = encoder(tokenizer)
     before = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]

@@ -54,7 +54,7 @@ from steep.training.checkpoint_tensors import (
 from steep.training.checkpoint_writer import CheckedWriter
 from steep.training.parallel import World
 
-__all__ = ["Checkpoints", "Rehearsal", "remove_checkpoints"]
+__all__ = ["Checkpoints", "RoundTripReport", "remove_checkpoints"]
 
 log = logging.getLogger("steep")
 
@@ -62,7 +62,7 @@ MARK = 85  # what a rehearsal overwrites the tensors with
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsal:
+class RoundTripReport:
     """What saving (all of it) and loading took, and the bytes on disk."""
 
     save_s: float
@@ -165,7 +165,7 @@ class Checkpoints:
         if pending is not None:
             self._newest = pending.result().step
 
-    def rehearse(self, step: int, tensors: Mapping[str, Tensor]) -> Rehearsal:
+    def verify_round_trip(self, step: int, tensors: Mapping[str, Tensor]) -> RoundTripReport:
         """Save, overwrite, read back in place, compare bit for bit, remove.
 
         Raises:
@@ -200,7 +200,7 @@ class Checkpoints:
         finally:
             if self._ranks.rank == 0:
                 shutil.rmtree(trial.parent, ignore_errors=True)
-        return Rehearsal(save_s, load_s, size)
+        return RoundTripReport(save_s, load_s, size)
 
     def close(self) -> None:
         """Let a pending save end, and log what it met: nobody waited for it."""

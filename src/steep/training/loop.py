@@ -34,7 +34,7 @@ from steep.tokens.mixture import IGNORED, Mixture, RowReader
 from steep.training.checkpoint import Checkpoints
 from steep.training.interruption import asked_to_stop
 from steep.training.loss import CausalLoss
-from steep.training.loss_guard import Watch
+from steep.training.loss_guard import LossGuard
 from steep.training.metrics import (
     METRICS,
     STARTS,
@@ -206,7 +206,7 @@ class _Loop:
         self.checkpoints = Checkpoints(
             self.directory, run.world, run.settings.keep_checkpoints, identity, behind=behind
         )
-        self.watch = Watch(run.settings.max_loss_jump)
+        self.watch = LossGuard(run.settings.max_loss_jump)
         self.speed = Speed(run.module.model, run.mixture, run.settings, run.world)
 
     def go(self) -> None:
@@ -246,7 +246,7 @@ class _Loop:
             elapsed_s += step_s
             self._report(write, step, loss, norm, batch, step_s, elapsed_s)
             if trial:
-                self._rehearse()
+                self._verify_round_trip()
             if save or asked:
                 self.checkpoints.save(step + 1, run.tensors())
                 saved_at = time.monotonic()
@@ -293,9 +293,9 @@ class _Loop:
             self.track(asdict(metrics), metrics.step)
             self.on_step(metrics)
 
-    def _rehearse(self) -> None:
+    def _verify_round_trip(self) -> None:
         """That a checkpoint can be read again is better known after a step than at the end."""
-        trial = self.checkpoints.rehearse(1, self.run.tensors())
+        trial = self.checkpoints.verify_round_trip(1, self.run.tensors())
         if self.run.world.is_main:
             log.info(
                 "train: a trial checkpoint came back bit for bit: %.1f MB, written in %.1f s, "

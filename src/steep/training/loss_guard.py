@@ -17,7 +17,7 @@ REMEMBERED_STEPS = 20
 
 
 @dataclass
-class Watch:
+class LossGuard:
     """Looks at every step's loss and gradient norm.
 
     Args:

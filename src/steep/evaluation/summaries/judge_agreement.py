@@ -21,7 +21,7 @@ from steep.evaluation.engines import Progress, no_progress
 from steep.evaluation.statistics import Interval, mean_interval
 from steep.evaluation.summaries.claims import CLAIMS_PER_CALL
 from steep.evaluation.summaries.judge_answers import Verdict
-from steep.evaluation.summaries.judge_examples import LabelledClaim, labelled_claims
+from steep.evaluation.summaries.judge_examples import LabeledClaim, labeled_claims
 from steep.evaluation.summaries.judging import ClaimBatch, Judge
 
 
@@ -55,7 +55,7 @@ class JudgeAgreement:
 
 def measure_judge(
     judge: Judge,
-    examples: Sequence[LabelledClaim] | None = None,
+    examples: Sequence[LabeledClaim] | None = None,
     *,
     claims_per_call: int = CLAIMS_PER_CALL,
     on_progress: Progress = no_progress,
@@ -71,8 +71,8 @@ def measure_judge(
     Raises:
         UserError: The judge cannot be asked.
     """
-    labelled = labelled_claims() if examples is None else examples
-    groups = _groups(labelled, claims_per_call)
+    labeled = labeled_claims() if examples is None else examples
+    groups = _groups(labeled, claims_per_call)
     batches = [ClaimBatch(each[0].document, tuple(row.claim for row in each)) for each in groups]
     rulings = judge.rule(batches, on_progress)
     verdicts = [verdict for ruling in rulings for verdict in ruling.verdicts]
@@ -80,10 +80,10 @@ def measure_judge(
 
 
 def compare_verdicts(
-    judge: str, labelled: Sequence[LabelledClaim], verdicts: Sequence[Verdict]
+    judge: str, labeled: Sequence[LabeledClaim], verdicts: Sequence[Verdict]
 ) -> JudgeAgreement:
     """Compare verdicts with labels."""
-    both = list(zip(labelled, verdicts, strict=True))
+    both = list(zip(labeled, verdicts, strict=True))
     truth = [(row.label != "false", said.true) for row, said in both if said.true is not None]
     salience = [
         (row.label == "salient", said.salient)
@@ -136,9 +136,9 @@ def _kappa_interval(pairs: Sequence[tuple[bool, bool]], names: Sequence[str]) ->
     )
 
 
-def _groups(labelled: Sequence[LabelledClaim], most: int) -> list[list[LabelledClaim]]:
-    by_document: dict[str, list[LabelledClaim]] = {}
-    for row in labelled:
+def _groups(labeled: Sequence[LabeledClaim], most: int) -> list[list[LabeledClaim]]:
+    by_document: dict[str, list[LabeledClaim]] = {}
+    for row in labeled:
         by_document.setdefault(row.document.id, []).append(row)
     return [
         rows[start : start + most]

@@ -16,7 +16,7 @@ from steep.documents.document import Document
 Label = Literal["false", "salient", "cosmetic"]
 
 
-class LabelledClaim(NamedTuple):
+class LabeledClaim(NamedTuple):
     """A claim about a document, and the verdict that is right."""
 
     document: Document
@@ -185,9 +185,9 @@ _CLAIMS: tuple[tuple[Document, Label, tuple[str, ...]], ...] = (
 )  # fmt: skip
 
 
-def labelled_claims() -> tuple[LabelledClaim, ...]:
+def labeled_claims() -> tuple[LabeledClaim, ...]:
     """All labelled claims, story by story; by the alphabet, so that labels are mixed."""
-    rows = [LabelledClaim(*each) for each in _rows()]
+    rows = [LabeledClaim(*each) for each in _rows()]
     return tuple(sorted(rows, key=lambda row: (row.document.id, row.claim)))
 
 

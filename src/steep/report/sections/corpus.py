@@ -1,4 +1,4 @@
-"""What was kept, what was set aside, and some of both to read."""
+"""What was kept, what was rejected, and some of both to read."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from steep.report.components import (
 )
 from steep.report.formatting import count, model_names, plural
 from steep.report.html import Child, Html, el, join
-from steep.report.sampling import sample_passages, sample_set_aside
+from steep.report.sampling import sample_passages, sample_rejected
 from steep.report.sections.writers import writers
 from steep.report.svg import bar_cell
 from steep.report.view_models import (
     RAW_RECIPE,
     CorpusSummary,
+    RejectedSample,
     ReportData,
     SamplePassage,
-    SetAsideRow,
 )
 
 SAMPLED_PASSAGES = 10
-SAMPLED_SET_ASIDE = 3
+SAMPLED_REJECTED = 3
 SHOWN_WORDS = 160  # longer texts are folded after so many
 SUBSET_NAMES = {0: "no entities named", 1: "single entities", 2: "pairs", 3: "triplets"}
 
 
 def corpus(run: ReportData) -> PageSection:
-    """What was kept, what was set aside, and some of both to read."""
+    """What was kept, what was rejected, and some of both to read."""
     title = "The corpus"
     if run.corpus is None:
         return section("corpus", title, None, absent("This run has no corpus."))
     found = run.corpus
     shown = sample_passages(found.passages, SAMPLED_PASSAGES)
     texts = found.passage_texts([passage.id for passage in shown])
-    aside = sample_set_aside(found.set_aside_rows, SAMPLED_SET_ASIDE)
-    aside_texts = found.set_aside_texts([row.index for row in aside]) if aside else []
+    aside = sample_rejected(found.rejected_rows, SAMPLED_REJECTED)
+    rejected_texts = found.rejected_texts([row.index for row in aside]) if aside else []
     cards = [_passage_card(run, found, passage, texts[passage.id]) for passage in shown]
-    aside_cards = [
-        _aside_card(run, row, text) for row, text in zip(aside, aside_texts, strict=True)
+    rejected_cards = [
+        _rejected_card(run, row, text) for row, text in zip(aside, rejected_texts, strict=True)
     ]
     return section(
         "corpus",
@@ -60,8 +60,8 @@ def corpus(run: ReportData) -> PageSection:
         writers(run),
         el("h3", f"{plural(len(cards), 'sampled passage')}") if cards else None,
         el("div", *cards, class_="cards"),
-        el("h3", "Set aside, for example") if aside_cards else None,
-        el("div", *aside_cards, class_="cards") if aside_cards else None,
+        el("h3", "Rejected, for example") if rejected_cards else None,
+        el("div", *rejected_cards, class_="cards") if rejected_cards else None,
     )
 
 
@@ -108,16 +108,16 @@ def _recipe_name(passage: SamplePassage, found: CorpusSummary) -> str:
 
 
 def _reason_table(found: CorpusSummary) -> Html:
-    reasons = Counter(row.reason for row in found.set_aside_rows)
+    reasons = Counter(row.reason for row in found.rejected_rows)
     if not reasons:
-        return absent("Nothing was set aside.")
+        return absent("Nothing was rejected.")
     most = max(reasons.values())
     rows: list[list[Child]] = [
         [reason, bar_cell(n / most), count(n)]
         for reason, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
     ]
     total = plural(sum(reasons.values()), "candidate")
-    columns = [text_column("set aside because"), text_column(""), Column("candidates")]
+    columns = [text_column("rejected because"), text_column(""), Column("candidates")]
     return table(columns, rows, f"{total} in all.")
 
 
@@ -150,7 +150,7 @@ def _entities(found: CorpusSummary, passage: SamplePassage) -> str:
     return ", ".join(passage.subset) or "none asked for"
 
 
-def _aside_card(run: ReportData, row: SetAsideRow, text: str) -> Html:
+def _rejected_card(run: ReportData, row: RejectedSample, text: str) -> Html:
     provenance: list[tuple[str, Child]] = [
         ("reason", el("strong", row.reason)),
         ("document", run.title_of(row.document_id)),

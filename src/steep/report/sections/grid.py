@@ -17,7 +17,7 @@ from steep.report.sections.accuracies import accuracy_cell, key
 from steep.report.view_models import ReportData
 
 MOST_CELLS = 12  # a larger grid is shown in short
-WAY = ("chunk_characters", "shown", "order", "temperature")
+VARIANT = ("chunk_characters", "shown", "order", "temperature")
 TOO_LONG, NOTHING = "too long", "\N{EN DASH}"
 Cell = Mapping[str, Any]
 
@@ -44,13 +44,13 @@ def _reported(cell: Cell, best: Mapping[str, Any]) -> bool:
 
 def _is_best(cell: Cell, best: Mapping[str, Any]) -> bool:
     """Whether it is the one that is scored."""
-    way = best.get(cell["model"])
-    return way is not None and all(cell[name] == way[name] for name in (*WAY, "split"))
+    variant = best.get(cell["model"])
+    return variant is not None and all(cell[name] == variant[name] for name in (*VARIANT, "split"))
 
 
 def _was_chosen(cell: Cell, best: Mapping[str, Any]) -> bool:
-    way = best.get(cell["model"])
-    return way is not None and all(cell[name] == way[name] for name in WAY)
+    variant = best.get(cell["model"])
+    return variant is not None and all(cell[name] == variant[name] for name in VARIANT)
 
 
 # ---- the table of cells --------------------------------------------------------------------------
@@ -61,7 +61,7 @@ Shown = tuple[Column, Callable[[Cell], Child]]
 def _cell_table(run: ReportData, cells: Sequence[Cell], best: Mapping[str, Any]) -> Html:
     """A row a cell; columns that would say the same of all are left away."""
     shown = [
-        *_way_columns(cells),
+        *_variant_columns(cells),
         *([(text_column("questions"), _split)] if _differ(cells, "split") else ()),
         (Column("n"), lambda cell: count(cell["n"])),
         (Column("accuracy"), _accuracy),
@@ -86,7 +86,7 @@ def _mark(cell: Cell, best: Mapping[str, Any]) -> Html | None:
     return el("span", "scored", class_="detail") if _is_best(cell, best) else None
 
 
-def _way_columns(cells: Sequence[Cell]) -> list[Shown]:
+def _variant_columns(cells: Sequence[Cell]) -> list[Shown]:
     found: list[Shown] = [(text_column("chunks of"), _size), (Column("shown"), _number_shown)]
     if _differ(cells, "order"):
         found.append((text_column("order"), lambda cell: cell["order"].replace("_", " ")))

@@ -71,7 +71,7 @@ def _text_counts(run: ReportData) -> str | None:
     if unread:
         recipes = listing([f"{recipe} {count(n)}" for recipe, n in unread.items()])
         said.append(f"no arm reads {count(sum(unread.values()))} ({recipes})")
-    rejected = len(run.corpus.set_aside_rows)
+    rejected = len(run.corpus.rejected_rows)
     more = f" The filters rejected {plural(rejected, 'more text', 'more texts')}." * bool(rejected)
     what = plural(synthetic, "synthetic passage")
     return f"Of the {what}, {listing([each for each in said if each])}.{more}"

@@ -19,7 +19,7 @@ from steep.report.components import (
 from steep.report.formatting import count, duration, plural, usd
 from steep.report.html import Child, Html, el, join
 from steep.report.svg import stacked_bar
-from steep.report.view_models import Generation, ReportData, SamplePassage, SetAsideRow
+from steep.report.view_models import Generation, RejectedSample, ReportData, SamplePassage
 
 OUTCOMES = (*STATUSES, "to_do")
 
@@ -129,7 +129,7 @@ def _calls_by_recipe(run: ReportData) -> Html | None:
     """What became of the calls that the corpus stage has seen."""
     if run.corpus is None:
         return None
-    kept, aside = _call_ids(run.corpus.passages), _call_ids(run.corpus.set_aside_rows)
+    kept, aside = _call_ids(run.corpus.passages), _call_ids(run.corpus.rejected_rows)
     recipes = sorted(kept.keys() | aside.keys())
     rows: list[list[Child]] = []
     for recipe in recipes:
@@ -140,7 +140,7 @@ def _calls_by_recipe(run: ReportData) -> Html | None:
         text_column("recipe"),
         Column("calls"),
         Column("became passages"),
-        Column("set aside"),
+        Column("rejected"),
     ]
     note = (
         "As the corpus counts them: without calls still to do, with texts imported from elsewhere."
@@ -148,7 +148,7 @@ def _calls_by_recipe(run: ReportData) -> Html | None:
     return table(columns, rows, note) if rows else None
 
 
-def _call_ids(rows: Sequence[SamplePassage] | Sequence[SetAsideRow]) -> dict[str, set[str]]:
+def _call_ids(rows: Sequence[SamplePassage] | Sequence[RejectedSample]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for row in rows:
         if row.call_id is not None:

@@ -24,7 +24,7 @@ from steep.report.sections.results import skipped_questions
 from steep.report.svg import Axis, WhiskerGroup, responsive, whisker_chart
 from steep.report.view_models import Estimate, ModelScore, ReportData
 
-WAYS = {"likelihood": "the likeliest option", "answers": "what they write"}
+VARIANTS = {"likelihood": "the likeliest option", "answers": "what they write"}
 GAINS = {
     "over_closed_book": "open book over closed book",
     "under_whole_document": "the whole document over open book",
@@ -37,10 +37,10 @@ def open_book(run: ReportData) -> PageSection | None:
     found = run.measured.get("open_book")
     if not found:
         return None
-    way = WAYS.get(found["method"], found["method"])
+    variant = VARIANTS.get(found["method"], found["method"])
     opening = (
         "The same questions with chunks of the documents in the prompt, as a search engine finds "
-        f"them; models are scored by {way}. Intervals are 95%, clustered by document."
+        f"them; models are scored by {variant}. Intervals are 95%, clustered by document."
     )
     if any(cell["chunk_characters"] is None for cell in found["cells"]):
         opening += " The whole document instead of chunks shows what perfect retrieval would give."
@@ -67,14 +67,14 @@ def open_book(run: ReportData) -> PageSection | None:
 
 def _chart(run: ReportData, found: Mapping[str, Any]) -> Html | None:
     """One group a model; only ways that have a figure."""
-    ways = _ways(run, found)
-    if not ways:
+    variants = _variants(run, found)
+    if not variants:
         return None
-    groups = [_group(run, name, known) for name, known in ways.items()]
-    shown = [way for way in ORDER if any(way in known for known in ways.values())]
+    groups = [_group(run, name, known) for name, known in variants.items()]
+    shown = [variant for variant in ORDER if any(variant in known for known in variants.values())]
     title = f"Accuracy of each model: {listing(shown)}"
     caption = f"{title}, with 95% intervals."
-    if len({each.n for known in ways.values() for each in known.values()}) > 1:
+    if len({each.n for known in variants.values() for each in known.values()}) > 1:
         caption += " Numbers of questions differ: a gain is taken on the same questions only."
     chance = found.get("chance")
     label = "" if chance is None else f"guessing {percent(chance, 0)}"
@@ -83,7 +83,7 @@ def _chart(run: ReportData, found: Mapping[str, Any]) -> Html | None:
     return figure(picture, caption)
 
 
-def _ways(run: ReportData, found: Mapping[str, Any]) -> dict[str, dict[str, Estimate]]:
+def _variants(run: ReportData, found: Mapping[str, Any]) -> dict[str, dict[str, Estimate]]:
     """What is known of each model: closed book, at its best cell, with the whole document."""
     closed = _closed(run, found["method"])
     asked = _overall(compared(found["compared"]).models) if found["compared"] else {}
@@ -92,20 +92,20 @@ def _ways(run: ReportData, found: Mapping[str, Any]) -> dict[str, dict[str, Esti
         for cell in found["cells"]
         if cell["chunk_characters"] is None
     }
-    ways = {}
+    variants = {}
     for name in dict.fromkeys(cell["model"] for cell in found["cells"]):
         figures = zip(ORDER, (closed.get(name), asked.get(name), whole.get(name)), strict=True)
-        if known := {way: each for way, each in figures if each}:
-            ways[name] = known
-    return ways
+        if known := {variant: each for variant, each in figures if each}:
+            variants[name] = known
+    return variants
 
 
 def _group(run: ReportData, name: str, known: Mapping[str, Estimate]) -> WhiskerGroup:
     sizes = {each.n for each in known.values()}
     series = run.series.get(name, 0)
     rows = [
-        accuracy_whisker(way if len(sizes) == 1 else f"{way}, n = {each.n}", series, each)
-        for way, each in known.items()
+        accuracy_whisker(variant if len(sizes) == 1 else f"{variant}, n = {each.n}", series, each)
+        for variant, each in known.items()
     ]
     return WhiskerGroup(name, f"n = {sizes.pop()}" if len(sizes) == 1 else "n differs", rows)
 
@@ -155,7 +155,7 @@ def _comparison(run: ReportData, found: Mapping[str, Any]) -> list[Html]:
             "look better than it is."
         )
         return [el("p", text, class_="prose")]
-    measure = f"{WAYS.get(found['method'], found['method'])} after retrieved chunks"
+    measure = f"{VARIANTS.get(found['method'], found['method'])} after retrieved chunks"
     return comparison(run, compared(found["compared"]), measure)
 
 
