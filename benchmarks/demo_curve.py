@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from steep.config_loading import CONFIG_NAME, load_config
+from steep.core.artifacts import Project
 from steep.evaluation.compare import Grade, compare
 from steep.evaluation.rows import read_rows
 from steep.evaluation.tables import likelihood_grades
-from steep.project import Project
 from steep.stages import pipeline
 from steep.stages.closed_book import LIKELIHOOD, ROWS_NAME
 from steep.stages.eval_models import name_of

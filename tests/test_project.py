@@ -3,8 +3,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from steep.core.artifacts import MANIFEST, Project
 from steep.core.files import write_json
-from steep.project import MANIFEST, Project
 
 
 def test_an_artifact_is_there_once_its_manifest_is(tmp_path: Path) -> None:

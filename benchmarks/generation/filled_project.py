@@ -17,11 +17,11 @@ from pathlib import Path
 
 from steep.config import Config
 from steep.config_loading import load_config
+from steep.core.artifacts import Project
 from steep.core.calls import Call, Completion, Usage
 from steep.documents.document import Document
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, Slot
-from steep.project import Project
 from steep.recipes.entigraph import EntiGraph
 from steep.stages import documents as documents_stage
 from steep.stages.generate import recipe_of

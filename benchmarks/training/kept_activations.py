@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from steep.training.memory import GIB, KEPT
+from steep.core.formatting import GIB
+from steep.training.memory import KEPT
 
 HIDDEN, KEYS, INTERMEDIATE, HEADS = 256, 64, 704, 8
 ROWS, CONTEXT = 2, 256

@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+from steep.core.formatting import GIB
 from steep.training.loss import CausalLoss
-from steep.training.memory import GIB, estimate_memory
+from steep.training.memory import estimate_memory
 from steep.training.model_dims import shape_of
 from steep.training.optimizers import make_optimizer
 from steep.training.settings import TrainingSettings

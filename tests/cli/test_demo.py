@@ -13,8 +13,8 @@ from steep_command import Steep
 from steep import __version__
 from steep.cli.demo import QUICK, QUICK_NOTE
 from steep.config_loading import load_config
+from steep.core.artifacts import Project
 from steep.core.errors import UserError
-from steep.project import Project
 from steep.stages import importing
 from steep.stages.sample_project import GENERATIONS_NAME, write_sample_project
 

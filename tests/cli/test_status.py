@@ -95,7 +95,7 @@ def submit_one(config_path: Path) -> None:
 
 
 def _documents(config_path: Path) -> Any:
-    from steep.project import Project
+    from steep.core.artifacts import Project
 
     return peek(load_config(config_path), Project(config_path.parent))
 

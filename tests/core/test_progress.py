@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from steep.core import progress
-from steep.core.progress import Progress, duration, erase_line, fitting
+from steep.core.formatting import duration
+from steep.core.progress import Progress, erase_line, fitting
 
 
 class Clock:
@@ -110,7 +111,7 @@ def test_nothing_done_yet_promises_nothing(clock: Clock) -> None:
 @pytest.mark.parametrize(
     ("seconds", "written"),
     [
-        (0.2, "0 s"),
+        (0.2, "0.2 s"),
         (59.6, "1 min 00 s"),
         (200, "3 min 20 s"),
         (3599.7, "1 h 00 min"),

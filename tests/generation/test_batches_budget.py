@@ -15,7 +15,6 @@ from batch_worker import quick_client
 from toy import ToyRecipe
 
 from steep.core.errors import UserError
-from steep.generation.batch_results import counted
 from steep.generation.batches import cancel_all
 from steep.generation.progress import BatchReport
 from steep.ledger.budget import Budget
@@ -164,12 +163,6 @@ def test_what_cancelled_batches_left_is_submitted_anew_and_said(
         "came back without an answer and submitted again: 25 calls"
     ) in caplog.text
     assert bought_once(server)
-
-
-def test_things_are_counted() -> None:
-    assert counted(0, "batch") == "0 batches"
-    assert counted(1, "batch") == "1 batch"
-    assert counted(2000, "call") == "2,000 calls"
 
 
 def _openings_only() -> ToyRecipe:

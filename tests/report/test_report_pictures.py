@@ -9,8 +9,9 @@ from fixture_run import ENTITIES, write_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from steep.core.formatting import duration, points
+from steep.report.components import cost
 from steep.report.entity_graph import MOST_DOCUMENTS, build_graph, select
-from steep.report.formatting import duration, points, usd
 from steep.report.html import el, number
 from steep.report.layout import Box, place_labels, place_nodes
 from steep.report.loader import load_run
@@ -177,8 +178,8 @@ def test_markup_is_only_what_was_built_as_markup() -> None:
 
 
 def test_numbers_are_said_with_care() -> None:
-    assert usd(None, own_machine=True) == "unknown"
-    assert usd(0.00042, own_machine=False) == "$0.000420"
+    assert cost(None, own_machine=True) == "unknown"
+    assert cost(0.00042, own_machine=False) == "$0.000420"
     assert duration(59.7) == "1 min 00 s"
     assert duration(3720) == "1 h 02 min"
     assert points(-0.0001) == "0.0"

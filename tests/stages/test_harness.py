@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
+from steep.core.artifacts import WORK_TIME, Artifact, Identity, Project, build, only_maker
 from steep.core.errors import UserError
-from steep.project import Artifact, Project
-from steep.stages.harness import WORK_TIME, Identity, build, only_maker
 
 
 def identity(inputs: dict[str, Artifact] | None = None, **fields: Any) -> Identity:

@@ -17,8 +17,8 @@ from steep.cli.options import Opened, check_spending
 from steep.cli.run import report
 from steep.config import Config
 from steep.config_loading import ConfigSource, load_config, parse_config
+from steep.core.artifacts import Project
 from steep.core.errors import UserError
-from steep.project import Project
 from steep.stages import documents, generate, models, spending, tokenize
 from steep.stages.first_config import write_first_config
 from steep.stages.sample_project import write_sample_project

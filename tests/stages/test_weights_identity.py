@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from steep.core.artifacts import Artifact, Project
 from steep.core.files import read_json
 from steep.documents.document import Document
 from steep.evaluation.questions import Question
-from steep.project import Artifact, Project
 from steep.stages import weights
 from steep.stages.document_index import query
 from steep.stages.question_set import QuestionSet

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, BertConfig, BertForMaskedLM
 
+from steep.core.artifacts import Project
 from steep.core.errors import UserError
-from steep.project import Project
 from steep.stages import models
 from steep.training.loading import check_model_directory
 

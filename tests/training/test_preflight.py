@@ -17,16 +17,15 @@ from test_flops import LLAMA_3_8B, tiny
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from steep.core.errors import UserError
+from steep.core.formatting import GIB, gib
 from steep.training import preflight
 from steep.training.loss import CausalLoss
 from steep.training.memory import (
-    GIB,
     KEPT,
     LIBRARIES,
     MemoryEstimate,
     _working,
     estimate_memory,
-    gib,
 )
 from steep.training.model_dims import empty_model, shape_of
 from steep.training.optimizers import make_optimizer, state_tensors

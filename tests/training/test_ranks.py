@@ -14,8 +14,8 @@ import torch
 from training_setup import load_tokenizer, write_shards
 
 from steep.core.errors import UserError
+from steep.core.ranks import place_of
 from steep.training.metrics import read_metrics, read_validation
-from steep.training.place import place_of
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from steep.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption, command, load_project
+from steep.core.formatting import file_size
 
 
 def clean(
@@ -21,11 +22,11 @@ def clean(
     leftovers = find_leftovers(opened.config, opened.project)
     for each in leftovers.found:
         path = each.path.relative_to(opened.project.root)
-        typer.echo(f"{_size(each.bytes):>10}  {path}  ({each.reason})")
+        typer.echo(f"{file_size(each.bytes):>10}  {path}  ({each.reason})")
     if leftovers.kept_stages:
         stages = ", ".join(leftovers.kept_stages)
         typer.echo(f"all of {stages} is kept, as this configuration has not been run whole")
-    total = _size(sum(each.bytes for each in leftovers.found))
+    total = file_size(sum(each.bytes for each in leftovers.found))
     count = f"{len(leftovers.found)} director{'y' if len(leftovers.found) == 1 else 'ies'}"
     if yes:
         remove(leftovers)
@@ -34,10 +35,3 @@ def clean(
         typer.echo(f"{count}, {total} can be deleted")
         if leftovers.found:
             typer.echo(f"next: {command('clean', config, set)} --yes")
-
-
-def _size(count: int) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:,.1f} {unit}"
-    return f"{count} B"

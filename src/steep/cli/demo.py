@@ -9,8 +9,8 @@ import typer
 
 from steep.cli.options import JsonOption, open_project
 from steep.cli.run import run_all
-from steep.cli.tables import wrapped
-from steep.core.listing import plural
+from steep.core.formatting import plural
+from steep.core.tables import wrapped
 
 if TYPE_CHECKING:
     from steep.cli.options import Opened
@@ -43,8 +43,8 @@ def demo(
 
 
 def _import_recorded_texts(opened: Opened) -> None:
+    from steep.core.artifacts import log
     from steep.stages import importing
-    from steep.stages.harness import log
     from steep.stages.sample_project import GENERATIONS_NAME
 
     counts = importing.run(*opened, opened.project.root / GENERATIONS_NAME)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from steep.core.dollars import dollars
+from steep.core.formatting import dollars, span
 
 if TYPE_CHECKING:
-    from steep.core.ranges import Range
     from steep.stages.evaluation_plan import EvaluationCalls, EvaluationPlan
 
 
@@ -22,8 +21,8 @@ def of_evaluation(plan: EvaluationPlan) -> Iterator[str]:
         yield f"  {each.section}: {each.model} at {each.base_url}"
         yield f"    {each.requests:,} requests = {each.completed:,} completed + {to_do:,} to do"
         if to_do:
-            yield f"    tokens in  {_range(each.tokens_in)}"
-            yield f"    tokens out {_range(each.tokens_out)}"
+            yield f"    tokens in  {span(each.tokens_in)}"
+            yield f"    tokens out {span(each.tokens_out)}"
             yield f"    cost       {_cost(each)}"
     known = [each.cost_usd.expected for each in plan.calls if each.cost_usd is not None]
     if len(known) > 1 and any(known):
@@ -33,16 +32,7 @@ def of_evaluation(plan: EvaluationPlan) -> Iterator[str]:
         yield f"warning: {warning}"
 
 
-def _range(amount: Range) -> str:
-    if amount.low == amount.high:
-        return f"{amount.expected:,.0f}"
-    return f"about {amount.expected:,.0f} ({amount.low:,.0f} to {amount.high:,.0f})"
-
-
 def _cost(calls: EvaluationCalls) -> str:
-    cost = calls.cost_usd
-    if cost is None:
+    if calls.cost_usd is None:
         return f"unknown: set {calls.section}.usd_per_million_input_tokens, ..._output_tokens"
-    if cost.low == cost.high:
-        return dollars(cost.expected)
-    return f"about {dollars(cost.expected)} ({dollars(cost.low)} to {dollars(cost.high)})"
+    return span(calls.cost_usd, dollars)

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from steep.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption, load_project
-from steep.core.listing import plural
+from steep.core.formatting import plural
 
 SHOWN_SKIPPED = 10
 

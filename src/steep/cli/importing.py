@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from steep.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption, open_project
-from steep.core.listing import plural
+from steep.core.formatting import plural
 
 
 def import_texts(

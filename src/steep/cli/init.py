@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from steep.cli.options import DEFAULT_CONFIG, command
-from steep.core.listing import plural
+from steep.core.formatting import plural
 from steep.core.words import count_words
 
 SHOWN_SKIPPED = 10

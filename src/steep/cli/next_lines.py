@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from steep.config import Config
-    from steep.project import Artifact
+    from steep.core.artifacts import Artifact
 
 NEXT = {"generate": "corpus", "corpus": "tokenize", "tokenize": "train"}
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from steep.cli.tables import wrapped
 from steep.core.files import disk_errors
 from steep.core.progress import erase_line
+from steep.core.tables import wrapped
 
 if TYPE_CHECKING:
     from steep.config import Config
-    from steep.project import Project
+    from steep.core.artifacts import Project
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", help="The configuration file of the project.")
@@ -48,7 +48,7 @@ class Opened(NamedTuple):
 def load_project(path: Path, overrides: list[str] | None) -> Opened:
     """Load the configuration; nothing is written."""
     from steep.config_loading import load_config
-    from steep.project import Project
+    from steep.core.artifacts import Project
 
     return Opened(load_config(path, tuple(overrides or ())), Project(path.resolve().parent))
 
@@ -88,7 +88,7 @@ def check_spending(opened: Opened, yes: bool, evaluates: bool = False) -> None:
 
 def start_log(path: Path) -> None:
     """Send the log to standard error as text, and to the run's directory as JSON Lines."""
-    from steep.stages.harness import is_main_rank
+    from steep.core.ranks import is_main_rank
 
     log = logging.getLogger("steep")
     log.setLevel(logging.INFO if is_main_rank() else logging.WARNING)  # one rank speaks for all

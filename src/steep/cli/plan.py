@@ -65,9 +65,9 @@ def plan(
     json: JsonOption = False,
 ) -> None:
     """Show calls, tokens, dollars and hours, and who will see what; spends nothing by itself."""
+    from steep.core.ranks import is_main_rank
     from steep.stages import plan as stage
     from steep.stages.evaluation_plan import plan_evaluation
-    from steep.stages.harness import is_main_rank
     from steep.stages.training_plan import forecast
 
     if probe:
@@ -101,8 +101,8 @@ def _json(made: Plan | None, training: TrainingForecast | None, asked: Evaluatio
 def _text(made: Plan | None, training: TrainingForecast | None, asked: EvaluationPlan) -> str:
     from steep.cli.evaluation_lines import of_evaluation
     from steep.cli.plan_lines import of_plan
-    from steep.cli.tables import wrapped
     from steep.cli.training_lines import of_training
+    from steep.core.tables import wrapped
 
     lines = of_plan(made) if made else ["nothing is generated: generate.recipe is null"]
     lines += ["", *of_training(training)] if training else []

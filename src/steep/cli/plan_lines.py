@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-from steep.cli.tables import table
-from steep.core.dollars import cost_of
-from steep.core.listing import plural
-from steep.core.progress import duration
+from steep.core.formatting import cost_of, count, dollars, duration, plural, shorten, span
+from steep.core.tables import table
 
 if TYPE_CHECKING:
     from steep.stages.plan import Host, Limit, Plan, Prices, Range, Row
@@ -57,11 +54,11 @@ def _host(host: Host) -> str:
 def _prices(prices: Prices) -> str:
     if not prices.known:
         return "its price is unknown"
-    dollars = [f"${prices.usd_per_million_input_tokens:g} in"]
+    shown = [f"${prices.usd_per_million_input_tokens:g} in"]
     if prices.usd_per_million_cached_tokens is not None:
-        dollars.append(f"${prices.usd_per_million_cached_tokens:g} cached")
-    dollars.append(f"${prices.usd_per_million_output_tokens:g} out")
-    return f"{', '.join(dollars)} per million tokens ({prices.source})"
+        shown.append(f"${prices.usd_per_million_cached_tokens:g} cached")
+    shown.append(f"${prices.usd_per_million_output_tokens:g} out")
+    return f"{', '.join(shown)} per million tokens ({prices.source})"
 
 
 def _aims(plan: Plan) -> list[str]:
@@ -70,7 +67,7 @@ def _aims(plan: Plan) -> list[str]:
 
 def _limit(limit: Limit) -> list[str]:
     amounts = (limit.most_usd, limit.spent_usd, limit.left_usd)
-    most, spent, left = map(usd, amounts)
+    most, spent, left = map(dollars, amounts)
     return [f"limit: {most}, {spent} spent, {left} left"]
 
 
@@ -80,11 +77,11 @@ def _goal(plan: Plan) -> list[str]:
     amount = (
         f"{plan.goal.amount:,.0f} tokens of text"
         if plan.goal.unit == "tokens"
-        else usd(plan.goal.amount)
+        else dollars(plan.goal.amount)
     )
     return [
-        f"goal: {amount}, shared by length; it buys some {_number(total.pairs.expected)} pairs and "
-        f"{_number(total.triplets.expected)} triplets more"
+        f"goal: {amount}, shared by length; it buys some {count(total.pairs.expected)} pairs and "
+        f"{count(total.triplets.expected)} triplets more"
     ]
 
 
@@ -103,12 +100,12 @@ def _cells(row: Row) -> tuple[str, ...]:
     calls = (row.openings, row.pairs, row.triplets)
     tokens = (row.prompt_tokens, row.cached_tokens, row.completion_tokens)
     return (
-        _short(row.document_id),
-        about + _number(row.entities.expected),
-        _number(row.openings.expected),
-        *(about + _number(each.expected) for each in calls[1:]),
-        *(_number(each.expected) for each in tokens),
-        "unknown" if row.cost_usd is None else usd(row.cost_usd.expected),
+        shorten(row.document_id, LONGEST_ID),
+        about + count(row.entities.expected),
+        count(row.openings.expected),
+        *(about + count(each.expected) for each in calls[1:]),
+        *(count(each.expected) for each in tokens),
+        "unknown" if row.cost_usd is None else dollars(row.cost_usd.expected),
     )
 
 
@@ -121,10 +118,10 @@ def _sum(plan: Plan) -> list[str]:
     again = plan.asked_again
     amounts = [
         f"to do: expected (low to high); {_basis(plan)}",
-        f"  calls       {_range(total.calls)}{waiting}",
-        f"  tokens in   {_range(total.prompt_tokens)}",
-        f"    cached    {_range(total.cached_tokens)}",
-        f"  tokens out  {_range(total.completion_tokens)}",
+        f"  calls       {span(total.calls)}{waiting}",
+        f"  tokens in   {span(total.prompt_tokens)}",
+        f"    cached    {span(total.cached_tokens)}",
+        f"  tokens out  {span(total.completion_tokens)}",
         f"  cost        {_cost(total.cost_usd)}",
         f"  time        {_time(plan)}",
     ]
@@ -174,36 +171,13 @@ def _basis(plan: Plan) -> str:
 def _time(plan: Plan) -> str:
     if plan.hours is None:
         return "unknown: no rate was measured; give one by --rate TOKENS_PER_S"
-    hours = plan.hours
-    low, expected, high = (
-        duration(each * 3600) for each in (hours.low, hours.expected, hours.high)
-    )
-    span = "" if low == high else f" ({low} to {high})"
+    time = span(plan.hours.times(3600), duration)
     if plan.tokens_per_s is None:
-        return f"at least {expected}{span}, by the limits a minute; no rate was measured (--rate)"
-    return f"{expected}{span} at {plan.tokens_per_s:,.1f} tokens/s, {plan.rate_source}"
+        return f"at least {time}, by the limits a minute; no rate was measured (--rate)"
+    return f"{time} at {plan.tokens_per_s:,.1f} tokens/s, {plan.rate_source}"
 
 
 def _cost(cost: Range | None) -> str:
     if cost is None:
         return "unknown: set generate.usd_per_million_input_tokens and ..._output_tokens"
-    span = "" if cost.low == cost.high else f" ({usd(cost.low)} to {usd(cost.high)})"
-    return usd(cost.expected) + span
-
-
-def _range(each: Range) -> str:
-    span = "" if each.low == each.high else f" ({_number(each.low)} to {_number(each.high)})"
-    return _number(each.expected) + span
-
-
-def _number(value: float) -> str:
-    return f"{math.floor(value + 0.5):,}"  # `round` would make 18 of 18.5, and 16 of 15.5
-
-
-def usd(dollars: float) -> str:
-    """Dollars, with cents or, of small amounts, hundredths of them."""
-    return f"${dollars:,.2f}" if dollars >= 1 or dollars == 0 else f"${dollars:.4f}"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_ID else name[: LONGEST_ID - 3] + "..."
+    return span(cost, dollars)

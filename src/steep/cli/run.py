@@ -20,7 +20,7 @@ from steep.cli.options import (
     load_project,
     open_project,
 )
-from steep.cli.tables import wrapped
+from steep.core.tables import wrapped
 
 if TYPE_CHECKING:
     from steep.stages.pipeline import PipelineRun

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from steep.cli.tables import table, wrapped
+from steep.core.tables import table, wrapped
 
 INTERVALS = "In brackets: 95% intervals clustered by document (general text: by text)."
 NONE = "-"

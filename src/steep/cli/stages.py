@@ -17,13 +17,13 @@ from steep.cli.options import (
     command,
     open_project,
 )
-from steep.core.listing import plural
+from steep.core.formatting import plural
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from steep.cli.options import Opened
-    from steep.project import Artifact
+    from steep.core.artifacts import Artifact
     from steep.stages.pipeline import StageName
 
 

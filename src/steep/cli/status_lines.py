@@ -6,9 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from steep.core.calls import STATUSES
-from steep.core.dollars import cost_of, dollars
-from steep.core.listing import plural
-from steep.core.progress import duration
+from steep.core.formatting import cost_of, dollars, duration, plural
 
 Found = Mapping[str, Any]
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import astuple
 from typing import TYPE_CHECKING
 
-from steep.cli.tables import table, wrapped
-from steep.core.progress import duration
+from steep.core.formatting import UNKNOWN, count, dollars, duration, gib, shorten, span
+from steep.core.tables import table, wrapped
 
 if TYPE_CHECKING:
-    from steep.core.ranges import Range
     from steep.stages.training_plan import RunForecast, SectionForecast, TrainingForecast
 
 INDENT = 10  # of what stands behind a name
 LONGEST_NAME = 20  # characters shown of an arm's
-GIB = 2**30
-UNKNOWN = "unknown"
 VERBS = {"train": "training", "instruct": "instruction tuning"}
 
 
@@ -49,7 +46,7 @@ def _speed(section: SectionForecast) -> str:
     rate = section.rate
     if rate.tokens_per_s is None:
         return f"{UNKNOWN}: {rate.source}"
-    low, expected, high = map(_number, astuple(rate.tokens_per_s))
+    low, expected, high = map(count, astuple(rate.tokens_per_s))
     return f"{expected} tokens/s ({low} to {high}), {rate.source}"
 
 
@@ -57,10 +54,10 @@ def _memory(section: SectionForecast) -> str:
     memory = section.memory
     if memory is None:
         return UNKNOWN
-    there = "" if memory.available is None else f" of {_gib(memory.available)} free"
+    there = "" if memory.available is None else f" of {gib(memory.available)} free"
     where = "per GPU" if section.devices.is_gpu else "on this machine"
-    host = "" if section.host_bytes is None else f"; {_gib(section.host_bytes)} on its host"
-    return f"about {_gib(memory.total)}{there} {where}{host}"
+    host = "" if section.host_bytes is None else f"; {gib(section.host_bytes)} on its host"
+    return f"about {gib(memory.total)}{there} {where}{host}"
 
 
 def _disk(section: SectionForecast) -> str:
@@ -68,11 +65,11 @@ def _disk(section: SectionForecast) -> str:
     if memory is None or section.disk_bytes is None:
         return UNKNOWN
     written = section.checkpoint_bytes
-    in_all = UNKNOWN if written is None else _gib(written)
+    in_all = UNKNOWN if written is None else gib(written)
     return (
-        f"{_gib(section.disk_bytes)} at most per run: checkpoints of "
-        f"{_gib(memory.checkpoint_bytes)} (written in all: {in_all}), and the model of "
-        f"{_gib(memory.export_bytes)}, which stays"
+        f"{gib(section.disk_bytes)} at most per run: checkpoints of "
+        f"{gib(memory.checkpoint_bytes)} (written in all: {in_all}), and the model of "
+        f"{gib(memory.export_bytes)}, which stays"
     )
 
 
@@ -81,7 +78,7 @@ def _table(forecast: TrainingForecast) -> list[str]:
     priced = forecast.gpu_hour_usd is not None
     rows = [head + ["cost"] * priced]
     for run in forecast.runs:
-        cells = [_short(run.name), _tokens(run), *_times(run)]
+        cells = [shorten(run.name, LONGEST_NAME), _tokens(run), *_times(run)]
         rows.append(cells + [_cost(run)] * priced)
     return table(rows)
 
@@ -90,7 +87,7 @@ def _tokens(run: RunForecast) -> str:
     if run.tokens is None:
         return UNKNOWN
     about = "" if run.tokens.low == run.tokens.high else "~"
-    return about + _number(run.tokens.expected)
+    return about + count(run.tokens.expected)
 
 
 def _times(run: RunForecast) -> list[str]:
@@ -104,28 +101,23 @@ def _times(run: RunForecast) -> list[str]:
 def _cost(run: RunForecast) -> str:
     if run.state == "done":
         return ""
-    return UNKNOWN if run.cost_usd is None else _usd(run.cost_usd.expected)
+    return UNKNOWN if run.cost_usd is None else dollars(run.cost_usd.expected)
 
 
 def _sum(forecast: TrainingForecast) -> Iterator[str]:
     for run in forecast.runs:
         if run.state == "interrupted":
-            steps = UNKNOWN if run.steps is None else _number(run.steps.expected)
+            steps = UNKNOWN if run.steps is None else count(run.steps.expected)
             yield f"{run.name} goes on after step {run.steps_done:,} of {steps}"
     hours, cost, room = forecast.hours, forecast.cost_usd, forecast.room_bytes
     yield "to do: expected (low to high)"
-    yield from _named("time", UNKNOWN if hours is None else _span(hours, _time))
+    yield from _named("time", UNKNOWN if hours is None else span(hours, _time))
     if forecast.gpu_hour_usd is not None:
-        spent = _span(cost, _usd) if cost is not None else UNKNOWN
-        yield from _named("cost", f"{spent}, at {_usd(forecast.gpu_hour_usd)} per GPU hour")
+        spent = span(cost, dollars) if cost is not None else UNKNOWN
+        yield from _named("cost", f"{spent}, at {dollars(forecast.gpu_hour_usd)} per GPU hour")
     yield from _named(
-        "disk", UNKNOWN if room is None else f"{_gib(room)} at most, all runs together"
+        "disk", UNKNOWN if room is None else f"{gib(room)} at most, all runs together"
     )
-
-
-def _span(each: Range, shown: Callable[[float], str]) -> str:
-    span = "" if each.low == each.high else f" ({shown(each.low)} to {shown(each.high)})"
-    return shown(each.expected) + span
 
 
 def _named(name: str, text: str) -> list[str]:
@@ -139,22 +131,5 @@ def _parameters(count: int) -> str:
     return f"{count:,} parameters"
 
 
-def _gib(size: float) -> str:
-    value = size / GIB
-    return f"{value:,.1f} GiB" if value >= 1 else f"{size / 2**20:,.1f} MiB"
-
-
 def _time(hours: float) -> str:
     return duration(hours * 3600)
-
-
-def _number(value: float) -> str:
-    return f"{round(value):,}"
-
-
-def _usd(dollars: float) -> str:
-    return f"${dollars:,.2f}" if dollars >= 1 or dollars == 0 else f"${dollars:.4f}"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 3] + "..."

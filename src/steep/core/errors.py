@@ -1,10 +1,15 @@
-"""The one exception that a user is meant to read: what was expected, found, where, what to do."""
+"""The exception that a user reads: what was expected, what was found, where, and what to do."""
 
 from __future__ import annotations
+
+from functools import partial
+from typing import Any
 
 
 class UserError(Exception):
     """Something the user can put right: printed without a traceback, exit code 2.
+
+    The fields are kept until the command line prints the error; no code reads a message back.
 
     Args:
         problem: One sentence that says what is wrong, with the offending value in it.
@@ -23,11 +28,17 @@ class UserError(Exception):
         found: object = None,
         hint: str | None = None,
     ) -> None:
+        super().__init__(problem)
         self.problem = problem
-        lines = [problem]
-        for label, value in (("where", where), ("expected", expected), ("found", found)):
-            if value is not None:
-                lines.append(f"  {label + ':':<10}{value}")
-        if hint is not None:
-            lines.append(f"  {'do:':<10}{hint}")
-        super().__init__("\n".join(lines))
+        fields = {"where": where, "expected": expected, "found": found, "hint": hint}
+        self.fields = {name: str(value) for name, value in fields.items() if value is not None}
+
+    def __str__(self) -> str:
+        lines = [self.problem]
+        for name, value in self.fields.items():
+            label = "do" if name == "hint" else name
+            lines.append(f"  {label + ':':<10}{value}")
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), **self.fields), (self.problem,)  # errors cross processes

@@ -13,6 +13,8 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
+from steep.core.formatting import duration
+
 TERMINAL_INTERVAL_S = 0.2
 PLAIN_INTERVAL_S = 15.0
 USUAL_COLUMNS = 80
@@ -110,13 +112,3 @@ def fitting(parts: Sequence[str], columns: int, separator: str = SEPARATOR) -> s
             break
         line += separator + part
     return line[:columns]
-
-
-def duration(seconds: float) -> str:
-    """Write seconds as people do: 48 s, 3 min 20 s, 2 h 05 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -18,7 +18,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from steep.core.calls import Completion, Usage
-from steep.core.errors import UserError
+from steep.core.formatting import plural
 from steep.ledger.bounds import recounted
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SubmittedBatch
@@ -92,9 +92,9 @@ class BatchResults:
             self._record([self._unanswered(call_id, SILENT) for call_id in some])
         note = f"{self._remote.status}: {self.completed} answered, {self.failed} failed"
         note += f", {self.again} to do again" if self.again else ""
-        note += f", {counted(self._unreadable, 'unreadable line')}" if self._unreadable else ""
+        note += f", {plural(self._unreadable, 'unreadable line')}" if self._unreadable else ""
         close(self._ledger, self._batch, "collected", note)
-        calls = counted(self._batch.calls, "call")
+        calls = plural(self._batch.calls, "call")
         log.info("generate: batch %s of %s: %s", self._remote.id, calls, note)
 
     def check(self) -> None:
@@ -122,7 +122,7 @@ class BatchResults:
             raise self._incomplete(lines)
         log.warning(
             "generate: batch %s: %s counted, its files hold %d; the rest goes out again",
-            *(self._remote.id, counted(expected, "answer"), lines),
+            *(self._remote.id, plural(expected, "answer"), lines),
         )
 
     async def _read(self, file_id: str) -> int | None:
@@ -211,27 +211,17 @@ class BatchResults:
 
     def _incomplete(self, lines: int) -> FatalError:
         return FatalError(
-            str(
-                UserError(
-                    "The files of a batch lack answers that were paid for.",
-                    where=f"{self._client.endpoint}, batch {self._remote.id}",
-                    expected=f"{self._remote.answered:,} answers, as the provider counts them",
-                    found=f"{lines:,}",
-                    hint="run the same command again later; what was there is recorded",
-                )
-            )
+            "The files of a batch lack answers that were paid for.",
+            where=f"{self._client.endpoint}, batch {self._remote.id}",
+            expected=f"{self._remote.answered:,} answers, as the provider counts them",
+            found=f"{lines:,}",
+            hint="run the same command again later; what was there is recorded",
         )
 
     def _give_up(self, error: EndpointUnusable) -> FatalError:
         problem, hint = _UNUSABLE.get(error.status, _UNUSABLE[403])
         where = f"{self._client.endpoint}, batch {self._remote.id}"
-        return FatalError(str(UserError(problem, where=where, found=error, hint=hint)))
-
-
-def counted(number: int, noun: str) -> str:
-    """Say a number of things: "0 calls", "1 batch", "2,000 batches"."""
-    plural = "es" if noun.endswith("ch") else "s"
-    return f"{number:,} {noun}{'' if number == 1 else plural}"
+        return FatalError(problem, where=where, found=error, hint=hint)
 
 
 def forget(ledger: Ledger, batch: SubmittedBatch, note: str) -> None:

@@ -12,8 +12,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
-from steep.core.errors import UserError
-from steep.generation.batch_results import counted
+from steep.core.formatting import plural
 from steep.generation.batch_tracker import UPLOADED, VALIDATING, WAITING, BatchTracker, Stuck
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SubmittedBatch
@@ -62,7 +61,7 @@ class Submitter:
         Raises:
             FatalError: The provider does not take it.
         """
-        calls = counted(batch.calls, "call")
+        calls = plural(batch.calls, "call")
         log.info("generate: uploading a batch of %s to %s", calls, batch.endpoint)
         try:
             file_id = await self._client.upload(file, f"steep-{batch.token}.jsonl")
@@ -127,7 +126,7 @@ class Submitter:
         waiting = replace(batch, status=WAITING, batch_id=refused_id, note=reason)
         self._ledger.update_batch(waiting)
         if not queued.tries:
-            calls = counted(batch.calls, "call")
+            calls = plural(batch.calls, "call")
             log.info("generate: %s; a batch of %s waits for room", reason, calls)
 
     async def _try_again(self, batch: SubmittedBatch) -> None:
@@ -158,12 +157,8 @@ class Submitter:
 def refusal(batch: SubmittedBatch, reason: str) -> FatalError:
     """Say to the user why a batch was refused."""
     return FatalError(
-        str(
-            UserError(
-                f"The provider refused a batch of {counted(batch.calls, 'call')}.",
-                where=f"{batch.endpoint}, submitted {batch.submitted_at}",
-                found=reason,
-                hint="put that right and run the same command again; nothing was charged for it",
-            )
-        )
+        f"The provider refused a batch of {plural(batch.calls, 'call')}.",
+        where=f"{batch.endpoint}, submitted {batch.submitted_at}",
+        found=reason,
+        hint="put that right and run the same command again; nothing was charged for it",
     )

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from steep.core.calls import Completion
-from steep.core.errors import UserError
-from steep.generation.batch_results import BatchResults, RetryCounter, counted, forget
+from steep.core.formatting import plural
+from steep.generation.batch_results import BatchResults, RetryCounter, forget
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SubmittedBatch
 from steep.llm.client import FatalError
@@ -135,12 +135,8 @@ class BatchTracker:
 
 def _lost(batch: SubmittedBatch, endpoint: str, error: Exception) -> FatalError:
     return FatalError(
-        str(
-            UserError(
-                f"The provider does not know a batch of {counted(batch.calls, 'call')}.",
-                where=f"{endpoint}, submitted {batch.submitted_at}",
-                found=error,
-                hint="use the key of the account and project that submitted it",
-            )
-        )
+        f"The provider does not know a batch of {plural(batch.calls, 'call')}.",
+        where=f"{endpoint}, submitted {batch.submitted_at}",
+        found=error,
+        hint="use the key of the account and project that submitted it",
     )

@@ -36,10 +36,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from steep.core.calls import Completion
-from steep.core.errors import UserError
+from steep.core.formatting import plural
 from steep.documents.document import Document
 from steep.generation.batch_builder import BatchBuilder, CallStream
-from steep.generation.batch_results import RetryCounter, counted
+from steep.generation.batch_results import RetryCounter
 from steep.generation.batch_submission import SMALLEST_BATCH, Submitter
 from steep.generation.batch_tracker import PREPARING, VALIDATING, WAITING, BatchTracker
 from steep.generation.plan import totals
@@ -49,7 +49,6 @@ from steep.ledger.bounds import is_counted, most_of
 from steep.ledger.budget import Budget, Reservation
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SubmittedBatch
-from steep.llm.client import FatalError
 from steep.llm.openai_batch_wire import BatchRefused
 from steep.recipes.recipe import Recipe
 
@@ -103,8 +102,6 @@ async def generate_in_batches(
     stop.on_change = lambda: run.on_stop(work)
     try:
         await work
-    except FatalError as error:
-        raise UserError(str(error)) from error
     except asyncio.CancelledError:
         if not stop.aborting:
             raise
@@ -140,14 +137,11 @@ async def collect(client: BatchClient, ledger: Ledger, budget: Budget | None = N
         _spend(budget, completions, client, ledger)
 
     tracker = BatchTracker(client, ledger, RetryCounter(), count)
-    try:
-        for batch, remote in await tracker.look():
-            reasons = "it waited for room" if remote is None else remote.reasons
-            calls = counted(batch.calls, "call")
-            log.warning("generate: a batch of %s was not taken: %s", calls, reasons)
-            tracker.forget(batch, reasons)
-    except FatalError as error:
-        raise UserError(str(error)) from error
+    for batch, remote in await tracker.look():
+        reasons = "it waited for room" if remote is None else remote.reasons
+        calls = plural(batch.calls, "call")
+        log.warning("generate: a batch of %s was not taken: %s", calls, reasons)
+        tracker.forget(batch, reasons)
     builder = BatchBuilder(client, ledger, budget)
     for batch in tracker.open():
         builder.hold_open(batch)
@@ -179,8 +173,6 @@ async def cancel_all(client: BatchClient, ledger: Ledger) -> int:
             remote = await client.cancel(batch.batch_id)
         except BatchRefused as error:  # it has ended by now
             log.info("generate: batch %s: %s", batch.batch_id, error)
-        except FatalError as error:
-            raise UserError(str(error)) from error
         else:
             ledger.update_batch(replace(batch, status=remote.status))
             cancelled += 1
@@ -244,8 +236,8 @@ class _BatchRun:
             log.info(
                 "generate: open at %s: %s with %s; the same command collects what comes of them",
                 self._client.endpoint,
-                counted(len(batches), "batch"),
-                counted(sum(batch.calls for batch in batches), "call"),
+                plural(len(batches), "batch"),
+                plural(sum(batch.calls for batch in batches), "call"),
             )
         return held
 
@@ -302,8 +294,8 @@ class _BatchRun:
             log.info(
                 "generate: collected in this run so far: %s; "
                 "came back without an answer and submitted again: %s",
-                counted(self._progress.new, "call"),
-                counted(sent_anew, "call"),
+                plural(self._progress.new, "call"),
+                plural(sent_anew, "call"),
             )
         return sent
 
@@ -322,7 +314,7 @@ class _BatchRun:
                 log.info(
                     "generate: the rest of the budget is held for %s; what is left of it when they "
                     "have landed buys further calls",
-                    counted(len(others), "open batch"),
+                    plural(len(others), "open batch"),
                 )
             return False
         ahead = stream.head()
@@ -336,7 +328,7 @@ class _BatchRun:
                 "generate: the rest of the budget is enough for a batch of %s only, since each is "
                 "held at its most until it is answered, and so small a batch is not sent; a higher "
                 "limit, a lower generate.max_tokens or generate.engine openai goes further",
-                counted(batch.calls, "call"),
+                plural(batch.calls, "call"),
             )
         return False
 

@@ -20,7 +20,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from steep.core.calls import Call, Completion
-from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation.endpoints import Endpoints
 from steep.generation.plan import counted_calls, totals
@@ -84,9 +83,6 @@ async def generate(
         while not run.ended and (run.again or (run.may_pass and rounds_left)):
             rounds_left -= run.may_pass
             await run.make_all(documents, recipe, counts, salvage=run.may_pass)
-    except FatalError as error:
-        await run.finish()
-        raise UserError(str(error)) from error
     except BaseException:
         await run.finish()
         raise

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from steep.core.calls import Completion
 from steep.core.errors import UserError
-from steep.core.listing import plural
+from steep.core.formatting import plural
 from steep.ledger import requests as table
 from steep.ledger.account import Account
 from steep.ledger.budget import Budget, Reservation, total
@@ -131,8 +131,6 @@ class Caller:
             run = _CallerRun(self.worker, self.ledger, self._account, on_done)
             try:
                 asyncio.run(self._send_all(run, new))
-            except FatalError as error:
-                raise UserError(str(error)) from error
             except KeyboardInterrupt:
                 run.tell_dropped()
                 raise

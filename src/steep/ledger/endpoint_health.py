@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from steep.core.calls import WITHOUT_TEXT, Completion
-from steep.core.errors import UserError
-from steep.core.progress import duration
+from steep.core.formatting import duration
 from steep.ledger.records import has_failed, status_of
 from steep.llm.client import FatalError
 from steep.llm.dialect import ENDLESS
@@ -169,5 +168,4 @@ def _fatal(
     expected: object = None,
     hint: str,
 ) -> FatalError:
-    error = UserError(problem, where=where, expected=expected, found=found, hint=hint)
-    return FatalError(str(error))
+    return FatalError(problem, where=where, expected=expected, found=found, hint=hint)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, NamedTuple, TypeVar
 
 from steep.core.calls import Completion, Payable, Usage
-from steep.core.progress import duration
+from steep.core.formatting import duration
 from steep.ledger import endpoint_health
 from steep.ledger.aimd import Concurrency
 from steep.ledger.bounds import (

@@ -61,13 +61,12 @@ def prompt_ids(tokenizer: Any, call: Call) -> list[int]:
         except TemplateError:  # such as Gemma's, which has no place for a system message
             text = rendered(fold_system(messages))
     except TemplateError as error:
-        refused = UserError(
+        raise FatalError(
             "The chat template of this model refuses the messages of the recipe.",
             where=f"generate.model '{call.model}'",
             found=error,
             hint="choose a model whose template takes a message of the user",
-        )
-        raise FatalError(str(refused)) from error
+        ) from error
     return text_ids(tokenizer, text)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from steep.core.calls import Call, Completion, Payable, Usage
+from steep.core.errors import UserError
 
 UNUSABLE_REASON = "unusable"  # the finish reason of an answer that came, and held nothing of use
 CONTEXT_REASON = "context"  # the finish reason of a prompt that exceeds the model's context
@@ -14,11 +15,8 @@ CONTEXT_REASON = "context"  # the finish reason of a prompt that exceeds the mod
 Sent = TypeVar("Sent", bound=Payable, contravariant=True)
 
 
-class FatalError(Exception):
-    """A failure that concerns every call (bad key, unknown model, no endpoint): stop the run.
-
-    The message is written for the user: what was expected, found, where, what to do.
-    """
+class FatalError(UserError):
+    """A failure that concerns every call (bad key, unknown model, no endpoint): stop the run."""
 
 
 class TransientError(Exception):

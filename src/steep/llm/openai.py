@@ -22,7 +22,6 @@ import aiohttp
 from yarl import URL
 
 from steep.core.calls import Call, Completion, Usage
-from steep.core.errors import UserError
 from steep.llm.address import LOOPBACK, address, checked_url, key_headers, read_key
 from steep.llm.client import CONTEXT_REASON, FatalError, TransientError
 from steep.llm.dialect import ENDLESS, Dialect, phrase
@@ -298,7 +297,7 @@ class OpenAIClient:
         secret = isinstance(error, EndpointUnusable) and error.status == 401
         found = "HTTP 401" if secret else self.without_key(str(error))
         where = f"{self.endpoint}, model '{model}', key from {key}"
-        self._fatal = FatalError(str(UserError(problem, where=where, found=found, hint=hint)))
+        self._fatal = FatalError(problem, where=where, found=found, hint=hint)
         return self._fatal
 
     def without_key(self, text: str) -> str:

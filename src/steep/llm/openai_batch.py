@@ -22,7 +22,6 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from steep.core.errors import UserError
 from steep.llm.address import LOOPBACK, address, checked_url, key_headers, read_key
 from steep.llm.client import FatalError, TransientError
 from steep.llm.dialect import Dialect
@@ -350,7 +349,7 @@ class BatchClient:
         where = f"{self.endpoint}, key from {key}"
         if self._key:
             found = found.replace(self._key, "***")
-        return FatalError(str(UserError(problem, where=where, found=found, hint=hint)))
+        return FatalError(problem, where=where, found=found, hint=hint)
 
 
 ADVICE: dict[int | None, tuple[str, str]] = {

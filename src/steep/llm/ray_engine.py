@@ -64,8 +64,8 @@ class EngineActor:
         """Load the model, if that is still to be done; an error for the user is returned."""
         try:
             engine = await self._opened()
-        except (FatalError, UserError) as error:
-            return FatalError(str(error))
+        except UserError as error:
+            return error
         return EngineInfo(engine.batch_size, engine.concurrency, __version__)
 
     async def complete(self, calls: Sequence[Call]) -> list[Completion] | Exception:
@@ -76,8 +76,8 @@ class EngineActor:
             async with self._turns:  # one more group may wait here than the engine takes at once
                 return await engine.complete(calls)
         except UserError as error:
-            return FatalError(str(error))
-        except (FatalError, TransientError) as error:
+            return FatalError(error.problem, **error.fields)
+        except TransientError as error:
             return error
 
     async def _opened(self) -> Client:
@@ -205,8 +205,8 @@ class RayClient:
                     worker.live = True
                     return answer
                 found = brief(answer) if isinstance(answer, RayError) else answer
-                if isinstance(answer, FatalError):
-                    raise UserError(str(answer))
+                if isinstance(answer, UserError):
+                    raise answer
         raise UserError("No engine has started in the Ray cluster.", found=found, hint=_LOGS)
 
     async def _picked(self, document_id: str) -> _Worker:

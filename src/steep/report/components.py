@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from steep.report.formatting import bounds, decimal
+from steep.core.formatting import UNKNOWN, bounds, decimal, dollars, listing
 from steep.report.html import Child, Html, el
 from steep.report.view_models import Estimate
+
+SIZES = {name: f"a {name} model" for name in ("small", "large")}  # of imported texts: no names
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +106,15 @@ def fold(summary: str, *children: Child) -> Html:
 def absent(text: str) -> Html:
     """A part that this run does not have, said plainly."""
     return el("p", text, class_="absent")
+
+
+def model_names(names: Sequence[str]) -> str:
+    """Return the models that wrote some texts: `the model 'gpt-4.1'`, or `a large model`."""
+    return listing([SIZES.get(name, f"the model '{name}'") for name in names])
+
+
+def cost(cost_usd: float | None, *, own_machine: bool) -> str:
+    """Return a cost; an unknown one is never zero."""
+    if cost_usd is None:
+        return UNKNOWN
+    return f"{dollars(cost_usd)} (own machine)" if own_machine else dollars(cost_usd)

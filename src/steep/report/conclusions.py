@@ -12,17 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from steep.report.formatting import (
+from steep.core.formatting import (
+    UNKNOWN,
     count,
     interval,
     listing,
-    model_names,
     p_value,
     percent,
     plural,
     points,
-    usd,
 )
+from steep.report.components import model_names
 from steep.report.view_models import (
     RAW_RECIPE,
     Compared,
@@ -374,7 +374,7 @@ def _cost_note(run: ReportData) -> Note | None:
     if run.generation is None or run.generation.cost_usd is not None:
         return None
     return Note(
-        f"The cost is {usd(None, own_machine=False)}",
+        f"The cost is {UNKNOWN}",
         "No price is known for this endpoint, so none is shown. Unknown does not mean free: set "
         "the prices per million tokens in the configuration to have it computed.",
     )

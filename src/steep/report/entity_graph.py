@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from steep.report.formatting import plural, shorten
+from steep.core.formatting import plural, shorten
 from steep.report.html import Html, el
 from steep.report.layout import Box, Label, place_labels, place_nodes
 from steep.report.svg import frame, series_class, text_width

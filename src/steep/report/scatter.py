@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from steep.report.formatting import bounds, decimal, shorten
+from steep.core.formatting import bounds, decimal, shorten
 from steep.report.html import Html, el
 from steep.report.layout import Box, Label, place_labels
 from steep.report.svg import Scale, frame, line, marker, series_class, text, text_width, ticks

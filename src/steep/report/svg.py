@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from steep.report.formatting import shorten
+from steep.core.formatting import shorten
 from steep.report.html import Html, el, join, number
 
 WIDE, NARROW = 960, 350

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from steep.config import Config, EndpointConfig
+from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.ledger import requests
 from steep.ledger.caller import Caller, Sends
@@ -15,7 +16,6 @@ from steep.ledger.endpoint_worker import RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.llm.address import checked_url
 from steep.llm.prices import Prices
-from steep.project import Project
 from steep.stages.pricing import endpoint_prices, project_budget
 
 if TYPE_CHECKING:

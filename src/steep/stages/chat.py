@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steep.config import Config
+from steep.core.artifacts import Project
 from steep.core.calls import Sampling
 from steep.core.errors import UserError
 from steep.core.ids import derive_seed
 from steep.llm.thinking import StreamedAnswer
-from steep.project import Project
 from steep.stages.models import EMBEDDED, check_libraries, embedded_directory
 
 if TYPE_CHECKING:

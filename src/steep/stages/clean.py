@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steep.config import Config
+from steep.core.artifacts import MANIFEST, Project
 from steep.core.files import disk_errors, read_json, try_lock
-from steep.project import MANIFEST, Project
 from steep.stages import instruct
 from steep.stages.evaluate import POINTER_NAME
 from steep.stages.evaluate import STAGE as EVALUATE

@@ -7,6 +7,7 @@ is a whole Ray cluster. Who will see the documents is said here, once, when the 
 from __future__ import annotations
 
 import importlib.util
+import logging
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,13 +16,14 @@ from typing import TYPE_CHECKING, Literal
 
 from steep.config import EMBEDDED_MODEL, GenerateConfig
 from steep.core.errors import UserError
-from steep.core.listing import plural
+from steep.core.formatting import plural
 from steep.documents.document import Document
 from steep.generation.work_queue import assign
 from steep.llm.client import Client
-from steep.stages.harness import log
 from steep.stages.models import check_libraries, embedded_directory
 from steep.stages.pricing import HTTP_ENGINES, base_urls, prices_of
+
+log = logging.getLogger("steep")
 
 if TYPE_CHECKING:
     from steep.llm.openai_batch import BatchClient

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from steep.core.listing import plural
+from steep.core.artifacts import Artifact, Identity, build
+from steep.core.formatting import plural
 from steep.core.progress import Progress
 from steep.evaluation.answer_rows import write_answers
 from steep.evaluation.answering import ask, ask_short
@@ -18,10 +20,10 @@ from steep.evaluation.few_shot import short_answer_prompt
 from steep.evaluation.normalizers import OptionScores
 from steep.evaluation.prompts import closed_book_prompt
 from steep.evaluation.rows import make_rows, write_rows
-from steep.project import Artifact
 from steep.stages.eval_models import EvalModel
-from steep.stages.harness import Identity, build, log
 from steep.stages.question_set import QuestionSet, asking_fields, protocol_of
+
+log = logging.getLogger("steep")
 
 VERSION = 2
 ROWS_NAME = "rows.parquet"

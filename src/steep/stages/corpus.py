@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from steep.config import Config
+from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.ids import stable_hash
 from steep.corpus.passage import Candidate
 from steep.corpus.store import PASSAGES_NAME, REJECTED_NAME, write_passages, write_rejected
@@ -14,11 +15,9 @@ from steep.documents.document import Document
 from steep.generation import plan
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import CallRecord
-from steep.project import Artifact, Project
 from steep.recipes.recipe import Recipe
 from steep.stages import documents as documents_stage
 from steep.stages.generate import counts_of, recipe_of, written_about
-from steep.stages.harness import Identity, build
 
 VERSION = 2
 

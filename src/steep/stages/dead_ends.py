@@ -8,18 +8,20 @@ them are no accident: the run then ends with one of their answers, and `steep ge
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steep.core.calls import WITHOUT_TEXT
 from steep.core.errors import UserError
-from steep.core.listing import some_of
+from steep.core.formatting import some_of
 from steep.documents.document import Document
 from steep.generation import plan
 from steep.ledger.endpoint_health import MOST_EMPTY, no_text, reasoning_found
 from steep.ledger.ledger import Ledger
 from steep.recipes.entigraph import EntiGraph, parse_entities
-from steep.stages.harness import log
+
+log = logging.getLogger("steep")
 
 SHOWN_ANSWER = 300  # characters
 SHOWN_NAMES = 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steep.config import Config
+from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.errors import UserError
 from steep.documents.split import whole_documents
 from steep.evaluation.few_shot import about, named_text
 from steep.evaluation.open_book import write_retrieval
 from steep.evaluation.questions import Question
-from steep.project import Artifact, Project
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import Chunking, cut_documents
 from steep.retrieval.embed import Embedder, EmbedderSettings, open_embedder
@@ -24,8 +25,9 @@ from steep.retrieval.rerank import LikelihoodReranker, Reranker
 from steep.retrieval.retrieve import RetrievalSettings, Retriever, top_chunks
 from steep.stages.callers import Callers
 from steep.stages.eval_models import EvalModel
-from steep.stages.harness import Identity, build, log
 from steep.stages.question_set import QuestionSet
+
+log = logging.getLogger("steep")
 
 if TYPE_CHECKING:
     from steep.retrieval.hits import Hit

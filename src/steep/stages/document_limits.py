@@ -13,7 +13,7 @@ from typing import Any
 
 from steep.config import GenerateConfig
 from steep.core.errors import UserError
-from steep.core.listing import some_of
+from steep.core.formatting import some_of
 from steep.documents.document import Document
 from steep.stages.pricing import base_urls
 

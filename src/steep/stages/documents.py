@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -10,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from steep.config import Config
+from steep.core.artifacts import MANIFEST, Artifact, Identity, Project, build
 from steep.core.ids import stable_hash
 from steep.core.words import count_words
 from steep.documents.document import Document, Reading
 from steep.documents.reading import read_documents
 from steep.documents.split import split_documents
 from steep.documents.store import load_documents, write_documents
-from steep.project import MANIFEST, Artifact, Project
-from steep.stages.harness import Identity, build, log
+
+log = logging.getLogger("steep")
 
 VERSION = 2
 NAME = "documents.jsonl"

@@ -7,6 +7,7 @@ what it could do before. Rows are kept for good; tables are made from them (`sco
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from steep.config import Config
+from steep.core.artifacts import MANIFEST, Artifact, Identity, Project, build
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json
-from steep.project import MANIFEST, Artifact, Project
 from steep.stages import callers, closed_book, forgetting, instruct, summaries
 from steep.stages.callers import Callers
 from steep.stages.eval_models import EvalModel, asked, eval_models
-from steep.stages.harness import Identity, build, log
 from steep.stages.models import BASE
 from steep.stages.question_set import (
     QuestionSet,
@@ -30,6 +30,8 @@ from steep.stages.question_set import (
     read_question_set,
     reading_fields,
 )
+
+log = logging.getLogger("steep")
 
 if TYPE_CHECKING:
     from steep.stages.document_index import DocumentIndex

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from steep.config import Config
+from steep.core.artifacts import Artifact, Project
 from steep.core.calls import Completion, Usage
-from steep.core.dollars import dollars
 from steep.core.errors import UserError
-from steep.core.listing import some_of
+from steep.core.formatting import dollars, some_of
 from steep.core.ranges import Range
 from steep.documents.sentences import ends_sentence
 from steep.evaluation.answering import ask, ask_short
@@ -43,7 +43,6 @@ from steep.llm.address import checked_url
 from steep.llm.dialect import Dialect
 from steep.llm.prices import Prices
 from steep.llm.requests import Request
-from steep.project import Artifact, Project
 from steep.stages import callers, closed_book, instruct, open_book, summaries
 from steep.stages import documents as documents_stage
 from steep.stages.callers import Callers, Used, prices_at, used_endpoints

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steep.config import Config
+from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.evaluation.exports import EXPORTS, export_questions
 from steep.evaluation.questions import SkippedQuestion, read_questions
-from steep.project import Project
 from steep.stages import documents as documents_stage
 
 

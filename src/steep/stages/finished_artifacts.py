@@ -8,9 +8,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from steep.config import Config
-from steep.project import Artifact, Project
+from steep.core.artifacts import Artifact, Project, Unfinished
 from steep.stages import corpus, documents, generate, instruct, tokenize, train
-from steep.stages.harness import Unfinished, log
+
+log = logging.getLogger("steep")
 
 # The stages in the order in which `Finished.reached` grows.
 MADE = ("documents", "generate", "corpus", "tokenize", "train", "instruct")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from steep.config import Config
+from steep.core.artifacts import Artifact, Identity, build
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json
 from steep.documents.general_text import builtin_texts
-from steep.project import Artifact
 from steep.stages.documents import content_hash
 from steep.stages.eval_models import EvalModel, name_of
-from steep.stages.harness import Identity, build, log
+
+log = logging.getLogger("steep")
 
 VERSION = 1
 TEXTS, TASKS = "general-loss", "tasks"  # stages, as artifacts are named

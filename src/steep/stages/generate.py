@@ -8,15 +8,26 @@ only when nothing failed and nothing is left to do.
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from steep.config import Config, GenerateConfig
-from steep.core.dollars import cost_of
+from steep.core.artifacts import (
+    WORK_TIME,
+    Artifact,
+    Identity,
+    Project,
+    explain_change,
+    finish,
+    refuse_ranks,
+    refuse_unfinished,
+    remove_leftovers,
+)
 from steep.core.errors import UserError
 from steep.core.files import write_jsonl
-from steep.core.listing import plural
+from steep.core.formatting import cost_of, plural
 from steep.core.work_time import work_time
 from steep.documents.document import Document
 from steep.generation import plan, requeue
@@ -24,22 +35,13 @@ from steep.generation.busy import busy_seconds
 from steep.ledger import queries
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import TEXTLESS_REASON
-from steep.project import Artifact, Project
 from steep.recipes.entigraph import EntiGraph
 from steep.stages import clients, dead_ends, generation_run
 from steep.stages import documents as documents_stage
 from steep.stages.document_limits import check_context, context_warnings, tell_beyond
-from steep.stages.harness import (
-    WORK_TIME,
-    Identity,
-    explain_change,
-    finish,
-    log,
-    refuse_ranks,
-    refuse_unfinished,
-    remove_leftovers,
-)
 from steep.stages.pricing import base_urls, goal_in, prices_of
+
+log = logging.getLogger("steep")
 
 VERSION = 2
 ENTITIES_NAME = "entities.jsonl"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from steep.config import GenerateConfig
 from steep.core.calls import Usage
-from steep.core.listing import plural
+from steep.core.formatting import plural
 from steep.documents.document import Document
 from steep.generation import scheduler
 from steep.generation.batches import cancel_all, collect, generate_in_batches
@@ -23,9 +24,10 @@ from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.recipes.recipe import Recipe
 from steep.stages import clients
-from steep.stages.harness import log
 from steep.stages.pricing import base_urls, budget_of, goal_in, prices_of
 from steep.stages.terminal import Display, interruptible
+
+log = logging.getLogger("steep")
 
 
 class GenerationResult(NamedTuple):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from steep.config import Config
+from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.generation.importing import ImportCounts, import_generations
 from steep.ledger.ledger import Ledger
-from steep.project import Project
 from steep.stages import documents
 
 SHOWN_IDS = 5

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from steep.config import Config, InstructConfig
+from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.errors import UserError
-from steep.project import Artifact, Project
-from steep.stages.harness import Identity, build
 from steep.stages.train import (
     MODEL_NAME,
     do,

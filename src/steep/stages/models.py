@@ -9,10 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json
-from steep.project import Project
-from steep.stages.harness import log
+from steep.core.ranks import is_main_rank
 from steep.stages.weights import directory_hash, file_stamps
 from steep.training.loading import (
     EXPECTED,
@@ -23,7 +23,8 @@ from steep.training.loading import (
     not_loaded,
     weight_files,
 )
-from steep.training.place import is_main_rank
+
+log = logging.getLogger("steep")
 
 BASE = "base"  # what the results call the model that training starts from
 EMBEDDED = "embedded"

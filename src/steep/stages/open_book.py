@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from steep.config import Config
+from steep.core.artifacts import Artifact, Identity, build
 from steep.core.errors import UserError
 from steep.core.progress import Progress
 from steep.evaluation.answer_rows import read_answers, write_answers
@@ -23,12 +25,12 @@ from steep.evaluation.protocols import Protocol
 from steep.evaluation.questions import Question
 from steep.evaluation.rows import make_rows, read_rows, write_rows
 from steep.evaluation.tables import answer_grades, answers_chance, likelihood_grades, mean_chance
-from steep.project import Artifact
 from steep.stages.closed_book import OUTPUTS_NAME, ROWS_NAME, kept, told
 from steep.stages.document_index import DocumentIndex
 from steep.stages.eval_models import EvalModel
-from steep.stages.harness import Identity, build, log
 from steep.stages.question_set import QuestionSet, asking_fields, protocol_of
+
+log = logging.getLogger("steep")
 
 VERSION = 2
 STAGE = "open-book"

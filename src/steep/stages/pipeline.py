@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import gc
+import logging
 import os
 import platform
 from dataclasses import asdict, dataclass, field
@@ -13,14 +14,15 @@ from typing import Any, Literal, get_args
 import yaml
 
 from steep.config import Config
+from steep.core.artifacts import Artifact, Project, remove_leftovers
 from steep.core.files import write_json, write_text
 from steep.core.machine import processor_name
+from steep.core.ranks import ranks
 from steep.ledger import requests
-from steep.project import Artifact, Project
 from steep.stages import corpus, documents, evaluate, generate, instruct, tokenize, train
-from steep.stages.harness import log, remove_leftovers
 from steep.stages.status import open_ledger
-from steep.training.place import ranks
+
+log = logging.getLogger("steep")
 
 StageName = Literal[
     "documents", "generate", "corpus", "tokenize", "train", "instruct", "evaluate", "report"

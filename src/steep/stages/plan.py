@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from steep.config import Config, GenerateConfig
+from steep.core.artifacts import Project
 from steep.core.calls import Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
@@ -36,7 +37,6 @@ from steep.generation.work_queue import assign
 from steep.ledger import queries
 from steep.ledger.ledger import Ledger
 from steep.llm.prices import Prices
-from steep.project import Project
 from steep.recipes.entigraph import EntiGraph
 from steep.stages import clients, dead_ends, pricing
 from steep.stages import documents as documents_stage

@@ -7,26 +7,28 @@ read by the endpoint that will read it later, too.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from steep.config import Config, GenerateConfig
+from steep.core.artifacts import Project
 from steep.core.calls import Call, Usage
-from steep.core.listing import plural
+from steep.core.formatting import plural
 from steep.documents.document import Document
 from steep.generation import plan
 from steep.ledger.ledger import Ledger
 from steep.llm.prices import Prices
-from steep.project import Project
 from steep.recipes.entigraph import EntiGraph, RelationCalls
 from steep.stages import documents as documents_stage
 from steep.stages import generation_run
 from steep.stages.generate import recipe_of, written_about
-from steep.stages.harness import log
 from steep.stages.plan import NO_HOST, Host, check_plannable, hosts_of
 from steep.stages.pricing import base_urls
+
+log = logging.getLogger("steep")
 
 PROBE_TEXTS = 4  # of each document and kind: fewer answers say nothing about their length
 LONGEST_NAME = "N" * 80  # characters that an entity may have at most

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from steep.config import Config
+from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.core.token_ids import text_ids
 from steep.documents.document import Document
@@ -20,7 +21,6 @@ from steep.evaluation.option_order import LETTERS
 from steep.evaluation.prompts import closed_book_prompt, continuation
 from steep.evaluation.protocols import Protocol
 from steep.evaluation.questions import Question
-from steep.project import Project
 from steep.stages.models import BASE, context_tokens, model_directory
 from steep.training.loading import load_tokenizer
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from steep.config import Config
+from steep.core.artifacts import Artifact, Project
 from steep.core.errors import UserError
 from steep.evaluation.answer_rows import read_answers
 from steep.evaluation.answer_scores import verdicts
 from steep.evaluation.normalizers import NORMALIZERS, likeliest
 from steep.evaluation.rows import read_rows
 from steep.evaluation.short_answer_metrics import exact_match, f1
-from steep.project import Artifact, Project
 from steep.stages import closed_book, open_book
 from steep.stages.eval_models import name_of
 from steep.stages.evaluate import evaluated_rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from steep.config import Config, EvaluateConfig
+from steep.core.artifacts import Artifact, Project
 from steep.core.errors import UserError
 from steep.core.ids import stable_hash
 from steep.documents.document import Document
@@ -21,10 +23,10 @@ from steep.evaluation.questions import (
     read_short_answers,
 )
 from steep.evaluation.splits import questions_on, split_documents
-from steep.project import Artifact, Project
 from steep.stages import documents as documents_stage
 from steep.stages.documents import content_hash
-from steep.stages.harness import log
+
+log = logging.getLogger("steep")
 
 # Of a protocol what changes the texts; how they are read and counted does not.
 ASKING = ("samples", "temperature", "max_tokens", "order_seed")

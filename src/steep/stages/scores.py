@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from steep.config import Config
+from steep.core.artifacts import Artifact
 from steep.core.calls import RAW_RECIPE
 from steep.evaluation.answer_rows import read_answers
 from steep.evaluation.compare import Grade
@@ -26,7 +27,6 @@ from steep.evaluation.tables import (
     likelihood_table,
     short_answers_table,
 )
-from steep.project import Artifact
 from steep.stages import closed_book, document_index, forgetting, instruct, open_book, summaries
 from steep.stages.eval_models import name_of
 from steep.stages.models import BASE

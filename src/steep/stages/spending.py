@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from steep.config import Config
+from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.core.ranges import Range
-from steep.project import Project
 from steep.stages.callers import prices_at, used_endpoints
 from steep.stages.evaluation_plan import plan_evaluation
 from steep.stages.plan import make_plan

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from steep.config import Config
+from steep.core.artifacts import Artifact, Project
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation import plan, requeue
@@ -21,7 +22,6 @@ from steep.ledger.ledger import Ledger
 from steep.ledger.queries import Sums
 from steep.ledger.records import IMPORT_ENDPOINT, CallRecord
 from steep.ledger.store import connect
-from steep.project import Artifact, Project
 from steep.stages import dead_ends, documents
 from steep.stages.generate import counts_of, recipe_of, written_about
 from steep.stages.pricing import base_urls, prices_of, project_budget

@@ -6,6 +6,7 @@ written again. The judge itself is measured first, on claims that we labeled.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steep.config import Config, SummariesConfig
+from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json
 from steep.core.progress import Progress
@@ -33,13 +35,13 @@ from steep.evaluation.summaries.rows import (
     write_rows,
 )
 from steep.evaluation.summaries.writing import human_summaries, write_summaries
-from steep.project import Artifact, Project
 from steep.stages import documents as documents_stage
 from steep.stages.callers import Callers
 from steep.stages.closed_book import OUTPUTS_NAME, kept, told
 from steep.stages.documents import content_hash
 from steep.stages.eval_models import EvalModel
-from steep.stages.harness import Identity, build, log
+
+log = logging.getLogger("steep")
 
 if TYPE_CHECKING:  # it loads scipy
     from steep.evaluation.summaries.judge_agreement import JudgeAgreement

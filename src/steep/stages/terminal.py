@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import time
 from collections.abc import Iterator
 
-from steep.core.progress import Progress, duration
+from steep.core.formatting import duration
+from steep.core.progress import Progress
 from steep.generation import progress
 from steep.generation.progress import BatchProgress, StopRequest
-from steep.stages.harness import log
+
+log = logging.getLogger("steep")
 
 
 @contextlib.contextmanager

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from steep.config import Config
+from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
 from steep.core.ids import derive_seed
@@ -17,11 +19,11 @@ from steep.corpus.store import PASSAGES_NAME, TextRow, stream_texts
 from steep.documents.document import Skipped
 from steep.documents.general_text import KINDS, NoText, builtin_texts, stream_general_texts
 from steep.ledger.ledger import Ledger
-from steep.project import Artifact, Project
 from steep.stages.documents import content_hash
-from steep.stages.harness import Identity, build, log
 from steep.stages.models import model_directory
 from steep.training.loading import load_tokenizer
+
+log = logging.getLogger("steep")
 
 VERSION = 4
 REPLAY: Literal["replay"] = "replay"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Container, Mapping
 from dataclasses import asdict
@@ -9,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steep.config import Config, OptimizationConfig, TrainConfig
+from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.errors import UserError
-from steep.project import Artifact, Project
-from steep.stages.harness import Identity, build, log
 from steep.stages.models import (
     BASE,
     check_model,
@@ -20,6 +20,8 @@ from steep.stages.models import (
     model_directory,
 )
 from steep.stages.tokenize import CHATS, INSTRUCTION, REPLAY, VALIDATION
+
+log = logging.getLogger("steep")
 
 if TYPE_CHECKING:
     from steep.training.job import ShareName, TrainingJob

@@ -12,14 +12,13 @@ from functools import cached_property
 from pathlib import Path
 
 from steep.config import Config
+from steep.core.artifacts import Artifact, Identity, Project
 from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
 from steep.core.ranges import Range
-from steep.project import Artifact, Project
 from steep.stages import documents as documents_stage
 from steep.stages import instruct, train
 from steep.stages.finished_artifacts import Finished, look
-from steep.stages.harness import Identity
 from steep.stages.models import missing_libraries
 from steep.stages.plan import Plan
 from steep.stages.status import open_ledger

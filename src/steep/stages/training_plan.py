@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from steep.config import Config
+from steep.core.artifacts import Project
 from steep.core.errors import UserError
-from steep.project import Project
+from steep.core.ranks import ranks
 from steep.stages import train
 from steep.stages.models import EMBEDDED, check_libraries, missing_libraries, model_directory
 from steep.stages.plan import Plan
@@ -30,7 +31,6 @@ from steep.training.forecast import (
     rate_of,
 )
 from steep.training.metrics import METRICS
-from steep.training.place import ranks
 
 if TYPE_CHECKING:
     from steep.training.memory import MemoryEstimate
@@ -234,14 +234,14 @@ def _disk_warnings(
     is_here = all(section.devices.is_here for section in made.sections)
     if made.room_bytes is None or not is_here:
         return
-    from steep.training.memory import gib
+    from steep.core.formatting import gib
     from steep.training.preflight import free_bytes
 
     free = free_bytes(project.store, amounts.begun)
     if made.room_bytes > free:
         yield (
-            f"the disk has {gib(free)} GiB free, and checkpoints and models of all runs take "
-            f"{gib(made.room_bytes)} GiB at most; free some space, or lower train.keep_checkpoints"
+            f"the disk has {gib(free)} free, and checkpoints and models of all runs take "
+            f"{gib(made.room_bytes)} at most; free some space, or lower train.keep_checkpoints"
         )
 
 

@@ -11,9 +11,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from steep.core.artifacts import Project
 from steep.core.files import read_json, write_json
 from steep.core.ids import stable_hash
-from steep.project import Project
 
 CACHE_NAME = "weights.json"
 IGNORED = frozenset({".md", ".lock", ".log"})  # a card says nothing of what a model computes

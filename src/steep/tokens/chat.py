@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from steep.core.errors import UserError
 from steep.core.token_ids import ChatText, rendered_chat, whole_texts
-from steep.tokens.shard import ShardManifest, name_of, write_batches
+from steep.tokens.shard import NothingToTrainOn, ShardManifest, name_of, write_batches
 from steep.tokens.tokenize import TextBatch, batch_of, batched, in_order, threads_for
 
 Message = Mapping[str, str]
@@ -82,10 +82,10 @@ def write_chat_shard(
         with closing(_tokenized(chats, tokenizer, loss_on)) as batches:
             masked = loss_on == "assistant"
             manifest = write_batches(directory, batches, tokenizer, masked=masked)
-    except UserError as error:
-        if not skipped or "nothing to train on" not in error.problem:
+    except NothingToTrainOn as error:
+        if not skipped:
             raise
-        raise UserError(
+        raise NothingToTrainOn(
             "There is nothing to train on: no chat of this file can be used.",
             where=skipped[0].source,
             found=f"{len(skipped):,} lines left out; the first: {skipped[0].reason}",

@@ -30,6 +30,10 @@ TOKENS, ENDS, LOSS_MASK = "tokens.bin", "ends.bin", "loss_mask.bin"
 LARGEST_VOCABULARY = 2**32
 
 
+class NothingToTrainOn(UserError):
+    """No text reached a shard."""
+
+
 @dataclass(frozen=True, slots=True)
 class ShardManifest:
     """What a shard holds.
@@ -164,7 +168,7 @@ def write_batches(
             texts, tokens = texts + len(ends), tokens + len(batch.ids)
             learned += 0 if batch.mask is None else int(batch.mask.sum())
     if not tokens or (masked and not learned):
-        raise UserError(
+        raise NothingToTrainOn(
             "There is nothing to train on: no text reached this shard.",
             where=directory,
             hint="look at the totals of the corpus: were all texts rejected?",

@@ -14,7 +14,7 @@ from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.tensor import DTensor
 
 from steep.core.errors import UserError
-from steep.core.listing import some_of
+from steep.core.formatting import some_of
 from steep.training.checkpoint_files import HASHING_THREADS
 
 NAMES_SHOWN = 10

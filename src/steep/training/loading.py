@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from steep.core.errors import UserError
-from steep.core.listing import some_of
+from steep.core.formatting import some_of
 
 log = logging.getLogger("steep")
 

@@ -28,8 +28,8 @@ from torch import Tensor, nn
 
 from steep.core.errors import UserError
 from steep.core.files import disk_errors
+from steep.core.formatting import duration
 from steep.core.ids import derive_seed
-from steep.core.progress import duration
 from steep.tokens.mixture import IGNORED, Mixture, RowReader
 from steep.training.checkpoint import Checkpoints
 from steep.training.interruption import asked_to_stop

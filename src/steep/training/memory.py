@@ -22,14 +22,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
+from steep.core.formatting import GIB, gib
 from steep.training.adamw import SMALLEST_BLOCK
 from steep.training.loss import CHUNK_POSITIONS
 from steep.training.model_dims import ModelShape, ParameterShape
 from steep.training.quantize import block_columns
 from steep.training.settings import OptimizerKind, TrainingSettings
-
-GIB = 2**30
-
 
 _block_columns = cache(block_columns)  # a model has few widths, and many parameters of each
 
@@ -99,13 +97,7 @@ class MemoryEstimate:
         parts = sorted(self.parts.items(), key=lambda part: -part[1])
         listed = " + ".join(f"{name} {gib(size)}" for name, size in parts if size)
         there = "" if self.available is None else f" of {gib(self.available)}"
-        return f"memory: about {gib(self.total)}{there} GiB = {listed}"
-
-
-def gib(size: float) -> str:
-    """Bytes as GiB, with two digits that say something."""
-    value = size / GIB
-    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
+        return f"memory: about {gib(self.total)}{there} = {listed}"
 
 
 def estimate_memory(

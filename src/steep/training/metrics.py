@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from steep.core.errors import UserError
 from steep.core.files import write_text
-from steep.core.progress import duration
+from steep.core.formatting import duration
 
 METRICS = "metrics.jsonl"
 VALIDATION = "validation.jsonl"

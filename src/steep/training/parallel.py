@@ -25,7 +25,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from steep.core.errors import UserError
 from steep.core.machine import processor_name
-from steep.training.place import place_of
+from steep.core.ranks import place_of
 
 TIMEOUT = timedelta(minutes=15)  # a rank that is silent for longer counts as dead
 

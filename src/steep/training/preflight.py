@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import torch
 
 from steep.core.errors import UserError
+from steep.core.formatting import gib
 from steep.training.loading import load_model_config
-from steep.training.memory import MemoryEstimate, estimate_memory, gib
+from steep.training.memory import MemoryEstimate, estimate_memory
 from steep.training.model_dims import ModelShape, empty_model, shape_of
 from steep.training.parallel import World
 from steep.training.settings import OptimizerKind, TrainingSettings
@@ -100,9 +101,9 @@ def check_disk(directory: Path, estimate: MemoryEstimate, keep_checkpoints: int)
         raise UserError(
             "The disk has no room for the checkpoints and the model of this run.",
             where=directory,
-            expected=f"{gib(needed)} GiB = {keep_checkpoints + 1} checkpoints (one is being "
+            expected=f"{gib(needed)} = {keep_checkpoints + 1} checkpoints (one is being "
             f"written) x {gib(estimate.checkpoint_bytes)} + the model {gib(estimate.export_bytes)}",
-            found=f"{gib(free)} GiB",
+            found=f"{gib(free)}",
             hint="free some space, or lower train.keep_checkpoints, and run the same command again",
         )
 
@@ -175,9 +176,9 @@ def _check_host(estimate: MemoryEstimate, world: World) -> None:
         raise UserError(
             "The memory of this machine, beside the GPU, is too small for this run.",
             where="train",
-            expected=f"{gib(needed)} GiB: the model while it is loaded "
+            expected=f"{gib(needed)}: the model while it is loaded "
             f"({gib(estimate.export_bytes)}), later the copy of a checkpoint ({gib(staging)})",
-            found=f"{gib(free)} GiB",
+            found=f"{gib(free)}",
             hint="take a machine with more memory, or more devices",
         )
 
@@ -205,13 +206,13 @@ def _too_large(
         if each.total < estimate.total
     ]
     fitting = [each for each in remedies if each.total <= estimate.available]
-    listed = "; ".join(f"{each.change} ({gib(each.total)} GiB)" for each in fitting or remedies)
+    listed = "; ".join(f"{each.change} ({gib(each.total)})" for each in fitting or remedies)
     start = "one of these is enough" if fitting else "none of these is enough alone"
     where = "this machine" if on_host else "the GPU"
     return UserError(
         f"This run does not fit into the memory of {where}; its largest part is the {largest}.",
         where="train",
-        expected=f"at most {gib(estimate.available)} GiB",
+        expected=f"at most {gib(estimate.available)}",
         found=estimate.line().removeprefix("memory: "),
         hint=f"{start}: {listed}" if listed else "take a smaller model or a larger machine",
     )

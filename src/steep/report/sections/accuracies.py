@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from steep.core.formatting import interval, percent, rounded_interval
 from steep.report.components import Column, stacked, table, text_column
-from steep.report.formatting import interval, percent, rounded_interval
 from steep.report.html import Child, Html, el
 from steep.report.svg import Axis, Whisker, WhiskerGroup, responsive, series_class, whisker_chart
 from steep.report.view_models import Compared, Estimate, ModelScore, ReportData

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from steep.core.formatting import count, percent, plural, reasons
 from steep.report.components import (
     Column,
     PageSection,
@@ -14,7 +15,6 @@ from steep.report.components import (
     table,
     text_column,
 )
-from steep.report.formatting import count, percent, plural, reasons
 from steep.report.html import Child, Html, el
 from steep.report.measures import compared, mean
 from steep.report.sections.accuracies import accuracy_cell, accuracy_chart, accuracy_table, key

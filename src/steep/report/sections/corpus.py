@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from steep.core.formatting import count, plural
 from steep.core.words import count_words, word_spans
 from steep.report.components import (
     Column,
@@ -11,11 +12,11 @@ from steep.report.components import (
     absent,
     facts,
     fold,
+    model_names,
     section,
     table,
     text_column,
 )
-from steep.report.formatting import count, model_names, plural
 from steep.report.html import Child, Html, el, join
 from steep.report.sampling import sample_passages, sample_rejected
 from steep.report.sections.writers import writers

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from steep.report.components import Column, figure, stacked, table, text_column
-from steep.report.conclusions import (
-    against_chance,
-    conclusion,
-    limits,
-    uneven_intervals,
-    verdict,
-)
-from steep.report.formatting import (
+from steep.core.formatting import (
     MINUS,
     count,
     interval,
@@ -18,6 +10,14 @@ from steep.report.formatting import (
     plural,
     points,
     rounded_interval,
+)
+from steep.report.components import Column, figure, stacked, table, text_column
+from steep.report.conclusions import (
+    against_chance,
+    conclusion,
+    limits,
+    uneven_intervals,
+    verdict,
 )
 from steep.report.html import Child, Html, el
 from steep.report.svg import Axis, Whisker, WhiskerGroup, responsive, whisker_chart

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from steep.core.formatting import UNKNOWN, bounds, count, decimal, p_value, plural
 from steep.report.components import (
     Column,
     PageSection,
@@ -15,7 +16,6 @@ from steep.report.components import (
     table,
     text_column,
 )
-from steep.report.formatting import UNKNOWN, bounds, count, decimal, p_value, plural
 from steep.report.html import Child, Html, el
 from steep.report.measures import compared, mean
 from steep.report.sections.accuracies import key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from steep.core.formatting import count, plural
 from steep.report.components import (
     Column,
     PageSection,
@@ -20,7 +21,6 @@ from steep.report.entity_graph import (
     draw,
     select,
 )
-from steep.report.formatting import count, plural
 from steep.report.html import Child, Html, el, join
 from steep.report.svg import responsive, series_class
 from steep.report.view_models import ReportData

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from steep.core.formatting import count, percent, plural
 from steep.report.components import Column, fold, table, text_column
-from steep.report.formatting import count, percent, plural
 from steep.report.html import Child, Html, el
 from steep.report.measures import estimate
 from steep.report.sections.accuracies import accuracy_cell, key

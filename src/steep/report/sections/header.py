@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePath
 
+from steep.core.formatting import count, duration, listing, plural
+from steep.report.components import cost as cost_text
 from steep.report.components import facts
 from steep.report.conclusions import headline, normalizer_name
-from steep.report.formatting import count, duration, listing, plural, usd
 from steep.report.html import Child, Html, el
 from steep.report.measures import compared
 from steep.report.view_models import RAW_RECIPE, Arm, Compared, ReportData
@@ -136,7 +137,7 @@ def _key_figures(run: ReportData) -> list[tuple[str, Child]]:
     if len(budgets) == 1:
         figures.append(("training tokens per arm", count(budgets.pop())))
     if run.generation:
-        cost = usd(run.generation.cost_usd, own_machine=False)
+        cost = cost_text(run.generation.cost_usd, own_machine=False)
         figures.append(("cost of generation", cost))
     if run.wall_s:
         figures.append(("wall time", duration(sum(run.wall_s.values()))))

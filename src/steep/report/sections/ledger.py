@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from steep.core.calls import STATUSES
-from steep.core.dollars import cost_of
+from steep.core.formatting import cost_of, count, duration, plural
 from steep.report.components import (
     Column,
     PageSection,
     absent,
+    cost,
     facts,
     figure,
     section,
     table,
     text_column,
 )
-from steep.report.formatting import count, duration, plural, usd
 from steep.report.html import Child, Html, el, join
 from steep.report.svg import stacked_bar
 from steep.report.view_models import Generation, RejectedSample, ReportData, SamplePassage
@@ -116,7 +116,7 @@ def _spending(run: ReportData, generation: Generation) -> list[tuple[str, Child]
         ("tokens written", count(written)),
         ("tokens read", count(usage.get("prompt_tokens", 0))),
         ("of them from a cache", count(usage.get("cached_tokens", 0))),
-        ("cost", usd(generation.cost_usd, own_machine=run.embedded_generator)),
+        ("cost", cost(generation.cost_usd, own_machine=run.embedded_generator)),
         ("wall time", duration(generation.wall_s)),
     ]
     if generation.busy_s:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from steep.core.formatting import UNKNOWN, count, decimal, interval, listing, p_value, percent
 from steep.report.components import (
     Column,
     PageSection,
@@ -14,7 +15,6 @@ from steep.report.components import (
     table,
     text_column,
 )
-from steep.report.formatting import UNKNOWN, count, decimal, interval, listing, p_value, percent
 from steep.report.html import Child, Html, el
 from steep.report.measures import compared, estimate
 from steep.report.sections.accuracies import PERCENT_TICKS, accuracy_whisker, key

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from steep.core.formatting import percent, plural
 from steep.report.components import Column, table, text_column
 from steep.report.conclusions import NORMALIZERS, normalizer_name
-from steep.report.formatting import percent, plural
 from steep.report.html import Child, Html, el
 from steep.report.sections.accuracies import key
 from steep.report.view_models import ReportData

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from steep.core.formatting import percent, plural
 from steep.report.components import (
     Column,
     PageSection,
@@ -15,7 +16,6 @@ from steep.report.components import (
     text_column,
 )
 from steep.report.conclusions import NORMALIZERS, normalizer_name
-from steep.report.formatting import percent, plural
 from steep.report.html import Child, Html, el
 from steep.report.sections.accuracies import accuracy_chart, accuracy_table, common_n, key
 from steep.report.sections.differences import comparison

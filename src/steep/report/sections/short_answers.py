@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from steep.core.formatting import UNKNOWN, count, decimal
 from steep.report.components import Column, fold, table, text_column
 from steep.report.conclusions import verdict
-from steep.report.formatting import UNKNOWN, count, decimal
 from steep.report.html import Child, Html, el
 from steep.report.measures import compared
 from steep.report.sections.accuracies import accuracy_cell, accuracy_table, key

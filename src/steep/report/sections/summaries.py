@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from steep.core.formatting import MINUS, bounds, count, decimal, interval, percent, reasons
 from steep.report.components import (
     Column,
     PageSection,
@@ -16,7 +17,6 @@ from steep.report.components import (
     table,
     text_column,
 )
-from steep.report.formatting import MINUS, bounds, count, decimal, interval, percent, reasons
 from steep.report.html import Child, Html, el
 from steep.report.measures import mean
 from steep.report.scatter import Point, scatter

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from steep.core.formatting import UNKNOWN, count, duration
 from steep.report.components import Column, PageSection, absent, figure, section, table, text_column
-from steep.report.formatting import UNKNOWN, count, duration
 from steep.report.html import Child, Html
 from steep.report.sections.accuracies import key
 from steep.report.svg import Curve, Panel, curve_chart, responsive

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from steep.core.formatting import listing, plural
 from steep.core.ids import stable_hash
-from steep.report.components import facts
-from steep.report.formatting import listing, model_names, plural
+from steep.report.components import facts, model_names
 from steep.report.html import Child, Html, el
 from steep.report.view_models import RAW_RECIPE, CorpusSummary, ReportData, SamplePassage
 

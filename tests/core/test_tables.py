@@ -14,7 +14,7 @@ import pytest
 
 from steep.cli.options import start_log
 from steep.cli.score_lines import print_scores
-from steep.cli.tables import table, wrapped
+from steep.core.tables import table, wrapped
 
 INTERVAL = "32.2 (23.3-42.7)"
 KINDS = ("near the text", "indirect", "two facts")

@@ -1,9 +1,13 @@
-"""What all stages share: identity, the check that one is done, and the manifest, written last.
+"""Artifacts: what a stage has computed, in one directory each, found again by its identity.
 
-The identity of an artifact is a table made by its stage: the version of the stage, exactly the
-configuration fields that change its data, and the identities of its inputs. Its hash names the
-directory, so a rerun finds what is there, and a changed field makes a new directory beside the old
-one. Nothing is deleted.
+A project is the directory of its `steep.yaml`. `.steep/ledger.db` holds every call,
+`.steep/<stage>-<hash8>/` one artifact, complete when its `manifest.json` exists, and `runs/<name>/`
+what a person opens.
+
+The identity of an artifact is a table: the version of the stage, exactly the configuration fields
+that change its data, and the identities of its inputs. Its hash names the directory, so a rerun
+finds the artifact, and a changed field makes a new directory beside the old one. Nothing is
+deleted.
 """
 
 from __future__ import annotations
@@ -21,19 +25,81 @@ from typing import Any
 
 from steep import __version__
 from steep.core.errors import UserError
-from steep.core.files import disk_errors, try_lock, write_json
+from steep.core.files import disk_errors, read_json, try_lock, write_json
+from steep.core.formatting import duration
 from steep.core.ids import stable_hash
-from steep.core.progress import duration
+from steep.core.ranks import is_main_rank, ranks
 from steep.core.work_time import work_time
-from steep.project import MANIFEST, Artifact, Project
-from steep.training.place import is_main_rank as is_main_rank
-from steep.training.place import ranks
 
 log = logging.getLogger("steep")
 
+MANIFEST = "manifest.json"
+CHEAP = ("documents", "corpus", "evaluate")  # stages that take seconds, from what is there
 WORK_TIME = ".seconds"  # of the runs so far, in the directory of an unfinished artifact
 MOST_ROLES = 3  # that a line names
 _DIGEST = re.compile(r"[0-9a-f]{8,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A finished stage: its directory and what its manifest says."""
+
+    stage: str
+    path: Path
+    manifest: dict[str, Any]
+
+    @property
+    def hash8(self) -> str:
+        """The eight digits that name it."""
+        return self.path.name.rsplit("-", 1)[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project directory.
+
+    Attributes:
+        finished_only: Whether what takes money or hours is only looked up, as for a report.
+    """
+
+    root: Path
+    finished_only: bool = False
+
+    def may_make(self, stage: str) -> bool:
+        """Whether an artifact of this stage may be made where it is missing."""
+        return not self.finished_only or stage in CHEAP
+
+    @property
+    def store(self) -> Path:
+        """The folder of ledger and artifacts."""
+        return self.root / ".steep"
+
+    @property
+    def ledger_path(self) -> Path:
+        """The SQLite file with every call."""
+        return self.store / "ledger.db"
+
+    def artifact_path(self, stage: str, hash8: str) -> Path:
+        """Where the artifact of `stage` with this identity lies or will lie."""
+        return self.store / f"{stage}-{hash8}"
+
+    def find(self, stage: str, hash8: str) -> Artifact | None:
+        """Return the finished artifact, or None."""
+        path = self.artifact_path(stage, hash8)
+        if not (path / MANIFEST).is_file():
+            return None
+        return Artifact(stage, path, read_json(path / MANIFEST))
+
+    def finished(self, stage: str) -> list[Artifact]:
+        """All finished artifacts of a stage, the newest last."""
+        manifests = sorted(
+            self.store.glob(f"{stage}-*/{MANIFEST}"), key=lambda path: path.stat().st_mtime
+        )
+        return [Artifact(stage, path.parent, read_json(path)) for path in manifests]
+
+    def run_directory(self, name: str) -> Path:
+        """The directory of a run: report.html, resolved config, log."""
+        return self.root / "runs" / name
 
 
 @dataclass(frozen=True, slots=True)
