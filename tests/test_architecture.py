@@ -20,30 +20,30 @@ import steep
 
 PACKAGE = Path(steep.__file__).parent
 
-# Rooms in the order of the data's way; what stands beside them is config, project and testing.
-# A module may import its own room, those named here, and `steep` itself (the version).
+# Packages in the order of the data; beside them are config and testing.
+# A module may import its own package, those named here, and `steep` itself (the version).
 MAY_IMPORT: dict[str, set[str]] = {
     "core": set(),
-    "presets": set(),
-    "config": set(),
-    "config_loading": {"core", "config", "presets"},
-    "project": {"core"},
+    "config": {
+        "core", "documents", "generation", "corpus", "tokens", "training", "evaluation",
+    },
+    "config_loading": {"core", "config"},
     "documents": {"core"},
     "recipes": {"core", "documents"},
     "llm": {"core"},
     "ledger": {"core", "llm"},
     "generation": {"core", "documents", "recipes", "llm", "ledger"},
-    "corpus": {"core", "config", "documents", "ledger"},
+    "corpus": {"core", "documents", "ledger"},
     "tokens": {"core", "corpus"},
     "training": {"core", "tokens"},
     "retrieval": {"core", "documents", "llm", "ledger"},
     "evaluation": {"core", "documents", "llm", "ledger", "retrieval"},
     "report": {"core"},
     "stages": {
-        "core", "config", "config_loading", "project", "documents", "recipes", "llm", "ledger",
+        "core", "config", "config_loading", "documents", "recipes", "llm", "ledger",
         "generation", "corpus", "tokens", "training", "retrieval", "evaluation", "report",
     },
-    "cli": {"core", "config", "config_loading", "project", "stages"},
+    "cli": {"core", "config", "config_loading", "stages"},
     "testing": {"core"},
     "__init__": set(),
     "__main__": {"cli"},

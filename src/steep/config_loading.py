@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union, get_args, get
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from steep.config import Config, Section
+from steep.config import PRESETS, Config
+from steep.core.config import Section
 from steep.core.errors import UserError
 from steep.core.yaml_reading import parse_yaml, read_yaml
-from steep.presets import PRESETS
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

@@ -3,9 +3,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steep.config import CorpusConfig
 from steep.core.calls import STATUSES
 from steep.corpus.build import Corpus, build_corpus, subset_by_rank
+from steep.corpus.config import CorpusConfig
 from steep.corpus.passage import Candidate, Passage
 from steep.documents.document import Document
 from steep.documents.split import split_document, split_documents

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steep.config import CorpusConfig
+from steep.corpus.config import CorpusConfig
 from steep.corpus.filters import Source, first_failed_filter
 from steep.corpus.language import SourceLanguage, source_language
 from steep.corpus.repetition import has_loop, repetition_share

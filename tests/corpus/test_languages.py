@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
-from steep.config import CorpusConfig
 from steep.corpus.build import build_corpus
+from steep.corpus.config import CorpusConfig
 from steep.corpus.passage import Candidate
 from steep.documents.document import Document
 from steep.documents.language import detect_language, document_language

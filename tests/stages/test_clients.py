@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from steep.config import EMBEDDED_MODEL, GenerateConfig
 from steep.core.errors import UserError
 from steep.documents.document import Document
+from steep.generation.config import EMBEDDED_MODEL, GenerateConfig
 from steep.llm.continuous import TransformersClient
 from steep.llm.openai import OpenAIClient
 from steep.stages import clients

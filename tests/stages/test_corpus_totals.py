@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from steep.config import CorpusConfig
 from steep.core.artifacts import Artifact
 from steep.corpus.build import build_corpus
+from steep.corpus.config import CorpusConfig
 from steep.corpus.passage import Candidate
 from steep.documents.document import Document
 from steep.stages.corpus import totals_of

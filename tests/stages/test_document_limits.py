@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 
 from json_server import JsonServer, json_server
-from steep.config import GenerateConfig
 from steep.documents.document import Document
+from steep.generation.config import GenerateConfig
 from steep.stages import document_limits
 from steep.stages.document_limits import context_warnings
 

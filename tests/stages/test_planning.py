@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from steep.config import GenerateConfig
 from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.documents.names import proper_names
+from steep.generation.config import GenerateConfig
 from steep.generation.courses import Planner
 from steep.generation.estimate import Range
 from steep.generation.prospects import guessed_entities, survey

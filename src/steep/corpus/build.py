@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from steep.config import CorpusConfig
 from steep.core.calls import RAW_RECIPE
 from steep.core.words import fold
+from steep.corpus.config import CorpusConfig
 from steep.corpus.filters import Source, first_failed_filter
 from steep.corpus.language import source_language
 from steep.corpus.passage import OF_DOCUMENT, Candidate, Passage, RejectedText

@@ -7,11 +7,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from steep.config import Config, EndpointConfig
+from steep.config import Config
 from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.ledger import requests
 from steep.ledger.caller import Caller, Sends
+from steep.ledger.config import EndpointConfig
 from steep.ledger.endpoint_worker import RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.llm.address import checked_url

@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from steep.config import EMBEDDED_MODEL, GenerateConfig
 from steep.core.errors import UserError
 from steep.core.formatting import plural
 from steep.documents.document import Document
+from steep.generation.config import EMBEDDED_MODEL, GenerateConfig
 from steep.generation.work_queue import assign
 from steep.llm.client import Client
 from steep.stages.models import check_libraries, embedded_directory

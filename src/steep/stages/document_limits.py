@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from steep.config import GenerateConfig
 from steep.core.errors import UserError
 from steep.core.formatting import some_of
 from steep.documents.document import Document
+from steep.generation.config import GenerateConfig
 from steep.stages.pricing import base_urls
 
 CHARACTERS_PER_TOKEN = 3  # few for most languages, which leaves room for the instructions

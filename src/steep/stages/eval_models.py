@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steep.config import Config, ServerConfig
+from steep.config import Config
 from steep.core.artifacts import Artifact, Project
 from steep.core.errors import UserError
+from steep.ledger.config import ServerConfig
 from steep.stages.callers import Callers
 from steep.stages.models import BASE, load_for_scoring, model_directory, scoring_fields
 from steep.stages.train import MODEL_NAME

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from steep.config import Config, GenerateConfig
+from steep.config import Config
 from steep.core.artifacts import (
     WORK_TIME,
     Artifact,
@@ -25,6 +25,7 @@ from steep.core.artifacts import (
     refuse_unfinished,
     remove_leftovers,
 )
+from steep.core.config import identity_fields
 from steep.core.errors import UserError
 from steep.core.files import write_jsonl
 from steep.core.formatting import cost_of, plural
@@ -32,6 +33,7 @@ from steep.core.work_time import work_time
 from steep.documents.document import Document
 from steep.generation import plan, requeue
 from steep.generation.busy import busy_seconds
+from steep.generation.config import GenerateConfig
 from steep.ledger import queries
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import TEXTLESS_REASON
@@ -46,14 +48,6 @@ log = logging.getLogger("steep")
 VERSION = 2
 ENTITIES_NAME = "entities.jsonl"
 SHOWN_REASONS = 3
-# Fields that change how calls are made but not which calls are made, nor what they say.
-NOT_IDENTITY = {
-    "engine", "base_url", "api_key_env", "concurrency", "requests_per_minute", "tokens_per_minute",
-    "timeout_s", "max_attempts", "retry_minutes", "salvage_rounds", "context_tokens",
-    "usd_per_million_input_tokens", "usd_per_million_cached_tokens",
-    "usd_per_million_output_tokens", "batch_price_factor", "batch_poll_s", "max_total_tokens",
-    "ray_address", "ray_engine", "ray_actors", "ray_cpus_per_actor", "ray_gpus_per_actor",
-}  # fmt: skip
 
 
 def recipe_of(config: GenerateConfig) -> EntiGraph:
@@ -120,11 +114,7 @@ def run(
     if settings.recipe is None:
         log.info("generate: nothing to write, generate.recipe is null")
         return None
-    fields = {
-        f"generate.{name}": value
-        for name, value in settings.model_dump(mode="json").items()
-        if name not in NOT_IDENTITY
-    }
+    fields = identity_fields("generate", settings)
     identity = Identity("generate", VERSION, fields, {"documents": documents})
     found = project.find(identity.stage, identity.hash8)
     done_before = found and _is_finished(found) and project.ledger_path.is_file()

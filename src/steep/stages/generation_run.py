@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from steep.config import GenerateConfig
 from steep.core.calls import Usage
 from steep.core.formatting import plural
 from steep.documents.document import Document
 from steep.generation import scheduler
 from steep.generation.batches import cancel_all, collect, generate_in_batches
+from steep.generation.config import GenerateConfig
 from steep.generation.goals import Goal, next_round
 from steep.generation.plan import Totals
 from steep.generation.progress import BatchReport, GenerationReport, StopRequest

@@ -6,16 +6,17 @@ import math
 from pathlib import Path
 from typing import Any
 
-from steep.config import Config, InstructConfig
+from steep.config import Config
 from steep.core.artifacts import Artifact, Identity, Project, build
+from steep.core.config import identity_fields
 from steep.core.errors import UserError
 from steep.stages.train import (
     MODEL_NAME,
     do,
-    identity_fields,
     job_fields,
     loop_settings,
 )
+from steep.training.config import InstructConfig
 
 VERSION = 1
 SUFFIX = "-instruct"  # of the arm's name, for its tuned model

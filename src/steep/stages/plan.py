@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from steep.config import Config, GenerateConfig
+from steep.config import Config
 from steep.core.artifacts import Project
 from steep.core.calls import Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation import plan as plan_
 from steep.generation import requeue
+from steep.generation.config import GenerateConfig
 from steep.generation.courses import Caching, Planner, Row, sum_spent
 from steep.generation.estimate import Range
 from steep.generation.goals import Goal

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from steep.config import Config, GenerateConfig
+from steep.config import Config
 from steep.core.artifacts import Project
 from steep.core.calls import Call, Usage
 from steep.core.formatting import plural
 from steep.documents.document import Document
 from steep.generation import plan
+from steep.generation.config import GenerateConfig
 from steep.ledger.ledger import Ledger
 from steep.llm.prices import Prices
 from steep.recipes.entigraph import EntiGraph, RelationCalls

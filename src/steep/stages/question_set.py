@@ -9,11 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from steep.config import Config, EvaluateConfig
+from steep.config import Config
 from steep.core.artifacts import Artifact, Project
 from steep.core.errors import UserError
 from steep.core.ids import stable_hash
 from steep.documents.document import Document
+from steep.evaluation.config import EvaluateConfig
 from steep.evaluation.protocols import PROTOCOLS, Protocol
 from steep.evaluation.questions import (
     Question,

@@ -13,13 +13,14 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steep.config import Config, SummariesConfig
+from steep.config import Config
 from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json
 from steep.core.progress import Progress
 from steep.documents.document import Document
 from steep.documents.split import whole_documents
+from steep.evaluation.config import SummariesConfig
 from steep.evaluation.engines import AnswerEngine, Decoding, no_progress
 from steep.evaluation.engines import Progress as ToldProgress
 from steep.evaluation.summaries.claims import Judged, judge_summaries

@@ -14,7 +14,8 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from steep.config import Config, Section
+from steep.config import Config
+from steep.core.config import Section
 
 HEADER = """\
 # Steep: teach a language model a small private corpus.

@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steep.config import Config, OptimizationConfig, TrainConfig
+from steep.config import Config
 from steep.core.artifacts import Artifact, Identity, Project, build
+from steep.core.config import identity_fields
 from steep.core.errors import UserError
 from steep.stages.models import (
     BASE,
@@ -20,6 +21,7 @@ from steep.stages.models import (
     model_directory,
 )
 from steep.stages.tokenize import CHATS, INSTRUCTION, REPLAY, VALIDATION
+from steep.training.config import OptimizationConfig, TrainConfig
 
 log = logging.getLogger("steep")
 
@@ -32,24 +34,6 @@ VERSION = 2
 MANY_PASSES = 200  # over the texts of an arm; more are hardly meant
 MODEL_NAME = "model"
 RESERVED = {BASE, REPLAY, INSTRUCTION, VALIDATION, CHATS}
-# Fields that say where, how often and in which portions, not what is learned; what `arms` names is
-# in the shard's identity, what `preset` names in the fields themselves.
-NOT_IDENTITY = {
-    "arms",
-    "checkpoint_minutes",
-    "compile",
-    "gpu_hour_usd",
-    "keep_checkpoints",
-    "launcher",
-    "max_loss_jump",
-    "micro_batch_sequences",
-    "preset",
-    "ray_address",
-    "ray_workers",
-    "recompute_every",
-    "trackers",
-    "validation_every",
-}
 # What the validation losses of an untrained model depend on; the seed orders the texts in the rows.
 OF_FIRST_LOSSES = (
     "train.model", "train.context_tokens", "train.compute", "train.optimizer", "train.seed",
@@ -180,15 +164,6 @@ def steps_of(settings: TrainConfig, corpus_tokens: int, mixed_rate: float) -> in
             found=f"{settings.tokens:,}",
         )
     return settings.tokens // batch_tokens
-
-
-def identity_fields(section: str, settings: OptimizationConfig) -> dict[str, Any]:
-    """The fields of a section that decide what is learned, by their dotted names."""
-    return {
-        f"{section}.{name}": value
-        for name, value in settings.model_dump(mode="json").items()
-        if name not in NOT_IDENTITY
-    }
 
 
 def loop_settings(settings: OptimizationConfig, steps: int) -> TrainingSettings:

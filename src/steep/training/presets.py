@@ -60,22 +60,4 @@ ONE_GPU_8B: Preset = {
     "micro_batch_sequences": 2,
 }
 
-# The paper's open book (appendix F) and the grid that its code tunes on the validation split. Its
-# embedder (text-embedding-3-large) and reranker (rerank-english-v3.0) are services: name them in
-# embedder_server and reranker_server, or others.
-PAPER_OPEN_BOOK: Preset = {
-    "chunk_characters": [256, 512, 1024],
-    "shown": [1, 2, 4, 8, 16],
-    "orders": ["best_first", "best_last"],
-    "temperatures": [0.1, 0.3, 0.5, 0.7],
-    "method": "answers",
-    "choose_on_validation": True,
-    "search": "embeddings",
-    "found": 128,
-    "reranked": 128,
-}
-
-PRESETS: dict[str, dict[str, Preset]] = {
-    "train": {"paper": PAPER, "tiny": TINY, "8b-one-gpu": ONE_GPU_8B},
-    "open_book": {"paper": PAPER_OPEN_BOOK},
-}
+PRESETS = {"paper": PAPER, "tiny": TINY, "8b-one-gpu": ONE_GPU_8B}
