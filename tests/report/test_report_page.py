@@ -191,7 +191,7 @@ def test_hostile_text_stays_text_everywhere(tmp_path: Path, run_directory: Path)
 
     page = render(tmp_path, run_directory)
 
-    assert page.tags["script"] == clean.tags["script"] == 1
+    assert page.tags["script"] == clean.tags["script"] == 0
     assert page.tags["img"] == page.tags["b"] == page.tags["em"] == page.tags["u"] == 0
     assert page.text.count(hostile) == 10
     assert "<b>Nine</b>" in page.text and "<em>graph</em>" in page.text
@@ -218,7 +218,7 @@ def test_every_picture_has_a_name(tmp_path: Path, run_directory: Path) -> None:
     for attributes, title in pictures:
         named = 'role="img"' in attributes and "aria-label=" in attributes and title
         assert named or 'aria-hidden="true"' in attributes
-    assert len(pictures) >= 9
+    assert len(pictures) >= 7
 
 
 def test_the_same_artifacts_give_the_same_bytes(tmp_path: Path) -> None:
@@ -250,16 +250,15 @@ def test_a_run_of_imported_texts_has_no_ledger_and_no_entities(
     text = render(tmp_path, run_directory).text
 
     assert "planned no calls" in text
-    assert "no entities" in text
+    assert "No entities to list: there are none." in text
     assert "has no corpus" in text
 
 
-def test_entities_without_passages_give_no_graph(tmp_path: Path, run_directory: Path) -> None:
+def test_entities_without_passages_give_no_table(tmp_path: Path, run_directory: Path) -> None:
     drop_artifact(run_directory, "corpus")
 
     assert (
-        "No passage of this run is about a choice of entities"
-        in render(tmp_path, run_directory).text
+        "no passage of this run is about several entities" in render(tmp_path, run_directory).text
     )
 
 

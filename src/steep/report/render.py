@@ -2,15 +2,12 @@
 
     steep report
 
-The page holds its own style, pictures and twenty lines of script, and fetches nothing: its content
-security policy forbids every request and every script but its own. The same artifacts give the
-same bytes.
+The page holds its own style and charts, runs no script and fetches nothing: its content security
+policy forbids both. The same artifacts give the same bytes.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -22,8 +19,8 @@ from steep.report.loader import load_run
 from steep.report.sections import (
     answers,
     corpus,
+    entities,
     forgetting,
-    graph,
     header,
     ledger,
     meaning,
@@ -43,7 +40,7 @@ PARTS = (
     forgetting.forgetting,
     meaning.meaning,
     ledger.ledger,
-    graph.entity_graph,
+    entities.entities,
     training.training,
     corpus.corpus,
     record.record,
@@ -64,12 +61,8 @@ def render_report(project_root: Path, run_directory: Path) -> Path:
 def page(run: ReportData) -> str:
     """The whole page."""
     parts = [found for part in PARTS if (found := part(run)) is not None]
-    script = _asset("graph.js")
-    digest = hashlib.sha256(script.encode()).digest()
     return Template(_asset("page.html")).substitute(
         title=join([header.page_title(run)]).text,
-        script=script,
-        script_hash=base64.b64encode(digest).decode(),
         style=_asset("style.css"),
         header=header.header(run).text,
         contents=_contents(parts).text,

@@ -5,16 +5,48 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
+from typing import NamedTuple
 
 from steep.core.formatting import bounds, decimal, shorten
 from steep.report.html import Html, el
-from steep.report.layout import Box, Label, place_labels
 from steep.report.svg import Scale, frame, line, marker, series_class, text, text_width, ticks
 from steep.report.view_models import Estimate
 
 LEFT, RIGHT, TOP, BELOW = 52, 14, 34, 46  # around the field, for ticks and names of axes
 ROOM = 1.35  # of the axes, beyond the farthest figure
 RADIUS, LABEL_HEIGHT, LABEL_CHARACTERS = 7.0, 15.0, 28
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """The area that may be used, in pixels."""
+
+    width: float
+    height: float
+    margin: float
+
+
+class Label(NamedTuple):
+    """Where a name is written: the start of its baseline and how it is anchored."""
+
+    x: float
+    y: float
+    anchor: str
+
+
+class _Rectangle(NamedTuple):
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def overlaps(self, other: _Rectangle) -> bool:
+        return (
+            self.left < other.right
+            and other.left < self.right
+            and self.top < other.bottom
+            and other.top < self.bottom
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +156,54 @@ def _labels(
         Label(each.x + LEFT, each.y + TOP, each.anchor) if each is not None else None
         for each in found
     ]
+
+
+def place_labels(
+    positions: Sequence[tuple[float, float]],
+    radii: Sequence[float],
+    widths: Sequence[float],
+    text_height: float,
+    box: Box,
+) -> list[Label | None]:
+    """A free place for each name, in the order given; None where there is none."""
+    taken = [
+        _Rectangle(x - radius, y - radius, x + radius, y + radius)
+        for (x, y), radius in zip(positions, radii, strict=True)
+    ]
+    labels: list[Label | None] = []
+    for index, ((x, y), radius, width) in enumerate(zip(positions, radii, widths, strict=True)):
+        others = taken[:index] + taken[index + 1 :]
+        found = _free_label(x, y, radius, width, text_height, box, others)
+        labels.append(found[0] if found else None)
+        if found:
+            taken.append(found[1])
+    return labels
+
+
+def _free_label(
+    x: float,
+    y: float,
+    radius: float,
+    width: float,
+    height: float,
+    box: Box,
+    taken: Sequence[_Rectangle],
+) -> tuple[Label, _Rectangle] | None:
+    side, below, above = radius + 4, y + radius + height, y - radius - 5
+    candidates = (
+        Label(x + side, y + height / 3, "start"),
+        Label(x - side, y + height / 3, "end"),
+        Label(x, below, "middle"),
+        Label(x, above, "middle"),
+        Label(x + side * 0.7, below - 3, "start"),
+        Label(x - side * 0.7, below - 3, "end"),
+        Label(x + side * 0.7, above + 3, "start"),
+        Label(x - side * 0.7, above + 3, "end"),
+    )
+    for label in candidates:
+        left = label.x - {"start": 0.0, "middle": width / 2, "end": width}[label.anchor]
+        space = _Rectangle(left, label.y - height * 0.85, left + width, label.y + height * 0.25)
+        inside = space.left >= 0 and space.right <= box.width and space.top >= 0
+        if inside and space.bottom <= box.height and not any(map(space.overlaps, taken)):
+            return label, space
+    return None
