@@ -44,7 +44,8 @@ PROBE = """<!doctype html><title>probe</title>
 const shown = (part) => part.getClientRects().length > 0;
 function overlaps(picture) {
   const visible = (text) => shown(text) && getComputedStyle(text).visibility !== "hidden";
-  const texts = [...picture.querySelectorAll("text")].filter(visible);
+  const own = [...picture.querySelectorAll("text, .label, .value, .key, p.group, .detail")];
+  const texts = own.filter(visible);
   const boxes = texts.map((text) => [text.textContent, text.getBoundingClientRect()]);
   const meet = ([, a], [, b]) =>
     Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 &&
@@ -54,7 +55,7 @@ function overlaps(picture) {
 }
 function measure(frame) {
   const page = frame.contentDocument;
-  const pictures = [...page.querySelectorAll("svg[role=img]")].filter(shown);
+  const pictures = [...page.querySelectorAll("[role=img]")].filter(shown);
   return {
     overlaps: pictures.flatMap(overlaps),
     charts: pictures.length,

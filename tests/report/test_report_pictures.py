@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steep.core.formatting import duration, points
+from steep.report.charts import ticks
 from steep.report.components import cost
 from steep.report.html import el, number
 from steep.report.sampling import sample_passages
 from steep.report.sections.entities import LISTED, SHOWN, count_entities, entities
 from steep.report.sections.training import MOST_POINTS, running_mean, thin
-from steep.report.svg import ticks
 from steep.report.view_models import CorpusSummary, Documents, Generation, ReportData, SamplePassage
 
 

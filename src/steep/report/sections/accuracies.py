@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from steep.core.formatting import interval, percent, rounded_interval
+from steep.report.charts import Axis, Whisker, WhiskerGroup, series_class, whisker_chart
 from steep.report.components import Column, stacked, table, text_column
 from steep.report.html import Child, Html, el
-from steep.report.svg import Axis, Whisker, WhiskerGroup, responsive, series_class, whisker_chart
 from steep.report.view_models import Compared, Estimate, ModelScore, ReportData
 
 ALL = "all questions"
@@ -33,7 +33,7 @@ def accuracy_chart(run: ReportData, found: Compared, chance: float | None, title
             groups.append(WhiskerGroup(kind or ALL, f"n = {n}" if n else "n differs", rows, own))
     label = "" if chance is None else f"guessing {percent(chance, 0)}"
     axis = Axis(0, 1, PERCENT_TICKS, chance, label)
-    return responsive(lambda width: whisker_chart(groups, axis, title, width))
+    return whisker_chart(groups, axis, title)
 
 
 def _guessing(found: Compared, kind: str | None, chance: float | None) -> float | None:

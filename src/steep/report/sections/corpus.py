@@ -6,6 +6,7 @@ from collections import Counter
 
 from steep.core.formatting import count, plural
 from steep.core.words import count_words, word_spans
+from steep.report.charts import bar_cell
 from steep.report.components import (
     Column,
     PageSection,
@@ -20,7 +21,6 @@ from steep.report.components import (
 from steep.report.html import Child, Html, el, join
 from steep.report.sampling import sample_passages, sample_rejected
 from steep.report.sections.writers import writers
-from steep.report.svg import bar_cell
 from steep.report.view_models import (
     RAW_RECIPE,
     CorpusSummary,

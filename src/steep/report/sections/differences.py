@@ -11,6 +11,7 @@ from steep.core.formatting import (
     points,
     rounded_interval,
 )
+from steep.report.charts import Axis, Whisker, WhiskerGroup, whisker_chart
 from steep.report.components import Column, figure, stacked, table, text_column
 from steep.report.conclusions import (
     against_chance,
@@ -20,7 +21,6 @@ from steep.report.conclusions import (
     verdict,
 )
 from steep.report.html import Child, Html, el
-from steep.report.svg import Axis, Whisker, WhiskerGroup, responsive, whisker_chart
 from steep.report.view_models import Compared, Estimate, PairScore, ReportData
 
 READINGS = {"found": "can be told apart", "hint": "a hint", "open": "cannot be told apart"}
@@ -136,7 +136,7 @@ def difference_chart(run: ReportData, scores: Compared) -> Html:
             groups.append(WhiskerGroup("all questions" if kind is None else kind, detail, rows))
     axis = _difference_axis(groups)
     title = "Paired differences in accuracy, over all questions and by kind, with 95% intervals"
-    return responsive(lambda width: whisker_chart(groups, axis, title, width))
+    return whisker_chart(groups, axis, title)
 
 
 def _difference_whisker(name: str, series: int, estimate: Estimate) -> Whisker:

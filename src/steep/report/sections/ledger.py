@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from steep.core.calls import STATUSES
 from steep.core.formatting import cost_of, count, duration, plural
+from steep.report.charts import stacked_bar
 from steep.report.components import (
     Column,
     PageSection,
@@ -18,7 +19,6 @@ from steep.report.components import (
     text_column,
 )
 from steep.report.html import Child, Html, el, join
-from steep.report.svg import stacked_bar
 from steep.report.view_models import Generation, RejectedSample, ReportData, SamplePassage
 
 OUTCOMES = (*STATUSES, "to_do")

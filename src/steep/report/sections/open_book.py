@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steep.core.formatting import UNKNOWN, count, decimal, interval, listing, p_value, percent
+from steep.report.charts import Axis, WhiskerGroup, whisker_chart
 from steep.report.components import (
     Column,
     PageSection,
@@ -21,7 +22,6 @@ from steep.report.sections.accuracies import PERCENT_TICKS, accuracy_whisker, ke
 from steep.report.sections.differences import comparison, difference_cell
 from steep.report.sections.grid import grid
 from steep.report.sections.results import skipped_questions
-from steep.report.svg import Axis, WhiskerGroup, responsive, whisker_chart
 from steep.report.view_models import Estimate, ModelScore, ReportData
 
 VARIANTS = {"likelihood": "the likeliest option", "answers": "what they write"}
@@ -79,7 +79,7 @@ def _chart(run: ReportData, found: Mapping[str, Any]) -> Html | None:
     chance = found.get("chance")
     label = "" if chance is None else f"guessing {percent(chance, 0)}"
     axis = Axis(0, 1, PERCENT_TICKS, chance, label)
-    picture = responsive(lambda width: whisker_chart(groups, axis, title, width))
+    picture = whisker_chart(groups, axis, title)
     return figure(picture, caption)
 
 

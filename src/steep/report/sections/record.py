@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from steep.core.formatting import UNKNOWN, duration
+from steep.report.charts import bar_cell
 from steep.report.components import Column, PageSection, facts, fold, section, table, text_column
 from steep.report.html import Child, Html, el
-from steep.report.svg import bar_cell
 from steep.report.view_models import ReportData
 
 

@@ -21,7 +21,6 @@ from steep.report.html import Child, Html, el
 from steep.report.measures import mean
 from steep.report.scatter import Point, scatter
 from steep.report.sections.accuracies import key
-from steep.report.svg import responsive
 from steep.report.view_models import HUMAN, Estimate, ReportData
 
 MEASURES = ("claims", "true", "false", "salient", "cosmetic")
@@ -255,9 +254,7 @@ def _point(run: ReportData, each: Mapping[str, Any], reading: str) -> Point | No
 
 def _drawn(points: Sequence[Point]) -> Html:
     title = "False claims by salient claims of each set of summaries, relative to people's"
-    return responsive(
-        lambda width: scatter(points, ("salient claims", "false claims"), title, width)
-    )
+    return scatter(points, ("salient claims", "false claims"), title)
 
 
 def _caption(reading: str, missing: int) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from steep.core.formatting import UNKNOWN, count, duration
+from steep.report.charts import Curve, Panel, curve_chart
 from steep.report.components import Column, PageSection, absent, figure, section, table, text_column
 from steep.report.html import Child, Html
 from steep.report.sections.accuracies import key
-from steep.report.svg import Curve, Panel, curve_chart, responsive
 from steep.report.view_models import Arm, ReportData
 
 WATCHED = {  # what the sets of texts are called on the page
@@ -51,7 +51,7 @@ def _curve_chart(run: ReportData, arms: Sequence[Arm]) -> Html:
         Panel("learning rate", 110, rate, _rate, from_zero=True),
     ]
     title = "Training loss and learning rate by tokens trained, for each arm"
-    return responsive(lambda width: curve_chart(panels, "tokens trained", title, width))
+    return curve_chart(panels, "tokens trained", title)
 
 
 def _rate(value: float) -> str:
