@@ -403,6 +403,9 @@ def _scores() -> dict[str, Any]:
             _pair("entigraph", "raw", (0.216, -0.017, 0.40, 0.034, 0.042), (-0.05, 0.35, 0.35)),
         ],
         "chance": 0.25,
+        "chance_by_kind": dict.fromkeys(KINDS, 0.25),
+        "several_right": 0,
+        "lengths": None,
         "minimum_detectable_difference": 0.183,
     }
     return {

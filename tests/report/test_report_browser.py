@@ -114,7 +114,7 @@ def test_the_page_opens_without_a_message(tmp_path: Path) -> None:
     seen = visit(page, tmp_path / "profile")
 
     assert seen.console == []
-    for heading in ("Results", "What the numbers mean", "The ledger", "Training", "The corpus"):
+    for heading in ("Closed book: likelihood", "Caveats", "Generation", "Training", "Corpus"):
         assert f"<h2>{heading}</h2>" in seen.dom
     assert seen.dom.count("<svg") >= 7
 

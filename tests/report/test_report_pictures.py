@@ -12,7 +12,8 @@ from steep.core.formatting import duration, points
 from steep.report.charts import ticks
 from steep.report.components import cost
 from steep.report.html import el, number
-from steep.report.sampling import sample_passages
+from steep.report.results import ResultTables
+from steep.report.sections.corpus import sample_passages
 from steep.report.sections.entities import LISTED, SHOWN, count_entities, entities
 from steep.report.sections.training import MOST_POINTS, running_mean, thin
 from steep.report.view_models import CorpusSummary, Documents, Generation, ReportData, SamplePassage
@@ -37,8 +38,7 @@ def small_run(passages: list[SamplePassage], entities: dict[str, list[str]]) -> 
         generation=generation,
         corpus=CorpusSummary(Path(), {}, {}, passages, []),
         arms=[],
-        scores=None,
-        measured={},
+        tables=ResultTables(),
     )
 
 

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steep.report.scatter import HEIGHT, NARROWEST, Point, label_box, place_labels, scatter
-from steep.report.view_models import Estimate
+from steep.report.view_models import IntervalEstimate
 
 
 def test_a_cross_ends_at_the_frame() -> None:
     """An open bound, and one far outside, would leave the picture."""
-    across, up = Estimate(5, 0.5, None, 900.0), Estimate(5, 2.0, 0.5, None)
+    across, up = IntervalEstimate(5, 0.5, None, 900.0), IntervalEstimate(5, 2.0, 0.5, None)
     wild = Point("m short", 1, "m", across, up)
     picture = scatter([wild], ("across", "up"), "title").text
 
@@ -27,7 +27,9 @@ def test_a_cross_ends_at_the_frame() -> None:
 def test_lengths_of_one_model_are_joined_and_others_are_not() -> None:
     places = {"m short": (0.2, 1.0), "m long": (1.4, 2.0), "n short": (0.8, 0.4)}
     points = [
-        Point(label, 1, label[0], Estimate(5, x, 0.1, 3.0), Estimate(5, y, 0.1, 3.0))
+        Point(
+            label, 1, label[0], IntervalEstimate(5, x, 0.1, 3.0), IntervalEstimate(5, y, 0.1, 3.0)
+        )
         for label, (x, y) in places.items()
     ]
     picture = scatter(points, ("across", "up"), "title").text

@@ -1,4 +1,4 @@
-"""A run directory becomes one HTML page that opens anywhere, offline, for ever.
+"""Render a run directory as one HTML page that opens anywhere, offline.
 
     steep report
 
@@ -13,37 +13,35 @@ from pathlib import Path
 from string import Template
 
 from steep.core.files import write_text
+from steep.report.caveats import caveats
 from steep.report.components import PageSection
 from steep.report.html import Html, el, join
 from steep.report.loader import load_run
-from steep.report.sections import (
-    answers,
-    corpus,
-    entities,
-    forgetting,
-    header,
-    ledger,
-    meaning,
-    open_book,
-    record,
-    results,
-    summaries,
-    training,
-)
+from steep.report.sections.answers import answers
+from steep.report.sections.corpus import corpus
+from steep.report.sections.entities import entities
+from steep.report.sections.forgetting import forgetting
+from steep.report.sections.generation import generation
+from steep.report.sections.header import header, page_title
+from steep.report.sections.likelihood import likelihood
+from steep.report.sections.open_book import open_book
+from steep.report.sections.provenance import provenance
+from steep.report.sections.summaries import summaries
+from steep.report.sections.training import training
 from steep.report.view_models import ReportData
 
-PARTS = (
-    results.results,
-    answers.answers,
-    open_book.open_book,
-    summaries.summaries,
-    forgetting.forgetting,
-    meaning.meaning,
-    ledger.ledger,
-    entities.entities,
-    training.training,
-    corpus.corpus,
-    record.record,
+SECTIONS = (
+    likelihood,
+    answers,
+    open_book,
+    summaries,
+    forgetting,
+    caveats,
+    generation,
+    entities,
+    training,
+    corpus,
+    provenance,
 )
 
 
@@ -51,7 +49,7 @@ def render_report(project_root: Path, run_directory: Path) -> Path:
     """Write `report.html` into the run directory and return its path.
 
     Raises:
-        UserError: The run or an artifact that it names is not there.
+        UserError: The run or one of its artifacts is missing.
     """
     path = run_directory / "report.html"
     write_text(path, page(load_run(project_root, run_directory)))
@@ -59,12 +57,12 @@ def render_report(project_root: Path, run_directory: Path) -> Path:
 
 
 def page(run: ReportData) -> str:
-    """The whole page."""
-    parts = [found for part in PARTS if (found := part(run)) is not None]
+    """Return the page of a run."""
+    parts = [found for each in SECTIONS if (found := each(run)) is not None]
     return Template(_asset("page.html")).substitute(
-        title=join([header.page_title(run)]).text,
+        title=join([page_title(run)]).text,
         style=_asset("style.css"),
-        header=header.header(run).text,
+        header=header(run).text,
         contents=_contents(parts).text,
         sections=join([part.body for part in parts], "\n").text,
     )

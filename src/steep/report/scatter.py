@@ -10,7 +10,7 @@ from typing import NamedTuple
 from steep.core.formatting import bounds, decimal, shorten
 from steep.report.charts import Scale, chart, line, marker, series_class, svg, text, ticks
 from steep.report.html import Html, el
-from steep.report.view_models import Estimate
+from steep.report.view_models import IntervalEstimate
 
 HEIGHT = 350
 NARROWEST = 280.0  # pixels between the axes on a phone: names that fit there fit everywhere
@@ -26,8 +26,8 @@ class Point:
     label: str
     series: int
     group: str
-    x: Estimate
-    y: Estimate
+    x: IntervalEstimate
+    y: IntervalEstimate
 
 
 class Label(NamedTuple):
@@ -63,7 +63,7 @@ def scatter(points: Sequence[Point], axes: tuple[str, str], title: str) -> Html:
     return chart(
         title,
         "curves",
-        el("p", f"{axes[1]}, people = 1", class_="group"),
+        el("p", f"{axes[1]}, humans = 1", class_="group"),
         svg(
             *_grid(across, up, axes[0]),
             *_paths(points, across, up),
@@ -78,14 +78,14 @@ def scatter(points: Sequence[Point], axes: tuple[str, str], title: str) -> Html:
             style=f"height:{HEIGHT}px",
         ),
         svg(
-            text("100%", 34, f"{axes[0]}, people = 1", "tick", text_anchor="end"),
+            text("100%", 34, f"{axes[0]}, humans = 1", "tick", text_anchor="end"),
             class_="panel",
             style="height:36px",
         ),
     )
 
 
-def _limit(figures: Sequence[Estimate]) -> float:
+def _limit(figures: Sequence[IntervalEstimate]) -> float:
     """Return the end of an axis; intervals of ratios may be very wide and do not count."""
     return ROOM * max(1.0, *(each.value for each in figures))
 
@@ -121,7 +121,7 @@ def _cross(point: Point, across: Scale, up: Scale) -> Html:
     )
 
 
-def _ends(figure: Estimate, limit: float) -> tuple[float, float]:
+def _ends(figure: IntervalEstimate, limit: float) -> tuple[float, float]:
     low = 0.0 if figure.low is None else max(0.0, figure.low)
     return low, limit if figure.high is None else min(limit, figure.high)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 
-from steep.core.formatting import count, plural, reasons
+from steep.core.formatting import plural, reasons
 from steep.report.components import (
     Column,
     PageSection,
@@ -17,7 +17,7 @@ from steep.report.components import (
     table,
     text_column,
 )
-from steep.report.html import Child, Html
+from steep.report.html import Html
 from steep.report.view_models import ReportData
 
 SHOWN, LISTED = 20, 100  # entities in the table, and in the table with the folded one
@@ -94,25 +94,20 @@ def entities(run: ReportData) -> PageSection:
 
 
 def _table(run: ReportData, found: Sequence[Entity], note: str | None = None) -> Html:
-    columns = [
-        text_column("entity"),
-        text_column("documents"),
-        Column("passages"),
-        Column("co-occurring entities"),
-        text_column("most frequent co-occurrences"),
+    columns: list[Column[Entity]] = [
+        text_column("entity", lambda entity: entity.name),
+        text_column("documents", lambda entity: _titles(run, entity)),
+        Column("passages", lambda entity: entity.passages),
+        Column("co-occurring entities", lambda entity: len(entity.cooccurring)),
+        text_column("most frequent co-occurrences", _most_frequent),
     ]
-    rows: list[list[Child]] = [
-        [
-            entity.name,
-            "; ".join(run.title_of(document) for document, _ in entity.documents.most_common()),
-            count(entity.passages),
-            count(len(entity.cooccurring)),
-            reasons(dict(_ranked(entity.cooccurring)[:MOST_COOCCURRING])),
-        ]
-        for entity in found
-    ]
-    return table(columns, rows, note)
+    return table(found, columns, note)
 
 
-def _ranked(counts: Counter[str]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+def _titles(run: ReportData, entity: Entity) -> str:
+    return "; ".join(run.title_of(document) for document, _ in entity.documents.most_common())
+
+
+def _most_frequent(entity: Entity) -> str:
+    ranked = sorted(entity.cooccurring.items(), key=lambda item: (-item[1], item[0]))
+    return reasons(dict(ranked[:MOST_COOCCURRING]))

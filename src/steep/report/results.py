@@ -1,0 +1,429 @@
+"""The result types of an evaluation as `scores.json` holds them; one field per key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its interval, from `n` values."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+# Accuracies and their comparison.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A mean grade over `n` questions; None if no question counts."""
+
+    n: int
+    accuracy: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelScore(Estimate):
+    """The accuracy of a model, over all questions and by kind of question."""
+
+    name: str
+    documents: int
+    by_kind: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """The mean difference of two models on the same questions."""
+
+    n: int
+    difference: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestedDifference(Difference):
+    """A difference with its p-values."""
+
+    __test__ = False  # not a test class of pytest
+
+    p: float
+    p_mcnemar: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(TestedDifference):
+    """Model `a` minus model `b`; `p_holm` is None unless the comparison was planned."""
+
+    a: str
+    b: str
+    planned: bool
+    p_holm: float | None
+    by_kind: Mapping[str, Difference]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelComparison:
+    """The scores of all models and the comparisons of all pairs."""
+
+    models: tuple[ModelScore, ...]
+    pairs: tuple[Comparison, ...]
+    minimum_detectable_difference: float | None
+
+
+# Closed book.
+
+
+@dataclass(frozen=True, kw_only=True)
+class LikelihoodScore(ModelScore):
+    """Accuracy of the likeliest option."""
+
+    by_normalizer: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtremeLengths:
+    """Shares of questions for which an option is the shortest, and the longest, one."""
+
+    shortest: float
+    longest: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionLengths:
+    """How often the right, and the chosen, option is the shortest or longest of its question."""
+
+    n: int
+    gold: ExtremeLengths
+    models: Mapping[str, Mapping[str, ExtremeLengths]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LikelihoodResult(ModelComparison):
+    """Closed book, by the likelihood of options."""
+
+    models: tuple[LikelihoodScore, ...]
+    normalizer: str
+    chance: float
+    chance_by_kind: Mapping[str, float]
+    several_right: int
+    lengths: OptionLengths | None
+
+
+@dataclass(frozen=True)
+class AnswerProtocol:
+    """How answers were sampled, parsed and counted."""
+
+    samples: int
+    temperature: float
+    max_tokens: int
+    parser: str
+    vote: str
+    unparsed: str
+    order_seed: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswersScore(ModelScore):
+    """Accuracy of generated answers, and how many were parsed."""
+
+    questions: int
+    attempted: int
+    samples: int
+    invalid: Mapping[str, int]
+    by_gold_letter: Mapping[str, Interval]
+    chosen_letters: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswersResult(ModelComparison):
+    """Closed book, by generated answers."""
+
+    models: tuple[AnswersScore, ...]
+    protocol: AnswerProtocol
+    chance: float
+    chance_by_kind: Mapping[str, float]
+    several_right: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerLikelihood:
+    """The mean log-likelihood of the likeliest accepted answer."""
+
+    nats_per_token: float
+    nats_per_byte: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortAnswersResult:
+    """Closed book, by short answers; `likelihood` and `empty` are by model."""
+
+    exact_match: ModelComparison
+    f1: ModelComparison
+    likelihood: Mapping[str, AnswerLikelihood]
+    empty: Mapping[str, int]
+
+
+# Open book.
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalMean:
+    """A mean over questions with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalRanks:
+    """Recall by cutoff, and mean reciprocal rank, over `n` questions."""
+
+    n: int
+    recall: Mapping[str, RetrievalMean]
+    mrr: RetrievalMean
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalScore:
+    """What a search finds with chunks of one size."""
+
+    chunk_characters: int
+    document: RetrievalRanks
+    answer: RetrievalRanks | None
+    answers_in_no_chunk: int
+    chunks: int = 0
+    blank: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridVariant:
+    """How contexts are shown; `chunk_characters` None stands for the whole document."""
+
+    chunk_characters: int | None
+    shown: int
+    order: str
+    temperature: float | None
+    split: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HitSplit:
+    """Accuracy where retrieval found the text, and where it did not."""
+
+    hit: Estimate
+    miss: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridScore(GridVariant, Estimate):
+    """The accuracy of one model in one variant; `left_out` is why it was not evaluated."""
+
+    model: str
+    left_out: str | None
+    document_found: HitSplit | None = None
+    answer_found: HitSplit | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenBookResult:
+    """The grid of variants, and the models at their best variants."""
+
+    method: str
+    retrieval: tuple[RetrievalScore, ...]
+    cells: tuple[GridScore, ...]
+    best: Mapping[str, GridVariant]
+    compared: ModelComparison | None
+    over_closed_book: Mapping[str, TestedDifference]
+    under_whole_document: Mapping[str, TestedDifference]
+    chance: float | None = None
+
+
+# Summaries.
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of the judge with labels on one yes-or-no question."""
+
+    n: int
+    accuracy: Interval | None
+    kappa: Interval | None
+    table: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class JudgeAgreement:
+    """Agreement of a judge with labels; `unread` are claims without a full verdict."""
+
+    judge: str
+    claims: int
+    truth: Agreement
+    salience: Agreement
+    unread: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class TextSet:
+    """The texts of one writer and kind."""
+
+    writer: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Relative:
+    """A count relative to the human count, by both ratios."""
+
+    mean_of_ratios: Interval | None
+    left_out: int
+    ratio_of_sums: Interval | None
+
+
+@dataclass(frozen=True)
+class SetScores:
+    """The scores of one set of texts."""
+
+    texts: TextSet
+    documents: int
+    written: int
+    left_out: Mapping[str, int]
+    empty: int
+    cut_off: int
+    claims: int
+    repeats: int
+    unread_passages: Mapping[str, int]
+    unjudged: Mapping[str, int]
+    per_text: Mapping[str, Interval | None]
+    precision: Interval | None
+    without_human: int
+    relative: Mapping[str, Relative]
+
+
+@dataclass(frozen=True)
+class SetDifference:
+    """One set minus another, paired by document."""
+
+    a: TextSet
+    b: TextSet
+    documents: int
+    per_text: Mapping[str, Interval | None]
+    ratio_of_sums: Mapping[str, Interval | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummariesResult:
+    """Summaries from memory, their claims judged beside those of human summaries."""
+
+    judge: tuple[JudgeAgreement, ...]
+    sets: tuple[SetScores, ...]
+    differences: tuple[SetDifference, ...]
+
+
+# Forgetting.
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelLoss:
+    """The loss of a model on general text."""
+
+    name: str
+    nats_per_token: Interval | None
+    bits_per_byte: Interval
+    texts: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossDifference:
+    """The loss of model `a` minus that of model `b`."""
+
+    a: str
+    b: str
+    nats_per_token: Interval | None
+    bits_per_byte: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneralTextResult:
+    """The loss of each model on general text, and later models minus the first."""
+
+    models: tuple[ModelLoss, ...]
+    differences: tuple[LossDifference, ...]
+
+
+@dataclass(frozen=True)
+class TaskScore:
+    """The score of a task or a group of tasks, as the harness counts it."""
+
+    task: str
+    metric: str
+    value: float
+    stderr: float | None
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelTasks:
+    """The tasks of a model."""
+
+    name: str
+    scores: tuple[TaskScore, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskDifference:
+    """Model `a` minus model `b` by one metric of one task."""
+
+    a: str
+    b: str
+    task: str
+    metric: str
+    before: float
+    after: float
+    difference: Interval
+    p_mcnemar: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TasksResult:
+    """Tasks of lm-evaluation-harness, and later models minus the first."""
+
+    models: tuple[ModelTasks, ...]
+    differences: tuple[TaskDifference, ...]
+
+
+@dataclass(frozen=True)
+class SkippedQuestion:
+    """A question that was not asked, and the reason."""
+
+    question_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ResultTables:
+    """All results of an evaluation, by method; None for a method that was not used."""
+
+    likelihood: LikelihoodResult | None = None
+    answers: AnswersResult | None = None
+    short_answers: ShortAnswersResult | None = None
+    open_book: OpenBookResult | None = None
+    summaries: SummariesResult | None = None
+    general_text: GeneralTextResult | None = None
+    tasks: TasksResult | None = None
+    skipped: tuple[SkippedQuestion, ...] = field(default=())
+
+    def closed_book(self) -> tuple[ModelComparison, ...]:
+        """Return the closed-book accuracies: by likelihood, by answers, by exact match."""
+        exact = self.short_answers.exact_match if self.short_answers else None
+        return tuple(table for table in (self.likelihood, self.answers, exact) if table)

@@ -1,0 +1,174 @@
+"""The grid of retrieval settings: every cell with its accuracy, in short if the grid is large.
+
+A cell is a model, a chunk size, a number of chunks, their order and a temperature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from steep.core.formatting import count, percent, plural
+from steep.report.comparisons import key
+from steep.report.components import Column, fold, part, share_cell, table, text_column, text_table
+from steep.report.html import Child, Html, el
+from steep.report.results import GridScore, GridVariant, HitSplit, OpenBookResult
+from steep.report.view_models import ReportData, estimate
+
+MOST_CELLS = 12  # a larger grid is shown in short
+TOO_LONG, NOTHING = "too long", "\N{EN DASH}"
+Best = Mapping[str, GridVariant]
+Cells = Sequence[GridScore]
+
+
+def grid(run: ReportData, found: OpenBookResult) -> Iterator[Html]:
+    """Yield all cells, or a short table per model with the rest folded."""
+    cells, best = found.cells, found.best
+    if len(cells) <= MOST_CELLS:
+        yield part("Retrieval settings", _cell_table(run, cells, best), _reason_table(cells))
+        return
+    reported = [c for c in cells if c.chunk_characters is None or _is_best(c, best)]
+    yield part("Retrieval settings", _cell_table(run, reported, best) if reported else None)
+    tried = [cell for cell in cells if cell.chunk_characters is not None]
+    searched = [cell for cell in tried if cell.split != "test"] or tried
+    for model in dict.fromkeys(cell.model for cell in searched):
+        yield _matrix(model, [cell for cell in searched if cell.model == model], best)
+    if reasons := _reason_table(cells):
+        yield reasons
+    yield fold(f"All {count(len(cells))} cells", _cell_table(run, cells, best))
+
+
+def _setting(variant: GridVariant) -> tuple[Any, ...]:
+    return (variant.chunk_characters, variant.shown, variant.order, variant.temperature)
+
+
+def _was_chosen(cell: GridScore, best: Best) -> bool:
+    variant = best.get(cell.model)
+    return variant is not None and _setting(cell) == _setting(variant)
+
+
+def _is_best(cell: GridScore, best: Best) -> bool:
+    """Return whether the cell is the one that is reported for its model."""
+    return _was_chosen(cell, best) and cell.split == best[cell.model].split
+
+
+# ---- the table of cells --------------------------------------------------------------------------
+
+
+def _cell_table(run: ReportData, cells: Cells, best: Best) -> Html:
+    """Return one row per cell; columns with the same value in all rows are left out."""
+
+    def model(cell: GridScore) -> Html:
+        reported = el("span", "reported", class_="detail") if _is_best(cell, best) else None
+        return el("span", key(run, cell.model), reported)
+
+    hits = list(_hit_columns(cells))
+    columns: list[Column[GridScore]] = [
+        text_column("model", model),
+        text_column("chunk size", _size),
+        Column("chunks", _number_shown),
+        *_differing_columns(cells),
+        Column("n", lambda cell: cell.n),
+        Column("accuracy", lambda cell: share_cell(cell, _missing(cell))),
+        *hits,
+    ]
+    caption = (
+        "Accuracy with and without the document, or the answer, among the chunks: a model that is "
+        "right without it knew the answer or guessed."
+    )
+    return table(cells, columns, caption if hits else None)
+
+
+def _differing_columns(cells: Cells) -> Iterator[Column[GridScore]]:
+    if _differ(cells, "order"):
+        yield text_column("order", lambda cell: cell.order.replace("_", " "))
+    if _differ(cells, "temperature"):
+        yield Column("temperature", lambda cell: f"{cell.temperature:g}")
+    if _differ(cells, "split"):
+        yield text_column("questions", lambda cell: cell.split)
+
+
+def _differ(cells: Cells, name: str) -> bool:
+    return len({getattr(cell, name) for cell in cells}) > 1
+
+
+def _size(cell: GridScore) -> str:
+    size = cell.chunk_characters
+    return "whole document" if size is None else f"{count(size)} characters"
+
+
+def _number_shown(cell: GridScore) -> str:
+    return "all" if cell.chunk_characters is None else count(cell.shown)
+
+
+def _missing(cell: GridScore) -> str:
+    return TOO_LONG if cell.left_out else "none parsed"
+
+
+def _hit_columns(cells: Cells) -> Iterator[Column[GridScore]]:
+    """Yield accuracies by whether the target was retrieved, for targets that are known."""
+    for name, target in (("document_found", "document"), ("answer_found", "answer")):
+        if any(getattr(cell, name) for cell in cells):
+            yield Column(f"{target} retrieved", _side(name, lambda split: split.hit), "accuracy")
+            yield Column(f"{target} missed", _side(name, lambda split: split.miss), "accuracy")
+
+
+def _side(name: str, side: Callable[[HitSplit], Any]) -> Callable[[GridScore], Child]:
+    def cell(row: GridScore) -> Child:
+        split = getattr(row, name)
+        return share_cell(side(split), "no questions", show_n=True) if split else NOTHING
+
+    return cell
+
+
+def _reason_table(cells: Cells) -> Html | None:
+    """Return why cells were not evaluated, each reason once."""
+    by_reason: dict[str, list[str]] = {}
+    for cell in cells:
+        if cell.left_out:
+            name = f"{cell.model} {_number_shown(cell)} of {_size(cell)}"
+            by_reason.setdefault(cell.left_out, []).append(name)
+    rows = [
+        (plural(len(names), "cell"), ", ".join(names), reason)
+        for reason, names in by_reason.items()
+    ]
+    return text_table(("not evaluated", "cells", "reason"), rows) if rows else None
+
+
+# ---- a large grid in short -----------------------------------------------------------------------
+
+
+def _matrix(model: str, cells: Cells, best: Best) -> Html:
+    """Return the accuracies of a model by chunk size and number of chunks."""
+    lines: dict[str, dict[int, GridScore]] = {}
+    for cell in cells:
+        lines.setdefault(_line(cell, cells), {})[cell.shown] = cell
+
+    def column(shown: int) -> Column[str]:
+        return Column(
+            plural(shown, "chunk"),
+            lambda line: _short(lines[line][shown], best) if shown in lines[line] else "",
+        )
+
+    numbers = sorted({cell.shown for cell in cells})
+    sizes = [count(n) for n in sorted({cell.n for cell in cells if cell.n})]
+    asked = f"n = {' or '.join(sizes)}, {cells[0].split} questions. " if sizes else ""
+    marked = "The chosen setting is in bold. " if model in best else ""
+    caption = f"{asked}{marked}Intervals are in the table of all cells."
+    return table(lines, [text_column(model, str), *map(column, numbers)], caption)
+
+
+def _line(cell: GridScore, cells: Cells) -> str:
+    parts = [_size(cell)]
+    if _differ(cells, "order"):
+        parts.append(cell.order.replace("_", " "))
+    if _differ(cells, "temperature"):
+        parts.append(f"temperature {cell.temperature:g}")
+    return ", ".join(parts)
+
+
+def _short(cell: GridScore, best: Best) -> Child:
+    found = estimate(cell)
+    if found is None:
+        return _missing(cell)
+    return el("strong", percent(found.value)) if _was_chosen(cell, best) else percent(found.value)
