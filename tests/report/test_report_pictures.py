@@ -12,11 +12,17 @@ from steep.core.formatting import duration, points
 from steep.report.charts import ticks
 from steep.report.components import cost
 from steep.report.html import el, number
-from steep.report.results import ResultTables
 from steep.report.sections.corpus import sample_passages
 from steep.report.sections.entities import LISTED, SHOWN, count_entities, entities
 from steep.report.sections.training import MOST_POINTS, running_mean, thin
-from steep.report.view_models import CorpusSummary, Documents, Generation, ReportData, SamplePassage
+from steep.report.view_models import (
+    CorpusSummary,
+    Documents,
+    Generation,
+    ReportData,
+    ResultTables,
+    SamplePassage,
+)
 
 
 def passage(number: int, document: str, *subset: str) -> SamplePassage:

@@ -4,23 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from steep.core.formatting import (
-    MINUS,
-    p_value,
-    percent,
-    plural,
-    points,
-    rounded_interval,
-)
+from steep.core.formatting import MINUS, p_value, percent, plural, points, rounded_interval
 from steep.report.charts import Axis, Whisker, WhiskerGroup, series_class, whisker_chart
-from steep.report.components import (
-    Column,
-    figure,
-    points_cell,
-    share_cell,
-    table,
-    text_column,
-)
+from steep.report.components import Column, figure, points_cell, share_cell, table, text_column
 from steep.report.conclusions import conclusions, verdict
 from steep.report.html import Child, Html, el
 from steep.report.results import (

@@ -126,13 +126,29 @@ def _content(cell: Cell) -> Child:
     return count(cell) if isinstance(cell, int) else cell
 
 
-def text_table(headings: Sequence[str], rows: Iterable[Sequence[Child]]) -> Html:
-    """Return a table of texts."""
+def simple_table(
+    headings: Sequence[Sequence[str]],
+    rows: Iterable[Sequence[Any]],
+    caption: Child = None,
+    texts: int = 1,
+) -> Html:
+    """Return a table of rows that are complete already.
 
-    def column(number: int) -> Column[Sequence[Child]]:
-        return text_column(headings[number], lambda row: row[number])
+    Args:
+        headings: One per column; a pair is a heading with a second line.
+        rows: The cells of each row.
+        caption: The note below the table.
+        texts: Number of columns of text, which stand before the columns of numbers.
+    """
+    columns = [
+        _place(number, heading, numeric=number >= texts) for number, heading in enumerate(headings)
+    ]
+    return table(rows, columns, caption)
 
-    return table(rows, [column(number) for number in range(len(headings))])
+
+def _place(number: int, heading: Sequence[str], *, numeric: bool) -> Column[Sequence[Any]]:
+    head, detail = (heading, "") if isinstance(heading, str) else heading
+    return Column(head, lambda row: row[number], detail, numeric)
 
 
 def count_table(

@@ -11,7 +11,6 @@ from pydantic import TypeAdapter
 
 from steep.core.errors import UserError
 from steep.core.files import read_json, read_jsonl
-from steep.report.results import ResultTables
 from steep.report.view_models import (
     Arm,
     ArtifactRef,
@@ -21,6 +20,7 @@ from steep.report.view_models import (
     OtherRequests,
     RejectedSample,
     ReportData,
+    ResultTables,
     SamplePassage,
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -408,22 +408,3 @@ class SkippedQuestion:
 
     question_id: str
     reason: str
-
-
-@dataclass(frozen=True)
-class ResultTables:
-    """All results of an evaluation, by method; None for a method that was not used."""
-
-    likelihood: LikelihoodResult | None = None
-    answers: AnswersResult | None = None
-    short_answers: ShortAnswersResult | None = None
-    open_book: OpenBookResult | None = None
-    summaries: SummariesResult | None = None
-    general_text: GeneralTextResult | None = None
-    tasks: TasksResult | None = None
-    skipped: tuple[SkippedQuestion, ...] = field(default=())
-
-    def closed_book(self) -> tuple[ModelComparison, ...]:
-        """Return the closed-book accuracies: by likelihood, by answers, by exact match."""
-        exact = self.short_answers.exact_match if self.short_answers else None
-        return tuple(table for table in (self.likelihood, self.answers, exact) if table)

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steep.report.results import ModelComparison, ResultTables
+from steep.report.results import (
+    AnswersResult,
+    GeneralTextResult,
+    LikelihoodResult,
+    ModelComparison,
+    OpenBookResult,
+    ShortAnswersResult,
+    SkippedQuestion,
+    SummariesResult,
+    TasksResult,
+)
 
 BASE, HUMAN = "base", "human"
 RAW_RECIPE = "documents"
@@ -198,6 +208,25 @@ def question_count(table: ModelComparison) -> int:
 def document_count(table: ModelComparison) -> int:
     """Return the largest number of documents over all models."""
     return max(model.documents for model in table.models)
+
+
+@dataclass(frozen=True)
+class ResultTables:
+    """All results of an evaluation, by method; None for a method that was not used."""
+
+    likelihood: LikelihoodResult | None = None
+    answers: AnswersResult | None = None
+    short_answers: ShortAnswersResult | None = None
+    open_book: OpenBookResult | None = None
+    summaries: SummariesResult | None = None
+    general_text: GeneralTextResult | None = None
+    tasks: TasksResult | None = None
+    skipped: tuple[SkippedQuestion, ...] = ()
+
+    def closed_book(self) -> tuple[ModelComparison, ...]:
+        """Return the closed-book accuracies: by likelihood, by answers, by exact match."""
+        exact = self.short_answers.exact_match if self.short_answers else None
+        return tuple(table for table in (self.likelihood, self.answers, exact) if table)
 
 
 @dataclass(frozen=True, slots=True)

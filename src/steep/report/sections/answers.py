@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from steep.core.formatting import UNKNOWN, count, decimal, percent, plural, reasons
 from steep.report.comparisons import (
@@ -25,6 +24,7 @@ from steep.report.components import (
     prose,
     section,
     share_cell,
+    simple_table,
     stacked,
     table,
     text_column,
@@ -36,8 +36,6 @@ from steep.report.results import (
     AnswerProtocol,
     AnswersResult,
     AnswersScore,
-    Comparison,
-    ModelScore,
     ShortAnswersResult,
 )
 from steep.report.sections.likelihood import several_right, skipped_questions
@@ -138,50 +136,36 @@ def _letters(found: AnswersResult) -> list[str]:
 
 
 def _gold_table(run: ReportData, found: AnswersResult, letters: list[str]) -> Html:
-    def column(letter: str) -> Column[AnswersScore]:
-        def cell(row: AnswersScore) -> Child:
-            return share_cell(row.by_gold_letter.get(letter), "-", show_n=True)
-
-        return Column(f"{letter} is right", cell)
-
+    rows = [
+        (
+            key(run, model.name),
+            *(share_cell(model.by_gold_letter.get(x), "-", show_n=True) for x in letters),
+        )
+        for model in found.models
+    ]
     caption = (
         "Accuracy by the letter of the right option. A model that prefers a letter is more "
         "accurate where that letter is right, and less accurate elsewhere."
     )
-    return part(
-        "Position bias", table(found.models, [model_column(run), *map(column, letters)], caption)
-    )
+    headings = ["model", *(f"{letter} is right" for letter in letters)]
+    return part("Position bias", simple_table(headings, rows, caption))
 
 
 def _chosen_table(run: ReportData, found: AnswersResult, letters: list[str]) -> Html:
-    def column(letter: str) -> Column[AnswersScore]:
-        def cell(row: AnswersScore) -> Child:
-            chosen, total = row.chosen_letters.get(letter, 0), sum(row.chosen_letters.values())
-            return stacked(percent(chosen / total, 0), count(chosen)) if total else "none parsed"
-
-        return Column(f"{letter} chosen", cell)
-
+    rows = [
+        (key(run, model.name), *(_chosen(model, letter) for letter in letters))
+        for model in found.models
+    ]
     caption = "Chosen letters, right or wrong: shares and numbers of parsed questions."
-    return table(found.models, [model_column(run), *map(column, letters)], caption)
+    return simple_table(["model", *(f"{letter} chosen" for letter in letters)], rows, caption)
+
+
+def _chosen(model: AnswersScore, letter: str) -> Child:
+    chosen, total = model.chosen_letters.get(letter, 0), sum(model.chosen_letters.values())
+    return stacked(percent(chosen / total, 0), count(chosen)) if total else "none parsed"
 
 
 # ---- short answers -------------------------------------------------------------------------------
-
-
-class _ShortScore(NamedTuple):
-    """One model by both metrics."""
-
-    exact: ModelScore
-    f1: ModelScore
-    likely: AnswerLikelihood | None
-    empty: int
-
-
-class _ShortPair(NamedTuple):
-    """One comparison by both metrics; only exact match has a test."""
-
-    exact: Comparison
-    f1: Comparison
 
 
 def _short_answers(run: ReportData, found: ShortAnswersResult) -> Iterator[Html]:
@@ -199,45 +183,56 @@ def _short_answers(run: ReportData, found: ShortAnswersResult) -> Iterator[Html]
 
 def _short_table(run: ReportData, found: ShortAnswersResult) -> Html:
     rows = [
-        _ShortScore(exact, f1, found.likelihood.get(exact.name), found.empty.get(exact.name, 0))
+        (
+            key(run, exact.name),
+            share_cell(exact),
+            share_cell(f1),
+            *_nats(found.likelihood.get(exact.name)),
+            found.empty.get(exact.name, 0),
+        )
         for exact, f1 in zip(found.exact_match.models, found.f1.models, strict=True)
     ]
-    columns: list[Column[_ShortScore]] = [
-        text_column("model", lambda row: key(run, row.exact.name)),
-        Column(
-            "exact match",
-            lambda row: share_cell(row.exact),
-            f"n = {question_count(found.exact_match)}",
-        ),
-        Column("F1", lambda row: share_cell(row.f1), f"n = {question_count(found.f1)}"),
-        Column(
-            "nats per token",
-            lambda row: decimal(row.likely.nats_per_token, 2) if row.likely else UNKNOWN,
-            "accepted answer",
-        ),
-        Column(
-            "nats per byte",
-            lambda row: decimal(row.likely.nats_per_byte, 3) if row.likely else UNKNOWN,
-            "accepted answer",
-        ),
-        Column("empty texts", lambda row: row.empty),
-    ]
+    headings = (
+        "model",
+        ("exact match", f"n = {question_count(found.exact_match)}"),
+        ("F1", f"n = {question_count(found.f1)}"),
+        ("nats per token", "accepted answer"),
+        ("nats per byte", "accepted answer"),
+        "empty texts",
+    )
     caption = (
         "Nats: mean log-likelihood of the likeliest accepted answer; closer to zero is likelier. "
         "Unknown for servers that return no log-likelihoods."
     )
-    return table(rows, columns, caption)
+    return simple_table(headings, rows, caption)
+
+
+def _nats(likely: AnswerLikelihood | None) -> tuple[str, str]:
+    if likely is None:
+        return UNKNOWN, UNKNOWN
+    return decimal(likely.nats_per_token, 2), decimal(likely.nats_per_byte, 3)
 
 
 def _short_pair_table(found: ShortAnswersResult) -> Html:
-    pairs = zip(found.exact_match.pairs, found.f1.pairs, strict=True)
-    columns: list[Column[_ShortPair]] = [
-        text_column("comparison", lambda row: pair_name(row.exact)),
-        Column("n", lambda row: row.exact.n),
-        Column("exact match", lambda row: points_cell(row.exact), "points, 95% interval"),
-        Column("p", lambda row: holm_cell(row.exact), "exact match, Holm-corrected"),
-        text_column("verdict on exact match", lambda row: verdict(row.exact)),
-        Column("F1", lambda row: points_cell(row.f1), "points, 95% interval"),
+    """Return each comparison by both metrics; only exact match has a test."""
+    rows = [
+        (
+            pair_name(exact),
+            verdict(exact),
+            exact.n,
+            points_cell(exact),
+            holm_cell(exact),
+            points_cell(f1),
+        )
+        for exact, f1 in zip(found.exact_match.pairs, found.f1.pairs, strict=True)
     ]
+    headings = (
+        "comparison",
+        "verdict on exact match",
+        "n",
+        ("exact match", "points, 95% interval"),
+        ("p", "exact match, Holm-corrected"),
+        ("F1", "points, 95% interval"),
+    )
     caption = "Holm's correction covers the planned comparisons by exact match."
-    return table((_ShortPair(*pair) for pair in pairs), columns, caption)
+    return simple_table(headings, rows, caption, texts=2)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from steep.core.formatting import count, plural
 from steep.core.ids import stable_hash
 from steep.core.words import count_words, word_spans
 from steep.report.components import (
-    Column,
     PageSection,
     absent,
     count_table,
@@ -18,9 +17,7 @@ from steep.report.components import (
     fold,
     model_names,
     section,
-    table,
-    text_column,
-    text_table,
+    simple_table,
 )
 from steep.report.html import Child, Html, el, join
 from steep.report.sections.text_comparison import text_comparison
@@ -71,27 +68,19 @@ def _source_counts(documents: Documents) -> Html:
 
 
 def _skipped_files(documents: Documents) -> Html:
-    return text_table(("skipped file, or file and line", "reason"), documents.skipped)
-
-
-class _RecipeTexts(NamedTuple):
-    name: str
-    passages: int
-    words: int
+    headings = ("skipped file, or file and line", "reason")
+    return simple_table(headings, documents.skipped, texts=2)
 
 
 def _recipe_table(found: CorpusSummary) -> Html:
     words: defaultdict[str, list[int]] = defaultdict(list)
     for passage in found.passages:
         words[_recipe_name(passage, found)].append(passage.words)
-    columns: list[Column[_RecipeTexts]] = [
-        text_column("recipe", lambda row: row.name),
-        Column("passages", lambda row: row.passages),
-        Column("words", lambda row: row.words),
-        Column("words per passage", lambda row: count(row.words / row.passages)),
+    rows = [
+        (name, len(each), sum(each), count(sum(each) / len(each)))
+        for name, each in sorted(words.items())
     ]
-    rows = [_RecipeTexts(name, len(each), sum(each)) for name, each in sorted(words.items())]
-    return table(rows, columns)
+    return simple_table(("recipe", "passages", "words", "words per passage"), rows)
 
 
 def _recipe_name(passage: SamplePassage, found: CorpusSummary) -> str:

@@ -8,15 +8,7 @@ from dataclasses import dataclass, field
 from itertools import permutations
 
 from steep.core.formatting import plural, reasons
-from steep.report.components import (
-    Column,
-    PageSection,
-    absent,
-    fold,
-    section,
-    table,
-    text_column,
-)
+from steep.report.components import PageSection, absent, fold, section, simple_table
 from steep.report.html import Html
 from steep.report.view_models import ReportData
 
@@ -94,14 +86,19 @@ def entities(run: ReportData) -> PageSection:
 
 
 def _table(run: ReportData, found: Sequence[Entity], note: str | None = None) -> Html:
-    columns: list[Column[Entity]] = [
-        text_column("entity", lambda entity: entity.name),
-        text_column("documents", lambda entity: _titles(run, entity)),
-        Column("passages", lambda entity: entity.passages),
-        Column("co-occurring entities", lambda entity: len(entity.cooccurring)),
-        text_column("most frequent co-occurrences", _most_frequent),
+    rows = [
+        (
+            entity.name,
+            _titles(run, entity),
+            _most_frequent(entity),
+            entity.passages,
+            len(entity.cooccurring),
+        )
+        for entity in found
     ]
-    return table(found, columns, note)
+    counts = ("passages", "co-occurring entities")
+    headings = ("entity", "documents", "most frequent co-occurrences", *counts)
+    return simple_table(headings, rows, note, texts=3)
 
 
 def _titles(run: ReportData, entity: Entity) -> str:

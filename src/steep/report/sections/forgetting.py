@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
-from steep.core.formatting import UNKNOWN, bounds, count, decimal, plural
+from steep.core.formatting import MINUS, UNKNOWN, bounds, count, decimal, plural
 from steep.report.comparisons import key, model_column, p_cell
 from steep.report.components import (
     Column,
@@ -14,9 +13,9 @@ from steep.report.components import (
     part,
     points_cell,
     section,
+    simple_table,
     stacked,
     table,
-    text_column,
     value_cell,
 )
 from steep.report.html import Child, Html, el
@@ -54,12 +53,7 @@ def forgetting(run: ReportData) -> PageSection | None:
 # ---- learned and forgotten, side by side ---------------------------------------------------------
 
 
-class _Change(NamedTuple):
-    """One measure: its name, its unit, and the cell of each model that has one."""
-
-    name: str
-    unit: str
-    cells: Mapping[str, Child]
+_Change = tuple[Html, Mapping[str, Child]]  # a measure with its unit, and a cell per model
 
 
 def _summary_table(run: ReportData) -> Html | None:
@@ -72,24 +66,17 @@ def _summary_table(run: ReportData) -> Html | None:
     if not differences:
         return None
     first = differences[0].b
-    rows = [*_learned(run, first), *_forgotten_texts(texts), *_forgotten_tasks(tasks)]
-
-    def column(model: str) -> Column[_Change]:
-        return Column(model, lambda row: row.cells.get(model, NOT_MEASURED))
-
-    columns = [
-        text_column(f"compared with {first}", _measure),
-        *map(column, dict.fromkeys(each.a for each in differences)),
-    ]
+    changes = [*_learned(run, first), *_forgotten_texts(texts), *_forgotten_tasks(tasks)]
+    models = list(dict.fromkeys(each.a for each in differences))
     caption = (
         "Learned: closed-book questions about the documents, in percentage points. Forgotten: an "
         "increase in bits per byte is worse; tasks are in the unit of their metric."
     )
-    return table(rows, columns, caption)
-
-
-def _measure(row: _Change) -> Html:
-    return stacked(row.name, row.unit)
+    rows = [
+        (measure, *(cells.get(model, NOT_MEASURED) for model in models))
+        for measure, cells in changes
+    ]
+    return simple_table([f"compared with {first}", *models], rows, caption)
 
 
 def _learned(run: ReportData, first: str) -> Iterator[_Change]:
@@ -101,7 +88,7 @@ def _learned(run: ReportData, first: str) -> Iterator[_Change]:
     ):
         if found:
             gains = {pair.a: points_cell(pair) for pair in found.pairs if pair.b == first}
-            yield _Change(name, "learned, points", gains)
+            yield stacked(name, "learned, points"), gains
 
 
 def _forgotten_texts(texts: GeneralTextResult | None) -> Iterator[_Change]:
@@ -110,7 +97,7 @@ def _forgotten_texts(texts: GeneralTextResult | None) -> Iterator[_Change]:
             each.a: value_cell(each.bits_per_byte, BITS, NOT_MEASURED, signed=True)
             for each in texts.differences
         }
-        yield _Change("general text", "forgotten, bits per byte", cells)
+        yield stacked("general text", "forgotten, bits per byte"), cells
 
 
 def _forgotten_tasks(tasks: TasksResult | None) -> Iterator[_Change]:
@@ -119,7 +106,7 @@ def _forgotten_tasks(tasks: TasksResult | None) -> Iterator[_Change]:
         cells = by_metric.setdefault((each.task, each.metric), {})
         cells[each.a] = value_cell(each.difference, TASK, NOT_MEASURED, signed=True)
     for (task, metric), cells in by_metric.items():
-        yield _Change(task, f"forgotten, {metric}", cells)
+        yield stacked(task, f"forgotten, {metric}"), cells
 
 
 # ---- general text --------------------------------------------------------------------------------
@@ -190,43 +177,38 @@ def _tasks_part(run: ReportData, tasks: TasksResult) -> Html:
 
 
 def _task_table(differences: Sequence[TaskDifference]) -> Html:
-    columns: list[Column[TaskDifference]] = [
-        text_column("comparison", lambda row: f"{row.a} \N{MINUS SIGN} {row.b}"),
-        text_column("task", lambda row: row.task),
-        text_column("metric", lambda row: row.metric),
-        Column("n", lambda row: row.difference.n),
-        Column("before", lambda row: decimal(row.before, TASK)),
-        Column("after", lambda row: decimal(row.after, TASK)),
-        Column(
-            "difference", lambda row: value_cell(row.difference, TASK, signed=True), "95% interval"
-        ),
-        Column("McNemar p", lambda row: p_cell(row.p_mcnemar)),
+    rows = [
+        (
+            f"{each.a} {MINUS} {each.b}",
+            each.task,
+            each.metric,
+            each.difference.n,
+            decimal(each.before, TASK),
+            decimal(each.after, TASK),
+            value_cell(each.difference, TASK, signed=True),
+            p_cell(each.p_mcnemar),
+        )
+        for each in differences
     ]
+    difference = ("difference", "95% interval")
+    headings = ("comparison", "task", "metric", "n", "before", "after", difference, "McNemar p")
     caption = (
         "Paired by question, in the unit of the metric (for some metrics, lower is better). Not "
         "corrected for the number of comparisons."
     )
-    return table(differences, columns, caption)
-
-
-class _Value(NamedTuple):
-    model: str
-    score: TaskScore
+    return simple_table(headings, rows, caption, texts=3)
 
 
 def _value_table(run: ReportData, models: Sequence[ModelTasks]) -> Html:
-    columns: list[Column[_Value]] = [
-        text_column("model", lambda row: key(run, row.model)),
-        text_column("task", lambda row: row.score.task),
-        text_column("metric", lambda row: row.score.metric),
-        Column("n", lambda row: row.score.n),
-        Column("value", _value, "standard error"),
+    rows = [
+        (key(run, model.name), score.task, score.metric, score.n, _value(score))
+        for model in models
+        for score in model.scores
     ]
-    rows = [_Value(model.name, score) for model in models for score in model.scores]
-    return table(rows, columns, "As reported by lm-evaluation-harness.")
+    headings = ("model", "task", "metric", "n", ("value", "standard error"))
+    return simple_table(headings, rows, "As reported by lm-evaluation-harness.", texts=3)
 
 
-def _value(row: _Value) -> Html:
-    stderr = row.score.stderr
-    below = UNKNOWN if stderr is None else f"\u00b1 {decimal(stderr, TASK)}"
-    return stacked(decimal(row.score.value, TASK), below)
+def _value(score: TaskScore) -> Html:
+    below = UNKNOWN if score.stderr is None else f"\u00b1 {decimal(score.stderr, TASK)}"
+    return stacked(decimal(score.value, TASK), below)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from steep.core.calls import STATUSES
 from steep.core.formatting import cost_of, count, duration, plural
 from steep.report.charts import stacked_bar
 from steep.report.components import (
-    Column,
     PageSection,
     absent,
     cost,
@@ -17,14 +15,12 @@ from steep.report.components import (
     facts,
     figure,
     section,
-    table,
-    text_column,
+    simple_table,
 )
 from steep.report.html import Child, Html, el, join
 from steep.report.view_models import (
     CorpusSummary,
     Generation,
-    OtherRequests,
     RejectedSample,
     ReportData,
     SamplePassage,
@@ -87,28 +83,17 @@ def _spending(run: ReportData, found: Generation) -> Iterator[tuple[str, Child]]
         yield ("completion tokens per second while calls were in flight", rate)
 
 
-class _RecipeCalls(NamedTuple):
-    recipe: str
-    calls: int
-    passages: int
-
-
 def _recipe_table(corpus: CorpusSummary) -> Html | None:
     """Return the outcome of calls as the corpus counts them."""
     kept, rejected = _call_ids(corpus.passages), _call_ids(corpus.rejected_rows)
     rows = []
     for recipe in sorted(kept.keys() | rejected.keys()):
         passages = kept.get(recipe, set())
-        both = passages | rejected.get(recipe, set())
-        rows.append(_RecipeCalls(recipe, len(both), len(passages)))
-    columns: list[Column[_RecipeCalls]] = [
-        text_column("recipe", lambda row: row.recipe),
-        Column("calls", lambda row: row.calls),
-        Column("with passages", lambda row: row.passages),
-        Column("rejected", lambda row: row.calls - row.passages),
-    ]
+        failed = rejected.get(recipe, set()) - passages
+        rows.append((recipe, len(passages) + len(failed), len(passages), len(failed)))
     note = "As counted in the corpus: without calls still to do, with imported texts."
-    return table(rows, columns, note) if rows else None
+    headings = ("recipe", "calls", "with passages", "rejected")
+    return simple_table(headings, rows, note) if rows else None
 
 
 def _call_ids(rows: Sequence[SamplePassage] | Sequence[RejectedSample]) -> dict[str, set[str]]:
@@ -121,14 +106,19 @@ def _call_ids(rows: Sequence[SamplePassage] | Sequence[RejectedSample]) -> dict[
 
 def _request_table(run: ReportData) -> Html | None:
     """Return the requests of evaluation, judges and retrieval."""
-    columns: list[Column[OtherRequests]] = [
-        text_column("other requests", lambda row: row.purpose),
-        text_column("model", lambda row: row.model),
-        Column("completed", lambda row: row.requests),
-        Column("failed", lambda row: row.failed),
-        Column("prompt tokens", lambda row: row.usage["prompt_tokens"]),
-        Column("completion tokens", lambda row: row.usage["completion_tokens"]),
-        Column("cost", lambda row: cost_of(row.known_usd, row.unpriced)),
+    rows = [
+        (
+            each.purpose,
+            each.model,
+            each.requests,
+            each.failed,
+            each.usage["prompt_tokens"],
+            each.usage["completion_tokens"],
+            cost_of(each.known_usd, each.unpriced),
+        )
+        for each in run.requests
     ]
+    tokens = ("prompt tokens", "completion tokens")
+    headings = ("other requests", "model", "completed", "failed", *tokens, "cost")
     note = "Requests of evaluation, judges and retrieval in the whole project."
-    return table(run.requests, columns, note) if run.requests else None
+    return simple_table(headings, rows, note, texts=2) if rows else None

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from steep.core.formatting import percent, plural
-from steep.report.comparisons import (
-    accuracy_chart,
-    accuracy_table,
-    common_n,
-    comparison,
-    key,
-    model_column,
-)
+from steep.report.comparisons import accuracy_chart, accuracy_table, common_n, comparison, key
 from steep.report.components import (
-    Column,
     PageSection,
     absent,
     figure,
@@ -22,19 +12,11 @@ from steep.report.components import (
     part,
     prose,
     section,
-    table,
-    text_column,
-    text_table,
+    simple_table,
 )
 from steep.report.conclusions import NORMALIZERS, normalizer_name
 from steep.report.html import Child, Html
-from steep.report.results import (
-    AnswersResult,
-    ExtremeLengths,
-    LikelihoodResult,
-    LikelihoodScore,
-    OptionLengths,
-)
+from steep.report.results import AnswersResult, ExtremeLengths, LikelihoodResult, OptionLengths
 from steep.report.view_models import ReportData
 
 
@@ -79,7 +61,8 @@ def skipped_questions(run: ReportData) -> Html | None:
         return None
     rows = [(each.question_id, each.reason) for each in skipped]
     return fold(
-        f"{plural(len(rows), 'question')} not scored", text_table(("question", "reason"), rows)
+        f"{plural(len(rows), 'question')} not scored",
+        simple_table(("question", "reason"), rows, texts=2),
     )
 
 
@@ -101,23 +84,17 @@ def _normalizer_table(run: ReportData, found: LikelihoodResult) -> Html | None:
     if not names:
         return None
     names.sort(key=[*NORMALIZERS, *names].index)
-    columns = [_normalizer_column(name, found.normalizer) for name in names]
     n = common_n(found)
     caption = (
         f"Accuracy over all questions{f' (n = {n})' if n else ''}. If the order of the models "
         "depends on the normalizer, do not base a claim on a single one."
     )
-    return part(
-        "Accuracy by normalizer", table(found.models, [model_column(run), *columns], caption)
-    )
-
-
-def _normalizer_column(name: str, used: str) -> Column[LikelihoodScore]:
-    return Column(
-        _short(name),
-        lambda row: percent(row.by_normalizer.get(name)),
-        "used above" if name == used else "",
-    )
+    headings = [(_short(name), "used above" if name == found.normalizer else "") for name in names]
+    rows = [
+        (key(run, model.name), *(percent(model.by_normalizer.get(name)) for name in names))
+        for model in found.models
+    ]
+    return part("Accuracy by normalizer", simple_table(["model", *headings], rows, caption))
 
 
 def _short(name: str) -> str:
@@ -125,27 +102,20 @@ def _short(name: str) -> str:
 
 
 def _length_table(run: ReportData, found: OptionLengths) -> Html:
-    rows: list[tuple[Child, Mapping[str, ExtremeLengths]]] = [
-        ("right option", dict.fromkeys(NORMALIZERS, found.gold)),
-        *((key(run, model), shares) for model, shares in found.models.items()),
+    names = [name for name in NORMALIZERS if name in next(iter(found.models.values()))]
+    rows: list[tuple[Child, ...]] = [("right option", *(_shares(found.gold) for _ in names))]
+    rows += [
+        (key(run, model), *(_shares(shares[name]) for name in names))
+        for model, shares in found.models.items()
     ]
-    names = [name for name in NORMALIZERS if name in rows[-1][1]]
     caption = (
         "How often the right option, and the chosen option, is the shortest or the longest of its "
         f"question (n = {found.n}; one right option each; lengths in characters). A normalizer "
         "whose shares differ much from those of the right options selects by length."
     )
-    columns = [text_column("", _label), *(_length_column(name) for name in names)]
-    return part("Option lengths", table(rows, columns, caption))
+    headings = ["", *((_short(name), "shortest / longest") for name in names)]
+    return part("Option lengths", simple_table(headings, rows, caption))
 
 
-def _label(row: tuple[Child, Mapping[str, ExtremeLengths]]) -> Child:
-    return row[0]
-
-
-def _length_column(name: str) -> Column[tuple[Child, Mapping[str, ExtremeLengths]]]:
-    def cell(row: tuple[Child, Mapping[str, ExtremeLengths]]) -> Child:
-        shares = row[1][name]
-        return f"{percent(shares.shortest, 0)} / {percent(shares.longest, 0)}"
-
-    return Column(_short(name), cell, "shortest / longest")
+def _shares(each: ExtremeLengths) -> str:
+    return f"{percent(each.shortest, 0)} / {percent(each.longest, 0)}"

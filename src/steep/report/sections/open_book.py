@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 from steep.core.formatting import UNKNOWN, count, decimal, listing, p_value
 from steep.report.charts import WhiskerGroup, whisker_chart
 from steep.report.comparisons import accuracy_axis, accuracy_whisker, comparison, key
 from steep.report.components import (
-    Column,
     PageSection,
     figure,
     part,
@@ -17,17 +15,10 @@ from steep.report.components import (
     prose,
     section,
     share_cell,
-    table,
-    text_column,
+    simple_table,
 )
 from steep.report.html import Html
-from steep.report.results import (
-    ModelComparison,
-    OpenBookResult,
-    RetrievalRanks,
-    RetrievalScore,
-    TestedDifference,
-)
+from steep.report.results import ModelComparison, OpenBookResult
 from steep.report.sections.likelihood import skipped_questions
 from steep.report.sections.open_book_grid import grid
 from steep.report.view_models import IntervalEstimate, ReportData, estimate
@@ -119,42 +110,24 @@ def _group(run: ReportData, name: str, known: Mapping[str, IntervalEstimate]) ->
     return WhiskerGroup(name, f"n = {sizes.pop()}" if len(sizes) == 1 else "n differs", rows)
 
 
-class _Gain(NamedTuple):
-    model: str
-    what: str
-    tested: TestedDifference
-
-
 def _gain_table(run: ReportData, found: OpenBookResult) -> Html | None:
     rows = [
-        _Gain(model, what, tested)
+        (key(run, model), what, gain.n, points_cell(gain), p_value(gain.p))
         for what, gains in (
             ("open book over closed book", found.over_closed_book),
             ("whole document over open book", found.under_whole_document),
         )
-        for model, tested in gains.items()
+        for model, gain in gains.items()
     ]
-    columns: list[Column[_Gain]] = [
-        text_column("model", lambda row: key(run, row.model)),
-        text_column("gain", lambda row: row.what),
-        Column("n", lambda row: row.tested.n),
-        Column("difference", lambda row: points_cell(row.tested), "points, 95% interval"),
-        Column("p", lambda row: p_value(row.tested.p), "clustered"),
-    ]
+    headings = ("model", "gain", "n", ("difference", "points, 95% interval"), ("p", "clustered"))
     caption = (
         "Gains of each model on the same questions in both conditions. The p-values are not "
         "corrected for the number of models."
     )
-    return table(rows, columns, caption) if rows else None
+    return simple_table(headings, rows, caption, texts=2) if rows else None
 
 
 # ---- retrieval -----------------------------------------------------------------------------------
-
-
-class _Retrieved(NamedTuple):
-    chunks: RetrievalScore
-    target: str
-    ranks: RetrievalRanks
 
 
 def _retrieval_table(found: OpenBookResult) -> Html | None:
@@ -162,28 +135,26 @@ def _retrieval_table(found: OpenBookResult) -> Html | None:
     if not found.retrieval:
         return None
     rows = [
-        _Retrieved(each, target, ranks)
+        (
+            f"{count(each.chunk_characters)} characters",
+            target,
+            each.chunks or UNKNOWN,
+            ranks.n,
+            *map(share_cell, ranks.recall.values()),
+            decimal(ranks.mrr.value, 3),
+        )
         for each in found.retrieval
         for target, ranks in (("document", each.document), ("answer", each.answer))
         if ranks
     ]
-    columns: list[Column[_Retrieved]] = [
-        text_column("chunk size", lambda row: f"{count(row.chunks.chunk_characters)} characters"),
-        text_column("target", lambda row: row.target),
-        Column("chunks", lambda row: row.chunks.chunks or UNKNOWN),
-        Column("n", lambda row: row.ranks.n),
-        *map(_recall, found.retrieval[0].document.recall),
-        Column("MRR", lambda row: decimal(row.ranks.mrr.value, 3)),
-    ]
+    recalls = [f"recall@{k}" for k in found.retrieval[0].document.recall]
     caption = (
         "Recall@k: the share of questions with the right document, or the answer, among the first "
         "k chunks. MRR: mean reciprocal rank of the first right chunk."
     )
-    return part("Retrieval quality", table(rows, columns, " ".join([caption, *_limits(found)])))
-
-
-def _recall(k: str) -> Column[_Retrieved]:
-    return Column(f"recall@{k}", lambda row: share_cell(row.ranks.recall[k]))
+    headings = ("chunk size", "target", "chunks", "n", *recalls, "MRR")
+    caption = " ".join([caption, *_limits(found)])
+    return part("Retrieval quality", simple_table(headings, rows, caption, texts=2))
 
 
 def _limits(found: OpenBookResult) -> Iterator[str]:

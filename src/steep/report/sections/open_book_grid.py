@@ -10,7 +10,7 @@ from typing import Any
 
 from steep.core.formatting import count, percent, plural
 from steep.report.comparisons import key
-from steep.report.components import Column, fold, part, share_cell, table, text_column, text_table
+from steep.report.components import Column, fold, part, share_cell, simple_table, table, text_column
 from steep.report.html import Child, Html, el
 from steep.report.results import GridScore, GridVariant, HitSplit, OpenBookResult
 from steep.report.view_models import ReportData, estimate
@@ -132,7 +132,7 @@ def _reason_table(cells: Cells) -> Html | None:
         (plural(len(names), "cell"), ", ".join(names), reason)
         for reason, names in by_reason.items()
     ]
-    return text_table(("not evaluated", "cells", "reason"), rows) if rows else None
+    return simple_table(("not evaluated", "cells", "reason"), rows, texts=3) if rows else None
 
 
 # ---- a large grid in short -----------------------------------------------------------------------
@@ -144,18 +144,16 @@ def _matrix(model: str, cells: Cells, best: Best) -> Html:
     for cell in cells:
         lines.setdefault(_line(cell, cells), {})[cell.shown] = cell
 
-    def column(shown: int) -> Column[str]:
-        return Column(
-            plural(shown, "chunk"),
-            lambda line: _short(lines[line][shown], best) if shown in lines[line] else "",
-        )
-
     numbers = sorted({cell.shown for cell in cells})
+    rows = [
+        (line, *(_short(own[number], best) if number in own else "" for number in numbers))
+        for line, own in lines.items()
+    ]
     sizes = [count(n) for n in sorted({cell.n for cell in cells if cell.n})]
     asked = f"n = {' or '.join(sizes)}, {cells[0].split} questions. " if sizes else ""
     marked = "The chosen setting is in bold. " if model in best else ""
     caption = f"{asked}{marked}Intervals are in the table of all cells."
-    return table(lines, [text_column(model, str), *map(column, numbers)], caption)
+    return simple_table([model, *(plural(n, "chunk") for n in numbers)], rows, caption)
 
 
 def _line(cell: GridScore, cells: Cells) -> str:

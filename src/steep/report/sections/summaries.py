@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from steep.core.formatting import MINUS, bounds, count, decimal, reasons
 from steep.report.comparisons import key
@@ -15,6 +14,7 @@ from steep.report.components import (
     part,
     section,
     share_cell,
+    simple_table,
     stacked,
     table,
     text_column,
@@ -66,51 +66,46 @@ def summaries(run: ReportData) -> PageSection | None:
 # ---- reliability of the judge --------------------------------------------------------------------
 
 
-class _Verdicts(NamedTuple):
-    judge: JudgeAgreement
-    name: str
-    agreement: Agreement
-
-
 def _judge_part(judges: Sequence[JudgeAgreement]) -> Html:
     heading = "Reliability of the judge"
     if not judges:
         return part(heading, el("p", "The judge was not measured, so its reliability is unknown."))
-    rows = [
-        _Verdicts(judge, name, agreement)
+    verdicts = [
+        (judge, name, agreement)
         for judge in judges
         for name, agreement in (("truth", judge.truth), ("salience", judge.salience))
     ]
-    columns: list[Column[_Verdicts]] = [
-        text_column("judge", lambda row: row.judge.judge),
-        text_column("verdict", lambda row: row.name),
-        Column("claims", _judged),
-        Column("agreement", lambda row: share_cell(row.agreement.accuracy, "none")),
-        Column("Cohen's kappa", lambda row: value_cell(row.agreement.kappa, 2, "undefined")),
-        text_column("label\u2013judge", _confusions),
-        text_column("not parsed", lambda row: reasons(row.judge.unread)),
+    rows = [
+        (
+            judge.judge,
+            name,
+            _confusions(agreement),
+            reasons(judge.unread),
+            stacked(count(agreement.n), f"of {count(judge.claims)}"),
+            share_cell(agreement.accuracy, "none"),
+            value_cell(agreement.kappa, 2, "undefined"),
+        )
+        for judge, name, agreement in verdicts
     ]
+    texts = ("judge", "verdict", "label\u2013judge", "not parsed")
+    headings = (*texts, "claims", "agreement", "Cohen's kappa")
     caption = (
         "On labeled claims about invented stories. Kappa is 0 for a judge that guesses or always "
-        "gives the same verdict, and 1 for full agreement; the difference from 1 is an error in "
-        "everything below."
+        "gives the same verdict, and 1 for full agreement; disagreement is a source of error in "
+        "all results below."
     )
-    readings = el("ul", *(el("li", _reliability(row)) for row in rows), class_="said")
-    return part(heading, table(rows, columns, caption), readings)
+    said = [el("li", _reliability(f"{name} by {judge.judge}", a)) for judge, name, a in verdicts]
+    found = simple_table(headings, rows, caption, texts=len(texts))
+    return part(heading, found, el("ul", *said, class_="said"))
 
 
-def _judged(row: _Verdicts) -> Html:
-    return stacked(count(row.agreement.n), f"of {count(row.judge.claims)}")
+def _confusions(agreement: Agreement) -> str:
+    return reasons({pair.replace(" ", "\u2013"): n for pair, n in agreement.table.items()})
 
 
-def _confusions(row: _Verdicts) -> str:
-    return reasons({pair.replace(" ", "\u2013"): n for pair, n in row.agreement.table.items()})
-
-
-def _reliability(row: _Verdicts) -> str:
+def _reliability(of: str, agreement: Agreement) -> str:
     """Return whether the verdicts of a judge carry any information."""
-    kappa = estimate(row.agreement.kappa)
-    of = f"{row.name} by {row.judge.judge}"
+    kappa = estimate(agreement.kappa)
     if kappa is None:
         return f"There is no kappa for {of}: do not rely on any number that depends on it."
     spread = f"kappa {decimal(kappa.value, 2)} {bounds(kappa.low, kappa.high, 2)}"
@@ -128,24 +123,16 @@ def _name(run: ReportData, texts: TextSet) -> Html:
     return el("span", key(run, texts.writer), f" {texts.kind}")
 
 
-def _name_column(run: ReportData) -> Column[SetScores]:
-    return text_column("summaries by", lambda row: _name(run, row.texts))
-
-
 def _relative_table(run: ReportData, found: SummariesResult) -> Html:
-    def column(measure: str, ratio: str) -> Column[SetScores]:
-        def cell(row: SetScores) -> Child:
-            fixed = row.texts.writer == HUMAN and ratio == "ratio of sums"
-            without = "1 by definition" if fixed else NO_RATIO
-            return value_cell(RATIOS[ratio](row.relative[measure]), 2, without)
-
-        return Column(measure, cell, ratio)
-
-    columns = [
-        _name_column(run),
-        Column("documents", lambda row: row.documents),
-        *(column(measure, ratio) for measure in ("false", "salient") for ratio in RATIOS),
-        text_column("documents left out", _left_out),
+    measures = [(measure, ratio) for measure in ("false", "salient") for ratio in RATIOS]
+    rows = [
+        (
+            _name(run, each.texts),
+            _left_out(each),
+            each.documents,
+            *(_relative_cell(each, measure, ratio) for measure, ratio in measures),
+        )
+        for each in found.sets
     ]
     caption = (
         "Claims relative to human summaries of the same document, which are 1. The mean of ratios "
@@ -153,7 +140,14 @@ def _relative_table(run: ReportData, found: SummariesResult) -> Html:
         "ratio of sums leaves out none. Human summaries are compared with one another. Intervals "
         "are 95%, over documents."
     )
-    return part("Relative to human summaries", table(found.sets, columns, caption))
+    headings = ("summaries by", "documents left out", "documents", *measures)
+    return part("Relative to human summaries", simple_table(headings, rows, caption, texts=2))
+
+
+def _relative_cell(row: SetScores, measure: str, ratio: str) -> Child:
+    fixed = row.texts.writer == HUMAN and ratio == "ratio of sums"
+    without = "1 by definition" if fixed else NO_RATIO
+    return value_cell(RATIOS[ratio](row.relative[measure]), 2, without)
 
 
 def _left_out(row: SetScores) -> str:
@@ -163,22 +157,24 @@ def _left_out(row: SetScores) -> str:
 
 
 def _count_table(run: ReportData, found: SummariesResult) -> Html:
-    def column(measure: str) -> Column[SetScores]:
-        return Column(measure, lambda row: value_cell(row.per_text[measure], 2, "none"), "per text")
-
-    columns = [
-        _name_column(run),
-        Column("texts", lambda row: row.written),
-        *map(column, MEASURES),
-        Column("precision", lambda row: share_cell(row.precision, "none judged"), "true / judged"),
+    rows = [
+        (
+            _name(run, each.texts),
+            each.written,
+            *(value_cell(each.per_text[measure], 2, "none") for measure in MEASURES),
+            share_cell(each.precision, "none judged"),
+        )
+        for each in found.sets
     ]
+    measures = [(measure, "per text") for measure in MEASURES]
     caption = "Claims per text, averaged over the texts of a document, then over documents."
-    return table(found.sets, columns, caption)
+    headings = ("summaries by", "texts", *measures, ("precision", "true / judged"))
+    return simple_table(headings, rows, caption)
 
 
 def _unread_table(run: ReportData, found: SummariesResult) -> Html:
     columns: list[Column[SetScores]] = [
-        _name_column(run),
+        text_column("summaries by", lambda row: _name(run, row.texts)),
         Column("claims", lambda row: row.claims),
         Column("repeated", lambda row: row.repeats),
         Column("empty", lambda row: row.empty),
@@ -192,24 +188,23 @@ def _unread_table(run: ReportData, found: SummariesResult) -> Html:
 
 
 def _difference_table(differences: Sequence[SetDifference]) -> Html:
-    def column(measure: str, detail: str) -> Column[SetDifference]:
-        def cell(row: SetDifference) -> Child:
-            values = row.per_text if detail == "per text" else row.ratio_of_sums
-            return value_cell(values[measure], 2, "none", signed=True)
-
-        return Column(measure, cell, detail)
-
-    columns = [
-        text_column("comparison", lambda row: f"{_plain(row.a)} {MINUS} {_plain(row.b)}"),
-        Column("documents", lambda row: row.documents),
-        *(
-            column(measure, detail)
-            for detail in ("per text", "ratio of sums")
-            for measure in ("false", "salient")
-        ),
+    rows = [
+        (
+            f"{_plain(each.a)} {MINUS} {_plain(each.b)}",
+            each.documents,
+            *(
+                value_cell(values[measure], 2, "none", signed=True)
+                for values in (each.per_text, each.ratio_of_sums)
+                for measure in ("false", "salient")
+            ),
+        )
+        for each in differences
     ]
+    details = ("per text", "ratio of sums")
+    measures = [(measure, detail) for detail in details for measure in ("false", "salient")]
     caption = "Paired by document; not corrected for the number of comparisons."
-    return fold("Differences between models and lengths", table(differences, columns, caption))
+    headings = ("comparison", "documents", *measures)
+    return fold("Differences between models and lengths", simple_table(headings, rows, caption))
 
 
 def _plain(texts: TextSet) -> str:

@@ -14,6 +14,7 @@ from steep.report.components import (
     figure,
     number_or_unknown,
     section,
+    simple_table,
     table,
     text_column,
 )
@@ -124,13 +125,12 @@ def _validation_table(run: ReportData) -> Html | None:
     if not sets:
         return None
 
-    def column(name: str) -> Column[Arm]:
-        return Column(WATCHED.get(name, name), lambda arm: _before_and_after(arm, name))
-
+    rows = [
+        (key(run, arm.name), *(_before_and_after(arm, name) for name in sets)) for arm in watched
+    ]
     meanings = [meaning for name, meaning in MEANINGS.items() if name in sets]
     caption = " ".join(["Loss in nats per token before \u2192 after training.", *meanings])
-    columns = [text_column("arm", lambda arm: key(run, arm.name)), *map(column, sets)]
-    return table(watched, columns, caption)
+    return simple_table(["arm", *(WATCHED.get(name, name) for name in sets)], rows, caption)
 
 
 def _before_and_after(arm: Arm, name: str) -> str:
