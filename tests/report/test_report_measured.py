@@ -177,6 +177,19 @@ def test_a_small_grid_is_shown_whole_and_one_without_a_split_has_no_best(tmp_pat
     assert "over closed book" not in text
 
 
+def test_only_settings_that_differ_have_a_column(tmp_path: Path) -> None:
+    table = fixture_tables.open_book_without_a_best()
+    for cell, temperature, order in zip(
+        table["cells"], (0.1, 0.7), ("best_first", "best_last"), strict=True
+    ):
+        cell |= {"temperature": temperature, "order": order}
+    text = measured(tmp_path, open_book=table).text
+
+    assert "raw256 charactersbest first40.160" in text
+    assert "raw1,024 charactersbest last40.760" in text
+    assert "questions" not in text.split("Retrieval settings")[1].split("Caveats")[0]
+
+
 def test_the_judge_stands_before_what_rests_on_it(tmp_path: Path) -> None:
     text = measured(tmp_path, summaries=fixture_tables.summaries()).text
 

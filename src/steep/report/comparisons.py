@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from steep.core.formatting import MINUS, p_value, percent, plural, points, rounded_interval
 from steep.report.charts import Axis, Whisker, WhiskerGroup, series_class, whisker_chart
-from steep.report.components import Column, figure, points_cell, share_cell, table, text_column
+from steep.report.components import figure, points_cell, share_cell, table
 from steep.report.conclusions import conclusions, verdict
 from steep.report.html import Child, Html, el
 from steep.report.results import (
@@ -26,11 +24,6 @@ def key(run: ReportData, name: str) -> Html:
     """Return a model's name beside its color."""
     number = run.series.get(name, 0)
     return el("span", el("i", class_=f"swatch {series_class(number)}"), name, class_="key")
-
-
-def model_column(run: ReportData) -> Column[Any]:
-    """Return the column of the model names of rows that have a `name`."""
-    return text_column("model", lambda row: key(run, row.name))
 
 
 def comparison(run: ReportData, found: ModelComparison, measure: str) -> list[Html]:
@@ -84,19 +77,25 @@ def accuracy_whisker(name: str, series: int, found: IntervalEstimate) -> Whisker
 
 def accuracy_table(run: ReportData, found: ModelComparison, caption: Child = None) -> Html:
     """Return the table of each model's accuracy, over all questions and by kind."""
-    columns = [_accuracy_column(found, kind) for kind in [None, *kinds(found)]]
-    return table(found.models, [model_column(run), *columns], caption)
+    shown = [None, *kinds(found)]
+    rows = [
+        (key(run, model.name), *(_accuracy_cell(found, model, kind) for kind in shown))
+        for model in found.models
+    ]
+    headings = [(kind or ALL, _accuracy_detail(found, kind)) for kind in shown]
+    return table(["model", *headings], rows, caption)
 
 
-def _accuracy_column(found: ModelComparison, kind: str | None) -> Column[ModelScore]:
+def _accuracy_cell(found: ModelComparison, model: ModelScore, kind: str | None) -> Child:
+    without = "not evaluated" if estimate(model) else "none parsed"
+    return share_cell(of_kind(model, kind), without, show_n=common_n(found, kind) is None)
+
+
+def _accuracy_detail(found: ModelComparison, kind: str | None) -> str:
     n, own = common_n(found, kind), None if kind is None else _own_chance(found, kind)
-    detail = [f"n = {n}"] * bool(n) + ([] if own is None else [f"chance {percent(own, 0)}"])
-
-    def cell(row: ModelScore) -> Child:
-        without = "not evaluated" if estimate(row) else "none parsed"
-        return share_cell(of_kind(row, kind), without, show_n=n is None)
-
-    return Column(kind or ALL, cell, ", ".join(detail))
+    return ", ".join(
+        [f"n = {n}"] * bool(n) + ([] if own is None else [f"chance {percent(own, 0)}"])
+    )
 
 
 def _own_chance(found: ModelComparison, kind: str | None) -> float | None:
@@ -124,15 +123,27 @@ def _detail(n: int | None) -> str:
 
 def difference_table(found: ModelComparison) -> Html:
     """Return the table of all paired differences with their tests."""
-    columns: list[Column[Comparison]] = [
-        text_column("comparison", pair_name),
-        Column("n", lambda pair: pair.n),
-        Column("difference", points_cell, "points, 95% interval"),
-        Column("p", lambda pair: p_value(pair.p), "clustered"),
-        Column("p", holm_cell, "Holm-corrected"),
-        Column("McNemar p", lambda pair: p_cell(pair.p_mcnemar), "unclustered"),
-        text_column("verdict", verdict),
+    rows = [
+        (
+            pair_name(pair),
+            pair.n,
+            points_cell(pair),
+            p_value(pair.p),
+            holm_cell(pair),
+            p_cell(pair.p_mcnemar),
+            verdict(pair),
+        )
+        for pair in found.pairs
     ]
+    headings = (
+        "comparison",
+        "n",
+        ("difference", "points, 95% interval"),
+        ("p", "clustered"),
+        ("p", "Holm-corrected"),
+        ("McNemar p", "unclustered"),
+        "verdict",
+    )
     smallest = found.minimum_detectable_difference
     note = (
         "The minimum detectable difference is unknown."
@@ -145,7 +156,7 @@ def difference_table(found: ModelComparison) -> Html:
         f" Holm's correction covers the {plural(planned, 'planned comparison')}: each model "
         "against the base model, and synthetic text against the raw documents."
     )
-    return table(found.pairs, columns, note)
+    return table(headings, rows, note, texts={0, 6})
 
 
 def pair_name(pair: Comparison) -> str:

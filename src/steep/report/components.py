@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from steep.core.formatting import (
     UNKNOWN,
@@ -22,8 +22,6 @@ from steep.report.html import Child, Html, el
 from steep.report.view_models import estimate
 
 SIZES = {name: f"a {name} model" for name in ("small", "large")}  # of imported texts without names
-Row = TypeVar("Row")
-Cell = Child | int  # a whole number is written with thousands separators
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +31,6 @@ class PageSection:
     anchor: str
     title: str
     body: Html
-
-
-@dataclass(frozen=True, slots=True)
-class Column(Generic[Row]):
-    """A column of numbers: its heading, the cell of a row, and a second line of the heading."""
-
-    heading: str
-    cell: Callable[[Row], Cell]
-    detail: str = ""
-    numeric: bool = True
-
-    @property
-    def kind(self) -> str | None:
-        """Return the class of its cells."""
-        return "number" if self.numeric else None
-
-
-def text_column(heading: str, cell: Callable[[Row], Cell]) -> Column[Row]:
-    """Return a column of text."""
-    return Column(heading, cell, numeric=False)
 
 
 def section(anchor: str, title: str, lede: Child, *children: Child) -> PageSection:
@@ -95,60 +73,39 @@ def facts(pairs: Iterable[tuple[str, Child]], class_: str) -> Html:
 # ---- tables --------------------------------------------------------------------------------------
 
 
-def table(rows: Iterable[Row], columns: Sequence[Column[Row]], caption: Child = None) -> Html:
-    """Return a table that scrolls in its own box; its first column names the row."""
-    head = [
-        el(
-            "th",
-            column.heading,
-            el("span", column.detail, class_="detail") if column.detail else None,
-            scope="col",
-            class_=column.kind,
-        )
-        for column in columns
-    ]
-    body = el("tbody", *(_row(row, columns) for row in rows))
+def table(
+    headings: Sequence[Sequence[str]],
+    rows: Iterable[Sequence[Any]],
+    caption: Child = None,
+    texts: Container[int] = range(1),
+) -> Html:
+    """Return a table that scrolls in its own box; its first column names the row.
+
+    Args:
+        headings: One per column; a pair is a heading with a second line.
+        rows: The cells of each row; whole numbers are written with thousands separators.
+        caption: The note below the table.
+        texts: The indices of the columns of text; all others are numbers.
+    """
+    kinds = [None if index in texts else "number" for index in range(len(headings))]
+    head = [_heading(each, kind) for each, kind in zip(headings, kinds, strict=True)]
+    body = el("tbody", *(_row(row, kinds) for row in rows))
     note = el("p", caption, class_="note") if caption is not None else None
     inner = el("table", el("thead", el("tr", *head)), body)
     return el("div", el("div", inner, class_="scroll"), note, class_="table")
 
 
-def _row(row: Row, columns: Sequence[Column[Row]]) -> Html:
-    first, *rest = columns
-    return el(
-        "tr",
-        el("th", _content(first.cell(row)), scope="row", class_=first.kind),
-        *(el("td", _content(column.cell(row)), class_=column.kind) for column in rest),
-    )
+def _heading(heading: Sequence[str], kind: str | None) -> Html:
+    first, second = (heading, "") if isinstance(heading, str) else heading
+    detail = el("span", second, class_="detail") if second else None
+    return el("th", first, detail, scope="col", class_=kind)
 
 
-def _content(cell: Cell) -> Child:
-    return count(cell) if isinstance(cell, int) else cell
-
-
-def simple_table(
-    headings: Sequence[Sequence[str]],
-    rows: Iterable[Sequence[Any]],
-    caption: Child = None,
-    texts: int = 1,
-) -> Html:
-    """Return a table of rows that are complete already.
-
-    Args:
-        headings: One per column; a pair is a heading with a second line.
-        rows: The cells of each row.
-        caption: The note below the table.
-        texts: Number of columns of text, which stand before the columns of numbers.
-    """
-    columns = [
-        _place(number, heading, numeric=number >= texts) for number, heading in enumerate(headings)
-    ]
-    return table(rows, columns, caption)
-
-
-def _place(number: int, heading: Sequence[str], *, numeric: bool) -> Column[Sequence[Any]]:
-    head, detail = (heading, "") if isinstance(heading, str) else heading
-    return Column(head, lambda row: row[number], detail, numeric)
+def _row(row: Sequence[Any], kinds: Sequence[str | None]) -> Html:
+    cells = [count(cell) if isinstance(cell, int) else cell for cell in row]
+    first = el("th", cells[0], scope="row", class_=kinds[0])
+    rest = zip(cells[1:], kinds[1:], strict=True)
+    return el("tr", first, *(el("td", cell, class_=kind) for cell, kind in rest))
 
 
 def count_table(
@@ -160,12 +117,8 @@ def count_table(
 ) -> Html:
     """Return a table of names and counts, each with a bar."""
     most = max((number for _, number in counts), default=0) or 1
-    columns: list[Column[tuple[str, float]]] = [
-        text_column(heading, lambda row: row[0]),
-        text_column("", lambda row: bar_cell(row[1] / most)),
-        Column(unit, lambda row: shown(row[1])),
-    ]
-    return table(counts, columns, caption)
+    rows = [(name, bar_cell(number / most), shown(number)) for name, number in counts]
+    return table((heading, "", unit), rows, caption, texts=range(2))
 
 
 # ---- cells ---------------------------------------------------------------------------------------

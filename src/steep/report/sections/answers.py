@@ -11,11 +11,9 @@ from steep.report.comparisons import (
     comparison,
     holm_cell,
     key,
-    model_column,
     pair_name,
 )
 from steep.report.components import (
-    Column,
     PageSection,
     figure,
     fold,
@@ -24,10 +22,8 @@ from steep.report.components import (
     prose,
     section,
     share_cell,
-    simple_table,
     stacked,
     table,
-    text_column,
 )
 from steep.report.conclusions import verdict
 from steep.report.html import Child, Html
@@ -112,15 +108,19 @@ def protocol_text(protocol: AnswerProtocol) -> str:
 
 
 def _parsed_table(run: ReportData, found: AnswersResult) -> Html:
-    columns: list[Column[AnswersScore]] = [
-        model_column(run),
-        Column("questions parsed", _parsed),
-        Column("texts", lambda row: row.samples),
-        Column("texts not parsed", lambda row: sum(row.invalid.values())),
-        text_column("reasons", lambda row: reasons(row.invalid)),
+    rows = [
+        (
+            key(run, model.name),
+            _parsed(model),
+            model.samples,
+            sum(model.invalid.values()),
+            reasons(model.invalid),
+        )
+        for model in found.models
     ]
+    headings = ("model", "questions parsed", "texts", "texts not parsed", "reasons")
     caption = "A question is parsed if at least one of its texts is."
-    return part("Parsed answers", table(found.models, columns, caption))
+    return part("Parsed answers", table(headings, rows, caption, texts={0, 4}))
 
 
 def _parsed(row: AnswersScore) -> Html:
@@ -148,7 +148,7 @@ def _gold_table(run: ReportData, found: AnswersResult, letters: list[str]) -> Ht
         "accurate where that letter is right, and less accurate elsewhere."
     )
     headings = ["model", *(f"{letter} is right" for letter in letters)]
-    return part("Position bias", simple_table(headings, rows, caption))
+    return part("Position bias", table(headings, rows, caption))
 
 
 def _chosen_table(run: ReportData, found: AnswersResult, letters: list[str]) -> Html:
@@ -157,7 +157,7 @@ def _chosen_table(run: ReportData, found: AnswersResult, letters: list[str]) -> 
         for model in found.models
     ]
     caption = "Chosen letters, right or wrong: shares and numbers of parsed questions."
-    return simple_table(["model", *(f"{letter} chosen" for letter in letters)], rows, caption)
+    return table(["model", *(f"{letter} chosen" for letter in letters)], rows, caption)
 
 
 def _chosen(model: AnswersScore, letter: str) -> Child:
@@ -204,7 +204,7 @@ def _short_table(run: ReportData, found: ShortAnswersResult) -> Html:
         "Nats: mean log-likelihood of the likeliest accepted answer; closer to zero is likelier. "
         "Unknown for servers that return no log-likelihoods."
     )
-    return simple_table(headings, rows, caption)
+    return table(headings, rows, caption)
 
 
 def _nats(likely: AnswerLikelihood | None) -> tuple[str, str]:
@@ -235,4 +235,4 @@ def _short_pair_table(found: ShortAnswersResult) -> Html:
         ("F1", "points, 95% interval"),
     )
     caption = "Holm's correction covers the planned comparisons by exact match."
-    return simple_table(headings, rows, caption, texts=2)
+    return table(headings, rows, caption, texts=range(2))

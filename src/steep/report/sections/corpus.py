@@ -17,7 +17,7 @@ from steep.report.components import (
     fold,
     model_names,
     section,
-    simple_table,
+    table,
 )
 from steep.report.html import Child, Html, el, join
 from steep.report.sections.text_comparison import text_comparison
@@ -61,7 +61,7 @@ def corpus(run: ReportData) -> PageSection:
 def _source_counts(documents: Documents) -> Html:
     counts = documents.counts
     whole, parts, skipped = (counts.get(name, 0) for name in ("documents", "parts", "skipped"))
-    said = f"{plural(counts.get('files', 0), 'file')} gave {plural(whole, 'document')}"
+    said = f"{plural(counts.get('files', 0), 'file')} yielded {plural(whole, 'document')}"
     said += f", split into {plural(parts, 'part')} for generation" if parts > whole else ""
     unread = plural(skipped, "file or line was", "files or lines were")
     return el("p", f"{said}; {unread} skipped." if skipped else f"{said}.")
@@ -69,7 +69,7 @@ def _source_counts(documents: Documents) -> Html:
 
 def _skipped_files(documents: Documents) -> Html:
     headings = ("skipped file, or file and line", "reason")
-    return simple_table(headings, documents.skipped, texts=2)
+    return table(headings, documents.skipped, texts=range(2))
 
 
 def _recipe_table(found: CorpusSummary) -> Html:
@@ -80,7 +80,7 @@ def _recipe_table(found: CorpusSummary) -> Html:
         (name, len(each), sum(each), count(sum(each) / len(each)))
         for name, each in sorted(words.items())
     ]
-    return simple_table(("recipe", "passages", "words", "words per passage"), rows)
+    return table(("recipe", "passages", "words", "words per passage"), rows)
 
 
 def _recipe_name(passage: SamplePassage, found: CorpusSummary) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import permutations
 
 from steep.core.formatting import plural, reasons
-from steep.report.components import PageSection, absent, fold, section, simple_table
+from steep.report.components import PageSection, absent, fold, section, table
 from steep.report.html import Html
 from steep.report.view_models import ReportData
 
@@ -98,7 +98,7 @@ def _table(run: ReportData, found: Sequence[Entity], note: str | None = None) ->
     ]
     counts = ("passages", "co-occurring entities")
     headings = ("entity", "documents", "most frequent co-occurrences", *counts)
-    return simple_table(headings, rows, note, texts=3)
+    return table(headings, rows, note, texts=range(3))
 
 
 def _titles(run: ReportData, entity: Entity) -> str:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from steep.core.formatting import MINUS, UNKNOWN, bounds, count, decimal, plural
-from steep.report.comparisons import key, model_column, p_cell
+from steep.report.comparisons import key, p_cell
 from steep.report.components import (
-    Column,
     PageSection,
     fold,
     part,
     points_cell,
     section,
-    simple_table,
     stacked,
     table,
     value_cell,
@@ -22,7 +20,6 @@ from steep.report.html import Child, Html, el
 from steep.report.results import (
     GeneralTextResult,
     LossDifference,
-    ModelLoss,
     ModelTasks,
     TaskDifference,
     TaskScore,
@@ -76,7 +73,7 @@ def _summary_table(run: ReportData) -> Html | None:
         (measure, *(cells.get(model, NOT_MEASURED) for model in models))
         for measure, cells in changes
     ]
-    return simple_table([f"compared with {first}", *models], rows, caption)
+    return table([f"compared with {first}", *models], rows, caption)
 
 
 def _learned(run: ReportData, first: str) -> Iterator[_Change]:
@@ -114,12 +111,17 @@ def _forgotten_tasks(tasks: TasksResult | None) -> Iterator[_Change]:
 
 def _texts_part(run: ReportData, texts: GeneralTextResult) -> Html:
     lost = {each.a: each for each in texts.differences}
-    columns: list[Column[ModelLoss]] = [
-        model_column(run),
-        Column("bits per byte", lambda row: value_cell(row.bits_per_byte, BITS)),
-        Column("nats per token", lambda row: value_cell(row.nats_per_token, NATS)),
-        *(_difference_columns(lost) if lost else ()),
+    rows = [
+        (
+            key(run, model.name),
+            value_cell(model.bits_per_byte, BITS),
+            value_cell(model.nats_per_token, NATS),
+            *(_change_cells(lost.get(model.name)) if lost else ()),
+        )
+        for model in texts.models
     ]
+    units = ("bits per byte", "nats per token")
+    headings = ("model", *units, *(("difference", unit) for unit in units if lost))
     sizes = texts.models[0]
     caption = (
         f"Loss on {plural(sizes.texts, 'text')} of {count(sizes.bytes)} bytes in total, with 95% "
@@ -130,25 +132,17 @@ def _texts_part(run: ReportData, texts: GeneralTextResult) -> Html:
     readings = [el("li", _text_sentence(each)) for each in texts.differences]
     return part(
         "General text",
-        table(texts.models, columns, caption),
+        table(headings, rows, caption),
         el("ul", *readings, class_="said") if readings else None,
     )
 
 
-def _difference_columns(lost: Mapping[str, LossDifference]) -> Iterator[Column[ModelLoss]]:
-    """Yield after minus before; the losses of different tokenizers cannot be compared."""
-
-    def bits(row: ModelLoss) -> Child:
-        pair = lost.get(row.name)
-        return value_cell(pair.bits_per_byte, BITS, signed=True) if pair else "before"
-
-    def nats(row: ModelLoss) -> Child:
-        pair = lost.get(row.name)
-        other = "other tokenizer"
-        return value_cell(pair.nats_per_token, NATS, other, signed=True) if pair else "before"
-
-    yield Column("difference", bits, "bits per byte")
-    yield Column("difference", nats, "nats per token")
+def _change_cells(pair: LossDifference | None) -> tuple[Child, Child]:
+    """Return after minus before; the losses of different tokenizers cannot be compared."""
+    if pair is None:
+        return "before", "before"
+    nats = value_cell(pair.nats_per_token, NATS, "other tokenizer", signed=True)
+    return value_cell(pair.bits_per_byte, BITS, signed=True), nats
 
 
 def _text_sentence(pair: LossDifference) -> str:
@@ -196,7 +190,7 @@ def _task_table(differences: Sequence[TaskDifference]) -> Html:
         "Paired by question, in the unit of the metric (for some metrics, lower is better). Not "
         "corrected for the number of comparisons."
     )
-    return simple_table(headings, rows, caption, texts=3)
+    return table(headings, rows, caption, texts=range(3))
 
 
 def _value_table(run: ReportData, models: Sequence[ModelTasks]) -> Html:
@@ -206,7 +200,7 @@ def _value_table(run: ReportData, models: Sequence[ModelTasks]) -> Html:
         for score in model.scores
     ]
     headings = ("model", "task", "metric", "n", ("value", "standard error"))
-    return simple_table(headings, rows, "As reported by lm-evaluation-harness.", texts=3)
+    return table(headings, rows, "As reported by lm-evaluation-harness.", texts=range(3))
 
 
 def _value(score: TaskScore) -> Html:

@@ -15,7 +15,7 @@ from steep.report.components import (
     facts,
     figure,
     section,
-    simple_table,
+    table,
 )
 from steep.report.html import Child, Html, el, join
 from steep.report.view_models import (
@@ -93,7 +93,7 @@ def _recipe_table(corpus: CorpusSummary) -> Html | None:
         rows.append((recipe, len(passages) + len(failed), len(passages), len(failed)))
     note = "As counted in the corpus: without calls still to do, with imported texts."
     headings = ("recipe", "calls", "with passages", "rejected")
-    return simple_table(headings, rows, note) if rows else None
+    return table(headings, rows, note) if rows else None
 
 
 def _call_ids(rows: Sequence[SamplePassage] | Sequence[RejectedSample]) -> dict[str, set[str]]:
@@ -121,4 +121,4 @@ def _request_table(run: ReportData) -> Html | None:
     tokens = ("prompt tokens", "completion tokens")
     headings = ("other requests", "model", "completed", "failed", *tokens, "cost")
     note = "Requests of evaluation, judges and retrieval in the whole project."
-    return simple_table(headings, rows, note, texts=2) if rows else None
+    return table(headings, rows, note, texts=range(2)) if rows else None

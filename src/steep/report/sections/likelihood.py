@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from steep.core.formatting import percent, plural
 from steep.report.comparisons import accuracy_chart, accuracy_table, common_n, comparison, key
-from steep.report.components import (
-    PageSection,
-    absent,
-    figure,
-    fold,
-    part,
-    prose,
-    section,
-    simple_table,
-)
+from steep.report.components import PageSection, absent, figure, fold, part, prose, section, table
 from steep.report.conclusions import NORMALIZERS, normalizer_name
 from steep.report.html import Child, Html
 from steep.report.results import AnswersResult, ExtremeLengths, LikelihoodResult, OptionLengths
@@ -62,7 +53,7 @@ def skipped_questions(run: ReportData) -> Html | None:
     rows = [(each.question_id, each.reason) for each in skipped]
     return fold(
         f"{plural(len(rows), 'question')} not scored",
-        simple_table(("question", "reason"), rows, texts=2),
+        table(("question", "reason"), rows, texts=range(2)),
     )
 
 
@@ -94,7 +85,7 @@ def _normalizer_table(run: ReportData, found: LikelihoodResult) -> Html | None:
         (key(run, model.name), *(percent(model.by_normalizer.get(name)) for name in names))
         for model in found.models
     ]
-    return part("Accuracy by normalizer", simple_table(["model", *headings], rows, caption))
+    return part("Accuracy by normalizer", table(["model", *headings], rows, caption))
 
 
 def _short(name: str) -> str:
@@ -114,7 +105,7 @@ def _length_table(run: ReportData, found: OptionLengths) -> Html:
         "whose shares differ much from those of the right options selects by length."
     )
     headings = ["", *((_short(name), "shortest / longest") for name in names)]
-    return part("Option lengths", simple_table(headings, rows, caption))
+    return part("Option lengths", table(headings, rows, caption))
 
 
 def _shares(each: ExtremeLengths) -> str:

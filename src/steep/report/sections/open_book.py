@@ -15,7 +15,7 @@ from steep.report.components import (
     prose,
     section,
     share_cell,
-    simple_table,
+    table,
 )
 from steep.report.html import Html
 from steep.report.results import ModelComparison, OpenBookResult
@@ -124,7 +124,7 @@ def _gain_table(run: ReportData, found: OpenBookResult) -> Html | None:
         "Gains of each model on the same questions in both conditions. The p-values are not "
         "corrected for the number of models."
     )
-    return simple_table(headings, rows, caption, texts=2) if rows else None
+    return table(headings, rows, caption, texts=range(2)) if rows else None
 
 
 # ---- retrieval -----------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ def _retrieval_table(found: OpenBookResult) -> Html | None:
     )
     headings = ("chunk size", "target", "chunks", "n", *recalls, "MRR")
     caption = " ".join([caption, *_limits(found)])
-    return part("Retrieval quality", simple_table(headings, rows, caption, texts=2))
+    return part("Retrieval quality", table(headings, rows, caption, texts=range(2)))
 
 
 def _limits(found: OpenBookResult) -> Iterator[str]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from steep.core.formatting import count, percent, plural
+from steep.core.formatting import UNKNOWN, count, percent, plural
 from steep.report.comparisons import key
-from steep.report.components import Column, fold, part, share_cell, simple_table, table, text_column
+from steep.report.components import fold, part, share_cell, table
 from steep.report.html import Child, Html, el
 from steep.report.results import GridScore, GridVariant, HitSplit, OpenBookResult
 from steep.report.view_models import ReportData, estimate
@@ -54,42 +54,51 @@ def _is_best(cell: GridScore, best: Best) -> bool:
 
 # ---- the table of cells --------------------------------------------------------------------------
 
+_Column = tuple[Sequence[str], Callable[[GridScore], Any]]  # a heading and the cell of a row
+
 
 def _cell_table(run: ReportData, cells: Cells, best: Best) -> Html:
     """Return one row per cell; columns with the same value in all rows are left out."""
-
-    def model(cell: GridScore) -> Html:
-        reported = el("span", "reported", class_="detail") if _is_best(cell, best) else None
-        return el("span", key(run, cell.model), reported)
-
     hits = list(_hit_columns(cells))
-    columns: list[Column[GridScore]] = [
-        text_column("model", model),
-        text_column("chunk size", _size),
-        Column("chunks", _number_shown),
-        *_differing_columns(cells),
-        Column("n", lambda cell: cell.n),
-        Column("accuracy", lambda cell: share_cell(cell, _missing(cell))),
+    texts: list[_Column] = [("model", lambda cell: _model(run, cell, best)), ("chunk size", _size)]
+    texts += _differing(cells, {"order": _order, "questions": lambda cell: cell.split})
+    columns: list[_Column] = [
+        *texts,
+        ("chunks", _number_shown),
+        *_differing(cells, {"temperature": _temperature}),
+        ("n", lambda cell: cell.n),
+        ("accuracy", lambda cell: share_cell(cell, _missing(cell))),
         *hits,
     ]
+    rows = [[value(cell) for _, value in columns] for cell in cells]
+    headings = [heading for heading, _ in columns]
     caption = (
         "Accuracy with and without the document, or the answer, among the chunks: a model that is "
         "right without it knew the answer or guessed."
     )
-    return table(cells, columns, caption if hits else None)
+    return table(headings, rows, caption if hits else None, texts=range(len(texts)))
 
 
-def _differing_columns(cells: Cells) -> Iterator[Column[GridScore]]:
-    if _differ(cells, "order"):
-        yield text_column("order", lambda cell: cell.order.replace("_", " "))
-    if _differ(cells, "temperature"):
-        yield Column("temperature", lambda cell: f"{cell.temperature:g}")
-    if _differ(cells, "split"):
-        yield text_column("questions", lambda cell: cell.split)
+def _model(run: ReportData, cell: GridScore, best: Best) -> Html:
+    reported = el("span", "reported", class_="detail") if _is_best(cell, best) else None
+    return el("span", key(run, cell.model), reported)
 
 
-def _differ(cells: Cells, name: str) -> bool:
-    return len({getattr(cell, name) for cell in cells}) > 1
+def _differing(cells: Cells, columns: dict[str, Callable[[GridScore], Any]]) -> list[_Column]:
+    """Return the columns whose cells differ."""
+    return [
+        (heading, value)
+        for heading, value in columns.items()
+        if len({value(cell) for cell in cells}) > 1
+    ]
+
+
+def _temperature(cell: GridScore) -> str:
+    return UNKNOWN if cell.temperature is None else f"{cell.temperature:g}"
+
+
+def _order(cell: GridScore) -> str:
+    return cell.order.replace("_", " ")
 
 
 def _size(cell: GridScore) -> str:
@@ -105,12 +114,12 @@ def _missing(cell: GridScore) -> str:
     return TOO_LONG if cell.left_out else "none parsed"
 
 
-def _hit_columns(cells: Cells) -> Iterator[Column[GridScore]]:
+def _hit_columns(cells: Cells) -> Iterator[_Column]:
     """Yield accuracies by whether the target was retrieved, for targets that are known."""
     for name, target in (("document_found", "document"), ("answer_found", "answer")):
         if any(getattr(cell, name) for cell in cells):
-            yield Column(f"{target} retrieved", _side(name, lambda split: split.hit), "accuracy")
-            yield Column(f"{target} missed", _side(name, lambda split: split.miss), "accuracy")
+            yield (f"{target} retrieved", "accuracy"), _side(name, lambda split: split.hit)
+            yield (f"{target} missed", "accuracy"), _side(name, lambda split: split.miss)
 
 
 def _side(name: str, side: Callable[[HitSplit], Any]) -> Callable[[GridScore], Child]:
@@ -132,7 +141,7 @@ def _reason_table(cells: Cells) -> Html | None:
         (plural(len(names), "cell"), ", ".join(names), reason)
         for reason, names in by_reason.items()
     ]
-    return simple_table(("not evaluated", "cells", "reason"), rows, texts=3) if rows else None
+    return table(("not evaluated", "cells", "reason"), rows, texts=range(3)) if rows else None
 
 
 # ---- a large grid in short -----------------------------------------------------------------------
@@ -153,15 +162,13 @@ def _matrix(model: str, cells: Cells, best: Best) -> Html:
     asked = f"n = {' or '.join(sizes)}, {cells[0].split} questions. " if sizes else ""
     marked = "The chosen setting is in bold. " if model in best else ""
     caption = f"{asked}{marked}Intervals are in the table of all cells."
-    return simple_table([model, *(plural(n, "chunk") for n in numbers)], rows, caption)
+    return table([model, *(plural(n, "chunk") for n in numbers)], rows, caption)
 
 
 def _line(cell: GridScore, cells: Cells) -> str:
-    parts = [_size(cell)]
-    if _differ(cells, "order"):
-        parts.append(cell.order.replace("_", " "))
-    if _differ(cells, "temperature"):
-        parts.append(f"temperature {cell.temperature:g}")
+    parts = [_size(cell), *(value(cell) for _, value in _differing(cells, {"order": _order}))]
+    if _differing(cells, {"temperature": _temperature}):
+        parts.append(f"temperature {_temperature(cell)}")
     return ", ".join(parts)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from steep.core.formatting import UNKNOWN, duration
-from steep.report.components import PageSection, count_table, facts, fold, section, simple_table
+from steep.report.components import PageSection, count_table, facts, fold, section, table
 from steep.report.html import Child, el
 from steep.report.view_models import ArtifactRef, ReportData
 
@@ -26,7 +26,7 @@ def provenance(run: ReportData) -> PageSection:
         "Artifacts are named by a hash of the settings and inputs that determine their data.",
         facts(machine, "facts"),
         times if run.wall_s else None,
-        simple_table(("artifact", "hash", "path"), map(_artifact, run.artifacts), texts=3),
+        table(("artifact", "hash", "path"), map(_artifact, run.artifacts), texts=range(3)),
         fold("Resolved configuration", el("pre", run.config_text)),
     )
 

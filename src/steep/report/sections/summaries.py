@@ -7,17 +7,14 @@ from collections.abc import Callable, Sequence
 from steep.core.formatting import MINUS, bounds, count, decimal, reasons
 from steep.report.comparisons import key
 from steep.report.components import (
-    Column,
     PageSection,
     figure,
     fold,
     part,
     section,
     share_cell,
-    simple_table,
     stacked,
     table,
-    text_column,
     value_cell,
 )
 from steep.report.html import Child, Html, el
@@ -95,7 +92,7 @@ def _judge_part(judges: Sequence[JudgeAgreement]) -> Html:
         "all results below."
     )
     said = [el("li", _reliability(f"{name} by {judge.judge}", a)) for judge, name, a in verdicts]
-    found = simple_table(headings, rows, caption, texts=len(texts))
+    found = table(headings, rows, caption, texts=range(len(texts)))
     return part(heading, found, el("ul", *said, class_="said"))
 
 
@@ -141,7 +138,7 @@ def _relative_table(run: ReportData, found: SummariesResult) -> Html:
         "are 95%, over documents."
     )
     headings = ("summaries by", "documents left out", "documents", *measures)
-    return part("Relative to human summaries", simple_table(headings, rows, caption, texts=2))
+    return part("Relative to human summaries", table(headings, rows, caption, texts=range(2)))
 
 
 def _relative_cell(row: SetScores, measure: str, ratio: str) -> Child:
@@ -169,22 +166,27 @@ def _count_table(run: ReportData, found: SummariesResult) -> Html:
     measures = [(measure, "per text") for measure in MEASURES]
     caption = "Claims per text, averaged over the texts of a document, then over documents."
     headings = ("summaries by", "texts", *measures, ("precision", "true / judged"))
-    return simple_table(headings, rows, caption)
+    return table(headings, rows, caption)
 
 
 def _unread_table(run: ReportData, found: SummariesResult) -> Html:
-    columns: list[Column[SetScores]] = [
-        text_column("summaries by", lambda row: _name(run, row.texts)),
-        Column("claims", lambda row: row.claims),
-        Column("repeated", lambda row: row.repeats),
-        Column("empty", lambda row: row.empty),
-        Column("truncated", lambda row: row.cut_off),
-        text_column("texts not counted", lambda row: reasons(row.left_out)),
-        text_column("passages not parsed", lambda row: reasons(row.unread_passages)),
-        text_column("claims not judged", lambda row: reasons(row.unjudged)),
+    rows = [
+        (
+            _name(run, each.texts),
+            reasons(each.left_out),
+            reasons(each.unread_passages),
+            reasons(each.unjudged),
+            each.claims,
+            each.repeats,
+            each.empty,
+            each.cut_off,
+        )
+        for each in found.sets
     ]
+    texts = ("summaries by", "texts not counted", "passages not parsed", "claims not judged")
+    headings = (*texts, "claims", "repeated", "empty", "truncated")
     caption = "Repeated claims count once. Text that is not parsed or judged lowers all counts."
-    return part("Missing data", table(found.sets, columns, caption))
+    return part("Missing data", table(headings, rows, caption, texts=range(len(texts))))
 
 
 def _difference_table(differences: Sequence[SetDifference]) -> Html:
@@ -204,7 +206,7 @@ def _difference_table(differences: Sequence[SetDifference]) -> Html:
     measures = [(measure, detail) for detail in details for measure in ("false", "salient")]
     caption = "Paired by document; not corrected for the number of comparisons."
     headings = ("comparison", "documents", *measures)
-    return fold("Differences between models and lengths", simple_table(headings, rows, caption))
+    return fold("Differences between models and lengths", table(headings, rows, caption))
 
 
 def _plain(texts: TextSet) -> str:

@@ -7,17 +7,7 @@ from collections.abc import Sequence
 from steep.core.formatting import UNKNOWN, duration
 from steep.report.charts import Curve, Panel, curve_chart
 from steep.report.comparisons import key
-from steep.report.components import (
-    Column,
-    PageSection,
-    absent,
-    figure,
-    number_or_unknown,
-    section,
-    simple_table,
-    table,
-    text_column,
-)
+from steep.report.components import PageSection, absent, figure, number_or_unknown, section, table
 from steep.report.html import Html
 from steep.report.view_models import Arm, ReportData
 
@@ -95,23 +85,29 @@ def thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _arm_table(run: ReportData) -> Html:
-    columns: list[Column[Arm]] = [
-        text_column("arm", lambda arm: key(run, arm.name)),
-        Column("passages", lambda arm: number_or_unknown(arm.passages)),
-        Column("tokens in passages", lambda arm: number_or_unknown(arm.passage_tokens)),
-        Column("training tokens", lambda arm: number_or_unknown(arm.tokens)),
-        Column("replayed tokens", lambda arm: number_or_unknown(arm.replayed_tokens)),
-        Column("epochs", lambda arm: number_or_unknown(arm.epochs, 1)),
-        Column("steps", lambda arm: number_or_unknown(arm.steps)),
-        Column("final loss", lambda arm: number_or_unknown(arm.final_loss, 3)),
-        Column("wall time", lambda arm: duration(arm.wall_s)),
-        Column("tokens per second", lambda arm: number_or_unknown(_throughput(arm))),
+    rows = [
+        (
+            key(run, arm.name),
+            number_or_unknown(arm.passages),
+            number_or_unknown(arm.passage_tokens),
+            number_or_unknown(arm.tokens),
+            number_or_unknown(arm.replayed_tokens),
+            number_or_unknown(arm.epochs, 1),
+            number_or_unknown(arm.steps),
+            number_or_unknown(arm.final_loss, 3),
+            duration(arm.wall_s),
+            number_or_unknown(_throughput(arm)),
+        )
+        for arm in run.ordered_arms
     ]
+    tokens = ("tokens in passages", "training tokens", "replayed tokens")
+    times = ("wall time", "tokens per second")
+    headings = ("arm", "passages", *tokens, "epochs", "steps", "final loss", *times)
     caption = (
         "Training tokens include replayed general text. The wall time covers all runs that trained "
         "the arm, with loading and evaluation; tokens per second are those of the training steps."
     )
-    return table(run.ordered_arms, columns, caption)
+    return table(headings, rows, caption)
 
 
 def _throughput(arm: Arm) -> float | None:
@@ -130,7 +126,7 @@ def _validation_table(run: ReportData) -> Html | None:
     ]
     meanings = [meaning for name, meaning in MEANINGS.items() if name in sets]
     caption = " ".join(["Loss in nats per token before \u2192 after training.", *meanings])
-    return simple_table(["arm", *(WATCHED.get(name, name) for name in sets)], rows, caption)
+    return table(["arm", *(WATCHED.get(name, name) for name in sets)], rows, caption)
 
 
 def _before_and_after(arm: Arm, name: str) -> str:
