@@ -429,6 +429,7 @@ def _model(name: str, overall: float, *kinds: float) -> dict[str, Any]:
             "per_character": overall - 0.017,
             "per_byte": overall - 0.017,
         },
+        "ties": 0,
     }
 
 
@@ -442,6 +443,8 @@ def _pair(a: str, b: str, overall: tuple[float, ...], kinds: tuple[float, ...]) 
         "difference": difference,
         "low": low,
         "high": high,
+        "bootstrap_low": low,
+        "bootstrap_high": high,
         "p": p_mcnemar,
         "p_mcnemar": p_mcnemar,
         "p_holm": p_holm,

@@ -105,7 +105,7 @@ def test_guessing_is_shown_for_each_kind_where_it_differs(
     assert "n = 60, chance" not in text
 
 
-def test_what_was_not_watched_is_not_spoken_of(tmp_path: Path, run_directory: Path) -> None:
+def test_sets_that_were_not_watched_are_not_mentioned(tmp_path: Path, run_directory: Path) -> None:
     assert "An increasing loss on general text" in render(tmp_path, run_directory).text
     for path in (tmp_path / ".steep").glob("train-*/validation.jsonl"):
         path.write_text('{"step": 0, "documents": 3.0}\n{"step": 64, "documents": 1.0}\n')
@@ -211,7 +211,7 @@ def test_the_page_needs_nothing_from_elsewhere(tmp_path: Path, run_directory: Pa
     assert page.open == []
 
 
-def test_every_picture_has_a_name(tmp_path: Path, run_directory: Path) -> None:
+def test_every_chart_has_a_name(tmp_path: Path, run_directory: Path) -> None:
     markup = render_report(tmp_path, run_directory).read_text(encoding="utf-8")
 
     charts = re.findall(r'<div role="img" aria-label="[^"]+" class="chart \w+">', markup)
@@ -391,7 +391,7 @@ def written_entities(text: str) -> list[str]:
     return heading.split(" and ")
 
 
-def test_texts_of_one_origin_are_not_put_side_by_side(tmp_path: Path, run_directory: Path) -> None:
+def test_texts_of_one_origin_are_not_compared(tmp_path: Path, run_directory: Path) -> None:
     text = render(tmp_path, run_directory).text
     assert "Two texts about" not in text
     assert "Recorded texts" not in text

@@ -10,12 +10,13 @@ from typing import Any
 
 from steep.report.results import (
     AnswersResult,
-    GeneralTextResult,
     LikelihoodResult,
     ModelComparison,
-    OpenBookResult,
     ShortAnswersResult,
-    SkippedQuestion,
+)
+from steep.report.study_results import (
+    GeneralTextResult,
+    OpenBookResult,
     SummariesResult,
     TasksResult,
 )
@@ -208,6 +209,14 @@ def question_count(table: ModelComparison) -> int:
 def document_count(table: ModelComparison) -> int:
     """Return the largest number of documents over all models."""
     return max(model.documents for model in table.models)
+
+
+@dataclass(frozen=True)
+class SkippedQuestion:
+    """A question that was not asked, and the reason."""
+
+    question_id: str
+    reason: str
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from steep.report.components import (
     value_cell,
 )
 from steep.report.html import Child, Html, el
-from steep.report.results import (
+from steep.report.study_results import (
     GeneralTextResult,
     LossDifference,
     ModelTasks,

@@ -18,9 +18,10 @@ from steep.report.components import (
     table,
 )
 from steep.report.html import Html
-from steep.report.results import ModelComparison, OpenBookResult
+from steep.report.results import ModelComparison
 from steep.report.sections.likelihood import skipped_questions
 from steep.report.sections.open_book_grid import grid
+from steep.report.study_results import OpenBookResult
 from steep.report.view_models import IntervalEstimate, ReportData, estimate
 
 METHODS = {"likelihood": "the likeliest option", "answers": "generated answers"}

@@ -12,7 +12,7 @@ from steep.core.formatting import UNKNOWN, count, percent, plural
 from steep.report.comparisons import key
 from steep.report.components import fold, part, share_cell, table
 from steep.report.html import Child, Html, el
-from steep.report.results import GridScore, GridVariant, HitSplit, OpenBookResult
+from steep.report.study_results import GridScore, GridVariant, HitSplit, OpenBookResult
 from steep.report.view_models import ReportData, estimate
 
 MOST_CELLS = 12  # a larger grid is shown in short

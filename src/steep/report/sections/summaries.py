@@ -18,9 +18,10 @@ from steep.report.components import (
     value_cell,
 )
 from steep.report.html import Child, Html, el
-from steep.report.results import (
+from steep.report.results import Interval
+from steep.report.scatter import Point, scatter
+from steep.report.study_results import (
     Agreement,
-    Interval,
     JudgeAgreement,
     Relative,
     SetDifference,
@@ -28,7 +29,6 @@ from steep.report.results import (
     SummariesResult,
     TextSet,
 )
-from steep.report.scatter import Point, scatter
 from steep.report.view_models import HUMAN, ReportData, estimate
 
 MEASURES = ("claims", "true", "false", "salient", "cosmetic")

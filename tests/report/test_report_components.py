@@ -136,7 +136,7 @@ def test_markup_is_only_what_was_built_as_markup() -> None:
     assert [number(value) for value in (-0.001, 10.0, 1.239, -2.5)] == ["0", "10", "1.24", "-2.5"]
 
 
-def test_numbers_are_said_with_care() -> None:
+def test_numbers_are_formatted() -> None:
     assert cost(None, own_machine=True) == "unknown"
     assert cost(0.00042, own_machine=False) == "$0.000420"
     assert duration(59.7) == "1 min 00 s"

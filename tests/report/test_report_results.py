@@ -1,4 +1,4 @@
-"""Sections of the page that are there only where something was measured, and what they say."""
+"""Sections that exist only if something was measured, and their content."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_each_table_alone_has_its_section_and_no_other(tmp_path: Path, name: str
     assert "This run has no questions" not in text
 
 
-def test_all_sections_stand_after_the_results(tmp_path: Path) -> None:
+def test_sections_are_in_order(tmp_path: Path) -> None:
     measured(tmp_path, **tables())
 
     assert headings(tmp_path)[:6] == [
@@ -76,7 +76,7 @@ def test_all_sections_stand_after_the_results(tmp_path: Path) -> None:
     ]
 
 
-def test_written_answers_say_how_they_were_asked_and_what_was_not_read(tmp_path: Path) -> None:
+def test_generated_answers_come_with_their_protocol_and_parsing_failures(tmp_path: Path) -> None:
     text = measured(tmp_path, answers=fixture_tables.written_answers()).text
 
     assert "1 text per question of up to 300 tokens, by greedy decoding" in text
@@ -88,7 +88,7 @@ def test_written_answers_say_how_they_were_asked_and_what_was_not_read(tmp_path:
     assert "Entigraph is 45.0 percentage points above base" in text
 
 
-def test_another_protocol_is_said_in_other_words(tmp_path: Path) -> None:
+def test_another_protocol_is_described_in_other_words(tmp_path: Path) -> None:
     protocol = Protocol(
         samples=8, temperature=0.1, parser="paper-code", vote="majority", unparsed="excluded"
     )
@@ -100,7 +100,7 @@ def test_another_protocol_is_said_in_other_words(tmp_path: Path) -> None:
     assert "Options are in file order" in text
 
 
-def test_a_model_of_which_nothing_could_be_read_has_no_accuracy(tmp_path: Path) -> None:
+def test_a_model_without_parsed_answers_has_no_accuracy(tmp_path: Path) -> None:
     table = fixture_tables.unreadable_answers(Protocol(unparsed="excluded"))
     assert table["models"][0]["accuracy"] is None
 
@@ -120,7 +120,7 @@ def test_answers_alone_make_the_first_sentence(tmp_path: Path) -> None:
     assert "With 6 documents the intervals are wide" in text
 
 
-def test_without_questions_the_first_sentence_says_what_was_measured(tmp_path: Path) -> None:
+def test_without_questions_the_first_sentence_names_what_was_measured(tmp_path: Path) -> None:
     all_tables = tables()
     text = only(tmp_path, summaries=all_tables["summaries"], tasks=all_tables["tasks"]).text
 
@@ -190,7 +190,7 @@ def test_only_settings_that_differ_have_a_column(tmp_path: Path) -> None:
     assert "questions" not in text.split("Retrieval settings")[1].split("Caveats")[0]
 
 
-def test_the_judge_stands_before_what_rests_on_it(tmp_path: Path) -> None:
+def test_the_judge_comes_before_what_depends_on_it(tmp_path: Path) -> None:
     text = measured(tmp_path, summaries=fixture_tables.summaries()).text
 
     judge, beside = (
@@ -207,7 +207,7 @@ def test_the_judge_stands_before_what_rests_on_it(tmp_path: Path) -> None:
     assert "entigraph short \N{MINUS SIGN} base short" in text
 
 
-def test_a_judge_that_guesses_is_not_believed(tmp_path: Path) -> None:
+def test_a_judge_that_guesses_is_not_relied_on(tmp_path: Path) -> None:
     study = fixture_tables.summaries() | {"judge": [fixture_tables.guessing_judge()]}
     text = measured(tmp_path, summaries=study).text
 
@@ -215,7 +215,7 @@ def test_a_judge_that_guesses_is_not_believed(tmp_path: Path) -> None:
     assert "better than chance." not in text
 
 
-def test_a_study_without_any_ratio_has_no_picture(tmp_path: Path) -> None:
+def test_a_study_without_any_ratio_has_no_chart(tmp_path: Path) -> None:
     study = fixture_tables.summaries()
     for each in study["sets"]:
         for beside in each["relative"].values():
@@ -232,7 +232,7 @@ def test_a_set_without_a_mean_of_ratios_is_drawn_by_the_other_reading(tmp_path: 
     assert "Values are the ratio of sums" in measured(tmp_path, summaries=study).text
 
 
-def test_what_was_learned_stands_beside_what_was_forgotten(tmp_path: Path) -> None:
+def test_learning_is_shown_beside_forgetting(tmp_path: Path) -> None:
     texts, tasks = fixture_tables.general_text(), fixture_tables.tasks()
     text = measured(tmp_path, general_text=texts, tasks=tasks).text
 
@@ -246,7 +246,7 @@ def test_what_was_learned_stands_beside_what_was_forgotten(tmp_path: Path) -> No
     assert "a_group" in text, "a group has no rows, but a score"
 
 
-def test_one_model_alone_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
+def test_one_model_alone_is_not_compared(tmp_path: Path) -> None:
     texts = fixture_tables.general_text()
     alone = {"models": texts["models"][:1], "differences": []}
     text = measured(tmp_path, general_text=alone).text
@@ -262,7 +262,7 @@ def test_tokens_of_another_tokenizer_are_not_compared(tmp_path: Path) -> None:
     assert "other tokenizer" in measured(tmp_path, general_text=texts).text
 
 
-def test_models_that_only_wrote_have_colours_of_their_own(tmp_path: Path) -> None:
+def test_models_with_generated_answers_only_have_their_own_colors(tmp_path: Path) -> None:
     answers = fixture_tables.written_answers()
     answers["models"][1]["name"] = "served"
     render_report(tmp_path, write_run(tmp_path, answers=finite(answers)))
