@@ -377,6 +377,14 @@ def test_counts_beside_the_headline_add_up(tmp_path: Path, run_directory: Path) 
     ) in text
 
 
+def test_arms_of_unknown_shards_have_no_counts_beside_the_headline(
+    tmp_path: Path, run_directory: Path
+) -> None:
+    drop_artifact(run_directory, "tokenize")
+
+    assert "synthetic passages, " not in render(tmp_path, run_directory).text
+
+
 def test_a_remark_stands_at_the_top(tmp_path: Path, run_directory: Path) -> None:
     config = run_directory / "config.yaml"
     assert "Note. " not in render(tmp_path, run_directory).text.partition("Conclusions")[0]

@@ -62,14 +62,16 @@ def _text_counts(run: ReportData) -> str | None:
         return None
     read = {recipe for arm in run.arms for recipe in run.reads(arm.name)} & {*passages}
     unread = {recipe: n for recipe, n in passages.items() if recipe not in {*read, RAW_RECIPE}}
-    said = [_read_by(run, arm, passages) for arm in run.ordered_arms]
+    said = [each for arm in run.ordered_arms if (each := _read_by(run, arm, passages))]
     if unread:
         recipes = listing([f"{recipe} {count(n)}" for recipe, n in unread.items()])
         said.append(f"no arm reads {count(sum(unread.values()))} ({recipes})")
+    if not said:
+        return None
     rejected = len(run.corpus.rejected_rows)
     more = f" The filters rejected {plural(rejected, 'more text', 'more texts')}." * bool(rejected)
     what = plural(synthetic, "synthetic passage")
-    return f"Of the {what}, {listing([each for each in said if each])}.{more}"
+    return f"Of the {what}, {listing(said)}.{more}"
 
 
 def _read_by(run: ReportData, arm: Arm, passages: Counter[str]) -> str:
