@@ -36,7 +36,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
 ]
 
-WIDTHS = (390, 1400)
+WIDTHS = (390, 800, 1400)
 # Opens the page in frames of the wanted widths and measures it from outside: the page itself
 # forbids every script but its own.
 PROBE = """<!doctype html><title>probe</title>
