@@ -109,7 +109,7 @@ def test_what_is_planned_is_what_is_sent_and_then_nothing_is_left(base: Path, st
     assert max(map(len, shown.splitlines())) <= 80, shown
     page = base / "runs" / "default" / "report.html"
     assert steep("report", cwd=base).code == 0
-    assert "requests beside generation" in page.read_text() and "evaluate base" in page.read_text()
+    assert "other requests" in page.read_text() and "evaluate base" in page.read_text()
     costs = {each["purpose"]: each for each in status(steep, base)["requests"]}
     assert set(costs) == {"evaluate base", "embed", "judge"}
     assert sum(each["requests"] for each in costs.values()) == sent

@@ -403,6 +403,9 @@ def _scores() -> dict[str, Any]:
             _pair("entigraph", "raw", (0.216, -0.017, 0.40, 0.034, 0.042), (-0.05, 0.35, 0.35)),
         ],
         "chance": 0.25,
+        "chance_by_kind": dict.fromkeys(KINDS, 0.25),
+        "several_right": 0,
+        "lengths": None,
         "minimum_detectable_difference": 0.183,
     }
     return {
@@ -426,6 +429,7 @@ def _model(name: str, overall: float, *kinds: float) -> dict[str, Any]:
             "per_character": overall - 0.017,
             "per_byte": overall - 0.017,
         },
+        "ties": 0,
     }
 
 
@@ -439,6 +443,8 @@ def _pair(a: str, b: str, overall: tuple[float, ...], kinds: tuple[float, ...]) 
         "difference": difference,
         "low": low,
         "high": high,
+        "bootstrap_low": low,
+        "bootstrap_high": high,
         "p": p_mcnemar,
         "p_mcnemar": p_mcnemar,
         "p_holm": p_holm,

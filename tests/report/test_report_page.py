@@ -81,9 +81,9 @@ def test_the_page_shows_every_number_of_the_evaluation(tmp_path: Path, run_direc
     assert "28.3%[17.3, 39.3]" in text
     assert "n = 60" in text and "n = 20" in text
     assert "+40.0[+26.7, +53.3]" in text
-    assert "Minimum detectable difference, roughly: 18.3 points" in text
+    assert "Minimum detectable difference: about 18.3 points" in text
     assert "closed book and scored by log-likelihood per token" in text
-    assert "guessing 25%" in text
+    assert "chance 25%" in text
     assert "q61" in text
 
 
@@ -101,33 +101,33 @@ def test_guessing_is_shown_for_each_kind_where_it_differs(
     )
     text = render(tmp_path, run_directory).text
     for share in (20, 25, 50):
-        assert f"n = 20, guessing {share}%" in text
-    assert "n = 60, guessing" not in text
+        assert f"n = 20, chance {share}%" in text
+    assert "n = 60, chance" not in text
 
 
-def test_what_was_not_watched_is_not_spoken_of(tmp_path: Path, run_directory: Path) -> None:
-    assert "A rising loss on general text" in render(tmp_path, run_directory).text
+def test_sets_that_were_not_watched_are_not_mentioned(tmp_path: Path, run_directory: Path) -> None:
+    assert "An increasing loss on general text" in render(tmp_path, run_directory).text
     for path in (tmp_path / ".steep").glob("train-*/validation.jsonl"):
         path.write_text('{"step": 0, "documents": 3.0}\n{"step": 64, "documents": 1.0}\n')
     text = render(tmp_path, run_directory).text
-    assert "general text is forgetting" not in text and "kept out" not in text
+    assert "indicates forgetting" not in text and "held-out" not in text
     assert "Only arms that read the documents themselves are trained on them." in text
 
 
 def test_learning_and_forgetting_are_shown(tmp_path: Path, run_directory: Path) -> None:
     text = render(tmp_path, run_directory).text
-    assert "texts kept out" in text and "general text kept out" in text
+    assert "held-out synthetic text" in text and "held-out general text" in text
     assert "3.100 \u2192 2.200" in text
     assert "2.800 \u2192 3.300" in text, "what was forgotten"
     for path in (tmp_path / ".steep").glob("train-*/validation.jsonl"):
         path.unlink()
-    assert "general text kept out" not in render(tmp_path, run_directory).text
+    assert "held-out general text" not in render(tmp_path, run_directory).text
 
 
 def test_rates_are_those_of_the_time_at_work(tmp_path: Path, run_directory: Path) -> None:
     text = render(tmp_path, run_directory).text
     written = USAGE["completion_tokens"] / 301.5
-    assert f"tokens written a second, while calls were under way{written:,.1f}" in text
+    assert f"completion tokens per second while calls were in flight{written:,.1f}" in text
     assert "196 s256" in text or "3 min 16 s256" in text, "16,384 tokens in 64 s of steps"
 
 
@@ -172,7 +172,7 @@ def test_a_paid_endpoint_has_its_price_and_its_name(tmp_path: Path, run_director
     text = render(tmp_path, run_directory).text
 
     assert "$3.50" in text and "own machine" not in text
-    assert "The writer was big-model" in text and "a host of ours" in text
+    assert "The generator was big-model" in text and "a host of ours" in text
 
 
 def test_hostile_text_stays_text_everywhere(tmp_path: Path, run_directory: Path) -> None:
@@ -191,7 +191,7 @@ def test_hostile_text_stays_text_everywhere(tmp_path: Path, run_directory: Path)
 
     page = render(tmp_path, run_directory)
 
-    assert page.tags["script"] == clean.tags["script"] == 1
+    assert page.tags["script"] == clean.tags["script"] == 0
     assert page.tags["img"] == page.tags["b"] == page.tags["em"] == page.tags["u"] == 0
     assert page.text.count(hostile) == 10
     assert "<b>Nine</b>" in page.text and "<em>graph</em>" in page.text
@@ -211,14 +211,14 @@ def test_the_page_needs_nothing_from_elsewhere(tmp_path: Path, run_directory: Pa
     assert page.open == []
 
 
-def test_every_picture_has_a_name(tmp_path: Path, run_directory: Path) -> None:
+def test_every_chart_has_a_name(tmp_path: Path, run_directory: Path) -> None:
     markup = render_report(tmp_path, run_directory).read_text(encoding="utf-8")
 
-    pictures = re.findall(r"<svg([^>]*)>(<title>)?", markup)
-    for attributes, title in pictures:
-        named = 'role="img"' in attributes and "aria-label=" in attributes and title
-        assert named or 'aria-hidden="true"' in attributes
-    assert len(pictures) >= 9
+    charts = re.findall(r'<div role="img" aria-label="[^"]+" class="chart \w+">', markup)
+    drawings = re.findall(r"<svg ([^>]*)>", markup)
+    assert len(charts) == 4 == markup.count('role="img"')
+    parts = ("viewBox", "x=")  # of a drawing that is hidden itself
+    assert all('aria-hidden="true"' in each or each.startswith(parts) for each in drawings)
 
 
 def test_the_same_artifacts_give_the_same_bytes(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_a_run_without_questions_says_so(tmp_path: Path, run_directory: Path) ->
     assert "The intervals cover" not in text
     assert "was not measured" in text
     assert "Nothing was measured" in text
-    assert "guessing" not in text
+    assert "chance" not in text
 
 
 def test_a_run_of_imported_texts_has_no_ledger_and_no_entities(
@@ -250,16 +250,15 @@ def test_a_run_of_imported_texts_has_no_ledger_and_no_entities(
     text = render(tmp_path, run_directory).text
 
     assert "planned no calls" in text
-    assert "no entities" in text
+    assert "No entities to list: there are none." in text
     assert "has no corpus" in text
 
 
-def test_entities_without_passages_give_no_graph(tmp_path: Path, run_directory: Path) -> None:
+def test_entities_without_passages_give_no_table(tmp_path: Path, run_directory: Path) -> None:
     drop_artifact(run_directory, "corpus")
 
     assert (
-        "No passage of this run is about a choice of entities"
-        in render(tmp_path, run_directory).text
+        "no passage of this run is about several entities" in render(tmp_path, run_directory).text
     )
 
 
@@ -282,8 +281,8 @@ def test_one_arm_is_not_compared(tmp_path: Path, run_directory: Path) -> None:
 
     text = render(tmp_path, run_directory).text
 
-    assert "there is nothing to compare it with" in text
-    assert "Every arm had the same training" not in text
+    assert "there is no other model to compare it with" in text
+    assert "All arms had the same number of training tokens" not in text
 
 
 def test_unequal_training_is_not_called_equal(tmp_path: Path, run_directory: Path) -> None:
@@ -292,7 +291,7 @@ def test_unequal_training_is_not_called_equal(tmp_path: Path, run_directory: Pat
 
     text = render(tmp_path, run_directory).text
 
-    assert "The arms did not train equally long" in text
+    assert "The arms differ in training tokens" in text
     assert "raw 8,192 and entigraph 16,384" in text
 
 
@@ -311,7 +310,7 @@ def test_a_text_without_blanks_is_counted_and_folded(tmp_path: Path, run_directo
     rejected = artifact(tmp_path, run_directory, "corpus") / "rejected.parquet"
     rewrite_passage(tmp_path, run_directory, "渡船每天四次开往佩尔镇。" * 40)
     page = render(tmp_path, run_directory)
-    assert page.text.count("The rest of it") == 10
+    assert page.text.count("Show the rest") == 10
     table = pq.read_table(rejected)
     said = pa.array(["潮汐泵为渡船充电。"] * table.num_rows)
     pq.write_table(table.set_column(table.column_names.index("text"), "text", said), rejected)
@@ -346,14 +345,14 @@ def test_recorded_texts_are_shown_as_what_they_are(tmp_path: Path, run_directory
     text = render(tmp_path, run_directory).text
 
     assert f"{RECORDED}, recorded texts of a large model" in text, "in the table of recipes"
-    assert "recorded texts, written elsewhere at another time and imported at no cost" in text
+    assert "generated elsewhere at another time and imported at no cost" in text
     assert "Trained on them: entigraph." in text
     pairs = sum(row["recipe"] == RECORDED for row in pq.read_table(corpus / PASSAGES).to_pylist())
     assert f"({pairs} of {pairs} texts passed the filters; written by a large model)" in text
-    assert "SmolLM2-135M-Instruct wrote, but no model was trained on it" in text
-    assert "were written during this run, in this process." in text
-    assert "Two writers on the same entities" in text
-    written, recorded = text.split("Two writers on the same entities: ")[1].split("written by")[1:3]
+    assert "No model was trained on the texts of SmolLM2-135M-Instruct" in text
+    assert "were generated in this run, in this process," in text
+    assert "Two texts about" in text
+    written, recorded = text.split("Two texts about ")[1].split("written by")[1:3]
     first, second = written_entities(text)
     assert f"Recorded: {first} and {second} belong together" in written + recorded
     assert "a large model, recorded and imported" in recorded
@@ -378,21 +377,29 @@ def test_counts_beside_the_headline_add_up(tmp_path: Path, run_directory: Path) 
     ) in text
 
 
+def test_arms_of_unknown_shards_have_no_counts_beside_the_headline(
+    tmp_path: Path, run_directory: Path
+) -> None:
+    drop_artifact(run_directory, "tokenize")
+
+    assert "synthetic passages, " not in render(tmp_path, run_directory).text
+
+
 def test_a_remark_stands_at_the_top(tmp_path: Path, run_directory: Path) -> None:
     config = run_directory / "config.yaml"
-    assert "Note. " not in render(tmp_path, run_directory).text.partition("In plain words")[0]
+    assert "Note. " not in render(tmp_path, run_directory).text.partition("Conclusions")[0]
     config.write_text(config.read_text() + "remark: Too little training <to> show anything.\n")
-    top = render(tmp_path, run_directory).text.partition("In plain words")[0]
+    top = render(tmp_path, run_directory).text.partition("Conclusions")[0]
     assert "Note. Too little training <to> show anything." in top
 
 
 def written_entities(text: str) -> list[str]:
     """The two names in the heading above the texts."""
-    heading = text.split("Two writers on the same entities: ")[1].split("The text of this run")[0]
+    heading = text.split("Two texts about ")[1].split("The generated text")[0]
     return heading.split(" and ")
 
 
-def test_texts_of_one_origin_are_not_put_side_by_side(tmp_path: Path, run_directory: Path) -> None:
+def test_texts_of_one_origin_are_not_compared(tmp_path: Path, run_directory: Path) -> None:
     text = render(tmp_path, run_directory).text
-    assert "Two writers" not in text
+    assert "Two texts about" not in text
     assert "Recorded texts" not in text

@@ -1,76 +1,224 @@
-"""Notes on what is measured beside choices by likelihood, where figures alone would mislead."""
+"""Caveats: what a reader must know to interpret the numbers, one note per subject."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator
 
-from steep.report.conclusions import Note, interval_note
-from steep.report.measures import compared
-from steep.report.view_models import ReportData
+from steep.core.formatting import UNKNOWN, count, listing, plural
+from steep.report.components import PageSection, model_names, section
+from steep.report.conclusions import capitalized, normalizer_name
+from steep.report.html import el
+from steep.report.results import LikelihoodResult, ModelComparison
+from steep.report.view_models import (
+    RAW_RECIPE,
+    CorpusSummary,
+    Generation,
+    ReportData,
+    document_count,
+    question_count,
+)
+
+FEW_DOCUMENTS = 20  # with fewer clusters, clustered intervals are known to be too narrow
+IN_PROCESS = "in process"  # the endpoint of models that ran in the process of Steep
+Note = tuple[str, str]  # heading and text
 
 
-def measured_notes(run: ReportData) -> list[Note]:
-    """One note a table that needs it, and how sure accuracies are where no other note says it."""
-    found = [note(table) for name, note in NOTES.items() if (table := run.measured.get(name))]
-    return found if run.scores else [*_intervals(run), *found]
+def caveats(run: ReportData) -> PageSection:
+    """Return the section with all caveats that apply to a run."""
+    items = [
+        el("div", el("h3", heading), el("p", text), class_="note-item")
+        for heading, text in notes(run)
+    ]
+    return section("caveats", "Caveats", None, el("div", *items, class_="notes"))
 
 
-def _intervals(run: ReportData) -> list[Note]:
-    """Of the first table of grades that there is."""
-    short, open_book = run.measured.get("short_answers"), run.measured.get("open_book")
-    tables = (
-        run.measured.get("answers"),
-        short["exact_match"] if short else None,
-        open_book["compared"] if open_book else None,
+def notes(run: ReportData) -> Iterator[Note]:
+    """Yield the caveats that apply to a run."""
+    yield _generator(run)
+    if run.corpus and run.corpus.imported:
+        yield _recorded(run, run.corpus)
+    yield from _accuracies(run)
+    yield from _training(run)
+    if run.corpus:
+        yield _filters(run.corpus)
+    if run.generation and run.generation.cost_usd is None:
+        yield (
+            f"The cost is {UNKNOWN}",
+            "The price of this endpoint is not configured. Unknown does not mean free: set the "
+            "prices per million tokens in the configuration to have the cost computed.",
+        )
+    yield from _methods(run)
+
+
+def _generator(run: ReportData) -> Note:
+    generation = run.generation
+    if generation is None:
+        return ("No text was generated", "All texts were imported or are the documents.")
+    recipe = run.setting("generate", "recipe")
+    if run.arms and not any(recipe in run.reads(arm.name) for arm in run.arms):
+        return (
+            f"No model was trained on the texts of {generation.model}",
+            f"The texts of the recipe {recipe} were generated in this run, {_where(generation)}, "
+            "but no arm reads them: the models were trained on other texts.",
+        )
+    if run.embedded_generator:
+        return (
+            f"The generator was {generation.model}",
+            "It ran in this process. A model of this size repeats itself and often states what the "
+            "documents do not say, and the trained model learns those mistakes. Read the sampled "
+            "passages below before you rely on any number; a stronger generator is a change of one "
+            "section of the configuration.",
+        )
+    return (
+        f"The generator was {generation.model}",
+        f"All synthetic text was generated {_where(generation)}. It was not checked against the "
+        "documents, so the trained model also learned what the generator invented.",
     )
-    return [interval_note(compared(table)) for table in tables if table][:1]
 
 
-def _answers(table: Mapping[str, Any]) -> Note:
-    return Note(
-        "Knowing is not writing",
-        "A written answer counts only in the form that was asked for. A small model may know more "
-        "than it can put so, and the other way round a model that learned the form looks better "
-        "without knowing more: see how many questions could be read.",
+def _where(generation: Generation) -> str:
+    if generation.endpoint == IN_PROCESS:
+        return "in this process"
+    return f"by {generation.endpoint}" if generation.endpoint else "by an unnamed endpoint"
+
+
+def _recorded(run: ReportData, corpus: CorpusSummary) -> Note:
+    passages = Counter(passage.recipe for passage in corpus.passages)
+    rejected = Counter(row.recipe for row in corpus.rejected_rows)
+    named = [
+        f"{recipe} ({count(passages[recipe])} of "
+        f"{plural(passages[recipe] + rejected[recipe], 'text')} passed the filters; written by "
+        f"{model_names(models)})"
+        for recipe, models in corpus.imported.items()
+    ]
+    readers = [arm.name for arm in run.ordered_arms if {*run.reads(arm.name)} & {*corpus.imported}]
+    trained = f"Trained on them: {listing(readers)}." if readers else "No arm was trained on them."
+    return (
+        "Recorded texts were imported",
+        f"{capitalized(listing(named))}: generated elsewhere at another time and imported at no "
+        f"cost. {trained} They were not checked against the documents.",
     )
 
 
-def _open_book(table: Mapping[str, Any]) -> Note:
-    chosen = any(way["split"] == "test" for way in table["best"].values())
-    how = (
-        " The way of showing was chosen on the questions about other documents than those it is "
-        "scored on."
-        if chosen
+def _accuracies(run: ReportData) -> Iterator[Note]:
+    """Yield how certain the first table of accuracies is, and what a likelihood measures."""
+    tables = [*run.tables.closed_book()]
+    if run.tables.open_book and run.tables.open_book.compared:
+        tables.append(run.tables.open_book.compared)
+    if tables:
+        yield _certainty(tables[0])
+    if run.tables.likelihood:
+        yield _likelihood(run, run.tables.likelihood)
+
+
+def _certainty(scores: ModelComparison) -> Note:
+    documents = document_count(scores)
+    few = (
+        f" With {documents} documents the intervals are wide, and with fewer than {FEW_DOCUMENTS} "
+        "clusters they still tend to be too narrow."
+        if documents < FEW_DOCUMENTS
         else ""
     )
-    return Note(
-        "Open book asks something else",
-        "With the text in the prompt a model has to read, not to remember. What training taught it "
-        "is the closed-book figure; open book says what retrieval adds to it." + how,
+    return (
+        "Intervals are clustered by document",
+        "Answers to questions about the same document are correlated, so the sample size is the "
+        f"{plural(documents, 'document')}, not the {plural(question_count(scores), 'question')}."
+        f"{few}",
     )
 
 
-def _summaries(table: Mapping[str, Any]) -> Note:
-    return Note(
-        "A judge is a model too",
-        "All counts of claims rest on its verdicts. How often it agrees with labels stands before "
-        "them, but on other, shorter texts than yours: it tells whether to believe the judge at "
-        "all, not how large its error is here.",
+def _likelihood(run: ReportData, scores: LikelihoodResult) -> Note:
+    skipped = len(run.tables.skipped)
+    left_out = f" {plural(skipped, 'question')} could not be scored (listed)." if skipped else ""
+    return (
+        "Choosing an option is not answering",
+        "By likelihood, a model generates nothing: each option is scored by its "
+        f"{normalizer_name(scores.normalizer)} after the question, and the likeliest option counts "
+        "as the choice. A model that chooses the right option may be unable to state it, and "
+        f"another normalizer can change the accuracies: see the table of normalizers.{left_out}",
     )
 
 
-def _general_text(table: Mapping[str, Any]) -> Note:
-    return Note(
-        "A loss is no ability",
-        "The loss on general text can move where no task does, so a small rise is a sign to look "
-        "closer and need not be felt. Other kinds of text may have suffered more, or less.",
+def _training(run: ReportData) -> Iterator[Note]:
+    tokens = {arm.name: arm.tokens or 0 for arm in run.ordered_arms}
+    if len(tokens) > 1 and len(set(tokens.values())) > 1:
+        each = listing([f"{name} {count(number)}" for name, number in tokens.items()])
+        yield (
+            "The arms differ in training tokens",
+            f"Training tokens: {each}. The amount of training may explain part of any difference.",
+        )
+    elif len(tokens) > 1:
+        epochs = listing([f"{arm.name} {arm.epochs or 0:.1f}" for arm in run.ordered_arms])
+        yield (
+            "All arms had the same number of training tokens",
+            f"Each arm was trained on {count(run.ordered_arms[0].tokens or 0)} tokens, including "
+            f"replay, from the same base model. The arms differ in their text; epochs: {epochs}. "
+            "Many epochs over little text teach its wording first.",
+        )
+    if run.arms:
+        seed = run.setting("train", "seed")
+        yield (
+            "Each arm was trained once",
+            f"With one seed{'' if seed is None else f' ({seed})'}. "
+            + (
+                "The intervals cover the choice of documents and questions, not the variance "
+                "between training runs."
+                if run.has_scores
+                else "Another seed would give somewhat different losses."
+            ),
+        )
+
+
+def _filters(corpus: CorpusSummary) -> Note:
+    synthetic = sum(passage.recipe != RAW_RECIPE for passage in corpus.passages)
+    rejected = len(corpus.rejected_rows)
+    counted = Counter(row.reason for row in corpus.rejected_rows).most_common()
+    named = listing([f"{count(n)} {reason}" for reason, n in counted]) if counted else ""
+    trimmed = corpus.counts.get("trimmed", 0)
+    cut = plural(trimmed, "text was", "texts were")
+    return (
+        f"{count(rejected)} of {plural(synthetic + rejected, 'synthetic text')} rejected",
+        f"{plural(synthetic, 'passage')} remained."
+        + (f" Reasons: {named}." if named else "")
+        + " The filters cannot detect false statements."
+        + (f" {cut} trimmed to whole sentences." if trimmed else ""),
     )
 
 
-NOTES: dict[str, Callable[[Mapping[str, Any]], Note]] = {
-    "answers": _answers,
-    "open_book": _open_book,
-    "summaries": _summaries,
-    "general_text": _general_text,
-}
+def _methods(run: ReportData) -> Iterator[Note]:
+    """Yield a caveat for each method besides likelihood."""
+    tables = run.tables
+    if tables.answers:
+        yield (
+            "Generated answers depend on format",
+            "An answer counts only in the requested format. A small model may know more than it "
+            "can express in it, and a model that learned the format looks better without knowing "
+            "more: compare the shares of parsed answers.",
+        )
+    if tables.open_book:
+        chosen = any(variant.split == "test" for variant in tables.open_book.best.values())
+        yield (
+            "Open book measures reading",
+            "With text in the prompt, a model has to read rather than remember. Closed-book "
+            "accuracy shows what training taught; open-book accuracy shows what retrieval adds."
+            + (
+                " The retrieval setting was chosen on questions about other documents than those "
+                "it is scored on."
+                if chosen
+                else ""
+            ),
+        )
+    if tables.summaries:
+        yield (
+            "The judge is a model",
+            "All counts of claims depend on its verdicts. Its agreement with labels was measured "
+            "on other, shorter texts than these: it shows whether the judge is usable at all, not "
+            "how large its error is here.",
+        )
+    if tables.general_text:
+        yield (
+            "Loss on general text is not ability",
+            "The loss can change where no task does, so a small increase is a reason to look "
+            "closer, not proof of damage. Other kinds of text may have suffered more, or less.",
+        )

@@ -1,7 +1,4 @@
-"""From files to frozen data: the artifacts that `runs/<name>/run.json` names.
-
-A part that is named but not on disk is something the user can put right, and is said so.
-"""
+"""Read a run directory and the artifacts that its `run.json` names."""
 
 from __future__ import annotations
 
@@ -10,18 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import TypeAdapter
 
 from steep.core.errors import UserError
 from steep.core.files import read_json, read_jsonl
-from steep.report.measures import scores
 from steep.report.view_models import (
     Arm,
     ArtifactRef,
     CorpusSummary,
     Documents,
     Generation,
+    OtherRequests,
     RejectedSample,
     ReportData,
+    ResultTables,
     SamplePassage,
 )
 
@@ -42,7 +41,7 @@ def load_run(project_root: Path, run_directory: Path) -> ReportData:
     only = {ref.stage: ref for ref in artifacts if ref.arm is None}
     wall_s = _in_order(run.get("wall_s") or {})
     evaluated = only.get("evaluate")
-    measured = read_json(_existing(evaluated.path / "scores.json")) if evaluated else {}
+    scores = read_json(_existing(evaluated.path / "scores.json")) if evaluated else {}
     return ReportData(
         name=run["name"],
         created=run.get("created") or "",
@@ -55,24 +54,23 @@ def load_run(project_root: Path, run_directory: Path) -> ReportData:
         generation=_generation(only["generate"], wall_s) if "generate" in only else None,
         corpus=_corpus(only["corpus"]) if "corpus" in only else None,
         arms=_arms(artifacts),
-        scores=scores(measured),
-        measured=measured,
-        requests=run.get("requests") or (),
+        tables=TypeAdapter(ResultTables).validate_python(scores),
+        requests=TypeAdapter(list[OtherRequests]).validate_python(run.get("requests") or []),
     )
 
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
         raise UserError(
-            f"The report needs {path.name}, which is not there.",
+            f"The report needs {path.name}, which does not exist.",
             where=path,
-            hint="run 'steep run' again: it makes what is missing and keeps what is there",
+            hint="run 'steep run' again: it rebuilds missing artifacts and keeps the others",
         )
     return path
 
 
 def _in_order(by_stage: Mapping[str, Any]) -> dict[str, Any]:
-    """The same mapping in the order of the data's way; a name may go on: `train raw`."""
+    """Sort a mapping by stage; a key may have a suffix: `train raw`."""
     order = [*STAGES, *(name.split()[0] for name in by_stage)]
     names = sorted(by_stage, key=lambda name: order.index(name.split()[0]))
     return {name: by_stage[name] for name in names}
@@ -113,7 +111,7 @@ def _generation(ref: ArtifactRef, wall_s: Mapping[str, float]) -> Generation:
         cost_usd=manifest.get("cost_usd"),
         failures=[(row["reason"], row["calls"]) for row in manifest.get("failures") or []],
         entities={row["document_id"]: row["entities"] for row in rows},
-        # the artifact's own time: a rerun that found it finished took none
+        # The artifact's own time: a rerun that found it finished took none.
         wall_s=manifest.get("wall_s") or wall_s.get("generate"),
         busy_s=manifest.get("busy_s"),
     )
@@ -134,20 +132,27 @@ def _corpus(ref: ArtifactRef) -> CorpusSummary:
 
 
 def _arms(artifacts: Sequence[ArtifactRef]) -> list[Arm]:
-    tokenized = {ref.arm: ref.manifest for ref in artifacts if ref.stage == "tokenize"}
+    shards = {ref.arm: ref.manifest for ref in artifacts if ref.stage == "tokenize"}
     return [
-        Arm(
-            name=ref.arm,
-            train=ref.manifest,
-            tokenize=tokenized.get(ref.arm) or {},
-            metrics=read_jsonl(_existing(ref.path / "metrics.jsonl")),
-            validation=_validation(ref.path / "validation.jsonl"),
-        )
+        _arm(ref.arm, ref, shards.get(ref.arm) or {})
         for ref in artifacts
         if ref.stage == "train" and ref.arm is not None
     ]
 
 
-def _validation(path: Path) -> list[dict[str, float]]:
-    """Losses on the watched sets of texts; a run that watched none has none."""
-    return read_jsonl(path) if path.is_file() else []
+def _arm(name: str, ref: ArtifactRef, shard: Mapping[str, Any]) -> Arm:
+    train, validation = ref.manifest, ref.path / "validation.jsonl"
+    return Arm(
+        name=name,
+        passages=shard.get("passages"),
+        passage_tokens=shard.get("tokens"),
+        tokens=train.get("tokens"),
+        replayed_tokens=train.get("replayed_tokens"),
+        epochs=train.get("epochs"),
+        steps=train.get("steps"),
+        final_loss=train.get("final_loss"),
+        wall_s=train.get("wall_s"),
+        step_s=(train.get("last") or {}).get("elapsed_s"),
+        metrics=read_jsonl(_existing(ref.path / "metrics.jsonl")),
+        validation=read_jsonl(validation) if validation.is_file() else [],
+    )

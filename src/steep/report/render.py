@@ -1,52 +1,47 @@
-"""A run directory becomes one HTML page that opens anywhere, offline, for ever.
+"""Render a run directory as one HTML page that opens anywhere, offline.
 
     steep report
 
-The page holds its own style, pictures and twenty lines of script, and fetches nothing: its content
-security policy forbids every request and every script but its own. The same artifacts give the
-same bytes.
+The page holds its own style and charts, runs no script and fetches nothing: its content security
+policy forbids both. The same artifacts give the same bytes.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
 from steep.core.files import write_text
+from steep.report.caveats import caveats
 from steep.report.components import PageSection
 from steep.report.html import Html, el, join
 from steep.report.loader import load_run
-from steep.report.sections import (
-    answers,
-    corpus,
-    forgetting,
-    graph,
-    header,
-    ledger,
-    meaning,
-    open_book,
-    record,
-    results,
-    summaries,
-    training,
-)
+from steep.report.sections.answers import answers
+from steep.report.sections.corpus import corpus
+from steep.report.sections.entities import entities
+from steep.report.sections.forgetting import forgetting
+from steep.report.sections.generation import generation
+from steep.report.sections.header import header, page_title
+from steep.report.sections.likelihood import likelihood
+from steep.report.sections.open_book import open_book
+from steep.report.sections.provenance import provenance
+from steep.report.sections.summaries import summaries
+from steep.report.sections.training import training
 from steep.report.view_models import ReportData
 
-PARTS = (
-    results.results,
-    answers.answers,
-    open_book.open_book,
-    summaries.summaries,
-    forgetting.forgetting,
-    meaning.meaning,
-    ledger.ledger,
-    graph.entity_graph,
-    training.training,
-    corpus.corpus,
-    record.record,
+SECTIONS = (
+    likelihood,
+    answers,
+    open_book,
+    summaries,
+    forgetting,
+    caveats,
+    generation,
+    entities,
+    training,
+    corpus,
+    provenance,
 )
 
 
@@ -54,7 +49,7 @@ def render_report(project_root: Path, run_directory: Path) -> Path:
     """Write `report.html` into the run directory and return its path.
 
     Raises:
-        UserError: The run or an artifact that it names is not there.
+        UserError: The run or one of its artifacts is missing.
     """
     path = run_directory / "report.html"
     write_text(path, page(load_run(project_root, run_directory)))
@@ -62,16 +57,12 @@ def render_report(project_root: Path, run_directory: Path) -> Path:
 
 
 def page(run: ReportData) -> str:
-    """The whole page."""
-    parts = [found for part in PARTS if (found := part(run)) is not None]
-    script = _asset("graph.js")
-    digest = hashlib.sha256(script.encode()).digest()
+    """Return the page of a run."""
+    parts = [found for each in SECTIONS if (found := each(run)) is not None]
     return Template(_asset("page.html")).substitute(
-        title=join([header.page_title(run)]).text,
-        script=script,
-        script_hash=base64.b64encode(digest).decode(),
+        title=join([page_title(run)]).text,
         style=_asset("style.css"),
-        header=header.header(run).text,
+        header=header(run).text,
         contents=_contents(parts).text,
         sections=join([part.body for part in parts], "\n").text,
     )

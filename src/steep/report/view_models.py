@@ -1,14 +1,25 @@
-"""What a page shows, as frozen data: the nouns that `inputs` reads and the sections draw.
-
-A part that a run does not have (no questions, imported texts only) is None, and the page says so.
-"""
+"""The data of a page as frozen types; a part that a run does not have is None."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from steep.report.results import (
+    AnswersResult,
+    LikelihoodResult,
+    ModelComparison,
+    ShortAnswersResult,
+)
+from steep.report.study_results import (
+    GeneralTextResult,
+    OpenBookResult,
+    SummariesResult,
+    TasksResult,
+)
 
 BASE, HUMAN = "base", "human"
 RAW_RECIPE = "documents"
@@ -16,7 +27,7 @@ RAW_RECIPE = "documents"
 
 @dataclass(frozen=True, slots=True)
 class ArtifactRef:
-    """A finished stage that the run used; `arm` is set where every arm has its own."""
+    """A finished stage of the run; `arm` is set where every arm has its own."""
 
     stage: str
     arm: str | None
@@ -26,30 +37,25 @@ class ArtifactRef:
 
     @property
     def hash8(self) -> str:
-        """The eight digits that name it."""
+        """Return the hash in the name of the artifact."""
         return self.path.name.rsplit("-", 1)[-1]
 
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """The sources: titles by the id of the whole document, counts, what could not be read."""
+    """The source documents: titles and parts by id, counts, and files that were skipped."""
 
     counts: Mapping[str, int]
     titles: Mapping[str, str]
     whole_of: Mapping[str, str]
     skipped: Sequence[tuple[str, str]]
 
-    @property
-    def total(self) -> int:
-        """How many whole documents there are."""
-        return len(self.titles)
-
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What the ledger says of the calls of this run; a cost of None is an unknown cost.
+    """The calls of this run as the ledger records them; a cost of None is unknown.
 
-    `wall_s` is of all runs that made them, `busy_s` that part in which a call was under way.
+    `wall_s` covers all runs that made the calls, `busy_s` the time with calls in flight.
     """
 
     model: str
@@ -61,6 +67,19 @@ class Generation:
     entities: Mapping[str, Sequence[str]]
     wall_s: float | None
     busy_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OtherRequests:
+    """The requests for one purpose outside of generation."""
+
+    purpose: str
+    model: str
+    requests: int
+    failed: int
+    usage: Mapping[str, int]
+    known_usd: float
+    unpriced: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +97,7 @@ class SamplePassage:
 
 @dataclass(frozen=True, slots=True)
 class RejectedSample:
-    """A completion that became no passage, and why; `index` is its row in the table."""
+    """A completion that failed a filter; `index` is its row in the table."""
 
     index: int
     call_id: str
@@ -89,7 +108,7 @@ class RejectedSample:
 
 @dataclass(frozen=True, slots=True)
 class CorpusSummary:
-    """The passages and what was rejected; `imported` names the models of recorded texts."""
+    """Passages and rejected texts; `imported` maps recipes of recorded texts to their models."""
 
     path: Path
     counts: Mapping[str, int]
@@ -108,7 +127,7 @@ class CorpusSummary:
         return {row["id"]: row["text"] for row in table.to_pylist()}
 
     def rejected_texts(self, indices: Sequence[int]) -> list[str]:
-        """Read the texts of a few rows that were rejected."""
+        """Read the texts of a few rejected rows."""
         import pyarrow.dataset as ds
 
         table = ds.dataset(self.path / "rejected.parquet").take(list(indices), columns=["text"])
@@ -117,20 +136,30 @@ class CorpusSummary:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One trained model: what it read and how its training went."""
+    """One trained model: its training text and how its training went; unknown numbers are None.
+
+    `step_s` is the time of all training steps, `wall_s` that of all runs that trained the arm.
+    """
 
     name: str
-    train: Mapping[str, Any]
-    tokenize: Mapping[str, Any]
+    passages: int | None
+    passage_tokens: int | None
+    tokens: int | None
+    replayed_tokens: int | None
+    epochs: float | None
+    steps: int | None
+    final_loss: float | None
+    wall_s: float | None
+    step_s: float | None
     metrics: Sequence[Mapping[str, float]]
     validation: Sequence[Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """A figure with its 95% interval and how many values it is made of; an open bound is None.
+class IntervalEstimate:
+    """A value of `n` observations with its 95% interval; an unbounded side is None.
 
-    Accuracies and their differences are fractions; other figures are in their own unit.
+    Accuracies and their differences are fractions; other values are in their own unit.
     """
 
     n: int
@@ -140,76 +169,73 @@ class Estimate:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the interval lies on one side of zero."""
+        """Return whether the interval lies on one side of zero."""
         if self.low is None or self.high is None:
             return False
         return self.low > 0 or self.high < 0
 
 
-@dataclass(frozen=True, slots=True)
-class ModelScore:
-    """How one model answered; no figure where none of its answers counts."""
-
-    name: str
-    documents: int
-    overall: Estimate | None
-    by_kind: Mapping[str, Estimate]
-    by_normalizer: Mapping[str, float]
+def estimate(row: Any) -> IntervalEstimate | None:
+    """Return the value of a result with its interval; None for a result without a value."""
+    names = ("accuracy", "difference", "mean", "value")
+    value = next((getattr(row, name) for name in names if hasattr(row, name)), None)
+    if value is None:
+        return None
+    return IntervalEstimate(getattr(row, "n", 0), value, _bound(row.low), _bound(row.high))
 
 
-@dataclass(frozen=True, slots=True)
-class PairScore:
-    """How much more `a` answered than `b`, question by question.
-
-    Only planned comparisons are corrected for one another.
-    """
-
-    a: str
-    b: str
-    planned: bool
-    overall: Estimate
-    by_kind: Mapping[str, Estimate]
-    p: float
-    p_holm: float | None
-    p_mcnemar: float | None
+def _bound(value: float | None) -> float | None:
+    return None if value is None or math.isinf(value) else value
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """Models on the same questions: each by itself, and every two paired.
-
-    `chance_by_kind` is what guessing would reach on the questions of each kind, where that is told.
-    """
-
-    models: Sequence[ModelScore]
-    pairs: Sequence[PairScore]
-    minimum_detectable_difference: float | None
-    chance_by_kind: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def kinds(self) -> list[str]:
-        """The kinds of question, in order of first appearance; none when there is only one."""
-        kinds = list(dict.fromkeys(kind for model in self.models for kind in model.by_kind))
-        return kinds if len(kinds) > 1 else []
-
-    @property
-    def questions(self) -> int:
-        """How many questions count for the model of which the most count."""
-        return max((model.overall.n for model in self.models if model.overall), default=0)
-
-    @property
-    def documents(self) -> int:
-        """How many documents these are about."""
-        return max(model.documents for model in self.models)
+def of_kind(row: Any, kind: str | None) -> IntervalEstimate | None:
+    """Return the estimate of a model or pair on the questions of a kind, or on all questions."""
+    return estimate(row if kind is None else row.by_kind.get(kind))
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Choices by likelihood, and how they were counted."""
+def kinds(table: ModelComparison) -> list[str]:
+    """Return the kinds of question in order of appearance; none when there is only one."""
+    found = dict.fromkeys(
+        kind for model in table.models for kind in model.by_kind if of_kind(model, kind)
+    )
+    return list(found) if len(found) > 1 else []
 
-    normalizer: str
-    chance: float | None
-    compared: Compared
+
+def question_count(table: ModelComparison) -> int:
+    """Return the largest number of scored questions over all models."""
+    return max((model.n for model in table.models if estimate(model)), default=0)
+
+
+def document_count(table: ModelComparison) -> int:
+    """Return the largest number of documents over all models."""
+    return max(model.documents for model in table.models)
+
+
+@dataclass(frozen=True)
+class SkippedQuestion:
+    """A question that was not asked, and the reason."""
+
+    question_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ResultTables:
+    """All results of an evaluation, by method; None for a method that was not used."""
+
+    likelihood: LikelihoodResult | None = None
+    answers: AnswersResult | None = None
+    short_answers: ShortAnswersResult | None = None
+    open_book: OpenBookResult | None = None
+    summaries: SummariesResult | None = None
+    general_text: GeneralTextResult | None = None
+    tasks: TasksResult | None = None
+    skipped: tuple[SkippedQuestion, ...] = ()
+
+    def closed_book(self) -> tuple[ModelComparison, ...]:
+        """Return the closed-book accuracies: by likelihood, by answers, by exact match."""
+        exact = self.short_answers.exact_match if self.short_answers else None
+        return tuple(table for table in (self.likelihood, self.answers, exact) if table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,62 +253,52 @@ class ReportData:
     generation: Generation | None
     corpus: CorpusSummary | None
     arms: Sequence[Arm]
-    scores: Scores | None
-    # The tables of `scores.json`, by name: answers, open_book, ...
-    measured: Mapping[str, Any]
-    # What servers were asked beside generation, as `steep.ledger.requests.PurposeCost` has it.
-    requests: Sequence[Mapping[str, Any]] = ()
+    tables: ResultTables
+    requests: Sequence[OtherRequests] = ()
 
     def setting(self, section: str, key: str) -> Any:
-        """A value of the resolved configuration, or None."""
+        """Return a value of the resolved configuration, or None."""
         return (self.config.get(section) or {}).get(key)
 
     @property
     def embedded_generator(self) -> bool:
-        """Whether the generator ran in this process, on the user's own machine."""
+        """Return whether the generator ran in this process, on the user's own machine."""
         return bool(self.setting("generate", "engine") == "embedded")
 
     def reads(self, arm: str) -> Sequence[str]:
-        """The recipes that an arm is trained on."""
+        """Return the recipes that an arm is trained on."""
         return tuple((self.setting("train", "arms") or {}).get(arm) or ())
 
     @property
-    def skipped(self) -> list[tuple[str, str]]:
-        """Questions that were not asked, and why."""
-        return [(row["question_id"], row["reason"]) for row in self.measured.get("skipped") or []]
-
-    @property
     def has_scores(self) -> bool:
-        """Whether anything was measured at all."""
-        return any(table for name, table in self.measured.items() if name != "skipped")
+        """Return whether anything was measured."""
+        found = self.tables
+        others = (found.open_book, found.summaries, found.general_text, found.tasks)
+        return bool(found.closed_book()) or any(others)
 
     @property
     def series(self) -> dict[str, int]:
-        """The number of each model's color and marker, the same in every figure; base is 0."""
-        scored = measured_models(self.measured)
-        names = dict.fromkeys([BASE, *scored, *(arm.name for arm in self.arms)])
-        return {name: index for index, name in enumerate(names)}
+        """Return the number of each model's color and marker, the same in every figure."""
+        names = [BASE, *measured_models(self.tables), *(arm.name for arm in self.arms)]
+        return {name: index for index, name in enumerate(dict.fromkeys(names))}
 
     @property
     def ordered_arms(self) -> list[Arm]:
-        """The arms in the order of their colors."""
+        """Return the arms in the order of their colors."""
         return sorted(self.arms, key=lambda arm: self.series[arm.name])
 
     def title_of(self, document_id: str) -> str:
-        """The title of a document, or its id when it has none."""
+        """Return the title of a document, or its id when it has none."""
         titles = self.documents.titles if self.documents else {}
         return titles.get(document_id) or document_id
 
 
-def measured_models(measured: Mapping[str, Any]) -> Iterator[str]:
-    """The models that any table has, in the order of the tables."""
-    short = (measured.get("short_answers") or {}).get("exact_match")
-    for table in (measured.get("likelihood"), measured.get("answers"), short):
-        yield from (model["name"] for model in (table or {}).get("models", ()))
-    yield from (cell["model"] for cell in (measured.get("open_book") or {}).get("cells", ()))
-    writers = [
-        each["texts"]["writer"] for each in (measured.get("summaries") or {}).get("sets", ())
-    ]
+def measured_models(tables: ResultTables) -> Iterator[str]:
+    """Yield the models of all tables, in the order of the tables."""
+    for table in tables.closed_book():
+        yield from (model.name for model in table.models)
+    yield from (cell.model for cell in tables.open_book.cells) if tables.open_book else ()
+    writers = (each.texts.writer for each in tables.summaries.sets) if tables.summaries else ()
     yield from (writer for writer in writers if writer != HUMAN)
-    for table in (measured.get("general_text"), measured.get("tasks")):
-        yield from (model["name"] for model in (table or {}).get("models", ()))
+    yield from (model.name for model in tables.general_text.models) if tables.general_text else ()
+    yield from (model.name for model in tables.tasks.models) if tables.tasks else ()

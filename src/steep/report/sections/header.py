@@ -1,4 +1,4 @@
-"""The head of the page: what was taught to what model, the first sentence, the key figures."""
+"""The header of the page: the title, the main result, key figures."""
 
 from __future__ import annotations
 
@@ -7,45 +7,39 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from steep.core.formatting import count, duration, listing, plural
-from steep.report.components import cost as cost_text
-from steep.report.components import facts
+from steep.report.components import cost, facts
 from steep.report.conclusions import headline, normalizer_name
 from steep.report.html import Child, Html, el
-from steep.report.measures import compared
-from steep.report.view_models import RAW_RECIPE, Arm, Compared, ReportData
+from steep.report.results import ModelComparison
+from steep.report.view_models import RAW_RECIPE, Arm, ReportData, question_count
 
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct"  # what the setting "embedded" means
 
 
 def trained_model(run: ReportData) -> str:
-    """The name of the model that was taught."""
+    """Return the name of the model that was trained."""
     name = str(run.setting("train", "model") or EMBEDDED_MODEL)
     return EMBEDDED_MODEL if name == "embedded" else PurePath(name).name
 
 
 def page_title(run: ReportData) -> str:
-    """What was taught to what model, as far as that was done."""
-    before, model, after = _title_parts(run)
-    return f"{before}{model}{after}"
+    """Return the title of the page, by what the run did."""
+    return "".join(_title_parts(run))
 
 
 def _title_parts(run: ReportData) -> tuple[str, str, str]:
-    """The title before the name of the model, the name, and what follows."""
-    model, taught = trained_model(run), _taught(run)
+    """Return the title before the name of the model, the name, and the rest."""
+    total = len(run.documents.titles) if run.documents else 0
+    model, taught = trained_model(run), plural(total, "document") if total else "its documents"
     if not run.arms:
         return f"Texts about {taught} for ", model, ""
-    if not run.measured:
+    if not run.has_scores:
         return "", model, f" trained on {taught}"
     return "What ", model, f" learned from {taught}"
 
 
-def _taught(run: ReportData) -> str:
-    total = run.documents.total if run.documents else 0
-    return plural(total, "document") if total else "its documents"
-
-
 def header(run: ReportData) -> Html:
-    """Title, the first sentence, key figures."""
+    """Return the header."""
     before, model, after = _title_parts(run)
     return el(
         "header",
@@ -59,7 +53,7 @@ def header(run: ReportData) -> Html:
 
 
 def _text_counts(run: ReportData) -> str | None:
-    """Say what became of the synthetic passages of the key figures: read, held out, or neither."""
+    """Return how many synthetic passages each arm reads, and how many none does."""
     if run.corpus is None or not run.arms:
         return None
     passages = Counter(each.recipe for each in run.corpus.passages)
@@ -68,19 +62,21 @@ def _text_counts(run: ReportData) -> str | None:
         return None
     read = {recipe for arm in run.arms for recipe in run.reads(arm.name)} & {*passages}
     unread = {recipe: n for recipe, n in passages.items() if recipe not in {*read, RAW_RECIPE}}
-    said = [_read_by(run, arm, passages) for arm in run.ordered_arms]
+    said = [each for arm in run.ordered_arms if (each := _read_by(run, arm, passages))]
     if unread:
         recipes = listing([f"{recipe} {count(n)}" for recipe, n in unread.items()])
         said.append(f"no arm reads {count(sum(unread.values()))} ({recipes})")
+    if not said:
+        return None
     rejected = len(run.corpus.rejected_rows)
     more = f" The filters rejected {plural(rejected, 'more text', 'more texts')}." * bool(rejected)
     what = plural(synthetic, "synthetic passage")
-    return f"Of the {what}, {listing([each for each in said if each])}.{more}"
+    return f"Of the {what}, {listing(said)}.{more}"
 
 
 def _read_by(run: ReportData, arm: Arm, passages: Counter[str]) -> str:
-    """How many synthetic passages an arm was trained on; empty where that is not recorded."""
-    total = arm.tokenize.get("passages")
+    """Return how many synthetic passages an arm was trained on; empty if that is unknown."""
+    total = arm.passages
     recipes = [recipe for recipe in run.reads(arm.name) if recipe != RAW_RECIPE]
     if total is None:
         return ""
@@ -93,52 +89,48 @@ def _read_by(run: ReportData, arm: Arm, passages: Counter[str]) -> str:
 
 
 def _first_sentence(run: ReportData) -> str:
-    """The differences by the first way of asking that there is; else what was measured at all."""
-    for scores, how in _asked(run):
+    """Return the differences by the first closed-book method, or what was measured instead."""
+    for scores, how in _closed_book(run):
         return headline(scores, how)
-    others = [name for key, name in OTHERS.items() if run.measured.get(key)]
-    if others:
-        return (
-            f"No questions were asked closed book in this run. Measured were {listing(others)}: "
-            "see below."
+    tables = run.tables
+    others = [
+        name
+        for name, found in (
+            ("open-book accuracy", tables.open_book),
+            ("summaries from memory", tables.summaries),
+            ("loss on general text", tables.general_text),
+            ("benchmark tasks", tables.tasks),
         )
-    return "No questions were asked in this run, so what the model learned was not measured."
+        if found
+    ]
+    if others:
+        return f"This run has no closed-book questions. It measured {listing(others)}: see below."
+    return "This run has no questions, so what the model learned was not measured."
 
 
-OTHERS = {
-    "open_book": "answers with documents at hand",
-    "summaries": "summaries from memory",
-    "general_text": "the loss on general text",
-    "tasks": "tasks of others",
-}
+def _closed_book(run: ReportData) -> Iterator[tuple[ModelComparison, str]]:
+    """Yield the tables of closed-book accuracies, each with its method in words."""
+    tables = run.tables
+    if tables.likelihood:
+        normalizer = normalizer_name(tables.likelihood.normalizer)
+        yield tables.likelihood, f"closed book and scored by {normalizer}"
+    if tables.answers:
+        yield tables.answers, "closed book and scored by generated answers"
+    if tables.short_answers:
+        yield tables.short_answers.exact_match, "closed book and scored by exact match"
 
 
-def _asked(run: ReportData) -> Iterator[tuple[Compared, str]]:
-    """The tables of questions and answers, closed book first, with the way of asking in words."""
-    if run.scores:
-        measure = normalizer_name(run.scores.normalizer)
-        yield run.scores.compared, f"closed book and scored by {measure}"
-    if answers := run.measured.get("answers"):
-        yield compared(answers), "closed book and answered in writing"
-    if short := run.measured.get("short_answers"):
-        yield compared(short["exact_match"]), "closed book and answered in free text, word for word"
-
-
-def _key_figures(run: ReportData) -> list[tuple[str, Child]]:
-    figures: list[tuple[str, Child]] = []
-    for scores, _ in _asked(run):
-        figures.append(("questions", count(scores.questions)))
-        break
+def _key_figures(run: ReportData) -> Iterator[tuple[str, Child]]:
+    for scores, _ in [*_closed_book(run)][:1]:
+        yield ("questions", count(question_count(scores)))
     if run.corpus:
-        synthetic = [p for p in run.corpus.passages if p.recipe != RAW_RECIPE]
-        figures.append(("synthetic passages", count(len(synthetic))))
-        figures.append(("words in them", count(sum(p.words for p in synthetic))))
-    budgets = {int(arm.train.get("tokens") or 0) for arm in run.arms}
-    if len(budgets) == 1:
-        figures.append(("training tokens per arm", count(budgets.pop())))
+        synthetic = [each for each in run.corpus.passages if each.recipe != RAW_RECIPE]
+        yield ("synthetic passages", count(len(synthetic)))
+        yield ("words in passages", count(sum(each.words for each in synthetic)))
+    tokens = {arm.tokens or 0 for arm in run.arms}
+    if len(tokens) == 1:
+        yield ("training tokens per arm", count(tokens.pop()))
     if run.generation:
-        cost = cost_text(run.generation.cost_usd, own_machine=False)
-        figures.append(("cost of generation", cost))
+        yield ("generation cost", cost(run.generation.cost_usd, own_machine=False))
     if run.wall_s:
-        figures.append(("wall time", duration(sum(run.wall_s.values()))))
-    return figures
+        yield ("wall time", duration(sum(run.wall_s.values())))

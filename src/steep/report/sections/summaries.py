@@ -1,269 +1,249 @@
-"""Summaries from memory: the judge first, then false and salient claims beside people's."""
+"""Summaries from memory: the judge first, then false and salient claims relative to humans."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from steep.core.formatting import MINUS, bounds, count, decimal, interval, percent, reasons
+from steep.core.formatting import MINUS, bounds, count, decimal, reasons
+from steep.report.comparisons import key
 from steep.report.components import (
-    Column,
     PageSection,
     figure,
-    figure_cell,
     fold,
+    part,
     section,
+    share_cell,
     stacked,
     table,
-    text_column,
+    value_cell,
 )
 from steep.report.html import Child, Html, el
-from steep.report.measures import mean
+from steep.report.results import Interval
 from steep.report.scatter import Point, scatter
-from steep.report.sections.accuracies import key
-from steep.report.svg import responsive
-from steep.report.view_models import HUMAN, Estimate, ReportData
+from steep.report.study_results import (
+    Agreement,
+    JudgeAgreement,
+    Relative,
+    SetDifference,
+    SetScores,
+    SummariesResult,
+    TextSet,
+)
+from steep.report.view_models import HUMAN, ReportData, estimate
 
 MEASURES = ("claims", "true", "false", "salient", "cosmetic")
-READINGS = {"mean_of_ratios": "the mean of ratios", "ratio_of_sums": "the ratio of sums"}
+Ratio = Callable[[Relative], Interval | None]
+RATIOS: dict[str, Ratio] = {
+    "mean of ratios": lambda each: each.mean_of_ratios,
+    "ratio of sums": lambda each: each.ratio_of_sums,
+}
 NO_RATIO = "no ratio"
 
 
 def summaries(run: ReportData) -> PageSection | None:
-    """What models write of a document from memory; None where they were not asked."""
-    found = run.measured.get("summaries")
-    if not found:
+    """Return the section; None if no summaries were measured."""
+    found = run.tables.summaries
+    if found is None:
         return None
-    opening = (
-        "Every model writes summaries of the documents from memory. A judge takes them and "
-        "people's own apart into claims and says of each whether the document bears it out, and of "
-        "a true one whether it matters (salient) or not (cosmetic)."
-    )
     return section(
         "summaries",
         "Summaries from memory",
-        opening,
-        _judge_part(found["judge"]),
-        _picture(run, found["sets"]),
-        _relative_table(run, found["sets"]),
-        _count_table(run, found["sets"]),
-        _unread_table(run, found["sets"]),
-        _difference_table(found["differences"]) if found["differences"] else None,
+        "Models summarize the documents from memory. A judge splits these summaries, and those "
+        "written by humans, into claims and decides whether the document supports each claim and "
+        "whether a true claim is important (salient) or not (cosmetic).",
+        _judge_part(found.judge),
+        _chart(run, found),
+        _relative_table(run, found),
+        _count_table(run, found),
+        _unread_table(run, found),
+        _difference_table(found.differences) if found.differences else None,
     )
 
 
-# ---- how far the judge can be believed -----------------------------------------------------------
+# ---- reliability of the judge --------------------------------------------------------------------
 
 
-def _judge_part(judges: Sequence[Mapping[str, Any]]) -> Html:
-    heading = el("h3", "How far the judge can be believed")
+def _judge_part(judges: Sequence[JudgeAgreement]) -> Html:
+    heading = "Reliability of the judge"
     if not judges:
-        return el("div", heading, el("p", "The judge was not measured, so nobody knows."))
-    columns = [
-        text_column("judge"),
-        text_column("asked"),
-        Column("claims"),
-        Column("agrees with us"),
-        Column("Cohen's kappa"),
-        text_column("us, the judge"),
-        text_column("not read"),
+        return part(heading, el("p", "The judge was not measured, so its reliability is unknown."))
+    verdicts = [
+        (judge, name, agreement)
+        for judge in judges
+        for name, agreement in (("truth", judge.truth), ("salience", judge.salience))
     ]
-    rows = [_judge_row(judge, name) for judge in judges for name in ("truth", "salience")]
+    rows = [
+        (
+            judge.judge,
+            name,
+            _confusions(agreement),
+            reasons(judge.unread),
+            stacked(count(agreement.n), f"of {count(judge.claims)}"),
+            share_cell(agreement.accuracy, "none"),
+            value_cell(agreement.kappa, 2, "undefined"),
+        )
+        for judge, name, agreement in verdicts
+    ]
+    texts = ("judge", "verdict", "label\u2013judge", "not parsed")
+    headings = (*texts, "claims", "agreement", "Cohen's kappa")
     caption = (
-        "On claims about invented stories that come with labels. Kappa is 0 for a judge that "
-        "guesses or always says the same, and 1 for one that agrees throughout; "
-        "what it lacks to 1 is error in all that follows."
+        "On labeled claims about invented stories. Kappa is 0 for a judge that guesses or always "
+        "gives the same verdict, and 1 for full agreement; disagreement is a source of error in "
+        "all results below."
     )
-    said = [el("li", _belief(judge, name)) for judge in judges for name in ("truth", "salience")]
-    return el("div", heading, table(columns, rows, caption), el("ul", *said, class_="said"))
+    said = [el("li", _reliability(f"{name} by {judge.judge}", a)) for judge, name, a in verdicts]
+    found = table(headings, rows, caption, texts=range(len(texts)))
+    return part(heading, found, el("ul", *said, class_="said"))
 
 
-def _judge_row(judge: Mapping[str, Any], name: str) -> list[Child]:
-    each = judge[name]
-    agrees = mean(each["accuracy"])
-    return [
-        judge["judge"],
-        name,
-        stacked(count(each["n"]), f"of {count(judge['claims'])}"),
-        stacked(percent(agrees.value), interval(agrees.low, agrees.high)) if agrees else "none",
-        figure_cell(mean(each["kappa"]), 2, "does not exist"),
-        reasons({_said(said): number for said, number in each["table"].items()}),
-        reasons(judge["unread"]),
-    ]
+def _confusions(agreement: Agreement) -> str:
+    return reasons({pair.replace(" ", "\u2013"): n for pair, n in agreement.table.items()})
 
 
-def _said(pair: str) -> str:
-    return pair.replace(" ", "\u2013")
-
-
-def _belief(judge: Mapping[str, Any], name: str) -> str:
-    """Whether its verdicts carry anything at all."""
-    kappa = mean(judge[name]["kappa"])
-    of = f"{name} by {judge['judge']}"
+def _reliability(of: str, agreement: Agreement) -> str:
+    """Return whether the verdicts of a judge carry any information."""
+    kappa = estimate(agreement.kappa)
     if kappa is None:
-        return f"No kappa for {of}: take nothing that rests on it for measured."
+        return f"There is no kappa for {of}: do not rely on any number that depends on it."
     spread = f"kappa {decimal(kappa.value, 2)} {bounds(kappa.low, kappa.high, 2)}"
     if kappa.low is None or kappa.low <= 0:
-        return f"The {spread} for {of} is no better than guessing: take nothing from it."
-    return f"The {spread} for {of} is better than guessing."
+        return f"The {spread} for {of} is no better than chance: do not rely on it."
+    return f"The {spread} for {of} is better than chance."
 
 
-# ---- beside people's -----------------------------------------------------------------------------
+# ---- relative to humans --------------------------------------------------------------------------
 
 
-def _name(run: ReportData, texts: Mapping[str, Any]) -> Html:
-    if texts["writer"] == HUMAN:
-        return el("span", "people", class_="key")
-    return el("span", key(run, texts["writer"]), f" {texts['kind']}")
+def _name(run: ReportData, texts: TextSet) -> Html:
+    if texts.writer == HUMAN:
+        return el("span", "humans", class_="key")
+    return el("span", key(run, texts.writer), f" {texts.kind}")
 
 
-def _relative_table(run: ReportData, sets: Sequence[Mapping[str, Any]]) -> Html:
-    columns = [
-        text_column("texts of"),
-        Column("documents"),
-        Column("false", "mean of ratios"),
-        Column("false", "ratio of sums"),
-        Column("salient", "mean of ratios"),
-        Column("salient", "ratio of sums"),
-        text_column("documents left out"),
-    ]
-    rows: list[list[Child]] = []
-    for each in sets:
-        beside = each["relative"]
-        cells = [
-            figure_cell(mean(beside[measure][reading]), 2, _without(each["texts"], reading))
-            for measure in ("false", "salient")
-            for reading in READINGS
-        ]
-        left_out = {name: beside[name]["left_out"] for name in ("false", "salient")}
-        left_out["no person's text"] = each["without_human"]
-        missing = reasons({reason: number for reason, number in left_out.items() if number})
-        rows.append([_name(run, each["texts"]), count(each["documents"]), *cells, missing])
-    caption = (
-        "Claims beside those of people's summaries of the same document, which are 1. The mean of "
-        "ratios leaves out documents where people claim nothing false (or nothing salient); the "
-        "ratio of sums leaves out none. People are held against one another. Intervals are 95%, "
-        "over documents."
-    )
-    return el("div", el("h3", "Beside what people wrote"), table(columns, rows, caption))
-
-
-def _without(texts: Mapping[str, Any], reading: str) -> str:
-    """The sum of people's claims beside itself is 1, whatever they wrote."""
-    return "1, always" if (texts["writer"], reading) == (HUMAN, "ratio_of_sums") else NO_RATIO
-
-
-def _count_table(run: ReportData, sets: Sequence[Mapping[str, Any]]) -> Html:
-    columns = [
-        text_column("texts of"),
-        Column("texts"),
-        *(Column(name, "a text") for name in MEASURES),
-        Column("precision", "true of those judged"),
-    ]
-    rows: list[list[Child]] = []
-    for each in sets:
-        precise = mean(each["precision"])
-        share = (
-            stacked(percent(precise.value), interval(precise.low, precise.high))
-            if precise
-            else "none judged"
+def _relative_table(run: ReportData, found: SummariesResult) -> Html:
+    measures = [(measure, ratio) for measure in ("false", "salient") for ratio in RATIOS]
+    rows = [
+        (
+            _name(run, each.texts),
+            _left_out(each),
+            each.documents,
+            *(_relative_cell(each, measure, ratio) for measure, ratio in measures),
         )
-        counts = [figure_cell(mean(each["per_text"][name]), 2, "none") for name in MEASURES]
-        rows.append([_name(run, each["texts"]), count(each["written"]), *counts, share])
-    caption = "Claims a text, averaged over a document's texts and then over documents."
-    return table(columns, rows, caption)
-
-
-def _unread_table(run: ReportData, sets: Sequence[Mapping[str, Any]]) -> Html:
-    """What makes counts too low: texts, passages and claims that have no verdict."""
-    columns = [
-        text_column("texts of"),
-        Column("claims"),
-        Column("repeated"),
-        Column("empty"),
-        Column("cut off"),
-        text_column("texts not counted"),
-        text_column("passages not read"),
-        text_column("claims not judged"),
+        for each in found.sets
     ]
-    rows: list[list[Child]] = [
-        [
-            _name(run, each["texts"]),
-            *(count(each[name]) for name in ("claims", "repeats", "empty", "cut_off")),
-            *(reasons(each[name]) for name in ("left_out", "unread_passages", "unjudged")),
-        ]
-        for each in sets
-    ]
-    caption = "A repeated claim counts once. What is not read or judged makes counts too low."
-    return el("div", el("h3", "What could not be read"), table(columns, rows, caption))
+    caption = (
+        "Claims relative to human summaries of the same document, which are 1. The mean of ratios "
+        "leaves out documents whose human summaries have no false (or no salient) claims; the "
+        "ratio of sums leaves out none. Human summaries are compared with one another. Intervals "
+        "are 95%, over documents."
+    )
+    headings = ("summaries by", "documents left out", "documents", *measures)
+    return part("Relative to human summaries", table(headings, rows, caption, texts=range(2)))
 
 
-def _difference_table(differences: Sequence[Mapping[str, Any]]) -> Html:
-    columns = [
-        text_column("comparison"),
-        Column("documents"),
-        Column("false", "a text"),
-        Column("salient", "a text"),
-        Column("false", "ratio of sums"),
-        Column("salient", "ratio of sums"),
+def _relative_cell(row: SetScores, measure: str, ratio: str) -> Child:
+    fixed = row.texts.writer == HUMAN and ratio == "ratio of sums"
+    without = "1 by definition" if fixed else NO_RATIO
+    return value_cell(RATIOS[ratio](row.relative[measure]), 2, without)
+
+
+def _left_out(row: SetScores) -> str:
+    counts = {name: row.relative[name].left_out for name in ("false", "salient")}
+    counts["no human summary"] = row.without_human
+    return reasons({reason: number for reason, number in counts.items() if number})
+
+
+def _count_table(run: ReportData, found: SummariesResult) -> Html:
+    rows = [
+        (
+            _name(run, each.texts),
+            each.written,
+            *(value_cell(each.per_text[measure], 2, "none") for measure in MEASURES),
+            share_cell(each.precision, "none judged"),
+        )
+        for each in found.sets
     ]
-    rows: list[list[Child]] = [
-        [
-            f"{_plain(each['a'])} {MINUS} {_plain(each['b'])}",
-            count(each["documents"]),
+    measures = [(measure, "per text") for measure in MEASURES]
+    caption = "Claims per text, averaged over the texts of a document, then over documents."
+    headings = ("summaries by", "texts", *measures, ("precision", "true / judged"))
+    return table(headings, rows, caption)
+
+
+def _unread_table(run: ReportData, found: SummariesResult) -> Html:
+    rows = [
+        (
+            _name(run, each.texts),
+            reasons(each.left_out),
+            reasons(each.unread_passages),
+            reasons(each.unjudged),
+            each.claims,
+            each.repeats,
+            each.empty,
+            each.cut_off,
+        )
+        for each in found.sets
+    ]
+    texts = ("summaries by", "texts not counted", "passages not parsed", "claims not judged")
+    headings = (*texts, "claims", "repeated", "empty", "truncated")
+    caption = "Repeated claims count once. Text that is not parsed or judged lowers all counts."
+    return part("Missing data", table(headings, rows, caption, texts=range(len(texts))))
+
+
+def _difference_table(differences: Sequence[SetDifference]) -> Html:
+    rows = [
+        (
+            f"{_plain(each.a)} {MINUS} {_plain(each.b)}",
+            each.documents,
             *(
-                figure_cell(mean(each[reading][name]), 2, "none", signed=True)
-                for reading in ("per_text", "ratio_of_sums")
-                for name in ("false", "salient")
+                value_cell(values[measure], 2, "none", signed=True)
+                for values in (each.per_text, each.ratio_of_sums)
+                for measure in ("false", "salient")
             ),
-        ]
+        )
         for each in differences
     ]
-    caption = "Paired by document. Nothing is corrected for the number of comparisons."
-    return fold("Differences between models and lengths", table(columns, rows, caption))
+    details = ("per text", "ratio of sums")
+    measures = [(measure, detail) for detail in details for measure in ("false", "salient")]
+    caption = "Paired by document; not corrected for the number of comparisons."
+    headings = ("comparison", "documents", *measures)
+    return fold("Differences between models and lengths", table(headings, rows, caption))
 
 
-def _plain(texts: Mapping[str, Any]) -> str:
-    return f"{texts['writer']} {texts['kind']}"
+def _plain(texts: TextSet) -> str:
+    return f"{texts.writer} {texts.kind}"
 
 
-# ---- the picture ---------------------------------------------------------------------------------
+# ---- the chart -----------------------------------------------------------------------------------
 
 
-def _picture(run: ReportData, sets: Sequence[Mapping[str, Any]]) -> Html | None:
-    """False by salient claims, relative to people, under a reading that all sets have."""
-    own = [each for each in sets if each["texts"]["writer"] != HUMAN]
-    for reading, said in READINGS.items():
-        points = [_point(run, each, reading) for each in own]
-        known = [point for point in points if point is not None]
-        if known and len(known) == len(points):
-            return figure(_drawn(known), _caption(said, 0))
-    known = [point for each in own if (point := _point(run, each, "ratio_of_sums"))]
-    return figure(_drawn(known), _caption(said, len(own) - len(known))) if known else None
+def _chart(run: ReportData, found: SummariesResult) -> Html | None:
+    """Return false against salient claims, by the first ratio that all sets have."""
+    own = [each for each in found.sets if each.texts.writer != HUMAN]
+    by_ratio = {
+        name: [point for each in own if (point := _point(run, each, ratio))]
+        for name, ratio in RATIOS.items()
+    }
+    complete = [name for name, points in by_ratio.items() if len(points) == len(own)]
+    name = complete[0] if complete else "ratio of sums"
+    if not (points := by_ratio[name]):
+        return None
+    title = "False claims by salient claims of each set of summaries, relative to humans"
+    chart = scatter(points, ("salient claims", "false claims"), title)
+    return figure(chart, _caption(name, len(own) - len(points)))
 
 
-def _point(run: ReportData, each: Mapping[str, Any], reading: str) -> Point | None:
-    found: list[Estimate | None] = [
-        mean(each["relative"][name][reading]) for name in ("salient", "false")
-    ]
-    x, y = found
+def _point(run: ReportData, each: SetScores, ratio: Ratio) -> Point | None:
+    x, y = (estimate(ratio(each.relative[name])) for name in ("salient", "false"))
     if x is None or y is None:
         return None
-    texts = each["texts"]
-    return Point(_plain(texts), run.series.get(texts["writer"], 0), texts["writer"], x, y)
+    writer = each.texts.writer
+    return Point(_plain(each.texts), run.series.get(writer, 0), writer, x, y)
 
 
-def _drawn(points: Sequence[Point]) -> Html:
-    title = "False claims by salient claims of each set of summaries, relative to people's"
-    return responsive(
-        lambda width: scatter(points, ("salient claims", "false claims"), title, width)
-    )
-
-
-def _caption(reading: str, missing: int) -> str:
-    lost = f" {missing} without such a ratio are in the table only." if missing else ""
+def _caption(ratio: str, missing: int) -> str:
+    lost = f" Sets without such a ratio ({missing}) are in the table only." if missing else ""
     return (
-        "False claims against salient ones, relative to people's summaries, whose place is where "
-        f"the dashed lines cross; to the right and down is better. By {reading}; crosses are 95% "
-        "intervals, cut at the frame. A line joins the lengths that one model wrote." + lost
+        "False claims against salient claims, relative to human summaries (where the dashed lines "
+        f"cross); lower right is better. Values are the {ratio}; crosses are 95% intervals, "
+        f"clipped at the frame. Dotted lines join the lengths of one model.{lost}"
     )

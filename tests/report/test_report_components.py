@@ -1,24 +1,28 @@
-"""Graph, layout, curves and ticks: the arithmetic behind the pictures."""
+"""Entities, curves, ticks and samples: the arithmetic behind tables and pictures."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from fixture_run import ENTITIES, write_run
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from steep.core.formatting import duration, points
+from steep.report.charts import ticks
 from steep.report.components import cost
-from steep.report.entity_graph import MOST_DOCUMENTS, build_graph, select
 from steep.report.html import el, number
-from steep.report.layout import Box, place_labels, place_nodes
-from steep.report.loader import load_run
-from steep.report.sampling import sample_passages
+from steep.report.sections.corpus import sample_passages
+from steep.report.sections.entities import LISTED, SHOWN, count_entities, entities
 from steep.report.sections.training import MOST_POINTS, running_mean, thin
-from steep.report.svg import ticks
-from steep.report.view_models import CorpusSummary, Documents, Generation, ReportData, SamplePassage
+from steep.report.view_models import (
+    CorpusSummary,
+    Documents,
+    Generation,
+    ReportData,
+    ResultTables,
+    SamplePassage,
+)
 
 
 def passage(number: int, document: str, *subset: str) -> SamplePassage:
@@ -40,8 +44,7 @@ def small_run(passages: list[SamplePassage], entities: dict[str, list[str]]) -> 
         generation=generation,
         corpus=CorpusSummary(Path(), {}, {}, passages, []),
         arms=[],
-        scores=None,
-        measured={},
+        tables=ResultTables(),
     )
 
 
@@ -51,75 +54,31 @@ def test_entities_are_merged_over_spellings_and_parts() -> None:
         [passage(1, "a", "Brask", "Moon Valve"), passage(2, "b", "Brask", "LUND")], entities
     )
 
-    graph = build_graph(run)
+    found = {entity.name: entity for entity in count_entities(run)}
 
-    found = {entity.name: entity for entity in graph.entities}
-    assert set(found) == {"Moon  Valve", "Brask", "Lund"}
+    assert list(found) == ["Brask", "Lund", "Moon  Valve"]
     assert found["Brask"].passages == 2
-    assert set(found["Brask"].document_ids) == {"a", "b"}
-    assert found["Moon  Valve"].document_ids == ["a"]
-    assert sum(graph.shared.values()) == 2
+    assert found["Brask"].documents == {"a": 1, "b": 1}
+    assert found["Moon  Valve"].documents == {"a": 1}
+    assert found["Brask"].cooccurring == {"Moon  Valve": 1, "Lund": 1}
 
 
 def test_a_triplet_joins_three_pairs_and_a_single_entity_none() -> None:
-    graph = build_graph(small_run([passage(1, "a", "x", "y", "z"), passage(2, "a", "x")], {}))
+    found = count_entities(small_run([passage(1, "a", "x", "y", "z"), passage(2, "a", "x")], {}))
 
-    assert len(graph.shared) == 3
-    assert {entity.passages for entity in graph.entities} == {1}
-
-
-def test_only_so_much_is_drawn_and_every_drawn_document_has_its_share() -> None:
-    passages = [
-        passage(document * 100 + entity, f"d{document}", f"{document}-{entity}", f"{document}-0")
-        for document in range(MOST_DOCUMENTS + 3)
-        for entity in range(1, 12)
-    ]
-    drawn = select(build_graph(small_run(passages, {})), 21)
-
-    assert len(drawn.document_ids) == MOST_DOCUMENTS
-    assert len(drawn.entities) == 21
-    homes = [entity.document_ids[0] for entity in drawn.entities]
-    assert {homes.count(document) for document in drawn.document_ids} == {3}
+    assert [sorted(entity.cooccurring) for entity in found] == [["y", "z"], ["x", "z"], ["x", "y"]]
+    assert {entity.passages for entity in found} == {1}
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(0, 1000))
-def test_nodes_stay_in_the_box_and_names_never_cover_one_another(
-    groups: list[int], seed: int
-) -> None:
-    box = Box(700, 500, 40)
-    size = len(groups)
-    edges = [(i, (i * 7 + seed) % size, 0.5) for i in range(size) if i != (i * 7 + seed) % size]
-    radii, widths = [8.0] * size, [60.0 + seed % 50] * size
+def test_the_most_frequent_cooccurrences_stand_first_and_the_rest_is_folded() -> None:
+    pairs = [("hub", f"e{number:03}") for number in range(LISTED + 4)]
+    passages = [passage(i, "a", *pair) for i, pair in enumerate([*pairs, *pairs[7:8]])]
 
-    positions = place_nodes(groups, edges, radii, box)
-    labels = place_labels(positions, radii, widths, 15, box)
+    text = entities(small_run(passages, {})).body.text
 
-    assert positions == place_nodes(groups, edges, radii, box)
-    assert all(40 <= x <= 660 and 40 <= y <= 460 for x, y in positions)
-    spans = []
-    for label, width in zip(labels, widths, strict=True):
-        if label is not None:
-            left = label.x - {"start": 0, "middle": width / 2, "end": width}[label.anchor]
-            spans.append((left, left + width, label.y - 12, label.y + 3))
-    for i, (left, right, top, bottom) in enumerate(spans):
-        assert left >= 0 and right <= box.width
-        for other in spans[i + 1 :]:
-            apart = right <= other[0] or other[1] <= left or bottom <= other[2] or other[3] <= top
-            assert apart
-
-
-def test_most_names_of_a_usual_graph_find_a_place(tmp_path: Path) -> None:
-    from steep.report.entity_graph import draw
-
-    run = load_run(tmp_path, write_run(tmp_path))
-
-    picture = draw(build_graph(run), 960).text
-
-    assert picture.count('class="name"') == len(
-        {name for names in ENTITIES.values() for name in names}
-    )
-    assert "name hidden" not in picture
+    assert "e007 (2), e000 (1), e001 (1), e002 (1)<" in text
+    assert f"{LISTED - SHOWN} more entities" in text and "5 entities with fewer passages" in text
+    assert text.count("<tr>") == LISTED + 2
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
@@ -177,7 +136,7 @@ def test_markup_is_only_what_was_built_as_markup() -> None:
     assert [number(value) for value in (-0.001, 10.0, 1.239, -2.5)] == ["0", "10", "1.24", "-2.5"]
 
 
-def test_numbers_are_said_with_care() -> None:
+def test_numbers_are_formatted() -> None:
     assert cost(None, own_machine=True) == "unknown"
     assert cost(0.00042, own_machine=False) == "$0.0004"
     assert duration(59.7) == "1 min 00 s"

@@ -1,4 +1,4 @@
-"""Sections of the page that are there only where something was measured, and what they say."""
+"""Sections that exist only if something was measured, and their content."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from steep.evaluation.statistics import finite
 from steep.report.render import render_report
 
 HEADINGS = {
-    "answers": "Written answers",
-    "short_answers": "Written answers",
+    "answers": "Closed book: generated answers",
+    "short_answers": "Closed book: generated answers",
     "open_book": "Open book",
     "summaries": "Summaries from memory",
-    "general_text": "Learned and forgotten",
-    "tasks": "Learned and forgotten",
+    "general_text": "Learning and forgetting",
+    "tasks": "Learning and forgetting",
 }
 
 
@@ -56,55 +56,57 @@ def test_what_was_not_measured_has_no_heading(tmp_path: Path) -> None:
 def test_each_table_alone_has_its_section_and_no_other(tmp_path: Path, name: str) -> None:
     text = only(tmp_path, **{name: tables()[name]}).text
 
-    assert set(headings(tmp_path)) & {*HEADINGS.values(), "Results"} == {HEADINGS[name]}
+    assert set(headings(tmp_path)) & {*HEADINGS.values(), "Results", "Closed book: likelihood"} == {
+        HEADINGS[name]
+    }
     assert "Nothing was measured" not in text
-    assert "No questions were asked in this run" not in text
+    assert "This run has no questions" not in text
 
 
-def test_all_sections_stand_after_the_results(tmp_path: Path) -> None:
+def test_sections_are_in_order(tmp_path: Path) -> None:
     measured(tmp_path, **tables())
 
     assert headings(tmp_path)[:6] == [
-        "Results",
-        "Written answers",
+        "Closed book: likelihood",
+        "Closed book: generated answers",
         "Open book",
         "Summaries from memory",
-        "Learned and forgotten",
-        "What the numbers mean",
+        "Learning and forgetting",
+        "Caveats",
     ]
 
 
-def test_written_answers_say_how_they_were_asked_and_what_was_not_read(tmp_path: Path) -> None:
+def test_generated_answers_come_with_their_protocol_and_parsing_failures(tmp_path: Path) -> None:
     text = measured(tmp_path, answers=fixture_tables.written_answers()).text
 
-    assert "1 text per question, of up to 300 tokens, the likeliest token each time" in text
-    assert "an order of each question's own" in text
+    assert "1 text per question of up to 300 tokens, by greedy decoding" in text
+    assert "Options are in random order" in text
     assert "parser 'strict'" in text and "counts as wrong" in text
     assert "80.0%48 of 60" in text
     assert "a letter that is not on offer (6), the last line is no answer line (6)" in text
-    assert "right is D" in text and "chose D" in text
+    assert "D is right" in text and "D chosen" in text
     assert "Entigraph is 45.0 percentage points above base" in text
 
 
-def test_another_protocol_is_said_in_other_words(tmp_path: Path) -> None:
+def test_another_protocol_is_described_in_other_words(tmp_path: Path) -> None:
     protocol = Protocol(
         samples=8, temperature=0.1, parser="paper-code", vote="majority", unparsed="excluded"
     )
     text = measured(tmp_path, answers=fixture_tables.written_answers(protocol)).text
 
-    assert "8 texts per question" in text and "drawn at temperature 0.1" in text
-    assert "the commonest readable answer counts" in text
-    assert "is left out, so a model that is seldom readable has few questions" in text
-    assert "stand in the order of the file" in text
+    assert "8 texts per question" in text and "sampled at temperature 0.1" in text
+    assert "the most frequent parsed answer counts" in text
+    assert "is left out, so a model whose answers are rarely parsed has few questions" in text
+    assert "Options are in file order" in text
 
 
-def test_a_model_of_which_nothing_could_be_read_has_no_accuracy(tmp_path: Path) -> None:
+def test_a_model_without_parsed_answers_has_no_accuracy(tmp_path: Path) -> None:
     table = fixture_tables.unreadable_answers(Protocol(unparsed="excluded"))
     assert table["models"][0]["accuracy"] is None
 
     text = only(tmp_path, answers=table).text
 
-    assert "basenone readnone readnone readnone read" in text
+    assert "basenone parsednone parsednone parsednone parsed" in text
     assert "0.0%0 of 60" in text
     assert "entigraph \N{MINUS SIGN} raw" in text and "raw \N{MINUS SIGN} base" not in text
 
@@ -112,18 +114,18 @@ def test_a_model_of_which_nothing_could_be_read_has_no_accuracy(tmp_path: Path) 
 def test_answers_alone_make_the_first_sentence(tmp_path: Path) -> None:
     text = only(tmp_path, answers=fixture_tables.written_answers()).text
 
-    assert "On 60 questions about 6 documents, closed book and answered in writing" in text
+    assert "On 60 questions about 6 documents, closed book and scored by generated answers" in text
     assert "questions60" in text.replace(" ", "")
     assert "q61" in text, "a question that was not asked"
-    assert "6 is few" in text
+    assert "With 6 documents the intervals are wide" in text
 
 
-def test_without_questions_the_first_sentence_says_what_was_measured(tmp_path: Path) -> None:
+def test_without_questions_the_first_sentence_names_what_was_measured(tmp_path: Path) -> None:
     all_tables = tables()
     text = only(tmp_path, summaries=all_tables["summaries"], tasks=all_tables["tasks"]).text
 
-    assert "No questions were asked closed book in this run." in text
-    assert "Measured were summaries from memory and tasks of others" in text
+    assert "This run has no closed-book questions." in text
+    assert "It measured summaries from memory and benchmark tasks" in text
 
 
 def test_short_answers_have_both_metrics_and_unknown_likelihoods(tmp_path: Path) -> None:
@@ -135,7 +137,7 @@ def test_short_answers_have_both_metrics_and_unknown_likelihoods(tmp_path: Path)
     assert f"{100 * exact:.1f}%" in text and f"{100 * overlap:.1f}%" in text
     assert f"\N{MINUS SIGN}{-table['likelihood']['base']['nats_per_token']:.2f}" in text
     assert "unknownunknown3" in text, "entigraph was served without likelihoods"
-    assert "can be told apart" in text
+    assert "verdict on exact match" in text and "not significant" in text
 
 
 def test_open_book_shows_retrieval_gains_and_the_grid(tmp_path: Path) -> None:
@@ -146,13 +148,13 @@ def test_open_book_shows_retrieval_gains_and_the_grid(tmp_path: Path) -> None:
 
     recall = table["retrieval"][0]["document"]["recall"]["8"]["value"]
     assert "recall@16" in text and "MRR" in text and f"{100 * recall:.1f}%" in text
-    assert "9 answers stand in no chunk of 256 characters" in text
-    assert "open book over closed book" in text and "the whole document over open book" in text
+    assert "9 answers are in no chunk of 256 characters" in text
+    assert "open book over closed book" in text and "whole document over open book" in text
     gain = table["over_closed_book"]["raw"]["difference"]
     assert f"+{100 * gain:.1f}" in text
     assert "closed book, n = 60" in text and "whole document, n = 48" in text
     assert "too long" in text and TOO_LONG in text
-    assert page.tags["strong"] == plain + 2, "the way that was chosen for each model"
+    assert page.tags["strong"] == plain + 2, "the chosen setting of each model"
     assert "All 16 cells" in text
     scored = next(cell for cell in table["cells"] if cell["split"] == "test")
     hit, miss = (scored["answer_found"][side] for side in ("hit", "miss"))
@@ -162,59 +164,75 @@ def test_open_book_shows_retrieval_gains_and_the_grid(tmp_path: Path) -> None:
         rf"{100 * miss['accuracy']:.1f}%\[[\d., ]+\], n = {miss['n']}",
         text,
     ), "the answer shown, then not shown"
-    assert "was chosen on the questions about other documents" in text
+    assert "was chosen on questions about other documents" in text
 
 
 def test_a_small_grid_is_shown_whole_and_one_without_a_split_has_no_best(tmp_path: Path) -> None:
     text = measured(tmp_path, open_book=fixture_tables.open_book_without_a_best()).text
 
-    assert "No way of showing is singled out" in text
-    assert "All 2 cells" not in text and "In bold" not in text
-    grid = text.split("Every way of showing")[1].split("What the numbers mean")[0]
-    assert "raw256 characters460" in grid and "scored" not in grid
+    assert "No setting is reported as the best" in text
+    assert "All 2 cells" not in text and "in bold" not in text
+    grid = text.split("Retrieval settings")[1].split("Caveats")[0]
+    assert "raw256 characters460" in grid and "reported" not in grid
     assert "over closed book" not in text
 
 
-def test_the_judge_stands_before_what_rests_on_it(tmp_path: Path) -> None:
+def test_only_settings_that_differ_have_a_column(tmp_path: Path) -> None:
+    table = fixture_tables.open_book_without_a_best()
+    for cell, temperature, order in zip(
+        table["cells"], (0.1, 0.7), ("best_first", "best_last"), strict=True
+    ):
+        cell |= {"temperature": temperature, "order": order}
+    text = measured(tmp_path, open_book=table).text
+
+    assert "raw256 charactersbest first40.160" in text
+    assert "raw1,024 charactersbest last40.760" in text
+    assert "questions" not in text.split("Retrieval settings")[1].split("Caveats")[0]
+
+
+def test_the_judge_comes_before_what_depends_on_it(tmp_path: Path) -> None:
     text = measured(tmp_path, summaries=fixture_tables.summaries()).text
 
-    judge, beside = text.index("How far the judge"), text.index("Beside what people wrote")
+    judge, beside = (
+        text.index("Reliability of the judge"),
+        text.index("Relative to human summaries"),
+    )
     assert judge < beside
-    assert "for truth by a judge is better than guessing" in text
+    assert "for truth by a judge is better than chance" in text
     assert "no list of claims could be read (1)" in text and "no verdict (2)" in text
-    assert "false (2)" in text, "documents where people claim nothing false"
-    assert "1, always" in text
+    assert "false (2)" in text, "documents whose human summaries have no false claims"
+    assert "1 by definition" in text
     assert "[3.11, open]" in text, "a bound that nothing tells"
-    assert "By the mean of ratios" in text
+    assert "Values are the mean of ratios" in text
     assert "entigraph short \N{MINUS SIGN} base short" in text
 
 
-def test_a_judge_that_guesses_is_not_believed(tmp_path: Path) -> None:
+def test_a_judge_that_guesses_is_not_relied_on(tmp_path: Path) -> None:
     study = fixture_tables.summaries() | {"judge": [fixture_tables.guessing_judge()]}
     text = measured(tmp_path, summaries=study).text
 
-    assert "for truth by a coin is no better than guessing: take nothing from it." in text
-    assert "better than guessing." not in text.replace("no better than guessing", "")
+    assert "for truth by a coin is no better than chance: do not rely on it." in text
+    assert "better than chance." not in text
 
 
-def test_a_study_without_any_ratio_has_no_picture(tmp_path: Path) -> None:
+def test_a_study_without_any_ratio_has_no_chart(tmp_path: Path) -> None:
     study = fixture_tables.summaries()
     for each in study["sets"]:
         for beside in each["relative"].values():
             beside |= {"mean_of_ratios": None, "ratio_of_sums": None}
     text = measured(tmp_path, summaries=study).text
 
-    assert "relative to people's summaries" not in text
+    assert "False claims against salient claims" not in text
     assert "no ratio" in text
 
 
 def test_a_set_without_a_mean_of_ratios_is_drawn_by_the_other_reading(tmp_path: Path) -> None:
     study = fixture_tables.summaries()
     study["sets"][1]["relative"]["false"]["mean_of_ratios"] = None
-    assert "By the ratio of sums" in measured(tmp_path, summaries=study).text
+    assert "Values are the ratio of sums" in measured(tmp_path, summaries=study).text
 
 
-def test_what_was_learned_stands_beside_what_was_forgotten(tmp_path: Path) -> None:
+def test_learning_is_shown_beside_forgetting(tmp_path: Path) -> None:
     texts, tasks = fixture_tables.general_text(), fixture_tables.tasks()
     text = measured(tmp_path, general_text=texts, tasks=tasks).text
 
@@ -223,17 +241,17 @@ def test_what_was_learned_stands_beside_what_was_forgotten(tmp_path: Path) -> No
     assert f"general textforgotten, bits per byte+{lost:.4f}" in text
     assert "a_taskforgotten, acc\N{MINUS SIGN}0.275" in text
     assert "something was forgotten" in text
-    assert "entigraph against base" in text and "nothing can be told forgotten or gained" in text
+    assert "entigraph against base" in text and "no significant change" in text
     assert "0.7750.500" in text, "before and after"
     assert "a_group" in text, "a group has no rows, but a score"
 
 
-def test_one_model_alone_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
+def test_one_model_alone_is_not_compared(tmp_path: Path) -> None:
     texts = fixture_tables.general_text()
     alone = {"models": texts["models"][:1], "differences": []}
     text = measured(tmp_path, general_text=alone).text
 
-    assert "One model was measured, so there is nothing to compare it with." in text
+    assert "One model was measured, so there is no other model to compare it with." in text
     assert "compared with base" not in text and "differencebits per byte" not in text
 
 
@@ -241,10 +259,10 @@ def test_tokens_of_another_tokenizer_are_not_compared(tmp_path: Path) -> None:
     texts = fixture_tables.general_text()
     texts["differences"][0]["nats_per_token"] = None
 
-    assert "other tokens" in measured(tmp_path, general_text=texts).text
+    assert "other tokenizer" in measured(tmp_path, general_text=texts).text
 
 
-def test_models_that_only_wrote_have_colours_of_their_own(tmp_path: Path) -> None:
+def test_models_with_generated_answers_only_have_their_own_colors(tmp_path: Path) -> None:
     answers = fixture_tables.written_answers()
     answers["models"][1]["name"] = "served"
     render_report(tmp_path, write_run(tmp_path, answers=finite(answers)))
@@ -276,7 +294,7 @@ def test_hostile_names_and_reasons_stay_text(tmp_path: Path) -> None:
 
     page = measured(tmp_path, **found)
 
-    assert page.tags["script"] == clean.tags["script"] == 1
+    assert page.tags["script"] == clean.tags["script"] == 0
     assert page.tags["img"] == 0 and page.open == []
     for number in range(1, 10):
         assert f"{hostile}{number}" in page.text, number

@@ -1,0 +1,208 @@
+"""Accuracies and paired differences of models: chart, table and sentences for any method."""
+
+from __future__ import annotations
+
+from steep.core.formatting import MINUS, p_value, percent, plural, points, rounded_interval
+from steep.report.charts import Axis, Whisker, WhiskerGroup, series_class, whisker_chart
+from steep.report.components import figure, points_cell, share_cell, table
+from steep.report.conclusions import conclusions, verdict
+from steep.report.html import Child, Html, el
+from steep.report.results import (
+    AnswersResult,
+    Comparison,
+    LikelihoodResult,
+    ModelComparison,
+    ModelScore,
+)
+from steep.report.view_models import IntervalEstimate, ReportData, estimate, kinds, of_kind
+
+ALL = "all questions"
+PERCENT_TICKS = tuple((i / 4, percent(i / 4, 0)) for i in range(5))
+
+
+def key(run: ReportData, name: str) -> Html:
+    """Return a model's name beside its color."""
+    number = run.series.get(name, 0)
+    return el("span", el("i", class_=f"swatch {series_class(number)}"), name, class_="key")
+
+
+def comparison(run: ReportData, found: ModelComparison, measure: str) -> list[Html]:
+    """Return conclusions, table and chart of all paired differences."""
+    box = conclusions(found, measure, _chance(found))
+    if not found.pairs:
+        return [box]
+    caption = (
+        "Paired differences in percentage points, with 95% intervals. Above zero, the first model "
+        "is better; an interval that includes zero leaves the question open."
+    )
+    if kinds(found):
+        caption += " Comparisons by kind are not corrected for multiple testing."
+    chart = figure(difference_chart(run, found), caption)
+    return [box, el("h3", "Paired differences"), difference_table(found), chart]
+
+
+def _chance(found: ModelComparison) -> float | None:
+    return found.chance if isinstance(found, LikelihoodResult | AnswersResult) else None
+
+
+# ---- accuracies ----------------------------------------------------------------------------------
+
+
+def accuracy_chart(run: ReportData, found: ModelComparison, title: str) -> Html:
+    """Return the chart of each model's accuracy, over all questions and by kind."""
+    groups = []
+    for kind in [None, *kinds(found)]:
+        rows = [
+            accuracy_whisker(model.name, run.series.get(model.name, 0), each)
+            for model in found.models
+            if (each := of_kind(model, kind))
+        ]
+        if rows:
+            detail = _detail(common_n(found, kind))
+            groups.append(WhiskerGroup(kind or ALL, detail, rows, _own_chance(found, kind)))
+    return whisker_chart(groups, accuracy_axis(_chance(found)), title)
+
+
+def accuracy_axis(chance: float | None) -> Axis:
+    """Return the axis of accuracies, with the accuracy of guessing."""
+    label = "" if chance is None else f"chance {percent(chance, 0)}"
+    return Axis(0, 1, PERCENT_TICKS, chance, label)
+
+
+def accuracy_whisker(name: str, series: int, found: IntervalEstimate) -> Whisker:
+    """Return one accuracy as a whisker."""
+    note = f"{percent(found.value, 0)} {rounded_interval(found.low, found.high)}"
+    return Whisker(name, series, found.value, found.low, found.high, note)
+
+
+def accuracy_table(run: ReportData, found: ModelComparison, caption: Child = None) -> Html:
+    """Return the table of each model's accuracy, over all questions and by kind."""
+    shown = [None, *kinds(found)]
+    rows = [
+        (key(run, model.name), *(_accuracy_cell(found, model, kind) for kind in shown))
+        for model in found.models
+    ]
+    headings = [(kind or ALL, _accuracy_detail(found, kind)) for kind in shown]
+    return table(["model", *headings], rows, caption)
+
+
+def _accuracy_cell(found: ModelComparison, model: ModelScore, kind: str | None) -> Child:
+    without = "not evaluated" if estimate(model) else "none parsed"
+    return share_cell(of_kind(model, kind), without, show_n=common_n(found, kind) is None)
+
+
+def _accuracy_detail(found: ModelComparison, kind: str | None) -> str:
+    n, own = common_n(found, kind), None if kind is None else _own_chance(found, kind)
+    return ", ".join(
+        [f"n = {n}"] * bool(n) + ([] if own is None else [f"chance {percent(own, 0)}"])
+    )
+
+
+def _own_chance(found: ModelComparison, kind: str | None) -> float | None:
+    """Return the accuracy of guessing on the questions of a kind, if kinds differ in it."""
+    if not isinstance(found, LikelihoodResult | AnswersResult):
+        return None
+    levels = found.chance_by_kind
+    if len({percent(level, 0) for level in levels.values()}) < 2:
+        return None
+    return found.chance if kind is None else levels.get(kind)
+
+
+def common_n(found: ModelComparison, kind: str | None = None) -> int | None:
+    """Return the number of questions, if it is the same for all models."""
+    sizes = {each.n for model in found.models if (each := of_kind(model, kind))}
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def _detail(n: int | None) -> str:
+    return f"n = {n}" if n else "n differs"
+
+
+# ---- differences ---------------------------------------------------------------------------------
+
+
+def difference_table(found: ModelComparison) -> Html:
+    """Return the table of all paired differences with their tests."""
+    rows = [
+        (
+            pair_name(pair),
+            pair.n,
+            points_cell(pair),
+            p_value(pair.p),
+            holm_cell(pair),
+            p_cell(pair.p_mcnemar),
+            verdict(pair),
+        )
+        for pair in found.pairs
+    ]
+    headings = (
+        "comparison",
+        "n",
+        ("difference", "points, 95% interval"),
+        ("p", "clustered"),
+        ("p", "Holm-corrected"),
+        ("McNemar p", "unclustered"),
+        "verdict",
+    )
+    smallest = found.minimum_detectable_difference
+    note = (
+        "The minimum detectable difference is unknown."
+        if smallest is None
+        else f"Minimum detectable difference: about {points(smallest, sign=False)} points. A study "
+        "of this size often misses smaller true differences."
+    )
+    planned = sum(pair.planned for pair in found.pairs)
+    note += (
+        f" Holm's correction covers the {plural(planned, 'planned comparison')}: each model "
+        "against the base model, and synthetic text against the raw documents."
+    )
+    return table(headings, rows, note, texts={0, 6})
+
+
+def pair_name(pair: Comparison) -> str:
+    """Return the name of a comparison."""
+    return f"{pair.a} {MINUS} {pair.b}"
+
+
+def holm_cell(pair: Comparison) -> str:
+    """Return the corrected p-value of a planned comparison."""
+    return p_cell(pair.p_holm) if pair.planned else "not planned"
+
+
+def p_cell(p: float | None) -> str:
+    """Return a p-value; fractional grades have no McNemar test."""
+    return "none" if p is None else p_value(p)
+
+
+def difference_chart(run: ReportData, found: ModelComparison) -> Html:
+    """Return the chart of all paired differences, over all questions and by kind."""
+    groups = []
+    for kind in [None, *kinds(found)]:
+        shown = [(pair, each) for pair in found.pairs if (each := of_kind(pair, kind))]
+        rows = [_difference_whisker(run, pair, each) for pair, each in shown]
+        sizes = {each.n for _, each in shown}
+        if rows:
+            detail = _detail(sizes.pop() if len(sizes) == 1 else None)
+            groups.append(WhiskerGroup(kind or ALL, detail, rows))
+    title = "Paired differences in accuracy, over all questions and by kind, with 95% intervals"
+    return whisker_chart(groups, _difference_axis(groups), title)
+
+
+def _difference_whisker(run: ReportData, pair: Comparison, found: IntervalEstimate) -> Whisker:
+    note = f"{points(found.value, 0)} {rounded_interval(found.low, found.high, signed=True)}"
+    series = run.series.get(pair.a, 0)
+    return Whisker(pair_name(pair), series, found.value, found.low, found.high, note)
+
+
+def _difference_axis(groups: list[WhiskerGroup]) -> Axis:
+    """Return an axis symmetric about zero that ends at the next twenty points."""
+    ends = [
+        abs(end)
+        for group in groups
+        for row in group.rows
+        for end in (row.value, row.low, row.high)
+        if end is not None
+    ]
+    limit = min(1.0, 0.2 * (int(max(ends) / 0.2) + 1))
+    marks = [(value, points(value, 0)) for value in (-limit, -limit / 2, 0.0, limit / 2, limit)]
+    return Axis(-limit, limit, marks, 0.0, "no difference")
