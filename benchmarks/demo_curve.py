@@ -19,13 +19,14 @@ from typing import Any, NamedTuple
 
 from steep.config_loading import CONFIG_NAME, load_config
 from steep.core.artifacts import Project
+from steep.evaluation.closed_book import LIKELIHOOD, ROWS_NAME
 from steep.evaluation.compare import Grade, compare
+from steep.evaluation.eval_models import name_of
 from steep.evaluation.rows import read_rows
+from steep.evaluation.score_tables import planned_pairs
 from steep.evaluation.tables import likelihood_grades
 from steep.stages import pipeline
-from steep.stages.closed_book import LIKELIHOOD, ROWS_NAME
-from steep.stages.eval_models import name_of
-from steep.stages.scores import planned_pairs
+from steep.stages.evaluate import setup_of
 
 POINTS = ("4096:0", "16384:0", "49152:0", "98304:0", "49152:1", "49152:2")
 FIRST_QUESTIONS = 60  # those that were there before any recorded text
@@ -72,7 +73,7 @@ def measure(directory: Path, tokens: int, seed: int) -> Point:
         if stage == LIKELIHOOD and artifact is not None:
             rows = read_rows(artifact.path / ROWS_NAME)
             grades[name_of(artifact)] = likelihood_grades(rows, config.evaluate.normalizer)
-    return Point(tokens, seed, grades, planned_pairs(config, grades))
+    return Point(tokens, seed, grades, planned_pairs(setup_of(config, project), grades))
 
 
 def tables(points: Sequence[Point]) -> list[str]:

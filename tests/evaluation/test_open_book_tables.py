@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from steep.evaluation.compare import Grade
-from steep.evaluation.open_book import (
+from steep.evaluation.open_book_table import (
     GridPoint,
     best_cell,
     chosen_variant,

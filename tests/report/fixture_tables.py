@@ -15,7 +15,7 @@ from steep.evaluation.forgetting.general_text import TextLoss, loss_difference, 
 from steep.evaluation.forgetting.harness_tasks import TaskScore
 from steep.evaluation.forgetting.task_rows import TaskRow, compare_tasks
 from steep.evaluation.normalizers import OptionScores
-from steep.evaluation.open_book import GridPoint, open_book_table
+from steep.evaluation.open_book_table import GridPoint, open_book_table
 from steep.evaluation.protocols import PROTOCOLS, Protocol
 from steep.evaluation.questions import Question
 from steep.evaluation.rows import QuestionRow, make_rows

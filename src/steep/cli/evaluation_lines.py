@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from steep.core.formatting import dollars, span
 
 if TYPE_CHECKING:
-    from steep.stages.evaluation_plan import EvaluationCalls, EvaluationPlan
+    from steep.evaluation.plan import EvaluationCalls, EvaluationPlan
 
 
 def of_evaluation(plan: EvaluationPlan) -> Iterator[str]:

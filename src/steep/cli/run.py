@@ -77,8 +77,8 @@ def _check_writable(root: Path) -> None:
 def run_all(opened: Opened, as_json: bool) -> None:
     """Run the pipeline and print what it found."""
     from steep.core.files import read_json
+    from steep.evaluation.run import SCORES_NAME
     from steep.stages import pipeline
-    from steep.stages.evaluate import SCORES_NAME
 
     result = pipeline.run(opened.config, opened.project)
     scores = read_json(result.evaluate.path / SCORES_NAME) if result.evaluate else None

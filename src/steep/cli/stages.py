@@ -114,12 +114,13 @@ def evaluate(
 
 def _scores(opened: Opened, rescore: bool) -> dict[str, Any] | None:
     from steep.core.files import read_json
+    from steep.evaluation.run import SCORES_NAME
     from steep.stages import evaluate, pipeline
 
     if rescore:
         return evaluate.rescore(opened.config, opened.project)
     made = pipeline.run(opened.config, opened.project, until="evaluate").evaluate
-    return read_json(made.path / evaluate.SCORES_NAME) if made else None
+    return read_json(made.path / SCORES_NAME) if made else None
 
 
 def _run_until(

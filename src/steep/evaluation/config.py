@@ -10,6 +10,8 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from steep.core.config import Section
 from steep.ledger.config import EndpointConfig, ServerConfig
 
+BASE = "base"  # what the results call the model that training starts from
+
 
 class EvaluateConfig(Section):
     """What is asked closed book, how, and how an answer is read."""

@@ -10,15 +10,20 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
+from steep.core.errors import UserError
 from steep.core.ids import derive_seed
+from steep.evaluation.config import EvaluateConfig
 from steep.evaluation.parsers import ParserName
 
 VoteName = Literal["first-valid", "random-valid", "majority"]
 Unparsed = Literal["wrong", "excluded"]
 Answer = tuple[int, ...]  # options chosen, counted from 0
+# The fields of a protocol that change the texts; the others decide how texts are read and counted.
+ASKING = ("samples", "temperature", "max_tokens", "order_seed")
+ORDER_SEED = 0  # of shuffled options, as the default protocol has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,52 @@ PROTOCOLS: dict[str, Protocol] = {
     "paper": Protocol(samples=64, temperature=0.1, parser="paper", vote="random-valid"),
     "paper-code": Protocol(samples=8, temperature=0.1, parser="paper-code", unparsed="excluded"),
 }
+
+
+def protocol_of(settings: EvaluateConfig) -> Protocol:
+    """The named protocol with the fields that the configuration sets itself."""
+    named = PROTOCOLS[settings.protocol]
+    given = {
+        key: value
+        for key in asdict(named)
+        if key != "order_seed" and (value := getattr(settings, key)) is not None
+    }
+    if settings.shuffle_options is not None:
+        given["order_seed"] = ORDER_SEED if settings.shuffle_options else None
+    return replace(named, **given)
+
+
+def asking_fields(protocol: Protocol, seed: int) -> dict[str, Any]:
+    """The same as fields of an identity."""
+    return {**{f"evaluate.{name}": getattr(protocol, name) for name in ASKING}, "seed": seed}
+
+
+def check_protocol(settings: EvaluateConfig) -> None:
+    """Refuse to pay for the same text several times.
+
+    Raises:
+        UserError: There are several samples without a temperature.
+    """
+    protocol = protocol_of(settings)
+    if "answers" in settings.methods and protocol.samples > 1 and protocol.temperature == 0:
+        raise UserError(
+            "Several samples at temperature 0 are all the same text.",
+            where="evaluate.samples",
+            expected="1, or a temperature above 0",
+            found=protocol.samples,
+            hint="set evaluate.temperature, e.g. to 0.7",
+        )
+
+
+def reading_fields(settings: EvaluateConfig) -> dict[str, Any]:
+    """How rows are counted, for the identity of the tables."""
+    protocol = protocol_of(settings)
+    return {
+        "evaluate.normalizer": settings.normalizer,
+        "evaluate.parser": protocol.parser,
+        "evaluate.vote": protocol.vote,
+        "evaluate.unparsed": protocol.unparsed,
+    }
 
 
 def vote(answers: Sequence[Answer], question_id: str, rule: VoteName) -> Answer | None:

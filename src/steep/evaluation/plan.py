@@ -9,24 +9,30 @@ expected to be as long as the summaries written by people, with two claims per s
 from __future__ import annotations
 
 import base64
-import tempfile
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from steep.config import Config
 from steep.core.artifacts import Artifact, Project
 from steep.core.calls import Completion, Usage
 from steep.core.errors import UserError
 from steep.core.formatting import dollars, some_of
 from steep.core.ranges import Range
 from steep.documents.sentences import ends_sentence
+from steep.evaluation import closed_book, open_book
 from steep.evaluation.answering import ask, ask_short
+from steep.evaluation.callers import Callers, EndpointUse, check_prices, used_endpoints
+from steep.evaluation.config import BASE
+from steep.evaluation.document_index import DocumentIndex
 from steep.evaluation.engines import Progress, no_progress
+from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.http_engine import HttpEngine
 from steep.evaluation.normalizers import OptionScores
+from steep.evaluation.protocols import protocol_of
+from steep.evaluation.question_set import QuestionSet, read_question_set
+from steep.evaluation.setup import EvaluationSetup
+from steep.evaluation.summaries import study as summaries
 from steep.evaluation.summaries.judging import (
     ClaimBatch,
     ClaimSplit,
@@ -35,23 +41,18 @@ from steep.evaluation.summaries.judging import (
     Ruling,
 )
 from steep.evaluation.summaries.rows import SummaryRow
-from steep.generation.estimate import PromptSize, answer_tokens, prompt_tokens
 from steep.ledger import requests as table
+from steep.ledger.bounds import (
+    MOST_CHARACTERS_PER_TOKEN,
+    USUAL_CHARACTERS_PER_TOKEN,
+    USUAL_SHARE,
+)
 from steep.ledger.caller import OnDone, ignore
 from steep.ledger.ledger import Ledger
 from steep.llm.address import checked_url
 from steep.llm.dialect import Dialect
 from steep.llm.prices import Prices
 from steep.llm.requests import Request
-from steep.stages import callers, closed_book, instruct, open_book, summaries
-from steep.stages import documents as documents_stage
-from steep.stages.callers import Callers, Used, prices_at, used_endpoints
-from steep.stages.document_index import DocumentIndex
-from steep.stages.eval_models import EvalModel, name_of
-from steep.stages.models import BASE
-from steep.stages.pricing import project_budget
-from steep.stages.question_set import QuestionSet, protocol_of, read_question_set
-from steep.stages.status import open_ledger
 
 CLAIMS_PER_SENTENCE = 2
 SHOWN_SKIPPED = 3
@@ -93,33 +94,32 @@ class EvaluationPlan:
         return asdict(self)
 
 
-def plan_evaluation(config: Config, project: Project) -> EvaluationPlan:
-    """Plan what an evaluation sends, without sending or writing anything.
-
-    Raises:
-        UserError: There are no documents.
-    """
-    if not any(used_endpoints(config)) and config.evaluate.questions is None:
-        return EvaluationPlan()
-    with tempfile.TemporaryDirectory() as folder, open_ledger(project) as ledger:
-        documents = documents_stage.run(config, Project(Path(folder)))
-        try:
-            question_set = read_question_set(config, project, documents, check_length=False)
-            with _Counters(config, project, ledger) as counters:
-                _evaluate(config, project, documents, question_set, counters)
-                calls = counters.sums()
-            warnings = (*_skipped(question_set), *_over_limit(config, ledger, calls))
-            callers.check(config)  # a limit without a price
-            return EvaluationPlan(calls, warnings)
-        except UserError as error:
-            problem, *about = (" ".join(line.split()) for line in str(error).splitlines())
-            said = f"evaluate will refuse to start: {problem.rstrip('.')} ({'; '.join(about)})"
-            return EvaluationPlan(warnings=(said,))
+def asks_anything(setup: EvaluationSetup) -> bool:
+    """Return whether an evaluation asks anything."""
+    return any(used_endpoints(setup)) or setup.evaluate.questions is not None
 
 
-def _over_limit(config: Config, ledger: Ledger, calls: Sequence[EvaluationCalls]) -> Iterator[str]:
+def plan_evaluation(setup: EvaluationSetup, documents: Artifact, ledger: Ledger) -> EvaluationPlan:
+    """Plan what an evaluation sends, without sending or writing anything."""
+    try:
+        question_set = read_question_set(setup, documents, check_length=False)
+        with _Counters(setup, ledger) as counters:
+            _evaluate(setup, documents, question_set, counters)
+            calls = counters.sums()
+        warnings = (*_skipped(question_set), *_over_limit(setup, ledger, calls))
+        check_prices(setup)  # a limit without a price
+        return EvaluationPlan(calls, warnings)
+    except UserError as error:
+        problem, *about = (" ".join(line.split()) for line in str(error).splitlines())
+        said = f"evaluate will refuse to start: {problem.rstrip('.')} ({'; '.join(about)})"
+        return EvaluationPlan(warnings=(said,))
+
+
+def _over_limit(
+    setup: EvaluationSetup, ledger: Ledger, calls: Sequence[EvaluationCalls]
+) -> Iterator[str]:
     """Say when what is left of the limit in dollars does not suffice."""
-    budget = project_budget(config.generate, ledger)
+    budget = setup.open_budget(ledger)
     costs = [each.cost_usd for each in calls if each.cost_usd is not None]
     expected = sum(each.expected for each in costs)
     if budget.max_cost_usd is None or not expected:
@@ -146,7 +146,7 @@ class _Counter:
 
     dialect = Dialect()
 
-    def __init__(self, used: Used, ledger: Ledger) -> None:
+    def __init__(self, used: EndpointUse, ledger: Ledger) -> None:
         self.endpoint = checked_url(used.settings.base_url, used.section)
         self.section, self.used = used.section, used
         self.requests: dict[str, Request] = {}
@@ -163,13 +163,14 @@ class _Counter:
 
     def sums(self) -> EvaluationCalls:
         """Sum up what was asked of this endpoint."""
-        settings, prices = self.used.settings, prices_at(self.used)
+        settings, prices = self.used.settings, self.used.prices
         missing = [each for id_, each in self.requests.items() if id_ not in self.completed]
         characters = sum(len(part) for each in missing for part in each.parts)
         bound = sum(each.prompt_bound for each in missing)
         written = sum(each.answer_bound for each in missing if each.kind != "echo")
-        tokens_in = prompt_tokens(PromptSize(characters, 0, bound), None)
-        tokens_out = answer_tokens(written, None)
+        usual = characters / USUAL_CHARACTERS_PER_TOKEN
+        tokens_in = Range(characters / MOST_CHARACTERS_PER_TOKEN, usual, max(usual, bound))
+        tokens_out = Range(*(share * written for share in USUAL_SHARE))
         echoed = sum(each.kind == "echo" for each in missing)  # one token each
         tokens_out += Range.exactly(echoed)
         return EvaluationCalls(
@@ -205,9 +206,9 @@ class _CountingEngine(HttpEngine):
 class _Counters(Callers):
     """Opens endpoints that send nothing."""
 
-    def __init__(self, config: Config, project: Project, ledger: Ledger) -> None:
-        super().__init__(config, project)
-        self._counters = {each.section: _Counter(each, ledger) for each in used_endpoints(config)}
+    def __init__(self, setup: EvaluationSetup, ledger: Ledger) -> None:
+        super().__init__(setup)
+        self._counters = {each.section: _Counter(each, ledger) for each in used_endpoints(setup)}
 
     def open(self, section: str) -> _Counter:
         """Return the endpoint of a section of the configuration."""
@@ -224,30 +225,27 @@ class _Counters(Callers):
 
 
 def _evaluate(
-    config: Config,
-    project: Project,
+    setup: EvaluationSetup,
     documents: Artifact,
     question_set: QuestionSet | None,
     counters: _Counters,
 ) -> None:
     served = [
-        EvalModel(name, config, project, None, server, counters)
-        for name, server in config.evaluate.servers.items()
+        EvalModel(name, setup, None, server, counters)
+        for name, server in setup.evaluate.servers.items()
     ]
     if question_set is not None:
         for eval_model in served:
             _ask_closed_book(question_set, eval_model)
-        if config.open_book.chunk_characters:
-            with DocumentIndex(
-                config, project, question_set, counters, in_memory=True
-            ) as doc_index:
+        if setup.open_book.chunk_characters:
+            with DocumentIndex(setup, question_set, counters, in_memory=True) as doc_index:
                 _ask_open_book(question_set, served, doc_index)
-    if config.summaries.references is not None:
-        _study(summaries.SummaryStudy(config, project, documents, counters), served)
+    if setup.summaries.references is not None:
+        _study(summaries.SummaryStudy(setup, documents, counters), served)
 
 
 def _ask_closed_book(question_set: QuestionSet, eval_model: EvalModel) -> None:
-    engine, settings = eval_model.engine, eval_model.config.evaluate
+    engine, settings = eval_model.engine, eval_model.setup.evaluate
     for method in dict.fromkeys(settings.methods):
         if method == "likelihood" and eval_model.gives_likelihoods:
             closed_book.option_scores(question_set, engine)
@@ -265,10 +263,10 @@ def _ask_closed_book(question_set: QuestionSet, eval_model: EvalModel) -> None:
 def _ask_open_book(
     question_set: QuestionSet, served: Sequence[EvalModel], doc_index: DocumentIndex
 ) -> None:
-    config = doc_index.config
-    settings, variants = config.open_book, open_book.variants_of(config)
+    setup = doc_index.setup
+    settings, variants = setup.open_book, open_book.variants_of(setup)
     if not doc_index.is_slow and settings.reranker != "likelihood":
-        here = EvalModel(BASE, config, doc_index.project)
+        here = EvalModel(BASE, setup)
         for size in settings.chunk_characters:
             doc_index.rank(size, here, question_set.everything)
     splits = ["validation"] if settings.choose_on_validation else [question_set.split]
@@ -290,29 +288,29 @@ def _ask_open_book(
                 question_set.questions if split == question_set.split else question_set.side(split)
             )
             contexts = open_book.contexts(doc_index, eval_model, variant, questions)
-            protocol = open_book.protocol_at(config, variant)
+            protocol = open_book.protocol_at(setup, variant)
             if protocol is None:
                 open_book.option_scores(question_set, eval_model.engine, questions, contexts)
             else:
                 ask(
                     eval_model.engine, "", questions, question_set.by_id, protocol,
-                    seed=config.evaluate.seed, contexts=contexts,
+                    seed=setup.evaluate.seed, contexts=contexts,
                 )  # fmt: skip
 
 
 def _study(study: summaries.SummaryStudy, served: Sequence[EvalModel]) -> None:
-    config = study.config
-    settings = config.summaries
+    setup = study.setup
+    settings = setup.summaries
     judge = _ExpectedJudge(replace(study.open_judge(), attempts=1))
     people = study.human_rows()
     summaries.measure(judge, settings)
     summaries.judged(judge, people, study.sources, settings)
     expected = {row.document_id: row.text for row in people}
-    names = [BASE, *config.train.arms, *(f"{a}{instruct.SUFFIX}" for a in instruct.arms_of(config))]
-    here = [name for name in names if name not in config.evaluate.servers]
+    names = [BASE, *setup.arms]
+    here = [name for name in names if name not in setup.evaluate.servers]
     for kind in settings.kinds:
         written = {each.name: study.write(each, kind, no_progress) for each in served}
-        written |= {name: _written_here(study.project, name, kind) for name in here}
+        written |= {name: _written_here(setup.project, name, kind) for name in here}
         for name, rows in written.items():
             if settings.models and name not in settings.models:
                 continue

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from steep.config import Config
-from steep.core.artifacts import Artifact, Project
+from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
+from steep.core.files import content_hash
 from steep.core.ids import stable_hash
 from steep.documents.document import Document
+from steep.documents.store import documents_of
 from steep.evaluation.config import EvaluateConfig
-from steep.evaluation.protocols import PROTOCOLS, Protocol
 from steep.evaluation.questions import (
     Question,
     Questions,
@@ -23,15 +23,10 @@ from steep.evaluation.questions import (
     read_questions,
     read_short_answers,
 )
+from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.splits import questions_on, split_documents
-from steep.stages import documents as documents_stage
-from steep.stages.documents import content_hash
 
 log = logging.getLogger("steep")
-
-# Of a protocol what changes the texts; how they are read and counted does not.
-ASKING = ("samples", "temperature", "max_tokens", "order_seed")
-ORDER_SEED = 0  # of shuffled options, as the default protocol has it
 
 
 @dataclass(frozen=True)
@@ -81,13 +76,12 @@ class QuestionSet:
 
 
 def read_question_set(
-    config: Config, project: Project, documents: Artifact, *, check_length: bool = True
+    setup: EvaluationSetup, documents: Artifact, *, check_length: bool = True
 ) -> QuestionSet | None:
     """Read the questions; None where the configuration names none.
 
     Args:
-        config: The configuration.
-        project: Where models lie.
+        setup: The settings of the evaluation.
         documents: The artifact of the documents.
         check_length: Whether to leave out questions that are too long for a model of this machine,
             for which its tokenizer is read.
@@ -95,10 +89,10 @@ def read_question_set(
     Raises:
         UserError: They cannot be read, or none of them can be asked.
     """
-    settings = config.evaluate
+    settings = setup.evaluate
     if settings.questions is None:
         return None
-    texts = documents_stage.load(documents)
+    texts = documents_of(documents)
     short = _short(settings.questions, texts, settings.methods)
     found = _choices(settings.questions, texts, short)
     asked_shortly = {question.id for question in short.questions}
@@ -120,22 +114,19 @@ def read_question_set(
         skipped,
     )
     if check_length:
-        question_set = _that_fits(question_set, config, project)
+        question_set = _that_fits(question_set, setup)
     return _limited(question_set if settings.split == "all" else _on_split(question_set, settings))
 
 
-def _that_fits(question_set: QuestionSet, config: Config, project: Project) -> QuestionSet:
+def _that_fits(question_set: QuestionSet, setup: EvaluationSetup) -> QuestionSet:
     """The questions that every model can be asked; the others are named.
 
     Raises:
         UserError: There is none.
     """
-    from steep.stages.question_limits import not_askable, nothing_fits
+    from steep.evaluation.question_limits import not_askable, nothing_fits
 
-    protocol = protocol_of(config.evaluate)
-    reasons = not_askable(
-        config, project, protocol, question_set.questions, question_set.short, question_set.by_id
-    )
+    reasons = not_askable(setup, question_set.questions, question_set.short, question_set.by_id)
     if not reasons:
         return question_set
     questions = [each for each in question_set.questions if each.id not in reasons]
@@ -207,49 +198,3 @@ def _on_split(question_set: QuestionSet, settings: EvaluateConfig) -> QuestionSe
             hint="set evaluate.split to all",
         )
     return replace(question_set, questions=questions, short=short)
-
-
-def protocol_of(settings: EvaluateConfig) -> Protocol:
-    """The named protocol with the fields that the configuration sets itself."""
-    named = PROTOCOLS[settings.protocol]
-    given = {
-        key: value
-        for key in asdict(named)
-        if key != "order_seed" and (value := getattr(settings, key)) is not None
-    }
-    if settings.shuffle_options is not None:
-        given["order_seed"] = ORDER_SEED if settings.shuffle_options else None
-    return replace(named, **given)
-
-
-def asking_fields(protocol: Protocol, seed: int) -> dict[str, Any]:
-    """The same as fields of an identity."""
-    return {**{f"evaluate.{name}": getattr(protocol, name) for name in ASKING}, "seed": seed}
-
-
-def check_protocol(settings: EvaluateConfig) -> None:
-    """Refuse to pay for the same text several times.
-
-    Raises:
-        UserError: There are several samples without a temperature.
-    """
-    protocol = protocol_of(settings)
-    if "answers" in settings.methods and protocol.samples > 1 and protocol.temperature == 0:
-        raise UserError(
-            "Several samples at temperature 0 are all the same text.",
-            where="evaluate.samples",
-            expected="1, or a temperature above 0",
-            found=protocol.samples,
-            hint="set evaluate.temperature, e.g. to 0.7",
-        )
-
-
-def reading_fields(settings: EvaluateConfig) -> dict[str, Any]:
-    """How rows are counted, for the identity of the tables."""
-    protocol = protocol_of(settings)
-    return {
-        "evaluate.normalizer": settings.normalizer,
-        "evaluate.parser": protocol.parser,
-        "evaluate.vote": protocol.vote,
-        "evaluate.unparsed": protocol.unparsed,
-    }

@@ -9,28 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from steep.config import Config
-from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.core.token_ids import text_ids
 from steep.documents.document import Document
 from steep.evaluation.answering import SHORT_TOKENS, choice_prompts
+from steep.evaluation.config import BASE
 from steep.evaluation.encoding import encode_question
 from steep.evaluation.few_shot import short_answer_prompt
 from steep.evaluation.option_order import LETTERS
 from steep.evaluation.prompts import closed_book_prompt, continuation
-from steep.evaluation.protocols import Protocol
+from steep.evaluation.protocols import Protocol, protocol_of
 from steep.evaluation.questions import Question
-from steep.stages.models import BASE, context_tokens, model_directory
-from steep.training.loading import load_tokenizer
+from steep.evaluation.setup import EvaluationSetup
+from steep.training.loading import load_model_config, load_tokenizer
 
 SPECIAL_TOKENS = 8  # more than tokenizers add to the bytes of a text
 
 
 def not_askable(
-    config: Config,
-    project: Project,
-    protocol: Protocol,
+    setup: EvaluationSetup,
     questions: Sequence[Question],
     short: Sequence[Question],
     documents: Mapping[str, Document],
@@ -38,36 +35,36 @@ def not_askable(
     """Return the reason for each question, by its id, that cannot be asked in every way.
 
     Args:
-        config: The configuration, which says how questions are asked.
-        project: Where a model's directory is looked for.
-        protocol: Of written answers.
+        setup: The settings of the evaluation.
         questions: The choices.
         short: The questions with short answers.
         documents: The document of each whole id that questions name.
     """
-    reasons = _with_too_many_options(config, questions)
+    reasons = _with_too_many_options(setup, questions)
     fitting = [each for each in questions if each.id not in reasons]
-    served = config.evaluate.servers
-    if all(name in served for name in (BASE, *config.train.arms)):
+    served = setup.evaluate.servers
+    if all(name in served for name in (BASE, *setup.arms)):
         return reasons
-    limit = context_tokens(config.train.model, project)
+    directory, protocol = setup.base_directory(), protocol_of(setup.evaluate)
+    config = load_model_config(directory)
+    limit: int | None = getattr(config, "max_position_embeddings", None)
     if limit is None:
         return reasons
-    tokenizer = _Lazy(lambda: load_tokenizer(model_directory(config.train.model, project)))
+    tokenizer = _Lazy(lambda: load_tokenizer(directory))
     needs = {
         "likelihood": lambda: _likelihood_needs(fitting, documents, tokenizer, limit),
         "answers": lambda: _answer_needs(fitting, documents, tokenizer, limit, protocol),
         "short-answers": lambda: _short_needs(short, documents, tokenizer, limit),
     }
-    for method in dict.fromkeys(config.evaluate.methods):
+    for method in dict.fromkeys(setup.evaluate.methods):
         for question_id, tokens in needs[method]():
             if tokens > limit:
                 reasons[question_id] = f"it takes {tokens:,} tokens of a context of {limit:,}"
     return reasons
 
 
-def _with_too_many_options(config: Config, questions: Sequence[Question]) -> dict[str, str]:
-    if "answers" not in (*config.evaluate.methods, config.open_book.method):
+def _with_too_many_options(setup: EvaluationSetup, questions: Sequence[Question]) -> dict[str, str]:
+    if "answers" not in (*setup.evaluate.methods, setup.open_book.method):
         return {}
     return {
         each.id: f"it has {len(each.options)} options, and there are {len(LETTERS)} letters"

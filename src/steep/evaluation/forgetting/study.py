@@ -8,13 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from steep.config import Config
 from steep.core.artifacts import Artifact, Identity, build
 from steep.core.errors import UserError
-from steep.core.files import read_json, write_json
+from steep.core.files import content_hash, read_json, write_json
 from steep.documents.general_text import builtin_texts
-from steep.stages.documents import content_hash
-from steep.stages.eval_models import EvalModel, name_of
+from steep.evaluation.eval_models import EvalModel, name_of
+from steep.evaluation.setup import EvaluationSetup
 
 log = logging.getLogger("steep")
 
@@ -23,20 +22,20 @@ TEXTS, TASKS = "general-loss", "tasks"  # stages, as artifacts are named
 LOSSES_NAME, ROWS_NAME, TASK_SCORES_NAME = "losses.parquet", "rows.parquet", "scores.json"
 
 
-def check(config: Config) -> None:
+def check(setup: EvaluationSetup) -> None:
     """Refuse what cannot be measured, before anything is spent.
 
     Raises:
         UserError: There is no such text or task, or lm-evaluation-harness is not installed.
     """
-    settings = config.forgetting
+    settings = setup.forgetting
     if settings.texts is not None:
         from steep.evaluation.forgetting.general_text import read_general_texts
 
         skipped = read_general_texts(settings.texts).skipped
         if skipped:
             log.warning("general text: %d lines hold none", len(skipped))
-        if settings.texts == config.tokenize.replay and config.train.replay_rate:
+        if settings.texts == setup.replayed:
             log.warning(
                 "forgetting.texts is also what training replays: its loss says little of forgetting"
             )
@@ -52,7 +51,7 @@ def check(config: Config) -> None:
 
 def run(eval_model: EvalModel) -> Iterator[Artifact]:
     """Measure one model, if it is loaded here."""
-    settings = eval_model.config.forgetting
+    settings = eval_model.setup.forgetting
     if not (settings.texts or settings.tasks):
         return
     if eval_model.server is not None:
@@ -65,7 +64,7 @@ def run(eval_model: EvalModel) -> Iterator[Artifact]:
 
 
 def _text_losses(eval_model: EvalModel) -> Artifact:
-    settings = eval_model.config.forgetting
+    settings = eval_model.setup.forgetting
     path = settings.texts if isinstance(settings.texts, Path) else builtin_texts()
     fields = {
         **eval_model.fields,
@@ -87,18 +86,18 @@ def _text_losses(eval_model: EvalModel) -> Artifact:
             *eval_model.loaded,
             found.texts,
             settings.context_tokens,
-            eval_model.config.evaluate.batch_tokens,
+            eval_model.setup.evaluate.batch_tokens,
             lambda done, total: progress.update(done, of=total),
         )
         write_losses(directory / LOSSES_NAME, rows)
         return {"texts": len(rows), "skipped": len(found.skipped)}
 
     identity = Identity(TEXTS, VERSION, fields, eval_model.inputs)
-    return build(eval_model.project, identity, make)
+    return build(eval_model.setup.project, identity, make)
 
 
 def _tasks(eval_model: EvalModel) -> Artifact:
-    settings = eval_model.config.forgetting
+    settings = eval_model.setup.forgetting
     fields = {
         **eval_model.fields,
         "forgetting.tasks": list(settings.tasks),
@@ -122,7 +121,9 @@ def _tasks(eval_model: EvalModel) -> Artifact:
         write_json(directory / TASK_SCORES_NAME, {"scores": scores})
         return {"tasks": len(scores), "without_rows": list(found.without_rows)}
 
-    return build(eval_model.project, Identity(TASKS, VERSION, fields, eval_model.inputs), make)
+    return build(
+        eval_model.setup.project, Identity(TASKS, VERSION, fields, eval_model.inputs), make
+    )
 
 
 def texts_table(artifacts: Sequence[Artifact]) -> dict[str, Any]:

@@ -13,16 +13,20 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steep.config import Config
-from steep.core.artifacts import Artifact, Identity, Project, build
+from steep.core.artifacts import Artifact, Identity, build
 from steep.core.errors import UserError
-from steep.core.files import read_json, write_json
+from steep.core.files import content_hash, read_json, write_json
 from steep.core.progress import Progress
 from steep.documents.document import Document
 from steep.documents.split import whole_documents
+from steep.documents.store import documents_of
+from steep.evaluation.callers import Callers
+from steep.evaluation.closed_book import OUTPUTS_NAME, kept, told
 from steep.evaluation.config import SummariesConfig
 from steep.evaluation.engines import AnswerEngine, Decoding, no_progress
 from steep.evaluation.engines import Progress as ToldProgress
+from steep.evaluation.eval_models import EvalModel
+from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.summaries.claims import Judged, judge_summaries
 from steep.evaluation.summaries.judging import EngineJudge, Judge
 from steep.evaluation.summaries.prompts import MAX_TOKENS, Kind, in_chat_form, summary_prompt
@@ -36,11 +40,6 @@ from steep.evaluation.summaries.rows import (
     write_rows,
 )
 from steep.evaluation.summaries.writing import human_summaries, write_summaries
-from steep.stages import documents as documents_stage
-from steep.stages.callers import Callers
-from steep.stages.closed_book import OUTPUTS_NAME, kept, told
-from steep.stages.documents import content_hash
-from steep.stages.eval_models import EvalModel
 
 log = logging.getLogger("steep")
 
@@ -54,13 +53,13 @@ AGREEMENT_NAME = "agreement.json"
 SHOWN_SKIPPED = 5
 
 
-def check(config: Config, documents: Artifact) -> None:
+def check(setup: EvaluationSetup, documents: Artifact) -> None:
     """Refuse what cannot be studied, before anything is spent.
 
     Raises:
         UserError: There is no judge, or no summary by a person of any document.
     """
-    settings = config.summaries
+    settings = setup.summaries
     if settings.references is None:
         return
     if settings.judge is None:
@@ -69,7 +68,7 @@ def check(config: Config, documents: Artifact) -> None:
             where="summaries.judge",
             expected="base_url and model of an endpoint, with endpoint: chat",
         )
-    found = read_references(settings.references, documents_stage.load(documents))
+    found = read_references(settings.references, documents_of(documents))
     for skipped in found.skipped[:SHOWN_SKIPPED]:
         log.warning("  no reference: %s, %s", skipped.source, skipped.reason)
     if (more := len(found.skipped) - SHOWN_SKIPPED) > 0:
@@ -80,8 +79,7 @@ def check(config: Config, documents: Artifact) -> None:
 class SummaryStudy:
     """The references and the judge of a run."""
 
-    config: Config
-    project: Project
+    setup: EvaluationSetup
     documents: Artifact
     callers: Callers
 
@@ -90,7 +88,7 @@ class SummaryStudy:
 
         def make(directory: Path) -> dict[str, Any]:
             judge = self.open_judge()
-            found = measure(judge, self.config.summaries)
+            found = measure(judge, self.setup.summaries)
             if sum(found.unread.values()) == found.claims:
                 log.warning(
                     "judge: not one of its verdicts could be read, nor will be in the table"
@@ -98,7 +96,9 @@ class SummaryStudy:
             write_json(directory / AGREEMENT_NAME, asdict(found))
             return {"judge": judge.name}
 
-        yield build(self.project, Identity(AGREEMENT, VERSION, self._judge_fields(), {}), make)
+        yield build(
+            self.setup.project, Identity(AGREEMENT, VERSION, self._judge_fields(), {}), make
+        )
 
         yield self._judged(
             HUMAN, HUMAN, self.human_rows, {"summaries.references": self._content}, {}
@@ -106,7 +106,7 @@ class SummaryStudy:
 
     def ask(self, eval_model: EvalModel) -> Iterator[Artifact]:
         """Let one model write summaries of every kind, and the judge weigh them."""
-        settings = self.config.summaries
+        settings = self.setup.summaries
         if settings.models and eval_model.name not in settings.models:
             return
         for kind in settings.kinds:
@@ -117,7 +117,7 @@ class SummaryStudy:
             yield self._judged(eval_model.name, kind, texts, {}, {"summary": written})
 
     def _written(self, eval_model: EvalModel, kind: Kind) -> Artifact:
-        settings = self.config.summaries
+        settings = self.setup.summaries
         max_tokens = settings.max_tokens or MAX_TOKENS[kind]
         fields = {
             **eval_model.fields,
@@ -136,7 +136,7 @@ class SummaryStudy:
 
         inputs = {"documents": self.documents, **eval_model.inputs}
         return build(
-            self.project, Identity(WRITTEN, VERSION, fields, inputs), make, one_of_many=True
+            self.setup.project, Identity(WRITTEN, VERSION, fields, inputs), make, one_of_many=True
         )
 
     def human_rows(self) -> list[SummaryRow]:
@@ -151,10 +151,10 @@ class SummaryStudy:
         engine: AnswerEngine | None = None,
     ) -> list[SummaryRow]:
         """Let one model write summaries of one kind."""
-        settings = self.config.summaries
+        settings = self.setup.summaries
         ids = [reference.document_id for reference in self._references]
         tokens = settings.max_tokens or MAX_TOKENS[kind]
-        decoding = Decoding(1, settings.temperature, tokens, (), self.config.evaluate.seed)
+        decoding = Decoding(1, settings.temperature, tokens, (), self.setup.evaluate.seed)
         prompts = self._prompts(eval_model, ids, kind)
         writer = engine or eval_model.engine
         return write_summaries(writer, eval_model.name, ids, kind, prompts, decoding, on_progress)
@@ -180,7 +180,7 @@ class SummaryStudy:
         def make(directory: Path) -> dict[str, Any]:
             rows = texts()
             progress = _calls(f"judge {writer} {kind}")
-            found = judged(self.open_judge(), rows, self.sources, self.config.summaries, progress)
+            found = judged(self.open_judge(), rows, self.sources, self.setup.summaries, progress)
             write_rows(directory / TEXTS_NAME, SummaryRow, rows)
             write_rows(directory / PASSAGES_NAME, PassageRow, found.passages)
             write_rows(directory / CLAIMS_NAME, ClaimRow, found.claims)
@@ -188,29 +188,31 @@ class SummaryStudy:
 
         named = {"arm": writer, "summaries.kind": kind, **self._judge_fields(), **fields}
         every = {"documents": self.documents, **inputs}
-        return build(self.project, Identity(JUDGED, VERSION, named, every), make, one_of_many=True)
+        return build(
+            self.setup.project, Identity(JUDGED, VERSION, named, every), make, one_of_many=True
+        )
 
     def _judge_fields(self) -> dict[str, Any]:
-        judge = self.config.summaries.judge
+        judge = self.setup.summaries.judge
         assert judge is not None
         named = {f"judge.{key}": getattr(judge, key) for key in ("base_url", "model", "endpoint")}
-        return named | {"summaries.claims_a_call": self.config.summaries.claims_per_call}
+        return named | {"summaries.claims_a_call": self.setup.summaries.claims_per_call}
 
     def open_judge(self) -> EngineJudge:
         """The judge; what it has answered is in the ledger."""
-        judge = self.config.summaries.judge
+        judge = self.setup.summaries.judge
         assert judge is not None
         return EngineJudge(self.callers.engine("summaries.judge", "judge"), judge.model)
 
     @cached_property
     def _content(self) -> str:
-        assert self.config.summaries.references is not None
-        return content_hash(self.config.summaries.references)
+        assert self.setup.summaries.references is not None
+        return content_hash(self.setup.summaries.references)
 
     @cached_property
     def _references(self) -> Sequence[Reference]:
-        assert self.config.summaries.references is not None
-        return read_references(self.config.summaries.references, self._texts).references
+        assert self.setup.summaries.references is not None
+        return read_references(self.setup.summaries.references, self._texts).references
 
     @cached_property
     def sources(self) -> dict[str, Document]:
@@ -219,7 +221,7 @@ class SummaryStudy:
 
     @cached_property
     def _texts(self) -> Sequence[Document]:
-        return documents_stage.load(self.documents)
+        return documents_of(self.documents)
 
 
 def measure(judge: Judge, settings: SummariesConfig) -> JudgeAgreement:

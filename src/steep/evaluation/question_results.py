@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from steep.config import Config
-from steep.core.artifacts import Artifact, Project
+from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
+from steep.evaluation import closed_book, open_book
 from steep.evaluation.answer_rows import read_answers
 from steep.evaluation.answer_scores import verdicts
+from steep.evaluation.eval_models import name_of
 from steep.evaluation.normalizers import NORMALIZERS, likeliest
+from steep.evaluation.protocols import protocol_of
 from steep.evaluation.rows import read_rows
+from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.short_answer_metrics import exact_match, f1
-from steep.stages import closed_book, open_book
-from steep.stages.eval_models import name_of
-from steep.stages.evaluate import evaluated_rows
-from steep.stages.question_set import protocol_of
 
 
-def results_of(config: Config, project: Project, question_id: str) -> dict[str, Any]:
+def results_of(
+    setup: EvaluationSetup, artifacts: Sequence[Artifact], question_id: str
+) -> dict[str, Any]:
     """Return the question and the results of each model, in every way that it was asked.
 
     Raises:
         UserError: Nothing was evaluated, or the question was not asked.
     """
-    rows = [
-        row
-        for artifact in evaluated_rows(config, project)
-        for row in _rows(artifact, config, question_id)
-    ]
+    rows = [row for artifact in artifacts for row in _rows(artifact, setup, question_id)]
     if not rows:
         raise UserError(
             f"The latest evaluation has no row of the question '{question_id}'.",
-            where=project.store,
+            where=setup.project.store,
             hint="take an id from the file of evaluate.questions; what was not asked, and why, is "
             "in the report",
         )
@@ -42,7 +40,7 @@ def results_of(config: Config, project: Project, question_id: str) -> dict[str, 
     return {"question_id": question_id, **asked, "results": rows}
 
 
-def _rows(artifact: Artifact, config: Config, question_id: str) -> list[dict[str, Any]]:
+def _rows(artifact: Artifact, setup: EvaluationSetup, question_id: str) -> list[dict[str, Any]]:
     """The rows of the question in one artifact; none where it holds no answers to questions."""
     likelihoods = artifact.stage == closed_book.LIKELIHOOD
     if artifact.stage == open_book.STAGE:
@@ -54,11 +52,13 @@ def _rows(artifact: Artifact, config: Config, question_id: str) -> list[dict[str
     read = _likelihood if likelihoods else _answers
     variant = artifact.manifest.get("variant")
     named = {"model": name_of(artifact), "method": artifact.stage, "variant": variant}
-    return [{**named, **row} for row in read(artifact, config, question_id)]
+    return [{**named, **row} for row in read(artifact, setup, question_id)]
 
 
-def _likelihood(artifact: Artifact, config: Config, question_id: str) -> list[dict[str, Any]]:
-    normalizer = config.evaluate.normalizer
+def _likelihood(
+    artifact: Artifact, setup: EvaluationSetup, question_id: str
+) -> list[dict[str, Any]]:
+    normalizer = setup.evaluate.normalizer
     return [
         {
             "asked": {"question": r.question, "options": list(r.options), "gold": list(r.gold)},
@@ -72,7 +72,7 @@ def _likelihood(artifact: Artifact, config: Config, question_id: str) -> list[di
     ]
 
 
-def _answers(artifact: Artifact, config: Config, question_id: str) -> list[dict[str, Any]]:
+def _answers(artifact: Artifact, setup: EvaluationSetup, question_id: str) -> list[dict[str, Any]]:
     found = read_answers(artifact.path / closed_book.ROWS_NAME)
     own = [row for row in found if row.question_id == question_id]
     if not own:
@@ -86,7 +86,7 @@ def _answers(artifact: Artifact, config: Config, question_id: str) -> list[dict[
             "f1": [f1(text, first.answers) for text in texts],
         }
         return [{"asked": asked, **scores, "texts": texts}]
-    protocol = protocol_of(config.evaluate)
+    protocol = protocol_of(setup.evaluate)
     (verdict,) = verdicts(own, protocol.parser, protocol.vote)
     chosen = None if verdict.chosen is None else list(verdict.chosen)
     return [{"asked": asked, "chosen": chosen, "right": verdict.right, "texts": texts}]

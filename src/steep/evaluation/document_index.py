@@ -10,22 +10,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steep.config import Config
 from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.errors import UserError
 from steep.documents.split import whole_documents
+from steep.evaluation.callers import Callers
+from steep.evaluation.eval_models import EvalModel
 from steep.evaluation.few_shot import about, named_text
-from steep.evaluation.open_book import write_retrieval
+from steep.evaluation.open_book_table import write_retrieval
+from steep.evaluation.question_set import QuestionSet
 from steep.evaluation.questions import Question
+from steep.evaluation.setup import EvaluationSetup
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import Chunking, cut_documents
 from steep.retrieval.embed import Embedder, EmbedderSettings, open_embedder
 from steep.retrieval.measures import Asked, measure
 from steep.retrieval.rerank import LikelihoodReranker, Reranker
 from steep.retrieval.retrieve import RetrievalSettings, Retriever, top_chunks
-from steep.stages.callers import Callers
-from steep.stages.eval_models import EvalModel
-from steep.stages.question_set import QuestionSet
 
 log = logging.getLogger("steep")
 
@@ -60,8 +60,7 @@ class DocumentIndex:
         in_memory: Whether rankings are forgotten when it is closed.
     """
 
-    config: Config
-    project: Project
+    setup: EvaluationSetup
     question_set: QuestionSet
     callers: Callers
     in_memory: bool = False
@@ -69,7 +68,7 @@ class DocumentIndex:
     _retrievers: dict[tuple[int, str], Retriever] = field(default_factory=dict)
 
     def __enter__(self) -> DocumentIndex:
-        path = None if self.in_memory else self.project.store / CACHE_NAME
+        path = None if self.in_memory else self.setup.project.store / CACHE_NAME
         self._cache = RetrievalCache(path).__enter__()
         return self
 
@@ -78,7 +77,7 @@ class DocumentIndex:
 
     def retrieve(self, chunk_characters: int, eval_model: EvalModel) -> Artifact:
         """Where the right chunks stand in each question's ranking; one for all models as a rule."""
-        settings = self.config.open_book
+        settings = self.setup.open_book
         fields = {f"open_book.{name}": getattr(settings, name) for name in RANKING}
         for part in ("embedder_server", "reranker_server"):
             if (server := getattr(settings, part)) is not None:
@@ -102,12 +101,14 @@ class DocumentIndex:
                 "questions": len(questions),
             }
 
-        return build(self.project, Identity(STAGE, VERSION, fields, inputs), make, one_of_many=True)
+        return build(
+            self.setup.project, Identity(STAGE, VERSION, fields, inputs), make, one_of_many=True
+        )
 
     @property
     def is_slow(self) -> bool:
         """Whether a model of this machine would have to read the chunks."""
-        settings = self.config.open_book
+        settings = self.setup.open_book
         embeds = settings.search != "bm25" and settings.embedder == "sentence-transformers"
         return embeds or settings.reranker == "cross-encoder"
 
@@ -144,7 +145,7 @@ class DocumentIndex:
         return retriever.rank([query(each, self.question_set) for each in questions])
 
     def _retriever(self, chunk_characters: int, eval_model: EvalModel) -> Retriever:
-        settings = self.config.open_book
+        settings = self.setup.open_book
         own = eval_model.name if settings.reranker == "likelihood" else ""
         if (chunk_characters, own) not in self._retrievers:
             how = RetrievalSettings(
@@ -171,8 +172,8 @@ class DocumentIndex:
 
     @cached_property
     def _embedder(self) -> Embedder:
-        settings = self.config.open_book
-        model, caller = _path_or_name(self.project, settings.embedder_model), None
+        settings = self.setup.open_book
+        model, caller = _path_or_name(self.setup.project, settings.embedder_model), None
         if settings.embedder == "endpoint":
             assert settings.embedder_server is not None
             model = settings.embedder_server.model
@@ -181,13 +182,13 @@ class DocumentIndex:
 
     @cached_property
     def _reranker(self) -> Reranker | None:
-        settings = self.config.open_book
+        settings = self.setup.open_book
         if settings.reranker == "none":
             return None
         if settings.reranker == "cross-encoder":
             from steep.retrieval.local import LocalReranker
 
-            return LocalReranker(Path(_path_or_name(self.project, settings.reranker_model)))
+            return LocalReranker(Path(_path_or_name(self.setup.project, settings.reranker_model)))
         from steep.retrieval.remote import EndpointReranker
 
         assert settings.reranker_server is not None

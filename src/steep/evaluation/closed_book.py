@@ -16,12 +16,13 @@ from steep.evaluation.answering import ask, ask_short
 from steep.evaluation.cached_engine import CachedEngine
 from steep.evaluation.engines import AnswerEngine, NoLikelihoods, no_progress
 from steep.evaluation.engines import Progress as ToldProgress
+from steep.evaluation.eval_models import EvalModel
 from steep.evaluation.few_shot import short_answer_prompt
 from steep.evaluation.normalizers import OptionScores
 from steep.evaluation.prompts import closed_book_prompt
+from steep.evaluation.protocols import asking_fields, protocol_of
+from steep.evaluation.question_set import QuestionSet
 from steep.evaluation.rows import make_rows, write_rows
-from steep.stages.eval_models import EvalModel
-from steep.stages.question_set import QuestionSet, asking_fields, protocol_of
 
 log = logging.getLogger("steep")
 
@@ -35,7 +36,7 @@ LIKELIHOOD, ANSWERS, SHORT = "score", "answer", "short"  # stages, as artifacts 
 def run(question_set: QuestionSet, eval_model: EvalModel) -> Iterator[Artifact]:
     """Ask one model in every way that the configuration names."""
     variants = {"likelihood": score, "answers": answer, "short-answers": answer_shortly}
-    for method in dict.fromkeys(eval_model.config.evaluate.methods):
+    for method in dict.fromkeys(eval_model.setup.evaluate.methods):
         if method == "likelihood" and not eval_model.gives_likelihoods:
             log.warning("%s: no likelihoods, its server has a chat endpoint only", eval_model.name)
             continue
@@ -84,7 +85,7 @@ def score(question_set: QuestionSet, eval_model: EvalModel) -> Artifact:
 
 def answer(question_set: QuestionSet, eval_model: EvalModel) -> Artifact:
     """Thought processes after five solved examples, each with its answer."""
-    settings = eval_model.config.evaluate
+    settings = eval_model.setup.evaluate
     protocol = protocol_of(settings)
 
     def make(directory: Path) -> dict[str, Any]:
@@ -177,4 +178,4 @@ def _build(
 ) -> Artifact:
     fields = {**eval_model.fields, **question_set.fields, **fields}
     inputs = {"documents": question_set.documents, **eval_model.inputs}
-    return build(eval_model.project, Identity(stage, VERSION, fields, inputs), make)
+    return build(eval_model.setup.project, Identity(stage, VERSION, fields, inputs), make)
