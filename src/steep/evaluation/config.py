@@ -8,7 +8,8 @@ from typing import Any, Literal
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from steep.core.config import Section
-from steep.ledger.config import EndpointConfig, ServerConfig
+from steep.ledger.config import ServerConfig
+from steep.retrieval.config import RetrievalConfig
 
 BASE = "base"  # what the results call the model that training starts from
 
@@ -60,7 +61,7 @@ class EvaluateConfig(Section):
     batch_tokens: int = Field(2048, ge=128, description="tokens of one scoring batch")
 
 
-class OpenBookConfig(Section):
+class OpenBookConfig(RetrievalConfig):
     """The same questions with retrieved texts before them; every combination is asked."""
 
     preset: Literal["paper"] | None = Field(
@@ -84,29 +85,6 @@ class OpenBookConfig(Section):
         False, description="ask the grid of the validation split, and its best of the test split"
     )
     oracle: bool = Field(True, description="a row with the whole document shown")
-    search: Literal["bm25", "embeddings", "fused"] = Field(
-        "bm25",
-        description="by words (found most on unseen passages), by vectors (paper), or both with "
-        "their ranks fused",
-    )
-    found: int = Field(128, ge=1, description="chunks that the search returns; paper: 128")
-    reranked: int = Field(128, ge=1, description="of these, how many a reranker scores")
-    embedder: Literal["wordllama", "endpoint", "sentence-transformers"] = Field(
-        "wordllama", description="wordllama: static vectors, no network; the others need a model"
-    )
-    embedder_model: str = Field("", description="directory of a sentence-transformers model")
-    embedder_server: EndpointConfig | None = Field(
-        None, description="the endpoint of embedder: endpoint (base_url, model, ...)"
-    )
-    question_prefix: str = Field("", description="before each question that is embedded")
-    chunk_prefix: str = Field("", description="before each chunk that is embedded")
-    reranker: Literal["none", "likelihood", "cross-encoder", "endpoint"] = Field(
-        "none", description="likelihood: the reading model's own, of the question after a chunk"
-    )
-    reranker_model: str = Field("", description="directory of a cross-encoder")
-    reranker_server: EndpointConfig | None = Field(
-        None, description="the endpoint of reranker: endpoint (base_url, model, ...)"
-    )
 
 
 class SummariesConfig(Section):

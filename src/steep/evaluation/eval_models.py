@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steep.core.artifacts import Artifact, Project
+from steep.core.config import identity_fields
 from steep.core.errors import UserError
 from steep.evaluation.callers import Callers
 from steep.evaluation.config import BASE
@@ -52,9 +53,7 @@ class EvalModel:
     def fields(self) -> dict[str, Any]:
         """The identity fields of its answers."""
         if self.server is not None:
-            named = ("base_url", "model", "endpoint")
-            served = {f"server.{each}": getattr(self.server, each) for each in named}
-            return {"arm": self.name, **served}
+            return {"arm": self.name, **identity_fields("server", self.server)}
         base = {} if self.trained else {"train.model": self.setup.base_name}
         return {"arm": self.name, **base, **_scoring_fields(self._where, self.setup.project)}
 

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, diags
 
 from steep.core.words import words_of
-from steep.retrieval.hits import Hit, best
+from steep.retrieval.index import Hit, best
 
 K1, B = 1.5, 0.75  # how fast repeated words stop counting, and how far length is made up for
 BLOCK_SCORES = 2**23  # of questions by texts at once: 64 MiB

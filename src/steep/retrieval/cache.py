@@ -18,8 +18,7 @@ import numpy as np
 from steep.core.errors import UserError
 from steep.core.files import disk_errors
 from steep.core.ids import stable_hash
-from steep.retrieval.hits import Hit
-from steep.retrieval.index import Vectors
+from steep.retrieval.index import Hit, Vectors
 
 BUSY_TIMEOUT_S = 30.0
 KEYS_PER_QUERY = 500

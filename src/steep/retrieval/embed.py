@@ -7,15 +7,15 @@ out of a package (no model, no network), an endpoint, and a sentence-transformer
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from steep.core.errors import UserError
 from steep.ledger.caller import Sends
 from steep.retrieval.cache import RetrievalCache
+from steep.retrieval.config import EmbedderKind, RetrievalConfig
 from steep.retrieval.index import Vectors
 
 SAVED_AT_ONCE = 512  # texts: what a kill may lose
@@ -35,53 +35,42 @@ class Embedder(Protocol):
         ...
 
 
-EmbedderKind = Literal["wordllama", "endpoint", "sentence-transformers"]
+def open_embedder(
+    settings: RetrievalConfig, root: Path = Path(), caller: Sends | None = None
+) -> Embedder:
+    """Open the configured embedder.
 
-
-@dataclass(frozen=True, slots=True)
-class EmbedderSettings:
-    """Which embedder.
-
-    Attributes:
-        kind: Which of `EMBEDDERS`.
-        model: The endpoint's name of it, or the directory of a sentence-transformers model.
-        caller: Sends requests to the endpoint.
-    """
-
-    kind: EmbedderKind = "wordllama"
-    model: str = ""
-    caller: Sends | None = None
-
-
-def open_embedder(settings: EmbedderSettings) -> Embedder:
-    """Open the embedder that is asked for.
+    Args:
+        settings: Which embedder.
+        root: The directory that a relative path starts at.
+        caller: Sends requests to the endpoint of `embedder: endpoint`.
 
     Raises:
-        UserError: Its package, directory, address or key is not there.
+        UserError: Its package, directory, address or key is missing.
     """
-    return EMBEDDERS[settings.kind](settings)
+    return EMBEDDERS[settings.embedder](settings, root, caller)
 
 
-def _wordllama(settings: EmbedderSettings) -> Embedder:
-    from steep.retrieval.static import StaticEmbedder
+def _wordllama(settings: RetrievalConfig, root: Path, caller: Sends | None) -> Embedder:
+    from steep.retrieval.local import StaticEmbedder
 
     return StaticEmbedder()
 
 
-def _endpoint(settings: EmbedderSettings) -> Embedder:
+def _endpoint(settings: RetrievalConfig, root: Path, caller: Sends | None) -> Embedder:
     from steep.retrieval.remote import EndpointEmbedder
 
-    assert settings.caller is not None, "an embedder behind an endpoint needs its caller"
-    return EndpointEmbedder(settings.caller, settings.model)
+    assert caller is not None and settings.embedder_server is not None
+    return EndpointEmbedder(caller, settings.embedder_server.model)
 
 
-def _sentence_transformers(settings: EmbedderSettings) -> Embedder:
+def _sentence_transformers(settings: RetrievalConfig, root: Path, caller: Sends | None) -> Embedder:
     from steep.retrieval.local import LocalEmbedder
 
-    return LocalEmbedder(Path(settings.model))
+    return LocalEmbedder(root / settings.embedder_model)
 
 
-EMBEDDERS: dict[EmbedderKind, Callable[[EmbedderSettings], Embedder]] = {
+EMBEDDERS: dict[EmbedderKind, Callable[[RetrievalConfig, Path, Sends | None], Embedder]] = {
     "wordllama": _wordllama,
     "endpoint": _endpoint,
     "sentence-transformers": _sentence_transformers,

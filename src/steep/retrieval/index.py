@@ -1,4 +1,6 @@
-"""Exact search among vectors: NumPy, block by block, or FAISS's flat index where there are many.
+"""Rankings: hits, their fusion, and exact search among vectors.
+
+Vectors are searched with NumPy, block by block, or with FAISS's flat index if there are many.
 
 Vectors have length 1, so the inner product and Euclidean distance (which the paper's code uses)
 rank alike: |a - b|^2 = 2 - 2 a.b. Both backends compare a question with every vector, so recall@k
@@ -10,15 +12,15 @@ scored once more in double precision, and rounded, before they are put in order.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steep.retrieval.hits import Hit, sorted_hits
-from steep.retrieval.optional import need
+from steep.retrieval.local import need
 
 Vectors = NDArray[np.float32]
 Places = NDArray[np.int64]
@@ -26,9 +28,50 @@ Places = NDArray[np.int64]
 FAISS_FROM = 200_000  # vectors
 BLOCK_SCORES = 2**24  # of questions by vectors at once: 64 MiB
 DIGITS = 6
+RANK_OFFSET = 60  # of reciprocal rank fusion; that of its authors
 SPARE = 64  # candidates beyond those asked for: single precision may confuse neighbors
 
 logger = logging.getLogger(__name__)
+
+
+class Hit(NamedTuple):
+    """The text at `place`, and its score; more is better."""
+
+    place: int
+    score: float
+
+
+def best(scores_N: NDArray[np.floating], k: int, above: float = -np.inf) -> list[Hit]:
+    """The `k` highest scores above `above`, best first; of equal ones the earlier text.
+
+    Partitions first: of 200,000 scores the best 128 are found in a tenth of the time of a sort.
+    """
+    assert scores_N.ndim == 1, scores_N.shape
+    candidates = np.arange(len(scores_N))
+    if k < len(scores_N):
+        lowest = np.partition(scores_N, len(scores_N) - k)[len(scores_N) - k]
+        candidates = np.flatnonzero(scores_N >= lowest)
+    candidates = candidates[scores_N[candidates] > above]
+    order = candidates[np.argsort(-scores_N[candidates], kind="stable")][:k]
+    return [Hit(int(place), float(scores_N[place])) for place in order]
+
+
+def sorted_hits(hits: Sequence[Hit]) -> list[Hit]:
+    """Best first; of equal scores the earlier text."""
+    return sorted(hits, key=lambda hit: (-hit.score, hit.place))
+
+
+def fuse(rankings: Sequence[Sequence[Hit]], k: int) -> list[Hit]:
+    """Return the `k` best of several rankings of the same texts, by reciprocal rank fusion.
+
+    Each ranking gives a text 1 / (60 + its rank), and the sums decide (Cormack, Clarke and
+    Buettcher, SIGIR 2009). Only ranks count: scores of BM25 and of embeddings have no common scale.
+    """
+    scores: defaultdict[int, float] = defaultdict(float)
+    for ranking in rankings:
+        for rank, hit in enumerate(ranking, start=1):
+            scores[hit.place] += 1 / (RANK_OFFSET + rank)
+    return sorted_hits([Hit(place, score) for place, score in scores.items()])[:k]
 
 
 class VectorIndex:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from steep.core.words import is_unspaced
 from steep.retrieval.chunks import Chunk
-from steep.retrieval.hits import Hit
+from steep.retrieval.index import Hit
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,44 +11,23 @@ the question, so whatever changes one of them is ranked anew.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
 
+from steep.core.config import identity_fields
 from steep.core.errors import UserError
 from steep.core.ids import stable_hash
 from steep.retrieval.bm25 import BM25Index
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import Chunk, hash_of
+from steep.retrieval.config import RetrievalConfig
 from steep.retrieval.embed import Embedder, embed_texts
-from steep.retrieval.fuse import fuse
-from steep.retrieval.hits import Hit, sorted_hits
-from steep.retrieval.index import FAISS_FROM, VectorIndex
+from steep.retrieval.index import FAISS_FROM, Hit, VectorIndex, fuse, sorted_hits
 from steep.retrieval.rerank import Candidates, Reranker
 
-SearchName = Literal["bm25", "embeddings", "fused"]
 Order = Literal["best_first", "best_last"]
 QUESTIONS_AT_ONCE = 64  # ranked between two writes to the cache
-
-
-@dataclass(frozen=True, slots=True)
-class RetrievalSettings:
-    """How a question is turned into a ranking.
-
-    Attributes:
-        search: By shared words, by vectors, or by both with their ranks fused.
-        found: Chunks that the search returns; the paper's K.
-        reranked: How many of these a reranker scores; the rest keep their order behind them.
-        question_prefix: Before each question that is embedded, for models trained with one.
-        chunk_prefix: The same before each chunk.
-    """
-
-    search: SearchName = "bm25"
-    found: int = 128
-    reranked: int = 128
-    question_prefix: str = ""
-    chunk_prefix: str = ""
 
 
 class Retriever:
@@ -63,13 +42,13 @@ class Retriever:
         faiss_from: From how many chunks on FAISS searches, see `VectorIndex`.
 
     Raises:
-        UserError: There are no chunks, a number is out of range, or the embedder is missing.
+        UserError: There are no chunks, or the embedder is missing.
     """
 
     def __init__(
         self,
         chunks: Sequence[Chunk],
-        settings: RetrievalSettings,
+        settings: RetrievalConfig,
         cache: RetrievalCache,
         embedder: Embedder | None = None,
         reranker: Reranker | None = None,
@@ -84,7 +63,8 @@ class Retriever:
         self._words: BM25Index | None = None
         self._vectors: VectorIndex | None = None
         names = [each.name if each else None for each in (self._embedder, reranker)]
-        self.key = stable_hash([hash_of(chunks), asdict(settings), *names])
+        decisive = identity_fields("retrieval", settings, of=RetrievalConfig)
+        self.key = stable_hash([hash_of(chunks), decisive, *names])
 
     def rank(self, questions: Sequence[str]) -> list[list[Hit]]:
         """For each question the chunks that were found, best first, as places in `chunks`.
@@ -188,13 +168,9 @@ def top_chunks(
     return top if order == "best_first" else top[::-1]
 
 
-def _check(chunks: Sequence[Chunk], settings: RetrievalSettings, embedder: Embedder | None) -> None:
+def _check(chunks: Sequence[Chunk], settings: RetrievalConfig, embedder: Embedder | None) -> None:
     if not chunks:
         raise UserError("There are no chunks to search.", expected="at least one", found=0)
-    for name in ("found", "reranked"):
-        if getattr(settings, name) < 1:
-            value = getattr(settings, name)
-            raise UserError(f"'{name}' is too small.", expected="at least 1", found=value)
     if settings.search != "bm25" and embedder is None:
         raise UserError(
             f"The search '{settings.search}' needs an embedder.",

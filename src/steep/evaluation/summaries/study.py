@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steep.core.artifacts import Artifact, Identity, build
+from steep.core.config import identity_fields
 from steep.core.errors import UserError
 from steep.core.files import content_hash, read_json, write_json
 from steep.core.progress import Progress
@@ -195,7 +196,7 @@ class SummaryStudy:
     def _judge_fields(self) -> dict[str, Any]:
         judge = self.setup.summaries.judge
         assert judge is not None
-        named = {f"judge.{key}": getattr(judge, key) for key in ("base_url", "model", "endpoint")}
+        named = identity_fields("judge", judge)
         return named | {"summaries.claims_a_call": self.setup.summaries.claims_per_call}
 
     def open_judge(self) -> EngineJudge:
