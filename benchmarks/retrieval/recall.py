@@ -20,9 +20,10 @@ from typing import NamedTuple
 
 from steep.documents.document import Document
 from steep.documents.reading import read_documents
-from steep.evaluation.few_shot import about
+from steep.evaluation.prompts import about
 from steep.evaluation.questions import Question, read_questions, read_short_answers
-from steep.evaluation.statistics import Interval, mean_interval
+from steep.evaluation.results import Interval
+from steep.evaluation.statistics import mean_interval
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import cut_documents
 from steep.retrieval.config import RetrievalConfig

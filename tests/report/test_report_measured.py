@@ -13,8 +13,7 @@ from fixture_tables import TOO_LONG, tables
 from test_report_page import Page, render
 
 from steep.core.files import read_json, write_json
-from steep.evaluation.protocols import Protocol
-from steep.evaluation.statistics import finite
+from steep.evaluation.results import AnswerProtocol, finite
 from steep.report.render import render_report
 
 HEADINGS = {
@@ -87,7 +86,7 @@ def test_written_answers_say_how_they_were_asked_and_what_was_not_read(tmp_path:
 
 
 def test_another_protocol_is_said_in_other_words(tmp_path: Path) -> None:
-    protocol = Protocol(
+    protocol = AnswerProtocol(
         samples=8, temperature=0.1, parser="paper-code", vote="majority", unparsed="excluded"
     )
     text = measured(tmp_path, answers=fixture_tables.written_answers(protocol)).text
@@ -99,7 +98,7 @@ def test_another_protocol_is_said_in_other_words(tmp_path: Path) -> None:
 
 
 def test_a_model_of_which_nothing_could_be_read_has_no_accuracy(tmp_path: Path) -> None:
-    table = fixture_tables.unreadable_answers(Protocol(unparsed="excluded"))
+    table = fixture_tables.unreadable_answers(AnswerProtocol(unparsed="excluded"))
     assert table["models"][0]["accuracy"] is None
 
     text = only(tmp_path, answers=table).text

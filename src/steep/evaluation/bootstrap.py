@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
-from steep.evaluation.statistics import CONFIDENCE, Interval
+from steep.evaluation.results import Interval
+from steep.evaluation.statistics import CONFIDENCE
 
 RESAMPLES = 10_000
 # From sums, shaped (..., columns), the score of each: not a number where there is none.

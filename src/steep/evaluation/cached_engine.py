@@ -25,7 +25,7 @@ from steep.evaluation.engines import (
     keep_nothing,
     no_progress,
 )
-from steep.evaluation.normalizers import OptionScores
+from steep.evaluation.option_rows import OptionScores
 
 
 class CachedEngine:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from steep.core.artifacts import Artifact, Identity, build
 from steep.core.config import identity_fields
 from steep.core.errors import UserError
+from steep.core.files import write_rows
 from steep.documents.split import whole_documents
 from steep.evaluation.callers import Callers
 from steep.evaluation.eval_models import EvalModel
-from steep.evaluation.few_shot import about, named_text
-from steep.evaluation.open_book_table import write_retrieval
+from steep.evaluation.prompts import about, named_text
 from steep.evaluation.question_set import QuestionSet
 from steep.evaluation.questions import Question
 from steep.evaluation.setup import EvaluationSetup
@@ -24,7 +24,7 @@ from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import Chunking, cut_documents
 from steep.retrieval.config import RetrievalConfig
 from steep.retrieval.embed import Embedder, open_embedder
-from steep.retrieval.measures import Asked, measure
+from steep.retrieval.measures import Asked, RetrievalRow, measure
 from steep.retrieval.rerank import LikelihoodReranker, Reranker, open_reranker
 from steep.retrieval.retrieve import Retriever, top_chunks
 
@@ -90,7 +90,8 @@ class DocumentIndex:
             hits = self.rank(chunk_characters, eval_model, questions)
             asked = [Asked(each.id, each.document_id, each.answers) for each in questions]
             chunking = self._chunking(chunk_characters)
-            write_retrieval(directory / ROWS_NAME, measure(asked, hits, chunking.chunks))
+            rows = measure(asked, hits, chunking.chunks)
+            write_rows(directory / ROWS_NAME, rows, RetrievalRow)
             return {
                 "chunk_characters": chunk_characters,
                 "chunks": len(chunking.chunks),

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from steep.core.errors import UserError
 from steep.core.ids import derive_seed
-from steep.evaluation.normalizers import OptionScores
+from steep.evaluation.option_rows import OptionScores
 
 TOO_LONG = "error"  # the finish_reason of a prompt that outgrows the context of a served model
 

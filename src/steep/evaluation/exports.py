@@ -20,9 +20,8 @@ from typing import Any
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json, write_jsonl, write_text
 from steep.documents.document import Document
-from steep.evaluation.answering import choice_prompts
-from steep.evaluation.option_order import letters_of
-from steep.evaluation.prompts import closed_book_prompt
+from steep.evaluation.answers import choice_prompts
+from steep.evaluation.prompts import closed_book_prompt, letters_of
 from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import Question
 

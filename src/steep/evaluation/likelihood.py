@@ -32,7 +32,7 @@ from steep.evaluation.encoding import (
     tree_row,
 )
 from steep.evaluation.engines import PromptTooLong
-from steep.evaluation.normalizers import OptionScores
+from steep.evaluation.option_rows import OptionScores
 from steep.evaluation.prompts import continuation
 from steep.evaluation.shared_prefix import SharedPrefix, compute_prefix, shared_tokens
 

@@ -21,12 +21,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from steep.evaluation.lenient import stated_letters
-from steep.evaluation.option_order import LETTERS
+from steep.evaluation.prompts import LETTERS
+from steep.evaluation.results import ParserName
 
-ParserName = Literal["strict", "lenient", "paper", "paper-code"]
 ONE_LETTER: frozenset[ParserName] = frozenset({"paper", "paper-code"})
 
 NO_ANSWER_LINE = "the last line is no answer line"

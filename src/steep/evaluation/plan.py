@@ -20,15 +20,15 @@ from steep.core.errors import UserError
 from steep.core.formatting import dollars, some_of
 from steep.core.ranges import Range
 from steep.documents.sentences import ends_sentence
-from steep.evaluation import closed_book, open_book
-from steep.evaluation.answering import ask, ask_short
+from steep.evaluation.answers import ask, ask_short
 from steep.evaluation.callers import Callers, EndpointUse, check_prices, used_endpoints
 from steep.evaluation.config import BASE
 from steep.evaluation.document_index import DocumentIndex
 from steep.evaluation.engines import Progress, no_progress
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.http_engine import HttpEngine
-from steep.evaluation.normalizers import OptionScores
+from steep.evaluation.methods import likelihood, open_book, short_answers
+from steep.evaluation.option_rows import OptionScores
 from steep.evaluation.protocols import protocol_of
 from steep.evaluation.question_set import QuestionSet, read_question_set
 from steep.evaluation.setup import EvaluationSetup
@@ -40,7 +40,7 @@ from steep.evaluation.summaries.judging import (
     JudgedPassage,
     Ruling,
 )
-from steep.evaluation.summaries.rows import SummaryRow
+from steep.evaluation.summaries.texts import SummaryRow
 from steep.ledger import requests as table
 from steep.ledger.bounds import (
     MOST_CHARACTERS_PER_TOKEN,
@@ -248,7 +248,7 @@ def _ask_closed_book(question_set: QuestionSet, eval_model: EvalModel) -> None:
     engine, settings = eval_model.engine, eval_model.setup.evaluate
     for method in dict.fromkeys(settings.methods):
         if method == "likelihood" and eval_model.gives_likelihoods:
-            closed_book.option_scores(question_set, engine)
+            likelihood.option_scores(question_set, engine)
         elif method == "answers":
             protocol = protocol_of(settings)
             ask(
@@ -257,7 +257,7 @@ def _ask_closed_book(question_set: QuestionSet, eval_model: EvalModel) -> None:
         elif method == "short-answers":
             ask_short(engine, "", question_set.short, question_set.by_id)
             if eval_model.gives_likelihoods:
-                closed_book.accepted_scores(question_set, engine)
+                short_answers.accepted_scores(question_set, engine)
 
 
 def _ask_open_book(

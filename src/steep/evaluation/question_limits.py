@@ -12,14 +12,13 @@ from typing import Any
 from steep.core.errors import UserError
 from steep.core.token_ids import text_ids
 from steep.documents.document import Document
-from steep.evaluation.answering import SHORT_TOKENS, choice_prompts
+from steep.evaluation.answers import SHORT_TOKENS, choice_prompts
 from steep.evaluation.config import BASE
 from steep.evaluation.encoding import encode_question
-from steep.evaluation.few_shot import short_answer_prompt
-from steep.evaluation.option_order import LETTERS
-from steep.evaluation.prompts import closed_book_prompt, continuation
-from steep.evaluation.protocols import Protocol, protocol_of
+from steep.evaluation.prompts import LETTERS, closed_book_prompt, continuation, short_answer_prompt
+from steep.evaluation.protocols import protocol_of
 from steep.evaluation.questions import Question
+from steep.evaluation.results import AnswerProtocol
 from steep.evaluation.setup import EvaluationSetup
 from steep.training.loading import load_model_config, load_tokenizer
 
@@ -112,7 +111,7 @@ def _answer_needs(
     documents: Mapping[str, Document],
     tokenizer: _Lazy,
     limit: int,
-    protocol: Protocol,
+    protocol: AnswerProtocol,
 ) -> Iterator[tuple[str, int]]:
     prompts, _ = choice_prompts(questions, documents, protocol)
     for each, prompt in zip(questions, prompts, strict=True):

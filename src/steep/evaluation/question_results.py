@@ -1,4 +1,4 @@
-"""What came of one question: what every model chose and wrote, from the rows of an evaluation."""
+"""The results for one question: what every model chose and wrote, from the rows."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from typing import Any
 
 from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
-from steep.evaluation import closed_book, open_book
-from steep.evaluation.answer_rows import read_answers
+from steep.core.files import read_rows
 from steep.evaluation.answer_scores import verdicts
+from steep.evaluation.answers import AnswerRow
 from steep.evaluation.eval_models import name_of
-from steep.evaluation.normalizers import NORMALIZERS, likeliest
+from steep.evaluation.methods import answers, likelihood, short_answers
+from steep.evaluation.methods.common import ROWS_NAME
+from steep.evaluation.methods.open_book_result import STAGE as OPEN_BOOK
+from steep.evaluation.methods.open_book_result import is_by_likelihood
+from steep.evaluation.option_rows import NORMALIZERS, QuestionRow, likeliest
 from steep.evaluation.protocols import protocol_of
-from steep.evaluation.rows import read_rows
 from steep.evaluation.setup import EvaluationSetup
-from steep.evaluation.short_answer_metrics import exact_match, f1
 
 
 def results_of(
     setup: EvaluationSetup, artifacts: Sequence[Artifact], question_id: str
 ) -> dict[str, Any]:
-    """Return the question and the results of each model, in every way that it was asked.
+    """Return a question and the results of each model, by every method.
 
     Raises:
-        UserError: Nothing was evaluated, or the question was not asked.
+        UserError: The question was not asked.
     """
     rows = [row for artifact in artifacts for row in _rows(artifact, setup, question_id)]
     if not rows:
@@ -35,21 +37,20 @@ def results_of(
             "in the report",
         )
     asked: dict[str, Any] = {"question": None}
-    for row in rows:  # what one way of asking does not know of a question, another does
+    for row in rows:  # rows of different methods hold different parts of a question
         asked |= {key: value for key, value in row.pop("asked").items() if value}
     return {"question_id": question_id, **asked, "results": rows}
 
 
 def _rows(artifact: Artifact, setup: EvaluationSetup, question_id: str) -> list[dict[str, Any]]:
-    """The rows of the question in one artifact; none where it holds no answers to questions."""
-    likelihoods = artifact.stage == closed_book.LIKELIHOOD
-    if artifact.stage == open_book.STAGE:
-        likelihoods = artifact.manifest["identity"]["fields"]["open_book.method"] == "likelihood"
-    elif artifact.stage not in (closed_book.LIKELIHOOD, closed_book.ANSWERS, closed_book.SHORT):
+    """Return the results for the question in one artifact; none if it holds no answers."""
+    stages = (likelihood.STAGE, answers.STAGE, short_answers.STAGE, OPEN_BOOK)
+    if artifact.stage not in stages or artifact.manifest.get("left_out"):
         return []
-    if artifact.manifest.get("left_out"):
-        return []
-    read = _likelihood if likelihoods else _answers
+    by_likelihood = artifact.stage == likelihood.STAGE or (
+        artifact.stage == OPEN_BOOK and is_by_likelihood(artifact)
+    )
+    read = _likelihood if by_likelihood else _answers
     variant = artifact.manifest.get("variant")
     named = {"model": name_of(artifact), "method": artifact.stage, "variant": variant}
     return [{**named, **row} for row in read(artifact, setup, question_id)]
@@ -67,23 +68,23 @@ def _likelihood(
             "right_by_normalizer": {name: r.right(name) for name in NORMALIZERS},
             "sum_logprob": list(r.sum_logprob),
         }
-        for r in read_rows(artifact.path / closed_book.ROWS_NAME)
+        for r in read_rows(artifact.path / ROWS_NAME, QuestionRow)
         if r.question_id == question_id
     ]
 
 
 def _answers(artifact: Artifact, setup: EvaluationSetup, question_id: str) -> list[dict[str, Any]]:
-    found = read_answers(artifact.path / closed_book.ROWS_NAME)
+    found = read_rows(artifact.path / ROWS_NAME, AnswerRow)
     own = [row for row in found if row.question_id == question_id]
     if not own:
         return []
     first, texts = own[0], [row.output for row in own]
     asked: dict[str, Any] = {"options": list(first.options), "gold": list(first.gold)}
     asked["answers"] = list(first.answers)
-    if artifact.stage == closed_book.SHORT:
+    if artifact.stage == short_answers.STAGE:
         scores = {
-            "exact_match": [exact_match(text, first.answers) for text in texts],
-            "f1": [f1(text, first.answers) for text in texts],
+            name: [metric(text, first.answers) for text in texts]
+            for name, metric in short_answers.METRICS.items()
         }
         return [{"asked": asked, **scores, "texts": texts}]
     protocol = protocol_of(setup.evaluate)

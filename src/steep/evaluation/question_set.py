@@ -19,12 +19,13 @@ from steep.evaluation.config import EvaluateConfig
 from steep.evaluation.questions import (
     Question,
     Questions,
-    SkippedQuestion,
+    questions_on,
     read_questions,
     read_short_answers,
+    split_documents,
 )
+from steep.evaluation.results import SkippedQuestion
 from steep.evaluation.setup import EvaluationSetup
-from steep.evaluation.splits import questions_on, split_documents
 
 log = logging.getLogger("steep")
 

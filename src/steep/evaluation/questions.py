@@ -19,15 +19,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from steep.core.errors import UserError
+from steep.core.ids import derive_seed
+from steep.core.permutation import Permutation
 from steep.documents.clean import one_line
 from steep.documents.document import Document, Skipped
 from steep.documents.quality import QualityQuestion, first_record, is_quality, parse_quality
 from steep.documents.records import BadRecord, json_records, required_text, utf8_text
-from steep.evaluation.short_answers import choice_among
+from steep.evaluation.results import SkippedQuestion
 
 SHORT_ANSWER = "short-answer"
 CHOICE = "choice"  # the kind of a question whose line names none
 SHOWN_REASONS = 3
+MOST_DISTRACTORS = 7
+VALIDATION_PERCENT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +49,6 @@ class Question:
     options: tuple[str, ...]
     gold: tuple[int, ...]
     answers: tuple[str, ...] = ()
-
-
-class SkippedQuestion(NamedTuple):
-    """A question (or, where it has no id, a `file:line`) that is not asked, and why."""
-
-    question_id: str
-    reason: str
 
 
 class Questions(NamedTuple):
@@ -247,3 +244,70 @@ def _nothing_to_ask(path: Path, skipped: Sequence[SkippedQuestion]) -> UserError
         'or "answers" instead of options and gold, or QuALITY\'s own format',
         found="; ".join(shown + ([f"and {more} more"] if more else [])) or "an empty file",
     )
+
+
+class Choice(NamedTuple):
+    """Options in the order in which they are scored, and the index of the right one."""
+
+    options: tuple[str, ...]
+    gold: int
+
+
+def choice_among(question_id: str, accepted: tuple[str, ...], others: Iterable[str]) -> Choice:
+    """Turn a short answer into a choice: the first accepted answer among a seeded draw of others.
+
+    The answers to other questions about the same title are of the right kind: names, years and
+    places of the same subject. The draw depends on the question's id and on the set of answers
+    alone. An answer that contains an accepted one, or is contained in one, might be right too and
+    is never drawn. The place of the right one is drawn too: ties go to the first option and must
+    not favor it.
+    """
+    usable = distractors(accepted, others)
+    draw = Permutation(len(usable), derive_seed("distractors", question_id))
+    drawn = [usable[draw[index]] for index in range(min(MOST_DISTRACTORS, len(usable)))]
+    unordered = [accepted[0], *drawn]
+    order = Permutation(len(unordered), derive_seed("option order", question_id))
+    places = [order[index] for index in range(len(unordered))]
+    return Choice(tuple(unordered[place] for place in places), places.index(0))
+
+
+def distractors(accepted: tuple[str, ...], others: Iterable[str]) -> list[str]:
+    """Return the distinct answers that cannot be mistaken for an accepted one, in a fixed order."""
+    right = [_key(answer) for answer in accepted]
+    by_key: dict[str, str] = {}
+    for answer in sorted(others):
+        key = _key(answer)
+        if not any(key in one or one in key for one in right):
+            by_key.setdefault(key, answer)
+    return list(by_key.values())
+
+
+def _key(answer: str) -> str:
+    return " ".join(answer.casefold().split())
+
+
+class QuestionSplit(NamedTuple):
+    """Ids of whole documents; every document is in one of the two sides.
+
+    As in the paper's code, documents of equal title and author are one; sorted by title, the first
+    fifth is for choosing settings and the rest for reported figures (53 and 212 of QuALITY's 265).
+    """
+
+    validation: frozenset[str]
+    test: frozenset[str]
+
+
+def split_documents(documents: Iterable[Document]) -> QuestionSplit:
+    """Divide the documents into validation and test, by title."""
+    ids: dict[tuple[str, str], set[str]] = {}
+    for document in documents:
+        ids.setdefault((document.title, document.author_name), set()).add(document.whole_id)
+    ordered = sorted(ids)
+    first = len(ordered) * VALIDATION_PERCENT // 100
+    sides = (ordered[:first], ordered[first:])
+    return QuestionSplit(*(frozenset().union(*(ids[name] for name in side)) for side in sides))
+
+
+def questions_on(questions: Sequence[Question], document_ids: frozenset[str]) -> list[Question]:
+    """Return the questions about these documents."""
+    return [question for question in questions if question.document_id in document_ids]

@@ -2,7 +2,7 @@
 
 Each model is loaded once and asked everything: closed book, open book, summaries from memory, and
 what it could do before. Rows are kept for good, and tables are computed from them
-(`score_tables.py`), so `rescore` needs neither a model nor a question.
+(`methods/registry.py`), so `rescore` needs neither a model nor a question.
 """
 
 from __future__ import annotations
@@ -11,30 +11,28 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from steep.core.artifacts import MANIFEST, Artifact, Identity, Project, build
 from steep.core.errors import UserError
-from steep.core.files import write_json
-from steep.evaluation import closed_book
 from steep.evaluation.callers import Callers, check_prices, used_endpoints
 from steep.evaluation.config import BASE
-from steep.evaluation.eval_models import EvalModel, eval_models, opened
+from steep.evaluation.document_index import DocumentIndex
+from steep.evaluation.eval_models import eval_models, opened
 from steep.evaluation.forgetting import study as forgetting
+from steep.evaluation.methods import answers, open_book
+from steep.evaluation.methods.common import Session
+from steep.evaluation.methods.registry import METHODS, scores_of
 from steep.evaluation.protocols import asking_fields, check_protocol, protocol_of, reading_fields
 from steep.evaluation.question_set import QuestionSet, read_question_set
-from steep.evaluation.setup import EvaluationSetup
+from steep.evaluation.results import Scores, SkippedQuestion, write_scores
+from steep.evaluation.setup import SCORES_NAME, STAGE, EvaluationSetup
 from steep.evaluation.summaries import study as summaries
 
 log = logging.getLogger("steep")
 
-if TYPE_CHECKING:
-    from steep.evaluation.document_index import DocumentIndex
-
 VERSION = 4
-STAGE = "evaluate"
-SCORES_NAME = "scores.json"
 SHOWN_SKIPPED = 5
 
 
@@ -62,8 +60,6 @@ def check(setup: EvaluationSetup, documents: Artifact) -> None:
     if len(question_set.skipped) > SHOWN_SKIPPED:
         log.warning("  and %d more, see the report", len(question_set.skipped) - SHOWN_SKIPPED)
     if setup.open_book.chunk_characters:
-        from steep.evaluation import open_book
-
         open_book.check(setup, question_set)
 
 
@@ -82,17 +78,14 @@ def evaluate(
         log.info("evaluate: nothing to ask, evaluate.questions is null")
         return None
     inputs = {f"{artifact.stage}-{artifact.hash8}": artifact for artifact in rows}
-    skipped = [each._asdict() for each in question_set.skipped] if question_set else []
+    skipped = question_set.skipped if question_set else ()
 
     def make(directory: Path) -> dict[str, Any]:
-        from steep.evaluation.score_tables import tables
-
-        found = tables(list(inputs.values()), setup)
-        write_json(directory / SCORES_NAME, {**found, "skipped": skipped})
+        write_scores(directory / SCORES_NAME, scores_of(list(inputs.values()), setup, skipped))
         questions = len(question_set.questions) if question_set else 0
         return {
             "counts": {"questions": questions, "skipped": len(skipped)},
-            "skipped": skipped,
+            "skipped": [each._asdict() for each in skipped],
             "wall_s": sum(artifact.manifest["wall_s"] for artifact in inputs.values()),
         }
 
@@ -100,7 +93,7 @@ def evaluate(
     return build(setup.project, Identity(STAGE, VERSION, fields, inputs), make)
 
 
-def rescore(setup: EvaluationSetup, evaluated: Artifact) -> dict[str, Any]:
+def rescore(setup: EvaluationSetup, evaluated: Artifact) -> Scores:
     """Return the tables of an evaluation, computed again from its rows alone.
 
     Settings of asking that have changed since are not applied; each one is logged.
@@ -108,8 +101,6 @@ def rescore(setup: EvaluationSetup, evaluated: Artifact) -> dict[str, Any]:
     Raises:
         UserError: Rows of the evaluation are missing.
     """
-    from steep.evaluation.score_tables import tables
-
     rows = rows_of(setup.project, evaluated)
     log.info(
         "evaluate: computing the tables again from the rows of %s; nothing is asked",
@@ -117,7 +108,8 @@ def rescore(setup: EvaluationSetup, evaluated: Artifact) -> dict[str, Any]:
     )
     for line in dict.fromkeys(_asked_otherwise(setup, rows)):
         log.warning("evaluate: %s", line)
-    return {**tables(rows, setup), "skipped": evaluated.manifest["skipped"]}
+    skipped = [SkippedQuestion(**each) for each in evaluated.manifest["skipped"]]
+    return scores_of(rows, setup, skipped)
 
 
 def find_evaluation(project: Project, name: str | None) -> Artifact:
@@ -162,33 +154,21 @@ def _rows(
     models = eval_models(setup, trained, callers)
     by_model: dict[str, list[Artifact]] = {}
     with _doc_index(setup, question_set, callers) as doc_index:
+        session = Session(question_set, doc_index, study)
         # Served models come first: a server that fails is noticed within seconds.
         for eval_model in sorted(models, key=lambda each: each.server is None):
             with opened(eval_model):
                 by_model[eval_model.name] = [
-                    *_ask(question_set, eval_model, doc_index),
-                    *(study.ask(eval_model) if study else ()),
-                    *forgetting.run(eval_model),
+                    artifact
+                    for method in METHODS.values()
+                    for artifact in method.ask(session, eval_model)
                 ]
     return judge + [artifact for each in models for artifact in by_model[each.name]]
-
-
-def _ask(
-    question_set: QuestionSet | None, eval_model: EvalModel, doc_index: DocumentIndex | None
-) -> Iterator[Artifact]:
-    if question_set is not None:
-        yield from closed_book.run(question_set, eval_model)
-        if doc_index is not None:
-            from steep.evaluation import open_book
-
-            yield from open_book.run(question_set, eval_model, doc_index)
 
 
 def _doc_index(setup: EvaluationSetup, question_set: QuestionSet | None, callers: Callers) -> Any:
     if question_set is None or not setup.open_book.chunk_characters:
         return nullcontext()
-    from steep.evaluation.document_index import DocumentIndex
-
     return DocumentIndex(setup, question_set, callers)
 
 
@@ -197,7 +177,7 @@ def _asked_otherwise(setup: EvaluationSetup, rows: Sequence[Artifact]) -> Iterat
     wanted = asking_fields(protocol_of(setup.evaluate), setup.evaluate.seed)
     wanted |= {"evaluate.split": setup.evaluate.split}
     for artifact in rows:
-        if artifact.stage != closed_book.ANSWERS:
+        if artifact.stage != answers.STAGE:
             continue
         asked = {"evaluate.split": "all"} | artifact.manifest["identity"]["fields"]
         for name, value in wanted.items():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from steep.core.artifacts import Project
+from steep.core.calls import RAW_RECIPE
 from steep.evaluation.config import (
+    BASE,
     EvaluateConfig,
     ForgettingConfig,
     OpenBookConfig,
@@ -18,6 +20,9 @@ from steep.evaluation.config import (
 if TYPE_CHECKING:
     from steep.ledger.budget import Budget
     from steep.ledger.ledger import Ledger
+
+STAGE = "evaluate"
+SCORES_NAME = "scores.json"
 
 
 @dataclass(frozen=True)
@@ -51,3 +56,18 @@ class EvaluationSetup:
     replayed: Path | Literal["builtin"] | None
     max_cost_usd: float | None
     open_budget: Callable[[Ledger], Budget]
+
+    def planned_pairs(self, models: Iterable[str]) -> set[tuple[str, str]]:
+        """Return the comparisons that a study of arms is made for, known before any result.
+
+        Each model against the base, and each arm that reads synthetic texts against each that reads
+        the raw documents alone, both tuned on chats or neither. All other pairs are shown, too, but
+        were not planned.
+        """
+        others = [name for name in models if name != BASE]
+        reads = {name: self.arms.get(name) for name in others}
+        raw = [name for name in others if reads[name] == (RAW_RECIPE,)]
+        synthetic = [name for name in others if reads[name] and name not in raw]
+        return {(name, BASE) for name in others} | {
+            (a, b) for a in synthetic for b in raw if (a in self.tuned) == (b in self.tuned)
+        }

@@ -22,28 +22,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, stdtr, stdtrit
 
+from steep.evaluation.results import Interval
+
 CONFIDENCE = 0.95
 POWER = 0.8
 LEAST_DESIGN_EFFECT = 1 / 3
 PSEUDO_PAIRS = 2  # Bonett and Price add one pair to either side
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean with its 95% interval, from `n` values in `clusters` documents."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
-    clusters: int
 
 
 class _Sample(NamedTuple):
@@ -127,15 +117,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
         corrected[index] = highest
     return corrected
-
-
-def finite(value: Any) -> Any:
-    """The same tree with null for infinities, which JSON does not know: a bound that is open."""
-    if isinstance(value, dict):
-        return {key: finite(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _paired(a: Sequence[float], b: Sequence[float], clusters: Sequence[str]) -> _Paired:

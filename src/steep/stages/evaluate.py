@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from steep.config import Config
 from steep.core.artifacts import Artifact, Project
 from steep.core.files import read_json, write_json
-from steep.evaluation import run as evaluation
-from steep.evaluation.setup import EvaluationSetup
+from steep.evaluation.setup import STAGE, EvaluationSetup
 from steep.stages import documents as documents_stage
 from steep.stages import instruct
 from steep.stages.models import model_directory
@@ -21,6 +20,7 @@ from steep.stages.status import open_ledger
 
 if TYPE_CHECKING:
     from steep.evaluation.plan import EvaluationPlan
+    from steep.evaluation.results import Scores
 
 POINTER_NAME = "evaluated.json"  # in the run's directory: the name of its latest evaluation
 
@@ -51,26 +51,32 @@ def check(config: Config, project: Project, documents: Artifact) -> None:
     Raises:
         UserError: The evaluation cannot be run as it is configured.
     """
-    evaluation.check(setup_of(config, project), documents)
+    from steep.evaluation import run
+
+    run.check(setup_of(config, project), documents)
 
 
 def run(
     config: Config, project: Project, documents: Artifact, trained: Mapping[str, Artifact]
 ) -> Artifact | None:
     """Ask all models everything that is configured, and compare them; None if nothing is."""
-    artifact = evaluation.evaluate(setup_of(config, project), documents, trained)
+    from steep.evaluation.run import evaluate
+
+    artifact = evaluate(setup_of(config, project), documents, trained)
     if artifact is not None:
-        write_json(_pointer(config, project), {evaluation.STAGE: artifact.path.name})
+        write_json(_pointer(config, project), {STAGE: artifact.path.name})
     return artifact
 
 
-def rescore(config: Config, project: Project) -> dict[str, Any]:
+def rescore(config: Config, project: Project) -> Scores:
     """Return the tables of the run's latest evaluation, computed again from its rows alone.
 
     Raises:
         UserError: The run has not been evaluated, or rows of the evaluation are missing.
     """
-    return evaluation.rescore(setup_of(config, project), _evaluated(config, project))
+    from steep.evaluation import run
+
+    return run.rescore(setup_of(config, project), _evaluated(config, project))
 
 
 def results_of(config: Config, project: Project, question_id: str) -> dict[str, Any]:
@@ -80,8 +86,9 @@ def results_of(config: Config, project: Project, question_id: str) -> dict[str, 
         UserError: The run has not been evaluated, or the question was not asked.
     """
     from steep.evaluation.question_results import results_of
+    from steep.evaluation.run import rows_of
 
-    rows = evaluation.rows_of(project, _evaluated(config, project))
+    rows = rows_of(project, _evaluated(config, project))
     return results_of(setup_of(config, project), rows, question_id)
 
 
@@ -102,9 +109,11 @@ def plan_evaluation(config: Config, project: Project) -> EvaluationPlan:
 
 
 def _evaluated(config: Config, project: Project) -> Artifact:
+    from steep.evaluation.run import find_evaluation
+
     pointer = _pointer(config, project)
-    name = read_json(pointer)[evaluation.STAGE] if pointer.is_file() else None
-    return evaluation.find_evaluation(project, name)
+    name = read_json(pointer)[STAGE] if pointer.is_file() else None
+    return find_evaluation(project, name)
 
 
 def _pointer(config: Config, project: Project) -> Path:

@@ -1,4 +1,4 @@
-"""Stage 6, forgetting: what a model could do before, on general text and tasks of others."""
+"""Forgetting: the loss of a model on general text, and its scores on tasks of others."""
 
 from __future__ import annotations
 
@@ -10,61 +10,75 @@ from typing import Any
 
 from steep.core.artifacts import Artifact, Identity, build
 from steep.core.errors import UserError
-from steep.core.files import content_hash, read_json, write_json
+from steep.core.files import content_hash, read_json, read_rows, write_json, write_rows
+from steep.core.progress import Progress
 from steep.documents.general_text import builtin_texts
 from steep.evaluation.eval_models import EvalModel, name_of
+from steep.evaluation.forgetting.general_text import (
+    TextLoss,
+    loss_difference,
+    loss_score,
+    read_general_texts,
+    text_losses,
+)
+from steep.evaluation.forgetting.harness_tasks import (
+    TaskRow,
+    check_tasks,
+    compare_tasks,
+    run_tasks,
+)
+from steep.evaluation.methods.common import ROWS_NAME, Method, Session
+from steep.evaluation.results import (
+    GeneralTextResult,
+    LossDifference,
+    ModelLoss,
+    ModelTasks,
+    TaskScore,
+    TasksResult,
+)
 from steep.evaluation.setup import EvaluationSetup
 
 log = logging.getLogger("steep")
 
-VERSION = 1
-TEXTS, TASKS = "general-loss", "tasks"  # stages, as artifacts are named
-LOSSES_NAME, ROWS_NAME, TASK_SCORES_NAME = "losses.parquet", "rows.parquet", "scores.json"
+VERSION = 2
+LOSS_STAGE, TASK_STAGE = "general-loss", "tasks"
+LOSSES_NAME, TASK_SCORES_NAME = "losses.parquet", "scores.json"
 
 
 def check(setup: EvaluationSetup) -> None:
-    """Refuse what cannot be measured, before anything is spent.
+    """Check the settings of forgetting, before anything is spent.
 
     Raises:
-        UserError: There is no such text or task, or lm-evaluation-harness is not installed.
+        UserError: A text or task does not exist, or lm-evaluation-harness is not installed.
     """
     settings = setup.forgetting
     if settings.texts is not None:
-        from steep.evaluation.forgetting.general_text import read_general_texts
-
-        skipped = read_general_texts(settings.texts).skipped
-        if skipped:
-            log.warning("general text: %d lines hold none", len(skipped))
+        if skipped := read_general_texts(settings.texts).skipped:
+            log.warning("general text: %d lines without text", len(skipped))
         if settings.texts == setup.replayed:
             log.warning(
-                "forgetting.texts is also what training replays: its loss says little of forgetting"
+                "forgetting.texts is also the text that training replays: its loss says little "
+                "about forgetting"
             )
     if settings.task_folder is not None and not settings.task_folder.is_dir():
         raise UserError(
             "There is no such folder.", where="forgetting.task_folder", found=settings.task_folder
         )
     if settings.tasks:
-        from steep.evaluation.forgetting.harness_tasks import check_tasks
-
         check_tasks(settings.tasks, settings.task_folder)
 
 
-def run(eval_model: EvalModel) -> Iterator[Artifact]:
-    """Measure one model, if it is loaded here."""
-    settings = eval_model.setup.forgetting
-    if not (settings.texts or settings.tasks):
-        return
+def _is_local(eval_model: EvalModel, what: str) -> bool:
     if eval_model.server is not None:
-        log.warning("%s: forgetting is not measured of a served model", eval_model.name)
-        return
-    if settings.texts is not None:
-        yield _text_losses(eval_model)
-    if settings.tasks:
-        yield _tasks(eval_model)
+        log.warning("%s: %s is not measured for a served model", eval_model.name, what)
+    return eval_model.server is None
 
 
-def _text_losses(eval_model: EvalModel) -> Artifact:
+def ask_texts(_: Session, eval_model: EvalModel) -> Iterator[Artifact]:
+    """Compute the loss of one local model on general text."""
     settings = eval_model.setup.forgetting
+    if settings.texts is None or not _is_local(eval_model, "general text"):
+        return
     path = settings.texts if isinstance(settings.texts, Path) else builtin_texts()
     fields = {
         **eval_model.fields,
@@ -73,13 +87,6 @@ def _text_losses(eval_model: EvalModel) -> Artifact:
     }
 
     def make(directory: Path) -> dict[str, Any]:
-        from steep.core.progress import Progress
-        from steep.evaluation.forgetting.general_text import (
-            read_general_texts,
-            text_losses,
-            write_losses,
-        )
-
         found = read_general_texts(path)
         progress = Progress(f"general text {eval_model.name}", None, "windows")
         rows = text_losses(
@@ -89,15 +96,18 @@ def _text_losses(eval_model: EvalModel) -> Artifact:
             eval_model.setup.evaluate.batch_tokens,
             lambda done, total: progress.update(done, of=total),
         )
-        write_losses(directory / LOSSES_NAME, rows)
+        write_rows(directory / LOSSES_NAME, rows, TextLoss)
         return {"texts": len(rows), "skipped": len(found.skipped)}
 
-    identity = Identity(TEXTS, VERSION, fields, eval_model.inputs)
-    return build(eval_model.setup.project, identity, make)
+    identity = Identity(LOSS_STAGE, VERSION, fields, eval_model.inputs)
+    yield build(eval_model.setup.project, identity, make)
 
 
-def _tasks(eval_model: EvalModel) -> Artifact:
+def ask_tasks(_: Session, eval_model: EvalModel) -> Iterator[Artifact]:
+    """Run the tasks on one local model."""
     settings = eval_model.setup.forgetting
+    if not settings.tasks or not _is_local(eval_model, "forgetting"):
+        return
     fields = {
         **eval_model.fields,
         "forgetting.tasks": list(settings.tasks),
@@ -106,9 +116,6 @@ def _tasks(eval_model: EvalModel) -> Artifact:
     }
 
     def make(directory: Path) -> dict[str, Any]:
-        from steep.evaluation.forgetting.harness_tasks import run_tasks
-        from steep.evaluation.forgetting.task_rows import write_task_rows
-
         eval_model.close()  # the harness loads the model itself
         found = run_tasks(
             eval_model.directory,
@@ -116,42 +123,48 @@ def _tasks(eval_model: EvalModel) -> Artifact:
             limit=settings.task_limit,
             include_path=settings.task_folder,
         )
-        write_task_rows(directory / ROWS_NAME, found.rows)
+        write_rows(directory / ROWS_NAME, found.rows, TaskRow)
         scores = [asdict(each) for each in found.scores]
         write_json(directory / TASK_SCORES_NAME, {"scores": scores})
         return {"tasks": len(scores), "without_rows": list(found.without_rows)}
 
-    return build(
-        eval_model.setup.project, Identity(TASKS, VERSION, fields, eval_model.inputs), make
+    identity = Identity(TASK_STAGE, VERSION, fields, eval_model.inputs)
+    yield build(eval_model.setup.project, identity, make)
+
+
+def general_text_result(
+    artifacts: Sequence[Artifact], _: Sequence[Artifact], setup: EvaluationSetup
+) -> GeneralTextResult:
+    """Compute the loss of each model; later models minus the first, on the same texts."""
+    rows = {name_of(each): read_rows(each.path / LOSSES_NAME, TextLoss) for each in artifacts}
+    (first, before), *others = rows.items()
+    return GeneralTextResult(
+        models=tuple(ModelLoss(name=n, **vars(loss_score(each))) for n, each in rows.items()),
+        differences=tuple(
+            LossDifference(a=name, b=first, **vars(loss_difference(after, before)))
+            for name, after in others
+        ),
     )
 
 
-def texts_table(artifacts: Sequence[Artifact]) -> dict[str, Any]:
-    """The loss of each model on general text; a later model minus the first, on the same texts."""
-    from steep.evaluation.forgetting.general_text import loss_difference, loss_score, read_losses
-
-    rows = {name_of(each): read_losses(each.path / LOSSES_NAME) for each in artifacts}
+def tasks_result(
+    artifacts: Sequence[Artifact], _: Sequence[Artifact], setup: EvaluationSetup
+) -> TasksResult:
+    """Read the scores of each model; compare later models with the first, paired by question."""
+    rows = {name_of(each): read_rows(each.path / ROWS_NAME, TaskRow) for each in artifacts}
     (first, before), *others = rows.items()
-    models = [{"name": name, **asdict(loss_score(each))} for name, each in rows.items()]
-    differences = [
-        {"a": name, "b": first, **asdict(loss_difference(after, before))} for name, after in others
-    ]
-    return {"models": models, "differences": differences}
+    return TasksResult(
+        models=tuple(_tasks_of(each) for each in artifacts),
+        differences=tuple(
+            found for name, after in others for found in compare_tasks(after, before, name, first)
+        ),
+    )
 
 
-def tasks_table(artifacts: Sequence[Artifact]) -> dict[str, Any]:
-    """The tasks of each model as the harness counts them; a later model minus the first, paired."""
-    from steep.evaluation.forgetting.task_rows import compare_tasks, read_task_rows
+def _tasks_of(artifact: Artifact) -> ModelTasks:
+    scores = read_json(artifact.path / TASK_SCORES_NAME)["scores"]
+    return ModelTasks(name=name_of(artifact), scores=tuple(TaskScore(**each) for each in scores))
 
-    rows = {name_of(each): read_task_rows(each.path / ROWS_NAME) for each in artifacts}
-    (first, before), *others = rows.items()
-    return {
-        "models": [
-            {"name": name_of(each), **read_json(each.path / TASK_SCORES_NAME)} for each in artifacts
-        ],
-        "differences": [
-            {"a": name, "b": first, **asdict(found)}
-            for name, after in others
-            for found in compare_tasks(after, before)
-        ],
-    }
+
+GENERAL_TEXT = Method(LOSS_STAGE, ask_texts, general_text_result)
+TASKS = Method(TASK_STAGE, ask_tasks, tasks_result)

@@ -1,7 +1,7 @@
-"""Stage 6, summaries: models write from memory, and a judge weighs it beside what people wrote.
+"""The study of summaries: models write from memory, and a judge compares them with human ones.
 
-What was written and what was judged are artifacts of their own, so another judge needs no text
-written again. The judge itself is measured first, on claims that we labeled.
+Written texts and verdicts are artifacts of their own, so another judge needs no text written again.
+The judge itself is measured first, on claims that we labeled.
 """
 
 from __future__ import annotations
@@ -11,43 +11,49 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from steep.core.artifacts import Artifact, Identity, build
 from steep.core.config import identity_fields
 from steep.core.errors import UserError
-from steep.core.files import content_hash, read_json, write_json
+from steep.core.files import content_hash, read_json, read_rows, write_json, write_rows
 from steep.core.progress import Progress
 from steep.documents.document import Document
 from steep.documents.split import whole_documents
 from steep.documents.store import documents_of
 from steep.evaluation.callers import Callers
-from steep.evaluation.closed_book import OUTPUTS_NAME, kept, told
 from steep.evaluation.config import SummariesConfig
 from steep.evaluation.engines import AnswerEngine, Decoding, no_progress
-from steep.evaluation.engines import Progress as ToldProgress
+from steep.evaluation.engines import Progress as OnProgress
 from steep.evaluation.eval_models import EvalModel
+from steep.evaluation.methods.common import (
+    Method,
+    Session,
+    remove_outputs,
+    resumable,
+    text_progress,
+)
+from steep.evaluation.results import JudgeAgreement, SummariesResult, from_json
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.summaries.claims import Judged, judge_summaries
+from steep.evaluation.summaries.judge_agreement import measure_judge
 from steep.evaluation.summaries.judging import EngineJudge, Judge
 from steep.evaluation.summaries.prompts import MAX_TOKENS, Kind, in_chat_form, summary_prompt
-from steep.evaluation.summaries.references import Reference, read_references
-from steep.evaluation.summaries.rows import (
+from steep.evaluation.summaries.scores import SummaryScores
+from steep.evaluation.summaries.texts import (
     HUMAN,
     ClaimRow,
     PassageRow,
+    Reference,
     SummaryRow,
-    read_rows,
-    write_rows,
+    human_summaries,
+    read_references,
+    write_summaries,
 )
-from steep.evaluation.summaries.writing import human_summaries, write_summaries
 
 log = logging.getLogger("steep")
 
-if TYPE_CHECKING:  # it loads scipy
-    from steep.evaluation.summaries.judge_agreement import JudgeAgreement
-
-VERSION = 1
+VERSION = 2
 WRITTEN, JUDGED, AGREEMENT = "summary", "judged", "judge"  # stages, as artifacts are named
 TEXTS_NAME, PASSAGES_NAME, CLAIMS_NAME = "texts.parquet", "passages.parquet", "claims.parquet"
 AGREEMENT_NAME = "agreement.json"
@@ -55,10 +61,10 @@ SHOWN_SKIPPED = 5
 
 
 def check(setup: EvaluationSetup, documents: Artifact) -> None:
-    """Refuse what cannot be studied, before anything is spent.
+    """Check the settings of the study, before anything is spent.
 
     Raises:
-        UserError: There is no judge, or no summary by a person of any document.
+        UserError: There is no judge, or no human summary of any document.
     """
     settings = setup.summaries
     if settings.references is None:
@@ -73,27 +79,25 @@ def check(setup: EvaluationSetup, documents: Artifact) -> None:
     for skipped in found.skipped[:SHOWN_SKIPPED]:
         log.warning("  no reference: %s, %s", skipped.source, skipped.reason)
     if (more := len(found.skipped) - SHOWN_SKIPPED) > 0:
-        log.warning("  and %d lines more", more)
+        log.warning("  and %d more lines", more)
 
 
 @dataclass
 class SummaryStudy:
-    """The references and the judge of a run."""
+    """The human summaries and the judge of a run."""
 
     setup: EvaluationSetup
     documents: Artifact
     callers: Callers
 
     def judge(self) -> Iterator[Artifact]:
-        """Measure the judge, and let it weigh what people wrote."""
+        """Measure the judge, and let it judge the human summaries."""
 
         def make(directory: Path) -> dict[str, Any]:
             judge = self.open_judge()
             found = measure(judge, self.setup.summaries)
             if sum(found.unread.values()) == found.claims:
-                log.warning(
-                    "judge: not one of its verdicts could be read, nor will be in the table"
-                )
+                log.warning("judge: none of its verdicts could be read; the scores will be empty")
             write_json(directory / AGREEMENT_NAME, asdict(found))
             return {"judge": judge.name}
 
@@ -106,7 +110,7 @@ class SummaryStudy:
         )
 
     def ask(self, eval_model: EvalModel) -> Iterator[Artifact]:
-        """Let one model write summaries of every kind, and the judge weigh them."""
+        """Let one model write summaries of every kind, and judge them."""
         settings = self.setup.summaries
         if settings.models and eval_model.name not in settings.models:
             return
@@ -129,10 +133,12 @@ class SummaryStudy:
         }
 
         def make(directory: Path) -> dict[str, Any]:
-            with_progress = told(f"summaries {eval_model.name} {kind}", len(self._references))
-            rows = self.write(eval_model, kind, with_progress, kept(eval_model, directory))
-            write_rows(directory / TEXTS_NAME, SummaryRow, rows)
-            (directory / OUTPUTS_NAME).unlink(missing_ok=True)
+            with_progress = text_progress(
+                f"summaries {eval_model.name} {kind}", len(self._references)
+            )
+            rows = self.write(eval_model, kind, with_progress, resumable(eval_model, directory))
+            write_rows(directory / TEXTS_NAME, rows, SummaryRow)
+            remove_outputs(directory)
             return {"kind": kind, "texts": len(rows)}
 
         inputs = {"documents": self.documents, **eval_model.inputs}
@@ -141,14 +147,14 @@ class SummaryStudy:
         )
 
     def human_rows(self) -> list[SummaryRow]:
-        """What people wrote."""
+        """Return the human summaries as rows."""
         return human_summaries(self._references)
 
     def write(
         self,
         eval_model: EvalModel,
         kind: Kind,
-        on_progress: ToldProgress,
+        on_progress: OnProgress,
         engine: AnswerEngine | None = None,
     ) -> list[SummaryRow]:
         """Let one model write summaries of one kind."""
@@ -161,7 +167,7 @@ class SummaryStudy:
         return write_summaries(writer, eval_model.name, ids, kind, prompts, decoding, on_progress)
 
     def _prompts(self, eval_model: EvalModel, ids: Sequence[str], kind: Kind) -> list[str]:
-        """In the chat format of models that have one; others continue a text."""
+        """Return the prompts, in the chat format of a model that has one."""
         tokenizer = None if eval_model.server else eval_model.loaded[1]
         served_chat = eval_model.server is not None and eval_model.server.endpoint == "chat"
         chat = served_chat or bool(tokenizer and tokenizer.chat_template)
@@ -176,15 +182,15 @@ class SummaryStudy:
         fields: dict[str, Any],
         inputs: dict[str, Artifact],
     ) -> Artifact:
-        """What the judge says of some texts."""
+        """Build the artifact with the verdicts on some texts."""
 
         def make(directory: Path) -> dict[str, Any]:
             rows = texts()
             progress = _calls(f"judge {writer} {kind}")
             found = judged(self.open_judge(), rows, self.sources, self.setup.summaries, progress)
-            write_rows(directory / TEXTS_NAME, SummaryRow, rows)
-            write_rows(directory / PASSAGES_NAME, PassageRow, found.passages)
-            write_rows(directory / CLAIMS_NAME, ClaimRow, found.claims)
+            write_rows(directory / TEXTS_NAME, rows, SummaryRow)
+            write_rows(directory / PASSAGES_NAME, found.passages, PassageRow)
+            write_rows(directory / CLAIMS_NAME, found.claims, ClaimRow)
             return {"texts": len(rows), "claims": len(found.claims)}
 
         named = {"arm": writer, "summaries.kind": kind, **self._judge_fields(), **fields}
@@ -200,7 +206,7 @@ class SummaryStudy:
         return named | {"summaries.claims_a_call": self.setup.summaries.claims_per_call}
 
     def open_judge(self) -> EngineJudge:
-        """The judge; what it has answered is in the ledger."""
+        """Return the judge; its answers are in the ledger."""
         judge = self.setup.summaries.judge
         assert judge is not None
         return EngineJudge(self.callers.engine("summaries.judge", "judge"), judge.model)
@@ -217,7 +223,7 @@ class SummaryStudy:
 
     @cached_property
     def sources(self) -> dict[str, Document]:
-        """The whole document of each id."""
+        """The whole documents by id."""
         return whole_documents(self._texts)
 
     @cached_property
@@ -226,9 +232,7 @@ class SummaryStudy:
 
 
 def measure(judge: Judge, settings: SummariesConfig) -> JudgeAgreement:
-    """Let the judge weigh claims that we labeled."""
-    from steep.evaluation.summaries.judge_agreement import measure_judge
-
+    """Measure the judge on the labeled claims."""
     return measure_judge(judge, claims_per_call=settings.claims_per_call)
 
 
@@ -237,30 +241,43 @@ def judged(
     rows: Sequence[SummaryRow],
     sources: Mapping[str, Document],
     settings: SummariesConfig,
-    on_progress: ToldProgress = no_progress,
+    on_progress: OnProgress = no_progress,
 ) -> Judged:
-    """Let the judge take texts apart and weigh their claims."""
+    """Let the judge split texts into claims and judge them."""
     each = settings.claims_per_call
     return judge_summaries(judge, rows, sources, claims_per_call=each, on_progress=on_progress)
 
 
 def read_texts(artifact: Artifact) -> list[SummaryRow]:
-    """The texts of an artifact."""
+    """Read the texts of an artifact."""
     return read_rows(artifact.path / TEXTS_NAME, SummaryRow)
 
 
-def table(judged: Sequence[Artifact], agreements: Sequence[Artifact]) -> dict[str, Any]:
-    """The study as `scores.json` has it, and how far the judge can be believed."""
-    from steep.evaluation.summaries.scores import SummaryScores as Scored
+def result_of(
+    artifacts: Sequence[Artifact], rows: Sequence[Artifact], setup: EvaluationSetup
+) -> SummariesResult:
+    """Compute the result from the artifacts of verdicts, and those of the judge."""
+    texts = [row for artifact in artifacts for row in read_texts(artifact)]
+    passages = [r for each in artifacts for r in read_rows(each.path / PASSAGES_NAME, PassageRow)]
+    claims = [row for each in artifacts for row in read_rows(each.path / CLAIMS_NAME, ClaimRow)]
+    judges = [
+        from_json(JudgeAgreement, read_json(each.path / AGREEMENT_NAME))
+        for each in rows
+        if each.stage == AGREEMENT
+    ]
+    return SummaryScores(texts, Judged(passages, claims)).result(judges)
 
-    texts = [row for artifact in judged for row in read_texts(artifact)]
-    passages = [r for each in judged for r in read_rows(each.path / PASSAGES_NAME, PassageRow)]
-    claims = [row for each in judged for row in read_rows(each.path / CLAIMS_NAME, ClaimRow)]
-    found = Scored(texts, Judged(passages, claims)).table()
-    return {"judge": [read_json(each.path / AGREEMENT_NAME) for each in agreements], **found}
+
+def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
+    """Let one model write summaries, and judge them."""
+    if session.study is not None:
+        yield from session.study.ask(eval_model)
+
+
+METHOD = Method(JUDGED, ask, result_of)
 
 
 def _calls(label: str) -> Callable[[int, int], None]:
-    """A progress line for the two rounds of a judge."""
+    """Return a progress line for the two steps of a judge."""
     progress = Progress(label, None, "calls")
     return lambda done, total: progress.update(done, of=total)

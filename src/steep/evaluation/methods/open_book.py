@@ -1,4 +1,4 @@
-"""Stage 6, open book: every cell of the grid for one model, an artifact each."""
+"""Open book: the grid of ways to show retrieved texts; one artifact per model and variant."""
 
 from __future__ import annotations
 
@@ -11,34 +11,37 @@ from typing import Any
 
 from steep.core.artifacts import Artifact, Identity, build
 from steep.core.errors import UserError
+from steep.core.files import write_rows
 from steep.core.progress import Progress
-from steep.evaluation.answer_rows import read_answers, write_answers
-from steep.evaluation.answering import ask
-from steep.evaluation.closed_book import OUTPUTS_NAME, ROWS_NAME, kept, told
-from steep.evaluation.compare import Grade
+from steep.evaluation.answers import AnswerRow, ask
 from steep.evaluation.document_index import DocumentIndex
 from steep.evaluation.engines import AnswerEngine, NoLikelihoods, PromptTooLong, no_progress
-from steep.evaluation.engines import Progress as ToldProgress
+from steep.evaluation.engines import Progress as OnProgress
 from steep.evaluation.eval_models import EvalModel
-from steep.evaluation.normalizers import Normalizer, OptionScores
-from steep.evaluation.open_book_table import GridPoint, chosen_variant
-from steep.evaluation.prompts import open_book_prompt
-from steep.evaluation.protocols import Protocol, asking_fields, protocol_of
+from steep.evaluation.methods.common import (
+    ROWS_NAME,
+    VERSION,
+    Method,
+    Session,
+    remove_outputs,
+    resumable,
+    text_progress,
+)
+from steep.evaluation.methods.open_book_result import STAGE, cell_of, chosen_variant, result_of
+from steep.evaluation.option_rows import OptionScores, QuestionRow, make_rows
+from steep.evaluation.prompts import open_book_likelihood_prompt
+from steep.evaluation.protocols import asking_fields, protocol_of
 from steep.evaluation.question_set import QuestionSet
 from steep.evaluation.questions import Question
-from steep.evaluation.rows import make_rows, read_rows, write_rows
+from steep.evaluation.results import AnswerProtocol
 from steep.evaluation.setup import EvaluationSetup
-from steep.evaluation.tables import answer_grades, answers_chance, likelihood_grades, mean_chance
 
 log = logging.getLogger("steep")
-
-VERSION = 2
-STAGE = "open-book"
 
 
 @dataclass(frozen=True)
 class RetrievalVariant:
-    """How texts are shown; without a chunk size it is the whole document."""
+    """How contexts are shown; without a chunk size, the whole document is shown."""
 
     chunk_characters: int | None
     shown: int
@@ -54,10 +57,10 @@ class RetrievalVariant:
 
 
 def check(setup: EvaluationSetup, question_set: QuestionSet) -> None:
-    """Refuse what cannot be asked, before anything is spent.
+    """Check the settings of the open book, before anything is spent.
 
     Raises:
-        UserError: The embedder or reranker lacks its name, or there is nothing to choose by.
+        UserError: An embedder or reranker lacks its model or endpoint, or a split has no question.
     """
     settings = setup.open_book
     if not question_set.everything:
@@ -81,27 +84,28 @@ def check(setup: EvaluationSetup, question_set: QuestionSet) -> None:
         for side in ("validation", "test"):
             if not question_set.side(side):
                 raise UserError(
-                    f"There is no question about a {side} document, to choose the best way by.",
+                    f"Choosing the best variant needs questions about {side} documents.",
                     where="open_book.choose_on_validation",
-                    expected="documents enough: sorted by title, the first fifth is for validation",
-                    hint="set it to false: the whole grid is then asked of all questions",
+                    expected="enough documents: sorted by title, the first fifth is for validation",
+                    hint="set it to false: all questions are then asked in the whole grid",
                 )
 
 
-def run(
-    question_set: QuestionSet, eval_model: EvalModel, doc_index: DocumentIndex
-) -> Iterator[Artifact]:
-    """Ask one model the whole grid, and the best cell of it again where one is chosen."""
-    settings = eval_model.setup.open_book
-    if settings.models and eval_model.name not in settings.models:
+def ask_grid(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
+    """Ask one model the whole grid, and its best variant again if one is chosen."""
+    question_set, doc_index = session.question_set, session.doc_index
+    settings, name = eval_model.setup.open_book, eval_model.name
+    if question_set is None or doc_index is None:
+        return
+    if settings.models and name not in settings.models:
         return
     if settings.method == "likelihood" and not eval_model.gives_likelihoods:
-        log.warning("%s: not asked open book, a chat endpoint has no likelihoods", eval_model.name)
+        log.warning("%s: not asked open book, a chat endpoint has no likelihoods", name)
         return
     try:
         yield from _grid(question_set, eval_model, doc_index)
     except NoLikelihoods as error:
-        log.warning("%s: not asked open book. %s", eval_model.name, error)
+        log.warning("%s: not asked open book. %s", name, error)
 
 
 def _grid(
@@ -125,7 +129,7 @@ def _chosen(
     doc_index: DocumentIndex,
     variants: Sequence[RetrievalVariant],
 ) -> Iterator[Artifact]:
-    """The whole grid on the validation split, and its best way on the test split."""
+    """Ask the whole grid on the validation split, and its best variant on the test split."""
     cells = []
     for variant in variants:
         *before, artifact = _cell(question_set, eval_model, doc_index, variant, "validation")
@@ -138,7 +142,7 @@ def _chosen(
 
 
 def variants_of(setup: EvaluationSetup) -> list[RetrievalVariant]:
-    """Every combination of the configuration."""
+    """Return every combination of the settings."""
     settings = setup.open_book
     heats: Sequence[float | None] = (None,)
     if settings.method == "answers":
@@ -154,7 +158,7 @@ def _cell(
     variant: RetrievalVariant,
     split: str,
 ) -> Iterator[Artifact]:
-    """The artifact of one cell, after that of the retrieval that it shows."""
+    """Build the artifact of one variant, after that of its retrieval."""
     settings = eval_model.setup.open_book
     questions = question_set.questions if split == question_set.split else question_set.side(split)
     inputs = {"documents": question_set.documents, **eval_model.inputs}
@@ -193,7 +197,7 @@ def _ask(
     doc_index: DocumentIndex,
     variant: RetrievalVariant,
     questions: Sequence[Question],
-    protocol: Protocol | None,
+    protocol: AnswerProtocol | None,
     directory: Path,
 ) -> None:
     texts = contexts(doc_index, eval_model, variant, questions)
@@ -205,15 +209,15 @@ def _ask(
             question_set, eval_model.engine, questions, texts, lambda done, _: progress.update(done)
         )
         progress.finish(f"{len(questions)} questions")
-        write_rows(directory / ROWS_NAME, make_rows(questions, scores))
+        write_rows(directory / ROWS_NAME, make_rows(questions, scores), QuestionRow)
         return
     rows = ask(
-        kept(eval_model, directory), eval_model.name, questions, question_set.by_id, protocol,
+        resumable(eval_model, directory), eval_model.name, questions, question_set.by_id, protocol,
         seed=eval_model.setup.evaluate.seed, contexts=texts,
-        on_progress=told(label, len(questions) * protocol.samples),
+        on_progress=text_progress(label, len(questions) * protocol.samples),
     )  # fmt: skip
-    write_answers(directory / ROWS_NAME, rows)
-    (directory / OUTPUTS_NAME).unlink(missing_ok=True)
+    write_rows(directory / ROWS_NAME, rows, AnswerRow)
+    remove_outputs(directory)
 
 
 def contexts(
@@ -222,9 +226,9 @@ def contexts(
     variant: RetrievalVariant,
     questions: Sequence[Question],
 ) -> list[list[str]]:
-    """The texts that are shown before each question.
+    """Return the texts that are shown before each question.
 
-    A plan, whose library is in memory, does not wait for models of this machine.
+    A plan, whose index is in memory, does not wait for local models.
     """
     if variant.chunk_characters is None:
         return doc_index.whole_documents(questions)
@@ -240,50 +244,23 @@ def option_scores(
     engine: AnswerEngine,
     questions: Sequence[Question],
     texts: Sequence[Sequence[str]],
-    on_progress: ToldProgress = no_progress,
+    on_progress: OnProgress = no_progress,
 ) -> list[OptionScores]:
-    """The likelihoods of the options of every question, after its texts."""
+    """Return the likelihoods of the options of every question, after its contexts."""
     asked = zip(questions, texts, strict=True)
-    prompts = [open_book_prompt(q, question_set.by_id[q.document_id], shown) for q, shown in asked]
+    prompts = [
+        open_book_likelihood_prompt(q, question_set.by_id[q.document_id], shown)
+        for q, shown in asked
+    ]
     return engine.logprobs(prompts, [question.options for question in questions], on_progress)
 
 
-def protocol_at(setup: EvaluationSetup, variant: RetrievalVariant) -> Protocol | None:
-    """How answers are asked for at the temperature of a cell; None for likelihoods."""
+def protocol_at(setup: EvaluationSetup, variant: RetrievalVariant) -> AnswerProtocol | None:
+    """Return the protocol at the temperature of a variant; None for likelihoods."""
     if setup.open_book.method == "likelihood":
         return None
     named = protocol_of(setup.evaluate)
     return named if variant.temperature is None else replace(named, temperature=variant.temperature)
 
 
-def chance_of(artifact: Artifact) -> float | None:
-    """The accuracy of guessing in a finished cell; None where it was left out."""
-    if artifact.manifest.get("left_out"):
-        return None
-    if artifact.manifest["identity"]["fields"]["open_book.method"] == "likelihood":
-        return mean_chance(read_rows(artifact.path / ROWS_NAME))
-    return answers_chance(read_answers(artifact.path / ROWS_NAME))
-
-
-def cell_of(artifact: Artifact, setup: EvaluationSetup) -> GridPoint:
-    """Count the rows of a finished cell, under the configuration's reading of answers."""
-    fields = artifact.manifest["identity"]["fields"]
-    variant = {key: fields[f"open_book.{key}"] for key in ("chunk_characters", "shown", "order")}
-    return GridPoint(
-        model=fields["arm"],
-        temperature=fields.get("evaluate.temperature"),
-        split=fields["evaluate.split"],
-        left_out=artifact.manifest.get("left_out"),
-        grades=tuple(_grades(artifact, setup)),
-        **variant,
-    )
-
-
-def _grades(artifact: Artifact, setup: EvaluationSetup) -> Sequence[Grade]:
-    path = artifact.path / ROWS_NAME
-    if artifact.manifest.get("left_out"):
-        return ()
-    if artifact.manifest["identity"]["fields"]["open_book.method"] == "likelihood":
-        normalizer: Normalizer = setup.evaluate.normalizer
-        return likelihood_grades(read_rows(path), normalizer)
-    return answer_grades(read_answers(path), protocol_of(setup.evaluate))
+METHOD = Method(STAGE, ask_grid, result_of)
