@@ -88,7 +88,7 @@ def test_too_few_vectors_are_refused() -> None:
         def embed(self, texts: Sequence[str]) -> Vectors:
             return super().embed(texts[:1])
 
-    with RetrievalCache() as cache, pytest.raises(UserError, match="2 vectors, one a text"):
+    with RetrievalCache() as cache, pytest.raises(UserError, match="2 vectors, one per text"):
         embed_texts(Lazy(), ["a", "b"], cache)
 
 

@@ -62,7 +62,7 @@ def stated_letters(text: str) -> str | None:
 
 
 def _of(statement: re.Match[str]) -> str | None:
-    """The letters of a statement; "" for alternatives, None where it is no statement."""
+    """Return the letters of a statement; "" for alternatives, None if it is no statement."""
     said = statement["letters"] or statement["before"]
     rest = statement.string[statement.end() :]
     if _OTHERWISE.match(rest):

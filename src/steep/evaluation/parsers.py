@@ -1,6 +1,4 @@
-"""From what a model wrote to the letters it chose, or the reason why there are none.
-
-Named readings of the same text:
+"""Parsers: the letters that a text chooses, or the reason why it chooses none.
 
 - `strict` (ours): the last line must be `Answer: B.` (or `Answer: BD.`, commas and a missing full
   stop allowed) and nothing else.

@@ -1,9 +1,9 @@
-"""What an evaluation will send to servers, before it does: requests, tokens and dollars.
+"""Plan an evaluation: the requests, tokens and dollars that it sends to servers.
 
-The evaluation runs with endpoints that send nothing. What the ledger holds is answered from there;
-for the rest, stand-ins are returned, so that the requests that follow are the real ones as far as
-they can be known. Only what a judge will be asked depends on texts that do not exist yet; these are
-expected to be as long as the summaries written by people, with two claims per sentence.
+The evaluation runs with endpoints that send nothing. Answers in the ledger are used; others are
+replaced by placeholders, so that the requests that follow are the real ones as far as they can be
+known. Only the requests of a judge depend on texts that do not exist yet; these are expected to be
+as long as the human summaries, with two claims per sentence.
 """
 
 from __future__ import annotations
@@ -60,15 +60,15 @@ SHOWN_SKIPPED = 3
 
 @dataclass(frozen=True, slots=True)
 class EvaluationCalls:
-    """What one endpoint is asked.
+    """The requests to one endpoint.
 
     Attributes:
-        section: Of the configuration.
+        section: The section of the configuration.
         requests: All requests of this evaluation.
-        completed: Those whose answers are in the ledger; they cost nothing more.
-        tokens_in: Tokens that the others read.
-        tokens_out: Tokens that they write.
-        cost_usd: Of the others; None where the price is not known.
+        completed: Requests whose answers are in the ledger; they cost nothing more.
+        tokens_in: Input tokens of the other requests.
+        tokens_out: Output tokens of the other requests.
+        cost_usd: Of the other requests; None if the price is unknown.
     """
 
     section: str
@@ -84,13 +84,13 @@ class EvaluationCalls:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationPlan:
-    """What an evaluation sends, endpoint by endpoint, and what will keep it from being complete."""
+    """The requests of an evaluation by endpoint, and reasons why it will not be complete."""
 
     calls: tuple[EvaluationCalls, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, as a script would read it."""
+        """Return the plan as plain data."""
         return asdict(self)
 
 
@@ -118,7 +118,7 @@ def plan_evaluation(setup: EvaluationSetup, documents: Artifact, ledger: Ledger)
 def _over_limit(
     setup: EvaluationSetup, ledger: Ledger, calls: Sequence[EvaluationCalls]
 ) -> Iterator[str]:
-    """Say when what is left of the limit in dollars does not suffice."""
+    """Warn if the rest of the limit in dollars is not enough."""
     budget = setup.open_budget(ledger)
     costs = [each.cost_usd for each in calls if each.cost_usd is not None]
     expected = sum(each.expected for each in costs)
@@ -127,8 +127,8 @@ def _over_limit(
     left_usd = max(0.0, budget.max_cost_usd - budget.spent_usd)
     if expected > left_usd:
         yield (
-            f"the evaluation takes about {dollars(expected)} more, and {dollars(left_usd)} is left "
-            "of generate.max_cost_usd, of which generation takes its part first"
+            f"the evaluation costs about {dollars(expected)} more, and {dollars(left_usd)} of "
+            "generate.max_cost_usd is left, which generation uses first"
         )
 
 
@@ -154,7 +154,7 @@ class _Counter:
         self._ledger = ledger
 
     def complete(self, requests: Sequence[Request], on_done: OnDone = ignore) -> list[Completion]:
-        """Return what the ledger holds, and stand-ins for the rest."""
+        """Return answers from the ledger, and placeholders for the rest."""
         by_id = {each.id: each for each in requests}
         known = table.completed(self._ledger, by_id)
         self.requests |= by_id
@@ -162,7 +162,7 @@ class _Counter:
         return [known.get(each.id) or _stand_in(each) for each in requests]
 
     def sums(self) -> EvaluationCalls:
-        """Sum up what was asked of this endpoint."""
+        """Sum up the requests to this endpoint."""
         settings, prices = self.used.settings, self.used.prices
         missing = [each for id_, each in self.requests.items() if id_ not in self.completed]
         characters = sum(len(part) for each in missing for part in each.parts)
@@ -187,7 +187,7 @@ class _Counter:
 
 
 class _CountingEngine(HttpEngine):
-    """Sends what likelihoods take, and computes none: some parts of them are stand-ins."""
+    """Counts the requests of likelihoods, and returns scores of 0."""
 
     def logprobs(
         self,
@@ -220,7 +220,7 @@ class _Counters(Callers):
         return _CountingEngine(self.open(section), settings.model, purpose, settings.endpoint)
 
     def sums(self) -> tuple[EvaluationCalls, ...]:
-        """What each endpoint is asked."""
+        """Return the requests to each endpoint."""
         return tuple(each.sums() for each in self._counters.values())
 
 
@@ -323,7 +323,7 @@ def _study(study: summaries.SummaryStudy, served: Sequence[EvalModel]) -> None:
 
 
 def _written_here(project: Project, name: str, kind: str) -> list[SummaryRow]:
-    """The latest texts of a model of this machine."""
+    """Return the latest texts of a local model."""
     found = [
         each
         for each in project.finished(summaries.WRITTEN)
@@ -338,7 +338,7 @@ def _unwritten(name: str, kind: str, document_ids: Sequence[str]) -> Iterator[Su
 
 
 class _ExpectedJudge:
-    """A judge that is expected to find so many claims per sentence where it was not asked yet."""
+    """A judge that expects a number of claims per sentence where there is no answer yet."""
 
     def __init__(self, judge: EngineJudge) -> None:
         self._judge, self.name = judge, judge.name
@@ -346,7 +346,7 @@ class _ExpectedJudge:
     def split(
         self, passages: Sequence[JudgedPassage], on_progress: Progress = no_progress
     ) -> list[ClaimSplit]:
-        """The claims of each passage."""
+        """Split each passage into claims."""
         splits = self._judge.split(passages)
         return [
             split if split.why_not is None else replace(split, claims=_expected_claims(passage))
@@ -356,7 +356,7 @@ class _ExpectedJudge:
     def rule(
         self, batches: Sequence[ClaimBatch], on_progress: Progress = no_progress
     ) -> list[Ruling]:
-        """The verdicts on each batch."""
+        """Judge each batch."""
         return self._judge.rule(batches)
 
 

@@ -1,7 +1,7 @@
-"""Which questions do not fit: known before training, from the tokenizer and the context alone.
+"""The questions that do not fit a model, known before training from tokenizer and context.
 
-Every model that is loaded here is the base or trained from it, so one tokenizer and one context
-tell for all. What a served model holds is known to its server only.
+Every local model is the base or trained from it, so one tokenizer and one context are enough. The
+context of a served model is known to its server only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from steep.evaluation.results import AnswerProtocol
 from steep.evaluation.setup import EvaluationSetup
 from steep.training.loading import load_model_config, load_tokenizer
 
-SPECIAL_TOKENS = 8  # more than tokenizers add to the bytes of a text
+SPECIAL_TOKENS = 8  # an upper bound of what tokenizers add to the bytes of a text
 
 
 def not_askable(
@@ -31,11 +31,11 @@ def not_askable(
     short: Sequence[Question],
     documents: Mapping[str, Document],
 ) -> dict[str, str]:
-    """Return the reason for each question, by its id, that cannot be asked in every way.
+    """Return, by question id, the reason why a question cannot be asked by every method.
 
     Args:
         setup: The settings of the evaluation.
-        questions: The choices.
+        questions: The questions with options.
         short: The questions with short answers.
         documents: The document of each whole id that questions name.
     """
@@ -73,7 +73,7 @@ def _with_too_many_options(setup: EvaluationSetup, questions: Sequence[Question]
 
 
 class _Lazy:
-    """A tokenizer that is loaded when a text is long enough to be counted."""
+    """A tokenizer that is loaded on first use."""
 
     def __init__(self, load: Callable[[], Any]) -> None:
         self._load = load
@@ -85,14 +85,14 @@ class _Lazy:
         return self._loaded
 
     def count(self, text: str) -> int:
-        """The tokens of a prompt, BOS among them."""
+        """Count the tokens of a prompt, including BOS."""
         tokenizer = self.get()
         bos = int(tokenizer.bos_token_id is not None)
         return bos + len(text_ids(tokenizer, text))
 
 
 def _may_outgrow(limit: int, *texts: str) -> bool:
-    """Whether texts may be longer than the context: a token is at least a byte."""
+    """Return True if texts may exceed the context: a token is at least a byte."""
     return sum(len(text.encode()) for text in texts) + SPECIAL_TOKENS > limit
 
 
@@ -130,10 +130,10 @@ def _short_needs(
 
 
 def nothing_fits(reasons: Mapping[str, str]) -> UserError:
-    """The error where no question is left."""
+    """Return the error for a file without a question that fits."""
     question, reason = next(iter(reasons.items()))
     return UserError(
-        "Not one question can be asked.",
+        "None of the questions can be asked.",
         where="evaluate.questions",
         found=f"{len(reasons)} questions; '{question}': {reason}",
         hint="ask by fewer evaluate.methods (answers have long prompts), lower "

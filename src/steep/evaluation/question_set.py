@@ -1,4 +1,4 @@
-"""What every model is asked: the questions of a run, their documents, and how they are answered."""
+"""The question set: the questions that every model is asked, and their documents."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ log = logging.getLogger("steep")
 
 @dataclass(frozen=True)
 class QuestionSet:
-    """The questions of one configuration.
+    """The questions of one evaluation.
 
     Attributes:
         documents: The artifact of the documents.
         texts: Its documents, or parts of them.
         content: A hash of the file of questions.
-        split: Which of the documents are asked about.
-        limit: How many of the questions are asked at most; None is no limit.
-        questions: Choices; a question with short answers is one among other answers.
-        short: Questions with short answers, as they are.
-        everything: The choices about all documents, whatever the split.
-        skipped: What cannot be asked, and why.
-        unfit: Those of them that models cannot be asked, e.g. because they are too long.
+        split: The documents that are asked about.
+        limit: Maximum number of questions; None: no limit.
+        questions: Questions with options; those with short answers have other answers as options.
+        short: Questions with short answers.
+        everything: The questions with options about all documents, in every split.
+        skipped: Questions that cannot be asked, with reasons.
+        unfit: Ids of those that do not fit a model, e.g. because they are too long.
     """
 
     documents: Artifact
@@ -60,35 +60,34 @@ class QuestionSet:
 
     @cached_property
     def by_id(self) -> Mapping[str, Document]:
-        """A document, or any part of it, by the id that questions have: for its name only."""
+        """The document (or any part of it) of each id in questions, for its name only."""
         return {document.whole_id: document for document in self.texts}
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What belongs to the identity of all answers; documents are an input."""
+        """The identity fields of all answers; documents are an input."""
         split = {} if self.split == "all" else {"evaluate.split": self.split}
         limit = {} if self.limit is None else {"evaluate.limit": self.limit}
         unfit = {"left_out": stable_hash(sorted(self.unfit), 16)} if self.unfit else {}
         return {"evaluate.questions": self.content, **split, **limit, **unfit}
 
     def side(self, name: str) -> list[Question]:
-        """The choices about the validation or the test documents."""
+        """Return the questions with options about the validation or the test documents."""
         return questions_on(self.everything, getattr(split_documents(self.texts), name))
 
 
 def read_question_set(
     setup: EvaluationSetup, documents: Artifact, *, check_length: bool = True
 ) -> QuestionSet | None:
-    """Read the questions; None where the configuration names none.
+    """Read the questions; None if the settings name no file.
 
     Args:
         setup: The settings of the evaluation.
         documents: The artifact of the documents.
-        check_length: Whether to leave out questions that are too long for a model of this machine,
-            for which its tokenizer is read.
+        check_length: Leave out questions that are too long for a local model; reads its tokenizer.
 
     Raises:
-        UserError: They cannot be read, or none of them can be asked.
+        UserError: The questions cannot be read, or none of them can be asked.
     """
     settings = setup.evaluate
     if settings.questions is None:
@@ -120,10 +119,10 @@ def read_question_set(
 
 
 def _that_fits(question_set: QuestionSet, setup: EvaluationSetup) -> QuestionSet:
-    """The questions that every model can be asked; the others are named.
+    """Keep the questions that fit every model; the others become skipped ones.
 
     Raises:
-        UserError: There is none.
+        UserError: No question is left.
     """
     from steep.evaluation.question_limits import not_askable, nothing_fits
 
@@ -145,12 +144,12 @@ def _that_fits(question_set: QuestionSet, setup: EvaluationSetup) -> QuestionSet
 
 
 def _limited(question_set: QuestionSet) -> QuestionSet:
-    """The first questions of every kind of asking."""
+    """Keep the first questions of every method."""
     if question_set.limit is None:
         return question_set
     found = max(len(question_set.questions), len(question_set.short))
     if question_set.limit < found:
-        log.info("evaluate: the first %d of %d questions are asked", question_set.limit, found)
+        log.info("evaluate: asking the first %d of %d questions", question_set.limit, found)
     return replace(
         question_set,
         questions=question_set.questions[: question_set.limit],
@@ -160,7 +159,7 @@ def _limited(question_set: QuestionSet) -> QuestionSet:
 
 
 def _short(path: Path, texts: Sequence[Document], methods: Sequence[str]) -> Questions:
-    """The questions with short answers, if they are asked for; beside others none is no error."""
+    """Read the short-answer questions; none is an error only if no other method is configured."""
     if "short-answers" not in methods:
         return Questions((), ())
     try:
@@ -168,12 +167,12 @@ def _short(path: Path, texts: Sequence[Document], methods: Sequence[str]) -> Que
     except UserError:
         if set(methods) == {"short-answers"}:
             raise
-        log.warning("evaluate: no question has a short answer, so none is asked")
+        log.warning("evaluate: no question has a short answer; short-answers is skipped")
         return Questions((), ())
 
 
 def _choices(path: Path, texts: Sequence[Document], short: Questions) -> Questions:
-    """The questions with options; none is no error where there are short answers to ask."""
+    """Read the questions with options; none is an error only without short answers."""
     try:
         return read_questions(path, texts)
     except UserError:

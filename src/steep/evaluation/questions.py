@@ -6,8 +6,8 @@
 - QuALITY's own format, where `difficult` sets the kind.
 
 The lines of the first two may be mixed. `read_questions` turns short answers into choices,
-`read_short_answers` leaves them as they are. What cannot be asked is never dropped in silence: it
-comes back with its id, or its line, and the reason.
+`read_short_answers` leaves them as they are. A question that cannot be asked is
+returned with its id, or its line, and the reason.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ VALIDATION_PERCENT = 20
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question; `document_id` is the whole document's.
+    """One question; `document_id` is that of the whole document.
 
-    `gold` are the options that are right, counted from 0 and in order: one, or several. `answers`
-    are the texts that a short answer may be; only with them may options and gold be empty.
+    `gold` are the right options, counted from 0 and in order: one, or several. `answers` are the
+    accepted texts of a short answer; only with them may options and gold be empty.
     """
 
     id: str
@@ -52,7 +52,7 @@ class Question:
 
 
 class Questions(NamedTuple):
-    """What a file holds, in its order."""
+    """The questions of a file, in its order."""
 
     questions: tuple[Question, ...]
     skipped: tuple[SkippedQuestion, ...]
@@ -62,7 +62,7 @@ def read_questions(path: Path, documents: Sequence[Document]) -> Questions:
     """Read the questions on these documents (or on the wholes of which they are parts).
 
     Raises:
-        UserError: The file cannot be read, or not one question of it can be asked.
+        UserError: The file cannot be read, or none of its questions can be asked.
     """
     titles = {document.whole_id: document.title for document in documents}
     skipped: list[SkippedQuestion] = []
@@ -77,7 +77,7 @@ def read_short_answers(path: Path, documents: Sequence[Document]) -> Questions:
     """Read those questions whose answer is a text, without options; a choice is skipped.
 
     Raises:
-        UserError: The file cannot be read, or not one question of it can be asked.
+        UserError: The file cannot be read, or none of its questions can be asked.
     """
     titles = {document.whole_id: document.title for document in documents}
     skipped: list[SkippedQuestion] = []
@@ -198,7 +198,7 @@ def _on_known_documents(
 
 
 def _blank_text(row: Question) -> str | None:
-    """The reason why a question with a text that shows nothing cannot be asked."""
+    """Return the reason why a question with a blank text cannot be asked."""
     named = [("question", row.question)]
     named += [(f"option {number}", text) for number, text in enumerate(row.options)]
     named += [(f"answer {number}", text) for number, text in enumerate(row.answers)]
@@ -238,7 +238,7 @@ def _nothing_to_ask(path: Path, skipped: Sequence[SkippedQuestion]) -> UserError
     shown = [f"{row.question_id}: {row.reason}" for row in skipped[:SHOWN_REASONS]]
     more = len(skipped) - len(shown)
     return UserError(
-        "There is no question here that can be asked about these documents.",
+        "This file has no question that can be asked about these documents.",
         where=path,
         expected='{"id", "document_id", "question", "options": [...], "gold": 0} on each line, '
         'or "answers" instead of options and gold, or QuALITY\'s own format',

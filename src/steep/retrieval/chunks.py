@@ -1,8 +1,8 @@
-"""Chunks of documents: what is searched for, and shown before a question.
+"""Chunks of documents, which are searched and shown before a question.
 
-A chunk is exactly `document.text[start:end]`. What is embedded, ranked and shown stands under the
-title, author and year of its document, as in the paper (appendix F): a passage from the middle of a
-story seldom says which story it is. These lines do not count towards the chunk size.
+A chunk is exactly `document.text[start:end]`. It is embedded, ranked and shown under the title,
+author and year of its document, as in the paper (appendix F): a passage from the middle of a story
+seldom says which story it is. These lines do not count towards the chunk size.
 
 A text is cut at its paragraphs; where these are too long, at lines, then words, then characters.
 This is what the paper's open-book study used (appendix F): LangChain's
@@ -31,8 +31,8 @@ SEPARATORS = ("\n\n", "\n", " ")  # where none of them is left, a text is cut at
 class Chunk:
     """A piece of a document.
 
-    `document_id` is the whole document's, as in questions; `start` and `end` are places in the text
-    of the document, or of the part, that the id begins with.
+    `document_id` is that of the whole document, as in questions; `start` and `end` are places in
+    the text of the document, or of the part, that the id begins with.
     """
 
     id: str
@@ -44,12 +44,12 @@ class Chunk:
 
     @property
     def shown(self) -> str:
-        """The text under the heading: what is searched, and what a reader gets."""
+        """The text under the heading, as it is searched and shown."""
         return f"{self.heading}\n\n{self.text}"
 
 
 class Chunking(NamedTuple):
-    """All chunks, in the order of documents and places; `blank` had no text to cut."""
+    """All chunks, in the order of documents and places; `blank` are documents without text."""
 
     chunks: tuple[Chunk, ...]
     blank: tuple[str, ...]
@@ -59,7 +59,7 @@ def cut_documents(documents: Sequence[Document], chunk_size: int) -> Chunking:
     """Cut all documents into chunks of at most `chunk_size` characters.
 
     Raises:
-        UserError: There is nothing to cut, or `chunk_size` is less than 1.
+        UserError: The documents have no text, or `chunk_size` is less than 1.
     """
     chunks = [chunk for document in documents for chunk in _cut(document, chunk_size)]
     if not chunks:
@@ -74,7 +74,7 @@ def cut_documents(documents: Sequence[Document], chunk_size: int) -> Chunking:
 
 
 def heading_of(document: Document) -> str:
-    """Lines with the title, and with author and year where they are known."""
+    """Return lines with the title, and with author and year where they are known."""
     lines = [f"Title: {document.title}"]
     if document.author_name:
         lines.append(f"Author: {document.author_name}")
@@ -84,7 +84,7 @@ def heading_of(document: Document) -> str:
 
 
 def hash_of(chunks: Sequence[Chunk]) -> str:
-    """A hash of all that a search can find, and of its order."""
+    """Return a hash of all chunks, in their order."""
     return stable_hash([[chunk.id, chunk.shown] for chunk in chunks])
 
 
@@ -118,7 +118,7 @@ def split_text(text: str, chunk_size: int) -> list[TextSpan]:
     """
     if chunk_size < 1:
         raise UserError(
-            "Chunks of no characters hold no text.",
+            "Chunks cannot be empty.",
             expected="a chunk size of at least 1 character (paper: 256, 512 or 1024)",
             found=chunk_size,
         )
@@ -149,7 +149,7 @@ def _cut_anywhere(text: str, whole: TextSpan, chunk_size: int) -> Iterator[TextS
 
 
 def _pieces(text: str, whole: TextSpan, separator: str) -> Iterator[TextSpan]:
-    """What lies between separators, each with the one before it."""
+    """Yield the pieces between separators, each with the separator before it."""
     cuts = [whole.start]
     cut = text.find(separator, whole.start, whole.end)
     while cut >= 0:
@@ -173,7 +173,7 @@ def _joined(text: str, pieces: Sequence[TextSpan], chunk_size: int) -> Iterator[
 
 
 def _stripped(text: str, span: TextSpan) -> Iterator[TextSpan]:
-    """The span without white space at its ends; nothing if that is all it holds."""
+    """Yield the span without white space at its ends, unless it is empty then."""
     inside = text[span.start : span.end]
     start = span.start + len(inside) - len(inside.lstrip())
     end = span.start + len(inside.rstrip())

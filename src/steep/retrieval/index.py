@@ -4,7 +4,7 @@ Vectors are searched with NumPy, block by block, or with FAISS's flat index if t
 
 Vectors have length 1, so the inner product and Euclidean distance (which the paper's code uses)
 rank alike: |a - b|^2 = 2 - 2 a.b. Both backends compare a question with every vector, so recall@k
-tells about the embedder and never about the index. They return the same hits: the last bits of a
+depends on the embedder and never on the index. They return the same hits: the last bits of a
 product depend on the backend and on what else is in the block, so the best of each question are
 scored once more in double precision, and rounded, before they are put in order.
 """
@@ -35,14 +35,14 @@ logger = logging.getLogger(__name__)
 
 
 class Hit(NamedTuple):
-    """The text at `place`, and its score; more is better."""
+    """The text at `place`, and its score; higher is better."""
 
     place: int
     score: float
 
 
 def best(scores_N: NDArray[np.floating], k: int, above: float = -np.inf) -> list[Hit]:
-    """The `k` highest scores above `above`, best first; of equal ones the earlier text.
+    """Return the `k` highest scores above `above`, best first; of equal ones the earlier text.
 
     Partitions first: of 200,000 scores the best 128 are found in a tenth of the time of a sort.
     """
@@ -57,7 +57,7 @@ def best(scores_N: NDArray[np.floating], k: int, above: float = -np.inf) -> list
 
 
 def sorted_hits(hits: Sequence[Hit]) -> list[Hit]:
-    """Best first; of equal scores the earlier text."""
+    """Sort hits, best first; of equal scores the earlier text."""
     return sorted(hits, key=lambda hit: (-hit.score, hit.place))
 
 
@@ -78,8 +78,8 @@ class VectorIndex:
     """Vectors of length 1 that can be searched.
 
     Args:
-        vectors_ND: One a text.
-        faiss_from: From how many vectors on FAISS does the search, if it is installed.
+        vectors_ND: One per text.
+        faiss_from: Number of vectors from which FAISS is used, if it is installed.
     """
 
     def __init__(self, vectors_ND: Vectors, faiss_from: int = FAISS_FROM) -> None:
@@ -92,7 +92,7 @@ class VectorIndex:
             self._faiss = _faiss_index(vectors_ND)
 
     def search(self, questions_QD: Vectors, k: int) -> Iterator[list[Hit]]:
-        """For each question the `k` nearest vectors, best first."""
+        """Yield, for each question, the `k` nearest vectors, best first."""
         assert questions_QD.shape[1] == self.dimension, questions_QD.shape
         block = max(1, BLOCK_SCORES // len(self._vectors_ND))
         for start in range(0, len(questions_QD), block):
@@ -101,7 +101,7 @@ class VectorIndex:
                 yield self._in_order(question_D, places)[:k]
 
     def _near(self, questions_QD: Vectors, k: int) -> Iterator[Places]:
-        """The places of the best, in any order."""
+        """Yield the places of the best, in any order."""
         if self._faiss is not None:
             k = min(k, len(self._vectors_ND))
             yield from self._faiss.search(np.ascontiguousarray(questions_QD), k)[1]

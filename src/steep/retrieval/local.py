@@ -57,7 +57,7 @@ class StaticEmbedder:
     """Means of static vectors.
 
     Raises:
-        UserError: The package is not installed, or holds other files.
+        UserError: The package is not installed, or another version of it is.
     """
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class StaticEmbedder:
         )
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """The mean vector of each text's tokens."""
+        """Return the mean vector of each text's tokens."""
         encoded = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return np.stack([self._mean(each.ids) for each in encoded])
 
@@ -95,7 +95,7 @@ def _wordllama_folder() -> Path:
     for name in (WORDLLAMA_WEIGHTS, WORDLLAMA_TOKENIZER):
         if not (folder / name).is_file():
             raise UserError(
-                f"The installed {WORDLLAMA} has other files than the version that is known.",
+                f"The installed version of {WORDLLAMA} is not supported: a file is missing.",
                 where=folder,
                 expected=name,
                 hint=f"pip install '{WORDLLAMA}==0.4.0.post1'",
@@ -107,7 +107,7 @@ class LocalEmbedder:
     """Embeds with a sentence-transformers model.
 
     Raises:
-        UserError: There is no such directory, or the package is missing.
+        UserError: The directory or the package is missing.
     """
 
     def __init__(self, path: Path, batch_size: int = 32) -> None:
@@ -116,7 +116,7 @@ class LocalEmbedder:
         self._batch_size = batch_size
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """One vector a text."""
+        """Return one vector per text."""
         vectors_ND: Vectors = self._model.encode(
             list(texts), batch_size=self._batch_size, show_progress_bar=False
         )
@@ -127,7 +127,7 @@ class LocalReranker:
     """Scores with a cross-encoder.
 
     Raises:
-        UserError: There is no such directory, or the package is missing.
+        UserError: The directory or the package is missing.
     """
 
     def __init__(self, path: Path, batch_size: int = 32) -> None:
@@ -136,16 +136,16 @@ class LocalReranker:
         self._batch_size = batch_size
 
     def score(self, candidates: Sequence[Candidates]) -> list[list[float]]:
-        """The score of each text for its question.
+        """Return the score of each text for its question.
 
         Raises:
-            UserError: The model gives something else than one number a pair.
+            UserError: The model does not return one number per pair.
         """
         pairs = [(each.question, text) for each in candidates for text in each.texts]
         scores = self._model.predict(pairs, batch_size=self._batch_size, show_progress_bar=False)
         if scores.shape != (len(pairs),):
             raise UserError(
-                "This cross-encoder does not give one score a text.",
+                "This cross-encoder does not return one score per text.",
                 where=self.name,
                 expected=f"({len(pairs)},)",
                 found=scores.shape,
@@ -160,10 +160,10 @@ def _module() -> Any:
 
 
 def _name_of(path: Path) -> str:
-    """The directory's name with a hash of all its files."""
+    """Return the name of the directory with a hash of all its files."""
     if not (path / "config.json").is_file() and not (path / "modules.json").is_file():
         raise UserError(
-            "There is no sentence-transformers model here.",
+            "This directory has no sentence-transformers model.",
             where=path,
             expected="a directory with config.json or modules.json",
             hint="download the model once, and give its directory",

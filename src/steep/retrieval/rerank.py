@@ -1,9 +1,9 @@
-"""Rerankers read a question and a chunk together, and so judge better than a search can.
+"""Rerankers read a question and a chunk together, which ranks better than a search.
 
 `Reranker` is the extension point. Built in are a cross-encoder on disk (`local.py`), an endpoint
-(`remote.py`), and, where neither is at hand, the reading model itself: how likely the question is
-after the chunk (Sachan et al., EMNLP 2022). The last costs a forward pass of the model over each
-chunk, so `RetrievalConfig.reranked` should be small.
+(`remote.py`), and the model under evaluation itself: the likelihood of the question after the chunk
+(Sachan et al., EMNLP 2022). The last costs a forward pass of the model over each chunk, so
+`RetrievalConfig.reranked` should be small.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ class Candidates(NamedTuple):
 
 
 class Reranker(Protocol):
-    """Something that judges how well texts fit a question; more is better.
+    """Scores how well texts fit a question; higher is better.
 
     Attributes:
-        name: Says all that changes the scores: equal names may share a cache.
+        name: Identifies everything that changes the scores: equal names may share a cache.
     """
 
     name: str
 
     def score(self, candidates: Sequence[Candidates]) -> list[list[float]]:
-        """A finite score for each text of each question."""
+        """Return a finite score for each text of each question."""
         ...
 
 
 class LikelihoodReranker:
-    """Scores a text by how likely its reader finds the question after it.
+    """Scores a text by the likelihood of the question after it.
 
     Args:
-        model: Name of the reading model, for the cache.
-        likelihood: Computes mean log-probabilities; it comes from whoever holds the model.
+        model: Name of the model, for the cache.
+        likelihood: Computes mean log-probabilities.
     """
 
     def __init__(self, model: str, likelihood: Likelihood) -> None:
@@ -53,7 +53,7 @@ class LikelihoodReranker:
         self._likelihood = likelihood
 
     def score(self, candidates: Sequence[Candidates]) -> list[list[float]]:
-        """The mean log-probability of a token of the question, for each text."""
+        """Return the mean log-probability of a token of the question, for each text."""
         prompts = [f"{text}\n\nQuestion:" for each in candidates for text in each.texts]
         asked = [each.question for each in candidates for _ in each.texts]
         scores = iter(self._likelihood(prompts, asked))
