@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from calling import calling
 from steep.core.errors import UserError
 from steep.evaluation.http_engine import HttpEngine
-from steep.evaluation.results import TextSet
+from steep.evaluation.study_results import TextSet
 from steep.evaluation.summaries.claims import judge_summaries, passages_of
 from steep.evaluation.summaries.judging import (
     CUT_OFF,

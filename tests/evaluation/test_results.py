@@ -16,28 +16,30 @@ from steep.evaluation.methods.short_answers import short_answers_result
 from steep.evaluation.option_rows import OptionScores, make_rows
 from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import Question
-from steep.evaluation.results import (
+from steep.evaluation.results import Interval
+from steep.evaluation.scores import (
     RESULTS,
+    MethodResult,
+    Scores,
+    SkippedQuestion,
+    read_scores,
+    write_scores,
+)
+from steep.evaluation.study_results import (
     Agreement,
     GeneralTextResult,
-    Interval,
     JudgeAgreement,
     LossDifference,
-    MethodResult,
     ModelLoss,
     ModelTasks,
     Relative,
-    Scores,
     SetDifference,
     SetScores,
-    SkippedQuestion,
     SummariesResult,
     TaskDifference,
     TaskScore,
     TasksResult,
     TextSet,
-    read_scores,
-    write_scores,
 )
 from steep.retrieval.measures import RetrievalQuality, RetrievalRow
 

@@ -19,7 +19,9 @@ from steep.evaluation.methods.short_answers import short_answers_result
 from steep.evaluation.option_rows import OptionScores, QuestionRow, make_rows
 from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import Question
-from steep.evaluation.results import AnswerProtocol, TaskScore, as_json, finite
+from steep.evaluation.results import AnswerProtocol
+from steep.evaluation.scores import as_json, finite
+from steep.evaluation.study_results import TaskScore
 from steep.evaluation.summaries.claims import Judged
 from steep.evaluation.summaries.judge_agreement import compare_verdicts, labeled_claims
 from steep.evaluation.summaries.judging import Verdict

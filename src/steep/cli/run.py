@@ -23,7 +23,7 @@ from steep.cli.options import (
 from steep.core.tables import wrapped
 
 if TYPE_CHECKING:
-    from steep.evaluation.results import Scores
+    from steep.evaluation.scores import Scores
     from steep.stages.pipeline import PipelineRun
 
 
@@ -77,7 +77,7 @@ def _check_writable(root: Path) -> None:
 
 def run_all(opened: Opened, as_json: bool) -> None:
     """Run the pipeline and print what it found."""
-    from steep.evaluation.results import read_scores
+    from steep.evaluation.scores import read_scores
     from steep.evaluation.setup import SCORES_NAME
     from steep.stages import pipeline
 

@@ -16,21 +16,23 @@ from steep.evaluation.results import (
     AnswersScore,
     Estimate,
     ExtremeLengths,
-    GeneralTextResult,
-    HitSplit,
     Interval,
-    JudgeAgreement,
     LikelihoodResult,
     ModelComparison,
-    OpenBookResult,
     OptionLengths,
-    RetrievalScore,
-    Scores,
-    SetScores,
     ShortAnswersResult,
+    TestedDifference,
+)
+from steep.evaluation.scores import Scores
+from steep.evaluation.study_results import (
+    GeneralTextResult,
+    HitSplit,
+    JudgeAgreement,
+    OpenBookResult,
+    RetrievalScore,
+    SetScores,
     SummariesResult,
     TasksResult,
-    TestedDifference,
 )
 
 INTERVALS = "In brackets: 95% intervals clustered by document (general text: by text)."

@@ -24,7 +24,7 @@ from steep.evaluation.questions import (
     read_short_answers,
     split_documents,
 )
-from steep.evaluation.results import SkippedQuestion
+from steep.evaluation.scores import SkippedQuestion
 from steep.evaluation.setup import EvaluationSetup
 
 log = logging.getLogger("steep")

@@ -26,7 +26,7 @@ from steep.evaluation.methods.common import Session
 from steep.evaluation.methods.registry import METHODS, scores_of
 from steep.evaluation.protocols import asking_fields, check_protocol, protocol_of, reading_fields
 from steep.evaluation.question_set import QuestionSet, read_question_set
-from steep.evaluation.results import Scores, SkippedQuestion, write_scores
+from steep.evaluation.scores import Scores, SkippedQuestion, write_scores
 from steep.evaluation.setup import SCORES_NAME, STAGE, EvaluationSetup
 from steep.evaluation.summaries import study as summaries
 

@@ -21,7 +21,8 @@ from steep.documents.document import Skipped
 from steep.documents.general_text import KINDS, NoText, builtin_texts, stream_general_texts
 from steep.evaluation.bootstrap import bootstrap_interval, ratio, ratio_difference
 from steep.evaluation.encoding import batches
-from steep.evaluation.results import Interval, LossScore
+from steep.evaluation.results import Interval
+from steep.evaluation.study_results import LossScore
 
 LEAST_TEXTS = 4  # for an interval
 LOGIT_ROWS = 256  # predicted tokens whose log-softmax is held in fp32 at once

@@ -17,8 +17,9 @@ from typing import Any
 
 from steep.core.errors import UserError
 from steep.evaluation.bootstrap import bootstrap_interval, ratio_difference
-from steep.evaluation.results import Interval, TaskDifference, TaskScore
+from steep.evaluation.results import Interval
 from steep.evaluation.statistics import mcnemar_exact, paired_difference
+from steep.evaluation.study_results import TaskDifference, TaskScore
 
 BOOTSTRAP_RESAMPLES = 1000  # of the harness, for metrics that are no means
 NEAR_NAMES = 5

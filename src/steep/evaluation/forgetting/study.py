@@ -28,7 +28,8 @@ from steep.evaluation.forgetting.harness_tasks import (
     run_tasks,
 )
 from steep.evaluation.methods.common import ROWS_NAME, Method, Session
-from steep.evaluation.results import (
+from steep.evaluation.setup import EvaluationSetup
+from steep.evaluation.study_results import (
     GeneralTextResult,
     LossDifference,
     ModelLoss,
@@ -36,7 +37,6 @@ from steep.evaluation.results import (
     TaskScore,
     TasksResult,
 )
-from steep.evaluation.setup import EvaluationSetup
 
 log = logging.getLogger("steep")
 

@@ -15,7 +15,7 @@ from steep.evaluation.cached_engine import CachedEngine
 from steep.evaluation.engines import AnswerEngine
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.question_set import QuestionSet
-from steep.evaluation.results import MethodResult
+from steep.evaluation.scores import MethodResult
 from steep.evaluation.setup import EvaluationSetup
 
 if TYPE_CHECKING:

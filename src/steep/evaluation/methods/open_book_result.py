@@ -21,7 +21,10 @@ from steep.evaluation.methods import answers, likelihood
 from steep.evaluation.methods.common import ROWS_NAME, rows_by_model
 from steep.evaluation.option_rows import QuestionRow
 from steep.evaluation.protocols import protocol_of
-from steep.evaluation.results import (
+from steep.evaluation.results import TestedDifference
+from steep.evaluation.setup import EvaluationSetup
+from steep.evaluation.statistics import mean_interval
+from steep.evaluation.study_results import (
     GridScore,
     GridVariant,
     HitSplit,
@@ -29,10 +32,7 @@ from steep.evaluation.results import (
     RetrievalMean,
     RetrievalRanks,
     RetrievalScore,
-    TestedDifference,
 )
-from steep.evaluation.setup import EvaluationSetup
-from steep.evaluation.statistics import mean_interval
 from steep.retrieval.measures import RetrievalQuality, RetrievalRow
 
 STAGE = "open-book"

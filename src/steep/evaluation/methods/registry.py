@@ -12,7 +12,7 @@ from steep.core.artifacts import Artifact
 from steep.evaluation.forgetting import study as forgetting
 from steep.evaluation.methods import answers, likelihood, open_book, short_answers
 from steep.evaluation.methods.common import Method
-from steep.evaluation.results import Scores, SkippedQuestion
+from steep.evaluation.scores import Scores, SkippedQuestion
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.summaries import study as summaries
 

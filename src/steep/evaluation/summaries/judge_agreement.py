@@ -20,8 +20,9 @@ from steep.documents.document import Document
 from steep.evaluation.bootstrap import bootstrap_interval
 from steep.evaluation.engines import Progress, no_progress
 from steep.evaluation.prompts import read_data
-from steep.evaluation.results import Agreement, Interval, JudgeAgreement
+from steep.evaluation.results import Interval
 from steep.evaluation.statistics import mean_interval
+from steep.evaluation.study_results import Agreement, JudgeAgreement
 from steep.evaluation.summaries.claims import CLAIMS_PER_CALL
 from steep.evaluation.summaries.judging import ClaimBatch, Judge, Verdict
 

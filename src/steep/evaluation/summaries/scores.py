@@ -22,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from steep.evaluation.results import (
+from steep.evaluation.study_results import (
     JudgeAgreement,
     Relative,
     SetDifference,
