@@ -252,7 +252,7 @@ def test_what_outgrows_the_context_is_left_out_and_said(tmp_path: Path, steep: S
         ),
         (
             {"open_book": {"chunk_characters": [99], "choose_on_validation": True}},
-            "There is no question about a validation document",
+            "Choosing the best variant needs questions about validation documents",
         ),
         (
             {"evaluate": {"methods": ["answers"], "samples": 4}},
