@@ -3,9 +3,10 @@
 The prompt that a question's options share is computed once: the options are branches of one row,
 kept apart by the attention mask (see `encoding.py`). So is a prefix of all questions, such as
 few-shot examples (see `shared_prefix.py`). On one CPU core, SmolLM2-135M in fp32, branches alone
-were 1.5 times as fast as a row an option on QuALITY (4 options of 15 tokens) and 2.7 times on short
-answers (8 of 6); a copied key-value cache lay between (1.1 and 1.8 times). Logits are computed
-only where an option's token is predicted: a vocabulary of 49,152 is the memory hog here.
+were 1.5 times as fast as a row per option on QuALITY (4 options of 15 tokens) and 2.7 times on
+short answers (8 of 6); a copied key-value cache was in between (1.1 and 1.8 times). Logits are
+computed only where an option's token is predicted: with a vocabulary of 49,152 they would take most
+of the memory.
 
 Import this module only where torch is needed.
 """

@@ -4,7 +4,7 @@
   stop allowed) and nothing else.
 - `lenient` (ours): the last answer that the text clearly states, with or without markup (see
   `stated_letters`).
-- `paper`: the text ends in a letter and a full stop (section 4.1), whatever stands before.
+- `paper`: the text ends in a letter and a full stop (section 4.1).
 - `paper-code`: the text is cut at the first `Answer: ` + distinct letters on offer + `.` and a line
   break, as the 64 stop strings of the paper's code cut it; without one it is discarded. The last of
   the letters counts, so that `Answer: AB.` is B. At the very end of a text no break is asked for,

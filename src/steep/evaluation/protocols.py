@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from steep.core.errors import UserError
@@ -19,8 +19,7 @@ from steep.evaluation.config import EvaluateConfig
 from steep.evaluation.results import AnswerProtocol, VoteName
 
 Answer = tuple[int, ...]  # options chosen, counted from 0
-# The fields of a protocol that change the texts; the others decide how texts are read and counted.
-ASKING = ("samples", "temperature", "max_tokens", "order_seed")
+PREFIX = "evaluate."  # of the names of identity fields
 ORDER_SEED = 0  # of shuffled options, as the default protocol has it
 
 
@@ -48,8 +47,22 @@ def protocol_of(settings: EvaluateConfig) -> AnswerProtocol:
 
 
 def asking_fields(protocol: AnswerProtocol, seed: int) -> dict[str, Any]:
-    """Return the identity fields of answers."""
-    return {**{f"evaluate.{name}": getattr(protocol, name) for name in ASKING}, "seed": seed}
+    """Return the identity fields of answers: what changes the texts."""
+    return {**_fields(protocol, reading=False), "seed": seed}
+
+
+def as_asked(protocol: AnswerProtocol, asked: Mapping[str, Any]) -> AnswerProtocol:
+    """Return the protocol with the values of `asking_fields` under which rows were asked."""
+    names = _fields(protocol, reading=False)
+    return replace(protocol, **{name.removeprefix(PREFIX): asked[name] for name in names})
+
+
+def _fields(protocol: AnswerProtocol, *, reading: bool) -> dict[str, Any]:
+    return {
+        f"{PREFIX}{field.name}": getattr(protocol, field.name)
+        for field in fields(protocol)
+        if bool(field.metadata) == reading
+    }
 
 
 def check_protocol(settings: EvaluateConfig) -> None:
@@ -71,13 +84,8 @@ def check_protocol(settings: EvaluateConfig) -> None:
 
 def reading_fields(settings: EvaluateConfig) -> dict[str, Any]:
     """Return the identity fields of the tables: how rows are counted."""
-    protocol = protocol_of(settings)
-    return {
-        "evaluate.normalizer": settings.normalizer,
-        "evaluate.parser": protocol.parser,
-        "evaluate.vote": protocol.vote,
-        "evaluate.unparsed": protocol.unparsed,
-    }
+    reading = _fields(protocol_of(settings), reading=True)
+    return {"evaluate.normalizer": settings.normalizer, **reading}
 
 
 def vote(answers: Sequence[Answer], question_id: str, rule: VoteName) -> Answer | None:

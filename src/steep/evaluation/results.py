@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
@@ -17,6 +17,7 @@ from pydantic import BeforeValidator
 ParserName = Literal["strict", "lenient", "paper", "paper-code"]
 VoteName = Literal["first-valid", "random-valid", "majority"]
 Unparsed = Literal["wrong", "excluded"]
+READING = {"reading": True}  # marks a field of a protocol that changes no text, only its reading
 # Numbers that may be infinite: null in JSON.
 AtLeast = Annotated[float, BeforeValidator(lambda value: -math.inf if value is None else value)]
 AtMost = Annotated[float, BeforeValidator(lambda value: math.inf if value is None else value)]
@@ -193,9 +194,9 @@ class AnswerProtocol:
     samples: int = 1
     temperature: float = 0.0
     max_tokens: int = 300  # as in the paper's code
-    parser: ParserName = "strict"
-    vote: VoteName = "first-valid"
-    unparsed: Unparsed = "wrong"
+    parser: ParserName = field(default="strict", metadata=READING)
+    vote: VoteName = field(default="first-valid", metadata=READING)
+    unparsed: Unparsed = field(default="wrong", metadata=READING)
     order_seed: int | None = None
 
 

@@ -1,8 +1,8 @@
-"""Tasks of lm-evaluation-harness, run by its own package: what a model could do before, and after.
+"""Tasks of lm-evaluation-harness, run by its own package, and their comparison by question.
 
-`run_tasks(directory, ["arc_easy", "mmlu_*"])` gives the harness's scores as it counts them, and a
-row a question (see `task_rows`). The package is an extra, as it is heavy, and most tasks fetch
-their data from the Hugging Face Hub; with `include_path` tasks of one's own run from local files.
+`run_tasks(directory, ["arc_easy", "mmlu_*"])` returns the harness's scores as it counts them, and
+one row per question. The package is an extra, as it is heavy, and most tasks fetch their data from
+the Hugging Face Hub; with `include_path`, tasks of your own run from local files.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from steep.evaluation.methods.common import (
     text_progress,
 )
 from steep.evaluation.parsers import ONE_LETTER
-from steep.evaluation.protocols import ASKING, asking_fields, protocol_of
+from steep.evaluation.protocols import as_asked, asking_fields, protocol_of
 from steep.evaluation.results import AnswerProtocol, AnswersResult, AnswersScore, ModelScore
 from steep.evaluation.setup import EvaluationSetup
 
@@ -175,10 +174,9 @@ def _result(
     artifacts: Sequence[Artifact], _: Sequence[Artifact], setup: EvaluationSetup
 ) -> AnswersResult:
     rows = rows_by_model(artifacts, AnswerRow)
-    fields = artifacts[0].manifest["identity"]["fields"]
-    asked = {name: fields[f"evaluate.{name}"] for name in ASKING}
     # Asked as the rows say, counted as the settings say.
-    protocol = replace(protocol_of(setup.evaluate), **asked)
+    asked = artifacts[0].manifest["identity"]["fields"]
+    protocol = as_asked(protocol_of(setup.evaluate), asked)
     without = {name_of(each): each.manifest.get("asked_without") or () for each in artifacts}
     return answers_result(rows, protocol, setup.planned_pairs(rows), without)
 
