@@ -171,7 +171,7 @@ def test_a_limit_and_what_cannot_be_run(tasks: Path, tiny_directory: Path, tmp_p
     found = run_tasks(tiny_directory, ["tiny_exam"], limit=2, include_path=tasks)
     assert {row.question_id for row in found.rows} == {"0", "1"}
     assert {score.n for score in found.scores} == {2}
-    with pytest.raises(UserError, match="data of a task cannot be had"):
+    with pytest.raises(UserError, match="data of a task is not available"):
         run_tasks(tiny_directory, ["tiny_lost"], include_path=tasks)
     with pytest.raises(UserError, match="Cannot load the model"):
         run_tasks(tmp_path, ["tiny_exam"], include_path=tasks)

@@ -91,7 +91,7 @@ def test_a_request_that_is_refused_for_good_is_an_error_and_the_other_answers_ar
     ):
         with pytest.raises(UserError) as caught:
             engine(base_url, ledger=ledger).generate(PROMPTS, Decoding())
-        assert "no answer to 1 of 12 requests" in str(caught.value)
+        assert "failed on 1 of 12 requests" in str(caught.value)
         assert "This question breaks our rules." in str(caught.value)
         seen.clear()
         reply = lambda body, number: (200, chat("Answer: A."))  # noqa: E731
@@ -126,7 +126,7 @@ def test_what_is_no_answer_is_asked_again_and_then_an_error(odd: Body) -> None:
         assert texts(engine(base_url).generate(PROMPTS[:1], Decoding())) == ["B."]
     with (
         serving(lambda body, number: (200, odd)) as base_url,
-        pytest.raises(UserError, match="no answer to 1 of 1 requests"),
+        pytest.raises(UserError, match="failed on 1 of 1 requests"),
     ):
         engine(base_url).generate(PROMPTS[:1], Decoding())
 
