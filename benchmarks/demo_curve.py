@@ -15,17 +15,20 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from steep.config_loading import CONFIG_NAME, load_config
 from steep.core.artifacts import Project
+from steep.core.files import read_rows
 from steep.evaluation.compare import Grade, compare
-from steep.evaluation.rows import read_rows
-from steep.evaluation.tables import likelihood_grades
+from steep.evaluation.eval_models import name_of
+from steep.evaluation.methods.common import ROWS_NAME
+from steep.evaluation.methods.likelihood import STAGE as LIKELIHOOD
+from steep.evaluation.methods.likelihood import likelihood_grades
+from steep.evaluation.option_rows import QuestionRow
+from steep.evaluation.results import Comparison, ModelScore
 from steep.stages import pipeline
-from steep.stages.closed_book import LIKELIHOOD, ROWS_NAME
-from steep.stages.eval_models import name_of
-from steep.stages.scores import planned_pairs
+from steep.stages.evaluate import setup_of
 
 POINTS = ("4096:0", "16384:0", "49152:0", "98304:0", "49152:1", "49152:2")
 FIRST_QUESTIONS = 60  # those that were there before any recorded text
@@ -70,9 +73,9 @@ def measure(directory: Path, tokens: int, seed: int) -> Point:
         stage, _, hash8 = str(name).rpartition("-")
         artifact = project.find(stage, hash8)
         if stage == LIKELIHOOD and artifact is not None:
-            rows = read_rows(artifact.path / ROWS_NAME)
+            rows = read_rows(artifact.path / ROWS_NAME, QuestionRow)
             grades[name_of(artifact)] = likelihood_grades(rows, config.evaluate.normalizer)
-    return Point(tokens, seed, grades, planned_pairs(config, grades))
+    return Point(tokens, seed, grades, setup_of(config, project).planned_pairs(grades))
 
 
 def tables(points: Sequence[Point]) -> list[str]:
@@ -84,11 +87,11 @@ def tables(points: Sequence[Point]) -> list[str]:
     ]
     for point in points:
         found = compare(point.grades, point.planned)
-        models = {model["name"]: model for model in found["models"]}
-        pairs = {(pair["a"], pair["b"]): pair for pair in found["pairs"]}
+        models = {model.name: model for model in found.models}
+        pairs = {(pair.a, pair.b): pair for pair in found.pairs}
         cells = [_accuracy(models[name]) for name in (BASE, RAW, SYNTHETIC)]
         main = pairs[SYNTHETIC, RAW]
-        cells += [_difference(main), f"{main['p_holm']:.2g}"]
+        cells += [_difference(main), f"{main.p_holm:.2g}"]
         cells += [_difference(pairs[SYNTHETIC, BASE]), _difference(pairs[RAW, BASE])]
         lines.append(f"| {point.tokens:,}, {point.seed} | {' | '.join(cells)} |")
     kinds = list(dict.fromkeys(grade.kind for grade in points[0].grades[BASE]))
@@ -114,13 +117,14 @@ def _share(grades: Sequence[Grade], part: str) -> float:
     return 100 * sum(grade.value or 0 for grade in chosen) / len(chosen)
 
 
-def _accuracy(model: Mapping[str, float]) -> str:
-    return f"{100 * model['accuracy']:.1f} ({100 * model['low']:.1f}-{100 * model['high']:.1f})"
+def _accuracy(model: ModelScore) -> str:
+    assert model.accuracy is not None and model.low is not None and model.high is not None
+    return f"{100 * model.accuracy:.1f} ({100 * model.low:.1f}-{100 * model.high:.1f})"
 
 
-def _difference(pair: Mapping[str, float]) -> str:
-    low, high = 100 * pair["low"], 100 * pair["high"]
-    return f"{100 * pair['difference']:+.1f} [{low:+.1f}, {high:+.1f}]"
+def _difference(pair: Comparison) -> str:
+    low, high = 100 * pair.low, 100 * pair.high
+    return f"{100 * pair.difference:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 400, 64, 130, 28, 56
@@ -128,7 +132,7 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 400, 64, 130, 28, 56
 
 def picture(points: Sequence[Point]) -> str:
     """An SVG: accuracy with 95% intervals over the logarithm of training tokens."""
-    found = [compare(point.grades, point.planned)["models"] for point in points]
+    found = [compare(point.grades, point.planned).models for point in points]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
         'font-family="system-ui, sans-serif" font-size="14" role="img" '
@@ -150,15 +154,15 @@ def picture(points: Sequence[Point]) -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _named(models: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
-    return next(model for model in models if model["name"] == name)
+def _named(models: Sequence[ModelScore], name: str) -> ModelScore:
+    return next(model for model in models if model.name == name)
 
 
-def _curve(name: str, models: Sequence[Mapping[str, Any]], budgets: Sequence[int]) -> list[str]:
+def _curve(name: str, models: Sequence[ModelScore], budgets: Sequence[int]) -> list[str]:
     color = COLORS[name]
     shift = {RAW: -4.0, SYNTHETIC: 4.0}.get(name, 0.0)  # so that intervals do not hide each other
     places = [
-        (_x(tokens, budgets) + shift, _y(model["accuracy"]))
+        (_x(tokens, budgets) + shift, _y(model.accuracy or 0))
         for tokens, model in zip(budgets, models, strict=True)
     ]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
@@ -166,11 +170,11 @@ def _curve(name: str, models: Sequence[Mapping[str, Any]], budgets: Sequence[int
     parts = [f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2.5"{dashes}/>']
     if name != BASE:
         for (x, y), model in zip(places, models, strict=True):
-            parts.append(_line(x, _y(model["low"]), x, _y(model["high"]), color))
+            parts.append(_line(x, _y(model.low or 0), x, _y(model.high or 0), color))
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{color}"/>')
     label = {RAW: "raw articles", SYNTHETIC: "EntiGraph", BASE: "base"}[name]
     x, y = places[-1]
-    label += f" {100 * models[-1]['accuracy']:.0f}%"
+    label += f" {100 * (models[-1].accuracy or 0):.0f}%"
     return [*parts, _text(x + 14, y + 5, label, "start", color)]
 
 

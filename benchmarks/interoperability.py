@@ -27,7 +27,7 @@ from typing import Any
 
 from steep.documents.document import Document
 from steep.documents.reading import read_documents
-from steep.evaluation.answering import ask
+from steep.evaluation.answers import ask
 from steep.evaluation.exports import (
     MODEL,
     Exported,
@@ -38,10 +38,16 @@ from steep.evaluation.exports import (
 )
 from steep.evaluation.hf_engine import HuggingFaceEngine
 from steep.evaluation.likelihood import score_questions
-from steep.evaluation.normalizers import NORMALIZERS, Normalizer, OptionScores, choose
+from steep.evaluation.option_rows import (
+    NORMALIZERS,
+    Normalizer,
+    OptionScores,
+    QuestionRow,
+    choose,
+    make_rows,
+)
 from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import read_questions
-from steep.evaluation.rows import QuestionRow, make_rows
 from steep.llm.weights import embedded_model
 
 HARNESS_METRICS: dict[Normalizer, str] = {

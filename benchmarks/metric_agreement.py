@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from steep.documents.reading import read_documents
+from steep.evaluation.methods.short_answers import exact_match, f1
 from steep.evaluation.questions import Question, read_short_answers
-from steep.evaluation.short_answer_metrics import exact_match, f1
 
 TOLERANCE = 1e-6  # the reference computes in single precision, and in percent
 

@@ -20,8 +20,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from steep.evaluation.option_order import LETTERS
 from steep.evaluation.parsers import parse
+from steep.evaluation.prompts import LETTERS
 
 OPTIONS = 4
 SHAPES = (

@@ -22,10 +22,11 @@ from steep.evaluation.likelihood import score_questions
 from steep.llm.weights import embedded_model
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import cut_documents
+from steep.retrieval.config import RetrievalConfig
+from steep.retrieval.local import StaticEmbedder
 from steep.retrieval.measures import Asked, measure
 from steep.retrieval.rerank import LikelihoodReranker, Reranker
-from steep.retrieval.retrieve import RetrievalSettings, Retriever
-from steep.retrieval.static import StaticEmbedder
+from steep.retrieval.retrieve import Retriever
 
 CHUNK_SIZE, DEPTH = 256, 8
 BATCH_TOKENS = 4096
@@ -62,7 +63,7 @@ def reading_model() -> Reranker:
 def run(question_set: Exam, judge: Reranker | None) -> None:
     """Rank all questions, and print what was found and how long it took."""
     chunks = cut_documents(question_set.documents, CHUNK_SIZE).chunks
-    settings = RetrievalSettings("fused", reranked=DEPTH)
+    settings = RetrievalConfig(search="fused", reranked=DEPTH)
     with RetrievalCache() as cache:
         retriever = Retriever(chunks, settings, cache, StaticEmbedder(), judge)
         start = time.perf_counter()

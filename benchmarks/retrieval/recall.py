@@ -20,14 +20,16 @@ from typing import NamedTuple
 
 from steep.documents.document import Document
 from steep.documents.reading import read_documents
-from steep.evaluation.few_shot import about
+from steep.evaluation.prompts import about
 from steep.evaluation.questions import Question, read_questions, read_short_answers
-from steep.evaluation.statistics import Interval, mean_interval
+from steep.evaluation.results import Interval
+from steep.evaluation.statistics import mean_interval
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import cut_documents
-from steep.retrieval.embed import Embedder, EmbedderSettings, open_embedder
+from steep.retrieval.config import RetrievalConfig
+from steep.retrieval.embed import Embedder, open_embedder
 from steep.retrieval.measures import Asked, RetrievalQuality, RetrievalRow, measure
-from steep.retrieval.retrieve import RetrievalSettings, Retriever
+from steep.retrieval.retrieve import Retriever
 
 RANKS = (1, 5, 8)
 
@@ -53,17 +55,21 @@ def main() -> None:
     question_set = read_question_set(
         options.documents, options.questions, options.named, options.options
     )
-    embedders = [open_embedder(EmbedderSettings())]
+    embedders = [open_embedder(RetrievalConfig())]
     for path in options.models:
-        embedders.append(open_embedder(EmbedderSettings("sentence-transformers", str(path))))
+        embedders.append(
+            open_embedder(
+                RetrievalConfig(embedder="sentence-transformers", embedder_model=str(path))
+            )
+        )
     for size in options.sizes:
         chunks = cut_documents(question_set.documents, size).chunks
         counts = f"{len(question_set.questions)} questions, {len(question_set.documents)} documents"
         print(f"\nchunk size {size}: {len(chunks)} chunks, {counts}")
-        run(question_set, size, RetrievalSettings("bm25"), None)
+        run(question_set, size, RetrievalConfig(), None)
         for embedder in embedders:
             for search in ("embeddings", "fused"):
-                run(question_set, size, RetrievalSettings(search), embedder)
+                run(question_set, size, RetrievalConfig(search=search), embedder)
 
 
 def read_question_set(documents: Path, questions: Path, named: bool, with_options: bool) -> Exam:
@@ -80,7 +86,7 @@ def read_question_set(documents: Path, questions: Path, named: bool, with_option
 
 
 def run(
-    question_set: Exam, size: int, settings: RetrievalSettings, embedder: Embedder | None
+    question_set: Exam, size: int, settings: RetrievalConfig, embedder: Embedder | None
 ) -> None:
     """Rank all questions with an empty cache, and print a row for each measure."""
     with RetrievalCache() as cache:

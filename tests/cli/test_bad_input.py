@@ -256,7 +256,7 @@ def test_init_warns_of_very_long_documents(project: Path, steep: Steep) -> None:
 def test_init_refuses_questions_about_nothing(project: Path, steep: Steep) -> None:
     (project / "odd.jsonl").write_text('{"id": "1", "document_id": "x", "question": "?"}\n')
     arguments = ("init", "--documents", "documents", "--questions", "odd.jsonl", "-c", "new.yaml")
-    assert_clear(steep(*arguments, cwd=project), "no question here", "odd.jsonl")
+    assert_clear(steep(*arguments, cwd=project), "no question that can be asked", "odd.jsonl")
     assert not (project / "new.yaml").exists()
 
 

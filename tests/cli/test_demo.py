@@ -77,7 +77,7 @@ def test_the_way_from_recorded_texts_to_the_report(
         ("entigraph", 60),
     ]
     assert all(pair["planned"] for pair in table["pairs"])
-    assert "the first 60 of 180 questions are asked" in ended.err
+    assert "asking the first 60 of 180 questions" in ended.err
     page = (demo / "runs/demo/report.html").read_text()
     assert "recorded texts of a large model" in page
     assert "Trained on them: entigraph." in page

@@ -114,7 +114,7 @@ def test_a_question_that_does_not_fit_is_left_out_and_named_before_training(
     assert scores["likelihood"]["models"][0]["n"] == 6
     settle(config, evaluate={"methods": ["answers"]})
     ended = steep("evaluate", cwd=config.parent)
-    assert ended.code == 2 and "Not one question can be asked." in ended.err, ended.err
+    assert ended.code == 2 and "None of the questions can be asked." in ended.err, ended.err
 
 
 def test_other_weights_under_the_same_path_are_evaluated_again(

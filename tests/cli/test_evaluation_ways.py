@@ -252,14 +252,14 @@ def test_what_outgrows_the_context_is_left_out_and_said(tmp_path: Path, steep: S
         ),
         (
             {"open_book": {"chunk_characters": [99], "choose_on_validation": True}},
-            "There is no question about a validation document",
+            "Choosing the best variant needs questions about validation documents",
         ),
         (
             {"evaluate": {"methods": ["answers"], "samples": 4}},
             "Several samples at temperature 0 are all the same text.",
         ),
         ({"evaluate": {"split": "validation"}}, "No question is about a document of the valid"),
-        ({"evaluate": {"methods": ["short-answers"]}}, "no question here that can be asked"),
+        ({"evaluate": {"methods": ["short-answers"]}}, "no question that can be asked"),
     ],
 )
 def test_what_cannot_be_asked_is_said_before_anything_is_spent(

@@ -134,7 +134,7 @@ def test_a_plan_in_the_middle_of_likelihoods_counts_what_is_left(base: Path, ste
         (calls,) = json.loads(ended.out)["evaluation"]["calls"]
         shown = " ".join(steep("plan", cwd=base).out.split())
     assert calls["completed"] == 12 < calls["requests"] == 30
-    assert "warning: the evaluation takes about $" in shown and "of generate.max_cost_usd" in shown
+    assert "warning: the evaluation costs about $" in shown and "of generate.max_cost_usd" in shown
 
 
 def status(steep: Steep, project: Path) -> dict[str, Any]:

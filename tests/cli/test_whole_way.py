@@ -341,9 +341,7 @@ def test_a_model_that_is_gone_is_named(copy: Path, steep: Steep) -> None:
     (copy / "some.jsonl").write_text("".join(lines[:2]))
     ended = steep("evaluate", "--set", "evaluate.questions=some.jsonl", cwd=copy)
     assert ended.code == 2, ended.err
-    assert f"steep: The model of the arm 'raw' is not there any more.\n  where:    {trained}" in (
-        ended.err
-    )
+    assert f"steep: The model of the arm 'raw' is missing.\n  where:    {trained}" in (ended.err)
     assert f"move {trained} away" in ended.err
 
 

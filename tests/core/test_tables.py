@@ -15,6 +15,14 @@ import pytest
 from steep.cli.options import start_log
 from steep.cli.score_lines import print_scores
 from steep.core.tables import table, wrapped
+from steep.evaluation.results import (
+    Estimate,
+    ExtremeLengths,
+    LikelihoodResult,
+    LikelihoodScore,
+    OptionLengths,
+)
+from steep.evaluation.scores import Scores, SkippedQuestion
 
 INTERVAL = "32.2 (23.3-42.7)"
 KINDS = ("near the text", "indirect", "two facts")
@@ -66,21 +74,33 @@ def test_the_tables_of_an_evaluation_fit_80_columns(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    score = {"n": 180, "accuracy": 0.322, "low": 0.233, "high": 0.427}
-    models = [
-        {"name": name, **score, "by_kind": dict.fromkeys(KINDS, score)}
+    score = Estimate(n=180, accuracy=0.322, low=0.233, high=0.427)
+    models = tuple(
+        LikelihoodScore(
+            **vars(score),
+            name=name,
+            documents=5,
+            by_kind=dict.fromkeys(KINDS, score),
+            by_normalizer={},
+            ties=0,
+        )
         for name in ("base", "raw", "entigraph")
-    ]
-    extremes = {"shortest": 0.123, "longest": 0.456}
+    )
+    extremes = ExtremeLengths(shortest=0.123, longest=0.456)
     normalizers = ("sum", "per_token", "per_character", "per_byte")
-    shares = {model["name"]: dict.fromkeys(normalizers, extremes) for model in models}
-    likelihood = {
-        "normalizer": "per_token", "chance": 0.25, "models": models, "several_right": 0,
-        "pairs": [], "minimum_detectable_difference": None,
-        "lengths": {"n": 180, "models": shares, "gold": extremes},
-    }  # fmt: skip
+    shares = {model.name: dict.fromkeys(normalizers, extremes) for model in models}
+    likelihood = LikelihoodResult(
+        normalizer="per_token",
+        chance=0.25,
+        chance_by_kind={},
+        models=models,
+        several_right=0,
+        pairs=(),
+        minimum_detectable_difference=None,
+        lengths=OptionLengths(n=180, models=shares, gold=extremes),
+    )
     reason = "no option of it is right, as far as the file says; " * 3
-    print_scores({"likelihood": likelihood, "skipped": [{"reason": reason}]})
+    print_scores(Scores({"likelihood": likelihood}, (SkippedQuestion("q1", reason),)))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert sum("12.3/45.6" in line for line in lines) == 3

@@ -1,23 +1,23 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from steep.evaluation.answer_rows import AnswerRow, prompt_hash, read_answers, write_answers
+from steep.core.files import read_rows, write_rows
 from steep.evaluation.answer_scores import (
     CUT_OFF,
     NOTHING_CAME,
     rescore,
     score,
-    score_short_answers,
     verdicts,
 )
+from steep.evaluation.answers import AnswerRow, prompt_hash
+from steep.evaluation.methods.answers import answers_result
+from steep.evaluation.methods.short_answers import short_answers_result
 from steep.evaluation.parsers import NO_ANSWER_LINE, NOT_ON_OFFER
 from steep.evaluation.protocols import PROTOCOLS, vote
-from steep.evaluation.tables import answers_table
 
 
 def row(question: str, sample: int, output: str, **changes: object) -> AnswerRow:
@@ -104,27 +104,27 @@ def test_the_same_rows_give_each_protocol_s_score() -> None:
 
 def test_rows_survive_the_disk_and_are_scored_alike(tmp_path: Path) -> None:
     read = [replace(ROWS[0], parsed=(0,)), *ROWS[1:], row("q4", 0, "x", answers=("x", "y"))]
-    write_answers(tmp_path / "answers.parquet", read)
-    assert read_answers(tmp_path / "answers.parquet") == read
+    write_rows(tmp_path / "answers.parquet", read, AnswerRow)
+    assert read_rows(tmp_path / "answers.parquet", AnswerRow) == read
 
 
 def test_a_prompt_that_many_samples_share_is_stored_once(tmp_path: Path) -> None:
     prompt = "".join(str(number) for number in range(3000))
     rows = [row("q1", n, f"Answer {n}", prompt=prompt) for n in range(64)]
-    write_answers(tmp_path / "answers.parquet", rows)
+    write_rows(tmp_path / "answers.parquet", rows, AnswerRow)
     assert (tmp_path / "answers.parquet").stat().st_size < 3 * len(prompt)
 
 
-def short(outputs: Sequence[str], answers: tuple[str, ...]) -> list[AnswerRow]:
-    return [row("s1", n, said, options=(), answers=answers) for n, said in enumerate(outputs)]
-
-
-def test_short_answers_are_averaged_over_samples_and_questions() -> None:
-    rows = short(["The Nile.", "River Nile", ""], ("Nile", "river nile"))
-    scores = score_short_answers([*rows, row("s2", 0, "Basel", options=(), answers=("Bern",))])
-    assert scores.exact_match.mean == pytest.approx((2 / 3 + 0) / 2)
-    assert scores.f1.mean == pytest.approx((2 / 3 + 0) / 2)
-    assert (scores.f1.n, scores.empty) == (2, 1)
+def test_short_answers_are_averaged_over_questions() -> None:
+    nile, basel = ("Nile", "river nile"), ("Bern",)
+    said = (("The Nile.", nile), ("River Nile", nile), ("", nile), ("Basel", basel))
+    rows = [
+        row(f"s{n}", 0, text, options=(), answers=answers) for n, (text, answers) in enumerate(said)
+    ]
+    result = short_answers_result({"base": rows}, {})
+    assert result.exact_match.models[0].accuracy == pytest.approx(2 / 4)
+    assert result.f1.models[0].accuracy == pytest.approx(2 / 4)
+    assert (result.f1.models[0].n, result.empty) == (4, {"base": 1})
 
 
 def test_an_unread_text_that_was_cut_off_says_so() -> None:
@@ -139,16 +139,17 @@ def test_an_unread_text_that_was_cut_off_says_so() -> None:
 
 def test_a_table_of_answers_has_a_chance_level_and_warns_of_what_was_not_read() -> None:
     one = [row("q1", 0, "**Answer: B.**"), row("q2", 0, "Answer: B.")]
-    table = answers_table({"base": one}, PROTOCOLS["default"])
-    assert (table["chance"], table["several_right"]) == (pytest.approx(1 / 3), 0)
-    (warning,) = table["warnings"]
+    table = answers_result({"base": one}, PROTOCOLS["default"])
+    assert table.chance == pytest.approx(1 / 3)
+    assert table.several_right == 0
+    (warning,) = table.warnings
     assert "base: only 1 of 2 questions" in warning and "lenient" in warning
-    lenient = answers_table({"base": one}, replace(PROTOCOLS["default"], parser="lenient"))
-    assert lenient["warnings"] == [] and lenient["models"][0]["accuracy"] == 1.0
+    lenient = answers_result({"base": one}, replace(PROTOCOLS["default"], parser="lenient"))
+    assert lenient.warnings == () and lenient.models[0].accuracy == 1.0
 
     several = [*one, row("q3", 0, "Answer: AC.", gold=(1, 2))]
-    table = answers_table({"base": several}, PROTOCOLS["paper"])
-    assert table["chance"] == pytest.approx(1 / 7)  # any selection of three options
-    assert table["chance_by_kind"] == {"near": pytest.approx(1 / 7)}
-    assert table["several_right"] == 1
-    assert "the parser 'paper' can read one letter only" in table["warnings"][-1]
+    table = answers_result({"base": several}, PROTOCOLS["paper"])
+    assert table.chance == pytest.approx(1 / 7)  # any selection of three options
+    assert table.chance_by_kind == {"near": pytest.approx(1 / 7)}
+    assert table.several_right == 1
+    assert "the parser 'paper' can read one letter only" in table.warnings[-1]

@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import pytest
 
 from steep.evaluation.compare import Grade, compare
-from steep.evaluation.normalizers import OptionScores
+from steep.evaluation.methods.likelihood import likelihood_result
+from steep.evaluation.option_rows import OptionScores, QuestionRow, make_rows
 from steep.evaluation.questions import Question
-from steep.evaluation.rows import QuestionRow, make_rows
 from steep.evaluation.statistics import holm
-from steep.evaluation.tables import likelihood_table
 
 QUESTIONS = [
     Question(f"q{n}", f"d{n % 4}", ("near", "far")[n % 2], "?", ("a", "b", "c", "d"), (n % 4,))
@@ -31,29 +31,30 @@ MODELS = {"base": rows(range(6)), "raw": rows(range(12)), "entigraph": rows(rang
 
 
 def test_every_model_is_scored_with_its_interval_by_kind_and_normaliser() -> None:
-    base, raw, _ = likelihood_table(MODELS, "per_token")["models"]
-    assert set(raw) == {
+    base, raw, _ = likelihood_result(MODELS, "per_token").models
+    assert set(asdict(raw)) == {
         *("name", "n", "documents", "accuracy", "low", "high", "by_kind", "by_normalizer", "ties")
     }
-    assert (base["name"], base["n"], base["documents"], base["accuracy"]) == ("base", 24, 4, 0.25)
-    assert raw["low"] < raw["accuracy"] == 0.5 < raw["high"]
-    assert raw["by_kind"]["far"]["n"] == 12
-    assert raw["by_kind"]["far"]["accuracy"] == 0.5
-    assert set(raw["by_kind"]["far"]) == {"n", "accuracy", "low", "high"}
-    assert raw["by_normalizer"] == dict.fromkeys(
+    assert (base.name, base.n, base.documents, base.accuracy) == ("base", 24, 4, 0.25)
+    assert raw.low is not None and raw.high is not None and raw.accuracy is not None
+    assert raw.low < raw.accuracy == 0.5 < raw.high
+    assert raw.by_kind["far"].n == 12
+    assert raw.by_kind["far"].accuracy == 0.5
+    assert set(asdict(raw.by_kind["far"])) == {"n", "accuracy", "low", "high"}
+    assert raw.by_normalizer == dict.fromkeys(
         ("sum", "per_token", "per_character", "per_byte"), 0.5
     )
 
 
 def test_every_pair_is_compared_the_later_minus_the_earlier() -> None:
-    pairs = likelihood_table(MODELS, "per_token")["pairs"]
-    assert [(pair["a"], pair["b"]) for pair in pairs] == [
+    pairs = likelihood_result(MODELS, "per_token").pairs
+    assert [(pair.a, pair.b) for pair in pairs] == [
         ("raw", "base"),
         ("entigraph", "base"),
         ("entigraph", "raw"),
     ]
     first = pairs[0]
-    assert set(first) == {
+    assert set(asdict(first)) == {
         "a",
         "b",
         "n",
@@ -64,55 +65,58 @@ def test_every_pair_is_compared_the_later_minus_the_earlier() -> None:
         "p_mcnemar",
         "p_holm",
     } | {*("bootstrap_low", "bootstrap_high", "by_kind", "planned")}
-    assert first["bootstrap_low"] < first["difference"] < first["bootstrap_high"]
-    assert first["difference"] == 0.25
-    assert first["p_mcnemar"] == pytest.approx(2 / 2**6)
-    assert set(first["by_kind"]["near"]) == {"n", "difference", "low", "high"}
-    assert [pair["p_holm"] for pair in pairs] == pytest.approx(holm([each["p"] for each in pairs]))
+    assert first.bootstrap_low < first.difference < first.bootstrap_high
+    assert first.difference == 0.25
+    assert first.p_mcnemar == pytest.approx(2 / 2**6)
+    assert set(asdict(first.by_kind["near"])) == {"n", "difference", "low", "high"}
+    assert [pair.p_holm for pair in pairs] == pytest.approx(holm([each.p for each in pairs]))
     for pair in pairs:
-        assert (pair["low"] > 0) == (pair["p"] < 0.05)
+        assert (pair.low > 0) == (pair.p < 0.05)
 
 
 def test_holm_corrects_the_planned_comparisons_alone() -> None:
     planned = {("base", "raw"), ("entigraph", "raw")}  # in either order
-    pairs = likelihood_table(MODELS, "per_token", planned)["pairs"]
-    assert [(pair["a"], pair["b"], pair["planned"]) for pair in pairs] == [
+    pairs = likelihood_result(MODELS, "per_token", planned).pairs
+    assert [(pair.a, pair.b, pair.planned) for pair in pairs] == [
         ("raw", "base", True),
         ("entigraph", "raw", True),
         ("entigraph", "base", False),
     ]
-    assert [pair["p_holm"] for pair in pairs] == [
-        *holm([pairs[0]["p"], pairs[1]["p"]]),
+    assert [pair.p_holm for pair in pairs] == [
+        *holm([pairs[0].p, pairs[1].p]),
         None,
     ]
-    assert pairs[2]["low"] < pairs[2]["difference"] < pairs[2]["high"]
+    assert pairs[2].low < pairs[2].difference < pairs[2].high
 
 
 def test_the_smallest_difference_is_that_of_planned_comparisons() -> None:
-    every = likelihood_table(MODELS, "per_token")
-    one = likelihood_table(MODELS, "per_token", {("raw", "base")})
-    assert one["minimum_detectable_difference"] < every["minimum_detectable_difference"]
+    every = likelihood_result(MODELS, "per_token")
+    one = likelihood_result(MODELS, "per_token", {("raw", "base")})
+    assert one.minimum_detectable_difference is not None
+    assert every.minimum_detectable_difference is not None
+    assert one.minimum_detectable_difference < every.minimum_detectable_difference
 
 
 def test_chance_and_the_smallest_difference_are_said() -> None:
-    scores = likelihood_table(MODELS, "sum")
-    assert scores["normalizer"] == "sum"
-    assert scores["chance"] == 0.25
-    assert set(scores["chance_by_kind"].values()) == {0.25}
-    assert 0 < scores["minimum_detectable_difference"] < 1
+    scores = likelihood_result(MODELS, "sum")
+    assert scores.normalizer == "sum"
+    assert scores.chance == 0.25
+    assert set(scores.chance_by_kind.values()) == {0.25}
+    assert scores.minimum_detectable_difference is not None
+    assert 0 < scores.minimum_detectable_difference < 1
 
 
 def test_one_model_alone_has_no_pairs() -> None:
-    scores = likelihood_table({"base": rows([0])}, "sum")
-    assert scores["pairs"] == []
-    assert scores["minimum_detectable_difference"] is None
+    scores = likelihood_result({"base": rows([0])}, "sum")
+    assert scores.pairs == ()
+    assert scores.minimum_detectable_difference is None
 
 
 def test_models_that_answered_other_questions_are_not_compared() -> None:
     with pytest.raises(ValueError, match="'raw' answered 23 questions, not the 24 of 'base'"):
-        likelihood_table({"base": rows([]), "raw": rows([])[1:]}, "sum")
+        likelihood_result({"base": rows([]), "raw": rows([])[1:]}, "sum")
     with pytest.raises(ValueError, match="in another order"):
-        likelihood_table({"base": rows([]), "raw": rows([])[::-1]}, "sum")
+        likelihood_result({"base": rows([]), "raw": rows([])[::-1]}, "sum")
 
 
 def graded(*values: float | None) -> list[Grade]:
@@ -121,21 +125,21 @@ def graded(*values: float | None) -> list[Grade]:
 
 def test_a_pair_is_compared_on_what_counts_for_both() -> None:
     found = compare({"base": graded(1, None, 0, 1), "raw": graded(1, 1, 1, None)})
-    assert [(model["n"], model["documents"]) for model in found["models"]] == [(3, 2), (3, 3)]
-    (pair,) = found["pairs"]
-    assert (pair["n"], pair["difference"], pair["p_mcnemar"]) == (2, 0.5, 1.0)
+    assert [(model.n, model.documents) for model in found.models] == [(3, 2), (3, 3)]
+    (pair,) = found.pairs
+    assert (pair.n, pair.difference, pair.p_mcnemar) == (2, 0.5, 1.0)
 
 
 def test_a_model_that_nothing_could_be_read_of_has_no_score_and_no_pair() -> None:
     found = compare({"base": graded(None, None), "raw": graded(1, 0)})
-    base, raw = found["models"]
-    assert (base["n"], base["accuracy"], base["by_kind"]) == (0, None, {})
-    assert raw["accuracy"] == 0.5
-    assert found["pairs"] == []
+    base, raw = found.models
+    assert (base.n, base.accuracy, base.by_kind) == (0, None, {})
+    assert raw.accuracy == 0.5
+    assert found.pairs == ()
 
 
 def test_grades_between_have_an_interval_and_no_mcnemar() -> None:
-    (pair,) = compare({"base": graded(0.2, 0.4, 0), "raw": graded(1, 0.5, 0.3)})["pairs"]
-    assert pair["difference"] == pytest.approx(0.4)
-    assert pair["p_mcnemar"] is None
-    assert pair["p_holm"] == pair["p"]
+    (pair,) = compare({"base": graded(0.2, 0.4, 0), "raw": graded(1, 0.5, 0.3)}).pairs
+    assert pair.difference == pytest.approx(0.4)
+    assert pair.p_mcnemar is None
+    assert pair.p_holm == pair.p

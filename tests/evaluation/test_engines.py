@@ -13,12 +13,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from calling import calling
 from steep.core.errors import UserError
-from steep.evaluation.answer_rows import AnswerRow
-from steep.evaluation.answering import ask, ask_short
+from steep.evaluation.answers import AnswerRow, ask, ask_short
 from steep.evaluation.engines import Decoding, cut_at_stop
 from steep.evaluation.hf_engine import HuggingFaceEngine
 from steep.evaluation.http_engine import HttpEngine
-from steep.evaluation.protocols import Protocol
+from steep.evaluation.results import AnswerProtocol
 from steep.testing.script import Behaviour, Script
 from steep.testing.scripted_server import ScriptedServer
 from steep.testing.tiny_model import make_tiny_model
@@ -155,7 +154,7 @@ def test_rows_are_the_same_whichever_engine(
     engine: HuggingFaceEngine, server: tuple[ModelServer, str]
 ) -> None:
     remote = HttpEngine(calling(server[1]), "tiny", "evaluate tiny")
-    protocol = Protocol(max_tokens=8, order_seed=3)
+    protocol = AnswerProtocol(max_tokens=8, order_seed=3)
     questions = [QUESTION, replace(QUESTION, id="q7", question="Who pulls it?")]
     named = {"quillon": DOCUMENT}
 
@@ -201,7 +200,7 @@ def chat_rows(behaviour: Behaviour) -> list[AnswerRow]:
     questions = [replace(QUESTION, id=f"q{n}", question=f"What is {n}?") for n in range(6)]
     with ScriptedServer(Script(seed=1, behaviour=behaviour)) as scripted:
         remote = HttpEngine(calling(scripted.base_url), "m", "evaluate m", "chat")
-        return ask(remote, "m", questions, {"quillon": DOCUMENT}, Protocol(samples=2))
+        return ask(remote, "m", questions, {"quillon": DOCUMENT}, AnswerProtocol(samples=2))
 
 
 def test_accidents_of_a_chat_server_change_no_row() -> None:

@@ -22,9 +22,8 @@ from steep.evaluation.exports import (
     export_questions,
     records,
 )
-from steep.evaluation.few_shot import STOP
-from steep.evaluation.option_order import LETTERS
 from steep.evaluation.parsers import parse
+from steep.evaluation.prompts import LETTERS, STOP
 from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import Question
 from steep.testing.tiny_corpus import DOCUMENTS, QUESTIONS

@@ -7,15 +7,17 @@ import pytest
 from asked import BARE, DOCUMENT, QUESTION, SEVERAL, SHORT
 
 from steep.core.errors import UserError
-from steep.evaluation.few_shot import (
+from steep.evaluation.prompts import (
     STOP,
     about,
     few_shot_prompt,
+    letters_of,
     named_text,
     open_book_prompt,
+    option_order,
+    options_of,
     short_answer_prompt,
 )
-from steep.evaluation.option_order import letters_of, option_order, options_of
 
 GOLDEN = Path(__file__).parent / "golden"
 CONTEXTS = [named_text(DOCUMENT, "A rope of steel."), named_text(BARE, "It floats.")]

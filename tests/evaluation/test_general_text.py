@@ -11,16 +11,15 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steep.core.errors import UserError
+from steep.core.files import read_rows, write_rows
 from steep.evaluation.forgetting.general_text import (
     GeneralText,
     TextLoss,
     loss_difference,
     loss_score,
     read_general_texts,
-    read_losses,
     text_losses,
     windows_of,
-    write_losses,
 )
 
 TEXTS = [
@@ -110,8 +109,8 @@ def test_scores_are_ratios_of_sums(tmp_path: Path) -> None:
     assert score.bits_per_byte.mean == pytest.approx(143 / math.log(2) / 200)
     assert score.bits_per_byte.low < score.bits_per_byte.mean < score.bits_per_byte.high
     assert (score.texts, score.tokens, score.bytes) == (3, 51, 200)
-    write_losses(tmp_path / "losses.parquet", ROWS)
-    assert read_losses(tmp_path / "losses.parquet") == ROWS
+    write_rows(tmp_path / "losses.parquet", ROWS, TextLoss)
+    assert read_rows(tmp_path / "losses.parquet", TextLoss) == ROWS
 
 
 def test_a_difference_is_paired() -> None:

@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 from steep.core.errors import UserError
+from steep.core.files import read_rows, write_rows
 from steep.documents.document import Document
 from steep.evaluation.exports import export_lm_eval, export_questions
 from steep.evaluation.forgetting.general_text import GeneralText, text_losses
-from steep.evaluation.forgetting.harness_tasks import TaskRun, match_names, run_tasks
-from steep.evaluation.forgetting.task_rows import (
+from steep.evaluation.forgetting.harness_tasks import (
     TaskRow,
+    TaskRun,
     compare_tasks,
-    read_task_rows,
-    write_task_rows,
+    match_names,
+    run_tasks,
 )
 from steep.evaluation.questions import Question
 from steep.testing.tiny_corpus import DOCUMENTS, QUESTIONS
@@ -52,20 +53,20 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_models_are_compared_on_each_question(tmp_path: Path) -> None:
     before = rows_of([1.0] * 30 + [0.0] * 20)
     after = rows_of([1.0] * 20 + [0.0] * 30)
-    (found,) = compare_tasks(after, before)
+    (found,) = compare_tasks(after, before, "raw", "base")
     assert (found.before, found.after) == (0.6, 0.4)
     assert found.difference.mean == pytest.approx(-0.2)
     assert found.difference.low < -0.2 < found.difference.high < 0  # unpaired it would hold 0
     assert found.p_mcnemar == pytest.approx(2 * 0.5**10)
-    write_task_rows(tmp_path / "rows.parquet", after)
-    assert read_task_rows(tmp_path / "rows.parquet") == after
+    write_rows(tmp_path / "rows.parquet", after, TaskRow)
+    assert read_rows(tmp_path / "rows.parquet", TaskRow) == after
 
 
 def test_ratios_are_of_sums_and_have_no_rights_and_wrongs() -> None:
     logprobs = [-100.0 - n for n in range(20)]
     before = rows_of(logprobs, "bits_per_byte", 50.0)
     after = rows_of([each - 5 for each in logprobs], "bits_per_byte", 50.0)
-    (found,) = compare_tasks(after, before)
+    (found,) = compare_tasks(after, before, "raw", "base")
     assert found.difference.mean == pytest.approx(-0.1)
     assert found.difference.low == pytest.approx(-0.1) == found.difference.high
     assert found.p_mcnemar is None
@@ -73,9 +74,9 @@ def test_ratios_are_of_sums_and_have_no_rights_and_wrongs() -> None:
 
 def test_other_questions_are_not_compared() -> None:
     with pytest.raises(ValueError, match="other questions"):
-        compare_tasks(rows_of([1.0, 0.0]), rows_of([1.0]))
+        compare_tasks(rows_of([1.0, 0.0]), rows_of([1.0]), "raw", "base")
     with pytest.raises(ValueError, match="only one of the models"):
-        compare_tasks(rows_of([1.0]), rows_of([1.0], "acc_norm"))
+        compare_tasks(rows_of([1.0]), rows_of([1.0], "acc_norm"), "raw", "base")
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +150,8 @@ def test_a_loss_keeps_its_weights_and_what_has_no_rows_is_named(ran: TaskRun) ->
     total = sum(row.value for row in losses) / sum(row.weight for row in losses)
     assert score.value == pytest.approx(-total / math.log(2))
     assert ran.without_rows == ("tiny_class: mcc",)
-    assert all(each.difference.mean == 0 for each in compare_tasks(ran.rows, ran.rows))
+    found = compare_tasks(ran.rows, ran.rows, "same", "same")
+    assert all(each.difference.mean == 0 for each in found)
 
 
 @needs_harness
@@ -169,7 +171,7 @@ def test_a_limit_and_what_cannot_be_run(tasks: Path, tiny_directory: Path, tmp_p
     found = run_tasks(tiny_directory, ["tiny_exam"], limit=2, include_path=tasks)
     assert {row.question_id for row in found.rows} == {"0", "1"}
     assert {score.n for score in found.scores} == {2}
-    with pytest.raises(UserError, match="data of a task cannot be had"):
+    with pytest.raises(UserError, match="data of a task is not available"):
         run_tasks(tiny_directory, ["tiny_lost"], include_path=tasks)
     with pytest.raises(UserError, match="Cannot load the model"):
         run_tasks(tmp_path, ["tiny_exam"], include_path=tasks)

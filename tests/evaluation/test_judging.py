@@ -18,24 +18,23 @@ from hypothesis import strategies as st
 from calling import calling
 from steep.core.errors import UserError
 from steep.evaluation.http_engine import HttpEngine
+from steep.evaluation.study_results import TextSet
 from steep.evaluation.summaries.claims import judge_summaries, passages_of
-from steep.evaluation.summaries.judge_answers import (
+from steep.evaluation.summaries.judging import (
+    CUT_OFF,
     LEFT_OUT,
     NO_CLAIMS,
     NO_VERDICTS,
-    SALIENT,
-    Verdict,
-    read_verdicts,
-)
-from steep.evaluation.summaries.judging import (
-    CUT_OFF,
     NOTHING_CAME,
+    SALIENT,
     ClaimBatch,
     EngineJudge,
     JudgedPassage,
+    Verdict,
+    read_verdicts,
 )
-from steep.evaluation.summaries.rows import HUMAN, SummaryRow
-from steep.evaluation.summaries.scores import SummaryScores, TextSet
+from steep.evaluation.summaries.scores import SummaryScores
+from steep.evaluation.summaries.texts import HUMAN, SummaryRow
 from steep.testing.script import Behaviour, Script
 from steep.testing.scripted_server import ScriptedServer
 

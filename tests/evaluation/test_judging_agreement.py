@@ -10,10 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steep.evaluation.engines import Progress, no_progress
-from steep.evaluation.summaries.judge_agreement import agreement, measure_judge
-from steep.evaluation.summaries.judge_answers import COSMETIC, FALSE, LEFT_OUT, SALIENT, Verdict
-from steep.evaluation.summaries.judge_examples import labeled_claims
-from steep.evaluation.summaries.judging import ClaimBatch, ClaimSplit, JudgedPassage, Ruling
+from steep.evaluation.summaries.judge_agreement import agreement, labeled_claims, measure_judge
+from steep.evaluation.summaries.judging import (
+    COSMETIC,
+    FALSE,
+    LEFT_OUT,
+    SALIENT,
+    ClaimBatch,
+    ClaimSplit,
+    JudgedPassage,
+    Ruling,
+    Verdict,
+)
 
 VERDICT_OF = {"false": FALSE, "salient": SALIENT, "cosmetic": COSMETIC}
 LABEL_OF = {row.claim: row.label for row in labeled_claims()}

@@ -7,7 +7,7 @@ from asked import DOCUMENT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steep.evaluation.summaries.judge_answers import (
+from steep.evaluation.summaries.judging import (
     COSMETIC,
     FALSE,
     LEFT_OUT,

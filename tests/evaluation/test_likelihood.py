@@ -16,7 +16,7 @@ from transformers import (
 
 from steep.core.errors import UserError
 from steep.evaluation.likelihood import score_questions
-from steep.evaluation.normalizers import OptionScores
+from steep.evaluation.option_rows import OptionScores
 from steep.testing.tiny_model import CONTEXT_TOKENS, make_tiny_model
 
 PROMPTS = [

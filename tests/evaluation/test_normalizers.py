@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from steep.evaluation.normalizers import Normalizer, OptionScores, choose
+from steep.evaluation.option_rows import Normalizer, OptionScores, choose
 
 # Each normaliser prefers another option.
 SCORES = OptionScores(

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from steep.core.files import read_rows, write_rows
 from steep.evaluation.compare import Grade
-from steep.evaluation.open_book import (
+from steep.evaluation.methods.open_book_result import (
     GridPoint,
+    Retrieved,
     best_cell,
     chosen_variant,
-    open_book_table,
-    read_retrieval,
-    write_retrieval,
+    open_book_result,
 )
 from steep.retrieval.measures import RetrievalQuality, RetrievalRow
 
@@ -39,20 +39,22 @@ def cell(
 
 def test_accuracy_is_told_apart_by_what_was_shown() -> None:
     cells = [cell(1, 1, 0, 0, 1), cell(2, 1, 1, 0, 0)]
-    table = open_book_table(cells, {256: {"base": ROWS}}, {})
-    one, two = table["cells"]
-    hit, miss = one["document_found"]["hit"], one["document_found"]["miss"]
-    assert (hit["n"], hit["accuracy"], miss["n"], miss["accuracy"]) == (2, 1.0, 2, 0.0)
-    hit, miss = two["document_found"]["hit"], two["document_found"]["miss"]
-    assert (hit["n"], hit["accuracy"], miss["n"], miss["accuracy"]) == (3, 2 / 3, 1, 0.0)
-    answer = one["answer_found"]
-    assert (answer["hit"]["n"], answer["miss"]["n"]) == (1, 2), "q3 has no known answer"
-    (retrieval,) = table["retrieval"]
-    assert retrieval["document"]["recall"]["1"]["value"] == 0.5
-    assert retrieval["document"]["recall"]["2"]["value"] == 0.75
-    assert retrieval["document"]["mrr"]["value"] == pytest.approx((1 + 0.5 + 0 + 1) / 4)
-    assert (retrieval["answer"]["n"], retrieval["answers_in_no_chunk"]) == (3, 1)
-    assert table["compared"] is None and table["best"] == {}
+    table = open_book_result("likelihood", cells, {256: Retrieved({"base": ROWS})}, {})
+    one, two = table.cells
+    assert one.document_found and two.document_found and one.answer_found
+    hit, miss = one.document_found.hit, one.document_found.miss
+    assert (hit.n, hit.accuracy, miss.n, miss.accuracy) == (2, 1.0, 2, 0.0)
+    hit, miss = two.document_found.hit, two.document_found.miss
+    assert (hit.n, hit.accuracy, miss.n, miss.accuracy) == (3, 2 / 3, 1, 0.0)
+    answer = one.answer_found
+    assert (answer.hit.n, answer.miss.n) == (1, 2), "q3 has no known answer"
+    (retrieval,) = table.retrieval
+    assert retrieval.document.recall["1"].value == 0.5
+    assert retrieval.document.recall["2"].value == 0.75
+    assert retrieval.document.mrr.value == pytest.approx((1 + 0.5 + 0 + 1) / 4)
+    assert retrieval.answer is not None
+    assert (retrieval.answer.n, retrieval.answers_in_no_chunk) == (3, 1)
+    assert table.compared is None and table.best == {}
 
 
 def test_the_only_cell_counts_and_the_best_of_many_does_not() -> None:
@@ -77,20 +79,23 @@ def test_what_retrieval_adds_is_paired_with_closed_book_and_the_whole_document()
     whole = GridPoint("base", None, 1, "best_last", None, "all", graded(1, 1, 1, 0))
     closed = {"base": graded(0, 0, 0, 1), "other": graded(1, 1, 1, 1)}
     cells = [cell(1, 1, 0, 0, 1), whole]
-    table = open_book_table(cells, {256: {"base": ROWS}}, closed)
-    assert table["over_closed_book"]["base"]["difference"] == 0.25
-    assert table["under_whole_document"]["base"]["difference"] == 0.25
-    assert table["over_closed_book"].keys() == {"base"}
-    assert table["compared"]["models"][0]["accuracy"] == 0.5
-    assert table["cells"][1]["chunk_characters"] is None
+    table = open_book_result("likelihood", cells, {256: Retrieved({"base": ROWS})}, closed)
+    assert table.over_closed_book["base"].difference == 0.25
+    assert table.under_whole_document["base"].difference == 0.25
+    assert table.over_closed_book.keys() == {"base"}
+    assert table.compared is not None
+    assert table.compared.models[0].accuracy == 0.5
+    assert table.cells[1].chunk_characters is None
 
 
 def test_a_cell_that_was_not_asked_keeps_its_reason() -> None:
     left_out = replace(cell(4), left_out="too long")
-    table = open_book_table([cell(1, 1, 0, 0, 1), left_out], {256: {"base": ROWS}}, {})
-    assert table["cells"][1]["n"] == 0 and table["cells"][1]["left_out"] == "too long"
+    table = open_book_result(
+        "likelihood", [cell(1, 1, 0, 0, 1), left_out], {256: Retrieved({"base": ROWS})}, {}
+    )
+    assert table.cells[1].n == 0 and table.cells[1].left_out == "too long"
 
 
 def test_rows_of_retrieval_come_back(tmp_path: Path) -> None:
-    write_retrieval(tmp_path / "rows.parquet", ROWS)
-    assert read_retrieval(tmp_path / "rows.parquet") == ROWS
+    write_rows(tmp_path / "rows.parquet", ROWS, RetrievalRow)
+    assert read_rows(tmp_path / "rows.parquet", RetrievalRow) == ROWS

@@ -66,7 +66,7 @@ def test_special_tokens_that_a_question_spells_are_text(tokenizer: Any) -> None:
 
 
 def test_an_option_without_a_token_is_said(tokenizer: Any) -> None:
-    with pytest.raises(UserError, match="gives no token") as caught:
+    with pytest.raises(UserError, match="has no token of its own") as caught:
         encode_question(tokenizer, "Answer:", [" a mule", ""])
     assert "the option ''" in str(caught.value)
 

@@ -13,9 +13,9 @@ from steep.evaluation.parsers import (
     PARSERS,
     TWICE,
     Parsed,
-    ParserName,
     parse,
 )
+from steep.evaluation.results import ParserName
 
 
 @pytest.mark.parametrize(

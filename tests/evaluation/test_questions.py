@@ -11,10 +11,10 @@ from steep.documents.document import Document
 from steep.evaluation.questions import (
     Question,
     Questions,
-    SkippedQuestion,
     read_questions,
     read_short_answers,
 )
+from steep.evaluation.scores import SkippedQuestion
 
 DOCUMENTS = (
     Document("kenya-1", "Kenya", "text"),

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow.parquet as parquet
 import pytest
 
-from steep.evaluation.normalizers import OptionScores
-from steep.evaluation.option_lengths import length_table
+from steep.core.files import read_rows, write_rows
+from steep.evaluation.methods.likelihood import option_lengths
+from steep.evaluation.option_rows import OptionScores, QuestionRow, count_ties, make_rows
 from steep.evaluation.questions import Question
-from steep.evaluation.rows import count_ties, make_rows, read_rows, write_rows
+from steep.evaluation.results import ExtremeLengths
 
 QUESTIONS = [
     Question("q1", "d1", "near", "Who?", ("naïve", "b"), (1,)),
@@ -23,8 +24,8 @@ SCORES = [
 
 def test_rows_survive_the_disk(tmp_path: Path) -> None:
     rows = make_rows(QUESTIONS, SCORES)
-    write_rows(tmp_path / "rows.parquet", rows)
-    assert read_rows(tmp_path / "rows.parquet") == rows
+    write_rows(tmp_path / "rows.parquet", rows, QuestionRow)
+    assert read_rows(tmp_path / "rows.parquet", QuestionRow) == rows
 
 
 def test_a_row_holds_what_was_chosen() -> None:
@@ -51,16 +52,16 @@ def test_choices_by_length_stand_beside_the_right_ones() -> None:
     ]
     short = OptionScores((-1.0, -4.0, -9.0), (1, 2, 2), (2, 6, 8), (2, 6, 8))
     rows = make_rows(questions, [short] * 6)
-    found = length_table({"base": rows})
-    assert found is not None and found["n"] == 6
-    assert found["gold"] == {"shortest": pytest.approx(1 / 3), "longest": pytest.approx(1 / 3)}
-    assert found["models"]["base"]["sum"] == {"shortest": 1.0, "longest": 0.0}
+    found = option_lengths({"base": rows})
+    assert found is not None and found.n == 6
+    assert asdict(found.gold) == dict.fromkeys(("shortest", "longest"), pytest.approx(1 / 3))
+    assert found.models["base"]["sum"] == ExtremeLengths(shortest=1.0, longest=0.0)
     same = [replace(row, characters=(3, 3, 3)) for row in rows]
-    assert length_table({"base": same}) is None
+    assert option_lengths({"base": same}) is None
 
 
 def test_the_columns_are_those_that_are_promised(tmp_path: Path) -> None:
-    write_rows(tmp_path / "rows.parquet", make_rows(QUESTIONS, SCORES))
+    write_rows(tmp_path / "rows.parquet", make_rows(QUESTIONS, SCORES), QuestionRow)
     schema = parquet.read_schema(tmp_path / "rows.parquet")
     assert {field.name: str(field.type).replace("element", "item") for field in schema} == {
         "question_id": "string",
@@ -68,15 +69,15 @@ def test_the_columns_are_those_that_are_promised(tmp_path: Path) -> None:
         "kind": "string",
         "question": "string",
         "options": "list<item: string>",
-        "gold": "list<item: int32>",
-        "choice_sum": "int32",
-        "choice_per_token": "int32",
-        "choice_per_character": "int32",
-        "choice_per_byte": "int32",
+        "gold": "list<item: int64>",
+        "choice_sum": "int64",
+        "choice_per_token": "int64",
+        "choice_per_character": "int64",
+        "choice_per_byte": "int64",
         "sum_logprob": "list<item: double>",
-        "tokens": "list<item: int32>",
-        "characters": "list<item: int32>",
-        "bytes": "list<item: int32>",
+        "tokens": "list<item: int64>",
+        "characters": "list<item: int64>",
+        "bytes": "list<item: int64>",
     }
 
 

@@ -12,10 +12,10 @@ from asked import DOCUMENT, QUESTION
 from calling import calling
 from json_server import Body, Reply, serving
 from steep.core.errors import UserError
-from steep.evaluation.answering import ask
+from steep.evaluation.answers import ask
 from steep.evaluation.engines import TOO_LONG, Decoding, NoLikelihoods, Output, PromptTooLong
 from steep.evaluation.http_engine import HttpEngine
-from steep.evaluation.protocols import Protocol
+from steep.evaluation.results import AnswerProtocol
 from steep.ledger.ledger import Ledger
 
 PROMPTS = [f"What is lock {number}?" for number in range(12)]
@@ -91,7 +91,7 @@ def test_a_request_that_is_refused_for_good_is_an_error_and_the_other_answers_ar
     ):
         with pytest.raises(UserError) as caught:
             engine(base_url, ledger=ledger).generate(PROMPTS, Decoding())
-        assert "no answer to 1 of 12 requests" in str(caught.value)
+        assert "failed on 1 of 12 requests" in str(caught.value)
         assert "This question breaks our rules." in str(caught.value)
         seen.clear()
         reply = lambda body, number: (200, chat("Answer: A."))  # noqa: E731
@@ -126,7 +126,7 @@ def test_what_is_no_answer_is_asked_again_and_then_an_error(odd: Body) -> None:
         assert texts(engine(base_url).generate(PROMPTS[:1], Decoding())) == ["B."]
     with (
         serving(lambda body, number: (200, odd)) as base_url,
-        pytest.raises(UserError, match="no answer to 1 of 1 requests"),
+        pytest.raises(UserError, match="failed on 1 of 1 requests"),
     ):
         engine(base_url).generate(PROMPTS[:1], Decoding())
 
@@ -147,7 +147,7 @@ def test_a_prompt_that_outgrows_a_served_context_is_no_wrong_answer() -> None:
         ((output,),) = engine(base_url).generate(PROMPTS[:1], Decoding())
         assert output.finish_reason == TOO_LONG
         with pytest.raises(PromptTooLong):
-            ask(engine(base_url), "m", [QUESTION], {"quillon": DOCUMENT}, Protocol())
+            ask(engine(base_url), "m", [QUESTION], {"quillon": DOCUMENT}, AnswerProtocol())
         with pytest.raises(PromptTooLong, match="99 tokens"):
             engine(base_url, "completions").logprobs(PROMPTS[:1], [["a", "b"]])
 
@@ -182,6 +182,12 @@ def test_rows_are_the_same_with_and_without_trouble() -> None:
     for reply in replies:
         with serving(reply) as base_url:
             rows.append(
-                ask(engine(base_url), "m", questions, {"quillon": DOCUMENT}, Protocol(samples=2))
+                ask(
+                    engine(base_url),
+                    "m",
+                    questions,
+                    {"quillon": DOCUMENT},
+                    AnswerProtocol(samples=2),
+                )
             )
     assert rows[0] == rows[1] and len(rows[0]) == 10

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steep.evaluation.short_answer_metrics import exact_match, f1, normalized
+from steep.evaluation.methods.short_answers import exact_match, f1, normalized
 
 WORDS = st.text("abthe .,'-A", max_size=15)
 

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steep.evaluation.short_answers import MOST_DISTRACTORS, choice_among
+from steep.evaluation.questions import MOST_DISTRACTORS, choice_among
 
 ANSWERS = st.text("abC 1", min_size=1, max_size=6).map(str.strip).filter(bool)
 

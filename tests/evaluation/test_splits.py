@@ -3,7 +3,7 @@ from __future__ import annotations
 from asked import QUESTION
 
 from steep.documents.document import Document
-from steep.evaluation.splits import questions_on, split_documents
+from steep.evaluation.questions import questions_on, split_documents
 
 
 def test_the_first_fifth_by_title_is_for_validation() -> None:

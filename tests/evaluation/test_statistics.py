@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from steep.evaluation.results import Interval
 from steep.evaluation.statistics import (
-    Interval,
     holm,
     mcnemar_exact,
     mean_interval,

@@ -9,6 +9,7 @@ import pytest
 from asked import BARE, DOCUMENT
 
 from steep.core.errors import UserError
+from steep.core.files import read_rows, write_rows
 from steep.documents.split import split_document, whole_documents
 from steep.evaluation.engines import Decoding
 from steep.evaluation.hf_engine import HuggingFaceEngine
@@ -19,15 +20,15 @@ from steep.evaluation.summaries.prompts import (
     split_prompt,
     summary_prompt,
 )
-from steep.evaluation.summaries.references import Reference, read_references
-from steep.evaluation.summaries.rows import (
+from steep.evaluation.summaries.texts import (
     ClaimRow,
     PassageRow,
+    Reference,
     SummaryRow,
-    read_rows,
-    write_rows,
+    human_summaries,
+    read_references,
+    write_summaries,
 )
-from steep.evaluation.summaries.writing import human_summaries, write_summaries
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -165,19 +166,19 @@ def test_human_summaries_are_rows_like_others() -> None:
 def test_rows_survive_the_disk(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     summary = SummaryRow("m", "d", "long", 1, "p", "t\n\N{SNOWMAN}", "length", 2**62)
-    write_rows(path, SummaryRow, [summary])
+    write_rows(path, [summary], SummaryRow)
     assert read_rows(path, SummaryRow) == [summary]
     passages = [
         PassageRow("m", "d", "long", 1, 0, "t", "j", ("a", "b"), None, "[...]", 7),
         PassageRow("m", "d", "long", 1, 1, "t", "j", (), "prose", "Sure!", 8),
     ]
-    write_rows(path, PassageRow, passages)
+    write_rows(path, passages, PassageRow)
     assert read_rows(path, PassageRow) == passages
     claims = [
         ClaimRow("m", "d", "long", 1, 0, "a", 3, "j", true, salient, None, 1, "h", "{}", 9)
         for true, salient in ((True, False), (True, None), (False, None), (None, None))
     ]
-    write_rows(path, ClaimRow, claims)
+    write_rows(path, claims, ClaimRow)
     assert read_rows(path, ClaimRow) == claims
-    write_rows(path, ClaimRow, [])
+    write_rows(path, [], ClaimRow)
     assert read_rows(path, ClaimRow) == []

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steep.evaluation.statistics import Interval
+from steep.evaluation.results import Interval
+from steep.evaluation.scores import as_json
+from steep.evaluation.study_results import TextSet
 from steep.evaluation.summaries.claims import Judged
 from steep.evaluation.summaries.counts import (
     MEASURES,
@@ -19,10 +21,11 @@ from steep.evaluation.summaries.counts import (
     NOT_WRITTEN,
     Pair,
     VerdictCounts,
+    mean_of_ratios,
+    ratio_of_sums,
 )
-from steep.evaluation.summaries.measures import mean_of_ratios, ratio_of_sums
-from steep.evaluation.summaries.rows import HUMAN, ClaimRow, PassageRow, SummaryRow
-from steep.evaluation.summaries.scores import SummaryScores, TextSet
+from steep.evaluation.summaries.scores import SummaryScores
+from steep.evaluation.summaries.texts import HUMAN, ClaimRow, PassageRow, SummaryRow
 
 Verdict = tuple[bool | None, bool | None]
 LETTERS: dict[str, Verdict] = {
@@ -171,7 +174,7 @@ def test_a_ratio_has_no_upper_bound_where_few_documents_have_human_claims() -> N
     assert found.mean == pytest.approx(16)
     assert found.high == math.inf
     assert 0 < found.low < 16
-    table = json.loads(json.dumps(study.table(), allow_nan=False))
+    table = json.loads(json.dumps(as_json(study.result()), allow_nan=False))
     (row,) = [each for each in table["sets"] if each["texts"]["writer"] == "m"]
     assert row["relative"]["false"]["ratio_of_sums"]["high"] is None
 
@@ -189,7 +192,7 @@ def test_one_document_has_intervals_without_end() -> None:
 
 def test_the_table_has_every_set_and_compares_like_with_like() -> None:
     texts = {**BY_HAND, ("n", "short"): {"d1": ["s"]}, ("n", "long"): {"d9": ["s"]}}
-    table = json.loads(json.dumps(study_of(texts).table(), allow_nan=False))
+    table = json.loads(json.dumps(as_json(study_of(texts).result()), allow_nan=False))
     names = [f"{row['texts']['writer']} {row['texts']['kind']}" for row in table["sets"]]
     assert names == ["human human", "m short", "m long", "n short", "n long"]
     pairs = [(*row["a"].values(), *row["b"].values()) for row in table["differences"]]

@@ -9,24 +9,24 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from steep.evaluation.answer_rows import AnswerRow
+from steep.evaluation.answers import AnswerRow
 from steep.evaluation.compare import Grade
 from steep.evaluation.forgetting.general_text import TextLoss, loss_difference, loss_score
-from steep.evaluation.forgetting.harness_tasks import TaskScore
-from steep.evaluation.forgetting.task_rows import TaskRow, compare_tasks
-from steep.evaluation.normalizers import OptionScores
-from steep.evaluation.open_book import GridPoint, open_book_table
-from steep.evaluation.protocols import PROTOCOLS, Protocol
+from steep.evaluation.forgetting.harness_tasks import TaskRow, compare_tasks
+from steep.evaluation.methods.answers import answers_result
+from steep.evaluation.methods.open_book_result import GridPoint, Retrieved, open_book_result
+from steep.evaluation.methods.short_answers import short_answers_result
+from steep.evaluation.option_rows import OptionScores, QuestionRow, make_rows
+from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import Question
-from steep.evaluation.rows import QuestionRow, make_rows
-from steep.evaluation.statistics import finite
+from steep.evaluation.results import AnswerProtocol
+from steep.evaluation.scores import as_json, finite
+from steep.evaluation.study_results import TaskScore
 from steep.evaluation.summaries.claims import Judged
-from steep.evaluation.summaries.judge_agreement import compare_verdicts
-from steep.evaluation.summaries.judge_answers import Verdict
-from steep.evaluation.summaries.judge_examples import labeled_claims
-from steep.evaluation.summaries.rows import HUMAN, ClaimRow, PassageRow, SummaryRow
+from steep.evaluation.summaries.judge_agreement import compare_verdicts, labeled_claims
+from steep.evaluation.summaries.judging import Verdict
 from steep.evaluation.summaries.scores import SummaryScores
-from steep.evaluation.tables import answers_table, short_answers_table
+from steep.evaluation.summaries.texts import HUMAN, ClaimRow, PassageRow, SummaryRow
 from steep.retrieval.measures import RetrievalQuality, RetrievalRow
 
 MODELS = ("base", "raw", "entigraph")
@@ -66,9 +66,9 @@ def document(number: int) -> str:
 # ---- closed book ---------------------------------------------------------------------------------
 
 
-def written_answers(protocol: Protocol = PROTOCOLS["default"]) -> dict[str, Any]:
+def written_answers(protocol: AnswerProtocol = PROTOCOLS["default"]) -> dict[str, Any]:
     rows = {m: [_letter(m, n) for n in range(QUESTIONS)] for m in MODELS}
-    return answers_table(rows, protocol)
+    return as_json(answers_result(rows, protocol))
 
 
 def _letter(model: str, number: int) -> AnswerRow:
@@ -80,14 +80,14 @@ def _letter(model: str, number: int) -> AnswerRow:
     return _answer(model, number, output, options=("w", "x", "y", "z"), gold=(gold,))
 
 
-def unreadable_answers(protocol: Protocol) -> dict[str, Any]:
+def unreadable_answers(protocol: AnswerProtocol) -> dict[str, Any]:
     """A table in which nothing of the first model could be read."""
     rows = {m: [_letter(m, n) for n in range(QUESTIONS)] for m in MODELS}
     rows["base"] = [
         _answer("base", n, "Well.", options=("w", "x", "y", "z"), gold=(n % 4,))
         for n in range(QUESTIONS)
     ]
-    return answers_table(rows, protocol)
+    return as_json(answers_result(rows, protocol))
 
 
 def _answer(
@@ -107,7 +107,7 @@ def _answer(
 def short_answers() -> dict[str, Any]:
     rows = {model: [_short(model, n) for n in range(20)] for model in MODELS}
     served = {model: [_likely(model, n) for n in range(20)] for model in MODELS[:2]}
-    return short_answers_table(rows, served)
+    return as_json(short_answers_result(rows, served))
 
 
 def _short(model: str, number: int) -> AnswerRow:
@@ -134,19 +134,18 @@ def open_book(sizes: tuple[int, ...] = SIZES, shown: tuple[int, ...] = SHOWN) ->
     ]
     for model in MODELS[1:]:
         cells += [_cell(model, sizes[-1], shown[-1], "test"), _cell(model, None, 1, "test")]
-    retrieved = {size: dict.fromkeys(MODELS, _retrieved(size)) for size in sizes}
+    retrieved = {
+        size: Retrieved(dict.fromkeys(MODELS, _retrieved(size)), 30_000 // size) for size in sizes
+    }
     closed = {model: [_grade(model, n, 0.0) for n in range(QUESTIONS)] for model in MODELS}
-    table = open_book_table(cells, retrieved, closed)
-    for row in table["retrieval"]:
-        row |= {"chunks": 30_000 // row["chunk_characters"], "blank": 0}
-    return {"method": "likelihood", **table}
+    return as_json(open_book_result("likelihood", cells, retrieved, closed))
 
 
 def open_book_without_a_best() -> dict[str, Any]:
     """A small grid without a split, which has no best cell."""
     cells = [_cell("raw", size, 4, "all") for size in SIZES]
-    retrieved = {size: {"raw": _retrieved(size)} for size in SIZES}
-    return {"method": "answers", **open_book_table(cells, retrieved, {})}
+    retrieved = {size: Retrieved({"raw": _retrieved(size)}) for size in SIZES}
+    return as_json(open_book_result("answers", cells, retrieved, {}))
 
 
 def _cell(model: str, size: int | None, shown: int, split: str) -> GridPoint:
@@ -194,7 +193,7 @@ def summaries() -> dict[str, Any]:
         ("entigraph", "short"): lambda n: ("fsss" + "c" * (n % 3),),
         ("entigraph", "long"): lambda n: ("ffssssscc" + "s?" * (n % 2),),
     }
-    return {"judge": [judge()], **_study(texts).table()}
+    return {**as_json(_study(texts).result()), "judge": [judge()]}
 
 
 def judge() -> dict[str, Any]:
@@ -278,9 +277,9 @@ def tasks() -> dict[str, Any]:
             for model, own in rows.items()
         ],
         "differences": [
-            {"a": model, "b": "base", **asdict(found)}
+            asdict(found)
             for model in MODELS[1:]
-            for found in compare_tasks(rows[model], rows["base"])
+            for found in compare_tasks(rows[model], rows["base"], model, "base")
         ],
     }
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from steep.evaluation.results import Comparison, ModelComparison, ModelScore
 from steep.report.conclusions import against_chance, conclusion, headline, uneven_intervals, verdict
-from steep.report.results import Comparison, ModelComparison, ModelScore
 
 
 def pair(value: float, low: float, high: float, p: float, p_holm: float | None) -> Comparison:
@@ -21,6 +21,8 @@ def pair(value: float, low: float, high: float, p: float, p_holm: float | None) 
         p=p,
         p_holm=p_holm,
         p_mcnemar=p,
+        bootstrap_low=low,
+        bootstrap_high=high,
     )
 
 

@@ -13,8 +13,8 @@ from fixture_tables import TOO_LONG, tables
 from test_report_page import Page, render
 
 from steep.core.files import read_json, write_json
-from steep.evaluation.protocols import Protocol
-from steep.evaluation.statistics import finite
+from steep.evaluation.results import AnswerProtocol
+from steep.evaluation.scores import finite
 from steep.report.render import render_report
 
 HEADINGS = {
@@ -89,7 +89,7 @@ def test_generated_answers_come_with_their_protocol_and_parsing_failures(tmp_pat
 
 
 def test_another_protocol_is_described_in_other_words(tmp_path: Path) -> None:
-    protocol = Protocol(
+    protocol = AnswerProtocol(
         samples=8, temperature=0.1, parser="paper-code", vote="majority", unparsed="excluded"
     )
     text = measured(tmp_path, answers=fixture_tables.written_answers(protocol)).text
@@ -101,7 +101,7 @@ def test_another_protocol_is_described_in_other_words(tmp_path: Path) -> None:
 
 
 def test_a_model_without_parsed_answers_has_no_accuracy(tmp_path: Path) -> None:
-    table = fixture_tables.unreadable_answers(Protocol(unparsed="excluded"))
+    table = fixture_tables.unreadable_answers(AnswerProtocol(unparsed="excluded"))
     assert table["models"][0]["accuracy"] is None
 
     text = only(tmp_path, answers=table).text

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from steep.core.words import words_of
 from steep.retrieval import bm25
 from steep.retrieval.bm25 import BM25Index
-from steep.retrieval.hits import Hit
+from steep.retrieval.index import Hit
 
 TEXTS = st.lists(
     st.lists(st.sampled_from(["salt", "eel", "ferry", "glass", "old"]), max_size=12).map(" ".join),

@@ -11,9 +11,10 @@ import pytest
 from small_corpus import Letters
 
 from steep.core.errors import UserError
-from steep.retrieval import embed, static
+from steep.retrieval import embed, local
 from steep.retrieval.cache import RetrievalCache
-from steep.retrieval.embed import EmbedderSettings, embed_texts, open_embedder
+from steep.retrieval.config import RetrievalConfig
+from steep.retrieval.embed import embed_texts, open_embedder
 from steep.retrieval.index import Vectors
 
 
@@ -87,7 +88,7 @@ def test_too_few_vectors_are_refused() -> None:
         def embed(self, texts: Sequence[str]) -> Vectors:
             return super().embed(texts[:1])
 
-    with RetrievalCache() as cache, pytest.raises(UserError, match="2 vectors, one a text"):
+    with RetrievalCache() as cache, pytest.raises(UserError, match="2 vectors, one per text"):
         embed_texts(Lazy(), ["a", "b"], cache)
 
 
@@ -120,7 +121,7 @@ def test_two_may_use_the_cache_at_once(tmp_path: Path) -> None:
 def embedder() -> Any:
     pytest.importorskip("safetensors")
     pytest.importorskip("wordllama")
-    return open_embedder(EmbedderSettings())
+    return open_embedder(RetrievalConfig())
 
 
 def test_wordllama_puts_the_right_text_first(embedder: Any) -> None:
@@ -149,9 +150,9 @@ def test_the_name_of_wordllama_holds_version_and_weights(embedder: Any) -> None:
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(static, "find_spec", lambda name: None)
+    monkeypatch.setattr(local, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install wordllama"):
-        open_embedder(EmbedderSettings())
+        open_embedder(RetrievalConfig())
 
 
 def test_other_files_in_the_package_are_named(
@@ -159,6 +160,6 @@ def test_other_files_in_the_package_are_named(
 ) -> None:
     (tmp_path / "other.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(static, "PACKAGE", "other")
+    monkeypatch.setattr(local, "WORDLLAMA", "other")
     with pytest.raises(UserError, match="l2_supercat_256"):
-        open_embedder(EmbedderSettings())
+        open_embedder(RetrievalConfig())

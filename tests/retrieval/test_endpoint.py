@@ -13,9 +13,11 @@ from small_corpus import Letters
 from calling import calling
 from steep.core.errors import UserError
 from steep.ledger.caller import Caller
+from steep.ledger.config import EndpointConfig
 from steep.ledger.endpoint_worker import RetryPolicy
 from steep.ledger.requests import costs
-from steep.retrieval.embed import EmbedderSettings, open_embedder
+from steep.retrieval.config import RetrievalConfig
+from steep.retrieval.embed import open_embedder
 from steep.retrieval.remote import EndpointEmbedder, EndpointReranker
 from steep.retrieval.rerank import Candidates
 
@@ -53,8 +55,9 @@ def test_the_settings_open_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMBED_KEY", KEY)
     with serving(Scripted()) as server:
         caller = endpoint(server, api_key_env="EMBED_KEY")
-        settings = EmbedderSettings("endpoint", "m", caller)
-        assert open_embedder(settings).embed(["ab"]).shape == (1, 26)
+        server_config = EndpointConfig(base_url=server.base_url, model="m")
+        settings = RetrievalConfig(embedder="endpoint", embedder_server=server_config)
+        assert open_embedder(settings, caller=caller).embed(["ab"]).shape == (1, 26)
     assert server.keys == {f"Bearer {KEY}"}
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from steep.core.errors import UserError
-from steep.retrieval.embed import EmbedderSettings, open_embedder
+from steep.retrieval.config import RetrievalConfig
+from steep.retrieval.embed import open_embedder
 from steep.retrieval.local import LocalEmbedder, LocalReranker
 from steep.retrieval.rerank import Candidates
 
@@ -20,7 +21,7 @@ def test_a_directory_that_holds_no_model_is_named(model: type, tmp_path: Path) -
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "sentence_transformers", None)
     (tmp_path / "config.json").write_text("{}")
-    settings = EmbedderSettings("sentence-transformers", str(tmp_path))
+    settings = RetrievalConfig(embedder="sentence-transformers", embedder_model=str(tmp_path))
     with pytest.raises(UserError, match="pip install sentence-transformers"):
         open_embedder(settings)
 

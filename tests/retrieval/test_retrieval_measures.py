@@ -6,8 +6,7 @@ import pytest
 from small_corpus import DOCUMENTS
 
 from steep.retrieval.chunks import cut_documents
-from steep.retrieval.fuse import fuse
-from steep.retrieval.hits import Hit
+from steep.retrieval.index import Hit, fuse
 from steep.retrieval.measures import Asked, RetrievalQuality, bears_answer, measure
 
 CHUNKS = cut_documents(DOCUMENTS, 40).chunks  # ferry 0-2, glass 3-4, eels 5-6

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steep.core.errors import UserError
-from steep.retrieval.split import split_text
+from steep.retrieval.chunks import split_text
 
 TEXTS = st.lists(
     st.sampled_from(["a", "bee", "\n\n", "\n", " ", "\t", "a-very-long-word", "ß", "😀", "\r\n"]),

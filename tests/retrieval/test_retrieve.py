@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,28 +8,27 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from small_corpus import DOCUMENTS, Letters, Shortest
 
 from steep.core.errors import UserError
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import cut_documents
-from steep.retrieval.hits import Hit
-from steep.retrieval.index import Vectors
+from steep.retrieval.config import RetrievalConfig, SearchName
+from steep.retrieval.index import Hit, Vectors
 from steep.retrieval.rerank import Candidates, LikelihoodReranker
 from steep.retrieval.retrieve import (
-    RetrievalSettings,
     Retriever,
-    SearchName,
     rerank,
     top_chunks,
 )
 
 CHUNKS = cut_documents(DOCUMENTS, 40).chunks
-WORDS = RetrievalSettings(search="bm25")
+WORDS = RetrievalConfig(search="bm25")
 QUESTIONS = ["Who is captain of the Quillon Ferry?", "What is green in Velmora?"]
 
 
-def rank(settings: RetrievalSettings = WORDS, **parts: Any) -> list[list[Hit]]:
+def rank(settings: RetrievalConfig = WORDS, **parts: Any) -> list[list[Hit]]:
     with RetrievalCache() as cache:
         return Retriever(CHUNKS, settings, cache, **parts).rank(QUESTIONS)
 
@@ -46,15 +44,15 @@ def test_words_find_the_chunk() -> None:
 
 
 def test_embeddings_see_every_chunk_and_words_only_those_that_share_one() -> None:
-    by_vectors = rank(RetrievalSettings("embeddings"), embedder=Letters())
+    by_vectors = rank(RetrievalConfig(search="embeddings"), embedder=Letters())
     assert [len(hits) for hits in by_vectors] == [7, 7]
     assert len(rank()[1]) < 7
-    assert [len(hits) for hits in rank(RetrievalSettings(found=3), embedder=Letters())] == [3, 3]
+    assert [len(hits) for hits in rank(RetrievalConfig(found=3), embedder=Letters())] == [3, 3]
 
 
 def test_fused_ranks_use_both() -> None:
-    fused = rank(RetrievalSettings("fused"), embedder=Letters())
-    by_words, by_vectors = rank(), rank(RetrievalSettings("embeddings"), embedder=Letters())
+    fused = rank(RetrievalConfig(search="fused"), embedder=Letters())
+    by_words, by_vectors = rank(), rank(RetrievalConfig(search="embeddings"), embedder=Letters())
     for ours, words, vectors in zip(*map(places, (fused, by_words, by_vectors)), strict=True):
         scores = {
             place: sum(1 / (61 + each.index(place)) for each in (words, vectors) if place in each)
@@ -65,14 +63,16 @@ def test_fused_ranks_use_both() -> None:
 
 def test_prefixes_stand_before_what_is_embedded() -> None:
     embedder = Letters()
-    settings = RetrievalSettings("embeddings", question_prefix="query: ", chunk_prefix="passage: ")
+    settings = RetrievalConfig(
+        search="embeddings", question_prefix="query: ", chunk_prefix="passage: "
+    )
     rank(settings, embedder=embedder)
     assert embedder.embedded[0] == f"passage: {CHUNKS[0].shown}"
     assert embedder.embedded[-1] == f"query: {QUESTIONS[1]}"
 
 
 def test_a_ranking_that_is_kept_asks_nobody(tmp_path: Path) -> None:
-    settings = RetrievalSettings("fused")
+    settings = RetrievalConfig(search="fused")
     embedder, judge, again, other = Letters(), Shortest(), Letters(), Shortest()
     with RetrievalCache(tmp_path / "cache.db") as cache:
         before = Retriever(CHUNKS, settings, cache, embedder, judge).rank(QUESTIONS)
@@ -87,15 +87,15 @@ def test_a_ranking_that_is_kept_asks_nobody(tmp_path: Path) -> None:
 def test_whatever_changes_a_ranking_changes_its_key() -> None:
     other = Letters()
     other.name = "other"
-    settings = RetrievalSettings("fused")
+    settings = RetrievalConfig(search="fused")
     with RetrievalCache() as cache:
         retrievers = [
             Retriever(CHUNKS, settings, cache, Letters()),
             Retriever(CHUNKS, settings, cache, other),
             Retriever(CHUNKS, settings, cache, Letters(), Shortest()),
             Retriever(CHUNKS[1:], settings, cache, Letters()),
-            Retriever(CHUNKS, replace(settings, found=5), cache, Letters()),
-            Retriever(CHUNKS, replace(settings, chunk_prefix="x"), cache, Letters()),
+            Retriever(CHUNKS, settings.model_copy(update={"found": 5}), cache, Letters()),
+            Retriever(CHUNKS, settings.model_copy(update={"chunk_prefix": "x"}), cache, Letters()),
             Retriever(CHUNKS, WORDS, cache, Letters()),
         ]
         assert len({each.key for each in retrievers}) == len(retrievers)
@@ -163,14 +163,14 @@ def test_top_chunks_come_best_first_or_last() -> None:
 @pytest.mark.parametrize("search", ["embeddings", "fused"])
 def test_a_search_without_its_embedder_is_refused(search: SearchName) -> None:
     with pytest.raises(UserError, match="needs an embedder"):
-        rank(RetrievalSettings(search))
+        rank(RetrievalConfig(search=search))
 
 
 def test_numbers_under_one_are_refused() -> None:
-    with pytest.raises(UserError, match="'found' is too small"):
-        rank(replace(WORDS, found=0))
-    with pytest.raises(UserError, match="'reranked' is too small"):
-        rank(replace(WORDS, reranked=-1))
+    with pytest.raises(ValidationError, match="found"):
+        RetrievalConfig(found=0)
+    with pytest.raises(ValidationError, match="reranked"):
+        RetrievalConfig(reranked=-1)
 
 
 def test_no_chunks_and_blank_questions_are_refused() -> None:
@@ -189,4 +189,4 @@ def test_an_embedder_that_changes_its_mind_is_named() -> None:
             return np.ones((len(texts), wide), np.float32)
 
     with pytest.raises(UserError, match="26 numbers"):
-        rank(RetrievalSettings("embeddings"), embedder=Growing())
+        rank(RetrievalConfig(search="embeddings"), embedder=Growing())

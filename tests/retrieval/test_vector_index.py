@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steep.retrieval import index
-from steep.retrieval.hits import Hit, best
-from steep.retrieval.index import VectorIndex, Vectors
+from steep.retrieval.index import Hit, VectorIndex, Vectors, best
 
 
 def unit(seed: int, rows: int, dimension: int = 8) -> Vectors:

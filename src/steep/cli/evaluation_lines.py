@@ -1,4 +1,4 @@
-"""What an evaluation will send to servers, as lines for people."""
+"""The plan of an evaluation as lines for the terminal."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from steep.core.formatting import dollars, span
 
 if TYPE_CHECKING:
-    from steep.stages.evaluation_plan import EvaluationCalls, EvaluationPlan
+    from steep.evaluation.plan import EvaluationCalls, EvaluationPlan
 
 
 def of_evaluation(plan: EvaluationPlan) -> Iterator[str]:
-    """One endpoint after the other: what it is asked, and what that takes; then the warnings."""
+    """Yield the requests, tokens and costs of each endpoint, then the warnings."""
     if plan.calls:
         yield ""
         yield "evaluation by servers"
@@ -26,7 +26,7 @@ def of_evaluation(plan: EvaluationPlan) -> Iterator[str]:
             yield f"    cost       {_cost(each)}"
     known = [each.cost_usd.expected for each in plan.calls if each.cost_usd is not None]
     if len(known) > 1 and any(known):
-        which = "all of them" if len(known) == len(plan.calls) else "those with a known price"
+        which = "all endpoints" if len(known) == len(plan.calls) else "those with a known price"
         yield f"  cost of {which}: about {dollars(sum(known))}"
     for warning in plan.warnings:
         yield f"warning: {warning}"

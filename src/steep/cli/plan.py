@@ -23,7 +23,7 @@ from steep.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from steep.stages.evaluation_plan import EvaluationPlan
+    from steep.evaluation.plan import EvaluationPlan
     from steep.stages.plan import Plan
     from steep.stages.training_plan import TrainingForecast
 
@@ -67,7 +67,7 @@ def plan(
     """Show calls, tokens, dollars and hours, and who will see what; spends nothing by itself."""
     from steep.core.ranks import is_main_rank
     from steep.stages import plan as stage
-    from steep.stages.evaluation_plan import plan_evaluation
+    from steep.stages.evaluate import plan_evaluation
     from steep.stages.training_plan import forecast
 
     if probe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,7 @@ from steep.cli.options import (
 from steep.core.tables import wrapped
 
 if TYPE_CHECKING:
+    from steep.evaluation.scores import Scores
     from steep.stages.pipeline import PipelineRun
 
 
@@ -76,21 +77,25 @@ def _check_writable(root: Path) -> None:
 
 def run_all(opened: Opened, as_json: bool) -> None:
     """Run the pipeline and print what it found."""
-    from steep.core.files import read_json
+    from steep.evaluation.scores import read_scores
+    from steep.evaluation.setup import SCORES_NAME
     from steep.stages import pipeline
-    from steep.stages.evaluate import SCORES_NAME
 
     result = pipeline.run(opened.config, opened.project)
-    scores = read_json(result.evaluate.path / SCORES_NAME) if result.evaluate else None
+    scores = read_scores(result.evaluate.path / SCORES_NAME) if result.evaluate else None
     if as_json:
         import json
 
-        typer.echo(json.dumps({"report": str(result.report), "scores": scores}, indent=2))
+        typer.echo(
+            json.dumps(
+                {"report": str(result.report), "scores": scores and scores.as_json()}, indent=2
+            )
+        )
         return
     _print_summary(result, scores)
 
 
-def _print_summary(result: PipelineRun, scores: dict[str, Any] | None) -> None:
+def _print_summary(result: PipelineRun, scores: Scores | None) -> None:
     if result.generate:
         counts = result.generate.manifest["counts"]
         ended = {name: number for name, number in counts.items() if name != "planned" and number}

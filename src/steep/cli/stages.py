@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from json import dumps
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from steep.cli.options import Opened
     from steep.core.artifacts import Artifact
+    from steep.evaluation.scores import Scores
     from steep.stages.pipeline import StageName
 
 
@@ -104,7 +105,7 @@ def evaluate(
         check_spending(opened, yes, evaluates=True)
     scores = _scores(opened, rescore)
     if json:
-        typer.echo(dumps(scores, indent=2))
+        typer.echo(dumps(scores and scores.as_json(), indent=2))
     elif scores is not None:
         from steep.cli.score_lines import print_scores
 
@@ -112,14 +113,15 @@ def evaluate(
         typer.echo(f"next: {command('report', config, overrides)}")
 
 
-def _scores(opened: Opened, rescore: bool) -> dict[str, Any] | None:
-    from steep.core.files import read_json
+def _scores(opened: Opened, rescore: bool) -> Scores | None:
+    from steep.evaluation.scores import read_scores
+    from steep.evaluation.setup import SCORES_NAME
     from steep.stages import evaluate, pipeline
 
     if rescore:
         return evaluate.rescore(opened.config, opened.project)
     made = pipeline.run(opened.config, opened.project, until="evaluate").evaluate
-    return read_json(made.path / evaluate.SCORES_NAME) if made else None
+    return read_scores(made.path / SCORES_NAME) if made else None
 
 
 def _run_until(

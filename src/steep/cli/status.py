@@ -83,7 +83,7 @@ def status(
     elif call is not None:
         _show(stage.call_of(project, call), lines.of_call, json)
     elif question is not None:
-        from steep.stages.question_results import results_of
+        from steep.stages.evaluate import results_of
 
         _show(results_of(opened.config, project, question), lines.of_question, json)
     else:

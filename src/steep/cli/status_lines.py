@@ -274,8 +274,8 @@ def of_question(found: Mapping[str, Any]) -> Iterator[str]:
     for answer in found.get("answers", ()):
         yield f"  accepted: {answer}"
     for result in found["results"]:
-        way = f", {result['variant']}" if result["variant"] else ""
-        yield f"{result['model']}, {result['method']}{way}: {_verdict_on(result)}"
+        variant = f", {result['variant']}" if result["variant"] else ""
+        yield f"{result['model']}, {result['method']}{variant}: {_verdict_on(result)}"
         for text in result.get("texts", ()):
             yield f"    {' '.join(text.split())}"
 

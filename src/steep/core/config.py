@@ -23,21 +23,24 @@ def operational(default: Any, **settings: Any) -> Any:
     return Field(default, json_schema_extra={"identity": False}, **settings)
 
 
-def identity_fields(name: str, section: Section) -> dict[str, Any]:
+def identity_fields(name: str, section: Section, of: type[Section] | None = None) -> dict[str, Any]:
     """Return the fields of a section that decide a result, as plain data by their dotted names.
 
     Args:
         name: Of the section.
-        section: Its settings.
+        section: Its settings; operational fields of sections inside it are left out, too.
+        of: Take only the fields that this base class of the section declares.
     """
-    marked = {
-        key
-        for key, field in type(section).model_fields.items()
-        if isinstance(field.json_schema_extra, dict)
-        and field.json_schema_extra.get("identity") is False
-    }
-    return {
-        f"{name}.{key}": value
-        for key, value in section.model_dump(mode="json").items()
-        if key not in marked
-    }
+    found = _deciding(section, of or type(section))
+    return {f"{name}.{key}": value for key, value in found.items()}
+
+
+def _deciding(section: Section, kind: type[Section]) -> dict[str, Any]:
+    dumped, found = section.model_dump(mode="json"), {}
+    for key, field in kind.model_fields.items():
+        extra = field.json_schema_extra
+        if not (isinstance(extra, dict) and extra.get("identity") is False):
+            value = getattr(section, key)
+            nested = isinstance(value, Section)
+            found[key] = _deciding(value, type(value)) if nested else dumped[key]
+    return found

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from steep.core.errors import UserError
+
+Row = TypeVar("Row")
 
 
 @contextmanager
@@ -63,6 +69,53 @@ def read_parquet(path: Path) -> list[dict[str, Any]]:
 
     rows: list[dict[str, Any]] = parquet.ParquetFile(path).read().to_pylist()
     return rows
+
+
+def write_rows(path: Path, rows: Sequence[Any], kind: type[Any]) -> None:
+    """Write dataclass instances of one kind as Parquet, atomically.
+
+    Fields may be texts, numbers, booleans, tuples of these and dataclasses, each also None.
+    """
+    import pyarrow as pa
+
+    schema = pa.schema(list(_arrow_type(kind)))
+    write_parquet(path, map(asdict, rows), schema)
+
+
+def read_rows(path: Path, kind: type[Row]) -> list[Row]:
+    """Read the dataclass instances that `write_rows` wrote."""
+    rows: list[Row] = [_restored(kind, row) for row in read_parquet(path)]
+    return rows
+
+
+@cache
+def _hints(kind: Hashable) -> dict[str, Any]:
+    """Return the type of each field, without its None."""
+    hints = get_type_hints(cast("type[Any]", kind))
+    return {name: _without_none(hint) for name, hint in hints.items()}
+
+
+def _without_none(hint: Any) -> Any:
+    if get_origin(hint) in (Union, UnionType):
+        (hint,) = (each for each in get_args(hint) if each is not type(None))
+    return hint
+
+
+def _arrow_type(hint: Any) -> Any:
+    import pyarrow as pa
+
+    if hasattr(hint, "__dataclass_fields__"):
+        return pa.struct([(name, _arrow_type(each)) for name, each in _hints(hint).items()])
+    if get_origin(hint) is tuple:
+        return pa.list_(_arrow_type(get_args(hint)[0]))
+    return {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}[hint]
+
+
+def _restored(hint: Any, value: Any) -> Any:
+    if isinstance(value, dict):
+        hints = _hints(hint)
+        return hint(**{name: _restored(hints[name], each) for name, each in value.items()})
+    return tuple(value) if isinstance(value, list) else value
 
 
 def try_lock(descriptor: int, path: Path) -> bool:
@@ -119,6 +172,12 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def content_hash(path: Path) -> str:
+    """Return a hash of the content of a file, in 16 digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def read_jsonl(path: Path) -> list[Any]:

@@ -1,7 +1,7 @@
-"""Checkpoints become scores: questions, prompts, engines, rows, statistics, tables.
+"""Checkpoints become scores: question sets, methods, engines, statistics, studies.
 
-By likelihood `questions` -> `prompts` -> `likelihood` -> `rows` -> `tables`; by answers `asking`
-takes an engine from `few_shot` prompts to `answer_rows`, which `answer_scores` counts. `compare`
-puts models side by side, whatever was asked. `summaries/` and `forgetting/` are studies of their
-own.
+`run.evaluate` asks every model by every method of `methods.registry.METHODS`; each method keeps
+rows and computes its result from them. `results` and `study_results` hold the types of results,
+`scores` their file, and `compare` the comparison of models. `summaries/` and `forgetting/` are
+studies, and `plan` shows what an evaluation will send.
 """

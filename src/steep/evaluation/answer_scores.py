@@ -1,4 +1,4 @@
-"""Scores from rows of answers alone: any parser, vote and treatment of the unread, at any time.
+"""Scores from rows of answers alone, under any parser, vote and treatment of unread answers.
 
 `rescore` is pure. A question without one valid answer is wrong, or left out as the paper's code
 does; either way the share of questions that were read stands beside the accuracy, with the reasons.
@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from steep.evaluation.answer_rows import AnswerRow
-from steep.evaluation.option_order import letters_of, options_of
-from steep.evaluation.parsers import ParserName, parse
-from steep.evaluation.protocols import Answer, Protocol, Unparsed, VoteName, vote
-from steep.evaluation.short_answer_metrics import exact_match, f1
-from steep.evaluation.statistics import Interval, mean_interval
+from steep.evaluation.answers import AnswerRow
+from steep.evaluation.parsers import parse
+from steep.evaluation.prompts import letters_of, options_of
+from steep.evaluation.protocols import Answer, vote
+from steep.evaluation.results import AnswerProtocol, Interval, ParserName, Unparsed, VoteName
+from steep.evaluation.statistics import mean_interval
 
 NOTHING_CAME = "the engine gave no answer"
 CUT_OFF = "cut off at max_tokens"
@@ -29,7 +29,7 @@ CAUSES = {
 
 @dataclass(frozen=True, slots=True)
 class ScoredQuestion:
-    """What came of one question. `chosen` is None where no sample had a valid answer."""
+    """The answer to one question; `chosen` is None if no sample had a valid answer."""
 
     question_id: str
     document_id: str
@@ -40,7 +40,7 @@ class ScoredQuestion:
 
     @property
     def right(self) -> bool:
-        """Whether exactly the right options were chosen."""
+        """True if exactly the right options were chosen."""
         return self.chosen == self.gold
 
 
@@ -49,11 +49,11 @@ class AnswerScores:
     """The score of one model.
 
     Attributes:
-        accuracy: None when every question was left out.
-        questions: How many were asked.
-        attempted: How many had a valid answer.
-        samples: How many texts were read.
-        invalid: How many of them had no valid answer, by reason.
+        accuracy: None if every question was left out.
+        questions: Number of questions.
+        attempted: Number of questions with a valid answer.
+        samples: Number of texts.
+        invalid: Number of texts without a valid answer, by reason.
         by_kind: Accuracy by kind of question.
         by_gold_letter: Accuracy by the letters under which the right options were shown.
         chosen_letters: How often each combination of letters was chosen.
@@ -70,7 +70,7 @@ class AnswerScores:
 
     @property
     def attempt_rate(self) -> float:
-        """The share of questions that had a valid answer."""
+        """The share of questions with a valid answer."""
         return self.attempted / self.questions
 
 
@@ -97,15 +97,15 @@ def rescore(
     )
 
 
-def score(rows: Sequence[AnswerRow], protocol: Protocol) -> AnswerScores:
-    """The same under a protocol."""
+def score(rows: Sequence[AnswerRow], protocol: AnswerProtocol) -> AnswerScores:
+    """Count the answers of one model under a protocol."""
     return rescore(rows, protocol.parser, protocol.vote, protocol.unparsed)
 
 
 def verdicts(
     rows: Sequence[AnswerRow], parser: ParserName, vote_rule: VoteName
 ) -> list[ScoredQuestion]:
-    """One verdict a question, in the order of the rows; models are compared by these, paired."""
+    """Return one verdict per question, in the order of the rows."""
     found = []
     for question_id, samples in _by_question(rows).items():
         first = samples[0]
@@ -121,29 +121,6 @@ def verdicts(
             )
         )
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class ShortAnswerScores:
-    """SQuAD's two scores, averaged over questions (and before that over a question's samples)."""
-
-    exact_match: Interval
-    f1: Interval
-    empty: int
-
-
-def score_short_answers(rows: Sequence[AnswerRow]) -> ShortAnswerScores:
-    """Score the free texts of one model."""
-    exact, overlap, documents = [], [], []
-    for samples in _by_question(rows).values():
-        exact.append(sum(exact_match(row.output, row.answers) for row in samples) / len(samples))
-        overlap.append(sum(f1(row.output, row.answers) for row in samples) / len(samples))
-        documents.append(samples[0].document_id)
-    return ShortAnswerScores(
-        exact_match=mean_interval(exact, documents),
-        f1=mean_interval(overlap, documents),
-        empty=sum(not row.output.strip() for row in rows),
-    )
 
 
 def _parsed(row: AnswerRow, parser: ParserName) -> tuple[Answer | None, str | None]:

@@ -1,4 +1,4 @@
-"""Intervals by resampling documents, for scores that are no means: ratios, and their differences.
+"""Intervals by resampling documents, for ratios and their differences.
 
 A score is a function of sums over questions (right and asked, right among those with a hit, claims
 of model and human), so a resample of the documents needs their sums only, and ten thousand of them
@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
-from steep.evaluation.statistics import CONFIDENCE, Interval
+from steep.evaluation.results import Interval
+from steep.evaluation.statistics import CONFIDENCE
 
 RESAMPLES = 10_000
-# From sums, shaped (..., columns), the score of each: not a number where there is none.
+# Maps sums, shaped (..., columns), to scores; NaN if there is no score.
 Score = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
@@ -33,17 +34,17 @@ def bootstrap_interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """The score of all questions with its interval over documents.
+    """Compute the score of all questions with its interval over documents.
 
     Args:
         columns: For each question the numbers that `score` needs the sums of.
         clusters: The document of each question.
         score: Vectorized over resamples.
-        resamples: How many times the documents are drawn; one without a score is left out.
+        resamples: Number of resamples; one without a score is left out.
         seed: Of the draws.
 
     Raises:
-        ValueError: There is no score even of all questions.
+        ValueError: All questions together have no score.
     """
     values = np.asarray(columns, dtype=np.float64)
     assert values.ndim == 2 and len(values) == len(clusters), (values.shape, len(clusters))
@@ -53,7 +54,7 @@ def bootstrap_interval(
         found = float(score(sums.sum(axis=0)))
         if not math.isfinite(found):
             raise ValueError("there is no score of these questions")
-        if len(sums) == 1:  # nothing tells how another would differ
+        if len(sums) == 1:  # nothing to estimate a variance from
             return Interval(found, -math.inf, math.inf, len(values), clusters_n)
         drawn = score(_draws(len(sums), resamples, seed) @ sums)
     low, high = np.nanquantile(drawn, _levels(len(sums)))
@@ -68,24 +69,24 @@ def paired_bootstrap(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """The mean of a - b over the same questions."""
+    """Compute the mean of a - b over the same questions, with its interval."""
     columns = [[x - y, 1.0] for x, y in zip(a, b, strict=True)]
     return bootstrap_interval(columns, clusters, ratio, resamples=resamples, seed=seed)
 
 
 def ratio(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The first column over the second."""
+    """Return the first column over the second."""
     quotient: NDArray[np.float64] = sums[..., 0] / sums[..., 1]
     return quotient
 
 
 def ratio_difference(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The first column over the second, less the third over the fourth."""
+    """Return the first column over the second, minus the third over the fourth."""
     return ratio(sums[..., :2]) - ratio(sums[..., 2:])
 
 
 def _sums_by_cluster(values: NDArray[np.float64], clusters: Sequence[str]) -> NDArray[np.float64]:
-    """Sums a document; with a single document each question stands for itself."""
+    """Sum per document; with a single document each question is its own cluster."""
     numbers: dict[str, int] = {}
     member = np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters])
     if len(numbers) == 1:
@@ -96,7 +97,7 @@ def _sums_by_cluster(values: NDArray[np.float64], clusters: Sequence[str]) -> ND
 
 
 def _draws(clusters: int, resamples: int, seed: int) -> NDArray[np.float64]:
-    """How often each document is in each resample."""
+    """Draw how often each document is in each resample."""
     chances = np.full(clusters, 1 / clusters)
     return np.random.default_rng(seed).multinomial(clusters, chances, resamples).astype(np.float64)
 

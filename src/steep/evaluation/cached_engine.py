@@ -1,9 +1,8 @@
-"""An engine that keeps its outputs on disk, so that no prompt is sent twice.
+"""An engine that keeps its outputs on disk, so that an interrupted run loses little.
 
-Long evaluations are killed, and their texts cost money or hours. `CachedEngine` appends texts of
-each prompt to a file as soon as all of them have come; started again with the same file it asks
-only for what is not there. A kill loses what is in flight. Texts are known by their prompt and
-decoding. Errors are not kept.
+`CachedEngine` appends the texts of each prompt to a file as soon as all of them are complete, and
+generates only those that the file does not hold. A kill loses what is in progress. The key is the
+prompt with its decoding. Errors are not kept.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from steep.evaluation.engines import (
     keep_nothing,
     no_progress,
 )
-from steep.evaluation.normalizers import OptionScores
+from steep.evaluation.option_rows import OptionScores
 
 
 class CachedEngine:
     """Implements `steep.evaluation.engines.AnswerEngine` around another one."""
 
     def __init__(self, engine: AnswerEngine, path: Path) -> None:
-        """Read what is in the file; a line that a kill cut off is none."""
+        """Read the file; a line that a kill cut off is ignored."""
         self._engine, self._path = engine, path
         self._kept = {key: outputs for key, outputs in _read(path)}
         self.found = sum(map(len, self._kept.values()))  # texts that an earlier run left
@@ -44,7 +43,7 @@ class CachedEngine:
         on_progress: Progress = no_progress,
         on_output: OnOutput = keep_nothing,
     ) -> list[list[Output]]:
-        """Continue each prompt, or tell what was written before (and not to `on_output`)."""
+        """Continue each prompt, unless its texts are in the file (these skip `on_output`)."""
         keys = [stable_hash([prompt, asdict(decoding)], 16) for prompt in prompts]
         missing = {k: p for k, p in zip(keys, prompts, strict=True) if k not in self._kept}
         names, before = list(missing), len(keys) - len(missing)
@@ -71,7 +70,7 @@ class CachedEngine:
         options: Sequence[Sequence[str]],
         on_progress: Progress = no_progress,
     ) -> list[OptionScores]:
-        """Score each prompt's options, which takes a pass each and is not kept."""
+        """Score each prompt's options; scores are not kept."""
         return self._engine.logprobs(prompts, options, on_progress)
 
     def _keep(self, key: str, outputs: Sequence[Output]) -> None:

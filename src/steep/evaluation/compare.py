@@ -1,21 +1,28 @@
-"""Models on the same questions: each with its interval, every two paired, whatever was measured.
+"""Compare models on the same questions: each with its interval, every two paired.
 
 Comparisons that were planned before the results are known are corrected for one another (Holm).
 All other pairs are shown with their interval, but without a corrected p: they only suggest.
 
 `compare` is pure. It takes grades, so that a choice by likelihood, a letter in a text, an F1 and an
-answer with contexts are all compared in one way; the first model is the one that others follow.
+answer with contexts are all compared in one way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from steep.evaluation.bootstrap import paired_bootstrap
+from steep.evaluation.results import (
+    Comparison,
+    Difference,
+    Estimate,
+    ModelComparison,
+    ModelScore,
+    TestedDifference,
+)
 from steep.evaluation.statistics import (
-    Interval,
     holm,
     mcnemar_exact,
     mean_interval,
@@ -26,7 +33,7 @@ from steep.evaluation.statistics import (
 
 
 class Grade(NamedTuple):
-    """What a model got for a question: 0 to 1, or None where the protocol leaves it out."""
+    """The grade of a model for a question: 0 to 1, or None if the protocol leaves it out."""
 
     question_id: str
     document_id: str
@@ -56,10 +63,10 @@ class _Pair(NamedTuple):
 
 def compare(
     grades_by_model: Mapping[str, Sequence[Grade]], planned: Planned | None = None
-) -> dict[str, Any]:
+) -> ModelComparison:
     """Score each model and compare every two; a later model minus an earlier one.
 
-    A pair is compared on the questions that count for both; where there is none, it is not there.
+    A pair is compared on the questions that count for both; without such a question it is left out.
     `p` belongs to the interval, clustered by document; `p_holm` corrects it over the planned pairs.
     McNemar's p, for grades of right and wrong only, takes questions as independent. Planned pairs
     come first.
@@ -81,31 +88,30 @@ def compare(
     first = [each for each in pairs if each[:2] in wanted]
     others = [each for each in pairs if each[:2] not in wanted]
     detectable = [minimum_detectable_difference(*pair.sides) for _, _, pair in first or others]
-    return {
-        "models": [_model(name, grades) for name, grades in grades_by_model.items()],
-        "pairs": [*_pairs(first, planned=True), *_pairs(others, planned=False)],
+    return ModelComparison(
+        models=tuple(_model(name, grades) for name, grades in grades_by_model.items()),
+        pairs=(*_pairs(first, planned=True), *_pairs(others, planned=False)),
         # Of several pairs the hardest one's: a true difference of this size is found in any.
-        "minimum_detectable_difference": max(
+        minimum_detectable_difference=max(
             (each for each in detectable if each is not None), default=None
         ),
-    }
+    )
 
 
-def estimate(grades: Iterable[Grade]) -> dict[str, Any]:
-    """The mean of those grades that count, with its interval; None where none counts."""
+def estimate(grades: Iterable[Grade]) -> Estimate:
+    """Return the mean of those grades that count, with its interval."""
     counted = [(grade.value, grade.document_id) for grade in grades if grade.value is not None]
     if not counted:
-        return {"n": 0, "accuracy": None, "low": None, "high": None}
+        return Estimate(n=0, accuracy=None, low=None, high=None)
     values, documents = zip(*counted, strict=True)
-    return _named(mean_interval(values, documents), "accuracy")
+    found = mean_interval(values, documents)
+    return Estimate(n=found.n, accuracy=found.mean, low=found.low, high=found.high)
 
 
-def difference(a: Sequence[Grade], b: Sequence[Grade]) -> dict[str, Any] | None:
-    """One model minus another, without correction for others; None without a common question."""
+def difference(a: Sequence[Grade], b: Sequence[Grade]) -> TestedDifference | None:
+    """Return one model minus another, uncorrected; None without a common question."""
     pair = _paired(a, b)
-    if not pair.a:
-        return None
-    return {**_difference(pair), "p": paired_p(*pair.sides), "p_mcnemar": _mcnemar(pair)}
+    return _tested(pair) if pair.a else None
 
 
 def _check_same_questions(grades_by_model: Mapping[str, Sequence[Grade]]) -> None:
@@ -123,37 +129,33 @@ def _check_same_questions(grades_by_model: Mapping[str, Sequence[Grade]]) -> Non
             )
 
 
-def _model(name: str, grades: Sequence[Grade]) -> dict[str, Any]:
+def _model(name: str, grades: Sequence[Grade]) -> ModelScore:
     kinds = dict.fromkeys(grade.kind for grade in grades)
     by_kind = {kind: estimate(each for each in grades if each.kind == kind) for kind in kinds}
     documents = {grade.document_id for grade in grades if grade.value is not None}
-    return {
-        "name": name,
-        "documents": len(documents),
-        **estimate(grades),
-        "by_kind": {kind: each for kind, each in by_kind.items() if each["n"]},
-    }
+    return ModelScore(
+        name=name,
+        documents=len(documents),
+        by_kind={kind: each for kind, each in by_kind.items() if each.n},
+        **vars(estimate(grades)),
+    )
 
 
-def _pairs(pairs: Sequence[tuple[str, str, _Pair]], *, planned: bool) -> list[dict[str, Any]]:
-    p_values = [paired_p(*pair.sides) for _, _, pair in pairs]
-    corrected = holm(p_values) if planned else [None] * len(p_values)
-    return [
-        {
-            "a": a,
-            "b": b,
-            "planned": planned,
-            **_difference(pair),
-            **_bootstrapped(pair),
-            "p": p,
-            "p_holm": p_holm,
-            "p_mcnemar": _mcnemar(pair),
-            "by_kind": {
-                kind: _difference(pair.of_kind(kind)) for kind in dict.fromkeys(pair.kinds)
-            },
-        }
-        for (a, b, pair), p, p_holm in zip(pairs, p_values, corrected, strict=True)
-    ]
+def _pairs(pairs: Sequence[tuple[str, str, _Pair]], *, planned: bool) -> Iterator[Comparison]:
+    tested = [_tested(pair) for _, _, pair in pairs]
+    corrected = holm([each.p for each in tested]) if planned else [None] * len(tested)
+    for (a, b, pair), each, p_holm in zip(pairs, tested, corrected, strict=True):
+        interval = paired_bootstrap(*pair.sides)
+        yield Comparison(
+            a=a,
+            b=b,
+            planned=planned,
+            bootstrap_low=interval.low,
+            bootstrap_high=interval.high,
+            p_holm=p_holm,
+            by_kind={kind: _difference(pair.of_kind(kind)) for kind in dict.fromkeys(pair.kinds)},
+            **vars(each),
+        )
 
 
 def _paired(a: Sequence[Grade], b: Sequence[Grade]) -> _Pair:
@@ -168,20 +170,13 @@ def _paired(a: Sequence[Grade], b: Sequence[Grade]) -> _Pair:
 _NO_PAIR = _Pair([], [], [], [])
 
 
-def _difference(pair: _Pair) -> dict[str, float]:
-    return _named(paired_difference(*pair.sides), "difference")
+def _difference(pair: _Pair) -> Difference:
+    found = paired_difference(*pair.sides)
+    return Difference(n=found.n, difference=found.mean, low=found.low, high=found.high)
 
 
-def _bootstrapped(pair: _Pair) -> dict[str, float]:
-    interval = paired_bootstrap(*pair.sides)
-    return {"bootstrap_low": interval.low, "bootstrap_high": interval.high}
-
-
-def _mcnemar(pair: _Pair) -> float | None:
+def _tested(pair: _Pair) -> TestedDifference:
+    mcnemar = None
     if {*pair.a, *pair.b} <= {0.0, 1.0}:
-        return mcnemar_exact([x == 1 for x in pair.a], [y == 1 for y in pair.b])
-    return None
-
-
-def _named(interval: Interval, name: str) -> dict[str, float]:
-    return {"n": interval.n, name: interval.mean, "low": interval.low, "high": interval.high}
+        mcnemar = mcnemar_exact([x == 1 for x in pair.a], [y == 1 for y in pair.b])
+    return TestedDifference(p=paired_p(*pair.sides), p_mcnemar=mcnemar, **vars(_difference(pair)))

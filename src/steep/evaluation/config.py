@@ -7,20 +7,25 @@ from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
-from steep.core.config import Section
-from steep.ledger.config import EndpointConfig, ServerConfig
+from steep.core.config import Section, operational
+from steep.ledger.config import ServerConfig
+from steep.retrieval.config import RetrievalConfig
+
+BASE = "base"  # what the results call the model that training starts from
 
 
 class EvaluateConfig(Section):
-    """What is asked closed book, how, and how an answer is read."""
+    """Closed-book questions: methods, models, and the reading of answers."""
 
-    questions: Path | None = Field(None, description="JSONL, or QuALITY's own format; null: none")
+    questions: Path | None = Field(
+        None, description="JSONL, or QuALITY's own format; null: no evaluation"
+    )
     split: Literal["all", "validation", "test"] = Field(
-        "all", description="of the documents by title: first fifth, or the rest, as paper's code"
+        "all",
+        description="documents, sorted by title: validation is the first fifth, test the others "
+        "(paper's code)",
     )
-    limit: int | None = Field(
-        None, ge=1, description="ask only the first so many questions; null: all"
-    )
+    limit: int | None = Field(None, ge=1, description="maximum number of questions; null: all")
     methods: tuple[Literal["likelihood", "answers", "short-answers"], ...] = Field(
         ("likelihood",),
         description="likelihood: of the options; answers: five-shot thought processes (paper); "
@@ -28,113 +33,99 @@ class EvaluateConfig(Section):
     )
     servers: dict[str, ServerConfig] = Field(
         {},
-        description="model name: the endpoint that serves it (base_url, model, ...), instead of "
-        "loading it here; names that are no arm are asked besides",
+        description="model name: the endpoint that serves it (base_url, model, ...); an arm of "
+        "this name is not loaded, another name adds a model",
     )
     normalizer: Literal["sum", "per_token", "per_character", "per_byte"] = Field(
-        "per_token", description="what divides an option's log-likelihood in the headline"
+        "per_token", description="divisor of an option's log-likelihood in the headline"
     )
     protocol: Literal["default", "paper", "paper-code"] = Field(
-        "default", description="of answers; the fields below, where given, replace its own"
+        "default",
+        description="preset of the fields below, up to shuffle_options, which override it",
     )
     samples: int | None = Field(None, ge=1, description="texts per question; paper: 64")
     temperature: float | None = Field(None, ge=0, le=2, description="0: greedy; paper's code: 0.1")
-    max_tokens: int | None = Field(None, ge=1, description="of one answer; paper's code: 300")
+    max_tokens: int | None = Field(
+        None, ge=1, description="maximum tokens of one answer; paper's code: 300"
+    )
     parser: Literal["strict", "lenient", "paper", "paper-code"] | None = Field(
         None,
-        description="strict: the last line is 'Answer: B.'; lenient: the last answer that is "
-        "clearly stated, with markup or in a sentence; the others as theirs",
+        description="strict: the last line is 'Answer: B.'; lenient: the last clearly stated "
+        "answer, also with markup or in a sentence; paper, paper-code: as published",
     )
     vote: Literal["first-valid", "random-valid", "majority"] | None = Field(
-        None, description="which of a question's valid answers counts"
+        None, description="the valid answer of a question that counts"
     )
     unparsed: Literal["wrong", "excluded"] | None = Field(
-        None, description="what a question without a valid answer is"
+        None, description="how a question without a valid answer counts"
     )
     shuffle_options: bool | None = Field(
-        None, description="show the options in an order of each question's own"
+        None, description="show the options in a random order per question"
     )
-    seed: int = 0
-    batch_tokens: int = Field(2048, ge=128, description="tokens of one scoring batch")
+    seed: int = Field(0, description="of sampled texts")
+    batch_tokens: int = operational(2048, ge=128, description="tokens per scoring batch")
 
 
-class OpenBookConfig(Section):
-    """The same questions with retrieved texts before them; every combination is asked."""
+class OpenBookConfig(RetrievalConfig):
+    """The same questions after retrieved texts; every combination of the lists is asked."""
 
     preset: Literal["paper"] | None = Field(
-        None, description="paper: its grid of chunks, k, order and temperature, by answers"
+        None, description="paper: its grid of chunks, k, order and temperature, by written answers"
     )
     chunk_characters: tuple[PositiveInt, ...] = Field(
-        (), description="sizes of chunks; empty: no open book; paper: 256, 512, 1024"
+        (), description="chunk sizes in characters; empty: no open book; paper: 256, 512, 1024"
     )
     shown: tuple[PositiveInt, ...] = Field(
-        (8,), description="how many chunks are shown; paper: 1, 2, 4, 8, 16"
+        (8,), description="numbers of chunks that are shown; paper: 1, 2, 4, 8, 16"
     )
-    orders: tuple[Literal["best_first", "best_last"], ...] = Field(("best_last",))
+    orders: tuple[Literal["best_first", "best_last"], ...] = Field(
+        ("best_last",), description="orders of the shown chunks"
+    )
     temperatures: tuple[NonNegativeFloat, ...] = Field(
-        (), description="of answers; empty: that of evaluate; paper: 0.1, 0.3, 0.5, 0.7"
+        (), description="of written answers; empty: that of evaluate; paper: 0.1, 0.3, 0.5, 0.7"
     )
     method: Literal["likelihood", "answers"] = Field(
-        "likelihood", description="how the questions are asked; paper: answers"
+        "likelihood", description="method of the open book; paper: answers"
     )
-    models: tuple[str, ...] = Field((), description="which ones are asked; empty: all")
+    models: tuple[str, ...] = Field((), description="names of models that are asked; empty: all")
     choose_on_validation: bool = Field(
-        False, description="ask the grid of the validation split, and its best of the test split"
+        False,
+        description="ask the grid on the validation split, and its best variant on the test split",
     )
-    oracle: bool = Field(True, description="a row with the whole document shown")
-    search: Literal["bm25", "embeddings", "fused"] = Field(
-        "bm25",
-        description="by words (found most on unseen passages), by vectors (paper), or both with "
-        "their ranks fused",
-    )
-    found: int = Field(128, ge=1, description="chunks that the search returns; paper: 128")
-    reranked: int = Field(128, ge=1, description="of these, how many a reranker scores")
-    embedder: Literal["wordllama", "endpoint", "sentence-transformers"] = Field(
-        "wordllama", description="wordllama: static vectors, no network; the others need a model"
-    )
-    embedder_model: str = Field("", description="directory of a sentence-transformers model")
-    embedder_server: EndpointConfig | None = Field(
-        None, description="the endpoint of embedder: endpoint (base_url, model, ...)"
-    )
-    question_prefix: str = Field("", description="before each question that is embedded")
-    chunk_prefix: str = Field("", description="before each chunk that is embedded")
-    reranker: Literal["none", "likelihood", "cross-encoder", "endpoint"] = Field(
-        "none", description="likelihood: the reading model's own, of the question after a chunk"
-    )
-    reranker_model: str = Field("", description="directory of a cross-encoder")
-    reranker_server: EndpointConfig | None = Field(
-        None, description="the endpoint of reranker: endpoint (base_url, model, ...)"
-    )
+    oracle: bool = Field(True, description="also show the whole document, as an upper bound")
 
 
 class SummariesConfig(Section):
-    """Summaries of each document from memory, their claims judged beside those of people."""
+    """Summaries of each document from memory, judged claim by claim against human ones."""
 
     references: Path | None = Field(
-        None, description='JSONL {"id", "summaries": [...]}, written by people; null: no study'
+        None, description='JSONL {"id", "summaries": [...]} with human summaries; null: no study'
     )
     judge: ServerConfig | None = Field(
-        None, description="who splits and judges claims (base_url, model, endpoint: chat)"
+        None,
+        description="the model that splits and judges claims (base_url, model, endpoint: chat)",
     )
-    kinds: tuple[Literal["short", "long"], ...] = Field(("short", "long"))
-    models: tuple[str, ...] = Field((), description="which ones are asked; empty: all")
+    kinds: tuple[Literal["short", "long"], ...] = Field(
+        ("short", "long"), description="kinds of summaries that models write"
+    )
+    models: tuple[str, ...] = Field((), description="names of models that are asked; empty: all")
     temperature: float = Field(0.0, ge=0, le=2, description="of the summaries")
     max_tokens: int | None = Field(
-        None, ge=16, description="of one summary; null: 768 of a short one, 3072 of a long one"
+        None, ge=16, description="maximum tokens of one summary; null: 768 for short, 3072 for long"
     )
-    claims_per_call: int = Field(20, ge=1, description="claims that the judge sees at once")
+    claims_per_call: int = Field(20, ge=1, description="maximum claims per call of the judge")
 
 
 class ForgettingConfig(Section):
-    """What a model could do before: general text, and tasks of lm-evaluation-harness."""
+    """Forgetting: the loss on general text, and tasks of lm-evaluation-harness."""
 
     texts: Path | Literal["builtin"] | None = Field(
-        None, description="general text (.txt, .md, .jsonl) whose loss is compared; null: none"
+        None, description="general text (.txt, .md, .jsonl) to measure the loss on; null: none"
     )
-    context_tokens: int = Field(1024, ge=16, description="of a window of general text")
-    tasks: tuple[str, ...] = Field((), description="of lm-evaluation-harness, e.g. arc_easy")
-    task_limit: int | None = Field(None, ge=1, description="questions a task; null: all")
-    task_folder: Path | None = Field(None, description="with tasks of one's own, as YAML")
+    context_tokens: int = Field(1024, ge=16, description="tokens per window of general text")
+    tasks: tuple[str, ...] = Field((), description="tasks of lm-evaluation-harness, e.g. arc_easy")
+    task_limit: int | None = Field(None, ge=1, description="questions per task; null: all")
+    task_folder: Path | None = Field(None, description="folder with your own tasks, as YAML")
 
 
 # The paper's open book (appendix F) and the grid that its code tunes on the validation split. Its

@@ -1,11 +1,12 @@
-"""How a prompt and its options become token ids, and how they share one row. Pure: no tensors.
+"""Token ids of a prompt and its options, and their layout in one row. Pure: no tensors.
 
 The join follows lm-evaluation-harness, so that figures compare: blanks at the prompt's end move to
-the option, the whole is encoded at once, and the option's tokens are those after as many as the
-prompt alone has. BOS comes first where the tokenizer has one, as before every training text.
+the option, the whole is encoded at once, and the option's tokens are those that follow as many
+tokens as the prompt alone has. BOS comes first where the tokenizer has one, as before every
+training text.
 
-A row is a tree of token sequences, in which what several begin with stands once: the prompt of a
-question's options, and what the prompts of several questions begin with:
+A row is a tree of token sequences that holds shared prefixes once: the prompt of a question's
+options, and the common beginning of the prompts of several questions:
 
     tokens     Q1 Q2 Q3 | a1 | b1 b2      options "a1 a2" and "b1 b2 b3"
     position    0  1  2 |  3 |  3  4      as if each option came right after the prompt
@@ -33,7 +34,7 @@ class EncodedQuestion:
 
     @property
     def context_tokens(self) -> int:
-        """Positions that the model needs: the prompt's and the longest option's."""
+        """The number of positions of the prompt with its longest option."""
         return len(self.prompt) + max(map(len, self.options)) - 1
 
 
@@ -71,17 +72,17 @@ def encode_question(tokenizer: Any, prompt: str, continuations: Sequence[str]) -
         whole = text_ids(tokenizer, bare + blanks + continuation)
         if len(whole) <= len(prompt_ids):
             raise UserError(
-                "An option gives no token after its prompt, so it has no likelihood.",
+                "An option has no token of its own after its prompt, so it has no likelihood.",
                 where=f"the prompt {prompt!r}",
                 found=f"the option {continuation!r}",
-                hint="give the option a text that the tokenizer does not merge into the prompt",
+                hint="change the option so that the tokenizer does not merge it into the prompt",
             )
         options.append(tuple(whole[len(prompt_ids) :]))
     return EncodedQuestion((*start, *prompt_ids), tuple(options))
 
 
 def tree_row(questions: Sequence[EncodedQuestion]) -> TreeRow:
-    """Lay questions out as one row; what sequences begin with alike is there once."""
+    """Lay questions out as one row that holds shared prefixes once."""
     nodes: dict[tuple[int, int], int] = {}  # (parent, token) to the index in the row
     positions: list[int] = []
     targets: list[Target] = []
@@ -103,7 +104,7 @@ def tree_row(questions: Sequence[EncodedQuestion]) -> TreeRow:
 
 
 def single_rows(question: EncodedQuestion) -> list[TreeRow]:
-    """Lay each option out in a row of its own, for models that cannot take branches."""
+    """Lay each option out in its own row, for models that cannot take branches."""
     rows = []
     for number, option in enumerate(question.options):
         row = tree_row([EncodedQuestion(question.prompt, (option,))])
@@ -113,9 +114,9 @@ def single_rows(question: EncodedQuestion) -> list[TreeRow]:
 
 
 def packed(questions: Sequence[EncodedQuestion], row_tokens: int) -> list[list[int]]:
-    """Group the indices of questions into rows of up to so many tokens, like beginnings together.
+    """Group the indices of questions into rows of up to `row_tokens`, by their prefixes.
 
-    A question longer than that makes a row of its own.
+    A longer question gets its own row.
     """
     rows: list[list[int]] = []
     for index in sorted(range(len(questions)), key=lambda index: questions[index].prompt):
@@ -130,7 +131,7 @@ def packed(questions: Sequence[EncodedQuestion], row_tokens: int) -> list[list[i
 def batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
     """Group indices by length, longest first, so that rows x longest row <= `batch_tokens`.
 
-    A row longer than that makes a batch of its own.
+    A longer row gets its own batch.
     """
     grouped: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):

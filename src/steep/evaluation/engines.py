@@ -1,7 +1,7 @@
-"""What answers questions: a model in this process or any OpenAI-compatible server, one protocol.
+"""The interface of engines: a model in this process, or any OpenAI-compatible server.
 
-Whichever it is, the prompts, the seeds and the rows are the same. A sample's seed follows from the
-run's seed, its prompt and its number alone, so neither batching nor concurrency changes a text.
+Prompts, seeds and rows are the same for all engines. A sample's seed follows from the run's seed,
+its prompt and its number alone, so neither batching nor concurrency changes a text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from steep.core.errors import UserError
 from steep.core.ids import derive_seed
-from steep.evaluation.normalizers import OptionScores
+from steep.evaluation.option_rows import OptionScores
 
 TOO_LONG = "error"  # the finish_reason of a prompt that outgrows the context of a served model
 
@@ -22,15 +22,15 @@ class PromptTooLong(UserError):
 
 
 class NoLikelihoods(UserError):
-    """A served model gives no log-probabilities of a prompt."""
+    """A served model returns no log-probabilities of a prompt."""
 
 
-Progress = Callable[[int, int], None]  # told what is done, and the total
+Progress = Callable[[int, int], None]  # called with the number done and the total
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How texts are drawn: greedy at temperature 0, and cut before the first stop string."""
+    """Decoding parameters: greedy at temperature 0; texts end before the first stop string."""
 
     samples: int = 1
     temperature: float = 0.0
@@ -40,7 +40,7 @@ class Decoding:
 
 
 class Output(NamedTuple):
-    """One text. `logprob` is its own under the model, without temperature, where that is known."""
+    """One text; `logprob` is that of the text under the model, without temperature, if known."""
 
     text: str
     finish_reason: str
@@ -48,20 +48,20 @@ class Output(NamedTuple):
     logprob: float | None
 
 
-# Told each text as it comes: its place (prompt * samples + sample), and the text.
+# Called with each text as it is completed: its place (prompt * samples + sample), and the text.
 OnOutput = Callable[[int, Output], None]
 
 
 def keep_nothing(place: int, output: Output) -> None:
-    """Let the texts be returned only."""
+    """Ignore the text."""
 
 
 def no_progress(done: int, total: int) -> None:
-    """Tell nobody."""
+    """Ignore the progress."""
 
 
 class AnswerEngine(Protocol):
-    """A model that can be asked."""
+    """A model that continues prompts and scores continuations."""
 
     def generate(
         self,
@@ -79,16 +79,16 @@ class AnswerEngine(Protocol):
         options: Sequence[Sequence[str]],
         on_progress: Progress = no_progress,
     ) -> list[OptionScores]:
-        """Score each prompt's options as its continuations, one blank between."""
+        """Score each prompt's options as its continuations, separated by one space."""
         ...
 
 
 def sample_seed(seed: int, prompt: str, sample: int) -> int:
-    """The seed of one text, in 31 bits: some servers keep a signed 32-bit integer."""
+    """Return the seed of one text, in 31 bits: some servers keep a signed 32-bit integer."""
     return derive_seed(seed, prompt, sample) >> 32
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> str | None:
-    """The text before the first stop string; None where there is none."""
+    """Return the text before the first stop string; None if there is none."""
     places = [place for each in stop if (place := text.find(each)) >= 0]
     return text[: min(places)] if places else None

@@ -1,8 +1,8 @@
-"""Our questions as tasks of other packages, which then ask the same prompts and count alike.
+"""Export questions as tasks of other packages, with the same prompts and the same counting.
 
-An export is a folder of files that stand alone, without Steep: the questions with their prompts as
-JSON Lines, and what lm-evaluation-harness or inspect-ai needs to run them (`exported/`). On one
-model the choices by likelihood are those of `likelihood.score_questions`, question by question
+An export is a folder of files that do not need Steep: the questions with their prompts as JSON
+Lines, and the files that lm-evaluation-harness or inspect-ai needs to run them (`exported/`). With
+the same model, the choices by likelihood are those of `likelihood.score_questions`
 (`benchmarks/interoperability.py`). A prompt that outgrows the model's context is refused here; the
 harness cuts its beginning off and warns.
 """
@@ -20,20 +20,19 @@ from typing import Any
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json, write_jsonl, write_text
 from steep.documents.document import Document
-from steep.evaluation.answering import choice_prompts
-from steep.evaluation.option_order import letters_of
-from steep.evaluation.prompts import closed_book_prompt
+from steep.evaluation.answers import choice_prompts
+from steep.evaluation.prompts import closed_book_prompt, letters_of
 from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import Question
 
-MARK = "steep-export.json"  # names the files of ours in a folder
+MARK = "steep-export.json"  # lists the files that exports have written
 TEMPLATE_NAME = "closed_book"
-MODEL = "MODEL_DIRECTORY"  # what stands in the commands for the user's own
+MODEL = "MODEL_DIRECTORY"  # a placeholder in the commands
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedQuestions:
-    """Questions, and what is asked about them: the prompts that our own evaluation uses.
+    """Questions with the prompts of our own evaluation.
 
     `prompts` are those of likelihoods; `choice_prompts` show the options, in `orders`.
     """
@@ -47,7 +46,7 @@ class ExportedQuestions:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A folder that was written, and the commands that run it, one a task."""
+    """A written folder, and the commands that run it, one per task."""
 
     directory: Path
     files: tuple[str, ...]
@@ -57,7 +56,7 @@ class Exported:
 def export_questions(
     name: str, questions: Sequence[Question], documents: Mapping[str, Document]
 ) -> ExportedQuestions:
-    """Write the prompts of these questions, as the default protocol has them.
+    """Build the prompts of these questions under the default protocol.
 
     Args:
         name: Of the tasks and their files.
@@ -65,11 +64,11 @@ def export_questions(
         documents: The document (or a part of it) of each whole id that questions name.
 
     Raises:
-        UserError: The name is none that Python and YAML can take, or there are too many options.
+        UserError: The name is not valid in Python and YAML, or there are too many options.
     """
     if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
         raise UserError(
-            "This cannot be the name of a task.",
+            "This is not a valid name of a task.",
             where="--name",
             expected="letters, digits and _, no digit first",
             found=name,
@@ -83,7 +82,7 @@ def export_lm_eval(directory: Path, question_set: ExportedQuestions) -> Exported
     """Write NAME and NAME_generation as tasks of lm-evaluation-harness.
 
     Raises:
-        UserError: There are files in the folder that no export has written.
+        UserError: The folder holds files that an export has not written.
     """
     templates = (".yaml", "_generation.yaml", "_docs.py")
     start = f"lm_eval --model hf --model_args pretrained={MODEL},dtype=float32"
@@ -102,7 +101,7 @@ def export_inspect(directory: Path, question_set: ExportedQuestions) -> Exported
     """Write NAME.py with the tasks `likelihood` and `generation` for inspect-ai.
 
     Raises:
-        UserError: There are files in the folder that no export has written.
+        UserError: The folder holds files that an export has not written.
     """
     file = shlex.quote(str(directory / f"{question_set.name}.py"))
     return _export(
@@ -145,7 +144,7 @@ def _template(suffix: str, name: str) -> str:
 
 
 def records(question_set: ExportedQuestions) -> list[dict[str, Any]]:
-    """One row a question; `letters` are those under which `choice_prompt` shows the right ones."""
+    """Return one row per question; `letters` show the right options in `choice_prompt`."""
     rows = zip(
         question_set.questions,
         question_set.prompts,
@@ -170,7 +169,7 @@ def records(question_set: ExportedQuestions) -> list[dict[str, Any]]:
 
 
 def _claim(directory: Path, names: Sequence[str]) -> list[str]:
-    """Check that nothing of the user's would be written over; return all files of ours."""
+    """Check that no file of the user would be overwritten; return all files of exports."""
     mark = directory / MARK
     if directory.exists() and not directory.is_dir():
         raise _not_ours(directory, "a file")
@@ -184,7 +183,7 @@ def _claim(directory: Path, names: Sequence[str]) -> list[str]:
 
 def _not_ours(directory: Path, found: str) -> UserError:
     return UserError(
-        "There are files here that an export has not written, so nothing was.",
+        "The folder holds files that an export has not written; nothing was written.",
         where=directory,
         expected="a new or empty folder, or one of an earlier export",
         found=found,

@@ -35,7 +35,7 @@ from steep.evaluation.engines import (
     sample_seed,
 )
 from steep.evaluation.likelihood import evaluation_mode, score_questions
-from steep.evaluation.normalizers import OptionScores
+from steep.evaluation.option_rows import OptionScores
 from steep.evaluation.shared_prefix import shared_tokens
 from steep.llm.chat import end_ids
 from steep.llm.decoding import PromptGroup, decode, prefill

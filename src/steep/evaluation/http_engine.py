@@ -35,7 +35,7 @@ from steep.evaluation.engines import (
     no_progress,
     sample_seed,
 )
-from steep.evaluation.normalizers import OptionScores
+from steep.evaluation.option_rows import OptionScores
 from steep.evaluation.prompts import continuation
 from steep.ledger.caller import Sends
 from steep.llm.client import CONTEXT_REASON, UNUSABLE_REASON
@@ -51,8 +51,8 @@ class HttpEngine:
     Args:
         caller: Sends requests to the server.
         model: The name that the server knows.
-        purpose: What its requests are for, as the ledger shows spending.
-        endpoint: Which API the server has for the model.
+        purpose: Purpose of the requests in the ledger.
+        endpoint: The API that the server has for the model.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class HttpEngine:
 
     @property
     def asked_without(self) -> list[str]:
-        """The parameters that requests for texts do not send as asked: the server refuses them."""
+        """The parameters that the server refuses and that requests for texts leave out."""
         dialect: Dialect = self._caller.dialect
         usual = {"temperature"} if dialect.usual_temperature else set()
         return sorted(usual | dialect.without & {"temperature", "seed", "stop"})
@@ -123,7 +123,7 @@ class HttpEngine:
             raise self._no_logprobs(str(error)) from None
 
     def echoes(self, prompts: Sequence[str], options: Sequence[Sequence[str]]) -> list[Request]:
-        """Return what is sent for likelihoods: each prompt alone, and with each of its options."""
+        """Return the requests for likelihoods: each prompt alone, and with each of its options."""
         return [
             self._of_kind("echo", (prompt, end))
             for prompt, each in zip(prompts, options, strict=True)
@@ -152,16 +152,15 @@ class HttpEngine:
         return Request(self._purpose, where, kind, self._model, parts, parameters or {})
 
     def _complete(self, asked: Sequence[Request], on_progress: Progress) -> list[Completion]:
-        """The completions; a prompt that is too long is one of them, any other failure is not."""
+        """Return the completions, also of prompts that are too long; other failures are errors."""
         completions = self._caller.complete(asked, _telling(on_progress, len(asked), len(asked)))
         failed = [each for each in completions if each.error and not _is_too_long(each)]
         if failed:
             raise UserError(
-                f"The server gave no answer to {len(failed)} of {len(asked)} requests.",
+                f"The server failed on {len(failed)} of {len(asked)} requests.",
                 where=self._where,
                 found=failed[0].error,
-                hint="correct what it objects to, or see its own log; the same command continues: "
-                "what it has answered is kept",
+                hint="fix the cause, see the log of the server, then rerun: its answers are kept",
             )
         return completions
 
@@ -179,17 +178,17 @@ class HttpEngine:
             raise self._no_logprobs(str(failed[0].error))
         if failed:
             raise UserError(
-                f"The server gave no answer to {len(failed)} of {len(completions)} requests.",
+                f"The server failed on {len(failed)} of {len(completions)} requests.",
                 where=self._where,
                 found=failed[0].error,
-                hint="see its own log; the same command continues: what it has answered is kept",
+                hint="see the log of the server, then rerun: its answers are kept",
             )
 
     def _no_logprobs(self, found: str) -> NoLikelihoods:
         return NoLikelihoods(
-            "This server gives no log-probabilities of a prompt, so options have no likelihood.",
+            "This server returns no log-probabilities of a prompt, so options have no likelihood.",
             where=self._where,
-            expected="a completions endpoint that takes 'echo' with 'logprobs', as vLLM's does",
+            expected="a completions endpoint that takes 'echo' with 'logprobs', such as vLLM's",
             found=found,
             hint="score by generated answers, or load the model in this process",
         )
@@ -200,7 +199,7 @@ def _is_too_long(completion: Completion) -> bool:
 
 
 def _telling(on_progress: Progress, total: int, requests: int) -> Any:
-    """Tell progress in the units of the caller, of which requests may be more or fewer."""
+    """Report progress in the units of the caller, which are not requests."""
     done = 0
 
     def on_done(completion: Completion) -> None:
@@ -212,7 +211,7 @@ def _telling(on_progress: Progress, total: int, requests: int) -> Any:
 
 
 def _output(completion: Completion, request: Request, stop: Sequence[str]) -> Output:
-    """Make an output of an answer; servers that know no stop strings are cut here."""
+    """Convert a completion; cut it here for servers without stop strings."""
     seed = int(request.parameters["seed"])
     if completion.result is None:
         return Output("", TOO_LONG, seed, None)
@@ -224,7 +223,7 @@ def _output(completion: Completion, request: Request, stop: Sequence[str]) -> Ou
 
 
 def _scores(options: Sequence[str], echoes: Sequence[Any]) -> OptionScores:
-    """Scores from the tokens of the prompt alone and of the prompt with each option.
+    """Compute scores from the tokens of the prompt alone and of the prompt with each option.
 
     Raises:
         ValueError: A token has no log-probability, or an option has no token.

@@ -1,11 +1,12 @@
 """The log-likelihood of each option after its prompt, by a causal language model in process.
 
 The prompt that a question's options share is computed once: the options are branches of one row,
-kept apart by the attention mask (see `encoding.py`). So is what all questions begin with, such as
+kept apart by the attention mask (see `encoding.py`). So is a prefix of all questions, such as
 few-shot examples (see `shared_prefix.py`). On one CPU core, SmolLM2-135M in fp32, branches alone
-were 1.5 times as fast as a row an option on QuALITY (4 options of 15 tokens) and 2.7 times on short
-answers (8 of 6); a copied key-value cache lay between (1.1 and 1.8 times). Logits are computed
-only where an option's token is predicted: a vocabulary of 49,152 is the memory hog here.
+were 1.5 times as fast as a row per option on QuALITY (4 options of 15 tokens) and 2.7 times on
+short answers (8 of 6); a copied key-value cache was in between (1.1 and 1.8 times). Logits are
+computed only where an option's token is predicted: with a vocabulary of 49,152 they would take most
+of the memory.
 
 Import this module only where torch is needed.
 """
@@ -32,16 +33,16 @@ from steep.evaluation.encoding import (
     tree_row,
 )
 from steep.evaluation.engines import PromptTooLong
-from steep.evaluation.normalizers import OptionScores
+from steep.evaluation.option_rows import OptionScores
 from steep.evaluation.prompts import continuation
 from steep.evaluation.shared_prefix import SharedPrefix, compute_prefix, shared_tokens
 
 # B rows, T tokens of the longest row, S the same and the shared prefix before them, N predicted
 # tokens, D hidden size, V vocabulary.
-# A row is filled with questions up to this length. More saves little, and what a token may not see
-# is computed all the same; on a CPU a larger pass is even slower, as it outgrows the caches.
+# A row is filled with questions up to this length. More saves little, and masked positions are
+# computed all the same; on a CPU a larger pass is even slower, as it exceeds the caches.
 ROW_TOKENS = 256
-LEAST_SHARED_TOKENS = 32  # a shorter beginning of all prompts is not worth a pass of its own
+LEAST_SHARED_TOKENS = 32  # a shorter prefix is not worth its own pass
 LOGIT_ROWS = 256  # predicted tokens whose logits are held in fp32 at once
 # How far, in nats per token, branches may be from single rows: rounding, not another computation.
 BRANCH_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
@@ -61,14 +62,14 @@ def score_questions(
     Args:
         model: A Hugging Face causal language model.
         tokenizer: Its tokenizer.
-        prompts: One a question, see `prompts.closed_book_prompt`.
-        options: The options of each question, without the blank before them.
+        prompts: One per question, see `prompts.closed_book_prompt`.
+        options: The options of each question, without the space before them.
         batch_tokens: Tokens of one forward pass, padding included; a longer question goes alone.
-        on_progress: Told the questions done and their total after each batch.
+        on_progress: Called after each batch with the number of scored options and their total.
 
     Raises:
-        UserError: An option gives no token, a question outgrows the model's context, or the model
-            gives no number.
+        UserError: An option has no token, a question exceeds the model's context, or the logits are
+            not numbers.
     """
     encoded = [
         encode_question(tokenizer, prompt, [continuation(option) for option in each])
@@ -105,7 +106,7 @@ def _check_numbers(sums: Sequence[Sequence[float]], prompts: Sequence[str]) -> N
     for prompt, values in zip(prompts, sums, strict=True):
         if any(math.isnan(value) for value in values):
             raise UserError(
-                "The model gives no likelihood: its logits are not a number.",
+                "The model has no likelihoods: its logits are not numbers.",
                 where=f"the prompt {prompt!r:.200}",
                 hint="its training diverged; train again with a lower learning rate",
             )
@@ -146,7 +147,7 @@ def evaluation_mode(model: Any) -> Iterator[None]:
 
 
 def _way(model: Any, encoded: Sequence[EncodedQuestion]) -> tuple[bool, SharedPrefix | None]:
-    """Say whether options may be branches, and compute what all prompts begin with."""
+    """Test whether options may be branches, and compute the prefix of all prompts."""
     if not encoded or model.config._attn_implementation != "sdpa":
         return False, None
     count = shared_tokens([question.prompt for question in encoded])
@@ -158,10 +159,10 @@ def _way(model: Any, encoded: Sequence[EncodedQuestion]) -> tuple[bool, SharedPr
 
 
 def _takes_branches(model: Any, question: EncodedQuestion, prefix: SharedPrefix | None) -> bool:
-    """Say whether branches leave the likelihoods as they are; tried on one question.
+    """Test on one question whether branches leave the likelihoods unchanged.
 
-    They do in ordinary attention. They do not where something else carries text from one option
-    into the next (recurrent and hybrid models), or where no mask can be given.
+    They do in ordinary attention. They do not in models that carry state from one option into the
+    next (recurrent and hybrid models), or that take no mask.
     """
     *_, last = single_rows(question)
     alone = _token_logprobs(model, [last], branching=False)
@@ -176,7 +177,7 @@ Rows = Iterator[tuple[Sequence[int], TreeRow]]
 
 
 def _tree_rows(encoded: Sequence[EncodedQuestion], prefix: SharedPrefix | None) -> Rows:
-    """Questions together in rows, without the tokens of the prefix."""
+    """Yield rows of several questions, without the tokens of the prefix."""
     start = prefix.tokens if prefix else 0
     short = [EncodedQuestion(question.prompt[start:], question.options) for question in encoded]
     for indices in packed(short, ROW_TOKENS):
@@ -191,7 +192,7 @@ def _single_rows(encoded: Sequence[EncodedQuestion]) -> Rows:
 def _token_logprobs(
     model: Any, rows: Sequence[TreeRow], branching: bool, prefix: SharedPrefix | None = None
 ) -> list[float]:
-    """The log-probability of every target of these rows, in their order."""
+    """Compute the log-probability of every target of these rows, in their order."""
     longest = max(len(row.ids) for row in rows)
     places = [
         number * longest + target.place for number, row in enumerate(rows) for target in row.targets
@@ -217,7 +218,7 @@ def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
 
 
 def _tree_mask(rows: Sequence[TreeRow], dtype: torch.dtype, prefix_tokens: int) -> Tensor:
-    """0 where a token may look, the lowest number elsewhere, shaped (B, 1, T, S)."""
+    """Return 0 where a token may attend, the lowest number elsewhere, shaped (B, 1, T, S)."""
     longest = max(len(row.ids) for row in rows)
     seen_BTT = np.zeros((len(rows), longest, longest), dtype=bool)
     for seen_TT, row in zip(seen_BTT, rows, strict=True):

@@ -6,8 +6,8 @@
 - QuALITY's own format, where `difficult` sets the kind.
 
 The lines of the first two may be mixed. `read_questions` turns short answers into choices,
-`read_short_answers` leaves them as they are. What cannot be asked is never dropped in silence: it
-comes back with its id, or its line, and the reason.
+`read_short_answers` leaves them as they are. A question that cannot be asked is
+returned with its id, or its line, and the reason.
 """
 
 from __future__ import annotations
@@ -19,23 +19,27 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from steep.core.errors import UserError
+from steep.core.ids import derive_seed
+from steep.core.permutation import Permutation
 from steep.documents.clean import one_line
 from steep.documents.document import Document, Skipped
 from steep.documents.quality import QualityQuestion, first_record, is_quality, parse_quality
 from steep.documents.records import BadRecord, json_records, required_text, utf8_text
-from steep.evaluation.short_answers import choice_among
+from steep.evaluation.scores import SkippedQuestion
 
 SHORT_ANSWER = "short-answer"
 CHOICE = "choice"  # the kind of a question whose line names none
 SHOWN_REASONS = 3
+MOST_DISTRACTORS = 7
+VALIDATION_PERCENT = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question; `document_id` is the whole document's.
+    """One question; `document_id` is that of the whole document.
 
-    `gold` are the options that are right, counted from 0 and in order: one, or several. `answers`
-    are the texts that a short answer may be; only with them may options and gold be empty.
+    `gold` are the right options, counted from 0 and in order: one, or several. `answers` are the
+    accepted texts of a short answer; only with them may options and gold be empty.
     """
 
     id: str
@@ -47,15 +51,8 @@ class Question:
     answers: tuple[str, ...] = ()
 
 
-class SkippedQuestion(NamedTuple):
-    """A question (or, where it has no id, a `file:line`) that is not asked, and why."""
-
-    question_id: str
-    reason: str
-
-
 class Questions(NamedTuple):
-    """What a file holds, in its order."""
+    """The questions of a file, in its order."""
 
     questions: tuple[Question, ...]
     skipped: tuple[SkippedQuestion, ...]
@@ -65,7 +62,7 @@ def read_questions(path: Path, documents: Sequence[Document]) -> Questions:
     """Read the questions on these documents (or on the wholes of which they are parts).
 
     Raises:
-        UserError: The file cannot be read, or not one question of it can be asked.
+        UserError: The file cannot be read, or none of its questions can be asked.
     """
     titles = {document.whole_id: document.title for document in documents}
     skipped: list[SkippedQuestion] = []
@@ -80,7 +77,7 @@ def read_short_answers(path: Path, documents: Sequence[Document]) -> Questions:
     """Read those questions whose answer is a text, without options; a choice is skipped.
 
     Raises:
-        UserError: The file cannot be read, or not one question of it can be asked.
+        UserError: The file cannot be read, or none of its questions can be asked.
     """
     titles = {document.whole_id: document.title for document in documents}
     skipped: list[SkippedQuestion] = []
@@ -201,7 +198,7 @@ def _on_known_documents(
 
 
 def _blank_text(row: Question) -> str | None:
-    """The reason why a question with a text that shows nothing cannot be asked."""
+    """Return the reason why a question with a blank text cannot be asked."""
     named = [("question", row.question)]
     named += [(f"option {number}", text) for number, text in enumerate(row.options)]
     named += [(f"answer {number}", text) for number, text in enumerate(row.answers)]
@@ -241,9 +238,76 @@ def _nothing_to_ask(path: Path, skipped: Sequence[SkippedQuestion]) -> UserError
     shown = [f"{row.question_id}: {row.reason}" for row in skipped[:SHOWN_REASONS]]
     more = len(skipped) - len(shown)
     return UserError(
-        "There is no question here that can be asked about these documents.",
+        "This file has no question that can be asked about these documents.",
         where=path,
         expected='{"id", "document_id", "question", "options": [...], "gold": 0} on each line, '
         'or "answers" instead of options and gold, or QuALITY\'s own format',
         found="; ".join(shown + ([f"and {more} more"] if more else [])) or "an empty file",
     )
+
+
+class Choice(NamedTuple):
+    """Options in the order in which they are scored, and the index of the right one."""
+
+    options: tuple[str, ...]
+    gold: int
+
+
+def choice_among(question_id: str, accepted: tuple[str, ...], others: Iterable[str]) -> Choice:
+    """Turn a short answer into a choice: the first accepted answer among a seeded draw of others.
+
+    The answers to other questions about the same title are of the right kind: names, years and
+    places of the same subject. The draw depends on the question's id and on the set of answers
+    alone. An answer that contains an accepted one, or is contained in one, might be right too and
+    is never drawn. The place of the right one is drawn too: ties go to the first option and must
+    not favor it.
+    """
+    usable = distractors(accepted, others)
+    draw = Permutation(len(usable), derive_seed("distractors", question_id))
+    drawn = [usable[draw[index]] for index in range(min(MOST_DISTRACTORS, len(usable)))]
+    unordered = [accepted[0], *drawn]
+    order = Permutation(len(unordered), derive_seed("option order", question_id))
+    places = [order[index] for index in range(len(unordered))]
+    return Choice(tuple(unordered[place] for place in places), places.index(0))
+
+
+def distractors(accepted: tuple[str, ...], others: Iterable[str]) -> list[str]:
+    """Return the distinct answers that cannot be mistaken for an accepted one, in a fixed order."""
+    right = [_key(answer) for answer in accepted]
+    by_key: dict[str, str] = {}
+    for answer in sorted(others):
+        key = _key(answer)
+        if not any(key in one or one in key for one in right):
+            by_key.setdefault(key, answer)
+    return list(by_key.values())
+
+
+def _key(answer: str) -> str:
+    return " ".join(answer.casefold().split())
+
+
+class QuestionSplit(NamedTuple):
+    """Ids of whole documents; every document is in one of the two sides.
+
+    As in the paper's code, documents of equal title and author are one; sorted by title, the first
+    fifth is for choosing settings and the rest for reported figures (53 and 212 of QuALITY's 265).
+    """
+
+    validation: frozenset[str]
+    test: frozenset[str]
+
+
+def split_documents(documents: Iterable[Document]) -> QuestionSplit:
+    """Divide the documents into validation and test, by title."""
+    ids: dict[tuple[str, str], set[str]] = {}
+    for document in documents:
+        ids.setdefault((document.title, document.author_name), set()).add(document.whole_id)
+    ordered = sorted(ids)
+    first = len(ordered) * VALIDATION_PERCENT // 100
+    sides = (ordered[:first], ordered[first:])
+    return QuestionSplit(*(frozenset().union(*(ids[name] for name in side)) for side in sides))
+
+
+def questions_on(questions: Sequence[Question], document_ids: frozenset[str]) -> list[Question]:
+    """Return the questions about these documents."""
+    return [question for question in questions if question.document_id in document_ids]

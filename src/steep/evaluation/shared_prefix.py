@@ -1,4 +1,4 @@
-"""Keys and values of the tokens that all prompts of a set begin with: computed once, kept once.
+"""Keys and values of a prefix that all prompts share: computed once, kept once.
 
 `transformers` would keep a copy for every row and layer of a batch (69 MB a row for a prefix of
 1,500 tokens and SmolLM2-135M in fp32). Here a layer borrows them while it is computed: each row's
@@ -17,23 +17,23 @@ from torch import Tensor
 
 
 class SharedPrefix:
-    """Quacks like a `transformers` cache that nothing is ever written to."""
+    """A read-only cache with the interface of a `transformers` cache."""
 
     is_compileable = False
 
     def __init__(self, ids: Sequence[int], keys: list[Tensor], values: list[Tensor]) -> None:
-        """Keep one (H, P, D) tensor a layer for keys and for values."""
+        """Keep one (H, P, D) tensor per layer for keys and for values."""
         self.ids = tuple(ids)
         self.keys = keys
         self.values = values
 
     @property
     def tokens(self) -> int:
-        """How many tokens the prefix has."""
+        """The number of tokens of the prefix."""
         return len(self.ids)
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Positions already cached; `transformers` asks."""
+        """Return the number of cached positions, for `transformers`."""
         return self.tokens
 
     def update(
@@ -49,7 +49,7 @@ def _joined(prefix_HPD: Tensor, new_BHTD: Tensor) -> Tensor:
 
 
 def compute_prefix(model: Any, ids: Sequence[int]) -> SharedPrefix | None:
-    """Run the tokens through the model; None where it keeps more than keys and values of them."""
+    """Run the tokens through the model; None if it keeps other state than keys and values."""
     from transformers import DynamicCache
 
     cache = DynamicCache(config=model.config)
@@ -66,7 +66,7 @@ def compute_prefix(model: Any, ids: Sequence[int]) -> SharedPrefix | None:
 
 
 def shared_tokens(prompts: Sequence[Sequence[int]]) -> int:
-    """How many leading tokens all prompts share, leaving each at least one of its own."""
+    """Count the leading tokens that all prompts share, leaving each at least one of its own."""
     # What the first and the last in order share, those in between share too.
     first, last = min(map(tuple, prompts)), max(map(tuple, prompts))
     limit = min(map(len, prompts)) - 1

@@ -1,4 +1,4 @@
-"""How sure a score is: intervals clustered by document, paired tests, and what could be detected.
+"""Intervals clustered by document, paired tests, and the smallest detectable difference.
 
 Questions on one document are not independent, so every interval rests on an *effective* sample
 size: n divided by the design effect (variance with documents as clusters, leverage-corrected, over
@@ -12,38 +12,27 @@ documents. What this covers in simulated studies is in LOG.md (`benchmarks/cover
 The p of a difference is the interval's own: below 0.05 exactly where the 95% interval excludes
 zero. McNemar's test takes questions as independent; it is a detail beside it.
 
-Where all values are equal nothing tells how questions of a document go together, and the design
-effect is taken as 1, near what a single other value would give. With a single document each
-question is its own cluster: the interval then speaks of that document's questions only, and
-`clusters` is 1.
+If all values are equal, the clustering cannot be estimated, and the design effect is taken as 1,
+near what a single other value would give. With a single document each question is its own cluster:
+the interval then speaks of that document's questions only, and `clusters` is 1.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, stdtr, stdtrit
 
+from steep.evaluation.results import Interval
+
 CONFIDENCE = 0.95
 POWER = 0.8
 LEAST_DESIGN_EFFECT = 1 / 3
 PSEUDO_PAIRS = 2  # Bonett and Price add one pair to either side
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean with its 95% interval, from `n` values in `clusters` documents."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
-    clusters: int
 
 
 class _Sample(NamedTuple):
@@ -60,7 +49,7 @@ class _Paired(NamedTuple):
 
 
 def mean_interval(values: Sequence[float], clusters: Sequence[str]) -> Interval:
-    """The mean of values between 0 and 1 (right or wrong, or a grade) and its interval."""
+    """Compute the mean of values between 0 and 1 (right or wrong, or a grade) and its interval."""
     sample, n = _sample(_numbers(values, 0, 1), clusters), len(values)
     if sample.degrees == 0:
         return Interval(sample.mean, 0.0, 1.0, n, 1)
@@ -74,7 +63,7 @@ def mean_interval(values: Sequence[float], clusters: Sequence[str]) -> Interval:
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float], clusters: Sequence[str]) -> Interval:
-    """The mean of a - b over the same questions, values between 0 and 1, and its interval."""
+    """Compute the mean of a - b over the same questions, and its interval."""
     paired, n = _paired(a, b, clusters), len(a)
     if paired.degrees == 0:
         return Interval(paired.mean, -1.0, 1.0, n, 1)
@@ -84,7 +73,7 @@ def paired_difference(a: Sequence[float], b: Sequence[float], clusters: Sequence
 
 
 def paired_p(a: Sequence[float], b: Sequence[float], clusters: Sequence[str]) -> float:
-    """Two-sided p that the mean of a - b is zero, by inverting the interval of the difference."""
+    """Compute the two-sided p that the mean of a - b is zero, by inverting its interval."""
     paired = _paired(a, b, clusters)
     if paired.degrees == 0:
         return 1.0
@@ -108,7 +97,7 @@ def minimum_detectable_difference(
 
 
 def mcnemar_exact(a: Sequence[bool], b: Sequence[bool]) -> float:
-    """Two-sided p that a and b are right equally often, from the questions where they differ.
+    """Compute the two-sided p that a and b are right equally often, from where they differ.
 
     It takes questions as independent: where those of a document go together, its p is too small.
     """
@@ -120,7 +109,7 @@ def mcnemar_exact(a: Sequence[bool], b: Sequence[bool]) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's correction for several comparisons, in the order given."""
+    """Apply Holm's correction for several comparisons, in the order given."""
     corrected = [0.0] * len(p_values)
     highest = 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
@@ -129,17 +118,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def finite(value: Any) -> Any:
-    """The same tree with null for infinities, which JSON does not know: a bound that is open."""
-    if isinstance(value, dict):
-        return {key: finite(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _paired(a: Sequence[float], b: Sequence[float], clusters: Sequence[str]) -> _Paired:
-    """Mean difference, and center and standard error after one pseudo-pair on either side."""
+    """Return the mean difference, and center and error after one pseudo-pair on either side."""
     differences = _numbers(a, 0, 1) - _numbers(b, 0, 1)
     sample = _sample(differences, clusters)
     size = sample.effective_n + PSEUDO_PAIRS

@@ -11,13 +11,11 @@ from typing import NamedTuple
 
 from steep.core.ranges import Case as Case
 from steep.core.ranges import Range as Range
-from steep.ledger.bounds import USUAL_CHARACTERS_PER_TOKEN
+from steep.ledger.bounds import MOST_CHARACTERS_PER_TOKEN, USUAL_CHARACTERS_PER_TOKEN, USUAL_SHARE
 
-MOST_CHARACTERS_PER_TOKEN = 6.0  # of usual prose, hardly any tokenizer puts more into one
 SPREAD = 0.1  # added to the extremes of what was measured: the rest may lie beyond them
 # Hosted providers cache a prefix from so many tokens on, in steps; a server of one's own, any.
 LEAST_CACHED_TOKENS, CACHE_STEP_TOKENS = 1024, 128
-USUAL_SHARE = (0.1, 0.35, 1.0)  # of `max_tokens` that an answer takes: low, expected, high
 
 NOTHING = Range(0.0, 0.0, 0.0)
 

@@ -21,6 +21,8 @@ from steep.llm.client import UNUSABLE_REASON
 from steep.llm.prices import Prices
 
 USUAL_CHARACTERS_PER_TOKEN = 4.0
+MOST_CHARACTERS_PER_TOKEN = 6.0  # of usual prose, hardly any tokenizer puts more into one
+USUAL_SHARE = (0.1, 0.35, 1.0)  # of `max_tokens` that an answer takes: low, expected, high
 REFUSED_REASONS = frozenset({"content_filter", "refusal"})
 BYTES_PER_TOKEN = 4.0  # of an answer that we count ourselves
 MOST_COUNTED = 2**40  # tokens of one call; whoever counts more is not believed

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from steep.core.config import Section, operational
+
+if TYPE_CHECKING:
+    from steep.llm.prices import Prices
 
 ENVIRONMENT_NAME = r"^[A-Z_][A-Z0-9_]*$"  # upper case, so that hardly a key passes for a name
 
@@ -59,3 +62,15 @@ class ServerConfig(EndpointConfig):
     endpoint: Literal["completions", "chat"] = Field(
         "completions", description="completions continues a prompt as it is; chat: one message"
     )
+
+
+def endpoint_prices(settings: CallConfig, model: str, base_url: str) -> Prices:
+    """Return the prices of a model at an endpoint: as configured, else as listed."""
+    from steep.llm.prices import Prices, find_prices
+
+    overrides = Prices(
+        usd_per_million_input_tokens=settings.usd_per_million_input_tokens,
+        usd_per_million_cached_tokens=settings.usd_per_million_cached_tokens,
+        usd_per_million_output_tokens=settings.usd_per_million_output_tokens,
+    )
+    return find_prices(model, base_url, overrides)

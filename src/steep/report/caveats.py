@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from steep.core.formatting import UNKNOWN, count, listing, plural
+from steep.evaluation.results import LikelihoodResult, ModelComparison
 from steep.report.components import PageSection, model_names, section
 from steep.report.conclusions import capitalized, normalizer_name
 from steep.report.html import el
-from steep.report.results import LikelihoodResult, ModelComparison
 from steep.report.view_models import (
     RAW_RECIPE,
     CorpusSummary,

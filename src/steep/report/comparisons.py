@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from steep.core.formatting import MINUS, p_value, percent, plural, points, rounded_interval
-from steep.report.charts import Axis, Whisker, WhiskerGroup, series_class, whisker_chart
-from steep.report.components import figure, points_cell, share_cell, table
-from steep.report.conclusions import conclusions, verdict
-from steep.report.html import Child, Html, el
-from steep.report.results import (
+from steep.evaluation.results import (
     AnswersResult,
     Comparison,
     LikelihoodResult,
     ModelComparison,
     ModelScore,
 )
+from steep.report.charts import Axis, Whisker, WhiskerGroup, series_class, whisker_chart
+from steep.report.components import figure, points_cell, share_cell, table
+from steep.report.conclusions import conclusions, verdict
+from steep.report.html import Child, Html, el
 from steep.report.view_models import IntervalEstimate, ReportData, estimate, kinds, of_kind
 
 ALL = "all questions"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Literal
 
 from steep.core.formatting import interval, listing, p_value, percent, plural, points
+from steep.evaluation.results import Comparison, ModelComparison, ModelScore
 from steep.report.html import Html, el
-from steep.report.results import Comparison, ModelComparison, ModelScore
 from steep.report.view_models import document_count, estimate, question_count
 
 SIGNIFICANT_P = 0.05

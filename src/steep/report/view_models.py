@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steep.report.results import (
+from steep.evaluation.results import (
     AnswersResult,
     LikelihoodResult,
     ModelComparison,
     ShortAnswersResult,
 )
-from steep.report.study_results import (
+from steep.evaluation.scores import SkippedQuestion
+from steep.evaluation.study_results import (
     GeneralTextResult,
     OpenBookResult,
     SummariesResult,
@@ -209,14 +210,6 @@ def question_count(table: ModelComparison) -> int:
 def document_count(table: ModelComparison) -> int:
     """Return the largest number of documents over all models."""
     return max(model.documents for model in table.models)
-
-
-@dataclass(frozen=True)
-class SkippedQuestion:
-    """A question that was not asked, and the reason."""
-
-    question_id: str
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""BM25: ranks texts by the words that they share with a question, rare ones first.
+"""BM25: rank texts by the words that they share with a question, rare words first.
 
 Robertson's formula in the form that Lucene uses, as one sparse matrix of words by texts, so that a
-block of questions is one product. It needs nothing beyond SciPy, and its scores are those of the
-package bm25s (`benchmarks/retrieval/bm25.py`). There are no stop words and no stemming: what is
-common weighs little anyway, and both would tie it to one language.
+block of questions is one product. It needs only SciPy, and its scores are those of the package
+bm25s. There are no stop words and no stemming: common words weigh little anyway, and both would tie
+it to one language.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 from scipy.sparse import csr_matrix, diags
 
 from steep.core.words import words_of
-from steep.retrieval.hits import Hit, best
+from steep.retrieval.index import Hit, best
 
-K1, B = 1.5, 0.75  # how fast repeated words stop counting, and how far length is made up for
+K1, B = 1.5, 0.75  # saturation of repeated words, and normalization of length
 BLOCK_SCORES = 2**23  # of questions by texts at once: 64 MiB
 
 
@@ -34,7 +34,7 @@ class BM25Index:
         self._weights_VN = _weights(self._counts(counted))
 
     def search(self, questions: Sequence[str], k: int) -> Iterator[list[Hit]]:
-        """For each question at most `k` texts that share a word with it, best first."""
+        """Yield, for each question, at most `k` texts that share a word with it, best first."""
         block = max(1, BLOCK_SCORES // self._weights_VN.shape[1])
         for start in range(0, len(questions), block):
             asked = [Counter(words_of(text)) for text in questions[start : start + block]]
@@ -42,7 +42,7 @@ class BM25Index:
             yield from (best(scores_N, k, above=0.0) for scores_N in scores_QN)
 
     def _counts(self, counted: Sequence[Counter[str]]) -> Any:
-        """How often each known word stands in each text."""
+        """Count each known word in each text."""
         ends, columns, counts = [0], [], []
         for words in counted:
             known = [(self._words[word], n) for word, n in words.items() if word in self._words]
@@ -54,7 +54,7 @@ class BM25Index:
 
 
 def _weights(counts_NV: Any) -> Any:
-    """What one mention of each word in a question adds to the score of each text."""
+    """Return what one mention of each word in a question adds to the score of each text."""
     texts = counts_NV.shape[0]
     lengths_N = np.asarray(counts_NV.sum(axis=1)).ravel()
     found_in_V = np.bincount(counts_NV.indices, minlength=counts_NV.shape[1])

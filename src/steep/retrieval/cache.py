@@ -1,7 +1,7 @@
-"""What was embedded or ranked before, in one SQLite file: sweeps over it cost nothing.
+"""Earlier embeddings and rankings, in one SQLite file, so that sweeps cost nothing.
 
-Vectors are kept by embedder and text, rankings by all that they depend on. Rows are written in one
-transaction a batch, so whatever was paid for before a kill is found again.
+Vectors are kept by embedder and text, rankings by everything that they depend on. Rows are written
+in one transaction per batch, so what was paid for before a kill is found again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ import numpy as np
 from steep.core.errors import UserError
 from steep.core.files import disk_errors
 from steep.core.ids import stable_hash
-from steep.retrieval.hits import Hit
-from steep.retrieval.index import Vectors
+from steep.retrieval.index import Hit, Vectors
 
 BUSY_TIMEOUT_S = 30.0
 KEYS_PER_QUERY = 500
@@ -30,7 +29,7 @@ CREATE TABLE IF NOT EXISTS rankings (key TEXT PRIMARY KEY, value BLOB NOT NULL);
 
 
 class RetrievalCache:
-    """The file, open between `__enter__` and `__exit__`; `:memory:` forgets."""
+    """The file, open between `__enter__` and `__exit__`; None keeps everything in memory."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
@@ -54,7 +53,7 @@ class RetrievalCache:
         self._database.close()
 
     def vectors(self, embedder: str, texts: Sequence[str]) -> dict[str, Vectors]:
-        """The vectors of those texts that are known."""
+        """Return the vectors of those texts that are known."""
         by_key = {stable_hash([embedder, text]): text for text in texts}
         found = self._read("vectors", list(by_key))
         return {by_key[key]: np.frombuffer(value, "<f4") for key, value in found.items()}
@@ -66,7 +65,7 @@ class RetrievalCache:
         self._write("vectors", dict(zip(keys, values, strict=True)))
 
     def rankings(self, keys: Sequence[str]) -> dict[str, list[Hit]]:
-        """Those rankings that are known."""
+        """Return the rankings that are known."""
         found = self._read("rankings", keys)
         return {key: [Hit(*pair) for pair in json.loads(value)] for key, value in found.items()}
 
@@ -98,5 +97,5 @@ class RetrievalCache:
                 "The file with embeddings and rankings cannot be used.",
                 where=self._path,
                 found=error,
-                hint="free some space, or delete the file: all in it can be computed again",
+                hint="free some space, or delete the file: its content can be computed again",
             ) from error

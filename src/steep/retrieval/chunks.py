@@ -1,28 +1,38 @@
-"""Chunks of documents: what is searched for, and shown before a question.
+"""Chunks of documents, which are searched and shown before a question.
 
-A chunk is exactly `document.text[start:end]`. What is embedded, ranked and shown stands under the
-title, author and year of its document, as in the paper (appendix F): a passage from the middle of a
-story seldom says which story it is. These lines do not count towards the chunk size.
+A chunk is exactly `document.text[start:end]`. It is embedded, ranked and shown under the title,
+author and year of its document, as in the paper (appendix F): a passage from the middle of a story
+seldom says which story it is. These lines do not count towards the chunk size.
+
+A text is cut at its paragraphs; where these are too long, at lines, then words, then characters.
+This is what the paper's open-book study used (appendix F): LangChain's
+RecursiveCharacterTextSplitter with its default separators, without overlap, lengths in characters.
+The cuts are the same, but they are places in the text, so that every chunk can be found again in
+its document. A separator stays at the head of what follows it, neighbors are joined as long as they
+fit, and a chunk has no white space at its ends (at chunk size 1, where that package keeps blanks as
+chunks, these are left out).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from steep.core.errors import UserError
 from steep.core.ids import stable_hash
 from steep.documents.document import Document
-from steep.retrieval.split import split_text
+
+SEPARATORS = ("\n\n", "\n", " ")  # where none of them is left, a text is cut at any character
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """A piece of a document.
 
-    `document_id` is the whole document's, as in questions; `start` and `end` are places in the text
-    of the document, or of the part, that the id begins with.
+    `document_id` is that of the whole document, as in questions; `start` and `end` are places in
+    the text of the document, or of the part, that the id begins with.
     """
 
     id: str
@@ -34,12 +44,12 @@ class Chunk:
 
     @property
     def shown(self) -> str:
-        """The text under the heading: what is searched, and what a reader gets."""
+        """The text under the heading, as it is searched and shown."""
         return f"{self.heading}\n\n{self.text}"
 
 
 class Chunking(NamedTuple):
-    """All chunks, in the order of documents and places; `blank` had no text to cut."""
+    """All chunks, in the order of documents and places; `blank` are documents without text."""
 
     chunks: tuple[Chunk, ...]
     blank: tuple[str, ...]
@@ -49,7 +59,7 @@ def cut_documents(documents: Sequence[Document], chunk_size: int) -> Chunking:
     """Cut all documents into chunks of at most `chunk_size` characters.
 
     Raises:
-        UserError: There is nothing to cut, or `chunk_size` is less than 1.
+        UserError: The documents have no text, or `chunk_size` is less than 1.
     """
     chunks = [chunk for document in documents for chunk in _cut(document, chunk_size)]
     if not chunks:
@@ -64,7 +74,7 @@ def cut_documents(documents: Sequence[Document], chunk_size: int) -> Chunking:
 
 
 def heading_of(document: Document) -> str:
-    """Lines with the title, and with author and year where they are known."""
+    """Return lines with the title, and with author and year where they are known."""
     lines = [f"Title: {document.title}"]
     if document.author_name:
         lines.append(f"Author: {document.author_name}")
@@ -74,7 +84,7 @@ def heading_of(document: Document) -> str:
 
 
 def hash_of(chunks: Sequence[Chunk]) -> str:
-    """A hash of all that a search can find, and of its order."""
+    """Return a hash of all chunks, in their order."""
     return stable_hash([[chunk.id, chunk.shown] for chunk in chunks])
 
 
@@ -91,3 +101,81 @@ def _cut(document: Document, chunk_size: int) -> list[Chunk]:
         )
         for start, end in split_text(document.text, chunk_size)
     ]
+
+
+class TextSpan(NamedTuple):
+    """A piece of a text: `text[start:end]`."""
+
+    start: int
+    end: int
+
+
+def split_text(text: str, chunk_size: int) -> list[TextSpan]:
+    """Cut into chunks of at most `chunk_size` characters; a blank text has none.
+
+    Raises:
+        UserError: `chunk_size` is less than 1.
+    """
+    if chunk_size < 1:
+        raise UserError(
+            "Chunks cannot be empty.",
+            expected="a chunk size of at least 1 character (paper: 256, 512 or 1024)",
+            found=chunk_size,
+        )
+    return list(_split(text, TextSpan(0, len(text)), chunk_size, SEPARATORS))
+
+
+def _split(
+    text: str, whole: TextSpan, chunk_size: int, separators: Sequence[str]
+) -> Iterator[TextSpan]:
+    left = [each for each in separators if text.find(each, *whole) >= 0]
+    if not left:
+        yield from _cut_anywhere(text, whole, chunk_size)
+        return
+    waiting: list[TextSpan] = []  # neighbors that may share a chunk
+    for piece in _pieces(text, whole, left[0]):
+        if piece.end - piece.start < chunk_size:
+            waiting.append(piece)
+            continue
+        yield from _joined(text, waiting, chunk_size)
+        waiting = []
+        yield from _split(text, piece, chunk_size, left[1:])
+    yield from _joined(text, waiting, chunk_size)
+
+
+def _cut_anywhere(text: str, whole: TextSpan, chunk_size: int) -> Iterator[TextSpan]:
+    for start in range(whole.start, whole.end, chunk_size):
+        yield from _stripped(text, TextSpan(start, min(start + chunk_size, whole.end)))
+
+
+def _pieces(text: str, whole: TextSpan, separator: str) -> Iterator[TextSpan]:
+    """Yield the pieces between separators, each with the separator before it."""
+    cuts = [whole.start]
+    cut = text.find(separator, whole.start, whole.end)
+    while cut >= 0:
+        cuts.append(cut)
+        cut = text.find(separator, cut + len(separator), whole.end)
+    cuts.append(whole.end)
+    yield from (TextSpan(start, end) for start, end in pairwise(cuts) if start < end)
+
+
+def _joined(text: str, pieces: Sequence[TextSpan], chunk_size: int) -> Iterator[TextSpan]:
+    """Join neighbors as long as they fit, without the white space around them."""
+    if not pieces:
+        return
+    start, end = pieces[0]
+    for piece in pieces[1:]:
+        if piece.end - start > chunk_size:
+            yield from _stripped(text, TextSpan(start, end))
+            start = piece.start
+        end = piece.end
+    yield from _stripped(text, TextSpan(start, end))
+
+
+def _stripped(text: str, span: TextSpan) -> Iterator[TextSpan]:
+    """Yield the span without white space at its ends, unless it is empty then."""
+    inside = text[span.start : span.end]
+    start = span.start + len(inside) - len(inside.lstrip())
+    end = span.start + len(inside.rstrip())
+    if start < end:
+        yield TextSpan(start, end)

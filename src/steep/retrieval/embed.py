@@ -1,87 +1,76 @@
-"""Embedders turn texts into vectors; what they give is checked, brought to length 1, and kept.
+"""Embedders turn texts into vectors, which are checked, normalized to length 1, and cached.
 
-`Embedder` is the extension point, and `EMBEDDERS` holds those that are built in: static vectors
-out of a package (no model, no network), an endpoint, and a sentence-transformers model on disk.
+`Embedder` is the extension point, and `EMBEDDERS` holds the built-in ones: static vectors from a
+package (no model, no network), an endpoint, and a sentence-transformers model on disk.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from steep.core.errors import UserError
 from steep.ledger.caller import Sends
 from steep.retrieval.cache import RetrievalCache
+from steep.retrieval.config import EmbedderKind, RetrievalConfig
 from steep.retrieval.index import Vectors
 
 SAVED_AT_ONCE = 512  # texts: what a kill may lose
 
 
 class Embedder(Protocol):
-    """Something that gives each text a vector.
+    """Returns a vector for each text.
 
     Attributes:
-        name: Says all that changes the vectors: equal names may share a cache.
+        name: Identifies everything that changes the vectors: equal names may share a cache.
     """
 
     name: str
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """One vector a text, in their order: (N, D)."""
+        """Return one vector per text, in their order: (N, D)."""
         ...
 
 
-EmbedderKind = Literal["wordllama", "endpoint", "sentence-transformers"]
+def open_embedder(
+    settings: RetrievalConfig, root: Path = Path(), caller: Sends | None = None
+) -> Embedder:
+    """Open the configured embedder.
 
-
-@dataclass(frozen=True, slots=True)
-class EmbedderSettings:
-    """Which embedder.
-
-    Attributes:
-        kind: Which of `EMBEDDERS`.
-        model: The endpoint's name of it, or the directory of a sentence-transformers model.
-        caller: Sends requests to the endpoint.
-    """
-
-    kind: EmbedderKind = "wordllama"
-    model: str = ""
-    caller: Sends | None = None
-
-
-def open_embedder(settings: EmbedderSettings) -> Embedder:
-    """Open the embedder that is asked for.
+    Args:
+        settings: Which embedder.
+        root: The directory that a relative path starts at.
+        caller: Sends requests to the endpoint of `embedder: endpoint`.
 
     Raises:
-        UserError: Its package, directory, address or key is not there.
+        UserError: Its package, directory, address or key is missing.
     """
-    return EMBEDDERS[settings.kind](settings)
+    return EMBEDDERS[settings.embedder](settings, root, caller)
 
 
-def _wordllama(settings: EmbedderSettings) -> Embedder:
-    from steep.retrieval.static import StaticEmbedder
+def _wordllama(settings: RetrievalConfig, root: Path, caller: Sends | None) -> Embedder:
+    from steep.retrieval.local import StaticEmbedder
 
     return StaticEmbedder()
 
 
-def _endpoint(settings: EmbedderSettings) -> Embedder:
+def _endpoint(settings: RetrievalConfig, root: Path, caller: Sends | None) -> Embedder:
     from steep.retrieval.remote import EndpointEmbedder
 
-    assert settings.caller is not None, "an embedder behind an endpoint needs its caller"
-    return EndpointEmbedder(settings.caller, settings.model)
+    assert caller is not None and settings.embedder_server is not None
+    return EndpointEmbedder(caller, settings.embedder_server.model)
 
 
-def _sentence_transformers(settings: EmbedderSettings) -> Embedder:
+def _sentence_transformers(settings: RetrievalConfig, root: Path, caller: Sends | None) -> Embedder:
     from steep.retrieval.local import LocalEmbedder
 
-    return LocalEmbedder(Path(settings.model))
+    return LocalEmbedder(root / settings.embedder_model)
 
 
-EMBEDDERS: dict[EmbedderKind, Callable[[EmbedderSettings], Embedder]] = {
+EMBEDDERS: dict[EmbedderKind, Callable[[RetrievalConfig, Path, Sends | None], Embedder]] = {
     "wordllama": _wordllama,
     "endpoint": _endpoint,
     "sentence-transformers": _sentence_transformers,
@@ -89,10 +78,10 @@ EMBEDDERS: dict[EmbedderKind, Callable[[EmbedderSettings], Embedder]] = {
 
 
 def embed_texts(embedder: Embedder, texts: Sequence[str], cache: RetrievalCache) -> Vectors:
-    """One vector of length 1 a text; equal texts, and those in the cache, are not embedded again.
+    """Return one vector of length 1 per text; equal and cached texts are not embedded again.
 
     Raises:
-        UserError: The embedder fails, or gives what are no vectors of one kind.
+        UserError: The embedder fails, or returns vectors of different sizes.
     """
     known = cache.vectors(embedder.name, texts)
     new = [text for text in dict.fromkeys(texts) if text not in known]
@@ -108,14 +97,14 @@ def embed_texts(embedder: Embedder, texts: Sequence[str], cache: RetrievalCache)
 
 
 def checked_vectors(name: str, vectors: Any, texts: Sequence[str]) -> Vectors:
-    """The vectors, brought to length 1.
+    """Return the vectors, normalized to length 1.
 
     Raises:
-        UserError: They are not one vector of finite numbers a text.
+        UserError: They are not one vector of finite numbers per text.
     """
     vectors_ND = np.asarray(vectors, dtype=np.float32)
     if vectors_ND.ndim != 2 or len(vectors_ND) != len(texts) or not vectors_ND.shape[1]:
-        raise _bad(name, f"{len(texts)} vectors, one a text", f"an array {vectors_ND.shape}")
+        raise _bad(name, f"{len(texts)} vectors, one per text", f"an array {vectors_ND.shape}")
     lengths_N = np.linalg.norm(vectors_ND.astype(np.float64), axis=1)
     for text, length in zip(texts, lengths_N, strict=True):
         if not np.isfinite(length) or length == 0:
@@ -131,5 +120,5 @@ def _bad(name: str, expected: str, found: object) -> UserError:
         where=name,
         expected=expected,
         found=found,
-        hint="check that its model is one for embeddings; whatever was cached is still there",
+        hint="check that it is a model for embeddings; cached vectors are kept",
     )

@@ -1,8 +1,10 @@
-"""Exact search among vectors: NumPy, block by block, or FAISS's flat index where there are many.
+"""Rankings: hits, their fusion, and exact search among vectors.
+
+Vectors are searched with NumPy, block by block, or with FAISS's flat index if there are many.
 
 Vectors have length 1, so the inner product and Euclidean distance (which the paper's code uses)
 rank alike: |a - b|^2 = 2 - 2 a.b. Both backends compare a question with every vector, so recall@k
-tells about the embedder and never about the index. They return the same hits: the last bits of a
+depends on the embedder and never on the index. They return the same hits: the last bits of a
 product depend on the backend and on what else is in the block, so the best of each question are
 scored once more in double precision, and rounded, before they are put in order.
 """
@@ -10,15 +12,15 @@ scored once more in double precision, and rounded, before they are put in order.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steep.retrieval.hits import Hit, sorted_hits
-from steep.retrieval.optional import need
+from steep.retrieval.local import need
 
 Vectors = NDArray[np.float32]
 Places = NDArray[np.int64]
@@ -26,17 +28,58 @@ Places = NDArray[np.int64]
 FAISS_FROM = 200_000  # vectors
 BLOCK_SCORES = 2**24  # of questions by vectors at once: 64 MiB
 DIGITS = 6
+RANK_OFFSET = 60  # of reciprocal rank fusion; that of its authors
 SPARE = 64  # candidates beyond those asked for: single precision may confuse neighbors
 
 logger = logging.getLogger(__name__)
+
+
+class Hit(NamedTuple):
+    """The text at `place`, and its score; higher is better."""
+
+    place: int
+    score: float
+
+
+def best(scores_N: NDArray[np.floating], k: int, above: float = -np.inf) -> list[Hit]:
+    """Return the `k` highest scores above `above`, best first; of equal ones the earlier text.
+
+    Partitions first: of 200,000 scores the best 128 are found in a tenth of the time of a sort.
+    """
+    assert scores_N.ndim == 1, scores_N.shape
+    candidates = np.arange(len(scores_N))
+    if k < len(scores_N):
+        lowest = np.partition(scores_N, len(scores_N) - k)[len(scores_N) - k]
+        candidates = np.flatnonzero(scores_N >= lowest)
+    candidates = candidates[scores_N[candidates] > above]
+    order = candidates[np.argsort(-scores_N[candidates], kind="stable")][:k]
+    return [Hit(int(place), float(scores_N[place])) for place in order]
+
+
+def sorted_hits(hits: Sequence[Hit]) -> list[Hit]:
+    """Sort hits, best first; of equal scores the earlier text."""
+    return sorted(hits, key=lambda hit: (-hit.score, hit.place))
+
+
+def fuse(rankings: Sequence[Sequence[Hit]], k: int) -> list[Hit]:
+    """Return the `k` best of several rankings of the same texts, by reciprocal rank fusion.
+
+    Each ranking gives a text 1 / (60 + its rank), and the sums decide (Cormack, Clarke and
+    Buettcher, SIGIR 2009). Only ranks count: scores of BM25 and of embeddings have no common scale.
+    """
+    scores: defaultdict[int, float] = defaultdict(float)
+    for ranking in rankings:
+        for rank, hit in enumerate(ranking, start=1):
+            scores[hit.place] += 1 / (RANK_OFFSET + rank)
+    return sorted_hits([Hit(place, score) for place, score in scores.items()])[:k]
 
 
 class VectorIndex:
     """Vectors of length 1 that can be searched.
 
     Args:
-        vectors_ND: One a text.
-        faiss_from: From how many vectors on FAISS does the search, if it is installed.
+        vectors_ND: One per text.
+        faiss_from: Number of vectors from which FAISS is used, if it is installed.
     """
 
     def __init__(self, vectors_ND: Vectors, faiss_from: int = FAISS_FROM) -> None:
@@ -49,7 +92,7 @@ class VectorIndex:
             self._faiss = _faiss_index(vectors_ND)
 
     def search(self, questions_QD: Vectors, k: int) -> Iterator[list[Hit]]:
-        """For each question the `k` nearest vectors, best first."""
+        """Yield, for each question, the `k` nearest vectors, best first."""
         assert questions_QD.shape[1] == self.dimension, questions_QD.shape
         block = max(1, BLOCK_SCORES // len(self._vectors_ND))
         for start in range(0, len(questions_QD), block):
@@ -58,7 +101,7 @@ class VectorIndex:
                 yield self._in_order(question_D, places)[:k]
 
     def _near(self, questions_QD: Vectors, k: int) -> Iterator[Places]:
-        """The places of the best, in any order."""
+        """Yield the places of the best, in any order."""
         if self._faiss is not None:
             k = min(k, len(self._vectors_ND))
             yield from self._faiss.search(np.ascontiguousarray(questions_QD), k)[1]

@@ -1,9 +1,9 @@
-"""How well a ranking does, question by question, with ids: intervals are made where scores are.
+"""The quality of rankings, question by question.
 
-Twice: does the right *document* come up (the paper's Recall@8: QuALITY has no gold passage), and
-does a chunk of it that holds a gold *answer*? The second needs questions with short answers. A
-question whose answer stands in no chunk, being cut in two, counts as not found; `relevant == 0`
-shows it.
+Two measures: the ranks of the chunks of the right *document* (the paper's Recall@8: QuALITY has no
+gold passage), and of its chunks that hold a gold *answer*. The second needs questions with short
+answers. A question whose answer is in no chunk, because it was cut in two, counts as not found and
+has `relevant == 0`.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from typing import NamedTuple
 
 from steep.core.words import is_unspaced
 from steep.retrieval.chunks import Chunk
-from steep.retrieval.hits import Hit
+from steep.retrieval.index import Hit
 
 
 @dataclass(frozen=True, slots=True)
 class RetrievalQuality:
-    """Where the relevant chunks of a question stand in its ranking.
+    """The ranks of the relevant chunks of a question.
 
     Attributes:
         ranks: Of those that were found, from 1, ascending.
-        relevant: How many there are in the corpus.
+        relevant: Number of relevant chunks in the corpus.
     """
 
     ranks: tuple[int, ...]
     relevant: int
 
     def recall(self, k: int) -> float:
-        """1 if one of the first `k` chunks is relevant, else 0."""
+        """Return 1 if one of the first `k` chunks is relevant, else 0."""
         return float(bool(self.ranks) and self.ranks[0] <= k)
 
     @property
@@ -43,7 +43,7 @@ class RetrievalQuality:
         return 1 / self.ranks[0] if self.ranks else 0.0
 
     def ndcg(self, k: int) -> float:
-        """Discounted gain of the relevant among the first `k`, over the most that is possible."""
+        """Return the discounted gain of the first `k` chunks over the maximum."""
         if not self.relevant:
             return 0.0
         ideal = sum(map(_discount, range(1, min(k, self.relevant) + 1)))
@@ -52,7 +52,7 @@ class RetrievalQuality:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalRow:
-    """One question: `answer` is None where no text of an answer is known."""
+    """One question; `answer` is None if no text of an answer is known."""
 
     question_id: str
     document_id: str
@@ -61,7 +61,7 @@ class RetrievalRow:
 
 
 class Asked(NamedTuple):
-    """What is needed to judge the ranking of a question; `answers` are the texts that are right."""
+    """A question that was searched; `answers` are its accepted texts."""
 
     question_id: str
     document_id: str
@@ -86,7 +86,7 @@ def measure(
 
 
 def bears_answer(text: str, answers: Sequence[str]) -> bool:
-    """Whether a text holds one of the answers as whole words, whatever the case and line ends.
+    """Return True if a text holds one of the answers as whole words, ignoring case and line ends.
 
     In scripts without blanks between words each character is a word.
     """
@@ -101,7 +101,7 @@ def bears_answer(text: str, answers: Sequence[str]) -> bool:
 
 
 def _apart(outside: str, inside: str) -> bool:
-    """Whether the character beside an answer is no part of the answer's word."""
+    """Return True if the character beside an answer is not part of the answer's word."""
     return not re.match(r"\w", outside) or is_unspaced(outside) or is_unspaced(inside)
 
 

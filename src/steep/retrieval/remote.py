@@ -32,8 +32,7 @@ class EndpointEmbedder:
         """Return one vector per text: (N, D).
 
         Raises:
-            UserError: The endpoint fails or sends something else, or the limits of the project end
-                the work.
+            UserError: The endpoint fails, or the limits of the project are reached.
         """
         where, size = self._caller.endpoint, TEXTS_PER_REQUEST
         requests = [
@@ -61,8 +60,7 @@ class EndpointReranker:
         """Return the score of each text for its question.
 
         Raises:
-            UserError: The endpoint fails or sends something else, or the limits of the project end
-                the work.
+            UserError: The endpoint fails, or the limits of the project are reached.
         """
         where = self._caller.endpoint
         requests = [
@@ -83,8 +81,8 @@ def _check_answered(caller: Sends, completions: Sequence[Completion], hint: str)
 
 def _unusable(caller: Sends, found: object, hint: str) -> UserError:
     return UserError(
-        "The endpoint gave no usable answer.",
+        "The endpoint returned no usable answer.",
         where=f"{caller.endpoint} ({caller.section})",
         found=found,
-        hint=f"{hint}; the same command continues: what was answered is kept",
+        hint=f"{hint}; a rerun continues: its answers are kept",
     )

@@ -1,75 +1,54 @@
-"""A question becomes a ranking of chunks: search, then rerank; kept, so that sweeps are free.
+"""From a question to a ranking of chunks: search, then rerank; cached, so that sweeps are free.
 
 As in the paper (appendix F): 128 chunks are found, a reranker scores them all, and the first few of
 the ranking are shown. How many, and in which order, is decided afterwards by `top_chunks`, a pure
-function of a ranking: a sweep over both searches nothing.
+function of a ranking: a sweep over both needs no search.
 
-A ranking is kept under a hash of all chunks, the settings, the names of embedder and reranker, and
-the question, so whatever changes one of them is ranked anew.
+A ranking is cached under a hash of all chunks, the settings, the names of embedder and reranker,
+and the question; if one of them changes, the question is ranked again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
 
+from steep.core.config import identity_fields
 from steep.core.errors import UserError
 from steep.core.ids import stable_hash
 from steep.retrieval.bm25 import BM25Index
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import Chunk, hash_of
+from steep.retrieval.config import RetrievalConfig
 from steep.retrieval.embed import Embedder, embed_texts
-from steep.retrieval.fuse import fuse
-from steep.retrieval.hits import Hit, sorted_hits
-from steep.retrieval.index import FAISS_FROM, VectorIndex
+from steep.retrieval.index import FAISS_FROM, Hit, VectorIndex, fuse, sorted_hits
 from steep.retrieval.rerank import Candidates, Reranker
 
-SearchName = Literal["bm25", "embeddings", "fused"]
 Order = Literal["best_first", "best_last"]
 QUESTIONS_AT_ONCE = 64  # ranked between two writes to the cache
-
-
-@dataclass(frozen=True, slots=True)
-class RetrievalSettings:
-    """How a question is turned into a ranking.
-
-    Attributes:
-        search: By shared words, by vectors, or by both with their ranks fused.
-        found: Chunks that the search returns; the paper's K.
-        reranked: How many of these a reranker scores; the rest keep their order behind them.
-        question_prefix: Before each question that is embedded, for models trained with one.
-        chunk_prefix: The same before each chunk.
-    """
-
-    search: SearchName = "bm25"
-    found: int = 128
-    reranked: int = 128
-    question_prefix: str = ""
-    chunk_prefix: str = ""
 
 
 class Retriever:
     """Ranks the chunks of a corpus.
 
     Args:
-        chunks: All that can be found.
-        settings: How.
-        cache: Where vectors and rankings are kept; it must be open.
+        chunks: The chunks that can be found.
+        settings: How a question is ranked.
+        cache: Keeps vectors and rankings; it must be open.
         embedder: Needed unless the search is by words only.
-        reranker: Scores what was found, if given.
-        faiss_from: From how many chunks on FAISS searches, see `VectorIndex`.
+        reranker: Scores the found chunks, if given.
+        faiss_from: Number of chunks from which FAISS is used, see `VectorIndex`.
 
     Raises:
-        UserError: There are no chunks, a number is out of range, or the embedder is missing.
+        UserError: There are no chunks, or the embedder is missing.
     """
 
     def __init__(
         self,
         chunks: Sequence[Chunk],
-        settings: RetrievalSettings,
+        settings: RetrievalConfig,
         cache: RetrievalCache,
         embedder: Embedder | None = None,
         reranker: Reranker | None = None,
@@ -84,17 +63,18 @@ class Retriever:
         self._words: BM25Index | None = None
         self._vectors: VectorIndex | None = None
         names = [each.name if each else None for each in (self._embedder, reranker)]
-        self.key = stable_hash([hash_of(chunks), asdict(settings), *names])
+        decisive = identity_fields("retrieval", settings, of=RetrievalConfig)
+        self.key = stable_hash([hash_of(chunks), decisive, *names])
 
     def rank(self, questions: Sequence[str]) -> list[list[Hit]]:
-        """For each question the chunks that were found, best first, as places in `chunks`.
+        """Return, for each question, the found chunks, best first, as places in `chunks`.
 
         Raises:
             UserError: A question is blank, or the embedder or reranker fails.
         """
         blank = next((n for n, text in enumerate(questions, start=1) if not text.strip()), None)
         if blank is not None:
-            raise UserError("A question without words finds nothing.", found=f"question {blank}")
+            raise UserError("A question is blank.", found=f"question {blank}")
         keys = [stable_hash([self.key, question]) for question in questions]
         known = self._cache.rankings(keys)
         new = {key: text for key, text in zip(keys, questions, strict=True) if key not in known}
@@ -136,7 +116,7 @@ class Retriever:
         asked = embed_texts(self._embedder, [before + text for text in questions], self._cache)
         if asked.shape[1] != self._vectors.dimension:
             raise UserError(
-                "The embedder gave questions vectors of another size than chunks.",
+                "The embedder returned vectors of different sizes for questions and chunks.",
                 where=self._embedder.name,
                 expected=f"{self._vectors.dimension} numbers",
                 found=asked.shape[1],
@@ -154,7 +134,7 @@ def rerank(
     """Order the first `depth` hits of each question by the reranker; the rest stay behind them.
 
     Raises:
-        UserError: A score is no finite number, or there is not one a text.
+        UserError: A score is not finite, or there is not one per text.
     """
     candidates = [
         Candidates(question, tuple(chunks[hit.place].shown for hit in hits[:depth]))
@@ -173,7 +153,7 @@ def _reordered(name: str, hits: Sequence[Hit], scores: Sequence[float], depth: i
         raise UserError(
             "The reranker returned scores that cannot be used.",
             where=name,
-            expected=f"{len(first)} finite numbers, one a text",
+            expected=f"{len(first)} finite numbers, one per text",
             found=f"{len(scores)}: {list(scores)[:5]}",
         )
     new = [Hit(hit.place, score) for hit, score in zip(first, scores, strict=True)]
@@ -183,20 +163,16 @@ def _reordered(name: str, hits: Sequence[Hit], scores: Sequence[float], depth: i
 def top_chunks(
     hits: Sequence[Hit], chunks: Sequence[Chunk], k: int, order: Order = "best_first"
 ) -> list[Chunk]:
-    """The `k` best chunks of a ranking, in the order in which they are shown."""
+    """Return the `k` best chunks of a ranking, in the order in which they are shown."""
     top = [chunks[hit.place] for hit in hits[:k]]
     return top if order == "best_first" else top[::-1]
 
 
-def _check(chunks: Sequence[Chunk], settings: RetrievalSettings, embedder: Embedder | None) -> None:
+def _check(chunks: Sequence[Chunk], settings: RetrievalConfig, embedder: Embedder | None) -> None:
     if not chunks:
         raise UserError("There are no chunks to search.", expected="at least one", found=0)
-    for name in ("found", "reranked"):
-        if getattr(settings, name) < 1:
-            value = getattr(settings, name)
-            raise UserError(f"'{name}' is too small.", expected="at least 1", found=value)
     if settings.search != "bm25" and embedder is None:
         raise UserError(
             f"The search '{settings.search}' needs an embedder.",
-            hint="give one, or search with 'bm25'",
+            hint="pass one, or search with 'bm25'",
         )

@@ -18,9 +18,9 @@ from pathlib import Path
 from steep.config import Config
 from steep.core.artifacts import MANIFEST, Project
 from steep.core.files import disk_errors, read_json, try_lock
+from steep.evaluation.setup import STAGE as EVALUATE
 from steep.stages import instruct
 from steep.stages.evaluate import POINTER_NAME
-from steep.stages.evaluate import STAGE as EVALUATE
 from steep.stages.finished_artifacts import MADE, look
 from steep.stages.status import SHOWN
 

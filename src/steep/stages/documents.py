@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Sequence
@@ -17,12 +16,11 @@ from steep.core.words import count_words
 from steep.documents.document import Document, Reading
 from steep.documents.reading import read_documents
 from steep.documents.split import split_documents
-from steep.documents.store import load_documents, write_documents
+from steep.documents.store import DOCUMENTS_NAME, documents_of, write_documents
 
 log = logging.getLogger("steep")
 
 VERSION = 2
-NAME = "documents.jsonl"
 SHOWN_SKIPPED = 5
 
 
@@ -55,18 +53,12 @@ def run(config: Config, project: Project) -> Artifact:
 
 def load(artifact: Artifact) -> tuple[Document, ...]:
     """The documents of the artifact: wholes, or parts where they were split."""
-    return load_documents(artifact.path / NAME)
+    return documents_of(artifact)
 
 
 def peek(config: Config, project: Project) -> tuple[Document, ...]:
     """What `run` would make, without writing anything."""
     return _parts(_read(config, project).documents, config.documents.split_words)
-
-
-def content_hash(path: Path) -> str:
-    """Hash the content of a file, so that a changed one is noticed."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _read(config: Config, project: Project) -> Reading:
@@ -89,7 +81,7 @@ def _parts(documents: Sequence[Document], split_words: int | None) -> tuple[Docu
 
 def _make(directory: Path, reading: Reading, split_words: int | None) -> dict[str, Any]:
     documents = _parts(reading.documents, split_words)
-    write_documents(directory / NAME, documents)
+    write_documents(directory / DOCUMENTS_NAME, documents)
     return {
         "counts": {
             "files": reading.files,

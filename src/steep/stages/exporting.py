@@ -11,7 +11,8 @@ from steep.config import Config
 from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.evaluation.exports import EXPORTS, export_questions
-from steep.evaluation.questions import SkippedQuestion, read_questions
+from steep.evaluation.questions import read_questions
+from steep.evaluation.scores import SkippedQuestion
 from steep.stages import documents as documents_stage
 
 

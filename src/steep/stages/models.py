@@ -5,31 +5,26 @@ from __future__ import annotations
 import importlib.util
 import logging
 import re
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json
 from steep.core.ranks import is_main_rank
-from steep.stages.weights import directory_hash, file_stamps
 from steep.training.loading import (
     EXPECTED,
     check_model_directory,
-    load_model,
     load_model_config,
     load_tokenizer,
     not_loaded,
     weight_files,
 )
+from steep.training.weights import file_stamps
 
 log = logging.getLogger("steep")
 
-BASE = "base"  # what the results call the model that training starts from
 EMBEDDED = "embedded"
 LIBRARIES = ("torch", "transformers", "safetensors")
-SCORING_DTYPE = "float32"
 CHECKED_NAME = "checked-models.json"  # in the store: models whose weights were read and are sound
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 
@@ -147,38 +142,3 @@ def local_directory(name: str, project: Project) -> Path:
         return Path(snapshot_download(found))
     except (OSError, ValueError) as error:
         raise not_loaded("model", name, error) from error
-
-
-def context_tokens(name: str, project: Project) -> int | None:
-    """The positions of the model that `train.model` means; None where it does not tell."""
-    config = load_model_config(model_directory(name, project))
-    limit: int | None = getattr(config, "max_position_embeddings", None)
-    return limit
-
-
-def scoring_fields(where: Path | str, project: Project) -> dict[str, Any]:
-    """What decides the scores of a model that is loaded here, for the identity of an artifact."""
-    weights = (
-        directory_hash(where, project)
-        if isinstance(where, Path)
-        else str(load_model_config(where)._commit_hash)
-    )
-    return {
-        "weights": weights,
-        "dtype": SCORING_DTYPE,
-        "device": scoring_device(),
-        "torch": version("torch"),
-        "transformers": version("transformers"),
-    }
-
-
-def scoring_device() -> str:
-    """The kind of device that models are scored on: a GPU if there is one."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def load_for_scoring(name: Path | str) -> Any:
-    """Load a causal LM in fp32, onto a GPU if there is one."""
-    return load_model(name, SCORING_DTYPE).to(scoring_device())

@@ -9,9 +9,9 @@ from steep.generation.goals import Goal, goal_of
 from steep.ledger import queries, requests
 from steep.ledger.bounds import reservation
 from steep.ledger.budget import Budget, Reservation
-from steep.ledger.config import CallConfig
+from steep.ledger.config import endpoint_prices
 from steep.ledger.ledger import Ledger
-from steep.llm.prices import Prices, find_prices
+from steep.llm.prices import Prices
 from steep.recipes.recipe import Recipe
 
 HTTP_ENGINES = ("openai", "openai-batch")
@@ -37,16 +37,6 @@ def prices_of(settings: GenerateConfig, base_url: str | None) -> Prices:
         return FREE
     prices = endpoint_prices(settings, settings.model, base_url)
     return prices.scaled(settings.batch_price_factor if settings.engine == "openai-batch" else 1.0)
-
-
-def endpoint_prices(settings: CallConfig, model: str, base_url: str) -> Prices:
-    """The prices of a model at an endpoint: as configured, or else as listed."""
-    overrides = Prices(
-        usd_per_million_input_tokens=settings.usd_per_million_input_tokens,
-        usd_per_million_cached_tokens=settings.usd_per_million_cached_tokens,
-        usd_per_million_output_tokens=settings.usd_per_million_output_tokens,
-    )
-    return find_prices(model, base_url, overrides)
 
 
 def budget_of(settings: GenerateConfig, ledger: Ledger) -> Budget:

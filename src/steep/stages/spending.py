@@ -9,8 +9,8 @@ from steep.config import Config
 from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.core.ranges import Range
-from steep.stages.callers import prices_at, used_endpoints
-from steep.stages.evaluation_plan import plan_evaluation
+from steep.evaluation.callers import used_endpoints
+from steep.stages.evaluate import plan_evaluation, setup_of
 from steep.stages.plan import make_plan
 from steep.stages.pricing import base_urls, prices_of
 
@@ -68,7 +68,7 @@ def _generation(config: Config, project: Project) -> Iterator[_Bill]:
 
 
 def _evaluation(config: Config, project: Project) -> Iterator[_Bill]:
-    used = [(each, prices_at(each)) for each in used_endpoints(config)]
+    used = [(each, each.prices) for each in used_endpoints(setup_of(config, project))]
     if not any(p.usd_per_million_input_tokens or p.usd_per_million_output_tokens for _, p in used):
         return
     for each in plan_evaluation(config, project).calls:

@@ -13,13 +13,13 @@ from steep.config import Config
 from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
+from steep.core.files import content_hash
 from steep.core.ids import derive_seed
 from steep.corpus.passage import OF_DOCUMENT
 from steep.corpus.store import PASSAGES_NAME, TextRow, stream_texts
 from steep.documents.document import Skipped
 from steep.documents.general_text import KINDS, NoText, builtin_texts, stream_general_texts
 from steep.ledger.ledger import Ledger
-from steep.stages.documents import content_hash
 from steep.stages.models import model_directory
 from steep.training.loading import load_tokenizer
 

@@ -13,8 +13,8 @@ from steep.config import Config
 from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.config import identity_fields
 from steep.core.errors import UserError
+from steep.evaluation.config import BASE
 from steep.stages.models import (
-    BASE,
     check_model,
     check_safetensors,
     local_directory,

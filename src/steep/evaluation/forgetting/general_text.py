@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from steep.core.errors import UserError
-from steep.core.files import read_parquet, write_parquet
 from steep.core.token_ids import text_ids
 from steep.documents.document import Skipped
 from steep.documents.general_text import KINDS, NoText, builtin_texts, stream_general_texts
-
-if TYPE_CHECKING:
-    from steep.evaluation.statistics import Interval
+from steep.evaluation.bootstrap import bootstrap_interval, ratio, ratio_difference
+from steep.evaluation.encoding import batches
+from steep.evaluation.results import Interval
+from steep.evaluation.study_results import LossScore
 
 LEAST_TEXTS = 4  # for an interval
 LOGIT_ROWS = 256  # predicted tokens whose log-softmax is held in fp32 at once
@@ -36,7 +36,7 @@ class GeneralText(NamedTuple):
 
 
 class GeneralTexts(NamedTuple):
-    """The texts of a file, and its lines that hold none."""
+    """The texts of a file, and its lines without text."""
 
     texts: tuple[GeneralText, ...]
     skipped: tuple[Skipped, ...]
@@ -44,21 +44,10 @@ class GeneralTexts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TextLoss:
-    """What predicting one text cost a model: `nats` over `tokens` predictions, and its size."""
+    """The loss of a model on one text: `nats` over `tokens` predictions, and its size."""
 
     text_id: str
     nats: float
-    tokens: int
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class LossScore:
-    """Of one model, or the difference of two; nats per token only where tokens are the same."""
-
-    nats_per_token: Interval | None
-    bits_per_byte: Interval
-    texts: int
     tokens: int
     bytes: int
 
@@ -92,7 +81,7 @@ def text_losses(
     batch_tokens: int,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[TextLoss]:
-    """Measure each text; the model is left as it was.
+    """Compute the loss on each text; the model is left as it was.
 
     Args:
         model: A Hugging Face causal language model.
@@ -100,12 +89,11 @@ def text_losses(
         texts: In any order.
         context_tokens: Of a window.
         batch_tokens: Of one forward pass, padding included.
-        on_progress: Told the windows done and their total after each batch.
+        on_progress: Called after each batch with the number of finished windows and their total.
 
     Raises:
         UserError: A window is longer than the model's context, or the loss is not a number.
     """
-    from steep.evaluation.encoding import batches
     from steep.evaluation.likelihood import evaluation_mode
 
     _check_context(model, context_tokens)
@@ -143,7 +131,7 @@ def _encoded(tokenizer: Any, text: str) -> list[int]:
 
 
 def _window_nats(model: Any, windows: Sequence[Sequence[int]]) -> list[float]:
-    """The nats of each window; padding is on the right, where no token sees it."""
+    """Return the nats of each window; padding is on the right, where no token sees it."""
     import torch
 
     longest = max(map(len, windows))
@@ -158,7 +146,7 @@ def _window_nats(model: Any, windows: Sequence[Sequence[int]]) -> list[float]:
 
 
 def _nats(logits_TV: Any, targets_T: Any) -> float:
-    """Summed in fp64: a book has a million tokens."""
+    """Sum in fp64: a book has a million tokens."""
     total = 0.0
     for start in range(0, len(targets_T), LOGIT_ROWS):
         part = logits_TV[start : start + LOGIT_ROWS].float()
@@ -188,13 +176,11 @@ def _check_numbers(nats: Sequence[float], texts: Sequence[GeneralText]) -> None:
 
 
 def loss_score(rows: Sequence[TextLoss]) -> LossScore:
-    """The loss of one model with 95% intervals over texts.
+    """Compute the loss of one model with intervals over texts.
 
     Raises:
         ValueError: No token was predicted.
     """
-    from steep.evaluation.bootstrap import ratio
-
     ids = [row.text_id for row in rows]
     return LossScore(
         nats_per_token=_interval([_token_sums(row) for row in rows], ids, ratio),
@@ -204,13 +190,11 @@ def loss_score(rows: Sequence[TextLoss]) -> LossScore:
 
 
 def loss_difference(after: Sequence[TextLoss], before: Sequence[TextLoss]) -> LossScore:
-    """After less before on the same texts: above 0, something was forgotten.
+    """Compute after minus before on the same texts: above 0, something was forgotten.
 
     Raises:
         ValueError: The texts are not the same.
     """
-    from steep.evaluation.bootstrap import ratio_difference
-
     _check_same_texts(after, before)
     ids = [row.text_id for row in after]
 
@@ -227,13 +211,11 @@ def loss_difference(after: Sequence[TextLoss], before: Sequence[TextLoss]) -> Lo
 
 
 def _interval(columns: Sequence[Sequence[float]], ids: Sequence[str], score: Any) -> Interval:
-    """An interval over texts; open where they are too few to be resampled.
+    """Compute an interval over texts, which is open if they are too few to be resampled.
 
-    Of three texts each is drawn thrice in 4% of resamples, so none of their percentiles is one of
-    95%.
+    Each of three texts is drawn three times in 4% of resamples, so no percentile of theirs is one
+    of 95%.
     """
-    from steep.evaluation.bootstrap import bootstrap_interval
-
     found = bootstrap_interval(columns, ids, score)
     few = len(set(ids)) < LEAST_TEXTS
     return replace(found, low=-math.inf, high=math.inf) if few else found
@@ -259,17 +241,3 @@ def _check_same_texts(after: Sequence[TextLoss], before: Sequence[TextLoss]) -> 
     a, b = ([(row.text_id, row.bytes) for row in rows] for rows in (after, before))
     if a != b:
         raise ValueError(f"not the same texts: {len(a)} after, {len(b)} before, {a[:1]} {b[:1]}")
-
-
-def write_losses(path: Path, rows: Sequence[TextLoss]) -> None:
-    """Write rows as Parquet, atomically."""
-    import pyarrow as pa
-
-    fields = [("text_id", pa.string()), ("nats", pa.float64())]
-    schema = pa.schema([*fields, ("tokens", pa.int64()), ("bytes", pa.int64())])
-    write_parquet(path, [asdict(row) for row in rows], schema)
-
-
-def read_losses(path: Path) -> list[TextLoss]:
-    """Read what `write_losses` wrote."""
-    return [TextLoss(**row) for row in read_parquet(path)]

@@ -1,8 +1,8 @@
-"""Tasks of lm-evaluation-harness, run by its own package: what a model could do before, and after.
+"""Tasks of lm-evaluation-harness, run by its own package, and their comparison by question.
 
-`run_tasks(directory, ["arc_easy", "mmlu_*"])` gives the harness's scores as it counts them, and a
-row a question (see `task_rows`). The package is an extra, as it is heavy, and most tasks fetch
-their data from the Hugging Face Hub; with `include_path` tasks of one's own run from local files.
+`run_tasks(directory, ["arc_easy", "mmlu_*"])` returns the harness's scores as it counts them, and
+one row per question. The package is an extra, as it is heavy, and most tasks fetch their data from
+the Hugging Face Hub; with `include_path`, tasks of your own run from local files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from steep.core.errors import UserError
-from steep.evaluation.forgetting.task_rows import TaskRow
+from steep.evaluation.bootstrap import bootstrap_interval, ratio_difference
+from steep.evaluation.results import Interval
+from steep.evaluation.statistics import mcnemar_exact, paired_difference
+from steep.evaluation.study_results import TaskDifference, TaskScore
 
 BOOTSTRAP_RESAMPLES = 1000  # of the harness, for metrics that are no means
 NEAR_NAMES = 5
@@ -26,14 +29,17 @@ RATIOS = frozenset({"word_perplexity", "byte_perplexity", "bits_per_byte"})
 
 
 @dataclass(frozen=True, slots=True)
-class TaskScore:
-    """A task's (or a group's) score, as the harness counts it over `n` questions."""
+class TaskRow:
+    """The value of one question; `weight` is its bytes or words if the metric is a ratio of sums.
+
+    `metric` is the harness's name, with that of the filter after a comma where it has one.
+    """
 
     task: str
+    question_id: str
     metric: str
     value: float
-    stderr: float | None
-    n: int
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ def run_tasks(
         batch_size: Sequences of one forward pass.
 
     Raises:
-        UserError: The package is not installed, a task is unknown or its data cannot be had, or
+        UserError: The package is not installed, a task is unknown or its data is not available, or
             the model cannot be loaded.
     """
     check_installed()
@@ -98,10 +104,10 @@ def run_tasks(
 
 
 def check_tasks(tasks: Sequence[str], include_path: Path | None = None) -> None:
-    """Refuse tasks that there are not, before anything is computed.
+    """Check that the tasks exist, before anything is computed.
 
     Raises:
-        UserError: The package is not installed, or a name or pattern means no task.
+        UserError: The package is not installed, or a name or pattern matches no task.
     """
     check_installed()
     from lm_eval.tasks import TaskManager
@@ -112,10 +118,10 @@ def check_tasks(tasks: Sequence[str], include_path: Path | None = None) -> None:
 
 
 def match_names(tasks: Sequence[str], known: Sequence[str]) -> list[str]:
-    """The known names that these names or patterns mean, each once.
+    """Return the known names that match these names or patterns, each once.
 
     Raises:
-        UserError: One means none.
+        UserError: One of them matches nothing.
     """
     import fnmatch
 
@@ -135,7 +141,7 @@ def match_names(tasks: Sequence[str], known: Sequence[str]) -> list[str]:
 
 
 def check_installed() -> None:
-    """Refuse to go on without the package.
+    """Check that the package is installed.
 
     Raises:
         UserError: It is not installed.
@@ -165,7 +171,7 @@ def _load(model_directory: Path | str, batch_size: int) -> Any:
 
 
 def _not_run(names: Sequence[str], error: Exception) -> Exception:
-    """Say what the user can put right; everything else stays what it is."""
+    """Return an error that the user can act on, or else the error as it is."""
     if "unsafe" in str(error):
         return UserError(
             "A task runs code that the model writes; Steep does not.",
@@ -174,11 +180,11 @@ def _not_run(names: Sequence[str], error: Exception) -> Exception:
         )
     if isinstance(error, OSError):
         return UserError(
-            "The data of a task cannot be had.",
+            "The data of a task is not available.",
             where=", ".join(names[:NEAR_NAMES]),
             expected="the Hugging Face Hub within reach, or the data in its cache",
             found=f"{type(error).__name__}: {error}",
-            hint="look at the network and HF_HUB_OFFLINE, or fetch the data on another machine",
+            hint="check the network and HF_HUB_OFFLINE, or fetch the data on another machine",
         )
     return error
 
@@ -228,7 +234,7 @@ def _ratio(value: Any) -> tuple[float, float] | None:
 
 
 def _single(value: Any) -> tuple[float] | None:
-    """A number of whatever type; None for anything else."""
+    """Return a number of any type as a float; None for anything else."""
     try:
         return None if isinstance(value, str) else (float(value),)
     except (TypeError, ValueError):
@@ -237,3 +243,60 @@ def _single(value: Any) -> tuple[float] | None:
 
 def _metric_name(metric: str, rule: str) -> str:
     return metric if rule == "none" else f"{metric},{rule}"
+
+
+def compare_tasks(
+    after: Sequence[TaskRow], before: Sequence[TaskRow], a: str, b: str
+) -> list[TaskDifference]:
+    """Compare model `a` with the earlier model `b` on each task and metric, paired by question.
+
+    The harness itself compares two models by their standard errors, as if they had answered
+    different questions.
+
+    Raises:
+        ValueError: They did not answer the same questions.
+    """
+    groups_after, groups_before = _by_metric(after), _by_metric(before)
+    if groups_after.keys() != groups_before.keys():
+        odd = groups_after.keys() ^ groups_before.keys()
+        raise ValueError(f"only one of the models has {sorted(odd)[:3]}")
+    return [_difference(rows, groups_before[key], a, b) for key, rows in groups_after.items()]
+
+
+def _by_metric(rows: Sequence[TaskRow]) -> dict[tuple[str, str], list[TaskRow]]:
+    groups: dict[tuple[str, str], list[TaskRow]] = {}
+    for row in rows:
+        groups.setdefault((row.task, row.metric), []).append(row)
+    return groups
+
+
+def _difference(
+    after: Sequence[TaskRow], before: Sequence[TaskRow], name: str, earlier: str
+) -> TaskDifference:
+    ids, others = ([(row.question_id, row.weight) for row in rows] for rows in (after, before))
+    if ids != others:
+        raise ValueError(f"other questions of '{after[0].task}' after ({len(ids)}) than before")
+    a, b = ([row.value for row in rows] for rows in (after, before))
+    weight = sum(row.weight for row in after)
+    right_or_wrong = {*a, *b} <= {0.0, 1.0} and weight == len(after)
+    return TaskDifference(
+        a=name,
+        b=earlier,
+        task=after[0].task,
+        metric=after[0].metric,
+        before=sum(b) / weight,
+        after=sum(a) / weight,
+        difference=_interval(after, before),
+        p_mcnemar=mcnemar_exact([x == 1 for x in a], [x == 1 for x in b])
+        if right_or_wrong
+        else None,
+    )
+
+
+def _interval(after: Sequence[TaskRow], before: Sequence[TaskRow]) -> Interval:
+    ids = [row.question_id for row in after]
+    pairs = [(x.value, y.value) for x, y in zip(after, before, strict=True)]
+    if all(row.weight == 1 for row in after) and all(0 <= min(p) <= max(p) <= 1 for p in pairs):
+        return paired_difference([a for a, _ in pairs], [b for _, b in pairs], ids)
+    columns = [[a, row.weight, b, row.weight] for row, (a, b) in zip(after, pairs, strict=True)]
+    return bootstrap_interval(columns, ids, ratio_difference)

@@ -1,6 +1,6 @@
-"""Summaries in, judged claims out: the one way from a judge to rows, whoever wrote the text.
+"""From summaries to judged claims: rows of passages and of claims.
 
-A text is taken apart in passages of some hundred words. So the list of a passage's claims is short
+A text is split into passages of some hundred words. So the list of a passage's claims is short
 enough to be finished, however long the text, and an answer that cannot be read costs one passage
 and not the text. Small models repeat themselves: an equal passage of a text is asked about once,
 and a claim that comes again is counted once, with the number of repeats beside it.
@@ -18,24 +18,24 @@ from typing import NamedTuple
 from steep.core.words import word_spans
 from steep.documents.document import Document
 from steep.documents.sentences import ends_sentence
-from steep.evaluation.answer_rows import prompt_hash
+from steep.evaluation.answers import prompt_hash
 from steep.evaluation.engines import Progress, no_progress
 from steep.evaluation.summaries.judging import ClaimBatch, ClaimSplit, Judge, JudgedPassage, Ruling
-from steep.evaluation.summaries.rows import ClaimRow, PassageRow, SummaryRow, TextKey, text_of
+from steep.evaluation.summaries.texts import ClaimRow, PassageRow, SummaryRow, TextKey, text_of
 
 PASSAGE_WORDS = 120
 CLAIMS_PER_CALL = 20
 
 
 class Judged(NamedTuple):
-    """All that a judge said about some texts."""
+    """The rows of a judge about some texts."""
 
     passages: list[PassageRow]
     claims: list[ClaimRow]
 
 
 class _Pending(NamedTuple):
-    """Claims of one text that are weighed together: (number, claim, repeats) of each."""
+    """Claims of one text that are judged together: (number, claim, repeats) of each."""
 
     summary: SummaryRow
     claims: tuple[tuple[int, str, int], ...]
@@ -49,17 +49,17 @@ def judge_summaries(
     claims_per_call: int = CLAIMS_PER_CALL,
     on_progress: Progress = no_progress,
 ) -> Judged:
-    """Take texts apart and weigh their claims.
+    """Split texts into claims and judge them.
 
     Args:
-        judge: Who does both.
-        summaries: Of any writers; a text that never came has no passages.
+        judge: The judge.
+        summaries: Of any writers; an empty text has no passages.
         sources: The whole document of each id, see `whole_documents`.
-        claims_per_call: Claims at most that are weighed in one answer.
-        on_progress: Told the calls done and their total, anew for either step.
+        claims_per_call: Maximum number of claims in one call.
+        on_progress: Called with the number of finished calls and their total, for each step.
 
     Raises:
-        UserError: The judge cannot be asked.
+        UserError: The judge fails.
     """
     passages = split_summaries(judge, summaries, on_progress)
     pending = list(_pending(summaries, passages, claims_per_call))
@@ -79,7 +79,7 @@ def judge_summaries(
 def split_summaries(
     judge: Judge, summaries: Sequence[SummaryRow], on_progress: Progress = no_progress
 ) -> list[PassageRow]:
-    """The passages of all texts, in their order, with what they claim."""
+    """Return the passages of all texts, in their order, with their claims."""
     texts = [passages_of(summary.text) for summary in summaries]
     asked = [
         JudgedPassage(text, before)
@@ -95,7 +95,7 @@ def split_summaries(
 
 
 def passages_of(text: str, most_words: int = PASSAGE_WORDS) -> list[str]:
-    """Cut a text at ends of sentences into pieces of at most so many words; no word is lost."""
+    """Cut a text at ends of sentences into passages of at most so many words; no word is lost."""
     text = " ".join(text.split())
     words = word_spans(text)
     starts = [*(start for start, _ in words), len(text)]
@@ -114,7 +114,7 @@ def passages_of(text: str, most_words: int = PASSAGE_WORDS) -> list[str]:
 
 
 def _first_mentions(passages: Sequence[str]) -> dict[str, str]:
-    """The distinct passages, each with the one before it."""
+    """Return the distinct passages, each with the one before it."""
     found: dict[str, str] = {}
     for before, text in pairwise(["", *passages]):
         found.setdefault(text, before)
@@ -155,7 +155,7 @@ def _pending(
 
 
 def _counted(claims: Sequence[str]) -> Iterator[tuple[int, str, int]]:
-    """Each distinct claim with its number and how often more it comes."""
+    """Yield each distinct claim with its number and the number of its repeats."""
     times = Counter(map(_key, claims))
     first = {_key(claim): claim for claim in reversed(claims)}
     for number, (key, count) in enumerate(times.items()):

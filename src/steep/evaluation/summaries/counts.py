@@ -1,30 +1,40 @@
-"""Judged claims become counts: of each text, of each document, and beside those of the humans.
+"""Counts of judged claims: per text, per document and relative to human counts, with intervals.
 
 A claim without a verdict is a claim, but neither true nor false. A text of which nothing could be
 read or judged has no counts, and the reason: counted as zero it would look free of errors. An empty
 text has counts, all zero: the model had nothing to say.
+
+With one document there is nothing to resample: an interval then reaches as far as the measure
+goes. If all documents have the same value, a bootstrap interval has no width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from steep.evaluation.summaries.rows import (
-    ClaimRow,
-    PassageRow,
-    Row,
-    SummaryRow,
-    TextKey,
-    text_of,
-)
+import numpy as np
+from numpy.typing import NDArray
+
+from steep.evaluation.bootstrap import Score, bootstrap_interval, ratio, ratio_difference
+from steep.evaluation.results import Interval
+from steep.evaluation.statistics import mean_interval
+from steep.evaluation.summaries.texts import ClaimRow, PassageRow, SummaryRow, TextKey, text_of
 
 MEASURES = ("claims", "true", "false", "salient", "cosmetic")
 NOT_WRITTEN = "the engine gave no text"
 NOT_READ = "no list of claims could be read"
 NOT_JUDGED = "none of its claims could be judged"
+RARE = 0.01  # of resamples: so many without any human claim may be left out of an interval
+Bounds = tuple[float, float]
+COUNT: Bounds = (0.0, math.inf)
+SHARE: Bounds = (0.0, 1.0)
+SHARE_GAP: Bounds = (-1.0, 1.0)
+GAP: Bounds = (-math.inf, math.inf)
+Row = TypeVar("Row", SummaryRow, PassageRow, ClaimRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +48,7 @@ class VerdictCounts:
     cosmetic: float = 0.0
 
     def of(self, measure: str) -> float:
-        """The count of that name."""
+        """Return the count of this name."""
         value: float = getattr(self, measure)
         return value
 
@@ -52,7 +62,7 @@ class CountedText(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Counts on a document, and the human ones that they are measured by."""
+    """The counts of a document, and the human counts that they are compared with."""
 
     document_id: str
     own: VerdictCounts
@@ -72,12 +82,12 @@ def count_texts(
 
 
 def by_document(texts: Iterable[CountedText]) -> dict[str, VerdictCounts]:
-    """The mean counts of each document's texts, of those that have counts."""
+    """Return the mean counts of each document, over its texts with counts."""
     return {document: mean_counts(each) for document, each in _counts_of(texts).items()}
 
 
 def pairs_of(texts: Sequence[CountedText], human: Sequence[CountedText]) -> list[Pair]:
-    """A writer's documents beside the mean of their human summaries, one pair each.
+    """Pair each document of a writer with the mean of its human summaries.
 
     Documents without a human summary that has counts have no pair.
     """
@@ -90,7 +100,7 @@ def pairs_of(texts: Sequence[CountedText], human: Sequence[CountedText]) -> list
 
 
 def pairs_among(human: Sequence[CountedText]) -> list[Pair]:
-    """Each human summary beside the mean of the others of its document, where there are others."""
+    """Pair each human summary with the mean of the others of its document, if there are others."""
     return [
         Pair(document, own, mean_counts(others))
         for document, each in _counts_of(human).items()
@@ -100,7 +110,7 @@ def pairs_among(human: Sequence[CountedText]) -> list[Pair]:
 
 
 def mean_counts(counts: Sequence[VerdictCounts]) -> VerdictCounts:
-    """The mean of each count."""
+    """Return the mean of each count."""
     return VerdictCounts(*(fmean(each.of(measure) for each in counts) for measure in MEASURES))
 
 
@@ -140,3 +150,99 @@ def _count(claims: Sequence[ClaimRow]) -> VerdictCounts:
         salient=sum(row.salient is True for row in claims),
         cosmetic=sum(row.salient is False for row in claims),
     )
+
+
+def mean_over_documents(values: Mapping[str, float], bounds: Bounds = COUNT) -> Interval | None:
+    """Return the mean of one value per document."""
+    return _interval([(value, 1.0) for value in values.values()], list(values), ratio, bounds)
+
+
+def mean_of_ratios(pairs: Sequence[Pair], measure: str) -> Interval | None:
+    """Return the mean over documents of own by human count, where the latter is above zero.
+
+    Several pairs of a document count as their mean.
+    """
+    ratios: dict[str, list[float]] = {}
+    for pair in pairs:
+        if human := pair.human.of(measure):
+            ratios.setdefault(pair.document_id, []).append(pair.own.of(measure) / human)
+    return mean_over_documents({document: fmean(each) for document, each in ratios.items()})
+
+
+def ratio_of_sums(pairs: Sequence[Pair], measure: str) -> Interval | None:
+    """Return all own claims by all human ones; None if there are no human ones.
+
+    Resampled is own / (own + human), which exists without human claims, too, where the ratio
+    has no upper bound: a resample without them pulls the upper end to infinity, as it should.
+    """
+    columns = [(pair.own.of(measure), pair.human.of(measure)) for pair in pairs]
+    if not any(human for _, human in columns):
+        return None
+    share = _interval(columns, [pair.document_id for pair in pairs], _share_of_first, SHARE)
+    if share is None:
+        return None
+    mean, low, high = map(_odds, (share.mean, share.low, share.high))
+    return Interval(mean, low, high, share.n, share.clusters)
+
+
+def precision(claims: Sequence[ClaimRow]) -> Interval | None:
+    """Return the share of true claims among those judged true or false."""
+    judged = [(float(row.true), row.document_id) for row in claims if row.true is not None]
+    return mean_interval(*zip(*judged, strict=True)) if judged else None
+
+
+def precision_gap(
+    a: Sequence[ClaimRow], b: Sequence[ClaimRow], documents: Collection[str]
+) -> Interval | None:
+    """Return the precision of the first minus that of the second, on these documents."""
+    sums = {document: [0.0] * 4 for document in documents}
+    for side, claims in enumerate((a, b)):
+        for row in claims:
+            if row.true is not None and row.document_id in sums:
+                sums[row.document_id][2 * side] += row.true
+                sums[row.document_id][2 * side + 1] += 1
+    return _interval(list(sums.values()), list(sums), ratio_difference, SHARE_GAP)
+
+
+def gap_of_ratios(gaps: Mapping[str, float], human: Mapping[str, float]) -> Interval | None:
+    """Return the mean over documents of a difference by the human count, where it is above zero."""
+    ratios = {each: gap / human[each] for each, gap in gaps.items() if human.get(each)}
+    return mean_over_documents(ratios, GAP)
+
+
+def gap_of_sums(gaps: Mapping[str, float], human: Mapping[str, float]) -> Interval | None:
+    """Return all differences by all human claims; None if too many resamples have none of these."""
+    shared = [document for document in gaps if document in human]
+    bare = sum(human[document] == 0 for document in shared)
+    if not shared or (bare / len(shared)) ** len(shared) > RARE:
+        return None
+    columns = [(gaps[document], human[document]) for document in shared]
+    return _interval(columns, shared, _ratio_or_nothing, GAP)
+
+
+def _interval(
+    columns: Sequence[Sequence[float]], documents: Sequence[str], score: Score, bounds: Bounds
+) -> Interval | None:
+    """Return the bootstrap interval; None if there is no score."""
+    if not columns:
+        return None
+    try:
+        found = bootstrap_interval(columns, documents, score)
+    except ValueError:
+        return None
+    if found.clusters == 1:
+        return Interval(found.mean, *bounds, found.n, 1)
+    return found
+
+
+def _share_of_first(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    share: NDArray[np.float64] = sums[..., 0] / sums.sum(axis=-1)
+    return share
+
+
+def _ratio_or_nothing(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(sums[..., 1] > 0, ratio(sums), np.nan)
+
+
+def _odds(share: float) -> float:
+    return share / (1 - share) if share < 1 else math.inf

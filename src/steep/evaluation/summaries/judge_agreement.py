@@ -1,4 +1,4 @@
-"""How far a judge can be believed: its verdicts beside ours on the labeled claims.
+"""The agreement of a judge with our labels of claims.
 
 Truth is measured on all claims, salience on true ones that the judge calls true. Each has the share
 of equal verdicts and Cohen's kappa, which is 0 for a judge that guesses (or says always the same)
@@ -10,47 +10,46 @@ few claims carry, not how well the judge reads other texts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from steep.documents.document import Document
 from steep.evaluation.bootstrap import bootstrap_interval
 from steep.evaluation.engines import Progress, no_progress
-from steep.evaluation.statistics import Interval, mean_interval
+from steep.evaluation.prompts import read_data
+from steep.evaluation.results import Interval
+from steep.evaluation.statistics import mean_interval
+from steep.evaluation.study_results import Agreement, JudgeAgreement
 from steep.evaluation.summaries.claims import CLAIMS_PER_CALL
-from steep.evaluation.summaries.judge_answers import Verdict
-from steep.evaluation.summaries.judge_examples import LabeledClaim, labeled_claims
-from steep.evaluation.summaries.judging import ClaimBatch, Judge
+from steep.evaluation.summaries.judging import ClaimBatch, Judge, Verdict
+
+Label = Literal["false", "salient", "cosmetic"]
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """Of two labellers on one yes-or-no question.
+class LabeledClaim(NamedTuple):
+    """A claim about a document, and the right verdict."""
 
-    Attributes:
-        n: Claims that have both verdicts.
-        accuracy: The share of equal verdicts; None where there are no claims.
-        kappa: Cohen's; None where it does not exist, as both always say the same one thing.
-        table: How often (we, the judge) said so: "yes yes", "yes no", "no yes", "no no".
+    document: Document
+    claim: str
+    label: Label
+
+
+def labeled_claims() -> tuple[LabeledClaim, ...]:
+    """Return our labeled claims about two invented stories, in alphabetical order per story.
+
+    A claim is salient when it names a step of the plot or the point of the story, cosmetic when the
+    story would be the same with another detail in its place. False claims are of the kinds that
+    models make: two people or things exchanged, a number or place changed, an outcome reversed,
+    something likely that the text does not say. Stories, claims and labels are our own.
     """
-
-    n: int
-    accuracy: Interval | None
-    kappa: Interval | None
-    table: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeAgreement:
-    """Of a judge with our labels. `unread` are claims without a full verdict, by reason."""
-
-    judge: str
-    claims: int
-    truth: Agreement
-    salience: Agreement
-    unread: Mapping[str, int]
+    rows = []
+    for row in read_data("judge_claims.jsonl"):
+        document = Document(row["id"], row["title"], row["text"], row["author"], row["year"])
+        rows += [LabeledClaim(document, each["claim"], each["label"]) for each in row["claims"]]
+    return tuple(sorted(rows, key=lambda row: (row.document.id, row.claim)))
 
 
 def measure_judge(
@@ -60,16 +59,16 @@ def measure_judge(
     claims_per_call: int = CLAIMS_PER_CALL,
     on_progress: Progress = no_progress,
 ) -> JudgeAgreement:
-    """Let a judge weigh the labeled claims, in batches as in a study.
+    """Measure a judge on the labeled claims, in batches as in a study.
 
     Args:
-        judge: Who is measured.
-        examples: Ours where none are given.
+        judge: The judge.
+        examples: Labeled claims; None: our own.
         claims_per_call: As in the study that it will judge.
-        on_progress: Told the calls done and their total.
+        on_progress: Called with the number of finished calls and their total.
 
     Raises:
-        UserError: The judge cannot be asked.
+        UserError: The judge fails.
     """
     labeled = labeled_claims() if examples is None else examples
     groups = _groups(labeled, claims_per_call)
@@ -101,7 +100,7 @@ def compare_verdicts(
 
 
 def agreement(pairs: Sequence[tuple[bool, bool]]) -> Agreement:
-    """Compare pairs of (our verdict, the judge's)."""
+    """Compare pairs of (our verdict, the judge's verdict)."""
     names = [f"claim {number}" for number in range(len(pairs))]
     same = [float(ours == theirs) for ours, theirs in pairs]
     table = Counter(pairs)
@@ -118,7 +117,7 @@ def agreement(pairs: Sequence[tuple[bool, bool]]) -> Agreement:
 
 
 def kappa(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cohen's kappa of the columns "yes yes", "yes no", "no yes", "no no"."""
+    """Compute Cohen's kappa from the columns "yes yes", "yes no", "no yes", "no no"."""
     shares = sums / sums.sum(axis=-1, keepdims=True)
     both, only_ours, only_theirs, none = (shares[..., place] for place in range(4))
     ours, theirs = both + only_ours, both + only_theirs

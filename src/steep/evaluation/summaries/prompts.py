@@ -1,4 +1,4 @@
-"""What writers and judges of summaries are told, in our own words: the paper prints no judge's.
+"""The prompts of writers and judges of summaries, in our own words.
 
 Writers see a document's name and nothing else. An instruct model gets a request, a base model the
 beginning of a text that it continues. The judge splits a passage into claims, and weighs numbered
@@ -99,7 +99,7 @@ def summary_prompt(document: Document, kind: Kind, chat: bool) -> str:
     Args:
         document: Named by title, author and year, where known.
         kind: A short summary, or a long article.
-        chat: Whether the model follows instructions; otherwise it is to continue a text.
+        chat: True if the model follows instructions; a base model continues a text.
     """
     prompts = _REQUESTS if chat else _OPENINGS
     return prompts[kind].format(name=_name(document))
@@ -130,7 +130,7 @@ def _form_of_verdicts(claims: int) -> str:
 
 
 def in_chat_form(tokenizer: Any, requests: Iterable[str]) -> list[str]:
-    """Requests as a model in this process gets them: in the chat format of its tokenizer.
+    """Return requests in the chat format of a tokenizer.
 
     Engines put the BOS token before every prompt, so one that the format writes is taken away.
 

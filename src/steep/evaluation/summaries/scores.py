@@ -1,4 +1,4 @@
-"""The table of the summarization study: false and salient claims beside those of human summaries.
+"""Scores of the study of summaries: false and salient claims relative to human summaries.
 
 The paper divides a model's count on an article by the human summary's and averages the ratios
 (section 4.3). Humans often claim nothing false, and then there is no ratio. So three readings stand
@@ -18,109 +18,42 @@ stand beside them. All intervals are over documents.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
-from steep.evaluation.statistics import Interval, finite
+from steep.evaluation.study_results import (
+    JudgeAgreement,
+    Relative,
+    SetDifference,
+    SetScores,
+    SummariesResult,
+    TextSet,
+)
 from steep.evaluation.summaries.claims import Judged
 from steep.evaluation.summaries.counts import (
+    GAP,
     MEASURES,
     CountedText,
     Pair,
     by_document,
     count_texts,
-    pairs_among,
-    pairs_of,
-)
-from steep.evaluation.summaries.measures import (
-    GAP,
     gap_of_ratios,
     gap_of_sums,
     mean_of_ratios,
     mean_over_documents,
+    pairs_among,
+    pairs_of,
     precision,
     precision_gap,
     ratio_of_sums,
 )
-from steep.evaluation.summaries.rows import HUMAN, ClaimRow, PassageRow, SummaryRow
-
-
-@dataclass(frozen=True, slots=True)
-class TextSet:
-    """What one writer wrote of one kind."""
-
-    writer: str
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class Relative:
-    """A count beside the humans', in two readings; None where there is no such ratio.
-
-    `left_out` documents have human counts of zero and no place in the mean of ratios. Humans among
-    themselves have no ratio of sums: it is 1, whatever they wrote.
-    """
-
-    mean_of_ratios: Interval | None
-    left_out: int
-    ratio_of_sums: Interval | None
-
-
-@dataclass(frozen=True, slots=True)
-class SetScores:
-    """The scores of one set of texts.
-
-    Attributes:
-        texts: Whose scores these are.
-        documents: Of how many there are counts.
-        written: How many texts there are.
-        left_out: How many of them have no counts, by reason.
-        empty: How many say nothing.
-        cut_off: How many were ended by the token limit.
-        claims: Distinct claims.
-        repeats: Further mentions of them.
-        unread_passages: Passages whose claims could not be read, by reason.
-        unjudged: Claims without a full verdict, by reason.
-        per_text: Each count, averaged over a document's texts, then over documents.
-        precision: True claims among those judged true or false.
-        without_human: Documents that have no human counts to be measured by.
-        relative: Each count beside the humans'.
-    """
-
-    texts: TextSet
-    documents: int
-    written: int
-    left_out: Mapping[str, int]
-    empty: int
-    cut_off: int
-    claims: int
-    repeats: int
-    unread_passages: Mapping[str, int]
-    unjudged: Mapping[str, int]
-    per_text: Mapping[str, Interval | None]
-    precision: Interval | None
-    without_human: int
-    relative: Mapping[str, Relative]
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One set minus another, on the `documents` that both have counts of."""
-
-    a: TextSet
-    b: TextSet
-    documents: int
-    per_text: Mapping[str, Interval | None]
-    precision: Interval | None
-    mean_of_ratios: Mapping[str, Interval | None]
-    ratio_of_sums: Mapping[str, Interval | None]
+from steep.evaluation.summaries.texts import HUMAN, ClaimRow, PassageRow, SummaryRow
 
 
 @dataclass(frozen=True)
 class SummaryScores:
-    """All texts of a study, and what one judge said of them."""
+    """All texts of a study, and the verdicts of one judge."""
 
     summaries: Sequence[SummaryRow]
     judged: Judged
@@ -132,16 +65,16 @@ class SummaryScores:
             raise ValueError(f"expected the rows of one judge, found {sorted(judges)}")
 
     def sets(self) -> list[TextSet]:
-        """Who wrote what, in the order of the rows."""
+        """Return the sets of texts, in the order of the rows."""
         return list(dict.fromkeys(map(_set_of, self.summaries)))
 
     def counted(self, texts: TextSet) -> list[CountedText]:
-        """The counts of each text of a set."""
+        """Return the counts of each text of a set."""
         summaries = [row for row in self.summaries if _set_of(row) == texts]
         return count_texts(summaries, self._passages(texts), self._claims(texts))
 
     def scores(self, texts: TextSet) -> SetScores:
-        """The scores of one set."""
+        """Compute the scores of one set."""
         counted, pairs = self.counted(texts), self._pairs(texts)
         own = by_document(counted)
         rows = [row for row in self.summaries if _set_of(row) == texts]
@@ -166,8 +99,8 @@ class SummaryScores:
             relative={measure: _relative(pairs, measure, texts) for measure in MEASURES},
         )
 
-    def difference(self, a: TextSet, b: TextSet) -> Difference:
-        """The first set minus the second; all None where they share no document."""
+    def difference(self, a: TextSet, b: TextSet) -> SetDifference:
+        """Compute the first set minus the second; None where they share no document."""
         ours, theirs = by_document(self.counted(a)), by_document(self.counted(b))
         human = by_document(self._human())
         shared = [document for document in ours if document in theirs]
@@ -178,7 +111,7 @@ class SummaryScores:
         scale = {
             measure: {key: each.of(measure) for key, each in human.items()} for measure in MEASURES
         }
-        return Difference(
+        return SetDifference(
             a=a,
             b=b,
             documents=len(shared),
@@ -188,11 +121,10 @@ class SummaryScores:
             ratio_of_sums={each: gap_of_sums(gaps[each], scale[each]) for each in MEASURES},
         )
 
-    def table(self) -> dict[str, Any]:
-        """All scores, and the differences of models and of lengths, ready for JSON.
+    def result(self, judges: Sequence[JudgeAgreement] = ()) -> SummariesResult:
+        """Compute all scores, and the differences of models and of lengths.
 
-        A later model minus an earlier one, and of each model the later kind minus the earlier one;
-        a bound that does not exist is null.
+        A later model minus an earlier one, and of each model the later kind minus the earlier one.
         """
         models = [each for each in self.sets() if each.writer != HUMAN]
         differences = [
@@ -200,13 +132,11 @@ class SummaryScores:
             for earlier, later in combinations(models, 2)
             if later.kind == earlier.kind or later.writer == earlier.writer
         ]
-        table: dict[str, Any] = finite(
-            {
-                "sets": [asdict(self.scores(each)) for each in self.sets()],
-                "differences": [asdict(each) for each in differences],
-            }
+        return SummariesResult(
+            judge=tuple(judges),
+            sets=tuple(self.scores(each) for each in self.sets()),
+            differences=tuple(differences),
         )
-        return table
 
     def _pairs(self, texts: TextSet) -> list[Pair]:
         human = self._human()

@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from steep.core.formatting import UNKNOWN, count, decimal, percent, plural, reasons
+from steep.evaluation.results import (
+    AnswerLikelihood,
+    AnswerProtocol,
+    AnswersResult,
+    AnswersScore,
+    ShortAnswersResult,
+)
 from steep.report.comparisons import (
     accuracy_chart,
     accuracy_table,
@@ -27,13 +34,6 @@ from steep.report.components import (
 )
 from steep.report.conclusions import verdict
 from steep.report.html import Child, Html
-from steep.report.results import (
-    AnswerLikelihood,
-    AnswerProtocol,
-    AnswersResult,
-    AnswersScore,
-    ShortAnswersResult,
-)
 from steep.report.sections.likelihood import several_right, skipped_questions
 from steep.report.view_models import ReportData, estimate, kinds, question_count
 

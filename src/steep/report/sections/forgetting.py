@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from steep.core.formatting import MINUS, UNKNOWN, bounds, count, decimal, plural
+from steep.evaluation.study_results import (
+    GeneralTextResult,
+    LossDifference,
+    ModelTasks,
+    TaskDifference,
+    TaskScore,
+    TasksResult,
+)
 from steep.report.comparisons import key, p_cell
 from steep.report.components import (
     PageSection,
@@ -17,14 +25,6 @@ from steep.report.components import (
     value_cell,
 )
 from steep.report.html import Child, Html, el
-from steep.report.study_results import (
-    GeneralTextResult,
-    LossDifference,
-    ModelTasks,
-    TaskDifference,
-    TaskScore,
-    TasksResult,
-)
 from steep.report.view_models import ReportData, estimate
 
 BITS, NATS, TASK = 4, 4, 3  # decimals

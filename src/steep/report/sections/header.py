@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from steep.core.formatting import count, duration, listing, plural
+from steep.evaluation.results import ModelComparison
 from steep.report.components import cost, facts
 from steep.report.conclusions import headline, normalizer_name
 from steep.report.html import Child, Html, el
-from steep.report.results import ModelComparison
 from steep.report.view_models import RAW_RECIPE, Arm, ReportData, question_count
 
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct"  # what the setting "embedded" means

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from steep.core.formatting import percent, plural
+from steep.evaluation.results import AnswersResult, ExtremeLengths, LikelihoodResult, OptionLengths
 from steep.report.comparisons import accuracy_chart, accuracy_table, common_n, comparison, key
 from steep.report.components import PageSection, absent, figure, fold, part, prose, section, table
 from steep.report.conclusions import NORMALIZERS, normalizer_name
 from steep.report.html import Child, Html
-from steep.report.results import AnswersResult, ExtremeLengths, LikelihoodResult, OptionLengths
 from steep.report.view_models import ReportData
 
 

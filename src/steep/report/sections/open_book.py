@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from steep.core.formatting import UNKNOWN, count, decimal, listing, p_value
+from steep.evaluation.results import ModelComparison
+from steep.evaluation.study_results import OpenBookResult
 from steep.report.charts import WhiskerGroup, whisker_chart
 from steep.report.comparisons import accuracy_axis, accuracy_whisker, comparison, key
 from steep.report.components import (
@@ -18,10 +20,8 @@ from steep.report.components import (
     table,
 )
 from steep.report.html import Html
-from steep.report.results import ModelComparison
 from steep.report.sections.likelihood import skipped_questions
 from steep.report.sections.open_book_grid import grid
-from steep.report.study_results import OpenBookResult
 from steep.report.view_models import IntervalEstimate, ReportData, estimate
 
 METHODS = {"likelihood": "the likeliest option", "answers": "generated answers"}

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from steep.core.formatting import UNKNOWN, count, percent, plural
+from steep.evaluation.study_results import GridScore, GridVariant, HitSplit, OpenBookResult
 from steep.report.comparisons import key
 from steep.report.components import fold, part, share_cell, table
 from steep.report.html import Child, Html, el
-from steep.report.study_results import GridScore, GridVariant, HitSplit, OpenBookResult
 from steep.report.view_models import ReportData, estimate
 
 MOST_CELLS = 12  # a larger grid is shown in short

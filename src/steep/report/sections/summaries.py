@@ -5,6 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from steep.core.formatting import MINUS, bounds, count, decimal, reasons
+from steep.evaluation.results import Interval
+from steep.evaluation.study_results import (
+    Agreement,
+    JudgeAgreement,
+    Relative,
+    SetDifference,
+    SetScores,
+    SummariesResult,
+    TextSet,
+)
 from steep.report.comparisons import key
 from steep.report.components import (
     PageSection,
@@ -18,17 +28,7 @@ from steep.report.components import (
     value_cell,
 )
 from steep.report.html import Child, Html, el
-from steep.report.results import Interval
 from steep.report.scatter import Point, scatter
-from steep.report.study_results import (
-    Agreement,
-    JudgeAgreement,
-    Relative,
-    SetDifference,
-    SetScores,
-    SummariesResult,
-    TextSet,
-)
 from steep.report.view_models import HUMAN, ReportData, estimate
 
 MEASURES = ("claims", "true", "false", "salient", "cosmetic")

@@ -1,0 +1,206 @@
+"""Written answers: from questions and an engine to one row per model, question and sample.
+
+A row holds the prompt and the text, so that any parser or vote can be applied to it later
+(`answer_scores.rescore`). What was read of a text names options, not the letters that stood for
+them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from steep.documents.document import Document
+from steep.evaluation.engines import (
+    TOO_LONG,
+    AnswerEngine,
+    Decoding,
+    Output,
+    Progress,
+    PromptTooLong,
+    no_progress,
+)
+from steep.evaluation.parsers import parse
+from steep.evaluation.prompts import (
+    SHORT_STOP,
+    STOP,
+    few_shot_prompt,
+    open_book_prompt,
+    option_order,
+    options_of,
+    short_answer_prompt,
+)
+from steep.evaluation.questions import Question
+from steep.evaluation.results import AnswerProtocol
+
+SHORT_TOKENS = 48
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRow:
+    """One text that one model wrote about one question.
+
+    Attributes:
+        model: Name of the model in tables.
+        question_id: The question's id.
+        document_id: Id of the whole document that it is about.
+        kind: The question's kind.
+        sample: Number of the text, counted from 0.
+        seed: Of its random numbers.
+        prompt: The prompt that was sent.
+        prompt_hash: A hash of the prompt, to see that two models were asked the same.
+        output: The text.
+        finish_reason: "stop" or "length" as a rule; "error" with an empty output.
+        options: In the order of the file; empty for a short answer.
+        order: The option that was shown at each place.
+        gold: The right options; empty for a short answer.
+        answers: The accepted texts of a short answer.
+        parsed: The options chosen under the parser of the run; None if it read none.
+        why_not: The reason why it read none.
+        logprob: Of the output, if the engine returns it.
+    """
+
+    model: str
+    question_id: str
+    document_id: str
+    kind: str
+    sample: int
+    seed: int
+    prompt: str
+    prompt_hash: str
+    output: str
+    finish_reason: str
+    options: tuple[str, ...]
+    order: tuple[int, ...]
+    gold: tuple[int, ...]
+    answers: tuple[str, ...]
+    parsed: tuple[int, ...] | None
+    why_not: str | None
+    logprob: float | None
+
+
+def prompt_hash(prompt: str) -> str:
+    """Return a hash of a prompt, in 16 digits."""
+    return hashlib.blake2b(prompt.encode(), digest_size=8).hexdigest()
+
+
+def ask(
+    engine: AnswerEngine,
+    model: str,
+    questions: Sequence[Question],
+    documents: Mapping[str, Document],
+    protocol: AnswerProtocol,
+    *,
+    seed: int = 0,
+    contexts: Sequence[Sequence[str]] | None = None,
+    on_progress: Progress = no_progress,
+) -> list[AnswerRow]:
+    """Ask choices by few-shot thought processes; closed book, or with each question's contexts.
+
+    Args:
+        engine: The engine of the model.
+        model: Name of the model in rows and tables.
+        questions: All of one set, so that the prompts can say whether several may be right.
+        documents: The document (or a part of it) of each whole id that questions name.
+        protocol: Samples, temperature, parser and so on.
+        seed: Of all samples.
+        contexts: The retrieved texts of each question, in the order in which they are shown.
+        on_progress: Called with the number of finished texts and their total.
+
+    Raises:
+        UserError: A prompt outgrows the context, or the engine gives no answer to one.
+    """
+    prompts, orders = choice_prompts(questions, documents, protocol, contexts)
+    decoding = Decoding(protocol.samples, protocol.temperature, protocol.max_tokens, (STOP,), seed)
+    outputs = _generated(engine, prompts, decoding, on_progress)
+    return [
+        _row(model, question, prompt, order, sample, output, protocol)
+        for question, prompt, order, each in zip(questions, prompts, orders, outputs, strict=True)
+        for sample, output in enumerate(each)
+    ]
+
+
+def choice_prompts(
+    questions: Sequence[Question],
+    documents: Mapping[str, Document],
+    protocol: AnswerProtocol,
+    contexts: Sequence[Sequence[str]] | None = None,
+) -> tuple[list[str], list[tuple[int, ...]]]:
+    """Return the prompt of each question, and the order in which it shows the options."""
+    several = any(len(question.gold) != 1 for question in questions)
+    orders = [option_order(each.id, len(each.options), protocol.order_seed) for each in questions]
+    named = [documents[question.document_id] for question in questions]
+    if contexts is None:
+        closed = zip(questions, named, orders, strict=True)
+        return [few_shot_prompt(*each, several) for each in closed], orders
+    opened = zip(questions, named, orders, contexts, strict=True)
+    return [open_book_prompt(*each, several) for each in opened], orders
+
+
+def ask_short(
+    engine: AnswerEngine,
+    model: str,
+    questions: Sequence[Question],
+    documents: Mapping[str, Document],
+    *,
+    seed: int = 0,
+    on_progress: Progress = no_progress,
+) -> list[AnswerRow]:
+    """Ask for short answers in the model's own words, one line each, greedily."""
+    prompts = [short_answer_prompt(each, documents[each.document_id]) for each in questions]
+    decoding = Decoding(max_tokens=SHORT_TOKENS, stop=(SHORT_STOP,), seed=seed)
+    outputs = _generated(engine, prompts, decoding, on_progress)
+    return [
+        _row(model, question, prompt, (), 0, output, None)
+        for question, prompt, (output,) in zip(questions, prompts, outputs, strict=True)
+    ]
+
+
+def _generated(
+    engine: AnswerEngine, prompts: Sequence[str], decoding: Decoding, on_progress: Progress
+) -> list[list[Output]]:
+    """Generate the texts; a missing text is an error, not a wrong answer."""
+    outputs = engine.generate(prompts, decoding, on_progress)
+    for prompt, each in zip(prompts, outputs, strict=True):
+        if any(output.finish_reason == TOO_LONG for output in each):
+            raise PromptTooLong(
+                "A prompt with its answer is longer than the model's context.",
+                where=f"the prompt that ends in {prompt[-200:]!r}",
+                hint="give fewer or shorter contexts, or take a model with a longer context",
+            )
+    return outputs
+
+
+def _row(
+    model: str,
+    question: Question,
+    prompt: str,
+    order: tuple[int, ...],
+    sample: int,
+    output: Output,
+    protocol: AnswerProtocol | None,
+) -> AnswerRow:
+    parsed, why_not = None, None
+    if protocol is not None:
+        letters, why_not = parse(output.text, len(order), protocol.parser)
+        parsed = None if why_not else options_of(letters, order)
+    return AnswerRow(
+        model=model,
+        question_id=question.id,
+        document_id=question.document_id,
+        kind=question.kind,
+        sample=sample,
+        seed=output.seed,
+        prompt=prompt,
+        prompt_hash=prompt_hash(prompt),
+        output=output.text.strip() if protocol is None else output.text,
+        finish_reason=output.finish_reason,
+        options=question.options,
+        order=order,
+        gold=question.gold,
+        answers=question.answers,
+        parsed=parsed,
+        why_not=why_not,
+        logprob=output.logprob,
+    )

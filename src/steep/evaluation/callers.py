@@ -1,0 +1,148 @@
+"""The endpoints that an evaluation asks: one ledger and one budget for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from steep.core.errors import UserError
+from steep.evaluation.setup import EvaluationSetup
+from steep.ledger import requests
+from steep.ledger.caller import Caller, Sends
+from steep.ledger.config import EndpointConfig, endpoint_prices
+from steep.ledger.endpoint_worker import RetryPolicy
+from steep.ledger.ledger import Ledger
+from steep.llm.address import checked_url
+from steep.llm.prices import Prices
+
+if TYPE_CHECKING:
+    from steep.evaluation.engines import AnswerEngine
+    from steep.ledger.budget import Budget
+
+
+class EndpointUse(NamedTuple):
+    """An endpoint that an evaluation asks.
+
+    Attributes:
+        section: Its section of the configuration.
+        settings: The settings of that section.
+        reads_only: True for an embedder or a reranker, which return no text.
+    """
+
+    section: str
+    settings: EndpointConfig
+    reads_only: bool
+
+    @property
+    def prices(self) -> Prices:
+        """The prices of the endpoint."""
+        prices = endpoint_prices(self.settings, self.settings.model, self.settings.base_url)
+        if self.reads_only and prices.usd_per_million_output_tokens is None:
+            return replace(prices, usd_per_million_output_tokens=0.0)
+        return prices
+
+
+def used_endpoints(setup: EvaluationSetup) -> Iterator[EndpointUse]:
+    """Yield the endpoints that this evaluation asks."""
+    book, summaries = setup.open_book, setup.summaries
+    if setup.evaluate.questions is not None:
+        for name, server in setup.evaluate.servers.items():
+            yield EndpointUse(f"evaluate.servers.{name}", server, False)
+        for part in ("embedder", "reranker") if book.chunk_characters else ():
+            server = getattr(book, f"{part}_server")
+            if getattr(book, part) == "endpoint" and server is not None:
+                yield EndpointUse(f"open_book.{part}_server", server, True)
+    if summaries.references is not None and summaries.judge is not None:
+        yield EndpointUse("summaries.judge", summaries.judge, False)
+
+
+def check_prices(setup: EvaluationSetup) -> None:
+    """Check that a limit in dollars can be kept, before anything is spent.
+
+    Raises:
+        UserError: There is a limit, and the price of an endpoint is unknown.
+    """
+    if setup.max_cost_usd is None:
+        return
+    for used in used_endpoints(setup):
+        if not used.prices.known:
+            raise UserError(
+                "A limit in dollars needs prices, and there is none for this model.",
+                where=f"{used.section}, generate.max_cost_usd",
+                found=f"model '{used.settings.model}' at {used.settings.base_url}",
+                hint=f"set {used.section}.usd_per_million_input_tokens and "
+                "usd_per_million_output_tokens (0 for a server of your own)",
+            )
+
+
+class Callers:
+    """Open endpoints on demand; the ledger is opened with the first one. Close it using `with`."""
+
+    def __init__(self, setup: EvaluationSetup) -> None:
+        self._setup = setup
+        self._used = {each.section: each for each in used_endpoints(setup)}
+        self._resources = ExitStack()
+        self._shared: tuple[Ledger, Budget] | None = None
+        self._open: dict[str, Caller] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._resources.close()
+
+    def open(self, section: str) -> Sends:
+        """Return the caller for the endpoint of a section of the configuration.
+
+        Raises:
+            UserError: Its address or key is invalid, or the ledger cannot be written.
+        """
+        if section not in self._open:
+            self._open[section] = self._opened(self._used[section])
+        return self._open[section]
+
+    def engine(self, section: str, purpose: str) -> AnswerEngine:
+        """Return the engine of a served model.
+
+        Raises:
+            UserError: As `open` does.
+        """
+        from steep.evaluation.http_engine import HttpEngine
+
+        server: Any = self._used[section].settings
+        return HttpEngine(self.open(section), server.model, purpose, server.endpoint)
+
+    def _opened(self, used: EndpointUse) -> Caller:
+        from steep.llm.openai import OpenAIClient
+        from steep.llm.requests import RequestClient
+
+        settings, prices = used.settings, used.prices
+        client = OpenAIClient(
+            settings.base_url,
+            api_key_env=settings.api_key_env,
+            concurrency=settings.concurrency,
+            timeout_s=settings.timeout_s,
+            prices=prices,
+            section=used.section,
+        )
+        policy = RetryPolicy(
+            max_attempts=settings.max_attempts,
+            total_s=60 * settings.retry_minutes,
+            requests_per_minute=settings.requests_per_minute,
+            tokens_per_minute=settings.tokens_per_minute,
+        )
+        if self._shared is None:
+            ledger = self._resources.enter_context(Ledger(self._setup.project.ledger_path))
+            self._shared = ledger, self._budget(ledger)
+        return Caller(RequestClient(client, prices), policy, prices, used.section, *self._shared)
+
+    def _budget(self, ledger: Ledger) -> Budget:
+        """Return the limits of the project; requests without a price count at today's price."""
+        budget = self._setup.open_budget(ledger)
+        for used in self._used.values():
+            endpoint = checked_url(used.settings.base_url, used.section)
+            usage = requests.unpriced(ledger, endpoint, used.settings.model)
+            budget.spent_usd += used.prices.cost_usd(usage) or 0.0
+        return budget

@@ -1,0 +1,175 @@
+"""The models under evaluation: the base, what was trained from it, and models behind servers.
+
+A model is loaded on first use, and once for everything that it is asked.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steep.core.artifacts import Artifact, Project
+from steep.core.config import identity_fields
+from steep.core.errors import UserError
+from steep.evaluation.callers import Callers
+from steep.evaluation.config import BASE
+from steep.evaluation.setup import EvaluationSetup
+from steep.ledger.config import ServerConfig
+from steep.training.loading import load_model, load_model_config, load_tokenizer
+from steep.training.weights import directory_hash
+
+if TYPE_CHECKING:
+    from steep.evaluation.engines import AnswerEngine
+
+SCORING_DTYPE = "float32"
+MODEL_NAME = "model"  # the directory of a trained model in its artifact
+
+
+@dataclass
+class EvalModel:
+    """A model under evaluation: the name that tables call it, and how to load it.
+
+    Attributes:
+        name: "base", the name of an arm, or that of a server.
+        setup: The settings of the evaluation.
+        trained: The artifact that holds it, if this project trained it.
+        server: The endpoint that serves it; if None, it is loaded in this process.
+        callers: Opens such endpoints.
+    """
+
+    name: str
+    setup: EvaluationSetup
+    trained: Artifact | None = None
+    server: ServerConfig | None = None
+    callers: Callers | None = None
+    _opened: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The identity fields of its answers."""
+        if self.server is not None:
+            return {"arm": self.name, **identity_fields("server", self.server)}
+        base = {} if self.trained else {"train.model": self.setup.base_name}
+        return {"arm": self.name, **base, **_scoring_fields(self._where, self.setup.project)}
+
+    @property
+    def inputs(self) -> dict[str, Artifact]:
+        """The input artifacts of its answers."""
+        return {"trained": self.trained} if self.trained else {}
+
+    @property
+    def gives_likelihoods(self) -> bool:
+        """True if options can be scored; a chat endpoint returns no likelihoods of a prompt."""
+        return self.server is None or self.server.endpoint == "completions"
+
+    @property
+    def directory(self) -> Path | str:
+        """The directory of a local model, or its name on the Hub.
+
+        Raises:
+            UserError: The model was trained and then removed.
+        """
+        path = self._where
+        if self.trained is not None and not Path(path).is_dir():
+            raise UserError(
+                f"The model of the arm '{self.name}' is missing.",
+                where=path,
+                hint=f"move {self.trained.path} away and rerun: the arm is trained again",
+            )
+        return path
+
+    @property
+    def _where(self) -> Path | str:
+        """The directory, whether it exists or not."""
+        return self.trained.path / MODEL_NAME if self.trained else self.setup.base_directory()
+
+    @property
+    def loaded(self) -> tuple[Any, Any]:
+        """The model and the tokenizer of a local model."""
+        if "model" not in self._opened:
+            where = self.directory
+            model = load_model(where, SCORING_DTYPE).to(_scoring_device())
+            self._opened["model"] = (model, load_tokenizer(where))
+        model, tokenizer = self._opened["model"]
+        return model, tokenizer
+
+    @property
+    def engine(self) -> AnswerEngine:
+        """The engine of the model, loaded or connected on first use.
+
+        Raises:
+            UserError: It cannot be loaded or connected.
+        """
+        if "engine" not in self._opened:
+            self._opened["engine"] = self._served() if self.server else self._local()
+        engine: AnswerEngine = self._opened["engine"]
+        return engine
+
+    @property
+    def asked_without(self) -> list[str]:
+        """The parameters of requests that its server does not accept."""
+        return list(getattr(self._opened.get("engine"), "asked_without", ()))
+
+    def _served(self) -> AnswerEngine:
+        assert self.callers is not None
+        return self.callers.engine(f"evaluate.servers.{self.name}", f"evaluate {self.name}")
+
+    def _local(self) -> AnswerEngine:
+        from steep.evaluation.hf_engine import HuggingFaceEngine
+
+        return HuggingFaceEngine(*self.loaded, self.setup.evaluate.batch_tokens)
+
+    def close(self) -> None:
+        """Release the model: memory may not hold two at once."""
+        self._opened.clear()
+        gc.collect()
+
+
+@contextmanager
+def opened(eval_model: EvalModel) -> Iterator[EvalModel]:
+    """Release the model at the end."""
+    try:
+        yield eval_model
+    finally:
+        eval_model.close()
+
+
+def eval_models(
+    setup: EvaluationSetup, trained: Mapping[str, Artifact], callers: Callers | None = None
+) -> list[EvalModel]:
+    """Return the base, then the trained models, then those that are only served."""
+    servers = setup.evaluate.servers
+    names = dict.fromkeys([BASE, *trained, *servers])
+    return [EvalModel(n, setup, trained.get(n), servers.get(n), callers) for n in names]
+
+
+def name_of(artifact: Artifact) -> str:
+    """Return the name of the model that an artifact is about."""
+    return str(artifact.manifest["identity"]["fields"]["arm"])
+
+
+def _scoring_fields(where: Path | str, project: Project) -> dict[str, Any]:
+    """Return what decides the scores of a local model."""
+    weights = (
+        directory_hash(where, project)
+        if isinstance(where, Path)
+        else str(load_model_config(where)._commit_hash)
+    )
+    return {
+        "weights": weights,
+        "dtype": SCORING_DTYPE,
+        "device": _scoring_device(),
+        "torch": version("torch"),
+        "transformers": version("transformers"),
+    }
+
+
+def _scoring_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,184 @@
+"""Closed book, by written answers: thought processes after five solved examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from steep.core.artifacts import Artifact
+from steep.core.files import write_rows
+from steep.evaluation import answers
+from steep.evaluation.answer_scores import score, verdicts
+from steep.evaluation.answers import AnswerRow
+from steep.evaluation.compare import Grade, Planned, compare
+from steep.evaluation.eval_models import EvalModel, name_of
+from steep.evaluation.methods.common import (
+    ROWS_NAME,
+    Method,
+    Session,
+    build_rows,
+    of_kinds,
+    remove_outputs,
+    resumable,
+    rows_by_model,
+    text_progress,
+)
+from steep.evaluation.parsers import ONE_LETTER
+from steep.evaluation.protocols import as_asked, asking_fields, protocol_of
+from steep.evaluation.results import AnswerProtocol, AnswersResult, AnswersScore, ModelScore
+from steep.evaluation.setup import EvaluationSetup
+
+STAGE = "answer"
+LEAST_READ = 0.9  # of the questions; the result warns below
+
+
+def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
+    """Ask for an answer to every question."""
+    question_set, settings = session.question_set, eval_model.setup.evaluate
+    if question_set is None or not question_set.questions or "answers" not in settings.methods:
+        return
+    protocol, questions = protocol_of(settings), question_set.questions
+
+    def make(directory: Path) -> dict[str, Any]:
+        rows = answers.ask(
+            resumable(eval_model, directory),
+            eval_model.name,
+            questions,
+            question_set.by_id,
+            protocol,
+            seed=settings.seed,
+            on_progress=text_progress(
+                f"answer {eval_model.name}", len(questions) * protocol.samples
+            ),
+        )
+        write_rows(directory / ROWS_NAME, rows, AnswerRow)
+        remove_outputs(directory)
+        return {
+            "model": eval_model.name,
+            "questions": len(questions),
+            "asked_without": eval_model.asked_without,
+        }
+
+    fields = asking_fields(protocol, settings.seed)
+    yield build_rows(STAGE, question_set, eval_model, fields, make)
+
+
+def answer_grades(rows: Sequence[AnswerRow], protocol: AnswerProtocol) -> list[Grade]:
+    """Grade written answers as right or wrong; unread ones are wrong, or left out."""
+    return [
+        Grade(
+            each.question_id,
+            each.document_id,
+            each.kind,
+            None if each.chosen is None and protocol.unparsed == "excluded" else float(each.right),
+        )
+        for each in verdicts(rows, protocol.parser, protocol.vote)
+    ]
+
+
+def answers_result(
+    by_model: Mapping[str, Sequence[AnswerRow]],
+    protocol: AnswerProtocol,
+    planned: Planned | None = None,
+    asked_without: Mapping[str, Sequence[str]] | None = None,
+) -> AnswersResult:
+    """Compute the accuracy of written answers, and how many could be read.
+
+    Args:
+        by_model: The rows of each model.
+        protocol: How the rows were asked and are counted.
+        planned: The comparisons that the study was made for; None: every two models.
+        asked_without: For each served model, the parameters that its server refused.
+
+    Raises:
+        ValueError: The models did not answer the same questions.
+    """
+    compared = compare({n: answer_grades(rows, protocol) for n, rows in by_model.items()}, planned)
+    without = asked_without or {}
+    models = tuple(
+        _score(each, by_model[each.name], protocol, without.get(each.name) or ())
+        for each in compared.models
+    )
+    rows = next(iter(by_model.values()))
+    several = len({row.question_id for row in rows if len(row.gold) > 1})
+    return AnswersResult(
+        models=models,
+        pairs=compared.pairs,
+        minimum_detectable_difference=compared.minimum_detectable_difference,
+        protocol=protocol,
+        chance=answers_chance(rows),
+        chance_by_kind={
+            kind: answers_chance(own, several > 0) for kind, own in of_kinds(rows).items()
+        },
+        several_right=several,
+        warnings=(*_reading_warnings(models, protocol), *_one_letter_warnings(several, protocol)),
+    )
+
+
+def _score(
+    model: ModelScore, rows: Sequence[AnswerRow], protocol: AnswerProtocol, without: Sequence[str]
+) -> AnswersScore:
+    counted = score(rows, protocol)
+    return AnswersScore(
+        **vars(model),
+        questions=counted.questions,
+        attempted=counted.attempted,
+        samples=counted.samples,
+        invalid=counted.invalid,
+        by_gold_letter=counted.by_gold_letter,
+        chosen_letters=counted.chosen_letters,
+        asked_without=tuple(without) or None,
+    )
+
+
+def answers_chance(rows: Sequence[AnswerRow], several: bool | None = None) -> float:
+    """Return the accuracy of a guess among all answers that the prompts allow.
+
+    That is one of the options; where any question of the set has several right ones, the prompts
+    say that one or more are right, and a guess is any of the possible selections.
+
+    Args:
+        rows: Of a whole set, or of a part of it.
+        several: True if any question of the set has several right options; None: look at `rows`.
+    """
+    options = {row.question_id: len(row.options) for row in rows}
+    if several is None:
+        several = any(len(row.gold) > 1 for row in rows)
+    return sum(1 / (2**n - 1 if several else n) for n in options.values()) / len(options)
+
+
+def _reading_warnings(models: Sequence[AnswersScore], protocol: AnswerProtocol) -> list[str]:
+    """Warn about models with too few readable answers, and say what to do about it."""
+    other = "" if protocol.parser == "lenient" else "; evaluate.parser lenient reads more"
+    return [
+        f"{model.name}: only {model.attempted} of {model.questions} questions have an "
+        "answer that could be read, so its accuracy also measures the format. See the reasons "
+        f"beside it{other} (steep evaluate --rescore asks nothing again)"
+        for model in models
+        if model.attempted < LEAST_READ * model.questions
+    ]
+
+
+def _one_letter_warnings(several: int, protocol: AnswerProtocol) -> list[str]:
+    """Warn that a parser of single letters can read no answer to some questions."""
+    if not several or protocol.parser not in ONE_LETTER:
+        return []
+    return [
+        f"{several} questions have several right options, of which the parser '{protocol.parser}' "
+        "can read one letter only, so no answer to them is right"
+    ]
+
+
+def _result(
+    artifacts: Sequence[Artifact], _: Sequence[Artifact], setup: EvaluationSetup
+) -> AnswersResult:
+    rows = rows_by_model(artifacts, AnswerRow)
+    # Asked as the rows say, counted as the settings say.
+    asked = artifacts[0].manifest["identity"]["fields"]
+    protocol = as_asked(protocol_of(setup.evaluate), asked)
+    without = {name_of(each): each.manifest.get("asked_without") or () for each in artifacts}
+    return answers_result(rows, protocol, setup.planned_pairs(rows), without)
+
+
+METHOD = Method(STAGE, ask, _result)

@@ -1,0 +1,109 @@
+"""What the methods of evaluation share: their interface, artifacts of rows, progress."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from steep.core.artifacts import Artifact, Identity, build
+from steep.core.files import read_rows
+from steep.core.formatting import plural
+from steep.core.progress import Progress
+from steep.evaluation.cached_engine import CachedEngine
+from steep.evaluation.engines import AnswerEngine
+from steep.evaluation.eval_models import EvalModel, name_of
+from steep.evaluation.question_set import QuestionSet
+from steep.evaluation.scores import MethodResult
+from steep.evaluation.setup import EvaluationSetup
+
+if TYPE_CHECKING:
+    from steep.evaluation.document_index import DocumentIndex
+    from steep.evaluation.summaries.study import SummaryStudy
+
+log = logging.getLogger("steep")
+
+VERSION = 3  # of the artifacts of rows
+ROWS_NAME = "rows.parquet"
+OUTPUTS_NAME = "outputs.jsonl"  # texts of an unfinished artifact
+Row = TypeVar("Row")
+
+
+class Session(NamedTuple):
+    """What all models of an evaluation are asked; None if it is not configured."""
+
+    question_set: QuestionSet | None
+    doc_index: DocumentIndex | None
+    study: SummaryStudy | None
+
+
+class Method(NamedTuple):
+    """A method of evaluation.
+
+    Attributes:
+        stage: Name of the artifacts of rows that the result is computed from.
+        ask: Asks one model, if the method is configured for it; yields the artifacts.
+        result: Computes the result from the artifacts of `stage`, given also all other artifacts.
+    """
+
+    stage: str
+    ask: Callable[[Session, EvalModel], Iterator[Artifact]]
+    result: Callable[[Sequence[Artifact], Sequence[Artifact], EvaluationSetup], MethodResult]
+
+
+def build_rows(
+    stage: str,
+    question_set: QuestionSet,
+    eval_model: EvalModel,
+    fields: dict[str, Any],
+    make: Callable[[Path], dict[str, Any]],
+) -> Artifact:
+    """Build the artifact with the closed-book rows of one model."""
+    fields = {**eval_model.fields, **question_set.fields, **fields}
+    inputs = {"documents": question_set.documents, **eval_model.inputs}
+    return build(eval_model.setup.project, Identity(stage, VERSION, fields, inputs), make)
+
+
+def rows_by_model(artifacts: Sequence[Artifact], kind: type[Row]) -> dict[str, list[Row]]:
+    """Read the rows of each model."""
+    return {name_of(each): read_rows(each.path / ROWS_NAME, kind) for each in artifacts}
+
+
+def of_kinds(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Group rows by kind of question."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.kind, []).append(row)  # type: ignore[attr-defined]
+    return found
+
+
+def resumable(eval_model: EvalModel, directory: Path) -> AnswerEngine:
+    """Return the engine of a model, which continues where an interrupted run ended.
+
+    The answers of a server are in the ledger.
+    """
+    if eval_model.server is not None:
+        return eval_model.engine
+    engine = CachedEngine(eval_model.engine, directory / OUTPUTS_NAME)
+    if engine.found:
+        kept = plural(engine.found, "text")
+        log.info("%s: %s of an interrupted run kept", eval_model.name, kept)
+    return engine
+
+
+def remove_outputs(directory: Path) -> None:
+    """Delete the texts of an unfinished artifact now that every row is written."""
+    (directory / OUTPUTS_NAME).unlink(missing_ok=True)
+
+
+def text_progress(label: str, total: int) -> Callable[[int, int], None]:
+    """Return a progress line for texts."""
+    progress = Progress(label, total, "texts")
+
+    def on_progress(done: int, _: int) -> None:
+        progress.update(done)
+        if done == total:
+            progress.finish(f"{total} texts")
+
+    return on_progress

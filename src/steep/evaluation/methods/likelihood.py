@@ -1,0 +1,181 @@
+"""Closed book, by likelihood: the likeliest option of each question is the choice.
+
+`OptionLengths` shows whether a normalizer prefers short or long options: a sum of log-probabilities
+favors short options, a mean over tokens often long ones, and accuracy does not show it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from steep.core.artifacts import Artifact
+from steep.core.files import write_rows
+from steep.core.progress import Progress
+from steep.evaluation.compare import Grade, Planned, compare
+from steep.evaluation.engines import AnswerEngine, NoLikelihoods, no_progress
+from steep.evaluation.engines import Progress as OnProgress
+from steep.evaluation.eval_models import EvalModel
+from steep.evaluation.methods.common import (
+    ROWS_NAME,
+    Method,
+    Session,
+    build_rows,
+    of_kinds,
+    rows_by_model,
+)
+from steep.evaluation.option_rows import (
+    NORMALIZERS,
+    Normalizer,
+    OptionScores,
+    QuestionRow,
+    count_ties,
+    make_rows,
+)
+from steep.evaluation.prompts import closed_book_prompt
+from steep.evaluation.question_set import QuestionSet
+from steep.evaluation.results import (
+    ExtremeLengths,
+    LikelihoodResult,
+    LikelihoodScore,
+    ModelScore,
+    OptionLengths,
+)
+from steep.evaluation.setup import EvaluationSetup
+
+log = logging.getLogger("steep")
+
+STAGE = "score"
+
+
+def option_scores(
+    question_set: QuestionSet, engine: AnswerEngine, on_progress: OnProgress = no_progress
+) -> list[OptionScores]:
+    """Return the likelihoods of the options of every question."""
+    questions, by_id = question_set.questions, question_set.by_id
+    prompts = [closed_book_prompt(each, by_id[each.document_id]) for each in questions]
+    return engine.logprobs(prompts, [each.options for each in questions], on_progress)
+
+
+def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
+    """Score every option."""
+    question_set, name = session.question_set, eval_model.name
+    if question_set is None or "likelihood" not in eval_model.setup.evaluate.methods:
+        return
+    if not eval_model.gives_likelihoods:
+        log.warning("%s: no likelihoods, its server has a chat endpoint only", name)
+        return
+    if not question_set.questions:
+        return
+    questions = question_set.questions
+
+    def make(directory: Path) -> dict[str, Any]:
+        total = sum(len(question.options) for question in questions)
+        progress = Progress(f"score {name}", total, "options")
+        scores = option_scores(
+            question_set, eval_model.engine, lambda done, _: progress.update(done)
+        )
+        write_rows(directory / ROWS_NAME, make_rows(questions, scores), QuestionRow)
+        progress.finish(f"{len(questions)} questions")
+        return {"model": name, "questions": len(questions)}
+
+    try:
+        yield build_rows(STAGE, question_set, eval_model, {}, make)
+    except NoLikelihoods as error:
+        log.warning("%s: not asked by likelihood. %s", name, error)
+
+
+def likelihood_grades(rows: Sequence[QuestionRow], normalizer: Normalizer) -> list[Grade]:
+    """Grade the likeliest option of each question as right or wrong."""
+    return [
+        Grade(row.question_id, row.document_id, row.kind, float(row.right(normalizer)))
+        for row in rows
+    ]
+
+
+def likelihood_result(
+    by_model: Mapping[str, Sequence[QuestionRow]],
+    normalizer: Normalizer,
+    planned: Planned | None = None,
+) -> LikelihoodResult:
+    """Compute the accuracy of the likeliest option, and beside it under every other normalizer.
+
+    Raises:
+        ValueError: The models did not answer the same questions.
+    """
+    compared = compare({n: likelihood_grades(r, normalizer) for n, r in by_model.items()}, planned)
+    rows = next(iter(by_model.values()))
+    return LikelihoodResult(
+        models=tuple(_score(each, by_model[each.name], normalizer) for each in compared.models),
+        pairs=compared.pairs,
+        minimum_detectable_difference=compared.minimum_detectable_difference,
+        normalizer=normalizer,
+        chance=mean_chance(rows),
+        chance_by_kind={kind: mean_chance(own) for kind, own in of_kinds(rows).items()},
+        several_right=sum(len(row.gold) > 1 for row in rows),
+        lengths=option_lengths(by_model),
+    )
+
+
+def _score(
+    model: ModelScore, rows: Sequence[QuestionRow], normalizer: Normalizer
+) -> LikelihoodScore:
+    by_normalizer: dict[str, float] = {
+        n: sum(row.right(n) for row in rows) / len(rows) for n in NORMALIZERS
+    }
+    return LikelihoodScore(
+        **vars(model), by_normalizer=by_normalizer, ties=count_ties(rows)[normalizer]
+    )
+
+
+def mean_chance(rows: Sequence[QuestionRow]) -> float:
+    """Return the accuracy of a guess among the options that knows how many are right."""
+    return sum(row.chance for row in rows) / len(rows)
+
+
+def option_lengths(by_model: Mapping[str, Sequence[QuestionRow]]) -> OptionLengths | None:
+    """Count how often the right, and the chosen, option is a shortest or longest one.
+
+    Only questions with one right option whose options differ in length (in characters) count; None
+    without such questions.
+
+    Args:
+        by_model: Rows of the same questions for each model.
+    """
+    counted = {
+        name: [row for row in rows if len(row.gold) == 1 and len(set(row.characters)) > 1]
+        for name, rows in by_model.items()
+    }
+    first = next(iter(counted.values()))
+    if not first:
+        return None
+    return OptionLengths(
+        n=len(first),
+        gold=_extremes(first, [row.gold[0] for row in first]),
+        models={
+            name: {
+                n: _extremes(rows, [getattr(r, f"choice_{n}") for r in rows]) for n in NORMALIZERS
+            }
+            for name, rows in counted.items()
+        },
+    )
+
+
+def _extremes(rows: Sequence[QuestionRow], options: Sequence[int]) -> ExtremeLengths:
+    lengths = [(row.characters[o], row.characters) for row, o in zip(rows, options, strict=True)]
+    return ExtremeLengths(
+        shortest=sum(own == min(every) for own, every in lengths) / len(rows),
+        longest=sum(own == max(every) for own, every in lengths) / len(rows),
+    )
+
+
+def _result(
+    artifacts: Sequence[Artifact], _: Sequence[Artifact], setup: EvaluationSetup
+) -> LikelihoodResult:
+    rows = rows_by_model(artifacts, QuestionRow)
+    return likelihood_result(rows, setup.evaluate.normalizer, setup.planned_pairs(rows))
+
+
+METHOD = Method(STAGE, ask, _result)

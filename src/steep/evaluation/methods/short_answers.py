@@ -1,0 +1,188 @@
+"""Closed book, by short answers in the model's own words: SQuAD's exact match and F1.
+
+Both compare words after case, punctuation and the English articles are gone; of several accepted
+answers the best counts. They equal the published scorers on what `benchmarks/metric_agreement.py`
+compares. In scripts without spaces between words (Chinese, Japanese, Thai, ...) each character is a
+word, and their punctuation goes, too.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from steep.core.artifacts import Artifact
+from steep.core.files import read_rows, write_rows
+from steep.core.words import is_unspaced, words_of
+from steep.evaluation.answers import AnswerRow, ask_short
+from steep.evaluation.compare import Grade, Planned, compare
+from steep.evaluation.engines import AnswerEngine, NoLikelihoods
+from steep.evaluation.eval_models import EvalModel, name_of
+from steep.evaluation.methods.common import (
+    ROWS_NAME,
+    Method,
+    Session,
+    build_rows,
+    remove_outputs,
+    resumable,
+    rows_by_model,
+    text_progress,
+)
+from steep.evaluation.option_rows import OptionScores, QuestionRow, make_rows
+from steep.evaluation.prompts import short_answer_prompt
+from steep.evaluation.question_set import QuestionSet
+from steep.evaluation.results import AnswerLikelihood, ModelComparison, ShortAnswersResult
+from steep.evaluation.setup import EvaluationSetup
+
+log = logging.getLogger("steep")
+
+STAGE = "short"
+GOLD_NAME = "gold.parquet"  # the likelihoods of accepted answers
+SHOWN_DIGITS = 4
+_ARTICLE = re.compile(r"\b(a|an|the)\b")
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
+    """Ask for short answers, and score the accepted ones."""
+    question_set = session.question_set
+    methods = eval_model.setup.evaluate.methods
+    if question_set is None or not question_set.short or "short-answers" not in methods:
+        return
+    questions = question_set.short
+
+    def make(directory: Path) -> dict[str, Any]:
+        engine = resumable(eval_model, directory)
+        rows = ask_short(
+            engine,
+            eval_model.name,
+            questions,
+            question_set.by_id,
+            on_progress=text_progress(f"short answers {eval_model.name}", len(questions)),
+        )
+        write_rows(directory / ROWS_NAME, rows, AnswerRow)
+        if eval_model.gives_likelihoods:
+            try:
+                scores = accepted_scores(question_set, engine)
+                gold = make_rows([_as_choice(each) for each in questions], scores)
+                write_rows(directory / GOLD_NAME, gold, QuestionRow)
+            except NoLikelihoods as error:
+                log.warning("%s: short answers have no likelihoods. %s", eval_model.name, error)
+        remove_outputs(directory)
+        return {"model": eval_model.name, "questions": len(questions)}
+
+    yield build_rows(STAGE, question_set, eval_model, {}, make)
+
+
+def accepted_scores(question_set: QuestionSet, engine: AnswerEngine) -> list[OptionScores]:
+    """Return the likelihoods of the accepted answers of every short-answer question."""
+    questions, by_id = question_set.short, question_set.by_id
+    prompts = [short_answer_prompt(each, by_id[each.document_id]) for each in questions]
+    return engine.logprobs(prompts, [each.answers for each in questions])
+
+
+def _as_choice(question: Any) -> Any:
+    return replace(question, options=question.answers, gold=tuple(range(len(question.answers))))
+
+
+def normalized(answer: str) -> str:
+    """Return the words that are compared, with one space between them."""
+    bare = answer.lower().translate(_NO_PUNCTUATION)
+    runs = _ARTICLE.sub(" ", bare).split()
+    return " ".join(
+        chain.from_iterable(words_of(run) if any(map(is_unspaced, run)) else [run] for run in runs)
+    )
+
+
+def exact_match(said: str, accepted: Sequence[str]) -> float:
+    """Return 1 if the text is one of the accepted answers, else 0."""
+    return float(any(normalized(said) == normalized(answer) for answer in accepted))
+
+
+def f1(said: str, accepted: Sequence[str]) -> float:
+    """Return the harmonic mean of precision and recall of words, for the best accepted answer."""
+    return max(_word_f1(normalized(said).split(), normalized(each).split()) for each in accepted)
+
+
+def _word_f1(said: Sequence[str], accepted: Sequence[str]) -> float:
+    common = (Counter(said) & Counter(accepted)).total()
+    if common == 0:
+        return 0.0
+    precision, recall = common / len(said), common / len(accepted)
+    return 2 * precision * recall / (precision + recall)
+
+
+# A metric takes a text and the accepted answers; each is a table of the result.
+METRICS: dict[str, Callable[[str, Sequence[str]], float]] = {"exact_match": exact_match, "f1": f1}
+
+
+def short_answers_result(
+    by_model: Mapping[str, Sequence[AnswerRow]],
+    gold_by_model: Mapping[str, Sequence[QuestionRow]],
+    planned: Planned | None = None,
+) -> ShortAnswersResult:
+    """Compute every metric of the texts, and how likely an accepted answer was.
+
+    Args:
+        by_model: The texts of each model.
+        gold_by_model: Each question's accepted answers, scored as options; a served model without
+            likelihoods has none.
+        planned: The comparisons that the study was made for; None: every two models.
+    """
+    tables: dict[str, ModelComparison] = {
+        name: compare({model: _graded(rows, metric) for model, rows in by_model.items()}, planned)
+        for name, metric in METRICS.items()
+    }
+    return ShortAnswersResult(
+        **tables,
+        likelihood={name: _best_likelihood(rows) for name, rows in gold_by_model.items()},
+        empty={name: sum(not r.output.strip() for r in rows) for name, rows in by_model.items()},
+    )
+
+
+def _graded(
+    rows: Sequence[AnswerRow], metric: Callable[[str, Sequence[str]], float]
+) -> list[Grade]:
+    return [
+        Grade(row.question_id, row.document_id, row.kind, metric(row.output, row.answers))
+        for row in rows
+    ]
+
+
+def _best_likelihood(rows: Sequence[QuestionRow]) -> AnswerLikelihood:
+    """Return means over questions of the likeliest accepted answer."""
+    best = [
+        (
+            max(s / t for s, t in zip(row.sum_logprob, row.tokens, strict=True)),
+            max(s / b for s, b in zip(row.sum_logprob, row.bytes, strict=True)),
+        )
+        for row in rows
+    ]
+    per_token, per_byte = (sum(column) / len(best) for column in zip(*best, strict=True))
+    return AnswerLikelihood(
+        n=len(best),
+        nats_per_token=round(per_token, SHOWN_DIGITS),
+        nats_per_byte=round(per_byte, SHOWN_DIGITS),
+    )
+
+
+def _result(
+    artifacts: Sequence[Artifact], _: Sequence[Artifact], setup: EvaluationSetup
+) -> ShortAnswersResult:
+    gold = {
+        name_of(each): read_rows(path, QuestionRow)
+        for each in artifacts
+        if (path := each.path / GOLD_NAME).is_file()
+    }
+    rows = rows_by_model(artifacts, AnswerRow)
+    return short_answers_result(rows, gold, setup.planned_pairs(rows))
+
+
+METHOD = Method(STAGE, ask, _result)

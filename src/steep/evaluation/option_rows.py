@@ -1,0 +1,126 @@
+"""Log-likelihoods of options: one row per question and model, and the choice that follows from it.
+
+A sum favors short options, so it is usually divided by a length. Published figures differ in the
+length, so it is part of the metric's name (`per_character` is the usual `acc_norm`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal, NamedTuple
+
+from steep.evaluation.questions import Question
+
+Normalizer = Literal["sum", "per_token", "per_character", "per_byte"]
+NORMALIZERS: tuple[Normalizer, ...] = ("sum", "per_token", "per_character", "per_byte")
+
+
+@dataclass(frozen=True, slots=True)
+class OptionScores:
+    """Natural log-likelihoods and lengths of the options of one question.
+
+    Characters and UTF-8 bytes are those of the option itself, without the space before it.
+    """
+
+    sum_logprob: tuple[float, ...]
+    tokens: tuple[int, ...]
+    characters: tuple[int, ...]
+    bytes: tuple[int, ...]
+
+
+class Choices(NamedTuple):
+    """The chosen option of each question, and the number of questions with a tie for the best."""
+
+    options: tuple[int, ...]
+    ties: int
+
+
+def choose(scores: Sequence[OptionScores], normalizer: Normalizer) -> Choices:
+    """Choose the likeliest option of each question; the first of equally likely ones."""
+    normalized = [_normalized(each, normalizer) for each in scores]
+    ties = sum(values.count(max(values)) > 1 for values in normalized)
+    return Choices(tuple(values.index(max(values)) for values in normalized), ties)
+
+
+def likeliest(scores: OptionScores, normalizer: Normalizer, count: int) -> frozenset[int]:
+    """Return the `count` likeliest options of a question; the first of equally likely ones."""
+    values = _normalized(scores, normalizer)
+    ranked = sorted(range(len(values)), key=lambda option: -values[option])
+    return frozenset(ranked[:count])
+
+
+def _normalized(scores: OptionScores, normalizer: Normalizer) -> list[float]:
+    lengths = {
+        "sum": (1,) * len(scores.sum_logprob),
+        "per_token": scores.tokens,
+        "per_character": scores.characters,
+        "per_byte": scores.bytes,
+    }[normalizer]
+    return [value / length for value, length in zip(scores.sum_logprob, lengths, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionRow:
+    """A question, the scores of its options under one model, and the choice by normalizer."""
+
+    question_id: str
+    document_id: str
+    kind: str
+    question: str
+    options: tuple[str, ...]
+    gold: tuple[int, ...]
+    choice_sum: int
+    choice_per_token: int
+    choice_per_character: int
+    choice_per_byte: int
+    sum_logprob: tuple[float, ...]
+    tokens: tuple[int, ...]
+    characters: tuple[int, ...]
+    bytes: tuple[int, ...]
+
+    def right(self, normalizer: Normalizer) -> bool:
+        """Return True if exactly the right options are the likeliest under this normalizer.
+
+        A likelihood ranks options and cannot tell how many are right, so that number is given: if
+        two options are right, they must be the two likeliest.
+        """
+        return likeliest(self.scores, normalizer, len(self.gold)) == set(self.gold)
+
+    @property
+    def scores(self) -> OptionScores:
+        """The scores of the options."""
+        return OptionScores(self.sum_logprob, self.tokens, self.characters, self.bytes)
+
+    @property
+    def chance(self) -> float:
+        """The probability that a random draw of as many options as are right is right."""
+        return 1 / math.comb(len(self.options), len(self.gold))
+
+
+def make_rows(questions: Sequence[Question], scores: Sequence[OptionScores]) -> list[QuestionRow]:
+    """Join questions and their scores, in the same order, and choose."""
+    chosen = {normalizer: choose(scores, normalizer).options for normalizer in NORMALIZERS}
+    return [
+        QuestionRow(
+            question_id=question.id,
+            document_id=question.document_id,
+            kind=question.kind,
+            question=question.question,
+            options=question.options,
+            gold=question.gold,
+            choice_sum=chosen["sum"][index],
+            choice_per_token=chosen["per_token"][index],
+            choice_per_character=chosen["per_character"][index],
+            choice_per_byte=chosen["per_byte"][index],
+            **asdict(each),
+        )
+        for index, (question, each) in enumerate(zip(questions, scores, strict=True))
+    ]
+
+
+def count_ties(rows: Sequence[QuestionRow]) -> dict[Normalizer, int]:
+    """Count, by normalizer, the questions with equally likely best options."""
+    scores = [row.scores for row in rows]
+    return {normalizer: choose(scores, normalizer).ties for normalizer in NORMALIZERS}

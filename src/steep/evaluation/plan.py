@@ -1,0 +1,398 @@
+"""Plan an evaluation: the requests, tokens and dollars that it sends to servers.
+
+The evaluation runs with endpoints that send nothing. Answers in the ledger are used; others are
+replaced by placeholders, so that the requests that follow are the real ones as far as they can be
+known. Only the requests of a judge depend on texts that do not exist yet; these are expected to be
+as long as the human summaries, with two claims per sentence.
+"""
+
+from __future__ import annotations
+
+import base64
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from steep.core.artifacts import Artifact, Project
+from steep.core.calls import Completion, Usage
+from steep.core.errors import UserError
+from steep.core.formatting import dollars, some_of
+from steep.core.ranges import Range
+from steep.documents.sentences import ends_sentence
+from steep.evaluation.answers import ask, ask_short
+from steep.evaluation.callers import Callers, EndpointUse, check_prices, used_endpoints
+from steep.evaluation.config import BASE
+from steep.evaluation.document_index import DocumentIndex
+from steep.evaluation.engines import Progress, no_progress
+from steep.evaluation.eval_models import EvalModel, name_of
+from steep.evaluation.http_engine import HttpEngine
+from steep.evaluation.methods import likelihood, open_book, short_answers
+from steep.evaluation.option_rows import OptionScores
+from steep.evaluation.protocols import protocol_of
+from steep.evaluation.question_set import QuestionSet, read_question_set
+from steep.evaluation.setup import EvaluationSetup
+from steep.evaluation.summaries import study as summaries
+from steep.evaluation.summaries.judging import (
+    ClaimBatch,
+    ClaimSplit,
+    EngineJudge,
+    JudgedPassage,
+    Ruling,
+)
+from steep.evaluation.summaries.texts import SummaryRow
+from steep.ledger import requests as table
+from steep.ledger.bounds import (
+    MOST_CHARACTERS_PER_TOKEN,
+    USUAL_CHARACTERS_PER_TOKEN,
+    USUAL_SHARE,
+)
+from steep.ledger.caller import OnDone, ignore
+from steep.ledger.ledger import Ledger
+from steep.llm.address import checked_url
+from steep.llm.dialect import Dialect
+from steep.llm.prices import Prices
+from steep.llm.requests import Request
+
+CLAIMS_PER_SENTENCE = 2
+SHOWN_SKIPPED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationCalls:
+    """The requests to one endpoint.
+
+    Attributes:
+        section: The section of the configuration.
+        requests: All requests of this evaluation.
+        completed: Requests whose answers are in the ledger; they cost nothing more.
+        tokens_in: Input tokens of the other requests.
+        tokens_out: Output tokens of the other requests.
+        cost_usd: Of the other requests; None if the price is unknown.
+    """
+
+    section: str
+    model: str
+    base_url: str
+    prices: Prices
+    requests: int
+    completed: int
+    tokens_in: Range
+    tokens_out: Range
+    cost_usd: Range | None
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationPlan:
+    """The requests of an evaluation by endpoint, and reasons why it will not be complete."""
+
+    calls: tuple[EvaluationCalls, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the plan as plain data."""
+        return asdict(self)
+
+
+def asks_anything(setup: EvaluationSetup) -> bool:
+    """Return whether an evaluation asks anything."""
+    return any(used_endpoints(setup)) or setup.evaluate.questions is not None
+
+
+def plan_evaluation(setup: EvaluationSetup, documents: Artifact, ledger: Ledger) -> EvaluationPlan:
+    """Plan what an evaluation sends, without sending or writing anything."""
+    try:
+        question_set = read_question_set(setup, documents, check_length=False)
+        with _Counters(setup, ledger) as counters:
+            _evaluate(setup, documents, question_set, counters)
+            calls = counters.sums()
+        warnings = (*_skipped(question_set), *_over_limit(setup, ledger, calls))
+        check_prices(setup)  # a limit without a price
+        return EvaluationPlan(calls, warnings)
+    except UserError as error:
+        problem, *about = (" ".join(line.split()) for line in str(error).splitlines())
+        said = f"evaluate will refuse to start: {problem.rstrip('.')} ({'; '.join(about)})"
+        return EvaluationPlan(warnings=(said,))
+
+
+def _over_limit(
+    setup: EvaluationSetup, ledger: Ledger, calls: Sequence[EvaluationCalls]
+) -> Iterator[str]:
+    """Warn if the rest of the limit in dollars is not enough."""
+    budget = setup.open_budget(ledger)
+    costs = [each.cost_usd for each in calls if each.cost_usd is not None]
+    expected = sum(each.expected for each in costs)
+    if budget.max_cost_usd is None or not expected:
+        return
+    left_usd = max(0.0, budget.max_cost_usd - budget.spent_usd)
+    if expected > left_usd:
+        yield (
+            f"the evaluation costs about {dollars(expected)} more, and {dollars(left_usd)} of "
+            "generate.max_cost_usd is left, which generation uses first"
+        )
+
+
+def _skipped(question_set: QuestionSet | None) -> Iterator[str]:
+    if question_set is None or not question_set.skipped:
+        return
+    names = some_of([f"{id_}: {reason}" for id_, reason in question_set.skipped], SHOWN_SKIPPED)
+    asked = len(question_set.questions) or len(question_set.short)
+    skipped = len(question_set.skipped)
+    yield f"{skipped} of {asked + skipped} questions cannot be asked ({names})"
+
+
+class _Counter:
+    """An endpoint that counts requests; implements `steep.ledger.caller.Sends`."""
+
+    dialect = Dialect()
+
+    def __init__(self, used: EndpointUse, ledger: Ledger) -> None:
+        self.endpoint = checked_url(used.settings.base_url, used.section)
+        self.section, self.used = used.section, used
+        self.requests: dict[str, Request] = {}
+        self.completed: set[str] = set()
+        self._ledger = ledger
+
+    def complete(self, requests: Sequence[Request], on_done: OnDone = ignore) -> list[Completion]:
+        """Return answers from the ledger, and placeholders for the rest."""
+        by_id = {each.id: each for each in requests}
+        known = table.completed(self._ledger, by_id)
+        self.requests |= by_id
+        self.completed |= known.keys()
+        return [known.get(each.id) or _stand_in(each) for each in requests]
+
+    def sums(self) -> EvaluationCalls:
+        """Sum up the requests to this endpoint."""
+        settings, prices = self.used.settings, self.used.prices
+        missing = [each for id_, each in self.requests.items() if id_ not in self.completed]
+        characters = sum(len(part) for each in missing for part in each.parts)
+        bound = sum(each.prompt_bound for each in missing)
+        written = sum(each.answer_bound for each in missing if each.kind != "echo")
+        usual = characters / USUAL_CHARACTERS_PER_TOKEN
+        tokens_in = Range(characters / MOST_CHARACTERS_PER_TOKEN, usual, max(usual, bound))
+        tokens_out = Range(*(share * written for share in USUAL_SHARE))
+        echoed = sum(each.kind == "echo" for each in missing)  # one token each
+        tokens_out += Range.exactly(echoed)
+        return EvaluationCalls(
+            self.section,
+            settings.model,
+            settings.base_url,
+            prices,
+            len(self.requests),
+            len(self.completed),
+            tokens_in,
+            tokens_out,
+            _cost(prices, tokens_in, tokens_out),
+        )
+
+
+class _CountingEngine(HttpEngine):
+    """Counts the requests of likelihoods, and returns scores of 0."""
+
+    def logprobs(
+        self,
+        prompts: Sequence[str],
+        options: Sequence[Sequence[str]],
+        on_progress: Progress = no_progress,
+    ) -> list[OptionScores]:
+        """Count the requests; return scores of 0."""
+        self._caller.complete(self.echoes(prompts, options))
+        return [
+            OptionScores((0.0,) * len(each), (1,) * len(each), (1,) * len(each), (1,) * len(each))
+            for each in options
+        ]
+
+
+class _Counters(Callers):
+    """Opens endpoints that send nothing."""
+
+    def __init__(self, setup: EvaluationSetup, ledger: Ledger) -> None:
+        super().__init__(setup)
+        self._counters = {each.section: _Counter(each, ledger) for each in used_endpoints(setup)}
+
+    def open(self, section: str) -> _Counter:
+        """Return the endpoint of a section of the configuration."""
+        return self._counters[section]
+
+    def engine(self, section: str, purpose: str) -> HttpEngine:
+        """Return an engine that only counts."""
+        settings: Any = self.open(section).used.settings
+        return _CountingEngine(self.open(section), settings.model, purpose, settings.endpoint)
+
+    def sums(self) -> tuple[EvaluationCalls, ...]:
+        """Return the requests to each endpoint."""
+        return tuple(each.sums() for each in self._counters.values())
+
+
+def _evaluate(
+    setup: EvaluationSetup,
+    documents: Artifact,
+    question_set: QuestionSet | None,
+    counters: _Counters,
+) -> None:
+    served = [
+        EvalModel(name, setup, None, server, counters)
+        for name, server in setup.evaluate.servers.items()
+    ]
+    if question_set is not None:
+        for eval_model in served:
+            _ask_closed_book(question_set, eval_model)
+        if setup.open_book.chunk_characters:
+            with DocumentIndex(setup, question_set, counters, in_memory=True) as doc_index:
+                _ask_open_book(question_set, served, doc_index)
+    if setup.summaries.references is not None:
+        _study(summaries.SummaryStudy(setup, documents, counters), served)
+
+
+def _ask_closed_book(question_set: QuestionSet, eval_model: EvalModel) -> None:
+    engine, settings = eval_model.engine, eval_model.setup.evaluate
+    for method in dict.fromkeys(settings.methods):
+        if method == "likelihood" and eval_model.gives_likelihoods:
+            likelihood.option_scores(question_set, engine)
+        elif method == "answers":
+            protocol = protocol_of(settings)
+            ask(
+                engine, "", question_set.questions, question_set.by_id, protocol, seed=settings.seed
+            )
+        elif method == "short-answers":
+            ask_short(engine, "", question_set.short, question_set.by_id)
+            if eval_model.gives_likelihoods:
+                short_answers.accepted_scores(question_set, engine)
+
+
+def _ask_open_book(
+    question_set: QuestionSet, served: Sequence[EvalModel], doc_index: DocumentIndex
+) -> None:
+    setup = doc_index.setup
+    settings, variants = setup.open_book, open_book.variants_of(setup)
+    if not doc_index.is_slow and settings.reranker != "likelihood":
+        here = EvalModel(BASE, setup)
+        for size in settings.chunk_characters:
+            doc_index.rank(size, here, question_set.everything)
+    splits = ["validation"] if settings.choose_on_validation else [question_set.split]
+    cells = [(variant, split) for variant in variants for split in splits]
+    last = "test" if settings.choose_on_validation else question_set.split
+    if settings.choose_on_validation:
+        cells.append((variants[0], last))
+    if settings.oracle:
+        cells.append(
+            (open_book.RetrievalVariant(None, 1, settings.orders[0], variants[0].temperature), last)
+        )
+    for eval_model in served:
+        if settings.models and eval_model.name not in settings.models:
+            continue
+        if settings.method == "likelihood" and not eval_model.gives_likelihoods:
+            continue
+        for variant, split in cells:
+            questions = (
+                question_set.questions if split == question_set.split else question_set.side(split)
+            )
+            contexts = open_book.contexts(doc_index, eval_model, variant, questions)
+            protocol = open_book.protocol_at(setup, variant)
+            if protocol is None:
+                open_book.option_scores(question_set, eval_model.engine, questions, contexts)
+            else:
+                ask(
+                    eval_model.engine, "", questions, question_set.by_id, protocol,
+                    seed=setup.evaluate.seed, contexts=contexts,
+                )  # fmt: skip
+
+
+def _study(study: summaries.SummaryStudy, served: Sequence[EvalModel]) -> None:
+    setup = study.setup
+    settings = setup.summaries
+    judge = _ExpectedJudge(replace(study.open_judge(), attempts=1))
+    people = study.human_rows()
+    summaries.measure(judge, settings)
+    summaries.judged(judge, people, study.sources, settings)
+    expected = {row.document_id: row.text for row in people}
+    names = [BASE, *setup.arms]
+    here = [name for name in names if name not in setup.evaluate.servers]
+    for kind in settings.kinds:
+        written = {each.name: study.write(each, kind, no_progress) for each in served}
+        written |= {name: _written_here(setup.project, name, kind) for name in here}
+        for name, rows in written.items():
+            if settings.models and name not in settings.models:
+                continue
+            texts = [
+                # Not the human text itself, of which the judge is asked once.
+                replace(row, text=row.text or f"{name}, {kind}: {expected[row.document_id]}")
+                for row in rows or _unwritten(name, kind, list(expected))
+            ]
+            summaries.judged(judge, texts, study.sources, settings)
+
+
+def _written_here(project: Project, name: str, kind: str) -> list[SummaryRow]:
+    """Return the latest texts of a local model."""
+    found = [
+        each
+        for each in project.finished(summaries.WRITTEN)
+        if name_of(each) == name and each.manifest["kind"] == kind
+    ]
+    return summaries.read_texts(found[-1]) if found else []
+
+
+def _unwritten(name: str, kind: str, document_ids: Sequence[str]) -> Iterator[SummaryRow]:
+    for document_id in document_ids:
+        yield SummaryRow(name, document_id, kind, 0, "", "", "stop", 0)
+
+
+class _ExpectedJudge:
+    """A judge that expects a number of claims per sentence where there is no answer yet."""
+
+    def __init__(self, judge: EngineJudge) -> None:
+        self._judge, self.name = judge, judge.name
+
+    def split(
+        self, passages: Sequence[JudgedPassage], on_progress: Progress = no_progress
+    ) -> list[ClaimSplit]:
+        """Split each passage into claims."""
+        splits = self._judge.split(passages)
+        return [
+            split if split.why_not is None else replace(split, claims=_expected_claims(passage))
+            for passage, split in zip(passages, splits, strict=True)
+        ]
+
+    def rule(
+        self, batches: Sequence[ClaimBatch], on_progress: Progress = no_progress
+    ) -> list[Ruling]:
+        """Judge each batch."""
+        return self._judge.rule(batches)
+
+
+def _expected_claims(passage: JudgedPassage) -> tuple[str, ...]:
+    words = passage.text.split()
+    sentences = max(1, sum(map(ends_sentence, words)))
+    each = " ".join(words[: max(1, len(words) // sentences)])
+    return tuple(f"{each} ({n})" for n in range(CLAIMS_PER_SENTENCE * sentences))
+
+
+def _stand_in(request: Request) -> Completion:
+    match request.kind:
+        case "echo":
+            result: dict[str, Any] = {"tokens": 0, "logprobs": []}
+        case "embedding":
+            vector = base64.b64encode(array("f", [1.0]).tobytes()).decode()
+            result = {"vectors": [vector] * len(request.parts)}
+        case "rerank":
+            result = {"scores": [0.0] * (len(request.parts) - 1)}
+        case _:
+            result = {"text": "", "finish_reason": "length", "logprob": None}
+    reason = str(result.get("finish_reason", "stop"))
+    return Completion(
+        request.id, "", reason, Usage(), None, 0.0, request.endpoint, 0, result=result
+    )
+
+
+def _cost(prices: Prices, tokens_in: Range, tokens_out: Range) -> Range | None:
+    if not prices.known:
+        return None
+    cases = [
+        prices.cost_usd(Usage(round(read), 0, round(written))) or 0.0
+        for read, written in zip(
+            (tokens_in.low, tokens_in.expected, tokens_in.high),
+            (tokens_out.low, tokens_out.expected, tokens_out.high),
+            strict=True,
+        )
+    ]
+    return Range(*cases)

@@ -1,0 +1,264 @@
+"""The results of closed-book methods, and what all results are made of.
+
+Results are computed, kept in `scores.json`, printed and drawn as these types (see also
+`study_results.py`; `scores.py` reads and writes them). Intervals are 95% intervals clustered by
+document. A bound that does not exist is infinite, which JSON writes as null.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator
+
+ParserName = Literal["strict", "lenient", "paper", "paper-code"]
+VoteName = Literal["first-valid", "random-valid", "majority"]
+Unparsed = Literal["wrong", "excluded"]
+READING = {"reading": True}  # marks a field of a protocol that changes no text, only its reading
+# Numbers that may be infinite: null in JSON.
+AtLeast = Annotated[float, BeforeValidator(lambda value: -math.inf if value is None else value)]
+AtMost = Annotated[float, BeforeValidator(lambda value: math.inf if value is None else value)]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean with its interval, from `n` values in `clusters` documents."""
+
+    mean: AtMost
+    low: AtLeast
+    high: AtMost
+    n: int
+    clusters: int
+
+
+# Accuracies and their comparison.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A mean grade over `n` questions; None if no question counts."""
+
+    n: int
+    accuracy: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelScore(Estimate):
+    """The accuracy of a model, over all questions and by kind of question."""
+
+    name: str
+    documents: int
+    by_kind: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """The mean difference of two models on the same questions."""
+
+    n: int
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestedDifference(Difference):
+    """A difference with its p-values.
+
+    Attributes:
+        p: Of the interval, clustered by document.
+        p_mcnemar: Takes questions as independent; None if a grade is neither right nor wrong.
+    """
+
+    __test__ = False  # not a test class of pytest
+
+    p: float
+    p_mcnemar: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(TestedDifference):
+    """Model `a` minus model `b`.
+
+    Attributes:
+        a: Name of the first model.
+        b: Name of the second model.
+        planned: True if the study was made for this comparison.
+        bootstrap_low: Lower bound from resampling documents.
+        bootstrap_high: Upper bound from resampling documents.
+        p_holm: Corrected over the planned comparisons; None for other comparisons.
+        by_kind: The difference by kind of question.
+    """
+
+    a: str
+    b: str
+    planned: bool
+    bootstrap_low: float
+    bootstrap_high: float
+    p_holm: float | None
+    by_kind: Mapping[str, Difference]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelComparison:
+    """The scores of all models and the comparisons of all pairs, planned ones first.
+
+    Attributes:
+        models: The score of each model.
+        pairs: A later model minus an earlier one.
+        minimum_detectable_difference: A true difference of this size is found in most studies like
+            this one; None for a single question.
+    """
+
+    models: tuple[ModelScore, ...]
+    pairs: tuple[Comparison, ...]
+    minimum_detectable_difference: float | None
+
+
+# Likelihoods of options.
+
+
+@dataclass(frozen=True, kw_only=True)
+class LikelihoodScore(ModelScore):
+    """Accuracy of the likeliest option; `ties` are questions with equally likely best options."""
+
+    by_normalizer: Mapping[str, float]
+    ties: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtremeLengths:
+    """Shares of questions in which an option is the shortest, and the longest, one."""
+
+    shortest: float
+    longest: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionLengths:
+    """How often the right, and the chosen, option is the shortest or longest of its question.
+
+    Attributes:
+        n: Questions with one right option whose options differ in length.
+        gold: Of the right options.
+        models: Of the chosen options, by model and normalizer.
+    """
+
+    n: int
+    gold: ExtremeLengths
+    models: Mapping[str, Mapping[str, ExtremeLengths]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LikelihoodResult(ModelComparison):
+    """Closed book, by the likelihood of options.
+
+    Attributes:
+        normalizer: What the log-likelihood of an option is divided by.
+        chance: The accuracy of guessing.
+        chance_by_kind: The same by kind of question.
+        several_right: Questions with several right options.
+        lengths: None without questions whose options differ in length.
+    """
+
+    models: tuple[LikelihoodScore, ...]
+    normalizer: str
+    chance: float
+    chance_by_kind: Mapping[str, float]
+    several_right: int
+    lengths: OptionLengths | None
+
+
+# Written answers.
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerProtocol:
+    """Settings of written answers.
+
+    Attributes:
+        samples: Texts per question.
+        temperature: Of sampling; 0 is greedy.
+        max_tokens: Of each text.
+        parser: How a text is read.
+        vote: Which of a question's valid answers counts.
+        unparsed: What a question without a valid answer is.
+        order_seed: Of the order of options, drawn for each question; None keeps the file's order.
+    """
+
+    samples: int = 1
+    temperature: float = 0.0
+    max_tokens: int = 300  # as in the paper's code
+    parser: ParserName = field(default="strict", metadata=READING)
+    vote: VoteName = field(default="first-valid", metadata=READING)
+    unparsed: Unparsed = field(default="wrong", metadata=READING)
+    order_seed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswersScore(ModelScore):
+    """Accuracy of written answers.
+
+    Attributes:
+        questions: Questions that were asked.
+        attempted: Questions with a valid answer.
+        samples: Texts that were read.
+        invalid: Texts without a valid answer, by reason.
+        by_gold_letter: Accuracy by the letters under which the right options were shown.
+        chosen_letters: How often each combination of letters was chosen.
+        asked_without: Parameters of requests that the server of the model refuses.
+    """
+
+    questions: int
+    attempted: int
+    samples: int
+    invalid: Mapping[str, int]
+    by_gold_letter: Mapping[str, Interval]
+    chosen_letters: Mapping[str, int]
+    asked_without: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswersResult(ModelComparison):
+    """Closed book, by written answers; see `LikelihoodResult` for the other fields."""
+
+    models: tuple[AnswersScore, ...]
+    protocol: AnswerProtocol
+    chance: float
+    chance_by_kind: Mapping[str, float]
+    several_right: int
+    warnings: tuple[str, ...]
+
+
+# Short answers.
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerLikelihood:
+    """The mean log-likelihood of the likeliest accepted answer, over `n` questions."""
+
+    n: int
+    nats_per_token: float
+    nats_per_byte: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortAnswersResult:
+    """Closed book, by short answers in the model's own words.
+
+    Attributes:
+        exact_match: SQuAD's exact match.
+        f1: SQuAD's F1 of words.
+        likelihood: By model, of those that give likelihoods.
+        empty: Empty texts, by model.
+    """
+
+    exact_match: ModelComparison
+    f1: ModelComparison
+    likelihood: Mapping[str, AnswerLikelihood]
+    empty: Mapping[str, int]

@@ -1,0 +1,225 @@
+"""Checkpoints become scores: artifacts of rows for each model, and one artifact of tables.
+
+Each model is loaded once and asked everything: closed book, open book, summaries from memory, and
+what it could do before. Rows are kept for good, and tables are computed from them
+(`methods/registry.py`), so `rescore` needs neither a model nor a question.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from steep.core.artifacts import MANIFEST, Artifact, Identity, Project, build
+from steep.core.errors import UserError
+from steep.evaluation.callers import Callers, check_prices, used_endpoints
+from steep.evaluation.config import BASE
+from steep.evaluation.document_index import DocumentIndex
+from steep.evaluation.eval_models import eval_models, opened
+from steep.evaluation.forgetting import study as forgetting
+from steep.evaluation.methods import answers, open_book
+from steep.evaluation.methods.common import Session
+from steep.evaluation.methods.registry import METHODS, scores_of
+from steep.evaluation.protocols import asking_fields, check_protocol, protocol_of, reading_fields
+from steep.evaluation.question_set import QuestionSet, read_question_set
+from steep.evaluation.scores import Scores, SkippedQuestion, write_scores
+from steep.evaluation.setup import SCORES_NAME, STAGE, EvaluationSetup
+from steep.evaluation.summaries import study as summaries
+
+log = logging.getLogger("steep")
+
+VERSION = 4
+SHOWN_SKIPPED = 5
+
+
+def check(setup: EvaluationSetup, documents: Artifact) -> None:
+    """Read the questions and check the settings, before anything is spent.
+
+    Raises:
+        UserError: The questions cannot be read, no question is about these documents, or the
+            settings name an unknown model.
+    """
+    _check_names(setup)
+    check_protocol(setup.evaluate)
+    for line in _who_sees(setup):
+        log.info("evaluate: %s", line)
+    forgetting.check(setup)
+    summaries.check(setup, documents)
+    check_prices(setup)
+    question_set = read_question_set(setup, documents)
+    if question_set is None:
+        if setup.open_book.chunk_characters:
+            raise UserError("An open book needs questions.", where="evaluate.questions")
+        return
+    for question_id, reason in question_set.skipped[:SHOWN_SKIPPED]:
+        log.warning("  not asked: %s, %s", question_id, reason)
+    if len(question_set.skipped) > SHOWN_SKIPPED:
+        log.warning("  and %d more, see the report", len(question_set.skipped) - SHOWN_SKIPPED)
+    if setup.open_book.chunk_characters:
+        open_book.check(setup, question_set)
+
+
+def evaluate(
+    setup: EvaluationSetup, documents: Artifact, trained: Mapping[str, Artifact]
+) -> Artifact | None:
+    """Ask all models everything that is configured, and compare them.
+
+    Returns:
+        The artifact with the tables; None if nothing is configured.
+    """
+    question_set = read_question_set(setup, documents)
+    with Callers(setup) as callers:
+        rows = _rows(setup, documents, trained, question_set, callers)
+    if not rows:
+        log.info("evaluate: nothing to ask, evaluate.questions is null")
+        return None
+    inputs = {f"{artifact.stage}-{artifact.hash8}": artifact for artifact in rows}
+    skipped = question_set.skipped if question_set else ()
+
+    def make(directory: Path) -> dict[str, Any]:
+        write_scores(directory / SCORES_NAME, scores_of(list(inputs.values()), setup, skipped))
+        questions = len(question_set.questions) if question_set else 0
+        return {
+            "counts": {"questions": questions, "skipped": len(skipped)},
+            "skipped": [each._asdict() for each in skipped],
+            "wall_s": sum(artifact.manifest["wall_s"] for artifact in inputs.values()),
+        }
+
+    fields = reading_fields(setup.evaluate)
+    return build(setup.project, Identity(STAGE, VERSION, fields, inputs), make)
+
+
+def rescore(setup: EvaluationSetup, evaluated: Artifact) -> Scores:
+    """Return the tables of an evaluation, computed again from its rows alone.
+
+    Settings of asking that have changed since are not applied; each one is logged.
+
+    Raises:
+        UserError: Rows of the evaluation are missing.
+    """
+    rows = rows_of(setup.project, evaluated)
+    log.info(
+        "evaluate: computing the tables again from the rows of %s; nothing is asked",
+        evaluated.path.name,
+    )
+    for line in dict.fromkeys(_asked_otherwise(setup, rows)):
+        log.warning("evaluate: %s", line)
+    skipped = [SkippedQuestion(**each) for each in evaluated.manifest["skipped"]]
+    return scores_of(rows, setup, skipped)
+
+
+def find_evaluation(project: Project, name: str | None) -> Artifact:
+    """Return the evaluation of this name, or by default the newest one of the project.
+
+    Raises:
+        UserError: There is none.
+    """
+    if name is not None:
+        return _finished(project, name)
+    if found := project.finished(STAGE):
+        return found[-1]
+    raise UserError(
+        "This run has not been evaluated yet, so there are no answers to look at.",
+        where=project.store,
+        hint="run steep evaluate (without --rescore) or steep run first",
+    )
+
+
+def rows_of(project: Project, evaluated: Artifact) -> list[Artifact]:
+    """Return the artifacts of rows that an evaluation was computed from.
+
+    Raises:
+        UserError: One of them is missing.
+    """
+    names = evaluated.manifest["identity"]["inputs"].values()
+    return [_finished(project, str(name)) for name in names]
+
+
+def _rows(
+    setup: EvaluationSetup,
+    documents: Artifact,
+    trained: Mapping[str, Artifact],
+    question_set: QuestionSet | None,
+    callers: Callers,
+) -> list[Artifact]:
+    """Ask all models; return the artifacts of their rows, model by model."""
+    study = (
+        summaries.SummaryStudy(setup, documents, callers) if setup.summaries.references else None
+    )
+    judge = [*study.judge()] if study else []
+    models = eval_models(setup, trained, callers)
+    by_model: dict[str, list[Artifact]] = {}
+    with _doc_index(setup, question_set, callers) as doc_index:
+        session = Session(question_set, doc_index, study)
+        # Served models come first: a server that fails is noticed within seconds.
+        for eval_model in sorted(models, key=lambda each: each.server is None):
+            with opened(eval_model):
+                by_model[eval_model.name] = [
+                    artifact
+                    for method in METHODS.values()
+                    for artifact in method.ask(session, eval_model)
+                ]
+    return judge + [artifact for each in models for artifact in by_model[each.name]]
+
+
+def _doc_index(setup: EvaluationSetup, question_set: QuestionSet | None, callers: Callers) -> Any:
+    if question_set is None or not setup.open_book.chunk_characters:
+        return nullcontext()
+    return DocumentIndex(setup, question_set, callers)
+
+
+def _asked_otherwise(setup: EvaluationSetup, rows: Sequence[Artifact]) -> Iterator[str]:
+    """Yield each setting under which answers were asked that has another value now."""
+    wanted = asking_fields(protocol_of(setup.evaluate), setup.evaluate.seed)
+    wanted |= {"evaluate.split": setup.evaluate.split}
+    for artifact in rows:
+        if artifact.stage != answers.STAGE:
+            continue
+        asked = {"evaluate.split": "all"} | artifact.manifest["identity"]["fields"]
+        for name, value in wanted.items():
+            if name in asked and asked[name] != value:
+                yield f"answers were asked with {name} {asked[name]!r}, not {value!r}"
+
+
+def _who_sees(setup: EvaluationSetup) -> Iterator[str]:
+    """Yield which host will see which questions and documents."""
+    shown = setup.open_book.chunk_characters
+    texts = "the questions, and the passages found for them" if shown else "the questions"
+    for used in used_endpoints(setup):
+        url, name = used.settings.base_url, used.section.rpartition(".")[2]
+        host = urlsplit(url).hostname or url
+        if used.reads_only:
+            part = name.removesuffix("_server")
+            yield f"{host} will see the questions and all documents, in passages ({part})"
+        elif used.section == "summaries.judge":
+            yield f"{host} will see the summaries, and their documents whole (judge)"
+        else:
+            yield f"{host} will see {texts} (model '{name}')"
+
+
+def _check_names(setup: EvaluationSetup) -> None:
+    known = {BASE, *setup.arms, *setup.evaluate.servers}
+    for section in ("open_book", "summaries"):
+        for name in getattr(setup, section).models:
+            if name not in known:
+                raise UserError(
+                    f"There is no model '{name}' to ask.",
+                    where=f"{section}.models",
+                    expected=", ".join(sorted(known)),
+                    found=name,
+                )
+
+
+def _finished(project: Project, name: str) -> Artifact:
+    stage, _, hash8 = name.rpartition("-")
+    if artifact := project.find(stage, hash8):
+        return artifact
+    raise UserError(
+        "Rows of this evaluation are missing.",
+        where=project.artifact_path(stage, hash8) / MANIFEST,
+        hint="run steep evaluate without --rescore: it asks again what is missing",
+    )

@@ -1,0 +1,73 @@
+"""What an evaluation is given: its settings, and what the rest of a run provides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from steep.core.artifacts import Project
+from steep.core.calls import RAW_RECIPE
+from steep.evaluation.config import (
+    BASE,
+    EvaluateConfig,
+    ForgettingConfig,
+    OpenBookConfig,
+    SummariesConfig,
+)
+
+if TYPE_CHECKING:
+    from steep.ledger.budget import Budget
+    from steep.ledger.ledger import Ledger
+
+STAGE = "evaluate"
+SCORES_NAME = "scores.json"
+
+
+@dataclass(frozen=True)
+class EvaluationSetup:
+    """The settings of an evaluation, its project, and the models of the run.
+
+    Attributes:
+        project: The project directory.
+        evaluate: Settings of the questions.
+        open_book: Settings of retrieval.
+        summaries: Settings of the study of summaries.
+        forgetting: Settings of the general text and the tasks.
+        base_name: The configured name of the base model.
+        base_directory: Returns the directory of the base model, or its name on the Hub.
+        arms: For each trained model, the recipes that it reads; tuned models included.
+        tuned: The names of those models that were tuned on chats.
+        replayed: The general text that training replays; None without replay.
+        max_cost_usd: The limit of the project, in dollars.
+        open_budget: Returns the limits of the project less what its ledger has spent.
+    """
+
+    project: Project
+    evaluate: EvaluateConfig
+    open_book: OpenBookConfig
+    summaries: SummariesConfig
+    forgetting: ForgettingConfig
+    base_name: str
+    base_directory: Callable[[], Path | str]
+    arms: Mapping[str, tuple[str, ...]]
+    tuned: frozenset[str]
+    replayed: Path | Literal["builtin"] | None
+    max_cost_usd: float | None
+    open_budget: Callable[[Ledger], Budget]
+
+    def planned_pairs(self, models: Iterable[str]) -> set[tuple[str, str]]:
+        """Return the comparisons that a study of arms is made for, known before any result.
+
+        Each model against the base, and each arm that reads synthetic texts against each that reads
+        the raw documents alone, both tuned on chats or neither. All other pairs are shown, too, but
+        were not planned.
+        """
+        others = [name for name in models if name != BASE]
+        reads = {name: self.arms.get(name) for name in others}
+        raw = [name for name in others if reads[name] == (RAW_RECIPE,)]
+        synthetic = [name for name in others if reads[name] and name not in raw]
+        return {(name, BASE) for name in others} | {
+            (a, b) for a in synthetic for b in raw if (a in self.tuned) == (b in self.tuned)
+        }

@@ -1,0 +1,284 @@
+"""The study of summaries: models write from memory, and a judge compares them with human ones.
+
+Written texts and verdicts are artifacts of their own, so another judge needs no text written again.
+The judge itself is measured first, on claims that we labeled.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from steep.core.artifacts import Artifact, Identity, build
+from steep.core.config import identity_fields
+from steep.core.errors import UserError
+from steep.core.files import content_hash, read_json, read_rows, write_json, write_rows
+from steep.core.progress import Progress
+from steep.documents.document import Document
+from steep.documents.split import whole_documents
+from steep.documents.store import documents_of
+from steep.evaluation.callers import Callers
+from steep.evaluation.config import SummariesConfig
+from steep.evaluation.engines import AnswerEngine, Decoding, no_progress
+from steep.evaluation.engines import Progress as OnProgress
+from steep.evaluation.eval_models import EvalModel
+from steep.evaluation.methods.common import (
+    Method,
+    Session,
+    remove_outputs,
+    resumable,
+    text_progress,
+)
+from steep.evaluation.scores import from_json
+from steep.evaluation.setup import EvaluationSetup
+from steep.evaluation.study_results import JudgeAgreement, SummariesResult
+from steep.evaluation.summaries.claims import Judged, judge_summaries
+from steep.evaluation.summaries.judge_agreement import measure_judge
+from steep.evaluation.summaries.judging import EngineJudge, Judge
+from steep.evaluation.summaries.prompts import MAX_TOKENS, Kind, in_chat_form, summary_prompt
+from steep.evaluation.summaries.scores import SummaryScores
+from steep.evaluation.summaries.texts import (
+    HUMAN,
+    ClaimRow,
+    PassageRow,
+    Reference,
+    SummaryRow,
+    human_summaries,
+    read_references,
+    write_summaries,
+)
+
+log = logging.getLogger("steep")
+
+VERSION = 2
+WRITTEN, JUDGED, AGREEMENT = "summary", "judged", "judge"  # stages, as artifacts are named
+TEXTS_NAME, PASSAGES_NAME, CLAIMS_NAME = "texts.parquet", "passages.parquet", "claims.parquet"
+AGREEMENT_NAME = "agreement.json"
+SHOWN_SKIPPED = 5
+
+
+def check(setup: EvaluationSetup, documents: Artifact) -> None:
+    """Check the settings of the study, before anything is spent.
+
+    Raises:
+        UserError: There is no judge, or no human summary of any document.
+    """
+    settings = setup.summaries
+    if settings.references is None:
+        return
+    if settings.judge is None:
+        raise UserError(
+            "A study of summaries needs a judge.",
+            where="summaries.judge",
+            expected="base_url and model of an endpoint, with endpoint: chat",
+        )
+    found = read_references(settings.references, documents_of(documents))
+    for skipped in found.skipped[:SHOWN_SKIPPED]:
+        log.warning("  no reference: %s, %s", skipped.source, skipped.reason)
+    if (more := len(found.skipped) - SHOWN_SKIPPED) > 0:
+        log.warning("  and %d more lines", more)
+
+
+@dataclass
+class SummaryStudy:
+    """The human summaries and the judge of a run."""
+
+    setup: EvaluationSetup
+    documents: Artifact
+    callers: Callers
+
+    def judge(self) -> Iterator[Artifact]:
+        """Measure the judge, and let it judge the human summaries."""
+
+        def make(directory: Path) -> dict[str, Any]:
+            judge = self.open_judge()
+            found = measure(judge, self.setup.summaries)
+            if sum(found.unread.values()) == found.claims:
+                log.warning("judge: none of its verdicts could be read; the scores will be empty")
+            write_json(directory / AGREEMENT_NAME, asdict(found))
+            return {"judge": judge.name}
+
+        yield build(
+            self.setup.project, Identity(AGREEMENT, VERSION, self._judge_fields(), {}), make
+        )
+
+        yield self._judged(
+            HUMAN, HUMAN, self.human_rows, {"summaries.references": self._content}, {}
+        )
+
+    def ask(self, eval_model: EvalModel) -> Iterator[Artifact]:
+        """Let one model write summaries of every kind, and judge them."""
+        settings = self.setup.summaries
+        if settings.models and eval_model.name not in settings.models:
+            return
+        for kind in settings.kinds:
+            written = self._written(eval_model, kind)
+            yield written
+
+            texts = partial(read_texts, written)
+            yield self._judged(eval_model.name, kind, texts, {}, {"summary": written})
+
+    def _written(self, eval_model: EvalModel, kind: Kind) -> Artifact:
+        settings = self.setup.summaries
+        max_tokens = settings.max_tokens or MAX_TOKENS[kind]
+        fields = {
+            **eval_model.fields,
+            "summaries.references": self._content,
+            "summaries.kind": kind,
+            "summaries.temperature": settings.temperature,
+            "summaries.max_tokens": max_tokens,
+        }
+
+        def make(directory: Path) -> dict[str, Any]:
+            with_progress = text_progress(
+                f"summaries {eval_model.name} {kind}", len(self._references)
+            )
+            rows = self.write(eval_model, kind, with_progress, resumable(eval_model, directory))
+            write_rows(directory / TEXTS_NAME, rows, SummaryRow)
+            remove_outputs(directory)
+            return {"kind": kind, "texts": len(rows)}
+
+        inputs = {"documents": self.documents, **eval_model.inputs}
+        return build(
+            self.setup.project, Identity(WRITTEN, VERSION, fields, inputs), make, one_of_many=True
+        )
+
+    def human_rows(self) -> list[SummaryRow]:
+        """Return the human summaries as rows."""
+        return human_summaries(self._references)
+
+    def write(
+        self,
+        eval_model: EvalModel,
+        kind: Kind,
+        on_progress: OnProgress,
+        engine: AnswerEngine | None = None,
+    ) -> list[SummaryRow]:
+        """Let one model write summaries of one kind."""
+        settings = self.setup.summaries
+        ids = [reference.document_id for reference in self._references]
+        tokens = settings.max_tokens or MAX_TOKENS[kind]
+        decoding = Decoding(1, settings.temperature, tokens, (), self.setup.evaluate.seed)
+        prompts = self._prompts(eval_model, ids, kind)
+        writer = engine or eval_model.engine
+        return write_summaries(writer, eval_model.name, ids, kind, prompts, decoding, on_progress)
+
+    def _prompts(self, eval_model: EvalModel, ids: Sequence[str], kind: Kind) -> list[str]:
+        """Return the prompts, in the chat format of a model that has one."""
+        tokenizer = None if eval_model.server else eval_model.loaded[1]
+        served_chat = eval_model.server is not None and eval_model.server.endpoint == "chat"
+        chat = served_chat or bool(tokenizer and tokenizer.chat_template)
+        prompts = [summary_prompt(self.sources[each], kind, chat) for each in ids]
+        return in_chat_form(tokenizer, prompts) if chat and tokenizer else prompts
+
+    def _judged(
+        self,
+        writer: str,
+        kind: str,
+        texts: Callable[[], Sequence[SummaryRow]],
+        fields: dict[str, Any],
+        inputs: dict[str, Artifact],
+    ) -> Artifact:
+        """Build the artifact with the verdicts on some texts."""
+
+        def make(directory: Path) -> dict[str, Any]:
+            rows = texts()
+            progress = _calls(f"judge {writer} {kind}")
+            found = judged(self.open_judge(), rows, self.sources, self.setup.summaries, progress)
+            write_rows(directory / TEXTS_NAME, rows, SummaryRow)
+            write_rows(directory / PASSAGES_NAME, found.passages, PassageRow)
+            write_rows(directory / CLAIMS_NAME, found.claims, ClaimRow)
+            return {"texts": len(rows), "claims": len(found.claims)}
+
+        named = {"arm": writer, "summaries.kind": kind, **self._judge_fields(), **fields}
+        every = {"documents": self.documents, **inputs}
+        return build(
+            self.setup.project, Identity(JUDGED, VERSION, named, every), make, one_of_many=True
+        )
+
+    def _judge_fields(self) -> dict[str, Any]:
+        judge = self.setup.summaries.judge
+        assert judge is not None
+        named = identity_fields("judge", judge)
+        return named | {"summaries.claims_a_call": self.setup.summaries.claims_per_call}
+
+    def open_judge(self) -> EngineJudge:
+        """Return the judge; its answers are in the ledger."""
+        judge = self.setup.summaries.judge
+        assert judge is not None
+        return EngineJudge(self.callers.engine("summaries.judge", "judge"), judge.model)
+
+    @cached_property
+    def _content(self) -> str:
+        assert self.setup.summaries.references is not None
+        return content_hash(self.setup.summaries.references)
+
+    @cached_property
+    def _references(self) -> Sequence[Reference]:
+        assert self.setup.summaries.references is not None
+        return read_references(self.setup.summaries.references, self._texts).references
+
+    @cached_property
+    def sources(self) -> dict[str, Document]:
+        """The whole documents by id."""
+        return whole_documents(self._texts)
+
+    @cached_property
+    def _texts(self) -> Sequence[Document]:
+        return documents_of(self.documents)
+
+
+def measure(judge: Judge, settings: SummariesConfig) -> JudgeAgreement:
+    """Measure the judge on the labeled claims."""
+    return measure_judge(judge, claims_per_call=settings.claims_per_call)
+
+
+def judged(
+    judge: Judge,
+    rows: Sequence[SummaryRow],
+    sources: Mapping[str, Document],
+    settings: SummariesConfig,
+    on_progress: OnProgress = no_progress,
+) -> Judged:
+    """Let the judge split texts into claims and judge them."""
+    each = settings.claims_per_call
+    return judge_summaries(judge, rows, sources, claims_per_call=each, on_progress=on_progress)
+
+
+def read_texts(artifact: Artifact) -> list[SummaryRow]:
+    """Read the texts of an artifact."""
+    return read_rows(artifact.path / TEXTS_NAME, SummaryRow)
+
+
+def result_of(
+    artifacts: Sequence[Artifact], rows: Sequence[Artifact], setup: EvaluationSetup
+) -> SummariesResult:
+    """Compute the result from the artifacts of verdicts, and those of the judge."""
+    texts = [row for artifact in artifacts for row in read_texts(artifact)]
+    passages = [r for each in artifacts for r in read_rows(each.path / PASSAGES_NAME, PassageRow)]
+    claims = [row for each in artifacts for row in read_rows(each.path / CLAIMS_NAME, ClaimRow)]
+    judges = [
+        from_json(JudgeAgreement, read_json(each.path / AGREEMENT_NAME))
+        for each in rows
+        if each.stage == AGREEMENT
+    ]
+    return SummaryScores(texts, Judged(passages, claims)).result(judges)
+
+
+def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
+    """Let one model write summaries, and judge them."""
+    if session.study is not None:
+        yield from session.study.ask(eval_model)
+
+
+METHOD = Method(JUDGED, ask, result_of)
+
+
+def _calls(label: str) -> Callable[[int, int], None]:
+    """Return a progress line for the two steps of a judge."""
+    progress = Progress(label, None, "calls")
+    return lambda done, total: progress.update(done, of=total)
