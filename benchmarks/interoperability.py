@@ -42,7 +42,7 @@ from steep.evaluation.normalizers import NORMALIZERS, Normalizer, OptionScores, 
 from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import read_questions
 from steep.evaluation.rows import QuestionRow, make_rows
-from steep.llm.weights import embedded_model
+from steep.llm.local.weights import embedded_model
 
 HARNESS_METRICS: dict[Normalizer, str] = {
     "sum": "acc",

@@ -31,7 +31,7 @@ from steep.evaluation.normalizers import Normalizer
 from steep.evaluation.prompts import closed_book_prompt
 from steep.evaluation.questions import Question, read_questions
 from steep.evaluation.rows import QuestionRow, make_rows
-from steep.llm.weights import embedded_model
+from steep.llm.local.weights import embedded_model
 
 METRICS: dict[str, Normalizer] = {
     "acc": "sum",

@@ -11,7 +11,7 @@ import pytest
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation.config import EMBEDDED_MODEL, GenerateConfig
-from steep.llm.continuous import TransformersClient
+from steep.llm.local.client import TransformersClient
 from steep.llm.openai import OpenAIClient
 from steep.stages import clients
 

@@ -33,8 +33,8 @@ from typing import Any, NamedTuple
 from steep import __version__
 from steep.core.calls import Call, Completion
 from steep.core.errors import UserError
-from steep.llm.chat import log
 from steep.llm.client import Client, FatalError, TransientError
+from steep.llm.local.prompts import log
 from steep.llm.ray_cluster import brief, check_room, connect
 
 MAX_RESTARTS = 10  # of an actor; one whose process cannot live is not tried for ever

@@ -57,7 +57,7 @@ def make_clients(
         return _http_clients(settings, documents)
     if settings.engine == "ray":
         return [_ray_client(settings, len(documents), root)]
-    from steep.llm.engines import open_engine
+    from steep.llm.local.client import open_engine
 
     model = _model_of(settings, root)
     if model is None:
@@ -220,7 +220,7 @@ def _http_clients(settings: GenerateConfig, documents: Sequence[Document]) -> li
 
 
 def _ray_client(settings: GenerateConfig, documents: int, root: Path | None) -> Client:
-    from steep.llm.engines import open_engine
+    from steep.llm.local.client import open_engine
     from steep.llm.ray_engine import RayClient
 
     cluster = settings.ray_address or "of this machine"

@@ -128,7 +128,7 @@ def embedded_directory() -> Path:
     """The directory of the embedded model, which is converted when it is first needed."""
     from transformers.utils import logging as transformers_logging
 
-    from steep.llm.weights import DIRECTORY, cache_directory, embedded_model
+    from steep.llm.local.weights import DIRECTORY, cache_directory, embedded_model
 
     transformers_logging.disable_progress_bar()
     if not (cache_directory() / DIRECTORY).is_dir():

@@ -95,7 +95,7 @@ def skipped(call: Call, endpoint: str, reason: str) -> Completion:
     )
 
 
-def written(
+def completion_of(
     call: Call,
     tokenizer: Any,
     prompt: Sequence[int],

@@ -1,6 +1,6 @@
 """One answer as it is written: a Hugging Face causal LM in this process, token by token.
 
-For a person at a terminal, not for many calls (`embedded`, `continuous`). The loop is ours instead
+For a person at a terminal, not for many calls (`local.client`). The loop is ours instead
 of `generate` with a streamer, which needs a thread: here Ctrl-C ends an answer between two tokens.
 On a GPU in bf16, else in fp32.
 """
@@ -18,8 +18,9 @@ import torch
 from steep.core.calls import Sampling
 from steep.core.errors import UserError
 from steep.core.token_ids import rendered_chat, text_ids
-from steep.llm.chat import LAST_TOKENS, end_ids
-from steep.llm.row_sampling import RowSampler, SampledRow
+from steep.llm.local.client import load_model
+from steep.llm.local.prompts import LAST_TOKENS, end_ids
+from steep.llm.local.sampling import RowSampler, SampledRow
 from steep.llm.thinking import opened_thought
 
 UNFINISHED = "\ufffd"  # what a tokenizer makes of a character whose last bytes are missing
@@ -60,22 +61,8 @@ class StreamingChatModel:
     """
 
     def __init__(self, model: Path | str) -> None:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        dtype = torch.float32 if device == "cpu" else torch.bfloat16
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(model)
-            self._model = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"Cannot load the model '{model}'.",
-                expected="a Hugging Face directory, or a name on the Hub like owner/name",
-                found=str(error).strip().splitlines()[0],
-            ) from error
-        self._model.to(device).eval()
+        self._model, self._tokenizer = load_model(model, device)
         self.has_template = self._tokenizer.chat_template is not None
         config = self._model.config.get_text_config()
         self._context_tokens: int | None = getattr(config, "max_position_embeddings", None)

@@ -20,15 +20,15 @@ from typing import Any
 
 from steep.core.calls import Call, Completion, Sampling, Usage
 from steep.core.errors import UserError
-from steep.llm.chat import (
+from steep.llm.client import FatalError, TransientError
+from steep.llm.local.prompts import (
     IN_PROCESS,
     check_chat_template,
+    completion_of,
     prompt_ids,
     skipped,
     why_it_does_not_fit,
-    written,
 )
-from steep.llm.client import FatalError, TransientError
 
 REQUESTS = 256  # in flight; vLLM chooses how many of them it runs at once
 QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
@@ -100,7 +100,7 @@ class VLLMClient:
         text = output.outputs[0]
         self._on_tokens(len(text.token_ids))
         usage = Usage(len(prompt), output.num_cached_tokens or 0, len(text.token_ids))
-        return written(
+        return completion_of(
             call,
             self._tokenizer,
             prompt,
