@@ -201,7 +201,7 @@ def test_an_endpoint_without_a_batch_api_says_so(server: ScriptedServer, tmp_pat
     path = requests_file(tmp_path)
 
     async def work(client: BatchClient) -> None:
-        client.endpoint += "/elsewhere"
+        client._http.base_url += "/elsewhere"
         await submit(client, path)
 
     with pytest.raises(FatalError, match="no batch API"):

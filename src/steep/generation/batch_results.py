@@ -104,7 +104,7 @@ class BatchResults:
             FatalError: They did.
         """
         if self._unusable_reason is not None:
-            raise self._give_up(self._unusable_reason)
+            raise self._client.fatal(self._unusable_reason, f"batch {self._remote.id}")
 
     async def _read_files(self) -> None:
         """Read the answers; files that hold fewer than were counted are not believed at once."""
@@ -218,11 +218,6 @@ class BatchResults:
             hint="run the same command again later; what was there is recorded",
         )
 
-    def _give_up(self, error: EndpointUnusable) -> FatalError:
-        problem, hint = _UNUSABLE.get(error.status, _UNUSABLE[403])
-        where = f"{self._client.endpoint}, batch {self._remote.id}"
-        return FatalError(problem, where=where, found=error, hint=hint)
-
 
 def forget(ledger: Ledger, batch: SubmittedBatch, note: str) -> None:
     """Close a batch that the provider does not have or take: its calls are to do again."""
@@ -241,23 +236,3 @@ def _chunks(call_ids: Sequence[str]) -> Iterator[list[str]]:
     remaining = iter(call_ids)
     while some := list(islice(remaining, CALLS_PER_CHUNK)):
         yield some
-
-
-_UNUSABLE = {
-    401: (
-        "The provider did not accept the key for the calls of a batch.",
-        "put a valid key into the environment variable that generate.api_key_env names",
-    ),
-    402: (
-        "The account has no quota or money left.",
-        "top it up and run the same command again; it continues where it was",
-    ),
-    403: (
-        "The provider answered no call of a batch.",
-        "check that the key may use this model in batches",
-    ),
-    404: (
-        "The provider does not know this model, or not in batches.",
-        "correct generate.model",
-    ),
-}

@@ -18,14 +18,12 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, BinaryIO, TypeVar
-from urllib.parse import urlsplit
 
 import aiohttp
 
-from steep.llm.address import LOOPBACK, address, checked_url, key_headers, read_key
 from steep.llm.client import FatalError, TransientError
 from steep.llm.dialect import Dialect
-from steep.llm.openai import CONNECT_TIMEOUT_S, UNUSABLE, reply_of
+from steep.llm.http import CONNECT_TIMEOUT_S, HttpEndpoint, reply_of
 from steep.llm.openai_batch_wire import (
     MOST_BYTES,
     MOST_REQUESTS,
@@ -39,6 +37,7 @@ from steep.llm.openai_batch_wire import (
     read_batch,
     speaks_of_full_queue,
 )
+from steep.llm.openai_errors import BATCHES_UNREACHABLE, advice_on
 from steep.llm.openai_wire import EndpointUnusable, Rejected
 from steep.llm.prices import Prices
 
@@ -84,18 +83,16 @@ class BatchClient:
         most_bytes: int = MOST_BYTES,
         pause_s: float = 1.0,
     ) -> None:
-        self.endpoint = checked_url(base_url)
+        self._http = HttpEndpoint(base_url, api_key_env)
+        self.endpoint = self._http.base_url
         self.prices = prices or Prices()
         self.most_requests = most_requests
         self.most_bytes = most_bytes
         self._dialect = Dialect()
-        self._api_key_env = api_key_env
-        self._key = read_key(api_key_env, self.endpoint)
         self._timeout_s = timeout_s
         self._retry_s = retry_s
         self._settle_s = settle_s
         self._pause_s = pause_s
-        self._session: aiohttp.ClientSession | None = None
 
     @property
     def dialect(self) -> Dialect:
@@ -110,9 +107,7 @@ class BatchClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._http.close()
 
     async def upload(self, file: BinaryIO, name: str) -> str:
         """Upload a file of requests; return its id.
@@ -233,13 +228,13 @@ class BatchClient:
             except EndpointUnusable as error:
                 if error.status == 404:
                     raise FileGone(f"{file_id}: {error}") from error
-                raise self._give_up(error) from error
+                raise self.fatal(error) from error
 
     async def _lines(self, file_id: str) -> AsyncGenerator[bytes, None]:
         rest = b""
         try:
-            async with self._open_session().get(
-                address(self.endpoint, f"files/{file_id}/content"),
+            async with self._http.session().get(
+                self._http.address(f"files/{file_id}/content"),
                 timeout=self._timeouts(None),  # some providers keep files elsewhere, so: redirects
             ) as response:
                 if response.status != 200:
@@ -292,7 +287,7 @@ class BatchClient:
                 failures += 1
                 await self._wait(error, failures, began)
             except EndpointUnusable as error:
-                raise self._give_up(error) from error
+                raise self.fatal(error) from error
 
     async def _wait(self, error: TransientError, failures: int, began: float) -> None:
         longest_s = min(LONGEST_PAUSE_S, self._pause_s * 2.0 ** min(failures - 1, 30))
@@ -300,7 +295,7 @@ class BatchClient:
         if error.wait_s is not None:
             wait_s = max(wait_s, error.wait_s)
         if time.monotonic() - began + wait_s > self._retry_s:
-            raise self._give_up(error) from error
+            raise self.fatal(error) from error
         await asyncio.sleep(wait_s)
 
     async def _send(
@@ -312,9 +307,9 @@ class BatchClient:
             TransientError, Rejected, Hopeless: There is none.
         """
         try:
-            async with self._open_session().request(
+            async with self._http.session().request(
                 method,
-                address(self.endpoint, path),
+                self._http.address(path),
                 timeout=self._timeouts(total_s or self._timeout_s),
                 allow_redirects=False,
                 **options,
@@ -325,48 +320,15 @@ class BatchClient:
         except aiohttp.ClientError as error:
             raise TransientError(f"connection broken: {error or type(error).__name__}") from error
 
-    def _open_session(self) -> aiohttp.ClientSession:
-        """One session for all requests, opened inside the event loop that uses it."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                headers=key_headers(self._key, self.endpoint),
-                # Proxies of the environment are honoured, but no proxy can reach our own loopback.
-                trust_env=urlsplit(self.endpoint).hostname not in LOOPBACK,
-            )
-        return self._session
-
     def _timeouts(self, total_s: float | None) -> aiohttp.ClientTimeout:
         return aiohttp.ClientTimeout(
             total=total_s, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._timeout_s
         )
 
-    def _give_up(self, error: TransientError | EndpointUnusable) -> FatalError:
-        status = error.status if isinstance(error, EndpointUnusable) else None
-        problem, hint = ADVICE.get(status, ADVICE[None])
-        # What a server says about a wrong key tends to quote the key, in part or whole.
-        found = "HTTP 401" if status == 401 else str(error)
-        key = f"${self._api_key_env}" if self._api_key_env else "none (generate.api_key_env)"
-        where = f"{self.endpoint}, key from {key}"
-        if self._key:
-            found = found.replace(self._key, "***")
-        return FatalError(problem, where=where, found=found, hint=hint)
-
-
-ADVICE: dict[int | None, tuple[str, str]] = {
-    **{
-        code: (problem, hint.format(section="generate"))
-        for code, (problem, hint) in UNUSABLE.items()
-    },
-    None: (
-        "The batch API does not answer.",
-        "run the same command again later; batches go on at the provider meanwhile",
-    ),
-    403: (
-        "The endpoint forbids the use of its batch API.",
-        "check that the key may upload files and make batches",
-    ),
-    404: (
-        "The endpoint has no batch API, or there is no such address.",
-        "set generate.engine to openai, or correct generate.base_url (most end in /v1)",
-    ),
-}
+    def fatal(
+        self, error: TransientError | EndpointUnusable, subject: str | None = None
+    ) -> FatalError:
+        """Return the error that ends a run because no request will succeed."""
+        if isinstance(error, EndpointUnusable):
+            return self._http.fatal(advice_on(error, batches=True), error, subject)
+        return self._http.fatal(BATCHES_UNREACHABLE, error, subject)

@@ -238,3 +238,52 @@ _SAID = (
     "param", "code", "type", "loc", "message", "msg", "detail", "details", "error", "errors",
     "reason", "status", "metadata", "raw", "innererror",
 )  # fmt: skip
+
+# The problem and the hint of errors that end a run; `section` is that of the configuration.
+UNREACHABLE = (
+    "The endpoint does not answer.",
+    "start the server, or correct {section}.base_url; the same command continues",
+)
+BATCHES_UNREACHABLE = (
+    "The batch API does not answer.",
+    "run the same command again later; batches continue at the provider meanwhile",
+)
+_REDIRECTED = (
+    "The endpoint sends requests elsewhere.",
+    "set {section}.base_url to the address that it names, ending like https://host/v1",
+)
+_UNUSABLE = {
+    401: (
+        "The endpoint does not accept the key.",
+        "put a valid key into an environment variable, and its name into {section}.api_key_env",
+    ),
+    402: (
+        "The account has no quota or money left.",
+        "top it up and run the same command again; it continues where it was",
+    ),
+    403: (
+        "The endpoint forbids access.",
+        "check that the key may use this model",
+    ),
+    404: (
+        "The endpoint does not know this model, or there is no such address.",
+        "correct {section}.model, or {section}.base_url (most end in /v1)",
+    ),
+}
+_BATCHES_UNUSABLE = {
+    403: (
+        "The endpoint forbids the use of its batch API.",
+        "check that the key may upload files, create batches and use this model in them",
+    ),
+    404: (
+        "The endpoint has no batch API, or does not know this model or address.",
+        "set generate.engine to openai, or correct generate.model or generate.base_url (most end "
+        "in /v1)",
+    ),
+}
+
+
+def advice_on(error: EndpointUnusable, *, batches: bool = False) -> tuple[str, str]:
+    """Return the problem and the hint for the user; `batches` is the batch API of an endpoint."""
+    table = _UNUSABLE | _BATCHES_UNUSABLE if batches else _UNUSABLE
+    return table.get(error.status, _REDIRECTED)

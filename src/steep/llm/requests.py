@@ -133,7 +133,7 @@ class RequestClient:
             reason = CONTEXT_REASON if isinstance(error, TooLong) else REJECTED_REASON
             if value is not None:
                 reason = UNUSABLE_REASON
-            found = f"{self._client.without_key(str(error))} [{self.endpoint}]"
+            found = f"{self._client.http.without_key(str(error))} [{self.endpoint}]"
             return [self._completion(request, value, started, reason, None, found)]
         reason = str(result.get("finish_reason", "stop"))
         return [self._completion(request, value, started, reason, result, None)]
