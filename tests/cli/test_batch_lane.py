@@ -9,8 +9,7 @@ from typing import Any
 from small_project import settle
 from steep_command import Steep
 
-from steep.testing.scripted_batches import BatchBehaviour
-from steep.testing.scripted_server import ScriptedServer
+from scripted_batches import BatchBehaviour, BatchServer
 
 pytest_plugins = ["command_fixtures"]
 
@@ -25,7 +24,7 @@ def status(steep: Steep, project: Path) -> dict[str, Any]:
 def test_batches_are_submitted_collected_and_left_for_the_other_lane(
     project: Path, steep: Steep
 ) -> None:
-    with ScriptedServer() as server:
+    with BatchServer() as server:
         server.batches.behaviour = BatchBehaviour(polls=2)
         by_batch = {"engine": "openai-batch", "base_url": server.base_url, "batch_poll_s": 0.01}
         settle(project / "steep.yaml", generate=by_batch)
@@ -54,7 +53,7 @@ def test_batches_are_submitted_collected_and_left_for_the_other_lane(
 
 
 def test_open_batches_can_be_ended(project: Path, steep: Steep) -> None:
-    with ScriptedServer() as server:
+    with BatchServer() as server:
         server.batches.behaviour = BatchBehaviour(polls=1000)
         by_batch = {"engine": "openai-batch", "base_url": server.base_url, "batch_poll_s": 0.01}
         settle(project / "steep.yaml", generate=by_batch)

@@ -1,10 +1,10 @@
 """A client of OpenAI's file-based batch API: half the price, answers within a day.
 
-Upload a file of requests, make a batch of it, look at it now and then, read the answers. What is in
-a batch and what its answers mean is `openai_batch_wire`'s; who keeps track of what was submitted is
-`steep.generation.batches`'. Each request here is tried again while what ails it can pass, for at
-most `retry_s`. Making a batch is the one that must not simply be repeated, as a lost reply does not
-mean that there is no batch: it is looked for first, by the token in its metadata.
+Upload a file of requests, create a batch from it, poll it, read the answers. What a batch holds
+and what its answers mean is in `openai_batch_wire`; `steep.generation.batch` keeps track of
+what was submitted. A request that fails for a transient reason is retried for at most `retry_s`.
+Creating a batch must not simply be repeated, since a lost reply does not mean that there is no
+batch: the batch is looked for first, by the token in its metadata.
 
 Import this module only from the function that needs it: aiohttp costs 0.4 s.
 """

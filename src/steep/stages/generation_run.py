@@ -13,7 +13,7 @@ from steep.core.calls import Usage
 from steep.core.formatting import plural
 from steep.documents.document import Document
 from steep.generation import scheduler
-from steep.generation.batches import cancel_all, collect, generate_in_batches
+from steep.generation.batch.runner import cancel_all, collect, generate_in_batches
 from steep.generation.config import GenerateConfig
 from steep.generation.goals import Goal, next_round
 from steep.generation.plan import Totals
