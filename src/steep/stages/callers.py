@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from steep.config import Config
 from steep.core.artifacts import Project
 from steep.core.errors import UserError
+from steep.generation.pricing import endpoint_prices, project_budget
 from steep.ledger import requests
 from steep.ledger.caller import Caller, Sends
 from steep.ledger.config import EndpointConfig
@@ -17,7 +18,6 @@ from steep.ledger.endpoint_worker import RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.llm.address import checked_url
 from steep.llm.prices import Prices
-from steep.stages.pricing import endpoint_prices, project_budget
 
 if TYPE_CHECKING:
     from steep.evaluation.engines import AnswerEngine

@@ -36,6 +36,7 @@ from steep.evaluation.summaries.judging import (
 )
 from steep.evaluation.summaries.rows import SummaryRow
 from steep.generation.estimate import PromptSize, answer_tokens, prompt_tokens
+from steep.generation.pricing import project_budget
 from steep.ledger import requests as table
 from steep.ledger.caller import OnDone, ignore
 from steep.ledger.ledger import Ledger
@@ -49,7 +50,6 @@ from steep.stages.callers import Callers, Used, prices_at, used_endpoints
 from steep.stages.document_index import DocumentIndex
 from steep.stages.eval_models import EvalModel, name_of
 from steep.stages.models import BASE
-from steep.stages.pricing import project_budget
 from steep.stages.question_set import QuestionSet, protocol_of, read_question_set
 from steep.stages.status import open_ledger
 

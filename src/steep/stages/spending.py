@@ -9,10 +9,10 @@ from steep.config import Config
 from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.core.ranges import Range
+from steep.generation.pricing import base_urls, prices_of
 from steep.stages.callers import prices_at, used_endpoints
 from steep.stages.evaluation_plan import plan_evaluation
 from steep.stages.plan import make_plan
-from steep.stages.pricing import base_urls, prices_of
 
 
 class _Bill(NamedTuple):

@@ -18,10 +18,10 @@ from steep.core.errors import UserError
 from steep.core.formatting import plural
 from steep.documents.document import Document
 from steep.generation.config import EMBEDDED_MODEL, GenerateConfig
+from steep.generation.pricing import HTTP_ENGINES, base_urls, prices_of
 from steep.generation.work_queue import assign
 from steep.llm.client import Client
-from steep.stages.models import check_libraries, embedded_directory
-from steep.stages.pricing import HTTP_ENGINES, base_urls, prices_of
+from steep.llm.local.weights import check_libraries, embedded_directory
 
 log = logging.getLogger("steep")
 

@@ -10,10 +10,10 @@ import pytest
 
 from steep.core.errors import UserError
 from steep.documents.document import Document
+from steep.generation import clients
 from steep.generation.config import EMBEDDED_MODEL, GenerateConfig
 from steep.llm.local.client import TransformersClient
 from steep.llm.openai import OpenAIClient
-from steep.stages import clients
 
 SIX = [Document(f"d{number}", "t", "x") for number in range(6)]
 TWO = ("http://a.example/v1", "http://b.example/v1")
