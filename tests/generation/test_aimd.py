@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steep.ledger.aimd import FIRST_LIMIT, MOST_REFUSED, Concurrency
+from steep.ledger.throttling import FIRST_LIMIT, MOST_REFUSED, Concurrency
 
 SLOTS, SERVER_S = 64, 0.5
 

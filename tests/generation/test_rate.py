@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steep.ledger.rate import BURST_S, RateLimit
+from steep.ledger.throttling import BURST_S, RateLimit
 
 
 @given(

@@ -2,7 +2,7 @@
 
 Expectations come from what the ledger has measured of the same model (`generation.measured`), else
 from what is usual: four characters of English prose a token, and answers of a third of the length
-that they may have. Upper bounds, which limits rely on, are in `steep.ledger.bounds`.
+that they may have. Upper bounds, which limits rely on, are in `steep.ledger.budget`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from steep.core.ranges import Case as Case
 from steep.core.ranges import Range as Range
-from steep.ledger.bounds import USUAL_CHARACTERS_PER_TOKEN
+from steep.ledger.budget import USUAL_CHARACTERS_PER_TOKEN
 
 MOST_CHARACTERS_PER_TOKEN = 6.0  # of usual prose, hardly any tokenizer puts more into one
 SPREAD = 0.1  # added to the extremes of what was measured: the rest may lie beyond them

@@ -7,8 +7,7 @@ from steep.core.errors import UserError
 from steep.generation.config import GenerateConfig
 from steep.generation.goals import Goal, goal_of
 from steep.ledger import queries, requests
-from steep.ledger.bounds import reservation
-from steep.ledger.budget import Budget, Reservation
+from steep.ledger.budget import Budget, Reservation, reservation
 from steep.ledger.config import CallConfig
 from steep.ledger.ledger import Ledger
 from steep.llm.prices import Prices, find_prices

@@ -8,8 +8,7 @@ from typing import Literal, NamedTuple
 
 from steep.core.calls import Call, Completion, Payable, Status, Usage
 from steep.core.ids import stable_hash
-from steep.ledger.bounds import REFUSED_REASONS
-from steep.ledger.budget import Reservation
+from steep.ledger.budget import REFUSED_REASONS, Reservation
 from steep.ledger.refusal import looks_like_refusal
 from steep.llm.repeated_prompt import answer_after
 from steep.llm.thinking import THOUGHT_ONLY

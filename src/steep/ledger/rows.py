@@ -32,6 +32,22 @@ INSERT = (
     + ", attempts = calls.attempts + excluded.attempts"  # those of earlier runs
     + " WHERE calls.status IN ('failed', 'submitted')"
 )
+# Record the outcome of a call that waits in a batch.
+INGEST = (
+    "UPDATE calls SET status = ?, prompt_tokens = ?, cached_tokens = ?, completion_tokens = ?, "
+    "cost_usd = ?, finished_at = ?, text = ?, batch = NULL, finish_reason = ?, latency_s = ?, "
+    "endpoint = ?, error = ?, attempts = attempts + ? WHERE id = ? AND status = 'submitted'"
+)
+# Turn a call that has ended into a failed one.
+FAIL = (
+    "UPDATE calls SET status = 'failed', finish_reason = ?, prompt_tokens = 0, cached_tokens = 0, "
+    "completion_tokens = 0, cost_usd = NULL, error = ?, text = ? WHERE id = ?"
+)
+FILL_SLOT = (
+    "INSERT OR IGNORE INTO slots SELECT ?, ?, id, status, prompt_tokens, cached_tokens, "
+    "completion_tokens, cost_usd FROM calls WHERE id = ? AND status NOT IN ('failed', 'submitted')"
+)
+FILL_NEW_SLOT = "INSERT OR IGNORE INTO slots VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 Row = tuple[Any, ...]
 
@@ -54,6 +70,17 @@ def waiting_row(call: Call, messages: str, batch: SubmittedBatch) -> Row:
     row = list(row_of(call, nothing_yet, messages, batch.submitted_at))
     row[STATUS], row[BATCH] = "submitted", batch.token
     return tuple(row)
+
+
+def ingested_row(completion: Completion) -> Row:
+    """Return the values of `INGEST`."""
+    usage = completion.usage
+    return (
+        status_of(completion),
+        *(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, completion.cost_usd),
+        *(now_utc(), pack(completion.text), completion.finish_reason, completion.latency_s),
+        *(completion.endpoint, completion.error, completion.attempts, completion.call_id),
+    )
 
 
 def imported_row(text: ImportedText, now: str) -> Row:

@@ -19,8 +19,7 @@ from steep.generation.goals import Goal, next_round
 from steep.generation.plan import Totals
 from steep.generation.pricing import base_urls, budget_of, goal_in, prices_of
 from steep.generation.progress import BatchReport, GenerationReport, StopRequest
-from steep.ledger.bounds import USUAL_CHARACTERS_PER_TOKEN
-from steep.ledger.budget import Budget, total
+from steep.ledger.budget import USUAL_CHARACTERS_PER_TOKEN, Budget, total
 from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.recipes.recipe import Recipe

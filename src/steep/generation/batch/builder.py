@@ -18,8 +18,7 @@ from steep.core.calls import Call, Completion, Usage
 from steep.generation.batch.results import CALLS_PER_CHUNK, RetryCounter
 from steep.generation.work_queue import Planned
 from steep.ledger import endpoint_health
-from steep.ledger.bounds import reservation
-from steep.ledger.budget import NOTHING, Budget, Reservation, total
+from steep.ledger.budget import NOTHING, Budget, Reservation, reservation, total
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SKIPPED_REASON, Entry, SubmittedBatch
 from steep.llm.openai_batch_wire import request_line

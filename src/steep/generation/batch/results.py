@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from steep.core.calls import Completion, Usage
 from steep.core.formatting import plural
-from steep.ledger.bounds import recounted
+from steep.ledger.budget import recounted
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SubmittedBatch
 from steep.llm.client import FatalError

@@ -53,8 +53,7 @@ from steep.generation.batch.tracker import (
 from steep.generation.plan import totals
 from steep.generation.progress import BatchProgress, BatchReport, StopRequest
 from steep.generation.work_queue import Planned, missing, opening_round
-from steep.ledger.bounds import is_counted, most_of
-from steep.ledger.budget import Budget, Reservation
+from steep.ledger.budget import Budget, Reservation, is_counted, most_of
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SubmittedBatch
 from steep.llm.openai_batch_wire import BatchRefused
