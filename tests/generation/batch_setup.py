@@ -1,4 +1,4 @@
-"""What the tests of batches share: runs of both lanes against a scripted server."""
+"""What the tests of batches share: runs of both engines against a scripted server."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def make(
 
 
 def online(server: BatchServer, ledger: Ledger, collected: list[int]) -> None:
-    """What a run of the other lane does: collect once, then complete the rest itself."""
+    """What a run of the other engine does: collect once, then complete the rest itself."""
 
     async def run() -> None:
         client, worker = (

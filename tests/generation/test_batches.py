@@ -52,7 +52,7 @@ def test_everything_is_made_once_by_two_batches(server: BatchServer, ledger: Led
     assert server.batches.requests["create"] == 2
 
 
-def test_the_texts_are_those_of_the_online_lane(
+def test_the_texts_are_those_of_the_chat_api(
     server: BatchServer, ledger: Ledger, tmp_path: Path
 ) -> None:
     endings = Behaviour(truncated=0.1, refusing=0.1, empty=0.1)
@@ -184,7 +184,7 @@ def test_cancelling_the_task_loses_nothing(server: BatchServer, ledger: Ledger) 
     assert bought_once(server)
 
 
-def test_another_lane_collects_what_has_ended(server: BatchServer, ledger: Ledger) -> None:
+def test_another_engine_collects_what_has_ended(server: BatchServer, ledger: Ledger) -> None:
     make(server, ledger, recipe=ToyRecipe(pairs=0))
     server.batches.behaviour = BatchBehaviour(expiring=1)
     # Half of the plan by batches, in two of which one will expire.
@@ -198,7 +198,7 @@ def test_another_lane_collects_what_has_ended(server: BatchServer, ledger: Ledge
     assert bought_once(server)
 
 
-def test_what_another_lane_collects_counts_against_its_budget(
+def test_what_another_engine_collects_counts_against_its_budget(
     server: BatchServer, ledger: Ledger
 ) -> None:
     server.batches.behaviour = BatchBehaviour(polls=3)
@@ -221,7 +221,7 @@ def test_what_another_lane_collects_counts_against_its_budget(
     assert budget.reserved_tokens > 20 * 2048  # twenty calls are still there
 
 
-def test_another_lane_leaves_what_is_under_way(server: BatchServer, ledger: Ledger) -> None:
+def test_another_engine_leaves_what_is_under_way(server: BatchServer, ledger: Ledger) -> None:
     make(server, ledger, recipe=ToyRecipe(pairs=0))
     server.batches.behaviour = BatchBehaviour(polls=30)
     make(server, ledger, recipe=ToyRecipe(pairs=5), most_requests=20, wait=False)
@@ -234,7 +234,7 @@ def test_another_lane_leaves_what_is_under_way(server: BatchServer, ledger: Ledg
     assert bought_once(server)
 
 
-def test_what_another_lane_did_is_not_submitted(server: BatchServer, ledger: Ledger) -> None:
+def test_what_another_engine_did_is_not_submitted(server: BatchServer, ledger: Ledger) -> None:
     online(server, ledger, [])
     assert make(server, ledger).totals.done == CALLS
     assert server.batches.requests.total() == 0

@@ -87,7 +87,7 @@ def test_kill_9_at_random_moments_loses_and_repeats_nothing(tmp_path: Path) -> N
     assert texts(disturbed) == texts(undisturbed)
 
 
-def test_another_lane_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
+def test_another_engine_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     with BatchServer(Script(2)) as server:
         server.batches.behaviour = BatchBehaviour(hold_after="create")
@@ -103,7 +103,7 @@ def test_another_lane_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
 
 
 async def collect_and_complete(server: BatchServer, path: Path) -> int:
-    """What a run of the online lane does; return how many calls it has collected."""
+    """What a run of the chat API does; return how many calls it has collected."""
     client = batch_worker.quick_client(server.base_url)
     worker = EndpointWorker(OpenAIClient(server.base_url))
     with Ledger(path) as ledger:

@@ -141,7 +141,7 @@ def test_a_key_that_is_not_there_is_told_by_name(monkeypatch: pytest.MonkeyPatch
                 clients.make_batch_client(configured, "http://a.example/v1")
 
 
-def test_batches_are_priced_by_their_factor_whatever_lane_collects_them() -> None:
+def test_batches_are_priced_by_their_factor_whatever_engine_collects_them() -> None:
     prices = {"usd_per_million_input_tokens": 2.0, "usd_per_million_output_tokens": 8.0}
     for engine in ("openai-batch", "openai", "embedded"):
         configured = settings(engine=engine, model=EMBEDDED_MODEL, **prices)

@@ -279,7 +279,7 @@ def said(message: str, code: str = "") -> dict[str, Any]:
         (
             b'{"custom_id": "c", "response": null, "error": {"code": "batch_expired"}}',
             TransientError,
-            "expired before this call was begun",
+            "expired before this call was processed",
         ),
         (
             b'{"custom_id": "c", "response": null, "error": {"code": "odd", "message": "Odd."}}',

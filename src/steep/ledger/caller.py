@@ -1,4 +1,4 @@
-"""Sends requests to one endpoint, within the limits of the project, and records what comes back.
+"""Send requests to one endpoint within the limits of the project, and record the completions.
 
     completions = Caller(client, policy, ..., ledger, budget).complete(requests, on_done)
 
@@ -35,7 +35,7 @@ Task = asyncio.Task[Outcome]
 
 
 def ignore(completion: Completion) -> None:
-    """Let completions be returned only."""
+    """Ignore a completion."""
 
 
 class Sends(Protocol):
@@ -53,7 +53,7 @@ class Sends(Protocol):
 
     @property
     def dialect(self) -> Dialect:
-        """How requests are phrased, after all that the endpoint has objected to."""
+        """The form of requests that the endpoint accepts, as far as it is known."""
         ...
 
     def complete(self, requests: Sequence[Request], on_done: OnDone = ignore) -> list[Completion]:
@@ -62,7 +62,7 @@ class Sends(Protocol):
 
 
 class Caller:
-    """One endpoint, its ledger and the budget that it shares with all others.
+    """Sends requests to one endpoint; shares ledger and budget with all others.
 
     Args:
         client: Of the endpoint.
@@ -91,7 +91,7 @@ class Caller:
 
     @property
     def dialect(self) -> Dialect:
-        """How requests are phrased, after all that the endpoint has objected to."""
+        """The form of requests that the endpoint accepts, as far as it is known."""
         return self._client.client.dialect
 
     @property
@@ -145,7 +145,7 @@ class Caller:
 
 
 class _CallerRun:
-    """What is in flight, and what has come back."""
+    """The requests in flight and the completions of one `complete`."""
 
     def __init__(
         self, worker: EndpointWorker[Request], ledger: Ledger, account: Account, on_done: OnDone
@@ -156,7 +156,7 @@ class _CallerRun:
         self.found: dict[str, Completion] = {}
 
     async def send(self, requests: Iterator[Request]) -> None:
-        """Send all; what is in flight when the work ends early is waited for and recorded."""
+        """Send all requests; wait for those in flight even if the work ends early."""
         try:
             while self._fill(requests):
                 await self._ingest()
@@ -173,7 +173,7 @@ class _CallerRun:
             raise
 
     def _fill(self, requests: Iterator[Request]) -> bool:
-        """Send as many as there is room for; return whether anything is in flight."""
+        """Send as many requests as possible; return whether any is in flight."""
         room = self._worker.client.concurrency if self.found else 1
         while len(self._flying) < room and (request := self._next(requests)) is not None:
             most = self._worker.most([request])
@@ -190,7 +190,7 @@ class _CallerRun:
         return waiting or next(requests, None)
 
     def tell_dropped(self) -> None:
-        """Say what was sent and not waited for, if anything."""
+        """Log the requests that were sent and not waited for."""
         if self._flying:
             most_usd = total(most for _, most in self._flying.values()).cost_usd
             log.warning(
@@ -209,7 +209,7 @@ class _CallerRun:
                 continue  # its failures come after the one that ended the work
 
     async def _ingest(self) -> None:
-        """Wait for at least one request, and record all that are back."""
+        """Wait for at least one request, and record all that have ended."""
         completed, _ = await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
         ended: list[table.Ended] = []
         fatal: FatalError | None = None

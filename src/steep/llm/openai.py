@@ -1,11 +1,10 @@
 """A client of any OpenAI-compatible endpoint: hosted, vLLM, SGLang, llama.cpp, Ollama.
 
-It talks HTTP with aiohttp and not through the `openai` package: one request a call needs none of
-its 2 s of imports nor of its ten times higher cost a call, and error texts are ours to decide. Each
-call is one attempt; what can pass is a `TransientError` (408, 409, 425, 429, 5xx, timeouts, broken
-connections, broken bodies), what concerns all calls is a `FatalError`, at once.
+It uses aiohttp instead of the `openai` package, which takes 2 s to import and ten times the
+processor time per call, and whose error texts are not ours. Each call is one attempt: a transient
+failure (408, 409, 425, 429, 5xx, timeouts, broken connections, broken bodies) is a
+`TransientError`, a failure that concerns all calls is a `FatalError`.
 
-The key is read from the environment, sent to the endpoint, and removed from every error text.
 Import this module only from the function that needs it: aiohttp costs 0.4 s.
 """
 
@@ -51,17 +50,17 @@ T = TypeVar("T")
 
 
 class OpenAIClient:
-    """Completes one call a request; the scheduler keeps `concurrency` of them in flight.
+    """Completes one call per request; the scheduler keeps `concurrency` of them in flight.
 
     Args:
-        base_url: Of the endpoint, up to and without `/chat/completions`.
-        api_key_env: Name of the environment variable that holds the key; None sends none.
-        concurrency: Calls in flight at once at most, and connections kept open.
-        timeout_s: Of one attempt.
+        base_url: Base URL of the endpoint, without `/chat/completions`.
+        api_key_env: Environment variable that holds the key; None sends no key.
+        concurrency: Maximum number of calls in flight, and of open connections.
+        timeout_s: Seconds per attempt.
         prices: Prices of the model, if known.
-        section: Of the configuration, for errors: where these fields stand.
-        bounded: Whether a hard limit on tokens or dollars rests on that on the length of answers.
-            An endpoint that takes none of those is given up.
+        section: The configuration section of these fields, for errors.
+        bounded: Whether a hard limit on tokens or dollars depends on the limit on the length of
+            answers. An endpoint that does not take that limit is an error then.
 
     Raises:
         UserError: `base_url` is no such address, or the environment variable is not set.
@@ -91,8 +90,8 @@ class OpenAIClient:
         self._dialect = Dialect()
         self._has_replied = False  # the endpoint has sent anything at all
         self._has_answered = False  # it has completed a call
-        self._unfound = 0  # calls in a row that it did not know or allow
-        self._logged: set[str] = set()  # what the log was told of this endpoint
+        self._unfound = 0  # calls in a row answered with 403 or 404
+        self._logged: set[str] = set()  # topics that were logged for this endpoint
         self._fatal: FatalError | None = None
 
     async def complete(self, calls: Sequence[Call]) -> list[Completion]:
@@ -115,9 +114,9 @@ class OpenAIClient:
         return [self._completion(call, started, answer)]
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Send any other request (`completions`, `embeddings`), with one attempt; the JSON it gets.
+        """Send any other request (`completions`, `embeddings`) in one attempt; return its JSON.
 
-        The body is written in full; it is phrased as the server understands it. `read_answer` of
+        The body is given in full; it is sent in the dialect of the server. `read_answer` of
         `openai_wire` reads the text in the JSON of a chat or a completion.
 
         Raises:
@@ -132,9 +131,9 @@ class OpenAIClient:
         return await self._attempt(url, str(body.get("model")), phrased, read_json)
 
     async def context_window(self, model: str) -> int | None:
-        """Ask which context window a model has, in tokens; None where the endpoint does not tell.
+        """Return the context window of a model in tokens; None if the endpoint does not report it.
 
-        Nothing of it is needed, so nothing that goes wrong is an error.
+        This is optional information, so no failure is an error.
         """
         url = URL(self.http.address("models"))
         try:
@@ -148,7 +147,7 @@ class OpenAIClient:
 
     @property
     def dialect(self) -> Dialect:
-        """How requests are phrased, after all that the endpoint has objected to."""
+        """The form of requests that the endpoint accepts, as far as it is known."""
         return self._dialect
 
     async def close(self) -> None:
@@ -162,15 +161,15 @@ class OpenAIClient:
         phrased: Callable[[Dialect], bytes],
         read: Callable[[Reply, Dialect], T],
     ) -> T:
-        """Send a request, in words that the server understands.
+        """Send a request in a dialect that the server understands.
 
-        Other words are kept for later requests once they have helped: an objection to one request
-        may be about its content.
+        A new dialect is kept for later requests only once it has succeeded: an objection to one
+        request may be about its content.
         """
         known = dialect = self._dialect
         objections: list[str] = []
         while True:
-            if self._fatal is not None:  # another call found out that none will succeed
+            if self._fatal is not None:  # another call has found that none will succeed
                 raise self._fatal
             try:
                 result = read(await self._send(url, phrased(dialect), model), dialect)
@@ -179,12 +178,12 @@ class OpenAIClient:
                 dialect = error.dialect
                 if self._bounded and not dialect.limits_answers:
                     raise self._give_up(model, ENDLESS, error) from None
-                if self._dialect != known:  # another call has found words that help
+                if self._dialect != known:  # another call has found a dialect that works
                     known = dialect = self._dialect
             except EndpointUnusable as error:
                 if self._has_answered and error.status in (403, 404):
                     self._unfound += 1
-                    if self._unfound < MOST_UNFOUND:  # others pass: it may be about this call
+                    if self._unfound < MOST_UNFOUND:  # others succeed: it may be about this call
                         raise Rejected(str(error)) from None
                 raise self._give_up(model, advice_on(error), error) from None
             except TransientError as error:
@@ -197,7 +196,7 @@ class OpenAIClient:
                 if dialect != known and self._dialect == known:
                     self._dialect = dialect
                     change = dialect.difference(known)
-                    self._log_once(change, f"{change}, as it says: {'; '.join(objections)}")
+                    self._log_once(change, f"{change}, because: {'; '.join(objections)}")
                 return result
 
     async def _send(self, url: URL, body: bytes, model: str) -> Reply:
@@ -224,11 +223,11 @@ class OpenAIClient:
         return reply_of(response, content)
 
     def _warn_of_oddities(self, call: Call, answer: ParsedAnswer) -> None:
-        """Notice what is odd about an answer, and say it once."""
+        """Log once that the model reasons, or that the server seems to truncate prompts."""
         if answer.thought:
             self._log_once(
                 "thought",
-                "the model thinks before it answers; that is no part of the texts",
+                "the model reasons before it answers; the reasoning is not part of the texts",
                 logging.INFO,
             )
         if answer.usage is None or "cut" in self._logged:
@@ -245,7 +244,7 @@ class OpenAIClient:
             self._log_once(
                 "cut",
                 f"it reports {answer.usage.prompt_tokens:,} tokens for a prompt of some "
-                f"{size / USUAL_BYTES_PER_TOKEN:,.0f}, so it seems to cut prompts without a word; "
+                f"{size / USUAL_BYTES_PER_TOKEN:,.0f}, so it seems to truncate prompts silently; "
                 "raise the context that the server gives the model (num_ctx in Ollama, --ctx-size "
                 "in llama.cpp), or set documents.split_words",
             )

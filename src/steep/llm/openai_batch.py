@@ -52,19 +52,19 @@ T = TypeVar("T")
 
 
 class BatchClient:
-    """Submits, watches and reads batches.
+    """Submits, polls and reads batches.
 
     Args:
-        base_url: Of the endpoint, up to and without `/batches`.
-        api_key_env: Name of the environment variable that holds the key; None sends none.
-        timeout_s: Without a byte from the endpoint.
-        retry_s: How long one request is tried again before the run gives up.
-        settle_s: After which a batch that was made is surely listed.
-        prices: Prices of the model by batch, if known.
-        most_requests: Of one batch.
-        most_bytes: Of one batch's file.
+        base_url: Base URL of the endpoint, without `/batches`.
+        api_key_env: Environment variable that holds the key; None sends no key.
+        timeout_s: Seconds without a byte from the endpoint.
+        retry_s: Seconds for which a request is retried before the run ends.
+        settle_s: Seconds after which a created batch is listed at the latest.
+        prices: Batch prices of the model, if known.
+        most_requests: Maximum number of requests per batch.
+        most_bytes: Maximum size of a batch's file.
         pause_s: The first pause before a retry; each next one is twice as long, and all are
-            shortened by chance.
+            shortened at random.
 
     Raises:
         UserError: `base_url` is no such address, or the environment variable is not set.
@@ -96,7 +96,7 @@ class BatchClient:
 
     @property
     def dialect(self) -> Dialect:
-        """How requests are phrased; weakened by whoever reads that the server objected to it."""
+        """The form of requests; set to a simpler one when a result shows an objection to it."""
         return self._dialect
 
     @dialect.setter
@@ -134,12 +134,12 @@ class BatchClient:
             raise BatchRefused(str(error)) from error
 
     async def create(self, input_file_id: str, token: str, dialect: Dialect) -> RemoteBatch:
-        """Make a batch of an uploaded file, exactly once.
+        """Create a batch from an uploaded file, exactly once.
 
         Raises:
-            FatalError: The endpoint makes no batches at all.
-            QueueFull: It will make this one later, when others have ended.
-            BatchRefused: It does not make this one.
+            FatalError: The endpoint creates no batches at all.
+            QueueFull: It can create this one later, when others have ended.
+            BatchRefused: It does not create this one.
         """
         asked = False
 
@@ -162,10 +162,10 @@ class BatchClient:
             raise BatchRefused(str(error)) from error
 
     async def get(self, batch_id: str) -> RemoteBatch:
-        """Look at a batch.
+        """Return the current state of a batch.
 
         Raises:
-            FatalError: The endpoint cannot be asked.
+            FatalError: The endpoint does not answer.
             BatchUnknown: It has no such batch; the key may be another account's.
         """
 
@@ -180,18 +180,18 @@ class BatchClient:
         return await self._persist(send)
 
     async def find(self, token: str) -> RemoteBatch | None:
-        """Find the batch that was made with this token, if any was and was not refused.
+        """Find the batch that was created with this token, unless it was refused.
 
         Raises:
-            FatalError: The endpoint cannot be asked.
+            FatalError: The endpoint does not answer.
         """
         return await self._persist(lambda: self._find_surely(token))
 
     async def cancel(self, batch_id: str) -> RemoteBatch:
-        """Ask for the end of a batch; what is answered by then can be read, and is charged.
+        """Cancel a batch; the calls answered by then can be read, and are charged.
 
         Raises:
-            FatalError: The endpoint cannot be asked.
+            FatalError: The endpoint does not answer.
             BatchRefused: It has ended already.
         """
 
@@ -204,11 +204,11 @@ class BatchClient:
             raise BatchRefused(str(error)) from error
 
     async def lines(self, file_id: str) -> AsyncGenerator[bytes, None]:
-        """Read a file line by line, whatever its size; a broken download goes on where it was.
+        """Yield the lines of a file of any size; resume a broken download.
 
         Raises:
-            FatalError: The endpoint cannot be asked.
-            FileGone: The file is not kept any more.
+            FatalError: The endpoint does not answer.
+            FileGone: The file is no longer kept.
         """
         delivered = failures = 0
         silent_since = time.monotonic()
@@ -278,7 +278,7 @@ class BatchClient:
             after = {"after": batches[-1].id}
 
     async def _persist(self, send: Callable[[], Awaitable[T]]) -> T:
-        """Try again what can pass, until `retry_s` are over."""
+        """Retry transient failures for at most `retry_s`."""
         began, failures = time.monotonic(), 0
         while True:
             try:
@@ -301,10 +301,10 @@ class BatchClient:
     async def _send(
         self, method: str, path: str, total_s: float | None = None, **options: Any
     ) -> Any:
-        """One request and its JSON.
+        """Send one request and return its JSON.
 
         Raises:
-            TransientError, Rejected, Hopeless: There is none.
+            TransientError, Rejected, EndpointUnusable: There is none.
         """
         try:
             async with self._http.session().request(

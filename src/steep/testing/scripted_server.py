@@ -1,4 +1,4 @@
-"""An OpenAI chat API on loopback, over real HTTP, whose answers and accidents are scripted.
+"""A server with OpenAI's chat API on loopback, with scripted answers and accidents.
 
 In a test:
 
@@ -10,8 +10,8 @@ From a shell (it prints its base_url and serves until it is stopped):
     python -m steep.testing.scripted_server --port 0 --seed 1 --rate-limited 0.2
 
 `server.requests` and `server.completed` count by `request_hash`, so that a test can prove that
-nothing was asked, or answered, twice; `server.processed_tokens` are those prompt tokens that no
-cached prefix has spared. Not part of `import steep`: it imports aiohttp.
+nothing was asked, or answered, twice; `server.processed_tokens` are the prompt tokens that were
+not in the simulated prefix cache. Not part of `import steep`: it imports aiohttp.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class ScriptedServer:
 
     async def _shut_down(self) -> None:
         await self._runner.cleanup()
-        late = asyncio.all_tasks() - {asyncio.current_task()}  # answers that nobody waits for
+        late = asyncio.all_tasks() - {asyncio.current_task()}  # answers without a client
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)

@@ -1,7 +1,7 @@
-"""One answer as it is written: a Hugging Face causal LM in this process, token by token.
+"""Stream the answers of a Hugging Face causal LM in this process, token by token.
 
-For a person at a terminal, not for many calls (`local.client`). The loop is ours instead
-of `generate` with a streamer, which needs a thread: here Ctrl-C ends an answer between two tokens.
+This is for chat in a terminal; `client` completes many calls. It has its own loop instead of
+`generate` with a streamer, which needs a thread: here Ctrl-C ends an answer between two tokens.
 On a GPU in bf16, else in fp32.
 """
 
@@ -27,7 +27,7 @@ UNFINISHED = "\ufffd"  # what a tokenizer makes of a character whose last bytes 
 
 
 class ChatAnswer:
-    """An answer in the making: iterate over its pieces, then look at `text` and `cut_off`."""
+    """A streamed answer: iterate over its pieces, then read `text` and `cut_off`."""
 
     def __init__(self, tokens: Iterator[int], tokenizer: Any, limit: int) -> None:
         self._tokens, self._tokenizer, self._limit = tokens, tokenizer, limit
@@ -36,7 +36,7 @@ class ChatAnswer:
 
     @property
     def cut_off(self) -> bool:
-        """Whether the limit ended it, and not the model."""
+        """Whether the limit ended the answer, not the model."""
         return self.count >= self._limit
 
     def __iter__(self) -> Iterator[str]:
@@ -68,7 +68,7 @@ class StreamingChatModel:
         self._context_tokens: int | None = getattr(config, "max_position_embeddings", None)
 
     def prompt(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """The tokens of a dialogue in the model's chat format, or its bare text without one.
+        """Return the tokens of a dialogue in the model's chat format, or its bare text.
 
         Raises:
             UserError: The format has no place for such messages.
@@ -90,19 +90,19 @@ class StreamingChatModel:
         return text_ids(self._tokenizer, text)
 
     def opened_thought(self, prompt: Sequence[int]) -> str:
-        """The tag of a thought that a prompt opens; the model goes on within it."""
+        """Return the opening tag of a thought at the end of a prompt, if any."""
         return opened_thought(self._tokenizer.decode(prompt[-LAST_TOKENS:]))
 
     def room(self, prompt: Sequence[int]) -> int | None:
-        """How many tokens may follow a prompt; None when nobody knows."""
+        """Return how many tokens may follow a prompt; None if unknown."""
         return None if self._context_tokens is None else self._context_tokens - len(prompt)
 
     def answer(self, prompt: Sequence[int], sampling: Sampling, seed: int) -> ChatAnswer:
-        """Begin an answer; nothing is computed until it is iterated over.
+        """Return an answer that is computed as it is iterated over.
 
         Args:
-            prompt: Of at least one token.
-            sampling: Temperature, and how many tokens at most; fewer where the context ends.
+            prompt: At least one token.
+            sampling: Temperature and maximum tokens; fewer where the context ends.
             seed: Equal seeds give equal answers.
 
         Raises:
@@ -143,7 +143,7 @@ class StreamingChatModel:
 
 
 def pieces(tokens: Iterator[int], tokenizer: Any) -> Iterator[str]:
-    """Text for tokens as soon as it is certain; put together it is the text of them all.
+    """Yield the text of tokens as soon as it is certain.
 
     A character may be spread over tokens, and what a token says may depend on the one before; so
     the tokens of the last piece are decoded again with the new ones, and only what they add is new.

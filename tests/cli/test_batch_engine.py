@@ -1,4 +1,4 @@
-"""`steep generate` by a provider's batches: it may end before they do; another lane may go on."""
+"""`steep generate` by a provider's batches: it may end before they do; another engine may go on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def status(steep: Steep, project: Path) -> dict[str, Any]:
     return found
 
 
-def test_batches_are_submitted_collected_and_left_for_the_other_lane(
+def test_batches_are_submitted_collected_and_left_for_the_other_engine(
     project: Path, steep: Steep
 ) -> None:
     with BatchServer() as server:
