@@ -35,9 +35,9 @@ def hide(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"base_url": ()}, "There is no endpoint"),
+        ({"base_url": ()}, "No endpoint is configured"),
         ({"base_url": ("http://a/v1", "http://a/v1/")}, "named twice"),
-        ({"engine": "openai-batch", "base_url": TWO}, "Batches go to one provider"),
+        ({"engine": "openai-batch", "base_url": TWO}, "The batch API takes one endpoint"),
         ({"engine": "embedded", "model": "other"}, r"(?s)embedded model only.*generate\.engine"),
         (
             {"engine": "ray", "ray_engine": "embedded", "model": "other"},

@@ -65,12 +65,12 @@ class Caller:
     """Sends requests to one endpoint; shares ledger and budget with all others.
 
     Args:
-        client: Of the endpoint.
-        policy: How long a request is tried, and the rate limits.
-        prices: Of the model.
-        section: Of the configuration that describes the endpoint.
-        ledger: Open for writing.
-        budget: What the project may spend.
+        client: The client of the endpoint.
+        policy: Retries and rate limits.
+        prices: The prices of the model.
+        section: The configuration section of the endpoint.
+        ledger: The ledger, open for writing.
+        budget: The limits of the project.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Caller:
     ) -> None:
         self._client, self.ledger = client, ledger
         self.worker: EndpointWorker[Request] = EndpointWorker(client, policy, prices, section)
-        # A prompt beyond the context says nothing about the others.
+        # A prompt beyond the context concerns one request only.
         self.worker.answers = EndpointHealth(tolerated=frozenset({CONTEXT_REASON}))
         self._account = Account(budget, ledger)
         self._account.attach(self.worker)
@@ -132,7 +132,7 @@ class Caller:
             try:
                 asyncio.run(self._send_all(run, new))
             except KeyboardInterrupt:
-                run.tell_dropped()
+                run.log_dropped()
                 raise
             found |= run.found
         return [found[each.id] for each in requests]
@@ -189,7 +189,7 @@ class _CallerRun:
         waiting, self._waiting = self._waiting, None
         return waiting or next(requests, None)
 
-    def tell_dropped(self) -> None:
+    def log_dropped(self) -> None:
         """Log the requests that were sent and not waited for."""
         if self._flying:
             most_usd = total(most for _, most in self._flying.values()).cost_usd
@@ -197,7 +197,7 @@ class _CallerRun:
                 "%s: %s sent and not waited for; the provider may bill this, %s",
                 self._worker.stage,
                 plural(len(self._flying), "request"),
-                "at a price that is not known" if most_usd is None else f"${most_usd:,.4f} at most",
+                "at an unknown price" if most_usd is None else f"${most_usd:,.4f} at most",
             )
 
     async def _finish(self) -> None:
@@ -254,10 +254,10 @@ class _CallerRun:
             else f"{most.tokens:,} more, the worst case of the request"
         )
         return UserError(
-            "The limit of the project does not pay for the next request.",
+            "The limit of the project is too low for the next request.",
             where=f"{limit}, {self._worker.section}",
             expected=needed,
             found=found,
-            hint="raise the limit and run the same command again: what was answered is kept. "
+            hint="raise the limit and run the same command again; completed requests are kept. "
             "Generation takes its share of a higher limit first; steep plan shows both",
         )
