@@ -3,8 +3,8 @@
     python benchmarks/decoding.py [--rows 64] [--new 64]
 
 `generate` is transformers' own batched `model.generate`; `cache` a plain greedy loop over one
-dynamic cache; `shared` is `steep.llm.decoding`, which keeps the common prefix once. All three write
-greedily from the same prompts; the texts of `cache` and `shared` are compared.
+dynamic cache; `shared` is `steep.llm.local.decoding`, which keeps the common prefix once. All three
+write greedily from the same prompts; the texts of `cache` and `shared` are compared.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, DynamicCache
 
-from steep.llm.decoding import PromptGroup, decode
-from steep.llm.weights import embedded_model
+from steep.llm.local.decoding import PromptGroup, decode
+from steep.llm.local.weights import embedded_model
 
 PREFIX_TOKENS, TAIL_TOKENS = 300, 20
 

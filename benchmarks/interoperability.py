@@ -48,7 +48,7 @@ from steep.evaluation.option_rows import (
 )
 from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import read_questions
-from steep.llm.weights import embedded_model
+from steep.llm.local.weights import embedded_model
 
 HARNESS_METRICS: dict[Normalizer, str] = {
     "sum": "acc",

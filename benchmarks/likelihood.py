@@ -29,7 +29,7 @@ from steep.evaluation.likelihood import score_questions
 from steep.evaluation.option_rows import Normalizer, QuestionRow, make_rows
 from steep.evaluation.prompts import closed_book_prompt, short_answer_prompt
 from steep.evaluation.questions import Question, read_questions
-from steep.llm.weights import embedded_model
+from steep.llm.local.weights import embedded_model
 
 METRICS: dict[str, Normalizer] = {
     "acc": "sum",

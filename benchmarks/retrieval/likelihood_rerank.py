@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks.retrieval.recall import Exam, read_question_set, show
 from steep.evaluation.likelihood import score_questions
-from steep.llm.weights import embedded_model
+from steep.llm.local.weights import embedded_model
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import cut_documents
 from steep.retrieval.config import RetrievalConfig

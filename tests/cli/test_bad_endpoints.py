@@ -232,9 +232,7 @@ def test_a_wait_of_a_year_is_not_waited_for(
 ) -> None:
     behave(endpoint, rate_limited=1.0, retry_after=retry_after)
     ended = steep("generate", cwd=project)
-    assert_stopped(
-        ended, "asks to be left alone for long", "generate.retry_minutes", "run the same"
-    )
+    assert_stopped(ended, "asks for a long pause", "generate.retry_minutes", "run the same")
     assert endpoint.requests.total() == 1
     assert columns(steep, project) == {"to_do": DOCUMENTS}
 

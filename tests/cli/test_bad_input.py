@@ -208,7 +208,7 @@ def test_an_endpoint_that_answers_with_web_pages(project: Path, steep: Steep) ->
         settle(project / "steep.yaml", generate={"base_url": portal.base_url, "max_attempts": 1})
         ended = steep("run", cwd=project)
     said = "malformed reply: not a chat completion"
-    assert_clear(ended, "completes no call: 3 were given up", portal.base_url, said)
+    assert_clear(ended, "completes no call: 3 calls failed", portal.base_url, said)
 
 
 def test_a_document_that_the_endpoint_finds_too_long(project: Path, steep: Steep) -> None:

@@ -140,7 +140,7 @@ def test_a_run_whose_answers_are_mostly_empty_does_not_end_well(
         for _ in range(2):
             ended = steep("generate", cwd=project)
             assert ended.code == 2
-            assert "Most answers hold no text: 9 of 12" in ended.err
+            assert "Most answers contain no text: 9 of 12" in ended.err
             assert "generate.max_tokens" in ended.err
 
 
@@ -172,7 +172,7 @@ def test_answers_that_are_all_reasoning_are_a_status_of_their_own(
         for calls in (3 + 9, 9, 0):  # all are asked for again, as often as any call is tried
             ended = asked()
             assert (ended.code, len(seen)) == (2, calls)
-            assert "Most answers are nothing but reasoning: 9 of 12" in ended.err
+            assert "Most answers contain nothing but reasoning: 9 of 12" in ended.err
             assert "2,048 tokens of reasoning per answer" in ended.err
             assert "generate.reasoning_tokens" in ended.err
         found = status(steep, project)

@@ -1,4 +1,4 @@
-"""What the tests of batches share: runs of both lanes against a scripted server."""
+"""What the tests of batches share: runs of both engines against a scripted server."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 from batch_worker import FIVE, quick_client
 from toy import ToyRecipe
 
+from scripted_batches import BatchServer
 from steep.documents.document import Document
-from steep.generation.batches import collect, generate_in_batches
+from steep.generation.batch.runner import collect, generate_in_batches
 from steep.generation.plan import walk
 from steep.generation.progress import BatchReport
 from steep.generation.scheduler import generate
@@ -18,7 +19,6 @@ from steep.ledger.endpoint_worker import EndpointWorker
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 from steep.llm.prices import Prices
-from steep.testing.scripted_server import ScriptedServer
 
 RECIPE = ToyRecipe(pairs=10)
 PRICES = Prices(usd_per_million_input_tokens=1.0, usd_per_million_output_tokens=1.0)
@@ -26,7 +26,7 @@ CALLS = 5 * 11  # of the plan: an opening and ten pairs of each document
 
 
 def make(
-    server: ScriptedServer,
+    server: BatchServer,
     ledger: Ledger,
     *,
     most_requests: int = 1000,
@@ -50,8 +50,8 @@ def make(
     return asyncio.run(run())
 
 
-def online(server: ScriptedServer, ledger: Ledger, collected: list[int]) -> None:
-    """What a run of the other lane does: collect once, then complete the rest itself."""
+def online(server: BatchServer, ledger: Ledger, collected: list[int]) -> None:
+    """What a run of the other engine does: collect once, then complete the rest itself."""
 
     async def run() -> None:
         client, worker = (
@@ -77,15 +77,15 @@ def closed(ledger: Ledger) -> list[str | None]:
     return [batch.note for batch in ledger.batches(open_only=False)]
 
 
-def bought_once(server: ScriptedServer, calls: int = CALLS) -> bool:
+def bought_once(server: BatchServer, calls: int = CALLS) -> bool:
     return len(server.completed) == server.completed.total() == calls
 
 
-def batches_of(server: ScriptedServer) -> list[tuple[int, str]]:
+def batches_of(server: BatchServer) -> list[tuple[int, str]]:
     return list(zip(server.batches.sizes, server.batches.statuses, strict=True))
 
 
-async def look(server: ScriptedServer) -> None:
+async def look(server: BatchServer) -> None:
     client = quick_client(server.base_url)
     try:
         await client.get("batch_0")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from toy import TINY, ToyRecipe
 
-from steep.generation.batches import generate_in_batches
+from steep.generation.batch.runner import generate_in_batches
 from steep.generation.progress import BatchReport
 from steep.ledger.ledger import Ledger
 from steep.llm.openai_batch import BatchClient

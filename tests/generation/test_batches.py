@@ -20,8 +20,9 @@ from batch_setup import (
 from batch_worker import FIVE, quick_client
 from toy import ToyRecipe
 
+from scripted_batches import BatchBehaviour, BatchServer
 from steep.documents.document import Document
-from steep.generation.batches import cancel_all, collect, generate_in_batches
+from steep.generation.batch.runner import cancel_all, collect, generate_in_batches
 from steep.generation.plan import totals, walk
 from steep.generation.progress import BatchProgress, StopRequest
 from steep.ledger.budget import Budget
@@ -30,17 +31,15 @@ from steep.ledger.records import SubmittedBatch
 from steep.llm.openai_batch_wire import request_line
 from steep.llm.openai_wire import Dialect
 from steep.testing.script import Behaviour, Script
-from steep.testing.scripted_batches import BatchBehaviour
-from steep.testing.scripted_server import ScriptedServer
 
 
 @pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer(Script(3)) as server:
+def server() -> Iterator[BatchServer]:
+    with BatchServer(Script(3)) as server:
         yield server
 
 
-def test_everything_is_made_once_by_two_batches(server: ScriptedServer, ledger: Ledger) -> None:
+def test_everything_is_made_once_by_two_batches(server: BatchServer, ledger: Ledger) -> None:
     report = make(server, ledger, prices=PRICES)
     found = report.totals
     assert (found.planned, found.done, report.batches, report.stopped) == (CALLS, CALLS, 0, False)
@@ -53,11 +52,11 @@ def test_everything_is_made_once_by_two_batches(server: ScriptedServer, ledger: 
     assert server.batches.requests["create"] == 2
 
 
-def test_the_texts_are_those_of_the_online_lane(
-    server: ScriptedServer, ledger: Ledger, tmp_path: Path
+def test_the_texts_are_those_of_the_chat_api(
+    server: BatchServer, ledger: Ledger, tmp_path: Path
 ) -> None:
     endings = Behaviour(truncated=0.1, refusing=0.1, empty=0.1)
-    with ScriptedServer(Script(3, endings)) as odd:
+    with BatchServer(Script(3, endings)) as odd:
         found = make(odd, ledger).totals
         with Ledger(tmp_path / "online.db") as other:
             online(odd, other, [])
@@ -67,13 +66,13 @@ def test_the_texts_are_those_of_the_online_lane(
     assert found.to_do == found.failed == 0
 
 
-def test_batches_are_cut_at_the_limit_of_calls(server: ScriptedServer, ledger: Ledger) -> None:
+def test_batches_are_cut_at_the_limit_of_calls(server: BatchServer, ledger: Ledger) -> None:
     assert make(server, ledger, most_requests=20).totals.done == CALLS
     assert server.batches.sizes == [5, 20, 20, 10]
     assert bought_once(server)
 
 
-def test_batches_are_cut_at_the_limit_of_bytes(server: ScriptedServer, ledger: Ledger) -> None:
+def test_batches_are_cut_at_the_limit_of_bytes(server: BatchServer, ledger: Ledger) -> None:
     (first, *_) = walk(FIVE, RECIPE, ledger)
     most_bytes = 6 * len(request_line(first.call, Dialect()))
     assert make(server, ledger, most_bytes=most_bytes).totals.done == CALLS
@@ -84,7 +83,7 @@ def test_batches_are_cut_at_the_limit_of_bytes(server: ScriptedServer, ledger: L
     assert bought_once(server)
 
 
-def test_a_request_larger_than_a_batch_is_skipped(server: ScriptedServer, ledger: Ledger) -> None:
+def test_a_request_larger_than_a_batch_is_skipped(server: BatchServer, ledger: Ledger) -> None:
     giant = Document("giant", "Giant", "The Quillon Ferry sank. " * 2000)
     found = make(server, ledger, documents=(*FIVE, giant), most_bytes=20_000).totals
     assert (found.skipped, found.done) == (2, CALLS)  # two tries of its opening
@@ -92,7 +91,7 @@ def test_a_request_larger_than_a_batch_is_skipped(server: ScriptedServer, ledger
 
 
 def test_calls_that_two_documents_share_are_bought_once(
-    server: ScriptedServer, ledger: Ledger
+    server: BatchServer, ledger: Ledger
 ) -> None:
     twins = (*FIVE, replace(FIVE[0]))
     found = make(server, ledger, documents=twins, most_requests=7).totals
@@ -101,7 +100,7 @@ def test_calls_that_two_documents_share_are_bought_once(
 
 
 def test_without_waiting_a_run_submits_and_the_next_ones_collect(
-    server: ScriptedServer, ledger: Ledger
+    server: BatchServer, ledger: Ledger
 ) -> None:
     server.batches.behaviour = BatchBehaviour(polls=4)
     seen = []
@@ -118,7 +117,7 @@ def test_without_waiting_a_run_submits_and_the_next_ones_collect(
 
 
 def test_what_an_earlier_run_submitted_is_held_back_from_the_budget(
-    server: ScriptedServer, ledger: Ledger
+    server: BatchServer, ledger: Ledger
 ) -> None:
     server.batches.behaviour = BatchBehaviour(polls=5)
     make(server, ledger, wait=False)
@@ -135,7 +134,7 @@ def test_what_an_earlier_run_submitted_is_held_back_from_the_budget(
     assert server.batches.sizes == [5]
 
 
-def test_progress_adds_up(server: ScriptedServer, ledger: Ledger) -> None:
+def test_progress_adds_up(server: BatchServer, ledger: Ledger) -> None:
     server.batches.behaviour = BatchBehaviour(polls=3)
     seen: list[BatchProgress] = []
     make(server, ledger, prices=PRICES, on_progress=seen.append)
@@ -149,7 +148,7 @@ def test_progress_adds_up(server: ScriptedServer, ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("step", ["drain", "abort"])
 def test_ctrl_c_leaves_the_batches_at_the_provider(
-    server: ScriptedServer, ledger: Ledger, step: str, caplog: pytest.LogCaptureFixture
+    server: BatchServer, ledger: Ledger, step: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.batches.behaviour = BatchBehaviour(polls=10**9)
     stop = StopRequest()
@@ -167,7 +166,7 @@ def test_ctrl_c_leaves_the_batches_at_the_provider(
     assert bought_once(server)
 
 
-def test_cancelling_the_task_loses_nothing(server: ScriptedServer, ledger: Ledger) -> None:
+def test_cancelling_the_task_loses_nothing(server: BatchServer, ledger: Ledger) -> None:
     server.batches.behaviour = BatchBehaviour(polls=10**9)
 
     async def run() -> None:
@@ -185,7 +184,7 @@ def test_cancelling_the_task_loses_nothing(server: ScriptedServer, ledger: Ledge
     assert bought_once(server)
 
 
-def test_another_lane_collects_what_has_ended(server: ScriptedServer, ledger: Ledger) -> None:
+def test_another_engine_collects_what_has_ended(server: BatchServer, ledger: Ledger) -> None:
     make(server, ledger, recipe=ToyRecipe(pairs=0))
     server.batches.behaviour = BatchBehaviour(expiring=1)
     # Half of the plan by batches, in two of which one will expire.
@@ -199,8 +198,8 @@ def test_another_lane_collects_what_has_ended(server: ScriptedServer, ledger: Le
     assert bought_once(server)
 
 
-def test_what_another_lane_collects_counts_against_its_budget(
-    server: ScriptedServer, ledger: Ledger
+def test_what_another_engine_collects_counts_against_its_budget(
+    server: BatchServer, ledger: Ledger
 ) -> None:
     server.batches.behaviour = BatchBehaviour(polls=3)
     make(server, ledger, recipe=ToyRecipe(pairs=0))
@@ -222,7 +221,7 @@ def test_what_another_lane_collects_counts_against_its_budget(
     assert budget.reserved_tokens > 20 * 2048  # twenty calls are still there
 
 
-def test_another_lane_leaves_what_is_under_way(server: ScriptedServer, ledger: Ledger) -> None:
+def test_another_engine_leaves_what_is_under_way(server: BatchServer, ledger: Ledger) -> None:
     make(server, ledger, recipe=ToyRecipe(pairs=0))
     server.batches.behaviour = BatchBehaviour(polls=30)
     make(server, ledger, recipe=ToyRecipe(pairs=5), most_requests=20, wait=False)
@@ -235,13 +234,13 @@ def test_another_lane_leaves_what_is_under_way(server: ScriptedServer, ledger: L
     assert bought_once(server)
 
 
-def test_what_another_lane_did_is_not_submitted(server: ScriptedServer, ledger: Ledger) -> None:
+def test_what_another_engine_did_is_not_submitted(server: BatchServer, ledger: Ledger) -> None:
     online(server, ledger, [])
     assert make(server, ledger).totals.done == CALLS
     assert server.batches.requests.total() == 0
 
 
-def test_batches_of_another_provider_are_left_alone(server: ScriptedServer, ledger: Ledger) -> None:
+def test_batches_of_another_provider_are_left_alone(server: BatchServer, ledger: Ledger) -> None:
     elsewhere = SubmittedBatch(
         "t", "https://elsewhere.example/v1", "in_progress", 3, "2026-01-01", "b1"
     )
@@ -251,7 +250,7 @@ def test_batches_of_another_provider_are_left_alone(server: ScriptedServer, ledg
 
 
 def test_open_batches_are_cancelled_and_their_answers_kept(
-    server: ScriptedServer, ledger: Ledger
+    server: BatchServer, ledger: Ledger
 ) -> None:
     make(server, ledger, recipe=ToyRecipe(pairs=0))
     make(server, ledger, wait=False)

@@ -14,26 +14,25 @@ from batch_setup import CALLS, PRICES, bought_once, closed, make
 from batch_worker import quick_client
 from toy import ToyRecipe
 
+from scripted_batches import BatchBehaviour, BatchServer
 from steep.core.errors import UserError
-from steep.generation.batches import cancel_all
+from steep.generation.batch.runner import cancel_all
 from steep.generation.progress import BatchReport
 from steep.ledger.budget import Budget
 from steep.ledger.ledger import Ledger
 from steep.llm.dialect import Dialect
 from steep.llm.openai_batch import BatchClient
 from steep.testing.script import Script
-from steep.testing.scripted_batches import BatchBehaviour
-from steep.testing.scripted_server import ScriptedServer
 
 
 @pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer(Script(3)) as server:
+def server() -> Iterator[BatchServer]:
+    with BatchServer(Script(3)) as server:
         yield server
 
 
 def test_large_batches_that_the_budget_cuts_follow_each_other(
-    server: ScriptedServer, ledger: Ledger
+    server: BatchServer, ledger: Ledger
 ) -> None:
     budget = Budget(max_cost_usd=0.06)
     report = make(server, ledger, prices=PRICES, budget=budget)
@@ -45,7 +44,7 @@ def test_large_batches_that_the_budget_cuts_follow_each_other(
 
 
 def test_no_small_batch_is_made_of_what_open_ones_leave(
-    server: ScriptedServer, ledger: Ledger
+    server: BatchServer, ledger: Ledger
 ) -> None:
     server.batches.behaviour = BatchBehaviour(polls=3)
     budget = Budget(max_cost_usd=0.06)
@@ -57,48 +56,47 @@ def test_no_small_batch_is_made_of_what_open_ones_leave(
 
 
 @pytest.mark.parametrize("wait", [True, False])
-def test_dwindling_batches_end_the_run(
-    server: ScriptedServer, ledger: Ledger, wait: bool, caplog: pytest.LogCaptureFixture
+def test_no_batch_smaller_than_the_smallest_is_cut_by_the_budget(
+    server: BatchServer, ledger: Ledger, wait: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The openings and a first batch of pairs are bought, however little the money."""
+    """The openings are paid for, as all of them fit; of the pairs only seven would."""
     budget = Budget(max_cost_usd=0.02)
     for _ in range(10):
         report = make(server, ledger, prices=PRICES, budget=budget, wait=wait)
         if report.over_budget:
             break
-    assert server.batches.sizes == [5, 7]
+    assert server.batches.sizes == [5]
     assert (report.over_budget, report.batches, report.held_usd) == (True, 0, 0.0)
-    assert (report.totals.done, report.totals.to_do) == (12, CALLS - 12)
-    assert "enough for a batch of 7 calls only" in caplog.text
-    assert closed(ledger)[2:] == ["cut short by the budget, and not sent"]
+    assert (report.totals.done, report.totals.to_do) == (5, CALLS - 5)
+    assert "allows a batch of 7 calls only" in caplog.text
+    assert closed(ledger)[1:] == ["cut short by the budget, and not sent"]
     budget.max_cost_usd = 10.0
     assert make(server, ledger, prices=PRICES, budget=budget).totals.done == CALLS
     assert bought_once(server)
 
 
-@pytest.mark.parametrize("share, sizes", [(0.9, [5, 23, 22, 5]), (1.0, [5, 23])])
-def test_a_batch_far_smaller_than_the_largest_ends_the_run(
-    server: ScriptedServer,
+@pytest.mark.parametrize("smallest, sizes", [(22, [5, 23, 22, 5]), (23, [5, 23])])
+def test_a_series_of_cut_batches_ends_at_the_smallest(
+    server: BatchServer,
     ledger: Ledger,
     monkeypatch: pytest.MonkeyPatch,
-    share: float,
+    smallest: int,
     sizes: list[int],
 ) -> None:
-    monkeypatch.setattr("steep.generation.batches.SMALLEST_BATCH", 1)
-    monkeypatch.setattr("steep.generation.batches.LEAST_SHARE", share)
+    monkeypatch.setattr("steep.generation.batch.runner.SMALLEST_BATCH", smallest)
     report = make(server, ledger, prices=PRICES, budget=Budget(max_cost_usd=0.06))
     assert server.batches.sizes == sizes
     assert report.over_budget == (sum(sizes) < CALLS)
 
 
-def test_no_money_for_any_call(server: ScriptedServer, ledger: Ledger) -> None:
+def test_no_money_for_any_call(server: BatchServer, ledger: Ledger) -> None:
     report = make(server, ledger, prices=PRICES, budget=Budget(max_cost_usd=0.001))
     assert (report.over_budget, report.held_back, report.totals.to_do) == (True, False, 5)
     assert server.batches.sizes == []
 
 
 def test_money_that_is_held_for_open_batches_is_not_used_up(
-    server: ScriptedServer, ledger: Ledger, caplog: pytest.LogCaptureFixture
+    server: BatchServer, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     make(server, ledger, prices=PRICES, recipe=_openings_only())
     server.batches.behaviour = BatchBehaviour(polls=3)
@@ -114,7 +112,7 @@ def test_money_that_is_held_for_open_batches_is_not_used_up(
         assert 0.055 < report.held_usd <= 0.06
         assert report.held_tokens > 20 * 2048
     assert budget.reserved_usd == pytest.approx(0.0)  # the next run holds it anew
-    assert "held for 1 open batch;" in caplog.text
+    assert "reserved for 1 open batch;" in caplog.text
     for _ in range(20):
         report = again()
         if report.totals.done == CALLS:
@@ -124,26 +122,32 @@ def test_money_that_is_held_for_open_batches_is_not_used_up(
     assert bought_once(server)
 
 
-def test_what_is_spent_may_leave_too_little_beside_an_open_batch(
-    server: ScriptedServer, ledger: Ledger
+def test_what_is_spent_may_leave_too_little_for_any_call(
+    server: BatchServer, ledger: Ledger
 ) -> None:
     make(server, ledger, prices=PRICES, recipe=_openings_only())
-    server.batches.behaviour = BatchBehaviour(polls=1000)
+    server.batches.behaviour = BatchBehaviour(polls=3)
     make(server, ledger, prices=PRICES, most_requests=20, wait=False)
-    open_batches = ledger.batches()
     budget = Budget(max_cost_usd=0.06, spent_usd=0.0599)
-    with_more = make(server, ledger, prices=PRICES, recipe=_more(), budget=budget, wait=False)
-    assert (with_more.over_budget, with_more.held_back) == (True, False)
-    assert [each.token for each in ledger.batches()] == [each.token for each in open_batches]
+
+    def more() -> BatchReport:
+        return make(server, ledger, prices=PRICES, recipe=_more(), budget=budget, wait=False)
+
+    report = more()
+    while ledger.batches():  # their end may release enough
+        assert (report.over_budget, report.held_back) == (False, True)
+        report = more()
+    assert (report.over_budget, report.held_back) == (True, False)
+    assert server.batches.sizes == [5, 20, 20, 10]
 
 
-def test_without_a_limit_nothing_is_held(server: ScriptedServer, ledger: Ledger) -> None:
+def test_without_a_limit_nothing_is_held(server: BatchServer, ledger: Ledger) -> None:
     report = make(server, ledger, prices=PRICES, wait=False)
     assert (report.batches, report.held_tokens, report.held_usd) == (1, 0, 0.0)
 
 
 def test_what_cancelled_batches_left_is_submitted_anew_and_said(
-    server: ScriptedServer, ledger: Ledger, caplog: pytest.LogCaptureFixture
+    server: BatchServer, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     make(server, ledger, recipe=_openings_only())
     make(server, ledger, wait=False)
@@ -159,8 +163,7 @@ def test_what_cancelled_batches_left_is_submitted_anew_and_said(
     with caplog.at_level(logging.INFO):
         assert make(server, ledger).totals.done == CALLS
     assert (
-        "collected in this run so far: 25 calls; "
-        "came back without an answer and submitted again: 25 calls"
+        "collected in this run so far: 25 calls; not answered and submitted again: 25 calls"
     ) in caplog.text
     assert bought_once(server)
 
@@ -174,7 +177,7 @@ def _more() -> ToyRecipe:
 
 
 def test_a_hard_limit_needs_one_on_answers(
-    server: ScriptedServer, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    server: BatchServer, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An earlier batch has told that this server takes no limit on the length of an answer."""
     learnt = Dialect(without=frozenset({"max_tokens"}))

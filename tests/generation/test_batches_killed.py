@@ -12,20 +12,19 @@ from pathlib import Path
 import batch_worker
 import pytest
 
-from steep.generation.batches import collect
+from scripted_batches import BatchBehaviour, BatchServer, Moment
+from steep.generation.batch.runner import collect
 from steep.generation.plan import walk
 from steep.generation.scheduler import generate
 from steep.ledger.endpoint_worker import EndpointWorker
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 from steep.testing.script import Behaviour, Script
-from steep.testing.scripted_batches import BatchBehaviour, Moment
-from steep.testing.scripted_server import ScriptedServer
 
 CALLS = 5 * 21  # of the plan: an opening and twenty pairs of each document
 
 
-def start(server: ScriptedServer, path: Path) -> subprocess.Popen[bytes]:
+def start(server: BatchServer, path: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, batch_worker.__file__, server.base_url, str(path)])
 
 
@@ -51,7 +50,7 @@ def texts(path: Path) -> list[tuple[str, str] | None]:
 def test_kill_9_at_every_step_of_a_batch(tmp_path: Path, moment: Moment, after: bool) -> None:
     path = tmp_path / "ledger.db"
     behaviour = Behaviour(rate_limited=0.1, truncated=0.1)
-    with ScriptedServer(Script(2, behaviour)) as server:
+    with BatchServer(Script(2, behaviour)) as server:
         hold = {"hold_after": moment} if after else {"hold_before": moment}
         server.batches.behaviour = BatchBehaviour(**hold)  # type: ignore[arg-type]
         process = start(server, path)
@@ -67,10 +66,10 @@ def test_kill_9_at_every_step_of_a_batch(tmp_path: Path, moment: Moment, after: 
 def test_kill_9_at_random_moments_loses_and_repeats_nothing(tmp_path: Path) -> None:
     undisturbed, disturbed = tmp_path / "undisturbed.db", tmp_path / "disturbed.db"
     script = Script(2, Behaviour(rate_limited=0.1, server_error=0.1, truncated=0.1, refusing=0.1))
-    with ScriptedServer(script) as server:
+    with BatchServer(script) as server:
         asyncio.run(batch_worker.run(server.base_url, undisturbed))
     rng = random.Random(7)
-    with ScriptedServer(script) as server:
+    with BatchServer(script) as server:
         server.batches.behaviour = BatchBehaviour(polls=3, expiring=2, troubled=0.1)
         kills = 0
         for _ in range(6):
@@ -88,9 +87,9 @@ def test_kill_9_at_random_moments_loses_and_repeats_nothing(tmp_path: Path) -> N
     assert texts(disturbed) == texts(undisturbed)
 
 
-def test_another_lane_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
+def test_another_engine_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    with ScriptedServer(Script(2)) as server:
+    with BatchServer(Script(2)) as server:
         server.batches.behaviour = BatchBehaviour(hold_after="create")
         process = start(server, path)
         assert server.batches.held.wait(20)
@@ -103,8 +102,8 @@ def test_another_lane_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
     assert None not in texts(path)
 
 
-async def collect_and_complete(server: ScriptedServer, path: Path) -> int:
-    """What a run of the online lane does; return how many calls it has collected."""
+async def collect_and_complete(server: BatchServer, path: Path) -> int:
+    """What a run of the chat API does; return how many calls it has collected."""
     client = batch_worker.quick_client(server.base_url)
     worker = EndpointWorker(OpenAIClient(server.base_url))
     with Ledger(path) as ledger:

@@ -17,21 +17,20 @@ from batch_setup import (
 from batch_worker import FIVE
 from toy import ToyRecipe
 
+from scripted_batches import BatchBehaviour, BatchServer
 from steep.core.errors import UserError
 from steep.generation.plan import totals, walk
 from steep.ledger.ledger import Ledger
 from steep.testing.script import Behaviour, Script
-from steep.testing.scripted_batches import BatchBehaviour
-from steep.testing.scripted_server import ScriptedServer
 
 
 @pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer(Script(3)) as server:
+def server() -> Iterator[BatchServer]:
+    with BatchServer(Script(3)) as server:
         yield server
 
 
-def test_what_an_expired_batch_has_answered_is_kept(server: ScriptedServer, ledger: Ledger) -> None:
+def test_what_an_expired_batch_has_answered_is_kept(server: BatchServer, ledger: Ledger) -> None:
     server.batches.behaviour = BatchBehaviour(expiring=3)
     assert make(server, ledger, most_requests=20).totals.done == CALLS
     assert server.batches.statuses[:4] == ["expired", "expired", "expired", "completed"]
@@ -41,7 +40,7 @@ def test_what_an_expired_batch_has_answered_is_kept(server: ScriptedServer, ledg
 
 def test_calls_that_fail_in_passing_go_out_again(tmp_path: Path) -> None:
     trouble = Behaviour(rate_limited=0.2, server_error=0.2)
-    with ScriptedServer(Script(3, trouble)) as server, Ledger(tmp_path / "l.db") as ledger:
+    with BatchServer(Script(3, trouble)) as server, Ledger(tmp_path / "l.db") as ledger:
         found = make(server, ledger, max_attempts=20).totals
         attempts = [r.completion.attempts for _, r in walk(FIVE, RECIPE, ledger) if r]
         assert found.done == CALLS
@@ -51,7 +50,7 @@ def test_calls_that_fail_in_passing_go_out_again(tmp_path: Path) -> None:
 
 def test_calls_that_fail_too_often_have_failed(tmp_path: Path) -> None:
     with (
-        ScriptedServer(Script(3)) as server,
+        BatchServer(Script(3)) as server,
         Ledger(tmp_path / "l.db") as ledger,
     ):
         make(server, ledger, recipe=ToyRecipe(pairs=0))
@@ -67,7 +66,7 @@ def test_calls_that_fail_too_often_have_failed(tmp_path: Path) -> None:
 
 def test_a_failed_opening_stops_its_document_only_for_this_run(tmp_path: Path) -> None:
     unusable = Behaviour(context_tokens=50)
-    with ScriptedServer(Script(3, unusable)) as server, Ledger(tmp_path / "l.db") as ledger:
+    with BatchServer(Script(3, unusable)) as server, Ledger(tmp_path / "l.db") as ledger:
         found = make(server, ledger).totals
         assert (found.failed, found.planned, len(found.unopened)) == (5, 5, 5)
         assert "maximum context length" in found.failures[0].reason
@@ -75,17 +74,17 @@ def test_a_failed_opening_stops_its_document_only_for_this_run(tmp_path: Path) -
         assert make(server, ledger).totals.done == CALLS
 
 
-def test_calls_without_a_word_go_out_again(server: ScriptedServer, ledger: Ledger) -> None:
+def test_calls_without_a_word_go_out_again(server: BatchServer, ledger: Ledger) -> None:
     server.batches.behaviour = BatchBehaviour(silent=2)
     found = make(server, ledger, max_attempts=2).totals
     # The first two calls of every batch are in no file, so of each round two are left.
     assert (found.failed, found.done) == (4, 3 + 28)
-    assert found.failures[0].reason.startswith("the batch ended without a word")
+    assert found.failures[0].reason.startswith("the batch ended without an answer")
 
 
 def test_a_server_that_wants_other_words_gets_them(tmp_path: Path) -> None:
     plain = Behaviour(structured_output="none")
-    with ScriptedServer(Script(3, plain)) as server, Ledger(tmp_path / "l.db") as ledger:
+    with BatchServer(Script(3, plain)) as server, Ledger(tmp_path / "l.db") as ledger:
         assert make(server, ledger).totals.done == CALLS
         # json_schema and json_object are refused, free of charge; the third try is without.
         assert server.batches.sizes == [5, 5, 5, 50]
@@ -93,7 +92,7 @@ def test_a_server_that_wants_other_words_gets_them(tmp_path: Path) -> None:
 
 def test_batches_of_other_words_are_read_as_they_were_phrased(tmp_path: Path) -> None:
     plain = Behaviour(structured_output="none")
-    with ScriptedServer(Script(3, plain)) as server, Ledger(tmp_path / "l.db") as ledger:
+    with BatchServer(Script(3, plain)) as server, Ledger(tmp_path / "l.db") as ledger:
         for expected in (5, 5, 5):  # each run forgets what the one before has learnt
             assert make(server, ledger, wait=False).totals.submitted == expected
             make(server, ledger, wait=False, documents=())
@@ -101,7 +100,7 @@ def test_batches_of_other_words_are_read_as_they_were_phrased(tmp_path: Path) ->
         assert make(server, ledger).totals.done == CALLS
 
 
-def test_a_refused_batch_stops_the_run_and_says_why(server: ScriptedServer, ledger: Ledger) -> None:
+def test_a_refused_batch_stops_the_run_and_says_why(server: BatchServer, ledger: Ledger) -> None:
     refusal = ("invalid_request", "Line 1 is odd.")
     server.batches.behaviour = BatchBehaviour(refusing=1, refusal=refusal)
     with pytest.raises(UserError, match=r"line 1: Line 1 is odd\. \(invalid_request\)"):
@@ -113,7 +112,7 @@ def test_a_refused_batch_stops_the_run_and_says_why(server: ScriptedServer, ledg
 
 def test_an_unknown_model_stops_the_run_before_the_second_batch(tmp_path: Path) -> None:
     other = Behaviour(model="another")
-    with ScriptedServer(Script(3, other)) as server, Ledger(tmp_path / "l.db") as ledger:
+    with BatchServer(Script(3, other)) as server, Ledger(tmp_path / "l.db") as ledger:
         with pytest.raises(UserError, match="'toy' is not known here"):
             make(server, ledger, most_requests=2)
         assert server.batches.sizes == [2]
@@ -131,7 +130,7 @@ def test_an_unknown_model_stops_the_run_before_the_second_batch(tmp_path: Path) 
 def test_what_concerns_every_call_stops_the_run(
     tmp_path: Path, behaviour: Behaviour, words: str
 ) -> None:
-    with ScriptedServer(Script(3, behaviour)) as server, Ledger(tmp_path / "l.db") as ledger:
+    with BatchServer(Script(3, behaviour)) as server, Ledger(tmp_path / "l.db") as ledger:
         with pytest.raises(UserError, match=words):
             make(server, ledger)
         found = totals(FIVE, RECIPE, ledger)
@@ -140,7 +139,7 @@ def test_what_concerns_every_call_stops_the_run(
 
 def test_money_that_ends_in_a_batch_stops_the_run_and_keeps_the_answers(tmp_path: Path) -> None:
     short = Behaviour(credit_calls=7)
-    with ScriptedServer(Script(3, short)) as server, Ledger(tmp_path / "l.db") as ledger:
+    with BatchServer(Script(3, short)) as server, Ledger(tmp_path / "l.db") as ledger:
         with pytest.raises(UserError, match="no quota or money left"):
             make(server, ledger)
         found = totals(FIVE, RECIPE, ledger)
@@ -150,7 +149,7 @@ def test_money_that_ends_in_a_batch_stops_the_run_and_keeps_the_answers(tmp_path
         assert bought_once(server)
 
 
-def test_a_full_queue_is_waited_for(server: ScriptedServer, ledger: Ledger) -> None:
+def test_a_full_queue_is_waited_for(server: BatchServer, ledger: Ledger) -> None:
     server.batches.behaviour = BatchBehaviour(queue_calls=25, polls=6)
     assert make(server, ledger, most_requests=20).totals.done == CALLS
     taken = [size for size, status in batches_of(server) if status == "completed"]
@@ -163,7 +162,7 @@ def test_a_full_queue_is_waited_for(server: ScriptedServer, ledger: Ledger) -> N
 
 
 def test_a_batch_that_an_empty_queue_does_not_take_is_cut_in_half(
-    server: ScriptedServer, ledger: Ledger
+    server: BatchServer, ledger: Ledger
 ) -> None:
     server.batches.behaviour = BatchBehaviour(queue_calls=25)
     assert make(server, ledger).totals.done == CALLS
@@ -174,7 +173,7 @@ def test_a_batch_that_an_empty_queue_does_not_take_is_cut_in_half(
 
 
 def test_a_batch_that_waits_for_room_is_made_by_the_next_process(
-    server: ScriptedServer, ledger: Ledger
+    server: BatchServer, ledger: Ledger
 ) -> None:
     make(server, ledger, recipe=ToyRecipe(pairs=0))
     server.batches.behaviour = BatchBehaviour(queue_calls=20, polls=30)
@@ -188,16 +187,14 @@ def test_a_batch_that_waits_for_room_is_made_by_the_next_process(
     assert bought_once(server)
 
 
-def test_a_reply_that_was_lost_makes_no_second_batch(
-    server: ScriptedServer, ledger: Ledger
-) -> None:
+def test_a_reply_that_was_lost_makes_no_second_batch(server: BatchServer, ledger: Ledger) -> None:
     server.batches.behaviour = BatchBehaviour(lost_replies=2, troubled=0.2)
     assert make(server, ledger, most_requests=20).totals.done == CALLS
     assert server.batches.sizes == [5, 20, 20, 10]
     assert bought_once(server)
 
 
-def ended_openings(server: ScriptedServer, ledger: Ledger) -> str:
+def ended_openings(server: BatchServer, ledger: Ledger) -> str:
     """Have the openings answered at the provider; return the name of the file with the answers."""
     make(server, ledger, wait=False)
     for _ in range(2):
@@ -206,23 +203,23 @@ def ended_openings(server: ScriptedServer, ledger: Ledger) -> str:
     return name
 
 
-def test_answers_that_are_gone_are_bought_again(server: ScriptedServer, ledger: Ledger) -> None:
+def test_answers_that_are_gone_are_bought_again(server: BatchServer, ledger: Ledger) -> None:
     del server.batches.files[ended_openings(server, ledger)]
     assert make(server, ledger).totals.done == CALLS
     assert server.completed.total() == CALLS + 5
 
 
-def test_a_file_that_lacks_an_answer_is_read_again(server: ScriptedServer, ledger: Ledger) -> None:
+def test_a_file_that_lacks_an_answer_is_read_again(server: BatchServer, ledger: Ledger) -> None:
     name = ended_openings(server, ledger)
     _, rest = server.batches.files[name].split(b"\n", 1)
     server.batches.files[name] = rest
     assert make(server, ledger).totals.done == CALLS
     assert server.completed.total() == CALLS + 1
-    assert closed(ledger)[0] == "completed: 4 answered, 0 failed, 1 to do again"
+    assert closed(ledger)[0] == "completed: 4 answered, 0 failed, 1 to submit again"
 
 
 def test_a_file_that_lacks_many_answers_stops_the_run_and_buys_none(
-    server: ScriptedServer, ledger: Ledger
+    server: BatchServer, ledger: Ledger
 ) -> None:
     name = ended_openings(server, ledger)
     whole = server.batches.files[name]
@@ -236,7 +233,7 @@ def test_a_file_that_lacks_many_answers_stops_the_run_and_buys_none(
     assert bought_once(server)
 
 
-def test_a_batch_of_another_account_stops_the_run(server: ScriptedServer, ledger: Ledger) -> None:
+def test_a_batch_of_another_account_stops_the_run(server: BatchServer, ledger: Ledger) -> None:
     make(server, ledger, wait=False)
     server.batches._batches.clear()
     with pytest.raises(UserError, match="use the key of the account"):

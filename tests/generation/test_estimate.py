@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from steep.core.calls import MESSAGE_TOKENS, Call, Message, Sampling
 from steep.generation.estimate import PromptSize, Range, answer_tokens, hosted_cache, prompt_tokens
-from steep.ledger.bounds import reservation
+from steep.ledger.budget import reservation
 from steep.llm.prices import Prices
 
 PRICES = Prices(usd_per_million_input_tokens=10.0, usd_per_million_output_tokens=40.0)

@@ -20,8 +20,7 @@ from steep.documents.document import Document
 from steep.generation.progress import GenerationReport
 from steep.generation.scheduler import generate
 from steep.ledger import queries
-from steep.ledger.bounds import MOST_COUNTED, recounted
-from steep.ledger.budget import Budget
+from steep.ledger.budget import MOST_COUNTED, Budget, recounted
 from steep.ledger.endpoint_health import EQUAL_REJECTIONS, MANY_ANSWERS
 from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.ledger.ledger import Ledger
@@ -247,7 +246,7 @@ def test_mostly_empty_answers_end_the_run_and_are_recorded(ledger: Ledger) -> No
         return completion(call, " ", finish_reason="length")
 
     client = ToyClient(thinking)
-    with pytest.raises(UserError, match="Most answers hold no text") as raised:
+    with pytest.raises(UserError, match="Most answers contain no text") as raised:
         run(client, ledger)
     assert "generate.max_tokens" in str(raised.value)
     assert MANY_ANSWERS < len(client.calls) < 60
@@ -261,7 +260,7 @@ def test_mostly_reasoning_ends_the_run_with_what_it_took(ledger: Ledger) -> None
         return completion(call, "", finish_reason="reasoning", usage=Usage(10, 0, 700))
 
     client = ToyClient(thinking)
-    with pytest.raises(UserError, match="Most answers are nothing but reasoning") as raised:
+    with pytest.raises(UserError, match="Most answers contain nothing but reasoning") as raised:
         run(client, ledger)
     assert "finish reason 'reasoning'; 700 tokens of reasoning per answer" in str(raised.value)
     assert "generate.reasoning_tokens" in str(raised.value)

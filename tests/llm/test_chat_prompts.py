@@ -10,8 +10,8 @@ import pytest
 from jinja2 import TemplateError
 
 from steep.core.calls import Call, Message, Usage
-from steep.llm.chat import prompt_ids, written
 from steep.llm.client import FatalError
+from steep.llm.local.prompts import completion_of, prompt_ids
 
 MESSAGES = (Message("system", ("Be brief.",)), Message("user", ("Tell.",)))
 CALL = Call("toy", "pair", "doc", (), 0, "m", MESSAGES)
@@ -73,5 +73,5 @@ def test_the_thought_of_a_model_in_this_process_is_no_part_of_its_text(
     tokenizer = Characters(["system", "user"], end)
     prompt = prompt_ids(tokenizer, CALL)
     usage = Usage(len(prompt), 0, len(text))
-    done = written(CALL, tokenizer, prompt, text, "stop", usage, 0.1)
+    done = completion_of(CALL, tokenizer, prompt, text, "stop", usage, 0.1)
     assert (done.text, done.finish_reason, done.usage) == (answer, reason, usage)

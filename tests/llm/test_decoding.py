@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
-from steep.llm.decoding import GROW_TOKENS, PromptGroup, decode
+from steep.llm.local.decoding import GROW_TOKENS, PromptGroup, decode
 from steep.testing.tiny_corpus import DOCUMENTS
 
 # Three documents; of each some questions of different lengths.

@@ -12,8 +12,8 @@ from model_calls import call, complete, texts
 
 from steep.core.calls import Call, Message
 from steep.core.errors import UserError
-from steep.llm import embedded
-from steep.llm.embedded import EmbeddedClient
+from steep.llm.local import client as local_client
+from steep.llm.local.client import EmbeddedClient
 from steep.testing.tiny_model import CONTEXT_TOKENS
 
 SCHEMA = json.dumps(
@@ -80,7 +80,7 @@ def test_memory_that_is_short_changes_no_text(
     client: EmbeddedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = texts(complete(client, MIXED))
-    monkeypatch.setattr(embedded, "CACHE_BYTES", 1)
+    monkeypatch.setattr(local_client, "CACHE_BYTES", 1)
     assert texts(complete(client, MIXED)) == together
 
 

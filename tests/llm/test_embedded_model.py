@@ -11,8 +11,8 @@ import pytest
 from steep.core.calls import Call, Message, Sampling
 from steep.documents.document import Document
 from steep.documents.names import proper_names
-from steep.llm.embedded import EmbeddedClient
-from steep.llm.weights import GGUF_PACKAGE, embedded_model
+from steep.llm.local.client import EmbeddedClient
+from steep.llm.local.weights import GGUF_PACKAGE, embedded_model
 from steep.recipes.entigraph import EntiGraph, entity_schema
 from steep.testing.tiny_corpus import DOCUMENTS
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from scripted_batches import BatchBehaviour, BatchServer
 from steep.core.calls import Call, Message
 from steep.core.errors import UserError
 from steep.llm.client import FatalError, TransientError
@@ -27,16 +28,14 @@ from steep.llm.openai_batch_wire import (
 )
 from steep.llm.openai_wire import Dialect, EndpointUnusable, Rejected, UnsupportedParameter
 from steep.testing.script import Behaviour, Script
-from steep.testing.scripted_batches import BatchBehaviour
-from steep.testing.scripted_server import ScriptedServer
 
 KEY = "sk-very-secret"
 T = TypeVar("T")
 
 
 @pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as server:
+def server() -> Iterator[BatchServer]:
+    with BatchServer() as server:
         yield server
 
 
@@ -45,7 +44,7 @@ def call(number: int) -> Call:
     return Call("toy", "pair", "doc", ("Pell",), number, "m", (message,))
 
 
-def using(server: ScriptedServer, work: Callable[[BatchClient], Awaitable[T]], **options: Any) -> T:
+def using(server: BatchServer, work: Callable[[BatchClient], Awaitable[T]], **options: Any) -> T:
     """Do some work with a client that hardly waits."""
     quick = {"pause_s": 0.001, "timeout_s": 5.0, "settle_s": 0.0, "retry_s": 30.0, **options}
 
@@ -76,7 +75,7 @@ async def read(client: BatchClient, file_id: str | None) -> list[bytes]:
     return [line async for line in client.lines(file_id)]
 
 
-def test_a_batch_from_upload_to_answers(server: ScriptedServer, tmp_path: Path) -> None:
+def test_a_batch_from_upload_to_answers(server: BatchServer, tmp_path: Path) -> None:
     async def work(client: BatchClient) -> tuple[list[str], list[bytes]]:
         batch = await submit(client, requests_file(tmp_path))
         statuses = [batch.status]
@@ -99,7 +98,7 @@ def test_a_batch_from_upload_to_answers(server: ScriptedServer, tmp_path: Path) 
 
 
 def test_requests_are_tried_again_and_batches_made_once(
-    server: ScriptedServer, tmp_path: Path
+    server: BatchServer, tmp_path: Path
 ) -> None:
     server.batches.behaviour = BatchBehaviour(troubled=0.5)
 
@@ -115,7 +114,7 @@ def test_requests_are_tried_again_and_batches_made_once(
     assert server.batches.statuses == ["completed"] * 6
 
 
-def test_a_batch_whose_reply_was_lost_is_found(server: ScriptedServer, tmp_path: Path) -> None:
+def test_a_batch_whose_reply_was_lost_is_found(server: BatchServer, tmp_path: Path) -> None:
     server.batches.behaviour = BatchBehaviour(lost_replies=1)
     batch = using(server, lambda client: submit(client, requests_file(tmp_path)))
     assert batch.token == "t1"
@@ -123,7 +122,7 @@ def test_a_batch_whose_reply_was_lost_is_found(server: ScriptedServer, tmp_path:
     assert server.batches.sizes == [3]
 
 
-def test_a_batch_is_found_among_many_by_its_token(server: ScriptedServer, tmp_path: Path) -> None:
+def test_a_batch_is_found_among_many_by_its_token(server: BatchServer, tmp_path: Path) -> None:
     async def work(client: BatchClient) -> list[str | None]:
         for number in range(45):
             await submit(client, requests_file(tmp_path, 1), f"t{number}")
@@ -133,7 +132,7 @@ def test_a_batch_is_found_among_many_by_its_token(server: ScriptedServer, tmp_pa
     assert using(server, work) == ["batch_0", "batch_44", "batch_21", None]
 
 
-def test_a_refused_batch_is_not_found(server: ScriptedServer, tmp_path: Path) -> None:
+def test_a_refused_batch_is_not_found(server: BatchServer, tmp_path: Path) -> None:
     server.batches.behaviour = BatchBehaviour(refusing=1)
 
     async def work(client: BatchClient) -> tuple[RemoteBatch, RemoteBatch | None]:
@@ -146,7 +145,7 @@ def test_a_refused_batch_is_not_found(server: ScriptedServer, tmp_path: Path) ->
 
 
 def test_how_requests_were_phrased_is_kept_with_the_batch(
-    server: ScriptedServer, tmp_path: Path
+    server: BatchServer, tmp_path: Path
 ) -> None:
     dialect = Dialect("json_object", "max_completion_tokens")
 
@@ -157,7 +156,7 @@ def test_how_requests_were_phrased_is_kept_with_the_batch(
     assert using(server, work).dialect == dialect
 
 
-def test_a_long_answer_file_is_read_in_blocks(server: ScriptedServer) -> None:
+def test_a_long_answer_file_is_read_in_blocks(server: BatchServer) -> None:
     lines = [b'{"n": %d, "text": "%s"}' % (n, b"x" * 300_000) for n in range(8)]
     server.batches.files["file-9"] = b"\n".join(lines)  # without a newline at its end
     assert using(server, lambda client: read(client, "file-9")) == lines
@@ -166,7 +165,7 @@ def test_a_long_answer_file_is_read_in_blocks(server: ScriptedServer) -> None:
         assert using(server, lambda client: read(client, "file-9")) == lines
 
 
-def test_a_file_that_ends_in_the_middle_of_a_line_is_not_believed(server: ScriptedServer) -> None:
+def test_a_file_that_ends_in_the_middle_of_a_line_is_not_believed(server: BatchServer) -> None:
     server.batches.files["file-9"] = b'{"n": 1}\n{"n": '
     with pytest.raises(FatalError, match="in the middle of a line"):
         using(server, lambda client: read(client, "file-9"), retry_s=0.05)
@@ -185,7 +184,7 @@ def test_what_concerns_every_request_is_said_in_plain_words(
 ) -> None:
     monkeypatch.setenv("STEEP_TEST_KEY", KEY)
     path = requests_file(tmp_path)
-    with ScriptedServer(Script(0, behaviour)) as server, pytest.raises(FatalError) as caught:
+    with BatchServer(Script(0, behaviour)) as server, pytest.raises(FatalError) as caught:
         using(
             server,
             lambda client: submit(client, path),
@@ -197,18 +196,18 @@ def test_what_concerns_every_request_is_said_in_plain_words(
     assert "$STEEP_TEST_KEY" in str(caught.value)
 
 
-def test_an_endpoint_without_a_batch_api_says_so(server: ScriptedServer, tmp_path: Path) -> None:
+def test_an_endpoint_without_a_batch_api_says_so(server: BatchServer, tmp_path: Path) -> None:
     path = requests_file(tmp_path)
 
     async def work(client: BatchClient) -> None:
-        client.endpoint += "/elsewhere"
+        client._http.base_url += "/elsewhere"
         await submit(client, path)
 
     with pytest.raises(FatalError, match="no batch API"):
         using(server, work)
 
 
-def test_what_is_unknown_or_gone_has_its_own_name(server: ScriptedServer, tmp_path: Path) -> None:
+def test_what_is_unknown_or_gone_has_its_own_name(server: BatchServer, tmp_path: Path) -> None:
     with pytest.raises(BatchUnknown, match="batch_77"):
         using(server, lambda client: client.get("batch_77"))
     with pytest.raises(FileGone, match="file-77"):
@@ -217,7 +216,7 @@ def test_what_is_unknown_or_gone_has_its_own_name(server: ScriptedServer, tmp_pa
         using(server, lambda client: client.create("file-77", "t", Dialect()))
 
 
-def test_a_batch_is_cancelled_once(server: ScriptedServer, tmp_path: Path) -> None:
+def test_a_batch_is_cancelled_once(server: BatchServer, tmp_path: Path) -> None:
     async def work(client: BatchClient) -> RemoteBatch:
         batch = await submit(client, requests_file(tmp_path, 4))
         assert (await client.cancel(batch.id)).status == "cancelling"
@@ -230,7 +229,7 @@ def test_a_batch_is_cancelled_once(server: ScriptedServer, tmp_path: Path) -> No
 
 
 def test_a_full_queue_said_at_once_has_its_own_name(
-    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(*_: Any, **__: Any) -> Any:
         raise Rejected("HTTP 400: Enqueued token limit reached for m.")
@@ -280,7 +279,7 @@ def said(message: str, code: str = "") -> dict[str, Any]:
         (
             b'{"custom_id": "c", "response": null, "error": {"code": "batch_expired"}}',
             TransientError,
-            "expired before this call was begun",
+            "expired before this call was processed",
         ),
         (
             b'{"custom_id": "c", "response": null, "error": {"code": "odd", "message": "Odd."}}',

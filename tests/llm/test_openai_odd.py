@@ -73,7 +73,7 @@ def test_what_a_server_refuses_is_left_out_from_then_on_and_said_once(
     assert set(server.bodies[-1]) == {"model", "top_p", "max_tokens", "messages"}
     (told,) = [record.getMessage() for record in caplog.records]
     left_out = "'frequency_penalty' is left out, 'seed' is left out, 'temperature' is left out"
-    assert f"{left_out}, as it says: HTTP 422" in told
+    assert f"{left_out}, because: HTTP 422" in told
 
 
 def test_temperature_and_top_p_are_sent_though_they_are_the_defaults() -> None:
@@ -279,7 +279,7 @@ def test_thinking_is_told_once_and_is_no_part_of_the_text(
     ):
         completions = complete(server.base_url, call(), call(1))
     assert {done.text for done in completions} == {"The lamp was lit."}
-    assert sum("thinks before it answers" in r.getMessage() for r in caplog.records) == 1
+    assert sum("reasons before it answers" in r.getMessage() for r in caplog.records) == 1
 
 
 def test_a_key_with_two_lines_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,16 +26,16 @@ from steep.testing.scripted_server import ScriptedServer
 CALLER = """
 import asyncio, sys
 from steep.core.calls import Call, Message
-from steep.ledger.endpoint_worker import Lane, RetryPolicy
+from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.llm.openai import OpenAIClient
 
 async def main():
     client = OpenAIClient(sys.argv[1], timeout_s=float(sys.argv[2]), concurrency=3)
     calls = [Call("r", "s", "d", (), n, "m", (Message("user", (f"Say {n}.",)),)) for n in range(12)]
-    lane = Lane(client, RetryPolicy(max_attempts=2, pause_s=0.001))
+    worker = EndpointWorker(client, RetryPolicy(max_attempts=2, pause_s=0.001))
     try:
         outcomes = await asyncio.gather(*(client.complete([call]) for call in calls[1:]),
-            lane.send(calls[:1]))
+            worker.send(calls[:1]))
         print("ANSWERED", len(outcomes), outcomes[0][0].text)
     except Exception as error:
         print(type(error).__name__, error)

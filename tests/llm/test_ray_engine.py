@@ -25,7 +25,7 @@ from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.llm import ray_engine
 from steep.llm.client import Client, FatalError, TransientError
-from steep.llm.embedded import EmbeddedClient
+from steep.llm.local.client import EmbeddedClient
 from steep.llm.ray_engine import RayClient
 from steep.testing.tiny_corpus import DOCUMENTS
 

@@ -18,7 +18,7 @@ from steep.core.calls import Call, Message, Sampling
 from steep.core.errors import UserError
 from steep.core.ids import derive_seed
 from steep.llm.client import FatalError, TransientError
-from steep.llm.vllm_engine import VLLMClient, _structured, sampling_arguments
+from steep.llm.local.vllm_engine import VLLMClient, _structured, sampling_arguments
 
 INSTALLED = importlib.util.find_spec("vllm") is not None
 

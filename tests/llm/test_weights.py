@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from steep.core.errors import UserError
-from steep.llm import weights
-from steep.llm.weights import DIRECTORY, cache_directory, embedded_model
+from steep.llm.local import weights
+from steep.llm.local.weights import DIRECTORY, cache_directory, embedded_model
 
 
 @pytest.fixture

@@ -341,7 +341,7 @@ def test_each_endpoint_reads_its_documents_and_a_probe_goes_to_the_same(ledger: 
         ({"base_url": "localhost:8000/v1"}, "not the address of an endpoint"),
         ({"base_url": (AT, AT + "/")}, "named twice"),
         ({"api_key_env": "STEEP_NO_SUCH_KEY"}, "STEEP_NO_SUCH_KEY is not set"),
-        ({"engine": "embedded"}, "writes with the embedded model only"),
+        ({"engine": "embedded"}, "supports the embedded model only"),
     ],
 )
 def test_what_generate_would_refuse_is_told(

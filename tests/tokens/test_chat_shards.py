@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from steep.core.errors import UserError
-from steep.llm.weights import GGUF_PACKAGE, embedded_model
+from steep.llm.local.weights import GGUF_PACKAGE, embedded_model
 from steep.tokens.chat import BadChat, render, write_chat_shard
 from steep.tokens.mixture import IGNORED, Mixture
 from steep.tokens.order import Stream

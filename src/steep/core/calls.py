@@ -1,7 +1,7 @@
-"""The two nouns that recipes, clients and the ledger share: a `Call` and its `Completion`.
+"""`Call` and `Completion`, which recipes, clients and the ledger share.
 
 A call is content-addressed: its id is a hash of the model, the sampling parameters, the messages
-and the sample number, so that no call is bought twice, in this run or any other of the project.
+and the sample number, so that no call is paid twice, in this run or any other of the project.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Message:
 
     @property
     def in_json(self) -> str:
-        """The content as it stands between the quotation marks of a JSON string."""
+        """The content escaped for a JSON string, without the quotation marks."""
         return "".join(map(in_json, self.parts))
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the generator samples. `json_schema` (canonical JSON text) asks for structured output."""
+    """Sampling parameters; `json_schema` (canonical JSON text) asks for structured output."""
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -59,13 +59,13 @@ class Sampling:
 
 @lru_cache(maxsize=64)
 def sampling_json(sampling: Sampling) -> str:
-    """The canonical JSON of sampling parameters."""
+    """Return the canonical JSON of sampling parameters."""
     return canonical_json(asdict(sampling))
 
 
 @lru_cache(maxsize=64)  # a document stands in the prompts of many calls
 def in_json(text: str) -> str:
-    """A text as it stands between the quotation marks of a JSON string."""
+    """Return a text escaped for a JSON string, without the quotation marks."""
     return canonical_json(text)[1:-1]
 
 
@@ -85,17 +85,17 @@ class Payable(Protocol):
 
     @property
     def model(self) -> str:
-        """The name that the endpoint knows."""
+        """The name of the model at the endpoint."""
         ...
 
     @property
     def prompt_bound(self) -> int:
-        """More tokens than any byte-level tokenizer makes of its prompt."""
+        """An upper bound on the prompt tokens of any byte-level tokenizer."""
         ...
 
     @property
     def answer_bound(self) -> int:
-        """The most tokens that its answer may have."""
+        """The maximum number of tokens of the answer."""
         ...
 
 
@@ -134,7 +134,7 @@ class Call:
 
     @property
     def seed(self) -> int:
-        """63 bits that follow from the id: a repeated call asks for the same text."""
+        """A seed of 63 bits derived from the id: a repeated call asks for the same text."""
         return derive_seed(self.id, self.textless) if self.textless else derive_seed(self.id)
 
     @cached_property
@@ -152,14 +152,14 @@ class Call:
 
     @property
     def prompt_bound(self) -> int:
-        """More tokens than any byte-level tokenizer makes of the prompt."""
+        """An upper bound on the prompt tokens of any byte-level tokenizer."""
         parts = (MESSAGE_TOKENS + sum(map(byte_count, each.parts)) for each in self.messages)
         schema = self.sampling.json_schema
         return sum(parts) + (byte_count(schema) if schema else 0)
 
     @property
     def answer_bound(self) -> int:
-        """The most tokens that the answer may have."""
+        """The maximum number of tokens of the answer."""
         return self.sampling.max_tokens
 
 
@@ -174,7 +174,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What came back for a call. `error` is set, and `text` empty, when nothing usable did.
+    """The outcome of a call; without a usable answer, `error` is set and `text` is empty.
 
     `cost_usd` is None when no price is known: unknown is never shown as zero. `result` holds what
     a request that generates no passage has returned (see `steep.llm.requests`); None for a call.

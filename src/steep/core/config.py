@@ -1,4 +1,4 @@
-"""The base of all configuration sections, and what the identity of an artifact takes of one."""
+"""The base class of configuration sections, and the fields that identify an artifact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exception that a user reads: what was expected, what was found, where, and what to do."""
+"""The error shown to users: what was expected, what was found, where, and what to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class UserError(Exception):
-    """Something the user can put right: printed without a traceback, exit code 2.
+    """An error that the user can fix: printed without a traceback, exit code 2.
 
     The fields are kept until the command line prints the error; no code reads a message back.
 

@@ -24,7 +24,7 @@ Row = TypeVar("Row")
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk or a forbidden path into a message; nothing written before is lost."""
+    """Turn a full disk or a forbidden path into a `UserError`."""
     try:
         yield
     except UserError:
@@ -44,7 +44,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def _os_error_number(error: Exception) -> int | None:
-    """The operating system's error number, also where a C++ or Rust writer wrapped the error."""
+    """Return the operating system's error number, even if a C++ or Rust writer wrapped it."""
     for each in (error, error.__context__):
         if isinstance(each, OSError):
             return each.errno
@@ -119,7 +119,7 @@ def _restored(hint: Any, value: Any) -> Any:
 
 
 def try_lock(descriptor: int, path: Path) -> bool:
-    """Take the kernel's lock on an open file, which ends with its process; say whether it was free.
+    """Lock an open file until the process ends; return whether it was free.
 
     Raises:
         UserError: The file system of `path` has no locks.
@@ -134,7 +134,7 @@ def try_lock(descriptor: int, path: Path) -> bool:
 
 
 def no_locks(path: Path, found: object) -> UserError:
-    """The error for a file system on which two processes cannot keep apart."""
+    """Return the error for a file system without file locks."""
     return UserError(
         "The file system of this project does not support file locks.",
         where=path,
@@ -193,7 +193,7 @@ def write_jsonl(path: Path, rows: list[Any]) -> None:
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Fill a temporary directory, then rename it to `path`; an interrupted one is thrown away."""
+    """Fill a temporary directory, then rename it to `path`; delete it if interrupted."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with disk_errors(path):
         shutil.rmtree(temporary, ignore_errors=True)

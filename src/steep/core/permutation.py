@@ -23,7 +23,7 @@ ROUNDS = 4
 
 @dataclass(frozen=True, slots=True)
 class Permutation:
-    """The permutation of `range(size)` that `seed` selects; `permutation[i]` is its i-th entry."""
+    """A permutation of `range(size)` selected by `seed`; `permutation[i]` is its i-th entry."""
 
     size: int
     seed: int
@@ -46,7 +46,7 @@ class Permutation:
         return value
 
     def as_array(self) -> NDArray[np.int64]:
-        """All entries in order, those that indexing gives."""
+        """Yield all entries in order."""
         import numpy as np
 
         half_bits = self._half_bits()
@@ -62,7 +62,7 @@ class Permutation:
         return max(1, ((self.size - 1).bit_length() + 1) // 2)
 
     def _tables(self, half_bits: int) -> list[NDArray[np.int64]]:
-        """The round function of every half, a table a round: 4 x 1,024 values for a million."""
+        """Return the round function as a table per round: 4 x 1,024 values for a million."""
         import numpy as np
 
         mask, halves = (1 << half_bits) - 1, range(1 << half_bits)

@@ -37,7 +37,7 @@ class Progress:
 
     Args:
         label: What is being done.
-        total: How much of it there is, or None when nobody knows.
+        total: The amount of work, or None if it is unknown.
         unit: What is counted.
         stream: Where to write; by default standard error.
     """
@@ -52,14 +52,14 @@ class Progress:
         self._first: int | None = None
 
     def update(self, done: int, **facts: object) -> None:
-        """Say how far it is, the most important facts first; cheap enough for every item."""
+        """Show how far the work is, the most important facts first; cheap enough per item."""
         if self._first is None:
             self._first = done  # what an earlier run did says nothing about this run's rate
         if self._is_due():
             self._write(self._parts(done, self._shown, facts))
 
     def show(self, parts: Sequence[str], separator: str = SEPARATOR) -> None:
-        """Say something of the caller's own instead, as often as `update` would."""
+        """Show a line of the caller's own instead, as often as `update` would."""
         if self._is_due():
             self._write([f"{self.label}: {parts[0]}", *parts[1:]], separator)
 

@@ -19,16 +19,16 @@ class Range:
 
     @classmethod
     def exactly(cls, value: float) -> Range:
-        """A quantity that is known."""
+        """Return the range of a known quantity."""
         return cls(value, value, value)
 
     @classmethod
     def around(cls, one: float, expected: float, other: float) -> Range:
-        """From two extremes, in either order, that may lie on one side of what is expected."""
+        """Return the range of an expectation and two extremes in any order and position."""
         return cls(min(one, expected, other), expected, max(one, expected, other))
 
     def spanning(self, values: Iterable[float]) -> Range:
-        """The same expectation, between ends that hold all these values, too."""
+        """Return the range widened to contain these values."""
         values = tuple(values)
         return Range(min(self.low, *values), self.expected, max(self.high, *values))
 
@@ -37,7 +37,7 @@ class Range:
         return self.map(lambda value: factor * value)
 
     def map(self, function: Callable[[float], float]) -> Range:
-        """Return what a function that does not fall makes of each end and of the expectation."""
+        """Return the range after a non-decreasing function."""
         return Range(function(self.low), function(self.expected), function(self.high))
 
     def __add__(self, other: Range) -> Range:

@@ -1,4 +1,4 @@
-"""Which rank this process is, read from the environment that a launcher has set. Pure, no torch."""
+"""The rank of this process, from the environment of its launcher, without importing torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SLURM_PORTS = 20_000  # ranks of a Slurm job meet at this port plus its number
 
 
 def place_of(environment: Mapping[str, str]) -> dict[str, str] | None:
-    """A rank's place in torchrun's variables, also under `srun`; None for a single process.
+    """Return the rank's torchrun variables, also under `srun`; None for a single process.
 
     Raises:
         UserError: Only some of the variables are set.
@@ -42,19 +42,19 @@ def place_of(environment: Mapping[str, str]) -> dict[str, str] | None:
 
 
 def ranks() -> int:
-    """How many processes this one works with, itself included."""
+    """Return the number of ranks."""
     place = place_of(os.environ)
     return int(place["WORLD_SIZE"]) if place else 1
 
 
 def is_main_rank() -> bool:
-    """Whether this process writes what is written once."""
+    """Return whether this process writes the files that only one rank writes."""
     place = place_of(os.environ)
     return place is None or place["RANK"] == "0"
 
 
 def _first_host(hosts: str) -> str:
-    """The first of a Slurm list: node[03-05,9],other -> node03."""
+    """Return the first host of a Slurm list: node[03-05,9],other -> node03."""
     found = re.match(r"([^,\[]+)(?:\[([^\],-]+))?", hosts)
     assert found, hosts
     return found[1] + (found[2] or "")

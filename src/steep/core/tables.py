@@ -20,7 +20,7 @@ def terminal_columns() -> int:
 
 
 def wrapped(line: str, columns: int | None = None, hang: int = 2) -> list[str]:
-    """Break a line at blanks so that it fits.
+    """Wrap a line at spaces so that it fits.
 
     Args:
         line: One line; blanks at its start indent what follows, too.
@@ -72,7 +72,7 @@ def _whole(rows: Sequence[Row]) -> _Cells:
 
 
 def _with_broken_heads(cells: _Cells) -> _Cells:
-    """Break headings at blanks, to the width of what stands below them."""
+    """Wrap headings at spaces, to the width of the cells below them."""
     head, *body = cells
     widths = _widths([[cell[0].split() or [""] for cell in head], *body])
     broken = [
@@ -82,7 +82,7 @@ def _with_broken_heads(cells: _Cells) -> _Cells:
 
 
 def _broken(rows: Sequence[Row], columns: int) -> _Cells:
-    """Break all cells; those of the first column to what the others leave, if that is enough."""
+    """Wrap all cells; the first column to the width that the others leave, if sufficient."""
     head, *body = rows
     broken = [[BRACKET.split(cell) for cell in row] for row in body]
     cells = _with_broken_heads([[[cell] for cell in head], *broken])

@@ -1,4 +1,4 @@
-"""Texts become token ids in which a special token stands only where it is meant.
+"""Encode texts as token ids, with special tokens only where they are intended.
 
 A text that spells a special token (`<|endoftext|>`) is text: a document about language models must
 not end in the middle of a sentence, and a question about them must not end the user's turn. The
@@ -26,7 +26,7 @@ class ChatText(str):
 
     @property
     def pieces(self) -> list[str]:
-        """The text, cut; no piece spells a special token that is not meant."""
+        """Split the text so that no piece spells a special token by accident."""
         return [self[start:stop] for start, stop in pairwise((0, *self.cuts, len(self)))]
 
     def without_start(self, start: str) -> ChatText:
@@ -120,7 +120,7 @@ _KNOWN: WeakKeyDictionary[Any, tuple[int, _Special]] = WeakKeyDictionary()
 
 
 def _special(tokenizer: Any) -> _Special:
-    """The special tokens; found once a tokenizer, as some have thousands of added tokens."""
+    """Return the special tokens, cached per tokenizer: some have thousands of added tokens."""
     size = len(tokenizer)
     known = _KNOWN.get(tokenizer)
     if known is None or known[0] != size:
@@ -157,7 +157,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _marked(value: Any, special: _Special, mark: str) -> Any:
-    """The same with a mark after the first character of every special token that is spelled."""
+    """Return the messages with a mark after the first character of each spelled special token."""
     if isinstance(value, str):
         return special.first_character.sub(lambda found: found.group() + mark, value)
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What a word is, in every script: one notion for search, splitting, filters and entity checks.
+"""Split text into words in any script, for search, splitting, filters and entity checks.
 
 Texts are compared in a folded form: NFKC and lower case, without soft hyphens, zero-width
 characters and vowel points. Chinese, Japanese, Thai, Lao, Tibetan, Khmer and Burmese put no blanks
@@ -70,13 +70,13 @@ def count_words(text: str) -> int:
 
 
 def is_unspaced(word: str) -> bool:
-    """Say whether a word is a character of a script without blanks between words."""
+    """Return whether a word is a character of a script without spaces between words."""
     return _IS_UNSPACED.match(word) is not None
 
 
 @lru_cache(maxsize=1)
 def _marks() -> str:
-    """Characters that only modify the one before, as a part of a regular expression's class."""
+    """Return the characters that only modify the one before, for a regular expression class."""
     points = (chr(point) for point in range(0x300, 0x10000))
     return "".join(point for point in points if unicodedata.category(point) in ("Mn", "Mc"))
 

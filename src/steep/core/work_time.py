@@ -1,4 +1,4 @@
-"""The wall time of work over all of its runs, kept on disk, so that a kill loses seconds of it."""
+"""Measure the wall time of work over all of its runs, on disk: a kill loses only seconds of it."""
 
 from __future__ import annotations
 

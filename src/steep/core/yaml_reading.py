@@ -1,4 +1,4 @@
-"""Reading YAML as people mean it: the scalars of YAML 1.2, no key twice, and one clear sentence."""
+"""Read YAML with the scalars of YAML 1.2, no duplicate keys, and clear errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from steep.core.errors import UserError
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML 1.2 scalars, and no key twice in a section.
+    """A loader with YAML 1.2 scalars that refuses duplicate keys.
 
     PyYAML reads YAML 1.1, in which `no` is false, `010` is 8, `1:30` is 90 and `1e6` is a text.
     """
@@ -91,7 +91,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _not_yaml(path: Path, error: yaml.YAMLError | UnicodeDecodeError) -> UserError:
-    """Say in one line what PyYAML says in six, and what to do."""
+    """Return an error with the problem, its line and a hint."""
     problem = getattr(error, "problem", None) or str(error)
     mark = getattr(error, "problem_mark", None)
     if "'\\t'" in problem:

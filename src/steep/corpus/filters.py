@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from steep.core.refusal import looks_like_refusal
 from steep.core.words import count_words
 from steep.corpus.config import CorpusConfig
 from steep.corpus.language import SourceLanguage, is_foreign
 from steep.corpus.repetition import has_loop, repetition_share
 from steep.documents.names import invented_share
 from steep.documents.sentences import trim_to_sentence as trim_to_sentence  # a filter's remedy
+from steep.ledger.refusal import looks_like_refusal
 
 
 @dataclass(frozen=True, slots=True)

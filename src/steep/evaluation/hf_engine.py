@@ -1,7 +1,7 @@
 """The engine for Hugging Face models in this process: batched, length-sorted, prefix kept once.
 
 Few-shot examples that all prompts begin with are run through the model once and never copied:
-`steep.llm.decoding` attends to them with one product for all rows of a batch. A model whose
+`steep.llm.local.decoding` attends to them with one product for all rows of a batch. A model whose
 attention cannot be replaced, or that runs on a GPU, is asked by `generate()` in padded batches.
 
 Each text has its own random numbers and its own logits, so what it says does not depend on its
@@ -12,7 +12,6 @@ Import this module only where torch is needed.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -37,10 +36,9 @@ from steep.evaluation.engines import (
 from steep.evaluation.likelihood import evaluation_mode, score_questions
 from steep.evaluation.option_rows import OptionScores
 from steep.evaluation.shared_prefix import shared_tokens
-from steep.llm.chat import end_ids
-from steep.llm.decoding import PromptGroup, decode, prefill
-from steep.llm.padded import PaddedWriter
-from steep.llm.row_sampling import RowSampler, SampledRow
+from steep.llm.local.decoding import PromptGroup, decode, decode_padded, prefill
+from steep.llm.local.prompts import end_ids
+from steep.llm.local.sampling import RowSampler, SampledRow
 
 MOST_ROWS = 64  # decoded together: more gain little on two cores, and shorter waits for progress
 TOLERANCE = 1e-3  # of a logit, between the two ways of attention in fp32
@@ -222,24 +220,10 @@ class _PaddedWriter:
         self.rows = 8 if model.device.type == "cpu" else MOST_ROWS
 
     def write(self, prompts: Sequence[list[int]], texts: Sequence[_Text]) -> None:
-        sampler = _RowChooser(self._ends, texts)
-        writer = PaddedWriter(self._model, sampler, self._ends, lambda count: None)
+        choose = _Chooser(self._ends, texts).choose
+        longest = texts[0].row.sampling.max_tokens
         with _plain_generation(self._model):
-            asyncio.run(writer.write(prompts, [text.row for text in texts]))
-
-
-class _RowChooser(RowSampler):
-    """A `_Chooser` under the name that `PaddedWriter` calls it by."""
-
-    def __init__(self, ends: frozenset[int], texts: Sequence[_Text]) -> None:
-        super().__init__(ends)
-        self._chooser, self._stop = _Chooser(ends, texts), min(ends)
-        self._numbers = {id(text.row): number for number, text in enumerate(texts)}
-
-    def choose(self, logits_NV: Tensor, rows: Sequence[SampledRow]) -> list[int]:
-        """The next token of each row; one that has ended gets an end token again and again."""
-        chosen = self._chooser.choose(logits_NV, [self._numbers[id(row)] for row in rows])
-        return [self._stop if token is None else token for token in chosen]
+            decode_padded(self._model, prompts, choose, self._ends, longest)
 
 
 @contextmanager

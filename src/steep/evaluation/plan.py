@@ -42,7 +42,7 @@ from steep.evaluation.summaries.judging import (
 )
 from steep.evaluation.summaries.texts import SummaryRow
 from steep.ledger import requests as table
-from steep.ledger.bounds import (
+from steep.ledger.budget import (
     MOST_CHARACTERS_PER_TOKEN,
     USUAL_CHARACTERS_PER_TOKEN,
     USUAL_SHARE,

@@ -2,7 +2,7 @@
 
 Expectations come from what the ledger has measured of the same model (`generation.measured`), else
 from what is usual: four characters of English prose a token, and answers of a third of the length
-that they may have. Upper bounds, which limits rely on, are in `steep.ledger.bounds`.
+that they may have. Upper bounds, which limits rely on, are in `steep.ledger.budget`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ from typing import NamedTuple
 
 from steep.core.ranges import Case as Case
 from steep.core.ranges import Range as Range
-from steep.ledger.bounds import MOST_CHARACTERS_PER_TOKEN, USUAL_CHARACTERS_PER_TOKEN, USUAL_SHARE
+from steep.ledger.budget import (
+    MOST_CHARACTERS_PER_TOKEN,
+    USUAL_CHARACTERS_PER_TOKEN,
+    USUAL_SHARE,
+)
 
 SPREAD = 0.1  # added to the extremes of what was measured: the rest may lie beyond them
 # Hosted providers cache a prefix from so many tokens on, in steps; a server of one's own, any.

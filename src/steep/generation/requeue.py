@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from steep.documents.document import Document
 from steep.generation.plan import counted_calls, is_final, opening_of
-from steep.ledger.bounds import is_counted, most_of
-from steep.ledger.budget import Reservation
+from steep.ledger.budget import Reservation, is_counted, most_of
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Lost
 from steep.llm.prices import Prices

@@ -1,4 +1,4 @@
-"""What is reserved for calls and what they took: the budget of a run, kept with its ledger."""
+"""Charge the budget of a run for its calls, and record lost attempts in the ledger."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from steep.core.calls import Payable
-from steep.ledger.bounds import is_counted, most_of
-from steep.ledger.budget import Budget, Reservation
+from steep.ledger.budget import Budget, Reservation, is_counted, most_of
 from steep.ledger.endpoint_worker import EndpointWorker, Outcome
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Lost
@@ -18,11 +17,11 @@ Sent = TypeVar("Sent", bound=Payable)
 
 
 class Account:
-    """Settles what a run sends.
+    """The budget of a run, and what was lost.
 
     Attributes:
-        budget: What may be spent.
-        lost: Attempts that may be billed, and gave nothing.
+        budget: The limits of the run.
+        lost: Attempts that may be billed, but returned nothing.
     """
 
     def __init__(self, budget: Budget, ledger: Ledger) -> None:
@@ -31,7 +30,7 @@ class Account:
         self._ledger = ledger
 
     def attach(self, worker: EndpointWorker[Sent]) -> None:
-        """Let an endpoint report its lost attempts here."""
+        """Charge this account for the lost attempts of an endpoint."""
         worker.on_lost = partial(self._on_lost, worker)
 
     def settle(
@@ -41,7 +40,7 @@ class Account:
         most: Reservation,
         outcome: Outcome,
     ) -> list[Reservation]:
-        """Release what was reserved for calls; count what each took, and return that."""
+        """Release what was reserved for calls; charge and return what each used."""
         if not outcome.unaffordable:
             self.budget.release(most)
         if outcome.completions is None:
@@ -58,7 +57,7 @@ class Account:
     def _on_lost(
         self, worker: EndpointWorker[Sent], calls: Sequence[Sent], error: TransientError
     ) -> bool:
-        """Count an attempt that gave nothing; return whether another one could be reserved."""
+        """Charge a lost attempt; return whether another one could be reserved."""
         most = took = worker.most(calls)
         if error.usage is not None:
             tokens = error.usage.prompt_tokens + error.usage.completion_tokens

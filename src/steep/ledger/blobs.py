@@ -1,4 +1,4 @@
-"""The messages of calls, with each long part written once: thousands of calls send one document."""
+"""Store the messages of calls, each long part only once: thousands of calls send one document."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_REMEMBERED = 64
 
 
 class Parts:
-    """The table `parts`. In a call's row a long part is its hash, a short one itself in a list."""
+    """The table `parts`; a call's row holds the hashes of long parts and the text of short ones."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -28,14 +28,14 @@ class Parts:
         return f"[{','.join(named)}]"
 
     def read(self, named: str) -> tuple[Message, ...]:
-        """The messages that `keep` was given."""
+        """Return the messages that `keep` was given."""
         return tuple(
             Message(role, tuple(self._text(part) for part in parts))
             for role, parts in json.loads(named)
         )
 
     def forget(self) -> None:
-        """Believe nothing to be written: a transaction has failed."""
+        """Forget which parts were written: a transaction has failed."""
         self._named.clear()
 
     def _name(self, text: str) -> str:

@@ -1,20 +1,39 @@
-"""A hard limit on tokens and dollars: reserved before a call is sent, spent when it has ended.
+"""A hard limit on tokens and dollars: reserved before a call is sent, charged when it has ended.
 
-What is spent and what is reserved never exceeds the limit together. So a run ends below its limit
-as long as no call takes more than was reserved for it; reservations are upper bounds, see
-`steep.generation.estimate`.
+What is spent and reserved together never exceeds the limit. So a run ends below its limit as long
+as no call uses more than was reserved for it; reservations are upper bounds.
+
+A byte-level tokenizer makes at most one token of a byte, and a chat template adds a few tokens per
+message; so the bytes of a prompt (and of the JSON schema of its answer, which some endpoints write
+into it) plus `MESSAGE_TOKENS` per message are an upper bound for any tokenizer. An answer has at
+most `max_tokens`. Budgets reserve this bound; prose uses a quarter of it.
+
+An answer whose tokens the endpoint did not count, or not plausibly, is charged at its bound:
+`recounted` gives it a count of our own, so that texts still add up to a goal, and marks it by a
+prompt of zero tokens; its cost is unknown.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
-from steep.core.calls import Completion
+from steep.core.calls import Completion, Payable, Usage
+from steep.llm.client import UNUSABLE_REASON
+from steep.llm.prices import Prices
+
+USUAL_CHARACTERS_PER_TOKEN = 4.0
+MOST_CHARACTERS_PER_TOKEN = 6.0  # of usual prose, hardly any tokenizer puts more into one
+USUAL_SHARE = (0.1, 0.35, 1.0)  # of `max_tokens` that an answer takes: low, expected, high
+REFUSED_REASONS = frozenset({"content_filter", "refusal"})
+BYTES_PER_TOKEN = 4.0  # of an answer that we count ourselves
+MOST_COUNTED = 2**40  # tokens per call; a higher count is not plausible
 
 
 class Reservation(NamedTuple):
-    """What a call may take at most. `cost_usd` is None when the price is not known."""
+    """The most that a call can use. `cost_usd` is None when the price is not known."""
 
     tokens: int
     cost_usd: float | None
@@ -24,7 +43,7 @@ NOTHING = Reservation(0, 0.0)
 
 
 def total(reservations: Iterable[Reservation]) -> Reservation:
-    """The sum; its price is unknown if any is."""
+    """Return the sum; its cost is unknown if any is."""
     tokens, cost_usd = 0, 0.0
     unknown = False
     for each in reservations:
@@ -35,13 +54,13 @@ def total(reservations: Iterable[Reservation]) -> Reservation:
 
 
 class Budget:
-    """Limits for everything that was ever spent; None is no limit.
+    """Limits on all that a project spends; None is no limit.
 
     Args:
         max_tokens: Prompts and answers.
         max_cost_usd: Dollars.
-        spent_tokens: What earlier runs have spent.
-        spent_usd: Likewise, in dollars.
+        spent_tokens: Tokens spent by earlier runs.
+        spent_usd: Dollars spent by earlier runs.
     """
 
     def __init__(
@@ -60,7 +79,7 @@ class Budget:
         self.reserved_usd = 0.0
 
     def reserve(self, most: Reservation) -> bool:
-        """Rejected what a call may take; say whether there was enough left.
+        """Reserve the most that a call can use; return whether there was enough left.
 
         Raises:
             ValueError: There is a limit in dollars, and the call has no price.
@@ -79,17 +98,57 @@ class Budget:
         return True
 
     def spend(self, completion: Completion) -> None:
-        """Count what a call took; what was reserved for it is released apart."""
+        """Charge what a call used; what was reserved for it is released separately."""
         usage = completion.usage
         self.spent_tokens += usage.prompt_tokens + usage.completion_tokens
         self.spent_usd += completion.cost_usd or 0.0
 
     def spend_most(self, most: Reservation) -> None:
-        """Count a call of which nobody knows what it took as the most that it may have taken."""
+        """Charge a call whose usage is unknown as the most that it can have used."""
         self.spent_tokens += most.tokens
         self.spent_usd += most.cost_usd or 0.0
 
     def release(self, reserved: Reservation) -> None:
-        """Give back what was reserved for a call, now that it has ended."""
+        """Release what was reserved for a call that has ended."""
         self.reserved_tokens -= reserved.tokens
         self.reserved_usd -= reserved.cost_usd or 0.0
+
+
+def reservation(call: Payable, prices: Prices) -> Reservation:
+    """Return the most that a call can use: its prompt uncached, its answer of full length."""
+    prompt_tokens, answer_tokens = call.prompt_bound, call.answer_bound
+    tokens = prompt_tokens + answer_tokens
+    price_in, price_out = prices.usd_per_million_input_tokens, prices.usd_per_million_output_tokens
+    if price_in is None or price_out is None:
+        return Reservation(tokens, None)
+    cost_usd = (prompt_tokens * price_in + answer_tokens * price_out) / 1e6
+    return Reservation(tokens, cost_usd)
+
+
+def most_of(call: Payable, completion: Completion, prices: Prices) -> Reservation:
+    """Return the most that an answer without a token count can have used; see `is_counted`.
+
+    A refusal without any text, as by a content filter, has read the prompt and written nothing.
+    """
+    most = reservation(call, prices)
+    if completion.finish_reason not in REFUSED_REASONS or completion.text:
+        return most
+    cost_usd = prices.cost_usd(Usage(call.prompt_bound, 0, 0))
+    return Reservation(call.prompt_bound, cost_usd)
+
+
+def recounted(completion: Completion) -> Completion:
+    """Return the completion, with a count of our own where the endpoint's is not plausible."""
+    usage = completion.usage
+    prompt, cached, answer = usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens
+    possible = 0 <= cached <= prompt < MOST_COUNTED and 0 <= answer < MOST_COUNTED
+    if completion.error is not None or (possible and prompt and (answer or not completion.text)):
+        return completion
+    own = math.ceil(len(completion.text.encode()) / BYTES_PER_TOKEN)
+    return replace(completion, usage=Usage(0, 0, own), cost_usd=None)
+
+
+def is_counted(completion: Completion) -> bool:
+    """Return whether the tokens of a completion are the endpoint's count; see `recounted`."""
+    unanswered = completion.error is not None and completion.finish_reason != UNUSABLE_REASON
+    return unanswered or completion.usage.prompt_tokens > 0

@@ -1,4 +1,4 @@
-"""Sends requests to one endpoint, within the limits of the project, and records what comes back.
+"""Send requests to one endpoint within the limits of the project, and record the completions.
 
     completions = Caller(client, policy, ..., ledger, budget).complete(requests, on_done)
 
@@ -35,7 +35,7 @@ Task = asyncio.Task[Outcome]
 
 
 def ignore(completion: Completion) -> None:
-    """Let completions be returned only."""
+    """Ignore a completion."""
 
 
 class Sends(Protocol):
@@ -53,7 +53,7 @@ class Sends(Protocol):
 
     @property
     def dialect(self) -> Dialect:
-        """How requests are phrased, after all that the endpoint has objected to."""
+        """The form of requests that the endpoint accepts, as far as it is known."""
         ...
 
     def complete(self, requests: Sequence[Request], on_done: OnDone = ignore) -> list[Completion]:
@@ -62,15 +62,15 @@ class Sends(Protocol):
 
 
 class Caller:
-    """One endpoint, its ledger and the budget that it shares with all others.
+    """Sends requests to one endpoint; shares ledger and budget with all others.
 
     Args:
-        client: Of the endpoint.
-        policy: How long a request is tried, and the rate limits.
-        prices: Of the model.
-        section: Of the configuration that describes the endpoint.
-        ledger: Open for writing.
-        budget: What the project may spend.
+        client: The client of the endpoint.
+        policy: Retries and rate limits.
+        prices: The prices of the model.
+        section: The configuration section of the endpoint.
+        ledger: The ledger, open for writing.
+        budget: The limits of the project.
     """
 
     def __init__(
@@ -84,14 +84,14 @@ class Caller:
     ) -> None:
         self._client, self.ledger = client, ledger
         self.worker: EndpointWorker[Request] = EndpointWorker(client, policy, prices, section)
-        # A prompt beyond the context says nothing about the others.
+        # A prompt beyond the context concerns one request only.
         self.worker.answers = EndpointHealth(tolerated=frozenset({CONTEXT_REASON}))
         self._account = Account(budget, ledger)
         self._account.attach(self.worker)
 
     @property
     def dialect(self) -> Dialect:
-        """How requests are phrased, after all that the endpoint has objected to."""
+        """The form of requests that the endpoint accepts, as far as it is known."""
         return self._client.client.dialect
 
     @property
@@ -132,7 +132,7 @@ class Caller:
             try:
                 asyncio.run(self._send_all(run, new))
             except KeyboardInterrupt:
-                run.tell_dropped()
+                run.log_dropped()
                 raise
             found |= run.found
         return [found[each.id] for each in requests]
@@ -145,7 +145,7 @@ class Caller:
 
 
 class _CallerRun:
-    """What is in flight, and what has come back."""
+    """The requests in flight and the completions of one `complete`."""
 
     def __init__(
         self, worker: EndpointWorker[Request], ledger: Ledger, account: Account, on_done: OnDone
@@ -156,7 +156,7 @@ class _CallerRun:
         self.found: dict[str, Completion] = {}
 
     async def send(self, requests: Iterator[Request]) -> None:
-        """Send all; what is in flight when the work ends early is waited for and recorded."""
+        """Send all requests; wait for those in flight even if the work ends early."""
         try:
             while self._fill(requests):
                 await self._ingest()
@@ -173,7 +173,7 @@ class _CallerRun:
             raise
 
     def _fill(self, requests: Iterator[Request]) -> bool:
-        """Send as many as there is room for; return whether anything is in flight."""
+        """Send as many requests as possible; return whether any is in flight."""
         room = self._worker.client.concurrency if self.found else 1
         while len(self._flying) < room and (request := self._next(requests)) is not None:
             most = self._worker.most([request])
@@ -189,15 +189,15 @@ class _CallerRun:
         waiting, self._waiting = self._waiting, None
         return waiting or next(requests, None)
 
-    def tell_dropped(self) -> None:
-        """Say what was sent and not waited for, if anything."""
+    def log_dropped(self) -> None:
+        """Log the requests that were sent and not waited for."""
         if self._flying:
             most_usd = total(most for _, most in self._flying.values()).cost_usd
             log.warning(
                 "%s: %s sent and not waited for; the provider may bill this, %s",
                 self._worker.stage,
                 plural(len(self._flying), "request"),
-                "at a price that is not known" if most_usd is None else f"${most_usd:,.4f} at most",
+                "at an unknown price" if most_usd is None else f"${most_usd:,.4f} at most",
             )
 
     async def _finish(self) -> None:
@@ -209,7 +209,7 @@ class _CallerRun:
                 continue  # its failures come after the one that ended the work
 
     async def _ingest(self) -> None:
-        """Wait for at least one request, and record all that are back."""
+        """Wait for at least one request, and record all that have ended."""
         completed, _ = await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
         ended: list[table.Ended] = []
         fatal: FatalError | None = None
@@ -254,10 +254,10 @@ class _CallerRun:
             else f"{most.tokens:,} more, the worst case of the request"
         )
         return UserError(
-            "The limit of the project does not pay for the next request.",
+            "The limit of the project is too low for the next request.",
             where=f"{limit}, {self._worker.section}",
             expected=needed,
             found=found,
-            hint="raise the limit and run the same command again: what was answered is kept. "
+            hint="raise the limit and run the same command again; completed requests are kept. "
             "Generation takes its share of a higher limit first; steep plan shows both",
         )

@@ -15,52 +15,57 @@ ENVIRONMENT_NAME = r"^[A-Z_][A-Z0-9_]*$"  # upper case, so that hardly a key pas
 
 
 class CallConfig(Section):
-    """How an endpoint is called, and what it costs."""
+    """Limits, retries and prices of the calls to an endpoint."""
 
     api_key_env: str | None = operational(
         None,
         pattern=ENVIRONMENT_NAME,
-        description="name of the environment variable that holds the key, never the key",
+        description="environment variable that holds the API key, never the key itself",
     )
     concurrency: int = operational(
         16,
         ge=1,
-        description="requests in flight at most; fewer while it is overloaded",
+        description="maximum concurrent requests per endpoint; reduced under overload",
     )
     requests_per_minute: float | None = operational(
-        None, gt=0, description="an endpoint; null: no limit"
+        None, gt=0, description="per endpoint; null: no limit"
     )
     tokens_per_minute: float | None = operational(
-        None, ge=1000, description="an endpoint, prompts and answers; null: no limit"
+        None, ge=1000, description="prompts and answers, per endpoint; null: no limit"
     )
-    timeout_s: float = operational(300, gt=0, description="of one attempt, seconds")
+    timeout_s: float = operational(300, gt=0, description="seconds per attempt")
     max_attempts: int = operational(
-        6, ge=1, description="tries of a request; a request to wait is no try"
+        6, ge=1, description="attempts per request, not counting rate-limit waits"
     )
     retry_minutes: float = operational(
-        15, gt=0, description="after which a request counts as failed"
+        15, gt=0, description="minutes after which a request counts as failed"
     )
     usd_per_million_input_tokens: float | None = operational(
-        None, ge=0, description="null: the list price, if known; an unknown price is not zero"
+        None,
+        ge=0,
+        description="null: the list price, if known; an unknown price does not count as zero",
     )
     usd_per_million_cached_tokens: float | None = operational(
-        None, ge=0, description="of prompt tokens that the endpoint had cached"
+        None, ge=0, description="for prompt tokens found in the endpoint's cache"
     )
-    usd_per_million_output_tokens: float | None = operational(None, ge=0)
+    usd_per_million_output_tokens: float | None = operational(
+        None, ge=0, description="null: the list price, if known"
+    )
 
 
 class EndpointConfig(CallConfig):
-    """An endpoint, and the model that is wanted of it."""
+    """An endpoint and the model to use there."""
 
-    base_url: str = Field(description="of an OpenAI-compatible server, up to and with /v1")
-    model: str = Field(description="the name that the server knows it by")
+    base_url: str = Field(description="base URL of an OpenAI-compatible server, including /v1")
+    model: str = Field(description="model name at the server")
 
 
 class ServerConfig(EndpointConfig):
-    """An endpoint that serves a model to be asked."""
+    """An endpoint that serves a model under evaluation."""
 
     endpoint: Literal["completions", "chat"] = Field(
-        "completions", description="completions continues a prompt as it is; chat: one message"
+        "completions",
+        description="completions: continue the prompt as it is; chat: send it as one message",
     )
 
 

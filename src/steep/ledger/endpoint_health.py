@@ -1,8 +1,8 @@
-"""What concerns every call of an endpoint, and so ends its work: said once, in the user's words.
+"""Detect failures that concern every call of an endpoint, and build the errors that end the run.
 
-An endpoint may be gone, or ask to be left alone for long. It may also answer, and be of no use: it
-rejects call after call for the same reason (a model that was taken away answers each with HTTP
-404), or most of its answers hold no text.
+An endpoint may be unreachable, or ask for a long pause. It may also answer and yet be unusable: it
+rejects call after call for the same reason (a model that was removed answers each with HTTP 404),
+or most of its answers contain no text.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ MANY_ANSWERS = 20  # before a share of them is believed
 MOST_EMPTY = 0.5  # of the answers
 EMPTY_ADVICE = (
     "if this model thinks before it answers, raise generate.max_tokens or turn its reasoning down "
-    "or off; else look at one by steep status --failed. The same command asks for them again"
+    "or off; otherwise look at one with steep status --failed. The same command retries them"
 )
 REASONING_ADVICE = (
     "give the reasoning room by generate.reasoning_tokens, raise generate.max_tokens, or turn the "
-    "reasoning of the model down or off; the same command asks for these answers again"
+    "reasoning of the model down or off; the same command retries these calls"
 )
 
 _NUMBERS = re.compile(r"(?<!HTTP )\b\d[\d,.]*")
@@ -35,10 +35,10 @@ _NUMBERS = re.compile(r"(?<!HTTP )\b\d[\d,.]*")
 
 @dataclass(slots=True)
 class EndpointHealth:
-    """The answers of one endpoint in this run, as far as they tell that it is of no use.
+    """Counts rejections and answers without text of one endpoint in this run.
 
     Attributes:
-        tolerated: Finish reasons of rejections that say nothing about other requests.
+        tolerated: Finish reasons of rejections that concern a single request only.
     """
 
     tolerated: frozenset[str] = frozenset()
@@ -50,7 +50,7 @@ class EndpointHealth:
     reason: str = ""
 
     def add(self, completions: Sequence[Completion]) -> FatalError | None:
-        """Count completions; return why nothing good is to be expected of others, if so."""
+        """Count completions; return an error if further calls will not succeed either."""
         for each in completions:
             if has_failed(each) and each.finish_reason in self.tolerated:
                 continue
@@ -71,7 +71,7 @@ class EndpointHealth:
 
     def _add_answer(self, completion: Completion) -> None:
         if completion.text and not completion.text.isspace():
-            return  # nearly all, and how they ended is not asked here
+            return  # nearly all
         status = status_of(completion)
         if status in WITHOUT_TEXT:
             self.textless[completion.finish_reason] += 1
@@ -81,7 +81,7 @@ class EndpointHealth:
 
 
 def does_not_answer(endpoint: str, model: str, error: Exception, section: str) -> FatalError:
-    """The endpoint is gone."""
+    """Return the error for an endpoint that does not answer."""
     return _fatal(
         "The endpoint does not answer.",
         where=f"{endpoint}, model '{model}'",
@@ -93,20 +93,20 @@ def does_not_answer(endpoint: str, model: str, error: Exception, section: str) -
 def completes_nothing(
     endpoint: str, model: str, error: Exception, calls: int, section: str
 ) -> FatalError:
-    """The endpoint is there, but has not completed a single call."""
+    """Return the error for an endpoint that answers but has not completed a single call."""
     return _fatal(
-        f"The endpoint answers, but completes no call: {calls} were given up.",
+        f"The endpoint answers, but completes no call: {calls} calls failed.",
         where=f"{endpoint}, model '{model}'",
         found=error,
-        hint=f"see that a model's API is behind {section}.base_url, and that it is well; "
+        hint=f"check that {section}.base_url is the address of a model's API, and its health; "
         "the same command continues",
     )
 
 
 def asks_for_too_long(endpoint: str, wait_s: float, most_s: float, section: str) -> FatalError:
-    """The endpoint wants to be left alone for longer than the configuration waits."""
+    """Return the error for an endpoint that asks for a longer pause than configured."""
     return _fatal(
-        "The endpoint asks to be left alone for long.",
+        "The endpoint asks for a long pause.",
         where=endpoint,
         found=f"Retry-After: {duration(wait_s)}",
         expected=f"at most {section}.retry_minutes, {duration(most_s)}",
@@ -115,23 +115,23 @@ def asks_for_too_long(endpoint: str, wait_s: float, most_s: float, section: str)
 
 
 def takes_no_limit(endpoint: str) -> FatalError:
-    """The endpoint refuses a limit on the length of an answer, and there is a hard limit."""
+    """Return the error for an endpoint that cannot bound answers under a hard limit."""
     problem, hint = ENDLESS
     return _fatal(problem, where=endpoint, hint=hint)
 
 
 def rejects_everything(completion: Completion, calls: int) -> FatalError:
-    """The endpoint rejects one call after the other."""
+    """Return the error for an endpoint that rejects one call after the other."""
     return _fatal(
         f"The endpoint rejects every call: {calls} in a row, for the same reason.",
         where=completion.endpoint,
         found=completion.error,
-        hint="put that right and run the same command again; it tries the failed calls again",
+        hint="fix the cause and run the same command again; it retries the failed calls",
     )
 
 
 def mostly_empty(endpoint: str, found: EndpointHealth) -> FatalError:
-    """Most answers hold no text, and are paid for all the same."""
+    """Return the error for an endpoint most of whose answers contain no text."""
     reasons = [f"{n} with finish reason '{reason}'" for reason, n in found.textless.items()]
     thoughts = reasoning_found(found.reasoning, found.reasoning_tokens)
     problem, hint = no_text(found.reasoning, found.textless.total())
@@ -144,15 +144,15 @@ def mostly_empty(endpoint: str, found: EndpointHealth) -> FatalError:
 
 
 def no_text(reasoning: int, textless: int) -> tuple[str, str]:
-    """Return what is wrong with answers without text, and what to do about it.
+    """Return the problem and the hint for answers without text.
 
     Args:
-        reasoning: How many of them are nothing but reasoning.
-        textless: How many there are.
+        reasoning: Number of them that contain nothing but reasoning.
+        textless: Number of answers without text.
     """
     if reasoning > textless / 2:
-        return "Most answers are nothing but reasoning", REASONING_ADVICE
-    return "Most answers hold no text", EMPTY_ADVICE
+        return "Most answers contain nothing but reasoning", REASONING_ADVICE
+    return "Most answers contain no text", EMPTY_ADVICE
 
 
 def reasoning_found(answers: int, tokens: int) -> str:

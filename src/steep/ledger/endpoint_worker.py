@@ -1,10 +1,10 @@
-"""One endpoint, from the scheduler's side: retries, pauses, rate limits and concurrency.
+"""Send calls to one endpoint, with retries, pauses, rate limits and adaptive concurrency.
 
-Only what can pass is tried again, after growing pauses with jitter, or as long as the endpoint asks
-(Retry-After); all of it within a total time. An endpoint that is asked for too much gets less at
-once (`aimd`); being told to wait is not counted as a try, nor is a connection that was not made.
-What concerns all calls ends the run: see `verdicts`. All waits are measured on the monotonic clock,
-so that a wall clock that jumps changes nothing.
+Transient failures are retried after growing pauses with jitter, or after the time that the endpoint
+asks for (Retry-After), within a total time. An overloaded endpoint gets fewer calls at once
+(`throttling`); being told to wait does not count as an attempt, nor does a failed connection. What
+concerns all calls ends the run (`endpoint_health`). All waits use the monotonic clock, so that a
+wall clock that jumps changes nothing.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from typing import Generic, NamedTuple, TypeVar
 from steep.core.calls import Completion, Payable, Usage
 from steep.core.formatting import duration
 from steep.ledger import endpoint_health
-from steep.ledger.aimd import Concurrency
-from steep.ledger.bounds import (
+from steep.ledger.budget import (
     USUAL_CHARACTERS_PER_TOKEN,
+    Reservation,
     is_counted,
     recounted,
     reservation,
+    total,
 )
-from steep.ledger.budget import Reservation, total
-from steep.ledger.rate import RateLimit
 from steep.ledger.records import without_prompt
+from steep.ledger.throttling import Concurrency, RateLimit
 from steep.llm.client import Completes, FatalError, TransientError
 from steep.llm.prices import Prices
 
 LOST_CAUSE = 3  # calls given up, of an endpoint that has not completed any
 LONGEST_PAUSE_S = 60.0  # of our own; an endpoint may ask for longer
-LONGEST_AWAY_PAUSE_S = 10.0  # between two attempts to connect: that costs nobody anything
+LONGEST_AWAY_PAUSE_S = 10.0  # between two attempts to connect, which cost nothing
 
 log = logging.getLogger("steep")
 Sent = TypeVar("Sent", bound=Payable)
@@ -44,16 +44,15 @@ Sent = TypeVar("Sent", bound=Payable)
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long a call is tried.
+    """How often and how long a call is retried.
 
     Attributes:
-        max_attempts: Tries of a call; those that only met an overloaded endpoint, or none, do not
-            count.
-        total_s: From its first try; then it counts as failed.
+        max_attempts: Per call; attempts that were rate-limited, or not connected, do not count.
+        total_s: Seconds from the first attempt until a call counts as failed.
         pause_s: The first pause before a retry; each next one is twice as long, and all are
-            shortened by chance, so that calls that failed together do not come back together.
-        requests_per_minute: Of an endpoint; None is no limit.
-        tokens_per_minute: Likewise, prompts and answers.
+            shortened at random, so that calls that failed together are not retried together.
+        requests_per_minute: Per endpoint; None is no limit.
+        tokens_per_minute: Prompts and answers, per endpoint; None is no limit.
     """
 
     max_attempts: int = 6
@@ -64,13 +63,13 @@ class RetryPolicy:
 
 
 class Outcome(NamedTuple):
-    """What came of a group.
+    """The outcome of a group of calls.
 
     Attributes:
-        completions: One a call; None when the run stopped before there was an answer.
-        may_pass: It failed in a way that may pass: worth another round.
-        unaffordable: The budget did not pay for another attempt, and holds nothing for it.
-        fatal: Why nothing good is to be expected of further calls.
+        completions: One per call; None when the run stopped before there was an answer.
+        may_pass: It failed for a transient reason, so another round may succeed.
+        unaffordable: The budget allows no further attempt, and nothing is reserved for one.
+        fatal: Why further calls will not succeed either.
     """
 
     completions: list[Completion] | None
@@ -81,11 +80,11 @@ class Outcome(NamedTuple):
 
 @dataclass(slots=True)
 class EndpointStatistics:
-    """What happened to the attempts of a lane.
+    """Counts of the attempts at an endpoint.
 
     Attributes:
         retries: Attempts beyond the first of each group.
-        overloads: Attempts that met an overloaded endpoint.
+        overloads: Attempts that found the endpoint overloaded.
     """
 
     retries: int = 0
@@ -97,10 +96,11 @@ class EndpointWorker(Generic[Sent]):
     """A client with its limits.
 
     Attributes:
-        section: Of the configuration, for messages: where the fields of this endpoint stand.
-        patient: Whether an endpoint that cannot be reached is waited for as long as the policy
-            allows; otherwise each attempt to connect is a try.
-        on_lost: Told of calls whose attempt was lost; says whether another one may be paid for.
+        section: The configuration section of this endpoint, for messages.
+        patient: Whether to wait for an unreachable endpoint as long as the policy allows;
+            otherwise each attempt to connect counts as an attempt.
+        on_lost: Called with calls whose attempt was lost; returns whether the budget allows
+            another one.
     """
 
     client: Completes[Sent]
@@ -122,8 +122,8 @@ class EndpointWorker(Generic[Sent]):
     _away_since_s: float | None = None
     _completed: int = 0
     _given_up_calls: int = 0
-    _told_uncounted: bool = False
-    _told_retry: bool = False
+    _warned_uncounted: bool = False
+    _logged_retry: bool = False
     answers: endpoint_health.EndpointHealth = field(default_factory=endpoint_health.EndpointHealth)
     _pauses: set[asyncio.Future[None]] = field(default_factory=set)
 
@@ -134,15 +134,15 @@ class EndpointWorker(Generic[Sent]):
 
     @property
     def stage(self) -> str:
-        """What the log calls the work of this endpoint."""
+        """The name of the stage in log lines."""
         return self.section.partition(".")[0]
 
     def most(self, calls: Sequence[Sent]) -> Reservation:
-        """What a group of calls may take at most."""
+        """Return the most that a group of calls can use."""
         return total(reservation(call, self.prices) for call in calls)
 
     def stop(self) -> None:
-        """Send nothing more; what waits for its turn or for a retry is left to do."""
+        """Send nothing more; calls that wait for their turn or a retry stay missing."""
         self.stopping = True
         for turn in self._waiting:
             if not turn.done():
@@ -152,10 +152,10 @@ class EndpointWorker(Generic[Sent]):
                 pause.set_result(None)
 
     async def send(self, calls: Sequence[Sent]) -> Outcome:
-        """Complete a group of calls, with as many attempts as it takes and the policy allows.
+        """Complete a group of calls, with as many attempts as needed and allowed.
 
         Raises:
-            FatalError: The endpoint will complete no call at all, or is gone.
+            FatalError: The endpoint will complete no call at all, or does not answer.
         """
         began_s = self.clock()
         attempts = tries = 0
@@ -176,12 +176,12 @@ class EndpointWorker(Generic[Sent]):
                 self._check_alive(answer, calls[0], began_s)
                 return Outcome([self._failed(c, answer, attempts, began_s) for c in calls], True)
             self.statistics.retries += 1
-            self._tell_retry(answer)
+            self._log_retry(answer)
             await self._sleep(pause_s)
         return Outcome(None)
 
     def _expected_tokens(self, calls: Sequence[Sent]) -> float:
-        """What providers count against a limit as a call comes in: its prompt and `max_tokens`."""
+        """Return what providers count against a rate limit: the prompt and `max_tokens`."""
         if not self.policy.tokens_per_minute:
             return 0.0
         return sum(
@@ -196,7 +196,7 @@ class EndpointWorker(Generic[Sent]):
             answers = map(recounted, await self.client.complete(calls))
             completions = list(map(without_prompt, calls, answers))
         except TransientError as error:
-            self._note(error, sent_s)
+            self._record_failure(error, sent_s)
             return error
         finally:
             self._leave()
@@ -204,7 +204,7 @@ class EndpointWorker(Generic[Sent]):
         return completions
 
     async def _admitted(self, tokens: float) -> bool:
-        """Wait for a turn; False when the run stops first."""
+        """Wait for a turn; return False if the run stops first."""
         if self._under_way < self.concurrency.limit:
             self._under_way += 1
         else:
@@ -228,7 +228,7 @@ class EndpointWorker(Generic[Sent]):
         return max(self._not_before_s - now_s, rate_s)
 
     def _leave(self) -> None:
-        """End an attempt, and let as many of those that wait go as there is room for."""
+        """End an attempt, and admit as many waiting groups as there is room for."""
         self._under_way -= 1
         while self._waiting and self._under_way < self.concurrency.limit:
             turn = self._waiting.popleft()
@@ -256,7 +256,7 @@ class EndpointWorker(Generic[Sent]):
         self.concurrency.succeeded(sent_s)
         uncounted = [each for each in completions if not is_counted(each)]
         if any(each.text or each.result for each in uncounted):
-            self._tell_uncounted()
+            self._warn_uncounted()
         elif not uncounted and self.policy.tokens_per_minute:
             used = sum(c.usage.prompt_tokens + c.usage.completion_tokens for c in completions)
             self._tokens.give_back(tokens - used)
@@ -270,24 +270,24 @@ class EndpointWorker(Generic[Sent]):
             )
             self._away_since_s = None
 
-    def _tell_retry(self, error: TransientError) -> None:
-        """Say once that attempts fail; a generation shows how many on its line."""
-        if self.stage != "generate" and not self._told_retry:
+    def _log_retry(self, error: TransientError) -> None:
+        """Log once that attempts fail; a generation shows their number in its progress line."""
+        if self.stage != "generate" and not self._logged_retry:
             log.info("%s: %s: %s; trying again", self.stage, self.client.endpoint, error)
-            self._told_retry = True
+            self._logged_retry = True
 
-    def _tell_uncounted(self) -> None:
-        if not self._told_uncounted:
+    def _warn_uncounted(self) -> None:
+        if not self._warned_uncounted:
             log.warning(
                 "%s: %s reports no usable token counts; the cost of such answers is unknown, "
-                "and each counts against limits as the most that it may have taken",
+                "and each counts against limits as the most that it can have used",
                 self.stage,
                 self.client.endpoint,
             )
-        self._told_uncounted = True
+        self._warned_uncounted = True
 
-    def _note(self, error: TransientError, sent_s: float) -> None:
-        """Learn from an attempt that failed."""
+    def _record_failure(self, error: TransientError, sent_s: float) -> None:
+        """Update the state of the endpoint after a failed attempt."""
         now_s = self.clock()
         if error.answered:
             self._replied(now_s)
@@ -328,7 +328,7 @@ class EndpointWorker(Generic[Sent]):
         return tries >= self.policy.max_attempts or too_late
 
     def _check_alive(self, error: TransientError, call: Sent, began_s: float) -> None:
-        """Tell an endpoint that is gone, which concerns all calls, from one call's bad luck."""
+        """Raise an error if the endpoint fails for all calls, not only for this one."""
         self._given_up_calls += 1
         if not self._completed and self._given_up_calls >= LOST_CAUSE:
             raise endpoint_health.completes_nothing(

@@ -1,16 +1,16 @@
-"""The ledger: every call that was ever made in a project, what came back, and what it cost.
+"""The ledger: every call of a project, its outcome, and its cost.
 
     with Ledger(project.ledger_path) as ledger:
         ledger.record([Entry(call, completion, Slot(sequence.key, rank)), ...])
 
-Calls are found by their content (`Call.id`), so a text is never bought twice. Message parts are
-kept once each: ten thousand calls about a document store its text one time. A call that failed, or
-that waits in a provider's batch, may be recorded again; any other is final.
+Calls are found by their content (`Call.id`), so no call is paid twice. Message parts are stored
+once: ten thousand calls about a document store its text one time. A call that failed, or that waits
+in a provider's batch, may be recorded again; any other is final.
 
-A final call also fills its *slot*: the place in its document's sequence of calls. What is left to
-do is what has no slot, so that the first call to do among a million is found in well under a second
-and the totals are one sum. Slots follow from calls and plan; a plan that changed finds its calls by
-content and gives them new ones (`link_existing`).
+A final call also fills its *slot*: its position in its document's sequence of calls. The missing
+calls are those without a slot, so that the first one among a million is found in well under a
+second and the totals are one sum. Slots follow from calls and plan; a plan that has changed finds
+its calls by content and gives them new slots (`link_existing`).
 """
 
 from __future__ import annotations
@@ -19,20 +19,11 @@ import itertools
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import astuple
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from steep.core.calls import (
-    STATUSES,
-    WITHOUT_TEXT,
-    Call,
-    Completion,
-    Message,
-    Status,
-    Usage,
-)
+from steep.core.calls import STATUSES, WITHOUT_TEXT, Call, Completion, Message, Status, Usage
 from steep.ledger.blobs import Parts
 from steep.ledger.records import (
     IMPORT_ENDPOINT,
@@ -46,15 +37,19 @@ from steep.ledger.records import (
     SlotTotals,
     Spending,
     SubmittedBatch,
-    status_of,
 )
 from steep.ledger.rows import (
     CALL,
+    FAIL,
+    FILL_NEW_SLOT,
+    FILL_SLOT,
+    INGEST,
     INSERT,
     RECORD,
     STATUS,
     call_of,
     imported_row,
+    ingested_row,
     now_utc,
     pack,
     record_of,
@@ -66,11 +61,6 @@ from steep.ledger.store import connect, sqlite_errors, transaction, writer_lock
 IDS_PER_QUERY = 500  # SQLite may be built with a limit of 999 parameters
 RANKS_PER_QUERY = 10_000
 
-_FILL_SLOT = (
-    "INSERT OR IGNORE INTO slots SELECT ?, ?, id, status, prompt_tokens, cached_tokens, "
-    "completion_tokens, cost_usd FROM calls WHERE id = ? AND status NOT IN ('failed', 'submitted')"
-)
-_FILL_NEW_SLOT = "INSERT OR IGNORE INTO slots VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 # Said twice, as the partial index says it, or SQLite goes through the whole table.
 _WAITING = "WHERE status IN ('failed', 'submitted') AND status = 'submitted' AND batch = ?"
 _TEXTLESS = f"({', '.join(map(repr, WITHOUT_TEXT))})"
@@ -82,8 +72,8 @@ class Ledger:
     """The calls of a project, open for one writer, or with `read_only` beside one.
 
     Raises:
-        UserError: Another process writes it; the file is no ledger or cannot be read or written;
-            there is none yet to read.
+        UserError: Another process is writing it; the file is no ledger, cannot be read or written,
+            or does not exist yet.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -119,7 +109,7 @@ class Ledger:
         return self._connection
 
     def record(self, entries: Sequence[Entry]) -> None:
-        """Write how calls ended, all of them or (killed, disk full) none."""
+        """Record how calls ended: all of them or (killed, disk full) none."""
         with self.writing():
             before, now = self._connection.total_changes, now_utc()
             rows = [
@@ -133,7 +123,7 @@ class Ledger:
                 self._fill((slot, call.id) for call, _, slot in entries if slot is not None)
 
     def link_existing(self, filled: Sequence[tuple[Slot, str]]) -> None:
-        """Give slots to calls that are in the ledger already; others stay without."""
+        """Fill slots with calls that are in the ledger already; ignore others."""
         with self.writing():
             self._fill(filled)
 
@@ -143,7 +133,7 @@ class Ledger:
         return int(next(self.select(query, (self._sequence(key), below)))[0])
 
     def highest(self, key: str) -> int:
-        """The highest rank of a sequence whose slot is filled; -1 if none is."""
+        """Return the highest rank of a sequence whose slot is filled; -1 if none is."""
         query = "SELECT max(rank) FROM slots WHERE sequence = ?"
         ((rank,),) = self.select(query, (self._sequence(key),))
         return -1 if rank is None else int(rank)
@@ -189,28 +179,25 @@ class Ledger:
         return self.select(query, (self._sequence(key), below))
 
     def calls_of_document(self, document_id: str, recipe: str) -> int:
-        """Count the calls about a document that were made for a recipe, whatever their plan."""
+        """Count the calls of a recipe about a document, in any plan."""
         query = "SELECT count(*) FROM calls WHERE document_id = ? AND recipe = ?"
         return int(next(self.select(query, (document_id, recipe)))[0])
 
     def submit(self, batch: SubmittedBatch, calls: Iterable[Call]) -> None:
-        """Write a batch and that its calls wait in it, before the provider hears of them."""
+        """Record a batch and its waiting calls, before the provider receives them."""
         with self.writing():
             self._put_batch(batch)
             waiting = (waiting_row(call, self.parts.keep(call.messages), batch) for call in calls)
             self._connection.executemany(INSERT, waiting)
 
     def batches(self, *, open_only: bool = True) -> list[SubmittedBatch]:
-        """The provider batches of this project, oldest first."""
-        marks = ", ".join("?" * len(CLOSED_BATCHES))
-        where, values = (
-            (f"WHERE status NOT IN ({marks})", CLOSED_BATCHES) if open_only else ("", ())
-        )
-        query = f"SELECT {_BATCH} FROM batches {where} ORDER BY submitted_at, token"
-        return [SubmittedBatch(*row) for row in self.select(query, values)]
+        """Return the provider batches of this project, oldest first."""
+        rows = self.select(f"SELECT {_BATCH} FROM batches ORDER BY submitted_at, token")
+        batches = [SubmittedBatch(*row) for row in rows]
+        return [b for b in batches if not open_only or b.status not in CLOSED_BATCHES]
 
     def update_batch(self, batch: SubmittedBatch) -> None:
-        """Write what has become of a batch."""
+        """Record the new state of a batch."""
         with self.writing():
             self._put_batch(batch)
 
@@ -220,7 +207,7 @@ class Ledger:
         return (row[0] for row in self.select(query, (token,)))
 
     def waiting_calls(self, token: str) -> Iterator[Call]:
-        """Build the calls that wait in a batch again, from what was kept of them."""
+        """Rebuild the calls that wait in a batch."""
         query = f"SELECT {CALL}, messages FROM calls {_WAITING}"
         rows = list(self.select(query, (token,)))
         return (call_of(row[:-1], self.parts.read(row[-1])) for row in rows)
@@ -228,29 +215,17 @@ class Ledger:
     def ingest(
         self, token: str, completions: Sequence[Completion], to_do_again: Collection[str] = ()
     ) -> None:
-        """Write outcomes of calls that wait in a batch; forget those that are to be done again.
+        """Record outcomes of calls that wait in a batch; delete those to submit again.
 
-        A call that has ended by another way in the meantime keeps its first outcome.
+        A call that has ended in another way in the meantime keeps its first outcome.
         """
-        columns = "finish_reason, latency_s, endpoint, error"
-        settle = (
-            "UPDATE calls SET status = ?, prompt_tokens = ?, cached_tokens = ?, "
-            "completion_tokens = ?, cost_usd = ?, finished_at = ?, text = ?, batch = NULL, "
-            + ", ".join(f"{name} = ?" for name in columns.split(", "))
-            + ", attempts = attempts + ?"
-            + " WHERE id = ? AND status = 'submitted'"
-        )
         forget = "DELETE FROM calls WHERE id = ? AND status = 'submitted' AND batch = ?"
         with self.writing():
-            for each in completions:
-                outcome = (status_of(each), *astuple(each.usage), each.cost_usd, now_utc())
-                how = (each.finish_reason, each.latency_s, each.endpoint, each.error)
-                values = (*outcome, pack(each.text), *how, each.attempts, each.call_id)
-                self._connection.execute(settle, values)
+            self._connection.executemany(INGEST, map(ingested_row, completions))
             self._connection.executemany(forget, [(each, token) for each in to_do_again])
 
     def allotment(self, goal: str) -> dict[str, int]:
-        """How many calls each document was given so far to reach a goal."""
+        """Return how many calls each document was given so far to reach a goal."""
         query = "SELECT document_id, calls FROM allotments WHERE goal = ?"
         return dict(self.select(query, (goal,)))
 
@@ -263,44 +238,42 @@ class Ledger:
             )
 
     def record_imported(self, texts: Sequence[ImportedText]) -> int:
-        """Write texts that somebody else generated; return how many were not there before."""
+        """Record texts that were generated elsewhere; return how many are new."""
         with self.writing():
             before, now = self._connection.total_changes, now_utc()
             self._connection.executemany(INSERT, [imported_row(text, now) for text in texts])
             return self._connection.total_changes - before
 
     def get(self, call_id: str) -> CallRecord | None:
-        """Return what is known of a call."""
+        """Return the record of a call, or None."""
         return self.get_many([call_id]).get(call_id)
 
     def get_many(self, call_ids: Iterable[str]) -> dict[str, CallRecord]:
-        """Return what is known of calls, by id; unknown ones are left out."""
-        rows = self._select_ids(RECORD, call_ids)
+        """Return the records of calls, by id; unknown ones are left out."""
+        rows = self.select_ids(RECORD, call_ids)
         return {row[0]: record_of(row) for row in rows}
 
     def statuses(self, call_ids: Iterable[str]) -> dict[str, LedgerStatus]:
         """Return how calls ended, by id, without reading their texts."""
-        return dict(self._select_ids("id, status", call_ids))
+        return dict(self.select_ids("id, status", call_ids))
 
     def textless_attempts(self, call_ids: Iterable[str]) -> dict[str, int]:
-        """Return how often calls were tried that are asked again because they had no text."""
-        found = self._select_ids("id, status, finish_reason, attempts", call_ids)
+        """Return the attempts of calls that are repeated because they returned no text."""
+        found = self.select_ids("id, status, finish_reason, attempts", call_ids)
         return {row[0]: row[3] for row in found if row[1:3] == ("failed", TEXTLESS_REASON)}
 
     def call(self, call_id: str) -> Call:
-        """Build a call again from what was kept of it."""
-        (row,) = self._select_ids(f"{CALL}, messages", [call_id])
+        """Rebuild a call."""
+        (row,) = self.select_ids(f"{CALL}, messages", [call_id])
         return call_of(row[:-1], self.parts.read(row[-1]))
 
     def messages_of(self, call_id: str) -> tuple[Message, ...] | None:
         """Return the messages of a call as they were sent; an imported text has none."""
-        found = list(self._select_ids("messages", [call_id]))
-        if not found:
-            return None
-        return self.parts.read(found[0][0])
+        found = list(self.select_ids("messages", [call_id]))
+        return self.parts.read(found[0][0]) if found else None
 
     def imported(self) -> Iterator[CallRecord]:
-        """All imported texts, in an order that does not depend on when they came."""
+        """Yield all imported texts, in an order independent of when they were imported."""
         query = f"SELECT {RECORD} FROM calls WHERE endpoint = '{IMPORT_ENDPOINT}' "
         rows = self.select(query + "ORDER BY recipe, document_id, model, sample, id")
         return (record_of(row) for row in rows)
@@ -312,7 +285,7 @@ class Ledger:
         return {status: counts.get(status, 0) for status in statuses}
 
     def usage(self) -> Spending:
-        """Sum tokens and cost of all calls; of failed calls the cost is not known to anybody."""
+        """Sum tokens and cost of all calls; the cost of failed calls is unknown."""
         query = (
             "SELECT cost_usd IS NULL AND status NOT IN ('failed', 'submitted', 'skipped') "
             "AS unpriced, prompt_tokens > 0 AS is_counted, count(*), sum(prompt_tokens), "
@@ -330,18 +303,18 @@ class Ledger:
         )
 
     def lost(self) -> Lost:
-        """Sum what attempts have cost, or may have, that gave nothing to keep."""
+        """Sum what attempts that returned nothing have cost, or may have."""
         query = "SELECT total(attempts), total(tokens), total(cost_usd), total(unpriced) FROM lost"
         ((attempts, tokens, cost_usd, unpriced),) = self.select(query)
         return Lost(int(attempts), int(tokens), cost_usd, int(unpriced))
 
     def has_textless(self, max_attempts: int) -> bool:
-        """Return whether any answer without text was asked for fewer times."""
+        """Return whether an answer without text has had fewer attempts."""
         query = f"SELECT EXISTS(SELECT 1 FROM calls WHERE status IN {_TEXTLESS} AND attempts < ?)"
         return bool(next(self.select(query, (max_attempts,)))[0])
 
     def textless_slots(self, key: str, below: int, max_attempts: int) -> list[str]:
-        """Return the calls in the first slots whose answers hold no text, after fewer attempts."""
+        """Return calls in the first slots that returned no text and had fewer attempts."""
         query = (
             "SELECT call_id FROM slots JOIN calls ON calls.id = call_id "
             f"WHERE sequence = ? AND rank < ? AND slots.status IN {_TEXTLESS} AND attempts < ?"
@@ -351,27 +324,22 @@ class Ledger:
     def forget_outcomes(
         self, call_ids: Sequence[str], finish_reason: str, error: str, lost: Lost
     ) -> None:
-        """Make calls that have ended failed ones, which the next run tries again."""
-        fail = (
-            "UPDATE calls SET status = 'failed', finish_reason = ?, prompt_tokens = 0, "
-            "cached_tokens = 0, completion_tokens = 0, cost_usd = NULL, error = ?, text = ? "
-            "WHERE id = ?"
-        )
+        """Turn calls that have ended into failed ones, which the next run retries."""
         with self.writing():
             rows = [(finish_reason, error, pack(""), each) for each in call_ids]
-            self._connection.executemany(fail, rows)
+            self._connection.executemany(FAIL, rows)
             ids = [(each,) for each in call_ids]
             self._connection.executemany("DELETE FROM slots WHERE call_id = ?", ids)
             self._connection.execute("INSERT INTO lost VALUES (?, ?, ?, ?)", lost)
 
     def record_lost(self, lost: Lost) -> None:
-        """Write attempts that gave nothing to keep and may be billed."""
+        """Record attempts that returned nothing and may be billed."""
         with self.writing():
             self._connection.execute("INSERT INTO lost VALUES (?, ?, ?, ?)", lost)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """One transaction; when it fails, nothing is believed to be written that is not."""
+        """Open a transaction; when it fails, forget what is remembered of its writes."""
         try:
             with sqlite_errors(self.path), transaction(self._connection):
                 yield
@@ -382,7 +350,7 @@ class Ledger:
 
     def _fill(self, filled: Iterable[tuple[Slot, str]]) -> None:
         values = [(self._sequence(slot.sequence), slot.rank, each) for slot, each in filled]
-        self._connection.executemany(_FILL_SLOT, values)
+        self._connection.executemany(FILL_SLOT, values)
 
     def _fill_new(self, entries: Sequence[Entry], statuses: Sequence[Status]) -> None:
         """Fill the slots of rows that were just written, without reading them again."""
@@ -393,10 +361,10 @@ class Ledger:
                 numbers = (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
                 place = (self._sequence(slot.sequence), slot.rank, call.id, status)
                 values.append((*place, *numbers, completion.cost_usd))
-        self._connection.executemany(_FILL_NEW_SLOT, values)
+        self._connection.executemany(FILL_NEW_SLOT, values)
 
     def _sequence(self, key: str) -> int:
-        """The number of a sequence; a new one when this is the writer's first call of it."""
+        """Return the number of a sequence; the writer creates one for a new key."""
         if key not in self._sequences:
             if self._connection.in_transaction:
                 self._connection.execute("INSERT OR IGNORE INTO sequences (key) VALUES (?)", (key,))
@@ -413,11 +381,12 @@ class Ledger:
             [getattr(batch, name) for name in _BATCH.split(", ")],
         )
 
-    def _select_ids(self, columns: str, call_ids: Iterable[str]) -> Iterator[Any]:
-        remaining = iter(call_ids)
+    def select_ids(self, columns: str, ids: Iterable[str], table: str = "calls") -> Iterator[Any]:
+        """Yield these columns of the rows with these ids, in no order."""
+        remaining = iter(ids)
         while some := list(itertools.islice(remaining, IDS_PER_QUERY)):
             marks = ", ".join("?" * len(some))
-            yield from self.select(f"SELECT {columns} FROM calls WHERE id IN ({marks})", some)
+            yield from self.select(f"SELECT {columns} FROM {table} WHERE id IN ({marks})", some)
 
     def select(self, query: str, values: Sequence[Any] = ()) -> Iterator[Any]:
         """Yield the rows of a query that only reads."""

@@ -1,4 +1,4 @@
-"""Questions to the ledger: what did this document cost, what is written about Y, what failed, why.
+"""Queries of the ledger: the cost of a document, texts about an entity, failures and reasons.
 
     with Ledger(project.ledger_path, read_only=True) as ledger:
         for cost in queries.document_costs(ledger): ...
@@ -38,7 +38,7 @@ _SUMS = (
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """A set of calls, added up.
+    """The sums of a set of calls.
 
     Attributes:
         counts: How many ended in each way.
@@ -54,13 +54,13 @@ class Sums:
 
     @property
     def calls(self) -> int:
-        """How many they are."""
+        """The number of calls."""
         return sum(self.counts.values())
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentCost:
-    """What was bought about a document, and how many imported texts there are beside that."""
+    """The calls about a document, and the number of its imported texts."""
 
     document_id: str
     sums: Sums
@@ -68,7 +68,7 @@ class DocumentCost:
 
 
 class FailureGroup(NamedTuple):
-    """Calls that ended without a whole answer for the same reason, but for the numbers in it.
+    """Calls without a complete answer for the same reason, apart from numbers in it.
 
     Attributes:
         status: `failed`, `skipped` when they were not even sent, `refused`, `truncated`, `empty` or
@@ -86,7 +86,7 @@ class FailureGroup(NamedTuple):
 
 
 class FullCall(NamedTuple):
-    """All that the ledger knows of a call. `batch` is the provider batch that it waits in."""
+    """A call with its messages; `batch` is the provider batch in which it waits."""
 
     record: CallRecord
     messages: tuple[Message, ...]
@@ -95,14 +95,14 @@ class FullCall(NamedTuple):
 
 
 class PaidTotals(NamedTuple):
-    """Everything in the ledger: what was bought, and how many texts were imported."""
+    """The sums of the whole ledger, and the number of imported texts."""
 
     sums: Sums
     imported: int
 
 
 def bought(ledger: Ledger) -> PaidTotals:
-    """Add up the whole ledger."""
+    """Return the sums of the whole ledger."""
     query = f"SELECT status, endpoint = '{IMPORT_ENDPOINT}', {_SUMS} FROM calls GROUP BY 1, 2"
     rows = list(ledger.select(query))
     imported = sum(row[2] for row in rows if row[1])
@@ -110,7 +110,7 @@ def bought(ledger: Ledger) -> PaidTotals:
 
 
 def document_costs(ledger: Ledger) -> list[DocumentCost]:
-    """What every document in the ledger cost, the most expensive first."""
+    """Return the cost of every document in the ledger, the most expensive first."""
     # By the index it would jump from row to row: four times slower than once through the table.
     query = (
         f"SELECT document_id, endpoint = '{IMPORT_ENDPOINT}', status, {_SUMS} "
@@ -129,7 +129,7 @@ def document_costs(ledger: Ledger) -> list[DocumentCost]:
 
 
 def together(several: Iterable[Sums]) -> Sums:
-    """Add sums up."""
+    """Return the total of sums."""
     counts: Counter[LedgerStatus] = Counter()
     prompt = cached = completion = unpriced = 0
     known_usd = 0.0
@@ -144,7 +144,7 @@ def together(several: Iterable[Sums]) -> Sums:
 
 
 def document_cost(ledger: Ledger, document_id: str) -> DocumentCost:
-    """What one document cost; all zeros when the ledger does not know it."""
+    """Return the cost of one document; zeros if the ledger has no calls about it."""
     query = (
         f"SELECT endpoint = '{IMPORT_ENDPOINT}', status, {_SUMS} "
         "FROM calls WHERE document_id = ? GROUP BY 1, 2"
@@ -155,20 +155,20 @@ def document_cost(ledger: Ledger, document_id: str) -> DocumentCost:
 
 
 def calls_of_document(ledger: Ledger, document_id: str, limit: int) -> list[CallRecord]:
-    """The first calls and imported texts about a document, in the order of the ledger."""
+    """Return the first calls and imported texts about a document, in the order of the ledger."""
     query = "SELECT id FROM calls WHERE document_id = ? ORDER BY rowid LIMIT ?"
     return _records(ledger, [row[0] for row in ledger.select(query, (document_id, limit))])
 
 
 class EntityCalls(NamedTuple):
-    """The first records that were found, and how many there are in all."""
+    """The first records found, and the total number."""
 
     records: list[CallRecord]
     total: int
 
 
 def about(ledger: Ledger, entity: str, limit: int) -> EntityCalls:
-    """Texts about an entity, whatever its capitals; nobody knows what imported ones are about."""
+    """Return texts about an entity, ignoring case; the entities of imported texts are unknown."""
     wanted = _folded(entity)
     query = (
         f"SELECT id FROM calls WHERE status NOT IN {_UNANSWERED} "
@@ -194,7 +194,7 @@ def about(ledger: Ledger, entity: str, limit: int) -> EntityCalls:
 
 
 def entities_like(ledger: Ledger, entity: str, limit: int = 5) -> list[str]:
-    """The commonest entities that have a word in common with a name, as somebody may mean them."""
+    """Return the most frequent entities that share a word with a name, as suggestions."""
     words = set(words_of(entity))
     known: Counter[str] = Counter()
     query = "SELECT subset, count(*) FROM calls WHERE subset != '[]' GROUP BY subset"
@@ -206,7 +206,7 @@ def entities_like(ledger: Ledger, entity: str, limit: int = 5) -> list[str]:
 
 
 def failures(ledger: Ledger) -> list[FailureGroup]:
-    """Why calls gave no whole answer, failures first, then the commonest reasons."""
+    """Return why calls have no complete answer, failures first, then by frequency."""
     calls: Counter[tuple[str, str]] = Counter()
     documents: dict[tuple[str, str], set[str]] = {}
     first: dict[tuple[str, str], tuple[str, str]] = {}
@@ -234,7 +234,7 @@ def beyond_context(ledger: Ledger) -> frozenset[str]:
 
 
 def full_call(ledger: Ledger, call_id: str) -> FullCall:
-    """All about a call, by its id or the first digits of it.
+    """Return a call by its id or the first digits of it.
 
     Raises:
         UserError: The ledger does not know it, or several ids begin like that.
@@ -255,12 +255,12 @@ def full_call(ledger: Ledger, call_id: str) -> FullCall:
 
 
 class Uncounted(NamedTuple):
-    """Calls that are alike, whose tokens the endpoint did not count.
+    """Similar calls whose tokens the endpoint did not count.
 
     Attributes:
         longest: The one with the longest prompt.
         refused: Whether they were refused without any text, so that they have written nothing.
-        calls: How many they are.
+        calls: The number of calls.
         completion_tokens: Of their texts, as we counted them.
     """
 
@@ -284,7 +284,7 @@ def uncounted(ledger: Ledger) -> Iterator[Uncounted]:
 
 
 def waiting_calls(ledger: Ledger) -> dict[str, int]:
-    """How many calls wait in each provider batch, by the batch's token."""
+    """Return the number of calls that wait in each provider batch, by the batch's token."""
     query = (
         f"SELECT batch, count(*) FROM calls WHERE status IN {_UNANSWERED} "
         "AND status = 'submitted' GROUP BY batch"

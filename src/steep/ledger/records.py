@@ -1,4 +1,4 @@
-"""What the ledger knows about a call: how it ended, what came back, what it cost."""
+"""The records of the ledger: calls with their outcome and cost, batches, and sums."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Literal, NamedTuple
 
 from steep.core.calls import Call, Completion, Payable, Status, Usage
 from steep.core.ids import stable_hash
-from steep.core.refusal import looks_like_refusal
-from steep.ledger.bounds import REFUSED_REASONS
-from steep.ledger.budget import Reservation
+from steep.ledger.budget import REFUSED_REASONS, Reservation
+from steep.ledger.refusal import looks_like_refusal
 from steep.llm.repeated_prompt import answer_after
 from steep.llm.thinking import THOUGHT_ONLY
 
@@ -23,14 +22,14 @@ LedgerStatus = Status | Literal["submitted"]
 
 
 class Slot(NamedTuple):
-    """The place of a call in a plan: the key of its document's sequence, and its rank in it."""
+    """The position of a call in a plan: its document's sequence, and its rank in it."""
 
     sequence: str
     rank: int
 
 
 class Entry(NamedTuple):
-    """How a call ended, and which place of the plan that fills; openings have no place."""
+    """A call with its outcome and the slot that it fills; openings have no slot."""
 
     call: Call
     completion: Completion
@@ -59,7 +58,7 @@ class SubmittedBatch:
 
 @dataclass(frozen=True, slots=True)
 class SlotTotals:
-    """What filled the places of a sequence below a rank.
+    """The sums of the filled slots of a sequence below a rank.
 
     Attributes:
         reasoning_tokens: Tokens of the answers that were nothing but reasoning.
@@ -89,12 +88,12 @@ class CallRecord:
 
     @property
     def text(self) -> str:
-        """The text that came back; empty when the call failed."""
+        """The text of the answer; empty if the call failed."""
         return self.completion.text
 
 
 class Lost(NamedTuple):
-    """Attempts that gave nothing to keep, and what they have cost, or may have at most.
+    """Attempts that returned nothing, and what they have cost, or can have cost at most.
 
     Attributes:
         cost_usd: As far as prices are known.
@@ -107,7 +106,7 @@ class Lost(NamedTuple):
     unpriced: int = 0
 
     def and_(self, most: Reservation) -> Lost:
-        """These and one more attempt."""
+        """Return the sum with one more attempt."""
         cost_usd = self.cost_usd + (most.cost_usd or 0.0)
         unpriced = self.unpriced + (most.cost_usd is None)
         return Lost(self.attempts + 1, self.tokens + most.tokens, cost_usd, unpriced)
@@ -132,7 +131,7 @@ class Spending(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ImportedText:
-    """A text that somebody else generated."""
+    """A text that was generated elsewhere."""
 
     document_id: str
     recipe: str
@@ -142,14 +141,14 @@ class ImportedText:
 
     @property
     def id(self) -> str:
-        """Stands for the call id: the same text is imported once."""
+        """An id in place of a call id: the same text is imported once."""
         return stable_hash(
             ["import", self.recipe, self.model, self.document_id, self.sample, self.text]
         )
 
     @property
     def completion(self) -> Completion:
-        """The text as a completion that cost nothing; how it ended is not known."""
+        """The text as a completion without cost and with an unknown finish reason."""
         return Completion(
             call_id=self.id,
             text=self.text,
@@ -163,7 +162,7 @@ class ImportedText:
 
 
 def has_failed(completion: Completion) -> bool:
-    """Whether a call failed: `status_of`, but at no cost."""
+    """Return whether a call failed; cheaper than `status_of`."""
     return completion.error is not None and completion.finish_reason != SKIPPED_REASON
 
 
@@ -176,7 +175,7 @@ def without_prompt(call: Payable, completion: Completion) -> Completion:
 
 
 def status_of(completion: Completion) -> Status:
-    """Say how a call ended, from what came back."""
+    """Return the status of a call from its completion."""
     if completion.finish_reason == SKIPPED_REASON:
         return "skipped"
     if has_failed(completion):

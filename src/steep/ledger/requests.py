@@ -1,13 +1,12 @@
-"""The table `requests` of the ledger: what evaluations, judges and searches have sent.
+"""The table `requests` of the ledger: requests of evaluations, judges and searches.
 
 A request that has ended is never sent again; a failed one is, by the next run. `held_tokens` and
-`held_usd` are what a request counts against limits: what it took, or, where the endpoint does not
-say, the most that it may have taken.
+`held_usd` are what a request counts against limits: its usage, or, where the endpoint does not
+report it, the most that it can have used.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 from steep.core.calls import Completion, Message, Usage
 from steep.core.ids import canonical_json
 from steep.ledger.budget import Reservation
-from steep.ledger.ledger import IDS_PER_QUERY, Ledger
+from steep.ledger.ledger import Ledger
 from steep.ledger.queries import FailureGroup
 from steep.ledger.records import has_failed
 from steep.ledger.rows import now_utc, pack, unpack
@@ -27,7 +26,7 @@ _COLUMNS = (
     "prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd", "held_tokens", "held_usd",
     "latency_s", "attempts", "error", "finished_at", "result",
 )  # fmt: skip
-_ADDED = ("attempts", "held_tokens", "held_usd")  # an earlier attempt may have cost something, too
+_ADDED = ("attempts", "held_tokens", "held_usd")  # earlier attempts may have cost something, too
 _INSERT = (
     f"INSERT INTO requests ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
     "ON CONFLICT (id) DO UPDATE SET "
@@ -51,11 +50,11 @@ class Ended(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PurposeCost:
-    """What all requests for one purpose took.
+    """The usage of all requests for one purpose.
 
     Attributes:
-        requests: Those that were completed.
-        failed: Those that were not.
+        requests: Completed requests.
+        failed: Failed requests.
         known_usd: Dollars, as far as they are known.
         unpriced: Completed requests whose cost is not known.
     """
@@ -70,7 +69,7 @@ class PurposeCost:
 
 
 class FullRequest(NamedTuple):
-    """All that the ledger knows of a request."""
+    """A request with its outcome."""
 
     request: Request
     completion: Completion
@@ -79,7 +78,7 @@ class FullRequest(NamedTuple):
 
 
 def record(ledger: Ledger, ended: Sequence[Ended]) -> None:
-    """Write how requests ended, all of them or (killed, disk full) none."""
+    """Record how requests ended: all of them or (killed, disk full) none."""
     now = now_utc()
     with ledger.writing():
         for request, completion, held in ended:
@@ -101,14 +100,9 @@ def record(ledger: Ledger, ended: Sequence[Ended]) -> None:
 
 
 def completed(ledger: Ledger, ids: Iterable[str]) -> dict[str, Completion]:
-    """Return the completions of those requests that need not be sent again, by id."""
-    found: dict[str, Completion] = {}
-    remaining = iter(ids)
-    while some := list(itertools.islice(remaining, IDS_PER_QUERY)):
-        marks = ", ".join("?" * len(some))
-        query = f"SELECT {_COMPLETION} FROM requests WHERE status = 'done' AND id IN ({marks})"
-        found.update((row[0], _completion(row)) for row in ledger.select(query, some))
-    return found
+    """Return the completions of the requests that have succeeded, by id."""
+    rows = ledger.select_ids(f"status, {_COMPLETION}", ids, "requests")
+    return {row[1]: _completion(row[1:]) for row in rows if row[0] == "done"}
 
 
 def held(ledger: Ledger) -> Reservation:
@@ -142,7 +136,7 @@ def costs(ledger: Ledger) -> list[PurposeCost]:
 
 
 def failures(ledger: Ledger) -> list[FailureGroup]:
-    """Return why requests were not completed, the commonest reason first."""
+    """Return why requests failed, the most frequent reason first."""
     query = (
         "SELECT error, count(*), min(id) FROM requests WHERE status = 'failed' "
         "GROUP BY purpose, error ORDER BY 2 DESC"

@@ -1,4 +1,4 @@
-"""How a call, its outcome and an imported text stand in a row of the ledger's table `calls`."""
+"""Convert calls, outcomes and imported texts to and from rows of the table `calls`."""
 
 from __future__ import annotations
 
@@ -32,12 +32,28 @@ INSERT = (
     + ", attempts = calls.attempts + excluded.attempts"  # those of earlier runs
     + " WHERE calls.status IN ('failed', 'submitted')"
 )
+# Record the outcome of a call that waits in a batch.
+INGEST = (
+    "UPDATE calls SET status = ?, prompt_tokens = ?, cached_tokens = ?, completion_tokens = ?, "
+    "cost_usd = ?, finished_at = ?, text = ?, batch = NULL, finish_reason = ?, latency_s = ?, "
+    "endpoint = ?, error = ?, attempts = attempts + ? WHERE id = ? AND status = 'submitted'"
+)
+# Turn a call that has ended into a failed one.
+FAIL = (
+    "UPDATE calls SET status = 'failed', finish_reason = ?, prompt_tokens = 0, cached_tokens = 0, "
+    "completion_tokens = 0, cost_usd = NULL, error = ?, text = ? WHERE id = ?"
+)
+FILL_SLOT = (
+    "INSERT OR IGNORE INTO slots SELECT ?, ?, id, status, prompt_tokens, cached_tokens, "
+    "completion_tokens, cost_usd FROM calls WHERE id = ? AND status NOT IN ('failed', 'submitted')"
+)
+FILL_NEW_SLOT = "INSERT OR IGNORE INTO slots VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 Row = tuple[Any, ...]
 
 
 def row_of(call: Call, completion: Completion, messages: str, now: str) -> Row:
-    """The values of `WRITTEN`; `messages` is how `Parts` names them."""
+    """Return the values of `WRITTEN`; `messages` is the result of `Parts.keep`."""
     assert call.id == completion.call_id, "a completion was paired with another's call"
     subset = f"[{','.join(quoted(name) for name in call.subset)}]"
     return _values(
@@ -49,15 +65,26 @@ def row_of(call: Call, completion: Completion, messages: str, now: str) -> Row:
 
 
 def waiting_row(call: Call, messages: str, batch: SubmittedBatch) -> Row:
-    """The row of a call that waits in a batch."""
+    """Return the row of a call that waits in a batch."""
     nothing_yet = Completion(call.id, "", "", Usage(), None, 0.0, batch.endpoint, 0)
     row = list(row_of(call, nothing_yet, messages, batch.submitted_at))
     row[STATUS], row[BATCH] = "submitted", batch.token
     return tuple(row)
 
 
+def ingested_row(completion: Completion) -> Row:
+    """Return the values of `INGEST`."""
+    usage = completion.usage
+    return (
+        status_of(completion),
+        *(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, completion.cost_usd),
+        *(now_utc(), pack(completion.text), completion.finish_reason, completion.latency_s),
+        *(completion.endpoint, completion.error, completion.attempts, completion.call_id),
+    )
+
+
 def imported_row(text: ImportedText, now: str) -> Row:
-    """The row of a text that somebody else generated."""
+    """Return the row of a text that was generated elsewhere."""
     what = (text.recipe, IMPORT_ENDPOINT, text.document_id, "[]", text.sample, text.model)
     return _values(what, text.completion, now, ("{}", "[]"))
 
@@ -127,12 +154,12 @@ def call_of(row: Row, messages: tuple[Message, ...]) -> Call:
 
 
 def quoted(text: str) -> str:
-    """A text as a JSON string."""
+    """Return a text as a JSON string."""
     return f'"{in_json(text)}"'
 
 
 def now_utc() -> str:
-    """The time that a row is stamped with; nothing is ever computed from it."""
+    """Return the time stamp of a row; nothing is computed from it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
@@ -142,5 +169,5 @@ def pack(text: str) -> bytes:
 
 
 def unpack(data: bytes) -> str:
-    """What `pack` was given."""
+    """Decompress a text."""
     return zlib.decompress(data).decode()

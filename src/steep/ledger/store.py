@@ -1,4 +1,4 @@
-"""The SQLite file under the ledger: its tables and migrations, its lock, its errors in plain words.
+"""The SQLite file of the ledger: tables, migrations, lock and errors.
 
 One writer: a lock file beside the database, held as long as the ledger is open, keeps a second
 process from buying the same calls. The lock is the kernel's (flock), so it dies with its process,
@@ -106,7 +106,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID""",
     ),
     (
-        """CREATE TABLE lost ( -- what was paid, or may have been, for attempts without a use
+        """CREATE TABLE lost ( -- cost of attempts that returned nothing
             attempts INTEGER NOT NULL,
             tokens INTEGER NOT NULL,
             cost_usd REAL       -- NULL: unknown
@@ -142,7 +142,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 
 @contextmanager
 def sqlite_errors(path: Path) -> Iterator[None]:
-    """Say a full disk, a file that cannot be written, a broken or foreign file in plain words."""
+    """Turn SQLite errors (disk full, not writable, broken or foreign file) into a `UserError`."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -262,7 +262,7 @@ def _reader(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing; taken for writing from the start, so that it cannot fail half-way."""
+    """Open a transaction for writing from the start, so that it cannot fail half-way."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

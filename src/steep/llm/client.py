@@ -1,4 +1,4 @@
-"""The one extension point of this room: a `Client` turns calls into completions, batch by batch."""
+"""The extension point of this package: a `Client` turns calls into completions, in batches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from steep.core.calls import Call, Completion, Payable, Usage
 from steep.core.errors import UserError
 
-UNUSABLE_REASON = "unusable"  # the finish reason of an answer that came, and held nothing of use
+UNUSABLE_REASON = "unusable"  # the finish reason of an answer that could not be used
 CONTEXT_REASON = "context"  # the finish reason of a prompt that exceeds the model's context
 
 
@@ -23,12 +23,12 @@ class TransientError(Exception):
     """An attempt failed, and another may succeed.
 
     Attributes:
-        wait_s: How long the endpoint asks to be left alone (Retry-After), if it does.
-        overloaded: The endpoint is asked for too much: 429, 503, no answer in time.
-        answered: A reply came, whatever it said: the endpoint is alive.
-        sent: The request reached the endpoint; not so where no connection was made.
+        wait_s: Seconds that the endpoint asks to wait (Retry-After), if it does.
+        overloaded: The endpoint is overloaded: 429, 503, no answer in time.
+        answered: Some reply was received: the endpoint is alive.
+        sent: The request reached the endpoint; False if no connection was made.
         billed: The endpoint began to answer with success, so it may charge for the attempt.
-        usage: What such an answer took, if the endpoint said it and it can be trusted.
+        usage: The usage of such an answer, if the endpoint reported it plausibly.
         cost_usd: The price of that usage, if both are known.
     """
 
@@ -55,8 +55,8 @@ class TransientError(Exception):
 class Completes(Protocol[Sent]):
     """Something that completes calls, or other requests to a model.
 
-    The scheduler keeps up to `concurrency` batches of up to `batch_size` calls in flight; the calls
-    of a document stand together. Retries, pauses and rate limits are the scheduler's.
+    The scheduler keeps up to `concurrency` batches of up to `batch_size` calls in flight, with the
+    calls of a document together. Retries, pauses and rate limits are up to the scheduler.
     """
 
     endpoint: str
@@ -64,7 +64,7 @@ class Completes(Protocol[Sent]):
     concurrency: int
 
     async def complete(self, calls: Sequence[Sent], /) -> list[Completion]:
-        """Complete the calls, in the order given, with one attempt.
+        """Complete the calls in one attempt, in the given order.
 
         A call that can never succeed comes back with `error` set.
 

@@ -1,13 +1,13 @@
-"""How requests to a server must be phrased: each objection of the server makes them plainer.
+"""The form of requests that a server accepts; each objection of the server makes it simpler.
 
-Servers that call themselves compatible differ in what they understand. A request is written in full
-first and then phrased in a `Dialect`: a parameter that the server objected to is left out,
+Servers that call themselves compatible differ in what they accept. A request is written in full
+first and then adapted to a `Dialect`: a parameter that the server objected to is left out,
 `response_format` goes from json_schema over json_object to nothing (recipes check what they get
 anyway), `max_tokens` is renamed for models that insist on `max_completion_tokens`, and a system
 message moves into the user's where the chat template has no place for it. The limit on the length
 of an answer is left out only where it is refused under both of its names. Nothing but the context
-of the model bounds an answer then, so that a hard limit on tokens or dollars cannot be kept:
-whoever has one must not go on (`ENDLESS`).
+of the model bounds an answer then, so that a hard limit on tokens or dollars cannot be kept and a
+run with such a limit ends (`ENDLESS`).
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ ENDLESS = (
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How requests to a server must be phrased.
+    """The form of requests that a server accepts.
 
     Attributes:
         response_format: The strongest form that is asked for.
         length_key: The name of the limit on an answer.
         without: Parameters that are left out.
         folds_system: A system message is sent as the beginning of the user's.
-        usual_temperature: A temperature is sent as 1, whatever was asked for.
+        usual_temperature: Any temperature is sent as 1.
     """
 
     response_format: Literal["json_schema", "json_object", "none"] = "json_schema"
@@ -48,7 +48,7 @@ class Dialect:
         return "max_tokens" not in self.without
 
     def difference(self, before: Dialect) -> str:
-        """Say what is phrased in another way than before."""
+        """Describe what differs from the dialect before."""
         changes = [f"'{name}' is left out" for name in sorted(self.without - before.without)]
         if self.response_format != before.response_format:
             instead = "nothing" if self.response_format == "none" else f"'{self.response_format}'"
@@ -65,7 +65,7 @@ class Dialect:
 
 
 def phrase(body: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
-    """Phrase a request's body, or a part of it, that was written in full."""
+    """Adapt a request's body, or a part of it, that was written in full."""
     phrased: dict[str, Any] = {}
     for key, value in body.items():
         if key == "response_format" and isinstance(value, Mapping):
@@ -104,11 +104,11 @@ def fold_system(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]
 
 
 def weaken(dialect: Dialect, objection: str) -> Dialect | None:
-    """Return the dialect that gives up what an objection names first; None when there is none.
+    """Return the dialect without what an objection names first, or None.
 
     Args:
-        dialect: How the request was phrased.
-        objection: What the server said, with the name of the parameter first if it has a field.
+        dialect: The form of the request.
+        objection: The server's error, beginning with the name of the parameter if it has a field.
     """
     text = objection.lower()
     found = sorted(
@@ -125,7 +125,7 @@ def weaken(dialect: Dialect, objection: str) -> Dialect | None:
 
 
 def objects_to_format(objection: str) -> bool:
-    """Say whether an objection is about structured output."""
+    """Return whether an objection is about structured output."""
     return _FORMAT.search(objection.lower()) is not None
 
 

@@ -26,7 +26,7 @@ def read_context_window(value: Any, model: str) -> int | None:
     """Return the context window of a model in tokens; None where the list does not tell it.
 
     Args:
-        value: The JSON of `GET /models`, whatever its shape.
+        value: The JSON of `GET /models`, in any shape.
         model: The name that the endpoint knows. A list of one model is about that one.
     """
     entries = list(_entries(value))

@@ -1,11 +1,10 @@
 """A client of any OpenAI-compatible endpoint: hosted, vLLM, SGLang, llama.cpp, Ollama.
 
-It talks HTTP with aiohttp and not through the `openai` package: one request a call needs none of
-its 2 s of imports nor of its ten times higher cost a call, and error texts are ours to decide. Each
-call is one attempt; what can pass is a `TransientError` (408, 409, 425, 429, 5xx, timeouts, broken
-connections, broken bodies), what concerns all calls is a `FatalError`, at once.
+It uses aiohttp instead of the `openai` package, which takes 2 s to import and ten times the
+processor time per call, and whose error texts are not ours. Each call is one attempt: a transient
+failure (408, 409, 425, 429, 5xx, timeouts, broken connections, broken bodies) is a
+`TransientError`, a failure that concerns all calls is a `FatalError`.
 
-The key is read from the environment, sent to the endpoint, and removed from every error text.
 Import this module only from the function that needs it: aiohttp costs 0.4 s.
 """
 
@@ -16,16 +15,16 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
 from steep.core.calls import Call, Completion, Usage
-from steep.llm.address import LOOPBACK, address, checked_url, key_headers, read_key
 from steep.llm.client import CONTEXT_REASON, FatalError, TransientError
 from steep.llm.dialect import ENDLESS, Dialect, phrase
+from steep.llm.http import CONNECT_TIMEOUT_S, HttpEndpoint, reply_of
 from steep.llm.model_list import read_context_window
+from steep.llm.openai_errors import UNREACHABLE, advice_on
 from steep.llm.openai_wire import (
     EndpointUnusable,
     ParsedAnswer,
@@ -40,7 +39,7 @@ from steep.llm.openai_wire import (
 )
 from steep.llm.prices import Prices
 
-CONNECT_TIMEOUT_S = 20.0
+JSON = {"Content-Type": "application/json"}
 MOST_UNFOUND = 5  # calls in a row that an endpoint has answered with 403 or 404
 USUAL_BYTES_PER_TOKEN = 4.5
 CUT_BYTES_PER_TOKEN = 10.0  # no text has so few tokens, unless a part of it was not read
@@ -51,17 +50,17 @@ T = TypeVar("T")
 
 
 class OpenAIClient:
-    """Completes one call a request; the scheduler keeps `concurrency` of them in flight.
+    """Completes one call per request; the scheduler keeps `concurrency` of them in flight.
 
     Args:
-        base_url: Of the endpoint, up to and without `/chat/completions`.
-        api_key_env: Name of the environment variable that holds the key; None sends none.
-        concurrency: Calls in flight at once at most, and connections kept open.
-        timeout_s: Of one attempt.
+        base_url: Base URL of the endpoint, without `/chat/completions`.
+        api_key_env: Environment variable that holds the key; None sends no key.
+        concurrency: Maximum number of calls in flight, and of open connections.
+        timeout_s: Seconds per attempt.
         prices: Prices of the model, if known.
-        section: Of the configuration, for errors: where these fields stand.
-        bounded: Whether a hard limit on tokens or dollars rests on that on the length of answers.
-            An endpoint that takes none of those is given up.
+        section: The configuration section of these fields, for errors.
+        bounded: Whether a hard limit on tokens or dollars depends on the limit on the length of
+            answers. An endpoint that does not take that limit is an error then.
 
     Raises:
         UserError: `base_url` is no such address, or the environment variable is not set.
@@ -80,21 +79,19 @@ class OpenAIClient:
         section: str = "generate",
         bounded: bool = False,
     ) -> None:
-        self.endpoint = checked_url(base_url, section)
-        self._url = URL(address(self.endpoint, "chat/completions"))
+        self.http = HttpEndpoint(base_url, api_key_env, section, concurrency)
+        self.endpoint = self.http.base_url
+        self._url = URL(self.http.address("chat/completions"))
         self.concurrency = concurrency
-        self._api_key_env = api_key_env
-        self._key = read_key(api_key_env, self.endpoint, section)
-        self._section = section
         self._timeout_s = timeout_s
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
         self._prices = prices or Prices()
         self._bounded = bounded
         self._dialect = Dialect()
-        self._session: aiohttp.ClientSession | None = None
         self._has_replied = False  # the endpoint has sent anything at all
         self._has_answered = False  # it has completed a call
-        self._unfound = 0  # calls in a row that it did not know or allow
-        self._said: set[str] = set()  # what the log was told of this endpoint
+        self._unfound = 0  # calls in a row answered with 403 or 404
+        self._logged: set[str] = set()  # topics that were logged for this endpoint
         self._fatal: FatalError | None = None
 
     async def complete(self, calls: Sequence[Call]) -> list[Completion]:
@@ -113,13 +110,13 @@ class OpenAIClient:
         except Rejected as error:
             reason = CONTEXT_REASON if isinstance(error, TooLong) else "error"
             return [self._completion(call, started, ParsedAnswer("", reason, None), str(error))]
-        self._look_at(call, answer)
+        self._warn_of_oddities(call, answer)
         return [self._completion(call, started, answer)]
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Send any other request (`completions`, `embeddings`), with one attempt; the JSON it gets.
+        """Send any other request (`completions`, `embeddings`) in one attempt; return its JSON.
 
-        The body is written in full; it is phrased as the server understands it. `read_answer` of
+        The body is given in full; it is sent in the dialect of the server. `read_answer` of
         `openai_wire` reads the text in the JSON of a chat or a completion.
 
         Raises:
@@ -130,17 +127,19 @@ class OpenAIClient:
         def phrased(dialect: Dialect) -> bytes:
             return json.dumps(phrase(body, dialect), ensure_ascii=False).encode()
 
-        url = URL(address(self.endpoint, path))
+        url = URL(self.http.address(path))
         return await self._attempt(url, str(body.get("model")), phrased, read_json)
 
     async def context_window(self, model: str) -> int | None:
-        """Ask which context window a model has, in tokens; None where the endpoint does not tell.
+        """Return the context window of a model in tokens; None if the endpoint does not report it.
 
-        Nothing of it is needed, so nothing that goes wrong is an error.
+        This is optional information, so no failure is an error.
         """
-        url = URL(address(self.endpoint, "models"))
+        url = URL(self.http.address("models"))
         try:
-            async with self._open_session().get(url, allow_redirects=False) as response:
+            async with self.http.session().get(
+                url, timeout=self._timeout, allow_redirects=False
+            ) as response:
                 found = parse_json(await response.read()) if response.status == 200 else None
         except (aiohttp.ClientError, TimeoutError):
             return None
@@ -148,14 +147,12 @@ class OpenAIClient:
 
     @property
     def dialect(self) -> Dialect:
-        """How requests are phrased, after all that the endpoint has objected to."""
+        """The form of requests that the endpoint accepts, as far as it is known."""
         return self._dialect
 
     async def close(self) -> None:
         """Close all connections; another request opens them again."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self.http.close()
 
     async def _attempt(
         self,
@@ -164,15 +161,15 @@ class OpenAIClient:
         phrased: Callable[[Dialect], bytes],
         read: Callable[[Reply, Dialect], T],
     ) -> T:
-        """Send a request, in words that the server understands.
+        """Send a request in a dialect that the server understands.
 
-        Other words are kept for later requests once they have helped: an objection to one request
-        may be about its content.
+        A new dialect is kept for later requests only once it has succeeded: an objection to one
+        request may be about its content.
         """
         known = dialect = self._dialect
         objections: list[str] = []
         while True:
-            if self._fatal is not None:  # another call found out that none will succeed
+            if self._fatal is not None:  # another call has found that none will succeed
                 raise self._fatal
             try:
                 result = read(await self._send(url, phrased(dialect), model), dialect)
@@ -181,16 +178,16 @@ class OpenAIClient:
                 dialect = error.dialect
                 if self._bounded and not dialect.limits_answers:
                     raise self._give_up(model, ENDLESS, error) from None
-                if self._dialect != known:  # another call has found words that help
+                if self._dialect != known:  # another call has found a dialect that works
                     known = dialect = self._dialect
             except EndpointUnusable as error:
                 if self._has_answered and error.status in (403, 404):
                     self._unfound += 1
-                    if self._unfound < MOST_UNFOUND:  # others pass: it may be about this call
+                    if self._unfound < MOST_UNFOUND:  # others succeed: it may be about this call
                         raise Rejected(str(error)) from None
-                raise self._give_up(model, UNUSABLE.get(error.status, _ODD), error) from None
+                raise self._give_up(model, advice_on(error), error) from None
             except TransientError as error:
-                error.args = (self.without_key(str(error)),)
+                error.args = (self.http.without_key(str(error)),)
                 if error.usage is not None:
                     error.cost_usd = self._prices.cost_usd(error.usage)
                 raise
@@ -199,14 +196,16 @@ class OpenAIClient:
                 if dialect != known and self._dialect == known:
                     self._dialect = dialect
                     change = dialect.difference(known)
-                    self._say_once(change, f"{change}, as it says: {'; '.join(objections)}")
+                    self._log_once(change, f"{change}, because: {'; '.join(objections)}")
                 return result
 
     async def _send(self, url: URL, body: bytes, model: str) -> Reply:
-        session = self._open_session()
+        session = self.http.session()
         began = False  # to answer with success
         try:
-            async with session.post(url, data=body, allow_redirects=False) as response:
+            async with session.post(
+                url, data=body, headers=JSON, timeout=self._timeout, allow_redirects=False
+            ) as response:
                 began = response.status == 200
                 content = await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -223,32 +222,15 @@ class OpenAIClient:
         self._has_replied = True
         return reply_of(response, content)
 
-    def _open_session(self) -> aiohttp.ClientSession:
-        """One session for all calls, opened inside the event loop that uses it."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self.concurrency),
-                timeout=aiohttp.ClientTimeout(
-                    total=self._timeout_s, sock_connect=CONNECT_TIMEOUT_S
-                ),
-                headers={
-                    "Content-Type": "application/json",
-                    **key_headers(self._key, self.endpoint),
-                },
-                # Proxies of the environment are honoured, but no proxy can reach our own loopback.
-                trust_env=urlsplit(self.endpoint).hostname not in LOOPBACK,
-            )
-        return self._session
-
-    def _look_at(self, call: Call, answer: ParsedAnswer) -> None:
-        """Notice what is odd about an answer, and say it once."""
+    def _warn_of_oddities(self, call: Call, answer: ParsedAnswer) -> None:
+        """Log once that the model reasons, or that the server seems to truncate prompts."""
         if answer.thought:
-            self._say_once(
+            self._log_once(
                 "thought",
-                "the model thinks before it answers; that is no part of the texts",
+                "the model reasons before it answers; the reasoning is not part of the texts",
                 logging.INFO,
             )
-        if answer.usage is None or "cut" in self._said:
+        if answer.usage is None or "cut" in self._logged:
             return
         whole = 0
         for message in call.messages:
@@ -259,19 +241,19 @@ class OpenAIClient:
         content = "\n".join(message.content for message in call.messages)
         size = len(" ".join(content.split()).encode())  # many blanks may be one token
         if size > max(LEAST_CUT_BYTES, CUT_BYTES_PER_TOKEN * answer.usage.prompt_tokens):
-            self._say_once(
+            self._log_once(
                 "cut",
                 f"it reports {answer.usage.prompt_tokens:,} tokens for a prompt of some "
-                f"{size / USUAL_BYTES_PER_TOKEN:,.0f}, so it seems to cut prompts without a word; "
+                f"{size / USUAL_BYTES_PER_TOKEN:,.0f}, so it seems to truncate prompts silently; "
                 "raise the context that the server gives the model (num_ctx in Ollama, --ctx-size "
                 "in llama.cpp), or set documents.split_words",
             )
 
-    def _say_once(self, topic: str, text: str, level: int = logging.WARNING) -> None:
-        if topic not in self._said:
-            self._said.add(topic)
-            stage = self._section.partition(".")[0]
-            log.log(level, "%s: %s: %s", stage, self.endpoint, self.without_key(text))
+    def _log_once(self, topic: str, text: str, level: int = logging.WARNING) -> None:
+        if topic not in self._logged:
+            self._logged.add(topic)
+            stage = self.http.section.partition(".")[0]
+            log.log(level, "%s: %s: %s", stage, self.endpoint, self.http.without_key(text))
 
     def _completion(
         self, call: Call, started: float, answer: ParsedAnswer, error: str | None = None
@@ -286,62 +268,9 @@ class OpenAIClient:
             latency_s=time.monotonic() - started,
             endpoint=self.endpoint,
             attempts=1,
-            error=None if error is None else f"{self.without_key(error)} [{self.endpoint}]",
+            error=None if error is None else f"{self.http.without_key(error)} [{self.endpoint}]",
         )
 
     def _give_up(self, model: str, advice: tuple[str, str], error: Exception) -> FatalError:
-        problem, hint = (text.format(section=self._section) for text in advice)
-        none = f"none ({self._section}.api_key_env)"
-        key = f"${self._api_key_env}" if self._api_key_env else none
-        # What a server says about a wrong key tends to quote the key, in part or whole.
-        secret = isinstance(error, EndpointUnusable) and error.status == 401
-        found = "HTTP 401" if secret else self.without_key(str(error))
-        where = f"{self.endpoint}, model '{model}', key from {key}"
-        self._fatal = FatalError(problem, where=where, found=found, hint=hint)
+        self._fatal = self.http.fatal(advice, error, f"model '{model}'")
         return self._fatal
-
-    def without_key(self, text: str) -> str:
-        """Return a text without the key."""
-        return text.replace(self._key, "***") if self._key else text
-
-
-def reply_of(response: aiohttp.ClientResponse, content: str | bytes) -> Reply:
-    """Return a response in the form that `openai_wire` reads."""
-    headers = response.headers
-    if response.status == 200 and not headers.get("Retry-After"):  # nearly all
-        return Reply(200, None, content)
-    return Reply(
-        response.status,
-        headers.get("Retry-After"),
-        content,
-        headers.get("Date"),
-        headers.get("Location"),
-    )
-
-
-UNREACHABLE = (
-    "The endpoint does not answer.",
-    "start the server, or correct {section}.base_url; the same command continues",
-)
-_ODD = (
-    "The endpoint sends requests elsewhere.",
-    "set {section}.base_url to the address that it names, ending like https://host/v1",
-)
-UNUSABLE: dict[int | None, tuple[str, str]] = {
-    401: (
-        "The endpoint does not accept the key.",
-        "put a valid key into an environment variable, and its name into {section}.api_key_env",
-    ),
-    402: (
-        "The account has no quota or money left.",
-        "top it up and run the same command again; it continues where it was",
-    ),
-    403: (
-        "The endpoint forbids access.",
-        "check that the key may use this model",
-    ),
-    404: (
-        "The endpoint does not know this model, or there is no such address.",
-        "correct {section}.model, or {section}.base_url (most end in /v1)",
-    ),
-}

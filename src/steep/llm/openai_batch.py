@@ -1,10 +1,10 @@
 """A client of OpenAI's file-based batch API: half the price, answers within a day.
 
-Upload a file of requests, make a batch of it, look at it now and then, read the answers. What is in
-a batch and what its answers mean is `openai_batch_wire`'s; who keeps track of what was submitted is
-`steep.generation.batches`'. Each request here is tried again while what ails it can pass, for at
-most `retry_s`. Making a batch is the one that must not simply be repeated, as a lost reply does not
-mean that there is no batch: it is looked for first, by the token in its metadata.
+Upload a file of requests, create a batch from it, poll it, read the answers. What a batch holds
+and what its answers mean is in `openai_batch_wire`; `steep.generation.batch` keeps track of
+what was submitted. A request that fails for a transient reason is retried for at most `retry_s`.
+Creating a batch must not simply be repeated, since a lost reply does not mean that there is no
+batch: the batch is looked for first, by the token in its metadata.
 
 Import this module only from the function that needs it: aiohttp costs 0.4 s.
 """
@@ -18,14 +18,12 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, BinaryIO, TypeVar
-from urllib.parse import urlsplit
 
 import aiohttp
 
-from steep.llm.address import LOOPBACK, address, checked_url, key_headers, read_key
 from steep.llm.client import FatalError, TransientError
 from steep.llm.dialect import Dialect
-from steep.llm.openai import CONNECT_TIMEOUT_S, UNUSABLE, reply_of
+from steep.llm.http import CONNECT_TIMEOUT_S, HttpEndpoint, reply_of
 from steep.llm.openai_batch_wire import (
     MOST_BYTES,
     MOST_REQUESTS,
@@ -39,6 +37,7 @@ from steep.llm.openai_batch_wire import (
     read_batch,
     speaks_of_full_queue,
 )
+from steep.llm.openai_errors import BATCHES_UNREACHABLE, advice_on
 from steep.llm.openai_wire import EndpointUnusable, Rejected
 from steep.llm.prices import Prices
 
@@ -53,19 +52,19 @@ T = TypeVar("T")
 
 
 class BatchClient:
-    """Submits, watches and reads batches.
+    """Submits, polls and reads batches.
 
     Args:
-        base_url: Of the endpoint, up to and without `/batches`.
-        api_key_env: Name of the environment variable that holds the key; None sends none.
-        timeout_s: Without a byte from the endpoint.
-        retry_s: How long one request is tried again before the run gives up.
-        settle_s: After which a batch that was made is surely listed.
-        prices: Prices of the model by batch, if known.
-        most_requests: Of one batch.
-        most_bytes: Of one batch's file.
+        base_url: Base URL of the endpoint, without `/batches`.
+        api_key_env: Environment variable that holds the key; None sends no key.
+        timeout_s: Seconds without a byte from the endpoint.
+        retry_s: Seconds for which a request is retried before the run ends.
+        settle_s: Seconds after which a created batch is listed at the latest.
+        prices: Batch prices of the model, if known.
+        most_requests: Maximum number of requests per batch.
+        most_bytes: Maximum size of a batch's file.
         pause_s: The first pause before a retry; each next one is twice as long, and all are
-            shortened by chance.
+            shortened at random.
 
     Raises:
         UserError: `base_url` is no such address, or the environment variable is not set.
@@ -84,22 +83,20 @@ class BatchClient:
         most_bytes: int = MOST_BYTES,
         pause_s: float = 1.0,
     ) -> None:
-        self.endpoint = checked_url(base_url)
+        self._http = HttpEndpoint(base_url, api_key_env)
+        self.endpoint = self._http.base_url
         self.prices = prices or Prices()
         self.most_requests = most_requests
         self.most_bytes = most_bytes
         self._dialect = Dialect()
-        self._api_key_env = api_key_env
-        self._key = read_key(api_key_env, self.endpoint)
         self._timeout_s = timeout_s
         self._retry_s = retry_s
         self._settle_s = settle_s
         self._pause_s = pause_s
-        self._session: aiohttp.ClientSession | None = None
 
     @property
     def dialect(self) -> Dialect:
-        """How requests are phrased; weakened by whoever reads that the server objected to it."""
+        """The form of requests; set to a simpler one when a result shows an objection to it."""
         return self._dialect
 
     @dialect.setter
@@ -110,9 +107,7 @@ class BatchClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._http.close()
 
     async def upload(self, file: BinaryIO, name: str) -> str:
         """Upload a file of requests; return its id.
@@ -139,12 +134,12 @@ class BatchClient:
             raise BatchRefused(str(error)) from error
 
     async def create(self, input_file_id: str, token: str, dialect: Dialect) -> RemoteBatch:
-        """Make a batch of an uploaded file, exactly once.
+        """Create a batch from an uploaded file, exactly once.
 
         Raises:
-            FatalError: The endpoint makes no batches at all.
-            QueueFull: It will make this one later, when others have ended.
-            BatchRefused: It does not make this one.
+            FatalError: The endpoint creates no batches at all.
+            QueueFull: It can create this one later, when others have ended.
+            BatchRefused: It does not create this one.
         """
         asked = False
 
@@ -167,10 +162,10 @@ class BatchClient:
             raise BatchRefused(str(error)) from error
 
     async def get(self, batch_id: str) -> RemoteBatch:
-        """Look at a batch.
+        """Return the current state of a batch.
 
         Raises:
-            FatalError: The endpoint cannot be asked.
+            FatalError: The endpoint does not answer.
             BatchUnknown: It has no such batch; the key may be another account's.
         """
 
@@ -185,18 +180,18 @@ class BatchClient:
         return await self._persist(send)
 
     async def find(self, token: str) -> RemoteBatch | None:
-        """Find the batch that was made with this token, if any was and was not refused.
+        """Find the batch that was created with this token, unless it was refused.
 
         Raises:
-            FatalError: The endpoint cannot be asked.
+            FatalError: The endpoint does not answer.
         """
         return await self._persist(lambda: self._find_surely(token))
 
     async def cancel(self, batch_id: str) -> RemoteBatch:
-        """Ask for the end of a batch; what is answered by then can be read, and is charged.
+        """Cancel a batch; the calls answered by then can be read, and are charged.
 
         Raises:
-            FatalError: The endpoint cannot be asked.
+            FatalError: The endpoint does not answer.
             BatchRefused: It has ended already.
         """
 
@@ -209,11 +204,11 @@ class BatchClient:
             raise BatchRefused(str(error)) from error
 
     async def lines(self, file_id: str) -> AsyncGenerator[bytes, None]:
-        """Read a file line by line, whatever its size; a broken download goes on where it was.
+        """Yield the lines of a file of any size; resume a broken download.
 
         Raises:
-            FatalError: The endpoint cannot be asked.
-            FileGone: The file is not kept any more.
+            FatalError: The endpoint does not answer.
+            FileGone: The file is no longer kept.
         """
         delivered = failures = 0
         silent_since = time.monotonic()
@@ -233,13 +228,13 @@ class BatchClient:
             except EndpointUnusable as error:
                 if error.status == 404:
                     raise FileGone(f"{file_id}: {error}") from error
-                raise self._give_up(error) from error
+                raise self.fatal(error) from error
 
     async def _lines(self, file_id: str) -> AsyncGenerator[bytes, None]:
         rest = b""
         try:
-            async with self._open_session().get(
-                address(self.endpoint, f"files/{file_id}/content"),
+            async with self._http.session().get(
+                self._http.address(f"files/{file_id}/content"),
                 timeout=self._timeouts(None),  # some providers keep files elsewhere, so: redirects
             ) as response:
                 if response.status != 200:
@@ -283,7 +278,7 @@ class BatchClient:
             after = {"after": batches[-1].id}
 
     async def _persist(self, send: Callable[[], Awaitable[T]]) -> T:
-        """Try again what can pass, until `retry_s` are over."""
+        """Retry transient failures for at most `retry_s`."""
         began, failures = time.monotonic(), 0
         while True:
             try:
@@ -292,7 +287,7 @@ class BatchClient:
                 failures += 1
                 await self._wait(error, failures, began)
             except EndpointUnusable as error:
-                raise self._give_up(error) from error
+                raise self.fatal(error) from error
 
     async def _wait(self, error: TransientError, failures: int, began: float) -> None:
         longest_s = min(LONGEST_PAUSE_S, self._pause_s * 2.0 ** min(failures - 1, 30))
@@ -300,21 +295,21 @@ class BatchClient:
         if error.wait_s is not None:
             wait_s = max(wait_s, error.wait_s)
         if time.monotonic() - began + wait_s > self._retry_s:
-            raise self._give_up(error) from error
+            raise self.fatal(error) from error
         await asyncio.sleep(wait_s)
 
     async def _send(
         self, method: str, path: str, total_s: float | None = None, **options: Any
     ) -> Any:
-        """One request and its JSON.
+        """Send one request and return its JSON.
 
         Raises:
-            TransientError, Rejected, Hopeless: There is none.
+            TransientError, Rejected, EndpointUnusable: There is none.
         """
         try:
-            async with self._open_session().request(
+            async with self._http.session().request(
                 method,
-                address(self.endpoint, path),
+                self._http.address(path),
                 timeout=self._timeouts(total_s or self._timeout_s),
                 allow_redirects=False,
                 **options,
@@ -325,48 +320,15 @@ class BatchClient:
         except aiohttp.ClientError as error:
             raise TransientError(f"connection broken: {error or type(error).__name__}") from error
 
-    def _open_session(self) -> aiohttp.ClientSession:
-        """One session for all requests, opened inside the event loop that uses it."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                headers=key_headers(self._key, self.endpoint),
-                # Proxies of the environment are honoured, but no proxy can reach our own loopback.
-                trust_env=urlsplit(self.endpoint).hostname not in LOOPBACK,
-            )
-        return self._session
-
     def _timeouts(self, total_s: float | None) -> aiohttp.ClientTimeout:
         return aiohttp.ClientTimeout(
             total=total_s, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._timeout_s
         )
 
-    def _give_up(self, error: TransientError | EndpointUnusable) -> FatalError:
-        status = error.status if isinstance(error, EndpointUnusable) else None
-        problem, hint = ADVICE.get(status, ADVICE[None])
-        # What a server says about a wrong key tends to quote the key, in part or whole.
-        found = "HTTP 401" if status == 401 else str(error)
-        key = f"${self._api_key_env}" if self._api_key_env else "none (generate.api_key_env)"
-        where = f"{self.endpoint}, key from {key}"
-        if self._key:
-            found = found.replace(self._key, "***")
-        return FatalError(problem, where=where, found=found, hint=hint)
-
-
-ADVICE: dict[int | None, tuple[str, str]] = {
-    **{
-        code: (problem, hint.format(section="generate"))
-        for code, (problem, hint) in UNUSABLE.items()
-    },
-    None: (
-        "The batch API does not answer.",
-        "run the same command again later; batches go on at the provider meanwhile",
-    ),
-    403: (
-        "The endpoint forbids the use of its batch API.",
-        "check that the key may upload files and make batches",
-    ),
-    404: (
-        "The endpoint has no batch API, or there is no such address.",
-        "set generate.engine to openai, or correct generate.base_url (most end in /v1)",
-    ),
-}
+    def fatal(
+        self, error: TransientError | EndpointUnusable, subject: str | None = None
+    ) -> FatalError:
+        """Return the error that ends a run because no request will succeed."""
+        if isinstance(error, EndpointUnusable):
+            return self._http.fatal(advice_on(error, batches=True), error, subject)
+        return self._http.fatal(BATCHES_UNREACHABLE, error, subject)

@@ -38,17 +38,17 @@ WINDOW = "24h"  # the only one there is
 TOKEN_KEY = "steep"
 ENDED = frozenset({"completed", "expired", "cancelled"})
 _NEVER_BEGUN = {
-    "batch_expired": "the batch expired before this call was begun",
-    "batch_cancelled": "the batch was cancelled before this call was begun",
+    "batch_expired": "the batch expired before this call was processed",
+    "batch_cancelled": "the batch was cancelled before this call was processed",
 }
 
 
 class QueueFull(Exception):
-    """The provider holds as many waiting tokens of this account as it takes; try again later."""
+    """The provider's queue for this account is full; try again later."""
 
 
 class BatchRefused(Exception):
-    """The provider does not take this batch, whatever happens."""
+    """The provider refuses this batch for good."""
 
 
 class BatchUnknown(Exception):
@@ -56,7 +56,7 @@ class BatchUnknown(Exception):
 
 
 class FileGone(Exception):
-    """The provider does not keep this file any more."""
+    """The provider no longer keeps this file."""
 
 
 class Objection(NamedTuple):
@@ -72,7 +72,7 @@ class Objection(NamedTuple):
 
     @property
     def no_room(self) -> bool:
-        """The provider's queue for this account is full; it empties as batches end."""
+        """Whether the queue for this account is full; it empties as batches end."""
         return speaks_of_full_queue(f"{self.code} {self.message}")
 
 
@@ -85,8 +85,8 @@ class RemoteBatch:
             cancelled.
         answered: Calls answered so far.
         token: Our name for it, from its metadata.
-        dialect: How its requests were phrased.
-        objections: Why it was refused, when `status` is failed.
+        dialect: The form of its requests.
+        objections: Why it was refused, if `status` is failed.
     """
 
     id: str
@@ -101,24 +101,24 @@ class RemoteBatch:
 
     @property
     def no_room(self) -> bool:
-        """It was refused only because the provider's queue was full."""
+        """Whether it was refused only because the provider's queue was full."""
         return self.refused and any(each.no_room for each in self.objections)
 
     @property
     def refused(self) -> bool:
-        """The provider refused it as a whole, so that nothing was answered or charged."""
+        """Whether the provider refused it as a whole; nothing was answered or charged."""
         return self.status == "failed" and self.output_file_id is None
 
     @property
     def reasons(self) -> str:
-        """Why it was refused, in one line."""
+        """The reasons of the refusal, in one line."""
         shown = [str(each) for each in self.objections[:SHOWN_REASONS]]
         more = len(self.objections) - len(shown)
         return "; ".join(shown or ["no reason given"]) + (f"; {more} more" if more else "")
 
 
 class Item(NamedTuple):
-    """What came of one call of a batch: an answer, or the reason why there is none.
+    """The result of one call of a batch: an answer, or the reason why there is none.
 
     `error` is one of `Rejected`, `TransientError`, `UnsupportedParameter` and `EndpointUnusable`.
     """
@@ -129,7 +129,7 @@ class Item(NamedTuple):
 
 
 def speaks_of_full_queue(text: str) -> bool:
-    """Whether an objection says that too many tokens wait already."""
+    """Return whether an objection says that too many tokens are queued already."""
     lowered = text.lower()
     return "token_limit_exceeded" in lowered or "enqueued token" in lowered
 
@@ -138,7 +138,7 @@ def parse_reply(reply: Reply) -> Any:
     """Return the JSON of a successful reply to a request about files or batches.
 
     Raises:
-        TransientError, Rejected, Hopeless: There is none.
+        TransientError, Rejected, EndpointUnusable: There is none.
     """
     if 200 <= reply.status < 300:
         value = parse_json(reply.body)
@@ -153,13 +153,13 @@ def parse_reply(reply: Reply) -> Any:
 
 
 def request_line(call: Call, dialect: Dialect) -> bytes:
-    """The line of a batch's file that asks for a call."""
+    """Return the line of a batch's file for a call."""
     head = f'{{"custom_id":"{call.id}","method":"POST","url":"{CHAT}","body":'
     return b"%b%b}\n" % (head.encode(), request_bytes(call, dialect))
 
 
 def batch_request(input_file_id: str, token: str, dialect: Dialect) -> dict[str, Any]:
-    """The request that makes a batch of an uploaded file."""
+    """Return the request that creates a batch from an uploaded file."""
     return {
         "input_file_id": input_file_id,
         "endpoint": CHAT,
@@ -179,7 +179,7 @@ def read_batch(value: Any) -> RemoteBatch:
     """Read a batch object.
 
     Raises:
-        TransientError: It is none.
+        TransientError: It is not one.
     """
     if not isinstance(value, Mapping) or not value.get("id") or not value.get("status"):
         raise TransientError("malformed reply: not a batch")
@@ -201,7 +201,7 @@ def read_batch(value: Any) -> RemoteBatch:
 
 
 def read_item(line: bytes, dialect: Dialect) -> Item | None:
-    """Read a line of an answer file; None when it cannot be told whose it is."""
+    """Read a line of an answer file; return None if it names no call."""
     value = parse_json(line)
     if not isinstance(value, dict) or not isinstance(value.get("custom_id"), str):
         return None
@@ -221,7 +221,7 @@ def _answer(value: Mapping[str, Any], dialect: Dialect) -> ParsedAnswer:
 
 
 def _reason(error: Any) -> str:
-    """Why a call of a batch has no response at all."""
+    """Return why a call of a batch has no response at all."""
     if not isinstance(error, Mapping):
         return "the batch holds no response to this call"
     code = str(error.get("code") or "")
@@ -229,7 +229,7 @@ def _reason(error: Any) -> str:
 
 
 def _dialect(metadata: Mapping[str, Any]) -> Dialect:
-    """How a batch was phrased; the usual way when its metadata is not ours."""
+    """Return the dialect of a batch; the default if its metadata is not ours."""
     try:
         return Dialect(
             metadata["response_format"],

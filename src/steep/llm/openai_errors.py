@@ -1,12 +1,12 @@
-"""What an error of an OpenAI-compatible server means, and who must act.
+"""Interpret the errors of OpenAI-compatible servers.
 
-`TransientError`: try again. `Rejected`: this call will never succeed. `EndpointUnusable`: no call
-will succeed. `UnsupportedParameter`: another form of the request may succeed. `ContentFiltered`: a
+`TransientError`: retry. `Rejected`: this call will never succeed. `EndpointUnusable`: no call will
+succeed. `UnsupportedParameter`: another form of the request may succeed. `ContentFiltered`: a
 filter refused the text.
 
 The status of the response is only half of it. Gateways send errors with status 200, some providers
 report an empty account or a wrong key as 400 and a prompt that is too long as 500; so codes and
-words are read too. `ServerError` is an error in one form, whatever the server's own is.
+words are read too. `ServerError` is the common form of all of them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class EndpointUnusable(Exception):
 
 
 class UnsupportedParameter(Exception):
-    """The server objects to the phrasing; `dialect` is the one to try next."""
+    """The server objects to the form of the request; `dialect` is the one to try next."""
 
     def __init__(self, reason: str, dialect: Dialect) -> None:
         super().__init__(reason)
@@ -75,7 +75,7 @@ class ServerError:
 
     @property
     def reason(self) -> str:
-        """What to tell the user."""
+        """The reason for the user."""
         inside = "HTTP 200 with an error, " if self.inside_success else "HTTP "
         return f"{inside}{self.status}: {self.message or self.code or 'no explanation'}"
 
@@ -97,7 +97,7 @@ def read_failure(status: int, value: Any, text: str, location: str | None = None
 def problem(
     failure: ServerError, dialect: Dialect, retry_after: str | None = None, date: str | None = None
 ) -> Exception:
-    """Return what to raise for a failure of a request phrased in `dialect`."""
+    """Return the exception for a failed request in `dialect`."""
     status, words, reason = failure.status, failure.words, failure.reason
     if 300 <= status < 400:
         return EndpointUnusable(reason, status)
@@ -156,7 +156,7 @@ def _objection(failure: ServerError, dialect: Dialect, otherwise: Exception) -> 
 
 
 def _words(value: Any, depth: int = 0) -> Iterator[str]:
-    """All that an error says; not what it repeats of the request."""
+    """Yield all texts of an error, without what it repeats of the request."""
     if depth > DEEPEST:
         return
     if isinstance(value, str):
@@ -173,7 +173,7 @@ def _words(value: Any, depth: int = 0) -> Iterator[str]:
 
 
 def _status_of(error: Mapping[str, Any], words: str) -> int:
-    """Return the status that an error inside a success should have had; 500 if nothing tells."""
+    """Return the status that an error inside a success should have had; 500 if unknown."""
     for key in ("code", "status", "status_code", "http_status"):
         value = str(error.get(key) or "")
         if value.isascii() and value.isdigit() and 400 <= int(value[:6]) < 600:
@@ -184,8 +184,8 @@ def _status_of(error: Mapping[str, Any], words: str) -> int:
 def _wait_s(retry_after: str | None, date: str | None) -> float | None:
     """Read a Retry-After header: seconds, or a date, which is compared with the server's own clock.
 
-    Our own clock may be wrong by a year, so it is never asked; without the server's, and for what
-    cannot be read, our own back-off decides.
+    Our own clock may be wrong by a year, so it is not used; without the server's clock, and for
+    unreadable values, our own back-off decides.
     """
     if retry_after is None:
         return None
@@ -238,3 +238,52 @@ _SAID = (
     "param", "code", "type", "loc", "message", "msg", "detail", "details", "error", "errors",
     "reason", "status", "metadata", "raw", "innererror",
 )  # fmt: skip
+
+# The problem and the hint of errors that end a run; `section` is that of the configuration.
+UNREACHABLE = (
+    "The endpoint does not answer.",
+    "start the server, or correct {section}.base_url; the same command continues",
+)
+BATCHES_UNREACHABLE = (
+    "The batch API does not answer.",
+    "run the same command again later; batches continue at the provider meanwhile",
+)
+_REDIRECTED = (
+    "The endpoint sends requests elsewhere.",
+    "set {section}.base_url to the address that it names, ending like https://host/v1",
+)
+_UNUSABLE = {
+    401: (
+        "The endpoint does not accept the key.",
+        "put a valid key into an environment variable, and its name into {section}.api_key_env",
+    ),
+    402: (
+        "The account has no quota or money left.",
+        "top it up and run the same command again; it continues where it was",
+    ),
+    403: (
+        "The endpoint forbids access.",
+        "check that the key may use this model",
+    ),
+    404: (
+        "The endpoint does not know this model, or there is no such address.",
+        "correct {section}.model, or {section}.base_url (most end in /v1)",
+    ),
+}
+_BATCHES_UNUSABLE = {
+    403: (
+        "The endpoint forbids the use of its batch API.",
+        "check that the key may upload files, create batches and use this model in them",
+    ),
+    404: (
+        "The endpoint has no batch API, or does not know this model or address.",
+        "set generate.engine to openai, or correct generate.model or generate.base_url (most end "
+        "in /v1)",
+    ),
+}
+
+
+def advice_on(error: EndpointUnusable, *, batches: bool = False) -> tuple[str, str]:
+    """Return the problem and the hint for the user; `batches` is the batch API of an endpoint."""
+    table = _UNUSABLE | _BATCHES_UNUSABLE if batches else _UNUSABLE
+    return table.get(error.status, _REDIRECTED)

@@ -1,7 +1,7 @@
-"""The OpenAI chat API as pure functions: a call becomes a request body, a reply becomes a verdict.
+"""The OpenAI chat API as pure functions: a call becomes a request body, a reply becomes an answer.
 
 A request follows the `Dialect` of the server. A reply is a `ParsedAnswer` or one of the exceptions
-of `openai_errors`, which say who must act. An error inside a success, beside half a text or in a
+of `openai_errors`. An error inside a success, beside half a text or in a
 choice, is always raised as an error. An answer excludes the thinking of a model and the tokens of
 its chat template (`thinking`).
 """
@@ -63,8 +63,8 @@ class ParsedAnswer(NamedTuple):
         text: The answer alone.
         finish_reason: "stop", "length", "content_filter", "refusal", "reasoning" (a thought and no
             answer), or the server's own word.
-        usage: None when the server does not count, or in a way that cannot be true.
-        thought: The model thought before it answered.
+        usage: None if the server does not report it, or not plausibly.
+        thought: The model reasoned before it answered.
     """
 
     text: str
@@ -77,7 +77,7 @@ class Reply(NamedTuple):
     """An HTTP response, read to its end.
 
     Attributes:
-        date: The server's clock, if it tells it.
+        date: The server's clock, if it reports it.
         location: Where the server redirects to, if it does.
     """
 
@@ -89,10 +89,10 @@ class Reply(NamedTuple):
 
 
 def request_body(call: Call, dialect: Dialect) -> dict[str, Any]:
-    """Phrase a call.
+    """Return the body of a call in `dialect`.
 
-    Its seed follows from its id: a repeated call asks for the same text, and calls that differ in
-    their sample number alone for different ones, also at a server that caches whole answers.
+    Its seed follows from its id: a repeated call asks for the same text, and calls that differ only
+    in their sample number for different ones, even at a server that caches whole answers.
     """
     messages = [{"role": m.role, "content": m.content} for m in call.messages]
     return {
@@ -147,10 +147,10 @@ def _seed(call: Call) -> int:
 
 
 def read_reply(reply: Reply, dialect: Dialect) -> ParsedAnswer:
-    """Return the answer in a reply to a request phrased in `dialect`.
+    """Return the answer in a reply to a request in `dialect`.
 
     Raises:
-        TransientError, Rejected, Hopeless, Misunderstood: There is none.
+        TransientError, Rejected, EndpointUnusable, UnsupportedParameter: There is none.
     """
     value = parse_json(reply.body)
     try:
@@ -161,10 +161,10 @@ def read_reply(reply: Reply, dialect: Dialect) -> ParsedAnswer:
 
 
 def read_json(reply: Reply, dialect: Dialect) -> Any:
-    """Return the JSON object of a successful reply, whatever was asked.
+    """Return the JSON object of a successful reply to any request.
 
     Raises:
-        TransientError, Rejected, Hopeless, Misunderstood: There is none.
+        TransientError, Rejected, EndpointUnusable, UnsupportedParameter: There is none.
     """
     value = parse_json(reply.body)
     try:
@@ -206,7 +206,7 @@ def read_answer(value: Any) -> ParsedAnswer:
 
 
 def parse_json(body: str | bytes) -> Any:
-    """Parse a body; None when it is no JSON, or nested too deeply to be an answer."""
+    """Parse a body; return None if it is not JSON, or nested too deeply to be an answer."""
     try:
         return pydantic_core.from_json(body)  # a third of the time of the standard library
     except ValueError:
@@ -222,7 +222,7 @@ def _as_text(body: str | bytes) -> str:
 
 
 def _raise_if_failed(reply: Reply, value: Any, dialect: Dialect) -> None:
-    """Raise for an error, wherever it stands in the reply."""
+    """Raise an exception for an error anywhere in the reply."""
     if reply.status != 200:
         failure = read_failure(reply.status, value, _as_text(reply.body), reply.location)
     elif (error := _error_inside(value)) is not None:
@@ -237,27 +237,27 @@ def _raise_if_failed(reply: Reply, value: Any, dialect: Dialect) -> None:
 
 
 def _error_inside(value: Any) -> Any:
-    """Find the error in a reply that claims to be a success; None when there is none."""
+    """Return the error in a reply that claims to be a success, or None."""
     if isinstance(value, list):
-        return value if value and _says_something(error_of(value)) else None
+        return value if value and _is_not_empty(error_of(value)) else None
     if not isinstance(value, dict):
         return None
     choice = _first_choice(value)
     for place in (value, choice):
         error = place.get("error")
-        if error and isinstance(error, str | dict) and _says_something(error):
+        if error and isinstance(error, str | dict) and _is_not_empty(error):
             return {"error": error}
     if value.get("object") == "error" or value.get("type") == "error":
         return value
     finish_reason = choice.get("finish_reason")
     if finish_reason != "stop" and str(finish_reason).lower() in _FAILED_REASONS:
-        return {"message": f"the server gave up the answer: finish_reason '{finish_reason}'"}
+        return {"message": f"the server aborted the answer: finish_reason '{finish_reason}'"}
     if "choices" not in value and isinstance(value.get("message"), str) and value.get("code"):
         return value
     return None
 
 
-def _says_something(error: str | Mapping[str, Any]) -> bool:
+def _is_not_empty(error: str | Mapping[str, Any]) -> bool:
     return bool(error) if isinstance(error, str) else any(error.values())
 
 

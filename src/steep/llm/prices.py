@@ -1,8 +1,8 @@
-"""What a call costs: dollars per million tokens; no price known, no cost shown.
+"""Prices in dollars per million tokens; an unknown price is never zero.
 
-List prices come from the table inside `genai-prices`, without any network; prices change, so the
-configuration overrides them field by field. A model of one's own has no list price: unknown is
-never zero. Whoever serves it for nothing says so: `usd_per_million_input_tokens: 0`.
+List prices come from the table inside `genai-prices`, without network access; prices change, so the
+configuration overrides them field by field. A self-hosted model has no list price; to declare it
+free, set its prices to 0.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ CONFIGURED, UNKNOWN = "configured", "unknown"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """Dollars a million tokens; None is unknown.
+    """Prices in dollars per million tokens; None is unknown.
 
     Attributes:
-        usd_per_million_input_tokens: Of prompts.
-        usd_per_million_cached_tokens: Of the part of prompts that the endpoint had cached; None
-            counts them as any other input.
-        usd_per_million_output_tokens: Of answers.
-        source: Where they come from, for people.
+        usd_per_million_input_tokens: For prompts.
+        usd_per_million_cached_tokens: For the part of prompts found in the endpoint's cache; None
+            charges it like other input.
+        usd_per_million_output_tokens: For answers.
+        source: Where the prices come from, for display.
     """
 
     usd_per_million_input_tokens: float | None = None
@@ -43,7 +43,7 @@ class Prices:
         return None not in prices
 
     def cost_usd(self, usage: Usage) -> float | None:
-        """Price the usage of one call, or None when a price is missing: unknown is not zero."""
+        """Return the cost of a usage; None if a price is missing."""
         price_in, price_out = self.usd_per_million_input_tokens, self.usd_per_million_output_tokens
         if price_in is None or price_out is None:
             return None
@@ -55,7 +55,7 @@ class Prices:
         return (dollars + usage.completion_tokens * price_out) / 1e6
 
     def scaled(self, factor: float) -> Prices:
-        """All prices times a factor, as for a batch API at half the price."""
+        """Return all prices times a factor, such as that of a batch API."""
 
         def times(price: float | None) -> float | None:
             return None if price is None else price * factor
@@ -69,12 +69,12 @@ class Prices:
 
 
 def find_prices(model: str, base_url: str, overrides: Prices) -> Prices:
-    """The configured prices, completed by list prices of this model at this host if there are some.
+    """Return the configured prices, completed by list prices of this model at this host.
 
     Args:
         model: The name that the endpoint knows.
         base_url: Its address; the provider is known by its host.
-        overrides: What the configuration says; None leaves the list price.
+        overrides: The configured prices; None leaves the list price.
     """
     if overrides.known:
         return replace(overrides, source=CONFIGURED)
@@ -116,7 +116,7 @@ def _listed(model: str, base_url: str) -> Prices:
 
 
 def _usd(price: Decimal | TieredPrices | None) -> float | None:
-    """A listed price; where very long prompts are dearer, that of the others."""
+    """Return a listed price; where very long prompts cost more, that of the others."""
     if price is None:
         return None
     return float(price if isinstance(price, Decimal) else price.base)

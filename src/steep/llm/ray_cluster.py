@@ -50,7 +50,7 @@ def connect(address: str | None, section: str = "generate") -> bool:
 
 
 def _knock(address: str) -> None:
-    """See that somebody is there: Ray itself would try for minutes, and end the process."""
+    """Check that a cluster answers: Ray itself would try for minutes, then end the process."""
     if address == "auto":
         return
     host, _, port = address.rpartition(":")

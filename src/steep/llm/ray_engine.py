@@ -4,7 +4,7 @@ Each actor is a process somewhere in the cluster that holds one in-process engin
 process) keeps plan, scheduler and ledger; an actor knows only the calls that it is given, and keeps
 nothing. So a node may die at any time: what its actors had under way comes back as a
 `TransientError`, and the scheduler sends it again, to whichever actor is free (an attempt more, by
-the rules of all lanes; a group that kills every actor it meets ends as failed and not the run).
+the usual rules; a group that kills every actor fails, but the run does not).
 Nothing is sent again in here, so that no call is made twice behind the ledger's back. Ray restarts
 a lost actor where there is room, up to `MAX_RESTARTS` times, and it takes part again as soon as it
 has loaded its model.
@@ -17,8 +17,8 @@ Every node needs the same environment (Python, `steep` in this version, the engi
 the model at the same path or on the Hub; the embedded model is converted on each node from its
 package. Nothing is uploaded to the nodes and no variable of the driver's environment is put into
 the cluster's (a cluster that is started here inherits it, as every child does). Ray's telemetry and
-dashboard are off in a cluster that is started here; for one that runs already, whoever started it
-has decided that. Ray wants to be started from the main thread.
+dashboard are off in a cluster that is started here; a cluster that runs already keeps
+its settings. Ray wants to be started from the main thread.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from typing import Any, NamedTuple
 from steep import __version__
 from steep.core.calls import Call, Completion
 from steep.core.errors import UserError
-from steep.llm.chat import log
 from steep.llm.client import Client, FatalError, TransientError
+from steep.llm.local.prompts import log
 from steep.llm.ray_cluster import brief, check_room, connect
 
 MAX_RESTARTS = 10  # of an actor; one whose process cannot live is not tried for ever
@@ -44,7 +44,7 @@ HOMES = 4096  # documents whose actor is remembered
 
 
 class EngineInfo(NamedTuple):
-    """What an actor tells of its engine."""
+    """The properties of an actor's engine."""
 
     batch_size: int
     concurrency: int
@@ -61,7 +61,7 @@ class EngineActor:
         self._turns: asyncio.Semaphore | None = None
 
     async def open(self) -> EngineInfo | Exception:
-        """Load the model, if that is still to be done; an error for the user is returned."""
+        """Load the model if needed; return errors for the user instead of raising them."""
         try:
             engine = await self._opened()
         except UserError as error:
@@ -69,7 +69,7 @@ class EngineActor:
         return EngineInfo(engine.batch_size, engine.concurrency, __version__)
 
     async def complete(self, calls: Sequence[Call]) -> list[Completion] | Exception:
-        """Complete the calls; what the driver must raise is returned, free of Ray's wrapping."""
+        """Complete the calls; return errors instead of raising them, free of Ray's wrapping."""
         try:
             engine = await self._opened()
             assert self._turns is not None
@@ -120,8 +120,8 @@ class RayClient:
             make_engine: Makes an engine, in the actor's process; must be importable there.
             address: Of a running cluster, or "auto"; None starts one on this machine, and ends it.
             actors: Engines in the cluster.
-            cpus_per_actor: Processors that Ray rejects for each.
-            gpus_per_actor: GPUs that Ray gives to each.
+            cpus_per_actor: CPUs that Ray reserves for each.
+            gpus_per_actor: GPUs that Ray reserves for each.
             start_s: How long to wait for an engine, now and when all are lost.
 
         Raises:
@@ -163,7 +163,7 @@ class RayClient:
             raise TransientError(f"engine {worker.number} was lost: {brief(error)}") from error
         finally:
             worker.in_flight -= 1
-            await self._tell()
+            await self._notify()
         if isinstance(answer, Exception):
             raise answer
         return [replace(each, endpoint=self.endpoint) for each in answer]
@@ -220,14 +220,14 @@ class RayClient:
         async with self._changed:
             while not (free := self._free()):
                 if all(worker.gone for worker in self._workers):
-                    raise self._nobody_left()
+                    raise self._all_gone()
                 await self._change(self._changed)
             worker = self._home(document_id, free)
             worker.in_flight += 1
             return worker
 
     async def _change(self, changed: asyncio.Condition) -> None:
-        """Wait until an actor has room again, or is back; for ever only while one is at work."""
+        """Wait until an actor has room or is back; without limit only while one is at work."""
         at_work = any(worker.live for worker in self._workers)
         try:
             await asyncio.wait_for(changed.wait(), None if at_work else self._start_s)
@@ -237,7 +237,7 @@ class RayClient:
                 f"{self._start_s:g} s. The same command continues where it was."
             ) from None
 
-    def _nobody_left(self) -> FatalError:
+    def _all_gone(self) -> FatalError:
         reasons = "; ".join(f"engine {each.number}: {each.gone}" for each in self._workers)
         return FatalError(f"No engine of the Ray cluster is left. {reasons}. {_LOGS}")
 
@@ -246,7 +246,7 @@ class RayClient:
 
     def _home(self, document_id: str, free: Sequence[_Worker]) -> _Worker:
         least_busy = min(free, key=lambda worker: worker.in_flight)
-        if self.batch_size > 1:  # such engines read a group's document anew each time
+        if self.batch_size > 1:  # such engines read the document of each group again
             return least_busy
         home = self._homes.get(document_id)
         if home is not None and home in free:
@@ -257,7 +257,7 @@ class RayClient:
         return least_busy
 
     def _watch_the_rest(self) -> None:
-        """With the first call there is an event loop to await the slower engines in."""
+        """Start to wait for the slower engines: with the first call there is an event loop."""
         if self._changed is None:
             self._changed = asyncio.Condition()
             for worker in self._workers:
@@ -294,10 +294,10 @@ class RayClient:
         if worker.live:
             log.info("generate: engine %d of the Ray cluster is ready", worker.number)
         else:
-            log.warning("generate: engine %d is gone for good: %s", worker.number, worker.gone)
-        await self._tell()
+            log.warning("generate: engine %d will not come back: %s", worker.number, worker.gone)
+        await self._notify()
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         assert self._changed is not None
         async with self._changed:
             self._changed.notify_all()

@@ -1,9 +1,9 @@
-"""Requests that generate no passage: what an evaluation, a judge or a search sends to a server.
+"""Requests of evaluations, judges and searches to a server; they generate no passage.
 
 Five kinds, all of OpenAI's API or close to it: a chat message, the continuation of a prompt, the
 log-probabilities of a prompt (`echo`, as vLLM and llama.cpp give them), embeddings, and reranking
-(`/rerank` of Cohere, Jina, vLLM and others). Each has its body and its reading here; the client
-that sends them, with its retries and its dialect, is that of generation.
+(`/rerank` of Cohere, Jina, vLLM and others). This module builds their bodies and reads their
+replies; the client that sends them is that of generation.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Request:
 
     @property
     def prompt_bound(self) -> int:
-        """More tokens than any byte-level tokenizer makes of what is read."""
+        """An upper bound on the prompt tokens of any byte-level tokenizer."""
         sizes = [len(part.encode()) for part in self.parts]
         if self.kind == "rerank":  # the question is read again with each text
             return sizes[0] * (len(sizes) - 1) + sum(sizes[1:]) + MESSAGE_TOKENS * len(sizes)
@@ -98,7 +98,7 @@ class Request:
 
     @property
     def answer_bound(self) -> int:
-        """The most tokens that the answer may have."""
+        """The maximum number of tokens of the answer."""
         return 1 if self.kind == "echo" else int(self.parameters.get("max_tokens", 0))
 
 
@@ -133,7 +133,7 @@ class RequestClient:
             reason = CONTEXT_REASON if isinstance(error, TooLong) else REJECTED_REASON
             if value is not None:
                 reason = UNUSABLE_REASON
-            found = f"{self._client.without_key(str(error))} [{self.endpoint}]"
+            found = f"{self._client.http.without_key(str(error))} [{self.endpoint}]"
             return [self._completion(request, value, started, reason, None, found)]
         reason = str(result.get("finish_reason", "stop"))
         return [self._completion(request, value, started, reason, result, None)]

@@ -1,4 +1,4 @@
-"""What a model wrote, without its thinking and without the tokens of its chat template.
+"""Separate an answer from the model's thinking and from the tokens of its chat template.
 
 Models that reason write a thought before their answer. A server that knows the model sends it in a
 field of its own; others, and models in this process, send it as part of the text: in tags

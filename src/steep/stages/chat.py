@@ -18,7 +18,7 @@ from steep.llm.thinking import StreamedAnswer
 from steep.stages.models import EMBEDDED, check_libraries, embedded_directory
 
 if TYPE_CHECKING:
-    from steep.llm.streaming import ChatAnswer, StreamingChatModel
+    from steep.llm.local.streaming import ChatAnswer, StreamingChatModel
 
 LINK = "model-"  # in a run's directory, followed by the arm
 
@@ -108,7 +108,7 @@ def open_chat(model: Path | str, **settings: Any) -> ChatSession:
         UserError: The libraries are not installed, or the model cannot be loaded.
     """
     check_libraries()
-    from steep.llm.streaming import StreamingChatModel
+    from steep.llm.local.streaming import StreamingChatModel
 
     return ChatSession(
         StreamingChatModel(embedded_directory() if model == EMBEDDED else model), **settings

@@ -12,7 +12,7 @@ from steep.documents.document import Reading
 from steep.documents.quality import first_record, is_quality
 from steep.documents.reading import read_documents
 from steep.evaluation.questions import Questions, read_questions
-from steep.stages.document_limits import context_warnings
+from steep.generation.context_limits import context_warnings
 from steep.stages.template import template
 
 IGNORE_NAME = ".gitignore"

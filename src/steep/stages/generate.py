@@ -31,17 +31,17 @@ from steep.core.files import write_jsonl
 from steep.core.formatting import cost_of, plural
 from steep.core.work_time import work_time
 from steep.documents.document import Document
-from steep.generation import plan, requeue
+from steep.generation import clients, plan, requeue
 from steep.generation.busy import busy_seconds
 from steep.generation.config import GenerateConfig
+from steep.generation.context_limits import check_context, context_warnings, tell_beyond
+from steep.generation.pricing import base_urls, goal_in, prices_of
 from steep.ledger import queries
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import TEXTLESS_REASON
 from steep.recipes.entigraph import EntiGraph
-from steep.stages import clients, dead_ends, generation_run
+from steep.stages import dead_ends, generation_run
 from steep.stages import documents as documents_stage
-from steep.stages.document_limits import check_context, context_warnings, tell_beyond
-from steep.stages.pricing import base_urls, goal_in, prices_of
 
 log = logging.getLogger("steep")
 

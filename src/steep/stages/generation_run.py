@@ -12,19 +12,17 @@ from typing import NamedTuple, Protocol
 from steep.core.calls import Usage
 from steep.core.formatting import plural
 from steep.documents.document import Document
-from steep.generation import scheduler
-from steep.generation.batches import cancel_all, collect, generate_in_batches
+from steep.generation import clients, scheduler
+from steep.generation.batch.runner import cancel_all, collect, generate_in_batches
 from steep.generation.config import GenerateConfig
 from steep.generation.goals import Goal, next_round
 from steep.generation.plan import Totals
+from steep.generation.pricing import base_urls, budget_of, goal_in, prices_of
 from steep.generation.progress import BatchReport, GenerationReport, StopRequest
-from steep.ledger.bounds import USUAL_CHARACTERS_PER_TOKEN
-from steep.ledger.budget import Budget, total
+from steep.ledger.budget import USUAL_CHARACTERS_PER_TOKEN, Budget, total
 from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.recipes.recipe import Recipe
-from steep.stages import clients
-from steep.stages.pricing import base_urls, budget_of, goal_in, prices_of
 from steep.stages.terminal import Display, interruptible
 
 log = logging.getLogger("steep")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import re
 from pathlib import Path
@@ -11,6 +10,9 @@ from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json
 from steep.core.ranks import is_main_rank
+from steep.llm.local.weights import check_libraries as check_libraries
+from steep.llm.local.weights import embedded_directory as embedded_directory
+from steep.llm.local.weights import missing_libraries as missing_libraries
 from steep.training.loading import (
     EXPECTED,
     check_model_directory,
@@ -24,27 +26,8 @@ from steep.training.weights import file_stamps
 log = logging.getLogger("steep")
 
 EMBEDDED = "embedded"
-LIBRARIES = ("torch", "transformers", "safetensors")
 CHECKED_NAME = "checked-models.json"  # in the store: models whose weights were read and are sound
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
-
-
-def check_libraries() -> None:
-    """Refuse to go on without the packages that models need; they are an extra of the package.
-
-    Raises:
-        UserError: One is not installed.
-    """
-    if missing := missing_libraries():
-        raise UserError(
-            f"Models need Python packages that are not installed: {', '.join(missing)}.",
-            hint="pip install 'steep[train]'",
-        )
-
-
-def missing_libraries() -> list[str]:
-    """Return which of the packages that models need are not installed."""
-    return [each for each in LIBRARIES if importlib.util.find_spec(each) is None]
 
 
 def check_model(name: str, project: Project) -> None:
@@ -117,18 +100,6 @@ def model_directory(name: str, project: Project) -> Path | str:
         return embedded_directory()
     path = project.root / name
     return path if path.is_dir() else name
-
-
-def embedded_directory() -> Path:
-    """The directory of the embedded model, which is converted when it is first needed."""
-    from transformers.utils import logging as transformers_logging
-
-    from steep.llm.weights import DIRECTORY, cache_directory, embedded_model
-
-    transformers_logging.disable_progress_bar()
-    if not (cache_directory() / DIRECTORY).is_dir():
-        log.info("the embedded model is converted, once, to %s", cache_directory())
-    return embedded_model()
 
 
 def local_directory(name: str, project: Project) -> Path:

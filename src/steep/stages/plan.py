@@ -26,9 +26,10 @@ from steep.core.artifacts import Project
 from steep.core.calls import Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
+from steep.generation import clients, pricing, requeue
 from steep.generation import plan as plan_
-from steep.generation import requeue
 from steep.generation.config import GenerateConfig
+from steep.generation.context_limits import check_context, context_warnings
 from steep.generation.courses import Caching, Planner, Row, sum_spent
 from steep.generation.estimate import Range
 from steep.generation.goals import Goal
@@ -39,9 +40,8 @@ from steep.ledger import queries
 from steep.ledger.ledger import Ledger
 from steep.llm.prices import Prices
 from steep.recipes.entigraph import EntiGraph
-from steep.stages import clients, dead_ends, pricing
+from steep.stages import dead_ends
 from steep.stages import documents as documents_stage
-from steep.stages.document_limits import check_context, context_warnings
 from steep.stages.generate import recipe_of, written_about
 from steep.stages.status import open_ledger
 

@@ -20,6 +20,7 @@ from steep.core.formatting import plural
 from steep.documents.document import Document
 from steep.generation import plan
 from steep.generation.config import GenerateConfig
+from steep.generation.pricing import base_urls
 from steep.ledger.ledger import Ledger
 from steep.llm.prices import Prices
 from steep.recipes.entigraph import EntiGraph, RelationCalls
@@ -27,7 +28,6 @@ from steep.stages import documents as documents_stage
 from steep.stages import generation_run
 from steep.stages.generate import recipe_of, written_about
 from steep.stages.plan import NO_HOST, Host, check_plannable, hosts_of
-from steep.stages.pricing import base_urls
 
 log = logging.getLogger("steep")
 

@@ -10,9 +10,9 @@ from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.core.ranges import Range
 from steep.evaluation.callers import used_endpoints
+from steep.generation.pricing import base_urls, prices_of
 from steep.stages.evaluate import plan_evaluation, setup_of
 from steep.stages.plan import make_plan
-from steep.stages.pricing import base_urls, prices_of
 
 
 class _Bill(NamedTuple):

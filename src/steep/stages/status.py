@@ -17,6 +17,7 @@ from steep.core.artifacts import Artifact, Project
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation import plan, requeue
+from steep.generation.pricing import base_urls, prices_of, project_budget
 from steep.ledger import queries, requests
 from steep.ledger.ledger import Ledger
 from steep.ledger.queries import Sums
@@ -24,7 +25,6 @@ from steep.ledger.records import IMPORT_ENDPOINT, CallRecord
 from steep.ledger.store import connect
 from steep.stages import dead_ends, documents
 from steep.stages.generate import counts_of, recipe_of, written_about
-from steep.stages.pricing import base_urls, prices_of, project_budget
 
 SHOWN = (
     "documents", "generate", "corpus", "tokenize", "train", "instruct", "score", "answer", "short",

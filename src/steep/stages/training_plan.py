@@ -198,7 +198,7 @@ def _shape(config: Config, project: Project, lora: tuple[int, float] | None) -> 
     Raises:
         UserError: Its configuration is not on this machine, or it cannot be trained.
     """
-    from steep.llm.weights import DIRECTORY, cache_directory
+    from steep.llm.local.weights import DIRECTORY, cache_directory
     from steep.training.loading import load_model_config
     from steep.training.preflight import trained_shape
 

@@ -1,4 +1,4 @@
-"""The prefix cache of an inference server, simulated: what of a prompt it has read before.
+"""A simulated prefix cache of an inference server.
 
 As in llama.cpp, the server keeps the last prompts, and a new prompt need not be read again as far
 as it begins like one of them. A prompt that differs from a kept one only in its tail takes its
@@ -12,13 +12,13 @@ LONGEST_TAIL = 1 / 8  # of a prompt: the names at the end of a call, against doc
 
 
 class PrefixCache:
-    """The prompts that were read last, the latest at the end."""
+    """The most recent prompts, the latest at the end."""
 
     def __init__(self) -> None:
         self._prompts: list[str] = []
 
     def cached_tokens(self, prompt: str) -> int:
-        """How many whole tokens of a prompt are known already."""
+        """Return how many whole tokens of a prompt are cached."""
         longest = max((common_characters(each, prompt) for each in self._prompts), default=0)
         return longest // CHARACTERS_PER_TOKEN
 
@@ -33,7 +33,7 @@ class PrefixCache:
 
 
 def common_characters(one: str, other: str) -> int:
-    """The length of the longest common prefix, found by bisection: prompts are long."""
+    """Return the length of the longest common prefix, by bisection: prompts are long."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2

@@ -1,4 +1,4 @@
-"""What the scripted server puts on the wire: answers as OpenAI writes them, errors, accidents."""
+"""The HTTP replies of the scripted server: answers in OpenAI's format, errors, accidents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOOK_S = 0.05  # between two looks whether the client of a hanging request has g
 
 
 def objection(behaviour: Behaviour, authorization: str, body: Any) -> web.Response | None:
-    """The lasting reasons not to answer: key, model, quota, context, parameters."""
+    """Return the error for a wrong key, model, context or parameter, or for an exceeded quota."""
     if behaviour.api_key is not None and authorization != f"Bearer {behaviour.api_key}":
         # Hosted endpoints echo the key that they were sent; a client must not pass that on.
         return error(401, "invalid_api_key", f"Incorrect API key: {authorization[7:]}")
@@ -39,12 +39,12 @@ def objection(behaviour: Behaviour, authorization: str, body: Any) -> web.Respon
 
 
 def no_credit() -> web.Response:
-    """What an account without money is told."""
+    """Return the error for an account without credit."""
     return error(429, "insufficient_quota", "You exceeded your current quota.")
 
 
 async def misbehave(kind: str, request: web.Request, behaviour: Behaviour) -> web.StreamResponse:
-    """Let an accident happen to a request; `slow` is none of these."""
+    """Simulate a transport failure (every kind except `slow`)."""
     if kind in ("rate_limited", "busy"):
         return error(429, "rate_limit_exceeded", "Too many requests.", _wait(behaviour))
     if kind == "overloaded":
@@ -78,7 +78,7 @@ def hang_up(request: web.Request, *, politely: bool = True) -> web.StreamRespons
 
 
 def clock(behaviour: Behaviour) -> dict[str, str]:
-    """The header that tells the server's time, when its clock is wrong."""
+    """Return the header with the server's time, if its clock is wrong."""
     if not behaviour.clock_ahead_s:
         return {}
     return {"Date": formatdate(time.time() + behaviour.clock_ahead_s, usegmt=True)}
@@ -87,13 +87,13 @@ def clock(behaviour: Behaviour) -> dict[str, str]:
 def error(
     status: int, code: str, message: str, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """An error as OpenAI tells it."""
+    """Return an error in OpenAI's format."""
     content = {"message": message, "type": code, "code": code, "param": None}
     return web.json_response({"error": content}, status=status, headers=headers)
 
 
 def chat_body(body: Any, said: ScriptedAnswer, cached_tokens: int) -> dict[str, Any]:
-    """An answer as OpenAI writes it, with the tokens that it took."""
+    """Return an answer in OpenAI's format, with its usage."""
     prompt_tokens, completion_tokens = count_tokens(prompt_text(body)), count_tokens(said.text)
     message = {"role": "assistant", "content": said.text}
     return {

@@ -1,10 +1,10 @@
-"""What the scripted server says: a pure function of seed and request, so runs can be compared.
+"""The answers of the scripted server, a pure function of seed and request, so runs can be compared.
 
 The answers are short but honest: entity lists name phrases that the prompt's document contains, and
 texts quote its sentences. Misbehaviour comes in two kinds. Accidents of transport (rate limits,
 errors, broken bodies) are drawn from the request *and the number of the attempt*, so that a retry
 succeeds. How an answer ends (cut off, refused, empty) is drawn from the request alone, as it would
-be bought only once: a disturbed run then ends with the same texts as an undisturbed one.
+be paid only once: a disturbed run then ends with the same texts as an undisturbed one.
 """
 
 from __future__ import annotations
@@ -137,19 +137,19 @@ class Script:
 
 
 class ScriptedAnswer(NamedTuple):
-    """The text of an answer and how it ended."""
+    """The text of an answer and its finish reason."""
 
     text: str
     finish_reason: str
 
 
 def request_hash(body: Mapping[str, Any]) -> str:
-    """Name a distinct request: everything in its body counts."""
+    """Return the hash of a request's body."""
     return stable_hash(dict(body))
 
 
 def accident(script: Script, request: str, attempt: int) -> Accident | None:
-    """What befalls this attempt at the request, if anything."""
+    """Return the accident of this attempt at the request, if any."""
     rates = {kind: getattr(script.behaviour, kind) for kind in ACCIDENTS}
     return _draw(rates, derive_seed(script.seed, request, attempt))
 
@@ -177,12 +177,12 @@ def count_tokens(text: str) -> int:
 
 
 def prompt_text(body: Mapping[str, Any]) -> str:
-    """All messages of a request as one text."""
+    """Return all messages of a request as one text."""
     return "\n".join(str(message.get("content", "")) for message in body["messages"])
 
 
 def named_phrases(text: str) -> list[str]:
-    """Capitalised phrases in order of first mention, without words that only open a sentence."""
+    """Return capitalized phrases by first mention, without words that only start a sentence."""
     found: dict[str, None] = {}
     for match in _PHRASE.finditer(text):
         words = match[0].split(" ")
@@ -233,7 +233,7 @@ def _prose(document: str, rng: random.Random) -> str:
 
 
 def _subject(document: str) -> tuple[list[str], list[str]]:
-    """The names that a prompt asks about, and the sentences of its document.
+    """Return the names that a prompt asks about, and the sentences of its document.
 
     Prompts end with the names: as a bulleted list, or in a last line that says what to do.
     """

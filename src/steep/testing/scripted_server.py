@@ -1,4 +1,4 @@
-"""An OpenAI chat API on loopback, over real HTTP, whose answers and accidents are scripted.
+"""A server with OpenAI's chat API on loopback, with scripted answers and accidents.
 
 In a test:
 
@@ -10,8 +10,8 @@ From a shell (it prints its base_url and serves until it is stopped):
     python -m steep.testing.scripted_server --port 0 --seed 1 --rate-limited 0.2
 
 `server.requests` and `server.completed` count by `request_hash`, so that a test can prove that
-nothing was asked, or answered, twice; `server.processed_tokens` are those prompt tokens that no
-cached prefix has spared. Not part of `import steep`: it imports aiohttp.
+nothing was asked, or answered, twice; `server.processed_tokens` are the prompt tokens that were
+not in the simulated prefix cache. Not part of `import steep`: it imports aiohttp.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, get_type_hints
+from typing import Any, Self, get_type_hints
 
 from aiohttp import web
 
@@ -39,7 +39,6 @@ from steep.testing.script import (
     prompt_text,
     request_hash,
 )
-from steep.testing.scripted_batches import ScriptedBatches
 
 
 class ScriptedServer:
@@ -53,13 +52,12 @@ class ScriptedServer:
         self.in_progress = self.most_in_progress = 0
         self.prompt_tokens = self.processed_tokens = 0  # of all that was answered
         self._cache = PrefixCache()
-        self.batches = ScriptedBatches(lambda: self.script, self.requests, self.completed)
         self.base_url = ""
         self._port = port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
-    def __enter__(self) -> ScriptedServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         try:
             self._call(self._start())
@@ -85,11 +83,14 @@ class ScriptedServer:
         self._thread.join()
         self._loop.close()
 
-    async def _start(self) -> None:
-        app = web.Application(client_max_size=2**26)
+    def add_routes(self, app: web.Application) -> None:
+        """Add the routes of the server; a subclass may add others."""
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/v1/models", self._models)
-        self.batches.mount(app)
+
+    async def _start(self) -> None:
+        app = web.Application(client_max_size=2**26)
+        self.add_routes(app)
         # A user who leaves while an answer is delayed must not hold the server up.
         self._runner = web.AppRunner(app, shutdown_timeout=0.05, access_log=None)
         await self._runner.setup()
@@ -100,7 +101,7 @@ class ScriptedServer:
 
     async def _shut_down(self) -> None:
         await self._runner.cleanup()
-        late = asyncio.all_tasks() - {asyncio.current_task()}  # answers that nobody waits for
+        late = asyncio.all_tasks() - {asyncio.current_task()}  # answers without a client
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)

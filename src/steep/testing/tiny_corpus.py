@@ -1,4 +1,4 @@
-"""Three short invented documents and six four-choice questions on them, for tests of the whole way.
+"""Three short invented documents and six four-choice questions on them, for end-to-end tests.
 
 Nothing in them is true of the real world, so no model can know it beforehand.
 """
@@ -33,7 +33,7 @@ class TinyQuestion:
 
 
 class TinyCorpus(NamedTuple):
-    """Where the documents and the questions were written."""
+    """The paths of the documents and the questions."""
 
     documents: Path
     questions: Path

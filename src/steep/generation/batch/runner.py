@@ -1,24 +1,26 @@
-"""Makes the plan come true by a provider's batch API: half the price, answers within a day.
+"""Generate the calls of a plan through a provider's batch API: half the price, within a day.
 
     report = await generate_in_batches(documents, recipe, client, ledger, poll_s=60)
 
-First what waits at the provider is collected, whichever process submitted it; then the openings go
-out, in rounds, and then all other calls, cut into batches of the size that the provider takes. What
-comes back without an answer goes out again in the next round.
+First the results of open batches are collected, whichever process submitted them; then the openings
+are submitted, in rounds, and then all other calls, split into batches of the size that the provider
+takes. Calls that were not answered are submitted again in the next round.
 
-A limit on the cost holds every call at its most until it is answered, and so it may cut a batch.
-What it leaves is not spent on ever smaller batches, each of which may take a day: the open ones are
-waited for, and a batch that would be tiny all the same ends the run.
+A limit on tokens or dollars reserves the most that each call can cost until it is answered, so it
+may cut a batch short. Such a batch is not sent while others are open, as their end releases most of
+what is reserved for them, and never with fewer than `SMALLEST_BATCH` calls, as each batch may take
+a day.
 
-**Nothing is bought twice, whenever the process dies.** A batch and its calls are in the ledger
-before the provider hears of it, under a token that the provider stores with it:
+**No call is paid twice, whenever the process dies.** A batch and its calls are in the ledger before
+the provider receives it, under a token that the provider stores with it:
 
-    preparing   rows are written, a file is on its way   -> never existed: its calls are to do again
-    uploaded    the provider is asked to make the batch  -> looked for by its token; if there is
-                                                            none, its calls are to do again
-    waiting     the provider's queue was full            -> made of the same file when it is not
-    others      the provider's own words                 -> watched until it has ended, then landed
-    collected, rejected: over
+    preparing   rows are written, the file is being uploaded  -> it never existed
+    uploaded    the provider is asked to create the batch     -> looked for by its token
+    waiting     the provider's queue was full                 -> created later, from the same file
+    others      the provider's own statuses                   -> polled until it ends, then read
+    collected, rejected                                       -> closed
+
+The calls of a batch that never existed or was rejected are missing again.
 
 Between runs, `steep generate --no-wait` submits what it can and ends; the same command collects.
 """
@@ -38,15 +40,20 @@ from typing import TYPE_CHECKING, Literal
 from steep.core.calls import Completion
 from steep.core.formatting import plural
 from steep.documents.document import Document
-from steep.generation.batch_builder import BatchBuilder, CallStream
-from steep.generation.batch_results import RetryCounter
-from steep.generation.batch_submission import SMALLEST_BATCH, Submitter
-from steep.generation.batch_tracker import PREPARING, VALIDATING, WAITING, BatchTracker
+from steep.generation.batch.builder import BatchBuilder, CallStream
+from steep.generation.batch.results import RetryCounter
+from steep.generation.batch.tracker import (
+    PREPARING,
+    SMALLEST_BATCH,
+    VALIDATING,
+    WAITING,
+    BatchSubmitter,
+    BatchTracker,
+)
 from steep.generation.plan import totals
 from steep.generation.progress import BatchProgress, BatchReport, StopRequest
 from steep.generation.work_queue import Planned, missing, opening_round
-from steep.ledger.bounds import is_counted, most_of
-from steep.ledger.budget import Budget, Reservation
+from steep.ledger.budget import Budget, Reservation, is_counted, most_of
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SubmittedBatch
 from steep.llm.openai_batch_wire import BatchRefused
@@ -55,8 +62,7 @@ from steep.recipes.recipe import Recipe
 if TYPE_CHECKING:  # it loads aiohttp
     from steep.llm.openai_batch import BatchClient
 
-LEAST_SHARE = 0.1  # of the largest batch; the budget does not cut a batch into less
-MOST_UNPROVEN = 4  # batches that the provider has yet to check, before another is uploaded
+MOST_UNPROVEN = 4  # batches that the provider may be validating when another is uploaded
 
 log = logging.getLogger("steep")
 
@@ -75,30 +81,30 @@ async def generate_in_batches(
     stop: StopRequest | None = None,
     on_progress: Callable[[BatchProgress], None] = lambda progress: None,
 ) -> BatchReport:
-    """Make every call of the plan that the ledger lacks, by batches.
+    """Complete every call of the plan that the ledger lacks, in batches.
 
     Args:
         documents: The documents of the plan.
-        recipe: What is to be written about each.
+        recipe: Which calls to make about each.
         client: The provider.
         ledger: Where every batch and call is recorded.
-        counts: How many calls of each document belong to the plan; None takes all.
-        budget: What may be spent; None is no limit.
-        poll_s: Seconds between two looks at the open batches.
-        max_attempts: Submissions of one call in this run before it has failed.
-        wait: Whether to wait until all is answered; otherwise submit what can be submitted now.
-        stop: Ends the run early: at `drain` once a batch under way is submitted, at `abort` at
-            once. Either way batches go on at the provider, and the next run collects them.
+        counts: Number of calls per document; None takes all.
+        budget: The limits; None sets none.
+        poll_s: Seconds between polls of the open batches.
+        max_attempts: Submissions of a call per run before it counts as failed.
+        wait: Whether to wait until everything is answered; if not, submit what is possible now.
+        stop: Ends the run early: at `drain` after the current submission, at `abort` at once.
+            Batches continue at the provider either way, and the next run collects them.
         on_progress: Called after every change.
 
     Raises:
         UserError: The provider takes no batches at all, or refused one; the ledger cannot be
-            written. What the provider has is still there, and the next run collects it.
+            written. The next run collects what is at the provider.
     """
     stop = stop or StopRequest()
     retries = RetryCounter(max_attempts)
     run = _BatchRun(client, ledger, retries, budget or Budget(), stop, poll_s, wait, on_progress)
-    work = asyncio.ensure_future(run.make_all(documents, recipe, counts))
+    work = asyncio.ensure_future(run.complete_all(documents, recipe, counts))
     stop.on_change = lambda: run.on_stop(work)
     try:
         await work
@@ -119,11 +125,11 @@ async def generate_in_batches(
 
 
 async def collect(client: BatchClient, ledger: Ledger, budget: Budget | None = None) -> int:
-    """Look at every open batch once, land what has ended; return how many calls were landed.
+    """Poll every open batch once and record those that have ended; return the number of calls.
 
-    For a run that goes on by other means: what is still at the provider stays there, and what the
-    provider does not have or take is to do again. From the budget goes what was landed, and what
-    is still there is held back.
+    For a run with another engine: open batches stay at the provider, and the calls of batches that
+    it does not have or take are missing again. The budget is charged for what was recorded, and
+    what open batches can cost is reserved.
 
     Raises:
         UserError: The provider cannot be asked.
@@ -137,11 +143,11 @@ async def collect(client: BatchClient, ledger: Ledger, budget: Budget | None = N
         _spend(budget, completions, client, ledger)
 
     tracker = BatchTracker(client, ledger, RetryCounter(), count)
-    for batch, remote in await tracker.look():
+    for batch, remote in await tracker.poll():
         reasons = "it waited for room" if remote is None else remote.reasons
         calls = plural(batch.calls, "call")
         log.warning("generate: a batch of %s was not taken: %s", calls, reasons)
-        tracker.forget(batch, reasons)
+        tracker.drop(batch, reasons)
     builder = BatchBuilder(client, ledger, budget)
     for batch in tracker.open():
         builder.hold_open(batch)
@@ -151,7 +157,7 @@ async def collect(client: BatchClient, ledger: Ledger, budget: Budget | None = N
 def _spend(
     budget: Budget, completions: Sequence[Completion], client: BatchClient, ledger: Ledger
 ) -> None:
-    """Count what calls took, or may have taken where the provider does not say."""
+    """Charge the budget for calls: their usage, or the most that uncounted calls can have used."""
     for each in completions:
         if is_counted(each):
             budget.spend(each)
@@ -160,7 +166,7 @@ def _spend(
 
 
 async def cancel_all(client: BatchClient, ledger: Ledger) -> int:
-    """Ask the provider to end all open batches; return how many. What is answered is still paid.
+    """Cancel all open batches; return how many. Calls that were answered are still charged.
 
     Raises:
         UserError: The provider cannot be asked.
@@ -171,7 +177,7 @@ async def cancel_all(client: BatchClient, ledger: Ledger) -> int:
             continue
         try:
             remote = await client.cancel(batch.batch_id)
-        except BatchRefused as error:  # it has ended by now
+        except BatchRefused as error:  # it has ended in the meantime
             log.info("generate: batch %s: %s", batch.batch_id, error)
         else:
             ledger.update_batch(replace(batch, status=remote.status))
@@ -180,7 +186,7 @@ async def cancel_all(client: BatchClient, ledger: Ledger) -> int:
 
 
 class _BatchRun:
-    """Submits what is missing, and waits for it: the only state of a generation by batches."""
+    """The state of a generation in batches: submits the missing calls, and waits for them."""
 
     def __init__(
         self,
@@ -201,61 +207,57 @@ class _BatchRun:
         self._progress = BatchProgress()
         self.tracker = BatchTracker(client, ledger, retries, self._on_completed, self._on_closed)
         self._builder = BatchBuilder(client, ledger, budget, retries)
-        self._submitter = Submitter(client, ledger, self.tracker, poll_s)
+        self._submitter = BatchSubmitter(client, ledger, self.tracker, poll_s)
         self._poll_s, self._wait = poll_s, wait
         self.over_budget = self.held_back = False
-        self._collected: set[str] = set()  # stages of which something was landed
         self._wake = asyncio.Event()
 
-    async def make_all(
+    async def complete_all(
         self, documents: Sequence[Document], recipe: Recipe, counts: Mapping[str, int] | None
     ) -> None:
-        """Go through the plan: the openings, then what follows from them."""
+        """Complete the openings, then the calls that follow from them."""
         for batch in self.tracker.open():
             self._builder.hold_open(batch)
-        await self._make("openings", lambda: opening_round(documents, recipe, self._ledger))
+        await self._complete("openings", lambda: opening_round(documents, recipe, self._ledger))
         if not self._stop.draining:
-            await self._make("calls", lambda: missing(documents, recipe, self._ledger, counts))
+            await self._complete("calls", lambda: missing(documents, recipe, self._ledger, counts))
 
     def on_stop(self, work: asyncio.Future[None]) -> None:
-        """Somebody has pressed Ctrl-C, once or twice."""
+        """End the run: Ctrl-C was pressed, once or twice."""
         self._progress = replace(self._progress, phase="stopping")
         self._wake.set()
         if self._stop.aborting:
             work.cancel()
 
     def end(self) -> Reservation:
-        """Tell the user that nothing is lost, if the run ends before its batches.
-
-        Returns what was held for these, which the next run will hold anew.
-        """
+        """Log which batches are still open; return what was reserved for them."""
         held = self._builder.held
         self._builder.release_all()
         batches = [batch for batch in self.tracker.open() if batch.batch_id]
         if batches:
             log.info(
-                "generate: open at %s: %s with %s; the same command collects what comes of them",
+                "generate: open at %s: %s with %s; the same command collects the results",
                 self._client.endpoint,
                 plural(len(batches), "batch"),
                 plural(sum(batch.calls for batch in batches), "call"),
             )
         return held
 
-    async def _make(
+    async def _complete(
         self, phase: Literal["openings", "calls"], planned: Callable[[], Iterable[Planned]]
     ) -> None:
-        """Submit, wait and begin again with what came back, until nothing is left."""
+        """Submit the missing calls and wait, again and again until none is missing."""
         self._progress = replace(self._progress, phase=phase)
         earlier, self.over_budget = self.over_budget, False
         for number in itertools.count():
-            await self._look()
+            await self._poll()
             closed = self.tracker.closed
-            # What failed in an earlier run gets another chance, what failed in this one does not.
+            # Calls that failed in an earlier run are tried again, those of this run are not.
             stream = CallStream(planned(), self._ledger, retry_failed=number == 0)
             sent = await self._submit(stream)
             while self._wait and self.tracker.open() and not self._stop.draining:
                 await self._pause()
-                await self._look()
+                await self._poll()
             if self._stop.draining or not self._wait or self.over_budget:
                 break
             if not sent and self.tracker.closed == closed:
@@ -264,8 +266,8 @@ class _BatchRun:
         self.over_budget = self.over_budget or earlier
 
     async def _submit(self, stream: CallStream) -> int:
-        """Cut a stream of calls into batches and submit them; return the number of calls."""
-        sent = sent_anew = 0
+        """Split a stream of calls into batches and submit them; return the number of calls."""
+        sent = resent = 0
         builder, submitter = self._builder, self._submitter
         builder.cut = False
         while not builder.cut and stream.head() is not None and await self._room():
@@ -276,75 +278,57 @@ class _BatchRun:
             with tempfile.TemporaryFile(dir=self._ledger.path.parent) as file:
                 try:
                     most = submitter.most_requests
-                    batch, dialect, anew = await builder.fill(batch, stream, file, most)
-                    if builder.cut and not self._is_worth_sending(batch, stream):
-                        self._drop(batch)
+                    batch, dialect, again = await builder.fill(batch, stream, file, most)
+                    if builder.cut and not self._may_send_cut(batch):
+                        if batch.calls:
+                            self.tracker.drop(batch, "cut short by the budget, and not sent")
                         break
                     if not batch.calls:
                         continue
                     batch = await submitter.upload(batch, file)
                 except BaseException as error:
                     # Without a file at the provider there is no batch, now or later.
-                    self.tracker.forget(batch, str(error) or type(error).__name__)
+                    self.tracker.drop(batch, str(error) or type(error).__name__)
                     raise
             await submitter.create(batch, dialect)
-            sent, sent_anew = sent + batch.calls, sent_anew + anew
+            sent, resent = sent + batch.calls, resent + again
             self._report()
-        if sent_anew:
+        if resent:
             log.info(
-                "generate: collected in this run so far: %s; "
-                "came back without an answer and submitted again: %s",
+                "generate: collected in this run so far: %s; not answered and submitted again: %s",
                 plural(self._progress.new, "call"),
-                plural(sent_anew, "call"),
+                plural(resent, "call"),
             )
         return sent
 
-    def _is_worth_sending(self, batch: SubmittedBatch, stream: CallStream) -> bool:
-        """Decide about a batch that the budget has cut; note why, if it is not to be sent.
+    def _may_send_cut(self, batch: SubmittedBatch) -> bool:
+        """Decide whether to send a batch that the budget has cut; record why if not.
 
-        What is held for other batches is mostly free again once they have landed. When nothing is
-        held any more, a run may buy a first batch of any size of every stage, but not a series of
-        dwindling ones.
+        Most of what is reserved for open batches is released once they have ended, so they are
+        waited for; when none is open, a batch of at least `SMALLEST_BATCH` calls is sent.
         """
         others = [each for each in self.tracker.open() if each.token != batch.token]
+        self.held_back = bool(others) or batch.calls >= SMALLEST_BATCH
         if others:
-            self.over_budget = self._builder.spent_out and not batch.calls
-            self.held_back = not self.over_budget
-            if self.held_back:
-                log.info(
-                    "generate: the rest of the budget is held for %s; what is left of it when they "
-                    "have landed buys further calls",
-                    plural(len(others), "open batch"),
-                )
-            return False
-        ahead = stream.head()
-        first = ahead is not None and ahead.call.stage not in self._collected
-        if batch.calls and (first or batch.calls >= self._least_calls()):
-            self.held_back = True
-            return True
-        self.over_budget = True
-        if batch.calls:
-            log.warning(
-                "generate: the rest of the budget is enough for a batch of %s only, since each is "
-                "held at its most until it is answered, and so small a batch is not sent; a higher "
-                "limit, a lower generate.max_tokens or generate.engine openai goes further",
-                plural(batch.calls, "call"),
+            log.info(
+                "generate: the rest of the budget is reserved for %s; what is left when they have "
+                "ended pays for further calls",
+                plural(len(others), "open batch"),
             )
-        return False
-
-    def _least_calls(self) -> int:
-        """Less does not follow upon the batches so far, of this run and of others."""
-        batches = self._ledger.batches(open_only=False)
-        taken = [b.calls for b in batches if b.batch_id is not None and b.status != "rejected"]
-        return max(SMALLEST_BATCH, round(LEAST_SHARE * max(taken, default=0)))
-
-    def _drop(self, batch: SubmittedBatch) -> None:
-        """Do not send a batch that was cut; its calls are to do again."""
-        if batch.calls:
-            self.tracker.forget(batch, "cut short by the budget, and not sent")
+            return False
+        self.over_budget = not self.held_back
+        if self.over_budget and batch.calls:
+            log.warning(
+                "generate: the rest of the budget allows a batch of %s only, as the most that a "
+                "call can cost is reserved until it is answered, and no batch of fewer than %d is "
+                "sent; raise the limit, lower generate.max_tokens, or use generate.engine openai",
+                plural(batch.calls, "call"),
+                SMALLEST_BATCH,
+            )
+        return self.held_back
 
     async def _room(self) -> bool:
-        """Wait until another batch may be uploaded; False if that is not worth waiting for."""
+        """Wait until another batch may be uploaded; return False if the run should not wait."""
         while not self._stop.draining:
             statuses = [batch.status for batch in self.tracker.open()]
             unproven = statuses.count(VALIDATING)
@@ -355,16 +339,16 @@ class _BatchRun:
             if full and not self._wait:
                 return False
             await self._pause()
-            await self._look()
+            await self._poll()
         return False
 
-    async def _look(self) -> None:
-        for stuck in await self.tracker.look():
-            await self._submitter.unstick(stuck)
+    async def _poll(self) -> None:
+        for untaken in await self.tracker.poll():
+            await self._submitter.retry(untaken)
         self._report()
 
     async def _pause(self) -> None:
-        """Sleep until the next look, or until somebody stops the run."""
+        """Sleep until the next poll, or until the run is stopped."""
         self._report()
         try:
             await asyncio.wait_for(self._wake.wait(), self._poll_s)
@@ -378,9 +362,6 @@ class _BatchRun:
     def _on_completed(self, completions: Sequence[Completion]) -> None:
         answered = [each for each in completions if each.error is None]
         _spend(self._budget, completions, self._client, self._ledger)
-        for completed in completions[:1]:  # they are of one batch
-            record = self._ledger.get(completed.call_id)
-            self._collected |= {record.stage} if record else set()
         old = self._progress
         costs = [old.new_cost_usd, *(each.cost_usd for each in answered)]
         self._progress = replace(

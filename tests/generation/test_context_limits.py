@@ -10,9 +10,9 @@ from aiohttp import web
 
 from json_server import JsonServer, json_server
 from steep.documents.document import Document
+from steep.generation import context_limits
 from steep.generation.config import GenerateConfig
-from steep.stages import document_limits
-from steep.stages.document_limits import context_warnings
+from steep.generation.context_limits import context_warnings
 
 SHORT = Document("short", "Short", "A short story.")
 LONG = Document("long", "Long", "A long story about Tessel. " * 500)
@@ -98,7 +98,7 @@ def test_an_endpoint_that_tells_nothing_is_not_quoted(models: tuple[int, Any]) -
 
 def test_an_endpoint_that_is_away_or_slow_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert warned("http://127.0.0.1:9/v1") == []
-    monkeypatch.setattr(document_limits, "ANSWER_S", 0.1)
+    monkeypatch.setattr(context_limits, "ANSWER_S", 0.1)
 
     async def late(self: JsonServer, request: web.BaseRequest) -> web.StreamResponse:
         await asyncio.sleep(0.5)

@@ -1,4 +1,4 @@
-"""What all models in this process share: the prompt as token ids, its fit, and the JSON grammar."""
+"""Prompts as token ids, completions and JSON grammars for all models in this process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger("steep")
 
 
 def check_chat_template(tokenizer: Any, directory: Path | str) -> None:
-    """Refuse a model that was never taught to follow instructions.
+    """Check that a model can follow instructions.
 
     Raises:
         UserError: The tokenizer has no chat template.
@@ -36,7 +36,7 @@ def check_chat_template(tokenizer: Any, directory: Path | str) -> None:
 
 
 def prompt_ids(tokenizer: Any, call: Call) -> list[int]:
-    """The tokens of a call's messages in the model's own chat format.
+    """Return the tokens of a call's messages in the model's chat format.
 
     Raises:
         FatalError: The format has no place for such messages.
@@ -71,7 +71,7 @@ def prompt_ids(tokenizer: Any, call: Call) -> list[int]:
 
 
 def why_it_does_not_fit(call: Call, prompt_tokens: int, context_tokens: int | None) -> str | None:
-    """The reason why a call cannot be sent to a model of such a context; None when it can."""
+    """Return why a call does not fit into a context, or None if it does."""
     if context_tokens is None or prompt_tokens + call.sampling.max_tokens <= context_tokens:
         return None
     return (
@@ -81,7 +81,7 @@ def why_it_does_not_fit(call: Call, prompt_tokens: int, context_tokens: int | No
 
 
 def skipped(call: Call, endpoint: str, reason: str) -> Completion:
-    """What stands for a call that was not sent."""
+    """Return the completion of a call that was not sent."""
     return Completion(
         call_id=call.id,
         text="",
@@ -95,7 +95,7 @@ def skipped(call: Call, endpoint: str, reason: str) -> Completion:
     )
 
 
-def written(
+def completion_of(
     call: Call,
     tokenizer: Any,
     prompt: Sequence[int],
@@ -104,7 +104,7 @@ def written(
     usage: Usage,
     latency_s: float,
 ) -> Completion:
-    """What a model in this process wrote, without its thinking; `prompt` is the call's tokens."""
+    """Return the completion of a call, without the model's thinking."""
     end_of_prompt: str = tokenizer.decode(prompt[-LAST_TOKENS:])
     separated = separate(opened_thought(end_of_prompt) + text)
     answer = separated.answer.strip()
@@ -121,33 +121,33 @@ def written(
 
 
 def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    """The tokens that end an answer."""
+    """Return the tokens that end an answer."""
     configured = model.generation_config.eos_token_id
     ends = configured if isinstance(configured, list) else [configured]
     return frozenset({*ends, tokenizer.eos_token_id} - {None})
 
 
 class Grammars:
-    """Makes matchers that only let valid JSON of a schema through (llguidance).
+    """Builds matchers that allow only valid JSON of a schema (llguidance).
 
-    Without that package nothing is enforced, and what the model writes must be repaired later.
+    Without that package nothing is enforced, and the answers must be repaired later.
     """
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self._vocabulary: Any = None
-        self._told = False
+        self._warned = False
 
     def matcher(self, json_schema: str) -> Any | None:
-        """A fresh matcher of this schema; None when there is nothing to make it with.
+        """Return a new matcher of this schema; None if llguidance is not installed.
 
         Raises:
             FatalError: The schema cannot be enforced.
         """
         if importlib.util.find_spec("llguidance") is None:
-            if not self._told:
+            if not self._warned:
                 log.warning("llguidance is not installed: a model's JSON is repaired, not enforced")
-            self._told = True
+            self._warned = True
             return None
         import llguidance
         import llguidance.hf

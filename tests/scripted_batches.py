@@ -1,6 +1,6 @@
 """OpenAI's file-based batch API as the scripted server speaks it: files, batches, their results.
 
-    with ScriptedServer(Script(seed=1)) as server:
+    with BatchServer(Script(seed=1)) as server:
         server.batches.behaviour = BatchBehaviour(polls=2, expiring=1)
         client = BatchClient(server.base_url)
 
@@ -25,6 +25,7 @@ from aiohttp import BodyPartReader, web
 from steep.core.ids import derive_seed
 from steep.testing.replies import chat_body, error, hang_up, objection
 from steep.testing.script import Script, accident, answer, request_hash
+from steep.testing.scripted_server import ScriptedServer
 
 Moment = Literal["upload", "create", "get", "list", "content", "cancel"]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -328,3 +329,16 @@ def _result(custom_id: str, status: int, body: Any) -> str:
 def _unbegun(custom_id: str, code: str) -> str:
     error = {"code": code, "message": "This request was not begun in time."}
     return json.dumps({"id": "batch_req", "custom_id": custom_id, "response": None, "error": error})
+
+
+class BatchServer(ScriptedServer):
+    """A scripted server that speaks the batch API, too."""
+
+    def __init__(self, script: Script | None = None, port: int = 0) -> None:
+        super().__init__(script, port)
+        self.batches = ScriptedBatches(lambda: self.script, self.requests, self.completed)
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add the routes of the chat API and of the batch API."""
+        super().add_routes(app)
+        self.batches.mount(app)

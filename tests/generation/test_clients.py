@@ -10,10 +10,10 @@ import pytest
 
 from steep.core.errors import UserError
 from steep.documents.document import Document
+from steep.generation import clients
 from steep.generation.config import EMBEDDED_MODEL, GenerateConfig
-from steep.llm.continuous import TransformersClient
+from steep.llm.local.client import TransformersClient
 from steep.llm.openai import OpenAIClient
-from steep.stages import clients
 
 SIX = [Document(f"d{number}", "t", "x") for number in range(6)]
 TWO = ("http://a.example/v1", "http://b.example/v1")
@@ -35,9 +35,9 @@ def hide(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"base_url": ()}, "There is no endpoint"),
+        ({"base_url": ()}, "No endpoint is configured"),
         ({"base_url": ("http://a/v1", "http://a/v1/")}, "named twice"),
-        ({"engine": "openai-batch", "base_url": TWO}, "Batches go to one provider"),
+        ({"engine": "openai-batch", "base_url": TWO}, "The batch API takes one endpoint"),
         ({"engine": "embedded", "model": "other"}, r"(?s)embedded model only.*generate\.engine"),
         (
             {"engine": "ray", "ray_engine": "embedded", "model": "other"},
@@ -141,7 +141,7 @@ def test_a_key_that_is_not_there_is_told_by_name(monkeypatch: pytest.MonkeyPatch
                 clients.make_batch_client(configured, "http://a.example/v1")
 
 
-def test_batches_are_priced_by_their_factor_whatever_lane_collects_them() -> None:
+def test_batches_are_priced_by_their_factor_whatever_engine_collects_them() -> None:
     prices = {"usd_per_million_input_tokens": 2.0, "usd_per_million_output_tokens": 8.0}
     for engine in ("openai-batch", "openai", "embedded"):
         configured = settings(engine=engine, model=EMBEDDED_MODEL, **prices)

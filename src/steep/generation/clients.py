@@ -1,7 +1,7 @@
-"""The clients that the configuration names; contradictions are refused before anything is spent.
+"""Build the clients of the configuration; refuse contradictory settings before anything is spent.
 
-A client is one lane of the scheduler: each endpoint is one, a model in this process is one, and so
-is a whole Ray cluster. Who will see the documents is said here, once, when the clients are made.
+Each endpoint is one client, a model in this process is one, and so is a whole Ray cluster. Building
+the clients logs who will see the documents.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from steep.core.errors import UserError
 from steep.core.formatting import plural
 from steep.documents.document import Document
 from steep.generation.config import EMBEDDED_MODEL, GenerateConfig
+from steep.generation.pricing import HTTP_ENGINES, base_urls, prices_of
 from steep.generation.work_queue import assign
 from steep.llm.client import Client
-from steep.stages.models import check_libraries, embedded_directory
-from steep.stages.pricing import HTTP_ENGINES, base_urls, prices_of
+from steep.llm.local.weights import check_libraries, embedded_directory
 
 log = logging.getLogger("steep")
 
@@ -39,32 +39,32 @@ def make_clients(
     on_tokens: Callable[[int], None] = lambda count: None,
     root: Path | None = None,
 ) -> list[Client]:
-    """The clients of the configuration, ready: models are loaded, a cluster is connected.
+    """Return the clients of the configuration, with models loaded and clusters connected.
 
-    A Ray cluster must be connected from the main thread. With several endpoints a document stays
-    with one; which, the scheduler decides.
+    A Ray cluster must be connected from the main thread. With several endpoints, each document
+    is sent to one of them, chosen by the scheduler.
 
     Args:
-        settings: What is written, by whom.
-        documents: What about; only their number is needed, to say who will see them.
+        settings: The configuration of generation.
+        documents: The documents of the plan, to log who will see them.
         on_tokens: Called with the number of tokens that a model in this process has just written.
-        root: Where a relative path of a model starts; None is the working directory.
+        root: The base of a relative model path; None is the working directory.
 
     Raises:
-        UserError: An address, a key, a model or a cluster is not what it should be.
+        UserError: An address, a key, a model or a cluster cannot be used.
     """
     if settings.engine in HTTP_ENGINES:
         return _http_clients(settings, documents)
     if settings.engine == "ray":
         return [_ray_client(settings, len(documents), root)]
-    from steep.llm.engines import open_engine
+    from steep.llm.local.client import open_engine
 
     model = _model_of(settings, root)
     if model is None:
-        embedded_directory()  # says so when the model is to be converted
+        embedded_directory()  # logs that the model is converted, if needed
     client = open_engine(_in_process(settings), model, on_tokens)
     log.info(
-        "generate: '%s' writes in this process (%s); nothing leaves the machine",
+        "generate: '%s' runs in this process (%s); nothing leaves the machine",
         settings.model,
         settings.engine,
     )
@@ -72,10 +72,10 @@ def make_clients(
 
 
 def make_batch_client(settings: GenerateConfig, endpoint: str) -> BatchClient:
-    """The client of a provider's batch API.
+    """Return the client of a provider's batch API.
 
     Raises:
-        UserError: The address or the key is not what it should be.
+        UserError: The address or the key cannot be used.
     """
     from steep.llm.openai_batch import BatchClient
 
@@ -90,10 +90,10 @@ def make_batch_client(settings: GenerateConfig, endpoint: str) -> BatchClient:
 
 
 def check(settings: GenerateConfig, root: Path | None = None) -> None:
-    """Refuse settings that contradict each other, before anything is read or spent.
+    """Check the settings for contradictions, before anything is read or spent.
 
     Raises:
-        UserError: The engine cannot be what it is told to be, or its libraries are missing.
+        UserError: The engine does not fit the other settings, or its libraries are missing.
     """
     if settings.engine in HTTP_ENGINES:
         _check_endpoints(settings)
@@ -102,7 +102,7 @@ def check(settings: GenerateConfig, root: Path | None = None) -> None:
     if engine == "embedded" and settings.model != EMBEDDED_MODEL:
         where = "ray_engine" if settings.engine == "ray" else "engine"
         raise UserError(
-            "The embedded engine writes with the embedded model only.",
+            "The embedded engine supports the embedded model only.",
             where="generate.model",
             expected=EMBEDDED_MODEL,
             found=settings.model,
@@ -121,9 +121,9 @@ def _check_endpoints(settings: GenerateConfig) -> None:
     urls = base_urls(settings)
     problem = None
     if not urls:
-        problem = "There is no endpoint."
+        problem = "No endpoint is configured."
     elif settings.engine == "openai-batch" and len(urls) > 1:
-        problem = "Batches go to one provider."
+        problem = "The batch API takes one endpoint."
     elif len({url.rstrip("/") for url in urls}) < len(urls):
         problem = "An endpoint is named twice; raise generate.concurrency instead."
     if problem:
@@ -137,9 +137,9 @@ def _check_vllm() -> None:
 
     if not torch.cuda.is_available():
         raise UserError(
-            "vLLM needs a GPU, and there is none that PyTorch can use.",
+            "vLLM needs a GPU, and PyTorch finds none.",
             where="generate.engine",
-            hint="set generate.engine to transformers or embedded, which write on a processor too",
+            hint="set generate.engine to transformers or embedded, which also run on a CPU",
         )
 
 
@@ -148,7 +148,7 @@ def _check_ray(settings: GenerateConfig) -> None:
         raise _not_installed("Ray", "ray")
     if settings.ray_engine == "vllm" and settings.ray_gpus_per_actor == 0:
         raise UserError(
-            "vLLM needs a GPU, and the actors are given none.",
+            "vLLM needs a GPU, and the Ray actors have none.",
             where="generate.ray_gpus_per_actor",
             expected="1, or as many as the model needs",
             found=f"{settings.ray_gpus_per_actor:g}",
@@ -164,12 +164,12 @@ def _not_installed(name: str, extra: str) -> UserError:
 
 
 def _check_model(settings: GenerateConfig, root: Path | None) -> None:
-    """A directory must hold a model; what looks like a name on the Hub is looked up when loaded."""
+    """Check that a directory holds a model; a name on the Hub is looked up when it is loaded."""
     name = _model_of(settings, root)
     if name is None or (Path(name) / "config.json").is_file():
         return
     if settings.engine == "ray" and settings.ray_address is not None and Path(name).is_absolute():
-        return  # it is the nodes that must have it
+        return  # the nodes of the cluster must have it
     if Path(name).is_dir() or not _HUB_NAME.fullmatch(name):
         raise UserError(
             "There is no model in this directory." if Path(name).is_dir() else "No such model.",
@@ -187,7 +187,7 @@ def _in_process(settings: GenerateConfig) -> InProcess:
 
 
 def _model_of(settings: GenerateConfig, root: Path | None) -> str | None:
-    """The directory or Hub name to load; None is the embedded model."""
+    """Return the directory or Hub name to load; None is the embedded model."""
     if settings.model == EMBEDDED_MODEL:
         return None
     path = (root or Path()) / settings.model
@@ -220,7 +220,7 @@ def _http_clients(settings: GenerateConfig, documents: Sequence[Document]) -> li
 
 
 def _ray_client(settings: GenerateConfig, documents: int, root: Path | None) -> Client:
-    from steep.llm.engines import open_engine
+    from steep.llm.local.client import open_engine
     from steep.llm.ray_engine import RayClient
 
     cluster = settings.ray_address or "of this machine"

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from steep.core.refusal import looks_like_refusal
+from steep.ledger.refusal import looks_like_refusal
 
 REFUSALS = [
     "I'm sorry, but I can't assist with that request.",

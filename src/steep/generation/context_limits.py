@@ -1,8 +1,8 @@
-"""Whether documents fit into the context of the model: said before anything is spent.
+"""Check, before anything is spent, that documents fit into the context of the model.
 
-What the configuration says is believed, and a document beyond it is refused. A window from the list
-of prices or from the endpoint's list of models, or a mere suspicion, is a warning: how many tokens
-a document takes is not known here, and the endpoint has the last word.
+A document beyond the configured context is an error. A context from the price list or from the
+endpoint's list of models, or an unknown one, only gives a warning: the number of tokens of a
+document is an estimate here, and the endpoint decides.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from steep.core.errors import UserError
 from steep.core.formatting import some_of
 from steep.documents.document import Document
 from steep.generation.config import GenerateConfig
-from steep.stages.pricing import base_urls
+from steep.generation.pricing import base_urls
 
-CHARACTERS_PER_TOKEN = 3  # few for most languages, which leaves room for the instructions
-CHARACTERS_PER_WORD = 8  # likewise many
+CHARACTERS_PER_TOKEN = 3  # low for most languages, which leaves room for the instructions
+CHARACTERS_PER_WORD = 8  # likewise high
 SHOWN_NAMES = 5
-ANSWER_S = 5.0  # for a list of models, which nothing needs
-LEAST_CONTEXT_TOKENS = 4096  # hardly a server has less, so what fits is not asked about
+ANSWER_S = 5.0  # for a list of models, which is optional
+LEAST_CONTEXT_TOKENS = 4096  # hardly any server has less
 LARGE_CHARACTERS = 120_000  # some 30,000 tokens of English, more than many servers take
 
 
 def check_context(documents: Sequence[Document], settings: GenerateConfig) -> None:
-    """Refuse documents that cannot fit.
+    """Check that all documents fit into the configured context.
 
     Raises:
         UserError: A document is larger than the context.
@@ -57,14 +57,14 @@ def check_context(documents: Sequence[Document], settings: GenerateConfig) -> No
 def context_warnings(
     documents: Sequence[Document], settings: GenerateConfig, *, ask: bool = True
 ) -> Iterator[str]:
-    """Yield what is to be feared of long documents where the configuration names no context.
+    """Yield warnings about long documents if no context is configured.
 
     Args:
-        documents: What is written about.
-        settings: By whom.
-        ask: Whether endpoints are asked for the context of the model, if no list has it. An
-            endpoint that does not answer within `ANSWER_S` is left in peace, and none is asked
-            about documents that fit into any usual context.
+        documents: The documents of the plan.
+        settings: The configuration of generation.
+        ask: Whether to ask endpoints for the context of the model if no list has it. An endpoint
+            that does not answer within `ANSWER_S` is ignored, and none is asked about documents
+            that fit into any usual context.
     """
     if settings.context_tokens is not None or not (documents and base_urls(settings)):
         return  # a model in this process knows its context, and skips what exceeds it
@@ -101,7 +101,7 @@ def context_warnings(
 
 
 def tell_beyond(manifest: dict[str, Any]) -> None:
-    """Say which documents the endpoint has found too long, so that nothing is written about them.
+    """Report the documents that the endpoint has found too long.
 
     Raises:
         UserError: There are some.
@@ -114,17 +114,17 @@ def tell_beyond(manifest: dict[str, Any]) -> None:
             where=f"{manifest['endpoint']}, model '{manifest['model']}'",
             found=some_of(beyond, SHOWN_NAMES),
             hint="set documents.split_words, so that long documents are read in parts "
-            "(steep status --failed tells what the endpoint said); all others are done",
+            "(steep status --failed shows the endpoint's errors); all others are done",
         )
 
 
 def _answer(settings: GenerateConfig) -> int:
-    """Tokens of an answer and the thought before it at most."""
+    """Return the maximum tokens of an answer with its reasoning."""
     return settings.max_tokens + settings.reasoning_tokens
 
 
 def _room(settings: GenerateConfig, context_tokens: int) -> int:
-    """Characters of a document that fit beside the answer."""
+    """Return how many characters of a document fit beside the answer."""
     return (context_tokens - _answer(settings)) * CHARACTERS_PER_TOKEN
 
 
@@ -133,7 +133,7 @@ def _words(room: int) -> int:
 
 
 def _window(settings: GenerateConfig, ask: bool) -> int | None:
-    """The context of the model, the smallest at any of the endpoints: listed, or as they say."""
+    """Return the smallest context of the model at any endpoint, listed or reported."""
     windows = {url: _listed_window(settings.model, url) for url in base_urls(settings)}
     unknown = [url for url, window in windows.items() if window is None]
     if ask and unknown:
@@ -142,7 +142,7 @@ def _window(settings: GenerateConfig, ask: bool) -> int | None:
 
 
 def _listed_window(model: str, base_url: str) -> int | None:
-    """The context of a model in the list of prices."""
+    """Return the context of a model in the price list."""
     from genai_prices import Usage, calc_price
 
     try:
@@ -152,13 +152,13 @@ def _listed_window(model: str, base_url: str) -> int | None:
 
 
 def _asked_windows(settings: GenerateConfig, urls: Sequence[str]) -> list[int | None]:
-    """What endpoints say of the context of the model, all asked at once; None: nothing."""
+    """Ask all endpoints at once for the context of the model; None if unknown."""
     from steep.llm.openai import OpenAIClient
 
     async def asked(url: str) -> int | None:
         try:
             client = OpenAIClient(url, api_key_env=settings.api_key_env, timeout_s=ANSWER_S)
-        except UserError:  # an address or a key that is wrong; others say so
+        except UserError:  # a wrong address or key is reported elsewhere
             return None
         try:
             return await client.context_window(settings.model)

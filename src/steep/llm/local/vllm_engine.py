@@ -20,15 +20,15 @@ from typing import Any
 
 from steep.core.calls import Call, Completion, Sampling, Usage
 from steep.core.errors import UserError
-from steep.llm.chat import (
+from steep.llm.client import FatalError, TransientError
+from steep.llm.local.prompts import (
     IN_PROCESS,
     check_chat_template,
+    completion_of,
     prompt_ids,
     skipped,
     why_it_does_not_fit,
-    written,
 )
-from steep.llm.client import FatalError, TransientError
 
 REQUESTS = 256  # in flight; vLLM chooses how many of them it runs at once
 QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
@@ -60,7 +60,7 @@ class VLLMClient:
             from vllm.v1.engine.async_llm import AsyncLLM
         except ImportError as error:
             raise UserError(
-                "vLLM is not installed, or does not fit its libraries.",
+                "vLLM is not installed, or incompatible with its libraries.",
                 found=error,
                 hint="pip install 'steep[vllm]' in an environment of its own",
             ) from error
@@ -82,7 +82,7 @@ class VLLMClient:
         """Complete the calls; one whose prompt does not fit is skipped.
 
         Raises:
-            TransientError: vLLM failed, but goes on.
+            TransientError: vLLM failed, but continues to run.
             FatalError: vLLM has died, or the model cannot be asked in this way.
         """
         return list(await asyncio.gather(*map(self._complete, calls)))
@@ -100,7 +100,7 @@ class VLLMClient:
         text = output.outputs[0]
         self._on_tokens(len(text.token_ids))
         usage = Usage(len(prompt), output.num_cached_tokens or 0, len(text.token_ids))
-        return written(
+        return completion_of(
             call,
             self._tokenizer,
             prompt,
@@ -136,7 +136,7 @@ class VLLMClient:
 
 
 def sampling_arguments(sampling: Sampling, seed: int) -> dict[str, Any]:
-    """What vLLM's `SamplingParams` is to be made of, but for the JSON schema."""
+    """Return the arguments of vLLM's `SamplingParams`, without the JSON schema."""
     return {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
@@ -147,7 +147,7 @@ def sampling_arguments(sampling: Sampling, seed: int) -> dict[str, Any]:
 
 
 def _structured(sampling_params: Any, json_schema: str) -> dict[str, Any]:
-    """Structured output by the name that this version of vLLM has for it."""
+    """Return the argument for structured output in this version of vLLM."""
     if hasattr(sampling_params, "StructuredOutputsParams"):
         return {"structured_outputs": sampling_params.StructuredOutputsParams(json=json_schema)}
     return {"guided_decoding": sampling_params.GuidedDecodingParams(json=json_schema)}

@@ -1,4 +1,4 @@
-"""`steep generate` by a provider's batches: it may end before they do; another lane may go on."""
+"""`steep generate` by a provider's batches: it may end before they do; another engine may go on."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 from small_project import settle
 from steep_command import Steep
 
-from steep.testing.scripted_batches import BatchBehaviour
-from steep.testing.scripted_server import ScriptedServer
+from scripted_batches import BatchBehaviour, BatchServer
 
 pytest_plugins = ["command_fixtures"]
 
@@ -22,10 +21,10 @@ def status(steep: Steep, project: Path) -> dict[str, Any]:
     return found
 
 
-def test_batches_are_submitted_collected_and_left_for_the_other_lane(
+def test_batches_are_submitted_collected_and_left_for_the_other_engine(
     project: Path, steep: Steep
 ) -> None:
-    with ScriptedServer() as server:
+    with BatchServer() as server:
         server.batches.behaviour = BatchBehaviour(polls=2)
         by_batch = {"engine": "openai-batch", "base_url": server.base_url, "batch_poll_s": 0.01}
         settle(project / "steep.yaml", generate=by_batch)
@@ -54,7 +53,7 @@ def test_batches_are_submitted_collected_and_left_for_the_other_lane(
 
 
 def test_open_batches_can_be_ended(project: Path, steep: Steep) -> None:
-    with ScriptedServer() as server:
+    with BatchServer() as server:
         server.batches.behaviour = BatchBehaviour(polls=1000)
         by_batch = {"engine": "openai-batch", "base_url": server.base_url, "batch_poll_s": 0.01}
         settle(project / "steep.yaml", generate=by_batch)

@@ -2,24 +2,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import shutil
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from model_calls import call, complete, texts
 
-from steep.core.calls import Call, Message, Sampling
+from steep.core.calls import Call, Message
 from steep.core.errors import UserError
-from steep.llm import paged
 from steep.llm.client import FatalError
-from steep.llm.continuous import TransformersClient
-from steep.llm.row_sampling import RowSampler, SampledRow
+from steep.llm.local.client import TransformersClient
 from steep.testing.tiny_model import CONTEXT_TOKENS
 
 SCHEMA = json.dumps(
@@ -55,11 +50,9 @@ def sharp_directory(tiny_directory: Path, tmp_path_factory: pytest.TempPathFacto
     return directory
 
 
-@pytest.fixture(scope="module", params=["continuous", "padded"])
-def client(sharp_directory: Path, request: pytest.FixtureRequest) -> Iterator[TransformersClient]:
-    continuous = request.param == "continuous"
-    client = TransformersClient(sharp_directory, device="cpu", continuous=continuous)
-    assert (client.batch_size == 1) is continuous, "continuous batching runs here"
+@pytest.fixture(scope="module")
+def client(sharp_directory: Path) -> Iterator[TransformersClient]:
+    client = TransformersClient(sharp_directory, device="cpu")
     yield client
     asyncio.run(client.close())
 
@@ -86,19 +79,6 @@ def test_a_call_gets_the_same_text_alone_and_in_company(client: TransformersClie
     together = texts(complete(client, MIXED))
     assert [texts(complete(client, [each]))[0] for each in MIXED] == together
     assert texts(complete(client, MIXED[::-1])) == together[::-1]
-
-
-def test_both_engines_write_the_same(sharp_directory: Path) -> None:
-    async def with_both() -> list[list[str]]:
-        written = []
-        for continuous in (True, False):
-            client = TransformersClient(sharp_directory, device="cpu", continuous=continuous)
-            written.append(texts(await client.complete(MIXED)))
-            await client.close()
-        return written
-
-    first, second = asyncio.run(with_both())
-    assert first == second
 
 
 def test_other_samples_are_other_texts(client: TransformersClient) -> None:
@@ -165,39 +145,9 @@ def test_what_exceeds_the_context_is_skipped(client: TransformersClient) -> None
 def test_progress_counts_the_tokens_written(sharp_directory: Path) -> None:
     counted: list[int] = []
     client = TransformersClient(sharp_directory, device="cpu", on_tokens=counted.append)
-    before = sum(counted)  # of the engine's trial
     answers = complete(client, [call(max_tokens=3), call(1, max_tokens=6)])
     asyncio.run(client.close())
-    assert sum(counted) - before == sum(each.usage.completion_tokens for each in answers) == 9
-
-
-def test_a_document_is_read_once_for_calls_that_follow_each_other(sharp_directory: Path) -> None:
-    client = TransformersClient(sharp_directory, device="cpu")
-    first, second = (complete(client, [call(number)])[0] for number in range(2))
-    asyncio.run(client.close())
-    assert first.usage.cached_tokens == 0
-    assert second.usage.cached_tokens > 0.8 * second.usage.prompt_tokens
-
-
-def test_an_engine_that_stops_stops_the_run(sharp_directory: Path) -> None:
-    client = TransformersClient(sharp_directory, device="cpu")
-    client._writer.close()
-    with pytest.raises(FatalError, match="has stopped"):
-        complete(client, [call()])
-
-
-def test_a_model_that_cannot_be_batched_continuously_is_padded(
-    sharp_directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def refuse(*_: object) -> None:
-        raise NotImplementedError("layers of another kind")
-
-    monkeypatch.setattr(paged, "_open_manager", refuse)
-    with caplog.at_level(logging.WARNING, logger="steep"):
-        client = TransformersClient(sharp_directory, device="cpu")
-    assert client.batch_size > 1
-    assert "layers of another kind" in caplog.text
-    assert len(texts(complete(client, MIXED))) == len(MIXED)
+    assert sum(counted) == sum(each.usage.completion_tokens for each in answers) == 9
 
 
 def test_a_model_without_a_chat_template_is_refused(tiny_directory: Path, tmp_path: Path) -> None:
@@ -219,89 +169,16 @@ def test_a_template_that_refuses_the_messages_stops_the_run(
     shutil.copytree(tiny_directory, tmp_path / "model")
     template = "{{ raise_exception('System role not supported') }}"
     (tmp_path / "model" / "chat_template.jinja").write_text(template)
-    client = TransformersClient(tmp_path / "model", device="cpu", continuous=False)
+    client = TransformersClient(tmp_path / "model", device="cpu")
     with pytest.raises(FatalError, match="System role not supported"):
         complete(client, [call()])
 
 
-def test_a_call_that_is_given_up_leaves_the_others_alone(sharp_directory: Path) -> None:
-    async def run() -> list[str]:
-        client = TransformersClient(sharp_directory, device="cpu")
-        long = asyncio.create_task(client.complete([call(max_tokens=700)]))
-        other = asyncio.create_task(client.complete([call(1, max_tokens=40)]))
-        await asyncio.sleep(0.1)
-        long.cancel()
-        written = texts([*await other, *await client.complete([call(1, max_tokens=40)])])
-        assert client._writer._rows == {}
-        await client.close()
-        return written
-
-    first, second = asyncio.run(run())
-    assert first == second
-
-
-def test_a_run_that_breaks_off_need_not_wait_for_the_engine(sharp_directory: Path) -> None:
-    client = TransformersClient(sharp_directory, device="cpu")
-    assert client._writer._manager._generation_thread.daemon
-    asyncio.run(client.close())
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-@pytest.mark.filterwarnings("ignore")  # the library's, of kernels that it would rather have
-def test_a_gpu_writes_with_continuous_batching(sharp_directory: Path) -> None:
+def test_a_gpu_writes_what_was_asked_for(sharp_directory: Path) -> None:
     client = TransformersClient(sharp_directory)
-    assert (client.batch_size, client._model.device.type) == (1, "cuda")
+    assert client.model.device.type == "cuda"
     answers = complete(client, MIXED)
     assert [each.error for each in answers] == [None] * len(MIXED)
     assert json.loads(answers[3].text)["kind"] in ("person", "place")
-    assert complete(client, MIXED[:1])[0].usage.cached_tokens > 0
     asyncio.run(client.close())
-
-
-# The choice of tokens alone.
-
-LOGITS = torch.tensor([-20.0, 2.0, 1.0, 0.0, -1.0])  # 0.64, 0.24, 0.09 and 0.03
-
-
-def drawn(count: int, **sampling: Any) -> list[int]:
-    rows = [
-        SampledRow(Sampling(**{"max_tokens": 4, **sampling}), [(i + 0.5) / count])
-        for i in range(count)
-    ]
-    return RowSampler(frozenset({0})).choose(LOGITS.repeat(count, 1), rows)
-
-
-def test_tokens_are_drawn_by_their_probabilities() -> None:
-    counts = Counter(drawn(1000))
-    expected = LOGITS.softmax(0) * 1000
-    assert all(abs(counts[token] - expected[token]) <= 1 for token in range(5))
-    colder = Counter(drawn(1000, temperature=0.5))
-    expected = (LOGITS / 0.5).softmax(0) * 1000
-    assert all(abs(colder[token] - expected[token]) <= 1 for token in range(5))
-
-
-def test_temperature_zero_is_greedy() -> None:
-    assert set(drawn(100, temperature=0.0)) == {1}
-
-
-@pytest.mark.parametrize(
-    ("top_p", "kept"), [(0.5, {1}), (0.7, {1, 2}), (0.9, {1, 2, 3}), (0.01, {1})]
-)
-def test_top_p_keeps_the_smallest_set_that_holds_it(top_p: float, kept: set[int]) -> None:
-    assert set(drawn(200, top_p=top_p)) == kept
-
-
-def test_what_was_written_is_written_less() -> None:
-    row = SampledRow(Sampling(temperature=0.0, frequency_penalty=0.6), [0.5] * 9)
-    sampler = RowSampler(frozenset({0}))
-    assert [sampler.choose(LOGITS[None], [row])[0] for _ in range(4)] == [1, 1, 2, 1]
-    assert LOGITS[1] == 2.0, "the engine's own logits stay as they are"
-
-
-def test_a_row_that_has_ended_writes_nothing_more() -> None:
-    row = SampledRow(Sampling(), [0.5] * 9)
-    sampler = RowSampler(frozenset({1, 4}))
-    assert sampler.choose(LOGITS[None] * 50, [row]) == [1]
-    assert row.ended
-    assert sampler.choose(LOGITS.flip(0)[None], [row]) == [1]
-    assert row.tokens == []

@@ -1,4 +1,4 @@
-"""Which prices apply to a configuration, and what has been spent of its budget."""
+"""The prices of a configuration, and its budget less what was spent."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from steep.core.errors import UserError
 from steep.generation.config import GenerateConfig
 from steep.generation.goals import Goal, goal_of
 from steep.ledger import queries, requests
-from steep.ledger.bounds import reservation
-from steep.ledger.budget import Budget, Reservation
+from steep.ledger.budget import Budget, Reservation, reservation
 from steep.ledger.config import endpoint_prices
 from steep.ledger.ledger import Ledger
 from steep.llm.prices import Prices
@@ -19,12 +18,12 @@ FREE = Prices(
     usd_per_million_input_tokens=0.0,
     usd_per_million_cached_tokens=0.0,
     usd_per_million_output_tokens=0.0,
-    source="a model of one's own",
+    source="a model in this process",
 )
 
 
 def base_urls(settings: GenerateConfig) -> tuple[str, ...]:
-    """The endpoints of a configuration; none for a model in process."""
+    """Return the endpoints of a configuration; none for a model in this process."""
     if settings.engine not in HTTP_ENGINES:
         return ()
     urls = settings.base_url
@@ -32,7 +31,7 @@ def base_urls(settings: GenerateConfig) -> tuple[str, ...]:
 
 
 def prices_of(settings: GenerateConfig, base_url: str | None) -> Prices:
-    """The prices of an endpoint's answers; None stands for a model in process, which is free."""
+    """Return the prices at an endpoint; None stands for a model in this process, which is free."""
     if base_url is None:
         return FREE
     prices = endpoint_prices(settings, settings.model, base_url)
@@ -40,7 +39,7 @@ def prices_of(settings: GenerateConfig, base_url: str | None) -> Prices:
 
 
 def budget_of(settings: GenerateConfig, ledger: Ledger) -> Budget:
-    """The limits of the configuration, less what the project has spent before.
+    """Return the budget of a generation: the limits, less what the project has spent.
 
     Raises:
         UserError: There is a limit in dollars, but no price.
@@ -49,7 +48,7 @@ def budget_of(settings: GenerateConfig, ledger: Ledger) -> Budget:
         unknown = [url for url in base_urls(settings) if not prices_of(settings, url).known]
         if unknown:
             raise UserError(
-                "A limit in dollars needs prices, and there is none for this model.",
+                "A limit in dollars needs prices, and none is known for this model.",
                 where="generate.max_cost_usd",
                 found=f"model '{settings.model}' at {', '.join(unknown)}",
                 hint="set generate.usd_per_million_input_tokens and "
@@ -59,17 +58,17 @@ def budget_of(settings: GenerateConfig, ledger: Ledger) -> Budget:
 
 
 def project_budget(settings: GenerateConfig, ledger: Ledger) -> Budget:
-    """The limits of the project, less all that it has spent before, on whatever."""
+    """Return the limits of the project, less all that it has spent."""
     budget = Budget(settings.max_total_tokens, settings.max_cost_usd)
     _count_spent(budget, prices_of(settings, next(iter(base_urls(settings)), None)), ledger)
     return budget
 
 
 def _count_spent(budget: Budget, prices: Prices, ledger: Ledger) -> None:
-    """Count what the project has spent, at the most that it can be where nobody knows.
+    """Charge what the project has spent, at its upper bound where it is unknown.
 
-    Answers that were bought without a price count at today's, those without a count of tokens at
-    the most that they may have taken; so do attempts whose answers were lost.
+    Answers without a cost are charged at the current prices; answers without a token count and
+    lost attempts are charged at the most that they can have used.
     """
     spending, lost = ledger.usage(), ledger.lost()
     usage = spending.usage
@@ -87,6 +86,6 @@ def _count_spent(budget: Budget, prices: Prices, ledger: Ledger) -> None:
 
 
 def goal_in(settings: GenerateConfig, recipe: Recipe) -> Goal | None:
-    """The goal of a configuration; a limit in dollars is none where nothing costs any."""
+    """Return the configured goal; a dollar limit is ignored if the engine is free."""
     free = not base_urls(settings)
     return goal_of(settings.target_tokens, None if free else settings.max_cost_usd, recipe)

@@ -234,6 +234,47 @@ def _decode_loop(
 
 
 @torch.inference_mode()
+def decode_padded(
+    model: Any,
+    prompts: Sequence[list[int]],
+    choose: Chooser,
+    end_ids: frozenset[int],
+    max_new_tokens: int,
+    on_step: Callable[[int], None] = lambda rows: None,
+) -> None:
+    """Write a continuation of every prompt with the model's own `generate()`, on any device.
+
+    The batch lasts as long as its longest text, and each row keeps its own copy of the prompt.
+    The new tokens are those that `choose` has returned.
+    """
+    from transformers import LogitsProcessorList
+
+    end = min(end_ids)
+    longest = max(len(prompt) for prompt in prompts)
+    pads = [longest - len(prompt) for prompt in prompts]
+    ids_BT = torch.tensor([[end] * n + ids for n, ids in zip(pads, prompts, strict=True)])
+    mask_BT = (torch.arange(longest)[None] >= torch.tensor(pads)[:, None]).long()
+    rows = range(len(prompts))
+
+    def leave_one_token(ids_BT: Tensor, scores_BV: Tensor) -> Tensor:
+        chosen = choose(scores_BV, rows)
+        on_step(sum(token is not None for token in chosen))
+        peaks_BV = torch.full_like(scores_BV, float("-inf"))
+        peaks_BV[rows, [end if token is None else token for token in chosen]] = 0.0
+        return peaks_BV
+
+    model.generate(
+        ids_BT.to(model.device),
+        attention_mask=mask_BT.to(model.device),
+        logits_processor=LogitsProcessorList([leave_one_token]),
+        do_sample=False,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=sorted(end_ids),
+        pad_token_id=end,
+    )
+
+
+@torch.inference_mode()
 def prefill(model: Any, prefix: list[int]) -> Prefix:
     """Run a prefix once, batch 1, and keep its keys and values."""
     from transformers import DynamicCache

@@ -1,8 +1,8 @@
-"""A stream of missing calls is cut into batches, as the provider takes and the budget allows.
+"""Split the missing calls into batches of the size that the provider takes and the budget allows.
 
-Requests are written to a file as the plan is enumerated, and calls to the ledger in stretches, so
-that memory does not grow with the batch or the plan. What a batch may take at most is rejected
-from the budget until it is closed.
+Requests are written to a file as the plan is enumerated, and calls to the ledger in chunks, so that
+memory does not grow with the batch or the plan. The most that a batch can cost is reserved from the
+budget until the batch is closed.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from steep.core.calls import Call, Completion, Usage
-from steep.generation.batch_results import CALLS_PER_CHUNK, RetryCounter
+from steep.generation.batch.results import CALLS_PER_CHUNK, RetryCounter
 from steep.generation.work_queue import Planned
 from steep.ledger import endpoint_health
-from steep.ledger.bounds import reservation
-from steep.ledger.budget import NOTHING, Budget, Reservation, total
+from steep.ledger.budget import NOTHING, Budget, Reservation, reservation, total
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SKIPPED_REASON, Entry, SubmittedBatch
 from steep.llm.openai_batch_wire import request_line
@@ -30,7 +29,7 @@ if TYPE_CHECKING:  # it loads aiohttp
 
 
 class CallStream:
-    """The calls to send, each once: looked up in the ledger in stretches, just before they go."""
+    """The calls to send, each once; looked up in the ledger in chunks just before they go."""
 
     def __init__(self, planned: Iterable[Planned], ledger: Ledger, *, retry_failed: bool) -> None:
         self._planned = iter(planned)
@@ -39,12 +38,12 @@ class CallStream:
         self._ahead: deque[Planned] = deque()
 
     @property
-    def at_seam(self) -> bool:
-        """The next call is yet to be looked up."""
+    def needs_lookup(self) -> bool:
+        """Whether the next call is yet to be looked up in the ledger."""
         return not self._ahead
 
     def head(self) -> Planned | None:
-        """The next call, or None when there is none."""
+        """Return the next call without removing it, or None if there is none."""
         while not self._ahead:
             some = list(itertools.islice(self._planned, CALLS_PER_CHUNK))
             if not some:
@@ -56,27 +55,26 @@ class CallStream:
         return self._ahead[0]
 
     def take(self) -> Planned:
-        """The next call, which is then behind us."""
+        """Remove and return the next call."""
         return self._ahead.popleft()
 
 
 class Filled(NamedTuple):
-    """A batch whose requests are in a file, phrased in `dialect`; no calls if none was left.
+    """A batch whose requests are in a file, in the form `dialect`; it may have no calls.
 
-    `anew` of its calls were submitted in this run before, or collected by it unanswered.
+    `resent` of its calls were submitted before in this run, or collected by it unanswered.
     """
 
     batch: SubmittedBatch
     dialect: Dialect
-    anew: int
+    resent: int
 
 
 class BatchBuilder:
-    """Fills one batch after the other, as far as the budget goes.
+    """Fills one batch after the other, as far as the budget allows.
 
     Attributes:
-        cut: The last batch ended where the budget did.
-        spent_out: And there it would have ended even if nothing were held for other batches.
+        cut: Whether the budget was too small for the next call of the last batch.
     """
 
     def __init__(
@@ -91,7 +89,7 @@ class BatchBuilder:
         self._budget = budget
         self._retries = retries or RetryCounter()
         self._held: dict[str, Reservation] = {}  # by the batch's token
-        self.cut = self.spent_out = False
+        self.cut = False
 
     async def fill(
         self, batch: SubmittedBatch, stream: CallStream, file: BinaryIO, most_requests: int
@@ -99,18 +97,18 @@ class BatchBuilder:
         """Write the next batch's requests to its file, and its calls to the ledger.
 
         Raises:
-            FatalError: The endpoint takes no limit on answers, without which the budget has none.
+            FatalError: The endpoint takes no limit on answers, and the budget needs one.
         """
         dialect = self._client.dialect
         if self._limited and not dialect.limits_answers:
             raise endpoint_health.takes_no_limit(self._client.endpoint)
         calls: list[Call] = []
-        size, anew, model = 0, 0, None
-        self.cut = self.spent_out = False
+        size, resent, model = 0, 0, None
+        self.cut = False
         while batch.calls + len(calls) < most_requests:
-            if stream.at_seam:  # the stream will ask the ledger what is submitted already
+            if stream.needs_lookup:  # the lookup must see what is submitted already
                 batch, calls = self._write(batch, calls), []
-                await asyncio.sleep(0)  # a long plan must still heed Ctrl-C
+                await asyncio.sleep(0)  # a long plan must not block Ctrl-C
             planned = stream.head()
             if planned is None:
                 break
@@ -126,13 +124,13 @@ class BatchBuilder:
             if not self._afford(batch, call):
                 break
             file.write(line)
-            anew += self._retries.attempts(call.id) > 1
+            resent += self._retries.attempts(call.id) > 1
             calls.append(stream.take().call)
         file.flush()
-        return Filled(self._write(batch, calls), dialect, anew)
+        return Filled(self._write(batch, calls), dialect, resent)
 
     def hold_open(self, batch: SubmittedBatch) -> None:
-        """Rejected what an earlier run has submitted, whether or not the budget suffices."""
+        """Reserve what a batch of an earlier run can cost, even if that exceeds the budget."""
         if not self._limited:
             return
         for call in self._ledger.waiting_calls(batch.token):
@@ -143,7 +141,7 @@ class BatchBuilder:
 
     @property
     def held(self) -> Reservation:
-        """What the open batches may take at most; nothing if there is no limit to heed."""
+        """The most that the open batches can cost; nothing if there is no limit."""
         if not self._limited:
             return NOTHING
         return total(self._held.values())
@@ -153,18 +151,18 @@ class BatchBuilder:
         return self._budget.max_tokens is not None or self._budget.max_cost_usd is not None
 
     def release(self, batch: SubmittedBatch) -> None:
-        """Give back what was rejected for a batch."""
+        """Release what was reserved for a batch."""
         self._budget.release(self._held.pop(batch.token, NOTHING))
 
     def release_all(self) -> None:
-        """Give back all: the run ends, and the next one rejects anew what is still open."""
+        """Release all reservations: the next run reserves again what is still open."""
         while self._held:
             self._budget.release(self._held.popitem()[1])
 
     def _afford(self, batch: SubmittedBatch, call: Call) -> bool:
         most = reservation(call, self._client.prices)
         if not self._budget.reserve(most):
-            self.cut, self.spent_out = True, _exceeds(self._budget, most)
+            self.cut = True
             return False
         self._hold(batch, most)
         return True
@@ -180,7 +178,7 @@ class BatchBuilder:
         return grown
 
     def _skip(self, planned: Planned, size: int) -> None:
-        """Record a call that fits into no batch."""
+        """Record a call that is too large for any batch."""
         most, endpoint = self._client.most_bytes, self._client.endpoint
         skipped = Completion(
             call_id=planned.call.id,
@@ -194,10 +192,3 @@ class BatchBuilder:
             error=f"the request has {size:,} bytes, a batch at most {most:,} [{endpoint}]",
         )
         self._ledger.record([Entry(planned.call, skipped, planned.slot)])
-
-
-def _exceeds(budget: Budget, most: Reservation) -> bool:
-    """Tell whether what is spent leaves too little, whatever is held."""
-    tokens, cost_usd = budget.spent_tokens + most.tokens, budget.spent_usd + (most.cost_usd or 0.0)
-    over_tokens = budget.max_tokens is not None and tokens > budget.max_tokens
-    return over_tokens or (budget.max_cost_usd is not None and cost_usd > budget.max_cost_usd)

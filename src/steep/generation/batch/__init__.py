@@ -1,0 +1,1 @@
+"""Generation through a provider's batch API: half the price, answers within a day."""
