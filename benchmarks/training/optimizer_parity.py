@@ -34,20 +34,21 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from steep.testing.tiny_corpus import DOCUMENTS
+from steep.training.config import OptimizationConfig, OptimizerName
 from steep.training.optimizers import (
     make_optimizer,
     set_learning_rate,
     state_tensors,
 )
 from steep.training.quantize import join_master
-from steep.training.settings import OptimizerKind
 
 BYTES = 256  # the vocabulary: texts are read byte by byte
 ROWS, CONTEXT_TOKENS = 4, 64
 BETAS, EPSILON, DECAY, CLIP = (0.9, 0.999), 1e-8, 0.01, 1.0
-KINDS: tuple[OptimizerKind, ...] = (
+KINDS: tuple[OptimizerName, ...] = (
     "adamw", "adamw-bf16-remainder", "adamw-8bit-remainder", "adamw-8bit-stochastic",
 )  # fmt: skip
+SETTINGS = OptimizationConfig(weight_decay=DECAY, compile="none")
 # How the weights that the optimizer holds are put right after its step, if at all.
 Mend = Callable[[nn.Parameter], None]
 Make = Callable[[list[tuple[str, nn.Parameter]], float], torch.optim.Optimizer]
@@ -213,11 +214,13 @@ def flat(weights: dict[str, Tensor]) -> Tensor:
     return torch.cat([tensor.flatten() for tensor in weights.values() if tensor.dim() > 1]).double()
 
 
-def ours(kind: OptimizerKind) -> Contestant:
+def ours(kind: OptimizerName) -> Contestant:
     """An optimizer of the package."""
 
     def make(named: list[tuple[str, nn.Parameter]], rate: float) -> torch.optim.Optimizer:
-        return make_optimizer(named, kind, rate, BETAS, EPSILON, DECAY, seed=0, compile=False)
+        return make_optimizer(
+            named, SETTINGS.model_copy(update={"optimizer": kind, "learning_rate": rate})
+        )
 
     return Contestant(make, torch.float32 if kind == "adamw" else torch.bfloat16)
 

@@ -11,10 +11,9 @@ from small_project import settle
 from steep_command import Steep, wait_until
 
 from steep.config_loading import load_config
-from steep.stages import train
-from steep.training.job import resolve
 from steep.training.parallel import connect
 from steep.training.preflight import check_memory
+from steep.training.prepare import resolve_auto
 
 pytest_plugins = ["command_fixtures"]
 
@@ -56,9 +55,9 @@ def test_before_anything_is_done(project: Path, steep: Steep) -> None:
     assert "was measured on this processor" in section["rate"]["source"]
     assert section["parameters"] == 98_624
     config = load_config(project / "steep.yaml")
-    settings = train.loop_settings(config.train, steps=6)
     world = connect()
-    checked = check_memory(config.train.model, resolve(settings, world.device), 64, world)
+    settings = resolve_auto(config.train, world.device)
+    checked = check_memory(config.train.model, settings, world)
     assert section["memory"]["parts"] == checked.parts  # those of the check before training
     assert section["memory"]["checkpoint_bytes"] == checked.checkpoint_bytes
     lines = lines_of(steep, project)

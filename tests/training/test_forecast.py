@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from test_flops import LLAMA_3_8B
 from test_preflight import ON_A_GPU
+from training_setup import changed
 
 from steep.core.errors import UserError
 from steep.core.ranges import Range
@@ -55,7 +56,7 @@ def forecast(rate: Rate, devices: Devices = H100, **changes: Any) -> RunForecast
 
 
 def test_llama_3_8b_on_one_h100() -> None:
-    shape = trained_shape(LLAMA_3_8B)
+    shape = trained_shape(LLAMA_3_8B, ON_A_GPU)
     assert shape.parameter_count == pytest.approx(8.03e9, rel=1e-3)
     flops = shape_flops(shape, 2048)
     rate = rate_of(None, H100, flops, "bfloat16")
@@ -138,8 +139,8 @@ def test_only_what_is_left_counts() -> None:
 
 
 def section(*runs: RunForecast) -> SectionForecast:
-    shape = trained_shape(LLAMA_3_8B)
-    memory = estimate_memory(shape, replace(ON_A_GPU, optimizer="adamw-8bit-stochastic"), 2048)
+    shape = trained_shape(LLAMA_3_8B, ON_A_GPU)
+    memory = estimate_memory(shape, changed(ON_A_GPU, optimizer="adamw-8bit-stochastic"))
     return SectionForecast(
         section="train",
         devices=H100,
@@ -192,7 +193,7 @@ def test_gpus_without_a_peak_are_refused(text: str) -> None:
         named_devices(text)
 
 
-WORKLOAD = workload_of("a device", 2, FLOPS, 2048, False, ON_A_GPU)
+WORKLOAD = workload_of("a device", 2, FLOPS, ON_A_GPU)
 
 
 def run_of(directory: Path, rates: list[float], starts: dict[int, Workload] | None = None) -> Path:

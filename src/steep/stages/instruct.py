@@ -10,12 +10,7 @@ from steep.config import Config
 from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.config import identity_fields
 from steep.core.errors import UserError
-from steep.stages.train import (
-    MODEL_NAME,
-    do,
-    job_fields,
-    loop_settings,
-)
+from steep.stages.train import MODEL_NAME, do
 from steep.training.config import InstructConfig
 
 VERSION = 1
@@ -68,8 +63,8 @@ def run(config: Config, project: Project, trained: Artifact, shard: Artifact, ar
             shard=str(shard.path),
             shares={},
             validation={},
-            settings=loop_settings(settings, steps),
-            **job_fields(settings),
+            settings=settings,
+            steps=steps,
         )
         return {"arm": identity.fields["arm"], **do(job)}
 

@@ -21,14 +21,13 @@ from steep.stages.models import (
     model_directory,
 )
 from steep.stages.tokenize import CHATS, INSTRUCTION, REPLAY, VALIDATION
-from steep.training.config import OptimizationConfig, TrainConfig
+from steep.training.config import TrainConfig
 
 log = logging.getLogger("steep")
 
 if TYPE_CHECKING:
     from steep.training.job import ShareName, TrainingJob
     from steep.training.metrics import StepMetrics
-    from steep.training.settings import TrainingSettings
 
 VERSION = 2
 MANY_PASSES = 200  # over the texts of an arm; more are hardly meant
@@ -37,13 +36,6 @@ RESERVED = {BASE, REPLAY, INSTRUCTION, VALIDATION, CHATS}
 # What the validation losses of an untrained model depend on; the seed orders the texts in the rows.
 OF_FIRST_LOSSES = (
     "train.model", "train.context_tokens", "train.compute", "train.optimizer", "train.seed",
-)  # fmt: skip
-# Of the configuration, what the loop takes as it is.
-SETTINGS = (
-    "batch_sequences", "micro_batch_sequences", "learning_rate", "warmup", "weight_decay",
-    "beta1", "beta2", "epsilon", "gradient_clip", "optimizer", "compute", "compile",
-    "recompute_every", "max_loss_jump", "validation_every", "checkpoint_minutes",
-    "keep_checkpoints", "seed",
 )  # fmt: skip
 
 
@@ -73,10 +65,10 @@ def run(config: Config, project: Project, shards: Mapping[str, Artifact], arm: s
             shares={name: SharePart(str(shards[name].path), mixed[name]) for name in mixed},
             validation=_watched(shards),
             first_losses=_first_losses(project, identity, shards),
-            settings=loop_settings(settings, steps),
+            settings=settings,
+            steps=steps,
             replay_mode=settings.replay_mode,
             add_difference=str(local_directory(difference, project)) if difference else None,
-            **job_fields(settings),
         )
         watched = shards[VALIDATION].path.name if VALIDATION in shards else None
         return {"arm": arm, "validation": watched, **do(job, settings)}
@@ -166,30 +158,11 @@ def steps_of(settings: TrainConfig, corpus_tokens: int, mixed_rate: float) -> in
     return settings.tokens // batch_tokens
 
 
-def loop_settings(settings: OptimizationConfig, steps: int) -> TrainingSettings:
-    """What the loop needs of a section."""
-    from steep.training.settings import TrainingSettings
-
-    return TrainingSettings(steps=steps, **{name: getattr(settings, name) for name in SETTINGS})
-
-
-def job_fields(settings: OptimizationConfig) -> dict[str, Any]:
-    """What a job takes of a section beside the loop's settings."""
-    rank = settings.lora_rank
-    return {
-        "context_tokens": settings.context_tokens,
-        "isolate_documents": settings.isolate_documents,
-        "lora": None if rank is None else (rank, settings.lora_alpha),
-        "data_seed": settings.seed,
-        "trackers": settings.trackers,
-    }
-
-
 def do(job: TrainingJob, launch: TrainConfig | None = None) -> dict[str, Any]:
     """Run a job, here or where `launch` says; returns what the manifest says of it."""
     from steep.training.job import run_job
 
-    ledger = job.mixture().ledger(job.settings.steps * job.settings.batch_sequences)
+    ledger = job.mixture().ledger(job.steps * job.settings.batch_sequences)
     _tell_many_passes(job.label, ledger)
     if launch is not None and launch.launcher == "ray":
         last: StepMetrics | None = _on_ray(job, launch)
@@ -198,7 +171,7 @@ def do(job: TrainingJob, launch: TrainConfig | None = None) -> dict[str, Any]:
     if last is None:  # another rank writes the manifest
         return {}
     _tell_ledger(job.label, ledger)
-    summary = {"steps": job.settings.steps, "final_loss": last.loss}
+    summary = {"steps": job.steps, "final_loss": last.loss}
     return {**summary, **ledger, "last": asdict(last)}
 
 

@@ -14,7 +14,6 @@ from steep.config import Config
 from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.core.ranks import ranks
-from steep.stages import train
 from steep.stages.models import EMBEDDED, check_libraries, missing_libraries, model_directory
 from steep.stages.plan import Plan
 from steep.stages.training_amounts import TrainingAmounts, refusal
@@ -33,9 +32,9 @@ from steep.training.forecast import (
 from steep.training.metrics import METRICS
 
 if TYPE_CHECKING:
+    from steep.training.config import OptimizationConfig
     from steep.training.memory import MemoryEstimate
     from steep.training.model_dims import ModelShape
-    from steep.training.settings import TrainingSettings
 
 __all__ = ["RunForecast", "SectionForecast", "TrainingForecast", "forecast"]
 
@@ -120,13 +119,12 @@ class _Section:
         import torch
 
         from steep.training.flops import shape_flops
-        from steep.training.job import resolve
         from steep.training.preflight import disk_bytes, host_bytes
+        from steep.training.prepare import resolve_auto
 
-        lora = train.job_fields(self.settings)["lora"]
-        shape = _shape(self.config, self.project, lora)
+        shape = _shape(self.config, self.project, self.settings)
         device = torch.device("cuda" if self.devices.is_gpu else "cpu")
-        settings = resolve(train.loop_settings(self.settings, steps=1), device)
+        settings = resolve_auto(self.settings, device)
         memory = self._memory(shape, settings, device)
         flops = shape_flops(shape, self.settings.context_tokens)
         return replace(
@@ -138,25 +136,27 @@ class _Section:
             disk_bytes=disk_bytes(memory, settings.keep_checkpoints),
         )
 
-    def _memory(self, shape: ModelShape, settings: TrainingSettings, device: Any) -> MemoryEstimate:
+    def _memory(
+        self, shape: ModelShape, settings: OptimizationConfig, device: Any
+    ) -> MemoryEstimate:
         from steep.training.loop import check_ranks
         from steep.training.memory import estimate_memory
         from steep.training.parallel import World
         from steep.training.preflight import available_memory, check_fits
 
-        context, count = self.settings.context_tokens, self.devices.count
+        count = self.devices.count
         available = available_memory(device) if self.devices.is_here else None
-        estimate = estimate_memory(shape, settings, context, count, available)
+        estimate = estimate_memory(shape, settings, count, available)
         world = World(0, count, 0, device)
         try:
             check_ranks(settings, world)
             if self.devices.is_here:
-                check_fits(estimate, shape, settings, context, world)
+                check_fits(estimate, shape, settings, world)
         except UserError as error:
             self.warnings.append(refusal(self.name, error))
         return estimate
 
-    def _rate(self, settings: TrainingSettings, flops: float) -> Rate:
+    def _rate(self, settings: OptimizationConfig, flops: float) -> Rate:
         from steep.training.throughput import measured_rate, workload_of
 
         measured = None
@@ -171,8 +171,6 @@ class _Section:
                 self.devices.name,
                 self.devices.count,
                 flops,
-                self.settings.context_tokens,
-                self.settings.isolate_documents,
                 settings,
             )
             measured = measured_rate((path.parent for path in newest_last), workload)
@@ -192,7 +190,7 @@ def _devices(config: Config, section: SectionName, gpus: str | None) -> Devices:
     return Devices(None, count, True, None, False) if elsewhere else local_devices(count)
 
 
-def _shape(config: Config, project: Project, lora: tuple[int, float] | None) -> ModelShape:
+def _shape(config: Config, project: Project, settings: OptimizationConfig) -> ModelShape:
     """The shape of the model as it is trained, without any network.
 
     Raises:
@@ -221,7 +219,7 @@ def _shape(config: Config, project: Project, lora: tuple[int, float] | None) -> 
             ) from error
     else:
         found = load_model_config(where)
-    return trained_shape(found, lora)
+    return trained_shape(found, settings)
 
 
 def _disk_warnings(

@@ -29,6 +29,7 @@ from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
 from steep.core.ids import derive_seed
+from steep.training.config import OptimizationConfig
 from steep.training.quantize import (
     block_columns,
     decode_first,
@@ -130,35 +131,27 @@ class BFloat16AdamW(torch.optim.Optimizer):
 
     Args:
         parameters: Named parameters, bfloat16, plain or sharded on their first dimension.
-        learning_rate: The first one; `param_groups[...]["lr"]` may change at any step.
-        betas: Decay of the first and second moment.
-        epsilon: Added to the root of the second moment.
-        weight_decay: Decoupled; not for parameters of one dimension.
-        seed: Of the noise that rounds.
-        eight_bit: Store moments in 8 bits.
-        remainder: Keep remainders (exact masters); else round weights stochastically.
-        compile: Compile the update.
+        settings: The settings of the run; `param_groups[...]["lr"]` may change at any step.
     """
 
     def __init__(
         self,
         parameters: Iterable[tuple[str, nn.Parameter]],
-        learning_rate: float,
-        betas: tuple[float, float],
-        epsilon: float,
-        weight_decay: float,
-        seed: int,
-        eight_bit: bool,
-        remainder: bool,
-        compile: bool,
+        settings: OptimizationConfig,
     ) -> None:
-        named = list(parameters)
-        defaults = {"lr": learning_rate, "betas": betas, "eps": epsilon}
-        super().__init__(decay_groups(named, weight_decay), defaults)
+        named, seed = list(parameters), settings.seed
+        eight_bit = settings.optimizer != "adamw-bf16-remainder"
+        remainder = settings.optimizer != "adamw-8bit-stochastic"
+        defaults = {
+            "lr": settings.learning_rate,
+            "betas": (settings.beta1, settings.beta2),
+            "eps": settings.epsilon,
+        }
+        super().__init__(decay_groups(named, settings.weight_decay), defaults)
         self._seed = seed
         self._update: Callable[[Slots, Tensor, Tensor, Scalars], None] = (
             torch.compile(update_parameter, fullgraph=True, dynamic=False)
-            if compile
+            if settings.compile == "layers"
             else update_parameter
         )
         self._first_index: dict[nn.Parameter, Tensor] = {}

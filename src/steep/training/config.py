@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from steep.core.config import Section, operational
+from steep.core.config import Section, identity_fields, operational
 
 OptimizerName = Literal[
     "adamw", "adamw-bf16-remainder", "adamw-8bit-remainder", "adamw-8bit-stochastic"
@@ -15,7 +15,9 @@ OptimizerName = Literal[
 
 
 class OptimizationConfig(Section):
-    """How a model is trained, on whatever text."""
+    """How a model is trained, on any text; the training loop takes it as it is."""
+
+    section: ClassVar[str] = "train"  # the key of the YAML file that errors and log lines name
 
     context_tokens: int = Field(2048, ge=16, description="paper: 2048")
     batch_sequences: int = Field(16, ge=1, description="sequences an optimizer step; paper: 16")
@@ -65,6 +67,12 @@ class OptimizationConfig(Section):
         (), description="where numbers go beside metrics.jsonl; wandb uploads"
     )
 
+    def identity(self) -> dict[str, Any]:
+        """Return what must be equal for a checkpoint to be continued, by dotted names."""
+        found = identity_fields(self.section, self)
+        names = (f"{self.section}.{name}" for name in OptimizationConfig.model_fields)
+        return {name: found[name] for name in names if name in found}
+
 
 class TrainConfig(OptimizationConfig):
     """Continued pretraining; what the paper fixes (appendix D) is the default."""
@@ -111,8 +119,10 @@ class TrainConfig(OptimizationConfig):
 class InstructConfig(OptimizationConfig):
     """Instruction tuning of trained arms, on chats; what the paper fixes is the default."""
 
+    section: ClassVar[str] = "instruct"
+
     chats: Path | None = Field(None, description="JSONL with `messages`; null: no tuning")
-    arms: tuple[str, ...] = Field((), description="which arms are tuned; empty: all")
+    arms: tuple[str, ...] = operational((), description="which arms are tuned; empty: all")
     loss_on: Literal["all", "assistant"] = Field(
         "all", description="which tokens are learned; paper's code: all"
     )

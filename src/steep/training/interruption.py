@@ -23,7 +23,7 @@ class InterruptFlag:
 
 
 @contextmanager
-def asked_to_stop() -> Iterator[InterruptFlag]:
+def asked_to_stop(section: str) -> Iterator[InterruptFlag]:
     """Ctrl-C, or a scheduler's SIGTERM: finish the step and keep it; a second one ends at once."""
     stop = InterruptFlag()
 
@@ -32,8 +32,9 @@ def asked_to_stop() -> Iterator[InterruptFlag]:
         for each in handlers:
             signal.signal(each, handlers[each])
         log.info(
-            "train: stopping after this step, whose checkpoint is kept; press Ctrl-C again to stop "
-            "at once and lose the steps since the last checkpoint"
+            "%s: stopping after this step, whose checkpoint is kept; press Ctrl-C again to stop "
+            "at once and lose the steps since the last checkpoint",
+            section,
         )
 
     handlers: dict[signal.Signals, Any] = {}

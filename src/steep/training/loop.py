@@ -32,6 +32,7 @@ from steep.core.formatting import duration
 from steep.core.ids import derive_seed
 from steep.tokens.mixture import IGNORED, Mixture, RowReader
 from steep.training.checkpoint import Checkpoints
+from steep.training.config import OptimizationConfig
 from steep.training.interruption import asked_to_stop
 from steep.training.loss import CausalLoss
 from steep.training.loss_guard import LossGuard
@@ -45,10 +46,14 @@ from steep.training.metrics import (
     lines_after,
     read_validation,
 )
-from steep.training.optimizers import make_optimizer, set_learning_rate, state_tensors
+from steep.training.optimizers import (
+    learning_rate_at,
+    make_optimizer,
+    set_learning_rate,
+    state_tensors,
+)
 from steep.training.parallel import World, lost_ranks
 from steep.training.prepare import computing, on_device, prepare, trained_parameters
-from steep.training.settings import TrainingSettings, learning_rate_at
 from steep.training.throughput_meter import Speed
 from steep.training.validation import mean_losses
 
@@ -74,7 +79,8 @@ class TrainingRun:
     module: CausalLoss
     optimizer: torch.optim.Optimizer
     mixture: Mixture
-    settings: TrainingSettings
+    settings: OptimizationConfig
+    steps: int
     world: World
     parameters: dict[str, nn.Parameter] = field(init=False)
 
@@ -127,7 +133,8 @@ def _part(rows: RowReader, start: int, end: int) -> RowReader:
 def train(
     model: Any,
     mixture: Mixture,
-    settings: TrainingSettings,
+    settings: OptimizationConfig,
+    steps: int,
     directory: Path,
     world: World,
     validation: Mapping[str, Mixture] | None = None,
@@ -140,7 +147,8 @@ def train(
     Args:
         model: A Hugging Face causal LM, loaded in the precision of `prepare.weight_dtype`.
         mixture: The rows.
-        settings: Sizes, optimizer, precision.
+        settings: The settings of the run, without `auto` values (see `prepare.resolve_auto`).
+        steps: Optimizer steps of the whole run.
         directory: Where metrics and checkpoints lie; what is there is continued.
         world: The ranks, see `parallel.connect`.
         validation: Texts by name whose loss is taken on the way, without learning from it.
@@ -159,22 +167,13 @@ def train(
     with lost_ranks(world), disk_errors(directory):
         torch.manual_seed(settings.seed)
         module = prepare(model, settings, world)
-        optimizer = make_optimizer(
-            trained_parameters(module).items(),
-            settings.optimizer,
-            settings.learning_rate,
-            (settings.beta1, settings.beta2),
-            settings.epsilon,
-            settings.weight_decay,
-            settings.seed,
-            compile=settings.compile != "none",
-        )
-        run = TrainingRun(module, optimizer, mixture, settings, world)
+        optimizer = make_optimizer(trained_parameters(module).items(), settings)
+        run = TrainingRun(module, optimizer, mixture, settings, steps, world)
         _Loop(run, directory, validation or {}, on_step, track, first_losses).go()
     return module
 
 
-def check_ranks(settings: TrainingSettings, world: World) -> None:
+def check_ranks(settings: OptimizationConfig, world: World) -> None:
     """Refuse more ranks than a batch has sequences.
 
     Raises:
@@ -183,7 +182,7 @@ def check_ranks(settings: TrainingSettings, world: World) -> None:
     if world.size > settings.batch_sequences:
         raise UserError(
             "There are more ranks than sequences in a batch.",
-            where="train.batch_sequences",
+            where=f"{settings.section}.batch_sequences",
             expected=f"at least {world.size}",
             found=settings.batch_sequences,
             hint="start fewer ranks; a larger batch would be another experiment",
@@ -201,23 +200,23 @@ class _Loop:
 
     def __post_init__(self) -> None:
         run = self.run
-        identity = run.settings.identity | run.mixture.fingerprint()
+        identity = {"steps": run.steps, **run.settings.identity(), **run.mixture.fingerprint()}
         behind = run.world.device.type != "cpu"
         self.checkpoints = Checkpoints(
             self.directory, run.world, run.settings.keep_checkpoints, identity, behind=behind
         )
-        self.watch = LossGuard(run.settings.max_loss_jump)
-        self.speed = Speed(run.module.model, run.mixture, run.settings, run.world)
+        self.watch = LossGuard(run.settings)
+        self.speed = Speed(run.module.model, run.mixture, run.settings, run.steps, run.world)
 
     def go(self) -> None:
         """Do the steps that are left."""
-        steps = self.run.settings.steps
+        steps, section = self.run.steps, self.run.settings.section
         first = self.checkpoints.load(self.run.tensors())
         with ExitStack() as stack:
             stack.callback(self.checkpoints.close)
             write = stack.enter_context(self._lines(METRICS, first))
             self.write_validation = stack.enter_context(self._lines(VALIDATION, first))
-            self.stop = stack.enter_context(asked_to_stop())
+            self.stop = stack.enter_context(asked_to_stop(section))
             stack.enter_context(_rare_garbage_collection())
             if self._is_unmeasured(first):  # the beginning, or stopped while it was measured
                 self._validate(first)
@@ -232,15 +231,15 @@ class _Loop:
         elapsed_s = last_metrics(self.directory).elapsed_s if first and run.world.is_main else 0.0
         saved_at = time.monotonic()
         batch = run.batch(first)
-        for step in range(first, settings.steps):
+        for step in range(first, run.steps):
             began = time.monotonic()
             sums = _step(run, batch, step, self._foretell if step == first else None)
-            upcoming = run.batch(step + 1) if step + 1 < settings.steps else None
+            upcoming = run.batch(step + 1) if step + 1 < run.steps else None
             sums[2] = float(self.stop.asked)
             if run.world.is_main:
                 now = time.monotonic()
                 sums[3] = float(now - saved_at > settings.checkpoint_minutes * 60)
-                sums[4] = float(step == 0 and (now - began) * settings.steps > TRIAL_FROM_S)
+                sums[4] = float(step == 0 and (now - began) * run.steps > TRIAL_FROM_S)
             loss, norm, asked, save, trial = run.world.sum(sums).tolist()
             step_s = time.monotonic() - began
             elapsed_s += step_s
@@ -265,10 +264,11 @@ class _Loop:
         """Log how long training takes, where a step takes so long that it looks hung."""
         step_s = micro_s * micro_batches
         if self.run.world.is_main and step_s > SILENT_S:
-            left = self.run.settings.steps - step
+            left = self.run.steps - step
             log.info(
-                "train: about %s per step and %s for the %d steps that are left, by the first of "
-                "%d micro-batches",
+                "%s: about %s per step and %s for the %d steps that are left, estimated from the "
+                "first of %d micro-batches",
+                self.run.settings.section,
                 duration(step_s),
                 duration(step_s * left),
                 left,
@@ -298,8 +298,9 @@ class _Loop:
         trial = self.checkpoints.verify_round_trip(1, self.run.tensors())
         if self.run.world.is_main:
             log.info(
-                "train: a trial checkpoint came back bit for bit: %.1f MB, written in %.1f s, "
+                "%s: a trial checkpoint came back bit for bit: %.1f MB, written in %.1f s, "
                 "read in %.1f s",
+                self.run.settings.section,
                 trial.bytes / 1e6,
                 trial.save_s,
                 trial.load_s,
@@ -307,7 +308,7 @@ class _Loop:
 
     def _is_due(self, step: int) -> bool:
         every = self.run.settings.validation_every
-        return step in (0, self.run.settings.steps) or (every > 0 and step % every == 0)
+        return step in (0, self.run.steps) or (every > 0 and step % every == 0)
 
     def _is_unmeasured(self, step: int) -> bool:
         """Whether the losses after this step are missing; the main rank keeps them and knows."""
@@ -333,7 +334,8 @@ class _Loop:
             self.write_validation({"step": step, **losses})
             self.track({f"validation/{name}": loss for name, loss in losses.items()}, step)
             told = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
-            log.info("train: step %d, validation loss: %s", step, told)
+            section = self.run.settings.section
+            log.info("%s: step %d, validation loss: %s", section, step, told)
 
     @contextmanager
     def _lines(self, name: str, step: int) -> Iterator[Callable[[Mapping[str, Any]], None]]:
@@ -365,7 +367,7 @@ def _step(
     """
     settings, world = run.settings, run.world
     torch.manual_seed(derive_seed(settings.seed, "step", step, world.rank))
-    rate = learning_rate_at(step, settings.steps, settings.learning_rate, settings.warmup)
+    rate = learning_rate_at(step, run.steps, settings.learning_rate, settings.warmup)
     set_learning_rate(run.optimizer, rate)
     total = torch.zeros((), device=world.device)
     began = time.monotonic()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from steep.core.errors import UserError
+from steep.training.config import OptimizationConfig
 
 REMEMBERED_STEPS = 20
 
@@ -21,10 +22,10 @@ class LossGuard:
     """Looks at every step's loss and gradient norm.
 
     Args:
-        max_loss_jump: Nats above the mean of the last steps; None looks for no jumps.
+        settings: The settings of the run.
     """
 
-    max_loss_jump: float | None
+    settings: OptimizationConfig
     _losses: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED_STEPS))
 
     def look(self, step: int, loss: float, norm: float, batch: Callable[[], str]) -> None:
@@ -39,21 +40,22 @@ class LossGuard:
         Raises:
             UserError: A number is not finite, or the loss has jumped.
         """
+        section, max_loss_jump = self.settings.section, self.settings.max_loss_jump
         if not math.isfinite(loss) or not math.isfinite(norm):
             raise UserError(
                 f"The loss is {loss} and the gradient norm {norm} at step {step}.",
                 where=f"training {batch()}",
-                hint="lower train.learning_rate; the last good checkpoint is kept",
+                hint=f"lower {section}.learning_rate; the last good checkpoint is kept",
             )
-        if self.max_loss_jump is not None and len(self._losses) == REMEMBERED_STEPS:
+        if max_loss_jump is not None and len(self._losses) == REMEMBERED_STEPS:
             usual = sum(self._losses) / REMEMBERED_STEPS
-            if loss > usual + self.max_loss_jump:
+            if loss > usual + max_loss_jump:
                 raise UserError(
                     f"The loss jumped to {loss:.3f} at step {step}.",
                     where=f"training {batch()}",
-                    expected=f"at most {self.max_loss_jump} nats above {usual:.3f}, the mean of "
+                    expected=f"at most {max_loss_jump} nats above {usual:.3f}, the mean of "
                     f"the {REMEMBERED_STEPS} steps before",
-                    hint="look at these texts, or raise train.max_loss_jump; the last good "
+                    hint=f"look at these texts, or raise {section}.max_loss_jump; the last good "
                     "checkpoint is kept",
                 )
         self._losses.append(loss)

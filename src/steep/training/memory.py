@@ -24,10 +24,10 @@ from typing import NamedTuple
 
 from steep.core.formatting import GIB, gib
 from steep.training.adamw import SMALLEST_BLOCK
+from steep.training.config import OptimizationConfig, OptimizerName
 from steep.training.loss import CHUNK_POSITIONS
 from steep.training.model_dims import ModelShape, ParameterShape
 from steep.training.quantize import block_columns
-from steep.training.settings import OptimizerKind, TrainingSettings
 
 _block_columns = cache(block_columns)  # a model has few widths, and many parameters of each
 
@@ -102,8 +102,7 @@ class MemoryEstimate:
 
 def estimate_memory(
     shape: ModelShape,
-    settings: TrainingSettings,
-    context_tokens: int,
+    settings: OptimizationConfig,
     ranks: int = 1,
     available: int | None = None,
 ) -> MemoryEstimate:
@@ -111,8 +110,7 @@ def estimate_memory(
 
     Args:
         shape: Of the model, see `shape.shape_of`.
-        settings: Of the run; `compute` and `compile` resolved.
-        context_tokens: Length of a row.
+        settings: Of the run, without `auto` values.
         ranks: How many share the model and the batch.
         available: What is there.
     """
@@ -121,7 +119,7 @@ def estimate_memory(
     frozen = untrained * weight_bytes(settings.optimizer)
     checkpoint = sum(states.values()) - states["gradients"] - frozen
     split = {name: math.ceil(size / ranks) for name, size in states.items()}
-    forward = split | _working(shape, settings, context_tokens, ranks)
+    forward = split | _working(shape, settings, ranks)
     update = split | {"update": _update(shape, settings) // ranks}
     highest = max((forward, update), key=lambda parts: sum(parts.values()))
     overhead = LIBRARIES + int(WASTE * sum(highest.values()))
@@ -130,12 +128,12 @@ def estimate_memory(
     return MemoryEstimate(highest, available, checkpoint, export)
 
 
-def weight_bytes(kind: OptimizerKind) -> int:
+def weight_bytes(kind: OptimizerName) -> int:
     """Bytes of a weight, and of its gradient."""
     return 4 if kind == "adamw" else 2
 
 
-def _states(shape: ModelShape, kind: OptimizerKind) -> dict[str, int]:
+def _states(shape: ModelShape, kind: OptimizerName) -> dict[str, int]:
     """Bytes that stay from step to step, of all ranks together."""
     weight, trained = weight_bytes(kind), shape.trained_count
     return {
@@ -146,19 +144,17 @@ def _states(shape: ModelShape, kind: OptimizerKind) -> dict[str, int]:
     }
 
 
-def _moments(parameter: ParameterShape, kind: OptimizerKind) -> int:
+def _moments(parameter: ParameterShape, kind: OptimizerName) -> int:
     block = _block_columns(math.prod(parameter.size[1:]))
     if not kind.startswith("adamw-8bit") or len(parameter.size) < 2 or block < SMALLEST_BLOCK:
         return 8 * parameter.numbers
     return 2 * parameter.numbers + 2 * 4 * (parameter.numbers // block)
 
 
-def _working(
-    shape: ModelShape, settings: TrainingSettings, context_tokens: int, ranks: int
-) -> dict[str, int]:
+def _working(shape: ModelShape, settings: OptimizationConfig, ranks: int) -> dict[str, int]:
     """Bytes that a forward and backward pass needs beside the states."""
     rank_sequences = math.ceil(settings.batch_sequences / ranks)
-    tokens = min(settings.micro_batch_sequences, rank_sequences) * context_tokens
+    tokens = min(settings.micro_batch_sequences, rank_sequences) * settings.context_tokens
     autocast = _precision(settings, ranks) == "autocast"
     one_layer = tokens * _layer_bytes(shape, settings, ranks)
     return {
@@ -170,12 +166,12 @@ def _working(
     }
 
 
-def _precision(settings: TrainingSettings, ranks: int) -> str:
+def _precision(settings: OptimizationConfig, ranks: int) -> str:
     mixed = settings.optimizer == "adamw" and settings.compute == "bfloat16"
     return "autocast" if mixed and ranks == 1 else settings.compute  # several: FSDP casts
 
 
-def _layer_bytes(shape: ModelShape, settings: TrainingSettings, ranks: int) -> int:
+def _layer_bytes(shape: ModelShape, settings: OptimizationConfig, ranks: int) -> int:
     kept = KEPT[_precision(settings, ranks), settings.compile]
     attention = 2 * shape.queries + 2 * shape.keys
     return (
@@ -185,7 +181,7 @@ def _layer_bytes(shape: ModelShape, settings: TrainingSettings, ranks: int) -> i
     )
 
 
-def _activations(shape: ModelShape, settings: TrainingSettings, ranks: int) -> int:
+def _activations(shape: ModelShape, settings: OptimizationConfig, ranks: int) -> int:
     """Bytes a token that all layers keep, and the last norm."""
     every, layer = settings.recompute_every, _layer_bytes(shape, settings, ranks)
     recomputed = math.ceil(shape.layers / every) if every else 0
@@ -194,7 +190,7 @@ def _activations(shape: ModelShape, settings: TrainingSettings, ranks: int) -> i
     return (shape.layers - recomputed) * layer + recomputed * residual + last_norm
 
 
-def _loss(shape: ModelShape, settings: TrainingSettings, tokens: int) -> int:
+def _loss(shape: ModelShape, settings: OptimizationConfig, tokens: int) -> int:
     product = 2 if settings.compute == "bfloat16" else 4
     head = shape.vocabulary * shape.hidden
     fp32_copies = 1 if settings.compile == "layers" else 3
@@ -204,14 +200,14 @@ def _loss(shape: ModelShape, settings: TrainingSettings, tokens: int) -> int:
     return 4 * head + max(chunk, rounded) + hidden
 
 
-def _gathered(shape: ModelShape, settings: TrainingSettings) -> int:
+def _gathered(shape: ModelShape, settings: OptimizationConfig) -> int:
     product = 2 if settings.compute == "bfloat16" else 4
     layer = shape.layer_parameters // max(1, shape.layers)
     rest = shape.parameter_count - shape.layer_parameters
     return product * (2 * layer + rest) + (product + 4) * max(layer, rest)
 
 
-def _update(shape: ModelShape, settings: TrainingSettings) -> int:
+def _update(shape: ModelShape, settings: OptimizationConfig) -> int:
     if settings.optimizer == "adamw" or settings.compile == "layers":
         return 0
     largest = max(each.numbers for each in shape.parameters if each.trained)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,13 +15,13 @@ import torch
 
 from steep.core.errors import UserError
 from steep.core.formatting import gib
+from steep.training.config import OptimizationConfig, OptimizerName
 from steep.training.loading import load_model_config
 from steep.training.memory import MemoryEstimate, estimate_memory
 from steep.training.model_dims import ModelShape, empty_model, shape_of
 from steep.training.parallel import World
-from steep.training.settings import OptimizerKind, TrainingSettings
 
-LEANER: tuple[OptimizerKind, ...] = (
+LEANER: tuple[OptimizerName, ...] = (
     "adamw-bf16-remainder", "adamw-8bit-remainder", "adamw-8bit-stochastic",
 )  # fmt: skip
 MOST_RANKS = 1024
@@ -32,50 +31,45 @@ MEMINFO = Path("/proc/meminfo")
 
 def check_memory(
     model: Path | str,
-    settings: TrainingSettings,
-    context_tokens: int,
+    settings: OptimizationConfig,
     world: World,
-    lora: tuple[int, float] | None = None,
 ) -> MemoryEstimate:
     """Estimate what a run needs on this rank.
 
     Args:
         model: A Hugging Face directory or name; only its configuration is read.
-        settings: Of the run; `compute` and `compile` resolved.
-        context_tokens: Length of a row.
+        settings: Of the run, without `auto` values.
         world: The ranks.
-        lora: Rank and alpha of adapters, if only they are trained.
 
     Raises:
         UserError: It cannot fit; the largest part is named, and what would make it fit.
     """
-    shape = trained_shape(load_model_config(model), lora)
+    shape = trained_shape(load_model_config(model), settings)
     available = available_memory(world.device)
-    estimate = estimate_memory(shape, settings, context_tokens, world.size, available)
-    check_fits(estimate, shape, settings, context_tokens, world)
+    estimate = estimate_memory(shape, settings, world.size, available)
+    check_fits(estimate, shape, settings, world)
     return estimate
 
 
-def trained_shape(config: Any, lora: tuple[int, float] | None = None) -> ModelShape:
+def trained_shape(config: Any, settings: OptimizationConfig) -> ModelShape:
     """Return the shape of a model as it is trained, from its Hugging Face configuration.
 
     Args:
         config: Of the model.
-        lora: Rank and alpha of adapters, if only they are trained.
+        settings: Of the run; they say whether adapters are trained instead of the weights.
     """
     empty = empty_model(config)
-    if lora is not None:
+    if settings.lora_rank is not None:
         from steep.training.lora import add_lora
 
-        empty = add_lora(empty, *lora, seed=0)
+        empty = add_lora(empty, settings.lora_rank, settings.lora_alpha, seed=0)
     return shape_of(empty)
 
 
 def check_fits(
     estimate: MemoryEstimate,
     shape: ModelShape,
-    settings: TrainingSettings,
-    context_tokens: int,
+    settings: OptimizationConfig,
     world: World,
 ) -> None:
     """Refuse a run that does not fit into the memory of the device or of its host.
@@ -84,17 +78,18 @@ def check_fits(
         UserError: It cannot fit; the largest part is named, and what would make it fit.
     """
     if not estimate.fits:
-        raise _too_large(estimate, shape, settings, context_tokens, world)
+        raise _too_large(estimate, shape, settings, world)
     if world.device.type != "cpu":
-        _check_host(estimate, world)
+        _check_host(estimate, world, settings.section)
 
 
-def check_disk(directory: Path, estimate: MemoryEstimate, keep_checkpoints: int) -> None:
+def check_disk(directory: Path, estimate: MemoryEstimate, settings: OptimizationConfig) -> None:
     """Refuse a run whose checkpoints and model will not find room on the disk.
 
     Raises:
         UserError: The free space, and the checkpoints that are there, are less than is needed.
     """
+    section, keep_checkpoints = settings.section, settings.keep_checkpoints
     needed = disk_bytes(estimate, keep_checkpoints)
     free = free_bytes(directory, [directory])
     if needed > free:
@@ -104,7 +99,7 @@ def check_disk(directory: Path, estimate: MemoryEstimate, keep_checkpoints: int)
             expected=f"{gib(needed)} = {keep_checkpoints + 1} checkpoints (one is being "
             f"written) x {gib(estimate.checkpoint_bytes)} + the model {gib(estimate.export_bytes)}",
             found=f"{gib(free)}",
-            hint="free some space, or lower train.keep_checkpoints, and run the same command again",
+            hint=f"free some space or lower {section}.keep_checkpoints, then rerun the command",
         )
 
 
@@ -169,13 +164,13 @@ def _room(group: Path, limit: str, usage: str, cache: str) -> Iterator[int]:
     yield int(text) - int((group / usage).read_text()) + int(stat.get(cache, 0))
 
 
-def _check_host(estimate: MemoryEstimate, world: World) -> None:
+def _check_host(estimate: MemoryEstimate, world: World, section: str) -> None:
     staging = estimate.checkpoint_bytes // world.size
     needed, free = host_bytes(estimate, world.size), available_host_memory()
     if free is not None and needed > free:
         raise UserError(
             "The memory of this machine, beside the GPU, is too small for this run.",
-            where="train",
+            where=section,
             expected=f"{gib(needed)}: the model while it is loaded "
             f"({gib(estimate.export_bytes)}), later the copy of a checkpoint ({gib(staging)})",
             found=f"{gib(free)}",
@@ -193,17 +188,14 @@ class _Remedy(NamedTuple):
 def _too_large(
     estimate: MemoryEstimate,
     shape: ModelShape,
-    settings: TrainingSettings,
-    context_tokens: int,
+    settings: OptimizationConfig,
     world: World,
 ) -> UserError:
     assert estimate.available is not None
     on_host = world.device.type == "cpu"
     largest = max(estimate.parts, key=lambda name: estimate.parts[name])
     remedies = [
-        each
-        for each in _remedies(shape, settings, context_tokens, world.size)
-        if each.total < estimate.total
+        each for each in _remedies(shape, settings, world.size) if each.total < estimate.total
     ]
     fitting = [each for each in remedies if each.total <= estimate.available]
     listed = "; ".join(f"{each.change} ({gib(each.total)})" for each in fitting or remedies)
@@ -211,26 +203,25 @@ def _too_large(
     where = "this machine" if on_host else "the GPU"
     return UserError(
         f"This run does not fit into the memory of {where}; its largest part is the {largest}.",
-        where="train",
+        where=settings.section,
         expected=f"at most {gib(estimate.available)}",
         found=estimate.line().removeprefix("memory: "),
         hint=f"{start}: {listed}" if listed else "take a smaller model or a larger machine",
     )
 
 
-def _remedies(
-    shape: ModelShape, settings: TrainingSettings, context_tokens: int, ranks: int
-) -> Iterator[_Remedy]:
+def _remedies(shape: ModelShape, settings: OptimizationConfig, ranks: int) -> Iterator[_Remedy]:
     def total(ranks: int = ranks, **changes: Any) -> int:
-        changed = replace(settings, **changes)
-        return estimate_memory(shape, changed, context_tokens, ranks).total
+        return estimate_memory(shape, settings.model_copy(update=changes), ranks).total
 
     if settings.micro_batch_sequences > 1:
-        yield _Remedy("train.micro_batch_sequences 1", total(micro_batch_sequences=1))
+        yield _Remedy(f"{settings.section}.micro_batch_sequences 1", total(micro_batch_sequences=1))
     if settings.recompute_every != 1:
-        yield _Remedy("train.recompute_every 1", total(recompute_every=1))
+        yield _Remedy(f"{settings.section}.recompute_every 1", total(recompute_every=1))
     for kind in LEANER:
-        yield _Remedy(f"train.optimizer {kind}", total(optimizer=kind, compute="bfloat16"))
+        yield _Remedy(
+            f"{settings.section}.optimizer {kind}", total(optimizer=kind, compute="bfloat16")
+        )
     leanest: dict[str, Any] = {
         "micro_batch_sequences": 1,
         "recompute_every": 1,

@@ -12,18 +12,36 @@ from torch.utils.checkpoint import checkpoint
 
 from steep.core.errors import UserError
 from steep.tokens.mixture import RowReader
+from steep.training.config import OptimizationConfig
 from steep.training.loss import CausalLoss, chunk_loss
 from steep.training.model_dims import decoder_layers
 from steep.training.parallel import World, shard
-from steep.training.settings import TrainingSettings
 
 
-def weight_dtype(settings: TrainingSettings) -> torch.dtype:
+def weight_dtype(settings: OptimizationConfig) -> torch.dtype:
     """The precision in which weights are loaded and kept."""
     return torch.float32 if settings.optimizer == "adamw" else torch.bfloat16
 
 
-def prepare(model: Any, settings: TrainingSettings, world: World) -> CausalLoss:
+def resolve_auto(settings: OptimizationConfig, device: torch.device) -> OptimizationConfig:
+    """Return a copy in which `auto` is decided: on a GPU, bf16 products and compiled layers."""
+    gpu = device.type == "cuda"
+    compute, compiled = settings.compute, settings.compile
+    if compute == "float32" and settings.optimizer != "adamw":
+        raise UserError(
+            "Weights in bf16 are multiplied in bf16.",
+            where=f"{settings.section}.compute",
+            expected=f"bfloat16 or auto, with this {settings.section}.optimizer",
+            found=f"float32 with {settings.optimizer}",
+        )
+    if compute == "auto":
+        compute = "bfloat16" if gpu or settings.optimizer != "adamw" else "float32"
+    if compiled == "auto":
+        compiled = "layers" if gpu else "none"
+    return settings.model_copy(update={"compute": compute, "compile": compiled})
+
+
+def prepare(model: Any, settings: OptimizationConfig, world: World) -> CausalLoss:
     """Make the module whose forward pass is the loss; the model in it is `model` itself.
 
     Args:
@@ -36,7 +54,7 @@ def prepare(model: Any, settings: TrainingSettings, world: World) -> CausalLoss:
     compute = getattr(torch, settings.compute)
     layers = decoder_layers(model)
     if settings.recompute_every:
-        _recompute(layers, settings.recompute_every)
+        _recompute(layers, settings.recompute_every, settings.section)
     compiled = settings.compile == "layers"
     if compiled:
         for layer in layers:  # one graph serves all layers, since all have the same shapes
@@ -50,7 +68,7 @@ def prepare(model: Any, settings: TrainingSettings, world: World) -> CausalLoss:
     return module.train()
 
 
-def computing(settings: TrainingSettings, world: World) -> AbstractContextManager[Any]:
+def computing(settings: OptimizationConfig, world: World) -> AbstractContextManager[Any]:
     """The context of forward passes: autocast where fp32 weights of one rank meet bf16 products."""
     mixed = settings.optimizer == "adamw" and settings.compute == "bfloat16" and world.size == 1
     return torch.autocast(world.device.type, torch.bfloat16) if mixed else nullcontext()
@@ -69,7 +87,7 @@ def on_device(rows: RowReader, device: torch.device) -> tuple[Tensor, Tensor, Te
     return move(rows.ids_BT), move(rows.labels_BT), positions
 
 
-def _recompute(layers: list[nn.Module], every: int) -> None:
+def _recompute(layers: list[nn.Module], every: int, section: str) -> None:
     """Keep no activations inside every n-th layer; they are computed again when needed.
 
     The two attributes are those by which transformers' own layers are told to do so.
@@ -78,7 +96,7 @@ def _recompute(layers: list[nn.Module], every: int) -> None:
         if not hasattr(layer, "gradient_checkpointing"):
             raise UserError(
                 "The layers of this model cannot recompute their activations.",
-                where="train.recompute_every",
+                where=f"{section}.recompute_every",
                 found=type(layer).__name__,
                 hint="set it to 0 and use smaller micro-batches",
             )

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from steep.core.ranges import Range
+from steep.training.config import OptimizationConfig
 from steep.training.metrics import read_metrics, read_starts
-from steep.training.settings import TrainingSettings
 
 WARM_UP_STEPS = 1  # after each start: they compile, and fill caches
 
@@ -46,9 +46,7 @@ def workload_of(
     device: str,
     ranks: int,
     flops_per_token: float,
-    context_tokens: int,
-    isolate_documents: bool,
-    settings: TrainingSettings,
+    settings: OptimizationConfig,
 ) -> Workload:
     """The workload of a run.
 
@@ -56,16 +54,14 @@ def workload_of(
         device: Name of the kind of device.
         ranks: How many share a step.
         flops_per_token: Of the model as it is trained, see `flops`.
-        context_tokens: Length of a row.
-        isolate_documents: Whether attention stays within a document.
-        settings: Of the run; `compute` and `compile` resolved.
+        settings: Of the run, without `auto` values.
     """
     return Workload(
         device=device,
         ranks=ranks,
         flops_per_token=flops_per_token,
-        context_tokens=context_tokens,
-        isolate_documents=isolate_documents,
+        context_tokens=settings.context_tokens,
+        isolate_documents=settings.isolate_documents,
         batch_sequences=settings.batch_sequences,
         micro_batch_sequences=settings.micro_batch_sequences,
         optimizer=settings.optimizer,

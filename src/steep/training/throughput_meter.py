@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from steep.tokens.mixture import Mixture
+from steep.training.config import OptimizationConfig
 from steep.training.flops import flops_per_token, mfu, peak_flops
 from steep.training.metrics import StepMetrics
+from steep.training.optimizers import learning_rate_at
 from steep.training.parallel import World, device_name
-from steep.training.settings import TrainingSettings, learning_rate_at
 from steep.training.throughput import Workload, workload_of
 
 
@@ -22,7 +23,8 @@ class Speed:
 
     model: Any
     mixture: Mixture
-    settings: TrainingSettings
+    settings: OptimizationConfig
+    steps: int
     world: World
 
     def __post_init__(self) -> None:
@@ -35,8 +37,6 @@ class Speed:
             device_name(self.world.device),
             self.world.size,
             self._flops,
-            self.mixture.context_tokens,
-            self.mixture.isolate_documents,
             self.settings,
         )
 
@@ -52,7 +52,7 @@ class Speed:
         """The metrics of step `step`, counted from 0, which took `step_s`."""
         settings, mixture = self.settings, self.mixture
         tokens = settings.batch_sequences * mixture.context_tokens
-        rate = learning_rate_at(step, settings.steps, settings.learning_rate, settings.warmup)
+        rate = learning_rate_at(step, self.steps, settings.learning_rate, settings.warmup)
         return StepMetrics(
             step=step + 1,
             tokens=(step + 1) * tokens,
@@ -65,7 +65,7 @@ class Speed:
             predicted_tokens=predicted_tokens,
             mfu=mfu(tokens / step_s, self._flops, self._peak, self.world.size),
             memory_bytes=_memory_bytes(self.world.device),
-            left_s=(settings.steps - step - 1) * step_s,
+            left_s=(self.steps - step - 1) * step_s,
         )
 
 

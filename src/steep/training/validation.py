@@ -48,9 +48,13 @@ def _mean_loss(run: TrainingRun, name: str, mixture: Mixture, stop: InterruptFla
     if world.is_main:
         cut = f" of its {there:,}" if there > MOST_TOKENS else ""
         log.info(
-            "train: measuring the loss on '%s', %s tokens%s", name, f"{count * context:,}", cut
+            "%s: measuring the loss on '%s', %s tokens%s",
+            settings.section,
+            name,
+            f"{count * context:,}",
+            cut,
         )
-    progress = Progress(f"train: loss on '{name}'", count * context, "tokens")
+    progress = Progress(f"{settings.section}: loss on '{name}'", count * context, "tokens")
     total, tokens = torch.zeros((), device=world.device), 0
     run.module.eval()
     try:
