@@ -12,10 +12,10 @@ from steep.core.artifacts import Artifact, Project
 from steep.core.files import read_json
 from steep.documents.document import Document
 from steep.evaluation.questions import Question
-from steep.stages import weights
 from steep.stages.document_index import query
 from steep.stages.question_set import QuestionSet
-from steep.stages.weights import CACHE_NAME, directory_hash
+from steep.training import weights
+from steep.training.weights import CACHE_NAME, directory_hash
 
 
 @pytest.fixture

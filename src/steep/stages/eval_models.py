@@ -16,10 +16,10 @@ from steep.config import Config
 from steep.core.artifacts import Artifact, Project
 from steep.core.errors import UserError
 from steep.ledger.config import ServerConfig
+from steep.llm.model_names import model_directory
 from steep.stages.callers import Callers
-from steep.stages.models import BASE, load_for_scoring, model_directory, scoring_fields
-from steep.stages.train import MODEL_NAME
 from steep.training.loading import load_tokenizer
+from steep.training.models import BASE, MODEL_NAME, load_for_scoring, scoring_fields
 
 if TYPE_CHECKING:
     from steep.evaluation.engines import AnswerEngine

@@ -21,7 +21,6 @@ from steep.core.files import read_json, write_json
 from steep.stages import callers, closed_book, forgetting, instruct, summaries
 from steep.stages.callers import Callers
 from steep.stages.eval_models import EvalModel, asked, eval_models
-from steep.stages.models import BASE
 from steep.stages.question_set import (
     QuestionSet,
     asking_fields,
@@ -30,6 +29,7 @@ from steep.stages.question_set import (
     read_question_set,
     reading_fields,
 )
+from steep.training.models import BASE
 
 log = logging.getLogger("steep")
 

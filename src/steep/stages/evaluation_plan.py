@@ -48,10 +48,10 @@ from steep.stages import documents as documents_stage
 from steep.stages.callers import Callers, Used, prices_at, used_endpoints
 from steep.stages.document_index import DocumentIndex
 from steep.stages.eval_models import EvalModel, name_of
-from steep.stages.models import BASE
 from steep.stages.pricing import project_budget
 from steep.stages.question_set import QuestionSet, protocol_of, read_question_set
 from steep.stages.status import open_ledger
+from steep.training.models import BASE
 
 CLAIMS_PER_SENTENCE = 2
 SHOWN_SKIPPED = 3

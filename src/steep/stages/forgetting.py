@@ -11,9 +11,8 @@ from typing import Any
 from steep.config import Config
 from steep.core.artifacts import Artifact, Identity, build
 from steep.core.errors import UserError
-from steep.core.files import read_json, write_json
+from steep.core.files import content_hash, read_json, write_json
 from steep.documents.general_text import builtin_texts
-from steep.stages.documents import content_hash
 from steep.stages.eval_models import EvalModel, name_of
 
 log = logging.getLogger("steep")

@@ -21,8 +21,9 @@ from steep.evaluation.option_order import LETTERS
 from steep.evaluation.prompts import closed_book_prompt, continuation
 from steep.evaluation.protocols import Protocol
 from steep.evaluation.questions import Question
-from steep.stages.models import BASE, context_tokens, model_directory
+from steep.llm.model_names import model_directory
 from steep.training.loading import load_tokenizer
+from steep.training.models import BASE, context_tokens
 
 SPECIAL_TOKENS = 8  # more than tokenizers add to the bytes of a text
 
@@ -50,7 +51,7 @@ def not_askable(
     served = config.evaluate.servers
     if all(name in served for name in (BASE, *config.train.arms)):
         return reasons
-    limit = context_tokens(config.train.model, project)
+    limit = context_tokens(model_directory(config.train.model, project))
     if limit is None:
         return reasons
     tokenizer = _Lazy(lambda: load_tokenizer(model_directory(config.train.model, project)))

@@ -12,6 +12,7 @@ from typing import Any
 from steep.config import Config
 from steep.core.artifacts import Artifact, Project
 from steep.core.errors import UserError
+from steep.core.files import content_hash
 from steep.core.ids import stable_hash
 from steep.documents.document import Document
 from steep.evaluation.config import EvaluateConfig
@@ -25,7 +26,6 @@ from steep.evaluation.questions import (
 )
 from steep.evaluation.splits import questions_on, split_documents
 from steep.stages import documents as documents_stage
-from steep.stages.documents import content_hash
 
 log = logging.getLogger("steep")
 

@@ -29,8 +29,8 @@ from steep.evaluation.tables import (
 )
 from steep.stages import closed_book, document_index, forgetting, instruct, open_book, summaries
 from steep.stages.eval_models import name_of
-from steep.stages.models import BASE
 from steep.stages.question_set import ASKING, protocol_of
+from steep.training.models import BASE
 
 Rows = TypeVar("Rows")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from steep.config import Config
 from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.errors import UserError
-from steep.core.files import read_json, write_json
+from steep.core.files import content_hash, read_json, write_json
 from steep.core.progress import Progress
 from steep.documents.document import Document
 from steep.documents.split import whole_documents
@@ -39,7 +39,6 @@ from steep.evaluation.summaries.writing import human_summaries, write_summaries
 from steep.stages import documents as documents_stage
 from steep.stages.callers import Callers
 from steep.stages.closed_book import OUTPUTS_NAME, kept, told
-from steep.stages.documents import content_hash
 from steep.stages.eval_models import EvalModel
 
 log = logging.getLogger("steep")

@@ -16,15 +16,24 @@ from steep.core.artifacts import Artifact, Identity, Project
 from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
 from steep.core.ranges import Range
+from steep.llm.model_names import missing_libraries
 from steep.stages import documents as documents_stage
-from steep.stages import instruct, train
+from steep.stages import instruct
 from steep.stages.finished_artifacts import Finished, look
-from steep.stages.models import missing_libraries
 from steep.stages.plan import Plan
 from steep.stages.status import open_ledger
-from steep.stages.tokenize import CHATS, INSTRUCTION, REPLAY, VALIDATION, replay_path
+from steep.stages.tokenize import replay_path
+from steep.tokens.build import CHATS, INSTRUCTION, REPLAY, VALIDATION
 from steep.training.checkpoint_files import kept_steps
 from steep.training.forecast import Amount, State, total
+from steep.training.runs import (
+    SUFFIX,
+    mixed_rates,
+    training_identity,
+    training_steps,
+    tuning_identity,
+    tuning_steps,
+)
 
 BYTES_PER_TOKEN = Range(2.5, 4.0, 6.0)  # of prose; English has one byte per character
 NONE = Range.exactly(0)
@@ -79,10 +88,9 @@ class TrainingAmounts:
             chats = self._chat_tokens()
             amounts.append(
                 Amount(
-                    name=arm + instruct.SUFFIX,
+                    name=arm + SUFFIX,
                     state=state,
-                    steps=chats
-                    and chats.map(lambda each: instruct.steps_of(settings, round(each))),
+                    steps=chats and chats.map(lambda each: tuning_steps(settings, round(each))),
                     steps_done=steps_done,
                     step_tokens=settings.batch_sequences * settings.context_tokens,
                     validation_tokens=NONE,
@@ -115,13 +123,13 @@ class TrainingAmounts:
     def _identity(self, arm: str) -> Identity | None:
         if self._shard(arm) is None:
             return None
-        return train.identity_of(self.config.train, self._finished.shards, arm)
+        return training_identity(self.config.train, self._finished.shards, arm)
 
     def _tuning_identity(self, arm: str) -> Identity | None:
         if not self._is_done(arm):
             return None
         trained, chats = self._finished.trained[arm], self._finished.shards[CHATS]
-        return instruct.identity_of(self.config.instruct, trained, chats, arm)
+        return tuning_identity(self.config.instruct, trained, chats, arm)
 
     def _state(self, identity: Identity | None, done: bool) -> tuple[State, int]:
         """Whether a run is done or begun, and how many steps a checkpoint of it has kept."""
@@ -136,10 +144,10 @@ class TrainingAmounts:
     def _steps(self, arm: str) -> Range | None:
         settings = self.config.train
         mixed = {REPLAY, INSTRUCTION} if self.config.tokenize.instructions else {REPLAY}
-        rate = sum(train.mixed_rates(settings, mixed).values())
+        rate = sum(mixed_rates(settings, mixed).values())
         tokens = NONE if settings.epochs is None else self._arm_tokens(arm)
         try:
-            return tokens and tokens.map(lambda each: train.steps_of(settings, round(each), rate))
+            return tokens and tokens.map(lambda each: training_steps(settings, round(each), rate))
         except UserError as error:  # the same for every arm
             self.problems.append(refusal("train", error))
             return None

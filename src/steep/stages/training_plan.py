@@ -14,7 +14,7 @@ from steep.config import Config
 from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.core.ranks import ranks
-from steep.stages.models import EMBEDDED, check_libraries, missing_libraries, model_directory
+from steep.llm.model_names import EMBEDDED, check_libraries, missing_libraries, model_directory
 from steep.stages.plan import Plan
 from steep.stages.training_amounts import TrainingAmounts, refusal
 from steep.training.forecast import (

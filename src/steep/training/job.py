@@ -29,6 +29,7 @@ from steep.training.export import export_model
 from steep.training.loading import check_numbers, load_model, load_model_config, load_tokenizer
 from steep.training.loop import train
 from steep.training.metrics import SEPARATOR, StepMetrics, last_metrics, trackers
+from steep.training.models import MODEL_NAME
 from steep.training.parallel import World, connect, disconnect
 from steep.training.preflight import check_disk, check_memory
 from steep.training.prepare import resolve_auto, weight_dtype
@@ -36,7 +37,6 @@ from steep.training.prepare import resolve_auto, weight_dtype
 log = logging.getLogger("steep")
 
 ShareName = Literal["replay", "instruction"]
-MODEL_NAME = "model"
 INTERIM_NAME = "model-without-difference"
 
 
