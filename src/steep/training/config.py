@@ -9,9 +9,7 @@ from pydantic import Field
 
 from steep.core.config import Section, identity_fields, operational
 
-OptimizerName = Literal[
-    "adamw", "adamw-bf16-remainder", "adamw-8bit-remainder", "adamw-8bit-stochastic"
-]
+OptimizerName = Literal["adamw", "adamw-8bit-stochastic"]
 
 
 class OptimizationConfig(Section):
@@ -33,8 +31,8 @@ class OptimizationConfig(Section):
     gradient_clip: float = Field(1.0, gt=0, description="largest gradient norm")
     optimizer: OptimizerName = Field(
         "adamw",
-        description="adamw: fp32 weights, 16 B a parameter; adamw-bf16-remainder: the same numbers "
-        "in 14 B; adamw-8bit-remainder: 8 B; adamw-8bit-stochastic: 6 B",
+        description="adamw: fp32 weights and moments, 16 bytes per parameter; "
+        "adamw-8bit-stochastic: bf16 weights, stochastic rounding, 8-bit moments, 6 bytes",
     )
     compute: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="precision of products; auto: bfloat16 on a GPU"

@@ -2,7 +2,7 @@
 
 | part        | what                                                                            |
 |-------------|---------------------------------------------------------------------------------|
-| weights, gradients, moments, remainders | by kind of optimizer, split evenly over the ranks   |
+| weights, gradients, moments | by kind of optimizer, split evenly over the ranks   |
 | casts       | bf16 copies that autocast keeps of fp32 weights until the backward pass          |
 | gathered    | with several ranks: two whole layers, what is outside layers, and their gradients |
 | activations | what the decoder layers of one micro-batch keep for the backward pass            |
@@ -54,13 +54,8 @@ KEPT = {
 }
 
 # An eager update of bf16 weights has so many 4-byte copies of one parameter at once (measured on
-# a processor: 8 to 13, and 17 to 32 where moments are cut into blocks and noise is hashed in 8
-# bytes); a compiled one none, and torch's fused AdamW none.
-EAGER_UPDATE_COPIES = {
-    "adamw-bf16-remainder": 13,
-    "adamw-8bit-remainder": 32,
-    "adamw-8bit-stochastic": 32,
-}
+# a processor: 17 to 32); a compiled one none, and torch's fused AdamW none.
+EAGER_UPDATE_COPIES = 32
 
 LIBRARIES = GIB // 4  # what is loaded late, and the allocator's own
 WASTE = 0.03  # of everything else: allocators round up
@@ -140,13 +135,12 @@ def _states(shape: ModelShape, kind: OptimizerName) -> dict[str, int]:
         "weights": weight * shape.parameter_count,
         "gradients": weight * trained,
         "moments": sum(_moments(each, kind) for each in shape.parameters if each.trained),
-        "remainders": 2 * trained if kind.endswith("-remainder") else 0,
     }
 
 
 def _moments(parameter: ParameterShape, kind: OptimizerName) -> int:
     block = _block_columns(math.prod(parameter.size[1:]))
-    if not kind.startswith("adamw-8bit") or len(parameter.size) < 2 or block < SMALLEST_BLOCK:
+    if kind == "adamw" or len(parameter.size) < 2 or block < SMALLEST_BLOCK:
         return 8 * parameter.numbers
     return 2 * parameter.numbers + 2 * 4 * (parameter.numbers // block)
 
@@ -211,4 +205,4 @@ def _update(shape: ModelShape, settings: OptimizationConfig) -> int:
     if settings.optimizer == "adamw" or settings.compile == "layers":
         return 0
     largest = max(each.numbers for each in shape.parameters if each.trained)
-    return EAGER_UPDATE_COPIES[settings.optimizer] * 4 * largest
+    return EAGER_UPDATE_COPIES * 4 * largest

@@ -1,15 +1,13 @@
-"""The optimizers of a run by name: fp32 AdamW, and three that keep bfloat16 weights honest.
+"""The optimizers by name, and the learning rate schedule.
 
-| kind                  | weights                 | moments | bytes per parameter, with gradient |
-|-----------------------|-------------------------|---------|----------------------------------|
-| adamw                 | fp32                    | fp32    | 16                               |
-| adamw-bf16-remainder  | bf16, exact master      | fp32    | 14                               |
-| adamw-8bit-remainder  | bf16, exact master      | 8 bits  | 8.03                             |
-| adamw-8bit-stochastic | bf16, rounded at random | 8 bits  | 6.03                             |
+| name                  | weights                    | moments | bytes per parameter and gradient |
+|-----------------------|----------------------------|---------|----------------------------------|
+| adamw                 | fp32                       | fp32    | 16                               |
+| adamw-8bit-stochastic | bf16, rounded at random    | 8 bits  | 6.03                             |
 
-Plain bfloat16 weights are not offered: see `adamw.py`. What each kind makes of 500 steps is
-measured by `benchmarks/training/optimizer_parity.py`. All states are allocated at construction,
-before a backward pass scatters memory, and a checkpoint loads into them in place.
+Plain bfloat16 weights are not offered: see `adamw.py`. `benchmarks/training/optimizer_parity.py`
+compares the optimizers over 500 steps. All states are allocated at construction, before a backward
+pass fragments memory, and a checkpoint loads into them in place.
 """
 
 from __future__ import annotations
@@ -57,13 +55,13 @@ def learning_rate_at(step: int, steps: int, peak: float, warmup: float) -> float
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
-    """Set the rate of the next step; nothing recompiles."""
+    """Set the learning rate of the next step, without recompiling."""
     for group in optimizer.param_groups:
         group["lr"] = value
 
 
 def state_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """All states as "<parameter name>.<key>", to be saved, and loaded in place."""
+    """Return all states as "<parameter name>.<key>", to be saved, and loaded in place."""
     return {
         f"{name}.{key}": tensor
         for group in optimizer.param_groups

@@ -21,9 +21,7 @@ from steep.training.memory import MemoryEstimate, estimate_memory
 from steep.training.model_dims import ModelShape, empty_model, shape_of
 from steep.training.parallel import World
 
-LEANER: tuple[OptimizerName, ...] = (
-    "adamw-bf16-remainder", "adamw-8bit-remainder", "adamw-8bit-stochastic",
-)  # fmt: skip
+LEANER: tuple[OptimizerName, ...] = ("adamw-8bit-stochastic",)
 MOST_RANKS = 1024
 CGROUPS = Path("/sys/fs/cgroup")
 MEMINFO = Path("/proc/meminfo")
