@@ -21,7 +21,7 @@ import torch
 from checkpoint_setup import make_state, names, open_alone, write
 
 from steep.core.errors import UserError
-from steep.training.checkpoint_writer import CheckedWriter
+from steep.training.checkpoint_io import CheckedWriter
 
 # What Python tells before it is done; of removals it knows only the last part of the path.
 CHANGES = {"open", "os.mkdir", "os.rename"}

@@ -27,7 +27,6 @@ from training_setup import (
 
 from steep.core.errors import UserError
 from steep.training import loop, validation
-from steep.training.checkpoint import Checkpoints
 from steep.training.config import OptimizationConfig
 from steep.training.loss import CausalLoss
 from steep.training.metrics import StepMetrics, last_metrics, read_metrics, read_validation
@@ -315,29 +314,6 @@ def test_checkpoints_are_written_now_and_then(
                on_step=lambda _: names.append(checkpoints(tmp_path)))  # fmt: skip
     assert names == [[], [], []]
     assert checkpoints(tmp_path) == [], "no more than an hour of work would be lost"
-
-
-@pytest.mark.parametrize(("trial_from_s", "trials"), [(1e9, 0), (0.0, 1)])
-def test_a_trial_checkpoint_is_for_long_runs(
-    tiny_directory: Path,
-    shards: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    trial_from_s: float,
-    trials: int,
-) -> None:
-    round_trip: list[int] = []
-    real = Checkpoints.verify_round_trip
-
-    def verify_round_trip(self: Checkpoints, step: int, tensors: Any) -> Any:
-        round_trip.append(step)
-        return real(self, step, tensors)
-
-    monkeypatch.setattr(Checkpoints, "verify_round_trip", verify_round_trip)
-    monkeypatch.setattr(loop, "TRIAL_FROM_S", trial_from_s)
-    settings = changed(SETTINGS, checkpoint_minutes=60)
-    train(load_model(tiny_directory), shards, tmp_path, settings, steps=3)
-    assert round_trip == [1] * trials
 
 
 def test_losses_on_texts_that_are_not_trained_on_are_watched(

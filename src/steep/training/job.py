@@ -23,7 +23,7 @@ from steep.core.progress import Progress
 from steep.tokens.mixture import Mixture, MixtureShare
 from steep.tokens.order import Stream
 from steep.tokens.shard import TokenShard, check_embedding, check_tokenizer, open_shard
-from steep.training.checkpoint import remove_checkpoints
+from steep.training.checkpoint_files import remove_checkpoints
 from steep.training.config import OptimizationConfig
 from steep.training.export import export_model
 from steep.training.loading import check_numbers, load_model, load_model_config, load_tokenizer

@@ -33,9 +33,7 @@ from steep.core.ids import derive_seed
 from steep.tokens.mixture import IGNORED, Mixture, RowReader
 from steep.training.checkpoint import Checkpoints
 from steep.training.config import OptimizationConfig
-from steep.training.interruption import asked_to_stop
 from steep.training.loss import CausalLoss
-from steep.training.loss_guard import LossGuard
 from steep.training.metrics import (
     METRICS,
     STARTS,
@@ -46,6 +44,7 @@ from steep.training.metrics import (
     lines_after,
     read_validation,
 )
+from steep.training.monitor import LossGuard, ThroughputMeter, asked_to_stop
 from steep.training.optimizers import (
     learning_rate_at,
     make_optimizer,
@@ -54,13 +53,10 @@ from steep.training.optimizers import (
 )
 from steep.training.parallel import World, lost_ranks
 from steep.training.prepare import computing, on_device, prepare, trained_parameters
-from steep.training.throughput_meter import Speed
 from steep.training.validation import mean_losses
 
 log = logging.getLogger("steep")
 
-# A run that takes less is not worth a trial checkpoint: the bytes of one, and the time of two.
-TRIAL_FROM_S = 30 * 60
 SILENT_S = 30.0  # a step that takes longer is announced
 COLLECT_EVERY = 500  # steps between two collections of Python's garbage, which cost 0.1 s each
 
@@ -201,12 +197,18 @@ class _Loop:
     def __post_init__(self) -> None:
         run = self.run
         identity = {"steps": run.steps, **run.settings.identity(), **run.mixture.fingerprint()}
-        behind = run.world.device.type != "cpu"
+        asynchronous = run.world.device.type != "cpu"
         self.checkpoints = Checkpoints(
-            self.directory, run.world, run.settings.keep_checkpoints, identity, behind=behind
+            self.directory,
+            run.world,
+            run.settings.keep_checkpoints,
+            identity,
+            asynchronous=asynchronous,
         )
-        self.watch = LossGuard(run.settings)
-        self.speed = Speed(run.module.model, run.mixture, run.settings, run.steps, run.world)
+        self.loss_guard = LossGuard(run.settings)
+        self.throughput = ThroughputMeter(
+            run.module.model, run.mixture, run.settings, run.steps, run.world
+        )
 
     def go(self) -> None:
         """Do the steps that are left."""
@@ -222,7 +224,7 @@ class _Loop:
                 self._validate(first)
             if first < steps:
                 start = stack.enter_context(self._lines(STARTS, first))
-                start({"step": first, **asdict(self.speed.workload())})
+                start({"step": first, **asdict(self.throughput.workload())})
                 self._steps(first, write)
             self.checkpoints.wait()
 
@@ -237,15 +239,12 @@ class _Loop:
             upcoming = run.batch(step + 1) if step + 1 < run.steps else None
             sums[2] = float(self.stop.asked)
             if run.world.is_main:
-                now = time.monotonic()
-                sums[3] = float(now - saved_at > settings.checkpoint_minutes * 60)
-                sums[4] = float(step == 0 and (now - began) * run.steps > TRIAL_FROM_S)
-            loss, norm, asked, save, trial = run.world.sum(sums).tolist()
+                due_s = settings.checkpoint_minutes * 60
+                sums[3] = float(time.monotonic() - saved_at > due_s)
+            loss, norm, asked, save = run.world.sum(sums).tolist()
             step_s = time.monotonic() - began
             elapsed_s += step_s
             self._report(write, step, loss, norm, batch, step_s, elapsed_s)
-            if trial:
-                self._verify_round_trip()
             if save or asked:
                 self.checkpoints.save(step + 1, run.tensors())
                 saved_at = time.monotonic()
@@ -286,25 +285,14 @@ class _Loop:
         elapsed_s: float,
     ) -> None:
         run, rows = self.run, self.run.settings.batch_sequences
-        self.watch.look(step + 1, loss, norm, lambda: run.mixture.describe(step * rows, rows))
-        metrics = self.speed.metrics(step, loss, norm, batch.predicted_tokens, step_s, elapsed_s)
+        self.loss_guard.check(step + 1, loss, norm, lambda: run.mixture.describe(step * rows, rows))
+        metrics = self.throughput.metrics(
+            step, loss, norm, batch.predicted_tokens, step_s, elapsed_s
+        )
         if run.world.is_main:
             write(asdict(metrics))
             self.track(asdict(metrics), metrics.step)
             self.on_step(metrics)
-
-    def _verify_round_trip(self) -> None:
-        """That a checkpoint can be read again is better known after a step than at the end."""
-        trial = self.checkpoints.verify_round_trip(1, self.run.tensors())
-        if self.run.world.is_main:
-            log.info(
-                "%s: a trial checkpoint came back bit for bit: %.1f MB, written in %.1f s, "
-                "read in %.1f s",
-                self.run.settings.section,
-                trial.bytes / 1e6,
-                trial.save_s,
-                trial.load_s,
-            )
 
     def _is_due(self, step: int) -> bool:
         every = self.run.settings.validation_every
@@ -381,7 +369,7 @@ def _step(
     norm = clip_gradients(list(run.parameters.values()), settings.gradient_clip, world)
     run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)
-    sums = torch.zeros(5, device=world.device)
+    sums = torch.zeros(4, device=world.device)
     sums[0] = total
     if world.is_main:
         sums[1] = norm

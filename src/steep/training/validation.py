@@ -10,7 +10,7 @@ import torch
 
 from steep.core.progress import Progress
 from steep.tokens.mixture import Mixture
-from steep.training.interruption import InterruptFlag
+from steep.training.monitor import InterruptFlag
 from steep.training.prepare import computing, on_device
 
 if TYPE_CHECKING:
