@@ -151,7 +151,7 @@ class _Section:
         try:
             check_ranks(settings, world)
             if self.devices.is_here:
-                check_fits(estimate, shape, settings, world)
+                check_fits(estimate, settings, world)
         except UserError as error:
             self.warnings.append(refusal(self.name, error))
         return estimate
