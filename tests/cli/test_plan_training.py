@@ -96,7 +96,7 @@ def test_what_was_trained_is_done_and_measured(project: Path, steep: Steep) -> N
     found = training(steep, project, *more)  # ten steps instead of six
     (section,) = found["sections"]
     newest = run_of(project, "entigraph")
-    assert section["rate"]["source"] == f"as 5 steps of {newest.name} have measured"
+    assert section["rate"]["source"] == f"measured by 5 steps of {newest.name}"
     rates = [row["tokens_per_s"] for row in rows(newest)][1:]
     low, expected, high = section["rate"]["tokens_per_s"].values()
     assert min(rates) == low <= expected <= high == max(rates)

@@ -187,7 +187,7 @@ def test_ranks_of_a_launcher_train_together(raw: Path, steep: Steep) -> None:
         ("train.optimizer=sgd", "Bad value for 'train.optimizer'"),
         ("instruct.arms=[other]", "no arm 'other' to tune"),
         ("instruct.chats=nowhere.jsonl", "There are no chats"),
-        ("train.instruction_rate=0.5", "no chats to mix in"),
+        ("train.instruction_rate=0.5", "There are no chats"),
         ("train.trackers=[trackio]", "tracker trackio is not installed"),
         ("train.compute=bfloat16", None),
     ],

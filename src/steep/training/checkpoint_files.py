@@ -115,7 +115,8 @@ def check_room(path: Path, needed_bytes: int) -> None:
             where=path.parent,
             expected=f"{needed_bytes / 1e6:,.1f} MB free",
             found=f"{free_bytes / 1e6:,.1f} MB",
-            hint="free some space and rerun the command; it resumes from the last checkpoint",
+            hint="free some space and run the same command again; it resumes from the last "
+            "checkpoint",
         )
 
 

@@ -90,19 +90,20 @@ def check_disk(directory: Path, estimate: MemoryEstimate, settings: Optimization
             expected=f"{gib(needed)} = {keep_checkpoints + 1} checkpoints (one is being "
             f"written) x {gib(estimate.checkpoint_bytes)} + the model {gib(estimate.export_bytes)}",
             found=f"{gib(free)}",
-            hint=f"free some space or lower {section}.keep_checkpoints, then rerun the command",
+            hint=f"free some space or lower {section}.keep_checkpoints, then run the same command "
+            "again",
         )
 
 
 def free_bytes(directory: Path, runs: Iterable[Path]) -> int:
-    """Return the free bytes on the disk of a directory, plus those of the checkpoints of runs."""
+    """Return the free bytes on the disk of a directory, plus the checkpoints of runs."""
     there = next(path for path in (directory, *directory.parents) if path.exists())
     files = (each for run in runs for each in run.glob("checkpoint-*/**/*") if each.is_file())
     return shutil.disk_usage(there).free + sum(each.stat().st_size for each in files)
 
 
 def disk_bytes(estimate: MemoryEstimate, keep_checkpoints: int) -> int:
-    """Return the most bytes of a run on disk: the kept checkpoints, one being written, the model."""
+    """Return the most bytes of a run on disk; one checkpoint is written beside those kept."""
     return estimate.checkpoint_bytes * (keep_checkpoints + 1) + estimate.export_bytes
 
 
