@@ -110,7 +110,7 @@ def test_adapters_are_merged_and_a_difference_is_added(
         state: dict[str, torch.Tensor] = model.state_dict()
         return state
 
-    settle(raw / "steep.yaml", train={"lora_rank": 4, "add_difference": str(tiny_directory)})
+    settle(raw / "steep.yaml", train={"lora_rank": 4, "add_task_vector": str(tiny_directory)})
     ended = steep("train", cwd=raw)
     assert ended.code == 0, ended.err
     base = AutoModelForCausalLM.from_pretrained(tiny_directory).state_dict()

@@ -136,7 +136,7 @@ def test_pickled_weights_are_checked_and_told(
     check_model_directory(directory)
     assert "pickled weights" in caplog.text
     with pytest.raises(UserError, match="reads models in safetensors only"):
-        models.check_safetensors(directory, "train.add_difference")
+        models.check_safetensors(directory, "train.add_task_vector")
     next(iter(state.values())).flatten()[0] = float("nan")
     torch.save(state, directory / "pytorch_model.bin")
     assert "NaN or infinite" in complaint(directory)

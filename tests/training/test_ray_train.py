@@ -16,7 +16,7 @@ from training_setup import SETTINGS, STEPS, changed, load_tokenizer, write_shard
 from transformers import AutoModelForCausalLM
 
 from steep.core.errors import UserError
-from steep.training.job import SharePart, TrainingJob, run_job
+from steep.training.job import MixedShard, TrainingJob, run_job
 from steep.training.metrics import read_metrics
 
 pytestmark = [
@@ -35,7 +35,7 @@ def job(tiny_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Train
         model=str(tiny_directory),
         directory=str(root / "alone"),
         shard=str(root / "shards" / "corpus"),
-        shares={"replay": SharePart(str(root / "shards" / "replay"), 0.25)},
+        shares={"replay": MixedShard(str(root / "shards" / "replay"), 0.25)},
         validation={"replay": str(root / "shards" / "replay")},
         settings=changed(SETTINGS, checkpoint_minutes=60),
         steps=STEPS,

@@ -18,7 +18,7 @@ VERBS = {"train": "training", "instruct": "instruction tuning"}
 
 
 def of_training(forecast: TrainingForecast) -> list[str]:
-    """All of it."""
+    """Return all of it."""
     lines: list[str] = []
     for section in forecast.sections:
         lines += _section(section, forecast.model)

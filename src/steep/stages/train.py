@@ -28,13 +28,13 @@ def check(config: Config, project: Project) -> None:
     """Refuse what cannot be trained, before anything is spent."""
     check_training(config.train)
     check_libraries()
-    difference = config.train.add_difference
-    for key, name in (("model", config.train.model), ("add_difference", difference)):
+    difference = config.train.add_task_vector
+    for key, name in (("model", config.train.model), ("add_task_vector", difference)):
         where = find_model(name, project.root, f"train.{key}") if name else None
         if where is not None:
             check_model(where, project)
             if difference:
-                check_safetensors(where, "train.add_difference")
+                check_safetensors(where, "train.add_task_vector")
 
 
 def _launch(settings: TrainConfig, job: TrainingJob) -> StepMetrics | None:

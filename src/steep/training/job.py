@@ -1,10 +1,9 @@
-"""One training run as plain data, and the function that does it on any number of ranks.
+"""A training run as plain data, and the function that runs it on any number of ranks.
 
-    run_job(job)                       in this process, or in each that torchrun or srun started
+    run_job(job)                       in this process, or in each process of torchrun or srun
     ray_train.run_on_ray(job, workers) the same function in the workers of a Ray cluster
 
-A job names directories and numbers only, so it can be sent to another machine that sees the same
-file system.
+A job consists of paths and numbers, so it can be sent to another machine on the same file system.
 """
 
 from __future__ import annotations
@@ -37,12 +36,12 @@ from steep.training.prepare import resolve_auto, weight_dtype
 log = logging.getLogger("steep")
 
 ShareName = Literal["replay", "instruction"]
-INTERIM_NAME = "model-without-difference"
+INTERIM_NAME = "model-without-task-vector"
 
 
 @dataclass(frozen=True, slots=True)
-class SharePart:
-    """A shard mixed into training: which one, and its share of all rows."""
+class MixedShard:
+    """A shard that is mixed into training, and its share of all rows."""
 
     shard: str
     rate: float
@@ -50,36 +49,36 @@ class SharePart:
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """Everything that a rank needs to know.
+    """Everything that a rank needs.
 
     Attributes:
-        label: What the run is called on the terminal and in trackers.
-        model: Hugging Face directory or name of the model to start from.
-        directory: Where metrics, checkpoints and the trained model go.
-        shard: Directory of the tokens to learn.
-        shares: What is mixed in, by name: "replay", "instruction".
-        validation: Shards whose loss is watched, by name.
-        settings: The section of the configuration, as it is.
+        label: Name of the run on the terminal and in trackers.
+        model: Hugging Face directory or name of the base model.
+        directory: Directory of metrics, checkpoints and the trained model.
+        shard: Directory of the shard to learn.
+        shares: Shards that are mixed in, by name.
+        validation: Directories of shards whose loss is measured, by name.
+        settings: The section of the configuration.
         steps: Optimizer steps of the whole run.
-        replay_mode: Whether mixed-in rows are added or take the place of corpus rows.
-        add_difference: Directory of an instruct model; its difference from `model` is added last.
-        first_losses: The validation losses of `model`, where another run has measured them.
+        replay_mode: Add mixed-in rows to the rows of the corpus, or replace some of these.
+        add_task_vector: Directory of an instruct model; its difference from `model` is added last.
+        first_losses: Validation losses of `model`, if another run has measured them.
     """
 
     label: str
     model: str
     directory: str
     shard: str
-    shares: Mapping[ShareName, SharePart]
+    shares: Mapping[ShareName, MixedShard]
     validation: Mapping[str, str]
     settings: OptimizationConfig
     steps: int
     replay_mode: Literal["add", "replace"] = "add"
-    add_difference: str | None = None
+    add_task_vector: str | None = None
     first_losses: Mapping[str, float] | None = None
 
     def mixture(self) -> Mixture:
-        """The rows of the run."""
+        """Return the rows of the run."""
         return Mixture(
             corpus=self._stream(self.shard, "corpus"),
             shares=tuple(
@@ -92,7 +91,7 @@ class TrainingJob:
         )
 
     def validation_mixtures(self) -> dict[str, Mixture]:
-        """The rows of every validation set, each in one fixed order."""
+        """Return the rows of each validation set, in a fixed order."""
         return {
             name: Mixture(self._stream(shard, name), (), self.settings.context_tokens)
             for name, shard in self.validation.items()
@@ -103,10 +102,10 @@ class TrainingJob:
 
 
 def run_job(job: TrainingJob) -> StepMetrics | None:
-    """Train and export; every rank calls it. What an interrupted run left is continued.
+    """Train and export, or resume an interrupted run; called on every rank.
 
     Returns:
-        The last step's metrics, on the main rank.
+        The metrics of the last step, on the main rank.
 
     Raises:
         UserError: The model cannot be loaded or does not fit, or what `loop.train` raises.
@@ -136,7 +135,7 @@ def _train_and_export(job: TrainingJob, directory: Path, world: World) -> None:
     if world.is_main:
         log.info("%s: %s", job.label, estimate.line())
     model = load_model(job.model, weight_dtype(settings))
-    if not Path(job.model).is_dir():  # a directory was looked at before anything was tokenized
+    if not Path(job.model).is_dir():  # a directory was checked before tokenization
         check_numbers(job.model, model.named_parameters())
     if settings.lora_rank is not None:
         from steep.training.lora import add_lora
@@ -152,7 +151,7 @@ def _train_and_export(job: TrainingJob, directory: Path, world: World) -> None:
             directory,
             world,
             validation,
-            _shower(job),
+            _progress_of(job),
             track or (lambda row, step: None),
             job.first_losses,
         )
@@ -160,14 +159,14 @@ def _train_and_export(job: TrainingJob, directory: Path, world: World) -> None:
 
 
 def _export(job: TrainingJob, model: Any, tokenizer: Any, directory: Path, world: World) -> None:
-    """Write the trained model; with a difference to add, what is written first is an interim."""
+    """Write the trained model; with a task vector, the first model is temporary."""
     final, interim = directory / MODEL_NAME, directory / INTERIM_NAME
-    target = interim if job.add_difference else final
+    target = interim if job.add_task_vector else final
     export_model(model, tokenizer, target, world, merge=job.settings.lora_rank is not None)
-    if job.add_difference and world.is_main:
-        from steep.training.task_vector import add_difference
+    if job.add_task_vector and world.is_main:
+        from steep.training.task_vector import add_task_vector
 
-        add_difference(interim, Path(job.model), Path(job.add_difference), final)
+        add_task_vector(interim, Path(job.model), Path(job.add_task_vector), final)
         shutil.rmtree(interim)
 
 
@@ -187,7 +186,7 @@ def _check_fit(job: TrainingJob, tokenizer: Any, shards: Iterable[TokenShard]) -
         check_embedding(shard, tokenizer, config.vocab_size)
 
 
-def _shower(job: TrainingJob) -> Callable[[StepMetrics], None]:
+def _progress_of(job: TrainingJob) -> Callable[[StepMetrics], None]:
     steps, progress = job.steps, Progress(job.label, job.steps, "steps")
 
     def show(metrics: StepMetrics) -> None:

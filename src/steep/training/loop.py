@@ -1,13 +1,13 @@
-"""Continued pretraining: the whole loop, on one processor, one GPU or many ranks.
+"""The training loop, on one processor, one GPU or many ranks.
 
-Order of data, learning rate, dropout and stochastic rounding are functions of the step alone, so a
-run that was killed and continued ends with the same weights, bit for bit, as one that was not
-(tested in fp32 on a processor), and a run may be continued on another number of ranks.
+Order of data, learning rate, dropout and stochastic rounding are functions of the step alone. A
+run that is killed and resumed ends with the same weights, bit for bit, as an uninterrupted one
+(tested in fp32 on a processor), and a run may resume on another number of ranks.
 
-A step: every rank takes its part of the batch, sums the losses of its micro-batches divided by the
-predicted tokens of *all* ranks, so that accumulation, ranks and masks do not change the gradient;
-gradients are clipped on the device; the next rows are read while the device works; then the loss
-is read, once a step, and looked at before anything of it is kept.
+A step: each rank takes its part of the batch, and sums the losses of its micro-batches divided by
+the predicted tokens of *all* ranks, so that accumulation, ranks and masks do not change the
+gradient. Gradients are clipped on the device, and the next rows are read while the device works.
+The loss is read once per step, and checked before anything is saved.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from steep.core.errors import UserError
 from steep.core.files import disk_errors
 from steep.core.formatting import duration
 from steep.core.ids import derive_seed
-from steep.tokens.mixture import IGNORED, Mixture, RowReader
+from steep.tokens.mixture import IGNORED, Mixture, RowBatch
 from steep.training.checkpoint import Checkpoints
 from steep.training.config import OptimizationConfig
 from steep.training.loss import CausalLoss
@@ -57,20 +57,20 @@ from steep.training.validation import mean_losses
 
 log = logging.getLogger("steep")
 
-SILENT_S = 30.0  # a step that takes longer is announced
-COLLECT_EVERY = 500  # steps between two collections of Python's garbage, which cost 0.1 s each
+SILENT_S = 30.0  # the time of a longer step is announced
+COLLECT_EVERY = 500  # steps between garbage collections, which take 0.1 s each
 
 
 class TokenBatch(NamedTuple):
-    """This rank's rows of one step, and how many tokens all ranks predict in it."""
+    """The rows of this rank in a step, and the number of tokens that all ranks predict."""
 
-    micro: list[RowReader]
+    micro: list[RowBatch]
     predicted_tokens: int
 
 
 @dataclass
 class TrainingRun:
-    """A model in training: what a step changes, and what it reads."""
+    """The state of a training run, and what a step reads."""
 
     module: CausalLoss
     optimizer: torch.optim.Optimizer
@@ -84,7 +84,7 @@ class TrainingRun:
         self.parameters = trained_parameters(self.module)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that a checkpoint holds, by name."""
+        """Return the tensors of a checkpoint by name."""
         weights = {
             f"model.{name}": parameter.detach() for name, parameter in self.parameters.items()
         }
@@ -94,15 +94,15 @@ class TrainingRun:
     def batch(self, step: int) -> TokenBatch:
         """Read this rank's part of the rows of step `step`, counted from 0."""
         count = self.settings.batch_sequences
-        # Every rank reads all rows, so it knows without asking how many tokens all predict.
+        # Each rank reads all rows, and so counts the predicted tokens of all ranks by itself.
         rows = self.mixture.rows(step * count, count)
         return self.divide(rows)
 
-    def divide(self, rows: RowReader) -> TokenBatch:
-        """This rank's micro-batches of some rows.
+    def divide(self, rows: RowBatch) -> TokenBatch:
+        """Return the micro-batches of this rank.
 
-        All ranks get the same number of them, for they meet in every forward pass: where rows do
-        not go round, a rank reads its first row again and predicts nothing in it.
+        All ranks get the same number, since they meet in every forward pass: a rank with too few
+        rows repeats the first row and predicts nothing in it.
         """
         count, size = len(rows.ids_BT), self.settings.micro_batch_sequences
         first, mine = self.world.share(count)
@@ -117,9 +117,9 @@ class TrainingRun:
         return TokenBatch(micro, int((rows.labels_BT != IGNORED).sum()))
 
 
-def _part(rows: RowReader, start: int, end: int) -> RowReader:
+def _part(rows: RowBatch, start: int, end: int) -> RowBatch:
     positions_BT = rows.positions_BT
-    return RowReader(
+    return RowBatch(
         rows.ids_BT[start:end],
         rows.labels_BT[start:end],
         None if positions_BT is None else positions_BT[start:end],
@@ -142,22 +142,22 @@ def train(
 
     Args:
         model: A Hugging Face causal LM, loaded in the precision of `prepare.weight_dtype`.
-        mixture: The rows.
+        mixture: The rows to train on.
         settings: The settings of the run, without `auto` values (see `prepare.resolve_auto`).
         steps: Optimizer steps of the whole run.
-        directory: Where metrics and checkpoints lie; what is there is continued.
+        directory: Directory of metrics and checkpoints; an interrupted run there is resumed.
         world: The ranks, see `parallel.connect`.
-        validation: Texts by name whose loss is taken on the way, without learning from it.
-        on_step: Told of each step, on the main rank.
-        track: Where numbers go beside the JSON Lines.
-        first_losses: The validation losses of the untrained model, where they are known.
+        validation: Sets of rows by name whose loss is measured.
+        on_step: Called after each step, on the main rank.
+        track: Receives metrics beside the JSON Lines.
+        first_losses: Validation losses of the untrained model, if known.
 
     Returns:
-        The model with its loss, as it is split over the ranks.
+        The model with its loss, sharded over the ranks.
 
     Raises:
-        UserError: The loss is no number or jumps (the batch is named, the last checkpoint stays),
-            a checkpoint belongs to another run, a rank has died, or the disk is full.
+        UserError: The loss is not finite or jumps, a checkpoint belongs to another run, a rank has
+            died, or the disk is full.
     """
     check_ranks(settings, world)
     with lost_ranks(world), disk_errors(directory):
@@ -173,7 +173,7 @@ def check_ranks(settings: OptimizationConfig, world: World) -> None:
     """Refuse more ranks than a batch has sequences.
 
     Raises:
-        UserError: There are.
+        UserError: There are more.
     """
     if world.size > settings.batch_sequences:
         raise UserError(
@@ -181,7 +181,7 @@ def check_ranks(settings: OptimizationConfig, world: World) -> None:
             where=f"{settings.section}.batch_sequences",
             expected=f"at least {world.size}",
             found=settings.batch_sequences,
-            hint="start fewer ranks; a larger batch would be another experiment",
+            hint="start fewer ranks; a larger batch changes the results",
         )
 
 
@@ -211,7 +211,7 @@ class _Loop:
         )
 
     def go(self) -> None:
-        """Do the steps that are left."""
+        """Run the steps that are left."""
         steps, section = self.run.steps, self.run.settings.section
         first = self.checkpoints.load(self.run.tensors())
         with ExitStack() as stack:
@@ -220,7 +220,7 @@ class _Loop:
             self.write_validation = stack.enter_context(self._lines(VALIDATION, first))
             self.stop = stack.enter_context(asked_to_stop(section))
             stack.enter_context(_rare_garbage_collection())
-            if self._is_unmeasured(first):  # the beginning, or stopped while it was measured
+            if self._is_unmeasured(first):  # the start, or an interrupted validation
                 self._validate(first)
             if first < steps:
                 start = stack.enter_context(self._lines(STARTS, first))
@@ -235,7 +235,7 @@ class _Loop:
         batch = run.batch(first)
         for step in range(first, run.steps):
             began = time.monotonic()
-            sums = _step(run, batch, step, self._foretell if step == first else None)
+            sums = _step(run, batch, step, self._log_time_left if step == first else None)
             upcoming = run.batch(step + 1) if step + 1 < run.steps else None
             sums[2] = float(self.stop.asked)
             if run.world.is_main:
@@ -259,8 +259,8 @@ class _Loop:
                 gc.collect()
                 gc.freeze()
 
-    def _foretell(self, micro_s: float, micro_batches: int, step: int) -> None:
-        """Log how long training takes, where a step takes so long that it looks hung."""
+    def _log_time_left(self, micro_s: float, micro_batches: int, step: int) -> None:
+        """Log the expected time of training, if a step is so slow that it seems to hang."""
         step_s = micro_s * micro_batches
         if self.run.world.is_main and step_s > SILENT_S:
             left = self.run.steps - step
@@ -299,7 +299,7 @@ class _Loop:
         return step in (0, self.run.steps) or (every > 0 and step % every == 0)
 
     def _is_unmeasured(self, step: int) -> bool:
-        """Whether the losses after this step are missing; the main rank keeps them and knows."""
+        """Return True if a validation after this step is due and not on disk."""
         missing = torch.zeros((), device=self.run.world.device)
         if self.run.world.is_main and self._is_due(step):
             rows = read_validation(self.directory)
@@ -314,20 +314,20 @@ class _Loop:
             try:
                 losses = mean_losses(self.run, self.validation, self.stop)
             except KeyboardInterrupt:
-                if step:  # the next run measures these losses first
+                if step:  # the next run repeats this validation
                     self.checkpoints.save(step, self.run.tensors())
                     self.checkpoints.wait()
                 raise
         if self.run.world.is_main:
             self.write_validation({"step": step, **losses})
             self.track({f"validation/{name}": loss for name, loss in losses.items()}, step)
-            told = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
+            losses_text = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
             section = self.run.settings.section
-            log.info("%s: step %d, validation loss: %s", section, step, told)
+            log.info("%s: step %d, validation loss: %s", section, step, losses_text)
 
     @contextmanager
     def _lines(self, name: str, step: int) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-        """A file of rows that the main rank writes; the others write nothing."""
+        """Open a file of rows; ranks other than the main one write nothing."""
         if not self.run.world.is_main:
             yield lambda row: None
             return
@@ -339,19 +339,19 @@ def _step(
     run: TrainingRun,
     batch: TokenBatch,
     step: int,
-    foretell: Callable[[float, int, int], None] | None = None,
+    on_first_micro_batch: Callable[[float, int, int], None] | None = None,
 ) -> Tensor:
-    """One optimizer step.
+    """Run one optimizer step.
 
     Args:
-        run: The model in training.
-        batch: What it reads.
-        step: Counted from 0.
-        foretell: Told the seconds of the first micro-batch, on a processor: a GPU works behind.
+        run: The run.
+        batch: The rows of this rank.
+        step: Number of the step, from 0.
+        on_first_micro_batch: Receives its seconds, on a processor only; GPUs are asynchronous.
 
     Returns:
-        On this rank: its part of the mean loss; the gradient norm, on the main rank only; and three
-        places for what the ranks tell one another with the same sum.
+        This rank's part of the mean loss; the gradient norm, on the main rank only; and two places
+        for flags that the ranks exchange in the same sum.
     """
     settings, world = run.settings, run.world
     torch.manual_seed(derive_seed(settings.seed, "step", step, world.rank))
@@ -360,11 +360,11 @@ def _step(
     total = torch.zeros((), device=world.device)
     began = time.monotonic()
     for number, rows in enumerate(batch.micro):
-        if number == 1 and foretell is not None and world.device.type == "cpu":
-            foretell(time.monotonic() - began, len(batch.micro), step)
+        if number == 1 and on_first_micro_batch is not None and world.device.type == "cpu":
+            on_first_micro_batch(time.monotonic() - began, len(batch.micro), step)
         with computing(settings, world):
             loss = run.module(*on_device(rows, world.device)) / batch.predicted_tokens
-        (loss * world.size).backward()  # FSDP takes the mean over ranks; this makes it a sum
+        (loss * world.size).backward()  # FSDP averages over ranks; this makes it a sum
         total += loss.detach()
     norm = clip_gradients(list(run.parameters.values()), settings.gradient_clip, world)
     run.optimizer.step()
@@ -377,10 +377,10 @@ def _step(
 
 
 def clip_gradients(parameters: list[nn.Parameter], largest: float, world: World) -> Tensor:
-    """Scale all gradients so that their common norm is at most `largest`; no wait for the device.
+    """Clip gradients to a common norm of at most `largest`, without waiting for the device.
 
     Returns:
-        The norm before, over all ranks, summed in fp32.
+        The norm before clipping, over all ranks, summed in fp32.
     """
     gradients = [_local(each.grad) for each in parameters if each.grad is not None]
     norms = torch._foreach_norm(gradients, 2, dtype=torch.float32)
@@ -396,7 +396,7 @@ def _local(tensor: Tensor) -> Tensor:
 
 @contextmanager
 def _rare_garbage_collection() -> Iterator[None]:
-    """Python's collector would stop all ranks at different moments."""
+    """Disable automatic garbage collection, which would stop ranks at different moments."""
     gc.disable()
     try:
         yield

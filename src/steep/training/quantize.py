@@ -117,5 +117,5 @@ def _xorshift(word: Tensor, count: int) -> Tensor:
 
 
 def _shifted(word: Tensor, count: int) -> Tensor:
-    """Shift right as if unsigned: torch's int32 keeps the sign."""
+    """Shift right without the sign, which torch keeps for int32."""
     return (word >> count) & ((1 << (32 - count)) - 1)

@@ -58,24 +58,24 @@ def train_arm(
     validation = shards.get(VALIDATION)
 
     def make(directory: Path) -> dict[str, Any]:
-        from steep.training.job import SharePart, TrainingJob
+        from steep.training.job import MixedShard, TrainingJob
         from steep.training.models import local_directory
 
         tokens = shards[arm].manifest["tokens"]
-        difference = settings.add_difference
+        difference = settings.add_task_vector
         job = TrainingJob(
             label=identity.label,
             model=str(find_model(settings.model)),
             directory=str(directory),
             shard=str(shards[arm].path),
-            shares={name: SharePart(str(shards[name].path), mixed[name]) for name in mixed},
+            shares={name: MixedShard(str(shards[name].path), mixed[name]) for name in mixed},
             validation={name: str(validation.path / name) for name in validation.manifest["sets"]}
             if validation
             else {},
             settings=settings,
             steps=training_steps(settings, tokens, sum(mixed.values())),
             replay_mode=settings.replay_mode,
-            add_difference=str(local_directory(find_model(difference))) if difference else None,
+            add_task_vector=str(local_directory(find_model(difference))) if difference else None,
             first_losses=_first_losses(project, identity, validation),
         )
         name = validation.path.name if validation else None
@@ -216,7 +216,7 @@ def check_tracker_packages(settings: OptimizationConfig) -> None:
     if settings.trackers:
         from steep.training.metrics import check_trackers
 
-        check_trackers(settings.trackers)
+        check_trackers(settings.trackers, settings.section)
 
 
 def _run(job: TrainingJob, launch: Launch) -> dict[str, Any]:
