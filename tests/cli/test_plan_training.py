@@ -91,7 +91,7 @@ def test_what_was_trained_is_done_and_measured(project: Path, steep: Steep) -> N
     assert [run["state"] for run in found["sections"][0]["runs"]] == ["done", "done"]
     assert found["hours"]["high"] == 0
     lines = lines_of(steep, project)
-    assert lines == ["nothing to do, all is done before: raw, entigraph"]
+    assert lines == ["nothing to do, already done: raw, entigraph"]
     more = ["--set", "train.tokens=2560", "--set", "train.gpu_hour_usd=1"]
     found = training(steep, project, *more)  # ten steps instead of six
     (section,) = found["sections"]
@@ -137,7 +137,7 @@ def test_an_interrupted_run_is_continued(project: Path, steep: Steep) -> None:
     assert other["state"] == "to do" and other["steps_done"] == 0
     assert 0 < begun["hours"]["expected"] < other["hours"]["expected"] * 1.1
     lines = lines_of(steep, project, *long)
-    assert f"raw goes on after step {begun['steps_done']:,} of 1,000" in lines
+    assert f"raw resumes after step {begun['steps_done']:,} of 1,000" in lines
 
 
 def test_texts_to_be_written_make_a_finished_arm_be_trained_again(
