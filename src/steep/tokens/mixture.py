@@ -39,7 +39,8 @@ from steep.tokens.order import Pieces, Stream
 IGNORED = -100  # the label that cross-entropy ignores, in torch and transformers
 RANGES_NAMED = 8  # maximum number of ranges in a message
 
-Source = Literal["corpus", "replay", "instruction"]
+ShareName = Literal["replay", "instruction"]
+Source = Literal["corpus"] | ShareName
 
 
 class RowBatch(NamedTuple):
@@ -61,7 +62,7 @@ class RowPlace(NamedTuple):
 class MixtureShare:
     """A stream, and the share of all rows that come from it."""
 
-    name: Literal["replay", "instruction"]
+    name: ShareName
     stream: Stream
     rate: float
 

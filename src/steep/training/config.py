@@ -10,6 +10,7 @@ from pydantic import Field
 from steep.core.config import Section, identity_fields, operational
 
 OptimizerName = Literal["adamw", "adamw-8bit-stochastic"]
+TrackerName = Literal["tensorboard", "wandb", "trackio"]
 
 
 class OptimizationConfig(Section):
@@ -67,7 +68,7 @@ class OptimizationConfig(Section):
     keep_checkpoints: int = operational(
         1, ge=1, description="newest checkpoints that are kept during training"
     )
-    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = operational(
+    trackers: tuple[TrackerName, ...] = operational(
         (), description="loggers beside metrics.jsonl; wandb uploads"
     )
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from steep.core.errors import UserError
 from steep.core.ids import derive_seed
 from steep.core.progress import Progress
-from steep.tokens.mixture import Mixture, MixtureShare
+from steep.tokens.mixture import Mixture, MixtureShare, ShareName
 from steep.tokens.order import Stream
 from steep.tokens.shard import TokenShard, check_embedding, check_tokenizer, open_shard
 from steep.training.checkpoint_files import remove_checkpoints
@@ -35,7 +35,6 @@ from steep.training.prepare import resolve_auto, weight_dtype
 
 log = logging.getLogger("steep")
 
-ShareName = Literal["replay", "instruction"]
 INTERIM_NAME = "model-without-task-vector"
 
 

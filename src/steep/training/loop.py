@@ -46,6 +46,7 @@ from steep.training.metrics import (
 )
 from steep.training.monitor import LossGuard, ThroughputMeter, asked_to_stop
 from steep.training.optimizers import (
+    clip_gradients,
     learning_rate_at,
     make_optimizer,
     set_learning_rate,
@@ -374,24 +375,6 @@ def _step(
     if world.is_main:
         sums[1] = norm
     return sums
-
-
-def clip_gradients(parameters: list[nn.Parameter], largest: float, world: World) -> Tensor:
-    """Clip gradients to a common norm of at most `largest`, without waiting for the device.
-
-    Returns:
-        The norm before clipping, over all ranks, summed in fp32.
-    """
-    gradients = [_local(each.grad) for each in parameters if each.grad is not None]
-    norms = torch._foreach_norm(gradients, 2, dtype=torch.float32)
-    norm = world.sum(torch.stack(norms).square().sum()).sqrt()
-    torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
-    return norm
-
-
-def _local(tensor: Tensor) -> Tensor:
-    local: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
-    return local
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def add_lora(model: Any, rank: int, alpha: float, *, seed: int) -> Any:
     except ImportError as error:
         raise UserError(
             "LoRA needs peft, which is not installed or does not match its libraries.",
-            where="train.lora_rank",
+            where="lora_rank",
             found=error,
             hint="pip install 'steep[lora]'",
         ) from error

@@ -12,18 +12,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from steep.core.errors import UserError
 from steep.core.files import write_text
 from steep.core.formatting import duration
+from steep.training.config import TrackerName
 
 METRICS = "metrics.jsonl"
 VALIDATION = "validation.jsonl"
 STARTS = "starts.jsonl"
 SEPARATOR = " | "
 
-TrackerName = Literal["tensorboard", "wandb", "trackio"]
 Log = Callable[[Mapping[str, Any], int], None]  # numbers by name, and their step
 
 

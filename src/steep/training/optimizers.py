@@ -18,8 +18,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from steep.training.adamw import BFloat16AdamW, decay_groups
+from steep.training.adamw import BFloat16AdamW, decay_groups, local
 from steep.training.config import OptimizationConfig
+from steep.training.parallel import World
 
 
 def make_optimizer(
@@ -88,3 +89,16 @@ def _fused_adamw(
             "exp_avg_sq": torch.zeros_like(parameter, requires_grad=False),
         }
     return optimizer
+
+
+def clip_gradients(parameters: list[nn.Parameter], largest: float, world: World) -> Tensor:
+    """Clip gradients to a common norm of at most `largest`, without waiting for the device.
+
+    Returns:
+        The norm before clipping, over all ranks, summed in fp32.
+    """
+    gradients = [local(each.grad) for each in parameters if each.grad is not None]
+    norms = torch._foreach_norm(gradients, 2, dtype=torch.float32)
+    norm = world.sum(torch.stack(norms).square().sum()).sqrt()
+    torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
+    return norm

@@ -19,7 +19,8 @@ from steep.training.models import BASE, MODEL_NAME
 log = logging.getLogger("steep")
 
 if TYPE_CHECKING:
-    from steep.training.job import ShareName, TrainingJob
+    from steep.tokens.mixture import ShareName
+    from steep.training.job import TrainingJob
     from steep.training.metrics import StepMetrics
 
 TRAIN_VERSION, INSTRUCT_VERSION = 2, 1
