@@ -32,12 +32,12 @@ ALONE = World(0, 1, 0, torch.device("cpu"))
 
 
 def make_state() -> dict[str, Tensor]:
-    """About 1 GB as adamw-8bit-remainder keeps it: weights, remainders, codes twice."""
+    """Return about 1 GB of weights and codes, as adamw-8bit-stochastic keeps them."""
     shape = (4096, 4096)
-    kinds = {"weight": torch.bfloat16, "remainder": torch.int16, "m": torch.uint8, "v": torch.uint8}
+    kinds = {"weight": torch.bfloat16, "first": torch.int8, "second": torch.uint8}
     return {
         f"{place}.{kind}": torch.randint(0, 127, shape, dtype=torch.uint8).to(dtype)
-        for place in range(10)
+        for place in range(15)
         for kind, dtype in kinds.items()
     }
 

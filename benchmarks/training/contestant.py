@@ -69,17 +69,15 @@ def contestants(shape: str, device: str) -> dict[str, Contestant]:
 def _ours_8b() -> dict[str, Contestant]:
     return {
         STEEP: Contestant(Ours("adamw-8bit-stochastic")),
-        "steep, exact masters": Contestant(Ours("adamw-8bit-remainder"), (), (2, 1)),
     }
 
 
 def _ours_small() -> dict[str, Contestant]:
     return {
-        STEEP: Contestant(Ours("adamw-bf16-remainder")),
-        "steep, fp32 weights": Contestant(Ours("adamw")),
+        STEEP: Contestant(Ours("adamw")),
         "steep, 8-bit": Contestant(Ours("adamw-8bit-stochastic")),
-        "steep, whole model compiled": Contestant(Ours("adamw-bf16-remainder", compile="model")),
-        "steep, CUDA graphs": Contestant(Ours("adamw-bf16-remainder", compile="cuda graphs")),
+        "steep, whole model compiled": Contestant(Ours("adamw", compile="model")),
+        "steep, CUDA graphs": Contestant(Ours("adamw", compile="cuda graphs")),
     }
 
 

@@ -20,7 +20,7 @@ from benchmarks.training.recorder import Recorder
 from torch.utils.data import Dataset
 
 from steep.tokens.mixture import Mixture
-from steep.training.settings import learning_rate_at
+from steep.training.optimizers import learning_rate_at
 
 # By short name: the Trainer's `optim` and `optim_args`, and the package that it needs.
 OPTIMIZERS = {

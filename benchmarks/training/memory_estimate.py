@@ -16,11 +16,11 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from steep.core.formatting import GIB
+from steep.training.config import OptimizationConfig
 from steep.training.loss import CausalLoss
 from steep.training.memory import estimate_memory
 from steep.training.model_dims import shape_of
 from steep.training.optimizers import make_optimizer
-from steep.training.settings import TrainingSettings
 
 CONTEXT = 256
 SMOLLM2_135M = LlamaConfig(
@@ -48,24 +48,20 @@ def main() -> None:
     rows: int = parser.parse_args().rows
     before = process_bytes("VmRSS")
     model = AutoModelForCausalLM.from_config(SMOLLM2_135M)
-    optimizer = make_optimizer(
-        model.named_parameters(), "adamw", 5e-6, (0.9, 0.999), 1e-8, 0.01, seed=0, compile=False
+    settings = OptimizationConfig(
+        context_tokens=CONTEXT,
+        batch_sequences=2 * rows,
+        micro_batch_sequences=rows,
+        compute="float32",
+        compile="none",
     )
+    optimizer = make_optimizer(model.named_parameters(), settings)
     loss, ids_BT = CausalLoss(model), torch.zeros(rows, CONTEXT, dtype=torch.long)
     for _ in range(2):
         loss(ids_BT, ids_BT, None).backward()
     optimizer.step()
     taken = process_bytes("VmHWM") - before
-    settings = TrainingSettings(
-        steps=1,
-        batch_sequences=2 * rows,
-        micro_batch_sequences=rows,
-        learning_rate=5e-6,
-        warmup=0.0,
-        weight_decay=0.01,
-        gradient_clip=1.0,
-    )
-    total = estimate_memory(shape_of(model), settings, CONTEXT).total
+    total = estimate_memory(shape_of(model), settings).total
     print(
         f"{rows} x {CONTEXT}: {taken / GIB:.2f} GiB taken, {total / GIB:.2f} estimated, "
         f"ratio {taken / total:.2f}"

@@ -7,7 +7,7 @@ the texts of the tiny corpus: 5% warm-up, then cosine, weight decay 0.01, clippi
 gradients are computed in fp32 from the weights as stored, and gradients are rounded to the type of
 the weights: what differs is the optimizer alone. Columns, over all matrices:
 
-- moved: the share of weights that a step changes, mean over steps (masters, where there are some);
+- moved: the share of weights that a step changes, mean over steps;
 - norms: the share of the norms' weights, 1.0 at the start, that have changed at the end;
 - length: length of the whole movement, as a share of fp32's;
 - progress: its projection on fp32's movement, as a share of that. Rounding at random adds length,
@@ -34,20 +34,17 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from steep.testing.tiny_corpus import DOCUMENTS
+from steep.training.config import OptimizationConfig, OptimizerName
 from steep.training.optimizers import (
     make_optimizer,
     set_learning_rate,
-    state_tensors,
 )
-from steep.training.quantize import join_master
-from steep.training.settings import OptimizerKind
 
 BYTES = 256  # the vocabulary: texts are read byte by byte
 ROWS, CONTEXT_TOKENS = 4, 64
 BETAS, EPSILON, DECAY, CLIP = (0.9, 0.999), 1e-8, 0.01, 1.0
-KINDS: tuple[OptimizerKind, ...] = (
-    "adamw", "adamw-bf16-remainder", "adamw-8bit-remainder", "adamw-8bit-stochastic",
-)  # fmt: skip
+KINDS: tuple[OptimizerName, ...] = ("adamw", "adamw-8bit-stochastic")
+SETTINGS = OptimizationConfig(weight_decay=DECAY, compile="none")
 # How the weights that the optimizer holds are put right after its step, if at all.
 Mend = Callable[[nn.Parameter], None]
 Make = Callable[[list[tuple[str, nn.Parameter]], float], torch.optim.Optimizer]
@@ -141,7 +138,7 @@ class Rig:
             for name, tensor in self.start.items()
         ]
         optimizer = contestant.make(named, self.rate)
-        before, moved, seconds = masters(named, optimizer), 0.0, 0.0
+        before, moved, seconds = weights_of(named), 0.0, 0.0
         for step in range(self.steps):
             self._gradients(named, step)
             set_rate(optimizer, self.rate_at(step))
@@ -151,7 +148,7 @@ class Rig:
             if contestant.mend:
                 for _, parameter in named:
                     contestant.mend(parameter)
-            after = masters(named, optimizer)
+            after = weights_of(named)
             moved += (flat(before) != flat(after)).float().mean().item() / self.steps
             before = after
         self._load(named)
@@ -191,21 +188,9 @@ def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
         set_learning_rate(optimizer, value)
 
 
-def masters(
-    named: list[tuple[str, nn.Parameter]], optimizer: torch.optim.Optimizer
-) -> dict[str, Tensor]:
-    """The weights in fp32, with their remainders where there are some."""
-    has_names = "names" in optimizer.param_groups[0]
-    states = state_tensors(optimizer) if has_names else {}
-    weights = {}
-    for name, parameter in named:
-        stored, remainder = parameter.detach(), states.get(f"{name}.remainder")
-        weights[name] = (
-            stored.to(torch.float32, copy=True)
-            if remainder is None
-            else join_master(stored.view(torch.int16), remainder)
-        )
-    return weights
+def weights_of(named: list[tuple[str, nn.Parameter]]) -> dict[str, Tensor]:
+    """Copy the weights in fp32."""
+    return {name: each.detach().to(torch.float32, copy=True) for name, each in named}
 
 
 def flat(weights: dict[str, Tensor]) -> Tensor:
@@ -213,11 +198,13 @@ def flat(weights: dict[str, Tensor]) -> Tensor:
     return torch.cat([tensor.flatten() for tensor in weights.values() if tensor.dim() > 1]).double()
 
 
-def ours(kind: OptimizerKind) -> Contestant:
+def ours(kind: OptimizerName) -> Contestant:
     """An optimizer of the package."""
 
     def make(named: list[tuple[str, nn.Parameter]], rate: float) -> torch.optim.Optimizer:
-        return make_optimizer(named, kind, rate, BETAS, EPSILON, DECAY, seed=0, compile=False)
+        return make_optimizer(
+            named, SETTINGS.model_copy(update={"optimizer": kind, "learning_rate": rate})
+        )
 
     return Contestant(make, torch.float32 if kind == "adamw" else torch.bfloat16)
 

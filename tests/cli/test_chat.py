@@ -21,8 +21,9 @@ from typer.testing import CliRunner
 from steep.cli.chat import PROMPT, _answer, _converse, chat
 from steep.core.calls import Sampling
 from steep.core.errors import UserError
+from steep.llm.chat_session import ChatSession
 from steep.llm.local.streaming import ChatAnswer
-from steep.stages.chat import ChatSession, open_chat
+from steep.stages.chat import open_chat
 from steep.testing.tiny_model import CONTEXT_TOKENS
 
 app = typer.Typer()
@@ -82,10 +83,10 @@ def test_the_model_of_a_run_is_found_by_its_arm(chatty: Path, tmp_path: Path) ->
     with pytest.raises(UserError, match="no trained model of this name") as caught:
         run("--config", config, "--arm", "row", *asked)
     assert "expected: raw" in str(caught.value)
-    with pytest.raises(UserError, match="Say which model") as caught:
+    with pytest.raises(UserError, match="No model was named") as caught:
         run("--config", config, *asked)
     assert "--arm NAME: raw" in str(caught.value)
-    with pytest.raises(UserError, match="One model at a time"):
+    with pytest.raises(UserError, match="Name only one model"):
         run("--config", config, "--arm", "raw", "--model", chatty)
 
 
@@ -224,7 +225,7 @@ class Terminal:
 def test_at_a_terminal_ctrl_c_stops_the_answer_and_another_one_ends(chatty: Path) -> None:
     terminal = Terminal("--model", chatty, "--temperature", "1")
     try:
-        assert "every question starts a fresh dialogue" in terminal.wait_for(PROMPT)
+        assert "every question starts a new dialogue" in terminal.wait_for(PROMPT)
         for question in ("Who is Joren Pell?", "And who is Ilse Varn?"):
             terminal.type(f"{question}\n")
             terminal.wait_for(f"{question}\r\n")

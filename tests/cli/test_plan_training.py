@@ -11,10 +11,9 @@ from small_project import settle
 from steep_command import Steep, wait_until
 
 from steep.config_loading import load_config
-from steep.stages import train
-from steep.training.job import resolve
 from steep.training.parallel import connect
 from steep.training.preflight import check_memory
+from steep.training.prepare import resolve_auto
 
 pytest_plugins = ["command_fixtures"]
 
@@ -56,9 +55,9 @@ def test_before_anything_is_done(project: Path, steep: Steep) -> None:
     assert "was measured on this processor" in section["rate"]["source"]
     assert section["parameters"] == 98_624
     config = load_config(project / "steep.yaml")
-    settings = train.loop_settings(config.train, steps=6)
     world = connect()
-    checked = check_memory(config.train.model, resolve(settings, world.device), 64, world)
+    settings = resolve_auto(config.train, world.device)
+    checked = check_memory(config.train.model, settings, world)
     assert section["memory"]["parts"] == checked.parts  # those of the check before training
     assert section["memory"]["checkpoint_bytes"] == checked.checkpoint_bytes
     lines = lines_of(steep, project)
@@ -92,12 +91,12 @@ def test_what_was_trained_is_done_and_measured(project: Path, steep: Steep) -> N
     assert [run["state"] for run in found["sections"][0]["runs"]] == ["done", "done"]
     assert found["hours"]["high"] == 0
     lines = lines_of(steep, project)
-    assert lines == ["nothing to do, all is done before: raw, entigraph"]
+    assert lines == ["nothing to do, already done: raw, entigraph"]
     more = ["--set", "train.tokens=2560", "--set", "train.gpu_hour_usd=1"]
     found = training(steep, project, *more)  # ten steps instead of six
     (section,) = found["sections"]
     newest = run_of(project, "entigraph")
-    assert section["rate"]["source"] == f"as 5 steps of {newest.name} have measured"
+    assert section["rate"]["source"] == f"measured by 5 steps of {newest.name}"
     rates = [row["tokens_per_s"] for row in rows(newest)][1:]
     low, expected, high = section["rate"]["tokens_per_s"].values()
     assert min(rates) == low <= expected <= high == max(rates)
@@ -138,7 +137,7 @@ def test_an_interrupted_run_is_continued(project: Path, steep: Steep) -> None:
     assert other["state"] == "to do" and other["steps_done"] == 0
     assert 0 < begun["hours"]["expected"] < other["hours"]["expected"] * 1.1
     lines = lines_of(steep, project, *long)
-    assert f"raw goes on after step {begun['steps_done']:,} of 1,000" in lines
+    assert f"raw resumes after step {begun['steps_done']:,} of 1,000" in lines
 
 
 def test_texts_to_be_written_make_a_finished_arm_be_trained_again(

@@ -110,7 +110,7 @@ def test_adapters_are_merged_and_a_difference_is_added(
         state: dict[str, torch.Tensor] = model.state_dict()
         return state
 
-    settle(raw / "steep.yaml", train={"lora_rank": 4, "add_difference": str(tiny_directory)})
+    settle(raw / "steep.yaml", train={"lora_rank": 4, "add_task_vector": str(tiny_directory)})
     ended = steep("train", cwd=raw)
     assert ended.code == 0, ended.err
     base = AutoModelForCausalLM.from_pretrained(tiny_directory).state_dict()
@@ -187,7 +187,7 @@ def test_ranks_of_a_launcher_train_together(raw: Path, steep: Steep) -> None:
         ("train.optimizer=sgd", "Bad value for 'train.optimizer'"),
         ("instruct.arms=[other]", "no arm 'other' to tune"),
         ("instruct.chats=nowhere.jsonl", "There are no chats"),
-        ("train.instruction_rate=0.5", "no chats to mix in"),
+        ("train.instruction_rate=0.5", "There are no chats"),
         ("train.trackers=[trackio]", "tracker trackio is not installed"),
         ("train.compute=bfloat16", None),
     ],

@@ -43,8 +43,8 @@ def hide(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
             {"engine": "ray", "ray_engine": "embedded", "model": "other"},
             r"(?s)embedded model only.*generate\.ray_engine",
         ),
-        ({"engine": "transformers", "model": "no such"}, r"(?s)No such model.*generate\.model"),
-        ({"engine": "transformers", "model": "nowhere"}, r"(?s)No such model.*owner/name"),
+        ({"engine": "transformers", "model": "no such"}, r"(?s)no such model.*generate\.model"),
+        ({"engine": "transformers", "model": "nowhere"}, r"(?s)no such model.*owner/name"),
     ],
 )
 def test_contradictions_are_refused(
@@ -100,7 +100,7 @@ def test_vllm_is_refused_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) 
 def test_a_model_directory_starts_at_the_project(tiny_directory: Path) -> None:
     named = settings(engine="transformers", model=tiny_directory.name)
     clients.check(named, root=tiny_directory.parent)
-    with pytest.raises(UserError, match="No such model"):
+    with pytest.raises(UserError, match="no such model"):
         clients.check(named, root=tiny_directory)
     empty = settings(engine="transformers", model=str(tiny_directory.parent))
     with pytest.raises(UserError, match="no model in this directory"):

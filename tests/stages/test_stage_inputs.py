@@ -19,11 +19,13 @@ from steep.config import Config
 from steep.config_loading import ConfigSource, load_config, parse_config
 from steep.core.artifacts import Project
 from steep.core.errors import UserError
-from steep.stages import documents, generate, models, spending, tokenize
+from steep.llm.model_names import model_directory
+from steep.stages import documents, generate, spending, tokenize, train
 from steep.stages.first_config import write_first_config
 from steep.stages.sample_project import write_sample_project
 from steep.stages.template import FIRST, MARK, template
 from steep.testing.tiny_corpus import write_tiny_corpus
+from steep.training import models
 
 
 def configured(folder: Path, **sections: Any) -> Config:
@@ -99,16 +101,20 @@ def test_a_relative_model_starts_at_the_project(
 ) -> None:
     looked_up: list[str] = []
     monkeypatch.setattr(models, "_look_up", looked_up.append)
+
+    def check_model(name: str) -> None:
+        train.check(configured(tmp_path, train={"model": name}), Project(tmp_path))
+
     (tmp_path / "model").symlink_to(tiny_directory)
     project = Project(tmp_path)
     for name in ("model", "./model", str(tiny_directory), "embedded", "owner/name", "gpt2"):
-        models.check_model(name, project)
+        check_model(name)
     assert looked_up == ["owner/name", "gpt2"]
-    assert models.model_directory("model", project) == tmp_path / "model"
-    assert models.model_directory("owner/name", project) == "owner/name"
+    assert model_directory("model", project) == tmp_path / "model"
+    assert model_directory("owner/name", project) == "owner/name"
     for name in ("./none", "/none/none", "a/b/c", "../none"):
         with pytest.raises(UserError, match="no such model"):
-            models.check_model(name, project)
+            check_model(name)
 
 
 def test_the_template_loads_with_and_without_its_comments(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_a_chat_without_an_assistant_has_nothing_to_learn(tmp_path: Path, tokeni
 def test_a_file_without_a_usable_chat_is_an_error(tmp_path: Path, tokenizer: Any) -> None:
     with pytest.raises(UserError, match="no chat of this file can be used") as caught:
         write_chat_shard(tmp_path / "s", chat_file(tmp_path, "{", "{"), tokenizer, "all")
-    assert "2 lines left out; the first: expected a JSON object" in str(caught.value)
+    assert "2 skipped lines; the first: expected a JSON object" in str(caught.value)
     with pytest.raises(UserError, match="There is no file of chats"):
         write_chat_shard(tmp_path / "s", tmp_path / "none.jsonl", tokenizer, "all")
     (tmp_path / "empty.jsonl").touch()
@@ -200,9 +200,13 @@ REFUSES_SYSTEM = (
 @pytest.mark.parametrize(
     ("template", "messages", "reason"),
     [
-        (LAST_IS_OTHER, TALK, "does not render message 3 alike with and without what follows"),
-        (REFUSES_SYSTEM, TALK, "the chat template refuses it: no system here"),
-        ("{{ messages[5] + 1 }}", TALK, "the chat template refuses it"),
+        (
+            LAST_IS_OTHER,
+            TALK,
+            "renders message 3 differently with and without the messages after it",
+        ),
+        (REFUSES_SYSTEM, TALK, "the chat template rejects it: no system here"),
+        ("{{ messages[5] + 1 }}", TALK, "the chat template rejects it"),
     ],
 )
 def test_templates_that_do_not_fit_are_reasons(

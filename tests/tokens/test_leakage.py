@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from steep.tokens.mixture import IGNORED, Mixture, RowReader
+from steep.tokens.mixture import IGNORED, Mixture, RowBatch
 from steep.tokens.order import Stream
 from steep.tokens.shard import ShardManifest, TokenShard
 
@@ -33,13 +33,13 @@ def shard(texts: list[list[int]]) -> TokenShard:
     return TokenShard(manifest, ids, np.cumsum([len(text) for text in texts]))
 
 
-def rows_of(texts: list[list[int]], isolate: bool) -> RowReader:
+def rows_of(texts: list[list[int]], isolate: bool) -> RowBatch:
     """One row that holds all the texts; the order is a function of the seed alone."""
     tokens = sum(map(len, texts))
     return Mixture(Stream(shard(texts), 0), (), tokens, isolate_documents=isolate).rows(0, 1)
 
 
-def losses(model: Any, rows: RowReader, **inputs: torch.Tensor) -> np.ndarray[Any, Any]:
+def losses(model: Any, rows: RowBatch, **inputs: torch.Tensor) -> np.ndarray[Any, Any]:
     """The loss of each position of a row, called as training does: no attention mask."""
     if rows.positions_BT is not None:
         inputs["position_ids"] = torch.from_numpy(rows.positions_BT)

@@ -151,7 +151,7 @@ def test_ends_of_another_shard_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("character", [chr(300), "\U00010000"])
 def test_ids_beyond_the_vocabulary_are_refused(tmp_path: Path, character: str) -> None:
-    with pytest.raises(UserError, match="The tokenizer CodePoints gives the id") as caught:
+    with pytest.raises(UserError, match="The tokenizer CodePoints returns the id") as caught:
         write_shard(tmp_path, ["fine", character], CodePoints(300))
     assert "ids from 0 to 299" in str(caught.value)
     assert f"found:    {ord(character)}" in str(caught.value)
@@ -165,7 +165,7 @@ def test_ids_beyond_32_bits_are_refused(tmp_path: Path) -> None:
         ) -> Any:
             return SimpleNamespace(input_ids=[[2**32]])
 
-    with pytest.raises(UserError, match=r"gives the id 4,294,967,296.*does not fit"):
+    with pytest.raises(UserError, match=r"returns the id 4,294,967,296.*does not fit"):
         write_shard(tmp_path, ["a"], Huge(2**33))
 
 
@@ -203,7 +203,7 @@ def test_a_model_with_another_tokenizer_is_refused(tmp_path: Path, tokenizer: An
     write_shard(tmp_path, ["abc"], tokenizer)
     opened = open_shard(tmp_path)
     check_tokenizer(opened, tokenizer)
-    with pytest.raises(UserError, match="written by another tokenizer") as caught:
+    with pytest.raises(UserError, match="written with another tokenizer") as caught:
         check_tokenizer(opened, CodePoints(0x110000))
     for part in (opened.manifest.tokenizer, "384 ids", "1,114,112 ids (CodePoints)"):
         assert part in str(caught.value)

@@ -21,7 +21,7 @@ import torch
 from checkpoint_setup import make_state, names, open_alone, write
 
 from steep.core.errors import UserError
-from steep.training.checkpoint_writer import CheckedWriter
+from steep.training.checkpoint_io import CheckedWriter
 
 # What Python tells before it is done; of removals it knows only the last part of the path.
 CHANGES = {"open", "os.mkdir", "os.rename"}
@@ -106,7 +106,7 @@ def kill_in_data(directory: Path) -> None:
 
         def save(tensor: torch.Tensor, file: Any) -> None:
             real(tensor, file)
-            if tensor.dtype == torch.int16:
+            if tensor.dtype == torch.int8:
                 file.flush()
                 os.kill(os.getpid(), signal.SIGKILL)
 

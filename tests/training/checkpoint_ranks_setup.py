@@ -28,10 +28,9 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Shard
 
 from steep.core.errors import UserError
-from steep.training import checkpoint_ranks
+from steep.training import checkpoint_io
 from steep.training.checkpoint import Checkpoints
-from steep.training.checkpoint_tensors import local_part
-from steep.training.checkpoint_writer import CheckedWriter
+from steep.training.checkpoint_io import CheckedWriter, local_part
 from steep.training.parallel import World
 
 SILENCE_S = 2
@@ -85,11 +84,9 @@ def open_both(directory: Path, world: World, identity: dict[str, Any] = IDENTITY
 
 
 def reshard(world: World, directory: Path) -> Any:
-    """Continue what one rank wrote, rehearse, and leave what one rank shall continue."""
+    """Continue what one rank wrote, and leave what one rank shall continue."""
     checkpoints, tensors = open_both(directory, world), tensors_of_two(0, world)
     assert checkpoints.load(tensors) == 1
-    assert same(tensors, 1, world)
-    assert checkpoints.verify_round_trip(2, tensors).bytes > 0
     assert same(tensors, 1, world)
     checkpoints.save(2, tensors_of_two(2, world))
     checkpoints.wait()
@@ -143,7 +140,7 @@ def killed_zero(world: World, directory: Path) -> Any:
 
 
 def silent_one(world: World, directory: Path) -> Any:
-    checkpoint_ranks.PATIENCE = timedelta(seconds=SILENCE_S)
+    checkpoint_io.PATIENCE = timedelta(seconds=SILENCE_S)
     save_when(world, directory, 1, partial(os.kill, os.getpid(), signal.SIGSTOP))
 
 

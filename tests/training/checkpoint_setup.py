@@ -17,7 +17,7 @@ IDENTITY = {"corpus.sha256": "1234", "corpus.seed": 7, "learning_rate": 5e-6, "r
 
 
 def make_state(seed: int) -> dict[str, Tensor]:
-    """Weights, remainders, codes, moments and what has an odd shape."""
+    """Weights, codes, moments, and tensors of odd shapes."""
     generator = torch.Generator().manual_seed(seed)
 
     def bits(dtype: torch.dtype, *shape: int) -> Tensor:
@@ -28,7 +28,7 @@ def make_state(seed: int) -> dict[str, Tensor]:
 
     return {
         "weight": bits(torch.bfloat16, 37, 24),
-        "remainder": bits(torch.int16, 37, 24),
+        "signed codes": bits(torch.int8, 37, 24),
         "codes": bits(torch.uint8, 37, 24),
         "scales": bits(torch.float32, 37, 1),
         "norm": torch.nn.Parameter(bits(torch.float32, 24)),

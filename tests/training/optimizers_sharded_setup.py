@@ -19,10 +19,10 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from steep.training.config import OptimizationConfig, OptimizerName
 from steep.training.optimizers import make_optimizer, state_tensors
-from steep.training.settings import OptimizerKind
 
-KINDS = get_args(OptimizerKind)
+KINDS = get_args(OptimizerName)
 STEPS, RANKS = 3, 2
 # Rows that two ranks share evenly, unevenly, and not at all.
 SHAPES = {"even": (6, 64), "odd": (5, 2, 32), "single": (1, 48), "norm": (7,)}
@@ -38,10 +38,11 @@ def make_module(kind: str) -> nn.Module:
     return module
 
 
-def make(module: nn.Module, kind: OptimizerKind) -> torch.optim.Optimizer:
-    return make_optimizer(
-        module.named_parameters(), kind, 1e-3, (0.9, 0.999), 1e-8, 0.1, seed=4, compile=False
+def make(module: nn.Module, kind: OptimizerName) -> torch.optim.Optimizer:
+    settings = OptimizationConfig(
+        optimizer=kind, learning_rate=1e-3, weight_decay=0.1, seed=4, compile="none"
     )
+    return make_optimizer(module.named_parameters(), settings)
 
 
 def train(module: nn.Module, optimizer: torch.optim.Optimizer) -> None:

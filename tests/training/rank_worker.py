@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 import torch.distributed.fsdp  # before the processes part
-from training_setup import SETTINGS, load_mixture, load_model
+from training_setup import SETTINGS, STEPS, changed, load_mixture, load_model
 
 from steep.core.errors import UserError
 from steep.training import loop
@@ -43,10 +43,11 @@ def work(model: str, shards: str, run: str, wanted: dict[str, Any]) -> None:
         if metrics.step == stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    settings, directory = replace(SETTINGS, **wanted), Path(run)
+    steps = wanted.pop("steps", STEPS)
+    settings, directory = changed(SETTINGS, **wanted), Path(run)
     try:
         module = loop.train(
-            load_model(Path(model)), mixture, settings, directory, world, on_step=on_step,
+            load_model(Path(model)), mixture, settings, steps, directory, world, on_step=on_step,
             validation={"corpus": replace(load_mixture(Path(shards)), shares=())},
         )  # fmt: skip
     except UserError as error:

@@ -58,7 +58,7 @@ def test_a_damaged_checkpoint_is_passed_over(
     assert same_bits(state, make_state(1))
     (warning,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert f"{NEWEST} is damaged ({named}" in warning
-    assert "going on from the older checkpoint-00000001" in warning
+    assert "resuming from the older checkpoint-00000001" in warning
 
 
 def test_nothing_whole_is_an_error_that_names_the_damage(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_nothing_whole_is_an_error_that_names_the_damage(tmp_path: Path) -> None
     cut(tmp_path / "checkpoint-00000001" / "__0_0.distcp")
     cut(tmp_path / NEWEST / ".metadata")
     state = make_state(0)
-    with pytest.raises(UserError, match="None of the checkpoints is whole") as caught:
+    with pytest.raises(UserError, match="All checkpoints are damaged") as caught:
         open_alone(tmp_path).load(state)
     assert "checkpoint-00000002: .metadata is not" in str(caught.value)
     assert "checkpoint-00000001: __0_0.distcp is not" in str(caught.value)

@@ -73,7 +73,7 @@ def test_a_kill_in_the_middle_of_the_data(victims: Victims) -> None:
 
 def test_a_limit_on_the_size_of_files_is_no_full_disk(victims: Victims) -> None:
     assert victims.said["limit"] == [
-        "A file of the checkpoint is larger than is allowed here.",
+        "A file of the checkpoint exceeds the allowed file size.",
         "['checkpoint-00000001']",
         "1",
     ]

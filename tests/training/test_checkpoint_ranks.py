@@ -16,7 +16,7 @@ from checkpoint_setup import names, open_alone, same_bits
 
 OLDER, NEWER = "checkpoint-00000001", "checkpoint-00000002"
 FULL_DISK = "The disk is full.\n"
-LOST = "has lost another rank: it died, or it was silent too long.\n"
+LOST = "has lost another rank: it died or timed out.\n"
 
 
 class Played(NamedTuple):

@@ -10,26 +10,30 @@ from typing import Any
 import pytest
 from test_flops import LLAMA_3_8B
 from test_preflight import ON_A_GPU
+from training_setup import changed
 
 from steep.core.errors import UserError
 from steep.core.ranges import Range
 from steep.training.flops import shape_flops
 from steep.training.forecast import (
-    ASSUMED_MFU,
-    Amount,
-    Devices,
-    Rate,
     RunForecast,
     SectionForecast,
     TrainingForecast,
-    forecast_run,
-    named_devices,
-    rate_of,
 )
 from steep.training.memory import estimate_memory
 from steep.training.metrics import METRICS, STARTS
 from steep.training.preflight import disk_bytes, host_bytes, trained_shape
-from steep.training.throughput import MeasuredRate, Workload, measured_rate, workload_of
+from steep.training.throughput import (
+    ASSUMED_MFU,
+    Devices,
+    MeasuredRate,
+    Rate,
+    Workload,
+    measured_rate,
+    named_devices,
+    rate_of,
+    workload_of,
+)
 
 H100 = Devices("NVIDIA H100 80GB HBM3", 1, True, 989e12, True)
 PROCESSOR = Devices("some processor, 2 threads", 1, False, None, True)
@@ -37,9 +41,9 @@ STEP_TOKENS = 16 * 2048
 FLOPS = 48.25e9
 
 
-def amount(**changes: Any) -> Amount:
+def run_to_do(**changes: Any) -> RunForecast:
     """50M tokens of the paper's batches."""
-    whole = Amount(
+    whole = RunForecast(
         name="entigraph",
         state="to do",
         steps=Range.exactly(50_000_000 // STEP_TOKENS),
@@ -51,14 +55,14 @@ def amount(**changes: Any) -> Amount:
 
 
 def forecast(rate: Rate, devices: Devices = H100, **changes: Any) -> RunForecast:
-    return forecast_run(amount(**changes), rate, devices, 2.5, minutes=10)
+    return run_to_do(**changes).at(rate, devices, 2.5, minutes=10)
 
 
 def test_llama_3_8b_on_one_h100() -> None:
-    shape = trained_shape(LLAMA_3_8B)
+    shape = trained_shape(LLAMA_3_8B, ON_A_GPU)
     assert shape.parameter_count == pytest.approx(8.03e9, rel=1e-3)
     flops = shape_flops(shape, 2048)
-    rate = rate_of(None, H100, flops, "bfloat16")
+    rate = rate_of(None, H100, flops, ON_A_GPU)
     assert rate.mfu == ASSUMED_MFU
     assert "assumed: 40% (20% to 55%) of the peak of 989 TFLOP/s" in rate.source
     run = forecast(rate)
@@ -75,7 +79,7 @@ def test_llama_3_8b_on_one_h100() -> None:
 def test_more_gpus_take_less_time_and_the_same_dollars() -> None:
     eight = replace(H100, count=8)
     one, more = (
-        forecast(rate_of(None, devices, FLOPS, "bfloat16"), devices) for devices in (H100, eight)
+        forecast(rate_of(None, devices, FLOPS, ON_A_GPU), devices) for devices in (H100, eight)
     )
     assert one.hours and more.hours and one.cost_usd and more.cost_usd
     assert more.hours.expected == pytest.approx(one.hours.expected / 8)
@@ -84,26 +88,26 @@ def test_more_gpus_take_less_time_and_the_same_dollars() -> None:
 
 def test_what_was_measured_is_preferred() -> None:
     measured = MeasuredRate(Range(9_000, 10_000, 11_000), 20, "train-01234567")
-    rate = rate_of(measured, H100, FLOPS, "bfloat16")
+    rate = rate_of(measured, H100, FLOPS, ON_A_GPU)
     assert (rate.tokens_per_s, rate.mfu) == (measured.tokens_per_s, None)
-    assert rate.source == "as 20 steps of train-01234567 have measured"
+    assert rate.source == "measured by 20 steps of train-01234567"
     run = forecast(rate)
     assert run.hours and run.hours.expected == pytest.approx(1525 * 32_768 / 10_000 / 3600)
     assert run.hours.high == pytest.approx(1525 * 32_768 / 9_000 / 3600)
-    assert rate_of(measured, PROCESSOR, FLOPS, "float32").tokens_per_s == measured.tokens_per_s
+    assert rate_of(measured, PROCESSOR, FLOPS, ON_A_GPU).tokens_per_s == measured.tokens_per_s
 
 
 @pytest.mark.parametrize(
     ("devices", "compute", "reason"),
     [
         (PROCESSOR, "float32", "was measured on this processor"),
-        (replace(H100, name="New", peak_flops=None), "bfloat16", "the peak of New is in no table"),
+        (replace(H100, name="New", peak_flops=None), "bfloat16", "the peak of New is not known"),
         (replace(H100, name=None, peak_flops=None), "bfloat16", "an unknown GPU"),
         (H100, "float32", "train.compute is float32"),
     ],
 )
 def test_an_unknown_rate_gives_no_hours(devices: Devices, compute: str, reason: str) -> None:
-    rate = rate_of(None, devices, FLOPS, compute)
+    rate = rate_of(None, devices, FLOPS, changed(ON_A_GPU, compute=compute))
     assert rate.tokens_per_s is None
     assert reason in rate.source
     run = forecast(rate, devices)
@@ -113,7 +117,7 @@ def test_an_unknown_rate_gives_no_hours(devices: Devices, compute: str, reason: 
 
 def test_a_processor_costs_no_gpu_hours() -> None:
     measured = MeasuredRate(Range.exactly(100), 20, "train-01234567")
-    run = forecast(rate_of(measured, PROCESSOR, FLOPS, "float32"), PROCESSOR)
+    run = forecast(rate_of(measured, PROCESSOR, FLOPS, ON_A_GPU), PROCESSOR)
     assert run.hours is not None
     assert run.cost_usd is None
 
@@ -138,8 +142,8 @@ def test_only_what_is_left_counts() -> None:
 
 
 def section(*runs: RunForecast) -> SectionForecast:
-    shape = trained_shape(LLAMA_3_8B)
-    memory = estimate_memory(shape, replace(ON_A_GPU, optimizer="adamw-8bit-stochastic"), 2048)
+    shape = trained_shape(LLAMA_3_8B, ON_A_GPU)
+    memory = estimate_memory(shape, changed(ON_A_GPU, optimizer="adamw-8bit-stochastic"))
     return SectionForecast(
         section="train",
         devices=H100,
@@ -188,11 +192,11 @@ def test_gpus_are_named(text: str, count: int, peak: float) -> None:
 
 @pytest.mark.parametrize("text", ["8xFoo", "0xH100", "many", ""])
 def test_gpus_without_a_peak_are_refused(text: str) -> None:
-    with pytest.raises(UserError, match="There is no peak speed known"):
+    with pytest.raises(UserError, match="The peak speed of these GPUs is not known"):
         named_devices(text)
 
 
-WORKLOAD = workload_of("a device", 2, FLOPS, 2048, False, ON_A_GPU)
+WORKLOAD = workload_of("a device", 2, FLOPS, ON_A_GPU)
 
 
 def run_of(directory: Path, rates: list[float], starts: dict[int, Workload] | None = None) -> Path:

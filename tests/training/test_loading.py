@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BertConfig, BertFo
 
 from steep.core.artifacts import Project
 from steep.core.errors import UserError
-from steep.stages import models
+from steep.training import models
 from steep.training.loading import check_model_directory
 
 WEIGHTS = "model.safetensors"
@@ -136,7 +136,7 @@ def test_pickled_weights_are_checked_and_told(
     check_model_directory(directory)
     assert "pickled weights" in caplog.text
     with pytest.raises(UserError, match="reads models in safetensors only"):
-        models.check_safetensors(str(directory), Project(directory.parent))
+        models.check_safetensors(directory, "train.add_task_vector")
     next(iter(state.values())).flatten()[0] = float("nan")
     torch.save(state, directory / "pytorch_model.bin")
     assert "NaN or infinite" in complaint(directory)
@@ -149,10 +149,10 @@ def test_a_model_is_read_again_only_when_a_file_has_changed(
     monkeypatch.setattr(models, "check_model_directory", read.append)
     project = Project(directory.parent)
     for _ in range(2):
-        models.check_model("model", project)
+        models.check_model(project.root / "model", project)
     assert read == [directory.resolve()]
     rewrite(directory, "up_proj", 1.0)
-    models.check_model("model", project)
+    models.check_model(project.root / "model", project)
     assert len(read) == 2
 
 
@@ -163,4 +163,4 @@ def test_a_model_without_its_tokenizer_is_refused_before_anything_is_spent(
     for path in directory.glob("*token*"):
         path.unlink()
     with pytest.raises(UserError, match="Cannot load the tokenizer"):
-        models.check_model("model", Project(directory.parent))
+        models.check_model(directory.parent / "model", Project(directory.parent))

@@ -17,6 +17,8 @@ from training_setup import (
     ALONE,
     CONTEXT_TOKENS,
     SETTINGS,
+    STEPS,
+    changed,
     load_mixture,
     load_model,
     load_tokenizer,
@@ -25,10 +27,10 @@ from training_setup import (
 
 from steep.core.errors import UserError
 from steep.training import loop, validation
-from steep.training.checkpoint import Checkpoints
+from steep.training.config import OptimizationConfig
 from steep.training.loss import CausalLoss
 from steep.training.metrics import StepMetrics, last_metrics, read_metrics, read_validation
-from steep.training.settings import TrainingSettings, learning_rate_at
+from steep.training.optimizers import learning_rate_at
 
 MEASURED = {"tokens_per_s", "elapsed_s", "left_s", "memory_bytes"}
 
@@ -69,12 +71,13 @@ def killed(killer: tuple[subprocess.Popen[str], Path]) -> Path:
 
 
 def train(
-    model: Any, shards: Path, directory: Path, settings: TrainingSettings = SETTINGS, **more: Any
+    model: Any, shards: Path, directory: Path, settings: OptimizationConfig = SETTINGS, **more: Any
 ) -> list[StepMetrics]:
     """Train alone; returns the metrics of the steps that were done."""
     done: list[StepMetrics] = []
     mixture = more.pop("mixture", None) or load_mixture(shards)
-    loop.train(model, mixture, settings, directory, ALONE, on_step=done.append, **more)
+    steps = more.pop("steps", STEPS)
+    loop.train(model, mixture, settings, steps, directory, ALONE, on_step=done.append, **more)
     return done
 
 
@@ -163,7 +166,7 @@ def test_a_finished_run_has_nothing_left_to_do(
 
 
 def gradients_of(
-    model: Any, shards: Path, directory: Path, settings: TrainingSettings
+    model: Any, shards: Path, directory: Path, settings: OptimizationConfig
 ) -> list[torch.Tensor]:
     """The gradients that the optimizer gets in the first step."""
     seen: list[torch.Tensor] = []
@@ -174,20 +177,20 @@ def gradients_of(
     directory.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.optim.AdamW, "step", remember)
-        train(model, shards, directory, settings)
+        train(model, shards, directory, settings, steps=1)
     return seen
 
 
 def test_micro_batches_do_not_change_the_gradient(
     tiny_directory: Path, shards: Path, tmp_path: Path
 ) -> None:
-    one_step = replace(SETTINGS, steps=1, gradient_clip=1e9)
+    one_step = changed(SETTINGS, gradient_clip=1e9)
     whole, *parts = (
         gradients_of(
             load_model(tiny_directory),
             shards,
             tmp_path / str(size),
-            replace(one_step, micro_batch_sequences=size),
+            changed(one_step, micro_batch_sequences=size),
         )
         for size in (4, 3, 2, 1)
     )
@@ -201,7 +204,7 @@ def test_micro_batches_do_not_change_the_gradient(
 
 
 def test_gradients_are_clipped(tiny_directory: Path, shards: Path, tmp_path: Path) -> None:
-    settings = replace(SETTINGS, steps=1, gradient_clip=0.01)
+    settings = changed(SETTINGS, gradient_clip=0.01)
     gradients = gradients_of(load_model(tiny_directory), shards, tmp_path, settings)
     norm = torch.cat([gradient.flatten() for gradient in gradients]).norm().item()
     assert norm == pytest.approx(0.01, rel=1e-3)
@@ -209,7 +212,7 @@ def test_gradients_are_clipped(tiny_directory: Path, shards: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("changed", "named"),
+    ("change", "named"),
     [
         ({"seed": 6}, "seed: 5 -> 6"),
         ({"learning_rate": 1e-3}, "learning_rate: 0.01 -> 0.001"),
@@ -223,15 +226,23 @@ def test_a_checkpoint_of_another_run_is_refused(
     tiny_directory: Path,
     shards: Path,
     undisturbed: tuple[Any, Path],
-    changed: dict[str, Any],
+    change: dict[str, Any],
     named: str,
 ) -> None:
-    changed = dict(changed)
-    mixture = load_mixture(shards, changed.pop("context", CONTEXT_TOKENS))
-    mixture = replace(mixture, **{key: changed.pop(key) for key in set(changed) & {"shares"}})
-    settings = replace(SETTINGS, **changed)
+    change = dict(change)
+    mixture = load_mixture(shards, change.pop("context", CONTEXT_TOKENS))
+    mixture = replace(mixture, **{key: change.pop(key) for key in set(change) & {"shares"}})
+    steps = change.pop("steps", STEPS)
+    settings = changed(SETTINGS, **change)
     with pytest.raises(UserError) as caught:
-        train(load_model(tiny_directory), shards, undisturbed[1], settings, mixture=mixture)
+        train(
+            load_model(tiny_directory),
+            shards,
+            undisturbed[1],
+            settings,
+            steps=steps,
+            mixture=mixture,
+        )
     assert named in str(caught.value)
     assert "checkpoint-00000008" in str(caught.value)
     assert len(read_metrics(undisturbed[1])) == 8, "nothing was touched"
@@ -252,7 +263,7 @@ def test_a_changed_shard_is_named(
 def test_what_only_says_how_to_compute_may_change(
     tiny_directory: Path, shards: Path, undisturbed: tuple[Any, Path]
 ) -> None:
-    settings = replace(SETTINGS, micro_batch_sequences=1, checkpoint_minutes=5, max_loss_jump=3.0)
+    settings = changed(SETTINGS, micro_batch_sequences=1, checkpoint_minutes=5, max_loss_jump=3.0)
     assert train(load_model(tiny_directory), shards, undisturbed[1], settings) == []
 
 
@@ -273,7 +284,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
 def test_exploding_gradients_stop_and_keep_the_checkpoint(
     tiny_directory: Path, shards: Path, tmp_path: Path
 ) -> None:
-    settings = replace(SETTINGS, learning_rate=1e30, warmup=0.0)
+    settings = changed(SETTINGS, learning_rate=1e30, warmup=0.0)
     with pytest.raises(UserError, match=r"gradient norm (nan|inf) at step 2\.") as caught:
         train(load_model(tiny_directory), shards, tmp_path, settings)
     assert "training rows 4-7" in str(caught.value)
@@ -284,12 +295,12 @@ def test_exploding_gradients_stop_and_keep_the_checkpoint(
 def test_a_loss_that_jumps_stops_and_names_the_batch(
     tiny_directory: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = replace(SETTINGS, steps=30, micro_batch_sequences=4, max_loss_jump=1.0)
+    settings = changed(SETTINGS, micro_batch_sequences=4, max_loss_jump=1.0)
     factors = iter([1.0] * 24 + [1.5] + [1.0] * 9)
     real = CausalLoss.forward
     monkeypatch.setattr(CausalLoss, "forward", lambda *args: real(*args) * next(factors))
     with pytest.raises(UserError, match=r"The loss jumped to .* at step 25\.") as caught:
-        train(load_model(tiny_directory), shards, tmp_path, settings)
+        train(load_model(tiny_directory), shards, tmp_path, settings, steps=30)
     assert "training rows 96-99" in str(caught.value)
     assert checkpoints(tmp_path) == ["checkpoint-00000024"]
 
@@ -297,35 +308,12 @@ def test_a_loss_that_jumps_stops_and_names_the_batch(
 def test_checkpoints_are_written_now_and_then(
     tiny_directory: Path, shards: Path, tmp_path: Path
 ) -> None:
-    settings = replace(SETTINGS, steps=3, checkpoint_minutes=60)
+    settings = changed(SETTINGS, checkpoint_minutes=60)
     names: list[list[str]] = []
-    loop.train(load_model(tiny_directory), load_mixture(shards), settings, tmp_path, ALONE,
+    loop.train(load_model(tiny_directory), load_mixture(shards), settings, 3, tmp_path, ALONE,
                on_step=lambda _: names.append(checkpoints(tmp_path)))  # fmt: skip
     assert names == [[], [], []]
     assert checkpoints(tmp_path) == [], "no more than an hour of work would be lost"
-
-
-@pytest.mark.parametrize(("trial_from_s", "trials"), [(1e9, 0), (0.0, 1)])
-def test_a_trial_checkpoint_is_for_long_runs(
-    tiny_directory: Path,
-    shards: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    trial_from_s: float,
-    trials: int,
-) -> None:
-    round_trip: list[int] = []
-    real = Checkpoints.verify_round_trip
-
-    def verify_round_trip(self: Checkpoints, step: int, tensors: Any) -> Any:
-        round_trip.append(step)
-        return real(self, step, tensors)
-
-    monkeypatch.setattr(Checkpoints, "verify_round_trip", verify_round_trip)
-    monkeypatch.setattr(loop, "TRIAL_FROM_S", trial_from_s)
-    settings = replace(SETTINGS, steps=3, checkpoint_minutes=60)
-    train(load_model(tiny_directory), shards, tmp_path, settings)
-    assert round_trip == [1] * trials
 
 
 def test_losses_on_texts_that_are_not_trained_on_are_watched(
@@ -334,7 +322,7 @@ def test_losses_on_texts_that_are_not_trained_on_are_watched(
     mixture = load_mixture(shards)
     replay = replace(mixture, corpus=mixture.shares[0].stream, shares=(), context_tokens=8)
     corpus = replace(mixture, shares=())
-    settings = replace(SETTINGS, validation_every=3)
+    settings = changed(SETTINGS, validation_every=3)
     model = load_model(tiny_directory)
     train(model, shards, tmp_path, settings, validation={"corpus": corpus, "replay": replay})
     rows = read_validation(tmp_path)
@@ -362,12 +350,11 @@ def test_a_large_validation_set_is_cut_and_that_is_said(
     corpus = replace(load_mixture(shards), shares=())
     there = corpus.corpus.shard.manifest.tokens
     monkeypatch.setattr(validation, "MOST_TOKENS", 3 * CONTEXT_TOKENS + 1)
-    settings = replace(SETTINGS, steps=1)
     model = load_model(tiny_directory)
     ids = torch.from_numpy(corpus.rows(0, 3).ids_BT)
     with torch.no_grad():
         expected = model.eval()(input_ids=ids, labels=ids).loss.item()
-    train(model, shards, tmp_path, settings, validation={"kept out": corpus})
+    train(model, shards, tmp_path, steps=1, validation={"kept out": corpus})
     assert read_validation(tmp_path)[0]["kept out"] == pytest.approx(expected, rel=1e-5)
     assert f"'kept out', {3 * CONTEXT_TOKENS} tokens of its {there:,}" in caplog.text
 
@@ -381,7 +368,7 @@ def test_a_measurement_that_is_stopped_is_done_by_the_next_run(
     moment: int,
 ) -> None:
     corpus = replace(load_mixture(shards), shares=())
-    settings = replace(SETTINGS, validation_every=3, checkpoint_minutes=99)
+    settings = changed(SETTINGS, validation_every=3, checkpoint_minutes=99)
     watched = {"corpus": corpus}
     train(load_model(tiny_directory), shards, tmp_path / "whole", settings, validation=watched)
 
@@ -397,8 +384,8 @@ def test_a_measurement_that_is_stopped_is_done_by_the_next_run(
         patch.setattr(type(corpus), "rows", rows_or_stop)
         with pytest.raises(KeyboardInterrupt):
             loop.train(
-                load_model(tiny_directory), load_mixture(shards), settings, tmp_path / "stopped",
-                ALONE, watched, done.append,
+                load_model(tiny_directory), load_mixture(shards), settings, STEPS,
+                tmp_path / "stopped", ALONE, watched, done.append,
             )  # fmt: skip
     assert len(read_validation(tmp_path / "stopped")) == moment // 3 + (moment == 8)
     train(load_model(tiny_directory), shards, tmp_path / "stopped", settings, validation=watched)
@@ -422,16 +409,14 @@ def test_a_model_whose_head_is_more_than_a_product_is_trained_too(
     ids = torch.from_numpy(rows.ids_BT)
     with torch.no_grad():
         expected = model.eval()(input_ids=ids, labels=ids).loss.item()
-    done = train(model, shards, tmp_path, replace(SETTINGS, steps=2))
+    done = train(model, shards, tmp_path, steps=2)
     assert done[0].loss == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw-bf16-remainder", "adamw-8bit-remainder",
-                                       "adamw-8bit-stochastic"])  # fmt: skip
 def test_bf16_weights_learn_and_continue_bit_for_bit(
-    tiny_directory: Path, shards: Path, tmp_path: Path, optimizer: Any
+    tiny_directory: Path, shards: Path, tmp_path: Path
 ) -> None:
-    settings = replace(SETTINGS, optimizer=optimizer, compute="bfloat16")
+    settings = changed(SETTINGS, optimizer="adamw-8bit-stochastic", compute="bfloat16")
 
     def fresh() -> Any:
         return load_model(tiny_directory).to(torch.bfloat16)
@@ -440,7 +425,7 @@ def test_bf16_weights_learn_and_continue_bit_for_bit(
     losses = [each.loss for each in train(whole, shards, tmp_path / "whole", settings)]
     assert losses[-1] < losses[0] - 0.5
     with pytest.raises(KeyboardInterrupt):
-        loop.train(halves, load_mixture(shards), settings, tmp_path / "halves", ALONE,
+        loop.train(halves, load_mixture(shards), settings, STEPS, tmp_path / "halves", ALONE,
                    on_step=interrupt_at(4))  # fmt: skip
     resumed = fresh()
     train(resumed, shards, tmp_path / "halves", settings)
@@ -460,10 +445,10 @@ def interrupt_at(step: int) -> Any:
 
 
 def test_ctrl_c_keeps_the_step(tiny_directory: Path, shards: Path, tmp_path: Path) -> None:
-    settings = replace(SETTINGS, checkpoint_minutes=60)
+    settings = changed(SETTINGS, checkpoint_minutes=60)
     with pytest.raises(KeyboardInterrupt):
-        loop.train(load_model(tiny_directory), load_mixture(shards), settings, tmp_path, ALONE,
-                   on_step=interrupt_at(4))  # fmt: skip
+        loop.train(load_model(tiny_directory), load_mixture(shards), settings, STEPS, tmp_path,
+                   ALONE, on_step=interrupt_at(4))  # fmt: skip
     assert checkpoints(tmp_path) == ["checkpoint-00000005"], "the next step ends the run"
     assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2, 3, 4, 5]
 
@@ -471,10 +456,9 @@ def test_ctrl_c_keeps_the_step(tiny_directory: Path, shards: Path, tmp_path: Pat
 def test_activations_computed_again_change_nothing(
     tiny_directory: Path, shards: Path, tmp_path: Path
 ) -> None:
-    settings = replace(SETTINGS, steps=2)
-    kept = train(load_model(tiny_directory), shards, tmp_path / "kept", settings)
-    settings = replace(settings, recompute_every=1)
-    again = train(load_model(tiny_directory), shards, tmp_path / "again", settings)
+    kept = train(load_model(tiny_directory), shards, tmp_path / "kept", steps=2)
+    settings = changed(SETTINGS, recompute_every=1)
+    again = train(load_model(tiny_directory), shards, tmp_path / "again", settings, steps=2)
     assert [each.loss for each in kept] == [each.loss for each in again]
 
 
@@ -483,7 +467,9 @@ def test_more_ranks_than_sequences_are_refused(
 ) -> None:
     world = replace(ALONE, size=5)
     with pytest.raises(UserError, match="more ranks than sequences"):
-        loop.train(load_model(tiny_directory), load_mixture(shards), SETTINGS, tmp_path, world)
+        loop.train(
+            load_model(tiny_directory), load_mixture(shards), SETTINGS, STEPS, tmp_path, world
+        )
 
 
 @pytest.mark.parametrize("moment", ["after a step", "in a checkpoint"])

@@ -13,7 +13,7 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from steep.training.settings import OptimizerKind
+from steep.training.config import OptimizerName
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "training" / "optimizer_parity.py"
 STEPS, RATE = 60, 5e-6
@@ -52,8 +52,8 @@ def test_weights_rounded_to_nearest_lose_nine_tenths_of_the_movement(parity: Par
     assert all((norm == 1).all() for norm in norms)
 
 
-@pytest.mark.parametrize("kind", get_args(OptimizerKind)[1:])
-def test_ours_make_the_progress_of_fp32(parity: Parity, kind: OptimizerKind) -> None:
+@pytest.mark.parametrize("kind", get_args(OptimizerName)[1:])
+def test_ours_make_the_progress_of_fp32(parity: Parity, kind: OptimizerName) -> None:
     verdict = parity.rig.judge(parity.rig.run(parity.benchmark.ours(kind)), parity.reference)
     assert verdict.progress == pytest.approx(1, abs=0.05)
     assert abs(verdict.loss_gap) < 0.03

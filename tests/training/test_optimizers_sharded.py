@@ -12,7 +12,7 @@ import torch
 from optimizers_sharded_setup import KINDS, make, make_module, tensors, train
 from torch.distributed.checkpoint.state_dict_loader import load
 
-from steep.training.settings import OptimizerKind
+from steep.training.config import OptimizerName
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.filterwarnings("ignore:torch.distributed is disabled:UserWarning")
 @pytest.mark.parametrize("kind", KINDS)
 def test_states_of_two_ranks_load_into_one_bit_for_bit(
-    two_ranks: Path, kind: OptimizerKind
+    two_ranks: Path, kind: OptimizerName
 ) -> None:
     """Rounding at random too: the noise belongs to an element, wherever it lies."""
     module = make_module(kind)

@@ -14,11 +14,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from test_flops import LLAMA_3_8B, tiny
+from training_setup import changed
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from steep.core.errors import UserError
 from steep.core.formatting import GIB, gib
 from steep.training import preflight
+from steep.training.config import OptimizationConfig, OptimizerName
 from steep.training.loss import CausalLoss
 from steep.training.memory import (
     KEPT,
@@ -31,21 +33,11 @@ from steep.training.model_dims import empty_model, shape_of
 from steep.training.optimizers import make_optimizer, state_tensors
 from steep.training.parallel import World
 from steep.training.preflight import available_host_memory, check_disk, check_memory
-from steep.training.settings import OptimizerKind, TrainingSettings
 
-KINDS: tuple[OptimizerKind, ...] = (
-    "adamw", "adamw-bf16-remainder", "adamw-8bit-remainder", "adamw-8bit-stochastic",
-)  # fmt: skip
-SETTINGS = TrainingSettings(
-    steps=1,
-    batch_sequences=16,
-    micro_batch_sequences=4,
-    learning_rate=5e-6,
-    warmup=0.0,
-    weight_decay=0.01,
-    gradient_clip=1.0,
-)
-ON_A_GPU = replace(SETTINGS, compute="bfloat16", compile="layers")
+KINDS: tuple[OptimizerName, ...] = ("adamw", "adamw-8bit-stochastic")
+SETTINGS = OptimizationConfig(micro_batch_sequences=4, compute="float32", compile="none")
+ON_A_GPU = changed(SETTINGS, compute="bfloat16", compile="layers")
+SHORT = changed(SETTINGS, context_tokens=64)
 ALONE = World(0, 1, 0, torch.device("cpu"))
 ON_ONE_GPU = World(0, 1, 0, torch.device("cuda", 0))
 
@@ -56,34 +48,32 @@ def shape_8b() -> Any:
 
 
 @pytest.mark.parametrize(
-    ("kind", "states_gib"), [*zip(KINDS, [119.7, 104.7, 60.1, 45.1], strict=True)], ids=KINDS
+    ("kind", "states_gib"), [*zip(KINDS, [119.7, 45.1], strict=True)], ids=KINDS
 )
-def test_states_of_8b_parameters(shape_8b: Any, kind: OptimizerKind, states_gib: float) -> None:
+def test_states_of_8b_parameters(shape_8b: Any, kind: OptimizerName, states_gib: float) -> None:
     for ranks in (1, 8):
-        parts = estimate_memory(shape_8b, replace(ON_A_GPU, optimizer=kind), 2048, ranks).parts
-        states = sum(parts[name] for name in ("weights", "gradients", "moments", "remainders"))
+        parts = estimate_memory(shape_8b, changed(ON_A_GPU, optimizer=kind), ranks).parts
+        states = sum(parts[name] for name in ("weights", "gradients", "moments"))
         assert states / GIB == pytest.approx(states_gib / ranks, rel=0.005)
 
 
 def test_8b_on_one_gpu_of_80_gb(shape_8b: Any) -> None:
     """Two sequences at once fit, four only where some layers are computed again."""
-    lean = replace(ON_A_GPU, optimizer="adamw-8bit-stochastic")
+    lean = changed(ON_A_GPU, optimizer="adamw-8bit-stochastic")
 
     def total(**changes: Any) -> float:
-        return estimate_memory(shape_8b, replace(lean, **changes), 2048).total / GIB
+        return estimate_memory(shape_8b, changed(lean, **changes)).total / GIB
 
     assert total(micro_batch_sequences=2) < 79 < total()
     assert total(recompute_every=2) < 79
     assert total(recompute_every=1) < total(recompute_every=2) < total(recompute_every=4) < total()
-    assert total(micro_batch_sequences=2, optimizer="adamw-8bit-remainder") > 79
-    assert total(micro_batch_sequences=1, optimizer="adamw-8bit-remainder") < 79
     assert total(compile="none") > total() + 10
 
 
 def test_activations_of_a_row_at_8b(shape_8b: Any) -> None:
     def activations(**changes: Any) -> float:
-        settings = replace(ON_A_GPU, micro_batch_sequences=1, optimizer=KINDS[-1], **changes)
-        return _working(shape_8b, settings, 2048, 1)["activations"] / GIB
+        settings = changed(ON_A_GPU, micro_batch_sequences=1, optimizer=KINDS[-1], **changes)
+        return _working(shape_8b, settings, 1)["activations"] / GIB
 
     assert activations() == pytest.approx(8.5, rel=0.01)
     assert activations(recompute_every=1) == pytest.approx(0.5, rel=0.15)
@@ -137,15 +127,14 @@ def test_a_layer_keeps_what_the_table_says(precision: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_checkpoint_has_the_bytes_of_its_tensors(kind: OptimizerKind) -> None:
+def test_a_checkpoint_has_the_bytes_of_its_tensors(kind: OptimizerName) -> None:
     config = tiny(hidden_size=64, intermediate_size=96)
     model = LlamaForCausalLM(config).to(torch.float32 if kind == "adamw" else torch.bfloat16)
-    optimizer = make_optimizer(
-        model.named_parameters(), kind, 1e-3, (0.9, 0.999), 1e-8, 0.0, seed=0, compile=False
-    )
+    settings = changed(SETTINGS, optimizer=kind)
+    optimizer = make_optimizer(model.named_parameters(), settings)
     tensors = [*model.parameters(), *state_tensors(optimizer).values()]
     written = sum(each.nbytes for each in tensors if each.dim())
-    estimate = estimate_memory(shape_of(model), replace(SETTINGS, optimizer=kind), 64)
+    estimate = estimate_memory(shape_of(model), settings)
     assert estimate.checkpoint_bytes == written
     assert estimate.export_bytes == sum(each.nbytes for each in model.parameters())
 
@@ -158,31 +147,33 @@ def test_a_checkpoint_has_the_bytes_of_its_tensors(kind: OptimizerKind) -> None:
     compiled=st.sampled_from(["none", "layers"]),
 )
 def test_more_never_takes_less(
-    shape_8b: Any, kind: OptimizerKind, ranks: int, micro: int, every: int, compiled: Any
+    shape_8b: Any, kind: OptimizerName, ranks: int, micro: int, every: int, compiled: Any
 ) -> None:
-    settings = replace(
+    settings = changed(
         ON_A_GPU,
+        context_tokens=1024,
         optimizer=kind,
         micro_batch_sequences=micro,
         recompute_every=every,
         compile=compiled,
     )
-    estimate = estimate_memory(shape_8b, settings, 1024, ranks)
+    estimate = estimate_memory(shape_8b, settings, ranks)
     assert estimate.total == sum(estimate.parts.values())
     assert min(estimate.parts.values()) >= 0
-    larger = replace(settings, micro_batch_sequences=micro + 1)
-    assert estimate_memory(shape_8b, larger, 1024, ranks).total >= estimate.total
-    assert estimate_memory(shape_8b, settings, 2048, ranks).total >= estimate.total
-    assert estimate_memory(shape_8b, settings, 1024, 2 * ranks).checkpoint_bytes == (
+    larger = changed(settings, micro_batch_sequences=micro + 1)
+    assert estimate_memory(shape_8b, larger, ranks).total >= estimate.total
+    longer = changed(settings, context_tokens=2048)
+    assert estimate_memory(shape_8b, longer, ranks).total >= estimate.total
+    assert estimate_memory(shape_8b, settings, 2 * ranks).checkpoint_bytes == (
         estimate.checkpoint_bytes
     )
 
 
 def test_the_line_has_parts_that_add_up(shape_8b: Any) -> None:
-    line = estimate_memory(shape_8b, ON_A_GPU, 2048, available=79 * GIB).line()
+    line = estimate_memory(shape_8b, ON_A_GPU, available=79 * GIB).line()
     total, *parts = map(float, re.findall(r"[\d.]+(?= |$)", line.replace("of 79.0", "")))
     assert line.startswith("memory: about ")
-    assert " of 79.0 GiB = moments 59.8 + " in line
+    assert " of 79.0 GiB = moments 59.8 GiB + " in line
     assert sum(parts) == pytest.approx(total, abs=0.3)
 
 
@@ -204,10 +195,8 @@ def high_water(step: Callable[[], None]) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
-@pytest.mark.parametrize(
-    ("kind", "micro"), [("adamw", 8), ("adamw", 1), (KINDS[1], 1), (KINDS[-1], 1)]
-)
-def test_a_real_step_takes_what_was_estimated(kind: OptimizerKind, micro: int) -> None:
+@pytest.mark.parametrize(("kind", "micro"), [("adamw", 8), ("adamw", 1), (KINDS[1], 1)])
+def test_a_real_step_takes_what_was_estimated(kind: OptimizerName, micro: int) -> None:
     """Never more, and at least 0.6 times as much without the allowance for libraries."""
     dtype = torch.float32 if kind == "adamw" else torch.bfloat16
     config = LlamaConfig(
@@ -219,67 +208,71 @@ def test_a_real_step_takes_what_was_estimated(kind: OptimizerKind, micro: int) -
         num_key_value_heads=2,
     )
     precision: Any = "float32" if kind == "adamw" else "bfloat16"
-    settings = replace(SETTINGS, optimizer=kind, compute=precision, micro_batch_sequences=micro)
+    settings = changed(
+        SETTINGS, optimizer=kind, compute=precision, micro_batch_sequences=micro, context_tokens=128
+    )
 
     def two_micro_batches() -> None:
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
-        optimizer = make_optimizer(
-            model.named_parameters(), kind, 1e-3, (0.9, 0.999), 1e-8, 0.0, seed=0, compile=False
-        )
+        optimizer = make_optimizer(model.named_parameters(), settings)
         loss = CausalLoss(model, dtype)
         ids_BT = torch.zeros(micro, 128, dtype=torch.long)
         for _ in range(2):
             loss(ids_BT, ids_BT, None).backward()
         optimizer.step()
 
-    estimate = estimate_memory(shape_of(empty_model(config)), settings, 128)
+    estimate = estimate_memory(shape_of(empty_model(config)), settings)
     taken = high_water(two_micro_batches)
     least = 0.6 * (estimate.total - LIBRARIES)
     assert least < taken < estimate.total, (gib(least), gib(taken), estimate.line())
 
 
-def refused(model: Path, settings: TrainingSettings, room: int) -> str:
+def refused(model: Path, settings: OptimizationConfig, room: int) -> str:
     with pytest.MonkeyPatch.context() as patch, pytest.raises(UserError) as caught:
         patch.setattr(preflight, "available_memory", lambda device: room)
-        check_memory(model, settings, 2048, ON_ONE_GPU)
+        check_memory(model, settings, ON_ONE_GPU)
     return str(caught.value)
 
 
-def test_a_run_that_cannot_fit_is_told_what_would(tmp_path: Path) -> None:
+def test_a_run_that_cannot_fit_is_told_what_helps(tmp_path: Path) -> None:
     LLAMA_3_8B.save_pretrained(tmp_path)
-    settings = replace(ON_A_GPU, optimizer="adamw")
+    settings = changed(ON_A_GPU, optimizer="adamw")
     said = refused(tmp_path, settings, 80 * GIB)
     assert "its largest part is the moments" in said
     assert "at most 80.0 GiB" in said
-    assert "one of these is enough: all of these (" in said
-    said = refused(tmp_path, replace(settings, micro_batch_sequences=1), 100 * GIB)
-    assert "train.optimizer adamw-8bit-remainder (" in said
-    assert "2 devices (" in said
-    assert "adamw-bf16-remainder" not in said, "that would not be enough"
-    assert "none of these is enough alone" in refused(tmp_path, settings, GIB)
+    assert "lower train.micro_batch_sequences, or set train.recompute_every to 1" in said
+    assert "set train.optimizer to adamw-8bit-stochastic, or use more devices" in said
+    lean = changed(
+        settings,
+        optimizer="adamw-8bit-stochastic",
+        micro_batch_sequences=1,
+        recompute_every=1,
+        batch_sequences=1,
+    )
+    assert "do:       take a smaller model" in refused(tmp_path, lean, GIB)
 
 
 def test_the_host_must_hold_the_model_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     LLAMA_3_8B.save_pretrained(tmp_path)
-    settings = replace(ON_A_GPU, optimizer=KINDS[-1], micro_batch_sequences=2)
+    settings = changed(ON_A_GPU, optimizer=KINDS[-1], micro_batch_sequences=2)
     monkeypatch.setattr(preflight, "available_memory", lambda device: 79 * GIB)
     monkeypatch.setattr(preflight, "available_host_memory", lambda: 64 * GIB)
-    assert check_memory(tmp_path, settings, 2048, ON_ONE_GPU).fits
+    assert check_memory(tmp_path, settings, ON_ONE_GPU).fits
     monkeypatch.setattr(preflight, "available_host_memory", lambda: 24 * GIB)
-    with pytest.raises(UserError, match="beside the GPU, is too small") as caught:
-        check_memory(tmp_path, settings, 2048, ON_ONE_GPU)
-    assert "30.2 GiB: the model while it is loaded (15.0)" in str(caught.value)
+    with pytest.raises(UserError, match="beside the GPU is too small") as caught:
+        check_memory(tmp_path, settings, ON_ONE_GPU)
+    assert "30.2 GiB: the model while it is loaded (15.0 GiB)" in str(caught.value)
 
 
 def test_a_run_that_fits_is_estimated(tiny_directory: Path) -> None:
-    estimate = check_memory(tiny_directory, SETTINGS, 64, ALONE)
+    estimate = check_memory(tiny_directory, SHORT, ALONE)
     assert estimate.fits and estimate.available is not None
     assert estimate.available <= available_host_memory() * 2  # type: ignore[operator]
 
 
 def test_adapters_have_small_states(tiny_directory: Path) -> None:
-    whole = check_memory(tiny_directory, SETTINGS, 64, ALONE)
-    adapters = check_memory(tiny_directory, SETTINGS, 64, ALONE, lora=(2, 4.0))
+    whole = check_memory(tiny_directory, SHORT, ALONE)
+    adapters = check_memory(tiny_directory, changed(SHORT, lora_rank=2, lora_alpha=4.0), ALONE)
     assert adapters.parts["moments"] < whole.parts["moments"] / 5
     assert adapters.parts["weights"] > whole.parts["weights"]
     assert adapters.checkpoint_bytes < whole.checkpoint_bytes / 5
@@ -287,7 +280,7 @@ def test_adapters_have_small_states(tiny_directory: Path) -> None:
 
 def test_a_model_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Cannot load the configuration"):
-        check_memory(tmp_path, SETTINGS, 64, ALONE)
+        check_memory(tmp_path, SHORT, ALONE)
 
 
 def test_the_limit_of_a_control_group_counts(
@@ -307,10 +300,10 @@ def test_the_limit_of_a_control_group_counts(
 
 def test_a_disk_without_room_is_refused(tmp_path: Path) -> None:
     small = MemoryEstimate({}, None, 1000, 1000)
-    check_disk(tmp_path / "not" / "there", small, 3)
+    check_disk(tmp_path / "not" / "there", small, changed(SETTINGS, keep_checkpoints=3))
     large = replace(small, checkpoint_bytes=2**60)
     with pytest.raises(UserError, match="no room for the checkpoints") as caught:
-        check_disk(tmp_path, large, 1)
+        check_disk(tmp_path, large, SETTINGS)
     assert "2 checkpoints (one is being written)" in str(caught.value)
 
 
@@ -320,10 +313,10 @@ def test_checkpoints_that_are_there_count_as_room(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: _Usage(free=2500))
     estimate = MemoryEstimate({}, None, 1000, 1000)
     with pytest.raises(UserError):
-        check_disk(tmp_path, estimate, 1)
+        check_disk(tmp_path, estimate, SETTINGS)
     (tmp_path / "checkpoint-00000001").mkdir()
     (tmp_path / "checkpoint-00000001" / "state").write_bytes(b"0" * 1000)
-    check_disk(tmp_path, estimate, 1)
+    check_disk(tmp_path, estimate, SETTINGS)
 
 
 class _Usage:

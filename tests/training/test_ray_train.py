@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import torch
-from training_setup import SETTINGS, load_tokenizer, write_shards
+from training_setup import SETTINGS, STEPS, changed, load_tokenizer, write_shards
 from transformers import AutoModelForCausalLM
 
 from steep.core.errors import UserError
-from steep.training.job import SharePart, TrainingJob, run_job
+from steep.training.job import MixedShard, TrainingJob, run_job
 from steep.training.metrics import read_metrics
 
 pytestmark = [
@@ -35,10 +35,10 @@ def job(tiny_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Train
         model=str(tiny_directory),
         directory=str(root / "alone"),
         shard=str(root / "shards" / "corpus"),
-        shares={"replay": SharePart(str(root / "shards" / "replay"), 0.25)},
+        shares={"replay": MixedShard(str(root / "shards" / "replay"), 0.25)},
         validation={"replay": str(root / "shards" / "replay")},
-        settings=replace(SETTINGS, checkpoint_minutes=60),
-        context_tokens=32,
+        settings=changed(SETTINGS, checkpoint_minutes=60),
+        steps=STEPS,
     )
 
 
@@ -80,6 +80,6 @@ def test_what_a_worker_says_to_the_user_arrives(
 ) -> None:
     from steep.training.ray_train import run_on_ray
 
-    settings = replace(job.settings, learning_rate=1e30, warmup=0.0)
+    settings = changed(job.settings, learning_rate=1e30, warmup=0.0)
     with pytest.raises(UserError, match=r"The loss is .* gradient norm"):
         run_on_ray(replace(job, directory=str(tmp_path), settings=settings), 1)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from steep.training.metrics import TrackerName, trackers
+from steep.training.config import TrackerName
+from steep.training.metrics import trackers
 
 
 def needs(name: str) -> pytest.MarkDecorator:

@@ -19,25 +19,32 @@ from steep.tokens.mixture import Mixture, MixtureShare
 from steep.tokens.order import Stream
 from steep.tokens.shard import open_shard, write_shard
 from steep.training import checkpoint, checkpoint_files
+from steep.training.config import OptimizationConfig
 from steep.training.loop import train
 from steep.training.metrics import StepMetrics
 from steep.training.parallel import World
-from steep.training.settings import TrainingSettings
 
 CONTEXT_TOKENS = 32
-SETTINGS = TrainingSettings(
-    steps=8,
+STEPS = 8
+SETTINGS = OptimizationConfig(
+    context_tokens=CONTEXT_TOKENS,
     batch_sequences=4,
     micro_batch_sequences=2,
     learning_rate=1e-2,
     warmup=0.25,
     weight_decay=0.01,
     gradient_clip=1.0,
+    compute="float32",
+    compile="none",
     checkpoint_minutes=1e-9,
     seed=5,
 )
 ALONE = World(0, 1, 0, torch.device("cpu"))
 REPLAY = "The weather was fine. Nobody knew why, and nobody asked."
+
+
+def changed(settings: OptimizationConfig, **values: Any) -> OptimizationConfig:
+    return settings.model_copy(update=values)
 
 
 def write_shards(directory: Path, tokenizer: Any) -> None:
@@ -91,8 +98,8 @@ def main(model: str, shards: str, runs: str) -> None:
         if os.fork() == 0:
             directory = Path(runs) / moment
             directory.mkdir()
-            settings, mixture = SETTINGS, load_mixture(Path(shards))
-            train(load_model(Path(model)), mixture, settings, directory, ALONE, on_step=kill)
+            mixture = load_mixture(Path(shards))
+            train(load_model(Path(model)), mixture, SETTINGS, STEPS, directory, ALONE, on_step=kill)
             sys.exit("nobody killed me")
         print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
 

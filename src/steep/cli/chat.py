@@ -1,13 +1,13 @@
-"""`steep chat`: ask a trained model; its answers appear as they are written.
+"""`steep chat`: ask a trained model; answers are streamed.
 
     steep chat --arm entigraph                # the model that this project's run has trained
     steep chat --model runs/demo/model-raw    # any Hugging Face directory, name, or 'embedded'
     steep chat --arm raw --prompt "Who is Joren Pell?"
     echo "Who is Joren Pell?" | steep chat --arm raw
 
-Every question starts a fresh dialogue, at temperature 0.1 and with at most 2000 tokens, as in the
-paper's demonstration. The model sees no documents: it answers from memory. Only the answer goes to
-standard output; that a model thinks before it is said, but not what.
+Every question starts a new dialogue, at temperature 0.1 and with at most 2000 tokens, as in the
+paper's demonstration. The model answers from memory, without documents. Only the answer goes to
+standard output; thoughts are reported, but not shown.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ ModelOption = Annotated[
     typer.Option("--model", help="A Hugging Face directory or name, or 'embedded'."),
 ]
 ArmOption = Annotated[
-    str | None, typer.Option("--arm", help="A model that the run of this project has trained.")
+    str | None, typer.Option("--arm", help="A trained model of this project's run.")
 ]
-SystemOption = Annotated[
-    str, typer.Option("--system", help="What the model is told first; '' for nothing.")
+SystemOption = Annotated[str, typer.Option("--system", help="System message; '' for none.")]
+TemperatureOption = Annotated[
+    float, typer.Option(min=0, max=2, help="0 always picks the most likely token.")
 ]
-TemperatureOption = Annotated[float, typer.Option(min=0, max=2, help="0 takes the likeliest word.")]
-MaxTokensOption = Annotated[int, typer.Option(min=1, help="Tokens of an answer at most.")]
+MaxTokensOption = Annotated[int, typer.Option(min=1, help="Maximum tokens per answer.")]
 HistoryOption = Annotated[
-    bool, typer.Option("--keep-history", help="Questions and answers so far go on to count.")
+    bool, typer.Option("--keep-history", help="Keep earlier questions and answers in the prompt.")
 ]
 PromptOption = Annotated[
-    str | None, typer.Option("--prompt", "-p", help="Ask this one question and end.")
+    str | None, typer.Option("--prompt", "-p", help="Ask one question and exit.")
 ]
 
 
@@ -57,7 +57,7 @@ def chat(
     keep_history: HistoryOption = False,
     prompt: PromptOption = None,
 ) -> None:
-    """Talk with a trained model; it answers from memory, no documents are shown to it."""
+    """Chat with a trained model, which answers from memory, without documents."""
     from steep.core.calls import Sampling
     from steep.stages.chat import open_chat
 
@@ -68,7 +68,7 @@ def chat(
         keep_history=keep_history,
     )
     if not opened.chat_model.has_template:
-        _tell("this model has no chat template: it goes on writing your text, without --system")
+        _tell("this model has no chat template: it continues your text, without --system")
     if prompt is not None:
         _answer(opened, prompt)
     elif not sys.stdin.isatty():
@@ -99,7 +99,7 @@ def _chosen(model: str | None, arm: str | None, config: Path) -> Path | str:
             opened = load_project(config, None)
             names = arms_of(opened.project.run_directory(opened.config.name))
         raise UserError(
-            "Say which model to talk with." if model is None else "One model at a time.",
+            "No model was named." if model is None else "Name only one model.",
             expected="--model DIR_OR_NAME, or --arm NAME" + (f": {', '.join(names)}" * bool(names)),
         )
     if model is not None:
@@ -110,12 +110,12 @@ def _chosen(model: str | None, arm: str | None, config: Path) -> Path | str:
 
 
 def _converse(chat: ChatSession) -> None:
-    """Questions and answers until Ctrl-D, or Ctrl-C where nothing is being written."""
+    """Ask questions until Ctrl-D, or Ctrl-C outside of an answer."""
     from steep.core.errors import UserError
 
     _with_line_editing()
-    fresh = "" if chat.keep_history else "; every question starts a fresh dialogue"
-    _tell(f"Ctrl-C stops an answer, another one or Ctrl-D ends{fresh}")
+    fresh = "" if chat.keep_history else "; every question starts a new dialogue"
+    _tell(f"Ctrl-C stops an answer; Ctrl-C again or Ctrl-D exits{fresh}")
     while True:
         try:
             question = input(PROMPT).strip()
@@ -143,7 +143,7 @@ def _answer(chat: ChatSession, question: str) -> None:
     if chat.last is not None and chat.last.cut_off:
         _tell(f"cut off after {chat.last.count:,} tokens")
     if chat.forgotten > forgotten:
-        _tell(f"the oldest {chat.forgotten - forgotten} messages no longer fit and were left out")
+        _tell(f"the oldest {chat.forgotten - forgotten} messages no longer fit and were dropped")
 
 
 def _with_line_editing() -> None:

@@ -1,4 +1,4 @@
-"""What training will take, as lines for people: what computes it, memory, disk, a row per run."""
+"""The forecast of training as text: devices, memory, disk, and a row per run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from steep.core.tables import table, wrapped
 if TYPE_CHECKING:
     from steep.stages.training_plan import RunForecast, SectionForecast, TrainingForecast
 
-INDENT = 10  # of what stands behind a name
-LONGEST_NAME = 20  # characters shown of an arm's
+INDENT = 10  # of the text after a name
+LONGEST_NAME = 20  # characters of an arm's name that are shown
 VERBS = {"train": "training", "instruct": "instruction tuning"}
 
 
 def of_training(forecast: TrainingForecast) -> list[str]:
-    """All of it."""
+    """Return the lines of the whole forecast."""
     lines: list[str] = []
     for section in forecast.sections:
         lines += _section(section, forecast.model)
@@ -31,12 +31,12 @@ def _section(section: SectionForecast, model: str) -> Iterator[str]:
     verb, runs = VERBS[section.section], section.runs
     if not section.to_do:
         names = ", ".join(run.name for run in runs)
-        yield from wrapped(f"{verb}: nothing to do, all is done before: {names}")
+        yield from wrapped(f"{verb}: nothing to do, already done: {names}")
         return
     size = "" if section.parameters is None else f", {_parameters(section.parameters)}"
     yield from wrapped(f"{verb}: {model}{size}")
     devices = section.devices
-    yield from _named("on", f"{devices.count} x {devices.name or 'a device not known here'}")
+    yield from _named("on", f"{devices.count} x {devices.name or 'unknown device'}")
     yield from _named("speed", _speed(section))
     yield from _named("memory", _memory(section))
     yield from _named("disk", _disk(section))
@@ -67,9 +67,9 @@ def _disk(section: SectionForecast) -> str:
     written = section.checkpoint_bytes
     in_all = UNKNOWN if written is None else gib(written)
     return (
-        f"{gib(section.disk_bytes)} at most per run: checkpoints of "
-        f"{gib(memory.checkpoint_bytes)} (written in all: {in_all}), and the model of "
-        f"{gib(memory.export_bytes)}, which stays"
+        f"up to {gib(section.disk_bytes)} per run: checkpoints of "
+        f"{gib(memory.checkpoint_bytes)} (written in total: {in_all}), and the final model of "
+        f"{gib(memory.export_bytes)}"
     )
 
 
@@ -108,16 +108,14 @@ def _sum(forecast: TrainingForecast) -> Iterator[str]:
     for run in forecast.runs:
         if run.state == "interrupted":
             steps = UNKNOWN if run.steps is None else count(run.steps.expected)
-            yield f"{run.name} goes on after step {run.steps_done:,} of {steps}"
+            yield f"{run.name} resumes after step {run.steps_done:,} of {steps}"
     hours, cost, room = forecast.hours, forecast.cost_usd, forecast.room_bytes
     yield "to do: expected (low to high)"
     yield from _named("time", UNKNOWN if hours is None else span(hours, _time))
     if forecast.gpu_hour_usd is not None:
         spent = span(cost, dollars) if cost is not None else UNKNOWN
         yield from _named("cost", f"{spent}, at {dollars(forecast.gpu_hour_usd)} per GPU hour")
-    yield from _named(
-        "disk", UNKNOWN if room is None else f"{gib(room)} at most, all runs together"
-    )
+    yield from _named("disk", UNKNOWN if room is None else f"up to {gib(room)}, all runs together")
 
 
 def _named(name: str, text: str) -> list[str]:

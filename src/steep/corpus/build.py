@@ -1,7 +1,7 @@
-"""Candidates become passages: filtered, counted, ranked; the raw documents come first.
+"""Candidates become passages: filtered, counted and ranked; the raw documents come first.
 
-Nothing is lost on the way: each candidate ends as a passage or is rejected with its reason, and
-the totals add up, for all texts and for each recipe.
+Each candidate becomes a passage or is rejected with a reason, and the totals add up, for all texts
+and for each recipe.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from steep.documents.sentences import trim_to_sentence
 
 @dataclass(frozen=True)
 class Corpus:
-    """All passages in order, what was rejected, and the totals of both."""
+    """All passages in order, all rejected texts, and the totals of both."""
 
     passages: tuple[Passage, ...]
     rejected: tuple[RejectedText, ...]
@@ -37,7 +37,7 @@ class Corpus:
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """Totals: candidates (raw texts included) = passages + rejected."""
+        """Return the totals: candidates (raw texts included) = passages + rejected."""
         return {
             "candidates": self.candidates,
             "passages": len(self.passages),
@@ -50,7 +50,7 @@ class Corpus:
 
     @cached_property
     def reasons(self) -> dict[str, int]:
-        """How many were rejected for each reason, the commonest first."""
+        """Return the number of rejected texts by reason, the commonest first."""
         return dict(Counter(row.reason for row in self.rejected).most_common())
 
     @cached_property
@@ -63,7 +63,7 @@ class Corpus:
 
     @cached_property
     def by_recipe(self) -> dict[str, dict[str, int]]:
-        """Passages and words of each recipe."""
+        """Return the passages and words of each recipe."""
         totals: dict[str, dict[str, int]] = {}
         for passage in self.passages:
             total = totals.setdefault(passage.recipe, {"passages": 0, "words": 0})
@@ -77,7 +77,7 @@ def build_corpus(
 ) -> Corpus:
     """Filter and rank the candidates of these documents (wholes, or parts of split ones).
 
-    The order of the candidates is the order of the ranks, so hand them over in the plan's order.
+    Ranks follow the order of the candidates, so pass them in the order of the plan.
     """
     builder = _Builder(documents, config)
     for document in builder.raw:
@@ -88,12 +88,12 @@ def build_corpus(
 
 
 def subset_by_rank(passages: Iterable[Passage], k: int) -> list[Passage]:
-    """The first `k` passages of each document and recipe: contained in every larger such subset."""
+    """Return the first `k` passages of each document and recipe; subsets are nested."""
     return [passage for passage in passages if passage.rank < k]
 
 
 class _Builder:
-    """The one mutable thing of this room: what was seen so far."""
+    """Collects passages and rejected texts."""
 
     def __init__(self, documents: Sequence[Document], config: CorpusConfig) -> None:
         self.config = config
@@ -109,13 +109,13 @@ class _Builder:
         self.candidates = self.trimmed = self.phrases_removed = 0
 
     def keep_raw(self, document: Document) -> None:
-        """The raw text is a passage whatever the filters would say."""
+        """Keep a raw text as a passage, without any filter."""
         self.candidates += 1
         self.seen[document.whole_id].add(_normalized(document.text))
         self._keep(f"{RAW_RECIPE}:{document.id}", document.text, document.whole_id, RAW_RECIPE)
 
     def take(self, candidate: Candidate) -> None:
-        """Keep a candidate as a passage or set it aside."""
+        """Keep a candidate as a passage, or reject it."""
         self.candidates += 1
         said = clean_text(candidate.text)
         text = without_assistant_phrases(said)
@@ -133,7 +133,7 @@ class _Builder:
         self._keep(candidate.call_id, text, whole_id, candidate.recipe, candidate)
 
     def corpus(self) -> Corpus:
-        """The result."""
+        """Return the result."""
         return Corpus(
             passages=tuple(self.passages),
             rejected=tuple(self.rejected),
@@ -166,7 +166,7 @@ class _Builder:
         rank = self.ranks[whole_id, recipe]
         self.ranks[whole_id, recipe] += 1
         call_id, subset = (candidate.call_id, candidate.subset) if candidate else (None, ())
-        # Documents of one text share their calls: the later ones add their own id.
+        # Documents with equal texts share their calls: later ones add their own id.
         if passage_id in self.ids:
             passage_id = (
                 f"{passage_id}{OF_DOCUMENT}{candidate.document_id if candidate else whole_id}"
@@ -184,7 +184,7 @@ class _Builder:
 
 
 def _raw_documents(documents: Sequence[Document]) -> list[Document]:
-    """The documents to train on as they are: wholes, and parts whose whole is not there."""
+    """Return the documents to train on as they are: wholes, and parts whose whole is not there."""
     ids = {document.id for document in documents}
     return [
         document

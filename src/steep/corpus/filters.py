@@ -1,7 +1,7 @@
-"""The filters that a candidate passes, in order; the first that objects names the reason.
+"""The filters of candidates, in order; the first one that rejects a text gives the reason.
 
-They are pure and few. What they are for is told by numbers: of 5,460 texts by GPT-4.1 and
-Qwen2.5-7B they rejected under 3%, nearly all verbatim repetition (see `repetition.py`).
+They are pure functions. Of 5,460 texts by GPT-4.1 and Qwen2.5-7B they reject under 3%, nearly all
+for verbatim repetition (see `repetition.py`).
 """
 
 from __future__ import annotations
@@ -20,43 +20,43 @@ from steep.ledger.refusal import looks_like_refusal
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What the filters know of a text's document: its language, and all its words."""
+    """What the filters need of the source document: its language, and all its words."""
 
     language: SourceLanguage
     words: frozenset[str]
 
 
-# (text, its source, settings) -> does the filter object?
+# (text, its source, settings) -> is the text rejected?
 Filter = Callable[[str, Source, CorpusConfig], bool]
 
 
 def is_empty(text: str, _source: Source, _config: CorpusConfig) -> bool:
-    """Say whether there is no letter or digit in it."""
+    """Return True if there is no letter or digit in it."""
     return not any(character.isalnum() for character in text)
 
 
 def is_refused(text: str, _source: Source, _config: CorpusConfig) -> bool:
-    """Say whether the model declined in words, without saying so in its finish reason."""
+    """Return True if the text is a refusal, with a normal finish reason."""
     return looks_like_refusal(text)
 
 
 def is_short(text: str, _source: Source, config: CorpusConfig) -> bool:
-    """Say whether it has too few words to teach anything."""
+    """Return True if it has too few words."""
     return count_words(text) < config.min_words
 
 
 def is_repetitive(text: str, _source: Source, config: CorpusConfig) -> bool:
-    """Say whether it runs in a loop, or repeats too much of itself."""
+    """Return True if it loops, or repeats too much of itself."""
     return has_loop(text) or repetition_share(text) > config.max_repetition
 
 
 def is_other_language(text: str, source: Source, config: CorpusConfig) -> bool:
-    """Say whether it is surely in another language than its source."""
+    """Return True if it is certainly in another language than its source."""
     return config.check_language and is_foreign(text, source.language)
 
 
 def is_invented(text: str, source: Source, config: CorpusConfig) -> bool:
-    """Say whether too many of its names and numbers are strange to its source."""
+    """Return True if too many of its names and numbers are not in its source."""
     limit = config.max_invented
     return limit < 1 and invented_share(text, source.words) > limit
 
@@ -72,8 +72,8 @@ FILTERS: dict[str, Filter] = {
 
 
 def first_failed_filter(text: str, source: Source, config: CorpusConfig) -> str | None:
-    """The name of the first filter that objects to a text, or None."""
-    for reason, objects in FILTERS.items():
-        if objects(text, source, config):
+    """Return the name of the first filter that rejects a text, or None."""
+    for reason, rejects in FILTERS.items():
+        if rejects(text, source, config):
             return reason
     return None

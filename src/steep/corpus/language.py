@@ -1,8 +1,8 @@
-"""Is a text in another language than its source? Only said when it is sure.
+"""Detect texts that are certainly in another language than their source.
 
-Two proofs, either is enough. Letters of a script that the source does not use (a model that falls
-into Chinese halfway). Or a clear judgment of another language (see `documents/language.py`).
-Headings count for nothing: the prompts demand some, in English.
+Either of two signs is enough: letters of a script that the source does not use (a model that
+switches to Chinese), or a confident detection of another language (see `documents/language.py`).
+Headings are ignored, since prompts require some in English.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from steep.documents.language import SAMPLE_CHARACTERS, detect_language, script_
 FOREIGN_LETTERS = 0.05  # share of letters in scripts that the source does not use
 OWN_LETTERS = 0.01  # a script with fewer of the source's letters is not one that it uses
 
-# Written so much alike that telling them apart is no evidence.
+# Too similar in writing to be told apart reliably.
 _ALIKE = ({"da", "nb", "nn", "no"}, {"bs", "hr", "sh", "sr"}, {"id", "jv", "ms"}, {"gl", "pt"})
 _JAPANESE = frozenset({"HIRAGANA", "KATAKANA", "CJK"})
 _HEADING = re.compile(r"^[ \t]*(?:#{1,6}[ \t].*|\*\*[^*\n]+\*\*:?[ \t]*)$", re.MULTILINE)
@@ -24,14 +24,14 @@ _HEADING = re.compile(r"^[ \t]*(?:#{1,6}[ \t].*|\*\*[^*\n]+\*\*:?[ \t]*)$", re.M
 
 @dataclass(frozen=True, slots=True)
 class SourceLanguage:
-    """What is known of a document's language: its code, if sure, and the scripts it uses."""
+    """The language of a document: its code, if certain, and the scripts it uses."""
 
     code: str | None
     scripts: frozenset[str]
 
 
 def source_language(texts: Iterable[str]) -> SourceLanguage:
-    """Describe the language of a document from (the beginning of) its text."""
+    """Return the language of a document, from the beginning of its text."""
     text = "\n".join(texts)[:SAMPLE_CHARACTERS]
     used = frozenset(name for name, share in script_shares(text).items() if share >= OWN_LETTERS)
     if used & {"HIRAGANA", "KATAKANA"}:
@@ -40,7 +40,7 @@ def source_language(texts: Iterable[str]) -> SourceLanguage:
 
 
 def is_foreign(text: str, source: SourceLanguage) -> bool:
-    """Say whether a text, its headings aside, is surely not in the source's language."""
+    """Return True if a text, without headings, is certainly not in the source's language."""
     prose = _HEADING.sub("", text)
     shares = script_shares(prose)
     if source.scripts and sum(shares[name] for name in shares.keys() - source.scripts) > (

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from steep.core.calls import Status
 from steep.core.words import count_words
 
-OF_DOCUMENT = "@"  # in the id of a passage whose call two documents share: call, sign, document
+OF_DOCUMENT = "@"  # separates call and document in the ids of passages of a shared call
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A text that a call returned (or somebody imported), before anyone looked at it."""
+    """A generated or imported text before filtering."""
 
     text: str
-    document_id: str  # of the document or of the part that the call was about
+    document_id: str  # the document, or the part of it, that the call was about
     call_id: str
     recipe: str
     subset: tuple[str, ...] = ()
@@ -25,7 +25,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A clean training text and where it comes from.
+    """A clean training text with its provenance.
 
     `rank` orders the passages of one recipe within a whole document, so that the first k of every
     document are a nested, document-balanced subset. A raw text has no call.
@@ -41,13 +41,13 @@ class Passage:
 
     @property
     def words(self) -> int:
-        """How many words it has."""
+        """Return the number of words."""
         return count_words(self.text)
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedText:
-    """A candidate that is not trained on, and why."""
+    """A rejected candidate, and the reason."""
 
     call_id: str
     document_id: str

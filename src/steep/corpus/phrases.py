@@ -1,6 +1,6 @@
-"""What an assistant says around a text ("Sure! Here is ...", "Let me know if ...").
+"""Assistant phrases around a text ("Sure! Here is ...", "Let me know if ...").
 
-It is no part of the text: a first line that only announces it, and a last one that offers more.
+They are removed: a first line that only announces the text, and a last one that offers more.
 """
 
 # ruff: noqa: RUF001
@@ -38,7 +38,7 @@ _PREFACE = re.compile(
     rf"\A(?:(?:{_YES})[!.,！。，、: ]+(?:(?:{_HERE})[^\n]*)?|(?:{_HERE})[^\n]*[:：])[ \t*]*\n\s*",
     re.IGNORECASE,
 )
-# Drawn between what an assistant says and the text.
+# A rule between an assistant phrase and the text.
 _RULE = re.compile(r"\A(?:-{3,}|\*{3,}|_{3,})[ \t]*\n\s*|\s*\n\n(?:-{3,}|\*{3,}|_{3,})\Z")
 _OFFER = re.compile(rf"[ \t*_]*(?:{_OFFERS})", re.IGNORECASE)
 

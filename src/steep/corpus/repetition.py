@@ -1,11 +1,11 @@
-"""How much of a text repeats itself: the loops that small models fall into, and only those.
+"""Repetition within a text: the loops of small models, and only those.
 
-The plain share of repeated 6-word runs cannot tell a loop from a passage that is told five times in
+The share of repeated 6-word sequences alone cannot tell a loop from a passage that is retold in
 other words, nor from a list whose items share a frame ("Part 12 is a bolt of brass and costs ...").
-A loop says the same thing *again at once*: the copy covers the whole way back to its original. Or
-it copies a page verbatim *at length*. A retelling, a refrain and a list with a frame do neither, as
-something new stands between. Tables, code, formulas and addresses are no prose: of them only a row
-that comes over and over is a loop.
+A loop repeats *immediately*: the copy covers the whole distance to its original. Or it copies a
+page verbatim *at length*. A retelling, a refrain and a list with a frame do neither, since
+something new stands between. Tables, code, formulas and addresses are not prose: there, only a
+repeated row is a loop.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from itertools import groupby
 from steep.core.words import is_unspaced, words_of
 
 RUN_WORDS = 6
-COPY_WORDS = 100  # a copy this long is verbatim at whatever distance
-LOOP_TIMES = 4  # the same words so often in a row are a loop, however long the text around them
+COPY_WORDS = 100  # a copy of this length counts at any distance
+LOOP_TIMES = 4  # consecutive repetitions that are a loop in a text of any length
 LOOP_WORDS = 30
 LOOP_CHARACTERS = 200  # of one endless word, or more than half of the text
 LOOP_ROWS = 8  # equal rows of a table or of code, if they are most of its rows
 LOOP_SIGNS = 100  # equal words in one row
 CHARACTERS_PER_WORD = 2  # of scripts without blanks, in the numbers of words above
-PROSE_LETTERS = 0.4  # a line with fewer letters among its characters is no prose
+PROSE_LETTERS = 0.4  # a line with a smaller share of letters is not prose
 
 # List numbers and bullets, and the labels of question and answer, differ where the rest repeats.
 _MARKER = re.compile(r"\s*(?:[-*\u2022#>]+\s|\(?\d+[.):]\s|(?:question|answer)\s*\d*:)?\s*", re.I)
@@ -41,13 +41,13 @@ _NO_PROSE = re.compile(
 
 
 def repetition_share(text: str) -> float:
-    """Share of the words of a text's prose that stand in a loop or a copy, from 0 to 1."""
+    """Return the share of the words of a text's prose in a loop or a copy, from 0 to 1."""
     repeated = _repeated_words(_split(text)[0])
     return sum(repeated) / len(repeated) if repeated else 0.0
 
 
 def has_loop(text: str) -> bool:
-    """Say whether anywhere the same words, characters or rows come over and over in a row."""
+    """Return True if the same words, characters or rows repeat immediately many times."""
     prose, rows = _split(text)
     return (
         _runs_in_a_loop(words_of(prose), LOOP_WORDS)
@@ -58,7 +58,7 @@ def has_loop(text: str) -> bool:
 
 
 def _split(text: str) -> tuple[str, list[str]]:
-    """The prose of a text, and its rows of tables, code and numbers."""
+    """Return the prose of a text, and its rows of tables, code and numbers."""
     prose: list[str] = []
     rows: list[str] = []
     fenced = False
@@ -105,7 +105,7 @@ def _repeats_one_row(rows: Sequence[str]) -> bool:
 
 
 def _scale(words: Sequence[str]) -> int:
-    """How many of these words say as much as an English one."""
+    """Return the number of these words that correspond to one English word."""
     return CHARACTERS_PER_WORD if sum(map(is_unspaced, words)) * 2 > len(words) else 1
 
 
@@ -122,7 +122,7 @@ def _repeated_words(prose: str) -> list[bool]:
 
 
 def _copies(words: Sequence[str]) -> Iterator[tuple[int, int, int]]:
-    """Yield (distance to the original, start, number of runs) of each stretch said before."""
+    """Yield (distance to the original, start, number of runs) of each repeated part."""
     last: dict[tuple[str, ...], int] = {}
     distances: list[int] = []
     for index in range(len(words) - RUN_WORDS + 1):

@@ -1,4 +1,4 @@
-"""Cleaning that never touches what a text says: newlines, control characters, blanks."""
+"""Cleaning that keeps the words of a text: newlines, control characters, blanks."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def clean_text(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text on one line, with one blank where there were blanks or line ends."""
+    """Return the text on one line, with single blanks."""
     return " ".join(clean_text(text).split())

@@ -10,9 +10,9 @@ from steep.core.config import Section
 
 
 class DocumentsConfig(Section):
-    """Where the documents are, and how long ones are split."""
+    """Settings of the documents."""
 
-    path: Path = Field(description="a file or folder: .txt .md .jsonl, or QuALITY's own format")
+    path: Path = Field(description="a file or folder: .txt, .md, .jsonl, or the format of QuALITY")
     split_words: int | None = Field(
-        None, ge=50, description="split longer documents at paragraphs into parts of so many words"
+        None, ge=50, description="maximum words of a document; longer ones are split at paragraphs"
     )

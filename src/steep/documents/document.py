@@ -1,4 +1,4 @@
-"""The first noun: a `Document` is a text with a title and a stable id."""
+"""Documents: texts with a title and a stable id."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One source text. `id` is the same over reruns and machines.
+    """A source text, whose `id` is stable across reruns and machines.
 
     A part of a split document has the id `<whole>#<number>` and names the whole in
     `metadata["part_of"]`; questions and confidence intervals refer to the whole.
@@ -24,18 +24,18 @@ class Document:
 
     @property
     def whole_id(self) -> str:
-        """The id of the document that this one is a part of, or its own."""
+        """Return the id of the document that this one is a part of, or its own."""
         return self.metadata.get("part_of", self.id)
 
     @property
     def author_name(self) -> str:
-        """The author as "First Last", whichever way the source wrote it; empty if unknown."""
+        """Return the author as "First Last", for any order in the source; empty if unknown."""
         last, comma, first = (self.author or "").partition(", ")
         return f"{first} {last}" if comma else last
 
     @property
     def heading(self) -> str:
-        """Title, author and year as in the paper's code, e.g. `"Title", First Last, 1961.` here."""
+        """Return title, author and year in the format of the paper's code."""
         parts = [f'"{self.title}"']
         if self.author_name:
             parts.append(self.author_name)
@@ -46,7 +46,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Something that could not be read: where it stood (`file` or `file:line`), and why."""
+    """Something that could not be read: its place (`file` or `file:line`), and the reason."""
 
     source: str
     reason: str
@@ -54,7 +54,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a file or folder held: its documents, what was skipped, how many files there were."""
+    """The documents of a file or folder, what was skipped, and the number of files."""
 
     documents: tuple[Document, ...]
     skipped: tuple[Skipped, ...]

@@ -1,33 +1,37 @@
-"""General text that is about nothing of the corpus: for replay, and to see what was forgotten."""
+"""General text, unrelated to the corpus: for replay, and to measure forgetting."""
 
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 
+from steep.core.errors import UserError
 from steep.documents.document import Skipped
 from steep.documents.records import BadRecord, not_utf8, records_of_lines, required_text
+
+log = logging.getLogger("steep")
 
 KINDS = "a .txt, .md or .jsonl file (each line with a text), or 'builtin'"
 
 
 class NoText(Exception):
-    """There is no text here; the message says why."""
+    """A file without text; the message says why."""
 
 
 def builtin_texts() -> Path:
-    """The file of short invented texts that comes with the package."""
+    """Return the file of short invented texts that is part of the package."""
     return Path(str(resources.files("steep") / "demo" / "replay.md"))
 
 
 def stream_general_texts(path: Path, skipped: list[Skipped]) -> Iterator[str]:
-    """One text at a time: `text` fields of JSON Lines, or paragraphs of a plain file.
+    """Stream texts: the `text` fields of JSON Lines, or the paragraphs of a plain file.
 
     Args:
         path: The file.
-        skipped: Bad lines are appended to it.
+        skipped: List that bad lines are appended to.
 
     Raises:
         NoText: It cannot be read, or there is no text in it.
@@ -50,8 +54,36 @@ def stream_general_texts(path: Path, skipped: list[Skipped]) -> Iterator[str]:
         raise NoText("no text")
 
 
+def general_texts(path: Path, stage: str, key: str, kind: str, hint: str) -> Iterator[str]:
+    """Stream texts, and log the lines that were skipped.
+
+    Args:
+        path: The file.
+        stage: Name of the stage, for the log.
+        key: Setting that names the file, for the error.
+        kind: Kind of text, for the error.
+        hint: Remedy, for the error.
+
+    Raises:
+        UserError: The file cannot be read, or has no text.
+    """
+    skipped: list[Skipped] = []
+    problem: NoText | None = None
+    try:
+        yield from stream_general_texts(path, skipped)
+    except NoText as error:
+        problem = error
+    if skipped:
+        first = f"{skipped[0].source}: {skipped[0].reason}"
+        log.warning("%s: skipped %d lines of %s; the first, %s", stage, len(skipped), path, first)
+    if problem is not None:
+        raise UserError(
+            f"There is no {kind}.", where=f"{key}: {path}", expected=KINDS, found=problem, hint=hint
+        ) from problem
+
+
 def _utf8(line: str) -> str:
-    """The line again, which is an error if bytes of it were not UTF-8."""
+    """Return the line; raise UnicodeDecodeError if it was not UTF-8."""
     return line if line.isascii() else line.encode(errors="surrogateescape").decode()
 
 

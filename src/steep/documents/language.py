@@ -84,7 +84,7 @@ def _document_language(sample: str) -> str | None:
 
 
 def _by_letters(sample: str, script: str) -> str | None:
-    """The language whose own letters a text uses, where the words did not decide."""
+    """Return the language whose own letters a text uses, where the words did not decide."""
     own = _OWN_LETTERS.get(script, ())
     return next((code for code, letters in own if letters.search(sample)), None)
 
@@ -108,7 +108,7 @@ def script_shares(text: str) -> dict[str, float]:
 
 
 def _main_script(sample: str) -> str | None:
-    """The script that holds most of a text; kana among ideographs decide for Japanese."""
+    """Return the script that holds most of a text; kana among ideographs decide for Japanese."""
     shares = script_shares(unicodedata.normalize("NFKC", sample))
     kana = shares.get("HIRAGANA", 0.0) + shares.get("KATAKANA", 0.0)
     if kana > 0.1 * (kana + shares.get("CJK", 0.0)):
@@ -138,7 +138,7 @@ def _script(letter: str) -> str:
 
 @lru_cache(maxsize=1)
 def _identifier() -> Any:
-    """The identifier, loaded once and only when asked (it takes a second)."""
+    """Return the identifier, loaded once and only when asked (it takes a second)."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -48,7 +48,7 @@ def folded_name(name: str, language: str | None) -> tuple[str, ...]:
 
 
 def is_too_long(name: str) -> bool:
-    """Say whether this is a sentence rather than a name."""
+    """Return True if this is a sentence rather than a name."""
     lengths = (1 / CHARACTERS_PER_WORD if is_unspaced(word) else 1 for word in words_of(name))
     return sum(lengths) > LONGEST_NAME_WORDS
 
@@ -65,7 +65,7 @@ class MentionIndex:
         self._words = words if joined == text else f"{words}\n {' '.join(words_of(joined))} "
 
     def mentions(self, words: tuple[str, ...]) -> bool:
-        """Say whether a name, given by its folded words, occurs in the document."""
+        """Return True if a name, given by its folded words, occurs in the document."""
         if f" {' '.join(words)} " in self._words:
             return True
         forms = [_forms(word, self._inflects, self.language == "ko") for word in words]

@@ -26,7 +26,7 @@ SENTENCE_OPENERS = frozenset(_OPENERS.split())
 
 
 def proper_names(text: str) -> tuple[str, ...]:
-    """The names of a text, once each, in order of mention, without sentence openers."""
+    """Return the names of a text, once each, in order of mention, without sentence openers."""
     # In English as ever: the compact prompts name these, so a change would buy calls again.
     upper = "A-Z" if document_language(text) in (None, "en") else _CAPITALS
     name = rf"[{upper}][\w'-]+(?:(?: & | of (?=[{upper}])| )[{upper}][\w'-]+)*"
@@ -43,7 +43,7 @@ def proper_names(text: str) -> tuple[str, ...]:
 
 
 def invented_share(text: str, source_words: frozenset[str]) -> float:
-    """Share of a text's distinct name words and numbers that its source does not have.
+    """Return the share of distinct name words and numbers of a text that are not in its source.
 
     Outside of English a word counts as the source's in another form of it, too: names have endings.
     """
@@ -63,5 +63,5 @@ def _stem(word: str) -> str:
 
 
 def words_of(text: str) -> frozenset[str]:
-    """All words and numbers of a text, folded, with and without the signs that belong to them."""
+    """Return all words and numbers of a text, folded, with and without punctuation inside."""
     return frozenset(words.words_of(text)) | frozenset(re.findall(r"\w+", words.fold(text)))

@@ -1,9 +1,9 @@
-"""QuALITY's own JSONL: long stories with four-choice questions, one question set a line.
+"""The JSONL format of QuALITY: long stories with four-choice questions, one set per line.
 
-Two rooms need it: the stories are documents, the questions are an evaluation. A file carries any
-suffix (`.dev`, `.train`, `.htmlstripped.dev`), so it is known by its keys. Two question sets of
-one article (same title and author) are merged. The texts come hard-wrapped and oddly spaced:
-emphasis is a word between four blanks, a lost line end is six or more; both are put right here.
+The stories are documents, and the questions an evaluation. A file has any suffix (`.dev`, `.train`,
+`.htmlstripped.dev`), so it is recognized by its keys. Two question sets of one article (same title
+and author) are merged. The texts are hard-wrapped and oddly spaced: emphasis is a word between four
+blanks, a lost line end is six or more; both are corrected here.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _BLANKS_IN_QUOTES = re.compile(r'(?:(?<=^")|(?<=\s")) {2,}|(?<=\S) {2,}(?="(?:\s
 
 @dataclass(frozen=True, slots=True)
 class QualityQuestion:
-    """One four-choice question; `gold` counts from 0 and is None where the answer is withheld."""
+    """A four-choice question; `gold` counts from 0, and is None if the answer is withheld."""
 
     id: str
     question: str
@@ -53,7 +53,7 @@ class QualityQuestion:
 
 @dataclass(frozen=True, slots=True)
 class QualityArticle:
-    """One article with the questions of all its sets."""
+    """An article with the questions of all its sets."""
 
     article_id: str
     title: str
@@ -64,14 +64,14 @@ class QualityArticle:
 
 
 class QualityFile(NamedTuple):
-    """What a file held, and which of its lines or questions could not be used."""
+    """The articles of a file, and the lines and questions that were skipped."""
 
     articles: list[QualityArticle]
     skipped: list[Skipped]
 
 
 def is_quality(record: object) -> bool:
-    """Say whether a JSON value is a line of QuALITY."""
+    """Return True if a JSON value is a line of QuALITY."""
     return isinstance(record, Mapping) and {"article", "questions"} <= record.keys()
 
 
@@ -177,7 +177,7 @@ def _is_wrapped(text: str) -> bool:
 
 
 def _paragraph(lines: str) -> str:
-    """Rejoin the lines of one paragraph and even out its blanks."""
+    """Join the lines of a paragraph and normalize its blanks."""
     # A dash or hyphen at a line's end joins two words that had no blank between them.
     joined = re.sub(r"(?<=[\w\u2014-][\u2014-])[ \t]*\n[ \t]*", "", lines).replace("\n", " ")
     tight = _BLANKS_IN_QUOTES.sub("", _BLANKS_BEFORE_STOP.sub("", joined))
@@ -185,7 +185,7 @@ def _paragraph(lines: str) -> str:
 
 
 def first_record(text: str) -> object:
-    """The JSON value on the first line that is not blank, or None if it is no JSON."""
+    """Return the JSON value on the first line that is not blank, or None if it is no JSON."""
     first = text.lstrip("\ufeff \t\r\n").partition("\n")[0]
     try:
         return json.loads(first) if first.startswith("{") else None

@@ -57,13 +57,13 @@ _Field = TypeVar("_Field")
 
 
 def read_plain_text(file: SourceFile) -> Reading:
-    """One document; its title is the first line if that stands alone, else the file's name."""
+    """Read one document; its title is the first line if that stands alone, else the file's name."""
     text = clean_text(file.text)
     return _one_document(file, _first_line_title(text), text)
 
 
 def read_markdown(file: SourceFile) -> Reading:
-    """One document; its title is the front matter's, or the first heading, or as in plain text.
+    """Read one document; its title is in the front matter, the first heading, or as in plain text.
 
     Front matter in YAML or TOML is no part of the text; its author and date are taken.
     """
@@ -78,7 +78,7 @@ def read_markdown(file: SourceFile) -> Reading:
 
 
 def read_jsonl(file: SourceFile) -> Reading:
-    """One document a line (`id, title, text`, perhaps `author, year`), or QuALITY's own format."""
+    """Read one document per line (`id, title, text, author, year`), or the format of QuALITY."""
     if is_quality(first_record(file.text)):
         return read_quality_stories(file)
     documents: list[Document] = []
@@ -88,14 +88,14 @@ def read_jsonl(file: SourceFile) -> Reading:
             documents.append(_document(record, source, skipped))
         except BadRecord as error:
             skipped.append(Skipped(source, str(error)))
-    if len(skipped) > 1 and not documents:  # a file of another kind: say it once, not a line each
+    if len(skipped) > 1 and not documents:  # a file of another kind: one reason, not one per line
         reason = f"none of its {len(skipped)} lines is a document; the first: {skipped[0].reason}"
         skipped = [Skipped(file.name, reason)]
     return Reading(tuple(documents), tuple(skipped), 1)
 
 
 def read_quality_stories(file: SourceFile) -> Reading:
-    """The articles of a QuALITY file, without their questions."""
+    """Return the articles of a QuALITY file, without their questions."""
     articles, skipped = parse_quality(file.text, file.name)
     documents = [
         Document(row.article_id, row.title, row.text, row.author, row.year, file.name)
@@ -104,7 +104,7 @@ def read_quality_stories(file: SourceFile) -> Reading:
     return Reading(tuple(documents), tuple(skipped), 1)
 
 
-LINE_READERS: tuple[Reader, ...] = (read_jsonl, read_quality_stories)  # a bad line costs itself
+LINE_READERS: tuple[Reader, ...] = (read_jsonl, read_quality_stories)  # a bad line is skipped alone
 READERS: dict[str, Reader] = {
     ".txt": read_plain_text,
     ".md": read_markdown,
@@ -149,7 +149,7 @@ def _kept_without(
     source: str,
     skipped: list[Skipped],
 ) -> _Field | None:
-    """A field that is not worth a document: one that does not fit is left out, and named."""
+    """Return a field that is not worth a document: one that does not fit is left out, and named."""
     try:
         return read(record)
     except BadRecord as error:
@@ -158,7 +158,7 @@ def _kept_without(
 
 
 def _front_matter(text: str) -> tuple[Mapping[str, Any], str]:
-    """The fields before a text, by their names in lower case, and the text without them."""
+    """Return the fields before a text, by their names in lower case, and the text without them."""
     if match := _FENCED_FRONT.match(text):
         try:
             if match["toml"] is None:
@@ -187,7 +187,7 @@ def _date(fields: Mapping[str, Any]) -> str | None:
 
 
 def _author(value: Any) -> str | None:
-    """One author, or several joined; each a name or an object with one."""
+    """Return one author, or several joined; each a name or an object with one."""
     each = value if isinstance(value, list) else [value]
     names = [_plain(one.get("name") if isinstance(one, dict) else one) for one in each]
     return " and ".join(filter(None, names)) or None
@@ -217,7 +217,7 @@ def _first_line_title(text: str) -> str | None:
 
 
 def _headings(text: str) -> Iterator[str]:
-    """Headings of a Markdown text, without those in fenced code (where # starts a comment)."""
+    """Yield the headings of a Markdown text, without fenced code (where # starts a comment)."""
     fenced = False
     before = last = ""
     for line in _COMMENT.sub("", text).split("\n"):
@@ -228,7 +228,7 @@ def _headings(text: str) -> Iterator[str]:
 
 
 def _heading(before: str, last: str, line: str) -> str | None:
-    """A line after a number sign, or a single line that is underlined."""
+    """Return a line after a number sign, or a single line that is underlined."""
     if match := _HEADING.match(line):
         return match[1]
     underlined = _UNDERLINE.match(line) and not before.strip() and not _NO_HEADING.match(last)

@@ -75,7 +75,7 @@ def merge_readings(readings: Iterable[Reading]) -> Reading:
 
 
 def _walk(folder: Path) -> tuple[dict[str, Path], list[Skipped]]:
-    """Each file by its name within the folder, sorted, and what could not be entered."""
+    """Return each file by its name within the folder, sorted, and folders that cannot be read."""
     files: dict[str, Path] = {}
     skipped: list[Skipped] = []
 
@@ -96,13 +96,13 @@ def _walk(folder: Path) -> tuple[dict[str, Path], list[Skipped]]:
 
 
 def _shown(name: str) -> str:
-    """A file's name with line breaks, control characters and bytes that are no UTF-8 escaped."""
+    """Return a file's name with line breaks, control characters and non-UTF-8 bytes escaped."""
     encoded = os.fsencode(name).decode("utf-8", "backslashreplace")
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), encoded)
 
 
 def _file_ids(names: Iterable[str]) -> dict[str, str]:
-    """The names without their suffix, but where two files would get the same id."""
+    """Return the names without their suffix, but where two files would get the same id."""
     readable = [name for name in names if Path(name).suffix.lower() in READERS]
     stems = Counter(map(_stem, readable))
     return {name: name if stems[_stem(name)] > 1 else _stem(name) for name in readable}
@@ -156,7 +156,7 @@ def _unknown_kind(file: Path) -> str:
 
 
 def _holds_quality(path: Path) -> bool:
-    """Look for QuALITY's keys in the first line; its files come with any suffix."""
+    """Return True if the first line has QuALITY's keys; its files have any suffix."""
     with path.open("rb") as file:
         if not file.read(16).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
             return False

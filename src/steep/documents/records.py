@@ -1,4 +1,4 @@
-"""JSON Lines that somebody else wrote: each mistake is named with its line, none is fatal."""
+"""JSON Lines from outside: each mistake is reported with its line, and none is fatal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _YEAR_IN_TEXT = re.compile(r"(?<!\d)\d{4}(?!\d)")
 
 
 class BadRecord(Exception):
-    """One record cannot be used; the message says what was expected and found."""
+    """A record that cannot be used; the message says what was expected and found."""
 
 
 def json_records(
@@ -35,7 +35,7 @@ def json_records(
 def records_of_lines(
     lines: Iterable[str], name: str, skipped: list[Skipped]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The same of lines that come one by one, so that a file need not fit into memory."""
+    """Return the same of lines that come one by one, so that a file need not fit into memory."""
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -52,7 +52,7 @@ def records_of_lines(
 
 
 def required_text(record: Mapping[str, Any], key: str) -> str:
-    """A required field as text (a number is taken as its digits, 7.0 as 7).
+    """Return a required field as text (a number is taken as its digits, 7.0 as 7).
 
     Raises:
         BadRecord: It is missing, empty or of another kind.
@@ -69,7 +69,7 @@ def required_text(record: Mapping[str, Any], key: str) -> str:
 
 
 def whole_number(value: Any) -> Any:
-    """The value, but 7 for 7.0 and None for NaN: pandas turns columns with gaps into floats."""
+    """Return 7 for 7.0 and None for NaN, since pandas turns columns with gaps into floats."""
     if not isinstance(value, float):
         return value
     if math.isnan(value):
@@ -78,7 +78,7 @@ def whole_number(value: Any) -> Any:
 
 
 def optional_text(record: Mapping[str, Any], key: str) -> str | None:
-    """A field as text on one line, or None where it is missing or empty.
+    """Return a field as text on one line, or None where it is missing or empty.
 
     Raises:
         BadRecord: It is there and is no text.
@@ -90,7 +90,7 @@ def optional_text(record: Mapping[str, Any], key: str) -> str | None:
 
 
 def optional_year(record: Mapping[str, Any]) -> int | None:
-    """The year, if it is there: a whole number, or the only one of four digits in a text.
+    """Return the year, if it is there: a whole number, or the only one of four digits in a text.
 
     Raises:
         BadRecord: It is there and says no year.
@@ -118,7 +118,7 @@ def utf8_lines(data: bytes, name: str, skipped: list[Skipped]) -> str:
 
 
 def not_utf8(data: bytes, error: UnicodeDecodeError) -> str:
-    """Say which byte is not UTF-8, and in which encoding the text may be."""
+    """Return which byte is not UTF-8, and the likely encoding of the text."""
     encoding = other_encoding(data) or "WINDOWS-1252"
     found = f"not UTF-8: byte 0x{data[error.start]:02x} at {error.start}"
     return f"{found}; save it as UTF-8, e.g. with iconv -f {encoding} -t UTF-8"
@@ -138,7 +138,7 @@ def other_encoding(data: bytes) -> str | None:
 
 
 def utf8_text(path: Path, what: str, hint: str) -> str:
-    """The text of a file that the user named; `what` it holds is said in errors.
+    """Return the text of a file that the user named; `what` it holds is said in errors.
 
     Raises:
         UserError: It cannot be read, or is not UTF-8.

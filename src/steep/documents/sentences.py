@@ -23,7 +23,7 @@ _THAI_OR_LAO = re.compile("[\u0e00-\u0eff]$")
 
 
 def ends_sentence(word: str, after: str = "") -> bool:
-    """Say whether a sentence ends with this word; abbreviations and list numbers end none.
+    """Return True if a sentence ends with this word; abbreviations and list numbers end none.
 
     Args:
         word: The word with its punctuation.

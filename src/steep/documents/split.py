@@ -1,8 +1,8 @@
-"""Cut a document that is longer than a generator's context into parts of about equal length.
+"""Split a document that exceeds a generator's context into parts of about equal length.
 
-A cut falls at the paragraph end nearest to the even one; where no paragraph ends nearby, at a
-sentence's end, then a line's, then between two words. No word is lost, no tiny rest remains, and
-each part keeps the title, so that what is written from it can name the whole.
+A cut is at the paragraph end nearest to an even cut; if no paragraph ends nearby, at the end of a
+sentence, then of a line, then between two words. No word is lost, there is no tiny last part, and
+each part keeps the title, so that generated texts can name the whole.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NO_END, _LINE, _SENTENCE, _PARAGRAPH = range(4)
 
 
 def split_documents(documents: Sequence[Document], max_words: int) -> tuple[Document, ...]:
-    """Split all that are too long; no part takes the id of another document."""
+    """Split long documents; no part takes the id of another document."""
     taken = {document.id for document in documents}
     parts: list[Document] = []
     for document in documents:
@@ -55,7 +55,7 @@ def split_document(document: Document, max_words: int) -> tuple[Document, ...]:
 
 
 def whole_documents(documents: Iterable[Document]) -> dict[str, Document]:
-    """The documents by their whole id, with parts put together again in their order."""
+    """Return the documents by their whole id, with parts joined in order."""
     wholes: dict[str, Document] = {}
     for document in documents:
         key = document.whole_id
@@ -65,7 +65,7 @@ def whole_documents(documents: Iterable[Document]) -> dict[str, Document]:
 
 
 def _end_levels(text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
-    """For each word but the last: what ends after it."""
+    """Return, for each word but the last, what ends after it."""
     levels = []
     line_start = spans[0][0]
     for (start, end), (next_start, _) in pairwise(spans):
@@ -83,7 +83,7 @@ def _end_levels(text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def _cuts(ends: Sequence[int], words: int, max_words: int) -> list[int]:
-    """After how many words to cut."""
+    """Return the numbers of words to cut after."""
     parts = math.ceil(words / max(1, FILL * max_words))
     mean = words / parts
     cuts: list[int] = []

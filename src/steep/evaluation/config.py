@@ -10,8 +10,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from steep.core.config import Section, operational
 from steep.ledger.config import ServerConfig
 from steep.retrieval.config import RetrievalConfig
-
-BASE = "base"  # what the results call the model that training starts from
+from steep.training.config import BASE as BASE
 
 
 class EvaluateConfig(Section):

@@ -20,7 +20,8 @@ from steep.evaluation.protocols import protocol_of
 from steep.evaluation.questions import Question
 from steep.evaluation.results import AnswerProtocol
 from steep.evaluation.setup import EvaluationSetup
-from steep.training.loading import load_model_config, load_tokenizer
+from steep.training.loading import load_tokenizer
+from steep.training.models import context_tokens
 
 SPECIAL_TOKENS = 8  # an upper bound of what tokenizers add to the bytes of a text
 
@@ -45,8 +46,7 @@ def not_askable(
     if all(name in served for name in (BASE, *setup.arms)):
         return reasons
     directory, protocol = setup.base_directory(), protocol_of(setup.evaluate)
-    config = load_model_config(directory)
-    limit: int | None = getattr(config, "max_position_embeddings", None)
+    limit = context_tokens(directory)
     if limit is None:
         return reasons
     tokenizer = _Lazy(lambda: load_tokenizer(directory))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from steep.generation.config import EMBEDDED_MODEL, GenerateConfig
 from steep.generation.pricing import HTTP_ENGINES, base_urls, prices_of
 from steep.generation.work_queue import assign
 from steep.llm.client import Client
-from steep.llm.local.weights import check_libraries, embedded_directory
+from steep.llm.model_names import check_libraries, embedded_directory, find_model
 
 log = logging.getLogger("steep")
 
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from steep.llm.openai_batch import BatchClient
 
 InProcess = Literal["embedded", "transformers", "vllm"]
-
-_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
 def make_clients(
@@ -164,20 +161,12 @@ def _not_installed(name: str, extra: str) -> UserError:
 
 
 def _check_model(settings: GenerateConfig, root: Path | None) -> None:
-    """Check that a directory holds a model; a name on the Hub is looked up when it is loaded."""
-    name = _model_of(settings, root)
-    if name is None or (Path(name) / "config.json").is_file():
-        return
-    if settings.engine == "ray" and settings.ray_address is not None and Path(name).is_absolute():
-        return  # the nodes of the cluster must have it
-    if Path(name).is_dir() or not _HUB_NAME.fullmatch(name):
-        raise UserError(
-            "There is no model in this directory." if Path(name).is_dir() else "No such model.",
-            where="generate.model",
-            expected=f"{EMBEDDED_MODEL}, a Hugging Face directory, or a name on the Hub like "
-            "owner/name",
-            found=name,
-        )
+    """Refuse a name that cannot be a model; a name on the Hub is looked up when it is loaded."""
+    on_nodes = settings.engine == "ray" and settings.ray_address is not None
+    if on_nodes and Path(settings.model).is_absolute():
+        return  # the nodes of the cluster must have it, not this machine
+    if settings.model != EMBEDDED_MODEL:
+        find_model(settings.model, root or Path(), "generate.model", has_owner=True)
 
 
 def _in_process(settings: GenerateConfig) -> InProcess:

@@ -1,4 +1,4 @@
-"""What leaves the project for other packages: the questions, as tasks that they can run."""
+"""Export the questions as tasks for other packages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from steep.stages import documents as documents_stage
 
 @dataclass(frozen=True, slots=True)
 class ExportedTasks:
-    """A folder that was written, what is in it, and how it is run."""
+    """An exported folder, its files, and the commands that run it."""
 
     directory: Path
     files: tuple[str, ...]
@@ -34,10 +34,10 @@ def run(
 
     Args:
         config: The configuration.
-        project: Where things lie; nothing is written there.
-        what: For which package, one of `EXPORTS`.
+        project: The project; nothing is written there.
+        what: Name of the package, one of `EXPORTS`.
         directory: A new or empty folder, or one of an earlier export.
-        name: Of the task; made of the run's name by default.
+        name: Name of the task; by default derived from the run's name.
 
     Raises:
         UserError: The kind is unknown, there are no questions, or the folder holds other files.
@@ -67,7 +67,7 @@ def run(
 
 
 def task_name(run_name: str) -> str:
-    """A name that Python and YAML can take."""
+    """Return a name that is valid in Python and YAML."""
     return f"steep_{re.sub('[^A-Za-z0-9_]', '_', run_name)}"
 
 

@@ -1,251 +1,337 @@
-"""What training will take, for `steep plan`: nothing is loaded, downloaded, measured or written.
+"""What training will take, for `steep plan`; nothing is loaded, downloaded, measured or written.
 
-The model's `config.json` decides memory and arithmetic. A model of the Hub that is not on this
-machine is not looked up; what depends on it is unknown then.
+Tokens of finished shards are counted. Others are estimated from the bytes of documents, imported
+texts and chats, and from the texts that generation still has to write; texts that will be rejected
+are not subtracted. A model of the Hub is not looked up if its configuration is not on this machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from steep.config import Config
-from steep.core.artifacts import Project
+from steep.core.artifacts import Artifact, Identity, Project
+from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
+from steep.core.formatting import gib
+from steep.core.ranges import Range
 from steep.core.ranks import ranks
-from steep.stages import train
-from steep.stages.models import EMBEDDED, check_libraries, missing_libraries, model_directory
+from steep.llm.local.weights import DIRECTORY, cache_directory
+from steep.llm.model_names import check_libraries, find_model, missing_libraries
+from steep.stages import documents as documents_stage
+from steep.stages import instruct
+from steep.stages.finished_artifacts import Finished, look
 from steep.stages.plan import Plan
-from steep.stages.training_amounts import TrainingAmounts, refusal
+from steep.stages.status import open_ledger
+from steep.stages.tokenize import replay_path
+from steep.tokens.build import CHATS, INSTRUCTION, REPLAY, VALIDATION
+from steep.training.checkpoint_files import kept_steps
+from steep.training.config import OptimizationConfig
 from steep.training.forecast import (
-    Amount,
-    Devices,
-    Rate,
     RunForecast,
     SectionForecast,
+    SectionName,
     TrainingForecast,
-    forecast_run,
-    local_devices,
-    named_devices,
-    rate_of,
+    forecast_section,
+    refusal,
+    total,
+    validations_left,
 )
-from steep.training.metrics import METRICS
+from steep.training.runs import (
+    SUFFIX,
+    mixed_rates,
+    training_identity,
+    training_steps,
+    tuning_identity,
+    tuning_steps,
+)
+from steep.training.throughput import Devices, local_devices, named_devices
 
 if TYPE_CHECKING:
-    from steep.training.memory import MemoryEstimate
     from steep.training.model_dims import ModelShape
-    from steep.training.settings import TrainingSettings
 
 __all__ = ["RunForecast", "SectionForecast", "TrainingForecast", "forecast"]
 
-SectionName = Literal["train", "instruct"]
+BYTES_PER_TOKEN = Range(2.5, 4.0, 6.0)  # of prose; English has one byte per character
+NONE = Range.exactly(0)
 
 
 def forecast(
     config: Config, project: Project, plan: Plan | None = None, gpus: str | None = None
 ) -> TrainingForecast | None:
-    """Estimate what is left of training; None where no arm is configured.
+    """Estimate what is left of training; None without arms.
 
     Args:
         config: The configuration.
-        project: Where shards, trained models and measured steps are, as far as there are any.
-        plan: What generation has still to do.
-        gpus: The GPUs that will train, as "8xH100"; by default what this machine has.
+        project: The project, with the shards, models and measured steps that exist.
+        plan: What generation still has to do.
+        gpus: GPUs to train on, as "8xH100"; by default those of this machine.
 
     Raises:
-        UserError: Such GPUs are not known.
+        UserError: The GPUs are not known.
     """
     if not config.train.arms:
         return None
-    amounts = TrainingAmounts(config, project, plan)
-    listed: dict[SectionName, Sequence[Amount]] = {"train": amounts.of_training()}
-    if tuned := amounts.of_tuning():
+    runs = _Runs(config, project, plan)
+    listed: dict[SectionName, tuple[RunForecast, ...]] = {"train": tuple(runs.trained())}
+    if tuned := tuple(runs.tuned()):
         listed["instruct"] = tuned
-    sections = [_Section(config, project, name, gpus) for name in listed]
-    made = TrainingForecast(
-        model=config.train.model,
-        gpu_hour_usd=config.train.gpu_hour_usd,
-        sections=tuple(section.forecast(listed[section.name]) for section in sections),
-        warnings=(),
-    )
-    if not made.to_do:
-        return made
-    warnings = [*amounts.problems, *(each for section in sections for each in section.warnings)]
-    warnings += _disk_warnings(made, project, amounts)
-    return replace(made, warnings=tuple(dict.fromkeys(warnings)))
-
-
-class _Section:
-    """A section of the configuration that trains; `warnings` say what will be refused."""
-
-    def __init__(
-        self, config: Config, project: Project, name: SectionName, gpus: str | None
-    ) -> None:
-        self.config, self.project, self.name = config, project, name
-        self.settings = config.train if name == "train" else config.instruct
-        self.devices = _devices(config, name, gpus)
-        self.warnings: list[str] = []
-
-    def forecast(self, amounts: Sequence[Amount]) -> SectionForecast:
-        """What its runs take."""
-        unknown = SectionForecast(
-            section=self.name,
-            devices=self.devices,
-            parameters=None,
-            rate=Rate(None, None, ""),
-            memory=None,
-            host_bytes=None,
-            disk_bytes=None,
-            runs=(),
+    sections, warnings = [], runs.problems
+    for name, of_section in listed.items():
+        settings = config.train if name == "train" else config.instruct
+        section, refused = forecast_section(
+            settings,
+            SectionForecast(name, _devices(config, name, gpus), of_section),
+            partial(_shape, config.train.model, project, settings),
+            project.store,
+            config.train.gpu_hour_usd,
         )
-        if all(each.state == "done" for each in amounts):
-            made = unknown  # nobody asks, and reading a configuration takes seconds
-        else:
-            try:
-                made = self._known(unknown)
-            except UserError as error:
-                made = replace(unknown, rate=Rate(None, None, _in_one_line(error)))
-        price, minutes = self.config.train.gpu_hour_usd, self.settings.checkpoint_minutes
-        runs = (forecast_run(each, made.rate, self.devices, price, minutes) for each in amounts)
-        return replace(made, runs=tuple(runs))
+        sections.append(section)
+        warnings += refused
+    found = TrainingForecast(config.train.model, config.train.gpu_hour_usd, tuple(sections), ())
+    if not found.to_do:
+        return found
+    warnings += _disk_warnings(found, project, runs.begun)
+    return replace(found, warnings=tuple(dict.fromkeys(warnings)))
 
-    def _known(self, unknown: SectionForecast) -> SectionForecast:
-        """What can be told of the shape of the model.
 
-        Raises:
-            UserError: Its configuration is not here, or cannot be trained.
-        """
-        check_libraries()
-        import torch
+class _Runs:
+    """The training runs of a configuration.
 
-        from steep.training.flops import shape_flops
-        from steep.training.job import resolve
-        from steep.training.preflight import disk_bytes, host_bytes
+    Attributes:
+        problems: What will be refused.
+        begun: Directories of interrupted runs.
+    """
 
-        lora = train.job_fields(self.settings)["lora"]
-        shape = _shape(self.config, self.project, lora)
-        device = torch.device("cuda" if self.devices.is_gpu else "cpu")
-        settings = resolve(train.loop_settings(self.settings, steps=1), device)
-        memory = self._memory(shape, settings, device)
-        flops = shape_flops(shape, self.settings.context_tokens)
-        return replace(
-            unknown,
-            parameters=shape.parameter_count,
-            rate=self._rate(settings, flops),
-            memory=memory,
-            host_bytes=host_bytes(memory, self.devices.count) if self.devices.is_gpu else None,
-            disk_bytes=disk_bytes(memory, settings.keep_checkpoints),
-        )
-
-    def _memory(self, shape: ModelShape, settings: TrainingSettings, device: Any) -> MemoryEstimate:
-        from steep.training.loop import check_ranks
-        from steep.training.memory import estimate_memory
-        from steep.training.parallel import World
-        from steep.training.preflight import available_memory, check_fits
-
-        context, count = self.settings.context_tokens, self.devices.count
-        available = available_memory(device) if self.devices.is_here else None
-        estimate = estimate_memory(shape, settings, context, count, available)
-        world = World(0, count, 0, device)
+    def __init__(self, config: Config, project: Project, plan: Plan | None) -> None:
+        self.config, self.project, self.plan = config, project, plan
+        self.problems: list[str] = []
+        self.begun: list[Path] = []
+        self._finished = Finished(set())
         try:
-            check_ranks(settings, world)
-            if self.devices.is_here:
-                check_fits(estimate, shape, settings, context, world)
+            self._finished = look(config, project)
         except UserError as error:
-            self.warnings.append(refusal(self.name, error))
-        return estimate
+            self.problems.append(refusal("tokenize", error))
 
-    def _rate(self, settings: TrainingSettings, flops: float) -> Rate:
-        from steep.training.throughput import measured_rate, workload_of
+    def trained(self) -> Iterator[RunForecast]:
+        """Return the runs of the arms."""
+        settings, shards = self.config.train, self._finished.shards
+        measured = any(map(self._is_done, settings.arms))  # arms share their first losses
+        for arm in settings.arms:
+            identity = (
+                partial(training_identity, settings, shards, arm) if self._shard(arm) else None
+            )
+            run = self._run(arm, settings, identity, self._is_done(arm), self._steps(arm))
+            first = not (measured or run.steps_done)
+            measured = measured or run.state != "done"
+            yield replace(run, validation_tokens=self._validation_tokens(run, first))
 
-        measured = None
-        if self.devices.name is not None:
-            files = (
-                self.project.store.glob(f"{each}-*/{METRICS}") for each in ("train", "instruct")
+    def tuned(self) -> Iterator[RunForecast]:
+        """Return the runs that tune arms on chats."""
+        settings, done = self.config.instruct, self._finished
+        for arm in instruct.arms_of(self.config):
+            identity, is_trained = None, self._is_done(arm)
+            if is_trained:
+                identity = partial(
+                    tuning_identity, settings, done.trained[arm], done.shards[CHATS], arm
+                )
+            steps = self._chat_tokens and self._chat_tokens.map(
+                lambda tokens: tuning_steps(settings, round(tokens))
             )
-            newest_last = sorted(
-                (path for found in files for path in found), key=lambda path: path.stat().st_mtime
+            is_tuned = is_trained and arm in done.tuned
+            yield self._run(arm + SUFFIX, settings, identity, is_tuned, steps)
+
+    def _run(
+        self,
+        name: str,
+        settings: OptimizationConfig,
+        identity: Callable[[], Identity] | None,
+        is_done: bool,
+        steps: Range | None,
+    ) -> RunForecast:
+        kept = 0
+        if identity is not None and not is_done:
+            found = identity()
+            path = self.project.artifact_path(found.stage, found.hash8)
+            if kept := kept_steps(path):
+                self.begun.append(path)
+        return RunForecast(
+            name=name,
+            state="done" if is_done else "interrupted" if kept else "to do",
+            steps=steps,
+            steps_done=kept,
+            step_tokens=settings.batch_sequences * settings.context_tokens,
+            validation_tokens=NONE,
+        )
+
+    @cached_property
+    def _unwritten(self) -> str | None:
+        """The recipe whose texts are not complete; shards with its texts will change."""
+        to_do = self.plan is not None and self.plan.total.calls.high > 0
+        return self.config.generate.recipe if to_do else None
+
+    def _shard(self, name: str) -> Artifact | None:
+        """Return a finished shard that will not change."""
+        recipes = self.config.train.arms.get(name, ())
+        changes = self._unwritten is not None and (self._unwritten in recipes or name == VALIDATION)
+        return None if changes else self._finished.shards.get(name)
+
+    def _is_done(self, arm: str) -> bool:
+        return self._shard(arm) is not None and arm in self._finished.trained
+
+    def _steps(self, arm: str) -> Range | None:
+        settings = self.config.train
+        mixed = {REPLAY, INSTRUCTION} if self.config.tokenize.instructions else {REPLAY}
+        rate = sum(mixed_rates(settings, mixed).values())
+        tokens: Range | None = NONE
+        if settings.epochs is not None and (shard := self._shard(arm)):
+            tokens = Range.exactly(shard.manifest["tokens"])
+        elif settings.epochs is not None:
+            tokens = total(map(self._text_tokens, settings.arms[arm]))
+        try:
+            return tokens and tokens.map(lambda each: training_steps(settings, round(each), rate))
+        except UserError as error:  # the same for every arm
+            self.problems.append(refusal("train", error))
+            return None
+
+    def _text_tokens(self, recipe: str) -> Range | None:
+        """Return the tokens of all texts of a recipe that are trained on; None without texts."""
+        if recipe == RAW_RECIPE:
+            return self._document_tokens
+        parts = [_tokens_of(size) for name, size in self._imported.items() if name == recipe]
+        if recipe == self.config.generate.recipe and self.plan is not None:
+            written = Range.exactly(self.plan.spent.usage.completion_tokens)
+            parts.append(written + self.plan.total.completion_tokens)
+        texts = total(parts) if parts else None
+        return texts and texts.times(1 - self.config.tokenize.holdout)
+
+    @cached_property
+    def _document_tokens(self) -> Range:
+        documents = documents_stage.peek(self.config, self.project)
+        return _tokens_of(sum(len(each.text.encode()) for each in documents))
+
+    @cached_property
+    def _imported(self) -> dict[str, int]:
+        """Bytes of imported texts, by recipe."""
+        sizes: dict[str, int] = {}
+        with open_ledger(self.project) as ledger:
+            for record in ledger.imported():
+                sizes[record.recipe] = sizes.get(record.recipe, 0) + len(record.text.encode())
+        return sizes
+
+    @cached_property
+    def _chat_tokens(self) -> Range | None:
+        chats = self.config.instruct.chats
+        if shard := self._shard(CHATS):
+            return Range.exactly(shard.manifest["tokens"])
+        return _tokens_of(chats.stat().st_size) if chats is not None and chats.is_file() else None
+
+    def _validation_tokens(self, run: RunForecast, first: bool) -> Range | None:
+        """Return the tokens of all validations that are left."""
+        settings, steps = self.config.train, run.steps
+        if self.config.tokenize.holdout == 0:
+            return NONE
+        if steps is None or missing_libraries():
+            return None
+        once, done = self._validation_once, run.steps_done
+        low, expected, high = (
+            validations_left(settings, each, done, first) * size
+            for each, size in (
+                (steps.low, once.low),
+                (steps.expected, once.expected),
+                (steps.high, once.high),
             )
-            workload = workload_of(
-                self.devices.name,
-                self.devices.count,
-                flops,
-                self.settings.context_tokens,
-                self.settings.isolate_documents,
-                settings,
-            )
-            measured = measured_rate((path.parent for path in newest_last), workload)
-        return rate_of(measured, self.devices, flops, settings.compute)
+        )
+        return Range(low, expected, high)
+
+    @cached_property
+    def _validation_once(self) -> Range:
+        """Tokens of one validation on all sets."""
+        from steep.training.validation import rows_read
+
+        context = self.config.train.context_tokens
+        if shard := self._shard(VALIDATION):
+            sets = [Range.exactly(tokens) for tokens in shard.manifest["tokens"].values()]
+        else:
+            sets = [*self._expected_sets()]
+        rows = (each.map(lambda tokens: rows_read(round(tokens), context)) for each in sets)
+        return sum(rows, NONE).times(context)
+
+    def _expected_sets(self) -> Iterator[Range]:
+        holdout = self.config.tokenize.holdout
+        recipes = {name for names in self.config.train.arms.values() for name in names}
+        texts = [self._text_tokens(name) for name in recipes - {RAW_RECIPE}]
+        known = sum((each for each in texts if each is not None), NONE)
+        if known.high:
+            yield known.times(holdout / (1 - holdout))
+        yield self._document_tokens
+        path = replay_path(self.config)
+        if self.config.train.replay_rate and path.is_file():
+            yield _tokens_of(path.stat().st_size).times(holdout)
+
+
+def _tokens_of(size: int) -> Range:
+    """Return the tokens of `size` bytes of text."""
+    per_token = BYTES_PER_TOKEN
+    return Range(size / per_token.high, size / per_token.expected, size / per_token.low)
 
 
 def _devices(config: Config, section: SectionName, gpus: str | None) -> Devices:
-    """The GPUs that are named, those of the Ray cluster, or what this machine and launcher give."""
+    """Return the GPUs that are named, those of the Ray cluster, or those of this machine."""
     settings = config.train
     on_ray = section == "train" and settings.launcher == "ray"
     count = settings.ray_workers if on_ray else ranks()
-    elsewhere = on_ray and settings.ray_address is not None
     if missing_libraries():
         return Devices(None, count, False, None, False)
     if gpus is not None:
         return named_devices(gpus)
+    elsewhere = on_ray and settings.ray_address is not None
     return Devices(None, count, True, None, False) if elsewhere else local_devices(count)
 
 
-def _shape(config: Config, project: Project, lora: tuple[int, float] | None) -> ModelShape:
-    """The shape of the model as it is trained, without any network.
+def _shape(name: str, project: Project, settings: OptimizationConfig) -> ModelShape:
+    """Return the shape of the model as it is trained, without any network.
 
     Raises:
         UserError: Its configuration is not on this machine, or it cannot be trained.
     """
-    from steep.llm.local.weights import DIRECTORY, cache_directory
+    check_libraries()
     from steep.training.loading import load_model_config
     from steep.training.preflight import trained_shape
 
-    name = config.train.model
-    converted = cache_directory() / DIRECTORY
-    if name == EMBEDDED and not converted.is_dir():
-        raise UserError(
-            "the embedded model has not been converted on this machine yet",
-            hint="the first steep generate or train does it",
-        )
-    where = converted if name == EMBEDDED else model_directory(name, project)
-    if isinstance(where, str):
-        try:
-            found = load_model_config(where, local_only=True)
-        except UserError as error:
+    where = find_model(name, project.root, "train.model") or cache_directory() / DIRECTORY
+    if isinstance(where, Path):
+        if not where.is_dir():
             raise UserError(
-                f"the configuration of '{where}' is not on this machine, and steep plan does not "
-                "use the network",
-                hint=f"hf download {where} config.json, or correct train.model",
-            ) from error
-    else:
-        found = load_model_config(where)
-    return trained_shape(found, lora)
+                "the embedded model has not been converted on this machine yet",
+                hint="the first steep generate or train does it",
+            )
+        return trained_shape(load_model_config(where), settings)
+    try:
+        found = load_model_config(where, local_only=True)
+    except UserError as error:
+        raise UserError(
+            f"the configuration of '{where}' is not on this machine, and steep plan does not "
+            "use the network",
+            hint=f"hf download {where} config.json, or correct train.model",
+        ) from error
+    return trained_shape(found, settings)
 
 
-def _disk_warnings(
-    made: TrainingForecast, project: Project, amounts: TrainingAmounts
-) -> Iterator[str]:
-    """That the disk has no room; checkpoints that will be continued are part of what is needed.
-
-    Where devices are not here, neither may be the disk.
-    """
-    is_here = all(section.devices.is_here for section in made.sections)
-    if made.room_bytes is None or not is_here:
+def _disk_warnings(found: TrainingForecast, project: Project, begun: list[Path]) -> Iterator[str]:
+    """Warn of a full disk; checkpoints of interrupted runs are part of what is needed."""
+    is_here = all(section.devices.is_here for section in found.sections)
+    if found.room_bytes is None or not is_here:  # the disk may not be here either
         return
-    from steep.core.formatting import gib
     from steep.training.preflight import free_bytes
 
-    free = free_bytes(project.store, amounts.begun)
-    if made.room_bytes > free:
+    free = free_bytes(project.store, begun)
+    if found.room_bytes > free:
         yield (
-            f"the disk has {gib(free)} free, and checkpoints and models of all runs take "
-            f"{gib(made.room_bytes)} at most; free some space, or lower train.keep_checkpoints"
+            f"the disk has {gib(free)} free, and checkpoints and models of all runs take up to "
+            f"{gib(found.room_bytes)}; free some space, or lower train.keep_checkpoints"
         )
-
-
-def _in_one_line(error: UserError) -> str:
-    problem, *more = (" ".join(line.split()) for line in str(error).splitlines())
-    hints = [each.removeprefix("do: ") for each in more if each.startswith("do: ")]
-    return "; ".join([problem.rstrip("."), *hints])

@@ -1,15 +1,14 @@
-"""Chats become a shard: the model's own template, and a mask of what an assistant said.
+"""Shards of chats, rendered by the model's chat template, with a mask of assistant messages.
 
-A line of the file is {"messages": [{"role": ..., "content": ...}, ...]}. Each chat is rendered
-whole and tokenized whole, so that the ids are those the model meets in use; the template brings its
-own special tokens, none is added, and one that a message spells stays text. The loss is on all
-tokens (the paper's instruction tuning) or on what the assistant said, with the token that ends its
-turn, which the model must learn to write.
+A line of the file is {"messages": [{"role": ..., "content": ...}, ...]}. Each chat is rendered and
+tokenized as a whole, so that the ids are those of real use. Special tokens come from the template
+only; one that is spelled in a message stays text. The loss is on all tokens (as in the paper) or on
+assistant messages, including the token that ends each turn.
 
-Where an assistant message begins and ends is found by rendering the messages before it and those up
-to it: two prefixes of the whole text. So a template needs no {% generation %} mark (most have
-none), only to render a message the same whatever follows; where it does not (some drop earlier
-thoughts), the chat is left out with that reason. No line that cannot be used is fatal or uncounted.
+Assistant messages are located by rendering the messages before each, and those up to it: two
+prefixes of the whole text. So a template needs no {% generation %} mark (most have none), but must
+render a message independently of what follows. If it does not (some drop earlier thoughts), the
+chat is skipped with that reason. Skipped lines are counted and never fatal.
 """
 
 from __future__ import annotations
@@ -35,32 +34,32 @@ Message = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class SkippedChat:
-    """A line that was left out: `source` is file:line."""
+    """A skipped line; `source` is file:line."""
 
     source: str
     reason: str
 
 
 class WrittenChats(NamedTuple):
-    """A shard of chats, and the lines that are not in it."""
+    """A shard of chats, and the lines that were skipped."""
 
     manifest: ShardManifest
     skipped: list[SkippedChat]
 
 
 class BadChat(Exception):
-    """A chat cannot be used; the message says what was expected and found."""
+    """A chat that cannot be used; the message says what was expected and found."""
 
 
 class MessageSpan(NamedTuple):
-    """A stretch of a text, in characters."""
+    """A part of a text, in characters."""
 
     start: int
     stop: int
 
 
 class Chat(NamedTuple):
-    """A rendered chat; `spans` is what the assistant said."""
+    """A rendered chat; `spans` are the assistant messages."""
 
     text: ChatText
     spans: list[MessageSpan]
@@ -73,7 +72,7 @@ def write_chat_shard(
 
     Raises:
         UserError: There is no such file or no usable chat in it, the tokenizer has no chat template
-            or is none of the Rust ones (which alone say where a token lies), or the disk is full.
+            or no offsets (only Rust tokenizers have them), or the disk is full.
     """
     _check(tokenizer)
     skipped: list[SkippedChat] = []
@@ -88,29 +87,29 @@ def write_chat_shard(
         raise NothingToTrainOn(
             "There is nothing to train on: no chat of this file can be used.",
             where=skipped[0].source,
-            found=f"{len(skipped):,} lines left out; the first: {skipped[0].reason}",
+            found=f"{len(skipped):,} skipped lines; the first: {skipped[0].reason}",
         ) from error
     return WrittenChats(manifest, skipped)
 
 
 def render(messages: Sequence[Message], tokenizer: Any) -> Chat:
-    """Render a chat and find what the assistant said in it.
+    """Render a chat and locate the assistant messages.
 
     Raises:
-        BadChat: The template refuses these messages, or renders a part differently from the whole.
+        BadChat: The template rejects the messages, or renders a part differently from the whole.
     """
     text = _render(messages, tokenizer)
     spans = []
     for number, message in enumerate(messages):
         if message["role"] == "assistant":
-            if number == 0:  # transformers renders no empty chat, so its header is not known
+            if number == 0:  # transformers cannot render an empty chat
                 raise BadChat("expected a message before the assistant's first, found none")
             before = _render(messages[:number], tokenizer, add_generation_prompt=True)
             upto = _render(messages[: number + 1], tokenizer)
             if not (upto.startswith(before) and text.startswith(upto)):
                 raise BadChat(
-                    f"the chat template does not render message {number + 1} alike with and "
-                    "without what follows it, so what the assistant said cannot be found"
+                    f"the chat template renders message {number + 1} differently with and without "
+                    "the messages after it, so assistant messages cannot be located"
                 )
             spans.append(MessageSpan(len(before), len(upto)))
     return Chat(text, spans)
@@ -125,7 +124,7 @@ def _check(tokenizer: Any) -> None:
         )
     if not hasattr(tokenizer, "backend_tokenizer"):
         raise UserError(
-            f"The tokenizer {name_of(tokenizer)} does not say where its tokens lie in a text.",
+            f"The tokenizer {name_of(tokenizer)} does not return the offsets of tokens.",
             where="train.model",
             expected="a fast tokenizer (a tokenizer.json)",
         )
@@ -175,12 +174,12 @@ def _messages(line: bytes) -> list[Message]:
 
 
 def _render(messages: Sequence[Message], tokenizer: Any, **options: bool) -> ChatText:
-    # A template is a program by somebody else: whatever it raises is about these messages.
+    # A template is a third-party program that may raise anything.
     try:
         text = rendered_chat(tokenizer, messages, **options)
-        text.encode()  # half a surrogate pair is JSON, but no text
+        text.encode()  # a lone surrogate is valid JSON, but not valid text
     except Exception as error:
-        raise BadChat(f"the chat template refuses it: {error!s:.200}") from error
+        raise BadChat(f"the chat template rejects it: {error!s:.200}") from error
     return text
 
 
@@ -189,7 +188,7 @@ def _tokenized(
 ) -> Generator[TextBatch]:
     rust = tokenizer.backend_tokenizer
     whole_texts(rust)
-    rust.encode_special_tokens = False  # those of the template are meant
+    rust.encode_special_tokens = False  # special tokens in the text are those of the template
     added = np.array(sorted(rust.get_added_tokens_decoder()), np.int64)
 
     def whole(batch: list[Chat]) -> TextBatch:
@@ -212,7 +211,7 @@ def _tokenized(
 
 
 def _joined(encodings: Sequence[Any], cuts: Sequence[int]) -> tuple[list[int], NDArray[np.int64]]:
-    """The ids of a text from those of its pieces, and where each begins and ends in it."""
+    """Return the ids of a text from those of its pieces, and where each begins and ends in it."""
     ids = list(chain.from_iterable(each.ids for each in encodings))
     offsets = [
         np.array(each.offsets, np.int64).reshape(-1, 2) + start
@@ -222,10 +221,10 @@ def _joined(encodings: Sequence[Any], cuts: Sequence[int]) -> tuple[list[int], N
 
 
 def _mask(chat: Chat, special: NDArray[np.bool_], offsets: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """1 for the tokens of the assistant's messages, up to the token that ends each turn.
+    """Return 1 for the tokens of assistant messages, up to the token that ends each turn.
 
-    A token that begins in the header is not the assistant's. The end of a token decides beside its
-    start, because byte-level tokenizers leave blanks out of offsets: a lone blank lies at its end.
+    A token that begins in the header is excluded. The end of a token is checked beside its start,
+    since byte-level tokenizers leave blanks out of offsets: a lone blank lies at its end.
     """
     starts, stops = offsets.T
     mask = np.zeros(len(starts), np.uint8)
@@ -234,7 +233,7 @@ def _mask(chat: Chat, special: NDArray[np.bool_], offsets: NDArray[np.int64]) ->
             (stops > span.start) & (starts >= span.start) & (stops <= span.stop)
         )
         ends = inside[special[inside]]
-        # What follows the end of the turn, such as a line break, is the template's.
+        # Text after the end of the turn, such as a line break, belongs to the template.
         if len(ends) and not chat.text[stops[ends[-1]] : span.stop].strip():
             inside = inside[inside <= ends[-1]]
         mask[inside] = 1

@@ -1,20 +1,20 @@
-"""Which tokens a training row holds, as a pure function of (seed, row): the same at any world size.
+"""Training rows as a pure function of (seed, row), independent of the number of ranks.
 
-Rows of `context_tokens` are cut from the corpus stream, and a share of the rows comes from others:
-general text against forgetting (replay), instructions. Shares are exact after every row, not only
-on average: after n rows, floor(n * rate) of them were of the first share, and each further share is
-dealt out in the same way over the rows that the ones before it left.
+Rows of `context_tokens` are cut from the corpus stream, and a share of the rows comes from other
+streams: general text against forgetting (replay), and instructions. Shares are exact after every
+row: after n rows, floor(n * rate) of them are of the first share, and each further share is
+distributed in the same way over the remaining rows.
 
 - `replay_mode="add"`: the corpus stream pauses for a replay row, so that no synthetic token is
-  skipped. A run of n rows sees n * (1 - rate) rows of corpus.
-- `replay_mode="replace"`, as the authors' code: a biased coin per row; the replay row takes the
-  place of a corpus row, which is skipped in that epoch (a tenth of the corpus at rate 0.1), and is
-  drawn with replacement. The coin is a hash of (seed, row) here, a global random state there.
+  skipped. A run of n rows reads n * (1 - rate) rows of corpus.
+- `replay_mode="replace"`, as in the authors' code: a biased coin per row decides if a replay row,
+  drawn with replacement, takes the place of a corpus row, which is skipped in that epoch (a tenth
+  of the corpus at rate 0.1). The coin is a hash of (seed, row), instead of a global random state.
 
-Texts are packed one after the other. Plain packing lets a token attend to the texts before its own
-in the row, as the paper's code does. `isolate_documents` gives positions that restart with every
-text, from which `transformers` derives an attention that stays inside it, and lets no text predict
-the next one's first token. It must then get no attention mask: one of ones undoes the isolation.
+Texts are packed one after the other. Plain packing lets a token attend to earlier texts in the row,
+as in the paper's code. `isolate_documents` restarts positions with every text, from which
+`transformers` derives an attention mask that isolates texts, and lets no text predict the first
+token of the next. The model must then get no attention mask: a mask of ones undoes the isolation.
 
 Shapes: B rows, T = context_tokens.
 """
@@ -36,13 +36,14 @@ from steep.core.errors import UserError
 from steep.core.ids import derive_seed
 from steep.tokens.order import Pieces, Stream
 
-IGNORED = -100  # the label that cross-entropy leaves out, in torch as in transformers
-RANGES_NAMED = 8  # how many ranges of texts a message names
+IGNORED = -100  # the label that cross-entropy ignores, in torch and transformers
+RANGES_NAMED = 8  # maximum number of ranges in a message
 
-Source = Literal["corpus", "replay", "instruction"]
+ShareName = Literal["replay", "instruction"]
+Source = Literal["corpus"] | ShareName
 
 
-class RowReader(NamedTuple):
+class RowBatch(NamedTuple):
     """Training rows. `labels_BT[b, t]` is the token that position t predicts, or IGNORED."""
 
     ids_BT: NDArray[np.int64]
@@ -51,7 +52,7 @@ class RowReader(NamedTuple):
 
 
 class RowPlace(NamedTuple):
-    """Where a row comes from: the row at `position` of that source's stream."""
+    """The origin of a row: the row at `position` of the stream of `source`."""
 
     source: Source
     position: int
@@ -59,9 +60,9 @@ class RowPlace(NamedTuple):
 
 @dataclass(frozen=True)
 class MixtureShare:
-    """A stream that `rate` of all rows come from."""
+    """A stream, and the share of all rows that come from it."""
 
-    name: Literal["replay", "instruction"]
+    name: ShareName
     stream: Stream
     rate: float
 
@@ -75,7 +76,7 @@ class _SpanBT(NamedTuple):
 
 
 class _Replacing(NamedTuple):
-    """Which corpus rows give way to which rows of replay, of which there are `choices`."""
+    """Which corpus rows are replaced by which of `choices` rows of replay."""
 
     rate: float
     choices: int
@@ -83,11 +84,11 @@ class _Replacing(NamedTuple):
     draw_seed: int
 
     def rows(self, first: int, stop: int) -> NDArray[np.bool_]:
-        """Which of corpus rows [first, stop) give way."""
+        """Return a mask of the corpus rows [first, stop) that are replaced."""
         return _uniform(self.coin_seed, first, stop) < self.rate
 
     def drawn(self, row: int) -> int:
-        """The replay row that takes the place of a corpus row."""
+        """Return the replay row that takes the place of a corpus row."""
         return int(_uniform(self.draw_seed, row, row + 1)[0] * self.choices)
 
 
@@ -97,10 +98,10 @@ class Mixture:
 
     Attributes:
         corpus: The stream to learn.
-        shares: What is mixed in, at most one of each name.
-        context_tokens: Length T of a row.
-        replay_mode: Whether replay rows come on top or instead of corpus rows.
-        isolate_documents: Whether a text sees the texts before it in its row.
+        shares: Streams that are mixed in, at most one of each name.
+        context_tokens: Tokens T per row.
+        replay_mode: Add replay rows to the corpus rows, or replace some of these.
+        isolate_documents: Prevent attention between the texts of a row.
     """
 
     corpus: Stream
@@ -114,23 +115,23 @@ class Mixture:
         rates = {share.name: share.rate for share in self.shares}
         if min(rates.values(), default=0) < 0 or sum(map(_exact, rates.values())) >= 1:
             raise UserError(
-                "These shares leave no row for the corpus.",
-                expected="rates of at least 0 that are less than 1 together",
+                "These rates leave no row for the corpus.",
+                expected="rates of at least 0, with a sum below 1",
                 found=", ".join(f"{name} {rate}" for name, rate in rates.items()),
             )
 
-    def rows(self, first: int, count: int) -> RowReader:
+    def rows(self, first: int, count: int) -> RowBatch:
         """Return rows [first, first + count)."""
         ids_BT, last_BT, learned_BT = self._read([self.place(first + b) for b in range(count)])
         labels_BT = np.full_like(ids_BT, IGNORED)
         labels_BT[:, :-1] = np.where(learned_BT[:, 1:], ids_BT[:, 1:], IGNORED)
         if not self.isolate_documents:
-            return RowReader(ids_BT, labels_BT, None)
+            return RowBatch(ids_BT, labels_BT, None)
         labels_BT[last_BT] = IGNORED
-        return RowReader(ids_BT, labels_BT, positions_of(last_BT))
+        return RowBatch(ids_BT, labels_BT, positions_of(last_BT))
 
     def place(self, row: int) -> RowPlace:
-        """Say where a row comes from; O(1)."""
+        """Return the origin of a row; O(1)."""
         for share, rate in self._added:
             before, after = math.floor(row * rate), math.floor((row + 1) * rate)
             if after > before:
@@ -143,8 +144,8 @@ class Mixture:
     def ledger(self, rows: int) -> dict[str, float]:
         """Account for the tokens of the first `rows` rows; the parts add up.
 
-        `replaced_tokens` of the corpus gave way to replay, `epochs` counts them in; `unseen_tokens`
-        of the corpus are in no row at all. O(1), with `replay_mode="replace"` O(rows).
+        `replaced_tokens` of the corpus are replaced by replay, and included in `epochs`;
+        `unseen_tokens` of the corpus are in no row. O(1), or O(rows) with `replay_mode="replace"`.
         """
         counts: dict[str, int] = {"replay": 0, "instruction": 0}
         left = rows
@@ -169,13 +170,13 @@ class Mixture:
         }
 
     def epochs(self, rows: int) -> float:
-        """Passes over the corpus in the first `rows` rows; O(1)."""
+        """Return the passes over the corpus in the first `rows` rows; O(1)."""
         for _, rate in self._added:
             rows -= math.floor(rows * rate)
         return rows * self.context_tokens / self.corpus.shard.manifest.tokens
 
     def fingerprint(self) -> dict[str, Any]:
-        """Everything that decides the rows, flat, so that a change can be named."""
+        """Return everything that decides the rows, as flat data, so that a change can be named."""
         found: dict[str, Any] = {
             "context_tokens": self.context_tokens,
             "isolate_documents": self.isolate_documents,
@@ -192,7 +193,7 @@ class Mixture:
         return found
 
     def describe(self, first: int, count: int) -> str:
-        """Say where rows come from: "rows 32-47: corpus texts 120-131, replay text 7"."""
+        """Return the origin of rows: "rows 32-47: corpus texts 120-131, replay text 7"."""
         texts: dict[Source, set[int]] = {}
         for row in range(first, first + count):
             place = self.place(row)
@@ -204,7 +205,7 @@ class Mixture:
         return {"corpus": self.corpus, **{share.name: share.stream for share in self.shares}}
 
     def _read(self, places: list[RowPlace]) -> _SpanBT:
-        """Read rows; neighbors in a stream in one go, which takes less than half the time."""
+        """Read rows, neighbors in a stream together, which takes less than half the time."""
         shape = (len(places), self.context_tokens)
         found = _SpanBT(np.empty(shape, np.int64), np.empty(shape, bool), np.empty(shape, bool))
         for source, stream in self._streams().items():
@@ -222,7 +223,7 @@ class Mixture:
 
     @cached_property
     def _added(self) -> list[tuple[MixtureShare, Fraction]]:
-        """The shares that come on top, each with its part of the rows that those before leave."""
+        """Return the added shares, each with its part of the rows that earlier shares leave."""
         found, left = [], Fraction(1)
         for share in self.shares:
             if share.name != "replay" or self.replay_mode == "add":
@@ -232,7 +233,7 @@ class Mixture:
 
     @cached_property
     def _replacing(self) -> _Replacing | None:
-        """How corpus rows give way; the rate is of all rows, so it grows by what is added."""
+        """Return how corpus rows are replaced; its rate is of the rows that are not added."""
         left = 1 - sum(_exact(share.rate) for share, _ in self._added)
         for share in self.shares:
             if share.name == "replay" and self.replay_mode == "replace":
@@ -245,10 +246,9 @@ class Mixture:
         return None
 
     def _unseen(self, corpus_rows: int, skipped: NDArray[np.int64]) -> int:
-        """Corpus tokens in no row: those that in every epoch lie in a skipped row or past the end.
+        """Return the corpus tokens in no row: in every epoch in a skipped row or past the end.
 
-        Each epoch has its own order, so what was not read of it is laid over the shard, and counts
-        where all epochs left it out.
+        Each epoch has its own order, so the unread parts of all epochs are intersected.
         """
         corpus = self.corpus.shard.manifest.tokens
         end = corpus_rows * self.context_tokens
@@ -266,7 +266,7 @@ class Mixture:
 
 
 def positions_of(last_BT: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Positions that restart after every end of a text."""
+    """Return positions that restart after every end of a text."""
     columns = np.arange(last_BT.shape[1])
     starts_BT = np.zeros(last_BT.shape, np.int64)
     starts_BT[:, 1:] = np.where(last_BT[:, :-1], columns[1:], 0)
@@ -274,12 +274,12 @@ def positions_of(last_BT: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def _exact(rate: float) -> Fraction:
-    """The rate that was written: 0.29 is 29/100, whose hundred rows are 29 and not 28."""
+    """Return the rate that was written: 0.29 is 29/100, whose hundred rows are 29 and not 28."""
     return Fraction(str(rate))
 
 
 def _uniform(seed: int, first: int, stop: int) -> NDArray[np.float64]:
-    """Numbers in [0, 1), each a hash of (seed, place): SplitMix64 (Steele et al., 2014)."""
+    """Return numbers in [0, 1), hashes of (seed, index): SplitMix64 (Steele et al., 2014)."""
     state = np.arange(first + 1, stop + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     state += np.uint64(seed)
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -294,7 +294,7 @@ def _runs(items: list[int], numbers: list[int]) -> list[list[int]]:
 
 
 def _ranges(noun: str, numbers: Iterable[int]) -> str:
-    """For a message: "texts 3, 7-9", of many only the first ranges."""
+    """Return "texts 3, 7-9" for a message, with a limited number of ranges."""
     ordered = sorted(numbers)
     runs = _runs(ordered, ordered)
     named = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]

@@ -1,10 +1,10 @@
-"""A shard as an endless stream, whose every part is a pure function of (seed, position).
+"""A shard as an endless stream; any part is a pure function of (seed, position).
 
-In every epoch the stream holds all texts of its shard, one directly after the other, in an order
-drawn for that epoch. No text is dropped and no tail is lost, however small the corpus (the authors'
-code shuffles once, cuts, and drops the tail, which for five short articles would be a fifth of
-them). There is no loader state to lose: any position can be read at once, once the order of its
-epoch is there (0.1 s and 16 MB for a million texts; those of two epochs are kept).
+In each epoch, the stream has all texts of its shard, one after the other, in a new random order. No
+text is dropped and no tail is lost (the authors' code shuffles once, cuts, and drops the tail,
+which for five short articles is a fifth of them). There is no loader state: any position can be
+read at once, after the order of its epoch is computed (0.1 s and 16 MB for a million texts; the
+orders of two epochs are cached).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ORDERS_KEPT = 2  # a row may cross from one epoch into the next
 
 
 class Pieces(NamedTuple):
-    """Parts of texts that follow one another in a stream, one entry a part, none empty."""
+    """Consecutive parts of texts in a stream, one entry per part, none empty."""
 
     texts: NDArray[np.int64]  # number of the text in the shard
     firsts: NDArray[np.int64]  # the part's first token in the shard
@@ -33,7 +33,7 @@ class Pieces(NamedTuple):
 
 
 class Span(NamedTuple):
-    """T tokens of a stream; `last_T` marks ends of texts, `learned_T` what may be a label."""
+    """T tokens of a stream; `last_T` marks ends of texts, `learned_T` marks possible labels."""
 
     ids_T: NDArray[np.int64]
     last_T: NDArray[np.bool_]
@@ -41,7 +41,7 @@ class Span(NamedTuple):
 
 
 class EpochOrder(NamedTuple):
-    """The texts of an epoch in their order, and where each ends in the epoch."""
+    """The texts of an epoch in order, and their end offsets in the epoch."""
 
     texts: NDArray[np.int64]
     ends: NDArray[np.int64]
@@ -72,7 +72,7 @@ class Stream:
         return Span(np.asarray(self.shard.ids[index], np.int64), last_T, learned_T)
 
     def pieces(self, start: int, count: int) -> Pieces:
-        """Say which parts of which texts tokens [start, start + count) are."""
+        """Return the parts of texts that tokens [start, start + count) come from."""
         found = [Pieces(*(np.empty(0, np.int64) for _ in Pieces._fields))]
         while count > 0:
             epoch, offset = divmod(start, self.shard.manifest.tokens)

@@ -1,11 +1,11 @@
 """A shard: token ids on disk, memory-mapped, with the end of every text and a manifest.
 
-Each text becomes BOS + ids + EOS, as in the paper's code. Everything is appended to files as it
-comes, the ends of the texts too, so memory does not grow with the corpus:
+Each text becomes BOS + ids + EOS, as in the paper's code. Files are appended to, so memory does not
+grow with the corpus:
 
     tokens.bin      ids, uint16 or uint32
-    ends.bin        int64: where each text ends in tokens.bin
-    loss_mask.bin   uint8, parallel to tokens.bin, only where some tokens are not to be learned
+    ends.bin        int64: end offset of each text in tokens.bin
+    loss_mask.bin   uint8, parallel to tokens.bin, only if some tokens are not learned
     shard.json      the manifest, written last
 """
 
@@ -36,16 +36,16 @@ class NothingToTrainOn(UserError):
 
 @dataclass(frozen=True, slots=True)
 class ShardManifest:
-    """What a shard holds.
+    """The manifest of a shard.
 
     Attributes:
-        texts: How many texts.
-        tokens: How many tokens.
-        dtype: The type of the ids.
-        vocabulary: All ids are smaller than this.
-        tokenizer: A hash of the tokenizer that wrote it.
-        sha256: A hash of ids, ends and loss mask.
-        learned_tokens: How many tokens the loss mask lets be learned; None: there is no mask.
+        texts: Number of texts.
+        tokens: Number of tokens.
+        dtype: Type of the ids.
+        vocabulary: Exclusive upper limit of the ids.
+        tokenizer: Hash of the tokenizer.
+        sha256: Hash of ids, ends and loss mask.
+        learned_tokens: Number of tokens that the loss mask includes; None without a mask.
     """
 
     texts: int
@@ -62,10 +62,10 @@ class TokenShard:
     """An open shard, memory-mapped.
 
     Attributes:
-        manifest: What it holds.
-        ids: The token ids, (tokens,).
-        ends: The end offset of each text, (texts,).
-        loss_mask: 1 where a token may be learned, (tokens,); None: all are.
+        manifest: Its manifest.
+        ids: Token ids, (tokens,).
+        ends: End offset of each text, (texts,).
+        loss_mask: 1 for learned tokens, (tokens,); None if all are learned.
     """
 
     manifest: ShardManifest
@@ -82,7 +82,7 @@ def tokenizer_hash(tokenizer: Any) -> str:
 
 
 def check_tokenizer(shard: TokenShard, tokenizer: Any) -> None:
-    """Refuse to train a model on ids that mean something else to it.
+    """Refuse to train a model on the ids of another tokenizer.
 
     Raises:
         UserError: Another tokenizer wrote the shard.
@@ -91,7 +91,7 @@ def check_tokenizer(shard: TokenShard, tokenizer: Any) -> None:
     if written != model:
         vocabulary = vocabulary_of(tokenizer)
         raise UserError(
-            "These shards were written by another tokenizer than the model's.",
+            "These shards were written with another tokenizer than the model's.",
             where="train.model",
             expected=f"tokenizer {written} with {shard.manifest.vocabulary:,} ids, as in the shard",
             found=f"tokenizer {model} with {vocabulary:,} ids ({name_of(tokenizer)})",
@@ -100,10 +100,10 @@ def check_tokenizer(shard: TokenShard, tokenizer: Any) -> None:
 
 
 def check_embedding(shard: TokenShard, tokenizer: Any, rows: int) -> None:
-    """Refuse ids that the model has no embedding for, where one of them occurs.
+    """Refuse token ids that the model has no embedding for.
 
-    A tokenizer may know tokens that its model does not have (an image token, say): as long as no
-    text spells one, nothing is wrong.
+    A tokenizer may have tokens that its model does not have (an image token, say), as long as none
+    occurs in a text.
 
     Raises:
         UserError: A token of the shard lies beyond the `rows` of the model's embedding.
@@ -112,23 +112,23 @@ def check_embedding(shard: TokenShard, tokenizer: Any, rows: int) -> None:
         return
     count = int((shard.ids >= rows).sum())
     raise UserError(
-        "The texts hold tokens that the model has no embedding for.",
+        "The texts contain tokens that the model has no embedding for.",
         where="train.model",
         expected=f"ids below {rows:,}, the rows of the model's embedding",
         found=f"{count:,} tokens beyond it; the highest is {highest:,} "
         f"({tokenizer.convert_ids_to_tokens(highest)!r} of {name_of(tokenizer)})",
-        hint="the tokenizer in the model's directory has tokens added to it that the model was "
-        "never given: use the model's own tokenizer, or resize the model's embedding",
+        hint="tokens were added to the tokenizer in the model's directory: use the model's own "
+        "tokenizer, or resize the model's embedding",
     )
 
 
 def vocabulary_of(tokenizer: Any) -> int:
-    """One more than the highest id: added tokens may lie beyond len(tokenizer), with gaps."""
+    """Return the highest id plus one: added tokens may lie beyond len(tokenizer), with gaps."""
     return max(len(tokenizer), 1 + max(tokenizer.get_vocab().values(), default=-1))
 
 
 def name_of(tokenizer: Any) -> str:
-    """What a message calls a tokenizer."""
+    """Return the name of a tokenizer for messages."""
     return getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
 
 
@@ -136,8 +136,8 @@ def write_shard(directory: Path, texts: Iterable[str], tokenizer: Any) -> ShardM
     """Tokenize `texts` into `directory`; the manifest is written last.
 
     Raises:
-        UserError: There is no text at all, the tokenizer gives ids beyond its own vocabulary or
-            32 bits, or the disk is full.
+        UserError: There is no text, the tokenizer returns ids beyond its vocabulary or 32 bits, or
+            the disk is full.
     """
     with closing(tokenized(texts, tokenizer)) as batches:
         return write_batches(directory, batches, tokenizer)
@@ -150,7 +150,7 @@ def write_batches(
     *,
     masked: bool = False,
 ) -> ShardManifest:
-    """Write what is tokenized already; see `write_shard`."""
+    """Write tokenized batches as `write_shard` does."""
     vocabulary = vocabulary_of(tokenizer)
     dtype: Literal["uint16", "uint32"] = "uint16" if vocabulary <= 2**16 else "uint32"
     (directory / MANIFEST).unlink(missing_ok=True)
@@ -171,7 +171,7 @@ def write_batches(
         raise NothingToTrainOn(
             "There is nothing to train on: no text reached this shard.",
             where=directory,
-            hint="look at the totals of the corpus: were all texts rejected?",
+            hint="check the totals of the corpus: were all texts rejected?",
         )
     digest = hashlib.sha256(b"".join(file.digest.digest() for file in files)).hexdigest()
     identity = tokenizer_hash(tokenizer)
@@ -186,7 +186,7 @@ def open_shard(directory: Path) -> TokenShard:
     """Open a shard without reading it into memory.
 
     Raises:
-        UserError: A file is missing, or is not what the manifest says.
+        UserError: A file is missing, or differs from the manifest.
     """
     try:
         manifest = ShardManifest(**read_json(directory / MANIFEST))
@@ -203,7 +203,7 @@ def open_shard(directory: Path) -> TokenShard:
 
 
 class _HashedFile:
-    """A file that is written once, and the hash of what was written."""
+    """A file that is written once, and the hash of its content."""
 
     def __init__(self, path: Path) -> None:
         self.digest = hashlib.sha256()
@@ -224,11 +224,11 @@ def _checked(batches: Iterable[TextBatch], limit: int, tokenizer: Any) -> Iterat
     for batch in batches:
         if len(batch.ids) and not 0 <= (worst := _worst(batch.ids)) < limit:
             raise UserError(
-                f"The tokenizer {name_of(tokenizer)} gives the id {worst:,}, which is none of its "
+                f"The tokenizer {name_of(tokenizer)} returns the id {worst:,}, which is not in its "
                 "vocabulary or does not fit into a shard.",
                 expected=f"ids from 0 to {limit - 1:,}",
                 found=worst,
-                hint="is this the tokenizer that belongs to train.model?",
+                hint="check that this tokenizer belongs to train.model",
             )
         yield batch
 
@@ -249,7 +249,7 @@ def _mapped(path: Path, dtype: str, count: int) -> NDArray[Any]:
 
 def _damaged(path: Path, expected: object, found: object) -> UserError:
     return UserError(
-        "This shard is damaged: a file is not what it was when it was written.",
+        "This shard is damaged: a file has changed since it was written.",
         where=path,
         expected=expected,
         found=found,

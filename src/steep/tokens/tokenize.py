@@ -1,9 +1,9 @@
-"""Texts become arrays of token ids, in order, on all cores, in memory that does not grow.
+"""Tokenize texts in order, on all cores, in bounded memory.
 
-The Rust tokenizers work while Python is free to do other things, so plain threads are enough: each
-takes a batch of texts, whatever TOKENIZERS_PARALLELISM says (the tokenizer's own threads make later
-forks unsafe, and the command therefore switches them off). A few batches wait at most, and a batch
-ends after so many characters, because the tokenizer holds about 200 bytes for every token of it.
+Rust tokenizers release the GIL, so threads are enough: each takes a batch of texts, for any value
+of TOKENIZERS_PARALLELISM (the command disables the tokenizer's own threads, which make later forks
+unsafe). Only a few batches wait, and the characters of a batch are limited, since the tokenizer
+needs about 200 bytes per token of it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from steep.core.token_ids import encoder
 
 BATCH_CHARACTERS = 2**18
 BATCH_TEXTS = 512  # many short texts cost more per text than per character
-BATCHES_AHEAD = 2  # done or waiting beyond the ones being worked on
+BATCHES_AHEAD = 2  # completed or waiting, beyond those in progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class TextBatch(NamedTuple):
-    """Some texts: their ids one after another, how many each has, and what is to be learned."""
+    """Token ids of consecutive texts, the count of each text, and a mask of learned tokens."""
 
     ids: NDArray[np.int64]
     counts: NDArray[np.int64]
@@ -49,12 +49,12 @@ def tokenized(texts: Iterable[str], tokenizer: Any) -> Generator[TextBatch]:
 
 
 def threads_for(tokenizer: Any) -> int:
-    """One thread a core; only one for a tokenizer in Python."""
+    """Return one thread per core, or one for a tokenizer in Python."""
     return len(os.sched_getaffinity(0)) if hasattr(tokenizer, "backend_tokenizer") else 1
 
 
 def batch_of(texts: Iterable[list[int]]) -> TextBatch:
-    """Lay lists of ids one after another."""
+    """Concatenate lists of ids."""
     lists = list(texts)
     counts = np.fromiter(map(len, lists), np.int64, len(lists))
     ids = np.fromiter(chain.from_iterable(lists), np.int64, int(counts.sum()))
@@ -62,7 +62,7 @@ def batch_of(texts: Iterable[list[int]]) -> TextBatch:
 
 
 def batched(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """Cut items into batches of so many characters; a longer item is a batch of its own."""
+    """Cut items into batches of limited characters; a longer item is a batch of its own."""
     batch: list[Item] = []
     characters = 0
     for item in items:
@@ -78,7 +78,7 @@ def batched(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list
 def in_order(
     work: Callable[[Item], Result], items: Iterable[Item], threads: int
 ) -> Generator[Result]:
-    """Yield the results in the order of the items; only a few items are taken ahead."""
+    """Yield results in the order of the items, with only a few items read ahead."""
     waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:

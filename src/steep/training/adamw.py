@@ -1,18 +1,12 @@
-"""AdamW on bfloat16 weights that loses no update, in 6 to 14 bytes per parameter with the gradient.
+"""AdamW on bfloat16 weights with stochastic rounding and 8-bit moments, 6.03 bytes per parameter.
 
-Plain bfloat16 weights are a trap: at the paper's learning rate of 5e-6 rounding to nearest undoes
-92% of the updates of a N(0, 0.02) weight. Here a weight either keeps its remainder, which makes
-weight and remainder together an exact fp32 master, or is rounded stochastically.
+Plain bfloat16 weights are a trap: at the paper's learning rate of 5e-6, rounding to nearest undoes
+92% of the updates of a N(0, 0.02) weight. Stochastic rounding keeps them in expectation. Per
+parameter: weight 2 bytes, gradient 2, moments 2.03.
 
-| kind                  | moments | weight, gradient, remainder, moments: B/parameter |
-|-----------------------|---------|---------------------------------------------------|
-| adamw-bf16-remainder  | fp32    | 2 + 2 + 2 + 8 = 14                                |
-| adamw-8bit-remainder  | 8 bits  | 2 + 2 + 2 + 2.03 = 8.03                           |
-| adamw-8bit-stochastic | 8 bits  | 2 + 2 + 0 + 2.03 = 6.03                           |
-
-All arithmetic is fp32, whatever is stored. One parameter is updated by one function, eagerly or
-compiled (once a shape); what changes from step to step reaches it as 0-dim tensors on the device,
-so that nothing recompiles. Parameters of one dimension keep fp32 moments, and are not decayed.
+All arithmetic is fp32. One function updates one parameter, eagerly or compiled (once per shape);
+values that change from step to step are 0-dim tensors on the device, so that nothing recompiles.
+Parameters of one dimension keep fp32 moments, and are not decayed.
 
 Shapes: N elements or blocks, C columns of a block (absent where moments are fp32).
 """
@@ -29,6 +23,7 @@ from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
 from steep.core.ids import derive_seed
+from steep.training.config import OptimizationConfig
 from steep.training.quantize import (
     block_columns,
     decode_first,
@@ -36,19 +31,17 @@ from steep.training.quantize import (
     encode_first,
     encode_second,
     hash_noise,
-    join_master,
     round_stochastically,
-    split_master,
 )
 
-# Below this, scales cost more than the codes save: such a parameter keeps fp32 moments.
+# In smaller blocks, scales need more bytes than the codes save: moments stay fp32.
 SMALLEST_BLOCK = 8
-# Shapes that one process may see; each is compiled once, in seconds.
+# Limit of the shapes that one process compiles the update for; seconds each.
 SHAPES = 256
 
 
 class Scalars(NamedTuple):
-    """What a step has in common for many parameters: 0-dim tensors on the device."""
+    """Values of a step that many parameters share: 0-dim tensors on the device."""
 
     decay: Tensor  # learning rate * weight decay
     step_size: Tensor  # learning rate / (1 - beta1^t)
@@ -61,62 +54,42 @@ class Scalars(NamedTuple):
 
 
 class Slots(NamedTuple):
-    """The stored tensors of one parameter, local and flat, or cut into blocks."""
+    """The stored tensors of one parameter: local, and flat or cut into blocks."""
 
-    weight_bits: Tensor
+    weight: Tensor
     first: Tensor
     second: Tensor
     first_scale: Tensor | None
     second_scale: Tensor | None
-    remainder: Tensor | None
 
 
 def adamw_step(
-    master: Tensor, gradient: Tensor, first: Tensor, second: Tensor, scalars: Scalars
+    weight: Tensor, gradient: Tensor, first: Tensor, second: Tensor, scalars: Scalars
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """AdamW in fp32: the new master, first and second moment.
+    """Return the new weight, first and second moment of AdamW in fp32.
 
-    Decay and step are summed before they are subtracted: one rounding of the master instead of
-    two, which matters where both are near its last bit (at 5e-6 and 0.01 the decay is half of it).
+    Decay and step are summed before they are subtracted: the weight is rounded once, not twice,
+    which matters where both are near its last bit (at 5e-6 and 0.01 the decay is half of it).
     """
     first = first + (gradient - first) * scalars.rest1
     second = second * scalars.beta2 + gradient * gradient * scalars.rest2
     denominator = second.sqrt() / scalars.correction2_root + scalars.epsilon
-    change = scalars.step_size * (first / denominator) + scalars.decay * master
-    return master - change, first, second
+    change = scalars.step_size * (first / denominator) + scalars.decay * weight
+    return weight - change, first, second
 
 
 def update_parameter(slots: Slots, gradient: Tensor, first_index: Tensor, scalars: Scalars) -> None:
-    """Read what is stored, take the step, store it again, in place."""
-    remainder = slots.remainder
-    if remainder is None:
-        remainder = torch.zeros_like(slots.weight_bits)
-    master = join_master(slots.weight_bits, remainder)
+    """Update the stored tensors of a parameter in place."""
     first, second = slots.first, slots.second
     if slots.first_scale is not None and slots.second_scale is not None:
         first = decode_first(first, slots.first_scale)
         second = decode_second(second, slots.second_scale)
-    master, first, second = adamw_step(master, gradient.float(), first, second, scalars)
-    _store_weights(slots, master, first_index, scalars)
-    _store_moments(slots, first, second, first_index, scalars)
-
-
-def _store_weights(slots: Slots, master: Tensor, first_index: Tensor, scalars: Scalars) -> None:
-    if slots.remainder is None:
-        noise = hash_noise(first_index, scalars.step_key, master)
-        slots.weight_bits.copy_(round_stochastically(master, noise.weight))
-    else:
-        weight_bits, remainder = split_master(master)
-        slots.weight_bits.copy_(weight_bits)
-        slots.remainder.copy_(remainder)
-
-
-def _store_moments(
-    slots: Slots, first: Tensor, second: Tensor, first_index: Tensor, scalars: Scalars
-) -> None:
+    weight, first, second = adamw_step(
+        slots.weight.float(), gradient.float(), first, second, scalars
+    )
+    noise = hash_noise(first_index, scalars.step_key, weight)
+    slots.weight.copy_(round_stochastically(weight, noise.weight).view(torch.bfloat16))
     if slots.first_scale is not None and slots.second_scale is not None:
-        # Hashed again where weights are rounded too: a compiler sees that it is the same.
-        noise = hash_noise(first_index, scalars.step_key, first)
         first, first_scale = encode_first(first, noise.first)
         second, second_scale = encode_second(second, noise.second)
         slots.first_scale.copy_(first_scale)
@@ -130,41 +103,31 @@ class BFloat16AdamW(torch.optim.Optimizer):
 
     Args:
         parameters: Named parameters, bfloat16, plain or sharded on their first dimension.
-        learning_rate: The first one; `param_groups[...]["lr"]` may change at any step.
-        betas: Decay of the first and second moment.
-        epsilon: Added to the root of the second moment.
-        weight_decay: Decoupled; not for parameters of one dimension.
-        seed: Of the noise that rounds.
-        eight_bit: Store moments in 8 bits.
-        remainder: Keep remainders (exact masters); else round weights stochastically.
-        compile: Compile the update.
+        settings: The settings of the run; `param_groups[...]["lr"]` may change at any step.
     """
 
     def __init__(
         self,
         parameters: Iterable[tuple[str, nn.Parameter]],
-        learning_rate: float,
-        betas: tuple[float, float],
-        epsilon: float,
-        weight_decay: float,
-        seed: int,
-        eight_bit: bool,
-        remainder: bool,
-        compile: bool,
+        settings: OptimizationConfig,
     ) -> None:
-        named = list(parameters)
-        defaults = {"lr": learning_rate, "betas": betas, "eps": epsilon}
-        super().__init__(decay_groups(named, weight_decay), defaults)
+        named, seed = list(parameters), settings.seed
+        defaults = {
+            "lr": settings.learning_rate,
+            "betas": (settings.beta1, settings.beta2),
+            "eps": settings.epsilon,
+        }
+        super().__init__(decay_groups(named, settings.weight_decay), defaults)
         self._seed = seed
         self._update: Callable[[Slots, Tensor, Tensor, Scalars], None] = (
             torch.compile(update_parameter, fullgraph=True, dynamic=False)
-            if compile
+            if settings.compile == "layers"
             else update_parameter
         )
         self._first_index: dict[nn.Parameter, Tensor] = {}
         for name, parameter in named:
             assert parameter.dtype == torch.bfloat16, (name, parameter.dtype)
-            self.state[parameter] = new_state(parameter, eight_bit, remainder)
+            self.state[parameter] = new_state(parameter)
             self._first_index[parameter] = _first_index(name, parameter, seed)
 
     @torch.no_grad()
@@ -173,13 +136,13 @@ class BFloat16AdamW(torch.optim.Optimizer):
         assert closure is None
         with torch._dynamo.config.patch(recompile_limit=SHAPES):
             for group in self.param_groups:
-                scalars: dict[int, Scalars] = {}  # of parameters that took equally many steps
+                scalars: dict[int, Scalars] = {}  # by number of steps
                 for parameter in group["params"]:
                     if parameter.grad is None:
                         continue
                     state = self.state[parameter]
                     state["step"] += 1
-                    step = int(state["step"])  # on the host: nothing waits for the device
+                    step = int(state["step"])  # on the host: no device wait
                     if step not in scalars:
                         scalars[step] = _scalars(group, step, self._seed, parameter.device)
                     self._step_one(parameter, state, scalars[step])
@@ -198,19 +161,18 @@ class BFloat16AdamW(torch.optim.Optimizer):
     ) -> None:
         assert parameter.grad is not None
         gradient = local(parameter.grad)
-        if gradient.numel() == 0:  # more ranks than rows
+        if gradient.numel() == 0:  # a rank without rows of this parameter
             return
         first_scale, second_scale = (state.get(f"{moment}_scale") for moment in ("first", "second"))
         cut: tuple[int, ...] = (-1,)
         if first_scale is not None:
             cut = (-1, gradient.numel() // local(first_scale).numel())
         slots = Slots(
-            weight_bits=local(parameter.detach()).view(torch.int16).view(cut),
+            weight=local(parameter.detach()).view(cut),
             first=local(state["first"]).view(cut),
             second=local(state["second"]).view(cut),
             first_scale=None if first_scale is None else local(first_scale).view(-1, 1),
             second_scale=None if second_scale is None else local(second_scale).view(-1, 1),
-            remainder=local(state["remainder"]).view(cut) if "remainder" in state else None,
         )
         self._update(slots, gradient.reshape(cut), self._first_index[parameter], scalars)
 
@@ -218,7 +180,7 @@ class BFloat16AdamW(torch.optim.Optimizer):
 def decay_groups(
     parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float
 ) -> list[dict[str, Any]]:
-    """Two groups: matrices decay; norms and biases do not, as in the Trainer of the authors."""
+    """Return two groups: matrices decay, norms and biases do not, as in the authors' Trainer."""
     flat: list[tuple[str, nn.Parameter]] = []
     matrices: list[tuple[str, nn.Parameter]] = []
     for name, parameter in parameters:
@@ -231,13 +193,13 @@ def decay_groups(
     ]
 
 
-def new_state(parameter: nn.Parameter, eight_bit: bool, remainder: bool) -> dict[str, Tensor]:
-    """Every state tensor of a parameter, zero."""
+def new_state(parameter: nn.Parameter) -> dict[str, Tensor]:
+    """Return all state tensors of a parameter, zero."""
     shape = parameter.shape
     state = {"step": torch.zeros((), dtype=torch.int64)}
     columns = math.prod(shape[1:])
     block = block_columns(columns) if len(shape) > 1 else 1
-    if eight_bit and block >= SMALLEST_BLOCK:
+    if block >= SMALLEST_BLOCK:
         state["first"] = _zeros(parameter, shape, torch.int8)
         state["second"] = _zeros(parameter, shape, torch.uint8)
         for moment in ("first", "second"):
@@ -246,13 +208,11 @@ def new_state(parameter: nn.Parameter, eight_bit: bool, remainder: bool) -> dict
     else:
         state["first"] = _zeros(parameter, shape, torch.float32)
         state["second"] = _zeros(parameter, shape, torch.float32)
-    if remainder:
-        state["remainder"] = _zeros(parameter, shape, torch.int16)
     return state
 
 
 def local(tensor: Tensor) -> Tensor:
-    """The part of a tensor that this process holds."""
+    """Return the part of a tensor that this process holds."""
     if isinstance(tensor, DTensor):
         part: Tensor = tensor.to_local()
         return part
@@ -260,7 +220,7 @@ def local(tensor: Tensor) -> Tensor:
 
 
 def _zeros(parameter: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
-    """Zeros, sharded like the parameter on dimension 0."""
+    """Return zeros, sharded like the parameter on dimension 0."""
     if not isinstance(parameter, DTensor):
         return torch.zeros(shape, dtype=dtype, device=parameter.device)
     whole: Tensor = torch.distributed.tensor.zeros(
@@ -270,7 +230,7 @@ def _zeros(parameter: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
 
 
 def _first_index(name: str, parameter: Tensor, seed: int) -> Tensor:
-    """The parameter's key plus the place of this process's first element, as int32."""
+    """Return the key of a parameter plus the index of this process's first element, as int32."""
     offset = 0
     if isinstance(parameter, DTensor):
         assert all(place in (Shard(0), Replicate()) for place in parameter.placements), name
@@ -283,7 +243,7 @@ def _first_index(name: str, parameter: Tensor, seed: int) -> Tensor:
 
 
 def _scalars(group: dict[str, Any], step: int, seed: int, device: torch.device) -> Scalars:
-    """Computed in double precision on the host; filling a tensor makes no one wait."""
+    """Return the scalars of a step, computed in double precision on the host."""
     rate, (beta1, beta2) = group["lr"], group["betas"]
     values = (
         rate * group["weight_decay"],
@@ -301,5 +261,5 @@ def _scalars(group: dict[str, Any], step: int, seed: int, device: torch.device) 
 
 
 def _wrapped(value: int) -> int:
-    """The low 32 bits, as a signed integer."""
+    """Return the low 32 bits as a signed integer."""
     return (value + 2**31) % 2**32 - 2**31

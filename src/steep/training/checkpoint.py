@@ -1,10 +1,10 @@
-"""Checkpoints that a `kill -9` at any instant cannot spoil, and from which a run resumes exactly.
+"""Checkpoints that survive `kill -9` at any instant, and from which a run resumes exactly.
 
-Saving blocks training only while the tensors are copied to host memory; a thread writes them from
-there. The copy costs as much host memory as the state is large, for as long as the run lasts.
-Shards are those of `torch.distributed.checkpoint`: a run goes on with any number of ranks. All
-ranks must see one directory. While a checkpoint is written the one before it is still there, so
-the disk needs room for `keep` + 1.
+Saving blocks training only while the tensors are copied to host memory; a thread writes the copy.
+The copy takes as much host memory as the state, for the whole run. Shards are those of
+`torch.distributed.checkpoint` (DCP): a run resumes on any number of ranks. All ranks must see one
+directory. The previous checkpoint is kept while the next is written, so the disk needs room for
+`keep` + 1.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import shutil
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,50 +37,27 @@ from steep.training.checkpoint_files import (
     newest_first,
     publish,
     read_record,
-    remove_checkpoints,
     remove_leftovers,
     temporary_path,
 )
-from steep.training.checkpoint_ranks import Ranks
-from steep.training.checkpoint_tensors import (
-    Staging,
-    bytes_needed,
-    check_equal,
-    check_tensors,
-    checksums,
-    local_part,
-)
-from steep.training.checkpoint_writer import CheckedWriter
+from steep.training.checkpoint_io import CheckedWriter, Ranks, Staging, bytes_needed, check_tensors
 from steep.training.parallel import World
-
-__all__ = ["Checkpoints", "RoundTripReport", "remove_checkpoints"]
 
 log = logging.getLogger("steep")
 
-MARK = 85  # what a rehearsal overwrites the tensors with
-
-
-@dataclass(frozen=True, slots=True)
-class RoundTripReport:
-    """What saving (all of it) and loading took, and the bytes on disk."""
-
-    save_s: float
-    load_s: float
-    bytes: int
-
 
 class Checkpoints:
-    """The checkpoints of one run. All ranks make one and call the same methods in the same order.
+    """The checkpoints of one run; all ranks create one and call the same methods in the same order.
 
-    Tensors are given by name; a plain tensor must be the same on all ranks.
+    Tensors are passed by name; a plain tensor must be equal on all ranks.
 
     Args:
-        directory: Where they lie.
+        directory: Directory of the checkpoints.
         world: The ranks.
-        keep: How many of the newest stay.
-        identity: What must be equal for a checkpoint to be continued; flat, JSON-able.
-        behind: Whether a copy is written while training goes on. On a processor that saves no time,
-            as the writer takes a core from the steps, and costs the memory of the copy.
+        keep: Number of newest checkpoints that are kept.
+        identity: What must be equal for a checkpoint to be continued; flat JSON.
+        asynchronous: Write a copy while training continues. On a processor this saves no time,
+            since the writer takes a core from the steps, and costs the memory of the copy.
     """
 
     def __init__(
@@ -91,7 +67,7 @@ class Checkpoints:
         keep: int,
         identity: Mapping[str, Any],
         *,
-        behind: bool = True,
+        asynchronous: bool = True,
     ) -> None:
         assert keep > 0, keep
         self._directory, self._keep = directory, keep
@@ -99,18 +75,18 @@ class Checkpoints:
         self._ranks = Ranks(world)
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._pending: Future[CheckpointRecord] | None = None
-        self._staging = Staging() if behind else None
+        self._staging = Staging() if asynchronous else None
         self._newest = 0
 
     def load(self, tensors: Mapping[str, Tensor]) -> int:
-        """Fill `tensors` in place from the newest whole checkpoint.
+        """Fill `tensors` in place from the newest undamaged checkpoint.
 
         Returns:
-            The steps done; 0 if there is no checkpoint.
+            The number of steps done; 0 without a checkpoint.
 
         Raises:
-            UserError: The identity or the tensors are others (nothing is touched then), or none
-                of the checkpoints is whole.
+            UserError: The identity or the tensors differ (nothing is changed then), or all
+                checkpoints are damaged.
         """
         self.wait()
         damage: dict[Path, Damaged] = {}
@@ -126,18 +102,17 @@ class Checkpoints:
             return record.step
         if damage:
             raise UserError(
-                "None of the checkpoints is whole.",
+                "All checkpoints are damaged.",
                 where=self._directory,
                 found="; ".join(f"{path.name}: {error}" for path, error in damage.items()),
-                hint="move them away to train again",
+                hint="move them away to start again",
             )
         return 0
 
     def save(self, step: int, tensors: Mapping[str, Tensor]) -> None:
-        """Copy `tensors` to the host and return; they are written behind the training.
+        """Copy `tensors` to the host and write them, asynchronously if configured.
 
-        Without `behind`, return when they are written. A pending save is finished first. A step
-        that is there already is not written again.
+        A pending save is finished first. A step that is already saved is not written again.
 
         Raises:
             UserError: The disk has too little room, or the pending save failed.
@@ -156,54 +131,17 @@ class Checkpoints:
             self._pending = self._thread.submit(job)
 
     def wait(self) -> None:
-        """Finish what is pending.
+        """Wait for a pending save.
 
         Raises:
-            UserError: It could not be written; the checkpoints before it are whole.
+            UserError: It failed; earlier checkpoints are undamaged.
         """
         pending, self._pending = self._pending, None
         if pending is not None:
             self._newest = pending.result().step
 
-    def verify_round_trip(self, step: int, tensors: Mapping[str, Tensor]) -> RoundTripReport:
-        """Save, overwrite, read back in place, compare bit for bit, remove.
-
-        Raises:
-            UserError: It cannot be saved, or comes back different; the tensors are spoilt then.
-        """
-        self.wait()
-        trial = temporary_path(checkpoint_path(self._directory, step)) / "rehearsal"
-        path = checkpoint_path(trial, step)
-        began = time.monotonic()
-        self._ranks.together(partial(self._make_room, path, tensors))
-        try:
-            staged = self._staged(tensors)
-            size = self._write(trial, step, staged, began, 1).bytes
-            save_s = time.monotonic() - began
-            before = checksums(staged)
-            with torch.no_grad():
-                for tensor in tensors.values():
-                    local_part(tensor).fill_(MARK)
-            began = time.monotonic()
-            self._ranks.together(partial(self._check, path))
-            self._read(path, tensors)
-            load_s = time.monotonic() - began
-            after = checksums(self._staged(tensors))
-            self._ranks.together(partial(check_equal, path, before, after))
-        except Damaged as error:
-            raise UserError(
-                "A trial checkpoint cannot be read back.",
-                where=self._directory,
-                found=error,
-                hint="check the disk",
-            ) from error
-        finally:
-            if self._ranks.rank == 0:
-                shutil.rmtree(trial.parent, ignore_errors=True)
-        return RoundTripReport(save_s, load_s, size)
-
     def close(self) -> None:
-        """Let a pending save end, and log what it met: nobody waited for it."""
+        """Wait for a pending save, and log its error if it failed."""
         pending, self._pending = self._pending, None
         if pending is not None and (error := pending.exception()) is not None:
             log.error("checkpoint: %s", error)
@@ -211,7 +149,7 @@ class Checkpoints:
         self._staging = None
 
     def _staged(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What is written: copies on the host, or the tensors themselves while training waits."""
+        """Return copies on the host, or the tensors themselves if training waits."""
         if self._staging is not None:
             return self._staging.copy(tensors)
         return {name: tensor.detach() for name, tensor in tensors.items()}
@@ -224,7 +162,7 @@ class Checkpoints:
         return newest_first(self._directory)
 
     def _check(self, path: Path) -> CheckpointRecord:
-        """Each rank reads its share of the files."""
+        """Check a checkpoint; each rank reads its share of the files."""
         record = read_record(path)
         check_identity(path, record.identity, self._identity)
         check_files(path, sorted(record.files.items())[self._ranks.rank :: self._ranks.size])
@@ -239,7 +177,7 @@ class Checkpoints:
         if self._ranks.rank == 0:
             for bad, error in damage.items():
                 log.warning(
-                    "checkpoint: %s is damaged (%s); going on from the older %s",
+                    "checkpoint: %s is damaged (%s); resuming from the older %s",
                     bad,
                     error,
                     path.name,

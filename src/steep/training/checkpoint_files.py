@@ -1,11 +1,11 @@
-"""What a checkpoint is on disk, and how one appears and vanishes whole.
+"""A checkpoint on disk, and how it is published and removed atomically.
 
-A directory `checkpoint-<step>` with the files of `torch.distributed.checkpoint` and a `step.json`
-that names every one of them with its checksum. It is filled under a temporary name that starts with
-a dot and ends in `.tmp`; what a `kill -9` leaves under such a name the next run removes.
+A checkpoint is a directory `checkpoint-<step>` with the files of `torch.distributed.checkpoint` and
+a `step.json` that lists their checksums. It is written under a temporary name that starts with a
+dot and ends in `.tmp`; the next run removes what a `kill -9` leaves there.
 
-Checksums are SHA-256 over pieces, so that several threads can share one file: 1.5 GB/s a core where
-the processor has SHA instructions. They find a truncated or rotten file before anything is loaded.
+Checksums are SHA-256 over pieces, so that several threads can share one file: 1.5 GB/s per core
+with SHA instructions. They detect a truncated or corrupt file before anything is loaded.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ HASHING_THREADS = 4
 
 
 class Damaged(Exception):
-    """A checkpoint that is not what was written."""
+    """A checkpoint that differs from what was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRecord:
-    """The `step.json` of a checkpoint; `files` are checksums by name, `seconds` from staging on."""
+    """The `step.json` of a checkpoint; `files` are checksums by name, `seconds` include staging."""
 
     step: int
     identity: dict[str, Any]
@@ -49,28 +49,28 @@ class CheckpointRecord:
 
 
 def checkpoint_path(directory: Path, step: int) -> Path:
-    """Where the checkpoint after `step` steps lies."""
+    """Return the directory of the checkpoint after `step` steps."""
     return directory / f"{PREFIX}{step:08d}"
 
 
 def temporary_path(path: Path) -> Path:
-    """Where it lies while it comes or goes; the same for all ranks."""
+    """Return the directory of a checkpoint while it is written; the same for all ranks."""
     return path.with_name(f".{path.name}.tmp")
 
 
 def newest_first(directory: Path) -> list[Path]:
-    """The checkpoints of a run; what a person called `checkpoint-best` is none."""
+    """Return the checkpoints of a run, newest first; other `checkpoint-*` names are ignored."""
     found = directory.glob(f"{PREFIX}*")
     return sorted((path for path in found if _step(path).isdigit()), key=_step, reverse=True)
 
 
 def kept_steps(directory: Path) -> int:
-    """How many steps the newest checkpoint of a run has kept; 0 if there is none."""
+    """Return the step of the newest checkpoint of a run; 0 without one."""
     return next((int(_step(path)) for path in newest_first(directory)), 0)
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove what a killed run had not finished writing or removing."""
+    """Remove what a killed run did not finish writing or removing."""
     for path in directory.glob(f".{PREFIX}*.tmp"):
         shutil.rmtree(path)
 
@@ -83,14 +83,14 @@ def remove_checkpoints(directory: Path) -> None:
 
 
 def publish(temporary: Path, path: Path, record: CheckpointRecord, keep: int) -> None:
-    """Give a written checkpoint its name, then remove all but the `keep` newest up to it.
+    """Rename a written checkpoint into place, then remove all but the `keep` newest up to it.
 
-    Newer ones are removed too: training came past them again because they were found damaged.
+    Newer checkpoints are removed too: training repeated their steps because they were damaged.
     """
     write_json(temporary / RECORD, asdict(record))
     sync(temporary)
     if path.exists():
-        _remove(path)  # damaged, too: what is whole is not written twice
+        _remove(path)  # a damaged one: undamaged ones are not written twice
     temporary.rename(path)
     sync(path.parent)
     found = newest_first(path.parent)
@@ -100,10 +100,10 @@ def publish(temporary: Path, path: Path, record: CheckpointRecord, keep: int) ->
 
 
 def check_room(path: Path, needed_bytes: int) -> None:
-    """Before a checkpoint is written to `path`: whether it fits beside those that are there.
+    """Refuse to write a checkpoint that does not fit on the disk.
 
     Raises:
-        UserError: It does not.
+        UserError: The disk has too little room.
     """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,13 +115,13 @@ def check_room(path: Path, needed_bytes: int) -> None:
             where=path.parent,
             expected=f"{needed_bytes / 1e6:,.1f} MB free",
             found=f"{free_bytes / 1e6:,.1f} MB",
-            hint="free some space and run the same command again; it goes on from the last "
-            "checkpoint, which is whole",
+            hint="free some space and run the same command again; it resumes from the last "
+            "checkpoint",
         )
 
 
 def read_record(path: Path) -> CheckpointRecord:
-    """What a checkpoint says of itself.
+    """Read the record of a checkpoint.
 
     Raises:
         Damaged: There is no readable record.
@@ -136,7 +136,7 @@ def check_files(path: Path, files: Iterable[tuple[str, str]]) -> None:
     """Compare files with their checksums.
 
     Raises:
-        Damaged: One is missing or different.
+        Damaged: A file is missing or different.
     """
     with ThreadPoolExecutor(HASHING_THREADS) as pool:
         for name, expected in files:
@@ -150,7 +150,7 @@ def check_identity(path: Path, saved: Mapping[str, Any], now: Mapping[str, Any])
     """Refuse a checkpoint of other data or settings.
 
     Raises:
-        UserError: Some fields differ; all are named.
+        UserError: Some fields differ.
     """
     changed = [
         f"{field}: {saved.get(field, NONE)} -> {now.get(field, NONE)}"
@@ -167,7 +167,7 @@ def check_identity(path: Path, saved: Mapping[str, Any], now: Mapping[str, Any])
 
 
 def checksum(path: Path, each: Callable[..., Iterable[bytes]] = map) -> str:
-    """SHA-256 over the SHA-256 of all pieces; `each` may be the `map` of a thread pool."""
+    """Return the SHA-256 of the SHA-256 of all pieces; `each` may be the `map` of a thread pool."""
 
     def piece(start: int) -> bytes:
         with path.open("rb") as file:
@@ -179,7 +179,7 @@ def checksum(path: Path, each: Callable[..., Iterable[bytes]] = map) -> str:
 
 
 def sync(path: Path) -> None:
-    """Have the system write a file or the names in a directory to the disk."""
+    """Flush a file, or the names in a directory, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -189,16 +189,16 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def writing_errors(path: Path) -> Iterator[None]:
-    """As `disk_errors`; also where a file may not grow further though the disk has room."""
+    """Extend `disk_errors` to files that exceed a limit of the system."""
     try:
         with disk_errors(path):
             yield
     except Exception as error:
         if any(isinstance(e, OSError) and e.errno == errno.EFBIG for e in _chain(error)):
             raise UserError(
-                "A file of the checkpoint is larger than is allowed here.",
+                "A file of the checkpoint exceeds the allowed file size.",
                 where=path,
-                hint="lift the limit (ulimit -f) or use a file system for large files",
+                hint="raise the limit (ulimit -f), or use a file system for large files",
             ) from error
         raise
 
@@ -214,7 +214,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _remove(path: Path) -> None:
-    """First give up the name: half a checkpoint must not look like one."""
+    """Rename a checkpoint, then remove it: a partial one must not look complete."""
     temporary = path.with_name(f".{path.name}.old.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     path.rename(temporary)

@@ -3,118 +3,142 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from steep.core.config import Section, operational
+from steep.core.config import Section, identity_fields, operational
 
-OptimizerName = Literal[
-    "adamw", "adamw-bf16-remainder", "adamw-8bit-remainder", "adamw-8bit-stochastic"
-]
+BASE = "base"  # name of the untrained model in results
+OptimizerName = Literal["adamw", "adamw-8bit-stochastic"]
+TrackerName = Literal["tensorboard", "wandb", "trackio"]
 
 
 class OptimizationConfig(Section):
-    """How a model is trained, on whatever text."""
+    """Settings of the training loop, which takes them as they are."""
 
-    context_tokens: int = Field(2048, ge=16, description="paper: 2048")
-    batch_sequences: int = Field(16, ge=1, description="sequences an optimizer step; paper: 16")
+    section: ClassVar[str] = "train"  # the key of the YAML file that errors and log lines name
+
+    context_tokens: int = Field(2048, ge=16, description="tokens per sequence; paper: 2048")
+    batch_sequences: int = Field(16, ge=1, description="sequences per optimizer step; paper: 16")
     micro_batch_sequences: int = operational(
-        1, ge=1, description="sequences a forward pass, on one device; no change of results"
+        1, ge=1, description="sequences per forward pass and device; does not change results"
     )
-    learning_rate: float = Field(5e-6, gt=0, description="peak; paper: 5e-6")
-    warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps; paper: 0.05")
-    weight_decay: float = Field(0.01, ge=0, description="paper's code: 0.01")
-    beta1: float = Field(0.9, ge=0, lt=1, description="of AdamW; paper's code: its default")
-    beta2: float = Field(0.999, ge=0, lt=1, description="of AdamW; paper's code: its default")
-    epsilon: float = Field(1e-8, gt=0, description="of AdamW; paper's code: its default")
-    gradient_clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    learning_rate: float = Field(5e-6, gt=0, description="peak learning rate; paper: 5e-6")
+    warmup: float = Field(
+        0.05, ge=0, lt=1, description="share of steps with a rising rate; paper: 0.05"
+    )
+    weight_decay: float = Field(
+        0.01, ge=0, description="decoupled, of matrices; paper's code: 0.01"
+    )
+    beta1: float = Field(0.9, ge=0, lt=1, description="AdamW, first moment; paper's code: 0.9")
+    beta2: float = Field(0.999, ge=0, lt=1, description="AdamW, second moment; paper's code: 0.999")
+    epsilon: float = Field(1e-8, gt=0, description="AdamW; paper's code: 1e-8")
+    gradient_clip: float = Field(1.0, gt=0, description="maximum gradient norm")
     optimizer: OptimizerName = Field(
         "adamw",
-        description="adamw: fp32 weights, 16 B a parameter; adamw-bf16-remainder: the same numbers "
-        "in 14 B; adamw-8bit-remainder: 8 B; adamw-8bit-stochastic: 6 B",
+        description="adamw: fp32 weights and moments, 16 bytes per parameter; "
+        "adamw-8bit-stochastic: bf16 weights, stochastic rounding, 8-bit moments, 6 bytes",
     )
     compute: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="precision of products; auto: bfloat16 on a GPU"
+        "auto", description="precision of matrix products; auto: bfloat16 on a GPU"
     )
     isolate_documents: bool = Field(
-        False, description="keep texts of one row apart; paper: no, and slower on a GPU"
+        False, description="no attention across texts; paper: false; slower on a GPU"
     )
     lora_rank: int | None = Field(
-        None, ge=1, description="train adapters of this rank, merged at the end; null: all weights"
+        None, ge=1, description="LoRA adapters, merged at the end; null: train all weights"
     )
-    lora_alpha: float = Field(32, gt=0)
-    seed: int = 0
+    lora_alpha: float = Field(32, gt=0, description="adapters are scaled by alpha / rank")
+    seed: int = Field(0, description="order of texts, dropout, stochastic rounding")
     compile: Literal["auto", "none", "layers"] = operational(
-        "auto", description="auto: compiled decoder layers on a GPU"
+        "auto", description="torch.compile of decoder layers; auto: on a GPU"
     )
     recompute_every: int = operational(
-        0, ge=0, description="recompute activations of every n-th layer, to save memory; 0: none"
+        0, ge=0, description="recompute activations of every n-th layer to save memory; 0: never"
     )
     max_loss_jump: float | None = operational(
-        None, gt=0, description="stop when the loss is so many nats above the last 20 steps' mean"
+        None, gt=0, description="stop if the loss exceeds the mean of 20 steps by so many nats"
     )
     validation_every: int = operational(
-        0, ge=0, description="steps between losses on texts kept out; 0: only first and last"
+        0,
+        ge=0,
+        description="steps between validations; 0: before the first and after the last step",
     )
-    checkpoint_minutes: float = operational(
-        2.0, gt=0, description="at most this much work is ever lost"
+    checkpoint_minutes: float = operational(2.0, gt=0, description="minutes between checkpoints")
+    keep_checkpoints: int = operational(
+        1, ge=1, description="newest checkpoints that are kept during training"
     )
-    keep_checkpoints: int = operational(1, ge=1, description="of one run, while it trains")
-    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = operational(
-        (), description="where numbers go beside metrics.jsonl; wandb uploads"
+    trackers: tuple[TrackerName, ...] = operational(
+        (), description="loggers beside metrics.jsonl; wandb uploads"
     )
+
+    def identity(self) -> dict[str, Any]:
+        """Return what must be equal for a checkpoint to be continued, by dotted names."""
+        found = identity_fields(self.section, self)
+        names = (f"{self.section}.{name}" for name in OptimizationConfig.model_fields)
+        return {name: found[name] for name in names if name in found}
 
 
 class TrainConfig(OptimizationConfig):
-    """Continued pretraining; what the paper fixes (appendix D) is the default."""
+    """Settings of continued pretraining; defaults are those of the paper (appendix D)."""
 
     preset: Literal["paper", "tiny", "8b-one-gpu"] | None = operational(
-        None, description="defaults for the fields that are not given here"
+        None, description="defaults of the fields that are not set here"
     )
-    model: str = Field("embedded", description="'embedded', or a Hugging Face directory or name")
+    model: str = Field(
+        "embedded", description="'embedded', a Hugging Face directory, or a name on the Hub"
+    )
     arms: dict[str, tuple[str, ...]] = operational(
         {"raw": ("documents",), "entigraph": ("entigraph",)},
-        description="model name: what it reads; 'documents' is the raw text, others are recipes",
+        description="name of the trained model: recipes it reads; 'documents' is raw text",
     )
     tokens: int | None = Field(
         1_048_576,  # 32 optimizer steps at the sizes below
         ge=1,
-        description="training tokens of each arm, replay included",
+        description="training tokens per arm, replay included",
     )
     epochs: float | None = Field(
-        None, gt=0, description="passes over what an arm reads, instead of tokens; paper: 2"
+        None, gt=0, description="passes over the texts of an arm, instead of tokens; paper: 2"
     )
-    replay_rate: float = Field(0.1, ge=0, lt=1, description="share of blocks; paper: 0.1")
+    replay_rate: float = Field(
+        0.1, ge=0, lt=1, description="share of rows from tokenize.replay; paper: 0.1"
+    )
     replay_mode: Literal["add", "replace"] = Field(
-        "add", description="replace: a replay block takes the place of another, as the paper's code"
+        "add", description="add: beside the texts; replace: instead of some, as the paper's code"
     )
     instruction_rate: float = Field(
-        0.0, ge=0, lt=1, description="share of blocks from tokenize.instructions"
+        0.0, ge=0, lt=1, description="share of rows from tokenize.instructions"
     )
-    add_difference: str | None = Field(
+    add_task_vector: str | None = Field(
         None,
-        description="an instruct model; what it differs by from train.model is added at the end",
+        description="an instruct model; its difference from train.model is added at the end",
     )
     launcher: Literal["here", "ray"] = operational(
-        "here", description="here: this process, or the ranks that torchrun or srun started"
+        "here", description="here: this process, or the ranks of torchrun or srun"
     )
-    ray_workers: int = operational(1, ge=1, description="ranks, with launcher: ray; one a GPU")
+    ray_workers: int = operational(1, ge=1, description="workers with launcher: ray; one per GPU")
     gpu_hour_usd: float | None = operational(
-        None, ge=0, description="dollars per hour of one GPU, for steep plan; null: none are shown"
+        None, ge=0, description="dollars per hour of one GPU, for steep plan; null: unknown"
     )
     ray_address: str | None = operational(
-        None, description="of a Ray cluster, or auto; null: one of its own on this machine"
+        None, description="address of a Ray cluster, or auto; null: start one on this machine"
     )
 
 
 class InstructConfig(OptimizationConfig):
-    """Instruction tuning of trained arms, on chats; what the paper fixes is the default."""
+    """Settings of instruction tuning; defaults are those of the paper."""
 
-    chats: Path | None = Field(None, description="JSONL with `messages`; null: no tuning")
-    arms: tuple[str, ...] = Field((), description="which arms are tuned; empty: all")
+    section: ClassVar[str] = "instruct"
+
+    chats: Path | None = Field(None, description="JSONL file with `messages`; null: no tuning")
+    arms: tuple[str, ...] = operational((), description="arms to tune; empty: all")
     loss_on: Literal["all", "assistant"] = Field(
-        "all", description="which tokens are learned; paper's code: all"
+        "all", description="tokens that are learned; paper's code: all"
     )
-    epochs: float = Field(1.0, gt=0, description="paper: 1 (the authors' README: 2)")
-    batch_sequences: int = Field(512, ge=1, description="paper: 512 (the authors' README: 128)")
+    epochs: float = Field(
+        1.0, gt=0, description="passes over the chats; paper: 1 (authors' README: 2)"
+    )
+    batch_sequences: int = Field(
+        512, ge=1, description="sequences per optimizer step; paper: 512 (authors' README: 128)"
+    )

@@ -1,8 +1,8 @@
-"""A trained model becomes a Hugging Face directory that `from_pretrained` loads.
+"""Export of a trained model as a Hugging Face directory.
 
-Sharded parameters are gathered one at a time to the host memory of the main rank, which writes; so
-no device ever holds more than one whole parameter, and the main rank's host holds the model once,
-in the precision in which it is saved. The directory appears when it is whole.
+Sharded parameters are gathered one at a time into the host memory of the main rank, which writes
+them: no device holds more than one whole parameter, and the host of the main rank holds the model
+once, in the precision in which it is saved. The directory appears when it is complete.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def export_model(
     merge: bool = False,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write model, tokenizer and generation settings; every rank calls it.
+    """Write model, tokenizer and generation settings; called on every rank.
 
     Args:
         model: A Hugging Face causal LM, whole or sharded by FSDP2.
-        tokenizer: Saved beside it.
-        directory: What is there is replaced.
+        tokenizer: Its tokenizer.
+        directory: The directory, which is replaced if it exists.
         world: The ranks that share the model.
-        merge: Whether there are adapters of LoRA to be added to the weights, for good.
-        dtype: Of the saved weights; None: as they are.
+        merge: Merge LoRA adapters into the weights.
+        dtype: Precision of the saved weights; None keeps theirs.
 
     Raises:
         UserError: The disk is full.
@@ -51,13 +51,13 @@ def export_model(
         with atomic_directory(directory) as temporary:
             _write(model, state, tokenizer, temporary)
     if world.size > 1:
-        torch.distributed.barrier()  # nobody says "done" before the model is there
+        torch.distributed.barrier()  # no rank continues before the model is written
 
 
 def _gathered(model: Any, dtype: torch.dtype | None, world: World) -> Iterator[tuple[str, Tensor]]:
-    """All parameters and saved buffers under their names, whole, on the main rank only.
+    """Return all parameters and persistent buffers by name, unsharded, on the main rank only.
 
-    A tied parameter comes once, under its first name; loading ties it again.
+    A tied parameter is listed once, under its first name; loading ties it again.
     """
     parameters = {id(each) for each in model.parameters()}
     names = {name for name, _ in model.named_parameters()}
@@ -72,10 +72,9 @@ def _gathered(model: Any, dtype: torch.dtype | None, world: World) -> Iterator[t
 
 def _write(model: Any, state: dict[str, Tensor], tokenizer: Any, directory: Path) -> None:
     config = copy.deepcopy(model.config)
-    # FSDP has changed the class of the model itself; an empty one knows how its kind is saved.
+    # FSDP has changed the class of the model; an empty model has the original class.
     shell = empty_model(config).to(next(iter(state.values())).dtype)
     shell.save_pretrained(directory, state_dict=state)
-    # Not by `save_pretrained`, which refuses settings that contradict each other, as those of some
-    # published models do: a run must not die at its end for that.
+    # `save_pretrained` would refuse the contradictory settings of some published models.
     model.generation_config.to_json_file(directory / "generation_config.json")
     tokenizer.save_pretrained(directory)

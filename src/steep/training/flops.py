@@ -1,13 +1,12 @@
-"""Arithmetic of a training step, and the share of a device's peak that it reaches (MFU).
+"""FLOPs of a training step, and the share of a device's peak that it reaches (MFU).
 
-The convention is torchtitan's, so that figures can be compared with published ones:
-`6 * (N - input embedding) + 12 * layers * heads * head_dim * context` FLOPs a token. Attention is
-counted as if every token saw the whole context (no discount for the causal half), what is computed
-twice to save memory is counted once, and peaks are those of dense bf16. A head that shares its
-weights with the input embedding still multiplies, so it is counted. A weight that is not trained
-(LoRA) needs no gradient of its own and counts 4 instead of 6.
+The convention is torchtitan's, for comparison with published figures: `6 * (N - input embedding) +
+12 * layers * heads * head_dim * context` FLOPs per token. Attention is counted without a discount
+for the causal half, recomputation is not counted, and peaks are those of dense bf16. An output head
+tied to the input embedding is counted. A weight that is not trained (LoRA) needs no gradient and
+counts 4 instead of 6.
 
-At context 2048 SmolLM2-135M takes 1.23 GFLOP a token and Llama 3 8B 48.25; one H100 at its peak
+At context 2048, SmolLM2-135M takes 1.23 GFLOP per token and Llama 3 8B 48.25; one H100 at its peak
 would train 803,000 and 20,500 tokens/s.
 """
 
@@ -21,7 +20,7 @@ from torch import nn
 from steep.training.model_dims import ModelShape, empty_model, shape_of
 
 # Dense bf16 FLOP/s by a part of the device's name, from NVIDIA's data sheets (half of the figure
-# "with sparsity" where only that is given). The first that fits counts.
+# "with sparsity" if only that is given). The first match counts.
 PEAKS = (
     ("GB200", 2500e12),
     ("B200", 2250e12),
@@ -46,11 +45,11 @@ PEAKS = (
 
 
 def flops_per_token(model: Any, context_tokens: int) -> float:
-    """FLOPs of forward and backward pass, a token.
+    """Return the FLOPs per token of a forward and backward pass.
 
     Args:
-        model: A Hugging Face causal LM, whole or sharded, or the configuration of one.
-        context_tokens: Length of the rows.
+        model: A Hugging Face causal LM, whole or sharded, or its configuration.
+        context_tokens: Tokens per row.
     """
     return shape_flops(
         shape_of(model if isinstance(model, nn.Module) else empty_model(model)), context_tokens
@@ -58,7 +57,7 @@ def flops_per_token(model: Any, context_tokens: int) -> float:
 
 
 def shape_flops(shape: ModelShape, context_tokens: int) -> float:
-    """FLOPs of forward and backward pass, a token, of a model of this shape."""
+    """Return the FLOPs per token of a forward and backward pass of a model of this shape."""
     products = sum(
         (6 if each.trained else 4) * each.used * each.numbers for each in shape.parameters
     )
@@ -66,19 +65,19 @@ def shape_flops(shape: ModelShape, context_tokens: int) -> float:
 
 
 def peak_flops(device: torch.device) -> float | None:
-    """The dense bf16 peak of a device; None for a processor or a device that is not known."""
+    """Return the dense bf16 peak of a device; None for a processor or an unknown device."""
     if device.type != "cuda":
         return None
     return peak_of(torch.cuda.get_device_name(device))
 
 
 def peak_of(name: str) -> float | None:
-    """The dense bf16 peak of a device of this name, e.g. "NVIDIA H100 80GB HBM3"."""
+    """Return the dense bf16 peak of a device by its name, e.g. "NVIDIA H100 80GB HBM3"."""
     return next((peak for part, peak in PEAKS if part.casefold() in name.casefold()), None)
 
 
 def mfu(
     tokens_per_s: float, flops_per_token: float, peak: float | None, devices: int
 ) -> float | None:
-    """The share of the peak of all devices that a rate reaches; None where no peak is known."""
+    """Return the share of the peak of all devices that a rate reaches; None without a peak."""
     return None if peak is None else tokens_per_s * flops_per_token / (peak * devices)

@@ -1,78 +1,54 @@
-"""What training will take: hours, dollars, memory and disk, from shapes, settings and one rate.
+"""What is left of training: hours, dollars, memory and disk, for `steep plan`.
 
-The rate is what an earlier run of the same workload has measured. Without one, a GPU is assumed to
-reach a share of its peak in dense bf16 (MFU): 40%, between 20% and 55%. Published trainings of 7B
-to 8B parameters in PyTorch lie between 34% and 46%, hand-written CUDA reaches 61%, and models of
-some 100M parameters stay below 35%. A processor has no such peak, so its speed is unknown until
-steps have been measured. Times are those of steps and validations: starting, compiling and waiting
-for a disk come on top. What is not known is None, never zero.
+Hours are those of steps and validations, without startup, compilation and waits for the disk.
+Unknown values are None, never zero.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from steep.core.errors import UserError
 from steep.core.ranges import Range
-from steep.training.throughput import MeasuredRate
+from steep.training.config import OptimizationConfig
+from steep.training.metrics import METRICS
+from steep.training.throughput import (
+    UNKNOWN_RATE,
+    Devices,
+    Rate,
+    measured_rate,
+    rate_of,
+    workload_of,
+)
 
 if TYPE_CHECKING:
     from steep.training.memory import MemoryEstimate
+    from steep.training.model_dims import ModelShape
 
-ASSUMED_MFU = Range(0.20, 0.40, 0.55)
-VALIDATION_SHARE = 1 / 3  # of a training step's FLOPs: the forward pass alone
-NOTHING_LEFT = Range.exactly(0.0)
+VALIDATION_SHARE = 1 / 3  # of the FLOPs of a training step: the forward pass alone
+ZERO = Range.exactly(0.0)
 
 State = Literal["to do", "interrupted", "done"]
+SectionName = Literal["train", "instruct"]
 
 
 @dataclass(frozen=True, slots=True)
-class Devices:
-    """What a run is computed by.
+class RunForecast:
+    """One training run, and what is left of it.
 
     Attributes:
-        name: Of the kind of device; None where nobody knows.
-        count: How many; one rank each.
-        is_gpu: Whether they are GPUs.
-        peak_flops: FLOP/s of one in dense bf16; None is unknown.
-        is_here: Whether they are this machine's.
-    """
-
-    name: str | None
-    count: int
-    is_gpu: bool
-    peak_flops: float | None
-    is_here: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Tokens per second over all devices; None is unknown.
-
-    Attributes:
-        tokens_per_s: Of training.
-        mfu: What was assumed for it; None where it was measured, or is unknown.
-        source: Where it comes from, or why it is unknown and what makes it known.
-    """
-
-    tokens_per_s: Range | None
-    mfu: Range | None
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """How much a run has to compute.
-
-    Attributes:
-        name: Of the arm that it trains.
-        state: Whether it is done, or was begun.
-        steps: Of the whole run; None is unknown.
-        steps_done: Those that a checkpoint has kept.
-        step_tokens: Tokens of a step.
-        validation_tokens: Still to be read for losses on texts that are not trained on.
+        name: Name of the arm.
+        state: Progress of the run.
+        steps: Steps of the whole run; None if unknown.
+        steps_done: Steps in its newest checkpoint.
+        step_tokens: Tokens per step.
+        validation_tokens: Tokens that are left to be validated on; None if unknown.
+        hours: Hours that are left; None if unknown.
+        cost_usd: Dollars that are left; None without a price or hours.
+        checkpoints: Number of checkpoints that are left; None if unknown.
     """
 
     name: str
@@ -81,72 +57,86 @@ class Amount:
     steps_done: int
     step_tokens: int
     validation_tokens: Range | None
+    hours: Range | None = None
+    cost_usd: Range | None = None
+    checkpoints: int | None = None
+
+    @property
+    def tokens(self) -> Range | None:
+        """Return the tokens of the whole run."""
+        return self.steps and self.steps.times(self.step_tokens)
 
     @property
     def steps_left(self) -> Range | None:
-        """Steps that are to do."""
-        if self.state == "done" or self.steps is None:
-            return NOTHING_LEFT if self.state == "done" else None
-        return self.steps.map(lambda steps: max(0.0, steps - self.steps_done))
+        """Return the steps that are left."""
+        if self.state == "done":
+            return ZERO
+        return self.steps and self.steps.map(lambda steps: max(0.0, steps - self.steps_done))
 
+    def at(
+        self, rate: Rate, devices: Devices, gpu_hour_usd: float | None, minutes: float
+    ) -> RunForecast:
+        """Return the run with hours, dollars and checkpoints.
 
-@dataclass(frozen=True, slots=True)
-class RunForecast:
-    """One training run, and what it still takes.
+        Args:
+            rate: Speed of the run.
+            devices: Devices of the run.
+            gpu_hour_usd: Dollars per hour of one GPU, if known.
+            minutes: Minutes between checkpoints.
+        """
+        hours, left = self._hours(rate), self.steps_left
+        cost_usd = checkpoints = None
+        if hours is not None and gpu_hour_usd is not None and devices.is_gpu:
+            cost_usd = hours.times(devices.count * gpu_hour_usd)
+        if hours is not None and left is not None:
+            checkpoints = int(min(left.expected, hours.expected * 60 / minutes))
+        return replace(self, hours=hours, cost_usd=cost_usd, checkpoints=checkpoints)
 
-    Attributes:
-        name: Of the arm.
-        state: Whether it is done, or was begun.
-        steps: Of the whole run; None is unknown.
-        steps_done: Those that a checkpoint has kept.
-        tokens: Of the whole run.
-        hours: That are left.
-        cost_usd: Of these; None without a price or hours.
-        checkpoints: How many will be written.
-    """
-
-    name: str
-    state: State
-    steps: Range | None
-    steps_done: int
-    tokens: Range | None
-    hours: Range | None
-    cost_usd: Range | None
-    checkpoints: int | None
+    def _hours(self, rate: Rate) -> Range | None:
+        left, validation, speed = self.steps_left, self.validation_tokens, rate.tokens_per_s
+        if self.state == "done":
+            return ZERO
+        if left is None or validation is None or speed is None:
+            return None
+        tokens = left.times(self.step_tokens) + validation.times(VALIDATION_SHARE)
+        seconds = Range(
+            tokens.low / speed.high, tokens.expected / speed.expected, tokens.high / speed.low
+        )
+        return seconds.times(1 / 3600)
 
 
 @dataclass(frozen=True, slots=True)
 class SectionForecast:
-    """The runs of a section of the configuration, which share everything but their texts.
+    """The runs of a section of the configuration, which differ only in their texts.
 
     Attributes:
-        section: "train" or "instruct".
-        devices: What computes them.
-        parameters: Of the model, adapters included; None is unknown.
-        rate: How fast.
-        memory: Of each device at the highest moment, as `preflight` checks it; None is unknown.
-        host_bytes: Memory of a GPU's host; None on a processor, which is the device.
-        disk_bytes: What one run has on disk at most, its trained model included.
-        runs: In order.
+        section: Name of the section.
+        devices: Devices of the runs.
+        runs: The runs in order.
+        parameters: Parameters of the model, adapters included; None if unknown.
+        rate: Speed of the runs.
+        memory: Peak memory of each device; None if unknown.
+        host_bytes: Memory of a GPU's host; None on a processor.
+        disk_bytes: Most bytes of one run on disk, its trained model included.
     """
 
-    section: Literal["train", "instruct"]
+    section: SectionName
     devices: Devices
-    parameters: int | None
-    rate: Rate
-    memory: MemoryEstimate | None
-    host_bytes: int | None
-    disk_bytes: int | None
     runs: tuple[RunForecast, ...]
+    parameters: int | None = None
+    rate: Rate = UNKNOWN_RATE
+    memory: MemoryEstimate | None = None
+    host_bytes: int | None = None
+    disk_bytes: int | None = None
 
     @property
     def to_do(self) -> tuple[RunForecast, ...]:
-        """The runs that are not done."""
+        """Return the runs that are not done."""
         return tuple(run for run in self.runs if run.state != "done")
 
     @property
     def checkpoint_bytes(self) -> int | None:
-        """Bytes of all checkpoints that will be written, one after the other."""
+        """Return the bytes of all checkpoints that will be written, one after the other."""
         counts = [run.checkpoints for run in self.to_do]
         if self.memory is None or None in counts:
             return None
@@ -155,13 +145,13 @@ class SectionForecast:
 
 @dataclass(frozen=True, slots=True)
 class TrainingForecast:
-    """All trainings of a configuration.
+    """All training of a configuration.
 
     Attributes:
-        model: What they start from.
-        gpu_hour_usd: Price of an hour of one GPU; None: no dollars are counted.
-        sections: Pretraining, and tuning where it is asked for.
-        warnings: What will keep them from being carried out, or is not known.
+        model: Name of the base model.
+        gpu_hour_usd: Dollars per hour of one GPU, if known.
+        sections: Pretraining, and instruction tuning if configured.
+        warnings: What will be refused, or is unknown.
     """
 
     model: str
@@ -171,27 +161,27 @@ class TrainingForecast:
 
     @property
     def runs(self) -> tuple[RunForecast, ...]:
-        """All of them."""
+        """Return all runs."""
         return tuple(run for section in self.sections for run in section.runs)
 
     @property
     def to_do(self) -> tuple[RunForecast, ...]:
-        """Those that are not done."""
-        return tuple(run for section in self.sections for run in section.to_do)
+        """Return the runs that are not done."""
+        return tuple(run for run in self.runs if run.state != "done")
 
     @property
     def hours(self) -> Range | None:
-        """Of all runs that are left, one after the other; None where that of any is unknown."""
+        """Return the hours that are left, one run after the other; None if any are unknown."""
         return total(run.hours for run in self.runs)
 
     @property
     def cost_usd(self) -> Range | None:
-        """Dollars of all runs that are left; None where those of any are unknown."""
+        """Return the dollars that are left; None if any are unknown."""
         return total(run.cost_usd for run in self.runs)
 
     @property
     def room_bytes(self) -> int | None:
-        """What the disk holds at most: models of earlier runs, checkpoints of the last one."""
+        """Return the most bytes on disk: models of earlier runs and one run's checkpoints."""
         models, most = 0, 0
         for section in self.sections:
             for _ in section.to_do:
@@ -202,137 +192,117 @@ class TrainingForecast:
         return most
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, as a script would read it."""
-        sums = {"hours": self.hours, "cost_usd": self.cost_usd}
-        tree = asdict(self) | {name: each and asdict(each) for name, each in sums.items()}
+        """Return everything as plain data."""
+        tree = asdict(self)
+        for name, each in (("hours", self.hours), ("cost_usd", self.cost_usd)):
+            tree[name] = each and asdict(each)
         for section, found in zip(tree["sections"], self.sections, strict=True):
             if found.memory is not None:
                 section["memory"]["total"] = found.memory.total
             section["checkpoint_bytes"] = found.checkpoint_bytes
+            for row, run in zip(section["runs"], found.runs, strict=True):
+                row["tokens"] = run.tokens and asdict(run.tokens)
         return tree | {"room_bytes": self.room_bytes}
 
 
-def rate_of(measured: MeasuredRate | None, devices: Devices, flops: float, compute: str) -> Rate:
-    """The rate of a run: measured, or assumed of GPUs whose peak is known.
+def forecast_section(
+    settings: OptimizationConfig,
+    forecast: SectionForecast,
+    shape_of: Callable[[], ModelShape],
+    store: Path,
+    gpu_hour_usd: float | None,
+) -> tuple[SectionForecast, list[str]]:
+    """Add rate, memory, hours and dollars to the runs of a section.
 
     Args:
-        measured: Of the same workload.
-        devices: What computes it.
-        flops: Of a token, forward and backward.
-        compute: Precision of matrix products.
+        settings: The section of the configuration.
+        forecast: The section with its devices and runs.
+        shape_of: Reads the shape of the model from its configuration.
+        store: Directory of the artifacts of earlier runs.
+        gpu_hour_usd: Dollars per hour of one GPU, if known.
+
+    Returns:
+        The forecast, and what training will refuse.
     """
-    if measured is not None:
-        source = f"as {measured.steps:,} steps of {measured.run} have measured"
-        return Rate(measured.tokens_per_s, None, source)
-    if not devices.is_gpu:
-        where = "this processor" if devices.is_here else "a processor"
-        return Rate(
-            None,
-            None,
-            f"no step with this model and these settings was measured on {where}. Start steep "
-            "train, end it by Ctrl-C after a few steps (they are kept), and plan again; or name "
-            "GPUs: --gpus 1xH100",
-        )
-    if devices.peak_flops is None:
-        known = "an unknown GPU" if devices.name is None else f"the peak of {devices.name}"
-        return Rate(
-            None,
-            None,
-            f"{known} is in no table here, and no step was measured on it; name GPUs of the same "
-            "speed: --gpus 1xH100",
-        )
-    if compute != "bfloat16":
-        return Rate(None, None, f"peaks are known of bfloat16, and train.compute is {compute}")
-    peak = devices.peak_flops * devices.count
-    low, expected, high = (f"{100 * each:.0f}%" for each in astuple(ASSUMED_MFU))
-    source = (
-        f"assumed: {expected} ({low} to {high}) of the peak of {devices.peak_flops / 1e12:,.0f} "
-        f"TFLOP/s in bf16 per GPU, at {flops / 1e9:.4g} GFLOP per token; no such step was measured "
-        "in this project"
-    )
-    return Rate(ASSUMED_MFU.times(peak / flops), ASSUMED_MFU, source)
+    problems: list[str] = []
+    if forecast.to_do:  # reading a model's configuration takes seconds
+        try:
+            forecast = _with_model(settings, forecast, shape_of(), store, problems)
+        except UserError as error:
+            reason = "; ".join(
+                [error.problem.rstrip("."), *filter(None, [error.fields.get("hint")])]
+            )
+            forecast = replace(forecast, rate=Rate(None, None, reason))
+    rate, devices, minutes = forecast.rate, forecast.devices, settings.checkpoint_minutes
+    runs = tuple(run.at(rate, devices, gpu_hour_usd, minutes) for run in forecast.runs)
+    return replace(forecast, runs=runs), problems
 
 
-def forecast_run(
-    amount: Amount, rate: Rate, devices: Devices, gpu_hour_usd: float | None, minutes: float
-) -> RunForecast:
-    """What a run still takes.
+def _with_model(
+    section: OptimizationConfig,
+    forecast: SectionForecast,
+    shape: ModelShape,
+    store: Path,
+    problems: list[str],
+) -> SectionForecast:
+    import torch
 
-    Args:
-        amount: How much it has to compute.
-        rate: How fast.
-        devices: What computes it.
-        gpu_hour_usd: Price of an hour of one GPU, if dollars are to be counted.
-        minutes: Between two checkpoints.
-    """
-    hours, left = _hours(amount, rate), amount.steps_left
-    cost_usd = checkpoints = None
-    if hours is not None and gpu_hour_usd is not None and devices.is_gpu:
-        cost_usd = hours.times(devices.count * gpu_hour_usd)
-    if hours is not None and left is not None:
-        checkpoints = int(min(left.expected, hours.expected * 60 / minutes))
-    return RunForecast(
-        name=amount.name,
-        state=amount.state,
-        steps=amount.steps,
-        steps_done=amount.steps_done,
-        tokens=amount.steps and amount.steps.times(amount.step_tokens),
-        hours=hours,
-        cost_usd=cost_usd,
-        checkpoints=checkpoints,
+    from steep.training.flops import shape_flops
+    from steep.training.loop import check_ranks
+    from steep.training.memory import estimate_memory
+    from steep.training.parallel import World
+    from steep.training.preflight import available_memory, check_fits, disk_bytes, host_bytes
+    from steep.training.prepare import resolve_auto
+
+    devices = forecast.devices
+    device = torch.device("cuda" if devices.is_gpu else "cpu")
+    settings, world = resolve_auto(section, device), World(0, devices.count, 0, device)
+    available = available_memory(device) if devices.is_here else None
+    memory = estimate_memory(shape, settings, devices.count, available)
+    try:
+        check_ranks(settings, world)
+        if devices.is_here:
+            check_fits(memory, settings, world)
+    except UserError as error:
+        problems.append(refusal(settings.section, error))
+    flops, measured = shape_flops(shape, settings.context_tokens), None
+    if devices.name is not None:
+        workload = workload_of(devices.name, devices.count, flops, settings)
+        measured = measured_rate(_earlier_runs(store), workload)
+    return replace(
+        forecast,
+        parameters=shape.parameter_count,
+        rate=rate_of(measured, devices, flops, settings),
+        memory=memory,
+        host_bytes=host_bytes(memory, devices.count) if devices.is_gpu else None,
+        disk_bytes=disk_bytes(memory, settings.keep_checkpoints),
     )
 
 
-def _hours(amount: Amount, rate: Rate) -> Range | None:
-    if amount.state == "done":
-        return NOTHING_LEFT
-    left, validation = amount.steps_left, amount.validation_tokens
-    speed = rate.tokens_per_s
-    if left is None or validation is None or speed is None:
-        return None
-    tokens = left.times(amount.step_tokens) + validation.times(VALIDATION_SHARE)
-    seconds = Range(
-        tokens.low / speed.high, tokens.expected / speed.expected, tokens.high / speed.low
-    )
-    return seconds.times(1 / 3600)
+def _earlier_runs(store: Path) -> list[Path]:
+    """Return the directories of earlier runs, the newest last."""
+    found = [path for each in ("train", "instruct") for path in store.glob(f"{each}-*/{METRICS}")]
+    return [path.parent for path in sorted(found, key=lambda path: path.stat().st_mtime)]
+
+
+def validations_left(settings: OptimizationConfig, steps: float, done: int, first: bool) -> int:
+    """Return the number of validations after step `done`; `first` counts the one before step 1."""
+    every = settings.validation_every
+    between = (int(steps) - 1) // every - done // every if every else 0
+    return first + max(0, between) + 1
 
 
 def total(parts: Iterable[Range | None]) -> Range | None:
-    """The sum; None where any part is unknown."""
-    listed: Sequence[Range | None] = [*parts]
-    known = [each for each in listed if each is not None]
-    return sum(known, NOTHING_LEFT) if len(known) == len(listed) else None
+    """Return the sum; None if any part is unknown."""
+    sum_ = ZERO
+    for part in parts:
+        if part is None:
+            return None
+        sum_ += part
+    return sum_
 
 
-def named_devices(text: str) -> Devices:
-    """The GPUs that "8xH100" or "H100" means.
-
-    Raises:
-        UserError: It has another form, or the peak of such a GPU is not known.
-    """
-    from steep.training.flops import PEAKS, peak_of
-
-    number, cross, name = text.partition("x")
-    count, name = (int(number), name) if cross and number.strip().isdigit() else (1, text)
-    name = name.strip()
-    peak = peak_of(name)
-    if peak is None or count < 1:
-        raise UserError(
-            "There is no peak speed known of these GPUs.",
-            where="--gpus",
-            expected=f"NUMBERxNAME, with one of {', '.join(part for part, _ in PEAKS)}",
-            found=text,
-        )
-    return Devices(name, count, True, peak, False)
-
-
-def local_devices(count: int) -> Devices:
-    """So many devices of the kind that this machine trains on."""
-    import torch
-
-    from steep.training.flops import peak_flops
-    from steep.training.parallel import device_name
-
-    is_gpu = torch.cuda.is_available()
-    device = torch.device("cuda", torch.cuda.current_device()) if is_gpu else torch.device("cpu")
-    return Devices(device_name(device), count, is_gpu, peak_flops(device), True)
+def refusal(verb: str, error: UserError) -> str:
+    """Return the error that a stage will raise as one warning."""
+    about = "; ".join(" ".join(f"{name}: {text}".split()) for name, text in error.fields.items())
+    return f"{verb} will refuse to start: {error.problem.rstrip('.')} ({about})"

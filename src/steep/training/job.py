@@ -1,10 +1,9 @@
-"""One training run as plain data, and the function that does it on any number of ranks.
+"""A training run as plain data, and the function that runs it on any number of ranks.
 
-    run_job(job)                       in this process, or in each that torchrun or srun started
+    run_job(job)                       in this process, or in each process of torchrun or srun
     ray_train.run_on_ray(job, workers) the same function in the workers of a Ray cluster
 
-A job names directories and numbers only, so it can be sent to another machine that sees the same
-file system.
+A job consists of paths and numbers, so it can be sent to another machine on the same file system.
 """
 
 from __future__ import annotations
@@ -13,38 +12,35 @@ import logging
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-
-import torch
 
 from steep.core.errors import UserError
 from steep.core.ids import derive_seed
 from steep.core.progress import Progress
-from steep.tokens.mixture import Mixture, MixtureShare
+from steep.tokens.mixture import Mixture, MixtureShare, ShareName
 from steep.tokens.order import Stream
 from steep.tokens.shard import TokenShard, check_embedding, check_tokenizer, open_shard
-from steep.training.checkpoint import remove_checkpoints
+from steep.training.checkpoint_files import remove_checkpoints
+from steep.training.config import OptimizationConfig
 from steep.training.export import export_model
 from steep.training.loading import check_numbers, load_model, load_model_config, load_tokenizer
 from steep.training.loop import train
-from steep.training.metrics import SEPARATOR, StepMetrics, TrackerName, last_metrics, trackers
+from steep.training.metrics import SEPARATOR, StepMetrics, last_metrics, trackers
+from steep.training.models import MODEL_NAME
 from steep.training.parallel import World, connect, disconnect
 from steep.training.preflight import check_disk, check_memory
-from steep.training.prepare import weight_dtype
-from steep.training.settings import TrainingSettings
+from steep.training.prepare import resolve_auto, weight_dtype
 
 log = logging.getLogger("steep")
 
-ShareName = Literal["replay", "instruction"]
-MODEL_NAME = "model"
-INTERIM_NAME = "model-without-difference"
+INTERIM_NAME = "model-without-task-vector"
 
 
 @dataclass(frozen=True, slots=True)
-class SharePart:
-    """A shard mixed into training: which one, and its share of all rows."""
+class MixedShard:
+    """A shard that is mixed into training, and its share of all rows."""
 
     shard: str
     rate: float
@@ -52,71 +48,63 @@ class SharePart:
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """Everything that a rank needs to know.
+    """Everything that a rank needs.
 
     Attributes:
-        label: What the run is called on the terminal and in trackers.
-        model: Hugging Face directory or name of the model to start from.
-        directory: Where metrics, checkpoints and the trained model go.
-        shard: Directory of the tokens to learn.
-        shares: What is mixed in, by name: "replay", "instruction".
-        validation: Shards whose loss is watched, by name.
-        settings: Sizes, optimizer, precision.
-        context_tokens: Length of a row.
-        replay_mode: Whether mixed-in rows are added or take the place of corpus rows.
-        isolate_documents: Whether attention stays within a document.
-        lora: Rank and alpha of adapters that are trained instead of the weights; None trains all.
-        add_difference: Directory of an instruct model; its difference from `model` is added last.
-        data_seed: Of the order of rows.
-        trackers: Where numbers go beside the JSON Lines.
-        first_losses: The validation losses of `model`, where another run has measured them.
+        label: Name of the run on the terminal and in trackers.
+        model: Hugging Face directory or name of the base model.
+        directory: Directory of metrics, checkpoints and the trained model.
+        shard: Directory of the shard to learn.
+        shares: Shards that are mixed in, by name.
+        validation: Directories of shards whose loss is measured, by name.
+        settings: The section of the configuration.
+        steps: Optimizer steps of the whole run.
+        replay_mode: Add mixed-in rows to the rows of the corpus, or replace some of these.
+        add_task_vector: Directory of an instruct model; its difference from `model` is added last.
+        first_losses: Validation losses of `model`, if another run has measured them.
     """
 
     label: str
     model: str
     directory: str
     shard: str
-    shares: Mapping[ShareName, SharePart]
+    shares: Mapping[ShareName, MixedShard]
     validation: Mapping[str, str]
-    settings: TrainingSettings
-    context_tokens: int
+    settings: OptimizationConfig
+    steps: int
     replay_mode: Literal["add", "replace"] = "add"
-    isolate_documents: bool = False
-    lora: tuple[int, float] | None = None
-    add_difference: str | None = None
-    data_seed: int = 0
-    trackers: tuple[TrackerName, ...] = ()
+    add_task_vector: str | None = None
     first_losses: Mapping[str, float] | None = None
 
     def mixture(self) -> Mixture:
-        """The rows of the run."""
+        """Return the rows of the run."""
         return Mixture(
             corpus=self._stream(self.shard, "corpus"),
             shares=tuple(
                 MixtureShare(name, self._stream(part.shard, name), part.rate)
                 for name, part in self.shares.items()
             ),
-            context_tokens=self.context_tokens,
+            context_tokens=self.settings.context_tokens,
             replay_mode=self.replay_mode,
-            isolate_documents=self.isolate_documents,
+            isolate_documents=self.settings.isolate_documents,
         )
 
     def validation_mixtures(self) -> dict[str, Mixture]:
-        """The rows of every validation set, each in one fixed order."""
+        """Return the rows of each validation set, in a fixed order."""
         return {
-            name: Mixture(self._stream(shard, name), (), self.context_tokens)
+            name: Mixture(self._stream(shard, name), (), self.settings.context_tokens)
             for name, shard in self.validation.items()
         }
 
     def _stream(self, shard: str, name: str) -> Stream:
-        return Stream(open_shard(Path(shard)), derive_seed(self.data_seed, name))
+        return Stream(open_shard(Path(shard)), derive_seed(self.settings.seed, name))
 
 
 def run_job(job: TrainingJob) -> StepMetrics | None:
-    """Train and export; every rank calls it. What an interrupted run left is continued.
+    """Train and export, or resume an interrupted run; called on every rank.
 
     Returns:
-        The last step's metrics, on the main rank.
+        The metrics of the last step, on the main rank.
 
     Raises:
         UserError: The model cannot be loaded or does not fit, or what `loop.train` raises.
@@ -135,33 +123,34 @@ def run_job(job: TrainingJob) -> StepMetrics | None:
 
 
 def _train_and_export(job: TrainingJob, directory: Path, world: World) -> None:
-    settings = resolve(job.settings, world.device)
+    settings = resolve_auto(job.settings, world.device)
     tokenizer = load_tokenizer(job.model)
     mixture, validation = job.mixture(), job.validation_mixtures()
     streams = [mixture.corpus, *(share.stream for share in mixture.shares)]
     streams += [each.corpus for each in validation.values()]
     _check_fit(job, tokenizer, (stream.shard for stream in streams))
-    estimate = check_memory(job.model, settings, job.context_tokens, world, job.lora)
-    check_disk(directory, estimate, settings.keep_checkpoints)
+    estimate = check_memory(job.model, settings, world)
+    check_disk(directory, estimate, settings)
     if world.is_main:
         log.info("%s: %s", job.label, estimate.line())
     model = load_model(job.model, weight_dtype(settings))
-    if not Path(job.model).is_dir():  # a directory was looked at before anything was tokenized
+    if not Path(job.model).is_dir():  # a directory was checked before tokenization
         check_numbers(job.model, model.named_parameters())
-    if job.lora:
+    if settings.lora_rank is not None:
         from steep.training.lora import add_lora
 
-        model = add_lora(model, *job.lora, seed=settings.seed)
-    opened = trackers(job.trackers, directory, job.label) if world.is_main else nullcontext()
+        model = add_lora(model, settings.lora_rank, settings.lora_alpha, seed=settings.seed)
+    opened = trackers(settings.trackers, directory, job.label) if world.is_main else nullcontext()
     with opened as track:
         module = train(
             model,
             mixture,
             settings,
+            job.steps,
             directory,
             world,
             validation,
-            _shower(job, settings.steps),
+            _progress_of(job),
             track or (lambda row, step: None),
             job.first_losses,
         )
@@ -169,53 +158,35 @@ def _train_and_export(job: TrainingJob, directory: Path, world: World) -> None:
 
 
 def _export(job: TrainingJob, model: Any, tokenizer: Any, directory: Path, world: World) -> None:
-    """Write the trained model; with a difference to add, what is written first is an interim."""
+    """Write the trained model; with a task vector, the first model is temporary."""
     final, interim = directory / MODEL_NAME, directory / INTERIM_NAME
-    target = interim if job.add_difference else final
-    export_model(model, tokenizer, target, world, merge=job.lora is not None)
-    if job.add_difference and world.is_main:
-        from steep.training.task_vector import add_difference
+    target = interim if job.add_task_vector else final
+    export_model(model, tokenizer, target, world, merge=job.settings.lora_rank is not None)
+    if job.add_task_vector and world.is_main:
+        from steep.training.task_vector import add_task_vector
 
-        add_difference(interim, Path(job.model), Path(job.add_difference), final)
+        add_task_vector(interim, Path(job.model), Path(job.add_task_vector), final)
         shutil.rmtree(interim)
-
-
-def resolve(settings: TrainingSettings, device: torch.device) -> TrainingSettings:
-    """Fill in what depends on the device: products in bf16 and compiled layers on a GPU."""
-    gpu = device.type == "cuda"
-    compute = settings.compute
-    if compute == "float32" and settings.optimizer != "adamw":
-        raise UserError(
-            "Weights in bf16 are multiplied in bf16.",
-            where="train.compute",
-            expected="bfloat16 or auto, with this train.optimizer",
-            found=f"float32 with {settings.optimizer}",
-        )
-    if compute == "auto":
-        compute = "bfloat16" if gpu or settings.optimizer != "adamw" else "float32"
-    compiled = settings.compile
-    if compiled == "auto":
-        compiled = "layers" if gpu else "none"
-    return replace(settings, compute=compute, compile=compiled)
 
 
 def _check_fit(job: TrainingJob, tokenizer: Any, shards: Iterable[TokenShard]) -> None:
     config = load_model_config(job.model).get_text_config()
     longest = getattr(config, "max_position_embeddings", None)
-    if longest and job.context_tokens > longest:
+    settings = job.settings
+    if longest and settings.context_tokens > longest:
         raise UserError(
             "The context is longer than the model's.",
-            where="train.context_tokens",
+            where=f"{settings.section}.context_tokens",
             expected=f"at most {longest}",
-            found=job.context_tokens,
+            found=settings.context_tokens,
         )
     for shard in shards:
         check_tokenizer(shard, tokenizer)
         check_embedding(shard, tokenizer, config.vocab_size)
 
 
-def _shower(job: TrainingJob, steps: int) -> Callable[[StepMetrics], None]:
-    progress = Progress(job.label, steps, "steps")
+def _progress_of(job: TrainingJob) -> Callable[[StepMetrics], None]:
+    steps, progress = job.steps, Progress(job.label, job.steps, "steps")
 
     def show(metrics: StepMetrics) -> None:
         if metrics.step == steps:

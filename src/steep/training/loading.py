@@ -1,8 +1,8 @@
-"""Loading a Hugging Face model and its tokenizer, quietly, with an error that says what to do.
+"""Load Hugging Face models and tokenizers, with errors that say what to do.
 
-`check_model_directory` looks before anything is spent: is it a decoder that transformers knows by
-itself, does every parameter have weights, and is every weight a number? It takes no memory for the
-parameters (they stay on PyTorch's `meta` device) and reads the weights once, one after another.
+`check_model_directory` checks, before anything is spent, that transformers knows the decoder, that
+all parameters have weights, and that all weights are finite. Parameters stay on PyTorch's `meta`
+device; the weights are read once, one tensor at a time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def load_model(name: Path | str, dtype: Any = "float32") -> Any:
     """Load a causal LM into the memory of the host; `dtype` is a torch type or its name.
 
     Raises:
-        UserError: There is no such model.
+        UserError: It cannot be loaded.
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
@@ -42,7 +42,7 @@ def load_tokenizer(name: Path | str) -> Any:
     """Load the tokenizer of a model.
 
     Raises:
-        UserError: There is none.
+        UserError: It cannot be loaded.
     """
     from transformers import AutoTokenizer
 
@@ -55,10 +55,10 @@ def load_model_config(name: Path | str, *, local_only: bool = False) -> Any:
 
     Args:
         name: A Hugging Face directory or name.
-        local_only: Whether a name is only looked for on this machine, without any network.
+        local_only: Look for a name on this machine only, without any network.
 
     Raises:
-        UserError: It cannot be read, needs code of its own, or is no decoder.
+        UserError: It cannot be read, needs its own code, or is not a decoder.
     """
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import (
@@ -97,7 +97,7 @@ def weight_files(directory: Path) -> list[Path]:
 
 
 def check_model_directory(directory: Path) -> None:
-    """Refuse a model whose weights are missing or are not numbers.
+    """Refuse a model with missing, NaN or infinite weights.
 
     Raises:
         UserError: A file or a parameter is missing, a weight is NaN or infinite, or the model is
@@ -116,7 +116,7 @@ def check_model_directory(directory: Path) -> None:
         )
     transformers_logging.disable_progress_bar()
     verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # its report of the missing keys is ours to give
+    transformers_logging.set_verbosity_error()  # missing keys are reported below
     try:
         with _loading("model", directory):
             _, report = AutoModelForCausalLM.from_pretrained(
@@ -144,7 +144,7 @@ def check_model_directory(directory: Path) -> None:
 
 
 def not_loaded(what: str, name: Path | str, error: Exception) -> UserError:
-    """The error for something that cannot be loaded."""
+    """Return the error for something that cannot be loaded."""
     lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
     found = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     hint = None
@@ -178,10 +178,10 @@ def _lfs_pointers(directory: Path) -> list[str]:
 
 @contextmanager
 def _loading(what: str, name: Path | str) -> Iterator[None]:
-    """Say in plain words what transformers and its readers raise for a model they cannot read."""
+    """Turn what transformers raises for a model that it cannot read into a UserError."""
     try:
         yield
-    except Exception as error:  # they raise whatever a broken file leads to
+    except Exception as error:  # a broken file can raise anything
         raise not_loaded(what, name, error) from error
 
 

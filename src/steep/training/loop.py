@@ -1,13 +1,13 @@
-"""Continued pretraining: the whole loop, on one processor, one GPU or many ranks.
+"""The training loop, on one processor, one GPU or many ranks.
 
-Order of data, learning rate, dropout and stochastic rounding are functions of the step alone, so a
-run that was killed and continued ends with the same weights, bit for bit, as one that was not
-(tested in fp32 on a processor), and a run may be continued on another number of ranks.
+Order of data, learning rate, dropout and stochastic rounding are functions of the step alone. A
+run that is killed and resumed ends with the same weights, bit for bit, as an uninterrupted one
+(tested in fp32 on a processor), and a run may resume on another number of ranks.
 
-A step: every rank takes its part of the batch, sums the losses of its micro-batches divided by the
-predicted tokens of *all* ranks, so that accumulation, ranks and masks do not change the gradient;
-gradients are clipped on the device; the next rows are read while the device works; then the loss
-is read, once a step, and looked at before anything of it is kept.
+A step: each rank takes its part of the batch, and sums the losses of its micro-batches divided by
+the predicted tokens of *all* ranks, so that accumulation, ranks and masks do not change the
+gradient. Gradients are clipped on the device, and the next rows are read while the device works.
+The loss is read once per step, and checked before anything is saved.
 """
 
 from __future__ import annotations
@@ -30,11 +30,10 @@ from steep.core.errors import UserError
 from steep.core.files import disk_errors
 from steep.core.formatting import duration
 from steep.core.ids import derive_seed
-from steep.tokens.mixture import IGNORED, Mixture, RowReader
+from steep.tokens.mixture import IGNORED, Mixture, RowBatch
 from steep.training.checkpoint import Checkpoints
-from steep.training.interruption import asked_to_stop
+from steep.training.config import OptimizationConfig
 from steep.training.loss import CausalLoss
-from steep.training.loss_guard import LossGuard
 from steep.training.metrics import (
     METRICS,
     STARTS,
@@ -45,36 +44,40 @@ from steep.training.metrics import (
     lines_after,
     read_validation,
 )
-from steep.training.optimizers import make_optimizer, set_learning_rate, state_tensors
+from steep.training.monitor import LossGuard, ThroughputMeter, asked_to_stop
+from steep.training.optimizers import (
+    clip_gradients,
+    learning_rate_at,
+    make_optimizer,
+    set_learning_rate,
+    state_tensors,
+)
 from steep.training.parallel import World, lost_ranks
 from steep.training.prepare import computing, on_device, prepare, trained_parameters
-from steep.training.settings import TrainingSettings, learning_rate_at
-from steep.training.throughput_meter import Speed
 from steep.training.validation import mean_losses
 
 log = logging.getLogger("steep")
 
-# A run that takes less is not worth a trial checkpoint: the bytes of one, and the time of two.
-TRIAL_FROM_S = 30 * 60
-SILENT_S = 30.0  # a step that takes longer is announced
-COLLECT_EVERY = 500  # steps between two collections of Python's garbage, which cost 0.1 s each
+SILENT_S = 30.0  # the time of a longer step is announced
+COLLECT_EVERY = 500  # steps between garbage collections, which take 0.1 s each
 
 
 class TokenBatch(NamedTuple):
-    """This rank's rows of one step, and how many tokens all ranks predict in it."""
+    """The rows of this rank in a step, and the number of tokens that all ranks predict."""
 
-    micro: list[RowReader]
+    micro: list[RowBatch]
     predicted_tokens: int
 
 
 @dataclass
 class TrainingRun:
-    """A model in training: what a step changes, and what it reads."""
+    """The state of a training run, and what a step reads."""
 
     module: CausalLoss
     optimizer: torch.optim.Optimizer
     mixture: Mixture
-    settings: TrainingSettings
+    settings: OptimizationConfig
+    steps: int
     world: World
     parameters: dict[str, nn.Parameter] = field(init=False)
 
@@ -82,7 +85,7 @@ class TrainingRun:
         self.parameters = trained_parameters(self.module)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that a checkpoint holds, by name."""
+        """Return the tensors of a checkpoint by name."""
         weights = {
             f"model.{name}": parameter.detach() for name, parameter in self.parameters.items()
         }
@@ -92,15 +95,15 @@ class TrainingRun:
     def batch(self, step: int) -> TokenBatch:
         """Read this rank's part of the rows of step `step`, counted from 0."""
         count = self.settings.batch_sequences
-        # Every rank reads all rows, so it knows without asking how many tokens all predict.
+        # Each rank reads all rows, and so counts the predicted tokens of all ranks by itself.
         rows = self.mixture.rows(step * count, count)
         return self.divide(rows)
 
-    def divide(self, rows: RowReader) -> TokenBatch:
-        """This rank's micro-batches of some rows.
+    def divide(self, rows: RowBatch) -> TokenBatch:
+        """Return the micro-batches of this rank.
 
-        All ranks get the same number of them, for they meet in every forward pass: where rows do
-        not go round, a rank reads its first row again and predicts nothing in it.
+        All ranks get the same number, since they meet in every forward pass: a rank with too few
+        rows repeats the first row and predicts nothing in it.
         """
         count, size = len(rows.ids_BT), self.settings.micro_batch_sequences
         first, mine = self.world.share(count)
@@ -115,9 +118,9 @@ class TrainingRun:
         return TokenBatch(micro, int((rows.labels_BT != IGNORED).sum()))
 
 
-def _part(rows: RowReader, start: int, end: int) -> RowReader:
+def _part(rows: RowBatch, start: int, end: int) -> RowBatch:
     positions_BT = rows.positions_BT
-    return RowReader(
+    return RowBatch(
         rows.ids_BT[start:end],
         rows.labels_BT[start:end],
         None if positions_BT is None else positions_BT[start:end],
@@ -127,7 +130,8 @@ def _part(rows: RowReader, start: int, end: int) -> RowReader:
 def train(
     model: Any,
     mixture: Mixture,
-    settings: TrainingSettings,
+    settings: OptimizationConfig,
+    steps: int,
     directory: Path,
     world: World,
     validation: Mapping[str, Mixture] | None = None,
@@ -139,54 +143,46 @@ def train(
 
     Args:
         model: A Hugging Face causal LM, loaded in the precision of `prepare.weight_dtype`.
-        mixture: The rows.
-        settings: Sizes, optimizer, precision.
-        directory: Where metrics and checkpoints lie; what is there is continued.
+        mixture: The rows to train on.
+        settings: The settings of the run, without `auto` values (see `prepare.resolve_auto`).
+        steps: Optimizer steps of the whole run.
+        directory: Directory of metrics and checkpoints; an interrupted run there is resumed.
         world: The ranks, see `parallel.connect`.
-        validation: Texts by name whose loss is taken on the way, without learning from it.
-        on_step: Told of each step, on the main rank.
-        track: Where numbers go beside the JSON Lines.
-        first_losses: The validation losses of the untrained model, where they are known.
+        validation: Sets of rows by name whose loss is measured.
+        on_step: Called after each step, on the main rank.
+        track: Receives metrics beside the JSON Lines.
+        first_losses: Validation losses of the untrained model, if known.
 
     Returns:
-        The model with its loss, as it is split over the ranks.
+        The model with its loss, sharded over the ranks.
 
     Raises:
-        UserError: The loss is no number or jumps (the batch is named, the last checkpoint stays),
-            a checkpoint belongs to another run, a rank has died, or the disk is full.
+        UserError: The loss is not finite or jumps, a checkpoint belongs to another run, a rank has
+            died, or the disk is full.
     """
     check_ranks(settings, world)
     with lost_ranks(world), disk_errors(directory):
         torch.manual_seed(settings.seed)
         module = prepare(model, settings, world)
-        optimizer = make_optimizer(
-            trained_parameters(module).items(),
-            settings.optimizer,
-            settings.learning_rate,
-            (settings.beta1, settings.beta2),
-            settings.epsilon,
-            settings.weight_decay,
-            settings.seed,
-            compile=settings.compile != "none",
-        )
-        run = TrainingRun(module, optimizer, mixture, settings, world)
+        optimizer = make_optimizer(trained_parameters(module).items(), settings)
+        run = TrainingRun(module, optimizer, mixture, settings, steps, world)
         _Loop(run, directory, validation or {}, on_step, track, first_losses).go()
     return module
 
 
-def check_ranks(settings: TrainingSettings, world: World) -> None:
+def check_ranks(settings: OptimizationConfig, world: World) -> None:
     """Refuse more ranks than a batch has sequences.
 
     Raises:
-        UserError: There are.
+        UserError: There are more.
     """
     if world.size > settings.batch_sequences:
         raise UserError(
             "There are more ranks than sequences in a batch.",
-            where="train.batch_sequences",
+            where=f"{settings.section}.batch_sequences",
             expected=f"at least {world.size}",
             found=settings.batch_sequences,
-            hint="start fewer ranks; a larger batch would be another experiment",
+            hint="start fewer ranks; a larger batch changes the results",
         )
 
 
@@ -201,29 +197,35 @@ class _Loop:
 
     def __post_init__(self) -> None:
         run = self.run
-        identity = run.settings.identity | run.mixture.fingerprint()
-        behind = run.world.device.type != "cpu"
+        identity = {"steps": run.steps, **run.settings.identity(), **run.mixture.fingerprint()}
+        asynchronous = run.world.device.type != "cpu"
         self.checkpoints = Checkpoints(
-            self.directory, run.world, run.settings.keep_checkpoints, identity, behind=behind
+            self.directory,
+            run.world,
+            run.settings.keep_checkpoints,
+            identity,
+            asynchronous=asynchronous,
         )
-        self.watch = LossGuard(run.settings.max_loss_jump)
-        self.speed = Speed(run.module.model, run.mixture, run.settings, run.world)
+        self.loss_guard = LossGuard(run.settings)
+        self.throughput = ThroughputMeter(
+            run.module.model, run.mixture, run.settings, run.steps, run.world
+        )
 
     def go(self) -> None:
-        """Do the steps that are left."""
-        steps = self.run.settings.steps
+        """Run the steps that are left."""
+        steps, section = self.run.steps, self.run.settings.section
         first = self.checkpoints.load(self.run.tensors())
         with ExitStack() as stack:
             stack.callback(self.checkpoints.close)
             write = stack.enter_context(self._lines(METRICS, first))
             self.write_validation = stack.enter_context(self._lines(VALIDATION, first))
-            self.stop = stack.enter_context(asked_to_stop())
+            self.stop = stack.enter_context(asked_to_stop(section))
             stack.enter_context(_rare_garbage_collection())
-            if self._is_unmeasured(first):  # the beginning, or stopped while it was measured
+            if self._is_unmeasured(first):  # the start, or an interrupted validation
                 self._validate(first)
             if first < steps:
                 start = stack.enter_context(self._lines(STARTS, first))
-                start({"step": first, **asdict(self.speed.workload())})
+                start({"step": first, **asdict(self.throughput.workload())})
                 self._steps(first, write)
             self.checkpoints.wait()
 
@@ -232,21 +234,18 @@ class _Loop:
         elapsed_s = last_metrics(self.directory).elapsed_s if first and run.world.is_main else 0.0
         saved_at = time.monotonic()
         batch = run.batch(first)
-        for step in range(first, settings.steps):
+        for step in range(first, run.steps):
             began = time.monotonic()
-            sums = _step(run, batch, step, self._foretell if step == first else None)
-            upcoming = run.batch(step + 1) if step + 1 < settings.steps else None
+            sums = _step(run, batch, step, self._log_time_left if step == first else None)
+            upcoming = run.batch(step + 1) if step + 1 < run.steps else None
             sums[2] = float(self.stop.asked)
             if run.world.is_main:
-                now = time.monotonic()
-                sums[3] = float(now - saved_at > settings.checkpoint_minutes * 60)
-                sums[4] = float(step == 0 and (now - began) * settings.steps > TRIAL_FROM_S)
-            loss, norm, asked, save, trial = run.world.sum(sums).tolist()
+                due_s = settings.checkpoint_minutes * 60
+                sums[3] = float(time.monotonic() - saved_at > due_s)
+            loss, norm, asked, save = run.world.sum(sums).tolist()
             step_s = time.monotonic() - began
             elapsed_s += step_s
             self._report(write, step, loss, norm, batch, step_s, elapsed_s)
-            if trial:
-                self._verify_round_trip()
             if save or asked:
                 self.checkpoints.save(step + 1, run.tensors())
                 saved_at = time.monotonic()
@@ -261,14 +260,15 @@ class _Loop:
                 gc.collect()
                 gc.freeze()
 
-    def _foretell(self, micro_s: float, micro_batches: int, step: int) -> None:
-        """Log how long training takes, where a step takes so long that it looks hung."""
+    def _log_time_left(self, micro_s: float, micro_batches: int, step: int) -> None:
+        """Log the expected time of training, if a step is so slow that it seems to hang."""
         step_s = micro_s * micro_batches
         if self.run.world.is_main and step_s > SILENT_S:
-            left = self.run.settings.steps - step
+            left = self.run.steps - step
             log.info(
-                "train: about %s per step and %s for the %d steps that are left, by the first of "
-                "%d micro-batches",
+                "%s: about %s per step and %s for the %d steps that are left, estimated from the "
+                "first of %d micro-batches",
+                self.run.settings.section,
                 duration(step_s),
                 duration(step_s * left),
                 left,
@@ -286,31 +286,21 @@ class _Loop:
         elapsed_s: float,
     ) -> None:
         run, rows = self.run, self.run.settings.batch_sequences
-        self.watch.look(step + 1, loss, norm, lambda: run.mixture.describe(step * rows, rows))
-        metrics = self.speed.metrics(step, loss, norm, batch.predicted_tokens, step_s, elapsed_s)
+        self.loss_guard.check(step + 1, loss, norm, lambda: run.mixture.describe(step * rows, rows))
+        metrics = self.throughput.metrics(
+            step, loss, norm, batch.predicted_tokens, step_s, elapsed_s
+        )
         if run.world.is_main:
             write(asdict(metrics))
             self.track(asdict(metrics), metrics.step)
             self.on_step(metrics)
 
-    def _verify_round_trip(self) -> None:
-        """That a checkpoint can be read again is better known after a step than at the end."""
-        trial = self.checkpoints.verify_round_trip(1, self.run.tensors())
-        if self.run.world.is_main:
-            log.info(
-                "train: a trial checkpoint came back bit for bit: %.1f MB, written in %.1f s, "
-                "read in %.1f s",
-                trial.bytes / 1e6,
-                trial.save_s,
-                trial.load_s,
-            )
-
     def _is_due(self, step: int) -> bool:
         every = self.run.settings.validation_every
-        return step in (0, self.run.settings.steps) or (every > 0 and step % every == 0)
+        return step in (0, self.run.steps) or (every > 0 and step % every == 0)
 
     def _is_unmeasured(self, step: int) -> bool:
-        """Whether the losses after this step are missing; the main rank keeps them and knows."""
+        """Return True if a validation after this step is due and not on disk."""
         missing = torch.zeros((), device=self.run.world.device)
         if self.run.world.is_main and self._is_due(step):
             rows = read_validation(self.directory)
@@ -325,19 +315,20 @@ class _Loop:
             try:
                 losses = mean_losses(self.run, self.validation, self.stop)
             except KeyboardInterrupt:
-                if step:  # the next run measures these losses first
+                if step:  # the next run repeats this validation
                     self.checkpoints.save(step, self.run.tensors())
                     self.checkpoints.wait()
                 raise
         if self.run.world.is_main:
             self.write_validation({"step": step, **losses})
             self.track({f"validation/{name}": loss for name, loss in losses.items()}, step)
-            told = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
-            log.info("train: step %d, validation loss: %s", step, told)
+            losses_text = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
+            section = self.run.settings.section
+            log.info("%s: step %d, validation loss: %s", section, step, losses_text)
 
     @contextmanager
     def _lines(self, name: str, step: int) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-        """A file of rows that the main rank writes; the others write nothing."""
+        """Open a file of rows; ranks other than the main one write nothing."""
         if not self.run.world.is_main:
             yield lambda row: None
             return
@@ -349,64 +340,46 @@ def _step(
     run: TrainingRun,
     batch: TokenBatch,
     step: int,
-    foretell: Callable[[float, int, int], None] | None = None,
+    on_first_micro_batch: Callable[[float, int, int], None] | None = None,
 ) -> Tensor:
-    """One optimizer step.
+    """Run one optimizer step.
 
     Args:
-        run: The model in training.
-        batch: What it reads.
-        step: Counted from 0.
-        foretell: Told the seconds of the first micro-batch, on a processor: a GPU works behind.
+        run: The run.
+        batch: The rows of this rank.
+        step: Number of the step, from 0.
+        on_first_micro_batch: Receives its seconds, on a processor only; GPUs are asynchronous.
 
     Returns:
-        On this rank: its part of the mean loss; the gradient norm, on the main rank only; and three
-        places for what the ranks tell one another with the same sum.
+        This rank's part of the mean loss; the gradient norm, on the main rank only; and two places
+        for flags that the ranks exchange in the same sum.
     """
     settings, world = run.settings, run.world
     torch.manual_seed(derive_seed(settings.seed, "step", step, world.rank))
-    rate = learning_rate_at(step, settings.steps, settings.learning_rate, settings.warmup)
+    rate = learning_rate_at(step, run.steps, settings.learning_rate, settings.warmup)
     set_learning_rate(run.optimizer, rate)
     total = torch.zeros((), device=world.device)
     began = time.monotonic()
     for number, rows in enumerate(batch.micro):
-        if number == 1 and foretell is not None and world.device.type == "cpu":
-            foretell(time.monotonic() - began, len(batch.micro), step)
+        if number == 1 and on_first_micro_batch is not None and world.device.type == "cpu":
+            on_first_micro_batch(time.monotonic() - began, len(batch.micro), step)
         with computing(settings, world):
             loss = run.module(*on_device(rows, world.device)) / batch.predicted_tokens
-        (loss * world.size).backward()  # FSDP takes the mean over ranks; this makes it a sum
+        (loss * world.size).backward()  # FSDP averages over ranks; this makes it a sum
         total += loss.detach()
     norm = clip_gradients(list(run.parameters.values()), settings.gradient_clip, world)
     run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)
-    sums = torch.zeros(5, device=world.device)
+    sums = torch.zeros(4, device=world.device)
     sums[0] = total
     if world.is_main:
         sums[1] = norm
     return sums
 
 
-def clip_gradients(parameters: list[nn.Parameter], largest: float, world: World) -> Tensor:
-    """Scale all gradients so that their common norm is at most `largest`; no wait for the device.
-
-    Returns:
-        The norm before, over all ranks, summed in fp32.
-    """
-    gradients = [_local(each.grad) for each in parameters if each.grad is not None]
-    norms = torch._foreach_norm(gradients, 2, dtype=torch.float32)
-    norm = world.sum(torch.stack(norms).square().sum()).sqrt()
-    torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
-    return norm
-
-
-def _local(tensor: Tensor) -> Tensor:
-    local: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
-    return local
-
-
 @contextmanager
 def _rare_garbage_collection() -> Iterator[None]:
-    """Python's collector would stop all ranks at different moments."""
+    """Disable automatic garbage collection, which would stop ranks at different moments."""
     gc.disable()
     try:
         yield

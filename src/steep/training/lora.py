@@ -1,13 +1,12 @@
-"""LoRA through peft: small adapters beside frozen weights, added to them before the model is saved.
+"""LoRA through peft: small adapters beside frozen weights, merged before the model is saved.
 
-The adapters are put *into* the Hugging Face model instead of around it. So the model stays what it
-was: `model.base_model` is its trunk, `get_output_embeddings()` its head (which gets no adapter),
-its decoder layers can be compiled, sharded and recomputed, and parameters keep their names but for
-a `base_layer` where an adapter sits. With peft's wrapper, `base_model` would be peft's own, and its
-output logits.
+The adapters are injected *into* the Hugging Face model instead of wrapping it: `model.base_model`
+is still its trunk, `get_output_embeddings()` its head (without an adapter), its decoder layers can
+be compiled, sharded and recomputed, and parameters keep their names except for a `base_layer` at
+each adapter. With peft's wrapper, `base_model` would be peft's own class.
 
-At rank 16 Llama 3 8B trains 42M parameters (0.5%). Adapters have the precision of the weights, so
-that the optimizer's care for bf16 weights serves them too.
+At rank 16, Llama 3 8B trains 42M parameters (0.5%). Adapters have the precision of the weights, so
+that stochastic rounding of bf16 weights applies to them too.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ ADAPTER = "default"
 
 
 def add_lora(model: Any, rank: int, alpha: float, *, seed: int) -> Any:
-    """Put an adapter beside every matrix of the decoder layers and freeze all else, in place.
+    """Add an adapter to every matrix of the decoder layers and freeze all other weights, in place.
 
     Args:
-        model: A Hugging Face causal LM; an empty one will do.
-        rank: Width of the adapters.
-        alpha: What they compute is scaled by alpha / rank.
-        seed: Of their first half; the second starts at zero, so that nothing changes at first.
+        model: A Hugging Face causal LM, possibly empty.
+        rank: Rank of the adapters.
+        alpha: Their output is scaled by alpha / rank.
+        seed: Seed of their first matrix; the second is zero, so that the output is unchanged.
 
     Returns:
         The model itself.
@@ -41,8 +40,8 @@ def add_lora(model: Any, rank: int, alpha: float, *, seed: int) -> Any:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
         raise UserError(
-            "LoRA needs a Python package that is not installed, or does not fit its libraries.",
-            where="train.lora_rank",
+            "LoRA needs peft, which is not installed or does not match its libraries.",
+            where="lora_rank",
             found=error,
             hint="pip install 'steep[lora]'",
         ) from error
@@ -64,18 +63,18 @@ def add_lora(model: Any, rank: int, alpha: float, *, seed: int) -> Any:
 
 
 def has_lora(model: nn.Module) -> bool:
-    """Whether there are adapters in this model."""
+    """Return True if the model has adapters."""
     return any("lora_A" in name for name, _ in model.named_parameters())
 
 
 @torch.no_grad()
 def merge_lora(model: Any) -> Any:
-    """Add the adapters to the weights, in place; what is left is the plain model.
+    """Merge the adapters into the weights, in place.
 
-    The sum is taken in fp32 and rounded once. Weights may be sharded; every rank calls it.
+    The sum is computed in fp32 and rounded once. Weights may be sharded; called on every rank.
 
     Returns:
-        The model itself, with its parameters under their own names again.
+        The model itself, with the original names of its parameters.
     """
     from peft.tuners.lora import LoraLayer
 

@@ -1,9 +1,9 @@
 """Next-token loss with the output head in chunks: the logits of a whole batch never exist.
 
-At Llama 3's vocabulary the logits of 8,192 tokens and their gradient are 8 GB in fp32. Here each
-chunk's logits give its loss and, at once, its gradient, so nothing is kept and nothing is computed
-twice; sums are in fp32. A head that is more than a matrix product (logits that are scaled, capped
-or shifted) takes the model's own logits instead, of a whole micro-batch.
+With Llama 3's vocabulary, the logits of 8,192 tokens and their gradient take 8 GB in fp32. Here the
+loss and gradient of a chunk are computed together, so nothing is kept or recomputed; sums are in
+fp32. If a head is more than a matrix product (scaled, capped or shifted logits), the model's own
+logits of the whole micro-batch are used instead.
 
 Shapes: B rows, T tokens, N = B * T positions, E hidden size, V vocabulary.
 """
@@ -20,12 +20,12 @@ from steep.tokens.mixture import IGNORED
 
 CHUNK_POSITIONS = 1024  # 0.5 GB of logits in fp32 at Llama 3's vocabulary
 
-# From logits_NV and targets_N: the summed loss, and its gradient by the logits.
+# Returns the summed loss and its gradient by the logits, from logits_NV and targets_N.
 ChunkLoss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def chunk_loss(logits_NV: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
-    """Summed cross-entropy (nats) of a chunk and its gradient; ignored targets add nothing."""
+    """Return the summed cross-entropy (nats) of a chunk, and its gradient by the logits."""
     counted_N1 = (targets_N != IGNORED)[:, None]
     targets_N1 = targets_N.clamp_min(0)[:, None]
     logits_NV = logits_NV.float()
@@ -65,18 +65,18 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         grad_hidden, grad_weight = ctx.saved_tensors
         (scale,) = grad_outputs
-        # The head's gradient is scaled while it is in fp32, and rounded once.
+        # The gradient of the head is scaled in fp32, and rounded once.
         scaled = grad_weight.mul_(scale).to(ctx.weight_dtype)
         return grad_hidden * scale, scaled, None, None, None
 
 
 class CausalLoss(nn.Module):
-    """A Hugging Face causal LM together with its loss, so that FSDP can wrap both as one.
+    """A Hugging Face causal LM together with its loss, so that FSDP can wrap both.
 
     Args:
-        model: The model; its parameters are this module's.
+        model: The model.
         compute: Precision of the head's matrix products.
-        by_chunk: `chunk_loss`, or a compiled one.
+        by_chunk: `chunk_loss`, possibly compiled.
     """
 
     def __init__(
@@ -88,14 +88,14 @@ class CausalLoss(nn.Module):
         self.plain_head = has_plain_head(model)
 
     def forward(self, ids_BT: Tensor, labels_BT: Tensor, positions_BT: Tensor | None) -> Tensor:
-        """Sum the losses (nats) of all positions that are not ignored.
+        """Return the sum of the losses (nats) of all positions that are not ignored.
 
         Args:
-            ids_BT: Token ids. There is never an attention mask: with one, transformers would no
-                longer keep packed documents apart, and without packing it is not needed.
+            ids_BT: Token ids. There is never an attention mask: with one, transformers would not
+                isolate packed documents.
             labels_BT: The token that each position predicts, or `IGNORED`.
-            positions_BT: Positions that start anew with each document, which keeps documents
-                apart; None lets every token see all before it in its row.
+            positions_BT: Positions that restart with each document, which isolates documents;
+                None lets every token attend to all earlier ones in its row.
         """
         assert ids_BT.shape == labels_BT.shape and ids_BT.dim() == 2, (
             ids_BT.shape,
@@ -137,7 +137,7 @@ class CausalLoss(nn.Module):
 
 @torch.no_grad()
 def has_plain_head(model: Any) -> bool:
-    """Compare the model's own logits of a few tokens with those of a bare matrix product."""
+    """Return True if the model's logits of a few tokens equal a plain matrix product."""
     ids_BT = torch.arange(8, device=model.device)[None] % model.config.get_text_config().vocab_size
     was_training = model.training
     model.eval()  # dropout would make any two passes differ

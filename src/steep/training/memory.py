@@ -1,18 +1,18 @@
-"""How much memory a training step takes, from the shape of the model and the settings alone.
+"""The memory of a training step, estimated from the shape of the model and the settings.
 
-| part        | what                                                                            |
+| part        | content                                                                         |
 |-------------|---------------------------------------------------------------------------------|
-| weights, gradients, moments, remainders | by kind of optimizer, split evenly over the ranks   |
-| casts       | bf16 copies that autocast keeps of fp32 weights until the backward pass          |
-| gathered    | with several ranks: two whole layers, what is outside layers, and their gradients |
-| activations | what the decoder layers of one micro-batch keep for the backward pass            |
-| loss        | logits of a chunk, the head's gradient in fp32, the gradient of the hidden states |
-| workspace   | a layer's gradients while they are computed, libraries, what allocators waste     |
+| weights, gradients, moments | by kind of optimizer, split evenly over the ranks   |
+| casts       | bf16 copies of fp32 weights that autocast keeps until the backward pass          |
+| gathered    | with several ranks: two whole layers, the other weights, and their gradients     |
+| activations | kept by the decoder layers of one micro-batch for the backward pass              |
+| loss        | logits of a chunk, fp32 gradient of the head, gradient of the hidden states      |
+| workspace   | gradients of a layer while they are computed, libraries, allocator overhead      |
 
-Activations a token and layer are sums over the widths of the residual stream (E), queries (A), keys
-(K) and the feed-forward part (I); `KEPT` has the bytes. They are what autograd was seen to keep
-inside Llama's layers (`saved_tensors_hooks`), to 0.5%. At Llama 3 8B in bf16 a row of 2,048 tokens
-keeps 12.3 GiB eagerly and 8.5 GiB compiled; only 0.125 GiB where every layer is recomputed.
+Activations per token and layer are sums over the widths of the residual stream (E), queries (A),
+keys (K) and the feed-forward part (I), with the bytes in `KEPT`. They are measured in Llama's
+layers (`saved_tensors_hooks`), to 0.5%. For Llama 3 8B in bf16, a row of 2,048 tokens keeps
+12.3 GiB eagerly and 8.5 GiB compiled, and 0.125 GiB if all layers are recomputed.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from typing import NamedTuple
 
 from steep.core.formatting import GIB, gib
 from steep.training.adamw import SMALLEST_BLOCK
+from steep.training.config import OptimizationConfig, OptimizerName
 from steep.training.loss import CHUNK_POSITIONS
 from steep.training.model_dims import ModelShape, ParameterShape
 from steep.training.quantize import block_columns
-from steep.training.settings import OptimizerKind, TrainingSettings
 
-_block_columns = cache(block_columns)  # a model has few widths, and many parameters of each
+_block_columns = cache(block_columns)  # a model has few widths, and many parameters of each width
 
 
 class Kept(NamedTuple):
-    """Bytes that a layer keeps of a token, a unit of each width."""
+    """Bytes that a layer keeps per token and unit of each width."""
 
     hidden: int
     attention: int
     intermediate: int
 
 
-# By precision and whether layers are compiled. Eager in bf16: two norms keep their input in fp32,
-# the normalized one and their output (2 x 8), attention q, k, v and its output (2 each), the
-# feed-forward part gate, up, SiLU(gate) and the product (4 x 2). Compiled layers compute the cheap
-# ones again. "autocast" is bf16 products of fp32 weights: each product keeps a copy of its input.
+# By precision and compilation. Eager in bf16: two norms keep their input in fp32, the normalized
+# input and their output (2 x 8); attention keeps q, k, v and its output (2 each); the feed-forward
+# part keeps gate, up, SiLU(gate) and the product (4 x 2). Compiled layers recompute the cheap ones.
+# "autocast" is bf16 products of fp32 weights: each product keeps a copy of its input.
 KEPT = {
     ("float32", "none"): Kept(24, 8, 16),
     ("float32", "layers"): Kept(16, 8, 12),
@@ -53,28 +53,22 @@ KEPT = {
     ("autocast", "layers"): Kept(10, 4, 6),
 }
 
-# An eager update of bf16 weights has so many 4-byte copies of one parameter at once (measured on
-# a processor: 8 to 13, and 17 to 32 where moments are cut into blocks and noise is hashed in 8
-# bytes); a compiled one none, and torch's fused AdamW none.
-EAGER_UPDATE_COPIES = {
-    "adamw-bf16-remainder": 13,
-    "adamw-8bit-remainder": 32,
-    "adamw-8bit-stochastic": 32,
-}
-
-LIBRARIES = GIB // 4  # what is loaded late, and the allocator's own
+# 4-byte copies of one parameter during an eager 8-bit update (measured on a processor: 17 to 32); a
+# compiled update has none, nor has torch's fused AdamW.
+EAGER_UPDATE_COPIES = 32
+LIBRARIES = GIB // 4  # loaded late, and the allocator's own
 WASTE = 0.03  # of everything else: allocators round up
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
-    """Bytes on one rank at the highest moment, by part; and what the run writes to disk.
+    """Peak memory of one rank by part, and the sizes of what the run writes.
 
     Attributes:
-        parts: By name; they add up to `total`.
-        available: What is there on this device; None where nobody knows.
-        checkpoint_bytes: One checkpoint, of all ranks together.
-        export_bytes: The trained model.
+        parts: Bytes by part; the sum is `total`.
+        available: Free bytes of the device; None if unknown.
+        checkpoint_bytes: Bytes of one checkpoint, over all ranks.
+        export_bytes: Bytes of the trained model.
     """
 
     parts: dict[str, int]
@@ -84,16 +78,16 @@ class MemoryEstimate:
 
     @property
     def total(self) -> int:
-        """The sum of the parts."""
+        """Return the sum of the parts."""
         return sum(self.parts.values())
 
     @property
     def fits(self) -> bool:
-        """Whether there is enough, as far as anybody knows."""
+        """Return False if the available memory is known to be too small."""
         return self.available is None or self.total <= self.available
 
     def line(self) -> str:
-        """The estimate as one line of text."""
+        """Return the estimate as one line of text."""
         parts = sorted(self.parts.items(), key=lambda part: -part[1])
         listed = " + ".join(f"{name} {gib(size)}" for name, size in parts if size)
         there = "" if self.available is None else f" of {gib(self.available)}"
@@ -102,26 +96,24 @@ class MemoryEstimate:
 
 def estimate_memory(
     shape: ModelShape,
-    settings: TrainingSettings,
-    context_tokens: int,
+    settings: OptimizationConfig,
     ranks: int = 1,
     available: int | None = None,
 ) -> MemoryEstimate:
-    """Estimate the highest memory of a step on one rank.
+    """Estimate the peak memory of a step on one rank.
 
     Args:
-        shape: Of the model, see `shape.shape_of`.
-        settings: Of the run; `compute` and `compile` resolved.
-        context_tokens: Length of a row.
-        ranks: How many share the model and the batch.
-        available: What is there.
+        shape: Shape of the model, see `model_dims.shape_of`.
+        settings: The settings of the run, without `auto` values.
+        ranks: Number of ranks that share the model and the batch.
+        available: Free bytes of the device, if known.
     """
     states = _states(shape, settings.optimizer)
     untrained = shape.parameter_count - shape.trained_count
     frozen = untrained * weight_bytes(settings.optimizer)
     checkpoint = sum(states.values()) - states["gradients"] - frozen
     split = {name: math.ceil(size / ranks) for name, size in states.items()}
-    forward = split | _working(shape, settings, context_tokens, ranks)
+    forward = split | _working(shape, settings, ranks)
     update = split | {"update": _update(shape, settings) // ranks}
     highest = max((forward, update), key=lambda parts: sum(parts.values()))
     overhead = LIBRARIES + int(WASTE * sum(highest.values()))
@@ -130,35 +122,32 @@ def estimate_memory(
     return MemoryEstimate(highest, available, checkpoint, export)
 
 
-def weight_bytes(kind: OptimizerKind) -> int:
-    """Bytes of a weight, and of its gradient."""
+def weight_bytes(kind: OptimizerName) -> int:
+    """Return the bytes of a weight, and of its gradient."""
     return 4 if kind == "adamw" else 2
 
 
-def _states(shape: ModelShape, kind: OptimizerKind) -> dict[str, int]:
-    """Bytes that stay from step to step, of all ranks together."""
+def _states(shape: ModelShape, kind: OptimizerName) -> dict[str, int]:
+    """Return the bytes that stay from step to step, over all ranks."""
     weight, trained = weight_bytes(kind), shape.trained_count
     return {
         "weights": weight * shape.parameter_count,
         "gradients": weight * trained,
         "moments": sum(_moments(each, kind) for each in shape.parameters if each.trained),
-        "remainders": 2 * trained if kind.endswith("-remainder") else 0,
     }
 
 
-def _moments(parameter: ParameterShape, kind: OptimizerKind) -> int:
+def _moments(parameter: ParameterShape, kind: OptimizerName) -> int:
     block = _block_columns(math.prod(parameter.size[1:]))
-    if not kind.startswith("adamw-8bit") or len(parameter.size) < 2 or block < SMALLEST_BLOCK:
+    if kind == "adamw" or len(parameter.size) < 2 or block < SMALLEST_BLOCK:
         return 8 * parameter.numbers
     return 2 * parameter.numbers + 2 * 4 * (parameter.numbers // block)
 
 
-def _working(
-    shape: ModelShape, settings: TrainingSettings, context_tokens: int, ranks: int
-) -> dict[str, int]:
-    """Bytes that a forward and backward pass needs beside the states."""
+def _working(shape: ModelShape, settings: OptimizationConfig, ranks: int) -> dict[str, int]:
+    """Return the bytes of a forward and backward pass beside the states."""
     rank_sequences = math.ceil(settings.batch_sequences / ranks)
-    tokens = min(settings.micro_batch_sequences, rank_sequences) * context_tokens
+    tokens = min(settings.micro_batch_sequences, rank_sequences) * settings.context_tokens
     autocast = _precision(settings, ranks) == "autocast"
     one_layer = tokens * _layer_bytes(shape, settings, ranks)
     return {
@@ -170,12 +159,12 @@ def _working(
     }
 
 
-def _precision(settings: TrainingSettings, ranks: int) -> str:
+def _precision(settings: OptimizationConfig, ranks: int) -> str:
     mixed = settings.optimizer == "adamw" and settings.compute == "bfloat16"
     return "autocast" if mixed and ranks == 1 else settings.compute  # several: FSDP casts
 
 
-def _layer_bytes(shape: ModelShape, settings: TrainingSettings, ranks: int) -> int:
+def _layer_bytes(shape: ModelShape, settings: OptimizationConfig, ranks: int) -> int:
     kept = KEPT[_precision(settings, ranks), settings.compile]
     attention = 2 * shape.queries + 2 * shape.keys
     return (
@@ -185,8 +174,8 @@ def _layer_bytes(shape: ModelShape, settings: TrainingSettings, ranks: int) -> i
     )
 
 
-def _activations(shape: ModelShape, settings: TrainingSettings, ranks: int) -> int:
-    """Bytes a token that all layers keep, and the last norm."""
+def _activations(shape: ModelShape, settings: OptimizationConfig, ranks: int) -> int:
+    """Return the bytes per token that all layers and the last norm keep."""
     every, layer = settings.recompute_every, _layer_bytes(shape, settings, ranks)
     recomputed = math.ceil(shape.layers / every) if every else 0
     residual = (2 if _precision(settings, ranks) == "bfloat16" else 4) * shape.hidden
@@ -194,7 +183,7 @@ def _activations(shape: ModelShape, settings: TrainingSettings, ranks: int) -> i
     return (shape.layers - recomputed) * layer + recomputed * residual + last_norm
 
 
-def _loss(shape: ModelShape, settings: TrainingSettings, tokens: int) -> int:
+def _loss(shape: ModelShape, settings: OptimizationConfig, tokens: int) -> int:
     product = 2 if settings.compute == "bfloat16" else 4
     head = shape.vocabulary * shape.hidden
     fp32_copies = 1 if settings.compile == "layers" else 3
@@ -204,15 +193,15 @@ def _loss(shape: ModelShape, settings: TrainingSettings, tokens: int) -> int:
     return 4 * head + max(chunk, rounded) + hidden
 
 
-def _gathered(shape: ModelShape, settings: TrainingSettings) -> int:
+def _gathered(shape: ModelShape, settings: OptimizationConfig) -> int:
     product = 2 if settings.compute == "bfloat16" else 4
     layer = shape.layer_parameters // max(1, shape.layers)
     rest = shape.parameter_count - shape.layer_parameters
     return product * (2 * layer + rest) + (product + 4) * max(layer, rest)
 
 
-def _update(shape: ModelShape, settings: TrainingSettings) -> int:
+def _update(shape: ModelShape, settings: OptimizationConfig) -> int:
     if settings.optimizer == "adamw" or settings.compile == "layers":
         return 0
     largest = max(each.numbers for each in shape.parameters if each.trained)
-    return EAGER_UPDATE_COPIES[settings.optimizer] * 4 * largest
+    return EAGER_UPDATE_COPIES * 4 * largest

@@ -1,7 +1,7 @@
-"""What a step says: one line on the terminal, one JSON line on disk, and by option to a tracker.
+"""Metrics of training: on the terminal, as JSON Lines on disk, and in optional trackers.
 
-The JSON Lines are always there and are what the report reads. Trackers are other people's
-packages; those that upload do so only because they were named in the configuration.
+The report reads the JSON Lines, which are always written. Trackers are third-party packages; those
+that upload do so only if the configuration names them.
 """
 
 from __future__ import annotations
@@ -12,38 +12,38 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from steep.core.errors import UserError
 from steep.core.files import write_text
 from steep.core.formatting import duration
+from steep.training.config import TrackerName
 
 METRICS = "metrics.jsonl"
 VALIDATION = "validation.jsonl"
 STARTS = "starts.jsonl"
 SEPARATOR = " | "
 
-TrackerName = Literal["tensorboard", "wandb", "trackio"]
-Log = Callable[[Mapping[str, Any], int], None]  # named numbers, and the step they belong to
+Log = Callable[[Mapping[str, Any], int], None]  # numbers by name, and their step
 
 
 @dataclass(frozen=True, slots=True)
 class StepMetrics:
-    """One optimizer step.
+    """Metrics of one optimizer step.
 
     Attributes:
-        step: Steps done, this one included.
+        step: Number of steps done, including this one.
         tokens: Tokens read so far, replay included.
-        loss: Nats a predicted token, before the step.
-        learning_rate: Of the step.
-        grad_norm: Before clipping.
-        tokens_per_s: Of the step, over all ranks.
-        elapsed_s: Of all steps so far, over all restarts.
+        loss: Nats per predicted token, before the step.
+        learning_rate: Learning rate of the step.
+        grad_norm: Norm of the gradient before clipping.
+        tokens_per_s: Tokens per second of the step, over all ranks.
+        elapsed_s: Seconds of all steps so far, over all restarts.
         epoch: Passes over the corpus so far.
-        predicted_tokens: Tokens of the step that were predicted; masked ones are not.
-        mfu: Model FLOPs a second over the peak of the device; None where that is unknown.
-        memory_bytes: Highest so far on this rank: of the device, or of the process on a processor.
-        left_s: Time left at the pace of the last step.
+        predicted_tokens: Tokens of the step that are predicted, without masked ones.
+        mfu: Model FLOPs per second, as a share of the device's peak; None if that is unknown.
+        memory_bytes: Peak memory of this rank so far: of the GPU, or of the process.
+        left_s: Seconds left at the speed of the last step.
     """
 
     step: int
@@ -60,7 +60,7 @@ class StepMetrics:
     left_s: float
 
     def parts(self, steps: int) -> list[str]:
-        """The step in words and figures, the most important first."""
+        """Return the metrics as text, the most important first."""
         return [
             f"step {self.step:,}/{steps:,} ({100 * self.step / steps:.1f}%)",
             f"loss {self.loss:.4f}",
@@ -74,37 +74,37 @@ class StepMetrics:
         ]
 
     def line(self, steps: int) -> str:
-        """The step as one line of text."""
+        """Return the metrics as one line of text."""
         return SEPARATOR.join(self.parts(steps))
 
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:
-    """All whole lines of a run's metrics; a kill may have cut the last one."""
+    """Read all complete lines of a run's metrics; a kill may have cut the last one."""
     return _whole_lines(directory / METRICS)
 
 
 def read_validation(directory: Path) -> list[dict[str, Any]]:
-    """The validation losses of a run: `step`, and nats per token by name."""
+    """Read the validation losses of a run: `step`, and nats per token by name."""
     return _whole_lines(directory / VALIDATION)
 
 
 def read_starts(directory: Path) -> list[dict[str, Any]]:
-    """The starts of a run: the `step` that it began or went on after, and its workload."""
+    """Read the starts of a run: the `step` that it resumed from, and its workload."""
     return _whole_lines(directory / STARTS)
 
 
 def last_metrics(directory: Path) -> StepMetrics:
-    """The last line of a run's metrics."""
+    """Read the last line of a run's metrics."""
     return StepMetrics(**read_metrics(directory)[-1])
 
 
 @contextmanager
 def lines_after(path: Path, step: int) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Append rows to a file of JSON Lines, after dropping those of steps to be done again.
+    """Append rows to a file of JSON Lines, after dropping those of steps that are repeated.
 
     Args:
         path: The file; each row has a `step`.
-        step: The last step of which rows are kept.
+        step: The last step whose rows are kept.
     """
     kept = [json.dumps(row) + "\n" for row in _whole_lines(path) if row["step"] <= step]
     write_text(path, "".join(kept))
@@ -124,8 +124,8 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def check_trackers(names: Sequence[TrackerName]) -> None:
-    """Refuse trackers whose packages are not there, before anything is computed.
+def check_trackers(names: Sequence[TrackerName], section: str) -> None:
+    """Refuse trackers whose packages are not installed.
 
     Raises:
         UserError: One is not installed.
@@ -133,19 +133,19 @@ def check_trackers(names: Sequence[TrackerName]) -> None:
     if missing := [name for name in names if importlib.util.find_spec(name) is None]:
         raise UserError(
             f"The tracker {missing[0]} is not installed.",
-            where="train.trackers",
+            where=f"{section}.trackers",
             hint=f"pip install {missing[0]}",
         )
 
 
 @contextmanager
 def trackers(names: Sequence[TrackerName], directory: Path, run: str) -> Iterator[Log]:
-    """Open the named trackers; what is logged goes to each.
+    """Open trackers, and return a function that logs to all of them.
 
     Args:
-        names: Which ones; none is the default.
-        directory: Where they may keep files.
-        run: The name of the run.
+        names: Names of the trackers.
+        directory: Directory of their files.
+        run: Name of the run.
     """
     with ExitStack() as stack:
         logs = [stack.enter_context(_TRACKERS[name](directory, run)) for name in names]

@@ -1,8 +1,7 @@
-"""What of a model decides its memory and its arithmetic, read from its configuration alone.
+"""The dimensions of a model, which decide its memory and arithmetic, from its configuration alone.
 
-A model on PyTorch's `meta` device has every parameter with its shape and none with its numbers: 8B
-parameters take a second and no memory, so a run that cannot fit is refused before anything of it is
-downloaded or loaded.
+A model on PyTorch's `meta` device has the shapes of all parameters but no values: 8B parameters
+take a second and no memory, so a run that does not fit is refused before anything is downloaded.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from steep.core.errors import UserError
 
 
 class ParameterShape(NamedTuple):
-    """One parameter; a tied one is listed once.
+    """The shape of a parameter; a tied one is listed once.
 
     Attributes:
         size: Its dimensions.
-        trained: Whether it gets a gradient.
-        used: Share of its numbers that a token is multiplied with: none of a table that is only
-            looked up, those of the chosen experts, else all.
+        trained: True if it gets a gradient.
+        used: Share of it that a token is multiplied with: 0 for an input embedding, the share of
+            the active experts, else 1.
     """
 
     size: tuple[int, ...]
@@ -33,22 +32,22 @@ class ParameterShape(NamedTuple):
 
     @property
     def numbers(self) -> int:
-        """How many numbers it has."""
+        """Return the number of its elements."""
         return math.prod(self.size)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """A decoder-only transformer: its parameters, and the widths of what flows through it.
+    """The dimensions of a decoder-only transformer.
 
     Attributes:
-        parameters: All of them.
-        layers: Decoder layers.
-        layer_parameters: Numbers in all decoder layers together.
+        parameters: All parameters.
+        layers: Number of decoder layers.
+        layer_parameters: Elements of all decoder layers together.
         hidden: Width of the residual stream.
         queries: Heads times their dimension.
         keys: Key-value heads times their dimension.
-        intermediate: Width inside the feed-forward part; of all experts that a token visits.
+        intermediate: Width inside the feed-forward part, over all active experts.
         vocabulary: Rows of the output head.
     """
 
@@ -63,17 +62,17 @@ class ModelShape:
 
     @property
     def parameter_count(self) -> int:
-        """All numbers, trained or not."""
+        """Return the number of elements, trained or not."""
         return sum(each.numbers for each in self.parameters)
 
     @property
     def trained_count(self) -> int:
-        """Numbers that are trained."""
+        """Return the number of trained elements."""
         return sum(each.numbers for each in self.parameters if each.trained)
 
 
 def empty_model(config: Any) -> Any:
-    """A causal LM of this Hugging Face configuration, without any numbers in it."""
+    """Return a causal LM of a Hugging Face configuration on the `meta` device."""
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
@@ -81,10 +80,10 @@ def empty_model(config: Any) -> Any:
 
 
 def decoder_layers(model: nn.Module) -> list[nn.Module]:
-    """The decoder layers: the modules of the longest list in the model.
+    """Return the decoder layers: the modules of the longest list in the model.
 
     Raises:
-        UserError: There is none.
+        UserError: There is no list.
     """
     lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
     if not lists:
@@ -138,7 +137,7 @@ def _parameters(
 
 
 def _experts_share(config: Any) -> float:
-    """The share of a layer's experts that a token visits."""
+    """Return the share of a layer's experts that are active for a token."""
     names = ("num_local_experts", "num_experts", "n_routed_experts")
     experts = next((getattr(config, name) for name in names if getattr(config, name, None)), None)
     return config.num_experts_per_tok / experts if experts else 1.0

@@ -1,8 +1,8 @@
-"""The ranks of a run: who they are, how they sum, and how a model is split over them.
+"""The ranks of a run: connecting them, sums over them, and sharding a model over them.
 
-A rank learns its place from the environment alone, so the same training function runs in one
-process, under `torchrun`, under `srun` and in a Ray Train worker. One process wraps nothing; more
-split weights, gradients and optimizer states evenly (FSDP2), one group a decoder layer.
+A rank reads its number from the environment alone, so the same training function runs in one
+process, under `torchrun`, under `srun` and in a Ray Train worker. One process shards nothing;
+several shard weights, gradients and optimizer states evenly (FSDP2), one group per decoder layer.
 
     torchrun --nproc-per-node 8 -m steep train
     srun --nodes 2 --ntasks-per-node 8 steep train
@@ -27,7 +27,7 @@ from steep.core.errors import UserError
 from steep.core.machine import processor_name
 from steep.core.ranks import place_of
 
-TIMEOUT = timedelta(minutes=15)  # a rank that is silent for longer counts as dead
+TIMEOUT = timedelta(minutes=15)  # a rank that does not respond for longer is dead
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +42,23 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """Whether this rank writes what is written once."""
+        """Return True for the rank that writes files and logs."""
         return self.rank == 0
 
     def sum(self, values: Tensor) -> Tensor:
-        """Sum over all ranks, in place; alone, as it is."""
+        """Sum over all ranks, in place."""
         if self.size > 1:
             dist.all_reduce(values)
         return values
 
     def share(self, count: int) -> tuple[int, int]:
-        """This rank's contiguous part of `count` things: the first one, and how many."""
+        """Return the first index and the number of this rank's contiguous part of `count` items."""
         first, end = (count * each // self.size for each in (self.rank, self.rank + 1))
         return first, end - first
 
 
 def connect() -> World:
-    """Join the ranks that the environment names; a process alone joins nobody.
+    """Join the ranks that the environment names, if any.
 
     Raises:
         UserError: There are fewer GPUs than ranks on this machine.
@@ -69,7 +69,7 @@ def connect() -> World:
     if place is None:
         return World(0, 1, 0, device)
     os.environ.update(place)
-    if not dist.is_initialized():  # Ray Train has joined them before
+    if not dist.is_initialized():  # Ray Train initializes it itself
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(backend, timeout=TIMEOUT)
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
@@ -77,7 +77,7 @@ def connect() -> World:
 
 
 def disconnect(world: World) -> None:
-    """Leave the other ranks."""
+    """Leave the process group."""
     if world.size > 1 and dist.is_initialized():
         dist.destroy_process_group()
 
@@ -90,14 +90,14 @@ def _device(local_rank: int) -> torch.device:
             "There are more ranks on this machine than GPUs.",
             expected=f"at most {torch.cuda.device_count()}",
             found=f"local rank {local_rank}",
-            hint="start one rank a GPU",
+            hint="start one rank per GPU",
         )
     torch.cuda.set_device(local_rank)
     return torch.device("cuda", local_rank)
 
 
 def device_name(device: torch.device) -> str:
-    """The kind of a device: the name of a GPU, or the model of the processor and its threads."""
+    """Return the name of a GPU, or the model of the processor and its threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
@@ -105,10 +105,10 @@ def device_name(device: torch.device) -> str:
 
 
 def shard(module: nn.Module, layers: list[nn.Module], world: World, policy: Any) -> None:
-    """Split the parameters of `module` over the ranks, in place; alone, only move them.
+    """Shard the parameters of `module` over the ranks, in place; a single rank only moves them.
 
-    Deferring the sum of gradients over micro-batches would keep an unsharded fp32 gradient on
-    every rank (4 B a parameter whatever their number), so every micro-batch is summed at once.
+    Gradients are reduced after every micro-batch: deferring it would keep an unsharded fp32
+    gradient on every rank, 4 bytes per parameter for any number of ranks.
 
     Args:
         module: The root, whose forward pass reaches all parameters.
@@ -128,7 +128,7 @@ def shard(module: nn.Module, layers: list[nn.Module], world: World, policy: Any)
 
 @contextmanager
 def lost_ranks(world: World) -> Iterator[None]:
-    """Say that another rank has died, where a collective operation says only how it noticed."""
+    """Turn the error of a collective operation after the death of another rank into a UserError."""
     try:
         yield
     except UserError:
@@ -137,10 +137,10 @@ def lost_ranks(world: World) -> Iterator[None]:
         if world.size == 1 or not _is_lost(str(error)):
             raise
         raise UserError(
-            f"Rank {world.rank} has lost another rank: it died, or it was silent too long.",
+            f"Rank {world.rank} has lost another rank: it died or timed out.",
             found=str(error).splitlines()[0],
-            hint="see what that rank said; the last checkpoint is whole, and the same command "
-            "continues from it, with any number of ranks",
+            hint="see the output of that rank; the last checkpoint is whole, and the same command "
+            "resumes from it, with any number of ranks",
         ) from error
 
 

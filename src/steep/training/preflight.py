@@ -1,100 +1,86 @@
-"""Before anything is loaded: does the run fit into memory and onto the disk? If not, what would?
+"""Checks before anything is loaded: does the run fit into memory, and onto the disk?
 
-Takes a second, from the configuration of the model alone. The memory is an estimate (see
-`memory`); what is there is asked of the GPU, or of Linux and its control groups.
+They take a second and need only the configuration of the model. The memory is an estimate (see
+`memory`); the available memory is read from the GPU, or from Linux and its control groups.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 from steep.core.errors import UserError
 from steep.core.formatting import gib
+from steep.training.config import OptimizationConfig
 from steep.training.loading import load_model_config
 from steep.training.memory import MemoryEstimate, estimate_memory
 from steep.training.model_dims import ModelShape, empty_model, shape_of
 from steep.training.parallel import World
-from steep.training.settings import OptimizerKind, TrainingSettings
 
-LEANER: tuple[OptimizerKind, ...] = (
-    "adamw-bf16-remainder", "adamw-8bit-remainder", "adamw-8bit-stochastic",
-)  # fmt: skip
-MOST_RANKS = 1024
 CGROUPS = Path("/sys/fs/cgroup")
 MEMINFO = Path("/proc/meminfo")
 
 
 def check_memory(
     model: Path | str,
-    settings: TrainingSettings,
-    context_tokens: int,
+    settings: OptimizationConfig,
     world: World,
-    lora: tuple[int, float] | None = None,
 ) -> MemoryEstimate:
-    """Estimate what a run needs on this rank.
+    """Estimate the memory of a run on this rank, and refuse a run that does not fit.
 
     Args:
         model: A Hugging Face directory or name; only its configuration is read.
-        settings: Of the run; `compute` and `compile` resolved.
-        context_tokens: Length of a row.
+        settings: Of the run, without `auto` values.
         world: The ranks.
-        lora: Rank and alpha of adapters, if only they are trained.
 
     Raises:
-        UserError: It cannot fit; the largest part is named, and what would make it fit.
+        UserError: The run does not fit.
     """
-    shape = trained_shape(load_model_config(model), lora)
+    shape = trained_shape(load_model_config(model), settings)
     available = available_memory(world.device)
-    estimate = estimate_memory(shape, settings, context_tokens, world.size, available)
-    check_fits(estimate, shape, settings, context_tokens, world)
+    estimate = estimate_memory(shape, settings, world.size, available)
+    check_fits(estimate, settings, world)
     return estimate
 
 
-def trained_shape(config: Any, lora: tuple[int, float] | None = None) -> ModelShape:
-    """Return the shape of a model as it is trained, from its Hugging Face configuration.
+def trained_shape(config: Any, settings: OptimizationConfig) -> ModelShape:
+    """Return the shape of a model with the adapters that are trained, if any.
 
     Args:
-        config: Of the model.
-        lora: Rank and alpha of adapters, if only they are trained.
+        config: Hugging Face configuration of the model.
+        settings: The settings of the run.
     """
     empty = empty_model(config)
-    if lora is not None:
+    if settings.lora_rank is not None:
         from steep.training.lora import add_lora
 
-        empty = add_lora(empty, *lora, seed=0)
+        empty = add_lora(empty, settings.lora_rank, settings.lora_alpha, seed=0)
     return shape_of(empty)
 
 
-def check_fits(
-    estimate: MemoryEstimate,
-    shape: ModelShape,
-    settings: TrainingSettings,
-    context_tokens: int,
-    world: World,
-) -> None:
+def check_fits(estimate: MemoryEstimate, settings: OptimizationConfig, world: World) -> None:
     """Refuse a run that does not fit into the memory of the device or of its host.
 
     Raises:
-        UserError: It cannot fit; the largest part is named, and what would make it fit.
+        UserError: The run does not fit.
     """
     if not estimate.fits:
-        raise _too_large(estimate, shape, settings, context_tokens, world)
+        raise _too_large(estimate, settings, world)
     if world.device.type != "cpu":
-        _check_host(estimate, world)
+        _check_host(estimate, world, settings.section)
 
 
-def check_disk(directory: Path, estimate: MemoryEstimate, keep_checkpoints: int) -> None:
-    """Refuse a run whose checkpoints and model will not find room on the disk.
+def check_disk(directory: Path, estimate: MemoryEstimate, settings: OptimizationConfig) -> None:
+    """Refuse a run whose checkpoints and model do not fit on the disk.
 
     Raises:
-        UserError: The free space, and the checkpoints that are there, are less than is needed.
+        UserError: The free space, including that of existing checkpoints, is too small.
     """
+    section, keep_checkpoints = settings.section, settings.keep_checkpoints
     needed = disk_bytes(estimate, keep_checkpoints)
     free = free_bytes(directory, [directory])
     if needed > free:
@@ -104,36 +90,37 @@ def check_disk(directory: Path, estimate: MemoryEstimate, keep_checkpoints: int)
             expected=f"{gib(needed)} = {keep_checkpoints + 1} checkpoints (one is being "
             f"written) x {gib(estimate.checkpoint_bytes)} + the model {gib(estimate.export_bytes)}",
             found=f"{gib(free)}",
-            hint="free some space, or lower train.keep_checkpoints, and run the same command again",
+            hint=f"free some space or lower {section}.keep_checkpoints, then run the same command "
+            "again",
         )
 
 
 def free_bytes(directory: Path, runs: Iterable[Path]) -> int:
-    """Bytes that are free where a directory is or will be, and those of checkpoints of runs."""
+    """Return the free bytes on the disk of a directory, plus the checkpoints of runs."""
     there = next(path for path in (directory, *directory.parents) if path.exists())
     files = (each for run in runs for each in run.glob("checkpoint-*/**/*") if each.is_file())
     return shutil.disk_usage(there).free + sum(each.stat().st_size for each in files)
 
 
 def disk_bytes(estimate: MemoryEstimate, keep_checkpoints: int) -> int:
-    """Bytes that a run has on disk at most: one checkpoint is being written beside those kept."""
+    """Return the most bytes of a run on disk; one checkpoint is written beside those kept."""
     return estimate.checkpoint_bytes * (keep_checkpoints + 1) + estimate.export_bytes
 
 
 def host_bytes(estimate: MemoryEstimate, ranks: int) -> int:
-    """Bytes that the host of a GPU holds: the model that is loaded, later a checkpoint's copy."""
+    """Return the host memory of a GPU: the model while it is loaded, later a checkpoint's copy."""
     return max(estimate.export_bytes, estimate.checkpoint_bytes // ranks)
 
 
 def available_memory(device: torch.device) -> int | None:
-    """Free bytes of the device; for a processor, within the limits of its control groups."""
+    """Return the free bytes of a device; for a processor, within the limits of control groups."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return available_host_memory()
 
 
 def available_host_memory() -> int | None:
-    """What Linux can still give this process; None where that cannot be read."""
+    """Return the memory that Linux can still give this process; None if it cannot be read."""
     if not MEMINFO.is_file():
         return None
     fields = dict(line.split(":") for line in MEMINFO.read_text().splitlines())
@@ -142,7 +129,7 @@ def available_host_memory() -> int | None:
 
 
 def _cgroup_rooms() -> Iterator[int]:
-    """How much each control group above this process still allows; caches count as free."""
+    """Return how much each control group above this process still allows; caches are free."""
     listed = Path("/proc/self/cgroup")
     if not listed.is_file():
         return
@@ -169,74 +156,36 @@ def _room(group: Path, limit: str, usage: str, cache: str) -> Iterator[int]:
     yield int(text) - int((group / usage).read_text()) + int(stat.get(cache, 0))
 
 
-def _check_host(estimate: MemoryEstimate, world: World) -> None:
+def _check_host(estimate: MemoryEstimate, world: World, section: str) -> None:
     staging = estimate.checkpoint_bytes // world.size
     needed, free = host_bytes(estimate, world.size), available_host_memory()
     if free is not None and needed > free:
         raise UserError(
-            "The memory of this machine, beside the GPU, is too small for this run.",
-            where="train",
+            "The host memory beside the GPU is too small for this run.",
+            where=section,
             expected=f"{gib(needed)}: the model while it is loaded "
             f"({gib(estimate.export_bytes)}), later the copy of a checkpoint ({gib(staging)})",
-            found=f"{gib(free)}",
-            hint="take a machine with more memory, or more devices",
+            found=gib(free),
+            hint="use a machine with more memory, or more devices",
         )
 
 
-class _Remedy(NamedTuple):
-    """A change of settings, and what the run would need then."""
-
-    change: str
-    total: int
-
-
-def _too_large(
-    estimate: MemoryEstimate,
-    shape: ModelShape,
-    settings: TrainingSettings,
-    context_tokens: int,
-    world: World,
-) -> UserError:
+def _too_large(estimate: MemoryEstimate, settings: OptimizationConfig, world: World) -> UserError:
     assert estimate.available is not None
-    on_host = world.device.type == "cpu"
+    section = settings.section
+    remedies = {
+        f"lower {section}.micro_batch_sequences": settings.micro_batch_sequences > 1,
+        f"set {section}.recompute_every to 1": settings.recompute_every != 1,
+        f"set {section}.optimizer to adamw-8bit-stochastic": settings.optimizer == "adamw",
+        "use more devices": world.size < settings.batch_sequences,
+        "take a smaller model": True,
+    }
+    where = "this machine" if world.device.type == "cpu" else "the GPU"
     largest = max(estimate.parts, key=lambda name: estimate.parts[name])
-    remedies = [
-        each
-        for each in _remedies(shape, settings, context_tokens, world.size)
-        if each.total < estimate.total
-    ]
-    fitting = [each for each in remedies if each.total <= estimate.available]
-    listed = "; ".join(f"{each.change} ({gib(each.total)})" for each in fitting or remedies)
-    start = "one of these is enough" if fitting else "none of these is enough alone"
-    where = "this machine" if on_host else "the GPU"
     return UserError(
         f"This run does not fit into the memory of {where}; its largest part is the {largest}.",
-        where="train",
+        where=section,
         expected=f"at most {gib(estimate.available)}",
         found=estimate.line().removeprefix("memory: "),
-        hint=f"{start}: {listed}" if listed else "take a smaller model or a larger machine",
+        hint=", or ".join(remedy for remedy, helps in remedies.items() if helps),
     )
-
-
-def _remedies(
-    shape: ModelShape, settings: TrainingSettings, context_tokens: int, ranks: int
-) -> Iterator[_Remedy]:
-    def total(ranks: int = ranks, **changes: Any) -> int:
-        changed = replace(settings, **changes)
-        return estimate_memory(shape, changed, context_tokens, ranks).total
-
-    if settings.micro_batch_sequences > 1:
-        yield _Remedy("train.micro_batch_sequences 1", total(micro_batch_sequences=1))
-    if settings.recompute_every != 1:
-        yield _Remedy("train.recompute_every 1", total(recompute_every=1))
-    for kind in LEANER:
-        yield _Remedy(f"train.optimizer {kind}", total(optimizer=kind, compute="bfloat16"))
-    leanest: dict[str, Any] = {
-        "micro_batch_sequences": 1,
-        "recompute_every": 1,
-        "optimizer": LEANER[-1],
-        "compute": "bfloat16",
-    }
-    yield _Remedy("all of these", total(**leanest))
-    if 2 * ranks <= min(settings.batch_sequences, MOST_RANKS):
-        yield _Remedy(f"{2 * ranks} devices", total(2 * ranks))

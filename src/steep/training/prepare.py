@@ -1,4 +1,4 @@
-"""A loaded model becomes what the loop trains: recomputed, compiled and split as asked for."""
+"""Prepare a loaded model for the loop: recomputation, compilation and sharding."""
 
 from __future__ import annotations
 
@@ -11,53 +11,71 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from steep.core.errors import UserError
-from steep.tokens.mixture import RowReader
+from steep.tokens.mixture import RowBatch
+from steep.training.config import OptimizationConfig
 from steep.training.loss import CausalLoss, chunk_loss
 from steep.training.model_dims import decoder_layers
 from steep.training.parallel import World, shard
-from steep.training.settings import TrainingSettings
 
 
-def weight_dtype(settings: TrainingSettings) -> torch.dtype:
-    """The precision in which weights are loaded and kept."""
+def weight_dtype(settings: OptimizationConfig) -> torch.dtype:
+    """Return the precision in which weights are loaded and kept."""
     return torch.float32 if settings.optimizer == "adamw" else torch.bfloat16
 
 
-def prepare(model: Any, settings: TrainingSettings, world: World) -> CausalLoss:
-    """Make the module whose forward pass is the loss; the model in it is `model` itself.
+def resolve_auto(settings: OptimizationConfig, device: torch.device) -> OptimizationConfig:
+    """Return a copy in which `auto` is decided: on a GPU, bf16 products and compiled layers."""
+    gpu = device.type == "cuda"
+    compute, compiled = settings.compute, settings.compile
+    if compute == "float32" and settings.optimizer != "adamw":
+        raise UserError(
+            "Weights in bf16 cannot be multiplied in float32.",
+            where=f"{settings.section}.compute",
+            expected=f"bfloat16 or auto, with this {settings.section}.optimizer",
+            found=f"float32 with {settings.optimizer}",
+        )
+    if compute == "auto":
+        compute = "bfloat16" if gpu or settings.optimizer != "adamw" else "float32"
+    if compiled == "auto":
+        compiled = "layers" if gpu else "none"
+    return settings.model_copy(update={"compute": compute, "compile": compiled})
+
+
+def prepare(model: Any, settings: OptimizationConfig, world: World) -> CausalLoss:
+    """Return the module whose forward pass is the loss of `model`.
 
     Args:
         model: A Hugging Face causal LM in the precision of `weight_dtype`.
-        settings: What is recomputed and compiled, and in which precision.
-        world: The ranks that share it.
+        settings: The settings of the run, without `auto` values.
+        world: The ranks.
     """
     from torch.distributed.fsdp import MixedPrecisionPolicy
 
     compute = getattr(torch, settings.compute)
     layers = decoder_layers(model)
     if settings.recompute_every:
-        _recompute(layers, settings.recompute_every)
+        _recompute(layers, settings.recompute_every, settings.section)
     compiled = settings.compile == "layers"
     if compiled:
         for layer in layers:  # one graph serves all layers, since all have the same shapes
             layer.compile(fullgraph=True, dynamic=False)
     by_chunk = torch.compile(chunk_loss, dynamic=False) if compiled else chunk_loss
     module = CausalLoss(model, compute, by_chunk)
-    # Gradients are summed in fp32 whatever the precision of the weights.
+    # Gradients are summed in fp32 over ranks, in any precision of the weights.
     shard(
         module, layers, world, MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32)
     )
     return module.train()
 
 
-def computing(settings: TrainingSettings, world: World) -> AbstractContextManager[Any]:
-    """The context of forward passes: autocast where fp32 weights of one rank meet bf16 products."""
+def computing(settings: OptimizationConfig, world: World) -> AbstractContextManager[Any]:
+    """Return the context of forward passes: autocast if fp32 weights are unsharded."""
     mixed = settings.optimizer == "adamw" and settings.compute == "bfloat16" and world.size == 1
     return torch.autocast(world.device.type, torch.bfloat16) if mixed else nullcontext()
 
 
-def on_device(rows: RowReader, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The rows as tensors; to a GPU they travel while it works."""
+def on_device(rows: RowBatch, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return the rows as tensors, copied to a GPU asynchronously."""
 
     def move(part: Any) -> Tensor:
         tensor = torch.from_numpy(part)
@@ -69,25 +87,25 @@ def on_device(rows: RowReader, device: torch.device) -> tuple[Tensor, Tensor, Te
     return move(rows.ids_BT), move(rows.labels_BT), positions
 
 
-def _recompute(layers: list[nn.Module], every: int) -> None:
-    """Keep no activations inside every n-th layer; they are computed again when needed.
+def _recompute(layers: list[nn.Module], every: int, section: str) -> None:
+    """Recompute the activations of every n-th layer in the backward pass.
 
-    The two attributes are those by which transformers' own layers are told to do so.
+    The two attributes are those that transformers sets for gradient checkpointing.
     """
     for layer in layers[::every]:
         if not hasattr(layer, "gradient_checkpointing"):
             raise UserError(
                 "The layers of this model cannot recompute their activations.",
-                where="train.recompute_every",
+                where=f"{section}.recompute_every",
                 found=type(layer).__name__,
-                hint="set it to 0 and use smaller micro-batches",
+                hint="set it to 0, and use smaller micro-batches",
             )
         again = functools.partial(checkpoint, use_reentrant=False)
         vars(layer).update(gradient_checkpointing=True, _gradient_checkpointing_func=again)
 
 
 def trained_parameters(module: CausalLoss) -> dict[str, nn.Parameter]:
-    """The parameters that are trained, by their names in the Hugging Face model."""
+    """Return the trained parameters by their names in the Hugging Face model."""
     return {
         name: parameter
         for name, parameter in module.model.named_parameters()

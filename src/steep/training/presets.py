@@ -1,9 +1,9 @@
-"""Named sets of settings: one dial for what belongs together, each number with its source.
+"""Presets: named sets of settings, each value with its source.
 
-A preset is a plain dictionary of fields of a section; what the configuration sets itself comes on
-top. The paper is Yang et al., "Synthetic continued pretraining" (ICLR 2025); its code is at
-github.com/ZitongYang/Synthetic_Continued_Pretraining. Where the two differ, the paper counts, but
-for the way of replay, which only the code tells.
+A preset is a dictionary of fields of a section; values in the configuration override it. The paper
+is Yang et al., "Synthetic continued pretraining" (ICLR 2025); its code is at
+github.com/ZitongYang/Synthetic_Continued_Pretraining. Where the two differ, the paper is followed,
+except for the replay mode, which is only in the code.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 Preset = dict[str, Any]
 
-# Betas, epsilon and clipping are those that the authors' code leaves at the defaults of the
-# Hugging Face trainer; they are the defaults of the section, too.
+# Betas, epsilon and clipping are the defaults of the Hugging Face trainer, which the authors' code
+# does not change; they are also the defaults of the section.
 PAPER: Preset = {
     "context_tokens": 2048,  # appendix D
     "batch_sequences": 16,  # appendix D
@@ -24,9 +24,9 @@ PAPER: Preset = {
     "weight_decay": 0.01,  # scripts/train.sh
     "gradient_clip": 1.0,  # the trainer's default
     "replay_rate": 0.1,  # appendix D: RedPajama
-    "replay_mode": "replace",  # data/cptdata.py: a block of replay takes the place of a block
+    "replay_mode": "replace",  # data/cptdata.py: a replay block replaces another block
     "isolate_documents": False,  # data/cptdata.py: texts are joined and cut, attention crosses them
-    "optimizer": "adamw",  # fp32 weights and moments, as the trainer loads them by default
+    "optimizer": "adamw",  # fp32 weights and moments, the default of the trainer
     "compute": "bfloat16",  # scripts/train.sh: --bf16
     "compile": "none",  # scripts/train.sh: no --torch_compile
     "recompute_every": 0,  # scripts/train.sh: no gradient checkpointing
@@ -35,28 +35,28 @@ PAPER: Preset = {
 # A model of 135M parameters on a processor: the settings of `steep demo`.
 TINY: Preset = {
     "context_tokens": 256,  # LOG.md, 2026-11-22: 3.4 GB with the micro-batch below
-    "batch_sequences": 2,  # so that 16,384 tokens are 32 steps
+    "batch_sequences": 2,  # 16,384 tokens are 32 steps
     "micro_batch_sequences": 2,  # LOG.md, 2026-11-22: 99 tokens/s, 62 with one sequence
-    "learning_rate": 5e-4,  # LOG.md, 2026-11-22: at 1e-4 the questions saw nothing learned
+    "learning_rate": 5e-4,  # LOG.md, 2026-11-22: at 1e-4, scores did not change
     "warmup": 0.05,  # paper
     "weight_decay": 0.01,  # paper's code
     "replay_rate": 0.1,  # paper
-    "replay_mode": "add",  # there are too few texts to skip any
-    "optimizer": "adamw",  # moments are small here, and exactness costs nothing
+    "replay_mode": "add",  # the corpus is too small to skip texts
+    "optimizer": "adamw",  # states are small at this size
     "compute": "float32",  # bf16 is emulated on most processors: 2.5 times slower at 135M
     "compile": "none",  # no gain at 135M on two cores, and 15 s to compile
 }
 
-# Llama 3 8B, all parameters, on one GPU of 80 GB: the paper's mathematics in less memory.
+# Llama 3 8B, all parameters, on one GPU of 80 GB: the paper's training in less memory.
 ONE_GPU_8B: Preset = {
     **PAPER,
     "replay_mode": "add",  # every synthetic token is seen
-    # 6.03 B a parameter instead of 16: bf16 weights with stochastic rounding, 8-bit moments. Plain
-    # bf16 would lose 92% of the updates at this learning rate.
+    # 6.03 bytes per parameter instead of 16: bf16 weights with stochastic rounding, 8-bit moments.
+    # Plain bf16 would lose 92% of the updates at this learning rate.
     "optimizer": "adamw-8bit-stochastic",
     "compile": "layers",
-    # A compiled layer keeps 5.8 to 8.5 GiB of activations a sequence at this size, beside 45 GiB
-    # of weights, gradients and moments; 4 may fit, 2 surely do.
+    # Compiled layers keep 5.8 to 8.5 GiB of activations per sequence at this size, beside 45 GiB
+    # of weights, gradients and moments; 2 sequences fit, 4 may fit.
     "micro_batch_sequences": 2,
 }
 

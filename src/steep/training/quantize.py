@@ -1,21 +1,14 @@
-"""Fewer bits for weights and moments: splits, block codes and the noise that rounds them.
+"""Fewer bits for weights and moments: stochastic rounding, block codes, and their noise.
 
-Three things, all on plain tensors, all usable eagerly and inside a compiled function:
-
-- A 32-bit master weight as a bfloat16 weight and a 16-bit remainder. The weight is the master
-  rounded to nearest (ties away from zero), the remainder the signed difference of their bit
-  patterns; joining them is one integer addition and gives back every bit, for every pattern.
-  A finite master within half a step of the end of bfloat16's range (above 3.396e38) shows as an
-  infinite *weight*, as any rounding to nearest would have it; the master itself stays finite.
-- Adam's moments as 8-bit codes with one fp32 scale a block. Codes are companded, so that small
+- A weight is rounded to one of its two bfloat16 neighbors, in expectation to itself.
+- Adam's moments are 8-bit codes with one fp32 scale per block. Codes are companded, so that small
   values in a block keep relative precision: code c stands for scale * (c / 127)^2 (first moment,
-  signed) and scale * (c / 255)^4 (second). Rounding is to one of the two neighbors at random,
-  with the chances that make the expectation exact: rounded to nearest, a second moment that decays
-  by 0.1% a step would never reach the next code, which is 1.6% away at best.
-- The noise for that: a hash of (seed, name, step, element), so nothing is drawn, nothing has to be
-  saved, and a run that was interrupted rounds as one that was not, on any number of ranks.
+  signed) and scale * (c / 255)^4 (second). Rounding is stochastic here too: rounded to nearest, a
+  second moment that decays by 0.1% per step would never reach the next code, 1.6% away at best.
+- The noise is a hash of (seed, name, step, element). Nothing is drawn or saved, and a resumed run
+  rounds as an uninterrupted one, on any number of ranks.
 
-A second moment above zero never gets the code of zero: a step is divided by its root.
+The code of a positive second moment is never zero, since a step is divided by its root.
 
 Shapes: N elements or blocks, C columns of a block; scales are (N, 1).
 """
@@ -29,36 +22,21 @@ from torch import Tensor
 
 LARGEST_BLOCK = 256  # elements that share a scale: 4 / 256 B an element
 FIRST_CODES, SECOND_CODES = 127, 255
-HALF_WORD = 0x8000
 
 
 class Noise(NamedTuple):
-    """Independent uniform integers of every element: 16, 16 and 23 bits wide, held as int32."""
+    """Independent uniform integers per element, of 16, 16 and 23 bits, stored as int32."""
 
     weight: Tensor
     first: Tensor
     second: Tensor
 
 
-def split_master(master: Tensor) -> tuple[Tensor, Tensor]:
-    """Split fp32 into the bits of the nearest bfloat16 and what it lacks, both int16."""
-    assert master.dtype == torch.float32, master.dtype
-    bits = master.view(torch.int32)
-    high = (bits + HALF_WORD) >> 16
-    return high.to(torch.int16), (bits - (high << 16)).to(torch.int16)
-
-
-def join_master(weight_bits: Tensor, remainder: Tensor) -> Tensor:
-    """Undo `split_master`, bit for bit."""
-    assert weight_bits.dtype == remainder.dtype == torch.int16, (weight_bits.dtype, remainder.dtype)
-    return ((weight_bits.to(torch.int32) << 16) + remainder.to(torch.int32)).view(torch.float32)
-
-
 def round_stochastically(master: Tensor, noise: Tensor) -> Tensor:
-    """Round fp32 to one of its two bfloat16 neighbors, in expectation to itself; int16 bits.
+    """Round fp32 to one of its two bfloat16 neighbors; return the bits as int16.
 
     Args:
-        master: What to round.
+        master: Values to round.
         noise: Uniform integers of 16 bits.
     """
     assert master.dtype == torch.float32, master.dtype
@@ -66,24 +44,24 @@ def round_stochastically(master: Tensor, noise: Tensor) -> Tensor:
 
 
 def block_columns(columns: int) -> int:
-    """The largest divisor of a row's length that is at most 256."""
+    """Return the largest divisor of a row's length that is at most 256."""
     return max(size for size in range(1, LARGEST_BLOCK + 1) if columns % size == 0)
 
 
 def decode_first(codes_NC: Tensor, scale_N1: Tensor) -> Tensor:
-    """The values of int8 codes of a first moment."""
+    """Return the values of int8 codes of a first moment."""
     root = codes_NC.float() / FIRST_CODES
     return root * root.abs() * scale_N1
 
 
 def decode_second(codes_NC: Tensor, scale_N1: Tensor) -> Tensor:
-    """The values of uint8 codes of a second moment."""
+    """Return the values of uint8 codes of a second moment."""
     root = codes_NC.float() / SECOND_CODES
     return root * root * (root * root) * scale_N1
 
 
 def encode_first(values_NC: Tensor, noise_NC: Tensor) -> tuple[Tensor, Tensor]:
-    """Codes (int8) and scales of a first moment; `noise_NC` holds 16 bits."""
+    """Return int8 codes and scales of a first moment; `noise_NC` has 16 bits."""
     scale_N1 = values_NC.abs().amax(dim=1, keepdim=True)
     share = values_NC.abs() / torch.where(scale_N1 > 0, scale_N1, 1.0)
     lower = (share.sqrt() * FIRST_CODES).floor().clamp(max=FIRST_CODES - 1)
@@ -94,7 +72,7 @@ def encode_first(values_NC: Tensor, noise_NC: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def encode_second(values_NC: Tensor, noise_NC: Tensor) -> tuple[Tensor, Tensor]:
-    """Codes (uint8) and scales of a second moment; `noise_NC` holds 23 bits."""
+    """Return uint8 codes and scales of a second moment; `noise_NC` has 23 bits."""
     scale_N1 = values_NC.amax(dim=1, keepdim=True)
     share = values_NC / torch.where(scale_N1 > 0, scale_N1, 1.0)
     lower = (share.sqrt().sqrt() * SECOND_CODES).floor().clamp(min=1, max=SECOND_CODES - 1)
@@ -109,22 +87,22 @@ def encode_second(values_NC: Tensor, noise_NC: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def uniform(noise: Tensor, bits: int) -> Tensor:
-    """Turn integers of so many bits into fp32 in (0, 1), centered: the mean is a half exactly."""
+    """Turn integers of `bits` bits into fp32 in (0, 1) with a mean of exactly one half."""
     return (noise.float() + 0.5) * 2.0**-bits
 
 
 def hash_noise(first_index: Tensor, step_key: Tensor, like: Tensor) -> Noise:
-    """Noise for every element of `like`, a pure function of its arguments and the element's place.
+    """Return noise for each element of `like`: a pure function of the arguments and its index.
 
     Rounds of a 32-bit multiply-xorshift finalizer, the step's key after the first: the streams of
-    two steps are then no moved copies of each other, and two rounds follow that tell them apart
-    (after one they still correlate by 0.5).
+    two steps are then not shifted copies of each other, and two more rounds decorrelate them (after
+    one they still correlate by 0.5).
 
     Args:
-        first_index: int32: the parameter's key plus the place of the first element in the whole
-            parameter, wrapped. Places wrap too: beyond 2^32 elements the noise repeats.
-        step_key: int32, another one every step.
-        like: A tensor of the shape wanted.
+        first_index: int32: the parameter's key plus the index of the first element in the whole
+            parameter, wrapped. Indices wrap too: beyond 2^32 elements the noise repeats.
+        step_key: int32, different for each step.
+        like: A tensor of the shape of the noise.
     """
     place = torch.arange(like.numel(), dtype=torch.int32, device=like.device).view(like.shape)
     word = _xorshift(place + first_index, 16) * 0x7FEB352D
@@ -139,5 +117,5 @@ def _xorshift(word: Tensor, count: int) -> Tensor:
 
 
 def _shifted(word: Tensor, count: int) -> Tensor:
-    """Shift right as if unsigned: torch's int32 keeps the sign."""
+    """Shift right without the sign, which torch keeps for int32."""
     return (word >> count) & ((1 << (32 - count)) - 1)

@@ -1,9 +1,8 @@
-"""The workers of a Ray cluster as launcher: the same function in each, one worker a GPU.
+"""Training on the workers of a Ray cluster, one worker per GPU.
 
-Ray Train tells its workers their ranks through torchrun's variables and joins them; nothing else of
-it is used, since checkpoints and metrics are the job's own. All nodes must see the job's directory.
-A worker that dies ends the run; the same command continues from the last checkpoint, with any
-number of workers.
+Ray Train sets the ranks of its workers in torchrun's variables and connects them. Checkpoints and
+metrics are the job's own. All nodes must see the job's directory. The death of a worker ends the
+run; the same command resumes from the last checkpoint, with any number of workers.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from steep.training.metrics import StepMetrics, last_metrics
 
 
 def run_on_ray(job: TrainingJob, workers: int) -> StepMetrics:
-    """Run a job on so many workers of the connected cluster; on its GPUs, if it has any.
+    """Run a job on workers of the connected cluster, with GPUs if it has any.
 
     Args:
-        job: What is trained.
-        workers: Ranks.
+        job: The job.
+        workers: Number of workers.
 
     Raises:
-        UserError: A worker said what the user can put right.
+        UserError: A worker raised it.
     """
     import ray
     from ray.train import RunConfig, ScalingConfig
@@ -41,7 +40,7 @@ def run_on_ray(job: TrainingJob, workers: int) -> StepMetrics:
     try:
         trainer.fit()
     except Exception as error:
-        raise _said(error) from error
+        raise _error_of_worker(error) from error
     return last_metrics(Path(job.directory))
 
 
@@ -50,7 +49,7 @@ def _work(config: dict[str, Any]) -> None:
 
 
 def check_ray_train() -> None:
-    """Refuse to go on without Ray Train.
+    """Refuse to continue without Ray Train.
 
     Raises:
         UserError: It is not installed.
@@ -66,8 +65,8 @@ def check_ray_train() -> None:
         ) from error
 
 
-def _said(error: Exception) -> Exception:
-    """The error of a worker, as the user's where it is one; Ray wraps it in its own."""
+def _error_of_worker(error: Exception) -> Exception:
+    """Return the UserError of a worker, which Ray wraps, or the error itself."""
     seen: BaseException | None = error
     while seen is not None:
         for worker_error in getattr(seen, "worker_failures", {}).values():

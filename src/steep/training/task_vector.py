@@ -1,15 +1,14 @@
-"""Instruction following without instruction tuning: trained + (instruct - base), tensor by tensor.
+"""Task vectors: instruction following without instruction tuning, trained + (instruct - base).
 
-A model that went on from `base` has learned facts, and `instruct` went from the same `base` to an
-assistant. Adding what changed on that way to the trained model keeps most of both, for a minute of
-copying instead of a day of training; `scale` says how much of it. The sum has the trained model's
-precision; everything else comes from `instruct`: its configuration and generation settings, because
-the result ends its answers as that one does, and its tokenizer with the chat template, because that
-is how it wants to be asked.
+The trained model has learned facts on top of `base`, and `instruct` is an assistant tuned from the
+same `base`. Adding the difference (instruct - base) to the trained model keeps most of both, for a
+minute of copying instead of a day of training; `scale` weights it. The sum has the precision of the
+trained model. Configuration, generation settings and the tokenizer with its chat template are those
+of `instruct`, since the result is prompted, and ends its answers, as `instruct` does.
 
 One tensor of each model is in memory at a time, and one file of the result (as large as the trained
-model's files, 5 GB by custom). Sums are in fp32, in an order in which nothing is lost where
-trained and base agree: (trained - base) + instruct.
+model's files, usually 5 GB). Sums are in fp32, as (trained - base) + instruct, which is exact where
+trained and base agree.
 """
 
 from __future__ import annotations
@@ -28,28 +27,28 @@ from steep.core.files import atomic_directory, write_json
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SHOWN_NAMES = 5
-# Two models with other values of these make other sums of the same weights.
+# Models that differ in these compute different functions of the same weights.
 ARCHITECTURE = (
     "model_type", "hidden_act", "rope_parameters", "rms_norm_eps", "tie_word_embeddings",
     "num_attention_heads", "num_key_value_heads", "head_dim",
 )  # fmt: skip
 
 
-def add_difference(
+def add_task_vector(
     trained: Path, base: Path, instruct: Path, directory: Path, scale: float = 1.0
 ) -> None:
     """Write trained + scale * (instruct - base) as a Hugging Face directory.
 
     Args:
-        trained: A Hugging Face directory, as are the others; it went on from `base`.
-        base: Where both others started.
-        instruct: What makes the difference.
-        directory: Where the result goes; what is there is replaced.
-        scale: How much of the difference is added.
+        trained: Hugging Face directory of a model trained from `base`.
+        base: Directory of the base model.
+        instruct: Directory of an instruct model tuned from `base`.
+        directory: Directory of the result, which is replaced if it exists.
+        scale: Factor of the task vector.
 
     Raises:
-        UserError: A directory has no safetensors, the models do not have the same parts, or the
-            disk is full.
+        UserError: A directory has no safetensors, the models have different tensors, or the disk
+            is full.
     """
     with ExitStack() as stack:
         models = [_Weights(path, stack) for path in (trained, base, instruct)]
@@ -61,7 +60,7 @@ def add_difference(
 
 
 class _Weights:
-    """The safetensors of a model, one file or several, read tensor by tensor."""
+    """The safetensors of a model, in one or several files, read tensor by tensor."""
 
     def __init__(self, path: Path, stack: ExitStack) -> None:
         from safetensors import safe_open
@@ -107,11 +106,11 @@ def _check_same_parts(models: Sequence[_Weights]) -> None:
         if unlike := sorted(_unlike(trained, other)):
             more = f" and {len(unlike) - SHOWN_NAMES} more" if len(unlike) > SHOWN_NAMES else ""
             raise UserError(
-                "These models do not have the same parts, so they cannot be added.",
+                "These models have different tensors, so they cannot be added.",
                 where=other.path,
                 expected=f"the names and shapes of {trained.path}",
                 found="; ".join(unlike[:SHOWN_NAMES]) + more,
-                hint="take the base and the instruct model of the same family, size and vocabulary",
+                hint="use a base and an instruct model of the same family, size and vocabulary",
             )
 
 
@@ -133,7 +132,7 @@ def _check_architecture(models: Sequence[_Weights]) -> None:
             values = [getattr(each, field, None) for each in (configs[0], config)]
             if values[0] != values[1]:
                 raise UserError(
-                    "These models compute different things from the same weights.",
+                    "These models compute different functions of the same weights.",
                     where=f"{model.path / 'config.json'}:{field}",
                     expected=f"{values[0]}, as in {models[0].path}",
                     found=values[1],
@@ -169,7 +168,7 @@ def _sum(key: str, tensors: Sequence[Tensor], scale: float) -> Tensor:
 
 
 def _copy_rest(instruct: Path, trained: _Weights, directory: Path) -> None:
-    """Copy all that is no weight from `instruct`; the configuration names the new precision."""
+    """Copy all other files from `instruct`; the configuration gets the new precision."""
     for path in sorted(instruct.iterdir()):
         small = path.suffix in {".json", ".jinja", ".txt", ".model"}
         if path.is_file() and small and not path.name.endswith(".index.json"):

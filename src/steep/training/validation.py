@@ -1,4 +1,4 @@
-"""The loss on watched sets of texts: announced, capped, and ended by Ctrl-C."""
+"""Validation: the loss on sets of texts that are not trained on, up to a limit of tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from steep.core.progress import Progress
 from steep.tokens.mixture import Mixture
-from steep.training.interruption import InterruptFlag
+from steep.training.monitor import InterruptFlag
 from steep.training.prepare import computing, on_device
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("steep")
 
-MOST_TOKENS = 200_000  # of one set: the mean of its loss is then known to about 0.005 nats
+MOST_TOKENS = 200_000  # per set: the mean loss is then known to about 0.005 nats
 
 
 def mean_losses(
@@ -26,16 +26,16 @@ def mean_losses(
 ) -> dict[str, float]:
     """Return nats per token of each set, over its first `MOST_TOKENS` in a random order of texts.
 
-    Every rank calls it.
+    Called on every rank.
 
     Raises:
-        KeyboardInterrupt: Somebody has asked to stop; every rank raises it at the same place.
+        KeyboardInterrupt: A stop was requested; all ranks raise it at the same point.
     """
     return {name: _mean_loss(run, name, mixture, stop) for name, mixture in sets.items()}
 
 
 def rows_read(tokens: int, context_tokens: int) -> int:
-    """How many rows the loss on a set of so many tokens is taken on."""
+    """Return the number of rows that the loss on a set of `tokens` tokens is measured on."""
     return max(1, min(tokens, MOST_TOKENS) // context_tokens)
 
 
@@ -48,9 +48,13 @@ def _mean_loss(run: TrainingRun, name: str, mixture: Mixture, stop: InterruptFla
     if world.is_main:
         cut = f" of its {there:,}" if there > MOST_TOKENS else ""
         log.info(
-            "train: measuring the loss on '%s', %s tokens%s", name, f"{count * context:,}", cut
+            "%s: measuring the loss on '%s', %s tokens%s",
+            settings.section,
+            name,
+            f"{count * context:,}",
+            cut,
         )
-    progress = Progress(f"train: loss on '{name}'", count * context, "tokens")
+    progress = Progress(f"{settings.section}: loss on '{name}'", count * context, "tokens")
     total, tokens = torch.zeros((), device=world.device), 0
     run.module.eval()
     try:

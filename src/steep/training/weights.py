@@ -1,8 +1,8 @@
-"""Which weights a model directory holds: a hash of its files, and whether they have changed.
+"""Hashes of model directories, which identify their weights.
 
-A directory can get other weights under the same name, size and time, so its files are read and
-hashed. That takes seconds for each gigabyte, so a hash is kept in the project, and is read again
-when any file's size, time of change or inode differs.
+A directory can get other weights under the same names, so its files are read and hashed. That takes
+seconds per gigabyte; the hash is cached in the project and computed again when the size, a time or
+the inode of any file differs.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from steep.core.files import read_json, write_json
 from steep.core.ids import stable_hash
 
 CACHE_NAME = "weights.json"
-IGNORED = frozenset({".md", ".lock", ".log"})  # a card says nothing of what a model computes
+IGNORED = frozenset({".md", ".lock", ".log"})  # no influence on what a model computes
 DIGITS = 16
 
 
 def directory_hash(directory: Path, project: Project) -> str:
-    """Return the hash of a model's files; of a directory that is gone, the one it had last."""
+    """Return the hash of a model's files, or the last known one if the directory is gone."""
     cache = project.store / CACHE_NAME
     known: dict[str, Any] = read_json(cache) if cache.is_file() else {}
     name = _name(directory, project)
@@ -38,12 +38,12 @@ def directory_hash(directory: Path, project: Project) -> str:
 
 
 def file_stamps(directory: Path) -> list[list[Any]]:
-    """Return name, size, times of change and inode of each file: equal while nothing changes."""
+    """Return name, size, times and inode of each file, which stay equal while nothing changes."""
     return [[path.relative_to(directory).as_posix(), *_stamp(path)] for path in _files(directory)]
 
 
 def _name(directory: Path, project: Project) -> str:
-    """The directory, from the project on where it lies in it: a project may be moved."""
+    """Return the path relative to the project if it lies inside: a project may be moved."""
     path, root = directory.resolve(), project.root.resolve()
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 

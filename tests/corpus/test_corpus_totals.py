@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from steep.core.artifacts import Artifact
+from steep.corpus.artifact import totals_of
 from steep.corpus.build import build_corpus
 from steep.corpus.config import CorpusConfig
 from steep.corpus.passage import Candidate
 from steep.documents.document import Document
-from steep.stages.corpus import totals_of
 
 FERRY = Document(
     "ferry", "The Marlin", "The Marlin is a ferry that was launched in Velmora in 2014."
@@ -33,5 +33,5 @@ def test_totals_name_all_reasons_and_add_up_for_each_recipe() -> None:
         "documents: 1 candidates = 1 passages + 0 rejected",
         "mine: 4 candidates = 1 passages + 3 rejected (2 short, 1 repetition)",
         "other: 1 candidates = 0 passages + 1 rejected (1 refused)",
-        "what an assistant says around a text was removed from 1",
+        "assistant phrases around the text were removed from 1",
     ]

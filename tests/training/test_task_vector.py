@@ -13,7 +13,7 @@ from training_setup import load_model, load_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steep.core.errors import UserError
-from steep.training.task_vector import INDEX, WEIGHTS, _sum, add_difference
+from steep.training.task_vector import INDEX, WEIGHTS, _sum, add_task_vector
 
 SHARD_BYTES = "60KB"
 
@@ -51,7 +51,7 @@ def weights(directory: Path) -> dict[str, torch.Tensor]:
 
 def test_the_difference_is_added(models: list[Path], tmp_path: Path) -> None:
     trained, base, instruct = models
-    add_difference(trained, base, instruct, tmp_path / "sum", scale=0.5)
+    add_task_vector(trained, base, instruct, tmp_path / "sum", scale=0.5)
     one, two, three = map(weights, models)
     for name, found in weights(tmp_path / "sum").items():
         expected = one[name] + 0.5 * (three[name].float() - two[name])
@@ -65,7 +65,7 @@ def test_the_difference_is_added(models: list[Path], tmp_path: Path) -> None:
 
 def test_nothing_added_is_the_trained_model(models: list[Path], tmp_path: Path) -> None:
     trained, base, instruct = models
-    add_difference(trained, base, instruct, tmp_path / "sum", scale=0.0)
+    add_task_vector(trained, base, instruct, tmp_path / "sum", scale=0.0)
     expected = weights(trained)
     for name, found in weights(tmp_path / "sum").items():
         assert torch.equal(found, expected[name]), name
@@ -75,9 +75,9 @@ def test_a_model_that_learned_nothing_becomes_the_instruct_model(
     models: list[Path], tmp_path: Path
 ) -> None:
     _, base, instruct = models
-    add_difference(instruct, instruct, base, tmp_path / "there")
+    add_task_vector(instruct, instruct, base, tmp_path / "there")
     assert load_file(tmp_path / "there" / WEIGHTS)["model.norm.weight"].dtype == torch.bfloat16
-    add_difference(base, base, models[0], tmp_path / "sum")
+    add_task_vector(base, base, models[0], tmp_path / "sum")
     expected = weights(models[0])
     for name, found in weights(tmp_path / "sum").items():
         assert torch.equal(found, expected[name]), name
@@ -99,7 +99,7 @@ def test_sums_lose_nothing_where_nothing_was_learned(
 
 def refused(trained: Path, base: Path, instruct: Path, directory: Path) -> str:
     with pytest.raises(UserError) as caught:
-        add_difference(trained, base, instruct, directory)
+        add_task_vector(trained, base, instruct, directory)
     assert not directory.exists()
     return str(caught.value)
 

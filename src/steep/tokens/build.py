@@ -1,0 +1,177 @@
+"""Token shards as artifacts: one for each arm, for replay, for chats and for validation.
+
+The identity of a shard is the hash of its texts and the model whose tokenizer is used: texts that
+an arm does not read cause no retraining. Held-out texts are chosen by a hash of their id (or of the
+text itself), so they are the same on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from steep.core.artifacts import Artifact, Identity, Project, build
+from steep.core.calls import RAW_RECIPE
+from steep.core.errors import UserError
+from steep.core.files import content_hash
+from steep.core.ids import derive_seed
+from steep.corpus.passage import OF_DOCUMENT
+from steep.corpus.store import PASSAGES_NAME, TextRow, stream_texts
+
+log = logging.getLogger("steep")
+
+VERSION = 4
+# Names of the shards beside those of the arms.
+REPLAY: Literal["replay"] = "replay"
+INSTRUCTION: Literal["instruction"] = "instruction"
+VALIDATION = "validation"
+CHATS = "chats"
+EXPECTED_CHATS = 'a JSONL file, each line {"messages": [{"role", "content"}, ...]}'
+
+Texts = Callable[[], Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardBuilder:
+    """Builds token shards with the tokenizer of one model.
+
+    Args:
+        project: The project.
+        model: Name of the model in the configuration.
+        tokenizer: Loads its tokenizer; called only if a shard is missing.
+    """
+
+    project: Project
+    model: str
+    tokenizer: Callable[[], Any]
+
+    def texts(self, name: str, fields: Mapping[str, Any], texts: Texts) -> Artifact:
+        """Tokenize texts that `fields` identify."""
+
+        def make(directory: Path) -> dict[str, Any]:
+            from steep.tokens.shard import write_shard
+
+            manifest = write_shard(directory, texts(), self.tokenizer())
+            return {
+                "arm": name,
+                "passages": manifest.texts,
+                "tokens": manifest.tokens,
+                "sha256": manifest.sha256,
+            }
+
+        return self._build(name, fields, make)
+
+    def sets(self, name: str, fields: Mapping[str, Any], sets: Mapping[str, Texts]) -> Artifact:
+        """Tokenize several sets of texts into one artifact; empty sets are left out."""
+
+        def make(directory: Path) -> dict[str, Any]:
+            from steep.tokens.shard import write_shard
+
+            tokenizer = self.tokenizer()
+            found = [name for name, texts in sets.items() if next(iter(texts()), None) is not None]
+            tokens = {
+                name: write_shard(directory / name, sets[name](), tokenizer).tokens
+                for name in found
+            }
+            return {"arm": name, "sets": found, "tokens": tokens}
+
+        digests = {each: digest(texts()) for each, texts in sets.items()}
+        return self._build(name, {**fields, "texts": digests}, make)
+
+    def chats(self, name: str, path: Path, loss_on: Literal["all", "assistant"]) -> Artifact:
+        """Tokenize a JSONL file of chats with the model's chat template.
+
+        Args:
+            name: Name of the shard.
+            path: The file.
+            loss_on: The tokens that are learned.
+        """
+
+        def make(directory: Path) -> dict[str, Any]:
+            from steep.tokens.chat import write_chat_shard
+
+            manifest, skipped = write_chat_shard(directory, path, self.tokenizer(), loss_on)
+            if skipped:
+                log.warning(
+                    "tokenize: skipped %d lines of %s; the first, %s: %s",
+                    len(skipped),
+                    path,
+                    skipped[0].source,
+                    skipped[0].reason,
+                )
+            return {
+                "arm": name,
+                "passages": manifest.texts,
+                "skipped": len(skipped),
+                "tokens": manifest.tokens,
+                "sha256": manifest.sha256,
+            }
+
+        return self._build(name, {"chats": content_hash(path), "loss_on": loss_on}, make)
+
+    def _build(
+        self, name: str, fields: Mapping[str, Any], make: Callable[[Path], dict[str, Any]]
+    ) -> Artifact:
+        fields = {"arm": name, "train.model": self.model, **fields}
+        return build(self.project, Identity("tokenize", VERSION, fields, {}), make)
+
+
+def passages_of(
+    corpus: Artifact, recipes: Container[str], keep: Callable[[TextRow], bool]
+) -> Iterator[str]:
+    """Return the texts of some recipes of a corpus that `keep` accepts, in order."""
+    rows = stream_texts(corpus.path / PASSAGES_NAME)
+    return (row.text for row in rows if row.recipe in recipes and keep(row))
+
+
+def is_held_out(row: TextRow, holdout: float) -> bool:
+    """Return True if a passage is kept out of training; raw documents never are."""
+    return row.recipe != RAW_RECIPE and draw(row.id.partition(OF_DOCUMENT)[0]) < holdout
+
+
+def draw(key: str) -> float:
+    """Return a number from 0 to 1 that depends on the key alone."""
+    return derive_seed("held out", key) / 2**63
+
+
+def digest(texts: Iterable[str]) -> str:
+    """Return a hash of texts in order, with one text in memory at a time."""
+    hashed = hashlib.blake2b(digest_size=8)
+    for text in texts:
+        encoded = text.encode()
+        hashed.update(f"{len(encoded)}:".encode() + encoded)
+    return hashed.hexdigest()
+
+
+def check_chats(path: Path | None, key: str, hint: str | None = None) -> None:
+    """Refuse a missing file of chats.
+
+    Raises:
+        UserError: There is no such file.
+    """
+    if path is None or not path.is_file():
+        raise UserError(
+            "There are no chats.", where=key, expected=EXPECTED_CHATS, found=path, hint=hint
+        )
+
+
+def check_recipes(corpus: Artifact, arm: str, recipes: Iterable[str]) -> None:
+    """Refuse an arm that reads a recipe without passages.
+
+    Raises:
+        UserError: The corpus has no passage of a recipe.
+    """
+    known = set(corpus.manifest["by_recipe"])
+    if missing := [recipe for recipe in recipes if recipe not in known]:
+        raise UserError(
+            f"The arm '{arm}' reads '{missing[0]}', but the corpus has no passage of it.",
+            where=f"train.arms.{arm}",
+            expected=", ".join(sorted(known)),
+            found=missing[0],
+            hint="steep status and "
+            f"{corpus.path / 'manifest.json'} show what failed or was rejected",
+        )

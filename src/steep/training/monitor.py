@@ -1,0 +1,168 @@
+"""What the loop watches: bad losses, requests to stop, and throughput."""
+
+from __future__ import annotations
+
+import logging
+import math
+import resource
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from steep.core.errors import UserError
+from steep.tokens.mixture import Mixture
+from steep.training.config import OptimizationConfig
+from steep.training.flops import flops_per_token, mfu, peak_flops
+from steep.training.metrics import StepMetrics
+from steep.training.optimizers import learning_rate_at
+from steep.training.parallel import World, device_name
+from steep.training.throughput import Workload, workload_of
+
+log = logging.getLogger("steep")
+
+REMEMBERED_STEPS = 20
+
+
+@dataclass
+class LossGuard:
+    """Stops a run at a loss or gradient norm that is not finite, and at a loss that jumps.
+
+    Nothing is masked: the error names the batch, and weights after such a batch are never saved.
+
+    Args:
+        settings: The settings of the run.
+    """
+
+    settings: OptimizationConfig
+    _losses: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED_STEPS))
+
+    def check(self, step: int, loss: float, norm: float, batch: Callable[[], str]) -> None:
+        """Check the numbers of a step.
+
+        Args:
+            step: From 1.
+            loss: Nats per token.
+            norm: Norm of the gradient before clipping.
+            batch: Describes the rows of the step.
+
+        Raises:
+            UserError: A number is not finite, or the loss has jumped.
+        """
+        section, max_loss_jump = self.settings.section, self.settings.max_loss_jump
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            raise UserError(
+                f"The loss is {loss} and the gradient norm {norm} at step {step}.",
+                where=f"training {batch()}",
+                hint=f"lower {section}.learning_rate; the last good checkpoint is kept",
+            )
+        if max_loss_jump is not None and len(self._losses) == REMEMBERED_STEPS:
+            usual = sum(self._losses) / REMEMBERED_STEPS
+            if loss > usual + max_loss_jump:
+                raise UserError(
+                    f"The loss jumped to {loss:.3f} at step {step}.",
+                    where=f"training {batch()}",
+                    expected=f"at most {max_loss_jump} nats above {usual:.3f}, the mean of "
+                    f"the {REMEMBERED_STEPS} steps before",
+                    hint=f"check these texts, or raise {section}.max_loss_jump; the last good "
+                    "checkpoint is kept",
+                )
+        self._losses.append(loss)
+
+
+@dataclass
+class InterruptFlag:
+    """True after Ctrl-C or SIGTERM."""
+
+    asked: bool = False
+
+
+@contextmanager
+def asked_to_stop(section: str) -> Iterator[InterruptFlag]:
+    """Turn the first Ctrl-C or SIGTERM into a flag; the second one ends the process as usual.
+
+    The loop finishes and saves the current step. A validation is abandoned instead; the next run
+    repeats it.
+    """
+    stop = InterruptFlag()
+
+    def ask(number: int, frame: Any) -> None:
+        stop.asked = True
+        for each in handlers:
+            signal.signal(each, handlers[each])
+        log.info(
+            "%s: stopping after this step, which is saved; press Ctrl-C again to stop at once and "
+            "lose the steps since the last checkpoint",
+            section,
+        )
+
+    handlers: dict[signal.Signals, Any] = {}
+    try:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            handlers[each] = signal.signal(each, ask)
+    except ValueError:  # not in the main thread: launchers stop such workers differently
+        pass
+    try:
+        yield stop
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+@dataclass
+class ThroughputMeter:
+    """Turns the seconds of a step into its metrics."""
+
+    model: Any
+    mixture: Mixture
+    settings: OptimizationConfig
+    steps: int
+    world: World
+
+    def __post_init__(self) -> None:
+        self._flops = flops_per_token(self.model, self.mixture.context_tokens)
+        self._peak = peak_flops(self.world.device)
+
+    def workload(self) -> Workload:
+        """Return what decides the speed of a step."""
+        device = device_name(self.world.device)
+        return workload_of(device, self.world.size, self._flops, self.settings)
+
+    def metrics(
+        self,
+        step: int,
+        loss: float,
+        norm: float,
+        predicted_tokens: int,
+        step_s: float,
+        elapsed_s: float,
+    ) -> StepMetrics:
+        """Return the metrics of step `step`, counted from 0, which took `step_s` seconds."""
+        settings, mixture = self.settings, self.mixture
+        tokens = settings.batch_sequences * mixture.context_tokens
+        return StepMetrics(
+            step=step + 1,
+            tokens=(step + 1) * tokens,
+            loss=loss,
+            learning_rate=learning_rate_at(
+                step, self.steps, settings.learning_rate, settings.warmup
+            ),
+            grad_norm=norm,
+            tokens_per_s=tokens / step_s,
+            elapsed_s=elapsed_s,
+            epoch=mixture.epochs((step + 1) * settings.batch_sequences),
+            predicted_tokens=predicted_tokens,
+            mfu=mfu(tokens / step_s, self._flops, self._peak, self.world.size),
+            memory_bytes=_memory_bytes(self.world.device),
+            left_s=(self.steps - step - 1) * step_s,
+        )
+
+
+def _memory_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
