@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from steep.generation.courses import Planner
+from steep.generation.prospects import guessed_entities, survey
+from steep.stages.probe import choose, parts_of, shares_of
 
 from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.documents.names import proper_names
 from steep.generation.config import GenerateConfig
-from steep.generation.courses import Planner
 from steep.generation.estimate import Range
-from steep.generation.prospects import guessed_entities, survey
 from steep.generation.usage_stats import Measured
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, Slot, SubmittedBatch
@@ -26,7 +27,6 @@ from steep.llm.prices import Prices
 from steep.recipes.entigraph import RelationCalls
 from steep.stages.generate import recipe_of
 from steep.stages.plan import Plan, hosts_of, plan_of
-from steep.stages.probe import choose, parts_of, shares_of
 from steep.testing.tiny_corpus import DOCUMENTS
 
 TINY = tuple(Document(each.id, each.title, each.text) for each in DOCUMENTS)

@@ -26,18 +26,23 @@ def operational(default: Any, **settings: Any) -> Any:
 def identity_fields(name: str, section: Section) -> dict[str, Any]:
     """Return the fields of a section that decide a result, as plain data by their dotted names.
 
+    A field that holds sections by name gives theirs, under longer names.
+
     Args:
         name: Of the section.
         section: Its settings.
     """
-    marked = {
-        key
-        for key, field in type(section).model_fields.items()
-        if isinstance(field.json_schema_extra, dict)
-        and field.json_schema_extra.get("identity") is False
-    }
-    return {
-        f"{name}.{key}": value
-        for key, value in section.model_dump(mode="json").items()
-        if key not in marked
-    }
+    plain = section.model_dump(mode="json")
+    found: dict[str, Any] = {}
+    for key, field in type(section).model_fields.items():
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and extra.get("identity") is False:
+            continue
+        value = getattr(section, key)
+        if isinstance(value, dict) and any(isinstance(each, Section) for each in value.values()):
+            found[f"{name}.{key}"] = list(value)
+            for inner, each in value.items():
+                found |= identity_fields(f"{name}.{key}.{inner}", each)
+        else:
+            found[f"{name}.{key}"] = plain[key]
+    return found

@@ -2,8 +2,8 @@
 
     report = await generate_in_batches(documents, recipe, client, ledger, poll_s=60)
 
-First what waits at the provider is collected, whichever process submitted it; then the openings go
-out, in rounds, and then all other calls, cut into batches of the size that the provider takes. What
+First what waits at the provider is collected, whichever process submitted it; then the preparing
+steps go out, in rounds, and then all other calls, cut into batches of the size that the provider takes. What
 comes back without an answer goes out again in the next round.
 
 A limit on the cost holds every call at its most until it is answered, and so it may cut a batch.
@@ -30,27 +30,26 @@ import itertools
 import logging
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from steep.core.calls import Completion
 from steep.core.formatting import plural
-from steep.documents.document import Document
 from steep.generation.batch_builder import BatchBuilder, CallStream
 from steep.generation.batch_results import RetryCounter
 from steep.generation.batch_submission import SMALLEST_BATCH, Submitter
 from steep.generation.batch_tracker import PREPARING, VALIDATING, WAITING, BatchTracker
-from steep.generation.plan import totals
+from steep.generation.plan import PlanView
 from steep.generation.progress import BatchProgress, BatchReport, StopRequest
-from steep.generation.work_queue import Planned, missing, opening_round
+from steep.generation.target import Target
+from steep.generation.work_queue import Planned, missing, preparing_round
 from steep.ledger.bounds import is_counted, most_of
 from steep.ledger.budget import Budget, Reservation
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SubmittedBatch
 from steep.llm.openai_batch_wire import BatchRefused
-from steep.recipes.recipe import Recipe
 
 if TYPE_CHECKING:  # it loads aiohttp
     from steep.llm.openai_batch import BatchClient
@@ -62,12 +61,9 @@ log = logging.getLogger("steep")
 
 
 async def generate_in_batches(
-    documents: Sequence[Document],
-    recipe: Recipe,
+    view: PlanView,
     client: BatchClient,
-    ledger: Ledger,
     *,
-    counts: Mapping[str, int] | None = None,
     budget: Budget | None = None,
     poll_s: float = 60.0,
     max_attempts: int = 6,
@@ -78,11 +74,8 @@ async def generate_in_batches(
     """Make every call of the plan that the ledger lacks, by batches.
 
     Args:
-        documents: The documents of the plan.
-        recipe: What is to be written about each.
+        view: The plan, and the ledger where every batch and call is recorded.
         client: The provider.
-        ledger: Where every batch and call is recorded.
-        counts: How many calls of each document belong to the plan; None takes all.
         budget: What may be spent; None is no limit.
         poll_s: Seconds between two looks at the open batches.
         max_attempts: Submissions of one call in this run before it has failed.
@@ -95,10 +88,11 @@ async def generate_in_batches(
         UserError: The provider takes no batches at all, or refused one; the ledger cannot be
             written. What the provider has is still there, and the next run collects it.
     """
+    ledger = view.ledger
     stop = stop or StopRequest()
     retries = RetryCounter(max_attempts)
     run = _BatchRun(client, ledger, retries, budget or Budget(), stop, poll_s, wait, on_progress)
-    work = asyncio.ensure_future(run.make_all(documents, recipe, counts))
+    work = asyncio.ensure_future(run.make_all(view))
     stop.on_change = lambda: run.on_stop(work)
     try:
         await work
@@ -108,7 +102,7 @@ async def generate_in_batches(
     finally:
         held = run.end()
     return BatchReport(
-        totals=totals(documents, recipe, ledger, counts),
+        totals=view.totals(),
         over_budget=run.over_budget,
         stopped=stop.draining,
         batches=len(run.tracker.open()),
@@ -179,6 +173,16 @@ async def cancel_all(client: BatchClient, ledger: Ledger) -> int:
     return cancelled
 
 
+def _wanted(view: PlanView) -> Iterator[Planned]:
+    """Yield the calls that the ledger lacks, as far as the target needs them."""
+    target = Target(view)
+    for planned in missing(view, target.is_wanted):
+        if not target.has_room(planned.call):
+            return
+        target.sent([planned.call])
+        yield planned
+
+
 class _BatchRun:
     """Submits what is missing, and waits for it: the only state of a generation by batches."""
 
@@ -207,15 +211,13 @@ class _BatchRun:
         self._collected: set[str] = set()  # stages of which something was landed
         self._wake = asyncio.Event()
 
-    async def make_all(
-        self, documents: Sequence[Document], recipe: Recipe, counts: Mapping[str, int] | None
-    ) -> None:
-        """Go through the plan: the openings, then what follows from them."""
+    async def make_all(self, view: PlanView) -> None:
+        """Go through the plan: the preparing steps, then the texts."""
         for batch in self.tracker.open():
             self._builder.hold_open(batch)
-        await self._make("openings", lambda: opening_round(documents, recipe, self._ledger))
+        await self._make("preparing", lambda: preparing_round(view))
         if not self._stop.draining:
-            await self._make("calls", lambda: missing(documents, recipe, self._ledger, counts))
+            await self._make("texts", lambda: _wanted(view))
 
     def on_stop(self, work: asyncio.Future[None]) -> None:
         """Somebody has pressed Ctrl-C, once or twice."""
@@ -242,7 +244,7 @@ class _BatchRun:
         return held
 
     async def _make(
-        self, phase: Literal["openings", "calls"], planned: Callable[[], Iterable[Planned]]
+        self, phase: Literal["preparing", "texts"], planned: Callable[[], Iterable[Planned]]
     ) -> None:
         """Submit, wait and begin again with what came back, until nothing is left."""
         self._progress = replace(self._progress, phase=phase)

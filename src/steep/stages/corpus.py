@@ -12,12 +12,11 @@ from steep.core.ids import stable_hash
 from steep.corpus.passage import Candidate
 from steep.corpus.store import PASSAGES_NAME, REJECTED_NAME, write_passages, write_rejected
 from steep.documents.document import Document
-from steep.generation import plan
+from steep.generation.plan import PlanView
+from steep.generation.recipes import chosen_documents, plan_view
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import CallRecord
-from steep.recipes.recipe import Recipe
 from steep.stages import documents as documents_stage
-from steep.stages.generate import counts_of, recipe_of, written_about
 
 VERSION = 2
 
@@ -27,7 +26,6 @@ def run(
 ) -> Artifact:
     """Filter and rank what was generated and imported; the raw documents come first."""
     loaded = documents_stage.load(documents)
-    recipe = recipe_of(config.generate) if generated else None
     # Ranks of a launcher look at it at once; only a project without calls has none to look at.
     with Ledger(project.ledger_path, read_only=project.ledger_path.is_file()) as ledger:
         records = _imported_records(loaded, ledger)
@@ -42,9 +40,9 @@ def run(
         def make(directory: Path) -> dict[str, Any]:
             from steep.corpus.build import build_corpus
 
-            chosen = written_about(config.generate, loaded)
-            counts = counts_of(config.generate, chosen, ledger) if recipe else None
-            candidates = [*_generated(chosen, recipe, ledger, counts), *imported]
+            chosen = chosen_documents(config.generate, loaded)
+            view = plan_view(config.generate, chosen, ledger)
+            candidates = [*(_generated(view) if generated else ()), *imported]
             corpus = build_corpus(loaded, candidates, config.corpus)
             write_passages(directory / PASSAGES_NAME, corpus.passages)
             write_rejected(directory / REJECTED_NAME, corpus.rejected)
@@ -79,18 +77,13 @@ def _totals(name: str, passages: int, reasons: Mapping[str, int]) -> str:
     return f"{line} ({listed})" if listed else line
 
 
-def _generated(
-    documents: Sequence[Document],
-    recipe: Recipe | None,
-    ledger: Ledger,
-    counts: Mapping[str, int] | None,
-) -> Iterator[Candidate]:
-    if recipe is None:
-        return
-    for call, record in plan.walk(documents, recipe, ledger, counts):
+def _generated(view: PlanView) -> Iterator[Candidate]:
+    steps = {(recipe.name, step.name): step for recipe in view.recipes for step in recipe.steps}
+    for call, record in view.ended():
         if record is None or record.status == "submitted":
             continue
-        text = recipe.passage(call, record.text) if record.text else ""
+        step = steps[call.recipe, call.stage]
+        text = step.passage(call, record.text) if record.text else ""
         yield Candidate(
             text=text or "",
             document_id=call.document_id,
