@@ -212,7 +212,7 @@ def test_an_endpoint_that_answers_with_web_pages(project: Path, steep: Steep) ->
 
 
 def test_a_document_that_the_endpoint_finds_too_long(project: Path, steep: Steep) -> None:
-    (project / "documents" / "long.txt").write_text("A long story about Tessel. " * 400)
+    (project / "documents" / "long.txt").write_text("A long story about Tessel. " * 800)
     with ScriptedServer(Script(behaviour=Behaviour(context_tokens=1500))) as small:
         settle(project / "steep.yaml", generate={"base_url": small.base_url})
         planned = steep("plan", cwd=project)

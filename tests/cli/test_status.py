@@ -156,7 +156,7 @@ def test_money_is_told_as_far_as_it_is_known(mixed: Path, steep: Steep) -> None:
     assert (ledger["known_usd"], ledger["unpriced"]) == (pytest.approx(known_usd), unpriced)
     assert ledger["usage"]["prompt_tokens"] == prompt_tokens
     assert ledger["usage"]["cached_tokens"] == cached_tokens > 0
-    assert f"cost at least ${known_usd:.6f}; the price of {unpriced} calls is unknown" in text
+    assert f"cost at least ${known_usd:.4f}; the price of {unpriced} calls is unknown" in text
     assert ledger["imported"] == 2 and "2 imported texts, apart from these" in text
     assert ledger["failed"] == 1, "it gave nothing, and is no call that was bought"
     assert ledger["calls"] + ledger["failed"] == ask(mixed, "SELECT count(*) FROM calls")[0][0] - 2

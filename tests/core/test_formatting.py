@@ -9,7 +9,7 @@ from steep.core.formatting import cost_of, dollars, plural
 
 @pytest.mark.parametrize(
     ("usd", "shown"),
-    [(0, "$0.00"), (1234.5, "$1,234.50"), (0.25, "$0.2500"), (0.0012, "$0.001200")],
+    [(0, "$0.00"), (1234.5, "$1,234.50"), (0.25, "$0.2500"), (0.0012, "$0.0012")],
 )
 def test_small_amounts_have_more_digits(usd: float, shown: str) -> None:
     assert dollars(usd) == shown

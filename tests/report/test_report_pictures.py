@@ -179,7 +179,7 @@ def test_markup_is_only_what_was_built_as_markup() -> None:
 
 def test_numbers_are_said_with_care() -> None:
     assert cost(None, own_machine=True) == "unknown"
-    assert cost(0.00042, own_machine=False) == "$0.000420"
+    assert cost(0.00042, own_machine=False) == "$0.0004"
     assert duration(59.7) == "1 min 00 s"
     assert duration(3720) == "1 h 02 min"
     assert points(-0.0001) == "0.0"

@@ -55,7 +55,7 @@ def of_status(found: Found) -> Iterator[str]:
         )
     for each in found["artifacts"]:
         label = " ".join(part for part in (each["stage"], each["arm"]) if part)
-        label += f" ({each['way']})" if each["way"] else ""
+        label += f" ({each['variant']})" if each["variant"] else ""
         rate = each["tokens_per_second"]
         speed = f", {rate:,.1f} tokens per second" if rate else ""
         yield f"{label}: {each['path']} ({duration(each['wall_s'])}{speed})"
@@ -274,7 +274,7 @@ def of_question(found: Mapping[str, Any]) -> Iterator[str]:
     for answer in found.get("answers", ()):
         yield f"  accepted: {answer}"
     for result in found["results"]:
-        way = f", {result['way']}" if result["way"] else ""
+        way = f", {result['variant']}" if result["variant"] else ""
         yield f"{result['model']}, {result['method']}{way}: {_verdict_on(result)}"
         for text in result.get("texts", ()):
             yield f"    {' '.join(text.split())}"

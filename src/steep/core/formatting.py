@@ -9,7 +9,7 @@ from steep.core.ranges import Range
 
 UNKNOWN = "unknown"
 MINUS = "\N{MINUS SIGN}"
-SMALL_USD = 0.01  # below it, cents say nothing
+SMALL_USD = 0.0001  # below it, four decimals say little
 GIB = 2**30
 
 
@@ -64,7 +64,7 @@ def p_value(value: float | None) -> str:
 
 
 def dollars(usd: float) -> str:
-    """Return an amount with cents; small amounts have four or six decimals."""
+    """Return an amount: cents from a dollar on, four decimals below, six of tiny ones."""
     decimals = 2 if usd >= 1 or usd == 0 else 4 if usd >= SMALL_USD else 6
     return f"${usd:,.{decimals}f}"
 
