@@ -11,9 +11,9 @@ from pathlib import Path
 
 import batch_worker
 import pytest
+from toy import view_of
 
 from steep.generation.batches import collect
-from steep.generation.plan import walk
 from steep.generation.scheduler import generate
 from steep.ledger.endpoint_worker import EndpointWorker
 from steep.ledger.ledger import Ledger
@@ -33,7 +33,7 @@ def texts(path: Path) -> list[tuple[str, str] | None]:
     with Ledger(path, read_only=True) as ledger:
         return [
             (r.status, r.text) if r else None
-            for _, r in walk(batch_worker.FIVE, batch_worker.RECIPE, ledger)
+            for _, r in view_of(batch_worker.FIVE, batch_worker.RECIPE, ledger).walk()
         ]
 
 
@@ -110,7 +110,7 @@ async def collect_and_complete(server: ScriptedServer, path: Path) -> int:
     with Ledger(path) as ledger:
         try:
             collected = await collect(client, ledger)
-            await generate(batch_worker.FIVE, batch_worker.RECIPE, [worker], ledger)
+            await generate(view_of(batch_worker.FIVE, batch_worker.RECIPE, ledger), [worker])
         finally:
             await client.close()
             await worker.client.close()

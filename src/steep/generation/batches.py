@@ -3,8 +3,8 @@
     report = await generate_in_batches(documents, recipe, client, ledger, poll_s=60)
 
 First what waits at the provider is collected, whichever process submitted it; then the preparing
-steps go out, in rounds, and then all other calls, cut into batches of the size that the provider takes. What
-comes back without an answer goes out again in the next round.
+steps go out, in rounds, and then all other calls, cut into batches of the size that the provider
+takes. What comes back without an answer goes out again in the next round.
 
 A limit on the cost holds every call at its most until it is answered, and so it may cut a batch.
 What it leaves is not spent on ever smaller batches, each of which may take a day: the open ones are

@@ -1,4 +1,4 @@
-"""What must not pass in silence after a run: nothing to write about, answers without text, failures.
+"""What is checked after a run: nothing to write about, answers without text, failures.
 
 A wrong chat template, a model that thinks until its tokens are spent, or a server that ignores
 `response_format` answer every call of a preparing step and say nothing of use, so that nothing is

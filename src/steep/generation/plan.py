@@ -151,6 +151,7 @@ class PlanView:
         recipes: What is written.
         ledger: What exists.
         target_tokens: Of text per recipe, after which no more calls are planned.
+        most_per_step: Calls for texts of each step about each document; None for all.
     """
 
     def __init__(
@@ -159,11 +160,13 @@ class PlanView:
         recipes: Sequence[Recipe],
         ledger: Ledger,
         target_tokens: int | None = None,
+        most_per_step: int | None = None,
     ) -> None:
         self.documents = documents
         self.recipes = recipes
         self.ledger = ledger
         self.target_tokens = target_tokens
+        self._most_per_step = most_per_step
         self._texts: dict[Subject, tuple[Texts, ...]] = {}
         self._prepared: dict[Subject, SlotTotals] = {}
         self._sequences: OrderedDict[str, CallSequence] = OrderedDict()
@@ -211,6 +214,12 @@ class PlanView:
             self._sequences.move_to_end(texts.key)
         return found
 
+    def finished(self, texts: Texts) -> int:
+        """Return how many calls of some texts have ended, whatever plan they were made for."""
+        filled = self.ledger.finished(texts.key, texts.number)
+        more = self._outside_slots(texts, filled)
+        return filled + sum(record is not None and is_final(record.status) for _, record in more)
+
     def all_texts(self, recipe: Recipe) -> Iterator[Texts]:
         """Yield the planned texts of a recipe, document by document."""
         for document in self.documents:
@@ -240,10 +249,7 @@ class PlanView:
                     if planned.record is not None:
                         yield planned
                 for texts in self.texts(recipe, document) or ():
-                    calls = self.calls(texts)
-                    ranks = self._ended_ranks(texts)
-                    found = self._records(calls[rank] for rank in ranks)
-                    yield from (planned for planned in found if planned.record is not None)
+                    yield from self._ended(texts)
 
     def totals(self) -> Totals:
         """Count what came of the plan; a call that two documents share is counted for each."""
@@ -280,7 +286,8 @@ class PlanView:
         found = []
         for step in text_steps(recipe):
             calls = step.calls(document, preparation.answers)
-            found.append(Texts(recipe, step, document, calls.key, len(calls)))
+            number = min(len(calls), self._most_per_step or len(calls))
+            found.append(Texts(recipe, step, document, calls.key, number))
             self._keep(found[-1], calls)
         return tuple(found)
 
@@ -327,43 +334,47 @@ class PlanView:
             tally.add_sums(self._prepared[subject])
             if self.has_nothing(recipe, document):
                 tally.without_calls.append(subject)
-            made = self.ledger.calls_of_document(document.id, recipe.name)
-            made -= self.prepared_calls(recipe, document)
             for each in texts:
                 finished = self.ledger.slot_totals(each.key, each.number)
                 tally.add_sums(finished)
                 number = sum(finished.counts.values())
-                made -= number
                 if each.step.counts:
                     tally.written[recipe.name] += finished.usage.completion_tokens
-                to_do += self._count_left(each, each.number - number, made > 0, tally)
+                before = tally.statuses["to_do"]
+                looked_up = 0
+                for _, record in self._outside_slots(each, number):
+                    looked_up += 1
+                    tally.add(record)
+                    if record is not None and is_final(record.status) and each.step.counts:
+                        tally.written[recipe.name] += record.completion.usage.completion_tokens
+                tally.statuses["to_do"] += each.number - number - looked_up
+                to_do += tally.statuses["to_do"] - before
         return to_do - (tally.statuses["submitted"] - submitted)
 
-    def _count_left(self, texts: Texts, left: int, look: bool, tally: _Tally) -> int:
-        """Count the calls without a slot; the ledger may hold some of them, e.g. failed ones."""
-        if not left or not look:
-            tally.statuses["to_do"] += left
-            return left
-        before, calls = tally.statuses["to_do"], self.calls(texts)
-        ranks = self.ledger.free_ranks(texts.key, texts.number)
-        for _, record in self._records(calls[rank] for rank in ranks):
-            tally.add(record)
-            if record is not None and is_final(record.status) and texts.step.counts:
-                tally.written[texts.recipe.name] += record.completion.usage.completion_tokens
-        return tally.statuses["to_do"] - before
+    def _ended(self, texts: Texts) -> Iterator[PlannedCall]:
+        """Yield the calls of some texts that have an outcome, in order of rank."""
+        slots = [rank for rank, *_ in self.ledger.slot_outcomes(texts.key, texts.number)]
+        outside = [planned for planned in self._outside_slots(texts, len(slots)) if planned.record]
+        calls = self.calls(texts)
+        if not outside:
+            yield from self._records(calls[rank] for rank in slots)
+            return
+        ids = {planned.call.id for planned in outside} | {calls[rank].id for rank in slots}
+        ranks = (rank for rank in range(texts.number) if calls[rank].id in ids)
+        yield from self._records(calls[rank] for rank in ranks)
 
-    def _ended_ranks(self, texts: Texts) -> Iterable[int]:
-        """The ranks whose calls may have ended: all, unless the ledger knows it from its slots."""
+    def _outside_slots(self, texts: Texts, filled: int) -> Iterator[PlannedCall]:
+        """Yield all calls without a slot, if the ledger may hold some; failed ones, for example."""
         recipe, document = texts.recipe, texts.document
-        slots = [rank for rank, _, _ in self.ledger.slot_outcomes(texts.key, texts.number)]
-        if len(slots) == texts.number:
-            return slots
-        of_recipe = self.texts(recipe, document) or ()
-        filled = sum(self.ledger.finished(each.key, each.number) for each in of_recipe)
-        known = filled + self.prepared_calls(recipe, document)
-        if self.ledger.calls_of_document(document.id, recipe.name) <= known:
-            return slots
-        return range(texts.number)
+        if filled == texts.number:
+            return
+        known = self.prepared_calls(recipe, document)
+        for each in self.texts(recipe, document) or ():
+            known += self.ledger.finished(each.key, each.number)
+        if self.ledger.calls_of_document(document.id, recipe.name) > known:
+            calls = self.calls(texts)
+            ranks = self.ledger.free_ranks(texts.key, texts.number)
+            yield from self._records(calls[rank] for rank in ranks)
 
     def _records(self, calls: Iterable[Call]) -> Iterator[PlannedCall]:
         remaining = iter(calls)
@@ -407,7 +418,7 @@ def _sums(planned: Iterable[PlannedCall]) -> SlotTotals:
     for _, record in planned:
         tally.add(record)
     return SlotTotals(
-        counts=dict(tally.statuses),
+        counts={status: tally.statuses[status] for status in STATUSES if tally.statuses[status]},
         usage=Usage(*tally.tokens),
         cost_usd=tally.cost_usd,
         unpriced=tally.unpriced,

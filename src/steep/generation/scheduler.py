@@ -1,10 +1,10 @@
 """Makes the plan come true: sends what the ledger lacks, and records what comes back as it comes.
 
-First the preparing steps, in rounds over all documents, then all other calls as documents take turns,
-then salvage rounds for what failed in a way that may pass. Memory holds what is in flight and the
-turns of the open documents, however long the plan is. What lands within `COMMIT_S` is written by one
-durable transaction. Until then it counts as in flight: however the process dies, no more answers
-are lost than calls were allowed at once.
+First the preparing steps, in rounds over all documents, then all other calls as documents take
+turns, then salvage rounds for what failed in a way that may pass. Memory holds what is in flight
+and the turns of the open documents, however long the plan is. What lands within `COMMIT_S` is
+written by one durable transaction. Until then it counts as in flight: however the process dies, no
+more answers are lost than calls were allowed at once.
 
 A call in the ledger is never repeated, but a failed one is tried again by the next run. The first
 group goes out alone, so that a wrong key or model costs one request and not a volley of them.

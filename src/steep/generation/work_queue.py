@@ -114,6 +114,15 @@ class Turn(NamedTuple):
     position: int
 
 
+def turn_sizes(view: PlanView) -> dict[str, int]:
+    """Return how many calls each document makes per turn: in proportion to its length."""
+    mean = sum(len(each.text) for each in view.documents) / max(1, len(view.documents))
+    return {
+        each.id: max(1, round(TURN_CALLS * len(each.text) / max(mean, 1.0)))
+        for each in view.documents
+    }
+
+
 def turns(
     view: PlanView,
     documents: Sequence[Document],
@@ -126,10 +135,7 @@ def turns(
         documents: Those that take turns.
         is_wanted: Asked before each turn: whether more is wanted of a recipe.
     """
-    mean = sum(len(each.text) for each in view.documents) / max(1, len(view.documents))
-    sizes = {
-        each.id: max(1, round(TURN_CALLS * len(each.text) / max(mean, 1.0))) for each in documents
-    }
+    sizes = turn_sizes(view)
     position = 0
     left = [(document, recipe) for document in documents for recipe in view.recipes]
     for number in itertools.count():

@@ -1,4 +1,4 @@
-"""The entities of a document: asked for as JSON, read from whatever came, and checked against it."""
+"""The entities of a document: asked for as JSON, read from any answer, checked against the text."""
 
 from __future__ import annotations
 

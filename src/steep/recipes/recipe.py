@@ -23,7 +23,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from steep.core.calls import Call, Message, Sampling
 from steep.core.config import Section
@@ -101,9 +101,9 @@ class Step(ABC):
     """
 
     name: str
-    needs: tuple[str, ...] = ()
-    one_by_one: bool = False
-    counts: bool = True
+    needs: ClassVar[tuple[str, ...]] = ()
+    one_by_one: ClassVar[bool] = False
+    counts: ClassVar[bool] = True
 
     @abstractmethod
     def calls(self, document: Document, answers: Answers) -> CallSequence:

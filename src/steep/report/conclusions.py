@@ -224,11 +224,11 @@ def _generator_note(run: ReportData) -> Note | None:
         return Note(
             "This run generated nothing itself", "Its texts were imported or are the documents."
         )
-    recipe = run.setting("generate", "recipe")
-    if run.arms and not any(recipe in run.reads(arm.name) for arm in run.arms):
+    recipes = list(run.setting("generate", "recipes") or {})
+    if run.arms and not any(set(recipes) & set(run.reads(arm.name)) for arm in run.arms):
         return Note(
             f"{generation.model} wrote, but no model was trained on it",
-            f"The texts of the recipe {recipe} were written during this run, {_where(generation)}. "
+            f"The texts of {listing(recipes)} were written during this run, {_where(generation)}. "
             "No arm reads them: what the trained models learned comes from other texts.",
         )
     if run.embedded_generator:

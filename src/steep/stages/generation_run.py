@@ -25,7 +25,7 @@ log = logging.getLogger("steep")
 
 
 class GenerationResult(NamedTuple):
-    """What came of the plan, and what ended the run before its end: "budget", "target" or nothing."""
+    """What came of the plan, and what ended it early: "budget", "target" or None."""
 
     totals: Totals
     ended: str | None

@@ -52,8 +52,10 @@ def check(config: Config, project: Project) -> None:
             hint="name one, or set train.instruction_rate to 0",
         )
     sources = {name: arm for arm, names in config.train.arms.items() for name in names}
-    unknown = sources.keys() - {RAW_RECIPE, config.generate.recipe}
-    known = {RAW_RECIPE, config.generate.recipe, *_imported_recipes(project)} if unknown else set()
+    unknown = sources.keys() - {RAW_RECIPE, *config.generate.recipes}
+    known = (
+        {RAW_RECIPE, *config.generate.recipes, *_imported_recipes(project)} if unknown else set()
+    )
     for name in sorted(unknown - known):
         near = difflib.get_close_matches(name, filter(None, known), n=1)
         raise UserError(

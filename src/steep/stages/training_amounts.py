@@ -98,15 +98,16 @@ class TrainingAmounts:
             return Finished(set())
 
     @cached_property
-    def _changing(self) -> str | None:
-        """The recipe of which texts are still to be written; what was made of it is made again."""
-        to_do = self.plan is not None and self.plan.total.calls.high > 0
-        return self.config.generate.recipe if to_do else None
+    def _changing(self) -> set[str]:
+        """The recipes whose texts are still to be written; their shards will be made again."""
+        if self.plan is None:
+            return set()
+        return {each.recipe for each in self.plan.forecast.steps if each.to_do.calls.high > 0}
 
     def _shard(self, name: str) -> Artifact | None:
         """A finished shard that will be used."""
         read = self.config.train.arms.get(name, ())
-        changes = self._changing is not None and (self._changing in read or name == VALIDATION)
+        changes = self._changing and (self._changing & set(read) or name == VALIDATION)
         return None if changes else self._finished.shards.get(name)
 
     def _is_done(self, arm: str) -> bool:
@@ -154,9 +155,8 @@ class TrainingAmounts:
         if recipe == RAW_RECIPE:
             return self._document_tokens
         parts = [_tokens_of(size) for name, size in self._imported.items() if name == recipe]
-        if recipe == self.config.generate.recipe and self.plan is not None:
-            written = Range.exactly(self.plan.spent.usage.completion_tokens)
-            parts.append(written + self.plan.total.completion_tokens)
+        if recipe in self.config.generate.recipes and self.plan is not None:
+            parts.append(self.plan.text_tokens(recipe))
         texts = total(parts) if parts else None
         return texts and texts.times(1 - self.config.tokenize.holdout)
 
