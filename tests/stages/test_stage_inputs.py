@@ -171,7 +171,9 @@ def test_money_is_not_spent_without_a_limit_or_a_word(tmp_path: Path) -> None:
             configured(tmp_path, documents=documents, generate=priced), project, False
         )
     free = priced | {"usd_per_million_output_tokens": 0, "usd_per_million_input_tokens": 0}
-    for each in (free, priced | {"max_cost_usd": 1}, {"engine": "embedded"}, {"recipes": {}}):
+    limited: dict[str, Any] = priced | {"max_cost_usd": 1}
+    nothing: dict[str, Any] = {"recipes": {}}
+    for each in (free, limited, {"engine": "embedded"}, nothing):
         config = configured(tmp_path, documents=documents, generate=each)
         spending.refuse_unlimited_spending(config, project, True)
 

@@ -28,7 +28,7 @@ def _options(value: Any) -> Any:
         try:
             found[name] = kind.options.model_validate({} if options is None else options)
         except ValidationError as error:
-            lines = [{**each, "loc": (name, *each["loc"])} for each in error.errors()]
+            lines: list[Any] = [{**each, "loc": (name, *each["loc"])} for each in error.errors()]
             raise ValidationError.from_exception_data("recipes", lines) from None
     return found
 

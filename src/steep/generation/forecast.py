@@ -51,8 +51,8 @@ class Amounts(NamedTuple):
         cost = None
         if self.cost_usd is not None and other.cost_usd is not None:
             cost = self.cost_usd + other.cost_usd
-        tokens = (a + b for a, b in zip(self[1:4], other[1:4], strict=True))
-        return Amounts(self.calls + other.calls, *tokens, cost)
+        calls, prompt, cached, answer = (a + b for a, b in zip(self[:4], other[:4], strict=True))
+        return Amounts(calls, prompt, cached, answer, cost)
 
     def ordered(self) -> Amounts:
         """Return the same with low <= expected <= high: a limit leaves fewer of expensive calls."""

@@ -36,7 +36,9 @@ class QAOptions(RecipeOptions):
 
 
 def _rephrase(name: str, options: RephraseOptions, writer: Writer) -> Recipe:
-    prompts = {style: prompt_text(f"rephrase/{style}.md") for style in options.styles}
+    prompts: dict[str, str] = {
+        style: prompt_text(f"rephrase/{style}.md") for style in options.styles
+    }
     return fixed_prompts(name, prompts, options.samples, writer)
 
 
