@@ -108,7 +108,9 @@ class Prompts:
 
     def entities(self, document: Document, answers: Answers) -> EntityList:
         """Return the summary and the valid entities of a document."""
-        return merged_entities(answers.get("entities", ()), document, self.options.max_entities)
+        return merged_entities(
+            tuple(answers.get("entities", ())), document.text, self.options.max_entities
+        )
 
     def task(self, step: str, language: str | None) -> str:
         """Return the task of a step; empty where `ending` says it all."""
@@ -261,6 +263,8 @@ class Relations(Step):
 
     def expected_calls(self, document: Document) -> Range:
         """Expect as many entities as the names in the document suggest, or half, or twice that."""
+        if self.cap == 0:
+            return Range.exactly(0)
         options, guess = self.prompts.options, guessed_entities(document.text)
         most = options.max_entities or MOST_ENTITIES
         low, expected, high = (

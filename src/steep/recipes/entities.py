@@ -6,11 +6,11 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import json_repair
 
-from steep.documents.document import Document
 from steep.documents.mentions import folded_name, is_too_long, mention_index
 from steep.documents.names import proper_names
 
@@ -122,7 +122,7 @@ def _json_value(answer: str) -> Any:
 
 def valid_entities(names: Iterable[str], document_text: str) -> tuple[str, ...]:
     """Keep names that occur in the document; the first of equal ones wins, case ignored."""
-    listed = tuple(names)
+    listed = tuple(dict.fromkeys(names))
     if not listed:  # the index of a document takes long
         return ()
     index = mention_index(document_text)
@@ -134,16 +134,22 @@ def valid_entities(names: Iterable[str], document_text: str) -> tuple[str, ...]:
     return tuple(kept.values())
 
 
-def merged_entities(
-    texts: Iterable[str | None], document: Document, most: int | None
-) -> EntityList:
-    """Merge the answers about a document: the first summary, and all entities that are valid."""
+@lru_cache(maxsize=1024)
+def merged_entities(texts: tuple[str | None, ...], source: str, most: int | None) -> EntityList:
+    """Merge the answers about a document: the first summary, and all entities that are valid.
+
+    Args:
+        texts: The answers.
+        source: The text of the document.
+        most: Entities at most; None for `MOST_ENTITIES`.
+    """
     parsed = [parse_entities(text) for text in texts if text]
     names = itertools.chain.from_iterable(found.entities for found in parsed)
-    valid = valid_entities(names, document.text)[: most or MOST_ENTITIES]
+    valid = valid_entities(names, source)[: most or MOST_ENTITIES]
     return EntityList(next((found.summary for found in parsed if found.summary), ""), valid)
 
 
+@lru_cache(maxsize=1024)
 def guessed_entities(text: str) -> float:
     """Estimate the number of entities of a document before anybody was asked for them.
 
