@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {
         "core", "documents", "generation", "corpus", "tokens", "training", "evaluation",
     },
-    "config_loading": {"core", "config"},
+    "config_loading": {"core", "config", "generation", "recipes"},
     "documents": {"core"},
     "recipes": {"core", "documents"},
     "llm": {"core"},
@@ -43,7 +43,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "core", "config", "config_loading", "documents", "recipes", "llm", "ledger",
         "generation", "corpus", "tokens", "training", "retrieval", "evaluation", "report",
     },
-    "cli": {"core", "config", "config_loading", "evaluation", "stages"},
+    "cli": {
+        "core", "config", "config_loading", "documents", "recipes", "llm", "ledger", "generation",
+        "corpus", "tokens", "training", "retrieval", "evaluation", "report", "stages",
+    },
     "testing": {"core"},
     "__init__": set(),
     "__main__": {"cli"},

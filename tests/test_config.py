@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from steep.config import Config
 from steep.config_loading import load_config
 from steep.core.errors import UserError
+from steep.recipes.entigraph import EntiGraphOptions
 
 MINIMAL = "documents:\n  path: texts\n"
 
@@ -32,7 +33,7 @@ def test_the_defaults_are_the_papers(path: Path) -> None:
     """Yang et al. (ICLR 2025), section 4.1 and appendices D and H."""
     config = load(path)
     assert config.generate.temperature == 1.0
-    assert config.generate.pairs == "all"
+    assert config.generate.recipes == {"entigraph": EntiGraphOptions()}
     train = config.train
     assert (train.context_tokens, train.batch_sequences) == (2048, 16)
     assert (train.learning_rate, train.warmup, train.weight_decay) == (5e-6, 0.05, 0.01)
@@ -75,13 +76,13 @@ def test_overrides_win_in_their_order(path: Path) -> None:
         "train.tokens = 2",
         "train.arms.mixed=[documents, entigraph]",
         "evaluate.questions=q.jsonl",
-        "generate.recipe=null",
+        "generate.recipes={}",
         "name=second.try",
     )
     assert (config.train.learning_rate, config.train.seed, config.train.tokens) == (3e-4, 4, 2)
     assert config.train.arms == {"mixed": ("documents", "entigraph")}
     assert config.evaluate.questions == path.parent / "q.jsonl"
-    assert config.generate.recipe is None
+    assert config.generate.recipes == {}
     assert config.name == "second.try"
 
 
@@ -140,9 +141,24 @@ def test_a_key_like_no_other_gets_the_list_of_keys(path: Path) -> None:
         ("train.arms={raw: documents}", "train.arms.raw", "a list, e.g. [", "'documents'"),
         ("evaluate.methods=answers", "evaluate.methods", "[likelihood, answers]", "'answers'"),
         ("generate.engine=local", "generate.engine", "'openai', 'openai-batch'", "'local'"),
-        ("generate.pairs=some", "generate.pairs", "a whole number or 'all'", "'some'"),
-        ("generate.pairs=1:30", "generate.pairs", "a whole number or 'all'", "'1:30'"),
-        ("generate.triplets=-1", "generate.triplets", "at least 0", "-1"),
+        (
+            "generate.recipes.entigraph.pairs=some",
+            "generate.recipes.entigraph.pairs",
+            "a whole number or 'all'",
+            "'some'",
+        ),
+        (
+            "generate.recipes.entigraph.pairs=1:30",
+            "generate.recipes.entigraph.pairs",
+            "a whole number or 'all'",
+            "'1:30'",
+        ),
+        (
+            "generate.recipes.entigraph.triplets=-1",
+            "generate.recipes.entigraph.triplets",
+            "at least 0",
+            "-1",
+        ),
         ("tokenize.replay=5", "tokenize.replay", "a path", "5"),
         ("corpus.check_language=maybe", "corpus.check_language", "true or false", "'maybe'"),
         ("name=a/b", "name", "letters, digits, dots, hyphens and underscores", "'a/b'"),
@@ -167,14 +183,18 @@ def test_a_bad_value_is_said_with_its_place(
 def _as_yaml(override: str) -> str:
     """The file that says what an override says."""
     dotted, _, value = override.partition("=")
-    section, _, key = dotted.partition(".")
-    line = f"{section}: {{{key}: {value}}}" if key else f"{section}: {value}"
+    section, *keys = dotted.split(".")
+    for key in reversed(keys):
+        value = f"{{{key}: {value}}}"
+    line = f"{section}: {value}"
     return f"{line}\n" if section == "documents" else f"{MINIMAL}{line}\n"
 
 
 def test_further_mistakes_are_counted_by_key(path: Path) -> None:
-    said = complaint(path, MINIMAL, "generate.pairs=some", "train.tokens=0", "train.seed=x")
-    assert said.startswith("Bad value for 'generate.pairs' (2 more after it).")
+    said = complaint(
+        path, MINIMAL, "generate.recipes.entigraph.pairs=some", "train.tokens=0", "train.seed=x"
+    )
+    assert said.startswith("Bad value for 'generate.recipes.entigraph.pairs' (2 more after it).")
 
 
 def test_what_must_be_there_is_asked_for(path: Path) -> None:
@@ -253,10 +273,12 @@ def test_whole_numbers_may_be_written_as_people_do(path: Path, written: str, rea
 
 
 def test_numbers_may_have_exponents_and_percent_signs(path: Path) -> None:
-    text = "train: {learning_rate: 5e-6, warmup: 5%}\ngenerate: {pairs: 2k}\n"
+    text = (
+        "train: {learning_rate: 5e-6, warmup: 5%}\ngenerate: {recipes: {entigraph: {pairs: 2k}}}\n"
+    )
     config = load(path, MINIMAL + text)
     assert (config.train.learning_rate, config.train.warmup) == (5e-6, 0.05)
-    assert config.generate.pairs == 2000
+    assert config.generate.recipes == {"entigraph": EntiGraphOptions(pairs=2000)}
 
 
 def test_words_that_yaml_1_1_reads_as_booleans_are_words(path: Path) -> None:

@@ -177,20 +177,21 @@ def run_datatrove(task: Task, checkpoints: bool, calls_per_record: int) -> Cost:
 
 def run_steep(task: Task, uvloop: bool) -> Cost:
     """Steep's scheduler, client and ledger, every result durable."""
-    from benchmarks.generation.steep_calls import BenchmarkRecipe, documents
+    from benchmarks.generation.steep_calls import benchmark_recipe, documents
+    from steep.generation.plan import PlanView
     from steep.generation.scheduler import generate
     from steep.ledger.endpoint_worker import EndpointWorker
     from steep.ledger.ledger import Ledger
     from steep.llm.openai import OpenAIClient
 
     plan = documents(task.calls)
-    recipe = BenchmarkRecipe(task.calls)
+    recipe = benchmark_recipe(task.calls)
     loop = importlib.import_module("uvloop").new_event_loop if uvloop else None
 
     async def run() -> None:
         client = OpenAIClient(f"{task.url}/v1", concurrency=task.concurrency)
         with Ledger(task.folder / "ledger.sqlite") as ledger:
-            report = await generate(plan, recipe, [EndpointWorker(client)], ledger)
+            report = await generate(PlanView(plan, (recipe,), ledger), [EndpointWorker(client)])
         await client.close()
         assert report.totals.done == task.calls, report.totals
 

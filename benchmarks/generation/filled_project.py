@@ -20,11 +20,12 @@ from steep.config_loading import load_config
 from steep.core.artifacts import Project
 from steep.core.calls import Call, Completion, Usage
 from steep.documents.document import Document
+from steep.generation.plan import PlanView
+from steep.generation.recipes import recipes_of
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, Slot
-from steep.recipes.entigraph import EntiGraph
+from steep.recipes.recipe import CallSequence, Recipe
 from steep.stages import documents as documents_stage
-from steep.stages.generate import recipe_of
 
 NAMES = 46  # 1,035 pairs
 CALLS_PER_TRANSACTION = 1000
@@ -34,7 +35,8 @@ documents:
 generate:
   model: instant
   base_url: {url}
-  pairs: {pairs}
+  recipes:
+    entigraph: {{pairs: {pairs}}}
   max_tokens: 600
   concurrency: 64
 """
@@ -47,7 +49,11 @@ class Filled:
     config: Config
     project: Project
     documents: Sequence[Document]
-    recipe: EntiGraph
+    recipe: Recipe
+
+    def view(self, ledger: Ledger) -> PlanView:
+        """The plan, with an open ledger."""
+        return PlanView(self.documents, (self.recipe,), ledger)
 
 
 def create(folder: Path, documents: int, pairs: int, url: str = "http://127.0.0.1:9/v1") -> Filled:
@@ -65,7 +71,7 @@ def opened(folder: Path) -> Filled:
     config = load_config(folder / "steep.yaml")
     project = Project(folder)
     documents = documents_stage.peek(config, project)
-    return Filled(config, project, documents, recipe_of(config.generate))
+    return Filled(config, project, documents, recipes_of(config.generate)[0])
 
 
 def document_text(number: int) -> str:
@@ -83,7 +89,7 @@ def names_of(number: int) -> list[str]:
 
 
 def fill(filled: Filled, finished: bool = True) -> int:
-    """Record the openings and, if `finished`, all other calls; returns how many were recorded."""
+    """Record the lists of entities and, if `finished`, all other calls; return how many."""
     with Ledger(filled.project.ledger_path) as ledger:
         entries = _entries(filled, finished)
         recorded = 0
@@ -97,14 +103,17 @@ def _entries(filled: Filled, finished: bool) -> Iterator[Entry]:
     for document in filled.documents:
         number = int(document.id[1:])
         listed = {"summary": f"Who traded in port {number}.", "entities": names_of(number)}
-        opening = filled.recipe.opening(document, [])
-        assert opening is not None
+        first = filled.recipe.step("entities").specimen(document)
         answer = json.dumps(listed)
-        yield Entry(opening, completion(opening, answer))
-        calls = filled.recipe.calls(document, [answer])
+        yield Entry(first, completion(first, answer))
+        calls = _pairs(filled, document, answer)
         for rank in range(len(calls) if finished else 0):
             call = calls[rank]
             yield Entry(call, completion(call, _text(call)), Slot(calls.key, rank))
+
+
+def _pairs(filled: Filled, document: Document, answer: str) -> CallSequence:
+    return filled.recipe.step("pairs").calls(document, {"entities": [answer]})
 
 
 def completion(call: Call, text: str) -> Completion:
@@ -133,7 +142,7 @@ def forget(filled: Filled, places: Iterable[tuple[int, int]]) -> None:
         for number, rank in places:
             document = filled.documents[number]
             answer = json.dumps({"summary": "", "entities": names_of(number)})
-            call = filled.recipe.calls(document, [answer])[rank]
+            call = _pairs(filled, document, answer)[rank]
             for statement in (
                 "DELETE FROM slots WHERE call_id = ?",
                 "DELETE FROM calls WHERE id = ?",

@@ -22,7 +22,6 @@ from typing import Any
 
 from benchmarks.generation import filled_project
 from benchmarks.generation.measuring import conditions, measured, table
-from steep.generation.plan import totals
 from steep.generation.work_queue import missing
 from steep.ledger.ledger import Ledger
 
@@ -35,9 +34,9 @@ def find_first(folder: Path) -> None:
     times = [time.perf_counter()]
     with Ledger(filled.project.ledger_path) as ledger:
         times.append(time.perf_counter())
-        first = next(missing(filled.documents, filled.recipe, ledger), None)
+        first = next(missing(filled.view(ledger)), None)
         times.append(time.perf_counter())
-        found = totals(filled.documents, filled.recipe, ledger)
+        found = filled.view(ledger).totals()
         times.append(time.perf_counter())
     seconds = [after - before for before, after in itertools.pairwise(times)]
     place = [first.call.document_id, first.slot.rank] if first and first.slot else None

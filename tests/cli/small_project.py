@@ -17,7 +17,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "max_tokens": 300,
         "timeout_s": 30,
         "max_attempts": 2,
-        "pairs": 5,
+        "recipes": {"entigraph": {"pairs": 5}},
         "usd_per_million_input_tokens": 1.0,
         "usd_per_million_output_tokens": 2.0,
     },
@@ -53,6 +53,11 @@ def settle(config: Path, **sections: dict[str, Any]) -> None:
     for name, fields in sections.items():
         tree[name] = (tree.get(name) or {}) | fields
     config.write_text(yaml.safe_dump(tree, sort_keys=False))
+
+
+def pairs(number: int | str, triplets: int | str = 0) -> dict[str, Any]:
+    """The settings of EntiGraph with so many pairs and triplets per document."""
+    return {"recipes": {"entigraph": {"pairs": number, "triplets": triplets}}}
 
 
 def run_record(project: Path) -> dict[str, Any]:

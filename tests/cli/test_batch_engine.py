@@ -33,7 +33,7 @@ def test_batches_are_submitted_collected_and_left_for_the_other_engine(
         found = status(steep, project)
         assert (found["plan"]["to_do"], found["submitted"]) == (3, 3)
         assert len(found["batches"]) == 1
-        waited = steep("generate", "--set", "generate.pairs=2", cwd=project)
+        waited = steep("generate", "--set", "generate.recipes.entigraph.pairs=2", cwd=project)
         assert waited.code == 0, waited.err
         found = status(steep, project)
         assert found["batches"] == []

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from answering_server import answering
-from small_project import settle
+from small_project import pairs, settle
 from steep_command import Ended, Steep
 
 pytest_plugins = ["command_fixtures"]
@@ -40,10 +40,10 @@ def assert_dead_end(ended: Ended, number: int) -> None:
     assert ended.code == 2, ended.err
     assert f"Most documents have no entities: {number} of {number}." in ended.err
     assert "Sure, I have read it with pleasure." in ended.err
-    assert "steep generate --retry-entities" in ended.err
+    assert "steep generate --retry-empty" in ended.err
 
 
-def test_answers_without_entities_end_the_run_and_are_asked_for_again_when_wished(
+def test_answers_without_texts_end_the_run_and_are_asked_for_again_when_wished(
     project: Path, steep: Steep
 ) -> None:
     write_documents(project, 4)
@@ -60,24 +60,24 @@ def test_answers_without_entities_end_the_run_and_are_asked_for_again_when_wishe
         assert_dead_end(steep("generate", cwd=project), 4)
         assert len(seen) == 4 * 3
         found, shown = status(steep, project), steep("status", cwd=project).out
-        assert found["without_entities"] == [f"day-{name}" for name in range(4)]
+        assert found["without_texts"] == [f"day-{name}" for name in range(4)]
         assert f"{LACKS}4 of 4 (day-0, day-1, day-2, day-3)" in shown
         assert f"{LACKS}4 of 4" in steep("plan", cwd=project).out
         model["says"] = ENTITIES
         again = steep("generate", cwd=project)
         assert_dead_end(again, 4)
         assert len(seen) == 4 * 3, "nothing says that the endpoint was repaired"
-        repaired = steep("generate", "--retry-entities", cwd=project)
+        repaired = steep("generate", "--retry-empty", cwd=project)
         assert repaired.code == 0, repaired.err
         assert len(seen) == 4 * 3 + 4 + 4 * 3
         found = status(steep, project)
-        assert (found["without_entities"], found["plan"]["done"]) == ([], 4 + 4 * 3)
+        assert (found["without_texts"], found["plan"]["done"]) == ([], 4 + 4 * 3)
         assert found["ledger"]["lost"]["attempts"] == 4 * 3, "they were paid for all the same"
-        assert steep("generate", "--retry-entities", cwd=project).code == 0
+        assert steep("generate", "--retry-empty", cwd=project).code == 0
         assert len(seen) == 4 * 3 + 4 + 4 * 3
 
 
-def test_a_few_documents_without_entities_are_named(project: Path, steep: Steep) -> None:
+def test_a_few_documents_without_texts_are_named(project: Path, steep: Steep) -> None:
     write_documents(project, 4)
 
     def reply(prompt: str) -> str:
@@ -89,7 +89,7 @@ def test_a_few_documents_without_entities_are_named(project: Path, steep: Steep)
         settle(project / "steep.yaml", generate={"base_url": url})
         ended = steep("generate", cwd=project)
         assert ended.code == 0, ended.err
-        assert f"{LACKS}1 of 4 (day-2); steep generate --retry-entities" in ended.err
+        assert f"{LACKS}1 of 4 (day-2); steep generate --retry-empty" in ended.err
 
 
 def test_empty_answers_are_asked_for_again_as_often_as_any_call_is_tried(
@@ -110,7 +110,10 @@ def test_empty_answers_are_asked_for_again_as_often_as_any_call_is_tried(
         return "They met." if prompt.count("Tessel") < 2 or "all" in tells else ""
 
     with answering(reply, seen) as url:
-        settle(project / "steep.yaml", generate={"base_url": url, "max_attempts": 3, "pairs": 3})
+        settle(
+            project / "steep.yaml",
+            generate={"base_url": url, "max_attempts": 3, **pairs(3)},
+        )
         for number, asked in enumerate((3 + 9, 6, 6, 0)):
             seen.clear()
             assert steep("generate", cwd=project).code == 0
@@ -125,7 +128,10 @@ def test_empty_answers_are_asked_for_again_as_often_as_any_call_is_tried(
             shown = steep("plan", cwd=project).out, steep("status", cwd=project).out
             assert all(("6 answers without text" in each) == bool(left) for each in shown)
         tells.add("all")
-        settle(project / "steep.yaml", generate={"max_attempts": 4, "pairs": 4})
+        settle(
+            project / "steep.yaml",
+            generate={"max_attempts": 4, **pairs(4)},
+        )
         assert steep("generate", cwd=project).code == 0
         assert len(seen) == 6
         assert status(steep, project)["plan"]["done"] == 12

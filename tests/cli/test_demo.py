@@ -64,7 +64,7 @@ def test_the_way_from_recorded_texts_to_the_report(
     assert "340 rows = 340 imported" in ended.out
     settle(
         demo / "steep.yaml",
-        generate={"recipe": None},
+        generate={"recipes": {}},
         train={"model": str(tiny_directory), "tokens": 1024, "context_tokens": 64},
         evaluate={"limit": 60},
     )

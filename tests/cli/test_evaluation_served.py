@@ -24,7 +24,7 @@ REFUSED = (400, {"error": {"message": "Weekends are not served.", "type": "inval
 def base(tmp_path: Path, tiny_directory: Path) -> Path:
     """A project without training: the base model alone."""
     config = write_project(tmp_path / "project", "", tiny_directory)
-    settle(config, generate={"recipe": None}, train={"arms": {}})
+    settle(config, generate={"recipes": {}}, train={"arms": {}})
     return config.parent
 
 
@@ -100,7 +100,7 @@ def test_a_question_that_does_not_fit_is_left_out_and_named_before_training(
 ) -> None:
     narrow = make_tiny_model(tmp_path / "model", context_tokens=256)
     config = write_project(tmp_path / "project", "", narrow)
-    settle(config, generate={"recipe": None}, train={"arms": {"raw": ["documents"]}})
+    settle(config, generate={"recipes": {}}, train={"arms": {"raw": ["documents"]}})
     row = {"id": "long", "document_id": "quillon", "question": "Who?", "gold": 0}
     with (config.parent / "questions.jsonl").open("a") as file:
         file.write(json.dumps(row | {"options": ["Edda rowed. " * 200, "Joren"]}) + "\n")
@@ -125,7 +125,7 @@ def test_other_weights_under_the_same_path_are_evaluated_again(
 
     model = make_tiny_model(tmp_path / "model")
     config = write_project(tmp_path / "project", "", model)
-    settle(config, generate={"recipe": None}, train={"arms": {}})
+    settle(config, generate={"recipes": {}}, train={"arms": {}})
     assert steep("evaluate", cwd=config.parent).code == 0
     assert "score base: done before" in steep("evaluate", cwd=config.parent).err
     loaded = AutoModelForCausalLM.from_pretrained(model)

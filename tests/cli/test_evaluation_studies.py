@@ -25,7 +25,7 @@ pytest_plugins = ["command_fixtures"]
 def base(tmp_path: Path, tiny_directory: Path) -> Path:
     """A project without training: the base model alone."""
     config = write_project(tmp_path / "project", "", tiny_directory)
-    settle(config, generate={"recipe": None}, train={"arms": {}})
+    settle(config, generate={"recipes": {}}, train={"arms": {}})
     return config.parent
 
 
@@ -106,7 +106,7 @@ def test_the_loss_on_general_text_is_paired_with_the_base(tmp_path: Path, steep:
     (config.parent / "general.txt").write_text("The sea was calm that day. " * 30)
     settle(
         config,
-        generate={"recipe": None},
+        generate={"recipes": {}},
         train={"arms": {"raw": ["documents"]}, "replay_rate": 0.0, "learning_rate": 1e-2},
         forgetting={"texts": "general.txt", "context_tokens": 64},
     )
@@ -132,7 +132,7 @@ def test_tasks_of_the_harness_are_compared_before_and_after(
     tmp_path: Path, steep: Steep, tiny_directory: Path
 ) -> None:
     config = write_project(tmp_path / "project", "", tiny_directory)
-    settle(config, generate={"recipe": None}, train={"arms": {"raw": ["documents"]}})
+    settle(config, generate={"recipes": {}}, train={"arms": {"raw": ["documents"]}})
     assert (
         steep("export", "lm-eval", "--out", "exported", "--name", "own", cwd=config.parent).code
         == 0

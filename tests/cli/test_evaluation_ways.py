@@ -46,7 +46,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory, steep: Steep, wide_model
     """A project in which base and one arm were asked everything."""
     config = write_project(tmp_path_factory.mktemp("evaluated") / "project", "", wide_model)
     write_short_answers(config.parent / "questions.jsonl")
-    settle(config, generate={"recipe": None}, train={"arms": {"raw": ["documents"]}})
+    settle(config, generate={"recipes": {}}, train={"arms": {"raw": ["documents"]}})
     settle(config, **EVERYTHING)
     ended = steep("evaluate", "--json", cwd=config.parent)
     assert ended.code == 0, ended.err
@@ -230,7 +230,7 @@ def test_what_outgrows_the_context_is_left_out_and_said(tmp_path: Path, steep: S
     config = write_project(tmp_path / "project", "", narrow)
     settle(
         config,
-        generate={"recipe": None},
+        generate={"recipes": {}},
         train={"arms": {}},
         open_book={"chunk_characters": [60], "shown": [1, 9], "search": "bm25", "oracle": False},
     )
@@ -276,7 +276,7 @@ def test_a_way_of_asking_without_questions_is_left_out(
 ) -> None:
     config = write_project(tmp_path / "project", "", wide_model)
     every = {"methods": ["likelihood", "short-answers"]}
-    settle(config, generate={"recipe": None}, train={"arms": {}}, evaluate=every)
+    settle(config, generate={"recipes": {}}, train={"arms": {}}, evaluate=every)
     ended = steep("evaluate", "--json", cwd=config.parent)
     assert ended.code == 0 and "no question has a short answer" in ended.err
     assert list(json.loads(ended.out)) == ["likelihood", "skipped"]
@@ -302,7 +302,7 @@ def test_a_served_model_is_asked_beside_the_others(
         config = write_project(tmp_path / "project", "", tiny_directory)
         settle(
             config,
-            generate={"recipe": None},
+            generate={"recipes": {}},
             train={"arms": {}},
             evaluate={
                 "methods": ["likelihood", "answers"],

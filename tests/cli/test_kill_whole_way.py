@@ -13,7 +13,7 @@ import shutil
 import signal
 from pathlib import Path
 
-from small_project import results, write_project
+from small_project import pairs, results, write_project
 from steep_command import Steep, wait_until
 
 from steep.testing.script import Behaviour, Script
@@ -25,7 +25,7 @@ SLOW = Script(7, Behaviour(delay_s=0.1, rate_limited=0.05, disconnected=0.05, tr
 KILLS_AMONG_CALLS = 3
 CONCURRENCY = 4
 ONE_STEP = (
-    "--set=generate.recipe=null",
+    "--set=generate.recipes={}",
     "--set=train.arms={raw: [documents]}",
     "--set=train.tokens=256",
 )
@@ -34,7 +34,11 @@ PLACES = (*(f"/.steep/{stage}-" for stage in STAGES), "/runs/default/.")
 
 
 def start(project: Path, tiny_directory: Path, base_url: str) -> Path:
-    generate = {"max_attempts": 10, "pairs": 12, "concurrency": CONCURRENCY}
+    generate = {
+        "max_attempts": 10,
+        **pairs(12),
+        "concurrency": CONCURRENCY,
+    }
     return write_project(project, base_url, tiny_directory, generate=generate).parent
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_project import settle
+from small_project import pairs, settle
 from steep_command import Steep
 
 from steep.testing.scripted_server import ScriptedServer
@@ -34,11 +34,22 @@ def plan_json(steep: Steep, project: Path, *more: str) -> dict[str, Any]:
     return found
 
 
+def done(document: dict[str, Any]) -> int:
+    return sum(step["done"] for step in document["steps"])
+
+
 @pytest.fixture
 def away(project: Path) -> Path:
     """A project whose documents would leave this machine."""
     prices = {"usd_per_million_cached_tokens": 0.25}
-    settle(project / "steep.yaml", generate={"base_url": AWAY, "triplets": 2, **prices})
+    settle(
+        project / "steep.yaml",
+        generate={
+            "base_url": AWAY,
+            **pairs(5, 2),
+            **prices,
+        },
+    )
     return project
 
 
@@ -51,18 +62,19 @@ def test_the_plan_of_the_tiny_corpus(away: Path, steep: Steep) -> None:
     assert listing(away) == before
 
 
-def test_a_goal_is_shared_out(away: Path, steep: Steep) -> None:
+def test_a_target_cuts_the_plan(away: Path, steep: Steep) -> None:
     ended = steep("plan", "--set", "generate.target_tokens=2000", cwd=away)
     assert ended.code == 0, ended.err
-    assert of_generation(ended.out) == (GOLDEN / "plan_with_goal.txt").read_text()
+    assert of_generation(ended.out) == (GOLDEN / "plan_with_target.txt").read_text()
 
 
 def test_rows_add_up_to_the_total(project: Path, steep: Steep) -> None:
     found = plan_json(steep, project)
-    for column in ("pairs", "prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd"):
+    for column in ("calls", "prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd"):
         for end in ("low", "expected", "high"):
-            rows = sum(row[column][end] for row in found["documents"])
-            assert rows == pytest.approx(found["total"][column][end], rel=1e-3), (column, end)
+            total = pytest.approx(found["to_do"][column][end], rel=1e-9)
+            for rows in (found["documents"], found["steps"]):
+                assert sum(row["to_do"][column][end] for row in rows) == total, (column, end)
     assert found["sent"] == [row["document_id"] for row in found["documents"]]
     assert [host["leaves"] for host in found["hosts"]] == [False]
 
@@ -73,7 +85,7 @@ def test_an_unknown_price_says_unknown(project: Path, steep: Steep) -> None:
     assert "its price is unknown" in out
     assert "cost        unknown: set generate.usd_per_million_input_tokens" in out
     assert out.count("unknown") >= 1 + 4  # the host, three documents and their total
-    assert plan_json(steep, project, *unknown)["total"]["cost_usd"] is None
+    assert plan_json(steep, project, *unknown)["to_do"]["cost_usd"] is None
 
 
 def test_only_the_first_documents_are_listed(project: Path, steep: Steep) -> None:
@@ -87,7 +99,7 @@ def test_only_the_first_documents_are_listed(project: Path, steep: Steep) -> Non
     assert len(plan_json(steep, project)["documents"]) == 33
 
 
-def test_a_probe_is_bought_once_and_refines_the_plan(
+def test_a_probe_is_paid_for_once_and_refines_the_plan(
     project: Path, steep: Steep, server: ScriptedServer
 ) -> None:
     guessed = plan_json(steep, project)
@@ -95,25 +107,25 @@ def test_a_probe_is_bought_once_and_refines_the_plan(
     assert ended.code == 0, ended.err
     refined = json.loads(ended.out)
     announced, *listed = [line for line in ended.err.splitlines() if "documents:" not in line]
-    assert announced.startswith("plan: probe: the openings and 4 pairs of 2 documents, by scripted")
+    assert announced.startswith("plan: probe: up to 4 calls of each step of entigraph about 2 doc")
     assert "nothing leaves this machine; at most $0." in announced
     bound_usd = float(announced.rpartition("$")[2])
     assert [line.split(",")[0].strip() for line in listed[:2]] == ["pell", "quillon"]
-    assert 0 < refined["spent"]["cost_usd"] <= bound_usd
+    assert 0 < refined["completed"]["cost_usd"] <= bound_usd
     assert [row["exact"] for row in refined["documents"]] == [False, True, True]
-    assert [sum(row["bought"].values()) for row in refined["documents"]] == [0, 5, 5]
+    assert [done(row) for row in refined["documents"]] == [0, 5, 5]
     assert (guessed["measured_calls"], refined["measured_calls"]) == (0, 10)
     assert refined["tokens_per_s"] > 0
-    low, high = (refined["total"]["prompt_tokens"][end] for end in ("low", "high"))
+    low, high = (refined["to_do"]["prompt_tokens"][end] for end in ("low", "high"))
     assert high - low < 0.5 * (
-        guessed["total"]["prompt_tokens"]["high"] - guessed["total"]["prompt_tokens"]["low"]
+        guessed["to_do"]["prompt_tokens"]["high"] - guessed["to_do"]["prompt_tokens"]["low"]
     )
     assert steep("generate", cwd=project).code == 0
     after = plan_json(steep, project)
-    assert after["total"]["pairs"]["high"] == after["total"]["openings"]["high"] == 0
-    assert sum(after["total"]["bought"].values()) == 3 * (1 + 5)
+    assert after["to_do"]["calls"]["high"] == 0
+    assert sum(map(done, after["documents"])) == 3 * (1 + 5)
     status = json.loads(steep("status", "--json", cwd=project).out)
-    assert status["ledger"]["calls"] == 3 * (1 + 5)  # the probe was not bought again
+    assert status["ledger"]["calls"] == 3 * (1 + 5)  # the probe was not paid for again
 
 
 def test_a_probe_says_where_documents_go_before_they_do(away: Path, steep: Steep) -> None:
@@ -121,32 +133,34 @@ def test_a_probe_says_where_documents_go_before_they_do(away: Path, steep: Steep
     nowhere = "http://127.0.0.2:9/v1"
     settle(away / "steep.yaml", generate={"max_attempts": 1, "salvage_rounds": 0})
     ended = steep("plan", "--probe", "1", "--set", f"generate.base_url={nowhere}", cwd=away)
-    assert "plan: probe: the openings" in ended.err
+    assert "plan: probe: up to 4 calls of each step" in ended.err
     assert ended.code == 2
 
 
-def test_a_probe_of_both_kinds_measures_both(project: Path, steep: Steep) -> None:
-    settle(project / "steep.yaml", generate={"triplets": 5})
+def test_a_probe_measures_every_step(project: Path, steep: Steep) -> None:
+    settle(project / "steep.yaml", generate={**pairs(5, 5)})
     ended = steep("plan", "--probe", "1", cwd=project)
     assert ended.code == 0, ended.err
-    assert "the openings and 4 pairs and 4 triplets of 1 document," in ended.err
-    assert "plan: probe: openings and pairs: 5 planned, 5 done\n" in ended.err
-    assert "plan: probe: triplets: 4 planned, 4 done\n" in ended.err
-    assert "plan: probe: 9 calls in all\n" in ended.err
-    basis = "pairs as measured by 4 calls, triplets as measured by 4 calls; openings guessed"
+    assert "plan: probe: 9 planned, 9 done\n" in ended.err
+    basis = "pairs as measured by 4 calls, triplets as measured by 4 calls; entities guessed"
     assert basis in " ".join(ended.out.split())
     assert steep("generate", cwd=project).code == 0
     status = json.loads(steep("status", "--json", cwd=project).out)
-    assert status["ledger"]["calls"] == 3 * (1 + 5 + 5)  # the probe was not bought again
+    assert status["ledger"]["calls"] == 3 * (1 + 5 + 5)  # the probe was not paid for again
 
 
 def test_money_spent_under_another_plan_counts(project: Path, steep: Steep) -> None:
     assert steep("generate", cwd=project).code == 0
-    other = ["--set", "generate.prompt_order=paper", "--set", "generate.max_cost_usd=0.03"]
+    other = [
+        "--set",
+        "generate.recipes.entigraph.prompt_order=paper",
+        "--set",
+        "generate.max_cost_usd=0.03",
+    ]
     out = steep("plan", *other, cwd=project).out
-    spent = json.loads(steep("plan", "--json", cwd=project).out)["spent"]["cost_usd"]
+    spent = json.loads(steep("plan", "--json", cwd=project).out)["completed"]["cost_usd"]
     assert f"limit: $0.0300, ${spent:.4f} spent, ${0.03 - spent:.4f} left" in out
-    assert "bought before: 0 calls" in out
+    assert "completed: 0 calls" in out
     assert (
         f"  by the project in all, under this plan and others: 18 calls, cost ${spent:.4f}" in out
     )
@@ -157,26 +171,32 @@ def test_a_limit_a_minute_gives_the_least_time(project: Path, steep: Steep) -> N
     assert "time        at least 18 min" in out
 
 
-def test_a_goal_is_reached_as_planned(project: Path, steep: Steep) -> None:
-    settle(project / "steep.yaml", generate={"triplets": "all", "pairs": "all"})
+def test_a_target_is_reached_as_planned(project: Path, steep: Steep) -> None:
+    settle(
+        project / "steep.yaml",
+        generate={**pairs("all", "all")},
+    )
     goal = ["--set", "generate.target_tokens=6000"]
     assert steep("plan", "--probe", "3", *goal, cwd=project).code == 0
     before = plan_json(steep, project, *goal)
+    assert before["to_do"]["completion_tokens"]["expected"] == pytest.approx(
+        6000 - before["completed"]["written"]["entigraph"], rel=0.01
+    )
     assert steep("generate", *goal, cwd=project).code == 0
     after = plan_json(steep, project, *goal)
-    assert after["total"]["pairs"]["high"] == after["total"]["triplets"]["high"] == 0
-    bought = sum(after["total"]["bought"].values()) - sum(before["total"]["bought"].values())
-    planned = before["total"]["pairs"]["expected"] + before["total"]["triplets"]["expected"]
-    assert bought == pytest.approx(planned, rel=0.2)
-    texts = after["spent"]["usage"]["completion_tokens"]
-    # Of texts that do not count: three openings, and the probe's triplets, which no share reached.
-    assert 0.99 * 6000 <= texts <= 6000 + 3 * 60 + (3 + 3 * 4) * 150
-    lengths = [row["bought"]["pairs"] + row["bought"]["triplets"] for row in after["documents"]]
-    assert lengths[2] == max(lengths)  # the longest document
+    assert after["to_do"]["calls"]["high"] == 0
+    made = sum(map(done, after["documents"])) - sum(map(done, before["documents"]))
+    assert made == pytest.approx(before["to_do"]["calls"]["expected"], rel=0.2)
+    assert 6000 <= after["completed"]["written"]["entigraph"] <= 6000 + 4 * 150
+    assert after["completed"]["to_do"] == 0
+    status = steep("status", *goal, cwd=project).out
+    assert "beyond the target not needed" in status
+    again = steep("generate", *goal, cwd=project)
+    assert again.code == 0 and "generate: done before" in again.err
 
 
 def test_without_a_recipe_and_arms_there_is_nothing_to_plan(project: Path, steep: Steep) -> None:
-    nothing = ["--set", "generate.recipe=null", "--set", "train.arms={}"]
+    nothing = ["--set", "generate.recipes={}", "--set", "train.arms={}"]
     ended = steep("plan", *nothing, cwd=project)
     assert ended.code == 2
     assert "There is nothing to plan." in ended.err

@@ -24,7 +24,7 @@ PRICES = {"usd_per_million_input_tokens": 1000.0, "usd_per_million_output_tokens
 def base(tmp_path: Path, tiny_directory: Path) -> Path:
     """A project without training: the base model alone."""
     config = write_project(tmp_path / "project", "", tiny_directory)
-    settle(config, generate={"recipe": None}, train={"arms": {}})
+    settle(config, generate={"recipes": {}}, train={"arms": {}})
     return config.parent
 
 

@@ -151,10 +151,10 @@ def test_texts_to_be_written_make_a_finished_arm_be_trained_again(
 
 
 def test_without_a_recipe_training_is_planned_all_the_same(project: Path, steep: Steep) -> None:
-    only_raw = ["--set", "generate.recipe=null", "--set", "train.arms={raw: [documents]}"]
+    only_raw = ["--set", "generate.recipes={}", "--set", "train.arms={raw: [documents]}"]
     ended = steep("plan", *only_raw, cwd=project)
     assert ended.code == 0, ended.err
-    assert ended.out.startswith("nothing is generated: generate.recipe is null\n\ntraining: ")
+    assert ended.out.startswith("nothing is generated: generate.recipes is empty\n\ntraining: ")
     assert not (project / ".steep").exists()
 
 

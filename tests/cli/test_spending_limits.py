@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from small_project import settle
+from small_project import pairs, settle
 from steep_command import Steep
 
 pytest_plugins = ["command_fixtures"]
@@ -43,14 +43,17 @@ def test_a_limit_is_kept_raised_and_lowered(project: Path, steep: Steep) -> None
 def test_what_was_bought_without_a_price_counts_when_there_is_one(
     project: Path, steep: Steep
 ) -> None:
-    settle(project / "steep.yaml", generate={**NO_PRICES, "pairs": 2})
+    settle(project / "steep.yaml", generate={**NO_PRICES, **pairs(2)})
     assert steep("generate", cwd=project).code == 0
     assert status(steep, project)["ledger"]["cost_usd"] is None
     settle(project / "steep.yaml", generate={"max_cost_usd": 0.5})
     refused = steep("generate", cwd=project)
     assert refused.code == 2
     assert "A limit in dollars needs prices" in refused.err
-    settle(project / "steep.yaml", generate={**PRICES, "pairs": 5, "max_cost_usd": 0.001})
+    settle(
+        project / "steep.yaml",
+        generate={**PRICES, **pairs(5), "max_cost_usd": 0.001},
+    )
     late = steep("generate", cwd=project)
     assert late.code == 0, late.err
     assert "which is over generate.max_cost_usd" in late.err

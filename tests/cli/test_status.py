@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_project import settle, write_project
+from small_project import pairs, settle, write_project
 from steep_command import Ended, Steep
 
 from steep.config_loading import load_config
 from steep.core.calls import STATUSES
-from steep.generation.plan import walk
+from steep.generation.recipes import plan_view
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SubmittedBatch
 from steep.stages.documents import peek
-from steep.stages.generate import recipe_of
 from steep.testing.script import Behaviour, Script
 from steep.testing.scripted_server import ScriptedServer
 
@@ -38,10 +37,10 @@ def test_status_of_a_fresh_project_writes_nothing(project: Path, steep: Steep) -
     ended = steep("status", "--json", cwd=project)
     assert ended.code == 0, ended.err
     found = json.loads(ended.out)
-    assert found["plan"]["planned"] == found["plan"]["to_do"] == found["unopened"] == 3
+    assert found["plan"]["planned"] == found["plan"]["to_do"] == found["unprepared"] == 3
     assert found["artifacts"] == [] and found["ledger"]["calls"] == 0
     assert listing(project) == before
-    assert "3 documents still lack their entities" in steep("status", cwd=project).out
+    assert "3 documents are not prepared yet" in steep("status", cwd=project).out
     assert ended.err == ""
 
 
@@ -51,7 +50,7 @@ def test_a_project_is_found_from_elsewhere(
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    stop = ["--set", "generate.recipe=null", "--set", "train.arms={}"]
+    stop = ["--set", "generate.recipes={}", "--set", "train.arms={}"]
     ended = steep(verb, "-c", project / "steep.yaml", *stop, cwd=elsewhere)
     assert ended.code == 0, ended.err
     assert not any(elsewhere.iterdir())
@@ -68,9 +67,9 @@ def mixed(tmp_path_factory: pytest.TempPathFactory, steep: Steep) -> Path:
         (folder / "documents" / "long.md").write_text("# The Long Log\n\n" + "It rained. " * 900)
         assert steep("generate", cwd=folder).code == 2, "the long document"
         no_prices = {"usd_per_million_input_tokens": None, "usd_per_million_output_tokens": None}
-        settle(config, generate={"pairs": 6, **no_prices})
+        settle(config, generate={**pairs(6), **no_prices})
         assert steep("generate", cwd=folder).code == 2
-    settle(config, generate={"pairs": 8})
+    settle(config, generate={**pairs(8)})
     rows = [
         {"document_id": "pell", "recipe": "essays", "model": "m", "sample": n, "text": f"Text {n}."}
         for n in range(2)
@@ -86,7 +85,7 @@ def submit_one(config_path: Path) -> None:
     config = load_config(config_path)
     with Ledger(config_path.parent / ".steep" / "ledger.db") as ledger:
         documents = [document for document in _documents(config_path) if document.id != "long"]
-        planned = walk(documents, recipe_of(config.generate), ledger)
+        planned = plan_view(config.generate, documents, ledger).walk()
         call = next(call for call, record in planned if record is None)
         batch = SubmittedBatch(
             "our-token", "http://x", "in_progress", 1, "2026-01-02T03:04:05Z", "batch_7"
@@ -137,11 +136,11 @@ def test_the_sum_matches_and_says_what_waits(mixed: Path, steep: Steep) -> None:
 
 def test_what_is_known_of_the_rest(mixed: Path, steep: Steep) -> None:
     found, text = found_by(steep, mixed)
-    assert found["unopened"] == found["rest"]["documents"] == 1
+    assert found["unprepared"] == found["rest"]["documents"] == 1
     calls = [found["rest"][name] for name in ("fewest_calls", "mean_calls", "most_calls")]
-    assert (found["rest"]["opened"], calls) == (3, sorted(calls))
+    assert (found["rest"]["prepared"], calls) == (3, sorted(calls))
     assert calls[2] == 8
-    assert "1 document still lacks its entities; 3 others had" in text
+    assert "1 document is not prepared yet; 3 others had" in text
     assert "1 x: HTTP 400: This model's maximum context length is 1500 tokens" in text
 
 
@@ -163,7 +162,9 @@ def test_money_is_told_as_far_as_it_is_known(mixed: Path, steep: Steep) -> None:
 
 
 def test_calls_of_another_plan_are_told_apart(mixed: Path, steep: Steep) -> None:
-    found = json.loads(steep("status", "--json", "--set", "generate.pairs=2", cwd=mixed).out)
+    found = json.loads(
+        steep("status", "--json", "--set", "generate.recipes.entigraph.pairs=2", cwd=mixed).out
+    )
     assert found["plan"]["to_do"] == 0
     ledger = found["ledger"]
     everything = ledger["calls"] + ledger["failed"]
@@ -237,7 +238,7 @@ def test_what_failed_and_one_call_of_it(mixed: Path, steep: Steep) -> None:
 
 def test_all_about_one_call(mixed: Path, steep: Steep) -> None:
     ((call_id,),) = ask(
-        mixed, "SELECT id FROM calls WHERE status = 'done' AND stage = 'pair' LIMIT 1"
+        mixed, "SELECT id FROM calls WHERE status = 'done' AND stage = 'pairs' LIMIT 1"
     )
     found, text = found_by(steep, mixed, "--call", call_id[:10])
     assert found["call_id"] == call_id and found["attempts"] == 1

@@ -28,7 +28,7 @@ CHATS = [
 def raw(project: Path) -> Path:
     """A project that needs no generator: one arm, which reads the documents."""
     config = project / "steep.yaml"
-    settle(config, generate={"recipe": None}, train={"arms": {"raw": ["documents"]}})
+    settle(config, generate={"recipes": {}}, train={"arms": {"raw": ["documents"]}})
     return project
 
 

@@ -213,7 +213,7 @@ def test_a_report_makes_nothing_and_names_what_is_missing(
 ) -> None:
     before, artifacts = len(server.requests), sorted((copy / ".steep").iterdir())
     for change, missing in (
-        ("generate.pairs=9", "'generate' has not been made"),
+        ("generate.recipes.entigraph.pairs=9", "'generate' has not been made"),
         ("train.seed=7", "'train raw' has not been made"),
     ):
         ended = steep("report", "--set", change, cwd=copy)
@@ -262,7 +262,7 @@ def test_clean_keeps_what_an_unfinished_configuration_may_use(copy: Path, steep:
         record.unlink()
     for link in copy.glob("runs/*/model-*"):
         link.unlink()
-    said = steep("clean", "--set", "generate.pairs=9", cwd=copy).out
+    said = steep("clean", "--set", "generate.recipes.entigraph.pairs=9", cwd=copy).out
     assert "all of generate, corpus, tokenize, train, instruct is kept" in said
     assert "train-" not in said and "corpus-" not in said
 
@@ -288,10 +288,10 @@ def test_questions_on_wholes_are_asked_of_split_documents(copy: Path, steep: Ste
 def test_nothing_generated_and_no_arm_is_a_score_of_the_base_model(
     copy: Path, steep: Steep
 ) -> None:
-    settle(copy / "steep.yaml", generate={"recipe": None}, train={"arms": {}})
+    settle(copy / "steep.yaml", generate={"recipes": {}}, train={"arms": {}})
     ended = steep("run", "--json", cwd=copy)
     assert ended.code == 0, ended.err
-    assert "generate.recipe is null" in ended.err
+    assert "generate.recipes is empty" in ended.err
     scores = json.loads(ended.out)["scores"]
     found = scores["likelihood"]
     assert [model["name"] for model in found["models"]] == ["base"] and found["pairs"] == []

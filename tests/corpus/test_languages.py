@@ -15,7 +15,8 @@ from steep.corpus.passage import Candidate
 from steep.documents.document import Document
 from steep.documents.language import detect_language, document_language
 from steep.documents.split import split_document
-from steep.recipes.entigraph import EntiGraph
+from steep.recipes.entigraph import EntiGraphOptions, entigraph
+from steep.recipes.recipe import Writer
 
 
 class Recorded(NamedTuple):
@@ -137,15 +138,17 @@ RECORDED = {
 def test_a_document_goes_from_its_entities_to_its_passages(recorded: Recorded) -> None:
     document = Document("lamp", recorded.title, recorded.text)
     assert document_language(document.text) == recorded.code
-    recipe = EntiGraph("m")
-    opening = recipe.opening(document, [])
-    assert opening is not None
-    assert f"Write the whole answer in {recorded.asked}" in opening.messages[-1].content
+    recipe = entigraph("entigraph", EntiGraphOptions(), Writer("m"))
+    entities, pairs = recipe.step("entities"), recipe.step("pairs")
+    first = entities.specimen(document)
+    assert f"Write the whole answer in {recorded.asked}" in first.messages[-1].content
     listed = {"summary": recorded.summary, "entities": recorded.entities}
     answer = json.dumps(listed, ensure_ascii=False)
-    assert recipe.entities(document, [answer]).entities == recorded.entities
-    candidates = [Candidate(recipe.passage(opening, answer) or "", "lamp", opening.id, "entigraph")]
-    for call in recipe.calls(document, [answer]):
+    answers = {"entities": [answer]}
+    assert recipe.prompts.entities(document, answers).entities == recorded.entities
+    candidates = [Candidate(entities.passage(first, answer) or "", "lamp", first.id, "entigraph")]
+    calls = pairs.calls(document, answers)
+    for call in (calls[rank] for rank in range(len(calls))):
         a, b = call.subset
         text = (
             f"### What {recorded.title} says in relation to {a}\n\n{recorded.said.format(a=a, b=b)}"
@@ -214,10 +217,10 @@ def test_chinese_is_foreign_to_a_japanese_document() -> None:
 def test_what_is_asked_about_an_english_document_says_no_language() -> None:
     text = "Velmora is a port on the north coast of Korrain, and it is known for its lamp and eels."
     assert document_language(text) == "en"
-    for recipe in (EntiGraph("m"), EntiGraph("m", prompt="compact")):
-        opening = recipe.opening(Document("a", "A", text), [])
-        assert opening is not None
-        assert "English" not in "".join(message.content for message in opening.messages)
+    for options in (EntiGraphOptions(), EntiGraphOptions(prompt="compact")):
+        recipe = entigraph("entigraph", options, Writer("m"))
+        first = recipe.step("entities").specimen(Document("a", "A", text))
+        assert "English" not in "".join(message.content for message in first.messages)
 
 
 NORWEGIAN = (

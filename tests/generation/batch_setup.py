@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from batch_worker import FIVE, quick_client
-from toy import ToyRecipe
+from toy import toy_recipe, view_of
 
 from scripted_batches import BatchServer
 from steep.documents.document import Document
 from steep.generation.batch.runner import collect, generate_in_batches
-from steep.generation.plan import walk
 from steep.generation.progress import BatchReport
 from steep.generation.scheduler import generate
 from steep.ledger.endpoint_worker import EndpointWorker
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 from steep.llm.prices import Prices
+from steep.recipes.recipe import Recipe
 
-RECIPE = ToyRecipe(pairs=10)
+RECIPE = toy_recipe(pairs=10)
 PRICES = Prices(usd_per_million_input_tokens=1.0, usd_per_million_output_tokens=1.0)
 CALLS = 5 * 11  # of the plan: an opening and ten pairs of each document
 
@@ -33,7 +33,7 @@ def make(
     most_bytes: int = 10**8,
     prices: Prices | None = None,
     documents: Sequence[Document] = FIVE,
-    recipe: ToyRecipe = RECIPE,
+    recipe: Recipe = RECIPE,
     **options: Any,
 ) -> BatchReport:
     async def run() -> BatchReport:
@@ -42,7 +42,7 @@ def make(
         client.prices = prices or Prices()
         try:
             return await generate_in_batches(
-                documents, recipe, client, ledger, **{"poll_s": 0.001, **options}
+                view_of(documents, recipe, ledger), client, **{"poll_s": 0.001, **options}
             )
         finally:
             await client.close()
@@ -60,7 +60,7 @@ def online(server: BatchServer, ledger: Ledger, collected: list[int]) -> None:
         )
         try:
             collected.append(await collect(client, ledger))
-            await generate(FIVE, RECIPE, [worker], ledger)
+            await generate(view_of(FIVE, RECIPE, ledger), [worker])
         finally:
             await client.close()
             await worker.client.close()
@@ -69,7 +69,7 @@ def online(server: BatchServer, ledger: Ledger, collected: list[int]) -> None:
 
 
 def texts(ledger: Ledger) -> list[tuple[str, str] | None]:
-    return [(r.status, r.text) if r else None for _, r in walk(FIVE, RECIPE, ledger)]
+    return [(r.status, r.text) if r else None for _, r in view_of(FIVE, RECIPE, ledger).walk()]
 
 
 def closed(ledger: Ledger) -> list[str | None]:

@@ -7,14 +7,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from toy import TINY, ToyRecipe
+from toy import TINY, toy_recipe, view_of
 
 from steep.generation.batch.runner import generate_in_batches
 from steep.generation.progress import BatchReport
 from steep.ledger.ledger import Ledger
 from steep.llm.openai_batch import BatchClient
 
-RECIPE = ToyRecipe(pairs=20)
+RECIPE = toy_recipe(pairs=20)
 FIVE = (*TINY, *(replace(each, id=f"{each.id}-2", title="Again") for each in TINY[:2]))
 
 
@@ -27,7 +27,7 @@ async def run(base_url: str, path: Path) -> BatchReport:
     client = quick_client(base_url)
     with Ledger(path) as ledger:
         try:
-            return await generate_in_batches(FIVE, RECIPE, client, ledger, poll_s=0.005)
+            return await generate_in_batches(view_of(FIVE, RECIPE, ledger), client, poll_s=0.005)
         finally:
             await client.close()
 

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from toy import TINY, ToyRecipe
+from toy import TINY, toy_recipe, view_of
 
 from steep.generation.scheduler import generate
 from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
@@ -14,7 +14,7 @@ from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 
 CONCURRENCY = 4
-RECIPE = ToyRecipe(pairs=60)
+RECIPE = toy_recipe(pairs=60)
 
 
 async def run(base_url: str, path: Path) -> None:
@@ -22,7 +22,7 @@ async def run(base_url: str, path: Path) -> None:
     worker = EndpointWorker(client, RetryPolicy(max_attempts=12, pause_s=0.001))
     with Ledger(path) as ledger:
         try:
-            await generate(TINY, RECIPE, [worker], ledger)
+            await generate(view_of(TINY, RECIPE, ledger), [worker])
         finally:
             await client.close()
 

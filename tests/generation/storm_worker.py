@@ -14,7 +14,7 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
-from toy import TINY, ToyRecipe
+from toy import TINY, toy_recipe, view_of
 
 from steep.generation.progress import GenerationReport
 from steep.generation.scheduler import generate
@@ -23,7 +23,7 @@ from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 
 CONCURRENCY = 8
-RECIPE = ToyRecipe(pairs=60)
+RECIPE = toy_recipe(pairs=60)
 DOCUMENTS = tuple(
     replace(document, id=f"{document.id}-{edition}", title=f"{document.title}, edition {edition}")
     for edition in range(8)
@@ -37,7 +37,7 @@ async def run(base_url: str, path: Path) -> GenerationReport:
     with Ledger(path) as ledger:
         try:
             workers = [EndpointWorker(client, POLICY)]
-            return await generate(DOCUMENTS, RECIPE, workers, ledger, salvage_rounds=2)
+            return await generate(view_of(DOCUMENTS, RECIPE, ledger), workers, salvage_rounds=2)
         finally:
             await client.close()
 

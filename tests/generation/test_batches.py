@@ -18,12 +18,11 @@ from batch_setup import (
     texts,
 )
 from batch_worker import FIVE, quick_client
-from toy import ToyRecipe
+from toy import toy_recipe, view_of
 
 from scripted_batches import BatchBehaviour, BatchServer
 from steep.documents.document import Document
 from steep.generation.batch.runner import cancel_all, collect, generate_in_batches
-from steep.generation.plan import totals, walk
 from steep.generation.progress import BatchProgress, StopRequest
 from steep.ledger.budget import Budget
 from steep.ledger.ledger import Ledger
@@ -61,7 +60,7 @@ def test_the_texts_are_those_of_the_chat_api(
         with Ledger(tmp_path / "online.db") as other:
             online(odd, other, [])
             assert texts(ledger) == texts(other)
-            assert found.counts == totals(FIVE, RECIPE, other).counts
+            assert found.counts == view_of(FIVE, RECIPE, other).totals().counts
     assert found.truncated and found.refused and found.empty
     assert found.to_do == found.failed == 0
 
@@ -73,7 +72,7 @@ def test_batches_are_cut_at_the_limit_of_calls(server: BatchServer, ledger: Ledg
 
 
 def test_batches_are_cut_at_the_limit_of_bytes(server: BatchServer, ledger: Ledger) -> None:
-    (first, *_) = walk(FIVE, RECIPE, ledger)
+    (first, *_) = view_of(FIVE, RECIPE, ledger).walk()
     most_bytes = 6 * len(request_line(first.call, Dialect()))
     assert make(server, ledger, most_bytes=most_bytes).totals.done == CALLS
     uploads = [server.batches.files[f"file-{n}"] for n in range(len(server.batches.files))]
@@ -138,10 +137,10 @@ def test_progress_adds_up(server: BatchServer, ledger: Ledger) -> None:
     server.batches.behaviour = BatchBehaviour(polls=3)
     seen: list[BatchProgress] = []
     make(server, ledger, prices=PRICES, on_progress=seen.append)
-    assert [p.phase for p in seen] == sorted((p.phase for p in seen), reverse=True)
+    assert [p.phase for p in seen] == sorted(p.phase for p in seen)
     assert {(p.batches, p.waiting) for p in seen} >= {(0, 0), (1, 5), (1, 50)}
     assert seen[-1].new == CALLS and seen[-1].new_failed == 0
-    found = totals(FIVE, RECIPE, ledger)
+    found = view_of(FIVE, RECIPE, ledger).totals()
     assert seen[-1].new_tokens == found.usage.completion_tokens
     assert seen[-1].new_cost_usd == pytest.approx(found.cost_usd)
 
@@ -171,7 +170,7 @@ def test_cancelling_the_task_loses_nothing(server: BatchServer, ledger: Ledger) 
 
     async def run() -> None:
         client = quick_client(server.base_url)
-        making = generate_in_batches(FIVE, RECIPE, client, ledger, poll_s=60.0)
+        making = generate_in_batches(view_of(FIVE, RECIPE, ledger), client, poll_s=60.0)
         try:
             await asyncio.wait_for(making, timeout=0.3)
         finally:
@@ -185,16 +184,16 @@ def test_cancelling_the_task_loses_nothing(server: BatchServer, ledger: Ledger) 
 
 
 def test_another_engine_collects_what_has_ended(server: BatchServer, ledger: Ledger) -> None:
-    make(server, ledger, recipe=ToyRecipe(pairs=0))
+    make(server, ledger, recipe=toy_recipe(pairs=0))
     server.batches.behaviour = BatchBehaviour(expiring=1)
     # Half of the plan by batches, in two of which one will expire.
-    make(server, ledger, recipe=ToyRecipe(pairs=5), most_requests=13, wait=False)
+    make(server, ledger, recipe=toy_recipe(pairs=5), most_requests=13, wait=False)
     collected: list[int] = []
     online(server, ledger, collected)
-    assert totals(FIVE, RECIPE, ledger).submitted == 12
+    assert view_of(FIVE, RECIPE, ledger).totals().submitted == 12
     online(server, ledger, collected)
     assert collected == [6, 12]  # half of the first batch, and then all of the second
-    assert totals(FIVE, RECIPE, ledger).done == CALLS
+    assert view_of(FIVE, RECIPE, ledger).totals().done == CALLS
     assert bought_once(server)
 
 
@@ -202,9 +201,9 @@ def test_what_another_engine_collects_counts_against_its_budget(
     server: BatchServer, ledger: Ledger
 ) -> None:
     server.batches.behaviour = BatchBehaviour(polls=3)
-    make(server, ledger, recipe=ToyRecipe(pairs=0))
+    make(server, ledger, recipe=toy_recipe(pairs=0))
     make(server, ledger, most_requests=30, wait=False)
-    spent_before = totals(FIVE, RECIPE, ledger).usage
+    spent_before = view_of(FIVE, RECIPE, ledger).totals().usage
     budget = Budget(10**9, spent_tokens=spent_before.prompt_tokens + spent_before.completion_tokens)
 
     async def look() -> int:
@@ -216,18 +215,18 @@ def test_what_another_engine_collects_counts_against_its_budget(
 
     completed = [asyncio.run(look()) for _ in range(2)]
     assert completed == [0, 30]
-    usage = totals(FIVE, RECIPE, ledger).usage
+    usage = view_of(FIVE, RECIPE, ledger).totals().usage
     assert budget.spent_tokens == usage.prompt_tokens + usage.completion_tokens
     assert budget.reserved_tokens > 20 * 2048  # twenty calls are still there
 
 
 def test_another_engine_leaves_what_is_under_way(server: BatchServer, ledger: Ledger) -> None:
-    make(server, ledger, recipe=ToyRecipe(pairs=0))
+    make(server, ledger, recipe=toy_recipe(pairs=0))
     server.batches.behaviour = BatchBehaviour(polls=30)
-    make(server, ledger, recipe=ToyRecipe(pairs=5), most_requests=20, wait=False)
+    make(server, ledger, recipe=toy_recipe(pairs=5), most_requests=20, wait=False)
     collected: list[int] = []
     online(server, ledger, collected)
-    found = totals(FIVE, RECIPE, ledger)
+    found = view_of(FIVE, RECIPE, ledger).totals()
     assert collected == [0]
     assert (found.done, found.submitted, found.to_do) == (30, 25, 25)
     assert make(server, ledger).totals.done == CALLS
@@ -252,7 +251,7 @@ def test_batches_of_another_provider_are_left_alone(server: BatchServer, ledger:
 def test_open_batches_are_cancelled_and_their_answers_kept(
     server: BatchServer, ledger: Ledger
 ) -> None:
-    make(server, ledger, recipe=ToyRecipe(pairs=0))
+    make(server, ledger, recipe=toy_recipe(pairs=0))
     make(server, ledger, wait=False)
 
     async def run() -> tuple[int, int]:
@@ -263,5 +262,5 @@ def test_open_batches_are_cancelled_and_their_answers_kept(
             await client.close()
 
     assert asyncio.run(run()) == (1, 25)
-    found = totals(FIVE, RECIPE, ledger)
+    found = view_of(FIVE, RECIPE, ledger).totals()
     assert (found.done, found.to_do, found.submitted) == (30, 25, 0)

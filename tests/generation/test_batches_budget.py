@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from batch_setup import CALLS, PRICES, bought_once, closed, make
 from batch_worker import quick_client
-from toy import ToyRecipe
+from toy import toy_recipe
 
 from scripted_batches import BatchBehaviour, BatchServer
 from steep.core.errors import UserError
@@ -22,6 +22,7 @@ from steep.ledger.budget import Budget
 from steep.ledger.ledger import Ledger
 from steep.llm.dialect import Dialect
 from steep.llm.openai_batch import BatchClient
+from steep.recipes.recipe import Recipe
 from steep.testing.script import Script
 
 
@@ -168,12 +169,12 @@ def test_what_cancelled_batches_left_is_submitted_anew_and_said(
     assert bought_once(server)
 
 
-def _openings_only() -> ToyRecipe:
-    return ToyRecipe(pairs=0)
+def _openings_only() -> Recipe:
+    return toy_recipe(pairs=0)
 
 
-def _more() -> ToyRecipe:
-    return ToyRecipe(pairs=12)
+def _more() -> Recipe:
+    return toy_recipe(pairs=12)
 
 
 def test_a_hard_limit_needs_one_on_answers(

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import batch_worker
 import pytest
+from toy import view_of
 
 from scripted_batches import BatchBehaviour, BatchServer, Moment
 from steep.generation.batch.runner import collect
-from steep.generation.plan import walk
 from steep.generation.scheduler import generate
 from steep.ledger.endpoint_worker import EndpointWorker
 from steep.ledger.ledger import Ledger
@@ -32,7 +32,7 @@ def texts(path: Path) -> list[tuple[str, str] | None]:
     with Ledger(path, read_only=True) as ledger:
         return [
             (r.status, r.text) if r else None
-            for _, r in walk(batch_worker.FIVE, batch_worker.RECIPE, ledger)
+            for _, r in view_of(batch_worker.FIVE, batch_worker.RECIPE, ledger).walk()
         ]
 
 
@@ -109,7 +109,7 @@ async def collect_and_complete(server: BatchServer, path: Path) -> int:
     with Ledger(path) as ledger:
         try:
             collected = await collect(client, ledger)
-            await generate(batch_worker.FIVE, batch_worker.RECIPE, [worker], ledger)
+            await generate(view_of(batch_worker.FIVE, batch_worker.RECIPE, ledger), [worker])
         finally:
             await client.close()
             await worker.client.close()

@@ -15,11 +15,10 @@ from batch_setup import (
     make,
 )
 from batch_worker import FIVE
-from toy import ToyRecipe
+from toy import toy_recipe, view_of
 
 from scripted_batches import BatchBehaviour, BatchServer
 from steep.core.errors import UserError
-from steep.generation.plan import totals, walk
 from steep.ledger.ledger import Ledger
 from steep.testing.script import Behaviour, Script
 
@@ -42,7 +41,7 @@ def test_calls_that_fail_in_passing_go_out_again(tmp_path: Path) -> None:
     trouble = Behaviour(rate_limited=0.2, server_error=0.2)
     with BatchServer(Script(3, trouble)) as server, Ledger(tmp_path / "l.db") as ledger:
         found = make(server, ledger, max_attempts=20).totals
-        attempts = [r.completion.attempts for _, r in walk(FIVE, RECIPE, ledger) if r]
+        attempts = [r.completion.attempts for _, r in view_of(FIVE, RECIPE, ledger).walk() if r]
         assert found.done == CALLS
         assert bought_once(server)
         assert sum(attempts) == server.requests.total() > CALLS
@@ -53,7 +52,7 @@ def test_calls_that_fail_too_often_have_failed(tmp_path: Path) -> None:
         BatchServer(Script(3)) as server,
         Ledger(tmp_path / "l.db") as ledger,
     ):
-        make(server, ledger, recipe=ToyRecipe(pairs=0))
+        make(server, ledger, recipe=toy_recipe(pairs=0))
         server.script = Script(3, Behaviour(rate_limited=1.0))
         found = make(server, ledger, max_attempts=3).totals
         assert (found.done, found.failed) == (5, 50)
@@ -68,7 +67,7 @@ def test_a_failed_opening_stops_its_document_only_for_this_run(tmp_path: Path) -
     unusable = Behaviour(context_tokens=50)
     with BatchServer(Script(3, unusable)) as server, Ledger(tmp_path / "l.db") as ledger:
         found = make(server, ledger).totals
-        assert (found.failed, found.planned, len(found.unopened)) == (5, 5, 5)
+        assert (found.failed, found.planned, len(found.unprepared)) == (5, 5, 5)
         assert "maximum context length" in found.failures[0].reason
         server.script = Script(3)
         assert make(server, ledger).totals.done == CALLS
@@ -105,8 +104,8 @@ def test_a_refused_batch_stops_the_run_and_says_why(server: BatchServer, ledger:
     server.batches.behaviour = BatchBehaviour(refusing=1, refusal=refusal)
     with pytest.raises(UserError, match=r"line 1: Line 1 is odd\. \(invalid_request\)"):
         make(server, ledger)
-    assert totals(FIVE, RECIPE, ledger).to_do == 5
-    assert totals(FIVE, RECIPE, ledger).submitted == 0
+    assert view_of(FIVE, RECIPE, ledger).totals().to_do == 5
+    assert view_of(FIVE, RECIPE, ledger).totals().submitted == 0
     assert make(server, ledger).totals.done == CALLS
 
 
@@ -116,7 +115,7 @@ def test_an_unknown_model_stops_the_run_before_the_second_batch(tmp_path: Path) 
         with pytest.raises(UserError, match="'toy' is not known here"):
             make(server, ledger, most_requests=2)
         assert server.batches.sizes == [2]
-        found = totals(FIVE, RECIPE, ledger)
+        found = view_of(FIVE, RECIPE, ledger).totals()
         assert (found.planned, found.to_do, found.submitted) == (5, 5, 0)
 
 
@@ -133,7 +132,7 @@ def test_what_concerns_every_call_stops_the_run(
     with BatchServer(Script(3, behaviour)) as server, Ledger(tmp_path / "l.db") as ledger:
         with pytest.raises(UserError, match=words):
             make(server, ledger)
-        found = totals(FIVE, RECIPE, ledger)
+        found = view_of(FIVE, RECIPE, ledger).totals()
         assert (found.to_do, found.submitted) == (5, 0)
 
 
@@ -142,7 +141,7 @@ def test_money_that_ends_in_a_batch_stops_the_run_and_keeps_the_answers(tmp_path
     with BatchServer(Script(3, short)) as server, Ledger(tmp_path / "l.db") as ledger:
         with pytest.raises(UserError, match="no quota or money left"):
             make(server, ledger)
-        found = totals(FIVE, RECIPE, ledger)
+        found = view_of(FIVE, RECIPE, ledger).totals()
         assert (found.done, found.to_do, found.failed, found.submitted) == (7, 48, 0, 0)
         server.script = Script(3)
         assert make(server, ledger).totals.done == CALLS
@@ -175,13 +174,13 @@ def test_a_batch_that_an_empty_queue_does_not_take_is_cut_in_half(
 def test_a_batch_that_waits_for_room_is_made_by_the_next_process(
     server: BatchServer, ledger: Ledger
 ) -> None:
-    make(server, ledger, recipe=ToyRecipe(pairs=0))
+    make(server, ledger, recipe=toy_recipe(pairs=0))
     server.batches.behaviour = BatchBehaviour(queue_calls=20, polls=30)
     make(server, ledger, most_requests=20, wait=False)
     make(server, ledger, documents=(), wait=False, poll_s=60.0)
     # One batch is on its way, so that the others wait instead of being cut.
     assert [batch.status for batch in ledger.batches()] == ["in_progress", "waiting", "waiting"]
-    assert totals(FIVE, RECIPE, ledger).submitted == 50
+    assert view_of(FIVE, RECIPE, ledger).totals().submitted == 50
     assert make(server, ledger, most_requests=20).totals.done == CALLS
     assert server.batches.requests["upload"] == 1 + 3
     assert bought_once(server)
@@ -226,7 +225,7 @@ def test_a_file_that_lacks_many_answers_stops_the_run_and_buys_none(
     server.batches.files[name] = b"<html>" + whole.split(b"\n", 2)[2]
     with pytest.raises(UserError, match="lack answers that were paid for"):
         make(server, ledger)
-    found = totals(FIVE, RECIPE, ledger)
+    found = view_of(FIVE, RECIPE, ledger).totals()
     assert (found.done, found.submitted) == (2, 3)
     server.batches.files[name] = whole
     assert make(server, ledger).totals.done == CALLS
@@ -238,4 +237,4 @@ def test_a_batch_of_another_account_stops_the_run(server: BatchServer, ledger: L
     server.batches._batches.clear()
     with pytest.raises(UserError, match="use the key of the account"):
         make(server, ledger)
-    assert totals(FIVE, RECIPE, ledger).submitted == 5
+    assert view_of(FIVE, RECIPE, ledger).totals().submitted == 5

@@ -5,18 +5,27 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from toy import TINY, ToyRecipe, completion, entities_json
+from toy import (
+    TINY,
+    ListedCalls,
+    calls_about,
+    completion,
+    entities_json,
+    first_call,
+    toy_recipe,
+    view_of,
+)
 
 from steep.generation.busy import busy_seconds, merged
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, Slot, SubmittedBatch
 
-RECIPE = ToyRecipe(pairs=6)
+RECIPE = toy_recipe(pairs=6)
 DOCUMENT = TINY[0]
 
 
 def record_at(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, latencies: list[float]) -> None:
-    """An opening at midnight, and a text a minute from one o'clock on."""
+    """A list of entities at midnight, and a text per minute from one o'clock on."""
     ends = iter(
         [
             "2026-01-01T00:00:10.000+00:00",
@@ -24,11 +33,10 @@ def record_at(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, latencies: list[f
         ]
     )
     monkeypatch.setattr("steep.ledger.ledger.now_utc", lambda: next(ends))
-    opening = RECIPE.opening(DOCUMENT, [])
-    assert opening is not None
-    answer = completion(opening, entities_json("Ada", "Bo", "Cy", "Di"), latency_s=4.0)
-    ledger.record([Entry(opening, answer)])
-    calls = RECIPE.calls(DOCUMENT, [answer.text])
+    first = first_call(RECIPE, DOCUMENT)
+    answer = completion(first, entities_json("Ada", "Bo", "Cy", "Di"), latency_s=4.0)
+    ledger.record([Entry(first, answer)])
+    calls = ListedCalls(calls_about(RECIPE, DOCUMENT, answer.text))
     for rank, (call, latency_s) in enumerate(zip(calls, latencies, strict=True)):
         answered = completion(call, latency_s=latency_s)
         ledger.record([Entry(call, answered, Slot(calls.key, rank))])
@@ -37,11 +45,12 @@ def record_at(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, latencies: list[f
 def test_time_of_all_runs_counts_and_pauses_do_not(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert busy_seconds(TINY, RECIPE, ledger) == 0.0
+    assert busy_seconds(view_of(TINY, RECIPE, ledger)) == 0.0
     record_at(ledger, monkeypatch, [10.0, 70.0, 10.0, 10.0, 10.0, 10.0])
     # 4 s at midnight; 70 s until 1:01, in which the text of one o'clock fell; then 4 of 10 s.
-    assert busy_seconds(TINY, RECIPE, ledger) == pytest.approx(4 + 70 + 40)
-    assert busy_seconds(TINY, RECIPE, ledger, {DOCUMENT.id: 2}) == pytest.approx(4 + 70)
+    assert busy_seconds(view_of(TINY, RECIPE, ledger)) == pytest.approx(4 + 70 + 40)
+    two = view_of(TINY, RECIPE, ledger, most_per_step=2)
+    assert busy_seconds(two) == pytest.approx(4 + 70)
 
 
 def test_calls_of_a_batch_take_as_long_as_the_batch(
@@ -52,7 +61,7 @@ def test_calls_of_a_batch_take_as_long_as_the_batch(
     batch = SubmittedBatch("one", "http://host", "collected", 6, times[0], finished_at=times[1])
     ledger.submit(batch, [])
     ledger.submit(replace(batch, token="two", status="rejected", submitted_at=times[1]), [])
-    assert busy_seconds(TINY, RECIPE, ledger) == pytest.approx(4 + 3600)
+    assert busy_seconds(view_of(TINY, RECIPE, ledger)) == pytest.approx(4 + 3600)
 
 
 def test_spans_are_merged() -> None:

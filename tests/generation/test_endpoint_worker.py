@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from toy import TINY, ToyRecipe, completion
+from toy import TINY, completion, first_call, toy_recipe
 
 from steep.core.calls import Call, Completion
 from steep.ledger.endpoint_worker import EndpointWorker, Outcome, RetryPolicy
 from steep.llm.client import FatalError, TransientError
 
-OPENING = ToyRecipe().opening(TINY[0], [])
+OPENING = first_call(toy_recipe(), TINY[0])
 assert OPENING is not None
 CALL: Call = OPENING
 FAST = RetryPolicy(pause_s=0.001)

@@ -18,7 +18,9 @@ PRICES = Prices(usd_per_million_input_tokens=10.0, usd_per_million_output_tokens
 
 def call_of(*parts: str, max_tokens: int = 100, schema: str | None = None) -> Call:
     messages = (Message("system", ("Be brief.",)), Message("user", parts))
-    return Call("r", "pair", "d", (), 0, "m", messages, Sampling(1.0, 1.0, max_tokens, 0.0, schema))
+    return Call(
+        "r", "pairs", "d", (), 0, "m", messages, Sampling(1.0, 1.0, max_tokens, 0.0, schema)
+    )
 
 
 @given(st.lists(st.text(), max_size=3))

@@ -10,9 +10,8 @@ import time
 from pathlib import Path
 
 import kill_worker
-from toy import TINY
+from toy import TINY, view_of
 
-from steep.generation.plan import walk
 from steep.ledger.ledger import Ledger
 from steep.llm.openai_wire import Dialect, request_body
 from steep.testing.script import Behaviour, Script, request_hash
@@ -35,7 +34,7 @@ def recorded(path: Path) -> dict[str, tuple[str, str]]:
     with Ledger(path, read_only=True) as ledger:
         return {
             request_hash(request_body(call, Dialect())): (record.status, record.text)
-            for call, record in walk(TINY, kill_worker.RECIPE, ledger)
+            for call, record in view_of(TINY, kill_worker.RECIPE, ledger).walk()
             if record is not None
         }
 

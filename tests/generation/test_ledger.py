@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy import TINY, ToyRecipe, completion
+from toy import TINY, completion, first_call, toy_recipe
 
 from steep.core.calls import Call, Message, Status, Usage
 from steep.core.errors import UserError
@@ -17,7 +17,7 @@ from steep.ledger.records import Entry, ImportedText, status_of
 
 
 def call(number: int = 0) -> Call:
-    opening = ToyRecipe().opening(TINY[0], [])
+    opening = first_call(toy_recipe(), TINY[0])
     assert opening is not None
     return replace(opening, sample=number)
 

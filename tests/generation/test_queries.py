@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from toy import TINY, ToyRecipe, completion
+from toy import TINY, completion, first_call, toy_recipe
 
 from steep.core.calls import Call, Usage
 from steep.core.errors import UserError
@@ -17,18 +17,18 @@ from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, ImportedText, SubmittedBatch
 
 QUILLON, PELL, HASK = TINY
-RECIPE = ToyRecipe()
+RECIPE = toy_recipe()
 
 
 def about(document_id: str, *names: str, sample: int = 0) -> Call:
     """A call about entities of a document."""
-    opening = RECIPE.opening(QUILLON, [])
+    opening = first_call(RECIPE, QUILLON)
     assert opening is not None
     (system, user) = opening.messages
     asked = replace(user, parts=(*user.parts[:1], f"{document_id}: {', '.join(names)}"))
     return replace(
         opening,
-        stage="pair",
+        stage="pairs",
         document_id=document_id,
         subset=names,
         sample=sample,

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy import TINY, ToyClient, ToyRecipe, answer_everything, completion, entities_json
+from toy import TINY, ToyClient, answer_everything, completion, entities_json, toy_recipe, view_of
 
 from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
-from steep.generation.plan import Totals, walk
+from steep.generation.plan import Subject, Totals
 from steep.generation.progress import GenerationProgress, GenerationReport, StopRequest
 from steep.generation.scheduler import generate
 from steep.generation.work_queue import assign
@@ -24,8 +24,9 @@ from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.llm.client import FatalError, TransientError
 from steep.llm.prices import Prices
+from steep.recipes.recipe import Recipe
 
-RECIPE = ToyRecipe(pairs=3)
+RECIPE = toy_recipe(pairs=3)
 FAST = RetryPolicy(max_attempts=2, pause_s=0.001)
 PRICES = Prices(usd_per_million_input_tokens=1.0, usd_per_million_output_tokens=2.0)
 MANY = tuple(Document(f"d{n}", f"Title {n}", f"Text {n}.") for n in range(20))
@@ -35,13 +36,15 @@ def make(
     client: ToyClient,
     ledger: Ledger,
     documents: Sequence[Document] = MANY,
-    recipe: ToyRecipe = RECIPE,
+    recipe: Recipe = RECIPE,
 ) -> Totals:
-    return asyncio.run(generate(documents, recipe, [EndpointWorker(client)], ledger)).totals
+    return asyncio.run(
+        generate(view_of(documents, recipe, ledger), [EndpointWorker(client)])
+    ).totals
 
 
 def texts(ledger: Ledger) -> list[str | None]:
-    return [r.text if r else None for _, r in walk(MANY, RECIPE, ledger)]
+    return [r.text if r else None for _, r in view_of(MANY, RECIPE, ledger).walk()]
 
 
 def test_everything_is_made_once(ledger: Ledger) -> None:
@@ -109,11 +112,13 @@ def test_cancelling_waits_for_what_is_in_flight(ledger: Ledger) -> None:
     async def cancel_half_way() -> None:
         def on_progress(progress: GenerationProgress) -> None:
             phases.append(progress.phase)
-            if progress.phase == "calls" and progress.new >= 40 and not task.cancelling():
+            if progress.phase == "texts" and progress.new >= 40 and not task.cancelling():
                 task.cancel()
 
         task = asyncio.create_task(
-            generate(MANY, RECIPE, [EndpointWorker(client)], ledger, on_progress=on_progress)
+            generate(
+                view_of(MANY, RECIPE, ledger), [EndpointWorker(client)], on_progress=on_progress
+            )
         )
         await task
 
@@ -140,19 +145,19 @@ def test_a_failed_call_is_tried_again_by_the_next_run_only(ledger: Ledger) -> No
     assert (found.done, found.failed, len(again.calls)) == (80, 0, 4)
 
 
-def test_a_failed_opening_leaves_its_document_for_the_next_run(ledger: Ledger) -> None:
-    def fail_opening(call: Call) -> Completion:
+def test_a_failed_preparing_call_leaves_its_document_for_the_next_run(ledger: Ledger) -> None:
+    def fail_entities(call: Call) -> Completion:
         if call.document_id == "d3" and call.stage == "entities":
             return completion(call, "", error="HTTP 500", cost_usd=None)
         return answer_everything(call)
 
-    found = make(ToyClient(fail_opening), ledger)
-    assert (found.planned, found.failed, found.unopened) == (77, 1, ("d3",))
+    found = make(ToyClient(fail_entities), ledger)
+    assert (found.planned, found.failed, found.unprepared) == (77, 1, (Subject("toy", "d3"),))
     found = make(ToyClient(), ledger)
-    assert (found.planned, found.done, found.unopened) == (80, 80, ())
+    assert (found.planned, found.done, found.unprepared) == (80, 80, ())
 
 
-def test_openings_are_tried_again_in_rounds_over_all_documents(ledger: Ledger) -> None:
+def test_preparing_calls_are_tried_again_in_rounds_over_all_documents(ledger: Ledger) -> None:
     def babble_first(call: Call) -> Completion:
         odd = int(call.document_id[1:]) % 2
         if call.stage == "entities" and odd and call.sample == 0:
@@ -201,7 +206,7 @@ def test_calls_that_failed_stay_in_their_groups(ledger: Ledger) -> None:
 
 
 def test_a_longer_plan_buys_only_the_difference(ledger: Ledger) -> None:
-    make(ToyClient(), ledger, MANY[:5], replace(RECIPE, pairs=1))
+    make(ToyClient(), ledger, MANY[:5], toy_recipe(pairs=1))
     client = ToyClient(batch_size=4)
     assert make(client, ledger).done == 80
     assert len(client.calls) == 80 - 10
@@ -220,12 +225,14 @@ def test_progress_counts_what_is_there_and_what_is_new(ledger: Ledger) -> None:
     make(ToyClient(), ledger, MANY[:10])
     seen: list[GenerationProgress] = []
     asyncio.run(
-        generate(MANY, RECIPE, [EndpointWorker(ToyClient())], ledger, on_progress=seen.append)
+        generate(
+            view_of(MANY, RECIPE, ledger), [EndpointWorker(ToyClient())], on_progress=seen.append
+        )
     )
-    opening = [each for each in seen if each.phase == "openings"]
+    opening = [each for each in seen if each.phase == "preparing"]
     assert (opening[-1].planned, opening[-1].finished, opening[-1].new) == (20, 20, 10)
     last = seen[-1]
-    assert (last.phase, last.planned, last.finished, last.new) == ("calls", 60, 60, 40)
+    assert (last.phase, last.planned, last.finished, last.new) == ("texts", 60, 60, 40)
     assert (last.new_failed, last.new_tokens, last.new_cost_usd) == (0, 200, 20.0)
     assert last.in_flight == 0
     assert max(each.in_flight for each in seen) == 4
@@ -234,7 +241,9 @@ def test_progress_counts_what_is_there_and_what_is_new(ledger: Ledger) -> None:
 def test_unknown_cost_stays_unknown(ledger: Ledger) -> None:
     seen: list[GenerationProgress] = []
     client = ToyClient(lambda call: replace(answer_everything(call), cost_usd=None))
-    asyncio.run(generate(MANY, RECIPE, [EndpointWorker(client)], ledger, on_progress=seen.append))
+    asyncio.run(
+        generate(view_of(MANY, RECIPE, ledger), [EndpointWorker(client)], on_progress=seen.append)
+    )
     assert seen[-1].new_cost_usd is None
 
 
@@ -263,7 +272,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_recorded(ledger: Ledger) -
 
 def run_report(client: ToyClient, ledger: Ledger, **options: Any) -> GenerationReport:
     worker = EndpointWorker(client, FAST, PRICES)
-    return asyncio.run(generate(MANY, RECIPE, [worker], ledger, **options))
+    return asyncio.run(generate(view_of(MANY, RECIPE, ledger), [worker], **options))
 
 
 def test_a_budget_ends_the_run_cleanly_and_below_its_limit(ledger: Ledger) -> None:
@@ -299,7 +308,7 @@ def test_failures_that_may_pass_are_salvaged_at_the_end(ledger: Ledger) -> None:
 
     def troubled(call: Call) -> Completion:
         attempts[call.id] += 1
-        if call.document_id == "d3" and call.stage == "pair" and attempts[call.id] <= 4:
+        if call.document_id == "d3" and call.stage == "pairs" and attempts[call.id] <= 4:
             raise TransientError("HTTP 500")
         return answer_everything(call)
 
@@ -309,23 +318,23 @@ def test_failures_that_may_pass_are_salvaged_at_the_end(ledger: Ledger) -> None:
         client, ledger, salvage_rounds=2, on_progress=lambda state: phases.append(state.phase)
     )
     assert report.totals.done == report.totals.planned == 80
-    assert list(dict.fromkeys(phases)) == ["openings", "calls", "salvage"]
+    assert list(dict.fromkeys(phases)) == ["preparing", "texts", "salvage"]
     assert max(attempts.values()) == 5
     assert report.statistics.retries == 3 * 2  # in the two rounds of two tries each
 
 
 def test_what_fails_for_good_is_not_salvaged(ledger: Ledger) -> None:
     def reject(call: Call) -> Completion:
-        if call.document_id == "d3" and call.stage == "pair":
+        if call.document_id == "d3" and call.stage == "pairs":
             return completion(call, "", error="HTTP 400: no")
-        if call.document_id == "d4" and call.stage == "pair":
+        if call.document_id == "d4" and call.stage == "pairs":
             raise TransientError("HTTP 500")
         return answer_everything(call)
 
     client = ToyClient(reject)
     report = run_report(client, ledger, salvage_rounds=3)
     assert (report.totals.done, report.totals.failed) == (74, 6)
-    sent = Counter(call.document_id for call in client.calls if call.stage == "pair")
+    sent = Counter(call.document_id for call in client.calls if call.stage == "pairs")
     assert (sent["d3"], sent["d4"]) == (3, 3 * 2 * 4)
 
 
@@ -365,7 +374,7 @@ def test_a_document_stays_with_one_endpoint_and_is_warmed_before_its_calls_follo
 ) -> None:
     clients = [ToyClient(delay_s=0.001, endpoint=name, concurrency=3) for name in "ab"]
     workers = [EndpointWorker(client) for client in clients]
-    big = replace(RECIPE, pairs=30)
+    big = toy_recipe(pairs=30)
     names = entities_json(*(f"E{n}" for n in range(9)))
 
     def many_entities(call: Call) -> Completion:
@@ -373,7 +382,7 @@ def test_a_document_stays_with_one_endpoint_and_is_warmed_before_its_calls_follo
 
     for client in clients:
         client.answer = many_entities
-    asyncio.run(generate(MANY[:6], big, workers, ledger))
+    asyncio.run(generate(view_of(MANY[:6], big, ledger), workers))
     seen = [{call.document_id for call in client.calls} for client in clients]  # openings, too
     assert seen == [{each.id for each in share} for share in assign(MANY[:6], 2)]
     assert [len(each) for each in seen] == [3, 3]
@@ -387,10 +396,10 @@ def test_calls_of_a_document_wait_for_the_one_that_warms_its_prefix(ledger: Ledg
 
         async def complete(self, calls: Sequence[Call]) -> list[Completion]:
             (call,) = calls
-            if call.stage == "pair":
+            if call.stage == "pairs":
                 self.cold += call.document_id not in self.back
             result = await super().complete(calls)
-            self.back.add(call.document_id if call.stage == "pair" else "")
+            self.back.add(call.document_id if call.stage == "pairs" else "")
             return result
 
     client = Watching(concurrency=8, delay_s=0.001)
@@ -409,7 +418,7 @@ def test_an_endpoint_that_dies_hands_its_documents_to_the_others(ledger: Ledger)
 
     dying, healthy = Dying(delay_s=0.001), ToyClient(delay_s=0.001)
     report = asyncio.run(
-        generate(MANY, RECIPE, [EndpointWorker(dying), EndpointWorker(healthy)], ledger)
+        generate(view_of(MANY, RECIPE, ledger), [EndpointWorker(dying), EndpointWorker(healthy)])
     )
     assert report.totals.done == report.totals.planned == 80
     assert len(dying.calls) == 10

@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy import ToyClient, ToyRecipe, answer_everything, completion, entities_json
+from toy import (
+    ToyClient,
+    answer_everything,
+    completion,
+    entities_json,
+    first_call,
+    toy_recipe,
+    view_of,
+)
 
 from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
@@ -28,7 +36,7 @@ from steep.ledger.records import status_of, without_prompt
 from steep.llm.client import TransientError
 from steep.llm.prices import Prices
 
-RECIPE = ToyRecipe(pairs=3)
+RECIPE = toy_recipe(pairs=3)
 FAST = RetryPolicy(max_attempts=4, pause_s=0.001)
 PRICES = Prices(usd_per_million_input_tokens=1.0, usd_per_million_output_tokens=2.0)
 MANY = tuple(Document(f"d{n}", f"Title {n}", f"Text {n}.") for n in range(20))
@@ -45,7 +53,7 @@ def run(
     client: ToyClient, ledger: Ledger, budget: Budget | None = None, **options: Any
 ) -> GenerationReport:
     worker = EndpointWorker(client, FAST, PRICES)
-    return asyncio.run(generate(MANY, RECIPE, [worker], ledger, budget=budget, **options))
+    return asyncio.run(generate(view_of(MANY, RECIPE, ledger), [worker], budget=budget, **options))
 
 
 def uncounted(call: Call) -> Completion:
@@ -66,7 +74,7 @@ def uncounted(call: Call) -> Completion:
     ids=str,
 )
 def test_a_count_that_cannot_be_true_is_replaced_by_our_own(usage: Usage) -> None:
-    call = RECIPE.opening(MANY[0], [])
+    call = first_call(RECIPE, MANY[0])
     assert call is not None
     found = recounted(completion(call, "A text of 24 characters.", usage=usage))
     assert (found.usage, found.cost_usd) == (Usage(0, 0, 6), None)
@@ -114,13 +122,13 @@ def test_a_prompt_before_the_answer_is_no_part_of_the_text(ledger: Ledger, rende
     assert report.totals.done == report.totals.planned == 4 * len(MANY)
     kept = queries.calls_of_document(ledger, MANY[0].id, limit=9)
     pairs = ("Ada and Bo", "Ada and Cy", "Bo and Cy")
-    assert {record.text for record in kept if record.stage == "pair"} == {
+    assert {record.text for record in kept if record.stage == "pairs"} == {
         f"How {names} met in {MANY[0].id}." for names in pairs
     }
 
 
 def test_an_answer_that_is_the_prompt_alone_is_empty() -> None:
-    call = RECIPE.opening(MANY[0], [])
+    call = first_call(RECIPE, MANY[0])
     assert call is not None
     found = without_prompt(call, completion(call, call.messages[-1].content))
     assert status_of(found) == "empty"
@@ -192,7 +200,7 @@ def test_an_endpoint_that_stays_away_ends_the_run_when_it_was_waited_for(ledger:
     policy = replace(FAST, total_s=0.05)
     worker = EndpointWorker(Away(for_attempts=10**6), policy)
     with pytest.raises(UserError, match="The endpoint does not answer"):
-        asyncio.run(generate(MANY, RECIPE, [worker], ledger))
+        asyncio.run(generate(view_of(MANY, RECIPE, ledger), [worker]))
     assert ledger.totals()["done"] == 5
     assert ledger.totals()["failed"] == 0
 
@@ -203,7 +211,7 @@ def test_an_endpoint_that_is_away_is_left_out_by_name_while_another_one_works(
     gone = Away(endpoint="http://gone/v1", for_attempts=10**6, delay_s=0.001)
     well = ToyClient(endpoint="http://well/v1", delay_s=0.001)
     workers = [EndpointWorker(gone, FAST), EndpointWorker(well, FAST)]
-    report = asyncio.run(generate(MANY, RECIPE, workers, ledger))
+    report = asyncio.run(generate(view_of(MANY, RECIPE, ledger), workers))
     assert report.totals.done == report.totals.planned == 80
     (said,) = [line for line in caplog.text.splitlines() if "left out" in line]
     assert "http://gone/v1 is left out of this run" in said
@@ -231,7 +239,7 @@ def test_rejections_among_answers_are_their_own_affair(ledger: Ledger) -> None:
     answers = itertools.count()
 
     def picky(call: Call) -> Completion:
-        if call.stage == "pair" and next(answers) % 2:
+        if call.stage == "pairs" and next(answers) % 2:
             return completion(call, "", error="HTTP 400: no", cost_usd=None)
         return answer_everything(call)
 
@@ -269,14 +277,14 @@ def test_mostly_reasoning_ends_the_run_with_what_it_took(ledger: Ledger) -> None
 
 def test_what_rejects_everything_is_left_out_while_another_endpoint_works(ledger: Ledger) -> None:
     def gone(call: Call) -> Completion:
-        if call.stage == "pair":
+        if call.stage == "pairs":
             return completion(call, "", error="HTTP 403: not any more", cost_usd=None)
         return answer_everything(call)
 
     with pytest.raises(UserError):
         run(ToyClient(gone), ledger)
     workers = [EndpointWorker(ToyClient(gone), FAST), EndpointWorker(ToyClient(), FAST)]
-    report = asyncio.run(generate(MANY, RECIPE, workers, ledger))
+    report = asyncio.run(generate(view_of(MANY, RECIPE, ledger), workers))
     assert report.totals.to_do == 0
     assert report.totals.done > 40
 
@@ -287,11 +295,11 @@ def test_a_slow_endpoint_hands_over_the_documents_that_it_has_not_begun(
     slow = ToyClient(endpoint="http://slow/v1", delay_s=0.02, concurrency=2)
     fast = ToyClient(endpoint="http://fast/v1", delay_s=0.0001, concurrency=2)
     workers = [EndpointWorker(slow, FAST), EndpointWorker(fast, FAST)]
-    report = asyncio.run(generate(MANY, RECIPE, workers, ledger))
+    report = asyncio.run(generate(view_of(MANY, RECIPE, ledger), workers))
     assert report.totals.done == report.totals.planned == 80
 
     def read(client: ToyClient) -> set[str]:
-        return {call.document_id for call in client.calls if call.stage == "pair"}
+        return {call.document_id for call in client.calls if call.stage == "pairs"}
 
     assert not read(slow) & read(fast), "a document stays with one of them"
     assert len(read(slow)) <= 8 < 12 <= len(read(fast))

@@ -7,10 +7,15 @@ import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from steep.core.calls import Call, Completion, Message, Sampling, Usage
 from steep.core.ids import stable_hash
+from steep.core.ranges import Range
 from steep.documents.document import Document
+from steep.generation.plan import PlanView
+from steep.ledger.ledger import Ledger
+from steep.recipes.recipe import Answers, Recipe, Step
 from steep.testing.tiny_corpus import DOCUMENTS
 
 TINY = tuple(Document(each.id, each.title, each.text) for each in DOCUMENTS)
@@ -25,54 +30,89 @@ class ListedCalls(tuple[Call, ...]):
 
 
 @dataclass(frozen=True)
-class ToyRecipe:
-    """An opening that asks for entities, up to `tries` times; then a text about each pair."""
+class ToyEntities(Step):
+    """Asks for entities, up to `attempts` times."""
 
-    pairs: int = 6
-    tries: int = 2
-    name: str = "toy"
+    recipe: str
+    attempts: int
+    name: str = "entities"
+    one_by_one = True
+    counts = False
 
-    def opening(self, document: Document, texts: Sequence[str | None]) -> Call | None:
-        if len(texts) >= self.tries or self.entities(texts):
-            return None
+    def calls(self, document: Document, answers: Answers) -> ListedCalls:
         ask = "Write JSON with a summary and entities."
-        return self._call(document, "entities", (), len(texts), ask)
-
-    def calls(self, document: Document, texts: Sequence[str | None]) -> ListedCalls:
-        pairs = itertools.combinations(self.entities(texts), 2)
         return ListedCalls(
-            self._call(document, "pair", pair, 0, f"- {pair[0]}\n- {pair[1]}")
+            toy_call(self.recipe, document, "entities", (), sample, ask)
+            for sample in range(self.attempts)
+        )
+
+    def is_enough(self, document: Document, texts: Sequence[str | None]) -> bool:
+        return bool(entities_in(texts))
+
+    def expected_calls(self, document: Document) -> Range:
+        return Range(1, 1, self.attempts)
+
+    def specimen(self, document: Document) -> Call:
+        return self.calls(document, {})[0]
+
+    def passage(self, call: Call, text: str) -> str | None:
+        return None
+
+
+@dataclass(frozen=True)
+class ToyPairs(Step):
+    """Asks for a text about each of the first `pairs` pairs of entities."""
+
+    recipe: str
+    pairs: int
+    name: str = "pairs"
+    needs: ClassVar[tuple[str, ...]] = ("entities",)
+
+    def calls(self, document: Document, answers: Answers) -> ListedCalls:
+        pairs = itertools.combinations(entities_in(answers["entities"]), 2)
+        return ListedCalls(
+            toy_call(self.recipe, document, "pairs", pair, 0, f"- {pair[0]}\n- {pair[1]}")
             for pair in itertools.islice(pairs, self.pairs)
         )
 
-    def passage(self, call: Call, text: str) -> str | None:
-        return text if call.stage == "pair" else None
+    def expected_calls(self, document: Document) -> Range:
+        return Range(1, 3, self.pairs)
 
-    def entities(self, texts: Sequence[str | None]) -> list[str]:
-        for text in filter(None, texts):
-            try:
-                return [str(name) for name in json.loads(text)["entities"]]
-            except ValueError:
-                continue
-        return []
+    def specimen(self, document: Document) -> Call:
+        return toy_call(self.recipe, document, "pairs", ("Ada", "Bo"), 0, "- Ada\n- Bo")
 
-    def _call(
-        self, document: Document, stage: str, subset: tuple[str, ...], sample: int, tail: str
-    ) -> Call:
-        schema = '{"type":"object"}' if stage == "entities" else None
-        return Call(
-            recipe=self.name,
-            stage=stage,
-            document_id=document.id,
-            subset=subset,
-            sample=sample,
-            model="toy",
-            messages=(
-                Message("system", ("You study documents.",)),
-                Message("user", (f"{document.title}\n{document.text}\n", tail)),
-            ),
-            sampling=Sampling(json_schema=schema),
-        )
+
+def toy_recipe(pairs: int = 6, attempts: int = 2, name: str = "toy") -> Recipe:
+    """A step that asks for entities, and one that asks for a text about each pair."""
+    return Recipe(name, (ToyEntities(name, attempts), ToyPairs(name, pairs)))
+
+
+def entities_in(texts: Sequence[str | None]) -> list[str]:
+    for text in filter(None, texts):
+        try:
+            return [str(name) for name in json.loads(text)["entities"]]
+        except ValueError:
+            continue
+    return []
+
+
+def toy_call(
+    recipe: str, document: Document, step: str, subset: tuple[str, ...], sample: int, tail: str
+) -> Call:
+    schema = '{"type":"object"}' if step == "entities" else None
+    return Call(
+        recipe=recipe,
+        stage=step,
+        document_id=document.id,
+        subset=subset,
+        sample=sample,
+        model="toy",
+        messages=(
+            Message("system", ("You study documents.",)),
+            Message("user", (f"{document.title}\n{document.text}\n", tail)),
+        ),
+        sampling=Sampling(json_schema=schema),
+    )
 
 
 def completion(call: Call, text: str = "A text about it.", **fields: object) -> Completion:
@@ -129,3 +169,21 @@ class ToyClient:
     @property
     def calls(self) -> list[Call]:
         return [call for batch in self.batches for call in batch]
+
+
+def view_of(
+    documents: Sequence[Document], recipe: Recipe, ledger: Ledger, **options: Any
+) -> PlanView:
+    """The plan of one recipe."""
+    return PlanView(documents, (recipe,), ledger, **options)
+
+
+def first_call(recipe: Recipe, document: Document) -> Call:
+    """The first call of the first step."""
+    return recipe.steps[0].calls(document, {})[0]
+
+
+def calls_about(recipe: Recipe, document: Document, *texts: str) -> list[Call]:
+    """The calls of the second step, if the first one gave these texts."""
+    calls = recipe.steps[1].calls(document, {"entities": texts})
+    return [calls[rank] for rank in range(len(calls))]

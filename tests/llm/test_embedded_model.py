@@ -13,7 +13,9 @@ from steep.documents.document import Document
 from steep.documents.names import proper_names
 from steep.llm.local.client import EmbeddedClient
 from steep.llm.local.weights import GGUF_PACKAGE, embedded_model
-from steep.recipes.entigraph import EntiGraph, entity_schema
+from steep.recipes.entigraph import EntiGraphOptions, entigraph
+from steep.recipes.entities import entity_schema
+from steep.recipes.recipe import Writer
 from steep.testing.tiny_corpus import DOCUMENTS
 
 CAPITAL = Call(
@@ -35,9 +37,9 @@ CAPITAL = Call(
 )
 def test_the_embedded_model_knows_paris_and_lists_entities() -> None:
     document = Document(DOCUMENTS[0].id, DOCUMENTS[0].title, DOCUMENTS[0].text)
-    recipe = EntiGraph("embedded", 0.5, 0.95, 200, prompt="compact")
-    opening = recipe.opening(document, [])
-    assert opening is not None
+    writer = Writer("embedded", Sampling(0.5, 0.95, 200))
+    recipe = entigraph("entigraph", EntiGraphOptions(prompt="compact"), writer)
+    opening = recipe.step("entities").specimen(document)
     short = entity_schema(3, summary_characters=40, names=proper_names(document.text))
     opening = replace(opening, sampling=replace(opening.sampling, json_schema=short))
     client = EmbeddedClient(embedded_model())
@@ -45,7 +47,7 @@ def test_the_embedded_model_knows_paris_and_lists_entities() -> None:
     asyncio.run(client.close())
     assert "Paris" in answer.text
     assert answer.finish_reason == "stop"
-    found = recipe.entities(document, [listed.text])
+    found = recipe.prompts.entities(document, {"entities": [listed.text]})
     assert listed.finish_reason == "stop"
     assert 1 <= len(found.entities) <= 3
     assert 20 <= len(found.summary) <= 40

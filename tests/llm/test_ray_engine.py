@@ -18,8 +18,10 @@ from ray_toy import ToyEngine, broken_engine
 from steep.core.calls import Call, Message, Sampling
 from steep.core.errors import UserError
 from steep.core.ids import stable_hash
+from steep.core.ranges import Range
 from steep.documents.document import Document
 from steep.generation import scheduler
+from steep.generation.plan import PlanView
 from steep.generation.progress import GenerationReport
 from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.ledger.ledger import Ledger
@@ -27,6 +29,7 @@ from steep.llm import ray_engine
 from steep.llm.client import Client, FatalError, TransientError
 from steep.llm.local.client import EmbeddedClient
 from steep.llm.ray_engine import RayClient
+from steep.recipes.recipe import Answers, Recipe, Step
 from steep.testing.tiny_corpus import DOCUMENTS
 
 pytestmark = [
@@ -49,20 +52,20 @@ class ListedCalls(tuple[Call, ...]):
 
 
 @dataclass(frozen=True)
-class PlainRecipe:
-    """So many texts about each document, without an opening."""
+class Plain(Step):
+    """So many texts about each document."""
 
     texts: int
-    name: str = "toy"
+    name: str = "texts"
 
-    def opening(self, document: Document, texts: Sequence[str | None]) -> Call | None:
-        return None
-
-    def calls(self, document: Document, texts: Sequence[str | None]) -> ListedCalls:
+    def calls(self, document: Document, answers: Answers) -> ListedCalls:
         return ListedCalls(call(str(number), document.id) for number in range(self.texts))
 
-    def passage(self, call: Call, text: str) -> str | None:
-        return text
+    def expected_calls(self, document: Document) -> Range:
+        return Range.exactly(self.texts)
+
+    def specimen(self, document: Document) -> Call:
+        return call("0", document.id)
 
 
 class TwoNodes:
@@ -104,17 +107,18 @@ def documents(*names: str) -> list[Document]:
     return [Document(name, name, DOCUMENTS[0].text) for name in names]
 
 
-RECIPE = PlainRecipe(10)
+PLAIN = Plain(10)
+RECIPE = Recipe("toy", (PLAIN,))
 
 
 async def generate(client: Client, some: Sequence[Document], ledger: Ledger) -> GenerationReport:
     worker = EndpointWorker(client, RetryPolicy(pause_s=0.05))
-    return await scheduler.generate(some, RECIPE, [worker], ledger)
+    return await scheduler.generate(PlanView(some, (RECIPE,), ledger), [worker])
 
 
 def texts_of(ledger: Ledger, some: Sequence[Document]) -> dict[str, str]:
     """The texts by their calls' ids; each call of the plan has a text, and is recorded once."""
-    ids = [each.id for document in some for each in RECIPE.calls(document, ())]
+    ids = [each.id for document in some for each in PLAIN.calls(document, {})]
     count = "SELECT count(*) FROM"
     for table in ("calls", "slots", "calls WHERE status IN ('done', 'truncated')"):
         assert ledger.connection.execute(f"{count} {table}").fetchone()[0] == len(ids), table

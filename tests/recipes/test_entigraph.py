@@ -5,39 +5,57 @@ import json
 import math
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steep.core.calls import Call
+from steep.core.calls import Sampling
 from steep.documents.document import Document
 from steep.recipes.entigraph import (
     EntiGraph,
-    EntityList,
+    EntiGraphOptions,
     RelationCalls,
+    Relations,
     combination,
-    parse_entities,
-    valid_entities,
+    entigraph,
 )
-from steep.recipes.recipe import Recipe
+from steep.recipes.entities import EntityList, parse_entities, valid_entities
+from steep.recipes.recipe import Recipe, Writer
 
 NAMES = tuple(f"Person {letter}" for letter in "ABCDEFG")
 DOCUMENT = Document("d", "Seven people", f"There met {', '.join(NAMES)} and the Quillon Ferry.")
-RECIPE = EntiGraph("m", pairs="all", triplets="all")
+
+
+def recipe_of(writer: Writer = Writer("m"), **options: Any) -> EntiGraph:  # noqa: B008
+    options = {"pairs": "all", "triplets": "all"} | options
+    return entigraph("entigraph", EntiGraphOptions(**options), writer)
+
+
+RECIPE = recipe_of()
 
 
 def answer(*names: str, summary: str = "They met.") -> str:
     return json.dumps({"summary": summary, "entities": names})
 
 
-def relations(recipe: EntiGraph, document: Document = DOCUMENT) -> RelationCalls:
-    return RelationCalls(recipe, document, NAMES)
+def relations(
+    recipe: EntiGraph,
+    size: int = 2,
+    document: Document = DOCUMENT,
+    names: tuple[str, ...] = NAMES,
+) -> RelationCalls:
+    step = recipe.steps[size - 1]
+    assert isinstance(step, Relations)
+    return RelationCalls(step, document, names)
 
 
-def test_it_is_a_recipe() -> None:
+def test_it_is_a_recipe_of_three_steps() -> None:
     recipe: Recipe = RECIPE
     assert recipe.name == "entigraph"
+    assert [step.name for step in recipe.steps] == ["entities", "pairs", "triplets"]
+    assert [step.needs for step in recipe.steps] == [(), ("entities",), ("entities",)]
 
 
 @given(st.integers(0, 14), st.integers(1, 4))
@@ -52,21 +70,21 @@ def test_there_is_no_further_combination(n: int, rank: int) -> None:
         combination(n, 2, rank)
 
 
-def test_all_pairs_and_triplets_come_once_pairs_first() -> None:
-    calls = relations(RECIPE)
-    assert len(calls) == 21 + 35
+@pytest.mark.parametrize(("size", "number", "name"), [(2, 21, "pairs"), (3, 35, "triplets")])
+def test_all_subsets_come_once(size: int, number: int, name: str) -> None:
+    calls = relations(RECIPE, size)
     subsets = [call.subset for call in calls]
-    assert sorted(subsets[:21]) == sorted(itertools.combinations(NAMES, 2))
-    assert sorted(subsets[21:]) == sorted(itertools.combinations(NAMES, 3))
-    assert [call.stage for call in calls] == ["pair"] * 21 + ["triplet"] * 35
-    assert subsets[:21] != list(itertools.combinations(NAMES, 2))
+    assert len(calls) == number
+    assert sorted(subsets) == sorted(itertools.combinations(NAMES, size))
+    assert {call.stage for call in calls} == {name}
+    assert subsets != list(itertools.combinations(NAMES, size))
 
 
 @given(st.integers(0, 30), st.integers(0, 50))
 def test_a_cap_keeps_the_first_ones(pairs: int, triplets: int) -> None:
-    whole = list(relations(RECIPE))
-    kept = list(relations(replace(RECIPE, pairs=pairs, triplets=triplets)))
-    assert kept == whole[: min(pairs, 21)] + whole[21 : 21 + triplets]
+    capped = recipe_of(pairs=pairs, triplets=triplets)
+    assert list(relations(capped)) == list(relations(RECIPE))[:pairs]
+    assert list(relations(capped, 3)) == list(relations(RECIPE, 3))[:triplets]
 
 
 def test_order_depends_on_seed_and_document() -> None:
@@ -74,8 +92,8 @@ def test_order_depends_on_seed_and_document() -> None:
         tuple(call.subset for call in calls)
         for calls in (
             relations(RECIPE),
-            relations(replace(RECIPE, seed=1)),
-            relations(RECIPE, replace(DOCUMENT, id="e")),
+            relations(recipe_of(Writer("m", seed=1))),
+            relations(RECIPE, document=replace(DOCUMENT, id="e")),
         )
     }
     assert len(orders) == 3
@@ -84,70 +102,85 @@ def test_order_depends_on_seed_and_document() -> None:
 
 
 def test_three_thousand_entities_cost_nothing() -> None:
-    many = RelationCalls(RECIPE, DOCUMENT, tuple(f"Person {i}" for i in range(3000)))
+    many = relations(RECIPE, 3, names=tuple(f"Person {i}" for i in range(3000)))
     start = time.perf_counter()
-    assert len(many) == math.comb(3000, 2) + math.comb(3000, 3)
+    assert len(many) == math.comb(3000, 3)
     subsets = {many[index].subset for index in (0, 4_498_500, 10**9, len(many) - 1, -2)}
     assert time.perf_counter() - start < 1
-    assert sorted(len(subset) for subset in subsets) == [2, 3, 3, 3, 3]
+    assert [len(subset) for subset in subsets] == [3] * 5
 
 
 def test_slices_and_negative_indices_are_those_of_a_list() -> None:
-    calls, whole = relations(RECIPE), list(relations(RECIPE))
+    calls, whole = relations(RECIPE, 3), list(relations(RECIPE, 3))
     assert calls[-1] == whole[-1]
     assert calls[-len(whole)] == whole[0]
-    for part in (slice(3), slice(19, 23), slice(-3, None), slice(50, 2, -7), slice(60, 70)):
+    for part in (slice(3), slice(19, 23), slice(-3, None), slice(30, 2, -7), slice(32, 70)):
         assert calls[part] == whole[part]
     assert list(reversed(calls)) == whole[::-1]
-    for index in (56, -57):
-        with pytest.raises(IndexError, match=f"index {index} is outside 56 calls"):
+    for index in (35, -36):
+        with pytest.raises(IndexError, match=f"index {index} is outside 35 calls"):
             calls[index]
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_entities_have_no_relation(count: int) -> None:
-    assert list(RelationCalls(RECIPE, DOCUMENT, NAMES[:count])) == []
+    assert list(relations(RECIPE, names=NAMES[:count])) == []
 
 
-def test_openings_go_on_until_there_are_enough_entities() -> None:
-    recipe = EntiGraph("m", entity_attempts=3, min_entities=3)
-    texts: list[str | None] = []
-    asked: list[Call | None] = []
-    for text in (None, answer(*NAMES[:2]), answer(*NAMES[1:3])):
-        asked.append(recipe.opening(DOCUMENT, texts))
-        texts.append(text)
-    assert [call and call.sample for call in asked] == [0, 1, 2]
-    assert len({call.id for call in asked if call}) == 3
-    assert recipe.opening(DOCUMENT, texts) is None
-    assert recipe.entities(DOCUMENT, texts) == EntityList("They met.", NAMES[:3])
-    assert recipe.opening(DOCUMENT, [answer(*NAMES[:3])]) is None
+def test_attempts_go_on_until_there_are_enough_entities() -> None:
+    recipe = recipe_of(entity_attempts=3, min_entities=3)
+    attempts = recipe.step("entities")
+    calls = attempts.calls(DOCUMENT, {})
+    assert attempts.one_by_one and len(calls) == 3
+    assert [calls[rank].sample for rank in range(3)] == [0, 1, 2]
+    assert len({calls[rank].id for rank in range(3)}) == 3
+    texts = [None, answer(*NAMES[:2]), answer(*NAMES[1:3])]
+    assert [attempts.is_enough(DOCUMENT, texts[:n]) for n in range(4)] == [False] * 3 + [True]
+    found = recipe.prompts.entities(DOCUMENT, {"entities": texts})
+    assert found == EntityList("They met.", NAMES[:3])
+    assert recipe.facts(DOCUMENT, {"entities": texts}) == {
+        "summary": "They met.",
+        "entities": list(NAMES[:3]),
+    }
 
 
-def test_openings_end_when_tries_run_out() -> None:
-    recipe = EntiGraph("m", entity_attempts=2)
-    texts = [None, answer("The Moon", "Nobody")]
-    assert recipe.opening(DOCUMENT, texts) is None
-    assert list(recipe.calls(DOCUMENT, texts)) == []
+def test_without_entities_there_is_no_relation_and_a_reason() -> None:
+    answers = {"entities": [None, answer("The Moon", "Nobody")]}
+    assert len(RECIPE.step("pairs").calls(DOCUMENT, answers)) == 0
+    assert RECIPE.why_nothing(DOCUMENT, answers) == (
+        "0 of 2 names were accepted; not in the document: The Moon, Nobody"
+    )
+    assert RECIPE.why_nothing(DOCUMENT, {"entities": [None]}) == "no answer named an entity"
 
 
 def test_calls_use_the_first_entities_only() -> None:
-    recipe = replace(RECIPE, max_entities=3)
-    calls = recipe.calls(DOCUMENT, [answer(*NAMES)])
-    assert {name for call in calls for name in call.subset} == set(NAMES[:3])
-    assert len(calls) == 3 + 1
+    recipe = recipe_of(max_entities=3)
+    answers = {"entities": [answer(*NAMES)]}
+    for step, number in (("pairs", 3), ("triplets", 1)):
+        calls = recipe.step(step).calls(DOCUMENT, answers)
+        assert len(calls) == number
+        assert {name for rank in range(number) for name in calls[rank].subset} == set(NAMES[:3])
+
+
+def test_more_names_in_a_document_let_more_calls_be_expected() -> None:
+    pairs = RECIPE.step("pairs")
+    few = pairs.expected_calls(replace(DOCUMENT, text="Two people met: Ada and Bert."))
+    names = "At noon Ada met Bert, Clara, Dora, Emil and Frieda at Lake Ostrel near Marrowgate."
+    many = pairs.expected_calls(replace(DOCUMENT, text=names))
+    assert few.low <= few.expected < many.expected <= many.high
+    assert recipe_of(pairs=4).step("pairs").expected_calls(DOCUMENT).high == 4
 
 
 def test_a_passage_is_the_summary_or_the_text() -> None:
-    opening = RECIPE.opening(DOCUMENT, [])
-    assert opening is not None
-    relation = relations(RECIPE)[0]
-    assert RECIPE.passage(opening, answer("x", summary=" They\nmet. ")) == "They met."
-    assert RECIPE.passage(opening, "nonsense") is None
+    entities, pairs = RECIPE.step("entities"), RECIPE.step("pairs")
+    first, relation = entities.specimen(DOCUMENT), relations(RECIPE)[0]
+    assert entities.passage(first, answer("x", summary=" They\nmet. ")) == "They met."
+    assert entities.passage(first, "nonsense") is None
     cut_off = answer("x", summary="They met. In 1874 he invented the Quell pump, a")
-    assert RECIPE.passage(opening, cut_off) == "They met."
-    assert RECIPE.passage(opening, answer("x", summary="A boat")) == "A boat"
-    assert RECIPE.passage(opening, answer("x", summary="")) is None
-    assert RECIPE.passage(relation, "### What it says") == "### What it says"
+    assert entities.passage(first, cut_off) == "They met."
+    assert entities.passage(first, answer("x", summary="A boat")) == "A boat"
+    assert entities.passage(first, answer("x", summary="")) is None
+    assert pairs.passage(relation, "### What it says") == "### What it says"
 
 
 def test_entities_must_occur_in_the_document() -> None:
@@ -174,10 +207,11 @@ def test_names_that_differ_in_signs_are_different_entities() -> None:
 def test_a_longer_list_than_asked_for_is_cut(most: int | None, used: int) -> None:
     names = [f"Person{n:02d}" for n in range(90)]
     document = Document("d", "Ninety people", f"There met {', '.join(names)}.")
-    recipe = EntiGraph("m", max_entities=most)
+    recipe = recipe_of(max_entities=most)
     text = answer(*names)
-    assert recipe.entities(document, [text, text]).entities == tuple(names[:used])
-    assert len(recipe.calls(document, [text])) == math.comb(used, 2)
+    answers = {"entities": [text, text]}
+    assert recipe.prompts.entities(document, answers).entities == tuple(names[:used])
+    assert len(recipe.step("pairs").calls(document, answers)) == math.comb(used, 2)
 
 
 def test_a_sentence_is_no_entity() -> None:
@@ -255,31 +289,25 @@ def test_an_answer_that_is_cut_off_holds_what_came_before(length: int) -> None:
     )
 
 
-def test_the_key_changes_with_the_calls_and_not_with_triplets_at_the_end() -> None:
-    key = relations(RECIPE).key
-    assert relations(RECIPE).key == key
-    assert relations(replace(RECIPE, triplets=3)).key == key
+@pytest.mark.parametrize("size", [2, 3])
+def test_the_key_changes_with_the_calls_and_not_with_their_number(size: int) -> None:
+    key = relations(RECIPE, size).key
+    assert relations(recipe_of(pairs=3, triplets=3), size).key == key
     changed = [
-        relations(replace(RECIPE, pairs=3)),
-        relations(replace(RECIPE, seed=1)),
-        relations(replace(RECIPE, model="n")),
-        relations(replace(RECIPE, temperature=0.1)),
-        relations(replace(RECIPE, prompt_order="paper")),
-        relations(RECIPE, replace(DOCUMENT, text=DOCUMENT.text + " Later.")),
-        relations(RECIPE, replace(DOCUMENT, title="Eight people")),
-        relations(RECIPE, replace(DOCUMENT, id="twin")),
-        RelationCalls(RECIPE, DOCUMENT, NAMES[:-1]),
-        RelationCalls(RECIPE, DOCUMENT, NAMES[::-1]),
+        relations(RECIPE, 5 - size),
+        relations(recipe_of(Writer("m", seed=1)), size),
+        relations(recipe_of(Writer("n")), size),
+        relations(recipe_of(Writer("m", Sampling(temperature=0.1))), size),
+        relations(recipe_of(prompt_order="paper"), size),
+        relations(RECIPE, size, replace(DOCUMENT, text=DOCUMENT.text + " Later.")),
+        relations(RECIPE, size, replace(DOCUMENT, title="Eight people")),
+        relations(RECIPE, size, replace(DOCUMENT, id="twin")),
+        relations(RECIPE, size, names=NAMES[:-1]),
+        relations(RECIPE, size, names=NAMES[::-1]),
     ]
     assert len({key, *(each.key for each in changed)}) == len(changed) + 1
 
 
-def test_the_key_knows_the_triplets_where_no_pair_is_kept() -> None:
-    none_kept = replace(RECIPE, pairs=0)
-    other_text = replace(DOCUMENT, text=DOCUMENT.text + " Later.")
-    assert relations(none_kept).key != relations(none_kept, other_text).key
-
-
 def test_a_document_without_entities_has_a_key_too() -> None:
-    assert len(RelationCalls(RECIPE, DOCUMENT, ())) == 0
-    assert RelationCalls(RECIPE, DOCUMENT, ()).key
+    assert len(relations(RECIPE, names=())) == 0
+    assert relations(RECIPE, names=()).key

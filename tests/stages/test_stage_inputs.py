@@ -120,7 +120,7 @@ def test_a_relative_model_starts_at_the_project(
 def test_the_template_loads_with_and_without_its_comments(tmp_path: Path) -> None:
     path = tmp_path / "steep.yaml"
     text = template("docs: and # more", None)
-    uncommented = re.sub(r"^( *)#(?=[a-z_]+:)", r"\1", text, flags=re.MULTILINE)
+    uncommented = re.sub(r"^( *)#( *)(?=[a-z_]+:)", r"\1\2", text, flags=re.MULTILINE)
     expected = configured(tmp_path, documents={"path": "docs: and # more"})
     for each in (text, uncommented):
         path.write_text(each)
@@ -164,7 +164,11 @@ def test_a_quality_file_brings_its_questions(tmp_path: Path) -> None:
 def test_money_is_not_spent_without_a_limit_or_a_word(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "note.md").write_text("# A Note\n\nAda Lind built the weir in 1950.\n")
-    priced: dict[str, Any] = {"model": "m", "base_url": "http://llm.example/v1", "pairs": 2}
+    priced: dict[str, Any] = {
+        "model": "m",
+        "base_url": "http://llm.example/v1",
+        "recipes": {"entigraph": {"pairs": 2}},
+    }
     priced |= {"usd_per_million_input_tokens": 1.0, "usd_per_million_output_tokens": 2.0}
     documents = {"path": "docs"}
     project = Project(tmp_path)
@@ -173,7 +177,9 @@ def test_money_is_not_spent_without_a_limit_or_a_word(tmp_path: Path) -> None:
             configured(tmp_path, documents=documents, generate=priced), project, False
         )
     free = priced | {"usd_per_million_output_tokens": 0, "usd_per_million_input_tokens": 0}
-    for each in (free, priced | {"max_cost_usd": 1}, {"engine": "embedded"}, {"recipe": None}):
+    limited: dict[str, Any] = priced | {"max_cost_usd": 1}
+    nothing: dict[str, Any] = {"recipes": {}}
+    for each in (free, limited, {"engine": "embedded"}, nothing):
         config = configured(tmp_path, documents=documents, generate=each)
         spending.refuse_unlimited_spending(config, project, True)
 
@@ -234,7 +240,7 @@ def test_the_sample_project_loads_and_is_written_once(tmp_path: Path) -> None:
 def test_the_embedded_engine_writes_under_its_own_name_only(tmp_path: Path) -> None:
     project = Project(tmp_path)
     generate.check(configured(tmp_path, generate={"engine": "embedded"}), project)
-    generate.check(configured(tmp_path, generate={"recipe": None, "model": "other"}), project)
+    generate.check(configured(tmp_path, generate={"recipes": {}, "model": "other"}), project)
     other = configured(tmp_path, generate={"engine": "embedded", "model": "other"})
     with pytest.raises(UserError, match="embedded model only"):
         generate.check(other, project)

@@ -1,8 +1,8 @@
 """`steep plan`: what generation, training and evaluation will take, before they start.
 
 steep plan                          # the plan of steep.yaml
-steep plan --set generate.pairs=50  # and if it were another?
-steep plan --probe 5                # buys a little of five documents first, for better figures
+steep plan --set generate.recipes.entigraph.pairs=50  # what if?
+steep plan --probe 5                # make a few calls first, for better figures
 steep plan --gpus 8xH100            # what would training take there?
 steep plan --json                   # everything, for a script
 """
@@ -33,7 +33,7 @@ ProbeOption = Annotated[
         "--probe",
         metavar="N",
         min=0,
-        help="First buy the openings and a few texts of N documents; they are kept.",
+        help="First make a few calls of every step about N documents; their texts are kept.",
     ),
 ]
 RateOption = Annotated[
@@ -42,7 +42,7 @@ RateOption = Annotated[
         "--rate",
         metavar="TOKENS_PER_S",
         min=0.001,
-        help="Tokens of text a second, where the ledger has not measured it.",
+        help="Tokens of text per second, where the ledger has not measured it.",
     ),
 ]
 
@@ -71,16 +71,16 @@ def plan(
     from steep.stages.training_plan import forecast
 
     if probe:
-        from steep.stages.probe import probe as buy
+        from steep.stages.plan_probe import probe as make_calls
 
         opened = open_project(config, set)
-        buy(opened.config, opened.project, probe)
+        make_calls(opened.config, opened.project, probe)
     else:
         opened = load_project(config, set)
     asked = plan_evaluation(opened.config, opened.project)
     others = opened.config.train.arms or asked.calls or asked.warnings
     made = None
-    if opened.config.generate.recipe is not None or not others:
+    if opened.config.generate.recipes or not others:
         made = stage.make_plan(opened.config, opened.project, rate)
     training = forecast(opened.config, opened.project, made, gpus)
     if is_main_rank():  # one rank speaks for all
@@ -104,7 +104,7 @@ def _text(made: Plan | None, training: TrainingForecast | None, asked: Evaluatio
     from steep.cli.training_lines import of_training
     from steep.core.tables import wrapped
 
-    lines = of_plan(made) if made else ["nothing is generated: generate.recipe is null"]
+    lines = of_plan(made) if made else ["nothing is generated: generate.recipes is empty"]
     lines += ["", *of_training(training)] if training else []
     lines += of_evaluation(asked)
     return "\n".join(piece for line in lines for piece in wrapped(line))

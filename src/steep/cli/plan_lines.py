@@ -8,22 +8,26 @@ from steep.core.formatting import cost_of, count, dollars, duration, plural, sho
 from steep.core.tables import table
 
 if TYPE_CHECKING:
-    from steep.stages.plan import Host, Limit, Plan, Prices, Range, Row
+    from steep.core.ranges import Range
+    from steep.generation.forecast import Amounts, DocumentForecast, StepForecast
+    from steep.llm.prices import Prices
+    from steep.stages.plan import Host, Limit, Plan
 
 SHOWN_DOCUMENTS = 20
 LONGEST_ID = 32  # characters shown
-STAGES = {"entities": "openings", "pair": "pairs", "triplet": "triplets"}
-HEADINGS = (
-    "document", "entities", "openings", "pairs", "triplets", "tokens in", "cached", "out", "cost",
-)  # fmt: skip
 
 
 def of_plan(plan: Plan) -> list[str]:
-    """All of it."""
+    """Return the lines of a plan."""
     return [
-        f"{plan.recipe}, written by {plan.model} ({plan.engine})",
+        f"{', '.join(plan.recipes)}, written by {plan.model} ({plan.engine})",
         *_who(plan),
-        *(["", *_aims(plan)] if plan.goal or plan.limit else []),
+        *(
+            [f"target: {plan.target_tokens:,} tokens of text per recipe"]
+            if plan.target_tokens
+            else []
+        ),
+        *(_limit(plan.limit) if plan.limit else []),
         "",
         *_table(plan),
         "",
@@ -35,7 +39,11 @@ def of_plan(plan: Plan) -> list[str]:
 def _who(plan: Plan) -> list[str]:
     lines = [_host(host) for host in plan.hosts]
     number = len(plan.sent)
-    which = "all" if number == len(plan.documents) else f"{number:,} of {len(plan.documents):,}"
+    which = (
+        "all"
+        if number == len(plan.forecast.documents)
+        else f"{number:,} of {len(plan.forecast.documents):,}"
+    )
     if number and len(plan.hosts) > 1:
         shares = ", ".join(f"{len(host.documents):,} by {host.name}" for host in plan.hosts)
         lines.append(f"  documents to be read: {which}, each by one of these: {shares}")
@@ -61,71 +69,69 @@ def _prices(prices: Prices) -> str:
     return f"{', '.join(shown)} per million tokens ({prices.source})"
 
 
-def _aims(plan: Plan) -> list[str]:
-    return [*(_goal(plan) if plan.goal else []), *(_limit(plan.limit) if plan.limit else [])]
-
-
 def _limit(limit: Limit) -> list[str]:
     amounts = (limit.most_usd, limit.spent_usd, limit.left_usd)
     most, spent, left = map(dollars, amounts)
     return [f"limit: {most}, {spent} spent, {left} left"]
 
 
-def _goal(plan: Plan) -> list[str]:
-    assert plan.goal is not None
-    total = plan.total
-    amount = (
-        f"{plan.goal.amount:,.0f} tokens of text"
-        if plan.goal.unit == "tokens"
-        else dollars(plan.goal.amount)
-    )
-    return [
-        f"goal: {amount}, shared by length; it buys some {count(total.pairs.expected)} pairs and "
-        f"{count(total.triplets.expected)} triplets more"
-    ]
-
-
 def _table(plan: Plan) -> list[str]:
-    shown = [*plan.documents[:SHOWN_DOCUMENTS], plan.total]
-    cells = [HEADINGS, *(_cells(row) for row in shown)]
-    more = len(plan.documents) - SHOWN_DOCUMENTS
-    if more <= 0:
-        return table(cells)
-    cells.insert(-1, (f"{more:,} more", *[""] * (len(HEADINGS) - 1)))
-    return [*table(cells), "(--json shows every document)"]
+    """The calls of each step and what they take, by document; calls that have ended included."""
+    several = len(plan.recipes) > 1
+    shown = [each for each in plan.forecast.steps if each.done or each.to_do.calls.high]
+    steps = [(each.recipe, each.step) for each in shown]
+    headings = [f"{recipe} {step}" if several else step for recipe, step in steps]
+    documents = plan.forecast.documents
+    rows = [
+        ("document", *headings, "tokens in", "cached", "out", "cost"),
+        *(_cells(each, steps) for each in documents[:SHOWN_DOCUMENTS]),
+    ]
+    more = len(documents) - SHOWN_DOCUMENTS
+    if more > 0:
+        rows.append((f"{more:,} more", *[""] * (len(rows[0]) - 1)))
+    calls = [_calls(each) for each in shown]
+    rows.append(("total", *calls, *_amounts(plan.forecast.to_do)))
+    return [*table(rows), *(["(--json shows every document)"] if more > 0 else [])]
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    about = "" if row.exact else "~"
-    calls = (row.openings, row.pairs, row.triplets)
-    tokens = (row.prompt_tokens, row.cached_tokens, row.completion_tokens)
-    return (
-        shorten(row.document_id, LONGEST_ID),
-        about + count(row.entities.expected),
-        count(row.openings.expected),
-        *(about + count(each.expected) for each in calls[1:]),
-        *(count(each.expected) for each in tokens),
-        "unknown" if row.cost_usd is None else dollars(row.cost_usd.expected),
-    )
+def _cells(row: DocumentForecast, steps: list[tuple[str, str]]) -> tuple[str, ...]:
+    by_step = {(each.recipe, each.step): each for each in row.steps}
+    found = (by_step.get(step) for step in steps)
+    calls = ["0" if each is None else _calls(each) for each in found]
+    return (shorten(row.document_id, LONGEST_ID), *calls, *_amounts(row.to_do))
+
+
+def _calls(step: StepForecast) -> str:
+    calls = step.to_do.calls
+    about = "" if calls.low == calls.high else "~"
+    return about + count(calls.expected + step.done)
+
+
+def _amounts(to_do: Amounts) -> tuple[str, ...]:
+    tokens = (to_do.prompt_tokens, to_do.cached_tokens, to_do.completion_tokens)
+    cost = "unknown" if to_do.cost_usd is None else dollars(to_do.cost_usd.expected)
+    return (*(count(each.expected) for each in tokens), cost)
 
 
 def _sum(plan: Plan) -> list[str]:
-    total, calls, spent = plan.total, sum(plan.total.bought), plan.spent
-    usage, in_all = spent.usage, plan.in_all
-    waiting = f"; {plan.submitted:,} of them are submitted already" if plan.submitted else ""
-    cost = cost_of(spent.known_usd, spent.unpriced)
+    to_do, completed, in_all, again = (
+        plan.forecast.to_do, plan.completed, plan.in_all, plan.asked_again,
+    )  # fmt: skip
+    usage, calls = completed.usage, completed.planned - completed.to_do
+    submitted = completed.submitted
+    waiting = f"; {submitted:,} of them are submitted already" if submitted else ""
+    cost = cost_of(completed.known_usd, completed.unpriced)
     others = in_all.calls != calls or cost_of(in_all.known_usd, in_all.unpriced) != cost
-    again = plan.asked_again
     amounts = [
         f"to do: expected (low to high); {_basis(plan)}",
-        f"  calls       {span(total.calls)}{waiting}",
-        f"  tokens in   {span(total.prompt_tokens)}",
-        f"    cached    {span(total.cached_tokens)}",
-        f"  tokens out  {span(total.completion_tokens)}",
-        f"  cost        {_cost(total.cost_usd)}",
+        f"  calls       {span(to_do.calls)}{waiting}",
+        f"  tokens in   {span(to_do.prompt_tokens)}",
+        f"    cached    {span(to_do.cached_tokens)}",
+        f"  tokens out  {span(to_do.completion_tokens)}",
+        f"  cost        {_cost(to_do.cost_usd)}",
         f"  time        {_time(plan)}",
     ]
-    if not total.calls.high:
+    if not to_do.calls.high:
         amounts = ["to do: nothing" if not again.calls else "to do:"]
     if again.calls:
         amounts += [
@@ -135,7 +141,7 @@ def _sum(plan: Plan) -> list[str]:
         ]
     return [
         *amounts,
-        f"bought before: {plural(calls, 'call')}, {usage.prompt_tokens:,} tokens in "
+        f"completed: {plural(calls, 'call')}, {usage.prompt_tokens:,} tokens in "
         f"({usage.cached_tokens:,} cached), {usage.completion_tokens:,} out, cost {cost}",
         *([_in_all(plan)] if others else []),
     ]
@@ -150,17 +156,17 @@ def _in_all(plan: Plan) -> str:
 
 
 def _basis(plan: Plan) -> str:
-    """Which lengths of answers were measured, and which are guesses."""
-    to_do = {"entities": plan.total.openings, "pair": plan.total.pairs}
-    to_do["triplet"] = plan.total.triplets
-    stages = [stage for stage, calls in to_do.items() if calls.high > 0]
-    measured = [
-        f"{STAGES[stage]} as measured by {plural(plan.measured_answers[stage], 'call')}"
-        for stage in stages
-        if stage in plan.measured_answers
-    ]
-    guessed = [STAGES[stage] for stage in stages if stage not in plan.measured_answers]
-    if not stages:
+    """Return which lengths of answers were measured, and which are guesses."""
+    steps = [each for each in plan.forecast.steps if each.to_do.calls.high > 0]
+    measured, guessed = [], []
+    for each in steps:
+        key = f"{each.recipe}/{each.step}"
+        if key in plan.measured_answers:
+            answers = plural(plan.measured_answers[key], "call")
+            measured.append(f"{each.step} as measured by {answers}")
+        else:
+            guessed.append(each.step)
+    if not steps:
         return "nothing"
     if not measured:
         return "guesses, --probe N measures"

@@ -34,10 +34,10 @@ def generate(
     wait: Annotated[
         bool, typer.Option(help="Wait for a provider's batches; else collect them later.")
     ] = True,
-    retry_entities: Annotated[
+    retry_empty: Annotated[
         bool,
         typer.Option(
-            "--retry-entities", help="Ask again for the entities of documents that have none."
+            "--retry-empty", help="Ask again about documents that gave nothing to write about."
         ),
     ] = False,
     cancel_batches: Annotated[
@@ -49,7 +49,7 @@ def generate(
     if cancel_batches:
         _cancel_batches(config, set)
     else:
-        _run_until(config, set, "generate", yes, wait, retry_entities)
+        _run_until(config, set, "generate", yes, wait, retry_empty)
 
 
 def _cancel_batches(config: Path, overrides: list[str] | None) -> None:
@@ -130,7 +130,7 @@ def _run_until(
     stage: StageName,
     yes: bool,
     wait: bool = True,
-    retry_entities: bool = False,
+    retry_empty: bool = False,
 ) -> None:
     from steep.cli.next_lines import counts_of, next_verb
     from steep.stages import pipeline
@@ -138,7 +138,7 @@ def _run_until(
     opened = open_project(config, overrides)
     check_spending(opened, yes)
     result = pipeline.run(
-        opened.config, opened.project, until=stage, wait=wait, retry_entities=retry_entities
+        opened.config, opened.project, until=stage, wait=wait, retry_empty=retry_empty
     )
     made = result.trained if stage == "instruct" else getattr(result, stage)
     for artifact in made.values() if isinstance(made, dict) else [made]:

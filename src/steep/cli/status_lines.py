@@ -25,7 +25,7 @@ def of_status(found: Found) -> Iterator[str]:
             yield f"  {answers} without text will be asked for again by the next run"
         yield from _rest(found)
         yield from _reasons(found["failures"])
-        yield from _without_entities(found)
+        yield from _without_texts(found)
     ledger = found["ledger"]
     failed = f" and {ledger['failed']:,} failed" if ledger["failed"] else ""
     yield f"ledger: {plural(ledger['calls'], 'call')}{failed}, {_spending(ledger)}"
@@ -73,8 +73,8 @@ def of_document(found: Found) -> Iterator[str]:
     """One document's cost and calls."""
     yield f"document {found['document_id']}: {_outcomes(found)}"
     yield f"  {_spending(found)}"
-    if found["no_entities"]:
-        yield f"  nothing is written about it: {found['no_entities']}"
+    if found["why_nothing"]:
+        yield f"  nothing is written about it: {found['why_nothing']}"
     for each in found["calls"]:
         yield f"  {_brief(each)}"
     yield _shown(len(found["calls"]), found["of"], "calls and imported texts")
@@ -166,7 +166,9 @@ def _sum(found: Found) -> str:
     to_do = f"{plan['to_do']:,} to do"
     if found["submitted"]:
         to_do += f" (of these, {found['submitted']:,} wait in provider batches)"
-    return f"{plan['planned']:,} planned = {' + '.join(ended)} + {to_do}"
+    beyond = found["beyond_target"]
+    more = f"; {beyond:,} beyond the target not needed" if beyond else ""
+    return f"{plan['planned']:,} planned = {' + '.join(ended)} + {to_do}{more}"
 
 
 def _reasoning(found: Found) -> Iterator[str]:
@@ -183,22 +185,23 @@ def _reasoning(found: Found) -> Iterator[str]:
 def _rest(found: Found) -> Iterator[str]:
     if not (rest := found["rest"]):
         return
-    lack = "lacks its" if rest["documents"] == 1 else "lack their"
-    line = f"  more will follow: {plural(rest['documents'], 'document')} still {lack} entities"
-    if rest["opened"]:
+    verb = "is" if rest["documents"] == 1 else "are"
+    line = f"  more will follow: {plural(rest['documents'], 'document')} {verb} not prepared yet"
+    if rest["prepared"]:
         line += (
-            f"; {plural(rest['opened'], 'other')} had {rest['mean_calls']:,} further calls each"
+            f"; {plural(rest['prepared'], 'other')} had {rest['mean_calls']:,} further calls each"
             f" ({rest['fewest_calls']:,} to {rest['most_calls']:,})"
         )
     yield line
 
 
-def _without_entities(found: Found) -> Iterator[str]:
-    from steep.stages.dead_ends import counted
+def _without_texts(found: Found) -> Iterator[str]:
+    from steep.generation.checks import count_without
 
-    if without := found["without_entities"]:
-        said = counted(without, found["documents"])
-        yield f"  {said}; steep generate --retry-entities asks for them again"
+    for recipe in dict.fromkeys(each["recipe"] for each in found["without_texts"]):
+        without = [e["document_id"] for e in found["without_texts"] if e["recipe"] == recipe]
+        said = count_without(without, found["documents"])
+        yield f"  {recipe}: {said}; steep generate --retry-empty asks again"
 
 
 def _reasons(failures: list[Found]) -> Iterator[str]:

@@ -26,6 +26,8 @@ def operational(default: Any, **settings: Any) -> Any:
 def identity_fields(name: str, section: Section, of: type[Section] | None = None) -> dict[str, Any]:
     """Return the fields of a section that decide a result, as plain data by their dotted names.
 
+    A field that holds sections by name gives theirs, under longer names.
+
     Args:
         name: Of the section.
         section: Its settings; operational fields of sections inside it are left out, too.
@@ -41,6 +43,13 @@ def _deciding(section: Section, kind: type[Section]) -> dict[str, Any]:
         extra = field.json_schema_extra
         if not (isinstance(extra, dict) and extra.get("identity") is False):
             value = getattr(section, key)
-            nested = isinstance(value, Section)
-            found[key] = _deciding(value, type(value)) if nested else dumped[key]
+            found[key] = dumped[key]
+            if isinstance(value, Section):
+                found[key] = _deciding(value, type(value))
+            elif isinstance(value, dict):
+                sections = {name: each for name, each in value.items() if isinstance(each, Section)}
+                found[key] = list(value) if sections else dumped[key]
+                for name, each in sections.items():
+                    own = _deciding(each, type(each))
+                    found |= {f"{key}.{name}.{field}": own[field] for field in own}
     return found

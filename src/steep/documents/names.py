@@ -33,13 +33,20 @@ def proper_names(text: str) -> tuple[str, ...]:
     inside: dict[str, None] = {}
     for match in re.finditer(name, text):
         words = match.group().split()
-        opens = text[: match.start()].rstrip(" \n\"'(")[-1:] in ("", ".", "!", "?", ":")
+        opens = _character_before(text, match.start()) in ("", ".", "!", "?", ":")
         if opens and words[0].lower() in SENTENCE_OPENERS:
             opens = len(words) == 1
             words.pop(0)
         if words and not (opens and len(words) == 1):
             inside[" ".join(words).removesuffix("'s")] = None
     return tuple(inside)
+
+
+def _character_before(text: str, position: int) -> str:
+    """Return the last character before a position that is no blank, quote or bracket."""
+    while position and text[position - 1] in " \n\"'(":
+        position -= 1
+    return text[position - 1 : position]
 
 
 def invented_share(text: str, source_words: frozenset[str]) -> float:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from steep.documents.document import Document
-from steep.generation.plan import counted_calls, opening_of
-from steep.ledger.ledger import Ledger
-from steep.recipes.recipe import Recipe
+from steep.generation.plan import PlanView
 
 Span = tuple[float, float]  # seconds since the epoch
 
 
-def busy_seconds(
-    documents: Iterable[Document],
-    recipe: Recipe,
-    ledger: Ledger,
-    counts: Mapping[str, int] | None = None,
-) -> float:
-    """Return the seconds in which an answered call of a plan was under way.
+def busy_seconds(view: PlanView) -> float:
+    """Return the seconds in which an answered call of a plan was in flight.
 
     Pauses between runs do not count, nor do calls that the ledger holds for other plans. How long
     a call took within a provider's batch is not known: such calls count from the submission of each
@@ -27,13 +20,13 @@ def busy_seconds(
     """
     spans: list[Span] = []
     in_batches = False
-    for document in documents:
-        for seconds, finished_at in _calls_of(document, recipe, ledger, counts):
+    for document in view.documents:
+        for seconds, finished_at in _calls_about(view, document):
             in_batches |= not seconds
             spans.append(span_of(seconds, finished_at))
         spans = merged(spans)  # of a million calls, few spans are left
     if in_batches:
-        for batch in ledger.batches(open_only=False):
+        for batch in view.ledger.batches(open_only=False):
             if batch.status == "collected" and batch.finished_at is not None:
                 end_s = datetime.fromisoformat(batch.finished_at).timestamp()
                 spans.append((datetime.fromisoformat(batch.submitted_at).timestamp(), end_s))
@@ -57,16 +50,15 @@ def merged(spans: Iterable[Span]) -> list[Span]:
     return found
 
 
-def _calls_of(
-    document: Document, recipe: Recipe, ledger: Ledger, counts: Mapping[str, int] | None
-) -> Iterator[tuple[float, str]]:
-    for _, record in opening_of(document, recipe, ledger).planned:
-        if record is not None and record.status not in ("failed", "submitted", "skipped"):
-            yield record.completion.latency_s, record.finished_at
-    calls, below = counted_calls(document, recipe, ledger, counts)
+def _calls_about(view: PlanView, document: Document) -> Iterator[tuple[float, str]]:
     query = (
         "SELECT latency_s, finished_at FROM slots JOIN calls ON calls.id = slots.call_id JOIN "
         "sequences ON sequences.id = slots.sequence WHERE sequences.key = ? AND rank < ? "
         "AND slots.status != 'skipped'"
     )
-    yield from ledger.select(query, (calls.key, below))
+    for recipe in view.recipes:
+        for _, record in view.preparation(recipe, document).planned:
+            if record is not None and record.status not in ("failed", "submitted", "skipped"):
+                yield record.completion.latency_s, record.finished_at
+        for texts in view.texts(recipe, document) or ():
+            yield from view.ledger.select(query, (texts.key, texts.number))

@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
 
 from steep.core.config import operational
 from steep.ledger.config import CallConfig
+from steep.recipes.entigraph import EntiGraphOptions
+from steep.recipes.recipe import RecipeOptions
+from steep.recipes.registry import kind_of
 
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct"
 
 
-class GenerateConfig(CallConfig):
-    """Which recipe is written, by which generator, and what it may cost."""
+def _options(value: Any) -> Any:
+    """Read the options of each recipe by the model that the recipe brings along."""
+    if not isinstance(value, dict):
+        return value
+    found: dict[str, RecipeOptions] = {}
+    for name, options in value.items():
+        kind = kind_of(str(name), options)
+        if isinstance(options, RecipeOptions):
+            found[name] = options
+            continue
+        try:
+            found[name] = kind.options.model_validate({} if options is None else options)
+        except ValidationError as error:
+            lines: list[Any] = [{**each, "loc": (name, *each["loc"])} for each in error.errors()]
+            raise ValidationError.from_exception_data("recipes", lines) from None
+    return found
 
-    recipe: Literal["entigraph"] | None = Field(
-        "entigraph", description="null generates nothing (imported texts only)"
+
+Recipes = Annotated[dict[str, SerializeAsAny[RecipeOptions]], BeforeValidator(_options)]
+
+
+class GenerateConfig(CallConfig):
+    """Which recipes are written, by which generator, and what they may cost."""
+
+    recipes: Recipes = Field(
+        {"entigraph": EntiGraphOptions()},
+        description="by name: entigraph, rephrase, qa, or one of your own with a template; "
+        "{}: none (imported texts only)",
     )
     documents: tuple[str, ...] = Field(
         (), description="IDs of the documents to write about; empty: all"
@@ -48,21 +74,16 @@ class GenerateConfig(CallConfig):
     batch_poll_s: float = operational(
         60, gt=0, description="between two looks at submitted batches"
     )
-    max_cost_usd: float | None = Field(
-        None, gt=0, description="hard limit for all calls of the project, shared over documents"
+    max_cost_usd: float | None = operational(
+        None,
+        gt=0,
+        description="hard limit for all calls of the project; documents take turns until then",
     )
     max_total_tokens: int | None = operational(
         None, ge=1, description="hard limit for all calls of the project, prompts and answers"
     )
     target_tokens: int | None = Field(
-        None, ge=1, description="stop at so many tokens of text, shared over documents by length"
-    )
-    prompt: Literal["full", "compact"] = Field(
-        "full", description="full: the paper's demands; compact: short, for generators under 1B"
-    )
-    prompt_order: Literal["document_first", "paper"] = Field(
-        "document_first",
-        description="paper: the demand before the document, so that stages share no cached prefix",
+        None, ge=1, description="stop each recipe at so many tokens of text; documents take turns"
     )
     temperature: float = Field(1.0, ge=0, le=2, description="paper: 1.0")
     top_p: float = Field(1.0, gt=0, le=1)
@@ -72,13 +93,6 @@ class GenerateConfig(CallConfig):
     )
     frequency_penalty: float = Field(
         0.0, ge=0, le=2, description="against loops; generators under 1B need some 0.3"
-    )
-    entity_attempts: int = Field(3, ge=1, description="tries to get a valid entity list")
-    min_entities: int = Field(2, ge=2, description="fewer valid entities ask for another try")
-    max_entities: int | None = Field(None, ge=2, description="keep the first so many")
-    pairs: NonNegativeInt | Literal["all"] = Field("all", description="a document; paper: all")
-    triplets: NonNegativeInt | Literal["all"] = Field(
-        0, description="triplets a document; the paper's code has no cap, so choose one"
     )
     seed: int = 0
     ray_address: str | None = operational(

@@ -5,13 +5,11 @@ from __future__ import annotations
 from steep.core.calls import Usage
 from steep.core.errors import UserError
 from steep.generation.config import GenerateConfig
-from steep.generation.goals import Goal, goal_of
 from steep.ledger import queries, requests
 from steep.ledger.budget import Budget, Reservation, reservation
 from steep.ledger.config import endpoint_prices
 from steep.ledger.ledger import Ledger
 from steep.llm.prices import Prices
-from steep.recipes.recipe import Recipe
 
 HTTP_ENGINES = ("openai", "openai-batch")
 FREE = Prices(
@@ -83,9 +81,3 @@ def _count_spent(budget: Budget, prices: Prices, ledger: Ledger) -> None:
             most = Reservation(usage.prompt_tokens, prices.cost_usd(usage))
         budget.spent_tokens += group.calls * most.tokens - group.completion_tokens
         budget.spent_usd += group.calls * (most.cost_usd or 0.0)
-
-
-def goal_in(settings: GenerateConfig, recipe: Recipe) -> Goal | None:
-    """Return the configured goal; a dollar limit is ignored if the engine is free."""
-    free = not base_urls(settings)
-    return goal_of(settings.target_tokens, None if free else settings.max_cost_usd, recipe)

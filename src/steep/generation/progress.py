@@ -11,7 +11,7 @@ from steep.ledger.budget import Reservation
 from steep.ledger.endpoint_worker import EndpointStatistics
 from steep.ledger.records import Lost
 
-Phase = Literal["openings", "calls", "salvage", "stopping"]
+Phase = Literal["preparing", "texts", "salvage", "stopping"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class BatchProgress:
         new_cost_usd: Of this run; None when a price is not known.
     """
 
-    phase: Literal["openings", "calls", "stopping"] = "openings"
+    phase: Literal["preparing", "texts", "stopping"] = "preparing"
     batches: int = 0
     waiting: int = 0
     answered: int = 0

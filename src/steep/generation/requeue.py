@@ -1,47 +1,41 @@
-"""Calls that have ended, and are asked again all the same: what came back was of no use.
+"""Calls that have ended and are asked again all the same: what came back was of no use.
 
 An answer without text is asked for again by the next run, as often as any call is tried. The
-opening answers of a document without entities are asked for again when the user says so: what is
-wrong with them is often put right at the endpoint, which no setting of ours tells. What such calls
-have cost stays counted, as spent for nothing (`Ledger.lost`).
+preparing calls of a document that gave nothing to write about are asked again when the user says
+so: what is wrong with them is often fixed at the endpoint, of which no setting of ours tells. What
+such calls have cost stays counted, as spent for nothing (`Ledger.lost`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from steep.documents.document import Document
-from steep.generation.plan import counted_calls, is_final, opening_of
+from steep.generation.plan import PlanView, Subject, is_final
 from steep.ledger.budget import Reservation, is_counted, most_of
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Lost
 from steep.llm.prices import Prices
-from steep.recipes.recipe import Recipe
 
 
-def textless_calls(
-    documents: Iterable[Document],
-    recipe: Recipe,
-    ledger: Ledger,
-    counts: Mapping[str, int] | None,
-    max_attempts: int,
-) -> list[str]:
+def textless_calls(view: PlanView, max_attempts: int) -> list[str]:
     """Return the ids of the planned calls whose answers hold no text and may be asked for again."""
-    if not ledger.has_textless(max_attempts):
+    if not view.ledger.has_textless(max_attempts):
         return []
     found: list[str] = []
-    for document in documents:
-        calls, below = counted_calls(document, recipe, ledger, counts)
-        found += ledger.textless_slots(calls.key, below, max_attempts)
+    for recipe in view.recipes:
+        for texts in view.all_texts(recipe):
+            found += view.ledger.textless_slots(texts.key, texts.number, max_attempts)
     return list(dict.fromkeys(found))
 
 
-def opening_calls(documents: Iterable[Document], recipe: Recipe, ledger: Ledger) -> list[str]:
-    """Return the ids of the opening calls of documents that have ended."""
+def preparing_calls(view: PlanView, subjects: Iterable[Subject]) -> list[str]:
+    """Return the ids of the preparing calls about some documents that have ended."""
+    documents = {document.id: document for document in view.documents}
+    recipes = {recipe.name: recipe for recipe in view.recipes}
     return [
         planned.call.id
-        for document in documents
-        for planned in opening_of(document, recipe, ledger).planned
+        for recipe, document_id in subjects
+        for planned in view.preparation(recipes[recipe], documents[document_id]).planned
         if planned.record is not None and is_final(planned.record.status)
     ]
 

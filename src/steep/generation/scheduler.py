@@ -1,10 +1,10 @@
 """Makes the plan come true: sends what the ledger lacks, and records what comes back as it comes.
 
-First the openings, in rounds over all documents, then all other calls in plan order, then salvage
-rounds for what failed in a way that may pass. Memory holds what is in flight and a stretch of the
-plan of each open document, however long the plan is. What lands within `COMMIT_S` is written by one
-durable transaction. Until then it counts as in flight: however the process dies, no more answers
-are lost than calls were allowed at once.
+First the preparing steps, in rounds over all documents, then all other calls as documents take
+turns, then salvage rounds for what failed in a way that may pass. Memory holds what is in flight
+and the turns of the open documents, however long the plan is. What lands within `COMMIT_S` is
+written by one durable transaction. Until then it counts as in flight: however the process dies, no
+more answers are lost than calls were allowed at once.
 
 A call in the ledger is never repeated, but a failed one is tried again by the next run. The first
 group goes out alone, so that a wrong key or model costs one request and not a volley of them.
@@ -22,8 +22,9 @@ from dataclasses import replace
 from steep.core.calls import Call, Completion
 from steep.documents.document import Document
 from steep.generation.endpoints import Endpoints
-from steep.generation.plan import counted_calls, totals
+from steep.generation.plan import PlanView
 from steep.generation.progress import GenerationProgress, GenerationReport, Phase, StopRequest
+from steep.generation.target import Target
 from steep.generation.work_queue import (
     CallChunk,
     DocumentQueue,
@@ -31,15 +32,13 @@ from steep.generation.work_queue import (
     Group,
     WorkQueue,
     document_work,
-    opening_rounds,
+    preparing_rounds,
 )
 from steep.ledger.account import Account
 from steep.ledger.budget import Budget, Reservation
 from steep.ledger.endpoint_worker import EndpointWorker, Outcome
-from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, Lost, has_failed
 from steep.llm.client import FatalError
-from steep.recipes.recipe import Recipe
 
 COMMIT_S = 0.005
 COMMIT_CALLS = 16
@@ -48,12 +47,9 @@ MOST_RECENT = 16_384  # calls: more than land while a stretch of the plan waits 
 
 
 async def generate(
-    documents: Sequence[Document],
-    recipe: Recipe,
+    view: PlanView,
     workers: Sequence[EndpointWorker[Call]],
-    ledger: Ledger,
     *,
-    counts: Mapping[str, int] | None = None,
     budget: Budget | None = None,
     salvage_rounds: int = 0,
     stop: StopRequest | None = None,
@@ -62,11 +58,8 @@ async def generate(
     """Make every call of the plan that the ledger lacks, and return what came of the plan.
 
     Args:
-        documents: The documents of the plan.
-        recipe: What is to be written about each.
+        view: The plan, and the ledger where every call is recorded.
         workers: The endpoints; a document stays with one of them.
-        ledger: Where every call is recorded.
-        counts: How many calls of each document belong to the plan; None takes all.
         budget: What may be spent; None is no limit.
         salvage_rounds: How often to try again what failed in a way that may pass.
         stop: Ends the run early.
@@ -76,19 +69,18 @@ async def generate(
         UserError: The endpoints can complete no call at all, or the ledger cannot be written. What
             was in flight has been waited for and recorded.
     """
-    run = _Run(workers, ledger, budget or Budget(), stop or StopRequest(), on_progress)
+    run = _Run(workers, view, budget or Budget(), stop or StopRequest(), on_progress)
     try:
         rounds_left = salvage_rounds
-        await run.make_all(documents, recipe, counts)
+        await run.make_all()
         while not run.ended and (run.again or (run.may_pass and rounds_left)):
             rounds_left -= run.may_pass
-            await run.make_all(documents, recipe, counts, salvage=run.may_pass)
+            await run.make_all(salvage=run.may_pass)
     except BaseException:
         await run.finish()
         raise
-    found = totals(documents, recipe, ledger, counts)
     return GenerationReport(
-        found,
+        view.totals(),
         run.over_budget,
         run.stop.draining,
         run.endpoints.statistics,
@@ -106,16 +98,18 @@ class _Run:
     def __init__(
         self,
         workers: Sequence[EndpointWorker[Call]],
-        ledger: Ledger,
+        view: PlanView,
         budget: Budget,
         stop: StopRequest,
         on_progress: Callable[[GenerationProgress], None],
     ) -> None:
         self.endpoints = Endpoints(workers)
-        self._account = Account(budget, ledger)
+        self._view = view
+        self._target = Target(view)
+        self._account = Account(budget, view.ledger)
         for worker in workers:
             self._account.attach(worker)
-        self._ledger = ledger
+        self._ledger = view.ledger
         self._budget = budget
         self._on_progress = on_progress
         self.stop = stop
@@ -125,15 +119,16 @@ class _Run:
         self._flying: dict[Task, tuple[int, Group, Reservation]] = {}
         self._flying_ids: set[str] = set()
         self._in_worker = [0] * len(workers)
-        self._unusable_reason: set[str] = set()  # calls that no further round will help
+        self._unusable: set[str] = set()  # calls that no further round will help
         self._recent: dict[str, None] = {}  # recorded since a stretch of the plan was looked up
         self.again = False  # going through the plan once more will find calls, or calls to do
         self._completed: list[Task] = []
         self._wake = asyncio.Event()
-        self._held: tuple[int, Group] | None = None  # taken from the feed, but over the budget
+        self._held: tuple[int, Group] | None = None  # taken from a queue, but over the budget
+        self._waiting: dict[int, Group] = {}  # not needed, if what is in flight gives text
         self._ledger_failed = False
         self.dropped: list[Reservation] = []  # of calls that were sent and not waited for
-        self._progress = GenerationProgress("openings")
+        self._progress = GenerationProgress("preparing")
 
     @property
     def lost(self) -> Lost:
@@ -143,46 +138,39 @@ class _Run:
     @property
     def ended(self) -> bool:
         """Nothing more may be sent."""
-        return self.stop.draining or self.over_budget
+        return self.stop.draining or self.over_budget or self._target.is_met
 
-    async def make_all(
-        self,
-        documents: Sequence[Document],
-        recipe: Recipe,
-        counts: Mapping[str, int] | None,
-        salvage: bool = False,
-    ) -> None:
-        """Go through the whole plan once: the openings, then what follows from them."""
+    async def make_all(self, salvage: bool = False) -> None:
+        """Go through the whole plan once: the preparing steps, then the texts."""
         self.may_pass = self.again = False
-        shares = self.endpoints.shares(documents)
-        await self._make_openings(documents, recipe, shares)
+        shares = self.endpoints.shares(self._view.documents)
+        await self._prepare(shares)
         if self.ended:
             return
         planned, finished = 0, 0
-        for document in documents:
-            sequence, below = counted_calls(document, recipe, self._ledger, counts)
-            planned += below
-            finished += self._ledger.finished(sequence.key, below)
+        for recipe in self._view.recipes:
+            for texts in self._view.all_texts(recipe):
+                planned += texts.number
+                finished += self._ledger.finished(texts.key, texts.number)
         queues: dict[int, WorkQueue] = {}
         for number, share in shares.items():
             client = self.endpoints[number].client
-            works = document_work(share, recipe, self._ledger, counts)
+            works = document_work(self._view, share, self._target.is_wanted)
             if client.batch_size > 1:
                 chunks = (chunk for work in works for chunk in work.chunks)
                 queues[number] = FlatQueue(chunks, client.batch_size)
             else:
                 queues[number] = DocumentQueue(works, client.concurrency)
-        await self._make("salvage" if salvage else "calls", planned, queues, finished)
+        await self._make("salvage" if salvage else "texts", planned, queues, finished)
 
-    async def _make_openings(
-        self, documents: Sequence[Document], recipe: Recipe, shares: Mapping[int, list[Document]]
-    ) -> None:
-        """Make all first tries, then all second ones, and so on."""
+    async def _prepare(self, shares: Mapping[int, list[Document]]) -> None:
+        """Make the first calls of all preparations, then all second ones, and so on."""
         worker_of = {each.id: number for number, share in shares.items() for each in share}
+        documents = self._view.documents
         tried: set[str] = set()
         while not self.ended:
-            rounds = opening_rounds(documents, recipe, self._ledger).values()
-            over = tried | self._unusable_reason
+            rounds = preparing_rounds(self._view, documents).values()
+            over = tried | self._unusable
             fresh = ([p for p in each if p.call.id not in over] for each in rounds)
             group = next(filter(None, fresh), None)
             if group is None:
@@ -194,7 +182,8 @@ class _Run:
                 own = [p for p in calls if worker_of[p.call.document_id] == number]
                 size = self.endpoints[number].client.batch_size
                 queues[number] = FlatQueue([CallChunk(0, own)], size)
-            await self._make("openings", len(documents), queues, len(documents) - len(calls))
+            planned = max(len(documents), len(calls))
+            await self._make("preparing", planned, queues, planned - len(calls))
 
     async def finish(self) -> None:
         """Wait for what is in flight and record it, unless the ledger takes nothing more."""
@@ -226,15 +215,17 @@ class _Run:
         if self._held is not None and not self.stop.draining:
             self.over_budget = True
         self._held = None
+        self._waiting.clear()
 
     def _fill(self, queues: Mapping[int, WorkQueue]) -> bool:
-        """Send until the lanes are full; True if the feed should be asked again at once."""
+        """Send until the endpoints are full; return whether to ask the queues again at once."""
         again = False
         for number, worker in enumerate(self.endpoints.workers):
             while self._has_room(number, worker):
                 taken = self._take(queues[number], number)
                 if taken is None:
-                    if self._held is None and self.endpoints.take_over(number, queues):
+                    idle = self._held is None and number not in self._waiting
+                    if idle and self.endpoints.take_over(number, queues):
                         again = True
                     break
                 if not taken:
@@ -259,12 +250,18 @@ class _Run:
                 return None
             self._held = None
             return held
-        group = queue.next()
+        group = self._waiting.pop(number, None) or queue.next()
         if not group:
             return group
+        if self._target.is_over(group[0].call):
+            queue.completed(group)
+            return []
+        if not self._target.has_room(group[0].call):
+            self._waiting[number] = group
+            return None
         # One that fails for good is not worth another round. A call that two documents share stands
         # in the plan twice: the next round will find it in the ledger.
-        kept = {p.call.id: p for p in group if p.call.id not in self._unusable_reason}
+        kept = {p.call.id: p for p in group if p.call.id not in self._unusable}
         twins = [each for each in kept if each in self._flying_ids or each in self._recent]
         self.again = self.again or len(twins) > 0
         for each in twins:
@@ -280,6 +277,7 @@ class _Run:
         if not self._budget.reserve(most):
             self._held = (number, group)
             return False
+        self._target.sent(calls)
         task = asyncio.create_task(worker.send(calls))
         self._flying[task] = (number, group, most)
         self._flying_ids.update(call.id for call in calls)
@@ -319,14 +317,18 @@ class _Run:
         for task in completed:
             number, group, most = self._flying.pop(task)
             self._in_worker[number] -= 1
-            self._flying_ids.difference_update(planned.call.id for planned in group)
+            calls = [planned.call for planned in group]
+            self._flying_ids.difference_update(call.id for call in calls)
             if task.cancelled():
                 self._budget.release(most)
+                self._target.ended(calls, None)
             elif error := task.exception():
                 self._budget.release(most)
+                self._target.ended(calls, None)
                 errors += self._failure(number, error)
             else:
                 outcome = task.result()
+                self._target.ended(calls, outcome.completions)
                 entries += self._outcome(number, group, most, outcome)
                 if outcome.fatal is not None:
                     errors += self._failure(number, outcome.fatal)
@@ -357,9 +359,7 @@ class _Run:
         self.may_pass = self.may_pass or outcome.may_pass
         pairs = list(zip(group, outcome.completions, strict=True))
         if not outcome.may_pass:
-            self._unusable_reason.update(
-                planned.call.id for planned, each in pairs if has_failed(each)
-            )
+            self._unusable.update(planned.call.id for planned, each in pairs if has_failed(each))
         return [Entry(planned.call, each, planned.slot) for planned, each in pairs]
 
     def _record(self, entries: Sequence[Entry]) -> None:

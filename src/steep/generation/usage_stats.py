@@ -7,7 +7,7 @@ longer in a ledger of a million calls than in one of ten thousand.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -28,18 +28,18 @@ class Measured:
 
     Attributes:
         calls: How many answered calls of the model were looked at.
-        tokens_a_character: Of prompts: the least, the mean, the most.
-        answers: Tokens of an answer by stage: a low quantile, the mean, the most.
-        answers_read: How many those rest on, by stage; the same stages.
-        cached_share: Of the prompt tokens of calls after the opening.
-        tokens_a_s: Tokens of answers a second, while any call was under way.
-        calls_at_once: How many calls were under way then, in the mean.
+        tokens_per_character: Of prompts: the least, the mean, the most.
+        answers: Tokens of an answer by recipe and step: a low quantile, the mean, the most.
+        answers_read: How many answers those rest on; the same keys.
+        cached_share: Of the prompt tokens of calls for texts.
+        tokens_per_s: Tokens of answers per second, while any call was in flight.
+        calls_at_once: Mean number of calls in flight then.
     """
 
     calls: int = 0
     tokens_per_character: Range | None = None
-    answers: Mapping[str, Range] = field(default_factory=dict)
-    answers_read: Mapping[str, int] = field(default_factory=dict)
+    answers: Mapping[tuple[str, str], Range] = field(default_factory=dict)
+    answers_read: Mapping[tuple[str, str], int] = field(default_factory=dict)
     cached_share: float | None = None
     tokens_per_s: float | None = None
     calls_at_once: float | None = None
@@ -47,6 +47,7 @@ class Measured:
 
 class _Row(NamedTuple):
     call_id: str
+    recipe: str
     stage: str
     prompt_tokens: int
     cached_tokens: int
@@ -55,32 +56,38 @@ class _Row(NamedTuple):
     finished_at: str
 
 
-def measure(ledger: Ledger, model: str, opening_stage: str = "entities") -> Measured:
-    """Learn from the latest answered calls of a model."""
+def measure(ledger: Ledger, model: str, preparing: Collection[tuple[str, str]] = ()) -> Measured:
+    """Learn from the latest answered calls of a model.
+
+    Args:
+        ledger: The calls.
+        model: Its name.
+        preparing: Recipes and their preparing steps, whose prompts share no cached beginning.
+    """
     rows = _latest(ledger, model)
-    by_stage: dict[str, list[int]] = defaultdict(list)
+    by_step: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row in rows:
-        by_stage[row.stage].append(row.completion_tokens)
+        by_step[row.recipe, row.stage].append(row.completion_tokens)
     answers = {
-        stage: _range_of(lengths)
-        for stage, lengths in by_stage.items()
-        if len(lengths) >= FEW_ANSWERS
+        step: _range_of(lengths) for step, lengths in by_step.items() if len(lengths) >= FEW_ANSWERS
     }
     tokens_per_s, calls_at_once = _speed(rows) or (None, None)
-    relations = [row for row in rows if row.stage != opening_stage]
+    texts = [row for row in rows if (row.recipe, row.stage) not in preparing]
     return Measured(
         calls=len(rows),
         tokens_per_character=_tokens_per_character(ledger, rows),
         answers=answers,
-        answers_read={stage: len(by_stage[stage]) for stage in answers},
-        cached_share=_cached_share(relations),
+        answers_read={step: len(by_step[step]) for step in answers},
+        cached_share=_cached_share(texts),
         tokens_per_s=tokens_per_s,
         calls_at_once=calls_at_once,
     )
 
 
 def _latest(ledger: Ledger, model: str) -> list[_Row]:
-    columns = "id, stage, prompt_tokens, cached_tokens, completion_tokens, latency_s, finished_at"
+    columns = (
+        "id, recipe, stage, prompt_tokens, cached_tokens, completion_tokens, latency_s, finished_at"
+    )
     latest = (
         f"SELECT {columns}, model, endpoint, status FROM calls "
         f"ORDER BY rowid DESC LIMIT {LATEST_CALLS}"

@@ -1,34 +1,37 @@
 """What is left of a plan, in the order in which it should be sent.
 
-Two feeds. An HTTP endpoint gets single calls, document by document: a document's calls share a long
-prefix, which the endpoint keeps once it has read it. So of every new prefix one call goes ahead to
-*warm* the cache, the others follow together when it is back, and a document stays with the endpoint
-that has read it. The next document is warmed while the last calls of the one before are under way.
+**Documents take turns**: some `TURN_CALLS` calls per turn, longer documents more. So a run that
+ends at any limit of tokens or dollars has written about every document in proportion to its length,
+and within a turn prompts share a prefix that the endpoint has read. The recipes of a plan take
+turns, too, within those of a document.
+
+Two queues. An HTTP endpoint gets single calls: of every new prefix one call goes ahead to *warm*
+the cache, the others follow together when it is back, and a document stays with the endpoint that
+has read it. The next turn is warmed while the last calls of the one before are in flight.
 
 A model in this process gets whole batches, and **its batches depend on the plan alone**, never on
 what is already done: the n-th batch is the n-th run of `batch_size` consecutive planned calls. It
 draws random numbers for a whole batch, so the texts of a batch depend on its company, and a run
 that was killed and resumed must make the same batches as one that was not. That holds because a
 batch is recorded in one transaction: it is either whole in the ledger or not at all. (A batch is
-sent in part only when some of its calls failed, or were bought before under another configuration.)
+sent in part only when some of its calls failed, or were completed under another configuration.)
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from steep.core.calls import Call
 from steep.documents.document import Document
-from steep.generation.plan import counted_calls, is_final, opening_of
-from steep.ledger.ledger import Ledger
+from steep.generation.plan import PlanView, Texts, is_final, preparing_steps
 from steep.ledger.records import Slot
-from steep.recipes.recipe import CallSequence, Recipe
+from steep.recipes.recipe import Recipe
 
-CALLS_PER_CHUNK = 256
+TURN_CALLS = 64  # about a document of mean length
 
 
 class Planned(NamedTuple):
@@ -43,7 +46,7 @@ Group = list[Planned]
 
 
 class WorkQueue(Protocol):
-    """Hands out groups of calls to one lane."""
+    """Hands out groups of calls to one endpoint."""
 
     def next(self) -> Group | None:
         """The next group: empty to ask again at once, None while there is nothing."""
@@ -69,40 +72,106 @@ def assign(documents: Iterable[Document], workers: int) -> list[list[Document]]:
     return shares
 
 
-def opening_rounds(
-    documents: Iterable[Document], recipe: Recipe, ledger: Ledger
-) -> dict[int, list[Planned]]:
-    """The opening calls that lack an answer and do not wait for it, by the number of the try.
+def preparing_rounds(view: PlanView, documents: Iterable[Document]) -> dict[int, list[Planned]]:
+    """Return the calls of preparing steps that can be sent now, by the number of the round.
 
-    `position` counts the documents that have come as far as this try.
+    The number is the place of the call in the preparation of its document. `position` counts the
+    documents that have come as far as this round.
     """
     rounds: dict[int, list[Planned]] = {}
     come_so_far: Counter[int] = Counter()
-    for document in documents:
-        opening = opening_of(document, recipe, ledger)
-        last = len(opening.planned) - 1
-        if not opening.complete:
-            call, record = opening.planned[-1]
-            if record is None or record.status != "submitted":
-                rounds.setdefault(last, []).append(Planned(call, None, come_so_far[last]))
-        come_so_far.update(range(last + 1))
+    for recipe in view.recipes:
+        if not preparing_steps(recipe):
+            continue
+        for document in documents:
+            if view.texts(recipe, document) is not None:
+                come_so_far.update(range(view.prepared_calls(recipe, document)))
+                continue
+            planned = view.preparation(recipe, document).planned
+            for number, (call, record) in enumerate(planned):
+                if record is None or record.status == "failed":
+                    found = Planned(call, None, come_so_far[number])
+                    rounds.setdefault(number, []).append(found)
+            come_so_far.update(range(len(planned)))
     return dict(sorted(rounds.items()))
 
 
-def opening_round(documents: Iterable[Document], recipe: Recipe, ledger: Ledger) -> list[Planned]:
-    """The next opening call of every document that lacks one and does not wait for it."""
-    rounds = opening_rounds(documents, recipe, ledger)
+def preparing_round(view: PlanView) -> list[Planned]:
+    """Return all calls of preparing steps that can be sent now."""
+    rounds = preparing_rounds(view, view.documents)
     return list(itertools.chain.from_iterable(rounds.values()))
 
 
+class Turn(NamedTuple):
+    """Some calls about one document: ranks `start` to `stop` of a step's texts.
+
+    `position` is the place of the first one in the whole plan.
+    """
+
+    texts: Texts
+    start: int
+    stop: int
+    position: int
+
+
+def turn_sizes(view: PlanView) -> dict[str, int]:
+    """Return how many calls each document makes per turn: in proportion to its length."""
+    mean = sum(len(each.text) for each in view.documents) / max(1, len(view.documents))
+    return {
+        each.id: max(1, round(TURN_CALLS * len(each.text) / max(mean, 1.0)))
+        for each in view.documents
+    }
+
+
+def turns(
+    view: PlanView,
+    documents: Sequence[Document],
+    is_wanted: Callable[[Recipe], bool] = lambda recipe: True,
+) -> Iterator[Turn]:
+    """Yield the turns of documents, those without anything left among them; lazily.
+
+    Args:
+        view: The plan; the length of a turn depends on all of its documents.
+        documents: Those that take turns.
+        is_wanted: Asked before each turn: whether more is wanted of a recipe.
+    """
+    sizes = turn_sizes(view)
+    position = 0
+    left = [(document, recipe) for document in documents for recipe in view.recipes]
+    for number in itertools.count():
+        if not left:
+            return
+        unfinished = []
+        for document, recipe in left:
+            if not any(map(is_wanted, view.recipes)):
+                return
+            size = sizes[document.id]
+            all_texts = view.texts(recipe, document) or ()
+            for turn in _parts(all_texts, number * size, (number + 1) * size, position):
+                position += turn.stop - turn.start
+                if is_wanted(recipe):
+                    yield turn
+            if sum(each.number for each in all_texts) > (number + 1) * size:
+                unfinished.append((document, recipe))
+        left = unfinished
+
+
+def _parts(all_texts: Iterable[Texts], start: int, stop: int, position: int) -> Iterator[Turn]:
+    """Cut a range of the calls of all steps, one step after another, at the ends of the steps."""
+    before = 0
+    for texts in all_texts:
+        first, last = max(start - before, 0), min(stop - before, texts.number)
+        if first < last:
+            yield Turn(texts, first, last, position)
+            position += last - first
+        before += texts.number
+
+
 def missing(
-    documents: Iterable[Document],
-    recipe: Recipe,
-    ledger: Ledger,
-    counts: Mapping[str, int] | None = None,
+    view: PlanView, is_wanted: Callable[[Recipe], bool] = lambda recipe: True
 ) -> Iterator[Planned]:
     """Yield the calls of the plan that the ledger lacks, or has as failed; lazily."""
-    for work in document_work(documents, recipe, ledger, counts):
+    for work in document_work(view, view.documents, is_wanted):
         for chunk in work.chunks:
             yield from chunk.missing
 
@@ -116,44 +185,45 @@ class CallChunk(NamedTuple):
 
 @dataclass(slots=True)
 class DocumentWork:
-    """What is left of one document. `left` is an upper bound of the calls that will come."""
+    """What is left of one turn. `left` is an upper bound of the calls that will come."""
 
     left: int
     chunks: Iterator[CallChunk]
 
 
 def document_work(
-    documents: Iterable[Document],
-    recipe: Recipe,
-    ledger: Ledger,
-    counts: Mapping[str, int] | None = None,
+    view: PlanView,
+    documents: Sequence[Document],
+    is_wanted: Callable[[Recipe], bool] = lambda recipe: True,
 ) -> Iterator[DocumentWork]:
-    """Yield the documents that have calls left; those without an opening have none yet."""
-    offset = 0
-    for document in documents:
-        calls, below = counted_calls(document, recipe, ledger, counts)
-        if below and (left := below - ledger.finished(calls.key, below)):
-            yield DocumentWork(left, _chunks(calls, calls.key, below, offset, ledger))
-        offset += below
+    """Yield the turns that have calls left; documents that are not prepared have none yet."""
+    full: dict[str, bool] = {}  # by the key of the texts: whether no call is left
+    for turn in turns(view, documents, is_wanted):
+        texts = turn.texts
+        if texts.key not in full:
+            full[texts.key] = view.ledger.finished(texts.key, texts.number) == texts.number
+        if full[texts.key]:
+            continue
+        ranks = list(view.ledger.free_ranks(texts.key, turn.stop, turn.start))
+        if ranks:
+            yield DocumentWork(len(ranks), _chunks(view, turn, ranks))
 
 
-def _chunks(
-    calls: CallSequence, key: str, below: int, offset: int, ledger: Ledger
-) -> Iterator[CallChunk]:
-    """Look up what has no slot; what the ledger knows by content gets one here."""
-    ranks = ledger.free_ranks(key, below)
-    while some := list(itertools.islice(ranks, CALLS_PER_CHUNK)):
-        planned = [Planned(calls[rank], Slot(key, rank), offset + rank) for rank in some]
-        statuses = ledger.statuses(each.call.id for each in planned)
-        there = [each for each in planned if is_final(statuses.get(each.call.id))]
-        if there:
-            ledger.link_existing([(each.slot, each.call.id) for each in there if each.slot])
-        waiting = {call_id for call_id, status in statuses.items() if status != "failed"}
-        to_send = [each for each in planned if each.call.id not in waiting]
-        failed = [call_id for call_id, status in statuses.items() if status == "failed"]
-        if failed and (tried := ledger.textless_attempts(failed)):
-            to_send = [_with_another_seed(each, tried.get(each.call.id, 0)) for each in to_send]
-        yield CallChunk(len(some), to_send)
+def _chunks(view: PlanView, turn: Turn, ranks: Sequence[int]) -> Iterator[CallChunk]:
+    """Look up calls without a slot; what the ledger knows by content gets one here."""
+    calls, ledger, key = view.calls(turn.texts), view.ledger, turn.texts.key
+    offset = turn.position - turn.start
+    planned = [Planned(calls[rank], Slot(key, rank), offset + rank) for rank in ranks]
+    statuses = ledger.statuses(each.call.id for each in planned)
+    there = [each for each in planned if is_final(statuses.get(each.call.id))]
+    if there:
+        ledger.link_existing([(each.slot, each.call.id) for each in there if each.slot])
+    waiting = {call_id for call_id, status in statuses.items() if status != "failed"}
+    to_send = [each for each in planned if each.call.id not in waiting]
+    failed = [call_id for call_id, status in statuses.items() if status == "failed"]
+    if failed and (tried := ledger.textless_attempts(failed)):
+        to_send = [_with_another_seed(each, tried.get(each.call.id, 0)) for each in to_send]
+    yield CallChunk(len(ranks), to_send)
 
 
 def _with_another_seed(planned: Planned, textless: int) -> Planned:

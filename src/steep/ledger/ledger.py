@@ -132,15 +132,9 @@ class Ledger:
         query = "SELECT count(*) FROM slots WHERE sequence = ? AND rank < ?"
         return int(next(self.select(query, (self._sequence(key), below)))[0])
 
-    def highest(self, key: str) -> int:
-        """Return the highest rank of a sequence whose slot is filled; -1 if none is."""
-        query = "SELECT max(rank) FROM slots WHERE sequence = ?"
-        ((rank,),) = self.select(query, (self._sequence(key),))
-        return -1 if rank is None else int(rank)
-
-    def free_ranks(self, key: str, below: int) -> Iterator[int]:
-        """Yield the ranks under `below` whose slots are not filled, in order; lazily."""
-        sequence, rank = self._sequence(key), 0
+    def free_ranks(self, key: str, below: int, start: int = 0) -> Iterator[int]:
+        """Yield the ranks from `start` to `below` whose slots are not filled; in order, lazily."""
+        sequence, rank = self._sequence(key), start
         query = (
             "SELECT rank FROM slots WHERE sequence = ? AND rank >= ? AND rank < ? "
             f"ORDER BY rank LIMIT {RANKS_PER_QUERY}"
@@ -223,19 +217,6 @@ class Ledger:
         with self.writing():
             self._connection.executemany(INGEST, map(ingested_row, completions))
             self._connection.executemany(forget, [(each, token) for each in to_do_again])
-
-    def allotment(self, goal: str) -> dict[str, int]:
-        """Return how many calls each document was given so far to reach a goal."""
-        query = "SELECT document_id, calls FROM allotments WHERE goal = ?"
-        return dict(self.select(query, (goal,)))
-
-    def allot(self, goal: str, calls: Mapping[str, int]) -> None:
-        """Give documents their numbers of calls; a plan that was acted upon must not change."""
-        with self.writing():
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO allotments VALUES (?, ?, ?)",
-                [(goal, document_id, number) for document_id, number in calls.items()],
-            )
 
     def record_imported(self, texts: Sequence[ImportedText]) -> int:
         """Record texts that were generated elsewhere; return how many are new."""

@@ -1,235 +1,351 @@
 """EntiGraph (Yang et al., ICLR 2025, section 2.2): texts about pairs and triplets of entities.
 
-One call a document asks for a summary and a list of entities; every further call names two or
-three of them and asks for the document's content in relation to each, and for their interaction.
-Pairs and triplets are drawn from seeded permutations by index: with 40 entities there are 780
-pairs and 9,880 triplets, and the list of them never exists.
+Step `entities` asks for a summary and a list of entities. Steps `pairs` and `triplets` name two or
+three of them per call, and ask for the content of the document in relation to each and for their
+interaction. Pairs and triplets are drawn from seeded permutations by index: with 40 entities there
+are 780 pairs and 9,880 triplets, and the list of them never exists.
 
 Differences from the authors' code, on purpose: entities are deduplicated and must occur in the
 document, in a form of its language (weak generators invent and repeat them); at most
-`MOST_ENTITIES` are used, whatever the endpoint enforces; what is not English is answered in its
-own language; a try that yields too few is followed by another,
-up to a limit (theirs repeats for ever); the number of triplets is explicit (theirs has no cap).
+`MOST_ENTITIES` are used, whatever the endpoint enforces; documents that are not in English are
+answered in their own language; an attempt that yields too few entities is followed by another, up
+to a limit (theirs repeats for ever); the number of triplets is explicit (theirs has no cap).
+
+The prompts were written for Steep to meet the paper's demands (appendix H.1). Style `full` asks for
+all that the paper asks. Style `compact` says the same in few words, in plain prose, with the task
+at the end, for generators under a billion parameters that lose a longer instruction.
+
+Order `document_first`: one system message for all steps, then the document, then the task, then the
+entities; so all calls about a document share one prefix, which an endpoint reads once and keeps.
+Order `paper`: the task as the system message, then the document, then the entities, as in the
+authors' code; the steps about a document share nothing.
+
+Golden files in the tests pin every rendered prompt: a changed word is a changed corpus.
 """
 
 from __future__ import annotations
 
-import itertools
-import json
 import math
-import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-import json_repair
+from pydantic import Field, NonNegativeInt
 
-from steep.core.calls import Call, Message, Sampling
+from steep.core.calls import Call, Message
+from steep.core.formatting import some_of
 from steep.core.ids import derive_seed, stable_hash
 from steep.core.permutation import Permutation
+from steep.core.ranges import Range
 from steep.documents.document import Document
-from steep.documents.language import NAMES as LANGUAGE_NAMES
-from steep.documents.language import document_language
-from steep.documents.mentions import folded_name, is_too_long, mention_index
 from steep.documents.names import proper_names
 from steep.documents.sentences import trim_to_sentence
-from steep.recipes.prompts import PROMPTS, Order, Stage
+from steep.recipes.entities import (
+    MOST_ENTITIES,
+    EntityList,
+    entity_schema,
+    guessed_entities,
+    merged_entities,
+    parse_entities,
+)
+from steep.recipes.prompt_files import prompt_text
+from steep.recipes.recipe import (
+    Answers,
+    CallSequence,
+    Recipe,
+    RecipeKind,
+    RecipeOptions,
+    Repeated,
+    Step,
+    Writer,
+    ask,
+    foreign_language,
+)
 
 COMPACT_SUMMARY = 300  # characters
 LIST_PENALTY = 0.5  # without it a small generator lists one name twelve times
-STAGE_OF_SIZE: dict[int, Stage] = {2: "pair", 3: "triplet"}
-MOST_ENTITIES = 60  # of a document, where the configuration names no number
-LAST_OBJECTS = 8  # of an answer, from the last one back: thoughts hold drafts
-NAME_KEYS = (
-    "name",
-    "entity",
-    "entity_name",
-    "title",
-    "text",
-    "label",
-    "value",
-)  # of an entity that is an object
+SHOWN_NAMES = 5
+STEP_OF_SIZE = {2: "pairs", 3: "triplets"}
 
-_OBJECT_START = re.compile(r"\{\s*[\"'](?:summary|entities)\b", re.IGNORECASE)
+Style = Literal["full", "compact"]
+Order = Literal["document_first", "paper"]
 
 
-class EntityList(NamedTuple):
-    """What the opening of a document gave: its summary and its entities, in order of mention."""
+class EntiGraphOptions(RecipeOptions):
+    """Texts about pairs and triplets of the entities of each document."""
 
-    summary: str
-    entities: tuple[str, ...]
-
-
-class Relations(NamedTuple):
-    """How many relation calls a document has, by their kind."""
-
-    pairs: int
-    triplets: int
+    pairs: NonNegativeInt | Literal["all"] = Field("all", description="per document; paper: all")
+    triplets: NonNegativeInt | Literal["all"] = Field(
+        0, description="per document; the paper's code has no cap, so choose one"
+    )
+    prompt: Style = Field(
+        "full", description="full: the paper's demands; compact: short, for generators under 1B"
+    )
+    prompt_order: Order = Field(
+        "document_first",
+        description="paper: the task before the document, so that steps share no cached prefix",
+    )
+    entity_attempts: int = Field(3, ge=1, description="attempts to get a valid entity list")
+    min_entities: int = Field(2, ge=2, description="fewer valid entities lead to another attempt")
+    max_entities: int | None = Field(
+        None, ge=2, description=f"use only the first ones; null: {MOST_ENTITIES}"
+    )
 
 
 @dataclass(frozen=True)
-class EntiGraph:
-    """The recipe. `pairs` and `triplets` are caps for each document; "all" means every subset."""
+class Prompts:
+    """Builds the calls of one recipe: its options, its generator, its texts."""
 
-    model: str
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_tokens: int = 2048
-    frequency_penalty: float = 0.0
-    prompt: Literal["full", "compact"] = "full"
-    prompt_order: Order = "document_first"
-    pairs: int | Literal["all"] = "all"
-    triplets: int | Literal["all"] = 0
-    entity_attempts: int = 3
-    min_entities: int = 2
-    max_entities: int | None = None
-    seed: int = 0
-    name: str = "entigraph"
+    recipe: str
+    options: EntiGraphOptions
+    writer: Writer
 
-    def opening(self, document: Document, texts: Sequence[str | None]) -> Call | None:
-        """Ask for entities until the tries so far hold enough valid ones, or tries run out."""
-        enough = len(self.entities(document, texts).entities) >= self.min_entities
-        if enough or len(texts) >= self.entity_attempts:
-            return None
-        return self._builder(document, "entities").call((), len(texts))
+    def calls_of(self, document: Document, step: str) -> _CallBuilder:
+        """Return what builds the calls of a step about a document."""
+        return _CallBuilder(self, document, step)
 
-    def entities(self, document: Document, texts: Sequence[str | None]) -> EntityList:
-        """Merge the answers to the opening: the first summary, all entities that are valid."""
-        parsed = [parse_entities(text) for text in texts if text]
-        names = itertools.chain.from_iterable(found.entities for found in parsed)
-        valid = valid_entities(names, document.text)[: self.max_entities or MOST_ENTITIES]
-        summary = next((found.summary for found in parsed if found.summary), "")
-        return EntityList(summary, valid)
+    def entities(self, document: Document, answers: Answers) -> EntityList:
+        """Return the summary and the valid entities of a document."""
+        return merged_entities(
+            tuple(answers.get("entities", ())), document.text, self.options.max_entities
+        )
 
-    def calls(self, document: Document, texts: Sequence[str | None]) -> RelationCalls:
-        """All relation calls of the document: pairs first, then triplets."""
-        return RelationCalls(self, document, self.entities(document, texts).entities)
+    def task(self, step: str, language: str | None) -> str:
+        """Return the task of a step; empty where `ending` says it all."""
+        style, paper = self.options.prompt, self.options.prompt_order == "paper"
+        if style == "full":
+            task = prompt_text(f"entigraph/full/{step}.md")
+        elif paper:
+            name = "entities" if step == "entities" else "relation"
+            task = prompt_text(f"entigraph/compact/{name}-paper.md")
+        else:
+            return ""
+        return task + self._in_language(step, language)
 
-    def relations_among(self, entities: int) -> Relations:
-        """How many calls follow from so many entities."""
-        return Relations(_kept(self.pairs, entities, 2), _kept(self.triplets, entities, 3))
+    def ending(self, document: Document, step: str, subset: tuple[str, ...]) -> str:
+        """Return the end of the prompt: the only part that differs within a document and step."""
+        listed = _listed(subset) if subset else ""
+        if self.options.prompt == "full":
+            bullets = "\n".join(f"- {name}" for name in subset)
+            return prompt_text("entigraph/full/ask.md").format(bullets=bullets) if subset else ""
+        if self.options.prompt_order == "paper":
+            return f"Names: {listed}" if subset else ""
+        name = "relation" if subset else "entities"
+        return prompt_text(f"entigraph/compact/{name}.md").format(names=listed)
+
+    def _in_language(self, step: str, language: str | None) -> str:
+        if language is None:
+            return ""
+        if self.options.prompt == "compact":
+            return f" Write in {language}."
+        demand = f"\n\nThe document is in {language}. Write the whole answer in {language}"
+        if step == "entities":
+            return f"{demand}, and each entity as the document spells it. Keep the two keys."
+        return f"{demand}, the headings too."
+
+
+class _CallBuilder:
+    """Builds the calls of one step about one document; what they share is made once."""
+
+    def __init__(self, prompts: Prompts, document: Document, step: str) -> None:
+        self._prompts = prompts
+        self._document = document
+        self._step = step
+        options = prompts.options
+        language = foreign_language(document)
+        style = f"entigraph/{options.prompt}"
+        shown = prompt_text(f"{style}/document.md").format(
+            heading=document.heading, title=document.title, text=document.text
+        )
+        task = prompts.task(step, language)
+        if options.prompt_order == "paper":
+            self._before: tuple[Message, ...] = (Message("system", (task,)),)
+            self._parts: tuple[str, ...] = (shown,)
+        else:
+            self._before = (Message("system", (prompt_text(f"{style}/system.md"),)),)
+            self._parts = (shown, f"\n### Task\n{task}\n") if task else (shown,)
+        self._language = "" if task or language is None else f" Write in {language}."
+        sampling = prompts.writer.sampling
+        if step == "entities":
+            lists_names = LIST_PENALTY if options.prompt == "compact" else 0.0
+            sampling = replace(
+                sampling,
+                frequency_penalty=max(sampling.frequency_penalty, lists_names),
+                json_schema=self._schema(),
+            )
+        self._sampling = sampling
+
+    def call(self, subset: tuple[str, ...], sample: int = 0) -> Call:
+        """Return the call about a subset of the entities."""
+        ending = self._prompts.ending(self._document, self._step, subset) + self._language
+        return ask(
+            self._prompts.recipe,
+            self._step,
+            self._document,
+            self._prompts.writer,
+            (*self._before, Message("user", (*self._parts, ending))),
+            subset=subset,
+            sample=sample,
+            sampling=self._sampling,
+        )
+
+    def _schema(self) -> str:
+        most = self._prompts.options.max_entities
+        if self._prompts.options.prompt == "full":
+            return entity_schema(most)
+        return entity_schema(most, COMPACT_SUMMARY, proper_names(self._document.text))
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:-1]) + " and " + names[-1]
+
+
+@dataclass(frozen=True)
+class Entities(Step):
+    """Attempts to get a summary and enough valid entities."""
+
+    prompts: Prompts
+    name: str = "entities"
+    one_by_one = True
+    counts = False
+
+    def calls(self, document: Document, answers: Answers) -> CallSequence:
+        """Return the attempts; they differ in the number of the sample."""
+        builder = self.prompts.calls_of(document, self.name)
+        options = self.prompts.options
+        return Repeated(lambda rank: builder.call((), rank), options.entity_attempts)
+
+    def is_enough(self, document: Document, texts: Sequence[str | None]) -> bool:
+        """Return whether the attempts so far name enough valid entities."""
+        found = self.prompts.entities(document, {self.name: texts})
+        return len(found.entities) >= self.prompts.options.min_entities
+
+    def expected_calls(self, document: Document) -> Range:
+        """Expect one attempt."""
+        return Range(1, 1, self.prompts.options.entity_attempts)
+
+    def specimen(self, document: Document) -> Call:
+        """Return the first attempt."""
+        return self.prompts.calls_of(document, self.name).call(())
 
     def passage(self, call: Call, text: str) -> str | None:
-        """The summary of an opening answer (the paper trains on it, too), or the relation text."""
-        if call.stage != "entities":
-            return text
+        """Return the summary: the paper trains on it, too."""
         summary = parse_entities(text).summary
         # A summary that its limit of characters cut off is closed as JSON all the same.
         return trim_to_sentence(summary) or summary or None
 
-    def relation_call(self, document: Document, subset: tuple[str, ...]) -> Call:
-        """Ask for a text about one pair or triplet of entities."""
-        return self._builder(document, STAGE_OF_SIZE[len(subset)]).call(subset)
 
-    def _penalty(self, stage: str) -> float:
-        lists_names = stage == "entities" and self.prompt == "compact"
-        return max(self.frequency_penalty, LIST_PENALTY if lists_names else 0.0)
+@dataclass(frozen=True)
+class Relations(Step):
+    """Texts about subsets of the entities: pairs or triplets, at most `cap` per document."""
 
-    def _entity_schema(self, document: Document) -> str:
-        if self.prompt == "full":
-            return entity_schema(self.max_entities)
-        return entity_schema(self.max_entities, COMPACT_SUMMARY, proper_names(document.text))
+    prompts: Prompts
+    size: int
+    cap: int | Literal["all"]
+    needs = ("entities",)
 
-    def _builder(self, document: Document, stage: Stage) -> _CallBuilder:
-        schema = self._entity_schema(document) if stage == "entities" else None
-        sampling = Sampling(
-            self.temperature, self.top_p, self.max_tokens, self._penalty(stage), schema
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """The step's name."""
+        return STEP_OF_SIZE[self.size]
+
+    def calls(self, document: Document, answers: Answers) -> RelationCalls:
+        """Return the calls about a seeded permutation of all subsets."""
+        entities = self.prompts.entities(document, answers).entities
+        return RelationCalls(self, document, entities)
+
+    def number_among(self, entities: int) -> int:
+        """Return how many calls follow from so many entities."""
+        possible = math.comb(entities, self.size)
+        return possible if self.cap == "all" else min(self.cap, possible)
+
+    def expected_calls(self, document: Document) -> Range:
+        """Expect as many entities as the names in the document suggest, or half, or twice that."""
+        if self.cap == 0:
+            return Range.exactly(0)
+        options, guess = self.prompts.options, guessed_entities(document.text)
+        most = options.max_entities or MOST_ENTITIES
+        low, expected, high = (
+            max(options.min_entities, min(round(guess * factor), most)) for factor in (0.5, 1, 2)
         )
-        return _CallBuilder(self, document, stage, sampling)
+        return Range(*(self.number_among(number) for number in (low, expected, high)))
+
+    def specimen(self, document: Document) -> Call:
+        """Return a call about names of usual length."""
+        names = tuple(f"Some Entity {i}" for i in range(self.size))
+        return self.prompts.calls_of(document, self.name).call(names)
 
 
-class _CallBuilder:
-    """Builds the calls of one document and stage; what they have in common is made once."""
+@dataclass(frozen=True)
+class EntiGraph(Recipe):
+    """The recipe; `entigraph()` makes it."""
 
-    def __init__(
-        self, recipe: EntiGraph, document: Document, stage: Stage, sampling: Sampling
-    ) -> None:
-        self._recipe = recipe
-        self._document = document
-        self._stage: Stage = stage
-        self._sampling = sampling
-        self._prompts = PROMPTS[recipe.prompt, recipe.prompt_order]
-        self._language = _asked_language(document)
-        self._system, self._parts = self._prompts.opening_parts(
-            document, stage, recipe.prompt_order, self._language
+    prompts: Prompts
+
+    def facts(self, document: Document, answers: Answers) -> dict[str, Any] | None:
+        """Return summary and entities."""
+        found = self.prompts.entities(document, answers)
+        return {"summary": found.summary, "entities": list(found.entities)}
+
+    def why_nothing(self, document: Document, answers: Answers) -> str:
+        """Say how many names were given, and which of them the document does not hold."""
+        texts = [text for text in answers.get("entities", ()) if text]
+        named = [name for text in texts for name in parse_entities(text).entities]
+        if not named:
+            return "no answer named an entity"
+        names = list(dict.fromkeys(named))
+        found = self.prompts.entities(document, answers).entities
+        strange = [name for name in names if name not in found]
+        kept = f"{len(found)} of {len(names)} names were accepted"
+        return f"{kept}; not in the document: {some_of(strange, SHOWN_NAMES)}"
+
+    @property
+    def expected_answer(self) -> str:
+        """What an answer of the first step looks like."""
+        return (
+            'JSON like {"summary": "...", "entities": ["...", "..."]}, with names that stand in '
+            "the document"
         )
-
-    def call(self, subset: tuple[str, ...], sample: int = 0) -> Call:
-        """The call about a subset of the entities."""
-        tail = self._prompts.tail(self._document.title, self._stage, subset, self._language)
-        return Call(
-            recipe=self._recipe.name,
-            stage=self._stage,
-            document_id=self._document.id,
-            subset=subset,
-            sample=sample,
-            model=self._recipe.model,
-            messages=(self._system, Message("user", (*self._parts, tail))),
-            sampling=self._sampling,
-        )
-
-
-def _asked_language(document: Document) -> str | None:
-    """The language to answer in, by its English name; None for English, and where it is unclear."""
-    code = document_language(document.text)
-    return None if code == "en" else LANGUAGE_NAMES.get(code or "")
 
 
 class RelationCalls(Sequence[Call]):
-    """The relation calls of one document, computed by index from seeded permutations."""
+    """The relation calls of one document, computed by index from a seeded permutation."""
 
-    def __init__(self, recipe: EntiGraph, document: Document, entities: tuple[str, ...]) -> None:
+    def __init__(self, step: Relations, document: Document, entities: tuple[str, ...]) -> None:
         self.entities = entities
-        self._pairs, self._triplets = recipe.relations_among(len(entities))
-        self._seed = recipe.seed
-        self._document_id = document.id
-        self._orders = {
-            size: Permutation(
-                math.comb(len(entities), size), derive_seed(recipe.seed, document.id, size)
-            )
-            for size in STAGE_OF_SIZE
-        }
-        self._builders = {
-            size: recipe._builder(document, stage) for size, stage in STAGE_OF_SIZE.items()
-        }
+        self._size = step.size
+        self._number = step.number_among(len(entities))
+        self._seed, self._document_id = step.prompts.writer.seed, document.id
+        seed = derive_seed(self._seed, document.id, step.size)
+        self._order = Permutation(math.comb(len(entities), step.size), seed)
+        self._builder = step.prompts.calls_of(document, step.name)
 
     @cached_property
     def key(self) -> str:
-        """Hash of the first pair and triplet calls, the entities, the order and the pairs kept."""
-        first = [
-            self._about(size, 0).id if math.comb(len(self.entities), size) else None
-            for size in STAGE_OF_SIZE
-        ]
-        order = [self._seed, self._document_id]  # twins in text differ in it
-        return stable_hash([first, self.entities, order, self._pairs])
+        """Hash of the first call, the entities and the order."""
+        first = self._call(0).id if math.comb(len(self.entities), self._size) else None
+        order = [self._seed, self._document_id]  # documents with the same text differ in it
+        return stable_hash([self._size, first, self.entities, order])
 
     def __len__(self) -> int:
-        return self._pairs + self._triplets
+        return self._number
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
             raise IndexError(f"index {index} is outside {len(self)} calls")
-        index %= len(self)
-        if index < self._pairs:
-            return self._about(2, index)
-        return self._about(3, index - self._pairs)
+        return self._call(index % len(self))
 
-    def _about(self, size: int, number: int) -> Call:
-        chosen = combination(len(self.entities), size, self._orders[size][number])
-        return self._builders[size].call(tuple(self.entities[i] for i in chosen))
-
-
-def _kept(cap: int | Literal["all"], entities: int, size: int) -> int:
-    possible = math.comb(entities, size)
-    return possible if cap == "all" else min(cap, possible)
+    def _call(self, number: int) -> Call:
+        chosen = combination(len(self.entities), self._size, self._order[number])
+        return self._builder.call(tuple(self.entities[i] for i in chosen))
 
 
 def combination(n: int, size: int, rank: int) -> tuple[int, ...]:
-    """The `rank`-th (lexicographic, from 0) of the `size`-subsets of range(n), ascending.
+    """Return the `rank`-th (lexicographic, from 0) of the `size`-subsets of range(n), ascending.
 
     Raises:
         IndexError: There is no such subset.
@@ -249,107 +365,15 @@ def combination(n: int, size: int, rank: int) -> tuple[int, ...]:
 
 
 def _largest(place: int, rank: int, below: int) -> int:
-    """The largest number under `below` with at most `rank` subsets of `place` members."""
+    """Return the largest number under `below` with at most `rank` subsets of `place` members."""
     return bisect_right(range(below), rank, key=lambda number: math.comb(number, place)) - 1
 
 
-def entity_schema(
-    most: int | None, summary_characters: int = 800, names: tuple[str, ...] = ()
-) -> str:
-    """The JSON schema of an opening answer, as text; the summary comes first, as in the paper.
-
-    Args:
-        most: Entities at most, or None for `MOST_ENTITIES`.
-        summary_characters: Length of the summary at most.
-        names: If there are some, entities are chosen among them.
-    """
-    entity = {"enum": names} if len(names) > 1 else {"minLength": 2, "maxLength": 80}
-    return json.dumps(
-        {
-            "type": "object",
-            "properties": {
-                "summary": {"type": "string", "minLength": 20, "maxLength": summary_characters},
-                "entities": {
-                    "type": "array",
-                    "items": {"type": "string", **entity},
-                    "minItems": 2,
-                    "maxItems": most or MOST_ENTITIES,
-                },
-            },
-            "required": ["summary", "entities"],
-            "additionalProperties": False,
-        }
-    )
+def entigraph(name: str, options: EntiGraphOptions, writer: Writer) -> EntiGraph:
+    """Return the recipe with these options."""
+    prompts = Prompts(name, options, writer)
+    pairs, triplets = Relations(prompts, 2, options.pairs), Relations(prompts, 3, options.triplets)
+    return EntiGraph(name, (Entities(prompts), pairs, triplets), prompts)
 
 
-def parse_entities(text: str) -> EntityList:
-    """Read a summary and entities from an answer; what is no such object gives an empty list.
-
-    The last object counts: a thought before it may hold drafts. Valid JSON is taken as it is,
-    whatever stands around it. Otherwise json-repair closes cut-off strings and lists (an answer
-    stopped by its token limit still holds the entities before the cut). Entities may be objects
-    with a name, or lists by kind.
-    """
-    answer = text.rpartition("</think>")[2]
-    found = [_entity_list(value) for value in _json_objects(answer)] or [EntityList("", ())]
-    return next((each for each in found if each.entities), found[0])
-
-
-def _entity_list(value: dict[str, Any]) -> EntityList:
-    summary = value.get("summary")
-    return EntityList(
-        " ".join(summary.split()) if isinstance(summary, str) else "",
-        tuple(" ".join(name.split()) for name in _names(value.get("entities"))),
-    )
-
-
-def _names(value: Any) -> Iterator[str]:
-    """The names in a list of names or of objects with names, or in such lists by kind."""
-    if isinstance(value, list):
-        for each in value:
-            if isinstance(each, str):
-                yield each
-            elif isinstance(each, dict):
-                names = (each[key] for key in NAME_KEYS if isinstance(each.get(key), str))
-                yield from itertools.islice(names, 1)
-    elif isinstance(value, dict):
-        for names in value.values():
-            if isinstance(names, list):
-                yield from _names(names)
-
-
-def _json_objects(text: str) -> Iterator[dict[str, Any]]:
-    """The objects of an answer, the last one first; cut-off ones are repaired."""
-    starts = [each.start() for each in _OBJECT_START.finditer(text)]
-    if not starts and (first := re.search(r"[\[{]", text)):
-        starts = [first.start()]
-    for start in reversed(starts[-LAST_OBJECTS:]):
-        value = _json_value(text[start:])
-        if isinstance(value, list) and text[start] == "[":  # the entities alone
-            value = {"entities": value}
-        if isinstance(value, dict):
-            yield {str(key).lower(): each for key, each in value.items()}
-
-
-def _json_value(answer: str) -> Any:
-    try:
-        return json.JSONDecoder().raw_decode(answer)[0]
-    except (ValueError, RecursionError):
-        try:
-            return json_repair.loads(answer)
-        except (ValueError, RecursionError):  # nested without end: a model that babbles brackets
-            return None
-
-
-def valid_entities(names: Iterable[str], document_text: str) -> tuple[str, ...]:
-    """Keep names that occur in the document; the first of equal ones wins, case ignored."""
-    listed = tuple(names)
-    if not listed:  # the index of a document takes long
-        return ()
-    index = mention_index(document_text)
-    kept: dict[tuple[str, ...], str] = {}
-    for name in listed:
-        words = folded_name(name, index.language)
-        if words and words not in kept and not is_too_long(name) and index.mentions(words):
-            kept[words] = name
-    return tuple(kept.values())
+KIND = RecipeKind(EntiGraphOptions, entigraph)

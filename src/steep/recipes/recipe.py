@@ -1,21 +1,45 @@
-"""The extension point of this room: a `Recipe` turns a document into calls.
+"""The extension point of this package: a `Recipe` turns documents into calls, step by step.
 
-Recipes are pure: no network, no clock, no disk. What they need back from the generator is handed
-to them, and what they plan is lazy and addressed by index, so that a document with ten thousand
-triplets costs no memory and "the first k calls" is the same set on every machine.
+Recipes are pure: no network, no clock, no disk. A recipe is an ordered list of steps. A step may
+need the answers of earlier ones; what it plans is lazy and addressed by index, so that a document
+with ten thousand triplets costs no memory and "the first k calls" is the same set on every machine.
+
+    class Questions(Step):
+        name = "questions"
+
+        def calls(self, document, answers):
+            return Repeated(lambda sample: ..., samples=4)
+
+    @dataclass(frozen=True)
+    class MyRecipe(Recipe):
+        ...
+
+`docs/recipes.md` shows a whole one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, Protocol
 
-from steep.core.calls import Call
+from steep.core.calls import Call, Message, Sampling
+from steep.core.config import Section
+from steep.core.ids import stable_hash
+from steep.core.ranges import Range
 from steep.documents.document import Document
+from steep.documents.language import NAMES as LANGUAGE_NAMES
+from steep.documents.language import document_language
+
+# The texts that earlier steps have given, by the name of the step and in order of rank; None where
+# a call gave no text.
+Answers = Mapping[str, Sequence[str | None]]
 
 
 class CallSequence(Protocol):
-    """The calls of one document, by index and lazily: none is built until it is asked for.
+    """The calls of one step about one document, by index and lazily.
 
     `key` names the sequence: it changes whenever any call in it could, but not when calls are only
     added at its end. The ledger files under it which calls have ended.
@@ -23,7 +47,7 @@ class CallSequence(Protocol):
 
     @property
     def key(self) -> str:
-        """Hash of all that decides about the calls, but for their number."""
+        """Hash of all that decides about the calls, except for their number."""
         ...
 
     def __len__(self) -> int:
@@ -35,27 +59,164 @@ class CallSequence(Protocol):
         ...
 
 
-class Recipe(Protocol):
-    """From a document and what its opening returned, a lazy, seeded, addressable list of calls."""
+class Repeated(Sequence[Call]):
+    """A sequence of samples: `make(rank)` builds the call of each rank.
 
-    @property
-    def name(self) -> str:
-        """What the recipe is called in configuration, ledger and corpus."""
-        ...
+    Args:
+        make: Builds the call of a rank; the calls of all ranks follow from that of rank 0.
+        samples: Number of calls.
+    """
 
-    def opening(self, document: Document, texts: Sequence[str | None]) -> Call | None:
-        """The next call that must be answered before `calls` can be planned, or None if none is.
+    def __init__(self, make: Callable[[int], Call], samples: int) -> None:
+        self._make = make
+        self._samples = samples
 
-        Args:
-            document: The document.
-            texts: What the opening calls so far returned, in order; None for a failed one.
-        """
-        ...
+    @cached_property
+    def key(self) -> str:
+        """Hash of the first call and its document: two documents may have the same text."""
+        first = self._make(0)
+        return stable_hash([first.recipe, first.stage, first.document_id, first.id])
 
-    def calls(self, document: Document, texts: Sequence[str | None]) -> CallSequence:
-        """All further calls, in order of rank; empty when the opening gave nothing to work with."""
-        ...
+    def __len__(self) -> int:
+        return self._samples
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} is outside {len(self)} calls")
+        return self._make(index % len(self))
+
+
+class Step(ABC):
+    """One step of a recipe.
+
+    Attributes:
+        name: The name in ledger, plan and report.
+        needs: Names of earlier steps whose answers decide about its calls. It is planned once all
+            of their calls have ended.
+        one_by_one: Whether its calls are attempts: each is sent only if those before it have ended
+            and `is_enough` is false for them.
+        counts: Whether its texts count towards `generate.target_tokens`.
+    """
+
+    name: str
+    needs: ClassVar[tuple[str, ...]] = ()
+    one_by_one: ClassVar[bool] = False
+    counts: ClassVar[bool] = True
+
+    @abstractmethod
+    def calls(self, document: Document, answers: Answers) -> CallSequence:
+        """Return all calls of the step about a document, in order of rank."""
+
+    @abstractmethod
+    def expected_calls(self, document: Document) -> Range:
+        """Return how many calls to expect while the answers that it needs do not exist yet."""
+
+    @abstractmethod
+    def specimen(self, document: Document) -> Call:
+        """Return a call of typical size, for a forecast before `calls` is known."""
+
+    def is_enough(self, document: Document, texts: Sequence[str | None]) -> bool:
+        """Return whether the attempts so far suffice; asked of a step that goes `one_by_one`."""
+        return False
 
     def passage(self, call: Call, text: str) -> str | None:
-        """The training text in the answer to `call`, or None when it holds none."""
-        ...
+        """Return the training text in an answer, or None if it holds none."""
+        return text
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named list of steps. Subclasses add what their steps share.
+
+    Attributes:
+        name: The name in configuration, ledger and corpus.
+        steps: In order; a step may need earlier ones only.
+    """
+
+    name: str
+    steps: tuple[Step, ...] = field(repr=False)
+
+    def step(self, name: str) -> Step:
+        """Return the step of this name."""
+        return next(step for step in self.steps if step.name == name)
+
+    def facts(self, document: Document, answers: Answers) -> dict[str, Any] | None:
+        """Return what the first steps have found in a document, for the report; None for nothing.
+
+        The report shows `entities`, a sequence of names, and `summary`, a text.
+        """
+        return None
+
+    def why_nothing(self, document: Document, answers: Answers) -> str:
+        """Return why the answers of the first steps leave nothing to write about a document."""
+        return "the answers gave nothing to write about"
+
+    @property
+    def expected_answer(self) -> str | None:
+        """What the first steps must answer, for the error message when most do not."""
+        return None
+
+
+@dataclass(frozen=True)
+class Writer:
+    """The generator as a recipe knows it: its name, how it samples, and the seed of all orders."""
+
+    model: str
+    sampling: Sampling = field(default_factory=Sampling)
+    seed: int = 0
+
+
+class RecipeOptions(Section):
+    """Base of the options of a recipe in the configuration."""
+
+
+@dataclass(frozen=True)
+class RecipeKind:
+    """What the registry holds of a recipe: its options, and how it is made of them."""
+
+    options: type[RecipeOptions]
+    make: Callable[[str, Any, Writer], Recipe]
+
+
+def ask(
+    recipe: str,
+    step: str,
+    document: Document,
+    writer: Writer,
+    messages: Sequence[Message],
+    *,
+    subset: tuple[str, ...] = (),
+    sample: int = 0,
+    sampling: Sampling | None = None,
+) -> Call:
+    """Build a call.
+
+    Args:
+        recipe: Name of the recipe.
+        step: Name of the step.
+        document: The document that it is about.
+        writer: The generator.
+        messages: Its prompt. What many calls share should be a part of its own: it is stored once,
+            and endpoints cache the parts before the first one that differs.
+        subset: What the call is about: names of entities, a style, a question.
+        sample: Number of the sample among calls that are otherwise the same.
+        sampling: Instead of the writer's own.
+    """
+    return Call(
+        recipe=recipe,
+        stage=step,
+        document_id=document.id,
+        subset=subset,
+        sample=sample,
+        model=writer.model,
+        messages=tuple(messages),
+        sampling=sampling or writer.sampling,
+    )
+
+
+def foreign_language(document: Document) -> str | None:
+    """Return the English name of a document's language; None for English or where it is unclear."""
+    code = document_language(document.text)
+    return None if code == "en" else LANGUAGE_NAMES.get(code or "")

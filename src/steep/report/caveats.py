@@ -55,11 +55,11 @@ def _generator(run: ReportData) -> Note:
     generation = run.generation
     if generation is None:
         return ("No text was generated", "All texts were imported or are the documents.")
-    recipe = run.setting("generate", "recipe")
-    if run.arms and not any(recipe in run.reads(arm.name) for arm in run.arms):
+    recipes = list(run.setting("generate", "recipes") or {})
+    if run.arms and not any(set(recipes) & set(run.reads(arm.name)) for arm in run.arms):
         return (
             f"No model was trained on the texts of {generation.model}",
-            f"The texts of the recipe {recipe} were generated in this run, {_where(generation)}, "
+            f"The texts of {listing(recipes)} were generated in this run, {_where(generation)}, "
             "but no arm reads them: the models were trained on other texts.",
         )
     if run.embedded_generator:

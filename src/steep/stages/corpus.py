@@ -9,10 +9,9 @@ from steep.core.artifacts import Artifact, Project
 from steep.corpus.artifact import ImportedTexts, make_corpus
 from steep.corpus.artifact import totals_of as totals_of
 from steep.corpus.passage import Candidate
-from steep.generation import plan
+from steep.generation.recipes import chosen_documents, plan_view
 from steep.ledger.ledger import Ledger
 from steep.stages import documents as documents_stage
-from steep.stages.generate import counts_of, recipe_of, written_about
 
 
 def run(
@@ -26,12 +25,16 @@ def run(
         def candidates() -> Iterator[Candidate]:
             if generated is None:
                 return
-            recipe, chosen = recipe_of(config.generate), written_about(config.generate, loaded)
-            counts = counts_of(config.generate, chosen, ledger)
-            for call, record in plan.walk(chosen, recipe, ledger, counts):
+            chosen = chosen_documents(config.generate, loaded)
+            view = plan_view(config.generate, chosen, ledger)
+            steps = {
+                (recipe.name, each.name): each for recipe in view.recipes for each in recipe.steps
+            }
+            for call, record in view.ended():
                 if record is None or record.status == "submitted":
                     continue
-                text = recipe.passage(call, record.text) if record.text else ""
+                step = steps[call.recipe, call.stage]
+                text = step.passage(call, record.text) if record.text else ""
                 yield Candidate(
                     text=text or "",
                     document_id=call.document_id,

@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from steep.core.calls import Usage
 from steep.core.formatting import plural
-from steep.documents.document import Document
 from steep.generation import clients, scheduler
 from steep.generation.batch.runner import cancel_all, collect, generate_in_batches
 from steep.generation.config import GenerateConfig
-from steep.generation.goals import Goal, next_round
-from steep.generation.plan import Totals
-from steep.generation.pricing import base_urls, budget_of, goal_in, prices_of
+from steep.generation.plan import PlanView, Totals
+from steep.generation.pricing import base_urls, budget_of, prices_of
 from steep.generation.progress import BatchReport, GenerationReport, StopRequest
-from steep.ledger.budget import USUAL_CHARACTERS_PER_TOKEN, Budget, total
+from steep.ledger.budget import Budget, total
 from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.ledger.ledger import Ledger
-from steep.recipes.recipe import Recipe
 from steep.stages.terminal import Display, interruptible
 
 log = logging.getLogger("steep")
 
 
 class GenerationResult(NamedTuple):
-    """What came of the plan, and why the run ended before its end ("budget"), if it did."""
+    """What came of the plan, and what ended it early: "budget", "target" or None."""
 
     totals: Totals
     ended: str | None
@@ -37,21 +32,15 @@ class GenerationResult(NamedTuple):
 
 def run_generation(
     settings: GenerateConfig,
-    documents: Sequence[Document],
-    recipe: Recipe,
-    ledger: Ledger,
-    counts: Mapping[str, int] | None = None,
+    view: PlanView,
     wait: bool = True,
     root: Path | None = None,
 ) -> GenerationResult:
-    """Make what the ledger lacks of the plan, by the engine that the configuration names.
+    """Make what the ledger lacks of a plan, by the engine that the configuration names.
 
     Args:
-        settings: What is written, by whom, at what cost.
-        documents: What about.
-        recipe: What is written.
-        ledger: Where it is recorded.
-        counts: How many calls of each document; None takes all, or what the goal gives.
+        settings: Who writes, and at what cost.
+        view: The plan.
         wait: Whether to wait for a provider's batches.
         root: Where the relative path of a model starts; None is the working directory.
 
@@ -61,12 +50,12 @@ def run_generation(
     """
     import uvloop
 
-    budget = budget_of(settings, ledger)
+    budget = budget_of(settings, view.ledger)
     _tell_exceeded(budget)
-    job = _Job(settings, documents, recipe, ledger, wait, root, budget)
+    job = _Job(settings, view, wait, root, budget)
     # It saves a fifth of the processor time of a call.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        report = runner.run(job.run(counts))
+        report = runner.run(job.run())
     job.display.finish()
     if isinstance(report, GenerationReport):
         _tell_lost(report)
@@ -85,6 +74,8 @@ def run_generation(
             f"{report.held_tokens:,}",
             report.held_usd,
         )
+    if view.is_reached(report.totals):
+        return GenerationResult(report.totals, "target")
     return GenerationResult(report.totals, "budget" if report.over_budget else None)
 
 
@@ -115,24 +106,22 @@ class _Job:
     """One run of the stage, and what all its rounds share."""
 
     settings: GenerateConfig
-    documents: Sequence[Document]
-    recipe: Recipe
-    ledger: Ledger
+    view: PlanView
     wait: bool
     root: Path | None
     budget: Budget
     stop: StopRequest = field(default_factory=StopRequest)
     display: Display = field(default_factory=Display)
 
-    async def run(self, counts: Mapping[str, int] | None) -> GenerationReport | BatchReport:
+    async def run(self) -> GenerationReport | BatchReport:
         with interruptible(self.stop):
             if self.settings.engine == "openai-batch":
-                return await self._by_batches(counts)
-            return await self._by_workers(counts)
+                return await self._by_batches()
+            return await self._by_workers()
 
-    async def _by_workers(self, counts: Mapping[str, int] | None) -> GenerationReport | BatchReport:
+    async def _by_workers(self) -> GenerationReport:
         made = clients.make_clients(
-            self.settings, self.documents, self.display.on_tokens, self.root
+            self.settings, self.view.documents, self.display.on_tokens, self.root
         )
         urls = base_urls(self.settings) or (None,)
         workers = [
@@ -140,35 +129,29 @@ class _Job:
             for client, url in zip(made, urls, strict=True)
         ]
 
-        async def once(counts: Mapping[str, int] | None) -> GenerationReport:
+        try:
+            await self._collect_batches()
             return await scheduler.generate(
-                self.documents,
-                self.recipe,
+                self.view,
                 workers,
-                self.ledger,
-                counts=counts,
                 budget=self.budget,
                 salvage_rounds=self.settings.salvage_rounds,
                 stop=self.stop,
                 on_progress=self.display.on_progress,
             )
-
-        try:
-            await self._collect_batches()
-            return await self._to_the_goal(once, counts)
         finally:
             for client in made:
                 await client.close()
 
     async def _collect_batches(self) -> None:
-        """What an earlier run has submitted is not bought again by this lane."""
-        open_batches = self.ledger.batches()
+        """What an earlier run has submitted is not sent again."""
+        open_batches = self.view.ledger.batches()
         if not open_batches:
             return
         for endpoint in dict.fromkeys(batch.endpoint for batch in open_batches):
             client = clients.make_batch_client(self.settings, endpoint)
             try:
-                completed = await collect(client, self.ledger, self.budget)
+                completed = await collect(client, self.view.ledger, self.budget)
             finally:
                 await client.close()
             log.info(
@@ -176,23 +159,22 @@ class _Job:
                 plural(completed, "call"),
                 endpoint,
             )
-        waiting = sum(batch.calls for batch in self.ledger.batches())
+        waiting = sum(batch.calls for batch in self.view.ledger.batches())
         if waiting:
             still = plural(waiting, "call")
             log.info("generate: %s of earlier batches not answered yet, and not sent again", still)
 
-    async def _by_batches(self, counts: Mapping[str, int] | None) -> GenerationReport | BatchReport:
+    async def _by_batches(self) -> BatchReport:
         (url,) = base_urls(self.settings)
         client = clients.make_batch_client(self.settings, url)
-        log.info("generate: %s reads %s, in batches", url, plural(len(self.documents), "document"))
+        log.info(
+            "generate: %s reads %s, in batches", url, plural(len(self.view.documents), "document")
+        )
 
-        async def once(counts: Mapping[str, int] | None) -> BatchReport:
+        try:
             return await generate_in_batches(
-                self.documents,
-                self.recipe,
+                self.view,
                 client,
-                self.ledger,
-                counts=counts,
                 budget=self.budget,
                 poll_s=self.settings.batch_poll_s,
                 max_attempts=self.settings.max_attempts,
@@ -200,52 +182,8 @@ class _Job:
                 stop=self.stop,
                 on_progress=self.display.on_batch_progress,
             )
-
-        try:
-            return await self._to_the_goal(once, counts)
         finally:
             await client.close()
-
-    async def _to_the_goal(
-        self, once: _Once, counts: Mapping[str, int] | None
-    ) -> GenerationReport | BatchReport:
-        """Make the plan, or approach a goal in rounds; each is written down before it is made."""
-        goal = goal_in(self.settings, self.recipe)
-        if counts is not None or goal is None:
-            return await once(counts)
-        report: GenerationReport | BatchReport = await once(self.ledger.allotment(goal.key))
-        while not (report.stopped or report.over_budget or report.totals.submitted):
-            more = next_round(
-                goal,
-                self.documents,
-                self.recipe,
-                self.ledger,
-                self._expected_per_call(goal),
-                self.budget.spent_usd,
-            )
-            if more is None:
-                break
-            self.ledger.allot(goal.key, more)
-            report = await once(more)
-        return report
-
-    def _expected_per_call(self, goal: Goal) -> float:
-        """A guess, for the first sample only: an answer of half its greatest length."""
-        answer_tokens = self.settings.max_tokens // 2
-        if goal.unit == "tokens":
-            return answer_tokens
-        characters = sum(len(document.text) for document in self.documents)
-        prompt_tokens = round(characters / len(self.documents) / USUAL_CHARACTERS_PER_TOKEN)
-        prices = prices_of(self.settings, base_urls(self.settings)[0])
-        return prices.cost_usd(Usage(prompt_tokens, 0, answer_tokens)) or 1.0
-
-
-class _Once(Protocol):
-    """Makes a plan with so many calls of each document."""
-
-    def __call__(
-        self, counts: Mapping[str, int] | None, /
-    ) -> Awaitable[GenerationReport | BatchReport]: ...
 
 
 def _policy(settings: GenerateConfig) -> RetryPolicy:

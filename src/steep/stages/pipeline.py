@@ -55,7 +55,7 @@ def run(
     project: Project,
     until: StageName = "report",
     wait: bool = True,
-    retry_entities: bool = False,
+    retry_empty: bool = False,
 ) -> PipelineRun:
     """Run every stage up to `until`; finished ones say so and return at once.
 
@@ -64,7 +64,7 @@ def run(
         project: Where things lie.
         until: The last stage.
         wait: Whether generation waits for a provider's batches.
-        retry_entities: Whether it asks again for the entities of documents that have none.
+        retry_empty: Whether it asks again about documents that gave nothing to write about.
 
     Raises:
         UserError: Something the user can put right; what is finished by then stays.
@@ -76,7 +76,7 @@ def run(
         return result
     if _reaches(until, "evaluate") and not project.finished_only:
         evaluate.check(config, project, result.documents)
-    result.generate = generate.run(config, project, result.documents, wait, retry_entities)
+    result.generate = generate.run(config, project, result.documents, wait, retry_empty)
     gc.collect()  # an embedded generator is gone before training needs the memory
     if until == "generate":
         return result

@@ -1,13 +1,11 @@
 """`steep plan`: calls, tokens, dollars and hours before anything is spent, and who will see what.
 
     steep plan                # from the documents, the configuration and the ledger; spends nothing
-    steep plan --probe 5      # buys the openings and some texts of five documents, then plans
+    steep plan --probe 5      # makes a few calls about five documents first, for better figures
 
-Every figure is three: of a cheap, the expected and a dear course of things. What is known (calls of
-documents whose entities are in the ledger) is the same in all three. What is bought already is
-shown apart: it costs nothing more. With a goal in tokens or dollars the plan shares it out as the
-running system will, and says how many pairs and triplets of each document it buys. What a limit in
-dollars does not pay for is not shown as to be done.
+Every figure is three: low, expected and high. What is known (calls of documents whose preparing
+steps are complete) is the same in all three. What is completed already is shown apart: it costs
+nothing more. What a limit does not pay for is not shown as to be done.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from __future__ import annotations
 import ipaddress
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,36 +21,27 @@ from urllib.parse import urlsplit
 
 from steep.config import Config
 from steep.core.artifacts import Project
-from steep.core.calls import Usage
 from steep.core.errors import UserError
+from steep.core.formatting import count
+from steep.core.ranges import Range
 from steep.documents.document import Document
-from steep.generation import clients, pricing, requeue
-from steep.generation import plan as plan_
+from steep.generation import checks, clients, pricing, requeue
 from steep.generation.config import GenerateConfig
 from steep.generation.context_limits import check_context, context_warnings
-from steep.generation.courses import Caching, Planner, Row, sum_spent
-from steep.generation.estimate import Range
-from steep.generation.goals import Goal
-from steep.generation.prospects import Counts, Prospect, Spent, survey
+from steep.generation.forecast import Forecast, Limits, forecast
+from steep.generation.plan import PlanView, Totals, is_final, preparing_steps
+from steep.generation.recipes import chosen_documents, plan_view
 from steep.generation.usage_stats import Measured, measure
 from steep.generation.work_queue import assign
 from steep.ledger import queries
 from steep.ledger.ledger import Ledger
 from steep.llm.prices import Prices
-from steep.recipes.entigraph import EntiGraph
-from steep.stages import dead_ends
 from steep.stages import documents as documents_stage
-from steep.stages.generate import recipe_of, written_about
 from steep.stages.status import open_ledger
-
-__all__ = [
-    "NO_HOST", "Host", "Limit", "Plan", "Prices", "Range", "Row", "check_plannable", "hosts_of",
-    "make_plan", "plan_of",
-]  # fmt: skip
 
 NO_HOST = "nothing leaves this machine"
 MORE_AT_ONCE = 1.5  # times what was measured, before a rate is scaled
-ABOUT = 0.03  # of a goal in dollars, which the shares meet as nearly as whole calls can
+ABOUT = 0.03  # of a limit, below which a plan does not exceed it
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,50 +95,70 @@ class Plan:
     Attributes:
         hosts: Each document goes to one of them; theirs are those of `sent`.
         sent: Ids of the documents that will be read there: those with calls to do.
+        forecast: What is to do, by document and step.
         asked_again: Answers without text, which are not among the calls to do.
-        submitted: Of the calls to do, how many wait in a provider's batch.
-        spent: What the calls took that the plan holds and the ledger has.
-        in_all: What the project has bought, under this plan and any other.
-        goal: What is to be reached, all of it and not only what is left.
+        completed: What came of the plan so far.
+        in_all: What the project has paid for, under this plan and any other.
+        target_tokens: Of text per recipe; None if there is no target.
         limit: In dollars; what is to do is cut where it ends.
         hours: By that rate and the limits of the configuration. Without a rate these are the least
             that the limits allow; without limits, None.
         rate_source: Where the rate comes from: `given`, `measured ...` or `unknown`.
         measured_calls: How many calls of this model were looked at.
-        measured_answers: On how many answers the expected lengths rest, by stage; a stage with
-            calls to do that is not named is guessed.
+        measured_answers: On how many answers the expected lengths rest, by recipe and step; a step
+            with calls to do that is not named is guessed.
         warnings: What will keep the plan from being carried out.
     """
 
-    recipe: str
+    recipes: tuple[str, ...]
     model: str
     engine: str
     hosts: tuple[Host, ...]
     sent: tuple[str, ...]
-    documents: tuple[Row, ...]
-    total: Row
+    forecast: Forecast
     asked_again: AskedAgain
-    submitted: int
-    spent: Spent
+    completed: Totals
     in_all: InAll
-    goal: Goal | None
+    target_tokens: int | None
     limit: Limit | None
     hours: Range | None
     tokens_per_s: float | None
     rate_source: str
     measured_calls: int
-    measured_answers: dict[str, int]
-    warnings: tuple[str, ...]
+    measured_answers: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def text_tokens(self, recipe: str) -> Range:
+        """Return the tokens of all texts of a recipe: those written and those to come."""
+        to_do = Range(0.0, 0.0, 0.0)
+        for step in self.forecast.steps:
+            if step.recipe == recipe:
+                to_do += step.to_do.completion_tokens
+        return to_do + Range.exactly(self.completed.written.get(recipe, 0))
 
     def as_json(self) -> dict[str, Any]:
         """Everything, as a script would read it."""
-        tree = asdict(self)
-        tree["spent"] = dict(zip(Spent._fields, tree["spent"], strict=True))
-        for row in (*tree["documents"], tree["total"]):
-            row["bought"] = dict(zip(Counts._fields, row["bought"], strict=True))
-        for part in ("spent", "in_all"):
-            tree[part] |= {"cost_usd": None if tree[part]["unpriced"] else tree[part]["known_usd"]}
-        return tree
+        tree: dict[str, Any] = asdict(self)
+        forecast: dict[str, Any] = tree.pop("forecast")
+        names = ("calls", "prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd")
+        for part in (*forecast["documents"], *forecast["steps"]):
+            part["to_do"] = dict(zip(names, part["to_do"], strict=True))
+        for document in forecast["documents"]:
+            for part in document["steps"]:
+                part["to_do"] = dict(zip(names, part["to_do"], strict=True))
+        for name in ("to_do", "uncut"):
+            forecast[name] = dict(zip(names, forecast[name], strict=True))
+        tree["completed"] = {
+            **self.completed.counts,
+            "submitted": self.completed.submitted,
+            "usage": asdict(self.completed.usage),
+            "known_usd": self.completed.known_usd,
+            "unpriced": self.completed.unpriced,
+            "cost_usd": self.completed.cost_usd,
+            "written": dict(self.completed.written),
+        }
+        tree["in_all"] |= {"cost_usd": None if self.in_all.unpriced else self.in_all.known_usd}
+        return {**tree, **forecast}
 
 
 def make_plan(config: Config, project: Project, rate: float | None = None) -> Plan:
@@ -158,12 +167,12 @@ def make_plan(config: Config, project: Project, rate: float | None = None) -> Pl
     Args:
         config: The configuration.
         project: Where the ledger is, if there is one.
-        rate: Tokens of text a second that the generator is expected to write.
+        rate: Tokens of text per second that the generator is expected to write.
 
     Raises:
         UserError: There is no recipe, or a limit in dollars and no price.
     """
-    documents = written_about(config.generate, documents_stage.peek(config, project))
+    documents = chosen_documents(config.generate, documents_stage.peek(config, project))
     check_plannable(config.generate, documents)
     with open_ledger(project) as ledger:
         return plan_of(config.generate, documents, ledger, rate, project.root)
@@ -173,106 +182,80 @@ def plan_of(
     settings: GenerateConfig,
     documents: Sequence[Document],
     ledger: Ledger,
-    rate: float | None,
+    rate: float | None = None,
     root: Path | None = None,
 ) -> Plan:
     """Plan what the ledger lacks."""
-    recipe = recipe_of(settings)
-    limit, spent_usd = _limit(settings, ledger)
-    measured = measure(ledger, settings.model)
+    view = plan_view(settings, documents, ledger)
+    totals, limit = view.totals(), _limit(settings, ledger)
+    preparing = {(r.name, step.name) for r in view.recipes for step in preparing_steps(r)}
+    measured = measure(ledger, settings.model, preparing)
     hosts = hosts_of(settings, documents)
-    prospects = survey(documents, recipe, ledger, measured)
-    goal = pricing.goal_in(settings, recipe)
-    counts = ledger.allotment(goal.key) if goal else None
-    least_usd = _least_usd(prospects, hosts, recipe.max_tokens)
-    rows, total, uncut_usd = Planner(
-        prospects=prospects,
-        prices=[host.prices for host in hosts],
-        caches=_caching(settings, measured),
-        goal=goal,
-        counts=counts or {},
-        spent_usd=spent_usd,
-        left_usd=_spendable_usd(limit, least_usd),
-    ).rows()
+    found = forecast(
+        view,
+        measured,
+        _prices_by_document(hosts),
+        _limits(settings, view, totals, limit),
+        hosted_caches=settings.engine != "openai-batch",
+    )
     speed, slowest, source = _speed(rate, measured, settings, len(hosts))
-    sent = tuple(row.document_id for row in rows if row.calls.high > 0)
+    sent = tuple(each.document_id for each in found.documents if each.to_do.calls.high > 0)
     return Plan(
-        recipe=recipe.name,
+        recipes=tuple(recipe.name for recipe in view.recipes),
         model=settings.model,
         engine=settings.engine,
         hosts=_reading(hosts, sent),
         sent=sent,
-        documents=rows,
-        total=total,
-        asked_again=_asked_again(documents, recipe, ledger, counts, settings.max_attempts),
-        submitted=_submitted(documents, recipe, ledger, counts),
-        spent=sum_spent(each.spent for each in prospects),
+        forecast=found,
+        asked_again=_asked_again(view, settings.max_attempts),
+        completed=totals,
         in_all=_in_all(ledger),
-        goal=goal,
+        target_tokens=settings.target_tokens,
         limit=limit,
-        hours=_hours(total, speed, slowest, settings, len(hosts)),
+        hours=_hours(found, speed, slowest, settings, len(hosts)),
         tokens_per_s=speed,
         rate_source=source if speed else "unknown",
         measured_calls=measured.calls,
-        measured_answers=dict(measured.answers_read),
+        measured_answers={"/".join(step): n for step, n in measured.answers_read.items()},
         warnings=(
             *_unusable(settings, root),
-            *_money_warnings(limit, least_usd, uncut_usd),
-            *_token_warnings(settings, ledger, total),
-            *_entity_warnings(prospects, recipe),
+            *_money_warnings(limit, found),
+            *_token_warnings(settings, ledger, found),
+            *_empty_warnings(view, totals),
             *context_warnings(documents, settings),
         ),
     )
 
 
-def _limit(settings: GenerateConfig, ledger: Ledger) -> tuple[Limit | None, float]:
-    """The limit in dollars, where anything costs some; and what the project has spent."""
+def _prices_by_document(hosts: Sequence[Host]) -> Callable[[Document], Prices]:
+    by_id = {each: host.prices for host in hosts for each in host.documents}
+    return lambda document: by_id[document.id]
+
+
+def _limit(settings: GenerateConfig, ledger: Ledger) -> Limit | None:
+    """The limit in dollars, where anything costs some."""
     budget = pricing.budget_of(settings, ledger)  # refuses a limit in dollars without a price
     most_usd = budget.max_cost_usd
     if most_usd is None or not pricing.base_urls(settings):
-        return None, budget.spent_usd
-    left_usd = max(0.0, most_usd - budget.spent_usd)
-    return Limit(most_usd, budget.spent_usd, left_usd), budget.spent_usd
-
-
-def _least_usd(
-    prospects: Sequence[Prospect], hosts: Sequence[Host], max_tokens: int
-) -> float | None:
-    """What has to be left for any call to be made: the worst case of the smallest one to do."""
-    bounds = [
-        one.least_bound
-        for each in prospects
-        for stage, one in each.stages.items()
-        if _to_do(each, stage)
-    ]
-    if not bounds:
         return None
-    most = Usage(min(bounds), 0, max_tokens)
-    costs = [host.prices.cost_usd(most) for host in hosts]
-    return min((cost for cost in costs if cost is not None), default=None)
+    return Limit(most_usd, budget.spent_usd, max(0.0, most_usd - budget.spent_usd))
 
 
-def _to_do(prospect: Prospect, stage: str) -> bool:
-    """Whether calls of a stage can be made next: relations wait for the entities."""
-    if not prospect.complete:
-        return stage == "entities"
-    if stage == "pair":
-        return prospect.pairs.high > prospect.bought.pairs
-    return stage == "triplet" and prospect.triplets.high > prospect.bought.triplets
-
-
-def _spendable_usd(limit: Limit | None, least_usd: float | None) -> float | None:
-    """What is left of the limit; nothing, if it does not suffice for a call."""
-    if limit is None:
-        return None
-    return 0.0 if least_usd is not None and limit.left_usd < least_usd else limit.left_usd
-
-
-def _caching(settings: GenerateConfig, measured: Measured) -> Caching:
-    """What was measured, else what hosted providers do; prices of batches know no cached tokens."""
-    if settings.engine == "openai-batch" or measured.cached_share == 0.0:
-        return "none"
-    return "long" if measured.cached_share is None else "all"
+def _limits(
+    settings: GenerateConfig, view: PlanView, totals: Totals, limit: Limit | None
+) -> Limits:
+    target, tokens = settings.target_tokens, settings.max_total_tokens
+    spent = pricing.project_budget(settings, view.ledger).spent_tokens
+    written = totals.written
+    return Limits(
+        usd=None if limit is None else limit.left_usd,
+        tokens=None if tokens is None else max(0.0, tokens - spent),
+        text_tokens={
+            recipe.name: max(0.0, target - written.get(recipe.name, 0)) for recipe in view.recipes
+        }
+        if target is not None
+        else {},
+    )
 
 
 def _reading(hosts: Sequence[Host], sent: Sequence[str]) -> tuple[Host, ...]:
@@ -284,26 +267,9 @@ def _reading(hosts: Sequence[Host], sent: Sequence[str]) -> tuple[Host, ...]:
     )
 
 
-def _submitted(
-    documents: Sequence[Document],
-    recipe: EntiGraph,
-    ledger: Ledger,
-    counts: dict[str, int] | None,
-) -> int:
-    if not ledger.batches():
-        return 0
-    return plan_.totals(documents, recipe, ledger, counts).submitted
-
-
-def _asked_again(
-    documents: Sequence[Document],
-    recipe: EntiGraph,
-    ledger: Ledger,
-    counts: dict[str, int] | None,
-    max_attempts: int,
-) -> AskedAgain:
-    calls = requeue.textless_calls(documents, recipe, ledger, counts, max_attempts)
-    found = [each.completion for each in ledger.get_many(calls).values()]
+def _asked_again(view: PlanView, max_attempts: int) -> AskedAgain:
+    calls = requeue.textless_calls(view, max_attempts)
+    found = [each.completion for each in view.ledger.get_many(calls).values()]
     return AskedAgain(
         len(found),
         sum(each.usage.prompt_tokens for each in found),
@@ -315,7 +281,7 @@ def _asked_again(
 
 def _in_all(ledger: Ledger) -> InAll:
     counts = queries.bought(ledger).sums.counts
-    calls = sum(number for status, number in counts.items() if plan_.is_final(status))
+    calls = sum(number for status, number in counts.items() if is_final(status))
     spending = ledger.usage()
     return InAll(calls, spending.known_usd, spending.unpriced)
 
@@ -367,7 +333,7 @@ def _speed(
 
 
 def _hours(
-    total: Row,
+    found: Forecast,
     tokens_per_s: float | None,
     slowest_per_s: float | None,
     settings: GenerateConfig,
@@ -386,7 +352,7 @@ def _hours(
         limited_s = max(calls / requests_per_s, (prompts + answers) / limit_per_s)
         return max(limited_s, answers / (answers_per_s or math.inf)) / 3600
 
-    calls, prompts, answers = total.calls, total.prompt_tokens, total.completion_tokens
+    calls, prompts, _, answers, _ = found.to_do
     return Range(
         hours(calls.low, prompts.low, answers.low, tokens_per_s),
         hours(calls.expected, prompts.expected, answers.expected, tokens_per_s),
@@ -410,49 +376,42 @@ def _unusable(settings: GenerateConfig, root: Path | None) -> Iterable[str]:
             yield f"generate will refuse to start: {problem.rstrip('.')} ({'; '.join(about)})"
 
 
-def _money_warnings(
-    limit: Limit | None, least_usd: float | None, uncut_usd: Range | None
-) -> Iterable[str]:
+def _money_warnings(limit: Limit | None, found: Forecast) -> Iterable[str]:
     if limit is None:
         return
     left = f"what is left of generate.max_cost_usd, ${limit.left_usd:,.4f},"
-    if least_usd is not None and limit.left_usd < least_usd:
+    cost = found.uncut.cost_usd
+    if found.least_usd is not None and limit.left_usd < found.least_usd:
         yield (
-            f"{left} does not suffice for one call, for which ${least_usd:,.4f} are rejected; "
-            "generate will buy nothing"
+            f"{left} does not suffice for one call, which is reserved at its most, "
+            f"${found.least_usd:,.4f}"
         )
-    elif uncut_usd is not None and uncut_usd.expected > limit.left_usd * (1 + ABOUT):
+    elif cost is not None and cost.expected > limit.left_usd * (1 + ABOUT):
         yield (
-            f"{left} will end the run before the plan's end, which takes some "
-            f"${uncut_usd.expected:,.4f}; shown is what the money buys"
+            f"{left} will end the run before the plan's end, at about "
+            f"{100 * limit.left_usd / cost.expected:.0f}% of its cost"
         )
 
 
-def _token_warnings(settings: GenerateConfig, ledger: Ledger, total: Row) -> Iterable[str]:
+def _token_warnings(settings: GenerateConfig, ledger: Ledger, found: Forecast) -> Iterable[str]:
     limit = settings.max_total_tokens
     if limit is None:
         return
-    usage = ledger.usage().usage
-    spent = usage.prompt_tokens + usage.completion_tokens
-    expected = total.prompt_tokens.expected + total.completion_tokens.expected
+    spent = pricing.project_budget(settings, ledger).spent_tokens
+    expected = found.uncut.prompt_tokens.expected + found.uncut.completion_tokens.expected
     if spent + expected > limit:
         yield (
             f"generate.max_total_tokens, {limit:,}, will end the run before the plan's end: "
-            f"{spent:,} tokens are spent, and some {expected:,.0f} are to come"
+            f"{spent:,} tokens are spent, and about {count(expected)} are to come"
         )
 
 
-def _entity_warnings(prospects: Sequence[Prospect], recipe: EntiGraph) -> Iterable[str]:
-    without = [
-        each.document_id
-        for each in prospects
-        if each.complete and dead_ends.has_too_few(recipe, round(each.entities.expected))
-    ]
-    if without:
-        yield (
-            f"{dead_ends.counted(without, len(prospects))}; nothing is written about them; "
-            "steep generate --retry-entities asks for their entities again"
-        )
+def _empty_warnings(view: PlanView, totals: Totals) -> Iterable[str]:
+    for recipe in view.recipes:
+        without = [each.document_id for each in totals.without_calls if each.recipe == recipe.name]
+        if without:
+            found = checks.count_without(without, len(view.documents))
+            yield f"{recipe.name}: {found}; steep generate --retry-empty asks again"
 
 
 def check_plannable(settings: GenerateConfig, documents: Sequence[Document]) -> None:
@@ -461,8 +420,11 @@ def check_plannable(settings: GenerateConfig, documents: Sequence[Document]) -> 
     Raises:
         UserError: There is no recipe, or a document exceeds the context.
     """
-    if settings.recipe is None:
+    if not settings.recipes:
         raise UserError(
-            "There is nothing to plan.", where="generate.recipe", found="null", expected="entigraph"
+            "There is nothing to plan.",
+            where="generate.recipes",
+            found="no recipe",
+            expected="e.g. entigraph: {pairs: all}",
         )
     check_context(documents, settings)

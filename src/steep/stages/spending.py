@@ -52,10 +52,10 @@ def refuse_unlimited_spending(config: Config, project: Project, evaluates: bool)
 def _generation(config: Config, project: Project) -> Iterator[_Bill]:
     settings = config.generate
     prices = [prices_of(settings, url) for url in base_urls(settings)]
-    if settings.recipe is None or not any(each.usd_per_million_output_tokens for each in prices):
+    if not settings.recipes or not any(each.usd_per_million_output_tokens for each in prices):
         return  # free, or an unknown price
     plan = make_plan(config, project)
-    calls = plan.total.calls
+    calls = plan.forecast.to_do.calls
     again = plan.asked_again
     if again.calls and not calls.high:
         where = ", ".join(host.name for host in plan.hosts) + f", model '{settings.model}'"
@@ -64,7 +64,7 @@ def _generation(config: Config, project: Project) -> Iterator[_Bill]:
     if calls.high:
         where = ", ".join(host.name for host in plan.hosts) + f", model '{settings.model}'"
         what = f"about {calls.expected:,.0f} calls ({calls.low:,.0f} to {calls.high:,.0f})"
-        yield _Bill(where, what, plan.total.cost_usd)
+        yield _Bill(where, what, plan.forecast.to_do.cost_usd)
 
 
 def _evaluation(config: Config, project: Project) -> Iterator[_Bill]:

@@ -6,7 +6,7 @@ Each function returns what `--json` prints. What is not known is None, never zer
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -15,16 +15,16 @@ from typing import Any
 from steep.config import Config
 from steep.core.artifacts import Artifact, Project
 from steep.core.errors import UserError
-from steep.documents.document import Document
-from steep.generation import plan, requeue
+from steep.generation import checks, requeue
+from steep.generation.plan import PlanView, Totals, preparing_steps
 from steep.generation.pricing import base_urls, prices_of, project_budget
+from steep.generation.recipes import chosen_documents, plan_view
 from steep.ledger import queries, requests
 from steep.ledger.ledger import Ledger
 from steep.ledger.queries import Sums
 from steep.ledger.records import IMPORT_ENDPOINT, CallRecord
 from steep.ledger.store import connect
-from steep.stages import dead_ends, documents
-from steep.stages.generate import counts_of, recipe_of, written_about
+from steep.stages import documents
 
 SHOWN = (
     "documents", "generate", "corpus", "tokenize", "train", "instruct", "score", "answer", "short",
@@ -34,10 +34,11 @@ SHOWN = (
 
 def status_of(config: Config, project: Project) -> dict[str, Any]:
     """The totals of the plan, the spending of the ledger, and the finished artifacts."""
-    loaded = written_about(config.generate, documents.peek(config, project))
+    loaded = chosen_documents(config.generate, documents.peek(config, project))
     with open_ledger(project) as ledger:
         bought = queries.bought(ledger)  # before the plan: a running generation adds to both
-        totals = _totals(config, loaded, ledger)
+        view = plan_view(config.generate, loaded, ledger)
+        totals = view.totals() if view.recipes else None
         failed = bought.sums.counts.get("failed", 0)
         calls = bought.sums.calls - failed
         in_plan = totals.planned - totals.to_do + totals.submitted if totals else 0
@@ -45,12 +46,13 @@ def status_of(config: Config, project: Project) -> dict[str, Any]:
             "plan": totals.counts if totals else None,
             "reasoning_tokens": (totals.reasoning_tokens or None) if totals else None,
             "submitted": totals.submitted if totals else 0,
-            "unopened": len(totals.unopened) if totals else 0,
-            "rest": _rest(config, loaded, ledger, totals) if totals else None,
-            "asked_again": _asked_again(config, loaded, ledger),
+            "beyond_target": totals.beyond_target if totals else 0,
+            "unprepared": len(totals.unprepared) if totals else 0,
+            "rest": _rest(view, totals) if totals else None,
+            "asked_again": len(requeue.textless_calls(view, config.generate.max_attempts)),
             "failures": [failure._asdict() for failure in totals.failures] if totals else [],
             "documents": len(loaded),
-            "without_entities": _without_entities(config, loaded, ledger, totals),
+            "without_texts": [each._asdict() for each in totals.without_calls] if totals else [],
             "ledger": {
                 "calls": calls,
                 "failed": failed,
@@ -95,7 +97,7 @@ def document_of(config: Config, project: Project, document_id: str, limit: int) 
         records = queries.calls_of_document(ledger, document_id, limit)
         return {
             **_cost(cost),
-            "no_entities": _why_none(config, project, document_id, ledger),
+            "why_nothing": _why_nothing(config, project, document_id, ledger),
             "calls": [_brief(each) for each in records],
             "of": entries,
         }
@@ -187,22 +189,6 @@ def _request(asked: requests.FullRequest) -> dict[str, Any]:
     }
 
 
-def _totals(config: Config, loaded: Sequence[Document], ledger: Ledger) -> plan.Totals | None:
-    if config.generate.recipe is None:
-        return None
-    counts = counts_of(config.generate, loaded, ledger)
-    return plan.totals(loaded, recipe_of(config.generate), ledger, counts)
-
-
-def _asked_again(config: Config, loaded: Sequence[Document], ledger: Ledger) -> int:
-    """How many answers without text the next run asks for again."""
-    settings = config.generate
-    if settings.recipe is None:
-        return 0
-    counts, recipe = counts_of(settings, loaded, ledger), recipe_of(settings)
-    return len(requeue.textless_calls(loaded, recipe, ledger, counts, settings.max_attempts))
-
-
 def _limits(config: Config, ledger: Ledger) -> dict[str, Any]:
     """What the project has spent as its limits count it; no dollars where a price is unknown."""
     settings = config.generate
@@ -217,40 +203,26 @@ def _limits(config: Config, ledger: Ledger) -> dict[str, Any]:
     }
 
 
-def _without_entities(
-    config: Config, loaded: Sequence[Document], ledger: Ledger, totals: plan.Totals | None
-) -> list[str]:
-    if totals is None:
-        return []
-    recipe = recipe_of(config.generate)
-    return [each.id for each in dead_ends.without_entities(loaded, recipe, ledger, totals)]
+def _why_nothing(config: Config, project: Project, document_id: str, ledger: Ledger) -> str | None:
+    loaded = documents.peek(config, project)
+    view = plan_view(config.generate, loaded, ledger)
+    own = next((document for document in loaded if document.id == document_id), None)
+    return None if own is None else checks.why_nothing(view, own)
 
 
-def _why_none(config: Config, project: Project, document_id: str, ledger: Ledger) -> str | None:
-    if config.generate.recipe is None:
+def _rest(view: PlanView, totals: Totals) -> dict[str, Any] | None:
+    """What is known of the calls of unprepared documents: what the others have."""
+    if not totals.unprepared:
         return None
-    for document in documents.peek(config, project):
-        if document.id == document_id:
-            return dead_ends.why_none(document, recipe_of(config.generate), ledger)
-    return None
-
-
-def _rest(
-    config: Config, loaded: Sequence[Document], ledger: Ledger, totals: plan.Totals
-) -> dict[str, Any] | None:
-    """What is known of calls that documents without entities will have: what the others have."""
-    if not totals.unopened:
-        return None
-    recipe, unopened = recipe_of(config.generate), set(totals.unopened)
-    counts = counts_of(config.generate, loaded, ledger)
     calls = [
-        plan.counted_calls(document, recipe, ledger, counts).below
-        for document in loaded
-        if document.id not in unopened
+        sum(each.number for each in texts)
+        for recipe in view.recipes
+        for document in view.documents
+        if preparing_steps(recipe) and (texts := view.texts(recipe, document)) is not None
     ]
     return {
-        "documents": len(unopened),
-        "opened": len(calls),
+        "documents": len({each.document_id for each in totals.unprepared}),
+        "prepared": len(calls),
         "fewest_calls": min(calls, default=None),
         "mean_calls": round(sum(calls) / len(calls), 1) if calls else None,
         "most_calls": max(calls, default=None),

@@ -63,8 +63,18 @@ def _fields(
         mark = f"  {MARK}" if place in FIRST else ""
         if value is not None or field.is_required():
             yield _line(name, value, field) + mark
+        elif _holds_sections(field.default):
+            yield f"#{name}:".ljust(VALUE_WIDTH + 1) + _comment(field.description)
+            for inner, options in field.default.items():
+                yield f"#  {inner}:"
+                for each in _fields(inner, type(options), {}):
+                    yield f"#    {each.removeprefix('#')}"
         else:
             yield f"#{_line(name, field.default, field)}{mark}"
+
+
+def _holds_sections(value: Any) -> bool:
+    return isinstance(value, dict) and any(isinstance(each, Section) for each in value.values())
 
 
 def _line(name: str, value: Any, field: FieldInfo) -> str:

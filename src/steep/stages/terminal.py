@@ -43,7 +43,7 @@ def _on_signal(stop: StopRequest) -> None:
         stop.drain()
 
 
-NOTHING = progress.GenerationProgress("openings")
+NOTHING = progress.GenerationProgress("preparing")
 
 
 class Display:

@@ -51,10 +51,10 @@ def check(config: Config, project: Project) -> None:
         hint = "name a file, or set train.instruction_rate to 0"
         check_chats(config.tokenize.instructions, "tokenize.instructions", hint)
     arms = {name: arm for arm, names in config.train.arms.items() for name in names}
-    known = {RAW_RECIPE, config.generate.recipe}
+    known = {RAW_RECIPE, *config.generate.recipes}
     if unknown := arms.keys() - known:
         known |= _imported_recipes(project)
-    names = sorted(filter(None, known))
+    names = sorted(known)
     for name in sorted(unknown - known):
         near = difflib.get_close_matches(name, names, n=1)
         raise UserError(

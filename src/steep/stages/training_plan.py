@@ -169,15 +169,16 @@ class _Runs:
         )
 
     @cached_property
-    def _unwritten(self) -> str | None:
-        """The recipe whose texts are not complete; shards with its texts will change."""
-        to_do = self.plan is not None and self.plan.total.calls.high > 0
-        return self.config.generate.recipe if to_do else None
+    def _unwritten(self) -> set[str]:
+        """The recipes whose texts are not complete; shards with their texts will change."""
+        if self.plan is None:
+            return set()
+        return {each.recipe for each in self.plan.forecast.steps if each.to_do.calls.high > 0}
 
     def _shard(self, name: str) -> Artifact | None:
         """Return a finished shard that will not change."""
         recipes = self.config.train.arms.get(name, ())
-        changes = self._unwritten is not None and (self._unwritten in recipes or name == VALIDATION)
+        changes = self._unwritten and (self._unwritten & set(recipes) or name == VALIDATION)
         return None if changes else self._finished.shards.get(name)
 
     def _is_done(self, arm: str) -> bool:
@@ -203,9 +204,8 @@ class _Runs:
         if recipe == RAW_RECIPE:
             return self._document_tokens
         parts = [_tokens_of(size) for name, size in self._imported.items() if name == recipe]
-        if recipe == self.config.generate.recipe and self.plan is not None:
-            written = Range.exactly(self.plan.spent.usage.completion_tokens)
-            parts.append(written + self.plan.total.completion_tokens)
+        if recipe in self.config.generate.recipes and self.plan is not None:
+            parts.append(self.plan.text_tokens(recipe))
         texts = total(parts) if parts else None
         return texts and texts.times(1 - self.config.tokenize.holdout)
 

@@ -2,9 +2,9 @@
 
     report = await generate_in_batches(documents, recipe, client, ledger, poll_s=60)
 
-First the results of open batches are collected, whichever process submitted them; then the openings
-are submitted, in rounds, and then all other calls, split into batches of the size that the provider
-takes. Calls that were not answered are submitted again in the next round.
+First the results of open batches are collected, whichever process submitted them; then the
+preparing steps are submitted, in rounds, and then all other calls, split into batches of the size
+that the provider takes. Calls that were not answered are submitted again in the next round.
 
 A limit on tokens or dollars reserves the most that each call can cost until it is answered, so it
 may cut a batch short. Such a batch is not sent while others are open, as their end releases most of
@@ -32,14 +32,13 @@ import itertools
 import logging
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from steep.core.calls import Completion
 from steep.core.formatting import plural
-from steep.documents.document import Document
 from steep.generation.batch.builder import BatchBuilder, CallStream
 from steep.generation.batch.results import RetryCounter
 from steep.generation.batch.tracker import (
@@ -50,14 +49,14 @@ from steep.generation.batch.tracker import (
     BatchSubmitter,
     BatchTracker,
 )
-from steep.generation.plan import totals
+from steep.generation.plan import PlanView
 from steep.generation.progress import BatchProgress, BatchReport, StopRequest
-from steep.generation.work_queue import Planned, missing, opening_round
+from steep.generation.target import Target
+from steep.generation.work_queue import Planned, missing, preparing_round
 from steep.ledger.budget import Budget, Reservation, is_counted, most_of
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SubmittedBatch
 from steep.llm.openai_batch_wire import BatchRefused
-from steep.recipes.recipe import Recipe
 
 if TYPE_CHECKING:  # it loads aiohttp
     from steep.llm.openai_batch import BatchClient
@@ -68,12 +67,9 @@ log = logging.getLogger("steep")
 
 
 async def generate_in_batches(
-    documents: Sequence[Document],
-    recipe: Recipe,
+    view: PlanView,
     client: BatchClient,
-    ledger: Ledger,
     *,
-    counts: Mapping[str, int] | None = None,
     budget: Budget | None = None,
     poll_s: float = 60.0,
     max_attempts: int = 6,
@@ -84,11 +80,8 @@ async def generate_in_batches(
     """Complete every call of the plan that the ledger lacks, in batches.
 
     Args:
-        documents: The documents of the plan.
-        recipe: Which calls to make about each.
+        view: The plan, and the ledger where every batch and call is recorded.
         client: The provider.
-        ledger: Where every batch and call is recorded.
-        counts: Number of calls per document; None takes all.
         budget: The limits; None sets none.
         poll_s: Seconds between polls of the open batches.
         max_attempts: Submissions of a call per run before it counts as failed.
@@ -101,10 +94,11 @@ async def generate_in_batches(
         UserError: The provider takes no batches at all, or refused one; the ledger cannot be
             written. The next run collects what is at the provider.
     """
+    ledger = view.ledger
     stop = stop or StopRequest()
     retries = RetryCounter(max_attempts)
     run = _BatchRun(client, ledger, retries, budget or Budget(), stop, poll_s, wait, on_progress)
-    work = asyncio.ensure_future(run.complete_all(documents, recipe, counts))
+    work = asyncio.ensure_future(run.complete_all(view))
     stop.on_change = lambda: run.on_stop(work)
     try:
         await work
@@ -114,7 +108,7 @@ async def generate_in_batches(
     finally:
         held = run.end()
     return BatchReport(
-        totals=totals(documents, recipe, ledger, counts),
+        totals=view.totals(),
         over_budget=run.over_budget,
         stopped=stop.draining,
         batches=len(run.tracker.open()),
@@ -185,6 +179,16 @@ async def cancel_all(client: BatchClient, ledger: Ledger) -> int:
     return cancelled
 
 
+def _wanted(view: PlanView) -> Iterator[Planned]:
+    """Yield the calls that the ledger lacks, as far as the target needs them."""
+    target = Target(view)
+    for planned in missing(view, target.is_wanted):
+        if not target.has_room(planned.call):
+            return
+        target.sent([planned.call])
+        yield planned
+
+
 class _BatchRun:
     """The state of a generation in batches: submits the missing calls, and waits for them."""
 
@@ -212,15 +216,13 @@ class _BatchRun:
         self.over_budget = self.held_back = False
         self._wake = asyncio.Event()
 
-    async def complete_all(
-        self, documents: Sequence[Document], recipe: Recipe, counts: Mapping[str, int] | None
-    ) -> None:
-        """Complete the openings, then the calls that follow from them."""
+    async def complete_all(self, view: PlanView) -> None:
+        """Complete the preparing steps, then the texts."""
         for batch in self.tracker.open():
             self._builder.hold_open(batch)
-        await self._complete("openings", lambda: opening_round(documents, recipe, self._ledger))
+        await self._complete("preparing", lambda: preparing_round(view))
         if not self._stop.draining:
-            await self._complete("calls", lambda: missing(documents, recipe, self._ledger, counts))
+            await self._complete("texts", lambda: _wanted(view))
 
     def on_stop(self, work: asyncio.Future[None]) -> None:
         """End the run: Ctrl-C was pressed, once or twice."""
@@ -244,7 +246,7 @@ class _BatchRun:
         return held
 
     async def _complete(
-        self, phase: Literal["openings", "calls"], planned: Callable[[], Iterable[Planned]]
+        self, phase: Literal["preparing", "texts"], planned: Callable[[], Iterable[Planned]]
     ) -> None:
         """Submit the missing calls and wait, again and again until none is missing."""
         self._progress = replace(self._progress, phase=phase)

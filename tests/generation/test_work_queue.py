@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy import TINY, ToyRecipe, completion, entities_json
+from toy import TINY, ToyPairs, completion, entities_json, first_call, toy_call, toy_recipe, view_of
 
 from steep.core.calls import Call
 from steep.documents.document import Document
-from steep.generation.plan import counted_calls
+from steep.generation.plan import PlanView
 from steep.generation.work_queue import (
     DocumentQueue,
     FlatQueue,
@@ -22,27 +23,32 @@ from steep.generation.work_queue import (
     assign,
     document_work,
     missing,
-    opening_round,
     prefix_of,
+    preparing_round,
+    turn_sizes,
+    turns,
 )
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, Slot
+from steep.recipes.recipe import Answers, Recipe, Repeated
 
-RECIPE = ToyRecipe(pairs=6)
+RECIPE = toy_recipe(pairs=6)
 DOCUMENTS = tuple(Document(f"d{n}", f"Title {n}", f"Text {n}.") for n in range(4))
 ENTITIES = entities_json("Ada", "Bo", "Cy", "Di")
 
 
 def opened(path: Path) -> Ledger:
     ledger = Ledger(path)
-    openings = opening_round(DOCUMENTS, RECIPE, ledger)
-    ledger.record([Entry(p.call, completion(p.call, ENTITIES)) for p in openings])
+    first = preparing_round(view_of(DOCUMENTS, RECIPE, ledger))
+    ledger.record([Entry(p.call, completion(p.call, ENTITIES)) for p in first])
     return ledger
 
 
 def planned(ledger: Ledger, document: Document) -> list[tuple[Call, Slot]]:
-    calls, below = counted_calls(document, RECIPE, ledger)
-    return [(calls[rank], Slot(calls.key, rank)) for rank in range(below)]
+    view = view_of(DOCUMENTS, RECIPE, ledger)
+    (texts,) = view.texts(RECIPE, document) or ()
+    calls = view.calls(texts)
+    return [(calls[rank], Slot(calls.key, rank)) for rank in range(texts.number)]
 
 
 def groups_of(queue: FlatQueue | DocumentQueue) -> Iterator[Group]:
@@ -66,7 +72,7 @@ def test_what_is_missing_is_the_plan_less_what_is_done(done: set[int], unslotted
             ]
         )
         expected = [call.id for n, (call, _) in enumerate(plan) if n not in done]
-        assert [each.call.id for each in missing(DOCUMENTS, RECIPE, ledger)] == expected
+        assert [each.call.id for each in missing(view_of(DOCUMENTS, RECIPE, ledger))] == expected
         # What was found by its content has its slot now.
         filled = sum(ledger.finished(slot.sequence, 6) for _, slot in plan[::6])
         assert filled == len(done)
@@ -78,7 +84,7 @@ def test_batches_depend_on_the_plan_alone(size: int, whole: set[int]) -> None:
     with tempfile.TemporaryDirectory() as folder, opened(Path(folder) / "l.db") as ledger:
 
         def batches() -> list[list[str]]:
-            works = document_work(DOCUMENTS, RECIPE, ledger)
+            works = document_work(view_of(DOCUMENTS, RECIPE, ledger), DOCUMENTS)
             queue = FlatQueue((chunk for work in works for chunk in work.chunks), size)
             return [[each.call.id for each in group] for group in groups_of(queue)]
 
@@ -92,30 +98,74 @@ def test_batches_depend_on_the_plan_alone(size: int, whole: set[int]) -> None:
         assert batches() == left
 
 
-def test_a_share_takes_the_first_calls_of_each_document(tmp_path: Path) -> None:
-    with opened(tmp_path / "l.db") as ledger:
-        found = list(missing(DOCUMENTS, RECIPE, ledger, {"d0": 2, "d2": 99}))
-        ranks = [(p.call.document_id, p.slot.rank) for p in found if p.slot]
-        assert ranks == [("d0", 0), ("d0", 1), *(("d2", n) for n in range(6))]
-        assert [p.position for p in found] == [0, 1, *range(2, 8)]
+LENGTHS = st.lists(st.integers(1, 400), min_size=1, max_size=12)
+
+
+@settings(max_examples=50, deadline=None)
+@given(lengths=LENGTHS, pairs=st.integers(1, 500))
+def test_documents_take_turns_in_proportion_to_their_lengths(
+    lengths: list[int], pairs: int
+) -> None:
+    """After any number of calls, each document has its share of them, or all of its own."""
+    documents = tuple(Document(f"d{n}", "T", "x" * size) for n, size in enumerate(lengths))
+    with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "l.db") as ledger:
+        recipe = Recipe("toy", (Fixed("toy", pairs),))
+        view = view_of(documents, recipe, ledger)
+        sizes = turn_sizes(view)
+        made: Counter[str] = Counter()
+        position = 0
+        for turn in turns(view, documents):
+            assert turn.position == position and turn.start == made[turn.texts.document.id]
+            made[turn.texts.document.id] = turn.stop
+            position += turn.stop - turn.start
+            laps = [made[each.id] / sizes[each.id] for each in documents if made[each.id] < pairs]
+            assert not laps or max(laps) - min(laps) <= 1
+        assert made == dict.fromkeys((each.id for each in documents), pairs)
+
+
+@dataclass(frozen=True)
+class Fixed(ToyPairs):
+    """So many calls, whatever the document."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def calls(self, document: Document, answers: Answers) -> Any:
+        return Repeated(
+            lambda rank: toy_call(self.recipe, document, "pairs", (), rank, "tail"), self.pairs
+        )
+
+
+def test_recipes_take_turns_within_a_document_and_unwanted_ones_are_left_out(
+    tmp_path: Path,
+) -> None:
+    with Ledger(tmp_path / "l.db") as ledger:
+        recipes = [Recipe(name, (Fixed(name, 100),)) for name in ("one", "two")]
+        view = PlanView(DOCUMENTS[:1], recipes, ledger)
+        found = [(t.texts.recipe.name, t.start, t.stop) for t in turns(view, DOCUMENTS[:1])]
+        assert found == [("one", 0, 64), ("two", 0, 64), ("one", 64, 100), ("two", 64, 100)]
+        wanted = [
+            (turn.texts.recipe.name, turn.position)
+            for turn in turns(view, DOCUMENTS[:1], lambda recipe: recipe.name == "two")
+        ]
+        assert wanted == [("two", 64), ("two", 164)], "positions do not depend on what is wanted"
 
 
 def test_a_call_that_waits_in_a_batch_is_not_missing(tmp_path: Path) -> None:
     from steep.ledger.records import SubmittedBatch
 
     with opened(tmp_path / "l.db") as ledger:
-        first = next(missing(DOCUMENTS, RECIPE, ledger)).call
+        first = next(missing(view_of(DOCUMENTS, RECIPE, ledger))).call
         ledger.submit(SubmittedBatch("t", "http://x", "preparing", 1, "2026-01-01"), [first])
-        assert first.id not in {p.call.id for p in missing(DOCUMENTS, RECIPE, ledger)}
+        assert first.id not in {p.call.id for p in missing(view_of(DOCUMENTS, RECIPE, ledger))}
         ledger.ingest("t", [], [first.id])
-        assert next(missing(DOCUMENTS, RECIPE, ledger)).call.id == first.id
+        assert next(missing(view_of(DOCUMENTS, RECIPE, ledger))).call.id == first.id
 
 
 def test_one_call_warms_a_prefix_and_the_next_document_is_warmed_before_the_last_ends(
     tmp_path: Path,
 ) -> None:
     with opened(tmp_path / "l.db") as ledger:
-        queue = DocumentQueue(document_work(DOCUMENTS, RECIPE, ledger), 4)
+        queue = DocumentQueue(document_work(view_of(DOCUMENTS, RECIPE, ledger), DOCUMENTS), 4)
         (warming,) = queue.next() or []
         assert queue.next() is None, "the others wait for the first"
         queue.completed([warming])
@@ -127,39 +177,31 @@ def test_one_call_warms_a_prefix_and_the_next_document_is_warmed_before_the_last
 
 
 def test_a_prefix_is_all_but_the_last_part() -> None:
-    opening = ToyRecipe().opening(TINY[0], [])
-    assert opening is not None
-    system, user = opening.messages
-    other = replace(opening, messages=(system, replace(user, parts=(user.parts[0], "else"))))
-    assert prefix_of(opening) == prefix_of(other)
-    assert prefix_of(opening) != prefix_of(replace(opening, messages=(system, system)))
+    call = first_call(RECIPE, TINY[0])
+    system, user = call.messages
+    other = replace(call, messages=(system, replace(user, parts=(user.parts[0], "else"))))
+    assert prefix_of(call) == prefix_of(other)
+    assert prefix_of(call) != prefix_of(replace(call, messages=(system, system)))
 
 
-def test_a_plan_is_read_a_stretch_at_a_time(tmp_path: Path) -> None:
+def test_a_plan_is_read_a_turn_at_a_time(tmp_path: Path) -> None:
     built: list[int] = []
 
-    class Endless(tuple[Call, ...]):
-        key = "endless"
-
-        def __len__(self) -> int:
-            return 10_000_000
-
+    class Counted(Repeated):
         def __getitem__(self, rank: Any) -> Any:
             built.append(rank)
-            return replace(TEMPLATE, sample=rank)
+            return super().__getitem__(rank)
 
-    @dataclass(frozen=True)
-    class Long(ToyRecipe):
-        def calls(self, document: Document, texts: Any) -> Any:
-            return Endless()
+    class Long(Fixed):
+        def calls(self, document: Document, answers: Answers) -> Any:
+            calls = super().calls(document, answers)
+            return Counted(calls._make, 10_000_000)
 
-    with opened(tmp_path / "l.db") as ledger:
-        first = next(missing(DOCUMENTS[:1], Long(), ledger))
-        assert first.slot == Slot("endless", 0)
-        assert len(built) == 256
-
-
-TEMPLATE = ToyRecipe()._call(DOCUMENTS[0], "pair", ("a", "b"), 0, "tail")
+    with Ledger(tmp_path / "l.db") as ledger:
+        recipe = Recipe("toy", (Long("toy", 1),))
+        first = next(missing(view_of(DOCUMENTS[:1], recipe, ledger)))
+        assert first.slot is not None and first.slot.rank == 0
+        assert len(built) == 64
 
 
 @given(lengths=st.lists(st.integers(1, 500), max_size=40), workers=st.integers(1, 5))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from toy import TINY, ToyRecipe, completion, entities_json
+from toy import TINY, calls_about, completion, entities_json, first_call, toy_recipe
 
 from steep.core.calls import Call, Usage
 from steep.generation.estimate import Range
@@ -11,12 +11,12 @@ from steep.generation.usage_stats import Measured, measure
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, ImportedText
 
-RECIPE = ToyRecipe(pairs=6)
+RECIPE = toy_recipe(pairs=6)
 DOCUMENT = TINY[0]
 
 
 def pairs() -> list[Call]:
-    return list(RECIPE.calls(DOCUMENT, [entities_json("Ada", "Bo", "Cy", "Di")]))
+    return calls_about(RECIPE, DOCUMENT, entities_json("Ada", "Bo", "Cy", "Di"))
 
 
 def length(call: Call) -> int:
@@ -38,8 +38,8 @@ def test_lengths_of_prompts_and_answers(ledger: Ledger) -> None:
     found = measure(ledger, "toy")
     tokens = [entry.completion.usage.completion_tokens for entry in entries]
     assert found.calls == len(calls)
-    assert found.answers == {"pair": Range(100, sum(tokens) / len(tokens), max(tokens))}
-    assert found.answers_read == {"pair": len(calls)}
+    assert found.answers == {("toy", "pairs"): Range(100, sum(tokens) / len(tokens), max(tokens))}
+    assert found.answers_read == {("toy", "pairs"): len(calls)}
     assert found.tokens_per_character is not None
     assert found.tokens_per_character.expected == pytest.approx(0.25, abs=0.01)
     assert found.cached_share == 0.0
@@ -53,13 +53,13 @@ def test_what_failed_or_was_imported_teaches_nothing(ledger: Ledger) -> None:
     assert measure(ledger, "toy") == Measured()
 
 
-def test_cached_tokens_are_counted_in_relation_texts_only(ledger: Ledger) -> None:
-    opening = RECIPE.opening(DOCUMENT, [])
-    assert opening is not None
-    ledger.record([Entry(opening, completion(opening, usage=Usage(1000, 0, 10)))])
-    assert measure(ledger, "toy").cached_share is None
+def test_cached_tokens_are_counted_in_calls_for_texts_only(ledger: Ledger) -> None:
+    first = first_call(RECIPE, DOCUMENT)
+    preparing = [("toy", "entities")]
+    ledger.record([Entry(first, completion(first, usage=Usage(1000, 0, 10)))])
+    assert measure(ledger, "toy", preparing).cached_share is None
     ledger.record([Entry(each, completion(each, usage=Usage(100, 60, 10))) for each in pairs()])
-    assert measure(ledger, "toy").cached_share == pytest.approx(0.6)
+    assert measure(ledger, "toy", preparing).cached_share == pytest.approx(0.6)
 
 
 def test_the_rate_is_that_of_busy_time(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,168 @@
+"""What is checked after a run: nothing to write about, answers without text, failures.
+
+A wrong chat template, a model that thinks until its tokens are spent, or a server that ignores
+`response_format` answer every call of a preparing step and say nothing of use, so that nothing is
+written about the document. A few such documents are named. If most are like that, the run ends with
+one of their answers, and `steep generate --retry-empty` asks about exactly these documents again
+once the cause is fixed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from steep.core.calls import WITHOUT_TEXT
+from steep.core.errors import UserError
+from steep.core.formatting import cost_of, plural, some_of
+from steep.documents.document import Document
+from steep.generation.plan import PlanView, Subject
+from steep.ledger.endpoint_health import MOST_EMPTY, no_text, reasoning_found
+from steep.recipes.recipe import Recipe
+
+log = logging.getLogger("steep")
+
+SHOWN_ANSWER = 300  # characters
+SHOWN_NAMES = 5
+SHOWN_REASONS = 3
+FEW = 3  # so many documents without texts are no accident
+
+
+def is_dead_end(without: int, documents: int) -> bool:
+    """Return whether so many documents with nothing to write about are no accident."""
+    return without > documents / 2 and (without >= FEW or without == documents)
+
+
+def count_without(ids: Sequence[str], documents: int) -> str:
+    """Return how many documents gave nothing to write about, and the first of them."""
+    names = some_of(ids, SHOWN_NAMES)
+    return f"nothing to write about in {len(ids):,} of {documents:,} documents ({names})"
+
+
+def is_mostly_empty(counts: Mapping[str, int]) -> bool:
+    """Return whether most answers of a plan hold no text."""
+    textless = _textless(counts)
+    answered = textless + sum(counts[status] for status in ("done", "refused", "truncated"))
+    return textless > MOST_EMPTY * answered
+
+
+def _textless(counts: Mapping[str, int]) -> int:
+    return sum(counts[status] for status in WITHOUT_TEXT)
+
+
+def prepared_answer(view: PlanView, subject: Subject) -> str:
+    """Return the beginning of the last answer that left nothing to write about a document."""
+    recipe, document = _of(view, subject)
+    planned = view.preparation(recipe, document).planned
+    records = [record for _, record in planned if record]
+    text = " ".join(records[-1].text.split()) if records else ""
+    if not text:
+        reason = records[-1].completion.finish_reason if records else "unknown"
+        return f"about '{document.id}': an answer without text, finish reason '{reason}'"
+    shown = text if len(text) <= SHOWN_ANSWER else f"{text[:SHOWN_ANSWER]}..."
+    return f"about '{document.id}': {shown}"
+
+
+def why_nothing(view: PlanView, document: Document) -> str | None:
+    """Return why recipes have nothing to write about a document; None if they have something."""
+    reasons = [
+        f"{recipe.name}: {recipe.why_nothing(document, view.preparation(recipe, document).answers)}"
+        for recipe in view.recipes
+        if view.has_nothing(recipe, document)
+    ]
+    return "; ".join(reasons) or None
+
+
+def _of(view: PlanView, subject: Subject) -> tuple[Recipe, Document]:
+    recipe = next(each for each in view.recipes if each.name == subject.recipe)
+    return recipe, next(each for each in view.documents if each.id == subject.document_id)
+
+
+def log_counts(manifest: dict[str, Any]) -> None:
+    """Log the sum that must match, and what it took."""
+    counts, usage = manifest["counts"], manifest["usage"]
+    parts = [f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if name != "planned"]
+    some = [part for part in parts if not part.startswith("0 ")]
+    waiting = f" ({manifest['submitted']:,} wait in batches)" if manifest["submitted"] else ""
+    beyond = manifest["beyond_target"]
+    more = f"; {plural(beyond, 'call')} beyond the target not needed" if beyond else ""
+    log.info(
+        "generate: %s = %s%s%s; %s tokens in (%s cached), %s out, cost %s",
+        plural(counts["planned"], "call"),
+        " + ".join(some) or "0",
+        waiting,
+        more,
+        f"{usage['prompt_tokens']:,}",
+        f"{usage['cached_tokens']:,}",
+        f"{usage['completion_tokens']:,}",
+        cost_of(manifest["known_usd"], manifest["unpriced"]),
+    )
+
+
+def check_failures(manifest: dict[str, Any]) -> None:
+    """Log why calls failed.
+
+    Raises:
+        UserError: All of them have.
+    """
+    counts = manifest["counts"]
+    reasons = [f"{each['calls']} x {each['reason']}" for each in manifest["failures"]]
+    if counts["failed"] == counts["planned"] > 0:
+        raise UserError(
+            "No call returned any text.",
+            where=f"{manifest['endpoint']}, model '{manifest['model']}'",
+            found="\n            ".join(reasons[:SHOWN_REASONS]),
+            hint="fix the cause and rerun; the run resumes",
+        )
+    if counts["failed"]:
+        log.warning(
+            "generate: %d of %d calls failed; the next run tries again (steep status --failed)",
+            counts["failed"],
+            counts["planned"],
+        )
+        for reason in reasons[:SHOWN_REASONS]:
+            log.warning("  %s", reason)
+
+
+def check_empty(manifest: dict[str, Any]) -> None:
+    """Check that most answers hold text.
+
+    Raises:
+        UserError: They do not.
+    """
+    if manifest["mostly_empty"]:
+        counts = manifest["counts"]
+        problem, hint = no_text(counts["reasoning"], _textless(counts))
+        raise UserError(
+            f"{problem}: {_textless(counts):,} of {counts['planned']:,} calls.",
+            where=f"{manifest['endpoint']}, model '{manifest['model']}'",
+            found=reasoning_found(counts["reasoning"], manifest["reasoning_tokens"]) or None,
+            hint=hint,
+        )
+
+
+def check_prepared(manifest: dict[str, Any]) -> None:
+    """Log which documents gave a recipe nothing to write about.
+
+    Raises:
+        UserError: Most of them gave nothing.
+    """
+    for each in manifest["without_texts"]:
+        without, dead_end = each["documents"], each["dead_end"]
+        if not dead_end:
+            found = count_without(without, manifest["documents"])
+            log.warning(
+                "generate: %s: %s; steep generate --retry-empty asks again", each["recipe"], found
+            )
+            continue
+        raise UserError(
+            f"The recipe '{each['recipe']}' found nothing to write about in most documents: "
+            f"{len(without):,} of {manifest['documents']:,}.",
+            where=f"{manifest['endpoint']}, model '{manifest['model']}'",
+            expected=each["expected"],
+            found=each["answer"],
+            hint="check the chat template and the response_format of the model, and its reasoning, "
+            "for which generate.reasoning_tokens may be too low; then: steep generate "
+            "--retry-empty",
+        )

@@ -1,0 +1,116 @@
+"""`steep plan --probe N`: make a few calls about some documents, so that a plan for all is good.
+
+The texts stay in the ledger, as any others do. A document is read by the endpoint that will read it
+in the full run.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from steep.config import Config
+from steep.core.artifacts import Project
+from steep.core.calls import Usage
+from steep.core.formatting import dollars, plural
+from steep.documents.document import Document
+from steep.generation.config import GenerateConfig
+from steep.generation.plan import PlanView
+from steep.generation.pricing import base_urls
+from steep.generation.recipes import chosen_documents, recipes_of
+from steep.ledger.ledger import Ledger
+from steep.recipes.recipe import Recipe
+from steep.stages import documents as documents_stage
+from steep.stages import generation_run
+from steep.stages.plan import NO_HOST, Host, check_plannable, hosts_of
+
+log = logging.getLogger("steep")
+
+PROBE_CALLS = 4  # of each document and step: fewer answers say nothing about their length
+
+
+def probe(config: Config, project: Project, number: int) -> None:
+    """Make the preparing calls and a few others about some documents.
+
+    What is sent where, and what it may cost at most, is logged before.
+
+    Raises:
+        UserError: The generator cannot be used, or there is no price for a limit in dollars.
+    """
+    artifact = documents_stage.run(config, project)
+    settings = config.generate
+    documents = chosen_documents(settings, documents_stage.load(artifact))
+    check_plannable(settings, documents)
+    if settings.engine == "openai-batch":
+        log.info("plan: probe: not as a batch, which takes hours, but online and at that price")
+        settings = settings.model_copy(update={"engine": "openai"})
+    recipes, chosen = recipes_of(settings), choose(documents, number)
+    shares = shares_of(settings, documents, chosen)
+    _announce(shares, chosen, recipes, settings.model)
+    with Ledger(project.ledger_path) as ledger:
+        for _, own, part in shares:
+            view = PlanView(part, recipes, ledger, most_per_step=PROBE_CALLS)
+            counts = generation_run.run_generation(own, view).totals.counts
+            outcomes = [f"{count} {name}" for name, count in counts.items() if count]
+            log.info("plan: probe: %s", ", ".join(outcomes))
+            for failure in view.totals().failures:
+                log.warning("plan: probe: %d x %s", failure.calls, failure.reason)
+
+
+def shares_of(
+    settings: GenerateConfig, documents: Sequence[Document], chosen: Sequence[Document]
+) -> list[tuple[Host, GenerateConfig, list[Document]]]:
+    """Assign the sampled documents to the endpoints that will read them in the full run."""
+    hosts = hosts_of(settings, documents)
+    urls = base_urls(settings)
+    own = [settings.model_copy(update={"base_url": url}) for url in urls] or [settings]
+    shares = [
+        (host, alone, [each for each in chosen if each.id in host.documents])
+        for host, alone in zip(hosts, own, strict=True)
+    ]
+    return [share for share in shares if share[2]]
+
+
+def choose(documents: Sequence[Document], number: int) -> list[Document]:
+    """Return some documents, spread evenly over the lengths."""
+    by_length = sorted(documents, key=lambda document: (len(document.text), document.id))
+    number = min(number, len(by_length))
+    return [by_length[(2 * i + 1) * len(by_length) // (2 * number)] for i in range(number)]
+
+
+def _announce(
+    shares: Sequence[tuple[Host, GenerateConfig, list[Document]]],
+    chosen: Sequence[Document],
+    recipes: Sequence[Recipe],
+    model: str,
+) -> None:
+    worst = [_most_usd(part, recipes, host) for host, _, part in shares]
+    known = [cost for cost in worst if cost is not None]
+    cost = f"at most {dollars(sum(known))}" if len(known) == len(shares) else "cost unknown"
+    away = [(host.name, len(part)) for host, _, part in shares if host.leaves]
+    sent = " and ".join(f"{name} ({number} of them)" for name, number in away)
+    log.info(
+        "plan: probe: up to %d calls of each step of %s about %s, by %s; %s; %s",
+        PROBE_CALLS,
+        " and ".join(recipe.name for recipe in recipes),
+        plural(len(chosen), "document"),
+        model,
+        f"sent to {sent if len(shares) > 1 else away[0][0]}" if away else NO_HOST,
+        cost,
+    )
+    for document in chosen:
+        log.info("  %s, %d characters: %s", document.id, len(document.text), document.title)
+
+
+def _most_usd(documents: Sequence[Document], recipes: Sequence[Recipe], host: Host) -> float | None:
+    """What a probe costs at most: of each step as many calls of typical size as it may make."""
+    total = 0.0
+    for document in documents:
+        for step in (step for recipe in recipes for step in recipe.steps):
+            number = min(PROBE_CALLS, step.expected_calls(document).high)
+            call = step.specimen(document)
+            cost = host.prices.cost_usd(Usage(call.prompt_bound, 0, call.answer_bound))
+            if cost is None:
+                return None
+            total += number * cost
+    return total
