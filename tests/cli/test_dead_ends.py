@@ -15,7 +15,7 @@ pytest_plugins = ["command_fixtures"]
 ENTITIES = (
     '{"summary": "A lake and a ferry.", "entities": ["Joren Pell", "Tessel", "Edda Varnholt"]}'
 )
-LACKS = "documents without entities: "
+NOTHING = "entigraph: nothing to write about in "
 
 
 def status(steep: Steep, project: Path) -> dict[str, Any]:
@@ -38,7 +38,8 @@ def write_documents(project: Path, number: int) -> None:
 
 def assert_dead_end(ended: Ended, number: int) -> None:
     assert ended.code == 2, ended.err
-    assert f"Most documents have no entities: {number} of {number}." in ended.err
+    problem = "The recipe 'entigraph' found nothing to write about in most documents: "
+    assert f"{problem}{number} of {number}." in ended.err
     assert "Sure, I have read it with pleasure." in ended.err
     assert "steep generate --retry-empty" in ended.err
 
@@ -60,9 +61,11 @@ def test_answers_without_texts_end_the_run_and_are_asked_for_again_when_wished(
         assert_dead_end(steep("generate", cwd=project), 4)
         assert len(seen) == 4 * 3
         found, shown = status(steep, project), steep("status", cwd=project).out
-        assert found["without_texts"] == [f"day-{name}" for name in range(4)]
-        assert f"{LACKS}4 of 4 (day-0, day-1, day-2, day-3)" in shown
-        assert f"{LACKS}4 of 4" in steep("plan", cwd=project).out
+        assert found["without_texts"] == [
+            {"recipe": "entigraph", "document_id": f"day-{name}"} for name in range(4)
+        ]
+        assert f"{NOTHING}4 of 4 documents (day-0, day-1, day-2, day-3)" in shown
+        assert f"{NOTHING}4 of 4" in steep("plan", cwd=project).out
         model["says"] = ENTITIES
         again = steep("generate", cwd=project)
         assert_dead_end(again, 4)
@@ -89,7 +92,7 @@ def test_a_few_documents_without_texts_are_named(project: Path, steep: Steep) ->
         settle(project / "steep.yaml", generate={"base_url": url})
         ended = steep("generate", cwd=project)
         assert ended.code == 0, ended.err
-        assert f"{LACKS}1 of 4 (day-2); steep generate --retry-empty" in ended.err
+        assert f"{NOTHING}1 of 4 documents (day-2); steep generate --retry-empty" in ended.err
 
 
 def test_empty_answers_are_asked_for_again_as_often_as_any_call_is_tried(
@@ -217,7 +220,7 @@ def test_refusals_without_a_count_leave_what_is_known_and_hold_their_prompt_only
     refused, known_usd = found["plan"]["refused"], found["ledger"]["known_usd"]
     assert refused >= 1 and found["ledger"]["unpriced"] == refused
     calls = "1 call is" if refused == 1 else f"{refused} calls is"
-    known = f"cost at least ${known_usd:.6f}; the price of {calls} unknown"
+    known = f"cost at least ${known_usd:.4f}; the price of {calls} unknown"
     for text in (ended.err, steep("plan", cwd=project).out, steep("status", cwd=project).out):
         assert known in " ".join(text.split()), text
     assert "no usable token counts" not in ended.err

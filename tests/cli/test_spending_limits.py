@@ -34,9 +34,13 @@ def test_a_limit_is_kept_raised_and_lowered(project: Path, steep: Steep) -> None
     settle(project / "steep.yaml", generate={"max_cost_usd": 0.001})
     lowered = steep("corpus", cwd=project)
     assert lowered.code == 0, lowered.err
-    assert "which is over generate.max_cost_usd" in lowered.err
+    assert "generate: done before" in lowered.err, "a limit does not change what is planned"
+    settle(project / "steep.yaml", generate=pairs(6))
+    over = steep("corpus", cwd=project)
+    assert over.code == 0, over.err
+    assert "which is over generate.max_cost_usd" in over.err
     kept = status(steep, project)
-    assert kept["plan"]["planned"] == 18, "what is paid for stays wanted"
+    assert (kept["plan"]["planned"], kept["plan"]["to_do"]) == (21, 3)
     assert kept["ledger"]["cost_usd"] == whole["ledger"]["cost_usd"]
 
 
@@ -46,7 +50,7 @@ def test_what_was_bought_without_a_price_counts_when_there_is_one(
     settle(project / "steep.yaml", generate={**NO_PRICES, **pairs(2)})
     assert steep("generate", cwd=project).code == 0
     assert status(steep, project)["ledger"]["cost_usd"] is None
-    settle(project / "steep.yaml", generate={"max_cost_usd": 0.5})
+    settle(project / "steep.yaml", generate={"max_cost_usd": 0.5, **pairs(3)})
     refused = steep("generate", cwd=project)
     assert refused.code == 2
     assert "A limit in dollars needs prices" in refused.err
