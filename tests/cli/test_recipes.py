@@ -64,7 +64,7 @@ class Lectures(Step):
                 "lecture", self.name, document, self.writer, [message], subset=(found[n],)
             )
 
-        return Repeated(make, len(found)) if found else Repeated(make, 0)
+        return Repeated(make, len(found), basis=found)
 
     def expected_calls(self, document):
         return Range.exactly(self.topics)

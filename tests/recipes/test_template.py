@@ -11,7 +11,7 @@ from steep.core.errors import UserError
 from steep.core.ranges import Range
 from steep.documents.document import Document
 from steep.recipes.prompt_files import filled
-from steep.recipes.recipe import Recipe, Writer
+from steep.recipes.recipe import Recipe, Repeated, Writer
 from steep.recipes.registry import kind_of, make_recipe
 from steep.recipes.template import TemplateOptions, read_template
 
@@ -124,3 +124,12 @@ def test_an_unknown_recipe_is_named_with_what_there_is(name: str, problem: str) 
 def test_no_recipe_is_called_like_the_raw_documents() -> None:
     with pytest.raises(UserError, match="stands for the raw documents"):
         kind_of("documents", {"template": "x.md"})
+
+
+def test_the_key_of_calls_that_rest_on_answers_knows_the_answers() -> None:
+    call = recipe_of("qa", {}).steps[0].specimen(DOCUMENT)
+    one, other, none = (
+        Repeated(lambda rank: call, number, basis)
+        for number, basis in ((2, ["a", "b"]), (2, ["a", "c"]), (0, []))
+    )
+    assert len({one.key, other.key, none.key}) == 3

@@ -8,7 +8,7 @@ with ten thousand triplets costs no memory and "the first k calls" is the same s
         name = "questions"
 
         def calls(self, document, answers):
-            return Repeated(lambda sample: ..., samples=4)
+            return Repeated(lambda sample: ..., 4)
 
     @dataclass(frozen=True)
     class MyRecipe(Recipe):
@@ -60,25 +60,30 @@ class CallSequence(Protocol):
 
 
 class Repeated(Sequence[Call]):
-    """A sequence of samples: `make(rank)` builds the call of each rank.
+    """A sequence of which `make(rank)` builds the calls.
 
     Args:
-        make: Builds the call of a rank; the calls of all ranks follow from that of rank 0.
-        samples: Number of calls.
+        make: Builds the call of a rank.
+        number: Of calls.
+        basis: What decides about the calls beside the first one, as plain data: the answers that
+            they rest on. None if all calls follow from the first one, as samples of a prompt do.
     """
 
-    def __init__(self, make: Callable[[int], Call], samples: int) -> None:
+    def __init__(self, make: Callable[[int], Call], number: int, basis: Any = None) -> None:
         self._make = make
-        self._samples = samples
+        self._number = number
+        self._basis = basis
 
     @cached_property
     def key(self) -> str:
-        """Hash of the first call and its document: two documents may have the same text."""
+        """Hash of the first call, its document (two may have the same text), and the basis."""
+        if not self._number:
+            return stable_hash(["no calls", self._basis])
         first = self._make(0)
-        return stable_hash([first.recipe, first.stage, first.document_id, first.id])
+        return stable_hash([first.recipe, first.stage, first.document_id, first.id, self._basis])
 
     def __len__(self) -> int:
-        return self._samples
+        return self._number
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
