@@ -24,7 +24,6 @@ from types import TracebackType
 from typing import Any
 
 from steep.core.calls import STATUSES, WITHOUT_TEXT, Call, Completion, Message, Status, Usage
-from steep.ledger.blobs import Parts
 from steep.ledger.records import (
     IMPORT_ENDPOINT,
     TEXTLESS_REASON,
@@ -47,7 +46,7 @@ from steep.ledger.rows import (
     INSERT,
     RECORD,
     STATUS,
-    call_of,
+    Parts,
     imported_row,
     ingested_row,
     now_utc,
@@ -202,9 +201,9 @@ class Ledger:
 
     def waiting_calls(self, token: str) -> Iterator[Call]:
         """Rebuild the calls that wait in a batch."""
-        query = f"SELECT {CALL}, messages FROM calls {_WAITING}"
-        rows = list(self.select(query, (token,)))
-        return (call_of(row[:-1], self.parts.read(row[-1])) for row in rows)
+        return map(
+            self.parts.call_of, list(self.select(f"SELECT {CALL} FROM calls {_WAITING}", (token,)))
+        )
 
     def ingest(
         self, token: str, completions: Sequence[Completion], to_do_again: Collection[str] = ()
@@ -245,8 +244,8 @@ class Ledger:
 
     def call(self, call_id: str) -> Call:
         """Rebuild a call."""
-        (row,) = self.select_ids(f"{CALL}, messages", [call_id])
-        return call_of(row[:-1], self.parts.read(row[-1]))
+        (row,) = self.select_ids(CALL, [call_id])
+        return self.parts.call_of(row)
 
     def messages_of(self, call_id: str) -> tuple[Message, ...] | None:
         """Return the messages of a call as they were sent; an imported text has none."""
