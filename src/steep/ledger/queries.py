@@ -38,19 +38,12 @@ _SUMS = (
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """The sums of a set of calls.
-
-    Attributes:
-        counts: How many ended in each way.
-        usage: Tokens of all that was answered.
-        known_usd: Dollars, as far as they are known.
-        unpriced: Answers whose cost is not known.
-    """
+    """The sums of a set of calls."""
 
     counts: Mapping[LedgerStatus, int] = field(default_factory=dict)
     usage: Usage = NO_USAGE
     known_usd: float = 0.0
-    unpriced: int = 0
+    unpriced: int = 0  # answers whose cost is not known
 
     @property
     def calls(self) -> int:
@@ -68,21 +61,13 @@ class DocumentCost:
 
 
 class FailureGroup(NamedTuple):
-    """Calls without a complete answer for the same reason, apart from numbers in it.
-
-    Attributes:
-        status: `failed`, `skipped` when they were not even sent, `refused`, `truncated`, `empty` or
-            `reasoning`.
-        reason: As the first of them tells it.
-        documents: How many documents they are about.
-        example: The id of the first of them.
-    """
+    """Calls without a complete answer for the same reason, apart from numbers in it."""
 
     status: str
-    reason: str
+    reason: str  # as the first of them tells it
     calls: int
-    documents: int
-    example: str
+    documents: int  # that they are about
+    example: str  # the id of the first of them
 
 
 class FullCall(NamedTuple):
@@ -253,19 +238,12 @@ def full_call(ledger: Ledger, call_id: str) -> FullCall:
 
 
 class Uncounted(NamedTuple):
-    """Similar calls whose tokens the endpoint did not count.
+    """Similar calls whose tokens the endpoint did not count."""
 
-    Attributes:
-        longest: The one with the longest prompt.
-        refused: Whether they were refused without any text, so that they have written nothing.
-        calls: The number of calls.
-        completion_tokens: Of their texts, as we counted them.
-    """
-
-    longest: Call
+    longest: Call  # the one with the longest prompt
     calls: int
-    completion_tokens: int
-    refused: bool
+    completion_tokens: int  # of their texts, as we counted them
+    refused: bool  # without any text, so that they have written nothing
 
 
 def uncounted(ledger: Ledger) -> Iterator[Uncounted]:

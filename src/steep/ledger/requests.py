@@ -40,22 +40,15 @@ class Ended(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PurposeCost:
-    """The usage of all requests for one purpose.
-
-    Attributes:
-        requests: Completed requests.
-        failed: Failed requests.
-        known_usd: Dollars, as far as they are known.
-        unpriced: Completed requests whose cost is not known.
-    """
+    """The usage of all requests for one purpose."""
 
     purpose: str
     model: str
-    requests: int
+    requests: int  # completed
     failed: int
     usage: Usage
     known_usd: float
-    unpriced: int
+    unpriced: int  # completed requests whose cost is not known
 
 
 class FullRequest(NamedTuple):

@@ -66,16 +66,6 @@ INGEST = (
     f"UPDATE calls SET {', '.join(_INGESTED)}, text = ?, batch = NULL "
     "WHERE id = ? AND status = 'submitted'"
 )
-# Turn a call that has ended into a failed one.
-FAIL = (
-    "UPDATE calls SET status = 'failed', finish_reason = ?, prompt_tokens = 0, cached_tokens = 0, "
-    "completion_tokens = 0, cost_usd = NULL, error = ?, text = ? WHERE id = ?"
-)
-FILL_SLOT = (
-    "INSERT OR IGNORE INTO slots SELECT ?, ?, id, status, prompt_tokens, cached_tokens, "
-    "completion_tokens, cost_usd FROM calls WHERE id = ? AND status NOT IN ('failed', 'submitted')"
-)
-FILL_NEW_SLOT = "INSERT OR IGNORE INTO slots VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 def ended(completion: Completion, status: str, now: str, text: str) -> Row:
