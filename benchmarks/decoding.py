@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, DynamicCache
 
 from steep.llm.local.decoding import PromptGroup, decode
-from steep.llm.local.weights import embedded_model
+from steep.llm.model_names import embedded_directory
 
 PREFIX_TOKENS, TAIL_TOKENS = 300, 20
 
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--new", type=int, default=64)
     options = parser.parse_args()
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_pretrained(embedded_model(), dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(embedded_directory(), dtype=torch.float32).eval()
     prefix = torch.randint(100, 40_000, (PREFIX_TOKENS,))
     tails = torch.randint(100, 40_000, (options.rows, TAIL_TOKENS))
     ways: dict[str, Callable[[], list[list[int]]]] = {

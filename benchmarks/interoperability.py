@@ -48,7 +48,7 @@ from steep.evaluation.option_rows import (
 )
 from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import read_questions
-from steep.llm.local.weights import embedded_model
+from steep.llm.model_names import embedded_directory
 
 HARNESS_METRICS: dict[Normalizer, str] = {
     "sum": "acc",
@@ -81,7 +81,7 @@ def main() -> None:
     asked = read_questions(options.questions, [*documents.values()]).questions[: options.first]
     question_set, model = (
         export_questions("interoperability", asked, documents),
-        options.model or embedded_model(),
+        options.model or embedded_directory(),
     )
     print(f"{len(asked)} questions on {model.name}", flush=True)
     with tempfile.TemporaryDirectory() as folder:

@@ -29,7 +29,7 @@ from steep.evaluation.likelihood import score_questions
 from steep.evaluation.option_rows import Normalizer, QuestionRow, make_rows
 from steep.evaluation.prompts import closed_book_prompt, short_answer_prompt
 from steep.evaluation.questions import Question, read_questions
-from steep.llm.local.weights import embedded_model
+from steep.llm.model_names import embedded_directory
 
 METRICS: dict[str, Normalizer] = {
     "acc": "sum",
@@ -60,8 +60,8 @@ def main() -> None:
     question_set = read_question_set(
         options.documents, options.questions, options.first, options.prompt
     )
-    model = AutoModelForCausalLM.from_pretrained(embedded_model()).float().eval()
-    tokenizer = AutoTokenizer.from_pretrained(embedded_model())
+    model = AutoModelForCausalLM.from_pretrained(embedded_directory()).float().eval()
+    tokenizer = AutoTokenizer.from_pretrained(embedded_directory())
     harness = Harness(model, tokenizer, question_set)
     print(
         f"{len(question_set.questions)} questions, the harness in batches of {harness.batch_size}",

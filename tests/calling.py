@@ -43,7 +43,7 @@ def calling(
         base_url, **{"concurrency": 4, "prices": priced, "section": section, **options}
     )
     return Caller(
-        RequestClient(client, priced),
+        RequestClient(client),
         policy,
         priced,
         section,

@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks.retrieval.recall import Exam, read_question_set, show
 from steep.evaluation.likelihood import score_questions
-from steep.llm.local.weights import embedded_model
+from steep.llm.model_names import embedded_directory
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import cut_documents
 from steep.retrieval.config import RetrievalConfig
@@ -49,8 +49,8 @@ def main() -> None:
 
 def reading_model() -> Reranker:
     """The embedded model as a judge."""
-    model = AutoModelForCausalLM.from_pretrained(embedded_model()).float().eval()
-    tokenizer = AutoTokenizer.from_pretrained(embedded_model())
+    model = AutoModelForCausalLM.from_pretrained(embedded_directory()).float().eval()
+    tokenizer = AutoTokenizer.from_pretrained(embedded_directory())
 
     def likelihood(prompts: Sequence[str], continuations: Sequence[str]) -> list[float]:
         options = [[each] for each in continuations]

@@ -21,8 +21,7 @@ from typer.testing import CliRunner
 from steep.cli.chat import PROMPT, _answer, _converse, chat
 from steep.core.calls import Sampling
 from steep.core.errors import UserError
-from steep.llm.chat_session import ChatSession
-from steep.llm.local.streaming import ChatAnswer
+from steep.llm.local.chat import ChatAnswer, ChatSession
 from steep.stages.chat import open_chat
 from steep.testing.tiny_model import CONTEXT_TOKENS
 

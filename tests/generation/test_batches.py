@@ -27,8 +27,8 @@ from steep.generation.progress import BatchProgress, StopRequest
 from steep.ledger.budget import Budget
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SubmittedBatch
+from steep.llm.dialect import Dialect
 from steep.llm.openai_batch_wire import request_line
-from steep.llm.openai_wire import Dialect
 from steep.testing.script import Behaviour, Script
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import kill_worker
 from toy import TINY, view_of
 
 from steep.ledger.ledger import Ledger
-from steep.llm.openai_wire import Dialect, request_body
+from steep.llm.dialect import Dialect
+from steep.llm.openai_wire import request_bytes
 from steep.testing.script import Behaviour, Script, request_hash
 from steep.testing.scripted_server import ScriptedServer
 
@@ -33,7 +35,7 @@ def recorded(path: Path) -> dict[str, tuple[str, str]]:
     """How the recorded calls ended, and their texts, by the hash of their request."""
     with Ledger(path, read_only=True) as ledger:
         return {
-            request_hash(request_body(call, Dialect())): (record.status, record.text)
+            request_hash(json.loads(request_bytes(call, Dialect()))): (record.status, record.text)
             for call, record in view_of(TINY, kill_worker.RECIPE, ledger).walk()
             if record is not None
         }

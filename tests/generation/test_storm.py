@@ -8,6 +8,7 @@ written down, are bought a second time. So the bound is CONCURRENCY answers a ki
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -26,8 +27,9 @@ from steep.generation.progress import GenerationReport
 from steep.generation.scheduler import generate
 from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.ledger.ledger import Ledger
+from steep.llm.dialect import Dialect
 from steep.llm.openai import OpenAIClient
-from steep.llm.openai_wire import Dialect, request_body
+from steep.llm.openai_wire import request_bytes
 from steep.testing.script import Behaviour, Script, request_hash
 from steep.testing.scripted_server import ScriptedServer
 
@@ -100,7 +102,7 @@ def texts(path: Path) -> dict[str, tuple[str, str]]:
     """How the planned calls ended, and their texts, by the hash of their request."""
     with Ledger(path, read_only=True) as ledger:
         return {
-            request_hash(request_body(call, Dialect())): (record.status, record.text)
+            request_hash(json.loads(request_bytes(call, Dialect()))): (record.status, record.text)
             for call, record in view_of(storm_worker.DOCUMENTS, storm_worker.RECIPE, ledger).walk()
             if record is not None
         }

@@ -12,7 +12,7 @@ from steep.core.calls import Call, Message, Sampling
 from steep.documents.document import Document
 from steep.documents.names import proper_names
 from steep.llm.local.client import EmbeddedClient
-from steep.llm.local.weights import GGUF_PACKAGE, embedded_model
+from steep.llm.model_names import GGUF_PACKAGE, embedded_directory
 from steep.recipes.entigraph import EntiGraphOptions, entigraph
 from steep.recipes.entities import entity_schema
 from steep.recipes.recipe import Writer
@@ -42,7 +42,7 @@ def test_the_embedded_model_knows_paris_and_lists_entities() -> None:
     opening = recipe.step("entities").specimen(document)
     short = entity_schema(3, summary_characters=40, names=proper_names(document.text))
     opening = replace(opening, sampling=replace(opening.sampling, json_schema=short))
-    client = EmbeddedClient(embedded_model())
+    client = EmbeddedClient(embedded_directory())
     answer, listed = asyncio.run(client.complete([CAPITAL, opening]))
     asyncio.run(client.close())
     assert "Paris" in answer.text

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import socket
 import time
 from collections.abc import Sequence
@@ -13,8 +14,9 @@ from steep.core.calls import Call, Completion, Message, Sampling
 from steep.core.errors import UserError
 from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.llm.client import FatalError
+from steep.llm.dialect import Dialect
 from steep.llm.openai import OpenAIClient
-from steep.llm.openai_wire import Dialect, request_body
+from steep.llm.openai_wire import request_bytes
 from steep.llm.prices import Prices
 from steep.testing.script import Behaviour, Script, accident, request_hash
 from steep.testing.scripted_server import ScriptedServer
@@ -87,15 +89,15 @@ def test_the_request_carries_the_sampling() -> None:
     asked = call(
         temperature=0.5, top_p=0.9, max_tokens=7, frequency_penalty=0.3, json_schema=schema
     )
-    body = request_body(asked, Dialect())
+    body = json.loads(request_bytes(asked, Dialect()))
     assert body["messages"][1] == {"role": "user", "content": asked.messages[1].content}
     assert (body["temperature"], body["top_p"], body["max_tokens"]) == (0.5, 0.9, 7)
     assert body["frequency_penalty"] == 0.3
-    assert "frequency_penalty" not in request_body(call(), Dialect())
+    assert "frequency_penalty" not in json.loads(request_bytes(call(), Dialect()))
     assert body["response_format"]["json_schema"]["schema"] == {"type": "object"}
     assert 0 <= body["seed"] < 2**31
-    assert body["seed"] == request_body(asked, Dialect())["seed"]
-    assert body["seed"] != request_body(call(1), Dialect())["seed"]
+    assert body["seed"] == json.loads(request_bytes(asked, Dialect()))["seed"]
+    assert body["seed"] != json.loads(request_bytes(call(1), Dialect()))["seed"]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +142,7 @@ def test_what_does_not_pass_fails_the_call_with_its_reason(
 
 def test_retry_after_is_waited_for() -> None:
     behaviour = Behaviour(rate_limited=0.5, retry_after_s=0.2)
-    request = request_hash(request_body(call(), Dialect()))
+    request = request_hash(json.loads(request_bytes(call(), Dialect())))
     limited_once = ["rate_limited", None]
     script = next(
         script
@@ -246,7 +248,7 @@ def test_a_server_without_schemas_is_asked_in_other_words(understood: str) -> No
 def test_a_seed_names_the_request() -> None:
     with serve() as server:
         complete(server.base_url, [call(), call(1)])
-        expected = {request_hash(request_body(call(n), Dialect())) for n in range(2)}
+        expected = {request_hash(json.loads(request_bytes(call(n), Dialect()))) for n in range(2)}
     assert set(server.completed) == expected
 
 

@@ -13,6 +13,7 @@ from scripted_batches import BatchBehaviour, BatchServer
 from steep.core.calls import Call, Message
 from steep.core.errors import UserError
 from steep.llm.client import FatalError, TransientError
+from steep.llm.dialect import Dialect
 from steep.llm.openai_batch import BatchClient
 from steep.llm.openai_batch_wire import (
     BatchRefused,
@@ -26,7 +27,7 @@ from steep.llm.openai_batch_wire import (
     request_line,
     speaks_of_full_queue,
 )
-from steep.llm.openai_wire import Dialect, EndpointUnusable, Rejected, UnsupportedParameter
+from steep.llm.openai_errors import EndpointUnusable, Rejected, UnsupportedParameter
 from steep.testing.script import Behaviour, Script
 
 KEY = "sk-very-secret"
@@ -333,10 +334,8 @@ def test_the_dialect_of_a_batch_is_read_as_it_was_written() -> None:
     metadata = batch_request("file", "t", dialect)["metadata"]
     assert all(isinstance(value, str) for value in metadata.values())
     assert read_batch({"id": "b", "status": "completed", "metadata": metadata}).dialect == dialect
-    earlier = {"steep": "t", "response_format": "json_object", "length_key": "max_tokens"}
-    assert read_batch({"id": "b", "status": "x", "metadata": earlier}).dialect == Dialect(
-        "json_object"
-    )
+    foreign = {"steep": "t", "dialect": "French"}
+    assert read_batch({"id": "b", "status": "x", "metadata": foreign}).dialect == Dialect()
 
 
 def test_a_line_that_is_nested_too_deeply_is_passed_over() -> None:

@@ -7,16 +7,9 @@ import pytest
 
 from steep.core.calls import Usage
 from steep.llm.client import TransientError
-from steep.llm.openai_wire import (
-    Dialect,
-    EndpointUnusable,
-    ParsedAnswer,
-    Rejected,
-    Reply,
-    TooLong,
-    UnsupportedParameter,
-    read_reply,
-)
+from steep.llm.dialect import Dialect
+from steep.llm.openai_errors import EndpointUnusable, Rejected, Reply, TooLong, UnsupportedParameter
+from steep.llm.openai_wire import ParsedAnswer, read_reply
 
 
 def ok(message: dict[str, Any], **more: Any) -> Reply:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from steep.core.errors import UserError
-from steep.llm.local.weights import GGUF_PACKAGE, embedded_model
+from steep.llm.model_names import GGUF_PACKAGE, embedded_directory
 from steep.tokens.chat import BadChat, render, write_chat_shard
 from steep.tokens.mixture import IGNORED, Mixture
 from steep.tokens.order import Stream
@@ -234,7 +234,7 @@ def test_without_a_special_token_the_line_break_ends_the_turn(
     importlib.util.find_spec(GGUF_PACKAGE) is None, reason="the embedded model is not installed"
 )
 def test_the_embedded_model_learns_what_its_assistant_says(tmp_path: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(embedded_model())
+    tokenizer = AutoTokenizer.from_pretrained(embedded_directory())
     file = chat_file(tmp_path, TALK, TALK[1:3], TALK[2:])
     manifest, (skipped,) = write_chat_shard(tmp_path / "s", file, tokenizer, "assistant")
     first = " Ada \N{GRINNING FACE} did.\n\nIn 1901. <|im_end|>"

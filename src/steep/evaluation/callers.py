@@ -136,7 +136,7 @@ class Callers:
         if self._shared is None:
             ledger = self._resources.enter_context(Ledger(self._setup.project.ledger_path))
             self._shared = ledger, self._budget(ledger)
-        return Caller(RequestClient(client, prices), policy, prices, used.section, *self._shared)
+        return Caller(RequestClient(client), policy, prices, used.section, *self._shared)
 
     def _budget(self, ledger: Ledger) -> Budget:
         """Return the limits of the project; requests without a price count at today's price."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from steep.core.calls import Completion, Payable, Usage
@@ -53,30 +53,16 @@ def total(reservations: Iterable[Reservation]) -> Reservation:
     return Reservation(tokens, None if unknown else cost_usd)
 
 
+@dataclass(slots=True)
 class Budget:
-    """Limits on all that a project spends; None is no limit.
+    """Limits on all that a project spends, in this run and before it; None is no limit."""
 
-    Args:
-        max_tokens: Prompts and answers.
-        max_cost_usd: Dollars.
-        spent_tokens: Tokens spent by earlier runs.
-        spent_usd: Dollars spent by earlier runs.
-    """
-
-    def __init__(
-        self,
-        max_tokens: int | None = None,
-        max_cost_usd: float | None = None,
-        *,
-        spent_tokens: int = 0,
-        spent_usd: float = 0.0,
-    ) -> None:
-        self.max_tokens = max_tokens
-        self.max_cost_usd = max_cost_usd
-        self.spent_tokens = spent_tokens
-        self.spent_usd = spent_usd
-        self.reserved_tokens = 0
-        self.reserved_usd = 0.0
+    max_tokens: int | None = None  # prompts and answers
+    max_cost_usd: float | None = None
+    spent_tokens: int = 0
+    spent_usd: float = 0.0
+    reserved_tokens: int = 0
+    reserved_usd: float = 0.0
 
     def reserve(self, most: Reservation) -> bool:
         """Reserve the most that a call can use; return whether there was enough left.

@@ -62,16 +62,7 @@ class Sends(Protocol):
 
 
 class Caller:
-    """Sends requests to one endpoint; shares ledger and budget with all others.
-
-    Args:
-        client: The client of the endpoint.
-        policy: Retries and rate limits.
-        prices: The prices of the model.
-        section: The configuration section of the endpoint.
-        ledger: The ledger, open for writing.
-        budget: The limits of the project.
-    """
+    """Sends requests to one endpoint; shares ledger and budget with all others."""
 
     def __init__(
         self,

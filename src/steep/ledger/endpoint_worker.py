@@ -76,24 +76,18 @@ class EndpointStatistics:
 
 @dataclass(slots=True)
 class EndpointWorker(Generic[Sent]):
-    """A client with its limits.
-
-    Attributes:
-        section: The configuration section of this endpoint, for messages.
-        patient: Whether to wait for an unreachable endpoint as long as the policy allows;
-            otherwise each attempt to connect counts as an attempt.
-        on_lost: Called with calls whose attempt was lost; returns whether the budget allows
-            another one.
-    """
+    """A client with its limits."""
 
     client: Completes[Sent]
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     prices: Prices = field(default_factory=Prices)
-    section: str = "generate"
+    section: str = "generate"  # of the configuration, for messages
     clock: Callable[[], float] = time.monotonic
     statistics: EndpointStatistics = field(default_factory=EndpointStatistics)
     stopping: bool = False
+    # Wait for an unreachable endpoint as long as the policy allows; or count each attempt.
     patient: bool = True
+    # Told of calls whose attempt was lost; returns whether the budget allows another one.
     on_lost: Callable[[Sequence[Sent], TransientError], bool] = lambda calls, error: True
     concurrency: Concurrency = field(init=False)
     _requests: RateLimit = field(init=False)
@@ -223,14 +217,11 @@ class EndpointWorker(Generic[Sent]):
         """Sleep, unless the run stops."""
         if self.stopping:
             return
-        loop = asyncio.get_running_loop()
-        pause = loop.create_future()
-        timer = loop.call_later(seconds, _wake, pause)
+        pause: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pauses.add(pause)
         try:
-            await pause
+            await asyncio.wait([pause], timeout=seconds)
         finally:
-            timer.cancel()
             self._pauses.discard(pause)
 
     def _answered(self, completions: Sequence[Completion], tokens: float, sent_s: float) -> None:
@@ -329,8 +320,3 @@ class EndpointWorker(Generic[Sent]):
             attempts=attempts,
             error=f"{error} [{self.client.endpoint}]",
         )
-
-
-def _wake(pause: asyncio.Future[None]) -> None:
-    if not pause.done():
-        pause.set_result(None)

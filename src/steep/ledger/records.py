@@ -10,8 +10,7 @@ from steep.core.calls import Call, Completion, Payable, Status, Usage
 from steep.core.ids import stable_hash
 from steep.ledger.budget import REFUSED_REASONS, Reservation
 from steep.ledger.refusal import looks_like_refusal
-from steep.llm.repeated_prompt import answer_after
-from steep.llm.thinking import THOUGHT_ONLY
+from steep.llm.thinking import THOUGHT_ONLY, answer_after
 
 IMPORT_ENDPOINT = "import"
 TEXTLESS_REASON = "textless"  # the finish reason of a call that is asked again for lack of text

@@ -113,6 +113,24 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )
 
 
+# The problem and the hint for SQLite's names of errors that begin like this.
+_ERRORS = {
+    ("SQLITE_FULL", "SQLITE_IOERR"): (
+        "The ledger cannot be written: the disk is full or failing.",
+        "free some space and run the same command again; what was recorded is safe",
+    ),
+    ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM"): (
+        "The ledger cannot be opened or written.",
+        "check who may write this file and its folder",
+    ),
+    ("SQLITE_NOTADB", "SQLITE_CORRUPT"): (
+        "This file is not a ledger, or it is damaged.",
+        "restore it from a copy, or move it away to begin with an empty ledger",
+    ),
+    ("SQLITE_BUSY", "SQLITE_LOCKED"): ("Another program holds the ledger.", "close it"),
+}
+
+
 @contextmanager
 def sqlite_errors(path: Path) -> Iterator[None]:
     """Turn SQLite errors (disk full, not writable, broken or foreign file) into a `UserError`."""
@@ -122,31 +140,9 @@ def sqlite_errors(path: Path) -> Iterator[None]:
         name = getattr(error, "sqlite_errorname", "")
         if name.startswith(NO_LOCKS):
             raise no_locks(path, error) from error
-        if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-            raise UserError(
-                "The ledger cannot be written: the disk is full or failing.",
-                where=path,
-                found=error,
-                hint="free some space and run the same command again; what was recorded is safe",
-            ) from error
-        if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-            raise UserError(
-                "The ledger cannot be opened or written.",
-                where=path,
-                found=error,
-                hint="check who may write this file and its folder",
-            ) from error
-        if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-            raise UserError(
-                "This file is not a ledger, or it is damaged.",
-                where=path,
-                found=error,
-                hint="restore it from a copy, or move it away to begin with an empty ledger",
-            ) from error
-        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            raise UserError(
-                "Another program holds the ledger.", where=path, found=error, hint="close it"
-            ) from error
+        for names, (problem, hint) in _ERRORS.items():
+            if name.startswith(names):
+                raise UserError(problem, where=path, found=error, hint=hint) from error
         raise
 
 

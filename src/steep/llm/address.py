@@ -14,7 +14,7 @@ CHAT_PATH = "/chat/completions"
 _SECRET = re.compile(r"key|token|secret|sig|password|passwd|credential|^code$", re.IGNORECASE)
 
 
-def checked_url(base_url: str, section: str | None = "generate") -> str:
+def checked_url(base_url: str, section: str = "generate") -> str:
     """Return the address without its last slash; `section` of the configuration has it.
 
     A query (`?api-version=...` of Azure) stays: `address` puts it behind the path of a request.
@@ -30,7 +30,7 @@ def checked_url(base_url: str, section: str | None = "generate") -> str:
     if parts.scheme not in ("http", "https") or odd or parts.fragment:
         raise UserError(
             "This is not the address of an endpoint.",
-            where=_field(section, "base_url"),
+            where=f"{section}.base_url",
             expected="like http://localhost:8000/v1",
             found=base_url.rpartition("@")[2].partition("?")[0],
         )
@@ -40,14 +40,14 @@ def checked_url(base_url: str, section: str | None = "generate") -> str:
         held = f"a secret in its query ('{secret}')" if secret else "a user name or password"
         raise UserError(
             f"The address holds {held}, which would end up in records.",
-            where=_field(section, "base_url"),
+            where=f"{section}.base_url",
             hint="put the key into an environment variable, and name the variable instead",
         )
     path = parts.path.rstrip("/")
     if path.endswith(CHAT_PATH):
         raise UserError(
             "The address holds the path of a request, which is added to it.",
-            where=_field(section, "base_url"),
+            where=f"{section}.base_url",
             expected=urlunsplit(parts._replace(path=path.removesuffix(CHAT_PATH))),
             found=base_url,
         )
@@ -60,9 +60,7 @@ def address(base_url: str, path: str) -> str:
     return f"{base}/{path}{mark}{query}"
 
 
-def read_key(
-    api_key_env: str | None, endpoint: str, section: str | None = "generate"
-) -> str | None:
+def read_key(api_key_env: str | None, endpoint: str, section: str = "generate") -> str | None:
     """Return the key in an environment variable, or None if none is named.
 
     Raises:
@@ -74,7 +72,7 @@ def read_key(
     if not key:
         raise UserError(
             f"The environment variable {api_key_env} is not set, or empty.",
-            where=_field(section, "api_key_env"),
+            where=f"{section}.api_key_env",
             expected=f"the key of {endpoint}",
             hint=f"export {api_key_env}=..., or name no variable if no key is needed",
         )
@@ -85,7 +83,7 @@ def read_key(
         raise UserError(
             f"The key in the environment variable {api_key_env} holds a character that is no part "
             "of a key.",
-            where=_field(section, "api_key_env"),
+            where=f"{section}.api_key_env",
             found=", ".join(strays[:3]) + (f" and {len(strays) - 3} more" * (len(strays) > 3)),
             expected="one line of letters, digits and signs, without blanks",
             hint="copy the key again; some programs add such characters when they copy",
@@ -107,8 +105,3 @@ def _stray(key: str, at: int) -> str:
     names = {"\n": "a line break", "\r": "a line break", " ": "a blank", "\t": "a tab"}
     name = unicodedata.name(key[at], "a control character").lower()
     return f"{names.get(key[at]) or f'U+{ord(key[at]):04X}, {name},'} at character {at + 1}"
-
-
-def _field(section: str | None, name: str) -> str | None:
-    """A field as errors name it; None where no section has it."""
-    return f"{section}.{name}" if section else None

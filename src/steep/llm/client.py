@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, InitVar, dataclass
 from typing import Protocol, TypeVar
 
 from steep.core.calls import Call, Completion, Payable, Usage
@@ -19,37 +20,22 @@ class FatalError(UserError):
     """A failure that concerns every call (bad key, unknown model, no endpoint): stop the run."""
 
 
+@dataclass(eq=False, repr=False)
 class TransientError(Exception):
-    """An attempt failed, and another may succeed.
+    """An attempt failed, and another may succeed."""
 
-    Attributes:
-        wait_s: Seconds that the endpoint asks to wait (Retry-After), if it does.
-        overloaded: The endpoint is overloaded: 429, 503, no answer in time.
-        answered: Some reply was received: the endpoint is alive.
-        sent: The request reached the endpoint; False if no connection was made.
-        billed: The endpoint began to answer with success, so it may charge for the attempt.
-        usage: The usage of such an answer, if the endpoint reported it plausibly.
-        cost_usd: The price of that usage, if both are known.
-    """
+    reason: InitVar[str]
+    _: KW_ONLY
+    wait_s: float | None = None  # seconds that the endpoint asks to wait (Retry-After)
+    overloaded: bool = False  # 429, 503, no answer in time
+    answered: bool = True  # some reply was received: the endpoint is alive
+    sent: bool = True  # False if no connection was made
+    billed: bool = False  # it began to answer with success, so it may charge for the attempt
+    usage: Usage | None = None  # of such an answer, if it was reported plausibly
+    cost_usd: float | None = None  # of that usage, if both are known
 
-    def __init__(
-        self,
-        reason: str,
-        *,
-        wait_s: float | None = None,
-        overloaded: bool = False,
-        answered: bool = True,
-        sent: bool = True,
-        billed: bool = False,
-    ) -> None:
+    def __post_init__(self, reason: str) -> None:
         super().__init__(reason)
-        self.wait_s = wait_s
-        self.overloaded = overloaded
-        self.answered = answered
-        self.sent = sent
-        self.billed = billed
-        self.usage: Usage | None = None
-        self.cost_usd: float | None = None
 
 
 class Completes(Protocol[Sent]):

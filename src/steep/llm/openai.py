@@ -18,24 +18,21 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from steep.core.calls import Call, Completion, Usage
+from steep.core.calls import Call, Completion, Payable, Usage
 from steep.llm.client import CONTEXT_REASON, FatalError, TransientError
 from steep.llm.dialect import ENDLESS, Dialect, phrase
 from steep.llm.http import CONNECT_TIMEOUT_S, HttpEndpoint
-from steep.llm.model_list import read_context_window
-from steep.llm.openai_errors import UNREACHABLE, advice_on
-from steep.llm.openai_wire import (
+from steep.llm.openai_counts import read_context_window
+from steep.llm.openai_errors import (
+    UNREACHABLE,
     EndpointUnusable,
-    ParsedAnswer,
     Rejected,
     Reply,
     TooLong,
     UnsupportedParameter,
-    parse_json,
-    read_json,
-    read_reply,
-    request_bytes,
+    advice_on,
 )
+from steep.llm.openai_wire import ParsedAnswer, parse_json, read_json, read_reply, request_bytes
 from steep.llm.prices import Prices
 
 JSON = {"Content-Type": "application/json"}
@@ -58,8 +55,8 @@ class OpenAIClient:
         timeout_s: Seconds per attempt.
         prices: Prices of the model, if known.
         section: The configuration section of these fields, for errors.
-        bounded: Whether a hard limit on tokens or dollars depends on the limit on the length of
-            answers. An endpoint that does not take that limit is an error then.
+        bounded: An endpoint that takes no limit on the length of answers is an error, since a hard
+            limit on tokens or dollars depends on it.
 
     Raises:
         UserError: `base_url` is no such address, or the environment variable is not set.
@@ -106,9 +103,9 @@ class OpenAIClient:
             )
         except Rejected as error:
             reason = CONTEXT_REASON if isinstance(error, TooLong) else "error"
-            return [self._completion(call, started, ParsedAnswer("", reason, None), str(error))]
+            return [self.completion(call, started, ParsedAnswer("", reason, None), error)]
         self._warn_of_oddities(call, answer)
-        return [self._completion(call, started, answer)]
+        return [self.completion(call, started, answer)]
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Send any other request (`completions`, `embeddings`) in one attempt; return its JSON.
@@ -234,12 +231,18 @@ class OpenAIClient:
             stage = self.http.section.partition(".")[0]
             log.log(level, "%s: %s: %s", stage, self.endpoint, self.http.without_key(text))
 
-    def _completion(
-        self, call: Call, started: float, answer: ParsedAnswer, error: str | None = None
+    def completion(
+        self,
+        sent: Payable,
+        started: float,
+        answer: ParsedAnswer,
+        error: Rejected | None = None,
+        result: Mapping[str, Any] | None = None,
     ) -> Completion:
+        """Return the outcome of what was sent at `started`."""
         usage = answer.usage
         return Completion(
-            call_id=call.id,
+            call_id=sent.id,
             text=answer.text,
             finish_reason=answer.finish_reason,
             usage=usage or Usage(),
@@ -247,7 +250,8 @@ class OpenAIClient:
             latency_s=time.monotonic() - started,
             endpoint=self.endpoint,
             attempts=1,
-            error=None if error is None else f"{self.http.without_key(error)} [{self.endpoint}]",
+            error=error if error is None else self.http.without_key(f"{error} [{self.endpoint}]"),
+            result=result,
         )
 
     def _give_up(self, model: str, advice: tuple[str, str], error: Exception) -> FatalError:

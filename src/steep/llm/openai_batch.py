@@ -37,8 +37,7 @@ from steep.llm.openai_batch_wire import (
     read_batch,
     speaks_of_full_queue,
 )
-from steep.llm.openai_errors import BATCHES_UNREACHABLE, advice_on
-from steep.llm.openai_wire import EndpointUnusable, Rejected
+from steep.llm.openai_errors import BATCHES_UNREACHABLE, EndpointUnusable, Rejected, advice_on
 from steep.llm.prices import Prices
 
 UPLOAD_TIMEOUT_S = 3600.0  # 200 MB in an hour: a slow line
@@ -63,8 +62,7 @@ class BatchClient:
         prices: Batch prices of the model, if known.
         most_requests: Maximum number of requests per batch.
         most_bytes: Maximum size of a batch's file.
-        pause_s: The first pause before a retry; each next one is twice as long, and all are
-            shortened at random.
+        pause_s: Seconds before the first retry; each further pause is twice as long.
 
     Raises:
         UserError: `base_url` is no such address, or the environment variable is not set.
@@ -89,10 +87,8 @@ class BatchClient:
         self.most_requests = most_requests
         self.most_bytes = most_bytes
         self._dialect = Dialect()
-        self._timeout_s = timeout_s
-        self._retry_s = retry_s
-        self._settle_s = settle_s
-        self._pause_s = pause_s
+        self._timeout_s, self._retry_s = timeout_s, retry_s
+        self._settle_s, self._pause_s = settle_s, pause_s
 
     @property
     def dialect(self) -> Dialect:
@@ -170,14 +166,9 @@ class BatchClient:
         """
 
         async def send() -> RemoteBatch:
-            try:
-                return read_batch(await self._send("GET", f"batches/{batch_id}"))
-            except EndpointUnusable as error:
-                if error.status == 404:
-                    raise BatchUnknown(f"{batch_id}: {error}") from error
-                raise
+            return read_batch(await self._send("GET", f"batches/{batch_id}"))
 
-        return await self._persist(send)
+        return await self._persist(send, lambda reason: BatchUnknown(f"{batch_id}: {reason}"))
 
     async def find(self, token: str) -> RemoteBatch | None:
         """Find the batch that was created with this token, unless it was refused.
@@ -210,6 +201,10 @@ class BatchClient:
             FatalError: The endpoint does not answer.
             FileGone: The file is no longer kept.
         """
+
+        def missing(reason: str) -> FileGone:
+            return FileGone(f"{file_id}: {reason}")
+
         delivered = failures = 0
         silent_since = time.monotonic()
         while True:
@@ -222,13 +217,9 @@ class BatchClient:
                         yield line
                         silent_since = time.monotonic()
                 return
-            except TransientError as error:
+            except (TransientError, EndpointUnusable) as error:
                 failures += 1
-                await self._wait(error, failures, silent_since)
-            except EndpointUnusable as error:
-                if error.status == 404:
-                    raise FileGone(f"{file_id}: {error}") from error
-                raise self.fatal(error) from error
+                await self._wait(error, failures, silent_since, missing)
 
     async def _lines(self, file_id: str) -> AsyncGenerator[bytes, None]:
         rest = b""
@@ -275,19 +266,30 @@ class BatchClient:
                 return None
             after = {"after": batches[-1].id}
 
-    async def _persist(self, send: Callable[[], Awaitable[T]]) -> T:
+    async def _persist(
+        self, send: Callable[[], Awaitable[T]], missing: Callable[[str], Exception] | None = None
+    ) -> T:
         """Retry transient failures for at most `retry_s`."""
         began, failures = time.monotonic(), 0
         while True:
             try:
                 return await send()
-            except TransientError as error:
+            except (TransientError, EndpointUnusable) as error:
                 failures += 1
-                await self._wait(error, failures, began)
-            except EndpointUnusable as error:
-                raise self.fatal(error) from error
+                await self._wait(error, failures, began, missing)
 
-    async def _wait(self, error: TransientError, failures: int, began: float) -> None:
+    async def _wait(
+        self,
+        error: TransientError | EndpointUnusable,
+        failures: int,
+        began: float,
+        missing: Callable[[str], Exception] | None,
+    ) -> None:
+        """Wait before a retry; raise an error if there is none, `missing` for HTTP 404."""
+        if isinstance(error, EndpointUnusable):
+            if missing is not None and error.status == 404:
+                raise missing(str(error)) from error
+            raise self.fatal(error) from error
         longest_s = min(LONGEST_PAUSE_S, self._pause_s * 2.0 ** min(failures - 1, 30))
         wait_s = random.uniform(longest_s / 2, longest_s)
         if error.wait_s is not None:

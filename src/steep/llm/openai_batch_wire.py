@@ -16,26 +16,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter, ValidationError
+
 from steep.core.calls import Call
 from steep.llm.client import TransientError
 from steep.llm.dialect import Dialect
-from steep.llm.openai_wire import (
-    EndpointUnusable,
-    ParsedAnswer,
-    Rejected,
-    Reply,
-    UnsupportedParameter,
-    parse_json,
-    read_reply,
-    request_bytes,
-)
+from steep.llm.openai_errors import EndpointUnusable, Rejected, Reply, UnsupportedParameter
+from steep.llm.openai_wire import ParsedAnswer, parse_json, read_reply, request_bytes
 
 MOST_REQUESTS = 50_000  # of one batch; OpenAI's documented limit
 MOST_BYTES = 200_000_000  # of one batch's file; likewise
 SHOWN_REASONS = 3
 CHAT = "/v1/chat/completions"
 WINDOW = "24h"  # the only one there is
-TOKEN_KEY = "steep"
+TOKEN_KEY, DIALECT_KEY = "steep", "dialect"
+_DIALECT = TypeAdapter(Dialect)
 ENDED = frozenset({"completed", "expired", "cancelled"})
 _NEVER_BEGUN = {
     "batch_expired": "the batch expired before this call was processed",
@@ -70,39 +65,30 @@ class Objection(NamedTuple):
         where = "" if self.line is None else f"line {self.line}: "
         return f"{where}{self.message or 'no explanation'}" + (f" ({self.code})" * bool(self.code))
 
-    @property
-    def no_room(self) -> bool:
-        """Whether the queue for this account is full; it empties as batches end."""
-        return speaks_of_full_queue(f"{self.code} {self.message}")
-
 
 @dataclass(frozen=True, slots=True)
 class RemoteBatch:
     """A batch as the provider describes it.
 
-    Attributes:
-        status: validating, failed, in_progress, finalizing, completed, expired, cancelling or
-            cancelled.
-        answered: Calls answered so far.
-        token: Our name for it, from its metadata.
-        dialect: The form of its requests.
-        objections: Why it was refused, if `status` is failed.
+    `status` is validating, failed, in_progress, finalizing, completed, expired, cancelling or
+    cancelled.
     """
 
     id: str
     status: str
-    answered: int
-    token: str | None
-    dialect: Dialect
+    answered: int  # calls, so far
+    token: str | None  # our name for it, from its metadata
+    dialect: Dialect  # the form of its requests
     input_file_id: str | None = None
     output_file_id: str | None = None
     error_file_id: str | None = None
-    objections: tuple[Objection, ...] = ()
+    objections: tuple[Objection, ...] = ()  # why it failed
 
     @property
     def no_room(self) -> bool:
         """Whether it was refused only because the provider's queue was full."""
-        return self.refused and any(each.no_room for each in self.objections)
+        said = (f"{each.code} {each.message}" for each in self.objections)
+        return self.refused and any(map(speaks_of_full_queue, said))
 
     @property
     def refused(self) -> bool:
@@ -164,14 +150,7 @@ def batch_request(input_file_id: str, token: str, dialect: Dialect) -> dict[str,
         "input_file_id": input_file_id,
         "endpoint": CHAT,
         "completion_window": WINDOW,
-        "metadata": {
-            TOKEN_KEY: token,
-            "response_format": dialect.response_format,
-            "length_key": dialect.length_key,
-            "without": ",".join(sorted(dialect.without)),
-            "folds_system": str(dialect.folds_system).lower(),
-            "usual_temperature": str(dialect.usual_temperature).lower(),
-        },
+        "metadata": {TOKEN_KEY: token, DIALECT_KEY: _DIALECT.dump_json(dialect).decode()},
     }
 
 
@@ -231,23 +210,13 @@ def _reason(error: Any) -> str:
 def _dialect(metadata: Mapping[str, Any]) -> Dialect:
     """Return the dialect of a batch; the default if its metadata is not ours."""
     try:
-        return Dialect(
-            metadata["response_format"],
-            metadata["length_key"],
-            frozenset(filter(None, str(metadata.get("without") or "").split(","))),
-            metadata.get("folds_system") == "true",
-            metadata.get("usual_temperature") == "true",
-        )
-    except KeyError:
+        return _DIALECT.validate_json(str(metadata.get(DIALECT_KEY)))
+    except ValidationError:
         return Dialect()
 
 
 def _objection(value: Any) -> Objection:
     if not isinstance(value, Mapping):
         return Objection("", str(value), None)
-    line = value.get("line")
-    return Objection(
-        str(value.get("code") or ""),
-        str(value.get("message") or ""),
-        line if isinstance(line, int) else None,
-    )
+    line, code, message = (value.get(name) for name in ("line", "code", "message"))
+    return Objection(str(code or ""), str(message or ""), line if isinstance(line, int) else None)

@@ -6,7 +6,7 @@ filter refused the text.
 
 The status of the response is only half of it. Gateways send errors with status 200, some providers
 report an empty account or a wrong key as 400 and a prompt that is too long as 500; so codes and
-words are read too. `ServerError` is the common form of all of them.
+words are read too.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from steep.llm.client import TransientError
 from steep.llm.dialect import Dialect, objects_to_format, weaken
@@ -25,6 +24,22 @@ OVERLOADED_STATUSES = frozenset({429, 503, 529})
 RETRIED_STATUSES = frozenset({408, 409, 425, 429})  # and all 5xx
 LONGEST_MESSAGE = 200
 DEEPEST = 6  # levels of an error that are read
+
+
+class Reply(NamedTuple):
+    """An HTTP response, read to its end."""
+
+    status: int
+    retry_after: str | None
+    body: str | bytes
+    date: str | None = None  # the server's clock, if it reports it
+    location: str | None = None  # where the server redirects to, if it does
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        body = self.body
+        return body if isinstance(body, str) else body.decode(errors="replace")
 
 
 class Rejected(Exception):
@@ -55,57 +70,28 @@ class UnsupportedParameter(Exception):
         self.dialect = dialect
 
 
-@dataclass(frozen=True, slots=True)
-class ServerError:
-    """An error that a server sent.
+def read_error(reply: Reply, value: Any, dialect: Dialect) -> Exception:
+    """Return the exception for a failed request in `dialect`.
 
-    Attributes:
-        status: Of HTTP, as the response or the error inside it has it.
-        code: A word or a number of the server's own.
-        message: For people, in one line.
-        words: All that the error says, with the name of a refused parameter first.
-        inside_success: It came in a response with status 200.
+    Args:
+        reply: The reply; gateways send errors with status 200, too.
+        value: The JSON of its error; None where it has none.
+        dialect: The form of the request.
     """
-
-    status: int
-    code: str
-    message: str
-    words: str
-    inside_success: bool = False
-
-    @property
-    def reason(self) -> str:
-        """The reason for the user."""
-        inside = "HTTP 200 with an error, " if self.inside_success else "HTTP "
-        return f"{inside}{self.status}: {self.message or self.code or 'no explanation'}"
-
-
-def read_failure(status: int, value: Any, text: str, location: str | None = None) -> ServerError:
-    """Read the error in the JSON `value` (None where there is none) of a body `text`."""
-    error = error_of(value)
-    code = str(error.get("code") or error.get("type") or error.get("status") or "")
-    message = _message(error) or text
-    if location and 300 <= status < 400:
-        message = f"it redirects to {location.split('?')[0].rpartition('@')[2]}"
-    words = f"{error.get('param') or ''} {' '.join(_words(error))} {code}".lower()
-    inside = status == 200
-    if inside:
+    error, status = error_of(value), reply.status
+    code = str(error.get("code") or error.get("type") or error.get("status") or "").lower()
+    # The name of a refused parameter comes first.
+    words = f"{error.get('param') or ''} {' '.join(_words(error))} {code}".lower().strip()
+    if status == 200:
         status = _status_of(error, words)
-    return ServerError(status, code.lower(), short(message), words.strip(), inside)
-
-
-def problem(
-    failure: ServerError, dialect: Dialect, retry_after: str | None = None, date: str | None = None
-) -> Exception:
-    """Return the exception for a failed request in `dialect`."""
-    status, words, reason = failure.status, failure.words, failure.reason
+    reason = _reason(reply, error, status, code)
     if 300 <= status < 400:
         return EndpointUnusable(reason, status)
     if status < 500 and status != 429 and _FILTER.search(words):
         return ContentFiltered(reason)
     if status in (400, 413, 422, 500) and _TOO_LONG.search(words):
         return TooLong(reason)
-    if status == 402 or failure.code in NO_MONEY or _NO_CREDIT.search(words):
+    if status == 402 or code in _NO_MONEY or _NO_CREDIT.search(words):
         return EndpointUnusable(reason, 402)
     if status in (400, 403) and _USED_UP.search(words):
         return EndpointUnusable(reason, 402)
@@ -113,14 +99,14 @@ def problem(
         return EndpointUnusable(reason, 401)
     if status in (401, 403, 404):
         return EndpointUnusable(reason, status)
-    if failure.code == "json_validate_failed":  # Groq: what was sampled is no JSON
+    if code == "json_validate_failed":  # Groq: what was sampled is no JSON
         return TransientError(reason)
     if status in (500, 501) and objects_to_format(words):
-        return _objection(failure, dialect, TransientError(reason))
+        return _objection(words, dialect, TransientError(reason))
     if status in RETRIED_STATUSES or status >= 500:
-        wait_s = _wait_s(retry_after, date)
+        wait_s = _wait_s(reply.retry_after, reply.date)
         return TransientError(reason, wait_s=wait_s, overloaded=status in OVERLOADED_STATUSES)
-    return _objection(failure, dialect, Rejected(reason))
+    return _objection(words, dialect, Rejected(reason))
 
 
 def error_of(value: Any) -> Mapping[str, Any]:
@@ -141,6 +127,18 @@ def short(text: str) -> str:
     return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 3] + "..."
 
 
+def _reason(reply: Reply, error: Mapping[str, Any], status: int, code: str) -> str:
+    """Return the reason for the user."""
+    message, inside = _message(error), ""
+    if reply.status == 200:
+        inside = "200 with an error, "
+    elif reply.location and 300 <= status < 400:
+        message = f"it redirects to {reply.location.split('?')[0].rpartition('@')[2]}"
+    else:
+        message = message or reply.text
+    return f"HTTP {inside}{status}: {short(message) or code or 'no explanation'}"
+
+
 def _message(error: Mapping[str, Any]) -> str:
     said = error.get("message")
     if not isinstance(said, str) or not said:
@@ -150,9 +148,9 @@ def _message(error: Mapping[str, Any]) -> str:
     return f"{said} ({raw})" if raw else said
 
 
-def _objection(failure: ServerError, dialect: Dialect, otherwise: Exception) -> Exception:
-    plainer = weaken(dialect, failure.words)
-    return otherwise if plainer is None else UnsupportedParameter(failure.reason, plainer)
+def _objection(words: str, dialect: Dialect, otherwise: Exception) -> Exception:
+    plainer = weaken(dialect, words)
+    return otherwise if plainer is None else UnsupportedParameter(str(otherwise), plainer)
 
 
 def _words(value: Any, depth: int = 0) -> Iterator[str]:
@@ -201,7 +199,7 @@ def _wait_s(retry_after: str | None, date: str | None) -> float | None:
         return None
 
 
-NO_MONEY = frozenset({
+_NO_MONEY = frozenset({
     "insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "arrearage",
     "insufficient_credits", "insufficient_balance", "credit_exhausted", "payment_required",
     "exceeded_current_quota_error", "insufficient_user_quota", "credits_exhausted",

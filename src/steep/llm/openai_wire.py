@@ -18,38 +18,10 @@ import pydantic_core
 
 from steep.core.calls import Call, Sampling, Usage
 from steep.llm.client import TransientError
-from steep.llm.dialect import Dialect, phrase
-from steep.llm.openai_errors import (
-    NO_MONEY,
-    ContentFiltered,
-    EndpointUnusable,
-    Rejected,
-    TooLong,
-    UnsupportedParameter,
-    error_of,
-    problem,
-    read_failure,
-    short,
-)
-from steep.llm.openai_usage import read_usage, reasoning_tokens
+from steep.llm.dialect import Dialect, fold_system, phrase
+from steep.llm.openai_counts import read_usage, reasoning_tokens
+from steep.llm.openai_errors import ContentFiltered, Rejected, Reply, error_of, read_error, short
 from steep.llm.thinking import final_reason, separate
-
-__all__ = [
-    "NO_MONEY",
-    "Dialect",
-    "EndpointUnusable",
-    "ParsedAnswer",
-    "Rejected",
-    "Reply",
-    "TooLong",
-    "UnsupportedParameter",
-    "parse_json",
-    "read_answer",
-    "read_json",
-    "read_reply",
-    "request_body",
-    "request_bytes",
-]
 
 REFUSAL_REASON = "refusal"
 FILTER_REASON = "content_filter"
@@ -59,53 +31,27 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half an emoji, where a text w
 class ParsedAnswer(NamedTuple):
     """What a successful reply holds.
 
-    Attributes:
-        text: The answer alone.
-        finish_reason: "stop", "length", "content_filter", "refusal", "reasoning" (a thought and no
-            answer), or the server's own word.
-        usage: None if the server does not report it, or not plausibly.
-        thought: The model reasoned before it answered.
+    The finish reason is "stop", "length", "content_filter", "refusal", "reasoning" (a thought and
+    no answer), or the server's own word.
     """
 
-    text: str
+    text: str  # of the answer alone
     finish_reason: str
-    usage: Usage | None
-    thought: bool = False
+    usage: Usage | None  # None if the server does not report it, or not plausibly
+    thought: bool = False  # the model reasoned before it answered
 
 
-class Reply(NamedTuple):
-    """An HTTP response, read to its end.
-
-    Attributes:
-        date: The server's clock, if it reports it.
-        location: Where the server redirects to, if it does.
-    """
-
-    status: int
-    retry_after: str | None
-    body: str | bytes
-    date: str | None = None
-    location: str | None = None
-
-
-def request_body(call: Call, dialect: Dialect) -> dict[str, Any]:
-    """Return the body of a call in `dialect`.
+def request_bytes(call: Call, dialect: Dialect) -> bytes:
+    """Return the body of a call as JSON, put together from pieces that many calls share.
 
     Its seed follows from its id: a repeated call asks for the same text, and calls that differ only
     in their sample number for different ones, even at a server that caches whole answers.
     """
-    messages = [{"role": m.role, "content": m.content} for m in call.messages]
-    return {
-        **_parameters(call.model, call.stage, call.sampling, dialect),
-        **phrase({"seed": _seed(call), "messages": messages}, dialect),
-    }
-
-
-def request_bytes(call: Call, dialect: Dialect) -> bytes:
-    """The body of `request_body` as JSON, put together from pieces that many calls share."""
     if dialect.folds_system:
-        return json.dumps(request_body(call, dialect), ensure_ascii=False).encode()
-    messages = ",".join(f'{{"role":"{m.role}","content":"{m.in_json}"}}' for m in call.messages)
+        own = fold_system([{"role": m.role, "content": m.content} for m in call.messages])
+        messages = json.dumps(own, ensure_ascii=False)[1:-1]
+    else:
+        messages = ",".join(f'{{"role":"{m.role}","content":"{m.in_json}"}}' for m in call.messages)
     frame = _frame(call.model, call.stage, call.sampling, dialect)
     seed = "" if "seed" in dialect.without else f'"seed":{_seed(call)},'
     return f'{frame},{seed}"messages":[{messages}]}}'.encode()
@@ -113,13 +59,7 @@ def request_bytes(call: Call, dialect: Dialect) -> bytes:
 
 @lru_cache(maxsize=64)
 def _frame(model: str, stage: str, sampling: Sampling, dialect: Dialect) -> str:
-    """The parameters as JSON, without the last bracket."""
-    parameters = _parameters(model, stage, sampling, dialect)
-    return json.dumps(parameters, ensure_ascii=False, separators=(",", ":"))[:-1]
-
-
-def _parameters(model: str, stage: str, sampling: Sampling, dialect: Dialect) -> dict[str, Any]:
-    """All of a body that does not depend on the messages.
+    """Return all of a body that does not depend on the messages, without the last bracket.
 
     Temperature and top_p are always sent, also where they are OpenAI's defaults: other servers have
     others. llama.cpp takes 0.8 and 0.95, and vLLM and SGLang what the model's
@@ -138,7 +78,8 @@ def _parameters(model: str, stage: str, sampling: Sampling, dialect: Dialect) ->
     if sampling.json_schema is not None:
         wanted = {"name": stage, "strict": True, "schema": json.loads(sampling.json_schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": wanted}
-    return phrase(body, dialect)
+    written = phrase(body, dialect)
+    return json.dumps(written, ensure_ascii=False, separators=(",", ":"))[:-1]
 
 
 def _seed(call: Call) -> int:
@@ -212,24 +153,20 @@ def parse_json(body: str | bytes) -> Any:
     except ValueError:
         pass
     try:
-        return json.loads(_as_text(body))  # it also takes half an emoji, which is no Unicode
+        text = body if isinstance(body, str) else body.decode(errors="replace")
+        return json.loads(text)  # it also takes half an emoji, which is no Unicode
     except (ValueError, RecursionError):
         return None
-
-
-def _as_text(body: str | bytes) -> str:
-    return body if isinstance(body, str) else body.decode(errors="replace")
 
 
 def _raise_if_failed(reply: Reply, value: Any, dialect: Dialect) -> None:
     """Raise an exception for an error anywhere in the reply."""
     if reply.status != 200:
-        failure = read_failure(reply.status, value, _as_text(reply.body), reply.location)
-    elif (error := _error_inside(value)) is not None:
-        failure = read_failure(200, error, "")
+        error = read_error(reply, value, dialect)
+    elif (inside := _error_inside(value)) is not None:
+        error = read_error(reply, inside, dialect)
     else:
         return
-    error = problem(failure, dialect, reply.retry_after, reply.date)
     if isinstance(error, TransientError) and reply.status == 200:
         error.usage = read_usage(value, with_text=False)
         error.billed = error.usage is not None or _holds_text(value)
@@ -314,9 +251,8 @@ def _read_content(value: Any, content: Any) -> tuple[str, bool, str]:
 
 
 def _malformed(value: Any, found: str) -> TransientError:
-    error = TransientError(f"malformed reply: {short(found)}")
-    error.billed, error.usage = True, read_usage(value, with_text=False)
-    return error
+    usage = read_usage(value, with_text=False)
+    return TransientError(f"malformed reply: {short(found)}", billed=True, usage=usage)
 
 
 def _unicode(text: str) -> str:

@@ -58,13 +58,7 @@ class Prices:
 
 
 def find_prices(model: str, base_url: str, overrides: Prices) -> Prices:
-    """Return the configured prices, completed by list prices of this model at this host.
-
-    Args:
-        model: The name that the endpoint knows.
-        base_url: Its address; the provider is known by its host.
-        overrides: The configured prices; None leaves the list price.
-    """
+    """Return the configured prices, completed by list prices of this model at this host."""
     if overrides.known:
         return replace(overrides, source=CONFIGURED)
     listed, own = _listed(model, base_url), _given(overrides)

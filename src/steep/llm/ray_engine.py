@@ -1,24 +1,21 @@
 """Models in the actors of a Ray cluster, behind one `Client`: `generate.engine: ray`.
 
 Each actor is a process somewhere in the cluster that holds one in-process engine. The driver (this
-process) keeps plan, scheduler and ledger; an actor knows only the calls that it is given, and keeps
-nothing. So a node may die at any time: what its actors had under way comes back as a
-`TransientError`, and the scheduler sends it again, to whichever actor is free (an attempt more, by
-the usual rules; a group that kills every actor fails, but the run does not).
-Nothing is sent again in here, so that no call is made twice behind the ledger's back. Ray restarts
-a lost actor where there is room, up to `MAX_RESTARTS` times, and it takes part again as soon as it
-has loaded its model.
+process) keeps plan, scheduler and ledger; an actor knows only the calls that it is given. So a node
+may die at any time: what its actors had under way comes back as a `TransientError`, and the
+scheduler sends it again, to whichever actor is free. Nothing is sent again in here, so that no call
+is made twice behind the ledger's back. Ray restarts a lost actor where there is room, up to
+`MAX_RESTARTS` times, and it takes part again as soon as it has loaded its model.
 
-Back-pressure: an actor has its engine's `concurrency` of groups, and at least two: one it works at
-and one that waits, so that it never idles. With engines that batch by themselves a document's calls
-go to one actor while it has room, since its cache holds the document.
+An actor has its engine's `concurrency` of groups, and at least two: one it works at and one that
+waits, so that it never idles. With engines that batch by themselves a document's calls go to one
+actor while it has room, since its cache holds the document.
 
 Every node needs the same environment (Python, `steep` in this version, the engine's libraries), and
-the model at the same path or on the Hub; the embedded model is converted on each node from its
-package. Nothing is uploaded to the nodes and no variable of the driver's environment is put into
-the cluster's (a cluster that is started here inherits it, as every child does). Ray's telemetry and
-dashboard are off in a cluster that is started here; a cluster that runs already keeps
-its settings. Ray wants to be started from the main thread.
+the model at the same path or on the Hub; the embedded model is converted on each node. Nothing is
+uploaded to the nodes, and no variable of the driver's environment is put into a running cluster's.
+Ray's telemetry and dashboard are off in a cluster that is started here. Ray wants to be started
+from the main thread.
 """
 
 from __future__ import annotations
@@ -30,7 +27,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from steep import __version__
 from steep.core.calls import Call, Completion
 from steep.core.errors import UserError
 from steep.llm.client import Client, FatalError, TransientError
@@ -48,7 +44,6 @@ class EngineInfo(NamedTuple):
 
     batch_size: int
     concurrency: int
-    version: str
 
 
 class EngineActor:
@@ -66,7 +61,7 @@ class EngineActor:
             engine = await self._opened()
         except UserError as error:
             return error
-        return EngineInfo(engine.batch_size, engine.concurrency, __version__)
+        return EngineInfo(engine.batch_size, engine.concurrency)
 
     async def complete(self, calls: Sequence[Call]) -> list[Completion] | Exception:
         """Complete the calls; return errors instead of raising them, free of Ray's wrapping."""
@@ -122,7 +117,7 @@ class RayClient:
             actors: Engines in the cluster.
             cpus_per_actor: CPUs that Ray reserves for each.
             gpus_per_actor: GPUs that Ray reserves for each.
-            start_s: How long to wait for an engine, now and when all are lost.
+            start_s: Seconds to wait for an engine, now and when all are lost.
 
         Raises:
             UserError: There is no such cluster, it has too little room, or no engine starts.
@@ -190,19 +185,18 @@ class RayClient:
         from ray.exceptions import RayError
 
         log.info("generate: waiting for the first of %d engines", len(self._workers))
-        waiting = {worker.actor.open.remote(): worker for worker in self._workers}
+        waiting = [worker.actor.open.remote() for worker in self._workers]
         found: object = f"none within {self._start_s:g} s"
         deadline_s = time.monotonic() + self._start_s
         while waiting and (left_s := deadline_s - time.monotonic()) > 0:
-            ready, _ = ray.wait(list(waiting), timeout=left_s)
+            ready, _ = ray.wait(waiting, timeout=left_s)
             for reference in ready:
-                worker = waiting.pop(reference)
+                waiting.remove(reference)
                 try:
                     answer = ray.get(reference)
                 except RayError as error:
                     answer = error
                 if isinstance(answer, EngineInfo):
-                    worker.live = True
                     return answer
                 found = brief(answer) if isinstance(answer, RayError) else answer
                 if isinstance(answer, UserError):
@@ -215,7 +209,7 @@ class RayClient:
         Raises:
             FatalError: All are gone, or none has come back in time.
         """
-        self._watch_the_rest()
+        self._watch_all()
         assert self._changed is not None
         async with self._changed:
             while not (free := self._free()):
@@ -256,13 +250,12 @@ class RayClient:
             self._homes.popitem(last=False)
         return least_busy
 
-    def _watch_the_rest(self) -> None:
-        """Start to wait for the slower engines: with the first call there is an event loop."""
+    def _watch_all(self) -> None:
+        """Start to wait for all engines: with the first call there is an event loop."""
         if self._changed is None:
             self._changed = asyncio.Condition()
             for worker in self._workers:
-                if not worker.live:
-                    self._watch(worker)
+                self._watch(worker)
 
     def _lose(self, worker: _Worker) -> None:
         if worker.live:

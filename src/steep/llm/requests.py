@@ -18,14 +18,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from steep.core.calls import ID_DIGITS, MESSAGE_TOKENS, Completion, Usage
+from steep.core.calls import ID_DIGITS, MESSAGE_TOKENS, Completion
 from steep.core.ids import stable_hash
 from steep.llm.client import CONTEXT_REASON, UNUSABLE_REASON
+from steep.llm.openai_counts import read_input_usage, read_usage
 from steep.llm.openai_errors import Rejected, TooLong, short
-from steep.llm.openai_usage import read_input_usage, read_usage
-from steep.llm.openai_wire import read_answer
-from steep.llm.prices import Prices
-from steep.llm.repeated_prompt import answer_after
+from steep.llm.openai_wire import ParsedAnswer, read_answer
+from steep.llm.thinking import answer_after
 
 if TYPE_CHECKING:  # it loads aiohttp
     from steep.llm.openai import OpenAIClient
@@ -47,22 +46,16 @@ MOST_BOUNDARY_TOKENS = 8  # that a tokenizer may make of a continuation beyond o
 class Request:
     """One request, addressed by its content: it is never paid for twice.
 
-    Attributes:
-        purpose: What it is for, as spending is shown: "evaluate base", "judge", "embed".
-        endpoint: The base address of the server.
-        kind: Which API it is for.
-        model: The name that the server knows.
-        parts: Of a chat or completion, pieces of one text; of an echo, the prompt and its
-            continuation; of an embedding, the texts; of a reranking, the question and the texts.
-        parameters: The rest of the body.
+    Its parts are, for a chat or completion, pieces of one text; for an echo, the prompt and its
+    continuation; for an embedding, the texts; for a reranking, the question and the texts.
     """
 
-    purpose: str
-    endpoint: str
+    purpose: str  # as spending is shown: "evaluate base", "judge", "embed"
+    endpoint: str  # the base address of the server
     kind: Kind
-    model: str
+    model: str  # the name that the server knows
     parts: tuple[str, ...]
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # the rest of the body
 
     @cached_property
     def id(self) -> str:
@@ -107,14 +100,9 @@ class RequestClient:
 
     batch_size = 1
 
-    def __init__(self, client: OpenAIClient, prices: Prices) -> None:
-        self._client, self._prices = client, prices
+    def __init__(self, client: OpenAIClient) -> None:
+        self.client = client
         self.endpoint, self.concurrency = client.endpoint, client.concurrency
-
-    @property
-    def client(self) -> OpenAIClient:
-        """What sends the requests."""
-        return self._client
 
     async def complete(self, requests: Sequence[Request], /) -> list[Completion]:
         """Complete a request, with one attempt.
@@ -126,50 +114,24 @@ class RequestClient:
         (request,) = requests
         started = time.monotonic()
         value: Any = None
+        result: dict[str, Any] = {}
+        error: Rejected | None = None
         try:
-            value = await self._client.post(PATHS[request.kind], request.body)
+            value = await self.client.post(PATHS[request.kind], request.body)
             result = READERS[request.kind](request, value)
-        except Rejected as error:
+            reason = str(result.get("finish_reason", "stop"))
+        except Rejected as rejected:
+            error = rejected
             reason = CONTEXT_REASON if isinstance(error, TooLong) else REJECTED_REASON
-            if value is not None:
-                reason = UNUSABLE_REASON
-            found = f"{self._client.http.without_key(str(error))} [{self.endpoint}]"
-            return [self._completion(request, value, started, reason, None, found)]
-        reason = str(result.get("finish_reason", "stop"))
-        return [self._completion(request, value, started, reason, result, None)]
-
-    def _completion(
-        self,
-        request: Request,
-        value: Any,
-        started: float,
-        reason: str,
-        result: dict[str, Any] | None,
-        error: str | None,
-    ) -> Completion:
-        text = str(result.get("text", "")) if result else ""
-        usage = None
-        if value is not None:
-            if request.kind in ("embedding", "rerank"):
-                usage = read_input_usage(value)
-            else:
-                usage = read_usage(value, with_text=bool(text))
-        return Completion(
-            call_id=request.id,
-            text=text,
-            finish_reason=reason,
-            usage=usage or Usage(),
-            cost_usd=self._prices.cost_usd(usage) if usage else None,
-            latency_s=time.monotonic() - started,
-            endpoint=self.endpoint,
-            attempts=1,
-            error=error,
-            result=result,
-        )
+            reason = reason if value is None else UNUSABLE_REASON
+        text, reads = str(result.get("text", "")), request.kind in ("embedding", "rerank")
+        usage = read_input_usage(value) if reads else read_usage(value, with_text=bool(text))
+        answer = ParsedAnswer(text, reason, usage)
+        return [self.client.completion(request, started, answer, error, result or None)]
 
     async def close(self) -> None:
         """Close all connections; another request opens them again."""
-        await self._client.close()
+        await self.client.close()
 
 
 def _read_text(request: Request, value: Any) -> dict[str, Any]:

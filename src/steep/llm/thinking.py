@@ -1,4 +1,4 @@
-"""Separate an answer from the model's thinking and from the tokens of its chat template.
+"""Separate an answer from the model's thinking, its chat template's tokens, and a repeated prompt.
 
 Models that reason write a thought before their answer. A server that knows the model sends it in a
 field of its own; others, and models in this process, send it as part of the text: in tags
@@ -47,6 +47,9 @@ _END = (
     rf"|<{_BAR}(?:end▁of▁sentence|User|Assistant){_BAR}>|<end_of_turn>|<eos>|<\|end_header_id\|>"
     r"|\[/INST\]|</s>|\[EOS\]|<end_of_utterance>)"
 )
+LAST_CHARACTERS, LAST_WORDS = 200, 3  # of the prompt; a text that repeats it holds these
+# What a chat template writes between a prompt and the answer, as far as servers leave it there.
+_TURN = re.compile(r"\A\s*(?:\[/INST\]|(?:assistant|model)[ \t]*\n)\s*")
 _LAST = re.compile(rf"{_END}\Z")
 LONGEST_TOKEN = 64  # characters of a token's name
 _MARKS = ("<", "[", "◁")  # with which tags and tokens begin
@@ -216,3 +219,22 @@ def _without_template_tokens(text: str) -> str:
             break  # a passage that is struck out, in HTML
         kept = text = kept[: found.start()].rstrip()
     return text
+
+
+def answer_after(prompt: str, text: str) -> str:
+    """Return what follows the prompt in a text, or the whole text if the prompt is not in it.
+
+    White space may differ: a tokenizer need not preserve it.
+    """
+    last_words = prompt[-LAST_CHARACTERS:].split()[-LAST_WORDS:]
+    if not all(word in text for word in last_words):
+        return text  # nearly always, and this check is cheap
+    prompt = prompt.strip()
+    if prompt and prompt in text:
+        return _TURN.sub("", text.partition(prompt)[2]).strip()
+    words = prompt.split()
+    before, repeated, _ = " ".join(text.split()).partition(" ".join(words))
+    if not (words and repeated):
+        return text
+    skipped = len(before.split()) + len(words)
+    return _TURN.sub("", "".join(text.split(maxsplit=skipped)[skipped:])).strip()

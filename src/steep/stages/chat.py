@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steep.config import Config
 from steep.core.artifacts import Project
 from steep.core.errors import UserError
-from steep.llm.chat_session import ChatSession as ChatSession
 from steep.llm.model_names import EMBEDDED, check_libraries, embedded_directory
+
+if TYPE_CHECKING:
+    from steep.llm.local.chat import ChatSession as ChatSession
 
 LINK = "model-"  # in a run's directory, followed by the arm
 
@@ -21,7 +23,7 @@ def open_chat(model: Path | str, **settings: Any) -> ChatSession:
         UserError: The libraries are not installed, or the model cannot be loaded.
     """
     check_libraries()
-    from steep.llm.local.streaming import StreamingChatModel
+    from steep.llm.local.chat import ChatSession, StreamingChatModel
 
     return ChatSession(
         StreamingChatModel(embedded_directory() if model == EMBEDDED else model), **settings

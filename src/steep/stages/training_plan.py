@@ -20,8 +20,13 @@ from steep.core.errors import UserError
 from steep.core.formatting import gib
 from steep.core.ranges import Range
 from steep.core.ranks import ranks
-from steep.llm.local.weights import DIRECTORY, cache_directory
-from steep.llm.model_names import check_libraries, find_model, missing_libraries
+from steep.llm.model_names import (
+    DIRECTORY,
+    cache_directory,
+    check_libraries,
+    find_model,
+    missing_libraries,
+)
 from steep.stages import documents as documents_stage
 from steep.stages import instruct
 from steep.stages.finished_artifacts import Finished, look

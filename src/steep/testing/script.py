@@ -19,17 +19,9 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args
 from steep.core.ids import derive_seed, stable_hash
 
 Accident = Literal[
-    "rate_limited",
-    "server_error",
-    "html",
-    "invalid_json",
-    "cut_off",
-    "disconnected",
-    "slow",
-    "overloaded",
-    "hang",
-    "reset",
-]
+    "rate_limited", "server_error", "html", "invalid_json", "cut_off", "disconnected", "slow",
+    "overloaded", "hang", "reset",
+]  # fmt: skip
 Ending = Literal["truncated", "refusing", "empty"]
 ACCIDENTS: tuple[Accident, ...] = get_args(Accident)
 ENDINGS: tuple[Ending, ...] = get_args(Ending)
@@ -37,6 +29,7 @@ ENDINGS: tuple[Ending, ...] = get_args(Ending)
 Kind = TypeVar("Kind", bound=str)
 
 MOST_ENTITIES = 12
+CHARACTERS_PER_TOKEN = 4
 _PHRASE = re.compile(r"[A-Z][\w'-]+(?: (?:of |the |de )?[A-Z][\w'-]+)*")
 _OPENING_WORD = re.compile(
     "a|after|an|and|as|at|but|by|each|every|for|from|he|her|his|if|in|it|its|json|list|no|of|on|one|or"
@@ -59,65 +52,35 @@ _LINKS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
-    """How the server misbehaves. Rates are shares of attempts (accidents) or of requests (endings).
+    """How the server misbehaves; rates are shares of attempts (accidents) or requests (endings)."""
 
-    Attributes:
-        rate_limited: Rate of HTTP 429, with Retry-After as below.
-        overloaded: Rate of HTTP 503, likewise.
-        server_error: Rate of HTTP 500.
-        html: Rate of HTTP 200 with a web page.
-        invalid_json: Rate of HTTP 200 with a body that is no JSON.
-        cut_off: Rate of connections closed in the middle of the body.
-        disconnected: Rate of connections closed before any answer.
-        reset: Rate of connections that break (TCP RST), as when a machine crashes.
-        hang: Rate of requests that get no answer until the client gives up.
-        slow: Rate of answers that come `slow_s` late.
-        truncated: Rate of answers that are cut off, with finish_reason "length".
-        refusing: Rate of refusals.
-        empty: Rate of empty answers.
-        delay_s: How long every answer takes.
-        slow_s: How much longer a slow one takes.
-        retry_after_s: The wait that a rate-limited client is told.
-        retry_after: The literal Retry-After header in its place: a date, rubbish, ...
-        clock_ahead_s: How wrong the server's clock is, in its Date header.
-        busy_above: With more requests than that in progress, a further one gets HTTP 429.
-        dead: Close every connection without an answer.
-        out_of_quota: Answer HTTP 429 insufficient_quota.
-        credit_calls: The same, after so many answers.
-        api_key: The only key accepted; None accepts all.
-        model: The only model known; None knows all.
-        context_tokens: A longer prompt gets HTTP 400 context_length_exceeded.
-        structured_output: The best `response_format` that is understood.
-        cache_prefixes: Prompts whose beginnings the server need not read again.
-    """
-
-    rate_limited: float = 0.0
-    server_error: float = 0.0
-    html: float = 0.0
-    invalid_json: float = 0.0
-    cut_off: float = 0.0
-    disconnected: float = 0.0
-    slow: float = 0.0
-    overloaded: float = 0.0
-    hang: float = 0.0
-    reset: float = 0.0
-    truncated: float = 0.0
+    rate_limited: float = 0.0  # HTTP 429, with Retry-After as below
+    server_error: float = 0.0  # HTTP 500
+    html: float = 0.0  # HTTP 200 with a web page
+    invalid_json: float = 0.0  # HTTP 200 with a body that is no JSON
+    cut_off: float = 0.0  # connections closed in the middle of the body
+    disconnected: float = 0.0  # connections closed before any answer
+    slow: float = 0.0  # answers that come `slow_s` late
+    overloaded: float = 0.0  # HTTP 503, with Retry-After as below
+    hang: float = 0.0  # requests that get no answer until the client gives up
+    reset: float = 0.0  # connections that break (TCP RST), as when a machine crashes
+    truncated: float = 0.0  # answers that are cut off, with finish_reason "length"
     refusing: float = 0.0
     empty: float = 0.0
-    delay_s: float = 0.0
-    slow_s: float = 1.0
-    retry_after_s: float = 0.0
-    retry_after: str | None = None
-    clock_ahead_s: float = 0.0
-    busy_above: int | None = None
-    dead: bool = False
-    out_of_quota: bool = False
-    credit_calls: int | None = None
-    api_key: str | None = None
-    model: str | None = None
-    context_tokens: int | None = None
-    structured_output: Literal["json_schema", "json_object", "none"] = "json_schema"
-    cache_prefixes: int = 4
+    delay_s: float = 0.0  # how long every answer takes
+    slow_s: float = 1.0  # how much longer a slow one takes
+    retry_after_s: float = 0.0  # the wait that a rate-limited client is told
+    retry_after: str | None = None  # the literal header in its place: a date, rubbish, ...
+    clock_ahead_s: float = 0.0  # how wrong the server's clock is, in its Date header
+    busy_above: int | None = None  # with more requests in progress, a further one gets HTTP 429
+    dead: bool = False  # close every connection without an answer
+    out_of_quota: bool = False  # answer HTTP 429 insufficient_quota
+    credit_calls: int | None = None  # the same, after so many answers
+    api_key: str | None = None  # the only key accepted; None accepts all
+    model: str | None = None  # the only model known; None knows all
+    context_tokens: int | None = None  # a longer prompt gets HTTP 400 context_length_exceeded
+    structured_output: Literal["json_schema", "json_object", "none"] = "json_schema"  # the best
+    cache_prefixes: int = 4  # prompts whose beginnings the server need not read again
 
     def __post_init__(self) -> None:
         for kinds in (ACCIDENTS, ENDINGS):
@@ -173,7 +136,7 @@ def answer(script: Script, body: Mapping[str, Any]) -> ScriptedAnswer:
 
 def count_tokens(text: str) -> int:
     """Count tokens as the scripted server does: four characters each."""
-    return -(-len(text) // 4)
+    return -(-len(text) // CHARACTERS_PER_TOKEN)
 
 
 def prompt_text(body: Mapping[str, Any]) -> str:

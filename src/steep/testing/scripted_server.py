@@ -22,14 +22,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any, Self, get_type_hints
 
 from aiohttp import web
 
-from steep.testing.prefix_cache import PrefixCache
 from steep.testing.replies import chat_body, clock, hang_up, misbehave, no_credit, objection
 from steep.testing.script import (
+    CHARACTERS_PER_TOKEN,
     Behaviour,
     Script,
     accident,
@@ -39,6 +38,8 @@ from steep.testing.script import (
     prompt_text,
     request_hash,
 )
+
+LONGEST_TAIL = 1 / 8  # of a prompt: the names at the end of a call, against document and demand
 
 
 class ScriptedServer:
@@ -66,12 +67,7 @@ class ScriptedServer:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._call(self._shut_down())
         self._stop_loop()
 
@@ -151,6 +147,44 @@ class ScriptedServer:
         self._cache.keep(prompt, behaviour.cache_prefixes)
         reply = chat_body(body, answer(self.script, body), cached_tokens)
         return web.json_response(reply, headers=clock(behaviour))
+
+
+class PrefixCache:
+    """A simulated prefix cache of an inference server: the most recent prompts, the latest last.
+
+    As in llama.cpp, a new prompt need not be read again as far as it begins like one of them. A
+    prompt that differs from a kept one only in its tail takes its place; any other takes the place
+    of the one that was not used for longest.
+    """
+
+    def __init__(self) -> None:
+        self._prompts: list[str] = []
+
+    def cached_tokens(self, prompt: str) -> int:
+        """Return how many whole tokens of a prompt are cached."""
+        longest = max((common_characters(each, prompt) for each in self._prompts), default=0)
+        return longest // CHARACTERS_PER_TOKEN
+
+    def keep(self, prompt: str, most: int) -> None:
+        """Remember a prompt that has been read, and no more than `most` in all."""
+        tail = len(prompt) * LONGEST_TAIL
+        self._prompts = [
+            each for each in self._prompts if len(prompt) - common_characters(each, prompt) > tail
+        ]
+        self._prompts.append(prompt)
+        del self._prompts[: len(self._prompts) - most]
+
+
+def common_characters(one: str, other: str) -> int:
+    """Return the length of the longest common prefix, by bisection: prompts are long."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

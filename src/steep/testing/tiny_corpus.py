@@ -6,7 +6,7 @@ Nothing in them is true of the real world, so no model can know it beforehand.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,59 +71,37 @@ DOCUMENTS = (
 
 QUESTIONS = (
     TinyQuestion(
-        "tiny-1",
-        "quillon",
-        "near the text",
+        "tiny-1", "quillon", "near the text",
         "Who built the Quillon Ferry in 1887?",
-        ("Orla Hask", "Edda Varnholt", "Joren Pell", "Ines Hask"),
-        1,
+        ("Orla Hask", "Edda Varnholt", "Joren Pell", "Ines Hask"), 1,
     ),
     TinyQuestion(
-        "tiny-2",
-        "quillon",
-        "other words",
+        "tiny-2", "quillon", "other words",
         "What was the vessel before it carried people over the lake?",
-        ("a fishing boat", "a circus wagon", "a coal ship", "a grain barge"),
-        3,
+        ("a fishing boat", "a circus wagon", "a coal ship", "a grain barge"), 3,
     ),
     TinyQuestion(
-        "tiny-3",
-        "pell",
-        "near the text",
+        "tiny-3", "pell", "near the text",
         "What did the town give Joren Pell for the rescue of 1902?",
-        ("a silver oar", "a blue thread", "a steel rope", "two copper marks"),
-        0,
+        ("a silver oar", "a blue thread", "a steel rope", "two copper marks"), 0,
     ),
     TinyQuestion(
-        "tiny-4",
-        "pell",
-        "other words",
+        "tiny-4", "pell", "other words",
         "Which book did the beekeeper write?",
-        (
-            "The Nettle and the Wire",
-            "Forty Ashore",
-            "The Almanac of Still Water",
-            "Eleven Minutes",
-        ),
+        ("The Nettle and the Wire", "Forty Ashore", "The Almanac of Still Water", "Eleven Minutes"),
         2,
     ),
     TinyQuestion(
-        "tiny-5",
-        "hask",
-        "near the text",
+        "tiny-5", "hask", "near the text",
         "What did Ines Hask invent?",
-        ("the grain barge", "the double strand", "nettle fibre", "the steel oar"),
-        1,
+        ("the grain barge", "the double strand", "nettle fibre", "the steel oar"), 1,
     ),
     TinyQuestion(
-        "tiny-6",
-        "hask",
-        "joins two facts",
+        "tiny-6", "hask", "joins two facts",
         "In which town did the makers of the ferry's rope work?",
-        ("Marrowgate", "Bram", "Ostrel", "Tessel"),
-        3,
+        ("Marrowgate", "Bram", "Ostrel", "Tessel"), 3,
     ),
-)
+)  # fmt: skip
 
 
 def write_tiny_corpus(folder: Path) -> TinyCorpus:
@@ -137,17 +115,6 @@ def write_tiny_corpus(folder: Path) -> TinyCorpus:
     row = {"id": as_jsonl.id, "title": as_jsonl.title, "text": as_jsonl.text}
     (documents / "more.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
     questions = folder / "questions.jsonl"
-    questions.write_text("".join(_question_line(each) for each in QUESTIONS), encoding="utf-8")
+    lines = [json.dumps(asdict(each)) + "\n" for each in QUESTIONS]
+    questions.write_text("".join(lines), encoding="utf-8")
     return TinyCorpus(documents, questions)
-
-
-def _question_line(question: TinyQuestion) -> str:
-    row = {
-        "id": question.id,
-        "document_id": question.document_id,
-        "kind": question.kind,
-        "question": question.question,
-        "options": list(question.options),
-        "gold": question.gold,
-    }
-    return json.dumps(row) + "\n"

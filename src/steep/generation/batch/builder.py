@@ -21,8 +21,8 @@ from steep.ledger import endpoint_health
 from steep.ledger.budget import NOTHING, Budget, Reservation, reservation, total
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SKIPPED_REASON, Entry, SubmittedBatch
+from steep.llm.dialect import Dialect
 from steep.llm.openai_batch_wire import request_line
-from steep.llm.openai_wire import Dialect
 
 if TYPE_CHECKING:  # it loads aiohttp
     from steep.llm.openai_batch import BatchClient

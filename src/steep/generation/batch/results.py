@@ -24,7 +24,8 @@ from steep.ledger.ledger import Ledger
 from steep.ledger.records import SubmittedBatch
 from steep.llm.client import FatalError
 from steep.llm.openai_batch_wire import FileGone, Item, RemoteBatch, read_item
-from steep.llm.openai_wire import EndpointUnusable, ParsedAnswer, Rejected, UnsupportedParameter
+from steep.llm.openai_errors import EndpointUnusable, Rejected, UnsupportedParameter
+from steep.llm.openai_wire import ParsedAnswer
 
 if TYPE_CHECKING:  # it loads aiohttp
     from steep.llm.openai_batch import BatchClient

@@ -23,8 +23,9 @@ from steep.generation.batch.results import BatchResults, RetryCounter, drop
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SubmittedBatch
 from steep.llm.client import FatalError
+from steep.llm.dialect import Dialect
 from steep.llm.openai_batch_wire import ENDED, BatchRefused, BatchUnknown, QueueFull, RemoteBatch
-from steep.llm.openai_wire import Dialect, EndpointUnusable
+from steep.llm.openai_errors import EndpointUnusable
 
 if TYPE_CHECKING:  # it loads aiohttp
     from steep.llm.openai_batch import BatchClient

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -30,17 +30,12 @@ from steep.llm.local.prompts import (
     end_ids,
     prompt_ids,
     skipped,
-    why_it_does_not_fit,
 )
 
 LocalEngine = Literal["embedded", "transformers", "vllm"]
 
 CACHE_BYTES = 2**30  # keys and values of the rows that are decoded together
 TAIL_TOKENS = 32  # allowance for the part of a prompt that differs within a document
-EMBEDDED_ROWS = 96  # decoded together: 250 tokens/s on two cores at 128, 100 at 16
-EMBEDDED_TOP_K = 64  # the tail of a small model's distribution is noise
-PADDED_ROWS_ON_GPU = 64
-PADDED_ROWS_ON_CPU = 8
 
 
 def open_engine(
@@ -50,17 +45,14 @@ def open_engine(
 ) -> Client:
     """Load a model into this process; an actor of a Ray cluster calls this on its own machine.
 
-    Args:
-        engine: What runs the model.
-        model: A Hugging Face directory or name; None is the embedded model, converted if needed.
-        on_tokens: Called with the number of tokens just written.
+    `model` is a Hugging Face directory or name; None is the embedded model, converted if needed.
 
     Raises:
         UserError: There is no such model, or it cannot be used.
     """
-    from steep.llm.local.weights import embedded_model
+    from steep.llm.model_names import embedded_directory
 
-    name = str(embedded_model()) if model is None else model
+    name = str(embedded_directory()) if model is None else model
     if engine == "embedded":
         return EmbeddedClient(name, on_tokens)
     if engine == "transformers":
@@ -73,11 +65,7 @@ def open_engine(
 class LocalClient:
     """Completes calls with a model in this process; implements `steep.llm.client.Client`.
 
-    Args:
-        model: A Hugging Face directory, or a name on the Hub.
-        on_tokens: Called after each decoding step with the number of tokens just written.
-        device: "cuda" or "cpu"; None takes the GPU if there is one.
-        batch_size: Calls decoded together; None takes the default of the device.
+    `on_tokens` is called after each decoding step with the number of tokens just written.
 
     Raises:
         UserError: There is no such model, or it cannot follow instructions.
@@ -85,6 +73,7 @@ class LocalClient:
 
     concurrency = 1
     endpoint = IN_PROCESS
+    rows: ClassVar[Mapping[str, int]]  # decoded together by default, on each device it can use
     top_k: ClassVar[int | None] = None
 
     def __init__(
@@ -95,13 +84,17 @@ class LocalClient:
         device: str | None = None,
         batch_size: int | None = None,
     ) -> None:
+        if device is None:
+            import torch
+
+            device = "cuda" if "cuda" in self.rows and torch.cuda.is_available() else "cpu"
         self.model, self.tokenizer = _load(model, device)
         check_chat_template(self.tokenizer, model)
         if not end_ids(self.model, self.tokenizer):
             raise UserError("This model defines no end-of-text token.", where=model)
         config = self.model.config.get_text_config()
         self.context_tokens: int | None = getattr(config, "max_position_embeddings", None)
-        self.batch_size = batch_size or self._default_batch_size()
+        self.batch_size = batch_size or self.rows[self.model.device.type]
         self._on_tokens = on_tokens
         self._grammars = Grammars(self.tokenizer)
 
@@ -122,11 +115,11 @@ class LocalClient:
 
         start = time.monotonic()
         prompts = [prompt_ids(self.tokenizer, call) for call in calls]
-        reasons = [
-            why_it_does_not_fit(call, len(ids), self.context_tokens)
+        too_long = [
+            skipped(call, len(ids), self.context_tokens)
             for call, ids in zip(calls, prompts, strict=True)
         ]
-        fitting = [i for i, reason in enumerate(reasons) if reason is None]
+        fitting = [i for i, each in enumerate(too_long) if each is None]
         rows = {i: new_row(calls[i], self._grammars) for i in fitting}
         if fitting:
             self._decode(
@@ -134,9 +127,7 @@ class LocalClient:
             )
         latency_s = time.monotonic() - start
         return [
-            skipped(call, self.endpoint, reason)
-            if (reason := reasons[i]) is not None
-            else self._completion(call, prompts[i], rows[i], latency_s)
+            too_long[i] or self._completion(call, prompts[i], rows[i], latency_s)
             for i, call in enumerate(calls)
         ]
 
@@ -154,9 +145,6 @@ class LocalClient:
         sampler = RowSampler(end_ids(self.model, self.tokenizer), self.top_k)
         return lambda logits, numbers: sampler.next_tokens(logits, [rows[n] for n in numbers])
 
-    def _default_batch_size(self) -> int:
-        raise NotImplementedError
-
     def _decode(self, calls: Sequence[Call], prompts: list[list[int]], rows: list[Any]) -> None:
         raise NotImplementedError
 
@@ -164,8 +152,7 @@ class LocalClient:
 class TransformersClient(LocalClient):
     """Decodes padded batches with `generate()`: works with any model on any device."""
 
-    def _default_batch_size(self) -> int:
-        return PADDED_ROWS_ON_CPU if self.model.device.type == "cpu" else PADDED_ROWS_ON_GPU
+    rows: ClassVar = {"cpu": 8, "cuda": 64}
 
     def _decode(self, calls: Sequence[Call], prompts: list[list[int]], rows: list[Any]) -> None:
         from steep.llm.local.decoding import decode_padded
@@ -178,18 +165,8 @@ class TransformersClient(LocalClient):
 class EmbeddedClient(LocalClient):
     """Decodes on the CPU with the common prefix of a document's prompts computed once."""
 
-    top_k = EMBEDDED_TOP_K
-
-    def __init__(
-        self,
-        model: Path | str,
-        on_tokens: Callable[[int], None] = lambda count: None,
-        batch_size: int | None = None,
-    ) -> None:
-        super().__init__(model, on_tokens, device="cpu", batch_size=batch_size)
-
-    def _default_batch_size(self) -> int:
-        return EMBEDDED_ROWS
+    rows: ClassVar = {"cpu": 96}  # 250 tokens/s on two cores at 128, 100 at 16
+    top_k = 64  # the tail of a small model's distribution is noise
 
     def _decode(self, calls: Sequence[Call], prompts: list[list[int]], rows: list[Any]) -> None:
         from steep.llm.local.decoding import PromptGroup, decode
@@ -223,11 +200,9 @@ class EmbeddedClient(LocalClient):
         yield chunk
 
 
-def _load(name: Path | str, device: str | None) -> tuple[Any, Any]:
-    import torch
+def _load(name: Path | str, device: str) -> tuple[Any, Any]:
     from transformers import GenerationConfig
 
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     model, tokenizer = load_model(name, device, where="generate.model")
     # A model's own defaults (top_k, repetition_penalty) would change what the calls ask for.
     ends = model.generation_config.eos_token_id

@@ -15,6 +15,7 @@ G query heads a key-value head, D head dimension, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -170,9 +171,9 @@ def decode(
         model: A Hugging Face causal LM in evaluation mode whose attention is replaceable.
         groups: The prompts, those with a common prefix together.
         choose: Picks the next token of each row from its logits; None ends the row.
-        max_new_tokens: Rows that have not ended by then are cut off.
+        max_new_tokens: Maximum new tokens per row.
         on_step: Called after every step with the number of tokens just written.
-        prefixes: What `prefill` made of the groups' prefixes, where that is known already.
+        prefixes: The results of `prefill` for the groups, if known.
 
     Returns:
         The new token ids of each prompt, in the order of the groups and their tails.
@@ -285,18 +286,15 @@ def prefill(model: Any, prefix: list[int]) -> Prefix:
     return Prefix([layer.keys[0] for layer in cache.layers], [x.values[0] for x in cache.layers])
 
 
-class _attention:
-    """Context manager: the model's attention implementation, put back afterwards."""
+@contextmanager
+def _attention(model: Any, name: str) -> Iterator[None]:
+    """Give the model another attention implementation, and put its own back afterwards."""
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-    def __init__(self, model: Any, name: str) -> None:
-        from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-
-        ALL_ATTENTION_FUNCTIONS.register(ATTENTION, shared_prefix_attention)
-        self.model, self.name = model, name
-        self.before = model.config._attn_implementation
-
-    def __enter__(self) -> None:
-        self.model.set_attn_implementation(self.name)
-
-    def __exit__(self, *_: object) -> None:
-        self.model.set_attn_implementation(self.before)
+    ALL_ATTENTION_FUNCTIONS.register(ATTENTION, shared_prefix_attention)
+    before = model.config._attn_implementation
+    model.set_attn_implementation(name)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)

@@ -70,18 +70,10 @@ def prompt_ids(tokenizer: Any, call: Call) -> list[int]:
     return text_ids(tokenizer, text)
 
 
-def why_it_does_not_fit(call: Call, prompt_tokens: int, context_tokens: int | None) -> str | None:
-    """Return why a call does not fit into a context, or None if it does."""
+def skipped(call: Call, prompt_tokens: int, context_tokens: int | None) -> Completion | None:
+    """Return the completion of a call that does not fit into the context; None if it does."""
     if context_tokens is None or prompt_tokens + call.sampling.max_tokens <= context_tokens:
         return None
-    return (
-        f"prompt of {prompt_tokens} tokens + max_tokens {call.sampling.max_tokens} "
-        f"exceed the context of {context_tokens}; set documents.split_words"
-    )
-
-
-def skipped(call: Call, endpoint: str, reason: str) -> Completion:
-    """Return the completion of a call that was not sent."""
     return Completion(
         call_id=call.id,
         text="",
@@ -89,9 +81,10 @@ def skipped(call: Call, endpoint: str, reason: str) -> Completion:
         usage=Usage(),
         cost_usd=0.0,
         latency_s=0.0,
-        endpoint=endpoint,
+        endpoint=IN_PROCESS,
         attempts=0,
-        error=reason,
+        error=f"prompt of {prompt_tokens} tokens + max_tokens {call.sampling.max_tokens} "
+        f"exceed the context of {context_tokens}; set documents.split_words",
     )
 
 

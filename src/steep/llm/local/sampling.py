@@ -60,12 +60,7 @@ def new_row(call: Call, grammars: Grammars) -> SampledRow:
 
 
 class RowSampler:
-    """Samples the next token of each row.
-
-    Args:
-        end_ids: The tokens that end a text; at least one.
-        top_k: Sample among this many tokens; None samples among all, as a provider's API does.
-    """
+    """Samples the next token of each row, among the `top_k` likeliest or, as providers do, all."""
 
     def __init__(self, end_ids: frozenset[int], top_k: int | None = None) -> None:
         self._end_ids = end_ids

@@ -27,7 +27,6 @@ from steep.llm.local.prompts import (
     completion_of,
     prompt_ids,
     skipped,
-    why_it_does_not_fit,
 )
 
 REQUESTS = 256  # in flight; vLLM chooses how many of them it runs at once
@@ -44,11 +43,7 @@ class VLLMClient:
     def __init__(
         self, model: Path | str, on_tokens: Callable[[int], None] = lambda count: None
     ) -> None:
-        """Load the model onto the GPU.
-
-        Args:
-            model: A Hugging Face directory, or a name on the Hub.
-            on_tokens: Called when a call is finished, with the number of its tokens.
+        """Load the model onto the GPU; `on_tokens` is told the tokens of each finished call.
 
         Raises:
             UserError: vLLM is not installed or cannot load the model.
@@ -93,22 +88,15 @@ class VLLMClient:
 
     async def _complete(self, call: Call) -> Completion:
         prompt = prompt_ids(self._tokenizer, call)
-        if reason := why_it_does_not_fit(call, len(prompt), self.context_tokens):
-            return skipped(call, self.endpoint, reason)
+        if (too_long := skipped(call, len(prompt), self.context_tokens)) is not None:
+            return too_long
         start = time.monotonic()
         output = await self._answer(call, prompt)
-        text = output.outputs[0]
+        text, latency_s = output.outputs[0], time.monotonic() - start
         self._on_tokens(len(text.token_ids))
         usage = Usage(len(prompt), output.num_cached_tokens or 0, len(text.token_ids))
-        return completion_of(
-            call,
-            self._tokenizer,
-            prompt,
-            text.text,
-            text.finish_reason or "stop",
-            usage,
-            time.monotonic() - start,
-        )
+        reason = text.finish_reason or "stop"
+        return completion_of(call, self._tokenizer, prompt, text.text, reason, usage, latency_s)
 
     async def _answer(self, call: Call, prompt: list[int]) -> Any:
         from vllm import SamplingParams, sampling_params

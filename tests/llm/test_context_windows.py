@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from steep.llm.model_list import read_context_window
+from steep.llm.openai_counts import read_context_window
 
 
 def listed(**fields: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from steep.core.calls import Usage
-from steep.llm.openai_usage import read_usage
+from steep.llm.openai_counts import read_usage
 from steep.llm.prices import Prices
 
 

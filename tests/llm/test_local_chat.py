@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from steep.core.calls import Sampling
 from steep.core.errors import UserError
-from steep.llm.local.streaming import StreamingChatModel, pieces
+from steep.llm.local.chat import StreamingChatModel, pieces
 from steep.testing.tiny_model import CONTEXT_TOKENS
 
 ASKED = [{"role": "user", "content": "Who is Joren Pell?"}]

@@ -1,4 +1,4 @@
-"""Stream the answers of a Hugging Face causal LM in this process, token by token.
+"""A dialogue with a Hugging Face causal LM in this process, whose answers are streamed.
 
 This is for chat in a terminal; `client` completes many calls. It has its own loop instead of
 `generate` with a streamer, which needs a thread: here Ctrl-C ends an answer between two tokens.
@@ -8,7 +8,10 @@ On a GPU in bf16, else in fp32.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +20,12 @@ import torch
 
 from steep.core.calls import Sampling
 from steep.core.errors import UserError
+from steep.core.ids import derive_seed
 from steep.core.token_ids import rendered_chat, text_ids
 from steep.llm.local.client import load_model
 from steep.llm.local.prompts import LAST_TOKENS, end_ids
 from steep.llm.local.sampling import RowSampler, SampledRow
-from steep.llm.thinking import opened_thought
+from steep.llm.thinking import StreamedAnswer, opened_thought
 
 UNFINISHED = "\ufffd"  # what a tokenizer makes of a character whose last bytes are missing
 
@@ -53,11 +57,8 @@ class ChatAnswer:
 class StreamingChatModel:
     """A model and its tokenizer, ready to answer.
 
-    Args:
-        model: A Hugging Face directory, or a name on the Hub.
-
     Raises:
-        UserError: It cannot be loaded.
+        UserError: The model cannot be loaded.
     """
 
     def __init__(self, model: Path | str) -> None:
@@ -98,12 +99,7 @@ class StreamingChatModel:
         return None if self._context_tokens is None else self._context_tokens - len(prompt)
 
     def answer(self, prompt: Sequence[int], sampling: Sampling, seed: int) -> ChatAnswer:
-        """Return an answer that is computed as it is iterated over.
-
-        Args:
-            prompt: At least one token.
-            sampling: Temperature and maximum tokens; fewer where the context ends.
-            seed: Equal seeds give equal answers.
+        """Return an answer that is computed as it is iterated over; equal seeds give equal ones.
 
         Raises:
             UserError: The prompt fills the context.
@@ -163,3 +159,70 @@ def pieces(tokens: Iterator[int], tokenizer: Any) -> Iterator[str]:
             before, said = said, len(ids)
     if rest := text(before)[len(text(before, said)) :]:
         yield rest
+
+
+@dataclass
+class ChatSession:
+    """A dialogue with one model; by default every question starts a new one, as in the paper."""
+
+    chat_model: StreamingChatModel
+    system: str  # empty for none
+    sampling: Sampling  # temperature, and the limit of tokens per answer
+    keep_history: bool = False  # put earlier questions and answers into the next prompt
+    forgotten: int = 0  # messages that no longer fit into the context
+    last: ChatAnswer | None = None  # the last answer
+    _history: list[dict[str, str]] = field(default_factory=list)
+    _asked: int = 0
+
+    def ask(self, question: str, tell: Callable[[str], None]) -> Iterator[str]:
+        """Stream the pieces of the answer; a caller may stop at any of them.
+
+        Thoughts are part neither of the answer nor of the history; `tell` is told of them.
+        """
+        self._asked += 1
+        said = {"role": "user", "content": question}
+        prompt = self._prompt(said)
+        seed = derive_seed("chat", self._asked)  # the same question may get another answer
+        self.last = answer = self.chat_model.answer(prompt, self.sampling, seed)
+        streamed = StreamedAnswer(self.chat_model.opened_thought(prompt))
+        try:
+            with closing(iter(answer)) as pieces:  # type: ignore[type-var]
+                yield from _answered(pieces, streamed, tell)
+        finally:
+            content = streamed.separated.answer.strip()
+            if self.keep_history and content:
+                self._history += [said, {"role": "assistant", "content": content}]
+
+    def _prompt(self, said: dict[str, str]) -> list[int]:
+        """Return the prompt of the dialogue; drop the oldest questions and answers if too long."""
+        system = [{"role": "system", "content": self.system}] if self._has_system else []
+        while True:
+            prompt = self.chat_model.prompt([*system, *self._history, said])
+            room = self.chat_model.room(prompt)
+            wanted = min(self.sampling.max_tokens, len(prompt))  # half the context is enough
+            if not self._history or room is None or room >= wanted:
+                return prompt
+            del self._history[:2]
+            self.forgotten += 2
+
+    @property
+    def _has_system(self) -> bool:
+        return bool(self.system) and self.chat_model.has_template
+
+
+def _answered(
+    pieces: Iterator[str], streamed: StreamedAnswer, tell: Callable[[str], None]
+) -> Iterator[str]:
+    """Stream the answer without its thoughts."""
+    told = withdrawn = False
+    for more in chain(map(streamed.add, pieces), map(StreamedAnswer.end, [streamed])):
+        if streamed.withdrawn and not withdrawn:
+            tell("the text so far was a thought; the answer follows")
+            told = withdrawn = True
+        if streamed.thinks and not told:
+            tell("thinking ...")
+            told = True
+        if more:
+            yield more
+    if streamed.thinks and not streamed.separated.answer.strip():
+        tell("it thought and gave no answer")
