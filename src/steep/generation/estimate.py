@@ -7,8 +7,9 @@ they may have. Upper bounds, which limits rely on, are in `steep.ledger.budget`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from steep.core.calls import Call, Usage
@@ -49,29 +50,26 @@ class Amounts:
             self.cost_usd and _product(self.cost_usd, calls),
         )
 
+    def ordered(self) -> Amounts:
+        """Return the same with low <= expected <= high: a limit leaves fewer of expensive calls."""
+        return Amounts.total([self])
+
     @classmethod
-    def total(cls, several: Iterable[Amounts]) -> Amounts:
-        """Return the sum, with low <= expected <= high: a limit leaves fewer of expensive calls."""
-        calls = prompt = cached = answer = cost = NONE
-        known = True
-        for each in several:
-            calls += each.calls
-            prompt += each.prompt_tokens
-            cached += each.cached_tokens
-            answer += each.completion_tokens
-            known = known and each.cost_usd is not None
-            cost += each.cost_usd or NONE
+    def total(cls, several: Sequence[Amounts]) -> Amounts:
+        """Return the ordered sum."""
+        costs = [each.cost_usd for each in several]
         return cls(
-            _ordered(calls),
-            _ordered(prompt),
-            _ordered(cached),
-            _ordered(answer),
-            _ordered(cost) if known else None,
+            _sum([each.calls for each in several]),
+            _sum([each.prompt_tokens for each in several]),
+            _sum([each.cached_tokens for each in several]),
+            _sum([each.completion_tokens for each in several]),
+            None if None in costs else _sum([cost for cost in costs if cost is not None]),
         )
 
 
-def _ordered(each: Range) -> Range:
-    return Range.around(each.low, each.expected, each.high)
+def _sum(ranges: Sequence[Range]) -> Range:
+    low, expected, high = (sum(map(attrgetter(case), ranges), 0.0) for case in CASES)
+    return Range.around(low, expected, high)
 
 
 def _product(one: Range, other: Range) -> Range:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from steep.core.ranges import Range
 from steep.documents.document import Document
-from steep.generation.estimate import CASES, Amounts, of_one_call
+from steep.generation.estimate import CASES, NONE, Amounts, of_one_call
 from steep.generation.plan import PlanView, preparing_steps, text_steps
 from steep.generation.totals import Subject, Totals
 from steep.generation.usage_stats import Measured
@@ -134,15 +134,14 @@ def forecast(
             subject = Subject(recipe.name, document.id)
             numbers = _numbers(view, recipe, document, totals, subject in unprepared)
             for step, calls, done, prepares in numbers:
-                call, own = step.specimen(document), prices(document)
-                one = of_one_call(
-                    call,
-                    (recipe.name, step.name),
-                    measured,
-                    own,
-                    hosted_caches=hosted_caches and not prepares,
-                )
-                exact, most_usd = subject not in unprepared, reservation(call, own).cost_usd
+                own = prices(document)
+                one, most_usd = Amounts(cost_usd=NONE if own.known else None), None
+                if calls.high:
+                    call, caches = step.specimen(document), hosted_caches and not prepares
+                    key = recipe.name, step.name
+                    one = of_one_call(call, key, measured, own, hosted_caches=caches)
+                    most_usd = reservation(call, own).cost_usd
+                exact = subject not in unprepared
                 items.append(
                     _Item(document, recipe, step, calls, done, exact, prepares, one, most_usd)
                 )
@@ -154,7 +153,7 @@ def forecast(
         documents=tuple(_by_document(view, items, to_do)),
         steps=tuple(_by_step(view, items, to_do)),
         to_do=Amounts.total(to_do),
-        uncut=Amounts.total(item.one.times(item.calls) for item in items),
+        uncut=Amounts.total([item.one.times(item.calls) for item in items]),
         least_usd=_least_usd(items),
     )
 
@@ -301,8 +300,8 @@ def _by_document(
             document.title,
             len(document.text),
             all(item.exact for item, _ in own),
-            tuple(item.forecast(Amounts.total([each])) for item, each in own),
-            Amounts.total(each for _, each in own),
+            tuple(item.forecast(each.ordered()) for item, each in own),
+            Amounts.total([each for _, each in own]),
         )
 
 

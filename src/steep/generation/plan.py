@@ -256,7 +256,7 @@ class PlanView:
         found: list[PlannedCall] = []
         texts: list[str | None] = []
         for rank in range(len(calls)):
-            if step.is_enough(document, texts):
+            if texts and step.is_enough(document, texts):
                 break
             call = calls[rank]
             if any(call.id == earlier.call.id for earlier in found):

@@ -8,7 +8,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from steep.core.calls import Completion
@@ -20,7 +20,7 @@ from steep.ledger.endpoint_worker import EndpointStatistics
 from steep.ledger.records import Lost, has_failed
 
 Phase = Literal["preparing", "texts", "salvage", "stopping"]
-NO_STATISTICS, NOTHING_LOST = EndpointStatistics(), Lost()
+NOTHING_LOST = Lost()
 
 log = logging.getLogger("steep")
 
@@ -96,7 +96,7 @@ class GenerationReport:
     totals: Totals
     over_budget: bool
     stopped: bool
-    statistics: EndpointStatistics = NO_STATISTICS
+    statistics: EndpointStatistics = field(default_factory=EndpointStatistics)
     dropped: tuple[Reservation, ...] = ()
     lost: Lost = NOTHING_LOST
     batches: int | None = None
