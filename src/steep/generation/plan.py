@@ -131,11 +131,9 @@ class PlanView:
             if any(need not in answers for need in step.needs):
                 continue
             calls = step.calls(document, answers)
-            found = self._attempts(step, document, calls) if step.one_by_one else self._all(calls)
-            if step.one_by_one or all(record and is_final(record.status) for _, record in found):
-                texts = tuple(_text(record) for _, record in found)
-                if not step.one_by_one or _is_over(step, document, calls, found, texts):
-                    answers[step.name] = texts
+            found, over = (self._attempts if step.one_by_one else self._all)(step, document, calls)
+            if over:
+                answers[step.name] = tuple(_text(record) for _, record in found)
             planned += found
         return Preparation(tuple(planned), answers, len(answers) == len(steps))
 
@@ -251,13 +249,13 @@ class PlanView:
         while len(self._sequences) > SEQUENCES_KEPT:
             self._sequences.popitem(last=False)
 
-    def _attempts(self, step: Step, document: Document, calls: CallSequence) -> list[PlannedCall]:
-        """The attempts up to the first that suffices, or has not ended."""
+    def _attempts(
+        self, step: Step, document: Document, calls: CallSequence
+    ) -> tuple[list[PlannedCall], bool]:
+        """Return the attempts up to one that suffices or is to do, and whether none is left."""
         found: list[PlannedCall] = []
         texts: list[str | None] = []
         for rank in range(len(calls)):
-            if texts and step.is_enough(document, texts):
-                break
             call = calls[rank]
             if any(call.id == earlier.call.id for earlier in found):
                 raise UserError(
@@ -268,12 +266,18 @@ class PlanView:
             record = self.ledger.get(call.id)
             found.append(PlannedCall(call, record))
             if record is None or not is_final(record.status):
-                break
+                return found, False
             texts.append(_text(record))
-        return found
+            if step.is_enough(document, texts):
+                break
+        return found, True
 
-    def _all(self, calls: CallSequence) -> list[PlannedCall]:
-        return list(self._records(calls[rank] for rank in range(len(calls))))
+    def _all(
+        self, step: Step, document: Document, calls: CallSequence
+    ) -> tuple[list[PlannedCall], bool]:
+        """Return all calls of a step, and whether none is left."""
+        found = list(self._records(calls[rank] for rank in range(len(calls))))
+        return found, all(record and is_final(record.status) for _, record in found)
 
     def _count(self, recipe: Recipe, tally: Tally) -> int:
         """Add a recipe to a tally; return how many calls for texts are to do and not submitted."""
@@ -358,19 +362,6 @@ def text_steps(recipe: Recipe) -> list[Step]:
 
 def _text(record: CallRecord | None) -> str | None:
     return record.text if record and record.status in TEXT_STATUSES else None
-
-
-def _is_over(
-    step: Step,
-    document: Document,
-    calls: CallSequence,
-    found: Sequence[PlannedCall],
-    texts: Sequence[str | None],
-) -> bool:
-    """Whether no further attempt is planned."""
-    if found and not (found[-1].record and is_final(found[-1].record.status)):
-        return False
-    return len(found) == len(calls) or step.is_enough(document, texts)
 
 
 def _without_text(record: CallRecord) -> CallRecord:
