@@ -8,7 +8,7 @@ from pathlib import Path
 from toy import TINY, toy_recipe, view_of
 
 from steep.generation.batch.runner import generate_in_batches
-from steep.generation.progress import BatchReport
+from steep.generation.progress import GenerationReport
 from steep.ledger.ledger import Ledger
 from steep.llm.openai_batch import BatchClient
 
@@ -21,7 +21,7 @@ def quick_client(base_url: str, most_requests: int = 45) -> BatchClient:
     return BatchClient(base_url, pause_s=0.001, settle_s=0.0, most_requests=most_requests)
 
 
-async def run(base_url: str, path: Path) -> BatchReport:
+async def run(base_url: str, path: Path) -> GenerationReport:
     client = quick_client(base_url)
     with Ledger(path) as ledger:
         try:

@@ -27,7 +27,7 @@ def init(
     ] = None,
 ) -> None:
     """Write a commented configuration; nothing is sent or spent, only the documents are read."""
-    from steep.stages.first_config import write_first_config
+    from steep.cli.first_config import write_first_config
 
     found = write_first_config(config, documents, questions)
     reading, asked = found.documents, found.questions

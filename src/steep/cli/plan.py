@@ -24,7 +24,7 @@ from steep.cli.options import (
 
 if TYPE_CHECKING:
     from steep.evaluation.plan import EvaluationPlan
-    from steep.stages.plan import Plan
+    from steep.generation.planning import Plan
     from steep.stages.training_plan import TrainingForecast
 
 ProbeOption = Annotated[
@@ -71,10 +71,8 @@ def plan(
     from steep.stages.training_plan import forecast
 
     if probe:
-        from steep.stages.plan_probe import probe as make_calls
-
         opened = open_project(config, set)
-        make_calls(opened.config, opened.project, probe)
+        stage.probe(opened.config, opened.project, probe)
     else:
         opened = load_project(config, set)
     asked = plan_evaluation(opened.config, opened.project)

@@ -9,9 +9,10 @@ from steep.core.tables import table
 
 if TYPE_CHECKING:
     from steep.core.ranges import Range
-    from steep.generation.forecast import Amounts, DocumentForecast, StepForecast
+    from steep.generation.estimate import Amounts
+    from steep.generation.forecast import DocumentForecast, StepForecast
+    from steep.generation.planning import Host, Limit, Plan
     from steep.llm.prices import Prices
-    from steep.stages.plan import Host, Limit, Plan
 
 SHOWN_DOCUMENTS = 20
 LONGEST_ID = 32  # characters shown

@@ -63,29 +63,31 @@ def status(
 ) -> None:
     """Show the plan's totals and the spending, or look into the ledger; writes nothing."""
     from steep.cli import status_lines as lines
+    from steep.ledger import lookups
+    from steep.ledger.ledger import open_ledger
     from steep.stages import status as stage
 
     _check_one_question(documents, document, entity, failed, call, question)
     opened: Opened = load_project(config, set)
     project = opened.project
-    if documents:
-        _show(stage.documents_of(project, limit or LISTED), lines.of_documents, json)
-    elif document is not None:
-        _show(
-            stage.document_of(opened.config, project, document, limit or LISTED),
-            lines.of_document,
-            json,
-        )
-    elif entity is not None:
-        _show(stage.entity_of(project, entity, limit or LISTED_TEXTS), lines.of_entity, json)
-    elif failed:
-        _show(stage.failed_of(project, limit or LISTED), lines.of_failures, json)
-    elif call is not None:
-        _show(stage.call_of(project, call), lines.of_call, json)
-    elif question is not None:
+    if question is not None:
         from steep.stages.evaluate import results_of
 
         _show(results_of(opened.config, project, question), lines.of_question, json)
+    elif document is not None:
+        found = stage.document_of(opened.config, project, document, limit or LISTED)
+        _show(found, lines.of_document, json)
+    elif documents or entity is not None or failed or call is not None:
+        with open_ledger(project) as ledger:
+            if documents:
+                _show(lookups.documents_of(ledger, limit or LISTED), lines.of_documents, json)
+            elif entity is not None:
+                found = lookups.entity_of(ledger, entity, limit or LISTED_TEXTS)
+                _show(found, lines.of_entity, json)
+            elif failed:
+                _show(lookups.failed_of(ledger, limit or LISTED), lines.of_failures, json)
+            elif call is not None:
+                _show(lookups.call_of(ledger, call), lines.of_call, json)
     else:
         _show(stage.status_of(opened.config, project), lines.of_status, json)
 

@@ -62,6 +62,7 @@ _COMMONEST_ENGLISH = (
     "the and to that it with his this not but from they which or were their she you has as are"
 )
 _ENGLISH = frozenset(_COMMONEST_ENGLISH.split())
+_NO_LETTERS = {i: " " for i in range(128) if not chr(i).isalpha()}
 _NO_LANGUAGE = {"zxx", "und"}
 
 
@@ -75,12 +76,18 @@ def _document_language(sample: str) -> str | None:
     script = _main_script(sample)
     if script is None or script in _OF_SCRIPT:
         return _OF_SCRIPT.get(script or "")
-    words = re.findall(r"[^\W\d_]+", sample.casefold()) if script == "LATIN" else []
-    if words and sum(word in _ENGLISH for word in words) >= ENGLISH_SHARE * len(words):
+    words = _latin_words(sample.casefold()) if script == "LATIN" else []
+    if words and sum(map(_ENGLISH.__contains__, words)) >= ENGLISH_SHARE * len(words):
         return "en"
     if len(sample) < MIN_DOCUMENT_CHARACTERS:
         return None
     return _identified(sample, names_differ=script == "LATIN") or _by_letters(sample, script)
+
+
+def _latin_words(folded: str) -> list[str]:
+    if folded.isascii():  # several times as fast
+        return folded.translate(_NO_LETTERS).split()
+    return re.findall(r"[^\W\d_]+", folded)
 
 
 def _by_letters(sample: str, script: str) -> str | None:
@@ -99,6 +106,8 @@ def detect_language(text: str) -> str | None:
 
 def script_shares(text: str) -> dict[str, float]:
     """Return the share of a text's letters in each script, by the first word of their names."""
+    if text.isascii():  # several times as fast
+        return {"LATIN": 1.0} if any(map(str.isalpha, text)) else {}
     counts = Counter[str]()
     for character, number in Counter(text).items():
         if character.isalpha():

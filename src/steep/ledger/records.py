@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from steep.core.calls import Call, Completion, Payable, Status, Usage
@@ -62,7 +62,6 @@ class SlotTotals:
 
     Attributes:
         reasoning_tokens: Tokens of the answers that were nothing but reasoning.
-        failures: Why calls were skipped, and how many.
     """
 
     counts: Mapping[Status, int]
@@ -70,7 +69,6 @@ class SlotTotals:
     cost_usd: float
     unpriced: int
     reasoning_tokens: int
-    failures: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

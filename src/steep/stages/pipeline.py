@@ -19,8 +19,8 @@ from steep.core.files import write_json, write_text
 from steep.core.machine import processor_name
 from steep.core.ranks import ranks
 from steep.ledger import requests
+from steep.ledger.ledger import open_ledger
 from steep.stages import corpus, documents, evaluate, generate, instruct, tokenize, train
-from steep.stages.status import open_ledger
 
 log = logging.getLogger("steep")
 

@@ -20,13 +20,13 @@ from steep.core.errors import UserError
 from steep.core.formatting import gib
 from steep.core.ranges import Range
 from steep.core.ranks import ranks
+from steep.generation.planning import Plan
+from steep.ledger.ledger import open_ledger
 from steep.llm.local.weights import DIRECTORY, cache_directory
 from steep.llm.model_names import check_libraries, find_model, missing_libraries
 from steep.stages import documents as documents_stage
 from steep.stages import instruct
 from steep.stages.finished_artifacts import Finished, look
-from steep.stages.plan import Plan
-from steep.stages.status import open_ledger
 from steep.stages.tokenize import replay_path
 from steep.tokens.build import CHATS, INSTRUCTION, REPLAY, VALIDATION
 from steep.training.checkpoint_files import kept_steps

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -49,8 +49,44 @@ class ShardBuilder:
     model: str
     tokenizer: Callable[[], Any]
 
-    def texts(self, name: str, fields: Mapping[str, Any], texts: Texts) -> Artifact:
-        """Tokenize texts that `fields` identify."""
+    def arm(self, name: str, corpus: Artifact, recipes: Sequence[str], holdout: float) -> Artifact:
+        """Tokenize the passages of the recipes that an arm reads.
+
+        Raises:
+            UserError: The corpus has no passage of a recipe.
+        """
+        check_recipes(corpus, name, recipes)
+
+        def texts() -> Iterator[str]:
+            return passages_of(corpus, recipes, lambda row: not is_held_out(row, holdout))
+
+        fields = {"train.arms": list(recipes), "texts": digest(texts())}
+        return self._texts(name, fields, texts)
+
+    def replay(self, path: Path, texts: Texts, holdout: float) -> Artifact:
+        """Tokenize the general texts of a file, without those that are held out."""
+        fields = {"tokenize.replay": content_hash(path), "tokenize.holdout": holdout}
+        return self._texts(REPLAY, fields, lambda: _drawn(texts(), holdout, held_out=False))
+
+    def validation(
+        self, corpus: Artifact, recipes: Container[str], holdout: float, replay: Texts | None
+    ) -> Artifact:
+        """Tokenize the sets whose loss is measured during training.
+
+        `synthetic`: texts held out of all arms; `documents`: the raw documents, which only arms
+        that read them are trained on; `replay`: general text held out of replay.
+        """
+        sets: dict[str, Texts] = {
+            "synthetic": lambda: passages_of(
+                corpus, recipes, lambda row: is_held_out(row, holdout)
+            ),
+            "documents": lambda: passages_of(corpus, (RAW_RECIPE,), lambda row: True),
+        }
+        if replay is not None:
+            sets["replay"] = lambda: _drawn(replay(), holdout, held_out=True)
+        return self._sets(VALIDATION, {"tokenize.holdout": holdout}, sets)
+
+    def _texts(self, name: str, fields: Mapping[str, Any], texts: Texts) -> Artifact:
 
         def make(directory: Path) -> dict[str, Any]:
             from steep.tokens.shard import write_shard
@@ -65,7 +101,7 @@ class ShardBuilder:
 
         return self._build(name, fields, make)
 
-    def sets(self, name: str, fields: Mapping[str, Any], sets: Mapping[str, Texts]) -> Artifact:
+    def _sets(self, name: str, fields: Mapping[str, Any], sets: Mapping[str, Texts]) -> Artifact:
         """Tokenize several sets of texts into one artifact; empty sets are left out."""
 
         def make(directory: Path) -> dict[str, Any]:
@@ -136,6 +172,11 @@ def is_held_out(row: TextRow, holdout: float) -> bool:
 def draw(key: str) -> float:
     """Return a number from 0 to 1 that depends on the key alone."""
     return derive_seed("held out", key) / 2**63
+
+
+def _drawn(texts: Iterable[str], holdout: float, *, held_out: bool) -> Iterator[str]:
+    """Yield the texts that are trained on, or those that are held out."""
+    return (text for text in texts if (draw(text) < holdout) == held_out)
 
 
 def digest(texts: Iterable[str]) -> str:
