@@ -29,9 +29,7 @@ def builtin_texts() -> Path:
 def stream_general_texts(path: Path, skipped: list[Skipped]) -> Iterator[str]:
     """Stream texts: the `text` fields of JSON Lines, or the paragraphs of a plain file.
 
-    Args:
-        path: The file.
-        skipped: List that bad lines are appended to.
+    Bad lines are appended to `skipped`.
 
     Raises:
         NoText: It cannot be read, or there is no text in it.
@@ -55,14 +53,7 @@ def stream_general_texts(path: Path, skipped: list[Skipped]) -> Iterator[str]:
 
 
 def general_texts(path: Path, stage: str, key: str, kind: str, hint: str) -> Iterator[str]:
-    """Stream texts, and log the lines that were skipped.
-
-    Args:
-        path: The file.
-        stage: Name of the stage, for the log.
-        key: Setting that names the file, for the error.
-        kind: Kind of text, for the error.
-        hint: Remedy, for the error.
+    """Stream texts, and log the lines that were skipped; `key` and `kind` are named in errors.
 
     Raises:
         UserError: The file cannot be read, or has no text.

@@ -25,9 +25,7 @@ _THAI_OR_LAO = re.compile("[\u0e00-\u0eff]$")
 def ends_sentence(word: str, after: str = "") -> bool:
     """Return True if a sentence ends with this word; abbreviations and list numbers end none.
 
-    Args:
-        word: The word with its punctuation.
-        after: What stands between it and the next word; Thai and Lao end sentences by a blank.
+    `after` stands between it and the next word: Thai and Lao end sentences by a blank.
     """
     if after and _THAI_OR_LAO.search(word):
         return True

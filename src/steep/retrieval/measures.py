@@ -23,15 +23,10 @@ from steep.retrieval.index import Hit
 
 @dataclass(frozen=True, slots=True)
 class RetrievalQuality:
-    """The ranks of the relevant chunks of a question.
+    """The ranks of the relevant chunks of a question."""
 
-    Attributes:
-        ranks: Of those that were found, from 1, ascending.
-        relevant: Number of relevant chunks in the corpus.
-    """
-
-    ranks: tuple[int, ...]
-    relevant: int
+    ranks: tuple[int, ...]  # of those that were found, from 1, ascending
+    relevant: int  # number of relevant chunks in the corpus
 
     def recall(self, k: int) -> float:
         """Return 1 if one of the first `k` chunks is relevant, else 0."""

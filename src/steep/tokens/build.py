@@ -19,8 +19,7 @@ from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
 from steep.core.files import content_hash
 from steep.core.ids import derive_seed
-from steep.corpus.passage import OF_DOCUMENT
-from steep.corpus.store import PASSAGES_NAME, TextRow, stream_texts
+from steep.corpus.passage import OF_DOCUMENT, PASSAGES_NAME, TextRow, stream_texts
 
 log = logging.getLogger("steep")
 
@@ -37,13 +36,7 @@ Texts = Callable[[], Iterable[str]]
 
 @dataclass(frozen=True, slots=True)
 class ShardBuilder:
-    """Builds token shards with the tokenizer of one model.
-
-    Args:
-        project: The project.
-        model: Name of the model in the configuration.
-        tokenizer: Loads its tokenizer; called only if a shard is missing.
-    """
+    """Builds token shards with the tokenizer of one model."""
 
     project: Project
     model: str
@@ -83,13 +76,7 @@ class ShardBuilder:
         return self._build(name, {**fields, "texts": digests}, make)
 
     def chats(self, name: str, path: Path, loss_on: Literal["all", "assistant"]) -> Artifact:
-        """Tokenize a JSONL file of chats with the model's chat template.
-
-        Args:
-            name: Name of the shard.
-            path: The file.
-            loss_on: The tokens that are learned.
-        """
+        """Tokenize a JSONL file of chats with the model's chat template."""
 
         def make(directory: Path) -> dict[str, Any]:
             from steep.tokens.chat import write_chat_shard

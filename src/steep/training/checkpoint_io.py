@@ -156,11 +156,7 @@ class CheckedWriter(FileSystemWriter):
 
     Everything happens inside the two calls of DCP to a storage writer, since DCP carries what one
     rank raises there to all: each rank writes, syncs and hashes its own file; rank 0 then calls
-    `finish`.
-
-    Args:
-        directory: An empty directory that all ranks see.
-        finish: Called on rank 0 with the checksums of all files, once they are on disk.
+    `finish` with the checksums of all files.
     """
 
     def __init__(self, directory: Path, finish: Callable[[dict[str, str]], None]) -> None:

@@ -17,11 +17,11 @@ import torch
 from steep.core.errors import UserError
 from steep.tokens.mixture import Mixture
 from steep.training.config import OptimizationConfig
-from steep.training.flops import flops_per_token, mfu, peak_flops
 from steep.training.metrics import StepMetrics
+from steep.training.model_dims import flops_per_token, mfu, peak_flops
 from steep.training.optimizers import learning_rate_at
 from steep.training.parallel import World, device_name
-from steep.training.throughput import Workload, workload_of
+from steep.training.throughput import workload_of
 
 log = logging.getLogger("steep")
 
@@ -33,22 +33,13 @@ class LossGuard:
     """Stops a run at a loss or gradient norm that is not finite, and at a loss that jumps.
 
     Nothing is masked: the error names the batch, and weights after such a batch are never saved.
-
-    Args:
-        settings: The settings of the run.
     """
 
     settings: OptimizationConfig
     _losses: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED_STEPS))
 
     def check(self, step: int, loss: float, norm: float, batch: Callable[[], str]) -> None:
-        """Check the numbers of a step.
-
-        Args:
-            step: From 1.
-            loss: Nats per token.
-            norm: Norm of the gradient before clipping.
-            batch: Describes the rows of the step.
+        """Check the numbers of a step, from 1; `batch` describes its rows.
 
         Raises:
             UserError: A number is not finite, or the loss has jumped.
@@ -127,7 +118,7 @@ class ThroughputMeter:
         self._flops = flops_per_token(self.model, self.mixture.context_tokens)
         self._peak = peak_flops(self.world.device)
 
-    def workload(self) -> Workload:
+    def workload(self) -> dict[str, Any]:
         """Return what decides the speed of a step."""
         device = device_name(self.world.device)
         return workload_of(device, self.world.size, self._flops, self.settings)

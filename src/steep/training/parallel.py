@@ -109,12 +109,6 @@ def shard(module: nn.Module, layers: list[nn.Module], world: World, policy: Any)
 
     Gradients are reduced after every micro-batch: deferring it would keep an unsharded fp32
     gradient on every rank, 4 bytes per parameter for any number of ranks.
-
-    Args:
-        module: The root, whose forward pass reaches all parameters.
-        layers: The decoder layers in it, each gathered by itself.
-        world: The ranks.
-        policy: FSDP2's `MixedPrecisionPolicy`.
     """
     if world.size == 1:
         module.to(world.device)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TRAIN_VERSION, INSTRUCT_VERSION = 2, 1
 MANY_PASSES = 200  # over the texts of an arm; more are hardly intended
+VALIDATION_TOKENS = 200_000  # per set, at most: its mean loss is then known to about 0.005 nats
 SUFFIX = "-instruct"  # appended to the name of an arm for its tuned model
 RESERVED = {BASE, REPLAY, INSTRUCTION, VALIDATION, CHATS}
 # The settings that the validation losses of the untrained model depend on; the seed orders the
@@ -45,16 +46,7 @@ def train_arm(
     find_model: FindModel,
     launch: Launch,
 ) -> Artifact:
-    """Train one arm from the base model.
-
-    Args:
-        project: The project.
-        settings: The section of the configuration.
-        shards: All shards by name: those of arms, and those that are mixed in or validated on.
-        arm: Name of the arm.
-        find_model: Finds the models that the settings name.
-        launch: Runs the job on the ranks.
-    """
+    """Train one arm from the base model."""
     identity, mixed = training_identity(settings, shards, arm), mixed_rates(settings, shards)
     validation = shards.get(VALIDATION)
 
@@ -138,11 +130,6 @@ def mixed_rates(settings: TrainConfig, available: Container[str]) -> dict[ShareN
 def training_steps(settings: TrainConfig, corpus_tokens: int, mixed_rate: float) -> int:
     """Return the number of optimizer steps in `train.tokens`, or in `train.epochs`.
 
-    Args:
-        settings: The section of the configuration.
-        corpus_tokens: Tokens of the arm's own shard.
-        mixed_rate: Share of rows from other shards.
-
     Raises:
         UserError: There is less than one batch.
     """
@@ -172,6 +159,11 @@ def tuning_steps(settings: InstructConfig, chat_tokens: int) -> int:
     """Return the number of optimizer steps in `instruct.epochs`."""
     batch_tokens = settings.batch_sequences * settings.context_tokens
     return max(1, math.ceil(settings.epochs * chat_tokens / batch_tokens))
+
+
+def validation_rows(tokens: int, context_tokens: int) -> int:
+    """Return the number of rows that the loss on a set of `tokens` tokens is measured on."""
+    return max(1, min(tokens, VALIDATION_TOKENS) // context_tokens)
 
 
 def check_training(settings: TrainConfig) -> None:
