@@ -113,7 +113,7 @@ def test_two_may_use_the_cache_at_once(tmp_path: Path) -> None:
         embed_texts(Letters(), ["b"], two)
         assert one.vectors("letters", ["a", "b"]).keys() == {"a", "b"}
     with sqlite3.connect(path) as database:
-        assert database.execute("SELECT count(*) FROM vectors").fetchone() == (2,)
+        assert database.execute("SELECT count(*) FROM entries").fetchone() == (2,)
     database.close()
 
 

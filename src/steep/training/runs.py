@@ -13,7 +13,8 @@ from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.config import identity_fields
 from steep.core.errors import UserError
 from steep.tokens.build import CHATS, INSTRUCTION, REPLAY, VALIDATION
-from steep.training.config import InstructConfig, OptimizationConfig, TrainConfig
+from steep.training.config import InstructConfig, TrainConfig
+from steep.training.metrics import check_trackers, read_validation
 from steep.training.models import BASE, MODEL_NAME
 
 log = logging.getLogger("steep")
@@ -185,7 +186,7 @@ def check_training(settings: TrainConfig) -> None:
         from steep.training.ray_train import check_ray_train
 
         check_ray_train()
-    check_tracker_packages(settings)
+    check_trackers(settings.trackers, settings.section)
 
 
 def check_tuning(settings: InstructConfig, arms: Collection[str]) -> None:
@@ -201,15 +202,7 @@ def check_tuning(settings: InstructConfig, arms: Collection[str]) -> None:
             expected=", ".join(arms),
             found=unknown[0],
         )
-    check_tracker_packages(settings)
-
-
-def check_tracker_packages(settings: OptimizationConfig) -> None:
-    """Refuse trackers whose packages are not installed."""
-    if settings.trackers:
-        from steep.training.metrics import check_trackers
-
-        check_trackers(settings.trackers, settings.section)
+    check_trackers(settings.trackers, settings.section)
 
 
 def _run(job: TrainingJob, launch: Launch) -> dict[str, Any]:
@@ -249,8 +242,6 @@ def _first_losses(
     project: Project, identity: Identity, validation: Artifact | None
 ) -> dict[str, float] | None:
     """Return the validation losses before the first step, if another arm has measured them."""
-    from steep.training.metrics import read_validation
-
     if validation is None:
         return None
     for other in project.finished(identity.stage):
