@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.calls import RAW_RECIPE
@@ -20,6 +20,9 @@ from steep.core.errors import UserError
 from steep.core.files import content_hash
 from steep.core.ids import derive_seed
 from steep.corpus.passage import OF_DOCUMENT, PASSAGES_NAME, TextRow, stream_texts
+
+if TYPE_CHECKING:
+    from steep.tokens.shard import ShardManifest
 
 log = logging.getLogger("steep")
 
@@ -48,13 +51,7 @@ class ShardBuilder:
         def make(directory: Path) -> dict[str, Any]:
             from steep.tokens.shard import write_shard
 
-            manifest = write_shard(directory, texts(), self.tokenizer())
-            return {
-                "arm": name,
-                "passages": manifest.texts,
-                "tokens": manifest.tokens,
-                "sha256": manifest.sha256,
-            }
+            return _counts(write_shard(directory, texts(), self.tokenizer()))
 
         return self._build(name, fields, make)
 
@@ -70,7 +67,7 @@ class ShardBuilder:
                 name: write_shard(directory / name, sets[name](), tokenizer).tokens
                 for name in found
             }
-            return {"arm": name, "sets": found, "tokens": tokens}
+            return {"sets": found, "tokens": tokens}
 
         digests = {each: digest(texts()) for each, texts in sets.items()}
         return self._build(name, {**fields, "texts": digests}, make)
@@ -83,28 +80,27 @@ class ShardBuilder:
 
             manifest, skipped = write_chat_shard(directory, path, self.tokenizer(), loss_on)
             if skipped:
+                first = f"{skipped[0].source}: {skipped[0].reason}"
                 log.warning(
-                    "tokenize: skipped %d lines of %s; the first, %s: %s",
-                    len(skipped),
-                    path,
-                    skipped[0].source,
-                    skipped[0].reason,
+                    "tokenize: skipped %d lines of %s; the first, %s", len(skipped), path, first
                 )
-            return {
-                "arm": name,
-                "passages": manifest.texts,
-                "skipped": len(skipped),
-                "tokens": manifest.tokens,
-                "sha256": manifest.sha256,
-            }
+            return {**_counts(manifest), "skipped": len(skipped)}
 
         return self._build(name, {"chats": content_hash(path), "loss_on": loss_on}, make)
 
     def _build(
         self, name: str, fields: Mapping[str, Any], make: Callable[[Path], dict[str, Any]]
     ) -> Artifact:
-        fields = {"arm": name, "train.model": self.model, **fields}
-        return build(self.project, Identity("tokenize", VERSION, fields, {}), make)
+        identity = {"arm": name, "train.model": self.model, **fields}
+        return build(
+            self.project,
+            Identity("tokenize", VERSION, identity, {}),
+            lambda directory: {"arm": name, **make(directory)},
+        )
+
+
+def _counts(manifest: ShardManifest) -> dict[str, Any]:
+    return {"passages": manifest.texts, "tokens": manifest.tokens, "sha256": manifest.sha256}
 
 
 def passages_of(

@@ -207,9 +207,7 @@ class _Loop:
             asynchronous=asynchronous,
         )
         self.loss_guard = LossGuard(run.settings)
-        self.throughput = ThroughputMeter(
-            run.module.model, run.mixture, run.settings, run.steps, run.world
-        )
+        self.throughput = ThroughputMeter(run)
 
     def go(self) -> None:
         """Run the steps that are left."""
