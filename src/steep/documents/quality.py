@@ -3,7 +3,7 @@
 The stories are documents, and the questions an evaluation. A file has any suffix (`.dev`, `.train`,
 `.htmlstripped.dev`), so it is recognized by its keys. Two question sets of one article (same title
 and author) are merged. The texts are hard-wrapped and oddly spaced: emphasis is a word between four
-blanks, a lost line end is six or more; both are corrected here.
+blanks, a lost line end is six or more; both are corrected.
 """
 
 from __future__ import annotations

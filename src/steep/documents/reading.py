@@ -1,4 +1,4 @@
-"""Read a file or a folder into documents; what cannot be read is named, and never stops the rest.
+"""Read a file or a folder into documents; unreadable files are reported, and never stop the rest.
 
 `read_documents(Path("docs"))` is the whole interface. Ids do not depend on the machine: a file's is
 its path within the folder, a record's is its own.

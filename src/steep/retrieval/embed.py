@@ -119,18 +119,15 @@ class LocalEmbedder:
         UserError: The directory or the package is missing.
     """
 
-    def __init__(self, path: Path, batch_size: int = 32) -> None:
+    def __init__(self, path: Path) -> None:
         self.name = directory_name(path)
         self._model: Any = sentence_transformers().SentenceTransformer(
             str(path), local_files_only=True
         )
-        self._batch_size = batch_size
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one vector per text."""
-        vectors_ND: Vectors = self._model.encode(
-            list(texts), batch_size=self._batch_size, show_progress_bar=False
-        )
+        vectors_ND: Vectors = self._model.encode(list(texts), show_progress_bar=False)
         return vectors_ND
 
 

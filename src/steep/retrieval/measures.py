@@ -1,8 +1,8 @@
-"""The quality of rankings, question by question.
+"""Measure the quality of rankings, per question.
 
 Two measures: the ranks of the chunks of the right *document* (the paper's Recall@8: QuALITY has no
 gold passage), and of its chunks that hold a gold *answer*. The second needs questions with short
-answers. A question whose answer is in no chunk, because it was cut in two, counts as not found and
+answers. A question whose answer is in no chunk, because a cut divides it, counts as not found and
 has `relevant == 0`.
 """
 
@@ -34,7 +34,7 @@ class RetrievalQuality:
 
     @property
     def reciprocal_rank(self) -> float:
-        """1 / the rank of the first relevant chunk; 0 if none was found."""
+        """Return 1 / the rank of the first relevant chunk; 0 if none was found."""
         return 1 / self.ranks[0] if self.ranks else 0.0
 
     def ndcg(self, k: int) -> float:

@@ -61,10 +61,9 @@ class LocalReranker:
         UserError: The directory or the package is missing.
     """
 
-    def __init__(self, path: Path, batch_size: int = 32) -> None:
+    def __init__(self, path: Path) -> None:
         self.name = directory_name(path)
         self._model: Any = sentence_transformers().CrossEncoder(str(path), local_files_only=True)
-        self._batch_size = batch_size
 
     def score(self, candidates: Sequence[Candidates]) -> list[list[float]]:
         """Return the score of each text for its question.
@@ -73,7 +72,7 @@ class LocalReranker:
             UserError: The model does not return one number per pair.
         """
         pairs = [(each.question, text) for each in candidates for text in each.texts]
-        scores = self._model.predict(pairs, batch_size=self._batch_size, show_progress_bar=False)
+        scores = self._model.predict(pairs, show_progress_bar=False)
         if scores.shape != (len(pairs),):
             raise UserError(
                 "This cross-encoder does not return one score per text.",
