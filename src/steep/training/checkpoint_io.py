@@ -23,7 +23,7 @@ from torch.futures import Future
 from steep.core.errors import UserError
 from steep.core.formatting import some_of
 from steep.training.checkpoint_files import checksum, sync, writing_errors
-from steep.training.parallel import World, lost_ranks
+from steep.training.parallel import World, local_part, lost_ranks
 
 T = TypeVar("T")
 
@@ -99,11 +99,6 @@ class Staging:
                 buffer, tensor._spec, requires_grad=False
             )
         return buffer
-
-
-def local_part(tensor: Tensor) -> Tensor:
-    """Return the part of a tensor that this rank holds."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def check_tensors(path: Path, reader: FileSystemReader, tensors: Mapping[str, Tensor]) -> None:

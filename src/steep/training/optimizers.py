@@ -31,7 +31,7 @@ from torch.distributed.tensor._utils import compute_local_shape_and_global_offse
 
 from steep.core.ids import derive_seed
 from steep.training.config import OptimizationConfig
-from steep.training.parallel import World
+from steep.training.parallel import World, local_part
 from steep.training.quantize import (
     block_columns,
     decode_first,
@@ -166,19 +166,19 @@ class BFloat16AdamW(torch.optim.Optimizer):
         self, parameter: nn.Parameter, state: dict[str, Tensor], scalars: Scalars
     ) -> None:
         assert parameter.grad is not None
-        gradient = local(parameter.grad)
+        gradient = local_part(parameter.grad)
         if gradient.numel() == 0:  # a rank without rows of this parameter
             return
         first_scale, second_scale = (state.get(f"{moment}_scale") for moment in ("first", "second"))
         cut: tuple[int, ...] = (-1,)
         if first_scale is not None:
-            cut = (-1, gradient.numel() // local(first_scale).numel())
+            cut = (-1, gradient.numel() // local_part(first_scale).numel())
         slots = Slots(
-            weight=local(parameter.detach()).view(cut),
-            first=local(state["first"]).view(cut),
-            second=local(state["second"]).view(cut),
-            first_scale=None if first_scale is None else local(first_scale).view(-1, 1),
-            second_scale=None if second_scale is None else local(second_scale).view(-1, 1),
+            weight=local_part(parameter.detach()).view(cut),
+            first=local_part(state["first"]).view(cut),
+            second=local_part(state["second"]).view(cut),
+            first_scale=None if first_scale is None else local_part(first_scale).view(-1, 1),
+            second_scale=None if second_scale is None else local_part(second_scale).view(-1, 1),
         )
         self._update(slots, gradient.reshape(cut), self._first_index[parameter], scalars)
 
@@ -215,14 +215,6 @@ def new_state(parameter: nn.Parameter) -> dict[str, Tensor]:
         state["first"] = _zeros(parameter, shape, torch.float32)
         state["second"] = _zeros(parameter, shape, torch.float32)
     return state
-
-
-def local(tensor: Tensor) -> Tensor:
-    """Return the part of a tensor that this process holds."""
-    if isinstance(tensor, DTensor):
-        part: Tensor = tensor.to_local()
-        return part
-    return tensor
 
 
 def _zeros(parameter: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
@@ -341,7 +333,7 @@ def clip_gradients(parameters: list[nn.Parameter], largest: float, world: World)
     Returns:
         The norm before clipping, over all ranks, summed in fp32.
     """
-    gradients = [local(each.grad) for each in parameters if each.grad is not None]
+    gradients = [local_part(each.grad) for each in parameters if each.grad is not None]
     norms = torch._foreach_norm(gradients, 2, dtype=torch.float32)
     norm = world.sum(torch.stack(norms).square().sum()).sqrt()
     torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))

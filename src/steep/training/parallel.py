@@ -22,6 +22,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.tensor import DTensor
 
 from steep.core.errors import UserError
 from steep.core.machine import processor_name
@@ -118,6 +119,14 @@ def shard(module: nn.Module, layers: list[nn.Module], world: World, policy: Any)
     for layer in layers:
         fully_shard(layer, mesh=world.mesh, mp_policy=policy)
     fully_shard(module, mesh=world.mesh, mp_policy=policy)
+
+
+def local_part(tensor: Tensor) -> Tensor:
+    """Return the part of a tensor that this rank holds."""
+    if isinstance(tensor, DTensor):
+        part: Tensor = tensor.to_local()
+        return part
+    return tensor
 
 
 @contextmanager
