@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -189,10 +188,9 @@ class RunLister:
             except UserError as error:  # the same for every arm
                 self.problems.append(refusal("train", error))
                 steps = None
-            identity = partial(training_identity, settings, self.shards, arm)
-            run = self._run(
-                arm, settings, steps, identity if arm in self.shards else None, arm in self.trained
-            )
+            known = arm in self.shards
+            identity = training_identity(settings, self.shards, arm) if known else None
+            run = self._run(arm, settings, steps, identity, arm in self.trained)
             first = not (self.trained or runs or run.steps_done)  # arms share their first losses
             runs.append(replace(run, validation_tokens=self._validation(settings, run, first)))
         return tuple(runs)
@@ -207,7 +205,7 @@ class RunLister:
         for arm in arms:
             identity = None
             if trained := self.trained.get(arm):
-                identity = partial(tuning_identity, settings, trained, self.shards[CHATS], arm)
+                identity = tuning_identity(settings, trained, self.shards[CHATS], arm)
             is_done = arm in self.trained and arm in self.tuned
             runs.append(self._run(arm + SUFFIX, settings, steps, identity, is_done))
         return tuple(runs)
@@ -221,13 +219,12 @@ class RunLister:
         name: str,
         settings: OptimizationConfig,
         steps: Range | None,
-        identity: Callable[[], Identity] | None,
+        identity: Identity | None,
         is_done: bool,
     ) -> RunForecast:
         kept = 0
         if identity is not None and not is_done:
-            found = identity()
-            path = self.project.artifact_path(found.stage, found.hash8)
+            path = self.project.artifact_path(identity.stage, identity.hash8)
             if kept := kept_steps(path):
                 self.begun.append(path)
         state: Any = "done" if is_done else "interrupted" if kept else "to do"
