@@ -64,7 +64,7 @@ def test_adapters_are_merged_first(tiny_directory: Path, tmp_path: Path) -> None
             if "lora_B" in name:
                 parameter.fill_(0.05)
     adapted = logits(model)
-    export_model(model, load_tokenizer(tiny_directory), tmp_path / "model", ALONE, merge=True)
+    export_model(model, load_tokenizer(tiny_directory), tmp_path / "model", ALONE)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     assert torch.allclose(logits(loaded), adapted, atol=1e-4)
     assert not torch.allclose(logits(load_model(tiny_directory)), adapted, atol=1e-2)

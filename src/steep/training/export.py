@@ -21,23 +21,15 @@ from steep.training.model_dims import empty_model
 from steep.training.parallel import World
 
 
-def export_model(
-    model: Any,
-    tokenizer: Any,
-    directory: Path,
-    world: World,
-    *,
-    merge: bool = False,
-) -> None:
-    """Write model, tokenizer and generation settings, with adapters merged if `merge`.
+def export_model(model: Any, tokenizer: Any, directory: Path, world: World) -> None:
+    """Write model, tokenizer and generation settings, with adapters merged.
 
     Called on every rank. An existing directory is replaced.
 
     Raises:
         UserError: The disk is full.
     """
-    assert merge == has_lora(model), "adapters cannot be saved as they are"
-    if merge:
+    if has_lora(model):
         merge_lora(model)
     state = dict(_gathered(model, world))
     if world.is_main:

@@ -150,7 +150,7 @@ def _export(job: TrainingJob, model: Any, tokenizer: Any, directory: Path, world
     """Write the trained model; with a task vector, the first model is temporary."""
     final, interim = directory / MODEL_NAME, directory / INTERIM_NAME
     target = interim if job.add_task_vector else final
-    export_model(model, tokenizer, target, world, merge=job.settings.lora_rank is not None)
+    export_model(model, tokenizer, target, world)
     if job.add_task_vector and world.is_main:
         from steep.training.task_vector import add_task_vector
 
