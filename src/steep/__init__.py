@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from steep.core.errors import UserError
     from steep.core.ids import derive_seed
     from steep.core.ranges import Range
-    from steep.corpus.passage import Passage
-    from steep.corpus.store import read_passages
+    from steep.corpus.passage import Passage, read_passages
     from steep.documents.document import Document
     from steep.documents.reading import read_documents
     from steep.evaluation.scores import Scores, read_scores
@@ -40,8 +39,7 @@ _HOMES = {
     "core.errors": ("UserError",),
     "core.ids": ("derive_seed",),
     "core.ranges": ("Range",),
-    "corpus.passage": ("Passage",),
-    "corpus.store": ("read_passages",),
+    "corpus.passage": ("Passage", "read_passages"),
     "documents.document": ("Document",),
     "documents.reading": ("read_documents",),
     "evaluation.scores": ("Scores", "read_scores"),

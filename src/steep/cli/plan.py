@@ -25,7 +25,7 @@ from steep.cli.options import (
 if TYPE_CHECKING:
     from steep.evaluation.plan import EvaluationPlan
     from steep.generation.planning import Plan
-    from steep.stages.training_plan import TrainingForecast
+    from steep.training.forecast import TrainingForecast
 
 ProbeOption = Annotated[
     int,

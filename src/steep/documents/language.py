@@ -1,9 +1,9 @@
-"""The language of a text, said only when it is sure.
+"""Detect the language of a text, if it is certain.
 
-Scripts with one language (Japanese, Korean, Thai, ...) name it at once. Of the others py3langid
-judges, with 95% confidence, and must say the same of the words in lower case alone: invented names
-are capitalized, and neither a list of them nor a page full of them may look like Finnish. English
-is known by its commonest words first, so that an English document never loads py3langid.
+Scripts of one language (Japanese, Korean, Thai, ...) decide alone. For others, py3langid must be
+95% confident, and agree on the words in lower case alone: invented names are capitalized, and
+neither a list nor a page of them may look like Finnish. English is recognized by its commonest
+words first, so that an English document never loads py3langid.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import Counter
 from functools import lru_cache
 from typing import Any
 
-MIN_CHARACTERS = 120  # of a text whose language may reject it
+MIN_CHARACTERS = 120  # of a text that may be rejected for its language
 MIN_DOCUMENT_CHARACTERS = 40  # of a document, which is answered in its language
 MIN_CONFIDENCE = 0.95
 ENGLISH_SHARE = 0.08  # of words that are among the commonest English ones
@@ -67,7 +67,7 @@ _NO_LANGUAGE = {"zxx", "und"}
 
 
 def document_language(text: str) -> str | None:
-    """Return the ISO 639-1 code of a document's language, or None when it is not clear."""
+    """Return the ISO 639-1 code of a document's language, or None if it is not clear."""
     return _document_language(text[:SAMPLE_CHARACTERS])
 
 

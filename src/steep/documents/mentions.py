@@ -1,9 +1,9 @@
-"""Does a document mention a name? In the forms in which its language writes names.
+"""Find names in a document, in the forms in which its language writes them.
 
-A name is compared word by word in folded form (see `core/words.py`). Scripts without blanks know no
-word borders, so there any place counts. Korean, Russian, Arabic, Hebrew and, in documents that are
+A name is compared word by word in folded form (see `core/words.py`). Scripts without blanks have no
+word borders, so any place counts. Korean, Russian, Arabic, Hebrew and, in documents that are
 clearly not in English, words in Latin letters may carry an ending (`des Ostrelsees`), a particle
-or an attached article, and may be part of a compound. English names must stand as they are.
+or an attached article, and may be part of a compound. English names must match exactly.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _are_too_many(words: list[str]) -> bool:
 
 
 class MentionIndex:
-    """The words of a document, made once for all names that are looked up in it."""
+    """The words of a document, computed once for all names that are looked up in it."""
 
     def __init__(self, text: str) -> None:
         self.language = document_language(text)

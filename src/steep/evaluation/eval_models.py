@@ -21,7 +21,7 @@ from steep.evaluation.config import BASE
 from steep.evaluation.setup import EvaluationSetup
 from steep.ledger.config import ServerConfig
 from steep.training.loading import load_model, load_model_config, load_tokenizer
-from steep.training.weights import directory_hash
+from steep.training.models import directory_hash
 
 if TYPE_CHECKING:
     from steep.evaluation.engines import AnswerEngine

@@ -12,15 +12,17 @@ import logging
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
 from steep.core.files import content_hash
 from steep.core.ids import derive_seed
-from steep.corpus.passage import OF_DOCUMENT
-from steep.corpus.store import PASSAGES_NAME, TextRow, stream_texts
+from steep.corpus.passage import OF_DOCUMENT, PASSAGES_NAME, TextRow, stream_texts
+
+if TYPE_CHECKING:
+    from steep.tokens.shard import ShardManifest
 
 log = logging.getLogger("steep")
 
@@ -37,13 +39,7 @@ Texts = Callable[[], Iterable[str]]
 
 @dataclass(frozen=True, slots=True)
 class ShardBuilder:
-    """Builds token shards with the tokenizer of one model.
-
-    Args:
-        project: The project.
-        model: Name of the model in the configuration.
-        tokenizer: Loads its tokenizer; called only if a shard is missing.
-    """
+    """Builds token shards with the tokenizer of one model."""
 
     project: Project
     model: str
@@ -91,13 +87,7 @@ class ShardBuilder:
         def make(directory: Path) -> dict[str, Any]:
             from steep.tokens.shard import write_shard
 
-            manifest = write_shard(directory, texts(), self.tokenizer())
-            return {
-                "arm": name,
-                "passages": manifest.texts,
-                "tokens": manifest.tokens,
-                "sha256": manifest.sha256,
-            }
+            return _counts(write_shard(directory, texts(), self.tokenizer()))
 
         return self._build(name, fields, make)
 
@@ -113,47 +103,40 @@ class ShardBuilder:
                 name: write_shard(directory / name, sets[name](), tokenizer).tokens
                 for name in found
             }
-            return {"arm": name, "sets": found, "tokens": tokens}
+            return {"sets": found, "tokens": tokens}
 
         digests = {each: digest(texts()) for each, texts in sets.items()}
         return self._build(name, {**fields, "texts": digests}, make)
 
     def chats(self, name: str, path: Path, loss_on: Literal["all", "assistant"]) -> Artifact:
-        """Tokenize a JSONL file of chats with the model's chat template.
-
-        Args:
-            name: Name of the shard.
-            path: The file.
-            loss_on: The tokens that are learned.
-        """
+        """Tokenize a JSONL file of chats with the model's chat template."""
 
         def make(directory: Path) -> dict[str, Any]:
             from steep.tokens.chat import write_chat_shard
 
             manifest, skipped = write_chat_shard(directory, path, self.tokenizer(), loss_on)
             if skipped:
+                first = f"{skipped[0].source}: {skipped[0].reason}"
                 log.warning(
-                    "tokenize: skipped %d lines of %s; the first, %s: %s",
-                    len(skipped),
-                    path,
-                    skipped[0].source,
-                    skipped[0].reason,
+                    "tokenize: skipped %d lines of %s; the first, %s", len(skipped), path, first
                 )
-            return {
-                "arm": name,
-                "passages": manifest.texts,
-                "skipped": len(skipped),
-                "tokens": manifest.tokens,
-                "sha256": manifest.sha256,
-            }
+            return {**_counts(manifest), "skipped": len(skipped)}
 
         return self._build(name, {"chats": content_hash(path), "loss_on": loss_on}, make)
 
     def _build(
         self, name: str, fields: Mapping[str, Any], make: Callable[[Path], dict[str, Any]]
     ) -> Artifact:
-        fields = {"arm": name, "train.model": self.model, **fields}
-        return build(self.project, Identity("tokenize", VERSION, fields, {}), make)
+        identity = {"arm": name, "train.model": self.model, **fields}
+        return build(
+            self.project,
+            Identity("tokenize", VERSION, identity, {}),
+            lambda directory: {"arm": name, **make(directory)},
+        )
+
+
+def _counts(manifest: ShardManifest) -> dict[str, Any]:
+    return {"passages": manifest.texts, "tokens": manifest.tokens, "sha256": manifest.sha256}
 
 
 def passages_of(
