@@ -1,13 +1,10 @@
 """Written answers: from questions and an engine to one row per model, question and sample.
 
-A row holds the prompt and the text, so that any parser or vote can be applied to it later
-(`answer_scores.rescore`). What was read of a text names options, not the letters that stood for
-them.
+A row holds the prompt and the text, so that any parser or vote can be applied to it later.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,14 +18,12 @@ from steep.evaluation.engines import (
     PromptTooLong,
     no_progress,
 )
-from steep.evaluation.parsers import parse
 from steep.evaluation.prompts import (
     SHORT_STOP,
     STOP,
     few_shot_prompt,
     open_book_prompt,
     option_order,
-    options_of,
     short_answer_prompt,
 )
 from steep.evaluation.questions import Question
@@ -49,15 +44,12 @@ class AnswerRow:
         sample: Number of the text, counted from 0.
         seed: Of its random numbers.
         prompt: The prompt that was sent.
-        prompt_hash: A hash of the prompt, to see that two models were asked the same.
         output: The text.
         finish_reason: "stop" or "length" as a rule; "error" with an empty output.
         options: In the order of the file; empty for a short answer.
         order: The option that was shown at each place.
         gold: The right options; empty for a short answer.
         answers: The accepted texts of a short answer.
-        parsed: The options chosen under the parser of the run; None if it read none.
-        why_not: The reason why it read none.
         logprob: Of the output, if the engine returns it.
     """
 
@@ -68,21 +60,13 @@ class AnswerRow:
     sample: int
     seed: int
     prompt: str
-    prompt_hash: str
     output: str
     finish_reason: str
     options: tuple[str, ...]
     order: tuple[int, ...]
     gold: tuple[int, ...]
     answers: tuple[str, ...]
-    parsed: tuple[int, ...] | None
-    why_not: str | None
     logprob: float | None
-
-
-def prompt_hash(prompt: str) -> str:
-    """Return a hash of a prompt, in 16 digits."""
-    return hashlib.blake2b(prompt.encode(), digest_size=8).hexdigest()
 
 
 def ask(
@@ -115,7 +99,7 @@ def ask(
     decoding = Decoding(protocol.samples, protocol.temperature, protocol.max_tokens, (STOP,), seed)
     outputs = _generated(engine, prompts, decoding, on_progress)
     return [
-        _row(model, question, prompt, order, sample, output, protocol)
+        _row(model, question, prompt, order, sample, output)
         for question, prompt, order, each in zip(questions, prompts, orders, outputs, strict=True)
         for sample, output in enumerate(each)
     ]
@@ -152,7 +136,7 @@ def ask_short(
     decoding = Decoding(max_tokens=SHORT_TOKENS, stop=(SHORT_STOP,), seed=seed)
     outputs = _generated(engine, prompts, decoding, on_progress)
     return [
-        _row(model, question, prompt, (), 0, output, None)
+        _row(model, question, prompt, (), 0, output._replace(text=output.text.strip()))
         for question, prompt, (output,) in zip(questions, prompts, outputs, strict=True)
     ]
 
@@ -179,12 +163,7 @@ def _row(
     order: tuple[int, ...],
     sample: int,
     output: Output,
-    protocol: AnswerProtocol | None,
 ) -> AnswerRow:
-    parsed, why_not = None, None
-    if protocol is not None:
-        letters, why_not = parse(output.text, len(order), protocol.parser)
-        parsed = None if why_not else options_of(letters, order)
     return AnswerRow(
         model=model,
         question_id=question.id,
@@ -193,14 +172,11 @@ def _row(
         sample=sample,
         seed=output.seed,
         prompt=prompt,
-        prompt_hash=prompt_hash(prompt),
-        output=output.text.strip() if protocol is None else output.text,
+        output=output.text,
         finish_reason=output.finish_reason,
         options=question.options,
         order=order,
         gold=question.gold,
         answers=question.answers,
-        parsed=parsed,
-        why_not=why_not,
         logprob=output.logprob,
     )

@@ -7,7 +7,8 @@ context of a served model is known to its server only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 from steep.core.errors import UserError
 from steep.core.token_ids import text_ids
@@ -18,12 +19,25 @@ from steep.evaluation.encoding import encode_question
 from steep.evaluation.prompts import LETTERS, closed_book_prompt, continuation, short_answer_prompt
 from steep.evaluation.protocols import protocol_of
 from steep.evaluation.questions import Question
-from steep.evaluation.results import AnswerProtocol
 from steep.evaluation.setup import EvaluationSetup
 from steep.training.loading import load_tokenizer
 from steep.training.models import context_tokens
 
 SPECIAL_TOKENS = 8  # an upper bound of what tokenizers add to the bytes of a text
+
+
+class _Need(NamedTuple):
+    """The texts and further tokens of a question; `tokens` counts all with the tokenizer."""
+
+    question_id: str
+    texts: Sequence[str]
+    further_tokens: int
+    tokens: Callable[[Any], int]
+
+    def may_exceed(self, limit: int) -> bool:
+        """Return True if the context may be too short: a token is at least a byte."""
+        size = sum(len(text.encode()) for text in self.texts) + SPECIAL_TOKENS
+        return size + self.further_tokens > limit
 
 
 def not_askable(
@@ -40,93 +54,60 @@ def not_askable(
         short: The questions with short answers.
         documents: The document of each whole id that questions name.
     """
-    reasons = _with_too_many_options(setup, questions)
-    fitting = [each for each in questions if each.id not in reasons]
-    served = setup.evaluate.servers
-    if all(name in served for name in (BASE, *setup.arms)):
+    reasons = {}
+    if "answers" in (*setup.evaluate.methods, setup.open_book.method):
+        reasons = {
+            each.id: f"it has {len(each.options)} options, and there are {len(LETTERS)} letters"
+            for each in questions
+            if len(each.options) > len(LETTERS)
+        }
+    if all(name in setup.evaluate.servers for name in (BASE, *setup.arms)):
         return reasons
-    directory, protocol = setup.base_directory(), protocol_of(setup.evaluate)
+    directory = setup.base_directory()
     limit = context_tokens(directory)
     if limit is None:
         return reasons
-    tokenizer = _Lazy(lambda: load_tokenizer(directory))
-    needs = {
-        "likelihood": lambda: _likelihood_needs(fitting, documents, tokenizer, limit),
-        "answers": lambda: _answer_needs(fitting, documents, tokenizer, limit, protocol),
-        "short-answers": lambda: _short_needs(short, documents, tokenizer, limit),
-    }
-    for method in dict.fromkeys(setup.evaluate.methods):
-        for question_id, tokens in needs[method]():
-            if tokens > limit:
-                reasons[question_id] = f"it takes {tokens:,} tokens of a context of {limit:,}"
+    fitting = [each for each in questions if each.id not in reasons]
+    tokenizer = cache(partial(load_tokenizer, directory))
+    for need in _needs(setup, fitting, short, documents):
+        if need.may_exceed(limit) and (tokens := need.tokens(tokenizer())) > limit:
+            reasons[need.question_id] = f"it takes {tokens:,} tokens of a context of {limit:,}"
     return reasons
 
 
-def _with_too_many_options(setup: EvaluationSetup, questions: Sequence[Question]) -> dict[str, str]:
-    if "answers" not in (*setup.evaluate.methods, setup.open_book.method):
-        return {}
-    return {
-        each.id: f"it has {len(each.options)} options, and there are {len(LETTERS)} letters"
-        for each in questions
-        if len(each.options) > len(LETTERS)
-    }
-
-
-class _Lazy:
-    """A tokenizer that is loaded on first use."""
-
-    def __init__(self, load: Callable[[], Any]) -> None:
-        self._load = load
-        self._loaded: Any = None
-
-    def get(self) -> Any:
-        if self._loaded is None:
-            self._loaded = self._load()
-        return self._loaded
-
-    def count(self, text: str) -> int:
-        """Count the tokens of a prompt, including BOS."""
-        tokenizer = self.get()
-        bos = int(tokenizer.bos_token_id is not None)
-        return bos + len(text_ids(tokenizer, text))
-
-
-def _may_outgrow(limit: int, *texts: str) -> bool:
-    """Return True if texts may exceed the context: a token is at least a byte."""
-    return sum(len(text.encode()) for text in texts) + SPECIAL_TOKENS > limit
-
-
-def _likelihood_needs(
-    questions: Sequence[Question], documents: Mapping[str, Document], tokenizer: _Lazy, limit: int
-) -> Iterator[tuple[str, int]]:
-    for each in questions:
-        prompt = closed_book_prompt(each, documents[each.document_id])
-        if _may_outgrow(limit, prompt, max(each.options, key=len)):
-            options = [continuation(option) for option in each.options]
-            yield each.id, encode_question(tokenizer.get(), prompt, options).context_tokens
-
-
-def _answer_needs(
+def _needs(
+    setup: EvaluationSetup,
     questions: Sequence[Question],
+    short: Sequence[Question],
     documents: Mapping[str, Document],
-    tokenizer: _Lazy,
-    limit: int,
-    protocol: AnswerProtocol,
-) -> Iterator[tuple[str, int]]:
-    prompts, _ = choice_prompts(questions, documents, protocol)
-    for each, prompt in zip(questions, prompts, strict=True):
-        if _may_outgrow(limit - protocol.max_tokens, prompt):
-            yield each.id, tokenizer.count(prompt) + protocol.max_tokens
-
-
-def _short_needs(
-    questions: Sequence[Question], documents: Mapping[str, Document], tokenizer: _Lazy, limit: int
-) -> Iterator[tuple[str, int]]:
-    for each in questions:
+) -> Iterator[_Need]:
+    """Yield what each question needs by each method."""
+    methods = setup.evaluate.methods
+    for each in questions if "likelihood" in methods else ():
+        prompt = closed_book_prompt(each, documents[each.document_id])
+        texts = (prompt, max(each.options, key=len))
+        yield _Need(each.id, texts, 0, partial(_option_tokens, prompt, each.options))
+    if "answers" in methods:
+        protocol = protocol_of(setup.evaluate)
+        prompts, _ = choice_prompts(questions, documents, protocol)
+        for each, prompt in zip(questions, prompts, strict=True):
+            further = protocol.max_tokens
+            yield _Need(each.id, (prompt,), further, partial(_text_tokens, prompt, (), further))
+    for each in short if "short-answers" in methods else ():
         prompt = short_answer_prompt(each, documents[each.document_id])
-        if _may_outgrow(limit - SHORT_TOKENS, prompt, *each.answers):
-            longest = max(map(tokenizer.count, each.answers))
-            yield each.id, tokenizer.count(prompt) + max(SHORT_TOKENS, longest)
+        count = partial(_text_tokens, prompt, each.answers, SHORT_TOKENS)
+        yield _Need(each.id, (prompt, *each.answers), SHORT_TOKENS, count)
+
+
+def _option_tokens(prompt: str, options: Sequence[str], tokenizer: Any) -> int:
+    return encode_question(tokenizer, prompt, [*map(continuation, options)]).context_tokens
+
+
+def _text_tokens(prompt: str, answers: Sequence[str], least: int, tokenizer: Any) -> int:
+    """Count the tokens of a prompt and its longest answer, both with BOS."""
+    bos = int(tokenizer.bos_token_id is not None)
+    counts = [bos + len(text_ids(tokenizer, text)) for text in (prompt, *answers)]
+    return counts[0] + max(least, *counts[1:], 0)
 
 
 def nothing_fits(reasons: Mapping[str, str]) -> UserError:

@@ -71,9 +71,11 @@ class QuestionSet:
         unfit = {"left_out": stable_hash(sorted(self.unfit), 16)} if self.unfit else {}
         return {"evaluate.questions": self.content, **split, **limit, **unfit}
 
-    def side(self, name: str) -> list[Question]:
-        """Return the questions with options about the validation or the test documents."""
-        return questions_on(self.everything, getattr(split_documents(self.texts), name))
+    def on_split(self, split: str) -> Sequence[Question]:
+        """Return the questions with options on a split, "all", "validation" or "test"."""
+        if split == self.split:
+            return self.questions
+        return questions_on(self.everything, split_documents(self.texts)[split])
 
 
 def read_question_set(
@@ -184,7 +186,7 @@ def _choices(path: Path, texts: Sequence[Document], short: Questions) -> Questio
 
 
 def _on_split(question_set: QuestionSet, settings: EvaluateConfig) -> QuestionSet:
-    ids = getattr(split_documents(question_set.texts), settings.split)
+    ids = split_documents(question_set.texts)[settings.split]
     questions, short = (
         questions_on(question_set.questions, ids),
         questions_on(question_set.short, ids),

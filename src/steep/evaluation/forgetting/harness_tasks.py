@@ -17,6 +17,7 @@ from typing import Any
 
 from steep.core.errors import UserError
 from steep.evaluation.bootstrap import bootstrap_interval, ratio_difference
+from steep.evaluation.compare import grouped
 from steep.evaluation.results import Interval
 from steep.evaluation.statistics import mcnemar_exact, paired_difference
 from steep.evaluation.study_results import TaskDifference, TaskScore
@@ -264,10 +265,7 @@ def compare_tasks(
 
 
 def _by_metric(rows: Sequence[TaskRow]) -> dict[tuple[str, str], list[TaskRow]]:
-    groups: dict[tuple[str, str], list[TaskRow]] = {}
-    for row in rows:
-        groups.setdefault((row.task, row.metric), []).append(row)
-    return groups
+    return grouped(rows, lambda row: (row.task, row.metric))
 
 
 def _difference(

@@ -166,5 +166,5 @@ def _tasks_of(artifact: Artifact) -> ModelTasks:
     return ModelTasks(name=name_of(artifact), scores=tuple(TaskScore(**each) for each in scores))
 
 
-GENERAL_TEXT = Method(LOSS_STAGE, ask_texts, general_text_result)
-TASKS = Method(TASK_STAGE, ask_tasks, tasks_result)
+GENERAL_TEXT = Method(LOSS_STAGE, ask_texts, general_text_result, GeneralTextResult, chosen=False)
+TASKS = Method(TASK_STAGE, ask_tasks, tasks_result, TasksResult, chosen=False)

@@ -14,12 +14,13 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steep.evaluation.bootstrap import Score, bootstrap_interval, ratio, ratio_difference
+from steep.evaluation.compare import grouped
 from steep.evaluation.results import Interval
 from steep.evaluation.statistics import mean_interval
 from steep.evaluation.summaries.texts import ClaimRow, PassageRow, SummaryRow, TextKey, text_of
@@ -34,7 +35,6 @@ COUNT: Bounds = (0.0, math.inf)
 SHARE: Bounds = (0.0, 1.0)
 SHARE_GAP: Bounds = (-1.0, 1.0)
 GAP: Bounds = (-math.inf, math.inf)
-Row = TypeVar("Row", SummaryRow, PassageRow, ClaimRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def count_texts(
     summaries: Sequence[SummaryRow], passages: Iterable[PassageRow], claims: Iterable[ClaimRow]
 ) -> list[CountedText]:
     """Count the claims of every text."""
-    passages_by, claims_by = _grouped(passages), _grouped(claims)
+    passages_by, claims_by = grouped(passages, text_of), grouped(claims, text_of)
     return [
         _counted(summary, passages_by.get(key, []), claims_by.get(key, []))
         for summary in summaries
@@ -115,18 +115,12 @@ def mean_counts(counts: Sequence[VerdictCounts]) -> VerdictCounts:
 
 
 def _counts_of(texts: Iterable[CountedText]) -> dict[str, list[VerdictCounts]]:
-    found: dict[str, list[VerdictCounts]] = {}
-    for each in texts:
-        if each.counts is not None:
-            found.setdefault(each.text.document_id, []).append(each.counts)
-    return found
-
-
-def _grouped(rows: Iterable[Row]) -> Mapping[TextKey, list[Row]]:
-    groups: dict[TextKey, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(text_of(row), []).append(row)
-    return groups
+    by_document = grouped(texts, lambda each: each.text.document_id)
+    counts = {
+        document: [each.counts for each in own if each.counts is not None]
+        for document, own in by_document.items()
+    }
+    return {document: each for document, each in counts.items() if each}
 
 
 def _counted(
@@ -162,11 +156,15 @@ def mean_of_ratios(pairs: Sequence[Pair], measure: str) -> Interval | None:
 
     Several pairs of a document count as their mean.
     """
-    ratios: dict[str, list[float]] = {}
-    for pair in pairs:
-        if human := pair.human.of(measure):
-            ratios.setdefault(pair.document_id, []).append(pair.own.of(measure) / human)
-    return mean_over_documents({document: fmean(each) for document, each in ratios.items()})
+    known = grouped(
+        (pair for pair in pairs if pair.human.of(measure)), lambda pair: pair.document_id
+    )
+    return mean_over_documents(
+        {
+            document: fmean(each.own.of(measure) / each.human.of(measure) for each in own)
+            for document, own in known.items()
+        }
+    )
 
 
 def ratio_of_sums(pairs: Sequence[Pair], measure: str) -> Interval | None:

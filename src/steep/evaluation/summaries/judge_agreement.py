@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from steep.documents.document import Document
 from steep.evaluation.bootstrap import bootstrap_interval
+from steep.evaluation.compare import grouped
 from steep.evaluation.engines import Progress, no_progress
 from steep.evaluation.prompts import read_data
 from steep.evaluation.results import Interval
@@ -136,12 +137,9 @@ def _kappa_interval(pairs: Sequence[tuple[bool, bool]], names: Sequence[str]) ->
 
 
 def _groups(labeled: Sequence[LabeledClaim], most: int) -> list[list[LabeledClaim]]:
-    by_document: dict[str, list[LabeledClaim]] = {}
-    for row in labeled:
-        by_document.setdefault(row.document.id, []).append(row)
     return [
         rows[start : start + most]
-        for rows in by_document.values()
+        for rows in grouped(labeled, lambda row: row.document.id).values()
         for start in range(0, len(rows), most)
     ]
 
