@@ -56,7 +56,11 @@ def _generator(run: ReportData) -> Note:
     if generation is None:
         return ("No text was generated", "All texts were imported or are the documents.")
     recipes = list(run.setting("generate", "recipes") or {})
-    if run.arms and not any(set(recipes) & set(run.reads(arm.name)) for arm in run.arms):
+    if (
+        recipes
+        and run.arms
+        and not any(set(recipes) & set(run.reads(arm.name)) for arm in run.arms)
+    ):
         return (
             f"No model was trained on the texts of {generation.model}",
             f"The texts of {listing(recipes)} were generated in this run, {_where(generation)}, "
