@@ -22,7 +22,6 @@ from steep.evaluation.prompts import (
     SHORT_STOP,
     STOP,
     few_shot_prompt,
-    open_book_prompt,
     option_order,
     short_answer_prompt,
 )
@@ -114,12 +113,12 @@ def choice_prompts(
     """Return the prompt of each question, and the order in which it shows the options."""
     several = any(len(question.gold) != 1 for question in questions)
     orders = [option_order(each.id, len(each.options), protocol.order_seed) for each in questions]
-    named = [documents[question.document_id] for question in questions]
-    if contexts is None:
-        closed = zip(questions, named, orders, strict=True)
-        return [few_shot_prompt(*each, several) for each in closed], orders
-    opened = zip(questions, named, orders, contexts, strict=True)
-    return [open_book_prompt(*each, several) for each in opened], orders
+    shown: Sequence[Sequence[str] | None] = contexts or [None] * len(questions)
+    prompts = [
+        few_shot_prompt(each, documents[each.document_id], order, several, context)
+        for each, order, context in zip(questions, orders, shown, strict=True)
+    ]
+    return prompts, orders
 
 
 def ask_short(

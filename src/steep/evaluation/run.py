@@ -20,7 +20,7 @@ from steep.evaluation.callers import Callers, check_prices, used_endpoints
 from steep.evaluation.config import BASE
 from steep.evaluation.document_index import DocumentIndex
 from steep.evaluation.eval_models import eval_models
-from steep.evaluation.forgetting import study as forgetting
+from steep.evaluation.forgetting import general_text, harness_tasks
 from steep.evaluation.methods import answers, open_book
 from steep.evaluation.methods.common import Session
 from steep.evaluation.methods.registry import ask, check_methods, scores_of
@@ -48,7 +48,8 @@ def check(setup: EvaluationSetup, documents: Artifact) -> None:
     check_protocol(setup.evaluate)
     for line in _who_sees(setup):
         log.info("evaluate: %s", line)
-    forgetting.check(setup)
+    general_text.check(setup)
+    harness_tasks.check(setup)
     summaries.check(setup, documents)
     check_prices(setup)
     question_set = read_question_set(setup, documents)

@@ -11,17 +11,24 @@ import difflib
 import importlib.util
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from steep.core.artifacts import Artifact, Identity, build
 from steep.core.errors import UserError
+from steep.core.files import read_json, write_json, write_rows
 from steep.evaluation.bootstrap import bootstrap_interval, ratio_difference
 from steep.evaluation.compare import grouped
+from steep.evaluation.eval_models import EvalModel, name_of
+from steep.evaluation.methods.common import ROWS_NAME, Method, Session, is_local, rows_by_model
 from steep.evaluation.results import Interval
+from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.statistics import mcnemar_exact, paired_difference
-from steep.evaluation.study_results import TaskDifference, TaskScore
+from steep.evaluation.study_results import ModelTasks, TaskDifference, TaskScore, TasksResult
 
+STAGE, VERSION = "tasks", 2
+SCORES_NAME = "scores.json"
 BOOTSTRAP_RESAMPLES = 1000  # of the harness, for metrics that are no means
 NEAR_NAMES = 5
 # Metrics of which a question gives a log-likelihood and what it is divided by after summing. Other
@@ -298,3 +305,69 @@ def _interval(after: Sequence[TaskRow], before: Sequence[TaskRow]) -> Interval:
         return paired_difference([a for a, _ in pairs], [b for _, b in pairs], ids)
     columns = [[a, row.weight, b, row.weight] for row, (a, b) in zip(after, pairs, strict=True)]
     return bootstrap_interval(columns, ids, ratio_difference)
+
+
+def check(setup: EvaluationSetup) -> None:
+    """Check the settings of tasks, before anything is spent.
+
+    Raises:
+        UserError: A task does not exist, or lm-evaluation-harness is not installed.
+    """
+    settings = setup.forgetting
+    if settings.task_folder is not None and not settings.task_folder.is_dir():
+        raise UserError(
+            "There is no such folder.", where="forgetting.task_folder", found=settings.task_folder
+        )
+    if settings.tasks:
+        check_tasks(settings.tasks, settings.task_folder)
+
+
+def ask(_: Session, eval_model: EvalModel) -> Iterator[Artifact]:
+    """Run the tasks on one local model."""
+    settings = eval_model.setup.forgetting
+    if not settings.tasks or not is_local(eval_model, "forgetting"):
+        return
+    fields = {
+        **eval_model.fields,
+        "forgetting.tasks": list(settings.tasks),
+        "forgetting.task_limit": settings.task_limit,
+        "forgetting.task_folder": str(settings.task_folder) if settings.task_folder else None,
+    }
+
+    def make(directory: Path) -> dict[str, Any]:
+        eval_model.close()  # the harness loads the model itself
+        found = run_tasks(
+            eval_model.directory,
+            settings.tasks,
+            limit=settings.task_limit,
+            include_path=settings.task_folder,
+        )
+        write_rows(directory / ROWS_NAME, found.rows, TaskRow)
+        scores = [asdict(each) for each in found.scores]
+        write_json(directory / SCORES_NAME, {"scores": scores})
+        return {"tasks": len(scores), "without_rows": list(found.without_rows)}
+
+    identity = Identity(STAGE, VERSION, fields, eval_model.inputs)
+    yield build(eval_model.setup.project, identity, make)
+
+
+def tasks_result(
+    artifacts: Sequence[Artifact], _: Sequence[Artifact], setup: EvaluationSetup
+) -> TasksResult:
+    """Read the scores of each model; compare later models with the first, paired by question."""
+    rows = rows_by_model(artifacts, TaskRow)
+    (first, before), *others = rows.items()
+    return TasksResult(
+        models=tuple(_tasks_of(each) for each in artifacts),
+        differences=tuple(
+            found for name, after in others for found in compare_tasks(after, before, name, first)
+        ),
+    )
+
+
+def _tasks_of(artifact: Artifact) -> ModelTasks:
+    scores = read_json(artifact.path / SCORES_NAME)["scores"]
+    return ModelTasks(name=name_of(artifact), scores=tuple(TaskScore(**each) for each in scores))
+
+
+METHOD = Method(STAGE, ask, tasks_result, TasksResult, chosen=False)

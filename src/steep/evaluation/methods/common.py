@@ -11,8 +11,7 @@ from steep.core.artifacts import Artifact, Identity, build
 from steep.core.files import read_rows, write_rows
 from steep.core.formatting import plural
 from steep.core.progress import Progress
-from steep.evaluation.cached_engine import CachedEngine
-from steep.evaluation.engines import AnswerEngine
+from steep.evaluation.engines import AnswerEngine, CachedEngine
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.option_rows import QuestionRow, make_rows
 from steep.evaluation.question_set import QuestionSet
@@ -104,6 +103,13 @@ def resumable(eval_model: EvalModel, directory: Path) -> AnswerEngine:
         kept = plural(engine.found, "text")
         log.info("%s: %s of an interrupted run kept", eval_model.name, kept)
     return engine
+
+
+def is_local(eval_model: EvalModel, what: str) -> bool:
+    """Return True for a model in this process; otherwise say that it is not measured."""
+    if eval_model.server is not None:
+        log.warning("%s: %s is not measured for a served model", eval_model.name, what)
+    return eval_model.server is None
 
 
 def remove_outputs(directory: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
 from steep.evaluation.eval_models import EvalModel
-from steep.evaluation.forgetting import study as forgetting
+from steep.evaluation.forgetting import general_text, harness_tasks
 from steep.evaluation.methods import answers, likelihood, open_book, short_answers
 from steep.evaluation.methods.common import Method, Session
 from steep.evaluation.scores import Scores, SkippedQuestion
@@ -26,8 +26,8 @@ METHODS: dict[str, Method] = {
     "short_answers": short_answers.METHOD,
     "open_book": open_book.METHOD,
     "summaries": summaries.METHOD,
-    "general_text": forgetting.GENERAL_TEXT,
-    "tasks": forgetting.TASKS,
+    "general_text": general_text.METHOD,
+    "tasks": harness_tasks.METHOD,
 }
 
 
