@@ -37,13 +37,8 @@ class AnswerRow:
 
     Attributes:
         model: Name of the model in tables.
-        question_id: The question's id.
         document_id: Id of the whole document that it is about.
-        kind: The question's kind.
         sample: Number of the text, counted from 0.
-        seed: Of its random numbers.
-        prompt: The prompt that was sent.
-        output: The text.
         finish_reason: "stop" or "length" as a rule; "error" with an empty output.
         options: In the order of the file; empty for a short answer.
         order: The option that was shown at each place.
@@ -81,15 +76,8 @@ def ask(
 ) -> list[AnswerRow]:
     """Ask choices by few-shot thought processes; closed book, or with each question's contexts.
 
-    Args:
-        engine: The engine of the model.
-        model: Name of the model in rows and tables.
-        questions: All of one set, so that the prompts can say whether several may be right.
-        documents: The document (or a part of it) of each whole id that questions name.
-        protocol: Samples, temperature, parser and so on.
-        seed: Of all samples.
-        contexts: The retrieved texts of each question, in the order in which they are shown.
-        on_progress: Called with the number of finished texts and their total.
+    The questions are all of one set, so that the prompts can say whether several may be right;
+    `contexts` are the retrieved texts of each question, in the order in which they are shown.
 
     Raises:
         UserError: A prompt outgrows the context, or the engine gives no answer to one.

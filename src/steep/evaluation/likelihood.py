@@ -60,13 +60,9 @@ def score_questions(
 ) -> list[OptionScores]:
     """Score each question's options after its prompt; the model is left as it was.
 
-    Args:
-        model: A Hugging Face causal language model.
-        tokenizer: Its tokenizer.
-        prompts: One per question, see `prompts.closed_book_prompt`.
-        options: The options of each question, without the space before them.
-        batch_tokens: Tokens of one forward pass, padding included; a longer question goes alone.
-        on_progress: Called after each batch with the number of scored options and their total.
+    Options are given without the space before them. A forward pass has `batch_tokens`, padding
+    included; a longer question goes alone. `on_progress` is called after each batch with the number
+    of scored options and their total.
 
     Raises:
         UserError: An option has no token, a question exceeds the model's context, or the logits are

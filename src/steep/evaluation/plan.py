@@ -72,7 +72,6 @@ class EvaluationCalls:
     """The requests to one endpoint.
 
     Attributes:
-        section: The section of the configuration.
         requests: All requests of this evaluation.
         completed: Requests whose answers are in the ledger; they cost nothing more.
         tokens_in: Input tokens of the other requests.

@@ -118,12 +118,9 @@ def few_shot_prompt(
 ) -> str:
     """Return the prompt after five solved examples, to be continued with the thought process.
 
-    Args:
-        question: What is asked.
-        document: Which document it is about; its text is not shown.
-        order: The option shown at each place, see `option_order`.
-        several: Whether any question of the set has several right options.
-        contexts: Shown before the question, and the examples have their own; None: closed book.
+    Options are shown in this order, see `option_order`. `several` is True if any question of the
+    set has several right ones. Contexts stand before the question, and the examples have their own;
+    None is closed book. The text of the document is never shown.
     """
     solved = [
         _solved(number, each, several, contexts is not None)

@@ -48,11 +48,8 @@ class QuestionSet:
         texts: Its documents, or parts of them.
         content: A hash of the file of questions.
         split: The documents that are asked about.
-        limit: Maximum number of questions; None: no limit.
         questions: Questions with options; those with short answers have other answers as options.
-        short: Questions with short answers.
         everything: The questions with options about all documents, in every split.
-        skipped: Questions that cannot be asked, with reasons.
         unfit: Ids of those that do not fit a model, e.g. because they are too long.
     """
 
@@ -92,10 +89,8 @@ def read_question_set(
 ) -> QuestionSet | None:
     """Read the questions; None if the settings name no file.
 
-    Args:
-        setup: The settings of the evaluation.
-        documents: The artifact of the documents.
-        check_length: Leave out questions that are too long for a local model; reads its tokenizer.
+    With `check_length`, which reads the tokenizer, questions that are too long for a local model
+    are left out.
 
     Raises:
         UserError: The questions cannot be read, or none of them can be asked.

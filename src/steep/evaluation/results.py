@@ -171,7 +171,6 @@ class OptionLengths:
 
     Attributes:
         n: Questions with one right option whose options differ in length.
-        gold: Of the right options.
         models: Of the chosen options, by model and normalizer.
     """
 
@@ -202,7 +201,6 @@ class AnswerProtocol:
     Attributes:
         samples: Texts per question.
         temperature: Of sampling; 0 is greedy.
-        max_tokens: Of each text.
         parser: How a text is read.
         vote: Which of a question's valid answers counts.
         unparsed: What a question without a valid answer is.
@@ -223,9 +221,7 @@ class AnswersScore(ModelScore):
     """Accuracy of written answers.
 
     Attributes:
-        questions: Questions that were asked.
         attempted: Questions with a valid answer.
-        samples: Texts that were read.
         invalid: Texts without a valid answer, by reason.
         by_gold_letter: Accuracy by the letters under which the right options were shown.
         chosen_letters: How often each combination of letters was chosen.

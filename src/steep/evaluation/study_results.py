@@ -108,14 +108,12 @@ class OpenBookResult(MethodResult):
     """The grid of variants, and the models at their best variants.
 
     Attributes:
-        method: "likelihood" or "answers".
         retrieval: By size of chunks.
         cells: All variants of all models.
         best: The variant that is reported for each model.
         compared: The models at these variants; None if there is no single best one.
         over_closed_book: What each model gains over closed book.
         under_whole_document: What each model gains from the whole document over retrieval.
-        chance: The accuracy of guessing.
     """
 
     method: str
@@ -186,14 +184,12 @@ class SetScores:
 
     Attributes:
         documents: Number of documents with counts.
-        written: Number of texts.
         left_out: Texts without counts, by reason.
         cut_off: Texts that ended at the token limit.
         claims: Distinct claims; `repeats` are further mentions of them.
         unread_passages: Passages whose claims could not be read, by reason.
         unjudged: Claims without a full verdict, by reason.
         per_text: Each count, averaged over a document's texts, then over documents.
-        precision: True claims among those judged true or false.
         without_human: Documents without human counts.
         relative: Each count relative to the human count.
     """

@@ -67,25 +67,22 @@ class TextLoss:
     bytes: int
 
 
-def read_general_texts(source: Path | Literal["builtin"], limit: int | None = None) -> GeneralTexts:
-    """Read texts as replay does; the first `limit` of them.
+def read_general_texts(source: Path | Literal["builtin"]) -> GeneralTexts:
+    """Read texts as replay does.
 
     Raises:
         UserError: The file cannot be read, or there is no text in it.
     """
     path = builtin_texts() if source == "builtin" else source
     skipped: list[Skipped] = []
-    texts: list[GeneralText] = []
     try:
-        for number, text in enumerate(stream_general_texts(path, skipped), start=1):
-            texts.append(GeneralText(f"{path.name}:{number}", text))
-            if number == limit:
-                break
+        numbered = enumerate(stream_general_texts(path, skipped), start=1)
+        texts = tuple(GeneralText(f"{path.name}:{number}", text) for number, text in numbered)
     except NoText as error:
         raise UserError(
             "There is no general text.", where=path, expected=KINDS, found=error
         ) from error
-    return GeneralTexts(tuple(texts), tuple(skipped))
+    return GeneralTexts(texts, tuple(skipped))
 
 
 def text_losses(
@@ -98,13 +95,8 @@ def text_losses(
 ) -> list[TextLoss]:
     """Compute the loss on each text; the model is left as it was.
 
-    Args:
-        model: A Hugging Face causal language model.
-        tokenizer: Its tokenizer.
-        texts: In any order.
-        context_tokens: Of a window.
-        batch_tokens: Of one forward pass, padding included.
-        on_progress: Called after each batch with the number of finished windows and their total.
+    A window has `context_tokens`, a forward pass `batch_tokens`, padding included. `on_progress` is
+    called after each batch with the number of finished windows and their total.
 
     Raises:
         UserError: A window is longer than the model's context, or the loss is not a number.

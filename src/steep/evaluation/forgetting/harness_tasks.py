@@ -29,6 +29,7 @@ from steep.evaluation.study_results import ModelTasks, TaskDifference, TaskScore
 
 STAGE, VERSION = "tasks", 2
 SCORES_NAME = "scores.json"
+BATCH_SIZE = 8  # sequences of one forward pass
 BOOTSTRAP_RESAMPLES = 1000  # of the harness, for metrics that are no means
 NEAR_NAMES = 5
 # Metrics of which a question gives a log-likelihood and what it is divided by after summing. Other
@@ -68,7 +69,6 @@ def run_tasks(
     *,
     limit: int | None = None,
     include_path: Path | None = None,
-    batch_size: int = 8,
 ) -> TaskRun:
     """Run tasks on a model, in fp32, with the settings that each task has.
 
@@ -77,7 +77,6 @@ def run_tasks(
         tasks: Names of tasks, groups or tags; `*` stands for anything.
         limit: Only the first questions of each task.
         include_path: A folder with more tasks, as `steep export lm-eval` writes.
-        batch_size: Sequences of one forward pass.
 
     Raises:
         UserError: The package is not installed, a task is unknown or its data is not available, or
@@ -94,7 +93,7 @@ def run_tasks(
         metadata={"pretrained": str(model_directory)},
     )
     names = match_names(tasks, manager.all_tasks)
-    model = _load(model_directory, batch_size)
+    model = _load(model_directory)
     try:
         found = simple_evaluate(
             model,
@@ -162,12 +161,12 @@ def check_installed() -> None:
         )
 
 
-def _load(model_directory: Path | str, batch_size: int) -> Any:
+def _load(model_directory: Path | str) -> Any:
     import torch
     from lm_eval.models.huggingface import HFLM
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    settings = {"dtype": "float32", "batch_size": batch_size, "device": device}
+    settings = {"dtype": "float32", "batch_size": BATCH_SIZE, "device": device}
     try:
         return HFLM(pretrained=str(model_directory), **settings)
     except (OSError, ValueError) as error:

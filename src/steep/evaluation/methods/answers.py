@@ -109,11 +109,7 @@ def answers_result(
 ) -> AnswersResult:
     """Compute the accuracy of written answers, and how many could be read.
 
-    Args:
-        by_model: The rows of each model.
-        protocol: How the rows were asked and are counted.
-        planned: The comparisons that the study was made for; None: every two models.
-        asked_without: For each served model, the parameters that its server refused.
+    `asked_without` are the parameters that the server of a model refused.
 
     Raises:
         ValueError: The models did not answer the same questions.
@@ -220,9 +216,7 @@ def answers_chance(rows: Sequence[AnswerRow], several: bool | None = None) -> fl
     That is one of the options; where any question of the set has several right ones, the prompts
     say that one or more are right, and a guess is any of the possible selections.
 
-    Args:
-        rows: Of a whole set, or of a part of it.
-        several: True if any question of the set has several right options; None: look at `rows`.
+    `several` is True if any question of the set has several right options; None: look at `rows`.
     """
     options = {row.question_id: len(row.options) for row in rows}
     if several is None:

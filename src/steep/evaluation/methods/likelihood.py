@@ -114,9 +114,6 @@ def option_lengths(by_model: Mapping[str, Sequence[QuestionRow]]) -> OptionLengt
 
     Only questions with one right option whose options differ in length (in characters) count; None
     without such questions.
-
-    Args:
-        by_model: Rows of the same questions for each model.
     """
     counted = {
         name: [row for row in rows if len(row.gold) == 1 and len(set(row.characters)) > 1]

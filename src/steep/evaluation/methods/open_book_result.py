@@ -44,8 +44,6 @@ class GridPoint:
     """The grades of one model in one variant.
 
     Attributes:
-        model: Name of the model.
-        variant: How contexts are shown.
         grades: One per question.
         left_out: Why it was not asked, if prompts outgrow the model's context.
         chance: The accuracy of guessing.
@@ -80,12 +78,7 @@ def open_book_result(
     of equal ones), and it is scored on the test split; a single variant is the best one. A grid
     without a split has no best variant: the highest of many is too high.
 
-    Args:
-        method: "likelihood" or "answers".
-        cells: All grid points, the whole-document ones among them.
-        retrieved: By size of chunks.
-        closed: Closed-book grades of each model, counted in the same way.
-        planned: The comparisons that the study was made for; None: every two models.
+    `retrieved` is by size of chunks; `closed` are closed-book grades, counted in the same way.
 
     Raises:
         ValueError: The models did not answer the same questions.

@@ -120,10 +120,7 @@ def short_answers_result(
 ) -> ShortAnswersResult:
     """Compute every metric of the texts, and how likely an accepted answer was.
 
-    Args:
-        by_model: The texts of each model.
-        gold_by_model: Accepted answers, scored as options, of the models that give likelihoods.
-        planned: The comparisons that the study was made for; None: every two models.
+    `gold_by_model` are accepted answers, scored as options, of the models that give likelihoods.
     """
     return ShortAnswersResult(
         title="closed book, short answers",

@@ -52,12 +52,8 @@ def judge_summaries(
 ) -> Judged:
     """Split texts into claims and judge them.
 
-    Args:
-        judge: The judge.
-        summaries: Of any writers; an empty text has no passages.
-        sources: The whole document of each id, see `whole_documents`.
-        claims_per_call: Maximum number of claims in one call.
-        on_progress: Called with the number of finished calls and their total, for each step.
+    `sources` are the whole documents, see `whole_documents`; an empty text has no passages.
+    `on_progress` is called with the number of finished calls and their total, for each step.
 
     Raises:
         UserError: The judge fails.

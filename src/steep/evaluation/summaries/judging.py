@@ -32,7 +32,7 @@ from steep.evaluation.summaries.prompts import FORM_OF_CLAIMS, judge_prompt, spl
 
 NOTHING_CAME = "the judge's engine gave no answer"
 CUT_OFF = "the judge was cut off by its token limit"
-RETRY_TEMPERATURE = 0.7  # a greedy judge would say the same again
+RETRY_TEMPERATURE = 0.7
 DECODING = Decoding(max_tokens=2048)
 Answered = TypeVar("Answered", "ClaimSplit", "Ruling")
 NO_CLAIMS = "there is no JSON list of texts in the judge's answer"
@@ -207,27 +207,15 @@ class Judge(Protocol):
         ...
 
 
-def as_it_is(requests: Sequence[str]) -> list[str]:
-    """Return requests unchanged, for a chat endpoint."""
-    return list(requests)
-
-
 @dataclass(frozen=True)
 class EngineJudge:
-    """Implements `Judge` with any engine.
+    """Implements `Judge` with the chat endpoint of a server.
 
-    Attributes:
-        engine: An instruct model in this process, or the chat endpoint of a server.
-        name: The name in rows and tables.
-        form: Puts requests into the model's chat format; `in_chat_form` in this process.
-        decoding: Of its answers; greedy as a rule.
-        attempts: Number of attempts to get a readable answer.
+    `attempts` is the number of attempts to get a readable answer.
     """
 
     engine: AnswerEngine
     name: str
-    form: Callable[[Sequence[str]], list[str]] = as_it_is
-    decoding: Decoding = DECODING
     attempts: int = 2
 
     def split(
@@ -238,7 +226,7 @@ class EngineJudge:
         Raises:
             UserError: The engine fails, or refuses every request.
         """
-        prompts = self.form([split_prompt(each.text, each.before) for each in passages])
+        prompts = [split_prompt(each.text, each.before) for each in passages]
         return self._ask(prompts, lambda number, output: _split(output), on_progress)
 
     def rule(
@@ -250,7 +238,7 @@ class EngineJudge:
             UserError: The engine fails, or refuses every request, e.g. because a document outgrows
                 its context.
         """
-        prompts = self.form([judge_prompt(each.document, each.claims) for each in batches])
+        prompts = [judge_prompt(each.document, each.claims) for each in batches]
         return self._ask(
             prompts,
             lambda number, output: _ruling(output, prompts[number], len(batches[number].claims)),
@@ -264,14 +252,17 @@ class EngineJudge:
         on_progress: Progress,
     ) -> list[Answered]:
         """Ask, and ask again where something in the answer could not be read."""
-        assert self.attempts >= 1, self.attempts
         found: dict[int, Answered] = {}
         for attempt in range(self.attempts):
             open_ = [n for n in range(len(prompts)) if n not in found or found[n].unread]
             if not open_:
                 break
             tell = on_progress if attempt == 0 else no_progress
-            outputs = self.engine.generate([prompts[n] for n in open_], self._nth(attempt), tell)
+            decoding = DECODING
+            if attempt > 0:  # a greedy judge would say the same again
+                seed = derive_seed(0, "judge again", attempt)
+                decoding = replace(DECODING, temperature=RETRY_TEMPERATURE, seed=seed)
+            outputs = self.engine.generate([prompts[n] for n in open_], decoding, tell)
             if attempt == 0 and all(each.finish_reason == TOO_LONG for (each,) in outputs):
                 raise self._refused(len(outputs))
             for number, (output,) in zip(open_, outputs, strict=True):
@@ -279,14 +270,6 @@ class EngineJudge:
                 if number not in found or answer.unread < found[number].unread:
                     found[number] = answer
         return [found[number] for number in range(len(prompts))]
-
-    def _nth(self, attempt: int) -> Decoding:
-        once = replace(self.decoding, samples=1)
-        if attempt == 0:
-            return once
-        warm = max(once.temperature, RETRY_TEMPERATURE)
-        seed = derive_seed(once.seed, "judge again", attempt)
-        return replace(once, temperature=warm, seed=seed)
 
     def _refused(self, requests: int) -> UserError:
         return UserError(

@@ -35,10 +35,7 @@ class SummaryRow:
         document_id: The whole document that it is about.
         kind: "short" or "long"; `HUMAN` for a human summary.
         number: Which of the writer's texts of this kind on this document, counted from 0.
-        prompt: The prompt; empty for a human summary.
-        text: The summary.
         finish_reason: "stop" or "length" as a rule; "error" if there is no text.
-        seed: Of its random numbers.
     """
 
     writer: str
@@ -78,7 +75,6 @@ class ClaimRow:
 
     Attributes:
         claim_number: Number of the claim in the text, counted from 0.
-        claim: In the judge's words.
         repeats: Further mentions in the text, which are not judged or counted again.
         true: True if the source supports it; None if no verdict could be read.
         salient: True if it matters; None for a false claim and if it could not be read.
