@@ -16,9 +16,7 @@ pytest_plugins = ["command_fixtures"]
 PLUGIN = '''
 from dataclasses import dataclass
 
-from steep.core.calls import Message
-from steep.core.ranges import Range
-from steep.recipes.recipe import Recipe, RecipeKind, RecipeOptions, Repeated, Step, Writer, ask
+from steep import Message, Range, Recipe, RecipeKind, RecipeOptions, Repeated, Step, Writer, ask
 
 
 class LectureOptions(RecipeOptions):

@@ -1,9 +1,7 @@
-"""A generation by batches in a process of its own, for tests that kill it: BASE_URL LEDGER."""
+"""A generation by batches, for tests that kill it."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +28,3 @@ async def run(base_url: str, path: Path) -> BatchReport:
             return await generate_in_batches(view_of(FIVE, RECIPE, ledger), client, poll_s=0.005)
         finally:
             await client.close()
-
-
-if __name__ == "__main__":
-    asyncio.run(run(sys.argv[1], Path(sys.argv[2])))
