@@ -132,7 +132,9 @@ def test_short_answers_have_both_metrics_and_unknown_likelihoods(tmp_path: Path)
     table = fixture_tables.short_answers()
     text = measured(tmp_path, short_answers=table).text
 
-    exact, overlap = (table[name]["models"][2]["accuracy"] for name in ("exact_match", "f1"))
+    exact, overlap = (
+        table["metrics"][name]["models"][2]["accuracy"] for name in ("exact match", "F1")
+    )
     assert overlap > exact
     assert f"{100 * exact:.1f}%" in text and f"{100 * overlap:.1f}%" in text
     assert f"\N{MINUS SIGN}{-table['likelihood']['base']['nats_per_token']:.2f}" in text

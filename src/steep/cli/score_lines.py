@@ -18,6 +18,7 @@ from steep.evaluation.results import (
     ExtremeLengths,
     Interval,
     LikelihoodResult,
+    MetricsResult,
     ModelComparison,
     OptionLengths,
     ShortAnswersResult,
@@ -42,7 +43,7 @@ NONE = "-"
 def print_scores(scores: Scores) -> None:
     """Print a table for each result."""
     for name, result in scores.results.items():
-        _print(LINES[name](result))
+        _print(LINES.get(name, _metrics)(result))
     _print([f"\n{INTERVALS}"])
     for reason, count in Counter(each.reason for each in scores.skipped).items():
         _print([f"not asked as a choice: {plural(count, 'question')}, {reason}"])
@@ -107,10 +108,16 @@ def _read_share(model: AnswersScore) -> str:
     return f"{model.attempted}/{model.questions}"
 
 
-def _short_answers(result: ShortAnswersResult) -> Iterator[str]:
-    for compared, title in ((result.exact_match, "exact match"), (result.f1, "F1")):
-        yield from _model_table(compared, f"closed book, short answers, {title}")
+def _metrics(result: MetricsResult) -> Iterator[str]:
+    for name, compared in result.metrics.items():
+        yield from _model_table(compared, f"{result.title}, {name}")
         yield from _pair_lines(compared)
+    if result.caveat:
+        yield f"  note: {result.caveat}"
+
+
+def _short_answers(result: ShortAnswersResult) -> Iterator[str]:
+    yield from _metrics(result)
     for model, likely in result.likelihood.items():
         yield (
             f"  {model}: log-likelihood of the accepted answer {likely.nats_per_token:.2f} "

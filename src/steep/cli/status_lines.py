@@ -284,8 +284,8 @@ def of_question(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _verdict_on(result: Mapping[str, Any]) -> str:
-    if "f1" in result:
-        return f"F1 {max(result['f1']):.2f}, exact match {max(result['exact_match']):g}"
+    if "grades" in result:
+        return ", ".join(f"{name} {max(each):.2f}" for name, each in result["grades"].items())
     if result["chosen"] is None:
         return "not read"
     chosen = ", ".join(map(str, result["chosen"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from pydantic import TypeAdapter
 
 from steep.core.errors import UserError
 from steep.core.files import read_json, read_jsonl
+from steep.evaluation.results import MetricsResult
+from steep.evaluation.scores import Scores, read_scores
 from steep.report.view_models import (
     Arm,
     ArtifactRef,
@@ -41,7 +44,7 @@ def load_run(project_root: Path, run_directory: Path) -> ReportData:
     only = {ref.stage: ref for ref in artifacts if ref.arm is None}
     wall_s = _in_order(run.get("wall_s") or {})
     evaluated = only.get("evaluate")
-    scores = read_json(_existing(evaluated.path / "scores.json")) if evaluated else {}
+    scores = read_scores(_existing(evaluated.path / "scores.json")) if evaluated else Scores({})
     return ReportData(
         name=run["name"],
         created=run.get("created") or "",
@@ -54,9 +57,20 @@ def load_run(project_root: Path, run_directory: Path) -> ReportData:
         generation=_generation(only["generate"], wall_s) if "generate" in only else None,
         corpus=_corpus(only["corpus"]) if "corpus" in only else None,
         arms=_arms(artifacts),
-        tables=TypeAdapter(ResultTables).validate_python(scores),
+        tables=_tables(scores),
         requests=TypeAdapter(list[OtherRequests]).validate_python(run.get("requests") or []),
     )
+
+
+def _tables(scores: Scores) -> ResultTables:
+    own = {field.name for field in fields(ResultTables)} & {*scores.results}
+    others = {
+        name: found
+        for name, found in scores.results.items()
+        if name not in own and isinstance(found, MetricsResult)
+    }
+    named: Any = {name: scores.results[name] for name in own}
+    return ResultTables(**named, others=others, skipped=scores.skipped)
 
 
 def _existing(path: Path) -> Path:

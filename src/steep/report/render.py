@@ -25,6 +25,7 @@ from steep.report.sections.generation import generation
 from steep.report.sections.header import header, page_title
 from steep.report.sections.likelihood import likelihood
 from steep.report.sections.open_book import open_book
+from steep.report.sections.other_methods import other_methods
 from steep.report.sections.provenance import provenance
 from steep.report.sections.summaries import summaries
 from steep.report.sections.training import training
@@ -36,6 +37,7 @@ SECTIONS = (
     open_book,
     summaries,
     forgetting,
+    other_methods,
     caveats,
     generation,
     entities,

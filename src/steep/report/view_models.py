@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from steep.evaluation.results import (
     AnswersResult,
     LikelihoodResult,
+    MetricsResult,
     ModelComparison,
     ShortAnswersResult,
 )
@@ -214,7 +215,10 @@ def document_count(table: ModelComparison) -> int:
 
 @dataclass(frozen=True)
 class ResultTables:
-    """All results of an evaluation, by method; None for a method that was not used."""
+    """All results of an evaluation, by method; None for a method that was not used.
+
+    `others` are those of methods without a section of their own.
+    """
 
     likelihood: LikelihoodResult | None = None
     answers: AnswersResult | None = None
@@ -223,6 +227,7 @@ class ResultTables:
     summaries: SummariesResult | None = None
     general_text: GeneralTextResult | None = None
     tasks: TasksResult | None = None
+    others: Mapping[str, MetricsResult] = field(default_factory=dict)
     skipped: tuple[SkippedQuestion, ...] = ()
 
     def closed_book(self) -> tuple[ModelComparison, ...]:
@@ -266,7 +271,7 @@ class ReportData:
     def has_scores(self) -> bool:
         """Return whether anything was measured."""
         found = self.tables
-        others = (found.open_book, found.summaries, found.general_text, found.tasks)
+        others = (found.open_book, found.summaries, found.general_text, found.tasks, found.others)
         return bool(found.closed_book()) or any(others)
 
     @property
@@ -295,3 +300,6 @@ def measured_models(tables: ResultTables) -> Iterator[str]:
     yield from (writer for writer in writers if writer != HUMAN)
     yield from (model.name for model in tables.general_text.models) if tables.general_text else ()
     yield from (model.name for model in tables.tasks.models) if tables.tasks else ()
+    for result in tables.others.values():
+        for compared in result.metrics.values():
+            yield from (model.name for model in compared.models)

@@ -100,6 +100,7 @@ def _first_sentence(run: ReportData) -> str:
             ("summaries from memory", tables.summaries),
             ("loss on general text", tables.general_text),
             ("benchmark tasks", tables.tasks),
+            *((found.title, found) for found in tables.others.values()),
         )
         if found
     ]
