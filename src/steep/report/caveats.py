@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from steep.core.formatting import UNKNOWN, count, listing, plural
 from steep.evaluation.results import LikelihoodResult, ModelComparison
 from steep.report.blocks import PageSection
-from steep.report.conclusions import capitalized, normalizer_name
+from steep.report.conclusions import capitalized
 from steep.report.html import el
-from steep.report.results import document_count, question_count
+from steep.report.results import document_count, normalizer_name, question_count
 from steep.report.run_data import RAW_RECIPE, CorpusSummary, Generation, ReportData
 from steep.report.sections.corpus import model_names
 
@@ -130,7 +130,7 @@ def _recorded(run: ReportData, corpus: CorpusSummary) -> Note:
 
 def _accuracies(run: ReportData) -> Iterator[Note]:
     """Yield how certain the first table of accuracies is, and what a likelihood measures."""
-    tables = [*run.tables.closed_book()]
+    tables = [table for table, _ in run.tables.closed_book()]
     if run.tables.open_book and run.tables.open_book.compared:
         tables.append(run.tables.open_book.compared)
     if tables:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from steep.core.formatting import MINUS, p_value, percent, plural, points, rounded_interval
+from collections.abc import Iterable, Sequence
+
+from steep.core.formatting import MINUS, interval, p_value, percent, plural, points
 from steep.evaluation.results import (
     AnswersResult,
     Comparison,
@@ -31,6 +33,13 @@ ALL = "all questions"
 PERCENT_TICKS = tuple((i / 4, percent(i / 4, 0)) for i in range(5))
 
 
+def accuracies(found: ModelComparison, title: str, caption: str, measure: str) -> list[Block]:
+    """Return the chart and the table of accuracies, and all about their differences."""
+    chart = Figure(caption, lambda series: accuracy_chart(series, found, title))
+    some = any(estimate(model) for model in found.models)
+    return [chart if some else None, accuracy_table(found), *comparison(found, measure)]
+
+
 def comparison(found: ModelComparison, measure: str) -> list[Block]:
     """Return conclusions, table and chart of all paired differences."""
     box = conclusions(found, measure)
@@ -46,6 +55,25 @@ def comparison(found: ModelComparison, measure: str) -> list[Block]:
     return [box, Part("Paired differences", [difference_table(found), chart])]
 
 
+def _group(
+    kind: str | None, rows: Sequence[Whisker], chance: float | None = None
+) -> list[WhiskerGroup]:
+    """Return the group of a kind of question; none without rows."""
+    n = _common(row.found.n for row in rows)
+    detail = f"n = {n}" if n else "n differs"
+    return [WhiskerGroup(kind or ALL, detail, rows, chance)] if rows else []
+
+
+def common_n(found: ModelComparison, kind: str | None = None) -> int | None:
+    """Return the number of questions, if it is the same for all models."""
+    return _common(each.n for model in found.models if (each := of_kind(model, kind)))
+
+
+def _common(numbers: Iterable[int]) -> int | None:
+    found = set(numbers)
+    return found.pop() if len(found) == 1 else None
+
+
 # ---- accuracies ----------------------------------------------------------------------------------
 
 
@@ -58,9 +86,7 @@ def accuracy_chart(series: Series, found: ModelComparison, title: str) -> Html:
             for model in found.models
             if (each := of_kind(model, kind))
         ]
-        if rows:
-            detail = _detail(common_n(found, kind))
-            groups.append(WhiskerGroup(kind or ALL, detail, rows, _own_chance(found, kind)))
+        groups += _group(kind, rows, _own_chance(found, kind))
     return whisker_chart(groups, accuracy_axis(chance_of(found)), title)
 
 
@@ -72,8 +98,8 @@ def accuracy_axis(chance: float | None) -> Axis:
 
 def accuracy_whisker(name: str, series: int, found: IntervalEstimate) -> Whisker:
     """Return one accuracy as a whisker."""
-    note = f"{percent(found.value, 0)} {rounded_interval(found.low, found.high)}"
-    return Whisker(name, series, found.value, found.low, found.high, note)
+    note = f"{percent(found.value, 0)} {interval(found.low, found.high, decimals=0)}"
+    return Whisker(name, series, found, note)
 
 
 def accuracy_table(found: ModelComparison) -> Table:
@@ -109,16 +135,6 @@ def _own_chance(found: ModelComparison, kind: str | None) -> float | None:
     if len({percent(level, 0) for level in levels.values()}) < 2:
         return None
     return found.chance if kind is None else levels.get(kind)
-
-
-def common_n(found: ModelComparison, kind: str | None = None) -> int | None:
-    """Return the number of questions, if it is the same for all models."""
-    sizes = {each.n for model in found.models if (each := of_kind(model, kind))}
-    return sizes.pop() if len(sizes) == 1 else None
-
-
-def _detail(n: int | None) -> str:
-    return f"n = {n}" if n else "n differs"
 
 
 # ---- differences ---------------------------------------------------------------------------------
@@ -171,24 +187,19 @@ def difference_chart(series: Series, found: ModelComparison) -> Html:
     """Return the chart of all paired differences, over all questions and by kind."""
     groups = []
     for kind in [None, *kinds(found)]:
-        shown = [(pair, each) for pair in found.pairs if (each := of_kind(pair, kind))]
         rows = [
-            Whisker(
-                pair_name(pair),
-                series.get(pair.a, 0),
-                each.value,
-                each.low,
-                each.high,
-                f"{points(each.value, 0)} {rounded_interval(each.low, each.high, signed=True)}",
-            )
-            for pair, each in shown
+            _difference_whisker(pair, series.get(pair.a, 0), each)
+            for pair in found.pairs
+            if (each := of_kind(pair, kind))
         ]
-        sizes = {each.n for _, each in shown}
-        if rows:
-            detail = _detail(sizes.pop() if len(sizes) == 1 else None)
-            groups.append(WhiskerGroup(kind or ALL, detail, rows))
+        groups += _group(kind, rows)
     title = "Paired differences in accuracy, over all questions and by kind, with 95% intervals"
     return whisker_chart(groups, _difference_axis(groups), title)
+
+
+def _difference_whisker(pair: Comparison, series: int, found: IntervalEstimate) -> Whisker:
+    spread = interval(found.low, found.high, signed=True, decimals=0)
+    return Whisker(pair_name(pair), series, found, f"{points(found.value, 0)} {spread}")
 
 
 def _difference_axis(groups: list[WhiskerGroup]) -> Axis:
@@ -197,7 +208,7 @@ def _difference_axis(groups: list[WhiskerGroup]) -> Axis:
         abs(end)
         for group in groups
         for row in group.rows
-        for end in (row.value, row.low, row.high)
+        for end in (row.found.value, row.found.low, row.found.high)
         if end is not None
     ]
     limit = min(1.0, 0.2 * (int(max(ends) / 0.2) + 1))

@@ -19,18 +19,6 @@ ABOVE_CHANCE, AT_CHANCE = "is above chance", "does not differ significantly from
 MOST_GAINS = 3  # comparisons named in the headline
 Verdict = Literal["significant", "suggestive", "not significant"]
 
-NORMALIZERS = {
-    "sum": "total log-likelihood",
-    "per_token": "log-likelihood per token",
-    "per_character": "log-likelihood per character",
-    "per_byte": "log-likelihood per byte",
-}
-
-
-def normalizer_name(name: str) -> str:
-    """Return a normalizer in words."""
-    return NORMALIZERS.get(name, name)
-
 
 def verdict(pair: Comparison) -> Verdict:
     """Return whether the two models of a pair differ."""
@@ -41,7 +29,7 @@ def verdict(pair: Comparison) -> Verdict:
 
 def headline(scores: ModelComparison, how: str) -> str:
     """Return the first sentence of the page: the significant planned differences."""
-    asked = f"On {questions(scores)}, {how}"
+    asked = f"On {questions(scores)}, closed book and scored by {how}"
     pairs = [pair for pair in scores.pairs if pair.planned]
     found = [pair for pair in pairs if verdict(pair) == "significant"]
     if not pairs:

@@ -22,6 +22,17 @@ from steep.evaluation.study_results import (
 )
 
 HUMAN = "human"
+NORMALIZERS = {
+    "sum": "total log-likelihood",
+    "per_token": "log-likelihood per token",
+    "per_character": "log-likelihood per character",
+    "per_byte": "log-likelihood per byte",
+}
+
+
+def normalizer_name(name: str) -> str:
+    """Return a normalizer in words."""
+    return NORMALIZERS.get(name, name)
 
 
 @dataclass(frozen=True)
@@ -43,14 +54,20 @@ class ResultTables:
         found: dict[str, Any] = {**scores.results}
         return cls(**found, skipped=scores.skipped)
 
-    def closed_book(self) -> tuple[ModelComparison, ...]:
-        """Return the closed-book accuracies: by likelihood, by answers, by exact match."""
-        exact = self.short_answers.exact_match if self.short_answers else None
-        return tuple(table for table in (self.likelihood, self.answers, exact) if table)
+    def closed_book(self) -> list[tuple[ModelComparison, str]]:
+        """Return the closed-book accuracies, each with what they are scored by."""
+        found: list[tuple[ModelComparison, str]] = []
+        if self.likelihood:
+            found.append((self.likelihood, normalizer_name(self.likelihood.normalizer)))
+        if self.answers:
+            found.append((self.answers, "generated answers"))
+        if self.short_answers:
+            found.append((self.short_answers.exact_match, "exact match"))
+        return found
 
     def models(self) -> Iterator[str]:
         """Yield the models of all results, in the order of the results."""
-        for table in self.closed_book():
+        for table, _ in self.closed_book():
             yield from (model.name for model in table.models)
         yield from (cell.model for cell in self.open_book.cells) if self.open_book else ()
         writers = (each.texts.writer for each in self.summaries.sets) if self.summaries else ()

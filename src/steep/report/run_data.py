@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 from pydantic import TypeAdapter
@@ -33,14 +33,8 @@ class ArtifactRef:
     shown_path: str
     manifest: Mapping[str, Any]
 
-    @property
-    def hash8(self) -> str:
-        """Return the hash in the name of the artifact."""
-        return self.path.name.rsplit("-", 1)[-1]
 
-
-@dataclass(frozen=True, slots=True)
-class SkippedSource:
+class SkippedSource(NamedTuple):
     """A file, or a line of one, that was not read."""
 
     source: str
@@ -57,8 +51,7 @@ class Documents:
     skipped: Sequence[SkippedSource] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class FailureCount:
+class FailureCount(NamedTuple):
     """How many calls failed for one reason."""
 
     reason: str

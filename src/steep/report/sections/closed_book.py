@@ -19,7 +19,6 @@ from steep.report.blocks import (
     Block,
     Cell,
     Column,
-    Figure,
     Fold,
     Model,
     PageSection,
@@ -30,14 +29,12 @@ from steep.report.blocks import (
     table,
 )
 from steep.report.comparisons import (
-    accuracy_chart,
+    accuracies,
     accuracy_table,
     common_n,
-    comparison,
     difference_table,
 )
-from steep.report.conclusions import NORMALIZERS, normalizer_name
-from steep.report.results import ResultTables, estimate
+from steep.report.results import NORMALIZERS, ResultTables, normalizer_name
 
 PARSERS = {
     "strict": "the last line must be an answer line and nothing else",
@@ -99,9 +96,7 @@ def likelihood(tables: ResultTables) -> PageSection | None:
         f"is the option with the highest {normalizer}. Intervals are 95%, clustered by document.",
         [
             _several_right(found),
-            Figure(caption, lambda series: accuracy_chart(series, found, title)),
-            accuracy_table(found),
-            *comparison(found, f"the choice among given options by {normalizer}"),
+            *accuracies(found, title, caption, f"the choice among given options by {normalizer}"),
             _normalizer_table(found),
             _length_table(found.lengths) if found.lengths else None,
             skipped_questions(tables),
@@ -177,14 +172,11 @@ def _multiple_choice(found: AnswersResult) -> Iterator[Block]:
     yield Part("Multiple choice", [protocol_text(found.protocol)])
     yield from found.warnings
     yield _several_right(found)
-    if any(estimate(model) for model in found.models):
-        title = "Accuracy of generated answers of each model, over all questions and by kind"
-        caption = "Accuracy of generated answers, with 95% intervals clustered by document."
-        yield Figure(caption, lambda series: accuracy_chart(series, found, title))
-    yield accuracy_table(found)
+    title = "Accuracy of generated answers of each model, over all questions and by kind"
+    caption = "Accuracy of generated answers, with 95% intervals clustered by document."
     parser = found.protocol.parser
     measure = f"a letter generated after worked examples, read by the parser '{parser}'"
-    yield from comparison(found, measure)
+    yield from accuracies(found, title, caption, measure)
     yield Part("Parsed answers", [_parsed_table(found), *_asked_without(found)])
     letters = sorted(
         {x for model in found.models for x in (*model.by_gold_letter, *model.chosen_letters)}

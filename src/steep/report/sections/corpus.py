@@ -14,14 +14,12 @@ from steep.core.ids import stable_hash
 from steep.core.words import count_words, word_spans
 from steep.report.blocks import (
     Block,
-    Column,
     PageSection,
     Part,
     Table,
     absent,
     count_table,
     facts,
-    table,
 )
 from steep.report.html import Html, el, join
 from steep.report.run_data import (
@@ -31,7 +29,6 @@ from steep.report.run_data import (
     RejectedSample,
     ReportData,
     SamplePassage,
-    SkippedSource,
 )
 
 SAMPLED_PASSAGES = 10
@@ -75,11 +72,8 @@ def _source_counts(documents: Documents) -> Html:
 
 
 def _skipped_files(documents: Documents) -> Table:
-    columns: tuple[Column[SkippedSource], ...] = (
-        ("skipped file, or file and line", lambda each: each.source),
-        ("reason", lambda each: each.reason),
-    )
-    return table(documents.skipped, columns, texts=range(2))
+    headings = ("skipped file, or file and line", "reason")
+    return Table(headings, documents.skipped, texts=range(2))
 
 
 def _recipe_table(found: CorpusSummary) -> Table:

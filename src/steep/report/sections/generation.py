@@ -36,7 +36,6 @@ def generation(run: ReportData) -> PageSection:
     if found is None:
         why = absent("This run planned no calls.")
         return PageSection("generation", title, None, [why, _request_table(run)])
-    failures = [(each.reason, each.calls) for each in found.failures]
     return PageSection(
         "generation",
         title,
@@ -45,7 +44,7 @@ def generation(run: ReportData) -> PageSection:
             Figure("Planned calls by outcome.", lambda _: _outcome_chart(found)),
             facts(_spending(run, found)),
             _recipe_table(run.corpus) if run.corpus else None,
-            count_table("reason for failure", "calls", failures) if failures else None,
+            count_table("reason for failure", "calls", found.failures) if found.failures else None,
             _request_table(run),
         ],
     )

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 
 from steep.core.formatting import UNKNOWN, count, duration, listing, plural
-from steep.evaluation.results import ModelComparison
 from steep.report.blocks import Column, Fold, PageSection, count_table, facts, table
-from steep.report.conclusions import headline, normalizer_name
+from steep.report.conclusions import headline
 from steep.report.html import Html, el
 from steep.report.results import question_count
 from steep.report.run_data import RAW_RECIPE, Arm, ArtifactRef, ReportData
@@ -92,9 +91,9 @@ def _read_by(run: ReportData, arm: Arm, passages: Counter[str]) -> str:
 
 def _first_sentence(run: ReportData) -> str:
     """Return the differences by the first closed-book method, or what was measured instead."""
-    for scores, how in _closed_book(run):
-        return headline(scores, how)
     tables = run.tables
+    for scores, how in tables.closed_book():
+        return headline(scores, how)
     others = [
         name
         for name, found in (
@@ -110,20 +109,8 @@ def _first_sentence(run: ReportData) -> str:
     return "This run has no questions, so what the model learned was not measured."
 
 
-def _closed_book(run: ReportData) -> Iterator[tuple[ModelComparison, str]]:
-    """Yield the tables of closed-book accuracies, each with its method in words."""
-    tables = run.tables
-    if tables.likelihood:
-        normalizer = normalizer_name(tables.likelihood.normalizer)
-        yield tables.likelihood, f"closed book and scored by {normalizer}"
-    if tables.answers:
-        yield tables.answers, "closed book and scored by generated answers"
-    if tables.short_answers:
-        yield tables.short_answers.exact_match, "closed book and scored by exact match"
-
-
 def _key_figures(run: ReportData) -> Iterator[tuple[str, str]]:
-    for scores, _ in [*_closed_book(run)][:1]:
+    for scores, _ in run.tables.closed_book()[:1]:
         yield ("questions", count(question_count(scores)))
     if run.corpus:
         synthetic = [each for each in run.corpus.passages if each.recipe != RAW_RECIPE]
@@ -153,7 +140,7 @@ def provenance(run: ReportData) -> PageSection:
     times = count_table("stage", "wall time", [*run.wall_s.items()], total, duration)
     columns: tuple[Column[ArtifactRef], ...] = (
         ("artifact", lambda ref: ref.stage if ref.arm is None else f"{ref.stage}, {ref.arm}"),
-        ("hash", lambda ref: el("code", ref.hash8)),
+        ("hash", lambda ref: el("code", ref.path.name.rsplit("-", 1)[-1])),
         ("path", lambda ref: el("code", ref.shown_path)),
     )
     return PageSection(
