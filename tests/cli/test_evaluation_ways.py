@@ -119,10 +119,10 @@ def test_a_single_way_is_compared_and_told_apart_from_closed_book(copy: Path, st
 def test_tables_are_read_by_people_too(copy: Path, steep: Steep) -> None:
     ended = steep("evaluate", cwd=copy)
     assert ended.code == 0, ended.err
-    for part in ("closed book, likelihood per_token", "parser strict", "F1", "recall@k", "whole"):
+    for part in ("CLOSED BOOK: LIKELIHOOD", "'strict'", "F1", "Recall@k", "whole document"):
         assert part in ended.out, part
-    assert "points would often be missed" in ended.out
-    assert "raw - base" in ended.out and ", p " in ended.out
+    assert "Minimum detectable difference: about " in ended.out
+    assert "raw \N{MINUS SIGN} base" in ended.out and "Holm-" in ended.out
 
 
 def test_rows_alone_are_counted_anew(copy: Path, steep: Steep) -> None:

@@ -1,11 +1,11 @@
-"""`steep demo`: the whole way on the embedded default, offline, on two CPU cores."""
+"""`steep demo`: the whole pipeline with the embedded models, offline, on two CPU cores."""
 
 from __future__ import annotations
 
 import shutil
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,10 +14,7 @@ from steep.cli.run import run_all
 from steep.core.errors import UserError
 from steep.core.files import atomic_directory
 from steep.core.formatting import plural
-from steep.core.tables import wrapped
-
-if TYPE_CHECKING:
-    from steep.cli.options import Opened
+from steep.core.tables import wrap_text
 
 QUICK_NOTE = (
     "This is the quick form of the demo. It shows that every stage works, but not the effect of "
@@ -37,22 +34,18 @@ def demo(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Train and test two small models on five invented articles, offline, on two cores."""
-    opened = open_project(write_sample_project(directory), [*QUICK] if quick else None)
-    _import_recorded_texts(opened)
-    run_all(opened, json)
-    if quick:
-        typer.echo("\n".join(wrapped(QUICK_NOTE, hang=0)), err=json)
-
-
-def _import_recorded_texts(opened: Opened) -> None:
+    """Train and evaluate two small models on five invented articles, offline, on two CPU cores."""
     from steep.core.artifacts import log
     from steep.stages import importing
 
+    opened = open_project(write_sample_project(directory), [*QUICK] if quick else None)
     counts = importing.run(*opened, opened.project.root / GENERATIONS_NAME)
     if counts.imported:
         texts = plural(counts.imported, "recorded text")
         log.info("import: %s of a large model, at no cost", texts)
+    run_all(opened, json)
+    if quick:
+        typer.echo(wrap_text(QUICK_NOTE, hang=0), err=json)
 
 
 def write_sample_project(directory: Path) -> Path:

@@ -139,8 +139,8 @@ def write_page(config: Config, project: Project, path: Path) -> None:
     Raises:
         UserError: There is no such run, or an artifact of it is gone.
     """
-    from steep.report.loader import load_run
     from steep.report.render import page
+    from steep.report.run_data import load_run
 
     write_text(path, page(load_run(project.root, project.run_directory(config.name))))
 

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from steep.evaluation.results import MetricsResult
-from steep.report.comparisons import accuracy_table, comparison
-from steep.report.components import PageSection, part, prose, section
-from steep.report.html import Html
-from steep.report.view_models import ReportData
+from steep.report.blocks import Block, PageSection, Part
+from steep.report.comparisons import accuracy_table, difference_table
+from steep.report.results import ResultTables
 
 
-def other_methods(run: ReportData) -> PageSection | None:
+def other_methods(tables: ResultTables) -> PageSection | None:
     """Return the section; None if no such method was used."""
-    if not run.tables.others:
+    if not tables.others:
         return None
-    parts = [each for found in run.tables.others.values() for each in _parts(run, found)]
-    lede = "Grades from 0 to 100%. Intervals are 95%, clustered by document."
-    return section("other-methods", "Other methods", lede, *parts)
+    parts = [each for found in tables.others.values() for each in metric_parts(found)]
+    opening = "Grades are from 0 to 100%. Intervals are 95%, clustered by document."
+    return PageSection("other-methods", "Other methods", opening, parts)
 
 
-def _parts(run: ReportData, found: MetricsResult) -> Iterator[Html]:
+def metric_parts(found: MetricsResult) -> Iterator[Block]:
+    """Yield the accuracies and differences by each metric."""
     for name, compared in found.metrics.items():
-        yield part(f"{found.title}, {name}", accuracy_table(run, compared))
-        yield from comparison(run, compared, name)
+        differences = [difference_table(compared)] if compared.pairs else []
+        yield Part(f"{found.title}, {name}", [accuracy_table(compared), *differences])
     if found.caveat:
-        yield prose(found.caveat)
+        yield found.caveat
