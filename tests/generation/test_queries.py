@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from toy import TINY, completion, first_call, toy_recipe
 
 from steep.core.calls import Call, Usage
 from steep.core.errors import UserError
-from steep.ledger import queries, store
+from steep.ledger import queries
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, ImportedText, SubmittedBatch
 
@@ -174,24 +173,6 @@ def test_one_call_in_full(ledger: Ledger) -> None:
 
 def test_waiting_calls_are_counted_by_batch(ledger: Ledger) -> None:
     assert queries.waiting_calls(ledger) == {"token-1": 1}
-
-
-def test_a_ledger_of_an_older_format_is_brought_up_to_date_by_its_first_reader(
-    tmp_path: Path,
-) -> None:
-    path = tmp_path / "old.db"
-    connection = sqlite3.connect(path)
-    for statement in (
-        *store.MIGRATIONS[0],
-        f"PRAGMA application_id = {store.APPLICATION_ID}",
-        "PRAGMA user_version = 1",
-    ):
-        connection.execute(statement)
-    connection.close()
-    for _ in range(2):
-        with Ledger(path, read_only=True) as ledger:
-            assert queries.bought(ledger).sums.calls == 0
-            assert ledger.batches() == []
 
 
 def test_an_empty_ledger_answers_too(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from steep.core.errors import UserError
+from steep.ledger import store
 from steep.ledger.ledger import Ledger
 from steep.ledger.store import connect, sqlite_errors, writer_lock
 
@@ -98,3 +99,17 @@ def test_two_writers_keep_apart(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     with writer_lock(path), pytest.raises(UserError, match="Another process is writing"):
         Ledger(path)
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_ledger_of_an_older_format_is_brought_up_to_date_when_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_only: bool
+) -> None:
+    path = tmp_path / "ledger.db"
+    Ledger(path).close()
+    newer = (*store.MIGRATIONS, ("CREATE TABLE later (number INTEGER)",))
+    monkeypatch.setattr(store, "MIGRATIONS", newer)
+    for _ in range(2):
+        with Ledger(path, read_only=read_only) as ledger:
+            assert list(ledger.select("SELECT * FROM later")) == []
+            assert ledger.batches() == []

@@ -82,27 +82,17 @@ class Caller:
         ledger: Ledger,
         budget: Budget,
     ) -> None:
-        self._client, self.ledger = client, ledger
+        self._client, self.ledger, self.account = client, ledger, Account(budget, ledger)
+        self.endpoint, self.section = client.endpoint, section
         self.worker: EndpointWorker[Request] = EndpointWorker(client, policy, prices, section)
         # A prompt beyond the context concerns one request only.
         self.worker.answers = EndpointHealth(tolerated=frozenset({CONTEXT_REASON}))
-        self._account = Account(budget, ledger)
-        self._account.attach(self.worker)
+        self.account.attach(self.worker)
 
     @property
     def dialect(self) -> Dialect:
         """The form of requests that the endpoint accepts, as far as it is known."""
         return self._client.client.dialect
-
-    @property
-    def endpoint(self) -> str:
-        """The base address of the server."""
-        return self.worker.client.endpoint
-
-    @property
-    def section(self) -> str:
-        """The section of the configuration that describes it."""
-        return self.worker.section
 
     def complete(self, requests: Sequence[Request], on_done: OnDone = ignore) -> list[Completion]:
         """Return the completion of each request, in their order; failed ones have an `error`.
@@ -119,8 +109,7 @@ class Caller:
         found = table.completed(self.ledger, by_id)
         for completion in found.values():
             on_done(completion)
-        new = [each for id_, each in by_id.items() if id_ not in found]
-        if new:
+        if new := [each for id_, each in by_id.items() if id_ not in found]:
             if found:
                 log.info(
                     "%s: %d of %d requests were completed before, and are not sent again",
@@ -128,29 +117,22 @@ class Caller:
                     len(found),
                     len(by_id),
                 )
-            run = _CallerRun(self.worker, self.ledger, self._account, on_done)
+            run = _CallerRun(self, on_done)
             try:
-                asyncio.run(self._send_all(run, new))
+                asyncio.run(run.send(iter(new)))
             except KeyboardInterrupt:
                 run.log_dropped()
                 raise
             found |= run.found
         return [found[each.id] for each in requests]
 
-    async def _send_all(self, run: _CallerRun, requests: Sequence[Request]) -> None:
-        try:
-            await run.send(iter(requests))
-        finally:
-            await self.worker.client.close()
-
 
 class _CallerRun:
     """The requests in flight and the completions of one `complete`."""
 
-    def __init__(
-        self, worker: EndpointWorker[Request], ledger: Ledger, account: Account, on_done: OnDone
-    ) -> None:
-        self._worker, self._ledger, self._account, self._on_done = worker, ledger, account, on_done
+    def __init__(self, caller: Caller, on_done: OnDone) -> None:
+        self._worker, self._ledger, self._account = caller.worker, caller.ledger, caller.account
+        self._on_done = on_done
         self._flying: dict[Task, tuple[Request, Reservation]] = {}
         self._waiting: Request | None = None  # the budget did not suffice for it
         self.found: dict[str, Completion] = {}
@@ -171,6 +153,8 @@ class _CallerRun:
         except Exception:
             await self._finish()
             raise
+        finally:
+            await self._worker.client.close()
 
     def _fill(self, requests: Iterator[Request]) -> bool:
         """Send as many requests as possible; return whether any is in flight."""
@@ -238,25 +222,18 @@ class _CallerRun:
             raise self._over_budget(unaffordable)
 
     def _over_budget(self, most: Reservation) -> UserError:
-        budget = self._account.budget
-        in_dollars = budget.max_cost_usd is not None and (
-            budget.spent_usd + budget.reserved_usd + (most.cost_usd or 0.0) > budget.max_cost_usd
-        )
-        limit = "generate.max_cost_usd" if in_dollars else "generate.max_total_tokens"
-        found = (
-            f"${budget.spent_usd:,.4f} spent of ${budget.max_cost_usd:,.4f}"
-            if in_dollars
-            else f"{budget.spent_tokens:,} tokens spent of {budget.max_tokens:,}"
-        )
-        needed = (
-            f"${most.cost_usd or 0.0:,.4f} more, the worst case of the request"
-            if in_dollars
-            else f"{most.tokens:,} more, the worst case of the request"
-        )
+        budget, most_usd = self._account.budget, most.cost_usd or 0.0
+        held_usd = budget.spent_usd + budget.reserved_usd + most_usd
+        if budget.max_cost_usd is not None and held_usd > budget.max_cost_usd:
+            limit, needed = "generate.max_cost_usd", f"${most_usd:,.4f}"
+            found = f"${budget.spent_usd:,.4f} spent of ${budget.max_cost_usd:,.4f}"
+        else:
+            limit, needed = "generate.max_total_tokens", f"{most.tokens:,}"
+            found = f"{budget.spent_tokens:,} tokens spent of {budget.max_tokens:,}"
         return UserError(
             "The limit of the project is too low for the next request.",
             where=f"{limit}, {self._worker.section}",
-            expected=needed,
+            expected=f"{needed} more, the worst case of the request",
             found=found,
             hint="raise the limit and run the same command again; completed requests are kept. "
             "Generation takes its share of a higher limit first; steep plan shows both",

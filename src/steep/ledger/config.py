@@ -71,11 +71,8 @@ class ServerConfig(EndpointConfig):
 
 def endpoint_prices(settings: CallConfig, model: str, base_url: str) -> Prices:
     """Return the prices of a model at an endpoint: as configured, else as listed."""
-    from steep.llm.prices import Prices, find_prices
+    from steep.llm.prices import PRICE_FIELDS, Prices, find_prices
 
-    overrides = Prices(
-        usd_per_million_input_tokens=settings.usd_per_million_input_tokens,
-        usd_per_million_cached_tokens=settings.usd_per_million_cached_tokens,
-        usd_per_million_output_tokens=settings.usd_per_million_output_tokens,
+    return find_prices(
+        model, base_url, Prices(**{name: getattr(settings, name) for name in PRICE_FIELDS})
     )
-    return find_prices(model, base_url, overrides)

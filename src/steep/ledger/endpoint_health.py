@@ -17,6 +17,7 @@ from steep.core.formatting import duration
 from steep.ledger.records import has_failed, status_of
 from steep.llm.client import FatalError
 from steep.llm.dialect import ENDLESS
+from steep.llm.openai_errors import UNREACHABLE
 
 EQUAL_REJECTIONS = 20  # in a row, without an answer between them
 MANY_ANSWERS = 20  # before a share of them is believed
@@ -82,19 +83,16 @@ class EndpointHealth:
 
 def does_not_answer(endpoint: str, model: str, error: Exception, section: str) -> FatalError:
     """Return the error for an endpoint that does not answer."""
-    return _fatal(
-        "The endpoint does not answer.",
-        where=f"{endpoint}, model '{model}'",
-        found=error,
-        hint=f"start the server, or correct {section}.base_url; the same command continues",
-    )
+    problem, hint = UNREACHABLE
+    where = f"{endpoint}, model '{model}'"
+    return FatalError(problem, where=where, found=error, hint=hint.format(section=section))
 
 
 def completes_nothing(
     endpoint: str, model: str, error: Exception, calls: int, section: str
 ) -> FatalError:
     """Return the error for an endpoint that answers but has not completed a single call."""
-    return _fatal(
+    return FatalError(
         f"The endpoint answers, but completes no call: {calls} calls failed.",
         where=f"{endpoint}, model '{model}'",
         found=error,
@@ -105,7 +103,7 @@ def completes_nothing(
 
 def asks_for_too_long(endpoint: str, wait_s: float, most_s: float, section: str) -> FatalError:
     """Return the error for an endpoint that asks for a longer pause than configured."""
-    return _fatal(
+    return FatalError(
         "The endpoint asks for a long pause.",
         where=endpoint,
         found=f"Retry-After: {duration(wait_s)}",
@@ -117,12 +115,12 @@ def asks_for_too_long(endpoint: str, wait_s: float, most_s: float, section: str)
 def takes_no_limit(endpoint: str) -> FatalError:
     """Return the error for an endpoint that cannot bound answers under a hard limit."""
     problem, hint = ENDLESS
-    return _fatal(problem, where=endpoint, hint=hint)
+    return FatalError(problem, where=endpoint, hint=hint)
 
 
 def rejects_everything(completion: Completion, calls: int) -> FatalError:
     """Return the error for an endpoint that rejects one call after the other."""
-    return _fatal(
+    return FatalError(
         f"The endpoint rejects every call: {calls} in a row, for the same reason.",
         where=completion.endpoint,
         found=completion.error,
@@ -135,7 +133,7 @@ def mostly_empty(endpoint: str, found: EndpointHealth) -> FatalError:
     reasons = [f"{n} with finish reason '{reason}'" for reason, n in found.textless.items()]
     thoughts = reasoning_found(found.reasoning, found.reasoning_tokens)
     problem, hint = no_text(found.reasoning, found.textless.total())
-    return _fatal(
+    return FatalError(
         f"{problem}: {found.textless.total()} of {found.answers}.",
         where=endpoint,
         found=", ".join(reasons) + (f"; {thoughts}" if thoughts else ""),
@@ -158,14 +156,3 @@ def no_text(reasoning: int, textless: int) -> tuple[str, str]:
 def reasoning_found(answers: int, tokens: int) -> str:
     """Return how long the reasoning was of answers that hold nothing else; "" if not known."""
     return f"{tokens / answers:,.0f} tokens of reasoning per answer" if answers and tokens else ""
-
-
-def _fatal(
-    problem: str,
-    *,
-    where: str,
-    found: object = None,
-    expected: object = None,
-    hint: str,
-) -> FatalError:
-    return FatalError(problem, where=where, expected=expected, found=found, hint=hint)

@@ -44,51 +44,34 @@ Sent = TypeVar("Sent", bound=Payable)
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how long a call is retried.
+    """How often and how long a call is retried, and the rate limits of an endpoint.
 
-    Attributes:
-        max_attempts: Per call; attempts that were rate-limited, or not connected, do not count.
-        total_s: Seconds from the first attempt until a call counts as failed.
-        pause_s: The first pause before a retry; each next one is twice as long, and all are
-            shortened at random, so that calls that failed together are not retried together.
-        requests_per_minute: Per endpoint; None is no limit.
-        tokens_per_minute: Prompts and answers, per endpoint; None is no limit.
+    Pauses between attempts double, and are shortened at random, so that calls that failed together
+    are not retried together.
     """
 
-    max_attempts: int = 6
-    total_s: float = 900.0
-    pause_s: float = 1.0
+    max_attempts: int = 6  # per call; rate-limited and unconnected ones do not count
+    total_s: float = 900.0  # from the first attempt until a call counts as failed
+    pause_s: float = 1.0  # before the first retry
     requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
+    tokens_per_minute: float | None = None  # prompts and answers
 
 
 class Outcome(NamedTuple):
-    """The outcome of a group of calls.
+    """The outcome of a group of calls."""
 
-    Attributes:
-        completions: One per call; None when the run stopped before there was an answer.
-        may_pass: It failed for a transient reason, so another round may succeed.
-        unaffordable: The budget allows no further attempt, and nothing is reserved for one.
-        fatal: Why further calls will not succeed either.
-    """
-
-    completions: list[Completion] | None
-    may_pass: bool = False
-    unaffordable: bool = False
-    fatal: FatalError | None = None
+    completions: list[Completion] | None  # None when the run stopped before there was an answer
+    may_pass: bool = False  # it failed for a transient reason, so another round may succeed
+    unaffordable: bool = False  # the budget allows no further attempt; nothing is reserved
+    fatal: FatalError | None = None  # why further calls will not succeed either
 
 
 @dataclass(slots=True)
 class EndpointStatistics:
-    """Counts of the attempts at an endpoint.
+    """Counts of the attempts at an endpoint."""
 
-    Attributes:
-        retries: Attempts beyond the first of each group.
-        overloads: Attempts that found the endpoint overloaded.
-    """
-
-    retries: int = 0
-    overloads: int = 0
+    retries: int = 0  # attempts beyond the first of each group
+    overloads: int = 0  # attempts that found the endpoint overloaded
 
 
 @dataclass(slots=True)
@@ -264,11 +247,11 @@ class EndpointWorker(Generic[Sent]):
     def _replied(self, now_s: float) -> None:
         self._last_reply_s = now_s
         if self._away_since_s is not None:
-            away = duration(now_s - self._away_since_s)
-            log.warning(
-                "%s: %s can be reached again, after %s", self.stage, self.client.endpoint, away
-            )
+            self._warn("can be reached again, after %s", duration(now_s - self._away_since_s))
             self._away_since_s = None
+
+    def _warn(self, text: str, *values: object) -> None:
+        log.warning(f"%s: %s {text}", self.stage, self.client.endpoint, *values)
 
     def _log_retry(self, error: TransientError) -> None:
         """Log once that attempts fail; a generation shows their number in its progress line."""
@@ -278,11 +261,9 @@ class EndpointWorker(Generic[Sent]):
 
     def _warn_uncounted(self) -> None:
         if not self._warned_uncounted:
-            log.warning(
-                "%s: %s reports no usable token counts; the cost of such answers is unknown, "
-                "and each counts against limits as the most that it can have used",
-                self.stage,
-                self.client.endpoint,
+            self._warn(
+                "reports no usable token counts; the cost of such answers is unknown, "
+                "and each counts against limits as the most that it can have used"
             )
         self._warned_uncounted = True
 
@@ -294,13 +275,8 @@ class EndpointWorker(Generic[Sent]):
         elif not error.sent and self._away_since_s is None:
             self._away_since_s = now_s
             if self.patient:
-                log.warning(
-                    "%s: %s cannot be reached; waiting up to %s for it (%s)",
-                    self.stage,
-                    self.client.endpoint,
-                    duration(self.policy.total_s),
-                    error,
-                )
+                most = duration(self.policy.total_s)
+                self._warn("cannot be reached; waiting up to %s for it (%s)", most, error)
         if error.overloaded:
             self.statistics.overloads += 1
             self.concurrency.overloaded(sent_s, now_s)

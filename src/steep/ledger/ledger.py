@@ -26,7 +26,6 @@ from typing import Any
 
 from steep.core.artifacts import Project
 from steep.core.calls import STATUSES, WITHOUT_TEXT, Call, Completion, Message, Status, Usage
-from steep.ledger.blobs import Parts
 from steep.ledger.records import (
     IMPORT_ENDPOINT,
     TEXTLESS_REASON,
@@ -42,14 +41,11 @@ from steep.ledger.records import (
 )
 from steep.ledger.rows import (
     CALL,
-    FAIL,
-    FILL_NEW_SLOT,
-    FILL_SLOT,
     INGEST,
     INSERT,
     RECORD,
     STATUS,
-    call_of,
+    Parts,
     imported_row,
     ingested_row,
     now_utc,
@@ -209,9 +205,9 @@ class Ledger:
 
     def waiting_calls(self, token: str) -> Iterator[Call]:
         """Rebuild the calls that wait in a batch."""
-        query = f"SELECT {CALL}, messages FROM calls {_WAITING}"
-        rows = list(self.select(query, (token,)))
-        return (call_of(row[:-1], self.parts.read(row[-1])) for row in rows)
+        return map(
+            self.parts.call_of, list(self.select(f"SELECT {CALL} FROM calls {_WAITING}", (token,)))
+        )
 
     def ingest(
         self, token: str, completions: Sequence[Completion], to_do_again: Collection[str] = ()
@@ -238,8 +234,7 @@ class Ledger:
 
     def get_many(self, call_ids: Iterable[str]) -> dict[str, CallRecord]:
         """Return the records of calls, by id; unknown ones are left out."""
-        rows = self.select_ids(RECORD, call_ids)
-        return {row[0]: record_of(row) for row in rows}
+        return {row[0]: record_of(row) for row in self.select_ids(RECORD, call_ids)}
 
     def statuses(self, call_ids: Iterable[str]) -> dict[str, LedgerStatus]:
         """Return how calls ended, by id, without reading their texts."""
@@ -252,8 +247,8 @@ class Ledger:
 
     def call(self, call_id: str) -> Call:
         """Rebuild a call."""
-        (row,) = self.select_ids(f"{CALL}, messages", [call_id])
-        return call_of(row[:-1], self.parts.read(row[-1]))
+        (row,) = self.select_ids(CALL, [call_id])
+        return self.parts.call_of(row)
 
     def messages_of(self, call_id: str) -> tuple[Message, ...] | None:
         """Return the messages of a call as they were sent; an imported text has none."""
@@ -313,9 +308,14 @@ class Ledger:
         self, call_ids: Sequence[str], finish_reason: str, error: str, lost: Lost
     ) -> None:
         """Turn calls that have ended into failed ones, which the next run retries."""
+        fail = (
+            "UPDATE calls SET status = 'failed', finish_reason = ?, prompt_tokens = 0, "
+            "cached_tokens = 0, completion_tokens = 0, cost_usd = NULL, error = ?, text = ? "
+            "WHERE id = ?"
+        )
         with self.writing():
             rows = [(finish_reason, error, pack(""), each) for each in call_ids]
-            self._connection.executemany(FAIL, rows)
+            self._connection.executemany(fail, rows)
             ids = [(each,) for each in call_ids]
             self._connection.executemany("DELETE FROM slots WHERE call_id = ?", ids)
             self._connection.execute("INSERT INTO lost VALUES (?, ?, ?, ?)", lost)
@@ -337,8 +337,13 @@ class Ledger:
             raise
 
     def _fill(self, filled: Iterable[tuple[Slot, str]]) -> None:
+        fill = (
+            "INSERT OR IGNORE INTO slots SELECT ?, ?, id, status, prompt_tokens, cached_tokens, "
+            "completion_tokens, cost_usd FROM calls WHERE id = ? "
+            "AND status NOT IN ('failed', 'submitted')"
+        )
         values = [(self._sequence(slot.sequence), slot.rank, each) for slot, each in filled]
-        self._connection.executemany(FILL_SLOT, values)
+        self._connection.executemany(fill, values)
 
     def _fill_new(self, entries: Sequence[Entry], statuses: Sequence[Status]) -> None:
         """Fill the slots of rows that were just written, without reading them again."""
@@ -349,7 +354,8 @@ class Ledger:
                 numbers = (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
                 place = (self._sequence(slot.sequence), slot.rank, call.id, status)
                 values.append((*place, *numbers, completion.cost_usd))
-        self._connection.executemany(FILL_NEW_SLOT, values)
+        fill = "INSERT OR IGNORE INTO slots VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        self._connection.executemany(fill, values)
 
     def _sequence(self, key: str) -> int:
         """Return the number of a sequence; the writer creates one for a new key."""

@@ -38,19 +38,12 @@ _SUMS = (
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """The sums of a set of calls.
-
-    Attributes:
-        counts: How many ended in each way.
-        usage: Tokens of all that was answered.
-        known_usd: Dollars, as far as they are known.
-        unpriced: Answers whose cost is not known.
-    """
+    """The sums of a set of calls."""
 
     counts: Mapping[LedgerStatus, int] = field(default_factory=dict)
     usage: Usage = NO_USAGE
     known_usd: float = 0.0
-    unpriced: int = 0
+    unpriced: int = 0  # answers whose cost is not known
 
     @property
     def calls(self) -> int:
@@ -68,21 +61,13 @@ class DocumentCost:
 
 
 class FailureGroup(NamedTuple):
-    """Calls without a complete answer for the same reason, apart from numbers in it.
-
-    Attributes:
-        status: `failed`, `skipped` when they were not even sent, `refused`, `truncated`, `empty` or
-            `reasoning`.
-        reason: As the first of them tells it.
-        documents: How many documents they are about.
-        example: The id of the first of them.
-    """
+    """Calls without a complete answer for the same reason, apart from numbers in it."""
 
     status: str
-    reason: str
+    reason: str  # as the first of them tells it
     calls: int
-    documents: int
-    example: str
+    documents: int  # that they are about
+    example: str  # the id of the first of them
 
 
 class FullCall(NamedTuple):
@@ -112,20 +97,29 @@ def bought(ledger: Ledger) -> PaidTotals:
 def document_costs(ledger: Ledger) -> list[DocumentCost]:
     """Return the cost of every document in the ledger, the most expensive first."""
     # By the index it would jump from row to row: four times slower than once through the table.
+    return sorted(_costs(ledger, "NOT INDEXED"), key=_cheapness)
+
+
+def document_cost(ledger: Ledger, document_id: str) -> DocumentCost:
+    """Return the cost of one document; zeros if the ledger has no calls about it."""
+    found = _costs(ledger, "WHERE document_id = ?", document_id)
+    return next(iter(found), DocumentCost(document_id, Sums(), 0))
+
+
+def _costs(ledger: Ledger, chosen: str, *values: str) -> list[DocumentCost]:
     query = (
         f"SELECT document_id, endpoint = '{IMPORT_ENDPOINT}', status, {_SUMS} "
-        "FROM calls NOT INDEXED GROUP BY 1, 2, 3"
+        f"FROM calls {chosen} GROUP BY 1, 2, 3"
     )
     rows: dict[str, list[Any]] = {}
     imported: Counter[str] = Counter()
-    for document_id, is_imported, *row in ledger.select(query):
+    for document_id, is_imported, *row in ledger.select(query, values):
         own = rows.setdefault(document_id, [])
         if is_imported:
             imported[document_id] += row[1]
         else:
             own.append(row)
-    costs = [DocumentCost(each, _added_up(rows[each]), imported[each]) for each in rows]
-    return sorted(costs, key=_dearest)
+    return [DocumentCost(each, _added_up(rows[each]), imported[each]) for each in rows]
 
 
 def together(several: Iterable[Sums]) -> Sums:
@@ -141,17 +135,6 @@ def together(several: Iterable[Sums]) -> Sums:
         known_usd += sums.known_usd
         unpriced += sums.unpriced
     return Sums(counts, Usage(prompt, cached, completion), known_usd, unpriced)
-
-
-def document_cost(ledger: Ledger, document_id: str) -> DocumentCost:
-    """Return the cost of one document; zeros if the ledger has no calls about it."""
-    query = (
-        f"SELECT endpoint = '{IMPORT_ENDPOINT}', status, {_SUMS} "
-        "FROM calls WHERE document_id = ? GROUP BY 1, 2"
-    )
-    rows = list(ledger.select(query, (document_id,)))
-    imported = sum(row[2] for row in rows if row[0])
-    return DocumentCost(document_id, _added_up([row[1:] for row in rows if not row[0]]), imported)
 
 
 def calls_of_document(ledger: Ledger, document_id: str, limit: int) -> list[CallRecord]:
@@ -255,19 +238,12 @@ def full_call(ledger: Ledger, call_id: str) -> FullCall:
 
 
 class Uncounted(NamedTuple):
-    """Similar calls whose tokens the endpoint did not count.
+    """Similar calls whose tokens the endpoint did not count."""
 
-    Attributes:
-        longest: The one with the longest prompt.
-        refused: Whether they were refused without any text, so that they have written nothing.
-        calls: The number of calls.
-        completion_tokens: Of their texts, as we counted them.
-    """
-
-    longest: Call
+    longest: Call  # the one with the longest prompt
     calls: int
-    completion_tokens: int
-    refused: bool
+    completion_tokens: int  # of their texts, as we counted them
+    refused: bool  # without any text, so that they have written nothing
 
 
 def uncounted(ledger: Ledger) -> Iterator[Uncounted]:
@@ -317,7 +293,7 @@ def _added_up(rows: Sequence[Sequence[Any]]) -> Sums:
     )
 
 
-def _dearest(cost: DocumentCost) -> tuple[float, int, str]:
+def _cheapness(cost: DocumentCost) -> tuple[float, int, str]:
     usage = cost.sums.usage
     return -cost.sums.known_usd, -usage.prompt_tokens - usage.completion_tokens, cost.document_id
 

@@ -29,7 +29,7 @@ class Slot(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A call with its outcome and the slot that it fills; openings have no slot."""
+    """A call with its outcome and the slot that it fills, if any."""
 
     call: Call
     completion: Completion
@@ -38,19 +38,14 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SubmittedBatch:
-    """Calls that wait at a provider. `batch_id` is None until the provider has named the batch.
+    """Calls that wait at a provider."""
 
-    Attributes:
-        token: Our own name, written to the ledger before the provider hears of the batch.
-        status: `preparing`, then what the provider says; see `OPEN_BATCHES`.
-    """
-
-    token: str
+    token: str  # our own name, written to the ledger before the provider hears of the batch
     endpoint: str
-    status: str
+    status: str  # `preparing`, then what the provider says
     calls: int
     submitted_at: str
-    batch_id: str | None = None
+    batch_id: str | None = None  # None until the provider has named the batch
     input_file_id: str | None = None
     finished_at: str | None = None
     note: str | None = None
@@ -58,17 +53,13 @@ class SubmittedBatch:
 
 @dataclass(frozen=True, slots=True)
 class SlotTotals:
-    """The sums of the filled slots of a sequence below a rank.
-
-    Attributes:
-        reasoning_tokens: Tokens of the answers that were nothing but reasoning.
-    """
+    """The sums of the filled slots of a sequence below a rank."""
 
     counts: Mapping[Status, int]
     usage: Usage
     cost_usd: float
     unpriced: int
-    reasoning_tokens: int
+    reasoning_tokens: int  # of the answers that were nothing but reasoning
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +84,12 @@ class CallRecord:
 
 
 class Lost(NamedTuple):
-    """Attempts that returned nothing, and what they have cost, or can have cost at most.
-
-    Attributes:
-        cost_usd: As far as prices are known.
-        unpriced: Attempts whose price is not known.
-    """
+    """Attempts that returned nothing, and what they have cost, or can have cost at most."""
 
     attempts: int = 0
     tokens: int = 0
-    cost_usd: float = 0.0
-    unpriced: int = 0
+    cost_usd: float = 0.0  # as far as prices are known
+    unpriced: int = 0  # attempts whose price is not known
 
     def and_(self, most: Reservation) -> Lost:
         """Return the sum with one more attempt."""
@@ -113,20 +99,13 @@ class Lost(NamedTuple):
 
 
 class Spending(NamedTuple):
-    """Tokens and dollars of a set of calls.
-
-    Attributes:
-        cost_usd: None when that of any answer is unknown.
-        known_usd: The sum of all that is known.
-        unpriced: Answers whose cost is unknown.
-        unpriced_usage: The tokens of those that the endpoint has counted.
-    """
+    """Tokens and dollars of a set of calls."""
 
     usage: Usage
-    cost_usd: float | None
+    cost_usd: float | None  # None when that of any answer is unknown
     known_usd: float
-    unpriced: int
-    unpriced_usage: Usage
+    unpriced: int  # answers whose cost is unknown
+    unpriced_usage: Usage  # of those that the endpoint has counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ report it, the most that it can have used.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from steep.core.calls import Completion, Message, Usage
 from steep.core.ids import canonical_json
@@ -18,26 +18,16 @@ from steep.ledger.budget import Reservation
 from steep.ledger.ledger import Ledger
 from steep.ledger.queries import FailureGroup
 from steep.ledger.records import has_failed
-from steep.ledger.rows import now_utc, pack, unpack
-from steep.llm.requests import Kind, Request
-
-_COLUMNS = (
-    "id", "purpose", "endpoint", "kind", "model", "parts", "parameters", "status", "finish_reason",
-    "prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd", "held_tokens", "held_usd",
-    "latency_s", "attempts", "error", "finished_at", "result",
-)  # fmt: skip
-_ADDED = ("attempts", "held_tokens", "held_usd")  # earlier attempts may have cost something, too
-_INSERT = (
-    f"INSERT INTO requests ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
-    "ON CONFLICT (id) DO UPDATE SET "
-    + ", ".join(f"{each} = excluded.{each}" for each in _COLUMNS if each not in ("id", *_ADDED))
-    + "".join(f", {each} = requests.{each} + excluded.{each}" for each in _ADDED)
-    + " WHERE requests.status = 'failed'"
+from steep.ledger.rows import (
+    COMPLETION,
+    INSERT_REQUEST,
+    Row,
+    completion_of,
+    ended,
+    now_utc,
+    unpack,
 )
-_COMPLETION = (
-    "id, finish_reason, prompt_tokens, cached_tokens, completion_tokens, cost_usd, latency_s, "
-    "endpoint, attempts, error, result"
-)
+from steep.llm.requests import Request
 
 
 class Ended(NamedTuple):
@@ -50,22 +40,15 @@ class Ended(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PurposeCost:
-    """The usage of all requests for one purpose.
-
-    Attributes:
-        requests: Completed requests.
-        failed: Failed requests.
-        known_usd: Dollars, as far as they are known.
-        unpriced: Completed requests whose cost is not known.
-    """
+    """The usage of all requests for one purpose."""
 
     purpose: str
     model: str
-    requests: int
+    requests: int  # completed
     failed: int
     usage: Usage
     known_usd: float
-    unpriced: int
+    unpriced: int  # completed requests whose cost is not known
 
 
 class FullRequest(NamedTuple):
@@ -77,31 +60,30 @@ class FullRequest(NamedTuple):
     finished_at: str
 
 
-def record(ledger: Ledger, ended: Sequence[Ended]) -> None:
+def record(ledger: Ledger, requests: Sequence[Ended]) -> None:
     """Record how requests ended: all of them or (killed, disk full) none."""
     now = now_utc()
     with ledger.writing():
-        for request, completion, held in ended:
-            named = ledger.parts.keep([Message("user", request.parts)])
-            usage = completion.usage
-            ledger.connection.execute(
-                _INSERT,
-                (
-                    *(request.id, request.purpose, request.endpoint, request.kind, request.model),
-                    *(named, canonical_json(request.parameters)),
+        rows = [
+            (
+                *ended(
+                    completion,
                     "failed" if has_failed(completion) else "done",
-                    completion.finish_reason,
-                    *(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens),
-                    *(completion.cost_usd, held.tokens, held.cost_usd or 0.0),
-                    *(completion.latency_s, completion.attempts, completion.error, now),
-                    pack(json.dumps(completion.result, ensure_ascii=False)),
+                    now,
+                    json.dumps(completion.result, ensure_ascii=False),
                 ),
+                *(held.tokens, held.cost_usd or 0.0, request.purpose, request.kind, request.model),
+                ledger.parts.keep([Message("user", request.parts)]),
+                canonical_json(request.parameters),
             )
+            for request, completion, held in requests
+        ]
+        ledger.connection.executemany(INSERT_REQUEST, rows)
 
 
 def completed(ledger: Ledger, ids: Iterable[str]) -> dict[str, Completion]:
     """Return the completions of the requests that have succeeded, by id."""
-    rows = ledger.select_ids(f"status, {_COMPLETION}", ids, "requests")
+    rows = ledger.select_ids(f"status, {COMPLETION}, result", ids, "requests")
     return {row[1]: _completion(row[1:]) for row in rows if row[0] == "done"}
 
 
@@ -150,35 +132,19 @@ def failures(ledger: Ledger) -> list[FailureGroup]:
 def find(ledger: Ledger, id_start: str) -> FullRequest | None:
     """Return the request whose id begins in a given way; None if there is not exactly one."""
     query = (
-        f"SELECT {_COMPLETION}, purpose, kind, model, parts, parameters, status, finished_at "
-        "FROM requests WHERE id >= ? AND id < ? ORDER BY id LIMIT 2"
+        f"SELECT {COMPLETION}, result, status, finished_at, purpose, endpoint, kind, model, parts, "
+        "parameters FROM requests WHERE id >= ? AND id < ? ORDER BY id LIMIT 2"
     )
     rows = list(ledger.select(query, (id_start, id_start + "g")))  # after the last digit, f
-    return _full(ledger, rows[0]) if len(rows) == 1 else None
-
-
-def _full(ledger: Ledger, row: Sequence[Any]) -> FullRequest:
-    purpose, kind, model, named, parameters, status, finished_at = row[11:]
+    if len(rows) != 1:
+        return None
+    status, finished_at, purpose, endpoint, kind, model, named, parameters = rows[0][11:]
     (message,) = ledger.parts.read(named)
-    wanted: Kind = kind
     parts, settings = message.parts, json.loads(parameters)
-    request = Request(purpose, row[7], wanted, model, parts, settings)
-    return FullRequest(request, _completion(row[:11]), status, finished_at)
+    request = Request(purpose, endpoint, kind, model, parts, settings)
+    return FullRequest(request, _completion(rows[0][:11]), status, finished_at)
 
 
-def _completion(row: Sequence[Any]) -> Completion:
-    call_id, finish_reason, prompt, cached, answer, cost_usd, latency_s, *rest = row
-    endpoint, attempts, error, packed = rest
-    result: Mapping[str, Any] | None = json.loads(unpack(packed))
-    return Completion(
-        call_id=call_id,
-        text=str(result.get("text", "")) if result else "",
-        finish_reason=finish_reason,
-        usage=Usage(prompt, cached, answer),
-        cost_usd=cost_usd,
-        latency_s=latency_s,
-        endpoint=endpoint,
-        attempts=attempts,
-        error=error,
-        result=result,
-    )
+def _completion(row: Row) -> Completion:
+    result = json.loads(unpack(row[-1]))
+    return completion_of(row[:-1], str(result.get("text", "")) if result else "", result)

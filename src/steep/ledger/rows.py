@@ -1,13 +1,16 @@
-"""Convert calls, outcomes and imported texts to and from rows of the table `calls`."""
+"""Convert calls, requests and their outcomes to and from rows of the ledger's tables."""
 
 from __future__ import annotations
 
 import json
+import sqlite3
 import zlib
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from steep.core.calls import Call, Completion, Message, Sampling, Usage, in_json, sampling_json
+from steep.core.ids import stable_hash
 from steep.ledger.records import (
     IMPORT_ENDPOINT,
     CallRecord,
@@ -17,50 +20,73 @@ from steep.ledger.records import (
 )
 
 TEXT_LEVEL = 1  # of zlib: a third of the time of level 6, and a tenth more space
-
-RECORD = (
-    "id, recipe, stage, document_id, subset, sample, model, status, finish_reason, prompt_tokens, "
-    "cached_tokens, completion_tokens, cost_usd, latency_s, endpoint, attempts, error, "
-    "finished_at, text"
-)
-WRITTEN = (*RECORD.split(", "), "sampling", "messages", "batch")
-STATUS, BATCH = WRITTEN.index("status"), WRITTEN.index("batch")
-INSERT = (
-    f"INSERT INTO calls ({', '.join(WRITTEN)}) VALUES ({', '.join('?' * len(WRITTEN))}) "
-    "ON CONFLICT (id) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in WRITTEN if name not in ("id", "attempts"))
-    + ", attempts = calls.attempts + excluded.attempts"  # those of earlier runs
-    + " WHERE calls.status IN ('failed', 'submitted')"
-)
-# Record the outcome of a call that waits in a batch.
-INGEST = (
-    "UPDATE calls SET status = ?, prompt_tokens = ?, cached_tokens = ?, completion_tokens = ?, "
-    "cost_usd = ?, finished_at = ?, text = ?, batch = NULL, finish_reason = ?, latency_s = ?, "
-    "endpoint = ?, error = ?, attempts = attempts + ? WHERE id = ? AND status = 'submitted'"
-)
-# Turn a call that has ended into a failed one.
-FAIL = (
-    "UPDATE calls SET status = 'failed', finish_reason = ?, prompt_tokens = 0, cached_tokens = 0, "
-    "completion_tokens = 0, cost_usd = NULL, error = ?, text = ? WHERE id = ?"
-)
-FILL_SLOT = (
-    "INSERT OR IGNORE INTO slots SELECT ?, ?, id, status, prompt_tokens, cached_tokens, "
-    "completion_tokens, cost_usd FROM calls WHERE id = ? AND status NOT IN ('failed', 'submitted')"
-)
-FILL_NEW_SLOT = "INSERT OR IGNORE INTO slots VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+SHORT_PART = 400  # characters; shorter parts vary from call to call and stand in the call's row
+MOST_REMEMBERED = 64
 
 Row = tuple[Any, ...]
 
+COMPLETION = (  # in the tables of calls and of requests alike
+    "id, finish_reason, prompt_tokens, cached_tokens, completion_tokens, cost_usd, latency_s, "
+    "endpoint, attempts, error"
+)
+CALL = "recipe, stage, document_id, subset, sample, model, sampling, messages"
+RECORD = (
+    f"{COMPLETION}, status, finished_at, text, recipe, stage, document_id, subset, sample, model"
+)
+_ENDED = f"{COMPLETION}, status, finished_at"
+_WRITTEN = f"{_ENDED}, text, {CALL}, batch"
+STATUS, BATCH = _WRITTEN.split(", ").index("status"), -1
+
+
+def _upsert(table: str, columns: str, added: Sequence[str], replaced: str) -> str:
+    """Return the statement that writes a row, or replaces one with a status in `replaced`.
+
+    In the columns in `added`, what stood there before is added to what is written.
+    """
+    names = columns.split(", ")
+    changes = [
+        f"{name} = excluded.{name}" + f" + {table}.{name}" * (name in added) for name in names[1:]
+    ]
+    return (
+        f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * len(names))}) "
+        f"ON CONFLICT (id) DO UPDATE SET {', '.join(changes)} WHERE {table}.status IN {replaced}"
+    )
+
+
+INSERT = _upsert("calls", _WRITTEN, ["attempts"], "('failed', 'submitted')")
+INSERT_REQUEST = _upsert(
+    "requests",
+    f"{_ENDED}, result, held_tokens, held_usd, purpose, kind, model, parts, parameters",
+    ["attempts", "held_tokens", "held_usd"],
+    "('failed')",
+)
+_INGESTED = [f"{name} = ?" + " + attempts" * (name == "attempts") for name in _ENDED.split(", ")]
+# Record the outcome of a call that waits in a batch; the id comes twice.
+INGEST = (
+    f"UPDATE calls SET {', '.join(_INGESTED)}, text = ?, batch = NULL "
+    "WHERE id = ? AND status = 'submitted'"
+)
+
+
+def ended(completion: Completion, status: str, now: str, text: str) -> Row:
+    """Return the columns of an outcome: `COMPLETION`, status, time and text."""
+    usage = completion.usage
+    return (
+        *(completion.call_id, completion.finish_reason),
+        *(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, completion.cost_usd),
+        *(completion.latency_s, completion.endpoint, completion.attempts, completion.error),
+        *(status, now, pack(text)),
+    )
+
 
 def row_of(call: Call, completion: Completion, messages: str, now: str) -> Row:
-    """Return the values of `WRITTEN`; `messages` is the result of `Parts.keep`."""
+    """Return the row of a call that has ended; `messages` is the result of `Parts.keep`."""
     assert call.id == completion.call_id, "a completion was paired with another's call"
     subset = f"[{','.join(quoted(name) for name in call.subset)}]"
-    return _values(
-        (call.recipe, call.stage, call.document_id, subset, call.sample, call.model),
-        completion,
-        now,
-        (sampling_json(call.sampling), messages),
+    return (
+        *ended(completion, status_of(completion), now, completion.text),
+        *(call.recipe, call.stage, call.document_id, subset, call.sample, call.model),
+        *(sampling_json(call.sampling), messages, None),
     )
 
 
@@ -74,55 +100,33 @@ def waiting_row(call: Call, messages: str, batch: SubmittedBatch) -> Row:
 
 def ingested_row(completion: Completion) -> Row:
     """Return the values of `INGEST`."""
-    usage = completion.usage
-    return (
-        status_of(completion),
-        *(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, completion.cost_usd),
-        *(now_utc(), pack(completion.text), completion.finish_reason, completion.latency_s),
-        *(completion.endpoint, completion.error, completion.attempts, completion.call_id),
-    )
+    status = status_of(completion)
+    return (*ended(completion, status, now_utc(), completion.text), completion.call_id)
 
 
 def imported_row(text: ImportedText, now: str) -> Row:
     """Return the row of a text that was generated elsewhere."""
-    what = (text.recipe, IMPORT_ENDPOINT, text.document_id, "[]", text.sample, text.model)
-    return _values(what, text.completion, now, ("{}", "[]"))
-
-
-def _values(
-    what: tuple[str, str, str, str, int, str],
-    completion: Completion,
-    now: str,
-    how: tuple[str, str],
-) -> Row:
-    usage = completion.usage
     return (
-        *(completion.call_id, *what, status_of(completion), completion.finish_reason),
-        *(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens),
-        *(completion.cost_usd, completion.latency_s, completion.endpoint),
-        *(completion.attempts, completion.error, now, pack(completion.text)),
-        *(*how, None),
+        *ended(text.completion, status_of(text.completion), now, text.text),
+        *(text.recipe, IMPORT_ENDPOINT, text.document_id, "[]", text.sample, text.model),
+        *("{}", "[]", None),
+    )
+
+
+def completion_of(row: Row, text: str, result: Mapping[str, Any] | None = None) -> Completion:
+    """Return the completion in the columns `COMPLETION`."""
+    call_id, finish_reason, prompt, cached, answer, cost_usd, latency_s, endpoint, *rest = row
+    usage, (attempts, error) = Usage(prompt, cached, answer), rest
+    return Completion(
+        call_id, text, finish_reason, usage, cost_usd, latency_s, endpoint, attempts, error, result
     )
 
 
 def record_of(row: Row) -> CallRecord:
-    """Read the values of `RECORD`."""
-    call_id, recipe, stage, document_id, subset, sample, model, status, *rest = row
-    finish_reason, prompt, cached, completion_tokens, cost_usd, latency_s, *rest = rest
-    endpoint, attempts, error, finished_at, text = rest
-    completion = Completion(
-        call_id=call_id,
-        text=unpack(text),
-        finish_reason=finish_reason,
-        usage=Usage(prompt, cached, completion_tokens),
-        cost_usd=cost_usd,
-        latency_s=latency_s,
-        endpoint=endpoint,
-        attempts=attempts,
-        error=error,
-    )
+    """Read the columns `RECORD`."""
+    status, finished_at, text, recipe, stage, document_id, subset, sample, model = row[10:]
     return CallRecord(
-        call_id=call_id,
+        call_id=row[0],
         recipe=recipe,
         stage=stage,
         document_id=document_id,
@@ -130,27 +134,60 @@ def record_of(row: Row) -> CallRecord:
         sample=sample,
         model=model,
         status=status,
-        completion=completion,
+        completion=completion_of(row[:10], unpack(text)),
         finished_at=finished_at,
     )
 
 
-CALL = "id, recipe, stage, document_id, subset, sample, model, sampling"
+class Parts:
+    """The table `parts`, which holds long parts of messages once: many calls send one document.
 
+    A call's row holds the hashes of its long parts and the text of the short ones.
+    """
 
-def call_of(row: Row, messages: tuple[Message, ...]) -> Call:
-    """Read the values of `CALL`."""
-    _, recipe, stage, document_id, subset, sample, model, sampling = row
-    return Call(
-        recipe=recipe,
-        stage=stage,
-        document_id=document_id,
-        subset=tuple(json.loads(subset)),
-        sample=sample,
-        model=model,
-        messages=messages,
-        sampling=Sampling(**json.loads(sampling)),
-    )
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._named: dict[str, str] = {}  # long parts that were written, and what names them
+
+    def keep(self, messages: Sequence[Message]) -> str:
+        """Write the long parts, in the caller's transaction; return JSON that names them all."""
+        named = (f'["{each.role}",[{",".join(map(self._name, each.parts))}]]' for each in messages)
+        return f"[{','.join(named)}]"
+
+    def read(self, named: str) -> tuple[Message, ...]:
+        """Return the messages that `keep` was given."""
+        return tuple(
+            Message(role, tuple(self._text(part) for part in parts))
+            for role, parts in json.loads(named)
+        )
+
+    def call_of(self, row: Row) -> Call:
+        """Read the columns `CALL`."""
+        recipe, stage, document_id, subset, sample, model, sampling, named = row
+        messages, settings = self.read(named), Sampling(**json.loads(sampling))
+        subjects = tuple(json.loads(subset))
+        return Call(recipe, stage, document_id, subjects, sample, model, messages, settings)
+
+    def forget(self) -> None:
+        """Forget which parts were written: a transaction has failed."""
+        self._named.clear()
+
+    def _name(self, text: str) -> str:
+        if len(text) <= SHORT_PART:
+            return f"[{quoted(text)}]"
+        if text not in self._named:
+            if len(self._named) >= MOST_REMEMBERED:
+                self._named.clear()
+            part, packed = stable_hash(text), pack(text)
+            self._connection.execute("INSERT OR IGNORE INTO parts VALUES (?, ?)", (part, packed))
+            self._named[text] = f'"{part}"'
+        return self._named[text]
+
+    def _text(self, part: Any) -> str:
+        if isinstance(part, list):
+            return str(part[0])
+        ((text,),) = self._connection.execute("SELECT text FROM parts WHERE hash = ?", (part,))
+        return unpack(text)
 
 
 def quoted(text: str) -> str:

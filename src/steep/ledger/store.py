@@ -22,7 +22,7 @@ from pathlib import Path
 from steep.core.errors import UserError
 from steep.core.files import disk_errors, no_locks, try_lock
 
-APPLICATION_ID = 0x53746570  # "Stee" + "p": how we know our own files
+APPLICATION_ID = 0x53746571  # how we know our own files
 BUSY_TIMEOUT_MS = 30_000
 
 # What SQLite says on network disks that cannot lock, or share the memory that WAL needs.
@@ -31,24 +31,8 @@ NO_LOCKS = (
     "SQLITE_IOERR_RDLOCK", "SQLITE_IOERR_SHM",
 )  # fmt: skip
 
-# One entry a version of the file format, oldest first; never edit one that was released.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        """CREATE TABLE parts (
-            hash TEXT PRIMARY KEY,
-            text BLOB NOT NULL      -- zlib
-        )""",
-        # `text` is last: counting reads the columns before it and never the pages of long texts.
-        """CREATE TABLE calls (
+_OUTCOME = """
             id TEXT PRIMARY KEY,
-            recipe TEXT NOT NULL,
-            stage TEXT NOT NULL,
-            document_id TEXT NOT NULL,
-            subset TEXT NOT NULL,   -- JSON
-            sample INTEGER NOT NULL,
-            model TEXT NOT NULL,
-            sampling TEXT NOT NULL, -- JSON
-            messages TEXT NOT NULL, -- JSON: [[role, [part hash, ...]], ...]
             status TEXT NOT NULL,
             finish_reason TEXT NOT NULL,
             prompt_tokens INTEGER NOT NULL,
@@ -60,20 +44,41 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             attempts INTEGER NOT NULL,
             error TEXT,
             finished_at TEXT NOT NULL,
+"""
+
+# One entry per version of the file format, oldest first; never edit one that was released.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        # `text` is last: counting reads the columns before it and never the pages of long texts.
+        f"""CREATE TABLE calls ({_OUTCOME}
+            recipe TEXT NOT NULL,
+            stage TEXT NOT NULL,
+            document_id TEXT NOT NULL,
+            subset TEXT NOT NULL,   -- JSON
+            sample INTEGER NOT NULL,
+            model TEXT NOT NULL,
+            sampling TEXT NOT NULL, -- JSON
+            messages TEXT NOT NULL, -- JSON: [[role, [part hash, ...]], ...]
+            batch TEXT,             -- token of the provider batch it waits in
             text BLOB NOT NULL      -- zlib
         )""",
         """CREATE INDEX imported ON calls (recipe, document_id, model, sample, id)
             WHERE endpoint = 'import'""",
-    ),
-    (
-        "ALTER TABLE calls ADD COLUMN batch TEXT",  # token of the provider batch it waits in
         "CREATE INDEX calls_of_document ON calls (document_id, recipe)",
         """CREATE INDEX unfinished ON calls (status, batch)
             WHERE status IN ('failed', 'submitted')""",
-        """CREATE TABLE sequences (
-            id INTEGER PRIMARY KEY,
-            key TEXT NOT NULL UNIQUE
+        f"""CREATE TABLE requests ({_OUTCOME} -- what evaluations, judges and searches have sent
+            purpose TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            model TEXT NOT NULL,
+            parts TEXT NOT NULL,      -- JSON, as `messages` of a call
+            parameters TEXT NOT NULL, -- JSON
+            held_tokens INTEGER NOT NULL, -- what counts against limits
+            held_usd REAL NOT NULL,
+            result BLOB NOT NULL      -- zlib, JSON
         )""",
+        "CREATE TABLE parts (hash TEXT PRIMARY KEY, text BLOB NOT NULL)",  # of messages; zlib
+        "CREATE TABLE sequences (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE)",
         # Which places of a plan have ended for good, and the numbers that totals need: what is left
         # of a million calls is found, and summed, without building or reading one of them.
         """CREATE TABLE slots (
@@ -98,43 +103,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             finished_at TEXT,
             note TEXT
         )""",
-        """CREATE TABLE allotments (
-            goal TEXT NOT NULL,
-            document_id TEXT NOT NULL,
-            calls INTEGER NOT NULL,
-            PRIMARY KEY (goal, document_id)
-        ) WITHOUT ROWID""",
-    ),
-    (
-        """CREATE TABLE lost ( -- cost of attempts that returned nothing
+        """CREATE TABLE lost ( -- attempts that returned nothing
             attempts INTEGER NOT NULL,
             tokens INTEGER NOT NULL,
-            cost_usd REAL       -- NULL: unknown
-        )""",
-    ),
-    (
-        "ALTER TABLE lost ADD COLUMN unpriced INTEGER NOT NULL DEFAULT 0",
-        """CREATE TABLE requests ( -- what evaluations, judges and searches have sent
-            id TEXT PRIMARY KEY,
-            purpose TEXT NOT NULL,
-            endpoint TEXT NOT NULL,
-            kind TEXT NOT NULL,
-            model TEXT NOT NULL,
-            parts TEXT NOT NULL,      -- JSON, as `messages` of a call
-            parameters TEXT NOT NULL, -- JSON
-            status TEXT NOT NULL,     -- done or failed
-            finish_reason TEXT NOT NULL,
-            prompt_tokens INTEGER NOT NULL,
-            cached_tokens INTEGER NOT NULL,
-            completion_tokens INTEGER NOT NULL,
-            cost_usd REAL,            -- NULL: unknown
-            held_tokens INTEGER NOT NULL, -- what counts against limits
-            held_usd REAL NOT NULL,
-            latency_s REAL NOT NULL,
-            attempts INTEGER NOT NULL,
-            error TEXT,
-            finished_at TEXT NOT NULL,
-            result BLOB NOT NULL      -- zlib, JSON
+            cost_usd REAL NOT NULL, -- as far as prices are known
+            unpriced INTEGER NOT NULL
         )""",
     ),
 )

@@ -5,12 +5,14 @@ Import this module only from the function that needs it: aiohttp costs 0.4 s.
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+from yarl import URL
 
 from steep.llm.address import LOOPBACK, address, checked_url, key_headers, read_key
-from steep.llm.client import FatalError
+from steep.llm.client import FatalError, TransientError
 from steep.llm.openai_errors import EndpointUnusable
 from steep.llm.openai_wire import Reply
 
@@ -23,10 +25,10 @@ class HttpEndpoint:
     The key is read from the environment, sent to the endpoint, and removed from every error text.
 
     Args:
-        base_url: Of the endpoint, up to and without the path of a request.
-        api_key_env: Name of the environment variable that holds the key; None sends none.
-        section: The configuration section that holds these fields, for errors.
-        connections: Kept open at most.
+        base_url: Base URL of the endpoint, without the path of a request.
+        api_key_env: Environment variable that holds the key; None sends no key.
+        section: The configuration section of these fields, for errors.
+        connections: Maximum number of open connections.
 
     Raises:
         UserError: `base_url` is no such address, or the environment variable is not set.
@@ -44,11 +46,14 @@ class HttpEndpoint:
         self._api_key_env = api_key_env
         self._key = read_key(api_key_env, self.base_url, section)
         self._connections = connections
+        self._addresses: dict[str, URL] = {}
         self._session: aiohttp.ClientSession | None = None
 
-    def address(self, path: str) -> str:
+    def address(self, path: str) -> URL:
         """Return the address of a request."""
-        return address(self.base_url, path)
+        if path not in self._addresses:
+            self._addresses[path] = URL(address(self.base_url, path))
+        return self._addresses[path]
 
     def session(self) -> aiohttp.ClientSession:
         """Return the session; the first call opens it, inside the event loop that uses it."""
@@ -60,6 +65,24 @@ class HttpEndpoint:
                 connector=aiohttp.TCPConnector(limit=self._connections),
             )
         return self._session
+
+    async def send(
+        self, method: str, path: str, timeout: aiohttp.ClientTimeout, **options: Any
+    ) -> Reply:
+        """Send one request and return the reply; redirects are not followed.
+
+        Raises:
+            TransientError: There is no reply.
+        """
+        began = False  # to answer with success
+        try:
+            async with self.session().request(
+                method, self.address(path), timeout=timeout, allow_redirects=False, **options
+            ) as response:
+                began = response.status == 200
+                return reply_of(response, await response.read())
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise no_reply(error, timeout.total, billed=began) from error
 
     async def close(self) -> None:
         """Close all connections; another request opens them again."""
@@ -85,15 +108,20 @@ class HttpEndpoint:
         return FatalError(problem, where=where, found=found, hint=hint)
 
 
+def no_reply(
+    error: aiohttp.ClientError | TimeoutError, timeout_s: float | None, *, billed: bool = False
+) -> TransientError:
+    """Return the failure of a connection that was not made, broke, or was silent for too long."""
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        return TransientError(f"no connection: {error}", answered=False, sent=False)
+    if isinstance(error, TimeoutError):
+        problem = f"no answer within {timeout_s:g} s"
+        return TransientError(problem, overloaded=True, answered=False, billed=billed)
+    problem = f"connection broken: {error or type(error).__name__}"
+    return TransientError(problem, answered=False, billed=billed)
+
+
 def reply_of(response: aiohttp.ClientResponse, content: str | bytes) -> Reply:
     """Return a response in the form that `openai_wire` reads."""
-    headers = response.headers
-    if response.status == 200 and not headers.get("Retry-After"):  # nearly all
-        return Reply(200, None, content)
-    return Reply(
-        response.status,
-        headers.get("Retry-After"),
-        content,
-        headers.get("Date"),
-        headers.get("Location"),
-    )
+    get = response.headers.get
+    return Reply(response.status, get("Retry-After"), content, get("Date"), get("Location"))

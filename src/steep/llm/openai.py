@@ -17,12 +17,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import aiohttp
-from yarl import URL
 
 from steep.core.calls import Call, Completion, Usage
 from steep.llm.client import CONTEXT_REASON, FatalError, TransientError
 from steep.llm.dialect import ENDLESS, Dialect, phrase
-from steep.llm.http import CONNECT_TIMEOUT_S, HttpEndpoint, reply_of
+from steep.llm.http import CONNECT_TIMEOUT_S, HttpEndpoint
 from steep.llm.model_list import read_context_window
 from steep.llm.openai_errors import UNREACHABLE, advice_on
 from steep.llm.openai_wire import (
@@ -81,9 +80,7 @@ class OpenAIClient:
     ) -> None:
         self.http = HttpEndpoint(base_url, api_key_env, section, concurrency)
         self.endpoint = self.http.base_url
-        self._url = URL(self.http.address("chat/completions"))
         self.concurrency = concurrency
-        self._timeout_s = timeout_s
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
         self._prices = prices or Prices()
         self._bounded = bounded
@@ -105,7 +102,7 @@ class OpenAIClient:
         started = time.monotonic()
         try:
             answer = await self._attempt(
-                self._url, call.model, lambda d: request_bytes(call, d), read_reply
+                "chat/completions", call.model, lambda d: request_bytes(call, d), read_reply
             )
         except Rejected as error:
             reason = CONTEXT_REASON if isinstance(error, TooLong) else "error"
@@ -127,23 +124,18 @@ class OpenAIClient:
         def phrased(dialect: Dialect) -> bytes:
             return json.dumps(phrase(body, dialect), ensure_ascii=False).encode()
 
-        url = URL(self.http.address(path))
-        return await self._attempt(url, str(body.get("model")), phrased, read_json)
+        return await self._attempt(path, str(body.get("model")), phrased, read_json)
 
     async def context_window(self, model: str) -> int | None:
         """Return the context window of a model in tokens; None if the endpoint does not report it.
 
         This is optional information, so no failure is an error.
         """
-        url = URL(self.http.address("models"))
         try:
-            async with self.http.session().get(
-                url, timeout=self._timeout, allow_redirects=False
-            ) as response:
-                found = parse_json(await response.read()) if response.status == 200 else None
-        except (aiohttp.ClientError, TimeoutError):
+            reply = await self.http.send("GET", "models", self._timeout)
+        except TransientError:
             return None
-        return read_context_window(found, model)
+        return read_context_window(parse_json(reply.body), model) if reply.status == 200 else None
 
     @property
     def dialect(self) -> Dialect:
@@ -156,7 +148,7 @@ class OpenAIClient:
 
     async def _attempt(
         self,
-        url: URL,
+        path: str,
         model: str,
         phrased: Callable[[Dialect], bytes],
         read: Callable[[Reply, Dialect], T],
@@ -172,7 +164,7 @@ class OpenAIClient:
             if self._fatal is not None:  # another call has found that none will succeed
                 raise self._fatal
             try:
-                result = read(await self._send(url, phrased(dialect), model), dialect)
+                result = read(await self._send(path, phrased(dialect), model), dialect)
             except UnsupportedParameter as error:
                 objections.append(str(error))
                 dialect = error.dialect
@@ -199,28 +191,15 @@ class OpenAIClient:
                     self._log_once(change, f"{change}, because: {'; '.join(objections)}")
                 return result
 
-    async def _send(self, url: URL, body: bytes, model: str) -> Reply:
-        session = self.http.session()
-        began = False  # to answer with success
+    async def _send(self, path: str, body: bytes, model: str) -> Reply:
         try:
-            async with session.post(
-                url, data=body, headers=JSON, timeout=self._timeout, allow_redirects=False
-            ) as response:
-                began = response.status == 200
-                content = await response.read()
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            silence = TransientError(f"no connection: {error}", answered=False, sent=False)
-            if not self._has_replied:
-                raise self._give_up(model, UNREACHABLE, silence) from error
-            raise silence from error
-        except TimeoutError as error:
-            problem = f"no answer within {self._timeout_s:g} s"
-            raise TransientError(problem, overloaded=True, answered=False, billed=began) from error
-        except aiohttp.ClientError as error:
-            problem = f"connection broken: {error or type(error).__name__}"
-            raise TransientError(problem, answered=False, billed=began) from error
+            reply = await self.http.send("POST", path, self._timeout, data=body, headers=JSON)
+        except TransientError as error:
+            if not error.sent and not self._has_replied:
+                raise self._give_up(model, UNREACHABLE, error) from error
+            raise
         self._has_replied = True
-        return reply_of(response, content)
+        return reply
 
     def _warn_of_oddities(self, call: Call, answer: ParsedAnswer) -> None:
         """Log once that the model reasons, or that the server seems to truncate prompts."""

@@ -23,7 +23,7 @@ import aiohttp
 
 from steep.llm.client import FatalError, TransientError
 from steep.llm.dialect import Dialect
-from steep.llm.http import CONNECT_TIMEOUT_S, HttpEndpoint, reply_of
+from steep.llm.http import CONNECT_TIMEOUT_S, HttpEndpoint, no_reply, reply_of
 from steep.llm.openai_batch_wire import (
     MOST_BYTES,
     MOST_REQUESTS,
@@ -245,10 +245,8 @@ class BatchClient:
                         yield line
                     if len(rest) > LONGEST_LINE_BYTES:
                         raise TransientError(f"a line of more than {LONGEST_LINE_BYTES:,} bytes")
-        except TimeoutError as error:
-            raise TransientError(f"no byte within {self._timeout_s:g} s") from error
-        except aiohttp.ClientError as error:
-            raise TransientError(f"connection broken: {error or type(error).__name__}") from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise no_reply(error, self._timeout_s) from error
         if rest.strip():
             if not rest.rstrip().endswith(b"}"):
                 raise TransientError("the file ends in the middle of a line")
@@ -306,19 +304,8 @@ class BatchClient:
         Raises:
             TransientError, Rejected, EndpointUnusable: There is none.
         """
-        try:
-            async with self._http.session().request(
-                method,
-                self._http.address(path),
-                timeout=self._timeouts(total_s or self._timeout_s),
-                allow_redirects=False,
-                **options,
-            ) as response:
-                return parse_reply(reply_of(response, await response.read()))
-        except TimeoutError as error:
-            raise TransientError(f"no answer within {total_s or self._timeout_s:g} s") from error
-        except aiohttp.ClientError as error:
-            raise TransientError(f"connection broken: {error or type(error).__name__}") from error
+        timeout = self._timeouts(total_s or self._timeout_s)
+        return parse_reply(await self._http.send(method, path, timeout, **options))
 
     def _timeouts(self, total_s: float | None) -> aiohttp.ClientTimeout:
         return aiohttp.ClientTimeout(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from steep.core.calls import Usage
 
@@ -17,24 +17,21 @@ if TYPE_CHECKING:
     from genai_prices.types import TieredPrices
 
 CONFIGURED, UNKNOWN = "configured", "unknown"
+PRICE_FIELDS = (
+    "usd_per_million_input_tokens",
+    "usd_per_million_cached_tokens",
+    "usd_per_million_output_tokens",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """Prices in dollars per million tokens; None is unknown.
-
-    Attributes:
-        usd_per_million_input_tokens: For prompts.
-        usd_per_million_cached_tokens: For the part of prompts found in the endpoint's cache; None
-            charges it like other input.
-        usd_per_million_output_tokens: For answers.
-        source: Where the prices come from, for display.
-    """
+    """Prices in dollars per million tokens; None is unknown."""
 
     usd_per_million_input_tokens: float | None = None
-    usd_per_million_cached_tokens: float | None = None
+    usd_per_million_cached_tokens: float | None = None  # found in a cache; None: as other input
     usd_per_million_output_tokens: float | None = None
-    source: str = UNKNOWN
+    source: str = UNKNOWN  # where the prices come from, for display
 
     @property
     def known(self) -> bool:
@@ -56,16 +53,8 @@ class Prices:
 
     def scaled(self, factor: float) -> Prices:
         """Return all prices times a factor, such as that of a batch API."""
-
-        def times(price: float | None) -> float | None:
-            return None if price is None else price * factor
-
-        return replace(
-            self,
-            usd_per_million_input_tokens=times(self.usd_per_million_input_tokens),
-            usd_per_million_cached_tokens=times(self.usd_per_million_cached_tokens),
-            usd_per_million_output_tokens=times(self.usd_per_million_output_tokens),
-        )
+        scaled: dict[str, Any] = {name: price * factor for name, price in _given(self).items()}
+        return replace(self, **scaled)
 
 
 def find_prices(model: str, base_url: str, overrides: Prices) -> Prices:
@@ -78,23 +67,13 @@ def find_prices(model: str, base_url: str, overrides: Prices) -> Prices:
     """
     if overrides.known:
         return replace(overrides, source=CONFIGURED)
-    listed = _listed(model, base_url)
-    chosen = {
-        name: getattr(listed, name)
-        if getattr(overrides, name) is None
-        else getattr(overrides, name)
-        for name in _FIELDS
-    }
-    configured = any(getattr(overrides, name) is not None for name in _FIELDS)
-    sources = [CONFIGURED] * configured + [listed.source] * listed.known
-    return Prices(**chosen, source=" and ".join(sources) or UNKNOWN)
+    listed, own = _listed(model, base_url), _given(overrides)
+    sources = [CONFIGURED] * bool(own) + [listed.source] * listed.known
+    return replace(listed, source=" and ".join(sources) or UNKNOWN, **own)
 
 
-_FIELDS = (
-    "usd_per_million_input_tokens",
-    "usd_per_million_cached_tokens",
-    "usd_per_million_output_tokens",
-)
+def _given(prices: Prices) -> dict[str, Any]:
+    return {name: price for name in PRICE_FIELDS if (price := getattr(prices, name)) is not None}
 
 
 def _listed(model: str, base_url: str) -> Prices:
