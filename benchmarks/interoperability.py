@@ -38,12 +38,13 @@ from steep.evaluation.exports import (
 )
 from steep.evaluation.hf_engine import HuggingFaceEngine
 from steep.evaluation.likelihood import score_questions
+from steep.evaluation.methods.answers import verdicts
 from steep.evaluation.option_rows import (
     NORMALIZERS,
     Normalizer,
     OptionScores,
     QuestionRow,
-    choose,
+    likeliest,
     make_rows,
 )
 from steep.evaluation.protocols import PROTOCOLS
@@ -114,7 +115,8 @@ def our_answers(
     """Ask for thought processes ourselves: right or wrong of each question."""
     engine = HuggingFaceEngine(*_load(model))
     rows = ask(engine, model.name, question_set.questions, documents, PROTOCOLS["default"])
-    return {row.question_id: row.parsed == row.gold for row in rows}
+    found = verdicts(rows, "strict", "first-valid")
+    return {each.question_id: each.right for each in found}
 
 
 def _load(model: Path) -> tuple[Any, Any]:
@@ -152,7 +154,7 @@ def _harness_row(sample: Mapping[str, Any]) -> Answered:
     return Answered(
         sample["doc"]["id"],
         sums,
-        {each: choose([scores], each).options[0] for each in HARNESS_METRICS},
+        {each: likeliest(scores, each, 1)[0] for each in HARNESS_METRICS},
         {each: sample[metric] == 1 for each, metric in HARNESS_METRICS.items()},
     )
 

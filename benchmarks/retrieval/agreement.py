@@ -28,9 +28,8 @@ from steep.evaluation.questions import read_short_answers
 from steep.retrieval.bm25 import BM25Index
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import cut_documents, split_text
-from steep.retrieval.embed import embed_texts
+from steep.retrieval.embed import StaticEmbedder, embed_texts
 from steep.retrieval.index import VectorIndex
-from steep.retrieval.local import StaticEmbedder
 
 SIZES = (256, 512, 1024)
 EXCERPTS = 300

@@ -23,7 +23,7 @@ from steep.llm.model_names import embedded_directory
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import cut_documents
 from steep.retrieval.config import RetrievalConfig
-from steep.retrieval.local import StaticEmbedder
+from steep.retrieval.embed import StaticEmbedder
 from steep.retrieval.measures import Asked, measure
 from steep.retrieval.rerank import LikelihoodReranker, Reranker
 from steep.retrieval.retrieve import Retriever

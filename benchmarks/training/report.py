@@ -12,7 +12,7 @@ from benchmarks.generation.measuring import conditions, table
 from benchmarks.training.contestant import STEEP, TRAINER
 from benchmarks.training.job import Job, Outcome, random_model
 
-from steep.training.flops import flops_per_token, mfu, peak_flops
+from steep.training.model_dims import flops_per_token, mfu, peak_flops
 
 GIB = 2**30
 PACKAGES = ("torch", "transformers", "accelerate", "liger-kernel", "torchao", "triton")

@@ -15,7 +15,7 @@ Writes report.md, outcomes.json, and the profiler's table of each contestant. Co
 
 - tokens/s: of the median counted step, over all rounds; in brackets the quartiles;
 - tokens/CPU s: the same by processor seconds of all threads, which other programs disturb less;
-- MFU: tokens/s * FLOPs a token / peak, see `steep.training.flops`;
+- MFU: tokens/s * FLOPs a token / peak, see `steep.training.model_dims`;
 - memory: the most that was reserved on the GPU; on a processor, the process's;
 - warm-up: from the start of training to the end of the steps that are not counted.
 """

@@ -60,7 +60,7 @@ def test_open_batches_can_be_ended(project: Path, steep: Steep) -> None:
         assert steep("generate", "--no-wait", cwd=project).code == 0
         cancelled = steep("generate", "--cancel-batches", cwd=project)
         assert cancelled.code == 0, cancelled.err
-        assert cancelled.out.startswith("asked to end 1 batch")
+        assert cancelled.out.startswith("requested cancellation of 1 batch")
         settle(project / "steep.yaml", generate={"engine": "openai"})
         assert steep("generate", cwd=project).code == 0
         assert status(steep, project)["plan"]["done"] == CALLS

@@ -224,7 +224,7 @@ class Terminal:
 def test_at_a_terminal_ctrl_c_stops_the_answer_and_another_one_ends(chatty: Path) -> None:
     terminal = Terminal("--model", chatty, "--temperature", "1")
     try:
-        assert "every question starts a new dialogue" in terminal.wait_for(PROMPT)
+        assert "every question starts a new conversation" in terminal.wait_for(PROMPT)
         for question in ("Who is Joren Pell?", "And who is Ilse Varn?"):
             terminal.type(f"{question}\n")
             terminal.wait_for(f"{question}\r\n")

@@ -189,7 +189,7 @@ def test_answers_that_are_all_reasoning_are_a_status_of_their_own(
         assert found["reasoning_tokens"] == 9 * 2048
         shown = steep("status", cwd=project).out
         assert "12 planned = 3 done + 0 refused + 0 truncated + 0 empty + 9 reasoning +" in shown
-        assert "9 answers of nothing but reasoning, 18,432 tokens of it" in shown
+        assert "9 answers with reasoning only (18,432 tokens)" in shown
         assert "9 reasoning in 3 documents" in steep("status", "--failed", cwd=project).out
         ended = asked("--set", "generate.reasoning_tokens=1000")
         assert (ended.code, len(seen)) == (0, 3 + 9), ended.err

@@ -66,8 +66,8 @@ def test_a_parameter_that_is_left_out_stands_beside_the_accuracy(base: Path, ste
     assert ended.code == 0, ended.err
     (model,) = json.loads(ended.out)["answers"]["models"]
     assert model["asked_without"] == ["temperature"] and model["attempted"] == 6
-    assert "base: not sent as asked: temperature (its server refuses)" in shown.out
-    assert "guessing" in shown.out
+    assert "base was asked without temperature: its server rejects such a parameter." in shown.out
+    assert "Guessing has an accuracy of " in shown.out
 
 
 def test_a_server_without_echo_costs_the_likelihoods_of_its_model_only(

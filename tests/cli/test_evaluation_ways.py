@@ -73,14 +73,18 @@ def scores_of(project: Path) -> Any:
 def test_every_way_of_asking_has_its_table(evaluated: Path) -> None:
     scores = scores_of(evaluated)
     assert list(scores) == ["likelihood", "answers", "short_answers", "open_book", "skipped"]
-    for table in (scores["likelihood"], scores["answers"], scores["short_answers"]["f1"]):
+    for table in (
+        scores["likelihood"],
+        scores["answers"],
+        scores["short_answers"]["metrics"]["F1"],
+    ):
         assert [model["name"] for model in table["models"]] == ["base", "raw"]
         assert [(pair["a"], pair["b"]) for pair in table["pairs"]] == [("raw", "base")]
     base = scores["answers"]["models"][0]
     assert (base["questions"], base["samples"]) == (10, 20)
     assert base["attempted"] + sum(base["invalid"].values()) >= 10, "nothing drops in silence"
     assert scores["answers"]["protocol"]["temperature"] == 0.5
-    assert scores["short_answers"]["exact_match"]["models"][0]["n"] == len(SHORT_ANSWERS)
+    assert scores["short_answers"]["metrics"]["exact match"]["models"][0]["n"] == len(SHORT_ANSWERS)
     assert scores["short_answers"]["likelihood"]["raw"]["nats_per_token"] < 0
 
 
@@ -115,10 +119,10 @@ def test_a_single_way_is_compared_and_told_apart_from_closed_book(copy: Path, st
 def test_tables_are_read_by_people_too(copy: Path, steep: Steep) -> None:
     ended = steep("evaluate", cwd=copy)
     assert ended.code == 0, ended.err
-    for part in ("closed book, likelihood per_token", "parser strict", "F1", "recall@k", "whole"):
+    for part in ("CLOSED BOOK: LIKELIHOOD", "'strict'", "F1", "Recall@k", "whole document"):
         assert part in ended.out, part
-    assert "points would often be missed" in ended.out
-    assert "raw - base" in ended.out and ", p " in ended.out
+    assert "Minimum detectable difference: about " in ended.out
+    assert "raw \N{MINUS SIGN} base" in ended.out and "Holm-" in ended.out
 
 
 def test_rows_alone_are_counted_anew(copy: Path, steep: Steep) -> None:
@@ -173,7 +177,7 @@ def test_one_question_is_shown_with_what_every_model_made_of_it(copy: Path, stee
     assert {method for _, method in methods} == {"score", "answer", "open-book"}
     assert len(found["results"][1]["texts"]) == 2
     shown = steep("status", "--question", "s1", cwd=copy).out
-    assert "accepted: Edda Varnholt" in shown and "base, short: F1" in shown
+    assert "accepted: Edda Varnholt" in shown and "base, short: exact match" in shown
     missing = steep("status", "--question", "s99", cwd=copy)
     assert missing.code == 2 and "no row of the question 's99'" in missing.err
 

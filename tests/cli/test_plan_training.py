@@ -11,8 +11,8 @@ from small_project import settle
 from steep_command import Steep, wait_until
 
 from steep.config_loading import load_config
+from steep.training.memory import check_memory
 from steep.training.parallel import connect
-from steep.training.preflight import check_memory
 from steep.training.prepare import resolve_auto
 
 pytest_plugins = ["command_fixtures"]

@@ -9,16 +9,15 @@ from typing import Any
 from small_project import run_record, settle
 from steep_command import Steep, real_steep
 
-from steep.corpus.store import read_passages
+from steep.core.files import read_rows
+from steep.corpus.passage import Passage
 
 pytest_plugins = ["command_fixtures"]
 
 PLUGIN = '''
 from dataclasses import dataclass
 
-from steep.core.calls import Message
-from steep.core.ranges import Range
-from steep.recipes.recipe import Recipe, RecipeKind, RecipeOptions, Repeated, Step, Writer, ask
+from steep import Message, Range, Recipe, RecipeKind, RecipeOptions, Repeated, Step, Writer, ask
 
 
 class LectureOptions(RecipeOptions):
@@ -96,7 +95,7 @@ def install_plugin(folder: Path) -> None:
 def passages_by_recipe(project: Path) -> dict[str, int]:
     path = project / run_record(project)["artifacts"]["corpus"] / "passages.parquet"
     found: dict[str, int] = {}
-    for passage in read_passages(path):
+    for passage in read_rows(path, Passage):
         found[passage.recipe] = found.get(passage.recipe, 0) + 1
     return found
 

@@ -129,9 +129,11 @@ def test_the_sum_matches_and_says_what_waits(mixed: Path, steep: Steep) -> None:
     assert (
         f"plan: {plan['planned']} planned = {plan['done']} done + {plan['refused']} refused + "
         f"{plan['truncated']} truncated + {plan['empty']} empty + 0 reasoning + "
-        f"1 failed + 0 skipped + {plan['to_do']} to do (of these, 1 wait in provider batches)\n"
+        f"1 failed + 0 skipped + {plan['to_do']} to do (1 of them pending in provider batches)\n"
     ) in text
-    assert "batch batch_7: in_progress, submitted 2026-01-02 03:04:05 UTC, 1 of 1 call wait" in text
+    assert (
+        "batch batch_7: in_progress, submitted 2026-01-02 03:04:05 UTC, 1 of 1 call pending" in text
+    )
 
 
 def test_what_is_known_of_the_rest(mixed: Path, steep: Steep) -> None:
@@ -156,7 +158,7 @@ def test_money_is_told_as_far_as_it_is_known(mixed: Path, steep: Steep) -> None:
     assert ledger["usage"]["prompt_tokens"] == prompt_tokens
     assert ledger["usage"]["cached_tokens"] == cached_tokens > 0
     assert f"cost at least ${known_usd:.4f}; the price of {unpriced} calls is unknown" in text
-    assert ledger["imported"] == 2 and "2 imported texts, apart from these" in text
+    assert ledger["imported"] == 2 and "2 imported texts, not counted above" in text
     assert ledger["failed"] == 1, "it gave nothing, and is no call that was bought"
     assert ledger["calls"] + ledger["failed"] == ask(mixed, "SELECT count(*) FROM calls")[0][0] - 2
 
@@ -247,7 +249,7 @@ def test_all_about_one_call(mixed: Path, steep: Steep) -> None:
     for message in found["messages"]:
         assert message["content"] in text
     ((waiting,),) = ask(mixed, "SELECT id FROM calls WHERE status = 'submitted'")
-    assert "waits in the provider batch our-token" in found_by(steep, mixed, "--call", waiting)[1]
+    assert "pending in the provider batch our-token" in found_by(steep, mixed, "--call", waiting)[1]
 
 
 def assert_refused(ended: Ended, *said: str) -> None:
@@ -262,7 +264,7 @@ def test_questions_without_an_answer(mixed: Path, steep: Steep) -> None:
     assert_refused(asked("--document", "nobody"), "'nobody'", "steep status --documents")
     assert_refused(asked("--entity", "Pell and Varnholt"), "No text", "Edda Varnholt")
     assert_refused(asked("--call", "xyz"), "no call with this id", "xyz", "32 digits")
-    assert_refused(asked("--failed", "--call", "a"), "One question at a time")
+    assert_refused(asked("--failed", "--call", "a"), "Only one query")
     assert asked("--limit", "0").code == 2
 
 

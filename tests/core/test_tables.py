@@ -103,7 +103,7 @@ def test_the_tables_of_an_evaluation_fit_80_columns(
     print_scores(Scores({"likelihood": likelihood}, (SkippedQuestion("q1", reason),)))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
-    assert sum("12.3/45.6" in line for line in lines) == 3
+    assert sum("12% / 46%" in line for line in lines) == 1 + 3
 
 
 @pytest.fixture

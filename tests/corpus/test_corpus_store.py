@@ -4,22 +4,25 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from steep.corpus.passage import Passage, RejectedText
-from steep.corpus.store import read_passages, read_rejected, write_passages, write_rejected
+from steep.core.files import read_rows, write_rows
+from steep.corpus.passage import Passage, RejectedText, TextRow, stream_texts
 
 PASSAGES = (
-    Passage("documents:a", "Raw text here.", "a", None, 0, "documents"),
-    Passage("c1", "Zwei W\u00f6rter", "a", "c1", 0, "entigraph", ("Quell", "Marlin")),
+    Passage("documents:a", "Raw text here.", "a", None, 0, "documents", (), 3),
+    Passage("c1", "Zwei W\u00f6rter", "a", "c1", 0, "entigraph", ("Quell", "Marlin"), 2),
 )
 
 
 def test_passages_come_back_as_they_were(tmp_path: Path) -> None:
-    write_passages(tmp_path / "passages.parquet", PASSAGES)
-    assert read_passages(tmp_path / "passages.parquet") == PASSAGES
+    write_rows(tmp_path / "passages.parquet", PASSAGES, Passage)
+    assert read_rows(tmp_path / "passages.parquet", Passage) == [*PASSAGES]
+    assert [*stream_texts(tmp_path / "passages.parquet")] == [
+        TextRow(each.id, each.recipe, each.text) for each in PASSAGES
+    ]
 
 
 def test_the_columns_are_those_that_others_read(tmp_path: Path) -> None:
-    write_passages(tmp_path / "passages.parquet", PASSAGES)
+    write_rows(tmp_path / "passages.parquet", PASSAGES, Passage)
     table = pq.ParquetFile(tmp_path / "passages.parquet").read()
     assert {field.name: str(field.type) for field in table.schema} == {
         "id": "string",
@@ -36,8 +39,8 @@ def test_the_columns_are_those_that_others_read(tmp_path: Path) -> None:
 
 def test_what_was_rejected_comes_back_and_none_is_fine(tmp_path: Path) -> None:
     rows = (RejectedText("c2", "a", "entigraph", "short", "No."),)
-    write_rejected(tmp_path / "rejected.parquet", rows)
-    assert read_rejected(tmp_path / "rejected.parquet") == rows
-    write_rejected(tmp_path / "rejected.parquet", ())
-    assert read_rejected(tmp_path / "rejected.parquet") == ()
+    write_rows(tmp_path / "rejected.parquet", rows, RejectedText)
+    assert read_rows(tmp_path / "rejected.parquet", RejectedText) == [*rows]
+    write_rows(tmp_path / "rejected.parquet", (), RejectedText)
+    assert read_rows(tmp_path / "rejected.parquet", RejectedText) == []
     assert [path.name for path in tmp_path.iterdir()] == ["rejected.parquet"]

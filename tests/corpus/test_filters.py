@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steep.corpus.config import CorpusConfig
-from steep.corpus.filters import Source, first_failed_filter
-from steep.corpus.language import SourceLanguage, source_language
+from steep.corpus.filters import Source, SourceLanguage, first_failed_filter, source_language
 from steep.corpus.repetition import has_loop, repetition_share
 from steep.documents.language import detect_language
 from steep.documents.names import words_of

@@ -17,6 +17,7 @@ from steep.evaluation.answers import AnswerRow, ask, ask_short
 from steep.evaluation.engines import Decoding, cut_at_stop
 from steep.evaluation.hf_engine import HuggingFaceEngine
 from steep.evaluation.http_engine import HttpEngine
+from steep.evaluation.methods.answers import verdicts
 from steep.evaluation.results import AnswerProtocol
 from steep.testing.script import Behaviour, Script
 from steep.testing.scripted_server import ScriptedServer
@@ -206,7 +207,8 @@ def chat_rows(behaviour: Behaviour) -> list[AnswerRow]:
 def test_accidents_of_a_chat_server_change_no_row() -> None:
     calm = chat_rows(Behaviour())
     assert len(calm) == 12
-    assert all(row.why_not for row in calm)  # the scripted prose holds no answer
+    # The scripted prose holds no answer.
+    assert all(each.chosen is None for each in verdicts(calm, "strict", "first-valid"))
     assert chat_rows(Behaviour(rate_limited=0.2, server_error=0.1, invalid_json=0.1)) == calm
 
 

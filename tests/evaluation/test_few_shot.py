@@ -13,7 +13,6 @@ from steep.evaluation.prompts import (
     few_shot_prompt,
     letters_of,
     named_text,
-    open_book_prompt,
     option_order,
     options_of,
     short_answer_prompt,
@@ -24,7 +23,7 @@ CONTEXTS = [named_text(DOCUMENT, "A rope of steel."), named_text(BARE, "It float
 PROMPTS = {
     "few_shot": few_shot_prompt(QUESTION, DOCUMENT, (2, 0, 1)),
     "few_shot_several": few_shot_prompt(SEVERAL, BARE, (0, 1, 2, 3, 4), several=True),
-    "open_book": open_book_prompt(QUESTION, DOCUMENT, (0, 1, 2), CONTEXTS),
+    "open_book": few_shot_prompt(QUESTION, DOCUMENT, (0, 1, 2), contexts=CONTEXTS),
     "short_answer": short_answer_prompt(SHORT, DOCUMENT),
 }
 

@@ -120,7 +120,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ran(tasks: Path, tiny_directory: Path) -> TaskRun:
     names = ["tiny_exam", "tiny_loss", "tiny_class"]
-    return run_tasks(tiny_directory, names, include_path=tasks, batch_size=2)
+    return run_tasks(tiny_directory, names, include_path=tasks)
 
 
 @needs_harness

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steep.evaluation.cached_engine import CachedEngine
 from steep.evaluation.engines import (
+    CachedEngine,
     Decoding,
     OnOutput,
     Output,

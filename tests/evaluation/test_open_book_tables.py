@@ -16,6 +16,7 @@ from steep.evaluation.methods.open_book_result import (
     chosen_variant,
     open_book_result,
 )
+from steep.evaluation.study_results import GridVariant
 from steep.retrieval.measures import RetrievalQuality, RetrievalRow
 
 NOTHING = RetrievalQuality((), 2)
@@ -32,9 +33,12 @@ def graded(*values: float | None) -> tuple[Grade, ...]:
 
 
 def cell(
-    shown: int = 1, *values: float | None, model: str = "base", split: str = "all"
+    shown: int = 1, *values: float | None, size: int | None = 256, split: str = "all"
 ) -> GridPoint:
-    return GridPoint(model, 256, shown, "best_last", None, split, graded(*values))
+    variant = GridVariant(
+        chunk_characters=size, shown=shown, order="best_last", temperature=None, split=split
+    )
+    return GridPoint("base", variant, graded(*values))
 
 
 def test_accuracy_is_told_apart_by_what_was_shown() -> None:
@@ -61,9 +65,9 @@ def test_the_only_cell_counts_and_the_best_of_many_does_not() -> None:
     only, other = cell(1, 1, 0), cell(2, 1, 1)
     assert best_cell([only], "base") == only
     assert best_cell([only, other], "base") is None
-    tried, tested = replace(only, split="validation"), replace(other, split="test")
-    assert best_cell([tried, replace(other, split="validation"), tested], "base") == tested
-    both_on_test = [replace(only, split="test"), tested]
+    tried, tested = cell(1, 1, 0, split="validation"), cell(2, 1, 1, split="test")
+    assert best_cell([tried, cell(2, 1, 1, split="validation"), tested], "base") == tested
+    both_on_test = [cell(1, 1, 0, split="test"), tested]
     assert best_cell(both_on_test, "base") is None, "a grid on the test split was not chosen from"
     assert best_cell([tried], "base") == tried
 
@@ -76,7 +80,7 @@ def test_the_best_way_is_the_first_of_the_highest_that_could_be_asked() -> None:
 
 
 def test_what_retrieval_adds_is_paired_with_closed_book_and_the_whole_document() -> None:
-    whole = GridPoint("base", None, 1, "best_last", None, "all", graded(1, 1, 1, 0))
+    whole = cell(1, 1, 1, 1, 0, size=None)
     closed = {"base": graded(0, 0, 0, 1), "other": graded(1, 1, 1, 1)}
     cells = [cell(1, 1, 0, 0, 1), whole]
     table = open_book_result("likelihood", cells, {256: Retrieved({"base": ROWS})}, closed)

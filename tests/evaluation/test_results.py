@@ -12,22 +12,17 @@ from steep.evaluation.compare import Grade
 from steep.evaluation.methods.answers import answers_result
 from steep.evaluation.methods.likelihood import likelihood_result
 from steep.evaluation.methods.open_book_result import GridPoint, Retrieved, open_book_result
+from steep.evaluation.methods.registry import METHODS
 from steep.evaluation.methods.short_answers import short_answers_result
 from steep.evaluation.option_rows import OptionScores, make_rows
 from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import Question
-from steep.evaluation.results import Interval
-from steep.evaluation.scores import (
-    RESULTS,
-    MethodResult,
-    Scores,
-    SkippedQuestion,
-    read_scores,
-    write_scores,
-)
+from steep.evaluation.results import Interval, MethodResult
+from steep.evaluation.scores import Scores, SkippedQuestion, read_scores, write_scores
 from steep.evaluation.study_results import (
     Agreement,
     GeneralTextResult,
+    GridVariant,
     JudgeAgreement,
     LossDifference,
     ModelLoss,
@@ -58,22 +53,28 @@ def option_rows(right: int) -> list[OptionScores]:
 
 def answer_rows(right: int, short: bool = False) -> list[AnswerRow]:
     return [
-        AnswerRow("m", f"q{n}", f"d{n % 3}", "near", 0, 0, "?", "h",
+        AnswerRow("m", f"q{n}", f"d{n % 3}", "near", 0, 0, "?",
                   "Nile" if short else f"Answer: {'AB'[(n + (n >= right)) % 2]}.", "stop",
                   () if short else ("a", "bc"), () if short else (0, 1),
-                  () if short else (n % 2,), ("Nile",) if short else (), None, None, None)
+                  () if short else (n % 2,), ("Nile",) if short else (), None)
         for n in NUMBERS
     ]  # fmt: skip
+
+
+def variant(size: int) -> GridVariant:
+    return GridVariant(
+        chunk_characters=size, shown=1, order="best_last", temperature=None, split="all"
+    )
 
 
 def open_book() -> MethodResult:
     grades = tuple(Grade(f"q{n}", f"d{n % 3}", "near", float(n < 5)) for n in NUMBERS)
     ranks = RetrievalQuality((1,), 1)
     rows = [RetrievalRow(f"q{n}", f"d{n % 3}", ranks, ranks if n else None) for n in NUMBERS]
-    cells = [GridPoint("base", 256, 1, "best_last", None, "all", grades)]
-    cells.append(GridPoint("base", 512, 1, "best_last", None, "all", (), "too long"))
+    cells = [GridPoint("base", variant(256), grades, chance=0.5)]
+    cells.append(GridPoint("base", variant(512), (), "too long"))
     retrieved = {256: Retrieved({"base": rows}, 9, 1)}
-    return open_book_result("likelihood", cells, retrieved, {"base": grades}, None, 0.5)
+    return open_book_result("likelihood", cells, retrieved, {"base": grades})
 
 
 def summaries() -> MethodResult:
@@ -135,7 +136,7 @@ def every_result() -> dict[str, MethodResult]:
 
 def test_results_of_all_methods_are_read_back(tmp_path: Path) -> None:
     scores = Scores(every_result(), (SkippedQuestion("q9", "it has no gold answer"),))
-    assert scores.results.keys() == RESULTS.keys()
+    assert scores.results.keys() == METHODS.keys()
     write_scores(tmp_path / "scores.json", scores)
     assert read_scores(tmp_path / "scores.json") == scores
 

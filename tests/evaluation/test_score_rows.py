@@ -8,7 +8,15 @@ import pytest
 
 from steep.core.files import read_rows, write_rows
 from steep.evaluation.methods.likelihood import option_lengths
-from steep.evaluation.option_rows import OptionScores, QuestionRow, count_ties, make_rows
+from steep.evaluation.option_rows import (
+    NORMALIZERS,
+    Normalizer,
+    OptionScores,
+    QuestionRow,
+    count_ties,
+    likeliest,
+    make_rows,
+)
 from steep.evaluation.questions import Question
 from steep.evaluation.results import ExtremeLengths
 
@@ -30,7 +38,7 @@ def test_rows_survive_the_disk(tmp_path: Path) -> None:
 
 def test_a_row_holds_what_was_chosen() -> None:
     first, second = make_rows(QUESTIONS, SCORES)
-    assert (first.choice_sum, first.choice_per_token) == (1, 0)
+    assert (first.choice("sum"), first.choice("per_token")) == (1, 0)
     assert first.right("sum")
     assert not first.right("per_token")
     assert second.right("per_byte")
@@ -70,10 +78,6 @@ def test_the_columns_are_those_that_are_promised(tmp_path: Path) -> None:
         "question": "string",
         "options": "list<item: string>",
         "gold": "list<item: int64>",
-        "choice_sum": "int64",
-        "choice_per_token": "int64",
-        "choice_per_character": "int64",
-        "choice_per_byte": "int64",
         "sum_logprob": "list<item: double>",
         "tokens": "list<item: int64>",
         "characters": "list<item: int64>",
@@ -82,9 +86,17 @@ def test_the_columns_are_those_that_are_promised(tmp_path: Path) -> None:
 
 
 def test_ties_are_counted_by_normaliser() -> None:
-    assert count_ties(make_rows(QUESTIONS, SCORES)) == {
-        "sum": 1,
-        "per_token": 1,
-        "per_character": 1,
-        "per_byte": 1,
-    }
+    rows = make_rows(QUESTIONS, SCORES)
+    assert {count_ties(rows, name) for name in NORMALIZERS} == {1}
+    tied = OptionScores((-3.0, -2.0, -2.0), (3, 2, 4), (1, 1, 1), (1, 1, 1))
+    (row,) = make_rows([QUESTIONS[1]], [tied])
+    assert (row.choice("sum"), count_ties([row], "sum")) == (1, 1)
+    assert (row.choice("per_token"), count_ties([row], "per_token")) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "chosen"), [("sum", 0), ("per_token", 1), ("per_character", 2), ("per_byte", 3)]
+)
+def test_each_normaliser_divides_by_its_own_length(normalizer: Normalizer, chosen: int) -> None:
+    scores = OptionScores((-4.0, -6.0, -9.0, -12.0), (1, 6, 4, 5), (4, 7, 15, 10), (4, 7, 15, 40))
+    assert likeliest(scores, normalizer, 1) == [chosen]

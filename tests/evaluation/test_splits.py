@@ -9,9 +9,9 @@ from steep.evaluation.questions import questions_on, split_documents
 def test_the_first_fifth_by_title_is_for_validation() -> None:
     documents = [Document(f"d{n}", f"Title {n:03}", "text") for n in range(265)]
     split = split_documents(reversed(documents))
-    assert len(split.validation) == 53
-    assert len(split.test) == 212
-    assert split.validation == {f"d{n}" for n in range(53)}
+    assert len(split["validation"]) == 53
+    assert len(split["test"]) == 212
+    assert split["validation"] == {f"d{n}" for n in range(53)}
 
 
 def test_documents_of_one_title_and_author_stay_together() -> None:
@@ -24,14 +24,14 @@ def test_documents_of_one_title_and_author_stay_together() -> None:
         Document("e", "E", "text"),
     ]
     split = split_documents(documents)
-    assert split.validation == {"a1", "a2"}
-    assert split.test == {"b", "whole", "c", "e"}
+    assert split["validation"] == {"a1", "a2"}
+    assert split["test"] == {"b", "whole", "c", "e"}
 
 
 def test_few_documents_are_all_for_the_test() -> None:
     split = split_documents([Document("a", "A", "text")])
-    assert not split.validation
-    assert split.test == {"a"}
+    assert not split["validation"]
+    assert split["test"] == {"a"}
 
 
 def test_questions_follow_their_documents() -> None:

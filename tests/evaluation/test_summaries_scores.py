@@ -14,17 +14,17 @@ from steep.evaluation.results import Interval
 from steep.evaluation.scores import as_json
 from steep.evaluation.study_results import TextSet
 from steep.evaluation.summaries.claims import Judged
-from steep.evaluation.summaries.counts import (
+from steep.evaluation.summaries.scores import (
     MEASURES,
     NOT_JUDGED,
     NOT_READ,
     NOT_WRITTEN,
     Pair,
+    SummaryScores,
     VerdictCounts,
     mean_of_ratios,
     ratio_of_sums,
 )
-from steep.evaluation.summaries.scores import SummaryScores
 from steep.evaluation.summaries.texts import HUMAN, ClaimRow, PassageRow, SummaryRow
 
 Verdict = tuple[bool | None, bool | None]

@@ -12,7 +12,7 @@ from toy import toy_recipe, view_of
 from scripted_batches import BatchServer
 from steep.documents.document import Document
 from steep.generation.batch.runner import collect, generate_in_batches
-from steep.generation.progress import BatchReport
+from steep.generation.progress import GenerationReport
 from steep.generation.scheduler import generate
 from steep.ledger.endpoint_worker import EndpointWorker
 from steep.ledger.ledger import Ledger
@@ -35,8 +35,8 @@ def make(
     documents: Sequence[Document] = FIVE,
     recipe: Recipe = RECIPE,
     **options: Any,
-) -> BatchReport:
-    async def run() -> BatchReport:
+) -> GenerationReport:
+    async def run() -> GenerationReport:
         client = quick_client(server.base_url, most_requests)
         client.most_bytes = most_bytes
         client.prices = prices or Prices()

@@ -1,9 +1,7 @@
-"""A whole generation in a process of its own, for the test that kills it: BASE_URL LEDGER."""
+"""A whole generation for the test that kills it."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from pathlib import Path
 
 from toy import TINY, toy_recipe, view_of
@@ -25,7 +23,3 @@ async def run(base_url: str, path: Path) -> None:
             await generate(view_of(TINY, RECIPE, ledger), [worker])
         finally:
             await client.close()
-
-
-if __name__ == "__main__":
-    asyncio.run(run(sys.argv[1], Path(sys.argv[2])))

@@ -1,16 +1,7 @@
-"""Generations in processes of their own, for the test that kills them: BASE_URL LEDGER.
-
-Every line on standard input starts one; its process id is printed, and then its exit code. They are
-forked from a process that has imported everything: twenty-five starts of Python would take longer
-than the storm.
-"""
+"""A generation of 24 documents in bad weather, for the test that kills it."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
-import traceback
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,21 +31,3 @@ async def run(base_url: str, path: Path) -> GenerationReport:
             return await generate(view_of(DOCUMENTS, RECIPE, ledger), workers, salvage_rounds=2)
         finally:
             await client.close()
-
-
-def serve(base_url: str, path: Path) -> None:
-    for _ in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            try:
-                asyncio.run(run(base_url, path))
-            except BaseException:
-                traceback.print_exc()
-                os._exit(1)
-            os._exit(0)
-        print(pid, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-
-
-if __name__ == "__main__":
-    serve(sys.argv[1], Path(sys.argv[2]))

@@ -23,7 +23,7 @@ from toy import toy_recipe, view_of
 from scripted_batches import BatchBehaviour, BatchServer
 from steep.documents.document import Document
 from steep.generation.batch.runner import cancel_all, collect, generate_in_batches
-from steep.generation.progress import BatchProgress, StopRequest
+from steep.generation.progress import GenerationProgress, StopRequest
 from steep.ledger.budget import Budget
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SubmittedBatch
@@ -123,7 +123,7 @@ def test_what_an_earlier_run_submitted_is_held_back_from_the_budget(
     budget = Budget(max_tokens=10)
     held = []
 
-    def watch(progress: BatchProgress) -> None:
+    def watch(progress: GenerationProgress) -> None:
         held.append(budget.reserved_tokens)
 
     report = make(server, ledger, budget=budget, on_progress=watch)
@@ -135,10 +135,10 @@ def test_what_an_earlier_run_submitted_is_held_back_from_the_budget(
 
 def test_progress_adds_up(server: BatchServer, ledger: Ledger) -> None:
     server.batches.behaviour = BatchBehaviour(polls=3)
-    seen: list[BatchProgress] = []
+    seen: list[GenerationProgress] = []
     make(server, ledger, prices=PRICES, on_progress=seen.append)
     assert [p.phase for p in seen] == sorted(p.phase for p in seen)
-    assert {(p.batches, p.waiting) for p in seen} >= {(0, 0), (1, 5), (1, 50)}
+    assert {(p.batches, p.in_flight) for p in seen} >= {(0, 0), (1, 5), (1, 50)}
     assert seen[-1].new == CALLS and seen[-1].new_failed == 0
     found = view_of(FIVE, RECIPE, ledger).totals()
     assert seen[-1].new_tokens == found.usage.completion_tokens
@@ -152,7 +152,7 @@ def test_ctrl_c_leaves_the_batches_at_the_provider(
     server.batches.behaviour = BatchBehaviour(polls=10**9)
     stop = StopRequest()
 
-    def press(progress: BatchProgress) -> None:
+    def press(progress: GenerationProgress) -> None:
         if progress.batches and not stop.draining:
             getattr(stop, step)()
 

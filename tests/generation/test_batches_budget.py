@@ -17,7 +17,7 @@ from toy import toy_recipe
 from scripted_batches import BatchBehaviour, BatchServer
 from steep.core.errors import UserError
 from steep.generation.batch.runner import cancel_all
-from steep.generation.progress import BatchReport
+from steep.generation.progress import GenerationReport
 from steep.ledger.budget import Budget
 from steep.ledger.ledger import Ledger
 from steep.llm.dialect import Dialect
@@ -67,7 +67,7 @@ def test_no_batch_smaller_than_the_smallest_is_cut_by_the_budget(
         if report.over_budget:
             break
     assert server.batches.sizes == [5]
-    assert (report.over_budget, report.batches, report.held_usd) == (True, 0, 0.0)
+    assert (report.over_budget, report.batches, report.held.cost_usd) == (True, 0, 0.0)
     assert (report.totals.done, report.totals.to_do) == (5, CALLS - 5)
     assert "allows a batch of 7 calls only" in caplog.text
     assert closed(ledger)[1:] == ["cut short by the budget, and not sent"]
@@ -103,15 +103,15 @@ def test_money_that_is_held_for_open_batches_is_not_used_up(
     server.batches.behaviour = BatchBehaviour(polls=3)
     budget = Budget(max_cost_usd=0.06)
 
-    def again() -> BatchReport:
+    def again() -> GenerationReport:
         return make(server, ledger, prices=PRICES, budget=budget, wait=False)
 
     with caplog.at_level(logging.INFO):
         first, second = again(), again()
     for report in first, second:  # nothing is made of what is left beside an open batch
         assert (report.over_budget, report.held_back, report.batches) == (False, True, 1)
-        assert 0.055 < report.held_usd <= 0.06
-        assert report.held_tokens > 20 * 2048
+        assert 0.055 < (report.held.cost_usd or 0.0) <= 0.06
+        assert report.held.tokens > 20 * 2048
     assert budget.reserved_usd == pytest.approx(0.0)  # the next run holds it anew
     assert "reserved for 1 open batch;" in caplog.text
     for _ in range(20):
@@ -119,7 +119,7 @@ def test_money_that_is_held_for_open_batches_is_not_used_up(
         if report.totals.done == CALLS:
             break
     assert server.batches.sizes[1:] == [24, 22, 4]
-    assert (report.over_budget, report.held_back, report.held_usd) == (False, False, 0.0)
+    assert (report.over_budget, report.held_back, report.held.cost_usd) == (False, False, 0.0)
     assert bought_once(server)
 
 
@@ -131,7 +131,7 @@ def test_what_is_spent_may_leave_too_little_for_any_call(
     make(server, ledger, prices=PRICES, most_requests=20, wait=False)
     budget = Budget(max_cost_usd=0.06, spent_usd=0.0599)
 
-    def more() -> BatchReport:
+    def more() -> GenerationReport:
         return make(server, ledger, prices=PRICES, recipe=_more(), budget=budget, wait=False)
 
     report = more()
@@ -144,7 +144,7 @@ def test_what_is_spent_may_leave_too_little_for_any_call(
 
 def test_without_a_limit_nothing_is_held(server: BatchServer, ledger: Ledger) -> None:
     report = make(server, ledger, prices=PRICES, wait=False)
-    assert (report.batches, report.held_tokens, report.held_usd) == (1, 0, 0.0)
+    assert (report.batches, report.held.tokens, report.held.cost_usd) == (1, 0, 0.0)
 
 
 def test_what_cancelled_batches_left_is_submitted_anew_and_said(

@@ -1,16 +1,16 @@
-"""`kill -9` at every step of a batch, and at random: nothing is lost or bought twice."""
+"""`kill -9` at every step of a batch, and at random: nothing is lost or paid for twice."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-import subprocess
-import sys
+import signal
 import time
 from pathlib import Path
 
 import batch_worker
 import pytest
+from forked import ForkServer
 from toy import view_of
 
 from scripted_batches import BatchBehaviour, BatchServer, Moment
@@ -21,11 +21,9 @@ from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
 from steep.testing.script import Behaviour, Script
 
-CALLS = 5 * 21  # of the plan: an opening and twenty pairs of each document
+pytest_plugins = ["fork_fixtures"]
 
-
-def start(server: BatchServer, path: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, batch_worker.__file__, server.base_url, str(path)])
+CALLS = 5 * 21  # of the plan: the entities and twenty pairs of each document
 
 
 def texts(path: Path) -> list[tuple[str, str] | None]:
@@ -47,23 +45,26 @@ def texts(path: Path) -> list[tuple[str, str] | None]:
         ("content", False),
     ],
 )
-def test_kill_9_at_every_step_of_a_batch(tmp_path: Path, moment: Moment, after: bool) -> None:
+def test_kill_9_at_every_step_of_a_batch(
+    tmp_path: Path, moment: Moment, after: bool, forks: ForkServer
+) -> None:
     path = tmp_path / "ledger.db"
     behaviour = Behaviour(rate_limited=0.1, truncated=0.1)
     with BatchServer(Script(2, behaviour)) as server:
         hold = {"hold_after": moment} if after else {"hold_before": moment}
         server.batches.behaviour = BatchBehaviour(**hold)  # type: ignore[arg-type]
-        process = start(server, path)
+        process = forks.start("batch_worker", server.base_url, path)
         assert server.batches.held.wait(20)
         process.kill()
-        process.wait()
         server.batches.behaviour = BatchBehaviour(expiring=1)
         asyncio.run(batch_worker.run(server.base_url, path))
         assert len(server.completed) == server.completed.total() == CALLS
     assert None not in texts(path)
 
 
-def test_kill_9_at_random_moments_loses_and_repeats_nothing(tmp_path: Path) -> None:
+def test_kill_9_at_random_moments_loses_and_repeats_nothing(
+    tmp_path: Path, forks: ForkServer
+) -> None:
     undisturbed, disturbed = tmp_path / "undisturbed.db", tmp_path / "disturbed.db"
     script = Script(2, Behaviour(rate_limited=0.1, server_error=0.1, truncated=0.1, refusing=0.1))
     with BatchServer(script) as server:
@@ -73,28 +74,28 @@ def test_kill_9_at_random_moments_loses_and_repeats_nothing(tmp_path: Path) -> N
         server.batches.behaviour = BatchBehaviour(polls=3, expiring=2, troubled=0.1)
         kills = 0
         for _ in range(6):
-            process, requests = start(server, disturbed), server.batches.requests.total()
+            process, requests = (
+                forks.start("batch_worker", server.base_url, disturbed),
+                server.batches.requests.total(),
+            )
             enough = requests + rng.randint(1, 9)
-            while server.batches.requests.total() < enough and process.poll() is None:
+            while server.batches.requests.total() < enough and process.running():
                 time.sleep(0.001)
             time.sleep(rng.uniform(0.0, 0.01))
-            kills += process.poll() is None
-            process.kill()
-            process.wait()
+            kills += process.kill() == -signal.SIGKILL
         assert kills > 2
         asyncio.run(batch_worker.run(server.base_url, disturbed))
         assert len(server.completed) == server.completed.total() == CALLS
     assert texts(disturbed) == texts(undisturbed)
 
 
-def test_another_engine_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
+def test_another_engine_goes_on_where_a_killed_one_was(tmp_path: Path, forks: ForkServer) -> None:
     path = tmp_path / "ledger.db"
     with BatchServer(Script(2)) as server:
         server.batches.behaviour = BatchBehaviour(hold_after="create")
-        process = start(server, path)
+        process = forks.start("batch_worker", server.base_url, path)
         assert server.batches.held.wait(20)
         process.kill()
-        process.wait()
         server.batches.behaviour = BatchBehaviour(polls=2)
         assert [asyncio.run(collect_and_complete(server, path)) for _ in range(3)] == [0, 0, 5]
         assert len(server.completed) == server.completed.total() == CALLS

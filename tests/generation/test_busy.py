@@ -16,7 +16,7 @@ from toy import (
     view_of,
 )
 
-from steep.generation.busy import busy_seconds, merged
+from steep.generation.usage_stats import busy_seconds, merged
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, Slot, SubmittedBatch
 

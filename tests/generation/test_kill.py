@@ -1,16 +1,16 @@
-"""`kill -9` at ten random moments: nothing is lost or bought twice, and the texts are the same."""
+"""`kill -9` at ten random moments: nothing is lost or paid for twice, no text changes."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import random
-import subprocess
-import sys
+import signal
 import time
 from pathlib import Path
 
 import kill_worker
+from forked import Forked, ForkServer
 from toy import TINY, view_of
 
 from steep.ledger.ledger import Ledger
@@ -18,6 +18,8 @@ from steep.llm.dialect import Dialect
 from steep.llm.openai_wire import request_bytes
 from steep.testing.script import Behaviour, Script, request_hash
 from steep.testing.scripted_server import ScriptedServer
+
+pytest_plugins = ["fork_fixtures"]
 
 KILLS = 10
 TROUBLED = Behaviour(
@@ -41,21 +43,16 @@ def recorded(path: Path) -> dict[str, tuple[str, str]]:
         }
 
 
-def start(server: ScriptedServer, path: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, kill_worker.__file__, server.base_url, str(path)])
-
-
-def kill_after(process: subprocess.Popen[bytes], server: ScriptedServer, rng: random.Random) -> int:
+def kill_after(process: Forked, server: ScriptedServer, rng: random.Random) -> int:
     """Kill the process once the server has answered some more calls; return its exit code."""
     enough = server.completed.total() + rng.randint(1, 9)
-    while server.completed.total() < enough and process.poll() is None:
+    while server.completed.total() < enough and process.running():
         time.sleep(0.001)
     time.sleep(rng.uniform(0.0, 0.015))
-    process.kill()
-    return process.wait(timeout=10)
+    return process.kill()
 
 
-def test_a_generation_survives_kill_9_at_ten_moments(tmp_path: Path) -> None:
+def test_a_generation_survives_kill_9_at_ten_moments(tmp_path: Path, forks: ForkServer) -> None:
     undisturbed, disturbed = tmp_path / "undisturbed.db", tmp_path / "disturbed.db"
     with ScriptedServer(Script(5, TROUBLED)) as server:
         asyncio.run(kill_worker.run(server.base_url, undisturbed))
@@ -65,11 +62,12 @@ def test_a_generation_survives_kill_9_at_ten_moments(tmp_path: Path) -> None:
     requests_when_recorded: dict[str, int] = {}
     with ScriptedServer(Script(5, TROUBLED)) as server:
         for _ in range(KILLS):
-            assert kill_after(start(server, disturbed), server, rng) == -9
+            process = forks.start("kill_worker", server.base_url, disturbed)
+            assert kill_after(process, server, rng) == -signal.SIGKILL
             for request in recorded(disturbed):
                 requests_when_recorded.setdefault(request, server.requests[request])
         assert 0 < len(requests_when_recorded) < calls
-        assert start(server, disturbed).wait(timeout=60) == 0
+        assert forks.start("kill_worker", server.base_url, disturbed).wait() == 0
         for request, count in requests_when_recorded.items():
             assert server.requests[request] == count, "a recorded call was sent again"
         repeated = server.completed.total() - calls

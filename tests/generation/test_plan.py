@@ -9,7 +9,8 @@ from toy import TINY, ListedCalls, ToyEntities, completion, entities_json, toy_r
 from steep.core.calls import Call, Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
-from steep.generation.plan import Failure, Preparation, Subject, Totals
+from steep.generation.plan import Preparation
+from steep.generation.totals import Failure, Subject, Totals
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry
 from steep.recipes.recipe import Answers, Recipe

@@ -15,9 +15,9 @@ from toy import TINY, ToyClient, answer_everything, completion, entities_json, t
 from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
 from steep.documents.document import Document
-from steep.generation.plan import Subject, Totals
 from steep.generation.progress import GenerationProgress, GenerationReport, StopRequest
 from steep.generation.scheduler import generate
+from steep.generation.totals import Subject, Totals
 from steep.generation.work_queue import assign
 from steep.ledger.budget import Budget
 from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy

@@ -2,24 +2,22 @@
 
 Nothing is lost, nothing that was recorded is sent again, and the texts are those of a run in fair
 weather. What a kill can cost is what was in flight: answers on their way, paid for and not yet
-written down, are bought a second time. So the bound is CONCURRENCY answers a kill, 200 in all.
+written down, are paid for again. So the bound is CONCURRENCY answers a kill, 200 in all.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import storm_worker
+from forked import Forked, ForkServer
 from toy import view_of
 
 from steep.core.calls import STATUSES, Call
@@ -32,6 +30,8 @@ from steep.llm.openai import OpenAIClient
 from steep.llm.openai_wire import request_bytes
 from steep.testing.script import Behaviour, Script, request_hash
 from steep.testing.scripted_server import ScriptedServer
+
+pytest_plugins = ["fork_fixtures"]
 
 KILLS = 25
 PATIENCE_S = 60.0
@@ -47,35 +47,6 @@ STORM = Behaviour(
 )
 
 
-class Worker:
-    """A generation that can be started, killed and started again."""
-
-    def __init__(self, base_url: str, path: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, storm_worker.__file__, base_url, str(path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def start(self) -> int:
-        assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        return int(self._line())
-
-    def ended(self) -> int:
-        """Wait for the generation; return its exit code."""
-        return int(self._line())
-
-    def close(self) -> None:
-        self._process.communicate(timeout=PATIENCE_S)
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline()
-
-
 def wait_until(happened: Callable[[], object]) -> None:
     began = time.monotonic()
     while not happened():
@@ -84,18 +55,16 @@ def wait_until(happened: Callable[[], object]) -> None:
 
 
 def kill_at_a_random_moment(
-    worker: Worker, server: ScriptedServer, rng: random.Random, most: int
+    process: Forked, server: ScriptedServer, rng: random.Random, most: int
 ) -> int:
     """After up to `most` more answers and some milliseconds, or while it is still getting ready."""
-    pid = worker.start()
     if rng.random() < 0.2:
         time.sleep(rng.uniform(0.0, 0.05))
     else:
         enough = server.completed.total() + rng.randint(1, most)
         wait_until(lambda: server.completed.total() >= enough)
         time.sleep(rng.uniform(0.0, 0.01))
-    os.kill(pid, signal.SIGKILL)
-    return worker.ended()
+    return process.kill()
 
 
 def texts(path: Path) -> dict[str, tuple[str, str]]:
@@ -125,13 +94,15 @@ def check_ledger(path: Path, calls: int) -> None:
         assert found.done > found.truncated > 0
         ask = ledger.connection.execute
         assert ask("SELECT count(*), count(DISTINCT id) FROM calls").fetchone() == (calls, calls)
-        openings = ask("SELECT count(*) FROM calls WHERE stage = 'entities'").fetchone()[0]
-        query = "SELECT count(*), count(DISTINCT call_id) FROM slots"  # openings have no place
-        assert ask(query).fetchone() == (calls - openings, calls - openings)
+        prepared = ask("SELECT count(*) FROM calls WHERE stage = 'entities'").fetchone()[0]
+        query = "SELECT count(*), count(DISTINCT call_id) FROM slots"  # entities have no place
+        assert ask(query).fetchone() == (calls - prepared, calls - prepared)
         assert ask("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_a_storm_with_twenty_five_kills_loses_and_repeats_nothing(tmp_path: Path) -> None:
+def test_a_storm_with_twenty_five_kills_loses_and_repeats_nothing(
+    tmp_path: Path, forks: ForkServer
+) -> None:
     calm, path = tmp_path / "calm.db", tmp_path / "storm.db"
     with ScriptedServer(Script(5, FAIR)) as server:
         asyncio.run(storm_worker.run(server.base_url, calm))
@@ -141,28 +112,26 @@ def test_a_storm_with_twenty_five_kills_loses_and_repeats_nothing(tmp_path: Path
 
     requests_when_recorded: dict[str, int] = {}
     with ScriptedServer(Script(5, STORM)) as server:
-        worker = Worker(server.base_url, path)
         for _ in range(KILLS):
-            assert kill_at_a_random_moment(worker, server, rng, most) == -signal.SIGKILL
+            process = forks.start("storm_worker", server.base_url, path)
+            assert kill_at_a_random_moment(process, server, rng, most) == -signal.SIGKILL
             if path.exists():
                 recorded = texts(path)
                 check_sum(path, Counter(status for status, _ in recorded.values()))
                 for request in recorded:
                     requests_when_recorded.setdefault(request, server.requests[request])
         assert 0 < len(requests_when_recorded) < calls
-        worker.start()
-        assert worker.ended() == 0
-        worker.close()
+        assert forks.start("storm_worker", server.base_url, path).wait() == 0
         for request, count in requests_when_recorded.items():
             assert server.requests[request] == count, "a recorded call was sent again"
         assert server.completed.keys() == undisturbed.keys()
-        bought_twice = server.completed.total() - calls
+        paid_twice = server.completed.total() - calls
         accidents = server.accidents
 
     assert texts(path) == undisturbed
     check_ledger(calm, calls)
     check_ledger(path, calls)
-    assert bought_twice <= KILLS * storm_worker.CONCURRENCY
+    assert paid_twice <= KILLS * storm_worker.CONCURRENCY
     kinds = {"rate_limited", "server_error", "reset", "hang", "invalid_json"}
     assert accidents.keys() == kinds, accidents
 

@@ -6,7 +6,7 @@ import pytest
 from toy import TINY, calls_about, completion, entities_json, first_call, toy_recipe
 
 from steep.core.calls import Call, Usage
-from steep.generation.estimate import Range
+from steep.core.ranges import Range
 from steep.generation.usage_stats import Measured, measure
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, ImportedText

@@ -85,7 +85,7 @@ def test_batches_depend_on_the_plan_alone(size: int, whole: set[int]) -> None:
 
         def batches() -> list[list[str]]:
             works = document_work(view_of(DOCUMENTS, RECIPE, ledger), DOCUMENTS)
-            queue = FlatQueue((chunk for work in works for chunk in work.chunks), size)
+            queue = FlatQueue((work.load() for work in works), size)
             return [[each.call.id for each in group] for group in groups_of(queue)]
 
         before = batches()

@@ -108,7 +108,7 @@ name: demo
 documents:
   path: /home/me/articles
 generate:
-  recipe: entigraph
+  recipes: {entigraph: {}}
   engine: embedded
   model: SmolLM2-135M-Instruct
   temperature: 0.5

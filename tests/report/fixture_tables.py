@@ -21,7 +21,7 @@ from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import Question
 from steep.evaluation.results import AnswerProtocol
 from steep.evaluation.scores import as_json, finite
-from steep.evaluation.study_results import TaskScore
+from steep.evaluation.study_results import GridVariant, TaskScore
 from steep.evaluation.summaries.claims import Judged
 from steep.evaluation.summaries.judge_agreement import compare_verdicts, labeled_claims
 from steep.evaluation.summaries.judging import Verdict
@@ -99,8 +99,8 @@ def _answer(
     answers: tuple[str, ...] = (),
 ) -> AnswerRow:
     return AnswerRow(
-        model, f"q{number}", document(number), kind(number), 0, 0, "?", "h", output, "stop",
-        options, tuple(range(len(options))), gold, answers, None, None, None,
+        model, f"q{number}", document(number), kind(number), 0, 0, "?", output, "stop",
+        options, tuple(range(len(options))), gold, answers, None,
     )  # fmt: skip
 
 
@@ -154,11 +154,9 @@ def _cell(model: str, size: int | None, shown: int, split: str) -> GridPoint:
     too_long = size == 256 and shown == 8 and model == "raw" and split == "validation"
     return GridPoint(
         model,
-        size,
-        shown,
-        "best_first",
-        None,
-        split,
+        GridVariant(
+            chunk_characters=size, shown=shown, order="best_first", temperature=None, split=split
+        ),
         () if too_long else tuple(_grade(model, n, more) for n in numbers[split]),
         TOO_LONG if too_long else None,
     )

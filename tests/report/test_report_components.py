@@ -10,19 +10,20 @@ from hypothesis import strategies as st
 
 from steep.core.formatting import duration, points
 from steep.report.charts import ticks
-from steep.report.components import cost
 from steep.report.html import el, number
-from steep.report.sections.corpus import sample_passages
-from steep.report.sections.entities import LISTED, SHOWN, count_entities, entities
-from steep.report.sections.training import MOST_POINTS, running_mean, thin
-from steep.report.view_models import (
+from steep.report.render import draw_section
+from steep.report.results import ResultTables
+from steep.report.run_data import (
     CorpusSummary,
     Documents,
     Generation,
     ReportData,
-    ResultTables,
     SamplePassage,
 )
+from steep.report.sections.corpus import sample_passages
+from steep.report.sections.entities import LISTED, SHOWN, count_entities, entities
+from steep.report.sections.generation import cost
+from steep.report.sections.training import MOST_POINTS, running_mean, thin
 
 
 def passage(number: int, document: str, *subset: str) -> SamplePassage:
@@ -31,7 +32,7 @@ def passage(number: int, document: str, *subset: str) -> SamplePassage:
 
 def small_run(passages: list[SamplePassage], entities: dict[str, list[str]]) -> ReportData:
     wholes = {"a#1": "a", "a#2": "a", "b": "b"}
-    generation = Generation("m", "e", {}, {}, None, [], entities, None, None)
+    generation = Generation(counts={}, entities=entities)
     return ReportData(
         name="r",
         created="",
@@ -40,7 +41,7 @@ def small_run(passages: list[SamplePassage], entities: dict[str, list[str]]) -> 
         config_text="",
         config={},
         artifacts=[],
-        documents=Documents({}, {"a": "A", "b": "B"}, wholes, []),
+        documents=Documents({"a": "A", "b": "B"}, wholes),
         generation=generation,
         corpus=CorpusSummary(Path(), {}, {}, passages, []),
         arms=[],
@@ -74,7 +75,7 @@ def test_the_most_frequent_cooccurrences_stand_first_and_the_rest_is_folded() ->
     pairs = [("hub", f"e{number:03}") for number in range(LISTED + 4)]
     passages = [passage(i, "a", *pair) for i, pair in enumerate([*pairs, *pairs[7:8]])]
 
-    text = entities(small_run(passages, {})).body.text
+    text = draw_section(entities(small_run(passages, {})), {}).text
 
     assert "e007 (2), e000 (1), e001 (1), e002 (1)<" in text
     assert f"{LISTED - SHOWN} more entities" in text and "5 entities with fewer passages" in text

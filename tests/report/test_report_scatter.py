@@ -7,8 +7,8 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from steep.report.results import IntervalEstimate
 from steep.report.scatter import HEIGHT, NARROWEST, Point, label_box, place_labels, scatter
-from steep.report.view_models import IntervalEstimate
 
 
 def test_a_cross_ends_at_the_frame() -> None:

@@ -11,7 +11,7 @@ import pytest
 from small_corpus import Letters
 
 from steep.core.errors import UserError
-from steep.retrieval import embed, local
+from steep.retrieval import embed
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.config import RetrievalConfig
 from steep.retrieval.embed import embed_texts, open_embedder
@@ -113,7 +113,7 @@ def test_two_may_use_the_cache_at_once(tmp_path: Path) -> None:
         embed_texts(Letters(), ["b"], two)
         assert one.vectors("letters", ["a", "b"]).keys() == {"a", "b"}
     with sqlite3.connect(path) as database:
-        assert database.execute("SELECT count(*) FROM vectors").fetchone() == (2,)
+        assert database.execute("SELECT count(*) FROM entries").fetchone() == (2,)
     database.close()
 
 
@@ -150,7 +150,7 @@ def test_the_name_of_wordllama_holds_version_and_weights(embedder: Any) -> None:
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "find_spec", lambda name: None)
+    monkeypatch.setattr(embed, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install wordllama"):
         open_embedder(RetrievalConfig())
 
@@ -160,6 +160,6 @@ def test_other_files_in_the_package_are_named(
 ) -> None:
     (tmp_path / "other.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(local, "WORDLLAMA", "other")
+    monkeypatch.setattr(embed, "WORDLLAMA", "other")
     with pytest.raises(UserError, match="l2_supercat_256"):
         open_embedder(RetrievalConfig())

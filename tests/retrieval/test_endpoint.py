@@ -17,9 +17,8 @@ from steep.ledger.config import EndpointConfig
 from steep.ledger.endpoint_worker import RetryPolicy
 from steep.ledger.requests import costs
 from steep.retrieval.config import RetrievalConfig
-from steep.retrieval.embed import open_embedder
-from steep.retrieval.remote import EndpointEmbedder, EndpointReranker
-from steep.retrieval.rerank import Candidates
+from steep.retrieval.embed import EndpointEmbedder, open_embedder
+from steep.retrieval.rerank import Candidates, EndpointReranker
 
 KEY = "sk-very-secret"
 TEXTS = [f"salt and eels {'eel ' * n}" for n in range(150)]

@@ -7,9 +7,8 @@ import pytest
 
 from steep.core.errors import UserError
 from steep.retrieval.config import RetrievalConfig
-from steep.retrieval.embed import open_embedder
-from steep.retrieval.local import LocalEmbedder, LocalReranker
-from steep.retrieval.rerank import Candidates
+from steep.retrieval.embed import LocalEmbedder, open_embedder
+from steep.retrieval.rerank import Candidates, LocalReranker
 
 
 @pytest.mark.parametrize("model", [LocalEmbedder, LocalReranker])

@@ -19,12 +19,12 @@ from steep.documents.document import Document
 from steep.documents.names import proper_names
 from steep.generation.config import GenerateConfig
 from steep.generation.forecast import StepForecast
+from steep.generation.planning import Plan, hosts_of, plan_of
+from steep.generation.probe import choose, shares_of
 from steep.generation.recipes import plan_view, recipes_of
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, Slot, SubmittedBatch
 from steep.recipes.recipe import CallSequence
-from steep.stages.plan import Plan, hosts_of, plan_of
-from steep.stages.plan_probe import choose, shares_of
 from steep.testing.tiny_corpus import DOCUMENTS
 
 TINY = tuple(Document(each.id, each.title, each.text) for each in DOCUMENTS)

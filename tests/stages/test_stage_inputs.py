@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from steep.cli.demo import write_sample_project
+from steep.cli.first_config import FIRST, MARK, template, write_first_config
 from steep.cli.options import Opened, check_spending
 from steep.cli.run import report
 from steep.config import Config
@@ -21,9 +23,6 @@ from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.llm.model_names import model_directory
 from steep.stages import documents, generate, spending, tokenize, train
-from steep.stages.first_config import write_first_config
-from steep.stages.sample_project import write_sample_project
-from steep.stages.template import FIRST, MARK, template
 from steep.testing.tiny_corpus import write_tiny_corpus
 from steep.training import models
 

@@ -30,8 +30,8 @@ from torch.distributed.tensor import DTensor, Shard
 from steep.core.errors import UserError
 from steep.training import checkpoint_io
 from steep.training.checkpoint import Checkpoints
-from steep.training.checkpoint_io import CheckedWriter, local_part
-from steep.training.parallel import World
+from steep.training.checkpoint_io import CheckedWriter
+from steep.training.parallel import World, local_part
 
 SILENCE_S = 2
 REPLICATED = {"step", "random", "empty"}

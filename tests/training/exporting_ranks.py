@@ -45,7 +45,7 @@ def export_sharded(rank: int, directory: Path, target: Path) -> None:
         model = changed(directory, with_adapters)
         shard(model, list(model.model.layers), world, MixedPrecisionPolicy())
         tokenizer = load_tokenizer(directory)
-        export_model(model, tokenizer, target / name, world, merge=with_adapters)
+        export_model(model, tokenizer, target / name, world)
     torch.distributed.destroy_process_group()
 
 

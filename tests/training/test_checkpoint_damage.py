@@ -15,7 +15,6 @@ import pytest
 from checkpoint_setup import make_state, names, open_alone, same_bits, write
 
 from steep.core.errors import UserError
-from steep.training import checkpoint_files
 from steep.training.checkpoint_files import checksum
 
 NEWEST = "checkpoint-00000002"
@@ -99,8 +98,7 @@ def test_a_new_checkpoint_does_not_go_for_a_damaged_newer_one(tmp_path: Path) ->
     assert names(tmp_path) == ["checkpoint-00000003"]
 
 
-def test_checksums_see_every_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint_files, "PIECE_BYTES", 100)
+def test_checksums_see_every_byte(tmp_path: Path) -> None:
     path, sums = tmp_path / "data", set()
     for size in (100, 101, 200, 203):
         path.write_bytes(bytes(size))

@@ -6,8 +6,14 @@ import pytest
 import torch
 from transformers import GPT2Config, LlamaConfig, LlamaForCausalLM, MixtralConfig
 
-from steep.training.flops import flops_per_token, mfu, peak_flops, peak_of
-from steep.training.model_dims import empty_model, shape_of
+from steep.training.model_dims import (
+    empty_model,
+    flops_per_token,
+    mfu,
+    peak_flops,
+    peak_of,
+    shape_of,
+)
 
 LLAMA_3_8B = LlamaConfig(
     vocab_size=128256,

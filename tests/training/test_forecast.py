@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from test_flops import LLAMA_3_8B
-from test_preflight import ON_A_GPU
+from test_memory import ON_A_GPU
 from training_setup import changed
 
 from steep.core.errors import UserError
 from steep.core.ranges import Range
-from steep.training.flops import shape_flops
 from steep.training.forecast import (
     RunForecast,
     SectionForecast,
     TrainingForecast,
 )
-from steep.training.memory import estimate_memory
+from steep.training.memory import estimate_memory, trained_shape
 from steep.training.metrics import METRICS, STARTS
-from steep.training.preflight import disk_bytes, host_bytes, trained_shape
+from steep.training.model_dims import shape_flops
 from steep.training.throughput import (
     ASSUMED_MFU,
     Devices,
-    MeasuredRate,
     Rate,
-    Workload,
+    assumed_rate,
     measured_rate,
     named_devices,
-    rate_of,
     workload_of,
 )
 
@@ -55,14 +52,14 @@ def run_to_do(**changes: Any) -> RunForecast:
 
 
 def forecast(rate: Rate, devices: Devices = H100, **changes: Any) -> RunForecast:
-    return run_to_do(**changes).at(rate, devices, 2.5, minutes=10)
+    return run_to_do(**changes).at(rate, devices, 2.5)
 
 
 def test_llama_3_8b_on_one_h100() -> None:
     shape = trained_shape(LLAMA_3_8B, ON_A_GPU)
     assert shape.parameter_count == pytest.approx(8.03e9, rel=1e-3)
     flops = shape_flops(shape, 2048)
-    rate = rate_of(None, H100, flops, ON_A_GPU)
+    rate = assumed_rate(H100, flops, ON_A_GPU)
     assert rate.mfu == ASSUMED_MFU
     assert "assumed: 40% (20% to 55%) of the peak of 989 TFLOP/s" in rate.source
     run = forecast(rate)
@@ -73,28 +70,22 @@ def test_llama_3_8b_on_one_h100() -> None:
         assert getattr(run.hours, case) == pytest.approx(hours, rel=2e-3)
         assert getattr(run.cost_usd, case) == pytest.approx(2.5 * hours, rel=2e-3)
     assert run.hours.expected == pytest.approx(1.69, abs=0.01)
-    assert run.checkpoints == 10  # every ten minutes of 101
 
 
 def test_more_gpus_take_less_time_and_the_same_dollars() -> None:
     eight = replace(H100, count=8)
     one, more = (
-        forecast(rate_of(None, devices, FLOPS, ON_A_GPU), devices) for devices in (H100, eight)
+        forecast(assumed_rate(devices, FLOPS, ON_A_GPU), devices) for devices in (H100, eight)
     )
     assert one.hours and more.hours and one.cost_usd and more.cost_usd
     assert more.hours.expected == pytest.approx(one.hours.expected / 8)
     assert more.cost_usd.expected == pytest.approx(one.cost_usd.expected)
 
 
-def test_what_was_measured_is_preferred() -> None:
-    measured = MeasuredRate(Range(9_000, 10_000, 11_000), 20, "train-01234567")
-    rate = rate_of(measured, H100, FLOPS, ON_A_GPU)
-    assert (rate.tokens_per_s, rate.mfu) == (measured.tokens_per_s, None)
-    assert rate.source == "measured by 20 steps of train-01234567"
-    run = forecast(rate)
+def test_a_measured_rate_gives_hours() -> None:
+    run = forecast(Rate(Range(9_000, 10_000, 11_000), None, "measured"))
     assert run.hours and run.hours.expected == pytest.approx(1525 * 32_768 / 10_000 / 3600)
     assert run.hours.high == pytest.approx(1525 * 32_768 / 9_000 / 3600)
-    assert rate_of(measured, PROCESSOR, FLOPS, ON_A_GPU).tokens_per_s == measured.tokens_per_s
 
 
 @pytest.mark.parametrize(
@@ -107,17 +98,16 @@ def test_what_was_measured_is_preferred() -> None:
     ],
 )
 def test_an_unknown_rate_gives_no_hours(devices: Devices, compute: str, reason: str) -> None:
-    rate = rate_of(None, devices, FLOPS, changed(ON_A_GPU, compute=compute))
+    rate = assumed_rate(devices, FLOPS, changed(ON_A_GPU, compute=compute))
     assert rate.tokens_per_s is None
     assert reason in rate.source
     run = forecast(rate, devices)
-    assert (run.hours, run.cost_usd, run.checkpoints) == (None, None, None)
+    assert (run.hours, run.cost_usd) == (None, None)
     assert run.tokens is not None
 
 
 def test_a_processor_costs_no_gpu_hours() -> None:
-    measured = MeasuredRate(Range.exactly(100), 20, "train-01234567")
-    run = forecast(rate_of(measured, PROCESSOR, FLOPS, ON_A_GPU), PROCESSOR)
+    run = forecast(Rate(Range.exactly(100), None, "measured"), PROCESSOR)
     assert run.hours is not None
     assert run.cost_usd is None
 
@@ -150,8 +140,8 @@ def section(*runs: RunForecast) -> SectionForecast:
         parameters=shape.parameter_count,
         rate=Rate(None, None, ""),
         memory=memory,
-        host_bytes=host_bytes(memory, 1),
-        disk_bytes=disk_bytes(memory, 1),
+        host_bytes=memory.host_bytes(1),
+        disk_bytes=memory.disk_bytes(1),
         runs=runs,
     )
 
@@ -165,7 +155,6 @@ def test_disk_holds_earlier_models_and_the_checkpoints_of_the_last_run() -> None
     model, checkpoint = found.memory.export_bytes, found.memory.checkpoint_bytes
     assert model == pytest.approx(16.06e9, rel=1e-3)
     assert made.room_bytes == model + (2 * checkpoint + model)
-    assert found.checkpoint_bytes == 2 * 6 * checkpoint  # one every ten minutes, two runs
     assert found.host_bytes == checkpoint  # 32 GB: larger than the model
     tree = json.loads(json.dumps(made.as_json()))
     assert tree["sections"][0]["memory"]["total"] == found.memory.total
@@ -199,12 +188,14 @@ def test_gpus_without_a_peak_are_refused(text: str) -> None:
 WORKLOAD = workload_of("a device", 2, FLOPS, ON_A_GPU)
 
 
-def run_of(directory: Path, rates: list[float], starts: dict[int, Workload] | None = None) -> Path:
+def run_of(
+    directory: Path, rates: list[float], starts: dict[int, dict[str, Any]] | None = None
+) -> Path:
     """A run that has left metrics: one rate for each step, and who began after which step."""
     directory.mkdir(parents=True)
     rows = [{"step": step, "tokens_per_s": rate} for step, rate in enumerate(rates, start=1)]
     begun = {0: WORKLOAD} if starts is None else starts
-    lines = [{"step": step, **asdict(workload)} for step, workload in begun.items()]
+    lines = [{"step": step, **workload} for step, workload in begun.items()]
     for name, table in ((METRICS, rows), (STARTS, lines)):
         (directory / name).write_text("".join(json.dumps(row) + "\n" for row in table))
     return directory
@@ -213,17 +204,17 @@ def run_of(directory: Path, rates: list[float], starts: dict[int, Workload] | No
 def test_the_first_step_after_a_start_is_not_counted(tmp_path: Path) -> None:
     directory = run_of(tmp_path / "train-1", [1.0, 100.0, 50.0])
     found = measured_rate([directory], WORKLOAD)
-    assert found is not None
+    assert found is not None and found.tokens_per_s is not None
     assert (found.tokens_per_s.low, found.tokens_per_s.high) == (50, 100)
     assert found.tokens_per_s.expected == pytest.approx(2 / (1 / 100 + 1 / 50))
-    assert (found.steps, found.run) == (2, "train-1")
+    assert found.source == "measured by 2 steps of train-1"
     assert measured_rate([run_of(tmp_path / "train-2", [1.0])], WORKLOAD) is None
 
 
 def test_slow_steps_that_are_rare_widen_nothing(tmp_path: Path) -> None:
     directory = run_of(tmp_path / "train-1", [1.0, *[100.0] * 19, 5.0])
     found = measured_rate([directory], WORKLOAD)
-    assert found is not None
+    assert found is not None and found.tokens_per_s is not None
     assert found.tokens_per_s.low == pytest.approx(51.3, abs=0.1)
     assert found.tokens_per_s.high == 100
 
@@ -242,12 +233,12 @@ def test_slow_steps_that_are_rare_widen_nothing(tmp_path: Path) -> None:
     ids=str,
 )
 def test_another_workload_says_nothing(tmp_path: Path, change: dict[str, Any]) -> None:
-    directory = run_of(tmp_path / "train-1", [100.0] * 5, {0: replace(WORKLOAD, **change)})
+    directory = run_of(tmp_path / "train-1", [100.0] * 5, {0: WORKLOAD | change})
     assert measured_rate([directory], WORKLOAD) is None
 
 
 def test_a_run_that_went_on_elsewhere_counts_as_far_as_it_is_alike(tmp_path: Path) -> None:
-    other = replace(WORKLOAD, ranks=8)
+    other = WORKLOAD | {"ranks": 8}
     rates = [9.0, 10.0, 10.0, 800.0, 800.0]
     directory = run_of(tmp_path / "train-1", rates, {0: WORKLOAD, 3: other})
     mine, theirs = (measured_rate([directory], each) for each in (WORKLOAD, other))
@@ -259,4 +250,4 @@ def test_the_newest_run_counts(tmp_path: Path) -> None:
     old, new = run_of(tmp_path / "1", [5.0] * 3), run_of(tmp_path / "2", [7.0] * 3)
     without = run_of(tmp_path / "3", [9.0] * 3, {})  # of a version that kept no starts
     found = measured_rate([old, new, without], WORKLOAD)
-    assert found and found.run == "2"
+    assert found and found.source == "measured by 2 steps of 2"

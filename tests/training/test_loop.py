@@ -26,7 +26,7 @@ from training_setup import (
 )
 
 from steep.core.errors import UserError
-from steep.training import loop, validation
+from steep.training import loop, runs
 from steep.training.config import OptimizationConfig
 from steep.training.loss import CausalLoss
 from steep.training.metrics import StepMetrics, last_metrics, read_metrics, read_validation
@@ -349,7 +349,7 @@ def test_a_large_validation_set_is_cut_and_that_is_said(
     caplog.set_level(logging.INFO, "steep")
     corpus = replace(load_mixture(shards), shares=())
     there = corpus.corpus.shard.manifest.tokens
-    monkeypatch.setattr(validation, "MOST_TOKENS", 3 * CONTEXT_TOKENS + 1)
+    monkeypatch.setattr(runs, "VALIDATION_TOKENS", 3 * CONTEXT_TOKENS + 1)
     model = load_model(tiny_directory)
     ids = torch.from_numpy(corpus.rows(0, 3).ids_BT)
     with torch.no_grad():

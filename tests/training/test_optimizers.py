@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from steep.training.adamw import _scalars, adamw_step
 from steep.training.config import OptimizationConfig, OptimizerName
 from steep.training.optimizers import (
+    _scalars,
+    adamw_step,
     make_optimizer,
     set_learning_rate,
     state_tensors,

@@ -14,8 +14,8 @@ from steep.documents.document import Document
 from steep.evaluation.document_index import query
 from steep.evaluation.question_set import QuestionSet
 from steep.evaluation.questions import Question
-from steep.training import weights
-from steep.training.weights import CACHE_NAME, directory_hash
+from steep.training import models
+from steep.training.models import HASHES_NAME, directory_hash
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_hash_is_read_once_and_a_card_changes_nothing(
 ) -> None:
     before = directory_hash(project.root / "model", project)
     (project.root / "model/README.md").write_text("another card")
-    monkeypatch.setattr(weights, "_content", lambda path: pytest.fail(f"{path} was read again"))
+    monkeypatch.setattr(models, "_content", lambda path: pytest.fail(f"{path} was read again"))
     assert directory_hash(project.root / "model", project) == before
 
 
@@ -56,7 +56,7 @@ def test_a_moved_project_keeps_the_hashes_of_its_models(project: Project, tmp_pa
     before = directory_hash(project.root / "model", project)
     moved = Project(Path(shutil.move(project.root, tmp_path / "elsewhere")))
     assert directory_hash(moved.root / "model", moved) == before
-    assert list(read_json(moved.store / CACHE_NAME)) == ["model"]
+    assert list(read_json(moved.store / HASHES_NAME)) == ["model"]
     shutil.rmtree(moved.root / "model")
     assert directory_hash(moved.root / "model", moved) == before, "as it was last seen"
     assert directory_hash(moved.root / "another", moved) == "absent"

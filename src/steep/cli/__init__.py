@@ -1,6 +1,6 @@
-"""The command line: one file a verb; each parses, calls a stage and prints.
+"""The command line: one file per command; each parses its options, calls a stage and prints.
 
-Heavy imports live inside the verbs, so that `steep --help` answers in a third of a second.
+Heavy imports are inside the commands, so that `steep --help` answers in a third of a second.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ INTERRUPTED = 130  # the exit code of a command that Ctrl-C ended
 
 
 def main() -> None:
-    """Run a verb; what the user can put right is said without a traceback, exit code 2."""
+    """Run a command; an error of the user is printed without a traceback, with exit code 2."""
     # PyTorch's OpenMP threads spin while they wait. When another process has one of the cores,
     # that costs a factor of eight. Fewer turns cost little when all cores are free.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
@@ -24,23 +24,24 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        _tell(f"steep: {error}")
+        _print_last(f"steep: {error}")
         sys.exit(2)
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer has caught the KeyboardInterrupt
-            _tell("steep: interrupted; the same command continues where it was")
+            _print_last("steep: interrupted; run the same command again to resume")
         raise
 
 
-def _tell(message: str) -> None:
-    """Say the last word on the terminal, and in the log of the run if there is one."""
+def _print_last(message: str) -> None:
+    """Print the last message to the terminal, and to the log of the run if there is one."""
     import logging
 
     from steep.core.errors import UserError
+    from steep.core.tables import wrap_text
 
     log = logging.getLogger("steep")
     if not log.handlers:
-        sys.stderr.write(f"{message}\n")
+        sys.stderr.write(f"{wrap_text(message) if sys.stderr.isatty() else message}\n")
         return
-    with contextlib.suppress(UserError):  # the log cannot be written, as the terminal has just said
+    with contextlib.suppress(UserError):  # the log cannot be written, as the terminal already shows
         log.error(message)

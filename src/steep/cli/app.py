@@ -1,4 +1,4 @@
-"""The table of verbs."""
+"""The table of commands."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""`steep chat`: ask a trained model; answers are streamed.
+"""`steep chat`: ask a trained model questions; answers are streamed.
 
-    steep chat --arm entigraph                # the model that this project's run has trained
-    steep chat --model runs/demo/model-raw    # any Hugging Face directory, name, or 'embedded'
+    steep chat --arm entigraph              # a model that a run of this project has trained
+    steep chat --model runs/demo/model-raw  # any Hugging Face directory or name, or 'embedded'
     steep chat --arm raw --prompt "Who is Joren Pell?"
     echo "Who is Joren Pell?" | steep chat --arm raw
 
-Every question starts a new dialogue, at temperature 0.1 and with at most 2000 tokens, as in the
-paper's demonstration. The model answers from memory, without documents. Only the answer goes to
-standard output; thoughts are reported, but not shown.
+Every question starts a new conversation, with temperature 0.1 and at most 2000 tokens, as in the
+demonstration of the paper. The model answers from memory, without documents. Only answers go to
+standard output; reasoning is reported, but not shown.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ ModelOption = Annotated[
     typer.Option("--model", help="A Hugging Face directory or name, or 'embedded'."),
 ]
 ArmOption = Annotated[
-    str | None, typer.Option("--arm", help="A trained model of this project's run.")
+    str | None, typer.Option("--arm", help="A model that this project has trained.")
 ]
 SystemOption = Annotated[str, typer.Option("--system", help="System message; '' for none.")]
 TemperatureOption = Annotated[
-    float, typer.Option(min=0, max=2, help="0 always picks the most likely token.")
+    float, typer.Option(min=0, max=2, help="Sampling temperature; 0 is greedy.")
 ]
 MaxTokensOption = Annotated[int, typer.Option(min=1, help="Maximum tokens per answer.")]
 HistoryOption = Annotated[
@@ -57,7 +57,7 @@ def chat(
     keep_history: HistoryOption = False,
     prompt: PromptOption = None,
 ) -> None:
-    """Chat with a trained model, which answers from memory, without documents."""
+    """Chat with a trained model. It answers from memory, without documents."""
     from steep.core.calls import Sampling
     from steep.stages.chat import open_chat
 
@@ -68,7 +68,7 @@ def chat(
         keep_history=keep_history,
     )
     if not opened.chat_model.has_template:
-        _tell("this model has no chat template: it continues your text, without --system")
+        _tell("the model has no chat template: it continues your text and ignores --system")
     if prompt is not None:
         _answer(opened, prompt)
     elif not sys.stdin.isatty():
@@ -85,7 +85,7 @@ def _piped() -> str:
     raise UserError(
         "There is no question.",
         where="standard input",
-        hint="steep chat --arm NAME --prompt 'A question?', or type it",
+        hint="steep chat --arm NAME --prompt 'A question?', or run it in a terminal",
     )
 
 
@@ -114,7 +114,7 @@ def _converse(chat: ChatSession) -> None:
     from steep.core.errors import UserError
 
     _with_line_editing()
-    fresh = "" if chat.keep_history else "; every question starts a new dialogue"
+    fresh = "" if chat.keep_history else "; every question starts a new conversation"
     _tell(f"Ctrl-C stops an answer; Ctrl-C again or Ctrl-D exits{fresh}")
     while True:
         try:

@@ -1,4 +1,4 @@
-"""`steep clean`: what takes space and nothing needs any more; deletes it with --yes only."""
+"""`steep clean`: list unused artifacts and checkpoints; delete them with --yes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from steep.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption, command, load_project
-from steep.core.formatting import file_size
+from steep.core.formatting import file_size, plural
 
 
 def clean(
@@ -25,13 +25,13 @@ def clean(
         typer.echo(f"{file_size(each.bytes):>10}  {path}  ({each.reason})")
     if leftovers.kept_stages:
         stages = ", ".join(leftovers.kept_stages)
-        typer.echo(f"all of {stages} is kept, as this configuration has not been run whole")
+        typer.echo(f"all of {stages} is kept: this configuration has not finished a run")
     total = file_size(sum(each.bytes for each in leftovers.found))
-    count = f"{len(leftovers.found)} director{'y' if len(leftovers.found) == 1 else 'ies'}"
+    found = f"{plural(len(leftovers.found), 'directory', 'directories')}, {total}"
     if yes:
         remove(leftovers)
-        typer.echo(f"deleted {count}, {total}")
+        typer.echo(f"deleted {found}")
     else:
-        typer.echo(f"{count}, {total} can be deleted")
+        typer.echo(f"{found} can be deleted")
         if leftovers.found:
             typer.echo(f"next: {command('clean', config, set)} --yes")

@@ -1,4 +1,4 @@
-"""`steep import`: texts that somebody else generated enter the ledger, at no cost."""
+"""`steep import`: add texts that were generated elsewhere to the ledger, at no cost."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from steep.core.formatting import plural
 def import_texts(
     generations: Annotated[
         Path,
-        typer.Option(help="JSON Lines (.gz too): document_id, recipe, model, sample, text."),
+        typer.Option(
+            help="JSON Lines with document_id, recipe, model, sample and text (.gz is allowed)."
+        ),
     ],
     config: ConfigOption = DEFAULT_CONFIG,
     set: SetOption = None,
 ) -> None:
-    """Take generated texts from a file into the ledger."""
+    """Import texts that were generated elsewhere into the ledger."""
     from steep.stages import importing
 
     counts = importing.run(*open_project(config, set), generations)

@@ -1,4 +1,4 @@
-"""`steep init`: a commented steep.yaml for a folder of documents."""
+"""`steep init`: write a commented steep.yaml for a directory of documents."""
 
 from __future__ import annotations
 
@@ -7,46 +7,42 @@ from typing import Annotated
 
 import typer
 
-from steep.cli.options import DEFAULT_CONFIG, command
+from steep.cli.options import DEFAULT_CONFIG, command, print_first
 from steep.core.formatting import plural
 from steep.core.words import count_words
 
-SHOWN_SKIPPED = 10
-
 
 def init(
-    documents: Annotated[Path, typer.Option(help="A file or folder of documents.")],
+    documents: Annotated[Path, typer.Option(help="A file or directory of documents.")],
     config: Annotated[Path, typer.Option("--config", "-c", help="The file to write.")] = (
         DEFAULT_CONFIG
     ),
     questions: Annotated[
         Path | None,
         typer.Option(
-            help="Questions to evaluate with (JSON Lines); a QuALITY file brings its own."
+            help="Questions for the evaluation (JSON Lines); QuALITY files contain their own."
         ),
     ] = None,
 ) -> None:
-    """Write a commented configuration; nothing is sent or spent, only the documents are read."""
-    from steep.stages.first_config import write_first_config
+    """Write a commented configuration. Only reads the documents; sends and spends nothing."""
+    from steep.cli.first_config import write_first_config
 
     found = write_first_config(config, documents, questions)
     reading, asked = found.documents, found.questions
     words = sum(count_words(document.text) for document in reading.documents)
     read = plural(len(reading.documents), "document")
     typer.echo(f"{read}, {plural(words, 'word')}, {len(reading.skipped)} skipped")
-    for skipped in reading.skipped[:SHOWN_SKIPPED]:
-        typer.echo(f"  skipped {skipped.source}: {skipped.reason}", err=True)
+    print_first(f"skipped {each.source}: {each.reason}" for each in reading.skipped)
     if asked:
-        fine, odd = len(asked.questions), len(asked.skipped)
-        which = f"{fine} can be asked as a choice, {odd} cannot"
-        typer.echo(f"{plural(fine + odd, 'question')} in {found.questions_path}: {which}")
-        for question in asked.skipped[:SHOWN_SKIPPED]:
-            typer.echo(f"  not asked {question.question_id}: {question.reason}", err=True)
+        valid, invalid = len(asked.questions), len(asked.skipped)
+        which = f"{valid} valid as multiple choice, {invalid} not"
+        typer.echo(f"{plural(valid + invalid, 'question')} in {found.questions_path}: {which}")
+        print_first(f"not asked {each.question_id}: {each.reason}" for each in asked.skipped)
     for warning in found.warnings:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(
         f"wrote {config}"
         + (f" and {found.ignored_path}" if found.ignored_path else "")
-        + "; the six settings that matter stand at its top"
+        + "; the six most important settings are at its top"
     )
     typer.echo(f"next: {command('plan', config)}")

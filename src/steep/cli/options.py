@@ -1,4 +1,4 @@
-"""What several verbs take: the configuration file, overrides, and where the log goes."""
+"""What several commands share: the configuration file, overrides, and where the log goes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -15,7 +15,7 @@ import typer
 
 from steep.core.files import disk_errors
 from steep.core.progress import erase_line
-from steep.core.tables import wrapped
+from steep.core.tables import wrap_text
 
 if TYPE_CHECKING:
     from steep.config import Config
@@ -26,16 +26,15 @@ ConfigOption = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Override a field, e.g. --set train.tokens=100000; repeatable."),
+    typer.Option("--set", help="Override a setting: --set train.tokens=100000. Repeatable."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
-DEFAULT_CONFIG = Path("steep.yaml")
-
-
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 YesOption = Annotated[
     bool,
-    typer.Option("--yes", help="Pay without a limit (generate.max_cost_usd); see steep plan."),
+    typer.Option("--yes", help="Spend without a limit (generate.max_cost_usd); see steep plan."),
 ]
+DEFAULT_CONFIG = Path("steep.yaml")
+SHOWN = 10  # lines of a list
 
 
 class Opened(NamedTuple):
@@ -61,23 +60,32 @@ def open_project(path: Path, overrides: list[str] | None) -> Opened:
 
 
 def command(verb: str, path: Path, overrides: Sequence[str] | None = None) -> str:
-    """The command line of another verb for the same configuration."""
+    """Return the command line of another command for the same configuration."""
     words = ["steep", verb, *([] if path == DEFAULT_CONFIG else ["-c", str(path)])]
     for override in overrides or ():
         words += ["--set", override]
     return shlex.join(words)
 
 
+def print_first(lines: Iterable[str]) -> None:
+    """Print the first lines to standard error, and how many more there are."""
+    every = list(lines)
+    for line in every[:SHOWN]:
+        typer.echo(f"  {line}", err=True)
+    if len(every) > SHOWN:
+        typer.echo(f"  and {len(every) - SHOWN:,} more", err=True)
+
+
 def check_spending(opened: Opened, yes: bool, evaluates: bool = False) -> None:
-    """Ask before money is spent by hand; a script is not asked.
+    """Refuse unlimited spending in an interactive session; a script is not stopped.
 
     Args:
         opened: The project.
         yes: Whether the user has agreed.
-        evaluates: Whether the command goes on to the evaluation.
+        evaluates: Whether the command continues to the evaluation.
 
     Raises:
-        UserError: Calls with a price would begin, nothing limits them, and --yes was not given.
+        UserError: Priced calls would begin, nothing limits them, and --yes was not given.
     """
     if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
@@ -91,7 +99,7 @@ def start_log(path: Path) -> None:
     from steep.core.ranks import is_main_rank
 
     log = logging.getLogger("steep")
-    log.setLevel(logging.INFO if is_main_rank() else logging.WARNING)  # one rank speaks for all
+    log.setLevel(logging.INFO if is_main_rank() else logging.WARNING)  # one rank logs for all
     log.handlers.clear()
     terminal = _Terminal(sys.stderr)
     terminal.setFormatter(logging.Formatter("%(message)s"))
@@ -105,28 +113,26 @@ def start_log(path: Path) -> None:
 
 class _Terminal(logging.StreamHandler):  # type: ignore[type-arg]  # generic for mypy alone
     def format(self, record: logging.LogRecord) -> str:
-        """Break long lines at blanks; whoever reads a pipe gets each message as one line."""
+        """Wrap long lines on a terminal; a pipe gets each message as one line."""
         text = super().format(record)
-        if not self.stream.isatty():
-            return text
-        return "\n".join(piece for line in text.split("\n") for piece in wrapped(line))
+        return wrap_text(text) if self.stream.isatty() else text
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print below what stands, not behind a progress line."""
+        """Erase the progress line first."""
         erase_line()
         super().emit(record)
 
 
 class _LogFile(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:
-        """Say a full disk as what it is; `logging` would print a traceback and go on."""
+        """Raise a full disk as a user error; `logging` would print a traceback and continue."""
         with disk_errors(Path(self.baseFilename)):
             raise
 
 
 class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        """One JSON object a line."""
+        """Return one JSON object per line."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
         row = {"time": stamp, "level": record.levelname, "message": record.getMessage()}
         return json.dumps(row, ensure_ascii=False)

@@ -1,15 +1,15 @@
-"""`steep plan`: what generation, training and evaluation will take, before they start.
+"""`steep plan`: the calls, tokens, cost and time of a project, before anything is spent.
 
-steep plan                          # the plan of steep.yaml
-steep plan --set generate.recipes.entigraph.pairs=50  # what if?
-steep plan --probe 5                # make a few calls first, for better figures
-steep plan --gpus 8xH100            # what would training take there?
-steep plan --json                   # everything, for a script
+steep plan                                            # the plan of steep.yaml
+steep plan --set generate.recipes.entigraph.pairs=50  # with other settings
+steep plan --probe 5                                  # make a few calls first, to measure
+steep plan --gpus 8xH100                              # training on other hardware
+steep plan --json                                     # everything, for a script
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -22,18 +22,13 @@ from steep.cli.options import (
     open_project,
 )
 
-if TYPE_CHECKING:
-    from steep.evaluation.plan import EvaluationPlan
-    from steep.stages.plan import Plan
-    from steep.stages.training_plan import TrainingForecast
-
 ProbeOption = Annotated[
     int,
     typer.Option(
         "--probe",
         metavar="N",
         min=0,
-        help="First make a few calls of every step about N documents; their texts are kept.",
+        help="First make a few calls of every step for N documents, to measure. Texts are kept.",
     ),
 ]
 RateOption = Annotated[
@@ -42,16 +37,15 @@ RateOption = Annotated[
         "--rate",
         metavar="TOKENS_PER_S",
         min=0.001,
-        help="Tokens of text per second, where the ledger has not measured it.",
+        help="Generated tokens per second, if the ledger has not measured them.",
     ),
 ]
-
 GpusOption = Annotated[
     str | None,
     typer.Option(
         "--gpus",
         metavar="NxNAME",
-        help="Plan training for these, e.g. 8xH100, and not for what this machine has.",
+        help="Plan training for these GPUs, e.g. 8xH100, instead of this machine.",
     ),
 ]
 
@@ -64,17 +58,18 @@ def plan(
     gpus: GpusOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show calls, tokens, dollars and hours, and who will see what; spends nothing by itself."""
+    """Show calls, tokens, cost and time, and which host will see which documents."""
+    from steep.cli.plan_lines import of_evaluation, of_plan
+    from steep.cli.training_lines import of_training
     from steep.core.ranks import is_main_rank
+    from steep.core.tables import wrap_text
     from steep.stages import plan as stage
     from steep.stages.evaluate import plan_evaluation
     from steep.stages.training_plan import forecast
 
     if probe:
-        from steep.stages.plan_probe import probe as make_calls
-
         opened = open_project(config, set)
-        make_calls(opened.config, opened.project, probe)
+        stage.probe(opened.config, opened.project, probe)
     else:
         opened = load_project(config, set)
     asked = plan_evaluation(opened.config, opened.project)
@@ -83,28 +78,14 @@ def plan(
     if opened.config.generate.recipes or not others:
         made = stage.make_plan(opened.config, opened.project, rate)
     training = forecast(opened.config, opened.project, made, gpus)
-    if is_main_rank():  # one rank speaks for all
-        show = _json if json else _text
-        typer.echo(show(made, training, asked))
+    if not is_main_rank():  # one rank prints for all
+        return
+    if json:
+        from json import dumps
 
-
-def _json(made: Plan | None, training: TrainingForecast | None, asked: EvaluationPlan) -> str:
-    import json
-
-    more = {
-        "training": training and training.as_json(),
-        "evaluation": asked.as_json(),
-    }
-    return json.dumps((made.as_json() if made else {}) | more, indent=2)
-
-
-def _text(made: Plan | None, training: TrainingForecast | None, asked: EvaluationPlan) -> str:
-    from steep.cli.evaluation_lines import of_evaluation
-    from steep.cli.plan_lines import of_plan
-    from steep.cli.training_lines import of_training
-    from steep.core.tables import wrapped
-
+        more = {"training": training and training.as_json(), "evaluation": asked.as_json()}
+        typer.echo(dumps((made.as_json() if made else {}) | more, indent=2))
+        return
     lines = of_plan(made) if made else ["nothing is generated: generate.recipes is empty"]
     lines += ["", *of_training(training)] if training else []
-    lines += of_evaluation(asked)
-    return "\n".join(piece for line in lines for piece in wrapped(line))
+    typer.echo("\n".join(map(wrap_text, [*lines, *of_evaluation(asked)])))

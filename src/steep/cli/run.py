@@ -1,4 +1,4 @@
-"""`steep run`: all stages, a table of results, the report; `steep report` is the same verb."""
+"""`steep run`: all stages, the results and the report; `steep report`: the report alone."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from steep.cli.options import (
     load_project,
     open_project,
 )
-from steep.core.tables import wrapped
+from steep.core.tables import wrap_text
 
 if TYPE_CHECKING:
-    from steep.evaluation.scores import Scores
+    from collections.abc import Mapping
+
     from steep.stages.pipeline import PipelineRun
 
 
@@ -46,12 +47,12 @@ def report(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Write the page of the last run to this file and nothing into the project, "
+            help="Write the page of the last run to this file, and nothing into the project, "
             "which may be read-only."
         ),
     ] = None,
 ) -> None:
-    """Write the report of a finished run again: nothing is generated, trained or asked."""
+    """Write the report of a finished run again. Generates, trains and evaluates nothing."""
     if output is not None:
         from steep.stages.pipeline import write_page
 
@@ -69,14 +70,14 @@ def _check_writable(root: Path) -> None:
 
     if root.is_dir() and not os.access(root, os.W_OK):
         raise UserError(
-            "This project is read-only, so the report cannot be written into it.",
+            "The project is read-only, so the report cannot be written into it.",
             where=root,
-            hint="steep report --output FILE writes the page of the last run somewhere else",
+            hint="steep report --output FILE writes the page of the last run to another place",
         )
 
 
 def run_all(opened: Opened, as_json: bool) -> None:
-    """Run the pipeline and print what it found."""
+    """Run the pipeline and print its results."""
     from steep.evaluation.scores import read_scores
     from steep.evaluation.setup import SCORES_NAME
     from steep.stages import pipeline
@@ -84,29 +85,12 @@ def run_all(opened: Opened, as_json: bool) -> None:
     result = pipeline.run(opened.config, opened.project)
     scores = read_scores(result.evaluate.path / SCORES_NAME) if result.evaluate else None
     if as_json:
-        import json
+        from json import dumps
 
-        typer.echo(
-            json.dumps(
-                {"report": str(result.report), "scores": scores and scores.as_json()}, indent=2
-            )
-        )
+        found = {"report": str(result.report), "scores": scores and scores.as_json()}
+        typer.echo(dumps(found, indent=2))
         return
-    _print_summary(result, scores)
-
-
-def _print_summary(result: PipelineRun, scores: Scores | None) -> None:
-    if result.generate:
-        counts = result.generate.manifest["counts"]
-        ended = {name: number for name, number in counts.items() if name != "planned" and number}
-        typer.echo()
-        _say(f"calls: {counts['planned']} planned = {_sum(ended)}")
-    if result.corpus:
-        counts, rejected = (result.corpus.manifest[key] for key in ("counts", "rejected"))
-        _say(
-            f"corpus: {counts['candidates']} texts = {counts['passages']} passages"
-            f" + {counts['rejected']} rejected" + (f" ({_sum(rejected)})" if rejected else "")
-        )
+    _print_counts(result)
     if scores:
         from steep.cli.score_lines import print_scores
 
@@ -114,11 +98,20 @@ def _print_summary(result: PipelineRun, scores: Scores | None) -> None:
     typer.echo(f"report: {result.report}")
 
 
-def _say(line: str) -> None:
-    typer.echo("\n".join(wrapped(line)))
+def _print_counts(result: PipelineRun) -> None:
+    if result.generate:
+        counts = result.generate.manifest["counts"]
+        ended = {name: number for name, number in counts.items() if name != "planned" and number}
+        typer.echo(wrap_text(f"\ncalls: {counts['planned']} planned = {_sum(ended)}"))
+    if result.corpus:
+        counts, rejected = (result.corpus.manifest[key] for key in ("counts", "rejected"))
+        line = (
+            f"corpus: {counts['candidates']} texts = {counts['passages']} passages"
+            f" + {counts['rejected']} rejected" + (f" ({_sum(rejected)})" if rejected else "")
+        )
+        typer.echo(wrap_text(line))
 
 
-def _sum(counts: dict[str, int]) -> str:
-    return (
-        " + ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items()) or "0"
-    )
+def _sum(counts: Mapping[str, int]) -> str:
+    parts = (f"{number} {name.replace('_', ' ')}" for name, number in counts.items())
+    return " + ".join(parts) or "0"

@@ -1,4 +1,4 @@
-"""The verbs that end with one stage; what comes before it is made first, unless it is done."""
+"""The commands that end with one stage; unfinished stages before it run first."""
 
 from __future__ import annotations
 
@@ -23,29 +23,32 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from steep.cli.options import Opened
+    from steep.config import Config
     from steep.core.artifacts import Artifact
     from steep.evaluation.scores import Scores
     from steep.stages.pipeline import StageName
+
+NEXT = {"generate": "corpus", "corpus": "tokenize", "tokenize": "train"}
 
 
 def generate(
     config: ConfigOption = DEFAULT_CONFIG,
     set: SetOption = None,
     wait: Annotated[
-        bool, typer.Option(help="Wait for a provider's batches; else collect them later.")
+        bool, typer.Option(help="Wait for provider batches, or collect them with a later run.")
     ] = True,
     retry_empty: Annotated[
         bool,
         typer.Option(
-            "--retry-empty", help="Ask again about documents that gave nothing to write about."
+            "--retry-empty", help="Retry documents whose first answers gave nothing to write about."
         ),
     ] = False,
     cancel_batches: Annotated[
-        bool, typer.Option("--cancel-batches", help="Ask the provider to end open batches instead.")
+        bool, typer.Option("--cancel-batches", help="Only cancel the open batches of the provider.")
     ] = False,
     yes: YesOption = False,
 ) -> None:
-    """Write synthetic texts about the documents, into the ledger."""
+    """Generate synthetic texts about the documents into the ledger."""
     if cancel_batches:
         _cancel_batches(config, set)
     else:
@@ -57,28 +60,28 @@ def _cancel_batches(config: Path, overrides: list[str] | None) -> None:
 
     opened = open_project(config, overrides)
     cancelled = cancel_batches(opened.config, opened.project)
-    asked = plural(cancelled, "batch", "batches")
-    typer.echo(f"asked to end {asked}; what they have answered is collected next time")
+    batches = plural(cancelled, "batch")
+    typer.echo(f"requested cancellation of {batches}; the next run collects finished answers")
 
 
 def corpus(
     config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None, yes: YesOption = False
 ) -> None:
-    """Filter the texts to clean passages."""
+    """Filter the generated texts into clean passages."""
     _run_until(config, set, "corpus", yes)
 
 
 def tokenize(
     config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None, yes: YesOption = False
 ) -> None:
-    """Turn passages into token shards."""
+    """Tokenize the passages into shards."""
     _run_until(config, set, "tokenize", yes)
 
 
 def train(
     config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None, yes: YesOption = False
 ) -> None:
-    """Continue pretraining, each arm from the same base; then tune on chats, if there are any."""
+    """Continue pretraining, each arm from the base model; then tune on chats if configured."""
     _run_until(config, set, "instruct", yes)
 
 
@@ -86,18 +89,18 @@ def evaluate(
     config: ConfigOption = DEFAULT_CONFIG,
     set: SetOption = None,
     limit: Annotated[
-        int | None, typer.Option(help="Ask only the first so many questions, for a first look.")
+        int | None, typer.Option(metavar="N", help="Evaluate on the first N questions only.")
     ] = None,
     rescore: Annotated[
         bool,
         typer.Option(
-            "--rescore", help="Compute tables again from kept rows; nothing is asked or loaded."
+            "--rescore", help="Compute the scores again from stored answers; runs no model."
         ),
     ] = False,
     json: JsonOption = False,
     yes: YesOption = False,
 ) -> None:
-    """Ask base and arms what is configured: closed book, open book; then compare them."""
+    """Evaluate the base model and every arm with the configured methods, and compare them."""
     limited = [] if limit is None else [f"evaluate.limit={limit}"]
     overrides = [*(set or ()), *limited]
     opened = open_project(config, overrides)
@@ -132,7 +135,6 @@ def _run_until(
     wait: bool = True,
     retry_empty: bool = False,
 ) -> None:
-    from steep.cli.next_lines import counts_of, next_verb
     from steep.stages import pipeline
 
     opened = open_project(config, overrides)
@@ -143,10 +145,10 @@ def _run_until(
     made = result.trained if stage == "instruct" else getattr(result, stage)
     for artifact in made.values() if isinstance(made, dict) else [made]:
         if artifact is not None:
-            typer.echo(f"{artifact.stage}: {artifact.path}{counts_of(artifact)}")
+            typer.echo(f"{artifact.stage}: {artifact.path}{_counts(artifact)}")
     if stage == "corpus" and result.corpus is not None:
         _print_totals(result.corpus)
-    typer.echo(f"next: {command(next_verb(stage, opened.config), config, overrides)}")
+    typer.echo(f"next: {command(_next(stage, opened.config), config, overrides)}")
 
 
 def _print_totals(corpus: Artifact) -> None:
@@ -156,3 +158,29 @@ def _print_totals(corpus: Artifact) -> None:
     typer.echo(f"  {total}")
     for line in recipes:
         typer.echo(f"    {line}")
+
+
+def _counts(artifact: Artifact) -> str:
+    """Return the counts of shards and trained models, to print after their path."""
+    manifest = artifact.manifest
+    if "steps" in manifest:
+        return (
+            f" ({manifest['arm']}: {manifest['steps']:,} steps, {manifest['tokens']:,.0f} tokens, "
+            f"final loss {manifest['final_loss']:.4f})"
+        )
+    if artifact.stage == "tokenize":
+        tokens = manifest["tokens"]  # of validation: one number for each set
+        total = sum(tokens.values()) if isinstance(tokens, dict) else tokens
+        return f" ({manifest['arm']}: {total:,} tokens)"
+    return ""
+
+
+def _next(stage: str, config: Config) -> str:
+    """Return the command that comes after a stage."""
+    evaluates = (
+        config.evaluate.questions is not None
+        or config.summaries.references is not None
+        or config.forgetting.texts is not None
+        or bool(config.forgetting.tasks)
+    )
+    return NEXT.get(stage, "evaluate" if evaluates else "run")

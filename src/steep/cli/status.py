@@ -1,51 +1,56 @@
-"""`steep status`: what is done, what is to do, what it has cost; and questions to the ledger.
+"""`steep status`: progress and cost of the project, and queries of the ledger.
 
-    steep status                      # the plan's sum, the spending, what waits at a provider
-    steep status --documents          # what each document cost, the most expensive first
-    steep status --document ID        # one of them, with its calls
-    steep status --entity "Joren Pell"  # texts about somebody, with their prompts
-    steep status --failed             # what gave no whole answer, and why
-    steep status --call ID            # all about one call
-    steep status --question ID        # what every model made of one question
+    steep status                        # totals of the plan, spending, pending provider batches
+    steep status --documents            # the cost of each document, most expensive first
+    steep status --document ID          # one document with its calls
+    steep status --entity "Joren Pell"  # texts about an entity, with their prompts
+    steep status --failed               # failed and incomplete calls by reason
+    steep status --call ID              # one call in full
+    steep status --question ID          # what every model answered to one question
 
-Nothing is written, and a running generation is not disturbed. `--json` prints the same in full.
+Nothing is written, and a running generation is not disturbed. `--json` prints everything.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any
 
 import typer
 
 from steep.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, SetOption, load_project
-
-if TYPE_CHECKING:
-    from steep.cli.options import Opened
+from steep.core.tables import wrap_text
 
 LISTED = 20
 LISTED_TEXTS = 5  # they come with their prompts
 
 DocumentsOption = Annotated[
-    bool, typer.Option("--documents", help="What each document cost, the most expensive first.")
+    bool, typer.Option("--documents", help="Show the cost of each document, highest first.")
 ]
 DocumentOption = Annotated[
-    str | None, typer.Option("--document", metavar="ID", help="One document: its cost and calls.")
+    str | None, typer.Option("--document", metavar="ID", help="Show one document and its calls.")
 ]
 EntityOption = Annotated[
-    str | None, typer.Option("--entity", metavar="NAME", help="Texts about it, and their prompts.")
+    str | None,
+    typer.Option("--entity", metavar="NAME", help="Show texts about an entity, with prompts."),
 ]
 FailedOption = Annotated[
-    bool, typer.Option("--failed", help="What failed, was refused, cut off or empty, and why.")
+    bool,
+    typer.Option("--failed", help="Show failed, refused, truncated and empty calls by reason."),
 ]
 CallOption = Annotated[
-    str | None, typer.Option("--call", metavar="ID", help="All about one call; digits may lack.")
+    str | None,
+    typer.Option(
+        "--call", metavar="ID", help="Show one call in full; a prefix of its id is enough."
+    ),
 ]
 QuestionOption = Annotated[
     str | None,
-    typer.Option("--question", metavar="ID", help="One question: what each model chose or wrote."),
+    typer.Option("--question", metavar="ID", help="Show what every model answered to a question."),
 ]
 LimitOption = Annotated[
-    int | None, typer.Option("--limit", min=1, help="Rows at most; 20, or 5 texts.")
+    int | None, typer.Option("--limit", min=1, help="Maximum rows; default: 20, or 5 texts.")
 ]
 
 
@@ -61,50 +66,52 @@ def status(
     limit: LimitOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show the plan's totals and the spending, or look into the ledger; writes nothing."""
+    """Show the progress and cost of the project, or query the ledger. Writes nothing."""
     from steep.cli import status_lines as lines
+    from steep.ledger import lookups
+    from steep.ledger.ledger import open_ledger
     from steep.stages import status as stage
+    from steep.stages.evaluate import results_of
 
-    _check_one_question(documents, document, entity, failed, call, question)
-    opened: Opened = load_project(config, set)
-    project = opened.project
-    if documents:
-        _show(stage.documents_of(project, limit or LISTED), lines.of_documents, json)
+    _check_one_query(documents, document, entity, failed, call, question)
+    opened, project = load_project(config, set)
+    rows = limit or LISTED
+    if question is not None:
+        _show(results_of(opened, project, question), lines.of_question, json)
     elif document is not None:
-        _show(
-            stage.document_of(opened.config, project, document, limit or LISTED),
-            lines.of_document,
-            json,
-        )
-    elif entity is not None:
-        _show(stage.entity_of(project, entity, limit or LISTED_TEXTS), lines.of_entity, json)
-    elif failed:
-        _show(stage.failed_of(project, limit or LISTED), lines.of_failures, json)
-    elif call is not None:
-        _show(stage.call_of(project, call), lines.of_call, json)
-    elif question is not None:
-        from steep.stages.evaluate import results_of
-
-        _show(results_of(opened.config, project, question), lines.of_question, json)
+        _show(stage.document_of(opened, project, document, rows), lines.of_document, json)
+    elif documents or entity is not None or failed or call is not None:
+        with open_ledger(project) as ledger:
+            if documents:
+                _show(lookups.documents_of(ledger, rows), lines.of_documents, json)
+            elif entity is not None:
+                found = lookups.entity_of(ledger, entity, limit or LISTED_TEXTS)
+                _show(found, lines.of_entity, json)
+            elif failed:
+                _show(lookups.failed_of(ledger, rows), lines.of_failures, json)
+            elif call is not None:
+                _show(lookups.call_of(ledger, call), lines.of_call, json)
     else:
-        _show(stage.status_of(opened.config, project), lines.of_status, json)
+        _show(stage.status_of(opened, project), lines.of_status, json)
 
 
-def _check_one_question(*options: bool | str | None) -> None:
+def _check_one_query(*options: bool | str | None) -> None:
     from steep.core.errors import UserError
 
     if sum(option is not None and option is not False for option in options) > 1:
         raise UserError(
-            "One question at a time.",
+            "Only one query is possible at a time.",
             expected="one of --documents, --document, --entity, --failed, --call, --question",
         )
 
 
-def _show(found: dict[str, Any], to_lines: Any, as_json: bool) -> None:
+def _show(
+    found: dict[str, Any], to_lines: Callable[[Mapping[str, Any]], Iterator[str]], as_json: bool
+) -> None:
     if as_json:
         import json
 
         typer.echo(json.dumps(found, indent=2))
         return
     for line in to_lines(found):
-        typer.echo(line)
+        typer.echo(wrap_text(line) if sys.stdout.isatty() else line)

@@ -1,4 +1,4 @@
-"""What `steep status` finds, as lines for a person; see `steep.stages.status` for what is in it."""
+"""The lines that `steep status` prints; `steep.stages.status` says what is in each dictionary."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from steep.core.formatting import cost_of, dollars, duration, plural
 Found = Mapping[str, Any]
 
 SHOWN_REASONS = 5
-SHOWN_DIGITS = 12  # of a call's id, in lists; enough to find it again
-LONGEST_MESSAGE = 1200  # characters; what is longer is shown by --call
+SHOWN_DIGITS = 12  # of the id of a call, in lists; enough to find the call
+LONGEST_MESSAGE = 1200  # characters; --call shows longer ones in full
 
 
 def of_status(found: Found) -> Iterator[str]:
-    """The sum of the plan, then the spending, the batches and the artifacts."""
+    """Yield the totals of the plan, the spending, the batches and the artifacts."""
     if found["plan"]:
         yield f"plan: {_sum(found)}"
         yield from _reasoning(found)
@@ -31,18 +31,15 @@ def of_status(found: Found) -> Iterator[str]:
     yield f"ledger: {plural(ledger['calls'], 'call')}{failed}, {_spending(ledger)}"
     if ledger["not_in_plan"]:
         yield f"  of these, {plural(ledger['not_in_plan'], 'call')} outside this plan"
-    yield f"  {plural(ledger['imported'], 'imported text')}, apart from these"
+    yield f"  {plural(ledger['imported'], 'imported text')}, not counted above"
     if (lost := ledger["lost"])["attempts"]:
-        attempts = plural(lost["attempts"], "attempt")
-        price = "at a price that is unknown" if lost["unpriced"] else dollars(lost["cost_usd"])
-        yield (
-            f"  {attempts} beside these gave nothing to keep: {lost['tokens']:,} tokens at most, "
-            f"{price}"
-        )
+        attempts = plural(lost["attempts"], "further attempt")
+        price = "cost unknown" if lost["unpriced"] else dollars(lost["cost_usd"])
+        yield f"  {attempts} returned nothing usable: at most {lost['tokens']:,} tokens, {price}"
     limits = found["limits"]
     if limits["spent_tokens"]:
         usd = "" if limits["spent_usd"] is None else f", {dollars(limits['spent_usd'])}"
-        yield f"  counted against limits, all together: {limits['spent_tokens']:,} tokens{usd}"
+        yield f"  counted against the limits in total: {limits['spent_tokens']:,} tokens{usd}"
     for each in found["requests"]:
         failed = f" and {each['failed']:,} failed" if each["failed"] else ""
         done = plural(each["requests"], "request")
@@ -51,7 +48,7 @@ def of_status(found: Found) -> Iterator[str]:
         name, calls = batch["batch_id"] or batch["token"], plural(batch["calls"], "call")
         yield (
             f"batch {name}: {batch['status']}, submitted {_moment(batch['submitted_at'])}, "
-            f"{batch['waiting']:,} of {calls} wait"
+            f"{batch['waiting']:,} of {calls} pending"
         )
     for each in found["artifacts"]:
         label = " ".join(part for part in (each["stage"], each["arm"]) if part)
@@ -62,7 +59,7 @@ def of_status(found: Found) -> Iterator[str]:
 
 
 def of_documents(found: Found) -> Iterator[str]:
-    """A table of costs, most expensive first."""
+    """Yield the cost of each document, most expensive first."""
     shown = found["documents"]
     for each in shown:
         yield f"{each['document_id']}: {_outcomes(each)}; {_spending(each)}"
@@ -70,18 +67,18 @@ def of_documents(found: Found) -> Iterator[str]:
 
 
 def of_document(found: Found) -> Iterator[str]:
-    """One document's cost and calls."""
+    """Yield the cost and the calls of one document."""
     yield f"document {found['document_id']}: {_outcomes(found)}"
     yield f"  {_spending(found)}"
     if found["why_nothing"]:
-        yield f"  nothing is written about it: {found['why_nothing']}"
+        yield f"  no text is generated about it: {found['why_nothing']}"
     for each in found["calls"]:
         yield f"  {_brief(each)}"
     yield _shown(len(found["calls"]), found["of"], "calls and imported texts")
 
 
 def of_entity(found: Found) -> Iterator[str]:
-    """Texts, each after the messages that asked for it."""
+    """Yield texts, each after the messages that requested it."""
     for number, each in enumerate(found["texts"], start=1):
         yield f"=== {number}: document {each['document_id']}, {_brief(each)}"
         yield from _messages(each["messages"], LONGEST_MESSAGE)
@@ -92,13 +89,13 @@ def of_entity(found: Found) -> Iterator[str]:
 
 
 def of_failures(found: Found) -> Iterator[str]:
-    """Reasons, each with the numbers of calls and documents, and a call to look at."""
+    """Yield reasons with their numbers of calls and documents, and an example."""
     if not found["of"]:
         yield "nothing failed"
         return
     for each in found["reasons"]:
         number = each["documents"]
-        where = f"in {plural(number, 'document')}" if number else "beside generation"
+        where = f"in {plural(number, 'document')}" if number else "outside of generation"
         yield f"{each['calls']:,} {each['status']} {where}: {each['reason']}"
         yield f"  for example: steep status --call {each['example'][:SHOWN_DIGITS]}"
     shown = _shown(len(found["reasons"]), found["of"], "reasons")
@@ -106,50 +103,30 @@ def of_failures(found: Found) -> Iterator[str]:
 
 
 def of_call(found: Found) -> Iterator[str]:
-    """Everything, the text last."""
+    """Yield everything about a call, the text last."""
     if "purpose" in found:
-        yield from of_request(found)
+        yield from _request(found)
         return
-    usage = found["usage"]
     yield f"call {found['call_id']}: {found['status']}"
     yield f"  document {found['document_id']}, {found['recipe']} {found['stage']}, {_subset(found)}"
     yield f"  model {found['model']}, sample {found['sample']}, at {found['endpoint']}"
     sampling = ", ".join(f"{name} {value}" for name, value in found["sampling"].items() if value)
     yield f"  sampling: {sampling or 'unknown'}"
-    yield (
-        f"  {usage['prompt_tokens']:,} tokens in ({usage['cached_tokens']:,} cached), "
-        f"{usage['completion_tokens']:,} out, {_dollars(found['cost_usd'])}"
-    )
-    yield (
-        f"  recorded {_moment(found['recorded_at'])}, {plural(found['attempts'], 'attempt')}, "
-        f"{found['latency_s']:.1f} s, finish reason '{found['finish_reason']}'"
-    )
+    yield from _outcome(found)
     if found["batch"]:
-        yield f"  waits in the provider batch {found['batch']}"
-    if found["error"]:
-        yield f"  error: {found['error']}"
+        yield f"  pending in the provider batch {found['batch']}"
     yield from _messages(found["messages"], None)
     yield "--- text"
     yield found["text"]
 
 
-def of_request(found: Found) -> Iterator[str]:
-    """Everything about a request of an evaluation, the result last."""
-    usage = found["usage"]
+def _request(found: Found) -> Iterator[str]:
+    """Yield everything about a request of an evaluation, the result last."""
     yield f"request {found['call_id']}: {found['status']}"
     yield f"  {found['purpose']}, {found['kind']}, model {found['model']}, at {found['endpoint']}"
     parameters = ", ".join(f"{name} {value}" for name, value in found["parameters"].items())
     yield f"  parameters: {parameters or 'none'}"
-    yield (
-        f"  {usage['prompt_tokens']:,} tokens in ({usage['cached_tokens']:,} cached), "
-        f"{usage['completion_tokens']:,} out, {_dollars(found['cost_usd'])}"
-    )
-    yield (
-        f"  recorded {_moment(found['recorded_at'])}, {plural(found['attempts'], 'attempt')}, "
-        f"{found['latency_s']:.1f} s, finish reason '{found['finish_reason']}'"
-    )
-    if found["error"]:
-        yield f"  error: {found['error']}"
+    yield from _outcome(found)
     yield "--- sent"
     separator = "" if found["kind"] in ("chat", "completion", "echo") else "\n"
     yield _shortened(separator.join(found["parts"]), LONGEST_MESSAGE)
@@ -159,15 +136,26 @@ def of_request(found: Found) -> Iterator[str]:
         yield _shortened(str(found["result"]) if text is None else text, LONGEST_MESSAGE)
 
 
+def _outcome(found: Found) -> Iterator[str]:
+    """Yield the tokens, cost, time and error of a call or request."""
+    yield f"  {_tokens(found['usage'])}, {_dollars(found['cost_usd'])}"
+    yield (
+        f"  recorded {_moment(found['recorded_at'])}, {plural(found['attempts'], 'attempt')}, "
+        f"{found['latency_s']:.1f} s, finish reason '{found['finish_reason']}'"
+    )
+    if found["error"]:
+        yield f"  error: {found['error']}"
+
+
 def _sum(found: Found) -> str:
-    """Planned and, after the equals sign, all that it is the sum of."""
+    """Return the planned calls as the sum of their outcomes."""
     plan = found["plan"]
     ended = [f"{plan[status]:,} {status}" for status in STATUSES]
     to_do = f"{plan['to_do']:,} to do"
     if found["submitted"]:
-        to_do += f" (of these, {found['submitted']:,} wait in provider batches)"
+        to_do += f" ({found['submitted']:,} of them pending in provider batches)"
     beyond = found["beyond_target"]
-    more = f"; {beyond:,} beyond the target not needed" if beyond else ""
+    more = f"; {beyond:,} beyond the target are not needed" if beyond else ""
     return f"{plan['planned']:,} planned = {' + '.join(ended)} + {to_do}{more}"
 
 
@@ -175,9 +163,9 @@ def _reasoning(found: Found) -> Iterator[str]:
     if not (answers := found["plan"]["reasoning"]):
         return
     tokens = found["reasoning_tokens"]
-    took = f", {tokens:,} tokens of it" if tokens else ""
+    took = f" ({tokens:,} tokens)" if tokens else ""
     yield (
-        f"  {plural(answers, 'answer')} of nothing but reasoning{took}; "
+        f"  {plural(answers, 'answer')} with reasoning only{took}; "
         "see generate.reasoning_tokens and generate.max_tokens"
     )
 
@@ -186,10 +174,12 @@ def _rest(found: Found) -> Iterator[str]:
     if not (rest := found["rest"]):
         return
     verb = "is" if rest["documents"] == 1 else "are"
-    line = f"  more will follow: {plural(rest['documents'], 'document')} {verb} not prepared yet"
+    line = (
+        f"  more calls will follow: {plural(rest['documents'], 'document')} {verb} not prepared yet"
+    )
     if rest["prepared"]:
         line += (
-            f"; {plural(rest['prepared'], 'other')} had {rest['mean_calls']:,} further calls each"
+            f"; {plural(rest['prepared'], 'other')} had {rest['mean_calls']:,} more calls each"
             f" ({rest['fewest_calls']:,} to {rest['most_calls']:,})"
         )
     yield line
@@ -213,10 +203,13 @@ def _reasons(failures: list[Found]) -> Iterator[str]:
 
 
 def _spending(sums: Found) -> str:
-    usage = sums["usage"]
+    return f"{_tokens(sums['usage'])}, cost {cost_of(sums['known_usd'], sums['unpriced'])}"
+
+
+def _tokens(usage: Found) -> str:
     return (
         f"{usage['prompt_tokens']:,} tokens in ({usage['cached_tokens']:,} cached), "
-        f"{usage['completion_tokens']:,} out, cost {cost_of(sums['known_usd'], sums['unpriced'])}"
+        f"{usage['completion_tokens']:,} out"
     )
 
 
@@ -253,7 +246,7 @@ def _messages(messages: list[Found], longest: int | None) -> Iterator[str]:
 
 
 def _shortened(text: str, longest: int | None) -> str:
-    """The beginning and the end of a long text: prompts differ at their ends."""
+    """Return the beginning and the end of a long text: prompts differ at their ends."""
     if longest is None or len(text) <= longest:
         return text
     half = longest // 2
@@ -265,12 +258,11 @@ def _shown(shown: int, total: int, what: str) -> str:
 
 
 def _moment(iso: str) -> str:
-    """2026-01-02T03:04:05.678+00:00 as people write it."""
     return iso[:19].replace("T", " ") + " UTC"
 
 
-def of_question(found: Mapping[str, Any]) -> Iterator[str]:
-    """One question, and what each model chose or wrote."""
+def of_question(found: Found) -> Iterator[str]:
+    """Yield one question, and what each model chose or generated."""
     yield f"{found['question_id']}: {found['question'] or ''}".rstrip(": ")
     for number, option in enumerate(found.get("options", ())):
         yield f"  {number}. {option}{'  (right)' if number in found['gold'] else ''}"
@@ -283,10 +275,10 @@ def of_question(found: Mapping[str, Any]) -> Iterator[str]:
             yield f"    {' '.join(text.split())}"
 
 
-def _verdict_on(result: Mapping[str, Any]) -> str:
-    if "f1" in result:
-        return f"F1 {max(result['f1']):.2f}, exact match {max(result['exact_match']):g}"
+def _verdict_on(result: Found) -> str:
+    if "grades" in result:
+        return ", ".join(f"{name} {max(each):.2f}" for name, each in result["grades"].items())
     if result["chosen"] is None:
-        return "not read"
+        return "not parsed"
     chosen = ", ".join(map(str, result["chosen"]))
     return f"{'right' if result['right'] else 'wrong'}, chose {chosen}"

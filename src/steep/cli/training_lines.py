@@ -10,7 +10,7 @@ from steep.core.formatting import UNKNOWN, count, dollars, duration, gib, shorte
 from steep.core.tables import table, wrapped
 
 if TYPE_CHECKING:
-    from steep.stages.training_plan import RunForecast, SectionForecast, TrainingForecast
+    from steep.training.forecast import RunForecast, SectionForecast, TrainingForecast
 
 INDENT = 10  # of the text after a name
 LONGEST_NAME = 20  # characters of an arm's name that are shown
@@ -64,12 +64,9 @@ def _disk(section: SectionForecast) -> str:
     memory = section.memory
     if memory is None or section.disk_bytes is None:
         return UNKNOWN
-    written = section.checkpoint_bytes
-    in_all = UNKNOWN if written is None else gib(written)
     return (
         f"up to {gib(section.disk_bytes)} per run: checkpoints of "
-        f"{gib(memory.checkpoint_bytes)} (written in total: {in_all}), and the final model of "
-        f"{gib(memory.export_bytes)}"
+        f"{gib(memory.checkpoint_bytes)}, and the final model of {gib(memory.export_bytes)}"
     )
 
 

@@ -43,11 +43,6 @@ def interval(
     return f"[{points(low, decimals, sign=signed)}, {points(high, decimals, sign=signed)}]"
 
 
-def rounded_interval(low: float | None, high: float | None, *, signed: bool = False) -> str:
-    """Return an interval in whole points, for pictures."""
-    return interval(low, high, signed=signed, decimals=0)
-
-
 def bounds(low: float | None, high: float | None, decimals: int, *, signed: bool = False) -> str:
     """Return an interval in its own unit; an unknown bound is `open`."""
     low_text, high_text = (

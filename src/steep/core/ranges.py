@@ -44,4 +44,4 @@ class Range:
         return Range(self.low + other.low, self.expected + other.expected, self.high + other.high)
 
     def __getitem__(self, case: Case) -> float:
-        return {"low": self.low, "expected": self.expected, "high": self.high}[case]
+        return float(getattr(self, case))

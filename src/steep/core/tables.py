@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from itertools import zip_longest
 
 GAP = "  "
 NARROW_NAME, WIDE_NAME = 10, 24  # columns of folded names: at least, and where there is no room
+WIDE_TEXT = 30  # columns of folded text in other columns
 BRACKET = re.compile(r" (?=[(\[])")  # an interval may stand below its value
 Row = Sequence[str]
 
@@ -42,25 +43,38 @@ def wrapped(line: str, columns: int | None = None, hang: int = 2) -> list[str]:
     )
 
 
-def table(rows: Sequence[Row], columns: int | None = None, rule: bool = False) -> list[str]:
+def wrap_text(text: str, hang: int = 2) -> str:
+    """Wrap every line of a text to the width of the terminal."""
+    return "\n".join(piece for line in text.split("\n") for piece in wrapped(line, hang=hang))
+
+
+def table(
+    rows: Sequence[Row],
+    columns: int | None = None,
+    rule: bool = False,
+    texts: Container[int] = range(1),
+) -> list[str]:
     """Return the lines of a table, no wider than the terminal.
 
-    What is too wide is made narrower in this order: headings are broken at blanks, then cells
-    before a bracket and names, then the columns are divided over several tables, each with the
-    first column.
+    What is too wide is made narrower in this order: headings are broken at spaces, then cells
+    before a bracket, names and texts, then the columns are divided over several tables, each with
+    the first column.
 
     Args:
-        rows: The headings first. The first column is aligned to the left, the others to the right.
+        rows: The headings first.
         columns: The width; by default that of the terminal.
         rule: Whether a line is drawn below the headings.
+        texts: The columns that are aligned to the left; the first one is a text.
     """
     columns = columns or terminal_columns()
-    for cells in (_whole(rows), _with_broken_heads(_whole(rows)), _broken(rows, columns)):
+    left = [index in texts for index in range(len(rows[0]))]
+    for cells in (_whole(rows), _with_broken_heads(_whole(rows)), _broken(rows, columns, left)):
         if _width(cells) <= columns:
-            return list(_lines(cells, rule))
+            return list(_lines(cells, left, rule))
     lines: list[str] = []
-    for part in _parts(cells, columns):
-        lines += [*([""] if lines else []), *_lines(part, rule)]
+    for taken in _parts(cells, columns):
+        part = [[row[each] for each in taken] for row in cells]
+        lines += [*([""] if lines else []), *_lines(part, [left[each] for each in taken], rule)]
     return lines
 
 
@@ -81,10 +95,16 @@ def _with_broken_heads(cells: _Cells) -> _Cells:
     return [broken, *body]
 
 
-def _broken(rows: Sequence[Row], columns: int) -> _Cells:
+def _broken(rows: Sequence[Row], columns: int, left: Sequence[bool]) -> _Cells:
     """Wrap all cells; the first column to the width that the others leave, if sufficient."""
     head, *body = rows
-    broken = [[BRACKET.split(cell) for cell in row] for row in body]
+    broken = [
+        [
+            textwrap.wrap(cell, WIDE_TEXT) or [""] if is_text else BRACKET.split(cell)
+            for cell, is_text in zip(row, left, strict=True)
+        ]
+        for row in body
+    ]
     cells = _with_broken_heads([[[cell] for cell in head], *broken])
     first, *others = _widths(cells)
     room = columns - sum(others) - len(GAP) * len(others)
@@ -104,25 +124,28 @@ def _width(cells: _Cells) -> int:
     return sum(widths) + len(GAP) * (len(widths) - 1)
 
 
-def _parts(cells: _Cells, columns: int) -> Iterator[_Cells]:
+def _parts(cells: _Cells, columns: int) -> Iterator[list[int]]:
     """Divide the columns: as many as fit, the first one before each part."""
     first, *widths = _widths(cells)
     taken: list[int] = []
     room = columns - first
     for column, width in enumerate(widths, start=1):
         if taken and width + len(GAP) > room:
-            yield [[row[0], *(row[each] for each in taken)] for row in cells]
+            yield [0, *taken]
             taken, room = [], columns - first
         taken.append(column)
         room -= width + len(GAP)
-    yield [[row[0], *(row[each] for each in taken)] for row in cells]
+    yield [0, *taken]
 
 
-def _lines(cells: _Cells, rule: bool) -> Iterator[str]:
+def _lines(cells: _Cells, left: Sequence[bool], rule: bool) -> Iterator[str]:
     widths = _widths(cells)
     for number, row in enumerate(cells):
-        for first, *others in zip_longest(*row, fillvalue=""):
-            padded = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
-            yield GAP.join([first.ljust(widths[0]), *padded]).rstrip()
+        for line in zip_longest(*row, fillvalue=""):
+            padded = [
+                text.ljust(width) if is_text else text.rjust(width)
+                for text, width, is_text in zip(line, widths, left, strict=True)
+            ]
+            yield GAP.join(padded).rstrip()
         if rule and number == 0:
             yield "-" * _width(cells)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from steep.core.artifacts import Artifact, Identity, Project, build
+from steep.core.files import write_rows
 from steep.core.ids import stable_hash
 from steep.corpus.config import CorpusConfig
-from steep.corpus.passage import Candidate
-from steep.corpus.store import PASSAGES_NAME, REJECTED_NAME, write_passages, write_rejected
+from steep.corpus.passage import PASSAGES_NAME, REJECTED_NAME, Candidate, Passage, RejectedText
 from steep.documents.document import Document
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import CallRecord
@@ -63,13 +63,8 @@ def make_corpus(
 ) -> Artifact:
     """Filter and rank generated and imported texts; the raw documents come first.
 
-    Args:
-        project: The project.
-        settings: The filters.
-        inputs: The artifact of the documents, and of the generation if there is one, by role.
-        documents: The documents.
-        imported: The imported texts about them.
-        generated: Returns the generated candidates; called only if the corpus is missing.
+    `inputs` are the artifact of the documents, and of the generation if there is one; `generated`
+    is called only if the corpus is missing.
     """
     ids = [candidate.call_id for candidate in imported.candidates()]
     fields = {
@@ -84,8 +79,8 @@ def make_corpus(
         from steep.corpus.build import build_corpus
 
         corpus = build_corpus(documents, [*generated(), *imported.candidates()], settings)
-        write_passages(directory / PASSAGES_NAME, corpus.passages)
-        write_rejected(directory / REJECTED_NAME, corpus.rejected)
+        write_rows(directory / PASSAGES_NAME, corpus.passages, Passage)
+        write_rows(directory / REJECTED_NAME, corpus.rejected, RejectedText)
         return {
             "counts": corpus.counts,
             "rejected": corpus.reasons,

@@ -8,68 +8,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 from steep.core.calls import RAW_RECIPE
-from steep.core.words import fold
+from steep.core.words import count_words, fold
 from steep.corpus.config import CorpusConfig
-from steep.corpus.filters import Source, first_failed_filter
-from steep.corpus.language import source_language
+from steep.corpus.filters import Source, first_failed_filter, source_language
 from steep.corpus.passage import OF_DOCUMENT, Candidate, Passage, RejectedText
 from steep.corpus.phrases import without_assistant_phrases
 from steep.documents.clean import clean_text
 from steep.documents.document import Document
 from steep.documents.names import words_of
 from steep.documents.sentences import trim_to_sentence
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """All passages in order, all rejected texts, and the totals of both."""
-
-    passages: tuple[Passage, ...]
-    rejected: tuple[RejectedText, ...]
-    documents: int
-    candidates: int
-    trimmed: int
-    phrases_removed: int
-
-    @cached_property
-    def counts(self) -> dict[str, int]:
-        """Return the totals: candidates (raw texts included) = passages + rejected."""
-        return {
-            "candidates": self.candidates,
-            "passages": len(self.passages),
-            "rejected": len(self.rejected),
-            "trimmed": self.trimmed,
-            "phrases_removed": self.phrases_removed,
-            "documents": self.documents,
-            "words": sum(passage.words for passage in self.passages),
-        }
-
-    @cached_property
-    def reasons(self) -> dict[str, int]:
-        """Return the number of rejected texts by reason, the commonest first."""
-        return dict(Counter(row.reason for row in self.rejected).most_common())
-
-    @cached_property
-    def reasons_by_recipe(self) -> dict[str, dict[str, int]]:
-        """Return the reasons for rejected texts, by recipe."""
-        counted: dict[str, Counter[str]] = defaultdict(Counter)
-        for row in self.rejected:
-            counted[row.recipe][row.reason] += 1
-        return {recipe: dict(reasons.most_common()) for recipe, reasons in counted.items()}
-
-    @cached_property
-    def by_recipe(self) -> dict[str, dict[str, int]]:
-        """Return the passages and words of each recipe."""
-        totals: dict[str, dict[str, int]] = {}
-        for passage in self.passages:
-            total = totals.setdefault(passage.recipe, {"passages": 0, "words": 0})
-            total["passages"] += 1
-            total["words"] += passage.words
-        return totals
 
 
 def build_corpus(
@@ -79,107 +28,117 @@ def build_corpus(
 
     Ranks follow the order of the candidates, so pass them in the order of the plan.
     """
-    builder = _Builder(documents, config)
-    for document in builder.raw:
-        builder.keep_raw(document)
+    corpus = Corpus(documents, config)
     for candidate in candidates:
-        builder.take(candidate)
-    return builder.corpus()
+        corpus.take(candidate)
+    return corpus
 
 
-def subset_by_rank(passages: Iterable[Passage], k: int) -> list[Passage]:
-    """Return the first `k` passages of each document and recipe; subsets are nested."""
-    return [passage for passage in passages if passage.rank < k]
+class Corpus:
+    """All passages in order, all rejected texts, and the totals of both.
 
-
-class _Builder:
-    """Collects passages and rejected texts."""
+    The raw texts of the documents are passages without any filter.
+    """
 
     def __init__(self, documents: Sequence[Document], config: CorpusConfig) -> None:
-        self.config = config
-        self.raw = _raw_documents(documents)
-        self.whole_of = {document.id: document.whole_id for document in documents}
-        self.whole_of |= {document.whole_id: document.whole_id for document in documents}
-        self.sources = _sources(self.raw)
         self.passages: list[Passage] = []
         self.rejected: list[RejectedText] = []
-        self.ranks: Counter[tuple[str, str]] = Counter()
-        self.seen: defaultdict[str, set[str]] = defaultdict(set)
-        self.ids: set[str] = set()
-        self.candidates = self.trimmed = self.phrases_removed = 0
-
-    def keep_raw(self, document: Document) -> None:
-        """Keep a raw text as a passage, without any filter."""
-        self.candidates += 1
-        self.seen[document.whole_id].add(_normalized(document.text))
-        self._keep(f"{RAW_RECIPE}:{document.id}", document.text, document.whole_id, RAW_RECIPE)
+        raw = _raw_documents(documents)
+        self._config, self._documents = config, len(raw)
+        self._whole_of = {document.id: document.whole_id for document in documents}
+        self._whole_of |= {document.whole_id: document.whole_id for document in documents}
+        self._sources = _sources(raw)
+        self._ranks: Counter[tuple[str, str]] = Counter()
+        self._seen: defaultdict[str, set[str]] = defaultdict(set)
+        self._ids: set[str] = set()
+        self._trimmed = self._phrases_removed = 0
+        for document in raw:
+            self._keep(f"{RAW_RECIPE}:{document.id}", document.text, document.whole_id)
 
     def take(self, candidate: Candidate) -> None:
         """Keep a candidate as a passage, or reject it."""
-        self.candidates += 1
         said = clean_text(candidate.text)
         text = without_assistant_phrases(said)
-        trims = candidate.status == "truncated" and self.config.truncated == "trim"
+        trims = candidate.status == "truncated" and self._config.truncated == "trim"
         if trims:
             text = trim_to_sentence(text)
-        reason = self._failed_filter(candidate, text, trims)
+        whole_id = self._whole_of.get(candidate.document_id)
+        reason = self._failed_filter(candidate, whole_id, text, trims)
         if reason is not None:
-            self._rejected(candidate, reason)
+            owner, recipe = whole_id or candidate.document_id, candidate.recipe
+            row = RejectedText(candidate.call_id, owner, recipe, reason, candidate.text)
+            self.rejected.append(row)
             return
-        whole_id = self.whole_of[candidate.document_id]
-        self.trimmed += trims
-        self.phrases_removed += text != said and not trims
-        self.seen[whole_id].add(_normalized(text))
-        self._keep(candidate.call_id, text, whole_id, candidate.recipe, candidate)
+        assert whole_id is not None
+        self._trimmed += trims
+        self._phrases_removed += text != said and not trims
+        self._keep(candidate.call_id, text, whole_id, candidate)
 
-    def corpus(self) -> Corpus:
-        """Return the result."""
-        return Corpus(
-            passages=tuple(self.passages),
-            rejected=tuple(self.rejected),
-            documents=len(self.raw),
-            candidates=self.candidates,
-            trimmed=self.trimmed,
-            phrases_removed=self.phrases_removed,
-        )
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return the totals: candidates (raw texts included) = passages + rejected."""
+        return {
+            "candidates": len(self.passages) + len(self.rejected),
+            "passages": len(self.passages),
+            "rejected": len(self.rejected),
+            "trimmed": self._trimmed,
+            "phrases_removed": self._phrases_removed,
+            "documents": self._documents,
+            "words": sum(passage.words for passage in self.passages),
+        }
 
-    def _failed_filter(self, candidate: Candidate, text: str, trims: bool) -> str | None:
-        whole_id = self.whole_of.get(candidate.document_id)
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Return the number of rejected texts by reason, the commonest first."""
+        return dict(Counter(row.reason for row in self.rejected).most_common())
+
+    @property
+    def reasons_by_recipe(self) -> dict[str, dict[str, int]]:
+        """Return the reasons for rejected texts, by recipe."""
+        counted: dict[str, Counter[str]] = defaultdict(Counter)
+        for row in self.rejected:
+            counted[row.recipe][row.reason] += 1
+        return {recipe: dict(reasons.most_common()) for recipe, reasons in counted.items()}
+
+    @property
+    def by_recipe(self) -> dict[str, dict[str, int]]:
+        """Return the passages and words of each recipe."""
+        totals: dict[str, dict[str, int]] = {}
+        for passage in self.passages:
+            total = totals.setdefault(passage.recipe, {"passages": 0, "words": 0})
+            total["passages"] += 1
+            total["words"] += passage.words
+        return totals
+
+    def _failed_filter(
+        self, candidate: Candidate, whole_id: str | None, text: str, trims: bool
+    ) -> str | None:
         if candidate.status != "done" and not trims:
             return candidate.status
         if trims and not text:
             return "truncated"
         if whole_id is None:
             return "unknown-document"
-        if reason := first_failed_filter(text, self.sources[whole_id], self.config):
+        if reason := first_failed_filter(text, self._sources[whole_id], self._config):
             return reason
-        return "duplicate" if _normalized(text) in self.seen[whole_id] else None
+        return "duplicate" if _normalized(text) in self._seen[whole_id] else None
 
     def _keep(
-        self,
-        passage_id: str,
-        text: str,
-        whole_id: str,
-        recipe: str,
-        candidate: Candidate | None = None,
+        self, passage_id: str, text: str, whole_id: str, candidate: Candidate | None = None
     ) -> None:
-        rank = self.ranks[whole_id, recipe]
-        self.ranks[whole_id, recipe] += 1
+        recipe = candidate.recipe if candidate else RAW_RECIPE
         call_id, subset = (candidate.call_id, candidate.subset) if candidate else (None, ())
+        rank = self._ranks[whole_id, recipe]
+        self._ranks[whole_id, recipe] += 1
+        self._seen[whole_id].add(_normalized(text))
         # Documents with equal texts share their calls: later ones add their own id.
-        if passage_id in self.ids:
-            passage_id = (
-                f"{passage_id}{OF_DOCUMENT}{candidate.document_id if candidate else whole_id}"
-            )
-        while passage_id in self.ids:
+        if passage_id in self._ids:
+            passage_id += f"{OF_DOCUMENT}{candidate.document_id if candidate else whole_id}"
+        while passage_id in self._ids:
             passage_id += "+"
-        self.ids.add(passage_id)
-        self.passages.append(Passage(passage_id, text, whole_id, call_id, rank, recipe, subset))
-
-    def _rejected(self, candidate: Candidate, reason: str) -> None:
-        whole_id = self.whole_of.get(candidate.document_id, candidate.document_id)
-        self.rejected.append(
-            RejectedText(candidate.call_id, whole_id, candidate.recipe, reason, candidate.text)
+        self._ids.add(passage_id)
+        self.passages.append(
+            Passage(passage_id, text, whole_id, call_id, rank, recipe, subset, count_words(text))
         )
 
 

@@ -1,13 +1,19 @@
-"""The types of this package: a `Candidate` becomes a `Passage` or a `RejectedText`."""
+"""The types of this package and their files: a `Candidate` becomes a `Passage` or is rejected."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 from steep.core.calls import Status
-from steep.core.words import count_words
+from steep.core.files import read_parquet
 
+PASSAGES_NAME = "passages.parquet"  # rows of `Passage`
+REJECTED_NAME = "rejected.parquet"  # rows of `RejectedText`
 OF_DOCUMENT = "@"  # separates call and document in the ids of passages of a shared call
+STREAMED_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +43,8 @@ class Passage:
     call_id: str | None
     rank: int
     recipe: str
-    subset: tuple[str, ...] = ()
-
-    @property
-    def words(self) -> int:
-        """Return the number of words."""
-        return count_words(self.text)
+    subset: tuple[str, ...]
+    words: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +56,26 @@ class RejectedText:
     recipe: str
     reason: str
     text: str
+
+
+class TextRow(NamedTuple):
+    """What tokenizing needs of a passage."""
+
+    id: str
+    recipe: str
+    text: str
+
+
+def read_passages(path: Path) -> tuple[Passage, ...]:
+    """Return the passages of a `passages.parquet`, in order."""
+    rows = read_parquet(path)
+    return tuple(Passage(**{**row, "subset": tuple(row["subset"])}) for row in rows)
+
+
+def stream_texts(path: Path) -> Iterator[TextRow]:
+    """Read id, recipe and text of each passage in order, a few hundred in memory at once."""
+    import pyarrow.parquet as pq
+
+    for batch in pq.ParquetFile(path).iter_batches(STREAMED_ROWS, columns=[*TextRow._fields]):
+        columns = (batch.column(name).to_pylist() for name in TextRow._fields)
+        yield from map(TextRow._make, zip(*columns, strict=True))

@@ -6,11 +6,12 @@ import itertools
 import logging
 from collections.abc import Iterable, Iterator
 from importlib import resources
+from io import TextIOWrapper
 from pathlib import Path
 
 from steep.core.errors import UserError
 from steep.documents.document import Skipped
-from steep.documents.records import BadRecord, not_utf8, records_of_lines, required_text
+from steep.documents.records import BadRecord, records_of_lines, required_text, utf8_lines
 
 log = logging.getLogger("steep")
 
@@ -29,21 +30,18 @@ def builtin_texts() -> Path:
 def stream_general_texts(path: Path, skipped: list[Skipped]) -> Iterator[str]:
     """Stream texts: the `text` fields of JSON Lines, or the paragraphs of a plain file.
 
-    Args:
-        path: The file.
-        skipped: List that bad lines are appended to.
+    Bad lines are appended to `skipped`.
 
     Raises:
         NoText: It cannot be read, or there is no text in it.
     """
     found = False
     try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
-            is_jsonl = path.suffix == ".jsonl"
+        with path.open("rb") as file:
             texts = (
-                _jsonl_texts(file, path.name, skipped)
-                if is_jsonl
-                else _paragraphs(map(_utf8, file))
+                _jsonl_texts(utf8_lines(file, path.name, skipped), path.name, skipped)
+                if path.suffix == ".jsonl"
+                else _paragraphs(TextIOWrapper(file, encoding="utf-8-sig"))
             )
             for text in filter(None, map(str.strip, texts)):
                 found = True
@@ -55,14 +53,7 @@ def stream_general_texts(path: Path, skipped: list[Skipped]) -> Iterator[str]:
 
 
 def general_texts(path: Path, stage: str, key: str, kind: str, hint: str) -> Iterator[str]:
-    """Stream texts, and log the lines that were skipped.
-
-    Args:
-        path: The file.
-        stage: Name of the stage, for the log.
-        key: Setting that names the file, for the error.
-        kind: Kind of text, for the error.
-        hint: Remedy, for the error.
+    """Stream texts, and log the lines that were skipped; `key` and `kind` are named in errors.
 
     Raises:
         UserError: The file cannot be read, or has no text.
@@ -82,11 +73,6 @@ def general_texts(path: Path, stage: str, key: str, kind: str, hint: str) -> Ite
         ) from problem
 
 
-def _utf8(line: str) -> str:
-    """Return the line; raise UnicodeDecodeError if it was not UTF-8."""
-    return line if line.isascii() else line.encode(errors="surrogateescape").decode()
-
-
 def _paragraphs(lines: Iterable[str]) -> Iterator[str]:
     for is_text, group in itertools.groupby(lines, lambda line: bool(line.strip("\n"))):
         if is_text:
@@ -94,15 +80,7 @@ def _paragraphs(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _jsonl_texts(lines: Iterable[str], name: str, skipped: list[Skipped]) -> Iterator[str]:
-    def good(lines: Iterable[str]) -> Iterator[str]:
-        for number, line in enumerate(lines, start=1):
-            try:
-                yield _utf8(line)
-            except UnicodeDecodeError as error:
-                skipped.append(Skipped(f"{name}:{number}", not_utf8(error.object, error)))
-                yield ""
-
-    for source, record in records_of_lines(good(lines), name, skipped):
+    for source, record in records_of_lines(lines, name, skipped):
         try:
             yield required_text(record, "text")
         except BadRecord as error:

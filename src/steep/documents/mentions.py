@@ -1,9 +1,9 @@
-"""Does a document mention a name? In the forms in which its language writes names.
+"""Find names in a document, in the forms in which its language writes them.
 
-A name is compared word by word in folded form (see `core/words.py`). Scripts without blanks know no
-word borders, so there any place counts. Korean, Russian, Arabic, Hebrew and, in documents that are
+A name is compared word by word in folded form (see `core/words.py`). Scripts without blanks have no
+word borders, so any place counts. Korean, Russian, Arabic, Hebrew and, in documents that are
 clearly not in English, words in Latin letters may carry an ending (`des Ostrelsees`), a particle
-or an attached article, and may be part of a compound. English names must stand as they are.
+or an attached article, and may be part of a compound. English names must match exactly.
 """
 
 from __future__ import annotations
@@ -40,29 +40,49 @@ _LATIN_ENDING = re.compile(r"(?<=[^\W\d_]{3})[aeiouy]$")
 
 def folded_name(name: str, language: str | None) -> tuple[str, ...]:
     """Return the words of a name, without an article before them."""
-    words = words_of(name)
-    for article in _ARTICLES.get(language or "", "the a an").split():
-        if len(words) > 1 and words[0] == article:
-            words = words[1:]
-    return tuple(words)
+    return _without_article(words_of(name), _articles(language))
 
 
 def is_too_long(name: str) -> bool:
     """Return True if this is a sentence rather than a name."""
-    lengths = (1 / CHARACTERS_PER_WORD if is_unspaced(word) else 1 for word in words_of(name))
-    return sum(lengths) > LONGEST_NAME_WORDS
+    return _are_too_many(words_of(name))
+
+
+def _articles(language: str | None) -> list[str]:
+    return _ARTICLES.get(language or "", "the a an").split()
+
+
+def _without_article(words: list[str], articles: list[str]) -> tuple[str, ...]:
+    if words and words[0] in articles:
+        for article in articles:
+            if len(words) > 1 and words[0] == article:
+                words = words[1:]
+    return tuple(words)
+
+
+def _are_too_many(words: list[str]) -> bool:
+    if len(words) <= LONGEST_NAME_WORDS:
+        return False
+    return sum(1 / CHARACTERS_PER_WORD if is_unspaced(w) else 1 for w in words) > LONGEST_NAME_WORDS
 
 
 class MentionIndex:
-    """The words of a document, made once for all names that are looked up in it."""
+    """The words of a document, computed once for all names that are looked up in it."""
 
     def __init__(self, text: str) -> None:
         self.language = document_language(text)
+        self._articles = _articles(self.language)
         latin = script_shares(text[:SAMPLE_CHARACTERS]).get("LATIN", 0.0) > 0.5
         self._inflects = latin and self.language not in (None, "en")
         words = f" {' '.join(words_of(text))} "
         joined = join_hyphenated(text)
         self._words = words if joined == text else f"{words}\n {' '.join(words_of(joined))} "
+
+    def find(self, name: str) -> tuple[str, ...] | None:
+        """Return the folded words of a name that the document mentions, without an article."""
+        words = words_of(name)
+        found = _without_article(words, self._articles)
+        return found if found and not _are_too_many(words) and self.mentions(found) else None
 
     def mentions(self, words: tuple[str, ...]) -> bool:
         """Return True if a name, given by its folded words, occurs in the document."""

@@ -1,9 +1,9 @@
-"""Capitalized names and numbers: what a text is about, as far as its letters show it.
+"""Find capitalized names and numbers in a text.
 
 Generators under a billion parameters misspell and invent names. The compact prompts let them choose
-among the names of the document, and a filter rejects texts that are full of other ones. Both
-work for languages that capitalize names and little else (of German, which capitalizes all nouns,
-only names of several words are taken by the filter).
+among the names of the document, and a filter rejects texts that are full of others. Both work for
+languages that capitalize names and little else (German capitalizes all nouns, so the filter takes
+only names of several words there).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SENTENCE_OPENERS = frozenset(_OPENERS.split())
 
 def proper_names(text: str) -> tuple[str, ...]:
     """Return the names of a text, once each, in order of mention, without sentence openers."""
-    # In English as ever: the compact prompts name these, so a change would buy calls again.
+    # Unchanged for English: the compact prompts have these names, so other calls would be paid for.
     upper = "A-Z" if document_language(text) in (None, "en") else _CAPITALS
     name = rf"[{upper}][\w'-]+(?:(?: & | of (?=[{upper}])| )[{upper}][\w'-]+)*"
     inside: dict[str, None] = {}
@@ -52,7 +52,7 @@ def _character_before(text: str, position: int) -> str:
 def invented_share(text: str, source_words: frozenset[str]) -> float:
     """Return the share of distinct name words and numbers of a text that are not in its source.
 
-    Outside of English a word counts as the source's in another form of it, too: names have endings.
+    In other languages than English, another form of a word counts too: names have endings.
     """
     language = document_language(text)
     names = [name for name in proper_names(text) if language != "de" or " " in name]

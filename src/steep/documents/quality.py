@@ -3,7 +3,7 @@
 The stories are documents, and the questions an evaluation. A file has any suffix (`.dev`, `.train`,
 `.htmlstripped.dev`), so it is recognized by its keys. Two question sets of one article (same title
 and author) are merged. The texts are hard-wrapped and oddly spaced: emphasis is a word between four
-blanks, a lost line end is six or more; both are corrected here.
+blanks, a lost line end is six or more; both are corrected.
 """
 
 from __future__ import annotations
@@ -13,10 +13,8 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from steep.core.errors import UserError
 from steep.documents.clean import clean_text, one_line
 from steep.documents.document import Skipped
 from steep.documents.records import (
@@ -73,22 +71,6 @@ class QualityFile(NamedTuple):
 def is_quality(record: object) -> bool:
     """Return True if a JSON value is a line of QuALITY."""
     return isinstance(record, Mapping) and {"article", "questions"} <= record.keys()
-
-
-def read_quality(path: Path) -> list[QualityArticle]:
-    """Read the articles of a QuALITY file; `parse_quality` also tells what it could not use.
-
-    Raises:
-        UserError: The file cannot be read, or holds no article.
-    """
-    try:
-        articles, skipped = parse_quality(path.read_text(encoding="utf-8-sig"), path.name)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError("This file cannot be read.", where=path, found=error) from error
-    if not articles:
-        found = f"{skipped[0].source}: {skipped[0].reason}" if skipped else "an empty file"
-        raise UserError("There is no QuALITY article here.", where=path, found=found)
-    return articles
 
 
 def parse_quality(text: str, name: str) -> QualityFile:

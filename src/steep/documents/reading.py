@@ -1,4 +1,4 @@
-"""Read a file or a folder into documents; what cannot be read is named, and never stops the rest.
+"""Read a file or a folder into documents; unreadable files are reported, and never stop the rest.
 
 `read_documents(Path("docs"))` is the whole interface. Ids do not depend on the machine: a file's is
 its path within the folder, a record's is its own.
@@ -6,6 +6,7 @@ its path within the folder, a record's is its own.
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import shlex
@@ -24,7 +25,7 @@ from steep.documents.readers import (
     SourceFile,
     read_quality_stories,
 )
-from steep.documents.records import other_encoding, utf8_lines
+from steep.documents.records import not_utf8, other_encoding, recoding, utf8_lines
 
 KINDS = ", ".join(READERS) + " or QuALITY's own format"
 SHOWN_REASONS = 3
@@ -129,23 +130,19 @@ def _read_file(path: Path, name: str, file_id: str) -> Reading:
 def _apply(reader: Reader, name: str, file_id: str, data: bytes) -> Reading:
     skipped: list[Skipped] = []
     if encoding := other_encoding(data):
-        return _skip(name, f"{encoding}, not UTF-8; {_recoding(encoding, name)}")
+        advice = f"save it as UTF-8, e.g. {recoding(encoding, name)}"
+        return _skip(name, f"{encoding}, not UTF-8; {advice}")
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
         by_lines = reader in LINE_READERS
-        text = utf8_lines(data, name, skipped) if by_lines else data.decode("utf-8-sig")
+        lines = utf8_lines(data.split(b"\n"), name, skipped) if by_lines else [data.decode()]
+        text = "\n".join(lines)
     except UnicodeDecodeError as error:
-        found = f"byte 0x{data[error.start]:02x} at {error.start}"
-        return _skip(name, f"not UTF-8: {found}; {_recoding('WINDOWS-1252', name)}")
+        return _skip(name, not_utf8(data, error, name))
     if not text.strip():
         return _skip(name, skipped[0].reason if skipped else "the file is empty")
     reading = reader(SourceFile(name, file_id, text))
     return replace(reading, skipped=(*skipped, *reading.skipped))
-
-
-def _recoding(encoding: str, name: str) -> str:
-    file = Path(name)
-    quoted = shlex.quote(file.name), shlex.quote(f"{file.stem}-utf8{file.suffix}")
-    return f"save it as UTF-8, e.g. iconv -f {encoding} -t UTF-8 {quoted[0]} > {quoted[1]}"
 
 
 def _unknown_kind(file: Path) -> str:

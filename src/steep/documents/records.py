@@ -29,14 +29,15 @@ def json_records(
     text: str, name: str, skipped: list[Skipped]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield (`file:line`, object) of each good line; append the bad ones to `skipped`."""
-    yield from records_of_lines(text.removeprefix("\ufeff").split("\n"), name, skipped)
+    yield from records_of_lines(text.split("\n"), name, skipped)
 
 
 def records_of_lines(
     lines: Iterable[str], name: str, skipped: list[Skipped]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Return the same of lines that come one by one, so that a file need not fit into memory."""
-    for number, line in enumerate(lines, start=1):
+    for number, marked in enumerate(lines, start=1):
+        line = marked.removeprefix("\ufeff") if number == 1 else marked
         if not line.strip():
             continue
         source = f"{name}:{number}"
@@ -105,23 +106,28 @@ def optional_year(record: Mapping[str, Any]) -> int | None:
     return int(years[0])
 
 
-def utf8_lines(data: bytes, name: str, skipped: list[Skipped]) -> str:
+def utf8_lines(lines: Iterable[bytes], name: str, skipped: list[Skipped]) -> Iterator[str]:
     """Decode line by line: one that is not UTF-8 is left blank and appended to `skipped`."""
-    lines = []
-    for number, line in enumerate(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
-            lines.append(line.decode())
+            yield line.decode()
         except UnicodeDecodeError as error:
-            lines.append("")
-            skipped.append(Skipped(f"{name}:{number}", not_utf8(line, error)))
-    return "\n".join(lines)
+            skipped.append(Skipped(f"{name}:{number}", not_utf8(line, error, name)))
+            yield ""
 
 
-def not_utf8(data: bytes, error: UnicodeDecodeError) -> str:
-    """Return which byte is not UTF-8, and the likely encoding of the text."""
+def not_utf8(data: bytes, error: UnicodeDecodeError, name: str) -> str:
+    """Return which byte of a file is not UTF-8, and a command that converts the file."""
     encoding = other_encoding(data) or "WINDOWS-1252"
     found = f"not UTF-8: byte 0x{data[error.start]:02x} at {error.start}"
-    return f"{found}; save it as UTF-8, e.g. with iconv -f {encoding} -t UTF-8"
+    return f"{found}; save it as UTF-8, e.g. {recoding(encoding, name)}"
+
+
+def recoding(encoding: str, name: str) -> str:
+    """Return a command that writes a file in UTF-8 beside itself."""
+    file = Path(name)
+    quoted = shlex.quote(file.name), shlex.quote(f"{file.stem}-utf8{file.suffix}")
+    return f"iconv -f {encoding} -t UTF-8 {quoted[0]} > {quoted[1]}"
 
 
 def other_encoding(data: bytes) -> str | None:
@@ -150,8 +156,7 @@ def utf8_text(path: Path, what: str, hint: str) -> str:
             f"The {what} are not UTF-8.",
             where=path,
             found=error,
-            hint=f"iconv -f {other_encoding(error.object) or 'WINDOWS-1252'} -t UTF-8 "
-            f"{shlex.quote(path.name)} > utf8-{shlex.quote(path.name)}",
+            hint=recoding(other_encoding(error.object) or "WINDOWS-1252", path.name),
         ) from error
     except OSError as error:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Where a sentence ends: enough to cut a text there, without a model."""
+"""Find the ends of sentences, well enough to cut a text there, without a model."""
 
 from __future__ import annotations
 
@@ -23,11 +23,9 @@ _THAI_OR_LAO = re.compile("[\u0e00-\u0eff]$")
 
 
 def ends_sentence(word: str, after: str = "") -> bool:
-    """Return True if a sentence ends with this word; abbreviations and list numbers end none.
+    """Return True if a sentence ends with this word; abbreviations and list numbers do not count.
 
-    Args:
-        word: The word with its punctuation.
-        after: What stands between it and the next word; Thai and Lao end sentences by a blank.
+    `after` stands between it and the next word: Thai and Lao end sentences by a blank.
     """
     if after and _THAI_OR_LAO.search(word):
         return True

@@ -1,13 +1,10 @@
 """Written answers: from questions and an engine to one row per model, question and sample.
 
-A row holds the prompt and the text, so that any parser or vote can be applied to it later
-(`answer_scores.rescore`). What was read of a text names options, not the letters that stood for
-them.
+A row holds the prompt and the text, so that any parser or vote can be applied to it later.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,14 +18,11 @@ from steep.evaluation.engines import (
     PromptTooLong,
     no_progress,
 )
-from steep.evaluation.parsers import parse
 from steep.evaluation.prompts import (
     SHORT_STOP,
     STOP,
     few_shot_prompt,
-    open_book_prompt,
     option_order,
-    options_of,
     short_answer_prompt,
 )
 from steep.evaluation.questions import Question
@@ -43,21 +37,13 @@ class AnswerRow:
 
     Attributes:
         model: Name of the model in tables.
-        question_id: The question's id.
         document_id: Id of the whole document that it is about.
-        kind: The question's kind.
         sample: Number of the text, counted from 0.
-        seed: Of its random numbers.
-        prompt: The prompt that was sent.
-        prompt_hash: A hash of the prompt, to see that two models were asked the same.
-        output: The text.
         finish_reason: "stop" or "length" as a rule; "error" with an empty output.
         options: In the order of the file; empty for a short answer.
         order: The option that was shown at each place.
         gold: The right options; empty for a short answer.
         answers: The accepted texts of a short answer.
-        parsed: The options chosen under the parser of the run; None if it read none.
-        why_not: The reason why it read none.
         logprob: Of the output, if the engine returns it.
     """
 
@@ -68,21 +54,13 @@ class AnswerRow:
     sample: int
     seed: int
     prompt: str
-    prompt_hash: str
     output: str
     finish_reason: str
     options: tuple[str, ...]
     order: tuple[int, ...]
     gold: tuple[int, ...]
     answers: tuple[str, ...]
-    parsed: tuple[int, ...] | None
-    why_not: str | None
     logprob: float | None
-
-
-def prompt_hash(prompt: str) -> str:
-    """Return a hash of a prompt, in 16 digits."""
-    return hashlib.blake2b(prompt.encode(), digest_size=8).hexdigest()
 
 
 def ask(
@@ -98,15 +76,8 @@ def ask(
 ) -> list[AnswerRow]:
     """Ask choices by few-shot thought processes; closed book, or with each question's contexts.
 
-    Args:
-        engine: The engine of the model.
-        model: Name of the model in rows and tables.
-        questions: All of one set, so that the prompts can say whether several may be right.
-        documents: The document (or a part of it) of each whole id that questions name.
-        protocol: Samples, temperature, parser and so on.
-        seed: Of all samples.
-        contexts: The retrieved texts of each question, in the order in which they are shown.
-        on_progress: Called with the number of finished texts and their total.
+    The questions are all of one set, so that the prompts can say whether several may be right;
+    `contexts` are the retrieved texts of each question, in the order in which they are shown.
 
     Raises:
         UserError: A prompt outgrows the context, or the engine gives no answer to one.
@@ -115,7 +86,7 @@ def ask(
     decoding = Decoding(protocol.samples, protocol.temperature, protocol.max_tokens, (STOP,), seed)
     outputs = _generated(engine, prompts, decoding, on_progress)
     return [
-        _row(model, question, prompt, order, sample, output, protocol)
+        _row(model, question, prompt, order, sample, output)
         for question, prompt, order, each in zip(questions, prompts, orders, outputs, strict=True)
         for sample, output in enumerate(each)
     ]
@@ -130,12 +101,12 @@ def choice_prompts(
     """Return the prompt of each question, and the order in which it shows the options."""
     several = any(len(question.gold) != 1 for question in questions)
     orders = [option_order(each.id, len(each.options), protocol.order_seed) for each in questions]
-    named = [documents[question.document_id] for question in questions]
-    if contexts is None:
-        closed = zip(questions, named, orders, strict=True)
-        return [few_shot_prompt(*each, several) for each in closed], orders
-    opened = zip(questions, named, orders, contexts, strict=True)
-    return [open_book_prompt(*each, several) for each in opened], orders
+    shown: Sequence[Sequence[str] | None] = contexts or [None] * len(questions)
+    prompts = [
+        few_shot_prompt(each, documents[each.document_id], order, several, context)
+        for each, order, context in zip(questions, orders, shown, strict=True)
+    ]
+    return prompts, orders
 
 
 def ask_short(
@@ -152,7 +123,7 @@ def ask_short(
     decoding = Decoding(max_tokens=SHORT_TOKENS, stop=(SHORT_STOP,), seed=seed)
     outputs = _generated(engine, prompts, decoding, on_progress)
     return [
-        _row(model, question, prompt, (), 0, output, None)
+        _row(model, question, prompt, (), 0, output._replace(text=output.text.strip()))
         for question, prompt, (output,) in zip(questions, prompts, outputs, strict=True)
     ]
 
@@ -179,12 +150,7 @@ def _row(
     order: tuple[int, ...],
     sample: int,
     output: Output,
-    protocol: AnswerProtocol | None,
 ) -> AnswerRow:
-    parsed, why_not = None, None
-    if protocol is not None:
-        letters, why_not = parse(output.text, len(order), protocol.parser)
-        parsed = None if why_not else options_of(letters, order)
     return AnswerRow(
         model=model,
         question_id=question.id,
@@ -193,14 +159,11 @@ def _row(
         sample=sample,
         seed=output.seed,
         prompt=prompt,
-        prompt_hash=prompt_hash(prompt),
-        output=output.text.strip() if protocol is None else output.text,
+        output=output.text,
         finish_reason=output.finish_reason,
         options=question.options,
         order=order,
         gold=question.gold,
         answers=question.answers,
-        parsed=parsed,
-        why_not=why_not,
         logprob=output.logprob,
     )

@@ -39,8 +39,8 @@ def bootstrap_interval(
     Args:
         columns: For each question the numbers that `score` needs the sums of.
         clusters: The document of each question.
-        score: Vectorized over resamples.
-        resamples: Number of resamples; one without a score is left out.
+        score: Vectorized over resamples; a resample without a score is left out.
+        resamples: Number of resamples.
         seed: Of the draws.
 
     Raises:

@@ -26,8 +26,6 @@ class EndpointUse(NamedTuple):
     """An endpoint that an evaluation asks.
 
     Attributes:
-        section: Its section of the configuration.
-        settings: The settings of that section.
         reads_only: True for an embedder or a reranker, which return no text.
     """
 

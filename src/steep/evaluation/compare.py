@@ -9,9 +9,9 @@ answer with contexts are all compared in one way.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from steep.evaluation.bootstrap import paired_bootstrap
 from steep.evaluation.results import (
@@ -31,6 +31,17 @@ from steep.evaluation.statistics import (
     paired_p,
 )
 
+Row = TypeVar("Row")
+Key = TypeVar("Key", bound=Hashable)
+
+
+def grouped(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
+    """Group rows by a key, in the order of their first ones."""
+    found: dict[Key, list[Row]] = {}
+    for row in rows:
+        found.setdefault(key(row), []).append(row)
+    return found
+
 
 class Grade(NamedTuple):
     """The grade of a model for a question: 0 to 1, or None if the protocol leaves it out."""
@@ -44,21 +55,13 @@ class Grade(NamedTuple):
 Planned = Collection[tuple[str, str]]  # pairs (a, b), in either order
 
 
-class _Pair(NamedTuple):
-    """Two models on the questions that count for both."""
+class _Both(NamedTuple):
+    """The grades of two models for a question that counts for both."""
 
-    a: list[float]
-    b: list[float]
-    documents: list[str]
-    kinds: list[str]
-
-    def of_kind(self, kind: str) -> _Pair:
-        rows = [row for row in zip(*self, strict=True) if row[3] == kind]
-        return _Pair(*(list(column) for column in zip(*rows, strict=True)))
-
-    @property
-    def sides(self) -> tuple[list[float], list[float], list[str]]:
-        return self.a, self.b, self.documents
+    a: float
+    b: float
+    document_id: str
+    kind: str
 
 
 def compare(
@@ -79,15 +82,15 @@ def compare(
         ValueError: The models did not answer the same questions.
     """
     _check_same_questions(grades_by_model)
-    named = [
-        (later, earlier, _paired(grades_by_model[later], grades_by_model[earlier]))
+    pairs = [
+        (later, earlier, both)
         for earlier, later in combinations(grades_by_model, 2)
+        if (both := _paired(grades_by_model[later], grades_by_model[earlier]))
     ]
-    pairs = [(a, b, pair) for a, b, pair in named if pair.a]
     wanted = {(a, b) for a, b, _ in pairs if planned is None or {(a, b), (b, a)} & {*planned}}
     first = [each for each in pairs if each[:2] in wanted]
     others = [each for each in pairs if each[:2] not in wanted]
-    detectable = [minimum_detectable_difference(*pair.sides) for _, _, pair in first or others]
+    detectable = [minimum_detectable_difference(*_sides(both)) for *_, both in first or others]
     return ModelComparison(
         models=tuple(_model(name, grades) for name, grades in grades_by_model.items()),
         pairs=(*_pairs(first, planned=True), *_pairs(others, planned=False)),
@@ -110,8 +113,8 @@ def estimate(grades: Iterable[Grade]) -> Estimate:
 
 def difference(a: Sequence[Grade], b: Sequence[Grade]) -> TestedDifference | None:
     """Return one model minus another, uncorrected; None without a common question."""
-    pair = _paired(a, b)
-    return _tested(pair) if pair.a else None
+    both = _paired(a, b)
+    return _tested(both) if both else None
 
 
 def _check_same_questions(grades_by_model: Mapping[str, Sequence[Grade]]) -> None:
@@ -130,8 +133,8 @@ def _check_same_questions(grades_by_model: Mapping[str, Sequence[Grade]]) -> Non
 
 
 def _model(name: str, grades: Sequence[Grade]) -> ModelScore:
-    kinds = dict.fromkeys(grade.kind for grade in grades)
-    by_kind = {kind: estimate(each for each in grades if each.kind == kind) for kind in kinds}
+    kinds = grouped(grades, lambda grade: grade.kind)
+    by_kind = {kind: estimate(own) for kind, own in kinds.items()}
     documents = {grade.document_id for grade in grades if grade.value is not None}
     return ModelScore(
         name=name,
@@ -141,11 +144,12 @@ def _model(name: str, grades: Sequence[Grade]) -> ModelScore:
     )
 
 
-def _pairs(pairs: Sequence[tuple[str, str, _Pair]], *, planned: bool) -> Iterator[Comparison]:
-    tested = [_tested(pair) for _, _, pair in pairs]
+def _pairs(pairs: Sequence[tuple[str, str, list[_Both]]], *, planned: bool) -> Iterator[Comparison]:
+    tested = [_tested(both) for *_, both in pairs]
     corrected = holm([each.p for each in tested]) if planned else [None] * len(tested)
-    for (a, b, pair), each, p_holm in zip(pairs, tested, corrected, strict=True):
-        interval = paired_bootstrap(*pair.sides)
+    for (a, b, both), each, p_holm in zip(pairs, tested, corrected, strict=True):
+        interval = paired_bootstrap(*_sides(both))
+        kinds = grouped(both, lambda row: row.kind)
         yield Comparison(
             a=a,
             b=b,
@@ -153,30 +157,30 @@ def _pairs(pairs: Sequence[tuple[str, str, _Pair]], *, planned: bool) -> Iterato
             bootstrap_low=interval.low,
             bootstrap_high=interval.high,
             p_holm=p_holm,
-            by_kind={kind: _difference(pair.of_kind(kind)) for kind in dict.fromkeys(pair.kinds)},
+            by_kind={kind: _difference(own) for kind, own in kinds.items()},
             **vars(each),
         )
 
 
-def _paired(a: Sequence[Grade], b: Sequence[Grade]) -> _Pair:
-    rows = [
-        (x.value, y.value, x.document_id, x.kind)
+def _paired(a: Sequence[Grade], b: Sequence[Grade]) -> list[_Both]:
+    return [
+        _Both(x.value, y.value, x.document_id, x.kind)
         for x, y in zip(a, b, strict=True)
         if x.value is not None and y.value is not None
     ]
-    return _Pair(*(list(column) for column in zip(*rows, strict=True))) if rows else _NO_PAIR
 
 
-_NO_PAIR = _Pair([], [], [], [])
+def _sides(both: Sequence[_Both]) -> tuple[list[float], list[float], list[str]]:
+    return [row.a for row in both], [row.b for row in both], [row.document_id for row in both]
 
 
-def _difference(pair: _Pair) -> Difference:
-    found = paired_difference(*pair.sides)
+def _difference(both: Sequence[_Both]) -> Difference:
+    found = paired_difference(*_sides(both))
     return Difference(n=found.n, difference=found.mean, low=found.low, high=found.high)
 
 
-def _tested(pair: _Pair) -> TestedDifference:
+def _tested(both: Sequence[_Both]) -> TestedDifference:
     mcnemar = None
-    if {*pair.a, *pair.b} <= {0.0, 1.0}:
-        mcnemar = mcnemar_exact([x == 1 for x in pair.a], [y == 1 for y in pair.b])
-    return TestedDifference(p=paired_p(*pair.sides), p_mcnemar=mcnemar, **vars(_difference(pair)))
+    if {grade for row in both for grade in row[:2]} <= {0.0, 1.0}:
+        mcnemar = mcnemar_exact([row.a == 1 for row in both], [row.b == 1 for row in both])
+    return TestedDifference(p=paired_p(*_sides(both)), p_mcnemar=mcnemar, **vars(_difference(both)))

@@ -25,7 +25,7 @@ class EvaluateConfig(Section):
         "(paper's code)",
     )
     limit: int | None = Field(None, ge=1, description="maximum number of questions; null: all")
-    methods: tuple[Literal["likelihood", "answers", "short-answers"], ...] = Field(
+    methods: tuple[Literal["likelihood", "answers", "short-answers"] | str, ...] = Field(
         ("likelihood",),
         description="likelihood: of the options; answers: five-shot thought processes (paper); "
         "short-answers: free texts, exact match and F1",

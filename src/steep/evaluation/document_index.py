@@ -24,6 +24,7 @@ from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import Chunking, cut_documents
 from steep.retrieval.config import RetrievalConfig
 from steep.retrieval.embed import Embedder, open_embedder
+from steep.retrieval.index import Hit
 from steep.retrieval.measures import Asked, RetrievalRow, measure
 from steep.retrieval.rerank import LikelihoodReranker, Reranker, open_reranker
 from steep.retrieval.retrieve import Retriever, top_chunks
@@ -32,7 +33,6 @@ log = logging.getLogger("steep")
 
 if TYPE_CHECKING:
     from steep.ledger.caller import Sends
-    from steep.retrieval.index import Hit
 
 VERSION = 3
 STAGE = "retrieve"
@@ -102,17 +102,6 @@ class DocumentIndex:
         identity = Identity(STAGE, VERSION, fields, inputs)
         return build(self.setup.project, identity, make, one_of_many=True)
 
-    @property
-    def is_slow(self) -> bool:
-        """True if a local model has to read the chunks."""
-        settings = self.setup.open_book
-        embeds = settings.search != "bm25" and settings.embedder == "sentence-transformers"
-        return embeds or settings.reranker == "cross-encoder"
-
-    def first_chunks(self, chunk_characters: int, shown: int) -> list[str]:
-        """Return the texts of the first chunks, without a search."""
-        return [each.shown for each in self._chunking(chunk_characters).chunks[:shown]]
-
     def contexts(
         self,
         chunk_characters: int,
@@ -137,9 +126,22 @@ class DocumentIndex:
     def rank(
         self, chunk_characters: int, eval_model: EvalModel, questions: Sequence[Question]
     ) -> list[list[Hit]]:
-        """Return the ranking of each question; earlier rankings are read from disk."""
+        """Return the ranking of each question; earlier rankings are read from disk.
+
+        A plan, whose index is in memory, does not wait for local models: chunks are in file order.
+        """
+        if self.in_memory and self._is_slow:
+            count = min(self.setup.open_book.found, len(self._chunking(chunk_characters).chunks))
+            return [[Hit(place, 0.0) for place in range(count)]] * len(questions)
         retriever = self._retriever(chunk_characters, eval_model)
         return retriever.rank([query(each, self.question_set) for each in questions])
+
+    @property
+    def _is_slow(self) -> bool:
+        """True if a local model has to read the chunks."""
+        settings = self.setup.open_book
+        embeds = settings.search != "bm25" and settings.embedder == "sentence-transformers"
+        return embeds or settings.reranker == "cross-encoder"
 
     def _retriever(self, chunk_characters: int, eval_model: EvalModel) -> Retriever:
         settings = self.setup.open_book

@@ -81,6 +81,14 @@ def encode_question(tokenizer: Any, prompt: str, continuations: Sequence[str]) -
     return EncodedQuestion((*start, *prompt_ids), tuple(options))
 
 
+def shared_tokens(prompts: Sequence[Sequence[int]]) -> int:
+    """Count the leading tokens that all prompts share, leaving each at least one of its own."""
+    # What the first and the last in order share, those in between share too.
+    first, last = min(map(tuple, prompts)), max(map(tuple, prompts))
+    limit = min(map(len, prompts)) - 1
+    return next((n for n in range(limit) if first[n] != last[n]), limit)
+
+
 def tree_row(questions: Sequence[EncodedQuestion]) -> TreeRow:
     """Lay questions out as one row that holds shared prefixes once."""
     nodes: dict[tuple[int, int], int] = {}  # (parent, token) to the index in the row

@@ -6,8 +6,7 @@ A model is loaded on first use, and once for everything that it is asked.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +20,7 @@ from steep.evaluation.config import BASE
 from steep.evaluation.setup import EvaluationSetup
 from steep.ledger.config import ServerConfig
 from steep.training.loading import load_model, load_model_config, load_tokenizer
-from steep.training.weights import directory_hash
+from steep.training.models import directory_hash
 
 if TYPE_CHECKING:
     from steep.evaluation.engines import AnswerEngine
@@ -128,15 +127,6 @@ class EvalModel:
         """Release the model: memory may not hold two at once."""
         self._opened.clear()
         gc.collect()
-
-
-@contextmanager
-def opened(eval_model: EvalModel) -> Iterator[EvalModel]:
-    """Release the model at the end."""
-    try:
-        yield eval_model
-    finally:
-        eval_model.close()
 
 
 def eval_models(

@@ -58,11 +58,6 @@ def export_questions(
 ) -> ExportedQuestions:
     """Build the prompts of these questions under the default protocol.
 
-    Args:
-        name: Of the tasks and their files.
-        questions: With options.
-        documents: The document (or a part of it) of each whole id that questions name.
-
     Raises:
         UserError: The name is not valid in Python and YAML, or there are too many options.
     """

@@ -12,8 +12,8 @@ Import this module only where torch is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from steep.core.calls import Sampling
 from steep.core.token_ids import text_ids
+from steep.evaluation.encoding import shared_tokens
 from steep.evaluation.engines import (
     Decoding,
     OnOutput,
@@ -35,14 +36,17 @@ from steep.evaluation.engines import (
 )
 from steep.evaluation.likelihood import evaluation_mode, score_questions
 from steep.evaluation.option_rows import OptionScores
-from steep.evaluation.shared_prefix import shared_tokens
-from steep.llm.local.decoding import PromptGroup, decode, decode_padded, prefill
+from steep.llm.local.decoding import Chooser, PromptGroup, decode, decode_padded, prefill
 from steep.llm.local.prompts import end_ids
 from steep.llm.local.sampling import RowSampler, SampledRow
 
 MOST_ROWS = 64  # decoded together: more gain little on two cores, and shorter waits for progress
 TOLERANCE = 1e-3  # of a logit, between the two ways of attention in fp32
 STOP_TOKENS = 24  # the last tokens of a text are searched for a stop string
+
+
+# Writes texts after prompts (token ids), of at most so many tokens each.
+Decode = Callable[[Sequence[list[int]], Chooser, int], None]
 
 
 class HuggingFaceEngine:
@@ -71,12 +75,13 @@ class HuggingFaceEngine:
         texts.sort(key=lambda text: -len(ids[text[0]]))  # the longest first: memory ends early
         found: dict[tuple[int, int], Output] = {}
         with evaluation_mode(self._model), torch.inference_mode():
-            writer = self._writer(ids)
-            for start in range(0, len(texts), writer.rows):
-                batch = texts[start : start + writer.rows]
+            rows_at_once, write = self._decoder(ids)
+            for start in range(0, len(texts), rows_at_once):
+                batch = texts[start : start + rows_at_once]
                 seeds = [sample_seed(decoding.seed, prompts[number], n) for number, n in batch]
                 rows = [_Text(decoding, seed, self._tokenizer) for seed in seeds]
-                writer.write([ids[number] for number, _ in batch], rows)
+                choose = _chooser(self._ends, rows)
+                write([ids[number] for number, _ in batch], choose, decoding.max_tokens)
                 for (number, n), row in zip(batch, rows, strict=True):
                     found[number, n] = output = row.output()
                     on_output(number * decoding.samples + n, output)
@@ -109,17 +114,65 @@ class HuggingFaceEngine:
             )
         return ids
 
-    def _writer(self, prompts: Sequence[list[int]]) -> _SharedWriter | _PaddedWriter:
-        """The way of decoding that this model and these prompts allow."""
-        if self._model.device.type == "cpu" and self._model.config._attn_implementation == "sdpa":
-            writer = _SharedWriter(self._model, self._ends, prompts)
-            if writer.agrees(prompts[0]):
-                return writer
-        return _PaddedWriter(self._model, self._ends)
+    def _decoder(self, prompts: Sequence[list[int]]) -> tuple[int, Decode]:
+        """Return the number of texts to decode together, and the way that the model allows."""
+        model, is_cpu = self._model, self._model.device.type == "cpu"
+        shared = shared_tokens(prompts)
+        if is_cpu and shared and model.config._attn_implementation == "sdpa":
+            decode_shared = _shared_decoder(model, prompts[0][:shared])
+            if _agrees(model, decode_shared, prompts[0]):
+                return MOST_ROWS, decode_shared
+        return 8 if is_cpu else MOST_ROWS, partial(_decode_padded, model, self._ends)
+
+
+def _shared_decoder(model: Any, prefix_ids: list[int]) -> Decode:
+    """Return a way of decoding that keeps the prompts' common beginning once."""
+    prefix = prefill(model, prefix_ids)
+
+    def write(prompts: Sequence[list[int]], choose: Chooser, max_tokens: int) -> None:
+        tails = [prompt[len(prefix_ids) :] for prompt in prompts]
+        decode(model, [PromptGroup(prefix_ids, tails)], choose, max_tokens, prefixes=[prefix])
+
+    return write
+
+
+def _agrees(model: Any, write: Decode, prompt: list[int]) -> bool:
+    """Return whether a way of decoding gives the logits of a plain pass over the whole prompt."""
+    seen: list[Tensor] = []
+
+    def look(logits_BV: Tensor, rows: Sequence[int]) -> list[int | None]:
+        seen.append(logits_BV[0])
+        return [None]
+
+    write([prompt], look, 1)
+    plain = model(input_ids=torch.tensor([prompt]), logits_to_keep=1).logits[0, -1]
+    tolerance = TOLERANCE * max(1.0, float(plain.abs().max()))
+    return float((plain - seen[0]).abs().max()) <= tolerance
+
+
+def _decode_padded(
+    model: Any,
+    ends: frozenset[int],
+    prompts: Sequence[list[int]],
+    choose: Chooser,
+    max_tokens: int,
+) -> None:
+    """Decode whole prompts by `generate()`, on any device.
+
+    The model's own preferences are set aside: a repetition penalty would change what it says.
+    """
+    from transformers import GenerationConfig
+
+    before = model.generation_config
+    model.generation_config = GenerationConfig(eos_token_id=before.eos_token_id)
+    try:
+        decode_padded(model, prompts, choose, ends, max_tokens)
+    finally:
+        model.generation_config = before
 
 
 class _Text:
-    """One text in the making: its row for the sampler, its log-probability, its end."""
+    """A text that is being written: its row for the sampler, its log-probability, its end."""
 
     def __init__(self, decoding: Decoding, seed: int, tokenizer: Any) -> None:
         uniforms = np.random.default_rng(seed).random(decoding.max_tokens)
@@ -129,8 +182,8 @@ class _Text:
         self._logprob = 0.0
 
     @property
-    def open(self) -> bool:
-        """Whether it goes on."""
+    def unfinished(self) -> bool:
+        """True while tokens are still being generated."""
         return not self.row.ended and len(self.row.tokens) < self.row.sampling.max_tokens
 
     def take(self, logprob: float) -> None:
@@ -141,99 +194,35 @@ class _Text:
             self.row.ended = cut_at_stop(end, self._stop) is not None
 
     def output(self) -> Output:
-        """The finished text."""
+        """Return the finished text."""
         text = self._tokenizer.decode(self.row.tokens, skip_special_tokens=True)
         cut = cut_at_stop(text, self._stop)
         reason = "stop" if self.row.ended or cut is not None else "length"
         return Output(text if cut is None else cut, reason, self._seed, self._logprob)
 
 
-class _Chooser:
-    """Draws the next tokens of texts; greedy where the temperature is 0."""
+def _chooser(ends: frozenset[int], texts: Sequence[_Text]) -> Chooser:
+    """Return the function that draws the next tokens of texts; greedy at temperature 0."""
+    sampler = RowSampler(ends)
 
-    def __init__(self, ends: frozenset[int], texts: Sequence[_Text]) -> None:
-        self._sampler, self._texts, self._end = RowSampler(ends), texts, min(ends, default=0)
-
-    def choose(self, logits_BV: Tensor, rows: Sequence[int]) -> list[int | None]:
-        """The next token of these texts, or None where a text has ended."""
-        texts = [self._texts[row] for row in rows]
-        was_open = [text.open for text in texts]
-        greedy = texts[0].row.sampling.temperature == 0
+    def choose(logits_BV: Tensor, rows: Sequence[int]) -> list[int | None]:
+        some = [texts[row] for row in rows]
+        going_on = [text.unfinished for text in some]
+        greedy = some[0].row.sampling.temperature == 0
         peaks_BV = _only_best(logits_BV) if greedy else logits_BV
-        tokens = self._sampler.choose(peaks_BV, [text.row for text in texts])
-        chosen_B = torch.tensor(tokens, device=logits_BV.device)[:, None]
+        tokens = sampler.choose(peaks_BV, [text.row for text in some])
+        chosen_B1 = torch.tensor(tokens, device=logits_BV.device)[:, None]
         normal_BV = logits_BV.float()
-        logprobs = (normal_BV.gather(1, chosen_B)[:, 0] - normal_BV.logsumexp(1)).tolist()
-        for text, opened, logprob in zip(texts, was_open, logprobs, strict=True):
-            if opened:
+        logprobs = (normal_BV.gather(1, chosen_B1)[:, 0] - normal_BV.logsumexp(1)).tolist()
+        for text, was_unfinished, logprob in zip(some, going_on, logprobs, strict=True):
+            if was_unfinished:
                 text.take(logprob)
-        return [token if text.open else None for token, text in zip(tokens, texts, strict=True)]
+        return [t if text.unfinished else None for t, text in zip(tokens, some, strict=True)]
+
+    return choose
 
 
 def _only_best(logits_BV: Tensor) -> Tensor:
-    """Zero at the likeliest token (of equal ones the first), minus infinity elsewhere."""
+    """Return zero at the likeliest token (of equal ones the first), minus infinity elsewhere."""
     best_B1 = logits_BV.argmax(dim=1, keepdim=True)
     return torch.full_like(logits_BV, float("-inf")).scatter_(1, best_B1, 0.0)
-
-
-class _SharedWriter:
-    """Decodes with the prompts' common beginning kept once."""
-
-    def __init__(self, model: Any, ends: frozenset[int], prompts: Sequence[list[int]]) -> None:
-        self._model, self._ends = model, ends
-        self._shared = shared_tokens(prompts)
-        self._prefix_ids = list(prompts[0][: self._shared])
-        self._prefix = prefill(model, self._prefix_ids) if self._shared else None
-        self.rows = MOST_ROWS
-
-    def agrees(self, prompt: list[int]) -> bool:
-        """Whether the model says the same this way as in a plain pass over the whole prompt."""
-        if self._prefix is None:
-            return False
-        seen: list[Tensor] = []
-
-        def look(logits_BV: Tensor, rows: Sequence[int]) -> list[int | None]:
-            seen.append(logits_BV[0])
-            return [None]
-
-        self._decode([prompt], look, 1)
-        plain = self._model(input_ids=torch.tensor([prompt]), logits_to_keep=1).logits[0, -1]
-        return float((plain - seen[0]).abs().max()) <= TOLERANCE * max(
-            1.0, float(plain.abs().max())
-        )
-
-    def write(self, prompts: Sequence[list[int]], texts: Sequence[_Text]) -> None:
-        chooser = _Chooser(self._ends, texts)
-        self._decode(prompts, chooser.choose, texts[0].row.sampling.max_tokens)
-
-    def _decode(self, prompts: Sequence[list[int]], choose: Any, max_tokens: int) -> None:
-        group = PromptGroup(self._prefix_ids, [prompt[self._shared :] for prompt in prompts])
-        prefixes = [self._prefix] if self._prefix else None
-        decode(self._model, [group], choose, max_tokens, prefixes=prefixes)
-
-
-class _PaddedWriter:
-    """Decodes whole prompts through `generate()`, on any device."""
-
-    def __init__(self, model: Any, ends: frozenset[int]) -> None:
-        self._model, self._ends = model, ends
-        self.rows = 8 if model.device.type == "cpu" else MOST_ROWS
-
-    def write(self, prompts: Sequence[list[int]], texts: Sequence[_Text]) -> None:
-        choose = _Chooser(self._ends, texts).choose
-        longest = texts[0].row.sampling.max_tokens
-        with _plain_generation(self._model):
-            decode_padded(self._model, prompts, choose, self._ends, longest)
-
-
-@contextmanager
-def _plain_generation(model: Any) -> Iterator[None]:
-    """Set the model's own preferences aside: a repetition penalty would change what it says."""
-    from transformers import GenerationConfig
-
-    before = model.generation_config
-    model.generation_config = GenerationConfig(eos_token_id=before.eos_token_id)
-    try:
-        yield
-    finally:
-        model.generation_config = before

@@ -48,11 +48,7 @@ Endpoint = Literal["completions", "chat"]
 class HttpEngine:
     """Implements `steep.evaluation.engines.AnswerEngine`.
 
-    Args:
-        caller: Sends requests to the server.
-        model: The name that the server knows.
-        purpose: Purpose of the requests in the ledger.
-        endpoint: The API that the server has for the model.
+    `model` is the name that the server knows, `purpose` that of the requests in the ledger.
     """
 
     def __init__(
@@ -154,15 +150,18 @@ class HttpEngine:
     def _complete(self, asked: Sequence[Request], on_progress: Progress) -> list[Completion]:
         """Return the completions, also of prompts that are too long; other failures are errors."""
         completions = self._caller.complete(asked, _telling(on_progress, len(asked), len(asked)))
-        failed = [each for each in completions if each.error and not _is_too_long(each)]
+        self._check([each for each in completions if not _is_too_long(each)])
+        return completions
+
+    def _check(self, completions: Sequence[Completion]) -> None:
+        failed = [each for each in completions if each.error]
         if failed:
             raise UserError(
-                f"The server failed on {len(failed)} of {len(asked)} requests.",
+                f"The server failed on {len(failed)} of {len(completions)} requests.",
                 where=self._where,
                 found=failed[0].error,
                 hint="fix the cause, see the log of the server, then rerun: its answers are kept",
             )
-        return completions
 
     def _check_likelihoods(self, completions: Sequence[Completion]) -> None:
         failed = [each for each in completions if each.error]
@@ -176,13 +175,7 @@ class HttpEngine:
             )
         if failed and failed[0].finish_reason in (REJECTED_REASON, UNUSABLE_REASON):
             raise self._no_logprobs(str(failed[0].error))
-        if failed:
-            raise UserError(
-                f"The server failed on {len(failed)} of {len(completions)} requests.",
-                where=self._where,
-                found=failed[0].error,
-                hint="see the log of the server, then rerun: its answers are kept",
-            )
+        self._check(completions)
 
     def _no_logprobs(self, found: str) -> NoLikelihoods:
         return NoLikelihoods(

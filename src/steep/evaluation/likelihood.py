@@ -2,17 +2,18 @@
 
 The prompt that a question's options share is computed once: the options are branches of one row,
 kept apart by the attention mask (see `encoding.py`). So is a prefix of all questions, such as
-few-shot examples (see `shared_prefix.py`). On one CPU core, SmolLM2-135M in fp32, branches alone
-were 1.5 times as fast as a row per option on QuALITY (4 options of 15 tokens) and 2.7 times on
-short answers (8 of 6); a copied key-value cache was in between (1.1 and 1.8 times). Logits are
-computed only where an option's token is predicted: with a vocabulary of 49,152 they would take most
-of the memory.
+few-shot examples: its keys and values are copied for each batch. On one CPU core, SmolLM2-135M in
+fp32, branches alone were 1.5 times as fast as a row per option on QuALITY (4 options of 15 tokens)
+and 2.7 times on short answers (8 of 6); a copied key-value cache was in between (1.1 and 1.8
+times). Logits are computed only where an option's token is predicted: with a vocabulary of 49,152
+they would take most of the memory.
 
 Import this module only where torch is needed.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,13 +30,13 @@ from steep.evaluation.encoding import (
     batches,
     encode_question,
     packed,
+    shared_tokens,
     single_rows,
     tree_row,
 )
 from steep.evaluation.engines import PromptTooLong
 from steep.evaluation.option_rows import OptionScores
 from steep.evaluation.prompts import continuation
-from steep.evaluation.shared_prefix import SharedPrefix, compute_prefix, shared_tokens
 
 # B rows, T tokens of the longest row, S the same and the shared prefix before them, N predicted
 # tokens, D hidden size, V vocabulary.
@@ -59,13 +60,9 @@ def score_questions(
 ) -> list[OptionScores]:
     """Score each question's options after its prompt; the model is left as it was.
 
-    Args:
-        model: A Hugging Face causal language model.
-        tokenizer: Its tokenizer.
-        prompts: One per question, see `prompts.closed_book_prompt`.
-        options: The options of each question, without the space before them.
-        batch_tokens: Tokens of one forward pass, padding included; a longer question goes alone.
-        on_progress: Called after each batch with the number of scored options and their total.
+    Options are given without the space before them. A forward pass has `batch_tokens`, padding
+    included; a longer question goes alone. `on_progress` is called after each batch with the number
+    of scored options and their total.
 
     Raises:
         UserError: An option has no token, a question exceeds the model's context, or the logits are
@@ -146,19 +143,30 @@ def evaluation_mode(model: Any) -> Iterator[None]:
         model.train(was_training)
 
 
-def _way(model: Any, encoded: Sequence[EncodedQuestion]) -> tuple[bool, SharedPrefix | None]:
+def _way(model: Any, encoded: Sequence[EncodedQuestion]) -> tuple[bool, Any]:
     """Test whether options may be branches, and compute the prefix of all prompts."""
     if not encoded or model.config._attn_implementation != "sdpa":
         return False, None
     count = shared_tokens([question.prompt for question in encoded])
     if len(encoded) > 1 and count >= LEAST_SHARED_TOKENS:
-        prefix = compute_prefix(model, encoded[0].prompt[:count])
+        prefix = _computed(model, encoded[0].prompt[:count])
         if prefix is not None and _takes_branches(model, encoded[0], prefix):
             return True, prefix
     return _takes_branches(model, encoded[0], None), None
 
 
-def _takes_branches(model: Any, question: EncodedQuestion, prefix: SharedPrefix | None) -> bool:
+def _computed(model: Any, ids: Sequence[int]) -> Any:
+    """Return the cache of these tokens; None if the model keeps more than all keys and values."""
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=model.config)
+    ids_BT = torch.tensor([ids], device=model.device)
+    model(input_ids=ids_BT, past_key_values=cache, logits_to_keep=1)
+    plain = all(getattr(each, "keys", None) is not None for each in cache.layers)
+    return cache if plain and not any(each.is_sliding for each in cache.layers) else None
+
+
+def _takes_branches(model: Any, question: EncodedQuestion, prefix: Any) -> bool:
     """Test on one question whether branches leave the likelihoods unchanged.
 
     They do in ordinary attention. They do not in models that carry state from one option into the
@@ -176,9 +184,9 @@ def _takes_branches(model: Any, question: EncodedQuestion, prefix: SharedPrefix 
 Rows = Iterator[tuple[Sequence[int], TreeRow]]
 
 
-def _tree_rows(encoded: Sequence[EncodedQuestion], prefix: SharedPrefix | None) -> Rows:
+def _tree_rows(encoded: Sequence[EncodedQuestion], prefix: Any) -> Rows:
     """Yield rows of several questions, without the tokens of the prefix."""
-    start = prefix.tokens if prefix else 0
+    start = 0 if prefix is None else prefix.get_seq_length()
     short = [EncodedQuestion(question.prompt[start:], question.options) for question in encoded]
     for indices in packed(short, ROW_TOKENS):
         yield indices, tree_row([short[index] for index in indices])
@@ -190,7 +198,7 @@ def _single_rows(encoded: Sequence[EncodedQuestion]) -> Rows:
 
 
 def _token_logprobs(
-    model: Any, rows: Sequence[TreeRow], branching: bool, prefix: SharedPrefix | None = None
+    model: Any, rows: Sequence[TreeRow], branching: bool, prefix: Any = None
 ) -> list[float]:
     """Compute the log-probability of every target of these rows, in their order."""
     longest = max(len(row.ids) for row in rows)
@@ -199,12 +207,15 @@ def _token_logprobs(
     ]
     tokens = [target.token for row in rows for target in row.targets]
     inputs: dict[str, Tensor] = {"input_ids": _padded([row.ids for row in rows])}
+    start = 0 if prefix is None else prefix.get_seq_length()
     if branching:
-        start = prefix.tokens if prefix else 0
         inputs["attention_mask"] = _tree_mask(rows, model.dtype, start)
         inputs["position_ids"] = _padded([row.positions for row in rows]) + start
     inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
-    cached = {"past_key_values": prefix, "use_cache": True} if prefix else {"use_cache": False}
+    cached: dict[str, Any] = {"use_cache": False}
+    if prefix is not None:
+        cached = {"past_key_values": copy.deepcopy(prefix), "use_cache": True}
+        cached["past_key_values"].batch_repeat_interleave(len(rows))
     with _only_predictions(model, torch.tensor(places, device=model.device)):
         logits_NV = model(**inputs, **cached).logits[0]
     assert logits_NV.shape[0] == len(tokens), (logits_NV.shape, len(tokens))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from steep.evaluation.questions import Question
 
@@ -30,25 +30,10 @@ class OptionScores:
     bytes: tuple[int, ...]
 
 
-class Choices(NamedTuple):
-    """The chosen option of each question, and the number of questions with a tie for the best."""
-
-    options: tuple[int, ...]
-    ties: int
-
-
-def choose(scores: Sequence[OptionScores], normalizer: Normalizer) -> Choices:
-    """Choose the likeliest option of each question; the first of equally likely ones."""
-    normalized = [_normalized(each, normalizer) for each in scores]
-    ties = sum(values.count(max(values)) > 1 for values in normalized)
-    return Choices(tuple(values.index(max(values)) for values in normalized), ties)
-
-
-def likeliest(scores: OptionScores, normalizer: Normalizer, count: int) -> frozenset[int]:
+def likeliest(scores: OptionScores, normalizer: Normalizer, count: int) -> list[int]:
     """Return the `count` likeliest options of a question; the first of equally likely ones."""
     values = _normalized(scores, normalizer)
-    ranked = sorted(range(len(values)), key=lambda option: -values[option])
-    return frozenset(ranked[:count])
+    return sorted(range(len(values)), key=lambda option: -values[option])[:count]
 
 
 def _normalized(scores: OptionScores, normalizer: Normalizer) -> list[float]:
@@ -63,7 +48,7 @@ def _normalized(scores: OptionScores, normalizer: Normalizer) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class QuestionRow:
-    """A question, the scores of its options under one model, and the choice by normalizer."""
+    """A question, and the scores of its options under one model."""
 
     question_id: str
     document_id: str
@@ -71,10 +56,6 @@ class QuestionRow:
     question: str
     options: tuple[str, ...]
     gold: tuple[int, ...]
-    choice_sum: int
-    choice_per_token: int
-    choice_per_character: int
-    choice_per_byte: int
     sum_logprob: tuple[float, ...]
     tokens: tuple[int, ...]
     characters: tuple[int, ...]
@@ -86,7 +67,11 @@ class QuestionRow:
         A likelihood ranks options and cannot tell how many are right, so that number is given: if
         two options are right, they must be the two likeliest.
         """
-        return likeliest(self.scores, normalizer, len(self.gold)) == set(self.gold)
+        return {*likeliest(self.scores, normalizer, len(self.gold))} == {*self.gold}
+
+    def choice(self, normalizer: Normalizer) -> int:
+        """Return the likeliest option; the first of equally likely ones."""
+        return likeliest(self.scores, normalizer, 1)[0]
 
     @property
     def scores(self) -> OptionScores:
@@ -100,8 +85,7 @@ class QuestionRow:
 
 
 def make_rows(questions: Sequence[Question], scores: Sequence[OptionScores]) -> list[QuestionRow]:
-    """Join questions and their scores, in the same order, and choose."""
-    chosen = {normalizer: choose(scores, normalizer).options for normalizer in NORMALIZERS}
+    """Join questions and their scores, in the same order."""
     return [
         QuestionRow(
             question_id=question.id,
@@ -110,17 +94,13 @@ def make_rows(questions: Sequence[Question], scores: Sequence[OptionScores]) -> 
             question=question.question,
             options=question.options,
             gold=question.gold,
-            choice_sum=chosen["sum"][index],
-            choice_per_token=chosen["per_token"][index],
-            choice_per_character=chosen["per_character"][index],
-            choice_per_byte=chosen["per_byte"][index],
             **asdict(each),
         )
-        for index, (question, each) in enumerate(zip(questions, scores, strict=True))
+        for question, each in zip(questions, scores, strict=True)
     ]
 
 
-def count_ties(rows: Sequence[QuestionRow]) -> dict[Normalizer, int]:
-    """Count, by normalizer, the questions with equally likely best options."""
-    scores = [row.scores for row in rows]
-    return {normalizer: choose(scores, normalizer).ties for normalizer in NORMALIZERS}
+def count_ties(rows: Sequence[QuestionRow], normalizer: Normalizer) -> int:
+    """Count the questions with equally likely best options."""
+    values = [_normalized(row.scores, normalizer) for row in rows]
+    return sum(each.count(max(each)) > 1 for each in values)

@@ -1,17 +1,23 @@
 """Plan an evaluation: the requests, tokens and dollars that it sends to servers.
 
-The evaluation runs with endpoints that send nothing. Answers in the ledger are used; others are
-replaced by placeholders, so that the requests that follow are the real ones as far as they can be
-known. Only the requests of a judge depend on texts that do not exist yet; these are expected to be
-as long as the human summaries, with two claims per sentence.
+The evaluation runs in a temporary project, with endpoints that send nothing. Answers in the ledger
+are used; others are replaced by placeholders, so that the requests that follow are the real ones as
+far as they can be known. Only the requests of a judge depend on texts that do not exist yet; these
+are expected to be as long as the human summaries, with two claims per sentence.
 """
 
 from __future__ import annotations
 
 import base64
+import io
+import logging
 from array import array
+from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from steep.core.artifacts import Artifact, Project
@@ -20,26 +26,26 @@ from steep.core.errors import UserError
 from steep.core.formatting import dollars, some_of
 from steep.core.ranges import Range
 from steep.documents.sentences import ends_sentence
-from steep.evaluation.answers import ask, ask_short
 from steep.evaluation.callers import Callers, EndpointUse, check_prices, used_endpoints
 from steep.evaluation.config import BASE
 from steep.evaluation.document_index import DocumentIndex
 from steep.evaluation.engines import Progress, no_progress
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.http_engine import HttpEngine
-from steep.evaluation.methods import likelihood, open_book, short_answers
+from steep.evaluation.methods.common import Session
+from steep.evaluation.methods.registry import ask, check_methods
 from steep.evaluation.option_rows import OptionScores
-from steep.evaluation.protocols import protocol_of
 from steep.evaluation.question_set import QuestionSet, read_question_set
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.summaries import study as summaries
 from steep.evaluation.summaries.judging import (
-    ClaimBatch,
     ClaimSplit,
     EngineJudge,
+    Judge,
     JudgedPassage,
-    Ruling,
 )
+from steep.evaluation.summaries.prompts import Kind
+from steep.evaluation.summaries.study import SummaryStudy
 from steep.evaluation.summaries.texts import SummaryRow
 from steep.ledger import requests as table
 from steep.ledger.budget import (
@@ -54,6 +60,9 @@ from steep.llm.dialect import Dialect
 from steep.llm.prices import Prices
 from steep.llm.requests import Request
 
+log = logging.getLogger("steep")
+
+STAND_IN = "Answer: A."  # in place of a text: as a choice, it is read
 CLAIMS_PER_SENTENCE = 2
 SHOWN_SKIPPED = 3
 
@@ -63,7 +72,6 @@ class EvaluationCalls:
     """The requests to one endpoint.
 
     Attributes:
-        section: The section of the configuration.
         requests: All requests of this evaluation.
         completed: Requests whose answers are in the ledger; they cost nothing more.
         tokens_in: Input tokens of the other requests.
@@ -102,9 +110,12 @@ def asks_anything(setup: EvaluationSetup) -> bool:
 def plan_evaluation(setup: EvaluationSetup, documents: Artifact, ledger: Ledger) -> EvaluationPlan:
     """Plan what an evaluation sends, without sending or writing anything."""
     try:
+        check_methods(setup)
         question_set = read_question_set(setup, documents, check_length=False)
-        with _Counters(setup, ledger) as counters:
-            _evaluate(setup, documents, question_set, counters)
+        written = setup.project.finished(summaries.WRITTEN)
+        with TemporaryDirectory() as folder, _Counters(setup, ledger) as counters, _quiet():
+            elsewhere = replace(setup, project=Project(Path(folder)))
+            _evaluate(elsewhere, documents, question_set, counters, written)
             calls = counters.sums()
         warnings = (*_skipped(question_set), *_over_limit(setup, ledger, calls))
         check_prices(setup)  # a limit without a price
@@ -113,6 +124,18 @@ def plan_evaluation(setup: EvaluationSetup, documents: Artifact, ledger: Ledger)
         problem, *about = (" ".join(line.split()) for line in str(error).splitlines())
         said = f"evaluate will refuse to start: {problem.rstrip('.')} ({'; '.join(about)})"
         return EvaluationPlan(warnings=(said,))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Show no log lines and no progress."""
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def _over_limit(
@@ -229,135 +252,91 @@ def _evaluate(
     documents: Artifact,
     question_set: QuestionSet | None,
     counters: _Counters,
+    written: Sequence[Artifact],
 ) -> None:
-    served = [
-        EvalModel(name, setup, None, server, counters)
-        for name, server in setup.evaluate.servers.items()
-    ]
-    if question_set is not None:
-        for eval_model in served:
-            _ask_closed_book(question_set, eval_model)
-        if setup.open_book.chunk_characters:
-            with DocumentIndex(setup, question_set, counters, in_memory=True) as doc_index:
-                _ask_open_book(question_set, served, doc_index)
+    """Ask every served model by every method, and judge the summaries of all models."""
+    settings, here = setup.open_book, _local_models(setup)
+    study = None
     if setup.summaries.references is not None:
-        _study(summaries.SummaryStudy(setup, documents, counters), served)
+        study = _PlannedStudy(setup, documents, counters, written)
+        deque(study.judge(), maxlen=0)
+        for eval_model in here:
+            deque(study.ask(eval_model), maxlen=0)
+    with ExitStack() as resources:
+        doc_index = None
+        if question_set is not None and settings.chunk_characters:
+            doc_index = DocumentIndex(setup, question_set, counters, in_memory=True)
+            resources.enter_context(doc_index)
+            if settings.reranker != "likelihood":
+                for size in settings.chunk_characters:
+                    doc_index.rank(size, _LocalModel(BASE, setup), question_set.everything)
+        session = Session(question_set, doc_index, study)
+        for name, server in setup.evaluate.servers.items():
+            deque(ask(session, EvalModel(name, setup, None, server, counters)), maxlen=0)
 
 
-def _ask_closed_book(question_set: QuestionSet, eval_model: EvalModel) -> None:
-    engine, settings = eval_model.engine, eval_model.setup.evaluate
-    for method in dict.fromkeys(settings.methods):
-        if method == "likelihood" and eval_model.gives_likelihoods:
-            likelihood.option_scores(question_set, engine)
-        elif method == "answers":
-            protocol = protocol_of(settings)
-            ask(
-                engine, "", question_set.questions, question_set.by_id, protocol, seed=settings.seed
-            )
-        elif method == "short-answers":
-            ask_short(engine, "", question_set.short, question_set.by_id)
-            if eval_model.gives_likelihoods:
-                short_answers.accepted_scores(question_set, engine)
+class _LocalModel(EvalModel):
+    """A local model, which a plan does not load."""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The identity fields of its answers, without its weights."""
+        return {"arm": self.name}
 
 
-def _ask_open_book(
-    question_set: QuestionSet, served: Sequence[EvalModel], doc_index: DocumentIndex
-) -> None:
-    setup = doc_index.setup
-    settings, variants = setup.open_book, open_book.variants_of(setup)
-    if not doc_index.is_slow and settings.reranker != "likelihood":
-        here = EvalModel(BASE, setup)
-        for size in settings.chunk_characters:
-            doc_index.rank(size, here, question_set.everything)
-    splits = ["validation"] if settings.choose_on_validation else [question_set.split]
-    cells = [(variant, split) for variant in variants for split in splits]
-    last = "test" if settings.choose_on_validation else question_set.split
-    if settings.choose_on_validation:
-        cells.append((variants[0], last))
-    if settings.oracle:
-        cells.append(
-            (open_book.RetrievalVariant(None, 1, settings.orders[0], variants[0].temperature), last)
-        )
-    for eval_model in served:
-        if settings.models and eval_model.name not in settings.models:
-            continue
-        if settings.method == "likelihood" and not eval_model.gives_likelihoods:
-            continue
-        for variant, split in cells:
-            questions = (
-                question_set.questions if split == question_set.split else question_set.side(split)
-            )
-            contexts = open_book.contexts(doc_index, eval_model, variant, questions)
-            protocol = open_book.protocol_at(setup, variant)
-            if protocol is None:
-                open_book.option_scores(question_set, eval_model.engine, questions, contexts)
-            else:
-                ask(
-                    eval_model.engine, "", questions, question_set.by_id, protocol,
-                    seed=setup.evaluate.seed, contexts=contexts,
-                )  # fmt: skip
+def _local_models(setup: EvaluationSetup) -> list[EvalModel]:
+    names = (BASE, *setup.arms)
+    return [_LocalModel(name, setup) for name in names if name not in setup.evaluate.servers]
 
 
-def _study(study: summaries.SummaryStudy, served: Sequence[EvalModel]) -> None:
-    setup = study.setup
-    settings = setup.summaries
-    judge = _ExpectedJudge(replace(study.open_judge(), attempts=1))
-    people = study.human_rows()
-    summaries.measure(judge, settings)
-    summaries.judged(judge, people, study.sources, settings)
-    expected = {row.document_id: row.text for row in people}
-    names = [BASE, *setup.arms]
-    here = [name for name in names if name not in setup.evaluate.servers]
-    for kind in settings.kinds:
-        written = {each.name: study.write(each, kind, no_progress) for each in served}
-        written |= {name: _written_here(setup.project, name, kind) for name in here}
-        for name, rows in written.items():
-            if settings.models and name not in settings.models:
-                continue
-            texts = [
-                # Not the human text itself, of which the judge is asked once.
-                replace(row, text=row.text or f"{name}, {kind}: {expected[row.document_id]}")
-                for row in rows or _unwritten(name, kind, list(expected))
-            ]
-            summaries.judged(judge, texts, study.sources, settings)
+@dataclass
+class _PlannedStudy(SummaryStudy):
+    """A study in which texts that do not exist yet are expected to be as long as human ones.
+
+    Attributes:
+        before: The artifacts of texts that exist.
+    """
+
+    before: Sequence[Artifact] = ()
+
+    def write(self, eval_model: EvalModel, kind: Kind, directory: Path) -> list[SummaryRow]:
+        """Return the texts that exist, and human ones in place of the others."""
+        name = eval_model.name
+        expected = {row.document_id: row.text for row in self.human_rows()}
+        if eval_model.server is None:
+            rows = self._written_here(name, kind)
+        else:
+            rows = super().write(eval_model, kind, directory)
+        written = {row.document_id: row.text for row in rows if row.text != STAND_IN}
+        # Not the human text itself, of which the judge is asked once.
+        texts = {id_: written.get(id_) or f"{name}, {kind}: {expected[id_]}" for id_ in expected}
+        return [SummaryRow(name, id_, kind, 0, "", text, "stop", 0) for id_, text in texts.items()]
+
+    def _written_here(self, name: str, kind: str) -> list[SummaryRow]:
+        """Return the latest texts of a local model."""
+        found = [
+            each for each in self.before if name_of(each) == name and each.manifest["kind"] == kind
+        ]
+        return summaries.read_texts(found[-1]) if found else []
+
+    def open_judge(self) -> Judge:
+        """Return a judge whose claims are expected where it has not split a text yet."""
+        judge = super().open_judge()
+        assert isinstance(judge, EngineJudge)
+        return _ExpectedJudge(judge.engine, judge.name, attempts=1)
 
 
-def _written_here(project: Project, name: str, kind: str) -> list[SummaryRow]:
-    """Return the latest texts of a local model."""
-    found = [
-        each
-        for each in project.finished(summaries.WRITTEN)
-        if name_of(each) == name and each.manifest["kind"] == kind
-    ]
-    return summaries.read_texts(found[-1]) if found else []
-
-
-def _unwritten(name: str, kind: str, document_ids: Sequence[str]) -> Iterator[SummaryRow]:
-    for document_id in document_ids:
-        yield SummaryRow(name, document_id, kind, 0, "", "", "stop", 0)
-
-
-class _ExpectedJudge:
+class _ExpectedJudge(EngineJudge):
     """A judge that expects a number of claims per sentence where there is no answer yet."""
-
-    def __init__(self, judge: EngineJudge) -> None:
-        self._judge, self.name = judge, judge.name
 
     def split(
         self, passages: Sequence[JudgedPassage], on_progress: Progress = no_progress
     ) -> list[ClaimSplit]:
         """Split each passage into claims."""
-        splits = self._judge.split(passages)
         return [
             split if split.why_not is None else replace(split, claims=_expected_claims(passage))
-            for passage, split in zip(passages, splits, strict=True)
+            for passage, split in zip(passages, super().split(passages), strict=True)
         ]
-
-    def rule(
-        self, batches: Sequence[ClaimBatch], on_progress: Progress = no_progress
-    ) -> list[Ruling]:
-        """Judge each batch."""
-        return self._judge.rule(batches)
 
 
 def _expected_claims(passage: JudgedPassage) -> tuple[str, ...]:
@@ -377,10 +356,10 @@ def _stand_in(request: Request) -> Completion:
         case "rerank":
             result = {"scores": [0.0] * (len(request.parts) - 1)}
         case _:
-            result = {"text": "", "finish_reason": "length", "logprob": None}
-    reason = str(result.get("finish_reason", "stop"))
+            result = {"text": STAND_IN, "finish_reason": "length", "logprob": None}
+    text, reason = str(result.get("text", "")), str(result.get("finish_reason", "stop"))
     return Completion(
-        request.id, "", reason, Usage(), None, 0.0, request.endpoint, 0, result=result
+        request.id, text, reason, Usage(), None, 0.0, request.endpoint, 0, result=result
     )
 
 

@@ -87,7 +87,7 @@ def read_data(name: str) -> list[Any]:
 
 def closed_book_prompt(question: Question, document: Document) -> str:
     """Return the text whose continuation is an option; it ends without a space."""
-    return f"Question: {_context(document)}: {question.question}\nAnswer:"
+    return f"Question: In the article {named(document)}: {question.question}\nAnswer:"
 
 
 def open_book_likelihood_prompt(
@@ -102,37 +102,34 @@ def continuation(option: str) -> str:
     return f" {option}"
 
 
-def _context(document: Document) -> str:
+def named(document: Document) -> str:
+    """Return the title of a document, with author and year where known."""
     author = f" by {document.author_name}" if document.author_name else ""
     year = f" ({document.year})" if document.year else ""
-    return f'In the article "{document.title}"{author}{year}'
+    return f'"{document.title}"{author}{year}'
 
 
 def few_shot_prompt(
-    question: Question, document: Document, order: Sequence[int], several: bool = False
-) -> str:
-    """Return the closed-book prompt, to be continued with the thought process.
-
-    Args:
-        question: What is asked.
-        document: Which document it is about; its text is not shown.
-        order: The option shown at each place, see `option_order`.
-        several: Whether any question of the set has several right options.
-    """
-    solved = [_solved(number, each, several) for number, each in _examples(several)]
-    return "\n\n".join([*solved, _asked(question, document, order, several)])
-
-
-def open_book_prompt(
     question: Question,
     document: Document,
     order: Sequence[int],
-    contexts: Sequence[str],
     several: bool = False,
+    contexts: Sequence[str] | None = None,
 ) -> str:
-    """Return the prompt with these contexts before the question; examples have their own."""
-    solved = [_solved(n, each, several, _book_contexts(each)) for n, each in _examples(several)]
-    return "\n\n".join([*solved, _asked(question, document, order, several, contexts)])
+    """Return the prompt after five solved examples, to be continued with the thought process.
+
+    Options are shown in this order, see `option_order`. `several` is True if any question of the
+    set has several right ones. Contexts stand before the question, and the examples have their own;
+    None is closed book. The text of the document is never shown.
+    """
+    solved = [
+        _solved(number, each, several, contexts is not None)
+        for number, each in enumerate(examples(several), start=1)
+    ]
+    shown = [question.options[option] for option in order]
+    asked = about(document, question.question)
+    number = len(solved) + 1
+    return "\n\n".join([*solved, _sections(number, asked, shown, several, contexts)])
 
 
 def short_answer_prompt(question: Question, document: Document) -> str:
@@ -143,9 +140,7 @@ def short_answer_prompt(question: Question, document: Document) -> str:
 
 def about(document: Document, question: str) -> str:
     """Return the question with the name of its document before it."""
-    author = f" by {document.author_name}" if document.author_name else ""
-    year = f" ({document.year})" if document.year else ""
-    return f'In "{document.title}"{author}{year}, {_lower_first(question)}'
+    return f"In {named(document)}, {_lower_first(question)}"
 
 
 def named_text(document: Document, text: str) -> str:
@@ -153,35 +148,12 @@ def named_text(document: Document, text: str) -> str:
     return f"{heading_of(document)}\n\n{text}"
 
 
-def _examples(several: bool) -> list[tuple[int, Example]]:
-    return list(enumerate(examples(several), start=1))
-
-
-def _book_contexts(example: Example) -> list[str]:
-    return [named_text(example.book, context) for context in example.contexts]
-
-
-def _solved(
-    number: int, example: Example, several: bool, contexts: Sequence[str] | None = None
-) -> str:
-    order = range(len(example.options))
-    opened = _sections(
-        number, about(example.book, example.question), example.options, several, contexts
-    )
-    answer = f"Answer: {letters_of(example.gold, order)}."
-    return f"{opened} {example.thoughts}\n{answer}"
-
-
-def _asked(
-    question: Question,
-    document: Document,
-    order: Sequence[int],
-    several: bool,
-    contexts: Sequence[str] | None = None,
-) -> str:
-    shown = [question.options[option] for option in order]
-    number = len(examples(False)) + 1
-    return _sections(number, about(document, question.question), shown, several, contexts)
+def _solved(number: int, example: Example, several: bool, open_book: bool) -> str:
+    contexts = [named_text(example.book, each) for each in example.contexts] if open_book else None
+    asked = about(example.book, example.question)
+    opened = _sections(number, asked, example.options, several, contexts)
+    letters = letters_of(example.gold, range(len(example.options)))
+    return f"{opened} {example.thoughts}\nAnswer: {letters}."
 
 
 def _sections(

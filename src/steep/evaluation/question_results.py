@@ -8,7 +8,6 @@ from typing import Any
 from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
 from steep.core.files import read_rows
-from steep.evaluation.answer_scores import verdicts
 from steep.evaluation.answers import AnswerRow
 from steep.evaluation.eval_models import name_of
 from steep.evaluation.methods import answers, likelihood, short_answers
@@ -82,12 +81,12 @@ def _answers(artifact: Artifact, setup: EvaluationSetup, question_id: str) -> li
     asked: dict[str, Any] = {"options": list(first.options), "gold": list(first.gold)}
     asked["answers"] = list(first.answers)
     if artifact.stage == short_answers.STAGE:
-        scores = {
+        grades = {
             name: [metric(text, first.answers) for text in texts]
             for name, metric in short_answers.METRICS.items()
         }
-        return [{"asked": asked, **scores, "texts": texts}]
+        return [{"asked": asked, "grades": grades, "texts": texts}]
     protocol = protocol_of(setup.evaluate)
-    (verdict,) = verdicts(own, protocol.parser, protocol.vote)
+    (verdict,) = answers.verdicts(own, protocol.parser, protocol.vote)
     chosen = None if verdict.chosen is None else list(verdict.chosen)
     return [{"asked": asked, "chosen": chosen, "right": verdict.right, "texts": texts}]

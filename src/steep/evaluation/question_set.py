@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
 from steep.core.files import content_hash
 from steep.core.ids import stable_hash
+from steep.core.token_ids import text_ids
 from steep.documents.document import Document
 from steep.documents.store import documents_of
-from steep.evaluation.config import EvaluateConfig
+from steep.evaluation.answers import SHORT_TOKENS, choice_prompts
+from steep.evaluation.config import BASE, EvaluateConfig
+from steep.evaluation.encoding import encode_question
+from steep.evaluation.prompts import LETTERS, closed_book_prompt, continuation, short_answer_prompt
+from steep.evaluation.protocols import protocol_of
 from steep.evaluation.questions import (
     Question,
     Questions,
@@ -26,8 +31,12 @@ from steep.evaluation.questions import (
 )
 from steep.evaluation.scores import SkippedQuestion
 from steep.evaluation.setup import EvaluationSetup
+from steep.training.loading import load_tokenizer
+from steep.training.models import context_tokens
 
 log = logging.getLogger("steep")
+
+SPECIAL_TOKENS = 8  # an upper bound of what tokenizers add to the bytes of a text
 
 
 @dataclass(frozen=True)
@@ -39,11 +48,8 @@ class QuestionSet:
         texts: Its documents, or parts of them.
         content: A hash of the file of questions.
         split: The documents that are asked about.
-        limit: Maximum number of questions; None: no limit.
         questions: Questions with options; those with short answers have other answers as options.
-        short: Questions with short answers.
         everything: The questions with options about all documents, in every split.
-        skipped: Questions that cannot be asked, with reasons.
         unfit: Ids of those that do not fit a model, e.g. because they are too long.
     """
 
@@ -71,9 +77,11 @@ class QuestionSet:
         unfit = {"left_out": stable_hash(sorted(self.unfit), 16)} if self.unfit else {}
         return {"evaluate.questions": self.content, **split, **limit, **unfit}
 
-    def side(self, name: str) -> list[Question]:
-        """Return the questions with options about the validation or the test documents."""
-        return questions_on(self.everything, getattr(split_documents(self.texts), name))
+    def on_split(self, split: str) -> Sequence[Question]:
+        """Return the questions with options on a split, "all", "validation" or "test"."""
+        if split == self.split:
+            return self.questions
+        return questions_on(self.everything, split_documents(self.texts)[split])
 
 
 def read_question_set(
@@ -81,10 +89,8 @@ def read_question_set(
 ) -> QuestionSet | None:
     """Read the questions; None if the settings name no file.
 
-    Args:
-        setup: The settings of the evaluation.
-        documents: The artifact of the documents.
-        check_length: Leave out questions that are too long for a local model; reads its tokenizer.
+    With `check_length`, which reads the tokenizer, questions that are too long for a local model
+    are left out.
 
     Raises:
         UserError: The questions cannot be read, or none of them can be asked.
@@ -124,15 +130,20 @@ def _that_fits(question_set: QuestionSet, setup: EvaluationSetup) -> QuestionSet
     Raises:
         UserError: No question is left.
     """
-    from steep.evaluation.question_limits import not_askable, nothing_fits
-
-    reasons = not_askable(setup, question_set.questions, question_set.short, question_set.by_id)
+    reasons = _not_askable(setup, question_set.questions, question_set.short, question_set.by_id)
     if not reasons:
         return question_set
     questions = [each for each in question_set.questions if each.id not in reasons]
     short = [each for each in question_set.short if each.id not in reasons]
     if not (questions or short):
-        raise nothing_fits(reasons)
+        question, reason = next(iter(reasons.items()))
+        raise UserError(
+            "None of the questions can be asked.",
+            where="evaluate.questions",
+            found=f"{len(reasons)} questions; '{question}': {reason}",
+            hint="ask by fewer evaluate.methods (answers have long prompts), lower "
+            "evaluate.max_tokens, or take a model with a longer context",
+        )
     return replace(
         question_set,
         questions=questions,
@@ -184,7 +195,7 @@ def _choices(path: Path, texts: Sequence[Document], short: Questions) -> Questio
 
 
 def _on_split(question_set: QuestionSet, settings: EvaluateConfig) -> QuestionSet:
-    ids = getattr(split_documents(question_set.texts), settings.split)
+    ids = split_documents(question_set.texts)[settings.split]
     questions, short = (
         questions_on(question_set.questions, ids),
         questions_on(question_set.short, ids),
@@ -198,3 +209,84 @@ def _on_split(question_set: QuestionSet, settings: EvaluateConfig) -> QuestionSe
             hint="set evaluate.split to all",
         )
     return replace(question_set, questions=questions, short=short)
+
+
+class _Need(NamedTuple):
+    """The texts and further tokens of a question; `tokens` counts all with the tokenizer."""
+
+    question_id: str
+    texts: Sequence[str]
+    further_tokens: int
+    tokens: Callable[[Any], int]
+
+    def may_exceed(self, limit: int) -> bool:
+        """Return True if the context may be too short: a token is at least a byte."""
+        size = sum(len(text.encode()) for text in self.texts) + SPECIAL_TOKENS
+        return size + self.further_tokens > limit
+
+
+def _not_askable(
+    setup: EvaluationSetup,
+    questions: Sequence[Question],
+    short: Sequence[Question],
+    documents: Mapping[str, Document],
+) -> dict[str, str]:
+    """Return, by question id, the reason why a question cannot be asked by every method.
+
+    Every local model is the base or trained from it, so one tokenizer and one context are enough.
+    The context of a served model is known to its server only.
+    """
+    reasons = {}
+    if "answers" in (*setup.evaluate.methods, setup.open_book.method):
+        reasons = {
+            each.id: f"it has {len(each.options)} options, and there are {len(LETTERS)} letters"
+            for each in questions
+            if len(each.options) > len(LETTERS)
+        }
+    if all(name in setup.evaluate.servers for name in (BASE, *setup.arms)):
+        return reasons
+    directory = setup.base_directory()
+    limit = context_tokens(directory)
+    if limit is None:
+        return reasons
+    fitting = [each for each in questions if each.id not in reasons]
+    tokenizer = cache(partial(load_tokenizer, directory))
+    for need in _needs(setup, fitting, short, documents):
+        if need.may_exceed(limit) and (tokens := need.tokens(tokenizer())) > limit:
+            reasons[need.question_id] = f"it takes {tokens:,} tokens of a context of {limit:,}"
+    return reasons
+
+
+def _needs(
+    setup: EvaluationSetup,
+    questions: Sequence[Question],
+    short: Sequence[Question],
+    documents: Mapping[str, Document],
+) -> Iterator[_Need]:
+    """Yield what each question needs by each method."""
+    methods = setup.evaluate.methods
+    for each in questions if "likelihood" in methods else ():
+        prompt = closed_book_prompt(each, documents[each.document_id])
+        texts = (prompt, max(each.options, key=len))
+        yield _Need(each.id, texts, 0, partial(_option_tokens, prompt, each.options))
+    if "answers" in methods:
+        protocol = protocol_of(setup.evaluate)
+        prompts, _ = choice_prompts(questions, documents, protocol)
+        for each, prompt in zip(questions, prompts, strict=True):
+            further = protocol.max_tokens
+            yield _Need(each.id, (prompt,), further, partial(_text_tokens, prompt, (), further))
+    for each in short if "short-answers" in methods else ():
+        prompt = short_answer_prompt(each, documents[each.document_id])
+        count = partial(_text_tokens, prompt, each.answers, SHORT_TOKENS)
+        yield _Need(each.id, (prompt, *each.answers), SHORT_TOKENS, count)
+
+
+def _option_tokens(prompt: str, options: Sequence[str], tokenizer: Any) -> int:
+    return encode_question(tokenizer, prompt, [*map(continuation, options)]).context_tokens
+
+
+def _text_tokens(prompt: str, answers: Sequence[str], least: int, tokenizer: Any) -> int:
+    """Count the tokens of a prompt and its longest answer, both with BOS."""
+    bos = int(tokenizer.bos_token_id is not None)
+    counts = [bos + len(text_ids(tokenizer, text)) for text in (prompt, *answers)]
+    return counts[0] + max(least, *counts[1:], 0)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from steep.core.errors import UserError
+from steep.core.formatting import some_of
 from steep.core.ids import derive_seed
 from steep.core.permutation import Permutation
 from steep.documents.clean import one_line
@@ -67,10 +68,7 @@ def read_questions(path: Path, documents: Sequence[Document]) -> Questions:
     titles = {document.whole_id: document.title for document in documents}
     skipped: list[SkippedQuestion] = []
     asked = _asked(path, titles, skipped)
-    questions = tuple(_with_options(asked, titles, skipped))
-    if not questions:
-        raise _nothing_to_ask(path, skipped)
-    return Questions(questions, tuple(skipped))
+    return _read(path, _with_options(asked, titles, skipped), skipped)
 
 
 def read_short_answers(path: Path, documents: Sequence[Document]) -> Questions:
@@ -83,10 +81,7 @@ def read_short_answers(path: Path, documents: Sequence[Document]) -> Questions:
     skipped: list[SkippedQuestion] = []
     asked = _asked(path, titles, skipped)
     skipped += [SkippedQuestion(row.id, "it is a choice") for row in asked if not row.answers]
-    questions = tuple(row for row in asked if row.answers)
-    if not questions:
-        raise _nothing_to_ask(path, skipped)
-    return Questions(questions, tuple(skipped))
+    return _read(path, (row for row in asked if row.answers), skipped)
 
 
 def _asked(path: Path, titles: Mapping[str, str], skipped: list[SkippedQuestion]) -> list[Question]:
@@ -234,27 +229,25 @@ def _with_options(
             yield replace(row, options=options, gold=(gold,))
 
 
-def _nothing_to_ask(path: Path, skipped: Sequence[SkippedQuestion]) -> UserError:
-    shown = [f"{row.question_id}: {row.reason}" for row in skipped[:SHOWN_REASONS]]
-    more = len(skipped) - len(shown)
-    return UserError(
+def _read(path: Path, asked: Iterable[Question], skipped: list[SkippedQuestion]) -> Questions:
+    if questions := tuple(asked):
+        return Questions(questions, tuple(skipped))
+    reasons = [f"{row.question_id}: {row.reason}" for row in skipped]
+    raise UserError(
         "This file has no question that can be asked about these documents.",
         where=path,
         expected='{"id", "document_id", "question", "options": [...], "gold": 0} on each line, '
         'or "answers" instead of options and gold, or QuALITY\'s own format',
-        found="; ".join(shown + ([f"and {more} more"] if more else [])) or "an empty file",
+        found=some_of(reasons, SHOWN_REASONS) or "an empty file",
     )
 
 
-class Choice(NamedTuple):
-    """Options in the order in which they are scored, and the index of the right one."""
-
-    options: tuple[str, ...]
-    gold: int
-
-
-def choice_among(question_id: str, accepted: tuple[str, ...], others: Iterable[str]) -> Choice:
+def choice_among(
+    question_id: str, accepted: tuple[str, ...], others: Iterable[str]
+) -> tuple[tuple[str, ...], int]:
     """Turn a short answer into a choice: the first accepted answer among a seeded draw of others.
+
+    Returns the options in the order in which they are scored, and the index of the right one.
 
     The answers to other questions about the same title are of the right kind: names, years and
     places of the same subject. The draw depends on the question's id and on the set of answers
@@ -268,7 +261,7 @@ def choice_among(question_id: str, accepted: tuple[str, ...], others: Iterable[s
     unordered = [accepted[0], *drawn]
     order = Permutation(len(unordered), derive_seed("option order", question_id))
     places = [order[index] for index in range(len(unordered))]
-    return Choice(tuple(unordered[place] for place in places), places.index(0))
+    return tuple(unordered[place] for place in places), places.index(0)
 
 
 def distractors(accepted: tuple[str, ...], others: Iterable[str]) -> list[str]:
@@ -286,26 +279,19 @@ def _key(answer: str) -> str:
     return " ".join(answer.casefold().split())
 
 
-class QuestionSplit(NamedTuple):
-    """Ids of whole documents; every document is in one of the two sides.
+def split_documents(documents: Iterable[Document]) -> dict[str, frozenset[str]]:
+    """Divide the ids of whole documents into "validation" and "test".
 
     As in the paper's code, documents of equal title and author are one; sorted by title, the first
     fifth is for choosing settings and the rest for reported figures (53 and 212 of QuALITY's 265).
     """
-
-    validation: frozenset[str]
-    test: frozenset[str]
-
-
-def split_documents(documents: Iterable[Document]) -> QuestionSplit:
-    """Divide the documents into validation and test, by title."""
     ids: dict[tuple[str, str], set[str]] = {}
     for document in documents:
         ids.setdefault((document.title, document.author_name), set()).add(document.whole_id)
     ordered = sorted(ids)
     first = len(ordered) * VALIDATION_PERCENT // 100
-    sides = (ordered[:first], ordered[first:])
-    return QuestionSplit(*(frozenset().union(*(ids[name] for name in side)) for side in sides))
+    sides = {"validation": ordered[:first], "test": ordered[first:]}
+    return {name: frozenset().union(*(ids[each] for each in side)) for name, side in sides.items()}
 
 
 def questions_on(questions: Sequence[Question], document_ids: frozenset[str]) -> list[Question]:

@@ -1,4 +1,4 @@
-"""The results of closed-book methods, and what all results are made of.
+"""The results of methods: `MetricsResult` for any method, and those of closed-book methods.
 
 Results are computed, kept in `scores.json`, printed and drawn as these types (see also
 `study_results.py`; `scores.py` reads and writes them). Intervals are 95% intervals clustered by
@@ -21,6 +21,11 @@ READING = {"reading": True}  # marks a field of a protocol that changes no text,
 # Numbers that may be infinite: null in JSON.
 AtLeast = Annotated[float, BeforeValidator(lambda value: -math.inf if value is None else value)]
 AtMost = Annotated[float, BeforeValidator(lambda value: math.inf if value is None else value)]
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """The result of a method, as `scores.json` holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +91,8 @@ class Comparison(TestedDifference):
     """Model `a` minus model `b`.
 
     Attributes:
-        a: Name of the first model.
-        b: Name of the second model.
         planned: True if the study was made for this comparison.
-        bootstrap_low: Lower bound from resampling documents.
-        bootstrap_high: Upper bound from resampling documents.
+        bootstrap_low: Lower bound from resampling documents; `bootstrap_high` is the upper one.
         p_holm: Corrected over the planned comparisons; None for other comparisons.
         by_kind: The difference by kind of question.
     """
@@ -106,13 +108,10 @@ class Comparison(TestedDifference):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelComparison:
-    """The scores of all models and the comparisons of all pairs, planned ones first.
+    """The scores of all models, and all pairs (a later model minus an earlier one).
 
-    Attributes:
-        models: The score of each model.
-        pairs: A later model minus an earlier one.
-        minimum_detectable_difference: A true difference of this size is found in most studies like
-            this one; None for a single question.
+    Planned pairs come first. A true difference of the `minimum_detectable_difference` is found in
+    most studies like this one; it is None for a single question.
     """
 
     models: tuple[ModelScore, ...]
@@ -120,7 +119,34 @@ class ModelComparison:
     minimum_detectable_difference: float | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class MetricsResult(MethodResult):
+    """Models compared by every metric of a method; terminal and page show it for any method.
+
+    Attributes:
+        title: The method in a few words.
+        metrics: By the name of the metric, with grades from 0 to 1.
+        caveat: What to know before reading the numbers.
+    """
+
+    title: str
+    metrics: Mapping[str, ModelComparison]
+    caveat: str = ""
+
+
 # Likelihoods of options.
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoiceResult(MethodResult, ModelComparison):
+    """Closed book, by the choice of options; `chance` is the accuracy of guessing.
+
+    `several_right` questions have several right options.
+    """
+
+    chance: float
+    chance_by_kind: Mapping[str, float]
+    several_right: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +171,6 @@ class OptionLengths:
 
     Attributes:
         n: Questions with one right option whose options differ in length.
-        gold: Of the right options.
         models: Of the chosen options, by model and normalizer.
     """
 
@@ -155,22 +180,14 @@ class OptionLengths:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LikelihoodResult(ModelComparison):
-    """Closed book, by the likelihood of options.
+class LikelihoodResult(ChoiceResult):
+    """Closed book, by the likelihood of options, divided by a length (the normalizer).
 
-    Attributes:
-        normalizer: What the log-likelihood of an option is divided by.
-        chance: The accuracy of guessing.
-        chance_by_kind: The same by kind of question.
-        several_right: Questions with several right options.
-        lengths: None without questions whose options differ in length.
+    `lengths` are None without questions whose options differ in length.
     """
 
     models: tuple[LikelihoodScore, ...]
     normalizer: str
-    chance: float
-    chance_by_kind: Mapping[str, float]
-    several_right: int
     lengths: OptionLengths | None
 
 
@@ -184,7 +201,6 @@ class AnswerProtocol:
     Attributes:
         samples: Texts per question.
         temperature: Of sampling; 0 is greedy.
-        max_tokens: Of each text.
         parser: How a text is read.
         vote: Which of a question's valid answers counts.
         unparsed: What a question without a valid answer is.
@@ -205,9 +221,7 @@ class AnswersScore(ModelScore):
     """Accuracy of written answers.
 
     Attributes:
-        questions: Questions that were asked.
         attempted: Questions with a valid answer.
-        samples: Texts that were read.
         invalid: Texts without a valid answer, by reason.
         by_gold_letter: Accuracy by the letters under which the right options were shown.
         chosen_letters: How often each combination of letters was chosen.
@@ -224,14 +238,11 @@ class AnswersScore(ModelScore):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnswersResult(ModelComparison):
-    """Closed book, by written answers; see `LikelihoodResult` for the other fields."""
+class AnswersResult(ChoiceResult):
+    """Closed book, by written answers."""
 
     models: tuple[AnswersScore, ...]
     protocol: AnswerProtocol
-    chance: float
-    chance_by_kind: Mapping[str, float]
-    several_right: int
     warnings: tuple[str, ...]
 
 
@@ -248,17 +259,23 @@ class AnswerLikelihood:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShortAnswersResult:
+class ShortAnswersResult(MetricsResult):
     """Closed book, by short answers in the model's own words.
 
     Attributes:
-        exact_match: SQuAD's exact match.
-        f1: SQuAD's F1 of words.
         likelihood: By model, of those that give likelihoods.
         empty: Empty texts, by model.
     """
 
-    exact_match: ModelComparison
-    f1: ModelComparison
     likelihood: Mapping[str, AnswerLikelihood]
     empty: Mapping[str, int]
+
+    @property
+    def exact_match(self) -> ModelComparison:
+        """SQuAD's exact match."""
+        return self.metrics["exact match"]
+
+    @property
+    def f1(self) -> ModelComparison:
+        """SQuAD's F1 of words."""
+        return self.metrics["F1"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,11 +19,11 @@ from steep.core.errors import UserError
 from steep.evaluation.callers import Callers, check_prices, used_endpoints
 from steep.evaluation.config import BASE
 from steep.evaluation.document_index import DocumentIndex
-from steep.evaluation.eval_models import eval_models, opened
-from steep.evaluation.forgetting import study as forgetting
+from steep.evaluation.eval_models import eval_models
+from steep.evaluation.forgetting import general_text, harness_tasks
 from steep.evaluation.methods import answers, open_book
 from steep.evaluation.methods.common import Session
-from steep.evaluation.methods.registry import METHODS, scores_of
+from steep.evaluation.methods.registry import ask, check_methods, scores_of
 from steep.evaluation.protocols import asking_fields, check_protocol, protocol_of, reading_fields
 from steep.evaluation.question_set import QuestionSet, read_question_set
 from steep.evaluation.scores import Scores, SkippedQuestion, write_scores
@@ -44,10 +44,12 @@ def check(setup: EvaluationSetup, documents: Artifact) -> None:
             settings name an unknown model.
     """
     _check_names(setup)
+    check_methods(setup)
     check_protocol(setup.evaluate)
     for line in _who_sees(setup):
         log.info("evaluate: %s", line)
-    forgetting.check(setup)
+    general_text.check(setup)
+    harness_tasks.check(setup)
     summaries.check(setup, documents)
     check_prices(setup)
     question_set = read_question_set(setup, documents)
@@ -157,12 +159,8 @@ def _rows(
         session = Session(question_set, doc_index, study)
         # Served models come first: a server that fails is noticed within seconds.
         for eval_model in sorted(models, key=lambda each: each.server is None):
-            with opened(eval_model):
-                by_model[eval_model.name] = [
-                    artifact
-                    for method in METHODS.values()
-                    for artifact in method.ask(session, eval_model)
-                ]
+            with closing(eval_model):
+                by_model[eval_model.name] = [*ask(session, eval_model)]
     return judge + [artifact for each in models for artifact in by_model[each.name]]
 
 

@@ -1,7 +1,7 @@
 """The scores of an evaluation: the results of all methods, as `scores.json` holds them.
 
-This is the only place where a result is plain data. The result of a new method is one class (in
-`results.py` or `study_results.py`) and one entry in `RESULTS`.
+This is the only place where a result is plain data. `methods.registry.METHODS` names the type of
+each method's result.
 """
 
 from __future__ import annotations
@@ -15,13 +15,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter
 
 from steep.core.files import read_json, write_json
-from steep.evaluation.results import AnswersResult, LikelihoodResult, ShortAnswersResult
-from steep.evaluation.study_results import (
-    GeneralTextResult,
-    OpenBookResult,
-    SummariesResult,
-    TasksResult,
-)
+from steep.evaluation.results import MethodResult
 
 
 class SkippedQuestion(NamedTuple):
@@ -29,27 +23,6 @@ class SkippedQuestion(NamedTuple):
 
     question_id: str
     reason: str
-
-
-MethodResult = (
-    LikelihoodResult
-    | AnswersResult
-    | ShortAnswersResult
-    | OpenBookResult
-    | SummariesResult
-    | GeneralTextResult
-    | TasksResult
-)
-# The results by their names in `scores.json`, in the order in which they are shown.
-RESULTS: dict[str, type[Any]] = {
-    "likelihood": LikelihoodResult,
-    "answers": AnswersResult,
-    "short_answers": ShortAnswersResult,
-    "open_book": OpenBookResult,
-    "summaries": SummariesResult,
-    "general_text": GeneralTextResult,
-    "tasks": TasksResult,
-}
 
 
 @dataclass(frozen=True)
@@ -77,8 +50,14 @@ def write_scores(path: Path, scores: Scores) -> None:
 
 def read_scores(path: Path) -> Scores:
     """Read `scores.json`."""
+    from steep.evaluation.methods.registry import METHODS
+
     plain = read_json(path)
-    found = {name: from_json(kind, plain[name]) for name, kind in RESULTS.items() if name in plain}
+    found = {
+        name: from_json(method.kind, plain[name])
+        for name, method in METHODS.items()
+        if name in plain
+    }
     return Scores(found, tuple(SkippedQuestion(**each) for each in plain.get("skipped", ())))
 
 

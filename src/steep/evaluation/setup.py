@@ -30,10 +30,7 @@ class EvaluationSetup:
     """The settings of an evaluation, its project, and the models of the run.
 
     Attributes:
-        project: The project directory.
-        evaluate: Settings of the questions.
         open_book: Settings of retrieval.
-        summaries: Settings of the study of summaries.
         forgetting: Settings of the general text and the tasks.
         base_name: The configured name of the base model.
         base_directory: Returns the directory of the base model, or its name on the Hub.

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from steep.evaluation.results import Estimate, Interval, ModelComparison, TestedDifference
+from steep.evaluation.results import (
+    Estimate,
+    Interval,
+    MethodResult,
+    ModelComparison,
+    TestedDifference,
+)
 
 # Open book.
 
@@ -33,11 +39,9 @@ class RetrievalScore:
     """What a search finds with chunks of one size.
 
     Attributes:
-        chunk_characters: Size of the chunks.
         document: Ranks of chunks of the right document.
         answer: Ranks of chunks with the answer; None without short answers.
         answers_in_no_chunk: Questions whose answer is in no chunk.
-        chunks: Number of chunks.
         blank: Documents without text.
     """
 
@@ -51,13 +55,28 @@ class RetrievalScore:
 
 @dataclass(frozen=True, kw_only=True)
 class GridVariant:
-    """How contexts are shown; `chunk_characters` None stands for the whole document."""
+    """How contexts are shown.
+
+    Attributes:
+        chunk_characters: Size of the chunks; None stands for the whole document.
+        shown: Number of chunks that are shown.
+        order: "best_first" or "best_last".
+        temperature: Of answers; None for likelihoods.
+        split: The questions: "all", or "validation" and "test" if the best variant is chosen.
+    """
 
     chunk_characters: int | None
     shown: int
     order: str
     temperature: float | None
     split: str
+
+    def __str__(self) -> str:
+        if self.chunk_characters is None:
+            return "whole document"
+        heat = "" if self.temperature is None else f", temperature {self.temperature}"
+        order = self.order.replace("_", " ")
+        return f"{self.shown} chunks of {self.chunk_characters}, {order}{heat}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +92,6 @@ class GridScore(GridVariant, Estimate):
     """The accuracy of one model in one variant.
 
     Attributes:
-        model: Name of the model.
         left_out: Why it was not asked, if prompts outgrow the model's context.
         document_found: By whether a chunk of the right document was shown.
         answer_found: By whether a chunk with the answer was shown.
@@ -86,18 +104,16 @@ class GridScore(GridVariant, Estimate):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpenBookResult:
+class OpenBookResult(MethodResult):
     """The grid of variants, and the models at their best variants.
 
     Attributes:
-        method: "likelihood" or "answers".
         retrieval: By size of chunks.
         cells: All variants of all models.
         best: The variant that is reported for each model.
         compared: The models at these variants; None if there is no single best one.
         over_closed_book: What each model gains over closed book.
         under_whole_document: What each model gains from the whole document over retrieval.
-        chance: The accuracy of guessing.
     """
 
     method: str
@@ -167,18 +183,13 @@ class SetScores:
     """The scores of one set of texts.
 
     Attributes:
-        texts: The set.
         documents: Number of documents with counts.
-        written: Number of texts.
         left_out: Texts without counts, by reason.
-        empty: Empty texts.
         cut_off: Texts that ended at the token limit.
-        claims: Distinct claims.
-        repeats: Further mentions of them.
+        claims: Distinct claims; `repeats` are further mentions of them.
         unread_passages: Passages whose claims could not be read, by reason.
         unjudged: Claims without a full verdict, by reason.
         per_text: Each count, averaged over a document's texts, then over documents.
-        precision: True claims among those judged true or false.
         without_human: Documents without human counts.
         relative: Each count relative to the human count.
     """
@@ -213,7 +224,7 @@ class SetDifference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SummariesResult:
+class SummariesResult(MethodResult):
     """Summaries from memory, their claims judged beside those of human summaries."""
 
     judge: tuple[JudgeAgreement, ...]
@@ -254,7 +265,7 @@ class LossDifference(LossScore):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GeneralTextResult:
+class GeneralTextResult(MethodResult):
     """The loss of each model on general text, and later models minus the first."""
 
     models: tuple[ModelLoss, ...]
@@ -298,7 +309,7 @@ class TaskDifference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TasksResult:
+class TasksResult(MethodResult):
     """Tasks of lm-evaluation-harness, and later models minus the first, paired by question."""
 
     models: tuple[ModelTasks, ...]

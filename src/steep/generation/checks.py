@@ -1,11 +1,4 @@
-"""What is checked after a run: nothing to write about, answers without text, failures.
-
-A wrong chat template, a model that thinks until its tokens are spent, or a server that ignores
-`response_format` answer every call of a preparing step and say nothing of use, so that nothing is
-written about the document. A few such documents are named. If most are like that, the run ends with
-one of their answers, and `steep generate --retry-empty` asks about exactly these documents again
-once the cause is fixed.
-"""
+"""Checks of the answers after a run: nothing to write about, answers without text, failures."""
 
 from __future__ import annotations
 
@@ -17,9 +10,9 @@ from steep.core.calls import WITHOUT_TEXT
 from steep.core.errors import UserError
 from steep.core.formatting import cost_of, plural, some_of
 from steep.documents.document import Document
-from steep.generation.plan import PlanView, Subject
+from steep.generation.plan import PlanView
+from steep.generation.totals import Subject
 from steep.ledger.endpoint_health import MOST_EMPTY, no_text, reasoning_found
-from steep.recipes.recipe import Recipe
 
 log = logging.getLogger("steep")
 
@@ -53,7 +46,7 @@ def _textless(counts: Mapping[str, int]) -> int:
 
 def prepared_answer(view: PlanView, subject: Subject) -> str:
     """Return the beginning of the last answer that left nothing to write about a document."""
-    recipe, document = _of(view, subject)
+    recipe, document = view.of(subject)
     planned = view.preparation(recipe, document).planned
     records = [record for _, record in planned if record]
     text = " ".join(records[-1].text.split()) if records else ""
@@ -74,13 +67,21 @@ def why_nothing(view: PlanView, document: Document) -> str | None:
     return "; ".join(reasons) or None
 
 
-def _of(view: PlanView, subject: Subject) -> tuple[Recipe, Document]:
-    recipe = next(each for each in view.recipes if each.name == subject.recipe)
-    return recipe, next(each for each in view.documents if each.id == subject.document_id)
+def check_manifest(manifest: dict[str, Any]) -> None:
+    """Log the counts of a run, and check them.
+
+    Raises:
+        UserError: All calls failed, most answers hold no text, documents exceed the context of the
+            model, or most gave nothing to write about.
+    """
+    _log_counts(manifest)
+    _check_failures(manifest)
+    _check_context(manifest)
+    _check_empty(manifest)
+    _check_prepared(manifest)
 
 
-def log_counts(manifest: dict[str, Any]) -> None:
-    """Log the sum that must match, and what it took."""
+def _log_counts(manifest: dict[str, Any]) -> None:
     counts, usage = manifest["counts"], manifest["usage"]
     parts = [f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if name != "planned"]
     some = [part for part in parts if not part.startswith("0 ")]
@@ -100,12 +101,7 @@ def log_counts(manifest: dict[str, Any]) -> None:
     )
 
 
-def check_failures(manifest: dict[str, Any]) -> None:
-    """Log why calls failed.
-
-    Raises:
-        UserError: All of them have.
-    """
+def _check_failures(manifest: dict[str, Any]) -> None:
     counts = manifest["counts"]
     reasons = [f"{each['calls']} x {each['reason']}" for each in manifest["failures"]]
     if counts["failed"] == counts["planned"] > 0:
@@ -125,12 +121,20 @@ def check_failures(manifest: dict[str, Any]) -> None:
             log.warning("  %s", reason)
 
 
-def check_empty(manifest: dict[str, Any]) -> None:
-    """Check that most answers hold text.
+def _check_context(manifest: dict[str, Any]) -> None:
+    beyond: list[str] = manifest["beyond_context"]
+    if beyond:
+        raise UserError(
+            f"{len(beyond):,} of {manifest['documents']:,} documents exceed the context of the "
+            "model, and cannot be read whole.",
+            where=f"{manifest['endpoint']}, model '{manifest['model']}'",
+            found=some_of(beyond, SHOWN_NAMES),
+            hint="set documents.split_words, so that long documents are read in parts "
+            "(steep status --failed shows the endpoint's errors); all others are done",
+        )
 
-    Raises:
-        UserError: They do not.
-    """
+
+def _check_empty(manifest: dict[str, Any]) -> None:
     if manifest["mostly_empty"]:
         counts = manifest["counts"]
         problem, hint = no_text(counts["reasoning"], _textless(counts))
@@ -142,12 +146,7 @@ def check_empty(manifest: dict[str, Any]) -> None:
         )
 
 
-def check_prepared(manifest: dict[str, Any]) -> None:
-    """Log which documents gave a recipe nothing to write about.
-
-    Raises:
-        UserError: Most of them gave nothing.
-    """
+def _check_prepared(manifest: dict[str, Any]) -> None:
     for each in manifest["without_texts"]:
         without, dead_end = each["documents"], each["dead_end"]
         if not dead_end:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from steep.core.errors import UserError
 from steep.core.formatting import some_of
@@ -97,24 +96,6 @@ def context_warnings(
             which.format(f"context of this model, {window:,} tokens")
             + f"Set documents.split_words to {_words(room)} or less, or generate.context_tokens if "
             "the context is another"
-        )
-
-
-def tell_beyond(manifest: dict[str, Any]) -> None:
-    """Report the documents that the endpoint has found too long.
-
-    Raises:
-        UserError: There are some.
-    """
-    beyond: list[str] = manifest["beyond_context"]
-    if beyond:
-        raise UserError(
-            f"{len(beyond):,} of {manifest['documents']:,} documents exceed the context of the "
-            "model, and cannot be read whole.",
-            where=f"{manifest['endpoint']}, model '{manifest['model']}'",
-            found=some_of(beyond, SHOWN_NAMES),
-            hint="set documents.split_words, so that long documents are read in parts "
-            "(steep status --failed shows the endpoint's errors); all others are done",
         )
 
 

@@ -11,58 +11,23 @@ by itself, so that no value exceeds the limit.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from steep.core.calls import Call, Usage
-from steep.core.ranges import Case, Range
+from steep.core.ranges import Range
 from steep.documents.document import Document
-from steep.generation.estimate import (
-    PromptSize,
-    answer_tokens,
-    hosted_cache,
-    prompt_tokens,
-)
-from steep.generation.plan import PlanView, is_final, preparing_steps, text_steps
+from steep.generation.estimate import CASES, NONE, Amounts, of_one_call
+from steep.generation.plan import PlanView, preparing_steps, text_steps
+from steep.generation.totals import Subject, Totals
 from steep.generation.usage_stats import Measured
-from steep.generation.work_queue import TURN_CALLS, turn_sizes
+from steep.generation.work_queue import turn_sizes
+from steep.ledger.budget import reservation
 from steep.llm.prices import Prices
 from steep.recipes.recipe import Recipe, Step
 
-CASES: tuple[Case, ...] = ("low", "expected", "high")
 FEW_DOCUMENTS = 3  # prepared ones, before their spread is believed
 MOST_COMPARED = 200  # prepared documents whose numbers of calls correct the others'
-NONE = Range(0.0, 0.0, 0.0)
-
-
-class Amounts(NamedTuple):
-    """What some calls take; `cost_usd` is None where a price is unknown."""
-
-    calls: Range = NONE
-    prompt_tokens: Range = NONE
-    cached_tokens: Range = NONE
-    completion_tokens: Range = NONE
-    cost_usd: Range | None = NONE
-
-    def plus(self, other: Amounts) -> Amounts:
-        """Return the sum."""
-        cost = None
-        if self.cost_usd is not None and other.cost_usd is not None:
-            cost = self.cost_usd + other.cost_usd
-        calls, prompt, cached, answer = (a + b for a, b in zip(self[:4], other[:4], strict=True))
-        return Amounts(calls, prompt, cached, answer, cost)
-
-    def ordered(self) -> Amounts:
-        """Return the same with low <= expected <= high: a limit leaves fewer of expensive calls."""
-        calls, prompt, cached, answer = map(_ordered, self[:4])
-        cost = self.cost_usd and _ordered(self.cost_usd)
-        return Amounts(calls, prompt, cached, answer, cost)
-
-
-def _ordered(each: Range) -> Range:
-    return Range.around(each.low, each.expected, each.high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +87,7 @@ class Limits:
 
 @dataclass(slots=True)
 class _Item:
-    """A step about a document: its calls, and what each takes."""
+    """A step about a document: its calls, and what each takes, of which `most_usd` at most."""
 
     document: Document
     recipe: Recipe
@@ -131,22 +96,20 @@ class _Item:
     done: int
     exact: bool
     prepares: bool
-    prompt: Range
-    cached: Range
-    answer: Range
-    bound_tokens: float
-    prices: Prices
+    one: Amounts
+    most_usd: float | None
 
-    def per_call(self, case: Case) -> tuple[float, float, float]:
-        """Tokens of prompt and answer, and cost in dollars, of one call."""
-        prompt, answer = self.prompt[case], self.answer[case]
-        cached = self.cached.low if case == "high" else self.cached.expected
-        usage = Usage(round(prompt), round(min(cached, prompt)), round(answer))
-        return prompt, answer, self.prices.cost_usd(usage) or 0.0
+    @property
+    def subject(self) -> Subject:
+        return Subject(self.recipe.name, self.document.id)
+
+    def forecast(self, to_do: Amounts) -> StepForecast:
+        return StepForecast(self.recipe.name, self.step.name, self.done, to_do)
 
 
 def forecast(
     view: PlanView,
+    totals: Totals,
     measured: Measured,
     prices: Callable[[Document], Prices],
     limits: Limits,
@@ -157,112 +120,81 @@ def forecast(
 
     Args:
         view: The plan.
+        totals: What came of it so far.
         measured: What is known of the model.
         prices: Those of the endpoint that reads a document.
         limits: What is left of them.
         hosted_caches: Whether prompts without a measured cache are expected to be cached as hosted
             providers do; batches have no cache.
     """
-    items = [
-        item
-        for document in view.documents
-        for recipe in view.recipes
-        for item in _items(view, document, recipe, measured, prices(document), hosted_caches)
-    ]
+    unprepared = frozenset(totals.unprepared)
+    items: list[_Item] = []
+    for document in view.documents:
+        for recipe in view.recipes:
+            subject = Subject(recipe.name, document.id)
+            numbers = _numbers(view, recipe, document, totals, subject in unprepared)
+            for step, calls, done, prepares in numbers:
+                own = prices(document)
+                one, most_usd = Amounts(cost_usd=NONE if own.known else None), None
+                if calls.high:
+                    call, caches = step.specimen(document), hosted_caches and not prepares
+                    key = recipe.name, step.name
+                    one = of_one_call(call, key, measured, own, hosted_caches=caches)
+                    most_usd = reservation(call, own).cost_usd
+                exact = subject not in unprepared
+                items.append(
+                    _Item(document, recipe, step, calls, done, exact, prepares, one, most_usd)
+                )
     _correct(items, view)
-    uncut = {case: [item.calls[case] for item in items] for case in CASES}
-    kept = {case: _within(items, uncut[case], case, view, limits) for case in CASES}
+    cut = _within([item.calls for item in items], items, view, limits)
     # Sums are made case by case, and put in order last: each case keeps within the limits.
-    of_items = [
-        _amounts(item, *(kept[case][at] for case in CASES)) for at, item in enumerate(items)
-    ]
-    whole = (_amounts(item, *(item.calls[case] for case in CASES)) for item in items)
+    to_do = [item.one.times(calls) for item, calls in zip(items, cut, strict=True)]
     return Forecast(
-        documents=tuple(_by_document(view, items, of_items)),
-        steps=tuple(_by_step(view, items, of_items)),
-        to_do=_sum(of_items).ordered(),
-        uncut=_sum(whole).ordered(),
+        documents=tuple(_by_document(view, items, to_do)),
+        steps=tuple(_by_step(view, items, to_do)),
+        to_do=Amounts.total(to_do),
+        uncut=Amounts.total([item.one.times(item.calls) for item in items]),
         least_usd=_least_usd(items),
     )
 
 
-def _items(
-    view: PlanView,
-    document: Document,
-    recipe: Recipe,
-    measured: Measured,
-    prices: Prices,
-    hosted_caches: bool,
-) -> Iterable[_Item]:
-    texts = view.texts(recipe, document)
-    planned = () if texts is not None else view.preparation(recipe, document).planned
-    by_step = {each.step.name: each for each in texts or ()}
-    preparing = preparing_steps(recipe)
+def _numbers(
+    view: PlanView, recipe: Recipe, document: Document, totals: Totals, is_unprepared: bool
+) -> Iterator[tuple[Step, Range, int, bool]]:
+    """Yield the steps with calls: those to do, how many have ended, whether the step prepares."""
+    subject = Subject(recipe.name, document.id)
+    texts = () if is_unprepared else view.texts(recipe, document) or ()
+    planned = {each.step.name: each.number for each in texts}
+    preparing = {step.name for step in preparing_steps(recipe)}
     for step in recipe.steps:
-        done, calls = 0, NONE
-        if step in preparing:
-            ended = [p for p in planned if p.call.stage == step.name and p.record is not None]
-            done = sum(is_final(p.record.status) for p in ended if p.record)
-            if texts is None:
-                calls = _left(step.expected_calls(document), done)
-            else:
-                done = view.prepared_calls(recipe, document) if step is preparing[0] else 0
-        elif (own := by_step.get(step.name)) is not None:
-            done = view.finished(own)
-            calls = Range.exactly(own.number - done)
+        done, prepares = totals.ended.get((subject, step.name), 0), step.name in preparing
+        if not is_unprepared:
+            calls = Range.exactly(0 if prepares else planned[step.name] - done)
+        elif prepares:
+            calls = _left(step.expected_calls(document), done)
         else:
             calls = step.expected_calls(document)
-        if not calls.high and not done:
-            continue
-        call = step.specimen(document)
-        size = _size(call)
-        prompt = prompt_tokens(size, measured.tokens_per_character)
-        yield _Item(
-            document, recipe, step, calls, done,
-            exact=texts is not None,
-            prepares=step in preparing,
-            prompt=prompt,
-            cached=_cached(size, prompt, measured, hosted_caches, step in preparing),
-            answer=answer_tokens(call.answer_bound, measured.answers.get((recipe.name, step.name))),
-            bound_tokens=size.bound_tokens,
-            prices=prices,
-        )  # fmt: skip
+        if calls.high or done:
+            yield step, calls, done, prepares
 
 
 def _left(expected: Range, done: int) -> Range:
     return expected.map(lambda calls: max(1.0, calls - done))
 
 
-def _size(call: Call) -> PromptSize:
-    characters = sum(len(part) for message in call.messages for part in message.parts)
-    prefix = characters - len(call.messages[-1].parts[-1])
-    return PromptSize(characters, prefix, call.prompt_bound)
-
-
-def _cached(
-    size: PromptSize, prompt: Range, measured: Measured, hosted: bool, prepares: bool
-) -> Range:
-    """Tokens of a prompt that the endpoint has read before: but for the first call of a turn."""
-    if prepares or not hosted:
-        return NONE
-    if measured.cached_share is not None:
-        return prompt.times(measured.cached_share)
-    share = size.prefix_characters / max(1.0, size.characters) * (1 - 1 / TURN_CALLS)
-    return prompt.times(share).map(hosted_cache)
-
-
 def _correct(items: Sequence[_Item], view: PlanView) -> None:
     """Correct expected numbers of calls by what the prepared documents turned out to have."""
+    by_step: dict[tuple[str, str], list[_Item]] = {}
+    for item in items:
+        by_step.setdefault((item.recipe.name, item.step.name), []).append(item)
     for recipe in view.recipes:
         for step in text_steps(recipe):
-            own = [item for item in items if item.recipe is recipe and item.step is step]
+            own = by_step.get((recipe.name, step.name), [])
             unknown = [item for item in own if not item.exact]
             known = [item for item in own if item.exact][:MOST_COMPARED]
             if not unknown or not known:
                 continue
-            guesses = [
-                max(item.step.expected_calls(item.document).expected, 1e-9) for item in known
-            ]
+            guesses = [max(step.expected_calls(item.document).expected, 1e-9) for item in known]
             found = [item.done + item.calls.expected for item in known]
             ratios = [number / guess for number, guess in zip(found, guesses, strict=True)]
             mean = sum(found) / sum(guesses)
@@ -276,22 +208,31 @@ def _correct(items: Sequence[_Item], view: PlanView) -> None:
 
 
 def _within(
-    items: Sequence[_Item], calls: list[float], case: Case, view: PlanView, limits: Limits
-) -> list[float]:
-    """How many calls of each item the limits allow, in one case."""
-    sizes = turn_sizes(view)
-    per_call = [item.per_call(case) for item in items]
-    for recipe, left in limits.text_tokens.items():
-        of_recipe = [
-            answer * (item.recipe.name == recipe and item.step.counts)
-            for item, (_, answer, _) in zip(items, per_call, strict=True)
-        ]
-        calls = _cut(items, calls, of_recipe, left, sizes)
-    if limits.tokens is not None:
-        calls = _cut(items, calls, [a + b for a, b, _ in per_call], limits.tokens, sizes)
-    if limits.usd is not None:
-        calls = _cut(items, calls, [usd for *_, usd in per_call], limits.usd, sizes)
-    return calls
+    calls: list[Range], items: Sequence[_Item], view: PlanView, limits: Limits
+) -> list[Range]:
+    """Return how many calls of each item the limits allow, in each case."""
+    counted = [
+        (left, [item.recipe.name == recipe and item.step.counts for item in items])
+        for recipe, left in limits.text_tokens.items()
+    ]
+    if not counted and limits.tokens is None and limits.usd is None:
+        return calls
+    sizes, by_case = turn_sizes(view), []
+    for case in CASES:
+        kept = [each[case] for each in calls]
+        answers = [item.one.completion_tokens[case] for item in items]
+        for left, counts in counted:
+            units = [answer * is_text for answer, is_text in zip(answers, counts, strict=True)]
+            kept = _cut(items, kept, units, left, sizes)
+        if limits.tokens is not None:
+            prompts = (item.one.prompt_tokens[case] for item in items)
+            units = [a + b for a, b in zip(prompts, answers, strict=True)]
+            kept = _cut(items, kept, units, limits.tokens, sizes)
+        if limits.usd is not None:
+            costs = [item.one.cost_usd[case] if item.one.cost_usd else 0.0 for item in items]
+            kept = _cut(items, kept, costs, limits.usd, sizes)
+        by_case.append(kept)
+    return [Range(*three) for three in zip(*by_case, strict=True)]
 
 
 def _cut(
@@ -310,68 +251,45 @@ def _cut(
         left: How much there is.
         sizes: Calls per turn, by document.
     """
-
-    def used(turns: float) -> float:
-        return sum(n * unit for n, unit in zip(allowed(turns), units, strict=True))
-
-    def allowed(turns: float) -> list[float]:
-        before: dict[tuple[str, str], float] = {}
-        found = []
-        for item, number, unit in zip(items, calls, units, strict=True):
-            if item.prepares or not unit:
-                found.append(number)
-                continue
-            key = (item.recipe.name, item.document.id)
-            room = max(0.0, turns * sizes[item.document.id] - item.done - before.get(key, 0.0))
-            before[key] = before.get(key, 0.0) + number + item.done
-            found.append(min(number, room))
-        return found
-
-    if sum(n * unit for n, unit in zip(calls, units, strict=True)) <= left:
+    used = [number * unit for number, unit in zip(calls, units, strict=True)]
+    if sum(used) <= left:
         return calls
-    low, high = (
-        0.0,
-        max(
-            (item.done + number) / sizes[item.document.id] * len(items)
-            for item, number in zip(items, calls, strict=True)
-        ),
-    )
-    for _ in itertools.repeat(None, 40):
-        middle = (low + high) / 2
-        low, high = (middle, high) if used(middle) <= left else (low, middle)
-    found = allowed(low)
-    taken = sum(n * unit for n, unit in zip(found, units, strict=True))
-    if taken > left:  # the preparing steps alone take more
-        found = [n * left / taken if unit else n for n, unit in zip(found, units, strict=True)]
-    return found
+    before = sum(each for item, each in zip(items, used, strict=True) if item.prepares)
+    before_texts: dict[Subject, float] = defaultdict(float)
+    starts: list[float | None] = []  # the calls of its document that come before an item
+    changes: list[tuple[float, float]] = []  # a turn, and by how much more a turn takes from then
+    for item, number, unit in zip(items, calls, units, strict=True):
+        if item.prepares or not unit:
+            starts.append(None)
+            continue
+        size, start = sizes[item.document.id], before_texts[item.subject] + item.done
+        before_texts[item.subject] = start + number
+        starts.append(start)
+        changes += [(start / size, unit * size), ((start + number) / size, -unit * size)]
+    turns = _turns_within(left - before, sorted(changes))
+    share = min(1.0, left / before) if before else 1.0  # the preparing steps alone may take more
+    return [
+        (number * share if item.prepares and unit else number)
+        if start is None
+        else min(number, max(0.0, turns * sizes[item.document.id] - start))
+        for item, number, unit, start in zip(items, calls, units, starts, strict=True)
+    ]
 
 
-def _amounts(item: _Item, low: float, expected: float, high: float) -> Amounts:
-    calls = dict(zip(CASES, (low, expected, high), strict=True))
-    per_call = {case: item.per_call(case) for case in CASES}
-
-    def of(values: Mapping[Case, float]) -> Range:
-        return Range(*(calls[case] * values[case] for case in CASES))
-
-    return Amounts(
-        Range(low, expected, high),
-        of({case: per_call[case][0] for case in CASES}),
-        of({case: min(item.cached[case], item.prompt[case]) for case in CASES}),
-        of({case: per_call[case][1] for case in CASES}),
-        of({case: per_call[case][2] for case in CASES}) if item.prices.known else None,
-    )
-
-
-def _sum(amounts: Iterable[Amounts]) -> Amounts:
-    found = Amounts()
-    for each in amounts:
-        found = found.plus(each)
-    return found
+def _turns_within(left: float, changes: Iterable[tuple[float, float]]) -> float:
+    """Return how many turns `left` suffices for."""
+    at = rate = 0.0
+    for turn, change in changes:
+        if rate * (turn - at) >= left:
+            break
+        left -= rate * (turn - at)
+        at, rate = turn, rate + change
+    return at + max(0.0, left) / rate * (1 - 1e-12) if rate > 0 else at
 
 
 def _by_document(
     view: PlanView, items: Sequence[_Item], amounts: Sequence[Amounts]
-) -> Iterable[DocumentForecast]:
+) -> Iterator[DocumentForecast]:
     by_id: dict[str, list[tuple[_Item, Amounts]]] = {each.id: [] for each in view.documents}
     for item, each in zip(items, amounts, strict=True):
         by_id[item.document.id].append((item, each))
@@ -382,37 +300,32 @@ def _by_document(
             document.title,
             len(document.text),
             all(item.exact for item, _ in own),
-            tuple(
-                StepForecast(item.recipe.name, item.step.name, item.done, each.ordered())
-                for item, each in own
-            ),
-            _sum(each for _, each in own).ordered(),
+            tuple(item.forecast(each.ordered()) for item, each in own),
+            Amounts.total([each for _, each in own]),
         )
 
 
 def _by_step(
     view: PlanView, items: Sequence[_Item], amounts: Sequence[Amounts]
-) -> Iterable[StepForecast]:
+) -> Iterator[StepForecast]:
+    by_step: dict[tuple[str, str], list[Amounts]] = {}
+    done: Counter[tuple[str, str]] = Counter()
+    for item, each in zip(items, amounts, strict=True):
+        key = item.recipe.name, item.step.name
+        by_step.setdefault(key, []).append(each)
+        done[key] += item.done
     for recipe in view.recipes:
         for step in recipe.steps:
-            own = [
-                (item.done, each)
-                for item, each in zip(items, amounts, strict=True)
-                if item.recipe is recipe and item.step is step
-            ]
-            done = sum(number for number, _ in own)
-            yield StepForecast(
-                recipe.name, step.name, done, _sum(each for _, each in own).ordered()
-            )
+            key = recipe.name, step.name
+            yield StepForecast(*key, done[key], Amounts.total(by_step.get(key, ())))
 
 
 def _least_usd(items: Sequence[_Item]) -> float | None:
-    """What must be left for any call: the worst case of the smallest one that can be sent now."""
-    waiting = {(i.recipe.name, i.document.id) for i in items if i.prepares and i.calls.high}
+    """Return what must be left for any call: the worst case of the smallest one to send now."""
+    waiting = {item.subject for item in items if item.prepares and item.calls.high}
     costs = [
-        item.prices.cost_usd(Usage(round(item.bound_tokens), 0, round(item.answer.high)))
+        item.most_usd
         for item in items
-        if item.calls.high
-        and (item.prepares or (item.recipe.name, item.document.id) not in waiting)
+        if item.calls.high and (item.prepares or item.subject not in waiting)
     ]
     return min((cost for cost in costs if cost is not None), default=None)

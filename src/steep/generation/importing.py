@@ -19,11 +19,13 @@ from typing import IO, Any
 
 from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
+from steep.core.formatting import some_of
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import ImportedText
 
 ROWS_PER_TRANSACTION = 1000
 PROBLEMS_NAMED = 10
+SHOWN_IDS = 5
 LARGEST = 2**63 - 1  # that the ledger holds
 FIELDS: dict[str, type] = {
     "document_id": str,
@@ -67,8 +69,8 @@ def import_generations(path: Path, document_ids: Collection[str], ledger: Ledger
     """Read the file and record its texts on the documents with these ids.
 
     Raises:
-        UserError: The file is missing, cannot be read or ends in the middle of its compression.
-            The transactions before that stay recorded.
+        UserError: The file is missing, cannot be read or ends in the middle of its compression (the
+            transactions before that stay recorded), or not one row of it could be used.
     """
     known = frozenset(document_ids)
     rows = imported = unknown_document = malformed = 0
@@ -86,6 +88,14 @@ def import_generations(path: Path, document_ids: Collection[str], ledger: Ledger
         rows += len(lines)
         imported += ledger.record_imported(good)
     already_there = rows - imported - malformed - unknown_document
+    if rows == malformed + unknown_document:
+        raise UserError(
+            "Not one row could be used." if rows else "There is no row in this file.",
+            where=path,
+            expected="document_id (one of this project's: "
+            f"{some_of(sorted(known), SHOWN_IDS)}), recipe, model, sample, text",
+            found="\n            ".join(problems) or None,
+        )
     return ImportCounts(rows, imported, already_there, malformed, unknown_document, tuple(problems))
 
 

@@ -1,31 +1,46 @@
-"""What a run tells while it goes on and when it has ended, and how somebody outside ends it."""
+"""How far a generation is, how it has ended, and how Ctrl-C ends it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from steep.generation.plan import Totals
-from steep.ledger.budget import Reservation
+from steep.core.calls import Completion
+from steep.core.formatting import duration, plural
+from steep.core.progress import Progress
+from steep.generation.totals import Totals
+from steep.ledger.budget import NOTHING, Reservation
 from steep.ledger.endpoint_worker import EndpointStatistics
-from steep.ledger.records import Lost
+from steep.ledger.records import Lost, has_failed
 
 Phase = Literal["preparing", "texts", "salvage", "stopping"]
+NOTHING_LOST = Lost()
+
+log = logging.getLogger("steep")
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationProgress:
-    """How far a phase is. `finished` counts all its calls in the ledger, `new` those of this run.
+    """The state of a running generation.
 
     Attributes:
+        finished: Calls of the phase that are in the ledger; `new` are those of this run.
+        in_flight: Calls that were sent and not answered; of batches, all in the open ones.
         new_prompt_tokens: Of the answers of this run; `new_cached_tokens` are part of them.
         new_cost_usd: Cost of this run so far; None when a price is not known.
         may_send: Calls that the endpoints are thought to take at once now.
         asked_to_stop: Whether it stops because of Ctrl-C, and not of an error.
+        batches: Open batches at a provider; None for a run without batches.
+        answered: Calls of these batches that the provider says it has answered.
     """
 
-    phase: Phase
+    phase: Phase = "preparing"
     planned: int = 0
     finished: int = 0
     in_flight: int = 0
@@ -39,10 +54,58 @@ class GenerationProgress:
     overloads: int = 0
     may_send: int = 0
     asked_to_stop: bool = False
+    batches: int | None = None
+    answered: int = 0
+
+    def after(self, completions: Sequence[Completion]) -> GenerationProgress:
+        """Return the state once these completions are recorded."""
+        answered = [each for each in completions if not has_failed(each)]
+        costs = [self.new_cost_usd, *(each.cost_usd for each in answered)]
+        usages = [each.usage for each in answered]
+        return replace(
+            self,
+            finished=self.finished + len(completions),
+            new=self.new + len(completions),
+            new_failed=self.new_failed + len(completions) - len(answered),
+            new_tokens=self.new_tokens + sum(each.completion_tokens for each in usages),
+            new_prompt_tokens=self.new_prompt_tokens + sum(each.prompt_tokens for each in usages),
+            new_cached_tokens=self.new_cached_tokens + sum(each.cached_tokens for each in usages),
+            new_cost_usd=None if None in costs else sum(cost or 0.0 for cost in costs),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationReport:
+    """The result of a generation: what came of the plan, and of the attempts.
+
+    Attributes:
+        totals: What came of the plan, whichever run did it.
+        over_budget: What was left of the budget did not suffice for a call, or for a batch that is
+            worth a day's wait.
+        stopped: The run was stopped by a `StopRequest`.
+        statistics: Of the attempts of this run.
+        dropped: The most that calls can cost that were sent and, as the run was aborted, not waited
+            for: a provider may have billed them.
+        lost: Attempts whose answers were broken or never came: likewise.
+        batches: How many continue at the provider; None for a run without batches.
+        held_back: Calls were not submitted because the rest of the budget is reserved for the open
+            batches; what these leave of it is free once they have ended.
+        held: The most that the open batches may take of the budget; nothing without a limit.
+    """
+
+    totals: Totals
+    over_budget: bool
+    stopped: bool
+    statistics: EndpointStatistics = field(default_factory=EndpointStatistics)
+    dropped: tuple[Reservation, ...] = ()
+    lost: Lost = NOTHING_LOST
+    batches: int | None = None
+    held_back: bool = False
+    held: Reservation = NOTHING
 
 
 class StopRequest:
-    """How somebody outside ends a run: `drain` at the first Ctrl-C, `abort` at the second."""
+    """Ends a run: `drain` at the first Ctrl-C, `abort` at the second."""
 
     def __init__(self) -> None:
         self.draining = False
@@ -59,71 +122,104 @@ class StopRequest:
         self.draining = self.aborting = True
         self.on_change()
 
+    @contextlib.contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Stop at Ctrl-C or SIGTERM; to be entered in an event loop.
 
-@dataclass(frozen=True, slots=True)
-class GenerationReport:
-    """How a run went: what came of the plan, and of the attempts.
+        A command that was started to ignore Ctrl-C (in the background of a script) continues to.
+        """
+        if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._on_signal)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
 
-    Attributes:
-        totals: What came of the plan, whichever run did it.
-        over_budget: The run ended because what was left of the budget did not suffice for a call.
-        stopped: Somebody stopped it.
-        statistics: Of the attempts of this run.
-        dropped: What calls can cost at most that were sent and, as the run was aborted, not waited
-            for: a provider may have billed them.
-        lost: Attempts whose answers were broken or never came: likewise.
+    def _on_signal(self) -> None:
+        (self.abort if self.draining else self.drain)()
+
+
+class Display:
+    """One progress line fed from two sides: calls by the scheduler, tokens by the decoder.
+
+    A model in this process reports every token; an endpoint reports them with the whole answer.
     """
 
-    totals: Totals
-    over_budget: bool
-    stopped: bool
-    statistics: EndpointStatistics
-    dropped: tuple[Reservation, ...]
-    lost: Lost
+    def __init__(self) -> None:
+        self._progress = Progress("generate", None, "tokens written")
+        self._decoded = 0
+        self._state = GenerationProgress()
+        self._phase: Phase | None = None
+        self._phase_began = (time.monotonic(), 0)  # and how many calls were finished then
 
+    def on_tokens(self, count: int) -> None:
+        """Show that tokens were decoded in this process."""
+        self._decoded += count
+        if self._phase is not None:
+            self._show()
 
-@dataclass(frozen=True, slots=True)
-class BatchProgress:
-    """How far a run is.
+    def on_progress(self, state: GenerationProgress) -> None:
+        """Show the new state of the run."""
+        if state.phase != self._phase:
+            self._phase = state.phase
+            self._phase_began = (time.monotonic(), state.finished)
+            if state.phase == "stopping" and state.in_flight and state.batches is None:
+                log.info(
+                    "generate: stopping; %s waited for (Ctrl-C %s abandons what is not answered)",
+                    f"{plural(state.in_flight, 'call')} in flight "
+                    f"{'is' if state.in_flight == 1 else 'are'}",
+                    "again" if state.asked_to_stop else "twice",
+                )
+        self._state = state
+        self._show()
 
-    Attributes:
-        batches: Open ones, with `waiting` calls in them.
-        answered: Of these calls, how many the provider says it has answered.
-        new: Calls that were landed in this run; `new_failed` are part of them.
-        new_tokens: Written, of this run.
-        new_cost_usd: Of this run; None when a price is not known.
-    """
+    def finish(self) -> None:
+        """Replace the line by the last one."""
+        self._progress.finish(f"{self._tokens:,} tokens written")
 
-    phase: Literal["preparing", "texts", "stopping"] = "preparing"
-    batches: int = 0
-    waiting: int = 0
-    answered: int = 0
-    new: int = 0
-    new_failed: int = 0
-    new_tokens: int = 0
-    new_cost_usd: float | None = 0.0
+    @property
+    def _tokens(self) -> int:
+        return max(self._decoded, self._state.new_tokens)
 
+    def _show(self) -> None:
+        state = self._state
+        facts = self._of_calls(state) if state.batches is None else self._of_batches(state)
+        self._progress.update(self._tokens, **facts)
 
-@dataclass(frozen=True, slots=True)
-class BatchReport:
-    """How a run went.
+    def _of_batches(self, state: GenerationProgress) -> dict[str, object]:
+        cost = "unknown" if state.new_cost_usd is None else f"${state.new_cost_usd:.2f}"
+        return {
+            "phase": state.phase,
+            "batches": state.batches,
+            "waiting": f"{state.in_flight:,}",
+            "answered_there": f"{state.answered:,}",
+            "completed": f"{state.new:,}",
+            "failed": state.new_failed,
+            "cost": cost,
+        }
 
-    Attributes:
-        totals: What came of the plan; `submitted` of it wait at the provider.
-        over_budget: What is neither spent nor held does not suffice: for a call, or for a batch
-            that is worth a day's wait.
-        stopped: Somebody stopped it.
-        batches: How many go on at the provider.
-        held_back: Calls were not submitted because the rest of the budget is held for the open
-            batches; what these leave of it is free once they have landed.
-        held_tokens: What the open batches may take of the budget at most; 0 if it has no limit.
-        held_usd: Likewise, in dollars.
-    """
-
-    totals: Totals
-    over_budget: bool
-    stopped: bool
-    batches: int
-    held_back: bool = False
-    held_tokens: int = 0
-    held_usd: float = 0.0
+    def _of_calls(self, state: GenerationProgress) -> dict[str, object]:
+        facts: dict[str, object] = {"calls": f"{state.finished:,}/{state.planned:,}"}
+        left = max(0, state.planned - state.finished)
+        began_s, finished = self._phase_began
+        if state.finished > finished and state.phase != "stopping":
+            per_call_s = (time.monotonic() - began_s) / (state.finished - finished)
+            facts["time_left"] = duration(per_call_s * left)
+        if state.new and state.new_cost_usd is None:
+            facts["cost"] = "unknown"
+        elif state.new and state.new_cost_usd is not None:
+            projected = state.new_cost_usd * (1 + left / state.new)
+            facts["cost"] = f"${state.new_cost_usd:,.2f} of about ${projected:,.2f}"
+        if state.new_failed:
+            facts["failed"] = state.new_failed
+        facts |= {"in_flight": state.in_flight, "phase": state.phase}
+        if state.new_prompt_tokens:
+            facts["cached"] = f"{state.new_cached_tokens / state.new_prompt_tokens:.0%}"
+        if state.overloads:
+            facts |= {"overloads": state.overloads, "at_once": state.may_send}
+        return facts

@@ -19,14 +19,13 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from steep.core.calls import Call, Completion
+from steep.core.calls import Call
 from steep.documents.document import Document
 from steep.generation.endpoints import Endpoints
 from steep.generation.plan import PlanView
 from steep.generation.progress import GenerationProgress, GenerationReport, Phase, StopRequest
 from steep.generation.target import Target
 from steep.generation.work_queue import (
-    CallChunk,
     DocumentQueue,
     FlatQueue,
     Group,
@@ -157,8 +156,7 @@ class _Run:
             client = self.endpoints[number].client
             works = document_work(self._view, share, self._target.is_wanted)
             if client.batch_size > 1:
-                chunks = (chunk for work in works for chunk in work.chunks)
-                queues[number] = FlatQueue(chunks, client.batch_size)
+                queues[number] = FlatQueue((work.load() for work in works), client.batch_size)
             else:
                 queues[number] = DocumentQueue(works, client.concurrency)
         await self._make("salvage" if salvage else "texts", planned, queues, finished)
@@ -181,7 +179,7 @@ class _Run:
             for number in shares:
                 own = [p for p in calls if worker_of[p.call.document_id] == number]
                 size = self.endpoints[number].client.batch_size
-                queues[number] = FlatQueue([CallChunk(0, own)], size)
+                queues[number] = FlatQueue([own], size)
             planned = max(len(documents), len(calls))
             await self._make("preparing", planned, queues, planned - len(calls))
 
@@ -375,7 +373,7 @@ class _Run:
                 self._recent[entry.call.id] = None
         while len(self._recent) > MOST_RECENT:
             del self._recent[next(iter(self._recent))]
-        self._count([entry.completion for entry in entries])
+        self._progress = self._progress.after([entry.completion for entry in entries])
         self._report()
 
     async def _drop(self) -> None:
@@ -388,22 +386,6 @@ class _Run:
         await asyncio.gather(*self._flying, return_exceptions=True)
         self._flying.clear()
         self._completed.clear()
-
-    def _count(self, completions: Sequence[Completion]) -> None:
-        old = self._progress
-        answered = [each for each in completions if not has_failed(each)]
-        costs = [old.new_cost_usd, *(each.cost_usd for each in answered)]
-        usages = [each.usage for each in answered]
-        self._progress = replace(
-            old,
-            finished=old.finished + len(completions),
-            new=old.new + len(completions),
-            new_failed=old.new_failed + len(completions) - len(answered),
-            new_tokens=old.new_tokens + sum(each.completion_tokens for each in usages),
-            new_prompt_tokens=old.new_prompt_tokens + sum(each.prompt_tokens for each in usages),
-            new_cached_tokens=old.new_cached_tokens + sum(each.cached_tokens for each in usages),
-            new_cost_usd=None if None in costs else sum(cost or 0.0 for cost in costs),
-        )
 
     def _report(self) -> None:
         statistics = self.endpoints.statistics

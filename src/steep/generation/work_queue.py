@@ -23,6 +23,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from steep.core.calls import Call
@@ -35,7 +36,7 @@ TURN_CALLS = 64  # about a document of mean length
 
 
 class Planned(NamedTuple):
-    """A call to be sent. `position` is its place in the whole plan, or in its opening round."""
+    """A call to be sent. `position` is its place in the whole plan, or in its preparing round."""
 
     call: Call
     slot: Slot | None
@@ -49,16 +50,16 @@ class WorkQueue(Protocol):
     """Hands out groups of calls to one endpoint."""
 
     def next(self) -> Group | None:
-        """The next group: empty to ask again at once, None while there is nothing."""
+        """Return the next group: empty to ask again at once, None while there is nothing."""
         ...
 
     def completed(self, group: Group) -> None:
-        """A group is back."""
+        """Note that a group is back."""
         ...
 
 
 def assign(documents: Iterable[Document], workers: int) -> list[list[Document]]:
-    """Divide documents among lanes, each in turn to the one with the least text so far.
+    """Divide documents among endpoints, each in turn to the one with the least text so far.
 
     Who reads what follows from the documents alone, so that it can be said beforehand, and a
     document is read by the same endpoint in every run.
@@ -172,30 +173,33 @@ def missing(
 ) -> Iterator[Planned]:
     """Yield the calls of the plan that the ledger lacks, or has as failed; lazily."""
     for work in document_work(view, view.documents, is_wanted):
-        for chunk in work.chunks:
-            yield from chunk.missing
-
-
-class CallChunk(NamedTuple):
-    """A run of calls without a slot: how many were looked at, and those to be sent."""
-
-    looked_at: int
-    missing: list[Planned]
+        yield from work.load()
 
 
 @dataclass(slots=True)
-class DocumentWork:
-    """What is left of one turn. `left` is an upper bound of the calls that will come."""
+class TurnWork:
+    """What is left of one turn.
+
+    Attributes:
+        left: An upper bound of the calls that will come.
+        load: Builds them, without those that the ledger turns out to know by content.
+        ahead: The calls that are loaded, the last one first.
+        warm: The prefix that the endpoint has read.
+        warming: The prefix that is in flight.
+    """
 
     left: int
-    chunks: Iterator[CallChunk]
+    load: Callable[[], list[Planned]]
+    ahead: list[Planned] | None = None
+    warm: tuple[object, ...] | None = None
+    warming: tuple[object, ...] | None = None
 
 
 def document_work(
     view: PlanView,
     documents: Sequence[Document],
     is_wanted: Callable[[Recipe], bool] = lambda recipe: True,
-) -> Iterator[DocumentWork]:
+) -> Iterator[TurnWork]:
     """Yield the turns that have calls left; documents that are not prepared have none yet."""
     full: dict[str, bool] = {}  # by the key of the texts: whether no call is left
     for turn in turns(view, documents, is_wanted):
@@ -206,10 +210,10 @@ def document_work(
             continue
         ranks = list(view.ledger.free_ranks(texts.key, turn.stop, turn.start))
         if ranks:
-            yield DocumentWork(len(ranks), _chunks(view, turn, ranks))
+            yield TurnWork(len(ranks), partial(_unknown_calls, view, turn, ranks))
 
 
-def _chunks(view: PlanView, turn: Turn, ranks: Sequence[int]) -> Iterator[CallChunk]:
+def _unknown_calls(view: PlanView, turn: Turn, ranks: Sequence[int]) -> list[Planned]:
     """Look up calls without a slot; what the ledger knows by content gets one here."""
     calls, ledger, key = view.calls(turn.texts), view.ledger, turn.texts.key
     offset = turn.position - turn.start
@@ -222,8 +226,8 @@ def _chunks(view: PlanView, turn: Turn, ranks: Sequence[int]) -> Iterator[CallCh
     to_send = [each for each in planned if each.call.id not in waiting]
     failed = [call_id for call_id, status in statuses.items() if status == "failed"]
     if failed and (tried := ledger.textless_attempts(failed)):
-        to_send = [_with_another_seed(each, tried.get(each.call.id, 0)) for each in to_send]
-    yield CallChunk(len(ranks), to_send)
+        return [_with_another_seed(each, tried.get(each.call.id, 0)) for each in to_send]
+    return to_send
 
 
 def _with_another_seed(planned: Planned, textless: int) -> Planned:
@@ -231,23 +235,23 @@ def _with_another_seed(planned: Planned, textless: int) -> Planned:
 
 
 class FlatQueue:
-    """Batches of `batch_size` for a model that draws one stream of random numbers a batch."""
+    """Batches of `batch_size`, for a model that draws one stream of random numbers per batch."""
 
-    def __init__(self, chunks: Iterable[CallChunk], batch_size: int) -> None:
-        self._groups = _batches(chunks, batch_size)
+    def __init__(self, parts: Iterable[list[Planned]], batch_size: int) -> None:
+        self._groups = _batches(parts, batch_size)
 
     def next(self) -> Group | None:
-        """The next batch."""
+        """Return the next batch."""
         return next(self._groups, None)
 
     def completed(self, group: Group) -> None:
-        """Nothing waits for a batch."""
+        """Do nothing: no call waits for a batch."""
 
 
-def _batches(chunks: Iterable[CallChunk], batch_size: int) -> Iterator[Group]:
+def _batches(parts: Iterable[list[Planned]], batch_size: int) -> Iterator[Group]:
     """Cut calls at multiples of `batch_size` of their positions."""
     batch: Group = []
-    for _, calls in chunks:
+    for calls in parts:
         for planned in calls:
             if batch and planned.position // batch_size != batch[0].position // batch_size:
                 yield batch
@@ -259,76 +263,63 @@ def _batches(chunks: Iterable[CallChunk], batch_size: int) -> Iterator[Group]:
         yield batch
 
 
-@dataclass(slots=True)
-class _OpenDocument:
-    """A document that a lane is at work on; `warming` is the prefix that is under way."""
-
-    work: DocumentWork
-    ahead: Group
-    warm: tuple[object, ...] | None = None
-    warming: tuple[object, ...] | None = None
-
-
 class DocumentQueue:
-    """Single calls, document by document; `width` is how many the lane may have in flight."""
+    """Single calls, turn by turn; `width` is how many the endpoint may have in flight."""
 
-    def __init__(self, works: Iterator[DocumentWork], width: int) -> None:
+    def __init__(self, works: Iterator[TurnWork], width: int) -> None:
         self._works = works
         self._width = width
-        self._open: list[_OpenDocument] = []
+        self._open: list[TurnWork] = []
         self._more = True
 
     def next(self) -> Group | None:
-        """The next call: one that warms a new document, or one whose prefix is warm."""
-        if self._more and sum(each.work.left for each in self._open) < self._width:
+        """Return the next call: one that warms a new document, or one whose prefix is warm."""
+        if self._more and sum(work.left for work in self._open) < self._width:
             if (work := next(self._works, None)) is None:
                 self._more = False
             else:
-                self._open.append(_OpenDocument(work, []))
-                return self._take(self._open[-1])
-        for document in self._open:
-            if document.warming is None:
-                return self._take(document)
+                self._open.append(work)
+                return self._take(work)
+        for work in self._open:
+            if work.warming is None:
+                return self._take(work)
         return None
 
     @property
     def is_done(self) -> bool:
-        """Whether all documents of this lane are done, but for what is in flight."""
+        """Whether all turns of this endpoint are done, but for what is in flight."""
         return not self._more and not self._open
 
     def take_over(self, other: DocumentQueue) -> bool:
-        """Take the next document of another lane that is not begun, if there is one."""
+        """Take the next turn of another endpoint that is not begun, if there is one."""
         work = next(other._works, None)
         if work is not None:
-            self._open.append(_OpenDocument(work, []))
+            self._open.append(work)
         return work is not None
 
-    def _take(self, document: _OpenDocument) -> Group:
-        """The document's next call, or none if its next stretch held none."""
-        if not document.ahead:
-            chunk = next(document.work.chunks, None)
-            if chunk is None:
-                self._open.remove(document)
-                return []
-            document.ahead = chunk.missing[::-1]
-            document.work.left -= chunk.looked_at - len(chunk.missing)
-        if not document.ahead:
+    def _take(self, work: TurnWork) -> Group:
+        """Return the next call of a turn; none closes it."""
+        if work.ahead is None:
+            work.ahead = work.load()[::-1]
+            work.left = len(work.ahead)
+        if not work.ahead:
+            self._open.remove(work)
             return []
-        prefix = prefix_of(document.ahead[-1].call)
-        if prefix != document.warm:
-            document.warming = prefix
-        document.work.left -= 1
-        return [document.ahead.pop()]
+        prefix = prefix_of(work.ahead[-1].call)
+        if prefix != work.warm:
+            work.warming = prefix
+        work.left -= 1
+        return [work.ahead.pop()]
 
     def completed(self, group: Group) -> None:
-        """What has come back has warmed its prefix, also when it failed: the rest must go on."""
-        for document in self._open:
-            if document.warming is not None and document.warming == prefix_of(group[0].call):
-                document.warm, document.warming = document.warming, None
+        """Note that a prefix is warm, also when its call failed: the rest must go on."""
+        for work in self._open:
+            if work.warming is not None and work.warming == prefix_of(group[0].call):
+                work.warm, work.warming = work.warming, None
 
 
 def hand_over(queues: Mapping[int, WorkQueue], idle: int) -> int | None:
-    """Give the lane that is done a document that another one has not begun; return whose."""
+    """Give the endpoint that is done a turn that another one has not begun; return whose."""
     mine = queues[idle]
     if isinstance(mine, DocumentQueue) and mine.is_done:
         for number, other in queues.items():
@@ -338,6 +329,6 @@ def hand_over(queues: Mapping[int, WorkQueue], idle: int) -> int | None:
 
 
 def prefix_of(call: Call) -> tuple[object, ...]:
-    """What a call has in common with others of its document: all but its last part."""
+    """Return what a call has in common with others of its document: all but its last part."""
     *before, last = call.messages
     return (*before, last.parts[:-1])

@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from steep.core.artifacts import Project
 from steep.core.calls import STATUSES, WITHOUT_TEXT, Call, Completion, Message, Status, Usage
 from steep.ledger.records import (
     IMPORT_ENDPOINT,
@@ -97,6 +99,11 @@ class Ledger:
     def connection(self) -> sqlite3.Connection:
         """The database, for queries that only read; see `steep.ledger.queries`."""
         return self._connection
+
+    @property
+    def changes(self) -> int:
+        """The number of rows that were written since it was opened."""
+        return self._connection.total_changes
 
     def record(self, entries: Sequence[Entry]) -> None:
         """Record how calls ended: all of them or (killed, disk full) none."""
@@ -373,3 +380,17 @@ class Ledger:
         """Yield the rows of a query that only reads."""
         with sqlite_errors(self.path):
             yield from self._connection.execute(query, values)
+
+
+@contextmanager
+def open_ledger(project: Project) -> Iterator[Ledger]:
+    """Open the project's ledger to read it, or an empty one elsewhere while there is none."""
+    if project.ledger_path.is_file():
+        with Ledger(project.ledger_path, read_only=True) as ledger:
+            yield ledger
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger.db"
+        connect(path, write=True).close()  # without a lock, which some file systems do not have
+        with Ledger(path, read_only=True) as ledger:
+            yield ledger

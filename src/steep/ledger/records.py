@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from steep.core.calls import Call, Completion, Payable, Status, Usage
@@ -59,7 +59,6 @@ class SlotTotals:
     cost_usd: float
     unpriced: int
     reasoning_tokens: int  # of the answers that were nothing but reasoning
-    failures: Mapping[str, int] = field(default_factory=dict)  # why calls were skipped
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt
@@ -318,9 +318,16 @@ class RelationCalls(Sequence[Call]):
         self._size = step.size
         self._number = step.number_among(len(entities))
         self._seed, self._document_id = step.prompts.writer.seed, document.id
-        seed = derive_seed(self._seed, document.id, step.size)
-        self._order = Permutation(math.comb(len(entities), step.size), seed)
-        self._builder = step.prompts.calls_of(document, step.name)
+        self._build = partial(step.prompts.calls_of, document, step.name)
+
+    @cached_property
+    def _order(self) -> Permutation:
+        seed = derive_seed(self._seed, self._document_id, self._size)
+        return Permutation(math.comb(len(self.entities), self._size), seed)
+
+    @cached_property
+    def _builder(self) -> _CallBuilder:
+        return self._build()
 
     @cached_property
     def key(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import json_repair
 
-from steep.documents.mentions import folded_name, is_too_long, mention_index
+from steep.documents.mentions import mention_index
 from steep.documents.names import proper_names
 
 MOST_ENTITIES = 60  # of a document, where the configuration names no number
@@ -128,9 +128,8 @@ def valid_entities(names: Iterable[str], document_text: str) -> tuple[str, ...]:
     index = mention_index(document_text)
     kept: dict[tuple[str, ...], str] = {}
     for name in listed:
-        words = folded_name(name, index.language)
-        if words and words not in kept and not is_too_long(name) and index.mentions(words):
-            kept[words] = name
+        if (words := index.find(name)) is not None:
+            kept.setdefault(words, name)
     return tuple(kept.values())
 
 

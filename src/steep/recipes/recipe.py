@@ -22,7 +22,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Protocol
 
 from steep.core.calls import Call, Message, Sampling
@@ -223,5 +223,10 @@ def ask(
 
 def foreign_language(document: Document) -> str | None:
     """Return the English name of a document's language; None for English or where it is unclear."""
-    code = document_language(document.text)
+    return _foreign_language(document.text)
+
+
+@lru_cache(maxsize=2**17)  # of all documents of a plan, which is gone through more than once
+def _foreign_language(text: str) -> str | None:
+    code = document_language(text)
     return None if code == "en" else LANGUAGE_NAMES.get(code or "")

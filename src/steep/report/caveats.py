@@ -7,21 +7,42 @@ from collections.abc import Iterator
 
 from steep.core.formatting import UNKNOWN, count, listing, plural
 from steep.evaluation.results import LikelihoodResult, ModelComparison
-from steep.report.components import PageSection, model_names, section
-from steep.report.conclusions import capitalized, normalizer_name
+from steep.report.blocks import PageSection
+from steep.report.conclusions import capitalized
 from steep.report.html import el
-from steep.report.view_models import (
-    RAW_RECIPE,
-    CorpusSummary,
-    Generation,
-    ReportData,
-    document_count,
-    question_count,
-)
+from steep.report.results import document_count, normalizer_name, question_count
+from steep.report.run_data import RAW_RECIPE, CorpusSummary, Generation, ReportData
+from steep.report.sections.corpus import model_names
 
 FEW_DOCUMENTS = 20  # with fewer clusters, clustered intervals are known to be too narrow
 IN_PROCESS = "in process"  # the endpoint of models that ran in the process of Steep
 Note = tuple[str, str]  # heading and text
+
+METHOD_NOTES: dict[str, Note] = {
+    "answers": (
+        "Generated answers depend on format",
+        "An answer counts only in the requested format. A small model may know more than it can "
+        "express in it, and a model that learned the format looks better without knowing more: "
+        "compare the shares of parsed answers.",
+    ),
+    "open_book": (
+        "Open book measures reading",
+        "With text in the prompt, a model has to read rather than remember. Closed-book accuracy "
+        "shows what training taught; open-book accuracy shows what retrieval adds. A retrieval "
+        "setting is only chosen on questions about other documents than those it is scored on.",
+    ),
+    "summaries": (
+        "The judge is a model",
+        "All counts of claims depend on its verdicts. Its agreement with labels was measured on "
+        "other, shorter texts than these: it shows whether the judge is usable at all, not how "
+        "large its error is here.",
+    ),
+    "general_text": (
+        "Loss on general text is not ability",
+        "The loss can change where no task does, so a small increase is a reason to look closer, "
+        "not proof of damage. Other kinds of text may have suffered more, or less.",
+    ),
+}
 
 
 def caveats(run: ReportData) -> PageSection:
@@ -30,7 +51,7 @@ def caveats(run: ReportData) -> PageSection:
         el("div", el("h3", heading), el("p", text), class_="note-item")
         for heading, text in notes(run)
     ]
-    return section("caveats", "Caveats", None, el("div", *items, class_="notes"))
+    return PageSection("caveats", "Caveats", None, [el("div", *items, class_="notes")])
 
 
 def notes(run: ReportData) -> Iterator[Note]:
@@ -48,7 +69,9 @@ def notes(run: ReportData) -> Iterator[Note]:
             "The price of this endpoint is not configured. Unknown does not mean free: set the "
             "prices per million tokens in the configuration to have the cost computed.",
         )
-    yield from _methods(run)
+    for name, note in METHOD_NOTES.items():
+        if getattr(run.tables, name):
+            yield note
 
 
 def _generator(run: ReportData) -> Note:
@@ -56,7 +79,11 @@ def _generator(run: ReportData) -> Note:
     if generation is None:
         return ("No text was generated", "All texts were imported or are the documents.")
     recipes = list(run.setting("generate", "recipes") or {})
-    if run.arms and not any(set(recipes) & set(run.reads(arm.name)) for arm in run.arms):
+    if (
+        recipes
+        and run.arms
+        and not any(set(recipes) & set(run.reads(arm.name)) for arm in run.arms)
+    ):
         return (
             f"No model was trained on the texts of {generation.model}",
             f"The texts of {listing(recipes)} were generated in this run, {_where(generation)}, "
@@ -103,7 +130,7 @@ def _recorded(run: ReportData, corpus: CorpusSummary) -> Note:
 
 def _accuracies(run: ReportData) -> Iterator[Note]:
     """Yield how certain the first table of accuracies is, and what a likelihood measures."""
-    tables = [*run.tables.closed_book()]
+    tables = [table for table, _ in run.tables.closed_book()]
     if run.tables.open_book and run.tables.open_book.compared:
         tables.append(run.tables.open_book.compared)
     if tables:
@@ -164,7 +191,7 @@ def _training(run: ReportData) -> Iterator[Note]:
             + (
                 "The intervals cover the choice of documents and questions, not the variance "
                 "between training runs."
-                if run.has_scores
+                if run.tables
                 else "Another seed would give somewhat different losses."
             ),
         )
@@ -184,41 +211,3 @@ def _filters(corpus: CorpusSummary) -> Note:
         + " The filters cannot detect false statements."
         + (f" {cut} trimmed to whole sentences." if trimmed else ""),
     )
-
-
-def _methods(run: ReportData) -> Iterator[Note]:
-    """Yield a caveat for each method besides likelihood."""
-    tables = run.tables
-    if tables.answers:
-        yield (
-            "Generated answers depend on format",
-            "An answer counts only in the requested format. A small model may know more than it "
-            "can express in it, and a model that learned the format looks better without knowing "
-            "more: compare the shares of parsed answers.",
-        )
-    if tables.open_book:
-        chosen = any(variant.split == "test" for variant in tables.open_book.best.values())
-        yield (
-            "Open book measures reading",
-            "With text in the prompt, a model has to read rather than remember. Closed-book "
-            "accuracy shows what training taught; open-book accuracy shows what retrieval adds."
-            + (
-                " The retrieval setting was chosen on questions about other documents than those "
-                "it is scored on."
-                if chosen
-                else ""
-            ),
-        )
-    if tables.summaries:
-        yield (
-            "The judge is a model",
-            "All counts of claims depend on its verdicts. Its agreement with labels was measured "
-            "on other, shorter texts than these: it shows whether the judge is usable at all, not "
-            "how large its error is here.",
-        )
-    if tables.general_text:
-        yield (
-            "Loss on general text is not ability",
-            "The loss can change where no task does, so a small increase is a reason to look "
-            "closer, not proof of damage. Other kinds of text may have suffered more, or less.",
-        )

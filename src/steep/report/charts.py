@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from steep.report.html import Child, Html, el, number
+from steep.report.results import IntervalEstimate
 
 SERIES_COLORS = 8  # as many as style.css defines
 DASHES = ("9 3 2 3", None, "7 4", "2 3")
@@ -41,9 +42,7 @@ class Whisker:
 
     label: str
     series: int
-    value: float
-    low: float | None
-    high: float | None
+    found: IntervalEstimate
     note: str
 
 
@@ -167,13 +166,14 @@ def _whisker(row: Whisker, scale: Scale, reference: float | None) -> Iterator[Ht
     yield el("title", f"{row.label}: {row.note}")
     if reference is not None:
         yield line(scale(reference), -2, scale(reference), 27, "reference")
-    if row.low is not None and row.high is not None:
-        low, high = scale(row.low), scale(row.high)
+    found = row.found
+    if found.low is not None and found.high is not None:
+        low, high = scale(found.low), scale(found.high)
         kind = f"whisker {series_class(row.series)}"
         yield line(low, MIDDLE, high, MIDDLE, kind)
         for end in (low, high):
             yield line(end, MIDDLE - 4, end, MIDDLE + 4, kind)
-    yield marker(row.series, scale(row.value), MIDDLE)
+    yield marker(row.series, scale(found.value), MIDDLE)
 
 
 def _value_axis(axis: Axis, scale: Scale, common: bool) -> Html:
@@ -199,16 +199,8 @@ def stacked_bar(parts: Sequence[tuple[str, int, str]], title: str) -> Html:
     shapes, x = [], 0.0
     for name, size, kind in parts:
         label, width = el("title", f"{name}: {size:,}"), 100 * size / total
-        shapes.append(
-            el(
-                "rect",
-                label,
-                x=f"{x:.3f}%",
-                width=f"{width:.3f}%",
-                height=22,
-                class_=f"fill {kind}",
-            )
-        )
+        place = {"x": f"{x:.3f}%", "width": f"{width:.3f}%"}
+        shapes.append(el("rect", label, **place, height=22, class_=f"fill {kind}"))
         x += width
     return chart(title, "stack", svg(*shapes, class_="whole"))
 
@@ -268,22 +260,14 @@ def _curve(curve: Curve, across: Scale, up: Scale) -> Html:
     ]
     # A path of no length with round ends is a dot that does not stretch.
     dots = el("path", d="".join(f"M{place}h0" for place in noisy), class_=f"dots {color}")
-    path = el(
-        "polyline",
-        points=" ".join(strong),
-        class_=f"curve {color}",
-        stroke_dasharray=DASHES[curve.series % len(DASHES)],
-    )
+    path = el("polyline", points=" ".join(strong), **_stroke(curve))
     return el("g", el("title", curve.label), dots if noisy else None, path)
 
 
 def _dash(curve: Curve) -> Html:
-    stroke = el(
-        "line",
-        x2=34,
-        y1=6,
-        y2=6,
-        class_=f"curve {series_class(curve.series)}",
-        stroke_dasharray=DASHES[curve.series % len(DASHES)],
-    )
-    return svg(stroke, class_="dash")
+    return svg(el("line", x2=34, y1=6, y2=6, **_stroke(curve)), class_="dash")
+
+
+def _stroke(curve: Curve) -> dict[str, str | None]:
+    dashes = DASHES[curve.series % len(DASHES)]
+    return {"class_": f"curve {series_class(curve.series)}", "stroke_dasharray": dashes}

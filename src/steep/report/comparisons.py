@@ -1,8 +1,10 @@
-"""Accuracies and paired differences of models: chart, table and sentences for any method."""
+"""Accuracies and paired differences of models: charts and tables for any method."""
 
 from __future__ import annotations
 
-from steep.core.formatting import MINUS, p_value, percent, plural, points, rounded_interval
+from collections.abc import Iterable, Sequence
+
+from steep.core.formatting import MINUS, interval, p_value, percent, plural, points
 from steep.evaluation.results import (
     AnswersResult,
     Comparison,
@@ -10,25 +12,37 @@ from steep.evaluation.results import (
     ModelComparison,
     ModelScore,
 )
-from steep.report.charts import Axis, Whisker, WhiskerGroup, series_class, whisker_chart
-from steep.report.components import figure, points_cell, share_cell, table
+from steep.report.blocks import (
+    Block,
+    Cell,
+    Figure,
+    Model,
+    Part,
+    Series,
+    Table,
+    points_cell,
+    share_cell,
+    table,
+)
+from steep.report.charts import Axis, Whisker, WhiskerGroup, whisker_chart
 from steep.report.conclusions import conclusions, verdict
-from steep.report.html import Child, Html, el
-from steep.report.view_models import IntervalEstimate, ReportData, estimate, kinds, of_kind
+from steep.report.html import Html
+from steep.report.results import IntervalEstimate, chance_of, estimate, kinds, of_kind
 
 ALL = "all questions"
 PERCENT_TICKS = tuple((i / 4, percent(i / 4, 0)) for i in range(5))
 
 
-def key(run: ReportData, name: str) -> Html:
-    """Return a model's name beside its color."""
-    number = run.series.get(name, 0)
-    return el("span", el("i", class_=f"swatch {series_class(number)}"), name, class_="key")
+def accuracies(found: ModelComparison, title: str, caption: str, measure: str) -> list[Block]:
+    """Return the chart and the table of accuracies, and all about their differences."""
+    chart = Figure(caption, lambda series: accuracy_chart(series, found, title))
+    some = any(estimate(model) for model in found.models)
+    return [chart if some else None, accuracy_table(found), *comparison(found, measure)]
 
 
-def comparison(run: ReportData, found: ModelComparison, measure: str) -> list[Html]:
+def comparison(found: ModelComparison, measure: str) -> list[Block]:
     """Return conclusions, table and chart of all paired differences."""
-    box = conclusions(found, measure, _chance(found))
+    box = conclusions(found, measure)
     if not found.pairs:
         return [box]
     caption = (
@@ -37,30 +51,43 @@ def comparison(run: ReportData, found: ModelComparison, measure: str) -> list[Ht
     )
     if kinds(found):
         caption += " Comparisons by kind are not corrected for multiple testing."
-    chart = figure(difference_chart(run, found), caption)
-    return [box, el("h3", "Paired differences"), difference_table(found), chart]
+    chart = Figure(caption, lambda series: difference_chart(series, found))
+    return [box, Part("Paired differences", [difference_table(found), chart])]
 
 
-def _chance(found: ModelComparison) -> float | None:
-    return found.chance if isinstance(found, LikelihoodResult | AnswersResult) else None
+def _group(
+    kind: str | None, rows: Sequence[Whisker], chance: float | None = None
+) -> list[WhiskerGroup]:
+    """Return the group of a kind of question; none without rows."""
+    n = _common(row.found.n for row in rows)
+    detail = f"n = {n}" if n else "n differs"
+    return [WhiskerGroup(kind or ALL, detail, rows, chance)] if rows else []
+
+
+def common_n(found: ModelComparison, kind: str | None = None) -> int | None:
+    """Return the number of questions, if it is the same for all models."""
+    return _common(each.n for model in found.models if (each := of_kind(model, kind)))
+
+
+def _common(numbers: Iterable[int]) -> int | None:
+    found = set(numbers)
+    return found.pop() if len(found) == 1 else None
 
 
 # ---- accuracies ----------------------------------------------------------------------------------
 
 
-def accuracy_chart(run: ReportData, found: ModelComparison, title: str) -> Html:
+def accuracy_chart(series: Series, found: ModelComparison, title: str) -> Html:
     """Return the chart of each model's accuracy, over all questions and by kind."""
     groups = []
     for kind in [None, *kinds(found)]:
         rows = [
-            accuracy_whisker(model.name, run.series.get(model.name, 0), each)
+            accuracy_whisker(model.name, series.get(model.name, 0), each)
             for model in found.models
             if (each := of_kind(model, kind))
         ]
-        if rows:
-            detail = _detail(common_n(found, kind))
-            groups.append(WhiskerGroup(kind or ALL, detail, rows, _own_chance(found, kind)))
-    return whisker_chart(groups, accuracy_axis(_chance(found)), title)
+        groups += _group(kind, rows, _own_chance(found, kind))
+    return whisker_chart(groups, accuracy_axis(chance_of(found)), title)
 
 
 def accuracy_axis(chance: float | None) -> Axis:
@@ -71,22 +98,24 @@ def accuracy_axis(chance: float | None) -> Axis:
 
 def accuracy_whisker(name: str, series: int, found: IntervalEstimate) -> Whisker:
     """Return one accuracy as a whisker."""
-    note = f"{percent(found.value, 0)} {rounded_interval(found.low, found.high)}"
-    return Whisker(name, series, found.value, found.low, found.high, note)
+    note = f"{percent(found.value, 0)} {interval(found.low, found.high, decimals=0)}"
+    return Whisker(name, series, found, note)
 
 
-def accuracy_table(run: ReportData, found: ModelComparison, caption: Child = None) -> Html:
+def accuracy_table(found: ModelComparison) -> Table:
     """Return the table of each model's accuracy, over all questions and by kind."""
     shown = [None, *kinds(found)]
     rows = [
-        (key(run, model.name), *(_accuracy_cell(found, model, kind) for kind in shown))
+        (Model(model.name), *(_accuracy_cell(found, model, kind) for kind in shown))
         for model in found.models
     ]
     headings = [(kind or ALL, _accuracy_detail(found, kind)) for kind in shown]
-    return table(["model", *headings], rows, caption)
+    chance = chance_of(found)
+    caption = None if chance is None else f"Guessing has an accuracy of {percent(chance)}."
+    return Table(["model", *headings], rows, caption)
 
 
-def _accuracy_cell(found: ModelComparison, model: ModelScore, kind: str | None) -> Child:
+def _accuracy_cell(found: ModelComparison, model: ModelScore, kind: str | None) -> Cell:
     without = "not evaluated" if estimate(model) else "none parsed"
     return share_cell(of_kind(model, kind), without, show_n=common_n(found, kind) is None)
 
@@ -108,42 +137,11 @@ def _own_chance(found: ModelComparison, kind: str | None) -> float | None:
     return found.chance if kind is None else levels.get(kind)
 
 
-def common_n(found: ModelComparison, kind: str | None = None) -> int | None:
-    """Return the number of questions, if it is the same for all models."""
-    sizes = {each.n for model in found.models if (each := of_kind(model, kind))}
-    return sizes.pop() if len(sizes) == 1 else None
-
-
-def _detail(n: int | None) -> str:
-    return f"n = {n}" if n else "n differs"
-
-
 # ---- differences ---------------------------------------------------------------------------------
 
 
-def difference_table(found: ModelComparison) -> Html:
+def difference_table(found: ModelComparison) -> Table:
     """Return the table of all paired differences with their tests."""
-    rows = [
-        (
-            pair_name(pair),
-            pair.n,
-            points_cell(pair),
-            p_value(pair.p),
-            holm_cell(pair),
-            p_cell(pair.p_mcnemar),
-            verdict(pair),
-        )
-        for pair in found.pairs
-    ]
-    headings = (
-        "comparison",
-        "n",
-        ("difference", "points, 95% interval"),
-        ("p", "clustered"),
-        ("p", "Holm-corrected"),
-        ("McNemar p", "unclustered"),
-        "verdict",
-    )
     smallest = found.minimum_detectable_difference
     note = (
         "The minimum detectable difference is unknown."
@@ -156,7 +154,23 @@ def difference_table(found: ModelComparison) -> Html:
         f" Holm's correction covers the {plural(planned, 'planned comparison')}: each model "
         "against the base model, and synthetic text against the raw documents."
     )
-    return table(headings, rows, note, texts={0, 6})
+    return table(
+        found.pairs,
+        (
+            ("comparison", pair_name),
+            ("verdict", verdict),
+            ("n", lambda pair: pair.n),
+            (("difference", "points, 95% interval"), points_cell),
+            (("p", "clustered"), lambda pair: p_value(pair.p)),
+            (
+                ("p", "Holm-corrected"),
+                lambda pair: p_cell(pair.p_holm) if pair.planned else "not planned",
+            ),
+            (("McNemar p", "unclustered"), lambda pair: p_cell(pair.p_mcnemar)),
+        ),
+        note,
+        texts=range(2),
+    )
 
 
 def pair_name(pair: Comparison) -> str:
@@ -164,34 +178,28 @@ def pair_name(pair: Comparison) -> str:
     return f"{pair.a} {MINUS} {pair.b}"
 
 
-def holm_cell(pair: Comparison) -> str:
-    """Return the corrected p-value of a planned comparison."""
-    return p_cell(pair.p_holm) if pair.planned else "not planned"
-
-
 def p_cell(p: float | None) -> str:
     """Return a p-value; fractional grades have no McNemar test."""
     return "none" if p is None else p_value(p)
 
 
-def difference_chart(run: ReportData, found: ModelComparison) -> Html:
+def difference_chart(series: Series, found: ModelComparison) -> Html:
     """Return the chart of all paired differences, over all questions and by kind."""
     groups = []
     for kind in [None, *kinds(found)]:
-        shown = [(pair, each) for pair in found.pairs if (each := of_kind(pair, kind))]
-        rows = [_difference_whisker(run, pair, each) for pair, each in shown]
-        sizes = {each.n for _, each in shown}
-        if rows:
-            detail = _detail(sizes.pop() if len(sizes) == 1 else None)
-            groups.append(WhiskerGroup(kind or ALL, detail, rows))
+        rows = [
+            _difference_whisker(pair, series.get(pair.a, 0), each)
+            for pair in found.pairs
+            if (each := of_kind(pair, kind))
+        ]
+        groups += _group(kind, rows)
     title = "Paired differences in accuracy, over all questions and by kind, with 95% intervals"
     return whisker_chart(groups, _difference_axis(groups), title)
 
 
-def _difference_whisker(run: ReportData, pair: Comparison, found: IntervalEstimate) -> Whisker:
-    note = f"{points(found.value, 0)} {rounded_interval(found.low, found.high, signed=True)}"
-    series = run.series.get(pair.a, 0)
-    return Whisker(pair_name(pair), series, found.value, found.low, found.high, note)
+def _difference_whisker(pair: Comparison, series: int, found: IntervalEstimate) -> Whisker:
+    spread = interval(found.low, found.high, signed=True, decimals=0)
+    return Whisker(pair_name(pair), series, found, f"{points(found.value, 0)} {spread}")
 
 
 def _difference_axis(groups: list[WhiskerGroup]) -> Axis:
@@ -200,7 +208,7 @@ def _difference_axis(groups: list[WhiskerGroup]) -> Axis:
         abs(end)
         for group in groups
         for row in group.rows
-        for end in (row.value, row.low, row.high)
+        for end in (row.found.value, row.found.low, row.found.high)
         if end is not None
     ]
     limit = min(1.0, 0.2 * (int(max(ends) / 0.2) + 1))

@@ -6,29 +6,18 @@ comparisons (Holm), is below 0.05; it is suggestive if only the uncorrected p-va
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from steep.core.formatting import interval, listing, p_value, percent, plural, points
 from steep.evaluation.results import Comparison, ModelComparison, ModelScore
 from steep.report.html import Html, el
-from steep.report.view_models import document_count, estimate, question_count
+from steep.report.results import chance_of, document_count, estimate, question_count
 
 SIGNIFICANT_P = 0.05
 ABOVE_CHANCE, AT_CHANCE = "is above chance", "does not differ significantly from chance"
 MOST_GAINS = 3  # comparisons named in the headline
 Verdict = Literal["significant", "suggestive", "not significant"]
-
-NORMALIZERS = {
-    "sum": "total log-likelihood",
-    "per_token": "log-likelihood per token",
-    "per_character": "log-likelihood per character",
-    "per_byte": "log-likelihood per byte",
-}
-
-
-def normalizer_name(name: str) -> str:
-    """Return a normalizer in words."""
-    return NORMALIZERS.get(name, name)
 
 
 def verdict(pair: Comparison) -> Verdict:
@@ -40,7 +29,7 @@ def verdict(pair: Comparison) -> Verdict:
 
 def headline(scores: ModelComparison, how: str) -> str:
     """Return the first sentence of the page: the significant planned differences."""
-    asked = f"On {questions(scores)}, {how}"
+    asked = f"On {questions(scores)}, closed book and scored by {how}"
     pairs = [pair for pair in scores.pairs if pair.planned]
     found = [pair for pair in pairs if verdict(pair) == "significant"]
     if not pairs:
@@ -57,35 +46,32 @@ def headline(scores: ModelComparison, how: str) -> str:
     return f"{asked}, {gains}.{tail}"
 
 
-def conclusions(scores: ModelComparison, measure: str, chance: float | None) -> Html:
+def conclusions(scores: ModelComparison, measure: str) -> Html:
     """Return the box with all that a table of accuracies shows, in sentences."""
-    lines = [
-        *(against_chance(model, chance) for model in scores.models),
-        uneven_intervals(scores.models, chance),
-    ]
+    chance = chance_of(scores)
+    levels = [against_chance(model, chance) for model in scores.models]
+    levels.append(uneven_intervals(scores.models, chance))
     pairs = [el("li", conclusion(pair, scores)) for pair in scores.pairs]
-    levels = " ".join(line for line in lines if line)
-    return el(
-        "div",
-        el("h3", "Conclusions"),
-        el("ul", *pairs) if pairs else None,
-        el("p", levels) if levels else None,
-        el(
-            "p",
-            "These results hold for these documents, questions and models, and for one measure: "
-            f"{measure}.",
-        ),
-        class_="reading",
+    said = " ".join(filter(None, levels))
+    scope = (
+        "These results hold for these documents, questions and models, and for one measure: "
+        f"{measure}."
     )
+    parts = [el("ul", *pairs) if pairs else None, el("p", said) if said else None, el("p", scope)]
+    return el("div", el("h3", "Conclusions"), *parts, class_="reading")
 
 
 def conclusion(pair: Comparison, scores: ModelComparison) -> str:
     """Return what one pair shows."""
     first, second, size = _oriented(pair)
     gain = f"{points(size, sign=False)} percentage points"
+    found = estimate(pair)
+    low, high = (found.low, found.high) if found else (None, None)
+    if pair.difference < 0 and low is not None and high is not None:
+        low, high = -high, -low
     test = "p" if pair.p_holm is None else "Holm-corrected p"
     p = p_value(pair.p if pair.p_holm is None else pair.p_holm)
-    spread = f"95% interval {_oriented_interval(pair)}, {test} {p}"
+    spread = f"95% interval {interval(low, high, signed=True)}, {test} {p}"
     kind = verdict(pair)
     if kind == "not significant":
         return (
@@ -119,11 +105,13 @@ def _beside_chance(low: float, high: float, chance: float) -> str:
     return "is below chance" if high < chance else AT_CHANCE
 
 
-def uneven_intervals(models: tuple[ModelScore, ...], chance: float | None) -> str | None:
+def uneven_intervals(models: Sequence[ModelScore], chance: float | None) -> str | None:
     """Explain how a model is above chance when another of no lower accuracy may not be."""
+    if chance is None:
+        return None
     levels: dict[str, list[float]] = {ABOVE_CHANCE: [], AT_CHANCE: []}
     for found in map(estimate, models):
-        if found and chance is not None and found.low is not None and found.high is not None:
+        if found and found.low is not None and found.high is not None:
             how = _beside_chance(found.low, found.high, chance)
             levels.setdefault(how, []).append(found.value)
     above, unsure = levels[ABOVE_CHANCE], levels[AT_CHANCE]
@@ -156,14 +144,6 @@ def _oriented(pair: Comparison) -> tuple[str, str, float]:
     better = pair.difference >= 0
     first, second = (pair.a, pair.b) if better else (pair.b, pair.a)
     return first, second, abs(pair.difference)
-
-
-def _oriented_interval(pair: Comparison) -> str:
-    found = estimate(pair)
-    low, high = (found.low, found.high) if found else (None, None)
-    if pair.difference < 0 and low is not None and high is not None:
-        low, high = -high, -low
-    return interval(low, high, signed=True)
 
 
 def _smallest(scores: ModelComparison) -> str:

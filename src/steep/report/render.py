@@ -8,41 +8,54 @@ policy forbids both. The same artifacts give the same bytes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
 from steep.core.files import write_text
+from steep.core.formatting import count
+from steep.report.blocks import (
+    Block,
+    Bullets,
+    Cell,
+    Figure,
+    Fold,
+    Heading,
+    Model,
+    PageSection,
+    Part,
+    Series,
+    Stacked,
+    Strong,
+    Table,
+    absent,
+)
 from steep.report.caveats import caveats
-from steep.report.components import PageSection
+from steep.report.charts import series_class
 from steep.report.html import Html, el, join
-from steep.report.loader import load_run
-from steep.report.sections.answers import answers
+from steep.report.results import ResultTables
+from steep.report.run_data import ReportData, load_run
+from steep.report.sections.closed_book import answers, likelihood, skipped_questions
 from steep.report.sections.corpus import corpus
 from steep.report.sections.entities import entities
 from steep.report.sections.forgetting import forgetting
 from steep.report.sections.generation import generation
-from steep.report.sections.header import header, page_title
-from steep.report.sections.likelihood import likelihood
+from steep.report.sections.header import header, page_title, provenance
 from steep.report.sections.open_book import open_book
-from steep.report.sections.provenance import provenance
+from steep.report.sections.other_methods import other_methods
 from steep.report.sections.summaries import summaries
 from steep.report.sections.training import training
-from steep.report.view_models import ReportData
 
-SECTIONS = (
+RESULTS: Sequence[Callable[[ResultTables], PageSection | None]] = (
     likelihood,
     answers,
     open_book,
     summaries,
     forgetting,
-    caveats,
-    generation,
-    entities,
-    training,
-    corpus,
-    provenance,
+    other_methods,
 )
+OTHERS = (caveats, generation, entities, training, corpus, provenance)
 
 
 def render_report(project_root: Path, run_directory: Path) -> Path:
@@ -58,20 +71,99 @@ def render_report(project_root: Path, run_directory: Path) -> Path:
 
 def page(run: ReportData) -> str:
     """Return the page of a run."""
-    parts = [found for each in SECTIONS if (found := each(run)) is not None]
+    found = [*(result_sections(run.tables) or [_nothing(run)]), *(each(run) for each in OTHERS)]
+    links = [el("a", each.title, href=f"#{each.anchor}") for each in found]
+    drawn = (draw_section(each, run.series) for each in found)
     return Template(_asset("page.html")).substitute(
         title=join([page_title(run)]).text,
         style=_asset("style.css"),
         header=header(run).text,
-        contents=_contents(parts).text,
-        sections=join([part.body for part in parts], "\n").text,
+        contents=el("nav", *links, aria_label="Contents").text,
+        sections=join(drawn, "\n").text,
     )
 
 
-def _contents(parts: list[PageSection]) -> Html:
-    links = [el("a", part.title, href=f"#{part.anchor}") for part in parts]
-    return el("nav", *links, aria_label="Contents")
+def result_sections(tables: ResultTables) -> list[PageSection]:
+    """Return the sections of what was measured."""
+    return [found for each in RESULTS if (found := each(tables))]
+
+
+def _nothing(run: ReportData) -> PageSection:
+    text = (
+        "Nothing was measured: the configuration names no questions (evaluate.questions). The "
+        "rest of the page shows the texts and the training."
+    )
+    return PageSection("results", "Results", None, [absent(text), skipped_questions(run.tables)])
 
 
 def _asset(name: str) -> str:
     return files("steep.report").joinpath(name).read_text(encoding="utf-8")
+
+
+# ---- blocks --------------------------------------------------------------------------------------
+
+
+def draw_section(found: PageSection, series: Series) -> Html:
+    """Return the markup of a section."""
+    opening = el("p", found.opening, class_="opening") if found.opening else None
+    blocks = _drawn(found.blocks, series)
+    return el("section", el("h2", found.title), opening, *blocks, id=found.anchor)
+
+
+def _drawn(blocks: Iterable[Block], series: Series) -> Iterator[Html | None]:
+    for block in blocks:
+        match block:
+            case str():
+                yield el("p", block, class_="prose")
+            case Table():
+                yield _table(block, series)
+            case Figure():
+                yield el("figure", block.draw(series), el("figcaption", block.caption))
+            case Bullets():
+                yield el("ul", *(el("li", each) for each in block.items), class_="said")
+            case Part():
+                yield el("div", el("h3", block.heading), *_drawn(block.blocks, series))
+            case Fold():
+                inner = _drawn(block.blocks, series)
+                yield el("details", el("summary", block.summary), *inner)
+            case _:
+                yield block
+
+
+def _table(found: Table, series: Series) -> Html:
+    """Return a table that scrolls in its own box."""
+    kinds = [None if index in found.texts else "number" for index in range(len(found.headings))]
+    head = [_heading(each, kind) for each, kind in zip(found.headings, kinds, strict=True)]
+    rows = []
+    for row in found.rows:
+        first, *others = [_cell(cell, series) for cell in row]
+        cells = [el("td", cell, class_=kind) for cell, kind in zip(others, kinds[1:], strict=True)]
+        rows.append(el("tr", el("th", first, scope="row", class_=kinds[0]), *cells))
+    inner = el("table", el("thead", el("tr", *head)), el("tbody", *rows))
+    note = el("p", found.caption, class_="note") if found.caption else None
+    return el("div", el("div", inner, class_="scroll"), note, class_="table")
+
+
+def _heading(heading: Heading, kind: str | None) -> Html:
+    first, second = (heading, "") if isinstance(heading, str) else heading
+    return el("th", first, _detail(second), scope="col", class_=kind)
+
+
+def _cell(cell: Cell, series: Series) -> Html | str:
+    match cell:
+        case int():
+            return count(cell)
+        case Stacked():
+            return el("span", cell.main, _detail(cell.detail))
+        case Strong():
+            return el("strong", cell.text)
+        case Model():
+            swatch = el("i", class_=f"swatch {series_class(series.get(cell.name, 0))}")
+            key = el("span", swatch, cell.name, class_="key")
+            more = cell.suffix or cell.detail
+            return el("span", key, cell.suffix, _detail(cell.detail)) if more else key
+    return cell
+
+
+def _detail(text: str) -> Html | None:
+    return el("span", text, class_="detail") if text else None

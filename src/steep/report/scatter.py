@@ -10,7 +10,7 @@ from typing import NamedTuple
 from steep.core.formatting import bounds, decimal, shorten
 from steep.report.charts import Scale, chart, line, marker, series_class, svg, text, ticks
 from steep.report.html import Html, el
-from steep.report.view_models import IntervalEstimate
+from steep.report.results import IntervalEstimate
 
 HEIGHT = 350
 NARROWEST = 280.0  # pixels between the axes on a phone: names that fit there fit everywhere

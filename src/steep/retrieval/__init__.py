@@ -1,1 +1,1 @@
-"""The open-book half: documents become chunks, a question finds them, and how well is measured."""
+"""Search for open-book answers: chunks, embeddings, indexes, rerankers, and their quality."""

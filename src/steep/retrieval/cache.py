@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
@@ -22,10 +21,7 @@ from steep.retrieval.index import Hit, Vectors
 
 BUSY_TIMEOUT_S = 30.0
 KEYS_PER_QUERY = 500
-_TABLES = """
-CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, value BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS rankings (key TEXT PRIMARY KEY, value BLOB NOT NULL);
-"""
+_TABLE = "CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB NOT NULL)"
 
 
 class RetrievalCache:
@@ -41,51 +37,46 @@ class RetrievalCache:
         with self._errors():
             self._database = sqlite3.connect(self._path or ":memory:", timeout=BUSY_TIMEOUT_S)
             self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.executescript(_TABLES)
+            self._database.execute(_TABLE)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._database.close()
 
     def vectors(self, embedder: str, texts: Sequence[str]) -> dict[str, Vectors]:
         """Return the vectors of those texts that are known."""
         by_key = {stable_hash([embedder, text]): text for text in texts}
-        found = self._read("vectors", list(by_key))
+        found = self._read(list(by_key))
         return {by_key[key]: np.frombuffer(value, "<f4") for key, value in found.items()}
 
     def add_vectors(self, embedder: str, texts: Sequence[str], vectors_ND: Vectors) -> None:
         """Keep the vectors of texts."""
         values = (vector_D.astype("<f4").tobytes() for vector_D in vectors_ND)
         keys = (stable_hash([embedder, text]) for text in texts)
-        self._write("vectors", dict(zip(keys, values, strict=True)))
+        self._write(dict(zip(keys, values, strict=True)))
 
     def rankings(self, keys: Sequence[str]) -> dict[str, list[Hit]]:
         """Return the rankings that are known."""
-        found = self._read("rankings", keys)
+        found = self._read(keys)
         return {key: [Hit(*pair) for pair in json.loads(value)] for key, value in found.items()}
 
     def add_rankings(self, rankings: Mapping[str, Sequence[Hit]]) -> None:
         """Keep rankings."""
-        self._write("rankings", {key: json.dumps(hits).encode() for key, hits in rankings.items()})
+        self._write({key: json.dumps(hits).encode() for key, hits in rankings.items()})
 
-    def _read(self, table: str, keys: Sequence[str]) -> dict[str, bytes]:
+    def _read(self, keys: Sequence[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
         with self._errors():
             for start in range(0, len(keys), KEYS_PER_QUERY):
                 asked = keys[start : start + KEYS_PER_QUERY]
                 marks = ",".join("?" * len(asked))
-                query = f"SELECT key, value FROM {table} WHERE key IN ({marks})"
+                query = f"SELECT key, value FROM entries WHERE key IN ({marks})"
                 found.update(self._database.execute(query, asked))
         return found
 
-    def _write(self, table: str, rows: Mapping[str, bytes]) -> None:
+    def _write(self, rows: Mapping[str, bytes]) -> None:
         with self._errors(), self._database:
-            insert = f"INSERT OR REPLACE INTO {table} VALUES (?, ?)"
+            insert = "INSERT OR REPLACE INTO entries VALUES (?, ?)"
             self._database.executemany(insert, rows.items())
 
     @contextmanager

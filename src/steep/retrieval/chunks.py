@@ -44,7 +44,7 @@ class Chunk:
 
     @property
     def shown(self) -> str:
-        """The text under the heading, as it is searched and shown."""
+        """Return the text under the heading, as it is searched and shown."""
         return f"{self.heading}\n\n{self.text}"
 
 

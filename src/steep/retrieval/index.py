@@ -11,6 +11,7 @@ scored once more in double precision, and rounded, before they are put in order.
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from steep.retrieval.local import need
+from steep.core.errors import UserError
 
 Vectors = NDArray[np.float32]
 Places = NDArray[np.int64]
@@ -32,6 +33,22 @@ RANK_OFFSET = 60  # of reciprocal rank fusion; that of its authors
 SPARE = 64  # candidates beyond those asked for: single precision may confuse neighbors
 
 logger = logging.getLogger(__name__)
+
+
+def need(module: str, package: str) -> Any:
+    """Import a module.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(
+            f"The package {package} is not installed, or is broken.",
+            found=error,
+            hint=f"pip install {package}",
+        ) from error
 
 
 class Hit(NamedTuple):
@@ -75,12 +92,7 @@ def fuse(rankings: Sequence[Sequence[Hit]], k: int) -> list[Hit]:
 
 
 class VectorIndex:
-    """Vectors of length 1 that can be searched.
-
-    Args:
-        vectors_ND: One per text.
-        faiss_from: Number of vectors from which FAISS is used, if it is installed.
-    """
+    """Vectors of length 1 that can be searched, with FAISS from `faiss_from` vectors on."""
 
     def __init__(self, vectors_ND: Vectors, faiss_from: int = FAISS_FROM) -> None:
         assert vectors_ND.ndim == 2 and vectors_ND.dtype == np.float32, vectors_ND.dtype

@@ -1,8 +1,8 @@
-"""The quality of rankings, question by question.
+"""Measure the quality of rankings, per question.
 
 Two measures: the ranks of the chunks of the right *document* (the paper's Recall@8: QuALITY has no
 gold passage), and of its chunks that hold a gold *answer*. The second needs questions with short
-answers. A question whose answer is in no chunk, because it was cut in two, counts as not found and
+answers. A question whose answer is in no chunk, because a cut divides it, counts as not found and
 has `relevant == 0`.
 """
 
@@ -23,15 +23,10 @@ from steep.retrieval.index import Hit
 
 @dataclass(frozen=True, slots=True)
 class RetrievalQuality:
-    """The ranks of the relevant chunks of a question.
+    """The ranks of the relevant chunks of a question."""
 
-    Attributes:
-        ranks: Of those that were found, from 1, ascending.
-        relevant: Number of relevant chunks in the corpus.
-    """
-
-    ranks: tuple[int, ...]
-    relevant: int
+    ranks: tuple[int, ...]  # of those that were found, from 1, ascending
+    relevant: int  # number of relevant chunks in the corpus
 
     def recall(self, k: int) -> float:
         """Return 1 if one of the first `k` chunks is relevant, else 0."""
@@ -39,7 +34,7 @@ class RetrievalQuality:
 
     @property
     def reciprocal_rank(self) -> float:
-        """1 / the rank of the first relevant chunk; 0 if none was found."""
+        """Return 1 / the rank of the first relevant chunk; 0 if none was found."""
         return 1 / self.ranks[0] if self.ranks else 0.0
 
     def ndcg(self, k: int) -> float:

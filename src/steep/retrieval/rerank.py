@@ -1,19 +1,22 @@
 """Rerankers read a question and a chunk together, which ranks better than a search.
 
-`Reranker` is the extension point. Built in are a cross-encoder on disk (`local.py`), an endpoint
-(`remote.py`), and the model under evaluation itself: the likelihood of the question after the chunk
-(Sachan et al., EMNLP 2022). The last costs a forward pass of the model over each chunk, so
-`RetrievalConfig.reranked` should be small.
+`Reranker` is the extension point. Built in are a cross-encoder on disk, an endpoint (`/rerank`, as
+Cohere, Jina, vLLM and others share it), and the model under evaluation itself: the likelihood of
+the question after the chunk (Sachan et al., EMNLP 2022). The last costs a forward pass of the model
+over each chunk, so `RetrievalConfig.reranked` should be small.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from steep.core.errors import UserError
 from steep.ledger.caller import Sends
+from steep.llm.requests import Request
 from steep.retrieval.config import RetrievalConfig
+from steep.retrieval.embed import check_answered, directory_name, sentence_transformers
 
 # The mean log-probability of the tokens of each continuation, after its prompt and a blank.
 Likelihood = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
@@ -27,13 +30,9 @@ class Candidates(NamedTuple):
 
 
 class Reranker(Protocol):
-    """Scores how well texts fit a question; higher is better.
+    """Scores how well texts fit a question; higher is better."""
 
-    Attributes:
-        name: Identifies everything that changes the scores: equal names may share a cache.
-    """
-
-    name: str
+    name: str  # identifies everything that changes the scores: equal names may share a cache
 
     def score(self, candidates: Sequence[Candidates]) -> list[list[float]]:
         """Return a finite score for each text of each question."""
@@ -41,12 +40,7 @@ class Reranker(Protocol):
 
 
 class LikelihoodReranker:
-    """Scores a text by the likelihood of the question after it.
-
-    Args:
-        model: Name of the model, for the cache.
-        likelihood: Computes mean log-probabilities.
-    """
+    """Scores a text by the likelihood of the question after it, under the named model."""
 
     def __init__(self, model: str, likelihood: Likelihood) -> None:
         self.name = f"likelihood of the question under {model}"
@@ -60,17 +54,67 @@ class LikelihoodReranker:
         return [[next(scores) for _ in each.texts] for each in candidates]
 
 
+class LocalReranker:
+    """Scores with a cross-encoder.
+
+    Raises:
+        UserError: The directory or the package is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name = directory_name(path)
+        self._model: Any = sentence_transformers().CrossEncoder(str(path), local_files_only=True)
+
+    def score(self, candidates: Sequence[Candidates]) -> list[list[float]]:
+        """Return the score of each text for its question.
+
+        Raises:
+            UserError: The model does not return one number per pair.
+        """
+        pairs = [(each.question, text) for each in candidates for text in each.texts]
+        scores = self._model.predict(pairs, show_progress_bar=False)
+        if scores.shape != (len(pairs),):
+            raise UserError(
+                "This cross-encoder does not return one score per text.",
+                where=self.name,
+                expected=f"({len(pairs)},)",
+                found=scores.shape,
+                hint="use a model with a single label",
+            )
+        values = iter(scores.tolist())
+        return [[next(values) for _ in each.texts] for each in candidates]
+
+
+class EndpointReranker:
+    """Scores with a model behind `/rerank`, one request per question."""
+
+    def __init__(self, caller: Sends, model: str) -> None:
+        self.name = f"{model} at {caller.endpoint}"
+        self._caller, self._model = caller, model
+
+    def score(self, candidates: Sequence[Candidates]) -> list[list[float]]:
+        """Return the score of each text for its question.
+
+        Raises:
+            UserError: The endpoint fails, or the limits of the project are reached.
+        """
+        where = self._caller.endpoint
+        requests = [
+            Request("rerank", where, "rerank", self._model, (each.question, *each.texts))
+            for each in candidates
+        ]
+        completions = self._caller.complete(requests)
+        hint = f"check that '{self._model}' is a reranker that scores each document"
+        check_answered(self._caller, completions, hint)
+        return [[*each.result["scores"]] for each in completions if each.result]
+
+
 def open_reranker(
     settings: RetrievalConfig,
     root: Path = Path(),
     caller: Sends | None = None,
 ) -> Reranker | None:
     """Open the configured reranker; None for "none", and for "likelihood", which needs a model.
-
-    Args:
-        settings: Which reranker.
-        root: The directory that a relative path starts at.
-        caller: Sends requests to the endpoint of `reranker: endpoint`.
 
     Raises:
         UserError: Its package or directory is missing.
@@ -79,10 +123,6 @@ def open_reranker(
         case "none" | "likelihood":
             return None
         case "cross-encoder":
-            from steep.retrieval.local import LocalReranker
-
             return LocalReranker(root / settings.reranker_model)
-    from steep.retrieval.remote import EndpointReranker
-
     assert caller is not None and settings.reranker_server is not None
     return EndpointReranker(caller, settings.reranker_server.model)

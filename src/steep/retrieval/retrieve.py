@@ -23,7 +23,7 @@ from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import Chunk, hash_of
 from steep.retrieval.config import RetrievalConfig
 from steep.retrieval.embed import Embedder, embed_texts
-from steep.retrieval.index import FAISS_FROM, Hit, VectorIndex, fuse, sorted_hits
+from steep.retrieval.index import Hit, VectorIndex, fuse, sorted_hits
 from steep.retrieval.rerank import Candidates, Reranker
 
 Order = Literal["best_first", "best_last"]
@@ -33,13 +33,7 @@ QUESTIONS_AT_ONCE = 64  # ranked between two writes to the cache
 class Retriever:
     """Ranks the chunks of a corpus.
 
-    Args:
-        chunks: The chunks that can be found.
-        settings: How a question is ranked.
-        cache: Keeps vectors and rankings; it must be open.
-        embedder: Needed unless the search is by words only.
-        reranker: Scores the found chunks, if given.
-        faiss_from: Number of chunks from which FAISS is used, see `VectorIndex`.
+    The cache must be open. An embedder is needed unless the search is by words only.
 
     Raises:
         UserError: There are no chunks, or the embedder is missing.
@@ -52,14 +46,12 @@ class Retriever:
         cache: RetrievalCache,
         embedder: Embedder | None = None,
         reranker: Reranker | None = None,
-        faiss_from: int = FAISS_FROM,
     ) -> None:
         _check(chunks, settings, embedder)
         self.chunks = tuple(chunks)
         self._settings, self._cache = settings, cache
         self._embedder = embedder if settings.search != "bm25" else None
         self._reranker = reranker
-        self._faiss_from = faiss_from
         self._words: BM25Index | None = None
         self._vectors: VectorIndex | None = None
         names = [each.name if each else None for each in (self._embedder, reranker)]
@@ -112,7 +104,7 @@ class Retriever:
         if self._vectors is None:
             texts = [self._settings.chunk_prefix + chunk.shown for chunk in self.chunks]
             vectors_ND = embed_texts(self._embedder, texts, self._cache)
-            self._vectors = VectorIndex(vectors_ND, self._faiss_from)
+            self._vectors = VectorIndex(vectors_ND)
         asked = embed_texts(self._embedder, [before + text for text in questions], self._cache)
         if asked.shape[1] != self._vectors.dimension:
             raise UserError(

@@ -13,10 +13,10 @@ from steep.core.artifacts import Artifact, Project
 from steep.core.files import read_json, write_json
 from steep.evaluation.setup import STAGE, EvaluationSetup
 from steep.generation.pricing import project_budget
+from steep.ledger.ledger import open_ledger
 from steep.llm.model_names import model_directory
 from steep.stages import documents as documents_stage
 from steep.stages import instruct
-from steep.stages.status import open_ledger
 
 if TYPE_CHECKING:
     from steep.evaluation.plan import EvaluationPlan

@@ -19,8 +19,8 @@ from steep.core.files import write_json, write_text
 from steep.core.machine import processor_name
 from steep.core.ranks import ranks
 from steep.ledger import requests
+from steep.ledger.ledger import open_ledger
 from steep.stages import corpus, documents, evaluate, generate, instruct, tokenize, train
-from steep.stages.status import open_ledger
 
 log = logging.getLogger("steep")
 
@@ -139,8 +139,8 @@ def write_page(config: Config, project: Project, path: Path) -> None:
     Raises:
         UserError: There is no such run, or an artifact of it is gone.
     """
-    from steep.report.loader import load_run
     from steep.report.render import page
+    from steep.report.run_data import load_run
 
     write_text(path, page(load_run(project.root, project.run_directory(config.name))))
 

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from steep.config import Config
 from steep.core.artifacts import Artifact, Project
 from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
-from steep.core.files import content_hash
 from steep.documents.general_text import KINDS, builtin_texts, general_texts
 from steep.ledger.ledger import Ledger
 from steep.llm.model_names import model_directory
 from steep.tokens.build import CHATS as CHATS
-from steep.tokens.build import (
-    INSTRUCTION,
-    REPLAY,
-    VALIDATION,
-    ShardBuilder,
-    Texts,
-    check_chats,
-    check_recipes,
-    digest,
-    draw,
-    is_held_out,
-    passages_of,
-)
+from steep.tokens.build import INSTRUCTION, REPLAY, VALIDATION, ShardBuilder, check_chats
 from steep.training.loading import load_tokenizer
 
 NO_REPLAY = "correct the path, or set train.replay_rate to 0"
@@ -69,21 +57,20 @@ def check(config: Config, project: Project) -> None:
 def run_all(config: Config, project: Project, corpus: Artifact) -> dict[str, Artifact]:
     """Tokenize everything; return the shards by the names of arms and of their other uses."""
     settings, train = config.tokenize, config.train
+    replay = replay_path(config)
     builder = ShardBuilder(
-        project,
-        train.model,
-        lambda: load_tokenizer(model_directory(train.model, project)),
+        project, train.model, lambda: load_tokenizer(model_directory(train.model, project))
     )
-    shards = {arm: _arm(config, builder, corpus, arm) for arm in train.arms}
-    if train.replay_rate:
-        fields = {
-            "tokenize.replay": content_hash(replay_path(config)),
-            "tokenize.holdout": settings.holdout,
-        }
-        shards[REPLAY] = builder.texts(REPLAY, fields, lambda: _replay(config, held_out=False))
+    shards = {
+        arm: builder.arm(arm, corpus, recipes, settings.holdout)
+        for arm, recipes in train.arms.items()
+    }
+    texts = partial(replay_texts, replay) if train.replay_rate else None
+    if texts is not None:
+        shards[REPLAY] = builder.replay(replay, texts, settings.holdout)
     if settings.holdout:
-        sets, fields = _validation_sets(config, corpus), {"tokenize.holdout": settings.holdout}
-        shards[VALIDATION] = builder.sets(VALIDATION, fields, sets)
+        recipes = {name for names in train.arms.values() for name in names}
+        shards[VALIDATION] = builder.validation(corpus, recipes, settings.holdout, texts)
     if train.instruction_rate and settings.instructions is not None:
         shards[INSTRUCTION] = builder.chats(INSTRUCTION, settings.instructions, "all")
     if config.instruct.chats is not None:
@@ -100,41 +87,6 @@ def replay_path(config: Config) -> Path:
 def replay_texts(path: Path) -> Iterator[str]:
     """Stream the replay texts of a file."""
     return general_texts(path, "tokenize", "tokenize.replay", "replay text", NO_REPLAY)
-
-
-def _arm(config: Config, builder: ShardBuilder, corpus: Artifact, arm: str) -> Artifact:
-    """Tokenize the passages of the recipes that an arm reads."""
-    recipes, holdout = config.train.arms[arm], config.tokenize.holdout
-    check_recipes(corpus, arm, recipes)
-
-    def texts() -> Iterator[str]:
-        return passages_of(corpus, recipes, lambda row: not is_held_out(row, holdout))
-
-    fields = {"train.arms": list(recipes), "texts": digest(texts())}
-    return builder.texts(arm, fields, texts)
-
-
-def _validation_sets(config: Config, corpus: Artifact) -> dict[str, Texts]:
-    """Return the sets whose loss is measured during training.
-
-    `synthetic`: texts held out of all arms; `documents`: the raw documents, which only arms that
-    read them are trained on; `replay`: general text held out of replay.
-    """
-    holdout = config.tokenize.holdout
-    recipes = {name for names in config.train.arms.values() for name in names}
-    sets: dict[str, Texts] = {
-        "synthetic": lambda: passages_of(corpus, recipes, lambda row: is_held_out(row, holdout)),
-        "documents": lambda: passages_of(corpus, (RAW_RECIPE,), lambda row: True),
-    }
-    if config.train.replay_rate:
-        sets["replay"] = lambda: _replay(config, held_out=True)
-    return sets
-
-
-def _replay(config: Config, *, held_out: bool) -> Iterator[str]:
-    """Stream the replay texts that are trained on, or those that are held out."""
-    texts, holdout = replay_texts(replay_path(config)), config.tokenize.holdout
-    return (text for text in texts if (draw(text) < holdout) == held_out)
 
 
 def _imported_recipes(project: Project) -> set[str]:

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
 from steep.core.files import content_hash
 from steep.core.ids import derive_seed
-from steep.corpus.passage import OF_DOCUMENT
-from steep.corpus.store import PASSAGES_NAME, TextRow, stream_texts
+from steep.corpus.passage import OF_DOCUMENT, PASSAGES_NAME, TextRow, stream_texts
+
+if TYPE_CHECKING:
+    from steep.tokens.shard import ShardManifest
 
 log = logging.getLogger("steep")
 
@@ -37,35 +39,59 @@ Texts = Callable[[], Iterable[str]]
 
 @dataclass(frozen=True, slots=True)
 class ShardBuilder:
-    """Builds token shards with the tokenizer of one model.
-
-    Args:
-        project: The project.
-        model: Name of the model in the configuration.
-        tokenizer: Loads its tokenizer; called only if a shard is missing.
-    """
+    """Builds token shards with the tokenizer of one model."""
 
     project: Project
     model: str
     tokenizer: Callable[[], Any]
 
-    def texts(self, name: str, fields: Mapping[str, Any], texts: Texts) -> Artifact:
-        """Tokenize texts that `fields` identify."""
+    def arm(self, name: str, corpus: Artifact, recipes: Sequence[str], holdout: float) -> Artifact:
+        """Tokenize the passages of the recipes that an arm reads.
+
+        Raises:
+            UserError: The corpus has no passage of a recipe.
+        """
+        check_recipes(corpus, name, recipes)
+
+        def texts() -> Iterator[str]:
+            return passages_of(corpus, recipes, lambda row: not is_held_out(row, holdout))
+
+        fields = {"train.arms": list(recipes), "texts": digest(texts())}
+        return self._texts(name, fields, texts)
+
+    def replay(self, path: Path, texts: Texts, holdout: float) -> Artifact:
+        """Tokenize the general texts of a file, without those that are held out."""
+        fields = {"tokenize.replay": content_hash(path), "tokenize.holdout": holdout}
+        return self._texts(REPLAY, fields, lambda: _drawn(texts(), holdout, held_out=False))
+
+    def validation(
+        self, corpus: Artifact, recipes: Container[str], holdout: float, replay: Texts | None
+    ) -> Artifact:
+        """Tokenize the sets whose loss is measured during training.
+
+        `synthetic`: texts held out of all arms; `documents`: the raw documents, which only arms
+        that read them are trained on; `replay`: general text held out of replay.
+        """
+        sets: dict[str, Texts] = {
+            "synthetic": lambda: passages_of(
+                corpus, recipes, lambda row: is_held_out(row, holdout)
+            ),
+            "documents": lambda: passages_of(corpus, (RAW_RECIPE,), lambda row: True),
+        }
+        if replay is not None:
+            sets["replay"] = lambda: _drawn(replay(), holdout, held_out=True)
+        return self._sets(VALIDATION, {"tokenize.holdout": holdout}, sets)
+
+    def _texts(self, name: str, fields: Mapping[str, Any], texts: Texts) -> Artifact:
 
         def make(directory: Path) -> dict[str, Any]:
             from steep.tokens.shard import write_shard
 
-            manifest = write_shard(directory, texts(), self.tokenizer())
-            return {
-                "arm": name,
-                "passages": manifest.texts,
-                "tokens": manifest.tokens,
-                "sha256": manifest.sha256,
-            }
+            return _counts(write_shard(directory, texts(), self.tokenizer()))
 
         return self._build(name, fields, make)
 
-    def sets(self, name: str, fields: Mapping[str, Any], sets: Mapping[str, Texts]) -> Artifact:
+    def _sets(self, name: str, fields: Mapping[str, Any], sets: Mapping[str, Texts]) -> Artifact:
         """Tokenize several sets of texts into one artifact; empty sets are left out."""
 
         def make(directory: Path) -> dict[str, Any]:
@@ -77,47 +103,40 @@ class ShardBuilder:
                 name: write_shard(directory / name, sets[name](), tokenizer).tokens
                 for name in found
             }
-            return {"arm": name, "sets": found, "tokens": tokens}
+            return {"sets": found, "tokens": tokens}
 
         digests = {each: digest(texts()) for each, texts in sets.items()}
         return self._build(name, {**fields, "texts": digests}, make)
 
     def chats(self, name: str, path: Path, loss_on: Literal["all", "assistant"]) -> Artifact:
-        """Tokenize a JSONL file of chats with the model's chat template.
-
-        Args:
-            name: Name of the shard.
-            path: The file.
-            loss_on: The tokens that are learned.
-        """
+        """Tokenize a JSONL file of chats with the model's chat template."""
 
         def make(directory: Path) -> dict[str, Any]:
             from steep.tokens.chat import write_chat_shard
 
             manifest, skipped = write_chat_shard(directory, path, self.tokenizer(), loss_on)
             if skipped:
+                first = f"{skipped[0].source}: {skipped[0].reason}"
                 log.warning(
-                    "tokenize: skipped %d lines of %s; the first, %s: %s",
-                    len(skipped),
-                    path,
-                    skipped[0].source,
-                    skipped[0].reason,
+                    "tokenize: skipped %d lines of %s; the first, %s", len(skipped), path, first
                 )
-            return {
-                "arm": name,
-                "passages": manifest.texts,
-                "skipped": len(skipped),
-                "tokens": manifest.tokens,
-                "sha256": manifest.sha256,
-            }
+            return {**_counts(manifest), "skipped": len(skipped)}
 
         return self._build(name, {"chats": content_hash(path), "loss_on": loss_on}, make)
 
     def _build(
         self, name: str, fields: Mapping[str, Any], make: Callable[[Path], dict[str, Any]]
     ) -> Artifact:
-        fields = {"arm": name, "train.model": self.model, **fields}
-        return build(self.project, Identity("tokenize", VERSION, fields, {}), make)
+        identity = {"arm": name, "train.model": self.model, **fields}
+        return build(
+            self.project,
+            Identity("tokenize", VERSION, identity, {}),
+            lambda directory: {"arm": name, **make(directory)},
+        )
+
+
+def _counts(manifest: ShardManifest) -> dict[str, Any]:
+    return {"passages": manifest.texts, "tokens": manifest.tokens, "sha256": manifest.sha256}
 
 
 def passages_of(
@@ -136,6 +155,11 @@ def is_held_out(row: TextRow, holdout: float) -> bool:
 def draw(key: str) -> float:
     """Return a number from 0 to 1 that depends on the key alone."""
     return derive_seed("held out", key) / 2**63
+
+
+def _drawn(texts: Iterable[str], holdout: float, *, held_out: bool) -> Iterator[str]:
+    """Yield the texts that are trained on, or those that are held out."""
+    return (text for text in texts if (draw(text) < holdout) == held_out)
 
 
 def digest(texts: Iterable[str]) -> str:

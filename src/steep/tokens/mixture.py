@@ -94,21 +94,14 @@ class _Replacing(NamedTuple):
 
 @dataclass(frozen=True)
 class Mixture:
-    """Training rows from a corpus and other streams.
+    """Training rows from a corpus and other streams."""
 
-    Attributes:
-        corpus: The stream to learn.
-        shares: Streams that are mixed in, at most one of each name.
-        context_tokens: Tokens T per row.
-        replay_mode: Add replay rows to the corpus rows, or replace some of these.
-        isolate_documents: Prevent attention between the texts of a row.
-    """
-
-    corpus: Stream
-    shares: tuple[MixtureShare, ...]
+    corpus: Stream  # the stream to learn
+    shares: tuple[MixtureShare, ...]  # streams that are mixed in, at most one of each name
     context_tokens: int
+    # add replay rows to the corpus rows, or replace some of these
     replay_mode: Literal["add", "replace"] = "add"
-    isolate_documents: bool = False
+    isolate_documents: bool = False  # prevent attention between the texts of a row
 
     def __post_init__(self) -> None:
         assert len({share.name for share in self.shares}) == len(self.shares)

@@ -36,41 +36,26 @@ class NothingToTrainOn(UserError):
 
 @dataclass(frozen=True, slots=True)
 class ShardManifest:
-    """The manifest of a shard.
-
-    Attributes:
-        texts: Number of texts.
-        tokens: Number of tokens.
-        dtype: Type of the ids.
-        vocabulary: Exclusive upper limit of the ids.
-        tokenizer: Hash of the tokenizer.
-        sha256: Hash of ids, ends and loss mask.
-        learned_tokens: Number of tokens that the loss mask includes; None without a mask.
-    """
+    """The manifest of a shard."""
 
     texts: int
     tokens: int
     dtype: Literal["uint16", "uint32"]
-    vocabulary: int
-    tokenizer: str
-    sha256: str
+    vocabulary: int  # exclusive upper limit of the ids
+    tokenizer: str  # hash of the tokenizer
+    sha256: str  # hash of ids, ends and loss mask
+    # number of tokens that the loss mask includes; None without a mask
     learned_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TokenShard:
-    """An open shard, memory-mapped.
-
-    Attributes:
-        manifest: Its manifest.
-        ids: Token ids, (tokens,).
-        ends: End offset of each text, (texts,).
-        loss_mask: 1 for learned tokens, (tokens,); None if all are learned.
-    """
+    """An open shard, memory-mapped."""
 
     manifest: ShardManifest
-    ids: NDArray[Any]
-    ends: NDArray[np.int64]
+    ids: NDArray[Any]  # token ids, (tokens,)
+    ends: NDArray[np.int64]  # end offset of each text, (texts,)
+    # 1 for learned tokens, (tokens,); None if all are learned
     loss_mask: NDArray[np.uint8] | None = None
 
 

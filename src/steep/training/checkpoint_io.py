@@ -23,7 +23,7 @@ from torch.futures import Future
 from steep.core.errors import UserError
 from steep.core.formatting import some_of
 from steep.training.checkpoint_files import checksum, sync, writing_errors
-from steep.training.parallel import World, lost_ranks
+from steep.training.parallel import World, local_part, lost_ranks
 
 T = TypeVar("T")
 
@@ -101,11 +101,6 @@ class Staging:
         return buffer
 
 
-def local_part(tensor: Tensor) -> Tensor:
-    """Return the part of a tensor that this rank holds."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
-
-
 def check_tensors(path: Path, reader: FileSystemReader, tensors: Mapping[str, Tensor]) -> None:
     """Refuse a checkpoint of other tensors; DCP would convert types and ignore surplus tensors.
 
@@ -156,11 +151,7 @@ class CheckedWriter(FileSystemWriter):
 
     Everything happens inside the two calls of DCP to a storage writer, since DCP carries what one
     rank raises there to all: each rank writes, syncs and hashes its own file; rank 0 then calls
-    `finish`.
-
-    Args:
-        directory: An empty directory that all ranks see.
-        finish: Called on rank 0 with the checksums of all files, once they are on disk.
+    `finish` with the checksums of all files.
     """
 
     def __init__(self, directory: Path, finish: Callable[[dict[str, str]], None]) -> None:

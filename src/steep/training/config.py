@@ -75,9 +75,7 @@ class OptimizationConfig(Section):
 
     def identity(self) -> dict[str, Any]:
         """Return what must be equal for a checkpoint to be continued, by dotted names."""
-        found = identity_fields(self.section, self)
-        names = (f"{self.section}.{name}" for name in OptimizationConfig.model_fields)
-        return {name: found[name] for name in names if name in found}
+        return identity_fields(self.section, self, of=OptimizationConfig)
 
 
 class TrainConfig(OptimizationConfig):

@@ -21,32 +21,17 @@ from steep.training.model_dims import empty_model
 from steep.training.parallel import World
 
 
-def export_model(
-    model: Any,
-    tokenizer: Any,
-    directory: Path,
-    world: World,
-    *,
-    merge: bool = False,
-    dtype: torch.dtype | None = None,
-) -> None:
-    """Write model, tokenizer and generation settings; called on every rank.
+def export_model(model: Any, tokenizer: Any, directory: Path, world: World) -> None:
+    """Write model, tokenizer and generation settings, with adapters merged.
 
-    Args:
-        model: A Hugging Face causal LM, whole or sharded by FSDP2.
-        tokenizer: Its tokenizer.
-        directory: The directory, which is replaced if it exists.
-        world: The ranks that share the model.
-        merge: Merge LoRA adapters into the weights.
-        dtype: Precision of the saved weights; None keeps theirs.
+    Called on every rank. An existing directory is replaced.
 
     Raises:
         UserError: The disk is full.
     """
-    assert merge == has_lora(model), "adapters cannot be saved as they are"
-    if merge:
+    if has_lora(model):
         merge_lora(model)
-    state = dict(_gathered(model, dtype, world))
+    state = dict(_gathered(model, world))
     if world.is_main:
         with atomic_directory(directory) as temporary:
             _write(model, state, tokenizer, temporary)
@@ -54,7 +39,7 @@ def export_model(
         torch.distributed.barrier()  # no rank continues before the model is written
 
 
-def _gathered(model: Any, dtype: torch.dtype | None, world: World) -> Iterator[tuple[str, Tensor]]:
+def _gathered(model: Any, world: World) -> Iterator[tuple[str, Tensor]]:
     """Return all parameters and persistent buffers by name, unsharded, on the main rank only.
 
     A tied parameter is listed once, under its first name; loading ties it again.
@@ -66,8 +51,7 @@ def _gathered(model: Any, dtype: torch.dtype | None, world: World) -> Iterator[t
             continue
         whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
         if world.is_main:
-            kept = whole.detach().to("cpu")
-            yield name, kept.to(dtype) if dtype and kept.is_floating_point() else kept
+            yield name, whole.detach().to("cpu")
 
 
 def _write(model: Any, state: dict[str, Tensor], tokenizer: Any, directory: Path) -> None:

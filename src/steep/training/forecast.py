@@ -1,26 +1,39 @@
-"""What is left of training: hours, dollars, memory and disk, for `steep plan`.
+"""What is left of training: hours, dollars, memory and disk, for `steep plan`; nothing is loaded.
 
-Hours are those of steps and validations, without startup, compilation and waits for the disk.
-Unknown values are None, never zero.
+Hours are those of steps, and of validations once their texts are tokenized, without startup,
+compilation and waits for the disk. Unknown values are None, never zero.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from steep.core.artifacts import Artifact, Identity, Project
 from steep.core.errors import UserError
+from steep.core.formatting import gib
 from steep.core.ranges import Range
-from steep.training.config import OptimizationConfig
-from steep.training.metrics import METRICS
+from steep.tokens.build import CHATS, VALIDATION
+from steep.training.checkpoint_files import kept_steps
+from steep.training.config import InstructConfig, OptimizationConfig, TrainConfig
+from steep.training.runs import (
+    SUFFIX,
+    mixed_rates,
+    training_identity,
+    training_steps,
+    tuning_identity,
+    tuning_steps,
+    validation_rows,
+)
 from steep.training.throughput import (
     UNKNOWN_RATE,
     Devices,
     Rate,
+    assumed_rate,
+    earlier_runs,
     measured_rate,
-    rate_of,
     workload_of,
 )
 
@@ -31,133 +44,71 @@ if TYPE_CHECKING:
 VALIDATION_SHARE = 1 / 3  # of the FLOPs of a training step: the forward pass alone
 ZERO = Range.exactly(0.0)
 
-State = Literal["to do", "interrupted", "done"]
 SectionName = Literal["train", "instruct"]
 
 
 @dataclass(frozen=True, slots=True)
 class RunForecast:
-    """One training run, and what is left of it.
+    """One training run, and what is left of it."""
 
-    Attributes:
-        name: Name of the arm.
-        state: Progress of the run.
-        steps: Steps of the whole run; None if unknown.
-        steps_done: Steps in its newest checkpoint.
-        step_tokens: Tokens per step.
-        validation_tokens: Tokens that are left to be validated on; None if unknown.
-        hours: Hours that are left; None if unknown.
-        cost_usd: Dollars that are left; None without a price or hours.
-        checkpoints: Number of checkpoints that are left; None if unknown.
-    """
-
-    name: str
-    state: State
-    steps: Range | None
-    steps_done: int
-    step_tokens: int
-    validation_tokens: Range | None
-    hours: Range | None = None
-    cost_usd: Range | None = None
-    checkpoints: int | None = None
+    name: str  # name of the arm
+    state: Literal["to do", "interrupted", "done"]  # progress of the run
+    steps: Range | None  # steps of the whole run; None if unknown
+    steps_done: int  # steps in its newest checkpoint
+    step_tokens: int  # tokens per step
+    # tokens that are left to be validated on; None if unknown
+    validation_tokens: Range | None = ZERO
+    hours: Range | None = None  # hours that are left; None if unknown
+    cost_usd: Range | None = None  # dollars that are left; None without a price or hours
 
     @property
     def tokens(self) -> Range | None:
         """Return the tokens of the whole run."""
         return self.steps and self.steps.times(self.step_tokens)
 
-    @property
-    def steps_left(self) -> Range | None:
-        """Return the steps that are left."""
-        if self.state == "done":
-            return ZERO
-        return self.steps and self.steps.map(lambda steps: max(0.0, steps - self.steps_done))
-
-    def at(
-        self, rate: Rate, devices: Devices, gpu_hour_usd: float | None, minutes: float
-    ) -> RunForecast:
-        """Return the run with hours, dollars and checkpoints.
-
-        Args:
-            rate: Speed of the run.
-            devices: Devices of the run.
-            gpu_hour_usd: Dollars per hour of one GPU, if known.
-            minutes: Minutes between checkpoints.
-        """
-        hours, left = self._hours(rate), self.steps_left
-        cost_usd = checkpoints = None
-        if hours is not None and gpu_hour_usd is not None and devices.is_gpu:
-            cost_usd = hours.times(devices.count * gpu_hour_usd)
-        if hours is not None and left is not None:
-            checkpoints = int(min(left.expected, hours.expected * 60 / minutes))
-        return replace(self, hours=hours, cost_usd=cost_usd, checkpoints=checkpoints)
-
-    def _hours(self, rate: Rate) -> Range | None:
-        left, validation, speed = self.steps_left, self.validation_tokens, rate.tokens_per_s
-        if self.state == "done":
-            return ZERO
-        if left is None or validation is None or speed is None:
-            return None
-        tokens = left.times(self.step_tokens) + validation.times(VALIDATION_SHARE)
-        seconds = Range(
-            tokens.low / speed.high, tokens.expected / speed.expected, tokens.high / speed.low
-        )
-        return seconds.times(1 / 3600)
+    def at(self, rate: Rate, devices: Devices, gpu_hour_usd: float | None) -> RunForecast:
+        """Return the run with its hours and dollars at this rate."""
+        speed, validation, hours = rate.tokens_per_s, self.validation_tokens, ZERO
+        if self.state != "done":
+            if self.steps is None or validation is None or speed is None:
+                return self
+            left = self.steps.map(lambda steps: max(0.0, steps - self.steps_done))
+            tokens = left.times(self.step_tokens) + validation.times(VALIDATION_SHARE)
+            hours = Range(
+                tokens.low / speed.high, tokens.expected / speed.expected, tokens.high / speed.low
+            ).times(1 / 3600)
+        priced = gpu_hour_usd is not None and devices.is_gpu
+        cost_usd = hours.times(devices.count * (gpu_hour_usd or 0.0)) if priced else None
+        return replace(self, hours=hours, cost_usd=cost_usd)
 
 
 @dataclass(frozen=True, slots=True)
 class SectionForecast:
-    """The runs of a section of the configuration, which differ only in their texts.
-
-    Attributes:
-        section: Name of the section.
-        devices: Devices of the runs.
-        runs: The runs in order.
-        parameters: Parameters of the model, adapters included; None if unknown.
-        rate: Speed of the runs.
-        memory: Peak memory of each device; None if unknown.
-        host_bytes: Memory of a GPU's host; None on a processor.
-        disk_bytes: Most bytes of one run on disk, its trained model included.
-    """
+    """The runs of a section of the configuration, which differ only in their texts."""
 
     section: SectionName
     devices: Devices
     runs: tuple[RunForecast, ...]
-    parameters: int | None = None
+    parameters: int | None = None  # parameters of the model, adapters included; None if unknown
     rate: Rate = UNKNOWN_RATE
-    memory: MemoryEstimate | None = None
-    host_bytes: int | None = None
-    disk_bytes: int | None = None
+    memory: MemoryEstimate | None = None  # peak memory of each device; None if unknown
+    host_bytes: int | None = None  # memory of a GPU's host; None on a processor
+    disk_bytes: int | None = None  # most bytes of one run on disk, its trained model included
 
     @property
     def to_do(self) -> tuple[RunForecast, ...]:
         """Return the runs that are not done."""
         return tuple(run for run in self.runs if run.state != "done")
 
-    @property
-    def checkpoint_bytes(self) -> int | None:
-        """Return the bytes of all checkpoints that will be written, one after the other."""
-        counts = [run.checkpoints for run in self.to_do]
-        if self.memory is None or None in counts:
-            return None
-        return self.memory.checkpoint_bytes * sum(count or 0 for count in counts)
-
 
 @dataclass(frozen=True, slots=True)
 class TrainingForecast:
-    """All training of a configuration.
-
-    Attributes:
-        model: Name of the base model.
-        gpu_hour_usd: Dollars per hour of one GPU, if known.
-        sections: Pretraining, and instruction tuning if configured.
-        warnings: What will be refused, or is unknown.
-    """
+    """All training of a configuration."""
 
     model: str
-    gpu_hour_usd: float | None
-    sections: tuple[SectionForecast, ...]
-    warnings: tuple[str, ...]
+    gpu_hour_usd: float | None  # dollars per hour of one GPU, if known
+    sections: tuple[SectionForecast, ...]  # pretraining, and instruction tuning if configured
+    warnings: tuple[str, ...]  # what will be refused, or is unknown
 
     @property
     def runs(self) -> tuple[RunForecast, ...]:
@@ -167,7 +118,7 @@ class TrainingForecast:
     @property
     def to_do(self) -> tuple[RunForecast, ...]:
         """Return the runs that are not done."""
-        return tuple(run for run in self.runs if run.state != "done")
+        return tuple(run for section in self.sections for run in section.to_do)
 
     @property
     def hours(self) -> Range | None:
@@ -199,10 +150,100 @@ class TrainingForecast:
         for section, found in zip(tree["sections"], self.sections, strict=True):
             if found.memory is not None:
                 section["memory"]["total"] = found.memory.total
-            section["checkpoint_bytes"] = found.checkpoint_bytes
             for row, run in zip(section["runs"], found.runs, strict=True):
                 row["tokens"] = run.tokens and asdict(run.tokens)
         return tree | {"room_bytes": self.room_bytes}
+
+
+@dataclass
+class RunLister:
+    """Lists the training runs of a configuration, and what is left of each."""
+
+    project: Project
+    shards: Mapping[str, Artifact]  # finished shards that will not change, by name
+    trained: Mapping[str, Artifact]  # trained arms whose shards will not change
+    tuned: Collection[str]  # arms that are tuned
+    problems: list[str] = field(default_factory=list)  # what will be refused
+    begun: list[Path] = field(default_factory=list)  # directories of interrupted runs
+
+    def train(
+        self,
+        settings: TrainConfig,
+        mixed: Collection[str],
+        text_tokens: Callable[[str], Range | None],
+    ) -> tuple[RunForecast, ...]:
+        """Return the runs of the arms; `text_tokens` estimates an arm that is not tokenized yet."""
+        mixed_rate = sum(mixed_rates(settings, mixed).values())
+
+        def steps_of(arm: str) -> Range | None:
+            tokens: Range | None = ZERO
+            if settings.epochs is not None:
+                tokens = self._tokens(arm) or text_tokens(arm)
+            return tokens and tokens.map(lambda n: training_steps(settings, round(n), mixed_rate))
+
+        runs: list[RunForecast] = []
+        for arm in settings.arms:
+            try:
+                steps = steps_of(arm)
+            except UserError as error:  # the same for every arm
+                self.problems.append(refusal("train", error))
+                steps = None
+            known = arm in self.shards
+            identity = training_identity(settings, self.shards, arm) if known else None
+            run = self._run(arm, settings, steps, identity, arm in self.trained)
+            first = not (self.trained or runs or run.steps_done)  # arms share their first losses
+            runs.append(replace(run, validation_tokens=self._validation(settings, run, first)))
+        return tuple(runs)
+
+    def tune(
+        self, settings: InstructConfig, arms: Iterable[str], chat_tokens: Range | None
+    ) -> tuple[RunForecast, ...]:
+        """Return the runs that tune arms on chats, of about `chat_tokens` if not tokenized."""
+        tokens = self._tokens(CHATS) or chat_tokens
+        steps = tokens and tokens.map(lambda each: tuning_steps(settings, round(each)))
+        runs = []
+        for arm in arms:
+            identity = None
+            if trained := self.trained.get(arm):
+                identity = tuning_identity(settings, trained, self.shards[CHATS], arm)
+            is_done = arm in self.trained and arm in self.tuned
+            runs.append(self._run(arm + SUFFIX, settings, steps, identity, is_done))
+        return tuple(runs)
+
+    def _tokens(self, name: str) -> Range | None:
+        shard = self.shards.get(name)
+        return Range.exactly(shard.manifest["tokens"]) if shard else None
+
+    def _run(
+        self,
+        name: str,
+        settings: OptimizationConfig,
+        steps: Range | None,
+        identity: Identity | None,
+        is_done: bool,
+    ) -> RunForecast:
+        kept = 0
+        if identity is not None and not is_done:
+            path = self.project.artifact_path(identity.stage, identity.hash8)
+            if kept := kept_steps(path):
+                self.begun.append(path)
+        state: Any = "done" if is_done else "interrupted" if kept else "to do"
+        step_tokens = settings.batch_sequences * settings.context_tokens
+        return RunForecast(name, state, steps, kept, step_tokens)
+
+    def _validation(self, settings: TrainConfig, run: RunForecast, first: bool) -> Range | None:
+        """Return the tokens of all validations that are left; `first` is that before step 1."""
+        shard, context = self.shards.get(VALIDATION), settings.context_tokens
+        if shard is None or run.steps is None:
+            return ZERO if shard is None else None
+        rows = (validation_rows(tokens, context) for tokens in shard.manifest["tokens"].values())
+        once, every = sum(rows) * context, settings.validation_every
+
+        def left(steps: float) -> int:
+            between = (int(steps) - 1) // every - run.steps_done // every if every else 0
+            return once * (first + max(0, between) + 1)
+
+        return run.steps.map(left)
 
 
 def forecast_section(
@@ -214,13 +255,6 @@ def forecast_section(
 ) -> tuple[SectionForecast, list[str]]:
     """Add rate, memory, hours and dollars to the runs of a section.
 
-    Args:
-        settings: The section of the configuration.
-        forecast: The section with its devices and runs.
-        shape_of: Reads the shape of the model from its configuration.
-        store: Directory of the artifacts of earlier runs.
-        gpu_hour_usd: Dollars per hour of one GPU, if known.
-
     Returns:
         The forecast, and what training will refuse.
     """
@@ -229,12 +263,10 @@ def forecast_section(
         try:
             forecast = _with_model(settings, forecast, shape_of(), store, problems)
         except UserError as error:
-            reason = "; ".join(
-                [error.problem.rstrip("."), *filter(None, [error.fields.get("hint")])]
-            )
-            forecast = replace(forecast, rate=Rate(None, None, reason))
-    rate, devices, minutes = forecast.rate, forecast.devices, settings.checkpoint_minutes
-    runs = tuple(run.at(rate, devices, gpu_hour_usd, minutes) for run in forecast.runs)
+            reasons = [error.problem.rstrip("."), error.fields.get("hint")]
+            forecast = replace(forecast, rate=Rate(None, None, "; ".join(filter(None, reasons))))
+    rate, devices = forecast.rate, forecast.devices
+    runs = tuple(run.at(rate, devices, gpu_hour_usd) for run in forecast.runs)
     return replace(forecast, runs=runs), problems
 
 
@@ -247,11 +279,10 @@ def _with_model(
 ) -> SectionForecast:
     import torch
 
-    from steep.training.flops import shape_flops
     from steep.training.loop import check_ranks
-    from steep.training.memory import estimate_memory
+    from steep.training.memory import available_memory, check_fits, estimate_memory
+    from steep.training.model_dims import shape_flops
     from steep.training.parallel import World
-    from steep.training.preflight import available_memory, check_fits, disk_bytes, host_bytes
     from steep.training.prepare import resolve_auto
 
     devices = forecast.devices
@@ -265,31 +296,35 @@ def _with_model(
             check_fits(memory, settings, world)
     except UserError as error:
         problems.append(refusal(settings.section, error))
-    flops, measured = shape_flops(shape, settings.context_tokens), None
+    flops = shape_flops(shape, settings.context_tokens)
+    rate = None
     if devices.name is not None:
         workload = workload_of(devices.name, devices.count, flops, settings)
-        measured = measured_rate(_earlier_runs(store), workload)
+        rate = measured_rate(earlier_runs(store), workload)
     return replace(
         forecast,
         parameters=shape.parameter_count,
-        rate=rate_of(measured, devices, flops, settings),
+        rate=rate or assumed_rate(devices, flops, settings),
         memory=memory,
-        host_bytes=host_bytes(memory, devices.count) if devices.is_gpu else None,
-        disk_bytes=disk_bytes(memory, settings.keep_checkpoints),
+        host_bytes=memory.host_bytes(devices.count) if devices.is_gpu else None,
+        disk_bytes=memory.disk_bytes(settings.keep_checkpoints),
     )
 
 
-def _earlier_runs(store: Path) -> list[Path]:
-    """Return the directories of earlier runs, the newest last."""
-    found = [path for each in ("train", "instruct") for path in store.glob(f"{each}-*/{METRICS}")]
-    return [path.parent for path in sorted(found, key=lambda path: path.stat().st_mtime)]
+def disk_warnings(found: TrainingForecast, store: Path, begun: Iterable[Path]) -> list[str]:
+    """Warn of a full disk; checkpoints of interrupted runs are part of what is needed."""
+    is_here = all(section.devices.is_here for section in found.sections)
+    if found.room_bytes is None or not is_here:  # the disk may not be here either
+        return []
+    from steep.training.memory import free_bytes
 
-
-def validations_left(settings: OptimizationConfig, steps: float, done: int, first: bool) -> int:
-    """Return the number of validations after step `done`; `first` counts the one before step 1."""
-    every = settings.validation_every
-    between = (int(steps) - 1) // every - done // every if every else 0
-    return first + max(0, between) + 1
+    free = free_bytes(store, begun)
+    if found.room_bytes <= free:
+        return []
+    return [
+        f"the disk has {gib(free)} free, and checkpoints and models of all runs take up to "
+        f"{gib(found.room_bytes)}; free some space, or lower train.keep_checkpoints"
+    ]
 
 
 def total(parts: Iterable[Range | None]) -> Range | None:

@@ -27,10 +27,10 @@ from steep.training.config import OptimizationConfig
 from steep.training.export import export_model
 from steep.training.loading import check_numbers, load_model, load_model_config, load_tokenizer
 from steep.training.loop import train
+from steep.training.memory import check_disk, check_memory
 from steep.training.metrics import SEPARATOR, StepMetrics, last_metrics, trackers
 from steep.training.models import MODEL_NAME
 from steep.training.parallel import World, connect, disconnect
-from steep.training.preflight import check_disk, check_memory
 from steep.training.prepare import resolve_auto, weight_dtype
 
 log = logging.getLogger("steep")
@@ -48,32 +48,21 @@ class MixedShard:
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """Everything that a rank needs.
+    """Everything that a rank needs."""
 
-    Attributes:
-        label: Name of the run on the terminal and in trackers.
-        model: Hugging Face directory or name of the base model.
-        directory: Directory of metrics, checkpoints and the trained model.
-        shard: Directory of the shard to learn.
-        shares: Shards that are mixed in, by name.
-        validation: Directories of shards whose loss is measured, by name.
-        settings: The section of the configuration.
-        steps: Optimizer steps of the whole run.
-        replay_mode: Add mixed-in rows to the rows of the corpus, or replace some of these.
-        add_task_vector: Directory of an instruct model; its difference from `model` is added last.
-        first_losses: Validation losses of `model`, if another run has measured them.
-    """
-
-    label: str
-    model: str
-    directory: str
-    shard: str
-    shares: Mapping[ShareName, MixedShard]
-    validation: Mapping[str, str]
+    label: str  # name of the run on the terminal and in trackers
+    model: str  # Hugging Face directory or name of the base model
+    directory: str  # directory of metrics, checkpoints and the trained model
+    shard: str  # directory of the shard to learn
+    shares: Mapping[ShareName, MixedShard]  # shards that are mixed in, by name
+    validation: Mapping[str, str]  # directories of shards whose loss is measured, by name
     settings: OptimizationConfig
-    steps: int
+    steps: int  # optimizer steps of the whole run
+    # add mixed-in rows to the rows of the corpus, or replace some of these
     replay_mode: Literal["add", "replace"] = "add"
+    # directory of an instruct model; its difference from `model` is added last
     add_task_vector: str | None = None
+    # validation losses of `model`, if another run has measured them
     first_losses: Mapping[str, float] | None = None
 
     def mixture(self) -> Mixture:
@@ -161,7 +150,7 @@ def _export(job: TrainingJob, model: Any, tokenizer: Any, directory: Path, world
     """Write the trained model; with a task vector, the first model is temporary."""
     final, interim = directory / MODEL_NAME, directory / INTERIM_NAME
     target = interim if job.add_task_vector else final
-    export_model(model, tokenizer, target, world, merge=job.settings.lora_rank is not None)
+    export_model(model, tokenizer, target, world)
     if job.add_task_vector and world.is_main:
         from steep.training.task_vector import add_task_vector
 

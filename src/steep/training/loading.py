@@ -53,10 +53,6 @@ def load_tokenizer(name: Path | str) -> Any:
 def load_model_config(name: Path | str, *, local_only: bool = False) -> Any:
     """Read the configuration of a model that can be trained as a causal LM.
 
-    Args:
-        name: A Hugging Face directory or name.
-        local_only: Look for a name on this machine only, without any network.
-
     Raises:
         UserError: It cannot be read, needs its own code, or is not a decoder.
     """

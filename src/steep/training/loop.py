@@ -207,9 +207,7 @@ class _Loop:
             asynchronous=asynchronous,
         )
         self.loss_guard = LossGuard(run.settings)
-        self.throughput = ThroughputMeter(
-            run.module.model, run.mixture, run.settings, run.steps, run.world
-        )
+        self.throughput = ThroughputMeter(run)
 
     def go(self) -> None:
         """Run the steps that are left."""
@@ -225,7 +223,7 @@ class _Loop:
                 self._validate(first)
             if first < steps:
                 start = stack.enter_context(self._lines(STARTS, first))
-                start({"step": first, **asdict(self.throughput.workload())})
+                start({"step": first, **self.throughput.workload()})
                 self._steps(first, write)
             self.checkpoints.wait()
 
@@ -342,13 +340,9 @@ def _step(
     step: int,
     on_first_micro_batch: Callable[[float, int, int], None] | None = None,
 ) -> Tensor:
-    """Run one optimizer step.
+    """Run optimizer step `step`, counted from 0, on the rows of this rank.
 
-    Args:
-        run: The run.
-        batch: The rows of this rank.
-        step: Number of the step, from 0.
-        on_first_micro_batch: Receives its seconds, on a processor only; GPUs are asynchronous.
+    `on_first_micro_batch` receives its seconds, on a processor only: GPUs are asynchronous.
 
     Returns:
         This rank's part of the mean loss; the gradient norm, on the main rank only; and two places

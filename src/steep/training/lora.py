@@ -24,11 +24,8 @@ ADAPTER = "default"
 def add_lora(model: Any, rank: int, alpha: float, *, seed: int) -> Any:
     """Add an adapter to every matrix of the decoder layers and freeze all other weights, in place.
 
-    Args:
-        model: A Hugging Face causal LM, possibly empty.
-        rank: Rank of the adapters.
-        alpha: Their output is scaled by alpha / rank.
-        seed: Seed of their first matrix; the second is zero, so that the output is unchanged.
+    Of the two matrices of an adapter, the first is random and the second zero, so that the output
+    is unchanged; their product is scaled by alpha / rank.
 
     Returns:
         The model itself.

@@ -71,13 +71,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
 
 class CausalLoss(nn.Module):
-    """A Hugging Face causal LM together with its loss, so that FSDP can wrap both.
-
-    Args:
-        model: The model.
-        compute: Precision of the head's matrix products.
-        by_chunk: `chunk_loss`, possibly compiled.
-    """
+    """A Hugging Face causal LM together with its loss, so that FSDP can wrap both."""
 
     def __init__(
         self, model: Any, compute: torch.dtype = torch.float32, by_chunk: ChunkLoss = chunk_loss

@@ -1,4 +1,6 @@
-"""The memory of a training step, estimated from the shape of the model and the settings.
+"""Does a run fit into memory and onto the disk? Checked before anything is loaded.
+
+The memory of a step is estimated from the shape of the model, which needs only its configuration:
 
 | part        | content                                                                         |
 |-------------|---------------------------------------------------------------------------------|
@@ -7,27 +9,36 @@
 | gathered    | with several ranks: two whole layers, the other weights, and their gradients     |
 | activations | kept by the decoder layers of one micro-batch for the backward pass              |
 | loss        | logits of a chunk, fp32 gradient of the head, gradient of the hidden states      |
-| workspace   | gradients of a layer while they are computed, libraries, allocator overhead      |
+| workspace   | gradients of a layer or copies of an update, libraries, allocator overhead       |
 
-Activations per token and layer are sums over the widths of the residual stream (E), queries (A),
-keys (K) and the feed-forward part (I), with the bytes in `KEPT`. They are measured in Llama's
-layers (`saved_tensors_hooks`), to 0.5%. For Llama 3 8B in bf16, a row of 2,048 tokens keeps
-12.3 GiB eagerly and 8.5 GiB compiled, and 0.125 GiB if all layers are recomputed.
+For Llama 3 8B in bf16, a row of 2,048 tokens keeps 12.3 GiB eagerly and 8.5 GiB compiled, and
+0.125 GiB if all layers are recomputed.
 """
 
 from __future__ import annotations
 
 import math
+import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import torch
+
+from steep.core.errors import UserError
 from steep.core.formatting import GIB, gib
-from steep.training.adamw import SMALLEST_BLOCK
 from steep.training.config import OptimizationConfig, OptimizerName
+from steep.training.loading import load_model_config
 from steep.training.loss import CHUNK_POSITIONS
-from steep.training.model_dims import ModelShape, ParameterShape
+from steep.training.model_dims import ModelShape, ParameterShape, empty_model, shape_of
+from steep.training.optimizers import SMALLEST_BLOCK
+from steep.training.parallel import World
 from steep.training.quantize import block_columns
+
+CGROUPS = Path("/sys/fs/cgroup")
+MEMINFO = Path("/proc/meminfo")
 
 _block_columns = cache(block_columns)  # a model has few widths, and many parameters of each width
 
@@ -36,14 +47,15 @@ class Kept(NamedTuple):
     """Bytes that a layer keeps per token and unit of each width."""
 
     hidden: int
-    attention: int
+    attention: int  # queries and keys
     intermediate: int
 
 
-# By precision and compilation. Eager in bf16: two norms keep their input in fp32, the normalized
-# input and their output (2 x 8); attention keeps q, k, v and its output (2 each); the feed-forward
-# part keeps gate, up, SiLU(gate) and the product (4 x 2). Compiled layers recompute the cheap ones.
-# "autocast" is bf16 products of fp32 weights: each product keeps a copy of its input.
+# By precision and compilation, measured in Llama's layers (`saved_tensors_hooks`) to 0.5%. Eager in
+# bf16: two norms keep their input in fp32, the normalized input and their output (2 x 8); attention
+# keeps q, k, v and its output (2 each); the feed-forward part keeps gate, up, SiLU(gate) and the
+# product (4 x 2). Compiled layers recompute the cheap ones. "autocast" is bf16 products of fp32
+# weights: each product keeps a copy of its input.
 KEPT = {
     ("float32", "none"): Kept(24, 8, 16),
     ("float32", "layers"): Kept(16, 8, 12),
@@ -62,29 +74,17 @@ WASTE = 0.03  # of everything else: allocators round up
 
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
-    """Peak memory of one rank by part, and the sizes of what the run writes.
+    """Peak memory of one rank by part, and the sizes of what the run writes."""
 
-    Attributes:
-        parts: Bytes by part; the sum is `total`.
-        available: Free bytes of the device; None if unknown.
-        checkpoint_bytes: Bytes of one checkpoint, over all ranks.
-        export_bytes: Bytes of the trained model.
-    """
-
-    parts: dict[str, int]
-    available: int | None
-    checkpoint_bytes: int
-    export_bytes: int
+    parts: dict[str, int]  # bytes by part; the sum is `total`
+    available: int | None  # free bytes of the device; None if unknown
+    checkpoint_bytes: int  # bytes of one checkpoint, over all ranks
+    export_bytes: int  # bytes of the trained model
 
     @property
     def total(self) -> int:
         """Return the sum of the parts."""
         return sum(self.parts.values())
-
-    @property
-    def fits(self) -> bool:
-        """Return False if the available memory is known to be too small."""
-        return self.available is None or self.total <= self.available
 
     def line(self) -> str:
         """Return the estimate as one line of text."""
@@ -93,6 +93,14 @@ class MemoryEstimate:
         there = "" if self.available is None else f" of {gib(self.available)}"
         return f"memory: about {gib(self.total)}{there} = {listed}"
 
+    def disk_bytes(self, keep_checkpoints: int) -> int:
+        """Return the most bytes on disk; one checkpoint is written beside those kept."""
+        return self.checkpoint_bytes * (keep_checkpoints + 1) + self.export_bytes
+
+    def host_bytes(self, ranks: int) -> int:
+        """Return the host memory of a GPU: the model while loading, later a checkpoint's copy."""
+        return max(self.export_bytes, self.checkpoint_bytes // ranks)
+
 
 def estimate_memory(
     shape: ModelShape,
@@ -100,41 +108,20 @@ def estimate_memory(
     ranks: int = 1,
     available: int | None = None,
 ) -> MemoryEstimate:
-    """Estimate the peak memory of a step on one rank.
-
-    Args:
-        shape: Shape of the model, see `model_dims.shape_of`.
-        settings: The settings of the run, without `auto` values.
-        ranks: Number of ranks that share the model and the batch.
-        available: Free bytes of the device, if known.
-    """
-    states = _states(shape, settings.optimizer)
-    untrained = shape.parameter_count - shape.trained_count
-    frozen = untrained * weight_bytes(settings.optimizer)
-    checkpoint = sum(states.values()) - states["gradients"] - frozen
-    split = {name: math.ceil(size / ranks) for name, size in states.items()}
-    forward = split | _working(shape, settings, ranks)
-    update = split | {"update": _update(shape, settings) // ranks}
-    highest = max((forward, update), key=lambda parts: sum(parts.values()))
-    overhead = LIBRARIES + int(WASTE * sum(highest.values()))
-    highest = highest | {"workspace": highest.get("workspace", 0) + overhead}
-    export = shape.parameter_count * weight_bytes(settings.optimizer)
-    return MemoryEstimate(highest, available, checkpoint, export)
-
-
-def weight_bytes(kind: OptimizerName) -> int:
-    """Return the bytes of a weight, and of its gradient."""
-    return 4 if kind == "adamw" else 2
-
-
-def _states(shape: ModelShape, kind: OptimizerName) -> dict[str, int]:
-    """Return the bytes that stay from step to step, over all ranks."""
-    weight, trained = weight_bytes(kind), shape.trained_count
-    return {
+    """Estimate the peak memory of a step on one rank."""
+    kind = settings.optimizer
+    weight = 4 if kind == "adamw" else 2
+    moments = sum(_moments(each, kind) for each in shape.parameters if each.trained)
+    states = {
         "weights": weight * shape.parameter_count,
-        "gradients": weight * trained,
-        "moments": sum(_moments(each, kind) for each in shape.parameters if each.trained),
+        "gradients": weight * shape.trained_count,
+        "moments": moments,
     }
+    parts = {name: math.ceil(size / ranks) for name, size in states.items()}
+    parts |= _working(shape, settings, ranks)
+    parts["workspace"] += LIBRARIES + int(WASTE * sum(parts.values()))
+    checkpoint = weight * shape.trained_count + moments
+    return MemoryEstimate(parts, available, checkpoint, weight * shape.parameter_count)
 
 
 def _moments(parameter: ParameterShape, kind: OptimizerName) -> int:
@@ -146,62 +133,176 @@ def _moments(parameter: ParameterShape, kind: OptimizerName) -> int:
 
 def _working(shape: ModelShape, settings: OptimizationConfig, ranks: int) -> dict[str, int]:
     """Return the bytes of a forward and backward pass beside the states."""
-    rank_sequences = math.ceil(settings.batch_sequences / ranks)
-    tokens = min(settings.micro_batch_sequences, rank_sequences) * settings.context_tokens
-    autocast = _precision(settings, ranks) == "autocast"
-    one_layer = tokens * _layer_bytes(shape, settings, ranks)
+    fp32_weights, compiled = settings.optimizer == "adamw", settings.compile == "layers"
+    product = 2 if settings.compute == "bfloat16" else 4
+    autocast = fp32_weights and product == 2 and ranks == 1  # several ranks: FSDP casts
+    rows = min(settings.micro_batch_sequences, math.ceil(settings.batch_sequences / ranks))
+    tokens = rows * settings.context_tokens
+
+    kept = KEPT["autocast" if autocast else settings.compute, settings.compile]
+    layer = kept.hidden * shape.hidden + kept.intermediate * shape.intermediate
+    layer += kept.attention * (shape.queries + shape.keys)
+    residual = (4 if autocast else product) * shape.hidden
+    every = settings.recompute_every
+    recomputed = math.ceil(shape.layers / every) if every else 0
+    last_norm = 3 * residual
+
+    activations = (shape.layers - recomputed) * layer + recomputed * residual + last_norm
+
+    head = shape.vocabulary * shape.hidden
+    chunk = min(tokens, CHUNK_POSITIONS) * shape.vocabulary
+    chunk *= 2 * product + 4 * (1 if compiled else 3)  # copies of the logits in fp32
+    loss = 4 * head + max(chunk, 0 if fp32_weights else 2 * head)
+    loss += tokens * shape.hidden * 2 * product
+
+    update = 0  # after the backward pass, in the place of activations
+    if not (fp32_weights or compiled):
+        largest = max(each.numbers for each in shape.parameters if each.trained)
+        update = EAGER_UPDATE_COPIES * 4 * largest // ranks
     return {
         "casts": 2 * shape.layer_parameters if autocast else 0,
-        "gathered": _gathered(shape, settings) if ranks > 1 else 0,
-        "activations": tokens * _activations(shape, settings, ranks),
-        "loss": _loss(shape, settings, tokens),
-        "workspace": one_layer,
+        "gathered": _gathered(shape, product) if ranks > 1 else 0,
+        "activations": tokens * activations,
+        "loss": loss,
+        "workspace": max(tokens * layer, update - tokens * activations - loss),
     }
 
 
-def _precision(settings: OptimizationConfig, ranks: int) -> str:
-    mixed = settings.optimizer == "adamw" and settings.compute == "bfloat16"
-    return "autocast" if mixed and ranks == 1 else settings.compute  # several: FSDP casts
-
-
-def _layer_bytes(shape: ModelShape, settings: OptimizationConfig, ranks: int) -> int:
-    kept = KEPT[_precision(settings, ranks), settings.compile]
-    attention = 2 * shape.queries + 2 * shape.keys
-    return (
-        kept.hidden * shape.hidden
-        + kept.attention * attention // 2
-        + kept.intermediate * shape.intermediate
-    )
-
-
-def _activations(shape: ModelShape, settings: OptimizationConfig, ranks: int) -> int:
-    """Return the bytes per token that all layers and the last norm keep."""
-    every, layer = settings.recompute_every, _layer_bytes(shape, settings, ranks)
-    recomputed = math.ceil(shape.layers / every) if every else 0
-    residual = (2 if _precision(settings, ranks) == "bfloat16" else 4) * shape.hidden
-    last_norm = 3 * residual
-    return (shape.layers - recomputed) * layer + recomputed * residual + last_norm
-
-
-def _loss(shape: ModelShape, settings: OptimizationConfig, tokens: int) -> int:
-    product = 2 if settings.compute == "bfloat16" else 4
-    head = shape.vocabulary * shape.hidden
-    fp32_copies = 1 if settings.compile == "layers" else 3
-    chunk = min(tokens, CHUNK_POSITIONS) * shape.vocabulary * (2 * product + 4 * fp32_copies)
-    rounded = weight_bytes(settings.optimizer) * head if settings.optimizer != "adamw" else 0
-    hidden = tokens * shape.hidden * 2 * product
-    return 4 * head + max(chunk, rounded) + hidden
-
-
-def _gathered(shape: ModelShape, settings: OptimizationConfig) -> int:
-    product = 2 if settings.compute == "bfloat16" else 4
+def _gathered(shape: ModelShape, product: int) -> int:
     layer = shape.layer_parameters // max(1, shape.layers)
     rest = shape.parameter_count - shape.layer_parameters
     return product * (2 * layer + rest) + (product + 4) * max(layer, rest)
 
 
-def _update(shape: ModelShape, settings: OptimizationConfig) -> int:
-    if settings.optimizer == "adamw" or settings.compile == "layers":
-        return 0
-    largest = max(each.numbers for each in shape.parameters if each.trained)
-    return EAGER_UPDATE_COPIES * 4 * largest
+def check_memory(model: Path | str, settings: OptimizationConfig, world: World) -> MemoryEstimate:
+    """Estimate the memory of a run on this rank, and refuse a run that does not fit.
+
+    Raises:
+        UserError: The run does not fit.
+    """
+    shape = trained_shape(load_model_config(model), settings)
+    available = available_memory(world.device)
+    estimate = estimate_memory(shape, settings, world.size, available)
+    check_fits(estimate, settings, world)
+    return estimate
+
+
+def trained_shape(config: Any, settings: OptimizationConfig) -> ModelShape:
+    """Return the shape of a model of this configuration, with the adapters that are trained."""
+    empty = empty_model(config)
+    if settings.lora_rank is not None:
+        from steep.training.lora import add_lora
+
+        empty = add_lora(empty, settings.lora_rank, settings.lora_alpha, seed=0)
+    return shape_of(empty)
+
+
+def check_fits(estimate: MemoryEstimate, settings: OptimizationConfig, world: World) -> None:
+    """Refuse a run that does not fit into the memory of the device or of its host.
+
+    Raises:
+        UserError: The run does not fit.
+    """
+    if estimate.available is not None and estimate.total > estimate.available:
+        raise _too_large(estimate, estimate.available, settings, world)
+    needed, free = estimate.host_bytes(world.size), available_host_memory()
+    if world.device.type != "cpu" and free is not None and needed > free:
+        copied = gib(estimate.checkpoint_bytes // world.size)
+        raise UserError(
+            "The host memory beside the GPU is too small for this run.",
+            where=settings.section,
+            expected=f"{gib(needed)}: the model while it is loaded "
+            f"({gib(estimate.export_bytes)}), later the copy of a checkpoint ({copied})",
+            found=gib(free),
+            hint="use a machine with more memory, or more devices",
+        )
+
+
+def _too_large(
+    estimate: MemoryEstimate, available: int, settings: OptimizationConfig, world: World
+) -> UserError:
+    section = settings.section
+    remedies = {
+        f"lower {section}.micro_batch_sequences": settings.micro_batch_sequences > 1,
+        f"set {section}.recompute_every to 1": settings.recompute_every != 1,
+        f"set {section}.optimizer to adamw-8bit-stochastic": settings.optimizer == "adamw",
+        "use more devices": world.size < settings.batch_sequences,
+        "take a smaller model": True,
+    }
+    where = "this machine" if world.device.type == "cpu" else "the GPU"
+    largest = max(estimate.parts, key=estimate.parts.__getitem__)
+    return UserError(
+        f"This run does not fit into the memory of {where}; its largest part is the {largest}.",
+        where=section,
+        expected=f"at most {gib(available)}",
+        found=estimate.line().removeprefix("memory: "),
+        hint=", or ".join(remedy for remedy, helps in remedies.items() if helps),
+    )
+
+
+def check_disk(directory: Path, estimate: MemoryEstimate, settings: OptimizationConfig) -> None:
+    """Refuse a run whose checkpoints and model do not fit on the disk.
+
+    Raises:
+        UserError: The free space, including that of existing checkpoints, is too small.
+    """
+    section, keep_checkpoints = settings.section, settings.keep_checkpoints
+    needed, free = estimate.disk_bytes(keep_checkpoints), free_bytes(directory, [directory])
+    if needed > free:
+        raise UserError(
+            "The disk has no room for the checkpoints and the model of this run.",
+            where=directory,
+            expected=f"{gib(needed)} = {keep_checkpoints + 1} checkpoints (one is being "
+            f"written) x {gib(estimate.checkpoint_bytes)} + the model {gib(estimate.export_bytes)}",
+            found=gib(free),
+            hint=f"free some space or lower {section}.keep_checkpoints, then run the same command "
+            "again",
+        )
+
+
+def free_bytes(directory: Path, runs: Iterable[Path]) -> int:
+    """Return the free bytes on the disk of a directory, plus the checkpoints of runs."""
+    there = next(path for path in (directory, *directory.parents) if path.exists())
+    files = (each for run in runs for each in run.glob("checkpoint-*/**/*") if each.is_file())
+    return shutil.disk_usage(there).free + sum(each.stat().st_size for each in files)
+
+
+def available_memory(device: torch.device) -> int | None:
+    """Return the free bytes of a device; for a processor, within the limits of control groups."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return available_host_memory()
+
+
+def available_host_memory() -> int | None:
+    """Return the memory that Linux can still give this process; None if it cannot be read."""
+    if not MEMINFO.is_file():
+        return None
+    fields = dict(line.split(":") for line in MEMINFO.read_text().splitlines())
+    free = int(fields["MemAvailable"].split()[0]) * 1024
+    return min([free, *_cgroup_rooms()])
+
+
+def _cgroup_rooms() -> Iterator[int]:
+    """Return how much each control group above this process still allows; caches are free."""
+    listed = Path("/proc/self/cgroup")
+    for line in listed.read_text().splitlines() if listed.is_file() else ():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "memory":  # version 1
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            root = CGROUPS / "memory"
+        elif not controllers:  # version 2
+            names, root = ("memory.max", "memory.current", "inactive_file"), CGROUPS
+        else:
+            continue
+        own = root / path.lstrip("/")
+        for group in (own, *own.parents):
+            if group.is_relative_to(root) and (group / names[0]).is_file():
+                yield from _room(group, *names)
+
+
+def _room(group: Path, limit: str, usage: str, cache: str) -> Iterator[int]:
+    allowed = (group / limit).read_text().strip()
+    if allowed != "max":
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        yield int(allowed) - int((group / usage).read_text()) + int(stat.get(cache, 0))

@@ -29,35 +29,21 @@ Log = Callable[[Mapping[str, Any], int], None]  # numbers by name, and their ste
 
 @dataclass(frozen=True, slots=True)
 class StepMetrics:
-    """Metrics of one optimizer step.
+    """Metrics of one optimizer step."""
 
-    Attributes:
-        step: Number of steps done, including this one.
-        tokens: Tokens read so far, replay included.
-        loss: Nats per predicted token, before the step.
-        learning_rate: Learning rate of the step.
-        grad_norm: Norm of the gradient before clipping.
-        tokens_per_s: Tokens per second of the step, over all ranks.
-        elapsed_s: Seconds of all steps so far, over all restarts.
-        epoch: Passes over the corpus so far.
-        predicted_tokens: Tokens of the step that are predicted, without masked ones.
-        mfu: Model FLOPs per second, as a share of the device's peak; None if that is unknown.
-        memory_bytes: Peak memory of this rank so far: of the GPU, or of the process.
-        left_s: Seconds left at the speed of the last step.
-    """
-
-    step: int
-    tokens: int
-    loss: float
-    learning_rate: float
-    grad_norm: float
-    tokens_per_s: float
-    elapsed_s: float
-    epoch: float
-    predicted_tokens: int
+    step: int  # number of steps done, including this one
+    tokens: int  # tokens read so far, replay included
+    loss: float  # nats per predicted token, before the step
+    learning_rate: float  # learning rate of the step
+    grad_norm: float  # norm of the gradient before clipping
+    tokens_per_s: float  # tokens per second of the step, over all ranks
+    elapsed_s: float  # seconds of all steps so far, over all restarts
+    epoch: float  # passes over the corpus so far
+    predicted_tokens: int  # tokens of the step that are predicted, without masked ones
+    # model FLOPs per second, as a share of the device's peak; None if that is unknown
     mfu: float | None
-    memory_bytes: int
-    left_s: float
+    memory_bytes: int  # peak memory of this rank so far: of the GPU, or of the process
+    left_s: float  # seconds left at the speed of the last step
 
     def parts(self, steps: int) -> list[str]:
         """Return the metrics as text, the most important first."""
@@ -100,12 +86,7 @@ def last_metrics(directory: Path) -> StepMetrics:
 
 @contextmanager
 def lines_after(path: Path, step: int) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Append rows to a file of JSON Lines, after dropping those of steps that are repeated.
-
-    Args:
-        path: The file; each row has a `step`.
-        step: The last step whose rows are kept.
-    """
+    """Append rows to a file of JSON Lines, after dropping those of steps that are repeated."""
     kept = [json.dumps(row) + "\n" for row in _whole_lines(path) if row["step"] <= step]
     write_text(path, "".join(kept))
     with path.open("a", encoding="utf-8") as file:
@@ -140,13 +121,7 @@ def check_trackers(names: Sequence[TrackerName], section: str) -> None:
 
 @contextmanager
 def trackers(names: Sequence[TrackerName], directory: Path, run: str) -> Iterator[Log]:
-    """Open trackers, and return a function that logs to all of them.
-
-    Args:
-        names: Names of the trackers.
-        directory: Directory of their files.
-        run: Name of the run.
-    """
+    """Open trackers, and return a function that logs to all of them."""
     with ExitStack() as stack:
         logs = [stack.enter_context(_TRACKERS[name](directory, run)) for name in names]
 

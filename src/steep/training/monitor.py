@@ -10,18 +10,20 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from steep.core.errors import UserError
-from steep.tokens.mixture import Mixture
 from steep.training.config import OptimizationConfig
-from steep.training.flops import flops_per_token, mfu, peak_flops
 from steep.training.metrics import StepMetrics
+from steep.training.model_dims import flops_per_token, mfu, peak_flops
 from steep.training.optimizers import learning_rate_at
-from steep.training.parallel import World, device_name
-from steep.training.throughput import Workload, workload_of
+from steep.training.parallel import device_name
+from steep.training.throughput import workload_of
+
+if TYPE_CHECKING:
+    from steep.training.loop import TrainingRun
 
 log = logging.getLogger("steep")
 
@@ -33,22 +35,13 @@ class LossGuard:
     """Stops a run at a loss or gradient norm that is not finite, and at a loss that jumps.
 
     Nothing is masked: the error names the batch, and weights after such a batch are never saved.
-
-    Args:
-        settings: The settings of the run.
     """
 
     settings: OptimizationConfig
     _losses: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED_STEPS))
 
     def check(self, step: int, loss: float, norm: float, batch: Callable[[], str]) -> None:
-        """Check the numbers of a step.
-
-        Args:
-            step: From 1.
-            loss: Nats per token.
-            norm: Norm of the gradient before clipping.
-            batch: Describes the rows of the step.
+        """Check the numbers of a step, from 1; `batch` describes its rows.
 
         Raises:
             UserError: A number is not finite, or the loss has jumped.
@@ -113,24 +106,18 @@ def asked_to_stop(section: str) -> Iterator[InterruptFlag]:
             signal.signal(number, handler)
 
 
-@dataclass
 class ThroughputMeter:
     """Turns the seconds of a step into its metrics."""
 
-    model: Any
-    mixture: Mixture
-    settings: OptimizationConfig
-    steps: int
-    world: World
+    def __init__(self, run: TrainingRun) -> None:
+        self._run = run
+        self._flops = flops_per_token(run.module.model, run.mixture.context_tokens)
+        self._peak = peak_flops(run.world.device)
 
-    def __post_init__(self) -> None:
-        self._flops = flops_per_token(self.model, self.mixture.context_tokens)
-        self._peak = peak_flops(self.world.device)
-
-    def workload(self) -> Workload:
+    def workload(self) -> dict[str, Any]:
         """Return what decides the speed of a step."""
-        device = device_name(self.world.device)
-        return workload_of(device, self.world.size, self._flops, self.settings)
+        world = self._run.world
+        return workload_of(device_name(world.device), world.size, self._flops, self._run.settings)
 
     def metrics(
         self,
@@ -142,23 +129,21 @@ class ThroughputMeter:
         elapsed_s: float,
     ) -> StepMetrics:
         """Return the metrics of step `step`, counted from 0, which took `step_s` seconds."""
-        settings, mixture = self.settings, self.mixture
-        tokens = settings.batch_sequences * mixture.context_tokens
+        settings, mixture, world = self._run.settings, self._run.mixture, self._run.world
+        steps, tokens = self._run.steps, settings.batch_sequences * mixture.context_tokens
         return StepMetrics(
             step=step + 1,
             tokens=(step + 1) * tokens,
             loss=loss,
-            learning_rate=learning_rate_at(
-                step, self.steps, settings.learning_rate, settings.warmup
-            ),
+            learning_rate=learning_rate_at(step, steps, settings.learning_rate, settings.warmup),
             grad_norm=norm,
             tokens_per_s=tokens / step_s,
             elapsed_s=elapsed_s,
             epoch=mixture.epochs((step + 1) * settings.batch_sequences),
             predicted_tokens=predicted_tokens,
-            mfu=mfu(tokens / step_s, self._flops, self._peak, self.world.size),
-            memory_bytes=_memory_bytes(self.world.device),
-            left_s=(self.steps - step - 1) * step_s,
+            mfu=mfu(tokens / step_s, self._flops, self._peak, world.size),
+            memory_bytes=_memory_bytes(world.device),
+            left_s=(steps - step - 1) * step_s,
         )
 
 

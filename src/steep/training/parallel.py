@@ -22,6 +22,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.tensor import DTensor
 
 from steep.core.errors import UserError
 from steep.core.machine import processor_name
@@ -109,12 +110,6 @@ def shard(module: nn.Module, layers: list[nn.Module], world: World, policy: Any)
 
     Gradients are reduced after every micro-batch: deferring it would keep an unsharded fp32
     gradient on every rank, 4 bytes per parameter for any number of ranks.
-
-    Args:
-        module: The root, whose forward pass reaches all parameters.
-        layers: The decoder layers in it, each gathered by itself.
-        world: The ranks.
-        policy: FSDP2's `MixedPrecisionPolicy`.
     """
     if world.size == 1:
         module.to(world.device)
@@ -124,6 +119,14 @@ def shard(module: nn.Module, layers: list[nn.Module], world: World, policy: Any)
     for layer in layers:
         fully_shard(layer, mesh=world.mesh, mp_policy=policy)
     fully_shard(module, mesh=world.mesh, mp_policy=policy)
+
+
+def local_part(tensor: Tensor) -> Tensor:
+    """Return the part of a tensor that this rank holds."""
+    if isinstance(tensor, DTensor):
+        part: Tensor = tensor.to_local()
+        return part
+    return tensor
 
 
 @contextmanager

@@ -42,13 +42,7 @@ def resolve_auto(settings: OptimizationConfig, device: torch.device) -> Optimiza
 
 
 def prepare(model: Any, settings: OptimizationConfig, world: World) -> CausalLoss:
-    """Return the module whose forward pass is the loss of `model`.
-
-    Args:
-        model: A Hugging Face causal LM in the precision of `weight_dtype`.
-        settings: The settings of the run, without `auto` values.
-        world: The ranks.
-    """
+    """Return the module whose forward pass is the loss of `model`."""
     from torch.distributed.fsdp import MixedPrecisionPolicy
 
     compute = getattr(torch, settings.compute)

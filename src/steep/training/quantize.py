@@ -33,12 +33,7 @@ class Noise(NamedTuple):
 
 
 def round_stochastically(master: Tensor, noise: Tensor) -> Tensor:
-    """Round fp32 to one of its two bfloat16 neighbors; return the bits as int16.
-
-    Args:
-        master: Values to round.
-        noise: Uniform integers of 16 bits.
-    """
+    """Round fp32 to one of its two bfloat16 neighbors by 16-bit noise; return the bits as int16."""
     assert master.dtype == torch.float32, master.dtype
     return ((master.view(torch.int32) + noise) >> 16).to(torch.int16)
 

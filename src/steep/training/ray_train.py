@@ -18,10 +18,6 @@ from steep.training.metrics import StepMetrics, last_metrics
 def run_on_ray(job: TrainingJob, workers: int) -> StepMetrics:
     """Run a job on workers of the connected cluster, with GPUs if it has any.
 
-    Args:
-        job: The job.
-        workers: Number of workers.
-
     Raises:
         UserError: A worker raised it.
     """

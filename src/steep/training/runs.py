@@ -13,7 +13,8 @@ from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.config import identity_fields
 from steep.core.errors import UserError
 from steep.tokens.build import CHATS, INSTRUCTION, REPLAY, VALIDATION
-from steep.training.config import InstructConfig, OptimizationConfig, TrainConfig
+from steep.training.config import InstructConfig, TrainConfig
+from steep.training.metrics import check_trackers, read_validation
 from steep.training.models import BASE, MODEL_NAME
 
 log = logging.getLogger("steep")
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 TRAIN_VERSION, INSTRUCT_VERSION = 2, 1
 MANY_PASSES = 200  # over the texts of an arm; more are hardly intended
+VALIDATION_TOKENS = 200_000  # per set, at most: its mean loss is then known to about 0.005 nats
 SUFFIX = "-instruct"  # appended to the name of an arm for its tuned model
 RESERVED = {BASE, REPLAY, INSTRUCTION, VALIDATION, CHATS}
 # The settings that the validation losses of the untrained model depend on; the seed orders the
@@ -45,16 +47,7 @@ def train_arm(
     find_model: FindModel,
     launch: Launch,
 ) -> Artifact:
-    """Train one arm from the base model.
-
-    Args:
-        project: The project.
-        settings: The section of the configuration.
-        shards: All shards by name: those of arms, and those that are mixed in or validated on.
-        arm: Name of the arm.
-        find_model: Finds the models that the settings name.
-        launch: Runs the job on the ranks.
-    """
+    """Train one arm from the base model."""
     identity, mixed = training_identity(settings, shards, arm), mixed_rates(settings, shards)
     validation = shards.get(VALIDATION)
 
@@ -138,11 +131,6 @@ def mixed_rates(settings: TrainConfig, available: Container[str]) -> dict[ShareN
 def training_steps(settings: TrainConfig, corpus_tokens: int, mixed_rate: float) -> int:
     """Return the number of optimizer steps in `train.tokens`, or in `train.epochs`.
 
-    Args:
-        settings: The section of the configuration.
-        corpus_tokens: Tokens of the arm's own shard.
-        mixed_rate: Share of rows from other shards.
-
     Raises:
         UserError: There is less than one batch.
     """
@@ -174,6 +162,11 @@ def tuning_steps(settings: InstructConfig, chat_tokens: int) -> int:
     return max(1, math.ceil(settings.epochs * chat_tokens / batch_tokens))
 
 
+def validation_rows(tokens: int, context_tokens: int) -> int:
+    """Return the number of rows that the loss on a set of `tokens` tokens is measured on."""
+    return max(1, min(tokens, VALIDATION_TOKENS) // context_tokens)
+
+
 def check_training(settings: TrainConfig) -> None:
     """Refuse settings that cannot be trained with, before anything is spent.
 
@@ -193,7 +186,7 @@ def check_training(settings: TrainConfig) -> None:
         from steep.training.ray_train import check_ray_train
 
         check_ray_train()
-    check_tracker_packages(settings)
+    check_trackers(settings.trackers, settings.section)
 
 
 def check_tuning(settings: InstructConfig, arms: Collection[str]) -> None:
@@ -209,15 +202,7 @@ def check_tuning(settings: InstructConfig, arms: Collection[str]) -> None:
             expected=", ".join(arms),
             found=unknown[0],
         )
-    check_tracker_packages(settings)
-
-
-def check_tracker_packages(settings: OptimizationConfig) -> None:
-    """Refuse trackers whose packages are not installed."""
-    if settings.trackers:
-        from steep.training.metrics import check_trackers
-
-        check_trackers(settings.trackers, settings.section)
+    check_trackers(settings.trackers, settings.section)
 
 
 def _run(job: TrainingJob, launch: Launch) -> dict[str, Any]:
@@ -257,8 +242,6 @@ def _first_losses(
     project: Project, identity: Identity, validation: Artifact | None
 ) -> dict[str, float] | None:
     """Return the validation losses before the first step, if another arm has measured them."""
-    from steep.training.metrics import read_validation
-
     if validation is None:
         return None
     for other in project.finished(identity.stage):

@@ -2,9 +2,9 @@
 
 The trained model has learned facts on top of `base`, and `instruct` is an assistant tuned from the
 same `base`. Adding the difference (instruct - base) to the trained model keeps most of both, for a
-minute of copying instead of a day of training; `scale` weights it. The sum has the precision of the
-trained model. Configuration, generation settings and the tokenizer with its chat template are those
-of `instruct`, since the result is prompted, and ends its answers, as `instruct` does.
+minute of copying instead of a day of training. The sum has the precision of the trained model.
+Configuration, generation settings and the tokenizer with its chat template are those of `instruct`,
+since the result is prompted, and ends its answers, as `instruct` does.
 
 One tensor of each model is in memory at a time, and one file of the result (as large as the trained
 model's files, usually 5 GB). Sums are in fp32, as (trained - base) + instruct, which is exact where
@@ -34,17 +34,8 @@ ARCHITECTURE = (
 )  # fmt: skip
 
 
-def add_task_vector(
-    trained: Path, base: Path, instruct: Path, directory: Path, scale: float = 1.0
-) -> None:
-    """Write trained + scale * (instruct - base) as a Hugging Face directory.
-
-    Args:
-        trained: Hugging Face directory of a model trained from `base`.
-        base: Directory of the base model.
-        instruct: Directory of an instruct model tuned from `base`.
-        directory: Directory of the result, which is replaced if it exists.
-        scale: Factor of the task vector.
+def add_task_vector(trained: Path, base: Path, instruct: Path, directory: Path) -> None:
+    """Write trained + (instruct - base) as a Hugging Face directory, replacing `directory`.
 
     Raises:
         UserError: A directory has no safetensors, the models have different tensors, or the disk
@@ -55,7 +46,7 @@ def add_task_vector(
         _check_same_parts(models)
         _check_architecture(models)
         with atomic_directory(directory) as temporary:
-            _write(models, temporary, scale)
+            _write(models, temporary)
             _copy_rest(instruct, models[0], temporary)
 
 
@@ -139,14 +130,14 @@ def _check_architecture(models: Sequence[_Weights]) -> None:
                 )
 
 
-def _write(models: Sequence[_Weights], directory: Path, scale: float) -> None:
+def _write(models: Sequence[_Weights], directory: Path) -> None:
     from safetensors.torch import save_file
 
     trained = models[0]
     weight_map: dict[str, str] = {}
     total_bytes = 0
     for name, keys in trained.names.items():
-        sums = {key: _sum(key, [model.tensor(key) for model in models], scale) for key in keys}
+        sums = {key: _sum(key, [model.tensor(key) for model in models]) for key in keys}
         save_file(sums, directory / name, metadata={"format": "pt"})
         weight_map |= dict.fromkeys(keys, name)
         total_bytes += sum(each.nbytes for each in sums.values())
@@ -155,7 +146,7 @@ def _write(models: Sequence[_Weights], directory: Path, scale: float) -> None:
         write_json(directory / INDEX, index)
 
 
-def _sum(key: str, tensors: Sequence[Tensor], scale: float) -> Tensor:
+def _sum(key: str, tensors: Sequence[Tensor]) -> Tensor:
     trained, base, instruct = tensors
     if not all(each.is_floating_point() for each in tensors):
         raise UserError(
@@ -163,8 +154,7 @@ def _sum(key: str, tensors: Sequence[Tensor], scale: float) -> Tensor:
             where=key,
             found=", ".join(str(each.dtype) for each in tensors),
         )
-    learned = trained.float() - scale * base.float()
-    return (learned + scale * instruct.float()).to(trained.dtype)
+    return (trained.float() - base.float() + instruct.float()).to(trained.dtype)
 
 
 def _copy_rest(instruct: Path, trained: _Weights, directory: Path) -> None:

@@ -12,19 +12,18 @@ from steep.core.progress import Progress
 from steep.tokens.mixture import Mixture
 from steep.training.monitor import InterruptFlag
 from steep.training.prepare import computing, on_device
+from steep.training.runs import validation_rows
 
 if TYPE_CHECKING:
     from steep.training.loop import TrainingRun
 
 log = logging.getLogger("steep")
 
-MOST_TOKENS = 200_000  # per set: the mean loss is then known to about 0.005 nats
-
 
 def mean_losses(
     run: TrainingRun, sets: Mapping[str, Mixture], stop: InterruptFlag
 ) -> dict[str, float]:
-    """Return nats per token of each set, over its first `MOST_TOKENS` in a random order of texts.
+    """Return nats per token of each set, over its first rows in a random order of texts.
 
     Called on every rank.
 
@@ -34,19 +33,14 @@ def mean_losses(
     return {name: _mean_loss(run, name, mixture, stop) for name, mixture in sets.items()}
 
 
-def rows_read(tokens: int, context_tokens: int) -> int:
-    """Return the number of rows that the loss on a set of `tokens` tokens is measured on."""
-    return max(1, min(tokens, MOST_TOKENS) // context_tokens)
-
-
 @torch.no_grad()
 def _mean_loss(run: TrainingRun, name: str, mixture: Mixture, stop: InterruptFlag) -> float:
     settings, world, context = run.settings, run.world, mixture.context_tokens
     at_once = settings.micro_batch_sequences * world.size
     there = mixture.corpus.shard.manifest.tokens
-    count = rows_read(there, context)
+    count = validation_rows(there, context)
     if world.is_main:
-        cut = f" of its {there:,}" if there > MOST_TOKENS else ""
+        cut = f" of its {there:,}" if there >= (count + 1) * context else ""
         log.info(
             "%s: measuring the loss on '%s', %s tokens%s",
             settings.section,

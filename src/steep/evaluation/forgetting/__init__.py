@@ -1,1 +1,1 @@
-"""What a model could do before: the loss on general text, and tasks of lm-evaluation-harness."""
+"""Forgetting: the loss of a model on general text, and its scores on tasks of others."""

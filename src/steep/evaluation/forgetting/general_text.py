@@ -9,21 +9,36 @@ texts.
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from steep.core.artifacts import Artifact, Identity, build
 from steep.core.errors import UserError
+from steep.core.files import content_hash, write_rows
+from steep.core.progress import Progress
 from steep.core.token_ids import text_ids
 from steep.documents.document import Skipped
 from steep.documents.general_text import KINDS, NoText, builtin_texts, stream_general_texts
 from steep.evaluation.bootstrap import bootstrap_interval, ratio, ratio_difference
 from steep.evaluation.encoding import batches
+from steep.evaluation.eval_models import EvalModel
+from steep.evaluation.methods.common import ROWS_NAME, Method, Session, is_local, rows_by_model
 from steep.evaluation.results import Interval
-from steep.evaluation.study_results import LossScore
+from steep.evaluation.setup import EvaluationSetup
+from steep.evaluation.study_results import (
+    GeneralTextResult,
+    LossDifference,
+    LossScore,
+    ModelLoss,
+)
 
+log = logging.getLogger("steep")
+
+STAGE, VERSION = "general-loss", 3
 LEAST_TEXTS = 4  # for an interval
 LOGIT_ROWS = 256  # predicted tokens whose log-softmax is held in fp32 at once
 
@@ -52,25 +67,22 @@ class TextLoss:
     bytes: int
 
 
-def read_general_texts(source: Path | Literal["builtin"], limit: int | None = None) -> GeneralTexts:
-    """Read texts as replay does; the first `limit` of them.
+def read_general_texts(source: Path | Literal["builtin"]) -> GeneralTexts:
+    """Read texts as replay does.
 
     Raises:
         UserError: The file cannot be read, or there is no text in it.
     """
     path = builtin_texts() if source == "builtin" else source
     skipped: list[Skipped] = []
-    texts: list[GeneralText] = []
     try:
-        for number, text in enumerate(stream_general_texts(path, skipped), start=1):
-            texts.append(GeneralText(f"{path.name}:{number}", text))
-            if number == limit:
-                break
+        numbered = enumerate(stream_general_texts(path, skipped), start=1)
+        texts = tuple(GeneralText(f"{path.name}:{number}", text) for number, text in numbered)
     except NoText as error:
         raise UserError(
             "There is no general text.", where=path, expected=KINDS, found=error
         ) from error
-    return GeneralTexts(tuple(texts), tuple(skipped))
+    return GeneralTexts(texts, tuple(skipped))
 
 
 def text_losses(
@@ -83,13 +95,8 @@ def text_losses(
 ) -> list[TextLoss]:
     """Compute the loss on each text; the model is left as it was.
 
-    Args:
-        model: A Hugging Face causal language model.
-        tokenizer: Its tokenizer.
-        texts: In any order.
-        context_tokens: Of a window.
-        batch_tokens: Of one forward pass, padding included.
-        on_progress: Called after each batch with the number of finished windows and their total.
+    A window has `context_tokens`, a forward pass `batch_tokens`, padding included. `on_progress` is
+    called after each batch with the number of finished windows and their total.
 
     Raises:
         UserError: A window is longer than the model's context, or the loss is not a number.
@@ -241,3 +248,68 @@ def _check_same_texts(after: Sequence[TextLoss], before: Sequence[TextLoss]) -> 
     a, b = ([(row.text_id, row.bytes) for row in rows] for rows in (after, before))
     if a != b:
         raise ValueError(f"not the same texts: {len(a)} after, {len(b)} before, {a[:1]} {b[:1]}")
+
+
+def check(setup: EvaluationSetup) -> None:
+    """Check the general text, before anything is spent.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    texts = setup.forgetting.texts
+    if texts is None:
+        return
+    if skipped := read_general_texts(texts).skipped:
+        log.warning("general text: %d lines without text", len(skipped))
+    if texts == setup.replayed:
+        log.warning(
+            "forgetting.texts is also the text that training replays: its loss says little about "
+            "forgetting"
+        )
+
+
+def ask(_: Session, eval_model: EvalModel) -> Iterator[Artifact]:
+    """Compute the loss of one local model on general text."""
+    settings = eval_model.setup.forgetting
+    if settings.texts is None or not is_local(eval_model, "general text"):
+        return
+    path = settings.texts if isinstance(settings.texts, Path) else builtin_texts()
+    fields = {
+        **eval_model.fields,
+        "forgetting.texts": content_hash(path),
+        "forgetting.context_tokens": settings.context_tokens,
+    }
+
+    def make(directory: Path) -> dict[str, Any]:
+        found = read_general_texts(path)
+        progress = Progress(f"general text {eval_model.name}", None, "windows")
+        rows = text_losses(
+            *eval_model.loaded,
+            found.texts,
+            settings.context_tokens,
+            eval_model.setup.evaluate.batch_tokens,
+            lambda done, total: progress.update(done, of=total),
+        )
+        write_rows(directory / ROWS_NAME, rows, TextLoss)
+        return {"texts": len(rows), "skipped": len(found.skipped)}
+
+    identity = Identity(STAGE, VERSION, fields, eval_model.inputs)
+    yield build(eval_model.setup.project, identity, make)
+
+
+def general_text_result(
+    artifacts: Sequence[Artifact], _: Sequence[Artifact], setup: EvaluationSetup
+) -> GeneralTextResult:
+    """Compute the loss of each model; later models minus the first, on the same texts."""
+    rows = rows_by_model(artifacts, TextLoss)
+    (first, before), *others = rows.items()
+    return GeneralTextResult(
+        models=tuple(ModelLoss(name=n, **vars(loss_score(each))) for n, each in rows.items()),
+        differences=tuple(
+            LossDifference(a=name, b=first, **vars(loss_difference(after, before)))
+            for name, after in others
+        ),
+    )
+
+
+METHOD = Method(STAGE, ask, general_text_result, GeneralTextResult, chosen=False)

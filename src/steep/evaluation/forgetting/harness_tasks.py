@@ -11,16 +11,25 @@ import difflib
 import importlib.util
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from steep.core.artifacts import Artifact, Identity, build
 from steep.core.errors import UserError
+from steep.core.files import read_json, write_json, write_rows
 from steep.evaluation.bootstrap import bootstrap_interval, ratio_difference
+from steep.evaluation.compare import grouped
+from steep.evaluation.eval_models import EvalModel, name_of
+from steep.evaluation.methods.common import ROWS_NAME, Method, Session, is_local, rows_by_model
 from steep.evaluation.results import Interval
+from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.statistics import mcnemar_exact, paired_difference
-from steep.evaluation.study_results import TaskDifference, TaskScore
+from steep.evaluation.study_results import ModelTasks, TaskDifference, TaskScore, TasksResult
 
+STAGE, VERSION = "tasks", 2
+SCORES_NAME = "scores.json"
+BATCH_SIZE = 8  # sequences of one forward pass
 BOOTSTRAP_RESAMPLES = 1000  # of the harness, for metrics that are no means
 NEAR_NAMES = 5
 # Metrics of which a question gives a log-likelihood and what it is divided by after summing. Other
@@ -60,7 +69,6 @@ def run_tasks(
     *,
     limit: int | None = None,
     include_path: Path | None = None,
-    batch_size: int = 8,
 ) -> TaskRun:
     """Run tasks on a model, in fp32, with the settings that each task has.
 
@@ -69,7 +77,6 @@ def run_tasks(
         tasks: Names of tasks, groups or tags; `*` stands for anything.
         limit: Only the first questions of each task.
         include_path: A folder with more tasks, as `steep export lm-eval` writes.
-        batch_size: Sequences of one forward pass.
 
     Raises:
         UserError: The package is not installed, a task is unknown or its data is not available, or
@@ -86,7 +93,7 @@ def run_tasks(
         metadata={"pretrained": str(model_directory)},
     )
     names = match_names(tasks, manager.all_tasks)
-    model = _load(model_directory, batch_size)
+    model = _load(model_directory)
     try:
         found = simple_evaluate(
             model,
@@ -154,12 +161,12 @@ def check_installed() -> None:
         )
 
 
-def _load(model_directory: Path | str, batch_size: int) -> Any:
+def _load(model_directory: Path | str) -> Any:
     import torch
     from lm_eval.models.huggingface import HFLM
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    settings = {"dtype": "float32", "batch_size": batch_size, "device": device}
+    settings = {"dtype": "float32", "batch_size": BATCH_SIZE, "device": device}
     try:
         return HFLM(pretrained=str(model_directory), **settings)
     except (OSError, ValueError) as error:
@@ -264,10 +271,7 @@ def compare_tasks(
 
 
 def _by_metric(rows: Sequence[TaskRow]) -> dict[tuple[str, str], list[TaskRow]]:
-    groups: dict[tuple[str, str], list[TaskRow]] = {}
-    for row in rows:
-        groups.setdefault((row.task, row.metric), []).append(row)
-    return groups
+    return grouped(rows, lambda row: (row.task, row.metric))
 
 
 def _difference(
@@ -300,3 +304,69 @@ def _interval(after: Sequence[TaskRow], before: Sequence[TaskRow]) -> Interval:
         return paired_difference([a for a, _ in pairs], [b for _, b in pairs], ids)
     columns = [[a, row.weight, b, row.weight] for row, (a, b) in zip(after, pairs, strict=True)]
     return bootstrap_interval(columns, ids, ratio_difference)
+
+
+def check(setup: EvaluationSetup) -> None:
+    """Check the settings of tasks, before anything is spent.
+
+    Raises:
+        UserError: A task does not exist, or lm-evaluation-harness is not installed.
+    """
+    settings = setup.forgetting
+    if settings.task_folder is not None and not settings.task_folder.is_dir():
+        raise UserError(
+            "There is no such folder.", where="forgetting.task_folder", found=settings.task_folder
+        )
+    if settings.tasks:
+        check_tasks(settings.tasks, settings.task_folder)
+
+
+def ask(_: Session, eval_model: EvalModel) -> Iterator[Artifact]:
+    """Run the tasks on one local model."""
+    settings = eval_model.setup.forgetting
+    if not settings.tasks or not is_local(eval_model, "forgetting"):
+        return
+    fields = {
+        **eval_model.fields,
+        "forgetting.tasks": list(settings.tasks),
+        "forgetting.task_limit": settings.task_limit,
+        "forgetting.task_folder": str(settings.task_folder) if settings.task_folder else None,
+    }
+
+    def make(directory: Path) -> dict[str, Any]:
+        eval_model.close()  # the harness loads the model itself
+        found = run_tasks(
+            eval_model.directory,
+            settings.tasks,
+            limit=settings.task_limit,
+            include_path=settings.task_folder,
+        )
+        write_rows(directory / ROWS_NAME, found.rows, TaskRow)
+        scores = [asdict(each) for each in found.scores]
+        write_json(directory / SCORES_NAME, {"scores": scores})
+        return {"tasks": len(scores), "without_rows": list(found.without_rows)}
+
+    identity = Identity(STAGE, VERSION, fields, eval_model.inputs)
+    yield build(eval_model.setup.project, identity, make)
+
+
+def tasks_result(
+    artifacts: Sequence[Artifact], _: Sequence[Artifact], setup: EvaluationSetup
+) -> TasksResult:
+    """Read the scores of each model; compare later models with the first, paired by question."""
+    rows = rows_by_model(artifacts, TaskRow)
+    (first, before), *others = rows.items()
+    return TasksResult(
+        models=tuple(_tasks_of(each) for each in artifacts),
+        differences=tuple(
+            found for name, after in others for found in compare_tasks(after, before, name, first)
+        ),
+    )
+
+
+def _tasks_of(artifact: Artifact) -> ModelTasks:
+    scores = read_json(artifact.path / SCORES_NAME)["scores"]
+    return ModelTasks(name=name_of(artifact), scores=tuple(TaskScore(**each) for each in scores))
+
+
+METHOD = Method(STAGE, ask, tasks_result, TasksResult, chosen=False)

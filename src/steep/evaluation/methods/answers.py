@@ -1,42 +1,66 @@
-"""Closed book, by written answers: thought processes after five solved examples."""
+"""Closed book, by written answers: thought processes after five solved examples.
+
+Scores follow from rows alone, under any parser, vote and treatment of unread answers. A question
+without one valid answer is wrong, or left out as the paper's code does; either way the number of
+questions that were read stands beside the accuracy, with the reasons.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from steep.core.artifacts import Artifact
 from steep.core.files import write_rows
 from steep.evaluation import answers
-from steep.evaluation.answer_scores import score, verdicts
 from steep.evaluation.answers import AnswerRow
-from steep.evaluation.compare import Grade, Planned, compare
+from steep.evaluation.compare import Grade, Planned, compare, grouped
+from steep.evaluation.engines import TOO_LONG
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.methods.common import (
     ROWS_NAME,
     Method,
     Session,
     build_rows,
-    of_kinds,
     remove_outputs,
     resumable,
     rows_by_model,
     text_progress,
 )
-from steep.evaluation.parsers import ONE_LETTER
-from steep.evaluation.protocols import as_asked, asking_fields, protocol_of
-from steep.evaluation.results import AnswerProtocol, AnswersResult, AnswersScore, ModelScore
+from steep.evaluation.parsers import ONE_LETTER, parse
+from steep.evaluation.prompts import letters_of, options_of
+from steep.evaluation.protocols import Answer, as_asked, asking_fields, protocol_of, vote
+from steep.evaluation.results import (
+    AnswerProtocol,
+    AnswersResult,
+    AnswersScore,
+    Interval,
+    ModelScore,
+    ParserName,
+    VoteName,
+)
 from steep.evaluation.setup import EvaluationSetup
+from steep.evaluation.statistics import mean_interval
 
 STAGE = "answer"
 LEAST_READ = 0.9  # of the questions; the result warns below
+NOTHING_CAME = "the engine gave no answer"
+CUT_OFF = "cut off at max_tokens"
+# Why a text may hold no answer, by its finish_reason.
+CAUSES = {
+    "length": CUT_OFF,
+    "reasoning": "all tokens went into thinking, raise evaluate.max_tokens",
+    "content_filter": "a filter of the provider stopped it",
+}
 
 
 def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
     """Ask for an answer to every question."""
     question_set, settings = session.question_set, eval_model.setup.evaluate
-    if question_set is None or not question_set.questions or "answers" not in settings.methods:
+    if question_set is None or not question_set.questions:
         return
     protocol, questions = protocol_of(settings), question_set.questions
 
@@ -85,11 +109,7 @@ def answers_result(
 ) -> AnswersResult:
     """Compute the accuracy of written answers, and how many could be read.
 
-    Args:
-        by_model: The rows of each model.
-        protocol: How the rows were asked and are counted.
-        planned: The comparisons that the study was made for; None: every two models.
-        asked_without: For each served model, the parameters that its server refused.
+    `asked_without` are the parameters that the server of a model refused.
 
     Raises:
         ValueError: The models did not answer the same questions.
@@ -109,7 +129,8 @@ def answers_result(
         protocol=protocol,
         chance=answers_chance(rows),
         chance_by_kind={
-            kind: answers_chance(own, several > 0) for kind, own in of_kinds(rows).items()
+            kind: answers_chance(own, several > 0)
+            for kind, own in grouped(rows, lambda row: row.kind).items()
         },
         several_right=several,
         warnings=(*_reading_warnings(models, protocol), *_one_letter_warnings(several, protocol)),
@@ -119,17 +140,74 @@ def answers_result(
 def _score(
     model: ModelScore, rows: Sequence[AnswerRow], protocol: AnswerProtocol, without: Sequence[str]
 ) -> AnswersScore:
-    counted = score(rows, protocol)
+    judged = verdicts(rows, protocol.parser, protocol.vote)
+    counted = [each for each in judged if protocol.unparsed == "wrong" or each.chosen is not None]
+    reasons = Counter(_parsed(row, protocol.parser)[1] for row in rows)
+    chosen = Counter(letters_of(each.chosen, each.order) for each in judged if each.chosen)
+    by_letters = grouped(counted, lambda each: letters_of(each.gold, each.order))
     return AnswersScore(
         **vars(model),
-        questions=counted.questions,
-        attempted=counted.attempted,
-        samples=counted.samples,
-        invalid=counted.invalid,
-        by_gold_letter=counted.by_gold_letter,
-        chosen_letters=counted.chosen_letters,
+        questions=len(judged),
+        attempted=sum(each.chosen is not None for each in judged),
+        samples=len(rows),
+        invalid={reason: count for reason, count in reasons.most_common() if reason},
+        by_gold_letter={key: _accuracy(each) for key, each in sorted(by_letters.items())},
+        chosen_letters=dict(sorted(chosen.items())),
         asked_without=tuple(without) or None,
     )
+
+
+def _accuracy(verdicts: Sequence[ScoredQuestion]) -> Interval:
+    right = [float(verdict.right) for verdict in verdicts]
+    return mean_interval(right, [verdict.document_id for verdict in verdicts])
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredQuestion:
+    """The answer to one question; `chosen` is None if no sample had a valid answer."""
+
+    question_id: str
+    document_id: str
+    kind: str
+    gold: Answer
+    order: tuple[int, ...]
+    chosen: Answer | None
+
+    @property
+    def right(self) -> bool:
+        """True if exactly the right options were chosen."""
+        return self.chosen == self.gold
+
+
+def verdicts(
+    rows: Sequence[AnswerRow], parser: ParserName, vote_rule: VoteName
+) -> list[ScoredQuestion]:
+    """Return one verdict per question, in the order of the rows."""
+    return [
+        ScoredQuestion(
+            question_id,
+            samples[0].document_id,
+            samples[0].kind,
+            samples[0].gold,
+            samples[0].order,
+            vote(
+                [answer for row in samples if (answer := _parsed(row, parser)[0]) is not None],
+                question_id,
+                vote_rule,
+            ),
+        )
+        for question_id, samples in grouped(rows, lambda row: row.question_id).items()
+    ]
+
+
+def _parsed(row: AnswerRow, parser: ParserName) -> tuple[Answer | None, str | None]:
+    """Return the options that a text chooses, or the reason why it chooses none."""
+    if row.finish_reason == TOO_LONG:
+        return None, NOTHING_CAME
+    letters, why_not = parse(row.output, len(row.options), parser)
+    if why_not and row.finish_reason in CAUSES:
+        why_not = f"{why_not}: {CAUSES[row.finish_reason]}"
+    return (None, why_not) if why_not else (options_of(letters, row.order), None)
 
 
 def answers_chance(rows: Sequence[AnswerRow], several: bool | None = None) -> float:
@@ -138,9 +216,7 @@ def answers_chance(rows: Sequence[AnswerRow], several: bool | None = None) -> fl
     That is one of the options; where any question of the set has several right ones, the prompts
     say that one or more are right, and a guess is any of the possible selections.
 
-    Args:
-        rows: Of a whole set, or of a part of it.
-        several: True if any question of the set has several right options; None: look at `rows`.
+    `several` is True if any question of the set has several right options; None: look at `rows`.
     """
     options = {row.question_id: len(row.options) for row in rows}
     if several is None:
@@ -181,4 +257,4 @@ def _result(
     return answers_result(rows, protocol, setup.planned_pairs(rows), without)
 
 
-METHOD = Method(STAGE, ask, _result)
+METHOD = Method(STAGE, ask, _result, AnswersResult)

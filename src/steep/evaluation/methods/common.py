@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from steep.core.artifacts import Artifact, Identity, build
-from steep.core.files import read_rows
+from steep.core.files import read_rows, write_rows
 from steep.core.formatting import plural
 from steep.core.progress import Progress
-from steep.evaluation.cached_engine import CachedEngine
-from steep.evaluation.engines import AnswerEngine
+from steep.evaluation.engines import AnswerEngine, CachedEngine
 from steep.evaluation.eval_models import EvalModel, name_of
+from steep.evaluation.option_rows import QuestionRow, make_rows
 from steep.evaluation.question_set import QuestionSet
-from steep.evaluation.scores import MethodResult
+from steep.evaluation.questions import Question
+from steep.evaluation.results import MethodResult, MetricsResult
 from steep.evaluation.setup import EvaluationSetup
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("steep")
 
-VERSION = 3  # of the artifacts of rows
+VERSION = 4  # of the artifacts of rows
 ROWS_NAME = "rows.parquet"
 OUTPUTS_NAME = "outputs.jsonl"  # texts of an unfinished artifact
 Row = TypeVar("Row")
@@ -45,11 +46,15 @@ class Method(NamedTuple):
         stage: Name of the artifacts of rows that the result is computed from.
         ask: Asks one model, if the method is configured for it; yields the artifacts.
         result: Computes the result from the artifacts of `stage`, given also all other artifacts.
+        kind: Type of the result.
+        chosen: True if `evaluate.methods` names it; False if it has a section of settings.
     """
 
     stage: str
     ask: Callable[[Session, EvalModel], Iterator[Artifact]]
     result: Callable[[Sequence[Artifact], Sequence[Artifact], EvaluationSetup], MethodResult]
+    kind: type[MethodResult] = MetricsResult
+    chosen: bool = True
 
 
 def build_rows(
@@ -65,17 +70,25 @@ def build_rows(
     return build(eval_model.setup.project, Identity(stage, VERSION, fields, inputs), make)
 
 
+def write_option_rows(
+    directory: Path,
+    label: str,
+    engine: AnswerEngine,
+    questions: Sequence[Question],
+    prompts: Sequence[str],
+) -> None:
+    """Score the options of every question after its prompt, and write the rows."""
+    progress = Progress(label, sum(len(question.options) for question in questions), "options")
+    scores = engine.logprobs(
+        prompts, [each.options for each in questions], lambda done, _: progress.update(done)
+    )
+    write_rows(directory / ROWS_NAME, make_rows(questions, scores), QuestionRow)
+    progress.finish(f"{len(questions)} questions")
+
+
 def rows_by_model(artifacts: Sequence[Artifact], kind: type[Row]) -> dict[str, list[Row]]:
     """Read the rows of each model."""
     return {name_of(each): read_rows(each.path / ROWS_NAME, kind) for each in artifacts}
-
-
-def of_kinds(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Group rows by kind of question."""
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        found.setdefault(row.kind, []).append(row)  # type: ignore[attr-defined]
-    return found
 
 
 def resumable(eval_model: EvalModel, directory: Path) -> AnswerEngine:
@@ -90,6 +103,13 @@ def resumable(eval_model: EvalModel, directory: Path) -> AnswerEngine:
         kept = plural(engine.found, "text")
         log.info("%s: %s of an interrupted run kept", eval_model.name, kept)
     return engine
+
+
+def is_local(eval_model: EvalModel, what: str) -> bool:
+    """Return True for a model in this process; otherwise say that it is not measured."""
+    if eval_model.server is not None:
+        log.warning("%s: %s is not measured for a served model", eval_model.name, what)
+    return eval_model.server is None
 
 
 def remove_outputs(directory: Path) -> None:

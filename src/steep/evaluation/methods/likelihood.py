@@ -12,30 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from steep.core.artifacts import Artifact
-from steep.core.files import write_rows
-from steep.core.progress import Progress
-from steep.evaluation.compare import Grade, Planned, compare
-from steep.evaluation.engines import AnswerEngine, NoLikelihoods, no_progress
-from steep.evaluation.engines import Progress as OnProgress
+from steep.evaluation.compare import Grade, Planned, compare, grouped
+from steep.evaluation.engines import NoLikelihoods
 from steep.evaluation.eval_models import EvalModel
 from steep.evaluation.methods.common import (
-    ROWS_NAME,
     Method,
     Session,
     build_rows,
-    of_kinds,
     rows_by_model,
+    write_option_rows,
 )
-from steep.evaluation.option_rows import (
-    NORMALIZERS,
-    Normalizer,
-    OptionScores,
-    QuestionRow,
-    count_ties,
-    make_rows,
-)
+from steep.evaluation.option_rows import NORMALIZERS, Normalizer, QuestionRow, count_ties
 from steep.evaluation.prompts import closed_book_prompt
-from steep.evaluation.question_set import QuestionSet
 from steep.evaluation.results import (
     ExtremeLengths,
     LikelihoodResult,
@@ -50,35 +38,19 @@ log = logging.getLogger("steep")
 STAGE = "score"
 
 
-def option_scores(
-    question_set: QuestionSet, engine: AnswerEngine, on_progress: OnProgress = no_progress
-) -> list[OptionScores]:
-    """Return the likelihoods of the options of every question."""
-    questions, by_id = question_set.questions, question_set.by_id
-    prompts = [closed_book_prompt(each, by_id[each.document_id]) for each in questions]
-    return engine.logprobs(prompts, [each.options for each in questions], on_progress)
-
-
 def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
     """Score every option."""
     question_set, name = session.question_set, eval_model.name
-    if question_set is None or "likelihood" not in eval_model.setup.evaluate.methods:
+    if question_set is None or not question_set.questions:
         return
     if not eval_model.gives_likelihoods:
         log.warning("%s: no likelihoods, its server has a chat endpoint only", name)
         return
-    if not question_set.questions:
-        return
-    questions = question_set.questions
+    questions, by_id = question_set.questions, question_set.by_id
 
     def make(directory: Path) -> dict[str, Any]:
-        total = sum(len(question.options) for question in questions)
-        progress = Progress(f"score {name}", total, "options")
-        scores = option_scores(
-            question_set, eval_model.engine, lambda done, _: progress.update(done)
-        )
-        write_rows(directory / ROWS_NAME, make_rows(questions, scores), QuestionRow)
-        progress.finish(f"{len(questions)} questions")
+        prompts = [closed_book_prompt(each, by_id[each.document_id]) for each in questions]
+        write_option_rows(directory, f"score {name}", eval_model.engine, questions, prompts)
         return {"model": name, "questions": len(questions)}
 
     try:
@@ -113,7 +85,9 @@ def likelihood_result(
         minimum_detectable_difference=compared.minimum_detectable_difference,
         normalizer=normalizer,
         chance=mean_chance(rows),
-        chance_by_kind={kind: mean_chance(own) for kind, own in of_kinds(rows).items()},
+        chance_by_kind={
+            kind: mean_chance(own) for kind, own in grouped(rows, lambda row: row.kind).items()
+        },
         several_right=sum(len(row.gold) > 1 for row in rows),
         lengths=option_lengths(by_model),
     )
@@ -126,7 +100,7 @@ def _score(
         n: sum(row.right(n) for row in rows) / len(rows) for n in NORMALIZERS
     }
     return LikelihoodScore(
-        **vars(model), by_normalizer=by_normalizer, ties=count_ties(rows)[normalizer]
+        **vars(model), by_normalizer=by_normalizer, ties=count_ties(rows, normalizer)
     )
 
 
@@ -140,9 +114,6 @@ def option_lengths(by_model: Mapping[str, Sequence[QuestionRow]]) -> OptionLengt
 
     Only questions with one right option whose options differ in length (in characters) count; None
     without such questions.
-
-    Args:
-        by_model: Rows of the same questions for each model.
     """
     counted = {
         name: [row for row in rows if len(row.gold) == 1 and len(set(row.characters)) > 1]
@@ -155,9 +126,7 @@ def option_lengths(by_model: Mapping[str, Sequence[QuestionRow]]) -> OptionLengt
         n=len(first),
         gold=_extremes(first, [row.gold[0] for row in first]),
         models={
-            name: {
-                n: _extremes(rows, [getattr(r, f"choice_{n}") for r in rows]) for n in NORMALIZERS
-            }
+            name: {n: _extremes(rows, [row.choice(n) for row in rows]) for n in NORMALIZERS}
             for name, rows in counted.items()
         },
     )
@@ -178,4 +147,4 @@ def _result(
     return likelihood_result(rows, setup.evaluate.normalizer, setup.planned_pairs(rows))
 
 
-METHOD = Method(STAGE, ask, _result)
+METHOD = Method(STAGE, ask, _result, LikelihoodResult)

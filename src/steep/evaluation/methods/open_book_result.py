@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from steep.core.artifacts import Artifact
 from steep.core.files import read_rows
 from steep.evaluation import document_index
 from steep.evaluation.answers import AnswerRow
 from steep.evaluation.compare import Grade, Planned, compare, difference, estimate
+from steep.evaluation.eval_models import name_of
 from steep.evaluation.methods import answers, likelihood
-from steep.evaluation.methods.common import ROWS_NAME, rows_by_model
+from steep.evaluation.methods.common import ROWS_NAME
 from steep.evaluation.option_rows import QuestionRow
 from steep.evaluation.protocols import protocol_of
 from steep.evaluation.results import TestedDifference
@@ -41,27 +41,19 @@ RECALLS = (1, 2, 4, 5, 8, 16)
 
 @dataclass(frozen=True, slots=True)
 class GridPoint:
-    """The grades of one model in one variant; `chunk_characters` None: the whole document.
+    """The grades of one model in one variant.
 
     Attributes:
-        model: Name of the model.
-        chunk_characters: Size of the chunks.
-        shown: Number of chunks that are shown.
-        order: "best_first" or "best_last".
-        temperature: Of answers; None for likelihoods.
-        split: The questions: "all", or "validation" and "test" if the best variant is chosen.
         grades: One per question.
         left_out: Why it was not asked, if prompts outgrow the model's context.
+        chance: The accuracy of guessing.
     """
 
     model: str
-    chunk_characters: int | None
-    shown: int
-    order: str
-    temperature: float | None
-    split: str
+    variant: GridVariant
     grades: tuple[Grade, ...]
     left_out: str | None = None
+    chance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +71,6 @@ def open_book_result(
     retrieved: Mapping[int, Retrieved],
     closed: Mapping[str, Sequence[Grade]],
     planned: Planned | None = None,
-    chance: float | None = None,
 ) -> OpenBookResult:
     """Compute the grid, the quality of retrieval, and the models at their best variants.
 
@@ -87,40 +78,38 @@ def open_book_result(
     of equal ones), and it is scored on the test split; a single variant is the best one. A grid
     without a split has no best variant: the highest of many is too high.
 
-    Args:
-        method: "likelihood" or "answers".
-        cells: All grid points, the whole-document ones among them.
-        retrieved: By size of chunks.
-        closed: Closed-book grades of each model, counted in the same way.
-        planned: The comparisons that the study was made for; None: every two models.
-        chance: The accuracy of guessing.
+    `retrieved` is by size of chunks; `closed` are closed-book grades, counted in the same way.
 
     Raises:
         ValueError: The models did not answer the same questions.
     """
     models = dict.fromkeys(cell.model for cell in cells)
     best = {model: cell for model in models if (cell := best_cell(cells, model))}
-    oracle = {cell.model: cell for cell in cells if cell.chunk_characters is None and cell.grades}
+    oracle = {cell.model: cell for cell in cells if _is_whole(cell) and cell.grades}
     asked = {name: cell for name, cell in best.items() if cell.grades}
     grades = {name: cell.grades for name, cell in asked.items()}
     return OpenBookResult(
         method=method,
         retrieval=tuple(retrieval_score(size, found) for size, found in retrieved.items()),
         cells=tuple(_score(cell, retrieved) for cell in cells),
-        best={name: GridVariant(**_variant(cell)) for name, cell in asked.items()},
+        best={name: cell.variant for name, cell in asked.items()},
         compared=compare(grades, planned) if grades else None,
         over_closed_book=_gains(asked, closed),
         under_whole_document=_gains(oracle, grades),
-        chance=chance,
+        chance=next((cell.chance for cell in cells if cell.chance is not None), None),
     )
 
 
 def best_cell(cells: Sequence[GridPoint], model: str) -> GridPoint | None:
     """Return the grid point that is reported for a model; None if that would be a choice."""
-    own = [cell for cell in cells if cell.model == model and cell.chunk_characters is not None]
-    if {cell.split for cell in own} == {"validation", "test"}:
-        own = [cell for cell in own if cell.split == "test"]
+    own = [cell for cell in cells if cell.model == model and not _is_whole(cell)]
+    if {cell.variant.split for cell in own} == {"validation", "test"}:
+        own = [cell for cell in own if cell.variant.split == "test"]
     return own[0] if len(own) == 1 else None
+
+
+def _is_whole(cell: GridPoint) -> bool:
+    return cell.variant.chunk_characters is None
 
 
 def chosen_variant(cells: Sequence[GridPoint]) -> GridPoint | None:
@@ -155,15 +144,10 @@ def _ranks(found: Sequence[tuple[RetrievalQuality, str]]) -> RetrievalRanks:
     return RetrievalRanks(n=len(found), recall=recalls, mrr=mean(lambda each: each.reciprocal_rank))
 
 
-def _variant(cell: GridPoint) -> dict[str, Any]:
-    names = ("chunk_characters", "shown", "order", "temperature", "split")
-    return {name: getattr(cell, name) for name in names}
-
-
 def _score(cell: GridPoint, retrieved: Mapping[int, Retrieved]) -> GridScore:
     document = answer = None
-    if cell.chunk_characters is not None and cell.grades:
-        rows = retrieved[cell.chunk_characters].rows[cell.model]
+    if (size := cell.variant.chunk_characters) is not None and cell.grades:
+        rows = retrieved[size].rows[cell.model]
         document = _by_hit(cell, {row.question_id: row.document for row in rows})
         answer = _by_hit(cell, {row.question_id: row.answer for row in rows if row.answer})
     return GridScore(
@@ -171,7 +155,7 @@ def _score(cell: GridPoint, retrieved: Mapping[int, Retrieved]) -> GridScore:
         left_out=cell.left_out,
         document_found=document,
         answer_found=answer,
-        **_variant(cell),
+        **vars(cell.variant),
         **vars(estimate(cell.grades)),
     )
 
@@ -181,7 +165,10 @@ def _by_hit(cell: GridPoint, found: Mapping[str, RetrievalQuality]) -> HitSplit 
     known = [grade for grade in cell.grades if grade.question_id in found]
     if not known:
         return None
-    hits = {grade.question_id: found[grade.question_id].recall(cell.shown) > 0 for grade in known}
+    hits = {
+        grade.question_id: found[grade.question_id].recall(cell.variant.shown) > 0
+        for grade in known
+    }
     return HitSplit(
         hit=estimate(grade for grade in known if hits[grade.question_id]),
         miss=estimate(grade for grade in known if not hits[grade.question_id]),
@@ -205,40 +192,36 @@ def _gains(
 def cell_of(artifact: Artifact, setup: EvaluationSetup) -> GridPoint:
     """Return the grid point of an artifact, under the current reading of answers."""
     fields = artifact.manifest["identity"]["fields"]
-    return GridPoint(
-        model=fields["arm"],
+    variant = GridVariant(
         chunk_characters=fields["open_book.chunk_characters"],
         shown=fields["open_book.shown"],
         order=fields["open_book.order"],
         temperature=fields.get("evaluate.temperature"),
         split=fields["evaluate.split"],
-        grades=tuple(_grades(artifact, setup)),
-        left_out=artifact.manifest.get("left_out"),
     )
+    if left_out := artifact.manifest.get("left_out"):
+        return GridPoint(fields["arm"], variant, (), left_out)
+    grades, chance = _graded(artifact, is_by_likelihood(artifact), setup)
+    return GridPoint(fields["arm"], variant, tuple(grades), chance=chance)
 
 
-def _grades(artifact: Artifact, setup: EvaluationSetup) -> Sequence[Grade]:
+def _graded(
+    artifact: Artifact, by_likelihood: bool, setup: EvaluationSetup
+) -> tuple[list[Grade], float]:
+    """Return the grades of an artifact of rows, and the accuracy of guessing."""
     path = artifact.path / ROWS_NAME
-    if artifact.manifest.get("left_out"):
-        return ()
-    if is_by_likelihood(artifact):
-        rows = read_rows(path, QuestionRow)
-        return likelihood.likelihood_grades(rows, setup.evaluate.normalizer)
-    return answers.answer_grades(read_rows(path, AnswerRow), protocol_of(setup.evaluate))
+    if by_likelihood:
+        scored = read_rows(path, QuestionRow)
+        grades = likelihood.likelihood_grades(scored, setup.evaluate.normalizer)
+        return grades, likelihood.mean_chance(scored)
+    answered = read_rows(path, AnswerRow)
+    grades = answers.answer_grades(answered, protocol_of(setup.evaluate))
+    return grades, answers.answers_chance(answered)
 
 
 def is_by_likelihood(artifact: Artifact) -> bool:
     """Return True if the rows of an open-book artifact are likelihoods."""
     return bool(artifact.manifest["identity"]["fields"]["open_book.method"] == "likelihood")
-
-
-def _chance(artifact: Artifact) -> float | None:
-    path = artifact.path / ROWS_NAME
-    if artifact.manifest.get("left_out"):
-        return None
-    if is_by_likelihood(artifact):
-        return likelihood.mean_chance(read_rows(path, QuestionRow))
-    return answers.answers_chance(read_rows(path, AnswerRow))
 
 
 def _retrieved(rows: Sequence[Artifact], models: Sequence[str]) -> dict[int, Retrieved]:
@@ -253,37 +236,22 @@ def _retrieved(rows: Sequence[Artifact], models: Sequence[str]) -> dict[int, Ret
     return found
 
 
-def _closed_grades(
-    by_likelihood: bool, rows: Sequence[Artifact], setup: EvaluationSetup
-) -> dict[str, list[Grade]]:
-    """Return the closed-book grades of the same method, to show what retrieval adds."""
-    if by_likelihood:
-        scored = [each for each in rows if each.stage == likelihood.STAGE]
-        normalizer = setup.evaluate.normalizer
-        return {
-            name: likelihood.likelihood_grades(own, normalizer)
-            for name, own in rows_by_model(scored, QuestionRow).items()
-        }
-    answered = [each for each in rows if each.stage == answers.STAGE]
-    protocol = protocol_of(setup.evaluate)
-    return {
-        name: answers.answer_grades(own, protocol)
-        for name, own in rows_by_model(answered, AnswerRow).items()
-    }
-
-
 def result_of(
     artifacts: Sequence[Artifact], rows: Sequence[Artifact], setup: EvaluationSetup
 ) -> OpenBookResult:
     """Compute the result from the artifacts of the grid and all other artifacts."""
     cells = [cell_of(artifact, setup) for artifact in artifacts]
     models = list(dict.fromkeys(cell.model for cell in cells))
-    levels = (_chance(each) for each in artifacts)
+    by_likelihood = is_by_likelihood(artifacts[0])
+    closed_book = likelihood.STAGE if by_likelihood else answers.STAGE
     return open_book_result(
-        artifacts[0].manifest["identity"]["fields"]["open_book.method"],
+        "likelihood" if by_likelihood else "answers",
         cells,
         _retrieved(rows, models),
-        _closed_grades(is_by_likelihood(artifacts[0]), rows, setup),
+        {
+            name_of(each): _graded(each, by_likelihood, setup)[0]
+            for each in rows
+            if each.stage == closed_book
+        },
         setup.planned_pairs(models),
-        next((level for level in levels if level is not None), None),
     )

@@ -6,25 +6,59 @@ any time, under another normalizer, parser or vote, without a model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterator, Sequence
 
 from steep.core.artifacts import Artifact
-from steep.evaluation.forgetting import study as forgetting
+from steep.core.errors import UserError
+from steep.evaluation.eval_models import EvalModel
+from steep.evaluation.forgetting import general_text, harness_tasks
 from steep.evaluation.methods import answers, likelihood, open_book, short_answers
-from steep.evaluation.methods.common import Method
+from steep.evaluation.methods.common import Method, Session
 from steep.evaluation.scores import Scores, SkippedQuestion
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.summaries import study as summaries
 
+# In the order in which the results are shown.
 METHODS: dict[str, Method] = {
     "likelihood": likelihood.METHOD,
     "answers": answers.METHOD,
     "short_answers": short_answers.METHOD,
     "open_book": open_book.METHOD,
     "summaries": summaries.METHOD,
-    "general_text": forgetting.GENERAL_TEXT,
-    "tasks": forgetting.TASKS,
+    "general_text": general_text.METHOD,
+    "tasks": harness_tasks.METHOD,
 }
+
+
+def _configured_name(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def check_methods(setup: EvaluationSetup) -> None:
+    """Check that every method that is to be used exists.
+
+    Raises:
+        UserError: One of them does not exist.
+    """
+    known = [_configured_name(name) for name, method in METHODS.items() if method.chosen]
+    for name in setup.evaluate.methods:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise UserError(
+                f"There is no method '{name}'.",
+                where="evaluate.methods",
+                expected=", ".join(known),
+                found=name,
+                hint=f"did you mean '{near[0]}'?" if near else None,
+            )
+
+
+def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
+    """Ask one model by every configured method; yield the artifacts of rows."""
+    for name, method in METHODS.items():
+        if not method.chosen or _configured_name(name) in eval_model.setup.evaluate.methods:
+            yield from method.ask(session, eval_model)
 
 
 def scores_of(

@@ -23,7 +23,7 @@ from steep.core.files import read_rows, write_rows
 from steep.core.words import is_unspaced, words_of
 from steep.evaluation.answers import AnswerRow, ask_short
 from steep.evaluation.compare import Grade, Planned, compare
-from steep.evaluation.engines import AnswerEngine, NoLikelihoods
+from steep.evaluation.engines import NoLikelihoods
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.methods.common import (
     ROWS_NAME,
@@ -35,10 +35,8 @@ from steep.evaluation.methods.common import (
     rows_by_model,
     text_progress,
 )
-from steep.evaluation.option_rows import OptionScores, QuestionRow, make_rows
-from steep.evaluation.prompts import short_answer_prompt
-from steep.evaluation.question_set import QuestionSet
-from steep.evaluation.results import AnswerLikelihood, ModelComparison, ShortAnswersResult
+from steep.evaluation.option_rows import QuestionRow, make_rows
+from steep.evaluation.results import AnswerLikelihood, ShortAnswersResult
 from steep.evaluation.setup import EvaluationSetup
 
 log = logging.getLogger("steep")
@@ -53,8 +51,7 @@ _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
     """Ask for short answers, and score the accepted ones."""
     question_set = session.question_set
-    methods = eval_model.setup.evaluate.methods
-    if question_set is None or not question_set.short or "short-answers" not in methods:
+    if question_set is None or not question_set.short:
         return
     questions = question_set.short
 
@@ -70,26 +67,18 @@ def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
         write_rows(directory / ROWS_NAME, rows, AnswerRow)
         if eval_model.gives_likelihoods:
             try:
-                scores = accepted_scores(question_set, engine)
-                gold = make_rows([_as_choice(each) for each in questions], scores)
-                write_rows(directory / GOLD_NAME, gold, QuestionRow)
+                scores = engine.logprobs(
+                    [row.prompt for row in rows], [q.answers for q in questions]
+                )
+                # The accepted answers as the options of a choice.
+                choices = [replace(each, options=each.answers) for each in questions]
+                write_rows(directory / GOLD_NAME, make_rows(choices, scores), QuestionRow)
             except NoLikelihoods as error:
                 log.warning("%s: short answers have no likelihoods. %s", eval_model.name, error)
         remove_outputs(directory)
         return {"model": eval_model.name, "questions": len(questions)}
 
     yield build_rows(STAGE, question_set, eval_model, {}, make)
-
-
-def accepted_scores(question_set: QuestionSet, engine: AnswerEngine) -> list[OptionScores]:
-    """Return the likelihoods of the accepted answers of every short-answer question."""
-    questions, by_id = question_set.short, question_set.by_id
-    prompts = [short_answer_prompt(each, by_id[each.document_id]) for each in questions]
-    return engine.logprobs(prompts, [each.answers for each in questions])
-
-
-def _as_choice(question: Any) -> Any:
-    return replace(question, options=question.answers, gold=tuple(range(len(question.answers))))
 
 
 def normalized(answer: str) -> str:
@@ -119,8 +108,9 @@ def _word_f1(said: Sequence[str], accepted: Sequence[str]) -> float:
     return 2 * precision * recall / (precision + recall)
 
 
-# A metric takes a text and the accepted answers; each is a table of the result.
-METRICS: dict[str, Callable[[str, Sequence[str]], float]] = {"exact_match": exact_match, "f1": f1}
+# A metric takes a text and the accepted answers and returns a grade from 0 to 1. The first one is
+# the metric of headlines.
+METRICS: dict[str, Callable[[str, Sequence[str]], float]] = {"exact match": exact_match, "F1": f1}
 
 
 def short_answers_result(
@@ -130,18 +120,14 @@ def short_answers_result(
 ) -> ShortAnswersResult:
     """Compute every metric of the texts, and how likely an accepted answer was.
 
-    Args:
-        by_model: The texts of each model.
-        gold_by_model: Each question's accepted answers, scored as options; a served model without
-            likelihoods has none.
-        planned: The comparisons that the study was made for; None: every two models.
+    `gold_by_model` are accepted answers, scored as options, of the models that give likelihoods.
     """
-    tables: dict[str, ModelComparison] = {
-        name: compare({model: _graded(rows, metric) for model, rows in by_model.items()}, planned)
-        for name, metric in METRICS.items()
-    }
     return ShortAnswersResult(
-        **tables,
+        title="closed book, short answers",
+        metrics={
+            name: compare({each: _graded(r, metric) for each, r in by_model.items()}, planned)
+            for name, metric in METRICS.items()
+        },
         likelihood={name: _best_likelihood(rows) for name, rows in gold_by_model.items()},
         empty={name: sum(not r.output.strip() for r in rows) for name, rows in by_model.items()},
     )
@@ -185,4 +171,4 @@ def _result(
     return short_answers_result(rows, gold, setup.planned_pairs(rows))
 
 
-METHOD = Method(STAGE, ask, _result)
+METHOD = Method(STAGE, ask, _result, ShortAnswersResult)

@@ -15,13 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from steep.core.ids import stable_hash
 from steep.core.words import word_spans
 from steep.documents.document import Document
 from steep.documents.sentences import ends_sentence
-from steep.evaluation.answers import prompt_hash
+from steep.evaluation.compare import grouped
 from steep.evaluation.engines import Progress, no_progress
 from steep.evaluation.summaries.judging import ClaimBatch, ClaimSplit, Judge, JudgedPassage, Ruling
-from steep.evaluation.summaries.texts import ClaimRow, PassageRow, SummaryRow, TextKey, text_of
+from steep.evaluation.summaries.texts import ClaimRow, PassageRow, SummaryRow, text_of
 
 PASSAGE_WORDS = 120
 CLAIMS_PER_CALL = 20
@@ -51,12 +52,8 @@ def judge_summaries(
 ) -> Judged:
     """Split texts into claims and judge them.
 
-    Args:
-        judge: The judge.
-        summaries: Of any writers; an empty text has no passages.
-        sources: The whole document of each id, see `whole_documents`.
-        claims_per_call: Maximum number of claims in one call.
-        on_progress: Called with the number of finished calls and their total, for each step.
+    `sources` are the whole documents, see `whole_documents`; an empty text has no passages.
+    `on_progress` is called with the number of finished calls and their total, for each step.
 
     Raises:
         UserError: The judge fails.
@@ -145,11 +142,10 @@ def _passage_rows(
 def _pending(
     summaries: Sequence[SummaryRow], passages: Sequence[PassageRow], most: int
 ) -> Iterator[_Pending]:
-    claims: dict[TextKey, list[str]] = {}
-    for row in passages:
-        claims.setdefault(text_of(row), []).extend(row.claims)
+    by_text = grouped(passages, text_of)
     for summary in summaries:
-        counted = tuple(_counted(claims.get(text_of(summary), [])))
+        rows = by_text.get(text_of(summary), ())
+        counted = tuple(_counted([claim for row in rows for claim in row.claims]))
         for start in range(0, len(counted), most):
             yield _Pending(summary, counted[start : start + most])
 
@@ -167,7 +163,7 @@ def _key(claim: str) -> str:
 
 
 def _claim_rows(judge: str, pending: _Pending, ruling: Ruling) -> Iterator[ClaimRow]:
-    summary, hash_ = pending.summary, prompt_hash(ruling.prompt)
+    summary, hash_ = pending.summary, stable_hash(ruling.prompt, 16)
     judged = zip(pending.claims, ruling.verdicts, strict=True)
     for place, ((number, claim, repeats), verdict) in enumerate(judged, start=1):
         yield ClaimRow(

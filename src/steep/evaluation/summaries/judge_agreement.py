@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from steep.documents.document import Document
 from steep.evaluation.bootstrap import bootstrap_interval
-from steep.evaluation.engines import Progress, no_progress
+from steep.evaluation.compare import grouped
 from steep.evaluation.prompts import read_data
 from steep.evaluation.results import Interval
 from steep.evaluation.statistics import mean_interval
@@ -52,28 +52,19 @@ def labeled_claims() -> tuple[LabeledClaim, ...]:
     return tuple(sorted(rows, key=lambda row: (row.document.id, row.claim)))
 
 
-def measure_judge(
-    judge: Judge,
-    examples: Sequence[LabeledClaim] | None = None,
-    *,
-    claims_per_call: int = CLAIMS_PER_CALL,
-    on_progress: Progress = no_progress,
-) -> JudgeAgreement:
-    """Measure a judge on the labeled claims, in batches as in a study.
-
-    Args:
-        judge: The judge.
-        examples: Labeled claims; None: our own.
-        claims_per_call: As in the study that it will judge.
-        on_progress: Called with the number of finished calls and their total.
+def measure_judge(judge: Judge, claims_per_call: int = CLAIMS_PER_CALL) -> JudgeAgreement:
+    """Measure a judge on the labeled claims, in batches as in the study that it will judge.
 
     Raises:
         UserError: The judge fails.
     """
-    labeled = labeled_claims() if examples is None else examples
-    groups = _groups(labeled, claims_per_call)
+    groups = [
+        rows[start : start + claims_per_call]
+        for rows in grouped(labeled_claims(), lambda row: row.document.id).values()
+        for start in range(0, len(rows), claims_per_call)
+    ]
     batches = [ClaimBatch(each[0].document, tuple(row.claim for row in each)) for each in groups]
-    rulings = judge.rule(batches, on_progress)
+    rulings = judge.rule(batches)
     verdicts = [verdict for ruling in rulings for verdict in ruling.verdicts]
     return compare_verdicts(judge.name, [row for each in groups for row in each], verdicts)
 
@@ -133,17 +124,6 @@ def _kappa_interval(pairs: Sequence[tuple[bool, bool]], names: Sequence[str]) ->
     return bootstrap_interval(
         [[float(pair == each) for each in cells] for pair in pairs], names, kappa
     )
-
-
-def _groups(labeled: Sequence[LabeledClaim], most: int) -> list[list[LabeledClaim]]:
-    by_document: dict[str, list[LabeledClaim]] = {}
-    for row in labeled:
-        by_document.setdefault(row.document.id, []).append(row)
-    return [
-        rows[start : start + most]
-        for rows in by_document.values()
-        for start in range(0, len(rows), most)
-    ]
 
 
 def _word(verdict: bool) -> str:

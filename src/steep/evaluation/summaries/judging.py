@@ -14,20 +14,27 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from steep.core.errors import UserError
 from steep.core.ids import derive_seed
 from steep.documents.clean import one_line
 from steep.documents.document import Document
-from steep.evaluation.engines import AnswerEngine, Decoding, Output, Progress, no_progress
+from steep.evaluation.engines import (
+    TOO_LONG,
+    AnswerEngine,
+    Decoding,
+    Output,
+    Progress,
+    no_progress,
+)
 from steep.evaluation.summaries.prompts import FORM_OF_CLAIMS, judge_prompt, split_prompt
 
 NOTHING_CAME = "the judge's engine gave no answer"
 CUT_OFF = "the judge was cut off by its token limit"
-RETRY_TEMPERATURE = 0.7  # a greedy judge would say the same again
+RETRY_TEMPERATURE = 0.7
 DECODING = Decoding(max_tokens=2048)
-Answered = TypeVar("Answered")
+Answered = TypeVar("Answered", "ClaimSplit", "Ruling")
 NO_CLAIMS = "there is no JSON list of texts in the judge's answer"
 NO_VERDICTS = "there is no JSON object with numbers in the judge's answer"
 LEFT_OUT = "the judge left this claim out"
@@ -37,13 +44,6 @@ NO_SALIENCE = "the judge did not say whether it is salient or cosmetic"
 
 _OPENING = re.compile(r"[\[{]")
 _EMPTY_LIST_AT_END = re.compile(r"\[\s*\]\}?\s*(?:```\s*)?$")
-
-
-class ClaimList(NamedTuple):
-    """Claims, each on one line, or none and the reason."""
-
-    claims: tuple[str, ...]
-    why_not: str | None = None
 
 
 class Verdict(NamedTuple):
@@ -69,30 +69,24 @@ _VERDICTS: dict[frozenset[str], Verdict] = {
 }
 
 
-def read_claims(text: str) -> ClaimList:
-    """Read a list of claims; an empty list is an answer, too."""
+def read_claims(text: str) -> tuple[tuple[str, ...], str | None]:
+    """Read a list of claims, or none and the reason; an empty list is an answer, too."""
     lists = [_unwrapped(value) for value in json_values(text)]
     answers = [each for each in lists if _is_texts(each) and each != FORM_OF_CLAIMS]
     if not answers or not (answers[-1] or _EMPTY_LIST_AT_END.search(text)):
-        return ClaimList((), NO_CLAIMS)
-    claims = (one_line(claim) for claim in answers[-1])
-    return ClaimList(tuple(claim for claim in claims if claim))
+        return (), NO_CLAIMS
+    return tuple(filter(None, map(one_line, answers[-1]))), None
 
 
 def read_verdicts(text: str, claims: int) -> tuple[Verdict, ...]:
     """Read the verdicts on so many claims, numbered from 1."""
     objects = [value for value in json_values(text) if _has_numbers(value)]
     if not objects:
-        return unread_claims(claims, NO_VERDICTS)
+        return (Verdict(None, None, NO_VERDICTS),) * claims
     said: dict[str, list[Any]] = {}
     for key, value in objects[-1]:
         said.setdefault(key.strip(), []).append(value)
     return tuple(_verdict(said.get(str(number), [])) for number in range(1, claims + 1))
-
-
-def unread_claims(claims: int, why_not: str) -> tuple[Verdict, ...]:
-    """Return verdicts that could not be read, all for the same reason."""
-    return (Verdict(None, None, why_not),) * claims
 
 
 def json_values(text: str) -> Iterator[Any]:
@@ -171,6 +165,11 @@ class ClaimSplit:
     output: str
     seed: int
 
+    @property
+    def unread(self) -> int:
+        """1 if no list of claims could be read."""
+        return int(self.why_not is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
@@ -180,6 +179,11 @@ class Ruling:
     prompt: str
     output: str
     seed: int
+
+    @property
+    def unread(self) -> int:
+        """The number of claims without a full verdict."""
+        return sum(each.why_not is not None for each in self.verdicts)
 
 
 class Judge(Protocol):
@@ -203,27 +207,15 @@ class Judge(Protocol):
         ...
 
 
-def as_it_is(requests: Sequence[str]) -> list[str]:
-    """Return requests unchanged, for a chat endpoint."""
-    return list(requests)
-
-
 @dataclass(frozen=True)
 class EngineJudge:
-    """Implements `Judge` with any engine.
+    """Implements `Judge` with the chat endpoint of a server.
 
-    Attributes:
-        engine: An instruct model in this process, or the chat endpoint of a server.
-        name: The name in rows and tables.
-        form: Puts requests into the model's chat format; `in_chat_form` in this process.
-        decoding: Of its answers; greedy as a rule.
-        attempts: Number of attempts to get a readable answer.
+    `attempts` is the number of attempts to get a readable answer.
     """
 
     engine: AnswerEngine
     name: str
-    form: Callable[[Sequence[str]], list[str]] = as_it_is
-    decoding: Decoding = DECODING
     attempts: int = 2
 
     def split(
@@ -234,14 +226,8 @@ class EngineJudge:
         Raises:
             UserError: The engine fails, or refuses every request.
         """
-        prompts = self.form([split_prompt(each.text, each.before) for each in passages])
-        answers = self._ask(prompts, lambda number, output: _claims(output), on_progress)
-        return [
-            ClaimSplit(
-                answer.read.claims, answer.read.why_not, answer.output.text, answer.output.seed
-            )
-            for answer in answers
-        ]
+        prompts = [split_prompt(each.text, each.before) for each in passages]
+        return self._ask(prompts, lambda number, output: _split(output), on_progress)
 
     def rule(
         self, batches: Sequence[ClaimBatch], on_progress: Progress = no_progress
@@ -252,81 +238,62 @@ class EngineJudge:
             UserError: The engine fails, or refuses every request, e.g. because a document outgrows
                 its context.
         """
-        prompts = self.form([judge_prompt(each.document, each.claims) for each in batches])
-        answers = self._ask(
-            prompts, lambda number, output: _verdicts(output, batches[number]), on_progress
+        prompts = [judge_prompt(each.document, each.claims) for each in batches]
+        return self._ask(
+            prompts,
+            lambda number, output: _ruling(output, prompts[number], len(batches[number].claims)),
+            on_progress,
         )
-        return [
-            Ruling(answer.read, prompt, answer.output.text, answer.output.seed)
-            for prompt, answer in zip(prompts, answers, strict=True)
-        ]
 
     def _ask(
         self,
         prompts: Sequence[str],
-        read: Callable[[int, Output], tuple[Answered, int]],
+        read: Callable[[int, Output], Answered],
         on_progress: Progress,
-    ) -> list[_Answer[Answered]]:
+    ) -> list[Answered]:
         """Ask, and ask again where something in the answer could not be read."""
-        assert self.attempts >= 1, self.attempts
-        found: dict[int, _Answer[Answered]] = {}
+        found: dict[int, Answered] = {}
         for attempt in range(self.attempts):
             open_ = [n for n in range(len(prompts)) if n not in found or found[n].unread]
             if not open_:
                 break
             tell = on_progress if attempt == 0 else no_progress
-            outputs = self.engine.generate([prompts[n] for n in open_], self._nth(attempt), tell)
-            for number, (output, *_) in zip(open_, outputs, strict=True):
-                answer = _Answer(*read(number, output), output)
+            decoding = DECODING
+            if attempt > 0:  # a greedy judge would say the same again
+                seed = derive_seed(0, "judge again", attempt)
+                decoding = replace(DECODING, temperature=RETRY_TEMPERATURE, seed=seed)
+            outputs = self.engine.generate([prompts[n] for n in open_], decoding, tell)
+            if attempt == 0 and all(each.finish_reason == TOO_LONG for (each,) in outputs):
+                raise self._refused(len(outputs))
+            for number, (output,) in zip(open_, outputs, strict=True):
+                answer = read(number, output)
                 if number not in found or answer.unread < found[number].unread:
                     found[number] = answer
-            _check_not_all_refused(list(found.values()), self.name)
         return [found[number] for number in range(len(prompts))]
 
-    def _nth(self, attempt: int) -> Decoding:
-        once = replace(self.decoding, samples=1)
-        if attempt == 0:
-            return once
-        warm = max(once.temperature, RETRY_TEMPERATURE)
-        seed = derive_seed(once.seed, "judge again", attempt)
-        return replace(once, temperature=warm, seed=seed)
+    def _refused(self, requests: int) -> UserError:
+        return UserError(
+            f"The server of the judge '{self.name}' refused every request.",
+            expected="a context that holds the longest document, its claims and the verdicts",
+            found=f"{requests} refusals",
+            hint="see the log of the server, or use a judge with a longer context",
+        )
 
 
-@dataclass(frozen=True)
-class _Answer(Generic[Answered]):
-    """What was read of an output, and the number of unreadable parts."""
-
-    read: Answered
-    unread: int
-    output: Output
+def _split(output: Output) -> ClaimSplit:
+    claims, why_not = read_claims(output.text)
+    return ClaimSplit(claims, why_not and _cause(output, why_not), output.text, output.seed)
 
 
-def _claims(output: Output) -> tuple[ClaimList, int]:
-    found = read_claims(output.text)
-    if found.why_not == NO_CLAIMS:
-        found = ClaimList((), _cause(output) or NO_CLAIMS)
-    return found, int(found.why_not is not None)
+def _ruling(output: Output, prompt: str, claims: int) -> Ruling:
+    verdicts = read_verdicts(output.text, claims)
+    if all(each.true is None for each in verdicts):
+        verdicts = tuple(
+            each._replace(why_not=_cause(output, each.why_not or NO_VERDICT)) for each in verdicts
+        )
+    return Ruling(verdicts, prompt, output.text, output.seed)
 
 
-def _verdicts(output: Output, batch: ClaimBatch) -> tuple[tuple[Verdict, ...], int]:
-    found = read_verdicts(output.text, len(batch.claims))
-    cause = _cause(output)
-    if cause and all(each.true is None for each in found):
-        found = unread_claims(len(batch.claims), cause)
-    return found, sum(each.why_not is not None for each in found)
-
-
-def _cause(output: Output) -> str | None:
-    """Return the engine's reason for an unreadable answer, if it gives one."""
-    return {"error": NOTHING_CAME, "length": CUT_OFF}.get(output.finish_reason)
-
-
-def _check_not_all_refused(answers: Sequence[_Answer[Answered]], name: str) -> None:
-    if any(answer.output.finish_reason != "error" for answer in answers):
-        return
-    raise UserError(
-        f"The server of the judge '{name}' refused every request.",
-        expected="a context that holds the longest document, its claims and the verdicts",
-        found=f"{len(answers)} refusals",
-        hint="see the log of the server, or use a judge with a longer context",
-    )
+def _cause(output: Output, why_not: str) -> str:
+    """Return the engine's reason for an unreadable answer, or else the given one."""
+    return {TOO_LONG: NOTHING_CAME, "length": CUT_OFF}.get(output.finish_reason, why_not)

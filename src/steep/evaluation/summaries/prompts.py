@@ -15,6 +15,7 @@ from typing import Any, Literal
 from steep.core.errors import UserError
 from steep.core.token_ids import ChatText, rendered_chat
 from steep.documents.document import Document
+from steep.evaluation.prompts import named
 
 Kind = Literal["short", "long"]
 KINDS: tuple[Kind, ...] = ("short", "long")
@@ -102,7 +103,7 @@ def summary_prompt(document: Document, kind: Kind, chat: bool) -> str:
         chat: True if the model follows instructions; a base model continues a text.
     """
     prompts = _REQUESTS if chat else _OPENINGS
-    return prompts[kind].format(name=_name(document))
+    return prompts[kind].format(name=named(document))
 
 
 def split_prompt(passage: str, before: str = "") -> str:
@@ -154,9 +155,3 @@ def _chat_form(tokenizer: Any, request: str) -> ChatText:
         enable_thinking=False,  # known to templates of models that think; others ignore it
     )
     return text.without_start(tokenizer.bos_token or "")
-
-
-def _name(document: Document) -> str:
-    author = f" by {document.author_name}" if document.author_name else ""
-    year = f" ({document.year})" if document.year else ""
-    return f'"{document.title}"{author}{year}'

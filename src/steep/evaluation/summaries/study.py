@@ -7,7 +7,7 @@ The judge itself is measured first, on claims that we labeled.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,9 +22,7 @@ from steep.documents.document import Document
 from steep.documents.split import whole_documents
 from steep.documents.store import documents_of
 from steep.evaluation.callers import Callers
-from steep.evaluation.config import SummariesConfig
-from steep.evaluation.engines import AnswerEngine, Decoding, no_progress
-from steep.evaluation.engines import Progress as OnProgress
+from steep.evaluation.engines import Decoding
 from steep.evaluation.eval_models import EvalModel
 from steep.evaluation.methods.common import (
     Method,
@@ -96,7 +94,8 @@ class SummaryStudy:
 
         def make(directory: Path) -> dict[str, Any]:
             judge = self.open_judge()
-            found = measure(judge, self.setup.summaries)
+            claims_per_call = self.setup.summaries.claims_per_call
+            found = measure_judge(judge, claims_per_call=claims_per_call)
             if sum(found.unread.values()) == found.claims:
                 log.warning("judge: none of its verdicts could be read; the scores will be empty")
             write_json(directory / AGREEMENT_NAME, asdict(found))
@@ -134,10 +133,7 @@ class SummaryStudy:
         }
 
         def make(directory: Path) -> dict[str, Any]:
-            with_progress = text_progress(
-                f"summaries {eval_model.name} {kind}", len(self._references)
-            )
-            rows = self.write(eval_model, kind, with_progress, resumable(eval_model, directory))
+            rows = self.write(eval_model, kind, directory)
             write_rows(directory / TEXTS_NAME, rows, SummaryRow)
             remove_outputs(directory)
             return {"kind": kind, "texts": len(rows)}
@@ -151,21 +147,20 @@ class SummaryStudy:
         """Return the human summaries as rows."""
         return human_summaries(self._references)
 
-    def write(
-        self,
-        eval_model: EvalModel,
-        kind: Kind,
-        on_progress: OnProgress,
-        engine: AnswerEngine | None = None,
-    ) -> list[SummaryRow]:
-        """Let one model write summaries of one kind."""
-        settings = self.setup.summaries
+    def write(self, eval_model: EvalModel, kind: Kind, directory: Path) -> list[SummaryRow]:
+        """Let one model write summaries of one kind, for the artifact in a directory."""
+        settings, name = self.setup.summaries, eval_model.name
         ids = [reference.document_id for reference in self._references]
         tokens = settings.max_tokens or MAX_TOKENS[kind]
-        decoding = Decoding(1, settings.temperature, tokens, (), self.setup.evaluate.seed)
-        prompts = self._prompts(eval_model, ids, kind)
-        writer = engine or eval_model.engine
-        return write_summaries(writer, eval_model.name, ids, kind, prompts, decoding, on_progress)
+        return write_summaries(
+            resumable(eval_model, directory),
+            name,
+            ids,
+            kind,
+            self._prompts(eval_model, ids, kind),
+            Decoding(1, settings.temperature, tokens, (), self.setup.evaluate.seed),
+            text_progress(f"summaries {name} {kind}", len(ids)),
+        )
 
     def _prompts(self, eval_model: EvalModel, ids: Sequence[str], kind: Kind) -> list[str]:
         """Return the prompts, in the chat format of a model that has one."""
@@ -187,8 +182,14 @@ class SummaryStudy:
 
         def make(directory: Path) -> dict[str, Any]:
             rows = texts()
-            progress = _calls(f"judge {writer} {kind}")
-            found = judged(self.open_judge(), rows, self.sources, self.setup.summaries, progress)
+            progress = Progress(f"judge {writer} {kind}", None, "calls")
+            found = judge_summaries(
+                self.open_judge(),
+                rows,
+                self.sources,
+                claims_per_call=self.setup.summaries.claims_per_call,
+                on_progress=lambda done, total: progress.update(done, of=total),
+            )
             write_rows(directory / TEXTS_NAME, rows, SummaryRow)
             write_rows(directory / PASSAGES_NAME, found.passages, PassageRow)
             write_rows(directory / CLAIMS_NAME, found.claims, ClaimRow)
@@ -206,7 +207,7 @@ class SummaryStudy:
         named = identity_fields("judge", judge)
         return named | {"summaries.claims_a_call": self.setup.summaries.claims_per_call}
 
-    def open_judge(self) -> EngineJudge:
+    def open_judge(self) -> Judge:
         """Return the judge; its answers are in the ledger."""
         judge = self.setup.summaries.judge
         assert judge is not None
@@ -230,23 +231,6 @@ class SummaryStudy:
     @cached_property
     def _texts(self) -> Sequence[Document]:
         return documents_of(self.documents)
-
-
-def measure(judge: Judge, settings: SummariesConfig) -> JudgeAgreement:
-    """Measure the judge on the labeled claims."""
-    return measure_judge(judge, claims_per_call=settings.claims_per_call)
-
-
-def judged(
-    judge: Judge,
-    rows: Sequence[SummaryRow],
-    sources: Mapping[str, Document],
-    settings: SummariesConfig,
-    on_progress: OnProgress = no_progress,
-) -> Judged:
-    """Let the judge split texts into claims and judge them."""
-    each = settings.claims_per_call
-    return judge_summaries(judge, rows, sources, claims_per_call=each, on_progress=on_progress)
 
 
 def read_texts(artifact: Artifact) -> list[SummaryRow]:
@@ -275,10 +259,4 @@ def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
         yield from session.study.ask(eval_model)
 
 
-METHOD = Method(JUDGED, ask, result_of)
-
-
-def _calls(label: str) -> Callable[[int, int], None]:
-    """Return a progress line for the two steps of a judge."""
-    progress = Progress(label, None, "calls")
-    return lambda done, total: progress.update(done, of=total)
+METHOD = Method(JUDGED, ask, result_of, SummariesResult, chosen=False)

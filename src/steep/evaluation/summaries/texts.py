@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from steep.core.errors import UserError
+from steep.core.formatting import some_of
 from steep.documents.clean import clean_text, one_line
 from steep.documents.document import Document, Skipped
 from steep.documents.records import BadRecord, json_records, required_text, utf8_text
@@ -27,17 +28,14 @@ SHOWN_REASONS = 3
 
 @dataclass(frozen=True, slots=True)
 class SummaryRow:
-    """One text about one document.
+    """One text about one document; passages and claims of it repeat its first four fields.
 
     Attributes:
         writer: Name of the model, or `HUMAN`.
         document_id: The whole document that it is about.
         kind: "short" or "long"; `HUMAN` for a human summary.
         number: Which of the writer's texts of this kind on this document, counted from 0.
-        prompt: The prompt; empty for a human summary.
-        text: The summary.
         finish_reason: "stop" or "length" as a rule; "error" if there is no text.
-        seed: Of its random numbers.
     """
 
     writer: str
@@ -52,20 +50,10 @@ class SummaryRow:
 
 @dataclass(frozen=True, slots=True)
 class PassageRow:
-    """A passage of a text, with the claims that the judge found in it.
+    """A passage of a text (counted from 0), with the claims that the judge found in it.
 
-    Attributes:
-        writer: Of the text; so are the next three.
-        document_id: See `SummaryRow`.
-        kind: See `SummaryRow`.
-        number: See `SummaryRow`.
-        passage: Number of the passage, counted from 0.
-        text: The passage.
-        judge: Name of the judge.
-        claims: Its claims; empty also if no list could be read.
-        why_not: Why no list could be read; None if one was.
-        output: The answer of the judge.
-        seed: Of the judge's random numbers.
+    `claims` are empty also if no list could be read in `output`, and `why_not` says why; `seed` is
+    that of the judge's random numbers.
     """
 
     writer: str
@@ -86,21 +74,14 @@ class ClaimRow:
     """One claim of one text, with its verdict.
 
     Attributes:
-        writer: Of the text; so are the next three.
-        document_id: See `SummaryRow`.
-        kind: See `SummaryRow`.
-        number: See `SummaryRow`.
         claim_number: Number of the claim in the text, counted from 0.
-        claim: In the judge's words.
         repeats: Further mentions in the text, which are not judged or counted again.
-        judge: Name of the judge.
         true: True if the source supports it; None if no verdict could be read.
         salient: True if it matters; None for a false claim and if it could not be read.
         why_not: Why the verdict, or that part of it, could not be read.
         shown_as: Its number among the claims of its call.
         prompt_hash: Of the judge's prompt; claims of one call have the same.
         output: The answer of the judge about all claims of the call.
-        seed: Of the judge's random numbers.
     """
 
     writer: str
@@ -198,13 +179,12 @@ def _on_known_documents(
 
 
 def _nothing_to_compare(path: Path, skipped: Sequence[Skipped]) -> UserError:
-    shown = [f"{row.source}: {row.reason}" for row in skipped[:SHOWN_REASONS]]
-    more = len(skipped) - len(shown)
+    reasons = [f"{row.source}: {row.reason}" for row in skipped]
     return UserError(
         "This file has no human summary of these documents.",
         where=path,
         expected='{"document_id", "summaries": ["...", ...]} on each line',
-        found="; ".join(shown + ([f"and {more} more"] if more else [])) or "an empty file",
+        found=some_of(reasons, SHOWN_REASONS) or "an empty file",
     )
 
 
@@ -217,16 +197,7 @@ def write_summaries(
     decoding: Decoding,
     on_progress: Progress = no_progress,
 ) -> list[SummaryRow]:
-    """Let a model write summaries, closed book.
-
-    Args:
-        engine: The engine of the model.
-        model: Name of the model in rows and tables.
-        document_ids: The whole document of each prompt.
-        kind: The kind that the prompts ask for.
-        prompts: Of `summary_prompt`; for an instruct model in this process, `in_chat_form`.
-        decoding: See `MAX_TOKENS` for the length of each kind.
-        on_progress: Called with the number of finished texts and their total.
+    """Let a model write summaries, closed book; the prompts are those of `summary_prompt`.
 
     Raises:
         UserError: The engine fails, or the prompts outgrow its context.

@@ -50,7 +50,7 @@ from steep.generation.batch.tracker import (
     BatchTracker,
 )
 from steep.generation.plan import PlanView
-from steep.generation.progress import BatchProgress, BatchReport, StopRequest
+from steep.generation.progress import GenerationProgress, GenerationReport, StopRequest
 from steep.generation.target import Target
 from steep.generation.work_queue import Planned, missing, preparing_round
 from steep.ledger.budget import Budget, Reservation, is_counted, most_of
@@ -75,8 +75,8 @@ async def generate_in_batches(
     max_attempts: int = 6,
     wait: bool = True,
     stop: StopRequest | None = None,
-    on_progress: Callable[[BatchProgress], None] = lambda progress: None,
-) -> BatchReport:
+    on_progress: Callable[[GenerationProgress], None] = lambda progress: None,
+) -> GenerationReport:
     """Complete every call of the plan that the ledger lacks, in batches.
 
     Args:
@@ -107,14 +107,13 @@ async def generate_in_batches(
             raise
     finally:
         held = run.end()
-    return BatchReport(
+    return GenerationReport(
         totals=view.totals(),
         over_budget=run.over_budget,
         stopped=stop.draining,
         batches=len(run.tracker.open()),
         held_back=run.held_back,
-        held_tokens=held.tokens,
-        held_usd=held.cost_usd or 0.0,
+        held=held,
     )
 
 
@@ -201,14 +200,14 @@ class _BatchRun:
         stop: StopRequest,
         poll_s: float,
         wait: bool,
-        on_progress: Callable[[BatchProgress], None],
+        on_progress: Callable[[GenerationProgress], None],
     ) -> None:
         self._client = client
         self._ledger = ledger
         self._budget = budget
         self._stop = stop
         self._on_progress = on_progress
-        self._progress = BatchProgress()
+        self._progress = GenerationProgress(batches=0)
         self.tracker = BatchTracker(client, ledger, retries, self._on_completed, self._on_closed)
         self._builder = BatchBuilder(client, ledger, budget, retries)
         self._submitter = BatchSubmitter(client, ledger, self.tracker, poll_s)
@@ -362,17 +361,8 @@ class _BatchRun:
         self._submitter.closed(batch)
 
     def _on_completed(self, completions: Sequence[Completion]) -> None:
-        answered = [each for each in completions if each.error is None]
         _spend(self._budget, completions, self._client, self._ledger)
-        old = self._progress
-        costs = [old.new_cost_usd, *(each.cost_usd for each in answered)]
-        self._progress = replace(
-            old,
-            new=old.new + len(completions),
-            new_failed=old.new_failed + len(completions) - len(answered),
-            new_tokens=old.new_tokens + sum(each.usage.completion_tokens for each in answered),
-            new_cost_usd=None if None in costs else sum(cost or 0.0 for cost in costs),
-        )
+        self._progress = self._progress.after(completions)
 
     def _report(self) -> None:
         batches = self.tracker.open()
@@ -381,7 +371,7 @@ class _BatchRun:
             replace(
                 self._progress,
                 batches=len(batches),
-                waiting=waiting,
+                in_flight=waiting,
                 answered=self.tracker.answered,
             )
         )

@@ -1,27 +1,28 @@
-"""The corpus: accepted and rejected texts in numbers, and samples of both."""
+"""The corpus: accepted and rejected texts in numbers, samples of both, and a comparison.
+
+The comparison puts a generated text beside a recorded one about the same entities.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
-from steep.core.formatting import count, plural
+from steep.core.formatting import count, listing, plural
 from steep.core.ids import stable_hash
 from steep.core.words import count_words, word_spans
-from steep.report.components import (
+from steep.report.blocks import (
+    Block,
     PageSection,
+    Part,
+    Table,
     absent,
     count_table,
     facts,
-    fold,
-    model_names,
-    section,
-    table,
 )
-from steep.report.html import Child, Html, el, join
-from steep.report.sections.text_comparison import text_comparison
-from steep.report.view_models import (
+from steep.report.html import Html, el, join
+from steep.report.run_data import (
     RAW_RECIPE,
     CorpusSummary,
     Documents,
@@ -34,27 +35,30 @@ SAMPLED_PASSAGES = 10
 SAMPLED_REJECTED = 3
 SHOWN_WORDS = 160  # longer texts are folded after this many
 SUBSET_NAMES = {0: "no entities named", 1: "single entities", 2: "pairs", 3: "triplets"}
-SEED = "report"
+SIZES = {name: f"a {name} model" for name in ("small", "large")}  # of imported texts without names
+SAMPLE_SEED, COMPARISON_SEED = "report", "writers"
 Row = TypeVar("Row")
 
 
 def corpus(run: ReportData) -> PageSection:
     """Return the section."""
-    title, found = "Corpus", run.corpus
+    title, found, documents = "Corpus", run.corpus, run.documents
     if found is None:
-        return section("corpus", title, None, absent("This run has no corpus."))
-    return section(
+        return PageSection("corpus", title, None, [absent("This run has no corpus.")])
+    return PageSection(
         "corpus",
         title,
         "Generated and imported texts after filtering. The samples are drawn by a fixed rule that "
         "spreads them over the documents, without regard to quality.",
-        _source_counts(run.documents) if run.documents and run.documents.counts else None,
-        _recipe_table(found),
-        _reason_table(found),
-        _skipped_files(run.documents) if run.documents and run.documents.skipped else None,
-        text_comparison(run),
-        *_passage_cards(run, found),
-        *_rejected_cards(run, found),
+        [
+            _source_counts(documents) if documents and documents.counts else None,
+            _recipe_table(found),
+            _reason_table(found),
+            _skipped_files(documents) if documents and documents.skipped else None,
+            _comparison(run, found),
+            *_passage_cards(run, found),
+            *_rejected_cards(run, found),
+        ],
     )
 
 
@@ -67,12 +71,12 @@ def _source_counts(documents: Documents) -> Html:
     return el("p", f"{said}; {unread} skipped." if skipped else f"{said}.")
 
 
-def _skipped_files(documents: Documents) -> Html:
+def _skipped_files(documents: Documents) -> Table:
     headings = ("skipped file, or file and line", "reason")
-    return table(headings, documents.skipped, texts=range(2))
+    return Table(headings, documents.skipped, texts=range(2))
 
 
-def _recipe_table(found: CorpusSummary) -> Html:
+def _recipe_table(found: CorpusSummary) -> Table:
     words: defaultdict[str, list[int]] = defaultdict(list)
     for passage in found.passages:
         words[_recipe_name(passage, found)].append(passage.words)
@@ -80,7 +84,7 @@ def _recipe_table(found: CorpusSummary) -> Html:
         (name, len(each), sum(each), count(sum(each) / len(each)))
         for name, each in sorted(words.items())
     ]
-    return table(("recipe", "passages", "words", "words per passage"), rows)
+    return Table(("recipe", "passages", "words", "words per passage"), rows)
 
 
 def _recipe_name(passage: SamplePassage, found: CorpusSummary) -> str:
@@ -92,7 +96,12 @@ def _recipe_name(passage: SamplePassage, found: CorpusSummary) -> str:
     return f"{passage.recipe}, {SUBSET_NAMES.get(size, f'{size} entities')}"
 
 
-def _reason_table(found: CorpusSummary) -> Html:
+def model_names(names: Sequence[str]) -> str:
+    """Return the models that wrote some texts: `the model 'gpt-4.1'`, or `a large model`."""
+    return listing([SIZES.get(name, f"the model '{name}'") for name in names])
+
+
+def _reason_table(found: CorpusSummary) -> Block:
     reasons = Counter(row.reason for row in found.rejected_rows)
     if not reasons:
         return absent("No text was rejected.")
@@ -124,7 +133,7 @@ def _spread(
     """Take the first of every group, then the second, in an order drawn from the rows' ids."""
     turns: Counter[Hashable] = Counter()
     keyed = []
-    for row in sorted(rows, key=lambda row: stable_hash([SEED, identity(row)])):
+    for row in sorted(rows, key=lambda row: stable_hash([SAMPLE_SEED, identity(row)])):
         keyed.append((turns[group_of(row)], row))
         turns[group_of(row)] += 1
     return [row for _, row in sorted(keyed, key=lambda pair: pair[0])[:wanted]]
@@ -148,40 +157,117 @@ def _cards(heading: str, cards: Sequence[Html]) -> list[Html]:
     return [el("h3", heading), el("div", *cards, class_="cards")] if cards else []
 
 
+def _card(body: Html, provenance: Mapping[str, Html | str], class_: str = "card") -> Html:
+    return el("article", body, facts(provenance.items(), "provenance"), class_=class_)
+
+
 def _passage_card(run: ReportData, found: CorpusSummary, passage: SamplePassage, text: str) -> Html:
     # Imported texts come without the entities that they were written about.
     imported = passage.recipe in found.imported
-    entities = "unknown (imported)" if imported else ", ".join(passage.subset) or "none"
-    provenance: list[tuple[str, Child]] = [
-        ("document", run.title_of(passage.document_id)),
-        ("entities", entities),
-        ("recipe", passage.recipe),
-        ("rank", count(passage.rank)),
-        ("length", plural(passage.words, "word")),
-        ("call", el("code", passage.call_id or "none (raw text)")),
-    ]
-    return el("article", _body(text), facts(provenance, "provenance"), class_="card")
+    provenance: dict[str, Html | str] = {
+        "document": run.title_of(passage.document_id),
+        "entities": "unknown (imported)" if imported else ", ".join(passage.subset) or "none",
+        "recipe": passage.recipe,
+        "rank": count(passage.rank),
+        "length": plural(passage.words, "word"),
+        "call": el("code", passage.call_id or "none (raw text)"),
+    }
+    return _card(_body(text), provenance)
 
 
 def _rejected_card(run: ReportData, row: RejectedSample, text: str) -> Html:
-    provenance: list[tuple[str, Child]] = [
-        ("reason", el("strong", row.reason)),
-        ("document", run.title_of(row.document_id)),
-        ("recipe", row.recipe),
-        ("length", plural(count_words(text), "word")),
-        ("call", el("code", row.call_id)),
-    ]
-    shown = _body(text) if text.strip() else el("p", "(no text)", class_="absent")
-    return el("article", shown, facts(provenance, "provenance"), class_="card aside")
+    provenance: dict[str, Html | str] = {
+        "reason": el("strong", row.reason),
+        "document": run.title_of(row.document_id),
+        "recipe": row.recipe,
+        "length": plural(count_words(text), "word"),
+        "call": el("code", row.call_id),
+    }
+    shown = _body(text) if text.strip() else absent("(no text)")
+    return _card(shown, provenance, "card aside")
 
 
 def _body(text: str) -> Html:
     """Return a text as it stands; the rest of a long one is folded."""
     words = word_spans(text)
     if len(words) <= SHOWN_WORDS * 1.2:
-        return el("div", text.strip(), class_="text", dir="auto")
+        return _text(text.strip())
     cut = words[SHOWN_WORDS - 1][1]
     first, rest = text[:cut].strip(), text[cut:].strip()
-    folded = el("div", f"\N{HORIZONTAL ELLIPSIS} {rest}", class_="text", dir="auto")
-    start = el("div", f"{first} \N{HORIZONTAL ELLIPSIS}", class_="text", dir="auto")
-    return join([start, fold("Show the rest", folded)])
+    ellipsis = "\N{HORIZONTAL ELLIPSIS}"
+    folded = el("details", el("summary", "Show the rest"), _text(f"{ellipsis} {rest}"))
+    return join([_text(f"{first} {ellipsis}"), folded])
+
+
+def _text(text: str) -> Html:
+    return el("div", text, class_="text", dir="auto")
+
+
+# ---- a generated text beside a recorded one ------------------------------------------------------
+
+
+class _Pairing(NamedTuple):
+    """Two passages about the same entities of one document, with their texts."""
+
+    generated: SamplePassage
+    recorded: SamplePassage
+    generated_text: str
+    recorded_text: str
+
+
+def _comparison(run: ReportData, corpus: CorpusSummary) -> Part | None:
+    """Return two texts side by side; None unless a run has generated and recorded texts."""
+    if (found := _pairing(corpus)) is None:
+        return None
+    model = run.generation.model if run.generation else "the generator"
+    recorder = model_names(corpus.imported[found.recorded.recipe])
+    opening = (
+        "The generated text is drawn by a fixed rule from the passages about several entities. The "
+        "recorded text is the one about the same document that mentions these entities most often."
+    )
+    cards = [
+        _written(run, found.generated, found.generated_text, f"{model}, in this run"),
+        _written(run, found.recorded, found.recorded_text, f"{recorder}, recorded and imported"),
+    ]
+    heading = f"Two texts about {listing(found.generated.subset)}"
+    return Part(heading, [opening, el("div", *cards, class_="cards beside")])
+
+
+def _pairing(corpus: CorpusSummary) -> _Pairing | None:
+    """Return the first generated text, in a seeded order, that has a recorded counterpart."""
+    generated = [
+        passage
+        for passage in corpus.passages
+        if passage.recipe not in {RAW_RECIPE, *corpus.imported} and len(passage.subset) > 1
+    ]
+    for passage in sorted(generated, key=lambda each: stable_hash([COMPARISON_SEED, each.id])):
+        recorded = [
+            each
+            for each in corpus.passages
+            if each.recipe in corpus.imported and each.document_id == passage.document_id
+        ]
+        texts = corpus.passage_texts([passage.id, *(each.id for each in recorded)])
+        if ranked := sorted(_about(passage.subset, recorded, texts), key=lambda each: each[0]):
+            best = ranked[0][1]
+            return _Pairing(passage, best, texts[passage.id], texts[best.id])
+    return None
+
+
+def _about(
+    entities: Sequence[str], passages: Sequence[SamplePassage], texts: Mapping[str, str]
+) -> Iterator[tuple[tuple[float, str], SamplePassage]]:
+    """Yield passages that mention all entities; those with most mentions per word come first."""
+    for passage in passages:
+        mentions = [texts[passage.id].casefold().count(name.casefold()) for name in entities]
+        if all(mentions):
+            yield (-min(mentions) / passage.words, passage.id), passage
+
+
+def _written(run: ReportData, passage: SamplePassage, text: str, writer: str) -> Html:
+    provenance = {
+        "written by": writer,
+        "document": run.title_of(passage.document_id),
+        "recipe": passage.recipe,
+        "length": plural(passage.words, "word"),
+    }
+    return _card(_text(text.strip()), provenance)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 
 from steep.core.formatting import plural, reasons
-from steep.report.components import PageSection, absent, fold, section, table
-from steep.report.html import Html
-from steep.report.view_models import ReportData
+from steep.report.blocks import Column, Fold, PageSection, Table, absent, table
+from steep.report.run_data import ReportData
 
 SHOWN, LISTED = 20, 100  # entities in the table, and in the table with the folded one
 MOST_COOCCURRING = 4  # named per entity
@@ -53,56 +52,45 @@ def _key(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
-def _extracted(run: ReportData) -> list[tuple[str, str]]:
-    """Return the entities that the generator extracted, with the whole document of each part."""
+def _extracted(run: ReportData) -> Iterator[tuple[str, str]]:
+    """Yield the entities that the generator extracted, with the whole document of each part."""
     whole_of = run.documents.whole_of if run.documents else {}
-    return [
-        (whole_of.get(document_id, document_id), name)
-        for document_id, names in (run.generation.entities if run.generation else {}).items()
-        for name in names
-    ]
+    for document_id, names in (run.generation.entities if run.generation else {}).items():
+        yield from ((whole_of.get(document_id, document_id), name) for name in names)
 
 
 def entities(run: ReportData) -> PageSection:
     """Return the section with the table of entities."""
-    title = "Entities"
-    found = count_entities(run)
+    title, found = "Entities", count_entities(run)
     if not any(entity.passages for entity in found):
         why = "no passage of this run is about several entities" if found else "there are none"
-        return section("graph", title, None, absent(f"No entities to list: {why}."))
+        return PageSection("graph", title, None, [absent(f"No entities to list: {why}.")])
     opening = (
         "The entities that the generator extracted from the documents, with the number of passages "
         "about each of them. Two entities co-occur when one passage is about both."
     )
-    more = len(found) - LISTED
-    note = (
-        f"{plural(more, 'entity', 'entities')} with fewer passages not listed."
-        if more > 0
-        else None
-    )
+    more, note = len(found) - LISTED, None
+    if more > 0:
+        note = f"{plural(more, 'entity', 'entities')} with fewer passages not listed."
     shown, folded = found[:SHOWN], found[SHOWN:LISTED]
-    rest = fold(f"{plural(len(folded), 'more entity', 'more entities')}", _table(run, folded, note))
-    return section("graph", title, opening, _table(run, shown), rest if folded else None)
+    heading = plural(len(folded), "more entity", "more entities")
+    rest = Fold(heading, [_table(run, folded, note)]) if folded else None
+    return PageSection("graph", title, opening, [_table(run, shown), rest])
 
 
-def _table(run: ReportData, found: Sequence[Entity], note: str | None = None) -> Html:
-    rows = [
-        (
-            entity.name,
-            _titles(run, entity),
-            _most_frequent(entity),
-            entity.passages,
-            len(entity.cooccurring),
-        )
-        for entity in found
-    ]
-    counts = ("passages", "co-occurring entities")
-    headings = ("entity", "documents", "most frequent co-occurrences", *counts)
-    return table(headings, rows, note, texts=range(3))
+def _table(run: ReportData, found: Sequence[Entity], note: str | None = None) -> Table:
+    columns: tuple[Column[Entity], ...] = (
+        ("entity", lambda entity: entity.name),
+        ("documents", lambda entity: "; ".join(map(run.title_of, _ranked(entity.documents)))),
+        ("most frequent co-occurrences", _most_frequent),
+        ("passages", lambda entity: entity.passages),
+        ("co-occurring entities", lambda entity: len(entity.cooccurring)),
+    )
+    return table(found, columns, note, texts=range(3))
 
 
-def _titles(run: ReportData, entity: Entity) -> str:
-    return "; ".join(run.title_of(document) for document, _ in entity.documents.most_common())
+def _ranked(counts: Counter[str]) -> list[str]:
+    return [name for name, _ in counts.most_common()]
 
 
 def _most_frequent(entity: Entity) -> str:

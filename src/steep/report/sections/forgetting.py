@@ -8,54 +8,59 @@ from steep.core.formatting import MINUS, UNKNOWN, bounds, count, decimal, plural
 from steep.evaluation.study_results import (
     GeneralTextResult,
     LossDifference,
+    ModelLoss,
     ModelTasks,
     TaskDifference,
     TaskScore,
     TasksResult,
 )
-from steep.report.comparisons import key, p_cell
-from steep.report.components import (
+from steep.report.blocks import (
+    Bullets,
+    Cell,
+    Column,
+    Fold,
+    Model,
     PageSection,
-    fold,
-    part,
+    Part,
+    Stacked,
+    Table,
     points_cell,
-    section,
-    stacked,
     table,
     value_cell,
 )
-from steep.report.html import Child, Html, el
-from steep.report.view_models import ReportData, estimate
+from steep.report.comparisons import p_cell
+from steep.report.results import ResultTables, estimate
 
 BITS, NATS, TASK = 4, 4, 3  # decimals
 NOT_MEASURED = "not measured"
 
 
-def forgetting(run: ReportData) -> PageSection | None:
+def forgetting(tables: ResultTables) -> PageSection | None:
     """Return the section; None if forgetting was not measured."""
-    texts, tasks = run.tables.general_text, run.tables.tasks
+    texts, tasks = tables.general_text, tables.tasks
     if texts is None and tasks is None:
         return None
-    return section(
+    return PageSection(
         "forgetting",
         "Learning and forgetting",
         "Training on a few documents can cost a model other abilities. The same texts and tasks "
         "are measured before and after training, and differences are paired.",
-        _summary_table(run),
-        _texts_part(run, texts) if texts else None,
-        _tasks_part(run, tasks) if tasks else None,
+        [
+            _summary_table(tables),
+            _texts_part(texts) if texts else None,
+            _tasks_part(tasks) if tasks else None,
+        ],
     )
 
 
 # ---- learned and forgotten, side by side ---------------------------------------------------------
 
+_Change = tuple[Stacked, Mapping[str, Cell]]  # a measure with its unit, and a cell per model
 
-_Change = tuple[Html, Mapping[str, Child]]  # a measure with its unit, and a cell per model
 
-
-def _summary_table(run: ReportData) -> Html | None:
+def _summary_table(tables: ResultTables) -> Table | None:
     """Return one column per trained model: gains on the documents, losses elsewhere."""
-    texts, tasks = run.tables.general_text, run.tables.tasks
+    texts, tasks = tables.general_text, tables.tasks
     differences: list[LossDifference | TaskDifference] = [
         *(texts.differences if texts else ()),
         *(tasks.differences if tasks else ()),
@@ -63,7 +68,7 @@ def _summary_table(run: ReportData) -> Html | None:
     if not differences:
         return None
     first = differences[0].b
-    changes = [*_learned(run, first), *_forgotten_texts(texts), *_forgotten_tasks(tasks)]
+    changes = [*_learned(tables, first), *_forgotten_texts(texts), *_forgotten_tasks(tasks)]
     models = list(dict.fromkeys(each.a for each in differences))
     caption = (
         "Learned: closed-book questions about the documents, in percentage points. Forgotten: an "
@@ -73,11 +78,10 @@ def _summary_table(run: ReportData) -> Html | None:
         (measure, *(cells.get(model, NOT_MEASURED) for model in models))
         for measure, cells in changes
     ]
-    return table([f"compared with {first}", *models], rows, caption)
+    return Table([f"compared with {first}", *models], rows, caption)
 
 
-def _learned(run: ReportData, first: str) -> Iterator[_Change]:
-    tables = run.tables
+def _learned(tables: ResultTables, first: str) -> Iterator[_Change]:
     for name, found in (
         ("choices by likelihood", tables.likelihood),
         ("generated answers", tables.answers),
@@ -85,7 +89,7 @@ def _learned(run: ReportData, first: str) -> Iterator[_Change]:
     ):
         if found:
             gains = {pair.a: points_cell(pair) for pair in found.pairs if pair.b == first}
-            yield stacked(name, "learned, points"), gains
+            yield Stacked(name, "learned, points"), gains
 
 
 def _forgotten_texts(texts: GeneralTextResult | None) -> Iterator[_Change]:
@@ -94,55 +98,54 @@ def _forgotten_texts(texts: GeneralTextResult | None) -> Iterator[_Change]:
             each.a: value_cell(each.bits_per_byte, BITS, NOT_MEASURED, signed=True)
             for each in texts.differences
         }
-        yield stacked("general text", "forgotten, bits per byte"), cells
+        yield Stacked("general text", "forgotten, bits per byte"), cells
 
 
 def _forgotten_tasks(tasks: TasksResult | None) -> Iterator[_Change]:
-    by_metric: dict[tuple[str, str], dict[str, Child]] = {}
+    by_metric: dict[tuple[str, str], dict[str, Cell]] = {}
     for each in tasks.differences if tasks else ():
         cells = by_metric.setdefault((each.task, each.metric), {})
         cells[each.a] = value_cell(each.difference, TASK, NOT_MEASURED, signed=True)
     for (task, metric), cells in by_metric.items():
-        yield stacked(task, f"forgotten, {metric}"), cells
+        yield Stacked(task, f"forgotten, {metric}"), cells
 
 
 # ---- general text --------------------------------------------------------------------------------
 
 
-def _texts_part(run: ReportData, texts: GeneralTextResult) -> Html:
+def _texts_part(texts: GeneralTextResult) -> Part:
     lost = {each.a: each for each in texts.differences}
-    rows = [
-        (
-            key(run, model.name),
-            value_cell(model.bits_per_byte, BITS),
-            value_cell(model.nats_per_token, NATS),
-            *(_change_cells(lost.get(model.name)) if lost else ()),
-        )
-        for model in texts.models
+    columns: list[Column[ModelLoss]] = [
+        ("model", lambda model: Model(model.name)),
+        ("bits per byte", lambda model: value_cell(model.bits_per_byte, BITS)),
+        ("nats per token", lambda model: value_cell(model.nats_per_token, NATS)),
     ]
-    units = ("bits per byte", "nats per token")
-    headings = ("model", *units, *(("difference", unit) for unit in units if lost))
     sizes = texts.models[0]
     caption = (
         f"Loss on {plural(sizes.texts, 'text')} of {count(sizes.bytes)} bytes in total, with 95% "
         "intervals over texts. Nats per token are comparable for the same tokenizer only."
     )
-    if not lost:
+    if lost:
+        columns += [
+            (("difference", "bits per byte"), lambda model: _bits_lost(lost.get(model.name))),
+            (("difference", "nats per token"), lambda model: _nats_lost(lost.get(model.name))),
+        ]
+    else:
         caption += " One model was measured, so there is no other model to compare it with."
-    readings = [el("li", _text_sentence(each)) for each in texts.differences]
-    return part(
-        "General text",
-        table(headings, rows, caption),
-        el("ul", *readings, class_="said") if readings else None,
-    )
+    said = [_text_sentence(each) for each in texts.differences]
+    found = table(texts.models, columns, caption)
+    return Part("General text", [found, Bullets(said) if said else None])
 
 
-def _change_cells(pair: LossDifference | None) -> tuple[Child, Child]:
+def _bits_lost(pair: LossDifference | None) -> Cell:
+    return "before" if pair is None else value_cell(pair.bits_per_byte, BITS, signed=True)
+
+
+def _nats_lost(pair: LossDifference | None) -> Cell:
     """Return after minus before; the losses of different tokenizers cannot be compared."""
     if pair is None:
-        return "before", "before"
-    nats = value_cell(pair.nats_per_token, NATS, "other tokenizer", signed=True)
-    return value_cell(pair.bits_per_byte, BITS, signed=True), nats
+        return "before"
+    return value_cell(pair.nats_per_token, NATS, "other tokenizer", signed=True)
 
 
 def _text_sentence(pair: LossDifference) -> str:
@@ -162,47 +165,45 @@ def _text_sentence(pair: LossDifference) -> str:
 # ---- tasks ---------------------------------------------------------------------------------------
 
 
-def _tasks_part(run: ReportData, tasks: TasksResult) -> Html:
-    values = _value_table(run, tasks.models)
+def _tasks_part(tasks: TasksResult) -> Part:
+    values = _value_table(tasks.models)
     if not tasks.differences:
-        return part("Benchmark tasks", values)
-    folded = fold("Scores of each model", values)
-    return part("Benchmark tasks", _task_table(tasks.differences), folded)
+        return Part("Benchmark tasks", [values])
+    folded = Fold("Scores of each model", [values])
+    return Part("Benchmark tasks", [_task_table(tasks.differences), folded])
 
 
-def _task_table(differences: Sequence[TaskDifference]) -> Html:
-    rows = [
+def _task_table(differences: Sequence[TaskDifference]) -> Table:
+    columns: tuple[Column[TaskDifference], ...] = (
+        ("comparison", lambda each: f"{each.a} {MINUS} {each.b}"),
+        ("task", lambda each: each.task),
+        ("metric", lambda each: each.metric),
+        ("n", lambda each: each.difference.n),
+        ("before", lambda each: decimal(each.before, TASK)),
+        ("after", lambda each: decimal(each.after, TASK)),
         (
-            f"{each.a} {MINUS} {each.b}",
-            each.task,
-            each.metric,
-            each.difference.n,
-            decimal(each.before, TASK),
-            decimal(each.after, TASK),
-            value_cell(each.difference, TASK, signed=True),
-            p_cell(each.p_mcnemar),
-        )
-        for each in differences
-    ]
-    difference = ("difference", "95% interval")
-    headings = ("comparison", "task", "metric", "n", "before", "after", difference, "McNemar p")
+            ("difference", "95% interval"),
+            lambda each: value_cell(each.difference, TASK, signed=True),
+        ),
+        ("McNemar p", lambda each: p_cell(each.p_mcnemar)),
+    )
     caption = (
         "Paired by question, in the unit of the metric (for some metrics, lower is better). Not "
         "corrected for the number of comparisons."
     )
-    return table(headings, rows, caption, texts=range(3))
+    return table(differences, columns, caption, texts=range(3))
 
 
-def _value_table(run: ReportData, models: Sequence[ModelTasks]) -> Html:
+def _value_table(models: Sequence[ModelTasks]) -> Table:
     rows = [
-        (key(run, model.name), score.task, score.metric, score.n, _value(score))
+        (Model(model.name), score.task, score.metric, score.n, _value(score))
         for model in models
         for score in model.scores
     ]
     headings = ("model", "task", "metric", "n", ("value", "standard error"))
-    return table(headings, rows, "As reported by lm-evaluation-harness.", texts=range(3))
+    return Table(headings, rows, "As reported by lm-evaluation-harness.", texts=range(3))
 
 
-def _value(score: TaskScore) -> Html:
+def _value(score: TaskScore) -> Stacked:
     below = UNKNOWN if score.stderr is None else f"\u00b1 {decimal(score.stderr, TASK)}"
-    return stacked(decimal(score.value, TASK), below)
+    return Stacked(decimal(score.value, TASK), below)

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from steep.core.calls import STATUSES
-from steep.core.formatting import cost_of, count, duration, plural
-from steep.report.charts import stacked_bar
-from steep.report.components import (
+from steep.core.formatting import UNKNOWN, cost_of, count, dollars, duration, plural
+from steep.report.blocks import (
+    Column,
+    Figure,
     PageSection,
+    Table,
     absent,
-    cost,
     count_table,
     facts,
-    figure,
-    section,
     table,
 )
-from steep.report.html import Child, Html, el, join
-from steep.report.view_models import (
+from steep.report.charts import stacked_bar
+from steep.report.html import Html, el, join
+from steep.report.run_data import (
     CorpusSummary,
     Generation,
+    OtherRequests,
     RejectedSample,
     ReportData,
     SamplePassage,
@@ -34,30 +35,29 @@ def generation(run: ReportData) -> PageSection:
     title, found = "Generation", run.generation
     if found is None:
         why = absent("This run planned no calls.")
-        return section("generation", title, None, why, _request_table(run))
-    bar = stacked_bar(
-        [(label, found.counts.get(name, 0), f"o-{name}") for name, label in OUTCOMES.items()],
-        "Planned calls by outcome",
-    )
-    return section(
+        return PageSection("generation", title, None, [why, _request_table(run)])
+    return PageSection(
         "generation",
         title,
         f"All planned calls to {found.model}, by outcome.",
-        figure(join([bar, _totals(found)]), "Planned calls by outcome."),
-        facts(_spending(run, found), "facts"),
-        _recipe_table(run.corpus) if run.corpus else None,
-        count_table("reason for failure", "calls", found.failures) if found.failures else None,
-        _request_table(run),
+        [
+            Figure("Planned calls by outcome.", lambda _: _outcome_chart(found)),
+            facts(_spending(run, found)),
+            _recipe_table(run.corpus) if run.corpus else None,
+            count_table("reason for failure", "calls", found.failures) if found.failures else None,
+            _request_table(run),
+        ],
     )
 
 
-def _totals(found: Generation) -> Html:
-    """Return the totals as an equation, with a warning if it does not add up."""
+def _outcome_chart(found: Generation) -> Html:
+    """Return a bar above the totals as an equation, with a warning if it does not add up."""
     counts = found.counts
-    planned, total = counts.get("planned", 0), sum(counts.get(name, 0) for name in OUTCOMES)
+    parts = [(label, counts.get(name, 0), f"o-{name}") for name, label in OUTCOMES.items()]
+    planned, total = counts.get("planned", 0), sum(number for _, number, _ in parts)
     terms = [
-        el("span", el("i", class_=f"swatch o-{name}"), f"{count(counts.get(name, 0))} {label}")
-        for name, label in OUTCOMES.items()
+        el("span", el("i", class_=f"swatch {kind}"), f"{count(number)} {label}")
+        for label, number, kind in parts
     ]
     wrong = el(
         "strong",
@@ -66,12 +66,19 @@ def _totals(found: Generation) -> Html:
         class_="alarm",
     )
     sign, warning = ("=", None) if planned == total else ("\N{NOT EQUAL TO}", wrong)
-    return el(
-        "p", f"{count(planned)} planned {sign} ", join(terms, " + "), warning, class_="equation"
-    )
+    said = (f"{count(planned)} planned {sign} ", join(terms, " + "), warning)
+    bar = stacked_bar(parts, "Planned calls by outcome")
+    return join([bar, el("p", *said, class_="equation")])
 
 
-def _spending(run: ReportData, found: Generation) -> Iterator[tuple[str, Child]]:
+def cost(cost_usd: float | None, *, own_machine: bool) -> str:
+    """Return a cost; an unknown one is never zero."""
+    if cost_usd is None:
+        return UNKNOWN
+    return f"{dollars(cost_usd)} (own machine)" if own_machine else dollars(cost_usd)
+
+
+def _spending(run: ReportData, found: Generation) -> Iterator[tuple[str, str]]:
     usage, completion_tokens = found.usage, found.usage.get("completion_tokens", 0)
     yield ("completion tokens", count(completion_tokens))
     yield ("prompt tokens", count(usage.get("prompt_tokens", 0)))
@@ -83,7 +90,7 @@ def _spending(run: ReportData, found: Generation) -> Iterator[tuple[str, Child]]
         yield ("completion tokens per second while calls were in flight", rate)
 
 
-def _recipe_table(corpus: CorpusSummary) -> Html | None:
+def _recipe_table(corpus: CorpusSummary) -> Table | None:
     """Return the outcome of calls as the corpus counts them."""
     kept, rejected = _call_ids(corpus.passages), _call_ids(corpus.rejected_rows)
     rows = []
@@ -93,7 +100,7 @@ def _recipe_table(corpus: CorpusSummary) -> Html | None:
         rows.append((recipe, len(passages) + len(failed), len(passages), len(failed)))
     note = "As counted in the corpus: without calls still to do, with imported texts."
     headings = ("recipe", "calls", "with passages", "rejected")
-    return table(headings, rows, note) if rows else None
+    return Table(headings, rows, note) if rows else None
 
 
 def _call_ids(rows: Sequence[SamplePassage] | Sequence[RejectedSample]) -> dict[str, set[str]]:
@@ -104,21 +111,16 @@ def _call_ids(rows: Sequence[SamplePassage] | Sequence[RejectedSample]) -> dict[
     return found
 
 
-def _request_table(run: ReportData) -> Html | None:
+def _request_table(run: ReportData) -> Table | None:
     """Return the requests of evaluation, judges and retrieval."""
-    rows = [
-        (
-            each.purpose,
-            each.model,
-            each.requests,
-            each.failed,
-            each.usage["prompt_tokens"],
-            each.usage["completion_tokens"],
-            cost_of(each.known_usd, each.unpriced),
-        )
-        for each in run.requests
-    ]
-    tokens = ("prompt tokens", "completion tokens")
-    headings = ("other requests", "model", "completed", "failed", *tokens, "cost")
+    columns: tuple[Column[OtherRequests], ...] = (
+        ("other requests", lambda each: each.purpose),
+        ("model", lambda each: each.model),
+        ("completed", lambda each: each.requests),
+        ("failed", lambda each: each.failed),
+        ("prompt tokens", lambda each: each.usage["prompt_tokens"]),
+        ("completion tokens", lambda each: each.usage["completion_tokens"]),
+        ("cost", lambda each: cost_of(each.known_usd, each.unpriced)),
+    )
     note = "Requests of evaluation, judges and retrieval in the whole project."
-    return table(headings, rows, note, texts=range(2)) if rows else None
+    return table(run.requests, columns, note, texts=range(2)) if run.requests else None

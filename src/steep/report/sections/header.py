@@ -1,17 +1,18 @@
-"""The header of the page: the title, the main result, key figures."""
+"""The header of the page with the main result, and at its end the provenance of all numbers."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 
-from steep.core.formatting import count, duration, listing, plural
-from steep.evaluation.results import ModelComparison
-from steep.report.components import cost, facts
-from steep.report.conclusions import headline, normalizer_name
-from steep.report.html import Child, Html, el
-from steep.report.view_models import RAW_RECIPE, Arm, ReportData, question_count
+from steep.core.formatting import UNKNOWN, count, duration, listing, plural
+from steep.report.blocks import Column, Fold, PageSection, count_table, facts, table
+from steep.report.conclusions import headline
+from steep.report.html import Html, el
+from steep.report.results import question_count
+from steep.report.run_data import RAW_RECIPE, Arm, ArtifactRef, ReportData
+from steep.report.sections.generation import cost
 
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct"  # what the setting "embedded" means
 
@@ -33,7 +34,7 @@ def _title_parts(run: ReportData) -> tuple[str, str, str]:
     model, taught = trained_model(run), plural(total, "document") if total else "its documents"
     if not run.arms:
         return f"Texts about {taught} for ", model, ""
-    if not run.has_scores:
+    if not run.tables:
         return "", model, f" trained on {taught}"
     return "What ", model, f" learned from {taught}"
 
@@ -90,9 +91,9 @@ def _read_by(run: ReportData, arm: Arm, passages: Counter[str]) -> str:
 
 def _first_sentence(run: ReportData) -> str:
     """Return the differences by the first closed-book method, or what was measured instead."""
-    for scores, how in _closed_book(run):
-        return headline(scores, how)
     tables = run.tables
+    for scores, how in tables.closed_book():
+        return headline(scores, how)
     others = [
         name
         for name, found in (
@@ -100,6 +101,7 @@ def _first_sentence(run: ReportData) -> str:
             ("summaries from memory", tables.summaries),
             ("loss on general text", tables.general_text),
             ("benchmark tasks", tables.tasks),
+            *((found.title, found) for found in tables.others.values()),
         )
         if found
     ]
@@ -108,20 +110,8 @@ def _first_sentence(run: ReportData) -> str:
     return "This run has no questions, so what the model learned was not measured."
 
 
-def _closed_book(run: ReportData) -> Iterator[tuple[ModelComparison, str]]:
-    """Yield the tables of closed-book accuracies, each with its method in words."""
-    tables = run.tables
-    if tables.likelihood:
-        normalizer = normalizer_name(tables.likelihood.normalizer)
-        yield tables.likelihood, f"closed book and scored by {normalizer}"
-    if tables.answers:
-        yield tables.answers, "closed book and scored by generated answers"
-    if tables.short_answers:
-        yield tables.short_answers.exact_match, "closed book and scored by exact match"
-
-
-def _key_figures(run: ReportData) -> Iterator[tuple[str, Child]]:
-    for scores, _ in [*_closed_book(run)][:1]:
+def _key_figures(run: ReportData) -> Iterator[tuple[str, str]]:
+    for scores, _ in run.tables.closed_book()[:1]:
         yield ("questions", count(question_count(scores)))
     if run.corpus:
         synthetic = [each for each in run.corpus.passages if each.recipe != RAW_RECIPE]
@@ -134,3 +124,40 @@ def _key_figures(run: ReportData) -> Iterator[tuple[str, Child]]:
         yield ("generation cost", cost(run.generation.cost_usd, own_machine=False))
     if run.wall_s:
         yield ("wall time", duration(sum(run.wall_s.values())))
+
+
+# ---- provenance ----------------------------------------------------------------------------------
+
+
+def provenance(run: ReportData) -> PageSection:
+    """Return the section of times, machine, seeds, artifacts and configuration."""
+    machine = [
+        ("run", run.name),
+        ("created", run.created or UNKNOWN),
+        ("hardware", run.hardware or UNKNOWN),
+        ("seeds", ", ".join(_seeds(run.config)) or UNKNOWN),
+    ]
+    total = f"{duration(sum(run.wall_s.values()))} in total."
+    times = count_table("stage", "wall time", [*run.wall_s.items()], total, duration)
+    columns: tuple[Column[ArtifactRef], ...] = (
+        ("artifact", lambda ref: ref.stage if ref.arm is None else f"{ref.stage}, {ref.arm}"),
+        ("hash", lambda ref: el("code", ref.path.name.rsplit("-", 1)[-1])),
+        ("path", lambda ref: el("code", ref.shown_path)),
+    )
+    return PageSection(
+        "provenance",
+        "Provenance",
+        "Artifacts are named by a hash of the settings and inputs that determine their data.",
+        [
+            facts(machine),
+            times if run.wall_s else None,
+            table(run.artifacts, columns, texts=range(3)),
+            Fold("Resolved configuration", [el("pre", run.config_text)]),
+        ],
+    )
+
+
+def _seeds(config: Mapping[str, object]) -> Iterator[str]:
+    for name, section in config.items():
+        if isinstance(section, dict) and "seed" in section:
+            yield f"{name}.seed = {section['seed']}"

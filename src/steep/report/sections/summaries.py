@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from steep.core.formatting import MINUS, bounds, count, decimal, reasons
 from steep.evaluation.results import Interval
@@ -15,23 +16,28 @@ from steep.evaluation.study_results import (
     SummariesResult,
     TextSet,
 )
-from steep.report.comparisons import key
-from steep.report.components import (
+from steep.report.blocks import (
+    Bullets,
+    Cell,
+    Column,
+    Figure,
+    Fold,
+    Model,
     PageSection,
-    figure,
-    fold,
-    part,
-    section,
+    Part,
+    Series,
+    Stacked,
+    Table,
     share_cell,
-    stacked,
     table,
     value_cell,
 )
-from steep.report.html import Child, Html, el
+from steep.report.html import Html
+from steep.report.results import HUMAN, ResultTables, estimate
 from steep.report.scatter import Point, scatter
-from steep.report.view_models import HUMAN, ReportData, estimate
 
 MEASURES = ("claims", "true", "false", "salient", "cosmetic")
+JUDGED = ("false", "salient")  # relative to humans
 Ratio = Callable[[Relative], Interval | None]
 RATIOS: dict[str, Ratio] = {
     "mean of ratios": lambda each: each.mean_of_ratios,
@@ -40,45 +46,47 @@ RATIOS: dict[str, Ratio] = {
 NO_RATIO = "no ratio"
 
 
-def summaries(run: ReportData) -> PageSection | None:
+def summaries(tables: ResultTables) -> PageSection | None:
     """Return the section; None if no summaries were measured."""
-    found = run.tables.summaries
+    found = tables.summaries
     if found is None:
         return None
-    return section(
+    return PageSection(
         "summaries",
         "Summaries from memory",
         "Models summarize the documents from memory. A judge splits these summaries, and those "
         "written by humans, into claims and decides whether the document supports each claim and "
         "whether a true claim is important (salient) or not (cosmetic).",
-        _judge_part(found.judge),
-        _chart(run, found),
-        _relative_table(run, found),
-        _count_table(run, found),
-        _unread_table(run, found),
-        _difference_table(found.differences) if found.differences else None,
+        [
+            _judge_part(found.judge),
+            _chart(found),
+            _relative_table(found),
+            _count_table(found),
+            _unread_table(found),
+            _difference_table(found.differences) if found.differences else None,
+        ],
     )
 
 
 # ---- reliability of the judge --------------------------------------------------------------------
 
 
-def _judge_part(judges: Sequence[JudgeAgreement]) -> Html:
+def _judge_part(judges: Sequence[JudgeAgreement]) -> Part:
     heading = "Reliability of the judge"
     if not judges:
-        return part(heading, el("p", "The judge was not measured, so its reliability is unknown."))
+        return Part(heading, ["The judge was not measured, so its reliability is unknown."])
     verdicts = [
         (judge, name, agreement)
         for judge in judges
         for name, agreement in (("truth", judge.truth), ("salience", judge.salience))
     ]
-    rows = [
+    rows: list[tuple[Cell, ...]] = [
         (
             judge.judge,
             name,
             _confusions(agreement),
             reasons(judge.unread),
-            stacked(count(agreement.n), f"of {count(judge.claims)}"),
+            Stacked(count(agreement.n), f"of {count(judge.claims)}"),
             share_cell(agreement.accuracy, "none"),
             value_cell(agreement.kappa, 2, "undefined"),
         )
@@ -91,9 +99,8 @@ def _judge_part(judges: Sequence[JudgeAgreement]) -> Html:
         "gives the same verdict, and 1 for full agreement; disagreement is a source of error in "
         "all results below."
     )
-    said = [el("li", _reliability(f"{name} by {judge.judge}", a)) for judge, name, a in verdicts]
-    found = table(headings, rows, caption, texts=range(len(texts)))
-    return part(heading, found, el("ul", *said, class_="said"))
+    said = [_reliability(f"{name} by {judge.judge}", found) for judge, name, found in verdicts]
+    return Part(heading, [Table(headings, rows, caption, range(len(texts))), Bullets(said)])
 
 
 def _confusions(agreement: Agreement) -> str:
@@ -114,17 +121,16 @@ def _reliability(of: str, agreement: Agreement) -> str:
 # ---- relative to humans --------------------------------------------------------------------------
 
 
-def _name(run: ReportData, texts: TextSet) -> Html:
-    if texts.writer == HUMAN:
-        return el("span", "humans", class_="key")
-    return el("span", key(run, texts.writer), f" {texts.kind}")
+def _name(each: SetScores) -> Cell:
+    texts = each.texts
+    return "humans" if texts.writer == HUMAN else Model(texts.writer, f" {texts.kind}")
 
 
-def _relative_table(run: ReportData, found: SummariesResult) -> Html:
-    measures = [(measure, ratio) for measure in ("false", "salient") for ratio in RATIOS]
+def _relative_table(found: SummariesResult) -> Part:
+    measures = [(measure, ratio) for measure in JUDGED for ratio in RATIOS]
     rows = [
         (
-            _name(run, each.texts),
+            _name(each),
             _left_out(each),
             each.documents,
             *(_relative_cell(each, measure, ratio) for measure, ratio in measures),
@@ -138,25 +144,25 @@ def _relative_table(run: ReportData, found: SummariesResult) -> Html:
         "are 95%, over documents."
     )
     headings = ("summaries by", "documents left out", "documents", *measures)
-    return part("Relative to human summaries", table(headings, rows, caption, texts=range(2)))
+    return Part("Relative to human summaries", [Table(headings, rows, caption, texts=range(2))])
 
 
-def _relative_cell(row: SetScores, measure: str, ratio: str) -> Child:
+def _relative_cell(row: SetScores, measure: str, ratio: str) -> Cell:
     fixed = row.texts.writer == HUMAN and ratio == "ratio of sums"
     without = "1 by definition" if fixed else NO_RATIO
     return value_cell(RATIOS[ratio](row.relative[measure]), 2, without)
 
 
 def _left_out(row: SetScores) -> str:
-    counts = {name: row.relative[name].left_out for name in ("false", "salient")}
+    counts = {name: row.relative[name].left_out for name in JUDGED}
     counts["no human summary"] = row.without_human
     return reasons({reason: number for reason, number in counts.items() if number})
 
 
-def _count_table(run: ReportData, found: SummariesResult) -> Html:
+def _count_table(found: SummariesResult) -> Table:
     rows = [
         (
-            _name(run, each.texts),
+            _name(each),
             each.written,
             *(value_cell(each.per_text[measure], 2, "none") for measure in MEASURES),
             share_cell(each.precision, "none judged"),
@@ -166,30 +172,25 @@ def _count_table(run: ReportData, found: SummariesResult) -> Html:
     measures = [(measure, "per text") for measure in MEASURES]
     caption = "Claims per text, averaged over the texts of a document, then over documents."
     headings = ("summaries by", "texts", *measures, ("precision", "true / judged"))
-    return table(headings, rows, caption)
+    return Table(headings, rows, caption)
 
 
-def _unread_table(run: ReportData, found: SummariesResult) -> Html:
-    rows = [
-        (
-            _name(run, each.texts),
-            reasons(each.left_out),
-            reasons(each.unread_passages),
-            reasons(each.unjudged),
-            each.claims,
-            each.repeats,
-            each.empty,
-            each.cut_off,
-        )
-        for each in found.sets
-    ]
-    texts = ("summaries by", "texts not counted", "passages not parsed", "claims not judged")
-    headings = (*texts, "claims", "repeated", "empty", "truncated")
+def _unread_table(found: SummariesResult) -> Part:
+    columns: tuple[Column[SetScores], ...] = (
+        ("summaries by", _name),
+        ("texts not counted", lambda each: reasons(each.left_out)),
+        ("passages not parsed", lambda each: reasons(each.unread_passages)),
+        ("claims not judged", lambda each: reasons(each.unjudged)),
+        ("claims", lambda each: each.claims),
+        ("repeated", lambda each: each.repeats),
+        ("empty", lambda each: each.empty),
+        ("truncated", lambda each: each.cut_off),
+    )
     caption = "Repeated claims count once. Text that is not parsed or judged lowers all counts."
-    return part("Missing data", table(headings, rows, caption, texts=range(len(texts))))
+    return Part("Missing data", [table(found.sets, columns, caption, texts=range(4))])
 
 
-def _difference_table(differences: Sequence[SetDifference]) -> Html:
+def _difference_table(differences: Sequence[SetDifference]) -> Fold:
     rows = [
         (
             f"{_plain(each.a)} {MINUS} {_plain(each.b)}",
@@ -197,16 +198,16 @@ def _difference_table(differences: Sequence[SetDifference]) -> Html:
             *(
                 value_cell(values[measure], 2, "none", signed=True)
                 for values in (each.per_text, each.ratio_of_sums)
-                for measure in ("false", "salient")
+                for measure in JUDGED
             ),
         )
         for each in differences
     ]
     details = ("per text", "ratio of sums")
-    measures = [(measure, detail) for detail in details for measure in ("false", "salient")]
+    measures = [(measure, detail) for detail in details for measure in JUDGED]
     caption = "Paired by document; not corrected for the number of comparisons."
     headings = ("comparison", "documents", *measures)
-    return fold("Differences between models and lengths", table(headings, rows, caption))
+    return Fold("Differences between models and lengths", [Table(headings, rows, caption)])
 
 
 def _plain(texts: TextSet) -> str:
@@ -216,11 +217,11 @@ def _plain(texts: TextSet) -> str:
 # ---- the chart -----------------------------------------------------------------------------------
 
 
-def _chart(run: ReportData, found: SummariesResult) -> Html | None:
+def _chart(found: SummariesResult) -> Figure | None:
     """Return false against salient claims, by the first ratio that all sets have."""
     own = [each for each in found.sets if each.texts.writer != HUMAN]
     by_ratio = {
-        name: [point for each in own if (point := _point(run, each, ratio))]
+        name: [point for each in own if (point := _point(each, ratio))]
         for name, ratio in RATIOS.items()
     }
     complete = [name for name, points in by_ratio.items() if len(points) == len(own)]
@@ -228,16 +229,19 @@ def _chart(run: ReportData, found: SummariesResult) -> Html | None:
     if not (points := by_ratio[name]):
         return None
     title = "False claims by salient claims of each set of summaries, relative to humans"
-    chart = scatter(points, ("salient claims", "false claims"), title)
-    return figure(chart, _caption(name, len(own) - len(points)))
+
+    def draw(series: Series) -> Html:
+        colored = [replace(each, series=series.get(each.group, 0)) for each in points]
+        return scatter(colored, ("salient claims", "false claims"), title)
+
+    return Figure(_caption(name, len(own) - len(points)), draw)
 
 
-def _point(run: ReportData, each: SetScores, ratio: Ratio) -> Point | None:
+def _point(each: SetScores, ratio: Ratio) -> Point | None:
     x, y = (estimate(ratio(each.relative[name])) for name in ("salient", "false"))
     if x is None or y is None:
         return None
-    writer = each.texts.writer
-    return Point(_plain(each.texts), run.series.get(writer, 0), writer, x, y)
+    return Point(_plain(each.texts), 0, each.texts.writer, x, y)
 
 
 def _caption(ratio: str, missing: int) -> str:

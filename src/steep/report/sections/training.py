@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from steep.core.formatting import UNKNOWN, duration
+from steep.core.formatting import UNKNOWN, decimal, duration
+from steep.report.blocks import (
+    Cell,
+    Column,
+    Figure,
+    Model,
+    PageSection,
+    Series,
+    Table,
+    absent,
+    table,
+)
 from steep.report.charts import Curve, Panel, curve_chart
-from steep.report.comparisons import key
-from steep.report.components import PageSection, absent, figure, number_or_unknown, section, table
 from steep.report.html import Html
-from steep.report.view_models import Arm, ReportData
+from steep.report.run_data import Arm, ReportData
 
 WATCHED = {  # sets of texts
     "synthetic": "held-out synthetic text",
@@ -26,26 +35,28 @@ MOST_POINTS = 400  # of a curve; longer ones are thinned
 
 def training(run: ReportData) -> PageSection:
     """Return the section."""
-    title = "Training"
-    if not run.arms:
-        return section("training", title, None, absent("No model was trained in this run."))
+    title, arms = "Training", run.ordered_arms
+    if not arms:
+        return PageSection("training", title, None, [absent("No model was trained in this run.")])
     opening = (
         "Continued pretraining of the same base model, once per arm. Each arm's loss is on its own "
         "text: it shows whether training succeeded, not which arm knows more."
     )
-    curves = [arm for arm in run.ordered_arms if arm.metrics]
+    curves = [arm for arm in arms if arm.metrics]
     thinned = any(len(arm.metrics) > MOST_POINTS for arm in curves)
     caption = (
         "Training loss (dots) with its running mean (lines), and learning rate. Lines that "
         "coincide are the same schedule." + (" Long curves are thinned." if thinned else "")
     )
-    chart = figure(_chart(run, curves), caption) if curves else None
-    return section("training", title, opening, chart, _arm_table(run), _validation_table(run))
+    chart = Figure(caption, lambda series: _chart(series, curves)) if curves else None
+    return PageSection(
+        "training", title, opening, [chart, _arm_table(arms), _validation_table(arms)]
+    )
 
 
-def _chart(run: ReportData, arms: Sequence[Arm]) -> Html:
-    loss = [_curve(run, arm, "loss", smooth=True) for arm in arms]
-    rate = [_curve(run, arm, "learning_rate", smooth=False) for arm in arms]
+def _chart(series: Series, arms: Sequence[Arm]) -> Html:
+    loss = [_curve(arm, series[arm.name], "loss", smooth=True) for arm in arms]
+    rate = [_curve(arm, series[arm.name], "learning_rate", smooth=False) for arm in arms]
     panels = [
         Panel("loss (nats per token)", 260, loss, lambda value: f"{value:g}"),
         Panel("learning rate", 110, rate, _rate, from_zero=True),
@@ -60,10 +71,9 @@ def _rate(value: float) -> str:
     return f"{float(mantissa):g}e{int(exponent)}" if value else "0"
 
 
-def _curve(run: ReportData, arm: Arm, field: str, *, smooth: bool) -> Curve:
+def _curve(arm: Arm, color: int, field: str, *, smooth: bool) -> Curve:
     points = [(row["tokens"], row[field]) for row in arm.metrics]
-    mean = thin(running_mean(points)) if smooth else None
-    return Curve(arm.name, run.series[arm.name], thin(points), mean)
+    return Curve(arm.name, color, thin(points), thin(running_mean(points)) if smooth else None)
 
 
 def running_mean(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -84,49 +94,46 @@ def thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return kept if kept[-1] == points[-1] else [*kept, points[-1]]
 
 
-def _arm_table(run: ReportData) -> Html:
-    rows = [
-        (
-            key(run, arm.name),
-            number_or_unknown(arm.passages),
-            number_or_unknown(arm.passage_tokens),
-            number_or_unknown(arm.tokens),
-            number_or_unknown(arm.replayed_tokens),
-            number_or_unknown(arm.epochs, 1),
-            number_or_unknown(arm.steps),
-            number_or_unknown(arm.final_loss, 3),
-            duration(arm.wall_s),
-            number_or_unknown(_throughput(arm)),
-        )
-        for arm in run.ordered_arms
-    ]
-    tokens = ("tokens in passages", "training tokens", "replayed tokens")
-    times = ("wall time", "tokens per second")
-    headings = ("arm", "passages", *tokens, "epochs", "steps", "final loss", *times)
+def _arm_table(arms: Sequence[Arm]) -> Table:
+    columns: tuple[Column[Arm], ...] = (
+        ("arm", lambda arm: Model(arm.name)),
+        ("passages", lambda arm: _number(arm.passages)),
+        ("tokens in passages", lambda arm: _number(arm.passage_tokens)),
+        ("training tokens", lambda arm: _number(arm.tokens)),
+        ("replayed tokens", lambda arm: _number(arm.replayed_tokens)),
+        ("epochs", lambda arm: _number(arm.epochs, 1)),
+        ("steps", lambda arm: _number(arm.steps)),
+        ("final loss", lambda arm: _number(arm.final_loss, 3)),
+        ("wall time", lambda arm: duration(arm.wall_s)),
+        ("tokens per second", lambda arm: _number(_throughput(arm))),
+    )
     caption = (
         "Training tokens include replayed general text. The wall time covers all runs that trained "
         "the arm, with loading and evaluation; tokens per second are those of the training steps."
     )
-    return table(headings, rows, caption)
+    return table(arms, columns, caption)
+
+
+def _number(value: float | None, decimals: int = 0) -> str:
+    return UNKNOWN if value is None else decimal(value, decimals)
 
 
 def _throughput(arm: Arm) -> float | None:
     return arm.tokens / arm.step_s if arm.tokens and arm.step_s else None
 
 
-def _validation_table(run: ReportData) -> Html | None:
+def _validation_table(arms: Sequence[Arm]) -> Table | None:
     """Return the losses on the watched sets of texts before and after training."""
-    watched = [arm for arm in run.ordered_arms if arm.validation]
+    watched = [arm for arm in arms if arm.validation]
     sets = sorted({name for arm in watched for name in arm.validation[-1]} - {"step"})
     if not sets:
         return None
-
-    rows = [
-        (key(run, arm.name), *(_before_and_after(arm, name) for name in sets)) for arm in watched
+    rows: list[tuple[Cell, ...]] = [
+        (Model(arm.name), *(_before_and_after(arm, each) for each in sets)) for arm in watched
     ]
     meanings = [meaning for name, meaning in MEANINGS.items() if name in sets]
     caption = " ".join(["Loss in nats per token before \u2192 after training.", *meanings])
-    return table(["arm", *(WATCHED.get(name, name) for name in sets)], rows, caption)
+    return Table(["arm", *(WATCHED.get(name, name) for name in sets)], rows, caption)
 
 
 def _before_and_after(arm: Arm, name: str) -> str:

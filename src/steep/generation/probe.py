@@ -8,53 +8,59 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
-from steep.config import Config
-from steep.core.artifacts import Project
 from steep.core.calls import Usage
 from steep.core.formatting import dollars, plural
 from steep.documents.document import Document
 from steep.generation.config import GenerateConfig
 from steep.generation.plan import PlanView
+from steep.generation.planning import NO_HOST, Host, hosts_of
 from steep.generation.pricing import base_urls
-from steep.generation.recipes import chosen_documents, recipes_of
+from steep.generation.recipes import recipes_of
+from steep.generation.run import run_generation
 from steep.ledger.ledger import Ledger
 from steep.recipes.recipe import Recipe
-from steep.stages import documents as documents_stage
-from steep.stages import generation_run
-from steep.stages.plan import NO_HOST, Host, check_plannable, hosts_of
 
 log = logging.getLogger("steep")
 
 PROBE_CALLS = 4  # of each document and step: fewer answers say nothing about their length
 
 
-def probe(config: Config, project: Project, number: int) -> None:
+def make_calls(
+    settings: GenerateConfig,
+    documents: Sequence[Document],
+    ledger: Ledger,
+    number: int,
+    root: Path | None = None,
+) -> None:
     """Make the preparing calls and a few others about some documents.
 
     What is sent where, and what it may cost at most, is logged before.
 
+    Args:
+        settings: The configuration of generation.
+        documents: All documents of the plan.
+        ledger: Where the calls are recorded.
+        number: How many documents to choose.
+        root: The base of a relative model path; None is the working directory.
+
     Raises:
         UserError: The generator cannot be used, or there is no price for a limit in dollars.
     """
-    artifact = documents_stage.run(config, project)
-    settings = config.generate
-    documents = chosen_documents(settings, documents_stage.load(artifact))
-    check_plannable(settings, documents)
     if settings.engine == "openai-batch":
         log.info("plan: probe: not as a batch, which takes hours, but online and at that price")
         settings = settings.model_copy(update={"engine": "openai"})
     recipes, chosen = recipes_of(settings), choose(documents, number)
     shares = shares_of(settings, documents, chosen)
     _announce(shares, chosen, recipes, settings.model)
-    with Ledger(project.ledger_path) as ledger:
-        for _, own, part in shares:
-            view = PlanView(part, recipes, ledger, most_per_step=PROBE_CALLS)
-            counts = generation_run.run_generation(own, view).totals.counts
-            outcomes = [f"{count} {name}" for name, count in counts.items() if count]
-            log.info("plan: probe: %s", ", ".join(outcomes))
-            for failure in view.totals().failures:
-                log.warning("plan: probe: %d x %s", failure.calls, failure.reason)
+    for _, own, part in shares:
+        view = PlanView(part, recipes, ledger, most_per_step=PROBE_CALLS)
+        counts = run_generation(own, view, root=root).totals.counts
+        outcomes = [f"{count} {name}" for name, count in counts.items() if count]
+        log.info("plan: probe: %s", ", ".join(outcomes))
+        for failure in view.totals().failures:
+            log.warning("plan: probe: %d x %s", failure.calls, failure.reason)
 
 
 def shares_of(

@@ -1,24 +1,29 @@
-"""The engine room of the generate stage: clients, budget, goal and Ctrl-C around one scheduler."""
+"""Run a generation: clients, budget, progress and Ctrl-C around one scheduler."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from steep.core.formatting import plural
 from steep.generation import clients, scheduler
 from steep.generation.batch.runner import cancel_all, collect, generate_in_batches
 from steep.generation.config import GenerateConfig
-from steep.generation.plan import PlanView, Totals
+from steep.generation.plan import PlanView
 from steep.generation.pricing import base_urls, budget_of, prices_of
-from steep.generation.progress import BatchReport, GenerationReport, StopRequest
+from steep.generation.progress import Display, GenerationReport, StopRequest
+from steep.generation.totals import Totals
 from steep.ledger.budget import Budget, total
 from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.ledger.ledger import Ledger
-from steep.stages.terminal import Display, interruptible
+
+if TYPE_CHECKING:  # it loads aiohttp
+    from steep.llm.openai_batch import BatchClient
 
 log = logging.getLogger("steep")
 
@@ -31,18 +36,15 @@ class GenerationResult(NamedTuple):
 
 
 def run_generation(
-    settings: GenerateConfig,
-    view: PlanView,
-    wait: bool = True,
-    root: Path | None = None,
+    settings: GenerateConfig, view: PlanView, wait: bool = True, root: Path | None = None
 ) -> GenerationResult:
-    """Make what the ledger lacks of a plan, by the engine that the configuration names.
+    """Make the calls of a plan that the ledger lacks, with the configured engine.
 
     Args:
-        settings: Who writes, and at what cost.
+        settings: The configuration of generation.
         view: The plan.
         wait: Whether to wait for a provider's batches.
-        root: Where the relative path of a model starts; None is the working directory.
+        root: The base of a relative model path; None is the working directory.
 
     Raises:
         UserError: The engine cannot be used, or the budget has no price to go by.
@@ -51,29 +53,22 @@ def run_generation(
     import uvloop
 
     budget = budget_of(settings, view.ledger)
-    _tell_exceeded(budget)
+    if budget.max_cost_usd is not None and budget.spent_usd > budget.max_cost_usd:
+        log.warning(
+            "generate: the project has spent $%.4f, which is over generate.max_cost_usd, $%.4f; "
+            "what was paid for is kept, and nothing more is sent",
+            budget.spent_usd,
+            budget.max_cost_usd,
+        )
     job = _Job(settings, view, wait, root, budget)
     # It saves a fifth of the processor time of a call.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         report = runner.run(job.run())
     job.display.finish()
-    if isinstance(report, GenerationReport):
-        _tell_lost(report)
+    _log_lost(report)
     if report.stopped:
         raise KeyboardInterrupt
-    if report.over_budget:
-        log.warning(
-            "generate: what is left of the budget does not suffice for another call%s: %s",
-            "" if isinstance(report, GenerationReport) else ", or for a batch worth sending",
-            _spent(job.budget),
-        )
-    elif not isinstance(report, GenerationReport) and report.held_back:
-        log.info(
-            "generate: not all is submitted, as the budget is held for the batches that are open "
-            "(%s tokens, $%.4f); the same command goes on when they have landed",
-            f"{report.held_tokens:,}",
-            report.held_usd,
-        )
+    _log_budget(report, budget)
     if view.is_reached(report.totals):
         return GenerationResult(report.totals, "target")
     return GenerationResult(report.totals, "budget" if report.over_budget else None)
@@ -89,21 +84,32 @@ def cancel_batches(settings: GenerateConfig, ledger: Ledger) -> int:
     """
 
     async def cancel() -> int:
-        cancelled = 0
-        for endpoint in dict.fromkeys(batch.endpoint for batch in ledger.batches()):
-            client = clients.make_batch_client(settings, endpoint)
-            try:
-                cancelled += await cancel_all(client, ledger)
-            finally:
-                await client.close()
-        return cancelled
+        return sum(
+            [await cancel_all(client, ledger) async for client in _batch_clients(settings, ledger)]
+        )
 
     return asyncio.run(cancel())
 
 
+async def _batch_clients(settings: GenerateConfig, ledger: Ledger) -> AsyncIterator[BatchClient]:
+    """Yield a client for each provider with open batches."""
+    for endpoint in dict.fromkeys(batch.endpoint for batch in ledger.batches()):
+        async with _batch_client(settings, endpoint) as client:
+            yield client
+
+
+@asynccontextmanager
+async def _batch_client(settings: GenerateConfig, endpoint: str) -> AsyncIterator[BatchClient]:
+    client = clients.make_batch_client(settings, endpoint)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
 @dataclass
 class _Job:
-    """One run of the stage, and what all its rounds share."""
+    """One run of the stage."""
 
     settings: GenerateConfig
     view: PlanView
@@ -113,29 +119,33 @@ class _Job:
     stop: StopRequest = field(default_factory=StopRequest)
     display: Display = field(default_factory=Display)
 
-    async def run(self) -> GenerationReport | BatchReport:
-        with interruptible(self.stop):
+    async def run(self) -> GenerationReport:
+        with self.stop.on_signals():
             if self.settings.engine == "openai-batch":
                 return await self._by_batches()
             return await self._by_workers()
 
     async def _by_workers(self) -> GenerationReport:
-        made = clients.make_clients(
-            self.settings, self.view.documents, self.display.on_tokens, self.root
+        settings, documents = self.settings, self.view.documents
+        made = clients.make_clients(settings, documents, self.display.on_tokens, self.root)
+        policy = RetryPolicy(
+            max_attempts=settings.max_attempts,
+            total_s=60 * settings.retry_minutes,
+            requests_per_minute=settings.requests_per_minute,
+            tokens_per_minute=settings.tokens_per_minute,
         )
-        urls = base_urls(self.settings) or (None,)
+        urls = base_urls(settings) or (None,)
         workers = [
-            EndpointWorker(client, _policy(self.settings), prices_of(self.settings, url))
+            EndpointWorker(client, policy, prices_of(settings, url))
             for client, url in zip(made, urls, strict=True)
         ]
-
         try:
             await self._collect_batches()
             return await scheduler.generate(
                 self.view,
                 workers,
                 budget=self.budget,
-                salvage_rounds=self.settings.salvage_rounds,
+                salvage_rounds=settings.salvage_rounds,
                 stop=self.stop,
                 on_progress=self.display.on_progress,
             )
@@ -144,34 +154,24 @@ class _Job:
                 await client.close()
 
     async def _collect_batches(self) -> None:
-        """What an earlier run has submitted is not sent again."""
-        open_batches = self.view.ledger.batches()
-        if not open_batches:
-            return
-        for endpoint in dict.fromkeys(batch.endpoint for batch in open_batches):
-            client = clients.make_batch_client(self.settings, endpoint)
-            try:
-                completed = await collect(client, self.view.ledger, self.budget)
-            finally:
-                await client.close()
+        """Collect what an earlier run has submitted, so that it is not sent again."""
+        ledger = self.view.ledger
+        async for client in _batch_clients(self.settings, ledger):
+            completed = await collect(client, ledger, self.budget)
             log.info(
                 "generate: %s of earlier batches collected from %s",
                 plural(completed, "call"),
-                endpoint,
+                client.endpoint,
             )
-        waiting = sum(batch.calls for batch in self.view.ledger.batches())
-        if waiting:
+        if waiting := sum(batch.calls for batch in ledger.batches()):
             still = plural(waiting, "call")
             log.info("generate: %s of earlier batches not answered yet, and not sent again", still)
 
-    async def _by_batches(self) -> BatchReport:
+    async def _by_batches(self) -> GenerationReport:
         (url,) = base_urls(self.settings)
-        client = clients.make_batch_client(self.settings, url)
-        log.info(
-            "generate: %s reads %s, in batches", url, plural(len(self.view.documents), "document")
-        )
-
-        try:
+        async with _batch_client(self.settings, url) as client:
+            documents = plural(len(self.view.documents), "document")
+            log.info("generate: %s reads %s, in batches", url, documents)
             return await generate_in_batches(
                 self.view,
                 client,
@@ -180,33 +180,12 @@ class _Job:
                 max_attempts=self.settings.max_attempts,
                 wait=self.wait,
                 stop=self.stop,
-                on_progress=self.display.on_batch_progress,
+                on_progress=self.display.on_progress,
             )
-        finally:
-            await client.close()
 
 
-def _policy(settings: GenerateConfig) -> RetryPolicy:
-    return RetryPolicy(
-        max_attempts=settings.max_attempts,
-        total_s=60 * settings.retry_minutes,
-        requests_per_minute=settings.requests_per_minute,
-        tokens_per_minute=settings.tokens_per_minute,
-    )
-
-
-def _tell_exceeded(budget: Budget) -> None:
-    if budget.max_cost_usd is not None and budget.spent_usd > budget.max_cost_usd:
-        log.warning(
-            "generate: the project has spent $%.4f, which is over generate.max_cost_usd, $%.4f; "
-            "what was bought is kept, and nothing more is bought",
-            budget.spent_usd,
-            budget.max_cost_usd,
-        )
-
-
-def _tell_lost(report: GenerationReport) -> None:
-    """Name what may be billed although nothing came of it."""
+def _log_lost(report: GenerationReport) -> None:
+    """Log what a provider may bill although it gave no text."""
     if report.dropped:
         most_usd = total(report.dropped).cost_usd
         log.warning(
@@ -225,12 +204,27 @@ def _tell_lost(report: GenerationReport) -> None:
         )
 
 
-def _spent(budget: Budget) -> str:
-    parts = []
+def _log_budget(report: GenerationReport, budget: Budget) -> None:
+    """Log that the budget has ended the run, or holds back a part of it."""
+    if report.over_budget:
+        log.warning(
+            "generate: what is left of the budget does not suffice for another call%s: %s",
+            "" if report.batches is None else ", or for a batch worth sending",
+            ", ".join(_spent(budget)),
+        )
+    elif report.held_back:
+        log.info(
+            "generate: not all is submitted, as the budget is held for the batches that are open "
+            "(%s tokens, $%.4f); the same command goes on when they have ended",
+            f"{report.held.tokens:,}",
+            report.held.cost_usd or 0.0,
+        )
+
+
+def _spent(budget: Budget) -> Iterable[str]:
     if budget.max_tokens is not None:
         held = f" and {budget.reserved_tokens:,} held" if budget.reserved_tokens else ""
-        parts.append(f"{budget.spent_tokens:,} tokens spent{held} of {budget.max_tokens:,}")
+        yield f"{budget.spent_tokens:,} tokens spent{held} of {budget.max_tokens:,}"
     if budget.max_cost_usd is not None:
         held = f" and ${budget.reserved_usd:,.4f} held" if budget.reserved_usd > 1e-9 else ""
-        parts.append(f"${budget.spent_usd:,.4f} spent{held} of ${budget.max_cost_usd:,.4f}")
-    return ", ".join(parts)
+        yield f"${budget.spent_usd:,.4f} spent{held} of ${budget.max_cost_usd:,.4f}"

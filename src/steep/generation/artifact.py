@@ -1,0 +1,206 @@
+"""The artifact of a generation: the calls that the ledger lacks are made, and counted.
+
+The texts themselves stay in the ledger; the artifact says what came of the plan. After each run the
+answers are checked, too. A wrong chat template, a model that thinks until its tokens are spent, or
+a server that ignores `response_format` answer every call of a preparing step and say nothing of
+use, so that nothing is written about the document. A few such documents are named. If most are like
+that, the run ends with one of their answers, and `steep generate --retry-empty` asks about exactly
+these documents again once the cause is fixed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from steep.core.artifacts import (
+    WORK_TIME,
+    Artifact,
+    Identity,
+    Project,
+    explain_change,
+    finish,
+    refuse_ranks,
+    refuse_unfinished,
+    remove_leftovers,
+)
+from steep.core.config import identity_fields
+from steep.core.files import write_jsonl
+from steep.core.work_time import work_time
+from steep.documents.document import Document
+from steep.generation import checks, requeue
+from steep.generation.config import GenerateConfig
+from steep.generation.context_limits import check_context, context_warnings
+from steep.generation.plan import PlanView
+from steep.generation.pricing import base_urls
+from steep.generation.recipes import chosen_documents, plan_view
+from steep.generation.run import run_generation
+from steep.generation.totals import Totals
+from steep.generation.usage_stats import busy_seconds
+from steep.ledger import queries
+from steep.ledger.ledger import Ledger
+
+log = logging.getLogger("steep")
+
+STAGE = "generate"
+VERSION = 3
+FACTS_NAME = "entities.jsonl"
+
+
+def find_texts(
+    project: Project, settings: GenerateConfig, documents: Artifact, again: bool = False
+) -> tuple[Identity, Artifact | None]:
+    """Return the identity of a generation, and its artifact if nothing is left to do.
+
+    Args:
+        project: The project, with the ledger.
+        settings: The configuration of generation.
+        documents: The artifact of the documents.
+        again: Whether documents that gave nothing to write about are left to do.
+    """
+    fields = identity_fields(STAGE, settings)
+    identity = Identity(STAGE, VERSION, fields, {"documents": documents})
+    found = project.find(STAGE, identity.hash8)
+    if not found or not project.ledger_path.is_file():
+        return identity, None
+    if _is_finished(found) and not again:
+        log.info("generate: done before (%s)", found.path.name)
+        return identity, found
+    # Of a run that ended early, the report says what is missing.
+    return identity, found if project.finished_only else None
+
+
+def make_texts(
+    project: Project,
+    settings: GenerateConfig,
+    identity: Identity,
+    documents: Sequence[Document],
+    *,
+    wait: bool = True,
+    retry_empty: bool = False,
+) -> Artifact:
+    """Make every planned call that the ledger lacks.
+
+    Args:
+        project: The project, with the ledger.
+        settings: The configuration of generation.
+        identity: What the artifact is found by.
+        documents: All documents of the project.
+        wait: Whether to wait for a provider's batches; otherwise a later run collects them.
+        retry_empty: Whether to ask again about documents that gave nothing to write about.
+
+    Raises:
+        UserError: The endpoint cannot be used at all, a document exceeds the context, or most
+            documents gave nothing to write about.
+    """
+    refuse_ranks(STAGE)
+    refuse_unfinished(project, identity)
+    if not project.find(STAGE, identity.hash8):
+        explain_change(project, identity)
+    path = project.artifact_path(STAGE, identity.hash8)
+    chosen = chosen_documents(settings, documents)
+    with Ledger(project.ledger_path) as ledger:
+        path.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path)
+        with work_time(path / WORK_TIME) as seconds:
+            requeue.ask_again(settings, plan_view(settings, chosen, ledger), retry_empty)
+            manifest = _make(path, settings, chosen, ledger, wait, project.root)
+    # A probe, or the making of another artifact, may have made some of these calls.
+    wall_s = round(max(seconds(), manifest["busy_s"]), 2)
+    artifact = finish(path, identity, {**manifest, "wall_s": wall_s})
+    checks.check_manifest(manifest)
+    return artifact
+
+
+def _is_finished(artifact: Artifact) -> bool:
+    manifest = artifact.manifest
+    counts = manifest["counts"]
+    is_whole = counts["failed"] == counts["to_do"] == 0 and manifest["ended"] is None
+    has_text = not any(manifest[name] for name in ("empty_left", "mostly_empty", "beyond_context"))
+    is_prepared = not any(each["dead_end"] for each in manifest["without_texts"])
+    return (is_whole or manifest["ended"] == "target") and has_text and is_prepared
+
+
+def _make(
+    path: Path,
+    settings: GenerateConfig,
+    documents: Sequence[Document],
+    ledger: Ledger,
+    wait: bool,
+    root: Path,
+) -> dict[str, Any]:
+    view = plan_view(settings, documents, ledger)
+    totals, ended = view.totals(), None
+    if totals.to_do or totals.failed:
+        check_context(documents, settings)
+        for warning in context_warnings(documents, settings):
+            log.warning("generate: %s", warning)
+        ended = run_generation(settings, view, wait=wait, root=root).ended
+        view = plan_view(settings, documents, ledger)
+        totals = view.totals()
+    _write_facts(path, view)
+    return _manifest(settings, view, totals, ended)
+
+
+def _manifest(
+    settings: GenerateConfig, view: PlanView, totals: Totals, ended: str | None
+) -> dict[str, Any]:
+    beyond = queries.beyond_context(view.ledger)
+    usage = totals.usage
+    urls = ", ".join(base_urls(settings))
+    return {
+        "counts": totals.counts,
+        "beyond_target": totals.beyond_target,
+        "submitted": totals.submitted,
+        "ended": ended,
+        "usage": {
+            "prompt_tokens": usage.prompt_tokens,
+            "cached_tokens": usage.cached_tokens,
+            "completion_tokens": usage.completion_tokens,
+        },
+        "reasoning_tokens": totals.reasoning_tokens,
+        "cost_usd": totals.cost_usd,
+        "known_usd": totals.known_usd,
+        "unpriced": totals.unpriced,
+        "recipes": [recipe.name for recipe in view.recipes],
+        "model": settings.model,
+        "endpoint": urls or ("a Ray cluster" if settings.engine == "ray" else "in process"),
+        "failures": [failure._asdict() for failure in totals.failures],
+        "documents": len(view.documents),
+        "without_texts": _without_texts(view, totals),
+        "beyond_context": [each.id for each in view.documents if each.id in beyond],
+        "empty_left": len(requeue.textless_calls(view, settings.max_attempts)),
+        "mostly_empty": checks.is_mostly_empty(totals.counts),
+        "digest": view.digest(),
+        "busy_s": round(busy_seconds(view), 2),
+    }
+
+
+def _without_texts(view: PlanView, totals: Totals) -> list[dict[str, Any]]:
+    """Return each recipe with the documents that gave it nothing to write about."""
+    found = []
+    for recipe in view.recipes:
+        without = [each for each in totals.without_calls if each.recipe == recipe.name]
+        if without:
+            found.append(
+                {
+                    "recipe": recipe.name,
+                    "documents": [each.document_id for each in without],
+                    "dead_end": checks.is_dead_end(len(without), len(view.documents)),
+                    "answer": checks.prepared_answer(view, without[0]),
+                    "expected": recipe.expected_answer,
+                }
+            )
+    return found
+
+
+def _write_facts(path: Path, view: PlanView) -> None:
+    rows = []
+    for recipe in view.recipes:
+        for document in view.documents:
+            facts = recipe.facts(document, view.preparation(recipe, document).answers)
+            if facts is not None:
+                rows.append({"document_id": document.id, **facts})
+    write_jsonl(path / FACTS_NAME, rows)

@@ -1,0 +1,388 @@
+"""`steep plan`: calls, tokens, dollars and hours before anything is spent, and who will see what.
+
+    steep plan                # from the documents, the configuration and the ledger; spends nothing
+    steep plan --probe 5      # makes a few calls about five documents first, for better figures
+
+Every figure is three: low, expected and high. What is known (calls of documents whose preparing
+steps are complete) is the same in all three. What is completed already is shown apart: it costs
+nothing more. What a limit does not pay for is not shown as to be done.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from steep.core.errors import UserError
+from steep.core.formatting import count
+from steep.core.ranges import Range
+from steep.documents.document import Document
+from steep.generation import checks, clients, pricing, requeue
+from steep.generation.config import GenerateConfig
+from steep.generation.context_limits import check_context, context_warnings
+from steep.generation.estimate import CASES
+from steep.generation.forecast import Forecast, Limits, forecast
+from steep.generation.plan import PlanView, is_final, preparing_steps
+from steep.generation.recipes import plan_view
+from steep.generation.totals import Totals
+from steep.generation.usage_stats import Measured, measure
+from steep.generation.work_queue import assign
+from steep.ledger import queries
+from steep.ledger.budget import Budget
+from steep.ledger.ledger import Ledger
+from steep.llm.prices import Prices
+
+NO_HOST = "nothing leaves this machine"
+MORE_AT_ONCE = 1.5  # times what was measured, before a rate is scaled
+ABOUT = 0.03  # of a limit, below which a plan does not exceed it
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A place that reads documents.
+
+    Attributes:
+        leaves: Whether they leave this machine for it.
+        documents: Ids of those that it reads.
+    """
+
+    name: str
+    leaves: bool
+    prices: Prices
+    documents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`generate.max_cost_usd`, what the project has spent of it, and what is left."""
+
+    most_usd: float
+    spent_usd: float
+    left_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """Calls that were paid for; the cost of `unpriced` ones is unknown."""
+
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    known_usd: float
+    unpriced: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that `steep plan` shows.
+
+    Attributes:
+        hosts: Each document goes to one of them; theirs are those of `sent`.
+        sent: Ids of the documents that will be read there: those with calls to do.
+        forecast: What is to do, by document and step.
+        asked_again: Answers without text, which the next run asks for again, and what they took.
+            They are not among the calls to do.
+        completed: What came of the plan so far.
+        in_all: What the project has paid for, under this plan and any other.
+        target_tokens: Of text per recipe; None if there is no target.
+        limit: In dollars; what is to do is cut where it ends.
+        hours: By that rate and the limits of the configuration. Without a rate these are the least
+            that the limits allow; without limits, None.
+        rate_source: Where the rate comes from: `given`, `measured ...` or `unknown`.
+        measured_calls: How many calls of this model were looked at.
+        measured_answers: On how many answers the expected lengths rest, by recipe and step; a step
+            with calls to do that is not named is guessed.
+        warnings: What will keep the plan from being carried out.
+    """
+
+    recipes: tuple[str, ...]
+    model: str
+    engine: str
+    hosts: tuple[Host, ...]
+    sent: tuple[str, ...]
+    forecast: Forecast
+    asked_again: Paid
+    completed: Totals
+    in_all: Paid
+    target_tokens: int | None
+    limit: Limit | None
+    hours: Range | None
+    tokens_per_s: float | None
+    rate_source: str
+    measured_calls: int
+    measured_answers: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def text_tokens(self, recipe: str) -> Range:
+        """Return the tokens of all texts of a recipe: those written and those to come."""
+        to_do = Range(0.0, 0.0, 0.0)
+        for step in self.forecast.steps:
+            if step.recipe == recipe:
+                to_do += step.to_do.completion_tokens
+        return to_do + Range.exactly(self.completed.written.get(recipe, 0))
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, as a script would read it."""
+        tree: dict[str, Any] = asdict(self)
+        forecast: dict[str, Any] = tree.pop("forecast")
+        tree["completed"] = {
+            **self.completed.counts,
+            "submitted": self.completed.submitted,
+            "usage": asdict(self.completed.usage),
+            "known_usd": self.completed.known_usd,
+            "unpriced": self.completed.unpriced,
+            "cost_usd": self.completed.cost_usd,
+            "written": dict(self.completed.written),
+        }
+        tree["in_all"] |= {"cost_usd": None if self.in_all.unpriced else self.in_all.known_usd}
+        return {**tree, **forecast}
+
+
+def plan_of(
+    settings: GenerateConfig,
+    documents: Sequence[Document],
+    ledger: Ledger,
+    rate: float | None = None,
+    root: Path | None = None,
+) -> Plan:
+    """Plan what the ledger lacks, without spending or writing anything.
+
+    Args:
+        settings: The configuration of generation.
+        documents: What texts are written about.
+        ledger: What exists.
+        rate: Tokens of text per second that the generator is expected to write.
+        root: The base of a relative model path; None is the working directory.
+
+    Raises:
+        UserError: There is a limit in dollars, but no price.
+    """
+    view = plan_view(settings, documents, ledger)
+    budget = pricing.budget_of(settings, ledger)
+    totals, limit = view.totals(), _limit(settings, budget)
+    preparing = {(r.name, step.name) for r in view.recipes for step in preparing_steps(r)}
+    measured = measure(ledger, settings.model, preparing)
+    hosts = hosts_of(settings, documents)
+    prices = {each: host.prices for host in hosts for each in host.documents}
+    found = forecast(
+        view,
+        totals,
+        measured,
+        lambda document: prices[document.id],
+        _limits(view, budget, totals, limit),
+        hosted_caches=settings.engine != "openai-batch",
+    )
+    speed, slowest, source = _speed(rate, measured, settings, len(hosts))
+    sent = dict.fromkeys(each.document_id for each in found.documents if each.to_do.calls.high > 0)
+    return Plan(
+        recipes=tuple(recipe.name for recipe in view.recipes),
+        model=settings.model,
+        engine=settings.engine,
+        hosts=tuple(
+            replace(host, documents=tuple(each for each in host.documents if each in sent))
+            for host in hosts
+        ),
+        sent=tuple(sent),
+        forecast=found,
+        asked_again=_asked_again(view, settings.max_attempts),
+        completed=totals,
+        in_all=_in_all(ledger),
+        target_tokens=settings.target_tokens,
+        limit=limit,
+        hours=_hours(found, speed, slowest, settings, len(hosts)),
+        tokens_per_s=speed,
+        rate_source=source if speed else "unknown",
+        measured_calls=measured.calls,
+        measured_answers={"/".join(step): n for step, n in measured.answers_read.items()},
+        warnings=(
+            *_unusable(settings, root),
+            *_money_warnings(limit, found),
+            *_token_warnings(budget, found),
+            *_empty_warnings(view, totals),
+            *context_warnings(documents, settings),
+        ),
+    )
+
+
+def _limit(settings: GenerateConfig, budget: Budget) -> Limit | None:
+    """Return the limit in dollars, where anything costs some."""
+    most_usd = budget.max_cost_usd
+    if most_usd is None or not pricing.base_urls(settings):
+        return None
+    return Limit(most_usd, budget.spent_usd, max(0.0, most_usd - budget.spent_usd))
+
+
+def _limits(view: PlanView, budget: Budget, totals: Totals, limit: Limit | None) -> Limits:
+    target, tokens = view.target_tokens, budget.max_tokens
+    return Limits(
+        usd=None if limit is None else limit.left_usd,
+        tokens=None if tokens is None else max(0.0, tokens - budget.spent_tokens),
+        text_tokens={
+            recipe.name: max(0.0, target - totals.written.get(recipe.name, 0))
+            for recipe in view.recipes
+            if target is not None
+        },
+    )
+
+
+def _asked_again(view: PlanView, max_attempts: int) -> Paid:
+    calls = requeue.textless_calls(view, max_attempts)
+    found = [each.completion for each in view.ledger.get_many(calls).values()]
+    return Paid(
+        len(found),
+        sum(each.usage.prompt_tokens for each in found),
+        sum(each.usage.completion_tokens for each in found),
+        sum(each.cost_usd or 0.0 for each in found),
+        sum(each.cost_usd is None for each in found),
+    )
+
+
+def _in_all(ledger: Ledger) -> Paid:
+    sums = queries.bought(ledger).sums
+    usage, calls = sums.usage, sum(n for status, n in sums.counts.items() if is_final(status))
+    return Paid(calls, usage.prompt_tokens, usage.completion_tokens, sums.known_usd, sums.unpriced)
+
+
+def hosts_of(settings: GenerateConfig, documents: Sequence[Document] = ()) -> tuple[Host, ...]:
+    """Who reads which of the documents, at which prices."""
+    urls = pricing.base_urls(settings)
+    shares = [tuple(each.id for each in share) for share in assign(documents, len(urls) or 1)]
+    if not urls:
+        away = settings.engine == "ray" and settings.ray_address is not None
+        name = f"the nodes of the Ray cluster at {settings.ray_address}" if away else NO_HOST
+        return (Host(name, away, pricing.prices_of(settings, None), *shares),)
+    return tuple(
+        Host(
+            urlsplit(url).netloc.rpartition("@")[2] or url,
+            not _is_loopback(urlsplit(url).hostname or ""),
+            pricing.prices_of(settings, url),
+            share,
+        )
+        for url, share in zip(urls, shares, strict=True)
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _speed(
+    rate: float | None, measured: Measured, settings: GenerateConfig, endpoints: int
+) -> tuple[float | None, float | None, str]:
+    """The rate that is expected, the least one, and where they come from.
+
+    A probe has few calls at once; more of them are answered in the same time, unless the endpoint
+    is at its limit.
+    """
+    if rate or measured.tokens_per_s is None or measured.calls_at_once is None:
+        return rate, rate, "given"
+    at_once = endpoints * settings.concurrency if pricing.base_urls(settings) else 1
+    more = at_once / measured.calls_at_once
+    if more <= MORE_AT_ONCE:
+        return measured.tokens_per_s, measured.tokens_per_s, "measured"
+    source = f"measured with {measured.calls_at_once:.1f} calls at once, for {at_once}"
+    return measured.tokens_per_s * more, measured.tokens_per_s, source
+
+
+def _hours(
+    found: Forecast,
+    tokens_per_s: float | None,
+    slowest_per_s: float | None,
+    settings: GenerateConfig,
+    endpoints: int,
+) -> Range | None:
+    """By the generator's rate, or by the limits of the configuration where those are narrower."""
+    limited = settings.engine != "openai-batch"  # what is uploaded as a file has no such limits
+    requests = settings.requests_per_minute if limited else None
+    tokens = settings.tokens_per_minute if limited else None
+    if not (tokens_per_s or requests or tokens):
+        return None
+    requests_per_s = endpoints * (requests or math.inf) / 60
+    limit_per_s = endpoints * (tokens or math.inf) / 60
+
+    def hours(calls: float, prompts: float, answers: float, answers_per_s: float | None) -> float:
+        limited_s = max(calls / requests_per_s, (prompts + answers) / limit_per_s)
+        return max(limited_s, answers / (answers_per_s or math.inf)) / 3600
+
+    to_do = found.to_do
+    calls, prompts, answers = to_do.calls, to_do.prompt_tokens, to_do.completion_tokens
+    rates = {"low": tokens_per_s, "expected": tokens_per_s, "high": slowest_per_s}
+    return Range(*(hours(calls[c], prompts[c], answers[c], rates[c]) for c in CASES))
+
+
+def _unusable(settings: GenerateConfig, root: Path | None) -> Iterable[str]:
+    """Why a generation would fail before its first call."""
+    checks: list[Callable[[], object]] = [lambda: clients.check(settings, root)]
+    if urls := pricing.base_urls(settings):
+        from steep.llm.address import checked_url, read_key
+
+        checks += [partial(checked_url, url) for url in urls]
+        checks.append(lambda: read_key(settings.api_key_env, " and ".join(urls)))
+    for check in checks:
+        try:
+            check()
+        except UserError as error:
+            problem, *about = (" ".join(line.split()) for line in str(error).splitlines())
+            yield f"generate will refuse to start: {problem.rstrip('.')} ({'; '.join(about)})"
+
+
+def _money_warnings(limit: Limit | None, found: Forecast) -> Iterable[str]:
+    if limit is None:
+        return
+    left = f"what is left of generate.max_cost_usd, ${limit.left_usd:,.4f},"
+    cost = found.uncut.cost_usd
+    if found.least_usd is not None and limit.left_usd < found.least_usd:
+        yield (
+            f"{left} does not suffice for one call, which is reserved at its most, "
+            f"${found.least_usd:,.4f}"
+        )
+    elif cost is not None and cost.expected > limit.left_usd * (1 + ABOUT):
+        yield (
+            f"{left} will end the run before the plan's end, at about "
+            f"{100 * limit.left_usd / cost.expected:.0f}% of its cost"
+        )
+
+
+def _token_warnings(budget: Budget, found: Forecast) -> Iterable[str]:
+    limit, spent = budget.max_tokens, budget.spent_tokens
+    expected = found.uncut.prompt_tokens.expected + found.uncut.completion_tokens.expected
+    if limit is not None and spent + expected > limit:
+        yield (
+            f"generate.max_total_tokens, {limit:,}, will end the run before the plan's end: "
+            f"{spent:,} tokens are spent, and about {count(expected)} are to come"
+        )
+
+
+def _empty_warnings(view: PlanView, totals: Totals) -> Iterable[str]:
+    for recipe in view.recipes:
+        without = [each.document_id for each in totals.without_calls if each.recipe == recipe.name]
+        if without:
+            found = checks.count_without(without, len(view.documents))
+            yield f"{recipe.name}: {found}; steep generate --retry-empty asks again"
+
+
+def check_plannable(settings: GenerateConfig, documents: Sequence[Document]) -> None:
+    """Refuse what cannot be planned.
+
+    Raises:
+        UserError: There is no recipe, or a document exceeds the context.
+    """
+    if not settings.recipes:
+        raise UserError(
+            "There is nothing to plan.",
+            where="generate.recipes",
+            found="no recipe",
+            expected="e.g. entigraph: {pairs: all}",
+        )
+    check_context(documents, settings)

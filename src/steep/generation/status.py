@@ -1,0 +1,83 @@
+"""What `steep status` says of a plan and its spending, without doing or writing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from steep.documents.document import Document
+from steep.generation import requeue
+from steep.generation.config import GenerateConfig
+from steep.generation.plan import PlanView, preparing_steps
+from steep.generation.pricing import base_urls, prices_of, project_budget
+from steep.generation.recipes import plan_view
+from steep.generation.totals import Totals
+from steep.ledger import lookups, queries, requests
+from steep.ledger.ledger import Ledger
+
+
+def plan_status(
+    settings: GenerateConfig, documents: Sequence[Document], ledger: Ledger
+) -> dict[str, Any]:
+    """Return the totals of the plan and the spending of the ledger, as `--json` prints them."""
+    bought = queries.bought(ledger)  # before the plan: a running generation adds to both
+    view = plan_view(settings, documents, ledger)
+    totals = view.totals()
+    failed = bought.sums.counts.get("failed", 0)
+    in_plan = totals.planned - totals.to_do + totals.submitted
+    return {
+        "plan": totals.counts if view.recipes else None,
+        "reasoning_tokens": totals.reasoning_tokens or None,
+        "submitted": totals.submitted,
+        "beyond_target": totals.beyond_target,
+        "unprepared": len(totals.unprepared),
+        "rest": _rest(view, totals),
+        "asked_again": len(requeue.textless_calls(view, settings.max_attempts)),
+        "failures": [failure._asdict() for failure in totals.failures],
+        "documents": len(documents),
+        "without_texts": [each._asdict() for each in totals.without_calls],
+        "ledger": {
+            "calls": bought.sums.calls - failed,
+            "failed": failed,
+            "not_in_plan": max(0, bought.sums.calls - in_plan),
+            "imported": bought.imported,
+            "lost": ledger.lost()._asdict(),
+            **lookups.spending(bought.sums),
+        },
+        "requests": [asdict(each) for each in requests.costs(ledger)],
+        "limits": _limits(settings, ledger),
+        "batches": lookups.batches(ledger),
+    }
+
+
+def _rest(view: PlanView, totals: Totals) -> dict[str, Any] | None:
+    """What is known of the calls of unprepared documents: what the others have."""
+    if not totals.unprepared:
+        return None
+    calls = [
+        sum(each.number for each in texts)
+        for recipe in view.recipes
+        for document in view.documents
+        if preparing_steps(recipe) and (texts := view.texts(recipe, document)) is not None
+    ]
+    return {
+        "documents": len({each.document_id for each in totals.unprepared}),
+        "prepared": len(calls),
+        "fewest_calls": min(calls, default=None),
+        "mean_calls": round(sum(calls) / len(calls), 1) if calls else None,
+        "most_calls": max(calls, default=None),
+    }
+
+
+def _limits(settings: GenerateConfig, ledger: Ledger) -> dict[str, Any]:
+    """What the project has spent as its limits count it; no dollars where a price is unknown."""
+    budget = project_budget(settings, ledger)
+    prices = [prices_of(settings, url) for url in base_urls(settings) or [None]]
+    known = all(each.known for each in prices)
+    return {
+        "max_cost_usd": settings.max_cost_usd,
+        "max_total_tokens": settings.max_total_tokens,
+        "spent_tokens": budget.spent_tokens,
+        "spent_usd": budget.spent_usd if known else None,
+    }
