@@ -44,7 +44,6 @@ from steep.evaluation.option_rows import (
     Normalizer,
     OptionScores,
     QuestionRow,
-    likeliest,
     make_rows,
 )
 from steep.evaluation.protocols import PROTOCOLS
@@ -154,7 +153,7 @@ def _harness_row(sample: Mapping[str, Any]) -> Answered:
     return Answered(
         sample["doc"]["id"],
         sums,
-        {each: likeliest(scores, each, 1)[0] for each in HARNESS_METRICS},
+        {each: scores.likeliest(each)[0] for each in HARNESS_METRICS},
         {each: sample[metric] == 1 for each, metric in HARNESS_METRICS.items()},
     )
 

@@ -181,7 +181,7 @@ def compare(rows: Sequence[QuestionRow], samples: Sequence[dict[str, Any]]) -> N
             values = [
                 float(r[0]) / n for r, n in zip(sample["filtered_resps"], lengths, strict=True)
             ]
-            same_choice += values.index(max(values)) == row.choice(normalizer)
+            same_choice += values.index(max(values)) == row.likeliest(normalizer)[0]
             same_right += bool(sample[metric]) == row.right(normalizer)
         print(f"{metric:9} same choice {same_choice} of {len(rows)}, same verdict {same_right}")
 

@@ -144,12 +144,7 @@ def _generated(
 
 
 def _row(
-    model: str,
-    question: Question,
-    prompt: str,
-    order: tuple[int, ...],
-    sample: int,
-    output: Output,
+    model: str, question: Question, prompt: str, order: tuple[int, ...], sample: int, output: Output
 ) -> AnswerRow:
     return AnswerRow(
         model=model,

@@ -38,7 +38,7 @@ class EncodedQuestion:
         return len(self.prompt) + max(map(len, self.options)) - 1
 
 
-class Target(NamedTuple):
+class PredictedToken(NamedTuple):
     """The token `token` of an option is predicted at index `place` of the row."""
 
     place: int
@@ -54,7 +54,7 @@ class TreeRow:
     ids: tuple[int, ...]
     positions: tuple[int, ...]
     parents: tuple[int, ...]
-    targets: tuple[Target, ...]
+    targets: tuple[PredictedToken, ...]
 
 
 def encode_question(tokenizer: Any, prompt: str, continuations: Sequence[str]) -> EncodedQuestion:
@@ -93,14 +93,14 @@ def tree_row(questions: Sequence[EncodedQuestion]) -> TreeRow:
     """Lay questions out as one row that holds shared prefixes once."""
     nodes: dict[tuple[int, int], int] = {}  # (parent, token) to the index in the row
     positions: list[int] = []
-    targets: list[Target] = []
+    targets: list[PredictedToken] = []
     for number, question in enumerate(questions):
         for chosen, option in enumerate(question.options):
             place = -1
             sequence = question.prompt + option
             for position, token in enumerate(sequence):
                 if position >= len(question.prompt):
-                    targets.append(Target(place, token, number, chosen))
+                    targets.append(PredictedToken(place, token, number, chosen))
                 if position == len(sequence) - 1:
                     break
                 if (place, token) not in nodes:

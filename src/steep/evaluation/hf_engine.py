@@ -151,11 +151,7 @@ def _agrees(model: Any, write: Decode, prompt: list[int]) -> bool:
 
 
 def _decode_padded(
-    model: Any,
-    ends: frozenset[int],
-    prompts: Sequence[list[int]],
-    choose: Chooser,
-    max_tokens: int,
+    model: Any, ends: frozenset[int], prompts: Sequence[list[int]], choose: Chooser, max_tokens: int
 ) -> None:
     """Decode whole prompts by `generate()`, on any device.
 

@@ -29,25 +29,24 @@ class OptionScores:
     characters: tuple[int, ...]
     bytes: tuple[int, ...]
 
+    def likeliest(self, normalizer: Normalizer, count: int = 1) -> list[int]:
+        """Return the `count` likeliest options; the first of equally likely ones."""
+        values = self.normalized(normalizer)
+        return sorted(range(len(values)), key=lambda option: -values[option])[:count]
 
-def likeliest(scores: OptionScores, normalizer: Normalizer, count: int) -> list[int]:
-    """Return the `count` likeliest options of a question; the first of equally likely ones."""
-    values = _normalized(scores, normalizer)
-    return sorted(range(len(values)), key=lambda option: -values[option])[:count]
-
-
-def _normalized(scores: OptionScores, normalizer: Normalizer) -> list[float]:
-    lengths = {
-        "sum": (1,) * len(scores.sum_logprob),
-        "per_token": scores.tokens,
-        "per_character": scores.characters,
-        "per_byte": scores.bytes,
-    }[normalizer]
-    return [value / length for value, length in zip(scores.sum_logprob, lengths, strict=True)]
+    def normalized(self, normalizer: Normalizer) -> list[float]:
+        """Return the log-likelihood of each option, divided by its length."""
+        lengths = {
+            "sum": (1,) * len(self.sum_logprob),
+            "per_token": self.tokens,
+            "per_character": self.characters,
+            "per_byte": self.bytes,
+        }[normalizer]
+        return [value / length for value, length in zip(self.sum_logprob, lengths, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
-class QuestionRow:
+class QuestionRow(OptionScores):
     """A question, and the scores of its options under one model."""
 
     question_id: str
@@ -56,10 +55,6 @@ class QuestionRow:
     question: str
     options: tuple[str, ...]
     gold: tuple[int, ...]
-    sum_logprob: tuple[float, ...]
-    tokens: tuple[int, ...]
-    characters: tuple[int, ...]
-    bytes: tuple[int, ...]
 
     def right(self, normalizer: Normalizer) -> bool:
         """Return True if exactly the right options are the likeliest under this normalizer.
@@ -67,16 +62,7 @@ class QuestionRow:
         A likelihood ranks options and cannot tell how many are right, so that number is given: if
         two options are right, they must be the two likeliest.
         """
-        return {*likeliest(self.scores, normalizer, len(self.gold))} == {*self.gold}
-
-    def choice(self, normalizer: Normalizer) -> int:
-        """Return the likeliest option; the first of equally likely ones."""
-        return likeliest(self.scores, normalizer, 1)[0]
-
-    @property
-    def scores(self) -> OptionScores:
-        """The scores of the options."""
-        return OptionScores(self.sum_logprob, self.tokens, self.characters, self.bytes)
+        return {*self.likeliest(normalizer, len(self.gold))} == {*self.gold}
 
     @property
     def chance(self) -> float:
@@ -102,5 +88,5 @@ def make_rows(questions: Sequence[Question], scores: Sequence[OptionScores]) -> 
 
 def count_ties(rows: Sequence[QuestionRow], normalizer: Normalizer) -> int:
     """Count the questions with equally likely best options."""
-    values = [_normalized(row.scores, normalizer) for row in rows]
+    values = [row.normalized(normalizer) for row in rows]
     return sum(each.count(max(each)) > 1 for each in values)

@@ -38,21 +38,12 @@ from steep.evaluation.option_rows import OptionScores
 from steep.evaluation.question_set import QuestionSet, read_question_set
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.summaries import study as summaries
-from steep.evaluation.summaries.judging import (
-    ClaimSplit,
-    EngineJudge,
-    Judge,
-    JudgedPassage,
-)
+from steep.evaluation.summaries.judging import ClaimSplit, EngineJudge, Judge, JudgedPassage
 from steep.evaluation.summaries.prompts import Kind
 from steep.evaluation.summaries.study import SummaryStudy
 from steep.evaluation.summaries.texts import SummaryRow
 from steep.ledger import requests as table
-from steep.ledger.budget import (
-    MOST_CHARACTERS_PER_TOKEN,
-    USUAL_CHARACTERS_PER_TOKEN,
-    USUAL_SHARE,
-)
+from steep.ledger.budget import MOST_CHARACTERS_PER_TOKEN, USUAL_CHARACTERS_PER_TOKEN, USUAL_SHARE
 from steep.ledger.caller import OnDone, ignore
 from steep.ledger.ledger import Ledger
 from steep.llm.address import checked_url

@@ -174,9 +174,7 @@ def _quality_choice(row: QualityQuestion, document_id: str) -> Question:
 
 
 def _on_known_documents(
-    rows: Iterable[Question],
-    titles: Mapping[str, str],
-    skipped: list[SkippedQuestion],
+    rows: Iterable[Question], titles: Mapping[str, str], skipped: list[SkippedQuestion]
 ) -> Iterator[Question]:
     seen: set[str] = set()
     for row in rows:
@@ -206,9 +204,7 @@ def _is_visible(text: str) -> bool:
 
 
 def _with_options(
-    rows: Sequence[Question],
-    titles: Mapping[str, str],
-    skipped: list[SkippedQuestion],
+    rows: Sequence[Question], titles: Mapping[str, str], skipped: list[SkippedQuestion]
 ) -> Iterator[Question]:
     """Give each short-answer question the answers to its title's other questions as options."""
     answers_by_title: defaultdict[str, dict[str, str]] = defaultdict(dict)

@@ -110,9 +110,7 @@ class EndpointReranker:
 
 
 def open_reranker(
-    settings: RetrievalConfig,
-    root: Path = Path(),
-    caller: Sends | None = None,
+    settings: RetrievalConfig, root: Path = Path(), caller: Sends | None = None
 ) -> Reranker | None:
     """Open the configured reranker; None for "none", and for "likelihood", which needs a model.
 

@@ -29,12 +29,7 @@ from steep.evaluation.eval_models import EvalModel
 from steep.evaluation.methods.common import ROWS_NAME, Method, Session, is_local, rows_by_model
 from steep.evaluation.results import Interval
 from steep.evaluation.setup import EvaluationSetup
-from steep.evaluation.study_results import (
-    GeneralTextResult,
-    LossDifference,
-    LossScore,
-    ModelLoss,
-)
+from steep.evaluation.study_results import GeneralTextResult, LossDifference, LossScore, ModelLoss
 
 log = logging.getLogger("steep")
 
@@ -312,4 +307,4 @@ def general_text_result(
     )
 
 
-METHOD = Method(STAGE, ask, general_text_result, GeneralTextResult, chosen=False)
+METHOD = Method(STAGE, ask, general_text_result, GeneralTextResult, chosen=False, about=None)

@@ -369,4 +369,4 @@ def _tasks_of(artifact: Artifact) -> ModelTasks:
     return ModelTasks(name=name_of(artifact), scores=tuple(TaskScore(**each) for each in scores))
 
 
-METHOD = Method(STAGE, ask, tasks_result, TasksResult, chosen=False)
+METHOD = Method(STAGE, ask, tasks_result, TasksResult, chosen=False, about=None)

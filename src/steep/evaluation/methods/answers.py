@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from steep.core.artifacts import Artifact
-from steep.core.files import write_rows
+from steep.core.files import read_rows, write_rows
 from steep.evaluation import answers
 from steep.evaluation.answers import AnswerRow
 from steep.evaluation.compare import Grade, Planned, compare, grouped
@@ -257,4 +257,27 @@ def _result(
     return answers_result(rows, protocol, setup.planned_pairs(rows), without)
 
 
-METHOD = Method(STAGE, ask, _result, AnswersResult)
+def rows_about(artifact: Artifact, question_id: str) -> tuple[list[AnswerRow], dict[str, Any]]:
+    """Return the texts about one question, and what they hold of the question."""
+    rows = read_rows(artifact.path / ROWS_NAME, AnswerRow)
+    own = [row for row in rows if row.question_id == question_id]
+    parts = ("options", "gold", "answers")
+    return own, {key: list(getattr(own[0], key)) for key in parts} if own else {}
+
+
+def about(artifact: Artifact, setup: EvaluationSetup, question_id: str) -> list[dict[str, Any]]:
+    """Return the texts of a model about one question, and the answer that counts."""
+    rows, asked = rows_about(artifact, question_id)
+    protocol = protocol_of(setup.evaluate)
+    return [
+        {
+            "asked": asked,
+            "chosen": None if each.chosen is None else list(each.chosen),
+            "right": each.right,
+            "texts": [row.output for row in rows],
+        }
+        for each in verdicts(rows, protocol.parser, protocol.vote)
+    ]
+
+
+METHOD = Method(STAGE, ask, _result, AnswersResult, about=about)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from steep.core.artifacts import Artifact, Identity, build
-from steep.core.files import read_rows, write_rows
+from steep.core.files import read_parquet, read_rows, write_rows
 from steep.core.formatting import plural
 from steep.core.progress import Progress
 from steep.evaluation.engines import AnswerEngine, CachedEngine
@@ -39,6 +39,12 @@ class Session(NamedTuple):
     study: SummaryStudy | None
 
 
+def rows_about(artifact: Artifact, _: EvaluationSetup, question_id: str) -> list[dict[str, Any]]:
+    """Return the rows of a question as they are."""
+    rows = read_parquet(artifact.path / ROWS_NAME)
+    return [{"row": row} for row in rows if row["question_id"] == question_id]
+
+
 class Method(NamedTuple):
     """A method of evaluation.
 
@@ -48,6 +54,8 @@ class Method(NamedTuple):
         result: Computes the result from the artifacts of `stage`, given also all other artifacts.
         kind: Type of the result.
         chosen: True if `evaluate.methods` names it; False if it has a section of settings.
+        about: Returns the results for one question from one artifact, for `steep status`; None if
+            the rows are not about questions.
     """
 
     stage: str
@@ -55,6 +63,7 @@ class Method(NamedTuple):
     result: Callable[[Sequence[Artifact], Sequence[Artifact], EvaluationSetup], MethodResult]
     kind: type[MethodResult] = MetricsResult
     chosen: bool = True
+    about: Callable[[Artifact, EvaluationSetup, str], list[dict[str, Any]]] | None = rows_about
 
 
 def build_rows(

@@ -16,6 +16,7 @@ from steep.evaluation.answers import AnswerRow, ask
 from steep.evaluation.document_index import DocumentIndex
 from steep.evaluation.engines import NoLikelihoods, PromptTooLong
 from steep.evaluation.eval_models import EvalModel
+from steep.evaluation.methods import answers, likelihood
 from steep.evaluation.methods.common import (
     ROWS_NAME,
     VERSION,
@@ -26,7 +27,13 @@ from steep.evaluation.methods.common import (
     text_progress,
     write_option_rows,
 )
-from steep.evaluation.methods.open_book_result import STAGE, cell_of, chosen_variant, result_of
+from steep.evaluation.methods.open_book_result import (
+    STAGE,
+    cell_of,
+    chosen_variant,
+    is_by_likelihood,
+    result_of,
+)
 from steep.evaluation.prompts import open_book_likelihood_prompt
 from steep.evaluation.protocols import asking_fields, protocol_of
 from steep.evaluation.question_set import QuestionSet
@@ -191,4 +198,10 @@ def _ask(
     remove_outputs(directory)
 
 
-METHOD = Method(STAGE, ask_grid, result_of, OpenBookResult, chosen=False)
+def about(artifact: Artifact, setup: EvaluationSetup, question_id: str) -> list[dict[str, Any]]:
+    """Return the results for one question in one variant."""
+    read = likelihood.about if is_by_likelihood(artifact) else answers.about
+    return read(artifact, setup, question_id)
+
+
+METHOD = Method(STAGE, ask_grid, result_of, OpenBookResult, chosen=False, about=about)

@@ -25,6 +25,7 @@ from steep.evaluation.answers import AnswerRow, ask_short
 from steep.evaluation.compare import Grade, Planned, compare
 from steep.evaluation.engines import NoLikelihoods
 from steep.evaluation.eval_models import EvalModel, name_of
+from steep.evaluation.methods.answers import rows_about
 from steep.evaluation.methods.common import (
     ROWS_NAME,
     Method,
@@ -171,4 +172,16 @@ def _result(
     return short_answers_result(rows, gold, setup.planned_pairs(rows))
 
 
-METHOD = Method(STAGE, ask, _result, ShortAnswersResult)
+def about(artifact: Artifact, _: EvaluationSetup, question_id: str) -> list[dict[str, Any]]:
+    """Return the texts of a model about one question, with their grades."""
+    rows, asked = rows_about(artifact, question_id)
+    if not rows:
+        return []
+    texts = [row.output for row in rows]
+    grades = {
+        name: [metric(text, rows[0].answers) for text in texts] for name, metric in METRICS.items()
+    }
+    return [{"asked": asked, "grades": grades, "texts": texts}]
+
+
+METHOD = Method(STAGE, ask, _result, ShortAnswersResult, about=about)

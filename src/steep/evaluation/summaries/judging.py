@@ -20,14 +20,7 @@ from steep.core.errors import UserError
 from steep.core.ids import derive_seed
 from steep.documents.clean import one_line
 from steep.documents.document import Document
-from steep.evaluation.engines import (
-    TOO_LONG,
-    AnswerEngine,
-    Decoding,
-    Output,
-    Progress,
-    no_progress,
-)
+from steep.evaluation.engines import TOO_LONG, AnswerEngine, Decoding, Output, Progress, no_progress
 from steep.evaluation.summaries.prompts import FORM_OF_CLAIMS, judge_prompt, split_prompt
 
 NOTHING_CAME = "the judge's engine gave no answer"
@@ -246,10 +239,7 @@ class EngineJudge:
         )
 
     def _ask(
-        self,
-        prompts: Sequence[str],
-        read: Callable[[int, Output], Answered],
-        on_progress: Progress,
+        self, prompts: Sequence[str], read: Callable[[int, Output], Answered], on_progress: Progress
     ) -> list[Answered]:
         """Ask, and ask again where something in the answer could not be read."""
         found: dict[int, Answered] = {}

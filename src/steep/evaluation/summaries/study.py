@@ -259,4 +259,4 @@ def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
         yield from session.study.ask(eval_model)
 
 
-METHOD = Method(JUDGED, ask, result_of, SummariesResult, chosen=False)
+METHOD = Method(JUDGED, ask, result_of, SummariesResult, chosen=False, about=None)
