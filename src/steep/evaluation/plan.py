@@ -39,9 +39,8 @@ from steep.evaluation.question_set import QuestionSet, read_question_set
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.summaries import study as summaries
 from steep.evaluation.summaries.judging import ClaimSplit, EngineJudge, Judge, JudgedPassage
-from steep.evaluation.summaries.prompts import Kind
 from steep.evaluation.summaries.study import SummaryStudy
-from steep.evaluation.summaries.texts import SummaryRow
+from steep.evaluation.summaries.texts import Kind, SummaryRow
 from steep.ledger import requests as table
 from steep.ledger.budget import MOST_CHARACTERS_PER_TOKEN, USUAL_CHARACTERS_PER_TOKEN, USUAL_SHARE
 from steep.ledger.caller import OnDone, ignore
@@ -325,7 +324,7 @@ class _ExpectedJudge(EngineJudge):
     ) -> list[ClaimSplit]:
         """Split each passage into claims."""
         return [
-            split if split.why_not is None else replace(split, claims=_expected_claims(passage))
+            split if split.why_not is None else split._replace(claims=_expected_claims(passage))
             for passage, split in zip(passages, super().split(passages), strict=True)
         ]
 

@@ -1,4 +1,4 @@
-"""Forgetting, measured: the loss on general text, before and after, on the same texts.
+"""Forgetting: the loss on general text, before and after, on the same texts.
 
 A text is cut into windows of the context. Each begins with the last token of the one before, so
 every token but the first is predicted once; BOS comes first where the tokenizer has one, as in
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -23,7 +23,7 @@ from steep.core.progress import Progress
 from steep.core.token_ids import text_ids
 from steep.documents.document import Skipped
 from steep.documents.general_text import KINDS, NoText, builtin_texts, stream_general_texts
-from steep.evaluation.bootstrap import bootstrap_interval, ratio, ratio_difference
+from steep.evaluation.bootstrap import Score, bootstrap_interval, ratio, ratio_difference
 from steep.evaluation.encoding import batches
 from steep.evaluation.eval_models import EvalModel
 from steep.evaluation.methods.common import ROWS_NAME, Method, Session, is_local, rows_by_model
@@ -45,13 +45,6 @@ class GeneralText(NamedTuple):
     text: str
 
 
-class GeneralTexts(NamedTuple):
-    """The texts of a file, and its lines without text."""
-
-    texts: tuple[GeneralText, ...]
-    skipped: tuple[Skipped, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class TextLoss:
     """The loss of a model on one text: `nats` over `tokens` predictions, and its size."""
@@ -62,8 +55,10 @@ class TextLoss:
     bytes: int
 
 
-def read_general_texts(source: Path | Literal["builtin"]) -> GeneralTexts:
-    """Read texts as replay does.
+def read_general_texts(
+    source: Path | Literal["builtin"],
+) -> tuple[list[GeneralText], list[Skipped]]:
+    """Read texts as replay does; return them and the lines without text.
 
     Raises:
         UserError: The file cannot be read, or there is no text in it.
@@ -72,12 +67,12 @@ def read_general_texts(source: Path | Literal["builtin"]) -> GeneralTexts:
     skipped: list[Skipped] = []
     try:
         numbered = enumerate(stream_general_texts(path, skipped), start=1)
-        texts = tuple(GeneralText(f"{path.name}:{number}", text) for number, text in numbered)
+        texts = [GeneralText(f"{path.name}:{number}", text) for number, text in numbered]
     except NoText as error:
         raise UserError(
             "There is no general text.", where=path, expected=KINDS, found=error
         ) from error
-    return GeneralTexts(texts, tuple(skipped))
+    return texts, skipped
 
 
 def text_losses(
@@ -114,7 +109,13 @@ def text_losses(
                 nats[windows[index][0]] += value
             done += len(batch)
             on_progress(done, len(windows))
-    _check_numbers(nats, texts)
+    for value, each in zip(nats, texts, strict=True):
+        if not math.isfinite(value):
+            raise UserError(
+                f"The model's loss on general text is not a number but {value}.",
+                where=each.id,
+                hint="its training diverged; train again with a lower learning rate",
+            )
     return [
         TextLoss(each.id, value, max(0, len(ids) - 1), len(each.text.encode()))
         for each, value, ids in zip(texts, nats, sequences, strict=True)
@@ -167,16 +168,6 @@ def _check_context(model: Any, context_tokens: int) -> None:
         )
 
 
-def _check_numbers(nats: Sequence[float], texts: Sequence[GeneralText]) -> None:
-    for value, each in zip(nats, texts, strict=True):
-        if not math.isfinite(value):
-            raise UserError(
-                f"The model's loss on general text is not a number but {value}.",
-                where=each.id,
-                hint="its training diverged; train again with a lower learning rate",
-            )
-
-
 def loss_score(rows: Sequence[TextLoss]) -> LossScore:
     """Compute the loss of one model with intervals over texts.
 
@@ -185,8 +176,8 @@ def loss_score(rows: Sequence[TextLoss]) -> LossScore:
     """
     ids = [row.text_id for row in rows]
     return LossScore(
-        nats_per_token=_interval([_token_sums(row) for row in rows], ids, ratio),
-        bits_per_byte=_interval([_byte_sums(row) for row in rows], ids, ratio),
+        nats_per_token=_interval(map(_token_sums, rows), ids, ratio),
+        bits_per_byte=_interval(map(_byte_sums, rows), ids, ratio),
         **_sizes(rows),
     )
 
@@ -197,12 +188,13 @@ def loss_difference(after: Sequence[TextLoss], before: Sequence[TextLoss]) -> Lo
     Raises:
         ValueError: The texts are not the same.
     """
-    _check_same_texts(after, before)
-    ids = [row.text_id for row in after]
+    ids, others = ([(row.text_id, row.bytes) for row in rows] for rows in (after, before))
+    if ids != others:
+        raise ValueError(f"not the same texts: {len(ids)} after, {len(others)} before")
 
-    def interval(sums: Callable[[TextLoss], list[float]]) -> Interval:
-        columns = [[*sums(a), *sums(b)] for a, b in zip(after, before, strict=True)]
-        return _interval(columns, ids, ratio_difference)
+    def interval(sums: Callable[[TextLoss], tuple[float, int]]) -> Interval:
+        columns = [(*sums(a), *sums(b)) for a, b in zip(after, before, strict=True)]
+        return _interval(columns, [id_ for id_, _ in ids], ratio_difference)
 
     same_tokens = all(a.tokens == b.tokens for a, b in zip(after, before, strict=True))
     return LossScore(
@@ -212,23 +204,23 @@ def loss_difference(after: Sequence[TextLoss], before: Sequence[TextLoss]) -> Lo
     )
 
 
-def _interval(columns: Sequence[Sequence[float]], ids: Sequence[str], score: Any) -> Interval:
+def _interval(columns: Iterable[Sequence[float]], ids: Sequence[str], score: Score) -> Interval:
     """Compute an interval over texts, which is open if they are too few to be resampled.
 
     Each of three texts is drawn three times in 4% of resamples, so no percentile of theirs is one
     of 95%.
     """
-    found = bootstrap_interval(columns, ids, score)
+    found = bootstrap_interval(list(columns), ids, score)
     few = len(set(ids)) < LEAST_TEXTS
     return replace(found, low=-math.inf, high=math.inf) if few else found
 
 
-def _token_sums(row: TextLoss) -> list[float]:
-    return [row.nats, row.tokens]
+def _token_sums(row: TextLoss) -> tuple[float, int]:
+    return row.nats, row.tokens
 
 
-def _byte_sums(row: TextLoss) -> list[float]:
-    return [row.nats / math.log(2), row.bytes]
+def _byte_sums(row: TextLoss) -> tuple[float, int]:
+    return row.nats / math.log(2), row.bytes
 
 
 def _sizes(rows: Sequence[TextLoss]) -> dict[str, int]:
@@ -237,12 +229,6 @@ def _sizes(rows: Sequence[TextLoss]) -> dict[str, int]:
         "tokens": sum(row.tokens for row in rows),
         "bytes": sum(row.bytes for row in rows),
     }
-
-
-def _check_same_texts(after: Sequence[TextLoss], before: Sequence[TextLoss]) -> None:
-    a, b = ([(row.text_id, row.bytes) for row in rows] for rows in (after, before))
-    if a != b:
-        raise ValueError(f"not the same texts: {len(a)} after, {len(b)} before, {a[:1]} {b[:1]}")
 
 
 def check(setup: EvaluationSetup) -> None:
@@ -254,7 +240,7 @@ def check(setup: EvaluationSetup) -> None:
     texts = setup.forgetting.texts
     if texts is None:
         return
-    if skipped := read_general_texts(texts).skipped:
+    if skipped := read_general_texts(texts)[1]:
         log.warning("general text: %d lines without text", len(skipped))
     if texts == setup.replayed:
         log.warning(
@@ -276,17 +262,17 @@ def ask(_: Session, eval_model: EvalModel) -> Iterator[Artifact]:
     }
 
     def make(directory: Path) -> dict[str, Any]:
-        found = read_general_texts(path)
+        texts, skipped = read_general_texts(path)
         progress = Progress(f"general text {eval_model.name}", None, "windows")
         rows = text_losses(
             *eval_model.loaded,
-            found.texts,
+            texts,
             settings.context_tokens,
             eval_model.setup.evaluate.batch_tokens,
             lambda done, total: progress.update(done, of=total),
         )
         write_rows(directory / ROWS_NAME, rows, TextLoss)
-        return {"texts": len(rows), "skipped": len(found.skipped)}
+        return {"texts": len(rows), "skipped": len(skipped)}
 
     identity = Identity(STAGE, VERSION, fields, eval_model.inputs)
     yield build(eval_model.setup.project, identity, make)

@@ -8,12 +8,13 @@ the Hugging Face Hub; with `include_path`, tasks of your own run from local file
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import importlib.util
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from steep.core.artifacts import Artifact, Identity, build
 from steep.core.errors import UserError
@@ -23,6 +24,7 @@ from steep.evaluation.compare import grouped
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.methods.common import ROWS_NAME, Method, Session, is_local, rows_by_model
 from steep.evaluation.results import Interval
+from steep.evaluation.scores import from_json
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.statistics import mcnemar_exact, paired_difference
 from steep.evaluation.study_results import ModelTasks, TaskDifference, TaskScore, TasksResult
@@ -51,16 +53,15 @@ class TaskRow:
     weight: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRun:
+class TaskRun(NamedTuple):
     """Scores, and the rows behind them.
 
     Metrics that are no sums over questions (F1 over a whole task) have no rows: `without_rows`.
     """
 
-    scores: tuple[TaskScore, ...]
-    rows: tuple[TaskRow, ...]
-    without_rows: tuple[str, ...]
+    scores: list[TaskScore]
+    rows: list[TaskRow]
+    without_rows: list[str]
 
 
 def run_tasks(
@@ -82,16 +83,9 @@ def run_tasks(
         UserError: The package is not installed, a task is unknown or its data is not available, or
             the model cannot be loaded.
     """
-    check_installed()
+    manager = _task_manager(include_path, model_directory)
     from lm_eval import simple_evaluate
-    from lm_eval.tasks import TaskManager
 
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it narrates every step
-    # What a task of our own export needs to know which token training texts begin with.
-    manager = TaskManager(
-        include_path=str(include_path) if include_path else None,
-        metadata={"pretrained": str(model_directory)},
-    )
     names = match_names(tasks, manager.all_tasks)
     model = _load(model_directory)
     try:
@@ -106,8 +100,17 @@ def run_tasks(
     except (OSError, ValueError) as error:
         raise _not_run(names, error) from error
     assert found is not None, "the harness reports on its first rank only"
-    rows, without = _rows(found["samples"])
-    return TaskRun(tuple(_scores(found)), tuple(rows), tuple(without))
+    return TaskRun(list(_scores(found)), *_rows(found["samples"]))
+
+
+def _task_manager(include_path: Path | None, model: Path | str | None = None) -> Any:
+    check_installed()
+    from lm_eval.tasks import TaskManager
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it logs every step
+    # A task of our own export needs the model to know which token training texts begin with.
+    metadata = {"pretrained": str(model)} if model else None
+    return TaskManager(include_path=str(include_path) if include_path else None, metadata=metadata)
 
 
 def check_tasks(tasks: Sequence[str], include_path: Path | None = None) -> None:
@@ -116,12 +119,7 @@ def check_tasks(tasks: Sequence[str], include_path: Path | None = None) -> None:
     Raises:
         UserError: The package is not installed, or a name or pattern matches no task.
     """
-    check_installed()
-    from lm_eval.tasks import TaskManager
-
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    known = TaskManager(include_path=str(include_path) if include_path else None).all_tasks
-    match_names(tasks, known)
+    match_names(tasks, _task_manager(include_path).all_tasks)
 
 
 def match_names(tasks: Sequence[str], known: Sequence[str]) -> list[str]:
@@ -130,8 +128,6 @@ def match_names(tasks: Sequence[str], known: Sequence[str]) -> list[str]:
     Raises:
         UserError: One of them matches nothing.
     """
-    import fnmatch
-
     found: dict[str, None] = {}
     for task in tasks:
         matching = fnmatch.filter(known, task)
@@ -226,24 +222,20 @@ def _rows(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[list[Task
         for sample in sorted(each, key=lambda sample: sample["doc_id"]):
             for key in sample["metrics"]:
                 metric = _metric_name(key, sample["filter"])
-                numbers = _ratio(sample[key]) if key in RATIOS else _single(sample[key])
-                if numbers is None:
+                value, weight = sample[key] if key in RATIOS else (sample[key], 1.0)
+                number = _number(value)
+                if number is None or not weight:
                     without[f"{task}: {metric}"] = None
                 else:
-                    rows.append(TaskRow(task, str(sample["doc_id"]), metric, *numbers))
+                    id_ = str(sample["doc_id"])
+                    rows.append(TaskRow(task, id_, metric, number, float(weight)))
     return rows, [*without]
 
 
-def _ratio(value: Any) -> tuple[float, float] | None:
-    """A log-likelihood, and its words or bytes."""
-    logprob, weight = value
-    return (float(logprob), float(weight)) if weight else None
-
-
-def _single(value: Any) -> tuple[float] | None:
+def _number(value: Any) -> float | None:
     """Return a number of any type as a float; None for anything else."""
     try:
-        return None if isinstance(value, str) else (float(value),)
+        return None if isinstance(value, str) else float(value)
     except (TypeError, ValueError):
         return None
 
@@ -263,15 +255,13 @@ def compare_tasks(
     Raises:
         ValueError: They did not answer the same questions.
     """
-    groups_after, groups_before = _by_metric(after), _by_metric(before)
+    groups_after, groups_before = (
+        grouped(rows, lambda row: (row.task, row.metric)) for rows in (after, before)
+    )
     if groups_after.keys() != groups_before.keys():
         odd = groups_after.keys() ^ groups_before.keys()
         raise ValueError(f"only one of the models has {sorted(odd)[:3]}")
     return [_difference(rows, groups_before[key], a, b) for key, rows in groups_after.items()]
-
-
-def _by_metric(rows: Sequence[TaskRow]) -> dict[tuple[str, str], list[TaskRow]]:
-    return grouped(rows, lambda row: (row.task, row.metric))
 
 
 def _difference(
@@ -357,16 +347,14 @@ def tasks_result(
     rows = rows_by_model(artifacts, TaskRow)
     (first, before), *others = rows.items()
     return TasksResult(
-        models=tuple(_tasks_of(each) for each in artifacts),
+        models=tuple(
+            from_json(ModelTasks, {"name": name_of(each), **read_json(each.path / SCORES_NAME)})
+            for each in artifacts
+        ),
         differences=tuple(
             found for name, after in others for found in compare_tasks(after, before, name, first)
         ),
     )
-
-
-def _tasks_of(artifact: Artifact) -> ModelTasks:
-    scores = read_json(artifact.path / SCORES_NAME)["scores"]
-    return ModelTasks(name=name_of(artifact), scores=tuple(TaskScore(**each) for each in scores))
 
 
 METHOD = Method(STAGE, ask, tasks_result, TasksResult, chosen=False, about=None)

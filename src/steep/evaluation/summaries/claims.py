@@ -22,7 +22,7 @@ from steep.documents.sentences import ends_sentence
 from steep.evaluation.compare import grouped
 from steep.evaluation.engines import Progress, no_progress
 from steep.evaluation.summaries.judging import ClaimBatch, ClaimSplit, Judge, JudgedPassage, Ruling
-from steep.evaluation.summaries.texts import ClaimRow, PassageRow, SummaryRow, text_of
+from steep.evaluation.summaries.texts import ClaimRow, PassageRow, SummaryRow
 
 PASSAGE_WORDS = 120
 CLAIMS_PER_CALL = 20
@@ -120,31 +120,18 @@ def _first_mentions(passages: Sequence[str]) -> dict[str, str]:
 
 def _passage_rows(
     judge: str, summary: SummaryRow, passages: Sequence[str], splits: Mapping[str, ClaimSplit]
-) -> list[PassageRow]:
-    return [
-        PassageRow(
-            writer=summary.writer,
-            document_id=summary.document_id,
-            kind=summary.kind,
-            number=summary.number,
-            passage=number,
-            text=text,
-            judge=judge,
-            claims=splits[text].claims,
-            why_not=splits[text].why_not,
-            output=splits[text].output,
-            seed=splits[text].seed,
-        )
-        for number, text in enumerate(passages)
-    ]
+) -> Iterator[PassageRow]:
+    for number, text in enumerate(passages):
+        claims, why_not, output, seed = splits[text]
+        yield PassageRow(*summary.key, number, text, judge, claims, why_not, output, seed)
 
 
 def _pending(
     summaries: Sequence[SummaryRow], passages: Sequence[PassageRow], most: int
 ) -> Iterator[_Pending]:
-    by_text = grouped(passages, text_of)
+    by_text = grouped(passages, lambda row: row.key)
     for summary in summaries:
-        rows = by_text.get(text_of(summary), ())
+        rows = by_text.get(summary.key, ())
         counted = tuple(_counted([claim for row in rows for claim in row.claims]))
         for start in range(0, len(counted), most):
             yield _Pending(summary, counted[start : start + most])
@@ -163,23 +150,15 @@ def _key(claim: str) -> str:
 
 
 def _claim_rows(judge: str, pending: _Pending, ruling: Ruling) -> Iterator[ClaimRow]:
-    summary, hash_ = pending.summary, stable_hash(ruling.prompt, 16)
     judged = zip(pending.claims, ruling.verdicts, strict=True)
-    for place, ((number, claim, repeats), verdict) in enumerate(judged, start=1):
+    for place, (claim, verdict) in enumerate(judged, start=1):
         yield ClaimRow(
-            writer=summary.writer,
-            document_id=summary.document_id,
-            kind=summary.kind,
-            number=summary.number,
-            claim_number=number,
-            claim=claim,
-            repeats=repeats,
-            judge=judge,
-            true=verdict.true,
-            salient=verdict.salient,
-            why_not=verdict.why_not,
+            *pending.summary.key,
+            *claim,
+            judge,
+            *verdict,
             shown_as=place,
-            prompt_hash=hash_,
+            prompt_hash=stable_hash(ruling.prompt, 16),
             output=ruling.output,
             seed=ruling.seed,
         )

@@ -6,6 +6,9 @@ was cut off is not repaired, as its counts would be too low. An empty list must 
 the form that the prompt shows is no answer: weak judges repeat their instructions. An answer that
 cannot be read is asked for once more, with other random numbers; what stays unread is counted with
 its reason, and never guessed.
+
+The judge never sees who wrote a claim, and the source comes first, so that all calls about one
+document share their beginning (which servers keep).
 """
 
 from __future__ import annotations
@@ -21,7 +24,6 @@ from steep.core.ids import derive_seed
 from steep.documents.clean import one_line
 from steep.documents.document import Document
 from steep.evaluation.engines import TOO_LONG, AnswerEngine, Decoding, Output, Progress, no_progress
-from steep.evaluation.summaries.prompts import FORM_OF_CLAIMS, judge_prompt, split_prompt
 
 NOTHING_CAME = "the judge's engine gave no answer"
 CUT_OFF = "the judge was cut off by its token limit"
@@ -34,6 +36,61 @@ LEFT_OUT = "the judge left this claim out"
 TWICE = "the judge gave two verdicts on this claim"
 NO_VERDICT = "its verdict is none of those asked for"
 NO_SALIENCE = "the judge did not say whether it is salient or cosmetic"
+
+# Placeholders, so that a judge that only repeats its orders has answered nothing.
+FORM_OF_CLAIMS = ["<first claim>", "<second claim>"]
+_VERDICT = "<verdict>"
+_SHOWN_VERDICTS = 2
+
+_SPLIT = """\
+Below is a passage from a summary. Take it apart into atomic claims.
+
+- Each claim states exactly one thing, in one short sentence.
+- Each claim can be understood alone: put names in the place of "he", "she", "it" or "they".
+- Together the claims say all that the passage says, and nothing that it does not say.
+- Leave out sentences that claim nothing, such as greetings.
+
+{before}<passage>
+{passage}
+</passage>
+
+Answer with a JSON list of strings and nothing else, in this form: {example}. If the passage \
+claims nothing, answer []."""
+
+_BEFORE = """\
+This stood just before it, to tell you who is meant. Make no claims from it.
+
+<before>
+{before}
+</before>
+
+"""
+
+_JUDGE = """\
+Here is a source text.
+
+<source>
+{heading}
+
+{text}
+</source>
+
+Below are numbered claims about this text. Give each one verdict:
+
+- "false": the source contradicts the claim, or does not bear it out.
+- "salient": the source bears the claim out, and the claim matters: who reads only it learns \
+something of the main plot, argument or message.
+- "cosmetic": the source bears the claim out, but it is a detail: the main plot, argument or \
+message would be the same without it.
+
+Judge by this source alone, whatever you know from elsewhere. Judge each claim by itself.
+
+<claims>
+{claims}
+</claims>
+
+Answer with a JSON object and nothing else. It has every number as a key and its verdict as the \
+value, in this form: {example}."""
 
 _OPENING = re.compile(r"[\[{]")
 _EMPTY_LIST_AT_END = re.compile(r"\[\s*\]\}?\s*(?:```\s*)?$")
@@ -60,6 +117,30 @@ _VERDICTS: dict[frozenset[str], Verdict] = {
     frozenset({"true", "cosmetic"}): COSMETIC,
     frozenset({"true"}): Verdict(True, None, NO_SALIENCE),
 }
+
+
+def split_prompt(passage: str, before: str = "") -> str:
+    """Ask for the claims of a passage; `before` is what it follows, to resolve pronouns."""
+    context = _BEFORE.format(before=before) if before else ""
+    form = json.dumps(FORM_OF_CLAIMS)
+    return _SPLIT.format(before=context, passage=passage, example=form)
+
+
+def judge_prompt(document: Document, claims: Sequence[str]) -> str:
+    """Ask for the verdicts on these claims, numbered from 1."""
+    numbered = "\n".join(f"{number}. {claim}" for number, claim in enumerate(claims, start=1))
+    return _JUDGE.format(
+        heading=document.heading,
+        text=document.text,
+        claims=numbered,
+        example=_form_of_verdicts(len(claims)),
+    )
+
+
+def _form_of_verdicts(claims: int) -> str:
+    shown = range(1, min(claims, _SHOWN_VERDICTS) + 1)
+    pairs = [f'"{number}": "{_VERDICT}"' for number in shown]
+    return "{" + ", ".join(pairs + (["..."] if claims > len(pairs) else [])) + "}"
 
 
 def read_claims(text: str) -> tuple[tuple[str, ...], str | None]:
@@ -133,24 +214,21 @@ def _words(value: Any) -> list[str]:
     return re.findall(r"\w+", value.casefold()) if isinstance(value, str) else ["?"]
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedPassage:
+class JudgedPassage(NamedTuple):
     """A passage of a text, and the passage before it, if there is one."""
 
     text: str
     before: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimBatch:
+class ClaimBatch(NamedTuple):
     """Claims that are judged together against the whole text of a document."""
 
     document: Document
     claims: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimSplit:
+class ClaimSplit(NamedTuple):
     """The claims of a passage, and the answer of the judge."""
 
     claims: tuple[str, ...]
@@ -164,8 +242,7 @@ class ClaimSplit:
         return int(self.why_not is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
+class Ruling(NamedTuple):
     """A verdict on each claim of a batch, the prompt, and the answer of the judge."""
 
     verdicts: tuple[Verdict, ...]

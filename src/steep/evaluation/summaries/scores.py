@@ -26,11 +26,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,15 +48,10 @@ from steep.evaluation.study_results import (
     TextSet,
 )
 from steep.evaluation.summaries.claims import Judged
-from steep.evaluation.summaries.texts import (
-    HUMAN,
-    ClaimRow,
-    PassageRow,
-    SummaryRow,
-    TextKey,
-    text_of,
-)
+from steep.evaluation.summaries.texts import HUMAN, ClaimRow, PassageRow, SummaryRow
 
+Row = TypeVar("Row", SummaryRow, PassageRow, ClaimRow)
+Value = TypeVar("Value")
 MEASURES = ("claims", "true", "false", "salient", "cosmetic")
 NOT_WRITTEN = "the engine gave no text"
 NOT_READ = "no list of claims could be read"
@@ -88,7 +83,7 @@ class VerdictCounts:
 class CountedText(NamedTuple):
     """A text with its counts, or the reason why it has none."""
 
-    text: TextKey
+    document_id: str
     counts: VerdictCounts | None
     why_not: str | None = None
 
@@ -101,34 +96,9 @@ class Pair(NamedTuple):
     human: VerdictCounts
 
 
-def count_texts(
-    summaries: Sequence[SummaryRow], passages: Iterable[PassageRow], claims: Iterable[ClaimRow]
-) -> list[CountedText]:
-    """Count the claims of every text."""
-    passages_by, claims_by = grouped(passages, text_of), grouped(claims, text_of)
-    return [
-        _counted(summary, passages_by.get(key, []), claims_by.get(key, []))
-        for summary in summaries
-        for key in (text_of(summary),)
-    ]
-
-
 def by_document(texts: Iterable[CountedText]) -> dict[str, VerdictCounts]:
     """Return the mean counts of each document, over its texts with counts."""
     return {document: mean_counts(each) for document, each in _counts_of(texts).items()}
-
-
-def pairs_of(texts: Sequence[CountedText], human: Sequence[CountedText]) -> list[Pair]:
-    """Pair each document of a writer with the mean of its human summaries.
-
-    Documents without a human summary that has counts have no pair.
-    """
-    yardstick = by_document(human)
-    return [
-        Pair(document, own, yardstick[document])
-        for document, own in by_document(texts).items()
-        if document in yardstick
-    ]
 
 
 def pairs_among(human: Sequence[CountedText]) -> list[Pair]:
@@ -147,12 +117,9 @@ def mean_counts(counts: Sequence[VerdictCounts]) -> VerdictCounts:
 
 
 def _counts_of(texts: Iterable[CountedText]) -> dict[str, list[VerdictCounts]]:
-    by_document = grouped(texts, lambda each: each.text.document_id)
-    counts = {
-        document: [each.counts for each in own if each.counts is not None]
-        for document, own in by_document.items()
-    }
-    return {document: each for document, each in counts.items() if each}
+    counted = [(each.document_id, each.counts) for each in texts if each.counts is not None]
+    by_document = grouped(counted, lambda each: each[0])
+    return {key: [counts for _, counts in own] for key, own in by_document.items()}
 
 
 def _counted(
@@ -165,7 +132,7 @@ def _counted(
         why_not = NOT_READ
     elif claims and all(row.true is None for row in claims):
         why_not = NOT_JUDGED
-    return CountedText(text_of(summary), None if why_not else _count(claims), why_not)
+    return CountedText(summary.document_id, None if why_not else _count(claims), why_not)
 
 
 def _count(claims: Sequence[ClaimRow]) -> VerdictCounts:
@@ -293,19 +260,23 @@ class SummaryScores:
 
     def sets(self) -> list[TextSet]:
         """Return the sets of texts, in the order of the rows."""
-        return list(dict.fromkeys(map(_set_of, self.summaries)))
+        return list(dict.fromkeys(row.texts for row in self.summaries))
 
     def counted(self, texts: TextSet) -> list[CountedText]:
-        """Return the counts of each text of a set."""
-        summaries = [row for row in self.summaries if _set_of(row) == texts]
-        return count_texts(summaries, self._passages(texts), self._claims(texts))
+        """Return the counts of each text of a set, or the reason why it has none."""
+        passages = grouped(_of(texts, self.judged.passages), lambda row: row.key)
+        claims = grouped(_of(texts, self.judged.claims), lambda row: row.key)
+        return [
+            _counted(row, passages.get(row.key, []), claims.get(row.key, []))
+            for row in _of(texts, self.summaries)
+        ]
 
     def scores(self, texts: TextSet) -> SetScores:
         """Compute the scores of one set."""
         counted, pairs = self.counted(texts), self._pairs(texts)
         own = by_document(counted)
-        rows = [row for row in self.summaries if _set_of(row) == texts]
-        claims = self._claims(texts)
+        rows, claims = _of(texts, self.summaries), _of(texts, self.judged.claims)
+        unread = (row.why_not for row in _of(texts, self.judged.passages))
         return SetScores(
             texts=texts,
             documents=len(own),
@@ -315,15 +286,12 @@ class SummaryScores:
             cut_off=sum(row.finish_reason == "length" for row in rows),
             claims=len(claims),
             repeats=sum(row.repeats for row in claims),
-            unread_passages=_reasons(row.why_not for row in self._passages(texts)),
+            unread_passages=_reasons(unread),
             unjudged=_reasons(row.why_not for row in claims),
-            per_text={
-                measure: mean_over_documents({key: each.of(measure) for key, each in own.items()})
-                for measure in MEASURES
-            },
+            per_text=_by_measure(lambda name: mean_over_documents(_values(own, name))),
             precision=precision(claims),
             without_human=len(own.keys() - {pair.document_id for pair in pairs}),
-            relative={measure: _relative(pairs, measure, texts) for measure in MEASURES},
+            relative=_by_measure(lambda name: _relative(pairs, name, texts)),
         )
 
     def difference(self, a: TextSet, b: TextSet) -> SetDifference:
@@ -331,21 +299,19 @@ class SummaryScores:
         ours, theirs = by_document(self.counted(a)), by_document(self.counted(b))
         human = by_document(self._human())
         shared = [document for document in ours if document in theirs]
-        gaps = {
-            measure: {key: ours[key].of(measure) - theirs[key].of(measure) for key in shared}
-            for measure in MEASURES
-        }
-        scale = {
-            measure: {key: each.of(measure) for key, each in human.items()} for measure in MEASURES
-        }
+
+        def gaps(name: str) -> dict[str, float]:
+            return {key: ours[key].of(name) - theirs[key].of(name) for key in shared}
+
+        claims = self.judged.claims
         return SetDifference(
             a=a,
             b=b,
             documents=len(shared),
-            per_text={each: mean_over_documents(gaps[each], GAP) for each in MEASURES},
-            precision=precision_gap(self._claims(a), self._claims(b), shared),
-            mean_of_ratios={each: gap_of_ratios(gaps[each], scale[each]) for each in MEASURES},
-            ratio_of_sums={each: gap_of_sums(gaps[each], scale[each]) for each in MEASURES},
+            per_text=_by_measure(lambda name: mean_over_documents(gaps(name), GAP)),
+            precision=precision_gap(_of(a, claims), _of(b, claims), shared),
+            mean_of_ratios=_by_measure(lambda n: gap_of_ratios(gaps(n), _values(human, n))),
+            ratio_of_sums=_by_measure(lambda n: gap_of_sums(gaps(n), _values(human, n))),
         )
 
     def result(self, judges: Sequence[JudgeAgreement] = ()) -> SummariesResult:
@@ -366,21 +332,27 @@ class SummaryScores:
         )
 
     def _pairs(self, texts: TextSet) -> list[Pair]:
+        """Pair each document with the mean of its human summaries that have counts."""
         human = self._human()
-        return pairs_among(human) if texts.writer == HUMAN else pairs_of(self.counted(texts), human)
+        if texts.writer == HUMAN:
+            return pairs_among(human)
+        yardstick, own = by_document(human), by_document(self.counted(texts))
+        return [Pair(key, own[key], yardstick[key]) for key in own if key in yardstick]
 
     def _human(self) -> list[CountedText]:
         return self.counted(TextSet(HUMAN, HUMAN))
 
-    def _claims(self, texts: TextSet) -> list[ClaimRow]:
-        return [row for row in self.judged.claims if _set_of(row) == texts]
 
-    def _passages(self, texts: TextSet) -> list[PassageRow]:
-        return [row for row in self.judged.passages if _set_of(row) == texts]
+def _of(texts: TextSet, rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if row.texts == texts]
 
 
-def _set_of(row: SummaryRow | PassageRow | ClaimRow) -> TextSet:
-    return TextSet(row.writer, row.kind)
+def _values(counts: Mapping[str, VerdictCounts], measure: str) -> dict[str, float]:
+    return {document: each.of(measure) for document, each in counts.items()}
+
+
+def _by_measure(value: Callable[[str], Value]) -> dict[str, Value]:
+    return {measure: value(measure) for measure in MEASURES}
 
 
 def _relative(pairs: Sequence[Pair], measure: str, texts: TextSet) -> Relative:

@@ -37,16 +37,19 @@ from steep.evaluation.study_results import JudgeAgreement, SummariesResult
 from steep.evaluation.summaries.claims import Judged, judge_summaries
 from steep.evaluation.summaries.judge_agreement import measure_judge
 from steep.evaluation.summaries.judging import EngineJudge, Judge
-from steep.evaluation.summaries.prompts import MAX_TOKENS, Kind, in_chat_form, summary_prompt
 from steep.evaluation.summaries.scores import SummaryScores
 from steep.evaluation.summaries.texts import (
     HUMAN,
+    MAX_TOKENS,
     ClaimRow,
+    Kind,
     PassageRow,
     Reference,
     SummaryRow,
     human_summaries,
+    in_chat_form,
     read_references,
+    summary_prompt,
     write_summaries,
 )
 
@@ -104,7 +107,6 @@ class SummaryStudy:
         yield build(
             self.setup.project, Identity(AGREEMENT, VERSION, self._judge_fields(), {}), make
         )
-
         yield self._judged(
             HUMAN, HUMAN, self.human_rows, {"summaries.references": self._content}, {}
         )
