@@ -27,7 +27,7 @@ from typing import Any
 
 from steep.documents.document import Document
 from steep.documents.reading import read_documents
-from steep.evaluation.answers import ask
+from steep.evaluation.engines import NORMALIZERS, Normalizer, OptionScores
 from steep.evaluation.exports import (
     MODEL,
     Exported,
@@ -39,15 +39,9 @@ from steep.evaluation.exports import (
 from steep.evaluation.hf_engine import HuggingFaceEngine
 from steep.evaluation.likelihood import score_questions
 from steep.evaluation.methods.answers import verdicts
-from steep.evaluation.option_rows import (
-    NORMALIZERS,
-    Normalizer,
-    OptionScores,
-    QuestionRow,
-    make_rows,
-)
 from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import read_questions
+from steep.evaluation.rows import QuestionRow, ask_choices, make_rows
 from steep.llm.model_names import embedded_directory
 
 HARNESS_METRICS: dict[Normalizer, str] = {
@@ -113,7 +107,7 @@ def our_answers(
 ) -> dict[str, bool]:
     """Ask for thought processes ourselves: right or wrong of each question."""
     engine = HuggingFaceEngine(*_load(model))
-    rows = ask(engine, model.name, question_set.questions, documents, PROTOCOLS["default"])
+    rows = ask_choices(engine, model.name, question_set.questions, documents, PROTOCOLS["default"])
     found = verdicts(rows, "strict", "first-valid")
     return {each.question_id: each.right for each in found}
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from steep.core.files import read_rows, write_rows
-from steep.evaluation.answers import AnswerRow
 from steep.evaluation.methods.answers import CUT_OFF, NOTHING_CAME, answers_result, verdicts
 from steep.evaluation.methods.short_answers import short_answers_result
 from steep.evaluation.parsers import NO_ANSWER_LINE, NOT_ON_OFFER
 from steep.evaluation.protocols import PROTOCOLS, vote
 from steep.evaluation.results import AnswerProtocol, AnswersScore
+from steep.evaluation.rows import AnswerRow
 
 
 def row(question: str, sample: int, output: str, **changes: object) -> AnswerRow:

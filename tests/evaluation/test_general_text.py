@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steep.core.errors import UserError
 from steep.core.files import read_rows, write_rows
-from steep.evaluation.forgetting.general_text import (
+from steep.evaluation.methods.general_text import (
     GeneralText,
     TextLoss,
     loss_difference,

@@ -12,8 +12,8 @@ from steep.core.errors import UserError
 from steep.core.files import read_rows, write_rows
 from steep.documents.document import Document
 from steep.evaluation.exports import export_lm_eval, export_questions
-from steep.evaluation.forgetting.general_text import GeneralText, text_losses
-from steep.evaluation.forgetting.harness_tasks import (
+from steep.evaluation.methods.general_text import GeneralText, text_losses
+from steep.evaluation.methods.harness_tasks import (
     TaskRow,
     TaskRun,
     compare_tasks,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steep.evaluation.engines import Progress, no_progress
-from steep.evaluation.summaries.judge_agreement import agreement, labeled_claims, measure_judge
+from steep.evaluation.summaries.claims import agreement, labeled_claims, measure_judge
 from steep.evaluation.summaries.judging import (
     COSMETIC,
     FALSE,

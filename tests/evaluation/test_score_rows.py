@@ -7,17 +7,11 @@ import pyarrow.parquet as parquet
 import pytest
 
 from steep.core.files import read_rows, write_rows
+from steep.evaluation.engines import NORMALIZERS, Normalizer, OptionScores
 from steep.evaluation.methods.likelihood import option_lengths
-from steep.evaluation.option_rows import (
-    NORMALIZERS,
-    Normalizer,
-    OptionScores,
-    QuestionRow,
-    count_ties,
-    make_rows,
-)
 from steep.evaluation.questions import Question
 from steep.evaluation.results import ExtremeLengths
+from steep.evaluation.rows import QuestionRow, count_ties, make_rows
 
 QUESTIONS = [
     Question("q1", "d1", "near", "Who?", ("naïve", "b"), (1,)),

@@ -10,13 +10,14 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from steep.core.errors import UserError
 from steep.core.files import disk_errors
 from steep.core.ids import derive_seed, stable_hash
-from steep.evaluation.option_rows import OptionScores
 
+Normalizer = Literal["sum", "per_token", "per_character", "per_byte"]
+NORMALIZERS: tuple[Normalizer, ...] = ("sum", "per_token", "per_character", "per_byte")
 TOO_LONG = "error"  # the finish_reason of a prompt that outgrows the context of a served model
 
 
@@ -49,6 +50,34 @@ class Output(NamedTuple):
     finish_reason: str
     seed: int
     logprob: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OptionScores:
+    """Natural log-likelihoods and lengths of the options of one question.
+
+    Characters and UTF-8 bytes are those of the option itself, without the space before it.
+    """
+
+    sum_logprob: tuple[float, ...]
+    tokens: tuple[int, ...]
+    characters: tuple[int, ...]
+    bytes: tuple[int, ...]
+
+    def likeliest(self, normalizer: Normalizer, count: int = 1) -> list[int]:
+        """Return the `count` likeliest options; the first of equally likely ones."""
+        values = self.normalized(normalizer)
+        return sorted(range(len(values)), key=lambda option: -values[option])[:count]
+
+    def normalized(self, normalizer: Normalizer) -> list[float]:
+        """Return the log-likelihood of each option, divided by its length."""
+        lengths = {
+            "sum": (1,) * len(self.sum_logprob),
+            "per_token": self.tokens,
+            "per_character": self.characters,
+            "per_byte": self.bytes,
+        }[normalizer]
+        return [value / length for value, length in zip(self.sum_logprob, lengths, strict=True)]
 
 
 # Called with each text as it is completed: its place (prompt * samples + sample), and the text.

@@ -20,10 +20,10 @@ from typing import Any
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json, write_jsonl, write_text
 from steep.documents.document import Document
-from steep.evaluation.answers import choice_prompts
 from steep.evaluation.prompts import closed_book_prompt, letters_of
 from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import Question
+from steep.evaluation.rows import choice_prompts
 
 MARK = "steep-export.json"  # lists the files that exports have written
 TEMPLATE_NAME = "closed_book"

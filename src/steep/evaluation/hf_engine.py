@@ -26,6 +26,7 @@ from steep.evaluation.encoding import shared_tokens
 from steep.evaluation.engines import (
     Decoding,
     OnOutput,
+    OptionScores,
     Output,
     Progress,
     PromptTooLong,
@@ -35,7 +36,6 @@ from steep.evaluation.engines import (
     sample_seed,
 )
 from steep.evaluation.likelihood import evaluation_mode, score_questions
-from steep.evaluation.option_rows import OptionScores
 from steep.llm.local.decoding import Chooser, PromptGroup, decode, decode_padded, prefill
 from steep.llm.local.prompts import end_ids
 from steep.llm.local.sampling import RowSampler, SampledRow

@@ -27,6 +27,7 @@ from steep.evaluation.engines import (
     Decoding,
     NoLikelihoods,
     OnOutput,
+    OptionScores,
     Output,
     Progress,
     PromptTooLong,
@@ -35,7 +36,6 @@ from steep.evaluation.engines import (
     no_progress,
     sample_seed,
 )
-from steep.evaluation.option_rows import OptionScores
 from steep.evaluation.prompts import continuation
 from steep.ledger.caller import Sends
 from steep.llm.client import CONTEXT_REASON, UNUSABLE_REASON

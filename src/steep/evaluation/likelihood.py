@@ -34,8 +34,7 @@ from steep.evaluation.encoding import (
     single_rows,
     tree_row,
 )
-from steep.evaluation.engines import PromptTooLong
-from steep.evaluation.option_rows import OptionScores
+from steep.evaluation.engines import OptionScores, PromptTooLong
 from steep.evaluation.prompts import continuation
 
 # B rows, T tokens of the longest row, S the same and the shared prefix before them, N predicted

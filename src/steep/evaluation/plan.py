@@ -29,12 +29,11 @@ from steep.documents.sentences import ends_sentence
 from steep.evaluation.callers import Callers, EndpointUse, check_prices, used_endpoints
 from steep.evaluation.config import BASE
 from steep.evaluation.document_index import DocumentIndex
-from steep.evaluation.engines import Progress, no_progress
+from steep.evaluation.engines import OptionScores, Progress, no_progress
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.http_engine import HttpEngine
 from steep.evaluation.methods.common import Session
 from steep.evaluation.methods.registry import ask, check_methods
-from steep.evaluation.option_rows import OptionScores
 from steep.evaluation.question_set import QuestionSet, read_question_set
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.summaries import study as summaries

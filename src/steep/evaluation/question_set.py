@@ -16,7 +16,6 @@ from steep.core.ids import stable_hash
 from steep.core.token_ids import text_ids
 from steep.documents.document import Document
 from steep.documents.store import documents_of
-from steep.evaluation.answers import SHORT_TOKENS, choice_prompts
 from steep.evaluation.config import BASE, EvaluateConfig
 from steep.evaluation.encoding import encode_question
 from steep.evaluation.prompts import LETTERS, closed_book_prompt, continuation, short_answer_prompt
@@ -29,7 +28,8 @@ from steep.evaluation.questions import (
     read_short_answers,
     split_documents,
 )
-from steep.evaluation.scores import SkippedQuestion
+from steep.evaluation.results import SkippedQuestion
+from steep.evaluation.rows import SHORT_TOKENS, choice_prompts
 from steep.evaluation.setup import EvaluationSetup
 from steep.training.loading import load_tokenizer
 from steep.training.models import context_tokens

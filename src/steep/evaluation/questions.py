@@ -26,7 +26,7 @@ from steep.documents.clean import one_line
 from steep.documents.document import Document, Skipped
 from steep.documents.quality import QualityQuestion, first_record, is_quality, parse_quality
 from steep.documents.records import BadRecord, json_records, required_text, utf8_text
-from steep.evaluation.scores import SkippedQuestion
+from steep.evaluation.results import SkippedQuestion
 
 SHORT_ANSWER = "short-answer"
 CHOICE = "choice"  # the kind of a question whose line names none

@@ -20,13 +20,12 @@ from steep.evaluation.callers import Callers, check_prices, used_endpoints
 from steep.evaluation.config import BASE
 from steep.evaluation.document_index import DocumentIndex
 from steep.evaluation.eval_models import eval_models
-from steep.evaluation.forgetting import general_text, harness_tasks
-from steep.evaluation.methods import answers, open_book
+from steep.evaluation.methods import answers, general_text, harness_tasks, open_book
 from steep.evaluation.methods.common import Session
 from steep.evaluation.methods.registry import ask, check_methods, scores_of
 from steep.evaluation.protocols import asking_fields, check_protocol, protocol_of, reading_fields
 from steep.evaluation.question_set import QuestionSet, read_question_set
-from steep.evaluation.scores import Scores, SkippedQuestion, write_scores
+from steep.evaluation.results import Scores, SkippedQuestion, write_scores
 from steep.evaluation.setup import SCORES_NAME, STAGE, EvaluationSetup
 from steep.evaluation.summaries import study as summaries
 

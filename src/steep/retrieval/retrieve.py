@@ -18,12 +18,11 @@ import numpy as np
 from steep.core.config import identity_fields
 from steep.core.errors import UserError
 from steep.core.ids import stable_hash
-from steep.retrieval.bm25 import BM25Index
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import Chunk, hash_of
 from steep.retrieval.config import RetrievalConfig
 from steep.retrieval.embed import Embedder, embed_texts
-from steep.retrieval.index import Hit, VectorIndex, fuse, sorted_hits
+from steep.retrieval.index import BM25Index, Hit, VectorIndex, fuse, sorted_hits
 from steep.retrieval.rerank import Candidates, Reranker
 
 Order = Literal["best_first", "best_last"]

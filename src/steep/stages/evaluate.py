@@ -20,7 +20,7 @@ from steep.stages import instruct
 
 if TYPE_CHECKING:
     from steep.evaluation.plan import EvaluationPlan
-    from steep.evaluation.scores import Scores
+    from steep.evaluation.results import Scores
 
 POINTER_NAME = "evaluated.json"  # in the run's directory: the name of its latest evaluation
 

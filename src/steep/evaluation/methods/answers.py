@@ -15,8 +15,6 @@ from typing import Any
 
 from steep.core.artifacts import Artifact
 from steep.core.files import read_rows, write_rows
-from steep.evaluation import answers
-from steep.evaluation.answers import AnswerRow
 from steep.evaluation.compare import Grade, Planned, compare, grouped
 from steep.evaluation.engines import TOO_LONG
 from steep.evaluation.eval_models import EvalModel, name_of
@@ -42,6 +40,7 @@ from steep.evaluation.results import (
     ParserName,
     VoteName,
 )
+from steep.evaluation.rows import AnswerRow, ask_choices
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.statistics import mean_interval
 
@@ -65,7 +64,7 @@ def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
     protocol, questions = protocol_of(settings), question_set.questions
 
     def make(directory: Path) -> dict[str, Any]:
-        rows = answers.ask(
+        rows = ask_choices(
             resumable(eval_model, directory),
             eval_model.name,
             questions,

@@ -13,10 +13,10 @@ from steep.core.formatting import plural
 from steep.core.progress import Progress
 from steep.evaluation.engines import AnswerEngine, CachedEngine
 from steep.evaluation.eval_models import EvalModel, name_of
-from steep.evaluation.option_rows import QuestionRow, make_rows
 from steep.evaluation.question_set import QuestionSet
 from steep.evaluation.questions import Question
 from steep.evaluation.results import MethodResult, MetricsResult
+from steep.evaluation.rows import QuestionRow, make_rows
 from steep.evaluation.setup import EvaluationSetup
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Any
 from steep.core.artifacts import Artifact
 from steep.core.files import read_rows
 from steep.evaluation.compare import Grade, Planned, compare, grouped
-from steep.evaluation.engines import NoLikelihoods
+from steep.evaluation.engines import NORMALIZERS, NoLikelihoods, Normalizer
 from steep.evaluation.eval_models import EvalModel
 from steep.evaluation.methods.common import (
     ROWS_NAME,
@@ -24,7 +24,6 @@ from steep.evaluation.methods.common import (
     rows_by_model,
     write_option_rows,
 )
-from steep.evaluation.option_rows import NORMALIZERS, Normalizer, QuestionRow, count_ties
 from steep.evaluation.prompts import closed_book_prompt
 from steep.evaluation.results import (
     ExtremeLengths,
@@ -33,6 +32,7 @@ from steep.evaluation.results import (
     ModelScore,
     OptionLengths,
 )
+from steep.evaluation.rows import QuestionRow, count_ties
 from steep.evaluation.setup import EvaluationSetup
 
 log = logging.getLogger("steep")

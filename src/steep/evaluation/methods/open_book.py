@@ -12,7 +12,6 @@ from typing import Any
 from steep.core.artifacts import Artifact, Identity, build
 from steep.core.errors import UserError
 from steep.core.files import write_rows
-from steep.evaluation.answers import AnswerRow, ask
 from steep.evaluation.document_index import DocumentIndex
 from steep.evaluation.engines import NoLikelihoods, PromptTooLong
 from steep.evaluation.eval_models import EvalModel
@@ -39,6 +38,7 @@ from steep.evaluation.protocols import asking_fields, protocol_of
 from steep.evaluation.question_set import QuestionSet
 from steep.evaluation.questions import Question
 from steep.evaluation.results import AnswerProtocol
+from steep.evaluation.rows import AnswerRow, ask_choices
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.study_results import GridVariant, OpenBookResult
 
@@ -189,7 +189,7 @@ def _ask(
         ]
         write_option_rows(directory, label, eval_model.engine, questions, prompts)
         return
-    rows = ask(
+    rows = ask_choices(
         resumable(eval_model, directory), eval_model.name, questions, by_id, protocol,
         seed=eval_model.setup.evaluate.seed, contexts=texts,
         on_progress=text_progress(label, len(questions) * protocol.samples),

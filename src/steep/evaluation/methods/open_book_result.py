@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from steep.core.artifacts import Artifact
 from steep.core.files import read_rows
 from steep.evaluation import document_index
-from steep.evaluation.answers import AnswerRow
 from steep.evaluation.compare import Grade, Planned, compare, difference, estimate
 from steep.evaluation.eval_models import name_of
 from steep.evaluation.methods import answers, likelihood
 from steep.evaluation.methods.common import ROWS_NAME
-from steep.evaluation.option_rows import QuestionRow
 from steep.evaluation.protocols import protocol_of
 from steep.evaluation.results import TestedDifference
+from steep.evaluation.rows import AnswerRow, QuestionRow
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.statistics import mean_interval
 from steep.evaluation.study_results import (

@@ -13,10 +13,16 @@ from typing import Any
 from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
 from steep.evaluation.eval_models import EvalModel, name_of
-from steep.evaluation.forgetting import general_text, harness_tasks
-from steep.evaluation.methods import answers, likelihood, open_book, short_answers
+from steep.evaluation.methods import (
+    answers,
+    general_text,
+    harness_tasks,
+    likelihood,
+    open_book,
+    short_answers,
+)
 from steep.evaluation.methods.common import Method, Session
-from steep.evaluation.scores import Scores, SkippedQuestion
+from steep.evaluation.results import Scores, SkippedQuestion
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.summaries import study as summaries
 

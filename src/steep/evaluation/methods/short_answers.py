@@ -21,7 +21,6 @@ from typing import Any
 from steep.core.artifacts import Artifact
 from steep.core.files import read_rows, write_rows
 from steep.core.words import is_unspaced, words_of
-from steep.evaluation.answers import AnswerRow, ask_short
 from steep.evaluation.compare import Grade, Planned, compare
 from steep.evaluation.engines import NoLikelihoods
 from steep.evaluation.eval_models import EvalModel, name_of
@@ -36,8 +35,8 @@ from steep.evaluation.methods.common import (
     rows_by_model,
     text_progress,
 )
-from steep.evaluation.option_rows import QuestionRow, make_rows
 from steep.evaluation.results import AnswerLikelihood, ShortAnswersResult
+from steep.evaluation.rows import AnswerRow, QuestionRow, ask_short, make_rows
 from steep.evaluation.setup import EvaluationSetup
 
 log = logging.getLogger("steep")

@@ -35,10 +35,15 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from steep.evaluation.bootstrap import Score, bootstrap_interval, ratio, ratio_difference
 from steep.evaluation.compare import grouped
 from steep.evaluation.results import Interval
-from steep.evaluation.statistics import mean_interval
+from steep.evaluation.statistics import (
+    Score,
+    bootstrap_interval,
+    mean_interval,
+    ratio,
+    ratio_difference,
+)
 from steep.evaluation.study_results import (
     JudgeAgreement,
     Relative,

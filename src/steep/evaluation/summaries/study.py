@@ -31,11 +31,10 @@ from steep.evaluation.methods.common import (
     resumable,
     text_progress,
 )
-from steep.evaluation.scores import from_json
+from steep.evaluation.results import from_json
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.study_results import JudgeAgreement, SummariesResult
-from steep.evaluation.summaries.claims import Judged, judge_summaries
-from steep.evaluation.summaries.judge_agreement import measure_judge
+from steep.evaluation.summaries.claims import Judged, judge_summaries, measure_judge
 from steep.evaluation.summaries.judging import EngineJudge, Judge
 from steep.evaluation.summaries.scores import SummaryScores
 from steep.evaluation.summaries.texts import (

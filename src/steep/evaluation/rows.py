@@ -1,18 +1,24 @@
-"""Written answers: from questions and an engine to one row per model, question and sample.
+"""Rows: one per model, question and sample of a written answer, or per scored question.
 
-A row holds the prompt and the text, so that any parser or vote can be applied to it later.
+An `AnswerRow` holds the prompt and the text, so that any parser or vote can be applied to it later.
+A `QuestionRow` holds the log-likelihoods of the options. A sum favors short options, so it is
+usually divided by a length. Published figures differ in the length, so it is part of the metric's
+name (`per_character` is the usual `acc_norm`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from steep.documents.document import Document
 from steep.evaluation.engines import (
     TOO_LONG,
     AnswerEngine,
     Decoding,
+    Normalizer,
+    OptionScores,
     Output,
     Progress,
     PromptTooLong,
@@ -63,7 +69,7 @@ class AnswerRow:
     logprob: float | None
 
 
-def ask(
+def ask_choices(
     engine: AnswerEngine,
     model: str,
     questions: Sequence[Question],
@@ -162,3 +168,50 @@ def _row(
         answers=question.answers,
         logprob=output.logprob,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionRow(OptionScores):
+    """A question, and the scores of its options under one model."""
+
+    question_id: str
+    document_id: str
+    kind: str
+    question: str
+    options: tuple[str, ...]
+    gold: tuple[int, ...]
+
+    def right(self, normalizer: Normalizer) -> bool:
+        """Return True if exactly the right options are the likeliest under this normalizer.
+
+        A likelihood ranks options and cannot tell how many are right, so that number is given: if
+        two options are right, they must be the two likeliest.
+        """
+        return {*self.likeliest(normalizer, len(self.gold))} == {*self.gold}
+
+    @property
+    def chance(self) -> float:
+        """The probability that a random draw of as many options as are right is right."""
+        return 1 / math.comb(len(self.options), len(self.gold))
+
+
+def make_rows(questions: Sequence[Question], scores: Sequence[OptionScores]) -> list[QuestionRow]:
+    """Join questions and their scores, in the same order."""
+    return [
+        QuestionRow(
+            question_id=question.id,
+            document_id=question.document_id,
+            kind=question.kind,
+            question=question.question,
+            options=question.options,
+            gold=question.gold,
+            **asdict(each),
+        )
+        for question, each in zip(questions, scores, strict=True)
+    ]
+
+
+def count_ties(rows: Sequence[QuestionRow], normalizer: Normalizer) -> int:
+    """Count the questions with equally likely best options."""
+    values = [row.normalized(normalizer) for row in rows]
+    return sum(each.count(max(each)) > 1 for each in values)

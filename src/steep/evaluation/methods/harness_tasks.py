@@ -19,14 +19,17 @@ from typing import Any, NamedTuple
 from steep.core.artifacts import Artifact, Identity, build
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json, write_rows
-from steep.evaluation.bootstrap import bootstrap_interval, ratio_difference
 from steep.evaluation.compare import grouped
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.methods.common import ROWS_NAME, Method, Session, is_local, rows_by_model
-from steep.evaluation.results import Interval
-from steep.evaluation.scores import from_json
+from steep.evaluation.results import Interval, from_json
 from steep.evaluation.setup import EvaluationSetup
-from steep.evaluation.statistics import mcnemar_exact, paired_difference
+from steep.evaluation.statistics import (
+    bootstrap_interval,
+    mcnemar_exact,
+    paired_difference,
+    ratio_difference,
+)
 from steep.evaluation.study_results import ModelTasks, TaskDifference, TaskScore, TasksResult
 
 STAGE, VERSION = "tasks", 2

@@ -23,12 +23,12 @@ from steep.core.progress import Progress
 from steep.core.token_ids import text_ids
 from steep.documents.document import Skipped
 from steep.documents.general_text import KINDS, NoText, builtin_texts, stream_general_texts
-from steep.evaluation.bootstrap import Score, bootstrap_interval, ratio, ratio_difference
 from steep.evaluation.encoding import batches
 from steep.evaluation.eval_models import EvalModel
 from steep.evaluation.methods.common import ROWS_NAME, Method, Session, is_local, rows_by_model
 from steep.evaluation.results import Interval
 from steep.evaluation.setup import EvaluationSetup
+from steep.evaluation.statistics import Score, bootstrap_interval, ratio, ratio_difference
 from steep.evaluation.study_results import GeneralTextResult, LossDifference, LossScore, ModelLoss
 
 log = logging.getLogger("steep")
