@@ -23,15 +23,11 @@ if TYPE_CHECKING:
 
 
 class EndpointUse(NamedTuple):
-    """An endpoint that an evaluation asks.
-
-    Attributes:
-        reads_only: True for an embedder or a reranker, which return no text.
-    """
+    """An endpoint that an evaluation asks."""
 
     section: str
     settings: EndpointConfig
-    reads_only: bool
+    reads_only: bool  # True for an embedder or a reranker, which return no text
 
     @property
     def prices(self) -> Prices:

@@ -34,18 +34,14 @@ class EvalModel:
     """A model under evaluation: the name that tables call it, and how to load it.
 
     Attributes:
-        name: "base", the name of an arm, or that of a server.
-        setup: The settings of the evaluation.
-        trained: The artifact that holds it, if this project trained it.
         server: The endpoint that serves it; if None, it is loaded in this process.
-        callers: Opens such endpoints.
     """
 
-    name: str
-    setup: EvaluationSetup
-    trained: Artifact | None = None
+    name: str  # "base", the name of an arm, or that of a server
+    setup: EvaluationSetup  # the settings of the evaluation
+    trained: Artifact | None = None  # the artifact that holds it, if this project trained it
     server: ServerConfig | None = None
-    callers: Callers | None = None
+    callers: Callers | None = None  # opens such endpoints
     _opened: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -58,25 +58,17 @@ SHOWN_SKIPPED = 3
 
 @dataclass(frozen=True, slots=True)
 class EvaluationCalls:
-    """The requests to one endpoint.
-
-    Attributes:
-        requests: All requests of this evaluation.
-        completed: Requests whose answers are in the ledger; they cost nothing more.
-        tokens_in: Input tokens of the other requests.
-        tokens_out: Output tokens of the other requests.
-        cost_usd: Of the other requests; None if the price is unknown.
-    """
+    """The requests to one endpoint."""
 
     section: str
     model: str
     base_url: str
     prices: Prices
-    requests: int
-    completed: int
-    tokens_in: Range
-    tokens_out: Range
-    cost_usd: Range | None
+    requests: int  # all requests of this evaluation
+    completed: int  # requests whose answers are in the ledger; they cost nothing more
+    tokens_in: Range  # input tokens of the other requests
+    tokens_out: Range  # output tokens of the other requests
+    cost_usd: Range | None  # of the other requests; None if the price is unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,13 +272,9 @@ def _local_models(setup: EvaluationSetup) -> list[EvalModel]:
 
 @dataclass
 class _PlannedStudy(SummaryStudy):
-    """A study in which texts that do not exist yet are expected to be as long as human ones.
+    """A study in which texts that do not exist yet are expected to be as long as human ones."""
 
-    Attributes:
-        before: The artifacts of texts that exist.
-    """
-
-    before: Sequence[Artifact] = ()
+    before: Sequence[Artifact] = ()  # the artifacts of texts that exist
 
     def write(self, eval_model: EvalModel, kind: Kind, directory: Path) -> list[SummaryRow]:
         """Return the texts that exist, and human ones in place of the others."""

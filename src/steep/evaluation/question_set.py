@@ -44,23 +44,18 @@ class QuestionSet:
     """The questions of one evaluation.
 
     Attributes:
-        documents: The artifact of the documents.
-        texts: Its documents, or parts of them.
-        content: A hash of the file of questions.
-        split: The documents that are asked about.
         questions: Questions with options; those with short answers have other answers as options.
-        everything: The questions with options about all documents, in every split.
         unfit: Ids of those that do not fit a model, e.g. because they are too long.
     """
 
     documents: Artifact
-    texts: Sequence[Document]
-    content: str
-    split: str
+    texts: Sequence[Document]  # the documents, or parts of them
+    content: str  # a hash of the file of questions
+    split: str  # the documents that are asked about
     limit: int | None
     questions: Sequence[Question]
     short: Sequence[Question]
-    everything: Sequence[Question]
+    everything: Sequence[Question]  # the questions with options about all documents, in every split
     skipped: Sequence[SkippedQuestion]
     unfit: Sequence[str] = ()
 

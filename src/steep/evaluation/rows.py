@@ -39,34 +39,22 @@ SHORT_TOKENS = 48
 
 @dataclass(frozen=True, slots=True)
 class AnswerRow:
-    """One text that one model wrote about one question.
+    """One text that one model wrote about one question."""
 
-    Attributes:
-        model: Name of the model in tables.
-        document_id: Id of the whole document that it is about.
-        sample: Number of the text, counted from 0.
-        finish_reason: "stop" or "length" as a rule; "error" with an empty output.
-        options: In the order of the file; empty for a short answer.
-        order: The option that was shown at each place.
-        gold: The right options; empty for a short answer.
-        answers: The accepted texts of a short answer.
-        logprob: Of the output, if the engine returns it.
-    """
-
-    model: str
+    model: str  # name of the model in tables
     question_id: str
-    document_id: str
+    document_id: str  # id of the whole document that it is about
     kind: str
-    sample: int
+    sample: int  # number of the text, counted from 0
     seed: int
     prompt: str
     output: str
-    finish_reason: str
-    options: tuple[str, ...]
-    order: tuple[int, ...]
-    gold: tuple[int, ...]
-    answers: tuple[str, ...]
-    logprob: float | None
+    finish_reason: str  # "stop" or "length" as a rule; "error" with an empty output
+    options: tuple[str, ...]  # in the order of the file; empty for a short answer
+    order: tuple[int, ...]  # the option that was shown at each place
+    gold: tuple[int, ...]  # the right options; empty for a short answer
+    answers: tuple[str, ...]  # the accepted texts of a short answer
+    logprob: float | None  # of the output, if the engine returns it
 
 
 def ask_choices(

@@ -49,19 +49,17 @@ class Method(NamedTuple):
     """A method of evaluation.
 
     Attributes:
-        stage: Name of the artifacts of rows that the result is computed from.
         ask: Asks one model, if the method is configured for it; yields the artifacts.
         result: Computes the result from the artifacts of `stage`, given also all other artifacts.
-        kind: Type of the result.
         chosen: True if `evaluate.methods` names it; False if it has a section of settings.
         about: Returns the results for one question from one artifact, for `steep status`; None if
             the rows are not about questions.
     """
 
-    stage: str
+    stage: str  # name of the artifacts of rows that the result is computed from
     ask: Callable[[Session, EvalModel], Iterator[Artifact]]
     result: Callable[[Sequence[Artifact], Sequence[Artifact], EvaluationSetup], MethodResult]
-    kind: type[MethodResult] = MetricsResult
+    kind: type[MethodResult] = MetricsResult  # type of the result
     chosen: bool = True
     about: Callable[[Artifact, EvaluationSetup, str], list[dict[str, Any]]] | None = rows_about
 

@@ -40,19 +40,13 @@ RECALLS = (1, 2, 4, 5, 8, 16)
 
 @dataclass(frozen=True, slots=True)
 class GridPoint:
-    """The grades of one model in one variant.
-
-    Attributes:
-        grades: One per question.
-        left_out: Why it was not asked, if prompts outgrow the model's context.
-        chance: The accuracy of guessing.
-    """
+    """The grades of one model in one variant."""
 
     model: str
     variant: GridVariant
-    grades: tuple[Grade, ...]
-    left_out: str | None = None
-    chance: float | None = None
+    grades: tuple[Grade, ...]  # one per question
+    left_out: str | None = None  # why it was not asked, if prompts outgrow the model's context
+    chance: float | None = None  # the accuracy of guessing
 
 
 @dataclass(frozen=True, slots=True)

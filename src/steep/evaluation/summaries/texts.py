@@ -53,19 +53,12 @@ _BEGINNINGS: dict[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class TextKey:
-    """The key of a text; its passages and claims repeat it.
+    """The key of a text; its passages and claims repeat it."""
 
-    Attributes:
-        writer: Name of the model, or `HUMAN`.
-        document_id: The whole document that it is about.
-        kind: "short" or "long"; `HUMAN` for a human summary.
-        number: Which of the writer's texts of this kind on this document, counted from 0.
-    """
-
-    writer: str
-    document_id: str
-    kind: str
-    number: int
+    writer: str  # name of the model, or `HUMAN`
+    document_id: str  # the whole document that it is about
+    kind: str  # "short" or "long"; `HUMAN` for a human summary
+    number: int  # which of the writer's texts of this kind on this document, counted from 0
 
     @property
     def key(self) -> tuple[str, str, str, int]:
@@ -107,29 +100,18 @@ class PassageRow(TextKey):
 
 @dataclass(frozen=True, slots=True)
 class ClaimRow(TextKey):
-    """A claim of a text, with its verdict.
+    """A claim of a text, with its verdict."""
 
-    Attributes:
-        claim_number: Number of the claim in the text, counted from 0.
-        repeats: Further mentions in the text, which are not judged or counted again.
-        true: True if the source supports it; None if no verdict could be read.
-        salient: True if it matters; None for a false claim and if it could not be read.
-        why_not: Why the verdict, or that part of it, could not be read.
-        shown_as: Its number among the claims of its call.
-        prompt_hash: Of the judge's prompt; claims of one call have the same.
-        output: The answer of the judge about all claims of the call.
-    """
-
-    claim_number: int
+    claim_number: int  # number of the claim in the text, counted from 0
     claim: str
-    repeats: int
+    repeats: int  # further mentions in the text, which are not judged or counted again
     judge: str
-    true: bool | None
-    salient: bool | None
-    why_not: str | None
-    shown_as: int
-    prompt_hash: str
-    output: str
+    true: bool | None  # True if the source supports it; None if no verdict could be read
+    salient: bool | None  # True if it matters; None for a false claim and if it could not be read
+    why_not: str | None  # why the verdict, or that part of it, could not be read
+    shown_as: int  # its number among the claims of its call
+    prompt_hash: str  # of the judge's prompt; claims of one call have the same
+    output: str  # the answer of the judge about all claims of the call
     seed: int
 
 
