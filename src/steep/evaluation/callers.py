@@ -98,11 +98,7 @@ class Callers:
         return self._open[section]
 
     def engine(self, section: str, purpose: str) -> AnswerEngine:
-        """Return the engine of a served model.
-
-        Raises:
-            UserError: As `open` does.
-        """
+        """Return the engine of a served model."""
         from steep.evaluation.http_engine import HttpEngine
 
         server: Any = self._used[section].settings

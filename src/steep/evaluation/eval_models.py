@@ -95,11 +95,7 @@ class EvalModel:
 
     @property
     def engine(self) -> AnswerEngine:
-        """The engine of the model, loaded or connected on first use.
-
-        Raises:
-            UserError: It cannot be loaded or connected.
-        """
+        """The engine of the model, loaded or connected on first use."""
         if "engine" not in self._opened:
             self._opened["engine"] = self._served() if self.server else self._local()
         engine: AnswerEngine = self._opened["engine"]

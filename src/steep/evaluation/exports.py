@@ -74,11 +74,7 @@ def export_questions(
 
 
 def export_lm_eval(directory: Path, question_set: ExportedQuestions) -> Exported:
-    """Write NAME and NAME_generation as tasks of lm-evaluation-harness.
-
-    Raises:
-        UserError: The folder holds files that an export has not written.
-    """
+    """Write NAME and NAME_generation as tasks of lm-evaluation-harness."""
     templates = (".yaml", "_generation.yaml", "_docs.py")
     start = f"lm_eval --model hf --model_args pretrained={MODEL},dtype=float32"
     return _export(
@@ -93,11 +89,7 @@ def export_lm_eval(directory: Path, question_set: ExportedQuestions) -> Exported
 
 
 def export_inspect(directory: Path, question_set: ExportedQuestions) -> Exported:
-    """Write NAME.py with the tasks `likelihood` and `generation` for inspect-ai.
-
-    Raises:
-        UserError: The folder holds files that an export has not written.
-    """
+    """Write NAME.py with the tasks `likelihood` and `generation` for inspect-ai."""
     file = shlex.quote(str(directory / f"{question_set.name}.py"))
     return _export(
         directory,

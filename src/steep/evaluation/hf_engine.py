@@ -65,11 +65,7 @@ class HuggingFaceEngine:
         on_progress: Progress = no_progress,
         on_output: OnOutput = keep_nothing,
     ) -> list[list[Output]]:
-        """Continue each prompt; rows that are decoded together are of like length.
-
-        Raises:
-            PromptTooLong: A prompt with its answer outgrows the context.
-        """
+        """Continue each prompt; rows that are decoded together are of like length."""
         ids = [self._encoded(prompt, decoding.max_tokens) for prompt in prompts]
         texts = [(number, n) for number in range(len(ids)) for n in range(decoding.samples)]
         texts.sort(key=lambda text: -len(ids[text[0]]))  # the longest first: memory ends early

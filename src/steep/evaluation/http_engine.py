@@ -216,11 +216,7 @@ def _output(completion: Completion, request: Request, stop: Sequence[str]) -> Ou
 
 
 def _scores(options: Sequence[str], echoes: Sequence[Any]) -> OptionScores:
-    """Compute scores from the tokens of the prompt alone and of the prompt with each option.
-
-    Raises:
-        ValueError: A token has no log-probability, or an option has no token.
-    """
+    """Compute scores from the tokens of the prompt alone and of the prompt with each option."""
     alone, *wholes = echoes
     own = []
     for option, whole in zip(options, wholes, strict=True):

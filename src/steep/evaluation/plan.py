@@ -24,7 +24,7 @@ from steep.core.artifacts import Artifact, Project
 from steep.core.calls import Completion, Usage
 from steep.core.errors import UserError
 from steep.core.formatting import dollars, some_of
-from steep.core.ranges import Range
+from steep.core.ranges import Case, Range
 from steep.documents.sentences import ends_sentence
 from steep.evaluation.callers import Callers, EndpointUse, check_prices, used_endpoints
 from steep.evaluation.config import BASE
@@ -167,26 +167,24 @@ class _Counter:
 
     def sums(self) -> EvaluationCalls:
         """Sum up the requests to this endpoint."""
-        settings, prices = self.used.settings, self.used.prices
         missing = [each for id_, each in self.requests.items() if id_ not in self.completed]
         characters = sum(len(part) for each in missing for part in each.parts)
         bound = sum(each.prompt_bound for each in missing)
         written = sum(each.answer_bound for each in missing if each.kind != "echo")
+        echoed = sum(each.kind == "echo" for each in missing)  # one token each
         usual = characters / USUAL_CHARACTERS_PER_TOKEN
         tokens_in = Range(characters / MOST_CHARACTERS_PER_TOKEN, usual, max(usual, bound))
-        tokens_out = Range(*(share * written for share in USUAL_SHARE))
-        echoed = sum(each.kind == "echo" for each in missing)  # one token each
-        tokens_out += Range.exactly(echoed)
+        tokens_out = Range(*(share * written for share in USUAL_SHARE)) + Range.exactly(echoed)
         return EvaluationCalls(
-            self.section,
-            settings.model,
-            settings.base_url,
-            prices,
-            len(self.requests),
-            len(self.completed),
-            tokens_in,
-            tokens_out,
-            _cost(prices, tokens_in, tokens_out),
+            section=self.section,
+            model=self.used.settings.model,
+            base_url=self.used.settings.base_url,
+            prices=self.used.prices,
+            requests=len(self.requests),
+            completed=len(self.completed),
+            tokens_in=tokens_in,
+            tokens_out=tokens_out,
+            cost_usd=_cost(self.used.prices, tokens_in, tokens_out),
         )
 
 
@@ -201,10 +199,7 @@ class _CountingEngine(HttpEngine):
     ) -> list[OptionScores]:
         """Count the requests; return scores of 0."""
         self._caller.complete(self.echoes(prompts, options))
-        return [
-            OptionScores((0.0,) * len(each), (1,) * len(each), (1,) * len(each), (1,) * len(each))
-            for each in options
-        ]
+        return [OptionScores((0.0,) * len(each), *((1,) * len(each),) * 3) for each in options]
 
 
 class _Counters(Callers):
@@ -343,12 +338,6 @@ def _stand_in(request: Request) -> Completion:
 def _cost(prices: Prices, tokens_in: Range, tokens_out: Range) -> Range | None:
     if not prices.known:
         return None
-    cases = [
-        prices.cost_usd(Usage(round(read), 0, round(written))) or 0.0
-        for read, written in zip(
-            (tokens_in.low, tokens_in.expected, tokens_in.high),
-            (tokens_out.low, tokens_out.expected, tokens_out.high),
-            strict=True,
-        )
-    ]
-    return Range(*cases)
+    cases: tuple[Case, ...] = ("low", "expected", "high")
+    usages = (Usage(round(tokens_in[each]), 0, round(tokens_out[each])) for each in cases)
+    return Range(*(prices.cost_usd(usage) or 0.0 for usage in usages))

@@ -66,11 +66,7 @@ def _fields(protocol: AnswerProtocol, *, reading: bool) -> dict[str, Any]:
 
 
 def check_protocol(settings: EvaluateConfig) -> None:
-    """Check that several samples can differ.
-
-    Raises:
-        UserError: There are several samples without a temperature.
-    """
+    """Check that several samples can differ."""
     protocol = protocol_of(settings)
     if "answers" in settings.methods and protocol.samples > 1 and protocol.temperature == 0:
         raise UserError(

@@ -94,25 +94,16 @@ def read_question_set(
     if settings.questions is None:
         return None
     texts = documents_of(documents)
-    short = _short(settings.questions, texts, settings.methods)
-    found = _choices(settings.questions, texts, short)
-    asked_shortly = {question.id for question in short.questions}
-    skipped = [
-        SkippedQuestion(id_, f"{reason}; asked as a short answer only")
-        if id_ in asked_shortly
-        else SkippedQuestion(id_, reason)
-        for id_, reason in found.skipped
+    short, skipped = _short(settings.questions, texts, settings.methods)
+    choices, not_choices = _choices(settings.questions, texts, Questions(short, skipped))
+    ids = {question.id for question in short}
+    reasons = [
+        SkippedQuestion(id_, f"{reason}; asked as a short answer only" if id_ in ids else reason)
+        for id_, reason in not_choices
     ]
+    content, split = content_hash(settings.questions), settings.split
     question_set = QuestionSet(
-        documents,
-        texts,
-        content_hash(settings.questions),
-        settings.split,
-        settings.limit,
-        found.questions,
-        short.questions,
-        found.questions,
-        skipped,
+        documents, texts, content, split, settings.limit, choices, short, choices, reasons
     )
     if check_length:
         question_set = _that_fits(question_set, setup)
@@ -120,11 +111,7 @@ def read_question_set(
 
 
 def _that_fits(question_set: QuestionSet, setup: EvaluationSetup) -> QuestionSet:
-    """Keep the questions that fit every model; the others become skipped ones.
-
-    Raises:
-        UserError: No question is left.
-    """
+    """Keep the questions that fit every model; the others become skipped ones."""
     reasons = _not_askable(setup, question_set.questions, question_set.short, question_set.by_id)
     if not reasons:
         return question_set
@@ -151,17 +138,13 @@ def _that_fits(question_set: QuestionSet, setup: EvaluationSetup) -> QuestionSet
 
 def _limited(question_set: QuestionSet) -> QuestionSet:
     """Keep the first questions of every method."""
-    if question_set.limit is None:
+    limit, parts = question_set.limit, ("questions", "short", "everything")
+    if limit is None:
         return question_set
     found = max(len(question_set.questions), len(question_set.short))
-    if question_set.limit < found:
-        log.info("evaluate: asking the first %d of %d questions", question_set.limit, found)
-    return replace(
-        question_set,
-        questions=question_set.questions[: question_set.limit],
-        short=question_set.short[: question_set.limit],
-        everything=question_set.everything[: question_set.limit],
-    )
+    if limit < found:
+        log.info("evaluate: asking the first %d of %d questions", limit, found)
+    return replace(question_set, **{each: getattr(question_set, each)[:limit] for each in parts})
 
 
 def _short(path: Path, texts: Sequence[Document], methods: Sequence[str]) -> Questions:
@@ -191,10 +174,8 @@ def _choices(path: Path, texts: Sequence[Document], short: Questions) -> Questio
 
 def _on_split(question_set: QuestionSet, settings: EvaluateConfig) -> QuestionSet:
     ids = split_documents(question_set.texts)[settings.split]
-    questions, short = (
-        questions_on(question_set.questions, ids),
-        questions_on(question_set.short, ids),
-    )
+    questions = questions_on(question_set.questions, ids)
+    short = questions_on(question_set.short, ids)
     if not (questions or short):
         raise UserError(
             f"No question is about a document of the {settings.split} split.",

@@ -72,9 +72,6 @@ def ask_choices(
 
     The questions are all of one set, so that the prompts can say whether several may be right;
     `contexts` are the retrieved texts of each question, in the order in which they are shown.
-
-    Raises:
-        UserError: A prompt outgrows the context, or the engine gives no answer to one.
     """
     prompts, orders = choice_prompts(questions, documents, protocol, contexts)
     decoding = Decoding(protocol.samples, protocol.temperature, protocol.max_tokens, (STOP,), seed)
@@ -138,23 +135,13 @@ def _generated(
 
 
 def _row(
-    model: str, question: Question, prompt: str, order: tuple[int, ...], sample: int, output: Output
+    model: str, asked: Question, prompt: str, order: tuple[int, ...], sample: int, output: Output
 ) -> AnswerRow:
+    text, reason, seed, logprob = output
+    about = (model, asked.id, asked.document_id, asked.kind)
+    options, gold, answers = asked.options, asked.gold, asked.answers
     return AnswerRow(
-        model=model,
-        question_id=question.id,
-        document_id=question.document_id,
-        kind=question.kind,
-        sample=sample,
-        seed=output.seed,
-        prompt=prompt,
-        output=output.text,
-        finish_reason=output.finish_reason,
-        options=question.options,
-        order=order,
-        gold=question.gold,
-        answers=question.answers,
-        logprob=output.logprob,
+        *about, sample, seed, prompt, text, reason, options, order, gold, answers, logprob
     )
 
 

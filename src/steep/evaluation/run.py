@@ -98,9 +98,6 @@ def rescore(setup: EvaluationSetup, evaluated: Artifact) -> Scores:
     """Return the tables of an evaluation, computed again from its rows alone.
 
     Settings of asking that have changed since are not applied; each one is logged.
-
-    Raises:
-        UserError: Rows of the evaluation are missing.
     """
     rows = rows_of(setup.project, evaluated)
     log.info(
@@ -131,11 +128,7 @@ def find_evaluation(project: Project, name: str | None) -> Artifact:
 
 
 def rows_of(project: Project, evaluated: Artifact) -> list[Artifact]:
-    """Return the artifacts of rows that an evaluation was computed from.
-
-    Raises:
-        UserError: One of them is missing.
-    """
+    """Return the artifacts of rows that an evaluation was computed from."""
     names = evaluated.manifest["identity"]["inputs"].values()
     return [_finished(project, str(name)) for name in names]
 

@@ -40,11 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 def need(module: str, package: str) -> Any:
-    """Import a module.
-
-    Raises:
-        UserError: It is not installed.
-    """
+    """Import a module."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

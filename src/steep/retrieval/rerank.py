@@ -66,11 +66,7 @@ class LocalReranker:
         self._model: Any = sentence_transformers().CrossEncoder(str(path), local_files_only=True)
 
     def score(self, candidates: Sequence[Candidates]) -> list[list[float]]:
-        """Return the score of each text for its question.
-
-        Raises:
-            UserError: The model does not return one number per pair.
-        """
+        """Return the score of each text for its question."""
         pairs = [(each.question, text) for each in candidates for text in each.texts]
         scores = self._model.predict(pairs, show_progress_bar=False)
         if scores.shape != (len(pairs),):
@@ -93,11 +89,7 @@ class EndpointReranker:
         self._caller, self._model = caller, model
 
     def score(self, candidates: Sequence[Candidates]) -> list[list[float]]:
-        """Return the score of each text for its question.
-
-        Raises:
-            UserError: The endpoint fails, or the limits of the project are reached.
-        """
+        """Return the score of each text for its question."""
         where = self._caller.endpoint
         requests = [
             Request("rerank", where, "rerank", self._model, (each.question, *each.texts))
@@ -112,11 +104,7 @@ class EndpointReranker:
 def open_reranker(
     settings: RetrievalConfig, root: Path = Path(), caller: Sends | None = None
 ) -> Reranker | None:
-    """Open the configured reranker; None for "none", and for "likelihood", which needs a model.
-
-    Raises:
-        UserError: Its package or directory is missing.
-    """
+    """Open the configured reranker; None for "none", and for "likelihood", which needs a model."""
     match settings.reranker:
         case "none" | "likelihood":
             return None

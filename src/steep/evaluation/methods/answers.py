@@ -109,9 +109,6 @@ def answers_result(
     """Compute the accuracy of written answers, and how many could be read.
 
     `asked_without` are the parameters that the server of a model refused.
-
-    Raises:
-        ValueError: The models did not answer the same questions.
     """
     compared = compare({n: answer_grades(rows, protocol) for n, rows in by_model.items()}, planned)
     without = asked_without or {}

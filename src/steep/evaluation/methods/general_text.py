@@ -169,11 +169,7 @@ def _check_context(model: Any, context_tokens: int) -> None:
 
 
 def loss_score(rows: Sequence[TextLoss]) -> LossScore:
-    """Compute the loss of one model with intervals over texts.
-
-    Raises:
-        ValueError: No token was predicted.
-    """
+    """Compute the loss of one model with intervals over texts."""
     ids = [row.text_id for row in rows]
     return LossScore(
         nats_per_token=_interval(map(_token_sums, rows), ids, ratio),
@@ -232,11 +228,7 @@ def _sizes(rows: Sequence[TextLoss]) -> dict[str, int]:
 
 
 def check(setup: EvaluationSetup) -> None:
-    """Check the general text, before anything is spent.
-
-    Raises:
-        UserError: It cannot be read.
-    """
+    """Check the general text, before anything is spent."""
     texts = setup.forgetting.texts
     if texts is None:
         return

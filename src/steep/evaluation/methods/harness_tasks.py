@@ -117,11 +117,7 @@ def _task_manager(include_path: Path | None, model: Path | str | None = None) ->
 
 
 def check_tasks(tasks: Sequence[str], include_path: Path | None = None) -> None:
-    """Check that the tasks exist, before anything is computed.
-
-    Raises:
-        UserError: The package is not installed, or a name or pattern matches no task.
-    """
+    """Check that the tasks exist, before anything is computed."""
     match_names(tasks, _task_manager(include_path).all_tasks)
 
 
@@ -147,11 +143,7 @@ def match_names(tasks: Sequence[str], known: Sequence[str]) -> list[str]:
 
 
 def check_installed() -> None:
-    """Check that the package is installed.
-
-    Raises:
-        UserError: It is not installed.
-    """
+    """Check that the package is installed."""
     if importlib.util.find_spec("lm_eval") is None:
         raise UserError(
             "lm-evaluation-harness is not installed.",
@@ -300,11 +292,7 @@ def _interval(after: Sequence[TaskRow], before: Sequence[TaskRow]) -> Interval:
 
 
 def check(setup: EvaluationSetup) -> None:
-    """Check the settings of tasks, before anything is spent.
-
-    Raises:
-        UserError: A task does not exist, or lm-evaluation-harness is not installed.
-    """
+    """Check the settings of tasks, before anything is spent."""
     settings = setup.forgetting
     if settings.task_folder is not None and not settings.task_folder.is_dir():
         raise UserError(

@@ -74,11 +74,7 @@ def likelihood_result(
     normalizer: Normalizer,
     planned: Planned | None = None,
 ) -> LikelihoodResult:
-    """Compute the accuracy of the likeliest option, and beside it under every other normalizer.
-
-    Raises:
-        ValueError: The models did not answer the same questions.
-    """
+    """Compute the accuracy of the likeliest option, and beside it under every other normalizer."""
     compared = compare({n: likelihood_grades(r, normalizer) for n, r in by_model.items()}, planned)
     rows = next(iter(by_model.values()))
     return LikelihoodResult(

@@ -46,11 +46,7 @@ log = logging.getLogger("steep")
 
 
 def check(setup: EvaluationSetup, question_set: QuestionSet) -> None:
-    """Check the settings of the open book, before anything is spent.
-
-    Raises:
-        UserError: An embedder or reranker lacks its model or endpoint, or a split has no question.
-    """
+    """Check the settings of the open book, before anything is spent."""
     settings = setup.open_book
     if not question_set.everything:
         raise UserError(

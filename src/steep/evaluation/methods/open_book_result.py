@@ -72,9 +72,6 @@ def open_book_result(
     without a split has no best variant: the highest of many is too high.
 
     `retrieved` is by size of chunks; `closed` are closed-book grades, counted in the same way.
-
-    Raises:
-        ValueError: The models did not answer the same questions.
     """
     models = dict.fromkeys(cell.model for cell in cells)
     best = {model: cell for model in models if (cell := best_cell(cells, model))}

@@ -43,11 +43,7 @@ def _configured_name(name: str) -> str:
 
 
 def check_methods(setup: EvaluationSetup) -> None:
-    """Check that every method that is to be used exists.
-
-    Raises:
-        UserError: One of them does not exist.
-    """
+    """Check that every method that is to be used exists."""
     known = [_configured_name(name) for name, method in METHODS.items() if method.chosen]
     for name in setup.evaluate.methods:
         if name not in known:

@@ -72,9 +72,6 @@ def judge_summaries(
 
     `sources` are the whole documents, see `whole_documents`; an empty text has no passages.
     `on_progress` is called with the number of finished calls and their total, for each step.
-
-    Raises:
-        UserError: The judge fails.
     """
     passages = split_summaries(judge, summaries, on_progress)
     pending = list(_pending(summaries, passages, claims_per_call))
@@ -209,11 +206,7 @@ def labeled_claims() -> tuple[LabeledClaim, ...]:
 
 
 def measure_judge(judge: Judge, claims_per_call: int = CLAIMS_PER_CALL) -> JudgeAgreement:
-    """Measure a judge on the labeled claims, in batches as in the study that it will judge.
-
-    Raises:
-        UserError: The judge fails.
-    """
+    """Measure a judge on the labeled claims, in batches as in the study that it will judge."""
     groups = [
         rows[start : start + claims_per_call]
         for rows in grouped(labeled_claims(), lambda row: row.document.id).values()

@@ -291,23 +291,14 @@ class EngineJudge:
     def split(
         self, passages: Sequence[JudgedPassage], on_progress: Progress = no_progress
     ) -> list[ClaimSplit]:
-        """Split each passage into claims.
-
-        Raises:
-            UserError: The engine fails, or refuses every request.
-        """
+        """Split each passage into claims."""
         prompts = [split_prompt(each.text, each.before) for each in passages]
         return self._ask(prompts, lambda number, output: _split(output), on_progress)
 
     def rule(
         self, batches: Sequence[ClaimBatch], on_progress: Progress = no_progress
     ) -> list[Ruling]:
-        """Judge each batch; after a retry, keep the reply with more readable verdicts.
-
-        Raises:
-            UserError: The engine fails, or refuses every request, e.g. because a document outgrows
-                its context.
-        """
+        """Judge each batch; after a retry, keep the reply with more readable verdicts."""
         prompts = [judge_prompt(each.document, each.claims) for each in batches]
         return self._ask(
             prompts,

@@ -62,11 +62,7 @@ SHOWN_SKIPPED = 5
 
 
 def check(setup: EvaluationSetup, documents: Artifact) -> None:
-    """Check the settings of the study, before anything is spent.
-
-    Raises:
-        UserError: There is no judge, or no human summary of any document.
-    """
+    """Check the settings of the study, before anything is spent."""
     settings = setup.summaries
     if settings.references is None:
         return

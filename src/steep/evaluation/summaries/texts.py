@@ -220,11 +220,7 @@ def write_summaries(
     decoding: Decoding,
     on_progress: Progress = no_progress,
 ) -> list[SummaryRow]:
-    """Let a model write summaries, closed book; the prompts are those of `summary_prompt`.
-
-    Raises:
-        UserError: The engine fails, or the prompts outgrow its context.
-    """
+    """Let a model write summaries, closed book; the prompts are those of `summary_prompt`."""
     outputs = engine.generate(prompts, decoding, on_progress)
     return [
         SummaryRow(model, id_, kind, number, prompt, text.strip(), finish_reason, seed)
