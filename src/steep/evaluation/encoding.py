@@ -2,11 +2,9 @@
 
 The join follows lm-evaluation-harness, so that figures compare: blanks at the prompt's end move to
 the option, the whole is encoded at once, and the option's tokens are those that follow as many
-tokens as the prompt alone has. BOS comes first where the tokenizer has one, as before every
-training text.
+tokens as the prompt alone has. BOS comes first where the tokenizer has one.
 
-A row is a tree of token sequences that holds shared prefixes once: the prompt of a question's
-options, and the common beginning of the prompts of several questions:
+A row is a tree of token sequences that holds shared prefixes once:
 
     tokens     Q1 Q2 Q3 | a1 | b1 b2      options "a1 a2" and "b1 b2 b3"
     position    0  1  2 |  3 |  3  4      as if each option came right after the prompt

@@ -2,9 +2,7 @@
 
 An export is a folder of files that do not need Steep: the questions with their prompts as JSON
 Lines, and the files that lm-evaluation-harness or inspect-ai needs to run them (`exported/`). With
-the same model, the choices by likelihood are those of `likelihood.score_questions`
-(`benchmarks/interoperability.py`). A prompt that outgrows the model's context is refused here; the
-harness cuts its beginning off and warns.
+the same model, the choices by likelihood are those of Steep (`benchmarks/interoperability.py`).
 """
 
 from __future__ import annotations

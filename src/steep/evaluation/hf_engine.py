@@ -2,10 +2,9 @@
 
 Few-shot examples that all prompts begin with are run through the model once and never copied:
 `steep.llm.local.decoding` attends to them with one product for all rows of a batch. A model whose
-attention cannot be replaced, or that runs on a GPU, is asked by `generate()` in padded batches.
-
-Each text has its own random numbers and its own logits, so what it says does not depend on its
-company; up to rounding, where two tokens are equally likely to the last digits.
+attention cannot be replaced, or that runs on a GPU, writes by `generate()` in padded batches. Each
+text has its own random numbers, so it does not depend on the other texts of its batch, up to
+rounding where two tokens are equally likely.
 
 Import this module only where torch is needed.
 """

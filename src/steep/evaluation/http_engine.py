@@ -1,17 +1,14 @@
 """The engine for any OpenAI-compatible server: vLLM for 8B and up, llama.cpp, hosted models.
 
 `completions` continues a prompt as it is, which few-shot prompts are made for; `chat` sends it as
-one message to models that nothing else can be asked of. Each text is one request with its own seed,
-so the server may share the prompt between them but the rows are those of any other engine.
-
-Requests go the way of generator calls (`steep.ledger.caller`): the client's dialect leaves out and
-names what a server refuses, what can pass is tried again, limits hold, and every request is in the
-ledger, so that an evaluation that was interrupted continues. A request that is refused for good
-stops the evaluation with the server's reason. No failure becomes an answer.
+one message. Each text is one request with its own seed, sent as generator calls are
+(`steep.ledger.caller`): every request is in the ledger, so an interrupted evaluation continues. A
+request that is refused for good stops the evaluation with the server's reason. No failure becomes
+an answer.
 
 Likelihoods need a server that gives the log-probabilities of a prompt (`echo`: vLLM, llama.cpp).
-The number of the prompt's tokens comes from the server's own count, so no tokenizer is needed here:
-an option's tokens are those after as many as the prompt alone has, as `encoding.py` does it.
+The server counts the tokens, so no tokenizer is needed here: an option's tokens are those after as
+many as the prompt alone has, as in `encoding.py`.
 """
 
 from __future__ import annotations

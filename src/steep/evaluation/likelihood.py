@@ -1,12 +1,11 @@
 """The log-likelihood of each option after its prompt, by a causal language model in process.
 
 The prompt that a question's options share is computed once: the options are branches of one row,
-kept apart by the attention mask (see `encoding.py`). So is a prefix of all questions, such as
-few-shot examples: its keys and values are copied for each batch. On one CPU core, SmolLM2-135M in
-fp32, branches alone were 1.5 times as fast as a row per option on QuALITY (4 options of 15 tokens)
-and 2.7 times on short answers (8 of 6); a copied key-value cache was in between (1.1 and 1.8
-times). Logits are computed only where an option's token is predicted: with a vocabulary of 49,152
-they would take most of the memory.
+kept apart by the attention mask (see `encoding.py`). The keys and values of a prefix of all
+questions, such as few-shot examples, are copied for each batch. On one CPU core (SmolLM2-135M,
+fp32) branches were 1.5 times as fast as a row per option on QuALITY and 2.7 times on short answers.
+Logits are computed only where an option's token is predicted: with a vocabulary of 49,152 they
+would take most of the memory.
 
 Import this module only where torch is needed.
 """

@@ -2,8 +2,7 @@
 
 `Reranker` is the extension point. Built in are a cross-encoder on disk, an endpoint (`/rerank`, as
 Cohere, Jina, vLLM and others share it), and the model under evaluation itself: the likelihood of
-the question after the chunk (Sachan et al., EMNLP 2022). The last costs a forward pass of the model
-over each chunk, so `RetrievalConfig.reranked` should be small.
+the question after the chunk (Sachan et al., EMNLP 2022), a forward pass over each chunk.
 """
 
 from __future__ import annotations

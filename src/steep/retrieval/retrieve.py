@@ -1,11 +1,10 @@
 """From a question to a ranking of chunks: search, then rerank; cached, so that sweeps are free.
 
 As in the paper (appendix F): 128 chunks are found, a reranker scores them all, and the first few of
-the ranking are shown. How many, and in which order, is decided afterwards by `top_chunks`, a pure
-function of a ranking: a sweep over both needs no search.
+the ranking are shown. `top_chunks` decides afterwards how many, and in which order.
 
 A ranking is cached under a hash of all chunks, the settings, the names of embedder and reranker,
-and the question; if one of them changes, the question is ranked again.
+and the question.
 """
 
 from __future__ import annotations

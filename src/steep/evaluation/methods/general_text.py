@@ -3,8 +3,7 @@
 A text is cut into windows of the context. Each begins with the last token of the one before, so
 every token but the first is predicted once; BOS comes first where the tokenizer has one, as in
 training. Nats per token compare models of one tokenizer; bits per byte compare any two. Both are
-ratios of sums over texts, so a long text counts as long as it is; the interval is from resampling
-texts.
+ratios of sums over texts; intervals are from resampling texts.
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
 """The judge: splits summaries into claims and gives a verdict on each claim, with any engine.
 
-A judge is asked in batches. Its answer is the last JSON value of the right kind in the text, since
-judges put prose, code fences and thoughts around it. The value must be whole and valid: a list that
-was cut off is not repaired, as its counts would be too low. An empty list must be at the end, and
-the form that the prompt shows is no answer: weak judges repeat their instructions. An answer that
-cannot be read is asked for once more, with other random numbers; what stays unread is counted with
-its reason, and never guessed.
+The answer of a judge is the last JSON value of the right kind in its text, since judges put prose,
+code fences and thoughts around it. The value must be whole and valid: a list that was cut off is
+not repaired, as its counts would be too low. An empty list must be at the end, and the form that
+the prompt shows is no answer. An answer that cannot be read is requested once more, with other
+random numbers; what stays unread is counted with its reason, and never guessed.
 
 The judge never sees who wrote a claim, and the source comes first, so that all calls about one
-document share their beginning (which servers keep).
+document share their beginning (which servers cache).
 """
 
 from __future__ import annotations

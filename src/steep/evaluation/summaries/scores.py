@@ -5,21 +5,18 @@ The paper divides a model's count on an article by the human summary's and avera
 side by side:
 
 - `mean_of_ratios`, the paper's, over documents where the human count is above zero; the others are
-  left out and counted. With several human summaries of a document their mean is the human count.
+  counted as left out. With several human summaries of a document their mean is the human count.
 - `ratio_of_sums`: all claims of the model over all of the humans. No document is left out.
 - the plain counts for each text, and the precision (true claims among those judged).
 
-Humans are held against one another too: each summary against the mean of the others. The mean of
-such ratios is above 1 where counts are small, as a ratio's mean is: it is the yardstick for the
-models' own. Claims without a verdict and passages that could not be read make counts too low; they
-stand beside them. All intervals are over documents.
+Each human summary is compared with the mean of the others, too. The mean of such ratios is above 1
+where counts are small: it is the yardstick for the models' own.
 
 A claim without a verdict is a claim, but neither true nor false. A text of which nothing could be
 read or judged has no counts, and the reason: counted as zero it would look free of errors. An empty
-text has counts, all zero: the model had nothing to say.
+text has counts, all zero.
 
-With one document there is nothing to resample: an interval then reaches as far as the measure
-goes. If all documents have the same value, a bootstrap interval has no width.
+All intervals are over documents. With one document an interval reaches as far as the measure goes.
 """
 
 from __future__ import annotations
