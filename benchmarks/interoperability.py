@@ -109,7 +109,7 @@ def our_answers(
     engine = HuggingFaceEngine(*_load(model))
     rows = ask_choices(engine, model.name, question_set.questions, documents, PROTOCOLS["default"])
     found = verdicts(rows, "strict", "first-valid")
-    return {each.question_id: each.right for each in found}
+    return {each.row.question_id: each.right for each in found}
 
 
 def _load(model: Path) -> tuple[Any, Any]:
@@ -141,9 +141,7 @@ def _harness_row(sample: Mapping[str, Any]) -> Answered:
     """The harness tells no choice, so it is made of its likelihoods; right or wrong is its own."""
     sums = tuple(float(response[0]) for response in sample["filtered_resps"])
     options = sample["doc"]["options"]
-    characters = tuple(map(len, options))
-    sizes = tuple(len(option.encode()) for option in options)
-    scores = OptionScores(sums, (1,) * len(options), characters, sizes)
+    scores = OptionScores.of(options, sums, (1,) * len(options))
     return Answered(
         sample["doc"]["id"],
         sums,

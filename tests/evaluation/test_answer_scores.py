@@ -55,7 +55,7 @@ def score(rows: list[AnswerRow], protocol: AnswerProtocol) -> AnswersScore:
 
 def test_a_letter_stands_for_the_option_that_was_shown_there() -> None:
     first, second, third = verdicts(ROWS, "strict", "first-valid")
-    assert (first.chosen, first.right, first.order) == ((0,), True, (2, 0, 1))
+    assert (first.chosen, first.right, first.row.order) == ((0,), True, (2, 0, 1))
     assert (second.chosen, second.right) == (None, False)
     assert (third.chosen, third.right) == ((1, 2), True)
 

@@ -63,11 +63,11 @@ def encode_question(tokenizer: Any, prompt: str, continuations: Sequence[str]) -
     """
     bare = prompt.rstrip()
     blanks = prompt[len(bare) :]
-    start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    prompt_ids = text_ids(tokenizer, bare)
+    prompt_ids = token_ids(tokenizer, bare)
+    bos = prompt_ids[: int(tokenizer.bos_token_id is not None)]
     options = []
     for continuation in continuations:
-        whole = text_ids(tokenizer, bare + blanks + continuation)
+        whole = bos + text_ids(tokenizer, bare + blanks + continuation)
         if len(whole) <= len(prompt_ids):
             raise UserError(
                 "An option has no token of its own after its prompt, so it has no likelihood.",
@@ -76,7 +76,13 @@ def encode_question(tokenizer: Any, prompt: str, continuations: Sequence[str]) -
                 hint="change the option so that the tokenizer does not merge it into the prompt",
             )
         options.append(tuple(whole[len(prompt_ids) :]))
-    return EncodedQuestion((*start, *prompt_ids), tuple(options))
+    return EncodedQuestion(tuple(prompt_ids), tuple(options))
+
+
+def token_ids(tokenizer: Any, text: str) -> list[int]:
+    """Return the ids of a text, after BOS where the tokenizer has one."""
+    start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    return start + text_ids(tokenizer, text)
 
 
 def shared_tokens(prompts: Sequence[Sequence[int]]) -> int:

@@ -24,6 +24,15 @@ TOO_LONG = "error"  # the finish_reason of a prompt that outgrows the context of
 class PromptTooLong(UserError):
     """A prompt with its answer is longer than the model's context."""
 
+    def __init__(self, where: str, found: object = None, limit: float | None = None) -> None:
+        super().__init__(
+            "A prompt with its answer is longer than the model's context.",
+            where=where,
+            expected=None if limit is None else f"at most {limit} tokens",
+            found=found,
+            hint="give fewer or shorter contexts, or take a model with a longer context",
+        )
+
 
 class NoLikelihoods(UserError):
     """A served model returns no log-probabilities of a prompt."""
@@ -63,6 +72,14 @@ class OptionScores:
     tokens: tuple[int, ...]
     characters: tuple[int, ...]
     bytes: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls, options: Sequence[str], sums: Sequence[float], tokens: Sequence[int]
+    ) -> OptionScores:
+        """Return the scores of options with these sums and numbers of tokens."""
+        bytes_ = tuple(len(option.encode()) for option in options)
+        return cls(tuple(sums), tuple(tokens), tuple(map(len, options)), bytes_)
 
     def likeliest(self, normalizer: Normalizer, count: int = 1) -> list[int]:
         """Return the `count` likeliest options; the first of equally likely ones."""

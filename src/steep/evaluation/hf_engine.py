@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 
 from steep.core.calls import Sampling
-from steep.core.token_ids import text_ids
-from steep.evaluation.encoding import shared_tokens
+from steep.evaluation.encoding import shared_tokens, token_ids
 from steep.evaluation.engines import (
     Decoding,
     OnOutput,
@@ -95,18 +94,11 @@ class HuggingFaceEngine:
         )
 
     def _encoded(self, prompt: str, max_tokens: int) -> list[int]:
-        bos = self._tokenizer.bos_token_id
-        ids: list[int] = [] if bos is None else [bos]
-        ids += text_ids(self._tokenizer, prompt)
-        limit = self.context_tokens
+        ids, limit = token_ids(self._tokenizer, prompt), self.context_tokens
         if limit is not None and len(ids) + max_tokens > limit:
-            raise PromptTooLong(
-                "A prompt with its answer is longer than the model's context.",
-                where=f"the prompt that ends in {prompt[-200:]!r}",
-                expected=f"at most {limit} tokens",
-                found=f"{len(ids)} tokens and {max_tokens} for the answer",
-                hint="give fewer or shorter contexts, or take a model with a longer context",
-            )
+            where = f"the prompt that ends in {prompt[-200:]!r}"
+            found = f"{len(ids)} tokens and {max_tokens} for the answer"
+            raise PromptTooLong(where, found, limit)
         return ids
 
     def _decoder(self, prompts: Sequence[list[int]]) -> tuple[int, Decode]:

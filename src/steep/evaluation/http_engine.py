@@ -164,12 +164,7 @@ class HttpEngine:
         failed = [each for each in completions if each.error]
         outgrown = next(filter(_is_too_long, failed), None)
         if outgrown is not None:
-            raise PromptTooLong(
-                "A question with its longest option is longer than the served model's context.",
-                where=self._where,
-                found=outgrown.error,
-                hint="give fewer or shorter contexts, or take a model with a longer context",
-            )
+            raise PromptTooLong(self._where, outgrown.error)
         if failed and failed[0].finish_reason in (REJECTED_REASON, UNUSABLE_REASON):
             raise self._no_logprobs(str(failed[0].error))
         self._check(completions)
@@ -222,9 +217,4 @@ def _scores(options: Sequence[str], echoes: Sequence[Any]) -> OptionScores:
         if len(values) < count or not values or None in values:
             raise ValueError(f"no log-probability of the option {option!r:.80}")
         own.append(values)
-    return OptionScores(
-        sum_logprob=tuple(map(math.fsum, own)),
-        tokens=tuple(map(len, own)),
-        characters=tuple(map(len, options)),
-        bytes=tuple(len(option.encode()) for option in options),
-    )
+    return OptionScores.of(options, list(map(math.fsum, own)), list(map(len, own)))

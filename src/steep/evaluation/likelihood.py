@@ -74,12 +74,7 @@ def score_questions(
     sums = _sums(model, encoded, batch_tokens, on_progress)
     _check_numbers(sums, prompts)
     return [
-        OptionScores(
-            sum_logprob=tuple(values),
-            tokens=tuple(map(len, question.options)),
-            characters=tuple(map(len, each)),
-            bytes=tuple(len(option.encode()) for option in each),
-        )
+        OptionScores.of(each, values, [len(ids) for ids in question.options])
         for values, question, each in zip(sums, encoded, options, strict=True)
     ]
 
@@ -88,13 +83,8 @@ def _check_context(model: Any, encoded: Sequence[EncodedQuestion], prompts: Sequ
     limit = getattr(model.config, "max_position_embeddings", None) or math.inf
     for question, prompt in zip(encoded, prompts, strict=True):
         if question.context_tokens > limit:
-            raise PromptTooLong(
-                "A question with its longest option is longer than the model's context.",
-                where=f"the prompt {prompt!r:.200}",
-                expected=f"at most {limit} tokens",
-                found=f"{question.context_tokens} tokens",
-                hint="shorten the question or its options, or take a model with a longer context",
-            )
+            found = f"{question.context_tokens} tokens with its longest option"
+            raise PromptTooLong(f"the prompt {prompt!r:.200}", found, limit)
 
 
 def _check_numbers(sums: Sequence[Sequence[float]], prompts: Sequence[str]) -> None:
@@ -204,11 +194,11 @@ def _token_logprobs(
         number * longest + target.place for number, row in enumerate(rows) for target in row.targets
     ]
     tokens = [target.token for row in rows for target in row.targets]
-    inputs: dict[str, Tensor] = {"input_ids": _padded([row.ids for row in rows])}
+    inputs: dict[str, Tensor] = {"input_ids": padded([row.ids for row in rows])}
     start = 0 if prefix is None else prefix.get_seq_length()
     if branching:
         inputs["attention_mask"] = _tree_mask(rows, model.dtype, start)
-        inputs["position_ids"] = _padded([row.positions for row in rows]) + start
+        inputs["position_ids"] = padded([row.positions for row in rows]) + start
     inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
     cached: dict[str, Any] = {"use_cache": False}
     if prefix is not None:
@@ -217,10 +207,10 @@ def _token_logprobs(
     with _only_predictions(model, torch.tensor(places, device=model.device)):
         logits_NV = model(**inputs, **cached).logits[0]
     assert logits_NV.shape[0] == len(tokens), (logits_NV.shape, len(tokens))
-    return _log_softmax_at(logits_NV, torch.tensor(tokens, device=logits_NV.device))
+    return log_softmax_at(logits_NV, torch.tensor(tokens, device=logits_NV.device))
 
 
-def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
+def padded(rows: Sequence[Sequence[int]]) -> Tensor:
     """Pad on the right with zeros, which no token sees: attention looks back only."""
     longest = max(map(len, rows))
     return torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows])
@@ -258,7 +248,8 @@ def _only_predictions(model: Any, places_N: Tensor) -> Iterator[None]:
         handle.remove()
 
 
-def _log_softmax_at(logits_NV: Tensor, tokens_N: Tensor) -> list[float]:
+def log_softmax_at(logits_NV: Tensor, tokens_N: Tensor) -> list[float]:
+    """Return the log-probability of each token, in fp32, a part of the rows at a time."""
     values: list[float] = []
     for start in range(0, len(tokens_N), LOGIT_ROWS):
         part = logits_NV[start : start + LOGIT_ROWS].float()

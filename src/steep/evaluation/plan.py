@@ -199,7 +199,7 @@ class _CountingEngine(HttpEngine):
     ) -> list[OptionScores]:
         """Count the requests; return scores of 0."""
         self._caller.complete(self.echoes(prompts, options))
-        return [OptionScores((0.0,) * len(each), *((1,) * len(each),) * 3) for each in options]
+        return [OptionScores.of(each, [0.0] * len(each), [1] * len(each)) for each in options]
 
 
 class _Counters(Callers):

@@ -13,11 +13,10 @@ from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
 from steep.core.files import content_hash
 from steep.core.ids import stable_hash
-from steep.core.token_ids import text_ids
 from steep.documents.document import Document
 from steep.documents.store import documents_of
 from steep.evaluation.config import BASE, EvaluateConfig
-from steep.evaluation.encoding import encode_question
+from steep.evaluation.encoding import encode_question, token_ids
 from steep.evaluation.prompts import LETTERS, closed_book_prompt, continuation, short_answer_prompt
 from steep.evaluation.protocols import protocol_of
 from steep.evaluation.questions import (
@@ -263,6 +262,5 @@ def _option_tokens(prompt: str, options: Sequence[str], tokenizer: Any) -> int:
 
 def _text_tokens(prompt: str, answers: Sequence[str], least: int, tokenizer: Any) -> int:
     """Count the tokens of a prompt and its longest answer, both with BOS."""
-    bos = int(tokenizer.bos_token_id is not None)
-    counts = [bos + len(text_ids(tokenizer, text)) for text in (prompt, *answers)]
+    counts = [len(token_ids(tokenizer, text)) for text in (prompt, *answers)]
     return counts[0] + max(least, *counts[1:], 0)

@@ -251,24 +251,19 @@ def choice_among(
     is never drawn. The place of the right one is drawn too: ties go to the first option and must
     not favor it.
     """
-    usable = distractors(accepted, others)
-    draw = Permutation(len(usable), derive_seed("distractors", question_id))
-    drawn = [usable[draw[index]] for index in range(min(MOST_DISTRACTORS, len(usable)))]
-    unordered = [accepted[0], *drawn]
-    order = Permutation(len(unordered), derive_seed("option order", question_id))
-    places = [order[index] for index in range(len(unordered))]
-    return tuple(unordered[place] for place in places), places.index(0)
-
-
-def distractors(accepted: tuple[str, ...], others: Iterable[str]) -> list[str]:
-    """Return the distinct answers that cannot be mistaken for an accepted one, in a fixed order."""
     right = [_key(answer) for answer in accepted]
     by_key: dict[str, str] = {}
     for answer in sorted(others):
         key = _key(answer)
         if not any(key in one or one in key for one in right):
             by_key.setdefault(key, answer)
-    return list(by_key.values())
+    usable = list(by_key.values())
+    draw = Permutation(len(usable), derive_seed("distractors", question_id))
+    drawn = [usable[draw[index]] for index in range(min(MOST_DISTRACTORS, len(usable)))]
+    unordered = [accepted[0], *drawn]
+    order = Permutation(len(unordered), derive_seed("option order", question_id))
+    places = [order[index] for index in range(len(unordered))]
+    return tuple(unordered[place] for place in places), places.index(0)
 
 
 def _key(answer: str) -> str:

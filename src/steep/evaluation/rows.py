@@ -126,11 +126,7 @@ def _generated(
     outputs = engine.generate(prompts, decoding, on_progress)
     for prompt, each in zip(prompts, outputs, strict=True):
         if any(output.finish_reason == TOO_LONG for output in each):
-            raise PromptTooLong(
-                "A prompt with its answer is longer than the model's context.",
-                where=f"the prompt that ends in {prompt[-200:]!r}",
-                hint="give fewer or shorter contexts, or take a model with a longer context",
-            )
+            raise PromptTooLong(f"the prompt that ends in {prompt[-200:]!r}")
     return outputs
 
 

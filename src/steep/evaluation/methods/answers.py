@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from steep.core.artifacts import Artifact
 from steep.core.files import read_rows, write_rows
@@ -91,9 +90,9 @@ def answer_grades(rows: Sequence[AnswerRow], protocol: AnswerProtocol) -> list[G
     """Grade written answers as right or wrong; unread ones are wrong, or left out."""
     return [
         Grade(
-            each.question_id,
-            each.document_id,
-            each.kind,
+            each.row.question_id,
+            each.row.document_id,
+            each.row.kind,
             None if each.chosen is None and protocol.unparsed == "excluded" else float(each.right),
         )
         for each in verdicts(rows, protocol.parser, protocol.vote)
@@ -139,8 +138,8 @@ def _score(
     judged = verdicts(rows, protocol.parser, protocol.vote)
     counted = [each for each in judged if protocol.unparsed == "wrong" or each.chosen is not None]
     reasons = Counter(_parsed(row, protocol.parser)[1] for row in rows)
-    chosen = Counter(letters_of(each.chosen, each.order) for each in judged if each.chosen)
-    by_letters = grouped(counted, lambda each: letters_of(each.gold, each.order))
+    chosen = Counter(letters_of(each.chosen, each.row.order) for each in judged if each.chosen)
+    by_letters = grouped(counted, lambda each: letters_of(each.row.gold, each.row.order))
     return AnswersScore(
         **vars(model),
         questions=len(judged),
@@ -155,45 +154,30 @@ def _score(
 
 def _accuracy(verdicts: Sequence[ScoredQuestion]) -> Interval:
     right = [float(verdict.right) for verdict in verdicts]
-    return mean_interval(right, [verdict.document_id for verdict in verdicts])
+    return mean_interval(right, [verdict.row.document_id for verdict in verdicts])
 
 
-@dataclass(frozen=True, slots=True)
-class ScoredQuestion:
-    """The answer to one question; `chosen` is None if no sample had a valid answer."""
+class ScoredQuestion(NamedTuple):
+    """The answer to one question, with the row of a sample; None without a valid answer."""
 
-    question_id: str
-    document_id: str
-    kind: str
-    gold: Answer
-    order: tuple[int, ...]
+    row: AnswerRow
     chosen: Answer | None
 
     @property
     def right(self) -> bool:
         """True if exactly the right options were chosen."""
-        return self.chosen == self.gold
+        return self.chosen == self.row.gold
 
 
 def verdicts(
     rows: Sequence[AnswerRow], parser: ParserName, vote_rule: VoteName
 ) -> list[ScoredQuestion]:
     """Return one verdict per question, in the order of the rows."""
-    return [
-        ScoredQuestion(
-            question_id,
-            samples[0].document_id,
-            samples[0].kind,
-            samples[0].gold,
-            samples[0].order,
-            vote(
-                [answer for row in samples if (answer := _parsed(row, parser)[0]) is not None],
-                question_id,
-                vote_rule,
-            ),
-        )
-        for question_id, samples in grouped(rows, lambda row: row.question_id).items()
-    ]
+    found = []
+    for id_, samples in grouped(rows, lambda row: row.question_id).items():
+        valid = [answer for row in samples if (answer := _parsed(row, parser)[0]) is not None]
+        found.append(ScoredQuestion(samples[0], vote(valid, id_, vote_rule)))
+    return found
 
 
 def _parsed(row: AnswerRow, parser: ParserName) -> tuple[Answer | None, str | None]:

@@ -19,10 +19,9 @@ from steep.core.artifacts import Artifact, Identity, build
 from steep.core.errors import UserError
 from steep.core.files import content_hash, write_rows
 from steep.core.progress import Progress
-from steep.core.token_ids import text_ids
 from steep.documents.document import Skipped
 from steep.documents.general_text import KINDS, NoText, builtin_texts, stream_general_texts
-from steep.evaluation.encoding import batches
+from steep.evaluation.encoding import batches, token_ids
 from steep.evaluation.eval_models import EvalModel
 from steep.evaluation.methods.common import ROWS_NAME, Method, Session, is_local, rows_by_model
 from steep.evaluation.results import Interval
@@ -34,7 +33,6 @@ log = logging.getLogger("steep")
 
 STAGE, VERSION = "general-loss", 3
 LEAST_TEXTS = 4  # for an interval
-LOGIT_ROWS = 256  # predicted tokens whose log-softmax is held in fp32 at once
 
 
 class GeneralText(NamedTuple):
@@ -93,7 +91,7 @@ def text_losses(
     from steep.evaluation.likelihood import evaluation_mode
 
     _check_context(model, context_tokens)
-    sequences = [_encoded(tokenizer, each.text) for each in texts]
+    sequences = [token_ids(tokenizer, each.text) for each in texts]
     windows = [
         (number, window)
         for number, ids in enumerate(sequences)
@@ -127,34 +125,19 @@ def windows_of(ids: Sequence[int], context_tokens: int) -> list[Sequence[int]]:
     return [ids[start : start + context_tokens] for start in range(0, len(ids) - 1, step)]
 
 
-def _encoded(tokenizer: Any, text: str) -> list[int]:
-    start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    return [*start, *text_ids(tokenizer, text)]
-
-
 def _window_nats(model: Any, windows: Sequence[Sequence[int]]) -> list[float]:
     """Return the nats of each window; padding is on the right, where no token sees it."""
     import torch
 
-    longest = max(map(len, windows))
-    ids_BT = torch.tensor([[*each, *[0] * (longest - len(each))] for each in windows])
-    ids_BT = ids_BT.to(model.device)
+    from steep.evaluation.likelihood import log_softmax_at, padded
+
+    ids_BT = padded(windows).to(model.device)
     with torch.inference_mode():
         logits_BTV = model(input_ids=ids_BT, use_cache=False).logits
         return [
-            _nats(logits_TV[: len(each) - 1], ids_T[1 : len(each)])
+            -math.fsum(log_softmax_at(logits_TV[: len(each) - 1], ids_T[1 : len(each)]))
             for logits_TV, ids_T, each in zip(logits_BTV, ids_BT, windows, strict=True)
         ]
-
-
-def _nats(logits_TV: Any, targets_T: Any) -> float:
-    """Sum in fp64: a book has a million tokens."""
-    total = 0.0
-    for start in range(0, len(targets_T), LOGIT_ROWS):
-        part = logits_TV[start : start + LOGIT_ROWS].float()
-        chosen = part.gather(1, targets_T[start : start + LOGIT_ROWS, None])[:, 0]
-        total += float((part.logsumexp(1) - chosen).double().sum())
-    return total
 
 
 def _check_context(model: Any, context_tokens: int) -> None:
