@@ -6,13 +6,13 @@ A model is loaded on first use, and once for everything that it is asked.
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steep.core.artifacts import Artifact, Project
+from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.config import identity_fields
 from steep.core.errors import UserError
 from steep.evaluation.callers import Callers
@@ -56,6 +56,21 @@ class EvalModel:
     def inputs(self) -> dict[str, Artifact]:
         """The input artifacts of its answers."""
         return {"trained": self.trained} if self.trained else {}
+
+    def build(
+        self,
+        stage: str,
+        version: int,
+        fields: Mapping[str, Any],
+        make: Callable[[Path], dict[str, Any]],
+        inputs: Mapping[str, Artifact] | None = None,
+        *,
+        one_of_many: bool = False,
+    ) -> Artifact:
+        """Build an artifact of rows; its identity holds these fields and inputs and the model."""
+        every = {**(inputs or {}), **self.inputs}
+        identity = Identity(stage, version, {**self.fields, **fields}, every)
+        return build(self.setup.project, identity, make, one_of_many=one_of_many)
 
     @property
     def gives_likelihoods(self) -> bool:

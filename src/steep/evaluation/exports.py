@@ -73,31 +73,22 @@ def export_questions(
 
 def export_lm_eval(directory: Path, question_set: ExportedQuestions) -> Exported:
     """Write NAME and NAME_generation as tasks of lm-evaluation-harness."""
-    templates = (".yaml", "_generation.yaml", "_docs.py")
-    start = f"lm_eval --model hf --model_args pretrained={MODEL},dtype=float32"
-    return _export(
-        directory,
-        question_set,
-        templates,
-        tuple(
-            f"{start} --include_path {shlex.quote(str(directory))} --tasks {task}"
-            for task in (question_set.name, f"{question_set.name}_generation")
-        ),
+    command = (
+        f"lm_eval --model hf --model_args pretrained={MODEL},dtype=float32 "
+        f"--include_path {shlex.quote(str(directory))} --tasks {question_set.name}"
     )
+    templates = (".yaml", "_generation.yaml", "_docs.py")
+    return _export(directory, question_set, templates, (command, f"{command}_generation"))
 
 
 def export_inspect(directory: Path, question_set: ExportedQuestions) -> Exported:
     """Write NAME.py with the tasks `likelihood` and `generation` for inspect-ai."""
     file = shlex.quote(str(directory / f"{question_set.name}.py"))
-    return _export(
-        directory,
-        question_set,
-        (".py",),
-        tuple(
-            f"inspect eval {file}@{task} --model hf/local -M model_path={MODEL} -M dtype=float32"
-            for task in ("likelihood", "generation")
-        ),
+    options = f"--model hf/local -M model_path={MODEL} -M dtype=float32"
+    commands = tuple(
+        f"inspect eval {file}@{each} {options}" for each in ("likelihood", "generation")
     )
+    return _export(directory, question_set, (".py",), commands)
 
 
 EXPORTS: dict[str, Callable[[Path, ExportedQuestions], Exported]] = {
@@ -130,13 +121,8 @@ def _template(suffix: str, name: str) -> str:
 
 def records(question_set: ExportedQuestions) -> list[dict[str, Any]]:
     """Return one row per question; `letters` show the right options in `choice_prompt`."""
-    rows = zip(
-        question_set.questions,
-        question_set.prompts,
-        question_set.choice_prompts,
-        question_set.orders,
-        strict=True,
-    )
+    parts = (question_set.questions, question_set.prompts, question_set.choice_prompts)
+    rows = zip(*parts, question_set.orders, strict=True)
     return [
         {
             "id": question.id,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -141,25 +141,21 @@ def _rows(
     callers: Callers,
 ) -> list[Artifact]:
     """Ask all models; return the artifacts of their rows, model by model."""
-    study = (
-        summaries.SummaryStudy(setup, documents, callers) if setup.summaries.references else None
-    )
+    asks_summaries = setup.summaries.references is not None
+    study = summaries.SummaryStudy(setup, documents, callers) if asks_summaries else None
     judge = [*study.judge()] if study else []
     models = eval_models(setup, trained, callers)
     by_model: dict[str, list[Artifact]] = {}
-    with _doc_index(setup, question_set, callers) as doc_index:
+    with ExitStack() as resources:
+        doc_index = None
+        if question_set is not None and setup.open_book.chunk_characters:
+            doc_index = resources.enter_context(DocumentIndex(setup, question_set, callers))
         session = Session(question_set, doc_index, study)
         # Served models come first: a server that fails is noticed within seconds.
         for eval_model in sorted(models, key=lambda each: each.server is None):
             with closing(eval_model):
                 by_model[eval_model.name] = [*ask(session, eval_model)]
     return judge + [artifact for each in models for artifact in by_model[each.name]]
-
-
-def _doc_index(setup: EvaluationSetup, question_set: QuestionSet | None, callers: Callers) -> Any:
-    if question_set is None or not setup.open_book.chunk_characters:
-        return nullcontext()
-    return DocumentIndex(setup, question_set, callers)
 
 
 def _asked_otherwise(setup: EvaluationSetup, rows: Sequence[Artifact]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from steep.core.artifacts import Artifact, Identity, build
+from steep.core.artifacts import Artifact
 from steep.core.files import read_parquet, read_rows, write_rows
 from steep.core.formatting import plural
 from steep.core.progress import Progress
@@ -72,9 +72,8 @@ def build_rows(
     make: Callable[[Path], dict[str, Any]],
 ) -> Artifact:
     """Build the artifact with the closed-book rows of one model."""
-    fields = {**eval_model.fields, **question_set.fields, **fields}
-    inputs = {"documents": question_set.documents, **eval_model.inputs}
-    return build(eval_model.setup.project, Identity(stage, VERSION, fields, inputs), make)
+    fields, inputs = {**question_set.fields, **fields}, {"documents": question_set.documents}
+    return eval_model.build(stage, VERSION, fields, make, inputs)
 
 
 def write_option_rows(

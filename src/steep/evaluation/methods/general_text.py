@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from steep.core.artifacts import Artifact, Identity, build
+from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
 from steep.core.files import content_hash, write_rows
 from steep.core.progress import Progress
@@ -230,7 +230,6 @@ def ask(_: Session, eval_model: EvalModel) -> Iterator[Artifact]:
         return
     path = settings.texts if isinstance(settings.texts, Path) else builtin_texts()
     fields = {
-        **eval_model.fields,
         "forgetting.texts": content_hash(path),
         "forgetting.context_tokens": settings.context_tokens,
     }
@@ -248,8 +247,7 @@ def ask(_: Session, eval_model: EvalModel) -> Iterator[Artifact]:
         write_rows(directory / ROWS_NAME, rows, TextLoss)
         return {"texts": len(rows), "skipped": len(skipped)}
 
-    identity = Identity(STAGE, VERSION, fields, eval_model.inputs)
-    yield build(eval_model.setup.project, identity, make)
+    yield eval_model.build(STAGE, VERSION, fields, make)
 
 
 def general_text_result(

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from steep.core.artifacts import Artifact, Identity, build
+from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json, write_rows
 from steep.evaluation.compare import grouped
@@ -308,7 +308,6 @@ def ask(_: Session, eval_model: EvalModel) -> Iterator[Artifact]:
     if not settings.tasks or not is_local(eval_model, "forgetting"):
         return
     fields = {
-        **eval_model.fields,
         "forgetting.tasks": list(settings.tasks),
         "forgetting.task_limit": settings.task_limit,
         "forgetting.task_folder": str(settings.task_folder) if settings.task_folder else None,
@@ -327,8 +326,7 @@ def ask(_: Session, eval_model: EvalModel) -> Iterator[Artifact]:
         write_json(directory / SCORES_NAME, {"scores": scores})
         return {"tasks": len(scores), "without_rows": list(found.without_rows)}
 
-    identity = Identity(STAGE, VERSION, fields, eval_model.inputs)
-    yield build(eval_model.setup.project, identity, make)
+    yield eval_model.build(STAGE, VERSION, fields, make)
 
 
 def tasks_result(

@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from steep.core.artifacts import Artifact, Identity, build
+from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
 from steep.core.files import write_rows
 from steep.evaluation.document_index import DocumentIndex
@@ -130,7 +130,7 @@ def _cell(
     """Build the artifact of one variant, after that of its retrieval."""
     setup, question_set = eval_model.setup, doc_index.question_set
     questions = question_set.on_split(variant.split)
-    inputs = {"documents": question_set.documents, **eval_model.inputs}
+    inputs = {"documents": question_set.documents}
     if variant.chunk_characters is not None:
         inputs["retrieve"] = doc_index.retrieve(variant.chunk_characters, eval_model)
         yield inputs["retrieve"]
@@ -140,7 +140,6 @@ def _cell(
         if variant.temperature is not None:
             protocol = replace(protocol, temperature=variant.temperature)
     fields = {
-        **eval_model.fields,
         "evaluate.questions": question_set.content,
         "evaluate.split": variant.split,
         "open_book.method": setup.open_book.method,
@@ -159,7 +158,7 @@ def _cell(
             return {**manifest, "left_out": " ".join(str(error).split())}
         return manifest
 
-    yield build(setup.project, Identity(STAGE, VERSION, fields, inputs), make, one_of_many=True)
+    yield eval_model.build(STAGE, VERSION, fields, make, inputs, one_of_many=True)
 
 
 def _ask(

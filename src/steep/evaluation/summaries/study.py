@@ -122,7 +122,6 @@ class SummaryStudy:
         settings = self.setup.summaries
         max_tokens = settings.max_tokens or MAX_TOKENS[kind]
         fields = {
-            **eval_model.fields,
             "summaries.references": self._content,
             "summaries.kind": kind,
             "summaries.temperature": settings.temperature,
@@ -135,10 +134,8 @@ class SummaryStudy:
             remove_outputs(directory)
             return {"kind": kind, "texts": len(rows)}
 
-        inputs = {"documents": self.documents, **eval_model.inputs}
-        return build(
-            self.setup.project, Identity(WRITTEN, VERSION, fields, inputs), make, one_of_many=True
-        )
+        inputs = {"documents": self.documents}
+        return eval_model.build(WRITTEN, VERSION, fields, make, inputs, one_of_many=True)
 
     def human_rows(self) -> list[SummaryRow]:
         """Return the human summaries as rows."""
