@@ -72,7 +72,13 @@ def score_questions(
     ]
     _check_context(model, encoded, prompts)
     sums = _sums(model, encoded, batch_tokens, on_progress)
-    _check_numbers(sums, prompts)
+    for prompt, values in zip(prompts, sums, strict=True):
+        if any(map(math.isnan, values)):
+            raise UserError(
+                "The model has no likelihoods: its logits are not numbers.",
+                where=f"the prompt {prompt!r:.200}",
+                hint="its training diverged; train again with a lower learning rate",
+            )
     return [
         OptionScores.of(each, values, [len(ids) for ids in question.options])
         for values, question, each in zip(sums, encoded, options, strict=True)
@@ -85,16 +91,6 @@ def _check_context(model: Any, encoded: Sequence[EncodedQuestion], prompts: Sequ
         if question.context_tokens > limit:
             found = f"{question.context_tokens} tokens with its longest option"
             raise PromptTooLong(f"the prompt {prompt!r:.200}", found, limit)
-
-
-def _check_numbers(sums: Sequence[Sequence[float]], prompts: Sequence[str]) -> None:
-    for prompt, values in zip(prompts, sums, strict=True):
-        if any(math.isnan(value) for value in values):
-            raise UserError(
-                "The model has no likelihoods: its logits are not numbers.",
-                where=f"the prompt {prompt!r:.200}",
-                hint="its training diverged; train again with a lower learning rate",
-            )
 
 
 def _sums(

@@ -37,7 +37,7 @@ from steep.evaluation.methods.registry import ask, check_methods
 from steep.evaluation.question_set import QuestionSet, read_question_set
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.summaries import study as summaries
-from steep.evaluation.summaries.judging import ClaimSplit, EngineJudge, Judge, JudgedPassage
+from steep.evaluation.summaries.judging import ClaimSplit, Judge, JudgedPassage
 from steep.evaluation.summaries.study import SummaryStudy
 from steep.evaluation.summaries.texts import Kind, SummaryRow
 from steep.ledger import requests as table
@@ -294,11 +294,10 @@ class _PlannedStudy(SummaryStudy):
     def open_judge(self) -> Judge:
         """Return a judge whose claims are expected where it has not split a text yet."""
         judge = super().open_judge()
-        assert isinstance(judge, EngineJudge)
         return _ExpectedJudge(judge.engine, judge.name, attempts=1)
 
 
-class _ExpectedJudge(EngineJudge):
+class _ExpectedJudge(Judge):
     """A judge that expects a number of claims per sentence where there is no answer yet."""
 
     def split(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
@@ -186,18 +186,8 @@ def _on_split(question_set: QuestionSet, settings: EvaluateConfig) -> QuestionSe
     return replace(question_set, questions=questions, short=short)
 
 
-class _Need(NamedTuple):
-    """The texts and further tokens of a question; `tokens` counts all with the tokenizer."""
-
-    question_id: str
-    texts: Sequence[str]
-    further_tokens: int
-    tokens: Callable[[Any], int]
-
-    def may_exceed(self, limit: int) -> bool:
-        """Return True if the context may be too short: a token is at least a byte."""
-        size = sum(len(text.encode()) for text in self.texts) + SPECIAL_TOKENS
-        return size + self.further_tokens > limit
+# A question, its texts, further tokens, and the count of all of them with a tokenizer.
+Need = tuple[str, Sequence[str], int, Callable[[Any], int]]
 
 
 def _not_askable(
@@ -226,9 +216,11 @@ def _not_askable(
         return reasons
     fitting = [each for each in questions if each.id not in reasons]
     tokenizer = cache(partial(load_tokenizer, directory))
-    for need in _needs(setup, fitting, short, documents):
-        if need.may_exceed(limit) and (tokens := need.tokens(tokenizer())) > limit:
-            reasons[need.question_id] = f"it takes {tokens:,} tokens of a context of {limit:,}"
+    for question_id, texts, further, count in _needs(setup, fitting, short, documents):
+        most = sum(len(text.encode()) for text in texts) + SPECIAL_TOKENS + further
+        # A token is at least a byte, so most questions need no tokenizer.
+        if most > limit and (tokens := count(tokenizer())) > limit:
+            reasons[question_id] = f"it takes {tokens:,} tokens of a context of {limit:,}"
     return reasons
 
 
@@ -237,23 +229,23 @@ def _needs(
     questions: Sequence[Question],
     short: Sequence[Question],
     documents: Mapping[str, Document],
-) -> Iterator[_Need]:
+) -> Iterator[Need]:
     """Yield what each question needs by each method."""
     methods = setup.evaluate.methods
     for each in questions if "likelihood" in methods else ():
         prompt = closed_book_prompt(each, documents[each.document_id])
-        texts = (prompt, max(each.options, key=len))
-        yield _Need(each.id, texts, 0, partial(_option_tokens, prompt, each.options))
+        longest = max(each.options, key=len)
+        yield each.id, (prompt, longest), 0, partial(_option_tokens, prompt, each.options)
     if "answers" in methods:
         protocol = protocol_of(setup.evaluate)
+        further = protocol.max_tokens
         prompts, _ = choice_prompts(questions, documents, protocol)
         for each, prompt in zip(questions, prompts, strict=True):
-            further = protocol.max_tokens
-            yield _Need(each.id, (prompt,), further, partial(_text_tokens, prompt, (), further))
+            yield each.id, (prompt,), further, partial(_text_tokens, prompt, (), further)
     for each in short if "short-answers" in methods else ():
         prompt = short_answer_prompt(each, documents[each.document_id])
         count = partial(_text_tokens, prompt, each.answers, SHORT_TOKENS)
-        yield _Need(each.id, (prompt, *each.answers), SHORT_TOKENS, count)
+        yield each.id, (prompt, *each.answers), SHORT_TOKENS, count
 
 
 def _option_tokens(prompt: str, options: Sequence[str], tokenizer: Any) -> int:

@@ -16,7 +16,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from steep.core.errors import UserError
 from steep.core.ids import derive_seed
@@ -255,30 +255,9 @@ class Ruling(NamedTuple):
         return sum(each.why_not is not None for each in self.verdicts)
 
 
-class Judge(Protocol):
-    """Splits texts into claims and gives verdicts on claims."""
-
-    @property
-    def name(self) -> str:
-        """The name in rows and tables."""
-        ...
-
-    def split(
-        self, passages: Sequence[JudgedPassage], on_progress: Progress = no_progress
-    ) -> list[ClaimSplit]:
-        """Split each passage into claims."""
-        ...
-
-    def rule(
-        self, batches: Sequence[ClaimBatch], on_progress: Progress = no_progress
-    ) -> list[Ruling]:
-        """Judge each batch."""
-        ...
-
-
-@dataclass(frozen=True)
-class EngineJudge:
-    """Implements `Judge` with the chat endpoint of a server.
+@dataclass
+class Judge:
+    """Splits texts into claims and gives verdicts on claims, with any engine.
 
     `attempts` is the number of attempts to get a readable answer.
     """

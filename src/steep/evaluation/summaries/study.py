@@ -35,7 +35,7 @@ from steep.evaluation.results import from_json
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.study_results import JudgeAgreement, SummariesResult
 from steep.evaluation.summaries.claims import Judged, judge_summaries, measure_judge
-from steep.evaluation.summaries.judging import EngineJudge, Judge
+from steep.evaluation.summaries.judging import Judge
 from steep.evaluation.summaries.scores import SummaryScores
 from steep.evaluation.summaries.texts import (
     HUMAN,
@@ -205,7 +205,7 @@ class SummaryStudy:
         """Return the judge; its answers are in the ledger."""
         judge = self.setup.summaries.judge
         assert judge is not None
-        return EngineJudge(self.callers.engine("summaries.judge", "judge"), judge.model)
+        return Judge(self.callers.engine("summaries.judge", "judge"), judge.model)
 
     @cached_property
     def _content(self) -> str:
