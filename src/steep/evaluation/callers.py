@@ -72,7 +72,7 @@ def check_prices(setup: EvaluationSetup) -> None:
 
 
 class Callers:
-    """Open endpoints on demand; the ledger is opened with the first one. Close it using `with`."""
+    """Opens endpoints on demand, and the ledger with the first; used in a `with` statement."""
 
     def __init__(self, setup: EvaluationSetup) -> None:
         self._setup = setup

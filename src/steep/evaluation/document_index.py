@@ -51,7 +51,7 @@ def query(question: Question, question_set: QuestionSet) -> str:
 
 @dataclass
 class DocumentIndex:
-    """The chunks of one run's documents; open it using `with`, since rankings are kept on disk."""
+    """The chunks of one run's documents and their rankings; used in a `with` statement."""
 
     setup: EvaluationSetup
     question_set: QuestionSet

@@ -178,10 +178,12 @@ class CachedEngine:
                 self._keep(names[number], [part[n] for n in range(decoding.samples)])
             on_output(place, output)
 
-        def tell(texts: int, _: int) -> None:
+        def report(texts: int, _: int) -> None:
             on_progress(before * decoding.samples + texts, len(keys) * decoding.samples)
 
-        found = self._engine.generate(list(missing.values()), decoding, tell, keep) if names else []
+        found = (
+            self._engine.generate(list(missing.values()), decoding, report, keep) if names else []
+        )
         self._kept |= dict(zip(names, found, strict=True))
         return [self._kept[key] for key in keys]
 

@@ -142,7 +142,7 @@ def _decode_padded(
 ) -> None:
     """Decode whole prompts by `generate()`, on any device.
 
-    The model's own preferences are set aside: a repetition penalty would change what it says.
+    The model's own sampling settings are ignored: a repetition penalty would change its texts.
     """
     from transformers import GenerationConfig
 

@@ -104,10 +104,10 @@ class HttpEngine:
 
         asked = list(zip(prompts, options, strict=True))
         requests = self.echoes(prompts, options)
-        tell = _telling(on_progress, sum(map(len, options)), len(requests))
-        completions = self._caller.complete(requests[:1], tell)  # a server may give none
+        report = _reporter(on_progress, sum(map(len, options)), len(requests))
+        completions = self._caller.complete(requests[:1], report)  # a server may give none
         self._check_likelihoods(completions)
-        completions += self._caller.complete(requests[1:], tell)
+        completions += self._caller.complete(requests[1:], report)
         self._check_likelihoods(completions)
         found = iter(each.result for each in completions)
         try:
@@ -146,7 +146,7 @@ class HttpEngine:
 
     def _complete(self, asked: Sequence[Request], on_progress: Progress) -> list[Completion]:
         """Return the completions, also of prompts that are too long; other failures are errors."""
-        completions = self._caller.complete(asked, _telling(on_progress, len(asked), len(asked)))
+        completions = self._caller.complete(asked, _reporter(on_progress, len(asked), len(asked)))
         self._check([each for each in completions if not _is_too_long(each)])
         return completions
 
@@ -183,7 +183,7 @@ def _is_too_long(completion: Completion) -> bool:
     return completion.finish_reason == CONTEXT_REASON
 
 
-def _telling(on_progress: Progress, total: int, requests: int) -> Any:
+def _reporter(on_progress: Progress, total: int, requests: int) -> Any:
     """Report progress in the units of the caller, which are not requests."""
     done = 0
 

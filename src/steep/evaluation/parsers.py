@@ -144,16 +144,16 @@ def stated_letters(text: str) -> str | None:
 
 def _of(statement: re.Match[str]) -> str | None:
     """Return the letters of a statement; "" for alternatives, None if it is no statement."""
-    said = statement["letters"] or statement["before"]
+    letters = statement["letters"] or statement["before"]
     rest = statement.string[statement.end() :]
     if _OTHERWISE.match(rest):
         return ""
-    is_word = said in ("A", "I") and statement["letters"] is not None and _WORD.match(rest)
-    return None if is_word else _capitals(said)
+    is_word = letters in ("A", "I") and statement["letters"] is not None and _WORD.match(rest)
+    return None if is_word else _capitals(letters)
 
 
-def _capitals(said: str) -> str:
-    return "".join(re.findall("[A-Z]", said))
+def _capitals(letters: str) -> str:
+    return "".join(re.findall("[A-Z]", letters))
 
 
 def _without_markup(text: str) -> str:

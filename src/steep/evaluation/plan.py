@@ -103,8 +103,8 @@ def plan_evaluation(setup: EvaluationSetup, documents: Artifact, ledger: Ledger)
         return EvaluationPlan(calls, warnings)
     except UserError as error:
         problem, *about = (" ".join(line.split()) for line in str(error).splitlines())
-        said = f"evaluate will refuse to start: {problem.rstrip('.')} ({'; '.join(about)})"
-        return EvaluationPlan(warnings=(said,))
+        refusal = f"evaluate will refuse to start: {problem.rstrip('.')} ({'; '.join(about)})"
+        return EvaluationPlan(warnings=(refusal,))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ Written answers follow five solved examples, with the question as the sixth. Lay
 parts are the paper's (section 4.1, appendix F): a numbered heading per example; sections for the
 question, its choices, and a thought process that ends in a line `Answer: C.`. The examples are some
 800 tokens (1,750 with contexts) that all questions of a set share; engines compute them once. All
-prompts of a set say whether several options may be right: a question must not reveal how many it
+prompts of a set state whether several options may be right: a question must not reveal how many it
 has.
 
 A model that prefers a letter would be rewarded if the right answer often stood there, so options

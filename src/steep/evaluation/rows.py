@@ -70,7 +70,7 @@ def ask_choices(
 ) -> list[AnswerRow]:
     """Ask choices by few-shot thought processes; closed book, or with each question's contexts.
 
-    The questions are all of one set, so that the prompts can say whether several may be right;
+    The questions are all of one set, so that the prompts can state whether several may be right;
     `contexts` are the retrieved texts of each question, in the order in which they are shown.
     """
     prompts, orders = choice_prompts(questions, documents, protocol, contexts)
@@ -106,12 +106,11 @@ def ask_short(
     questions: Sequence[Question],
     documents: Mapping[str, Document],
     *,
-    seed: int = 0,
     on_progress: Progress = no_progress,
 ) -> list[AnswerRow]:
     """Ask for short answers in the model's own words, one line each, greedily."""
     prompts = [short_answer_prompt(each, documents[each.document_id]) for each in questions]
-    decoding = Decoding(max_tokens=SHORT_TOKENS, stop=(SHORT_STOP,), seed=seed)
+    decoding = Decoding(max_tokens=SHORT_TOKENS, stop=(SHORT_STOP,))
     outputs = _generated(engine, prompts, decoding, on_progress)
     return [
         _row(model, question, prompt, (), 0, output._replace(text=output.text.strip()))
@@ -155,7 +154,7 @@ class QuestionRow(OptionScores):
     def right(self, normalizer: Normalizer) -> bool:
         """Return True if exactly the right options are the likeliest under this normalizer.
 
-        A likelihood ranks options and cannot tell how many are right, so that number is given: if
+        A likelihood ranks options and does not show how many are right, so that number is given: if
         two options are right, they must be the two likeliest.
         """
         return {*self.likeliest(normalizer, len(self.gold))} == {*self.gold}

@@ -97,7 +97,7 @@ def evaluate(
 def rescore(setup: EvaluationSetup, evaluated: Artifact) -> Scores:
     """Return the tables of an evaluation, computed again from its rows alone.
 
-    Settings of asking that have changed since are not applied; each one is logged.
+    Settings of prompts and sampling that have changed since are not applied; each one is logged.
     """
     rows = rows_of(setup.project, evaluated)
     log.info(

@@ -109,12 +109,12 @@ class Agreement:
     """Agreement of the judge with our labels on one yes-or-no question.
 
     Attributes:
-        table: How often (we, the judge) said so: "yes yes", "yes no", "no yes", "no no".
+        table: Counts of (our label, verdict of the judge): "yes yes", "yes no", "no yes", "no no".
     """
 
     n: int  # claims that have both verdicts
     accuracy: Interval | None  # the share of equal verdicts; None without claims
-    kappa: Interval | None  # Cohen's kappa; None if both always say the same one thing
+    kappa: Interval | None  # Cohen's kappa; None if both always have the same single value
     table: Mapping[str, int]
 
 

@@ -205,7 +205,7 @@ def answers_chance(rows: Sequence[AnswerRow], several: bool | None = None) -> fl
 
 
 def _reading_warnings(models: Sequence[AnswersScore], protocol: AnswerProtocol) -> list[str]:
-    """Warn about models with too few readable answers, and say what to do about it."""
+    """Warn about models with too few readable answers, with advice."""
     other = "" if protocol.parser == "lenient" else "; evaluate.parser lenient reads more"
     return [
         f"{model.name}: only {model.attempted} of {model.questions} questions have an "
@@ -230,7 +230,7 @@ def _result(
     artifacts: Sequence[Artifact], _: Sequence[Artifact], setup: EvaluationSetup
 ) -> AnswersResult:
     rows = rows_by_model(artifacts, AnswerRow)
-    # Asked as the rows say, counted as the settings say.
+    # Prompts as in the rows, parsing and votes as configured.
     asked = artifacts[0].manifest["identity"]["fields"]
     protocol = as_asked(protocol_of(setup.evaluate), asked)
     without = {name_of(each): each.manifest.get("asked_without") or () for each in artifacts}

@@ -112,7 +112,7 @@ def resumable(eval_model: EvalModel, directory: Path) -> AnswerEngine:
 
 
 def is_local(eval_model: EvalModel, what: str) -> bool:
-    """Return True for a model in this process; otherwise say that it is not measured."""
+    """Return True for a model in this process; otherwise log that it is not measured."""
     if eval_model.server is not None:
         log.warning("%s: %s is not measured for a served model", eval_model.name, what)
     return eval_model.server is None

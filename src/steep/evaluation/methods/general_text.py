@@ -218,7 +218,7 @@ def check(setup: EvaluationSetup) -> None:
         log.warning("general text: %d lines without text", len(skipped))
     if texts == setup.replayed:
         log.warning(
-            "forgetting.texts is also the text that training replays: its loss says little about "
+            "forgetting.texts is also the text that training replays: its loss shows little about "
             "forgetting"
         )
 

@@ -89,21 +89,21 @@ def normalized(answer: str) -> str:
     )
 
 
-def exact_match(said: str, accepted: Sequence[str]) -> float:
+def exact_match(text: str, accepted: Sequence[str]) -> float:
     """Return 1 if the text is one of the accepted answers, else 0."""
-    return float(any(normalized(said) == normalized(answer) for answer in accepted))
+    return float(any(normalized(text) == normalized(answer) for answer in accepted))
 
 
-def f1(said: str, accepted: Sequence[str]) -> float:
+def f1(text: str, accepted: Sequence[str]) -> float:
     """Return the harmonic mean of precision and recall of words, for the best accepted answer."""
-    return max(_word_f1(normalized(said).split(), normalized(each).split()) for each in accepted)
+    return max(_word_f1(normalized(text).split(), normalized(each).split()) for each in accepted)
 
 
-def _word_f1(said: Sequence[str], accepted: Sequence[str]) -> float:
-    common = (Counter(said) & Counter(accepted)).total()
+def _word_f1(text: Sequence[str], accepted: Sequence[str]) -> float:
+    common = (Counter(text) & Counter(accepted)).total()
     if common == 0:
         return 0.0
-    precision, recall = common / len(said), common / len(accepted)
+    precision, recall = common / len(text), common / len(accepted)
     return 2 * precision * recall / (precision + recall)
 
 

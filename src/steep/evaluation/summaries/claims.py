@@ -9,7 +9,7 @@ claims of one text only, and the judge never learns whose.
 Agreement on truth is measured on all claims, on salience on true ones that the judge calls true.
 Each has the share of equal verdicts and Cohen's kappa, which is 0 for a judge that guesses (or says
 always the same) and 1 for one that agrees throughout. Intervals take the claims as independent:
-they tell how far these few claims carry, not how well the judge reads other texts.
+they show how precise these few claims are, not how well the judge reads other texts.
 """
 
 from __future__ import annotations
@@ -223,13 +223,15 @@ def compare_verdicts(
 ) -> JudgeAgreement:
     """Compare verdicts with labels."""
     both = list(zip(labeled, verdicts, strict=True))
-    truth = [(row.label != "false", said.true) for row, said in both if said.true is not None]
-    salience = [
-        (row.label == "salient", said.salient)
-        for row, said in both
-        if row.label != "false" and said.salient is not None
+    truth = [
+        (row.label != "false", verdict.true) for row, verdict in both if verdict.true is not None
     ]
-    unread = Counter(said.why_not for said in verdicts if said.why_not)
+    salience = [
+        (row.label == "salient", verdict.salient)
+        for row, verdict in both
+        if row.label != "false" and verdict.salient is not None
+    ]
+    unread = Counter(verdict.why_not for verdict in verdicts if verdict.why_not)
     return JudgeAgreement(
         judge=judge,
         claims=len(both),

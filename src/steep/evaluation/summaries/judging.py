@@ -156,10 +156,10 @@ def read_verdicts(text: str, claims: int) -> tuple[Verdict, ...]:
     objects = [value for value in json_values(text) if _has_numbers(value)]
     if not objects:
         return (Verdict(None, None, NO_VERDICTS),) * claims
-    said: dict[str, list[Any]] = {}
+    found: dict[str, list[Any]] = {}
     for key, value in objects[-1]:
-        said.setdefault(key.strip(), []).append(value)
-    return tuple(_verdict(said.get(str(number), [])) for number in range(1, claims + 1))
+        found.setdefault(key.strip(), []).append(value)
+    return tuple(_verdict(found.get(str(number), [])) for number in range(1, claims + 1))
 
 
 def json_values(text: str) -> Iterator[Any]:
@@ -193,10 +193,10 @@ def _has_numbers(value: Any) -> bool:
     return isinstance(value, _Pairs) and any(key.strip().isdecimal() for key, _ in value)
 
 
-def _verdict(said: list[Any]) -> Verdict:
-    if not said:
+def _verdict(values: list[Any]) -> Verdict:
+    if not values:
         return Verdict(None, None, LEFT_OUT)
-    found = {_read(value) for value in said}
+    found = {_read(value) for value in values}
     return found.pop() if len(found) == 1 else Verdict(None, None, TWICE)
 
 
@@ -293,12 +293,12 @@ class Judge:
             open_ = [n for n in range(len(prompts)) if n not in found or found[n].unread]
             if not open_:
                 break
-            tell = on_progress if attempt == 0 else no_progress
+            report = on_progress if attempt == 0 else no_progress
             decoding = DECODING
-            if attempt > 0:  # a greedy judge would say the same again
+            if attempt > 0:  # a greedy judge would answer the same again
                 seed = derive_seed(0, "judge again", attempt)
                 decoding = replace(DECODING, temperature=RETRY_TEMPERATURE, seed=seed)
-            outputs = self.engine.generate([prompts[n] for n in open_], decoding, tell)
+            outputs = self.engine.generate([prompts[n] for n in open_], decoding, report)
             if attempt == 0 and all(each.finish_reason == TOO_LONG for (each,) in outputs):
                 raise self._refused(len(outputs))
             for number, (output,) in zip(open_, outputs, strict=True):
