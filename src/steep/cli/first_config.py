@@ -86,7 +86,7 @@ def write_first_config(path: Path, documents: Path, questions: Path | None) -> F
 
 
 def _quality_file(documents: Path, reading: Reading) -> Path | None:
-    """Return the only file among the documents that contains questions; None for none or several."""
+    """Return the only file among the documents that contains questions, if there is just one."""
     sources = dict.fromkeys(document.source for document in reading.documents)
     paths = [documents] if documents.is_file() else [documents / source for source in sources]
     found = [path for path in paths if path.is_file() and _has_questions(path)]
