@@ -112,7 +112,15 @@ class EvalModel:
     def engine(self) -> AnswerEngine:
         """The engine of the model, loaded or connected on first use."""
         if "engine" not in self._opened:
-            self._opened["engine"] = self._served() if self.server else self._local()
+            if self.server is not None:
+                assert self.callers is not None
+                section, purpose = f"evaluate.servers.{self.name}", f"evaluate {self.name}"
+                self._opened["engine"] = self.callers.engine(section, purpose)
+            else:
+                from steep.evaluation.hf_engine import HuggingFaceEngine
+
+                tokens = self.setup.evaluate.batch_tokens
+                self._opened["engine"] = HuggingFaceEngine(*self.loaded, tokens)
         engine: AnswerEngine = self._opened["engine"]
         return engine
 
@@ -120,15 +128,6 @@ class EvalModel:
     def asked_without(self) -> list[str]:
         """The parameters of requests that its server does not accept."""
         return list(getattr(self._opened.get("engine"), "asked_without", ()))
-
-    def _served(self) -> AnswerEngine:
-        assert self.callers is not None
-        return self.callers.engine(f"evaluate.servers.{self.name}", f"evaluate {self.name}")
-
-    def _local(self) -> AnswerEngine:
-        from steep.evaluation.hf_engine import HuggingFaceEngine
-
-        return HuggingFaceEngine(*self.loaded, self.setup.evaluate.batch_tokens)
 
     def close(self) -> None:
         """Release the model: memory may not hold two at once."""

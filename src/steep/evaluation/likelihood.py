@@ -104,7 +104,8 @@ def _sums(
     done, total = 0, sum(map(len, sums))
     with evaluation_mode(model), torch.inference_mode():
         branching, prefix = _way(model, encoded)
-        rows = list(_tree_rows(encoded, prefix) if branching else _single_rows(encoded))
+        single = (([n], row) for n, each in enumerate(encoded) for row in single_rows(each))
+        rows = list(_tree_rows(encoded, prefix) if branching else single)
         for batch in batches([len(row.ids) for _, row in rows], batch_tokens):
             part = [rows[each][1] for each in batch]
             values = iter(_token_logprobs(model, part, branching, prefix))
@@ -174,11 +175,6 @@ def _tree_rows(encoded: Sequence[EncodedQuestion], prefix: Any) -> Rows:
     short = [EncodedQuestion(question.prompt[start:], question.options) for question in encoded]
     for indices in packed(short, ROW_TOKENS):
         yield indices, tree_row([short[index] for index in indices])
-
-
-def _single_rows(encoded: Sequence[EncodedQuestion]) -> Rows:
-    for index, question in enumerate(encoded):
-        yield from (([index], row) for row in single_rows(question))
 
 
 def _token_logprobs(

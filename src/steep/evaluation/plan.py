@@ -231,13 +231,13 @@ def _evaluate(
     written: Sequence[Artifact],
 ) -> None:
     """Ask every served model by every method, and judge the summaries of all models."""
-    settings, here = setup.open_book, _local_models(setup)
-    study = None
+    settings, study = setup.open_book, None
     if setup.summaries.references is not None:
         study = _PlannedStudy(setup, documents, counters, written)
         deque(study.judge(), maxlen=0)
-        for eval_model in here:
-            deque(study.ask(eval_model), maxlen=0)
+        for name in (BASE, *setup.arms):
+            if name not in setup.evaluate.servers:
+                deque(study.ask(_LocalModel(name, setup)), maxlen=0)
     with ExitStack() as resources:
         doc_index = None
         if question_set is not None and settings.chunk_characters:
@@ -258,11 +258,6 @@ class _LocalModel(EvalModel):
     def fields(self) -> dict[str, Any]:
         """The identity fields of its answers, without its weights."""
         return {"arm": self.name}
-
-
-def _local_models(setup: EvaluationSetup) -> list[EvalModel]:
-    names = (BASE, *setup.arms)
-    return [_LocalModel(name, setup) for name in names if name not in setup.evaluate.servers]
 
 
 @dataclass

@@ -195,12 +195,10 @@ def _blank_text(row: Question) -> str | None:
     named = [("question", row.question)]
     named += [(f"option {number}", text) for number, text in enumerate(row.options)]
     named += [(f"answer {number}", text) for number, text in enumerate(row.answers)]
-    blank = next((name for name, text in named if not _is_visible(text)), None)
-    return None if blank is None else f"its {blank} is empty (counted from 0)"
-
-
-def _is_visible(text: str) -> bool:
-    return any(letter.isprintable() and not letter.isspace() for letter in text)
+    for name, text in named:
+        if not any(letter.isprintable() and not letter.isspace() for letter in text):
+            return f"its {name} is empty (counted from 0)"
+    return None
 
 
 def _with_options(

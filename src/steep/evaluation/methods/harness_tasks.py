@@ -107,18 +107,18 @@ def run_tasks(
 
 
 def _task_manager(include_path: Path | None, model: Path | str | None = None) -> Any:
-    check_installed()
+    if importlib.util.find_spec("lm_eval") is None:
+        raise UserError(
+            "lm-evaluation-harness is not installed.",
+            expected="the package lm-eval",
+            hint="pip install 'steep[lm-eval]'",
+        )
     from lm_eval.tasks import TaskManager
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it logs every step
     # A task of our own export needs the model to know which token training texts begin with.
     metadata = {"pretrained": str(model)} if model else None
     return TaskManager(include_path=str(include_path) if include_path else None, metadata=metadata)
-
-
-def check_tasks(tasks: Sequence[str], include_path: Path | None = None) -> None:
-    """Check that the tasks exist, before anything is computed."""
-    match_names(tasks, _task_manager(include_path).all_tasks)
 
 
 def match_names(tasks: Sequence[str], known: Sequence[str]) -> list[str]:
@@ -140,16 +140,6 @@ def match_names(tasks: Sequence[str], known: Sequence[str]) -> list[str]:
             )
         found |= dict.fromkeys(matching)
     return [*found]
-
-
-def check_installed() -> None:
-    """Check that the package is installed."""
-    if importlib.util.find_spec("lm_eval") is None:
-        raise UserError(
-            "lm-evaluation-harness is not installed.",
-            expected="the package lm-eval",
-            hint="pip install 'steep[lm-eval]'",
-        )
 
 
 def _load(model_directory: Path | str) -> Any:
@@ -299,7 +289,7 @@ def check(setup: EvaluationSetup) -> None:
             "There is no such folder.", where="forgetting.task_folder", found=settings.task_folder
         )
     if settings.tasks:
-        check_tasks(settings.tasks, settings.task_folder)
+        match_names(settings.tasks, _task_manager(settings.task_folder).all_tasks)
 
 
 def ask(_: Session, eval_model: EvalModel) -> Iterator[Artifact]:

@@ -34,7 +34,6 @@ from steep.evaluation.statistics import bootstrap_interval, mean_interval
 from steep.evaluation.study_results import Agreement, JudgeAgreement
 from steep.evaluation.summaries.judging import (
     ClaimBatch,
-    ClaimSplit,
     Judge,
     JudgedPassage,
     Ruling,
@@ -102,7 +101,10 @@ def split_summaries(
     rows: list[PassageRow] = []
     for summary, passages in zip(summaries, texts, strict=True):
         by_text = {text: next(answers) for text in _first_mentions(passages)}
-        rows += _passage_rows(judge.name, summary, passages, by_text)
+        for number, text in enumerate(passages):
+            claims, why_not, output, seed = by_text[text]
+            row = PassageRow(*summary.key, number, text, judge.name, claims, why_not, output, seed)
+            rows.append(row)
     return rows
 
 
@@ -131,14 +133,6 @@ def _first_mentions(passages: Sequence[str]) -> dict[str, str]:
     for before, text in pairwise(["", *passages]):
         found.setdefault(text, before)
     return found
-
-
-def _passage_rows(
-    judge: str, summary: SummaryRow, passages: Sequence[str], splits: Mapping[str, ClaimSplit]
-) -> Iterator[PassageRow]:
-    for number, text in enumerate(passages):
-        claims, why_not, output, seed = splits[text]
-        yield PassageRow(*summary.key, number, text, judge, claims, why_not, output, seed)
 
 
 def _pending(

@@ -180,7 +180,8 @@ def ratio_of_sums(pairs: Sequence[Pair], measure: str) -> Interval | None:
     share = _interval(columns, [pair.document_id for pair in pairs], _share_of_first, SHARE)
     if share is None:
         return None
-    mean, low, high = map(_odds, (share.mean, share.low, share.high))
+    shares = (share.mean, share.low, share.high)
+    mean, low, high = (each / (1 - each) if each < 1 else math.inf for each in shares)
     return Interval(mean, low, high, share.n, share.clusters)
 
 
@@ -241,10 +242,6 @@ def _share_of_first(sums: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _ratio_or_nothing(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(sums[..., 1] > 0, ratio(sums), np.nan)
-
-
-def _odds(share: float) -> float:
-    return share / (1 - share) if share < 1 else math.inf
 
 
 @dataclass(frozen=True)
