@@ -77,9 +77,12 @@ class HttpEngine:
         """
         count = decoding.samples
         asked = [self._request(p, n, decoding) for p in prompts for n in range(count)]
+        report = _reporter(on_progress, len(asked), len(asked))
+        completions = self._caller.complete(asked, report)
+        self._check([each for each in completions if not _is_too_long(each)])
         outputs = [
             _output(each, request, decoding.stop)
-            for request, each in zip(asked, self._complete(asked, on_progress), strict=True)
+            for request, each in zip(asked, completions, strict=True)
         ]
         for place, output in enumerate(outputs):
             on_output(place, output)
@@ -143,12 +146,6 @@ class HttpEngine:
     ) -> Request:
         where = self._caller.endpoint
         return Request(self._purpose, where, kind, self._model, parts, parameters or {})
-
-    def _complete(self, asked: Sequence[Request], on_progress: Progress) -> list[Completion]:
-        """Return the completions, also of prompts that are too long; other failures are errors."""
-        completions = self._caller.complete(asked, _reporter(on_progress, len(asked), len(asked)))
-        self._check([each for each in completions if not _is_too_long(each)])
-        return completions
 
     def _check(self, completions: Sequence[Completion]) -> None:
         failed = [each for each in completions if each.error]

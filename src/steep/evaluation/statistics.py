@@ -133,11 +133,7 @@ def _paired(a: Sequence[float], b: Sequence[float], clusters: Sequence[str]) -> 
 
 def _sample(values: NDArray[np.float64], clusters: Sequence[str]) -> _Sample:
     n = len(values)
-    numbers: dict[str, int] = {}
-    member = np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters])
-    if len(numbers) == 1:
-        member = np.arange(n)
-    mean = float(values.mean())
+    member, mean = _members(clusters), float(values.mean())
     sizes = np.bincount(member)
     if n == 1:
         return _Sample(mean, 1.0, 0)
@@ -229,14 +225,17 @@ def ratio_difference(sums: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _sums_by_cluster(values: NDArray[np.float64], clusters: Sequence[str]) -> NDArray[np.float64]:
-    """Sum per document; with a single document each question is its own cluster."""
-    numbers: dict[str, int] = {}
-    member = np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters])
-    if len(numbers) == 1:
-        return values
-    sums = np.zeros((len(numbers), values.shape[1]))
+    member = _members(clusters)
+    sums = np.zeros((member.max() + 1, values.shape[1]))
     np.add.at(sums, member, values)
     return sums
+
+
+def _members(clusters: Sequence[str]) -> NDArray[np.int64]:
+    """Number the cluster of each value; with a single one each value is its own cluster."""
+    numbers: dict[str, int] = {}
+    member = np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters])
+    return np.arange(len(clusters)) if len(numbers) == 1 else member
 
 
 def _draws(clusters: int, resamples: int, seed: int) -> NDArray[np.float64]:

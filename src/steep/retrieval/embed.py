@@ -115,9 +115,8 @@ class LocalEmbedder:
 
     def __init__(self, path: Path) -> None:
         self.name = directory_name(path)
-        self._model: Any = sentence_transformers().SentenceTransformer(
-            str(path), local_files_only=True
-        )
+        package = need("sentence_transformers", "sentence-transformers")
+        self._model: Any = package.SentenceTransformer(str(path), local_files_only=True)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one vector per text."""
@@ -208,11 +207,6 @@ def _bad(name: str, expected: str, found: object) -> UserError:
         found=found,
         hint="check that it is a model for embeddings; cached vectors are kept",
     )
-
-
-def sentence_transformers() -> Any:
-    """Import the package."""
-    return need("sentence_transformers", "sentence-transformers")
 
 
 def directory_name(path: Path) -> str:

@@ -15,7 +15,8 @@ from steep.core.errors import UserError
 from steep.ledger.caller import Sends
 from steep.llm.requests import Request
 from steep.retrieval.config import RetrievalConfig
-from steep.retrieval.embed import check_answered, directory_name, sentence_transformers
+from steep.retrieval.embed import check_answered, directory_name
+from steep.retrieval.index import need
 
 # The mean log-probability of the tokens of each continuation, after its prompt and a blank.
 Likelihood = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
@@ -62,7 +63,8 @@ class LocalReranker:
 
     def __init__(self, path: Path) -> None:
         self.name = directory_name(path)
-        self._model: Any = sentence_transformers().CrossEncoder(str(path), local_files_only=True)
+        package = need("sentence_transformers", "sentence-transformers")
+        self._model: Any = package.CrossEncoder(str(path), local_files_only=True)
 
     def score(self, candidates: Sequence[Candidates]) -> list[list[float]]:
         """Return the score of each text for its question."""

@@ -45,7 +45,13 @@ class Retriever:
         embedder: Embedder | None = None,
         reranker: Reranker | None = None,
     ) -> None:
-        _check(chunks, settings, embedder)
+        if not chunks:
+            raise UserError("There are no chunks to search.", expected="at least one", found=0)
+        if settings.search != "bm25" and embedder is None:
+            raise UserError(
+                f"The search '{settings.search}' needs an embedder.",
+                hint="pass one, or search with 'bm25'",
+            )
         self.chunks = tuple(chunks)
         self._settings, self._cache = settings, cache
         self._embedder = embedder if settings.search != "bm25" else None
@@ -156,13 +162,3 @@ def top_chunks(
     """Return the `k` best chunks of a ranking, in the order in which they are shown."""
     top = [chunks[hit.place] for hit in hits[:k]]
     return top if order == "best_first" else top[::-1]
-
-
-def _check(chunks: Sequence[Chunk], settings: RetrievalConfig, embedder: Embedder | None) -> None:
-    if not chunks:
-        raise UserError("There are no chunks to search.", expected="at least one", found=0)
-    if settings.search != "bm25" and embedder is None:
-        raise UserError(
-            f"The search '{settings.search}' needs an embedder.",
-            hint="pass one, or search with 'bm25'",
-        )

@@ -128,7 +128,7 @@ def answers_result(
             for kind, own in grouped(rows, lambda row: row.kind).items()
         },
         several_right=several,
-        warnings=(*_reading_warnings(models, protocol), *_one_letter_warnings(several, protocol)),
+        warnings=tuple(_warnings(models, several, protocol)),
     )
 
 
@@ -204,26 +204,23 @@ def answers_chance(rows: Sequence[AnswerRow], several: bool | None = None) -> fl
     return sum(1 / (2**n - 1 if several else n) for n in options.values()) / len(options)
 
 
-def _reading_warnings(models: Sequence[AnswersScore], protocol: AnswerProtocol) -> list[str]:
-    """Warn about models with too few readable answers, with advice."""
+def _warnings(
+    models: Sequence[AnswersScore], several: int, protocol: AnswerProtocol
+) -> Iterator[str]:
+    """Yield warnings about models with too few readable answers, and parsers of single letters."""
     other = "" if protocol.parser == "lenient" else "; evaluate.parser lenient reads more"
-    return [
-        f"{model.name}: only {model.attempted} of {model.questions} questions have an "
-        "answer that could be read, so its accuracy also measures the format. See the reasons "
-        f"beside it{other} (steep evaluate --rescore asks nothing again)"
-        for model in models
-        if model.attempted < LEAST_READ * model.questions
-    ]
-
-
-def _one_letter_warnings(several: int, protocol: AnswerProtocol) -> list[str]:
-    """Warn that a parser of single letters can read no answer to some questions."""
-    if not several or protocol.parser not in ONE_LETTER:
-        return []
-    return [
-        f"{several} questions have several right options, of which the parser '{protocol.parser}' "
-        "can read one letter only, so no answer to them is right"
-    ]
+    for model in models:
+        if model.attempted < LEAST_READ * model.questions:
+            yield (
+                f"{model.name}: only {model.attempted} of {model.questions} questions have an "
+                "answer that could be read, so its accuracy also measures the format. See the "
+                f"reasons beside it{other} (steep evaluate --rescore asks nothing again)"
+            )
+    if several and protocol.parser in ONE_LETTER:
+        yield (
+            f"{several} questions have several right options, of which the parser "
+            f"'{protocol.parser}' can read one letter only, so no answer to them is right"
+        )
 
 
 def _result(

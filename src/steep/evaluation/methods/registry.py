@@ -38,13 +38,9 @@ METHODS: dict[str, Method] = {
 }
 
 
-def _configured_name(name: str) -> str:
-    return name.replace("_", "-")
-
-
 def check_methods(setup: EvaluationSetup) -> None:
     """Check that every method that is to be used exists."""
-    known = [_configured_name(name) for name, method in METHODS.items() if method.chosen]
+    known = [name.replace("_", "-") for name, method in METHODS.items() if method.chosen]
     for name in setup.evaluate.methods:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -60,7 +56,7 @@ def check_methods(setup: EvaluationSetup) -> None:
 def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
     """Ask one model by every configured method; yield the artifacts of rows."""
     for name, method in METHODS.items():
-        if not method.chosen or _configured_name(name) in eval_model.setup.evaluate.methods:
+        if not method.chosen or name.replace("_", "-") in eval_model.setup.evaluate.methods:
             yield from method.ask(session, eval_model)
 
 
