@@ -167,9 +167,13 @@ def agreed(answered: list[Any], rows: list[Any]) -> int:
 
 
 def test_the_harness_chooses_as_we_do(
-    question_set: ExportedQuestions, sharp_model: Path, tmp_path: Path
+    question_set: ExportedQuestions,
+    sharp_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("lm_eval")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "own_tasks_only"))
     from benchmarks.interoperability import harness_likelihoods, our_rows
 
     exported = export_lm_eval(tmp_path / "out", question_set)
