@@ -9,6 +9,7 @@ only names of several words there).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from steep.core import words
 from steep.documents.language import document_language
@@ -27,10 +28,14 @@ SENTENCE_OPENERS = frozenset(_OPENERS.split())
 
 def proper_names(text: str) -> tuple[str, ...]:
     """Return the names of a text, once each, in order of mention, without sentence openers."""
+    return tuple(dict.fromkeys(mentioned_names(text)))
+
+
+def mentioned_names(text: str) -> Iterator[str]:
+    """Yield a name of a text for each of its mentions, without sentence openers."""
     # Unchanged for English: the compact prompts have these names, so other calls would be paid for.
     upper = "A-Z" if document_language(text) in (None, "en") else _CAPITALS
     name = rf"[{upper}][\w'-]+(?:(?: & | of (?=[{upper}])| )[{upper}][\w'-]+)*"
-    inside: dict[str, None] = {}
     for match in re.finditer(name, text):
         words = match.group().split()
         opens = _character_before(text, match.start()) in ("", ".", "!", "?", ":")
@@ -38,8 +43,7 @@ def proper_names(text: str) -> tuple[str, ...]:
             opens = len(words) == 1
             words.pop(0)
         if words and not (opens and len(words) == 1):
-            inside[" ".join(words).removesuffix("'s")] = None
-    return tuple(inside)
+            yield " ".join(words).removesuffix("'s")
 
 
 def _character_before(text: str, position: int) -> str:

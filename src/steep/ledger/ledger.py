@@ -57,6 +57,7 @@ from steep.ledger.store import connect, sqlite_errors, transaction, writer_lock
 
 IDS_PER_QUERY = 500  # SQLite may be built with a limit of 999 parameters
 RANKS_PER_QUERY = 10_000
+UNKNOWN = -1  # the number of a sequence without slots
 
 # Said twice, as the partial index says it, or SQLite goes through the whole table.
 _WAITING = "WHERE status IN ('failed', 'submitted') AND status = 'submitted' AND batch = ?"
@@ -153,7 +154,8 @@ class Ledger:
             "sum(cost_usd IS NULL AND status != 'skipped') "
             "FROM slots WHERE sequence = ? AND rank < ? GROUP BY status"
         )
-        rows = list(self.select(query, (self._sequence(key), below)))
+        sequence = self._sequence(key)
+        rows = list(self.select(query, (sequence, below))) if sequence != UNKNOWN else []
         return SlotTotals(
             counts={row[0]: row[1] for row in rows},
             usage=Usage(*(sum(row[column] for row in rows) for column in (2, 3, 4))),
@@ -358,7 +360,7 @@ class Ledger:
                 self._connection.execute("INSERT OR IGNORE INTO sequences (key) VALUES (?)", (key,))
             found = list(self.select("SELECT id FROM sequences WHERE key = ?", (key,)))
             if not found:
-                return -1
+                return UNKNOWN
             self._sequences[key] = found[0][0]
         return self._sequences[key]
 

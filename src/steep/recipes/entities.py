@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import json_repair
 
 from steep.documents.mentions import mention_index
-from steep.documents.names import proper_names
+from steep.documents.names import mentioned_names
 
 MOST_ENTITIES = 60  # of a document, where the configuration names no number
 LAST_OBJECTS = 8  # of an answer, from the last one back: thoughts hold drafts
@@ -32,6 +32,7 @@ class EntityList(NamedTuple):
     entities: tuple[str, ...]
 
 
+@lru_cache(maxsize=64)
 def entity_schema(
     most: int | None, summary_characters: int = 800, names: tuple[str, ...] = ()
 ) -> str:
@@ -120,16 +121,19 @@ def _json_value(answer: str) -> Any:
             return None
 
 
-def valid_entities(names: Iterable[str], document_text: str) -> tuple[str, ...]:
-    """Keep names that occur in the document; the first of equal ones wins, case ignored."""
+def valid_entities(
+    names: Iterable[str], document_text: str, most: int | None = None
+) -> tuple[str, ...]:
+    """Keep the first names that occur in the document, once each, case ignored."""
     listed = tuple(dict.fromkeys(names))
     if not listed:  # the index of a document takes long
         return ()
     index = mention_index(document_text)
     kept: dict[tuple[str, ...], str] = {}
-    for name in listed:
-        if (words := index.find(name)) is not None:
-            kept.setdefault(words, name)
+    for name, words in index.find(listed):
+        kept.setdefault(words, name)
+        if len(kept) == most:
+            break
     return tuple(kept.values())
 
 
@@ -144,7 +148,7 @@ def merged_entities(texts: tuple[str | None, ...], source: str, most: int | None
     """
     parsed = [parse_entities(text) for text in texts if text]
     names = itertools.chain.from_iterable(found.entities for found in parsed)
-    valid = valid_entities(names, source)[: most or MOST_ENTITIES]
+    valid = valid_entities(names, source, most or MOST_ENTITIES)
     return EntityList(next((found.summary for found in parsed if found.summary), ""), valid)
 
 
@@ -156,5 +160,10 @@ def guessed_entities(text: str) -> float:
     without capitals shows no names; then half of what the length suggests.
     """
     by_length = len(text) / CHARACTERS_PER_ENTITY
-    names = len(proper_names(text[:NAMES_CHARACTERS]))
-    return min(max(names, by_length / 2), max(FEW_ENTITIES, by_length))
+    most = max(FEW_ENTITIES, by_length)
+    names: set[str] = set()
+    for name in mentioned_names(text[:NAMES_CHARACTERS]):
+        names.add(name)
+        if len(names) >= most:
+            break
+    return min(max(len(names), by_length / 2), most)
