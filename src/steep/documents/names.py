@@ -21,6 +21,7 @@ _OPENERS = (
     "these they this those to today two under until we what when where which while who "
     "with you your"
 )
+_BEFORE_NAMES = " \n\"'("  # blanks, quotes and brackets
 STEM_LETTERS = 4
 _CAPITALS = "A-Z\u00c0-\u00d6\u00d8-\u00de\u0386-\u03ab\u0400-\u042f"
 SENTENCE_OPENERS = frozenset(_OPENERS.split())
@@ -37,20 +38,18 @@ def mentioned_names(text: str) -> Iterator[str]:
     upper = "A-Z" if document_language(text) in (None, "en") else _CAPITALS
     name = rf"[{upper}][\w'-]+(?:(?: & | of (?=[{upper}])| )[{upper}][\w'-]+)*"
     for match in re.finditer(name, text):
-        words = match.group().split()
-        opens = _character_before(text, match.start()) in ("", ".", "!", "?", ":")
-        if opens and words[0].lower() in SENTENCE_OPENERS:
-            opens = len(words) == 1
-            words.pop(0)
-        if words and not (opens and len(words) == 1):
-            yield " ".join(words).removesuffix("'s")
-
-
-def _character_before(text: str, position: int) -> str:
-    """Return the last character before a position that is no blank, quote or bracket."""
-    while position and text[position - 1] in " \n\"'(":
-        position -= 1
-    return text[position - 1 : position]
+        found, start = match.group(), match.start()
+        before = text[max(0, start - 4) : start].rstrip(_BEFORE_NAMES) or text[:start].rstrip(
+            _BEFORE_NAMES
+        )
+        if before[-1:] in ("", ".", "!", "?", ":"):
+            first, _, rest = found.partition(" ")
+            if first.lower() in SENTENCE_OPENERS:
+                found = rest
+            elif not rest:
+                continue
+        if found:
+            yield found.removesuffix("'s")
 
 
 def invented_share(text: str, source_words: frozenset[str]) -> float:

@@ -26,8 +26,7 @@ from steep.documents.document import Document
 from steep.generation import checks, clients, pricing, requeue
 from steep.generation.config import GenerateConfig
 from steep.generation.context_limits import check_context, context_warnings
-from steep.generation.estimate import CASES
-from steep.generation.forecast import Forecast, Limits, forecast
+from steep.generation.forecast import CASES, Forecast, Limits, forecast
 from steep.generation.plan import PlanView, is_final, preparing_steps
 from steep.generation.recipes import plan_view
 from steep.generation.totals import Totals
@@ -174,7 +173,7 @@ def plan_of(
         view,
         totals,
         measured,
-        lambda document: prices[document.id],
+        prices,
         _limits(view, budget, totals, limit),
         hosted_caches=settings.engine != "openai-batch",
     )
