@@ -13,6 +13,7 @@ by itself, so that no value exceeds the limit.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -66,8 +67,10 @@ class Amounts:
         A limit leaves fewer of expensive calls, so the cases may come in any order. An unknown
         cost is NaN.
         """
-        *ranges, cost = [Range.around(*row) for row in numbers.tolist()]
-        return cls(*ranges, cost if cost.expected == cost.expected else None)
+        rows = [Range.around(*row) for row in numbers.tolist()]
+        calls, prompts, cached, answers, cost = rows
+        is_known = not math.isnan(cost.expected)
+        return cls(calls, prompts, cached, answers, cost if is_known else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,14 +29,13 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt
 
 from steep.core.calls import Call, Message
 from steep.core.formatting import some_of
-from steep.core.ids import derive_seed, stable_hash
+from steep.core.ids import derive_seed
 from steep.core.permutation import Permutation
 from steep.core.ranges import Range
 from steep.documents.document import Document
@@ -251,10 +250,21 @@ class Relations(Step):
         """The step's name."""
         return STEP_OF_SIZE[self.size]
 
-    def calls(self, document: Document, answers: Answers) -> RelationCalls:
+    def calls(self, document: Document, answers: Answers) -> CallSequence:
         """Return the calls about a seeded permutation of all subsets."""
-        entities = self.prompts.entities(document, answers).entities
-        return RelationCalls(self, document, entities)
+        return self.about(document, self.prompts.entities(document, answers).entities)
+
+    def about(self, document: Document, entities: tuple[str, ...]) -> Repeated:
+        """Return the calls about subsets of these entities."""
+        seed = derive_seed(self.prompts.writer.seed, document.id, self.size)
+        order = Permutation(math.comb(len(entities), self.size), seed)
+        builder = self.prompts.calls_of(document, self.name)
+
+        def make(rank: int) -> Call:
+            chosen = combination(len(entities), self.size, order[rank])
+            return builder.call(tuple(entities[i] for i in chosen))
+
+        return Repeated(make, self.number_among(len(entities)), [entities, seed])
 
     def number_among(self, entities: int) -> int:
         """Return how many calls follow from so many entities."""
@@ -308,47 +318,6 @@ class EntiGraph(Recipe):
             'JSON like {"summary": "...", "entities": ["...", "..."]}, with names that stand in '
             "the document"
         )
-
-
-class RelationCalls(Sequence[Call]):
-    """The relation calls of one document, computed by index from a seeded permutation."""
-
-    def __init__(self, step: Relations, document: Document, entities: tuple[str, ...]) -> None:
-        self.entities = entities
-        self._size = step.size
-        self._number = step.number_among(len(entities))
-        self._seed, self._document_id = step.prompts.writer.seed, document.id
-        self._build = partial(step.prompts.calls_of, document, step.name)
-
-    @cached_property
-    def _order(self) -> Permutation:
-        seed = derive_seed(self._seed, self._document_id, self._size)
-        return Permutation(math.comb(len(self.entities), self._size), seed)
-
-    @cached_property
-    def _builder(self) -> _CallBuilder:
-        return self._build()
-
-    @cached_property
-    def key(self) -> str:
-        """Hash of the first call, the entities and the order."""
-        first = self._call(0).id if math.comb(len(self.entities), self._size) else None
-        order = [self._seed, self._document_id]  # documents with the same text differ in it
-        return stable_hash([self._size, first, self.entities, order])
-
-    def __len__(self) -> int:
-        return self._number
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"index {index} is outside {len(self)} calls")
-        return self._call(index % len(self))
-
-    def _call(self, number: int) -> Call:
-        chosen = combination(len(self.entities), self._size, self._order[number])
-        return self._builder.call(tuple(self.entities[i] for i in chosen))
 
 
 def combination(n: int, size: int, rank: int) -> tuple[int, ...]:
