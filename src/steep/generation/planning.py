@@ -243,7 +243,7 @@ def _asked_again(view: PlanView, max_attempts: int) -> Paid:
 
 
 def _in_all(ledger: Ledger) -> Paid:
-    sums = queries.bought(ledger).sums
+    sums, _ = queries.paid(ledger)
     usage, calls = sums.usage, sum(n for status, n in sums.counts.items() if is_final(status))
     return Paid(calls, usage.prompt_tokens, usage.completion_tokens, sums.known_usd, sums.unpriced)
 

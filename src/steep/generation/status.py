@@ -13,7 +13,7 @@ from steep.generation.plan import PlanView, preparing_steps
 from steep.generation.pricing import base_urls, prices_of, project_budget
 from steep.generation.recipes import plan_view
 from steep.generation.totals import Totals
-from steep.ledger import lookups, queries, requests
+from steep.ledger import queries, requests
 from steep.ledger.ledger import Ledger
 
 
@@ -21,10 +21,10 @@ def plan_status(
     settings: GenerateConfig, documents: Sequence[Document], ledger: Ledger
 ) -> dict[str, Any]:
     """Return the totals of the plan and the spending of the ledger, as `--json` prints them."""
-    bought = queries.bought(ledger)  # before the plan: a running generation adds to both
+    sums, imported = queries.paid(ledger)  # before the plan: a running generation adds to both
     view = plan_view(settings, documents, ledger)
     totals = view.totals()
-    failed = bought.sums.counts.get("failed", 0)
+    failed = sums.counts.get("failed", 0)
     in_plan = totals.planned - totals.to_do + totals.submitted
     return {
         "plan": totals.counts if view.recipes else None,
@@ -38,16 +38,16 @@ def plan_status(
         "documents": len(documents),
         "without_texts": [each._asdict() for each in totals.without_calls],
         "ledger": {
-            "calls": bought.sums.calls - failed,
+            "calls": sums.calls - failed,
             "failed": failed,
-            "not_in_plan": max(0, bought.sums.calls - in_plan),
-            "imported": bought.imported,
+            "not_in_plan": max(0, sums.calls - in_plan),
+            "imported": imported,
             "lost": ledger.lost()._asdict(),
-            **lookups.spending(bought.sums),
+            **sums.as_json(),
         },
         "requests": [asdict(each) for each in requests.costs(ledger)],
         "limits": _limits(settings, ledger),
-        "batches": lookups.batches(ledger),
+        "batches": queries.batches(ledger),
     }
 
 

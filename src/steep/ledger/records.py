@@ -97,6 +97,16 @@ class Lost(NamedTuple):
         return Lost(self.attempts + 1, self.tokens + most.tokens, cost_usd, unpriced)
 
 
+class FailureGroup(NamedTuple):
+    """Calls without a complete answer for the same reason, apart from numbers in it."""
+
+    status: str
+    reason: str  # as the first of them tells it
+    calls: int
+    documents: int  # that they are about
+    example: str  # the id of the first of them
+
+
 class Spending(NamedTuple):
     """Tokens and dollars of a set of calls."""
 
