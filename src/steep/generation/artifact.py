@@ -28,19 +28,22 @@ from steep.core.artifacts import (
 )
 from steep.core.config import identity_fields
 from steep.core.files import write_jsonl
+from steep.core.formatting import plural
 from steep.core.work_time import work_time
 from steep.documents.document import Document
-from steep.generation import checks, requeue
+from steep.generation import checks
 from steep.generation.config import GenerateConfig
 from steep.generation.context_limits import check_context, context_warnings
-from steep.generation.plan import PlanView
-from steep.generation.pricing import base_urls
-from steep.generation.recipes import chosen_documents, plan_view
+from steep.generation.plan import PlanView, is_final
 from steep.generation.run import run_generation
+from steep.generation.setup import base_urls, chosen_documents, plan_view, prices_of
 from steep.generation.totals import Totals
 from steep.generation.usage_stats import busy_seconds
 from steep.ledger import queries
+from steep.ledger.budget import Reservation, is_counted, most_of
 from steep.ledger.ledger import Ledger
+from steep.ledger.records import TEXTLESS_REASON, Lost
+from steep.llm.prices import Prices
 
 log = logging.getLogger("steep")
 
@@ -105,7 +108,7 @@ def make_texts(
         path.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path)
         with work_time(path / WORK_TIME) as seconds:
-            requeue.ask_again(settings, plan_view(settings, chosen, ledger), retry_empty)
+            _ask_again(settings, plan_view(settings, chosen, ledger), retry_empty)
             manifest = _make(path, settings, chosen, ledger, wait, project.root)
     # A probe, or the making of another artifact, may have made some of these calls.
     wall_s = round(max(seconds(), manifest["busy_s"]), 2)
@@ -171,7 +174,7 @@ def _manifest(
         "documents": len(view.documents),
         "without_texts": _without_texts(view, totals),
         "beyond_context": [each.id for each in view.documents if each.id in beyond],
-        "empty_left": len(requeue.textless_calls(view, settings.max_attempts)),
+        "empty_left": len(view.textless_calls(settings.max_attempts)),
         "mostly_empty": checks.is_mostly_empty(totals.counts),
         "digest": view.digest(),
         "busy_s": round(busy_seconds(view), 2),
@@ -204,3 +207,42 @@ def _write_facts(path: Path, view: PlanView) -> None:
             if facts is not None:
                 rows.append({"document_id": document.id, **facts})
     write_jsonl(path / FACTS_NAME, rows)
+
+
+def _ask_again(settings: GenerateConfig, view: PlanView, empty: bool) -> None:
+    """Turn calls that have ended, and were of no use, into calls to do.
+
+    An answer without text is asked for again by the next run, as often as any call is tried. The
+    preparing calls of a document that gave nothing to write about are asked again if `empty`: the
+    cause is often fixed at the endpoint, which no setting shows. What such calls have cost stays
+    counted, as spent for nothing (`Ledger.lost`).
+    """
+    prices = prices_of(settings, next(iter(base_urls(settings)), None))
+    if textless := view.textless_calls(settings.max_attempts):
+        log.info("generate: %s without text; asking again", plural(len(textless), "answer"))
+        _forget(textless, TEXTLESS_REASON, "the answer held no text", view.ledger, prices)
+    if empty:
+        without = view.totals().without_calls
+        log.info("generate: asking again about %s", plural(len(without), "document"))
+        calls = [
+            planned.call.id
+            for subject in without
+            for planned in view.preparation(*view.of(subject)).planned
+            if planned.record is not None and is_final(planned.record.status)
+        ]
+        _forget(calls, "error", "the answers gave nothing to write about", view.ledger, prices)
+
+
+def _forget(
+    call_ids: Sequence[str], finish_reason: str, error: str, ledger: Ledger, prices: Prices
+) -> None:
+    """Leave calls to do once more, and count what they have cost as spent for nothing."""
+    lost = Lost()
+    for call_id, record in ledger.get_many(call_ids).items():
+        completion = record.completion
+        usage = completion.usage
+        took = Reservation(usage.prompt_tokens + usage.completion_tokens, completion.cost_usd)
+        if not is_counted(completion):
+            took = most_of(ledger.call(call_id), completion, prices)
+        lost = lost.and_(took)
+    ledger.forget_outcomes(call_ids, finish_reason, error, lost)

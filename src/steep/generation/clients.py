@@ -17,7 +17,7 @@ from steep.core.errors import UserError
 from steep.core.formatting import plural
 from steep.documents.document import Document
 from steep.generation.config import EMBEDDED_MODEL, GenerateConfig
-from steep.generation.pricing import HTTP_ENGINES, base_urls, prices_of
+from steep.generation.setup import HTTP_ENGINES, base_urls, prices_of
 from steep.generation.work_queue import assign
 from steep.llm.client import Client
 from steep.llm.model_names import check_libraries, embedded_directory, find_model

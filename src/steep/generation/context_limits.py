@@ -14,7 +14,7 @@ from steep.core.errors import UserError
 from steep.core.formatting import some_of
 from steep.documents.document import Document
 from steep.generation.config import GenerateConfig
-from steep.generation.pricing import base_urls
+from steep.generation.setup import base_urls
 
 CHARACTERS_PER_TOKEN = 3  # low for most languages, which leaves room for the instructions
 CHARACTERS_PER_WORD = 8  # likewise high

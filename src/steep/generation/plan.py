@@ -212,6 +212,17 @@ class PlanView:
             totals.written.get(recipe.name, 0) >= self.target_tokens for recipe in self.recipes
         )
 
+    def textless_calls(self, max_attempts: int) -> list[str]:
+        """Return the ids of the planned calls whose answers hold no text and may be repeated."""
+        if not self.ledger.has_textless(max_attempts):
+            return []
+        found: dict[str, None] = {}
+        for recipe in self.recipes:
+            for texts in self.all_texts(recipe):
+                ids = self.ledger.textless_slots(texts.key, texts.number, max_attempts)
+                found |= dict.fromkeys(ids)
+        return list(found)
+
     def digest(self) -> str:
         """Hash which calls of the plan have ended, and how: what a reader of texts depends on."""
         state = hashlib.blake2b(digest_size=8)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,12 +23,12 @@ from steep.core.errors import UserError
 from steep.core.formatting import count
 from steep.core.ranges import Range
 from steep.documents.document import Document
-from steep.generation import checks, clients, pricing, requeue
+from steep.generation import checks, clients
 from steep.generation.config import GenerateConfig
 from steep.generation.context_limits import check_context, context_warnings
 from steep.generation.forecast import CASES, Forecast, Limits, forecast
 from steep.generation.plan import PlanView, is_final, preparing_steps
-from steep.generation.recipes import plan_view
+from steep.generation.setup import base_urls, budget_of, plan_view, prices_of
 from steep.generation.totals import Totals
 from steep.generation.usage_stats import Measured, measure
 from steep.generation.work_queue import assign
@@ -55,6 +55,10 @@ class Host:
     leaves: bool
     prices: Prices
     documents: tuple[str, ...] = ()
+
+    def reading(self, sent: Collection[str]) -> Host:
+        """Return the host with those of its documents that are sent."""
+        return replace(self, documents=tuple(each for each in self.documents if each in sent))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,41 +156,27 @@ def plan_of(
 ) -> Plan:
     """Plan what the ledger lacks, without spending or writing anything.
 
-    Args:
-        settings: The configuration of generation.
-        documents: What texts are written about.
-        ledger: What exists.
-        rate: Tokens of text per second that the generator is expected to write.
-        root: The base of a relative model path; None is the working directory.
-
     Raises:
         UserError: There is a limit in dollars, but no price.
     """
     view = plan_view(settings, documents, ledger)
-    budget = pricing.budget_of(settings, ledger)
+    budget = budget_of(settings, ledger)
     totals, limit = view.totals(), _limit(settings, budget)
     preparing = {(r.name, step.name) for r in view.recipes for step in preparing_steps(r)}
     measured = measure(ledger, settings.model, preparing)
     hosts = hosts_of(settings, documents)
     prices = {each: host.prices for host in hosts for each in host.documents}
-    found = forecast(
-        view,
-        totals,
-        measured,
-        prices,
-        _limits(view, budget, totals, limit),
-        hosted_caches=settings.engine != "openai-batch",
-    )
+    limits, caches = _limits(view, budget, totals, limit), settings.engine != "openai-batch"
+    found = forecast(view, totals, measured, prices, limits, hosted_caches=caches)
     speed, slowest, source = _speed(rate, measured, settings, len(hosts))
     sent = dict.fromkeys(each.document_id for each in found.documents if each.to_do.calls.high > 0)
+    warnings = [*_unusable(settings, root), *_money_warnings(limit, found)]
+    warnings += [*_token_warnings(budget, found), *_empty_warnings(view, totals)]
     return Plan(
         recipes=tuple(recipe.name for recipe in view.recipes),
         model=settings.model,
         engine=settings.engine,
-        hosts=tuple(
-            replace(host, documents=tuple(each for each in host.documents if each in sent))
-            for host in hosts
-        ),
+        hosts=tuple(host.reading(sent) for host in hosts),
         sent=tuple(sent),
         forecast=found,
         asked_again=_asked_again(view, settings.max_attempts),
@@ -196,23 +186,17 @@ def plan_of(
         limit=limit,
         hours=_hours(found, speed, slowest, settings, len(hosts)),
         tokens_per_s=speed,
-        rate_source=source if speed else "unknown",
+        rate_source=source,
         measured_calls=measured.calls,
         measured_answers={"/".join(step): n for step, n in measured.answers_read.items()},
-        warnings=(
-            *_unusable(settings, root),
-            *_money_warnings(limit, found),
-            *_token_warnings(budget, found),
-            *_empty_warnings(view, totals),
-            *context_warnings(documents, settings),
-        ),
+        warnings=(*warnings, *context_warnings(documents, settings)),
     )
 
 
 def _limit(settings: GenerateConfig, budget: Budget) -> Limit | None:
     """Return the limit in dollars, where anything costs some."""
     most_usd = budget.max_cost_usd
-    if most_usd is None or not pricing.base_urls(settings):
+    if most_usd is None or not base_urls(settings):
         return None
     return Limit(most_usd, budget.spent_usd, max(0.0, most_usd - budget.spent_usd))
 
@@ -231,7 +215,7 @@ def _limits(view: PlanView, budget: Budget, totals: Totals, limit: Limit | None)
 
 
 def _asked_again(view: PlanView, max_attempts: int) -> Paid:
-    calls = requeue.textless_calls(view, max_attempts)
+    calls = view.textless_calls(max_attempts)
     found = [each.completion for each in view.ledger.get_many(calls).values()]
     return Paid(
         len(found),
@@ -250,17 +234,17 @@ def _in_all(ledger: Ledger) -> Paid:
 
 def hosts_of(settings: GenerateConfig, documents: Sequence[Document] = ()) -> tuple[Host, ...]:
     """Who reads which of the documents, at which prices."""
-    urls = pricing.base_urls(settings)
+    urls = base_urls(settings)
     shares = [tuple(each.id for each in share) for share in assign(documents, len(urls) or 1)]
     if not urls:
         away = settings.engine == "ray" and settings.ray_address is not None
         name = f"the nodes of the Ray cluster at {settings.ray_address}" if away else NO_HOST
-        return (Host(name, away, pricing.prices_of(settings, None), *shares),)
+        return (Host(name, away, prices_of(settings, None), *shares),)
     return tuple(
         Host(
             urlsplit(url).netloc.rpartition("@")[2] or url,
             not _is_loopback(urlsplit(url).hostname or ""),
-            pricing.prices_of(settings, url),
+            prices_of(settings, url),
             share,
         )
         for url, share in zip(urls, shares, strict=True)
@@ -285,8 +269,8 @@ def _speed(
     is at its limit.
     """
     if rate or measured.tokens_per_s is None or measured.calls_at_once is None:
-        return rate, rate, "given"
-    at_once = endpoints * settings.concurrency if pricing.base_urls(settings) else 1
+        return rate, rate, "given" if rate else "unknown"
+    at_once = endpoints * settings.concurrency if base_urls(settings) else 1
     more = at_once / measured.calls_at_once
     if more <= MORE_AT_ONCE:
         return measured.tokens_per_s, measured.tokens_per_s, "measured"
@@ -323,7 +307,7 @@ def _hours(
 def _unusable(settings: GenerateConfig, root: Path | None) -> Iterable[str]:
     """Why a generation would fail before its first call."""
     checks: list[Callable[[], object]] = [lambda: clients.check(settings, root)]
-    if urls := pricing.base_urls(settings):
+    if urls := base_urls(settings):
         from steep.llm.address import checked_url, read_key
 
         checks += [partial(checked_url, url) for url in urls]

@@ -16,9 +16,8 @@ from steep.documents.document import Document
 from steep.generation.config import GenerateConfig
 from steep.generation.plan import PlanView
 from steep.generation.planning import NO_HOST, Host, hosts_of
-from steep.generation.pricing import base_urls
-from steep.generation.recipes import recipes_of
 from steep.generation.run import run_generation
+from steep.generation.setup import base_urls, recipes_of
 from steep.ledger.ledger import Ledger
 from steep.recipes.recipe import Recipe
 

@@ -15,8 +15,8 @@ from steep.generation import clients, scheduler
 from steep.generation.batch.runner import cancel_all, collect, generate_in_batches
 from steep.generation.config import GenerateConfig
 from steep.generation.plan import PlanView
-from steep.generation.pricing import base_urls, budget_of, prices_of
 from steep.generation.progress import Display, GenerationReport, StopRequest
+from steep.generation.setup import base_urls, budget_of, prices_of
 from steep.generation.totals import Totals
 from steep.ledger.budget import Budget, total
 from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy

@@ -7,11 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from steep.documents.document import Document
-from steep.generation import requeue
 from steep.generation.config import GenerateConfig
 from steep.generation.plan import PlanView, preparing_steps
-from steep.generation.pricing import base_urls, prices_of, project_budget
-from steep.generation.recipes import plan_view
+from steep.generation.setup import base_urls, plan_view, prices_of, project_budget
 from steep.generation.totals import Totals
 from steep.ledger import queries, requests
 from steep.ledger.ledger import Ledger
@@ -33,7 +31,7 @@ def plan_status(
         "beyond_target": totals.beyond_target,
         "unprepared": len(totals.unprepared),
         "rest": _rest(view, totals),
-        "asked_again": len(requeue.textless_calls(view, settings.max_attempts)),
+        "asked_again": len(view.textless_calls(settings.max_attempts)),
         "failures": [failure._asdict() for failure in totals.failures],
         "documents": len(documents),
         "without_texts": [each._asdict() for each in totals.without_calls],

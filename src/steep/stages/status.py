@@ -10,7 +10,7 @@ from typing import Any
 from steep.config import Config
 from steep.core.artifacts import Artifact, Project
 from steep.generation.checks import why_nothing
-from steep.generation.recipes import chosen_documents, plan_view
+from steep.generation.setup import chosen_documents, plan_view
 from steep.generation.status import plan_status
 from steep.ledger import queries
 from steep.ledger.ledger import open_ledger
