@@ -21,12 +21,12 @@ RECIPE = toy_recipe()
 
 def about(document_id: str, *names: str, sample: int = 0) -> Call:
     """A call about entities of a document."""
-    opening = first_call(RECIPE, QUILLON)
-    assert opening is not None
-    (system, user) = opening.messages
+    first = first_call(RECIPE, QUILLON)
+    assert first is not None
+    (system, user) = first.messages
     asked = replace(user, parts=(*user.parts[:1], f"{document_id}: {', '.join(names)}"))
     return replace(
-        opening,
+        first,
         stage="pairs",
         document_id=document_id,
         subset=names,
@@ -133,8 +133,8 @@ def test_texts_about_an_entity_whatever_its_capitals(ledger: Ledger) -> None:
     assert ([record.call_id for record in first], total) == ([FERRY.id], 3)
     assert queries.about(ledger, "große strasse", limit=10)[0][0].call_id == STRASSE.id
     assert queries.about(ledger, "the Quillon ferry", limit=10)[1] == 1
-    for nobody in ("Varnholt", "", "Tessel"):  # a part, nothing, and what only failed
-        assert queries.about(ledger, nobody, limit=10)[1] == 0
+    for unknown in ("Varnholt", "", "Tessel"):  # a part, nothing, and what only failed
+        assert queries.about(ledger, unknown, limit=10)[1] == 0
 
 
 def test_near_entities_are_offered(ledger: Ledger) -> None:

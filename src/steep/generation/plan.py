@@ -14,7 +14,6 @@ of the recipe.
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from steep.core.calls import Call, Status
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation.totals import Subject, Tally, Totals
-from steep.ledger.ledger import Ledger
+from steep.ledger.ledger import Ledger, chunks
 from steep.ledger.records import CallRecord
 from steep.recipes.recipe import CallSequence, Recipe, Step
 
@@ -353,8 +352,7 @@ class PlanView:
         return self._records(calls[rank] for rank in ranks)
 
     def _records(self, calls: Iterable[Call]) -> Iterator[PlannedCall]:
-        remaining = iter(calls)
-        while some := list(itertools.islice(remaining, CALLS_PER_QUERY)):
+        for some in chunks(calls, CALLS_PER_QUERY):
             records = self.ledger.get_many(call.id for call in some)
             yield from (PlannedCall(call, records.get(call.id)) for call in some)
 

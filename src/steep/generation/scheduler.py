@@ -42,7 +42,7 @@ from steep.llm.client import FatalError
 COMMIT_S = 0.005
 COMMIT_CALLS = 16
 NO_QUEUES: Mapping[int, WorkQueue] = {}
-MOST_RECENT = 16_384  # calls: more than land while a stretch of the plan waits to be sent
+MOST_RECENT = 16_384  # calls: more than end while the calls of a turn wait to be sent
 
 
 async def generate(
@@ -119,7 +119,7 @@ class _Run:
         self._flying_ids: set[str] = set()
         self._in_worker = [0] * len(workers)
         self._unusable: set[str] = set()  # calls that no further round will help
-        self._recent: dict[str, None] = {}  # recorded since a stretch of the plan was looked up
+        self._recent: dict[str, None] = {}  # recorded since the calls of a turn were looked up
         self.again = False  # going through the plan once more will find calls, or calls to do
         self._completed: list[Task] = []
         self._wake = asyncio.Event()
@@ -196,7 +196,7 @@ class _Run:
     async def _make(
         self, phase: Phase, planned: int, queues: Mapping[int, WorkQueue], finished: int
     ) -> None:
-        """Send what the feeds hand out; return when all is recorded, or the run is to end."""
+        """Send the calls of the queues; return when all are recorded, or the run is to end."""
         self._progress = replace(self._progress, phase=phase, planned=planned, finished=finished)
         self._report()
         while True:
@@ -234,12 +234,12 @@ class _Run:
         return again
 
     def _has_room(self, number: int, worker: EndpointWorker[Call]) -> bool:
-        if self.endpoints.is_gone(number) or self.ended:
+        if number in self.endpoints.excluded or self.ended:
             return False
-        if self.endpoints.is_proven(number):
+        if number in self.endpoints.proven:
             return self._in_worker[number] < worker.client.concurrency
         # The first call of a run goes alone, and so does the first one of each endpoint.
-        return self._in_worker[number] == 0 and (self.endpoints.any_proven or not self._flying)
+        return self._in_worker[number] == 0 and (bool(self.endpoints.proven) or not self._flying)
 
     def _take(self, queue: WorkQueue, number: int) -> Group | None:
         if self._held is not None:
@@ -337,7 +337,7 @@ class _Run:
 
     def _failure(self, number: int, error: BaseException) -> list[BaseException]:
         """An endpoint that dies is left out while another one works; its calls come again."""
-        if not (isinstance(error, FatalError) and self.endpoints.leave_out(number, error)):
+        if not (isinstance(error, FatalError) and self.endpoints.exclude(number, error)):
             return [error]
         self.again = True
         if self._held is not None and self._held[0] == number:

@@ -133,7 +133,7 @@ def _speed(rows: Iterable[_Row]) -> tuple[float, float] | None:
     """Tokens per second and calls at once, while any was under way: pauses do not count."""
     spans, tokens, latencies_s = [], 0, 0.0
     for row in rows:
-        if not row.latency_s:  # of a provider's batch: nobody tells
+        if not row.latency_s:  # unknown within a provider's batch
             continue
         spans.append(span_of(row.latency_s, row.finished_at))
         tokens += row.completion_tokens

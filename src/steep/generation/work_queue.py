@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -316,16 +316,6 @@ class DocumentQueue:
         for work in self._open:
             if work.warming is not None and work.warming == prefix_of(group[0].call):
                 work.warm, work.warming = work.warming, None
-
-
-def hand_over(queues: Mapping[int, WorkQueue], idle: int) -> int | None:
-    """Give the endpoint that is done a turn that another one has not begun; return whose."""
-    mine = queues[idle]
-    if isinstance(mine, DocumentQueue) and mine.is_done:
-        for number, other in queues.items():
-            if number != idle and isinstance(other, DocumentQueue) and mine.take_over(other):
-                return number
-    return None
 
 
 def prefix_of(call: Call) -> tuple[object, ...]:

@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from steep.core.artifacts import Project
 from steep.core.calls import STATUSES, WITHOUT_TEXT, Call, Completion, Message, Status, Usage
@@ -55,6 +55,7 @@ from steep.ledger.rows import (
 )
 from steep.ledger.store import connect, sqlite_errors, transaction, writer_lock
 
+T = TypeVar("T")
 IDS_PER_QUERY = 500  # SQLite may be built with a limit of 999 parameters
 RANKS_PER_QUERY = 10_000
 UNKNOWN = -1  # the number of a sequence without slots
@@ -373,8 +374,7 @@ class Ledger:
 
     def select_ids(self, columns: str, ids: Iterable[str], table: str = "calls") -> Iterator[Any]:
         """Yield these columns of the rows with these ids, in no order."""
-        remaining = iter(ids)
-        while some := list(itertools.islice(remaining, IDS_PER_QUERY)):
+        for some in chunks(ids, IDS_PER_QUERY):
             marks = ", ".join("?" * len(some))
             yield from self.select(f"SELECT {columns} FROM {table} WHERE id IN ({marks})", some)
 
@@ -382,6 +382,13 @@ class Ledger:
         """Yield the rows of a query that only reads."""
         with sqlite_errors(self.path):
             yield from self._connection.execute(query, values)
+
+
+def chunks(each: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield lists of `size` elements, the last one shorter; lazily."""
+    remaining = iter(each)
+    while some := list(itertools.islice(remaining, size)):
+        yield some
 
 
 @contextmanager

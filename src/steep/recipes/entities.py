@@ -36,7 +36,7 @@ class EntityList(NamedTuple):
 def entity_schema(
     most: int | None, summary_characters: int = 800, names: tuple[str, ...] = ()
 ) -> str:
-    """The JSON schema of an opening answer, as text; the summary comes first, as in the paper.
+    """Return the JSON schema of a list of entities, as text; the summary comes first (paper).
 
     Args:
         most: Entities at most, or None for `MOST_ENTITIES`.
@@ -154,7 +154,7 @@ def merged_entities(texts: tuple[str | None, ...], source: str, most: int | None
 
 @lru_cache(maxsize=1024)
 def guessed_entities(text: str) -> float:
-    """Estimate the number of entities of a document before anybody was asked for them.
+    """Estimate the number of entities of a document before the model lists them.
 
     As many as proper names, or as a text of its length has, if those are too many. A language
     without capitals shows no names; then half of what the length suggests.

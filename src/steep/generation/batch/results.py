@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from steep.core.calls import Completion, Usage
 from steep.core.formatting import plural
 from steep.ledger.budget import recounted
-from steep.ledger.ledger import Ledger
+from steep.ledger.ledger import Ledger, chunks
 from steep.ledger.records import SubmittedBatch
 from steep.llm.client import FatalError
 from steep.llm.openai_batch_wire import FileGone, Item, RemoteBatch, read_item
@@ -89,7 +88,7 @@ class BatchResults:
         """
         await self._read_files()
         left = list(self._ledger.waiting(self._batch.token))
-        for some in _chunks(left):
+        for some in chunks(left, CALLS_PER_CHUNK):
             self._record([self._unanswered(call_id, SILENT) for call_id in some])
         note = f"{self._remote.status}: {self.completed} answered, {self.failed} failed"
         note += f", {self.again} to submit again" if self.again else ""
@@ -222,7 +221,7 @@ class BatchResults:
 
 def drop(ledger: Ledger, batch: SubmittedBatch, note: str) -> None:
     """Close a batch that the provider does not have or take; its calls are missing again."""
-    for some in _chunks(list(ledger.waiting(batch.token))):
+    for some in chunks(list(ledger.waiting(batch.token)), CALLS_PER_CHUNK):
         ledger.ingest(batch.token, (), some)
     close(ledger, batch, "rejected", note)
 
@@ -231,9 +230,3 @@ def close(ledger: Ledger, batch: SubmittedBatch, status: str, note: str) -> None
     """Record that a batch is closed."""
     finished_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     ledger.update_batch(replace(batch, status=status, finished_at=finished_at, note=note))
-
-
-def _chunks(call_ids: Sequence[str]) -> Iterator[list[str]]:
-    remaining = iter(call_ids)
-    while some := list(islice(remaining, CALLS_PER_CHUNK)):
-        yield some
