@@ -57,11 +57,7 @@ def find_texts(
 ) -> tuple[Identity, Artifact | None]:
     """Return the identity of a generation, and its artifact if nothing is left to do.
 
-    Args:
-        project: The project, with the ledger.
-        settings: The configuration of generation.
-        documents: The artifact of the documents.
-        again: Whether documents that gave nothing to write about are left to do.
+    With `again`, documents that gave nothing to write about are left to do.
     """
     fields = identity_fields(STAGE, settings)
     identity = Identity(STAGE, VERSION, fields, {"documents": documents})
@@ -86,13 +82,8 @@ def make_texts(
 ) -> Artifact:
     """Make every planned call that the ledger lacks.
 
-    Args:
-        project: The project, with the ledger.
-        settings: The configuration of generation.
-        identity: What the artifact is found by.
-        documents: All documents of the project.
-        wait: Whether to wait for a provider's batches; otherwise a later run collects them.
-        retry_empty: Whether to ask again about documents that gave nothing to write about.
+    Without `wait`, a later run collects the batches of a provider. With `retry_empty`, documents
+    that gave nothing to write about are tried again.
 
     Raises:
         UserError: The endpoint cannot be used at all, a document exceeds the context, or most

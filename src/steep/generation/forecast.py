@@ -162,14 +162,8 @@ def forecast(
 ) -> Forecast:
     """Forecast the calls to do of a plan.
 
-    Args:
-        view: The plan.
-        totals: What came of it so far.
-        measured: The statistics of the model.
-        prices: By the ID of the document.
-        limits: What is left of them.
-        hosted_caches: Whether prompts without a measured cache are expected to be cached as hosted
-            providers do; batches have no cache.
+    With `hosted_caches`, prompts without a measured cache are expected to be cached as hosted
+    providers do; batches have no cache. `prices` are those of each document, by its ID.
     """
     import numpy as np
 
@@ -345,14 +339,10 @@ def _cut(
     left: float,
     sizes: Mapping[str, int],
 ) -> list[float]:
-    """Let documents take turns until their calls have used what is left of something.
+    """Let documents take turns until their calls have used up what is left of a limit.
 
-    Args:
-        items: All items.
-        calls: Of each.
-        units: What one call of each item takes; items that take nothing are not cut.
-        left: How much there is.
-        sizes: Calls per turn, by document.
+    `units` is the usage per call of each item, in the unit of the limit; items without usage are
+    not cut. `sizes` are the calls per turn, by document.
     """
     used = [number * unit for number, unit in zip(calls, units, strict=True)]
     if sum(used) <= left:

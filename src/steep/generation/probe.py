@@ -35,14 +35,7 @@ def make_calls(
 ) -> None:
     """Make the preparing calls and a few others about some documents.
 
-    What is sent where, and what it may cost at most, is logged before.
-
-    Args:
-        settings: The configuration of generation.
-        documents: All documents of the plan.
-        ledger: Where the calls are recorded.
-        number: How many documents to choose.
-        root: The base of a relative model path; None is the working directory.
+    The number of calls, their destination and the most that they can cost are logged before.
 
     Raises:
         UserError: The generator cannot be used, or there is no price for a limit in dollars.

@@ -29,7 +29,7 @@ log = logging.getLogger("steep")
 
 
 class GenerationResult(NamedTuple):
-    """What came of the plan, and what ended it early: "budget", "target" or None."""
+    """The totals of the plan, and the reason of an early end: "budget", "target" or None."""
 
     totals: Totals
     ended: str | None
@@ -39,12 +39,6 @@ def run_generation(
     settings: GenerateConfig, view: PlanView, wait: bool = True, root: Path | None = None
 ) -> GenerationResult:
     """Make the calls of a plan that the ledger lacks, with the configured engine.
-
-    Args:
-        settings: The configuration of generation.
-        view: The plan.
-        wait: Whether to wait for a provider's batches.
-        root: The base of a relative model path; None is the working directory.
 
     Raises:
         UserError: The engine cannot be used, or the budget has no price to go by.

@@ -61,12 +61,9 @@ class _Row(NamedTuple):
 
 
 def measure(ledger: Ledger, model: str, preparing: Collection[tuple[str, str]] = ()) -> Measured:
-    """Learn from the latest answered calls of a model.
+    """Measure the latest answered calls of a model.
 
-    Args:
-        ledger: The calls.
-        model: Its name.
-        preparing: Recipes and their preparing steps, whose prompts share no cached beginning.
+    The prompts of `preparing` steps (recipe, step) share no cached prefix.
     """
     rows = _latest(ledger, model)
     by_step: dict[tuple[str, str], list[int]] = defaultdict(list)

@@ -38,10 +38,7 @@ def entity_schema(
 ) -> str:
     """Return the JSON schema of a list of entities, as text; the summary comes first (paper).
 
-    Args:
-        most: Entities at most, or None for `MOST_ENTITIES`.
-        summary_characters: Length of the summary at most.
-        names: If there are some, entities are chosen among them.
+    `most` limits the entities (None: `MOST_ENTITIES`); they are chosen among `names`, if given.
     """
     entity = {"enum": names} if len(names) > 1 else {"minLength": 2, "maxLength": 80}
     return json.dumps(
@@ -139,13 +136,7 @@ def valid_entities(
 
 @lru_cache(maxsize=1024)
 def merged_entities(texts: tuple[str | None, ...], source: str, most: int | None) -> EntityList:
-    """Merge the answers about a document: the first summary, and all entities that are valid.
-
-    Args:
-        texts: The answers.
-        source: The text of the document.
-        most: Entities at most; None for `MOST_ENTITIES`.
-    """
+    """Merge the answers about a document: the first summary, and all entities that are valid."""
     parsed = [parse_entities(text) for text in texts if text]
     names = itertools.chain.from_iterable(found.entities for found in parsed)
     valid = valid_entities(names, source, most or MOST_ENTITIES)

@@ -64,9 +64,9 @@ class Repeated(Sequence[Call]):
 
     Args:
         make: Builds the call of a rank.
-        number: Of calls.
-        basis: What decides about the calls beside the first one, as plain data: the answers that
-            they rest on. None if all calls follow from the first one, as samples of a prompt do.
+        number: Number of calls.
+        basis: Plain data on which the calls depend beside the first one, such as earlier answers.
+            None if all calls follow from the first one, as samples of a prompt do.
     """
 
     def __init__(self, make: Callable[[int], Call], number: int, basis: Any = None) -> None:
@@ -196,18 +196,11 @@ def ask(
     sample: int = 0,
     sampling: Sampling | None = None,
 ) -> Call:
-    """Build a call.
+    """Build a call about a document.
 
-    Args:
-        recipe: Name of the recipe.
-        step: Name of the step.
-        document: The document that it is about.
-        writer: The generator.
-        messages: Its prompt. What many calls share should be a part of its own: it is stored once,
-            and endpoints cache the parts before the first one that differs.
-        subset: What the call is about: names of entities, a style, a question.
-        sample: Number of the sample among calls that are otherwise the same.
-        sampling: Instead of the writer's own.
+    Text that many calls share should be a message part of its own: it is stored once, and endpoints
+    cache the parts before the first one that differs. `subset` is the subject of the call (names of
+    entities, a style, a question), `sample` its number among calls that are otherwise the same.
     """
     return Call(
         recipe=recipe,

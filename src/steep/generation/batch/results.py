@@ -1,9 +1,9 @@
 """Read the answer files of a provider's batch into the ledger.
 
-Lines are read as they arrive and recorded in chunks, so memory does not grow with the batch. If the
-process is killed in between, the next run reads the same batch again and skips what the ledger has.
-A call that the batch did not answer for a transient reason (expired, overloaded, cut off) is
-removed from the ledger, so that it is submitted again, up to a number of submissions per run.
+Lines are recorded in chunks as they arrive, so memory does not grow with the batch; after a kill,
+the next run reads the batch again and skips what the ledger has. A call without an answer for a
+transient reason (expired, overloaded, cut off) is removed from the ledger, so that it is submitted
+again, up to a number of submissions per run.
 """
 
 from __future__ import annotations
@@ -57,11 +57,7 @@ class RetryCounter:
 
 
 class BatchResults:
-    """Records the results of one batch that has ended.
-
-    Args:
-        on_completed: Called with completions once they are recorded.
-    """
+    """Records the results of one batch that has ended; `on_completed` is called afterwards."""
 
     def __init__(
         self,
@@ -151,13 +147,8 @@ class BatchResults:
         """Record the results of calls that still wait; others were recorded before a kill."""
         statuses = self._ledger.statuses(item.call_id for item in items)
         waiting = {item.call_id: item for item in reversed(items)}  # of twins, the first
-        self._record(
-            [
-                self._result(item)
-                for item in waiting.values()
-                if statuses.get(item.call_id) == "submitted"
-            ]
-        )
+        left = [i for i in waiting.values() if statuses.get(i.call_id) == "submitted"]
+        self._record(list(map(self._result, left)))
 
     def _record(self, results: Sequence[Completion | str]) -> None:
         """Record completions; an id stands for a call that is to be submitted again."""
