@@ -1,7 +1,6 @@
-"""`steep plan --probe N`: make a few calls about some documents, so that a plan for all is good.
+"""`steep plan --probe N`: make a few calls about some documents, to measure what a plan needs.
 
-The texts stay in the ledger, as any others do. A document is read by the endpoint that will read it
-in the full run.
+The texts stay in the ledger. A document is read by the same endpoint as in the full run.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from steep.recipes.recipe import Recipe
 
 log = logging.getLogger("steep")
 
-PROBE_CALLS = 4  # of each document and step: fewer answers say nothing about their length
+PROBE_CALLS = 4  # per document and step; fewer answers do not show their length
 
 
 def make_calls(
@@ -101,7 +100,7 @@ def _announce(
 
 
 def _most_usd(documents: Sequence[Document], recipes: Sequence[Recipe], host: Host) -> float | None:
-    """What a probe costs at most: of each step as many calls of typical size as it may make."""
+    """Return the most that a probe can cost: `PROBE_CALLS` calls of typical size per step."""
     total = 0.0
     for document in documents:
         for step in (step for recipe in recipes for step in recipe.steps):

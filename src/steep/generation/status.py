@@ -1,4 +1,4 @@
-"""What `steep status` says of a plan and its spending, without doing or writing anything."""
+"""The status of a plan and the spending of its project; nothing is written."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def plan_status(
 
 
 def _rest(view: PlanView, totals: Totals) -> dict[str, Any] | None:
-    """What is known of the calls of unprepared documents: what the others have."""
+    """Return the numbers of calls of prepared documents, which unprepared ones will have, too."""
     if not totals.unprepared:
         return None
     calls = [
@@ -69,7 +69,7 @@ def _rest(view: PlanView, totals: Totals) -> dict[str, Any] | None:
 
 
 def _limits(settings: GenerateConfig, ledger: Ledger) -> dict[str, Any]:
-    """What the project has spent as its limits count it; no dollars where a price is unknown."""
+    """Return what counts against the limits of the project; no dollars if a price is unknown."""
     budget = project_budget(settings, ledger)
     prices = [prices_of(settings, url) for url in base_urls(settings) or [None]]
     known = all(each.known for each in prices)
