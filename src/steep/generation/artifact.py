@@ -40,7 +40,7 @@ from steep.generation.setup import base_urls, chosen_documents, plan_view, price
 from steep.generation.totals import Totals
 from steep.generation.usage_stats import busy_seconds
 from steep.ledger import queries
-from steep.ledger.budget import Reservation, is_counted, most_of
+from steep.ledger.budget import charge_of, is_counted
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import TEXTLESS_REASON, Lost
 from steep.llm.prices import Prices
@@ -230,10 +230,6 @@ def _forget(
     """Leave calls to do once more, and count what they have cost as spent for nothing."""
     lost = Lost()
     for call_id, record in ledger.get_many(call_ids).items():
-        completion = record.completion
-        usage = completion.usage
-        took = Reservation(usage.prompt_tokens + usage.completion_tokens, completion.cost_usd)
-        if not is_counted(completion):
-            took = most_of(ledger.call(call_id), completion, prices)
-        lost = lost.and_(took)
+        call = None if is_counted(record.completion) else ledger.call(call_id)
+        lost = lost.and_(charge_of(call, record.completion, prices))
     ledger.forget_outcomes(call_ids, finish_reason, error, lost)

@@ -33,9 +33,8 @@ from steep.generation.work_queue import (
     document_work,
     preparing_rounds,
 )
-from steep.ledger.account import Account
 from steep.ledger.budget import Budget, Reservation
-from steep.ledger.endpoint_worker import EndpointWorker, Outcome
+from steep.ledger.endpoint_worker import Account, EndpointWorker, Outcome
 from steep.ledger.records import Entry, Lost, has_failed
 from steep.llm.client import FatalError
 

@@ -18,10 +18,9 @@ from steep.core.calls import Completion
 from steep.core.errors import UserError
 from steep.core.formatting import plural
 from steep.ledger import requests as table
-from steep.ledger.account import Account
 from steep.ledger.budget import Budget, Reservation, total
 from steep.ledger.endpoint_health import EndpointHealth
-from steep.ledger.endpoint_worker import EndpointWorker, Outcome, RetryPolicy
+from steep.ledger.endpoint_worker import Account, EndpointWorker, Outcome, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import has_failed
 from steep.llm.client import CONTEXT_REASON, FatalError

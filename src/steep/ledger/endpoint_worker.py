@@ -16,22 +16,27 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 from steep.core.calls import Completion, Payable, Usage
 from steep.core.formatting import duration
-from steep.ledger import endpoint_health
 from steep.ledger.budget import (
     USUAL_CHARACTERS_PER_TOKEN,
+    Budget,
     Reservation,
+    charge_of,
     is_counted,
     recounted,
     reservation,
     total,
 )
-from steep.ledger.records import without_prompt
+from steep.ledger.endpoint_health import EndpointHealth
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import Lost, without_prompt
 from steep.ledger.throttling import Concurrency, RateLimit
 from steep.llm.client import Completes, FatalError, TransientError
+from steep.llm.openai_errors import UNREACHABLE
 from steep.llm.prices import Prices
 
 LOST_CAUSE = 3  # calls given up, of an endpoint that has not completed any
@@ -101,7 +106,7 @@ class EndpointWorker(Generic[Sent]):
     _given_up_calls: int = 0
     _warned_uncounted: bool = False
     _logged_retry: bool = False
-    answers: endpoint_health.EndpointHealth = field(default_factory=endpoint_health.EndpointHealth)
+    answers: EndpointHealth = field(default_factory=EndpointHealth)
     _pauses: set[asyncio.Future[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -273,8 +278,13 @@ class EndpointWorker(Generic[Sent]):
             self.concurrency.overloaded(sent_s, now_s)
         if error.wait_s is not None:
             if error.wait_s > self.policy.total_s:
-                raise endpoint_health.asks_for_too_long(
-                    self.client.endpoint, error.wait_s, self.policy.total_s, self.section
+                most = f"{self.section}.retry_minutes, {duration(self.policy.total_s)}"
+                raise FatalError(
+                    "The endpoint asks for a long pause.",
+                    where=self.client.endpoint,
+                    found=f"Retry-After: {duration(error.wait_s)}",
+                    expected=f"at most {most}",
+                    hint="run the same command again later; it continues where it was",
                 ) from error
             self._not_before_s = max(self._not_before_s, now_s + error.wait_s)
 
@@ -297,14 +307,20 @@ class EndpointWorker(Generic[Sent]):
     def _check_alive(self, error: TransientError, call: Sent, began_s: float) -> None:
         """Raise an error if the endpoint fails for all calls, not only for this one."""
         self._given_up_calls += 1
+        where = f"{self.client.endpoint}, model '{call.model}'"
         if not self._completed and self._given_up_calls >= LOST_CAUSE:
-            raise endpoint_health.completes_nothing(
-                self.client.endpoint, call.model, error, self._given_up_calls, self.section
+            raise FatalError(
+                "The endpoint answers, but completes no call: "
+                f"{self._given_up_calls} calls failed.",
+                where=where,
+                found=error,
+                hint=f"check that {self.section}.base_url is the address of a model's API, and its "
+                "health; the same command continues",
             )
         if not (error.answered or (error.sent and self._last_reply_s > began_s)):
-            raise endpoint_health.does_not_answer(
-                self.client.endpoint, call.model, error, self.section
-            )
+            problem, hint = UNREACHABLE
+            hint = hint.format(section=self.section)
+            raise FatalError(problem, where=where, found=error, hint=hint)
 
     def _failed(
         self, call: Sent, error: TransientError, attempts: int, began_s: float
@@ -320,3 +336,48 @@ class EndpointWorker(Generic[Sent]):
             attempts=attempts,
             error=f"{error} [{self.client.endpoint}]",
         )
+
+
+class Account:
+    """Charges the budget of a run for its calls, and records lost attempts in the ledger."""
+
+    def __init__(self, budget: Budget, ledger: Ledger) -> None:
+        self.budget = budget
+        self.lost = Lost()  # attempts that may be billed, but returned nothing
+        self._ledger = ledger
+
+    def attach(self, worker: EndpointWorker[Sent]) -> None:
+        """Charge this account for the lost attempts of an endpoint."""
+        worker.on_lost = partial(self._on_lost, worker)
+
+    def settle(
+        self,
+        worker: EndpointWorker[Sent],
+        calls: Sequence[Sent],
+        most: Reservation,
+        outcome: Outcome,
+    ) -> list[Reservation]:
+        """Release what was reserved for calls; charge and return what each used."""
+        if not outcome.unaffordable:
+            self.budget.release(most)
+        if outcome.completions is None:
+            return []
+        pairs = zip(calls, outcome.completions, strict=True)
+        took = [charge_of(call, each, worker.prices) for call, each in pairs]
+        for each in took:
+            self.budget.spend(each)
+        return took
+
+    def _on_lost(
+        self, worker: EndpointWorker[Sent], calls: Sequence[Sent], error: TransientError
+    ) -> bool:
+        """Charge a lost attempt; return whether another one could be reserved."""
+        most = took = worker.most(calls)
+        if error.usage is not None:
+            tokens = error.usage.prompt_tokens + error.usage.completion_tokens
+            took = Reservation(tokens, error.cost_usd)
+        self.budget.release(most)
+        self.budget.spend(took)
+        self.lost = self.lost.and_(took)
+        self._ledger.record_lost(Lost().and_(took))
+        return self.budget.reserve(most)

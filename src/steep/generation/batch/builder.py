@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from steep.core.calls import Call, Completion, Usage
 from steep.generation.batch.results import CALLS_PER_CHUNK, RetryCounter
 from steep.generation.work_queue import Planned
-from steep.ledger import endpoint_health
 from steep.ledger.budget import NOTHING, Budget, Reservation, reservation, total
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SKIPPED_REASON, Entry, SubmittedBatch
-from steep.llm.dialect import Dialect
+from steep.llm.client import FatalError
+from steep.llm.dialect import ENDLESS, Dialect
 from steep.llm.openai_batch_wire import request_line
 
 if TYPE_CHECKING:  # it loads aiohttp
@@ -91,7 +91,8 @@ class BatchBuilder:
         """
         dialect = self._client.dialect
         if self._limited and not dialect.limits_answers:
-            raise endpoint_health.takes_no_limit(self._client.endpoint)
+            problem, hint = ENDLESS
+            raise FatalError(problem, where=self._client.endpoint, hint=hint)
         calls: list[Call] = []
         size, resent, model = 0, 0, None
         self.cut = False
