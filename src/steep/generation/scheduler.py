@@ -1,16 +1,16 @@
-"""Makes the plan come true: sends what the ledger lacks, and records what comes back as it comes.
+"""Send the calls of a plan that the ledger lacks, and record the answers as they arrive.
 
 First the preparing steps, in rounds over all documents, then all other calls as documents take
-turns, then salvage rounds for what failed in a way that may pass. Memory holds what is in flight
-and the turns of the open documents, however long the plan is. What lands within `COMMIT_S` is
-written by one durable transaction. Until then it counts as in flight: however the process dies, no
-more answers are lost than calls were allowed at once.
+turns, then salvage rounds for transient failures. Memory holds the calls in flight and the turns of
+the open documents, however long the plan is. Answers that arrive within `COMMIT_S` are written by
+one durable transaction. Until then they count as in flight: however the process dies, no more
+answers are lost than calls were allowed at once.
 
 A call in the ledger is never repeated, but a failed one is tried again by the next run. The first
-group goes out alone, so that a wrong key or model costs one request and not a volley of them.
+group is sent alone, so that a wrong key or model costs one request.
 
-A run can be stopped in two steps. `Stop.drain`: nothing more is sent; what is in flight is paid for
-and therefore waited for and recorded. `Stop.abort`: it is not waited for. The rest is left to do.
+A run is stopped in two steps. `StopRequest.drain`: nothing more is sent; the calls in flight are
+paid for, and therefore waited for and recorded. `StopRequest.abort`: they are not waited for.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from steep.generation.work_queue import (
 )
 from steep.ledger.budget import Budget, Reservation
 from steep.ledger.endpoint_worker import Account, EndpointWorker, Outcome
-from steep.ledger.records import Entry, Lost, has_failed
+from steep.ledger.records import Entry, has_failed
 from steep.llm.client import FatalError
 
 COMMIT_S = 0.005
@@ -53,19 +53,11 @@ async def generate(
     stop: StopRequest | None = None,
     on_progress: Callable[[GenerationProgress], None] = lambda progress: None,
 ) -> GenerationReport:
-    """Make every call of the plan that the ledger lacks, and return what came of the plan.
-
-    Args:
-        view: The plan, and the ledger where every call is recorded.
-        workers: The endpoints; a document stays with one of them.
-        budget: What may be spent; None is no limit.
-        salvage_rounds: How often to try again what failed in a way that may pass.
-        stop: Ends the run early.
-        on_progress: Called after every change.
+    """Make every call of the plan that the ledger lacks; transient failures in further rounds.
 
     Raises:
-        UserError: The endpoints can complete no call at all, or the ledger cannot be written. What
-            was in flight has been waited for and recorded.
+        UserError: The endpoints can complete no call at all, or the ledger cannot be written. The
+            calls in flight have been waited for and recorded.
     """
     run = _Run(workers, view, budget or Budget(), stop or StopRequest(), on_progress)
     try:
@@ -83,7 +75,7 @@ async def generate(
         run.stop.draining,
         run.endpoints.statistics,
         tuple(run.dropped),
-        run.lost,
+        run.account.lost,
     )
 
 
@@ -104,9 +96,9 @@ class _Run:
         self.endpoints = Endpoints(workers)
         self._view = view
         self._target = Target(view)
-        self._account = Account(budget, view.ledger)
+        self.account = Account(budget, view.ledger)
         for worker in workers:
-            self._account.attach(worker)
+            self.account.attach(worker)
         self._ledger = view.ledger
         self._budget = budget
         self._on_progress = on_progress
@@ -129,11 +121,6 @@ class _Run:
         self._progress = GenerationProgress("preparing")
 
     @property
-    def lost(self) -> Lost:
-        """Attempts that may be billed, and gave nothing."""
-        return self._account.lost
-
-    @property
     def ended(self) -> bool:
         """Nothing more may be sent."""
         return self.stop.draining or self.over_budget or self._target.is_met
@@ -145,11 +132,9 @@ class _Run:
         await self._prepare(shares)
         if self.ended:
             return
-        planned, finished = 0, 0
-        for recipe in self._view.recipes:
-            for texts in self._view.all_texts(recipe):
-                planned += texts.number
-                finished += self._ledger.finished(texts.key, texts.number)
+        all_texts = [t for recipe in self._view.recipes for t in self._view.all_texts(recipe)]
+        planned = sum(texts.number for texts in all_texts)
+        finished = sum(self._ledger.finished(texts.key, texts.number) for texts in all_texts)
         queues: dict[int, WorkQueue] = {}
         for number, share in shares.items():
             client = self.endpoints[number].client
@@ -253,7 +238,7 @@ class _Run:
         if self._target.is_over(group[0].call):
             queue.completed(group)
             return []
-        if not self._target.has_room(group[0].call):
+        if not self._target.needs(group[0].call):
             self._waiting[number] = group
             return None
         # One that fails for good is not worth another round. A call that two documents share stands
@@ -316,13 +301,11 @@ class _Run:
             self._in_worker[number] -= 1
             calls = [planned.call for planned in group]
             self._flying_ids.difference_update(call.id for call in calls)
-            if task.cancelled():
+            error = None if task.cancelled() else task.exception()
+            if task.cancelled() or error is not None:
                 self._budget.release(most)
                 self._target.ended(calls, None)
-            elif error := task.exception():
-                self._budget.release(most)
-                self._target.ended(calls, None)
-                errors += self._failure(number, error)
+                errors += self._failure(number, error) if error is not None else ()
             else:
                 outcome = task.result()
                 self._target.ended(calls, outcome.completions)
@@ -347,7 +330,7 @@ class _Run:
         self, number: int, group: Group, most: Reservation, outcome: Outcome
     ) -> list[Entry]:
         calls = [planned.call for planned in group]
-        self._account.settle(self.endpoints[number], calls, most, outcome)
+        self.account.settle(self.endpoints[number], calls, most, outcome)
         self.over_budget = self.over_budget or outcome.unaffordable
         if outcome.completions is None:
             return []
@@ -367,9 +350,8 @@ class _Run:
         except BaseException:
             self._ledger_failed = True
             raise
-        for entry in entries:
-            if not has_failed(entry.completion):
-                self._recent[entry.call.id] = None
+        answered = (each.call.id for each in entries if not has_failed(each.completion))
+        self._recent.update(dict.fromkeys(answered))
         while len(self._recent) > MOST_RECENT:
             del self._recent[next(iter(self._recent))]
         self._progress = self._progress.after([entry.completion for entry in entries])

@@ -381,3 +381,11 @@ class Account:
         self.lost = self.lost.and_(took)
         self._ledger.record_lost(Lost().and_(took))
         return self.budget.reserve(most)
+
+
+def log_dropped(stage: str, calls: str, most_usd: float | None) -> None:
+    """Warn that calls were sent and not waited for."""
+    cost = "at an unknown price" if most_usd is None else f"${most_usd:,.4f} at most"
+    log.warning(
+        "%s: %s sent and not waited for; the provider may bill this, %s", stage, calls, cost
+    )

@@ -170,7 +170,7 @@ def _wanted(view: PlanView) -> Iterator[Planned]:
     """Yield the calls that the ledger lacks, as far as the target needs them."""
     target = Target(view)
     for planned in missing(view, target.is_wanted):
-        if not target.has_room(planned.call):
+        if not target.needs(planned.call):
             return
         target.sent([planned.call])
         yield planned
