@@ -2,25 +2,19 @@
 
 Step `entities` asks for a summary and a list of entities. Steps `pairs` and `triplets` name two or
 three of them per call, and ask for the content of the document in relation to each and for their
-interaction. Pairs and triplets are drawn from seeded permutations by index: with 40 entities there
-are 780 pairs and 9,880 triplets, and the list of them never exists.
+interaction. Pairs and triplets are drawn from seeded permutations by index: the list of them never
+exists.
 
-Differences from the authors' code, on purpose: entities are deduplicated and must occur in the
-document, in a form of its language (weak generators invent and repeat them); at most
-`MOST_ENTITIES` are used, whatever the endpoint enforces; documents that are not in English are
-answered in their own language; an attempt that yields too few entities is followed by another, up
-to a limit (theirs repeats for ever); the number of triplets is explicit (theirs has no cap).
+Differences from the authors' code, on purpose: entities are deduplicated, must occur in the
+document, and are at most `MOST_ENTITIES`; documents that are not in English are answered in their
+own language; an attempt that yields too few entities is followed by another, up to a limit; the
+number of triplets is explicit.
 
 The prompts were written for Steep to meet the paper's demands (appendix H.1). Style `full` asks for
-all that the paper asks. Style `compact` says the same in few words, in plain prose, with the task
-at the end, for generators under a billion parameters that lose a longer instruction.
-
-Order `document_first`: one system message for all steps, then the document, then the task, then the
-entities; so all calls about a document share one prefix, which an endpoint reads once and keeps.
-Order `paper`: the task as the system message, then the document, then the entities, as in the
-authors' code; the steps about a document share nothing.
-
-Golden files in the tests pin every rendered prompt: a changed word is a changed corpus.
+all that the paper asks; style `compact` says the same in few words, for generators under a billion
+parameters. With order `document_first`, all calls about a document share one prefix, which an
+endpoint reads once and caches; order `paper` has the task as the system message, as the authors'
+code. Golden files in the tests pin every rendered prompt: a changed word is a changed corpus.
 """
 
 from __future__ import annotations
@@ -179,16 +173,11 @@ class _CallBuilder:
     def call(self, subset: tuple[str, ...], sample: int = 0) -> Call:
         """Return the call about a subset of the entities."""
         ending = self._prompts.ending(self._document, self._step, subset) + self._language
+        prompts, messages = self._prompts, (*self._before, Message("user", (*self._parts, ending)))
         return ask(
-            self._prompts.recipe,
-            self._step,
-            self._document,
-            self._prompts.writer,
-            (*self._before, Message("user", (*self._parts, ending))),
-            subset=subset,
-            sample=sample,
-            sampling=self._sampling,
-        )
+            prompts.recipe, self._step, self._document, prompts.writer, messages,
+            subset=subset, sample=sample, sampling=self._sampling,
+        )  # fmt: skip
 
     def _schema(self) -> str:
         most = self._prompts.options.max_entities
