@@ -97,35 +97,22 @@ class DocumentForecast:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """A whole plan.
-
-    Attributes:
-        documents: In the order of the plan.
-        steps: The same by step, over all documents.
-        to_do: The sum.
-        uncut: The sum without limits.
-        least_usd: The worst case of the smallest call to do; None if nothing is to do, or its price
-            is unknown.
-    """
+    """A whole plan, by document and by step."""
 
     documents: tuple[DocumentForecast, ...]
     steps: tuple[StepForecast, ...]
     to_do: Amounts
-    uncut: Amounts
-    least_usd: float | None
+    uncut: Amounts  # to do if there were no limits
+    least_usd: float | None  # worst case of the smallest call to do; None if its price is unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is left of the limits of a plan; None is no limit.
-
-    Attributes:
-        text_tokens: By recipe, for the steps that count towards the target.
-    """
+    """What is left of the limits of a plan; None is no limit."""
 
     usd: float | None = None
     tokens: float | None = None
-    text_tokens: Mapping[str, float] = field(default_factory=dict)
+    text_tokens: Mapping[str, float] = field(default_factory=dict)  # by recipe
 
 
 @dataclass(slots=True)
@@ -167,14 +154,11 @@ def forecast(
     """
     import numpy as np
 
-    items = [
-        item
-        for document in view.documents
-        for recipe in view.recipes
-        for item in _items(
-            view, recipe, document, totals, measured, prices[document.id], hosted_caches
-        )
-    ]
+    items: list[_Item] = []
+    for document in view.documents:
+        own = prices[document.id]
+        for recipe in view.recipes:
+            items += _items(view, recipe, document, totals, measured, own, hosted_caches)
     _correct(items, view)
     one = np.array([item.one for item in items]).reshape(-1, len(Amounts.__slots__), len(CASES))
     calls = np.array([[item.calls[case] for case in CASES] for item in items]).reshape(-1, 1, 3)
@@ -323,50 +307,40 @@ def _within(
     if limits.usd is not None:
         units.append((limits.usd, np.nan_to_num(costs)))
     sizes = turn_sizes(view) if units else {}
-    kept = [column.tolist() for column in calls.T]
+    kept = list(calls.T)
     for left, each in units:
-        kept = [
-            _cut(items, own, column.tolist(), left, sizes)
-            for own, column in zip(kept, each.T, strict=True)
-        ]
+        kept = [_cut(items, *both, left, sizes) for both in zip(kept, each.T, strict=True)]
     return np.array(kept).T
 
 
 def _cut(
-    items: Sequence[_Item],
-    calls: list[float],
-    units: Sequence[float],
-    left: float,
-    sizes: Mapping[str, int],
-) -> list[float]:
+    items: Sequence[_Item], calls: Numbers, units: Numbers, left: float, sizes: Mapping[str, int]
+) -> Numbers:
     """Let documents take turns until their calls have used up what is left of a limit.
 
     `units` is the usage per call of each item, in the unit of the limit; items without usage are
     not cut. `sizes` are the calls per turn, by document.
     """
-    used = [number * unit for number, unit in zip(calls, units, strict=True)]
-    if sum(used) <= left:
+    import numpy as np
+
+    if (calls * units).sum() <= left:
         return calls
-    before = sum(each for item, each in zip(items, used, strict=True) if item.prepares)
+    size = np.array([sizes[item.document.id] for item in items])
+    prepares = np.array([item.prepares for item in items]) & (units > 0)
+    are_texts = ~prepares & (units > 0)
+    starts = np.zeros(len(items))  # the calls of its document that come before an item
     before_texts: dict[Subject, float] = defaultdict(float)
-    starts: list[float | None] = []  # the calls of its document that come before an item
-    changes: list[tuple[float, float]] = []  # a turn, and by how much more a turn takes from then
-    for item, number, unit in zip(items, calls, units, strict=True):
-        if item.prepares or not unit:
-            starts.append(None)
-            continue
-        size, start = sizes[item.document.id], before_texts[item.subject] + item.done
-        before_texts[item.subject] = start + number
-        starts.append(start)
-        changes += [(start / size, unit * size), ((start + number) / size, -unit * size)]
+    for place in np.flatnonzero(are_texts).tolist():
+        starts[place] = before_texts[items[place].subject] + items[place].done
+        before_texts[items[place].subject] = starts[place] + calls[place]
+    # Where the usage per turn changes, in turns, and by how much.
+    ends, rates = (starts + calls) / size, units * size * are_texts
+    changes = [*zip(starts / size, rates, strict=True), *zip(ends, -rates, strict=True)]
+    before = (calls * units)[prepares].sum()
     turns = _turns_within(left - before, sorted(changes))
     share = min(1.0, left / before) if before else 1.0  # the preparing steps alone may take more
-    return [
-        (number * share if item.prepares and unit else number)
-        if start is None
-        else min(number, max(0.0, turns * sizes[item.document.id] - start))
-        for item, number, unit, start in zip(items, calls, units, starts, strict=True)
-    ]
+    texts = np.minimum(calls, np.maximum(0.0, turns * size - starts))
+    return np.where(are_texts, texts, np.where(prepares, calls * share, calls))
 
 
 def _turns_within(left: float, changes: Iterable[tuple[float, float]]) -> float:
