@@ -1,17 +1,17 @@
-"""The artifact of a generation: the calls that the ledger lacks are made, and counted.
+"""The artifact of a generation: the totals of a plan; the texts themselves stay in the ledger.
 
-The texts themselves stay in the ledger; the artifact says what came of the plan. After each run the
-answers are checked, too. A wrong chat template, a model that thinks until its tokens are spent, or
-a server that ignores `response_format` answer every call of a preparing step and say nothing of
+After each run the answers are checked. A wrong chat template, a model that thinks until its tokens
+are spent, or a server that ignores `response_format` answer every preparing call with nothing of
 use, so that nothing is written about the document. A few such documents are named. If most are like
-that, the run ends with one of their answers, and `steep generate --retry-empty` asks about exactly
-these documents again once the cause is fixed.
+that, the run ends with one of their answers; `steep generate --retry-empty` tries exactly these
+documents again once the cause is fixed.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -142,18 +142,13 @@ def _manifest(
     settings: GenerateConfig, view: PlanView, totals: Totals, ended: str | None
 ) -> dict[str, Any]:
     beyond = queries.beyond_context(view.ledger)
-    usage = totals.usage
     urls = ", ".join(base_urls(settings))
     return {
         "counts": totals.counts,
         "beyond_target": totals.beyond_target,
         "submitted": totals.submitted,
         "ended": ended,
-        "usage": {
-            "prompt_tokens": usage.prompt_tokens,
-            "cached_tokens": usage.cached_tokens,
-            "completion_tokens": usage.completion_tokens,
-        },
+        "usage": asdict(totals.usage),
         "reasoning_tokens": totals.reasoning_tokens,
         "cost_usd": totals.cost_usd,
         "known_usd": totals.known_usd,

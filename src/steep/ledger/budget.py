@@ -1,16 +1,12 @@
 """A hard limit on tokens and dollars: reserved before a call is sent, charged when it has ended.
 
-What is spent and reserved together never exceeds the limit. So a run ends below its limit as long
-as no call uses more than was reserved for it; reservations are upper bounds.
-
-A byte-level tokenizer makes at most one token of a byte, and a chat template adds a few tokens per
-message; so the bytes of a prompt (and of the JSON schema of its answer, which some endpoints write
-into it) plus `MESSAGE_TOKENS` per message are an upper bound for any tokenizer. An answer has at
-most `max_tokens`. Budgets reserve this bound; prose uses a quarter of it.
+What is spent and reserved together never exceeds the limit. The reservation is an upper bound for
+any byte-level tokenizer: the bytes of the prompt (and of the JSON schema of its answer, which some
+endpoints write into it), `MESSAGE_TOKENS` per message, and `max_tokens` of answer.
 
 An answer whose tokens the endpoint did not count, or not plausibly, is charged at its bound:
-`recounted` gives it a count of our own, so that texts still add up to a goal, and marks it by a
-prompt of zero tokens; its cost is unknown.
+`recounted` counts it by its bytes, so that texts still add up to a target, and marks it by a prompt
+of zero tokens; its cost is unknown.
 """
 
 from __future__ import annotations
