@@ -214,9 +214,7 @@ def compare(name: str, rows: Sequence[QuestionRow], answered: Iterable[Answered]
         if not known:
             lines.append(f"{name:8} {normalizer:13} not known there")
             continue
-        choice = sum(
-            getattr(row, f"choice_{normalizer}") == each.chosen[normalizer] for row, each in known
-        )
+        choice = sum(row.choice(normalizer) == each.chosen[normalizer] for row, each in known)
         verdict = sum(row.right(normalizer) == each.right[normalizer] for row, each in known)
         right = sum(row.right(normalizer) for row in rows)
         lines.append(

@@ -1,7 +1,8 @@
-"""What several rooms share: a model of two layers on disk, and property tests that never flake."""
+"""What all tests share: a model of two layers on disk, and deterministic property tests."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from hypothesis import settings
 from steep.ledger.ledger import Ledger
 from steep.testing.tiny_model import make_tiny_model
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one core per worker, and for the processes it starts
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The same examples in every run, and no limit on the time of one: a busy machine is no bug.
 settings.register_profile("steep", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("steep")

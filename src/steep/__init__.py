@@ -74,7 +74,7 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # checkers would take it for a promise of any name
+if not TYPE_CHECKING:  # type checkers would accept any name
 
     def __getattr__(name: str) -> Any:
         """Return a name of the public API; its module is imported on first use."""

@@ -160,16 +160,20 @@ def agreed(answered: list[Any], rows: list[Any]) -> int:
         theirs = by_question[row.question_id]
         assert theirs.sum_logprob == pytest.approx(row.sum_logprob, abs=1e-3)
         for normalizer, chosen in theirs.chosen.items():
-            assert chosen == getattr(row, f"choice_{normalizer}")
+            assert chosen == row.choice(normalizer)
             assert theirs.right[normalizer] == row.right(normalizer)
             compared += 1
     return compared
 
 
 def test_the_harness_chooses_as_we_do(
-    question_set: ExportedQuestions, sharp_model: Path, tmp_path: Path
+    question_set: ExportedQuestions,
+    sharp_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("lm_eval")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "own_tasks_only"))
     from benchmarks.interoperability import harness_likelihoods, our_rows
 
     exported = export_lm_eval(tmp_path / "out", question_set)

@@ -5,6 +5,8 @@ Rows are made by arithmetic; what is in a table, and under which name, is the ev
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -35,6 +37,13 @@ QUESTIONS = 60
 TOO_LONG = "The prompt of q7 has 9,120 tokens, the model's context 8,192."
 
 
+def computed_once(make: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Keep what a function returns for its arguments, and return copies that a test may change."""
+    kept = functools.cache(make)
+    return functools.wraps(make)(lambda *arguments: copy.deepcopy(kept(*arguments)))
+
+
+@computed_once
 def tables() -> dict[str, Any]:
     """All of them, as they are written."""
     found: dict[str, Any] = finite(
@@ -66,6 +75,7 @@ def document(number: int) -> str:
 # ---- closed book ---------------------------------------------------------------------------------
 
 
+@computed_once
 def written_answers(protocol: AnswerProtocol = PROTOCOLS["default"]) -> dict[str, Any]:
     rows = {m: [_letter(m, n) for n in range(QUESTIONS)] for m in MODELS}
     return as_json(answers_result(rows, protocol))
@@ -104,6 +114,7 @@ def _answer(
     )  # fmt: skip
 
 
+@computed_once
 def short_answers() -> dict[str, Any]:
     rows = {model: [_short(model, n) for n in range(20)] for model in MODELS}
     served = {model: [_likely(model, n) for n in range(20)] for model in MODELS[:2]}
@@ -127,6 +138,7 @@ def _likely(model: str, number: int) -> QuestionRow:
 SIZES, SHOWN = (256, 1024), (1, 4, 8)
 
 
+@computed_once
 def open_book(sizes: tuple[int, ...] = SIZES, shown: tuple[int, ...] = SHOWN) -> dict[str, Any]:
     """A grid with a validation split: the best of it and the whole document on the test."""
     cells = [
@@ -183,6 +195,7 @@ def _retrieved(size: int) -> list[RetrievalRow]:
 VERDICTS = {"f": (False, None), "s": (True, True), "c": (True, False), "?": (None, None)}
 
 
+@computed_once
 def summaries() -> dict[str, Any]:
     texts = {
         (HUMAN, HUMAN): lambda n: ("ssssc" + "f" * (n % 2), "sssc" + "f" * (n % 3 == 0)),
@@ -240,6 +253,7 @@ def _claims(key: tuple[str, str, str, int], letters: str) -> list[ClaimRow]:
 LOSS = dict(zip(MODELS, (2.31, 2.62, 2.33), strict=True))
 
 
+@computed_once
 def general_text() -> dict[str, Any]:
     """As the stage makes it: a later model minus the first."""
     before, *_ = rows = {model: _losses(model) for model in MODELS}
@@ -261,6 +275,7 @@ def _losses(model: str) -> list[TextLoss]:
     ]  # fmt: skip
 
 
+@computed_once
 def tasks() -> dict[str, Any]:
     rows = {model: _task_rows(model) for model in MODELS}
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -64,7 +65,9 @@ def test_workers_of_a_cluster_do_as_one_process(job: TrainingJob, cluster: Any) 
     assert alone is not None
     together = replace(job, directory=str(Path(job.directory).parent / "together"))
     Path(together.directory).mkdir()
+    on_ctrl_c = signal.getsignal(signal.SIGINT)
     last = run_on_ray(together, 2)
+    assert signal.getsignal(signal.SIGINT) is on_ctrl_c, "Ctrl-C works as before"
     assert last.step == alone.step == 8
     one, two = (read_metrics(Path(each.directory)) for each in (job, together))
     assert [row["loss"] for row in two] == pytest.approx([row["loss"] for row in one], rel=1e-4)

@@ -1,7 +1,7 @@
 """A first steep.yaml for a folder of documents: what `steep init` does.
 
 The commented file is made from the configuration tree itself. Lines with defaults are comments, so
-that what a user sets, a preset for example, is not contradicted by a default that nobody chose.
+that a setting of the user, such as a preset, is not overridden by a default.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ IGNORE_NAME = ".gitignore"
 IGNORED = (".steep/", "runs/")
 HEADER = """\
 # Steep: teach a language model a small private corpus.
-# Every field is here with its default, as a comment: take the # away to set it.
-# `steep run` does every stage; `steep status` says what is done.
+# Every field is listed with its default, as a comment: remove the # to set it.
+# `steep run` runs every stage; `steep status` shows the progress.
 #
 # Six settings matter most; their lines are marked with <<< below:
 """
@@ -38,21 +38,21 @@ MARK = "<<<"
 FIRST = {
     ("generate", "base_url"): "the endpoint that writes the texts",
     ("generate", "model"): "its name for the model",
-    ("generate", "max_cost_usd"): "a limit in dollars for everything the project pays for",
+    ("generate", "max_cost_usd"): "a limit in dollars for all paid requests of the project",
     ("generate", "api_key_env"): "the environment variable that holds its key, if it needs one",
     ("train", "model"): "the model to teach: a Hugging Face directory or a name on the Hub",
-    ("evaluate", "questions"): "what is asked before and after; without it nothing is measured",
+    ("evaluate", "questions"): "the questions of the evaluation; without them nothing is evaluated",
 }
 VALUE_WIDTH = 40
 
 
 class FirstLook(NamedTuple):
-    """What was found where the configuration will look.
+    """The documents and questions that were found.
 
     Attributes:
-        questions_path: Their file; one in QuALITY's own format is found among the documents.
-        ignored_path: The .gitignore that was written; None where there was one.
-        warnings: What is to be feared of the documents.
+        questions_path: The file of questions; a QuALITY file among the documents has its own.
+        ignored_path: The .gitignore that was written; None if there was one already.
+        warnings: Documents that may not fit into the context of the generator.
     """
 
     documents: Reading
@@ -66,7 +66,7 @@ def write_first_config(path: Path, documents: Path, questions: Path | None) -> F
     """Read documents and questions once, and write a commented configuration that names them.
 
     Raises:
-        UserError: There is a configuration already, no document, or no question on them.
+        UserError: There is a configuration already, no document, or no question about them.
     """
     if path.exists():
         raise UserError(
@@ -78,15 +78,15 @@ def write_first_config(path: Path, documents: Path, questions: Path | None) -> F
     folder = path.resolve().parent
     named = _from(folder, questions) if questions else None
     write_text(path, template(_from(folder, documents), named))
-    config = load_config(path)  # what we write must load
-    # Its endpoint is a guess of ours, which nobody has confirmed: it is not asked.
+    config = load_config(path)  # must load
+    # The endpoint in it is only an example, so it is not contacted.
     warnings = tuple(context_warnings(reading.documents, config.generate, ask=False))
     ignored = _write_ignore(path.parent / IGNORE_NAME)
     return FirstLook(reading, asked, questions, ignored, warnings)
 
 
 def _quality_file(documents: Path, reading: Reading) -> Path | None:
-    """The one file among the documents that brings its questions, if there is just one."""
+    """Return the only file among the documents that contains questions, if there is just one."""
     sources = dict.fromkeys(document.source for document in reading.documents)
     paths = [documents] if documents.is_file() else [documents / source for source in sources]
     found = [path for path in paths if path.is_file() and _has_questions(path)]
@@ -99,7 +99,7 @@ def _has_questions(path: Path) -> bool:
 
 
 def _write_ignore(path: Path) -> Path | None:
-    """Keep artifacts out of a repository; a file that is there already is its owner's."""
+    """Write a .gitignore for artifacts, unless there is one."""
     if path.exists():
         return None
     write_text(path, "".join(f"{each}\n" for each in IGNORED))

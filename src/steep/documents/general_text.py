@@ -37,11 +37,11 @@ def stream_general_texts(path: Path, skipped: list[Skipped]) -> Iterator[str]:
     """
     found = False
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, TextIOWrapper(file, encoding="utf-8-sig") as decoded:
             texts = (
                 _jsonl_texts(utf8_lines(file, path.name, skipped), path.name, skipped)
                 if path.suffix == ".jsonl"
-                else _paragraphs(TextIOWrapper(file, encoding="utf-8-sig"))
+                else _paragraphs(decoded)
             )
             for text in filter(None, map(str.strip, texts)):
                 found = True

@@ -94,7 +94,7 @@ class HttpEndpoint:
         no_key = f"none ({self.section}.api_key_env)"
         key = f"key from {f'${self._api_key_env}' if self._api_key_env else no_key}"
         where = ", ".join(filter(None, [self.base_url, subject, key]))
-        # What a server says about a wrong key tends to quote the key, in part or whole.
+        # Messages about a wrong key often quote the key, in part or whole.
         secret = isinstance(error, EndpointUnusable) and error.status == 401
         found = "HTTP 401" if secret else self.without_key(str(error))
         return FatalError(problem, where=where, found=found, hint=hint)

@@ -1,4 +1,4 @@
-"""Connecting to a Ray cluster, quietly, and with an error in time that says what is wrong."""
+"""Connect to a Ray cluster, with a clear error in seconds if that is impossible."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def connect(address: str | None, section: str = "generate") -> bool:
 
     if ray.is_initialized():
         return False
-    # The raylets' last words go to our standard output, which a script may be reading; what they
-    # mean for the run, we say ourselves. There is no public switch.
+    # Raylets print their last messages to our standard output, which a script may be reading. The
+    # run logs its own messages instead. There is no public switch.
     ray._private.worker._worker_logs_enabled = False
     logging.getLogger("ray").setLevel(logging.ERROR)
     quiet = {"log_to_driver": False, "configure_logging": False}
@@ -83,7 +83,7 @@ def check_room(actors: int, cpus_per_actor: float, gpus_per_actor: float) -> Non
 
 
 def brief(error: BaseException) -> str:
-    """The one line of an error that says it; Ray adds its own state, or a remote traceback."""
+    """Return the most informative line of an error; Ray adds its state, or a remote traceback."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__

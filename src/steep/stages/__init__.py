@@ -1,1 +1,1 @@
-"""One function a stage, the only place that wires rooms together."""
+"""One function per stage: the only place where packages are connected."""

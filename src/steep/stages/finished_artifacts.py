@@ -1,4 +1,4 @@
-"""Which artifacts the configuration names, and which of them are finished; nothing is made."""
+"""Find the finished artifacts of a configuration, without making any."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MADE = ("documents", "generate", "corpus", "tokenize", "train", "instruct")
 
 @dataclass(frozen=True)
 class _Looking(Project):
-    """A project in which nothing is made; it remembers what was looked for."""
+    """A project in which nothing is made, with a record of what was looked for."""
 
     seen: set[str] = field(default_factory=set)
 
@@ -33,12 +33,12 @@ class _Looking(Project):
 
 @dataclass
 class Finished:
-    """What is finished of a configuration.
+    """The finished artifacts of a configuration.
 
     Attributes:
         seen: Names of all directories that were looked for.
-        reached: Stages before training that are finished, in order; where one is missing, it is not
-            known what the stages after it would use.
+        reached: Finished stages before training, in order. The inputs of stages after a missing one
+            are unknown.
         shards: As `tokenize.run_all` returns them; none where one is missing.
         trained: Trained arms, by name.
         tuned: Those of them that are tuned, by the name of the arm.
@@ -52,7 +52,7 @@ class Finished:
 
 
 def look(config: Config, project: Project) -> Finished:
-    """Find what is finished of a configuration; nothing is written.
+    """Return the finished artifacts of a configuration; nothing is written.
 
     Raises:
         UserError: An arm reads what the corpus does not have.
@@ -66,7 +66,7 @@ def look(config: Config, project: Project) -> Finished:
 
 @contextmanager
 def _in_silence() -> Iterator[None]:
-    """Who only looks is not told what was read, nor what is done."""
+    """Turn off the log lines of stages, which a plan or a status should not print."""
     level = log.level
     log.setLevel(logging.ERROR)
     try:

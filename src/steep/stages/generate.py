@@ -1,4 +1,4 @@
-"""Stage 2: documents become texts in the ledger; the artifact says what came of the plan."""
+"""Stage 2: documents become texts in the ledger; the artifact lists the outcome of every call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All stages in order, as far as asked: documents in, a report out."""
+"""All stages in order: documents in, a report out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STAGES: tuple[StageName, ...] = get_args(StageName)
 
 @dataclass
 class PipelineRun:
-    """The artifacts of one run, as far as it has come."""
+    """The artifacts of one run; those of stages that have not run are empty."""
 
     documents: Artifact
     generate: Artifact | None = None
@@ -57,17 +57,17 @@ def run(
     wait: bool = True,
     retry_empty: bool = False,
 ) -> PipelineRun:
-    """Run every stage up to `until`; finished ones say so and return at once.
+    """Run every stage up to `until`; finished stages log that and return at once.
 
     Args:
         config: The configuration.
-        project: Where things lie.
+        project: The directory of the project.
         until: The last stage.
-        wait: Whether generation waits for a provider's batches.
-        retry_empty: Whether it asks again about documents that gave nothing to write about.
+        wait: Wait for the batches of a provider.
+        retry_empty: Repeat the first step of a recipe for documents where its result was empty.
 
     Raises:
-        UserError: Something the user can put right; what is finished by then stays.
+        UserError: An error that the user can correct. Finished artifacts are kept.
     """
     if not project.finished_only:
         _check(config, project, until)
@@ -95,16 +95,21 @@ def run(
         chats = result.tokenize[tokenize.CHATS]
         result.instruct[arm] = instruct.run(config, project, result.train[arm], chats, arm)
         gc.collect()
-    if until == "instruct":
-        return result
-    if ranks() > 1:
-        log.info("what comes after training is done by one process: run the same command alone")
-        return result
-    result.evaluate = evaluate.run(config, project, result.documents, result.trained)
-    if until == "evaluate":
-        return result
-    result.report = _report(config, project, result)
+    if until != "instruct":
+        _after_training(config, project, result, until)
     return result
+
+
+def _after_training(
+    config: Config, project: Project, result: PipelineRun, until: StageName
+) -> None:
+    """Evaluate and write the report, in a process without other ranks."""
+    if ranks() > 1:
+        log.info("evaluation and report need a single process: run the same command without ranks")
+        return
+    result.evaluate = evaluate.run(config, project, result.documents, result.trained)
+    if until == "report":
+        result.report = _report(config, project, result)
 
 
 def _reaches(until: StageName, stage: StageName) -> bool:
@@ -112,7 +117,7 @@ def _reaches(until: StageName, stage: StageName) -> bool:
 
 
 def _check(config: Config, project: Project, until: StageName) -> None:
-    """Say what is wrong with late stages now, and not after the early ones were paid for."""
+    """Report errors in the settings of late stages before early stages are paid for."""
     generate.check(config, project)
     if _reaches(until, "tokenize"):
         tokenize.check(config, project)
@@ -137,7 +142,7 @@ def write_page(config: Config, project: Project, path: Path) -> None:
     """Write the page of the last run of this name, and nothing into the project.
 
     Raises:
-        UserError: There is no such run, or an artifact of it is gone.
+        UserError: There is no such run, or one of its artifacts is missing.
     """
     from steep.report.render import page
     from steep.report.run_data import load_run
@@ -161,7 +166,7 @@ def _resolved(config: Config) -> str:
 
 
 def _run_record(config: Config, project: Project, result: PipelineRun) -> dict[str, Any]:
-    """What the report reads: which artifacts this run used, on what machine, and for how long."""
+    """Return what the report reads: the artifacts of this run, the machine, and wall times."""
     used: dict[str, Any] = {}
     wall_s: dict[str, float] = {}
     for name in ("documents", "generate", "corpus", "tokenize", "train", "instruct", "evaluate"):
@@ -185,7 +190,7 @@ def _run_record(config: Config, project: Project, result: PipelineRun) -> dict[s
 
 
 def _request_costs(project: Project) -> list[dict[str, Any]]:
-    """What the project has asked of servers beside generation, and what it took."""
+    """Return the number and cost of the requests that were not for generation."""
     with open_ledger(project) as ledger:
         return [asdict(each) for each in requests.costs(ledger)]
 

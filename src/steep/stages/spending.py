@@ -32,7 +32,7 @@ def refuse_unlimited_spending(config: Config, project: Project, evaluates: bool)
         evaluates: Whether the command goes on to the evaluation.
 
     Raises:
-        UserError: There are such requests to do; it says how many, where, and what they cost.
+        UserError: There are such requests to do; the message has their number, endpoint and cost.
     """
     settings = config.generate
     if settings.max_cost_usd is not None or settings.max_total_tokens is not None:
@@ -60,7 +60,7 @@ def _generation(config: Config, project: Project) -> Iterator[_Bill]:
     if again.calls and not calls.high:
         where = ", ".join(host.name for host in plan.hosts) + f", model '{settings.model}'"
         cost = None if again.unpriced else Range.exactly(again.known_usd)
-        yield _Bill(where, f"{again.calls:,} answers without text, asked for again", cost)
+        yield _Bill(where, f"{again.calls:,} answers without text, requested again", cost)
     if calls.high:
         where = ", ".join(host.name for host in plan.hosts) + f", model '{settings.model}'"
         what = f"about {calls.expected:,.0f} calls ({calls.low:,.0f} to {calls.high:,.0f})"

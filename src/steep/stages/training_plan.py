@@ -1,4 +1,4 @@
-"""What training will take, for `steep plan`; nothing is loaded, downloaded, measured or written.
+"""The forecast of training for `steep plan`. Nothing is loaded, downloaded, measured or written.
 
 Tokens of finished shards are counted. Others are estimated from the bytes of documents, imported
 texts and chats, and from the texts that generation still has to write; texts that will be rejected

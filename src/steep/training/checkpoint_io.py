@@ -34,7 +34,7 @@ PATIENCE = timedelta(minutes=30)  # for a rank that still writes; a dead one is 
 
 
 class Ranks:
-    """The ranks of a checkpoint: what one raises, all raise, and nobody waits for a dead one.
+    """The ranks of a checkpoint: an error of one rank is raised on all, so that none waits forever.
 
     They have a process group of their own, because a save runs beside the training. A single rank
     has no group and sends no messages.

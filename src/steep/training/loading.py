@@ -1,4 +1,4 @@
-"""Load Hugging Face models and tokenizers, with errors that say what to do.
+"""Load Hugging Face models and tokenizers, with errors that suggest a fix.
 
 `check_model_directory` checks, before anything is spent, that transformers knows the decoder, that
 all parameters have weights, and that all weights are finite. Parameters stay on PyTorch's `meta`

@@ -75,7 +75,9 @@ def _check_directory(path: Path, project: Project) -> None:
 
 
 def _look_up(name: str) -> None:
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries say nothing new
+    logging.getLogger("huggingface_hub").setLevel(
+        logging.ERROR
+    )  # its log lines on retries add nothing
     load_model_config(name)
     load_tokenizer(name)
 
@@ -93,7 +95,7 @@ def local_directory(where: Path | str) -> Path:
 
 
 def context_tokens(where: Path | str) -> int | None:
-    """Return the number of positions of a model; None if its configuration does not say."""
+    """Return the number of positions of a model; None if its configuration has none."""
     limit: int | None = getattr(load_model_config(where), "max_position_embeddings", None)
     return limit
 

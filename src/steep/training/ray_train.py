@@ -7,6 +7,8 @@ run; the same command resumes from the last checkpoint, with any number of worke
 
 from __future__ import annotations
 
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +35,14 @@ def run_on_ray(job: TrainingJob, workers: int) -> StepMetrics:
         ),
         run_config=RunConfig(storage_path=f"{job.directory}/ray"),
     )
+    on_ctrl_c = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit()
     except Exception as error:
         raise _error_of_worker(error) from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, on_ctrl_c)  # Ray leaves its own handler behind
     return last_metrics(Path(job.directory))
 
 

@@ -47,7 +47,7 @@ Chooser = Callable[[Tensor, Sequence[int]], list[int | None]]
 
 @dataclass
 class TailCache:
-    """Keys and values of the rows' own tokens; quacks like a `transformers` cache.
+    """Keys and values of the rows' own tokens; has the interface of a `transformers` cache.
 
     `rows` are the numbers of the prompts that are still in the batch, in order; the rows of a group
     stand together, so `spans` finds each group as a range of them.

@@ -36,6 +36,7 @@ SAMPLED_REJECTED = 3
 SHOWN_WORDS = 160  # longer texts are folded after this many
 SUBSET_NAMES = {0: "no entities named", 1: "single entities", 2: "pairs", 3: "triplets"}
 SIZES = {name: f"a {name} model" for name in ("small", "large")}  # of imported texts without names
+MOST_COMPARED = 100  # generated texts that are tried
 SAMPLE_SEED, COMPARISON_SEED = "report", "writers"
 Row = TypeVar("Row")
 
@@ -235,21 +236,26 @@ def _comparison(run: ReportData, corpus: CorpusSummary) -> Part | None:
 
 def _pairing(corpus: CorpusSummary) -> _Pairing | None:
     """Return the first generated text, in a seeded order, that has a recorded counterpart."""
+    recorded: defaultdict[str, list[SamplePassage]] = defaultdict(list)
+    for each in corpus.passages:
+        if each.recipe in corpus.imported:
+            recorded[each.document_id].append(each)
     generated = [
         passage
         for passage in corpus.passages
-        if passage.recipe not in {RAW_RECIPE, *corpus.imported} and len(passage.subset) > 1
+        if passage.recipe not in {RAW_RECIPE, *corpus.imported}
+        and len(passage.subset) > 1
+        and passage.document_id in recorded
     ]
-    for passage in sorted(generated, key=lambda each: stable_hash([COMPARISON_SEED, each.id])):
-        recorded = [
-            each
-            for each in corpus.passages
-            if each.recipe in corpus.imported and each.document_id == passage.document_id
-        ]
-        texts = corpus.passage_texts([passage.id, *(each.id for each in recorded)])
-        if ranked := sorted(_about(passage.subset, recorded, texts), key=lambda each: each[0]):
-            best = ranked[0][1]
-            return _Pairing(passage, best, texts[passage.id], texts[best.id])
+    generated.sort(key=lambda each: stable_hash([COMPARISON_SEED, each.id]))
+    del generated[MOST_COMPARED:]
+    documents = dict.fromkeys(each.document_id for each in generated)
+    read = [*generated, *(each for document in documents for each in recorded[document])]
+    texts = corpus.passage_texts([each.id for each in read]) if read else {}
+    for passage in generated:
+        found = _about(passage.subset, recorded[passage.document_id], texts)
+        if best := min(found, key=lambda each: each[0], default=None):
+            return _Pairing(passage, best[1], texts[passage.id], texts[best[1].id])
     return None
 
 
