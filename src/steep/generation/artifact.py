@@ -67,7 +67,7 @@ def find_texts(
     if _is_finished(found) and not again:
         log.info("generate: done before (%s)", found.path.name)
         return identity, found
-    # Of a run that ended early, the report says what is missing.
+    # The report of a run that ended early lists what is missing.
     return identity, found if project.finished_only else None
 
 

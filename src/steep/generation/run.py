@@ -201,7 +201,7 @@ def _log_budget(report: GenerationReport, budget: Budget) -> None:
     elif report.held_back:
         log.info(
             "generate: not all is submitted, as the budget is held for the batches that are open "
-            "(%s tokens, $%.4f); the same command goes on when they have ended",
+            "(%s tokens, $%.4f); the same command continues when they have ended",
             f"{report.held.tokens:,}",
             report.held.cost_usd or 0.0,
         )

@@ -185,7 +185,7 @@ class _Run:
         self._report()
         while True:
             if not self.ended and self._fill(queues):
-                await asyncio.sleep(0)  # a long plan that is all there must still heed Ctrl-C
+                await asyncio.sleep(0)  # a long plan must not block Ctrl-C
                 continue
             if not self._flying:
                 break
@@ -203,7 +203,7 @@ class _Run:
         """Send until the endpoints are full; return whether to ask the queues again at once."""
         again = False
         for number, worker in enumerate(self.endpoints.workers):
-            while self._has_room(number, worker):
+            while self._may_send(number, worker):
                 taken = self._take(queues[number], number)
                 if taken is None:
                     idle = self._held is None and number not in self._waiting
@@ -217,7 +217,7 @@ class _Run:
                     return False
         return again
 
-    def _has_room(self, number: int, worker: EndpointWorker[Call]) -> bool:
+    def _may_send(self, number: int, worker: EndpointWorker[Call]) -> bool:
         if number in self.endpoints.excluded or self.ended:
             return False
         if number in self.endpoints.proven:

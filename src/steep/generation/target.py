@@ -47,7 +47,7 @@ class Target:
 
     @property
     def is_met(self) -> bool:
-        """Whether every recipe has written enough."""
+        """True if every recipe has written the target."""
         return self._tokens is not None and not any(map(self.is_wanted, self._recipes))
 
     def is_wanted(self, recipe: Recipe) -> bool:

@@ -16,7 +16,7 @@ from steep.ledger.records import IMPORT_ENDPOINT
 
 LATEST_CALLS = 20_000
 PROMPTS_READ = 64  # to learn how many characters make a token
-FEW_ANSWERS = 4  # fewer than these say nothing about the length of answers
+FEW_ANSWERS = 4  # fewer do not show the length of answers
 LOW_QUANTILE = 0.1
 
 Span = tuple[float, float]  # seconds since the epoch

@@ -173,21 +173,13 @@ def missing(
 
 @dataclass(slots=True)
 class TurnWork:
-    """What is left of one turn.
+    """The calls to do of one turn."""
 
-    Attributes:
-        left: An upper bound of the calls that will come.
-        load: Builds them, without those that the ledger turns out to know by content.
-        ahead: The calls that are loaded, the last one first.
-        warm: The prefix that the endpoint has read.
-        warming: The prefix that is in flight.
-    """
-
-    left: int
-    load: Callable[[], list[Planned]]
-    ahead: list[Planned] | None = None
-    warm: tuple[object, ...] | None = None
-    warming: tuple[object, ...] | None = None
+    left: int  # upper bound
+    load: Callable[[], list[Planned]]  # builds them, without those known to the ledger by content
+    ahead: list[Planned] | None = None  # loaded calls, the last one first
+    warm: tuple[object, ...] | None = None  # the prefix that the endpoint has cached
+    warming: tuple[object, ...] | None = None  # the prefix in flight
 
 
 def document_work(
@@ -282,7 +274,7 @@ class DocumentQueue:
 
     @property
     def is_done(self) -> bool:
-        """Whether all turns of this endpoint are done, but for what is in flight."""
+        """True if all turns of this endpoint are done, except for calls in flight."""
         return not self._more and not self._open
 
     def take_over(self, other: DocumentQueue) -> bool:
@@ -307,7 +299,7 @@ class DocumentQueue:
         return [work.ahead.pop()]
 
     def completed(self, group: Group) -> None:
-        """Note that a prefix is warm, also when its call failed: the rest must go on."""
+        """Note that a prefix is warm, also when its call failed: the rest must continue."""
         for work in self._open:
             if work.warming is not None and work.warming == prefix_of(group[0].call):
                 work.warm, work.warming = work.warming, None

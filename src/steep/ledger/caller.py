@@ -146,8 +146,8 @@ class _CallerRun:
 
     def _fill(self, requests: Iterator[Request]) -> bool:
         """Send as many requests as possible; return whether any is in flight."""
-        room = self._worker.client.concurrency if self.found else 1
-        while len(self._flying) < room and (request := self._next(requests)) is not None:
+        most_at_once = self._worker.client.concurrency if self.found else 1
+        while len(self._flying) < most_at_once and (request := self._next(requests)) is not None:
             most = self._worker.most([request])
             if not self._account.budget.reserve(most):
                 if not self._flying:

@@ -23,7 +23,7 @@ EMPTY_ADVICE = (
     "or off; otherwise look at one with steep status --failed. The same command retries them"
 )
 REASONING_ADVICE = (
-    "give the reasoning room by generate.reasoning_tokens, raise generate.max_tokens, or turn the "
+    "allow more reasoning by generate.reasoning_tokens, raise generate.max_tokens, or turn the "
     "reasoning of the model down or off; the same command retries these calls"
 )
 

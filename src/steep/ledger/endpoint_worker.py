@@ -2,7 +2,7 @@
 
 Transient failures are retried after growing pauses with jitter, or after the time that the endpoint
 asks for (Retry-After), within a total time. An overloaded endpoint gets fewer calls at once
-(`throttling`); being told to wait does not count as an attempt, nor does a failed connection. What
+(`throttling`); rate-limited attempts and failed connections do not count. What
 concerns all calls ends the run (`endpoint_health`). All waits use the monotonic clock, so that a
 wall clock that jumps changes nothing.
 """
@@ -49,7 +49,7 @@ Sent = TypeVar("Sent", bound=Payable)
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how long a call is retried, and the rate limits of an endpoint.
+    """The number and time of retries of a call, and the rate limits of an endpoint.
 
     Pauses between attempts double, and are shortened at random, so that calls that failed together
     are not retried together.
@@ -92,7 +92,7 @@ class EndpointWorker(Generic[Sent]):
     stopping: bool = False
     # Wait for an unreachable endpoint as long as the policy allows; or count each attempt.
     patient: bool = True
-    # Told of calls whose attempt was lost; returns whether the budget allows another one.
+    # Called with calls whose attempt was lost; returns whether the budget allows another one.
     on_lost: Callable[[Sequence[Sent], TransientError], bool] = lambda calls, error: True
     concurrency: Concurrency = field(init=False)
     _requests: RateLimit = field(init=False)
@@ -210,7 +210,7 @@ class EndpointWorker(Generic[Sent]):
         return max(self._not_before_s - now_s, rate_s)
 
     def _leave(self) -> None:
-        """End an attempt, and admit as many waiting groups as there is room for."""
+        """End an attempt, and admit as many waiting groups as the limit allows."""
         self._under_way -= 1
         while self._waiting and self._under_way < self.concurrency.limit:
             turn = self._waiting.popleft()

@@ -60,7 +60,7 @@ IDS_PER_QUERY = 500  # SQLite may be built with a limit of 999 parameters
 RANKS_PER_QUERY = 10_000
 UNKNOWN = -1  # the number of a sequence without slots
 
-# Said twice, as the partial index says it, or SQLite goes through the whole table.
+# The condition of the partial index is repeated, or SQLite scans the whole table.
 _WAITING = "WHERE status IN ('failed', 'submitted') AND status = 'submitted' AND batch = ?"
 _TEXTLESS = f"({', '.join(map(repr, WITHOUT_TEXT))})"
 _BATCH = "token, endpoint, status, calls, submitted_at, batch_id, input_file_id, finished_at, note"

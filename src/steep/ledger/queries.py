@@ -232,7 +232,7 @@ def failures(ledger: Ledger) -> list[FailureGroup]:
 
 
 def beyond_context(ledger: Ledger) -> frozenset[str]:
-    """Return the ids of documents that exceed the context of the model, as its endpoint says."""
+    """Return the ids of documents that exceed the context of the model, as its endpoint reports."""
     query = (
         f"SELECT DISTINCT document_id FROM calls WHERE status IN {_UNANSWERED} "
         "AND status = 'failed' AND finish_reason = ?"

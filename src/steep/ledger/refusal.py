@@ -1,4 +1,4 @@
-"""Tell a refusal from a text: "I'm sorry, but I can't help with that" must never be trained on.
+"""Detect refusals: "I'm sorry, but I can't help with that" must never be trained on.
 
 A refusal speaks in the first person, at once, about the request. So only its start is read, with
 two levels of proof: an unmistakable one ("As an AI language model, I cannot ...") counts in any
@@ -121,7 +121,7 @@ _BLANKS = "\t\n\v\f\r\x1c\x1d\x1e\x1f"  # all of ASCII's but the usual one
 
 
 def looks_like_refusal(text: str) -> bool:
-    """Say whether a model declined the request instead of answering it."""
+    """Return whether a model declined the request instead of answering it."""
     answer = text.lstrip()
     if headings := _HEADINGS.match(answer):
         answer = answer[headings.end() :]

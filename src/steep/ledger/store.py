@@ -25,7 +25,7 @@ from steep.core.files import disk_errors, no_locks, try_lock
 APPLICATION_ID = 0x53746571  # how we know our own files
 BUSY_TIMEOUT_MS = 30_000
 
-# What SQLite says on network disks that cannot lock, or share the memory that WAL needs.
+# Errors of SQLite on network disks that cannot lock, or share the memory that WAL needs.
 NO_LOCKS = (
     "SQLITE_PROTOCOL", "SQLITE_NOLFS", "SQLITE_IOERR_LOCK", "SQLITE_IOERR_UNLOCK",
     "SQLITE_IOERR_RDLOCK", "SQLITE_IOERR_SHM",

@@ -106,7 +106,7 @@ class Prompts:
         )
 
     def task(self, step: str, language: str | None) -> str:
-        """Return the task of a step; empty where `ending` says it all."""
+        """Return the task of a step; empty where `ending` has it."""
         style, paper = self.options.prompt, self.options.prompt_order == "paper"
         if style == "full":
             task = prompt_text(f"entigraph/full/{step}.md")
@@ -289,7 +289,7 @@ class EntiGraph(Recipe):
         return {"summary": found.summary, "entities": list(found.entities)}
 
     def why_nothing(self, document: Document, answers: Answers) -> str:
-        """Say how many names were given, and which of them the document does not hold."""
+        """Return how many names were listed, and which of them the document does not contain."""
         texts = [text for text in answers.get("entities", ()) if text]
         named = [name for text in texts for name in parse_entities(text).entities]
         if not named:
@@ -302,7 +302,7 @@ class EntiGraph(Recipe):
 
     @property
     def expected_answer(self) -> str:
-        """What an answer of the first step looks like."""
+        """The form of an answer of the first step."""
         return (
             'JSON like {"summary": "...", "entities": ["...", "..."]}, with names that stand in '
             "the document"

@@ -26,7 +26,7 @@ _OBJECT_START = re.compile(r"\{\s*[\"'](?:summary|entities)\b", re.IGNORECASE)
 
 
 class EntityList(NamedTuple):
-    """What a document was said to hold: its summary and its entities, in order of mention."""
+    """The summary and the entities of a document, as listed by a model."""
 
     summary: str
     entities: tuple[str, ...]
@@ -114,7 +114,7 @@ def _json_value(answer: str) -> Any:
     except (ValueError, RecursionError):
         try:
             return json_repair.loads(answer)
-        except (ValueError, RecursionError):  # nested without end: a model that babbles brackets
+        except (ValueError, RecursionError):  # nested without end
             return None
 
 

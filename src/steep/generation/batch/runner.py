@@ -127,7 +127,7 @@ async def collect(client: BatchClient, ledger: Ledger, budget: Budget | None = N
 
     tracker = BatchTracker(client, ledger, RetryCounter(), count)
     for batch, remote in await tracker.poll():
-        reasons = "it waited for room" if remote is None else remote.reasons
+        reasons = "it waited for a place in the queue" if remote is None else remote.reasons
         calls = plural(batch.calls, "call")
         log.warning("generate: a batch of %s was not taken: %s", calls, reasons)
         tracker.drop(batch, reasons)

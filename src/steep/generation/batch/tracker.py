@@ -41,7 +41,7 @@ log = logging.getLogger("steep")
 
 
 class Untaken(NamedTuple):
-    """A batch that the provider has not taken; `remote` is None for one that waits for room."""
+    """A batch that the provider has not taken; `remote` is None if the queue was full."""
 
     batch: SubmittedBatch
     remote: RemoteBatch | None
@@ -231,7 +231,7 @@ class BatchSubmitter:
             raise _refused(batch, remote.reasons)
 
     def _queue_full(self, batch: SubmittedBatch, reason: str, refused_id: str | None) -> None:
-        """Let a batch wait for room; split one that finds no room in an empty queue."""
+        """Let a batch wait; split one that does not fit into an empty queue."""
         others = [b for b in self._tracker.open() if b.token != batch.token and b.status != WAITING]
         if not others and batch.calls > SMALLEST_BATCH:
             self.most_requests = max(SMALLEST_BATCH, batch.calls // 2)
@@ -246,10 +246,10 @@ class BatchSubmitter:
         self._ledger.update_batch(waiting)
         if not queued.tries:
             calls = plural(batch.calls, "call")
-            log.info("generate: %s; a batch of %s waits for room", reason, calls)
+            log.info("generate: %s; a batch of %s waits for a place in the queue", reason, calls)
 
     async def _try_again(self, batch: SubmittedBatch) -> None:
-        """Create a batch that found the queue full, if there may be room by now."""
+        """Create a batch that found the queue full, if it may have shrunk by now."""
         queued = self._queue.get(batch.token)
         if VALIDATING in (each.status for each in self._tracker.open()):
             return  # create one at a time
