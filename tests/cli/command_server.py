@@ -9,6 +9,7 @@ Importing torch and transformers costs eight seconds on a busy machine; a fork c
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.symlink"}
 
 def serve() -> None:
     import aiohttp
+    import pandas  # type: ignore[import-untyped]
     import pyarrow.parquet
     import scipy.special
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
@@ -29,9 +31,10 @@ def serve() -> None:
     from steep.documents.language import detect_language
     from steep.stages import pipeline
 
-    del aiohttp, pyarrow, scipy, AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+    del aiohttp, pandas, pyarrow, scipy, AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
     del app, pipeline  # all that matters is that they are loaded
     detect_language("It reads its table of languages when it is first asked. " * 3)
+    gc.freeze()  # or each collection in a child would look at all of these modules
     for line in sys.stdin:
         order = json.loads(line)
         pid = os.fork()

@@ -157,6 +157,7 @@ def test_tasks_of_the_harness_are_compared_before_and_after(
 
 
 @pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="no lm-eval")
+@pytest.mark.slow
 def test_a_task_that_there_is_not_is_said_before_anything_is_spent(
     base: Path, steep: Steep
 ) -> None:

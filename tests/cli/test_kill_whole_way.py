@@ -13,11 +13,14 @@ import shutil
 import signal
 from pathlib import Path
 
+import pytest
 from small_project import pairs, results, write_project
 from steep_command import Steep, wait_until
 
 from steep.testing.script import Behaviour, Script
 from steep.testing.scripted_server import ScriptedServer
+
+pytestmark = pytest.mark.slow
 
 pytest_plugins = ["command_fixtures"]
 

@@ -159,6 +159,7 @@ def ranks(project: Path, count: int) -> list[subprocess.CompletedProcess[str]]:
     ]
 
 
+@pytest.mark.slow
 def test_ranks_of_a_launcher_train_together(raw: Path, steep: Steep) -> None:
     early = steep("train", cwd=raw, WORLD_SIZE="2", RANK="0", LOCAL_RANK="0",
                   MASTER_ADDR="127.0.0.1", MASTER_PORT="1")  # fmt: skip

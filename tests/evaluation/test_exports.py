@@ -166,6 +166,7 @@ def agreed(answered: list[Any], rows: list[Any]) -> int:
     return compared
 
 
+@pytest.mark.slow
 def test_the_harness_chooses_as_we_do(
     question_set: ExportedQuestions,
     sharp_model: Path,
@@ -185,6 +186,7 @@ def test_the_harness_chooses_as_we_do(
     assert 0 < sum(row.right("sum") for row in rows) < len(rows)
 
 
+@pytest.mark.slow
 def test_inspect_chooses_as_we_do(
     question_set: ExportedQuestions, sharp_model: Path, tmp_path: Path
 ) -> None:
@@ -224,6 +226,7 @@ def test_inspect_reads_and_counts_thought_processes(
     assert log.results.scores[0].metrics["accuracy"].value == pytest.approx(5 / 7)
 
 
+@pytest.mark.slow
 def test_the_harness_runs_the_thought_processes(
     question_set: ExportedQuestions, tiny_directory: Path, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import storm_worker
 from forked import Forked, ForkServer
 from toy import view_of
@@ -30,6 +31,8 @@ from steep.llm.openai import OpenAIClient
 from steep.llm.openai_wire import request_bytes
 from steep.testing.script import Behaviour, Script, request_hash
 from steep.testing.scripted_server import ScriptedServer
+
+pytestmark = pytest.mark.slow
 
 pytest_plugins = ["fork_fixtures"]
 

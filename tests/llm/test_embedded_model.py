@@ -18,6 +18,8 @@ from steep.recipes.entities import entity_schema
 from steep.recipes.recipe import Writer
 from steep.testing.tiny_corpus import DOCUMENTS
 
+pytestmark = pytest.mark.slow
+
 CAPITAL = Call(
     recipe="question",
     stage="question",

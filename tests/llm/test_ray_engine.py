@@ -33,6 +33,7 @@ from steep.recipes.recipe import Answers, Recipe, Step
 from steep.testing.tiny_corpus import DOCUMENTS
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed"),
     pytest.mark.filterwarnings("ignore"),  # Ray's own: of its future, and of its open files
 ]

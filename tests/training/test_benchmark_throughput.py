@@ -15,6 +15,8 @@ from benchmarks.training.contestant import CEILING, STEEP, TRAINER, Contestant, 
 from benchmarks.training.job import Job, Outcome, random_model, shape_on
 from benchmarks.training.report import Measured, agreement, speed_of
 
+pytestmark = pytest.mark.slow
+
 JOB = Job("steep", "tiny", "cpu", 2, 1, 4, 0, 0, "", "")
 
 

@@ -14,6 +14,8 @@ from checkpoint_setup import make_state, names, open_alone, same_bits
 
 from steep.training.checkpoint_files import check_files, read_record
 
+pytestmark = pytest.mark.slow
+
 
 class Victims(NamedTuple):
     """`moments`: a directory for each moment of the kill; the last was left alone."""

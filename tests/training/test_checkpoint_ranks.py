@@ -14,6 +14,8 @@ import pytest
 from checkpoint_ranks_setup import tensors_of_one
 from checkpoint_setup import names, open_alone, same_bits
 
+pytestmark = pytest.mark.slow
+
 OLDER, NEWER = "checkpoint-00000001", "checkpoint-00000002"
 FULL_DISK = "The disk is full.\n"
 LOST = "has lost another rank: it died or timed out.\n"

@@ -97,6 +97,7 @@ def test_an_interrupted_export_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_two_ranks_write_what_one_would(tiny_directory: Path, tmp_path: Path) -> None:
     """Sharded weights, and sharded weights with adapters, in real processes."""
     subprocess.run(

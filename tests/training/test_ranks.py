@@ -17,6 +17,8 @@ from steep.core.errors import UserError
 from steep.core.ranks import place_of
 from steep.training.metrics import read_metrics, read_validation
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def shards(tiny_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -21,6 +21,7 @@ from steep.training.job import MixedShard, TrainingJob, run_job
 from steep.training.metrics import read_metrics
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed"),
     pytest.mark.filterwarnings("ignore"),  # Ray's own: of its future, and of its open files
 ]
