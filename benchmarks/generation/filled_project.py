@@ -21,7 +21,7 @@ from steep.core.artifacts import Project
 from steep.core.calls import Call, Completion, Usage
 from steep.documents.document import Document
 from steep.generation.plan import PlanView
-from steep.generation.recipes import recipes_of
+from steep.generation.setup import recipes_of
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, Slot
 from steep.recipes.recipe import CallSequence, Recipe

@@ -40,8 +40,8 @@ from steep.generation.scheduler import generate
 from steep.ledger.endpoint_worker import EndpointWorker
 from steep.ledger.ledger import Ledger
 from steep.llm.openai import OpenAIClient
-from steep.recipes.entigraph import EntiGraphOptions, RelationCalls, Relations, entigraph
-from steep.recipes.recipe import Answers, Recipe, Writer
+from steep.recipes.entigraph import EntiGraphOptions, Relations, entigraph
+from steep.recipes.recipe import Answers, CallSequence, Recipe, Writer
 
 ENTITIES = 16  # a story; 120 pairs and 560 triplets of them
 ANSWER_TOKENS = 16
@@ -57,9 +57,9 @@ class FixedEntities(Relations):
     The list is asked for all the same, since that reads the document like any other call.
     """
 
-    def calls(self, document: Document, answers: Answers) -> RelationCalls:
+    def calls(self, document: Document, answers: Answers) -> CallSequence:
         """Return the calls about the first names."""
-        return RelationCalls(self, document, proper_names(document.text)[:ENTITIES])
+        return self.about(document, proper_names(document.text)[:ENTITIES])
 
 
 def fixed_entities(options: EntiGraphOptions) -> Recipe:

@@ -14,7 +14,7 @@ from steep_command import Ended, Steep
 
 from steep.config_loading import load_config
 from steep.core.calls import STATUSES
-from steep.generation.recipes import plan_view
+from steep.generation.setup import plan_view
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SubmittedBatch
 from steep.stages.documents import peek

@@ -22,7 +22,7 @@ from steep.recipes.recipe import Recipe
 
 RECIPE = toy_recipe(pairs=10)
 PRICES = Prices(usd_per_million_input_tokens=1.0, usd_per_million_output_tokens=1.0)
-CALLS = 5 * 11  # of the plan: an opening and ten pairs of each document
+CALLS = 5 * 11  # of the plan: a list of entities and ten pairs of each document
 
 
 def make(

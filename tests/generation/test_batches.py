@@ -85,7 +85,7 @@ def test_batches_are_cut_at_the_limit_of_bytes(server: BatchServer, ledger: Ledg
 def test_a_request_larger_than_a_batch_is_skipped(server: BatchServer, ledger: Ledger) -> None:
     giant = Document("giant", "Giant", "The Quillon Ferry sank. " * 2000)
     found = make(server, ledger, documents=(*FIVE, giant), most_bytes=20_000).totals
-    assert (found.skipped, found.done) == (2, CALLS)  # two tries of its opening
+    assert (found.skipped, found.done) == (2, CALLS)  # two attempts at its entities
     assert "bytes, a batch at most 20,000" in found.failures[0].reason
 
 

@@ -1,6 +1,6 @@
 """A limit on the cost cuts batches; what it holds for them is not spent on ever smaller ones.
 
-An opening or a pair of the plan is held at about $0.0025 and takes $0.0002.
+A list of entities or a pair of the plan is held at about $0.0025 and takes $0.0002.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def test_no_small_batch_is_made_of_what_open_ones_leave(
 def test_no_batch_smaller_than_the_smallest_is_cut_by_the_budget(
     server: BatchServer, ledger: Ledger, wait: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The openings are paid for, as all of them fit; of the pairs only seven would."""
+    """The lists of entities are paid for, as all of them fit; of the pairs only seven would."""
     budget = Budget(max_cost_usd=0.02)
     for _ in range(10):
         report = make(server, ledger, prices=PRICES, budget=budget, wait=wait)
@@ -112,7 +112,7 @@ def test_money_that_is_held_for_open_batches_is_not_used_up(
         assert (report.over_budget, report.held_back, report.batches) == (False, True, 1)
         assert 0.055 < (report.held.cost_usd or 0.0) <= 0.06
         assert report.held.tokens > 20 * 2048
-    assert budget.reserved_usd == pytest.approx(0.0)  # the next run holds it anew
+    assert budget.reserved_usd == pytest.approx(0.0)  # the next run holds it again
     assert "reserved for 1 open batch;" in caplog.text
     for _ in range(20):
         report = again()

@@ -33,7 +33,7 @@ def test_what_an_expired_batch_has_answered_is_kept(server: BatchServer, ledger:
     server.batches.behaviour = BatchBehaviour(expiring=3)
     assert make(server, ledger, most_requests=20).totals.done == CALLS
     assert server.batches.statuses[:4] == ["expired", "expired", "expired", "completed"]
-    assert server.batches.sizes == [5, 3, 2, 1, 20, 20, 10]  # each time half of the openings
+    assert server.batches.sizes == [5, 3, 2, 1, 20, 20, 10]  # each time half of the preparing calls
     assert bought_once(server)
 
 
@@ -194,7 +194,7 @@ def test_a_reply_that_was_lost_makes_no_second_batch(server: BatchServer, ledger
 
 
 def ended_openings(server: BatchServer, ledger: Ledger) -> str:
-    """Have the openings answered at the provider; return the name of the file with the answers."""
+    """Let the provider answer the preparing calls; return the name of the file with the answers."""
     make(server, ledger, wait=False)
     for _ in range(2):
         asyncio.run(look(server))

@@ -14,9 +14,9 @@ from steep.core.calls import Call, Completion
 from steep.ledger.endpoint_worker import EndpointWorker, Outcome, RetryPolicy
 from steep.llm.client import FatalError, TransientError
 
-OPENING = first_call(toy_recipe(), TINY[0])
-assert OPENING is not None
-CALL: Call = OPENING
+FIRST = first_call(toy_recipe(), TINY[0])
+assert FIRST is not None
+CALL: Call = FIRST
 FAST = RetryPolicy(pause_s=0.001)
 
 

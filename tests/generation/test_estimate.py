@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from steep.core.calls import MESSAGE_TOKENS, Call, Message, Sampling
 from steep.core.ranges import Range
-from steep.generation.estimate import PromptSize, answer_tokens, hosted_cache, prompt_tokens
+from steep.generation.forecast import PromptSize, answer_tokens, hosted_cache, prompt_tokens
 from steep.ledger.budget import reservation
 from steep.llm.prices import Prices
 

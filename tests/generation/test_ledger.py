@@ -17,9 +17,9 @@ from steep.ledger.records import Entry, ImportedText, status_of
 
 
 def call(number: int = 0) -> Call:
-    opening = first_call(toy_recipe(), TINY[0])
-    assert opening is not None
-    return replace(opening, sample=number)
+    first = first_call(toy_recipe(), TINY[0])
+    assert first is not None
+    return replace(first, sample=number)
 
 
 @pytest.fixture

@@ -21,12 +21,12 @@ RECIPE = toy_recipe()
 
 def about(document_id: str, *names: str, sample: int = 0) -> Call:
     """A call about entities of a document."""
-    opening = first_call(RECIPE, QUILLON)
-    assert opening is not None
-    (system, user) = opening.messages
+    first = first_call(RECIPE, QUILLON)
+    assert first is not None
+    (system, user) = first.messages
     asked = replace(user, parts=(*user.parts[:1], f"{document_id}: {', '.join(names)}"))
     return replace(
-        opening,
+        first,
         stage="pairs",
         document_id=document_id,
         subset=names,
@@ -77,8 +77,8 @@ def _error(reason: str) -> dict[str, object]:
     return {"text": "", "error": reason, **nothing}
 
 
-def test_everything_that_was_bought_is_added_up(ledger: Ledger) -> None:
-    sums, imported = queries.bought(ledger)
+def test_everything_that_was_paid_for_is_added_up(ledger: Ledger) -> None:
+    sums, imported = queries.paid(ledger)
     assert sums.counts == {
         "done": 3, "truncated": 1, "refused": 1, "failed": 3, "skipped": 1, "submitted": 1,
     }  # fmt: skip
@@ -99,8 +99,8 @@ def test_documents_come_dearest_first(ledger: Ledger) -> None:
     for each in costs:
         assert queries.document_cost(ledger, each.document_id) == each
     assert queries.document_cost(ledger, "unknown").sums.calls == 0
-    assert queries.together(each.sums for each in costs) == queries.bought(ledger).sums
-    assert queries.together([]) == queries.Sums()
+    total = queries.documents_of(ledger, limit=1)["total"]
+    assert total == queries.paid(ledger)[0].as_json() and total["known_usd"] == 2.875
 
 
 def test_the_calls_of_a_document_are_found_by_its_index(ledger: Ledger) -> None:
@@ -126,15 +126,15 @@ def _plan(ledger: Ledger, query: str) -> str:
 
 
 def test_texts_about_an_entity_whatever_its_capitals(ledger: Ledger) -> None:
-    found = queries.about(ledger, "edda VARNHOLT", limit=10)
-    assert [record.call_id for record in found.records] == [FERRY.id, CUT_OFF.id, REFUSED.id]
-    assert found.total == 3
-    first = queries.about(ledger, "Edda Varnholt", limit=1)
-    assert ([record.call_id for record in first.records], first.total) == ([FERRY.id], 3)
-    assert queries.about(ledger, "große strasse", limit=10).records[0].call_id == STRASSE.id
-    assert queries.about(ledger, "the Quillon ferry", limit=10).total == 1
-    for nobody in ("Varnholt", "", "Tessel"):  # a part, nothing, and what only failed
-        assert queries.about(ledger, nobody, limit=10).total == 0
+    found, total = queries.about(ledger, "edda VARNHOLT", limit=10)
+    assert [record.call_id for record in found] == [FERRY.id, CUT_OFF.id, REFUSED.id]
+    assert total == 3
+    first, total = queries.about(ledger, "Edda Varnholt", limit=1)
+    assert ([record.call_id for record in first], total) == ([FERRY.id], 3)
+    assert queries.about(ledger, "große strasse", limit=10)[0][0].call_id == STRASSE.id
+    assert queries.about(ledger, "the Quillon ferry", limit=10)[1] == 1
+    for unknown in ("Varnholt", "", "Tessel"):  # a part, nothing, and what only failed
+        assert queries.about(ledger, unknown, limit=10)[1] == 0
 
 
 def test_near_entities_are_offered(ledger: Ledger) -> None:
@@ -157,27 +157,28 @@ def test_failures_are_grouped_whatever_the_numbers_in_their_reasons(ledger: Ledg
 
 def test_one_call_in_full(ledger: Ledger) -> None:
     for name in (FERRY.id, FERRY.id[:10]):
-        full = queries.full_call(ledger, name)
-        assert full.record.text == "A text about it."
-        assert full.messages == FERRY.messages
-        assert full.sampling["json_schema"] == '{"type":"object"}'
-        assert full.batch is None
-    assert queries.full_call(ledger, WAITING.id).batch == "token-1"
+        full = queries.call_of(ledger, name)
+        assert full["text"] == "A text about it."
+        messages = [(each["role"], each["content"]) for each in full["messages"]]
+        assert messages == [(each.role, each.content) for each in FERRY.messages]
+        assert full["sampling"]["json_schema"] == '{"type":"object"}'
+        assert full["batch"] is None
+    assert queries.call_of(ledger, WAITING.id)["batch"] == "token-1"
     with pytest.raises(UserError, match="There is no call"):
-        queries.full_call(ledger, "xyz")
+        queries.call_of(ledger, "xyz")
     with pytest.raises(UserError, match="Several calls"):
-        queries.full_call(ledger, "")
+        queries.call_of(ledger, "")
     (imported,) = [r for r in ledger.imported() if r.sample == 1]
-    assert queries.full_call(ledger, imported.call_id).messages == ()
+    assert queries.call_of(ledger, imported.call_id)["messages"] == []
 
 
 def test_waiting_calls_are_counted_by_batch(ledger: Ledger) -> None:
-    assert queries.waiting_calls(ledger) == {"token-1": 1}
+    assert [(b["token"], b["waiting"]) for b in queries.batches(ledger)] == [("token-1", 1)]
 
 
 def test_an_empty_ledger_answers_too(tmp_path: Path) -> None:
     with Ledger(tmp_path / "empty.db") as ledger:
-        assert queries.bought(ledger).sums.calls == 0
+        assert queries.paid(ledger)[0].calls == 0
         assert queries.document_costs(ledger) == []
         assert queries.failures(ledger) == []
-        assert queries.about(ledger, "x", 1).total == 0
+        assert queries.about(ledger, "x", 1)[1] == 0

@@ -166,9 +166,9 @@ def test_preparing_calls_are_tried_again_in_rounds_over_all_documents(ledger: Le
 
     client = ToyClient(babble_first, batch_size=8)
     make(client, ledger)
-    openings = [batch for batch in client.batches if batch[0].stage == "entities"]
-    assert [len(batch) for batch in openings] == [8, 8, 4, 8, 2]
-    assert [call.sample for call in openings[3]] == [1] * 8
+    preparing = [batch for batch in client.batches if batch[0].stage == "entities"]
+    assert [len(batch) for batch in preparing] == [8, 8, 4, 8, 2]
+    assert [call.sample for call in preparing[3]] == [1] * 8
 
 
 @pytest.mark.parametrize("stop_after", [1, 4, 7, 11])
@@ -229,8 +229,8 @@ def test_progress_counts_what_is_there_and_what_is_new(ledger: Ledger) -> None:
             view_of(MANY, RECIPE, ledger), [EndpointWorker(ToyClient())], on_progress=seen.append
         )
     )
-    opening = [each for each in seen if each.phase == "preparing"]
-    assert (opening[-1].planned, opening[-1].finished, opening[-1].new) == (20, 20, 10)
+    preparing = [each for each in seen if each.phase == "preparing"]
+    assert (preparing[-1].planned, preparing[-1].finished, preparing[-1].new) == (20, 20, 10)
     last = seen[-1]
     assert (last.phase, last.planned, last.finished, last.new) == ("texts", 60, 60, 40)
     assert (last.new_failed, last.new_tokens, last.new_cost_usd) == (0, 200, 20.0)
@@ -383,7 +383,9 @@ def test_a_document_stays_with_one_endpoint_and_is_warmed_before_its_calls_follo
     for client in clients:
         client.answer = many_entities
     asyncio.run(generate(view_of(MANY[:6], big, ledger), workers))
-    seen = [{call.document_id for call in client.calls} for client in clients]  # openings, too
+    seen = [
+        {call.document_id for call in client.calls} for client in clients
+    ]  # preparing calls, too
     assert seen == [{each.id for each in share} for share in assign(MANY[:6], 2)]
     assert [len(each) for each in seen] == [3, 3]
 

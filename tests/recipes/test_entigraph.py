@@ -16,13 +16,12 @@ from steep.documents.document import Document
 from steep.recipes.entigraph import (
     EntiGraph,
     EntiGraphOptions,
-    RelationCalls,
     Relations,
     combination,
     entigraph,
 )
 from steep.recipes.entities import EntityList, parse_entities, valid_entities
-from steep.recipes.recipe import Recipe, Writer
+from steep.recipes.recipe import Recipe, Repeated, Writer
 
 NAMES = tuple(f"Person {letter}" for letter in "ABCDEFG")
 DOCUMENT = Document("d", "Seven people", f"There met {', '.join(NAMES)} and the Quillon Ferry.")
@@ -45,10 +44,10 @@ def relations(
     size: int = 2,
     document: Document = DOCUMENT,
     names: tuple[str, ...] = NAMES,
-) -> RelationCalls:
+) -> Repeated:
     step = recipe.steps[size - 1]
     assert isinstance(step, Relations)
-    return RelationCalls(step, document, names)
+    return step.about(document, names)
 
 
 def test_it_is_a_recipe_of_three_steps() -> None:

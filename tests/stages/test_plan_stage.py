@@ -21,7 +21,7 @@ from steep.generation.config import GenerateConfig
 from steep.generation.forecast import StepForecast
 from steep.generation.planning import Plan, hosts_of, plan_of
 from steep.generation.probe import choose, shares_of
-from steep.generation.recipes import plan_view, recipes_of
+from steep.generation.setup import plan_view, recipes_of
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, Slot, SubmittedBatch
 from steep.recipes.recipe import CallSequence

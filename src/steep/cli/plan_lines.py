@@ -11,8 +11,7 @@ from steep.core.tables import table
 if TYPE_CHECKING:
     from steep.core.ranges import Range
     from steep.evaluation.plan import EvaluationPlan
-    from steep.generation.estimate import Amounts
-    from steep.generation.forecast import DocumentForecast, StepForecast
+    from steep.generation.forecast import Amounts, DocumentForecast, StepForecast
     from steep.generation.planning import Host, Limit, Plan
     from steep.llm.prices import Prices
 

@@ -68,7 +68,7 @@ def status(
 ) -> None:
     """Show the progress and cost of the project, or query the ledger. Writes nothing."""
     from steep.cli import status_lines as lines
-    from steep.ledger import lookups
+    from steep.ledger import queries
     from steep.ledger.ledger import open_ledger
     from steep.stages import status as stage
     from steep.stages.evaluate import results_of
@@ -83,14 +83,14 @@ def status(
     elif documents or entity is not None or failed or call is not None:
         with open_ledger(project) as ledger:
             if documents:
-                _show(lookups.documents_of(ledger, rows), lines.of_documents, json)
+                _show(queries.documents_of(ledger, rows), lines.of_documents, json)
             elif entity is not None:
-                found = lookups.entity_of(ledger, entity, limit or LISTED_TEXTS)
+                found = queries.entity_of(ledger, entity, limit or LISTED_TEXTS)
                 _show(found, lines.of_entity, json)
             elif failed:
-                _show(lookups.failed_of(ledger, rows), lines.of_failures, json)
+                _show(queries.failed_of(ledger, rows), lines.of_failures, json)
             elif call is not None:
-                _show(lookups.call_of(ledger, call), lines.of_call, json)
+                _show(queries.call_of(ledger, call), lines.of_call, json)
     else:
         _show(stage.status_of(opened, project), lines.of_status, json)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
 # Thai and Lao, Tibetan, Burmese, Khmer, the iteration marks, kana, ideographs; without punctuation.
@@ -25,6 +26,7 @@ _SIGNS = r"(?:(?<=[a-z])(?:\+\+(?!\w)|#(?![\w#])))?"
 _ASCII_WORD = re.compile(rf"{_DOT}(?:\w+|{_AMPERSAND})+{_SIGNS}")  # several times as fast
 _DOTTED = re.compile(r"\.(?<![^\s(\[\"'`].)[a-z]")
 _BETWEEN_WORDS = {i: " " for i in range(128) if not (chr(i).isalnum() or chr(i) == "_")}
+_BETWEEN_WORDS_OF_A_LINE = _BETWEEN_WORDS | {ord("\n"): "\n"}
 _EMOJI = "\U0001f300-\U0001faff"
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 
@@ -65,6 +67,16 @@ def words_of(text: str) -> list[str]:
     if "&" in folded or "#" in folded or "++" in folded or _DOTTED.search(folded):
         return _ASCII_WORD.findall(folded)
     return folded.translate(_BETWEEN_WORDS).split()  # several times as fast
+
+
+def words_of_each(texts: Sequence[str]) -> list[list[str]]:
+    """Return `words_of` each text; of many short ones in plain ASCII at a fraction of the time."""
+    joined = "\n".join(texts)
+    folded = joined.casefold()
+    is_plain = joined.isascii() and joined.count("\n") == len(texts) - 1
+    if not is_plain or "&" in folded or "#" in folded or "++" in folded or _DOTTED.search(folded):
+        return [words_of(text) for text in texts]
+    return [line.split() for line in folded.translate(_BETWEEN_WORDS_OF_A_LINE).split("\n")]
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:

@@ -9,9 +9,10 @@ or an attached article, and may be part of a compound. English names must match 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from steep.core.words import is_unspaced, join_hyphenated, words_of
+from steep.core.words import is_unspaced, join_hyphenated, words_of, words_of_each
 from steep.documents.language import SAMPLE_CHARACTERS, document_language, script_shares
 
 LONGEST_NAME_WORDS = 8
@@ -78,11 +79,12 @@ class MentionIndex:
         joined = join_hyphenated(text)
         self._words = words if joined == text else f"{words}\n {' '.join(words_of(joined))} "
 
-    def find(self, name: str) -> tuple[str, ...] | None:
-        """Return the folded words of a name that the document mentions, without an article."""
-        words = words_of(name)
-        found = _without_article(words, self._articles)
-        return found if found and not _are_too_many(words) and self.mentions(found) else None
+    def find(self, names: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield the names that the document mentions, with their words: folded, no article."""
+        for name, words in zip(names, words_of_each(names), strict=True):
+            found = _without_article(words, self._articles)
+            if found and not _are_too_many(words) and self.mentions(found):
+                yield name, found
 
     def mentions(self, words: tuple[str, ...]) -> bool:
         """Return True if a name, given by its folded words, occurs in the document."""

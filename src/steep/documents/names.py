@@ -9,6 +9,7 @@ only names of several words there).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from steep.core import words
 from steep.documents.language import document_language
@@ -20,6 +21,7 @@ _OPENERS = (
     "these they this those to today two under until we what when where which while who "
     "with you your"
 )
+_BEFORE_NAMES = " \n\"'("  # blanks, quotes and brackets
 STEM_LETTERS = 4
 _CAPITALS = "A-Z\u00c0-\u00d6\u00d8-\u00de\u0386-\u03ab\u0400-\u042f"
 SENTENCE_OPENERS = frozenset(_OPENERS.split())
@@ -27,26 +29,27 @@ SENTENCE_OPENERS = frozenset(_OPENERS.split())
 
 def proper_names(text: str) -> tuple[str, ...]:
     """Return the names of a text, once each, in order of mention, without sentence openers."""
+    return tuple(dict.fromkeys(mentioned_names(text)))
+
+
+def mentioned_names(text: str) -> Iterator[str]:
+    """Yield a name of a text for each of its mentions, without sentence openers."""
     # Unchanged for English: the compact prompts have these names, so other calls would be paid for.
     upper = "A-Z" if document_language(text) in (None, "en") else _CAPITALS
     name = rf"[{upper}][\w'-]+(?:(?: & | of (?=[{upper}])| )[{upper}][\w'-]+)*"
-    inside: dict[str, None] = {}
     for match in re.finditer(name, text):
-        words = match.group().split()
-        opens = _character_before(text, match.start()) in ("", ".", "!", "?", ":")
-        if opens and words[0].lower() in SENTENCE_OPENERS:
-            opens = len(words) == 1
-            words.pop(0)
-        if words and not (opens and len(words) == 1):
-            inside[" ".join(words).removesuffix("'s")] = None
-    return tuple(inside)
-
-
-def _character_before(text: str, position: int) -> str:
-    """Return the last character before a position that is no blank, quote or bracket."""
-    while position and text[position - 1] in " \n\"'(":
-        position -= 1
-    return text[position - 1 : position]
+        found, start = match.group(), match.start()
+        before = text[max(0, start - 4) : start].rstrip(_BEFORE_NAMES) or text[:start].rstrip(
+            _BEFORE_NAMES
+        )
+        if before[-1:] in ("", ".", "!", "?", ":"):
+            first, _, rest = found.partition(" ")
+            if first.lower() in SENTENCE_OPENERS:
+                found = rest
+            elif not rest:
+                continue
+        if found:
+            yield found.removesuffix("'s")
 
 
 def invented_share(text: str, source_words: frozenset[str]) -> float:

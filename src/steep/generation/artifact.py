@@ -1,17 +1,17 @@
-"""The artifact of a generation: the calls that the ledger lacks are made, and counted.
+"""The artifact of a generation: the totals of a plan; the texts themselves stay in the ledger.
 
-The texts themselves stay in the ledger; the artifact says what came of the plan. After each run the
-answers are checked, too. A wrong chat template, a model that thinks until its tokens are spent, or
-a server that ignores `response_format` answer every call of a preparing step and say nothing of
+After each run the answers are checked. A wrong chat template, a model that thinks until its tokens
+are spent, or a server that ignores `response_format` answer every preparing call with nothing of
 use, so that nothing is written about the document. A few such documents are named. If most are like
-that, the run ends with one of their answers, and `steep generate --retry-empty` asks about exactly
-these documents again once the cause is fixed.
+that, the run ends with one of their answers; `steep generate --retry-empty` tries exactly these
+documents again once the cause is fixed.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +28,22 @@ from steep.core.artifacts import (
 )
 from steep.core.config import identity_fields
 from steep.core.files import write_jsonl
+from steep.core.formatting import plural
 from steep.core.work_time import work_time
 from steep.documents.document import Document
-from steep.generation import checks, requeue
+from steep.generation import checks
 from steep.generation.config import GenerateConfig
 from steep.generation.context_limits import check_context, context_warnings
-from steep.generation.plan import PlanView
-from steep.generation.pricing import base_urls
-from steep.generation.recipes import chosen_documents, plan_view
+from steep.generation.plan import PlanView, is_final
 from steep.generation.run import run_generation
+from steep.generation.setup import base_urls, chosen_documents, plan_view, prices_of
 from steep.generation.totals import Totals
 from steep.generation.usage_stats import busy_seconds
 from steep.ledger import queries
+from steep.ledger.budget import charge_of, is_counted
 from steep.ledger.ledger import Ledger
+from steep.ledger.records import TEXTLESS_REASON, Lost
+from steep.llm.prices import Prices
 
 log = logging.getLogger("steep")
 
@@ -54,11 +57,7 @@ def find_texts(
 ) -> tuple[Identity, Artifact | None]:
     """Return the identity of a generation, and its artifact if nothing is left to do.
 
-    Args:
-        project: The project, with the ledger.
-        settings: The configuration of generation.
-        documents: The artifact of the documents.
-        again: Whether documents that gave nothing to write about are left to do.
+    With `again`, documents that gave nothing to write about are left to do.
     """
     fields = identity_fields(STAGE, settings)
     identity = Identity(STAGE, VERSION, fields, {"documents": documents})
@@ -68,7 +67,7 @@ def find_texts(
     if _is_finished(found) and not again:
         log.info("generate: done before (%s)", found.path.name)
         return identity, found
-    # Of a run that ended early, the report says what is missing.
+    # The report of a run that ended early lists what is missing.
     return identity, found if project.finished_only else None
 
 
@@ -83,13 +82,8 @@ def make_texts(
 ) -> Artifact:
     """Make every planned call that the ledger lacks.
 
-    Args:
-        project: The project, with the ledger.
-        settings: The configuration of generation.
-        identity: What the artifact is found by.
-        documents: All documents of the project.
-        wait: Whether to wait for a provider's batches; otherwise a later run collects them.
-        retry_empty: Whether to ask again about documents that gave nothing to write about.
+    Without `wait`, a later run collects the batches of a provider. With `retry_empty`, documents
+    that gave nothing to write about are tried again.
 
     Raises:
         UserError: The endpoint cannot be used at all, a document exceeds the context, or most
@@ -105,7 +99,7 @@ def make_texts(
         path.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path)
         with work_time(path / WORK_TIME) as seconds:
-            requeue.ask_again(settings, plan_view(settings, chosen, ledger), retry_empty)
+            _ask_again(settings, plan_view(settings, chosen, ledger), retry_empty)
             manifest = _make(path, settings, chosen, ledger, wait, project.root)
     # A probe, or the making of another artifact, may have made some of these calls.
     wall_s = round(max(seconds(), manifest["busy_s"]), 2)
@@ -148,18 +142,13 @@ def _manifest(
     settings: GenerateConfig, view: PlanView, totals: Totals, ended: str | None
 ) -> dict[str, Any]:
     beyond = queries.beyond_context(view.ledger)
-    usage = totals.usage
     urls = ", ".join(base_urls(settings))
     return {
         "counts": totals.counts,
         "beyond_target": totals.beyond_target,
         "submitted": totals.submitted,
         "ended": ended,
-        "usage": {
-            "prompt_tokens": usage.prompt_tokens,
-            "cached_tokens": usage.cached_tokens,
-            "completion_tokens": usage.completion_tokens,
-        },
+        "usage": asdict(totals.usage),
         "reasoning_tokens": totals.reasoning_tokens,
         "cost_usd": totals.cost_usd,
         "known_usd": totals.known_usd,
@@ -171,7 +160,7 @@ def _manifest(
         "documents": len(view.documents),
         "without_texts": _without_texts(view, totals),
         "beyond_context": [each.id for each in view.documents if each.id in beyond],
-        "empty_left": len(requeue.textless_calls(view, settings.max_attempts)),
+        "empty_left": len(view.textless_calls(settings.max_attempts)),
         "mostly_empty": checks.is_mostly_empty(totals.counts),
         "digest": view.digest(),
         "busy_s": round(busy_seconds(view), 2),
@@ -204,3 +193,38 @@ def _write_facts(path: Path, view: PlanView) -> None:
             if facts is not None:
                 rows.append({"document_id": document.id, **facts})
     write_jsonl(path / FACTS_NAME, rows)
+
+
+def _ask_again(settings: GenerateConfig, view: PlanView, empty: bool) -> None:
+    """Turn calls that have ended, and were of no use, into calls to do.
+
+    An answer without text is asked for again by the next run, as often as any call is tried. The
+    preparing calls of a document that gave nothing to write about are asked again if `empty`: the
+    cause is often fixed at the endpoint, which no setting shows. What such calls have cost stays
+    counted, as spent for nothing (`Ledger.lost`).
+    """
+    prices = prices_of(settings, next(iter(base_urls(settings)), None))
+    if textless := view.textless_calls(settings.max_attempts):
+        log.info("generate: %s without text; asking again", plural(len(textless), "answer"))
+        _forget(textless, TEXTLESS_REASON, "the answer held no text", view.ledger, prices)
+    if empty:
+        without = view.totals().without_calls
+        log.info("generate: asking again about %s", plural(len(without), "document"))
+        calls = [
+            planned.call.id
+            for subject in without
+            for planned in view.preparation(*view.of(subject)).planned
+            if planned.record is not None and is_final(planned.record.status)
+        ]
+        _forget(calls, "error", "the answers gave nothing to write about", view.ledger, prices)
+
+
+def _forget(
+    call_ids: Sequence[str], finish_reason: str, error: str, ledger: Ledger, prices: Prices
+) -> None:
+    """Leave calls to do once more, and count what they have cost as spent for nothing."""
+    lost = Lost()
+    for call_id, record in ledger.get_many(call_ids).items():
+        call = None if is_counted(record.completion) else ledger.call(call_id)
+        lost = lost.and_(charge_of(call, record.completion, prices))
+    ledger.forget_outcomes(call_ids, finish_reason, error, lost)

@@ -75,10 +75,28 @@ def check_manifest(manifest: dict[str, Any]) -> None:
             model, or most gave nothing to write about.
     """
     _log_counts(manifest)
-    _check_failures(manifest)
-    _check_context(manifest)
-    _check_empty(manifest)
-    _check_prepared(manifest)
+    where = f"{manifest['endpoint']}, model '{manifest['model']}'"
+    _check_failures(manifest, where)
+    counts, beyond = manifest["counts"], manifest["beyond_context"]
+    if beyond:
+        raise UserError(
+            f"{len(beyond):,} of {manifest['documents']:,} documents exceed the context of the "
+            "model, and cannot be read whole.",
+            where=where,
+            found=some_of(beyond, SHOWN_NAMES),
+            hint="set documents.split_words, so that long documents are read in parts "
+            "(steep status --failed shows the endpoint's errors); all others are done",
+        )
+    if manifest["mostly_empty"]:
+        problem, hint = no_text(counts["reasoning"], _textless(counts))
+        raise UserError(
+            f"{problem}: {_textless(counts):,} of {counts['planned']:,} calls.",
+            where=where,
+            found=reasoning_found(counts["reasoning"], manifest["reasoning_tokens"]) or None,
+            hint=hint,
+        )
+    for each in manifest["without_texts"]:
+        _check_prepared(each, manifest["documents"], where)
 
 
 def _log_counts(manifest: dict[str, Any]) -> None:
@@ -101,67 +119,35 @@ def _log_counts(manifest: dict[str, Any]) -> None:
     )
 
 
-def _check_failures(manifest: dict[str, Any]) -> None:
-    counts = manifest["counts"]
+def _check_failures(manifest: dict[str, Any], where: str) -> None:
+    failed, planned = manifest["counts"]["failed"], manifest["counts"]["planned"]
     reasons = [f"{each['calls']} x {each['reason']}" for each in manifest["failures"]]
-    if counts["failed"] == counts["planned"] > 0:
+    if failed == planned > 0:
         raise UserError(
             "No call returned any text.",
-            where=f"{manifest['endpoint']}, model '{manifest['model']}'",
+            where=where,
             found="\n            ".join(reasons[:SHOWN_REASONS]),
             hint="fix the cause and rerun; the run resumes",
         )
-    if counts["failed"]:
-        log.warning(
-            "generate: %d of %d calls failed; the next run tries again (steep status --failed)",
-            counts["failed"],
-            counts["planned"],
-        )
+    if failed:
+        text = "generate: %d of %d calls failed; the next run tries again (steep status --failed)"
+        log.warning(text, failed, planned)
         for reason in reasons[:SHOWN_REASONS]:
             log.warning("  %s", reason)
 
 
-def _check_context(manifest: dict[str, Any]) -> None:
-    beyond: list[str] = manifest["beyond_context"]
-    if beyond:
-        raise UserError(
-            f"{len(beyond):,} of {manifest['documents']:,} documents exceed the context of the "
-            "model, and cannot be read whole.",
-            where=f"{manifest['endpoint']}, model '{manifest['model']}'",
-            found=some_of(beyond, SHOWN_NAMES),
-            hint="set documents.split_words, so that long documents are read in parts "
-            "(steep status --failed shows the endpoint's errors); all others are done",
-        )
-
-
-def _check_empty(manifest: dict[str, Any]) -> None:
-    if manifest["mostly_empty"]:
-        counts = manifest["counts"]
-        problem, hint = no_text(counts["reasoning"], _textless(counts))
-        raise UserError(
-            f"{problem}: {_textless(counts):,} of {counts['planned']:,} calls.",
-            where=f"{manifest['endpoint']}, model '{manifest['model']}'",
-            found=reasoning_found(counts["reasoning"], manifest["reasoning_tokens"]) or None,
-            hint=hint,
-        )
-
-
-def _check_prepared(manifest: dict[str, Any]) -> None:
-    for each in manifest["without_texts"]:
-        without, dead_end = each["documents"], each["dead_end"]
-        if not dead_end:
-            found = count_without(without, manifest["documents"])
-            log.warning(
-                "generate: %s: %s; steep generate --retry-empty asks again", each["recipe"], found
-            )
-            continue
-        raise UserError(
-            f"The recipe '{each['recipe']}' found nothing to write about in most documents: "
-            f"{len(without):,} of {manifest['documents']:,}.",
-            where=f"{manifest['endpoint']}, model '{manifest['model']}'",
-            expected=each["expected"],
-            found=each["answer"],
-            hint="check the chat template and the response_format of the model, and its reasoning, "
-            "for which generate.reasoning_tokens may be too low; then: steep generate "
-            "--retry-empty",
-        )
+def _check_prepared(found: dict[str, Any], documents: int, where: str) -> None:
+    recipe, without = found["recipe"], found["documents"]
+    if not found["dead_end"]:
+        text = "generate: %s: %s; steep generate --retry-empty asks again"
+        log.warning(text, recipe, count_without(without, documents))
+        return
+    raise UserError(
+        f"The recipe '{recipe}' found nothing to write about in most documents: "
+        f"{len(without):,} of {documents:,}.",
+        where=where,
+        expected=found["expected"],
+        found=found["answer"],
+        hint="check the chat template and the response_format of the model, and its reasoning, for "
+        "which generate.reasoning_tokens may be too low; then: steep generate --retry-empty",
+    )

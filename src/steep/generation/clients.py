@@ -17,7 +17,7 @@ from steep.core.errors import UserError
 from steep.core.formatting import plural
 from steep.documents.document import Document
 from steep.generation.config import EMBEDDED_MODEL, GenerateConfig
-from steep.generation.pricing import HTTP_ENGINES, base_urls, prices_of
+from steep.generation.setup import HTTP_ENGINES, base_urls, prices_of
 from steep.generation.work_queue import assign
 from steep.llm.client import Client
 from steep.llm.model_names import check_libraries, embedded_directory, find_model
@@ -38,14 +38,8 @@ def make_clients(
 ) -> list[Client]:
     """Return the clients of the configuration, with models loaded and clusters connected.
 
-    A Ray cluster must be connected from the main thread. With several endpoints, each document
-    is sent to one of them, chosen by the scheduler.
-
-    Args:
-        settings: The configuration of generation.
-        documents: The documents of the plan, to log who will see them.
-        on_tokens: Called with the number of tokens that a model in this process has just written.
-        root: The base of a relative model path; None is the working directory.
+    A Ray cluster must be connected from the main thread. `on_tokens` is called with the number of
+    tokens that a model in this process has just written; `root` is the base of a relative path.
 
     Raises:
         UserError: An address, a key, a model or a cluster cannot be used.
@@ -105,31 +99,45 @@ def check(settings: GenerateConfig, root: Path | None = None) -> None:
             found=settings.model,
             hint=f"correct it, or set generate.{where} to transformers or vllm",
         )
-    if settings.engine == "ray":
-        _check_ray(settings)
-    else:
+    if settings.engine != "ray":
         check_libraries()
-        if engine == "vllm":
-            _check_vllm()
+    if settings.engine in ("ray", "vllm"):
+        _check_installed(settings)
     _check_model(settings, root)
 
 
 def _check_endpoints(settings: GenerateConfig) -> None:
     urls = base_urls(settings)
-    problem = None
     if not urls:
         problem = "No endpoint is configured."
     elif settings.engine == "openai-batch" and len(urls) > 1:
         problem = "The batch API takes one endpoint."
     elif len({url.rstrip("/") for url in urls}) < len(urls):
         problem = "An endpoint is named twice; raise generate.concurrency instead."
-    if problem:
-        raise UserError(problem, where="generate.base_url", found=", ".join(urls) or "[]")
+    else:
+        return
+    raise UserError(problem, where="generate.base_url", found=", ".join(urls) or "[]")
 
 
-def _check_vllm() -> None:
-    if importlib.util.find_spec("vllm") is None:
-        raise _not_installed("vLLM", "vllm")
+def _check_installed(settings: GenerateConfig) -> None:
+    """Refuse vLLM and Ray where they are not installed, and vLLM without a GPU."""
+    name, package = ("Ray", "ray") if settings.engine == "ray" else ("vLLM", "vllm")
+    if importlib.util.find_spec(package) is None:
+        raise UserError(
+            f"{name} is not installed.",
+            where="generate.engine",
+            hint=f"pip install 'steep[{package}]' (on every node of a cluster), or choose another "
+            "engine",
+        )
+    if settings.engine == "ray":
+        if settings.ray_engine == "vllm" and settings.ray_gpus_per_actor == 0:
+            raise UserError(
+                "vLLM needs a GPU, and the Ray actors have none.",
+                where="generate.ray_gpus_per_actor",
+                expected="1, or as many as the model needs",
+                found=f"{settings.ray_gpus_per_actor:g}",
+            )
+        return
     import torch
 
     if not torch.cuda.is_available():
@@ -138,26 +146,6 @@ def _check_vllm() -> None:
             where="generate.engine",
             hint="set generate.engine to transformers or embedded, which also run on a CPU",
         )
-
-
-def _check_ray(settings: GenerateConfig) -> None:
-    if importlib.util.find_spec("ray") is None:
-        raise _not_installed("Ray", "ray")
-    if settings.ray_engine == "vllm" and settings.ray_gpus_per_actor == 0:
-        raise UserError(
-            "vLLM needs a GPU, and the Ray actors have none.",
-            where="generate.ray_gpus_per_actor",
-            expected="1, or as many as the model needs",
-            found=f"{settings.ray_gpus_per_actor:g}",
-        )
-
-
-def _not_installed(name: str, extra: str) -> UserError:
-    return UserError(
-        f"{name} is not installed.",
-        where="generate.engine",
-        hint=f"pip install 'steep[{extra}]' (on every node of a cluster), or choose another engine",
-    )
 
 
 def _check_model(settings: GenerateConfig, root: Path | None) -> None:

@@ -65,8 +65,8 @@ class GenerateConfig(CallConfig):
     context_tokens: int | None = operational(
         None,
         ge=256,
-        description="of the generator; longer documents are refused; null: as the endpoint says, "
-        "and a warning",
+        description="of the generator; longer documents are refused; null: as the endpoint "
+        "reports, and a warning",
     )
     batch_price_factor: float = operational(
         0.5, gt=0, le=1, description="of the batch API; OpenAI: 0.5"

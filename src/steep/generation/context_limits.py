@@ -14,9 +14,9 @@ from steep.core.errors import UserError
 from steep.core.formatting import some_of
 from steep.documents.document import Document
 from steep.generation.config import GenerateConfig
-from steep.generation.pricing import base_urls
+from steep.generation.setup import base_urls
 
-CHARACTERS_PER_TOKEN = 3  # low for most languages, which leaves room for the instructions
+CHARACTERS_PER_TOKEN = 3  # low for most languages, which leaves some for the instructions
 CHARACTERS_PER_WORD = 8  # likewise high
 SHOWN_NAMES = 5
 ANSWER_S = 5.0  # for a list of models, which is optional
@@ -32,24 +32,24 @@ def check_context(documents: Sequence[Document], settings: GenerateConfig) -> No
     """
     if settings.context_tokens is None:
         return
-    room = _room(settings, settings.context_tokens)
-    if room <= 0:
+    fits = _fitting(settings, settings.context_tokens)
+    if fits <= 0:
         raise UserError(
             "The answer alone would fill the context.",
             where="generate.max_tokens",
             expected=f"well under generate.context_tokens, {settings.context_tokens:,}",
             found=f"{_answer(settings):,}",
         )
-    too_long = [document for document in documents if len(document.text) > room]
+    too_long = [document for document in documents if len(document.text) > fits]
     if too_long:
         longest = max(too_long, key=lambda document: len(document.text))
         raise UserError(
             f"{len(too_long)} of {len(documents)} documents are larger than the context.",
             where=f"the longest is '{longest.id}'",
-            expected=f"at most about {room:,} characters (generate.context_tokens "
+            expected=f"at most about {fits:,} characters (generate.context_tokens "
             f"{settings.context_tokens:,} less {_answer(settings):,} of an answer)",
             found=f"{len(longest.text):,} characters",
-            hint=f"set documents.split_words to {_words(room)} or less",
+            hint=f"set documents.split_words to {_words(fits)} or less",
         )
 
 
@@ -58,45 +58,39 @@ def context_warnings(
 ) -> Iterator[str]:
     """Yield warnings about long documents if no context is configured.
 
-    Args:
-        documents: The documents of the plan.
-        settings: The configuration of generation.
-        ask: Whether to ask endpoints for the context of the model if no list has it. An endpoint
-            that does not answer within `ANSWER_S` is ignored, and none is asked about documents
-            that fit into any usual context.
+    With `ask`, endpoints are asked for the context of a model that no list has. One that does not
+    answer within `ANSWER_S` is ignored, and none is asked about documents that fit into any usual
+    context.
     """
     if settings.context_tokens is not None or not (documents and base_urls(settings)):
         return  # a model in this process knows its context, and skips what exceeds it
-    longest = max(len(each.text) for each in documents)
-    may_exceed = longest / CHARACTERS_PER_TOKEN + _answer(settings) > LEAST_CONTEXT_TOKENS
+    by_length = sorted(documents, key=lambda document: -len(document.text))
+    characters = len(by_length[0].text)
+    may_exceed = characters / CHARACTERS_PER_TOKEN + _answer(settings) > LEAST_CONTEXT_TOKENS
     window = _window(settings, ask and may_exceed)
-    room = LARGE_CHARACTERS if window is None else _room(settings, window)
-    if window is not None and room <= 0:
+    fits = LARGE_CHARACTERS if window is None else _fitting(settings, window)
+    if window is not None and fits <= 0:
         yield (
             f"generate.max_tokens, {_answer(settings):,} with generate.reasoning_tokens, alone "
             f"would fill the context of this model, {window:,} tokens; lower it"
         )
         return
-    too_long = [each for each in documents if len(each.text) > room]
-    if not too_long:
+    if not (too_long := [each.id for each in by_length if len(each.text) > fits]):
         return
-    too_long.sort(key=lambda document: -len(document.text))
-    which = (
-        f"{len(too_long):,} of {len(documents):,} documents may be too long for the {{}}: "
-        f"{some_of([each.id for each in too_long], SHOWN_NAMES)}. The longest has "
-        f"{len(too_long[0].text):,} characters. "
+    context, hint = (
+        "model, whose context is not known",
+        "Set generate.context_tokens to have this checked, or documents.split_words",
     )
-    if window is None:
-        yield (
-            which.format("model, whose context is not known")
-            + "Set generate.context_tokens to have this checked, or documents.split_words"
-        )
-    else:
-        yield (
-            which.format(f"context of this model, {window:,} tokens")
-            + f"Set documents.split_words to {_words(room)} or less, or generate.context_tokens if "
+    if window is not None:
+        context = f"context of this model, {window:,} tokens"
+        hint = (
+            f"Set documents.split_words to {_words(fits)} or less, or generate.context_tokens if "
             "the context is another"
         )
+    yield (
+        f"{len(too_long):,} of {len(documents):,} documents may be too long for the {context}: "
+        f"{some_of(too_long, SHOWN_NAMES)}. The longest has {characters:,} characters. {hint}"
+    )
 
 
 def _answer(settings: GenerateConfig) -> int:
@@ -104,39 +98,39 @@ def _answer(settings: GenerateConfig) -> int:
     return settings.max_tokens + settings.reasoning_tokens
 
 
-def _room(settings: GenerateConfig, context_tokens: int) -> int:
+def _fitting(settings: GenerateConfig, context_tokens: int) -> int:
     """Return how many characters of a document fit beside the answer."""
     return (context_tokens - _answer(settings)) * CHARACTERS_PER_TOKEN
 
 
-def _words(room: int) -> int:
-    return max(50, room // CHARACTERS_PER_WORD)
+def _words(characters: int) -> int:
+    return max(50, characters // CHARACTERS_PER_WORD)
 
 
 def _window(settings: GenerateConfig, ask: bool) -> int | None:
     """Return the smallest context of the model at any endpoint, listed or reported."""
-    windows = {url: _listed_window(settings.model, url) for url in base_urls(settings)}
-    unknown = [url for url, window in windows.items() if window is None]
-    if ask and unknown:
-        windows.update(zip(unknown, _asked_windows(settings, unknown), strict=True))
-    return min(filter(None, windows.values()), default=None)
-
-
-def _listed_window(model: str, base_url: str) -> int | None:
-    """Return the context of a model in the price list."""
     from genai_prices import Usage, calc_price
 
-    try:
-        return calc_price(Usage(), model_ref=model, provider_api_url=base_url).model.context_window
-    except LookupError:
-        return None
+    found: list[int | None] = []
+    unknown: list[str] = []
+    for url in base_urls(settings):
+        try:
+            listed = calc_price(Usage(), model_ref=settings.model, provider_api_url=url)
+            found.append(listed.model.context_window)
+        except LookupError:
+            found.append(None)
+        if found[-1] is None:
+            unknown.append(url)
+    if ask and unknown:
+        found += asyncio.run(_reported_windows(settings, unknown))
+    return min(filter(None, found), default=None)
 
 
-def _asked_windows(settings: GenerateConfig, urls: Sequence[str]) -> list[int | None]:
+async def _reported_windows(settings: GenerateConfig, urls: Sequence[str]) -> list[int | None]:
     """Ask all endpoints at once for the context of the model; None if unknown."""
     from steep.llm.openai import OpenAIClient
 
-    async def asked(url: str) -> int | None:
+    async def ask(url: str) -> int | None:
         try:
             client = OpenAIClient(url, api_key_env=settings.api_key_env, timeout_s=ANSWER_S)
         except UserError:  # a wrong address or key is reported elsewhere
@@ -146,7 +140,4 @@ def _asked_windows(settings: GenerateConfig, urls: Sequence[str]) -> list[int | 
         finally:
             await client.close()
 
-    async def all_asked() -> list[int | None]:
-        return await asyncio.gather(*map(asked, urls))
-
-    return asyncio.run(all_asked())
+    return await asyncio.gather(*map(ask, urls))

@@ -1,9 +1,11 @@
-"""What a plan will take: calls x tokens per step, each with a low, an expected and a high value.
+"""Forecast a plan: calls times tokens and dollars per call, each low, expected and high.
 
 What is known (calls of documents whose preparing steps are complete) is the same in all three.
 Otherwise a step says how many calls to expect (`Step.expected_calls`), corrected by what the
-prepared documents of the same plan turned out to have. Lengths of answers come from what the ledger
-has measured of the same model, else from what is usual.
+prepared documents of the same plan turned out to have. Tokens per call come from what the ledger
+has measured of the same model (`usage_stats`), else from what is usual: four characters of English
+prose per token, and answers of a third of the length that they may have. Upper bounds, which limits
+rely on, are in `steep.ledger.budget`.
 
 A limit cuts the plan where documents, taking turns, will have used it up: each of the three cases
 by itself, so that no value exceeds the limit.
@@ -11,28 +13,69 @@ by itself, so that no value exceeds the limit.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
-from steep.core.ranges import Range
+from steep.core.calls import Call, Usage
+from steep.core.ranges import Case, Range
 from steep.documents.document import Document
-from steep.generation.estimate import CASES, NONE, Amounts, of_one_call
-from steep.generation.plan import PlanView, preparing_steps, text_steps
+from steep.generation.plan import PlanView, preparing_steps
 from steep.generation.totals import Subject, Totals
 from steep.generation.usage_stats import Measured
-from steep.generation.work_queue import turn_sizes
-from steep.ledger.budget import reservation
+from steep.generation.work_queue import TURN_CALLS, turn_sizes
+from steep.ledger.budget import (
+    MOST_CHARACTERS_PER_TOKEN,
+    USUAL_CHARACTERS_PER_TOKEN,
+    USUAL_SHARE,
+    reservation,
+)
 from steep.llm.prices import Prices
 from steep.recipes.recipe import Recipe, Step
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.float64]
+
+CASES: tuple[Case, ...] = ("low", "expected", "high")
 FEW_DOCUMENTS = 3  # prepared ones, before their spread is believed
 MOST_COMPARED = 200  # prepared documents whose numbers of calls correct the others'
+SPREAD = 0.1  # added to the extremes of what was measured: the rest may lie beyond them
+# Hosted providers cache a prefix from so many tokens on, in steps; a server of one's own, any.
+LEAST_CACHED_TOKENS, CACHE_STEP_TOKENS = 1024, 128
+NONE = Range(0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """The usage of some calls; `cost_usd` is None if a price is unknown."""
+
+    calls: Range = NONE
+    prompt_tokens: Range = NONE
+    cached_tokens: Range = NONE
+    completion_tokens: Range = NONE
+    cost_usd: Range | None = NONE
+
+    @classmethod
+    def of(cls, numbers: Numbers) -> Amounts:
+        """Return the amounts in rows of fields and columns of `CASES`, low <= expected <= high.
+
+        A limit leaves fewer of expensive calls, so the cases may come in any order. An unknown
+        cost is NaN.
+        """
+        rows = [Range.around(*row) for row in numbers.tolist()]
+        calls, prompts, cached, answers, cost = rows
+        is_known = not math.isnan(cost.expected)
+        return cls(calls, prompts, cached, answers, cost if is_known else None)
 
 
 @dataclass(frozen=True, slots=True)
 class StepForecast:
-    """The calls of one step: how many have ended, and what those to do take."""
+    """The calls of one step: how many have ended, and the usage of those to do."""
 
     recipe: str
     step: str
@@ -42,7 +85,7 @@ class StepForecast:
 
 @dataclass(frozen=True, slots=True)
 class DocumentForecast:
-    """One document. `exact` says whether the number of its calls is known."""
+    """One document; `exact` is true if the number of its calls is known."""
 
     document_id: str
     title: str
@@ -54,40 +97,27 @@ class DocumentForecast:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """A whole plan.
-
-    Attributes:
-        documents: In the order of the plan.
-        steps: The same by step, over all documents.
-        to_do: The sum.
-        uncut: Cost of all calls, were there no limits.
-        least_usd: The worst case of the smallest call to do; None where nothing is to do, or its
-            price is unknown.
-    """
+    """A whole plan, by document and by step."""
 
     documents: tuple[DocumentForecast, ...]
     steps: tuple[StepForecast, ...]
     to_do: Amounts
-    uncut: Amounts
-    least_usd: float | None
+    uncut: Amounts  # to do if there were no limits
+    least_usd: float | None  # worst case of the smallest call to do; None if its price is unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is left of the limits of a plan; None is no limit.
-
-    Attributes:
-        text_tokens: By recipe, for the steps that count towards the target.
-    """
+    """What is left of the limits of a plan; None is no limit."""
 
     usd: float | None = None
     tokens: float | None = None
-    text_tokens: Mapping[str, float] = field(default_factory=dict)
+    text_tokens: Mapping[str, float] = field(default_factory=dict)  # by recipe
 
 
 @dataclass(slots=True)
 class _Item:
-    """A step about a document: its calls, and what each takes, of which `most_usd` at most."""
+    """A step about a document: its calls, and the usage of each (rows as in `Amounts`)."""
 
     document: Document
     recipe: Recipe
@@ -96,184 +126,221 @@ class _Item:
     done: int
     exact: bool
     prepares: bool
-    one: Amounts
+    one: list[list[float]]
     most_usd: float | None
 
     @property
     def subject(self) -> Subject:
         return Subject(self.recipe.name, self.document.id)
 
-    def forecast(self, to_do: Amounts) -> StepForecast:
-        return StepForecast(self.recipe.name, self.step.name, self.done, to_do)
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.recipe.name, self.step.name
 
 
 def forecast(
     view: PlanView,
     totals: Totals,
     measured: Measured,
-    prices: Callable[[Document], Prices],
+    prices: Mapping[str, Prices],
     limits: Limits,
     *,
     hosted_caches: bool = True,
 ) -> Forecast:
-    """Forecast what is to do of a plan.
+    """Forecast the calls to do of a plan.
 
-    Args:
-        view: The plan.
-        totals: What came of it so far.
-        measured: What is known of the model.
-        prices: Those of the endpoint that reads a document.
-        limits: What is left of them.
-        hosted_caches: Whether prompts without a measured cache are expected to be cached as hosted
-            providers do; batches have no cache.
+    With `hosted_caches`, prompts without a measured cache are expected to be cached as hosted
+    providers do; batches have no cache. `prices` are those of each document, by its ID.
     """
-    unprepared = frozenset(totals.unprepared)
+    import numpy as np
+
     items: list[_Item] = []
     for document in view.documents:
+        own = prices[document.id]
         for recipe in view.recipes:
-            subject = Subject(recipe.name, document.id)
-            numbers = _numbers(view, recipe, document, totals, subject in unprepared)
-            for step, calls, done, prepares in numbers:
-                own = prices(document)
-                one, most_usd = Amounts(cost_usd=NONE if own.known else None), None
-                if calls.high:
-                    call, caches = step.specimen(document), hosted_caches and not prepares
-                    key = recipe.name, step.name
-                    one = of_one_call(call, key, measured, own, hosted_caches=caches)
-                    most_usd = reservation(call, own).cost_usd
-                exact = subject not in unprepared
-                items.append(
-                    _Item(document, recipe, step, calls, done, exact, prepares, one, most_usd)
-                )
+            items += _items(view, recipe, document, totals, measured, own, hosted_caches)
     _correct(items, view)
-    cut = _within([item.calls for item in items], items, view, limits)
-    # Sums are made case by case, and put in order last: each case keeps within the limits.
-    to_do = [item.one.times(calls) for item, calls in zip(items, cut, strict=True)]
+    one = np.array([item.one for item in items]).reshape(-1, len(Amounts.__slots__), len(CASES))
+    calls = np.array([[item.calls[case] for case in CASES] for item in items]).reshape(-1, 1, 3)
+    to_do = one * _within(calls[:, 0], one, items, view, limits)[:, None]
     return Forecast(
         documents=tuple(_by_document(view, items, to_do)),
         steps=tuple(_by_step(view, items, to_do)),
-        to_do=Amounts.total(to_do),
-        uncut=Amounts.total([item.one.times(item.calls) for item in items]),
+        to_do=Amounts.of(to_do.sum(0)),
+        uncut=Amounts.of((one * calls).sum(0)),
         least_usd=_least_usd(items),
     )
 
 
-def _numbers(
-    view: PlanView, recipe: Recipe, document: Document, totals: Totals, is_unprepared: bool
-) -> Iterator[tuple[Step, Range, int, bool]]:
-    """Yield the steps with calls: those to do, how many have ended, whether the step prepares."""
+def _items(
+    view: PlanView,
+    recipe: Recipe,
+    document: Document,
+    totals: Totals,
+    measured: Measured,
+    prices: Prices,
+    hosted_caches: bool,
+) -> Iterator[_Item]:
+    """Yield the steps of a recipe that have or had calls about a document."""
     subject = Subject(recipe.name, document.id)
-    texts = () if is_unprepared else view.texts(recipe, document) or ()
-    planned = {each.step.name: each.number for each in texts}
-    preparing = {step.name for step in preparing_steps(recipe)}
+    all_texts = view.texts(recipe, document)
+    planned = {each.step.name: each.number for each in all_texts or ()}
+    preparing, exact = {step.name for step in preparing_steps(recipe)}, all_texts is not None
     for step in recipe.steps:
         done, prepares = totals.ended.get((subject, step.name), 0), step.name in preparing
-        if not is_unprepared:
+        if exact:
             calls = Range.exactly(0 if prepares else planned[step.name] - done)
-        elif prepares:
-            calls = _left(step.expected_calls(document), done)
         else:
             calls = step.expected_calls(document)
+            if prepares:
+                calls = Range(*(max(1.0, calls[case] - done) for case in CASES))
+        one, most_usd = [[0.0] * 3] * 4 + [[0.0 if prices.known else float("nan")] * 3], None
+        if calls.high:
+            call, step_key = step.specimen(document), (recipe.name, step.name)
+            one = _one_call(call, step_key, measured, prices, hosted_caches and not prepares)
+            most_usd = reservation(call, prices).cost_usd
         if calls.high or done:
-            yield step, calls, done, prepares
+            yield _Item(document, recipe, step, calls, done, exact, prepares, one, most_usd)
 
 
-def _left(expected: Range, done: int) -> Range:
-    return expected.map(lambda calls: max(1.0, calls - done))
+class PromptSize(NamedTuple):
+    """Characters of a prompt, those of the shared prefix, and the bound on its tokens."""
+
+    characters: float
+    prefix_characters: float
+    bound_tokens: float
+
+
+def _one_call(
+    call: Call, step: tuple[str, str], measured: Measured, prices: Prices, has_cache: bool
+) -> list[list[float]]:
+    """Return the usage of a call of typical size: rows as in `Amounts`, columns of `CASES`."""
+    characters = sum(len(part) for message in call.messages for part in message.parts)
+    size = PromptSize(characters, characters - len(call.messages[-1].parts[-1]), call.prompt_bound)
+    prompt = prompt_tokens(size, measured.tokens_per_character)
+    cached = _cached_tokens(size, prompt, measured.cached_share) if has_cache else NONE
+    answer = answer_tokens(call.answer_bound, measured.answers.get(step))
+    certain = Range(cached.expected, cached.expected, cached.low)  # few are cached at high cost
+    rows = [[1.0] * 3, [], [], [], []]
+    for case in CASES:
+        rows[1].append(prompt[case])
+        rows[2].append(min(cached[case], prompt[case]))
+        rows[3].append(answer[case])
+        tokens = (prompt[case], min(certain[case], prompt[case]), answer[case])
+        cost = prices.cost_usd(Usage(*map(round, tokens)))
+        rows[4].append(float("nan") if cost is None else cost)
+    return rows
+
+
+def _cached_tokens(size: PromptSize, prompt: Range, measured_share: float | None) -> Range:
+    """Return the tokens that the endpoint has read before: but for the first call of a turn."""
+    if measured_share is not None:
+        return prompt.times(measured_share)
+    share = size.prefix_characters / max(1.0, size.characters) * (1 - 1 / TURN_CALLS)
+    return prompt.times(share).map(hosted_cache)
+
+
+def prompt_tokens(size: PromptSize, tokens_per_character: Range | None) -> Range:
+    """Return the tokens of a prompt: as measured, else as usual; its upper bound holds."""
+    if tokens_per_character is None:
+        low = size.characters / MOST_CHARACTERS_PER_TOKEN
+        expected = size.characters / USUAL_CHARACTERS_PER_TOKEN
+        return Range(low, expected, max(expected, size.bound_tokens))
+    low = size.characters * tokens_per_character.low * (1 - SPREAD)
+    expected = size.characters * tokens_per_character.expected
+    high = size.characters * tokens_per_character.high * (1 + SPREAD)
+    return Range(low, expected, max(expected, min(high, size.bound_tokens)))
+
+
+def hosted_cache(prefix_tokens: float) -> float:
+    """Return the tokens of a shared prefix that a hosted provider caches: none of a short one."""
+    if prefix_tokens < LEAST_CACHED_TOKENS:
+        return 0.0
+    return prefix_tokens // CACHE_STEP_TOKENS * CACHE_STEP_TOKENS
+
+
+def answer_tokens(max_tokens: int, measured: Range | None) -> Range:
+    """Return the tokens of an answer: as measured, else a usual share of the most it may have."""
+    low, expected, high = (share * max_tokens for share in USUAL_SHARE)
+    if measured is not None:
+        low, expected = min(measured.low, max_tokens), min(measured.expected, max_tokens)
+    return Range(low, expected, high)
 
 
 def _correct(items: Sequence[_Item], view: PlanView) -> None:
     """Correct expected numbers of calls by what the prepared documents turned out to have."""
-    by_step: dict[tuple[str, str], list[_Item]] = {}
+    by_step: dict[tuple[str, str], list[_Item]] = defaultdict(list)
     for item in items:
-        by_step.setdefault((item.recipe.name, item.step.name), []).append(item)
-    for recipe in view.recipes:
-        for step in text_steps(recipe):
-            own = by_step.get((recipe.name, step.name), [])
-            unknown = [item for item in own if not item.exact]
-            known = [item for item in own if item.exact][:MOST_COMPARED]
-            if not unknown or not known:
-                continue
-            guesses = [max(step.expected_calls(item.document).expected, 1e-9) for item in known]
-            found = [item.done + item.calls.expected for item in known]
-            ratios = [number / guess for number, guess in zip(found, guesses, strict=True)]
-            mean = sum(found) / sum(guesses)
-            for item in unknown:
-                low, high = item.calls.low, item.calls.high
-                if len(known) >= FEW_DOCUMENTS:
-                    low = max(low, min(high, item.calls.expected * min(ratios)))
-                    high = max(low, min(high, item.calls.expected * max(ratios)))
-                expected = min(max(item.calls.expected * mean, low), high)
-                item.calls = Range(low, expected, high)
+        by_step[item.key].append(item)
+    for own in by_step.values():
+        step = own[0].step
+        unknown = [item for item in own if not item.exact and not item.prepares]
+        known = [item for item in own if item.exact][:MOST_COMPARED]
+        if not unknown or not known:
+            continue
+        guesses = [max(step.expected_calls(item.document).expected, 1e-9) for item in known]
+        found = [item.done + item.calls.expected for item in known]
+        ratios = [number / guess for number, guess in zip(found, guesses, strict=True)]
+        mean = sum(found) / sum(guesses)
+        for item in unknown:
+            low, high = item.calls.low, item.calls.high
+            if len(known) >= FEW_DOCUMENTS:
+                low = max(low, min(high, item.calls.expected * min(ratios)))
+                high = max(low, min(high, item.calls.expected * max(ratios)))
+            expected = min(max(item.calls.expected * mean, low), high)
+            item.calls = Range(low, expected, high)
 
 
 def _within(
-    calls: list[Range], items: Sequence[_Item], view: PlanView, limits: Limits
-) -> list[Range]:
+    calls: Numbers, one: Numbers, items: Sequence[_Item], view: PlanView, limits: Limits
+) -> Numbers:
     """Return how many calls of each item the limits allow, in each case."""
-    counted = [
-        (left, [item.recipe.name == recipe and item.step.counts for item in items])
-        for recipe, left in limits.text_tokens.items()
+    import numpy as np
+
+    _, prompts, _, answers, costs = one.swapaxes(0, 1)
+    units = [
+        (left, answers * [[item.recipe.name == name and item.step.counts] for item in items])
+        for name, left in limits.text_tokens.items()
     ]
-    if not counted and limits.tokens is None and limits.usd is None:
-        return calls
-    sizes, by_case = turn_sizes(view), []
-    for case in CASES:
-        kept = [each[case] for each in calls]
-        answers = [item.one.completion_tokens[case] for item in items]
-        for left, counts in counted:
-            units = [answer * is_text for answer, is_text in zip(answers, counts, strict=True)]
-            kept = _cut(items, kept, units, left, sizes)
-        if limits.tokens is not None:
-            prompts = (item.one.prompt_tokens[case] for item in items)
-            units = [a + b for a, b in zip(prompts, answers, strict=True)]
-            kept = _cut(items, kept, units, limits.tokens, sizes)
-        if limits.usd is not None:
-            costs = [item.one.cost_usd[case] if item.one.cost_usd else 0.0 for item in items]
-            kept = _cut(items, kept, costs, limits.usd, sizes)
-        by_case.append(kept)
-    return [Range(*three) for three in zip(*by_case, strict=True)]
+    if limits.tokens is not None:
+        units.append((limits.tokens, prompts + answers))
+    if limits.usd is not None:
+        units.append((limits.usd, np.nan_to_num(costs)))
+    sizes = turn_sizes(view) if units else {}
+    kept = list(calls.T)
+    for left, each in units:
+        kept = [_cut(items, *both, left, sizes) for both in zip(kept, each.T, strict=True)]
+    return np.array(kept).T
 
 
 def _cut(
-    items: Sequence[_Item],
-    calls: list[float],
-    units: Sequence[float],
-    left: float,
-    sizes: Mapping[str, int],
-) -> list[float]:
-    """Let documents take turns until their calls have used what is left of something.
+    items: Sequence[_Item], calls: Numbers, units: Numbers, left: float, sizes: Mapping[str, int]
+) -> Numbers:
+    """Let documents take turns until their calls have used up what is left of a limit.
 
-    Args:
-        items: All items.
-        calls: Of each.
-        units: What one call of each item takes; items that take nothing are not cut.
-        left: How much there is.
-        sizes: Calls per turn, by document.
+    `units` is the usage per call of each item, in the unit of the limit; items without usage are
+    not cut. `sizes` are the calls per turn, by document.
     """
-    used = [number * unit for number, unit in zip(calls, units, strict=True)]
-    if sum(used) <= left:
+    import numpy as np
+
+    if (calls * units).sum() <= left:
         return calls
-    before = sum(each for item, each in zip(items, used, strict=True) if item.prepares)
+    size = np.array([sizes[item.document.id] for item in items])
+    prepares = np.array([item.prepares for item in items]) & (units > 0)
+    are_texts = ~prepares & (units > 0)
+    starts = np.zeros(len(items))  # the calls of its document that come before an item
     before_texts: dict[Subject, float] = defaultdict(float)
-    starts: list[float | None] = []  # the calls of its document that come before an item
-    changes: list[tuple[float, float]] = []  # a turn, and by how much more a turn takes from then
-    for item, number, unit in zip(items, calls, units, strict=True):
-        if item.prepares or not unit:
-            starts.append(None)
-            continue
-        size, start = sizes[item.document.id], before_texts[item.subject] + item.done
-        before_texts[item.subject] = start + number
-        starts.append(start)
-        changes += [(start / size, unit * size), ((start + number) / size, -unit * size)]
+    for place in np.flatnonzero(are_texts).tolist():
+        starts[place] = before_texts[items[place].subject] + items[place].done
+        before_texts[items[place].subject] = starts[place] + calls[place]
+    # Where the usage per turn changes, in turns, and by how much.
+    ends, rates = (starts + calls) / size, units * size * are_texts
+    changes = [*zip(starts / size, rates, strict=True), *zip(ends, -rates, strict=True)]
+    before = (calls * units)[prepares].sum()
     turns = _turns_within(left - before, sorted(changes))
     share = min(1.0, left / before) if before else 1.0  # the preparing steps alone may take more
-    return [
-        (number * share if item.prepares and unit else number)
-        if start is None
-        else min(number, max(0.0, turns * sizes[item.document.id] - start))
-        for item, number, unit, start in zip(items, calls, units, starts, strict=True)
-    ]
+    texts = np.minimum(calls, np.maximum(0.0, turns * size - starts))
+    return np.where(are_texts, texts, np.where(prepares, calls * share, calls))
 
 
 def _turns_within(left: float, changes: Iterable[tuple[float, float]]) -> float:
@@ -288,36 +355,35 @@ def _turns_within(left: float, changes: Iterable[tuple[float, float]]) -> float:
 
 
 def _by_document(
-    view: PlanView, items: Sequence[_Item], amounts: Sequence[Amounts]
+    view: PlanView, items: Sequence[_Item], to_do: Numbers
 ) -> Iterator[DocumentForecast]:
-    by_id: dict[str, list[tuple[_Item, Amounts]]] = {each.id: [] for each in view.documents}
-    for item, each in zip(items, amounts, strict=True):
-        by_id[item.document.id].append((item, each))
+    places: dict[str, list[int]] = {each.id: [] for each in view.documents}
+    for place, item in enumerate(items):
+        places[item.document.id].append(place)
     for document in view.documents:
-        own = by_id[document.id]
+        own = places[document.id]
         yield DocumentForecast(
             document.id,
             document.title,
             len(document.text),
-            all(item.exact for item, _ in own),
-            tuple(item.forecast(each.ordered()) for item, each in own),
-            Amounts.total([each for _, each in own]),
+            all(items[place].exact for place in own),
+            tuple(
+                StepForecast(*items[place].key, items[place].done, Amounts.of(to_do[place]))
+                for place in own
+            ),
+            Amounts.of(to_do[own].sum(0)),
         )
 
 
-def _by_step(
-    view: PlanView, items: Sequence[_Item], amounts: Sequence[Amounts]
-) -> Iterator[StepForecast]:
-    by_step: dict[tuple[str, str], list[Amounts]] = {}
-    done: Counter[tuple[str, str]] = Counter()
-    for item, each in zip(items, amounts, strict=True):
-        key = item.recipe.name, item.step.name
-        by_step.setdefault(key, []).append(each)
-        done[key] += item.done
+def _by_step(view: PlanView, items: Sequence[_Item], to_do: Numbers) -> Iterator[StepForecast]:
+    places: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for place, item in enumerate(items):
+        places[item.key].append(place)
     for recipe in view.recipes:
         for step in recipe.steps:
-            key = recipe.name, step.name
-            yield StepForecast(*key, done[key], Amounts.total(by_step.get(key, ())))
+            own = places[recipe.name, step.name]
+            done = sum(items[place].done for place in own)
+            yield StepForecast(recipe.name, step.name, done, Amounts.of(to_do[own].sum(0)))
 
 
 def _least_usd(items: Sequence[_Item]) -> float | None:

@@ -1,32 +1,33 @@
-"""Texts that somebody else generated enter the ledger, at no cost, beside those that we bought.
+"""Import texts that were generated elsewhere into the ledger, at no cost.
 
 The file is JSON Lines, plain or gzipped, with the fields document_id, recipe, model, sample, text.
 Bad rows never stop the good ones: they are counted, and the first of them are named. Importing the
-same file again, or going on after an interruption, adds only what is not there yet.
+same file again, also after an interruption, adds only what is missing.
 """
 
 from __future__ import annotations
 
 import codecs
 import gzip
-import itertools
 import json
+import re
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
 from steep.core.formatting import some_of
-from steep.ledger.ledger import Ledger
+from steep.ledger.ledger import Ledger, chunks
 from steep.ledger.records import ImportedText
 
 ROWS_PER_TRANSACTION = 1000
 PROBLEMS_NAMED = 10
 SHOWN_IDS = 5
 LARGEST = 2**63 - 1  # that the ledger holds
+_SURROGATE = re.compile("[\ud800-\udfff]")
 FIELDS: dict[str, type] = {
     "document_id": str,
     "recipe": str,
@@ -38,7 +39,7 @@ FIELDS: dict[str, type] = {
 
 @dataclass(frozen=True, slots=True)
 class ImportCounts:
-    """What became of the rows of a file. `rows` is the sum of the other numbers.
+    """The outcomes of the rows of a file. `rows` is the sum of the other numbers.
 
     Attributes:
         problems: The first malformed rows and unknown documents, as `file:line: reason`.
@@ -58,7 +59,7 @@ class ImportCounts:
 
 
 class _BadRow(Exception):
-    """A row that cannot be imported; `unknown_document` tells the two kinds apart."""
+    """A row that cannot be imported: malformed, or about an unknown document."""
 
     def __init__(self, reason: str, *, unknown_document: bool = False) -> None:
         super().__init__(reason)
@@ -75,7 +76,7 @@ def import_generations(path: Path, document_ids: Collection[str], ledger: Ledger
     known = frozenset(document_ids)
     rows = imported = unknown_document = malformed = 0
     problems: list[str] = []
-    for lines in _batches(_numbered_lines(path)):
+    for lines in chunks(_numbered_lines(path), ROWS_PER_TRANSACTION):
         good: list[ImportedText] = []
         for number, line in lines:
             try:
@@ -126,23 +127,15 @@ def _field(row: dict[str, Any], name: str, kind: type) -> Any:
         raise _BadRow(f"'{name}' must be {kind.__name__}, found {value!r:.60}")
     if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
         raise _BadRow(f"'{name}' must be of at most 63 bits, found {value}")
-    if isinstance(value, str) and not value.isascii() and not _is_unicode(value):
+    if isinstance(value, str) and _SURROGATE.search(value):
         raise _BadRow(f"'{name}' holds half a character (a lone surrogate)")
     return value
 
 
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Lines with their numbers; blank ones are left out."""
+    """Yield the lines with their numbers, without blank ones."""
     try:
-        with _open(path) as file:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield number, line
@@ -155,13 +148,3 @@ def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
             found=error,
             hint="import a whole copy; rows that are already there are not imported twice",
         ) from error
-
-
-def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-
-
-def _batches(lines: Iterable[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
-    remaining = iter(lines)
-    while some := list(itertools.islice(remaining, ROWS_PER_TRANSACTION)):
-        yield some

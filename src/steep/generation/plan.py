@@ -1,20 +1,18 @@
-"""The plan: documents x recipes x steps, lazily, each call beside what the ledger knows of it.
+"""The plan: documents x recipes x steps, lazily, each call with its record in the ledger.
 
-Nothing is stored but the ledger. What is to do, what came of it and what it cost are all answered
-by going through the plan again, so they cannot disagree with it after a crash or a changed
-configuration. A `PlanView` remembers, while a command runs, what each document has and still needs.
+Only the ledger is stored. The calls to do, their outcomes and costs all follow from the plan and
+the ledger, so they agree after a crash or a changed configuration. A `PlanView` remembers, while a
+command runs, what each document has and still needs.
 
 Some steps of a recipe *prepare*: others need their answers (a list of entities decides about the
-pairs). A refused or empty answer is part of the record, and the recipe may ask again; a *failed*
-call (no answer was had) stops the document until a later run: continuing without it would plan, and
-pay for, other calls than a run in which the endpoint had answered. All other steps are the *texts*
-of the recipe.
+pairs). A refused or empty answer is final, and the recipe may ask again; a *failed* call stops the
+document until a later run: continuing without it would plan, and pay for, other calls than a run in
+which the endpoint had answered. All other steps are the *texts* of the recipe.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +22,7 @@ from steep.core.calls import Call, Status
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation.totals import Subject, Tally, Totals
-from steep.ledger.ledger import Ledger
+from steep.ledger.ledger import Ledger, chunks
 from steep.ledger.records import CallRecord
 from steep.recipes.recipe import CallSequence, Recipe, Step
 
@@ -34,7 +32,7 @@ TEXT_STATUSES: frozenset[Status] = frozenset({"done", "truncated"})
 
 
 class PlannedCall(NamedTuple):
-    """A call of the plan and, if it was ever made, what came of it."""
+    """A call of the plan, with its record if the ledger has one."""
 
     call: Call
     record: CallRecord | None
@@ -42,37 +40,22 @@ class PlannedCall(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """The calls of one step about one document that give texts.
-
-    Attributes:
-        key: Of the sequence of calls.
-        number: Of calls.
-    """
+    """The calls of one step about one document that give texts."""
 
     recipe: Recipe
     step: Step
     document: Document
-    key: str
+    key: str  # of the sequence of calls
     number: int
-
-    @property
-    def about(self) -> tuple[Recipe, Document]:
-        """The recipe and the document."""
-        return self.recipe, self.document
 
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """How far the preparing steps of a recipe have come about a document.
-
-    Attributes:
-        planned: Their calls; some are to do or have failed, unless it is `complete`.
-        answers: The texts of each step that is complete.
-    """
+    """The state of the preparing steps of a recipe about a document."""
 
     planned: tuple[PlannedCall, ...]
-    answers: Mapping[str, tuple[str | None, ...]]
-    complete: bool
+    answers: Mapping[str, tuple[str | None, ...]]  # texts of each step that is complete
+    complete: bool  # no planned call is to do or has failed
 
 
 def is_final(status: str | None) -> bool:
@@ -81,14 +64,10 @@ def is_final(status: str | None) -> bool:
 
 
 class PlanView:
-    """What each document has and still needs, remembered while a command runs.
+    """The calls that each document has and still needs, remembered while a command runs.
 
-    Args:
-        documents: To write about.
-        recipes: What is written.
-        ledger: What exists.
-        target_tokens: Of text per recipe, after which no more calls are planned.
-        most_per_step: Calls for texts of each step about each document; None for all.
+    No more calls are planned after `target_tokens` of text per recipe, and at most `most_per_step`
+    for texts of each step about each document.
     """
 
     def __init__(
@@ -212,6 +191,17 @@ class PlanView:
             totals.written.get(recipe.name, 0) >= self.target_tokens for recipe in self.recipes
         )
 
+    def textless_calls(self, max_attempts: int) -> list[str]:
+        """Return the ids of the planned calls whose answers hold no text and may be repeated."""
+        if not self.ledger.has_textless(max_attempts):
+            return []
+        found: dict[str, None] = {}
+        for recipe in self.recipes:
+            for texts in self.all_texts(recipe):
+                ids = self.ledger.textless_slots(texts.key, texts.number, max_attempts)
+                found |= dict.fromkeys(ids)
+        return list(found)
+
     def digest(self) -> str:
         """Hash which calls of the plan have ended, and how: what a reader of texts depends on."""
         state = hashlib.blake2b(digest_size=8)
@@ -302,7 +292,9 @@ class PlanView:
         texts = [each for each in texts if each.number]
         slots = [self.ledger.slot_totals(each.key, each.number) for each in texts]
         filled = [sum(each.counts.values()) for each in slots]
-        outside = texts and self._are_outside_slots(*texts[0].about, texts, filled)
+        outside = texts and self._are_outside_slots(
+            texts[0].recipe, texts[0].document, texts, filled
+        )
         for each, finished, number in zip(texts, slots, filled, strict=True):
             step = each.step
             tally.add_slots(subject, step.name, finished, counts=step.counts)
@@ -342,8 +334,7 @@ class PlanView:
         return self._records(calls[rank] for rank in ranks)
 
     def _records(self, calls: Iterable[Call]) -> Iterator[PlannedCall]:
-        remaining = iter(calls)
-        while some := list(itertools.islice(remaining, CALLS_PER_QUERY)):
+        for some in chunks(calls, CALLS_PER_QUERY):
             records = self.ledger.get_many(call.id for call in some)
             yield from (PlannedCall(call, records.get(call.id)) for call in some)
 

@@ -1,18 +1,14 @@
-"""`steep plan`: calls, tokens, dollars and hours before anything is spent, and who will see what.
+"""`steep plan`: calls, tokens, dollars and hours before anything is spent, and who reads what.
 
-    steep plan                # from the documents, the configuration and the ledger; spends nothing
-    steep plan --probe 5      # makes a few calls about five documents first, for better figures
-
-Every figure is three: low, expected and high. What is known (calls of documents whose preparing
-steps are complete) is the same in all three. What is completed already is shown apart: it costs
-nothing more. What a limit does not pay for is not shown as to be done.
+Every figure is a range: low, expected and high. Completed calls are shown apart, as they cost
+nothing more. Calls beyond a limit are not among those to do.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,13 +19,12 @@ from steep.core.errors import UserError
 from steep.core.formatting import count
 from steep.core.ranges import Range
 from steep.documents.document import Document
-from steep.generation import checks, clients, pricing, requeue
+from steep.generation import checks, clients
 from steep.generation.config import GenerateConfig
 from steep.generation.context_limits import check_context, context_warnings
-from steep.generation.estimate import CASES
-from steep.generation.forecast import Forecast, Limits, forecast
+from steep.generation.forecast import CASES, Forecast, Limits, forecast
 from steep.generation.plan import PlanView, is_final, preparing_steps
-from steep.generation.recipes import plan_view
+from steep.generation.setup import base_urls, budget_of, plan_view, prices_of
 from steep.generation.totals import Totals
 from steep.generation.usage_stats import Measured, measure
 from steep.generation.work_queue import assign
@@ -45,17 +40,16 @@ ABOUT = 0.03  # of a limit, below which a plan does not exceed it
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A place that reads documents.
-
-    Attributes:
-        leaves: Whether they leave this machine for it.
-        documents: Ids of those that it reads.
-    """
+    """A host that reads documents."""
 
     name: str
-    leaves: bool
+    leaves: bool  # whether the documents leave this machine
     prices: Prices
-    documents: tuple[str, ...] = ()
+    documents: tuple[str, ...] = ()  # IDs
+
+    def reading(self, sent: Collection[str]) -> Host:
+        """Return the host with those of its documents that are sent."""
+        return replace(self, documents=tuple(each for each in self.documents if each in sent))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +74,24 @@ class Paid:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that `steep plan` shows.
+    """The figures of `steep plan`.
 
     Attributes:
         hosts: Each document goes to one of them; theirs are those of `sent`.
-        sent: Ids of the documents that will be read there: those with calls to do.
-        forecast: What is to do, by document and step.
-        asked_again: Answers without text, which the next run asks for again, and what they took.
-            They are not among the calls to do.
-        completed: What came of the plan so far.
-        in_all: What the project has paid for, under this plan and any other.
-        target_tokens: Of text per recipe; None if there is no target.
-        limit: In dollars; what is to do is cut where it ends.
-        hours: By that rate and the limits of the configuration. Without a rate these are the least
-            that the limits allow; without limits, None.
-        rate_source: Where the rate comes from: `given`, `measured ...` or `unknown`.
-        measured_calls: How many calls of this model were looked at.
-        measured_answers: On how many answers the expected lengths rest, by recipe and step; a step
+        sent: IDs of the documents with calls to do.
+        forecast: The calls to do, by document and step, cut where a limit ends.
+        asked_again: Answers without text, which the next run asks for again. They are not among the
+            calls to do.
+        completed: The totals of the plan so far.
+        in_all: All paid calls of the project, under this plan and any other.
+        target_tokens: Tokens of text per recipe; None if there is no target.
+        limit: In dollars.
+        hours: By `tokens_per_s` and the limits of the configuration. Without a rate these are the
+            least that the limits allow; without limits, None.
+        rate_source: Source of the rate: `given`, `measured ...` or `unknown`.
+        measured_calls: Number of calls of this model in the statistics.
+        measured_answers: Number of answers behind the expected lengths, by recipe and step; a step
             with calls to do that is not named is guessed.
-        warnings: What will keep the plan from being carried out.
     """
 
     recipes: tuple[str, ...]
@@ -128,7 +121,7 @@ class Plan:
         return to_do + Range.exactly(self.completed.written.get(recipe, 0))
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, as a script would read it."""
+        """Return everything as plain data."""
         tree: dict[str, Any] = asdict(self)
         forecast: dict[str, Any] = tree.pop("forecast")
         tree["completed"] = {
@@ -153,41 +146,27 @@ def plan_of(
 ) -> Plan:
     """Plan what the ledger lacks, without spending or writing anything.
 
-    Args:
-        settings: The configuration of generation.
-        documents: What texts are written about.
-        ledger: What exists.
-        rate: Tokens of text per second that the generator is expected to write.
-        root: The base of a relative model path; None is the working directory.
-
     Raises:
         UserError: There is a limit in dollars, but no price.
     """
     view = plan_view(settings, documents, ledger)
-    budget = pricing.budget_of(settings, ledger)
+    budget = budget_of(settings, ledger)
     totals, limit = view.totals(), _limit(settings, budget)
     preparing = {(r.name, step.name) for r in view.recipes for step in preparing_steps(r)}
     measured = measure(ledger, settings.model, preparing)
     hosts = hosts_of(settings, documents)
     prices = {each: host.prices for host in hosts for each in host.documents}
-    found = forecast(
-        view,
-        totals,
-        measured,
-        lambda document: prices[document.id],
-        _limits(view, budget, totals, limit),
-        hosted_caches=settings.engine != "openai-batch",
-    )
+    limits, caches = _limits(view, budget, totals, limit), settings.engine != "openai-batch"
+    found = forecast(view, totals, measured, prices, limits, hosted_caches=caches)
     speed, slowest, source = _speed(rate, measured, settings, len(hosts))
     sent = dict.fromkeys(each.document_id for each in found.documents if each.to_do.calls.high > 0)
+    warnings = [*_unusable(settings, root), *_limit_warnings(limit, budget, found)]
+    warnings += _empty_warnings(view, totals)
     return Plan(
         recipes=tuple(recipe.name for recipe in view.recipes),
         model=settings.model,
         engine=settings.engine,
-        hosts=tuple(
-            replace(host, documents=tuple(each for each in host.documents if each in sent))
-            for host in hosts
-        ),
+        hosts=tuple(host.reading(sent) for host in hosts),
         sent=tuple(sent),
         forecast=found,
         asked_again=_asked_again(view, settings.max_attempts),
@@ -197,42 +176,35 @@ def plan_of(
         limit=limit,
         hours=_hours(found, speed, slowest, settings, len(hosts)),
         tokens_per_s=speed,
-        rate_source=source if speed else "unknown",
+        rate_source=source,
         measured_calls=measured.calls,
         measured_answers={"/".join(step): n for step, n in measured.answers_read.items()},
-        warnings=(
-            *_unusable(settings, root),
-            *_money_warnings(limit, found),
-            *_token_warnings(budget, found),
-            *_empty_warnings(view, totals),
-            *context_warnings(documents, settings),
-        ),
+        warnings=(*warnings, *context_warnings(documents, settings)),
     )
 
 
 def _limit(settings: GenerateConfig, budget: Budget) -> Limit | None:
-    """Return the limit in dollars, where anything costs some."""
+    """Return the limit in dollars, unless the engine is free."""
     most_usd = budget.max_cost_usd
-    if most_usd is None or not pricing.base_urls(settings):
+    if most_usd is None or not base_urls(settings):
         return None
     return Limit(most_usd, budget.spent_usd, max(0.0, most_usd - budget.spent_usd))
 
 
 def _limits(view: PlanView, budget: Budget, totals: Totals, limit: Limit | None) -> Limits:
     target, tokens = view.target_tokens, budget.max_tokens
+    written = {recipe.name: totals.written.get(recipe.name, 0) for recipe in view.recipes}
     return Limits(
         usd=None if limit is None else limit.left_usd,
         tokens=None if tokens is None else max(0.0, tokens - budget.spent_tokens),
-        text_tokens={
-            recipe.name: max(0.0, target - totals.written.get(recipe.name, 0))
-            for recipe in view.recipes
-            if target is not None
-        },
+        text_tokens={}
+        if target is None
+        else {name: max(0.0, target - number) for name, number in written.items()},
     )
 
 
 def _asked_again(view: PlanView, max_attempts: int) -> Paid:
-    calls = requeue.textless_calls(view, max_attempts)
+    calls = view.textless_calls(max_attempts)
     found = [each.completion for each in view.ledger.get_many(calls).values()]
     return Paid(
         len(found),
@@ -244,24 +216,24 @@ def _asked_again(view: PlanView, max_attempts: int) -> Paid:
 
 
 def _in_all(ledger: Ledger) -> Paid:
-    sums = queries.bought(ledger).sums
+    sums, _ = queries.paid(ledger)
     usage, calls = sums.usage, sum(n for status, n in sums.counts.items() if is_final(status))
     return Paid(calls, usage.prompt_tokens, usage.completion_tokens, sums.known_usd, sums.unpriced)
 
 
 def hosts_of(settings: GenerateConfig, documents: Sequence[Document] = ()) -> tuple[Host, ...]:
-    """Who reads which of the documents, at which prices."""
-    urls = pricing.base_urls(settings)
+    """Return the hosts with the documents that they read, and their prices."""
+    urls = base_urls(settings)
     shares = [tuple(each.id for each in share) for share in assign(documents, len(urls) or 1)]
     if not urls:
         away = settings.engine == "ray" and settings.ray_address is not None
         name = f"the nodes of the Ray cluster at {settings.ray_address}" if away else NO_HOST
-        return (Host(name, away, pricing.prices_of(settings, None), *shares),)
+        return (Host(name, away, prices_of(settings, None), *shares),)
     return tuple(
         Host(
             urlsplit(url).netloc.rpartition("@")[2] or url,
             not _is_loopback(urlsplit(url).hostname or ""),
-            pricing.prices_of(settings, url),
+            prices_of(settings, url),
             share,
         )
         for url, share in zip(urls, shares, strict=True)
@@ -269,25 +241,23 @@ def hosts_of(settings: GenerateConfig, documents: Sequence[Document] = ()) -> tu
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return False
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _speed(
     rate: float | None, measured: Measured, settings: GenerateConfig, endpoints: int
 ) -> tuple[float | None, float | None, str]:
-    """The rate that is expected, the least one, and where they come from.
+    """Return the expected and the lowest rate, and their source.
 
-    A probe has few calls at once; more of them are answered in the same time, unless the endpoint
-    is at its limit.
+    A probe has few calls at once; more are answered in the same time, unless the endpoint is at its
+    limit.
     """
     if rate or measured.tokens_per_s is None or measured.calls_at_once is None:
-        return rate, rate, "given"
-    at_once = endpoints * settings.concurrency if pricing.base_urls(settings) else 1
+        return rate, rate, "given" if rate else "unknown"
+    at_once = endpoints * settings.concurrency if base_urls(settings) else 1
     more = at_once / measured.calls_at_once
     if more <= MORE_AT_ONCE:
         return measured.tokens_per_s, measured.tokens_per_s, "measured"
@@ -302,7 +272,7 @@ def _hours(
     settings: GenerateConfig,
     endpoints: int,
 ) -> Range | None:
-    """By the generator's rate, or by the limits of the configuration where those are narrower."""
+    """Return the hours by the rate, or by the limits of the configuration if they take longer."""
     limited = settings.engine != "openai-batch"  # what is uploaded as a file has no such limits
     requests = settings.requests_per_minute if limited else None
     tokens = settings.tokens_per_minute if limited else None
@@ -322,9 +292,9 @@ def _hours(
 
 
 def _unusable(settings: GenerateConfig, root: Path | None) -> Iterable[str]:
-    """Why a generation would fail before its first call."""
+    """Yield why a generation would fail before its first call."""
     checks: list[Callable[[], object]] = [lambda: clients.check(settings, root)]
-    if urls := pricing.base_urls(settings):
+    if urls := base_urls(settings):
         from steep.llm.address import checked_url, read_key
 
         checks += [partial(checked_url, url) for url in urls]
@@ -337,29 +307,21 @@ def _unusable(settings: GenerateConfig, root: Path | None) -> Iterable[str]:
             yield f"generate will refuse to start: {problem.rstrip('.')} ({'; '.join(about)})"
 
 
-def _money_warnings(limit: Limit | None, found: Forecast) -> Iterable[str]:
-    if limit is None:
-        return
-    left = f"what is left of generate.max_cost_usd, ${limit.left_usd:,.4f},"
-    cost = found.uncut.cost_usd
-    if found.least_usd is not None and limit.left_usd < found.least_usd:
-        yield (
-            f"{left} does not suffice for one call, which is reserved at its most, "
-            f"${found.least_usd:,.4f}"
-        )
-    elif cost is not None and cost.expected > limit.left_usd * (1 + ABOUT):
-        yield (
-            f"{left} will end the run before the plan's end, at about "
-            f"{100 * limit.left_usd / cost.expected:.0f}% of its cost"
-        )
-
-
-def _token_warnings(budget: Budget, found: Forecast) -> Iterable[str]:
-    limit, spent = budget.max_tokens, budget.spent_tokens
+def _limit_warnings(limit: Limit | None, budget: Budget, found: Forecast) -> Iterable[str]:
+    """Warn of limits that end the run before the end of the plan."""
+    cost, least_usd = found.uncut.cost_usd, found.least_usd
+    if limit is not None:
+        left = f"what is left of generate.max_cost_usd, ${limit.left_usd:,.4f},"
+        if least_usd is not None and limit.left_usd < least_usd:
+            yield f"{left} does not suffice for one call, which is reserved at ${least_usd:,.4f}"
+        elif cost is not None and cost.expected > limit.left_usd * (1 + ABOUT):
+            share = f"{100 * limit.left_usd / cost.expected:.0f}%"
+            yield f"{left} will end the run before the plan's end, at about {share} of its cost"
+    most, spent = budget.max_tokens, budget.spent_tokens
     expected = found.uncut.prompt_tokens.expected + found.uncut.completion_tokens.expected
-    if limit is not None and spent + expected > limit:
+    if most is not None and spent + expected > most:
         yield (
-            f"generate.max_total_tokens, {limit:,}, will end the run before the plan's end: "
+            f"generate.max_total_tokens, {most:,}, will end the run before the plan's end: "
             f"{spent:,} tokens are spent, and about {count(expected)} are to come"
         )
 

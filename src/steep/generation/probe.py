@@ -1,7 +1,6 @@
-"""`steep plan --probe N`: make a few calls about some documents, so that a plan for all is good.
+"""`steep plan --probe N`: make a few calls about some documents, to measure what a plan needs.
 
-The texts stay in the ledger, as any others do. A document is read by the endpoint that will read it
-in the full run.
+The texts stay in the ledger. A document is read by the same endpoint as in the full run.
 """
 
 from __future__ import annotations
@@ -16,15 +15,14 @@ from steep.documents.document import Document
 from steep.generation.config import GenerateConfig
 from steep.generation.plan import PlanView
 from steep.generation.planning import NO_HOST, Host, hosts_of
-from steep.generation.pricing import base_urls
-from steep.generation.recipes import recipes_of
 from steep.generation.run import run_generation
+from steep.generation.setup import base_urls, recipes_of
 from steep.ledger.ledger import Ledger
 from steep.recipes.recipe import Recipe
 
 log = logging.getLogger("steep")
 
-PROBE_CALLS = 4  # of each document and step: fewer answers say nothing about their length
+PROBE_CALLS = 4  # per document and step; fewer answers do not show their length
 
 
 def make_calls(
@@ -36,14 +34,7 @@ def make_calls(
 ) -> None:
     """Make the preparing calls and a few others about some documents.
 
-    What is sent where, and what it may cost at most, is logged before.
-
-    Args:
-        settings: The configuration of generation.
-        documents: All documents of the plan.
-        ledger: Where the calls are recorded.
-        number: How many documents to choose.
-        root: The base of a relative model path; None is the working directory.
+    The number of calls, their destination and the most that they can cost are logged before.
 
     Raises:
         UserError: The generator cannot be used, or there is no price for a limit in dollars.
@@ -109,7 +100,7 @@ def _announce(
 
 
 def _most_usd(documents: Sequence[Document], recipes: Sequence[Recipe], host: Host) -> float | None:
-    """What a probe costs at most: of each step as many calls of typical size as it may make."""
+    """Return the most that a probe can cost: `PROBE_CALLS` calls of typical size per step."""
     total = 0.0
     for document in documents:
         for step in (step for recipe in recipes for step in recipe.steps):

@@ -1,4 +1,4 @@
-"""How far a generation is, how it has ended, and how Ctrl-C ends it."""
+"""Progress and result of a generation, and its end by Ctrl-C."""
 
 from __future__ import annotations
 
@@ -27,35 +27,24 @@ log = logging.getLogger("steep")
 
 @dataclass(frozen=True, slots=True)
 class GenerationProgress:
-    """The state of a running generation.
-
-    Attributes:
-        finished: Calls of the phase that are in the ledger; `new` are those of this run.
-        in_flight: Calls that were sent and not answered; of batches, all in the open ones.
-        new_prompt_tokens: Of the answers of this run; `new_cached_tokens` are part of them.
-        new_cost_usd: Cost of this run so far; None when a price is not known.
-        may_send: Calls that the endpoints are thought to take at once now.
-        asked_to_stop: Whether it stops because of Ctrl-C, and not of an error.
-        batches: Open batches at a provider; None for a run without batches.
-        answered: Calls of these batches that the provider says it has answered.
-    """
+    """The state of a running generation; `new` is what this run has added."""
 
     phase: Phase = "preparing"
-    planned: int = 0
-    finished: int = 0
-    in_flight: int = 0
+    planned: int = 0  # calls of the phase
+    finished: int = 0  # of them, in the ledger
+    in_flight: int = 0  # sent and not answered; of batches, all in the open ones
     new: int = 0
     new_failed: int = 0
     new_tokens: int = 0
     new_prompt_tokens: int = 0
     new_cached_tokens: int = 0
-    new_cost_usd: float | None = 0.0
+    new_cost_usd: float | None = 0.0  # None if a price is unknown
     retries: int = 0
     overloads: int = 0
-    may_send: int = 0
-    asked_to_stop: bool = False
-    batches: int | None = None
-    answered: int = 0
+    may_send: int = 0  # limit of concurrent calls, learned from overloads
+    asked_to_stop: bool = False  # by Ctrl-C, not because of an error
+    batches: int | None = None  # open at a provider; None for a run without batches
+    answered: int = 0  # of their calls, as the provider counts them
 
     def after(self, completions: Sequence[Completion]) -> GenerationProgress:
         """Return the state once these completions are recorded."""
@@ -76,20 +65,19 @@ class GenerationProgress:
 
 @dataclass(frozen=True, slots=True)
 class GenerationReport:
-    """The result of a generation: what came of the plan, and of the attempts.
+    """The result of a generation.
 
     Attributes:
-        totals: What came of the plan, whichever run did it.
-        over_budget: What was left of the budget did not suffice for a call, or for a batch that is
-            worth a day's wait.
+        totals: Outcomes of the plan, in this run and before it.
+        over_budget: The rest of the budget did not suffice for a call, or for a batch that is worth
+            a day's wait.
         stopped: The run was stopped by a `StopRequest`.
-        statistics: Of the attempts of this run.
         dropped: The most that calls can cost that were sent and, as the run was aborted, not waited
-            for: a provider may have billed them.
-        lost: Attempts whose answers were broken or never came: likewise.
-        batches: How many continue at the provider; None for a run without batches.
+            for.
+        lost: Attempts that may be billed, but returned nothing.
+        batches: Number of batches that continue at the provider; None for a run without batches.
         held_back: Calls were not submitted because the rest of the budget is reserved for the open
-            batches; what these leave of it is free once they have ended.
+            batches.
         held: The most that the open batches may take of the budget; nothing without a limit.
     """
 
@@ -169,12 +157,11 @@ class Display:
             self._phase = state.phase
             self._phase_began = (time.monotonic(), state.finished)
             if state.phase == "stopping" and state.in_flight and state.batches is None:
-                log.info(
-                    "generate: stopping; %s waited for (Ctrl-C %s abandons what is not answered)",
-                    f"{plural(state.in_flight, 'call')} in flight "
-                    f"{'is' if state.in_flight == 1 else 'are'}",
-                    "again" if state.asked_to_stop else "twice",
-                )
+                calls, often = plural(state.in_flight, "call"), "twice"
+                if state.asked_to_stop:
+                    often = "again"
+                text = "generate: stopping; waiting for %s in flight (Ctrl-C %s drops them)"
+                log.info(text, calls, often)
         self._state = state
         self._show()
 

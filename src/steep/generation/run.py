@@ -15,11 +15,11 @@ from steep.generation import clients, scheduler
 from steep.generation.batch.runner import cancel_all, collect, generate_in_batches
 from steep.generation.config import GenerateConfig
 from steep.generation.plan import PlanView
-from steep.generation.pricing import base_urls, budget_of, prices_of
 from steep.generation.progress import Display, GenerationReport, StopRequest
+from steep.generation.setup import base_urls, budget_of, prices_of
 from steep.generation.totals import Totals
 from steep.ledger.budget import Budget, total
-from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
+from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy, log_dropped
 from steep.ledger.ledger import Ledger
 
 if TYPE_CHECKING:  # it loads aiohttp
@@ -29,7 +29,7 @@ log = logging.getLogger("steep")
 
 
 class GenerationResult(NamedTuple):
-    """What came of the plan, and what ended it early: "budget", "target" or None."""
+    """The totals of the plan, and the reason of an early end: "budget", "target" or None."""
 
     totals: Totals
     ended: str | None
@@ -39,12 +39,6 @@ def run_generation(
     settings: GenerateConfig, view: PlanView, wait: bool = True, root: Path | None = None
 ) -> GenerationResult:
     """Make the calls of a plan that the ledger lacks, with the configured engine.
-
-    Args:
-        settings: The configuration of generation.
-        view: The plan.
-        wait: Whether to wait for a provider's batches.
-        root: The base of a relative model path; None is the working directory.
 
     Raises:
         UserError: The engine cannot be used, or the budget has no price to go by.
@@ -84,9 +78,8 @@ def cancel_batches(settings: GenerateConfig, ledger: Ledger) -> int:
     """
 
     async def cancel() -> int:
-        return sum(
-            [await cancel_all(client, ledger) async for client in _batch_clients(settings, ledger)]
-        )
+        clients = _batch_clients(settings, ledger)
+        return sum([await cancel_all(client, ledger) async for client in clients])
 
     return asyncio.run(cancel())
 
@@ -127,7 +120,7 @@ class _Job:
 
     async def _by_workers(self) -> GenerationReport:
         settings, documents = self.settings, self.view.documents
-        made = clients.make_clients(settings, documents, self.display.on_tokens, self.root)
+        opened = clients.make_clients(settings, documents, self.display.on_tokens, self.root)
         policy = RetryPolicy(
             max_attempts=settings.max_attempts,
             total_s=60 * settings.retry_minutes,
@@ -137,7 +130,7 @@ class _Job:
         urls = base_urls(settings) or (None,)
         workers = [
             EndpointWorker(client, policy, prices_of(settings, url))
-            for client, url in zip(made, urls, strict=True)
+            for client, url in zip(opened, urls, strict=True)
         ]
         try:
             await self._collect_batches()
@@ -150,7 +143,7 @@ class _Job:
                 on_progress=self.display.on_progress,
             )
         finally:
-            for client in made:
+            for client in opened:
                 await client.close()
 
     async def _collect_batches(self) -> None:
@@ -158,11 +151,8 @@ class _Job:
         ledger = self.view.ledger
         async for client in _batch_clients(self.settings, ledger):
             completed = await collect(client, ledger, self.budget)
-            log.info(
-                "generate: %s of earlier batches collected from %s",
-                plural(completed, "call"),
-                client.endpoint,
-            )
+            calls = plural(completed, "call")
+            log.info("generate: %s of earlier batches collected from %s", calls, client.endpoint)
         if waiting := sum(batch.calls for batch in ledger.batches()):
             still = plural(waiting, "call")
             log.info("generate: %s of earlier batches not answered yet, and not sent again", still)
@@ -188,11 +178,7 @@ def _log_lost(report: GenerationReport) -> None:
     """Log what a provider may bill although it gave no text."""
     if report.dropped:
         most_usd = total(report.dropped).cost_usd
-        log.warning(
-            "generate: %s sent and not waited for; the provider may bill this, %s",
-            plural(len(report.dropped), "call"),
-            "at a price that is not known" if most_usd is None else f"${most_usd:,.4f} at most",
-        )
+        log_dropped("generate", plural(len(report.dropped), "call"), most_usd)
     if report.lost.attempts:
         log.warning(
             "generate: %s gave a broken answer or none; the provider may bill this, %s, "
@@ -215,7 +201,7 @@ def _log_budget(report: GenerationReport, budget: Budget) -> None:
     elif report.held_back:
         log.info(
             "generate: not all is submitted, as the budget is held for the batches that are open "
-            "(%s tokens, $%.4f); the same command goes on when they have ended",
+            "(%s tokens, $%.4f); the same command continues when they have ended",
             f"{report.held.tokens:,}",
             report.held.cost_usd or 0.0,
         )

@@ -1,16 +1,16 @@
-"""Makes the plan come true: sends what the ledger lacks, and records what comes back as it comes.
+"""Send the calls of a plan that the ledger lacks, and record the answers as they arrive.
 
 First the preparing steps, in rounds over all documents, then all other calls as documents take
-turns, then salvage rounds for what failed in a way that may pass. Memory holds what is in flight
-and the turns of the open documents, however long the plan is. What lands within `COMMIT_S` is
-written by one durable transaction. Until then it counts as in flight: however the process dies, no
-more answers are lost than calls were allowed at once.
+turns, then salvage rounds for transient failures. Memory holds the calls in flight and the turns of
+the open documents, however long the plan is. Answers that arrive within `COMMIT_S` are written by
+one durable transaction. Until then they count as in flight: however the process dies, no more
+answers are lost than calls were allowed at once.
 
 A call in the ledger is never repeated, but a failed one is tried again by the next run. The first
-group goes out alone, so that a wrong key or model costs one request and not a volley of them.
+group is sent alone, so that a wrong key or model costs one request.
 
-A run can be stopped in two steps. `Stop.drain`: nothing more is sent; what is in flight is paid for
-and therefore waited for and recorded. `Stop.abort`: it is not waited for. The rest is left to do.
+A run is stopped in two steps. `StopRequest.drain`: nothing more is sent; the calls in flight are
+paid for, and therefore waited for and recorded. `StopRequest.abort`: they are not waited for.
 """
 
 from __future__ import annotations
@@ -33,16 +33,15 @@ from steep.generation.work_queue import (
     document_work,
     preparing_rounds,
 )
-from steep.ledger.account import Account
 from steep.ledger.budget import Budget, Reservation
-from steep.ledger.endpoint_worker import EndpointWorker, Outcome
-from steep.ledger.records import Entry, Lost, has_failed
+from steep.ledger.endpoint_worker import Account, EndpointWorker, Outcome
+from steep.ledger.records import Entry, has_failed
 from steep.llm.client import FatalError
 
 COMMIT_S = 0.005
 COMMIT_CALLS = 16
 NO_QUEUES: Mapping[int, WorkQueue] = {}
-MOST_RECENT = 16_384  # calls: more than land while a stretch of the plan waits to be sent
+MOST_RECENT = 16_384  # calls: more than end while the calls of a turn wait to be sent
 
 
 async def generate(
@@ -54,19 +53,11 @@ async def generate(
     stop: StopRequest | None = None,
     on_progress: Callable[[GenerationProgress], None] = lambda progress: None,
 ) -> GenerationReport:
-    """Make every call of the plan that the ledger lacks, and return what came of the plan.
-
-    Args:
-        view: The plan, and the ledger where every call is recorded.
-        workers: The endpoints; a document stays with one of them.
-        budget: What may be spent; None is no limit.
-        salvage_rounds: How often to try again what failed in a way that may pass.
-        stop: Ends the run early.
-        on_progress: Called after every change.
+    """Make every call of the plan that the ledger lacks; transient failures in further rounds.
 
     Raises:
-        UserError: The endpoints can complete no call at all, or the ledger cannot be written. What
-            was in flight has been waited for and recorded.
+        UserError: The endpoints can complete no call at all, or the ledger cannot be written. The
+            calls in flight have been waited for and recorded.
     """
     run = _Run(workers, view, budget or Budget(), stop or StopRequest(), on_progress)
     try:
@@ -84,7 +75,7 @@ async def generate(
         run.stop.draining,
         run.endpoints.statistics,
         tuple(run.dropped),
-        run.lost,
+        run.account.lost,
     )
 
 
@@ -105,9 +96,9 @@ class _Run:
         self.endpoints = Endpoints(workers)
         self._view = view
         self._target = Target(view)
-        self._account = Account(budget, view.ledger)
+        self.account = Account(budget, view.ledger)
         for worker in workers:
-            self._account.attach(worker)
+            self.account.attach(worker)
         self._ledger = view.ledger
         self._budget = budget
         self._on_progress = on_progress
@@ -119,7 +110,7 @@ class _Run:
         self._flying_ids: set[str] = set()
         self._in_worker = [0] * len(workers)
         self._unusable: set[str] = set()  # calls that no further round will help
-        self._recent: dict[str, None] = {}  # recorded since a stretch of the plan was looked up
+        self._recent: dict[str, None] = {}  # recorded since the calls of a turn were looked up
         self.again = False  # going through the plan once more will find calls, or calls to do
         self._completed: list[Task] = []
         self._wake = asyncio.Event()
@@ -128,11 +119,6 @@ class _Run:
         self._ledger_failed = False
         self.dropped: list[Reservation] = []  # of calls that were sent and not waited for
         self._progress = GenerationProgress("preparing")
-
-    @property
-    def lost(self) -> Lost:
-        """Attempts that may be billed, and gave nothing."""
-        return self._account.lost
 
     @property
     def ended(self) -> bool:
@@ -146,11 +132,9 @@ class _Run:
         await self._prepare(shares)
         if self.ended:
             return
-        planned, finished = 0, 0
-        for recipe in self._view.recipes:
-            for texts in self._view.all_texts(recipe):
-                planned += texts.number
-                finished += self._ledger.finished(texts.key, texts.number)
+        all_texts = [t for recipe in self._view.recipes for t in self._view.all_texts(recipe)]
+        planned = sum(texts.number for texts in all_texts)
+        finished = sum(self._ledger.finished(texts.key, texts.number) for texts in all_texts)
         queues: dict[int, WorkQueue] = {}
         for number, share in shares.items():
             client = self.endpoints[number].client
@@ -196,12 +180,12 @@ class _Run:
     async def _make(
         self, phase: Phase, planned: int, queues: Mapping[int, WorkQueue], finished: int
     ) -> None:
-        """Send what the feeds hand out; return when all is recorded, or the run is to end."""
+        """Send the calls of the queues; return when all are recorded, or the run is to end."""
         self._progress = replace(self._progress, phase=phase, planned=planned, finished=finished)
         self._report()
         while True:
             if not self.ended and self._fill(queues):
-                await asyncio.sleep(0)  # a long plan that is all there must still heed Ctrl-C
+                await asyncio.sleep(0)  # a long plan must not block Ctrl-C
                 continue
             if not self._flying:
                 break
@@ -219,7 +203,7 @@ class _Run:
         """Send until the endpoints are full; return whether to ask the queues again at once."""
         again = False
         for number, worker in enumerate(self.endpoints.workers):
-            while self._has_room(number, worker):
+            while self._may_send(number, worker):
                 taken = self._take(queues[number], number)
                 if taken is None:
                     idle = self._held is None and number not in self._waiting
@@ -233,13 +217,13 @@ class _Run:
                     return False
         return again
 
-    def _has_room(self, number: int, worker: EndpointWorker[Call]) -> bool:
-        if self.endpoints.is_gone(number) or self.ended:
+    def _may_send(self, number: int, worker: EndpointWorker[Call]) -> bool:
+        if number in self.endpoints.excluded or self.ended:
             return False
-        if self.endpoints.is_proven(number):
+        if number in self.endpoints.proven:
             return self._in_worker[number] < worker.client.concurrency
         # The first call of a run goes alone, and so does the first one of each endpoint.
-        return self._in_worker[number] == 0 and (self.endpoints.any_proven or not self._flying)
+        return self._in_worker[number] == 0 and (bool(self.endpoints.proven) or not self._flying)
 
     def _take(self, queue: WorkQueue, number: int) -> Group | None:
         if self._held is not None:
@@ -254,7 +238,7 @@ class _Run:
         if self._target.is_over(group[0].call):
             queue.completed(group)
             return []
-        if not self._target.has_room(group[0].call):
+        if not self._target.needs(group[0].call):
             self._waiting[number] = group
             return None
         # One that fails for good is not worth another round. A call that two documents share stands
@@ -317,13 +301,11 @@ class _Run:
             self._in_worker[number] -= 1
             calls = [planned.call for planned in group]
             self._flying_ids.difference_update(call.id for call in calls)
-            if task.cancelled():
+            error = None if task.cancelled() else task.exception()
+            if task.cancelled() or error is not None:
                 self._budget.release(most)
                 self._target.ended(calls, None)
-            elif error := task.exception():
-                self._budget.release(most)
-                self._target.ended(calls, None)
-                errors += self._failure(number, error)
+                errors += self._failure(number, error) if error is not None else ()
             else:
                 outcome = task.result()
                 self._target.ended(calls, outcome.completions)
@@ -337,7 +319,7 @@ class _Run:
 
     def _failure(self, number: int, error: BaseException) -> list[BaseException]:
         """An endpoint that dies is left out while another one works; its calls come again."""
-        if not (isinstance(error, FatalError) and self.endpoints.leave_out(number, error)):
+        if not (isinstance(error, FatalError) and self.endpoints.exclude(number, error)):
             return [error]
         self.again = True
         if self._held is not None and self._held[0] == number:
@@ -348,7 +330,7 @@ class _Run:
         self, number: int, group: Group, most: Reservation, outcome: Outcome
     ) -> list[Entry]:
         calls = [planned.call for planned in group]
-        self._account.settle(self.endpoints[number], calls, most, outcome)
+        self.account.settle(self.endpoints[number], calls, most, outcome)
         self.over_budget = self.over_budget or outcome.unaffordable
         if outcome.completions is None:
             return []
@@ -368,9 +350,8 @@ class _Run:
         except BaseException:
             self._ledger_failed = True
             raise
-        for entry in entries:
-            if not has_failed(entry.completion):
-                self._recent[entry.call.id] = None
+        answered = (each.call.id for each in entries if not has_failed(each.completion))
+        self._recent.update(dict.fromkeys(answered))
         while len(self._recent) > MOST_RECENT:
             del self._recent[next(iter(self._recent))]
         self._progress = self._progress.after([entry.completion for entry in entries])

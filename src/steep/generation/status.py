@@ -1,4 +1,4 @@
-"""What `steep status` says of a plan and its spending, without doing or writing anything."""
+"""The status of a plan and the spending of its project; nothing is written."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 from steep.documents.document import Document
-from steep.generation import requeue
 from steep.generation.config import GenerateConfig
 from steep.generation.plan import PlanView, preparing_steps
-from steep.generation.pricing import base_urls, prices_of, project_budget
-from steep.generation.recipes import plan_view
+from steep.generation.setup import base_urls, plan_view, prices_of, project_budget
 from steep.generation.totals import Totals
-from steep.ledger import lookups, queries, requests
+from steep.ledger import queries, requests
 from steep.ledger.ledger import Ledger
 
 
@@ -21,10 +19,10 @@ def plan_status(
     settings: GenerateConfig, documents: Sequence[Document], ledger: Ledger
 ) -> dict[str, Any]:
     """Return the totals of the plan and the spending of the ledger, as `--json` prints them."""
-    bought = queries.bought(ledger)  # before the plan: a running generation adds to both
+    sums, imported = queries.paid(ledger)  # before the plan: a running generation adds to both
     view = plan_view(settings, documents, ledger)
     totals = view.totals()
-    failed = bought.sums.counts.get("failed", 0)
+    failed = sums.counts.get("failed", 0)
     in_plan = totals.planned - totals.to_do + totals.submitted
     return {
         "plan": totals.counts if view.recipes else None,
@@ -33,26 +31,26 @@ def plan_status(
         "beyond_target": totals.beyond_target,
         "unprepared": len(totals.unprepared),
         "rest": _rest(view, totals),
-        "asked_again": len(requeue.textless_calls(view, settings.max_attempts)),
+        "asked_again": len(view.textless_calls(settings.max_attempts)),
         "failures": [failure._asdict() for failure in totals.failures],
         "documents": len(documents),
         "without_texts": [each._asdict() for each in totals.without_calls],
         "ledger": {
-            "calls": bought.sums.calls - failed,
+            "calls": sums.calls - failed,
             "failed": failed,
-            "not_in_plan": max(0, bought.sums.calls - in_plan),
-            "imported": bought.imported,
+            "not_in_plan": max(0, sums.calls - in_plan),
+            "imported": imported,
             "lost": ledger.lost()._asdict(),
-            **lookups.spending(bought.sums),
+            **sums.as_json(),
         },
         "requests": [asdict(each) for each in requests.costs(ledger)],
         "limits": _limits(settings, ledger),
-        "batches": lookups.batches(ledger),
+        "batches": queries.batches(ledger),
     }
 
 
 def _rest(view: PlanView, totals: Totals) -> dict[str, Any] | None:
-    """What is known of the calls of unprepared documents: what the others have."""
+    """Return the numbers of calls of prepared documents, which unprepared ones will have, too."""
     if not totals.unprepared:
         return None
     calls = [
@@ -71,7 +69,7 @@ def _rest(view: PlanView, totals: Totals) -> dict[str, Any] | None:
 
 
 def _limits(settings: GenerateConfig, ledger: Ledger) -> dict[str, Any]:
-    """What the project has spent as its limits count it; no dollars where a price is unknown."""
+    """Return what counts against the limits of the project; no dollars if a price is unknown."""
     budget = project_budget(settings, ledger)
     prices = [prices_of(settings, url) for url in base_urls(settings) or [None]]
     known = all(each.known for each in prices)

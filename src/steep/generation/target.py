@@ -1,4 +1,4 @@
-"""The target in tokens of text: when enough is written, or on its way."""
+"""The target in tokens of text per recipe."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ EXPECTED = 1  # place in `USUAL_SHARE`
 class Target:
     """Counts the text of each recipe towards `target_tokens` of a plan; without one, never met.
 
-    Calls in flight count at the mean length of the answers so far, so that the last ones are not
-    sent in vain.
+    Calls in flight count at the mean length of the answers so far, so that no call is sent beyond
+    the target.
     """
 
     def __init__(self, view: PlanView) -> None:
@@ -47,15 +47,15 @@ class Target:
 
     @property
     def is_met(self) -> bool:
-        """Whether every recipe has written enough."""
+        """True if every recipe has written the target."""
         return self._tokens is not None and not any(map(self.is_wanted, self._recipes))
 
     def is_wanted(self, recipe: Recipe) -> bool:
         """Return whether a recipe has written less than the target."""
         return self._tokens is None or self._written[recipe.name] < self._tokens
 
-    def has_room(self, call: Call) -> bool:
-        """Return whether a call is needed, even if all calls in flight give text."""
+    def needs(self, call: Call) -> bool:
+        """Return whether a call is needed even if all calls in flight give text."""
         if self._tokens is None or not self._counts(call):
             return True
         answers = self._answers[call.recipe]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from steep.core.calls import STATUSES, Usage
@@ -30,7 +30,7 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What came of a plan. `planned` is the sum of all that follow it, up to `to_do`.
+    """The outcomes of a plan. `planned` is the sum of all that follow it, up to `to_do`.
 
     Attributes:
         beyond_target: Calls that are not planned any more, since the target in tokens is reached.
@@ -88,16 +88,16 @@ class Tally:
 
     def __init__(self) -> None:
         self.statuses: Counter[str] = Counter()
-        self.failures: Counter[str] = Counter()
         self.written: Counter[str] = Counter()
-        self.ended: Counter[tuple[Subject, str]] = Counter()
-        self.tokens = [0, 0, 0]
-        self.reasoning_tokens = 0
-        self.cost_usd = 0.0
-        self.unpriced = 0
         self.beyond_target = 0
         self.unprepared: list[Subject] = []
         self.without_calls: list[Subject] = []
+        self._failures: Counter[str] = Counter()
+        self._ended: Counter[tuple[Subject, str]] = Counter()
+        self._tokens = [0, 0, 0]
+        self._reasoning_tokens = 0
+        self._cost_usd = 0.0
+        self._unpriced = 0
 
     def add(
         self, subject: Subject, step: str, record: CallRecord | None, *, counts: bool = False
@@ -107,49 +107,43 @@ class Tally:
             self.statuses["to_do"] += 1
             self.statuses["submitted"] += record is not None
             return
-        self.statuses[record.status] += 1
-        completion = record.completion
-        self._add_usage(completion.usage)
-        if record.status == "reasoning":
-            self.reasoning_tokens += completion.usage.completion_tokens
-        self.cost_usd += completion.cost_usd or 0.0
-        if record.status in ("failed", "skipped"):
-            self.failures[completion.error or "unknown"] += 1
-        elif completion.cost_usd is None:
-            self.unpriced += 1
-        if record.status != "failed":
-            self.ended[subject, step] += 1
-            self.written[subject.recipe] += completion.usage.completion_tokens * counts
+        status, completion = record.status, record.completion
+        usage, is_lost = completion.usage, status in ("failed", "skipped")
+        if is_lost:
+            self._failures[completion.error or "unknown"] += 1
+        reasoning = usage.completion_tokens if status == "reasoning" else 0
+        unpriced = completion.cost_usd is None and not is_lost
+        one = SlotTotals({status: 1}, usage, completion.cost_usd or 0.0, unpriced, reasoning)
+        self.add_slots(subject, step, one, counts=counts and status != "failed")
 
-    def add_slots(self, subject: Subject, step: str, finished: SlotTotals, *, counts: bool) -> None:
-        """Add the calls of filled slots."""
-        self.statuses.update(finished.counts)
-        self._add_usage(finished.usage)
-        self.reasoning_tokens += finished.reasoning_tokens
-        self.cost_usd += finished.cost_usd
-        self.unpriced += finished.unpriced
-        self.ended[subject, step] += sum(finished.counts.values())
-        self.written[subject.recipe] += finished.usage.completion_tokens * counts
-
-    def _add_usage(self, usage: Usage) -> None:
-        for place, tokens in enumerate(astuple(usage)):
-            self.tokens[place] += tokens
+    def add_slots(self, subject: Subject, step: str, calls: SlotTotals, *, counts: bool) -> None:
+        """Add calls that have ended."""
+        self.statuses.update(calls.counts)
+        usage = calls.usage
+        tokens = (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
+        self._tokens = [before + new for before, new in zip(self._tokens, tokens, strict=True)]
+        self._reasoning_tokens += calls.reasoning_tokens
+        self._cost_usd += calls.cost_usd
+        self._unpriced += calls.unpriced
+        failed = calls.counts.get("failed", 0)
+        self._ended[subject, step] += sum(calls.counts.values()) - failed
+        self.written[subject.recipe] += usage.completion_tokens * counts
 
     def totals(self) -> Totals:
-        """Return what was counted."""
+        """Return the totals of all calls that were added."""
         submitted = self.statuses.pop("submitted", 0)
         numbers: dict[str, Any] = {"planned": self.statuses.total(), **self.statuses}
         return Totals(
             **numbers,
             beyond_target=self.beyond_target,
             submitted=submitted,
-            usage=Usage(*self.tokens),
-            reasoning_tokens=self.reasoning_tokens,
-            known_usd=self.cost_usd,
-            unpriced=self.unpriced,
-            failures=_most_common(self.failures),
+            usage=Usage(*self._tokens),
+            reasoning_tokens=self._reasoning_tokens,
+            known_usd=self._cost_usd,
+            unpriced=self._unpriced,
+            failures=_most_common(self._failures),
             written=dict(self.written),
-            ended=dict(self.ended),
+            ended={step: calls for step, calls in self._ended.items() if calls},
             unprepared=tuple(self.unprepared),
             without_calls=tuple(self.without_calls),
         )

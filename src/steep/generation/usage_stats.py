@@ -1,8 +1,4 @@
-"""What the ledger has measured of a model: how its tokenizer reads, how long it answers, how fast.
-
-A plan for more of the same is refined by it. Only the latest calls are looked at, so it takes no
-longer in a ledger of a million calls than in one of ten thousand.
-"""
+"""Statistics of the latest calls of a model: tokens per character, lengths of answers, speed."""
 
 from __future__ import annotations
 
@@ -20,7 +16,7 @@ from steep.ledger.records import IMPORT_ENDPOINT
 
 LATEST_CALLS = 20_000
 PROMPTS_READ = 64  # to learn how many characters make a token
-FEW_ANSWERS = 4  # fewer than these say nothing about the length of answers
+FEW_ANSWERS = 4  # fewer do not show the length of answers
 LOW_QUANTILE = 0.1
 
 Span = tuple[float, float]  # seconds since the epoch
@@ -28,25 +24,16 @@ Span = tuple[float, float]  # seconds since the epoch
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Nothing, at first: None and empty mean that too little was measured.
-
-    Attributes:
-        calls: How many answered calls of the model were looked at.
-        tokens_per_character: Of prompts: the least, the mean, the most.
-        answers: Tokens of an answer by recipe and step: a low quantile, the mean, the most.
-        answers_read: How many answers those rest on; the same keys.
-        cached_share: Of the prompt tokens of calls for texts.
-        tokens_per_s: Tokens of answers per second, while any call was in flight.
-        calls_at_once: Mean number of calls in flight then.
-    """
+    """Statistics of answered calls; None and empty mean too few of them."""
 
     calls: int = 0
-    tokens_per_character: Range | None = None
+    tokens_per_character: Range | None = None  # of prompts: lowest, mean, highest
+    # Tokens per answer by recipe and step (low quantile, mean, maximum), and the number of answers.
     answers: Mapping[tuple[str, str], Range] = field(default_factory=dict)
     answers_read: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    cached_share: float | None = None
-    tokens_per_s: float | None = None
-    calls_at_once: float | None = None
+    cached_share: float | None = None  # of the prompt tokens of calls for texts
+    tokens_per_s: float | None = None  # of answers, while any call was in flight
+    calls_at_once: float | None = None  # mean number in flight then
 
 
 class _Row(NamedTuple):
@@ -61,12 +48,9 @@ class _Row(NamedTuple):
 
 
 def measure(ledger: Ledger, model: str, preparing: Collection[tuple[str, str]] = ()) -> Measured:
-    """Learn from the latest answered calls of a model.
+    """Measure the latest answered calls of a model.
 
-    Args:
-        ledger: The calls.
-        model: Its name.
-        preparing: Recipes and their preparing steps, whose prompts share no cached beginning.
+    The prompts of `preparing` steps (recipe, step) share no cached prefix.
     """
     rows = _latest(ledger, model)
     by_step: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -133,7 +117,7 @@ def _speed(rows: Iterable[_Row]) -> tuple[float, float] | None:
     """Tokens per second and calls at once, while any was under way: pauses do not count."""
     spans, tokens, latencies_s = [], 0, 0.0
     for row in rows:
-        if not row.latency_s:  # of a provider's batch: nobody tells
+        if not row.latency_s:  # unknown within a provider's batch
             continue
         spans.append(span_of(row.latency_s, row.finished_at))
         tokens += row.completion_tokens

@@ -1,27 +1,26 @@
-"""What is left of a plan, in the order in which it should be sent.
+"""The calls to do of a plan, in the order in which they are sent.
 
 **Documents take turns**: some `TURN_CALLS` calls per turn, longer documents more. So a run that
 ends at any limit of tokens or dollars has written about every document in proportion to its length,
-and within a turn prompts share a prefix that the endpoint has read. The recipes of a plan take
-turns, too, within those of a document.
+and within a turn prompts share a cached prefix. The recipes of a plan take turns, too, within those
+of a document.
 
-Two queues. An HTTP endpoint gets single calls: of every new prefix one call goes ahead to *warm*
-the cache, the others follow together when it is back, and a document stays with the endpoint that
-has read it. The next turn is warmed while the last calls of the one before are in flight.
+An HTTP endpoint gets single calls: one call of every new prefix goes ahead to *warm* the cache, the
+others follow together when it is back, and a document stays with the endpoint that has read it. The
+next turn is warmed while the last calls of the one before are in flight.
 
-A model in this process gets whole batches, and **its batches depend on the plan alone**, never on
-what is already done: the n-th batch is the n-th run of `batch_size` consecutive planned calls. It
-draws random numbers for a whole batch, so the texts of a batch depend on its company, and a run
-that was killed and resumed must make the same batches as one that was not. That holds because a
-batch is recorded in one transaction: it is either whole in the ledger or not at all. (A batch is
-sent in part only when some of its calls failed, or were completed under another configuration.)
+A model in this process gets whole batches, and **its batches depend on the plan alone**: the n-th
+batch is the n-th run of `batch_size` consecutive planned calls. It draws random numbers for a whole
+batch, so a run that was killed and resumed must make the same batches as one that was not. That
+holds because a batch is recorded in one transaction. (A batch is sent in part only when some of its
+calls failed, or were completed under another configuration.)
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -61,8 +60,7 @@ class WorkQueue(Protocol):
 def assign(documents: Iterable[Document], workers: int) -> list[list[Document]]:
     """Divide documents among endpoints, each in turn to the one with the least text so far.
 
-    Who reads what follows from the documents alone, so that it can be said beforehand, and a
-    document is read by the same endpoint in every run.
+    The shares follow from the documents alone, so a document has the same endpoint in every run.
     """
     shares: list[list[Document]] = [[] for _ in range(workers)]
     characters = [0] * workers
@@ -129,12 +127,9 @@ def turns(
     documents: Sequence[Document],
     is_wanted: Callable[[Recipe], bool] = lambda recipe: True,
 ) -> Iterator[Turn]:
-    """Yield the turns of documents, those without anything left among them; lazily.
+    """Yield the turns of documents lazily, also those without calls to do.
 
-    Args:
-        view: The plan; the length of a turn depends on all of its documents.
-        documents: Those that take turns.
-        is_wanted: Asked before each turn: whether more is wanted of a recipe.
+    A recipe that `is_wanted` no longer accepts before a turn gets no more of them.
     """
     sizes = turn_sizes(view)
     position = 0
@@ -178,21 +173,13 @@ def missing(
 
 @dataclass(slots=True)
 class TurnWork:
-    """What is left of one turn.
+    """The calls to do of one turn."""
 
-    Attributes:
-        left: An upper bound of the calls that will come.
-        load: Builds them, without those that the ledger turns out to know by content.
-        ahead: The calls that are loaded, the last one first.
-        warm: The prefix that the endpoint has read.
-        warming: The prefix that is in flight.
-    """
-
-    left: int
-    load: Callable[[], list[Planned]]
-    ahead: list[Planned] | None = None
-    warm: tuple[object, ...] | None = None
-    warming: tuple[object, ...] | None = None
+    left: int  # upper bound
+    load: Callable[[], list[Planned]]  # builds them, without those known to the ledger by content
+    ahead: list[Planned] | None = None  # loaded calls, the last one first
+    warm: tuple[object, ...] | None = None  # the prefix that the endpoint has cached
+    warming: tuple[object, ...] | None = None  # the prefix in flight
 
 
 def document_work(
@@ -287,7 +274,7 @@ class DocumentQueue:
 
     @property
     def is_done(self) -> bool:
-        """Whether all turns of this endpoint are done, but for what is in flight."""
+        """True if all turns of this endpoint are done, except for calls in flight."""
         return not self._more and not self._open
 
     def take_over(self, other: DocumentQueue) -> bool:
@@ -312,20 +299,10 @@ class DocumentQueue:
         return [work.ahead.pop()]
 
     def completed(self, group: Group) -> None:
-        """Note that a prefix is warm, also when its call failed: the rest must go on."""
+        """Note that a prefix is warm, also when its call failed: the rest must continue."""
         for work in self._open:
             if work.warming is not None and work.warming == prefix_of(group[0].call):
                 work.warm, work.warming = work.warming, None
-
-
-def hand_over(queues: Mapping[int, WorkQueue], idle: int) -> int | None:
-    """Give the endpoint that is done a turn that another one has not begun; return whose."""
-    mine = queues[idle]
-    if isinstance(mine, DocumentQueue) and mine.is_done:
-        for number, other in queues.items():
-            if number != idle and isinstance(other, DocumentQueue) and mine.take_over(other):
-                return number
-    return None
 
 
 def prefix_of(call: Call) -> tuple[object, ...]:

@@ -1,16 +1,12 @@
 """A hard limit on tokens and dollars: reserved before a call is sent, charged when it has ended.
 
-What is spent and reserved together never exceeds the limit. So a run ends below its limit as long
-as no call uses more than was reserved for it; reservations are upper bounds.
-
-A byte-level tokenizer makes at most one token of a byte, and a chat template adds a few tokens per
-message; so the bytes of a prompt (and of the JSON schema of its answer, which some endpoints write
-into it) plus `MESSAGE_TOKENS` per message are an upper bound for any tokenizer. An answer has at
-most `max_tokens`. Budgets reserve this bound; prose uses a quarter of it.
+What is spent and reserved together never exceeds the limit. The reservation is an upper bound for
+any byte-level tokenizer: the bytes of the prompt (and of the JSON schema of its answer, which some
+endpoints write into it), `MESSAGE_TOKENS` per message, and `max_tokens` of answer.
 
 An answer whose tokens the endpoint did not count, or not plausibly, is charged at its bound:
-`recounted` gives it a count of our own, so that texts still add up to a goal, and marks it by a
-prompt of zero tokens; its cost is unknown.
+`recounted` counts it by its bytes, so that texts still add up to a target, and marks it by a prompt
+of zero tokens; its cost is unknown.
 """
 
 from __future__ import annotations
@@ -83,16 +79,10 @@ class Budget:
         self.reserved_usd += most.cost_usd or 0.0
         return True
 
-    def spend(self, completion: Completion) -> None:
+    def spend(self, used: Reservation) -> None:
         """Charge what a call used; what was reserved for it is released separately."""
-        usage = completion.usage
-        self.spent_tokens += usage.prompt_tokens + usage.completion_tokens
-        self.spent_usd += completion.cost_usd or 0.0
-
-    def spend_most(self, most: Reservation) -> None:
-        """Charge a call whose usage is unknown as the most that it can have used."""
-        self.spent_tokens += most.tokens
-        self.spent_usd += most.cost_usd or 0.0
+        self.spent_tokens += used.tokens
+        self.spent_usd += used.cost_usd or 0.0
 
     def release(self, reserved: Reservation) -> None:
         """Release what was reserved for a call that has ended."""
@@ -111,16 +101,19 @@ def reservation(call: Payable, prices: Prices) -> Reservation:
     return Reservation(tokens, cost_usd)
 
 
-def most_of(call: Payable, completion: Completion, prices: Prices) -> Reservation:
-    """Return the most that an answer without a token count can have used; see `is_counted`.
+def charge_of(call: Payable | None, completion: Completion, prices: Prices) -> Reservation:
+    """Return the usage of a call, or the most that it can have used.
+
+    `call` is needed only if the completion is not counted (see `is_counted`).
 
     A refusal without any text, as by a content filter, has read the prompt and written nothing.
     """
-    most = reservation(call, prices)
+    if call is None or is_counted(completion):
+        usage = completion.usage
+        return Reservation(usage.prompt_tokens + usage.completion_tokens, completion.cost_usd)
     if completion.finish_reason not in REFUSED_REASONS or completion.text:
-        return most
-    cost_usd = prices.cost_usd(Usage(call.prompt_bound, 0, 0))
-    return Reservation(call.prompt_bound, cost_usd)
+        return reservation(call, prices)
+    return Reservation(call.prompt_bound, prices.cost_usd(Usage(call.prompt_bound, 0, 0)))
 
 
 def recounted(completion: Completion) -> Completion:

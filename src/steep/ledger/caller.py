@@ -18,10 +18,15 @@ from steep.core.calls import Completion
 from steep.core.errors import UserError
 from steep.core.formatting import plural
 from steep.ledger import requests as table
-from steep.ledger.account import Account
 from steep.ledger.budget import Budget, Reservation, total
 from steep.ledger.endpoint_health import EndpointHealth
-from steep.ledger.endpoint_worker import EndpointWorker, Outcome, RetryPolicy
+from steep.ledger.endpoint_worker import (
+    Account,
+    EndpointWorker,
+    Outcome,
+    RetryPolicy,
+    log_dropped,
+)
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import has_failed
 from steep.llm.client import CONTEXT_REASON, FatalError
@@ -88,9 +93,8 @@ class Caller:
     def complete(self, requests: Sequence[Request], on_done: OnDone = ignore) -> list[Completion]:
         """Return the completion of each request, in their order; failed ones have an `error`.
 
-        Args:
-            requests: What is asked; equal ones are sent once.
-            on_done: Told each completion as it comes, those of the ledger first.
+        Equal requests are sent once. `on_done` is called with each completion as it arrives, those
+        of the ledger first.
 
         Raises:
             UserError: The endpoint will complete no request, or the limits of the project end the
@@ -102,12 +106,8 @@ class Caller:
             on_done(completion)
         if new := [each for id_, each in by_id.items() if id_ not in found]:
             if found:
-                log.info(
-                    "%s: %d of %d requests were completed before, and are not sent again",
-                    self.worker.stage,
-                    len(found),
-                    len(by_id),
-                )
+                text = "%s: %d of %d requests were completed before, and are not sent again"
+                log.info(text, self.worker.stage, len(found), len(by_id))
             run = _CallerRun(self, on_done)
             try:
                 asyncio.run(run.send(iter(new)))
@@ -134,11 +134,8 @@ class _CallerRun:
             while self._fill(requests):
                 await self._ingest()
         except asyncio.CancelledError:
-            log.warning(
-                "%s: waiting for %d requests that are paid for; Ctrl-C again drops them",
-                self._worker.stage,
-                len(self._flying),
-            )
+            text = "%s: waiting for %d requests that are paid for; Ctrl-C again drops them"
+            log.warning(text, self._worker.stage, len(self._flying))
             await self._finish()
             raise
         except Exception:
@@ -149,8 +146,8 @@ class _CallerRun:
 
     def _fill(self, requests: Iterator[Request]) -> bool:
         """Send as many requests as possible; return whether any is in flight."""
-        room = self._worker.client.concurrency if self.found else 1
-        while len(self._flying) < room and (request := self._next(requests)) is not None:
+        most_at_once = self._worker.client.concurrency if self.found else 1
+        while len(self._flying) < most_at_once and (request := self._next(requests)) is not None:
             most = self._worker.most([request])
             if not self._account.budget.reserve(most):
                 if not self._flying:
@@ -168,12 +165,7 @@ class _CallerRun:
         """Log the requests that were sent and not waited for."""
         if self._flying:
             most_usd = total(most for _, most in self._flying.values()).cost_usd
-            log.warning(
-                "%s: %s sent and not waited for; the provider may bill this, %s",
-                self._worker.stage,
-                plural(len(self._flying), "request"),
-                "at an unknown price" if most_usd is None else f"${most_usd:,.4f} at most",
-            )
+            log_dropped(self._worker.stage, plural(len(self._flying), "request"), most_usd)
 
     async def _finish(self) -> None:
         self._worker.stop()

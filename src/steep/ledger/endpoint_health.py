@@ -1,8 +1,7 @@
-"""Detect failures that concern every call of an endpoint, and build the errors that end the run.
+"""Detect an endpoint that answers and yet is unusable.
 
-An endpoint may be unreachable, or ask for a long pause. It may also answer and yet be unusable: it
-rejects call after call for the same reason (a model that was removed answers each with HTTP 404),
-or most of its answers contain no text.
+It rejects call after call for the same reason (a model that was removed answers each with HTTP
+404), or most of its answers contain no text.
 """
 
 from __future__ import annotations
@@ -13,11 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from steep.core.calls import WITHOUT_TEXT, Completion
-from steep.core.formatting import duration
 from steep.ledger.records import has_failed, status_of
 from steep.llm.client import FatalError
-from steep.llm.dialect import ENDLESS
-from steep.llm.openai_errors import UNREACHABLE
 
 EQUAL_REJECTIONS = 20  # in a row, without an answer between them
 MANY_ANSWERS = 20  # before a share of them is believed
@@ -27,7 +23,7 @@ EMPTY_ADVICE = (
     "or off; otherwise look at one with steep status --failed. The same command retries them"
 )
 REASONING_ADVICE = (
-    "give the reasoning room by generate.reasoning_tokens, raise generate.max_tokens, or turn the "
+    "allow more reasoning by generate.reasoning_tokens, raise generate.max_tokens, or turn the "
     "reasoning of the model down or off; the same command retries these calls"
 )
 
@@ -81,43 +77,6 @@ class EndpointHealth:
             self.reasoning_tokens += completion.usage.completion_tokens
 
 
-def does_not_answer(endpoint: str, model: str, error: Exception, section: str) -> FatalError:
-    """Return the error for an endpoint that does not answer."""
-    problem, hint = UNREACHABLE
-    where = f"{endpoint}, model '{model}'"
-    return FatalError(problem, where=where, found=error, hint=hint.format(section=section))
-
-
-def completes_nothing(
-    endpoint: str, model: str, error: Exception, calls: int, section: str
-) -> FatalError:
-    """Return the error for an endpoint that answers but has not completed a single call."""
-    return FatalError(
-        f"The endpoint answers, but completes no call: {calls} calls failed.",
-        where=f"{endpoint}, model '{model}'",
-        found=error,
-        hint=f"check that {section}.base_url is the address of a model's API, and its health; "
-        "the same command continues",
-    )
-
-
-def asks_for_too_long(endpoint: str, wait_s: float, most_s: float, section: str) -> FatalError:
-    """Return the error for an endpoint that asks for a longer pause than configured."""
-    return FatalError(
-        "The endpoint asks for a long pause.",
-        where=endpoint,
-        found=f"Retry-After: {duration(wait_s)}",
-        expected=f"at most {section}.retry_minutes, {duration(most_s)}",
-        hint="run the same command again later; it continues where it was",
-    )
-
-
-def takes_no_limit(endpoint: str) -> FatalError:
-    """Return the error for an endpoint that cannot bound answers under a hard limit."""
-    problem, hint = ENDLESS
-    return FatalError(problem, where=endpoint, hint=hint)
-
-
 def rejects_everything(completion: Completion, calls: int) -> FatalError:
     """Return the error for an endpoint that rejects one call after the other."""
     return FatalError(
@@ -142,12 +101,7 @@ def mostly_empty(endpoint: str, found: EndpointHealth) -> FatalError:
 
 
 def no_text(reasoning: int, textless: int) -> tuple[str, str]:
-    """Return the problem and the hint for answers without text.
-
-    Args:
-        reasoning: Number of them that contain nothing but reasoning.
-        textless: Number of answers without text.
-    """
+    """Return the problem and the hint for answers without text, `reasoning` of them thoughts."""
     if reasoning > textless / 2:
         return "Most answers contain nothing but reasoning", REASONING_ADVICE
     return "Most answers contain no text", EMPTY_ADVICE

@@ -2,7 +2,7 @@
 
 Transient failures are retried after growing pauses with jitter, or after the time that the endpoint
 asks for (Retry-After), within a total time. An overloaded endpoint gets fewer calls at once
-(`throttling`); being told to wait does not count as an attempt, nor does a failed connection. What
+(`throttling`); rate-limited attempts and failed connections do not count. What
 concerns all calls ends the run (`endpoint_health`). All waits use the monotonic clock, so that a
 wall clock that jumps changes nothing.
 """
@@ -16,22 +16,27 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 from steep.core.calls import Completion, Payable, Usage
 from steep.core.formatting import duration
-from steep.ledger import endpoint_health
 from steep.ledger.budget import (
     USUAL_CHARACTERS_PER_TOKEN,
+    Budget,
     Reservation,
+    charge_of,
     is_counted,
     recounted,
     reservation,
     total,
 )
-from steep.ledger.records import without_prompt
+from steep.ledger.endpoint_health import EndpointHealth
+from steep.ledger.ledger import Ledger
+from steep.ledger.records import Lost, without_prompt
 from steep.ledger.throttling import Concurrency, RateLimit
 from steep.llm.client import Completes, FatalError, TransientError
+from steep.llm.openai_errors import UNREACHABLE
 from steep.llm.prices import Prices
 
 LOST_CAUSE = 3  # calls given up, of an endpoint that has not completed any
@@ -44,7 +49,7 @@ Sent = TypeVar("Sent", bound=Payable)
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how long a call is retried, and the rate limits of an endpoint.
+    """The number and time of retries of a call, and the rate limits of an endpoint.
 
     Pauses between attempts double, and are shortened at random, so that calls that failed together
     are not retried together.
@@ -87,7 +92,7 @@ class EndpointWorker(Generic[Sent]):
     stopping: bool = False
     # Wait for an unreachable endpoint as long as the policy allows; or count each attempt.
     patient: bool = True
-    # Told of calls whose attempt was lost; returns whether the budget allows another one.
+    # Called with calls whose attempt was lost; returns whether the budget allows another one.
     on_lost: Callable[[Sequence[Sent], TransientError], bool] = lambda calls, error: True
     concurrency: Concurrency = field(init=False)
     _requests: RateLimit = field(init=False)
@@ -101,7 +106,7 @@ class EndpointWorker(Generic[Sent]):
     _given_up_calls: int = 0
     _warned_uncounted: bool = False
     _logged_retry: bool = False
-    answers: endpoint_health.EndpointHealth = field(default_factory=endpoint_health.EndpointHealth)
+    answers: EndpointHealth = field(default_factory=EndpointHealth)
     _pauses: set[asyncio.Future[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -205,7 +210,7 @@ class EndpointWorker(Generic[Sent]):
         return max(self._not_before_s - now_s, rate_s)
 
     def _leave(self) -> None:
-        """End an attempt, and admit as many waiting groups as there is room for."""
+        """End an attempt, and admit as many waiting groups as the limit allows."""
         self._under_way -= 1
         while self._waiting and self._under_way < self.concurrency.limit:
             turn = self._waiting.popleft()
@@ -273,8 +278,13 @@ class EndpointWorker(Generic[Sent]):
             self.concurrency.overloaded(sent_s, now_s)
         if error.wait_s is not None:
             if error.wait_s > self.policy.total_s:
-                raise endpoint_health.asks_for_too_long(
-                    self.client.endpoint, error.wait_s, self.policy.total_s, self.section
+                most = f"{self.section}.retry_minutes, {duration(self.policy.total_s)}"
+                raise FatalError(
+                    "The endpoint asks for a long pause.",
+                    where=self.client.endpoint,
+                    found=f"Retry-After: {duration(error.wait_s)}",
+                    expected=f"at most {most}",
+                    hint="run the same command again later; it continues where it was",
                 ) from error
             self._not_before_s = max(self._not_before_s, now_s + error.wait_s)
 
@@ -297,14 +307,20 @@ class EndpointWorker(Generic[Sent]):
     def _check_alive(self, error: TransientError, call: Sent, began_s: float) -> None:
         """Raise an error if the endpoint fails for all calls, not only for this one."""
         self._given_up_calls += 1
+        where = f"{self.client.endpoint}, model '{call.model}'"
         if not self._completed and self._given_up_calls >= LOST_CAUSE:
-            raise endpoint_health.completes_nothing(
-                self.client.endpoint, call.model, error, self._given_up_calls, self.section
+            raise FatalError(
+                "The endpoint answers, but completes no call: "
+                f"{self._given_up_calls} calls failed.",
+                where=where,
+                found=error,
+                hint=f"check that {self.section}.base_url is the address of a model's API, and its "
+                "health; the same command continues",
             )
         if not (error.answered or (error.sent and self._last_reply_s > began_s)):
-            raise endpoint_health.does_not_answer(
-                self.client.endpoint, call.model, error, self.section
-            )
+            problem, hint = UNREACHABLE
+            hint = hint.format(section=self.section)
+            raise FatalError(problem, where=where, found=error, hint=hint)
 
     def _failed(
         self, call: Sent, error: TransientError, attempts: int, began_s: float
@@ -320,3 +336,56 @@ class EndpointWorker(Generic[Sent]):
             attempts=attempts,
             error=f"{error} [{self.client.endpoint}]",
         )
+
+
+class Account:
+    """Charges the budget of a run for its calls, and records lost attempts in the ledger."""
+
+    def __init__(self, budget: Budget, ledger: Ledger) -> None:
+        self.budget = budget
+        self.lost = Lost()  # attempts that may be billed, but returned nothing
+        self._ledger = ledger
+
+    def attach(self, worker: EndpointWorker[Sent]) -> None:
+        """Charge this account for the lost attempts of an endpoint."""
+        worker.on_lost = partial(self._on_lost, worker)
+
+    def settle(
+        self,
+        worker: EndpointWorker[Sent],
+        calls: Sequence[Sent],
+        most: Reservation,
+        outcome: Outcome,
+    ) -> list[Reservation]:
+        """Release what was reserved for calls; charge and return what each used."""
+        if not outcome.unaffordable:
+            self.budget.release(most)
+        if outcome.completions is None:
+            return []
+        pairs = zip(calls, outcome.completions, strict=True)
+        took = [charge_of(call, each, worker.prices) for call, each in pairs]
+        for each in took:
+            self.budget.spend(each)
+        return took
+
+    def _on_lost(
+        self, worker: EndpointWorker[Sent], calls: Sequence[Sent], error: TransientError
+    ) -> bool:
+        """Charge a lost attempt; return whether another one could be reserved."""
+        most = took = worker.most(calls)
+        if error.usage is not None:
+            tokens = error.usage.prompt_tokens + error.usage.completion_tokens
+            took = Reservation(tokens, error.cost_usd)
+        self.budget.release(most)
+        self.budget.spend(took)
+        self.lost = self.lost.and_(took)
+        self._ledger.record_lost(Lost().and_(took))
+        return self.budget.reserve(most)
+
+
+def log_dropped(stage: str, calls: str, most_usd: float | None) -> None:
+    """Warn that calls were sent and not waited for."""
+    cost = "at an unknown price" if most_usd is None else f"${most_usd:,.4f} at most"
+    log.warning(
+        "%s: %s sent and not waited for; the provider may bill this, %s", stage, calls, cost
+    )

@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from steep.core.artifacts import Project
 from steep.core.calls import STATUSES, WITHOUT_TEXT, Call, Completion, Message, Status, Usage
@@ -55,10 +55,12 @@ from steep.ledger.rows import (
 )
 from steep.ledger.store import connect, sqlite_errors, transaction, writer_lock
 
+T = TypeVar("T")
 IDS_PER_QUERY = 500  # SQLite may be built with a limit of 999 parameters
 RANKS_PER_QUERY = 10_000
+UNKNOWN = -1  # the number of a sequence without slots
 
-# Said twice, as the partial index says it, or SQLite goes through the whole table.
+# The condition of the partial index is repeated, or SQLite scans the whole table.
 _WAITING = "WHERE status IN ('failed', 'submitted') AND status = 'submitted' AND batch = ?"
 _TEXTLESS = f"({', '.join(map(repr, WITHOUT_TEXT))})"
 _BATCH = "token, endpoint, status, calls, submitted_at, batch_id, input_file_id, finished_at, note"
@@ -153,7 +155,8 @@ class Ledger:
             "sum(cost_usd IS NULL AND status != 'skipped') "
             "FROM slots WHERE sequence = ? AND rank < ? GROUP BY status"
         )
-        rows = list(self.select(query, (self._sequence(key), below)))
+        sequence = self._sequence(key)
+        rows = list(self.select(query, (sequence, below))) if sequence != UNKNOWN else []
         return SlotTotals(
             counts={row[0]: row[1] for row in rows},
             usage=Usage(*(sum(row[column] for row in rows) for column in (2, 3, 4))),
@@ -358,7 +361,7 @@ class Ledger:
                 self._connection.execute("INSERT OR IGNORE INTO sequences (key) VALUES (?)", (key,))
             found = list(self.select("SELECT id FROM sequences WHERE key = ?", (key,)))
             if not found:
-                return -1
+                return UNKNOWN
             self._sequences[key] = found[0][0]
         return self._sequences[key]
 
@@ -371,8 +374,7 @@ class Ledger:
 
     def select_ids(self, columns: str, ids: Iterable[str], table: str = "calls") -> Iterator[Any]:
         """Yield these columns of the rows with these ids, in no order."""
-        remaining = iter(ids)
-        while some := list(itertools.islice(remaining, IDS_PER_QUERY)):
+        for some in chunks(ids, IDS_PER_QUERY):
             marks = ", ".join("?" * len(some))
             yield from self.select(f"SELECT {columns} FROM {table} WHERE id IN ({marks})", some)
 
@@ -380,6 +382,13 @@ class Ledger:
         """Yield the rows of a query that only reads."""
         with sqlite_errors(self.path):
             yield from self._connection.execute(query, values)
+
+
+def chunks(each: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield lists of `size` elements, the last one shorter; lazily."""
+    remaining = iter(each)
+    while some := list(itertools.islice(remaining, size)):
+        yield some
 
 
 @contextmanager

@@ -1,11 +1,9 @@
 """Queries of the ledger: the cost of a document, texts about an entity, failures and reasons.
 
-    with Ledger(project.ledger_path, read_only=True) as ledger:
-        for cost in queries.document_costs(ledger): ...
-
 Everything here only reads, and works beside a running generation. Rows are counted by SQLite or
-pass one at a time, so that a million calls are answered for in a second or two; texts are read only
-for the few calls that are shown.
+pass one at a time, so that a million calls take a second or two; texts are read only for the few
+calls that are shown. Functions named `*_of` return what `steep status --json` prints; what is not
+known is None, never zero.
 """
 
 from __future__ import annotations
@@ -13,16 +11,17 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from steep.core.calls import Call, Message, Usage
+from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
 from steep.core.words import words_of
+from steep.ledger import requests
 from steep.ledger.ledger import Ledger
-from steep.ledger.records import IMPORT_ENDPOINT, CallRecord, LedgerStatus
+from steep.ledger.records import IMPORT_ENDPOINT, CallRecord, FailureGroup, LedgerStatus
 from steep.llm.client import CONTEXT_REASON
 
 CALL_ID_DIGITS = 32
@@ -50,6 +49,15 @@ class Sums:
         """The number of calls."""
         return sum(self.counts.values())
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the tokens and dollars."""
+        return {
+            "usage": asdict(self.usage),
+            "cost_usd": None if self.unpriced else self.known_usd,
+            "known_usd": self.known_usd,
+            "unpriced": self.unpriced,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class DocumentCost:
@@ -59,39 +67,25 @@ class DocumentCost:
     sums: Sums
     imported: int
 
-
-class FailureGroup(NamedTuple):
-    """Calls without a complete answer for the same reason, apart from numbers in it."""
-
-    status: str
-    reason: str  # as the first of them tells it
-    calls: int
-    documents: int  # that they are about
-    example: str  # the id of the first of them
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it."""
+        counts = {"counts": dict(self.sums.counts), "imported": self.imported}
+        return {"document_id": self.document_id, **counts, **self.sums.as_json()}
 
 
-class FullCall(NamedTuple):
-    """A call with its messages; `batch` is the provider batch in which it waits."""
-
-    record: CallRecord
-    messages: tuple[Message, ...]
-    sampling: Mapping[str, Any]
-    batch: str | None
-
-
-class PaidTotals(NamedTuple):
-    """The sums of the whole ledger, and the number of imported texts."""
-
-    sums: Sums
-    imported: int
-
-
-def bought(ledger: Ledger) -> PaidTotals:
-    """Return the sums of the whole ledger."""
+def paid(ledger: Ledger) -> tuple[Sums, int]:
+    """Return the sums of the whole ledger, and the number of imported texts."""
     query = f"SELECT status, endpoint = '{IMPORT_ENDPOINT}', {_SUMS} FROM calls GROUP BY 1, 2"
     rows = list(ledger.select(query))
     imported = sum(row[2] for row in rows if row[1])
-    return PaidTotals(_added_up([(row[0], *row[2:]) for row in rows if not row[1]]), imported)
+    return _added_up([(row[0], *row[2:]) for row in rows if not row[1]]), imported
+
+
+def documents_of(ledger: Ledger, limit: int) -> dict[str, Any]:
+    """Return the cost of each document in the ledger, the most expensive first."""
+    costs = document_costs(ledger)
+    shown = [each.as_json() for each in costs[:limit]]
+    return {"documents": shown, "of": len(costs), "total": paid(ledger)[0].as_json()}
 
 
 def document_costs(ledger: Ledger) -> list[DocumentCost]:
@@ -122,19 +116,22 @@ def _costs(ledger: Ledger, chosen: str, *values: str) -> list[DocumentCost]:
     return [DocumentCost(each, _added_up(rows[each]), imported[each]) for each in rows]
 
 
-def together(several: Iterable[Sums]) -> Sums:
-    """Return the total of sums."""
-    counts: Counter[LedgerStatus] = Counter()
-    prompt = cached = completion = unpriced = 0
-    known_usd = 0.0
-    for sums in several:
-        counts.update(sums.counts)
-        prompt += sums.usage.prompt_tokens
-        cached += sums.usage.cached_tokens
-        completion += sums.usage.completion_tokens
-        known_usd += sums.known_usd
-        unpriced += sums.unpriced
-    return Sums(counts, Usage(prompt, cached, completion), known_usd, unpriced)
+def document_of(ledger: Ledger, document_id: str, limit: int) -> dict[str, Any]:
+    """Return the cost of one document, and its first calls.
+
+    Raises:
+        UserError: The ledger holds nothing on it.
+    """
+    cost = document_cost(ledger, document_id)
+    entries = cost.sums.calls + cost.imported
+    if not entries:
+        raise UserError(
+            f"The ledger holds nothing on a document '{document_id}'.",
+            where=ledger.path,
+            hint="steep status --documents lists those that it knows",
+        )
+    records = calls_of_document(ledger, document_id, limit)
+    return {**cost.as_json(), "calls": [_brief(each) for each in records], "of": entries}
 
 
 def calls_of_document(ledger: Ledger, document_id: str, limit: int) -> list[CallRecord]:
@@ -143,15 +140,32 @@ def calls_of_document(ledger: Ledger, document_id: str, limit: int) -> list[Call
     return _records(ledger, [row[0] for row in ledger.select(query, (document_id, limit))])
 
 
-class EntityCalls(NamedTuple):
-    """The first records found, and the total number."""
+def entity_of(ledger: Ledger, entity: str, limit: int) -> dict[str, Any]:
+    """Return the first texts about an entity, with the messages that asked for them.
 
-    records: list[CallRecord]
-    total: int
+    Raises:
+        UserError: There is no text about it.
+    """
+    records, total = about(ledger, entity, limit)
+    if not total:
+        near = entities_like(ledger, entity)
+        raise UserError(
+            f"No text in the ledger is about '{entity}'.",
+            where=ledger.path,
+            expected=f"an entity, e.g. {', '.join(near)}" if near else "an entity of a document",
+        )
+    texts = [
+        {**_brief(record), "messages": _messages(ledger, record), "text": record.text}
+        for record in records
+    ]
+    return {"entity": entity, "texts": texts, "of": total}
 
 
-def about(ledger: Ledger, entity: str, limit: int) -> EntityCalls:
-    """Return texts about an entity, ignoring case; the entities of imported texts are unknown."""
+def about(ledger: Ledger, entity: str, limit: int) -> tuple[list[CallRecord], int]:
+    """Return the first texts about an entity, ignoring case, and the number of all.
+
+    The entities of imported texts are unknown.
+    """
     wanted = _folded(entity)
     query = (
         f"SELECT id FROM calls WHERE status NOT IN {_UNANSWERED} "
@@ -173,7 +187,7 @@ def about(ledger: Ledger, entity: str, limit: int) -> EntityCalls:
         total += 1
         if len(first) < limit:
             first.append(call_id)
-    return EntityCalls(_records(ledger, first), total)
+    return _records(ledger, first), total
 
 
 def entities_like(ledger: Ledger, entity: str, limit: int = 5) -> list[str]:
@@ -186,6 +200,16 @@ def entities_like(ledger: Ledger, entity: str, limit: int = 5) -> list[str]:
             known[name] += calls
     near = ((name, calls) for name, calls in known.items() if words & set(words_of(name)))
     return [name for name, _ in sorted(near, key=lambda each: (-each[1], each[0]))[:limit]]
+
+
+def failed_of(ledger: Ledger, limit: int) -> dict[str, Any]:
+    """Return why calls gave no whole answer: failed, skipped, refused, cut off or without text."""
+    groups = [*failures(ledger), *requests.failures(ledger)]
+    return {
+        "reasons": [group._asdict() for group in groups[:limit]],
+        "of": len(groups),
+        "calls": sum(group.calls for group in groups),
+    }
 
 
 def failures(ledger: Ledger) -> list[FailureGroup]:
@@ -208,7 +232,7 @@ def failures(ledger: Ledger) -> list[FailureGroup]:
 
 
 def beyond_context(ledger: Ledger) -> frozenset[str]:
-    """Return the ids of documents that exceed the context of the model, as its endpoint says."""
+    """Return the ids of documents that exceed the context of the model, as its endpoint reports."""
     query = (
         f"SELECT DISTINCT document_id FROM calls WHERE status IN {_UNANSWERED} "
         "AND status = 'failed' AND finish_reason = ?"
@@ -216,25 +240,36 @@ def beyond_context(ledger: Ledger) -> frozenset[str]:
     return frozenset(row[0] for row in ledger.select(query, (CONTEXT_REASON,)))
 
 
-def full_call(ledger: Ledger, call_id: str) -> FullCall:
-    """Return a call by its id or the first digits of it.
+def call_of(ledger: Ledger, id_start: str) -> dict[str, Any]:
+    """Return everything about a call or request, by its id or the first digits of it.
 
     Raises:
         UserError: The ledger does not know it, or several ids begin like that.
     """
+    if (asked := requests.find(ledger, id_start)) is not None:
+        return _request(asked)
     query = "SELECT id, sampling, batch FROM calls WHERE id >= ? AND id < ? ORDER BY id LIMIT 4"
-    rows = list(ledger.select(query, (call_id, call_id + "g")))  # after the last digit, f
+    rows = list(ledger.select(query, (id_start, id_start + "g")))  # after the last digit, f
     if len(rows) != 1:
         raise UserError(
             "Several calls have ids like this." if rows else "There is no call with this id.",
             where=ledger.path,
             expected=f"an id of {CALL_ID_DIGITS} digits, or enough of its first ones",
-            found=", ".join(row[0] for row in rows) or call_id,
+            found=", ".join(row[0] for row in rows) or id_start,
         )
-    (found_id, sampling, batch) = rows[0]
-    record = ledger.get(found_id)
-    assert record is not None, "a call vanished while it was read"
-    return FullCall(record, ledger.messages_of(found_id) or (), json.loads(sampling), batch)
+    ((call_id, sampling, batch),) = rows
+    (record,) = _records(ledger, [call_id])
+    return {
+        **_brief(record),
+        "recipe": record.recipe,
+        "sample": record.sample,
+        "model": record.model,
+        "sampling": json.loads(sampling),
+        **_outcome(record.completion),
+        "batch": batch,
+        "messages": _messages(ledger, record),
+        "text": record.text,
+    }
 
 
 class Uncounted(NamedTuple):
@@ -259,13 +294,14 @@ def uncounted(ledger: Ledger) -> Iterator[Uncounted]:
         yield Uncounted(ledger.call(call_id), calls, tokens, bool(refused))
 
 
-def waiting_calls(ledger: Ledger) -> dict[str, int]:
-    """Return the number of calls that wait in each provider batch, by the batch's token."""
+def batches(ledger: Ledger) -> list[dict[str, Any]]:
+    """Return the open batches, with the number of calls that wait in each."""
     query = (
         f"SELECT batch, count(*) FROM calls WHERE status IN {_UNANSWERED} "
         "AND status = 'submitted' GROUP BY batch"
     )
-    return dict(ledger.select(query))
+    waiting = dict(ledger.select(query))
+    return [{**asdict(batch), "waiting": waiting.get(batch.token, 0)} for batch in ledger.batches()]
 
 
 def _unanswered(ledger: Ledger) -> Iterator[tuple[str, str | None, str, str]]:
@@ -305,3 +341,47 @@ def _folded(name: str) -> str:
 def _records(ledger: Ledger, call_ids: Sequence[str]) -> list[CallRecord]:
     found = ledger.get_many(call_ids)
     return [found[call_id] for call_id in call_ids]
+
+
+def _request(asked: requests.FullRequest) -> dict[str, Any]:
+    """Return everything about a request of an evaluation, a judge or a search."""
+    request, completion = asked.request, asked.completion
+    return {
+        "call_id": request.id,
+        "purpose": request.purpose,
+        "kind": request.kind,
+        "model": request.model,
+        "parameters": request.parameters,
+        "status": asked.status,
+        **_outcome(completion),
+        "cost_usd": completion.cost_usd,
+        "error": completion.error,
+        "recorded_at": asked.finished_at,
+        "parts": list(request.parts),
+        "result": completion.result,
+    }
+
+
+def _outcome(completion: Completion) -> dict[str, Any]:
+    names = ("finish_reason", "usage", "latency_s", "endpoint", "attempts")
+    return {name: asdict(completion)[name] for name in names}
+
+
+def _brief(record: CallRecord) -> dict[str, Any]:
+    completion = record.completion
+    return {
+        "call_id": record.call_id,
+        "document_id": record.document_id,
+        "stage": record.stage,
+        "subset": record.subset,
+        "status": record.status,
+        "imported": completion.endpoint == IMPORT_ENDPOINT,
+        "cost_usd": completion.cost_usd,
+        "error": completion.error,
+        "recorded_at": record.finished_at,
+    }
+
+
+def _messages(ledger: Ledger, record: CallRecord) -> list[dict[str, str]]:
+    messages = ledger.messages_of(record.call_id) or ()
+    return [{"role": each.role, "content": each.content} for each in messages]

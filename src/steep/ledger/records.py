@@ -41,7 +41,7 @@ class SubmittedBatch:
 
     token: str  # our own name, written to the ledger before the provider hears of the batch
     endpoint: str
-    status: str  # `preparing`, then what the provider says
+    status: str  # `preparing`, then that of the provider
     calls: int
     submitted_at: str
     batch_id: str | None = None  # None until the provider has named the batch
@@ -95,6 +95,16 @@ class Lost(NamedTuple):
         cost_usd = self.cost_usd + (most.cost_usd or 0.0)
         unpriced = self.unpriced + (most.cost_usd is None)
         return Lost(self.attempts + 1, self.tokens + most.tokens, cost_usd, unpriced)
+
+
+class FailureGroup(NamedTuple):
+    """Calls without a complete answer for the same reason, apart from numbers in it."""
+
+    status: str
+    reason: str  # of the first of them
+    calls: int
+    documents: int  # that they are about
+    example: str  # the id of the first of them
 
 
 class Spending(NamedTuple):

@@ -1,9 +1,9 @@
-"""Tell a refusal from a text: "I'm sorry, but I can't help with that" must never be trained on.
+"""Detect refusals: "I'm sorry, but I can't help with that" must never be trained on.
 
-A refusal speaks in the first person, at once, about the request. So only the opening is read, with
-two levels of proof: an unmistakable opening ("As an AI language model, I cannot ...") counts
-whatever follows; an opening that a memoir or a letter could also have ("I cannot write about ...")
-counts only when the text is as short as a refusal is. Speech in quotation marks is a story's, and
+A refusal speaks in the first person, at once, about the request. So only its start is read, with
+two levels of proof: an unmistakable one ("As an AI language model, I cannot ...") counts in any
+text; one that a memoir or a letter could also have ("I cannot write about ...") counts only when
+the text is as short as a refusal is. Speech in quotation marks is a story's, and
 so is what goes on to say who spoke. Headings before a refusal are the prompt's.
 """
 
@@ -14,7 +14,7 @@ import re
 
 from steep.core.words import is_unspaced, words_of
 
-OPENING_CHARACTERS = 400
+START_CHARACTERS = 400
 SHORT_WORDS = 60
 UNSPACED_PER_WORD = 2  # characters, in scripts without blanks
 LONGEST_WORD = 40  # a text of so long words is not short
@@ -29,7 +29,7 @@ _APOLOGY = (
     r"(?: for (?:the|any) (?:confusion|inconvenience|misunderstanding))?"
 )
 _AI = r"(?:an? |your )?(?:artificial intelligence|ai|large language model|language model|chatbot)"
-# What a model says that it cannot do. "help" needs its object: nobody can help falling in love.
+# What a model says that it cannot do. "help" needs its object: people cannot help falling in love.
 _TASK = (
     r"(?:assist|help (?:you|with|create|write|generate)|fulfil|compl(?:y|ete)|provide|generate"
     r"|creat|writ|produc|discuss|engage|answer|respond|continue|process|access|shar|offer|support"
@@ -107,7 +107,7 @@ _ABROAD = re.compile(
     )
 )
 _FIRST_STOP = re.compile(r"[.!](?= )")  # an apology may be a sentence of its own
-# Somebody tells of it: the speech of a story, and no answer to a request.
+# Reported speech: a story, and no answer to a request.
 _TOLD = re.compile(
     r"[^.!?;]*(?:,(?! (?:but|however|and|so|i|as|because|since)\b)(?: [\w'-]+){0,7}"
     r" (?:said|says|used to say|wrote|writes|replied|answered|told)\b"
@@ -121,17 +121,17 @@ _BLANKS = "\t\n\v\f\r\x1c\x1d\x1e\x1f"  # all of ASCII's but the usual one
 
 
 def looks_like_refusal(text: str) -> bool:
-    """Say whether a model declined the request instead of answering it."""
+    """Return whether a model declined the request instead of answering it."""
     answer = text.lstrip()
     if headings := _HEADINGS.match(answer):
         answer = answer[headings.end() :]
-    opening = _plain(answer[:OPENING_CHARACTERS])
-    if _AI_SPEAKS.match(opening):
+    start = _plain(answer[:START_CHARACTERS])
+    if _AI_SPEAKS.match(start):
         return True
-    certain = _CERTAIN.match(opening)
-    likely = certain or _LIKELY.match(opening)
-    likely = likely or _ABROAD.match(_FIRST_STOP.sub(",", opening, count=1))
-    if likely is None or _TOLD.match(opening):
+    certain = _CERTAIN.match(start)
+    likely = certain or _LIKELY.match(start)
+    likely = likely or _ABROAD.match(_FIRST_STOP.sub(",", start, count=1))
+    if likely is None or _TOLD.match(start):
         return False
     return certain is not None or _is_short(answer)
 
@@ -142,9 +142,9 @@ def _is_short(answer: str) -> bool:
     return len(words) <= SHORT_WORDS * per_word
 
 
-def _plain(opening: str) -> str:
+def _plain(start: str) -> str:
     """Lower case, straight apostrophes, single blanks, no Markdown marks at the front."""
-    straight = opening.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").casefold().replace("*", "")
+    straight = start.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").casefold().replace("*", "")
     if not straight.isascii() or "  " in straight or any(map(straight.__contains__, _BLANKS)):
         straight = " ".join(straight.split())  # half of the time of all this, and rarely needed
     return straight.strip().lstrip(" _#>-")

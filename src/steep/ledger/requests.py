@@ -16,8 +16,7 @@ from steep.core.calls import Completion, Message, Usage
 from steep.core.ids import canonical_json
 from steep.ledger.budget import Reservation
 from steep.ledger.ledger import Ledger
-from steep.ledger.queries import FailureGroup
-from steep.ledger.records import has_failed
+from steep.ledger.records import FailureGroup, has_failed
 from steep.ledger.rows import (
     COMPLETION,
     INSERT_REQUEST,

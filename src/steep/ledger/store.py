@@ -1,8 +1,8 @@
 """The SQLite file of the ledger: tables, migrations, lock and errors.
 
 One writer: a lock file beside the database, held as long as the ledger is open, keeps a second
-process from buying the same calls. The lock is the kernel's (flock), so it dies with its process,
-also after `kill -9`. Readers need no lock.
+process from paying for the same calls. The lock is the kernel's (flock), so it dies with its
+process, also after `kill -9`. Readers need no lock.
 
 `synchronous=FULL`, although a killed process would lose nothing at NORMAL: after a power cut NORMAL
 may forget the last transactions, and each of them is paid for. It costs one fsync for all calls
@@ -25,7 +25,7 @@ from steep.core.files import disk_errors, no_locks, try_lock
 APPLICATION_ID = 0x53746571  # how we know our own files
 BUSY_TIMEOUT_MS = 30_000
 
-# What SQLite says on network disks that cannot lock, or share the memory that WAL needs.
+# Errors of SQLite on network disks that cannot lock, or share the memory that WAL needs.
 NO_LOCKS = (
     "SQLITE_PROTOCOL", "SQLITE_NOLFS", "SQLITE_IOERR_LOCK", "SQLITE_IOERR_UNLOCK",
     "SQLITE_IOERR_RDLOCK", "SQLITE_IOERR_SHM",
@@ -205,7 +205,7 @@ def _reader(path: Path) -> sqlite3.Connection:
     """Open a database to read it, also where nothing can be written.
 
     A reader of a database in WAL mode writes a file of shared memory beside it. Where that cannot
-    be, as in a snapshot, nobody writes the database either, and it is read without; what a killed
+    be, as in a snapshot, no process writes the database, and it is read without; what a killed
     writer left in the log beside it is read from a copy of both.
     """
     connection = sqlite3.connect(path, isolation_level=None)

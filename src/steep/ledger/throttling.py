@@ -1,14 +1,14 @@
 """The limits of one endpoint: calls in flight, learned from refusals, and rates per minute.
 
-`Concurrency` is a kind of AIMD. Some endpoints refuse a call now and then at any load, so what
-counts is the share of refusals among the last `WINDOW` outcomes. Too large a share cuts the limit,
-at most once for all calls sent before. Afterwards the limit recovers as in CUBIC, a kind of TCP:
-fast at first, slowly near the limit that was too much (`_edge`), and faster again beyond it, as
-then something else was the cause. Until the first cut it doubles with every round of answers.
+`Concurrency` is a kind of AIMD. Some endpoints refuse single calls at any load, so the share of
+refusals among the last `WINDOW` outcomes counts. Too large a share cuts the limit, at most once for
+all calls sent before. Afterwards the limit recovers as in CUBIC, a kind of TCP: fast at first,
+slowly near the limit that was too much (`_edge`), and faster again beyond it. Until the first cut
+it doubles with every round of answers.
 
 `RateLimit` spreads work evenly (the generic cell rate algorithm): a unit of work moves the time at
-which the next one may start, and nothing but that time is kept. The usage of a call is known only
-afterwards, so it is reserved before, and what was not used is given back.
+which the next one may start. The usage of a call is reserved before it is sent; the rest is given
+back.
 """
 
 from __future__ import annotations

@@ -2,25 +2,19 @@
 
 Step `entities` asks for a summary and a list of entities. Steps `pairs` and `triplets` name two or
 three of them per call, and ask for the content of the document in relation to each and for their
-interaction. Pairs and triplets are drawn from seeded permutations by index: with 40 entities there
-are 780 pairs and 9,880 triplets, and the list of them never exists.
+interaction. Pairs and triplets are drawn from seeded permutations by index: the list of them never
+exists.
 
-Differences from the authors' code, on purpose: entities are deduplicated and must occur in the
-document, in a form of its language (weak generators invent and repeat them); at most
-`MOST_ENTITIES` are used, whatever the endpoint enforces; documents that are not in English are
-answered in their own language; an attempt that yields too few entities is followed by another, up
-to a limit (theirs repeats for ever); the number of triplets is explicit (theirs has no cap).
+Differences from the authors' code, on purpose: entities are deduplicated, must occur in the
+document, and are at most `MOST_ENTITIES`; documents that are not in English are answered in their
+own language; an attempt that yields too few entities is followed by another, up to a limit; the
+number of triplets is explicit.
 
 The prompts were written for Steep to meet the paper's demands (appendix H.1). Style `full` asks for
-all that the paper asks. Style `compact` says the same in few words, in plain prose, with the task
-at the end, for generators under a billion parameters that lose a longer instruction.
-
-Order `document_first`: one system message for all steps, then the document, then the task, then the
-entities; so all calls about a document share one prefix, which an endpoint reads once and keeps.
-Order `paper`: the task as the system message, then the document, then the entities, as in the
-authors' code; the steps about a document share nothing.
-
-Golden files in the tests pin every rendered prompt: a changed word is a changed corpus.
+all that the paper asks; style `compact` says the same in few words, for generators under a billion
+parameters. With order `document_first`, all calls about a document share one prefix, which an
+endpoint reads once and caches; order `paper` has the task as the system message, as the authors'
+code. Golden files in the tests pin every rendered prompt: a changed word is a changed corpus.
 """
 
 from __future__ import annotations
@@ -29,14 +23,13 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt
 
 from steep.core.calls import Call, Message
 from steep.core.formatting import some_of
-from steep.core.ids import derive_seed, stable_hash
+from steep.core.ids import derive_seed
 from steep.core.permutation import Permutation
 from steep.core.ranges import Range
 from steep.documents.document import Document
@@ -113,7 +106,7 @@ class Prompts:
         )
 
     def task(self, step: str, language: str | None) -> str:
-        """Return the task of a step; empty where `ending` says it all."""
+        """Return the task of a step; empty where `ending` has it."""
         style, paper = self.options.prompt, self.options.prompt_order == "paper"
         if style == "full":
             task = prompt_text(f"entigraph/full/{step}.md")
@@ -180,16 +173,11 @@ class _CallBuilder:
     def call(self, subset: tuple[str, ...], sample: int = 0) -> Call:
         """Return the call about a subset of the entities."""
         ending = self._prompts.ending(self._document, self._step, subset) + self._language
+        prompts, messages = self._prompts, (*self._before, Message("user", (*self._parts, ending)))
         return ask(
-            self._prompts.recipe,
-            self._step,
-            self._document,
-            self._prompts.writer,
-            (*self._before, Message("user", (*self._parts, ending))),
-            subset=subset,
-            sample=sample,
-            sampling=self._sampling,
-        )
+            prompts.recipe, self._step, self._document, prompts.writer, messages,
+            subset=subset, sample=sample, sampling=self._sampling,
+        )  # fmt: skip
 
     def _schema(self) -> str:
         most = self._prompts.options.max_entities
@@ -251,10 +239,21 @@ class Relations(Step):
         """The step's name."""
         return STEP_OF_SIZE[self.size]
 
-    def calls(self, document: Document, answers: Answers) -> RelationCalls:
+    def calls(self, document: Document, answers: Answers) -> CallSequence:
         """Return the calls about a seeded permutation of all subsets."""
-        entities = self.prompts.entities(document, answers).entities
-        return RelationCalls(self, document, entities)
+        return self.about(document, self.prompts.entities(document, answers).entities)
+
+    def about(self, document: Document, entities: tuple[str, ...]) -> Repeated:
+        """Return the calls about subsets of these entities."""
+        seed = derive_seed(self.prompts.writer.seed, document.id, self.size)
+        order = Permutation(math.comb(len(entities), self.size), seed)
+        builder = self.prompts.calls_of(document, self.name)
+
+        def make(rank: int) -> Call:
+            chosen = combination(len(entities), self.size, order[rank])
+            return builder.call(tuple(entities[i] for i in chosen))
+
+        return Repeated(make, self.number_among(len(entities)), [entities, seed])
 
     def number_among(self, entities: int) -> int:
         """Return how many calls follow from so many entities."""
@@ -290,7 +289,7 @@ class EntiGraph(Recipe):
         return {"summary": found.summary, "entities": list(found.entities)}
 
     def why_nothing(self, document: Document, answers: Answers) -> str:
-        """Say how many names were given, and which of them the document does not hold."""
+        """Return how many names were listed, and which of them the document does not contain."""
         texts = [text for text in answers.get("entities", ()) if text]
         named = [name for text in texts for name in parse_entities(text).entities]
         if not named:
@@ -303,52 +302,11 @@ class EntiGraph(Recipe):
 
     @property
     def expected_answer(self) -> str:
-        """What an answer of the first step looks like."""
+        """The form of an answer of the first step."""
         return (
             'JSON like {"summary": "...", "entities": ["...", "..."]}, with names that stand in '
             "the document"
         )
-
-
-class RelationCalls(Sequence[Call]):
-    """The relation calls of one document, computed by index from a seeded permutation."""
-
-    def __init__(self, step: Relations, document: Document, entities: tuple[str, ...]) -> None:
-        self.entities = entities
-        self._size = step.size
-        self._number = step.number_among(len(entities))
-        self._seed, self._document_id = step.prompts.writer.seed, document.id
-        self._build = partial(step.prompts.calls_of, document, step.name)
-
-    @cached_property
-    def _order(self) -> Permutation:
-        seed = derive_seed(self._seed, self._document_id, self._size)
-        return Permutation(math.comb(len(self.entities), self._size), seed)
-
-    @cached_property
-    def _builder(self) -> _CallBuilder:
-        return self._build()
-
-    @cached_property
-    def key(self) -> str:
-        """Hash of the first call, the entities and the order."""
-        first = self._call(0).id if math.comb(len(self.entities), self._size) else None
-        order = [self._seed, self._document_id]  # documents with the same text differ in it
-        return stable_hash([self._size, first, self.entities, order])
-
-    def __len__(self) -> int:
-        return self._number
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"index {index} is outside {len(self)} calls")
-        return self._call(index % len(self))
-
-    def _call(self, number: int) -> Call:
-        chosen = combination(len(self.entities), self._size, self._order[number])
-        return self._builder.call(tuple(self.entities[i] for i in chosen))
 
 
 def combination(n: int, size: int, rank: int) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import json_repair
 
 from steep.documents.mentions import mention_index
-from steep.documents.names import proper_names
+from steep.documents.names import mentioned_names
 
 MOST_ENTITIES = 60  # of a document, where the configuration names no number
 LAST_OBJECTS = 8  # of an answer, from the last one back: thoughts hold drafts
@@ -26,21 +26,19 @@ _OBJECT_START = re.compile(r"\{\s*[\"'](?:summary|entities)\b", re.IGNORECASE)
 
 
 class EntityList(NamedTuple):
-    """What a document was said to hold: its summary and its entities, in order of mention."""
+    """The summary and the entities of a document, as listed by a model."""
 
     summary: str
     entities: tuple[str, ...]
 
 
+@lru_cache(maxsize=64)
 def entity_schema(
     most: int | None, summary_characters: int = 800, names: tuple[str, ...] = ()
 ) -> str:
-    """The JSON schema of an opening answer, as text; the summary comes first, as in the paper.
+    """Return the JSON schema of a list of entities, as text; the summary comes first (paper).
 
-    Args:
-        most: Entities at most, or None for `MOST_ENTITIES`.
-        summary_characters: Length of the summary at most.
-        names: If there are some, entities are chosen among them.
+    `most` limits the entities (None: `MOST_ENTITIES`); they are chosen among `names`, if given.
     """
     entity = {"enum": names} if len(names) > 1 else {"minLength": 2, "maxLength": 80}
     return json.dumps(
@@ -116,45 +114,47 @@ def _json_value(answer: str) -> Any:
     except (ValueError, RecursionError):
         try:
             return json_repair.loads(answer)
-        except (ValueError, RecursionError):  # nested without end: a model that babbles brackets
+        except (ValueError, RecursionError):  # nested without end
             return None
 
 
-def valid_entities(names: Iterable[str], document_text: str) -> tuple[str, ...]:
-    """Keep names that occur in the document; the first of equal ones wins, case ignored."""
+def valid_entities(
+    names: Iterable[str], document_text: str, most: int | None = None
+) -> tuple[str, ...]:
+    """Keep the first names that occur in the document, once each, case ignored."""
     listed = tuple(dict.fromkeys(names))
     if not listed:  # the index of a document takes long
         return ()
     index = mention_index(document_text)
     kept: dict[tuple[str, ...], str] = {}
-    for name in listed:
-        if (words := index.find(name)) is not None:
-            kept.setdefault(words, name)
+    for name, words in index.find(listed):
+        kept.setdefault(words, name)
+        if len(kept) == most:
+            break
     return tuple(kept.values())
 
 
 @lru_cache(maxsize=1024)
 def merged_entities(texts: tuple[str | None, ...], source: str, most: int | None) -> EntityList:
-    """Merge the answers about a document: the first summary, and all entities that are valid.
-
-    Args:
-        texts: The answers.
-        source: The text of the document.
-        most: Entities at most; None for `MOST_ENTITIES`.
-    """
+    """Merge the answers about a document: the first summary, and all entities that are valid."""
     parsed = [parse_entities(text) for text in texts if text]
     names = itertools.chain.from_iterable(found.entities for found in parsed)
-    valid = valid_entities(names, source)[: most or MOST_ENTITIES]
+    valid = valid_entities(names, source, most or MOST_ENTITIES)
     return EntityList(next((found.summary for found in parsed if found.summary), ""), valid)
 
 
 @lru_cache(maxsize=1024)
 def guessed_entities(text: str) -> float:
-    """Estimate the number of entities of a document before anybody was asked for them.
+    """Estimate the number of entities of a document before the model lists them.
 
     As many as proper names, or as a text of its length has, if those are too many. A language
     without capitals shows no names; then half of what the length suggests.
     """
     by_length = len(text) / CHARACTERS_PER_ENTITY
-    names = len(proper_names(text[:NAMES_CHARACTERS]))
-    return min(max(names, by_length / 2), max(FEW_ENTITIES, by_length))
+    most = max(FEW_ENTITIES, by_length)
+    names: set[str] = set()
+    for name in mentioned_names(text[:NAMES_CHARACTERS]):
+        names.add(name)
+        if len(names) >= most:
+            break
+    return min(max(len(names), by_length / 2), most)

@@ -14,11 +14,7 @@ SYSTEM_END = "\n---\n"  # what stands above the first such line is the system me
 
 @cache
 def prompt_text(path: str) -> str:
-    """Return a built-in prompt, without the line break at the end of its file.
-
-    Args:
-        path: Below `recipes/prompts/`, such as `rephrase/easy.md`.
-    """
+    """Return a built-in prompt by its path below `recipes/prompts/`."""
     file = resources.files("steep.recipes") / "prompts" / path
     return file.read_text(encoding="utf-8").removesuffix("\n")
 
@@ -29,12 +25,8 @@ def filled(template: str, document: Document, language: str | None = None) -> tu
     The text before a line `---`, if there is one, is the system message. `{document}` stands for
     the document with its title, author and year, `{title}` for its title alone; other braces are
     left as they are. The document is a message part of its own: the ledger stores it once, and
-    endpoints that read it at the beginning of many prompts keep it.
-
-    Args:
-        template: The prompt.
-        document: What `{document}` and `{title}` stand for.
-        language: If given, the language that the answer is asked for in.
+    endpoints that read it at the beginning of many prompts keep it. If `language` is given, the
+    answer is asked for in it.
     """
     head, line, body = template.partition(SYSTEM_END)
     if not line:

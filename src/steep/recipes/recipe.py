@@ -39,34 +39,28 @@ Answers = Mapping[str, Sequence[str | None]]
 
 
 class CallSequence(Protocol):
-    """The calls of one step about one document, by index and lazily.
-
-    `key` names the sequence: it changes whenever any call in it could, but not when calls are only
-    added at its end. The ledger files under it which calls have ended.
-    """
+    """The calls of one step about one document, by index and lazily."""
 
     @property
     def key(self) -> str:
-        """Hash of all that decides about the calls, except for their number."""
+        """Hash of all that decides about the calls, except for their number.
+
+        The ledger records under it which calls have ended. Two documents may have the same text.
+        """
         ...
 
-    def __len__(self) -> int:
-        """The number of calls."""
-        ...
-
-    def __getitem__(self, index: int, /) -> Call:
-        """The call of this rank."""
-        ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Call: ...
 
 
 class Repeated(Sequence[Call]):
-    """A sequence of which `make(rank)` builds the calls.
+    """The calls of one step about one document, built lazily by `make(rank)`.
 
     Args:
         make: Builds the call of a rank.
-        number: Of calls.
-        basis: What decides about the calls beside the first one, as plain data: the answers that
-            they rest on. None if all calls follow from the first one, as samples of a prompt do.
+        number: Number of calls.
+        basis: Plain data on which the calls depend beside the first one, such as earlier answers.
+            None if all calls follow from the first one, as samples of a prompt do.
     """
 
     def __init__(self, make: Callable[[int], Call], number: int, basis: Any = None) -> None:
@@ -76,7 +70,7 @@ class Repeated(Sequence[Call]):
 
     @cached_property
     def key(self) -> str:
-        """Hash of the first call, its document (two may have the same text), and the basis."""
+        """Hash of the first call, its document and the basis."""
         if not self._number:
             return stable_hash(["no calls", self._basis])
         first = self._make(0)
@@ -94,21 +88,14 @@ class Repeated(Sequence[Call]):
 
 
 class Step(ABC):
-    """One step of a recipe.
-
-    Attributes:
-        name: The name in ledger, plan and report.
-        needs: Names of earlier steps whose answers decide about its calls. It is planned once all
-            of their calls have ended.
-        one_by_one: Whether its calls are attempts: each is sent only if those before it have ended
-            and `is_enough` is false for them.
-        counts: Whether its texts count towards `generate.target_tokens`.
-    """
+    """One step of a recipe; its name stands in ledger, plan and report."""
 
     name: str
+    # Names of earlier steps whose answers decide about its calls; it is planned once these ended.
     needs: ClassVar[tuple[str, ...]] = ()
+    # Its calls are attempts: each is sent only if `is_enough` is false for those before it.
     one_by_one: ClassVar[bool] = False
-    counts: ClassVar[bool] = True
+    counts: ClassVar[bool] = True  # its texts count towards `generate.target_tokens`
 
     @abstractmethod
     def calls(self, document: Document, answers: Answers) -> CallSequence:
@@ -133,12 +120,7 @@ class Step(ABC):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A named list of steps. Subclasses add what their steps share.
-
-    Attributes:
-        name: The name in configuration, ledger and corpus.
-        steps: In order; a step may need earlier ones only.
-    """
+    """A list of steps, of which each may need earlier ones. Subclasses add what the steps share."""
 
     name: str
     steps: tuple[Step, ...] = field(repr=False)
@@ -148,10 +130,7 @@ class Recipe:
         return next(step for step in self.steps if step.name == name)
 
     def facts(self, document: Document, answers: Answers) -> dict[str, Any] | None:
-        """Return what the first steps have found in a document, for the report; None for nothing.
-
-        The report shows `entities`, a sequence of names, and `summary`, a text.
-        """
+        """Return `entities` (names) and `summary` of a document for the report, or None."""
         return None
 
     def why_nothing(self, document: Document, answers: Answers) -> str:
@@ -160,7 +139,7 @@ class Recipe:
 
     @property
     def expected_answer(self) -> str | None:
-        """What the first steps must answer, for the error message when most do not."""
+        """The answer that the first steps need, for the error message when most lack it."""
         return None
 
 
@@ -179,7 +158,7 @@ class RecipeOptions(Section):
 
 @dataclass(frozen=True)
 class RecipeKind:
-    """What the registry holds of a recipe: its options, and how it is made of them."""
+    """An entry of the registry: the options of a recipe, and the function that builds it."""
 
     options: type[RecipeOptions]
     make: Callable[[str, Any, Writer], Recipe]
@@ -196,18 +175,11 @@ def ask(
     sample: int = 0,
     sampling: Sampling | None = None,
 ) -> Call:
-    """Build a call.
+    """Build a call about a document.
 
-    Args:
-        recipe: Name of the recipe.
-        step: Name of the step.
-        document: The document that it is about.
-        writer: The generator.
-        messages: Its prompt. What many calls share should be a part of its own: it is stored once,
-            and endpoints cache the parts before the first one that differs.
-        subset: What the call is about: names of entities, a style, a question.
-        sample: Number of the sample among calls that are otherwise the same.
-        sampling: Instead of the writer's own.
+    Text that many calls share should be a message part of its own: it is stored once, and endpoints
+    cache the parts before the first one that differs. `subset` is the subject of the call (names of
+    entities, a style, a question), `sample` its number among calls that are otherwise the same.
     """
     return Call(
         recipe=recipe,

@@ -1,10 +1,17 @@
-"""A recipe that is a prompt and a number of samples, without any Python."""
+"""Recipes of fixed prompts and a number of samples: the baselines of the paper, and templates.
+
+Rephrase (appendix H.2, adapted from WRAP): three fixed prompts, *easy*, *medium* and *hard*,
+sampled again and again. QA (appendix E): one prompt that asks for the content as questions and
+answers. Both at temperature 1.0; the prompts are written for Steep. A template of the user is a
+recipe without any Python.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -13,7 +20,7 @@ from steep.core.config import operational
 from steep.core.errors import UserError
 from steep.core.ranges import Range
 from steep.documents.document import Document
-from steep.recipes.prompt_files import DOCUMENT, filled
+from steep.recipes.prompt_files import DOCUMENT, filled, prompt_text
 from steep.recipes.recipe import (
     Answers,
     CallSequence,
@@ -26,6 +33,8 @@ from steep.recipes.recipe import (
     ask,
     foreign_language,
 )
+
+Style = Literal["easy", "medium", "hard"]
 
 
 @dataclass(frozen=True)
@@ -110,8 +119,37 @@ def _make(name: str, options: TemplateOptions, writer: Writer) -> Recipe:
 
 def fixed_prompts(name: str, prompts: Mapping[str, str], samples: int, writer: Writer) -> Recipe:
     """Return a recipe of one step: samples of fixed prompts."""
-    steps: Sequence[Step] = (Samples(name, prompts, samples, writer),)
-    return Recipe(name, tuple(steps))
+    return Recipe(name, (Samples(name, prompts, samples, writer),))
 
 
-KIND = RecipeKind(TemplateOptions, _make)
+class RephraseOptions(RecipeOptions):
+    """The paper's baseline: paraphrases of each document."""
+
+    styles: tuple[Style, ...] = Field(
+        ("easy", "medium", "hard"),
+        min_length=1,
+        description="easy: plainest words; hard: scholarly",
+    )
+    samples: int = Field(4, ge=1, description="texts per style and document")
+
+
+class QAOptions(RecipeOptions):
+    """The paper's baseline: questions and answers about each document."""
+
+    samples: int = Field(4, ge=1, description="texts per document, each with many questions")
+
+
+def _rephrase(name: str, options: RephraseOptions, writer: Writer) -> Recipe:
+    prompts: dict[str, str] = {
+        style: prompt_text(f"rephrase/{style}.md") for style in options.styles
+    }
+    return fixed_prompts(name, prompts, options.samples, writer)
+
+
+def _qa(name: str, options: QAOptions, writer: Writer) -> Recipe:
+    return fixed_prompts(name, {"": prompt_text("qa/questions.md")}, options.samples, writer)
+
+
+REPHRASE = RecipeKind(RephraseOptions, _rephrase)
+QA = RecipeKind(QAOptions, _qa)
+TEMPLATE = RecipeKind(TemplateOptions, _make)

@@ -9,7 +9,7 @@ from steep.core.artifacts import Artifact, Project
 from steep.corpus.artifact import ImportedTexts, make_corpus
 from steep.corpus.artifact import totals_of as totals_of
 from steep.corpus.passage import Candidate
-from steep.generation.recipes import chosen_documents, plan_view
+from steep.generation.setup import chosen_documents, plan_view
 from steep.ledger.ledger import Ledger
 from steep.stages import documents as documents_stage
 

@@ -12,7 +12,7 @@ from steep.config import Config
 from steep.core.artifacts import Artifact, Project
 from steep.core.files import read_json, write_json
 from steep.evaluation.setup import STAGE, EvaluationSetup
-from steep.generation.pricing import project_budget
+from steep.generation.setup import project_budget
 from steep.ledger.ledger import open_ledger
 from steep.llm.model_names import model_directory
 from steep.stages import documents as documents_stage

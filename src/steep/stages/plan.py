@@ -6,7 +6,7 @@ from steep.config import Config
 from steep.core.artifacts import Project
 from steep.generation.planning import Plan, check_plannable, plan_of
 from steep.generation.probe import make_calls
-from steep.generation.recipes import chosen_documents
+from steep.generation.setup import chosen_documents
 from steep.ledger.ledger import Ledger, open_ledger
 from steep.stages import documents as documents_stage
 

@@ -10,7 +10,7 @@ from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.core.ranges import Range
 from steep.evaluation.callers import used_endpoints
-from steep.generation.pricing import base_urls, prices_of
+from steep.generation.setup import base_urls, prices_of
 from steep.stages.evaluate import plan_evaluation, setup_of
 from steep.stages.plan import make_plan
 

@@ -10,9 +10,9 @@ from typing import Any
 from steep.config import Config
 from steep.core.artifacts import Artifact, Project
 from steep.generation.checks import why_nothing
-from steep.generation.recipes import chosen_documents, plan_view
+from steep.generation.setup import chosen_documents, plan_view
 from steep.generation.status import plan_status
-from steep.ledger import lookups
+from steep.ledger import queries
 from steep.ledger.ledger import open_ledger
 from steep.stages import documents
 
@@ -37,7 +37,7 @@ def document_of(config: Config, project: Project, document_id: str, limit: int) 
         UserError: The ledger holds nothing on it.
     """
     with open_ledger(project) as ledger:
-        found = lookups.document_of(ledger, document_id, limit)
+        found = queries.document_of(ledger, document_id, limit)
         loaded = documents.peek(config, project)
         own = next((document for document in loaded if document.id == document_id), None)
         why = own and why_nothing(plan_view(config.generate, loaded, ledger), own)

@@ -1,8 +1,7 @@
 """Split the missing calls into batches of the size that the provider takes and the budget allows.
 
-Requests are written to a file as the plan is enumerated, and calls to the ledger in chunks, so that
-memory does not grow with the batch or the plan. The most that a batch can cost is reserved from the
-budget until the batch is closed.
+Requests and calls are written as the plan is enumerated, so memory does not grow with the batch.
+The most that a batch can cost is reserved from the budget until the batch is closed.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from steep.core.calls import Call, Completion, Usage
 from steep.generation.batch.results import CALLS_PER_CHUNK, RetryCounter
 from steep.generation.work_queue import Planned
-from steep.ledger import endpoint_health
 from steep.ledger.budget import NOTHING, Budget, Reservation, reservation, total
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SKIPPED_REASON, Entry, SubmittedBatch
-from steep.llm.dialect import Dialect
+from steep.llm.client import FatalError
+from steep.llm.dialect import ENDLESS, Dialect
 from steep.llm.openai_batch_wire import request_line
 
 if TYPE_CHECKING:  # it loads aiohttp
@@ -35,28 +34,19 @@ class CallStream:
         self._planned = iter(planned)
         self._ledger = ledger
         self._wanted = (None, "failed") if retry_failed else (None,)
-        self._ahead: deque[Planned] = deque()
-
-    @property
-    def needs_lookup(self) -> bool:
-        """Whether the next call is yet to be looked up in the ledger."""
-        return not self._ahead
+        self.ahead: deque[Planned] = deque()  # looked up
 
     def head(self) -> Planned | None:
         """Return the next call without removing it, or None if there is none."""
-        while not self._ahead:
+        while not self.ahead:
             some = list(itertools.islice(self._planned, CALLS_PER_CHUNK))
             if not some:
                 return None
             statuses = self._ledger.statuses(planned.call.id for planned in some)
             # A call that two documents share stands in the plan twice.
             new = {p.call.id: p for p in some if statuses.get(p.call.id) in self._wanted}
-            self._ahead.extend(new.values())
-        return self._ahead[0]
-
-    def take(self) -> Planned:
-        """Remove and return the next call."""
-        return self._ahead.popleft()
+            self.ahead.extend(new.values())
+        return self.ahead[0]
 
 
 class Filled(NamedTuple):
@@ -101,12 +91,13 @@ class BatchBuilder:
         """
         dialect = self._client.dialect
         if self._limited and not dialect.limits_answers:
-            raise endpoint_health.takes_no_limit(self._client.endpoint)
+            problem, hint = ENDLESS
+            raise FatalError(problem, where=self._client.endpoint, hint=hint)
         calls: list[Call] = []
         size, resent, model = 0, 0, None
         self.cut = False
         while batch.calls + len(calls) < most_requests:
-            if stream.needs_lookup:  # the lookup must see what is submitted already
+            if not stream.ahead:  # the lookup must see what is submitted already
                 batch, calls = self._write(batch, calls), []
                 await asyncio.sleep(0)  # a long plan must not block Ctrl-C
             planned = stream.head()
@@ -115,17 +106,20 @@ class BatchBuilder:
             call = planned.call
             line = request_line(call, dialect)
             if len(line) > self._client.most_bytes:
-                self._skip(stream.take(), len(line))
+                self._skip(stream.ahead.popleft(), len(line))
                 continue
             size += len(line)
             model = model or call.model  # a batch is for one model
             if size > self._client.most_bytes or call.model != model:
                 break
-            if not self._afford(batch, call):
+            most = reservation(call, self._client.prices)
+            self.cut = not self._budget.reserve(most)
+            if self.cut:
                 break
+            self._hold(batch, most)
             file.write(line)
             resent += self._retries.attempts(call.id) > 1
-            calls.append(stream.take().call)
+            calls.append(stream.ahead.popleft().call)
         file.flush()
         return Filled(self._write(batch, calls), dialect, resent)
 
@@ -142,9 +136,7 @@ class BatchBuilder:
     @property
     def held(self) -> Reservation:
         """The most that the open batches can cost; nothing if there is no limit."""
-        if not self._limited:
-            return NOTHING
-        return total(self._held.values())
+        return total(self._held.values()) if self._limited else NOTHING
 
     @property
     def _limited(self) -> bool:
@@ -158,14 +150,6 @@ class BatchBuilder:
         """Release all reservations: the next run reserves again what is still open."""
         while self._held:
             self._budget.release(self._held.popitem()[1])
-
-    def _afford(self, batch: SubmittedBatch, call: Call) -> bool:
-        most = reservation(call, self._client.prices)
-        if not self._budget.reserve(most):
-            self.cut = True
-            return False
-        self._hold(batch, most)
-        return True
 
     def _hold(self, batch: SubmittedBatch, most: Reservation) -> None:
         self._held[batch.token] = total([self._held.get(batch.token, NOTHING), most])

@@ -1,26 +1,25 @@
 """Read the answer files of a provider's batch into the ledger.
 
-Lines are read as they arrive and recorded in chunks, so memory does not grow with the batch. If the
-process is killed in between, the next run reads the same batch again and skips what the ledger has.
-A call that the batch did not answer for a transient reason (expired, overloaded, cut off) is
-removed from the ledger, so that it is submitted again, up to a number of submissions per run.
+Lines are recorded in chunks as they arrive, so memory does not grow with the batch; after a kill,
+the next run reads the batch again and skips what the ledger has. A call without an answer for a
+transient reason (expired, overloaded, cut off) is removed from the ledger, so that it is submitted
+again, up to a number of submissions per run.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from steep.core.calls import Completion, Usage
 from steep.core.formatting import plural
 from steep.ledger.budget import recounted
-from steep.ledger.ledger import Ledger
+from steep.ledger.ledger import Ledger, chunks
 from steep.ledger.records import SubmittedBatch
 from steep.llm.client import FatalError
 from steep.llm.openai_batch_wire import FileGone, Item, RemoteBatch, read_item
@@ -58,11 +57,7 @@ class RetryCounter:
 
 
 class BatchResults:
-    """Records the results of one batch that has ended.
-
-    Args:
-        on_completed: Called with completions once they are recorded.
-    """
+    """Records the results of one batch that has ended; `on_completed` is called afterwards."""
 
     def __init__(
         self,
@@ -89,7 +84,7 @@ class BatchResults:
         """
         await self._read_files()
         left = list(self._ledger.waiting(self._batch.token))
-        for some in _chunks(left):
+        for some in chunks(left, CALLS_PER_CHUNK):
             self._record([self._unanswered(call_id, SILENT) for call_id in some])
         note = f"{self._remote.status}: {self.completed} answered, {self.failed} failed"
         note += f", {self.again} to submit again" if self.again else ""
@@ -152,13 +147,8 @@ class BatchResults:
         """Record the results of calls that still wait; others were recorded before a kill."""
         statuses = self._ledger.statuses(item.call_id for item in items)
         waiting = {item.call_id: item for item in reversed(items)}  # of twins, the first
-        self._record(
-            [
-                self._result(item)
-                for item in waiting.values()
-                if statuses.get(item.call_id) == "submitted"
-            ]
-        )
+        left = [i for i in waiting.values() if statuses.get(i.call_id) == "submitted"]
+        self._record(list(map(self._result, left)))
 
     def _record(self, results: Sequence[Completion | str]) -> None:
         """Record completions; an id stands for a call that is to be submitted again."""
@@ -222,7 +212,7 @@ class BatchResults:
 
 def drop(ledger: Ledger, batch: SubmittedBatch, note: str) -> None:
     """Close a batch that the provider does not have or take; its calls are missing again."""
-    for some in _chunks(list(ledger.waiting(batch.token))):
+    for some in chunks(list(ledger.waiting(batch.token)), CALLS_PER_CHUNK):
         ledger.ingest(batch.token, (), some)
     close(ledger, batch, "rejected", note)
 
@@ -231,9 +221,3 @@ def close(ledger: Ledger, batch: SubmittedBatch, status: str, note: str) -> None
     """Record that a batch is closed."""
     finished_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     ledger.update_batch(replace(batch, status=status, finished_at=finished_at, note=note))
-
-
-def _chunks(call_ids: Sequence[str]) -> Iterator[list[str]]:
-    remaining = iter(call_ids)
-    while some := list(islice(remaining, CALLS_PER_CHUNK)):
-        yield some

@@ -1,15 +1,12 @@
 """Generate the calls of a plan through a provider's batch API: half the price, within a day.
 
-    report = await generate_in_batches(documents, recipe, client, ledger, poll_s=60)
-
 First the results of open batches are collected, whichever process submitted them; then the
-preparing steps are submitted, in rounds, and then all other calls, split into batches of the size
-that the provider takes. Calls that were not answered are submitted again in the next round.
+preparing steps are submitted, in rounds, and then all other calls. Calls that were not answered are
+submitted again in the next round.
 
-A limit on tokens or dollars reserves the most that each call can cost until it is answered, so it
-may cut a batch short. Such a batch is not sent while others are open, as their end releases most of
-what is reserved for them, and never with fewer than `SMALLEST_BATCH` calls, as each batch may take
-a day.
+The most that a call can cost is reserved until it is answered, so a limit may cut a batch short.
+Such a batch is not sent while others are open, as their end releases most of what is reserved for
+them, and never with fewer than `SMALLEST_BATCH` calls, as each batch may take a day.
 
 **No call is paid twice, whenever the process dies.** A batch and its calls are in the ledger before
 the provider receives it, under a token that the provider stores with it:
@@ -53,7 +50,7 @@ from steep.generation.plan import PlanView
 from steep.generation.progress import GenerationProgress, GenerationReport, StopRequest
 from steep.generation.target import Target
 from steep.generation.work_queue import Planned, missing, preparing_round
-from steep.ledger.budget import Budget, Reservation, is_counted, most_of
+from steep.ledger.budget import Budget, Reservation, charge_of, is_counted
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SubmittedBatch
 from steep.llm.openai_batch_wire import BatchRefused
@@ -79,16 +76,9 @@ async def generate_in_batches(
 ) -> GenerationReport:
     """Complete every call of the plan that the ledger lacks, in batches.
 
-    Args:
-        view: The plan, and the ledger where every batch and call is recorded.
-        client: The provider.
-        budget: The limits; None sets none.
-        poll_s: Seconds between polls of the open batches.
-        max_attempts: Submissions of a call per run before it counts as failed.
-        wait: Whether to wait until everything is answered; if not, submit what is possible now.
-        stop: Ends the run early: at `drain` after the current submission, at `abort` at once.
-            Batches continue at the provider either way, and the next run collects them.
-        on_progress: Called after every change.
+    Without `wait`, submit what is possible now and return. `stop` ends the run early: at `drain`
+    after the current submission, at `abort` at once. Batches continue at the provider either way,
+    and the next run collects them. A call has failed after `max_attempts` submissions in a run.
 
     Raises:
         UserError: The provider takes no batches at all, or refused one; the ledger cannot be
@@ -137,7 +127,7 @@ async def collect(client: BatchClient, ledger: Ledger, budget: Budget | None = N
 
     tracker = BatchTracker(client, ledger, RetryCounter(), count)
     for batch, remote in await tracker.poll():
-        reasons = "it waited for room" if remote is None else remote.reasons
+        reasons = "it waited for a place in the queue" if remote is None else remote.reasons
         calls = plural(batch.calls, "call")
         log.warning("generate: a batch of %s was not taken: %s", calls, reasons)
         tracker.drop(batch, reasons)
@@ -152,10 +142,8 @@ def _spend(
 ) -> None:
     """Charge the budget for calls: their usage, or the most that uncounted calls can have used."""
     for each in completions:
-        if is_counted(each):
-            budget.spend(each)
-        else:
-            budget.spend_most(most_of(ledger.call(each.call_id), each, client.prices))
+        call = None if is_counted(each) else ledger.call(each.call_id)
+        budget.spend(charge_of(call, each, client.prices))
 
 
 async def cancel_all(client: BatchClient, ledger: Ledger) -> int:
@@ -182,7 +170,7 @@ def _wanted(view: PlanView) -> Iterator[Planned]:
     """Yield the calls that the ledger lacks, as far as the target needs them."""
     target = Target(view)
     for planned in missing(view, target.is_wanted):
-        if not target.has_room(planned.call):
+        if not target.needs(planned.call):
             return
         target.sent([planned.call])
         yield planned

@@ -1,12 +1,12 @@
 """The open batches of a project: submitted to the provider, watched, and read when they have ended.
 
 A batch of which the ledger has only the token (see `runner`) is looked for at the provider, and
-adopted or dropped. What to do with a batch that the provider has not taken is up to the caller: a
-run that submits batches tries again (`BatchSubmitter`), one that only collects them does not.
+adopted or dropped. A run that submits batches tries again with those that the provider has not
+taken (`BatchSubmitter`); one that only collects results does not.
 
-An account may have only so many tokens waiting at the provider. A batch that finds the queue full
-waits with its file already uploaded, and is tried again when another has closed, or after a growing
-pause; one that finds no room in a queue that is otherwise empty is split in half.
+A batch that finds the account's queue full waits with its file already uploaded. It is tried again
+when another has closed, or after a growing pause; one that does not fit into an empty queue is
+split in half.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ log = logging.getLogger("steep")
 
 
 class Untaken(NamedTuple):
-    """A batch that the provider has not taken; `remote` is None for one that waits for room."""
+    """A batch that the provider has not taken; `remote` is None if the queue was full."""
 
     batch: SubmittedBatch
     remote: RemoteBatch | None
@@ -50,12 +50,8 @@ class Untaken(NamedTuple):
 class BatchTracker:
     """Watches the open batches of one provider.
 
-    Args:
-        client: The provider.
-        ledger: Where the batches are recorded.
-        retries: Decides which unanswered calls are submitted again.
-        on_completed: Called with completions once they are recorded.
-        on_closed: Called with each batch that has ended or was dropped.
+    `on_completed` is called with completions once they are recorded, `on_closed` with each batch
+    that has ended or was dropped.
     """
 
     def __init__(
@@ -235,7 +231,7 @@ class BatchSubmitter:
             raise _refused(batch, remote.reasons)
 
     def _queue_full(self, batch: SubmittedBatch, reason: str, refused_id: str | None) -> None:
-        """Let a batch wait for room; split one that finds no room in an empty queue."""
+        """Let a batch wait; split one that does not fit into an empty queue."""
         others = [b for b in self._tracker.open() if b.token != batch.token and b.status != WAITING]
         if not others and batch.calls > SMALLEST_BATCH:
             self.most_requests = max(SMALLEST_BATCH, batch.calls // 2)
@@ -250,18 +246,15 @@ class BatchSubmitter:
         self._ledger.update_batch(waiting)
         if not queued.tries:
             calls = plural(batch.calls, "call")
-            log.info("generate: %s; a batch of %s waits for room", reason, calls)
+            log.info("generate: %s; a batch of %s waits for a place in the queue", reason, calls)
 
     async def _try_again(self, batch: SubmittedBatch) -> None:
-        """Create a batch that found the queue full, if there may be room by now."""
+        """Create a batch that found the queue full, if it may have shrunk by now."""
         queued = self._queue.get(batch.token)
         if VALIDATING in (each.status for each in self._tracker.open()):
             return  # create one at a time
-        if (
-            queued
-            and queued.closed == self._tracker.closed
-            and time.monotonic() < queued.not_before_s
-        ):
+        is_full = queued is not None and queued.closed == self._tracker.closed
+        if queued is not None and is_full and time.monotonic() < queued.not_before_s:
             return
         dialect = self._dialects.get(batch.token)
         if dialect is None and batch.batch_id is not None:  # of an earlier run, refused once
