@@ -21,8 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from steep.evaluation.bootstrap import bootstrap_interval, paired_bootstrap, ratio
-from steep.evaluation.statistics import mean_interval, paired_difference
+from steep.evaluation.statistics import (
+    bootstrap_interval,
+    mean_interval,
+    paired_bootstrap,
+    paired_difference,
+    ratio,
+)
 
 DOCUMENTS = (6, 10, 20, 53)
 RATES = (0.5, 0.3, 0.1, 0.05)

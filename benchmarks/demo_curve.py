@@ -25,8 +25,8 @@ from steep.evaluation.eval_models import name_of
 from steep.evaluation.methods.common import ROWS_NAME
 from steep.evaluation.methods.likelihood import STAGE as LIKELIHOOD
 from steep.evaluation.methods.likelihood import likelihood_grades
-from steep.evaluation.option_rows import QuestionRow
 from steep.evaluation.results import Comparison, ModelScore
+from steep.evaluation.rows import QuestionRow
 from steep.stages import pipeline
 from steep.stages.evaluate import setup_of
 

@@ -27,7 +27,7 @@ from typing import Any
 
 from steep.documents.document import Document
 from steep.documents.reading import read_documents
-from steep.evaluation.answers import ask
+from steep.evaluation.engines import NORMALIZERS, Normalizer, OptionScores
 from steep.evaluation.exports import (
     MODEL,
     Exported,
@@ -39,16 +39,9 @@ from steep.evaluation.exports import (
 from steep.evaluation.hf_engine import HuggingFaceEngine
 from steep.evaluation.likelihood import score_questions
 from steep.evaluation.methods.answers import verdicts
-from steep.evaluation.option_rows import (
-    NORMALIZERS,
-    Normalizer,
-    OptionScores,
-    QuestionRow,
-    likeliest,
-    make_rows,
-)
 from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import read_questions
+from steep.evaluation.rows import QuestionRow, ask_choices, make_rows
 from steep.llm.model_names import embedded_directory
 
 HARNESS_METRICS: dict[Normalizer, str] = {
@@ -114,9 +107,9 @@ def our_answers(
 ) -> dict[str, bool]:
     """Ask for thought processes ourselves: right or wrong of each question."""
     engine = HuggingFaceEngine(*_load(model))
-    rows = ask(engine, model.name, question_set.questions, documents, PROTOCOLS["default"])
+    rows = ask_choices(engine, model.name, question_set.questions, documents, PROTOCOLS["default"])
     found = verdicts(rows, "strict", "first-valid")
-    return {each.question_id: each.right for each in found}
+    return {each.row.question_id: each.right for each in found}
 
 
 def _load(model: Path) -> tuple[Any, Any]:
@@ -148,13 +141,11 @@ def _harness_row(sample: Mapping[str, Any]) -> Answered:
     """The harness tells no choice, so it is made of its likelihoods; right or wrong is its own."""
     sums = tuple(float(response[0]) for response in sample["filtered_resps"])
     options = sample["doc"]["options"]
-    characters = tuple(map(len, options))
-    sizes = tuple(len(option.encode()) for option in options)
-    scores = OptionScores(sums, (1,) * len(options), characters, sizes)
+    scores = OptionScores.of(options, sums, (1,) * len(options))
     return Answered(
         sample["doc"]["id"],
         sums,
-        {each: likeliest(scores, each, 1)[0] for each in HARNESS_METRICS},
+        {each: scores.likeliest(each)[0] for each in HARNESS_METRICS},
         {each: sample[metric] == 1 for each, metric in HARNESS_METRICS.items()},
     )
 
@@ -214,7 +205,7 @@ def compare(name: str, rows: Sequence[QuestionRow], answered: Iterable[Answered]
         if not known:
             lines.append(f"{name:8} {normalizer:13} not known there")
             continue
-        choice = sum(row.choice(normalizer) == each.chosen[normalizer] for row, each in known)
+        choice = sum(row.likeliest(normalizer)[0] == each.chosen[normalizer] for row, each in known)
         verdict = sum(row.right(normalizer) == each.right[normalizer] for row, each in known)
         right = sum(row.right(normalizer) for row in rows)
         lines.append(

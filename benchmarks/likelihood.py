@@ -25,10 +25,11 @@ from typing import Any, NamedTuple
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steep.documents.reading import read_documents
+from steep.evaluation.engines import Normalizer
 from steep.evaluation.likelihood import score_questions
-from steep.evaluation.option_rows import Normalizer, QuestionRow, make_rows
 from steep.evaluation.prompts import closed_book_prompt, short_answer_prompt
 from steep.evaluation.questions import Question, read_questions
+from steep.evaluation.rows import QuestionRow, make_rows
 from steep.llm.model_names import embedded_directory
 
 METRICS: dict[str, Normalizer] = {
@@ -181,7 +182,7 @@ def compare(rows: Sequence[QuestionRow], samples: Sequence[dict[str, Any]]) -> N
             values = [
                 float(r[0]) / n for r, n in zip(sample["filtered_resps"], lengths, strict=True)
             ]
-            same_choice += values.index(max(values)) == row.choice(normalizer)
+            same_choice += values.index(max(values)) == row.likeliest(normalizer)[0]
             same_right += bool(sample[metric]) == row.right(normalizer)
         print(f"{metric:9} same choice {same_choice} of {len(rows)}, same verdict {same_right}")
 

@@ -25,11 +25,10 @@ import numpy as np
 from steep.core.words import words_of
 from steep.documents.reading import read_documents
 from steep.evaluation.questions import read_short_answers
-from steep.retrieval.bm25 import BM25Index
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import cut_documents, split_text
 from steep.retrieval.embed import StaticEmbedder, embed_texts
-from steep.retrieval.index import VectorIndex
+from steep.retrieval.index import BM25Index, VectorIndex
 
 SIZES = (256, 512, 1024)
 EXCERPTS = 300

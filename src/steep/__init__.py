@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from steep.corpus.passage import Passage, read_passages
     from steep.documents.document import Document
     from steep.documents.reading import read_documents
-    from steep.evaluation.scores import Scores, read_scores
+    from steep.evaluation.results import Scores, read_scores
     from steep.recipes.recipe import (
         Recipe,
         RecipeKind,
@@ -42,7 +42,7 @@ _HOMES = {
     "corpus.passage": ("Passage", "read_passages"),
     "documents.document": ("Document",),
     "documents.reading": ("read_documents",),
-    "evaluation.scores": ("Scores", "read_scores"),
+    "evaluation.results": ("Scores", "read_scores"),
     "recipes.recipe": (
         "Recipe", "RecipeKind", "RecipeOptions", "Repeated", "Step", "Writer", "ask",
     ),

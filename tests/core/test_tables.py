@@ -21,8 +21,9 @@ from steep.evaluation.results import (
     LikelihoodResult,
     LikelihoodScore,
     OptionLengths,
+    Scores,
+    SkippedQuestion,
 )
-from steep.evaluation.scores import Scores, SkippedQuestion
 
 INTERVAL = "32.2 (23.3-42.7)"
 KINDS = ("near the text", "indirect", "two facts")

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from steep.core.files import read_rows, write_rows
-from steep.evaluation.answers import AnswerRow
 from steep.evaluation.methods.answers import CUT_OFF, NOTHING_CAME, answers_result, verdicts
 from steep.evaluation.methods.short_answers import short_answers_result
 from steep.evaluation.parsers import NO_ANSWER_LINE, NOT_ON_OFFER
 from steep.evaluation.protocols import PROTOCOLS, vote
 from steep.evaluation.results import AnswerProtocol, AnswersScore
+from steep.evaluation.rows import AnswerRow
 
 
 def row(question: str, sample: int, output: str, **changes: object) -> AnswerRow:
@@ -55,7 +55,7 @@ def score(rows: list[AnswerRow], protocol: AnswerProtocol) -> AnswersScore:
 
 def test_a_letter_stands_for_the_option_that_was_shown_there() -> None:
     first, second, third = verdicts(ROWS, "strict", "first-valid")
-    assert (first.chosen, first.right, first.order) == ((0,), True, (2, 0, 1))
+    assert (first.chosen, first.right, first.row.order) == ((0,), True, (2, 0, 1))
     assert (second.chosen, second.right) == (None, False)
     assert (third.chosen, third.right) == ((1, 2), True)
 

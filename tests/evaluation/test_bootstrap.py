@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from steep.evaluation.bootstrap import (
+from steep.evaluation.statistics import (
     bootstrap_interval,
+    mean_interval,
     paired_bootstrap,
+    paired_difference,
     ratio,
     ratio_difference,
 )
-from steep.evaluation.statistics import mean_interval, paired_difference
 
 STUDIES = 400
 

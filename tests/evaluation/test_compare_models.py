@@ -6,9 +6,10 @@ from dataclasses import asdict
 import pytest
 
 from steep.evaluation.compare import Grade, compare
+from steep.evaluation.engines import OptionScores
 from steep.evaluation.methods.likelihood import likelihood_result
-from steep.evaluation.option_rows import OptionScores, QuestionRow, make_rows
 from steep.evaluation.questions import Question
+from steep.evaluation.rows import QuestionRow, make_rows
 from steep.evaluation.statistics import holm
 
 QUESTIONS = [

@@ -13,12 +13,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from calling import calling
 from steep.core.errors import UserError
-from steep.evaluation.answers import AnswerRow, ask, ask_short
 from steep.evaluation.engines import Decoding, cut_at_stop
 from steep.evaluation.hf_engine import HuggingFaceEngine
 from steep.evaluation.http_engine import HttpEngine
 from steep.evaluation.methods.answers import verdicts
 from steep.evaluation.results import AnswerProtocol
+from steep.evaluation.rows import AnswerRow, ask_choices, ask_short
 from steep.testing.script import Behaviour, Script
 from steep.testing.scripted_server import ScriptedServer
 from steep.testing.tiny_model import make_tiny_model
@@ -161,8 +161,8 @@ def test_rows_are_the_same_whichever_engine(
 
     # The few-shot examples outgrow the tiny model's context, so short answers stand for them.
     shorts = [SHORT, replace(SHORT, id="q8", question="Where was it built?")]
-    ours = ask_short(engine, "tiny", shorts, named, seed=2)
-    theirs = ask_short(remote, "tiny", shorts, named, seed=2)
+    ours = ask_short(engine, "tiny", shorts, named)
+    theirs = ask_short(remote, "tiny", shorts, named)
     for here, there in zip(ours, theirs, strict=True):
         assert there.logprob == pytest.approx(here.logprob)
         assert replace(there, logprob=None) == replace(here, logprob=None)
@@ -171,7 +171,7 @@ def test_rows_are_the_same_whichever_engine(
     assert all(sent[row.prompt]["seed"] == row.seed for row in ours)
     assert all(body["stop"] == ["\n"] for body in sent.values())
     with pytest.raises(UserError, match="longer than the model's context"):
-        ask(engine, "tiny", questions, named, protocol)
+        ask_choices(engine, "tiny", questions, named, protocol)
 
 
 def test_likelihoods_are_the_same_whichever_engine(
@@ -201,7 +201,7 @@ def chat_rows(behaviour: Behaviour) -> list[AnswerRow]:
     questions = [replace(QUESTION, id=f"q{n}", question=f"What is {n}?") for n in range(6)]
     with ScriptedServer(Script(seed=1, behaviour=behaviour)) as scripted:
         remote = HttpEngine(calling(scripted.base_url), "m", "evaluate m", "chat")
-        return ask(remote, "m", questions, {"quillon": DOCUMENT}, AnswerProtocol(samples=2))
+        return ask_choices(remote, "m", questions, {"quillon": DOCUMENT}, AnswerProtocol(samples=2))
 
 
 def test_accidents_of_a_chat_server_change_no_row() -> None:

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steep.core.errors import UserError
 from steep.core.files import read_rows, write_rows
-from steep.evaluation.forgetting.general_text import (
+from steep.evaluation.methods.general_text import (
     GeneralText,
     TextLoss,
     loss_difference,
@@ -137,10 +137,10 @@ def test_texts_are_read_and_what_is_none_is_named(tmp_path: Path) -> None:
     path = tmp_path / "web.jsonl"
     lines = [json.dumps({"text": "One."}), "no json", json.dumps({"text": "Two."})]
     path.write_text("\n".join(lines))
-    found = read_general_texts(path)
-    assert found.texts == (GeneralText("web.jsonl:1", "One."), GeneralText("web.jsonl:2", "Two."))
-    assert [each.source for each in found.skipped] == ["web.jsonl:2"]
-    assert len(read_general_texts("builtin").texts) > 10
+    texts, skipped = read_general_texts(path)
+    assert texts == [GeneralText("web.jsonl:1", "One."), GeneralText("web.jsonl:2", "Two.")]
+    assert [each.source for each in skipped] == ["web.jsonl:2"]
+    assert len(read_general_texts("builtin")[0]) > 10
     (tmp_path / "empty.txt").write_text("\n")
     for name in ("empty.txt", "none.txt"):
         with pytest.raises(UserError, match="no general text"):

@@ -12,8 +12,8 @@ from steep.core.errors import UserError
 from steep.core.files import read_rows, write_rows
 from steep.documents.document import Document
 from steep.evaluation.exports import export_lm_eval, export_questions
-from steep.evaluation.forgetting.general_text import GeneralText, text_losses
-from steep.evaluation.forgetting.harness_tasks import (
+from steep.evaluation.methods.general_text import GeneralText, text_losses
+from steep.evaluation.methods.harness_tasks import (
     TaskRow,
     TaskRun,
     compare_tasks,
@@ -149,7 +149,7 @@ def test_a_loss_keeps_its_weights_and_what_has_no_rows_is_named(ran: TaskRun) ->
     (score,) = (score for score in ran.scores if score.metric == "bits_per_byte")
     total = sum(row.value for row in losses) / sum(row.weight for row in losses)
     assert score.value == pytest.approx(-total / math.log(2))
-    assert ran.without_rows == ("tiny_class: mcc",)
+    assert ran.without_rows == ["tiny_class: mcc"]
     found = compare_tasks(ran.rows, ran.rows, "same", "same")
     assert all(each.difference.mean == 0 for each in found)
 

@@ -28,7 +28,7 @@ from steep.evaluation.summaries.judging import (
     NOTHING_CAME,
     SALIENT,
     ClaimBatch,
-    EngineJudge,
+    Judge,
     JudgedPassage,
     Verdict,
     read_verdicts,
@@ -68,7 +68,7 @@ class ChatServer:
 
 
 @contextmanager
-def serving(server: ChatServer) -> Iterator[EngineJudge]:
+def serving(server: ChatServer) -> Iterator[Judge]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -84,7 +84,7 @@ def serving(server: ChatServer) -> Iterator[EngineJudge]:
     try:
         port = asyncio.run_coroutine_threadsafe(start(), loop).result()
         url = f"http://127.0.0.1:{port}/v1"
-        yield EngineJudge(HttpEngine(calling(url), "j", "judge", "chat"), "judge")
+        yield Judge(HttpEngine(calling(url), "j", "judge", "chat"), "judge")
     finally:
         asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
@@ -223,15 +223,13 @@ def test_a_server_that_refuses_all_is_an_error() -> None:
     with ScriptedServer(Script(seed=1, behaviour=behaviour)) as scripted:
         engine = HttpEngine(calling(scripted.base_url), "m", "judge", "chat")
         with pytest.raises(UserError, match="'m' refused every request"):
-            EngineJudge(engine, "m").rule([ClaimBatch(DOCUMENT, CLAIMS)])
+            Judge(engine, "m").rule([ClaimBatch(DOCUMENT, CLAIMS)])
 
 
 def test_a_scripted_server_that_only_writes_prose_gives_rows_without_claims() -> None:
     with ScriptedServer(Script(seed=1)) as scripted:
         engine = HttpEngine(calling(scripted.base_url), "m", "judge", "chat")
-        passages, claims = judge_summaries(
-            EngineJudge(engine, "m"), [text("a", "All of gold.")], SOURCES
-        )
+        passages, claims = judge_summaries(Judge(engine, "m"), [text("a", "All of gold.")], SOURCES)
     assert claims == []
     assert [row.why_not for row in passages] == [NO_CLAIMS]
 

@@ -1,24 +1,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from steep.evaluation.engines import Progress, no_progress
-from steep.evaluation.summaries.judge_agreement import agreement, labeled_claims, measure_judge
+from steep.evaluation.summaries.claims import agreement, labeled_claims, measure_judge
 from steep.evaluation.summaries.judging import (
     COSMETIC,
     FALSE,
     LEFT_OUT,
     SALIENT,
     ClaimBatch,
-    ClaimSplit,
-    JudgedPassage,
+    Judge,
     Ruling,
     Verdict,
 )
@@ -27,18 +26,14 @@ VERDICT_OF = {"false": FALSE, "salient": SALIENT, "cosmetic": COSMETIC}
 LABEL_OF = {row.claim: row.label for row in labeled_claims()}
 
 
-@dataclass
-class Oracle:
+class Oracle(Judge):
     """Knows the labels, but for some claims that it has its own opinion of."""
 
-    opinions: dict[str, Verdict] = field(default_factory=dict)
-    name: str = "oracle"
-    batches: list[ClaimBatch] = field(default_factory=list)
-
-    def split(
-        self, passages: Sequence[JudgedPassage], on_progress: Progress = no_progress
-    ) -> list[ClaimSplit]:
-        raise AssertionError("nothing is to be taken apart")
+    def __init__(self, opinions: Mapping[str, Verdict] | None = None) -> None:
+        no_engine: Any = None
+        super().__init__(no_engine, "oracle")
+        self.opinions = opinions or {}
+        self.batches: list[ClaimBatch] = []
 
     def rule(
         self, batches: Sequence[ClaimBatch], on_progress: Progress = no_progress

@@ -18,10 +18,11 @@ from steep.evaluation.summaries.judging import (
     SALIENT,
     TWICE,
     Verdict,
+    judge_prompt,
     read_claims,
     read_verdicts,
+    split_prompt,
 )
-from steep.evaluation.summaries.prompts import judge_prompt, split_prompt
 
 CLAIMS = ("Edda owns the ferry.", "The ferry is red.", "A rope pulls it.")
 

@@ -13,12 +13,12 @@ from steep.evaluation.engines import (
     CachedEngine,
     Decoding,
     OnOutput,
+    OptionScores,
     Output,
     Progress,
     keep_nothing,
     no_progress,
 )
-from steep.evaluation.option_rows import OptionScores
 
 PROMPTS = [f"prompt {n}, naïve\n" for n in range(7)]
 TWO = Decoding(samples=2, temperature=0.5, max_tokens=8)

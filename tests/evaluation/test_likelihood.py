@@ -15,8 +15,8 @@ from transformers import (
 )
 
 from steep.core.errors import UserError
+from steep.evaluation.engines import OptionScores
 from steep.evaluation.likelihood import score_questions
-from steep.evaluation.option_rows import OptionScores
 from steep.testing.tiny_model import CONTEXT_TOKENS, make_tiny_model
 
 PROMPTS = [

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from steep.cli.score_lines import print_scores
+from steep.cli.status_lines import of_question
 from steep.config import Config
 from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.errors import UserError
@@ -17,9 +18,8 @@ from steep.core.files import write_json, write_rows
 from steep.evaluation.compare import Grade, compare
 from steep.evaluation.eval_models import EvalModel
 from steep.evaluation.methods.common import ROWS_NAME, Method, Session, rows_by_model
-from steep.evaluation.methods.registry import METHODS, ask, check_methods, scores_of
-from steep.evaluation.results import MetricsResult
-from steep.evaluation.scores import Scores, read_scores, write_scores
+from steep.evaluation.methods.registry import METHODS, ask, check_methods, results_of, scores_of
+from steep.evaluation.results import MetricsResult, Scores, read_scores, write_scores
 from steep.evaluation.setup import EvaluationSetup
 from steep.report.render import render_report
 from steep.stages.evaluate import setup_of
@@ -91,8 +91,10 @@ def test_its_result_is_in_the_scores(scores: Scores) -> None:
 def test_its_result_is_printed(scores: Scores, capsys: pytest.CaptureFixture[str]) -> None:
     print_scores(scores)
     printed = capsys.readouterr().out
-    assert "spelling, words right, n = 8" in printed and "87.5" in printed
-    assert "raw - base: +37.5" in printed and CAVEAT in printed
+    assert "spelling, words right:" in printed and CAVEAT in printed
+    lines = [line.split() for line in printed.splitlines()]
+    assert any(line[:2] == ["raw", "87.5%"] for line in lines)
+    assert any(line[:3] == ["raw", "\N{MINUS SIGN}", "base"] and "+37.5" in line for line in lines)
 
 
 def test_its_result_is_on_the_page(scores: Scores, tmp_path: Path) -> None:
@@ -105,6 +107,17 @@ def test_its_result_is_on_the_page(scores: Scores, tmp_path: Path) -> None:
     page = render_report(tmp_path, run).read_text(encoding="utf-8")
     assert "spelling, words right" in page and "87.5%" in page and CAVEAT in page
     assert "It measured spelling" in page
+
+
+def test_its_rows_of_a_question_are_shown(setup: EvaluationSetup) -> None:
+    session = Session(None, None, None)
+    rows = [row for name in TYPOS for row in ask(session, EvalModel(name, setup))]
+    found = results_of(setup, rows, "q1")
+    assert [each["row"]["share"] for each in found["results"]] == [0.0, 1.0]
+    first, *_, last = of_question(found)
+    assert first == "q1" and last == "raw, spelling: question_id q1, document_id d1, share 1.0"
+    with pytest.raises(UserError, match="no row of the question 'q9'"):
+        results_of(setup, rows, "q9")
 
 
 def naming(setup: EvaluationSetup, *methods: str) -> EvaluationSetup:

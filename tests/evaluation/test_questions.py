@@ -14,7 +14,7 @@ from steep.evaluation.questions import (
     read_questions,
     read_short_answers,
 )
-from steep.evaluation.scores import SkippedQuestion
+from steep.evaluation.results import SkippedQuestion
 
 DOCUMENTS = (
     Document("kenya-1", "Kenya", "text"),

@@ -7,18 +7,24 @@ import math
 from pathlib import Path
 
 from steep.core.files import read_json
-from steep.evaluation.answers import AnswerRow
 from steep.evaluation.compare import Grade
+from steep.evaluation.engines import OptionScores
 from steep.evaluation.methods.answers import answers_result
 from steep.evaluation.methods.likelihood import likelihood_result
 from steep.evaluation.methods.open_book_result import GridPoint, Retrieved, open_book_result
 from steep.evaluation.methods.registry import METHODS
 from steep.evaluation.methods.short_answers import short_answers_result
-from steep.evaluation.option_rows import OptionScores, make_rows
 from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import Question
-from steep.evaluation.results import Interval, MethodResult
-from steep.evaluation.scores import Scores, SkippedQuestion, read_scores, write_scores
+from steep.evaluation.results import (
+    Interval,
+    MethodResult,
+    Scores,
+    SkippedQuestion,
+    read_scores,
+    write_scores,
+)
+from steep.evaluation.rows import AnswerRow, make_rows
 from steep.evaluation.study_results import (
     Agreement,
     GeneralTextResult,

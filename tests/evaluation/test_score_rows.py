@@ -7,18 +7,11 @@ import pyarrow.parquet as parquet
 import pytest
 
 from steep.core.files import read_rows, write_rows
+from steep.evaluation.engines import NORMALIZERS, Normalizer, OptionScores
 from steep.evaluation.methods.likelihood import option_lengths
-from steep.evaluation.option_rows import (
-    NORMALIZERS,
-    Normalizer,
-    OptionScores,
-    QuestionRow,
-    count_ties,
-    likeliest,
-    make_rows,
-)
 from steep.evaluation.questions import Question
 from steep.evaluation.results import ExtremeLengths
+from steep.evaluation.rows import QuestionRow, count_ties, make_rows
 
 QUESTIONS = [
     Question("q1", "d1", "near", "Who?", ("naïve", "b"), (1,)),
@@ -38,7 +31,7 @@ def test_rows_survive_the_disk(tmp_path: Path) -> None:
 
 def test_a_row_holds_what_was_chosen() -> None:
     first, second = make_rows(QUESTIONS, SCORES)
-    assert (first.choice("sum"), first.choice("per_token")) == (1, 0)
+    assert (first.likeliest("sum"), first.likeliest("per_token")) == ([1], [0])
     assert first.right("sum")
     assert not first.right("per_token")
     assert second.right("per_byte")
@@ -90,8 +83,8 @@ def test_ties_are_counted_by_normaliser() -> None:
     assert {count_ties(rows, name) for name in NORMALIZERS} == {1}
     tied = OptionScores((-3.0, -2.0, -2.0), (3, 2, 4), (1, 1, 1), (1, 1, 1))
     (row,) = make_rows([QUESTIONS[1]], [tied])
-    assert (row.choice("sum"), count_ties([row], "sum")) == (1, 1)
-    assert (row.choice("per_token"), count_ties([row], "per_token")) == (2, 0)
+    assert (row.likeliest("sum"), count_ties([row], "sum")) == ([1], 1)
+    assert (row.likeliest("per_token"), count_ties([row], "per_token")) == ([2], 0)
 
 
 @pytest.mark.parametrize(
@@ -99,4 +92,4 @@ def test_ties_are_counted_by_normaliser() -> None:
 )
 def test_each_normaliser_divides_by_its_own_length(normalizer: Normalizer, chosen: int) -> None:
     scores = OptionScores((-4.0, -6.0, -9.0, -12.0), (1, 6, 4, 5), (4, 7, 15, 10), (4, 7, 15, 40))
-    assert likeliest(scores, normalizer, 1) == [chosen]
+    assert scores.likeliest(normalizer) == [chosen]

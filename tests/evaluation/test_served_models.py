@@ -12,10 +12,10 @@ from asked import DOCUMENT, QUESTION
 from calling import calling
 from json_server import Body, Reply, serving
 from steep.core.errors import UserError
-from steep.evaluation.answers import ask
 from steep.evaluation.engines import TOO_LONG, Decoding, NoLikelihoods, Output, PromptTooLong
 from steep.evaluation.http_engine import HttpEngine
 from steep.evaluation.results import AnswerProtocol
+from steep.evaluation.rows import ask_choices
 from steep.ledger.ledger import Ledger
 
 PROMPTS = [f"What is lock {number}?" for number in range(12)]
@@ -147,7 +147,7 @@ def test_a_prompt_that_outgrows_a_served_context_is_no_wrong_answer() -> None:
         ((output,),) = engine(base_url).generate(PROMPTS[:1], Decoding())
         assert output.finish_reason == TOO_LONG
         with pytest.raises(PromptTooLong):
-            ask(engine(base_url), "m", [QUESTION], {"quillon": DOCUMENT}, AnswerProtocol())
+            ask_choices(engine(base_url), "m", [QUESTION], {"quillon": DOCUMENT}, AnswerProtocol())
         with pytest.raises(PromptTooLong, match="99 tokens"):
             engine(base_url, "completions").logprobs(PROMPTS[:1], [["a", "b"]])
 
@@ -182,7 +182,7 @@ def test_rows_are_the_same_with_and_without_trouble() -> None:
     for reply in replies:
         with serving(reply) as base_url:
             rows.append(
-                ask(
+                ask_choices(
                     engine(base_url),
                     "m",
                     questions,

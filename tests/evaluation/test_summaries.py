@@ -13,20 +13,17 @@ from steep.core.files import read_rows, write_rows
 from steep.documents.split import split_document, whole_documents
 from steep.evaluation.engines import Decoding
 from steep.evaluation.hf_engine import HuggingFaceEngine
-from steep.evaluation.summaries.prompts import (
-    KINDS,
-    in_chat_form,
-    judge_prompt,
-    split_prompt,
-    summary_prompt,
-)
+from steep.evaluation.summaries.judging import judge_prompt, split_prompt
 from steep.evaluation.summaries.texts import (
+    KINDS,
     ClaimRow,
     PassageRow,
     Reference,
     SummaryRow,
     human_summaries,
+    in_chat_form,
     read_references,
+    summary_prompt,
     write_summaries,
 )
 

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steep.evaluation.results import Interval
-from steep.evaluation.scores import as_json
+from steep.evaluation.results import Interval, as_json
 from steep.evaluation.study_results import TextSet
 from steep.evaluation.summaries.claims import Judged
 from steep.evaluation.summaries.scores import (

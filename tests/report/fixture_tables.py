@@ -11,21 +11,19 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from steep.evaluation.answers import AnswerRow
 from steep.evaluation.compare import Grade
-from steep.evaluation.forgetting.general_text import TextLoss, loss_difference, loss_score
-from steep.evaluation.forgetting.harness_tasks import TaskRow, compare_tasks
+from steep.evaluation.engines import OptionScores
 from steep.evaluation.methods.answers import answers_result
+from steep.evaluation.methods.general_text import TextLoss, loss_difference, loss_score
+from steep.evaluation.methods.harness_tasks import TaskRow, compare_tasks
 from steep.evaluation.methods.open_book_result import GridPoint, Retrieved, open_book_result
 from steep.evaluation.methods.short_answers import short_answers_result
-from steep.evaluation.option_rows import OptionScores, QuestionRow, make_rows
 from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import Question
-from steep.evaluation.results import AnswerProtocol
-from steep.evaluation.scores import as_json, finite
+from steep.evaluation.results import AnswerProtocol, as_json, finite
+from steep.evaluation.rows import AnswerRow, QuestionRow, make_rows
 from steep.evaluation.study_results import GridVariant, TaskScore
-from steep.evaluation.summaries.claims import Judged
-from steep.evaluation.summaries.judge_agreement import compare_verdicts, labeled_claims
+from steep.evaluation.summaries.claims import Judged, compare_verdicts, labeled_claims
 from steep.evaluation.summaries.judging import Verdict
 from steep.evaluation.summaries.scores import SummaryScores
 from steep.evaluation.summaries.texts import HUMAN, ClaimRow, PassageRow, SummaryRow

@@ -13,8 +13,7 @@ from fixture_tables import TOO_LONG, tables
 from test_report_page import Page, render
 
 from steep.core.files import read_json, write_json
-from steep.evaluation.results import AnswerProtocol
-from steep.evaluation.scores import finite
+from steep.evaluation.results import AnswerProtocol, finite
 from steep.report.render import render_report
 
 HEADINGS = {

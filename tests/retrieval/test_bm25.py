@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steep.core.words import words_of
-from steep.retrieval import bm25
-from steep.retrieval.bm25 import BM25Index
-from steep.retrieval.index import Hit
+from steep.retrieval import index
+from steep.retrieval.index import BM25Index, Hit
 
 TEXTS = st.lists(
     st.lists(st.sampled_from(["salt", "eel", "ferry", "glass", "old"]), max_size=12).map(" ".join),
@@ -69,5 +68,5 @@ def test_scripts_without_blanks_are_read_by_character() -> None:
 def test_blocks_of_questions_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     texts, questions = ["salt eel", "glass", "ferry salt"], ["salt", "glass ferry", "old", "eel"]
     at_once = list(BM25Index(texts).search(questions, 2))
-    monkeypatch.setattr(bm25, "BLOCK_SCORES", 3)
+    monkeypatch.setattr(index, "BM25_BLOCK_SCORES", 3)
     assert list(BM25Index(texts).search(questions, 2)) == at_once

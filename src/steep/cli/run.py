@@ -78,7 +78,7 @@ def _check_writable(root: Path) -> None:
 
 def run_all(opened: Opened, as_json: bool) -> None:
     """Run the pipeline and print its results."""
-    from steep.evaluation.scores import read_scores
+    from steep.evaluation.results import read_scores
     from steep.evaluation.setup import SCORES_NAME
     from steep.stages import pipeline
 

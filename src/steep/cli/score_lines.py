@@ -9,7 +9,7 @@ import typer
 
 from steep.core.formatting import count, plural
 from steep.core.tables import table, wrap_text
-from steep.evaluation.scores import Scores
+from steep.evaluation.results import Scores
 from steep.report.blocks import Block, Bullets, Cell, Heading, Model, Part, Stacked, Strong, Table
 from steep.report.render import result_sections
 from steep.report.results import ResultTables

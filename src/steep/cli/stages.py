@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from steep.cli.options import Opened
     from steep.config import Config
     from steep.core.artifacts import Artifact
-    from steep.evaluation.scores import Scores
+    from steep.evaluation.results import Scores
     from steep.stages.pipeline import StageName
 
 NEXT = {"generate": "corpus", "corpus": "tokenize", "tokenize": "train"}
@@ -117,7 +117,7 @@ def evaluate(
 
 
 def _scores(opened: Opened, rescore: bool) -> Scores | None:
-    from steep.evaluation.scores import read_scores
+    from steep.evaluation.results import read_scores
     from steep.evaluation.setup import SCORES_NAME
     from steep.stages import evaluate, pipeline
 

@@ -276,6 +276,8 @@ def of_question(found: Found) -> Iterator[str]:
 
 
 def _verdict_on(result: Found) -> str:
+    if "row" in result:
+        return ", ".join(f"{name} {value}" for name, value in result["row"].items())
     if "grades" in result:
         return ", ".join(f"{name} {max(each):.2f}" for name, each in result["grades"].items())
     if result["chosen"] is None:

@@ -23,15 +23,11 @@ if TYPE_CHECKING:
 
 
 class EndpointUse(NamedTuple):
-    """An endpoint that an evaluation asks.
-
-    Attributes:
-        reads_only: True for an embedder or a reranker, which return no text.
-    """
+    """An endpoint that an evaluation asks."""
 
     section: str
     settings: EndpointConfig
-    reads_only: bool
+    reads_only: bool  # True for an embedder or a reranker, which return no text
 
     @property
     def prices(self) -> Prices:
@@ -76,7 +72,7 @@ def check_prices(setup: EvaluationSetup) -> None:
 
 
 class Callers:
-    """Open endpoints on demand; the ledger is opened with the first one. Close it using `with`."""
+    """Opens endpoints on demand, and the ledger with the first; used in a `with` statement."""
 
     def __init__(self, setup: EvaluationSetup) -> None:
         self._setup = setup
@@ -102,11 +98,7 @@ class Callers:
         return self._open[section]
 
     def engine(self, section: str, purpose: str) -> AnswerEngine:
-        """Return the engine of a served model.
-
-        Raises:
-            UserError: As `open` does.
-        """
+        """Return the engine of a served model."""
         from steep.evaluation.http_engine import HttpEngine
 
         server: Any = self._used[section].settings

@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from itertools import combinations
 from typing import NamedTuple, TypeVar
 
-from steep.evaluation.bootstrap import paired_bootstrap
 from steep.evaluation.results import (
     Comparison,
     Difference,
@@ -27,6 +26,7 @@ from steep.evaluation.statistics import (
     mcnemar_exact,
     mean_interval,
     minimum_detectable_difference,
+    paired_bootstrap,
     paired_difference,
     paired_p,
 )

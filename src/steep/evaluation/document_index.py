@@ -51,16 +51,12 @@ def query(question: Question, question_set: QuestionSet) -> str:
 
 @dataclass
 class DocumentIndex:
-    """The chunks of one run's documents; open it using `with`, since rankings are kept on disk.
-
-    Attributes:
-        in_memory: Forget rankings when the index is closed.
-    """
+    """The chunks of one run's documents and their rankings; used in a `with` statement."""
 
     setup: EvaluationSetup
     question_set: QuestionSet
     callers: Callers
-    in_memory: bool = False
+    in_memory: bool = False  # forget rankings when the index is closed
     _chunkings: dict[int, Chunking] = field(default_factory=dict)
     _retrievers: dict[tuple[int, str], Retriever] = field(default_factory=dict)
 

@@ -2,11 +2,9 @@
 
 The join follows lm-evaluation-harness, so that figures compare: blanks at the prompt's end move to
 the option, the whole is encoded at once, and the option's tokens are those that follow as many
-tokens as the prompt alone has. BOS comes first where the tokenizer has one, as before every
-training text.
+tokens as the prompt alone has. BOS comes first where the tokenizer has one.
 
-A row is a tree of token sequences that holds shared prefixes once: the prompt of a question's
-options, and the common beginning of the prompts of several questions:
+A row is a tree of token sequences that holds shared prefixes once:
 
     tokens     Q1 Q2 Q3 | a1 | b1 b2      options "a1 a2" and "b1 b2 b3"
     position    0  1  2 |  3 |  3  4      as if each option came right after the prompt
@@ -38,7 +36,7 @@ class EncodedQuestion:
         return len(self.prompt) + max(map(len, self.options)) - 1
 
 
-class Target(NamedTuple):
+class PredictedToken(NamedTuple):
     """The token `token` of an option is predicted at index `place` of the row."""
 
     place: int
@@ -54,7 +52,7 @@ class TreeRow:
     ids: tuple[int, ...]
     positions: tuple[int, ...]
     parents: tuple[int, ...]
-    targets: tuple[Target, ...]
+    targets: tuple[PredictedToken, ...]
 
 
 def encode_question(tokenizer: Any, prompt: str, continuations: Sequence[str]) -> EncodedQuestion:
@@ -65,11 +63,11 @@ def encode_question(tokenizer: Any, prompt: str, continuations: Sequence[str]) -
     """
     bare = prompt.rstrip()
     blanks = prompt[len(bare) :]
-    start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    prompt_ids = text_ids(tokenizer, bare)
+    prompt_ids = token_ids(tokenizer, bare)
+    bos = prompt_ids[: int(tokenizer.bos_token_id is not None)]
     options = []
     for continuation in continuations:
-        whole = text_ids(tokenizer, bare + blanks + continuation)
+        whole = bos + text_ids(tokenizer, bare + blanks + continuation)
         if len(whole) <= len(prompt_ids):
             raise UserError(
                 "An option has no token of its own after its prompt, so it has no likelihood.",
@@ -78,7 +76,13 @@ def encode_question(tokenizer: Any, prompt: str, continuations: Sequence[str]) -
                 hint="change the option so that the tokenizer does not merge it into the prompt",
             )
         options.append(tuple(whole[len(prompt_ids) :]))
-    return EncodedQuestion((*start, *prompt_ids), tuple(options))
+    return EncodedQuestion(tuple(prompt_ids), tuple(options))
+
+
+def token_ids(tokenizer: Any, text: str) -> list[int]:
+    """Return the ids of a text, after BOS where the tokenizer has one."""
+    start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    return start + text_ids(tokenizer, text)
 
 
 def shared_tokens(prompts: Sequence[Sequence[int]]) -> int:
@@ -93,14 +97,14 @@ def tree_row(questions: Sequence[EncodedQuestion]) -> TreeRow:
     """Lay questions out as one row that holds shared prefixes once."""
     nodes: dict[tuple[int, int], int] = {}  # (parent, token) to the index in the row
     positions: list[int] = []
-    targets: list[Target] = []
+    targets: list[PredictedToken] = []
     for number, question in enumerate(questions):
         for chosen, option in enumerate(question.options):
             place = -1
             sequence = question.prompt + option
             for position, token in enumerate(sequence):
                 if position >= len(question.prompt):
-                    targets.append(Target(place, token, number, chosen))
+                    targets.append(PredictedToken(place, token, number, chosen))
                 if position == len(sequence) - 1:
                     break
                 if (place, token) not in nodes:

@@ -10,18 +10,28 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from steep.core.errors import UserError
 from steep.core.files import disk_errors
 from steep.core.ids import derive_seed, stable_hash
-from steep.evaluation.option_rows import OptionScores
 
+Normalizer = Literal["sum", "per_token", "per_character", "per_byte"]
+NORMALIZERS: tuple[Normalizer, ...] = ("sum", "per_token", "per_character", "per_byte")
 TOO_LONG = "error"  # the finish_reason of a prompt that outgrows the context of a served model
 
 
 class PromptTooLong(UserError):
     """A prompt with its answer is longer than the model's context."""
+
+    def __init__(self, where: str, found: object = None, limit: float | None = None) -> None:
+        super().__init__(
+            "A prompt with its answer is longer than the model's context.",
+            where=where,
+            expected=None if limit is None else f"at most {limit} tokens",
+            found=found,
+            hint="give fewer or shorter contexts, or take a model with a longer context",
+        )
 
 
 class NoLikelihoods(UserError):
@@ -49,6 +59,42 @@ class Output(NamedTuple):
     finish_reason: str
     seed: int
     logprob: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OptionScores:
+    """Natural log-likelihoods and lengths of the options of one question.
+
+    Characters and UTF-8 bytes are those of the option itself, without the space before it.
+    """
+
+    sum_logprob: tuple[float, ...]
+    tokens: tuple[int, ...]
+    characters: tuple[int, ...]
+    bytes: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls, options: Sequence[str], sums: Sequence[float], tokens: Sequence[int]
+    ) -> OptionScores:
+        """Return the scores of options with these sums and numbers of tokens."""
+        bytes_ = tuple(len(option.encode()) for option in options)
+        return cls(tuple(sums), tuple(tokens), tuple(map(len, options)), bytes_)
+
+    def likeliest(self, normalizer: Normalizer, count: int = 1) -> list[int]:
+        """Return the `count` likeliest options; the first of equally likely ones."""
+        values = self.normalized(normalizer)
+        return sorted(range(len(values)), key=lambda option: -values[option])[:count]
+
+    def normalized(self, normalizer: Normalizer) -> list[float]:
+        """Return the log-likelihood of each option, divided by its length."""
+        lengths = {
+            "sum": (1,) * len(self.sum_logprob),
+            "per_token": self.tokens,
+            "per_character": self.characters,
+            "per_byte": self.bytes,
+        }[normalizer]
+        return [value / length for value, length in zip(self.sum_logprob, lengths, strict=True)]
 
 
 # Called with each text as it is completed: its place (prompt * samples + sample), and the text.
@@ -132,10 +178,12 @@ class CachedEngine:
                 self._keep(names[number], [part[n] for n in range(decoding.samples)])
             on_output(place, output)
 
-        def tell(texts: int, _: int) -> None:
+        def report(texts: int, _: int) -> None:
             on_progress(before * decoding.samples + texts, len(keys) * decoding.samples)
 
-        found = self._engine.generate(list(missing.values()), decoding, tell, keep) if names else []
+        found = (
+            self._engine.generate(list(missing.values()), decoding, report, keep) if names else []
+        )
         self._kept |= dict(zip(names, found, strict=True))
         return [self._kept[key] for key in keys]
 

@@ -6,13 +6,13 @@ A model is loaded on first use, and once for everything that it is asked.
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steep.core.artifacts import Artifact, Project
+from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.config import identity_fields
 from steep.core.errors import UserError
 from steep.evaluation.callers import Callers
@@ -34,18 +34,14 @@ class EvalModel:
     """A model under evaluation: the name that tables call it, and how to load it.
 
     Attributes:
-        name: "base", the name of an arm, or that of a server.
-        setup: The settings of the evaluation.
-        trained: The artifact that holds it, if this project trained it.
         server: The endpoint that serves it; if None, it is loaded in this process.
-        callers: Opens such endpoints.
     """
 
-    name: str
-    setup: EvaluationSetup
-    trained: Artifact | None = None
+    name: str  # "base", the name of an arm, or that of a server
+    setup: EvaluationSetup  # the settings of the evaluation
+    trained: Artifact | None = None  # the artifact that holds it, if this project trained it
     server: ServerConfig | None = None
-    callers: Callers | None = None
+    callers: Callers | None = None  # opens such endpoints
     _opened: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -60,6 +56,21 @@ class EvalModel:
     def inputs(self) -> dict[str, Artifact]:
         """The input artifacts of its answers."""
         return {"trained": self.trained} if self.trained else {}
+
+    def build(
+        self,
+        stage: str,
+        version: int,
+        fields: Mapping[str, Any],
+        make: Callable[[Path], dict[str, Any]],
+        inputs: Mapping[str, Artifact] | None = None,
+        *,
+        one_of_many: bool = False,
+    ) -> Artifact:
+        """Build an artifact of rows; its identity holds these fields and inputs and the model."""
+        every = {**(inputs or {}), **self.inputs}
+        identity = Identity(stage, version, {**self.fields, **fields}, every)
+        return build(self.setup.project, identity, make, one_of_many=one_of_many)
 
     @property
     def gives_likelihoods(self) -> bool:
@@ -99,13 +110,17 @@ class EvalModel:
 
     @property
     def engine(self) -> AnswerEngine:
-        """The engine of the model, loaded or connected on first use.
-
-        Raises:
-            UserError: It cannot be loaded or connected.
-        """
+        """The engine of the model, loaded or connected on first use."""
         if "engine" not in self._opened:
-            self._opened["engine"] = self._served() if self.server else self._local()
+            if self.server is not None:
+                assert self.callers is not None
+                section, purpose = f"evaluate.servers.{self.name}", f"evaluate {self.name}"
+                self._opened["engine"] = self.callers.engine(section, purpose)
+            else:
+                from steep.evaluation.hf_engine import HuggingFaceEngine
+
+                tokens = self.setup.evaluate.batch_tokens
+                self._opened["engine"] = HuggingFaceEngine(*self.loaded, tokens)
         engine: AnswerEngine = self._opened["engine"]
         return engine
 
@@ -113,15 +128,6 @@ class EvalModel:
     def asked_without(self) -> list[str]:
         """The parameters of requests that its server does not accept."""
         return list(getattr(self._opened.get("engine"), "asked_without", ()))
-
-    def _served(self) -> AnswerEngine:
-        assert self.callers is not None
-        return self.callers.engine(f"evaluate.servers.{self.name}", f"evaluate {self.name}")
-
-    def _local(self) -> AnswerEngine:
-        from steep.evaluation.hf_engine import HuggingFaceEngine
-
-        return HuggingFaceEngine(*self.loaded, self.setup.evaluate.batch_tokens)
 
     def close(self) -> None:
         """Release the model: memory may not hold two at once."""

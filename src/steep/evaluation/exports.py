@@ -2,9 +2,7 @@
 
 An export is a folder of files that do not need Steep: the questions with their prompts as JSON
 Lines, and the files that lm-evaluation-harness or inspect-ai needs to run them (`exported/`). With
-the same model, the choices by likelihood are those of `likelihood.score_questions`
-(`benchmarks/interoperability.py`). A prompt that outgrows the model's context is refused here; the
-harness cuts its beginning off and warns.
+the same model, the choices by likelihood are those of Steep (`benchmarks/interoperability.py`).
 """
 
 from __future__ import annotations
@@ -20,10 +18,10 @@ from typing import Any
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json, write_jsonl, write_text
 from steep.documents.document import Document
-from steep.evaluation.answers import choice_prompts
 from steep.evaluation.prompts import closed_book_prompt, letters_of
 from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import Question
+from steep.evaluation.rows import choice_prompts
 
 MARK = "steep-export.json"  # lists the files that exports have written
 TEMPLATE_NAME = "closed_book"
@@ -74,40 +72,23 @@ def export_questions(
 
 
 def export_lm_eval(directory: Path, question_set: ExportedQuestions) -> Exported:
-    """Write NAME and NAME_generation as tasks of lm-evaluation-harness.
-
-    Raises:
-        UserError: The folder holds files that an export has not written.
-    """
-    templates = (".yaml", "_generation.yaml", "_docs.py")
-    start = f"lm_eval --model hf --model_args pretrained={MODEL},dtype=float32"
-    return _export(
-        directory,
-        question_set,
-        templates,
-        tuple(
-            f"{start} --include_path {shlex.quote(str(directory))} --tasks {task}"
-            for task in (question_set.name, f"{question_set.name}_generation")
-        ),
+    """Write NAME and NAME_generation as tasks of lm-evaluation-harness."""
+    command = (
+        f"lm_eval --model hf --model_args pretrained={MODEL},dtype=float32 "
+        f"--include_path {shlex.quote(str(directory))} --tasks {question_set.name}"
     )
+    templates = (".yaml", "_generation.yaml", "_docs.py")
+    return _export(directory, question_set, templates, (command, f"{command}_generation"))
 
 
 def export_inspect(directory: Path, question_set: ExportedQuestions) -> Exported:
-    """Write NAME.py with the tasks `likelihood` and `generation` for inspect-ai.
-
-    Raises:
-        UserError: The folder holds files that an export has not written.
-    """
+    """Write NAME.py with the tasks `likelihood` and `generation` for inspect-ai."""
     file = shlex.quote(str(directory / f"{question_set.name}.py"))
-    return _export(
-        directory,
-        question_set,
-        (".py",),
-        tuple(
-            f"inspect eval {file}@{task} --model hf/local -M model_path={MODEL} -M dtype=float32"
-            for task in ("likelihood", "generation")
-        ),
+    options = f"--model hf/local -M model_path={MODEL} -M dtype=float32"
+    commands = tuple(
+        f"inspect eval {file}@{each} {options}" for each in ("likelihood", "generation")
     )
+    return _export(directory, question_set, (".py",), commands)
 
 
 EXPORTS: dict[str, Callable[[Path, ExportedQuestions], Exported]] = {
@@ -140,13 +121,8 @@ def _template(suffix: str, name: str) -> str:
 
 def records(question_set: ExportedQuestions) -> list[dict[str, Any]]:
     """Return one row per question; `letters` show the right options in `choice_prompt`."""
-    rows = zip(
-        question_set.questions,
-        question_set.prompts,
-        question_set.choice_prompts,
-        question_set.orders,
-        strict=True,
-    )
+    parts = (question_set.questions, question_set.prompts, question_set.choice_prompts)
+    rows = zip(*parts, question_set.orders, strict=True)
     return [
         {
             "id": question.id,

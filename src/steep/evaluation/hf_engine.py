@@ -2,10 +2,9 @@
 
 Few-shot examples that all prompts begin with are run through the model once and never copied:
 `steep.llm.local.decoding` attends to them with one product for all rows of a batch. A model whose
-attention cannot be replaced, or that runs on a GPU, is asked by `generate()` in padded batches.
-
-Each text has its own random numbers and its own logits, so what it says does not depend on its
-company; up to rounding, where two tokens are equally likely to the last digits.
+attention cannot be replaced, or that runs on a GPU, writes by `generate()` in padded batches. Each
+text has its own random numbers, so it does not depend on the other texts of its batch, up to
+rounding where two tokens are equally likely.
 
 Import this module only where torch is needed.
 """
@@ -21,11 +20,11 @@ import torch
 from torch import Tensor
 
 from steep.core.calls import Sampling
-from steep.core.token_ids import text_ids
-from steep.evaluation.encoding import shared_tokens
+from steep.evaluation.encoding import shared_tokens, token_ids
 from steep.evaluation.engines import (
     Decoding,
     OnOutput,
+    OptionScores,
     Output,
     Progress,
     PromptTooLong,
@@ -35,7 +34,6 @@ from steep.evaluation.engines import (
     sample_seed,
 )
 from steep.evaluation.likelihood import evaluation_mode, score_questions
-from steep.evaluation.option_rows import OptionScores
 from steep.llm.local.decoding import Chooser, PromptGroup, decode, decode_padded, prefill
 from steep.llm.local.prompts import end_ids
 from steep.llm.local.sampling import RowSampler, SampledRow
@@ -65,11 +63,7 @@ class HuggingFaceEngine:
         on_progress: Progress = no_progress,
         on_output: OnOutput = keep_nothing,
     ) -> list[list[Output]]:
-        """Continue each prompt; rows that are decoded together are of like length.
-
-        Raises:
-            PromptTooLong: A prompt with its answer outgrows the context.
-        """
+        """Continue each prompt; rows that are decoded together are of like length."""
         ids = [self._encoded(prompt, decoding.max_tokens) for prompt in prompts]
         texts = [(number, n) for number in range(len(ids)) for n in range(decoding.samples)]
         texts.sort(key=lambda text: -len(ids[text[0]]))  # the longest first: memory ends early
@@ -100,18 +94,11 @@ class HuggingFaceEngine:
         )
 
     def _encoded(self, prompt: str, max_tokens: int) -> list[int]:
-        bos = self._tokenizer.bos_token_id
-        ids: list[int] = [] if bos is None else [bos]
-        ids += text_ids(self._tokenizer, prompt)
-        limit = self.context_tokens
+        ids, limit = token_ids(self._tokenizer, prompt), self.context_tokens
         if limit is not None and len(ids) + max_tokens > limit:
-            raise PromptTooLong(
-                "A prompt with its answer is longer than the model's context.",
-                where=f"the prompt that ends in {prompt[-200:]!r}",
-                expected=f"at most {limit} tokens",
-                found=f"{len(ids)} tokens and {max_tokens} for the answer",
-                hint="give fewer or shorter contexts, or take a model with a longer context",
-            )
+            where = f"the prompt that ends in {prompt[-200:]!r}"
+            found = f"{len(ids)} tokens and {max_tokens} for the answer"
+            raise PromptTooLong(where, found, limit)
         return ids
 
     def _decoder(self, prompts: Sequence[list[int]]) -> tuple[int, Decode]:
@@ -151,15 +138,11 @@ def _agrees(model: Any, write: Decode, prompt: list[int]) -> bool:
 
 
 def _decode_padded(
-    model: Any,
-    ends: frozenset[int],
-    prompts: Sequence[list[int]],
-    choose: Chooser,
-    max_tokens: int,
+    model: Any, ends: frozenset[int], prompts: Sequence[list[int]], choose: Chooser, max_tokens: int
 ) -> None:
     """Decode whole prompts by `generate()`, on any device.
 
-    The model's own preferences are set aside: a repetition penalty would change what it says.
+    The model's own sampling settings are ignored: a repetition penalty would change its texts.
     """
     from transformers import GenerationConfig
 

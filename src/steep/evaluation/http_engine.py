@@ -1,17 +1,14 @@
 """The engine for any OpenAI-compatible server: vLLM for 8B and up, llama.cpp, hosted models.
 
 `completions` continues a prompt as it is, which few-shot prompts are made for; `chat` sends it as
-one message to models that nothing else can be asked of. Each text is one request with its own seed,
-so the server may share the prompt between them but the rows are those of any other engine.
-
-Requests go the way of generator calls (`steep.ledger.caller`): the client's dialect leaves out and
-names what a server refuses, what can pass is tried again, limits hold, and every request is in the
-ledger, so that an evaluation that was interrupted continues. A request that is refused for good
-stops the evaluation with the server's reason. No failure becomes an answer.
+one message. Each text is one request with its own seed, sent as generator calls are
+(`steep.ledger.caller`): every request is in the ledger, so an interrupted evaluation continues. A
+request that is refused for good stops the evaluation with the server's reason. No failure becomes
+an answer.
 
 Likelihoods need a server that gives the log-probabilities of a prompt (`echo`: vLLM, llama.cpp).
-The number of the prompt's tokens comes from the server's own count, so no tokenizer is needed here:
-an option's tokens are those after as many as the prompt alone has, as `encoding.py` does it.
+The server counts the tokens, so no tokenizer is needed here: an option's tokens are those after as
+many as the prompt alone has, as in `encoding.py`.
 """
 
 from __future__ import annotations
@@ -27,6 +24,7 @@ from steep.evaluation.engines import (
     Decoding,
     NoLikelihoods,
     OnOutput,
+    OptionScores,
     Output,
     Progress,
     PromptTooLong,
@@ -35,7 +33,6 @@ from steep.evaluation.engines import (
     no_progress,
     sample_seed,
 )
-from steep.evaluation.option_rows import OptionScores
 from steep.evaluation.prompts import continuation
 from steep.ledger.caller import Sends
 from steep.llm.client import CONTEXT_REASON, UNUSABLE_REASON
@@ -80,9 +77,12 @@ class HttpEngine:
         """
         count = decoding.samples
         asked = [self._request(p, n, decoding) for p in prompts for n in range(count)]
+        report = _reporter(on_progress, len(asked), len(asked))
+        completions = self._caller.complete(asked, report)
+        self._check([each for each in completions if not _is_too_long(each)])
         outputs = [
             _output(each, request, decoding.stop)
-            for request, each in zip(asked, self._complete(asked, on_progress), strict=True)
+            for request, each in zip(asked, completions, strict=True)
         ]
         for place, output in enumerate(outputs):
             on_output(place, output)
@@ -107,10 +107,10 @@ class HttpEngine:
 
         asked = list(zip(prompts, options, strict=True))
         requests = self.echoes(prompts, options)
-        tell = _telling(on_progress, sum(map(len, options)), len(requests))
-        completions = self._caller.complete(requests[:1], tell)  # a server may give none
+        report = _reporter(on_progress, sum(map(len, options)), len(requests))
+        completions = self._caller.complete(requests[:1], report)  # a server may give none
         self._check_likelihoods(completions)
-        completions += self._caller.complete(requests[1:], tell)
+        completions += self._caller.complete(requests[1:], report)
         self._check_likelihoods(completions)
         found = iter(each.result for each in completions)
         try:
@@ -147,12 +147,6 @@ class HttpEngine:
         where = self._caller.endpoint
         return Request(self._purpose, where, kind, self._model, parts, parameters or {})
 
-    def _complete(self, asked: Sequence[Request], on_progress: Progress) -> list[Completion]:
-        """Return the completions, also of prompts that are too long; other failures are errors."""
-        completions = self._caller.complete(asked, _telling(on_progress, len(asked), len(asked)))
-        self._check([each for each in completions if not _is_too_long(each)])
-        return completions
-
     def _check(self, completions: Sequence[Completion]) -> None:
         failed = [each for each in completions if each.error]
         if failed:
@@ -167,12 +161,7 @@ class HttpEngine:
         failed = [each for each in completions if each.error]
         outgrown = next(filter(_is_too_long, failed), None)
         if outgrown is not None:
-            raise PromptTooLong(
-                "A question with its longest option is longer than the served model's context.",
-                where=self._where,
-                found=outgrown.error,
-                hint="give fewer or shorter contexts, or take a model with a longer context",
-            )
+            raise PromptTooLong(self._where, outgrown.error)
         if failed and failed[0].finish_reason in (REJECTED_REASON, UNUSABLE_REASON):
             raise self._no_logprobs(str(failed[0].error))
         self._check(completions)
@@ -191,7 +180,7 @@ def _is_too_long(completion: Completion) -> bool:
     return completion.finish_reason == CONTEXT_REASON
 
 
-def _telling(on_progress: Progress, total: int, requests: int) -> Any:
+def _reporter(on_progress: Progress, total: int, requests: int) -> Any:
     """Report progress in the units of the caller, which are not requests."""
     done = 0
 
@@ -216,11 +205,7 @@ def _output(completion: Completion, request: Request, stop: Sequence[str]) -> Ou
 
 
 def _scores(options: Sequence[str], echoes: Sequence[Any]) -> OptionScores:
-    """Compute scores from the tokens of the prompt alone and of the prompt with each option.
-
-    Raises:
-        ValueError: A token has no log-probability, or an option has no token.
-    """
+    """Compute scores from the tokens of the prompt alone and of the prompt with each option."""
     alone, *wholes = echoes
     own = []
     for option, whole in zip(options, wholes, strict=True):
@@ -229,9 +214,4 @@ def _scores(options: Sequence[str], echoes: Sequence[Any]) -> OptionScores:
         if len(values) < count or not values or None in values:
             raise ValueError(f"no log-probability of the option {option!r:.80}")
         own.append(values)
-    return OptionScores(
-        sum_logprob=tuple(map(math.fsum, own)),
-        tokens=tuple(map(len, own)),
-        characters=tuple(map(len, options)),
-        bytes=tuple(len(option.encode()) for option in options),
-    )
+    return OptionScores.of(options, list(map(math.fsum, own)), list(map(len, own)))

@@ -1,12 +1,11 @@
 """The log-likelihood of each option after its prompt, by a causal language model in process.
 
 The prompt that a question's options share is computed once: the options are branches of one row,
-kept apart by the attention mask (see `encoding.py`). So is a prefix of all questions, such as
-few-shot examples: its keys and values are copied for each batch. On one CPU core, SmolLM2-135M in
-fp32, branches alone were 1.5 times as fast as a row per option on QuALITY (4 options of 15 tokens)
-and 2.7 times on short answers (8 of 6); a copied key-value cache was in between (1.1 and 1.8
-times). Logits are computed only where an option's token is predicted: with a vocabulary of 49,152
-they would take most of the memory.
+kept apart by the attention mask (see `encoding.py`). The keys and values of a prefix of all
+questions, such as few-shot examples, are copied for each batch. On one CPU core (SmolLM2-135M,
+fp32) branches were 1.5 times as fast as a row per option on QuALITY and 2.7 times on short answers.
+Logits are computed only where an option's token is predicted: with a vocabulary of 49,152 they
+would take most of the memory.
 
 Import this module only where torch is needed.
 """
@@ -34,8 +33,7 @@ from steep.evaluation.encoding import (
     single_rows,
     tree_row,
 )
-from steep.evaluation.engines import PromptTooLong
-from steep.evaluation.option_rows import OptionScores
+from steep.evaluation.engines import OptionScores, PromptTooLong
 from steep.evaluation.prompts import continuation
 
 # B rows, T tokens of the longest row, S the same and the shared prefix before them, N predicted
@@ -74,14 +72,15 @@ def score_questions(
     ]
     _check_context(model, encoded, prompts)
     sums = _sums(model, encoded, batch_tokens, on_progress)
-    _check_numbers(sums, prompts)
+    for prompt, values in zip(prompts, sums, strict=True):
+        if any(map(math.isnan, values)):
+            raise UserError(
+                "The model has no likelihoods: its logits are not numbers.",
+                where=f"the prompt {prompt!r:.200}",
+                hint="its training diverged; train again with a lower learning rate",
+            )
     return [
-        OptionScores(
-            sum_logprob=tuple(values),
-            tokens=tuple(map(len, question.options)),
-            characters=tuple(map(len, each)),
-            bytes=tuple(len(option.encode()) for option in each),
-        )
+        OptionScores.of(each, values, [len(ids) for ids in question.options])
         for values, question, each in zip(sums, encoded, options, strict=True)
     ]
 
@@ -90,23 +89,8 @@ def _check_context(model: Any, encoded: Sequence[EncodedQuestion], prompts: Sequ
     limit = getattr(model.config, "max_position_embeddings", None) or math.inf
     for question, prompt in zip(encoded, prompts, strict=True):
         if question.context_tokens > limit:
-            raise PromptTooLong(
-                "A question with its longest option is longer than the model's context.",
-                where=f"the prompt {prompt!r:.200}",
-                expected=f"at most {limit} tokens",
-                found=f"{question.context_tokens} tokens",
-                hint="shorten the question or its options, or take a model with a longer context",
-            )
-
-
-def _check_numbers(sums: Sequence[Sequence[float]], prompts: Sequence[str]) -> None:
-    for prompt, values in zip(prompts, sums, strict=True):
-        if any(math.isnan(value) for value in values):
-            raise UserError(
-                "The model has no likelihoods: its logits are not numbers.",
-                where=f"the prompt {prompt!r:.200}",
-                hint="its training diverged; train again with a lower learning rate",
-            )
+            found = f"{question.context_tokens} tokens with its longest option"
+            raise PromptTooLong(f"the prompt {prompt!r:.200}", found, limit)
 
 
 def _sums(
@@ -120,7 +104,8 @@ def _sums(
     done, total = 0, sum(map(len, sums))
     with evaluation_mode(model), torch.inference_mode():
         branching, prefix = _way(model, encoded)
-        rows = list(_tree_rows(encoded, prefix) if branching else _single_rows(encoded))
+        single = (([n], row) for n, each in enumerate(encoded) for row in single_rows(each))
+        rows = list(_tree_rows(encoded, prefix) if branching else single)
         for batch in batches([len(row.ids) for _, row in rows], batch_tokens):
             part = [rows[each][1] for each in batch]
             values = iter(_token_logprobs(model, part, branching, prefix))
@@ -192,11 +177,6 @@ def _tree_rows(encoded: Sequence[EncodedQuestion], prefix: Any) -> Rows:
         yield indices, tree_row([short[index] for index in indices])
 
 
-def _single_rows(encoded: Sequence[EncodedQuestion]) -> Rows:
-    for index, question in enumerate(encoded):
-        yield from (([index], row) for row in single_rows(question))
-
-
 def _token_logprobs(
     model: Any, rows: Sequence[TreeRow], branching: bool, prefix: Any = None
 ) -> list[float]:
@@ -206,11 +186,11 @@ def _token_logprobs(
         number * longest + target.place for number, row in enumerate(rows) for target in row.targets
     ]
     tokens = [target.token for row in rows for target in row.targets]
-    inputs: dict[str, Tensor] = {"input_ids": _padded([row.ids for row in rows])}
+    inputs: dict[str, Tensor] = {"input_ids": padded([row.ids for row in rows])}
     start = 0 if prefix is None else prefix.get_seq_length()
     if branching:
         inputs["attention_mask"] = _tree_mask(rows, model.dtype, start)
-        inputs["position_ids"] = _padded([row.positions for row in rows]) + start
+        inputs["position_ids"] = padded([row.positions for row in rows]) + start
     inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
     cached: dict[str, Any] = {"use_cache": False}
     if prefix is not None:
@@ -219,10 +199,10 @@ def _token_logprobs(
     with _only_predictions(model, torch.tensor(places, device=model.device)):
         logits_NV = model(**inputs, **cached).logits[0]
     assert logits_NV.shape[0] == len(tokens), (logits_NV.shape, len(tokens))
-    return _log_softmax_at(logits_NV, torch.tensor(tokens, device=logits_NV.device))
+    return log_softmax_at(logits_NV, torch.tensor(tokens, device=logits_NV.device))
 
 
-def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
+def padded(rows: Sequence[Sequence[int]]) -> Tensor:
     """Pad on the right with zeros, which no token sees: attention looks back only."""
     longest = max(map(len, rows))
     return torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows])
@@ -260,7 +240,8 @@ def _only_predictions(model: Any, places_N: Tensor) -> Iterator[None]:
         handle.remove()
 
 
-def _log_softmax_at(logits_NV: Tensor, tokens_N: Tensor) -> list[float]:
+def log_softmax_at(logits_NV: Tensor, tokens_N: Tensor) -> list[float]:
+    """Return the log-probability of each token, in fp32, a part of the rows at a time."""
     values: list[float] = []
     for start in range(0, len(tokens_N), LOGIT_ROWS):
         part = logits_NV[start : start + LOGIT_ROWS].float()

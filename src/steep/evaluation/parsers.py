@@ -2,17 +2,14 @@
 
 - `strict` (ours): the last line must be `Answer: B.` (or `Answer: BD.`, commas and a missing full
   stop allowed) and nothing else.
-- `lenient` (ours): the last answer that the text clearly states, with or without markup (see
-  `stated_letters`).
+- `lenient` (ours): the last answer that the text clearly states, see `stated_letters`.
 - `paper`: the text ends in a letter and a full stop (section 4.1).
 - `paper-code`: the text is cut at the first `Answer: ` + distinct letters on offer + `.` and a line
   break, as the 64 stop strings of the paper's code cut it; without one it is discarded. The last of
-  the letters counts, so that `Answer: AB.` is B. At the very end of a text no break is asked for,
-  since our own stop string takes it away.
+  the letters counts. At the very end of a text no break is needed: our stop string removes it.
 
 The last two are kept to compare with published figures. They take a single letter, so of a question
-with several right options they can get none right. Whatever the reading, a letter must be on offer:
-one that is not makes the text invalid, with that reason.
+with several right options they can get none right. A letter must be on offer in all of them.
 """
 
 from __future__ import annotations
@@ -147,16 +144,16 @@ def stated_letters(text: str) -> str | None:
 
 def _of(statement: re.Match[str]) -> str | None:
     """Return the letters of a statement; "" for alternatives, None if it is no statement."""
-    said = statement["letters"] or statement["before"]
+    letters = statement["letters"] or statement["before"]
     rest = statement.string[statement.end() :]
     if _OTHERWISE.match(rest):
         return ""
-    is_word = said in ("A", "I") and statement["letters"] is not None and _WORD.match(rest)
-    return None if is_word else _capitals(said)
+    is_word = letters in ("A", "I") and statement["letters"] is not None and _WORD.match(rest)
+    return None if is_word else _capitals(letters)
 
 
-def _capitals(said: str) -> str:
-    return "".join(re.findall("[A-Z]", said))
+def _capitals(letters: str) -> str:
+    return "".join(re.findall("[A-Z]", letters))
 
 
 def _without_markup(text: str) -> str:

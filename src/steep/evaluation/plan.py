@@ -24,35 +24,24 @@ from steep.core.artifacts import Artifact, Project
 from steep.core.calls import Completion, Usage
 from steep.core.errors import UserError
 from steep.core.formatting import dollars, some_of
-from steep.core.ranges import Range
+from steep.core.ranges import Case, Range
 from steep.documents.sentences import ends_sentence
 from steep.evaluation.callers import Callers, EndpointUse, check_prices, used_endpoints
 from steep.evaluation.config import BASE
 from steep.evaluation.document_index import DocumentIndex
-from steep.evaluation.engines import Progress, no_progress
+from steep.evaluation.engines import OptionScores, Progress, no_progress
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.http_engine import HttpEngine
 from steep.evaluation.methods.common import Session
 from steep.evaluation.methods.registry import ask, check_methods
-from steep.evaluation.option_rows import OptionScores
 from steep.evaluation.question_set import QuestionSet, read_question_set
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.summaries import study as summaries
-from steep.evaluation.summaries.judging import (
-    ClaimSplit,
-    EngineJudge,
-    Judge,
-    JudgedPassage,
-)
-from steep.evaluation.summaries.prompts import Kind
+from steep.evaluation.summaries.judging import ClaimSplit, Judge, JudgedPassage
 from steep.evaluation.summaries.study import SummaryStudy
-from steep.evaluation.summaries.texts import SummaryRow
+from steep.evaluation.summaries.texts import Kind, SummaryRow
 from steep.ledger import requests as table
-from steep.ledger.budget import (
-    MOST_CHARACTERS_PER_TOKEN,
-    USUAL_CHARACTERS_PER_TOKEN,
-    USUAL_SHARE,
-)
+from steep.ledger.budget import MOST_CHARACTERS_PER_TOKEN, USUAL_CHARACTERS_PER_TOKEN, USUAL_SHARE
 from steep.ledger.caller import OnDone, ignore
 from steep.ledger.ledger import Ledger
 from steep.llm.address import checked_url
@@ -69,25 +58,17 @@ SHOWN_SKIPPED = 3
 
 @dataclass(frozen=True, slots=True)
 class EvaluationCalls:
-    """The requests to one endpoint.
-
-    Attributes:
-        requests: All requests of this evaluation.
-        completed: Requests whose answers are in the ledger; they cost nothing more.
-        tokens_in: Input tokens of the other requests.
-        tokens_out: Output tokens of the other requests.
-        cost_usd: Of the other requests; None if the price is unknown.
-    """
+    """The requests to one endpoint."""
 
     section: str
     model: str
     base_url: str
     prices: Prices
-    requests: int
-    completed: int
-    tokens_in: Range
-    tokens_out: Range
-    cost_usd: Range | None
+    requests: int  # all requests of this evaluation
+    completed: int  # requests whose answers are in the ledger; they cost nothing more
+    tokens_in: Range  # input tokens of the other requests
+    tokens_out: Range  # output tokens of the other requests
+    cost_usd: Range | None  # of the other requests; None if the price is unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +103,8 @@ def plan_evaluation(setup: EvaluationSetup, documents: Artifact, ledger: Ledger)
         return EvaluationPlan(calls, warnings)
     except UserError as error:
         problem, *about = (" ".join(line.split()) for line in str(error).splitlines())
-        said = f"evaluate will refuse to start: {problem.rstrip('.')} ({'; '.join(about)})"
-        return EvaluationPlan(warnings=(said,))
+        refusal = f"evaluate will refuse to start: {problem.rstrip('.')} ({'; '.join(about)})"
+        return EvaluationPlan(warnings=(refusal,))
 
 
 @contextmanager
@@ -186,26 +167,24 @@ class _Counter:
 
     def sums(self) -> EvaluationCalls:
         """Sum up the requests to this endpoint."""
-        settings, prices = self.used.settings, self.used.prices
         missing = [each for id_, each in self.requests.items() if id_ not in self.completed]
         characters = sum(len(part) for each in missing for part in each.parts)
         bound = sum(each.prompt_bound for each in missing)
         written = sum(each.answer_bound for each in missing if each.kind != "echo")
+        echoed = sum(each.kind == "echo" for each in missing)  # one token each
         usual = characters / USUAL_CHARACTERS_PER_TOKEN
         tokens_in = Range(characters / MOST_CHARACTERS_PER_TOKEN, usual, max(usual, bound))
-        tokens_out = Range(*(share * written for share in USUAL_SHARE))
-        echoed = sum(each.kind == "echo" for each in missing)  # one token each
-        tokens_out += Range.exactly(echoed)
+        tokens_out = Range(*(share * written for share in USUAL_SHARE)) + Range.exactly(echoed)
         return EvaluationCalls(
-            self.section,
-            settings.model,
-            settings.base_url,
-            prices,
-            len(self.requests),
-            len(self.completed),
-            tokens_in,
-            tokens_out,
-            _cost(prices, tokens_in, tokens_out),
+            section=self.section,
+            model=self.used.settings.model,
+            base_url=self.used.settings.base_url,
+            prices=self.used.prices,
+            requests=len(self.requests),
+            completed=len(self.completed),
+            tokens_in=tokens_in,
+            tokens_out=tokens_out,
+            cost_usd=_cost(self.used.prices, tokens_in, tokens_out),
         )
 
 
@@ -220,10 +199,7 @@ class _CountingEngine(HttpEngine):
     ) -> list[OptionScores]:
         """Count the requests; return scores of 0."""
         self._caller.complete(self.echoes(prompts, options))
-        return [
-            OptionScores((0.0,) * len(each), (1,) * len(each), (1,) * len(each), (1,) * len(each))
-            for each in options
-        ]
+        return [OptionScores.of(each, [0.0] * len(each), [1] * len(each)) for each in options]
 
 
 class _Counters(Callers):
@@ -255,13 +231,13 @@ def _evaluate(
     written: Sequence[Artifact],
 ) -> None:
     """Ask every served model by every method, and judge the summaries of all models."""
-    settings, here = setup.open_book, _local_models(setup)
-    study = None
+    settings, study = setup.open_book, None
     if setup.summaries.references is not None:
         study = _PlannedStudy(setup, documents, counters, written)
         deque(study.judge(), maxlen=0)
-        for eval_model in here:
-            deque(study.ask(eval_model), maxlen=0)
+        for name in (BASE, *setup.arms):
+            if name not in setup.evaluate.servers:
+                deque(study.ask(_LocalModel(name, setup)), maxlen=0)
     with ExitStack() as resources:
         doc_index = None
         if question_set is not None and settings.chunk_characters:
@@ -284,20 +260,11 @@ class _LocalModel(EvalModel):
         return {"arm": self.name}
 
 
-def _local_models(setup: EvaluationSetup) -> list[EvalModel]:
-    names = (BASE, *setup.arms)
-    return [_LocalModel(name, setup) for name in names if name not in setup.evaluate.servers]
-
-
 @dataclass
 class _PlannedStudy(SummaryStudy):
-    """A study in which texts that do not exist yet are expected to be as long as human ones.
+    """A study in which texts that do not exist yet are expected to be as long as human ones."""
 
-    Attributes:
-        before: The artifacts of texts that exist.
-    """
-
-    before: Sequence[Artifact] = ()
+    before: Sequence[Artifact] = ()  # the artifacts of texts that exist
 
     def write(self, eval_model: EvalModel, kind: Kind, directory: Path) -> list[SummaryRow]:
         """Return the texts that exist, and human ones in place of the others."""
@@ -322,11 +289,10 @@ class _PlannedStudy(SummaryStudy):
     def open_judge(self) -> Judge:
         """Return a judge whose claims are expected where it has not split a text yet."""
         judge = super().open_judge()
-        assert isinstance(judge, EngineJudge)
         return _ExpectedJudge(judge.engine, judge.name, attempts=1)
 
 
-class _ExpectedJudge(EngineJudge):
+class _ExpectedJudge(Judge):
     """A judge that expects a number of claims per sentence where there is no answer yet."""
 
     def split(
@@ -334,7 +300,7 @@ class _ExpectedJudge(EngineJudge):
     ) -> list[ClaimSplit]:
         """Split each passage into claims."""
         return [
-            split if split.why_not is None else replace(split, claims=_expected_claims(passage))
+            split if split.why_not is None else split._replace(claims=_expected_claims(passage))
             for passage, split in zip(passages, super().split(passages), strict=True)
         ]
 
@@ -366,12 +332,6 @@ def _stand_in(request: Request) -> Completion:
 def _cost(prices: Prices, tokens_in: Range, tokens_out: Range) -> Range | None:
     if not prices.known:
         return None
-    cases = [
-        prices.cost_usd(Usage(round(read), 0, round(written))) or 0.0
-        for read, written in zip(
-            (tokens_in.low, tokens_in.expected, tokens_in.high),
-            (tokens_out.low, tokens_out.expected, tokens_out.high),
-            strict=True,
-        )
-    ]
-    return Range(*cases)
+    cases: tuple[Case, ...] = ("low", "expected", "high")
+    usages = (Usage(round(tokens_in[each]), 0, round(tokens_out[each])) for each in cases)
+    return Range(*(prices.cost_usd(usage) or 0.0 for usage in usages))

@@ -1,21 +1,18 @@
 """The prompts of all methods, and the order and letters of options.
 
-Likelihoods are those of an option after the question and the name of its document: a plain text
-that a base model continues and an instruct model understands. Questions such as "Why did he leave?"
-are ambiguous alone, so the title (with author and year, where known) comes first, as in the paper
-(section 4.1).
+Likelihoods are those of an option after the question and the name of its document (title, author
+and year, as in section 4.1 of the paper): questions like "Why did he leave?" are ambiguous alone.
 
-Written answers follow five solved examples, with the question as the sixth, for any causal model.
-Layout and order of parts are the paper's (section 4.1, appendix F): a numbered heading per example;
-sections for the question, its choices, and a thought process that ends in a line `Answer: C.`. The
-examples are some 800 tokens (1,750 with contexts) that all questions of a set share; engines
-compute them once. The open-book form puts numbered contexts before each question. Whether several
-options may be right is said of the whole set, in all of its prompts: a question must not reveal how
-many it has.
+Written answers follow five solved examples, with the question as the sixth. Layout and order of
+parts are the paper's (section 4.1, appendix F): a numbered heading per example; sections for the
+question, its choices, and a thought process that ends in a line `Answer: C.`. The examples are some
+800 tokens (1,750 with contexts) that all questions of a set share; engines compute them once. All
+prompts of a set state whether several options may be right: a question must not reveal how many it
+has.
 
 A model that prefers a letter would be rewarded if the right answer often stood there, so options
-can be shown in a random order per question. It follows from seed and question id alone, and rows
-keep it: what is scored is always the option, never its letter.
+can be shown in a random order, which follows from seed and question id alone. Rows keep it: scores
+are those of the option, never of its letter.
 """
 
 from __future__ import annotations

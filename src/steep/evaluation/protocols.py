@@ -66,11 +66,7 @@ def _fields(protocol: AnswerProtocol, *, reading: bool) -> dict[str, Any]:
 
 
 def check_protocol(settings: EvaluateConfig) -> None:
-    """Check that several samples can differ.
-
-    Raises:
-        UserError: There are several samples without a temperature.
-    """
+    """Check that several samples can differ."""
     protocol = protocol_of(settings)
     if "answers" in settings.methods and protocol.samples > 1 and protocol.temperature == 0:
         raise UserError(
@@ -93,21 +89,9 @@ def vote(answers: Sequence[Answer], question_id: str, rule: VoteName) -> Answer 
     return VOTES[rule](answers, question_id) if answers else None
 
 
-def _first(answers: Sequence[Answer], question_id: str) -> Answer:
-    return answers[0]
-
-
-def _random(answers: Sequence[Answer], question_id: str) -> Answer:
-    return random.Random(derive_seed("vote", question_id)).choice(answers)
-
-
-def _majority(answers: Sequence[Answer], question_id: str) -> Answer:
-    """Return the most common answer; the first of equally common ones."""
-    return Counter(answers).most_common(1)[0][0]
-
-
+# `majority`: the most common answer; the first of equally common ones.
 VOTES: dict[VoteName, Callable[[Sequence[Answer], str], Answer]] = {
-    "first-valid": _first,
-    "random-valid": _random,
-    "majority": _majority,
+    "first-valid": lambda answers, _: answers[0],
+    "random-valid": lambda answers, id_: random.Random(derive_seed("vote", id_)).choice(answers),
+    "majority": lambda answers, _: Counter(answers).most_common(1)[0][0],
 }

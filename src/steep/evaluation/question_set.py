@@ -7,18 +7,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
 from steep.core.files import content_hash
 from steep.core.ids import stable_hash
-from steep.core.token_ids import text_ids
 from steep.documents.document import Document
 from steep.documents.store import documents_of
-from steep.evaluation.answers import SHORT_TOKENS, choice_prompts
 from steep.evaluation.config import BASE, EvaluateConfig
-from steep.evaluation.encoding import encode_question
+from steep.evaluation.encoding import encode_question, token_ids
 from steep.evaluation.prompts import LETTERS, closed_book_prompt, continuation, short_answer_prompt
 from steep.evaluation.protocols import protocol_of
 from steep.evaluation.questions import (
@@ -29,7 +27,8 @@ from steep.evaluation.questions import (
     read_short_answers,
     split_documents,
 )
-from steep.evaluation.scores import SkippedQuestion
+from steep.evaluation.results import SkippedQuestion
+from steep.evaluation.rows import SHORT_TOKENS, choice_prompts
 from steep.evaluation.setup import EvaluationSetup
 from steep.training.loading import load_tokenizer
 from steep.training.models import context_tokens
@@ -44,23 +43,18 @@ class QuestionSet:
     """The questions of one evaluation.
 
     Attributes:
-        documents: The artifact of the documents.
-        texts: Its documents, or parts of them.
-        content: A hash of the file of questions.
-        split: The documents that are asked about.
         questions: Questions with options; those with short answers have other answers as options.
-        everything: The questions with options about all documents, in every split.
         unfit: Ids of those that do not fit a model, e.g. because they are too long.
     """
 
     documents: Artifact
-    texts: Sequence[Document]
-    content: str
-    split: str
+    texts: Sequence[Document]  # the documents, or parts of them
+    content: str  # a hash of the file of questions
+    split: str  # the documents that are asked about
     limit: int | None
     questions: Sequence[Question]
     short: Sequence[Question]
-    everything: Sequence[Question]
+    everything: Sequence[Question]  # the questions with options about all documents, in every split
     skipped: Sequence[SkippedQuestion]
     unfit: Sequence[str] = ()
 
@@ -99,25 +93,16 @@ def read_question_set(
     if settings.questions is None:
         return None
     texts = documents_of(documents)
-    short = _short(settings.questions, texts, settings.methods)
-    found = _choices(settings.questions, texts, short)
-    asked_shortly = {question.id for question in short.questions}
-    skipped = [
-        SkippedQuestion(id_, f"{reason}; asked as a short answer only")
-        if id_ in asked_shortly
-        else SkippedQuestion(id_, reason)
-        for id_, reason in found.skipped
+    short, skipped = _short(settings.questions, texts, settings.methods)
+    choices, not_choices = _choices(settings.questions, texts, Questions(short, skipped))
+    ids = {question.id for question in short}
+    reasons = [
+        SkippedQuestion(id_, f"{reason}; asked as a short answer only" if id_ in ids else reason)
+        for id_, reason in not_choices
     ]
+    content, split = content_hash(settings.questions), settings.split
     question_set = QuestionSet(
-        documents,
-        texts,
-        content_hash(settings.questions),
-        settings.split,
-        settings.limit,
-        found.questions,
-        short.questions,
-        found.questions,
-        skipped,
+        documents, texts, content, split, settings.limit, choices, short, choices, reasons
     )
     if check_length:
         question_set = _that_fits(question_set, setup)
@@ -125,11 +110,7 @@ def read_question_set(
 
 
 def _that_fits(question_set: QuestionSet, setup: EvaluationSetup) -> QuestionSet:
-    """Keep the questions that fit every model; the others become skipped ones.
-
-    Raises:
-        UserError: No question is left.
-    """
+    """Keep the questions that fit every model; the others become skipped ones."""
     reasons = _not_askable(setup, question_set.questions, question_set.short, question_set.by_id)
     if not reasons:
         return question_set
@@ -156,17 +137,13 @@ def _that_fits(question_set: QuestionSet, setup: EvaluationSetup) -> QuestionSet
 
 def _limited(question_set: QuestionSet) -> QuestionSet:
     """Keep the first questions of every method."""
-    if question_set.limit is None:
+    limit, parts = question_set.limit, ("questions", "short", "everything")
+    if limit is None:
         return question_set
     found = max(len(question_set.questions), len(question_set.short))
-    if question_set.limit < found:
-        log.info("evaluate: asking the first %d of %d questions", question_set.limit, found)
-    return replace(
-        question_set,
-        questions=question_set.questions[: question_set.limit],
-        short=question_set.short[: question_set.limit],
-        everything=question_set.everything[: question_set.limit],
-    )
+    if limit < found:
+        log.info("evaluate: asking the first %d of %d questions", limit, found)
+    return replace(question_set, **{each: getattr(question_set, each)[:limit] for each in parts})
 
 
 def _short(path: Path, texts: Sequence[Document], methods: Sequence[str]) -> Questions:
@@ -196,10 +173,8 @@ def _choices(path: Path, texts: Sequence[Document], short: Questions) -> Questio
 
 def _on_split(question_set: QuestionSet, settings: EvaluateConfig) -> QuestionSet:
     ids = split_documents(question_set.texts)[settings.split]
-    questions, short = (
-        questions_on(question_set.questions, ids),
-        questions_on(question_set.short, ids),
-    )
+    questions = questions_on(question_set.questions, ids)
+    short = questions_on(question_set.short, ids)
     if not (questions or short):
         raise UserError(
             f"No question is about a document of the {settings.split} split.",
@@ -211,18 +186,8 @@ def _on_split(question_set: QuestionSet, settings: EvaluateConfig) -> QuestionSe
     return replace(question_set, questions=questions, short=short)
 
 
-class _Need(NamedTuple):
-    """The texts and further tokens of a question; `tokens` counts all with the tokenizer."""
-
-    question_id: str
-    texts: Sequence[str]
-    further_tokens: int
-    tokens: Callable[[Any], int]
-
-    def may_exceed(self, limit: int) -> bool:
-        """Return True if the context may be too short: a token is at least a byte."""
-        size = sum(len(text.encode()) for text in self.texts) + SPECIAL_TOKENS
-        return size + self.further_tokens > limit
+# A question, its texts, further tokens, and the count of all of them with a tokenizer.
+Need = tuple[str, Sequence[str], int, Callable[[Any], int]]
 
 
 def _not_askable(
@@ -251,9 +216,11 @@ def _not_askable(
         return reasons
     fitting = [each for each in questions if each.id not in reasons]
     tokenizer = cache(partial(load_tokenizer, directory))
-    for need in _needs(setup, fitting, short, documents):
-        if need.may_exceed(limit) and (tokens := need.tokens(tokenizer())) > limit:
-            reasons[need.question_id] = f"it takes {tokens:,} tokens of a context of {limit:,}"
+    for question_id, texts, further, count in _needs(setup, fitting, short, documents):
+        most = sum(len(text.encode()) for text in texts) + SPECIAL_TOKENS + further
+        # A token is at least a byte, so most questions need no tokenizer.
+        if most > limit and (tokens := count(tokenizer())) > limit:
+            reasons[question_id] = f"it takes {tokens:,} tokens of a context of {limit:,}"
     return reasons
 
 
@@ -262,23 +229,23 @@ def _needs(
     questions: Sequence[Question],
     short: Sequence[Question],
     documents: Mapping[str, Document],
-) -> Iterator[_Need]:
+) -> Iterator[Need]:
     """Yield what each question needs by each method."""
     methods = setup.evaluate.methods
     for each in questions if "likelihood" in methods else ():
         prompt = closed_book_prompt(each, documents[each.document_id])
-        texts = (prompt, max(each.options, key=len))
-        yield _Need(each.id, texts, 0, partial(_option_tokens, prompt, each.options))
+        longest = max(each.options, key=len)
+        yield each.id, (prompt, longest), 0, partial(_option_tokens, prompt, each.options)
     if "answers" in methods:
         protocol = protocol_of(setup.evaluate)
+        further = protocol.max_tokens
         prompts, _ = choice_prompts(questions, documents, protocol)
         for each, prompt in zip(questions, prompts, strict=True):
-            further = protocol.max_tokens
-            yield _Need(each.id, (prompt,), further, partial(_text_tokens, prompt, (), further))
+            yield each.id, (prompt,), further, partial(_text_tokens, prompt, (), further)
     for each in short if "short-answers" in methods else ():
         prompt = short_answer_prompt(each, documents[each.document_id])
         count = partial(_text_tokens, prompt, each.answers, SHORT_TOKENS)
-        yield _Need(each.id, (prompt, *each.answers), SHORT_TOKENS, count)
+        yield each.id, (prompt, *each.answers), SHORT_TOKENS, count
 
 
 def _option_tokens(prompt: str, options: Sequence[str], tokenizer: Any) -> int:
@@ -287,6 +254,5 @@ def _option_tokens(prompt: str, options: Sequence[str], tokenizer: Any) -> int:
 
 def _text_tokens(prompt: str, answers: Sequence[str], least: int, tokenizer: Any) -> int:
     """Count the tokens of a prompt and its longest answer, both with BOS."""
-    bos = int(tokenizer.bos_token_id is not None)
-    counts = [bos + len(text_ids(tokenizer, text)) for text in (prompt, *answers)]
+    counts = [len(token_ids(tokenizer, text)) for text in (prompt, *answers)]
     return counts[0] + max(least, *counts[1:], 0)

@@ -26,7 +26,7 @@ from steep.documents.clean import one_line
 from steep.documents.document import Document, Skipped
 from steep.documents.quality import QualityQuestion, first_record, is_quality, parse_quality
 from steep.documents.records import BadRecord, json_records, required_text, utf8_text
-from steep.evaluation.scores import SkippedQuestion
+from steep.evaluation.results import SkippedQuestion
 
 SHORT_ANSWER = "short-answer"
 CHOICE = "choice"  # the kind of a question whose line names none
@@ -174,9 +174,7 @@ def _quality_choice(row: QualityQuestion, document_id: str) -> Question:
 
 
 def _on_known_documents(
-    rows: Iterable[Question],
-    titles: Mapping[str, str],
-    skipped: list[SkippedQuestion],
+    rows: Iterable[Question], titles: Mapping[str, str], skipped: list[SkippedQuestion]
 ) -> Iterator[Question]:
     seen: set[str] = set()
     for row in rows:
@@ -197,18 +195,14 @@ def _blank_text(row: Question) -> str | None:
     named = [("question", row.question)]
     named += [(f"option {number}", text) for number, text in enumerate(row.options)]
     named += [(f"answer {number}", text) for number, text in enumerate(row.answers)]
-    blank = next((name for name, text in named if not _is_visible(text)), None)
-    return None if blank is None else f"its {blank} is empty (counted from 0)"
-
-
-def _is_visible(text: str) -> bool:
-    return any(letter.isprintable() and not letter.isspace() for letter in text)
+    for name, text in named:
+        if not any(letter.isprintable() and not letter.isspace() for letter in text):
+            return f"its {name} is empty (counted from 0)"
+    return None
 
 
 def _with_options(
-    rows: Sequence[Question],
-    titles: Mapping[str, str],
-    skipped: list[SkippedQuestion],
+    rows: Sequence[Question], titles: Mapping[str, str], skipped: list[SkippedQuestion]
 ) -> Iterator[Question]:
     """Give each short-answer question the answers to its title's other questions as options."""
     answers_by_title: defaultdict[str, dict[str, str]] = defaultdict(dict)
@@ -255,24 +249,19 @@ def choice_among(
     is never drawn. The place of the right one is drawn too: ties go to the first option and must
     not favor it.
     """
-    usable = distractors(accepted, others)
-    draw = Permutation(len(usable), derive_seed("distractors", question_id))
-    drawn = [usable[draw[index]] for index in range(min(MOST_DISTRACTORS, len(usable)))]
-    unordered = [accepted[0], *drawn]
-    order = Permutation(len(unordered), derive_seed("option order", question_id))
-    places = [order[index] for index in range(len(unordered))]
-    return tuple(unordered[place] for place in places), places.index(0)
-
-
-def distractors(accepted: tuple[str, ...], others: Iterable[str]) -> list[str]:
-    """Return the distinct answers that cannot be mistaken for an accepted one, in a fixed order."""
     right = [_key(answer) for answer in accepted]
     by_key: dict[str, str] = {}
     for answer in sorted(others):
         key = _key(answer)
         if not any(key in one or one in key for one in right):
             by_key.setdefault(key, answer)
-    return list(by_key.values())
+    usable = list(by_key.values())
+    draw = Permutation(len(usable), derive_seed("distractors", question_id))
+    drawn = [usable[draw[index]] for index in range(min(MOST_DISTRACTORS, len(usable)))]
+    unordered = [accepted[0], *drawn]
+    order = Permutation(len(unordered), derive_seed("option order", question_id))
+    places = [order[index] for index in range(len(unordered))]
+    return tuple(unordered[place] for place in places), places.index(0)
 
 
 def _key(answer: str) -> str:

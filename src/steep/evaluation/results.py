@@ -1,18 +1,22 @@
-"""The results of methods: `MetricsResult` for any method, and those of closed-book methods.
+"""The results of methods, and the scores of an evaluation as `scores.json` holds them.
 
-Results are computed, kept in `scores.json`, printed and drawn as these types (see also
-`study_results.py`; `scores.py` reads and writes them). Intervals are 95% intervals clustered by
-document. A bound that does not exist is infinite, which JSON writes as null.
+Results are computed, kept, printed and drawn as these types (see also `study_results.py`); only
+here are they plain data. `MetricsResult` is the result of any method; others belong to closed-book
+methods. Intervals are 95% intervals clustered by document. A bound that does not exist is infinite,
+which JSON writes as null.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, TypeAdapter
+
+from steep.core.files import read_json, write_json
 
 ParserName = Literal["strict", "lenient", "paper", "paper-code"]
 VoteName = Literal["first-valid", "random-valid", "majority"]
@@ -76,34 +80,26 @@ class TestedDifference(Difference):
     """A difference with its p-values.
 
     Attributes:
-        p: Of the interval, clustered by document.
         p_mcnemar: Takes questions as independent; None if a grade is neither right nor wrong.
     """
 
     __test__ = False  # not a test class of pytest
 
-    p: float
+    p: float  # of the interval, clustered by document
     p_mcnemar: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison(TestedDifference):
-    """Model `a` minus model `b`.
-
-    Attributes:
-        planned: True if the study was made for this comparison.
-        bootstrap_low: Lower bound from resampling documents; `bootstrap_high` is the upper one.
-        p_holm: Corrected over the planned comparisons; None for other comparisons.
-        by_kind: The difference by kind of question.
-    """
+    """Model `a` minus model `b`."""
 
     a: str
     b: str
-    planned: bool
-    bootstrap_low: float
+    planned: bool  # True if the study was made for this comparison
+    bootstrap_low: float  # lower bound from resampling documents; `bootstrap_high` is the upper one
     bootstrap_high: float
-    p_holm: float | None
-    by_kind: Mapping[str, Difference]
+    p_holm: float | None  # corrected over the planned comparisons; None for other comparisons
+    by_kind: Mapping[str, Difference]  # the difference by kind of question
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,17 +117,11 @@ class ModelComparison:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricsResult(MethodResult):
-    """Models compared by every metric of a method; terminal and page show it for any method.
+    """Models compared by every metric of a method; terminal and page show it for any method."""
 
-    Attributes:
-        title: The method in a few words.
-        metrics: By the name of the metric, with grades from 0 to 1.
-        caveat: What to know before reading the numbers.
-    """
-
-    title: str
-    metrics: Mapping[str, ModelComparison]
-    caveat: str = ""
+    title: str  # the method in a few words
+    metrics: Mapping[str, ModelComparison]  # by the name of the metric, with grades from 0 to 1
+    caveat: str = ""  # what to know before reading the numbers
 
 
 # Likelihoods of options.
@@ -170,11 +160,10 @@ class OptionLengths:
     """How often the right, and the chosen, option is the shortest or longest of its question.
 
     Attributes:
-        n: Questions with one right option whose options differ in length.
         models: Of the chosen options, by model and normalizer.
     """
 
-    n: int
+    n: int  # questions with one right option whose options differ in length
     gold: ExtremeLengths
     models: Mapping[str, Mapping[str, ExtremeLengths]]
 
@@ -199,18 +188,15 @@ class AnswerProtocol:
     """Settings of written answers.
 
     Attributes:
-        samples: Texts per question.
-        temperature: Of sampling; 0 is greedy.
-        parser: How a text is read.
         vote: Which of a question's valid answers counts.
         unparsed: What a question without a valid answer is.
         order_seed: Of the order of options, drawn for each question; None keeps the file's order.
     """
 
-    samples: int = 1
-    temperature: float = 0.0
+    samples: int = 1  # texts per question
+    temperature: float = 0.0  # of sampling; 0 is greedy
     max_tokens: int = 300  # as in the paper's code
-    parser: ParserName = field(default="strict", metadata=READING)
+    parser: ParserName = field(default="strict", metadata=READING)  # how a text is read
     vote: VoteName = field(default="first-valid", metadata=READING)
     unparsed: Unparsed = field(default="wrong", metadata=READING)
     order_seed: int | None = None
@@ -221,19 +207,16 @@ class AnswersScore(ModelScore):
     """Accuracy of written answers.
 
     Attributes:
-        attempted: Questions with a valid answer.
-        invalid: Texts without a valid answer, by reason.
         by_gold_letter: Accuracy by the letters under which the right options were shown.
-        chosen_letters: How often each combination of letters was chosen.
         asked_without: Parameters of requests that the server of the model refuses.
     """
 
     questions: int
-    attempted: int
+    attempted: int  # questions with a valid answer
     samples: int
-    invalid: Mapping[str, int]
+    invalid: Mapping[str, int]  # texts without a valid answer, by reason
     by_gold_letter: Mapping[str, Interval]
-    chosen_letters: Mapping[str, int]
+    chosen_letters: Mapping[str, int]  # how often each combination of letters was chosen
     asked_without: tuple[str, ...] | None = None
 
 
@@ -260,15 +243,10 @@ class AnswerLikelihood:
 
 @dataclass(frozen=True, kw_only=True)
 class ShortAnswersResult(MetricsResult):
-    """Closed book, by short answers in the model's own words.
+    """Closed book, by short answers in the model's own words."""
 
-    Attributes:
-        likelihood: By model, of those that give likelihoods.
-        empty: Empty texts, by model.
-    """
-
-    likelihood: Mapping[str, AnswerLikelihood]
-    empty: Mapping[str, int]
+    likelihood: Mapping[str, AnswerLikelihood]  # by model, of those that give likelihoods
+    empty: Mapping[str, int]  # empty texts, by model
 
     @property
     def exact_match(self) -> ModelComparison:
@@ -279,3 +257,61 @@ class ShortAnswersResult(MetricsResult):
     def f1(self) -> ModelComparison:
         """SQuAD's F1 of words."""
         return self.metrics["F1"]
+
+
+class SkippedQuestion(NamedTuple):
+    """A question (or a `file:line` where it has no id) that is not asked, and the reason."""
+
+    question_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The results of an evaluation."""
+
+    results: Mapping[str, MethodResult]  # by method, of those methods that were used
+    skipped: tuple[SkippedQuestion, ...] = ()  # questions that were not asked
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the results as plain data."""
+        found = {name: as_json(result) for name, result in self.results.items()}
+        return {**found, "skipped": [each._asdict() for each in self.skipped]}
+
+
+def write_scores(path: Path, scores: Scores) -> None:
+    """Write `scores.json` atomically."""
+    write_json(path, scores.as_json())
+
+
+def read_scores(path: Path) -> Scores:
+    """Read `scores.json`."""
+    from steep.evaluation.methods.registry import METHODS
+
+    plain = read_json(path)
+    found = {
+        name: from_json(method.kind, plain[name])
+        for name, method in METHODS.items()
+        if name in plain
+    }
+    return Scores(found, tuple(SkippedQuestion(**each) for each in plain.get("skipped", ())))
+
+
+def as_json(result: Any) -> dict[str, Any]:
+    """Return a result as plain data."""
+    plain: dict[str, Any] = finite(asdict(result))
+    return plain
+
+
+def from_json(kind: type[Any], plain: Any) -> Any:
+    """Return the result of this type that `as_json` wrote."""
+    return TypeAdapter(kind).validate_python(plain)
+
+
+def finite(value: Any) -> Any:
+    """Return the same tree with null for infinities, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,13 +20,12 @@ from steep.evaluation.callers import Callers, check_prices, used_endpoints
 from steep.evaluation.config import BASE
 from steep.evaluation.document_index import DocumentIndex
 from steep.evaluation.eval_models import eval_models
-from steep.evaluation.forgetting import general_text, harness_tasks
-from steep.evaluation.methods import answers, open_book
+from steep.evaluation.methods import answers, general_text, harness_tasks, open_book
 from steep.evaluation.methods.common import Session
 from steep.evaluation.methods.registry import ask, check_methods, scores_of
 from steep.evaluation.protocols import asking_fields, check_protocol, protocol_of, reading_fields
 from steep.evaluation.question_set import QuestionSet, read_question_set
-from steep.evaluation.scores import Scores, SkippedQuestion, write_scores
+from steep.evaluation.results import Scores, SkippedQuestion, write_scores
 from steep.evaluation.setup import SCORES_NAME, STAGE, EvaluationSetup
 from steep.evaluation.summaries import study as summaries
 
@@ -98,10 +97,7 @@ def evaluate(
 def rescore(setup: EvaluationSetup, evaluated: Artifact) -> Scores:
     """Return the tables of an evaluation, computed again from its rows alone.
 
-    Settings of asking that have changed since are not applied; each one is logged.
-
-    Raises:
-        UserError: Rows of the evaluation are missing.
+    Settings of prompts and sampling that have changed since are not applied; each one is logged.
     """
     rows = rows_of(setup.project, evaluated)
     log.info(
@@ -132,11 +128,7 @@ def find_evaluation(project: Project, name: str | None) -> Artifact:
 
 
 def rows_of(project: Project, evaluated: Artifact) -> list[Artifact]:
-    """Return the artifacts of rows that an evaluation was computed from.
-
-    Raises:
-        UserError: One of them is missing.
-    """
+    """Return the artifacts of rows that an evaluation was computed from."""
     names = evaluated.manifest["identity"]["inputs"].values()
     return [_finished(project, str(name)) for name in names]
 
@@ -149,25 +141,21 @@ def _rows(
     callers: Callers,
 ) -> list[Artifact]:
     """Ask all models; return the artifacts of their rows, model by model."""
-    study = (
-        summaries.SummaryStudy(setup, documents, callers) if setup.summaries.references else None
-    )
+    asks_summaries = setup.summaries.references is not None
+    study = summaries.SummaryStudy(setup, documents, callers) if asks_summaries else None
     judge = [*study.judge()] if study else []
     models = eval_models(setup, trained, callers)
     by_model: dict[str, list[Artifact]] = {}
-    with _doc_index(setup, question_set, callers) as doc_index:
+    with ExitStack() as resources:
+        doc_index = None
+        if question_set is not None and setup.open_book.chunk_characters:
+            doc_index = resources.enter_context(DocumentIndex(setup, question_set, callers))
         session = Session(question_set, doc_index, study)
         # Served models come first: a server that fails is noticed within seconds.
         for eval_model in sorted(models, key=lambda each: each.server is None):
             with closing(eval_model):
                 by_model[eval_model.name] = [*ask(session, eval_model)]
     return judge + [artifact for each in models for artifact in by_model[each.name]]
-
-
-def _doc_index(setup: EvaluationSetup, question_set: QuestionSet | None, callers: Callers) -> Any:
-    if question_set is None or not setup.open_book.chunk_characters:
-        return nullcontext()
-    return DocumentIndex(setup, question_set, callers)
 
 
 def _asked_otherwise(setup: EvaluationSetup, rows: Sequence[Artifact]) -> Iterator[str]:

@@ -30,14 +30,9 @@ class EvaluationSetup:
     """The settings of an evaluation, its project, and the models of the run.
 
     Attributes:
-        open_book: Settings of retrieval.
-        forgetting: Settings of the general text and the tasks.
-        base_name: The configured name of the base model.
         base_directory: Returns the directory of the base model, or its name on the Hub.
         arms: For each trained model, the recipes that it reads; tuned models included.
-        tuned: The names of those models that were tuned on chats.
         replayed: The general text that training replays; None without replay.
-        max_cost_usd: The limit of the project, in dollars.
         open_budget: Returns the limits of the project less what its ledger has spent.
     """
 
@@ -46,12 +41,12 @@ class EvaluationSetup:
     open_book: OpenBookConfig
     summaries: SummariesConfig
     forgetting: ForgettingConfig
-    base_name: str
+    base_name: str  # the configured name of the base model
     base_directory: Callable[[], Path | str]
     arms: Mapping[str, tuple[str, ...]]
-    tuned: frozenset[str]
+    tuned: frozenset[str]  # the names of those models that were tuned on chats
     replayed: Path | Literal["builtin"] | None
-    max_cost_usd: float | None
+    max_cost_usd: float | None  # the limit of the project, in dollars
     open_budget: Callable[[Ledger], Budget]
 
     def planned_pairs(self, models: Iterable[str]) -> set[tuple[str, str]]:

@@ -1,31 +1,33 @@
 """Intervals clustered by document, paired tests, and the smallest detectable difference.
 
-Questions on one document are not independent, so every interval rests on an *effective* sample
-size: n divided by the design effect (variance with documents as clusters, leverage-corrected, over
-variance with questions as if independent), and on Student's t with one degree of freedom fewer than
-there are documents in effect. With it, a mean of right answers gets Wilson's interval and a paired
-difference that of Bonett and Price (2012). Plain mean +- t * error covers too little with few
-documents and near 0 and 1. With few documents the design effect is a rough estimate, and one below
-1 is mostly luck: t pays for that. It is held above 1/3; a limit of 1 would cover 99% with six
-documents. What this covers in simulated studies is in LOG.md (`benchmarks/coverage.py`).
+Questions on one document are not independent, so the interval of a mean rests on an *effective*
+sample size: n divided by the design effect (variance with documents as clusters, corrected for
+leverage, over variance with questions as if independent), and on Student's t with one degree of
+freedom fewer than there are documents in effect. With it, a mean of right answers gets Wilson's
+interval and a paired difference that of Bonett and Price (2012). With few documents the design
+effect is a rough estimate, and one below 1 is mostly luck, so it is held above 1/3. The p of a
+difference is the interval's own: below 0.05 exactly where the 95% interval excludes zero.
 
-The p of a difference is the interval's own: below 0.05 exactly where the 95% interval excludes
-zero. McNemar's test takes questions as independent; it is a detail beside it.
+If all values are equal, the design effect is taken as 1, near what a single other value would give.
+With a single document each question is its own cluster: the interval then speaks of that document's
+questions only, and `clusters` is 1.
 
-If all values are equal, the clustering cannot be estimated, and the design effect is taken as 1,
-near what a single other value would give. With a single document each question is its own cluster:
-the interval then speaks of that document's questions only, and `clusters` is 1.
+Ratios have intervals by resampling documents (`bootstrap_interval`). A ratio is a function of sums
+over questions, so ten thousand resamples are one matrix product. The plain percentile interval is
+too narrow with few documents; its levels are widened as in Hesterberg (2015), which makes a mean's
+as wide as Student's t. The coverage of all these in simulated studies is in LOG.md
+(`benchmarks/coverage.py`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, stdtr, stdtrit
+from scipy.special import bdtr, ndtr, stdtr, stdtrit
 
 from steep.evaluation.results import Interval
 
@@ -131,11 +133,7 @@ def _paired(a: Sequence[float], b: Sequence[float], clusters: Sequence[str]) -> 
 
 def _sample(values: NDArray[np.float64], clusters: Sequence[str]) -> _Sample:
     n = len(values)
-    numbers: dict[str, int] = {}
-    member = np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters])
-    if len(numbers) == 1:
-        member = np.arange(n)
-    mean = float(values.mean())
+    member, mean = _members(clusters), float(values.mean())
     sizes = np.bincount(member)
     if n == 1:
         return _Sample(mean, 1.0, 0)
@@ -160,3 +158,95 @@ def _numbers(values: Sequence[float], low: float, high: float) -> NDArray[np.flo
 
 def _quantile(degrees: float, level: float) -> float:
     return float(stdtrit(degrees, level))
+
+
+RESAMPLES = 10_000
+# Maps sums, shaped (..., columns), to scores; NaN if there is no score.
+Score = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+def bootstrap_interval(
+    columns: Sequence[Sequence[float]],
+    clusters: Sequence[str],
+    score: Score,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Compute the score of all questions with its interval over documents.
+
+    Args:
+        columns: For each question the numbers that `score` needs the sums of.
+        clusters: The document of each question.
+        score: Vectorized over resamples; a resample without a score is left out.
+        resamples: Number of resamples.
+        seed: Of the draws.
+
+    Raises:
+        ValueError: All questions together have no score.
+    """
+    values = np.asarray(columns, dtype=np.float64)
+    assert values.ndim == 2 and len(values) == len(clusters), (values.shape, len(clusters))
+    sums = _sums_by_cluster(values, clusters)
+    clusters_n = len(set(clusters))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = float(score(sums.sum(axis=0)))
+        if not math.isfinite(found):
+            raise ValueError("there is no score of these questions")
+        if len(sums) == 1:  # nothing to estimate a variance from
+            return Interval(found, -math.inf, math.inf, len(values), clusters_n)
+        drawn = score(_draws(len(sums), resamples, seed) @ sums)
+    low, high = np.nanquantile(drawn, _levels(len(sums)))
+    return Interval(found, min(found, low), max(found, high), len(values), clusters_n)
+
+
+def paired_bootstrap(
+    a: Sequence[float],
+    b: Sequence[float],
+    clusters: Sequence[str],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Compute the mean of a - b over the same questions, with its interval."""
+    columns = [[x - y, 1.0] for x, y in zip(a, b, strict=True)]
+    return bootstrap_interval(columns, clusters, ratio, resamples=resamples, seed=seed)
+
+
+def ratio(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the first column over the second."""
+    quotient: NDArray[np.float64] = sums[..., 0] / sums[..., 1]
+    return quotient
+
+
+def ratio_difference(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the first column over the second, minus the third over the fourth."""
+    return ratio(sums[..., :2]) - ratio(sums[..., 2:])
+
+
+def _sums_by_cluster(values: NDArray[np.float64], clusters: Sequence[str]) -> NDArray[np.float64]:
+    member = _members(clusters)
+    sums = np.zeros((member.max() + 1, values.shape[1]))
+    np.add.at(sums, member, values)
+    return sums
+
+
+def _members(clusters: Sequence[str]) -> NDArray[np.int64]:
+    """Number the cluster of each value; with a single one each value is its own cluster."""
+    numbers: dict[str, int] = {}
+    member = np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters])
+    return np.arange(len(clusters)) if len(numbers) == 1 else member
+
+
+def _draws(clusters: int, resamples: int, seed: int) -> NDArray[np.float64]:
+    """Draw how often each document is in each resample."""
+    chances = np.full(clusters, 1 / clusters)
+    return np.random.default_rng(seed).multinomial(clusters, chances, resamples).astype(np.float64)
+
+
+def _levels(clusters: int) -> tuple[float, float]:
+    if clusters == 1:
+        return 0.0, 1.0
+    t = float(stdtrit(clusters - 1, (1 + CONFIDENCE) / 2))
+    low = float(ndtr(-math.sqrt(clusters / (clusters - 1)) * t))
+    return low, 1 - low

@@ -36,40 +36,25 @@ class RetrievalRanks:
 
 @dataclass(frozen=True, kw_only=True)
 class RetrievalScore:
-    """What a search finds with chunks of one size.
-
-    Attributes:
-        document: Ranks of chunks of the right document.
-        answer: Ranks of chunks with the answer; None without short answers.
-        answers_in_no_chunk: Questions whose answer is in no chunk.
-        blank: Documents without text.
-    """
+    """What a search finds with chunks of one size."""
 
     chunk_characters: int
-    document: RetrievalRanks
-    answer: RetrievalRanks | None
-    answers_in_no_chunk: int
+    document: RetrievalRanks  # ranks of chunks of the right document
+    answer: RetrievalRanks | None  # ranks of chunks with the answer; None without short answers
+    answers_in_no_chunk: int  # questions whose answer is in no chunk
     chunks: int = 0
-    blank: int = 0
+    blank: int = 0  # documents without text
 
 
 @dataclass(frozen=True, kw_only=True)
 class GridVariant:
-    """How contexts are shown.
+    """How contexts are shown."""
 
-    Attributes:
-        chunk_characters: Size of the chunks; None stands for the whole document.
-        shown: Number of chunks that are shown.
-        order: "best_first" or "best_last".
-        temperature: Of answers; None for likelihoods.
-        split: The questions: "all", or "validation" and "test" if the best variant is chosen.
-    """
-
-    chunk_characters: int | None
-    shown: int
-    order: str
-    temperature: float | None
-    split: str
+    chunk_characters: int | None  # size of the chunks; None stands for the whole document
+    shown: int  # number of chunks that are shown
+    order: str  # "best_first" or "best_last"
+    temperature: float | None  # of answers; None for likelihoods
+    split: str  # the questions: "all", or "validation" and "test" if the best variant is chosen
 
     def __str__(self) -> str:
         if self.chunk_characters is None:
@@ -89,18 +74,12 @@ class HitSplit:
 
 @dataclass(frozen=True, kw_only=True)
 class GridScore(GridVariant, Estimate):
-    """The accuracy of one model in one variant.
-
-    Attributes:
-        left_out: Why it was not asked, if prompts outgrow the model's context.
-        document_found: By whether a chunk of the right document was shown.
-        answer_found: By whether a chunk with the answer was shown.
-    """
+    """The accuracy of one model in one variant."""
 
     model: str
-    left_out: str | None
-    document_found: HitSplit | None = None
-    answer_found: HitSplit | None = None
+    left_out: str | None  # why it was not asked, if prompts outgrow the model's context
+    document_found: HitSplit | None = None  # by whether a chunk of the right document was shown
+    answer_found: HitSplit | None = None  # by whether a chunk with the answer was shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,20 +87,16 @@ class OpenBookResult(MethodResult):
     """The grid of variants, and the models at their best variants.
 
     Attributes:
-        retrieval: By size of chunks.
-        cells: All variants of all models.
-        best: The variant that is reported for each model.
         compared: The models at these variants; None if there is no single best one.
-        over_closed_book: What each model gains over closed book.
         under_whole_document: What each model gains from the whole document over retrieval.
     """
 
     method: str
-    retrieval: tuple[RetrievalScore, ...]
-    cells: tuple[GridScore, ...]
-    best: Mapping[str, GridVariant]
+    retrieval: tuple[RetrievalScore, ...]  # by size of chunks
+    cells: tuple[GridScore, ...]  # all variants of all models
+    best: Mapping[str, GridVariant]  # the variant that is reported for each model
     compared: ModelComparison | None
-    over_closed_book: Mapping[str, TestedDifference]
+    over_closed_book: Mapping[str, TestedDifference]  # what each model gains over closed book
     under_whole_document: Mapping[str, TestedDifference]
     chance: float | None = None
 
@@ -134,15 +109,12 @@ class Agreement:
     """Agreement of the judge with our labels on one yes-or-no question.
 
     Attributes:
-        n: Claims that have both verdicts.
-        accuracy: The share of equal verdicts; None without claims.
-        kappa: Cohen's kappa; None if both always say the same one thing.
-        table: How often (we, the judge) said so: "yes yes", "yes no", "no yes", "no no".
+        table: Counts of (our label, verdict of the judge): "yes yes", "yes no", "no yes", "no no".
     """
 
-    n: int
-    accuracy: Interval | None
-    kappa: Interval | None
+    n: int  # claims that have both verdicts
+    accuracy: Interval | None  # the share of equal verdicts; None without claims
+    kappa: Interval | None  # Cohen's kappa; None if both always have the same single value
     table: Mapping[str, int]
 
 
@@ -183,31 +155,23 @@ class SetScores:
     """The scores of one set of texts.
 
     Attributes:
-        documents: Number of documents with counts.
-        left_out: Texts without counts, by reason.
-        cut_off: Texts that ended at the token limit.
-        claims: Distinct claims; `repeats` are further mentions of them.
-        unread_passages: Passages whose claims could not be read, by reason.
-        unjudged: Claims without a full verdict, by reason.
         per_text: Each count, averaged over a document's texts, then over documents.
-        without_human: Documents without human counts.
-        relative: Each count relative to the human count.
     """
 
     texts: TextSet
-    documents: int
+    documents: int  # number of documents with counts
     written: int
-    left_out: Mapping[str, int]
+    left_out: Mapping[str, int]  # texts without counts, by reason
     empty: int
-    cut_off: int
-    claims: int
+    cut_off: int  # texts that ended at the token limit
+    claims: int  # distinct claims; `repeats` are further mentions of them
     repeats: int
-    unread_passages: Mapping[str, int]
-    unjudged: Mapping[str, int]
+    unread_passages: Mapping[str, int]  # passages whose claims could not be read, by reason
+    unjudged: Mapping[str, int]  # claims without a full verdict, by reason
     per_text: Mapping[str, Interval | None]
     precision: Interval | None
-    without_human: int
-    relative: Mapping[str, Relative]
+    without_human: int  # documents without human counts
+    relative: Mapping[str, Relative]  # each count relative to the human count
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from steep.evaluation.results import (
     LikelihoodResult,
     MetricsResult,
     ModelComparison,
+    Scores,
     ShortAnswersResult,
+    SkippedQuestion,
 )
-from steep.evaluation.scores import Scores, SkippedQuestion
 from steep.evaluation.study_results import (
     GeneralTextResult,
     OpenBookResult,

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from steep.core.errors import UserError
 from steep.core.files import read_json, read_jsonl
-from steep.evaluation.scores import read_scores
+from steep.evaluation.results import read_scores
 from steep.report.results import ResultTables
 
 T = TypeVar("T")

@@ -1,16 +1,13 @@
 """Chunks of documents, which are searched and shown before a question.
 
 A chunk is exactly `document.text[start:end]`. It is embedded, ranked and shown under the title,
-author and year of its document, as in the paper (appendix F): a passage from the middle of a story
-seldom says which story it is. These lines do not count towards the chunk size.
+author and year of its document, as in the paper (appendix F). These lines do not count towards the
+chunk size.
 
 A text is cut at its paragraphs; where these are too long, at lines, then words, then characters.
-This is what the paper's open-book study used (appendix F): LangChain's
-RecursiveCharacterTextSplitter with its default separators, without overlap, lengths in characters.
-The cuts are the same, but they are places in the text, so that every chunk can be found again in
-its document. A separator stays at the head of what follows it, neighbors are joined as long as they
-fit, and a chunk has no white space at its ends (at chunk size 1, where that package keeps blanks as
-chunks, these are left out).
+The cuts are those of LangChain's RecursiveCharacterTextSplitter with its default separators,
+without overlap, lengths in characters, which the paper used. A separator stays at the head of what
+follows it, neighbors are joined as long as they fit, and a chunk has no white space at its ends.
 """
 
 from __future__ import annotations
@@ -56,11 +53,7 @@ class Chunking(NamedTuple):
 
 
 def cut_documents(documents: Sequence[Document], chunk_size: int) -> Chunking:
-    """Cut all documents into chunks of at most `chunk_size` characters.
-
-    Raises:
-        UserError: The documents have no text, or `chunk_size` is less than 1.
-    """
+    """Cut all documents into chunks of at most `chunk_size` characters."""
     chunks = [chunk for document in documents for chunk in _cut(document, chunk_size)]
     if not chunks:
         raise UserError(

@@ -1,27 +1,31 @@
-"""Rankings: hits, their fusion, and exact search among vectors.
+"""Rankings: hits, their fusion, exact search among vectors, and BM25.
 
-Vectors are searched with NumPy, block by block, or with FAISS's flat index if there are many.
+Vectors are searched with NumPy, block by block, or with FAISS's flat index if there are many. They
+have length 1, so the inner product and Euclidean distance (which the paper's code uses) rank alike.
+Both backends compare a question with every vector, so recall@k depends on the embedder and never on
+the index. The best of each question are scored once more in double precision, and rounded, before
+they are put in order, so that both return the same hits.
 
-Vectors have length 1, so the inner product and Euclidean distance (which the paper's code uses)
-rank alike: |a - b|^2 = 2 - 2 a.b. Both backends compare a question with every vector, so recall@k
-depends on the embedder and never on the index. They return the same hits: the last bits of a
-product depend on the backend and on what else is in the block, so the best of each question are
-scored once more in double precision, and rounded, before they are put in order.
+BM25 ranks texts by the words that they share with a question, rare words first: Robertson's formula
+in the form that Lucene uses, with the scores of the package bm25s. There are no stop words and no
+stemming: common words weigh little anyway, and both would tie it to one language.
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, diags
 
 from steep.core.errors import UserError
+from steep.core.words import words_of
 
 Vectors = NDArray[np.float32]
 Places = NDArray[np.int64]
@@ -36,11 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 def need(module: str, package: str) -> Any:
-    """Import a module.
-
-    Raises:
-        UserError: It is not installed.
-    """
+    """Import a module."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -137,3 +137,51 @@ def _faiss_index(vectors_ND: Vectors) -> Any:
     index = need("faiss", "faiss-cpu").IndexFlatIP(vectors_ND.shape[1])
     index.add(np.ascontiguousarray(vectors_ND))
     return index
+
+
+K1, B = 1.5, 0.75  # saturation of repeated words, and normalization of length
+BM25_BLOCK_SCORES = 2**23  # of questions by texts at once: 64 MiB
+
+
+class BM25Index:
+    """An index of texts by their words."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._words: dict[str, int] = {}
+        counted = [Counter(words_of(text)) for text in texts]
+        for words in counted:
+            for word in words:
+                self._words.setdefault(word, len(self._words))
+        self._weights_VN = _weights(self._counts(counted))
+
+    def search(self, questions: Sequence[str], k: int) -> Iterator[list[Hit]]:
+        """Yield, for each question, at most `k` texts that share a word with it, best first."""
+        block = max(1, BM25_BLOCK_SCORES // self._weights_VN.shape[1])
+        for start in range(0, len(questions), block):
+            asked = [Counter(words_of(text)) for text in questions[start : start + block]]
+            scores_QN = (self._counts(asked) @ self._weights_VN).toarray()
+            yield from (best(scores_N, k, above=0.0) for scores_N in scores_QN)
+
+    def _counts(self, counted: Sequence[Counter[str]]) -> Any:
+        """Count each known word in each text."""
+        ends, columns, counts = [0], [], []
+        for words in counted:
+            known = [(self._words[word], n) for word, n in words.items() if word in self._words]
+            columns += [column for column, _ in known]
+            counts += [n for _, n in known]
+            ends.append(len(columns))
+        shape = (len(counted), len(self._words))
+        return csr_matrix((np.array(counts, np.float64), columns, ends), shape=shape)
+
+
+def _weights(counts_NV: Any) -> Any:
+    """Return what one mention of each word in a question adds to the score of each text."""
+    texts = counts_NV.shape[0]
+    lengths_N = np.asarray(counts_NV.sum(axis=1)).ravel()
+    found_in_V = np.bincount(counts_NV.indices, minlength=counts_NV.shape[1])
+    rarity_V = np.log(1 + (texts - found_in_V + 0.5) / (found_in_V + 0.5))
+    relative_N = lengths_N / max(lengths_N.mean(), 1e-9)
+    damping = np.repeat(K1 * (1 - B + B * relative_N), np.diff(counts_NV.indptr))
+    weights_NV = counts_NV.copy()
+    weights_NV.data = counts_NV.data / (counts_NV.data + damping)
+    return (weights_NV @ diags(rarity_V)).T.tocsr()

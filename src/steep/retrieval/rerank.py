@@ -2,8 +2,7 @@
 
 `Reranker` is the extension point. Built in are a cross-encoder on disk, an endpoint (`/rerank`, as
 Cohere, Jina, vLLM and others share it), and the model under evaluation itself: the likelihood of
-the question after the chunk (Sachan et al., EMNLP 2022). The last costs a forward pass of the model
-over each chunk, so `RetrievalConfig.reranked` should be small.
+the question after the chunk (Sachan et al., EMNLP 2022), a forward pass over each chunk.
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ from steep.core.errors import UserError
 from steep.ledger.caller import Sends
 from steep.llm.requests import Request
 from steep.retrieval.config import RetrievalConfig
-from steep.retrieval.embed import check_answered, directory_name, sentence_transformers
+from steep.retrieval.embed import check_answered, directory_name
+from steep.retrieval.index import need
 
 # The mean log-probability of the tokens of each continuation, after its prompt and a blank.
 Likelihood = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
@@ -63,14 +63,11 @@ class LocalReranker:
 
     def __init__(self, path: Path) -> None:
         self.name = directory_name(path)
-        self._model: Any = sentence_transformers().CrossEncoder(str(path), local_files_only=True)
+        package = need("sentence_transformers", "sentence-transformers")
+        self._model: Any = package.CrossEncoder(str(path), local_files_only=True)
 
     def score(self, candidates: Sequence[Candidates]) -> list[list[float]]:
-        """Return the score of each text for its question.
-
-        Raises:
-            UserError: The model does not return one number per pair.
-        """
+        """Return the score of each text for its question."""
         pairs = [(each.question, text) for each in candidates for text in each.texts]
         scores = self._model.predict(pairs, show_progress_bar=False)
         if scores.shape != (len(pairs),):
@@ -93,11 +90,7 @@ class EndpointReranker:
         self._caller, self._model = caller, model
 
     def score(self, candidates: Sequence[Candidates]) -> list[list[float]]:
-        """Return the score of each text for its question.
-
-        Raises:
-            UserError: The endpoint fails, or the limits of the project are reached.
-        """
+        """Return the score of each text for its question."""
         where = self._caller.endpoint
         requests = [
             Request("rerank", where, "rerank", self._model, (each.question, *each.texts))
@@ -110,15 +103,9 @@ class EndpointReranker:
 
 
 def open_reranker(
-    settings: RetrievalConfig,
-    root: Path = Path(),
-    caller: Sends | None = None,
+    settings: RetrievalConfig, root: Path = Path(), caller: Sends | None = None
 ) -> Reranker | None:
-    """Open the configured reranker; None for "none", and for "likelihood", which needs a model.
-
-    Raises:
-        UserError: Its package or directory is missing.
-    """
+    """Open the configured reranker; None for "none", and for "likelihood", which needs a model."""
     match settings.reranker:
         case "none" | "likelihood":
             return None

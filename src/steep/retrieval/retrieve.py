@@ -1,11 +1,10 @@
 """From a question to a ranking of chunks: search, then rerank; cached, so that sweeps are free.
 
 As in the paper (appendix F): 128 chunks are found, a reranker scores them all, and the first few of
-the ranking are shown. How many, and in which order, is decided afterwards by `top_chunks`, a pure
-function of a ranking: a sweep over both needs no search.
+the ranking are shown. `top_chunks` decides afterwards how many, and in which order.
 
 A ranking is cached under a hash of all chunks, the settings, the names of embedder and reranker,
-and the question; if one of them changes, the question is ranked again.
+and the question.
 """
 
 from __future__ import annotations
@@ -18,12 +17,11 @@ import numpy as np
 from steep.core.config import identity_fields
 from steep.core.errors import UserError
 from steep.core.ids import stable_hash
-from steep.retrieval.bm25 import BM25Index
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import Chunk, hash_of
 from steep.retrieval.config import RetrievalConfig
 from steep.retrieval.embed import Embedder, embed_texts
-from steep.retrieval.index import Hit, VectorIndex, fuse, sorted_hits
+from steep.retrieval.index import BM25Index, Hit, VectorIndex, fuse, sorted_hits
 from steep.retrieval.rerank import Candidates, Reranker
 
 Order = Literal["best_first", "best_last"]
@@ -47,7 +45,13 @@ class Retriever:
         embedder: Embedder | None = None,
         reranker: Reranker | None = None,
     ) -> None:
-        _check(chunks, settings, embedder)
+        if not chunks:
+            raise UserError("There are no chunks to search.", expected="at least one", found=0)
+        if settings.search != "bm25" and embedder is None:
+            raise UserError(
+                f"The search '{settings.search}' needs an embedder.",
+                hint="pass one, or search with 'bm25'",
+            )
         self.chunks = tuple(chunks)
         self._settings, self._cache = settings, cache
         self._embedder = embedder if settings.search != "bm25" else None
@@ -158,13 +162,3 @@ def top_chunks(
     """Return the `k` best chunks of a ranking, in the order in which they are shown."""
     top = [chunks[hit.place] for hit in hits[:k]]
     return top if order == "best_first" else top[::-1]
-
-
-def _check(chunks: Sequence[Chunk], settings: RetrievalConfig, embedder: Embedder | None) -> None:
-    if not chunks:
-        raise UserError("There are no chunks to search.", expected="at least one", found=0)
-    if settings.search != "bm25" and embedder is None:
-        raise UserError(
-            f"The search '{settings.search}' needs an embedder.",
-            hint="pass one, or search with 'bm25'",
-        )

@@ -20,7 +20,7 @@ from steep.stages import instruct
 
 if TYPE_CHECKING:
     from steep.evaluation.plan import EvaluationPlan
-    from steep.evaluation.scores import Scores
+    from steep.evaluation.results import Scores
 
 POINTER_NAME = "evaluated.json"  # in the run's directory: the name of its latest evaluation
 
@@ -85,7 +85,7 @@ def results_of(config: Config, project: Project, question_id: str) -> dict[str, 
     Raises:
         UserError: The run has not been evaluated, or the question was not asked.
     """
-    from steep.evaluation.question_results import results_of
+    from steep.evaluation.methods.registry import results_of
     from steep.evaluation.run import rows_of
 
     rows = rows_of(project, _evaluated(config, project))

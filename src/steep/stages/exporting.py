@@ -12,7 +12,7 @@ from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.evaluation.exports import EXPORTS, export_questions
 from steep.evaluation.questions import read_questions
-from steep.evaluation.scores import SkippedQuestion
+from steep.evaluation.results import SkippedQuestion
 from steep.stages import documents as documents_stage
 
 

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from steep.core.artifacts import Artifact
-from steep.core.files import write_rows
-from steep.evaluation import answers
-from steep.evaluation.answers import AnswerRow
+from steep.core.files import read_rows, write_rows
 from steep.evaluation.compare import Grade, Planned, compare, grouped
 from steep.evaluation.engines import TOO_LONG
 from steep.evaluation.eval_models import EvalModel, name_of
@@ -42,6 +39,7 @@ from steep.evaluation.results import (
     ParserName,
     VoteName,
 )
+from steep.evaluation.rows import AnswerRow, ask_choices
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.statistics import mean_interval
 
@@ -65,7 +63,7 @@ def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
     protocol, questions = protocol_of(settings), question_set.questions
 
     def make(directory: Path) -> dict[str, Any]:
-        rows = answers.ask(
+        rows = ask_choices(
             resumable(eval_model, directory),
             eval_model.name,
             questions,
@@ -92,9 +90,9 @@ def answer_grades(rows: Sequence[AnswerRow], protocol: AnswerProtocol) -> list[G
     """Grade written answers as right or wrong; unread ones are wrong, or left out."""
     return [
         Grade(
-            each.question_id,
-            each.document_id,
-            each.kind,
+            each.row.question_id,
+            each.row.document_id,
+            each.row.kind,
             None if each.chosen is None and protocol.unparsed == "excluded" else float(each.right),
         )
         for each in verdicts(rows, protocol.parser, protocol.vote)
@@ -110,9 +108,6 @@ def answers_result(
     """Compute the accuracy of written answers, and how many could be read.
 
     `asked_without` are the parameters that the server of a model refused.
-
-    Raises:
-        ValueError: The models did not answer the same questions.
     """
     compared = compare({n: answer_grades(rows, protocol) for n, rows in by_model.items()}, planned)
     without = asked_without or {}
@@ -133,7 +128,7 @@ def answers_result(
             for kind, own in grouped(rows, lambda row: row.kind).items()
         },
         several_right=several,
-        warnings=(*_reading_warnings(models, protocol), *_one_letter_warnings(several, protocol)),
+        warnings=tuple(_warnings(models, several, protocol)),
     )
 
 
@@ -143,8 +138,8 @@ def _score(
     judged = verdicts(rows, protocol.parser, protocol.vote)
     counted = [each for each in judged if protocol.unparsed == "wrong" or each.chosen is not None]
     reasons = Counter(_parsed(row, protocol.parser)[1] for row in rows)
-    chosen = Counter(letters_of(each.chosen, each.order) for each in judged if each.chosen)
-    by_letters = grouped(counted, lambda each: letters_of(each.gold, each.order))
+    chosen = Counter(letters_of(each.chosen, each.row.order) for each in judged if each.chosen)
+    by_letters = grouped(counted, lambda each: letters_of(each.row.gold, each.row.order))
     return AnswersScore(
         **vars(model),
         questions=len(judged),
@@ -159,45 +154,30 @@ def _score(
 
 def _accuracy(verdicts: Sequence[ScoredQuestion]) -> Interval:
     right = [float(verdict.right) for verdict in verdicts]
-    return mean_interval(right, [verdict.document_id for verdict in verdicts])
+    return mean_interval(right, [verdict.row.document_id for verdict in verdicts])
 
 
-@dataclass(frozen=True, slots=True)
-class ScoredQuestion:
-    """The answer to one question; `chosen` is None if no sample had a valid answer."""
+class ScoredQuestion(NamedTuple):
+    """The answer to one question, with the row of a sample; None without a valid answer."""
 
-    question_id: str
-    document_id: str
-    kind: str
-    gold: Answer
-    order: tuple[int, ...]
+    row: AnswerRow
     chosen: Answer | None
 
     @property
     def right(self) -> bool:
         """True if exactly the right options were chosen."""
-        return self.chosen == self.gold
+        return self.chosen == self.row.gold
 
 
 def verdicts(
     rows: Sequence[AnswerRow], parser: ParserName, vote_rule: VoteName
 ) -> list[ScoredQuestion]:
     """Return one verdict per question, in the order of the rows."""
-    return [
-        ScoredQuestion(
-            question_id,
-            samples[0].document_id,
-            samples[0].kind,
-            samples[0].gold,
-            samples[0].order,
-            vote(
-                [answer for row in samples if (answer := _parsed(row, parser)[0]) is not None],
-                question_id,
-                vote_rule,
-            ),
-        )
-        for question_id, samples in grouped(rows, lambda row: row.question_id).items()
-    ]
+    found = []
+    for id_, samples in grouped(rows, lambda row: row.question_id).items():
+        valid = [answer for row in samples if (answer := _parsed(row, parser)[0]) is not None]
+        found.append(ScoredQuestion(samples[0], vote(valid, id_, vote_rule)))
+    return found
 
 
 def _parsed(row: AnswerRow, parser: ParserName) -> tuple[Answer | None, str | None]:
@@ -224,37 +204,57 @@ def answers_chance(rows: Sequence[AnswerRow], several: bool | None = None) -> fl
     return sum(1 / (2**n - 1 if several else n) for n in options.values()) / len(options)
 
 
-def _reading_warnings(models: Sequence[AnswersScore], protocol: AnswerProtocol) -> list[str]:
-    """Warn about models with too few readable answers, and say what to do about it."""
+def _warnings(
+    models: Sequence[AnswersScore], several: int, protocol: AnswerProtocol
+) -> Iterator[str]:
+    """Yield warnings about models with too few readable answers, and parsers of single letters."""
     other = "" if protocol.parser == "lenient" else "; evaluate.parser lenient reads more"
-    return [
-        f"{model.name}: only {model.attempted} of {model.questions} questions have an "
-        "answer that could be read, so its accuracy also measures the format. See the reasons "
-        f"beside it{other} (steep evaluate --rescore asks nothing again)"
-        for model in models
-        if model.attempted < LEAST_READ * model.questions
-    ]
-
-
-def _one_letter_warnings(several: int, protocol: AnswerProtocol) -> list[str]:
-    """Warn that a parser of single letters can read no answer to some questions."""
-    if not several or protocol.parser not in ONE_LETTER:
-        return []
-    return [
-        f"{several} questions have several right options, of which the parser '{protocol.parser}' "
-        "can read one letter only, so no answer to them is right"
-    ]
+    for model in models:
+        if model.attempted < LEAST_READ * model.questions:
+            yield (
+                f"{model.name}: only {model.attempted} of {model.questions} questions have an "
+                "answer that could be read, so its accuracy also measures the format. See the "
+                f"reasons beside it{other} (steep evaluate --rescore asks nothing again)"
+            )
+    if several and protocol.parser in ONE_LETTER:
+        yield (
+            f"{several} questions have several right options, of which the parser "
+            f"'{protocol.parser}' can read one letter only, so no answer to them is right"
+        )
 
 
 def _result(
     artifacts: Sequence[Artifact], _: Sequence[Artifact], setup: EvaluationSetup
 ) -> AnswersResult:
     rows = rows_by_model(artifacts, AnswerRow)
-    # Asked as the rows say, counted as the settings say.
+    # Prompts as in the rows, parsing and votes as configured.
     asked = artifacts[0].manifest["identity"]["fields"]
     protocol = as_asked(protocol_of(setup.evaluate), asked)
     without = {name_of(each): each.manifest.get("asked_without") or () for each in artifacts}
     return answers_result(rows, protocol, setup.planned_pairs(rows), without)
 
 
-METHOD = Method(STAGE, ask, _result, AnswersResult)
+def rows_about(artifact: Artifact, question_id: str) -> tuple[list[AnswerRow], dict[str, Any]]:
+    """Return the texts about one question, and what they hold of the question."""
+    rows = read_rows(artifact.path / ROWS_NAME, AnswerRow)
+    own = [row for row in rows if row.question_id == question_id]
+    parts = ("options", "gold", "answers")
+    return own, {key: list(getattr(own[0], key)) for key in parts} if own else {}
+
+
+def about(artifact: Artifact, setup: EvaluationSetup, question_id: str) -> list[dict[str, Any]]:
+    """Return the texts of a model about one question, and the answer that counts."""
+    rows, asked = rows_about(artifact, question_id)
+    protocol = protocol_of(setup.evaluate)
+    return [
+        {
+            "asked": asked,
+            "chosen": None if each.chosen is None else list(each.chosen),
+            "right": each.right,
+            "texts": [row.output for row in rows],
+        }
+        for each in verdicts(rows, protocol.parser, protocol.vote)
+    ]
+
+
+METHOD = Method(STAGE, ask, _result, AnswersResult, about=about)

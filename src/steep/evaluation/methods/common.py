@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from steep.core.artifacts import Artifact, Identity, build
-from steep.core.files import read_rows, write_rows
+from steep.core.artifacts import Artifact
+from steep.core.files import read_parquet, read_rows, write_rows
 from steep.core.formatting import plural
 from steep.core.progress import Progress
 from steep.evaluation.engines import AnswerEngine, CachedEngine
 from steep.evaluation.eval_models import EvalModel, name_of
-from steep.evaluation.option_rows import QuestionRow, make_rows
 from steep.evaluation.question_set import QuestionSet
 from steep.evaluation.questions import Question
 from steep.evaluation.results import MethodResult, MetricsResult
+from steep.evaluation.rows import QuestionRow, make_rows
 from steep.evaluation.setup import EvaluationSetup
 
 if TYPE_CHECKING:
@@ -39,22 +39,29 @@ class Session(NamedTuple):
     study: SummaryStudy | None
 
 
+def rows_about(artifact: Artifact, _: EvaluationSetup, question_id: str) -> list[dict[str, Any]]:
+    """Return the rows of a question as they are."""
+    rows = read_parquet(artifact.path / ROWS_NAME)
+    return [{"row": row} for row in rows if row["question_id"] == question_id]
+
+
 class Method(NamedTuple):
     """A method of evaluation.
 
     Attributes:
-        stage: Name of the artifacts of rows that the result is computed from.
         ask: Asks one model, if the method is configured for it; yields the artifacts.
         result: Computes the result from the artifacts of `stage`, given also all other artifacts.
-        kind: Type of the result.
         chosen: True if `evaluate.methods` names it; False if it has a section of settings.
+        about: Returns the results for one question from one artifact, for `steep status`; None if
+            the rows are not about questions.
     """
 
-    stage: str
+    stage: str  # name of the artifacts of rows that the result is computed from
     ask: Callable[[Session, EvalModel], Iterator[Artifact]]
     result: Callable[[Sequence[Artifact], Sequence[Artifact], EvaluationSetup], MethodResult]
-    kind: type[MethodResult] = MetricsResult
+    kind: type[MethodResult] = MetricsResult  # type of the result
     chosen: bool = True
+    about: Callable[[Artifact, EvaluationSetup, str], list[dict[str, Any]]] | None = rows_about
 
 
 def build_rows(
@@ -65,9 +72,8 @@ def build_rows(
     make: Callable[[Path], dict[str, Any]],
 ) -> Artifact:
     """Build the artifact with the closed-book rows of one model."""
-    fields = {**eval_model.fields, **question_set.fields, **fields}
-    inputs = {"documents": question_set.documents, **eval_model.inputs}
-    return build(eval_model.setup.project, Identity(stage, VERSION, fields, inputs), make)
+    fields, inputs = {**question_set.fields, **fields}, {"documents": question_set.documents}
+    return eval_model.build(stage, VERSION, fields, make, inputs)
 
 
 def write_option_rows(
@@ -106,7 +112,7 @@ def resumable(eval_model: EvalModel, directory: Path) -> AnswerEngine:
 
 
 def is_local(eval_model: EvalModel, what: str) -> bool:
-    """Return True for a model in this process; otherwise say that it is not measured."""
+    """Return True for a model in this process; otherwise log that it is not measured."""
     if eval_model.server is not None:
         log.warning("%s: %s is not measured for a served model", eval_model.name, what)
     return eval_model.server is None

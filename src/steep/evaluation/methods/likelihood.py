@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from steep.core.artifacts import Artifact
+from steep.core.files import read_rows
 from steep.evaluation.compare import Grade, Planned, compare, grouped
-from steep.evaluation.engines import NoLikelihoods
+from steep.evaluation.engines import NORMALIZERS, NoLikelihoods, Normalizer
 from steep.evaluation.eval_models import EvalModel
 from steep.evaluation.methods.common import (
+    ROWS_NAME,
     Method,
     Session,
     build_rows,
     rows_by_model,
     write_option_rows,
 )
-from steep.evaluation.option_rows import NORMALIZERS, Normalizer, QuestionRow, count_ties
 from steep.evaluation.prompts import closed_book_prompt
 from steep.evaluation.results import (
     ExtremeLengths,
@@ -31,6 +32,7 @@ from steep.evaluation.results import (
     ModelScore,
     OptionLengths,
 )
+from steep.evaluation.rows import QuestionRow, count_ties
 from steep.evaluation.setup import EvaluationSetup
 
 log = logging.getLogger("steep")
@@ -72,11 +74,7 @@ def likelihood_result(
     normalizer: Normalizer,
     planned: Planned | None = None,
 ) -> LikelihoodResult:
-    """Compute the accuracy of the likeliest option, and beside it under every other normalizer.
-
-    Raises:
-        ValueError: The models did not answer the same questions.
-    """
+    """Compute the accuracy of the likeliest option, and beside it under every other normalizer."""
     compared = compare({n: likelihood_grades(r, normalizer) for n, r in by_model.items()}, planned)
     rows = next(iter(by_model.values()))
     return LikelihoodResult(
@@ -126,7 +124,7 @@ def option_lengths(by_model: Mapping[str, Sequence[QuestionRow]]) -> OptionLengt
         n=len(first),
         gold=_extremes(first, [row.gold[0] for row in first]),
         models={
-            name: {n: _extremes(rows, [row.choice(n) for row in rows]) for n in NORMALIZERS}
+            name: {n: _extremes(rows, [row.likeliest(n)[0] for row in rows]) for n in NORMALIZERS}
             for name, rows in counted.items()
         },
     )
@@ -147,4 +145,20 @@ def _result(
     return likelihood_result(rows, setup.evaluate.normalizer, setup.planned_pairs(rows))
 
 
-METHOD = Method(STAGE, ask, _result, LikelihoodResult)
+def about(artifact: Artifact, setup: EvaluationSetup, question_id: str) -> list[dict[str, Any]]:
+    """Return the choice of a model for one question."""
+    normalizer = setup.evaluate.normalizer
+    return [
+        {
+            "asked": {"question": r.question, "options": list(r.options), "gold": list(r.gold)},
+            "chosen": sorted(r.likeliest(normalizer, len(r.gold))),
+            "right": r.right(normalizer),
+            "right_by_normalizer": {name: r.right(name) for name in NORMALIZERS},
+            "sum_logprob": list(r.sum_logprob),
+        }
+        for r in read_rows(artifact.path / ROWS_NAME, QuestionRow)
+        if r.question_id == question_id
+    ]
+
+
+METHOD = Method(STAGE, ask, _result, LikelihoodResult, about=about)

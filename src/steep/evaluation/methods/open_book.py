@@ -9,13 +9,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from steep.core.artifacts import Artifact, Identity, build
+from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
 from steep.core.files import write_rows
-from steep.evaluation.answers import AnswerRow, ask
 from steep.evaluation.document_index import DocumentIndex
 from steep.evaluation.engines import NoLikelihoods, PromptTooLong
 from steep.evaluation.eval_models import EvalModel
+from steep.evaluation.methods import answers, likelihood
 from steep.evaluation.methods.common import (
     ROWS_NAME,
     VERSION,
@@ -26,12 +26,19 @@ from steep.evaluation.methods.common import (
     text_progress,
     write_option_rows,
 )
-from steep.evaluation.methods.open_book_result import STAGE, cell_of, chosen_variant, result_of
+from steep.evaluation.methods.open_book_result import (
+    STAGE,
+    cell_of,
+    chosen_variant,
+    is_by_likelihood,
+    result_of,
+)
 from steep.evaluation.prompts import open_book_likelihood_prompt
 from steep.evaluation.protocols import asking_fields, protocol_of
 from steep.evaluation.question_set import QuestionSet
 from steep.evaluation.questions import Question
 from steep.evaluation.results import AnswerProtocol
+from steep.evaluation.rows import AnswerRow, ask_choices
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.study_results import GridVariant, OpenBookResult
 
@@ -39,11 +46,7 @@ log = logging.getLogger("steep")
 
 
 def check(setup: EvaluationSetup, question_set: QuestionSet) -> None:
-    """Check the settings of the open book, before anything is spent.
-
-    Raises:
-        UserError: An embedder or reranker lacks its model or endpoint, or a split has no question.
-    """
+    """Check the settings of the open book, before anything is spent."""
     settings = setup.open_book
     if not question_set.everything:
         raise UserError(
@@ -127,7 +130,7 @@ def _cell(
     """Build the artifact of one variant, after that of its retrieval."""
     setup, question_set = eval_model.setup, doc_index.question_set
     questions = question_set.on_split(variant.split)
-    inputs = {"documents": question_set.documents, **eval_model.inputs}
+    inputs = {"documents": question_set.documents}
     if variant.chunk_characters is not None:
         inputs["retrieve"] = doc_index.retrieve(variant.chunk_characters, eval_model)
         yield inputs["retrieve"]
@@ -137,7 +140,6 @@ def _cell(
         if variant.temperature is not None:
             protocol = replace(protocol, temperature=variant.temperature)
     fields = {
-        **eval_model.fields,
         "evaluate.questions": question_set.content,
         "evaluate.split": variant.split,
         "open_book.method": setup.open_book.method,
@@ -156,7 +158,7 @@ def _cell(
             return {**manifest, "left_out": " ".join(str(error).split())}
         return manifest
 
-    yield build(setup.project, Identity(STAGE, VERSION, fields, inputs), make, one_of_many=True)
+    yield eval_model.build(STAGE, VERSION, fields, make, inputs, one_of_many=True)
 
 
 def _ask(
@@ -182,7 +184,7 @@ def _ask(
         ]
         write_option_rows(directory, label, eval_model.engine, questions, prompts)
         return
-    rows = ask(
+    rows = ask_choices(
         resumable(eval_model, directory), eval_model.name, questions, by_id, protocol,
         seed=eval_model.setup.evaluate.seed, contexts=texts,
         on_progress=text_progress(label, len(questions) * protocol.samples),
@@ -191,4 +193,10 @@ def _ask(
     remove_outputs(directory)
 
 
-METHOD = Method(STAGE, ask_grid, result_of, OpenBookResult, chosen=False)
+def about(artifact: Artifact, setup: EvaluationSetup, question_id: str) -> list[dict[str, Any]]:
+    """Return the results for one question in one variant."""
+    read = likelihood.about if is_by_likelihood(artifact) else answers.about
+    return read(artifact, setup, question_id)
+
+
+METHOD = Method(STAGE, ask_grid, result_of, OpenBookResult, chosen=False, about=about)

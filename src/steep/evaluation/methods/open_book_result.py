@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from steep.core.artifacts import Artifact
 from steep.core.files import read_rows
 from steep.evaluation import document_index
-from steep.evaluation.answers import AnswerRow
 from steep.evaluation.compare import Grade, Planned, compare, difference, estimate
 from steep.evaluation.eval_models import name_of
 from steep.evaluation.methods import answers, likelihood
 from steep.evaluation.methods.common import ROWS_NAME
-from steep.evaluation.option_rows import QuestionRow
 from steep.evaluation.protocols import protocol_of
 from steep.evaluation.results import TestedDifference
+from steep.evaluation.rows import AnswerRow, QuestionRow
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.statistics import mean_interval
 from steep.evaluation.study_results import (
@@ -41,19 +40,13 @@ RECALLS = (1, 2, 4, 5, 8, 16)
 
 @dataclass(frozen=True, slots=True)
 class GridPoint:
-    """The grades of one model in one variant.
-
-    Attributes:
-        grades: One per question.
-        left_out: Why it was not asked, if prompts outgrow the model's context.
-        chance: The accuracy of guessing.
-    """
+    """The grades of one model in one variant."""
 
     model: str
     variant: GridVariant
-    grades: tuple[Grade, ...]
-    left_out: str | None = None
-    chance: float | None = None
+    grades: tuple[Grade, ...]  # one per question
+    left_out: str | None = None  # why it was not asked, if prompts outgrow the model's context
+    chance: float | None = None  # the accuracy of guessing
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +72,6 @@ def open_book_result(
     without a split has no best variant: the highest of many is too high.
 
     `retrieved` is by size of chunks; `closed` are closed-book grades, counted in the same way.
-
-    Raises:
-        ValueError: The models did not answer the same questions.
     """
     models = dict.fromkeys(cell.model for cell in cells)
     best = {model: cell for model in models if (cell := best_cell(cells, model))}

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
-from steep.evaluation.eval_models import EvalModel
-from steep.evaluation.forgetting import general_text, harness_tasks
-from steep.evaluation.methods import answers, likelihood, open_book, short_answers
+from steep.evaluation.eval_models import EvalModel, name_of
+from steep.evaluation.methods import (
+    answers,
+    general_text,
+    harness_tasks,
+    likelihood,
+    open_book,
+    short_answers,
+)
 from steep.evaluation.methods.common import Method, Session
-from steep.evaluation.scores import Scores, SkippedQuestion
+from steep.evaluation.results import Scores, SkippedQuestion
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.summaries import study as summaries
 
@@ -31,17 +38,9 @@ METHODS: dict[str, Method] = {
 }
 
 
-def _configured_name(name: str) -> str:
-    return name.replace("_", "-")
-
-
 def check_methods(setup: EvaluationSetup) -> None:
-    """Check that every method that is to be used exists.
-
-    Raises:
-        UserError: One of them does not exist.
-    """
-    known = [_configured_name(name) for name, method in METHODS.items() if method.chosen]
+    """Check that every method that is to be used exists."""
+    known = [name.replace("_", "-") for name, method in METHODS.items() if method.chosen]
     for name in setup.evaluate.methods:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -57,7 +56,7 @@ def check_methods(setup: EvaluationSetup) -> None:
 def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
     """Ask one model by every configured method; yield the artifacts of rows."""
     for name, method in METHODS.items():
-        if not method.chosen or _configured_name(name) in eval_model.setup.evaluate.methods:
+        if not method.chosen or name.replace("_", "-") in eval_model.setup.evaluate.methods:
             yield from method.ask(session, eval_model)
 
 
@@ -70,3 +69,36 @@ def scores_of(
         if artifacts := [artifact for artifact in rows if artifact.stage == method.stage]:
             found[name] = method.result(artifacts, rows, setup)
     return Scores(found, tuple(skipped))
+
+
+def results_of(
+    setup: EvaluationSetup, artifacts: Sequence[Artifact], question_id: str
+) -> dict[str, Any]:
+    """Return a question and the results of each model, by every method.
+
+    Raises:
+        UserError: The question was not asked.
+    """
+    about = {method.stage: method.about for method in METHODS.values() if method.about}
+    rows = [
+        {
+            "model": name_of(each),
+            "method": each.stage,
+            "variant": each.manifest.get("variant"),
+            **row,
+        }
+        for each in artifacts
+        if each.stage in about and not each.manifest.get("left_out")
+        for row in about[each.stage](each, setup, question_id)
+    ]
+    if not rows:
+        raise UserError(
+            f"The latest evaluation has no row of the question '{question_id}'.",
+            where=setup.project.store,
+            hint="take an id from the file of evaluate.questions; what was not asked, and why, is "
+            "in the report",
+        )
+    asked: dict[str, Any] = {"question": None}
+    for row in rows:  # rows of different methods hold different parts of a question
+        asked |= {key: value for key, value in row.pop("asked", {}).items() if value}
+    return {"question_id": question_id, **asked, "results": rows}

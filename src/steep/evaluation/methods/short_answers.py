@@ -1,9 +1,8 @@
 """Closed book, by short answers in the model's own words: SQuAD's exact match and F1.
 
-Both compare words after case, punctuation and the English articles are gone; of several accepted
-answers the best counts. They equal the published scorers on what `benchmarks/metric_agreement.py`
-compares. In scripts without spaces between words (Chinese, Japanese, Thai, ...) each character is a
-word, and their punctuation goes, too.
+Both compare words without case, punctuation and English articles; of several accepted answers the
+best counts. They equal the published scorers (`benchmarks/metric_agreement.py`). In scripts without
+spaces between words (Chinese, Japanese, Thai, ...) each character is a word.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from typing import Any
 from steep.core.artifacts import Artifact
 from steep.core.files import read_rows, write_rows
 from steep.core.words import is_unspaced, words_of
-from steep.evaluation.answers import AnswerRow, ask_short
 from steep.evaluation.compare import Grade, Planned, compare
 from steep.evaluation.engines import NoLikelihoods
 from steep.evaluation.eval_models import EvalModel, name_of
+from steep.evaluation.methods.answers import rows_about
 from steep.evaluation.methods.common import (
     ROWS_NAME,
     Method,
@@ -35,8 +34,8 @@ from steep.evaluation.methods.common import (
     rows_by_model,
     text_progress,
 )
-from steep.evaluation.option_rows import QuestionRow, make_rows
 from steep.evaluation.results import AnswerLikelihood, ShortAnswersResult
+from steep.evaluation.rows import AnswerRow, QuestionRow, ask_short, make_rows
 from steep.evaluation.setup import EvaluationSetup
 
 log = logging.getLogger("steep")
@@ -90,21 +89,21 @@ def normalized(answer: str) -> str:
     )
 
 
-def exact_match(said: str, accepted: Sequence[str]) -> float:
+def exact_match(text: str, accepted: Sequence[str]) -> float:
     """Return 1 if the text is one of the accepted answers, else 0."""
-    return float(any(normalized(said) == normalized(answer) for answer in accepted))
+    return float(any(normalized(text) == normalized(answer) for answer in accepted))
 
 
-def f1(said: str, accepted: Sequence[str]) -> float:
+def f1(text: str, accepted: Sequence[str]) -> float:
     """Return the harmonic mean of precision and recall of words, for the best accepted answer."""
-    return max(_word_f1(normalized(said).split(), normalized(each).split()) for each in accepted)
+    return max(_word_f1(normalized(text).split(), normalized(each).split()) for each in accepted)
 
 
-def _word_f1(said: Sequence[str], accepted: Sequence[str]) -> float:
-    common = (Counter(said) & Counter(accepted)).total()
+def _word_f1(text: Sequence[str], accepted: Sequence[str]) -> float:
+    common = (Counter(text) & Counter(accepted)).total()
     if common == 0:
         return 0.0
-    precision, recall = common / len(said), common / len(accepted)
+    precision, recall = common / len(text), common / len(accepted)
     return 2 * precision * recall / (precision + recall)
 
 
@@ -171,4 +170,16 @@ def _result(
     return short_answers_result(rows, gold, setup.planned_pairs(rows))
 
 
-METHOD = Method(STAGE, ask, _result, ShortAnswersResult)
+def about(artifact: Artifact, _: EvaluationSetup, question_id: str) -> list[dict[str, Any]]:
+    """Return the texts of a model about one question, with their grades."""
+    rows, asked = rows_about(artifact, question_id)
+    if not rows:
+        return []
+    texts = [row.output for row in rows]
+    grades = {
+        name: [metric(text, rows[0].answers) for text in texts] for name, metric in METRICS.items()
+    }
+    return [{"asked": asked, "grades": grades, "texts": texts}]
+
+
+METHOD = Method(STAGE, ask, _result, ShortAnswersResult, about=about)

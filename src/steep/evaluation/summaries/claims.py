@@ -1,11 +1,15 @@
-"""From summaries to judged claims: rows of passages and of claims.
+"""From summaries to judged claims, and the agreement of a judge with our labels of claims.
 
 A text is split into passages of some hundred words. So the list of a passage's claims is short
 enough to be finished, however long the text, and an answer that cannot be read costs one passage
 and not the text. Small models repeat themselves: an equal passage of a text is asked about once,
-and a claim that comes again is counted once, with the number of repeats beside it.
+and a claim that comes again is counted once, with the number of repeats beside it. Batches hold
+claims of one text only, and the judge never learns whose.
 
-Batches hold claims of one text only, and the judge never learns whose.
+Agreement on truth is measured on all claims, on salience on true ones that the judge calls true.
+Each has the share of equal verdicts and Cohen's kappa, which is 0 for a judge that guesses (or says
+always the same) and 1 for one that agrees throughout. Intervals take the claims as independent:
+they show how precise these few claims are, not how well the judge reads other texts.
 """
 
 from __future__ import annotations
@@ -13,7 +17,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from steep.core.ids import stable_hash
 from steep.core.words import word_spans
@@ -21,8 +28,18 @@ from steep.documents.document import Document
 from steep.documents.sentences import ends_sentence
 from steep.evaluation.compare import grouped
 from steep.evaluation.engines import Progress, no_progress
-from steep.evaluation.summaries.judging import ClaimBatch, ClaimSplit, Judge, JudgedPassage, Ruling
-from steep.evaluation.summaries.texts import ClaimRow, PassageRow, SummaryRow, text_of
+from steep.evaluation.prompts import read_data
+from steep.evaluation.results import Interval
+from steep.evaluation.statistics import bootstrap_interval, mean_interval
+from steep.evaluation.study_results import Agreement, JudgeAgreement
+from steep.evaluation.summaries.judging import (
+    ClaimBatch,
+    Judge,
+    JudgedPassage,
+    Ruling,
+    Verdict,
+)
+from steep.evaluation.summaries.texts import ClaimRow, PassageRow, SummaryRow
 
 PASSAGE_WORDS = 120
 CLAIMS_PER_CALL = 20
@@ -54,9 +71,6 @@ def judge_summaries(
 
     `sources` are the whole documents, see `whole_documents`; an empty text has no passages.
     `on_progress` is called with the number of finished calls and their total, for each step.
-
-    Raises:
-        UserError: The judge fails.
     """
     passages = split_summaries(judge, summaries, on_progress)
     pending = list(_pending(summaries, passages, claims_per_call))
@@ -87,7 +101,10 @@ def split_summaries(
     rows: list[PassageRow] = []
     for summary, passages in zip(summaries, texts, strict=True):
         by_text = {text: next(answers) for text in _first_mentions(passages)}
-        rows += _passage_rows(judge.name, summary, passages, by_text)
+        for number, text in enumerate(passages):
+            claims, why_not, output, seed = by_text[text]
+            row = PassageRow(*summary.key, number, text, judge.name, claims, why_not, output, seed)
+            rows.append(row)
     return rows
 
 
@@ -118,33 +135,12 @@ def _first_mentions(passages: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _passage_rows(
-    judge: str, summary: SummaryRow, passages: Sequence[str], splits: Mapping[str, ClaimSplit]
-) -> list[PassageRow]:
-    return [
-        PassageRow(
-            writer=summary.writer,
-            document_id=summary.document_id,
-            kind=summary.kind,
-            number=summary.number,
-            passage=number,
-            text=text,
-            judge=judge,
-            claims=splits[text].claims,
-            why_not=splits[text].why_not,
-            output=splits[text].output,
-            seed=splits[text].seed,
-        )
-        for number, text in enumerate(passages)
-    ]
-
-
 def _pending(
     summaries: Sequence[SummaryRow], passages: Sequence[PassageRow], most: int
 ) -> Iterator[_Pending]:
-    by_text = grouped(passages, text_of)
+    by_text = grouped(passages, lambda row: row.key)
     for summary in summaries:
-        rows = by_text.get(text_of(summary), ())
+        rows = by_text.get(summary.key, ())
         counted = tuple(_counted([claim for row in rows for claim in row.claims]))
         for start in range(0, len(counted), most):
             yield _Pending(summary, counted[start : start + most])
@@ -163,23 +159,117 @@ def _key(claim: str) -> str:
 
 
 def _claim_rows(judge: str, pending: _Pending, ruling: Ruling) -> Iterator[ClaimRow]:
-    summary, hash_ = pending.summary, stable_hash(ruling.prompt, 16)
     judged = zip(pending.claims, ruling.verdicts, strict=True)
-    for place, ((number, claim, repeats), verdict) in enumerate(judged, start=1):
+    for place, (claim, verdict) in enumerate(judged, start=1):
         yield ClaimRow(
-            writer=summary.writer,
-            document_id=summary.document_id,
-            kind=summary.kind,
-            number=summary.number,
-            claim_number=number,
-            claim=claim,
-            repeats=repeats,
-            judge=judge,
-            true=verdict.true,
-            salient=verdict.salient,
-            why_not=verdict.why_not,
+            *pending.summary.key,
+            *claim,
+            judge,
+            *verdict,
             shown_as=place,
-            prompt_hash=hash_,
+            prompt_hash=stable_hash(ruling.prompt, 16),
             output=ruling.output,
             seed=ruling.seed,
         )
+
+
+Label = Literal["false", "salient", "cosmetic"]
+
+
+class LabeledClaim(NamedTuple):
+    """A claim about a document, and the right verdict."""
+
+    document: Document
+    claim: str
+    label: Label
+
+
+def labeled_claims() -> tuple[LabeledClaim, ...]:
+    """Return our labeled claims about two invented stories, in alphabetical order per story.
+
+    A claim is salient when it names a step of the plot or the point of the story, cosmetic when the
+    story would be the same with another detail in its place. False claims are of the kinds that
+    models make: two people or things exchanged, a number or place changed, an outcome reversed,
+    something likely that the text does not say. Stories, claims and labels are our own.
+    """
+    rows = []
+    for row in read_data("judge_claims.jsonl"):
+        document = Document(row["id"], row["title"], row["text"], row["author"], row["year"])
+        rows += [LabeledClaim(document, each["claim"], each["label"]) for each in row["claims"]]
+    return tuple(sorted(rows, key=lambda row: (row.document.id, row.claim)))
+
+
+def measure_judge(judge: Judge, claims_per_call: int = CLAIMS_PER_CALL) -> JudgeAgreement:
+    """Measure a judge on the labeled claims, in batches as in the study that it will judge."""
+    groups = [
+        rows[start : start + claims_per_call]
+        for rows in grouped(labeled_claims(), lambda row: row.document.id).values()
+        for start in range(0, len(rows), claims_per_call)
+    ]
+    batches = [ClaimBatch(each[0].document, tuple(row.claim for row in each)) for each in groups]
+    rulings = judge.rule(batches)
+    verdicts = [verdict for ruling in rulings for verdict in ruling.verdicts]
+    return compare_verdicts(judge.name, [row for each in groups for row in each], verdicts)
+
+
+def compare_verdicts(
+    judge: str, labeled: Sequence[LabeledClaim], verdicts: Sequence[Verdict]
+) -> JudgeAgreement:
+    """Compare verdicts with labels."""
+    both = list(zip(labeled, verdicts, strict=True))
+    truth = [
+        (row.label != "false", verdict.true) for row, verdict in both if verdict.true is not None
+    ]
+    salience = [
+        (row.label == "salient", verdict.salient)
+        for row, verdict in both
+        if row.label != "false" and verdict.salient is not None
+    ]
+    unread = Counter(verdict.why_not for verdict in verdicts if verdict.why_not)
+    return JudgeAgreement(
+        judge=judge,
+        claims=len(both),
+        truth=agreement(truth),
+        salience=agreement(salience),
+        unread=dict(unread.most_common()),
+    )
+
+
+def agreement(pairs: Sequence[tuple[bool, bool]]) -> Agreement:
+    """Compare pairs of (our verdict, the judge's verdict)."""
+    names = [f"claim {number}" for number in range(len(pairs))]
+    same = [float(ours == theirs) for ours, theirs in pairs]
+    table = Counter(pairs)
+    return Agreement(
+        n=len(pairs),
+        accuracy=mean_interval(same, names) if pairs else None,
+        kappa=_kappa_interval(pairs, names),
+        table={
+            f"{_word(ours)} {_word(theirs)}": table[ours, theirs]
+            for ours in (True, False)
+            for theirs in (True, False)
+        },
+    )
+
+
+def kappa(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute Cohen's kappa from the columns "yes yes", "yes no", "no yes", "no no"."""
+    shares = sums / sums.sum(axis=-1, keepdims=True)
+    both, only_ours, only_theirs, none = (shares[..., place] for place in range(4))
+    ours, theirs = both + only_ours, both + only_theirs
+    chance = ours * theirs + (1 - ours) * (1 - theirs)
+    found: NDArray[np.float64] = (both + none - chance) / (1 - chance)
+    return found
+
+
+def _kappa_interval(pairs: Sequence[tuple[bool, bool]], names: Sequence[str]) -> Interval | None:
+    if len(set(pairs)) < 2 and (not pairs or pairs[0][0] == pairs[0][1]):
+        return None
+    cells = ((True, True), (True, False), (False, True), (False, False))
+    return bootstrap_interval(
+        [[float(pair == each) for each in cells] for pair in pairs], names, kappa
+    )
+
+
+def _word(verdict: bool) -> str:
+    return "yes" if verdict else "no"

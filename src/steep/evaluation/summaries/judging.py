@@ -1,11 +1,13 @@
 """The judge: splits summaries into claims and gives a verdict on each claim, with any engine.
 
-A judge is asked in batches. Its answer is the last JSON value of the right kind in the text, since
-judges put prose, code fences and thoughts around it. The value must be whole and valid: a list that
-was cut off is not repaired, as its counts would be too low. An empty list must be at the end, and
-the form that the prompt shows is no answer: weak judges repeat their instructions. An answer that
-cannot be read is asked for once more, with other random numbers; what stays unread is counted with
-its reason, and never guessed.
+The answer of a judge is the last JSON value of the right kind in its text, since judges put prose,
+code fences and thoughts around it. The value must be whole and valid: a list that was cut off is
+not repaired, as its counts would be too low. An empty list must be at the end, and the form that
+the prompt shows is no answer. An answer that cannot be read is requested once more, with other
+random numbers; what stays unread is counted with its reason, and never guessed.
+
+The judge never sees who wrote a claim, and the source comes first, so that all calls about one
+document share their beginning (which servers cache).
 """
 
 from __future__ import annotations
@@ -14,21 +16,13 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from steep.core.errors import UserError
 from steep.core.ids import derive_seed
 from steep.documents.clean import one_line
 from steep.documents.document import Document
-from steep.evaluation.engines import (
-    TOO_LONG,
-    AnswerEngine,
-    Decoding,
-    Output,
-    Progress,
-    no_progress,
-)
-from steep.evaluation.summaries.prompts import FORM_OF_CLAIMS, judge_prompt, split_prompt
+from steep.evaluation.engines import TOO_LONG, AnswerEngine, Decoding, Output, Progress, no_progress
 
 NOTHING_CAME = "the judge's engine gave no answer"
 CUT_OFF = "the judge was cut off by its token limit"
@@ -41,6 +35,61 @@ LEFT_OUT = "the judge left this claim out"
 TWICE = "the judge gave two verdicts on this claim"
 NO_VERDICT = "its verdict is none of those asked for"
 NO_SALIENCE = "the judge did not say whether it is salient or cosmetic"
+
+# Placeholders, so that a judge that only repeats its orders has answered nothing.
+FORM_OF_CLAIMS = ["<first claim>", "<second claim>"]
+_VERDICT = "<verdict>"
+_SHOWN_VERDICTS = 2
+
+_SPLIT = """\
+Below is a passage from a summary. Take it apart into atomic claims.
+
+- Each claim states exactly one thing, in one short sentence.
+- Each claim can be understood alone: put names in the place of "he", "she", "it" or "they".
+- Together the claims say all that the passage says, and nothing that it does not say.
+- Leave out sentences that claim nothing, such as greetings.
+
+{before}<passage>
+{passage}
+</passage>
+
+Answer with a JSON list of strings and nothing else, in this form: {example}. If the passage \
+claims nothing, answer []."""
+
+_BEFORE = """\
+This stood just before it, to tell you who is meant. Make no claims from it.
+
+<before>
+{before}
+</before>
+
+"""
+
+_JUDGE = """\
+Here is a source text.
+
+<source>
+{heading}
+
+{text}
+</source>
+
+Below are numbered claims about this text. Give each one verdict:
+
+- "false": the source contradicts the claim, or does not bear it out.
+- "salient": the source bears the claim out, and the claim matters: who reads only it learns \
+something of the main plot, argument or message.
+- "cosmetic": the source bears the claim out, but it is a detail: the main plot, argument or \
+message would be the same without it.
+
+Judge by this source alone, whatever you know from elsewhere. Judge each claim by itself.
+
+<claims>
+{claims}
+</claims>
+
+Answer with a JSON object and nothing else. It has every number as a key and its verdict as the \
+value, in this form: {example}."""
 
 _OPENING = re.compile(r"[\[{]")
 _EMPTY_LIST_AT_END = re.compile(r"\[\s*\]\}?\s*(?:```\s*)?$")
@@ -69,6 +118,30 @@ _VERDICTS: dict[frozenset[str], Verdict] = {
 }
 
 
+def split_prompt(passage: str, before: str = "") -> str:
+    """Ask for the claims of a passage; `before` is what it follows, to resolve pronouns."""
+    context = _BEFORE.format(before=before) if before else ""
+    form = json.dumps(FORM_OF_CLAIMS)
+    return _SPLIT.format(before=context, passage=passage, example=form)
+
+
+def judge_prompt(document: Document, claims: Sequence[str]) -> str:
+    """Ask for the verdicts on these claims, numbered from 1."""
+    numbered = "\n".join(f"{number}. {claim}" for number, claim in enumerate(claims, start=1))
+    return _JUDGE.format(
+        heading=document.heading,
+        text=document.text,
+        claims=numbered,
+        example=_form_of_verdicts(len(claims)),
+    )
+
+
+def _form_of_verdicts(claims: int) -> str:
+    shown = range(1, min(claims, _SHOWN_VERDICTS) + 1)
+    pairs = [f'"{number}": "{_VERDICT}"' for number in shown]
+    return "{" + ", ".join(pairs + (["..."] if claims > len(pairs) else [])) + "}"
+
+
 def read_claims(text: str) -> tuple[tuple[str, ...], str | None]:
     """Read a list of claims, or none and the reason; an empty list is an answer, too."""
     lists = [_unwrapped(value) for value in json_values(text)]
@@ -83,10 +156,10 @@ def read_verdicts(text: str, claims: int) -> tuple[Verdict, ...]:
     objects = [value for value in json_values(text) if _has_numbers(value)]
     if not objects:
         return (Verdict(None, None, NO_VERDICTS),) * claims
-    said: dict[str, list[Any]] = {}
+    found: dict[str, list[Any]] = {}
     for key, value in objects[-1]:
-        said.setdefault(key.strip(), []).append(value)
-    return tuple(_verdict(said.get(str(number), [])) for number in range(1, claims + 1))
+        found.setdefault(key.strip(), []).append(value)
+    return tuple(_verdict(found.get(str(number), [])) for number in range(1, claims + 1))
 
 
 def json_values(text: str) -> Iterator[Any]:
@@ -120,10 +193,10 @@ def _has_numbers(value: Any) -> bool:
     return isinstance(value, _Pairs) and any(key.strip().isdecimal() for key, _ in value)
 
 
-def _verdict(said: list[Any]) -> Verdict:
-    if not said:
+def _verdict(values: list[Any]) -> Verdict:
+    if not values:
         return Verdict(None, None, LEFT_OUT)
-    found = {_read(value) for value in said}
+    found = {_read(value) for value in values}
     return found.pop() if len(found) == 1 else Verdict(None, None, TWICE)
 
 
@@ -140,24 +213,21 @@ def _words(value: Any) -> list[str]:
     return re.findall(r"\w+", value.casefold()) if isinstance(value, str) else ["?"]
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedPassage:
+class JudgedPassage(NamedTuple):
     """A passage of a text, and the passage before it, if there is one."""
 
     text: str
     before: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimBatch:
+class ClaimBatch(NamedTuple):
     """Claims that are judged together against the whole text of a document."""
 
     document: Document
     claims: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimSplit:
+class ClaimSplit(NamedTuple):
     """The claims of a passage, and the answer of the judge."""
 
     claims: tuple[str, ...]
@@ -171,8 +241,7 @@ class ClaimSplit:
         return int(self.why_not is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
+class Ruling(NamedTuple):
     """A verdict on each claim of a batch, the prompt, and the answer of the judge."""
 
     verdicts: tuple[Verdict, ...]
@@ -186,30 +255,9 @@ class Ruling:
         return sum(each.why_not is not None for each in self.verdicts)
 
 
-class Judge(Protocol):
-    """Splits texts into claims and gives verdicts on claims."""
-
-    @property
-    def name(self) -> str:
-        """The name in rows and tables."""
-        ...
-
-    def split(
-        self, passages: Sequence[JudgedPassage], on_progress: Progress = no_progress
-    ) -> list[ClaimSplit]:
-        """Split each passage into claims."""
-        ...
-
-    def rule(
-        self, batches: Sequence[ClaimBatch], on_progress: Progress = no_progress
-    ) -> list[Ruling]:
-        """Judge each batch."""
-        ...
-
-
-@dataclass(frozen=True)
-class EngineJudge:
-    """Implements `Judge` with the chat endpoint of a server.
+@dataclass
+class Judge:
+    """Splits texts into claims and gives verdicts on claims, with any engine.
 
     `attempts` is the number of attempts to get a readable answer.
     """
@@ -221,23 +269,14 @@ class EngineJudge:
     def split(
         self, passages: Sequence[JudgedPassage], on_progress: Progress = no_progress
     ) -> list[ClaimSplit]:
-        """Split each passage into claims.
-
-        Raises:
-            UserError: The engine fails, or refuses every request.
-        """
+        """Split each passage into claims."""
         prompts = [split_prompt(each.text, each.before) for each in passages]
         return self._ask(prompts, lambda number, output: _split(output), on_progress)
 
     def rule(
         self, batches: Sequence[ClaimBatch], on_progress: Progress = no_progress
     ) -> list[Ruling]:
-        """Judge each batch; after a retry, keep the reply with more readable verdicts.
-
-        Raises:
-            UserError: The engine fails, or refuses every request, e.g. because a document outgrows
-                its context.
-        """
+        """Judge each batch; after a retry, keep the reply with more readable verdicts."""
         prompts = [judge_prompt(each.document, each.claims) for each in batches]
         return self._ask(
             prompts,
@@ -246,10 +285,7 @@ class EngineJudge:
         )
 
     def _ask(
-        self,
-        prompts: Sequence[str],
-        read: Callable[[int, Output], Answered],
-        on_progress: Progress,
+        self, prompts: Sequence[str], read: Callable[[int, Output], Answered], on_progress: Progress
     ) -> list[Answered]:
         """Ask, and ask again where something in the answer could not be read."""
         found: dict[int, Answered] = {}
@@ -257,12 +293,12 @@ class EngineJudge:
             open_ = [n for n in range(len(prompts)) if n not in found or found[n].unread]
             if not open_:
                 break
-            tell = on_progress if attempt == 0 else no_progress
+            report = on_progress if attempt == 0 else no_progress
             decoding = DECODING
-            if attempt > 0:  # a greedy judge would say the same again
+            if attempt > 0:  # a greedy judge would answer the same again
                 seed = derive_seed(0, "judge again", attempt)
                 decoding = replace(DECODING, temperature=RETRY_TEMPERATURE, seed=seed)
-            outputs = self.engine.generate([prompts[n] for n in open_], decoding, tell)
+            outputs = self.engine.generate([prompts[n] for n in open_], decoding, report)
             if attempt == 0 and all(each.finish_reason == TOO_LONG for (each,) in outputs):
                 raise self._refused(len(outputs))
             for number, (output,) in zip(open_, outputs, strict=True):

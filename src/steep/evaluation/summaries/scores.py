@@ -5,40 +5,42 @@ The paper divides a model's count on an article by the human summary's and avera
 side by side:
 
 - `mean_of_ratios`, the paper's, over documents where the human count is above zero; the others are
-  left out and counted. With several human summaries of a document their mean is the human count.
+  counted as left out. With several human summaries of a document their mean is the human count.
 - `ratio_of_sums`: all claims of the model over all of the humans. No document is left out.
 - the plain counts for each text, and the precision (true claims among those judged).
 
-Humans are held against one another too: each summary against the mean of the others. The mean of
-such ratios is above 1 where counts are small, as a ratio's mean is: it is the yardstick for the
-models' own. Claims without a verdict and passages that could not be read make counts too low; they
-stand beside them. All intervals are over documents.
+Each human summary is compared with the mean of the others, too. The mean of such ratios is above 1
+where counts are small: it is the yardstick for the models' own.
 
 A claim without a verdict is a claim, but neither true nor false. A text of which nothing could be
 read or judged has no counts, and the reason: counted as zero it would look free of errors. An empty
-text has counts, all zero: the model had nothing to say.
+text has counts, all zero.
 
-With one document there is nothing to resample: an interval then reaches as far as the measure
-goes. If all documents have the same value, a bootstrap interval has no width.
+All intervals are over documents. With one document an interval reaches as far as the measure goes.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steep.evaluation.bootstrap import Score, bootstrap_interval, ratio, ratio_difference
 from steep.evaluation.compare import grouped
 from steep.evaluation.results import Interval
-from steep.evaluation.statistics import mean_interval
+from steep.evaluation.statistics import (
+    Score,
+    bootstrap_interval,
+    mean_interval,
+    ratio,
+    ratio_difference,
+)
 from steep.evaluation.study_results import (
     JudgeAgreement,
     Relative,
@@ -48,15 +50,10 @@ from steep.evaluation.study_results import (
     TextSet,
 )
 from steep.evaluation.summaries.claims import Judged
-from steep.evaluation.summaries.texts import (
-    HUMAN,
-    ClaimRow,
-    PassageRow,
-    SummaryRow,
-    TextKey,
-    text_of,
-)
+from steep.evaluation.summaries.texts import HUMAN, ClaimRow, PassageRow, SummaryRow
 
+Row = TypeVar("Row", SummaryRow, PassageRow, ClaimRow)
+Value = TypeVar("Value")
 MEASURES = ("claims", "true", "false", "salient", "cosmetic")
 NOT_WRITTEN = "the engine gave no text"
 NOT_READ = "no list of claims could be read"
@@ -88,7 +85,7 @@ class VerdictCounts:
 class CountedText(NamedTuple):
     """A text with its counts, or the reason why it has none."""
 
-    text: TextKey
+    document_id: str
     counts: VerdictCounts | None
     why_not: str | None = None
 
@@ -101,34 +98,9 @@ class Pair(NamedTuple):
     human: VerdictCounts
 
 
-def count_texts(
-    summaries: Sequence[SummaryRow], passages: Iterable[PassageRow], claims: Iterable[ClaimRow]
-) -> list[CountedText]:
-    """Count the claims of every text."""
-    passages_by, claims_by = grouped(passages, text_of), grouped(claims, text_of)
-    return [
-        _counted(summary, passages_by.get(key, []), claims_by.get(key, []))
-        for summary in summaries
-        for key in (text_of(summary),)
-    ]
-
-
 def by_document(texts: Iterable[CountedText]) -> dict[str, VerdictCounts]:
     """Return the mean counts of each document, over its texts with counts."""
     return {document: mean_counts(each) for document, each in _counts_of(texts).items()}
-
-
-def pairs_of(texts: Sequence[CountedText], human: Sequence[CountedText]) -> list[Pair]:
-    """Pair each document of a writer with the mean of its human summaries.
-
-    Documents without a human summary that has counts have no pair.
-    """
-    yardstick = by_document(human)
-    return [
-        Pair(document, own, yardstick[document])
-        for document, own in by_document(texts).items()
-        if document in yardstick
-    ]
 
 
 def pairs_among(human: Sequence[CountedText]) -> list[Pair]:
@@ -147,12 +119,9 @@ def mean_counts(counts: Sequence[VerdictCounts]) -> VerdictCounts:
 
 
 def _counts_of(texts: Iterable[CountedText]) -> dict[str, list[VerdictCounts]]:
-    by_document = grouped(texts, lambda each: each.text.document_id)
-    counts = {
-        document: [each.counts for each in own if each.counts is not None]
-        for document, own in by_document.items()
-    }
-    return {document: each for document, each in counts.items() if each}
+    counted = [(each.document_id, each.counts) for each in texts if each.counts is not None]
+    by_document = grouped(counted, lambda each: each[0])
+    return {key: [counts for _, counts in own] for key, own in by_document.items()}
 
 
 def _counted(
@@ -165,7 +134,7 @@ def _counted(
         why_not = NOT_READ
     elif claims and all(row.true is None for row in claims):
         why_not = NOT_JUDGED
-    return CountedText(text_of(summary), None if why_not else _count(claims), why_not)
+    return CountedText(summary.document_id, None if why_not else _count(claims), why_not)
 
 
 def _count(claims: Sequence[ClaimRow]) -> VerdictCounts:
@@ -211,7 +180,8 @@ def ratio_of_sums(pairs: Sequence[Pair], measure: str) -> Interval | None:
     share = _interval(columns, [pair.document_id for pair in pairs], _share_of_first, SHARE)
     if share is None:
         return None
-    mean, low, high = map(_odds, (share.mean, share.low, share.high))
+    shares = (share.mean, share.low, share.high)
+    mean, low, high = (each / (1 - each) if each < 1 else math.inf for each in shares)
     return Interval(mean, low, high, share.n, share.clusters)
 
 
@@ -274,10 +244,6 @@ def _ratio_or_nothing(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(sums[..., 1] > 0, ratio(sums), np.nan)
 
 
-def _odds(share: float) -> float:
-    return share / (1 - share) if share < 1 else math.inf
-
-
 @dataclass(frozen=True)
 class SummaryScores:
     """All texts of a study, and the verdicts of one judge."""
@@ -293,19 +259,23 @@ class SummaryScores:
 
     def sets(self) -> list[TextSet]:
         """Return the sets of texts, in the order of the rows."""
-        return list(dict.fromkeys(map(_set_of, self.summaries)))
+        return list(dict.fromkeys(row.texts for row in self.summaries))
 
     def counted(self, texts: TextSet) -> list[CountedText]:
-        """Return the counts of each text of a set."""
-        summaries = [row for row in self.summaries if _set_of(row) == texts]
-        return count_texts(summaries, self._passages(texts), self._claims(texts))
+        """Return the counts of each text of a set, or the reason why it has none."""
+        passages = grouped(_of(texts, self.judged.passages), lambda row: row.key)
+        claims = grouped(_of(texts, self.judged.claims), lambda row: row.key)
+        return [
+            _counted(row, passages.get(row.key, []), claims.get(row.key, []))
+            for row in _of(texts, self.summaries)
+        ]
 
     def scores(self, texts: TextSet) -> SetScores:
         """Compute the scores of one set."""
         counted, pairs = self.counted(texts), self._pairs(texts)
         own = by_document(counted)
-        rows = [row for row in self.summaries if _set_of(row) == texts]
-        claims = self._claims(texts)
+        rows, claims = _of(texts, self.summaries), _of(texts, self.judged.claims)
+        unread = (row.why_not for row in _of(texts, self.judged.passages))
         return SetScores(
             texts=texts,
             documents=len(own),
@@ -315,15 +285,12 @@ class SummaryScores:
             cut_off=sum(row.finish_reason == "length" for row in rows),
             claims=len(claims),
             repeats=sum(row.repeats for row in claims),
-            unread_passages=_reasons(row.why_not for row in self._passages(texts)),
+            unread_passages=_reasons(unread),
             unjudged=_reasons(row.why_not for row in claims),
-            per_text={
-                measure: mean_over_documents({key: each.of(measure) for key, each in own.items()})
-                for measure in MEASURES
-            },
+            per_text=_by_measure(lambda name: mean_over_documents(_values(own, name))),
             precision=precision(claims),
             without_human=len(own.keys() - {pair.document_id for pair in pairs}),
-            relative={measure: _relative(pairs, measure, texts) for measure in MEASURES},
+            relative=_by_measure(lambda name: _relative(pairs, name, texts)),
         )
 
     def difference(self, a: TextSet, b: TextSet) -> SetDifference:
@@ -331,21 +298,19 @@ class SummaryScores:
         ours, theirs = by_document(self.counted(a)), by_document(self.counted(b))
         human = by_document(self._human())
         shared = [document for document in ours if document in theirs]
-        gaps = {
-            measure: {key: ours[key].of(measure) - theirs[key].of(measure) for key in shared}
-            for measure in MEASURES
-        }
-        scale = {
-            measure: {key: each.of(measure) for key, each in human.items()} for measure in MEASURES
-        }
+
+        def gaps(name: str) -> dict[str, float]:
+            return {key: ours[key].of(name) - theirs[key].of(name) for key in shared}
+
+        claims = self.judged.claims
         return SetDifference(
             a=a,
             b=b,
             documents=len(shared),
-            per_text={each: mean_over_documents(gaps[each], GAP) for each in MEASURES},
-            precision=precision_gap(self._claims(a), self._claims(b), shared),
-            mean_of_ratios={each: gap_of_ratios(gaps[each], scale[each]) for each in MEASURES},
-            ratio_of_sums={each: gap_of_sums(gaps[each], scale[each]) for each in MEASURES},
+            per_text=_by_measure(lambda name: mean_over_documents(gaps(name), GAP)),
+            precision=precision_gap(_of(a, claims), _of(b, claims), shared),
+            mean_of_ratios=_by_measure(lambda n: gap_of_ratios(gaps(n), _values(human, n))),
+            ratio_of_sums=_by_measure(lambda n: gap_of_sums(gaps(n), _values(human, n))),
         )
 
     def result(self, judges: Sequence[JudgeAgreement] = ()) -> SummariesResult:
@@ -366,21 +331,27 @@ class SummaryScores:
         )
 
     def _pairs(self, texts: TextSet) -> list[Pair]:
+        """Pair each document with the mean of its human summaries that have counts."""
         human = self._human()
-        return pairs_among(human) if texts.writer == HUMAN else pairs_of(self.counted(texts), human)
+        if texts.writer == HUMAN:
+            return pairs_among(human)
+        yardstick, own = by_document(human), by_document(self.counted(texts))
+        return [Pair(key, own[key], yardstick[key]) for key in own if key in yardstick]
 
     def _human(self) -> list[CountedText]:
         return self.counted(TextSet(HUMAN, HUMAN))
 
-    def _claims(self, texts: TextSet) -> list[ClaimRow]:
-        return [row for row in self.judged.claims if _set_of(row) == texts]
 
-    def _passages(self, texts: TextSet) -> list[PassageRow]:
-        return [row for row in self.judged.passages if _set_of(row) == texts]
+def _of(texts: TextSet, rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if row.texts == texts]
 
 
-def _set_of(row: SummaryRow | PassageRow | ClaimRow) -> TextSet:
-    return TextSet(row.writer, row.kind)
+def _values(counts: Mapping[str, VerdictCounts], measure: str) -> dict[str, float]:
+    return {document: each.of(measure) for document, each in counts.items()}
+
+
+def _by_measure(value: Callable[[str], Value]) -> dict[str, Value]:
+    return {measure: value(measure) for measure in MEASURES}
 
 
 def _relative(pairs: Sequence[Pair], measure: str, texts: TextSet) -> Relative:

@@ -31,22 +31,24 @@ from steep.evaluation.methods.common import (
     resumable,
     text_progress,
 )
-from steep.evaluation.scores import from_json
+from steep.evaluation.results import from_json
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.study_results import JudgeAgreement, SummariesResult
-from steep.evaluation.summaries.claims import Judged, judge_summaries
-from steep.evaluation.summaries.judge_agreement import measure_judge
-from steep.evaluation.summaries.judging import EngineJudge, Judge
-from steep.evaluation.summaries.prompts import MAX_TOKENS, Kind, in_chat_form, summary_prompt
+from steep.evaluation.summaries.claims import Judged, judge_summaries, measure_judge
+from steep.evaluation.summaries.judging import Judge
 from steep.evaluation.summaries.scores import SummaryScores
 from steep.evaluation.summaries.texts import (
     HUMAN,
+    MAX_TOKENS,
     ClaimRow,
+    Kind,
     PassageRow,
     Reference,
     SummaryRow,
     human_summaries,
+    in_chat_form,
     read_references,
+    summary_prompt,
     write_summaries,
 )
 
@@ -60,11 +62,7 @@ SHOWN_SKIPPED = 5
 
 
 def check(setup: EvaluationSetup, documents: Artifact) -> None:
-    """Check the settings of the study, before anything is spent.
-
-    Raises:
-        UserError: There is no judge, or no human summary of any document.
-    """
+    """Check the settings of the study, before anything is spent."""
     settings = setup.summaries
     if settings.references is None:
         return
@@ -104,7 +102,6 @@ class SummaryStudy:
         yield build(
             self.setup.project, Identity(AGREEMENT, VERSION, self._judge_fields(), {}), make
         )
-
         yield self._judged(
             HUMAN, HUMAN, self.human_rows, {"summaries.references": self._content}, {}
         )
@@ -125,7 +122,6 @@ class SummaryStudy:
         settings = self.setup.summaries
         max_tokens = settings.max_tokens or MAX_TOKENS[kind]
         fields = {
-            **eval_model.fields,
             "summaries.references": self._content,
             "summaries.kind": kind,
             "summaries.temperature": settings.temperature,
@@ -138,10 +134,8 @@ class SummaryStudy:
             remove_outputs(directory)
             return {"kind": kind, "texts": len(rows)}
 
-        inputs = {"documents": self.documents, **eval_model.inputs}
-        return build(
-            self.setup.project, Identity(WRITTEN, VERSION, fields, inputs), make, one_of_many=True
-        )
+        inputs = {"documents": self.documents}
+        return eval_model.build(WRITTEN, VERSION, fields, make, inputs, one_of_many=True)
 
     def human_rows(self) -> list[SummaryRow]:
         """Return the human summaries as rows."""
@@ -211,7 +205,7 @@ class SummaryStudy:
         """Return the judge; its answers are in the ledger."""
         judge = self.setup.summaries.judge
         assert judge is not None
-        return EngineJudge(self.callers.engine("summaries.judge", "judge"), judge.model)
+        return Judge(self.callers.engine("summaries.judge", "judge"), judge.model)
 
     @cached_property
     def _content(self) -> str:
@@ -259,4 +253,4 @@ def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
         yield from session.study.ask(eval_model)
 
 
-METHOD = Method(JUDGED, ask, result_of, SummariesResult, chosen=False)
+METHOD = Method(JUDGED, ask, result_of, SummariesResult, chosen=False, about=None)

@@ -8,23 +8,28 @@ the Hugging Face Hub; with `include_path`, tasks of your own run from local file
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import importlib.util
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from steep.core.artifacts import Artifact, Identity, build
+from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json, write_rows
-from steep.evaluation.bootstrap import bootstrap_interval, ratio_difference
 from steep.evaluation.compare import grouped
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.methods.common import ROWS_NAME, Method, Session, is_local, rows_by_model
-from steep.evaluation.results import Interval
+from steep.evaluation.results import Interval, from_json
 from steep.evaluation.setup import EvaluationSetup
-from steep.evaluation.statistics import mcnemar_exact, paired_difference
+from steep.evaluation.statistics import (
+    bootstrap_interval,
+    mcnemar_exact,
+    paired_difference,
+    ratio_difference,
+)
 from steep.evaluation.study_results import ModelTasks, TaskDifference, TaskScore, TasksResult
 
 STAGE, VERSION = "tasks", 2
@@ -51,16 +56,15 @@ class TaskRow:
     weight: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRun:
+class TaskRun(NamedTuple):
     """Scores, and the rows behind them.
 
     Metrics that are no sums over questions (F1 over a whole task) have no rows: `without_rows`.
     """
 
-    scores: tuple[TaskScore, ...]
-    rows: tuple[TaskRow, ...]
-    without_rows: tuple[str, ...]
+    scores: list[TaskScore]
+    rows: list[TaskRow]
+    without_rows: list[str]
 
 
 def run_tasks(
@@ -82,16 +86,9 @@ def run_tasks(
         UserError: The package is not installed, a task is unknown or its data is not available, or
             the model cannot be loaded.
     """
-    check_installed()
+    manager = _task_manager(include_path, model_directory)
     from lm_eval import simple_evaluate
-    from lm_eval.tasks import TaskManager
 
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it narrates every step
-    # What a task of our own export needs to know which token training texts begin with.
-    manager = TaskManager(
-        include_path=str(include_path) if include_path else None,
-        metadata={"pretrained": str(model_directory)},
-    )
     names = match_names(tasks, manager.all_tasks)
     model = _load(model_directory)
     try:
@@ -106,22 +103,22 @@ def run_tasks(
     except (OSError, ValueError) as error:
         raise _not_run(names, error) from error
     assert found is not None, "the harness reports on its first rank only"
-    rows, without = _rows(found["samples"])
-    return TaskRun(tuple(_scores(found)), tuple(rows), tuple(without))
+    return TaskRun(list(_scores(found)), *_rows(found["samples"]))
 
 
-def check_tasks(tasks: Sequence[str], include_path: Path | None = None) -> None:
-    """Check that the tasks exist, before anything is computed.
-
-    Raises:
-        UserError: The package is not installed, or a name or pattern matches no task.
-    """
-    check_installed()
+def _task_manager(include_path: Path | None, model: Path | str | None = None) -> Any:
+    if importlib.util.find_spec("lm_eval") is None:
+        raise UserError(
+            "lm-evaluation-harness is not installed.",
+            expected="the package lm-eval",
+            hint="pip install 'steep[lm-eval]'",
+        )
     from lm_eval.tasks import TaskManager
 
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    known = TaskManager(include_path=str(include_path) if include_path else None).all_tasks
-    match_names(tasks, known)
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it logs every step
+    # A task of our own export needs the model to know which token training texts begin with.
+    metadata = {"pretrained": str(model)} if model else None
+    return TaskManager(include_path=str(include_path) if include_path else None, metadata=metadata)
 
 
 def match_names(tasks: Sequence[str], known: Sequence[str]) -> list[str]:
@@ -130,8 +127,6 @@ def match_names(tasks: Sequence[str], known: Sequence[str]) -> list[str]:
     Raises:
         UserError: One of them matches nothing.
     """
-    import fnmatch
-
     found: dict[str, None] = {}
     for task in tasks:
         matching = fnmatch.filter(known, task)
@@ -145,20 +140,6 @@ def match_names(tasks: Sequence[str], known: Sequence[str]) -> list[str]:
             )
         found |= dict.fromkeys(matching)
     return [*found]
-
-
-def check_installed() -> None:
-    """Check that the package is installed.
-
-    Raises:
-        UserError: It is not installed.
-    """
-    if importlib.util.find_spec("lm_eval") is None:
-        raise UserError(
-            "lm-evaluation-harness is not installed.",
-            expected="the package lm-eval",
-            hint="pip install 'steep[lm-eval]'",
-        )
 
 
 def _load(model_directory: Path | str) -> Any:
@@ -226,24 +207,20 @@ def _rows(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[list[Task
         for sample in sorted(each, key=lambda sample: sample["doc_id"]):
             for key in sample["metrics"]:
                 metric = _metric_name(key, sample["filter"])
-                numbers = _ratio(sample[key]) if key in RATIOS else _single(sample[key])
-                if numbers is None:
+                value, weight = sample[key] if key in RATIOS else (sample[key], 1.0)
+                number = _number(value)
+                if number is None or not weight:
                     without[f"{task}: {metric}"] = None
                 else:
-                    rows.append(TaskRow(task, str(sample["doc_id"]), metric, *numbers))
+                    id_ = str(sample["doc_id"])
+                    rows.append(TaskRow(task, id_, metric, number, float(weight)))
     return rows, [*without]
 
 
-def _ratio(value: Any) -> tuple[float, float] | None:
-    """A log-likelihood, and its words or bytes."""
-    logprob, weight = value
-    return (float(logprob), float(weight)) if weight else None
-
-
-def _single(value: Any) -> tuple[float] | None:
+def _number(value: Any) -> float | None:
     """Return a number of any type as a float; None for anything else."""
     try:
-        return None if isinstance(value, str) else (float(value),)
+        return None if isinstance(value, str) else float(value)
     except (TypeError, ValueError):
         return None
 
@@ -263,15 +240,13 @@ def compare_tasks(
     Raises:
         ValueError: They did not answer the same questions.
     """
-    groups_after, groups_before = _by_metric(after), _by_metric(before)
+    groups_after, groups_before = (
+        grouped(rows, lambda row: (row.task, row.metric)) for rows in (after, before)
+    )
     if groups_after.keys() != groups_before.keys():
         odd = groups_after.keys() ^ groups_before.keys()
         raise ValueError(f"only one of the models has {sorted(odd)[:3]}")
     return [_difference(rows, groups_before[key], a, b) for key, rows in groups_after.items()]
-
-
-def _by_metric(rows: Sequence[TaskRow]) -> dict[tuple[str, str], list[TaskRow]]:
-    return grouped(rows, lambda row: (row.task, row.metric))
 
 
 def _difference(
@@ -307,18 +282,14 @@ def _interval(after: Sequence[TaskRow], before: Sequence[TaskRow]) -> Interval:
 
 
 def check(setup: EvaluationSetup) -> None:
-    """Check the settings of tasks, before anything is spent.
-
-    Raises:
-        UserError: A task does not exist, or lm-evaluation-harness is not installed.
-    """
+    """Check the settings of tasks, before anything is spent."""
     settings = setup.forgetting
     if settings.task_folder is not None and not settings.task_folder.is_dir():
         raise UserError(
             "There is no such folder.", where="forgetting.task_folder", found=settings.task_folder
         )
     if settings.tasks:
-        check_tasks(settings.tasks, settings.task_folder)
+        match_names(settings.tasks, _task_manager(settings.task_folder).all_tasks)
 
 
 def ask(_: Session, eval_model: EvalModel) -> Iterator[Artifact]:
@@ -327,7 +298,6 @@ def ask(_: Session, eval_model: EvalModel) -> Iterator[Artifact]:
     if not settings.tasks or not is_local(eval_model, "forgetting"):
         return
     fields = {
-        **eval_model.fields,
         "forgetting.tasks": list(settings.tasks),
         "forgetting.task_limit": settings.task_limit,
         "forgetting.task_folder": str(settings.task_folder) if settings.task_folder else None,
@@ -346,8 +316,7 @@ def ask(_: Session, eval_model: EvalModel) -> Iterator[Artifact]:
         write_json(directory / SCORES_NAME, {"scores": scores})
         return {"tasks": len(scores), "without_rows": list(found.without_rows)}
 
-    identity = Identity(STAGE, VERSION, fields, eval_model.inputs)
-    yield build(eval_model.setup.project, identity, make)
+    yield eval_model.build(STAGE, VERSION, fields, make)
 
 
 def tasks_result(
@@ -357,16 +326,14 @@ def tasks_result(
     rows = rows_by_model(artifacts, TaskRow)
     (first, before), *others = rows.items()
     return TasksResult(
-        models=tuple(_tasks_of(each) for each in artifacts),
+        models=tuple(
+            from_json(ModelTasks, {"name": name_of(each), **read_json(each.path / SCORES_NAME)})
+            for each in artifacts
+        ),
         differences=tuple(
             found for name, after in others for found in compare_tasks(after, before, name, first)
         ),
     )
 
 
-def _tasks_of(artifact: Artifact) -> ModelTasks:
-    scores = read_json(artifact.path / SCORES_NAME)["scores"]
-    return ModelTasks(name=name_of(artifact), scores=tuple(TaskScore(**each) for each in scores))
-
-
-METHOD = Method(STAGE, ask, tasks_result, TasksResult, chosen=False)
+METHOD = Method(STAGE, ask, tasks_result, TasksResult, chosen=False, about=None)

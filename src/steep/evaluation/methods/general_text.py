@@ -1,46 +1,38 @@
-"""Forgetting, measured: the loss on general text, before and after, on the same texts.
+"""Forgetting: the loss on general text, before and after, on the same texts.
 
 A text is cut into windows of the context. Each begins with the last token of the one before, so
 every token but the first is predicted once; BOS comes first where the tokenizer has one, as in
 training. Nats per token compare models of one tokenizer; bits per byte compare any two. Both are
-ratios of sums over texts, so a long text counts as long as it is; the interval is from resampling
-texts.
+ratios of sums over texts; intervals are from resampling texts.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from steep.core.artifacts import Artifact, Identity, build
+from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
 from steep.core.files import content_hash, write_rows
 from steep.core.progress import Progress
-from steep.core.token_ids import text_ids
 from steep.documents.document import Skipped
 from steep.documents.general_text import KINDS, NoText, builtin_texts, stream_general_texts
-from steep.evaluation.bootstrap import bootstrap_interval, ratio, ratio_difference
-from steep.evaluation.encoding import batches
+from steep.evaluation.encoding import batches, token_ids
 from steep.evaluation.eval_models import EvalModel
 from steep.evaluation.methods.common import ROWS_NAME, Method, Session, is_local, rows_by_model
 from steep.evaluation.results import Interval
 from steep.evaluation.setup import EvaluationSetup
-from steep.evaluation.study_results import (
-    GeneralTextResult,
-    LossDifference,
-    LossScore,
-    ModelLoss,
-)
+from steep.evaluation.statistics import Score, bootstrap_interval, ratio, ratio_difference
+from steep.evaluation.study_results import GeneralTextResult, LossDifference, LossScore, ModelLoss
 
 log = logging.getLogger("steep")
 
 STAGE, VERSION = "general-loss", 3
 LEAST_TEXTS = 4  # for an interval
-LOGIT_ROWS = 256  # predicted tokens whose log-softmax is held in fp32 at once
 
 
 class GeneralText(NamedTuple):
@@ -48,13 +40,6 @@ class GeneralText(NamedTuple):
 
     id: str
     text: str
-
-
-class GeneralTexts(NamedTuple):
-    """The texts of a file, and its lines without text."""
-
-    texts: tuple[GeneralText, ...]
-    skipped: tuple[Skipped, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +52,10 @@ class TextLoss:
     bytes: int
 
 
-def read_general_texts(source: Path | Literal["builtin"]) -> GeneralTexts:
-    """Read texts as replay does.
+def read_general_texts(
+    source: Path | Literal["builtin"],
+) -> tuple[list[GeneralText], list[Skipped]]:
+    """Read texts as replay does; return them and the lines without text.
 
     Raises:
         UserError: The file cannot be read, or there is no text in it.
@@ -77,12 +64,12 @@ def read_general_texts(source: Path | Literal["builtin"]) -> GeneralTexts:
     skipped: list[Skipped] = []
     try:
         numbered = enumerate(stream_general_texts(path, skipped), start=1)
-        texts = tuple(GeneralText(f"{path.name}:{number}", text) for number, text in numbered)
+        texts = [GeneralText(f"{path.name}:{number}", text) for number, text in numbered]
     except NoText as error:
         raise UserError(
             "There is no general text.", where=path, expected=KINDS, found=error
         ) from error
-    return GeneralTexts(texts, tuple(skipped))
+    return texts, skipped
 
 
 def text_losses(
@@ -104,7 +91,7 @@ def text_losses(
     from steep.evaluation.likelihood import evaluation_mode
 
     _check_context(model, context_tokens)
-    sequences = [_encoded(tokenizer, each.text) for each in texts]
+    sequences = [token_ids(tokenizer, each.text) for each in texts]
     windows = [
         (number, window)
         for number, ids in enumerate(sequences)
@@ -119,7 +106,13 @@ def text_losses(
                 nats[windows[index][0]] += value
             done += len(batch)
             on_progress(done, len(windows))
-    _check_numbers(nats, texts)
+    for value, each in zip(nats, texts, strict=True):
+        if not math.isfinite(value):
+            raise UserError(
+                f"The model's loss on general text is not a number but {value}.",
+                where=each.id,
+                hint="its training diverged; train again with a lower learning rate",
+            )
     return [
         TextLoss(each.id, value, max(0, len(ids) - 1), len(each.text.encode()))
         for each, value, ids in zip(texts, nats, sequences, strict=True)
@@ -132,34 +125,19 @@ def windows_of(ids: Sequence[int], context_tokens: int) -> list[Sequence[int]]:
     return [ids[start : start + context_tokens] for start in range(0, len(ids) - 1, step)]
 
 
-def _encoded(tokenizer: Any, text: str) -> list[int]:
-    start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    return [*start, *text_ids(tokenizer, text)]
-
-
 def _window_nats(model: Any, windows: Sequence[Sequence[int]]) -> list[float]:
     """Return the nats of each window; padding is on the right, where no token sees it."""
     import torch
 
-    longest = max(map(len, windows))
-    ids_BT = torch.tensor([[*each, *[0] * (longest - len(each))] for each in windows])
-    ids_BT = ids_BT.to(model.device)
+    from steep.evaluation.likelihood import log_softmax_at, padded
+
+    ids_BT = padded(windows).to(model.device)
     with torch.inference_mode():
         logits_BTV = model(input_ids=ids_BT, use_cache=False).logits
         return [
-            _nats(logits_TV[: len(each) - 1], ids_T[1 : len(each)])
+            -math.fsum(log_softmax_at(logits_TV[: len(each) - 1], ids_T[1 : len(each)]))
             for logits_TV, ids_T, each in zip(logits_BTV, ids_BT, windows, strict=True)
         ]
-
-
-def _nats(logits_TV: Any, targets_T: Any) -> float:
-    """Sum in fp64: a book has a million tokens."""
-    total = 0.0
-    for start in range(0, len(targets_T), LOGIT_ROWS):
-        part = logits_TV[start : start + LOGIT_ROWS].float()
-        chosen = part.gather(1, targets_T[start : start + LOGIT_ROWS, None])[:, 0]
-        total += float((part.logsumexp(1) - chosen).double().sum())
-    return total
 
 
 def _check_context(model: Any, context_tokens: int) -> None:
@@ -172,26 +150,12 @@ def _check_context(model: Any, context_tokens: int) -> None:
         )
 
 
-def _check_numbers(nats: Sequence[float], texts: Sequence[GeneralText]) -> None:
-    for value, each in zip(nats, texts, strict=True):
-        if not math.isfinite(value):
-            raise UserError(
-                f"The model's loss on general text is not a number but {value}.",
-                where=each.id,
-                hint="its training diverged; train again with a lower learning rate",
-            )
-
-
 def loss_score(rows: Sequence[TextLoss]) -> LossScore:
-    """Compute the loss of one model with intervals over texts.
-
-    Raises:
-        ValueError: No token was predicted.
-    """
+    """Compute the loss of one model with intervals over texts."""
     ids = [row.text_id for row in rows]
     return LossScore(
-        nats_per_token=_interval([_token_sums(row) for row in rows], ids, ratio),
-        bits_per_byte=_interval([_byte_sums(row) for row in rows], ids, ratio),
+        nats_per_token=_interval(map(_token_sums, rows), ids, ratio),
+        bits_per_byte=_interval(map(_byte_sums, rows), ids, ratio),
         **_sizes(rows),
     )
 
@@ -202,12 +166,13 @@ def loss_difference(after: Sequence[TextLoss], before: Sequence[TextLoss]) -> Lo
     Raises:
         ValueError: The texts are not the same.
     """
-    _check_same_texts(after, before)
-    ids = [row.text_id for row in after]
+    ids, others = ([(row.text_id, row.bytes) for row in rows] for rows in (after, before))
+    if ids != others:
+        raise ValueError(f"not the same texts: {len(ids)} after, {len(others)} before")
 
-    def interval(sums: Callable[[TextLoss], list[float]]) -> Interval:
-        columns = [[*sums(a), *sums(b)] for a, b in zip(after, before, strict=True)]
-        return _interval(columns, ids, ratio_difference)
+    def interval(sums: Callable[[TextLoss], tuple[float, int]]) -> Interval:
+        columns = [(*sums(a), *sums(b)) for a, b in zip(after, before, strict=True)]
+        return _interval(columns, [id_ for id_, _ in ids], ratio_difference)
 
     same_tokens = all(a.tokens == b.tokens for a, b in zip(after, before, strict=True))
     return LossScore(
@@ -217,23 +182,23 @@ def loss_difference(after: Sequence[TextLoss], before: Sequence[TextLoss]) -> Lo
     )
 
 
-def _interval(columns: Sequence[Sequence[float]], ids: Sequence[str], score: Any) -> Interval:
+def _interval(columns: Iterable[Sequence[float]], ids: Sequence[str], score: Score) -> Interval:
     """Compute an interval over texts, which is open if they are too few to be resampled.
 
     Each of three texts is drawn three times in 4% of resamples, so no percentile of theirs is one
     of 95%.
     """
-    found = bootstrap_interval(columns, ids, score)
+    found = bootstrap_interval(list(columns), ids, score)
     few = len(set(ids)) < LEAST_TEXTS
     return replace(found, low=-math.inf, high=math.inf) if few else found
 
 
-def _token_sums(row: TextLoss) -> list[float]:
-    return [row.nats, row.tokens]
+def _token_sums(row: TextLoss) -> tuple[float, int]:
+    return row.nats, row.tokens
 
 
-def _byte_sums(row: TextLoss) -> list[float]:
-    return [row.nats / math.log(2), row.bytes]
+def _byte_sums(row: TextLoss) -> tuple[float, int]:
+    return row.nats / math.log(2), row.bytes
 
 
 def _sizes(rows: Sequence[TextLoss]) -> dict[str, int]:
@@ -244,26 +209,16 @@ def _sizes(rows: Sequence[TextLoss]) -> dict[str, int]:
     }
 
 
-def _check_same_texts(after: Sequence[TextLoss], before: Sequence[TextLoss]) -> None:
-    a, b = ([(row.text_id, row.bytes) for row in rows] for rows in (after, before))
-    if a != b:
-        raise ValueError(f"not the same texts: {len(a)} after, {len(b)} before, {a[:1]} {b[:1]}")
-
-
 def check(setup: EvaluationSetup) -> None:
-    """Check the general text, before anything is spent.
-
-    Raises:
-        UserError: It cannot be read.
-    """
+    """Check the general text, before anything is spent."""
     texts = setup.forgetting.texts
     if texts is None:
         return
-    if skipped := read_general_texts(texts).skipped:
+    if skipped := read_general_texts(texts)[1]:
         log.warning("general text: %d lines without text", len(skipped))
     if texts == setup.replayed:
         log.warning(
-            "forgetting.texts is also the text that training replays: its loss says little about "
+            "forgetting.texts is also the text that training replays: its loss shows little about "
             "forgetting"
         )
 
@@ -275,26 +230,24 @@ def ask(_: Session, eval_model: EvalModel) -> Iterator[Artifact]:
         return
     path = settings.texts if isinstance(settings.texts, Path) else builtin_texts()
     fields = {
-        **eval_model.fields,
         "forgetting.texts": content_hash(path),
         "forgetting.context_tokens": settings.context_tokens,
     }
 
     def make(directory: Path) -> dict[str, Any]:
-        found = read_general_texts(path)
+        texts, skipped = read_general_texts(path)
         progress = Progress(f"general text {eval_model.name}", None, "windows")
         rows = text_losses(
             *eval_model.loaded,
-            found.texts,
+            texts,
             settings.context_tokens,
             eval_model.setup.evaluate.batch_tokens,
             lambda done, total: progress.update(done, of=total),
         )
         write_rows(directory / ROWS_NAME, rows, TextLoss)
-        return {"texts": len(rows), "skipped": len(found.skipped)}
+        return {"texts": len(rows), "skipped": len(skipped)}
 
-    identity = Identity(STAGE, VERSION, fields, eval_model.inputs)
-    yield build(eval_model.setup.project, identity, make)
+    yield eval_model.build(STAGE, VERSION, fields, make)
 
 
 def general_text_result(
@@ -312,4 +265,4 @@ def general_text_result(
     )
 
 
-METHOD = Method(STAGE, ask, general_text_result, GeneralTextResult, chosen=False)
+METHOD = Method(STAGE, ask, general_text_result, GeneralTextResult, chosen=False, about=None)

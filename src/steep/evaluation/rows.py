@@ -1,18 +1,24 @@
-"""Written answers: from questions and an engine to one row per model, question and sample.
+"""Rows: one per model, question and sample of a written answer, or per scored question.
 
-A row holds the prompt and the text, so that any parser or vote can be applied to it later.
+An `AnswerRow` holds the prompt and the text, so that any parser or vote can be applied to it later.
+A `QuestionRow` holds the log-likelihoods of the options. A sum favors short options, so it is
+usually divided by a length. Published figures differ in the length, so it is part of the metric's
+name (`per_character` is the usual `acc_norm`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from steep.documents.document import Document
 from steep.evaluation.engines import (
     TOO_LONG,
     AnswerEngine,
     Decoding,
+    Normalizer,
+    OptionScores,
     Output,
     Progress,
     PromptTooLong,
@@ -33,37 +39,25 @@ SHORT_TOKENS = 48
 
 @dataclass(frozen=True, slots=True)
 class AnswerRow:
-    """One text that one model wrote about one question.
+    """One text that one model wrote about one question."""
 
-    Attributes:
-        model: Name of the model in tables.
-        document_id: Id of the whole document that it is about.
-        sample: Number of the text, counted from 0.
-        finish_reason: "stop" or "length" as a rule; "error" with an empty output.
-        options: In the order of the file; empty for a short answer.
-        order: The option that was shown at each place.
-        gold: The right options; empty for a short answer.
-        answers: The accepted texts of a short answer.
-        logprob: Of the output, if the engine returns it.
-    """
-
-    model: str
+    model: str  # name of the model in tables
     question_id: str
-    document_id: str
+    document_id: str  # id of the whole document that it is about
     kind: str
-    sample: int
+    sample: int  # number of the text, counted from 0
     seed: int
     prompt: str
     output: str
-    finish_reason: str
-    options: tuple[str, ...]
-    order: tuple[int, ...]
-    gold: tuple[int, ...]
-    answers: tuple[str, ...]
-    logprob: float | None
+    finish_reason: str  # "stop" or "length" as a rule; "error" with an empty output
+    options: tuple[str, ...]  # in the order of the file; empty for a short answer
+    order: tuple[int, ...]  # the option that was shown at each place
+    gold: tuple[int, ...]  # the right options; empty for a short answer
+    answers: tuple[str, ...]  # the accepted texts of a short answer
+    logprob: float | None  # of the output, if the engine returns it
 
 
-def ask(
+def ask_choices(
     engine: AnswerEngine,
     model: str,
     questions: Sequence[Question],
@@ -76,11 +70,8 @@ def ask(
 ) -> list[AnswerRow]:
     """Ask choices by few-shot thought processes; closed book, or with each question's contexts.
 
-    The questions are all of one set, so that the prompts can say whether several may be right;
+    The questions are all of one set, so that the prompts can state whether several may be right;
     `contexts` are the retrieved texts of each question, in the order in which they are shown.
-
-    Raises:
-        UserError: A prompt outgrows the context, or the engine gives no answer to one.
     """
     prompts, orders = choice_prompts(questions, documents, protocol, contexts)
     decoding = Decoding(protocol.samples, protocol.temperature, protocol.max_tokens, (STOP,), seed)
@@ -115,12 +106,11 @@ def ask_short(
     questions: Sequence[Question],
     documents: Mapping[str, Document],
     *,
-    seed: int = 0,
     on_progress: Progress = no_progress,
 ) -> list[AnswerRow]:
     """Ask for short answers in the model's own words, one line each, greedily."""
     prompts = [short_answer_prompt(each, documents[each.document_id]) for each in questions]
-    decoding = Decoding(max_tokens=SHORT_TOKENS, stop=(SHORT_STOP,), seed=seed)
+    decoding = Decoding(max_tokens=SHORT_TOKENS, stop=(SHORT_STOP,))
     outputs = _generated(engine, prompts, decoding, on_progress)
     return [
         _row(model, question, prompt, (), 0, output._replace(text=output.text.strip()))
@@ -135,35 +125,63 @@ def _generated(
     outputs = engine.generate(prompts, decoding, on_progress)
     for prompt, each in zip(prompts, outputs, strict=True):
         if any(output.finish_reason == TOO_LONG for output in each):
-            raise PromptTooLong(
-                "A prompt with its answer is longer than the model's context.",
-                where=f"the prompt that ends in {prompt[-200:]!r}",
-                hint="give fewer or shorter contexts, or take a model with a longer context",
-            )
+            raise PromptTooLong(f"the prompt that ends in {prompt[-200:]!r}")
     return outputs
 
 
 def _row(
-    model: str,
-    question: Question,
-    prompt: str,
-    order: tuple[int, ...],
-    sample: int,
-    output: Output,
+    model: str, asked: Question, prompt: str, order: tuple[int, ...], sample: int, output: Output
 ) -> AnswerRow:
+    text, reason, seed, logprob = output
+    about = (model, asked.id, asked.document_id, asked.kind)
+    options, gold, answers = asked.options, asked.gold, asked.answers
     return AnswerRow(
-        model=model,
-        question_id=question.id,
-        document_id=question.document_id,
-        kind=question.kind,
-        sample=sample,
-        seed=output.seed,
-        prompt=prompt,
-        output=output.text,
-        finish_reason=output.finish_reason,
-        options=question.options,
-        order=order,
-        gold=question.gold,
-        answers=question.answers,
-        logprob=output.logprob,
+        *about, sample, seed, prompt, text, reason, options, order, gold, answers, logprob
     )
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionRow(OptionScores):
+    """A question, and the scores of its options under one model."""
+
+    question_id: str
+    document_id: str
+    kind: str
+    question: str
+    options: tuple[str, ...]
+    gold: tuple[int, ...]
+
+    def right(self, normalizer: Normalizer) -> bool:
+        """Return True if exactly the right options are the likeliest under this normalizer.
+
+        A likelihood ranks options and does not show how many are right, so that number is given: if
+        two options are right, they must be the two likeliest.
+        """
+        return {*self.likeliest(normalizer, len(self.gold))} == {*self.gold}
+
+    @property
+    def chance(self) -> float:
+        """The probability that a random draw of as many options as are right is right."""
+        return 1 / math.comb(len(self.options), len(self.gold))
+
+
+def make_rows(questions: Sequence[Question], scores: Sequence[OptionScores]) -> list[QuestionRow]:
+    """Join questions and their scores, in the same order."""
+    return [
+        QuestionRow(
+            question_id=question.id,
+            document_id=question.document_id,
+            kind=question.kind,
+            question=question.question,
+            options=question.options,
+            gold=question.gold,
+            **asdict(each),
+        )
+        for question, each in zip(questions, scores, strict=True)
+    ]
+
+
+def count_ties(rows: Sequence[QuestionRow], normalizer: Normalizer) -> int:
+    """Count the questions with equally likely best options."""
+    values = [row.normalized(normalizer) for row in rows]
+    return sum(each.count(max(each)) > 1 for each in values)
