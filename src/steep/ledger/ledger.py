@@ -4,13 +4,10 @@
         ledger.record([Entry(call, completion, Slot(sequence.key, rank)), ...])
 
 Calls are found by their content (`Call.id`), so no call is paid twice. Message parts are stored
-once: ten thousand calls about a document store its text one time. A call that failed, or that waits
-in a provider's batch, may be recorded again; any other is final.
-
-A final call also fills its *slot*: its position in its document's sequence of calls. The missing
-calls are those without a slot, so that the first one among a million is found in well under a
-second and the totals are one sum. Slots follow from calls and plan; a plan that has changed finds
-its calls by content and gives them new slots (`link_existing`).
+once. A call that failed, or that waits in a provider's batch, may be recorded again; any other is
+final, and fills its *slot*: its position in its document's sequence of calls. The missing calls are
+those without a slot. A plan that has changed finds its calls by content and gives them new slots
+(`link_existing`).
 """
 
 from __future__ import annotations
@@ -167,9 +164,8 @@ class Ledger:
 
     def slot_outcomes(self, key: str, below: int) -> Iterator[tuple[int, str, Status]]:
         """Yield rank, call id and status of what filled the first `below` slots, in order."""
-        query = (
-            "SELECT rank, call_id, status FROM slots WHERE sequence = ? AND rank < ? ORDER BY rank"
-        )
+        columns = "rank, call_id, status"
+        query = f"SELECT {columns} FROM slots WHERE sequence = ? AND rank < ? ORDER BY rank"
         return self.select(query, (self._sequence(key), below))
 
     def calls_of_document(self, document_id: str, recipe: str) -> int:
@@ -197,14 +193,12 @@ class Ledger:
 
     def waiting(self, token: str) -> Iterator[str]:
         """Yield the ids of the calls that wait in a batch."""
-        query = f"SELECT id FROM calls {_WAITING}"
-        return (row[0] for row in self.select(query, (token,)))
+        return (row[0] for row in self.select(f"SELECT id FROM calls {_WAITING}", (token,)))
 
     def waiting_calls(self, token: str) -> Iterator[Call]:
         """Rebuild the calls that wait in a batch."""
-        return map(
-            self.parts.call_of, list(self.select(f"SELECT {CALL} FROM calls {_WAITING}", (token,)))
-        )
+        rows = list(self.select(f"SELECT {CALL} FROM calls {_WAITING}", (token,)))
+        return map(self.parts.call_of, rows)
 
     def ingest(
         self, token: str, completions: Sequence[Completion], to_do_again: Collection[str] = ()
