@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one core per worker, and for the proc
 # The same examples in every run, and no limit on the time of one: a busy machine is no bug.
 settings.register_profile("steep", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("steep")
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()  # or each collection of a test would visit the objects of all modules
 
 
 @pytest.fixture(scope="session")

@@ -56,6 +56,8 @@ def run(order: dict[str, Any]) -> None:
     os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["environment"])
+    added = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:0] = [each for each in added if each and each not in sys.path]
     sys.argv = ["steep", *order["arguments"]]
     if order["die_at"] is not None:
         die_at(**order["die_at"])

@@ -10,6 +10,7 @@ import yaml
 
 from steep.testing.tiny_corpus import write_tiny_corpus
 
+EVERY_STEP = 1e-9  # minutes between checkpoints
 SMALL: dict[str, dict[str, Any]] = {
     "generate": {
         "model": "scripted",
@@ -26,7 +27,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "batch_sequences": 4,
         "tokens": 6 * 4 * 64,
         "learning_rate": 1e-3,
-        "checkpoint_minutes": 1e-9,
+        "checkpoint_minutes": 60,
     },
 }
 

@@ -14,7 +14,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from small_project import pairs, results, write_project
+from small_project import EVERY_STEP, pairs, results, write_project
 from steep_command import Steep, wait_until
 
 from steep.testing.script import Behaviour, Script
@@ -42,7 +42,8 @@ def start(project: Path, tiny_directory: Path, base_url: str) -> Path:
         **pairs(12),
         "concurrency": CONCURRENCY,
     }
-    return write_project(project, base_url, tiny_directory, generate=generate).parent
+    train = {"checkpoint_minutes": EVERY_STEP}
+    return write_project(project, base_url, tiny_directory, generate=generate, train=train).parent
 
 
 def kill_among_calls(steep: Steep, project: Path, server: ScriptedServer, answers: int) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_project import settle
+from small_project import EVERY_STEP, settle
 from steep_command import Steep, wait_until
 
 from steep.config_loading import load_config
@@ -127,6 +127,7 @@ def test_passes_over_texts_that_are_still_to_be_written(project: Path, steep: St
 
 
 def test_an_interrupted_run_is_continued(project: Path, steep: Steep) -> None:
+    settle(project / "steep.yaml", train={"checkpoint_minutes": EVERY_STEP})
     long = ["--set", "train.tokens=256000"]
     running = steep.start("train", *long, cwd=project)
     wait_until(lambda: any(len(rows(path)) > 8 for path in project.glob(".steep/train-*")))

@@ -130,7 +130,9 @@ def test_two_recipes_and_a_prompt_train_three_models(project: Path, steep: Steep
     assert status["ledger"]["calls"] == 3 + 9 + 12 + 2 * 3
 
 
-def test_a_recipe_of_an_installed_package_goes_the_whole_way(project: Path, tmp_path: Path) -> None:
+def test_a_recipe_of_an_installed_package_goes_the_whole_way(
+    project: Path, tmp_path: Path, steep: Steep
+) -> None:
     site = tmp_path / "site"
     site.mkdir()
     install_plugin(site)
@@ -146,9 +148,7 @@ def test_a_recipe_of_an_installed_package_goes_the_whole_way(project: Path, tmp_
     assert ended.code == 0, ended.err
     assert "12 planned = 12 done" in ended.out
     assert passages_by_recipe(project)["lecture"] > 0
-    wrong = real_steep(
-        "plan", "--set", "generate.recipes.lecture.topic=1", cwd=project, PYTHONPATH=path
-    )
+    wrong = steep("plan", "--set", "generate.recipes.lecture.topic=1", cwd=project, PYTHONPATH=path)
     assert wrong.code == 2 and "did you mean 'topics'?" in wrong.err
-    gone = real_steep("plan", cwd=project)
+    gone = steep("plan", cwd=project)
     assert gone.code == 2 and "There is no recipe 'lecture'." in gone.err

@@ -93,6 +93,7 @@ class TwoNodes:
 def same_environment() -> Iterator[None]:
     """Actors find what this process finds: the package, and the engine beside this file."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")
         patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
         yield
 
