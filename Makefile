@@ -10,7 +10,7 @@ TESTS := $(VENV)/.installed-for-tests
 
 # Tests that need no process, network or model: `make check` runs them in seconds.
 PURE := tests/core tests/documents tests/recipes tests/corpus tests/tokens tests/test_*.py
-PYTEST := $(VENV)/bin/python -m pytest -n auto --dist worksteal
+PYTEST := $(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: install demo test lint check format clean
 

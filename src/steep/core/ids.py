@@ -6,10 +6,12 @@ import hashlib
 import json
 from typing import Any
 
+_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
+
 
 def canonical_json(value: Any) -> str:
     """Serialize to JSON with sorted keys and no spaces, so that equal values are equal strings."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _encode(value)
 
 
 def stable_hash(value: Any, length: int = 32) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from steep.core.calls import Call, Completion, Message, Sampling, Usage, in_json, sampling_json
-from steep.core.ids import stable_hash
+from steep.core.calls import Call, Completion, Message, Sampling, Usage, sampling_json
+from steep.core.ids import canonical_json, stable_hash
 from steep.ledger.records import (
     IMPORT_ENDPOINT,
     CallRecord,
@@ -82,7 +82,7 @@ def ended(completion: Completion, status: str, now: str, text: str) -> Row:
 def row_of(call: Call, completion: Completion, messages: str, now: str) -> Row:
     """Return the row of a call that has ended; `messages` is the result of `Parts.keep`."""
     assert call.id == completion.call_id, "a completion was paired with another's call"
-    subset = f"[{','.join(quoted(name) for name in call.subset)}]"
+    subset = f"[{','.join(map(canonical_json, call.subset))}]"
     return (
         *ended(completion, status_of(completion), now, completion.text),
         *(call.recipe, call.stage, call.document_id, subset, call.sample, call.model),
@@ -174,7 +174,7 @@ class Parts:
 
     def _name(self, text: str) -> str:
         if len(text) <= SHORT_PART:
-            return f"[{quoted(text)}]"
+            return f"[{canonical_json(text)}]"
         if text not in self._named:
             if len(self._named) >= MOST_REMEMBERED:
                 self._named.clear()
@@ -188,11 +188,6 @@ class Parts:
             return str(part[0])
         ((text,),) = self._connection.execute("SELECT text FROM parts WHERE hash = ?", (part,))
         return unpack(text)
-
-
-def quoted(text: str) -> str:
-    """Return a text as a JSON string."""
-    return f'"{in_json(text)}"'
 
 
 def now_utc() -> str:
