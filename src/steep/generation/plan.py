@@ -27,7 +27,7 @@ from steep.ledger.records import CallRecord
 from steep.recipes.recipe import CallSequence, Recipe, Step
 
 CALLS_PER_QUERY = 256
-SEQUENCES_KEPT = 256  # of documents: they hold prompts
+SEQUENCES_KEPT = 64  # of documents: they hold prompts
 TEXT_STATUSES: frozenset[Status] = frozenset({"done", "truncated"})
 
 

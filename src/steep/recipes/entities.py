@@ -134,7 +134,7 @@ def valid_entities(
     return tuple(kept.values())
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def merged_entities(texts: tuple[str | None, ...], source: str, most: int | None) -> EntityList:
     """Merge the answers about a document: the first summary, and all entities that are valid."""
     parsed = [parse_entities(text) for text in texts if text]
@@ -143,7 +143,7 @@ def merged_entities(texts: tuple[str | None, ...], source: str, most: int | None
     return EntityList(next((found.summary for found in parsed if found.summary), ""), valid)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def guessed_entities(text: str) -> float:
     """Estimate the number of entities of a document before the model lists them.
 
