@@ -152,10 +152,13 @@ def test_ctrl_c_waits_for_what_is_in_flight_and_records_it(ledger: Ledger) -> No
 
     log = logging.getLogger("steep")
     log.addFilter(heard)
+    # A shell without job control starts its background processes with Ctrl-C ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with serving(reply, seen) as base_url, pytest.raises(KeyboardInterrupt):
             calling(base_url, ledger=ledger).complete(asked(base_url, 500))
     finally:
+        signal.signal(signal.SIGINT, before)
         log.removeFilter(heard)
     assert waiting.is_set()
     (cost,) = table.costs(ledger)
