@@ -1,6 +1,6 @@
 """The command line: one file per command; each parses its options, calls a stage and prints.
 
-Heavy imports are inside the commands, so that `steep --help` answers in a third of a second.
+Heavy imports are inside the commands, so that `steep --help` stays fast.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,11 +26,6 @@ class Range:
     def around(cls, one: float, expected: float, other: float) -> Range:
         """Return the range of an expectation and two extremes in any order and position."""
         return cls(min(one, expected, other), expected, max(one, expected, other))
-
-    def spanning(self, values: Iterable[float]) -> Range:
-        """Return the range widened to contain these values."""
-        values = tuple(values)
-        return Range(min(self.low, *values), self.expected, max(self.high, *values))
 
     def times(self, factor: float) -> Range:
         """Return the range scaled by a factor of at least 0."""

@@ -39,20 +39,6 @@ _CYRILLIC_ENDING = re.compile(
 _LATIN_ENDING = re.compile(r"(?<=[^\W\d_]{3})[aeiouy]$")
 
 
-def folded_name(name: str, language: str | None) -> tuple[str, ...]:
-    """Return the words of a name, without an article before them."""
-    return _without_article(words_of(name), _articles(language))
-
-
-def is_too_long(name: str) -> bool:
-    """Return True if this is a sentence rather than a name."""
-    return _are_too_many(words_of(name))
-
-
-def _articles(language: str | None) -> list[str]:
-    return _ARTICLES.get(language or "", "the a an").split()
-
-
 def _without_article(words: list[str], articles: list[str]) -> tuple[str, ...]:
     if words and words[0] in articles:
         for article in articles:
@@ -62,6 +48,7 @@ def _without_article(words: list[str], articles: list[str]) -> tuple[str, ...]:
 
 
 def _are_too_many(words: list[str]) -> bool:
+    """Return True if these words are a sentence rather than a name."""
     if len(words) <= LONGEST_NAME_WORDS:
         return False
     return sum(1 / CHARACTERS_PER_WORD if is_unspaced(w) else 1 for w in words) > LONGEST_NAME_WORDS
@@ -72,7 +59,7 @@ class MentionIndex:
 
     def __init__(self, text: str) -> None:
         self.language = document_language(text)
-        self._articles = _articles(self.language)
+        self._articles = _ARTICLES.get(self.language or "", "the a an").split()
         latin = script_shares(text[:SAMPLE_CHARACTERS]).get("LATIN", 0.0) > 0.5
         self._inflects = latin and self.language not in (None, "en")
         words = f" {' '.join(words_of(text))} "

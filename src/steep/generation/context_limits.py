@@ -58,9 +58,8 @@ def context_warnings(
 ) -> Iterator[str]:
     """Yield warnings about long documents if no context is configured.
 
-    With `ask`, endpoints are asked for the context of a model that no list has. One that does not
-    answer within `ANSWER_S` is ignored, and none is asked about documents that fit into any usual
-    context.
+    With `ask`, endpoints are asked for the context of an unlisted model, if a document may exceed
+    `LEAST_CONTEXT_TOKENS`. An endpoint that does not answer within `ANSWER_S` is ignored.
     """
     if settings.context_tokens is not None or not (documents and base_urls(settings)):
         return  # a model in this process knows its context, and skips what exceeds it

@@ -159,7 +159,7 @@ def forecast(
         own = prices[document.id]
         for recipe in view.recipes:
             items += _items(view, recipe, document, totals, measured, own, hosted_caches)
-    _correct(items, view)
+    _correct(items)
     one = np.array([item.one for item in items]).reshape(-1, len(Amounts.__slots__), len(CASES))
     calls = np.array([[item.calls[case] for case in CASES] for item in items]).reshape(-1, 1, 3)
     to_do = one * _within(calls[:, 0], one, items, view, limits)[:, None]
@@ -267,7 +267,7 @@ def answer_tokens(max_tokens: int, measured: Range | None) -> Range:
     return Range(low, expected, high)
 
 
-def _correct(items: Sequence[_Item], view: PlanView) -> None:
+def _correct(items: Sequence[_Item]) -> None:
     """Correct expected numbers of calls by what the prepared documents turned out to have."""
     by_step: dict[tuple[str, str], list[_Item]] = defaultdict(list)
     for item in items:

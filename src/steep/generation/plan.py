@@ -110,7 +110,9 @@ class PlanView:
             if any(need not in answers for need in step.needs):
                 continue
             calls = step.calls(document, answers)
-            found, over = (self._attempts if step.one_by_one else self._all)(step, document, calls)
+            found, over = (
+                self._attempts(step, document, calls) if step.one_by_one else self._all(calls)
+            )
             if over:
                 answers[step.name] = tuple(_text(record) for _, record in found)
             planned += found
@@ -242,7 +244,7 @@ class PlanView:
     def _attempts(
         self, step: Step, document: Document, calls: CallSequence
     ) -> tuple[list[PlannedCall], bool]:
-        """Return the attempts up to one that suffices or is to do, and whether none is left."""
+        """Return the attempts up to one that suffices or is to do, and whether all have ended."""
         found: list[PlannedCall] = []
         texts: list[str | None] = []
         for rank in range(len(calls)):
@@ -262,10 +264,8 @@ class PlanView:
                 break
         return found, True
 
-    def _all(
-        self, step: Step, document: Document, calls: CallSequence
-    ) -> tuple[list[PlannedCall], bool]:
-        """Return all calls of a step, and whether none is left."""
+    def _all(self, calls: CallSequence) -> tuple[list[PlannedCall], bool]:
+        """Return all calls of a step, and whether all of them have ended."""
         found = list(self._records(calls[rank] for rank in range(len(calls))))
         return found, all(record and is_final(record.status) for _, record in found)
 

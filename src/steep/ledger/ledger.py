@@ -387,7 +387,7 @@ def chunks(each: Iterable[T], size: int) -> Iterator[list[T]]:
 
 @contextmanager
 def open_ledger(project: Project) -> Iterator[Ledger]:
-    """Open the project's ledger to read it, or an empty one elsewhere while there is none."""
+    """Open the ledger of the project to read it, or an empty ledger if it does not exist."""
     if project.ledger_path.is_file():
         with Ledger(project.ledger_path, read_only=True) as ledger:
             yield ledger

@@ -117,7 +117,7 @@ class Prompts:
             return ""
         return task + self._in_language(step, language)
 
-    def ending(self, document: Document, step: str, subset: tuple[str, ...]) -> str:
+    def ending(self, subset: tuple[str, ...]) -> str:
         """Return the end of the prompt: the only part that differs within a document and step."""
         listed = _listed(subset) if subset else ""
         if self.options.prompt == "full":
@@ -172,7 +172,7 @@ class _CallBuilder:
 
     def call(self, subset: tuple[str, ...], sample: int = 0) -> Call:
         """Return the call about a subset of the entities."""
-        ending = self._prompts.ending(self._document, self._step, subset) + self._language
+        ending = self._prompts.ending(subset) + self._language
         prompts, messages = self._prompts, (*self._before, Message("user", (*self._parts, ending)))
         return ask(
             prompts.recipe, self._step, self._document, prompts.writer, messages,
