@@ -51,6 +51,13 @@ def test_before_anything_is_done(project: Path, steep: Steep) -> None:
     assert [run["name"] for run in section["runs"]] == ["raw", "entigraph"]
     assert [run["tokens"]["expected"] for run in section["runs"]] == [1536, 1536]
     assert {run["state"] for run in section["runs"]} == {"to do"}
+    first, second = (run["validation_tokens"] for run in section["runs"])
+    assert first["expected"] == 2 * second["expected"] > 0  # also before the first step
+    assert not any(
+        training(steep, project, "--set", "tokenize.holdout=0")["sections"][0]["runs"][0][
+            "validation_tokens"
+        ].values()
+    )
     assert section["rate"]["tokens_per_s"] is found["hours"] is found["cost_usd"] is None
     assert "was measured on this processor" in section["rate"]["source"]
     assert section["parameters"] == 98_624

@@ -15,6 +15,7 @@ import pytest
 from checkpoint_setup import make_state, names, open_alone, same_bits, write
 
 from steep.core.errors import UserError
+from steep.training import checkpoint_files
 from steep.training.checkpoint_files import checksum
 
 NEWEST = "checkpoint-00000002"
@@ -99,6 +100,20 @@ def test_a_new_checkpoint_does_not_go_for_a_damaged_newer_one(tmp_path: Path) ->
 
 
 def test_checksums_see_every_byte(tmp_path: Path) -> None:
+    path, sums = tmp_path / "data", set()
+    for size in (100, 101, 200, 203):
+        path.write_bytes(bytes(size))
+        sums.add(checksum(path))
+        for place in (0, 99, size - 1):
+            data = bytearray(size)
+            data[place] = 1
+            path.write_bytes(data)
+            sums.add(checksum(path))
+    assert len(sums) == 4 * 4 - 1, "in the first, two of the places are one"
+
+
+def test_checksums_see_every_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint_files, "PIECE_BYTES", 100)
     path, sums = tmp_path / "data", set()
     for size in (100, 101, 200, 203):
         path.write_bytes(bytes(size))

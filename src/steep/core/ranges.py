@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Case = Literal["low", "expected", "high"]
+CASES: tuple[Case, ...] = ("low", "expected", "high")
 
 
 @dataclass(frozen=True, slots=True)

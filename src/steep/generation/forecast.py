@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from steep.core.calls import Call, Usage
-from steep.core.ranges import Case, Range
+from steep.core.ranges import CASES, Range
 from steep.documents.document import Document
 from steep.generation.plan import PlanView, preparing_steps
 from steep.generation.totals import Subject, Totals
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.float64]
 
-CASES: tuple[Case, ...] = ("low", "expected", "high")
 FEW_DOCUMENTS = 3  # prepared ones, before their spread is believed
 MOST_COMPARED = 200  # prepared documents whose numbers of calls correct the others'
 SPREAD = 0.1  # added to the extremes of what was measured: the rest may lie beyond them

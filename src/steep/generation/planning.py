@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 
 from steep.core.errors import UserError
 from steep.core.formatting import count
-from steep.core.ranges import Range
+from steep.core.ranges import CASES, Range
 from steep.documents.document import Document
 from steep.generation import checks, clients
 from steep.generation.config import GenerateConfig
 from steep.generation.context_limits import check_context, context_warnings
-from steep.generation.forecast import CASES, Forecast, Limits, forecast
+from steep.generation.forecast import Forecast, Limits, forecast
 from steep.generation.plan import PlanView, is_final, preparing_steps
 from steep.generation.setup import base_urls, budget_of, plan_view, prices_of
 from steep.generation.totals import Totals

@@ -31,6 +31,7 @@ from steep.llm.model_names import (
 from steep.stages import documents as documents_stage
 from steep.stages import instruct
 from steep.stages.finished_artifacts import Finished, look
+from steep.stages.tokenize import replay_path
 from steep.tokens.build import INSTRUCTION, REPLAY, VALIDATION
 from steep.training.config import OptimizationConfig
 from steep.training.forecast import (
@@ -72,7 +73,7 @@ def forecast(
     texts = _TextTokens(config, project, plan)
     mixed = {REPLAY, INSTRUCTION} if config.tokenize.instructions else {REPLAY}
     listed: dict[SectionName, tuple[RunForecast, ...]] = {
-        "train": runs.train(config.train, mixed, texts.of_arm)
+        "train": runs.train(config.train, mixed, texts.of_arm, texts.of_validation())
     }
     if arms := instruct.arms_of(config):
         listed["instruct"] = runs.tune(config.instruct, arms, texts.of_chats())
@@ -125,6 +126,21 @@ class _TextTokens:
     def of_chats(self) -> Range | None:
         chats = self._config.instruct.chats
         return _tokens_of(chats.stat().st_size) if chats is not None and chats.is_file() else None
+
+    def of_validation(self) -> list[Range]:
+        """Return the tokens of each validation set."""
+        config, holdout = self._config, self._config.tokenize.holdout
+        if not holdout:
+            return []
+        recipes = {name for names in config.train.arms.values() for name in names}
+        texts = filter(None, map(self._of_recipe, sorted(recipes - {RAW_RECIPE})))
+        held_out = sum(texts, Range.exactly(0.0)).times(holdout / (1 - holdout))
+        documents = self._of_recipe(RAW_RECIPE)
+        assert documents is not None, "documents are always there"
+        sets, replay = [held_out, documents] if held_out.high else [documents], replay_path(config)
+        if config.train.replay_rate and replay.is_file():
+            sets.append(_tokens_of(replay.stat().st_size).times(holdout))
+        return sets
 
     def _of_recipe(self, recipe: str) -> Range | None:
         if recipe == RAW_RECIPE:

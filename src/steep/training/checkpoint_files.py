@@ -4,8 +4,8 @@ A checkpoint is a directory `checkpoint-<step>` with the files of `torch.distrib
 a `step.json` that lists their checksums. It is written under a temporary name that starts with a
 dot and ends in `.tmp`; the next run removes what a `kill -9` leaves there.
 
-Checksums (SHA-256, 1.5 GB/s with SHA instructions) detect a truncated or corrupt file before
-anything is loaded.
+Checksums are SHA-256 over pieces, so that several threads can share one file: 1.5 GB/s per core
+with SHA instructions. They detect a truncated or corrupt file before anything is loaded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from steep.core.files import disk_errors, read_json, write_json
 PREFIX = "checkpoint-"
 RECORD = "step.json"
 NONE = "(none)"
+PIECE_BYTES = 16 << 20
+HASHING_THREADS = 4
 
 
 class Damaged(Exception):
@@ -135,11 +138,12 @@ def check_files(path: Path, files: Iterable[tuple[str, str]]) -> None:
     Raises:
         Damaged: A file is missing or different.
     """
-    for name, expected in files:
-        if not (path / name).is_file():
-            raise Damaged(f"{name} is missing")
-        if checksum(path / name) != expected:
-            raise Damaged(f"{name} is not as it was written")
+    with ThreadPoolExecutor(HASHING_THREADS) as pool:
+        for name, expected in files:
+            if not (path / name).is_file():
+                raise Damaged(f"{name} is missing")
+            if checksum(path / name, pool.map) != expected:
+                raise Damaged(f"{name} is not as it was written")
 
 
 def check_identity(path: Path, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -162,10 +166,16 @@ def check_identity(path: Path, saved: Mapping[str, Any], now: Mapping[str, Any])
         )
 
 
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def checksum(path: Path, each: Callable[..., Iterable[bytes]] = map) -> str:
+    """Return the SHA-256 of the SHA-256 of all pieces; `each` may be the `map` of a thread pool."""
+
+    def piece(start: int) -> bytes:
+        with path.open("rb") as file:
+            file.seek(start)
+            return hashlib.sha256(file.read(PIECE_BYTES)).digest()
+
+    starts = range(0, path.stat().st_size, PIECE_BYTES)
+    return hashlib.sha256(b"".join(each(piece, starts))).hexdigest()
 
 
 def sync(path: Path) -> None:

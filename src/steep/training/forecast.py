@@ -1,12 +1,12 @@
 """What is left of training: hours, dollars, memory and disk, for `steep plan`; nothing is loaded.
 
-Hours are those of steps, and of validations once their texts are tokenized, without startup,
-compilation and waits for the disk. Unknown values are None, never zero.
+Hours are those of steps and validations, without startup, compilation and waits for the disk.
+Unknown values are None, never zero.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from steep.core.artifacts import Artifact, Identity, Project
 from steep.core.errors import UserError
 from steep.core.formatting import gib
-from steep.core.ranges import Range
+from steep.core.ranges import CASES, Case, Range
 from steep.tokens.build import CHATS, VALIDATION
 from steep.training.checkpoint_files import kept_steps
 from steep.training.config import InstructConfig, OptimizationConfig, TrainConfig
@@ -171,8 +171,16 @@ class RunLister:
         settings: TrainConfig,
         mixed: Collection[str],
         text_tokens: Callable[[str], Range | None],
+        validation_sets: Sequence[Range],
     ) -> tuple[RunForecast, ...]:
-        """Return the runs of the arms; `text_tokens` estimates an arm that is not tokenized yet."""
+        """Return the runs of the arms.
+
+        Args:
+            settings: The section `train`.
+            mixed: Names of the shards that can be mixed in.
+            text_tokens: Estimates an arm that is not tokenized yet.
+            validation_sets: Estimated tokens of each validation set, if they are not tokenized.
+        """
         mixed_rate = sum(mixed_rates(settings, mixed).values())
 
         def steps_of(arm: str) -> Range | None:
@@ -181,6 +189,8 @@ class RunLister:
                 tokens = self._tokens(arm) or text_tokens(arm)
             return tokens and tokens.map(lambda n: training_steps(settings, round(n), mixed_rate))
 
+        if shard := self.shards.get(VALIDATION):
+            validation_sets = [Range.exactly(each) for each in shard.manifest["tokens"].values()]
         runs: list[RunForecast] = []
         for arm in settings.arms:
             try:
@@ -192,7 +202,8 @@ class RunLister:
             identity = training_identity(settings, self.shards, arm) if known else None
             run = self._run(arm, settings, steps, identity, arm in self.trained)
             first = not (self.trained or runs or run.steps_done)  # arms share their first losses
-            runs.append(replace(run, validation_tokens=self._validation(settings, run, first)))
+            validation = _validation_tokens(settings, run, validation_sets, first)
+            runs.append(replace(run, validation_tokens=validation))
         return tuple(runs)
 
     def tune(
@@ -231,19 +242,24 @@ class RunLister:
         step_tokens = settings.batch_sequences * settings.context_tokens
         return RunForecast(name, state, steps, kept, step_tokens)
 
-    def _validation(self, settings: TrainConfig, run: RunForecast, first: bool) -> Range | None:
-        """Return the tokens of all validations that are left; `first` is that before step 1."""
-        shard, context = self.shards.get(VALIDATION), settings.context_tokens
-        if shard is None or run.steps is None:
-            return ZERO if shard is None else None
-        rows = (validation_rows(tokens, context) for tokens in shard.manifest["tokens"].values())
-        once, every = sum(rows) * context, settings.validation_every
 
-        def left(steps: float) -> int:
-            between = (int(steps) - 1) // every - run.steps_done // every if every else 0
-            return once * (first + max(0, between) + 1)
+def _validation_tokens(
+    settings: TrainConfig, run: RunForecast, sets: Sequence[Range], first: bool
+) -> Range | None:
+    """Return the tokens of all validations that are left; `first` is that before step 1."""
+    if not sets:
+        return ZERO
+    if run.steps is None:
+        return None
+    context, every = settings.context_tokens, settings.validation_every
+    rows = (each.map(lambda tokens: validation_rows(round(tokens), context)) for each in sets)
+    once = sum(rows, ZERO).times(context)
 
-        return run.steps.map(left)
+    def left(case: Case, steps: Range) -> float:
+        between = (int(steps[case]) - 1) // every - run.steps_done // every if every else 0
+        return once[case] * (first + max(0, between) + 1)
+
+    return Range(*(left(case, run.steps) for case in CASES))
 
 
 def forecast_section(
