@@ -6,9 +6,9 @@ A study has 4 to 19 questions on each of some documents, as QuALITY has; a docum
 varies around the true one (beta or Dirichlet, with the correlation within documents that is named).
 Columns, for the mean of right answers: `wilson` is `statistics.mean_interval`, `t` the plain
 mean +- t * clustered error, `naive` Wilson's as if questions were independent, `boot`
-`bootstrap.bootstrap_interval`. For the paired difference of two models, of which only the first is
+`statistics.bootstrap_interval`. For the paired difference of two models, of which only the first is
 right on `rate` + 0.1 of the questions and only the second on `rate`: `pairs` is
-`statistics.paired_difference`, `boot` `bootstrap.paired_bootstrap`.
+`statistics.paired_difference`, `boot` `statistics.paired_bootstrap`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A real step at SmolLM2-135M's shape: its highest memory against the estimate of the preflight.
+"""A real step at SmolLM2-135M's shape: its highest memory against the estimate of `training/memory.py`.
 
     python benchmarks/training/memory_estimate.py --rows 1
 

@@ -5,6 +5,7 @@ Import this module only from the function that needs it: aiohttp costs 0.4 s.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,11 @@ from steep.llm.client import FatalError, TransientError
 from steep.llm.openai_errors import EndpointUnusable, Reply
 
 CONNECT_TIMEOUT_S = 20.0
+
+
+@lru_cache(maxsize=64)
+def _url(base_url: str, path: str) -> URL:
+    return URL(address(base_url, path))
 
 
 class HttpEndpoint:
@@ -38,14 +44,11 @@ class HttpEndpoint:
         self._api_key_env = api_key_env
         self._key = read_key(api_key_env, self.base_url, section)
         self._connections = connections
-        self._addresses: dict[str, URL] = {}
         self._session: aiohttp.ClientSession | None = None
 
     def address(self, path: str) -> URL:
         """Return the address of a request."""
-        if path not in self._addresses:
-            self._addresses[path] = URL(address(self.base_url, path))
-        return self._addresses[path]
+        return _url(self.base_url, path)
 
     def session(self) -> aiohttp.ClientSession:
         """Return the session; the first call opens it, inside the event loop that uses it."""

@@ -92,13 +92,18 @@ def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "steep"
 
 
+def embedded_path() -> Path:
+    """Return the directory of the embedded model, which may not exist yet."""
+    return cache_directory() / DIRECTORY
+
+
 def embedded_directory() -> Path:
     """Return the Hugging Face directory of the embedded model; convert it first if need be.
 
     Raises:
         UserError: The package that carries the weights is not installed.
     """
-    path = cache_directory() / DIRECTORY
+    path = embedded_path()
     if not path.is_dir():
         log.info("converting the embedded model, once, to %s", cache_directory())
         with atomic_directory(path) as temporary:

@@ -59,7 +59,7 @@ class OpenAIClient:
             limit on tokens or dollars depends on it.
 
     Raises:
-        UserError: `base_url` is no such address, or the environment variable is not set.
+        UserError: `base_url` is no address of an endpoint, or the environment variable is not set.
     """
 
     batch_size = 1

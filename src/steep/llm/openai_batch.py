@@ -62,10 +62,11 @@ class BatchClient:
         prices: Batch prices of the model, if known.
         most_requests: Maximum number of requests per batch.
         most_bytes: Maximum size of a batch's file.
-        pause_s: Seconds before the first retry; each further pause is twice as long.
+        pause_s: Seconds before the first retry; each further pause is twice as long, and
+            shortened at random.
 
     Raises:
-        UserError: `base_url` is no such address, or the environment variable is not set.
+        UserError: `base_url` is no address of an endpoint, or the environment variable is not set.
     """
 
     def __init__(

@@ -74,7 +74,7 @@ def count(value: Any) -> int | None:
 
 
 def read_context_window(value: Any, model: str) -> int | None:
-    """Return the context window of a model in tokens; None where `GET /models` does not tell it.
+    """Return the context window of a model in tokens; None where `GET /models` does not report it.
 
     OpenAI's own format has no such field, and servers have added one each: vLLM and SGLang
     `max_model_len`, OpenRouter and Together `context_length`, Groq `context_window`, Mistral

@@ -22,9 +22,8 @@ from steep.core.ranks import ranks
 from steep.generation.planning import Plan
 from steep.ledger.ledger import open_ledger
 from steep.llm.model_names import (
-    DIRECTORY,
-    cache_directory,
     check_libraries,
+    embedded_path,
     find_model,
     missing_libraries,
 )
@@ -191,7 +190,7 @@ def _shape(name: str, project: Project, settings: OptimizationConfig) -> ModelSh
     from steep.training.loading import load_model_config
     from steep.training.memory import trained_shape
 
-    where = find_model(name, project.root, "train.model") or cache_directory() / DIRECTORY
+    where = find_model(name, project.root, "train.model") or embedded_path()
     if isinstance(where, Path) and not where.is_dir():
         raise UserError(
             "the embedded model has not been converted on this machine yet",

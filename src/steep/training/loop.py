@@ -207,7 +207,9 @@ class _Loop:
             asynchronous=asynchronous,
         )
         self.loss_guard = LossGuard(run.settings)
-        self.throughput = ThroughputMeter(run)
+        self.throughput = ThroughputMeter(
+            run.module.model, run.mixture, run.settings, run.steps, run.world
+        )
 
     def go(self) -> None:
         """Run the steps that are left."""

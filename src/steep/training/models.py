@@ -75,9 +75,8 @@ def _check_directory(path: Path, project: Project) -> None:
 
 
 def _look_up(name: str) -> None:
-    logging.getLogger("huggingface_hub").setLevel(
-        logging.ERROR
-    )  # its log lines on retries add nothing
+    # Its log lines on retries add nothing.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     load_model_config(name)
     load_tokenizer(name)
 

@@ -10,20 +10,19 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import nn
 
 from steep.core.errors import UserError
+from steep.tokens.mixture import Mixture
 from steep.training.config import OptimizationConfig
 from steep.training.metrics import StepMetrics
 from steep.training.model_dims import flops_per_token, mfu, peak_flops
 from steep.training.optimizers import learning_rate_at
-from steep.training.parallel import device_name
+from steep.training.parallel import World, device_name
 from steep.training.throughput import workload_of
-
-if TYPE_CHECKING:
-    from steep.training.loop import TrainingRun
 
 log = logging.getLogger("steep")
 
@@ -109,15 +108,22 @@ def asked_to_stop(section: str) -> Iterator[InterruptFlag]:
 class ThroughputMeter:
     """Turns the seconds of a step into its metrics."""
 
-    def __init__(self, run: TrainingRun) -> None:
-        self._run = run
-        self._flops = flops_per_token(run.module.model, run.mixture.context_tokens)
-        self._peak = peak_flops(run.world.device)
+    def __init__(
+        self,
+        model: nn.Module,
+        mixture: Mixture,
+        settings: OptimizationConfig,
+        steps: int,
+        world: World,
+    ) -> None:
+        self._mixture, self._settings, self._steps, self._world = mixture, settings, steps, world
+        self._flops = flops_per_token(model, mixture.context_tokens)
+        self._peak = peak_flops(world.device)
 
     def workload(self) -> dict[str, Any]:
         """Return what decides the speed of a step."""
-        world = self._run.world
-        return workload_of(device_name(world.device), world.size, self._flops, self._run.settings)
+        world = self._world
+        return workload_of(device_name(world.device), world.size, self._flops, self._settings)
 
     def metrics(
         self,
@@ -129,8 +135,8 @@ class ThroughputMeter:
         elapsed_s: float,
     ) -> StepMetrics:
         """Return the metrics of step `step`, counted from 0, which took `step_s` seconds."""
-        settings, mixture, world = self._run.settings, self._run.mixture, self._run.world
-        steps, tokens = self._run.steps, settings.batch_sequences * mixture.context_tokens
+        settings, mixture, world = self._settings, self._mixture, self._world
+        steps, tokens = self._steps, settings.batch_sequences * mixture.context_tokens
         return StepMetrics(
             step=step + 1,
             tokens=(step + 1) * tokens,

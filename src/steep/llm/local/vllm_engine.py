@@ -43,7 +43,7 @@ class VLLMClient:
     def __init__(
         self, model: Path | str, on_tokens: Callable[[int], None] = lambda count: None
     ) -> None:
-        """Load the model onto the GPU; `on_tokens` is told the tokens of each finished call.
+        """Load the model onto the GPU; `on_tokens` receives the tokens of each finished call.
 
         Raises:
             UserError: vLLM is not installed or cannot load the model.
