@@ -1,4 +1,4 @@
-"""A real step at SmolLM2-135M's shape: its highest memory against the estimate of `training/memory.py`.
+"""The highest memory of a real step at SmolLM2-135M's shape against `training/memory.py`.
 
     python benchmarks/training/memory_estimate.py --rows 1
 

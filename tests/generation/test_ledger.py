@@ -12,6 +12,7 @@ from toy import TINY, completion, first_call, toy_recipe
 
 from steep.core.calls import Call, Message, Status, Usage
 from steep.core.errors import UserError
+from steep.ledger import queries
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, ImportedText, status_of
 
@@ -96,7 +97,7 @@ def test_many_calls_are_found(ledger: Ledger) -> None:
 
 
 def test_totals_and_spending(ledger: Ledger) -> None:
-    assert ledger.usage() == (Usage(), 0.0, 0.0, 0, Usage())
+    assert ledger.usage() == (Usage(), 0.0, Usage())
     ledger.record(
         [
             Entry(call(0), completion(call(0))),
@@ -105,9 +106,11 @@ def test_totals_and_spending(ledger: Ledger) -> None:
         ]
     )
     assert {k: n for k, n in ledger.totals().items() if n} == {"done": 1, "empty": 1, "failed": 1}
-    assert ledger.usage() == (Usage(20, 8, 10), 0.75, 0.75, 0, Usage())
+    assert ledger.usage() == (Usage(20, 8, 10), 0.75, Usage())
+    assert queries.paid(ledger)[0].unpriced == 0
     ledger.record([Entry(call(3), completion(call(3), cost_usd=None))])
-    assert ledger.usage()[1:] == (None, 0.75, 1, Usage(10, 4, 5))
+    assert ledger.usage()[1:] == (0.75, Usage(10, 4, 5))
+    assert queries.paid(ledger)[0].unpriced == 1
 
 
 def test_half_a_batch_is_never_recorded(ledger: Ledger) -> None:
@@ -125,7 +128,7 @@ def test_imported_texts_come_in_an_order_of_their_own(ledger: Ledger) -> None:
     ledger.record([Entry(call(), completion(call()))])
     found = [(each.recipe, each.document_id, each.sample) for each in ledger.imported()]
     assert found == [(r, d, s) for r in "xy" for d in "ab" for s in (0, 1)]
-    assert ledger.usage().cost_usd == 0.5
+    assert ledger.usage().known_usd == 0.5
     assert ledger.messages_of(texts[0].id) == ()
 
 

@@ -5,14 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steep.core.calls import Completion, Usage
-from steep.ledger.budget import Budget, Reservation, charge_of, total
-from steep.llm.prices import Prices
+from steep.ledger.budget import Budget, Reservation, total, used
 
 
 def came_back(budget: Budget, most: Reservation, usage: Usage, cost_usd: float) -> None:
     budget.release(most)
     completion = Completion("id", "text", "stop", usage, cost_usd, 0.1, "here", 1)
-    budget.spend(charge_of(None, completion, Prices()))
+    budget.spend(used(completion))
 
 
 @given(

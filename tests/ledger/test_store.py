@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,15 @@ def test_a_ledger_of_an_older_format_is_brought_up_to_date_when_it_is_opened(
         with Ledger(path, read_only=read_only) as ledger:
             assert list(ledger.select("SELECT * FROM later")) == []
             assert ledger.batches() == []
+
+
+def test_a_ledger_in_the_first_format_is_kept_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE calls (id TEXT)")
+        connection.execute(f"PRAGMA application_id = {store.FIRST_APPLICATION_ID}")
+    before = path.read_bytes()
+    for read_only in (True, False):
+        with pytest.raises(UserError, match="written by an older Steep"):
+            Ledger(path, read_only=read_only)
+    assert path.read_bytes() == before

@@ -1,1 +1,1 @@
-"""What every room uses: hashes, derived seeds, permutations, atomic files, errors, progress."""
+"""Shared by all packages: hashes, derived seeds, permutations, atomic files, errors, progress."""

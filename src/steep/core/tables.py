@@ -9,7 +9,10 @@ from collections.abc import Container, Iterator, Sequence
 from itertools import zip_longest
 
 GAP = "  "
-NARROW_NAME, WIDE_NAME = 10, 24  # columns of folded names: at least, and where there is no room
+NARROW_NAME, WIDE_NAME = (
+    10,
+    24,
+)  # columns of folded names: at least, and when the terminal is too narrow
 WIDE_TEXT = 30  # columns of folded text in other columns
 BRACKET = re.compile(r" (?=[(\[])")  # an interval may stand below its value
 Row = Sequence[str]
@@ -24,9 +27,9 @@ def wrapped(line: str, columns: int | None = None, hang: int = 2) -> list[str]:
     """Wrap a line at spaces so that it fits.
 
     Args:
-        line: One line; blanks at its start indent what follows, too.
+        line: One line; spaces at its start indent what follows, too.
         columns: The width; by default that of the terminal.
-        hang: How many more blanks stand before all but the first line.
+        hang: How many more spaces stand before all but the first line.
     """
     columns = columns or terminal_columns()
     if len(line) <= columns:

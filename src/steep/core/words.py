@@ -64,7 +64,7 @@ def words_of(text: str) -> list[str]:
     folded = fold(text)
     if not text.isascii():
         return _word_pattern().findall(folded)
-    if "&" in folded or "#" in folded or "++" in folded or _DOTTED.search(folded):
+    if _has_signs(folded):
         return _ASCII_WORD.findall(folded)
     return folded.translate(_BETWEEN_WORDS).split()  # several times as fast
 
@@ -74,9 +74,14 @@ def words_of_each(texts: Sequence[str]) -> list[list[str]]:
     joined = "\n".join(texts)
     folded = joined.casefold()
     is_plain = joined.isascii() and joined.count("\n") == len(texts) - 1
-    if not is_plain or "&" in folded or "#" in folded or "++" in folded or _DOTTED.search(folded):
+    if not is_plain or _has_signs(folded):
         return [words_of(text) for text in texts]
     return [line.split() for line in folded.translate(_BETWEEN_WORDS_OF_A_LINE).split("\n")]
+
+
+def _has_signs(folded: str) -> bool:
+    """Return whether an ASCII text may have words with signs in them, such as `C++` or `R&D`."""
+    return "&" in folded or "#" in folded or "++" in folded or _DOTTED.search(folded) is not None
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:
@@ -85,7 +90,7 @@ def word_spans(text: str) -> list[tuple[int, int]]:
 
 
 def count_words(text: str) -> int:
-    """Return the number of words: runs between blanks, and each character of unspaced scripts."""
+    """Return the number of words: runs between spaces, and each character of unspaced scripts."""
     return len(text.split()) if text.isascii() else len(word_spans(text))
 
 

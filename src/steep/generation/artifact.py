@@ -40,7 +40,6 @@ from steep.generation.setup import base_urls, chosen_documents, plan_view, price
 from steep.generation.totals import Totals
 from steep.generation.usage_stats import busy_seconds
 from steep.ledger import queries
-from steep.ledger.budget import charge_of, is_counted
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import TEXTLESS_REASON, Lost
 from steep.llm.prices import Prices
@@ -224,7 +223,6 @@ def _forget(
 ) -> None:
     """Leave calls to do once more, and count what they have cost as spent for nothing."""
     lost = Lost()
-    for call_id, record in ledger.get_many(call_ids).items():
-        call = None if is_counted(record.completion) else ledger.call(call_id)
-        lost = lost.and_(charge_of(call, record.completion, prices))
+    for record in ledger.get_many(call_ids).values():
+        lost = lost.and_(ledger.charge_of(record.completion, prices))
     ledger.forget_outcomes(call_ids, finish_reason, error, lost)

@@ -72,7 +72,7 @@ class GenerateConfig(CallConfig):
         0.5, gt=0, le=1, description="of the batch API; OpenAI: 0.5"
     )
     batch_poll_s: float = operational(
-        60, gt=0, description="between two looks at submitted batches"
+        60, gt=0, description="seconds between polls of submitted batches"
     )
     max_cost_usd: float | None = operational(
         None,

@@ -14,7 +14,7 @@ from steep.core.errors import UserError
 from steep.core.formatting import some_of
 from steep.documents.document import Document
 from steep.generation.config import GenerateConfig
-from steep.generation.setup import base_urls
+from steep.generation.setup import answer_limit, base_urls
 
 CHARACTERS_PER_TOKEN = 3  # low for most languages, which leaves some for the instructions
 CHARACTERS_PER_WORD = 8  # likewise high
@@ -38,7 +38,7 @@ def check_context(documents: Sequence[Document], settings: GenerateConfig) -> No
             "The answer alone would fill the context.",
             where="generate.max_tokens",
             expected=f"well under generate.context_tokens, {settings.context_tokens:,}",
-            found=f"{_answer(settings):,}",
+            found=f"{answer_limit(settings):,}",
         )
     too_long = [document for document in documents if len(document.text) > fits]
     if too_long:
@@ -47,7 +47,7 @@ def check_context(documents: Sequence[Document], settings: GenerateConfig) -> No
             f"{len(too_long)} of {len(documents)} documents are larger than the context.",
             where=f"the longest is '{longest.id}'",
             expected=f"at most about {fits:,} characters (generate.context_tokens "
-            f"{settings.context_tokens:,} less {_answer(settings):,} of an answer)",
+            f"{settings.context_tokens:,} less {answer_limit(settings):,} of an answer)",
             found=f"{len(longest.text):,} characters",
             hint=f"set documents.split_words to {_words(fits)} or less",
         )
@@ -65,13 +65,13 @@ def context_warnings(
         return  # a model in this process knows its context, and skips what exceeds it
     by_length = sorted(documents, key=lambda document: -len(document.text))
     characters = len(by_length[0].text)
-    may_exceed = characters / CHARACTERS_PER_TOKEN + _answer(settings) > LEAST_CONTEXT_TOKENS
+    may_exceed = characters / CHARACTERS_PER_TOKEN + answer_limit(settings) > LEAST_CONTEXT_TOKENS
     window = _window(settings, ask and may_exceed)
     fits = LARGE_CHARACTERS if window is None else _fitting(settings, window)
     if window is not None and fits <= 0:
         yield (
-            f"generate.max_tokens, {_answer(settings):,} with generate.reasoning_tokens, alone "
-            f"would fill the context of this model, {window:,} tokens; lower it"
+            f"generate.max_tokens, {answer_limit(settings):,} with generate.reasoning_tokens, "
+            f"alone would fill the context of this model, {window:,} tokens; lower it"
         )
         return
     if not (too_long := [each.id for each in by_length if len(each.text) > fits]):
@@ -92,14 +92,9 @@ def context_warnings(
     )
 
 
-def _answer(settings: GenerateConfig) -> int:
-    """Return the maximum tokens of an answer with its reasoning."""
-    return settings.max_tokens + settings.reasoning_tokens
-
-
 def _fitting(settings: GenerateConfig, context_tokens: int) -> int:
     """Return how many characters of a document fit beside the answer."""
-    return (context_tokens - _answer(settings)) * CHARACTERS_PER_TOKEN
+    return (context_tokens - answer_limit(settings)) * CHARACTERS_PER_TOKEN
 
 
 def _words(characters: int) -> int:

@@ -293,15 +293,15 @@ def _hours(
 
 def _unusable(settings: GenerateConfig, root: Path | None) -> Iterable[str]:
     """Yield why a generation would fail before its first call."""
-    checks: list[Callable[[], object]] = [lambda: clients.check(settings, root)]
+    attempts: list[Callable[[], object]] = [lambda: clients.check(settings, root)]
     if urls := base_urls(settings):
         from steep.llm.address import checked_url, read_key
 
-        checks += [partial(checked_url, url) for url in urls]
-        checks.append(lambda: read_key(settings.api_key_env, " and ".join(urls)))
-    for check in checks:
+        attempts += [partial(checked_url, url) for url in urls]
+        attempts.append(lambda: read_key(settings.api_key_env, " and ".join(urls)))
+    for attempt in attempts:
         try:
-            check()
+            attempt()
         except UserError as error:
             problem, *about = (" ".join(line.split()) for line in str(error).splitlines())
             yield f"generate will refuse to start: {problem.rstrip('.')} ({'; '.join(about)})"

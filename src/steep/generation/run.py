@@ -78,8 +78,8 @@ def cancel_batches(settings: GenerateConfig, ledger: Ledger) -> int:
     """
 
     async def cancel() -> int:
-        clients = _batch_clients(settings, ledger)
-        return sum([await cancel_all(client, ledger) async for client in clients])
+        open_clients = _batch_clients(settings, ledger)
+        return sum([await cancel_all(client, ledger) async for client in open_clients])
 
     return asyncio.run(cancel())
 

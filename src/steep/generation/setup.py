@@ -27,12 +27,17 @@ FREE = Prices(
 )
 
 
+def answer_limit(settings: GenerateConfig) -> int:
+    """Return the maximum tokens of an answer with its reasoning."""
+    return settings.max_tokens + settings.reasoning_tokens
+
+
 def recipes_of(settings: GenerateConfig) -> tuple[Recipe, ...]:
     """Return the recipes that a configuration names, in its order."""
     sampling = Sampling(
         temperature=settings.temperature,
         top_p=settings.top_p,
-        max_tokens=settings.max_tokens + settings.reasoning_tokens,
+        max_tokens=answer_limit(settings),
         frequency_penalty=settings.frequency_penalty,
     )
     writer = Writer(settings.model, sampling, settings.seed)

@@ -18,7 +18,7 @@ from steep.ledger.ledger import Ledger
 def plan_status(
     settings: GenerateConfig, documents: Sequence[Document], ledger: Ledger
 ) -> dict[str, Any]:
-    """Return the totals of the plan and the spending of the ledger, as `--json` prints them."""
+    """Return the totals of the plan and the spending of the ledger, as plain data for JSON."""
     sums, imported = queries.paid(ledger)  # before the plan: a running generation adds to both
     view = plan_view(settings, documents, ledger)
     totals = view.totals()

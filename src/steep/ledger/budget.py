@@ -101,16 +101,19 @@ def reservation(call: Payable, prices: Prices) -> Reservation:
     return Reservation(tokens, cost_usd)
 
 
-def charge_of(call: Payable | None, completion: Completion, prices: Prices) -> Reservation:
-    """Return the usage of a call, or the most that it can have used.
+def used(completion: Completion) -> Reservation:
+    """Return the usage that the endpoint reported."""
+    usage = completion.usage
+    return Reservation(usage.prompt_tokens + usage.completion_tokens, completion.cost_usd)
 
-    `call` is needed only if the completion is not counted (see `is_counted`).
+
+def charge_of(call: Payable, completion: Completion, prices: Prices) -> Reservation:
+    """Return the usage of a call, or the most that it can have used if it is not counted.
 
     A refusal without any text, as by a content filter, has read the prompt and written nothing.
     """
-    if call is None or is_counted(completion):
-        usage = completion.usage
-        return Reservation(usage.prompt_tokens + usage.completion_tokens, completion.cost_usd)
+    if is_counted(completion):
+        return used(completion)
     if completion.finish_reason not in REFUSED_REASONS or completion.text:
         return reservation(call, prices)
     return Reservation(call.prompt_bound, prices.cost_usd(Usage(call.prompt_bound, 0, 0)))

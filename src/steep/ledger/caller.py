@@ -3,8 +3,8 @@
     completions = Caller(client, policy, ..., ledger, budget).complete(requests, on_done)
 
 What the ledger holds is not sent again. The first request goes out alone, so that a wrong key costs
-one request and not a volley of them. What has come back is written at once: a kill loses what is in
-flight. Ctrl-C waits for what is in flight, since it is paid for; a second one does not.
+one request. What has come back is written at once: a kill loses what is in flight. Ctrl-C waits for
+what is in flight, since it is paid for; a second one does not.
 """
 
 from __future__ import annotations

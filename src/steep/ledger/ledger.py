@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from steep.core.artifacts import Project
 from steep.core.calls import STATUSES, WITHOUT_TEXT, Call, Completion, Message, Status, Usage
+from steep.ledger.budget import Reservation, charge_of, is_counted, used
 from steep.ledger.records import (
     IMPORT_ENDPOINT,
     TEXTLESS_REASON,
@@ -51,6 +52,7 @@ from steep.ledger.rows import (
     waiting_row,
 )
 from steep.ledger.store import connect, sqlite_errors, transaction, writer_lock
+from steep.llm.prices import Prices
 
 T = TypeVar("T")
 IDS_PER_QUERY = 500  # SQLite may be built with a limit of 999 parameters
@@ -96,7 +98,7 @@ class Ledger:
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """The database, for queries that only read; see `steep.ledger.queries`."""
+        """The database. It is written only within `writing`, as `steep.ledger.requests` does."""
         return self._connection
 
     @property
@@ -262,19 +264,20 @@ class Ledger:
         """Sum tokens and cost of all calls; the cost of failed calls is unknown."""
         query = (
             "SELECT cost_usd IS NULL AND status NOT IN ('failed', 'submitted', 'skipped') "
-            "AS unpriced, prompt_tokens > 0 AS is_counted, count(*), sum(prompt_tokens), "
+            "AS unpriced, prompt_tokens > 0 AS is_counted, sum(prompt_tokens), "
             "sum(cached_tokens), sum(completion_tokens), total(cost_usd) FROM calls GROUP BY 1, 2"
         )
         rows = list(self.select(query))
-        unpriced = sum(row[2] for row in rows if row[0])
-        known_usd = sum(row[6] for row in rows)
         return Spending(
-            usage=Usage(*(sum(row[column] for row in rows) for column in (3, 4, 5))),
-            cost_usd=None if unpriced else known_usd,
-            known_usd=known_usd,
-            unpriced=unpriced,
-            unpriced_usage=next((Usage(*row[3:6]) for row in rows if row[0] and row[1]), Usage()),
+            usage=Usage(*(sum(row[column] for row in rows) for column in (2, 3, 4))),
+            known_usd=sum(row[5] for row in rows),
+            unpriced_usage=next((Usage(*row[2:5]) for row in rows if row[0] and row[1]), Usage()),
         )
+
+    def charge_of(self, completion: Completion, prices: Prices) -> Reservation:
+        """Return the usage of a recorded call, or the most that it can have used."""
+        call = None if is_counted(completion) else self.call(completion.call_id)
+        return used(completion) if call is None else charge_of(call, completion, prices)
 
     def lost(self) -> Lost:
         """Sum what attempts that returned nothing have cost, or may have."""
@@ -309,12 +312,12 @@ class Ledger:
             self._connection.executemany(fail, rows)
             ids = [(each,) for each in call_ids]
             self._connection.executemany("DELETE FROM slots WHERE call_id = ?", ids)
-            self._connection.execute("INSERT INTO lost VALUES (?, ?, ?, ?)", lost)
+            self._put_lost(lost)
 
     def record_lost(self, lost: Lost) -> None:
         """Record attempts that returned nothing and may be billed."""
         with self.writing():
-            self._connection.execute("INSERT INTO lost VALUES (?, ?, ?, ?)", lost)
+            self._put_lost(lost)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -326,6 +329,9 @@ class Ledger:
             self.parts.forget()
             self._sequences.clear()
             raise
+
+    def _put_lost(self, lost: Lost) -> None:
+        self._connection.execute("INSERT INTO lost VALUES (?, ?, ?, ?)", lost)
 
     def _fill(self, filled: Iterable[tuple[Slot, str]]) -> None:
         fill = (

@@ -2,8 +2,8 @@
 
 Everything here only reads, and works beside a running generation. Rows are counted by SQLite or
 pass one at a time, so that a million calls take a second or two; texts are read only for the few
-calls that are shown. Functions named `*_of` return what `steep status --json` prints; what is not
-known is None, never zero.
+calls that are shown. Functions named `*_of` return plain data for JSON; what is not known is None,
+never zero.
 """
 
 from __future__ import annotations

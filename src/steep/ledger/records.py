@@ -111,10 +111,8 @@ class Spending(NamedTuple):
     """Tokens and dollars of a set of calls."""
 
     usage: Usage
-    cost_usd: float | None  # None when that of any answer is unknown
     known_usd: float
-    unpriced: int  # answers whose cost is unknown
-    unpriced_usage: Usage  # of those that the endpoint has counted
+    unpriced_usage: Usage  # of answers whose cost is unknown but whose tokens were counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from steep.core.words import is_unspaced, words_of
 
 START_CHARACTERS = 400
 SHORT_WORDS = 60
-UNSPACED_PER_WORD = 2  # characters, in scripts without blanks
+UNSPACED_PER_WORD = 2  # characters, in scripts without spaces
 LONGEST_WORD = 40  # a text of so long words is not short
 
 _NOT = (
@@ -143,7 +143,7 @@ def _is_short(answer: str) -> bool:
 
 
 def _plain(start: str) -> str:
-    """Lower case, straight apostrophes, single blanks, no Markdown marks at the front."""
+    """Lower case, straight apostrophes, single spaces, no Markdown marks at the front."""
     straight = start.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").casefold().replace("*", "")
     if not straight.isascii() or "  " in straight or any(map(straight.__contains__, _BLANKS)):
         straight = " ".join(straight.split())  # half of the time of all this, and rarely needed

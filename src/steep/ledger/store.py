@@ -22,7 +22,8 @@ from pathlib import Path
 from steep.core.errors import UserError
 from steep.core.files import disk_errors, no_locks, try_lock
 
-APPLICATION_ID = 0x53746571  # how we know our own files
+APPLICATION_ID = 0x53746571  # marks our files
+FIRST_APPLICATION_ID = 0x53746570  # of ledgers before calls and requests shared their columns
 BUSY_TIMEOUT_MS = 30_000
 
 # Errors of SQLite on network disks that cannot lock, or share the memory that WAL needs.
@@ -247,6 +248,12 @@ def _checked_version(connection: sqlite3.Connection, path: Path, *, write: bool)
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if application_id == FIRST_APPLICATION_ID:
+        raise UserError(
+            "This ledger was written by an older Steep, in a format that this one cannot read.",
+            where=path,
+            hint="keep it with the older Steep, or use another project directory",
+        )
     if application_id != APPLICATION_ID and (tables or not write):
         raise UserError(
             "This database is not a ledger of Steep.",

@@ -63,7 +63,7 @@ def parse_entities(text: str) -> EntityList:
     """Read a summary and entities from an answer; what is no such object gives an empty list.
 
     The last object counts: a thought before it may hold drafts. Valid JSON is taken as it is,
-    whatever stands around it. Otherwise json-repair closes cut-off strings and lists (an answer
+    and text around it is ignored. Otherwise json-repair closes cut-off strings and lists (an answer
     stopped by its token limit still holds the entities before the cut). Entities may be objects
     with a name, or lists by kind.
     """

@@ -50,7 +50,7 @@ from steep.generation.plan import PlanView
 from steep.generation.progress import GenerationProgress, GenerationReport, StopRequest
 from steep.generation.target import Target
 from steep.generation.work_queue import Planned, missing, preparing_round
-from steep.ledger.budget import Budget, Reservation, charge_of, is_counted
+from steep.ledger.budget import Budget, Reservation
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import SubmittedBatch
 from steep.llm.openai_batch_wire import BatchRefused
@@ -142,8 +142,7 @@ def _spend(
 ) -> None:
     """Charge the budget for calls: their usage, or the most that uncounted calls can have used."""
     for each in completions:
-        call = None if is_counted(each) else ledger.call(each.call_id)
-        budget.spend(charge_of(call, each, client.prices))
+        budget.spend(ledger.charge_of(each, client.prices))
 
 
 async def cancel_all(client: BatchClient, ledger: Ledger) -> int:

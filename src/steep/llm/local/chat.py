@@ -177,7 +177,7 @@ class ChatSession:
     def ask(self, question: str, tell: Callable[[str], None]) -> Iterator[str]:
         """Stream the pieces of the answer; a caller may stop at any of them.
 
-        Thoughts are part neither of the answer nor of the history; `tell` receives messages about them.
+        Thoughts are part neither of the answer nor of the history; `tell` gets messages on them.
         """
         self._asked += 1
         said = {"role": "user", "content": question}
