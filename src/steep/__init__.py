@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from steep.corpus.passage import Passage, read_passages
     from steep.documents.document import Document
     from steep.documents.reading import read_documents
-    from steep.evaluation.results import Scores, read_scores
+    from steep.evaluation.results import Scores
+    from steep.evaluation.study_results import read_scores
     from steep.recipes.recipe import (
         Recipe,
         RecipeKind,
@@ -42,7 +43,8 @@ _HOMES = {
     "corpus.passage": ("Passage", "read_passages"),
     "documents.document": ("Document",),
     "documents.reading": ("read_documents",),
-    "evaluation.results": ("Scores", "read_scores"),
+    "evaluation.results": ("Scores",),
+    "evaluation.study_results": ("read_scores",),
     "recipes.recipe": (
         "Recipe", "RecipeKind", "RecipeOptions", "Repeated", "Step", "Writer", "ask",
     ),

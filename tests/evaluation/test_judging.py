@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from calling import calling
 from steep.core.errors import UserError
 from steep.evaluation.http_engine import HttpEngine
-from steep.evaluation.study_results import TextSet
+from steep.evaluation.study_results import HUMAN, TextSet
 from steep.evaluation.summaries.claims import judge_summaries, passages_of
 from steep.evaluation.summaries.judging import (
     CUT_OFF,
@@ -34,7 +34,7 @@ from steep.evaluation.summaries.judging import (
     read_verdicts,
 )
 from steep.evaluation.summaries.scores import SummaryScores
-from steep.evaluation.summaries.texts import HUMAN, SummaryRow
+from steep.evaluation.summaries.texts import SummaryRow
 from steep.testing.script import Behaviour, Script
 from steep.testing.scripted_server import ScriptedServer
 

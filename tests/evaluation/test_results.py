@@ -6,7 +6,10 @@ import json
 import math
 from pathlib import Path
 
-from steep.core.files import read_json
+import pytest
+
+from steep.core.errors import UserError
+from steep.core.files import read_json, write_json
 from steep.evaluation.compare import Grade
 from steep.evaluation.engines import OptionScores
 from steep.evaluation.methods.answers import answers_result
@@ -16,14 +19,7 @@ from steep.evaluation.methods.registry import METHODS
 from steep.evaluation.methods.short_answers import short_answers_result
 from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import Question
-from steep.evaluation.results import (
-    Interval,
-    MethodResult,
-    Scores,
-    SkippedQuestion,
-    read_scores,
-    write_scores,
-)
+from steep.evaluation.results import Interval, MethodResult, Scores, SkippedQuestion, write_scores
 from steep.evaluation.rows import AnswerRow, make_rows
 from steep.evaluation.study_results import (
     Agreement,
@@ -41,6 +37,7 @@ from steep.evaluation.study_results import (
     TaskScore,
     TasksResult,
     TextSet,
+    read_scores,
 )
 from steep.retrieval.measures import RetrievalQuality, RetrievalRow
 
@@ -153,3 +150,10 @@ def test_a_missing_bound_is_null_in_json(tmp_path: Path) -> None:
     json.loads(text, parse_constant=lambda name: (_ for _ in ()).throw(AssertionError(name)))
     bits = read_json(tmp_path / "scores.json")["general_text"]["models"][0]["bits_per_byte"]
     assert bits == {"mean": 1.5, "low": None, "high": None, "n": 3, "clusters": 1}
+
+
+def test_scores_of_another_form_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "scores.json"
+    write_json(path, {"short_answers": {"exact_match": {}, "f1": {}}, "skipped": []})
+    with pytest.raises(UserError, match=r"written by another version"):
+        read_scores(path)

@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steep.evaluation.results import Interval, as_json
-from steep.evaluation.study_results import TextSet
+from steep.evaluation.study_results import HUMAN, MEASURES, TextSet
 from steep.evaluation.summaries.claims import Judged
 from steep.evaluation.summaries.scores import (
-    MEASURES,
     NOT_JUDGED,
     NOT_READ,
     NOT_WRITTEN,
@@ -24,7 +23,7 @@ from steep.evaluation.summaries.scores import (
     mean_of_ratios,
     ratio_of_sums,
 )
-from steep.evaluation.summaries.texts import HUMAN, ClaimRow, PassageRow, SummaryRow
+from steep.evaluation.summaries.texts import ClaimRow, PassageRow, SummaryRow
 
 Verdict = tuple[bool | None, bool | None]
 LETTERS: dict[str, Verdict] = {

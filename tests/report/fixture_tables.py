@@ -22,11 +22,11 @@ from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import Question
 from steep.evaluation.results import AnswerProtocol, as_json, finite
 from steep.evaluation.rows import AnswerRow, QuestionRow, make_rows
-from steep.evaluation.study_results import GridVariant, TaskScore
+from steep.evaluation.study_results import HUMAN, GridVariant, TaskScore
 from steep.evaluation.summaries.claims import Judged, compare_verdicts, labeled_claims
 from steep.evaluation.summaries.judging import Verdict
 from steep.evaluation.summaries.scores import SummaryScores
-from steep.evaluation.summaries.texts import HUMAN, ClaimRow, PassageRow, SummaryRow
+from steep.evaluation.summaries.texts import ClaimRow, PassageRow, SummaryRow
 from steep.retrieval.measures import RetrievalQuality, RetrievalRow
 
 MODELS = ("base", "raw", "entigraph")

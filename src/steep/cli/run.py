@@ -78,8 +78,8 @@ def _check_writable(root: Path) -> None:
 
 def run_all(opened: Opened, as_json: bool) -> None:
     """Run the pipeline and print its results."""
-    from steep.evaluation.results import read_scores
     from steep.evaluation.setup import SCORES_NAME
+    from steep.evaluation.study_results import read_scores
     from steep.stages import pipeline
 
     result = pipeline.run(opened.config, opened.project)

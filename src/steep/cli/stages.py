@@ -117,8 +117,8 @@ def evaluate(
 
 
 def _scores(opened: Opened, rescore: bool) -> Scores | None:
-    from steep.evaluation.results import read_scores
     from steep.evaluation.setup import SCORES_NAME
+    from steep.evaluation.study_results import read_scores
     from steep.stages import evaluate, pipeline
 
     if rescore:

@@ -9,6 +9,7 @@ answer with contexts are all compared in one way.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple, TypeVar
@@ -41,6 +42,11 @@ def grouped(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Ro
     for row in rows:
         found.setdefault(key(row), []).append(row)
     return found
+
+
+def counted_reasons(reasons: Iterable[str | None]) -> dict[str, int]:
+    """Count reasons, the most frequent first; None is no reason."""
+    return {reason: count for reason, count in Counter(reasons).most_common() if reason}
 
 
 class Grade(NamedTuple):

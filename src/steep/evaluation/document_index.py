@@ -85,7 +85,7 @@ class DocumentIndex:
             questions = self.question_set.everything
             hits = self.rank(chunk_characters, eval_model, questions)
             asked = [Asked(each.id, each.document_id, each.answers) for each in questions]
-            chunking = self._chunking(chunk_characters)
+            chunking = self.chunking(chunk_characters)
             rows = measure(asked, hits, chunking.chunks)
             write_rows(directory / ROWS_NAME, rows, RetrievalRow)
             return {
@@ -107,7 +107,7 @@ class DocumentIndex:
         order: Any,
     ) -> list[list[str]]:
         """Return the texts that are shown before each question."""
-        chunks = self._chunking(chunk_characters).chunks
+        chunks = self.chunking(chunk_characters).chunks
         rankings = self.rank(chunk_characters, eval_model, questions)
         return [
             [each.shown for each in top_chunks(hits, chunks, shown, order)] for hits in rankings
@@ -122,29 +122,16 @@ class DocumentIndex:
     def rank(
         self, chunk_characters: int, eval_model: EvalModel, questions: Sequence[Question]
     ) -> list[list[Hit]]:
-        """Return the ranking of each question; earlier rankings are read from disk.
-
-        A plan, whose index is in memory, does not wait for local models: chunks are in file order.
-        """
-        if self.in_memory and self._is_slow:
-            count = min(self.setup.open_book.found, len(self._chunking(chunk_characters).chunks))
-            return [[Hit(place, 0.0) for place in range(count)]] * len(questions)
+        """Return the ranking of each question; earlier rankings are read from disk."""
         retriever = self._retriever(chunk_characters, eval_model)
         return retriever.rank([query(each, self.question_set) for each in questions])
-
-    @property
-    def _is_slow(self) -> bool:
-        """True if a local model has to read the chunks."""
-        settings = self.setup.open_book
-        embeds = settings.search != "bm25" and settings.embedder == "sentence-transformers"
-        return embeds or settings.reranker == "cross-encoder"
 
     def _retriever(self, chunk_characters: int, eval_model: EvalModel) -> Retriever:
         settings = self.setup.open_book
         own = eval_model.name if settings.reranker == "likelihood" else ""
         if (chunk_characters, own) not in self._retrievers:
             self._retrievers[chunk_characters, own] = Retriever(
-                self._chunking(chunk_characters).chunks,
+                self.chunking(chunk_characters).chunks,
                 settings,
                 self._cache,
                 self._embedder if settings.search != "bm25" else None,
@@ -152,7 +139,8 @@ class DocumentIndex:
             )
         return self._retrievers[chunk_characters, own]
 
-    def _chunking(self, size: int) -> Chunking:
+    def chunking(self, size: int) -> Chunking:
+        """Return the chunks of all documents, of at most `size` characters."""
         if size not in self._chunkings:
             self._chunkings[size] = found = cut_documents(self.question_set.texts, size)
             for blank in found.blank:

@@ -22,15 +22,16 @@ TOO_LONG = "error"  # the finish_reason of a prompt that outgrows the context of
 
 
 class PromptTooLong(UserError):
-    """A prompt with its answer is longer than the model's context."""
+    """A prompt with its answer or longest option is longer than the model's context."""
 
     def __init__(self, where: str, found: object = None, limit: float | None = None) -> None:
         super().__init__(
-            "A prompt with its answer is longer than the model's context.",
+            "A prompt with its answer or longest option is longer than the model's context.",
             where=where,
             expected=None if limit is None else f"at most {limit} tokens",
             found=found,
-            hint="give fewer or shorter contexts, or take a model with a longer context",
+            hint="shorten the question, its options or its contexts, or take a model with a longer "
+            "context",
         )
 
 
@@ -197,7 +198,7 @@ class CachedEngine:
         return self._engine.logprobs(prompts, options, on_progress)
 
     def _keep(self, key: str, outputs: Sequence[Output]) -> None:
-        if any(output.finish_reason == "error" for output in outputs):
+        if any(output.finish_reason == TOO_LONG for output in outputs):
             return
         with disk_errors(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps([key, outputs], ensure_ascii=False) + "\n")

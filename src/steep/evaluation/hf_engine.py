@@ -127,11 +127,11 @@ def _agrees(model: Any, write: Decode, prompt: list[int]) -> bool:
     """Return whether a way of decoding gives the logits of a plain pass over the whole prompt."""
     seen: list[Tensor] = []
 
-    def look(logits_BV: Tensor, rows: Sequence[int]) -> list[int | None]:
+    def record(logits_BV: Tensor, rows: Sequence[int]) -> list[int | None]:
         seen.append(logits_BV[0])
         return [None]
 
-    write([prompt], look, 1)
+    write([prompt], record, 1)
     plain = model(input_ids=torch.tensor([prompt]), logits_to_keep=1).logits[0, -1]
     tolerance = TOLERANCE * max(1.0, float(plain.abs().max()))
     return float((plain - seen[0]).abs().max()) <= tolerance

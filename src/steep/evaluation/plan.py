@@ -35,6 +35,7 @@ from steep.evaluation.http_engine import HttpEngine
 from steep.evaluation.methods.common import Session
 from steep.evaluation.methods.registry import ask, check_methods
 from steep.evaluation.question_set import QuestionSet, read_question_set
+from steep.evaluation.questions import Question
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.summaries import study as summaries
 from steep.evaluation.summaries.judging import ClaimSplit, Judge, JudgedPassage
@@ -48,6 +49,7 @@ from steep.llm.address import checked_url
 from steep.llm.dialect import Dialect
 from steep.llm.prices import Prices
 from steep.llm.requests import Request
+from steep.retrieval.index import Hit
 
 log = logging.getLogger("steep")
 
@@ -241,7 +243,7 @@ def _evaluate(
     with ExitStack() as resources:
         doc_index = None
         if question_set is not None and settings.chunk_characters:
-            doc_index = DocumentIndex(setup, question_set, counters, in_memory=True)
+            doc_index = _PlannedIndex(setup, question_set, counters, in_memory=True)
             resources.enter_context(doc_index)
             if settings.reranker != "likelihood":
                 for size in settings.chunk_characters:
@@ -249,6 +251,21 @@ def _evaluate(
         session = Session(question_set, doc_index, study)
         for name, server in setup.evaluate.servers.items():
             deque(ask(session, EvalModel(name, setup, None, server, counters)), maxlen=0)
+
+
+class _PlannedIndex(DocumentIndex):
+    """Does not wait for local models: what they would rank is in the order of the file."""
+
+    def rank(
+        self, chunk_characters: int, eval_model: EvalModel, questions: Sequence[Question]
+    ) -> list[list[Hit]]:
+        """Return the ranking of each question."""
+        settings = self.setup.open_book
+        embeds = settings.search != "bm25" and settings.embedder == "sentence-transformers"
+        if not embeds and settings.reranker != "cross-encoder":
+            return super().rank(chunk_characters, eval_model, questions)
+        count = min(settings.found, len(self.chunking(chunk_characters).chunks))
+        return [[Hit(place, 0.0) for place in range(count)]] * len(questions)
 
 
 class _LocalModel(EvalModel):

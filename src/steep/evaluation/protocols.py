@@ -20,7 +20,7 @@ from steep.evaluation.results import AnswerProtocol, VoteName
 
 Answer = tuple[int, ...]  # options chosen, counted from 0
 PREFIX = "evaluate."  # of the names of identity fields
-ORDER_SEED = 0  # of shuffled options, as the default protocol has it
+ORDER_SEED = 0  # of shuffled options, as in the default protocol
 
 
 PROTOCOLS: dict[str, AnswerProtocol] = {

@@ -147,7 +147,7 @@ def _limited(question_set: QuestionSet) -> QuestionSet:
 
 
 def _short(path: Path, texts: Sequence[Document], methods: Sequence[str]) -> Questions:
-    """Read the short-answer questions; none is an error only if no other method is configured."""
+    """Read the short-answer questions; there must be some if no other method is configured."""
     if "short-answers" not in methods:
         return Questions((), ())
     try:
@@ -160,7 +160,7 @@ def _short(path: Path, texts: Sequence[Document], methods: Sequence[str]) -> Que
 
 
 def _choices(path: Path, texts: Sequence[Document], short: Questions) -> Questions:
-    """Read the questions with options; none is an error only without short answers."""
+    """Read the questions with options; there must be some without short answers."""
     try:
         return read_questions(path, texts)
     except UserError:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, TypeAdapter
 
-from steep.core.files import read_json, write_json
+from steep.core.files import write_json
 
 ParserName = Literal["strict", "lenient", "paper", "paper-code"]
 VoteName = Literal["first-valid", "random-valid", "majority"]
@@ -282,19 +282,6 @@ class Scores:
 def write_scores(path: Path, scores: Scores) -> None:
     """Write `scores.json` atomically."""
     write_json(path, scores.as_json())
-
-
-def read_scores(path: Path) -> Scores:
-    """Read `scores.json`."""
-    from steep.evaluation.methods.registry import METHODS
-
-    plain = read_json(path)
-    found = {
-        name: from_json(method.kind, plain[name])
-        for name, method in METHODS.items()
-        if name in plain
-    }
-    return Scores(found, tuple(SkippedQuestion(**each) for each in plain.get("skipped", ())))
 
 
 def as_json(result: Any) -> dict[str, Any]:

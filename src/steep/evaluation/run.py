@@ -121,7 +121,7 @@ def find_evaluation(project: Project, name: str | None) -> Artifact:
     if found := project.finished(STAGE):
         return found[-1]
     raise UserError(
-        "This run has not been evaluated yet, so there are no answers to look at.",
+        "This run has not been evaluated yet, so there are no answers to show.",
         where=project.store,
         hint="run steep evaluate (without --rescore) or steep run first",
     )

@@ -1,17 +1,32 @@
-"""The results of the open book, of summaries and of forgetting."""
+"""The results of the open book, of summaries and of forgetting; reading the scores."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from pydantic import ValidationError
+
+from steep.core.errors import UserError
+from steep.core.files import read_json
 from steep.evaluation.results import (
+    AnswersResult,
     Estimate,
     Interval,
+    LikelihoodResult,
     MethodResult,
+    MetricsResult,
     ModelComparison,
+    Scores,
+    ShortAnswersResult,
+    SkippedQuestion,
     TestedDifference,
+    from_json,
 )
+
+HUMAN = "human"  # the writer of human summaries
+MEASURES = ("claims", "true", "false", "salient", "cosmetic")  # counts of verdicts
 
 # Open book.
 
@@ -278,3 +293,37 @@ class TasksResult(MethodResult):
 
     models: tuple[ModelTasks, ...]
     differences: tuple[TaskDifference, ...]
+
+
+# Methods whose result is more than a `MetricsResult`.
+RESULTS: Mapping[str, type[MethodResult]] = {
+    "likelihood": LikelihoodResult,
+    "answers": AnswersResult,
+    "short_answers": ShortAnswersResult,
+    "open_book": OpenBookResult,
+    "summaries": SummariesResult,
+    "general_text": GeneralTextResult,
+    "tasks": TasksResult,
+}
+
+
+def read_scores(path: Path) -> Scores:
+    """Read `scores.json`.
+
+    Raises:
+        UserError: It was written by another version of Steep.
+    """
+    plain = read_json(path)
+    skipped = tuple(SkippedQuestion(**each) for each in plain.pop("skipped", ()))
+    try:
+        found = {
+            name: from_json(RESULTS.get(name, MetricsResult), each) for name, each in plain.items()
+        }
+    except ValidationError as error:
+        raise UserError(
+            "These scores were written by another version of Steep.",
+            where=path,
+            found=f"{error.error_count()} fields of another form",
+            hint="compute them again: steep evaluate --rescore",
+        ) from error
+    return Scores(found, skipped)

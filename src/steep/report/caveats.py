@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from steep.core.calls import RAW_RECIPE
 from steep.core.formatting import UNKNOWN, count, listing, plural
 from steep.evaluation.results import LikelihoodResult, ModelComparison
 from steep.report.blocks import PageSection
 from steep.report.conclusions import capitalized
 from steep.report.html import el
 from steep.report.results import document_count, normalizer_name, question_count
-from steep.report.run_data import RAW_RECIPE, CorpusSummary, Generation, ReportData
+from steep.report.run_data import CorpusSummary, Generation, ReportData
 from steep.report.sections.corpus import model_names
 
 FEW_DOCUMENTS = 20  # with fewer clusters, clustered intervals are known to be too narrow

@@ -12,6 +12,7 @@ from steep.evaluation.results import (
     ModelComparison,
     ModelScore,
 )
+from steep.evaluation.study_results import TaskDifference
 from steep.report.blocks import (
     Block,
     Cell,
@@ -40,6 +41,12 @@ def accuracies(found: ModelComparison, title: str, caption: str, measure: str) -
     return [chart if some else None, accuracy_table(found), *comparison(found, measure)]
 
 
+def scores_part(heading: str, found: ModelComparison) -> Part:
+    """Return the tables of accuracies and of their differences."""
+    differences = [difference_table(found)] if found.pairs else []
+    return Part(heading, [accuracy_table(found), *differences])
+
+
 def comparison(found: ModelComparison, measure: str) -> list[Block]:
     """Return conclusions, table and chart of all paired differences."""
     box = conclusions(found, measure)
@@ -59,17 +66,22 @@ def _group(
     kind: str | None, rows: Sequence[Whisker], chance: float | None = None
 ) -> list[WhiskerGroup]:
     """Return the group of a kind of question; none without rows."""
-    n = _common(row.found.n for row in rows)
-    detail = f"n = {n}" if n else "n differs"
-    return [WhiskerGroup(kind or ALL, detail, rows, chance)] if rows else []
+    n = common(row.found.n for row in rows)
+    return [WhiskerGroup(kind or ALL, n_detail(n), rows, chance)] if rows else []
 
 
 def common_n(found: ModelComparison, kind: str | None = None) -> int | None:
     """Return the number of questions, if it is the same for all models."""
-    return _common(each.n for model in found.models if (each := of_kind(model, kind)))
+    return common(each.n for model in found.models if (each := of_kind(model, kind)))
 
 
-def _common(numbers: Iterable[int]) -> int | None:
+def n_detail(n: int | None) -> str:
+    """Return the number of questions of a group as text; None if its rows differ in it."""
+    return f"n = {n}" if n else "n differs"
+
+
+def common(numbers: Iterable[int]) -> int | None:
+    """Return the number that all of these are; None if they differ."""
     found = set(numbers)
     return found.pop() if len(found) == 1 else None
 
@@ -173,7 +185,7 @@ def difference_table(found: ModelComparison) -> Table:
     )
 
 
-def pair_name(pair: Comparison) -> str:
+def pair_name(pair: Comparison | TaskDifference) -> str:
     """Return the name of a comparison."""
     return f"{pair.a} {MINUS} {pair.b}"
 

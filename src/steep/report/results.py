@@ -17,13 +17,13 @@ from steep.evaluation.results import (
     SkippedQuestion,
 )
 from steep.evaluation.study_results import (
+    HUMAN,
     GeneralTextResult,
     OpenBookResult,
     SummariesResult,
     TasksResult,
 )
 
-HUMAN = "human"
 NORMALIZERS = {
     "sum": "total log-likelihood",
     "per_token": "log-likelihood per token",

@@ -12,12 +12,12 @@ from pydantic import TypeAdapter
 
 from steep.core.errors import UserError
 from steep.core.files import read_json, read_jsonl
-from steep.evaluation.results import read_scores
+from steep.evaluation.config import BASE
+from steep.evaluation.setup import SCORES_NAME
+from steep.evaluation.study_results import read_scores
 from steep.report.results import ResultTables
 
 T = TypeVar("T")
-BASE = "base"
-RAW_RECIPE = "documents"
 STAGES = ("documents", "generate", "corpus", "tokenize", "train", "evaluate")
 PASSAGE_COLUMNS = ["id", "document_id", "call_id", "rank", "recipe", "subset", "words"]
 REJECTED_COLUMNS = ["call_id", "document_id", "recipe", "reason"]
@@ -225,7 +225,7 @@ def load_run(project_root: Path, run_directory: Path) -> ReportData:
     only = {ref.stage: ref for ref in artifacts if ref.arm is None}
     wall_s = _in_order(run.get("wall_s") or {})
     evaluated = only.get("evaluate")
-    scores = read_scores(_existing(evaluated.path / "scores.json")) if evaluated else None
+    scores = read_scores(_existing(evaluated.path / SCORES_NAME)) if evaluated else None
     return ReportData(
         name=run["name"],
         created=run.get("created") or "",

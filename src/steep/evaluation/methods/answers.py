@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from steep.core.artifacts import Artifact
 from steep.core.files import read_rows, write_rows
-from steep.evaluation.compare import Grade, Planned, compare, grouped
+from steep.evaluation.compare import Grade, Planned, compare, counted_reasons, grouped
 from steep.evaluation.engines import TOO_LONG
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.methods.common import (
@@ -137,7 +137,6 @@ def _score(
 ) -> AnswersScore:
     judged = verdicts(rows, protocol.parser, protocol.vote)
     counted = [each for each in judged if protocol.unparsed == "wrong" or each.chosen is not None]
-    reasons = Counter(_parsed(row, protocol.parser)[1] for row in rows)
     chosen = Counter(letters_of(each.chosen, each.row.order) for each in judged if each.chosen)
     by_letters = grouped(counted, lambda each: letters_of(each.row.gold, each.row.order))
     return AnswersScore(
@@ -145,7 +144,7 @@ def _score(
         questions=len(judged),
         attempted=sum(each.chosen is not None for each in judged),
         samples=len(rows),
-        invalid={reason: count for reason, count in reasons.most_common() if reason},
+        invalid=counted_reasons(_parsed(row, protocol.parser)[1] for row in rows),
         by_gold_letter={key: _accuracy(each) for key, each in sorted(by_letters.items())},
         chosen_letters=dict(sorted(chosen.items())),
         asked_without=tuple(without) or None,
@@ -196,7 +195,8 @@ def answers_chance(rows: Sequence[AnswerRow], several: bool | None = None) -> fl
     That is one of the options; where any question of the set has several right ones, the prompts
     say that one or more are right, and a guess is any of the possible selections.
 
-    `several` is True if any question of the set has several right options; None: look at `rows`.
+    `several` is True if any question of the set has several right options; by default, if any of
+    `rows` has.
     """
     options = {row.question_id: len(row.options) for row in rows}
     if several is None:
@@ -234,7 +234,7 @@ def _result(
     return answers_result(rows, protocol, setup.planned_pairs(rows), without)
 
 
-def rows_about(artifact: Artifact, question_id: str) -> tuple[list[AnswerRow], dict[str, Any]]:
+def texts_about(artifact: Artifact, question_id: str) -> tuple[list[AnswerRow], dict[str, Any]]:
     """Return the texts about one question, and what they hold of the question."""
     rows = read_rows(artifact.path / ROWS_NAME, AnswerRow)
     own = [row for row in rows if row.question_id == question_id]
@@ -244,7 +244,7 @@ def rows_about(artifact: Artifact, question_id: str) -> tuple[list[AnswerRow], d
 
 def about(artifact: Artifact, setup: EvaluationSetup, question_id: str) -> list[dict[str, Any]]:
     """Return the texts of a model about one question, and the answer that counts."""
-    rows, asked = rows_about(artifact, question_id)
+    rows, asked = texts_about(artifact, question_id)
     protocol = protocol_of(setup.evaluate)
     return [
         {
@@ -257,4 +257,4 @@ def about(artifact: Artifact, setup: EvaluationSetup, question_id: str) -> list[
     ]
 
 
-METHOD = Method(STAGE, ask, _result, AnswersResult, about=about)
+METHOD = Method(STAGE, ask, _result, about=about)

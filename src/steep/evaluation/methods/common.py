@@ -15,7 +15,7 @@ from steep.evaluation.engines import AnswerEngine, CachedEngine
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.question_set import QuestionSet
 from steep.evaluation.questions import Question
-from steep.evaluation.results import MethodResult, MetricsResult
+from steep.evaluation.results import MethodResult
 from steep.evaluation.rows import QuestionRow, make_rows
 from steep.evaluation.setup import EvaluationSetup
 
@@ -59,7 +59,6 @@ class Method(NamedTuple):
     stage: str  # name of the artifacts of rows that the result is computed from
     ask: Callable[[Session, EvalModel], Iterator[Artifact]]
     result: Callable[[Sequence[Artifact], Sequence[Artifact], EvaluationSetup], MethodResult]
-    kind: type[MethodResult] = MetricsResult  # type of the result
     chosen: bool = True
     about: Callable[[Artifact, EvaluationSetup, str], list[dict[str, Any]]] | None = rows_about
 

@@ -265,4 +265,4 @@ def general_text_result(
     )
 
 
-METHOD = Method(STAGE, ask, general_text_result, GeneralTextResult, chosen=False, about=None)
+METHOD = Method(STAGE, ask, general_text_result, chosen=False, about=None)

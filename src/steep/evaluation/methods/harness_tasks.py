@@ -344,4 +344,4 @@ def tasks_result(
     )
 
 
-METHOD = Method(STAGE, ask, tasks_result, TasksResult, chosen=False, about=None)
+METHOD = Method(STAGE, ask, tasks_result, chosen=False, about=None)

@@ -161,4 +161,4 @@ def about(artifact: Artifact, setup: EvaluationSetup, question_id: str) -> list[
     ]
 
 
-METHOD = Method(STAGE, ask, _result, LikelihoodResult, about=about)
+METHOD = Method(STAGE, ask, _result, about=about)

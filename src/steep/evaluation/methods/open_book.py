@@ -40,7 +40,7 @@ from steep.evaluation.questions import Question
 from steep.evaluation.results import AnswerProtocol
 from steep.evaluation.rows import AnswerRow, ask_choices
 from steep.evaluation.setup import EvaluationSetup
-from steep.evaluation.study_results import GridVariant, OpenBookResult
+from steep.evaluation.study_results import GridVariant
 
 log = logging.getLogger("steep")
 
@@ -199,4 +199,4 @@ def about(artifact: Artifact, setup: EvaluationSetup, question_id: str) -> list[
     return read(artifact, setup, question_id)
 
 
-METHOD = Method(STAGE, ask_grid, result_of, OpenBookResult, chosen=False, about=about)
+METHOD = Method(STAGE, ask_grid, result_of, chosen=False, about=about)

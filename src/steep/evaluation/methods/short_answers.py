@@ -23,7 +23,7 @@ from steep.core.words import is_unspaced, words_of
 from steep.evaluation.compare import Grade, Planned, compare
 from steep.evaluation.engines import NoLikelihoods
 from steep.evaluation.eval_models import EvalModel, name_of
-from steep.evaluation.methods.answers import rows_about
+from steep.evaluation.methods.answers import texts_about
 from steep.evaluation.methods.common import (
     ROWS_NAME,
     Method,
@@ -172,7 +172,7 @@ def _result(
 
 def about(artifact: Artifact, _: EvaluationSetup, question_id: str) -> list[dict[str, Any]]:
     """Return the texts of a model about one question, with their grades."""
-    rows, asked = rows_about(artifact, question_id)
+    rows, asked = texts_about(artifact, question_id)
     if not rows:
         return []
     texts = [row.output for row in rows]
@@ -182,4 +182,4 @@ def about(artifact: Artifact, _: EvaluationSetup, question_id: str) -> list[dict
     return [{"asked": asked, "grades": grades, "texts": texts}]
 
 
-METHOD = Method(STAGE, ask, _result, ShortAnswersResult, about=about)
+METHOD = Method(STAGE, ask, _result, about=about)

@@ -26,7 +26,7 @@ from steep.core.ids import stable_hash
 from steep.core.words import word_spans
 from steep.documents.document import Document
 from steep.documents.sentences import ends_sentence
-from steep.evaluation.compare import grouped
+from steep.evaluation.compare import counted_reasons, grouped
 from steep.evaluation.engines import Progress, no_progress
 from steep.evaluation.prompts import read_data
 from steep.evaluation.results import Interval
@@ -225,13 +225,12 @@ def compare_verdicts(
         for row, verdict in both
         if row.label != "false" and verdict.salient is not None
     ]
-    unread = Counter(verdict.why_not for verdict in verdicts if verdict.why_not)
     return JudgeAgreement(
         judge=judge,
         claims=len(both),
         truth=agreement(truth),
         salience=agreement(salience),
-        unread=dict(unread.most_common()),
+        unread=counted_reasons(verdict.why_not for verdict in verdicts),
     )
 
 

@@ -22,7 +22,6 @@ All intervals are over documents. With one document an interval reaches as far a
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -32,7 +31,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from steep.evaluation.compare import grouped
+from steep.evaluation.compare import counted_reasons, grouped
+from steep.evaluation.engines import TOO_LONG
 from steep.evaluation.results import Interval
 from steep.evaluation.statistics import (
     Score,
@@ -42,6 +42,8 @@ from steep.evaluation.statistics import (
     ratio_difference,
 )
 from steep.evaluation.study_results import (
+    HUMAN,
+    MEASURES,
     JudgeAgreement,
     Relative,
     SetDifference,
@@ -50,11 +52,10 @@ from steep.evaluation.study_results import (
     TextSet,
 )
 from steep.evaluation.summaries.claims import Judged
-from steep.evaluation.summaries.texts import HUMAN, ClaimRow, PassageRow, SummaryRow
+from steep.evaluation.summaries.texts import ClaimRow, PassageRow, SummaryRow
 
 Row = TypeVar("Row", SummaryRow, PassageRow, ClaimRow)
 Value = TypeVar("Value")
-MEASURES = ("claims", "true", "false", "salient", "cosmetic")
 NOT_WRITTEN = "the engine gave no text"
 NOT_READ = "no list of claims could be read"
 NOT_JUDGED = "none of its claims could be judged"
@@ -128,7 +129,7 @@ def _counted(
     summary: SummaryRow, passages: Sequence[PassageRow], claims: Sequence[ClaimRow]
 ) -> CountedText:
     why_not = None
-    if summary.finish_reason == "error":
+    if summary.finish_reason == TOO_LONG:
         why_not = NOT_WRITTEN
     elif passages and all(row.why_not for row in passages):
         why_not = NOT_READ
@@ -280,13 +281,13 @@ class SummaryScores:
             texts=texts,
             documents=len(own),
             written=len(rows),
-            left_out=_reasons(each.why_not for each in counted),
-            empty=sum(not row.text and row.finish_reason != "error" for row in rows),
+            left_out=counted_reasons(each.why_not for each in counted),
+            empty=sum(not row.text and row.finish_reason != TOO_LONG for row in rows),
             cut_off=sum(row.finish_reason == "length" for row in rows),
             claims=len(claims),
             repeats=sum(row.repeats for row in claims),
-            unread_passages=_reasons(unread),
-            unjudged=_reasons(row.why_not for row in claims),
+            unread_passages=counted_reasons(unread),
+            unjudged=counted_reasons(row.why_not for row in claims),
             per_text=_by_measure(lambda name: mean_over_documents(_values(own, name))),
             precision=precision(claims),
             without_human=len(own.keys() - {pair.document_id for pair in pairs}),
@@ -361,7 +362,3 @@ def _relative(pairs: Sequence[Pair], measure: str, texts: TextSet) -> Relative:
         left_out=len({pair.document_id for pair in pairs} - measured),
         ratio_of_sums=None if texts.writer == HUMAN else ratio_of_sums(pairs, measure),
     )
-
-
-def _reasons(reasons: Iterable[str | None]) -> dict[str, int]:
-    return {reason: count for reason, count in Counter(reasons).most_common() if reason}

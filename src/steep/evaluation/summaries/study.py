@@ -33,12 +33,11 @@ from steep.evaluation.methods.common import (
 )
 from steep.evaluation.results import from_json
 from steep.evaluation.setup import EvaluationSetup
-from steep.evaluation.study_results import JudgeAgreement, SummariesResult
+from steep.evaluation.study_results import HUMAN, JudgeAgreement, SummariesResult
 from steep.evaluation.summaries.claims import Judged, judge_summaries, measure_judge
 from steep.evaluation.summaries.judging import Judge
 from steep.evaluation.summaries.scores import SummaryScores
 from steep.evaluation.summaries.texts import (
-    HUMAN,
     MAX_TOKENS,
     ClaimRow,
     Kind,
@@ -253,4 +252,4 @@ def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
         yield from session.study.ask(eval_model)
 
 
-METHOD = Method(JUDGED, ask, result_of, SummariesResult, chosen=False, about=None)
+METHOD = Method(JUDGED, ask, result_of, chosen=False, about=None)

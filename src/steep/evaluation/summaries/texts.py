@@ -25,13 +25,12 @@ from steep.documents.document import Document, Skipped
 from steep.documents.records import BadRecord, json_records, required_text, utf8_text
 from steep.evaluation.engines import AnswerEngine, Decoding, Progress, no_progress
 from steep.evaluation.prompts import named
-from steep.evaluation.study_results import TextSet
+from steep.evaluation.study_results import HUMAN, TextSet
 
 Kind = Literal["short", "long"]
 KINDS: tuple[Kind, ...] = ("short", "long")
 # Human summaries have up to 500 words; the long ones are to be as long as the model can.
 MAX_TOKENS: dict[Kind, int] = {"short": 768, "long": 3072}
-HUMAN = "human"
 SHOWN_REASONS = 3
 
 _REQUESTS: dict[Kind, str] = {

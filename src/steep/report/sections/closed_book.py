@@ -30,9 +30,8 @@ from steep.report.blocks import (
 )
 from steep.report.comparisons import (
     accuracies,
-    accuracy_table,
     common_n,
-    difference_table,
+    scores_part,
 )
 from steep.report.results import NORMALIZERS, ResultTables, normalizer_name
 
@@ -268,8 +267,7 @@ def _short_answers(found: ShortAnswersResult) -> Iterator[Block]:
     )
     yield Part("Short answers", [lede])
     for name, scores in (("Exact match", found.exact_match), ("F1", found.f1)):
-        differences = [difference_table(scores)] if scores.pairs else []
-        yield Part(name, [accuracy_table(scores), *differences])
+        yield scores_part(name, scores)
     rows = [(_model(each), *_nats(found, each.name)) for each in found.exact_match.models]
     headings = ("model", "nats per token", "nats per byte", "empty texts")
     caption = (

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
+from steep.core.calls import RAW_RECIPE
 from steep.core.formatting import count, listing, plural
 from steep.core.ids import stable_hash
 from steep.core.words import count_words, word_spans
@@ -23,7 +24,6 @@ from steep.report.blocks import (
 )
 from steep.report.html import Html, el, join
 from steep.report.run_data import (
-    RAW_RECIPE,
     CorpusSummary,
     Documents,
     RejectedSample,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from steep.core.formatting import MINUS, UNKNOWN, bounds, count, decimal, plural
+from steep.core.formatting import UNKNOWN, bounds, count, decimal, plural
 from steep.evaluation.study_results import (
     GeneralTextResult,
     LossDifference,
@@ -28,7 +28,7 @@ from steep.report.blocks import (
     table,
     value_cell,
 )
-from steep.report.comparisons import p_cell
+from steep.report.comparisons import p_cell, pair_name
 from steep.report.results import ResultTables, estimate
 
 BITS, NATS, TASK = 4, 4, 3  # decimals
@@ -175,7 +175,7 @@ def _tasks_part(tasks: TasksResult) -> Part:
 
 def _task_table(differences: Sequence[TaskDifference]) -> Table:
     columns: tuple[Column[TaskDifference], ...] = (
-        ("comparison", lambda each: f"{each.a} {MINUS} {each.b}"),
+        ("comparison", pair_name),
         ("task", lambda each: each.task),
         ("metric", lambda each: each.metric),
         ("n", lambda each: each.difference.n),

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 
+from steep.core.calls import RAW_RECIPE
 from steep.core.formatting import UNKNOWN, count, duration, listing, plural
 from steep.report.blocks import Column, Fold, PageSection, count_table, facts, table
 from steep.report.conclusions import headline
 from steep.report.html import Html, el
 from steep.report.results import question_count
-from steep.report.run_data import RAW_RECIPE, Arm, ArtifactRef, ReportData
+from steep.report.run_data import Arm, ArtifactRef, ReportData
 from steep.report.sections.generation import cost
 
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct"  # what the setting "embedded" means

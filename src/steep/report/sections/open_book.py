@@ -28,7 +28,7 @@ from steep.report.blocks import (
     table,
 )
 from steep.report.charts import WhiskerGroup, whisker_chart
-from steep.report.comparisons import accuracy_axis, accuracy_whisker, comparison
+from steep.report.comparisons import accuracy_axis, accuracy_whisker, common, comparison, n_detail
 from steep.report.html import Html
 from steep.report.results import IntervalEstimate, ResultTables, estimate
 from steep.report.sections.closed_book import skipped_questions
@@ -118,12 +118,12 @@ def _overall(found: ModelComparison | None) -> dict[str, IntervalEstimate | None
 
 
 def _group(name: str, color: int, known: Mapping[str, IntervalEstimate]) -> WhiskerGroup:
-    sizes = {each.n for each in known.values()}
+    n = common(each.n for each in known.values())
     rows = [
-        accuracy_whisker(label if len(sizes) == 1 else f"{label}, n = {each.n}", color, each)
+        accuracy_whisker(label if n else f"{label}, n = {each.n}", color, each)
         for label, each in known.items()
     ]
-    return WhiskerGroup(name, f"n = {sizes.pop()}" if len(sizes) == 1 else "n differs", rows)
+    return WhiskerGroup(name, n_detail(n), rows)
 
 
 def _gain_table(found: OpenBookResult) -> Table | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from steep.evaluation.results import MetricsResult
-from steep.report.blocks import Block, PageSection, Part
-from steep.report.comparisons import accuracy_table, difference_table
+from steep.report.blocks import Block, PageSection
+from steep.report.comparisons import scores_part
 from steep.report.results import ResultTables
 
 
@@ -22,7 +22,6 @@ def other_methods(tables: ResultTables) -> PageSection | None:
 def metric_parts(found: MetricsResult) -> Iterator[Block]:
     """Yield the accuracies and differences by each metric."""
     for name, compared in found.metrics.items():
-        differences = [difference_table(compared)] if compared.pairs else []
-        yield Part(f"{found.title}, {name}", [accuracy_table(compared), *differences])
+        yield scores_part(f"{found.title}, {name}", compared)
     if found.caveat:
         yield found.caveat

@@ -8,6 +8,8 @@ from dataclasses import replace
 from steep.core.formatting import MINUS, bounds, count, decimal, reasons
 from steep.evaluation.results import Interval
 from steep.evaluation.study_results import (
+    HUMAN,
+    MEASURES,
     Agreement,
     JudgeAgreement,
     Relative,
@@ -33,10 +35,9 @@ from steep.report.blocks import (
     value_cell,
 )
 from steep.report.html import Html
-from steep.report.results import HUMAN, ResultTables, estimate
+from steep.report.results import ResultTables, estimate
 from steep.report.scatter import Point, scatter
 
-MEASURES = ("claims", "true", "false", "salient", "cosmetic")
 JUDGED = ("false", "salient")  # relative to humans
 Ratio = Callable[[Relative], Interval | None]
 RATIOS: dict[str, Ratio] = {
