@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 DEV := $(VENV)/.installed-for-development
 TESTS := $(VENV)/.installed-for-tests
 
-# Tests that need no process, network or model: `make check` runs them in seconds.
+# Tests of the pure packages and of the whole source tree: about a minute.
 PURE := tests/core tests/documents tests/recipes tests/corpus tests/tokens tests/test_*.py
 PYTEST := $(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 

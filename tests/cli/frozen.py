@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from small_project import manifest, run_record
 
-from steep.core.files import read_rows
-from steep.corpus.passage import Passage
+from steep.corpus.passage import read_passages
 from steep.ledger.ledger import Ledger
 
 
@@ -36,7 +35,7 @@ def corpus_of(project: Path) -> dict[str, Any]:
     kept = manifest(project, path)
     passages = [
         [passage.id, passage.text, passage.recipe, passage.rank]
-        for passage in read_rows(project / path / "passages.parquet", Passage)
+        for passage in read_passages(project / path / "passages.parquet")
     ]
     return {
         "counts": kept["counts"],

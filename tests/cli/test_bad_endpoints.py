@@ -183,15 +183,13 @@ def test_an_endpoint_that_is_not_there(project: Path, steep: Steep) -> None:
 def test_an_endpoint_that_dies_in_mid_run(
     project: Path, steep: Steep, endpoint: ScriptedServer
 ) -> None:
-    behave(endpoint, delay_s=0.4)  # longer than a busy machine needs to look
-    command = steep.start("generate", cwd=project)
-    while endpoint.completed.total() < 6:
-        time.sleep(0.001)
-    behave(endpoint, dead=True)
-    assert_stopped(command.wait(), "does not answer", "the same command continues")
+    behave(endpoint, dead_after=6)
+    ended = steep("generate", cwd=project)
+    assert_stopped(ended, "does not answer", "the same command continues")
     found = columns(steep, project)
-    assert found["done"] == endpoint.completed.total() >= 6
-    assert found.keys() == {"done", "to_do"}
+    assert found["done"] == endpoint.completed.total() == 6
+    # Others were answered while the first lost calls were tried, so those count as failed.
+    assert found.get("failed", 0) <= 2 and found["to_do"] > 0
     behave(endpoint)
     assert_whole(steep, project)
     assert endpoint.completed.total() == PLANNED

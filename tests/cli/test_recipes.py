@@ -9,8 +9,7 @@ from typing import Any
 from small_project import run_record, settle
 from steep_command import Steep, real_steep
 
-from steep.core.files import read_rows
-from steep.corpus.passage import Passage
+from steep.corpus.passage import read_passages
 
 pytest_plugins = ["command_fixtures"]
 
@@ -95,7 +94,7 @@ def install_plugin(folder: Path) -> None:
 def passages_by_recipe(project: Path) -> dict[str, int]:
     path = project / run_record(project)["artifacts"]["corpus"] / "passages.parquet"
     found: dict[str, int] = {}
-    for passage in read_rows(path, Passage):
+    for passage in read_passages(path):
         found[passage.recipe] = found.get(passage.recipe, 0) + 1
     return found
 

@@ -77,7 +77,7 @@ def closed(ledger: Ledger) -> list[str | None]:
     return [batch.note for batch in ledger.batches(open_only=False)]
 
 
-def bought_once(server: BatchServer, calls: int = CALLS) -> bool:
+def paid_once(server: BatchServer, calls: int = CALLS) -> bool:
     return len(server.completed) == server.completed.total() == calls
 
 

@@ -57,12 +57,19 @@ class ForkServer:
         )
         assert self._process.stdout is not None
         self._stdout = self._process.stdout
+        self._last: Forked | None = None
 
     def start(self, module: str, base_url: str, path: Path) -> Forked:
         """Run `module.run(base_url, path)`."""
+        self._end_last()
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps([module, base_url, str(path)]).encode() + b"\n")
-        return Forked(self, int(self.line()))
+        self._last = Forked(self, int(self.line()))
+        return self._last
+
+    def _end_last(self) -> None:
+        if self._last is not None:
+            self._last.kill()  # a test that failed has left it behind
 
     def has_line(self) -> bool:
         return bool(select.select([self._stdout], [], [], 0)[0])
@@ -72,6 +79,7 @@ class ForkServer:
         return self._stdout.readline()
 
     def close(self) -> None:
+        self._end_last()
         self._process.communicate(timeout=PATIENCE_S)
 
 

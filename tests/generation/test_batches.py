@@ -11,10 +11,10 @@ from batch_setup import (
     CALLS,
     PRICES,
     RECIPE,
-    bought_once,
     closed,
     make,
     online,
+    paid_once,
     texts,
 )
 from batch_worker import FIVE, quick_client
@@ -43,7 +43,7 @@ def test_everything_is_made_once_by_two_batches(server: BatchServer, ledger: Led
     found = report.totals
     assert (found.planned, found.done, report.batches, report.stopped) == (CALLS, CALLS, 0, False)
     assert server.batches.sizes == [5, 50]
-    assert bought_once(server)
+    assert paid_once(server)
     assert found.cost_usd is not None and found.cost_usd > 0
     assert found.usage.completion_tokens > 0
     assert closed(ledger) == [f"completed: {n} answered, 0 failed" for n in (5, 50)]
@@ -68,7 +68,7 @@ def test_the_texts_are_those_of_the_chat_api(
 def test_batches_are_cut_at_the_limit_of_calls(server: BatchServer, ledger: Ledger) -> None:
     assert make(server, ledger, most_requests=20).totals.done == CALLS
     assert server.batches.sizes == [5, 20, 20, 10]
-    assert bought_once(server)
+    assert paid_once(server)
 
 
 def test_batches_are_cut_at_the_limit_of_bytes(server: BatchServer, ledger: Ledger) -> None:
@@ -79,7 +79,7 @@ def test_batches_are_cut_at_the_limit_of_bytes(server: BatchServer, ledger: Ledg
     requests = [content for content in uploads if b'"method"' in content]
     assert all(len(content) <= most_bytes for content in requests)
     assert 8 <= len(requests) < 16
-    assert bought_once(server)
+    assert paid_once(server)
 
 
 def test_a_request_larger_than_a_batch_is_skipped(server: BatchServer, ledger: Ledger) -> None:
@@ -89,13 +89,11 @@ def test_a_request_larger_than_a_batch_is_skipped(server: BatchServer, ledger: L
     assert "bytes, a batch at most 20,000" in found.failures[0].reason
 
 
-def test_calls_that_two_documents_share_are_bought_once(
-    server: BatchServer, ledger: Ledger
-) -> None:
+def test_calls_that_two_documents_share_are_paid_once(server: BatchServer, ledger: Ledger) -> None:
     twins = (*FIVE, replace(FIVE[0]))
     found = make(server, ledger, documents=twins, most_requests=7).totals
     assert (found.planned, found.done) == (6 * 11, 6 * 11)
-    assert bought_once(server)
+    assert paid_once(server)
 
 
 def test_without_waiting_a_run_submits_and_the_next_ones_collect(
@@ -112,7 +110,7 @@ def test_without_waiting_a_run_submits_and_the_next_ones_collect(
     assert (5, 50, 3) in seen
     assert seen[-1] == (CALLS, 0, 0)
     assert server.batches.sizes == [5, 20, 20, 10]
-    assert bought_once(server)
+    assert paid_once(server)
 
 
 def test_what_an_earlier_run_submitted_is_held_back_from_the_budget(
@@ -162,7 +160,7 @@ def test_ctrl_c_leaves_the_batches_at_the_provider(
     assert "1 batch with 5 calls; the same command collects" in caplog.text
     server.batches.behaviour = BatchBehaviour()
     assert make(server, ledger).totals.done == CALLS
-    assert bought_once(server)
+    assert paid_once(server)
 
 
 def test_cancelling_the_task_loses_nothing(server: BatchServer, ledger: Ledger) -> None:
@@ -180,7 +178,7 @@ def test_cancelling_the_task_loses_nothing(server: BatchServer, ledger: Ledger) 
         asyncio.run(run())
     server.batches.behaviour = BatchBehaviour()
     assert make(server, ledger).totals.done == CALLS
-    assert bought_once(server)
+    assert paid_once(server)
 
 
 def test_another_engine_collects_what_has_ended(server: BatchServer, ledger: Ledger) -> None:
@@ -194,7 +192,7 @@ def test_another_engine_collects_what_has_ended(server: BatchServer, ledger: Led
     online(server, ledger, collected)
     assert collected == [6, 12]  # half of the first batch, and then all of the second
     assert view_of(FIVE, RECIPE, ledger).totals().done == CALLS
-    assert bought_once(server)
+    assert paid_once(server)
 
 
 def test_what_another_engine_collects_counts_against_its_budget(
@@ -230,7 +228,7 @@ def test_another_engine_leaves_what_is_under_way(server: BatchServer, ledger: Le
     assert collected == [0]
     assert (found.done, found.submitted, found.to_do) == (30, 25, 25)
     assert make(server, ledger).totals.done == CALLS
-    assert bought_once(server)
+    assert paid_once(server)
 
 
 def test_what_another_engine_did_is_not_submitted(server: BatchServer, ledger: Ledger) -> None:

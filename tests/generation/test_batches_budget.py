@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from batch_setup import CALLS, PRICES, bought_once, closed, make
+from batch_setup import CALLS, PRICES, closed, make, paid_once
 from batch_worker import quick_client
 from toy import toy_recipe
 
@@ -41,7 +41,7 @@ def test_large_batches_that_the_budget_cuts_follow_each_other(
     assert (report.totals.done, report.over_budget, report.held_back) == (CALLS, False, False)
     assert budget.spent_usd == pytest.approx(report.totals.cost_usd)
     assert budget.reserved_usd == pytest.approx(0.0)
-    assert bought_once(server)
+    assert paid_once(server)
 
 
 def test_no_small_batch_is_made_of_what_open_ones_leave(
@@ -53,7 +53,7 @@ def test_no_small_batch_is_made_of_what_open_ones_leave(
     assert server.batches.sizes == [5, 10, 10, 10, 10, 10]
     assert closed(ledger).count("cut short by the budget, and not sent") == 2
     assert (report.totals.done, report.over_budget, report.held_back) == (CALLS, False, False)
-    assert bought_once(server)
+    assert paid_once(server)
 
 
 @pytest.mark.parametrize("wait", [True, False])
@@ -73,7 +73,7 @@ def test_no_batch_smaller_than_the_smallest_is_cut_by_the_budget(
     assert closed(ledger)[1:] == ["cut short by the budget, and not sent"]
     budget.max_cost_usd = 10.0
     assert make(server, ledger, prices=PRICES, budget=budget).totals.done == CALLS
-    assert bought_once(server)
+    assert paid_once(server)
 
 
 @pytest.mark.parametrize("smallest, sizes", [(22, [5, 23, 22, 5]), (23, [5, 23])])
@@ -120,7 +120,7 @@ def test_money_that_is_held_for_open_batches_is_not_used_up(
             break
     assert server.batches.sizes[1:] == [24, 22, 4]
     assert (report.over_budget, report.held_back, report.held.cost_usd) == (False, False, 0.0)
-    assert bought_once(server)
+    assert paid_once(server)
 
 
 def test_what_is_spent_may_leave_too_little_for_any_call(
@@ -166,7 +166,7 @@ def test_what_cancelled_batches_left_is_submitted_anew_and_said(
     assert (
         "collected in this run so far: 25 calls; not answered and submitted again: 25 calls"
     ) in caplog.text
-    assert bought_once(server)
+    assert paid_once(server)
 
 
 def _openings_only() -> Recipe:

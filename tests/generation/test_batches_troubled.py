@@ -9,10 +9,10 @@ from batch_setup import (
     CALLS,
     RECIPE,
     batches_of,
-    bought_once,
     closed,
     look,
     make,
+    paid_once,
 )
 from batch_worker import FIVE
 from toy import toy_recipe, view_of
@@ -34,7 +34,7 @@ def test_what_an_expired_batch_has_answered_is_kept(server: BatchServer, ledger:
     assert make(server, ledger, most_requests=20).totals.done == CALLS
     assert server.batches.statuses[:4] == ["expired", "expired", "expired", "completed"]
     assert server.batches.sizes == [5, 3, 2, 1, 20, 20, 10]  # each time half of the preparing calls
-    assert bought_once(server)
+    assert paid_once(server)
 
 
 def test_calls_that_fail_in_passing_go_out_again(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_calls_that_fail_in_passing_go_out_again(tmp_path: Path) -> None:
         found = make(server, ledger, max_attempts=20).totals
         attempts = [r.completion.attempts for _, r in view_of(FIVE, RECIPE, ledger).walk() if r]
         assert found.done == CALLS
-        assert bought_once(server)
+        assert paid_once(server)
         assert sum(attempts) == server.requests.total() > CALLS
 
 
@@ -60,7 +60,7 @@ def test_calls_that_fail_too_often_have_failed(tmp_path: Path) -> None:
         assert server.requests.total() == 5 + 3 * 50
         server.script = Script(3)
         assert make(server, ledger, max_attempts=3).totals.done == CALLS
-        assert bought_once(server)
+        assert paid_once(server)
 
 
 def test_a_failed_opening_stops_its_document_only_for_this_run(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_money_that_ends_in_a_batch_stops_the_run_and_keeps_the_answers(tmp_path
         assert (found.done, found.to_do, found.failed, found.submitted) == (7, 48, 0, 0)
         server.script = Script(3)
         assert make(server, ledger).totals.done == CALLS
-        assert bought_once(server)
+        assert paid_once(server)
 
 
 def test_a_full_queue_is_waited_for(server: BatchServer, ledger: Ledger) -> None:
@@ -157,7 +157,7 @@ def test_a_full_queue_is_waited_for(server: BatchServer, ledger: Ledger) -> None
     assert refused, "no batch met a full queue"
     # It waits with its file at the provider: one upload a batch, whatever the number of tries.
     assert server.batches.requests["upload"] == 4
-    assert bought_once(server)
+    assert paid_once(server)
 
 
 def test_a_batch_that_an_empty_queue_does_not_take_is_cut_in_half(
@@ -168,7 +168,7 @@ def test_a_batch_that_an_empty_queue_does_not_take_is_cut_in_half(
     taken = [size for size, status in batches_of(server) if status == "completed"]
     assert taken == [5, 25, 25]
     assert server.batches.sizes[1] == 50
-    assert bought_once(server)
+    assert paid_once(server)
 
 
 def test_a_batch_that_waits_for_room_is_made_by_the_next_process(
@@ -183,14 +183,14 @@ def test_a_batch_that_waits_for_room_is_made_by_the_next_process(
     assert view_of(FIVE, RECIPE, ledger).totals().submitted == 50
     assert make(server, ledger, most_requests=20).totals.done == CALLS
     assert server.batches.requests["upload"] == 1 + 3
-    assert bought_once(server)
+    assert paid_once(server)
 
 
 def test_a_reply_that_was_lost_makes_no_second_batch(server: BatchServer, ledger: Ledger) -> None:
     server.batches.behaviour = BatchBehaviour(lost_replies=2, troubled=0.2)
     assert make(server, ledger, most_requests=20).totals.done == CALLS
     assert server.batches.sizes == [5, 20, 20, 10]
-    assert bought_once(server)
+    assert paid_once(server)
 
 
 def ended_openings(server: BatchServer, ledger: Ledger) -> str:
@@ -229,7 +229,7 @@ def test_a_file_that_lacks_many_answers_stops_the_run_and_buys_none(
     assert (found.done, found.submitted) == (2, 3)
     server.batches.files[name] = whole
     assert make(server, ledger).totals.done == CALLS
-    assert bought_once(server)
+    assert paid_once(server)
 
 
 def test_a_batch_of_another_account_stops_the_run(server: BatchServer, ledger: Ledger) -> None:

@@ -16,6 +16,7 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Delete what is listed.")] = False,
 ) -> None:
     """List artifacts and checkpoints that no run uses, with their sizes; never the ledger."""
+    from steep.core.tables import wrap_text
     from steep.stages.clean import find_leftovers, remove
 
     opened = load_project(config, set)
@@ -25,7 +26,8 @@ def clean(
         typer.echo(f"{file_size(each.bytes):>10}  {path}  ({each.reason})")
     if leftovers.kept_stages:
         stages = ", ".join(leftovers.kept_stages)
-        typer.echo(f"all of {stages} is kept: this configuration has not finished a run")
+        kept = f"all of {stages} is kept: this configuration has not finished a run"
+        typer.echo(wrap_text(kept))
     total = file_size(sum(each.bytes for each in leftovers.found))
     found = f"{plural(len(leftovers.found), 'directory', 'directories')}, {total}"
     if yes:

@@ -30,7 +30,7 @@ def demo(
         Path, typer.Option("--directory", "-d", help="Directory of the demo project.")
     ] = Path("steep-demo"),
     quick: Annotated[
-        bool, typer.Option("--quick", help="5 minutes: every stage, but too little training.")
+        bool, typer.Option("--quick", help="5 to 10 minutes: every stage, but too little training.")
     ] = False,
     json: JsonOption = False,
 ) -> None:

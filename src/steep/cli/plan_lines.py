@@ -42,7 +42,7 @@ def _who(plan: Plan) -> list[str]:
     lines = [_host(host) for host in plan.hosts]
     number = len(plan.sent)
     which = (
-        "all"
+        f"all {number:,}"
         if number == len(plan.forecast.documents)
         else f"{number:,} of {len(plan.forecast.documents):,}"
     )

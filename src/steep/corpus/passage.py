@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from steep.core.calls import Status
-from steep.core.files import read_parquet
+from steep.core.files import read_rows
 
 PASSAGES_NAME = "passages.parquet"  # rows of `Passage`
 REJECTED_NAME = "rejected.parquet"  # rows of `RejectedText`
@@ -68,8 +68,7 @@ class TextRow(NamedTuple):
 
 def read_passages(path: Path) -> tuple[Passage, ...]:
     """Return the passages of a `passages.parquet`, in order."""
-    rows = read_parquet(path)
-    return tuple(Passage(**{**row, "subset": tuple(row["subset"])}) for row in rows)
+    return tuple(read_rows(path, Passage))
 
 
 def stream_texts(path: Path) -> Iterator[TextRow]:

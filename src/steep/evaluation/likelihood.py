@@ -59,8 +59,8 @@ def score_questions(
     """Score each question's options after its prompt; the model is left as it was.
 
     Options are given without the space before them. A forward pass has `batch_tokens`, padding
-    included; a longer question gets its own pass. `on_progress` is called after each batch with the number
-    of scored options and their total.
+    included; a longer question gets its own pass. `on_progress` is called after each batch with the
+    number of scored options and their total.
 
     Raises:
         UserError: An option has no token, a question exceeds the model's context, or the logits are

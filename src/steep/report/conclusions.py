@@ -76,7 +76,8 @@ def conclusion(pair: Comparison, scores: ModelComparison) -> str:
     if kind == "not significant":
         return (
             f"{capitalized(pair.a)} and {pair.b} do not differ significantly: the difference is "
-            f"{gain} in favor of {first} ({spread}).{_smallest(scores)}"
+            f"{gain}{f' in favor of {first}' if pair.difference else ''} ({spread})."
+            f"{_smallest(scores)}"
         )
     shown = f"{capitalized(first)} is {gain} above {second} ({spread})"
     if kind == "significant":

@@ -74,6 +74,7 @@ class Behaviour:
     clock_ahead_s: float = 0.0  # how wrong the server's clock is, in its Date header
     busy_above: int | None = None  # with more requests in progress, a further one gets HTTP 429
     dead: bool = False  # close every connection without an answer
+    dead_after: int | None = None  # the same, after so many answers
     out_of_quota: bool = False  # answer HTTP 429 insufficient_quota
     credit_calls: int | None = None  # the same, after so many answers
     api_key: str | None = None  # the only key accepted; None accepts all
