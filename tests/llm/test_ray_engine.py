@@ -98,6 +98,15 @@ def same_environment() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def disconnected() -> Iterator[None]:
+    """A test that fails leaves no connection to the next one."""
+    yield
+    import ray
+
+    ray.shutdown()
+
+
 @pytest.fixture(scope="module")
 def two_nodes(same_environment: None) -> Iterator[TwoNodes]:
     nodes = TwoNodes()
@@ -138,7 +147,7 @@ def groups_by_process(notes: Path) -> dict[str, int]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(120):
         while not condition():
             await asyncio.sleep(0.05)
 
@@ -151,6 +160,8 @@ def test_a_node_is_killed_in_mid_run(two_nodes: TwoNodes, tmp_path: Path) -> Non
     assert (client.batch_size, client.concurrency) == (4, 4)
 
     async def run(ledger: Ledger) -> None:
+        await client.complete([call("before")])
+        await until(lambda: all(worker.live for worker in client._workers))
         running = asyncio.create_task(generate(client, first, ledger))
         await until(lambda: len(groups_by_process(notes)) == 2)
         two_nodes.kill_the_second()
@@ -174,7 +185,8 @@ def test_a_node_is_killed_in_mid_run(two_nodes: TwoNodes, tmp_path: Path) -> Non
     assert texts == expected
     groups = groups_by_process(notes)
     assert len(groups) == 3, "the actor was restarted on the new node, and took part"
-    assert sum(groups.values()) <= 25 + 2, "at most what the dead node had was made again"
+    made = sum(groups.values()) - 1  # without the call before
+    assert made <= 25 + 2, "at most what the dead node had was made again"
 
 
 @pytest.fixture(scope="module")
