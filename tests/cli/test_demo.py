@@ -11,11 +11,12 @@ from small_project import settle
 from steep_command import Steep
 
 from steep import __version__
-from steep.cli.demo import GENERATIONS_NAME, QUICK, QUICK_NOTE, write_sample_project
+from steep.cli.demo import QUICK, QUICK_NOTE
 from steep.config_loading import load_config
 from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.stages import importing
+from steep.stages.demo import GENERATIONS_NAME, write_sample_project
 
 pytest_plugins = ["command_fixtures"]
 

@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 import yaml
 
-from steep.cli.demo import write_sample_project
-from steep.cli.first_config import FIRST, MARK, template, write_first_config
 from steep.cli.options import Opened, check_spending
 from steep.cli.run import report
 from steep.config import Config
@@ -23,6 +21,8 @@ from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.llm.model_names import model_directory
 from steep.stages import documents, generate, spending, tokenize, train
+from steep.stages.demo import write_sample_project
+from steep.stages.first_config import FIRST, MARK, template, write_first_config
 from steep.testing.tiny_corpus import write_tiny_corpus
 from steep.training import models
 

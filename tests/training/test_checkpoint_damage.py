@@ -99,21 +99,11 @@ def test_a_new_checkpoint_does_not_go_for_a_damaged_newer_one(tmp_path: Path) ->
     assert names(tmp_path) == ["checkpoint-00000003"]
 
 
-def test_checksums_see_every_byte(tmp_path: Path) -> None:
-    path, sums = tmp_path / "data", set()
-    for size in (100, 101, 200, 203):
-        path.write_bytes(bytes(size))
-        sums.add(checksum(path))
-        for place in (0, 99, size - 1):
-            data = bytearray(size)
-            data[place] = 1
-            path.write_bytes(data)
-            sums.add(checksum(path))
-    assert len(sums) == 4 * 4 - 1, "in the first, two of the places are one"
-
-
-def test_checksums_see_every_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint_files, "PIECE_BYTES", 100)
+@pytest.mark.parametrize("piece_bytes", [100, checkpoint_files.PIECE_BYTES])
+def test_checksums_see_every_byte(
+    piece_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint_files, "PIECE_BYTES", piece_bytes)
     path, sums = tmp_path / "data", set()
     for size in (100, 101, 200, 203):
         path.write_bytes(bytes(size))

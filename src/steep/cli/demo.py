@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from steep.cli.options import DEFAULT_CONFIG, JsonOption, open_project
+from steep.cli.options import JsonOption, open_project
 from steep.cli.run import run_all
-from steep.core.errors import UserError
-from steep.core.files import atomic_directory
 from steep.core.formatting import plural
 from steep.core.tables import wrap_text
 
@@ -21,7 +17,6 @@ QUICK_NOTE = (
     "synthetic texts, as 8,192 training tokens per model are too few. `steep demo` without --quick "
     "trains each model on 49,152."
 )
-GENERATIONS_NAME = "generations.jsonl"  # recorded texts of a large model, to be imported
 QUICK = ("name=quick", "train.tokens=8192", "evaluate.limit=60", f"remark={QUICK_NOTE}")
 
 
@@ -37,6 +32,7 @@ def demo(
     """Train and evaluate two small models on five invented articles, offline, on two CPU cores."""
     from steep.core.artifacts import log
     from steep.stages import importing
+    from steep.stages.demo import GENERATIONS_NAME, write_sample_project
 
     opened = open_project(write_sample_project(directory), [*QUICK] if quick else None)
     counts = importing.run(*opened, opened.project.root / GENERATIONS_NAME)
@@ -46,33 +42,3 @@ def demo(
     run_all(opened, json)
     if quick:
         typer.echo(wrap_text(QUICK_NOTE, hang=0), err=json)
-
-
-def write_sample_project(directory: Path) -> Path:
-    """Write the demo as a project that can be changed and rerun, unless it is there.
-
-    Returns:
-        The path of its configuration.
-
-    Raises:
-        UserError: Something else is there.
-    """
-    directory = directory.resolve()
-    config = directory / DEFAULT_CONFIG.name
-    if config.is_file():
-        return config
-    if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
-        raise UserError(
-            "The demo does not write into what is there already.",
-            where=directory,
-            expected="a new or empty folder, or one with a demo in it",
-            hint="name another one: steep demo --directory DIR",
-        )
-    with (
-        resources.as_file(resources.files("steep") / "demo") as source,
-        atomic_directory(directory) as temporary,
-    ):
-        shutil.copytree(source / "documents", temporary / "documents")
-        for name in ("questions.jsonl", GENERATIONS_NAME, DEFAULT_CONFIG.name):
-            shutil.copy(source / name, temporary / name)
-    return config

@@ -25,7 +25,7 @@ def init(
     ] = None,
 ) -> None:
     """Write a commented configuration. Only reads the documents; sends and spends nothing."""
-    from steep.cli.first_config import write_first_config
+    from steep.stages.first_config import write_first_config
 
     found = write_first_config(config, documents, questions)
     reading, asked = found.documents, found.questions

@@ -9,10 +9,8 @@ from collections.abc import Container, Iterator, Sequence
 from itertools import zip_longest
 
 GAP = "  "
-NARROW_NAME, WIDE_NAME = (
-    10,
-    24,
-)  # columns of folded names: at least, and when the terminal is too narrow
+# Columns of folded names: at least, and when the terminal is too narrow.
+NARROW_NAME, WIDE_NAME = 10, 24
 WIDE_TEXT = 30  # columns of folded text in other columns
 BRACKET = re.compile(r" (?=[(\[])")  # an interval may stand below its value
 Row = Sequence[str]
