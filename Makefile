@@ -12,7 +12,7 @@ TESTS := $(VENV)/.installed-for-tests
 PURE := tests/core tests/documents tests/recipes tests/corpus tests/tokens tests/test_*.py
 PYTEST := $(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: install demo test lint check format clean
+.PHONY: install demo test quick lint check format clean
 
 install: $(STAMP)
 	@echo "Installed. Next: source $(VENV)/bin/activate && steep --help"
@@ -22,6 +22,9 @@ demo: $(STAMP)
 
 test: lint $(TESTS)
 	$(PYTEST)
+
+quick: $(TESTS)
+	$(PYTEST) -m "not slow"
 
 check: lint
 	$(PYTEST) $(PURE)

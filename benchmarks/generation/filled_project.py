@@ -50,42 +50,49 @@ class Filled:
     project: Project
     documents: Sequence[Document]
     recipe: Recipe
+    names: int = NAMES  # in each document
 
     def view(self, ledger: Ledger) -> PlanView:
         """The plan, with an open ledger."""
         return PlanView(self.documents, (self.recipe,), ledger)
 
 
-def create(folder: Path, documents: int, pairs: int, url: str = "http://127.0.0.1:9/v1") -> Filled:
+def create(
+    folder: Path,
+    documents: int,
+    pairs: int,
+    url: str = "http://127.0.0.1:9/v1",
+    names: int = NAMES,
+) -> Filled:
     """Write documents and configuration; the ledger is not begun."""
     (folder / "documents").mkdir(parents=True)
     for number in range(documents):
-        (folder / "documents" / f"d{number:06}.txt").write_text(document_text(number))
+        (folder / "documents" / f"d{number:06}.txt").write_text(document_text(number, names))
     configuration = CONFIGURATION.format(pairs=pairs, url=url)
     (folder / "steep.yaml").write_text(configuration, encoding="utf-8")
-    return opened(folder)
+    return opened(folder, names)
 
 
-def opened(folder: Path) -> Filled:
+def opened(folder: Path, names: int = NAMES) -> Filled:
     """Read a project as the stages do."""
     config = load_config(folder / "steep.yaml")
     project = Project(folder)
     documents = documents_stage.peek(config, project)
-    return Filled(config, project, documents, recipes_of(config.generate)[0])
+    return Filled(config, project, documents, recipes_of(config.generate)[0], names)
 
 
-def document_text(number: int) -> str:
+def document_text(number: int, names: int) -> str:
     """A document that mentions all its names."""
     sentences = [
         f"{name} sold {7 * i + number % 90} barrels to the harbour in a year of storms."
-        for i, name in enumerate(names_of(number))
+        for i, name in enumerate(names_of(number, names))
     ]
     return f"The ledger of port {number}\n\n" + " ".join(sentences) + "\n"
 
 
-def names_of(number: int) -> list[str]:
+def names_of(number: int, names: int) -> list[str]:
     """The names in a document."""
-    return [f"Marlow{number}x{i}" for i in range(NAMES)]
+    return [f"Marlow{number}x{i}" for i in range(names)]
 
 
 def fill(filled: Filled, finished: bool = True) -> int:
@@ -102,7 +109,10 @@ def fill(filled: Filled, finished: bool = True) -> int:
 def _entries(filled: Filled, finished: bool) -> Iterator[Entry]:
     for document in filled.documents:
         number = int(document.id[1:])
-        listed = {"summary": f"Who traded in port {number}.", "entities": names_of(number)}
+        listed = {
+            "summary": f"Who traded in port {number}.",
+            "entities": names_of(number, filled.names),
+        }
         first = filled.recipe.step("entities").specimen(document)
         answer = json.dumps(listed)
         yield Entry(first, completion(first, answer))
@@ -141,7 +151,7 @@ def forget(filled: Filled, places: Iterable[tuple[int, int]]) -> None:
     with connection:
         for number, rank in places:
             document = filled.documents[number]
-            answer = json.dumps({"summary": "", "entities": names_of(number)})
+            answer = json.dumps({"summary": "", "entities": names_of(number, filled.names)})
             call = _pairs(filled, document, answer)[rank]
             for statement in (
                 "DELETE FROM slots WHERE call_id = ?",

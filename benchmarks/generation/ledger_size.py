@@ -76,7 +76,11 @@ def put_back(filled: filled_project.Filled, place: tuple[int, int]) -> None:
     """Record a call that was taken out."""
     number, _ = place
     one = filled_project.Filled(
-        filled.config, filled.project, filled.documents[number : number + 1], filled.recipe
+        filled.config,
+        filled.project,
+        filled.documents[number : number + 1],
+        filled.recipe,
+        filled.names,
     )
     filled_project.fill_missing(one)
 

@@ -25,9 +25,9 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=10_000)
     parser.add_argument("--pairs", type=int, default=50)
     options = parser.parse_args()
-    filled_project.NAMES = NAMES
     with tempfile.TemporaryDirectory() as folder:
-        filled = filled_project.create(Path(folder) / "project", options.documents, options.pairs)
+        project = Path(folder) / "project"
+        filled = filled_project.create(project, options.documents, options.pairs, names=NAMES)
         for title in ("nothing is done", "the first step is answered"):
             with Ledger(filled.project.ledger_path) as ledger:
                 start = time.process_time()

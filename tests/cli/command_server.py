@@ -34,7 +34,7 @@ def serve() -> None:
     del aiohttp, pandas, pyarrow, scipy, AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
     del app, pipeline  # all that matters is that they are loaded
     detect_language("It reads its table of languages when it is first asked. " * 3)
-    gc.freeze()  # or each collection in a child would look at all of these modules
+    gc.freeze()  # or each collection in a child would traverse the objects of these modules
     for line in sys.stdin:
         order = json.loads(line)
         pid = os.fork()

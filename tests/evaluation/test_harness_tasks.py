@@ -175,3 +175,12 @@ def test_a_limit_and_what_cannot_be_run(tasks: Path, tiny_directory: Path, tmp_p
         run_tasks(tiny_directory, ["tiny_lost"], include_path=tasks)
     with pytest.raises(UserError, match="Cannot load the model"):
         run_tasks(tmp_path, ["tiny_exam"], include_path=tasks)
+
+
+@needs_harness
+@pytest.mark.slow
+def test_own_tasks_and_those_of_the_harness_are_known_together(
+    tasks: Path, tiny_directory: Path
+) -> None:
+    with pytest.raises(UserError, match=r"(?s)no task 'tiny_exams'.*tiny_exam"):
+        run_tasks(tiny_directory, ["tiny_exams"], include_path=tasks)

@@ -93,6 +93,7 @@ def test_its_result_is_printed(scores: Scores, capsys: pytest.CaptureFixture[str
     print_scores(scores)
     printed = capsys.readouterr().out
     assert "spelling, words right:" in printed and CAVEAT in printed
+    assert "(n = 8)" in printed.replace("\u00a0", " ")
     lines = [line.split() for line in printed.splitlines()]
     assert any(line[:2] == ["raw", "87.5%"] for line in lines)
     assert any(line[:3] == ["raw", "\N{MINUS SIGN}", "base"] and "+37.5" in line for line in lines)

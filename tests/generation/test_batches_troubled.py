@@ -202,7 +202,7 @@ def ended_openings(server: BatchServer, ledger: Ledger) -> str:
     return name
 
 
-def test_answers_that_are_gone_are_bought_again(server: BatchServer, ledger: Ledger) -> None:
+def test_answers_that_are_gone_are_paid_again(server: BatchServer, ledger: Ledger) -> None:
     del server.batches.files[ended_openings(server, ledger)]
     assert make(server, ledger).totals.done == CALLS
     assert server.completed.total() == CALLS + 5
@@ -217,7 +217,7 @@ def test_a_file_that_lacks_an_answer_is_read_again(server: BatchServer, ledger: 
     assert closed(ledger)[0] == "completed: 4 answered, 0 failed, 1 to submit again"
 
 
-def test_a_file_that_lacks_many_answers_stops_the_run_and_buys_none(
+def test_a_file_that_lacks_many_answers_stops_the_run_and_pays_for_none(
     server: BatchServer, ledger: Ledger
 ) -> None:
     name = ended_openings(server, ledger)

@@ -1,4 +1,4 @@
-"""On the path of a process: lm-evaluation-harness without its own tasks, indexed for 20 seconds."""
+"""Loaded at start-up by `PYTHONPATH`: skip the tasks of the harness itself, 20 seconds to index."""
 
 import functools
 
