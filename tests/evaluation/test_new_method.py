@@ -19,9 +19,9 @@ from steep.evaluation.compare import Grade, compare
 from steep.evaluation.eval_models import EvalModel
 from steep.evaluation.methods.common import ROWS_NAME, Method, Session, rows_by_model
 from steep.evaluation.methods.registry import METHODS, ask, check_methods, results_of, scores_of
-from steep.evaluation.results import MetricsResult, Scores, write_scores
+from steep.evaluation.results import MetricsResult, Scores
 from steep.evaluation.setup import EvaluationSetup
-from steep.evaluation.study_results import read_scores
+from steep.evaluation.study_results import read_scores, write_scores
 from steep.report.render import render_report
 from steep.stages.evaluate import setup_of
 

@@ -19,7 +19,7 @@ from steep.evaluation.methods.registry import METHODS
 from steep.evaluation.methods.short_answers import short_answers_result
 from steep.evaluation.protocols import PROTOCOLS
 from steep.evaluation.questions import Question
-from steep.evaluation.results import Interval, MethodResult, Scores, SkippedQuestion, write_scores
+from steep.evaluation.results import Interval, MethodResult, Scores, SkippedQuestion
 from steep.evaluation.rows import AnswerRow, make_rows
 from steep.evaluation.study_results import (
     Agreement,
@@ -38,6 +38,7 @@ from steep.evaluation.study_results import (
     TasksResult,
     TextSet,
     read_scores,
+    write_scores,
 )
 from steep.retrieval.measures import RetrievalQuality, RetrievalRow
 

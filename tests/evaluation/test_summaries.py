@@ -15,7 +15,7 @@ from steep.evaluation.engines import Decoding
 from steep.evaluation.hf_engine import HuggingFaceEngine
 from steep.evaluation.summaries.judging import judge_prompt, split_prompt
 from steep.evaluation.summaries.texts import (
-    KINDS,
+    MAX_TOKENS,
     ClaimRow,
     PassageRow,
     Reference,
@@ -87,7 +87,7 @@ def all_prompts() -> str:
     claims = ["The ferry is pulled by a rope.", "Edda owns it.", "It is red.", "It sank."]
     prompts = {
         f"{kind}, {form}, {named}": summary_prompt(document, kind, form == "request")
-        for kind in KINDS
+        for kind in MAX_TOKENS
         for form in ("request", "text to continue")
         for named, document in (("named in full", DOCUMENT), ("title alone", BARE))
     }
@@ -102,7 +102,7 @@ def test_prompts_are_the_golden_ones() -> None:
     assert all_prompts() == (GOLDEN / "summaries.txt").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MAX_TOKENS)
 @pytest.mark.parametrize("chat", [True, False])
 def test_writers_see_the_name_and_never_the_text(kind: Any, chat: bool) -> None:
     prompt = summary_prompt(DOCUMENT, kind, chat)

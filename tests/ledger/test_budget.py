@@ -4,14 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steep.core.calls import Completion, Usage
+from steep.core.calls import Usage
 from steep.ledger.budget import Budget, Reservation, total, used
 
 
 def came_back(budget: Budget, most: Reservation, usage: Usage, cost_usd: float) -> None:
     budget.release(most)
-    completion = Completion("id", "text", "stop", usage, cost_usd, 0.1, "here", 1)
-    budget.spend(used(completion))
+    budget.spend(used(usage, cost_usd))
 
 
 @given(

@@ -67,6 +67,7 @@ def test_a_difference_that_is_not_significant_comes_with_the_detectable_one() ->
     assert "5.0 percentage points in favor of new" in sentence
     assert "below about 18.0 points" in sentence
     assert "below" not in conclusion(pair(0.05, -0.1, 0.2, 0.6, 0.6), scores(smallest=None))
+    assert "in favor of" not in conclusion(pair(0.0, -0.1, 0.1, 1.0, 1.0), scores())
 
 
 def test_the_first_sentence_names_measure_and_claims_no_more_than_was_found() -> None:

@@ -22,7 +22,7 @@ def of_status(found: Found) -> Iterator[str]:
         yield from _reasoning(found)
         if found["asked_again"]:
             answers = plural(found["asked_again"], "answer")
-            yield f"  {answers} without text will be asked for again by the next run"
+            yield f"  {answers} without text will be requested again by the next run"
         yield from _rest(found)
         yield from _reasons(found["failures"])
         yield from _without_texts(found)

@@ -51,6 +51,12 @@ def text_ids(tokenizer: Any, text: str) -> list[int]:
     return next(encoder(tokenizer)([text]))
 
 
+def token_ids(tokenizer: Any, text: str) -> list[int]:
+    """Return the ids of a text, after BOS where the tokenizer has one, as in training."""
+    start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    return start + text_ids(tokenizer, text)
+
+
 def encoder(tokenizer: Any) -> Callable[[list[str]], Iterator[list[int]]]:
     """Return what gives the ids of texts without special tokens, never padded or cut off."""
     rust = getattr(tokenizer, "backend_tokenizer", None)

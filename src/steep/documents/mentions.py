@@ -58,10 +58,10 @@ class MentionIndex:
     """The words of a document, computed once for all names that are looked up in it."""
 
     def __init__(self, text: str) -> None:
-        self.language = document_language(text)
-        self._articles = _ARTICLES.get(self.language or "", "the a an").split()
+        self._language = document_language(text)
+        self._articles = _ARTICLES.get(self._language or "", "the a an").split()
         latin = script_shares(text[:SAMPLE_CHARACTERS]).get("LATIN", 0.0) > 0.5
-        self._inflects = latin and self.language not in (None, "en")
+        self._inflects = latin and self._language not in (None, "en")
         words = f" {' '.join(words_of(text))} "
         joined = join_hyphenated(text)
         self._words = words if joined == text else f"{words}\n {' '.join(words_of(joined))} "
@@ -77,7 +77,7 @@ class MentionIndex:
         """Return True if a name, given by its folded words, occurs in the document."""
         if f" {' '.join(words)} " in self._words:
             return True
-        forms = [_forms(word, self._inflects, self.language == "ko") for word in words]
+        forms = [_forms(word, self._inflects, self._language == "ko") for word in words]
         exact = all(form == re.escape(word) for form, word in zip(forms, words, strict=True))
         return not exact and re.search(f" {' '.join(forms)} ", self._words) is not None
 

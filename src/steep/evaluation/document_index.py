@@ -56,13 +56,16 @@ class DocumentIndex:
     setup: EvaluationSetup
     question_set: QuestionSet
     callers: Callers
-    in_memory: bool = False  # forget rankings when the index is closed
     _chunkings: dict[int, Chunking] = field(default_factory=dict)
     _retrievers: dict[tuple[int, str], Retriever] = field(default_factory=dict)
 
+    @property
+    def cache_path(self) -> Path | None:
+        """The file of rankings; None forgets them when the index is closed."""
+        return self.setup.project.store / CACHE_NAME
+
     def __enter__(self) -> DocumentIndex:
-        path = None if self.in_memory else self.setup.project.store / CACHE_NAME
-        self._cache = RetrievalCache(path).__enter__()
+        self._cache = RetrievalCache(self.cache_path).__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:

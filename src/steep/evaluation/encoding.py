@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from steep.core.errors import UserError
-from steep.core.token_ids import text_ids
+from steep.core.token_ids import token_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,9 @@ def encode_question(tokenizer: Any, prompt: str, continuations: Sequence[str]) -
     bare = prompt.rstrip()
     blanks = prompt[len(bare) :]
     prompt_ids = token_ids(tokenizer, bare)
-    bos = prompt_ids[: int(tokenizer.bos_token_id is not None)]
     options = []
     for continuation in continuations:
-        whole = bos + text_ids(tokenizer, bare + blanks + continuation)
+        whole = token_ids(tokenizer, bare + blanks + continuation)
         if len(whole) <= len(prompt_ids):
             raise UserError(
                 "An option has no token of its own after its prompt, so it has no likelihood.",
@@ -77,12 +76,6 @@ def encode_question(tokenizer: Any, prompt: str, continuations: Sequence[str]) -
             )
         options.append(tuple(whole[len(prompt_ids) :]))
     return EncodedQuestion(tuple(prompt_ids), tuple(options))
-
-
-def token_ids(tokenizer: Any, text: str) -> list[int]:
-    """Return the ids of a text, after BOS where the tokenizer has one."""
-    start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    return start + text_ids(tokenizer, text)
 
 
 def shared_tokens(prompts: Sequence[Sequence[int]]) -> int:

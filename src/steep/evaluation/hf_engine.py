@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from steep.core.calls import Sampling
-from steep.evaluation.encoding import shared_tokens, token_ids
+from steep.core.token_ids import token_ids
+from steep.evaluation.encoding import shared_tokens
 from steep.evaluation.engines import (
     Decoding,
     OnOutput,

@@ -103,7 +103,7 @@ def _sums(
     sums = [[0.0] * len(question.options) for question in encoded]
     done, total = 0, sum(map(len, sums))
     with evaluation_mode(model), torch.inference_mode():
-        branching, prefix = _way(model, encoded)
+        branching, prefix = _row_layout(model, encoded)
         single = (([n], row) for n, each in enumerate(encoded) for row in single_rows(each))
         rows = list(_tree_rows(encoded, prefix) if branching else single)
         for batch in batches([len(row.ids) for _, row in rows], batch_tokens):
@@ -128,7 +128,7 @@ def evaluation_mode(model: Any) -> Iterator[None]:
         model.train(was_training)
 
 
-def _way(model: Any, encoded: Sequence[EncodedQuestion]) -> tuple[bool, Any]:
+def _row_layout(model: Any, encoded: Sequence[EncodedQuestion]) -> tuple[bool, Any]:
     """Test whether options may be branches, and compute the prefix of all prompts."""
     if not encoded or model.config._attn_implementation != "sdpa":
         return False, None

@@ -24,7 +24,7 @@ from steep.core.artifacts import Artifact, Project
 from steep.core.calls import Completion, Usage
 from steep.core.errors import UserError
 from steep.core.formatting import dollars, some_of
-from steep.core.ranges import Case, Range
+from steep.core.ranges import CASES, Range
 from steep.documents.sentences import ends_sentence
 from steep.evaluation.callers import Callers, EndpointUse, check_prices, used_endpoints
 from steep.evaluation.config import BASE
@@ -243,7 +243,7 @@ def _evaluate(
     with ExitStack() as resources:
         doc_index = None
         if question_set is not None and settings.chunk_characters:
-            doc_index = _PlannedIndex(setup, question_set, counters, in_memory=True)
+            doc_index = _PlannedIndex(setup, question_set, counters)
             resources.enter_context(doc_index)
             if settings.reranker != "likelihood":
                 for size in settings.chunk_characters:
@@ -254,7 +254,12 @@ def _evaluate(
 
 
 class _PlannedIndex(DocumentIndex):
-    """Does not wait for local models: what they would rank is in the order of the file."""
+    """An index that runs no local model: it ranks chunks in file order instead."""
+
+    @property
+    def cache_path(self) -> None:
+        """Nothing is kept."""
+        return None
 
     def rank(
         self, chunk_characters: int, eval_model: EvalModel, questions: Sequence[Question]
@@ -349,6 +354,5 @@ def _stand_in(request: Request) -> Completion:
 def _cost(prices: Prices, tokens_in: Range, tokens_out: Range) -> Range | None:
     if not prices.known:
         return None
-    cases: tuple[Case, ...] = ("low", "expected", "high")
-    usages = (Usage(round(tokens_in[each]), 0, round(tokens_out[each])) for each in cases)
+    usages = (Usage(round(tokens_in[each]), 0, round(tokens_out[each])) for each in CASES)
     return Range(*(prices.cost_usd(usage) or 0.0 for usage in usages))

@@ -20,11 +20,11 @@ from steep.evaluation.results import AnswerProtocol, VoteName
 
 Answer = tuple[int, ...]  # options chosen, counted from 0
 PREFIX = "evaluate."  # of the names of identity fields
-ORDER_SEED = 0  # of shuffled options, as in the default protocol
+ORDER_SEED = 0  # of shuffled options
 
 
 PROTOCOLS: dict[str, AnswerProtocol] = {
-    "default": AnswerProtocol(order_seed=0),
+    "default": AnswerProtocol(order_seed=ORDER_SEED),
     # The text names no temperature; 0.1 is that of the code.
     "paper": AnswerProtocol(samples=64, temperature=0.1, parser="paper", vote="random-valid"),
     "paper-code": AnswerProtocol(

@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
 from steep.core.files import content_hash
 from steep.core.ids import stable_hash
+from steep.core.token_ids import token_ids
 from steep.documents.document import Document
 from steep.documents.store import documents_of
 from steep.evaluation.config import BASE, EvaluateConfig
-from steep.evaluation.encoding import encode_question, token_ids
+from steep.evaluation.encoding import encode_question
 from steep.evaluation.prompts import LETTERS, closed_book_prompt, continuation, short_answer_prompt
 from steep.evaluation.protocols import protocol_of
 from steep.evaluation.questions import (
@@ -137,13 +138,18 @@ def _that_fits(question_set: QuestionSet, setup: EvaluationSetup) -> QuestionSet
 
 def _limited(question_set: QuestionSet) -> QuestionSet:
     """Keep the first questions of every method."""
-    limit, parts = question_set.limit, ("questions", "short", "everything")
+    limit = question_set.limit
     if limit is None:
         return question_set
     found = max(len(question_set.questions), len(question_set.short))
     if limit < found:
         log.info("evaluate: asking the first %d of %d questions", limit, found)
-    return replace(question_set, **{each: getattr(question_set, each)[:limit] for each in parts})
+    return replace(
+        question_set,
+        questions=question_set.questions[:limit],
+        short=question_set.short[:limit],
+        everything=question_set.everything[:limit],
+    )
 
 
 def _short(path: Path, texts: Sequence[Document], methods: Sequence[str]) -> Questions:
@@ -186,8 +192,13 @@ def _on_split(question_set: QuestionSet, settings: EvaluateConfig) -> QuestionSe
     return replace(question_set, questions=questions, short=short)
 
 
-# A question, its texts, further tokens, and the count of all of them with a tokenizer.
-Need = tuple[str, Sequence[str], int, Callable[[Any], int]]
+class _Need(NamedTuple):
+    """The texts and further tokens of a question; `tokens` counts all with the tokenizer."""
+
+    question_id: str
+    texts: Sequence[str]
+    further_tokens: int
+    tokens: Callable[[Any], int]
 
 
 def _not_askable(
@@ -216,11 +227,11 @@ def _not_askable(
         return reasons
     fitting = [each for each in questions if each.id not in reasons]
     tokenizer = cache(partial(load_tokenizer, directory))
-    for question_id, texts, further, count in _needs(setup, fitting, short, documents):
-        most = sum(len(text.encode()) for text in texts) + SPECIAL_TOKENS + further
+    for need in _needs(setup, fitting, short, documents):
+        most = sum(len(text.encode()) for text in need.texts) + SPECIAL_TOKENS + need.further_tokens
         # A token is at least a byte, so most questions need no tokenizer.
-        if most > limit and (tokens := count(tokenizer())) > limit:
-            reasons[question_id] = f"it takes {tokens:,} tokens of a context of {limit:,}"
+        if most > limit and (tokens := need.tokens(tokenizer())) > limit:
+            reasons[need.question_id] = f"it takes {tokens:,} tokens of a context of {limit:,}"
     return reasons
 
 
@@ -229,23 +240,23 @@ def _needs(
     questions: Sequence[Question],
     short: Sequence[Question],
     documents: Mapping[str, Document],
-) -> Iterator[Need]:
+) -> Iterator[_Need]:
     """Yield what each question needs by each method."""
     methods = setup.evaluate.methods
     for each in questions if "likelihood" in methods else ():
         prompt = closed_book_prompt(each, documents[each.document_id])
         longest = max(each.options, key=len)
-        yield each.id, (prompt, longest), 0, partial(_option_tokens, prompt, each.options)
+        yield _Need(each.id, (prompt, longest), 0, partial(_option_tokens, prompt, each.options))
     if "answers" in methods:
         protocol = protocol_of(setup.evaluate)
         further = protocol.max_tokens
         prompts, _ = choice_prompts(questions, documents, protocol)
         for each, prompt in zip(questions, prompts, strict=True):
-            yield each.id, (prompt,), further, partial(_text_tokens, prompt, (), further)
+            yield _Need(each.id, (prompt,), further, partial(_text_tokens, prompt, (), further))
     for each in short if "short-answers" in methods else ():
         prompt = short_answer_prompt(each, documents[each.document_id])
         count = partial(_text_tokens, prompt, each.answers, SHORT_TOKENS)
-        yield each.id, (prompt, *each.answers), SHORT_TOKENS, count
+        yield _Need(each.id, (prompt, *each.answers), SHORT_TOKENS, count)
 
 
 def _option_tokens(prompt: str, options: Sequence[str], tokenizer: Any) -> int:

@@ -1,9 +1,9 @@
 """The results of methods, and the scores of an evaluation as `scores.json` holds them.
 
-Results are computed, kept, printed and drawn as these types (see also `study_results.py`); only
-here are they plain data. `MetricsResult` is the result of any method; others belong to closed-book
-methods. Intervals are 95% intervals clustered by document. A bound that does not exist is infinite,
-which JSON writes as null.
+Results are computed, kept, printed and drawn as these types (see also `study_results.py`);
+`as_json` and `from_json` convert them to and from plain data. `MetricsResult` is the result of any
+method; others belong to closed-book methods. Intervals are 95% intervals clustered by document. A
+bound that does not exist is infinite, which JSON writes as null.
 """
 
 from __future__ import annotations
@@ -11,12 +11,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, TypeAdapter
-
-from steep.core.files import write_json
 
 ParserName = Literal["strict", "lenient", "paper", "paper-code"]
 VoteName = Literal["first-valid", "random-valid", "majority"]
@@ -277,11 +274,6 @@ class Scores:
         """Return the results as plain data."""
         found = {name: as_json(result) for name, result in self.results.items()}
         return {**found, "skipped": [each._asdict() for each in self.skipped]}
-
-
-def write_scores(path: Path, scores: Scores) -> None:
-    """Write `scores.json` atomically."""
-    write_json(path, scores.as_json())
 
 
 def as_json(result: Any) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class AnswerRow:
     seed: int
     prompt: str
     output: str
-    finish_reason: str  # "stop" or "length" as a rule; "error" with an empty output
+    finish_reason: str  # "stop" or "length", or another reason that a server gives
     options: tuple[str, ...]  # in the order of the file; empty for a short answer
     order: tuple[int, ...]  # the option that was shown at each place
     gold: tuple[int, ...]  # the right options; empty for a short answer
@@ -132,11 +132,21 @@ def _generated(
 def _row(
     model: str, asked: Question, prompt: str, order: tuple[int, ...], sample: int, output: Output
 ) -> AnswerRow:
-    text, reason, seed, logprob = output
-    about = (model, asked.id, asked.document_id, asked.kind)
-    options, gold, answers = asked.options, asked.gold, asked.answers
     return AnswerRow(
-        *about, sample, seed, prompt, text, reason, options, order, gold, answers, logprob
+        model=model,
+        question_id=asked.id,
+        document_id=asked.document_id,
+        kind=asked.kind,
+        sample=sample,
+        seed=output.seed,
+        prompt=prompt,
+        output=output.text,
+        finish_reason=output.finish_reason,
+        options=asked.options,
+        order=order,
+        gold=asked.gold,
+        answers=asked.answers,
+        logprob=output.logprob,
     )
 
 

@@ -25,8 +25,9 @@ from steep.evaluation.methods.common import Session
 from steep.evaluation.methods.registry import ask, check_methods, scores_of
 from steep.evaluation.protocols import asking_fields, check_protocol, protocol_of, reading_fields
 from steep.evaluation.question_set import QuestionSet, read_question_set
-from steep.evaluation.results import Scores, SkippedQuestion, write_scores
+from steep.evaluation.results import Scores, SkippedQuestion
 from steep.evaluation.setup import SCORES_NAME, STAGE, EvaluationSetup
+from steep.evaluation.study_results import write_scores
 from steep.evaluation.summaries import study as summaries
 
 log = logging.getLogger("steep")
@@ -45,7 +46,7 @@ def check(setup: EvaluationSetup, documents: Artifact) -> None:
     _check_names(setup)
     check_methods(setup)
     check_protocol(setup.evaluate)
-    for line in _who_sees(setup):
+    for line in _disclosures(setup):
         log.info("evaluate: %s", line)
     general_text.check(setup)
     harness_tasks.check(setup)
@@ -171,7 +172,7 @@ def _asked_otherwise(setup: EvaluationSetup, rows: Sequence[Artifact]) -> Iterat
                 yield f"answers were asked with {name} {asked[name]!r}, not {value!r}"
 
 
-def _who_sees(setup: EvaluationSetup) -> Iterator[str]:
+def _disclosures(setup: EvaluationSetup) -> Iterator[str]:
     """Yield which host will see which questions and documents."""
     shown = setup.open_book.chunk_characters
     texts = "the questions, and the passages found for them" if shown else "the questions"

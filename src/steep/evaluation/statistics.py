@@ -5,7 +5,7 @@ sample size: n divided by the design effect (variance with documents as clusters
 leverage, over variance with questions as if independent), and on Student's t with one degree of
 freedom fewer than there are documents in effect. With it, a mean of right answers gets Wilson's
 interval and a paired difference that of Bonett and Price (2012). With few documents the design
-effect is a rough estimate, and one below 1 is mostly luck, so it is held above 1/3. The p of a
+effect is a rough estimate, and one below 1 is mostly chance, so it is held above 1/3. The p of a
 difference is the interval's own: below 0.05 exactly where the 95% interval excludes zero.
 
 If all values are equal, the design effect is taken as 1, near what a single other value would give.
@@ -35,6 +35,9 @@ CONFIDENCE = 0.95
 POWER = 0.8
 LEAST_DESIGN_EFFECT = 1 / 3
 PSEUDO_PAIRS = 2  # Bonett and Price add one pair to either side
+RESAMPLES = 10_000
+# Maps sums, shaped (..., columns), to scores; NaN if there is no score.
+Score = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 class _Sample(NamedTuple):
@@ -160,11 +163,6 @@ def _quantile(degrees: float, level: float) -> float:
     return float(stdtrit(degrees, level))
 
 
-RESAMPLES = 10_000
-# Maps sums, shaped (..., columns), to scores; NaN if there is no score.
-Score = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-
-
 def bootstrap_interval(
     columns: Sequence[Sequence[float]],
     clusters: Sequence[str],
@@ -245,8 +243,6 @@ def _draws(clusters: int, resamples: int, seed: int) -> NDArray[np.float64]:
 
 
 def _levels(clusters: int) -> tuple[float, float]:
-    if clusters == 1:
-        return 0.0, 1.0
-    t = float(stdtrit(clusters - 1, (1 + CONFIDENCE) / 2))
+    t = _quantile(clusters - 1, (1 + CONFIDENCE) / 2)
     low = float(ndtr(-math.sqrt(clusters / (clusters - 1)) * t))
     return low, 1 - low

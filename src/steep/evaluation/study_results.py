@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from steep.core.errors import UserError
-from steep.core.files import read_json
+from steep.core.files import read_json, write_json
 from steep.evaluation.results import (
     AnswersResult,
     Estimate,
@@ -74,9 +74,9 @@ class GridVariant:
     def __str__(self) -> str:
         if self.chunk_characters is None:
             return "whole document"
-        heat = "" if self.temperature is None else f", temperature {self.temperature}"
+        temperature = "" if self.temperature is None else f", temperature {self.temperature}"
         order = self.order.replace("_", " ")
-        return f"{self.shown} chunks of {self.chunk_characters}, {order}{heat}"
+        return f"{self.shown} chunks of {self.chunk_characters}, {order}{temperature}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,6 +307,11 @@ RESULTS: Mapping[str, type[MethodResult]] = {
 }
 
 
+def write_scores(path: Path, scores: Scores) -> None:
+    """Write `scores.json` atomically."""
+    write_json(path, scores.as_json())
+
+
 def read_scores(path: Path) -> Scores:
     """Read `scores.json`.
 
@@ -314,8 +319,8 @@ def read_scores(path: Path) -> Scores:
         UserError: It was written by another version of Steep.
     """
     plain = read_json(path)
-    skipped = tuple(SkippedQuestion(**each) for each in plain.pop("skipped", ()))
     try:
+        skipped = from_json(tuple[SkippedQuestion, ...], plain.pop("skipped", ()))
         found = {
             name: from_json(RESULTS.get(name, MetricsResult), each) for name, each in plain.items()
         }

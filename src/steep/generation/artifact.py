@@ -200,7 +200,7 @@ def _ask_again(settings: GenerateConfig, view: PlanView, empty: bool) -> None:
     An answer without text is asked for again by the next run, as often as any call is tried. The
     preparing calls of a document that gave nothing to write about are asked again if `empty`: the
     cause is often fixed at the endpoint, which no setting shows. What such calls have cost stays
-    counted, as spent for nothing (`Ledger.lost`).
+    counted, as lost (`Ledger.lost`).
     """
     prices = prices_of(settings, next(iter(base_urls(settings)), None))
     if textless := view.textless_calls(settings.max_attempts):
@@ -221,7 +221,7 @@ def _ask_again(settings: GenerateConfig, view: PlanView, empty: bool) -> None:
 def _forget(
     call_ids: Sequence[str], finish_reason: str, error: str, ledger: Ledger, prices: Prices
 ) -> None:
-    """Leave calls to do once more, and count what they have cost as spent for nothing."""
+    """Leave calls to do once more, and count what they have cost as lost."""
     lost = Lost()
     for record in ledger.get_many(call_ids).values():
         lost = lost.and_(ledger.charge_of(record.completion, prices))

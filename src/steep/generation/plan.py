@@ -178,7 +178,7 @@ class PlanView:
                     yield from self._ended(each, outside)
 
     def totals(self) -> Totals:
-        """Count what came of the plan; a call that two documents share is counted for each."""
+        """Count the outcomes of the plan; a call that two documents share is counted for each."""
         tally = Tally()
         for recipe in self.recipes:
             beyond = self._count(recipe, tally)

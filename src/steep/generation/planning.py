@@ -193,13 +193,14 @@ def _limit(settings: GenerateConfig, budget: Budget) -> Limit | None:
 
 def _limits(view: PlanView, budget: Budget, totals: Totals, limit: Limit | None) -> Limits:
     target, tokens = view.target_tokens, budget.max_tokens
-    written = {recipe.name: totals.written.get(recipe.name, 0) for recipe in view.recipes}
     return Limits(
         usd=None if limit is None else limit.left_usd,
         tokens=None if tokens is None else max(0.0, tokens - budget.spent_tokens),
-        text_tokens={}
-        if target is None
-        else {name: max(0.0, target - number) for name, number in written.items()},
+        text_tokens={
+            recipe.name: max(0.0, target - totals.written.get(recipe.name, 0))
+            for recipe in view.recipes
+            if target is not None
+        },
     )
 
 

@@ -157,9 +157,8 @@ class Display:
             self._phase = state.phase
             self._phase_began = (time.monotonic(), state.finished)
             if state.phase == "stopping" and state.in_flight and state.batches is None:
-                calls, often = plural(state.in_flight, "call"), "twice"
-                if state.asked_to_stop:
-                    often = "again"
+                calls = plural(state.in_flight, "call")
+                often = "again" if state.asked_to_stop else "twice"
                 text = "generate: stopping; waiting for %s in flight (Ctrl-C %s drops them)"
                 log.info(text, calls, often)
         self._state = state

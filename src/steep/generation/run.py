@@ -18,8 +18,9 @@ from steep.generation.plan import PlanView
 from steep.generation.progress import Display, GenerationReport, StopRequest
 from steep.generation.setup import base_urls, budget_of, prices_of
 from steep.generation.totals import Totals
+from steep.ledger.account import log_dropped
 from steep.ledger.budget import Budget, total
-from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy, log_dropped
+from steep.ledger.endpoint_worker import EndpointWorker, RetryPolicy
 from steep.ledger.ledger import Ledger
 
 if TYPE_CHECKING:  # it loads aiohttp

@@ -33,8 +33,9 @@ from steep.generation.work_queue import (
     document_work,
     preparing_rounds,
 )
+from steep.ledger.account import Account
 from steep.ledger.budget import Budget, Reservation
-from steep.ledger.endpoint_worker import Account, EndpointWorker, Outcome
+from steep.ledger.endpoint_worker import EndpointWorker, Outcome
 from steep.ledger.records import Entry, has_failed
 from steep.llm.client import FatalError
 
@@ -305,7 +306,8 @@ class _Run:
             if task.cancelled() or error is not None:
                 self._budget.release(most)
                 self._target.ended(calls, None)
-                errors += self._failure(number, error) if error is not None else ()
+                if error is not None:
+                    errors += self._failure(number, error)
             else:
                 outcome = task.result()
                 self._target.ended(calls, outcome.completions)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from steep.core.calls import Sampling, Usage
+from steep.core.calls import Sampling
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation.config import GenerateConfig
 from steep.generation.plan import PlanView
 from steep.ledger import queries, requests
-from steep.ledger.budget import Budget, Reservation, reservation
+from steep.ledger.budget import Budget, refusal_bound, reservation
 from steep.ledger.config import endpoint_prices
 from steep.ledger.ledger import Ledger
 from steep.llm.prices import Prices
@@ -127,9 +127,6 @@ def _count_spent(budget: Budget, prices: Prices, ledger: Ledger) -> None:
     budget.spent_usd = spending.known_usd + lost.cost_usd + (asked.cost_usd or 0.0)
     budget.spent_usd += prices.cost_usd(spending.unpriced_usage) or 0.0
     for group in queries.uncounted(ledger):
-        most = reservation(group.longest, prices)
-        if group.refused:
-            usage = Usage(group.longest.prompt_bound, 0, 0)
-            most = Reservation(usage.prompt_tokens, prices.cost_usd(usage))
+        most = (refusal_bound if group.refused else reservation)(group.longest, prices)
         budget.spent_tokens += group.calls * most.tokens - group.completion_tokens
         budget.spent_usd += group.calls * (most.cost_usd or 0.0)

@@ -29,7 +29,7 @@ MOST_COUNTED = 2**40  # tokens per call; a higher count is not plausible
 
 
 class Reservation(NamedTuple):
-    """The most that a call can use. `cost_usd` is None when the price is not known."""
+    """Tokens and dollars that a call used, or can use at most; None is an unknown cost."""
 
     tokens: int
     cost_usd: float | None
@@ -79,10 +79,10 @@ class Budget:
         self.reserved_usd += most.cost_usd or 0.0
         return True
 
-    def spend(self, used: Reservation) -> None:
+    def spend(self, charge: Reservation) -> None:
         """Charge what a call used; what was reserved for it is released separately."""
-        self.spent_tokens += used.tokens
-        self.spent_usd += used.cost_usd or 0.0
+        self.spent_tokens += charge.tokens
+        self.spent_usd += charge.cost_usd or 0.0
 
     def release(self, reserved: Reservation) -> None:
         """Release what was reserved for a call that has ended."""
@@ -101,10 +101,14 @@ def reservation(call: Payable, prices: Prices) -> Reservation:
     return Reservation(tokens, cost_usd)
 
 
-def used(completion: Completion) -> Reservation:
+def refusal_bound(call: Payable, prices: Prices) -> Reservation:
+    """Return the most that a refusal without text can use: its prompt."""
+    return Reservation(call.prompt_bound, prices.cost_usd(Usage(call.prompt_bound, 0, 0)))
+
+
+def used(usage: Usage, cost_usd: float | None) -> Reservation:
     """Return the usage that the endpoint reported."""
-    usage = completion.usage
-    return Reservation(usage.prompt_tokens + usage.completion_tokens, completion.cost_usd)
+    return Reservation(usage.prompt_tokens + usage.completion_tokens, cost_usd)
 
 
 def charge_of(call: Payable, completion: Completion, prices: Prices) -> Reservation:
@@ -113,10 +117,10 @@ def charge_of(call: Payable, completion: Completion, prices: Prices) -> Reservat
     A refusal without any text, as by a content filter, has read the prompt and written nothing.
     """
     if is_counted(completion):
-        return used(completion)
+        return used(completion.usage, completion.cost_usd)
     if completion.finish_reason not in REFUSED_REASONS or completion.text:
         return reservation(call, prices)
-    return Reservation(call.prompt_bound, prices.cost_usd(Usage(call.prompt_bound, 0, 0)))
+    return refusal_bound(call, prices)
 
 
 def recounted(completion: Completion) -> Completion:

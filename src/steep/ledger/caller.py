@@ -3,8 +3,8 @@
     completions = Caller(client, policy, ..., ledger, budget).complete(requests, on_done)
 
 What the ledger holds is not sent again. The first request goes out alone, so that a wrong key costs
-one request. What has come back is written at once: a kill loses what is in flight. Ctrl-C waits for
-what is in flight, since it is paid for; a second one does not.
+one request. Completions are recorded at once: a kill loses only the requests in flight. Ctrl-C
+waits for these, which may be billed; a second Ctrl-C does not.
 """
 
 from __future__ import annotations
@@ -18,15 +18,10 @@ from steep.core.calls import Completion
 from steep.core.errors import UserError
 from steep.core.formatting import plural
 from steep.ledger import requests as table
+from steep.ledger.account import Account, log_dropped
 from steep.ledger.budget import Budget, Reservation, total
 from steep.ledger.endpoint_health import EndpointHealth
-from steep.ledger.endpoint_worker import (
-    Account,
-    EndpointWorker,
-    Outcome,
-    RetryPolicy,
-    log_dropped,
-)
+from steep.ledger.endpoint_worker import EndpointWorker, Outcome, RetryPolicy
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import has_failed
 from steep.llm.client import CONTEXT_REASON, FatalError

@@ -16,24 +16,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 from steep.core.calls import Completion, Payable, Usage
 from steep.core.formatting import duration
 from steep.ledger.budget import (
     USUAL_CHARACTERS_PER_TOKEN,
-    Budget,
     Reservation,
-    charge_of,
     is_counted,
     recounted,
     reservation,
     total,
+    used,
 )
 from steep.ledger.endpoint_health import EndpointHealth
-from steep.ledger.ledger import Ledger
-from steep.ledger.records import Lost, without_prompt
+from steep.ledger.records import without_prompt
 from steep.ledger.throttling import Concurrency, RateLimit
 from steep.llm.client import Completes, FatalError, TransientError
 from steep.llm.openai_errors import UNREACHABLE
@@ -237,8 +234,8 @@ class EndpointWorker(Generic[Sent]):
         if any(each.text or each.result for each in uncounted):
             self._warn_uncounted()
         elif not uncounted and self.policy.tokens_per_minute:
-            used = sum(c.usage.prompt_tokens + c.usage.completion_tokens for c in completions)
-            self._tokens.give_back(tokens - used)
+            tokens_used = sum(used(c.usage, c.cost_usd).tokens for c in completions)
+            self._tokens.give_back(tokens - tokens_used)
 
     def _replied(self, now_s: float) -> None:
         self._last_reply_s = now_s
@@ -336,56 +333,3 @@ class EndpointWorker(Generic[Sent]):
             attempts=attempts,
             error=f"{error} [{self.client.endpoint}]",
         )
-
-
-class Account:
-    """Charges the budget of a run for its calls, and records lost attempts in the ledger."""
-
-    def __init__(self, budget: Budget, ledger: Ledger) -> None:
-        self.budget = budget
-        self.lost = Lost()  # attempts that may be billed, but returned nothing
-        self._ledger = ledger
-
-    def attach(self, worker: EndpointWorker[Sent]) -> None:
-        """Charge this account for the lost attempts of an endpoint."""
-        worker.on_lost = partial(self._on_lost, worker)
-
-    def settle(
-        self,
-        worker: EndpointWorker[Sent],
-        calls: Sequence[Sent],
-        most: Reservation,
-        outcome: Outcome,
-    ) -> list[Reservation]:
-        """Release what was reserved for calls; charge and return what each used."""
-        if not outcome.unaffordable:
-            self.budget.release(most)
-        if outcome.completions is None:
-            return []
-        pairs = zip(calls, outcome.completions, strict=True)
-        took = [charge_of(call, each, worker.prices) for call, each in pairs]
-        for each in took:
-            self.budget.spend(each)
-        return took
-
-    def _on_lost(
-        self, worker: EndpointWorker[Sent], calls: Sequence[Sent], error: TransientError
-    ) -> bool:
-        """Charge a lost attempt; return whether another one could be reserved."""
-        most = took = worker.most(calls)
-        if error.usage is not None:
-            tokens = error.usage.prompt_tokens + error.usage.completion_tokens
-            took = Reservation(tokens, error.cost_usd)
-        self.budget.release(most)
-        self.budget.spend(took)
-        self.lost = self.lost.and_(took)
-        self._ledger.record_lost(Lost().and_(took))
-        return self.budget.reserve(most)
-
-
-def log_dropped(stage: str, calls: str, most_usd: float | None) -> None:
-    """Warn that calls were sent and not waited for."""
-    cost = "at an unknown price" if most_usd is None else f"${most_usd:,.4f} at most"
-    log.warning(
-        "%s: %s sent and not waited for; the provider may bill this, %s", stage, calls, cost
-    )

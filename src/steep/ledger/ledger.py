@@ -276,8 +276,9 @@ class Ledger:
 
     def charge_of(self, completion: Completion, prices: Prices) -> Reservation:
         """Return the usage of a recorded call, or the most that it can have used."""
-        call = None if is_counted(completion) else self.call(completion.call_id)
-        return used(completion) if call is None else charge_of(call, completion, prices)
+        if is_counted(completion):
+            return used(completion.usage, completion.cost_usd)  # without reading the call
+        return charge_of(self.call(completion.call_id), completion, prices)
 
     def lost(self) -> Lost:
         """Sum what attempts that returned nothing have cost, or may have."""

@@ -33,7 +33,7 @@ from steep.llm.client import Client, FatalError, TransientError
 from steep.llm.local.prompts import log
 from steep.llm.ray_cluster import brief, check_room, connect
 
-MAX_RESTARTS = 10  # of an actor whose process cannot start
+MAX_RESTARTS = 10  # of an actor, so that one that cannot run is given up
 START_S = 1800.0  # loading a large model from a slow disk takes long
 LOOK_AGAIN_S = 1.0
 HOMES = 4096  # documents whose actor is remembered

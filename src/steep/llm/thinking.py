@@ -135,7 +135,7 @@ def _certain(text: str) -> str:
 
 
 def final_reason(answer: str, finish_reason: str, thought: bool) -> str:
-    """Return how an answer ended: a thought without an answer is not just an empty answer."""
+    """Return the finish reason; a thought without an answer has its own, `THOUGHT_ONLY`."""
     if thought and not answer.strip() and finish_reason in ("stop", "length", "unknown"):
         return THOUGHT_ONLY
     return finish_reason

@@ -45,7 +45,8 @@ class CallSequence(Protocol):
     def key(self) -> str:
         """Hash of all that decides about the calls, except for their number.
 
-        The ledger records under it which calls have ended. Two documents may have the same text.
+        The ledger records under it which calls have ended. It includes the document's id, as two
+        documents may have the same text.
         """
         ...
 
@@ -91,7 +92,7 @@ class Step(ABC):
     """One step of a recipe; its name stands in ledger, plan and report."""
 
     name: str
-    # Names of earlier steps whose answers decide about its calls; it is planned once these ended.
+    # Names of earlier steps whose answers decide about its calls; planned once these have ended.
     needs: ClassVar[tuple[str, ...]] = ()
     # Its calls are attempts: each is sent only if `is_enough` is false for those before it.
     one_by_one: ClassVar[bool] = False

@@ -52,12 +52,16 @@ def conclusions(scores: ModelComparison, measure: str) -> Html:
     levels = [against_chance(model, chance) for model in scores.models]
     levels.append(uneven_intervals(scores.models, chance))
     pairs = [el("li", conclusion(pair, scores)) for pair in scores.pairs]
-    said = " ".join(filter(None, levels))
+    sentences = " ".join(filter(None, levels))
     scope = (
         "These results hold for these documents, questions and models, and for one measure: "
         f"{measure}."
     )
-    parts = [el("ul", *pairs) if pairs else None, el("p", said) if said else None, el("p", scope)]
+    parts = [
+        el("ul", *pairs) if pairs else None,
+        el("p", sentences) if sentences else None,
+        el("p", scope),
+    ]
     return el("div", el("h3", "Conclusions"), *parts, class_="reading")
 
 
@@ -74,10 +78,10 @@ def conclusion(pair: Comparison, scores: ModelComparison) -> str:
     spread = f"95% interval {interval(low, high, signed=True)}, {test} {p}"
     kind = verdict(pair)
     if kind == "not significant":
+        side = f" in favor of {first}" if pair.difference else ""
         return (
             f"{capitalized(pair.a)} and {pair.b} do not differ significantly: the difference is "
-            f"{gain}{f' in favor of {first}' if pair.difference else ''} ({spread})."
-            f"{_smallest(scores)}"
+            f"{gain}{side} ({spread}).{_smallest(scores)}"
         )
     shown = f"{capitalized(first)} is {gain} above {second} ({spread})"
     if kind == "significant":

@@ -124,7 +124,7 @@ class CorpusSummary:
     rejected_rows: Sequence[RejectedSample]
 
     def passage_texts(self, ids: Sequence[str]) -> Mapping[str, str]:
-        """Read the texts of a few passages."""
+        """Read the texts of passages, all at once."""
         import pyarrow.compute as pc
         import pyarrow.dataset as ds
 

@@ -127,13 +127,13 @@ def _ends(figure: IntervalEstimate, limit: float) -> tuple[float, float]:
 
 
 def _dot(point: Point, across: Scale, up: Scale) -> Html:
-    said = [
+    sentences = [
         f"{name} {decimal(each.value, 2)} {bounds(each.low, each.high, 2)}"
         for name, each in (("salient", point.x), ("false", point.y))
     ]
     return el(
         "g",
-        el("title", f"{point.label}: {', '.join(said)}"),
+        el("title", f"{point.label}: {', '.join(sentences)}"),
         marker(point.series, across(point.x.value), up(point.y.value), RADIUS - 1),
     )
 

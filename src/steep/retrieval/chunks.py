@@ -53,7 +53,11 @@ class Chunking(NamedTuple):
 
 
 def cut_documents(documents: Sequence[Document], chunk_size: int) -> Chunking:
-    """Cut all documents into chunks of at most `chunk_size` characters."""
+    """Cut all documents into chunks of at most `chunk_size` characters.
+
+    Raises:
+        UserError: The documents have no text, or `chunk_size` is less than 1.
+    """
     chunks = [chunk for document in documents for chunk in _cut(document, chunk_size)]
     if not chunks:
         raise UserError(

@@ -132,7 +132,11 @@ class EndpointEmbedder:
         self._caller, self._model = caller, model
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Return one vector per text: (N, D)."""
+        """Return one vector per text: (N, D).
+
+        Raises:
+            UserError: The endpoint fails, or the limits of the project are reached.
+        """
         where, size = self._caller.endpoint, TEXTS_PER_REQUEST
         requests = [
             Request("embed", where, "embedding", self._model, tuple(texts[n : n + size]))

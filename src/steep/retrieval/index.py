@@ -32,6 +32,8 @@ Places = NDArray[np.int64]
 
 FAISS_FROM = 200_000  # vectors
 BLOCK_SCORES = 2**24  # of questions by vectors at once: 64 MiB
+BM25_BLOCK_SCORES = 2**23  # of questions by texts at once: 64 MiB
+K1, B = 1.5, 0.75  # saturation of repeated words, and normalization of length
 DIGITS = 6
 RANK_OFFSET = 60  # of reciprocal rank fusion; that of its authors
 SPARE = 64  # candidates beyond those asked for: single precision may confuse neighbors
@@ -40,7 +42,11 @@ logger = logging.getLogger(__name__)
 
 
 def need(module: str, package: str) -> Any:
-    """Import a module."""
+    """Import a module.
+
+    Raises:
+        UserError: It is not installed.
+    """
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -137,10 +143,6 @@ def _faiss_index(vectors_ND: Vectors) -> Any:
     index = need("faiss", "faiss-cpu").IndexFlatIP(vectors_ND.shape[1])
     index.add(np.ascontiguousarray(vectors_ND))
     return index
-
-
-K1, B = 1.5, 0.75  # saturation of repeated words, and normalization of length
-BM25_BLOCK_SCORES = 2**23  # of questions by texts at once: 64 MiB
 
 
 class BM25Index:

@@ -67,7 +67,11 @@ class LocalReranker:
         self._model: Any = package.CrossEncoder(str(path), local_files_only=True)
 
     def score(self, candidates: Sequence[Candidates]) -> list[list[float]]:
-        """Return the score of each text for its question."""
+        """Return the score of each text for its question.
+
+        Raises:
+            UserError: The model does not return one number per pair.
+        """
         pairs = [(each.question, text) for each in candidates for text in each.texts]
         scores = self._model.predict(pairs, show_progress_bar=False)
         if scores.shape != (len(pairs),):
@@ -90,7 +94,11 @@ class EndpointReranker:
         self._caller, self._model = caller, model
 
     def score(self, candidates: Sequence[Candidates]) -> list[list[float]]:
-        """Return the score of each text for its question."""
+        """Return the score of each text for its question.
+
+        Raises:
+            UserError: The endpoint fails, or the limits of the project are reached.
+        """
         where = self._caller.endpoint
         requests = [
             Request("rerank", where, "rerank", self._model, (each.question, *each.texts))
@@ -105,7 +113,11 @@ class EndpointReranker:
 def open_reranker(
     settings: RetrievalConfig, root: Path = Path(), caller: Sends | None = None
 ) -> Reranker | None:
-    """Open the configured reranker; None for "none", and for "likelihood", which needs a model."""
+    """Open the configured reranker; None for "none", and for "likelihood", which needs a model.
+
+    Raises:
+        UserError: Its package or directory is missing.
+    """
     match settings.reranker:
         case "none" | "likelihood":
             return None

@@ -1,9 +1,9 @@
 """What no run and not the current configuration uses any more: stale artifacts, old checkpoints.
 
-Kept are what a run's `run.json` or the configuration names, and whatever that was made from. Where
-a stage of the configuration is not finished, it is not known what the stages after it would use,
-and all their artifacts are kept. Scores go when the model that they are about has gone. The ledger
-is never touched.
+Kept are what a run's `run.json` or the configuration names, and their inputs. Where a stage of the
+configuration is not finished, it is not known what the stages after it would use, and all their
+artifacts are kept. Scores go when the model that they are about has gone. The ledger is never
+touched.
 """
 
 from __future__ import annotations

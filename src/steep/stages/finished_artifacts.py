@@ -18,7 +18,7 @@ MADE = ("documents", "generate", "corpus", "tokenize", "train", "instruct")
 
 
 @dataclass(frozen=True)
-class _Looking(Project):
+class _ReadOnlyProject(Project):
     """A project in which nothing is made, with a record of what was looked for."""
 
     seen: set[str] = field(default_factory=set)
@@ -57,15 +57,15 @@ def look(config: Config, project: Project) -> Finished:
     Raises:
         UserError: An arm reads what the corpus does not have.
     """
-    looking = _Looking(project.root, finished_only=True)
+    looking = _ReadOnlyProject(project.root, finished_only=True)
     found = Finished(looking.seen)
-    with _in_silence(), suppress(Unfinished):
+    with _without_log_lines(), suppress(Unfinished):
         _look(config, looking, found)
     return found
 
 
 @contextmanager
-def _in_silence() -> Iterator[None]:
+def _without_log_lines() -> Iterator[None]:
     """Turn off the log lines of stages, which a plan or a status should not print."""
     level = log.level
     log.setLevel(logging.ERROR)
@@ -75,7 +75,7 @@ def _in_silence() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _look(config: Config, looking: _Looking, found: Finished) -> None:
+def _look(config: Config, looking: _ReadOnlyProject, found: Finished) -> None:
     read = documents.run(config, looking)
     found.reached.append("documents")
     texts = generate.run(config, looking, read)

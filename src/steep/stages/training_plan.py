@@ -34,6 +34,7 @@ from steep.stages.tokenize import replay_path
 from steep.tokens.build import INSTRUCTION, REPLAY, VALIDATION
 from steep.training.config import OptimizationConfig
 from steep.training.forecast import (
+    ZERO,
     RunForecast,
     RunLister,
     SectionForecast,
@@ -72,7 +73,7 @@ def forecast(
     texts = _TextTokens(config, project, plan)
     mixed = {REPLAY, INSTRUCTION} if config.tokenize.instructions else {REPLAY}
     listed: dict[SectionName, tuple[RunForecast, ...]] = {
-        "train": runs.train(config.train, mixed, texts.of_arm, texts.of_validation())
+        "train": runs.train(config.train, mixed, texts.of_arm, texts.of_validation)
     }
     if arms := instruct.arms_of(config):
         listed["instruct"] = runs.tune(config.instruct, arms, texts.of_chats())
@@ -132,24 +133,31 @@ class _TextTokens:
         if not holdout:
             return []
         recipes = {name for names in config.train.arms.values() for name in names}
-        texts = filter(None, map(self._of_recipe, sorted(recipes - {RAW_RECIPE})))
-        held_out = sum(texts, Range.exactly(0.0)).times(holdout / (1 - holdout))
-        documents = self._of_recipe(RAW_RECIPE)
-        assert documents is not None, "documents are always there"
-        sets, replay = [held_out, documents] if held_out.high else [documents], replay_path(config)
+        texts = filter(None, map(self._written, sorted(recipes - {RAW_RECIPE})))
+        held_out = sum(texts, ZERO).times(holdout)
+        sets = [held_out] if held_out.high else []
+        sets.append(self._documents())
+        replay = replay_path(config)
         if config.train.replay_rate and replay.is_file():
             sets.append(_tokens_of(replay.stat().st_size).times(holdout))
         return sets
 
     def _of_recipe(self, recipe: str) -> Range | None:
         if recipe == RAW_RECIPE:
-            documents = documents_stage.peek(self._config, self._project)
-            return _tokens_of(sum(len(each.text.encode()) for each in documents))
+            return self._documents()
+        texts = self._written(recipe)
+        return texts and texts.times(1 - self._config.tokenize.holdout)
+
+    def _documents(self) -> Range:
+        documents = documents_stage.peek(self._config, self._project)
+        return _tokens_of(sum(len(each.text.encode()) for each in documents))
+
+    def _written(self, recipe: str) -> Range | None:
+        """Return the tokens of all texts of a recipe, those that are held out included."""
         parts = [_tokens_of(self._imported[recipe])] if recipe in self._imported else []
         if recipe in self._config.generate.recipes and self._plan is not None:
             parts.append(self._plan.text_tokens(recipe))
-        texts = total(parts) if parts else None
-        return texts and texts.times(1 - self._config.tokenize.holdout)
+        return total(parts) if parts else None
 
     @cached_property
     def _imported(self) -> Counter[str]:

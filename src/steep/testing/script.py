@@ -70,7 +70,7 @@ class Behaviour:
     delay_s: float = 0.0  # how long every answer takes
     slow_s: float = 1.0  # how much longer a slow one takes
     retry_after_s: float = 0.0  # the wait in Retry-After of a rate-limited client
-    retry_after: str | None = None  # the literal header in its place: a date, rubbish, ...
+    retry_after: str | None = None  # the literal header in its place: a date, an invalid text, ...
     clock_ahead_s: float = 0.0  # how wrong the server's clock is, in its Date header
     busy_above: int | None = None  # with more requests in progress, a further one gets HTTP 429
     dead: bool = False  # close every connection without an answer

@@ -120,8 +120,8 @@ class ScriptedServer:
     async def _reply(self, request: web.Request, body: Any) -> web.StreamResponse:
         key, behaviour = request_hash(body), self.script.behaviour
         self.requests[key] += 1
-        last = behaviour.dead_after
-        if behaviour.dead or (last is not None and self.completed.total() >= last):
+        limit = behaviour.dead_after
+        if behaviour.dead or (limit is not None and self.completed.total() >= limit):
             return hang_up(request)
         refusal = objection(behaviour, request.headers.get("Authorization", ""), body)
         if refusal is not None:

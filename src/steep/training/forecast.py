@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from steep.core.artifacts import Artifact, Identity, Project
 from steep.core.errors import UserError
 from steep.core.formatting import gib
-from steep.core.ranges import CASES, Case, Range
+from steep.core.ranges import CASES, Range
 from steep.tokens.build import CHATS, VALIDATION
 from steep.training.checkpoint_files import kept_steps
 from steep.training.config import InstructConfig, OptimizationConfig, TrainConfig
@@ -171,7 +171,7 @@ class RunLister:
         settings: TrainConfig,
         mixed: Collection[str],
         text_tokens: Callable[[str], Range | None],
-        validation_sets: Sequence[Range],
+        validation_sets: Callable[[], Sequence[Range]],
     ) -> tuple[RunForecast, ...]:
         """Return the runs of the arms.
 
@@ -179,7 +179,7 @@ class RunLister:
             settings: The section `train`.
             mixed: Names of the shards that can be mixed in.
             text_tokens: Estimates an arm that is not tokenized yet.
-            validation_sets: Estimated tokens of each validation set, if they are not tokenized.
+            validation_sets: Estimates the tokens of each validation set that is not tokenized yet.
         """
         mixed_rate = sum(mixed_rates(settings, mixed).values())
 
@@ -190,7 +190,9 @@ class RunLister:
             return tokens and tokens.map(lambda n: training_steps(settings, round(n), mixed_rate))
 
         if shard := self.shards.get(VALIDATION):
-            validation_sets = [Range.exactly(each) for each in shard.manifest["tokens"].values()]
+            sets = [Range.exactly(each) for each in shard.manifest["tokens"].values()]
+        else:
+            sets = [*validation_sets()]
         runs: list[RunForecast] = []
         for arm in settings.arms:
             try:
@@ -202,7 +204,7 @@ class RunLister:
             identity = training_identity(settings, self.shards, arm) if known else None
             run = self._run(arm, settings, steps, identity, arm in self.trained)
             first = not (self.trained or runs or run.steps_done)  # arms share their first losses
-            validation = _validation_tokens(settings, run, validation_sets, first)
+            validation = _validation_tokens(settings, run, sets, first)
             runs.append(replace(run, validation_tokens=validation))
         return tuple(runs)
 
@@ -254,12 +256,9 @@ def _validation_tokens(
     context, every = settings.context_tokens, settings.validation_every
     rows = (each.map(lambda tokens: validation_rows(round(tokens), context)) for each in sets)
     once = sum(rows, ZERO).times(context)
-
-    def left(case: Case, steps: Range) -> float:
-        between = (int(steps[case]) - 1) // every - run.steps_done // every if every else 0
-        return once[case] * (first + max(0, between) + 1)
-
-    return Range(*(left(case, run.steps) for case in CASES))
+    before = run.steps_done // every if every else 0
+    between = run.steps.map(lambda n: max(0, (int(n) - 1) // every - before) if every else 0)
+    return Range(*(once[case] * (first + between[case] + 1) for case in CASES))
 
 
 def forecast_section(

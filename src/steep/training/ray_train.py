@@ -41,7 +41,7 @@ def run_on_ray(job: TrainingJob, workers: int) -> StepMetrics:
     except Exception as error:
         raise _error_of_worker(error) from error
     finally:
-        if threading.current_thread() is threading.main_thread():
+        if on_ctrl_c is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, on_ctrl_c)  # Ray leaves its own handler behind
     return last_metrics(Path(job.directory))
 

@@ -2,7 +2,7 @@
 
 Scores follow from rows alone, under any parser, vote and treatment of unread answers. A question
 without one valid answer is wrong, or left out as the paper's code does; either way the number of
-questions that were read stands beside the accuracy, with the reasons.
+questions that were read is reported with the accuracy, and the reasons.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def _accuracy(verdicts: Sequence[ScoredQuestion]) -> Interval:
 
 
 class ScoredQuestion(NamedTuple):
-    """The answer to one question, with the row of a sample; None without a valid answer."""
+    """The answer to one question (None without a valid one), with the row of a sample."""
 
     row: AnswerRow
     chosen: Answer | None

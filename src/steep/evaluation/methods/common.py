@@ -49,6 +49,7 @@ class Method(NamedTuple):
     """A method of evaluation.
 
     Attributes:
+        stage: Name of the artifacts of rows that the result is computed from.
         ask: Asks one model, if the method is configured for it; yields the artifacts.
         result: Computes the result from the artifacts of `stage`, given also all other artifacts.
         chosen: True if `evaluate.methods` names it; False if it has a section of settings.
@@ -56,7 +57,7 @@ class Method(NamedTuple):
             the rows are not about questions.
     """
 
-    stage: str  # name of the artifacts of rows that the result is computed from
+    stage: str
     ask: Callable[[Session, EvalModel], Iterator[Artifact]]
     result: Callable[[Sequence[Artifact], Sequence[Artifact], EvaluationSetup], MethodResult]
     chosen: bool = True

@@ -19,9 +19,10 @@ from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
 from steep.core.files import content_hash, write_rows
 from steep.core.progress import Progress
+from steep.core.token_ids import token_ids
 from steep.documents.document import Skipped
 from steep.documents.general_text import KINDS, NoText, builtin_texts, stream_general_texts
-from steep.evaluation.encoding import batches, token_ids
+from steep.evaluation.encoding import batches
 from steep.evaluation.eval_models import EvalModel
 from steep.evaluation.methods.common import ROWS_NAME, Method, Session, is_local, rows_by_model
 from steep.evaluation.results import Interval
@@ -168,7 +169,8 @@ def loss_difference(after: Sequence[TextLoss], before: Sequence[TextLoss]) -> Lo
     """
     ids, others = ([(row.text_id, row.bytes) for row in rows] for rows in (after, before))
     if ids != others:
-        raise ValueError(f"not the same texts: {len(ids)} after, {len(others)} before")
+        first = f"{ids[:1]} {others[:1]}"
+        raise ValueError(f"not the same texts: {len(ids)} after, {len(others)} before, {first}")
 
     def interval(sums: Callable[[TextLoss], tuple[float, int]]) -> Interval:
         columns = [(*sums(a), *sums(b)) for a, b in zip(after, before, strict=True)]

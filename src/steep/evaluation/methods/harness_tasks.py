@@ -322,7 +322,7 @@ def ask(_: Session, eval_model: EvalModel) -> Iterator[Artifact]:
         write_rows(directory / ROWS_NAME, found.rows, TaskRow)
         scores = [asdict(each) for each in found.scores]
         write_json(directory / SCORES_NAME, {"scores": scores})
-        return {"tasks": len(scores), "without_rows": list(found.without_rows)}
+        return {"tasks": len(scores), "without_rows": found.without_rows}
 
     yield eval_model.build(STAGE, VERSION, fields, make)
 

@@ -114,13 +114,15 @@ def _grid(doc_index: DocumentIndex, eval_model: EvalModel) -> Iterator[Artifact]
 def variants_of(setup: EvaluationSetup, split: str) -> list[GridVariant]:
     """Return every combination of the settings."""
     settings = setup.open_book
-    heats: Sequence[float | None] = (None,)
+    temperatures: Sequence[float | None] = (None,)
     if settings.method == "answers":
-        heats = settings.temperatures or (protocol_of(setup.evaluate).temperature,)
-    grid = product(settings.chunk_characters, settings.shown, settings.orders, heats)
+        temperatures = settings.temperatures or (protocol_of(setup.evaluate).temperature,)
+    grid = product(settings.chunk_characters, settings.shown, settings.orders, temperatures)
     return [
-        GridVariant(chunk_characters=size, shown=k, order=order, temperature=heat, split=split)
-        for size, k, order, heat in grid
+        GridVariant(
+            chunk_characters=size, shown=k, order=order, temperature=temperature, split=split
+        )
+        for size, k, order, temperature in grid
     ]
 
 

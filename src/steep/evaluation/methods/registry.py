@@ -40,7 +40,7 @@ METHODS: dict[str, Method] = {
 
 def check_methods(setup: EvaluationSetup) -> None:
     """Check that every method that is to be used exists."""
-    known = [name.replace("_", "-") for name, method in METHODS.items() if method.chosen]
+    known = [_configured_name(name) for name, method in METHODS.items() if method.chosen]
     for name in setup.evaluate.methods:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -53,10 +53,15 @@ def check_methods(setup: EvaluationSetup) -> None:
             )
 
 
+def _configured_name(name: str) -> str:
+    """Return the name of a method in `evaluate.methods`."""
+    return name.replace("_", "-")
+
+
 def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
     """Ask one model by every configured method; yield the artifacts of rows."""
     for name, method in METHODS.items():
-        if not method.chosen or name.replace("_", "-") in eval_model.setup.evaluate.methods:
+        if not method.chosen or _configured_name(name) in eval_model.setup.evaluate.methods:
             yield from method.ask(session, eval_model)
 
 

@@ -1,8 +1,8 @@
 """Closed book, by short answers in the model's own words: SQuAD's exact match and F1.
 
 Both compare words without case, punctuation and English articles; of several accepted answers the
-best counts. They equal the published scorers (`benchmarks/metric_agreement.py`). In scripts without
-spaces between words (Chinese, Japanese, Thai, ...) each character is a word.
+best counts. They equal the published scorers on the cases of `benchmarks/metric_agreement.py`. In
+scripts without spaces between words (Chinese, Japanese, Thai, ...) each character is a word.
 """
 
 from __future__ import annotations

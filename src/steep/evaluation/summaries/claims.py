@@ -6,10 +6,11 @@ and not the text. Small models repeat themselves: an equal passage of a text is 
 and a claim that comes again is counted once, with the number of repeats beside it. Batches hold
 claims of one text only, and the judge never learns whose.
 
-Agreement on truth is measured on all claims, on salience on true ones that the judge calls true.
-Each has the share of equal verdicts and Cohen's kappa, which is 0 for a judge that guesses (or says
-always the same) and 1 for one that agrees throughout. Intervals take the claims as independent:
-they show how precise these few claims are, not how well the judge reads other texts.
+Agreement on truth is measured on all claims with a verdict that could be read (`unread` counts the
+others), on salience on true ones that the judge calls true. Each has the share of equal verdicts
+and Cohen's kappa, which is 0 for a judge that guesses (or always gives the same verdict) and 1 for
+one that agrees throughout. Intervals take the claims as independent: they show how precise these
+few claims are, not how well the judge reads other texts.
 """
 
 from __future__ import annotations

@@ -10,13 +10,13 @@ side by side:
 - the plain counts for each text, and the precision (true claims among those judged).
 
 Each human summary is compared with the mean of the others, too. The mean of such ratios is above 1
-where counts are small: it is the yardstick for the models' own.
+where counts are small: it is the reference for the models' own.
 
 A claim without a verdict is a claim, but neither true nor false. A text of which nothing could be
 read or judged has no counts, and the reason: counted as zero it would look free of errors. An empty
 text has counts, all zero.
 
-All intervals are over documents. With one document an interval reaches as far as the measure goes.
+All intervals are over documents. With one document an interval spans the range of the measure.
 """
 
 from __future__ import annotations
@@ -336,8 +336,8 @@ class SummaryScores:
         human = self._human()
         if texts.writer == HUMAN:
             return pairs_among(human)
-        yardstick, own = by_document(human), by_document(self.counted(texts))
-        return [Pair(key, own[key], yardstick[key]) for key in own if key in yardstick]
+        reference, own = by_document(human), by_document(self.counted(texts))
+        return [Pair(key, own[key], reference[key]) for key in own if key in reference]
 
     def _human(self) -> list[CountedText]:
         return self.counted(TextSet(HUMAN, HUMAN))

@@ -28,7 +28,6 @@ from steep.evaluation.prompts import named
 from steep.evaluation.study_results import HUMAN, TextSet
 
 Kind = Literal["short", "long"]
-KINDS: tuple[Kind, ...] = ("short", "long")
 # Human summaries have up to 500 words; the long ones are to be as long as the model can.
 MAX_TOKENS: dict[Kind, int] = {"short": 768, "long": 3072}
 SHOWN_REASONS = 3

@@ -21,7 +21,7 @@ import torch
 from steep.core.calls import Sampling
 from steep.core.errors import UserError
 from steep.core.ids import derive_seed
-from steep.core.token_ids import rendered_chat, text_ids
+from steep.core.token_ids import rendered_chat, text_ids, token_ids
 from steep.llm.local.client import load_model
 from steep.llm.local.prompts import LAST_TOKENS, end_ids
 from steep.llm.local.sampling import RowSampler, SampledRow
@@ -78,8 +78,7 @@ class StreamingChatModel:
 
         if not self.has_template:
             text = "\n".join(message["content"] for message in messages)
-            bos = self._tokenizer.bos_token_id  # as before every text that a model is trained on
-            return [*([] if bos is None else [bos]), *text_ids(self._tokenizer, text)]
+            return token_ids(self._tokenizer, text)
         try:
             text = rendered_chat(self._tokenizer, messages, add_generation_prompt=True)
         except TemplateError as error:

@@ -187,7 +187,8 @@ def _multiple_choice(found: AnswersResult) -> Iterator[Block]:
 
 def protocol_text(protocol: AnswerProtocol) -> str:
     """Return how answers were generated, parsed and counted."""
-    heat, parser, vote = protocol.temperature, protocol.parser, protocol.vote
+    parser, vote, temperature = protocol.parser, protocol.vote, protocol.temperature
+    decoding = f"sampled at temperature {temperature:g}" if temperature else "by greedy decoding"
     unparsed = (
         "is left out, so a model whose answers are rarely parsed has few questions"
         if protocol.unparsed == "excluded"
@@ -196,7 +197,7 @@ def protocol_text(protocol: AnswerProtocol) -> str:
     return (
         "After worked examples, each model generates "
         f"{plural(protocol.samples, 'text')} per question of up to {count(protocol.max_tokens)} "
-        f"tokens, {f'sampled at temperature {heat:g}' if heat else 'by greedy decoding'}. Options "
+        f"tokens, {decoding}. Options "
         f"are in {'file' if protocol.order_seed is None else 'random'} order. "
         f"The parser is '{parser}'"
         + (f": {PARSERS[parser]}" if parser in PARSERS else "")

@@ -36,7 +36,7 @@ SAMPLED_REJECTED = 3
 SHOWN_WORDS = 160  # longer texts are folded after this many
 SUBSET_NAMES = {0: "no entities named", 1: "single entities", 2: "pairs", 3: "triplets"}
 SIZES = {name: f"a {name} model" for name in ("small", "large")}  # of imported texts without names
-MOST_COMPARED = 100  # generated texts that are tried
+COMPARED_AT_ONCE = 100  # generated texts whose counterparts are read together
 SAMPLE_SEED, COMPARISON_SEED = "report", "writers"
 Row = TypeVar("Row")
 
@@ -66,10 +66,10 @@ def corpus(run: ReportData) -> PageSection:
 def _source_counts(documents: Documents) -> Html:
     counts = documents.counts
     whole, parts, skipped = (counts.get(name, 0) for name in ("documents", "parts", "skipped"))
-    said = f"{plural(counts.get('files', 0), 'file')} yielded {plural(whole, 'document')}"
-    said += f", split into {plural(parts, 'part')} for generation" if parts > whole else ""
+    sentence = f"{plural(counts.get('files', 0), 'file')} yielded {plural(whole, 'document')}"
+    sentence += f", split into {plural(parts, 'part')} for generation" if parts > whole else ""
     unread = plural(skipped, "file or line was", "files or lines were")
-    return el("p", f"{said}; {unread} skipped." if skipped else f"{said}.")
+    return el("p", f"{sentence}; {unread} skipped." if skipped else f"{sentence}.")
 
 
 def _skipped_files(documents: Documents) -> Table:
@@ -248,14 +248,15 @@ def _pairing(corpus: CorpusSummary) -> _Pairing | None:
         and passage.document_id in recorded
     ]
     generated.sort(key=lambda each: stable_hash([COMPARISON_SEED, each.id]))
-    del generated[MOST_COMPARED:]
-    documents = dict.fromkeys(each.document_id for each in generated)
-    read = [*generated, *(each for document in documents for each in recorded[document])]
-    texts = corpus.passage_texts([each.id for each in read]) if read else {}
-    for passage in generated:
-        found = _about(passage.subset, recorded[passage.document_id], texts)
-        if best := min(found, key=lambda each: each[0], default=None):
-            return _Pairing(passage, best[1], texts[passage.id], texts[best[1].id])
+    for first in range(0, len(generated), COMPARED_AT_ONCE):
+        some = generated[first : first + COMPARED_AT_ONCE]
+        documents = dict.fromkeys(each.document_id for each in some)
+        read = [*some, *(each for document in documents for each in recorded[document])]
+        texts = corpus.passage_texts([each.id for each in read])
+        for passage in some:
+            found = _about(passage.subset, recorded[passage.document_id], texts)
+            if best := min(found, key=lambda each: each[0], default=None):
+                return _Pairing(passage, best[1], texts[passage.id], texts[best[1].id])
     return None
 
 

@@ -132,9 +132,9 @@ def _texts_part(texts: GeneralTextResult) -> Part:
         ]
     else:
         caption += " One model was measured, so there is no other model to compare it with."
-    said = [_text_sentence(each) for each in texts.differences]
+    sentences = [_text_sentence(each) for each in texts.differences]
     found = table(texts.models, columns, caption)
-    return Part("General text", [found, Bullets(said) if said else None])
+    return Part("General text", [found, Bullets(sentences) if sentences else None])
 
 
 def _bits_lost(pair: LossDifference | None) -> Cell:

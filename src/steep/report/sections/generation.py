@@ -66,9 +66,9 @@ def _outcome_chart(found: Generation) -> Html:
         class_="alarm",
     )
     sign, warning = ("=", None) if planned == total else ("\N{NOT EQUAL TO}", wrong)
-    said = (f"{count(planned)} planned {sign} ", join(terms, " + "), warning)
+    content = (f"{count(planned)} planned {sign} ", join(terms, " + "), warning)
     bar = stacked_bar(parts, "Planned calls by outcome")
-    return join([bar, el("p", *said, class_="equation")])
+    return join([bar, el("p", *content, class_="equation")])
 
 
 def cost(cost_usd: float | None, *, own_machine: bool) -> str:

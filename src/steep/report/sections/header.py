@@ -50,7 +50,7 @@ def header(run: ReportData) -> Html:
         el("p", _first_sentence(run), class_="lede"),
         el("p", el("strong", "Note. "), remark) if (remark := run.config.get("remark")) else None,
         facts(_key_figures(run), "tiles"),
-        el("p", said, class_="opening") if (said := _text_counts(run)) else None,
+        el("p", sentences, class_="opening") if (sentences := _text_counts(run)) else None,
     )
 
 
@@ -64,16 +64,16 @@ def _text_counts(run: ReportData) -> str | None:
         return None
     read = {recipe for arm in run.arms for recipe in run.reads(arm.name)} & {*passages}
     unread = {recipe: n for recipe, n in passages.items() if recipe not in {*read, RAW_RECIPE}}
-    said = [each for arm in run.ordered_arms if (each := _read_by(run, arm, passages))]
+    sentences = [each for arm in run.ordered_arms if (each := _read_by(run, arm, passages))]
     if unread:
         recipes = listing([f"{recipe} {count(n)}" for recipe, n in unread.items()])
-        said.append(f"no arm reads {count(sum(unread.values()))} ({recipes})")
-    if not said:
+        sentences.append(f"no arm reads {count(sum(unread.values()))} ({recipes})")
+    if not sentences:
         return None
     rejected = len(run.corpus.rejected_rows)
     more = f" The filters rejected {plural(rejected, 'more text', 'more texts')}." * bool(rejected)
     what = plural(synthetic, "synthetic passage")
-    return f"Of the {what}, {listing(said)}.{more}"
+    return f"Of the {what}, {listing(sentences)}.{more}"
 
 
 def _read_by(run: ReportData, arm: Arm, passages: Counter[str]) -> str:

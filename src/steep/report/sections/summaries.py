@@ -100,8 +100,8 @@ def _judge_part(judges: Sequence[JudgeAgreement]) -> Part:
         "gives the same verdict, and 1 for full agreement; disagreement is a source of error in "
         "all results below."
     )
-    said = [_reliability(f"{name} by {judge.judge}", found) for judge, name, found in verdicts]
-    return Part(heading, [Table(headings, rows, caption, range(len(texts))), Bullets(said)])
+    sentences = [_reliability(f"{name} by {judge.judge}", found) for judge, name, found in verdicts]
+    return Part(heading, [Table(headings, rows, caption, range(len(texts))), Bullets(sentences)])
 
 
 def _confusions(agreement: Agreement) -> str:
