@@ -26,6 +26,7 @@ from steep.core.calls import STATUSES
 from steep.core.errors import UserError
 from steep.core.files import read_json
 from steep.report.render import render_report
+from steep.report.sections import corpus as corpus_section
 
 PASSAGES = "passages.parquet"
 
@@ -397,6 +398,23 @@ def written_entities(text: str) -> list[str]:
     """The two names in the heading above the texts."""
     heading = text.split("Two texts about ")[1].split("The generated text")[0]
     return heading.split(" and ")
+
+
+def test_all_generated_texts_are_searched_for_a_recorded_one(
+    tmp_path: Path, run_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = artifact(tmp_path, run_directory, "corpus")
+    import_recorded_texts(corpus / PASSAGES)
+    edit(corpus / "manifest.json", imported={RECORDED: ["large"]})
+    table = pq.read_table(corpus / PASSAGES)
+    recorded = [row["recipe"] == RECORDED for row in table.to_pylist()]
+    last = max(index for index, each in enumerate(recorded) if each) - 1  # one about a pair
+    kept = [index for index, each in enumerate(recorded) if not each or index == last]
+    pq.write_table(table.take(kept), corpus / PASSAGES)
+    monkeypatch.setattr(corpus_section, "COMPARED_AT_ONCE", 1)
+
+    first, second = written_entities(render(tmp_path, run_directory).text)
+    assert f"Recorded: {first} and {second} belong" in table.to_pylist()[last]["text"]
 
 
 def test_texts_of_one_origin_are_not_compared(tmp_path: Path, run_directory: Path) -> None:
