@@ -74,8 +74,7 @@ def evaluate(
         The artifact with the tables; None if nothing is configured.
     """
     question_set = read_question_set(setup, documents)
-    with Callers(setup) as callers:
-        rows = _rows(setup, documents, trained, question_set, callers)
+    rows = ask_all(setup, documents, trained, question_set)
     if not rows:
         log.info("evaluate: nothing to ask, evaluate.questions is null")
         return None
@@ -134,6 +133,17 @@ def rows_of(project: Project, evaluated: Artifact) -> list[Artifact]:
     return [_finished(project, str(name)) for name in names]
 
 
+def ask_all(
+    setup: EvaluationSetup,
+    documents: Artifact,
+    trained: Mapping[str, Artifact],
+    question_set: QuestionSet | None,
+) -> list[Artifact]:
+    """Ask the base and all trained models; return the artifacts of rows, model by model."""
+    with Callers(setup) as callers:
+        return _rows(setup, documents, trained, question_set, callers)
+
+
 def _rows(
     setup: EvaluationSetup,
     documents: Artifact,
@@ -141,7 +151,6 @@ def _rows(
     question_set: QuestionSet | None,
     callers: Callers,
 ) -> list[Artifact]:
-    """Ask all models; return the artifacts of their rows, model by model."""
     asks_summaries = setup.summaries.references is not None
     study = summaries.SummaryStudy(setup, documents, callers) if asks_summaries else None
     judge = [*study.judge()] if study else []

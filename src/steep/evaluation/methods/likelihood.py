@@ -18,6 +18,7 @@ from steep.evaluation.engines import NORMALIZERS, NoLikelihoods, Normalizer
 from steep.evaluation.eval_models import EvalModel
 from steep.evaluation.methods.common import (
     ROWS_NAME,
+    Graded,
     Method,
     Session,
     build_rows,
@@ -161,4 +162,11 @@ def about(artifact: Artifact, setup: EvaluationSetup, question_id: str) -> list[
     ]
 
 
-METHOD = Method(STAGE, ask, _result, about=about)
+def graded(artifact: Artifact, setup: EvaluationSetup) -> dict[str, Graded]:
+    """Return the grades of a model."""
+    rows = read_rows(artifact.path / ROWS_NAME, QuestionRow)
+    grades = likelihood_grades(rows, setup.evaluate.normalizer)
+    return {"accuracy by likelihood": Graded(grades, mean_chance(rows))}
+
+
+METHOD = Method(STAGE, ask, _result, about=about, graded=graded)
