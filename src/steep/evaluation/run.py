@@ -19,7 +19,7 @@ from steep.core.errors import UserError
 from steep.evaluation.callers import Callers, check_prices, used_endpoints
 from steep.evaluation.config import BASE
 from steep.evaluation.document_index import DocumentIndex
-from steep.evaluation.eval_models import eval_models
+from steep.evaluation.eval_models import EvalModel, eval_models
 from steep.evaluation.methods import answers, general_text, harness_tasks, open_book
 from steep.evaluation.methods.common import Session
 from steep.evaluation.methods.registry import ask, check_methods, scores_of
@@ -138,23 +138,29 @@ def ask_all(
     documents: Artifact,
     trained: Mapping[str, Artifact],
     question_set: QuestionSet | None,
+    only: str | None = None,
 ) -> list[Artifact]:
-    """Ask the base and all trained models; return the artifacts of rows, model by model."""
+    """Ask the base and all trained models, or only the one of this name.
+
+    Returns:
+        The artifacts of rows, model by model.
+    """
     with Callers(setup) as callers:
-        return _rows(setup, documents, trained, question_set, callers)
+        models = eval_models(setup, trained, callers)
+        asked = [each for each in models if only in (None, each.name)]
+        return _rows(setup, documents, asked, question_set, callers)
 
 
 def _rows(
     setup: EvaluationSetup,
     documents: Artifact,
-    trained: Mapping[str, Artifact],
+    models: Sequence[EvalModel],
     question_set: QuestionSet | None,
     callers: Callers,
 ) -> list[Artifact]:
     asks_summaries = setup.summaries.references is not None
     study = summaries.SummaryStudy(setup, documents, callers) if asks_summaries else None
     judge = [*study.judge()] if study else []
-    models = eval_models(setup, trained, callers)
     by_model: dict[str, list[Artifact]] = {}
     with ExitStack() as resources:
         doc_index = None

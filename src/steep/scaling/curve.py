@@ -29,7 +29,7 @@ class Curve:
     @cached_property
     def sizes(self) -> Numbers:
         """The distinct numbers of tokens, ascending, shape (X,)."""
-        return np.unique(np.asarray(self.tokens, np.float64))
+        return np.array(sorted(set(self.tokens)), np.float64)
 
     @cached_property
     def seeds(self) -> NDArray[np.int64]:
@@ -39,7 +39,8 @@ class Curve:
     @cached_property
     def accuracies(self) -> Numbers:
         """The mean grade of each model, shape (P,)."""
-        return self.grades.mean(axis=1)
+        accuracies: Numbers = self.grades.mean(axis=1)
+        return accuracies
 
     @property
     def means(self) -> Numbers:

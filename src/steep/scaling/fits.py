@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from steep.evaluation.results import AtMost
 from steep.scaling.curve import Curve
 from steep.scaling.forms import FORMS, Fitted, Form
 
@@ -34,9 +35,9 @@ LEVELS = (0.025, 0.975)
 class Bounded:
     """A value with its interval."""
 
-    value: float
-    low: float
-    high: float
+    value: AtMost
+    low: AtMost
+    high: AtMost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ class FormFit:
     form: str
     label: str
     parameters: Mapping[str, Bounded]
-    aicc: float
+    aicc: AtMost
     held_out_error: float | None
     refused: str = ""
 
@@ -119,7 +120,7 @@ def fit_curve(
     """
     drawn = curve.resampled_means(resamples, seed)
     if refused := _refusal(curve, chance, drawn):
-        return CurveFit(forms=(), chosen=None, best=(), refused=refused, band=()), ()
+        return no_fit(refused), ()
     usable = {form.name: form for form in forms if _spare(curve, form) >= SPARE_POINTS}
     fits = {name: _Fit.of(form, curve, drawn) for name, form in usable.items()}
     results = tuple(
@@ -136,6 +137,11 @@ def fit_curve(
         ),
         tuple(fits[name].target(curve, accuracy) for accuracy in targets for name in best),
     )
+
+
+def no_fit(why: str) -> CurveFit:
+    """Return the result for points through which no line can be drawn."""
+    return CurveFit(forms=(), chosen=None, best=(), refused=why, band=())
 
 
 def _refusal(curve: Curve, chance: float, drawn: Numbers) -> str:
@@ -187,7 +193,7 @@ def _best(fits: Sequence[FormFit]) -> tuple[str, ...]:
     first = ordered[0]
 
     def rivals(other: FormFit) -> bool:
-        near = other.aicc - first.aicc <= UNDECIDED
+        near = not other.aicc - first.aicc > UNDECIDED  # both may be infinite
         if other.held_out_error is None or first.held_out_error is None:
             return near
         return near or abs(other.held_out_error) < abs(first.held_out_error)

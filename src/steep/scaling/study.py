@@ -19,13 +19,16 @@ from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json
 from steep.evaluation.compare import Grade
+from steep.evaluation.config import BASE
 from steep.evaluation.methods.common import Graded
 from steep.evaluation.results import as_json
 from steep.scaling.config import ScaleConfig
 from steep.scaling.curve import Curve, Numbers
-from steep.scaling.fits import LEVELS, RESAMPLES, Bounded, CurveFit, Target, fit_curve
+from steep.scaling.fits import LEVELS, RESAMPLES, Bounded, CurveFit, Target, fit_curve, no_fit
 
 STAGE, RESULT_NAME = "scale", "study.json"
+POINTER_NAME = "scaled.json"  # in the run's directory: the name of its latest study
+RETRIEVAL = "retrieval"  # the name of the base model with retrieved texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,7 @@ class Price:
     tokens: int
     generation_usd: float | None
     training_hours: float
+    evaluation_hours: float
     training_usd: float | None
 
 
@@ -204,6 +208,7 @@ class StudyResult:
     """The results of a study, as `study.json` holds them."""
 
     models: int
+    missing: tuple[str, ...]  # names of models that are not evaluated yet
     hours: float  # of training and evaluation, all models together
     metrics: tuple[MetricStudy, ...]
     prices: tuple[Price, ...]
@@ -213,6 +218,15 @@ class StudyResult:
 def read_study(path: Path) -> StudyResult:
     """Read `study.json`."""
     return TypeAdapter(StudyResult).validate_python(read_json(path))
+
+
+def find_study(store: Path, run_directory: Path) -> StudyResult | None:
+    """Return the latest result of a run's study; None without one."""
+    pointer = run_directory / POINTER_NAME
+    if not pointer.is_file():
+        return None
+    path = store / read_json(pointer)[STAGE] / RESULT_NAME
+    return read_study(path) if path.is_file() else None
 
 
 def write_study(path: Path, result: StudyResult) -> None:
@@ -238,6 +252,9 @@ class ModelGrades:
             model: np.array([own[each] for each in kept], np.float64)
             for model, own in values.items()
         }
+
+    def __contains__(self, model: str) -> bool:
+        return model in self._values
 
     def of(self, models: Iterable[str]) -> Numbers:
         """Return the grades of some models, shape (models, questions)."""
@@ -265,72 +282,89 @@ class ModelGrades:
         value = found[0] - (found[1] if b is not None else 0.0)
         values = spread[:, 0] - (spread[:, 1] if b is not None else 0.0)
         low, high = np.quantile(values, LEVELS)
-        return Bounded(
-            value=float(value), low=float(min(low, value)), high=float(max(high, value))
-        )
-
-
-RETRIEVAL = "retrieval"
+        return Bounded(value=float(value), low=float(min(low, value)), high=float(max(high, value)))
 
 
 def metric_study(
     metric: str,
-    points: Sequence[StudyPoint],
+    planned: Sequence[StudyPoint],
     graded: Mapping[str, Graded],
     training_tokens: Mapping[str, int],
-    base: str,
     targets: Sequence[float],
 ) -> MetricStudy:
-    """Fit the curves of one metric.
+    """Fit the curves of one metric. An arm with missing models has no fit and no gains.
 
     Args:
         metric: Its name.
-        points: The points that were evaluated.
-        graded: The grades of each point's model, of the base, and of `RETRIEVAL` if it was asked.
-        training_tokens: Of each point's model.
-        base: The name of the base.
+        planned: All points of the study.
+        graded: The grades of the base (`BASE`), of each point's model that is finished, and of
+            `RETRIEVAL` if it was asked.
+        training_tokens: Of each finished model.
         targets: Accuracies to extrapolate to.
     """
     grades = ModelGrades({name: each.grades for name, each in graded.items()})
-    chance = graded[base].chance
-    curves, gains = [], []
     by_arm: dict[str, list[StudyPoint]] = {}
-    for point in points:
-        by_arm.setdefault(point.arm, []).append(point)
-    largest = {arm: _largest(own) for arm, own in by_arm.items()}
-    for arm, own in by_arm.items():
-        fit, reached = fit_curve(grades.curve(own), chance, targets=targets)
-        sizes = tuple(_size_scores(own, grades, training_tokens))
-        matched = own[0].matched
-        curves.append(ArmCurve(arm=arm, matched=matched, sizes=sizes, fit=fit, targets=reached))
-        if not matched:
-            names = [point.name for point in largest[arm]]
-            others = {base: [base]} | ({RETRIEVAL: [RETRIEVAL]} if RETRIEVAL in graded else {})
-            for other, theirs in by_arm.items():
-                if theirs[0].matched:
-                    same = [each.name for each in theirs if each.tokens == largest[arm][0].tokens]
-                    others[other] = same or [each.name for each in largest[other]]
-            found = tuple(
-                Gain(over=over, points=grades.difference(names, models))
-                for over, models in others.items()
-            )
-            gains.append(ArmGains(arm=arm, tokens=largest[arm][0].tokens, gains=found))
+    missing: dict[str, list[StudyPoint]] = {}
+    for point in planned:
+        (by_arm if point.name in graded else missing).setdefault(point.arm, []).append(point)
     return MetricStudy(
         metric=metric,
-        chance=chance,
+        chance=graded[BASE].chance,
         questions=len(grades.documents),
         left_out=grades.left_out,
         documents=len(set(grades.documents)),
-        base=grades.mean([base]),
+        base=grades.mean([BASE]),
         retrieval=grades.mean([RETRIEVAL]) if RETRIEVAL in graded else None,
-        curves=tuple(curves),
-        gains=tuple(gains),
+        curves=tuple(
+            _arm_curve(
+                own, grades, graded[BASE].chance, training_tokens, targets, missing.get(arm, ())
+            )
+            for arm, own in by_arm.items()
+        ),
+        gains=tuple(
+            _gains(arm, {name: own for name, own in by_arm.items() if name not in missing}, grades)
+            for arm, own in by_arm.items()
+            if not own[0].matched and arm not in missing
+        ),
     )
 
 
-def _largest(points: Sequence[StudyPoint]) -> list[StudyPoint]:
-    most = max(point.tokens for point in points)
-    return [point for point in points if point.tokens == most]
+def _arm_curve(
+    points: Sequence[StudyPoint],
+    grades: ModelGrades,
+    chance: float,
+    training_tokens: Mapping[str, int],
+    targets: Sequence[float],
+    missing: Sequence[StudyPoint],
+) -> ArmCurve:
+    fit, reached = fit_curve(grades.curve(points), chance, targets=targets)
+    if missing:
+        total = len(points) + len(missing)
+        fit, reached = no_fit(f"{len(missing)} of {total} models are not finished"), ()
+    return ArmCurve(
+        arm=points[0].arm,
+        matched=points[0].matched,
+        sizes=tuple(_size_scores(points, grades, training_tokens)),
+        fit=fit,
+        targets=reached,
+    )
+
+
+def _gains(arm: str, by_arm: Mapping[str, Sequence[StudyPoint]], grades: ModelGrades) -> ArmGains:
+    """Compare the largest models of an arm with everything else of equal training tokens."""
+    most = max(point.tokens for point in by_arm[arm])
+    others = {BASE: [BASE]}
+    if RETRIEVAL in grades:
+        others[RETRIEVAL] = [RETRIEVAL]
+    for name, own in by_arm.items():
+        if own[0].matched:
+            others[name] = [point.name for point in own if point.tokens == most]
+    largest = [point.name for point in by_arm[arm] if point.tokens == most]
+    gains = tuple(
+        Gain(over=over, points=grades.difference(largest, models))
+        for over, models in others.items()
+    )
+    return ArmGains(arm=arm, tokens=most, gains=gains)
 
 
 def _size_scores(
@@ -344,14 +378,10 @@ def _size_scores(
             training_tokens=training_tokens[names[0]],
             models=len(own),
             accuracy=grades.mean(names),
-            by_seed={
-                point.seed: float(grades.of([point.name]).mean()) for point in own
-            },
+            by_seed={point.seed: float(grades.of([point.name]).mean()) for point in own},
         )
 
 
-def training_tokens_of(
-    size: int, epochs: float, replay_share: float, batch_tokens: int
-) -> int:
+def training_tokens_of(size: int, epochs: float, replay_share: float, batch_tokens: int) -> int:
     """Return the training tokens of a size, the same for all its arms: whole optimizer steps."""
     return max(1, math.ceil(epochs * size / (1 - replay_share) / batch_tokens)) * batch_tokens

@@ -8,45 +8,37 @@ from __future__ import annotations
 
 import gc
 import logging
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steep.config import Config
-from steep.core.artifacts import MANIFEST, Artifact, Identity, Project, build
+from steep.core.artifacts import MANIFEST, Artifact, Identity, Project, Unfinished, refuse_ranks
 from steep.core.errors import UserError
+from steep.core.formatting import plural
 from steep.evaluation.config import BASE, OpenBookConfig, SummariesConfig
 from steep.evaluation.setup import EvaluationSetup
-from steep.ledger.ledger import open_ledger
 from steep.llm.model_names import model_directory
-from steep.scaling.study import (
-    RESULT_NAME,
-    RETRIEVAL,
-    STAGE,
-    Forgotten,
-    Price,
-    StudyPoint,
-    StudyResult,
-    metric_study,
-    study_points,
-    training_tokens_of,
-    write_study,
-)
+from steep.scaling.study import StudyPoint, study_points, training_tokens_of
 from steep.stages import evaluate, pipeline, train
+from steep.stages.finished_artifacts import without_log_lines
 from steep.tokens.subset import build_subset
-from steep.training.models import MODEL_NAME
+from steep.training.models import MODEL_NAME, delete_weights
 from steep.training.runs import mixed_rates, train_arm, training_identity
 
 if TYPE_CHECKING:
-    from steep.evaluation.methods.common import Graded
     from steep.evaluation.question_set import QuestionSet
 
 log = logging.getLogger("steep")
 
-VERSION = 1
+
+class Finished(NamedTuple):
+    """A point that is trained and evaluated."""
+
+    trained: Artifact
+    rows: Sequence[Artifact]
 
 
 @dataclass(frozen=True)
@@ -60,59 +52,49 @@ class Study:
     @cached_property
     def points(self) -> tuple[StudyPoint, ...]:
         """The points, in the order in which they are made."""
-        totals = {arm: int(self.run.tokenize[arm].manifest["tokens"]) for arm in self._arms}
-        return study_points(self.config.scale, self._arms, totals, self.config.train.seed)
-
-    @property
-    def _arms(self) -> Mapping[str, tuple[str, ...]]:
-        return self.config.train.arms
-
-    def training_tokens(self, point: StudyPoint) -> int:
-        """Return the tokens that a point's model is trained on."""
-        settings = self.config.train
-        own = sum(mixed_rates(settings, self.run.tokenize).values())
-        share = own if settings.replay_mode == "add" else 0.0
-        batch_tokens = settings.batch_sequences * settings.context_tokens
-        return training_tokens_of(point.tokens, self.config.scale.epochs, share, batch_tokens)
-
-    def identity(self, point: StudyPoint) -> Identity:
-        """Return what decides the weights of a point's model."""
-        return training_identity(
-            self._settings(point).train, self._shards(point), point.name, self._subset(point)
-        )
+        arms = self.config.train.arms
+        totals = {arm: int(self.run.tokenize[arm].manifest["tokens"]) for arm in arms}
+        return study_points(self.config.scale, arms, totals, self.config.train.seed)
 
     def train(self, point: StudyPoint) -> Artifact:
         """Train the model of a point, or find it."""
-        config = self._settings(point)
+        settings = self._settings(point)
         find = partial(model_directory, project=self.project)
-        launch = partial(train.launch, config.train)
-        shards, subset = self._shards(point), self._subset(point)
-        return train_arm(
-            self.project, config.train, shards, point.name, find, launch, subset
+        launch = partial(train.launch, settings)
+        shards, subset = self._shards(point), self.subset(point)
+        return train_arm(self.project, settings, shards, point.name, find, launch, subset)
+
+    def ask(self, point: StudyPoint, trained: Artifact) -> list[Artifact]:
+        """Ask the model of a point, or find its answers; return the artifacts of rows."""
+        return self._ask(self._setup({point.name: point.arm}), {point.name: trained}, point.name)
+
+    def ask_base(self) -> list[Artifact]:
+        """Ask the base model, with retrieved texts, too, or find its answers."""
+        book = self.config.open_book.model_copy(update={"models": ()})
+        return self._ask(replace(self._setup({}), open_book=book), {}, BASE)
+
+    def subset(self, point: StudyPoint) -> Artifact | None:
+        """Choose the texts of a point, or find them; None: all texts of its arm."""
+        if point.matched:
+            return None
+        assert self.run.corpus is not None
+        return build_subset(
+            self.project,
+            self.run.corpus,
+            self.run.tokenize[point.arm],
+            self.config.train.arms[point.arm],
+            self.config.tokenize.holdout,
+            point.tokens,
         )
 
-    def setup(self, point: StudyPoint) -> EvaluationSetup:
-        """Return what the model of a point is asked: closed book, and what it forgot."""
-        whole = evaluate.setup_of(self.config, self.project)
-        return replace(
-            whole,
-            evaluate=whole.evaluate.model_copy(update={"servers": {}}),
-            open_book=OpenBookConfig(),
-            summaries=SummariesConfig(),
-            arms={point.name: self._arms[point.arm]},
-            tuned=frozenset(),
-        )
+    def identity(self, point: StudyPoint) -> Identity:
+        """Return what decides the weights of a point's model."""
+        shards, subset = self._shards(point), self.subset(point)
+        return training_identity(self._settings(point), shards, point.name, subset)
 
-    def base_setup(self) -> EvaluationSetup:
-        """Return what the base model is asked: the same, and with retrieved texts."""
-        whole = evaluate.setup_of(self.config, self.project)
-        return replace(
-            whole,
-            evaluate=whole.evaluate.model_copy(update={"servers": {}}),
-            summaries=SummariesConfig(),
-            arms={},
-            tuned=frozenset(),
-        )
+    def looking(self) -> Study:
+        """Return the same study with a project in which nothing is made."""
+        return replace(self, project=replace(self.project, finished_only=True))
 
     @cached_property
     def question_set(self) -> QuestionSet:
@@ -123,246 +105,145 @@ class Study:
         """
         from steep.evaluation.question_set import read_question_set
 
-        found = read_question_set(self.base_setup(), self.run.documents)
-        if found is None or not found.questions:
+        found = read_question_set(self._setup({}), self.run.documents)
+        if found is None or not (found.questions or found.short):
             raise UserError("A scaling study needs questions.", where="evaluate.questions")
         return found
 
-    def ask(self, point: StudyPoint, trained: Artifact) -> list[Artifact]:
-        """Ask the model of a point, or find its answers; return the artifacts of rows."""
-        from steep.evaluation.run import ask_all
+    def setup(self) -> EvaluationSetup:
+        """Return how answers are read."""
+        return self._setup({})
 
-        rows = ask_all(
-            self.setup(point), self.run.documents, {point.name: trained}, self.question_set
+    def _setup(self, arms: Mapping[str, str]) -> EvaluationSetup:
+        """Return what models are asked: closed book, and what they forgot."""
+        whole = evaluate.setup_of(self.config, self.project)
+        return replace(
+            whole,
+            evaluate=whole.evaluate.model_copy(update={"servers": {}}),
+            open_book=OpenBookConfig(),
+            summaries=SummariesConfig(),
+            arms={name: self.config.train.arms[arm] for name, arm in arms.items()},
+            tuned=frozenset(),
         )
-        return [each for each in rows if _arm(each) == point.name]
 
-    def ask_base(self) -> list[Artifact]:
-        """Ask the base model, or find its answers."""
+    def _ask(
+        self, setup: EvaluationSetup, trained: Mapping[str, Artifact], only: str
+    ) -> list[Artifact]:
         from steep.evaluation.run import ask_all
 
-        return ask_all(self.base_setup(), self.run.documents, {}, self.question_set)
+        return ask_all(setup, self.run.documents, trained, self.question_set, only)
 
-    def _settings(self, point: StudyPoint) -> Config:
-        update = {"tokens": self.training_tokens(point), "epochs": None, "seed": point.seed}
-        return self.config.model_copy(update={"train": self.config.train.model_copy(update=update)})
+    def _settings(self, point: StudyPoint) -> Any:
+        settings = self.config.train
+        own = sum(mixed_rates(settings, self.run.tokenize).values())
+        share = own if settings.replay_mode == "add" else 0.0
+        batch_tokens = settings.batch_sequences * settings.context_tokens
+        tokens = training_tokens_of(point.tokens, self.config.scale.epochs, share, batch_tokens)
+        return settings.model_copy(update={"tokens": tokens, "epochs": None, "seed": point.seed})
 
     def _shards(self, point: StudyPoint) -> dict[str, Artifact]:
         return {**self.run.tokenize, point.name: self.run.tokenize[point.arm]}
 
-    def _subset(self, point: StudyPoint) -> Artifact | None:
-        if point.matched:
-            return None
-        assert self.run.corpus is not None
-        return build_subset(
-            self.project,
-            self.run.corpus,
-            self.run.tokenize[point.arm],
-            self._arms[point.arm],
-            self.config.tokenize.holdout,
-            point.tokens,
-        )
-
 
 def open_study(config: Config, project: Project) -> Study:
-    """Run every stage up to the tokens, and return the study.
+    """Run every stage up to the tokens, choose all subsets, and return the study.
 
     Raises:
-        UserError: The study is not configured as it can be run.
+        UserError: The study cannot be run as it is configured.
     """
-    _check(config)
-    study = Study(config, project, pipeline.run(config, project, "tokenize"))
-    train.check(config, project)
-    evaluate.check(config, project, study.run.documents)
-    assert study.points and study.question_set
-    return study
-
-
-def _check(config: Config) -> None:
+    refuse_ranks("scale")
     if config.evaluate.questions is None:
         raise UserError("A scaling study needs questions.", where="evaluate.questions")
     if config.instruct.chats is not None:
         log.warning("scale: models of a study are not tuned on chats (instruct.chats)")
+    lengths = {"epochs": config.scale.epochs, "tokens": None}
+    trained = config.train.model_copy(update=lengths)
+    train.check(config.model_copy(update={"train": trained}), project)
+    study = Study(config, project, pipeline.run(config, project, "tokenize"))
+    evaluate.check(config, project, study.run.documents)
+    _ = study.question_set
+    with without_log_lines():
+        for point in study.points:
+            study.subset(point)
+    for line in other_models(study):
+        log.warning("scale: %s", line)
+    return study
 
 
-def run_point(study: Study, point: StudyPoint) -> tuple[Artifact, list[Artifact]]:
-    """Train and evaluate one point, or find it; return its model and its answers."""
-    trained = study.train(point)
-    model = trained.path / MODEL_NAME
-    if not model.is_dir() and not _is_asked(study, point, trained):
-        log.info("scale: %s is trained again: its weights were deleted", point.name)
-        (trained.path / MANIFEST).unlink()
+def run_point(study: Study, point: StudyPoint) -> Finished:
+    """Train and evaluate one point, or find it."""
+    if found := look_at(study, point):
+        finished = found
+        log.info("scale: %s was done before", point.name)
+    else:
         trained = study.train(point)
-    rows = study.ask(point, trained)
-    if study.config.scale.delete_weights and model.is_dir():
-        shutil.rmtree(model)
-    gc.collect()
-    return trained, rows
+        if not (trained.path / MODEL_NAME).is_dir():
+            log.info("scale: %s is trained again, as its weights were deleted", point.name)
+            (trained.path / MANIFEST).unlink()
+            trained = study.train(point)
+        finished = Finished(trained, study.ask(point, trained))
+        gc.collect()
+    if study.config.scale.delete_weights and (finished.trained.path / MODEL_NAME).is_dir():
+        delete_weights(finished.trained.path, study.project)
+    return finished
 
 
-def _is_asked(study: Study, point: StudyPoint, trained: Artifact) -> bool:
-    """Return True if all answers of a model are there, so that its weights are not needed."""
-    looking = replace(study, project=replace(study.project, finished_only=True))
-    from steep.core.artifacts import Unfinished
-
-    try:
-        looking.ask(point, trained)
-    except Unfinished:
-        return False
-    return True
+def look_at(study: Study, point: StudyPoint) -> Finished | None:
+    """Return a point if it is trained and evaluated, without making anything."""
+    looking = study.looking()
+    with without_log_lines(), suppress(Unfinished):
+        trained = looking.train(point)
+        return Finished(trained, looking.ask(point, trained))
+    return None
 
 
-def run_all(study: Study) -> tuple[StudyResult, Artifact]:
-    """Run every point that is left, and fit the curves."""
-    rows = {BASE: study.ask_base()}
-    trained = {}
+def run_all(study: Study) -> None:
+    """Run every point that is left, after the base."""
+    study.ask_base()
     for number, point in enumerate(study.points, start=1):
         log.info("scale: point %d of %d, %s", number, len(study.points), point.name)
-        trained[point.name], rows[point.name] = run_point(study, point)
-    return collect(study, trained, rows)
+        run_point(study, point)
 
 
-def collect(
-    study: Study, trained: Mapping[str, Artifact], rows: Mapping[str, Sequence[Artifact]]
-) -> tuple[StudyResult, Artifact]:
-    """Fit the curves of all points, and keep the result."""
-    result: list[StudyResult] = []
+def run_numbered(study: Study, number: int) -> None:
+    """Run one point, counted from 1; 0 is the base.
 
-    def make(directory: Path) -> dict[str, Any]:
-        result.append(_result(study, trained, rows))
-        write_study(directory / RESULT_NAME, result[0])
-        return {"models": len(trained)}
-
-    flat = [each for own in rows.values() for each in own]
-    inputs = {f"{each.stage}-{each.hash8}": each for each in [*flat, *trained.values()]}
-    fields = {
-        "scale.targets": list(study.config.scale.targets),
-        "evaluate.normalizer": study.config.evaluate.normalizer,
-    }
-    artifact = build(study.project, Identity(STAGE, VERSION, fields, inputs), make)
-    if not result:
-        from steep.scaling.study import read_study
-
-        result.append(read_study(artifact.path / RESULT_NAME))
-    return result[0], artifact
-
-
-def _result(
-    study: Study, trained: Mapping[str, Artifact], rows: Mapping[str, Sequence[Artifact]]
-) -> StudyResult:
-    graded = _graded(study, rows)
-    points = [point for point in study.points if point.name in trained]
-    tokens = {name: int(artifact.manifest["tokens"]) for name, artifact in trained.items()}
-    targets = study.config.scale.targets
-    metrics = tuple(
-        metric_study(metric, points, by_model, tokens, BASE, targets)
-        for metric, by_model in graded.items()
-    )
-    every = [*trained.values(), *(each for own in rows.values() for each in own)]
-    seconds = sum(artifact.manifest["wall_s"] for artifact in every)
-    return StudyResult(
-        models=len(trained),
-        hours=seconds / 3600,
-        metrics=metrics,
-        prices=tuple(_prices(study, trained)),
-        forgotten=tuple(_forgotten(study, points, rows)),
-    )
-
-
-def _graded(
-    study: Study, rows: Mapping[str, Sequence[Artifact]]
-) -> dict[str, dict[str, Graded]]:
-    """Return the grades by metric and model; those with retrieval under `RETRIEVAL`."""
-    from steep.evaluation.methods.registry import graded_of
-
-    setup = study.base_setup()
-    found: dict[str, dict[str, Graded]] = {}
-    for name, own in rows.items():
-        for artifact in own:
-            for metric, graded in graded_of(artifact, setup).items():
-                found.setdefault(metric, {})[name] = graded
-    if retrieved := _retrieved(rows[BASE], setup):
-        metric, graded = retrieved
-        if metric in found:
-            found[metric][RETRIEVAL] = graded
-    return found
-
-
-def _retrieved(
-    rows: Sequence[Artifact], setup: EvaluationSetup
-) -> tuple[str, Graded] | None:
-    from steep.evaluation.methods import answers, likelihood
-    from steep.evaluation.methods.common import Graded
-    from steep.evaluation.methods.open_book import METHOD
-    from steep.evaluation.methods.open_book_result import best_cell, cell_of, is_by_likelihood
-
-    cells = [each for each in rows if each.stage == METHOD.stage]
-    if not cells:
-        return None
-    best = best_cell([cell_of(each, setup) for each in cells], BASE)
-    if best is None or not best.grades:
-        return None
-    metric = likelihood.METRIC if is_by_likelihood(cells[0]) else answers.METRIC
-    return metric, Graded(best.grades, best.chance or 0.0)
-
-
-def _prices(study: Study, trained: Mapping[str, Artifact]) -> Iterator[Price]:
-    """Yield what the largest model of each arm took, averaged over its seeds."""
-    hourly = study.config.train.gpu_hour_usd
-    for arm in dict.fromkeys(point.arm for point in study.points):
-        own = [point for point in study.points if point.arm == arm and point.name in trained]
-        most = max(point.tokens for point in own)
-        largest = [trained[point.name] for point in own if point.tokens == most]
-        hours = sum(each.manifest["wall_s"] for each in largest) / len(largest) / 3600
-        yield Price(
-            arm=arm,
-            tokens=most,
-            generation_usd=_generation_usd(study, arm),
-            training_hours=hours,
-            training_usd=None if hourly is None else hours * hourly,
+    Raises:
+        UserError: There is no such point.
+    """
+    if number > len(study.points):
+        raise UserError(
+            "There is no point of this number in the study.",
+            where="--point",
+            expected=f"0 (the base) to {len(study.points)}",
+            found=number,
         )
+    if number == 0:
+        study.ask_base()
+    else:
+        run_point(study, study.points[number - 1])
 
 
-def _generation_usd(study: Study, arm: str) -> float | None:
-    """Return what the texts of an arm's recipes cost; None if a price is unknown."""
-    from steep.ledger.queries import costs_by_recipe
+def other_models(study: Study) -> Iterator[str]:
+    """Yield how models of this project's earlier studies differ from those of this one."""
+    from steep.core.artifacts import changes_between
 
-    with open_ledger(study.project) as ledger:
-        costs = costs_by_recipe(ledger)
-    own = [costs.get(recipe, 0.0) for recipe in study.config.train.arms[arm]]
-    return None if None in own else sum(cost or 0.0 for cost in own)
-
-
-def _forgotten(
-    study: Study, points: Sequence[StudyPoint], rows: Mapping[str, Sequence[Artifact]]
-) -> Iterator[Forgotten]:
-    """Yield the loss on general text of each size, less that of the base."""
-    from steep.evaluation.methods.general_text import METHOD, bits_per_byte
-
-    losses = {
-        name: bits_per_byte(each)
-        for name, own in rows.items()
-        for each in own
-        if each.stage == METHOD.stage
-    }
-    if BASE not in losses:
-        return
-    by_size: dict[tuple[str, int], list[float]] = {}
-    for point in points:
-        if point.name in losses:
-            more = losses[point.name] - losses[BASE]
-            by_size.setdefault((point.arm, point.tokens), []).append(more)
-    for (arm, tokens), own in by_size.items():
-        yield Forgotten(
-            arm=arm,
-            tokens=tokens,
-            mean=sum(own) / len(own),
-            lowest=min(own),
-            highest=max(own),
-        )
-
-
-def _arm(artifact: Artifact) -> str:
-    from steep.evaluation.eval_models import name_of
-
-    return name_of(artifact)
+    with without_log_lines():
+        points = {point.name: study.identity(point) for point in study.points}
+    arms = set(study.config.train.arms)
+    reasons: dict[str, int] = {}
+    for artifact in study.project.finished("train"):
+        identity = artifact.manifest["identity"]
+        name = str(identity["fields"]["arm"])
+        arm, mark, _ = name.rpartition("@")
+        if not mark or arm not in arms:
+            continue
+        if name not in points:
+            why = "their sizes or seeds are no longer part of the study"
+        elif points[name].hash8 == artifact.hash8:
+            continue
+        else:
+            why = "; ".join(changes_between(identity, points[name].table))
+        reasons[why] = reasons.get(why, 0) + 1
+    for why, number in reasons.items():
+        yield f"{plural(number, 'trained model')} of an earlier study cannot be used: {why}"

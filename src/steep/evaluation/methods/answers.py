@@ -45,6 +45,7 @@ from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.statistics import mean_interval
 
 STAGE = "answer"
+METRIC = "accuracy of answers"  # in scaling curves
 LEAST_READ = 0.9  # of the questions; the result warns below
 NOTHING_CAME = "the engine gave no answer"
 CUT_OFF = "cut off at max_tokens"
@@ -263,7 +264,7 @@ def graded(artifact: Artifact, setup: EvaluationSetup) -> dict[str, Graded]:
     rows = read_rows(artifact.path / ROWS_NAME, AnswerRow)
     asked = artifact.manifest["identity"]["fields"]
     grades = answer_grades(rows, as_asked(protocol_of(setup.evaluate), asked))
-    return {"accuracy of answers": Graded(grades, answers_chance(rows))}
+    return {METRIC: Graded(grades, answers_chance(rows))}
 
 
 METHOD = Method(STAGE, ask, _result, about=about, graded=graded)

@@ -39,6 +39,7 @@ from steep.evaluation.setup import EvaluationSetup
 log = logging.getLogger("steep")
 
 STAGE = "score"
+METRIC = "accuracy by likelihood"  # in scaling curves
 
 
 def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
@@ -166,7 +167,7 @@ def graded(artifact: Artifact, setup: EvaluationSetup) -> dict[str, Graded]:
     """Return the grades of a model."""
     rows = read_rows(artifact.path / ROWS_NAME, QuestionRow)
     grades = likelihood_grades(rows, setup.evaluate.normalizer)
-    return {"accuracy by likelihood": Graded(grades, mean_chance(rows))}
+    return {METRIC: Graded(grades, mean_chance(rows))}
 
 
 METHOD = Method(STAGE, ask, _result, about=about, graded=graded)
