@@ -6,6 +6,8 @@ from pydantic import Field, PositiveInt
 
 from steep.core.config import Section, operational
 
+POINTER_NAME = "scaled.json"  # in the run's directory: the name of its latest study
+
 
 class ScaleConfig(Section):
     """Arms trained on nested subsets of their texts, to see how accuracy grows with tokens."""
@@ -26,6 +28,14 @@ class ScaleConfig(Section):
     epochs: float = Field(2.0, gt=0, description="passes over each subset; paper: 2")
     targets: tuple[float, ...] = Field(
         (), description="accuracies (0.6 for 60%) whose tokens are extrapolated"
+    )
+    slurm_options: tuple[str, ...] = operational(
+        (), description="of sbatch, for every job, e.g. --partition=gpu, --gres=gpu:1"
+    )
+    ray_cpus: float = operational(
+        1.0,
+        gt=0,
+        description="CPUs of each point as a Ray task; it has a GPU, too, if there are any",
     )
     delete_weights: bool = operational(
         False, description="delete the weights of each model once it is evaluated"

@@ -22,12 +22,11 @@ from steep.evaluation.compare import Grade
 from steep.evaluation.config import BASE
 from steep.evaluation.methods.common import Graded
 from steep.evaluation.results import as_json
-from steep.scaling.config import ScaleConfig
+from steep.scaling.config import POINTER_NAME, ScaleConfig
 from steep.scaling.curve import Curve, Numbers
 from steep.scaling.fits import LEVELS, RESAMPLES, Bounded, CurveFit, Target, fit_curve, no_fit
 
 STAGE, RESULT_NAME = "scale", "study.json"
-POINTER_NAME = "scaled.json"  # in the run's directory: the name of its latest study
 RETRIEVAL = "retrieval"  # the name of the base model with retrieved texts
 
 

@@ -13,8 +13,8 @@ from steep.stages import corpus, documents, generate, instruct, tokenize, train
 
 log = logging.getLogger("steep")
 
-# The stages in the order in which `Finished.reached` grows.
-MADE = ("documents", "generate", "corpus", "tokenize", "train", "instruct")
+# The stages in the order in which `Finished.reached` grows, then those of scaling studies.
+MADE = ("documents", "generate", "corpus", "tokenize", "train", "instruct", "subset")
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from steep.config import Config
 from steep.core.artifacts import MANIFEST, Artifact, Identity, Project, Unfinished, refuse_ranks
@@ -25,6 +25,7 @@ from steep.scaling.study import StudyPoint, study_points, training_tokens_of
 from steep.stages import evaluate, pipeline, train
 from steep.stages.finished_artifacts import without_log_lines
 from steep.tokens.subset import build_subset
+from steep.training.config import TrainConfig
 from steep.training.models import MODEL_NAME, delete_weights
 from steep.training.runs import mixed_rates, train_arm, training_identity
 
@@ -133,16 +134,45 @@ class Study:
 
         return ask_all(setup, self.run.documents, trained, self.question_set, only)
 
-    def _settings(self, point: StudyPoint) -> Any:
-        settings = self.config.train
-        own = sum(mixed_rates(settings, self.run.tokenize).values())
-        share = own if settings.replay_mode == "add" else 0.0
-        batch_tokens = settings.batch_sequences * settings.context_tokens
-        tokens = training_tokens_of(point.tokens, self.config.scale.epochs, share, batch_tokens)
-        return settings.model_copy(update={"tokens": tokens, "epochs": None, "seed": point.seed})
+    def _settings(self, point: StudyPoint) -> TrainConfig:
+        return settings_of(self.config, self.run.tokenize, point)
 
     def _shards(self, point: StudyPoint) -> dict[str, Artifact]:
         return {**self.run.tokenize, point.name: self.run.tokenize[point.arm]}
+
+
+def settings_of(config: Config, available: Container[str], point: StudyPoint) -> TrainConfig:
+    """Return the settings of a point's training, given the shards that can be mixed in."""
+    settings = config.train
+    own = sum(mixed_rates(settings, available).values())
+    share = own if settings.replay_mode == "add" else 0.0
+    batch_tokens = settings.batch_sequences * settings.context_tokens
+    tokens = training_tokens_of(point.tokens, config.scale.epochs, share, batch_tokens)
+    return settings.model_copy(update={"tokens": tokens, "epochs": None, "seed": point.seed})
+
+
+def find_study(config: Config, project: Project) -> Study | None:
+    """Return the study if its texts are tokenized; nothing is made."""
+    looking = replace(project, finished_only=True)
+    if not project.ledger_path.is_file():
+        return None
+    with without_log_lines(), suppress(Unfinished):
+        return Study(config, looking, pipeline.run(config, looking, "tokenize"))
+    return None
+
+
+def names_of_study(config: Config, project: Project) -> set[str]:
+    """Return the names of the subsets and models of this configuration's study, made or not."""
+    names: set[str] = set()
+    study = find_study(config, project)
+    if study is None:
+        return names
+    with without_log_lines(), suppress(UserError):  # without arms that can be scaled, no study
+        for point in study.points:
+            with suppress(Unfinished):  # the subset has not been chosen
+                identity = study.identity(point)
+                names.add(project.artifact_path(identity.stage, identity.hash8).name)
+    return names
 
 
 def open_study(config: Config, project: Project) -> Study:

@@ -15,8 +15,8 @@ from steep.evaluation.protocols import reading_fields
 from steep.evaluation.setup import EvaluationSetup
 from steep.ledger.ledger import open_ledger
 from steep.report.render import study_page
+from steep.scaling.config import POINTER_NAME
 from steep.scaling.study import (
-    POINTER_NAME,
     RESULT_NAME,
     RETRIEVAL,
     STAGE,
