@@ -194,7 +194,7 @@ def bootstrap_interval(
         if len(sums) == 1:  # nothing to estimate a variance from
             return Interval(found, -math.inf, math.inf, len(values), clusters_n)
         drawn = score(_draws(len(sums), resamples, seed) @ sums)
-    low, high = np.nanquantile(drawn, _levels(len(sums)))
+    low, high = np.nanquantile(drawn, bootstrap_levels(len(sums)))
     return Interval(found, min(found, low), max(found, high), len(values), clusters_n)
 
 
@@ -242,7 +242,8 @@ def _draws(clusters: int, resamples: int, seed: int) -> NDArray[np.float64]:
     return np.random.default_rng(seed).multinomial(clusters, chances, resamples).astype(np.float64)
 
 
-def _levels(clusters: int) -> tuple[float, float]:
+def bootstrap_levels(clusters: int) -> tuple[float, float]:
+    """Return the levels of a 95% percentile interval over so many clusters, two or more."""
     t = _quantile(clusters - 1, (1 + CONFIDENCE) / 2)
     low = float(ndtr(-math.sqrt(clusters / (clusters - 1)) * t))
     return low, 1 - low

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from steep.evaluation.statistics import bootstrap_levels
+
+LEAST_DOCUMENTS = 4  # each of three is drawn three times in 4% of resamples
 Numbers = NDArray[np.float64]
 
 
@@ -48,18 +52,21 @@ class Curve:
         means: Numbers = np.bincount(self._size_of, self.accuracies) / self.seeds
         return means
 
-    @property
-    def seed_variance(self) -> float:
-        """The variance between models of one size, pooled over sizes; NaN with one seed each."""
-        degrees = int((self.seeds - 1).sum())
-        if degrees == 0:
-            return float("nan")
-        return float(((self.accuracies - self.means[self._size_of]) ** 2).sum()) / degrees
+    @cached_property
+    def enough_documents(self) -> bool:
+        """Whether documents are enough to be resampled."""
+        return len(set(self.documents)) >= LEAST_DOCUMENTS
+
+    @cached_property
+    def levels(self) -> tuple[float, float]:
+        """The levels of a 95% percentile interval over resamples, wider with few documents."""
+        return bootstrap_levels(max(2, len(set(self.documents))))
 
     def resampled_means(self, resamples: int, seed: int) -> Numbers:
         """Draw documents, and models of each size, with replacement; return means, shape (B, X).
 
-        One draw of documents holds for all models, which answer the same questions.
+        One draw of documents holds for all models, which answer the same questions. The spread of
+        n models of a size is widened by sqrt(n / (n - 1)), which makes its variance unbiased.
         """
         random = np.random.default_rng(seed)
         _, member = np.unique(np.asarray(self.documents), return_inverse=True)
@@ -71,8 +78,10 @@ class Curve:
         means = np.empty((resamples, len(self.sizes)))
         for size, models in enumerate(self._models_by_size):
             drawn = random.integers(len(models), size=(resamples, len(models)))
-            own = accuracies[np.arange(resamples)[:, None], models[drawn]]
-            means[:, size] = own.mean(axis=1)
+            own = accuracies[np.arange(resamples)[:, None], models[drawn]].mean(axis=1)
+            middle = accuracies[:, models].mean(axis=1)
+            wider = math.sqrt(len(models) / max(1, len(models) - 1))
+            means[:, size] = middle + wider * (own - middle)
         return means
 
     def without_largest(self) -> Curve:

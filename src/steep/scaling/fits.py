@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steep.evaluation.results import AtMost
-from steep.scaling.curve import Curve
+from steep.scaling.curve import LEAST_DOCUMENTS, Curve
 from steep.scaling.forms import FORMS, Fitted, Form
 
 Numbers = NDArray[np.float64]
@@ -28,7 +28,6 @@ UNDECIDED = 2.0  # difference of AICc
 SPARE_POINTS = 2  # sizes beyond the number of parameters
 BAND_POINTS = 60
 FARTHEST = 1000.0  # an extrapolation ends at so many times the largest size
-LEVELS = (0.025, 0.975)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,18 +145,23 @@ def no_fit(why: str) -> CurveFit:
 
 def _refusal(curve: Curve, chance: float, drawn: Numbers) -> str:
     """Return why no line can be drawn through these points, or nothing."""
+    if not curve.enough_documents:
+        return (
+            f"the questions are about {len(set(curve.documents))} documents; an interval over "
+            f"documents needs at least {LEAST_DOCUMENTS}"
+        )
     sizes = len(curve.sizes)
     least = min(form.parameters for form in FORMS) + SPARE_POINTS
     if sizes < least:
         return f"{sizes} sizes; a curve needs at least {least} (two more than its parameters)"
-    if (low := float(np.quantile(drawn[:, -1], LEVELS[0]))) <= chance:
+    if (low := float(np.quantile(drawn[:, -1], curve.levels[0]))) <= chance:
         return (
             f"the accuracy of the largest size, {_percent(curve.means[-1])}, is not above guessing "
             f"({_percent(chance)}): its interval begins at {_percent(low)}"
         )
     logs = np.log(curve.sizes)
     slopes = drawn @ (logs - logs.mean())
-    low, high = np.quantile(slopes, LEVELS)
+    low, high = np.quantile(slopes, curve.levels)
     if low <= 0 <= high:
         rise = curve.means[-1] - curve.means[0]
         return (
@@ -219,7 +223,7 @@ class _Fit:
         parameters = {}
         for name, value in values.items():
             if np.isfinite(value[0]):
-                low, high = np.nanquantile(spreads[name], LEVELS)
+                low, high = np.nanquantile(spreads[name], curve.levels)
                 parameters[name] = Bounded(value=float(value[0]), low=float(low), high=float(high))
         result = FormFit(
             form=form.name,
@@ -240,7 +244,10 @@ class _Fit:
         random = np.random.default_rng(0)
         spread = _model_spread(curve, self.form, self.fitted)
         new = all_values + random.normal(0, spread, all_values.shape)
-        bands = np.quantile(all_values, LEVELS, axis=0), np.quantile(new, LEVELS, axis=0)
+        bands = (
+            np.quantile(all_values, curve.levels, axis=0),
+            np.quantile(new, curve.levels, axis=0),
+        )
         return tuple(
             BandPoint(
                 tokens=float(tokens),
@@ -259,7 +266,7 @@ class _Fit:
         """Return the tokens at which the curve reaches an accuracy."""
         found = _first_reached(self.form, self.fitted, curve, accuracy)[0]
         spread = _first_reached(self.form, self.resampled, curve, accuracy)
-        low, high = np.quantile(spread, LEVELS, method="nearest")
+        low, high = np.quantile(spread, curve.levels, method="nearest")
         tokens = Bounded(
             value=float(found), low=float(min(low, found)), high=float(max(high, found))
         )

@@ -24,7 +24,7 @@ from steep.evaluation.methods.common import Graded
 from steep.evaluation.results import as_json
 from steep.scaling.config import POINTER_NAME, ScaleConfig
 from steep.scaling.curve import Curve, Numbers
-from steep.scaling.fits import LEVELS, RESAMPLES, Bounded, CurveFit, Target, fit_curve, no_fit
+from steep.scaling.fits import RESAMPLES, Bounded, CurveFit, Target, fit_curve, no_fit
 
 STAGE, RESULT_NAME = "scale", "study.json"
 RETRIEVAL = "retrieval"  # the name of the base model with retrieved texts
@@ -280,7 +280,9 @@ class ModelGrades:
         found, spread = curve.means, drawn
         value = found[0] - (found[1] if b is not None else 0.0)
         values = spread[:, 0] - (spread[:, 1] if b is not None else 0.0)
-        low, high = np.quantile(values, LEVELS)
+        low, high = np.quantile(values, curve.levels)
+        if not curve.enough_documents:
+            low, high = (-1.0 if b is not None else 0.0), 1.0
         return Bounded(value=float(value), low=float(min(low, value)), high=float(max(high, value)))
 
 

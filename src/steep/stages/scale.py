@@ -172,6 +172,7 @@ def names_of_study(config: Config, project: Project) -> set[str]:
             with suppress(Unfinished):  # the subset has not been chosen
                 identity = study.identity(point)
                 names.add(project.artifact_path(identity.stage, identity.hash8).name)
+                names |= {each.path.name for each in identity.inputs.values()}
     return names
 
 

@@ -50,7 +50,8 @@ SHOWN_MISSING = 5
 NOT_MEASURED = "not measured"
 INTERVALS = (
     "95% intervals by resampling documents, and the models of each size, which answer the same "
-    "questions."
+    "questions; without bounds below 4 documents. With one model of a size, the spread between "
+    "models is not included."
 )
 
 
