@@ -1,0 +1,130 @@
+"""The section of a scaling study: chart, tables and sentences from a typed result."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from steep.core.formatting import count
+from steep.evaluation.compare import Grade
+from steep.evaluation.methods.common import Graded
+from steep.report.render import study_page
+from steep.report.scaling_chart import scaling_chart
+from steep.scaling.config import ScaleConfig
+from steep.scaling.study import (
+    MetricStudy,
+    Price,
+    StudyPoint,
+    StudyResult,
+    metric_study,
+    read_study,
+    study_points,
+    write_study,
+)
+
+QUESTIONS, DOCUMENTS = 400, 40
+ARMS = {"raw": ("documents",), "written": ("entigraph",)}
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+
+
+def graded(mean: float, seed: int) -> Graded:
+    """Answers that are right with this chance."""
+    right = np.random.default_rng(seed).random(QUESTIONS) < mean
+    return Graded(
+        [Grade(f"q{n}", f"d{n % DOCUMENTS}", "", float(each)) for n, each in enumerate(right)], 0.25
+    )
+
+
+def accuracy(point: StudyPoint) -> float:
+    return 0.4 if point.matched else 0.4 + 0.13 * SIZES.index(point.tokens)
+
+
+@pytest.fixture(scope="module")
+def points() -> tuple[StudyPoint, ...]:
+    settings = ScaleConfig(tokens=SIZES, seeds=2)
+    return study_points(settings, ARMS, {"raw": 500, "written": 2_000_000}, 0)
+
+
+@pytest.fixture(scope="module")
+def metric(points: tuple[StudyPoint, ...]) -> MetricStudy:
+    grades = {each.name: graded(accuracy(each), n) for n, each in enumerate(points)}
+    grades |= {"base": graded(0.35, 100), "retrieval": graded(0.6, 101)}
+    trained = {each.name: 2 * each.tokens for each in points}
+    return metric_study("accuracy", points, grades, trained, [0.9])
+
+
+@pytest.fixture(scope="module")
+def study(metric: MetricStudy) -> StudyResult:
+    price = Price(
+        arm="written", tokens=SIZES[-1], generation_usd=12.5, training_hours=1.0,
+        evaluation_hours=0.1, training_usd=None,
+    )  # fmt: skip
+    return StudyResult(
+        models=16, missing=(), hours=9.0, metrics=(metric,), prices=(price,), forgotten=()
+    )
+
+
+def words(page: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", page.partition("<main>")[2]).split())
+
+
+def test_the_gate_compares_the_largest_size_with_everything_else(metric: MetricStudy) -> None:
+    (arm,) = metric.gains
+    gains = {gain.over: gain for gain in arm.gains}
+    assert arm.tokens == SIZES[-1]
+    assert gains["base"].points.value == pytest.approx(0.44, abs=0.08)
+    assert gains["raw"].excludes_zero and gains["raw"].points.low > 0
+    assert gains["retrieval"].points.value == pytest.approx(0.19, abs=0.08)
+
+
+def test_a_page_says_what_was_found(study: StudyResult) -> None:
+    said = words(study_page(study, "mine", {"base": 0, "raw": 1, "written": 2}))
+    assert "raw: no line is drawn. Flat:" in said
+    assert "written: log-linear, the only form that these sizes allow." in said
+    assert "yes: the interval excludes zero" in said
+    assert "$12.50" in said and "1 h 00 min" in said
+    assert "The cost of training needs train.gpu_hour_usd." in said
+
+
+def test_the_chart_has_a_logarithmic_axis_with_fit_band_and_references(metric: MetricStudy) -> None:
+    drawn = scaling_chart(metric, {"raw": 1, "written": 2}).text
+    places = [float(x) for x in re.findall(r'<svg x="([\d.]+)%"', drawn)]
+    steps = np.diff(sorted({round(each, 1) for each in places if each}))
+    assert len(steps) == len(SIZES) - 1 and np.ptp(steps) < 0.3, "equal factors, equal distances"
+    assert drawn.count('class="band ') == 1 and drawn.count('class="reference"') == 2
+    assert drawn.count('class="model ') == 16
+    assert ">base<" in drawn and ">retrieval<" in drawn
+    assert all(f">{count(size)}<" in drawn for size in SIZES)
+
+
+def test_a_result_is_read_back_as_it_was_written(study: StudyResult, tmp_path: Path) -> None:
+    write_study(tmp_path / "study.json", study)
+    assert read_study(tmp_path / "study.json") == study
+
+
+def test_missing_models_leave_no_fit_and_no_gain(points: tuple[StudyPoint, ...]) -> None:
+    late = next(each for each in points if not each.matched)
+    grades = {each.name: graded(accuracy(each), n) for n, each in enumerate(points) if each != late}
+    grades |= {"base": graded(0.35, 100)}
+    trained = {each.name: 1 for each in points}
+    found = metric_study("accuracy", points, grades, trained, [])
+    curves = {curve.arm: curve for curve in found.curves}
+    assert curves["written"].fit.refused == "1 of 8 models are not finished"
+    assert not found.gains and not curves["written"].fit.band
+
+
+def test_log_spaced_sizes_end_with_all_texts() -> None:
+    settings = ScaleConfig(points=5, smallest=0.01, seeds=3)
+    points = study_points(settings, ARMS, {"raw": 500, "written": 100_000}, 7)
+    sizes = [each.tokens for each in points if each.arm == "written" and each.seed == 7]
+    assert sizes[0] == 1_000 and sizes[-1] == 100_000
+    factors = [b / a for a, b in pairwise(sizes)]
+    assert factors == pytest.approx([100**0.25] * 4, rel=0.01)
+    assert [each.seed for each in points] == sorted(each.seed for each in points)
+    assert len(points) == 2 * 5 * 3
+    raw = [each.tokens for each in points if each.arm == "raw" and each.seed == 8]
+    assert raw == sizes, "an arm of documents alone is trained as long as the others"
