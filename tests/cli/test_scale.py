@@ -150,6 +150,18 @@ def stamps(project: Path) -> dict[str, int]:
             for name in made(project, "train")}  # fmt: skip
 
 
+def test_deleted_weights_are_made_again_for_other_questions(study: Path, steep: Steep) -> None:
+    settle(study / "steep.yaml", scale={"delete_weights": True})
+    done(steep("scale", "--point", "1", cwd=study))
+    again = done(steep("scale", "--point", "1", cwd=study))
+    assert "raw@100-0 was done before" in again.err
+    settle(study / "steep.yaml", evaluate={"limit": 3})
+    other = done(steep("scale", "--point", "1", cwd=study))
+    assert "raw@100-0 is trained again, as its weights were deleted" in other.err
+    assert len(made(study, "train")) == 1 and len(made(study, "score")) == 2
+    assert not list(study.glob(".steep/train-*/model"))
+
+
 def test_clean_keeps_the_models_of_a_study(study: Path, steep: Steep) -> None:
     done(steep("scale", "--point", "2", cwd=study))
     done(steep("tokenize", cwd=study))
@@ -194,6 +206,7 @@ def fake_sbatch(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_a_slurm_array_makes_the_points_that_are_left(
     study: Path, steep: Steep, tmp_path: Path
 ) -> None:

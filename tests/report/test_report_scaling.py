@@ -95,7 +95,7 @@ def test_the_chart_has_a_logarithmic_axis_with_fit_band_and_references(metric: M
     places = [float(x) for x in re.findall(r'<svg x="([\d.]+)%"', drawn)]
     steps = np.diff(sorted({round(each, 1) for each in places if each}))
     assert len(steps) == len(SIZES) - 1 and np.ptp(steps) < 0.3, "equal factors, equal distances"
-    assert drawn.count('class="band ') == 1 and drawn.count('class="reference"') == 2
+    assert drawn.count('class="band ') == 2 and drawn.count('class="reference"') == 2
     assert drawn.count('class="model ') == 16
     assert ">base<" in drawn and ">retrieval<" in drawn
     assert all(f">{count(size)}<" in drawn for size in SIZES)

@@ -109,7 +109,7 @@ def test_intervals_of_the_mean_cover_the_truth() -> None:
     for seed in range(60):
         curve = simulated(
             log_linear, SIZES[:4], seed=seed, questions=240, documents=12,
-            models=2, document_spread=0.1,
+            models=3, document_spread=0.1, model_spread=0.05,
         )  # fmt: skip
         low, high = np.quantile(curve.resampled_means(300, seed)[:, 0], curve.levels)
         covered += low <= 0.3 <= high

@@ -72,7 +72,7 @@ def _scales(found: MetricStudy) -> tuple[Scale, Scale]:
     for curve in found.curves:
         for size in curve.sizes:
             values += [size.accuracy.low, size.accuracy.high, *size.by_seed.values()]
-        values += [end for point in curve.fit.band for end in (point.low, point.high)]
+        values += [end for point in curve.fit.band for end in (point.new_low, point.new_high)]
     margin = MARGIN * (max(values) - min(values)) or 0.05
     return (
         Scale(min(sizes) - room, max(sizes) + room, 1000),
@@ -87,16 +87,19 @@ def _references(found: MetricStudy) -> Iterator[tuple[str, float]]:
 
 
 def _fitted(curve: ArmCurve, number_: int, across: Scale, up: Scale) -> Iterator[Html]:
-    """Yield the band and the line of a fit."""
+    """Yield the bands of new models and of the mean, and the line of a fit."""
     if not curve.fit.band:
         return
     xs = [across.units(math.log10(point.tokens)) for point in curve.fit.band]
-    lows = [up.units(point.low) for point in curve.fit.band]
-    highs = [up.units(point.high) for point in curve.fit.band]
-    around = [*zip(xs, highs, strict=True), *reversed([*zip(xs, lows, strict=True)])]
-    color = series_class(number_)
-    yield el("polygon", points=_path(around), class_=f"band {color}")
-    middle = [up.units(point.value) for point in curve.fit.band]
+    band, color = curve.fit.band, series_class(number_)
+    for kind, lows, highs in (
+        ("wide", [point.new_low for point in band], [point.new_high for point in band]),
+        ("", [point.low for point in band], [point.high for point in band]),
+    ):
+        above = [*zip(xs, map(up.units, highs), strict=True)]
+        below = [*zip(xs, map(up.units, lows), strict=True)]
+        yield el("polygon", points=_path([*above, *reversed(below)]), class_=f"band {kind} {color}")
+    middle = [up.units(point.value) for point in band]
     yield el(
         "polyline",
         el("title", f"{curve.arm}: {' or '.join(curve.fit.best)}"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -63,10 +62,10 @@ class Curve:
         return bootstrap_levels(max(2, len(set(self.documents))))
 
     def resampled_means(self, resamples: int, seed: int) -> Numbers:
-        """Draw documents, and models of each size, with replacement; return means, shape (B, X).
+        """Draw documents, and deviations of models, with replacement; return means, shape (B, X).
 
-        One draw of documents holds for all models, which answer the same questions. The spread of
-        n models of a size is widened by sqrt(n / (n - 1)), which makes its variance unbiased.
+        One draw of documents holds for all models, which answer the same questions. Deviations of
+        models from the mean of their size are drawn from those of all sizes.
         """
         random = np.random.default_rng(seed)
         _, member = np.unique(np.asarray(self.documents), return_inverse=True)
@@ -75,13 +74,12 @@ class Curve:
         np.add.at(sums, member, self.grades.T)
         counts = random.multinomial(clusters, np.full(clusters, 1 / clusters), resamples)
         accuracies = counts @ sums / (counts @ np.bincount(member))[:, None]  # (B, P)
-        means = np.empty((resamples, len(self.sizes)))
+        pool, means = self._deviations, np.empty((resamples, len(self.sizes)))
         for size, models in enumerate(self._models_by_size):
-            drawn = random.integers(len(models), size=(resamples, len(models)))
-            own = accuracies[np.arange(resamples)[:, None], models[drawn]].mean(axis=1)
-            middle = accuracies[:, models].mean(axis=1)
-            wider = math.sqrt(len(models) / max(1, len(models) - 1))
-            means[:, size] = middle + wider * (own - middle)
+            means[:, size] = accuracies[:, models].mean(axis=1)
+            if len(pool):
+                drawn = random.integers(len(pool), size=(resamples, len(models)))
+                means[:, size] += pool[drawn].mean(axis=1)
         return means
 
     def without_largest(self) -> Curve:
@@ -97,3 +95,14 @@ class Curve:
     @cached_property
     def _models_by_size(self) -> list[NDArray[np.int64]]:
         return [np.flatnonzero(self._size_of == size) for size in range(len(self.sizes))]
+
+    @cached_property
+    def _deviations(self) -> Numbers:
+        """Each model's accuracy minus the mean of its size, widened so that variance is unbiased.
+
+        Sizes with one model have none.
+        """
+        several = self.seeds[self._size_of] > 1
+        own, seeds = self._size_of[several], self.seeds[self._size_of][several]
+        deviations: Numbers = self.accuracies[several] - self.means[own]
+        return deviations * np.sqrt(seeds / (seeds - 1))

@@ -49,9 +49,8 @@ from steep.scaling.study import (
 SHOWN_MISSING = 5
 NOT_MEASURED = "not measured"
 INTERVALS = (
-    "95% intervals by resampling documents, and the models of each size, which answer the same "
-    "questions; without bounds below 4 documents. With one model of a size, the spread between "
-    "models is not included."
+    "95% intervals by resampling documents, and deviations of models from the mean of their size; "
+    "none below 4 documents. With one model of a size, the spread between models is not included."
 )
 
 
@@ -80,8 +79,8 @@ def scaling(study: StudyResult) -> PageSection:
 def _metric(found: MetricStudy, study: StudyResult) -> Part:
     caption = (
         f"{found.metric.capitalize()} by tokens of text, on a logarithmic axis. Marks are means of "
-        "the models of a size, small dots single models, lines the fits, and areas their "
-        "confidence bands."
+        "the models of a size, and small dots single models. Lines are fits; dark areas are 95% "
+        "bands of the mean of many models, light areas those of a single new model."
     )
     blocks: list[Block] = [
         Figure(caption, lambda series: scaling_chart(found, series)),
