@@ -75,7 +75,9 @@ def test_a_study_from_its_plan_to_its_page(study: Path, steep: Steep) -> None:
     settle(study / "steep.yaml", scale={"delete_weights": True})
     planned = done(steep("scale", "--plan", cwd=study)).out
     assert f"to do: {POINTS} of {POINTS} models" in planned and "weights are deleted" in planned
-    assert not made(study, "train") and not made(study, "subset")
+    assert [path.name for path in (study / ".steep").glob("*-*")] == [], "nothing is made"
+    priced = done(steep("scale", "--plan", "--gpus", "1xH100", "--json", cwd=study)).out
+    assert [size["models"] for size in json.loads(priced)["sizes"]] == [2] * len(SIZES)
 
     said = done(steep("scale", cwd=study))
     found = result(study)
@@ -104,6 +106,8 @@ def test_a_study_from_its_plan_to_its_page(study: Path, steep: Steep) -> None:
     assert again.out.split("ACCURACY")[1] == said.out.split("ACCURACY")[1]
     assert "step 1/" not in again.err, "nothing is trained again"
 
+    larger = done(steep("scale", "--plan", "--set", "scale.tokens=[150,400]", cwd=study)).out
+    assert "4 trained models of an earlier study cannot be used" in " ".join(larger.split())
     settle(study / "steep.yaml", train={"learning_rate": 2e-3})
     planned = " ".join(done(steep("scale", "--plan", cwd=study)).out.split())
     assert f"{POINTS} trained models of an earlier study cannot be used" in planned

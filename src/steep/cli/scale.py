@@ -26,6 +26,7 @@ from steep.cli.options import (
     load_project,
     open_project,
 )
+from steep.cli.plan import GpusOption
 
 if TYPE_CHECKING:
     from steep.stages.scale import Study
@@ -52,6 +53,7 @@ def scale(
         Literal["here", "ray"],
         typer.Option(help="Where points run: one after the other here, or as Ray tasks."),
     ] = "here",
+    gpus: GpusOption = None,
     json: JsonOption = False,
     yes: YesOption = False,
 ) -> None:
@@ -61,7 +63,7 @@ def scale(
 
     opened = load_project(config, set) if plan else open_project(config, set)
     if plan or not (json or fit or point is not None):
-        _print_plan(opened, json)
+        _print_plan(opened, gpus, json)
     if plan:
         return
     check_spending(opened, yes)
@@ -77,11 +79,11 @@ def scale(
     _print_result(opened, study, json)
 
 
-def _print_plan(opened: Opened, as_json: bool) -> None:
+def _print_plan(opened: Opened, gpus: str | None, as_json: bool) -> None:
     from steep.cli.scale_lines import of_study
     from steep.stages.scale_plan import forecast_study
 
-    forecast = forecast_study(opened.config, opened.project)
+    forecast = forecast_study(opened.config, opened.project, gpus)
     if as_json:
         from json import dumps
 

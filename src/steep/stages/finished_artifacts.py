@@ -18,15 +18,17 @@ MADE = ("documents", "generate", "corpus", "tokenize", "train", "instruct", "sub
 
 
 @dataclass(frozen=True)
-class _ReadOnlyProject(Project):
+class ReadOnlyProject(Project):
     """A project in which nothing is made, with a record of what was looked for."""
 
     seen: set[str] = field(default_factory=set)
 
     def may_make(self, stage: str) -> bool:
+        """Return False: not even cheap artifacts are made."""
         return False
 
     def find(self, stage: str, hash8: str) -> Artifact | None:
+        """Return the finished artifact, or None, and record its name."""
         self.seen.add(self.artifact_path(stage, hash8).name)
         return super().find(stage, hash8)
 
@@ -57,7 +59,7 @@ def look(config: Config, project: Project) -> Finished:
     Raises:
         UserError: An arm reads what the corpus does not have.
     """
-    looking = _ReadOnlyProject(project.root, finished_only=True)
+    looking = ReadOnlyProject(project.root, finished_only=True)
     found = Finished(looking.seen)
     with without_log_lines(), suppress(Unfinished):
         _look(config, looking, found)
@@ -75,7 +77,7 @@ def without_log_lines() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _look(config: Config, looking: _ReadOnlyProject, found: Finished) -> None:
+def _look(config: Config, looking: ReadOnlyProject, found: Finished) -> None:
     read = documents.run(config, looking)
     found.reached.append("documents")
     texts = generate.run(config, looking, read)

@@ -23,7 +23,7 @@ from steep.evaluation.setup import EvaluationSetup
 from steep.llm.model_names import model_directory
 from steep.scaling.study import StudyPoint, study_points, training_tokens_of
 from steep.stages import evaluate, pipeline, train
-from steep.stages.finished_artifacts import without_log_lines
+from steep.stages.finished_artifacts import ReadOnlyProject, without_log_lines
 from steep.tokens.subset import build_subset
 from steep.training.config import TrainConfig
 from steep.training.models import MODEL_NAME, delete_weights
@@ -153,7 +153,7 @@ def settings_of(config: Config, available: Container[str], point: StudyPoint) ->
 
 def find_study(config: Config, project: Project) -> Study | None:
     """Return the study if its texts are tokenized; nothing is made."""
-    looking = replace(project, finished_only=True)
+    looking = ReadOnlyProject(project.root, finished_only=True)
     if not project.ledger_path.is_file():
         return None
     with without_log_lines(), suppress(Unfinished):
@@ -169,8 +169,7 @@ def names_of_study(config: Config, project: Project) -> set[str]:
         return names
     with without_log_lines(), suppress(UserError):  # without arms that can be scaled, no study
         for point in study.points:
-            with suppress(Unfinished):  # the subset has not been chosen
-                identity = study.identity(point)
+            if identity := _known_identity(study, point):
                 names.add(project.artifact_path(identity.stage, identity.hash8).name)
                 names |= {each.path.name for each in identity.inputs.values()}
     return names
@@ -259,8 +258,7 @@ def other_models(study: Study) -> Iterator[str]:
     """Yield how models of this project's earlier studies differ from those of this one."""
     from steep.core.artifacts import changes_between
 
-    with without_log_lines():
-        points = {point.name: study.identity(point) for point in study.points}
+    points = {point.name: _known_identity(study, point) for point in study.points}
     arms = set(study.config.train.arms)
     reasons: dict[str, int] = {}
     for artifact in study.project.finished("train"):
@@ -271,10 +269,17 @@ def other_models(study: Study) -> Iterator[str]:
             continue
         if name not in points:
             why = "their sizes or seeds are no longer part of the study"
-        elif points[name].hash8 == artifact.hash8:
+        elif (own := points[name]) is None or own.hash8 == artifact.hash8:
             continue
         else:
-            why = "; ".join(changes_between(identity, points[name].table))
+            why = "; ".join(changes_between(identity, own.table))
         reasons[why] = reasons.get(why, 0) + 1
     for why, number in reasons.items():
         yield f"{plural(number, 'trained model')} of an earlier study cannot be used: {why}"
+
+
+def _known_identity(study: Study, point: StudyPoint) -> Identity | None:
+    """Return the identity of a point's model; None if its subset has not been chosen."""
+    with without_log_lines(), suppress(Unfinished):
+        return study.identity(point)
+    return None
