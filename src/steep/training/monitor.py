@@ -128,7 +128,7 @@ class ThroughputMeter:
     def metrics(
         self,
         step: int,
-        loss: float,
+        loss: float | None,
         norm: float,
         predicted_tokens: int,
         step_s: float,

@@ -13,9 +13,12 @@ from torch.utils.checkpoint import checkpoint
 from steep.core.errors import UserError
 from steep.tokens.mixture import RowBatch
 from steep.training.config import OptimizationConfig
-from steep.training.loss import CausalLoss, chunk_loss
+from steep.training.loss import CausalLoss
 from steep.training.model_dims import decoder_layers
 from steep.training.parallel import World, shard
+
+MEMORY_BUDGET = 0.99  # share of the activations kept by default; lower recomputes products, too
+SHAPES = 64  # compiled shapes of a layer, at most
 
 
 def weight_dtype(settings: OptimizationConfig) -> torch.dtype:
@@ -42,24 +45,38 @@ def resolve_auto(settings: OptimizationConfig, device: torch.device) -> Optimiza
 
 
 def prepare(model: Any, settings: OptimizationConfig, world: World) -> CausalLoss:
-    """Return the module whose forward pass is the loss of `model`."""
+    """Return the module whose forward pass is the loss of `model`, on the device of this rank."""
     from torch.distributed.fsdp import MixedPrecisionPolicy
 
     compute = getattr(torch, settings.compute)
     layers = decoder_layers(model)
+    if world.size == 1:
+        model.to(world.device)
+    compiled = settings.compile == "layers"
+    module = CausalLoss(model, compute, compiled)
     if settings.recompute_every:
         _recompute(layers, settings.recompute_every, settings.section)
-    compiled = settings.compile == "layers"
     if compiled:
-        for layer in layers:  # one graph serves all layers, since all have the same shapes
-            layer.compile(fullgraph=True, dynamic=False)
-    by_chunk = torch.compile(chunk_loss, dynamic=False) if compiled else chunk_loss
-    module = CausalLoss(model, compute, by_chunk)
+        compile_layers(layers)
     # Gradients are summed in fp32 over ranks, in any precision of the weights.
     shard(
         module, layers, world, MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32)
     )
     return module.train()
+
+
+def compile_layers(layers: list[nn.Module]) -> None:
+    """Compile each layer; one graph serves all layers, since all have the same shapes.
+
+    The budget makes the compiler recompute what is cheap (normalized inputs, activation functions)
+    in the backward pass, and neither a matrix product nor attention: the same results in two thirds
+    of the memory. The limit allows for micro-batches of other sizes, of validation for example:
+    with `fullgraph`, exceeding it ends the run.
+    """
+    torch._functorch.config.activation_memory_budget = MEMORY_BUDGET
+    torch._dynamo.config.recompile_limit = max(SHAPES, torch._dynamo.config.recompile_limit)
+    for layer in layers:
+        layer.compile(fullgraph=True, dynamic=False)
 
 
 def computing(settings: OptimizationConfig, world: World) -> AbstractContextManager[Any]:
