@@ -507,6 +507,19 @@ def test_ctrl_c_keeps_the_step(tiny_directory: Path, shards: Path, tmp_path: Pat
     assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2, 3, 4, 5]
 
 
+def test_without_checkpoints_a_stopped_run_starts_again(
+    tiny_directory: Path, shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "steep")
+    settings = changed(SETTINGS, keep_checkpoints=0)
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(load_model(tiny_directory), load_mixture(shards), settings, STEPS, tmp_path,
+                   ALONE, on_step=interrupt_at(4))  # fmt: skip
+    assert "starts again, as train.keep_checkpoints is 0" in caplog.text
+    assert checkpoints(tmp_path) == []
+    assert len(train(load_model(tiny_directory), shards, tmp_path, settings)) == STEPS
+
+
 def test_activations_computed_again_change_nothing(
     tiny_directory: Path, shards: Path, tmp_path: Path
 ) -> None:

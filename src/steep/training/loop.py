@@ -219,7 +219,9 @@ class _Loop:
             stack.callback(self.checkpoints.close)
             write = stack.enter_context(self._lines(METRICS, first))
             self.write_validation = stack.enter_context(self._lines(VALIDATION, first))
-            self.stop = stack.enter_context(asked_to_stop(section))
+            self.stop = stack.enter_context(
+                asked_to_stop(section, self.run.settings.keep_checkpoints > 0)
+            )
             stack.enter_context(_rare_garbage_collection())
             if self._is_unmeasured(first):  # the start, or an interrupted validation
                 self._validate(first)
@@ -241,7 +243,7 @@ class _Loop:
             sums[2] = float(self.stop.asked)
             if run.world.is_main:
                 due_s = settings.checkpoint_minutes * 60
-                sums[3] = float(time.monotonic() - saved_at > due_s)
+                sums[3] = float(self.checkpoints.is_due(time.monotonic() - saved_at, due_s))
             loss, norm, asked, save = run.world.sum(sums).tolist()
             step_s = time.monotonic() - began
             elapsed_s += step_s

@@ -96,7 +96,8 @@ class MemoryEstimate:
 
     def disk_bytes(self, keep_checkpoints: int) -> int:
         """Return the most bytes on disk; one checkpoint is written beside those kept."""
-        return self.checkpoint_bytes * (keep_checkpoints + 1) + self.export_bytes
+        written = keep_checkpoints + 1 if keep_checkpoints else 0
+        return self.checkpoint_bytes * written + self.export_bytes
 
     def host_bytes(self, ranks: int) -> int:
         """Return the host memory of a GPU: the model while loading, later a checkpoint's copy."""
@@ -253,12 +254,21 @@ def check_disk(directory: Path, estimate: MemoryEstimate, settings: Optimization
         raise UserError(
             "The disk has no room for the checkpoints and the model of this run.",
             where=directory,
-            expected=f"{gib(needed)} = {keep_checkpoints + 1} checkpoints (one is being "
-            f"written) x {gib(estimate.checkpoint_bytes)} + the model {gib(estimate.export_bytes)}",
+            expected=_disk_parts(estimate, keep_checkpoints),
             found=gib(free),
-            hint=f"free some space or lower {section}.keep_checkpoints, then run the same command "
-            "again",
+            hint=f"free some space or lower {section}.keep_checkpoints (0: none is written), then "
+            "run the same command again",
         )
+
+
+def _disk_parts(estimate: MemoryEstimate, keep_checkpoints: int) -> str:
+    model = f"the model {gib(estimate.export_bytes)}"
+    if not keep_checkpoints:
+        return model
+    return (
+        f"{gib(estimate.disk_bytes(keep_checkpoints))} = {keep_checkpoints + 1} checkpoints (one "
+        f"is being written) x {gib(estimate.checkpoint_bytes)} + {model}"
+    )
 
 
 def free_bytes(directory: Path, runs: Iterable[Path]) -> int:
