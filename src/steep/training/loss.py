@@ -12,6 +12,7 @@ Shapes: B rows, T tokens, N = B * T positions, E hidden size, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import torch
@@ -93,13 +94,24 @@ def _chunks(total: int, positions: int) -> Iterator[slice]:
 
 
 def add_product(total_VE: Tensor, left_VN: Tensor, right_NE: Tensor) -> None:
-    """Add a matrix product to an fp32 tensor in place; a GPU does not round the product first."""
-    if total_VE.device.type == "cuda" and left_VN.dtype != torch.float32:
-        torch.addmm(total_VE, left_VN, right_NE, out_dtype=torch.float32, out=total_VE)
-    elif left_VN.dtype == torch.float32:
+    """Add a matrix product to an fp32 tensor in place, rounding it first only if necessary."""
+    if left_VN.dtype == torch.float32:
         total_VE.addmm_(left_VN, right_NE)
+    elif _adds_to_fp32(left_VN.device, left_VN.dtype):
+        torch.addmm(total_VE, left_VN, right_NE, out_dtype=torch.float32, out=total_VE)
     else:
         total_VE += left_VN @ right_NE
+
+
+@cache
+def _adds_to_fp32(device: torch.device, dtype: torch.dtype) -> bool:
+    """Return whether products of this type can be added to fp32: on GPUs, in recent PyTorch."""
+    total, ones = torch.ones(16, 16, device=device), torch.ones(16, 16, device=device, dtype=dtype)
+    try:
+        torch.addmm(total, ones, ones, out_dtype=torch.float32, out=total)
+    except (NotImplementedError, RuntimeError, TypeError):
+        return False
+    return bool((total == 17).all())
 
 
 class CausalLoss(nn.Module):
