@@ -10,10 +10,12 @@ if [ -d "$WHEELS" ] && [ ! -d "$SITE" ]; then
 fi
 
 versions() {
-  [ "$DEV" = cpu ] || nvidia-smi
-  python3 -m pip list 2>/dev/null | grep -iE "^(torch|triton|transf|accel|pydan|nvidia-cud|nvidia-cub)"
-  ls "$SITE" 2>/dev/null | grep dist-info | tr '\n' ' '
-} 2>&1 | head -40
+  {
+    [ "$DEV" = cpu ] || nvidia-smi
+    python3 -m pip list | grep -iE "^(torch|triton|transf|accel|pydan|typing|nvidia-cud|nvidia-cub)"
+    ls "$SITE" | grep dist-info | tr '\n' ' '
+  } 2>/dev/null | tee -a "$OUT/log.txt"
+}
 
 # part SECONDS NAME COMMAND...
 part() {
@@ -35,10 +37,9 @@ throughput() {
   timeout -k 5 "$LIMIT" python3 -m benchmarks.training.throughput --shape "$shape" --device "$DEV" \
     --shard "$WORK/shard-$shape" --out "$WORK/$NAME" --micro "$2" --warmup "$3" --steps "$4" \
     --only "$name" --budget-s $((LIMIT - 5))
-  head -c 4000 "$WORK/$NAME"/*.kernels.txt
 }
 
 gpu_tests() {
-  STEEP_TEST_DEVICE=$DEV timeout -k 5 "$LIMIT" python3 -m pytest tests/training/test_on_gpu.py \
-    -W default -p no:cacheprovider -rA --tb=short --durations=5
+  STEEP_TEST_DEVICE=$DEV timeout -s INT -k 10 $((LIMIT - 10)) python3 -m pytest \
+    tests/training/test_on_gpu.py -v -W default -p no:cacheprovider -rA --tb=short --durations=5
 }

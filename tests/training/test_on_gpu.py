@@ -106,77 +106,6 @@ def test_compiled_updates_are_those_of_the_processor(shape: tuple[int, ...]) -> 
     assert not torch.equal(found, start)
 
 
-@BOTH
-def test_losses_are_those_of_fp32_on_a_processor(
-    settings: OptimizationConfig, tiny_directory: Path, shards: Path, tmp_path: Path
-) -> None:
-    found = train(tiny_directory, shards, tmp_path / "gpu", settings)
-    exact = changed(SETTINGS, learning_rate=settings.learning_rate)
-    expected = train(tiny_directory, shards, tmp_path / "cpu", exact, world=ALONE)
-    losses = losses_of(found)
-    assert losses == pytest.approx(losses_of(expected), abs=0.03)
-    assert losses[-1] < losses[0] - 0.2
-
-
-def test_nothing_compiles_after_the_first_steps_and_little_waits(
-    tiny_directory: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from torch._dynamo.utils import counters
-
-    graphs: list[int] = []
-    real = vars(loop)["_step"]
-
-    def counted(*args: Any) -> Any:
-        if ON_GPU and len(graphs) > 2:
-            torch.cuda.set_sync_debug_mode("warn")
-        try:
-            return real(*args)
-        finally:
-            if ON_GPU:
-                torch.cuda.set_sync_debug_mode("default")
-            graphs.append(counters["stats"]["unique_graphs"])
-
-    monkeypatch.setattr(loop, "_step", counted)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        train(tiny_directory, shards, tmp_path, EIGHT_BIT)
-    assert len(graphs) == STEPS and graphs[1] == graphs[-1] > 0
-    waits = [each for each in caught if "synchroniz" in str(each.message)]
-    print("waits for the device:", {f"{each.filename}:{each.lineno}" for each in waits})
-    # One per micro-batch, where transformers looks at positions.
-    assert len(waits) <= (STEPS - 3) * 2
-
-
-def test_attention_is_a_fused_kernel(tiny_directory: Path, shards: Path, tmp_path: Path) -> None:
-    if not ON_GPU:
-        pytest.skip("a processor has no such kernels")
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
-        train(tiny_directory, shards, tmp_path, EIGHT_BIT)
-    names = [each.key for each in profiler.key_averages()]
-    fused = [each for each in names if any(part in each.lower() for part in FUSED)]
-    print("attention:", fused)
-    assert fused, names[:40]
-
-
-@BOTH
-def test_a_stopped_run_resumes(
-    settings: OptimizationConfig, tiny_directory: Path, shards: Path, tmp_path: Path
-) -> None:
-    whole = train(tiny_directory, shards, tmp_path / "whole", settings)
-
-    def stop(metrics: StepMetrics) -> None:
-        if metrics.step == 5:
-            raise InterruptedError
-
-    with pytest.raises(InterruptedError):
-        train(tiny_directory, shards, tmp_path / "parts", settings, on_step=stop)
-    rest = train(tiny_directory, shards, tmp_path / "parts", settings)
-    pairs = zip(losses_of(whole)[-len(rest) :], losses_of(rest), strict=True)
-    gap = max(abs(first - second) for first, second in pairs)
-    print("largest difference after resuming:", gap)
-    assert 1 < rest[0].step <= 6 and gap < 5e-3
-
-
 def random_llama(vocabulary: int, hidden: int, layers: int = 2) -> Any:
     """A model whose embedding and head are not tied, on the device."""
     config = LlamaConfig(
@@ -296,3 +225,74 @@ def test_likelihoods_are_those_of_a_processor(tiny_directory: Path) -> None:
     flat = [[value for scores in each for value in scores.sum_logprob] for each in (here, there)]
     assert len(flat[0]) >= 18 and len(set(flat[0])) > 3
     assert flat[1] == pytest.approx(flat[0], abs=1e-3)
+
+
+@BOTH
+def test_losses_are_those_of_fp32_on_a_processor(
+    settings: OptimizationConfig, tiny_directory: Path, shards: Path, tmp_path: Path
+) -> None:
+    found = train(tiny_directory, shards, tmp_path / "gpu", settings)
+    exact = changed(SETTINGS, learning_rate=settings.learning_rate)
+    expected = train(tiny_directory, shards, tmp_path / "cpu", exact, world=ALONE)
+    losses = losses_of(found)
+    assert losses == pytest.approx(losses_of(expected), abs=0.03)
+    assert losses[-1] < losses[0] - 0.2
+
+
+def test_nothing_compiles_after_the_first_steps_and_little_waits(
+    tiny_directory: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch._dynamo.utils import counters
+
+    graphs: list[int] = []
+    real = vars(loop)["_step"]
+
+    def counted(*args: Any) -> Any:
+        if ON_GPU and len(graphs) > 2:
+            torch.cuda.set_sync_debug_mode("warn")
+        try:
+            return real(*args)
+        finally:
+            if ON_GPU:
+                torch.cuda.set_sync_debug_mode("default")
+            graphs.append(counters["stats"]["unique_graphs"])
+
+    monkeypatch.setattr(loop, "_step", counted)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        train(tiny_directory, shards, tmp_path, EIGHT_BIT)
+    assert len(graphs) == STEPS and graphs[1] == graphs[-1] > 0
+    waits = [each for each in caught if "synchroniz" in str(each.message)]
+    print("waits for the device:", {f"{each.filename}:{each.lineno}" for each in waits})
+    # One per micro-batch, where transformers looks at positions.
+    assert len(waits) <= (STEPS - 3) * 2
+
+
+def test_attention_is_a_fused_kernel(tiny_directory: Path, shards: Path, tmp_path: Path) -> None:
+    if not ON_GPU:
+        pytest.skip("a processor has no such kernels")
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
+        train(tiny_directory, shards, tmp_path, EIGHT_BIT)
+    names = [each.key for each in profiler.key_averages()]
+    fused = [each for each in names if any(part in each.lower() for part in FUSED)]
+    print("attention:", fused)
+    assert fused, names[:40]
+
+
+@BOTH
+def test_a_stopped_run_resumes(
+    settings: OptimizationConfig, tiny_directory: Path, shards: Path, tmp_path: Path
+) -> None:
+    whole = train(tiny_directory, shards, tmp_path / "whole", settings)
+
+    def stop(metrics: StepMetrics) -> None:
+        if metrics.step == 5:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        train(tiny_directory, shards, tmp_path / "parts", settings, on_step=stop)
+    rest = train(tiny_directory, shards, tmp_path / "parts", settings)
+    pairs = zip(losses_of(whole)[-len(rest) :], losses_of(rest), strict=True)
+    gap = max(abs(first - second) for first, second in pairs)
+    print("largest difference after resuming:", gap)
+    assert 1 < rest[0].step <= 6 and gap < 5e-3
