@@ -1,12 +1,10 @@
-"""Steep as a contestant: `steep.training.loop.train` itself, told of nothing but a callback.
+"""Steep as a contestant: `steep.training.loop.train` itself, without checkpoints.
 
-What a benchmark must not do is left out (checkpoints), and
-while phases are timed the loop's own functions are wrapped, which changes nothing else.
+While phases are timed the loop's own functions are wrapped, which changes nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +45,7 @@ class Ours:
             micro_batch_sequences=job.micro_sequences,
             learning_rate=job.sizes.learning_rate,
             optimizer=self.optimizer,
+            keep_checkpoints=0,
             compute=self.compute,
             compile=self.compile,
         )
@@ -97,29 +96,8 @@ def wrap_loop(stack: ExitStack, recorder: Recorder) -> None:
 
     read, head = loop.TrainingRun.batch, loss._ChunkedCrossEntropy
     put(loop.TrainingRun, "batch", rows)
-    put(loop, "Checkpoints", NoCheckpoints)
     put(loop, "prepare", with_clocks)
     timed("copy to device", loop, "on_device")
     timed("clip", loop, "clip_gradients")
     timed("backward", torch.Tensor, "backward")
     put(head, "forward", staticmethod(recorder.timed("loss head", head.forward)))
-
-
-class NoCheckpoints:
-    """Stands in for `Checkpoints`."""
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def load(self, tensors: Mapping[str, torch.Tensor]) -> int:
-        """Nothing is there."""
-        return 0
-
-    def save(self, step: int, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Nothing is kept."""
-
-    def wait(self) -> None:
-        """Nothing is pending."""
-
-    def close(self) -> None:
-        """Nothing is open."""
