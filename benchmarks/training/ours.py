@@ -115,6 +115,10 @@ class NoCheckpoints:
         """Nothing is there."""
         return 0
 
+    def is_due(self, since_s: float, due_s: float) -> bool:
+        """Nothing is ever due."""
+        return False
+
     def save(self, step: int, tensors: Mapping[str, torch.Tensor]) -> None:
         """Nothing is kept."""
 
