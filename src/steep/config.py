@@ -20,6 +20,7 @@ from steep.evaluation.config import (
     SummariesConfig,
 )
 from steep.generation.config import GenerateConfig
+from steep.scaling.config import ScaleConfig
 from steep.tokens.config import TokenizeConfig
 from steep.training.config import InstructConfig, TrainConfig
 from steep.training.presets import PRESETS as TRAINING_PRESETS
@@ -40,6 +41,7 @@ class Config(Section):
     open_book: OpenBookConfig = OpenBookConfig()
     summaries: SummariesConfig = SummariesConfig()
     forgetting: ForgettingConfig = ForgettingConfig()
+    scale: ScaleConfig = ScaleConfig()
 
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from steep import __version__
-from steep.cli import chat, clean, demo, export, importing, init, plan, run, stages, status
+from steep.cli import chat, clean, demo, export, importing, init, plan, run, scale, stages, status
 
 app = typer.Typer(
     name="steep",
@@ -45,6 +45,7 @@ app.command("train")(stages.train)
 app.command("evaluate")(stages.evaluate)
 app.command("report")(run.report)
 app.command("run")(run.run)
+app.command("scale")(scale.scale)
 app.command("status")(status.status)
 app.command("chat")(chat.chat)
 app.command("export")(export.export)

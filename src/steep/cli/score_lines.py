@@ -10,7 +10,18 @@ import typer
 from steep.core.formatting import count, plural
 from steep.core.tables import table, wrap_text
 from steep.evaluation.results import Scores
-from steep.report.blocks import Block, Bullets, Cell, Heading, Model, Part, Stacked, Strong, Table
+from steep.report.blocks import (
+    Block,
+    Bullets,
+    Cell,
+    Heading,
+    Model,
+    PageSection,
+    Part,
+    Stacked,
+    Strong,
+    Table,
+)
 from steep.report.render import result_sections
 from steep.report.results import ResultTables
 
@@ -18,12 +29,17 @@ from steep.report.results import ResultTables
 def print_scores(scores: Scores) -> None:
     """Print the tables and sentences of each result."""
     for section in result_sections(ResultTables.of(scores)):
-        typer.echo(f"\n{section.title.upper()}")
-        for line in [section.opening or "", *_lines(section.blocks)]:
-            typer.echo(wrap_text(line, hang=0))
+        print_section(section)
     typer.echo()
     for reason, number in Counter(each.reason for each in scores.skipped).items():
         typer.echo(wrap_text(f"not scored: {plural(number, 'question')}, {reason}"))
+
+
+def print_section(section: PageSection) -> None:
+    """Print the text and tables of a section."""
+    typer.echo(f"\n{section.title.upper()}")
+    for line in [section.opening or "", *_lines(section.blocks)]:
+        typer.echo(wrap_text(line, hang=0))
 
 
 def _lines(blocks: Iterable[Block]) -> Iterator[str]:

@@ -21,13 +21,14 @@ def of_training(forecast: TrainingForecast) -> list[str]:
     """Return the lines of the whole forecast."""
     lines: list[str] = []
     for section in forecast.sections:
-        lines += _section(section, forecast.model)
+        lines += section_lines(section, forecast.model)
     if forecast.to_do:
         lines += ["", *_table(forecast), "", *_sum(forecast)]
     return [*lines, *(line for each in forecast.warnings for line in wrapped(f"warning: {each}"))]
 
 
-def _section(section: SectionForecast, model: str) -> Iterator[str]:
+def section_lines(section: SectionForecast, model: str) -> Iterator[str]:
+    """Yield devices, speed, memory and disk of the runs of a section."""
     verb, runs = VERBS[section.section], section.runs
     if not section.to_do:
         names = ", ".join(run.name for run in runs)

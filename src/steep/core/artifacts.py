@@ -34,7 +34,7 @@ from steep.core.work_time import work_time
 log = logging.getLogger("steep")
 
 MANIFEST = "manifest.json"
-CHEAP = ("documents", "corpus", "evaluate")  # stages that take seconds, from what is there
+CHEAP = ("documents", "corpus", "evaluate", "scale")  # stages that take seconds, from what is there
 WORK_TIME = ".seconds"  # of the runs so far, in the directory of an unfinished artifact
 MOST_ROLES = 3  # that a line names
 _DIGEST = re.compile(r"[0-9a-f]{8,}")
@@ -260,7 +260,7 @@ def explain_change(project: Project, identity: Identity) -> None:
     ]
     if not earlier:
         return
-    changes = _changes(earlier[-1].manifest["identity"], identity.table)
+    changes = changes_between(earlier[-1].manifest["identity"], identity.table)
     if changes:
         log.info(
             "%s: made again beside %s, because of %s",
@@ -270,7 +270,8 @@ def explain_change(project: Project, identity: Identity) -> None:
         )
 
 
-def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def changes_between(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return how two identity tables differ, one text per field or kind of input."""
     changes = []
     for name in sorted({*before["fields"], *now["fields"]}):
         old, new = before["fields"].get(name), now["fields"].get(name)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, get_type_hints
 
 from steep.core.calls import Status
 from steep.core.files import read_rows
@@ -14,6 +15,7 @@ PASSAGES_NAME = "passages.parquet"  # rows of `Passage`
 REJECTED_NAME = "rejected.parquet"  # rows of `RejectedText`
 OF_DOCUMENT = "@"  # separates call and document in the ids of passages of a shared call
 STREAMED_ROWS = 256
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,15 @@ class TextRow(NamedTuple):
     text: str
 
 
+class TextPlace(NamedTuple):
+    """The place of a passage among those of its document."""
+
+    id: str
+    recipe: str
+    document_id: str
+    rank: int
+
+
 def read_passages(path: Path) -> tuple[Passage, ...]:
     """Return the passages of a `passages.parquet`, in order."""
     return tuple(read_rows(path, Passage))
@@ -73,8 +84,18 @@ def read_passages(path: Path) -> tuple[Passage, ...]:
 
 def stream_texts(path: Path) -> Iterator[TextRow]:
     """Read id, recipe and text of each passage in order, a few hundred in memory at once."""
+    return _streamed(path, TextRow)
+
+
+def stream_places(path: Path) -> Iterator[TextPlace]:
+    """Read the place of each passage in order, without its text."""
+    return _streamed(path, TextPlace)
+
+
+def _streamed(path: Path, kind: type[Row]) -> Iterator[Row]:
     import pyarrow.parquet as pq
 
-    for batch in pq.ParquetFile(path).iter_batches(STREAMED_ROWS, columns=[*TextRow._fields]):
-        columns = (batch.column(name).to_pylist() for name in TextRow._fields)
-        yield from map(TextRow._make, zip(*columns, strict=True))
+    names = list(get_type_hints(kind))
+    for batch in pq.ParquetFile(path).iter_batches(STREAMED_ROWS, columns=names):
+        columns = (batch.column(name).to_pylist() for name in names)
+        yield from itertools.starmap(kind, zip(*columns, strict=True))

@@ -19,7 +19,7 @@ from steep.core.errors import UserError
 from steep.evaluation.callers import Callers, check_prices, used_endpoints
 from steep.evaluation.config import BASE
 from steep.evaluation.document_index import DocumentIndex
-from steep.evaluation.eval_models import eval_models
+from steep.evaluation.eval_models import EvalModel, eval_models
 from steep.evaluation.methods import answers, general_text, harness_tasks, open_book
 from steep.evaluation.methods.common import Session
 from steep.evaluation.methods.registry import ask, check_methods, scores_of
@@ -74,8 +74,7 @@ def evaluate(
         The artifact with the tables; None if nothing is configured.
     """
     question_set = read_question_set(setup, documents)
-    with Callers(setup) as callers:
-        rows = _rows(setup, documents, trained, question_set, callers)
+    rows = ask_all(setup, documents, trained, question_set)
     if not rows:
         log.info("evaluate: nothing to ask, evaluate.questions is null")
         return None
@@ -134,18 +133,34 @@ def rows_of(project: Project, evaluated: Artifact) -> list[Artifact]:
     return [_finished(project, str(name)) for name in names]
 
 
-def _rows(
+def ask_all(
     setup: EvaluationSetup,
     documents: Artifact,
     trained: Mapping[str, Artifact],
     question_set: QuestionSet | None,
+    only: str | None = None,
+) -> list[Artifact]:
+    """Ask the base and all trained models, or only the one of this name.
+
+    Returns:
+        The artifacts of rows, model by model.
+    """
+    with Callers(setup) as callers:
+        models = eval_models(setup, trained, callers)
+        asked = [each for each in models if only in (None, each.name)]
+        return _rows(setup, documents, asked, question_set, callers)
+
+
+def _rows(
+    setup: EvaluationSetup,
+    documents: Artifact,
+    models: Sequence[EvalModel],
+    question_set: QuestionSet | None,
     callers: Callers,
 ) -> list[Artifact]:
-    """Ask all models; return the artifacts of their rows, model by model."""
     asks_summaries = setup.summaries.references is not None
     study = summaries.SummaryStudy(setup, documents, callers) if asks_summaries else None
     judge = [*study.judge()] if study else []
-    models = eval_models(setup, trained, callers)
     by_model: dict[str, list[Artifact]] = {}
     with ExitStack() as resources:
         doc_index = None

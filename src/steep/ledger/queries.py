@@ -100,6 +100,18 @@ def document_cost(ledger: Ledger, document_id: str) -> DocumentCost:
     return next(iter(found), DocumentCost(document_id, Sums(), 0))
 
 
+def recipes_cost(ledger: Ledger, recipes: Sequence[str]) -> float | None:
+    """Return the cost of all calls of some recipes; None if that of any text is unknown."""
+    marks = ", ".join("?" * len(recipes))
+    unknown = f"(cost_usd IS NULL OR endpoint = '{IMPORT_ENDPOINT}')"
+    query = (
+        f"SELECT total(cost_usd), sum({unknown} AND status NOT IN {_UNANSWERED} AND status != "
+        f"'skipped') FROM calls WHERE recipe IN ({marks})"
+    )
+    ((known_usd, unpriced),) = ledger.select(query, tuple(recipes))
+    return None if unpriced else float(known_usd)
+
+
 def _costs(ledger: Ledger, chosen: str, *values: str) -> list[DocumentCost]:
     query = (
         f"SELECT document_id, endpoint = '{IMPORT_ENDPOINT}', status, {_SUMS} "

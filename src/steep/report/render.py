@@ -44,8 +44,10 @@ from steep.report.sections.generation import generation
 from steep.report.sections.header import header, page_title, provenance
 from steep.report.sections.open_book import open_book
 from steep.report.sections.other_methods import other_methods
+from steep.report.sections.scaling import scaling
 from steep.report.sections.summaries import summaries
 from steep.report.sections.training import training
+from steep.scaling.study import StudyResult
 
 RESULTS: Sequence[Callable[[ResultTables], PageSection | None]] = (
     likelihood,
@@ -71,13 +73,28 @@ def render_report(project_root: Path, run_directory: Path) -> Path:
 
 def page(run: ReportData) -> str:
     """Return the page of a run."""
-    found = [*(result_sections(run.tables) or [_nothing(run)]), *(each(run) for each in OTHERS)]
+    found = [
+        *(result_sections(run.tables) or [_nothing(run)]),
+        *([scaling(run.study)] if run.study else []),
+        *(each(run) for each in OTHERS),
+    ]
+    return _page(page_title(run), header(run), found, run.series)
+
+
+def study_page(study: StudyResult, name: str, series: Series) -> str:
+    """Return a page with a scaling study alone."""
+    title = f"Scaling study of run {name}"
+    top = el("header", el("p", "Steep scaling study", class_="eyebrow"), el("h1", title))
+    return _page(title, top, [scaling(study)], series)
+
+
+def _page(title: str, header: Html, found: Sequence[PageSection], series: Series) -> str:
     links = [el("a", each.title, href=f"#{each.anchor}") for each in found]
-    drawn = (draw_section(each, run.series) for each in found)
+    drawn = (draw_section(each, series) for each in found)
     return Template(_asset("page.html")).substitute(
-        title=join([page_title(run)]).text,
+        title=join([title]).text,
         style=_asset("style.css"),
-        header=header(run).text,
+        header=header.text,
         contents=el("nav", *links, aria_label="Contents").text,
         sections=join(drawn, "\n").text,
     )

@@ -10,12 +10,14 @@ from typing import Any, NamedTuple, TypeVar
 import yaml
 from pydantic import TypeAdapter
 
+from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.core.files import read_json, read_jsonl
 from steep.evaluation.config import BASE
 from steep.evaluation.setup import SCORES_NAME
 from steep.evaluation.study_results import read_scores
 from steep.report.results import ResultTables
+from steep.scaling.study import StudyResult, find_study
 
 T = TypeVar("T")
 STAGES = ("documents", "generate", "corpus", "tokenize", "train", "evaluate")
@@ -179,6 +181,7 @@ class ReportData:
     arms: Sequence[Arm]
     tables: ResultTables
     requests: Sequence[OtherRequests] = ()
+    study: StudyResult | None = None
 
     def setting(self, section: str, key: str) -> Any:
         """Return a value of the resolved configuration, or None."""
@@ -196,7 +199,12 @@ class ReportData:
     @property
     def series(self) -> dict[str, int]:
         """Return the number of each model's color and marker, the same in every figure."""
-        names = [BASE, *self.tables.models(), *(arm.name for arm in self.arms)]
+        studied = (
+            curve.arm
+            for each in (self.study.metrics if self.study else ())
+            for curve in each.curves
+        )
+        names = [BASE, *self.tables.models(), *(arm.name for arm in self.arms), *studied]
         return {name: index for index, name in enumerate(dict.fromkeys(names))}
 
     @property
@@ -240,6 +248,7 @@ def load_run(project_root: Path, run_directory: Path) -> ReportData:
         arms=_arms(artifacts),
         tables=ResultTables.of(scores) if scores else ResultTables(),
         requests=[_from_json(OtherRequests, each) for each in run.get("requests") or []],
+        study=find_study(Project(project_root).store, run_directory),
     )
 
 

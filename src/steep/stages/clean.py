@@ -19,6 +19,7 @@ from steep.config import Config
 from steep.core.artifacts import MANIFEST, Project
 from steep.core.files import disk_errors, read_json, try_lock
 from steep.evaluation.setup import STAGE as EVALUATE
+from steep.scaling.config import POINTER_NAME as STUDY_POINTER
 from steep.stages import instruct
 from steep.stages.evaluate import POINTER_NAME
 from steep.stages.finished_artifacts import MADE, look
@@ -46,7 +47,10 @@ class Leftovers:
 
 def find_leftovers(config: Config, project: Project) -> Leftovers:
     """Find stale artifacts and checkpoints; nothing is written."""
+    from steep.stages.scale import names_of_study
+
     current, kept_stages = _current(config, project)
+    current |= names_of_study(config, project)
     used = _with_inputs(project, current | set(_of_runs(project)))
     stale = {
         path.name: "used by no run and not by this configuration"
@@ -100,6 +104,8 @@ def _of_runs(project: Project) -> Iterator[str]:
                 yield Path(path).name
     for pointer in (project.root / "runs").glob(f"*/{POINTER_NAME}"):
         yield str(read_json(pointer)[EVALUATE])
+    for pointer in (project.root / "runs").glob(f"*/{STUDY_POINTER}"):
+        yield str(read_json(pointer)["scale"])
     for link in (project.root / "runs").glob("*/model-*"):
         yield link.resolve().parent.name
 

@@ -13,8 +13,8 @@ from steep.stages import corpus, documents, generate, instruct, tokenize, train
 
 log = logging.getLogger("steep")
 
-# The stages in the order in which `Finished.reached` grows.
-MADE = ("documents", "generate", "corpus", "tokenize", "train", "instruct")
+# The stages in the order in which `Finished.reached` grows, then those of scaling studies.
+MADE = ("documents", "generate", "corpus", "tokenize", "train", "instruct", "subset")
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ def look(config: Config, project: Project) -> Finished:
     """
     looking = _ReadOnlyProject(project.root, finished_only=True)
     found = Finished(looking.seen)
-    with _without_log_lines(), suppress(Unfinished):
+    with without_log_lines(), suppress(Unfinished):
         _look(config, looking, found)
     return found
 
 
 @contextmanager
-def _without_log_lines() -> Iterator[None]:
+def without_log_lines() -> Iterator[None]:
     """Turn off the log lines of stages, which a plan or a status should not print."""
     level = log.level
     log.setLevel(logging.ERROR)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def run(config: Config, project: Project, shards: Mapping[str, Artifact], arm: str) -> Artifact:
     """Train one arm on its shard, and on those that are mixed in."""
     settings, find = config.train, partial(model_directory, project=project)
-    return train_arm(project, settings, shards, arm, find, partial(_launch, settings))
+    return train_arm(project, settings, shards, arm, find, partial(launch, settings))
 
 
 def check(config: Config, project: Project) -> None:
@@ -37,7 +37,7 @@ def check(config: Config, project: Project) -> None:
                 check_safetensors(where, "train.add_task_vector")
 
 
-def _launch(settings: TrainConfig, job: TrainingJob) -> StepMetrics | None:
+def launch(settings: TrainConfig, job: TrainingJob) -> StepMetrics | None:
     """Run a job on the workers of a Ray cluster, or as one of the ranks of a launcher."""
     if settings.launcher == "here":
         from steep.training.job import run_job

@@ -70,7 +70,7 @@ def forecast(
     if not config.train.arms:
         return None
     runs = _lister(config, project, plan)
-    texts = _TextTokens(config, project, plan)
+    texts = TextTokens(config, project, plan)
     mixed = {REPLAY, INSTRUCTION} if config.tokenize.instructions else {REPLAY}
     listed: dict[SectionName, tuple[RunForecast, ...]] = {
         "train": runs.train(config.train, mixed, texts.of_arm, texts.of_validation)
@@ -82,8 +82,8 @@ def forecast(
         settings = config.train if name == "train" else config.instruct
         section, refused = forecast_section(
             settings,
-            SectionForecast(name, _devices(config, name, gpus), of_section),
-            partial(_shape, config.train.model, project, settings),
+            SectionForecast(name, devices_of(config, name, gpus), of_section),
+            partial(model_shape, config.train.model, project, settings),
             project.store,
             config.train.gpu_hour_usd,
         )
@@ -114,16 +114,18 @@ def _lister(config: Config, project: Project, plan: Plan | None) -> RunLister:
     return RunLister(project, shards, trained, found.tuned, problems)
 
 
-class _TextTokens:
+class TextTokens:
     """Tokens of texts that are not tokenized yet; None without texts."""
 
     def __init__(self, config: Config, project: Project, plan: Plan | None) -> None:
         self._config, self._project, self._plan = config, project, plan
 
     def of_arm(self, arm: str) -> Range | None:
+        """Return the tokens of an arm."""
         return total(map(self._of_recipe, self._config.train.arms[arm]))
 
     def of_chats(self) -> Range | None:
+        """Return the tokens of the chats."""
         chats = self._config.instruct.chats
         return _tokens_of(chats.stat().st_size) if chats is not None and chats.is_file() else None
 
@@ -175,7 +177,7 @@ def _tokens_of(size: int) -> Range:
     return Range(size / per_token.high, size / per_token.expected, size / per_token.low)
 
 
-def _devices(config: Config, section: SectionName, gpus: str | None) -> Devices:
+def devices_of(config: Config, section: SectionName, gpus: str | None) -> Devices:
     """Return the GPUs that are named, those of the Ray cluster, or those of this machine."""
     settings = config.train
     on_ray = section == "train" and settings.launcher == "ray"
@@ -188,7 +190,7 @@ def _devices(config: Config, section: SectionName, gpus: str | None) -> Devices:
     return Devices(None, count, True, None, False) if elsewhere else local_devices(count)
 
 
-def _shape(name: str, project: Project, settings: OptimizationConfig) -> ModelShape:
+def model_shape(name: str, project: Project, settings: OptimizationConfig) -> ModelShape:
     """Return the shape of the model as it is trained, without any network.
 
     Raises:

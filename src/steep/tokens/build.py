@@ -19,7 +19,13 @@ from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
 from steep.core.files import content_hash
 from steep.core.ids import derive_seed
-from steep.corpus.passage import OF_DOCUMENT, PASSAGES_NAME, TextRow, stream_texts
+from steep.corpus.passage import (
+    OF_DOCUMENT,
+    PASSAGES_NAME,
+    TextPlace,
+    TextRow,
+    stream_texts,
+)
 
 if TYPE_CHECKING:
     from steep.tokens.shard import ShardManifest
@@ -32,6 +38,7 @@ REPLAY: Literal["replay"] = "replay"
 INSTRUCTION: Literal["instruction"] = "instruction"
 VALIDATION = "validation"
 CHATS = "chats"
+SUBSET_NAME = "texts.npy"  # numbers of the texts of a subset
 EXPECTED_CHATS = 'a JSONL file, each line {"messages": [{"role", "content"}, ...]}'
 
 Texts = Callable[[], Iterable[str]]
@@ -147,7 +154,7 @@ def passages_of(
     return (row.text for row in rows if row.recipe in recipes and keep(row))
 
 
-def is_held_out(row: TextRow, holdout: float) -> bool:
+def is_held_out(row: TextRow | TextPlace, holdout: float) -> bool:
     """Return True if a passage is kept out of training; raw documents never are."""
     return row.recipe != RAW_RECIPE and draw(row.id.partition(OF_DOCUMENT)[0]) < holdout
 

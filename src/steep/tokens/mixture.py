@@ -21,6 +21,7 @@ Shapes: B rows, T = context_tokens.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -166,7 +167,7 @@ class Mixture:
         """Return the passes over the corpus in the first `rows` rows; O(1)."""
         for _, rate in self._added:
             rows -= math.floor(rows * rate)
-        return rows * self.context_tokens / self.corpus.shard.manifest.tokens
+        return rows * self.context_tokens / self.corpus.tokens
 
     def fingerprint(self) -> dict[str, Any]:
         """Return everything that decides the rows, as flat data, so that a change can be named."""
@@ -179,6 +180,8 @@ class Mixture:
             found[f"{name}.sha256"] = manifest.sha256
             found[f"{name}.tokenizer"] = manifest.tokenizer
             found[f"{name}.seed"] = stream.seed
+            if stream.chosen is not None:
+                found[f"{name}.texts"] = hashlib.sha256(stream.chosen.tobytes()).hexdigest()[:16]
         for place, share in enumerate(self.shares):
             found |= {f"{share.name}.rate": share.rate, f"{share.name}.place": place}
             if share.name == "replay":
@@ -232,7 +235,7 @@ class Mixture:
             if share.name == "replay" and self.replay_mode == "replace":
                 return _Replacing(
                     rate=float(_exact(share.rate) / left),
-                    choices=math.ceil(share.stream.shard.manifest.tokens / self.context_tokens),
+                    choices=math.ceil(share.stream.tokens / self.context_tokens),
                     coin_seed=derive_seed(share.stream.seed, "replaces"),
                     draw_seed=derive_seed(share.stream.seed, "drawn"),
                 )
@@ -243,7 +246,7 @@ class Mixture:
 
         Each epoch has its own order, so the unread parts of all epochs are intersected.
         """
-        corpus = self.corpus.shard.manifest.tokens
+        corpus = self.corpus.tokens
         end = corpus_rows * self.context_tokens
         if not len(skipped):
             return max(0, corpus - end)

@@ -1,17 +1,17 @@
 """A shard as an endless stream; any part is a pure function of (seed, position).
 
-In each epoch, the stream has all texts of its shard, one after the other, in a new random order. No
-text is dropped and no tail is lost (the authors' code shuffles once, cuts, and drops the tail,
-which for five short articles is a fifth of them). There is no loader state: any position can be
-read at once, after the order of its epoch is computed (0.1 s and 16 MB for a million texts; the
-orders of two epochs are cached).
+In each epoch, the stream has all texts of its shard, or a chosen subset of them, one after the
+other, in a new random order. No text is dropped and no tail is lost (the authors' code shuffles
+once, cuts, and drops the tail, which for five short articles is a fifth of them). There is no
+loader state: any position can be read at once, after the order of its epoch is computed (0.1 s and
+16 MB for a million texts; the orders of two epochs are cached).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -53,10 +53,18 @@ class Stream:
 
     shard: TokenShard
     seed: int
+    chosen: NDArray[np.int64] | None = None  # numbers of its texts in the shard; None: all
     _order: Callable[[int], EpochOrder] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_order", lru_cache(maxsize=ORDERS_KEPT)(self._draw_order))
+
+    @cached_property
+    def tokens(self) -> int:
+        """The tokens of one epoch."""
+        if self.chosen is None:
+            return self.shard.manifest.tokens
+        return int(self._lengths.sum())
 
     def read(self, start: int, count: int) -> Span:
         """Return tokens [start, start + count) of the stream; O(1) in the number of epochs."""
@@ -75,8 +83,8 @@ class Stream:
         """Return the parts of texts that tokens [start, start + count) come from."""
         found = [Pieces(*(np.empty(0, np.int64) for _ in Pieces._fields))]
         while count > 0:
-            epoch, offset = divmod(start, self.shard.manifest.tokens)
-            here = min(count, self.shard.manifest.tokens - offset)
+            epoch, offset = divmod(start, self.tokens)
+            here = min(count, self.tokens - offset)
             found.append(self._pieces_of_epoch(epoch, offset, here))
             start, count = start + here, count - here
         return Pieces(*map(np.concatenate, zip(*found, strict=True)))
@@ -92,6 +100,12 @@ class Stream:
         return Pieces(texts[some], in_shard[some], (stops - starts)[some])
 
     def _draw_order(self, epoch: int) -> EpochOrder:
+        lengths = self._lengths
+        drawn = Permutation(len(lengths), derive_seed(self.seed, "epoch", epoch)).as_array()
+        texts = drawn if self.chosen is None else self.chosen[drawn]
+        return EpochOrder(texts, np.cumsum(lengths[drawn]))
+
+    @property
+    def _lengths(self) -> NDArray[np.int64]:
         lengths = np.diff(self.shard.ends, prepend=0)
-        texts = Permutation(len(lengths), derive_seed(self.seed, "epoch", epoch)).as_array()
-        return EpochOrder(texts, np.cumsum(lengths[texts]))
+        return lengths if self.chosen is None else lengths[self.chosen]

@@ -204,7 +204,7 @@ class RunLister:
             identity = training_identity(settings, self.shards, arm) if known else None
             run = self._run(arm, settings, steps, identity, arm in self.trained)
             first = not (self.trained or runs or run.steps_done)  # arms share their first losses
-            validation = _validation_tokens(settings, run, sets, first)
+            validation = validation_tokens_of(settings, run, sets, first)
             runs.append(replace(run, validation_tokens=validation))
         return tuple(runs)
 
@@ -245,7 +245,7 @@ class RunLister:
         return RunForecast(name, state, steps, kept, step_tokens)
 
 
-def _validation_tokens(
+def validation_tokens_of(
     settings: TrainConfig, run: RunForecast, sets: Sequence[Range], first: bool
 ) -> Range | None:
     """Return the tokens of all validations that are left; `first` is that before step 1."""

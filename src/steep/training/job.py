@@ -12,9 +12,12 @@ import logging
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from steep.core.errors import UserError
 from steep.core.ids import derive_seed
@@ -60,6 +63,8 @@ class TrainingJob:
     steps: int  # optimizer steps of the whole run
     # add mixed-in rows to the rows of the corpus, or replace some of these
     replay_mode: Literal["add", "replace"] = "add"
+    # file with the numbers of those texts of the shard that are learned; None: all
+    subset: str | None = None
     # directory of an instruct model; its difference from `model` is added last
     add_task_vector: str | None = None
     # validation losses of `model`, if another run has measured them
@@ -68,7 +73,7 @@ class TrainingJob:
     def mixture(self) -> Mixture:
         """Return the rows of the run."""
         return Mixture(
-            corpus=self._stream(self.shard, "corpus"),
+            corpus=replace(self._stream(self.shard, "corpus"), chosen=self._chosen()),
             shares=tuple(
                 MixtureShare(name, self._stream(part.shard, name), part.rate)
                 for name, part in self.shares.items()
@@ -84,6 +89,12 @@ class TrainingJob:
             name: Mixture(self._stream(shard, name), (), self.settings.context_tokens)
             for name, shard in self.validation.items()
         }
+
+    def _chosen(self) -> NDArray[np.int64] | None:
+        if self.subset is None:
+            return None
+        chosen: NDArray[np.int64] = np.load(self.subset)
+        return chosen
 
     def _stream(self, shard: str, name: str) -> Stream:
         return Stream(open_shard(Path(shard)), derive_seed(self.settings.seed, name))

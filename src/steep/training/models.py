@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
 from steep.core.artifacts import Project
 from steep.core.errors import UserError
-from steep.core.files import read_json, write_json
+from steep.core.files import disk_errors, read_json, write_json, write_text
 from steep.core.ids import stable_hash
 from steep.core.ranks import is_main_rank
 from steep.training.config import BASE as BASE
@@ -101,6 +102,9 @@ def context_tokens(where: Path | str) -> int | None:
 
 def directory_hash(directory: Path, project: Project) -> str:
     """Return the hash of a model's files, or the last known one if the directory is gone."""
+    kept = _kept_hash(directory)
+    if not directory.is_dir() and kept.is_file():
+        return kept.read_text(encoding="utf-8")
     cache = project.store / HASHES_NAME
     known: dict[str, Any] = read_json(cache) if cache.is_file() else {}
     name = _name(directory, project)
@@ -114,6 +118,21 @@ def directory_hash(directory: Path, project: Project) -> str:
     found = stable_hash([[each[0], _content(path)] for each, path in pairs], DIGITS)
     write_json(cache, known | {name: {"hash": found, "files": seen}})
     return found
+
+
+def delete_weights(trained: Path, project: Project) -> None:
+    """Delete the model of a finished training, and keep its hash.
+
+    The hash identifies the answers of the model, which are kept.
+    """
+    directory = trained / MODEL_NAME
+    write_text(_kept_hash(directory), directory_hash(directory, project))
+    with disk_errors(directory):
+        shutil.rmtree(directory)
+
+
+def _kept_hash(directory: Path) -> Path:
+    return directory.with_name(f"{directory.name}.hash")
 
 
 def file_stamps(directory: Path) -> list[list[Any]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.config import identity_fields
 from steep.core.errors import UserError
-from steep.tokens.build import CHATS, INSTRUCTION, REPLAY, VALIDATION
+from steep.tokens.build import CHATS, INSTRUCTION, REPLAY, SUBSET_NAME, VALIDATION
 from steep.training.config import InstructConfig, TrainConfig
 from steep.training.metrics import check_trackers, read_metrics, read_validation
 from steep.training.models import BASE, MODEL_NAME
@@ -46,16 +46,18 @@ def train_arm(
     arm: str,
     find_model: FindModel,
     launch: Launch,
+    subset: Artifact | None = None,
 ) -> Artifact:
-    """Train one arm from the base model."""
-    identity, mixed = training_identity(settings, shards, arm), mixed_rates(settings, shards)
+    """Train one arm from the base model, on all texts of its shard or on a subset of them."""
+    identity = training_identity(settings, shards, arm, subset)
+    mixed = mixed_rates(settings, shards)
     validation = shards.get(VALIDATION)
 
     def make(directory: Path) -> dict[str, Any]:
         from steep.training.job import MixedShard, TrainingJob
         from steep.training.models import local_directory
 
-        tokens = shards[arm].manifest["tokens"]
+        tokens = (subset or shards[arm]).manifest["tokens"]
         difference = settings.add_task_vector
         job = TrainingJob(
             label=identity.label,
@@ -69,13 +71,14 @@ def train_arm(
             settings=settings,
             steps=training_steps(settings, tokens, sum(mixed.values())),
             replay_mode=settings.replay_mode,
+            subset=str(subset.path / SUBSET_NAME) if subset else None,
             add_task_vector=str(local_directory(find_model(difference))) if difference else None,
             first_losses=_first_losses(project, identity, validation),
         )
         name = validation.path.name if validation else None
         return {"arm": arm, "validation": name, **_run(job, launch)}
 
-    return build(project, identity, make, together=True)
+    return build(project, identity, make, together=True, one_of_many=subset is not None)
 
 
 def tune_arm(
@@ -102,9 +105,16 @@ def tune_arm(
     return build(project, identity, make, together=True)
 
 
-def training_identity(settings: TrainConfig, shards: Mapping[str, Artifact], arm: str) -> Identity:
+def training_identity(
+    settings: TrainConfig,
+    shards: Mapping[str, Artifact],
+    arm: str,
+    subset: Artifact | None = None,
+) -> Identity:
     """Return what decides the weights of a trained arm."""
     inputs = {"shard": shards[arm]}
+    if subset is not None:
+        inputs["subset"] = subset
     inputs |= {name: shards[name] for name in mixed_rates(settings, shards)}
     fields = {"arm": arm, **identity_fields("train", settings)}
     return Identity("train", TRAIN_VERSION, fields, inputs)

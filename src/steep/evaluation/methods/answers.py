@@ -19,6 +19,7 @@ from steep.evaluation.engines import TOO_LONG
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.methods.common import (
     ROWS_NAME,
+    Graded,
     Method,
     Session,
     build_rows,
@@ -44,6 +45,7 @@ from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.statistics import mean_interval
 
 STAGE = "answer"
+METRIC = "accuracy of answers"  # in scaling curves
 LEAST_READ = 0.9  # of the questions; the result warns below
 NOTHING_CAME = "the engine gave no answer"
 CUT_OFF = "cut off at max_tokens"
@@ -257,4 +259,12 @@ def about(artifact: Artifact, setup: EvaluationSetup, question_id: str) -> list[
     ]
 
 
-METHOD = Method(STAGE, ask, _result, about=about)
+def graded(artifact: Artifact, setup: EvaluationSetup) -> dict[str, Graded]:
+    """Return the grades of a model."""
+    rows = read_rows(artifact.path / ROWS_NAME, AnswerRow)
+    asked = artifact.manifest["identity"]["fields"]
+    grades = answer_grades(rows, as_asked(protocol_of(setup.evaluate), asked))
+    return {METRIC: Graded(grades, answers_chance(rows))}
+
+
+METHOD = Method(STAGE, ask, _result, about=about, graded=graded)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -11,6 +11,7 @@ from steep.core.artifacts import Artifact
 from steep.core.files import read_parquet, read_rows, write_rows
 from steep.core.formatting import plural
 from steep.core.progress import Progress
+from steep.evaluation.compare import Grade
 from steep.evaluation.engines import AnswerEngine, CachedEngine
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.question_set import QuestionSet
@@ -45,6 +46,13 @@ def rows_about(artifact: Artifact, _: EvaluationSetup, question_id: str) -> list
     return [{"row": row} for row in rows if row["question_id"] == question_id]
 
 
+class Graded(NamedTuple):
+    """The grades of one model by one metric, and the mean grade of guessing."""
+
+    grades: Sequence[Grade]
+    chance: float
+
+
 class Method(NamedTuple):
     """A method of evaluation.
 
@@ -55,6 +63,8 @@ class Method(NamedTuple):
         chosen: True if `evaluate.methods` names it; False if it has a section of settings.
         about: Returns the results for one question from one artifact, for `steep status`; None if
             the rows are not about questions.
+        graded: Returns the grades of the model of an artifact by the name of each metric, for
+            scaling curves; None if the method does not grade answers to questions.
     """
 
     stage: str
@@ -62,6 +72,7 @@ class Method(NamedTuple):
     result: Callable[[Sequence[Artifact], Sequence[Artifact], EvaluationSetup], MethodResult]
     chosen: bool = True
     about: Callable[[Artifact, EvaluationSetup, str], list[dict[str, Any]]] | None = rows_about
+    graded: Callable[[Artifact, EvaluationSetup], Mapping[str, Graded]] | None = None
 
 
 def build_rows(

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
-from steep.core.files import content_hash, write_rows
+from steep.core.files import content_hash, read_rows, write_rows
 from steep.core.progress import Progress
 from steep.core.token_ids import token_ids
 from steep.documents.document import Skipped
@@ -265,6 +265,11 @@ def general_text_result(
             for name, after in others
         ),
     )
+
+
+def bits_per_byte(artifact: Artifact) -> float:
+    """Return the loss of the model of an artifact of rows, in bits per byte over all texts."""
+    return loss_score(read_rows(artifact.path / ROWS_NAME, TextLoss)).bits_per_byte.mean
 
 
 METHOD = Method(STAGE, ask, general_text_result, chosen=False, about=None)

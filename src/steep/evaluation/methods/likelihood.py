@@ -18,6 +18,7 @@ from steep.evaluation.engines import NORMALIZERS, NoLikelihoods, Normalizer
 from steep.evaluation.eval_models import EvalModel
 from steep.evaluation.methods.common import (
     ROWS_NAME,
+    Graded,
     Method,
     Session,
     build_rows,
@@ -38,6 +39,7 @@ from steep.evaluation.setup import EvaluationSetup
 log = logging.getLogger("steep")
 
 STAGE = "score"
+METRIC = "accuracy by likelihood"  # in scaling curves
 
 
 def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
@@ -161,4 +163,11 @@ def about(artifact: Artifact, setup: EvaluationSetup, question_id: str) -> list[
     ]
 
 
-METHOD = Method(STAGE, ask, _result, about=about)
+def graded(artifact: Artifact, setup: EvaluationSetup) -> dict[str, Graded]:
+    """Return the grades of a model."""
+    rows = read_rows(artifact.path / ROWS_NAME, QuestionRow)
+    grades = likelihood_grades(rows, setup.evaluate.normalizer)
+    return {METRIC: Graded(grades, mean_chance(rows))}
+
+
+METHOD = Method(STAGE, ask, _result, about=about, graded=graded)

@@ -7,7 +7,7 @@ any time, under another normalizer, parser or vote, without a model.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from steep.core.artifacts import Artifact
@@ -21,7 +21,7 @@ from steep.evaluation.methods import (
     open_book,
     short_answers,
 )
-from steep.evaluation.methods.common import Method, Session
+from steep.evaluation.methods.common import Graded, Method, Session
 from steep.evaluation.results import Scores, SkippedQuestion
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.summaries import study as summaries
@@ -74,6 +74,14 @@ def scores_of(
         if artifacts := [artifact for artifact in rows if artifact.stage == method.stage]:
             found[name] = method.result(artifacts, rows, setup)
     return Scores(found, tuple(skipped))
+
+
+def graded_of(artifact: Artifact, setup: EvaluationSetup) -> Mapping[str, Graded]:
+    """Return the grades in an artifact of rows, by metric; none if it does not grade answers."""
+    for method in METHODS.values():
+        if method.stage == artifact.stage and method.graded:
+            return method.graded(artifact, setup)
+    return {}
 
 
 def results_of(

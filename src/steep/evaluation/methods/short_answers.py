@@ -26,6 +26,7 @@ from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.methods.answers import texts_about
 from steep.evaluation.methods.common import (
     ROWS_NAME,
+    Graded,
     Method,
     Session,
     build_rows,
@@ -182,4 +183,10 @@ def about(artifact: Artifact, _: EvaluationSetup, question_id: str) -> list[dict
     return [{"asked": asked, "grades": grades, "texts": texts}]
 
 
-METHOD = Method(STAGE, ask, _result, about=about)
+def graded(artifact: Artifact, _: EvaluationSetup) -> dict[str, Graded]:
+    """Return the grades of a model by every metric."""
+    rows = read_rows(artifact.path / ROWS_NAME, AnswerRow)
+    return {name: Graded(_graded(rows, metric), 0.0) for name, metric in METRICS.items()}
+
+
+METHOD = Method(STAGE, ask, _result, about=about, graded=graded)

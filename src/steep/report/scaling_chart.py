@@ -1,0 +1,137 @@
+"""The chart of a scaling study: accuracy over tokens on a logarithmic axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+from steep.core.formatting import count, percent
+from steep.evaluation.config import BASE
+from steep.report.charts import (
+    DASHES,
+    Scale,
+    chart,
+    line,
+    marker,
+    series_class,
+    svg,
+    text,
+    ticks,
+)
+from steep.report.html import Html, el, number
+from steep.scaling.fits import Bounded
+from steep.scaling.study import RETRIEVAL, ArmCurve, MetricStudy
+
+HEIGHT = 320  # pixels
+MARGIN = 0.06  # of the range, on both sides
+DOT = 2.2  # radius of a single model, in pixels
+ROUND = (1, 2, 5)  # ticks are these times a power of ten
+MOST_TICKS = 7
+
+
+def scaling_chart(found: MetricStudy, series: Mapping[str, int]) -> Html:
+    """Return the points, fits and bands of each arm; the base and retrieval are lines."""
+    across, up = _scales(found)
+    parts: list[Html] = [line(0, "100%", "100%", "100%", "axis")]
+    for value in ticks(up.high, up.low):
+        parts.append(line(0, up(value), "100%", up(value), "grid"))
+        parts.append(text(-8, up(value), percent(value, 0), "tick", dy="4", text_anchor="end"))
+    for label, value in _references(found):
+        parts.append(line(0, up(value), "100%", up(value), "reference"))
+        parts.append(text("100%", up(value), label, "tick strong", dy="-4", text_anchor="end"))
+    numbers = {
+        curve.arm: series.get(curve.arm, place) for place, curve in enumerate(found.curves, start=1)
+    }
+    lines = [
+        each for curve in found.curves for each in _fitted(curve, numbers[curve.arm], across, up)
+    ]
+    stretched = el(
+        "svg", *lines, viewBox="0 0 1000 1000", preserveAspectRatio="none", class_="whole"
+    )
+    marks = [
+        each for curve in found.curves for each in _marks(curve, numbers[curve.arm], across, up)
+    ]
+    keys = [
+        el("span", svg(marker(numbers[curve.arm], "17", 6), class_="dash"), curve.arm, class_="key")
+        for curve in found.curves
+    ]
+    return chart(
+        f"{found.metric} by tokens of text, for each arm",
+        "curves",
+        el("p", *keys, class_="legend"),
+        svg(*parts, stretched, *marks, class_="panel", style=f"height:{HEIGHT}px"),
+        _axis(across),
+    )
+
+
+def _scales(found: MetricStudy) -> tuple[Scale, Scale]:
+    """Return the scale of log10 of tokens, and that of accuracy, which grows upwards."""
+    sizes = [math.log10(size.tokens) for curve in found.curves for size in curve.sizes]
+    room = MARGIN * (max(sizes) - min(sizes)) or 0.5
+    values = [value for _, value in _references(found)]
+    for curve in found.curves:
+        for size in curve.sizes:
+            values += [size.accuracy.low, size.accuracy.high, *size.by_seed.values()]
+        values += [end for point in curve.fit.band for end in (point.low, point.high)]
+    margin = MARGIN * (max(values) - min(values)) or 0.05
+    return (
+        Scale(min(sizes) - room, max(sizes) + room, 1000),
+        Scale(max(values) + margin, min(values) - margin, 1000),
+    )
+
+
+def _references(found: MetricStudy) -> Iterator[tuple[str, float]]:
+    yield BASE, found.base.value
+    if found.retrieval:
+        yield RETRIEVAL, found.retrieval.value
+
+
+def _fitted(curve: ArmCurve, number_: int, across: Scale, up: Scale) -> Iterator[Html]:
+    """Yield the band and the line of a fit."""
+    if not curve.fit.band:
+        return
+    xs = [across.units(math.log10(point.tokens)) for point in curve.fit.band]
+    lows = [up.units(point.low) for point in curve.fit.band]
+    highs = [up.units(point.high) for point in curve.fit.band]
+    around = [*zip(xs, highs, strict=True), *reversed([*zip(xs, lows, strict=True)])]
+    color = series_class(number_)
+    yield el("polygon", points=_path(around), class_=f"band {color}")
+    middle = [up.units(point.value) for point in curve.fit.band]
+    yield el(
+        "polyline",
+        el("title", f"{curve.arm}: {' or '.join(curve.fit.best)}"),
+        points=_path([*zip(xs, middle, strict=True)]),
+        class_=f"curve {color}",
+        stroke_dasharray=DASHES[number_ % len(DASHES)],
+    )
+
+
+def _path(points: list[tuple[float, float]]) -> str:
+    return " ".join(f"{number(x)} {number(y)}" for x, y in points)
+
+
+def _marks(curve: ArmCurve, number_: int, across: Scale, up: Scale) -> Iterator[Html]:
+    """Yield every model as a dot, and every size as a mark with its interval."""
+    color = series_class(number_)
+    for size in curve.sizes:
+        x = across(math.log10(size.tokens))
+        for value in size.by_seed.values():
+            yield el("circle", cx=x, cy=up(value), r=DOT, class_=f"model {color}")
+        found: Bounded = size.accuracy
+        yield line(x, up(found.low), x, up(found.high), f"whisker thin {color}")
+        yield marker(number_, x, up(found.value))
+
+
+def _axis(across: Scale) -> Html:
+    low, high = 10**across.low, 10**across.high
+    exponents = range(math.floor(across.low), math.ceil(across.high) + 1)
+    marks = [each * 10.0**power for power in exponents for each in ROUND]
+    shown = [each for each in marks if low <= each <= high]
+    if len(shown) > MOST_TICKS:
+        shown = [each for each in shown if math.log10(each).is_integer()]
+    texts = [
+        text(across(math.log10(each)), 8, count(each), "tick", text_anchor="middle")
+        for each in shown
+    ]
+    name = text("100%", 28, "tokens of text", "tick", text_anchor="end")
+    return svg(*texts, name, class_="panel", style="height:34px")

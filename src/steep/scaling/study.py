@@ -1,0 +1,386 @@
+"""A scaling study: its points, and its results as typed data.
+
+A point is one trained model: an arm, the tokens of its subset, and a seed. Arms that read only the
+source documents are *matched*: at each size they are trained on all their texts for as many tokens
+as the other arms, which shows what repetition alone gives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from steep.core.calls import RAW_RECIPE
+from steep.core.errors import UserError
+from steep.core.files import read_json, write_json
+from steep.evaluation.compare import Grade
+from steep.evaluation.config import BASE
+from steep.evaluation.methods.common import Graded
+from steep.evaluation.results import as_json
+from steep.scaling.config import POINTER_NAME, ScaleConfig
+from steep.scaling.curve import Curve, Numbers
+from steep.scaling.fits import LEVELS, RESAMPLES, Bounded, CurveFit, Target, fit_curve, no_fit
+
+STAGE, RESULT_NAME = "scale", "study.json"
+RETRIEVAL = "retrieval"  # the name of the base model with retrieved texts
+
+
+@dataclass(frozen=True, slots=True)
+class StudyPoint:
+    """One model of a study; a `matched` one is trained on all texts of its arm."""
+
+    arm: str
+    tokens: int
+    seed: int
+    matched: bool
+
+    @property
+    def name(self) -> str:
+        """The name of the model in artifacts and tables."""
+        return f"{self.arm}@{self.tokens}-{self.seed}"
+
+
+def study_points(
+    settings: ScaleConfig,
+    arms: Mapping[str, Sequence[str]],
+    totals: Mapping[str, int],
+    first_seed: int,
+) -> tuple[StudyPoint, ...]:
+    """Return the points of a study, one seed after the other, small sizes first.
+
+    Args:
+        settings: The study.
+        arms: The recipes that each arm of the configuration reads.
+        totals: The tokens of each arm's texts.
+        first_seed: `train.seed`.
+
+    Raises:
+        UserError: An arm does not exist, none reads synthetic texts, or a size cannot be reached.
+    """
+    chosen = settings.arms or tuple(arms)
+    if unknown := sorted(set(chosen) - set(arms)):
+        raise UserError(
+            f"There is no arm '{unknown[0]}' to scale.",
+            where="scale.arms",
+            expected=", ".join(arms),
+            found=unknown[0],
+        )
+    matched = {arm for arm in chosen if set(arms[arm]) == {RAW_RECIPE}}
+    scaled = [arm for arm in chosen if arm not in matched]
+    if not scaled:
+        raise UserError(
+            "No arm of the study reads synthetic texts.",
+            where="scale.arms" if settings.arms else "train.arms",
+            expected="an arm with a recipe other than 'documents'",
+            found=", ".join(chosen),
+        )
+    sizes = {arm: _sizes(settings, arm, totals[arm]) for arm in scaled}
+    every = tuple(sorted({size for own in sizes.values() for size in own}))
+    sizes |= dict.fromkeys(matched, every)
+    return tuple(
+        StudyPoint(arm, size, seed, arm in matched)
+        for seed in range(first_seed, first_seed + settings.seeds)
+        for size in every
+        for arm in chosen
+        if size in sizes[arm]
+    )
+
+
+def _sizes(settings: ScaleConfig, arm: str, total: int) -> tuple[int, ...]:
+    if not settings.tokens:
+        spaced = np.geomspace(settings.smallest * total, total, settings.points)
+        return tuple(sorted({max(1, round(each)) for each in spaced}))
+    if max(settings.tokens) > total:
+        raise UserError(
+            f"The texts of the arm '{arm}' are fewer than a size of the study.",
+            where="scale.tokens",
+            expected=f"at most {total:,} tokens",
+            found=f"{max(settings.tokens):,}",
+            hint="generate more texts, leave the arm out (scale.arms), or lower the size",
+        )
+    return tuple(sorted(set(settings.tokens)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeScore:
+    """The mean accuracy of the models of one size.
+
+    Attributes:
+        tokens: Tokens of the texts; for a matched arm, those of the size that it matches.
+        training_tokens: Tokens that each model was trained on, replay included.
+        models: Number of seeds.
+        accuracy: With an interval over documents and seeds.
+        by_seed: The accuracy of each model, by seed.
+    """
+
+    tokens: int
+    training_tokens: int
+    models: int
+    accuracy: Bounded
+    by_seed: Mapping[int, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmCurve:
+    """The curve of an arm."""
+
+    arm: str
+    matched: bool
+    sizes: tuple[SizeScore, ...]
+    fit: CurveFit
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """The mean accuracy of the largest size of an arm minus that of something else."""
+
+    over: str  # "base", "retrieval", or the name of a matched arm
+    points: Bounded  # shares, from -1 to 1
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Return True if the interval of the gain excludes zero."""
+        return self.points.low > 0 or self.points.high < 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """What the largest model of an arm took; None is unknown."""
+
+    arm: str
+    tokens: int
+    generation_usd: float | None
+    training_hours: float
+    evaluation_hours: float
+    training_usd: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmGains:
+    """The gains of an arm at its largest size."""
+
+    arm: str
+    tokens: int
+    gains: tuple[Gain, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricStudy:
+    """The curves of one metric.
+
+    Attributes:
+        chance: The accuracy of guessing.
+        questions: Questions that count for all models; `left_out` do not count for some model.
+        retrieval: The accuracy of the base model with retrieved texts, if it was asked.
+    """
+
+    metric: str
+    chance: float
+    questions: int
+    left_out: int
+    documents: int
+    base: Bounded
+    retrieval: Bounded | None
+    curves: tuple[ArmCurve, ...]
+    gains: tuple[ArmGains, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forgotten:
+    """The loss on general text minus that of the base, in bits per byte, over the seeds."""
+
+    arm: str
+    tokens: int
+    mean: float
+    lowest: float
+    highest: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyResult:
+    """The results of a study, as `study.json` holds them."""
+
+    models: int
+    missing: tuple[str, ...]  # names of models that are not evaluated yet
+    hours: float  # of training and evaluation, all models together
+    metrics: tuple[MetricStudy, ...]
+    prices: tuple[Price, ...]
+    forgotten: tuple[Forgotten, ...]
+
+
+def read_study(path: Path) -> StudyResult:
+    """Read `study.json`."""
+    return TypeAdapter(StudyResult).validate_python(read_json(path))
+
+
+def find_study(store: Path, run_directory: Path) -> StudyResult | None:
+    """Return the latest result of a run's study; None without one."""
+    pointer = run_directory / POINTER_NAME
+    if not pointer.is_file():
+        return None
+    path = store / read_json(pointer)[STAGE] / RESULT_NAME
+    return read_study(path) if path.is_file() else None
+
+
+def write_study(path: Path, result: StudyResult) -> None:
+    """Write `study.json` atomically."""
+    write_json(path, as_json(result))
+
+
+class ModelGrades:
+    """The grades of one metric of all models, on the questions that count for all of them."""
+
+    def __init__(self, by_model: Mapping[str, Sequence[Grade]]) -> None:
+        values = {
+            model: {grade.question_id: grade.value for grade in grades}
+            for model, grades in by_model.items()
+        }
+        first = next(iter(by_model.values()))
+        documents = {grade.question_id: grade.document_id for grade in first}
+        asked = [each for each in documents if all(each in own for own in values.values())]
+        kept = [each for each in asked if all(own[each] is not None for own in values.values())]
+        self.left_out = len(documents) - len(kept)
+        self.documents = [documents[each] for each in kept]
+        self._values = {
+            model: np.array([own[each] for each in kept], np.float64)
+            for model, own in values.items()
+        }
+
+    def __contains__(self, model: str) -> bool:
+        return model in self._values
+
+    def of(self, models: Iterable[str]) -> Numbers:
+        """Return the grades of some models, shape (models, questions)."""
+        return np.stack([self._values[model] for model in models])
+
+    def curve(self, points: Sequence[StudyPoint]) -> Curve:
+        """Return the curve of some points."""
+        grades = self.of(point.name for point in points)
+        return Curve([point.tokens for point in points], grades, self.documents)
+
+    def mean(self, models: Sequence[str]) -> Bounded:
+        """Return the mean of some models, with its interval."""
+        return self._bounded(self.of(models), None)
+
+    def difference(self, a: Sequence[str], b: Sequence[str]) -> Bounded:
+        """Return the mean of models `a` minus that of models `b`, with its interval."""
+        return self._bounded(self.of(a), self.of(b))
+
+    def _bounded(self, a: Numbers, b: Numbers | None) -> Bounded:
+        parts = [part for part in (a, b) if part is not None]
+        sizes = [number for number, part in enumerate(parts) for _ in part]
+        curve = Curve(sizes, np.concatenate(parts), self.documents)
+        drawn = curve.resampled_means(RESAMPLES, 0)
+        found, spread = curve.means, drawn
+        value = found[0] - (found[1] if b is not None else 0.0)
+        values = spread[:, 0] - (spread[:, 1] if b is not None else 0.0)
+        low, high = np.quantile(values, LEVELS)
+        return Bounded(value=float(value), low=float(min(low, value)), high=float(max(high, value)))
+
+
+def metric_study(
+    metric: str,
+    planned: Sequence[StudyPoint],
+    graded: Mapping[str, Graded],
+    training_tokens: Mapping[str, int],
+    targets: Sequence[float],
+) -> MetricStudy:
+    """Fit the curves of one metric. An arm with missing models has no fit and no gains.
+
+    Args:
+        metric: Its name.
+        planned: All points of the study.
+        graded: The grades of the base (`BASE`), of each point's model that is finished, and of
+            `RETRIEVAL` if it was asked.
+        training_tokens: Of each finished model.
+        targets: Accuracies to extrapolate to.
+    """
+    grades = ModelGrades({name: each.grades for name, each in graded.items()})
+    by_arm: dict[str, list[StudyPoint]] = {}
+    missing: dict[str, list[StudyPoint]] = {}
+    for point in planned:
+        (by_arm if point.name in graded else missing).setdefault(point.arm, []).append(point)
+    return MetricStudy(
+        metric=metric,
+        chance=graded[BASE].chance,
+        questions=len(grades.documents),
+        left_out=grades.left_out,
+        documents=len(set(grades.documents)),
+        base=grades.mean([BASE]),
+        retrieval=grades.mean([RETRIEVAL]) if RETRIEVAL in graded else None,
+        curves=tuple(
+            _arm_curve(
+                own, grades, graded[BASE].chance, training_tokens, targets, missing.get(arm, ())
+            )
+            for arm, own in by_arm.items()
+        ),
+        gains=tuple(
+            _gains(arm, {name: own for name, own in by_arm.items() if name not in missing}, grades)
+            for arm, own in by_arm.items()
+            if not own[0].matched and arm not in missing
+        ),
+    )
+
+
+def _arm_curve(
+    points: Sequence[StudyPoint],
+    grades: ModelGrades,
+    chance: float,
+    training_tokens: Mapping[str, int],
+    targets: Sequence[float],
+    missing: Sequence[StudyPoint],
+) -> ArmCurve:
+    fit, reached = fit_curve(grades.curve(points), chance, targets=targets)
+    if missing:
+        total = len(points) + len(missing)
+        fit, reached = no_fit(f"{len(missing)} of {total} models are not finished"), ()
+    return ArmCurve(
+        arm=points[0].arm,
+        matched=points[0].matched,
+        sizes=tuple(_size_scores(points, grades, training_tokens)),
+        fit=fit,
+        targets=reached,
+    )
+
+
+def _gains(arm: str, by_arm: Mapping[str, Sequence[StudyPoint]], grades: ModelGrades) -> ArmGains:
+    """Compare the largest models of an arm with everything else of equal training tokens."""
+    most = max(point.tokens for point in by_arm[arm])
+    others = {BASE: [BASE]}
+    if RETRIEVAL in grades:
+        others[RETRIEVAL] = [RETRIEVAL]
+    for name, own in by_arm.items():
+        if own[0].matched:
+            others[name] = [point.name for point in own if point.tokens == most]
+    largest = [point.name for point in by_arm[arm] if point.tokens == most]
+    gains = tuple(
+        Gain(over=over, points=grades.difference(largest, models))
+        for over, models in others.items()
+    )
+    return ArmGains(arm=arm, tokens=most, gains=gains)
+
+
+def _size_scores(
+    points: Sequence[StudyPoint], grades: ModelGrades, training_tokens: Mapping[str, int]
+) -> Iterable[SizeScore]:
+    for size in sorted({point.tokens for point in points}):
+        own = [point for point in points if point.tokens == size]
+        names = [point.name for point in own]
+        yield SizeScore(
+            tokens=size,
+            training_tokens=training_tokens[names[0]],
+            models=len(own),
+            accuracy=grades.mean(names),
+            by_seed={point.seed: float(grades.of([point.name]).mean()) for point in own},
+        )
+
+
+def training_tokens_of(size: int, epochs: float, replay_share: float, batch_tokens: int) -> int:
+    """Return the training tokens of a size, the same for all its arms: whole optimizer steps."""
+    return max(1, math.ceil(epochs * size / (1 - replay_share) / batch_tokens)) * batch_tokens
