@@ -258,8 +258,12 @@ def other_models(study: Study) -> Iterator[str]:
     """Yield how models of this project's earlier studies differ from those of this one."""
     from steep.core.artifacts import changes_between
 
+    points: dict[str, Identity] = {}
     with without_log_lines():
-        points = {point.name: study.identity(point) for point in study.points}
+        for point in study.points:
+            with suppress(Unfinished):  # a subset that was not chosen has no model either
+                points[point.name] = study.identity(point)
+    sizes = {point.name for point in study.points}
     arms = set(study.config.train.arms)
     reasons: dict[str, int] = {}
     for artifact in study.project.finished("train"):
@@ -268,9 +272,9 @@ def other_models(study: Study) -> Iterator[str]:
         arm, mark, _ = name.rpartition("@")
         if not mark or arm not in arms:
             continue
-        if name not in points:
+        if name not in sizes:
             why = "their sizes or seeds are no longer part of the study"
-        elif points[name].hash8 == artifact.hash8:
+        elif name not in points or points[name].hash8 == artifact.hash8:
             continue
         else:
             why = "; ".join(changes_between(identity, points[name].table))
