@@ -36,7 +36,7 @@ throughput() {
   [ "$DEV" = cpu ] && name=${name%%:*}
   timeout -k 5 "$LIMIT" python3 -m benchmarks.training.throughput --shape "$shape" --device "$DEV" \
     --shard "$WORK/shard-$shape" --out "$WORK/$NAME" --micro "$2" --warmup "$3" --steps "$4" \
-    --only "$name" --budget-s $((LIMIT - 5))
+    --only "$name" --budget-s $((LIMIT - 20))  # 20 s to import and to report
 }
 
 gpu_tests() {
