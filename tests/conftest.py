@@ -13,6 +13,8 @@ from hypothesis import settings
 from steep.ledger.ledger import Ledger
 from steep.testing.tiny_model import make_tiny_model
 
+if "STEEP_TEST_DEVICE" not in os.environ:  # of tests/training/test_on_gpu.py; others use no GPU
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 if "PYTEST_XDIST_WORKER" in os.environ:  # one core per worker, and for the processes it starts
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The same examples in every run, and no limit on the time of one: a busy machine is no bug.

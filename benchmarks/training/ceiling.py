@@ -29,7 +29,7 @@ class Ceiling:
 
     dtype: str
 
-    def run(self, job: Job, recorder: Recorder) -> str:
+    def run(self, job: Job, recorder: Recorder) -> None:
         """Measure; a step is the sum of its products."""
         dtype = getattr(torch, self.dtype)
         micro_tokens = job.micro_sequences * job.sizes.context_tokens
@@ -44,7 +44,8 @@ class Ceiling:
         recorder.given = Outcome([step_s] * job.steps, [cpu_s] * job.steps * on_cpu)
         flops = sum(6 * shape[0] * shape[1] * count for shape, count in shapes.items())
         rate = flops * job.step_tokens / step_s / 1e12
-        return f"{self.dtype}, {rate:.3g} TFLOP/s, {job.micro_sequences} rows at once"
+        rows = f"{job.micro_sequences} rows at once"
+        recorder.settings = f"{self.dtype}, {rate:.3g} TFLOP/s, {rows}"
 
 
 def product_shapes(job: Job) -> Counter[tuple[int, int]]:

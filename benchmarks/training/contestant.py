@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from itertools import product
@@ -23,30 +24,23 @@ from benchmarks.training.job import Job, Outcome
 from benchmarks.training.ours import Ours
 from benchmarks.training.recorder import Recorder
 
-TRAINER = "Trainer"  # its contestants start with this; of several the best one counts
+TRAINER = "Trainer"  # its contestants start with this; the fastest one counts
 STEEP, CEILING = "steep", "matrix products"
 
 
 class Way(Protocol):
     """A way to make the steps of a job."""
 
-    def run(self, job: Job, recorder: Recorder) -> str:
-        """Make them; returns what was set, in words."""
+    def run(self, job: Job, recorder: Recorder) -> None:
+        """Make them; says in `recorder.settings` what was set."""
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """A way, and what it needs beside torch and transformers.
-
-    Attributes:
-        way: Makes the steps.
-        packages: Which must be there.
-        micro_sequences: Rows at once to try, where the shape's are too many.
-    """
+    """A way, and the packages it needs beside torch and transformers."""
 
     way: Way
     packages: tuple[str, ...] = ()
-    micro_sequences: tuple[int, ...] = ()
 
     @property
     def missing(self) -> list[str]:
@@ -62,45 +56,33 @@ def contestants(shape: str, device: str) -> dict[str, Contestant]:
             TRAINER: Contestant(HuggingFace("float32", "fused", False, False), ("accelerate",)),
             CEILING: Contestant(Ceiling("float32")),
         }
-    ours = _ours_8b() if shape == "llama-3-8b" else _ours_small()
-    return {**ours, **_trainers(shape), CEILING: Contestant(Ceiling("bfloat16"))}
-
-
-def _ours_8b() -> dict[str, Contestant]:
-    return {
-        STEEP: Contestant(Ours("adamw-8bit-stochastic")),
-    }
-
-
-def _ours_small() -> dict[str, Contestant]:
-    return {
-        STEEP: Contestant(Ours("adamw")),
-        "steep, 8-bit": Contestant(Ours("adamw-8bit-stochastic")),
-        "steep, whole model compiled": Contestant(Ours("adamw", compile="model")),
-        "steep, CUDA graphs": Contestant(Ours("adamw", compile="cuda graphs")),
-    }
+    ours = Ours("adamw-8bit-stochastic" if shape == "llama-3-8b" else "adamw")
+    return {STEEP: Contestant(ours), **_trainers(shape), CEILING: Contestant(Ceiling("bfloat16"))}
 
 
 def _trainers(shape: str) -> dict[str, Contestant]:
-    """The sets of flags to try; fp32 weights of 8B do not fit."""
+    """The sets of flags, each with Steep's kind of optimizer; fp32 weights of 8B do not fit."""
+    eight_bit = shape == "llama-3-8b"
+    weights, optimizer = ("bfloat16", "8-bit") if eight_bit else ("float32", "fused")
     found = {}
-    kept = [("bfloat16", "8-bit, stochastic"), ("bfloat16", "fused"), ("float32", "fused")]
     for compiled, liger in product((True, False), repeat=2):
-        for weights, optimizer in kept[: 2 if shape == "llama-3-8b" else 3]:
-            packages = ["accelerate"] + ["liger_kernel"] * liger
-            packages += ["torchao"] * (optimizer != "fused")
-            name = f"{TRAINER}: {optimizer}, {weights}" + ", compile" * compiled + ", liger" * liger
-            way = HuggingFace(weights, optimizer, compiled, liger)
-            found[name] = Contestant(way, tuple(packages))
+        packages = ["accelerate"] + ["liger_kernel"] * liger + ["torchao"] * eight_bit
+        name = f"{TRAINER}: {optimizer}" + ", compile" * compiled + ", liger" * liger
+        way = HuggingFace(weights, optimizer, compiled, liger)
+        found[name] = Contestant(way, tuple(packages))
     return found
 
 
-def outcome_of(job: Job) -> Outcome:
-    """Run one contestant in this process; what it dies of is part of the outcome."""
+def outcome_of(job: Job, on_counted: Callable[[Outcome], None] = lambda _: None) -> Outcome:
+    """Run one contestant in this process; what it dies of is part of the outcome.
+
+    `on_counted` receives what is known before the steps that only explain the counted ones.
+    """
     contestant = contestants(job.shape, job.device)[job.contestant]
     try:
-        recorder = Recorder(job)
-        return recorder.outcome(contestant.way.run(job, recorder))
+        recorder = Recorder(job, on_counted)
+        contestant.way.run(job, recorder)
+        return recorder.close()
     except torch.cuda.OutOfMemoryError as error:
         return Outcome(failure=str(error).splitlines()[0], out_of_memory=True)
     except Exception as error:
@@ -110,9 +92,15 @@ def outcome_of(job: Job) -> Outcome:
 
 
 def main(job_file: str, outcome_file: str) -> None:
-    """Read a job, write an outcome."""
+    """Read a job, write an outcome: first of the counted steps alone, for this may be stopped."""
     job = Job(**json.loads(Path(job_file).read_text()))
-    Path(outcome_file).write_text(json.dumps(asdict(outcome_of(job))))
+
+    def write(outcome: Outcome) -> None:
+        temporary = Path(f"{outcome_file}.new")
+        temporary.write_text(json.dumps(asdict(outcome)))
+        temporary.replace(outcome_file)
+
+    write(outcome_of(job, write))
 
 
 if __name__ == "__main__":

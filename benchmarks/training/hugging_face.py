@@ -2,8 +2,8 @@
 
 Same weights, same rows in the same order, same learning rates, same clipping. Rows are packed, so
 there is no attention mask; workers read them ahead into pinned memory; the loss is looked at every
-tenth step, and not for NaN in every micro-batch, which the Trainer does by default. Which of the
-other flags are best is tried, see `contestant`.
+tenth step, and not for NaN in every micro-batch, which the Trainer does by default. The other flags
+are part of a contestant's name, see `contestant`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from steep.training.optimizers import learning_rate_at
 # By short name: the Trainer's `optim` and `optim_args`, and the package that it needs.
 OPTIMIZERS = {
     "fused": ("adamw_torch_fused", None),
-    "8-bit, stochastic": ("adamw_torch_8bit", "bf16_stochastic_round=True"),
+    "8-bit": ("adamw_torch_8bit", "bf16_stochastic_round=True"),
 }
 
 
@@ -35,8 +35,7 @@ class HuggingFace:
 
     Attributes:
         weights: Precision in which weights are kept: fp32 ones are cast by autocast on a GPU.
-        optimizer: A key of `OPTIMIZERS`. "fused" with bf16 weights keeps bf16 moments and loses
-            most updates at the paper's learning rate: fast, but not the same training.
+        optimizer: A key of `OPTIMIZERS`.
         compile: `torch_compile`, of the whole model.
         liger: `use_liger_kernel`, with its chunked loss.
     """
@@ -46,8 +45,8 @@ class HuggingFace:
     compile: bool
     liger: bool
 
-    def run(self, job: Job, recorder: Recorder) -> str:
-        """Train; returns what was set, in words."""
+    def run(self, job: Job, recorder: Recorder) -> None:
+        """Train."""
         from transformers import TrainerCallback
 
         class Ticks(TrainerCallback):  # type: ignore[misc]
@@ -58,6 +57,7 @@ class HuggingFace:
         rows = RowsDataset(mixture_of(job), job.all_steps * job.sizes.batch_sequences)
         with TemporaryDirectory() as directory:
             arguments = self.arguments(job, directory)
+            recorder.settings = self.described(job, arguments)
             trainer = trainer_class(job, recorder)(
                 model=model, args=arguments, train_dataset=rows, callbacks=[Ticks()]
             )
@@ -65,13 +65,11 @@ class HuggingFace:
             accelerator.backward = recorder.timed("backward", accelerator.backward)
             accelerator.clip_grad_norm_ = recorder.timed("clip", accelerator.clip_grad_norm_)
             trainer.train()
-        accumulation = job.sizes.batch_sequences // job.micro_sequences
-        micro = len(recorder.losses) // job.all_steps
-        assert micro == accumulation, (micro, accumulation)
-        recorder.losses = [
-            sum(recorder.losses[start : start + micro])
-            for start in range(0, len(recorder.losses), micro)
-        ]
+        micro = len(recorder.losses) / job.all_steps
+        assert micro == job.sizes.batch_sequences // job.micro_sequences, micro
+
+    def described(self, job: Job, arguments: Any) -> str:
+        """The flags in words."""
         flags = f"{arguments.optim.value}, {self.weights} weights"
         flags += ", autocast" * bool(arguments.bf16) + ", torch_compile" * self.compile
         flags += ", liger" * self.liger

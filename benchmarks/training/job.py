@@ -143,6 +143,7 @@ class Outcome:
         attention: Kernels that have to do with attention.
         clocks: Median clocks, power and temperature of the counted steps, or why there are none.
         settings: What this contestant was run with.
+        device: Name of the GPU; empty on a processor.
         failure: Why there is nothing to report.
         out_of_memory: Whether fewer rows at once might help.
     """
@@ -157,6 +158,7 @@ class Outcome:
     attention: list[str] = field(default_factory=list)
     clocks: str = ""
     settings: str = ""
+    device: str = ""
     failure: str = ""
     out_of_memory: bool = False
 

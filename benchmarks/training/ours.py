@@ -1,12 +1,10 @@
-"""Steep as a contestant: `steep.training.loop.train` itself, told of nothing but a callback.
+"""Steep as a contestant: `steep.training.loop.train` itself, without checkpoints.
 
-What a benchmark must not do is left out (checkpoints), and
-while phases are timed the loop's own functions are wrapped, which changes nothing else.
+While phases are timed the loop's own functions are wrapped, which changes nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +19,8 @@ from benchmarks.training.recorder import Recorder
 from steep.training import loop, loss
 from steep.training.config import OptimizationConfig, OptimizerName
 from steep.training.metrics import StepMetrics
-from steep.training.model_dims import decoder_layers
 from steep.training.parallel import World
 from steep.training.prepare import prepare, weight_dtype
-
-Prepare = Callable[..., loss.CausalLoss]
 
 
 @dataclass(frozen=True)
@@ -35,13 +30,12 @@ class Ours:
     Attributes:
         optimizer: Of `OptimizationConfig`.
         compute: Of `OptimizationConfig`.
-        compile: "none" and "layers" are the settings'; the others are experiments that no setting
-            offers: the whole decoder as one graph, or that graph replayed as a CUDA graph.
+        compile: Of `OptimizationConfig`.
     """
 
     optimizer: OptimizerName
     compute: Any = "bfloat16"
-    compile: str = "layers"
+    compile: Any = "layers"
 
     def settings(self, job: Job) -> OptimizationConfig:
         """What the loop is given."""
@@ -51,13 +45,16 @@ class Ours:
             micro_batch_sequences=job.micro_sequences,
             learning_rate=job.sizes.learning_rate,
             optimizer=self.optimizer,
+            keep_checkpoints=0,
             compute=self.compute,
-            compile="none" if self.compile == "none" else "layers",
+            compile=self.compile,
         )
 
-    def run(self, job: Job, recorder: Recorder) -> str:
-        """Train; returns what was set, in words."""
+    def run(self, job: Job, recorder: Recorder) -> None:
+        """Train."""
         settings = self.settings(job)
+        micro = f"{job.micro_sequences} rows at once"
+        recorder.settings = f"{self.optimizer}, {self.compute}, compile {self.compile}, {micro}"
         model = random_model(job.sizes, job.device, weight_dtype(settings))
         world = World(0, 1, 0, torch.device(job.device))
 
@@ -67,7 +64,7 @@ class Ours:
 
         with ExitStack() as stack:
             directory = stack.enter_context(TemporaryDirectory())
-            wrap_loop(stack, recorder, self.prepare)
+            wrap_loop(stack, recorder)
             loop.train(
                 model,
                 mixture_of(job),
@@ -77,36 +74,9 @@ class Ours:
                 world,
                 on_step=on_step,
             )
-        micro = f"{job.micro_sequences} rows at once"
-        return f"{self.optimizer}, {self.compute}, compile {self.compile}, {micro}"
-
-    def prepare(self, *args: Any) -> loss.CausalLoss:
-        """`steep.training.prepare.prepare`, then the experiment."""
-        module = prepare(*args)
-        if self.compile in ("none", "layers"):
-            return module
-        without_mask(module.model)
-        for layer in decoder_layers(module.model):
-            layer._compiled_call_impl = None
-        mode = "reduce-overhead" if self.compile == "cuda graphs" else None
-        module.model.base_model.compile(fullgraph=True, dynamic=False, mode=mode)
-        return module
 
 
-def without_mask(model: Any) -> None:
-    """Let transformers build no mask at all.
-
-    In a graph of the whole model it cannot look whether positions start anew, so it builds a dense
-    mask of what it would else leave to the kernel, and repeats keys and values for it.
-    """
-    from transformers import AttentionInterface
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-    AttentionInterface.register("causal", sdpa_attention_forward)
-    model.config._attn_implementation = "causal"
-
-
-def wrap_loop(stack: ExitStack, recorder: Recorder, prepare: Prepare) -> None:
+def wrap_loop(stack: ExitStack, recorder: Recorder) -> None:
     """Put clocks around the parts of a step, for as long as `stack` lasts."""
 
     def put(target: Any, name: str, value: Any) -> None:
@@ -126,29 +96,8 @@ def wrap_loop(stack: ExitStack, recorder: Recorder, prepare: Prepare) -> None:
 
     read, head = loop.TrainingRun.batch, loss._ChunkedCrossEntropy
     put(loop.TrainingRun, "batch", rows)
-    put(loop, "Checkpoints", NoCheckpoints)
     put(loop, "prepare", with_clocks)
     timed("copy to device", loop, "on_device")
     timed("clip", loop, "clip_gradients")
     timed("backward", torch.Tensor, "backward")
     put(head, "forward", staticmethod(recorder.timed("loss head", head.forward)))
-
-
-class NoCheckpoints:
-    """Stands in for `Checkpoints`."""
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def load(self, tensors: Mapping[str, torch.Tensor]) -> int:
-        """Nothing is there."""
-        return 0
-
-    def save(self, step: int, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Nothing is kept."""
-
-    def wait(self) -> None:
-        """Nothing is pending."""
-
-    def close(self) -> None:
-        """Nothing is open."""

@@ -43,11 +43,14 @@ SENSORS = {
 class Recorder:
     """Everything that is measured in one process, see the module."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, on_counted: Callable[[Outcome], None] = lambda _: None) -> None:
+        """`on_counted` receives what is known after the last counted step."""
         self.job = job
+        self._on_counted = on_counted
         self.on_gpu = job.device == "cuda"
         self.timing = False
-        self.losses: list[Any] = []
+        self.settings = ""  # of the contestant, in words
+        self.losses: list[Any] = []  # one per step or, in the same order, per micro-batch
         self.given: Outcome | None = None  # by a contestant that makes no steps
         self._cpu_s = [time.process_time()]
         self._began = self._mark()
@@ -70,8 +73,10 @@ class Recorder:
         counted = job.warmup + job.steps
         if done == job.warmup and self._sensors:
             self._sensors.start()
-        if done == counted and self._sensors:
-            self._sensors.stop()
+        if done == counted:
+            if self._sensors:
+                self._sensors.stop()
+            self._on_counted(self.outcome())
         self.timing = counted <= done < counted + job.timed
         if job.profiled and done == counted + job.timed:
             self._profiler = _profiler(self.on_gpu)
@@ -108,13 +113,23 @@ class Recorder:
 
         return call
 
-    def outcome(self, settings: str) -> Outcome:
+    def close(self) -> Outcome:
         """All that was measured; the recorder records no more."""
-        self._wait()
         for hook in self._hooks:
             hook.remove()
+        return self.outcome()
+
+    def outcome(self) -> Outcome:
+        """What was measured so far."""
+        self._wait()
+        device = torch.cuda.get_device_name() if self.on_gpu else ""
         if self.given:
-            return replace(self.given, peak_bytes=self._peak_bytes(), settings=settings)
+            return replace(
+                self.given,
+                peak_bytes=self._peak_bytes(),
+                settings=self.settings,
+                device=device,
+            )
         job, marks = self.job, [self._began, *self._steps]
         spans = [self._between(*pair) for pair in pairwise(marks)]
         counted = slice(job.warmup, job.warmup + job.steps)
@@ -123,17 +138,24 @@ class Recorder:
             step_s=spans[counted],
             step_cpu_s=[] if self.on_gpu else cpu_s[counted],
             startup_s=sum(spans[: job.warmup]),
-            losses=[float(loss) for loss in self.losses],
+            losses=self._step_losses(),
             peak_bytes=self._peak_bytes(),
-            settings=settings,
+            settings=self.settings,
+            device=device,
             clocks=self._sensors.summary() if self._sensors else "",
         )
-        if job.timed:
-            whole = spans[job.warmup + job.steps :][: job.timed]
+        if job.timed and len(spans) > counted.stop:
+            whole = spans[counted.stop :][: job.timed]
             outcome.phases_ms = self._phases_ms(sum(whole))
         if self._profiler:
             self._add_kernels(outcome)
         return outcome
+
+    def _step_losses(self) -> list[float]:
+        """The losses of the steps: sums over micro-batches, where those were recorded."""
+        micro = max(1, len(self.losses) // len(self._steps))
+        losses = [float(loss) for loss in self.losses]
+        return [sum(losses[start : start + micro]) for start in range(0, len(losses), micro)]
 
     def _phases_ms(self, whole_s: float) -> dict[str, float]:
         parts_s = {

@@ -12,7 +12,7 @@ from benchmarks.generation.measuring import conditions, table
 from benchmarks.training.contestant import STEEP, TRAINER
 from benchmarks.training.job import Job, Outcome, random_model
 
-from steep.training.model_dims import flops_per_token, mfu, peak_flops
+from steep.training.model_dims import flops_per_token, mfu, peak_flops, peak_of
 
 GIB = 2**30
 PACKAGES = ("torch", "transformers", "accelerate", "liger-kernel", "torchao", "triton")
@@ -39,15 +39,39 @@ class Speed(NamedTuple):
 
 def report(base: Job, measured: list[Measured], skipped: list[str]) -> str:
     """The whole page."""
-    longest = {each.job.contestant: each.job.steps for each in measured}
-    full = [each for each in measured if each.job.steps == longest[each.job.contestant]]
-    tried = [each for each in measured if each not in full or each.outcome.failure]
-    worked = by_contestant([each for each in full if not each.outcome.failure])
+    worked = by_contestant([each for each in measured if not each.outcome.failure])
+    failed = [f"{job.contestant}: {out.failure}" for job, out in measured if out.failure]
     parts = [conditions(PACKAGES), *_hardware(base), speeds(base, worked)]
     parts += [phases(worked), "\n".join(agreement(worked))]
     notes = [f"{name}: {each[0].outcome.settings}" for name, each in worked.items()]
-    parts += ["\n".join(f"- {line}" for line in [*notes, *skipped, *map(_tried, tried)])]
+    parts += ["\n".join(f"- {line}" for line in [*notes, *skipped, *failed])]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def summary(measured: Measured) -> str:
+    """Everything that a contestant measured, in a few lines of text."""
+    job, outcome = measured
+    head = f"== {job.contestant}, {job.shape}, {outcome.device or job.device}"
+    if outcome.failure:
+        return f"{head}: failed: {outcome.failure}"
+    rate = speed_of([measured])
+    share = mfu(rate.median, _flops(job), peak_of(outcome.device), 1)
+    parts = ", ".join(f"{name} {each:,.1f}" for name, each in outcome.phases_ms.items())
+    lines = [
+        f"{head}: {outcome.settings}",
+        f"tokens/s {rate}, MFU {'unknown' if share is None else f'{share:.1%}'}, "
+        f"peak {outcome.peak_bytes / GIB:.1f} GiB, warm-up {outcome.startup_s:.0f} s, "
+        f"counted steps {len(outcome.step_s)}, {outcome.clocks or 'no clocks'}",
+        f"ms a step: {parts or '-'}; attention: {', '.join(outcome.attention[:3]) or '-'}",
+        "losses: " + (" ".join(f"{loss:.4f}" for loss in outcome.losses[:LOSSES_SHOWN]) or "-"),
+    ]
+    return "\n".join(lines)
+
+
+def _flops(job: Job) -> float:
+    """FLOPs a token."""
+    model = random_model(job.sizes, "meta", torch.bfloat16)
+    return flops_per_token(model, job.sizes.context_tokens)
 
 
 def by_contestant(measured: list[Measured]) -> dict[str, list[Measured]]:
@@ -70,14 +94,13 @@ def speed_of(rounds: list[Measured], clock: str = "step_s") -> Speed:
 
 def speeds(base: Job, worked: dict[str, list[Measured]]) -> str:
     """The table of speeds, and how the MFU is counted."""
-    flops = flops_per_token(
-        random_model(base.sizes, "meta", torch.bfloat16), base.sizes.context_tokens
-    )
+    flops = _flops(base)
     peak = peak_flops(torch.device(base.device))
     columns = ["contestant", "steps", "tokens/s (quartiles)", "of the Trainer's"]
     columns += ["tokens/CPU s (quartiles)", "of the Trainer's"] if base.device == "cpu" else ["MFU"]
     columns += ["memory GiB", "warm-up s", "clocks", "attention kernels"]
-    against = next((rounds for name, rounds in worked.items() if name.startswith(TRAINER)), None)
+    trainers = [rounds for name, rounds in worked.items() if name.startswith(TRAINER)]
+    against = max(trainers, key=lambda rounds: speed_of(rounds).median, default=None)
     rows = []
     for name, rounds in worked.items():
         rate, first = speed_of(rounds), rounds[0].outcome
@@ -144,14 +167,6 @@ def agreement(worked: dict[str, list[Measured]]) -> Iterator[str]:
             if name.startswith(TRAINER) and theirs:
                 shown = ", ".join(f"{loss:.4f}" for loss in theirs[:LOSSES_SHOWN])
                 yield f"First losses of {name}: {shown}."
-
-
-def _tried(each: Measured) -> str:
-    job, outcome = each
-    if outcome.failure:
-        return f"{job.contestant}: failed: {outcome.failure}"
-    rate = speed_of([each])
-    return f"{job.contestant}: tried for {job.steps} steps, {rate.median:,.0f} tokens/s"
 
 
 def _hardware(base: Job) -> Iterator[str]:

@@ -44,6 +44,8 @@ def export_sharded(rank: int, directory: Path, target: Path) -> None:
     for name, with_adapters in (("plain", False), ("adapted", True)):
         model = changed(directory, with_adapters)
         shard(model, list(model.model.layers), world, MixedPrecisionPolicy())
+        with torch.no_grad():  # as a validation: the parameters of the root stay unsharded
+            model(input_ids=torch.arange(8)[None])
         tokenizer = load_tokenizer(directory)
         export_model(model, tokenizer, target / name, world)
     torch.distributed.destroy_process_group()

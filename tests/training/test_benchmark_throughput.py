@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from benchmarks.training import throughput
 from benchmarks.training.ceiling import Ceiling
 from benchmarks.training.contestant import CEILING, STEEP, TRAINER, Contestant, outcome_of
 from benchmarks.training.job import Job, Outcome, random_model, shape_on
-from benchmarks.training.report import Measured, agreement, speed_of
+from benchmarks.training.report import Measured, agreement, speed_of, speeds, summary
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +29,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("throughput")
     arguments = ["--shape", "tiny", "--device", "cpu", "--out", str(out), "--steps", "30"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(throughput, "in_own_process", outcome_of)
+        patch.setattr(throughput, "in_own_process", lambda job, limit_s: outcome_of(job))
         throughput.main([*arguments, "--warmup", "1"])
     return out
 
@@ -65,33 +68,87 @@ def test_a_contestant_runs_in_a_process_of_its_own() -> None:
     assert not outcome.failure and len(set(outcome.step_s)) == 1 and outcome.peak_bytes > 0
 
 
+def test_counted_steps_are_told_before_the_others(ran: Path) -> None:
+    told: list[Outcome] = []
+    job = replace(JOB, steps=2, timed=1, shard=str(ran / "shard"), out=str(ran))
+    outcome = outcome_of(job, told.append)
+    assert len(outcome.losses) == 4 and outcome.phases_ms
+    assert len(told) == 1 and len(told[0].losses) == 3 and not told[0].phases_ms
+    assert told[0].step_s == outcome.step_s and len(outcome.step_s) == 2
+
+
+def test_a_contestant_that_is_stopped_keeps_what_it_wrote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, program = tmp_path / "written.json", tmp_path / "program"
+    written.write_text(json.dumps({"step_s": [2.0, 2.0], "settings": "set"}))
+    program.write_text(f'#!/bin/sh\ncp {written} "$4"\nexec sleep 60\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    outcome = throughput.in_own_process(JOB, 2)
+    assert outcome.settings == "set (stopped after 2 s, after the counted steps)"
+    said = summary(Measured(JOB, outcome))
+    assert "counted steps 2" in said and f"tokens/s {JOB.step_tokens / 2:,.0f}" in said
+
+
+def test_a_contestant_that_is_stopped_too_early_says_so() -> None:
+    outcome = throughput.in_own_process(JOB, 0.1)
+    assert outcome.failure == "stopped after 0 s" and not outcome.step_s
+
+
 def test_fewer_rows_are_tried_until_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
 
-    def run(job: Job) -> Outcome:
+    def run(job: Job, limit_s: float) -> Outcome:
         tried.append(job.micro_sequences)
-        return Outcome(out_of_memory=job.micro_sequences > 2, step_s=[1.0])
+        return Outcome(out_of_memory=job.micro_sequences > 1, step_s=[1.0])
 
     monkeypatch.setattr(throughput, "in_own_process", run)
-    job, outcome = throughput.first_that_fits(
-        replace(JOB, shape="llama-3-8b", device="cuda"), Contestant(Ceiling("bfloat16"))
-    )
-    assert tried == [4, 2] and job.micro_sequences == 2 and not outcome.out_of_memory
+    large = replace(JOB, shape="llama-3-8b", device="cuda")
+    job, outcome = throughput.first_that_fits(large, math.inf, 60, math.inf)
+    assert tried == [4, 2, 1] and job.micro_sequences == 1 and not outcome.out_of_memory
+    tried.clear()
+    throughput.first_that_fits(large, 2, 60, math.inf)
+    assert tried == [2, 1]
 
 
-def test_of_the_trainers_flags_the_fastest_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = {"Trainer: a": 2.0, "Trainer: b": 1.0, "Trainer: c": 0.5}
+def test_nothing_is_started_without_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
 
-    def run(job: Job) -> Outcome:
-        return Outcome(step_s=[seconds[job.contestant]], failure="c" * ("c" in job.contestant))
+    def run(job: Job, limit_s: float) -> Outcome:
+        given.append(limit_s)
+        return Outcome()
 
     monkeypatch.setattr(throughput, "in_own_process", run)
-    ways: Any = {name: Contestant(Ceiling("float32")) for name in seconds}
-    ways["Trainer: d"] = Contestant(Ceiling("float32"), ("no_such_package",))
-    monkeypatch.setattr(throughput, "contestants", lambda *_: ways)
-    measured, skipped = throughput.measure(JOB, 2, None)
-    assert [job.contestant[-1] for job, _ in measured] == ["a", "b", "c", "b", "b"]
-    assert "no_such_package" in skipped[0]
+    now = time.monotonic()
+    assert "no time" in throughput.first_that_fits(JOB, 2, 60, now + 5).outcome.failure
+    throughput.first_that_fits(JOB, 2, 60, now + 1000)
+    throughput.first_that_fits(JOB, 2, 60, now + 40)
+    assert given[0] == 60 and 30 < given[1] <= 40 and len(given) == 2
+
+
+def test_contestants_are_named_exactly() -> None:
+    large = replace(JOB, shape="llama-3-8b", device="cuda")
+    assert [*throughput.choose(large, [STEEP])[0]] == [STEEP]
+    with pytest.raises(SystemExit, match="there are: steep, Trainer"):
+        throughput.choose(large, ["stee"])
+
+
+def test_a_contestant_without_its_packages_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    way: Any = Contestant(Ceiling("float32"), ("no_such_package",))
+    monkeypatch.setattr(throughput, "contestants", lambda *_: {"a": way})
+    chosen, skipped = throughput.choose(JOB, None)
+    assert not chosen and "no_such_package" in skipped[0]
+
+
+def test_the_fastest_trainer_is_the_one_that_is_compared() -> None:
+    seconds = {"Trainer: a": 2.0, "Trainer: b": 1.0, STEEP: 0.5}
+    worked = {
+        name: [Measured(JOB, Outcome(step_s=[each], step_cpu_s=[each]))]
+        for name, each in seconds.items()
+    }
+    line = next(line for line in speeds(JOB, worked).splitlines() if line.startswith("| steep"))
+    assert "2.000" in line
 
 
 def test_speed_is_the_median_of_all_rounds() -> None:

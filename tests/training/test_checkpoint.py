@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import resource
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,27 @@ def test_a_pending_save_is_finished_before_the_next(tmp_path: Path, gate: thread
     assert "checkpoint-00000001" in names(tmp_path)
     checkpoints.wait()
     assert names(tmp_path) == ["checkpoint-00000001", "checkpoint-00000002"]
+
+
+def test_a_save_that_is_due_waits_for_its_turn(tmp_path: Path, gate: threading.Event) -> None:
+    checkpoints = open_alone(tmp_path)
+    assert checkpoints.is_due(elapsed_s=61, interval_s=60)
+    assert not checkpoints.is_due(elapsed_s=59, interval_s=60)
+    checkpoints.save(1, make_state(1))
+    assert not checkpoints.is_due(elapsed_s=1e9, interval_s=60), "one is being written"
+    time.sleep(0.2)
+    gate.set()
+    checkpoints._thread.submit(lambda: None).result()  # the write has ended
+    assert checkpoints.is_due(elapsed_s=1e9, interval_s=60)
+    assert not checkpoints.is_due(elapsed_s=3, interval_s=1), "writing took more than 0.2 s"
+
+
+def test_without_checkpoints_nothing_is_written(tmp_path: Path) -> None:
+    checkpoints = open_alone(tmp_path, keep=0)
+    assert not checkpoints.is_due(elapsed_s=1e9, interval_s=60)
+    checkpoints.save(1, make_state(1))
+    checkpoints.wait()
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("keep", [1, 2, 9])

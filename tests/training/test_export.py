@@ -10,6 +10,7 @@ from typing import Any
 import exporting_ranks
 import pytest
 import torch
+from safetensors import safe_open
 from training_setup import load_model, load_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
@@ -109,6 +110,9 @@ def test_two_ranks_write_what_one_would(tiny_directory: Path, tmp_path: Path) ->
     plain = exporting_ranks.changed(tiny_directory, with_adapters=False)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "plain")
     assert torch.equal(logits(loaded), logits(plain))
+    with safe_open(tmp_path / "plain" / "model.safetensors", "pt") as file:
+        names = set(file.keys())
+    assert names == {name for name, _ in plain.named_parameters()}, "a tied head is written once"
     adapted = exporting_ranks.changed(tiny_directory, with_adapters=True)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "adapted")
     assert torch.allclose(logits(loaded), logits(adapted), atol=1e-4)

@@ -5,7 +5,7 @@ import math
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 import training_setup
+from torch import Tensor
 from training_setup import (
     ALONE,
     CONTEXT_TOKENS,
@@ -26,7 +27,8 @@ from training_setup import (
 )
 
 from steep.core.errors import UserError
-from steep.training import loop, runs
+from steep.tokens.mixture import IGNORED, Mixture, RowBatch
+from steep.training import loop, runs, validation
 from steep.training.config import OptimizationConfig
 from steep.training.loss import CausalLoss
 from steep.training.metrics import StepMetrics, last_metrics, read_metrics, read_validation
@@ -209,6 +211,58 @@ def test_gradients_are_clipped(tiny_directory: Path, shards: Path, tmp_path: Pat
     norm = torch.cat([gradient.flatten() for gradient in gradients]).norm().item()
     assert norm == pytest.approx(0.01, rel=1e-3)
     assert read_metrics(tmp_path)[0]["grad_norm"] > 0.1, "as it was before"
+
+
+def without_labels(monkeypatch: pytest.MonkeyPatch, unlabeled: Callable[[int], bool]) -> None:
+    """Mask the rows of batches at the positions for which `unlabeled` is true."""
+    read = Mixture.rows
+
+    def rows(self: Mixture, start: int, count: int) -> RowBatch:
+        found = read(self, start, count)
+        if unlabeled(start):
+            found.labels_BT[:] = IGNORED
+        return found
+
+    monkeypatch.setattr(Mixture, "rows", rows)
+
+
+def test_a_batch_without_labels_is_skipped_and_counted(
+    tiny_directory: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_labels(monkeypatch, lambda start: start == 2 * SETTINGS.batch_sequences)
+    model = load_model(tiny_directory)
+    weights: list[Tensor] = []
+    done: list[StepMetrics] = []
+
+    def on_step(metrics: StepMetrics) -> None:
+        done.append(metrics)
+        weights.append(next(model.parameters()).detach().clone())
+
+    loop.train(model, load_mixture(shards), SETTINGS, STEPS, tmp_path, ALONE, on_step=on_step)
+    assert [metrics.loss is None for metrics in done] == [step == 2 for step in range(STEPS)]
+    assert (done[2].predicted_tokens, done[2].step) == (0, 3)
+    assert "skipped: no token is predicted" in done[2].line(STEPS)
+    assert torch.equal(weights[2], weights[1]) and not torch.equal(weights[3], weights[2])
+    assert read_metrics(tmp_path)[2]["loss"] is None
+
+
+def test_a_validation_set_without_labels_is_refused(
+    tiny_directory: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_labels(monkeypatch, lambda start: True)
+    corpus = replace(load_mixture(shards), shares=())
+    with pytest.raises(UserError, match="'kept out' predicts no token"):
+        train(load_model(tiny_directory), shards, tmp_path, validation={"kept out": corpus})
+
+
+def test_padded_rows_predict_nothing_more(shards: Path) -> None:
+    rows = replace(load_mixture(shards), isolate_documents=True).rows(0, 3)
+    padded = validation._padded(rows, 8)
+    assert len(padded.ids_BT) == len(padded.labels_BT) == 8
+    assert padded.positions_BT is not None and len(padded.positions_BT) == 8
+    assert (padded.labels_BT[3:] == IGNORED).all()
+    assert (padded.labels_BT[:3] == rows.labels_BT).all()
+    assert validation._padded(rows, 3) is rows
 
 
 @pytest.mark.parametrize(
@@ -423,7 +477,7 @@ def test_bf16_weights_learn_and_continue_bit_for_bit(
 
     whole, halves = fresh(), fresh()
     losses = [each.loss for each in train(whole, shards, tmp_path / "whole", settings)]
-    assert losses[-1] < losses[0] - 0.5
+    assert losses[0] and losses[-1] and losses[-1] < losses[0] - 0.5
     with pytest.raises(KeyboardInterrupt):
         loop.train(halves, load_mixture(shards), settings, STEPS, tmp_path / "halves", ALONE,
                    on_step=interrupt_at(4))  # fmt: skip
@@ -451,6 +505,19 @@ def test_ctrl_c_keeps_the_step(tiny_directory: Path, shards: Path, tmp_path: Pat
                    ALONE, on_step=interrupt_at(4))  # fmt: skip
     assert checkpoints(tmp_path) == ["checkpoint-00000005"], "the next step ends the run"
     assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2, 3, 4, 5]
+
+
+def test_without_checkpoints_a_stopped_run_starts_again(
+    tiny_directory: Path, shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "steep")
+    settings = changed(SETTINGS, keep_checkpoints=0)
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(load_model(tiny_directory), load_mixture(shards), settings, STEPS, tmp_path,
+                   ALONE, on_step=interrupt_at(4))  # fmt: skip
+    assert "starts again, as train.keep_checkpoints is 0" in caplog.text
+    assert checkpoints(tmp_path) == []
+    assert len(train(load_model(tiny_directory), shards, tmp_path, settings)) == STEPS
 
 
 def test_activations_computed_again_change_nothing(

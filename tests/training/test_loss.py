@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import pytest
@@ -73,7 +74,7 @@ def plain_loss(model: Any, ids_BT: Tensor, labels_BT: Tensor) -> Tensor:
 def test_loss_and_gradients_are_those_of_cross_entropy(
     monkeypatch: pytest.MonkeyPatch, tied: bool, chunk: int, ignored: int
 ) -> None:
-    monkeypatch.setattr(loss, "CHUNK_POSITIONS", chunk)
+    monkeypatch.setattr(loss, "EAGER_POSITIONS", chunk)
     model, ids_BT = llama(tied), ids(3, 11)
     labels_BT = next_tokens(ids_BT, ignored)
     module = CausalLoss(model)
@@ -94,7 +95,7 @@ def test_bf16_weights_sum_the_gradient_of_the_head_in_fp32(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In bf16 a sum over many chunks would lose most of what later chunks add."""
-    monkeypatch.setattr(loss, "CHUNK_POSITIONS", 2)
+    monkeypatch.setattr(loss, "EAGER_POSITIONS", 2)
     exact, ids_BT = llama(False), ids(16, 32)
     labels_BT = next_tokens(ids_BT)
     expected = gradients(exact, CausalLoss(exact)(ids_BT, labels_BT, None))["lm_head.weight"]
@@ -104,6 +105,48 @@ def test_bf16_weights_sum_the_gradient_of_the_head_in_fp32(
     assert found.dtype == torch.bfloat16
     error = (found.float() - expected).norm() / expected.norm()
     assert error < 0.02, "the rounding of its inputs, not of a sum of 256 parts"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_products_are_added_in_fp32(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(3)
+    left, right = (torch.randn(8, 32, generator=generator).to(dtype) for _ in range(2))
+    total = torch.full((32, 32), 1000.0)
+    loss.add_product(total, left.T, right)
+    exact = 1000 + left.double().T @ right.double()
+    assert (total - exact).abs().max() < (1e-4 if dtype == torch.float32 else 0.1)
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "element_bytes", "positions"),
+    [(128_256, 2, 4096), (49_152, 2, 8192), (128_256, 4, 2048), (2**31, 2, 1)],
+)
+def test_compiled_chunks_hold_at_most_a_gibibyte(
+    vocabulary: int, element_bytes: int, positions: int
+) -> None:
+    assert loss.chunk_positions(vocabulary, element_bytes, compiled=True) == positions
+    assert loss.chunk_positions(vocabulary, element_bytes, compiled=False) == 1024
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile on CPU needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
+def test_the_compiled_chunk_is_the_eager_one() -> None:
+    generator = torch.Generator().manual_seed(4)
+    logits_NV = torch.randn(9, 61, generator=generator).bfloat16()
+    targets_N = torch.tensor([3, 1, IGNORED, 60, 0, 5, IGNORED, 7, 8])
+    eager = loss.chunk_loss(logits_NV, targets_N)
+    compiled = torch.compile(loss.chunk_loss, dynamic=False)(logits_NV, targets_N)
+    exact_NV = logits_NV.double().requires_grad_()
+    expected = torch.nn.functional.cross_entropy(
+        exact_NV, targets_N, ignore_index=IGNORED, reduction="sum"
+    )
+    expected.backward()  # type: ignore[no-untyped-call]
+    for value, gradient_NV in (eager, compiled):
+        assert value.item() == pytest.approx(expected.item(), rel=1e-5)
+        assert gradient_NV.dtype == torch.bfloat16
+        assert exact_NV.grad is not None
+        assert torch.allclose(gradient_NV.double(), exact_NV.grad, rtol=2**-8, atol=1e-6)
+        assert not gradient_NV[targets_N == IGNORED].any()
 
 
 def test_positions_that_start_anew_keep_documents_apart() -> None:

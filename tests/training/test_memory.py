@@ -60,14 +60,14 @@ def test_states_of_8b_parameters(shape_8b: Any, kind: OptimizerName, states_gib:
 
 
 def test_8b_on_one_gpu_of_80_gb(shape_8b: Any) -> None:
-    """Two sequences at once fit, four only where some layers are computed again."""
+    """Four sequences at once fit, eight only where some layers are computed again."""
     lean = changed(ON_A_GPU, optimizer="adamw-8bit-stochastic")
 
     def total(**changes: Any) -> float:
         return estimate_memory(shape_8b, changed(lean, **changes)).total / GIB
 
-    assert total(micro_batch_sequences=2) < 79 < total()
-    assert total(recompute_every=2) < 79
+    assert total() < 77 < total(micro_batch_sequences=8)
+    assert total(micro_batch_sequences=8, recompute_every=2) < 79
     assert total(recompute_every=1) < total(recompute_every=2) < total(recompute_every=4) < total()
     assert total(compile="none") > total() + 10
 
@@ -77,7 +77,7 @@ def test_activations_of_a_row_at_8b(shape_8b: Any) -> None:
         settings = changed(ON_A_GPU, micro_batch_sequences=1, optimizer=KINDS[-1], **changes)
         return _working(shape_8b, settings, 1)["activations"] / GIB
 
-    assert activations() == pytest.approx(8.5, rel=0.01)
+    assert activations() == pytest.approx(5.8, rel=0.01)
     assert activations(recompute_every=1) == pytest.approx(0.5, rel=0.15)
     assert activations(compile="none") == pytest.approx(12.3, rel=0.01)
 

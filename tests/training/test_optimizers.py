@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from steep.training.config import OptimizationConfig, OptimizerName
 from steep.training.optimizers import (
+    BFloat16AdamW,
     _scalars,
     adamw_step,
     make_optimizer,
@@ -243,6 +244,23 @@ def test_weights_of_the_wrong_type_are_refused(kind: OptimizerName) -> None:
     wrong = parameters(BF16_KINDS[0] if kind == "adamw" else "adamw")
     with pytest.raises(AssertionError, match="embedding"):
         make(wrong, kind)
+
+
+def test_gradients_are_scaled_within_the_update() -> None:
+    """Half of a bf16 number is exact, so halved gradients give the same bits."""
+    snapshots = []
+    for scale in (None, torch.tensor(0.5)):
+        named = parameters("adamw-8bit-stochastic", a=(8, 128))
+        optimizer = make(named, "adamw-8bit-stochastic", compile=False)
+        assert isinstance(optimizer, BFloat16AdamW)
+        optimizer.gradient_scale = scale
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(3):
+            gradient = torch.randn((8, 128), generator=generator) * (0.5 if scale is None else 1)
+            named[0][1].grad = gradient.bfloat16()
+            optimizer.step()
+        snapshots.append(snapshot(named, optimizer))
+    assert_equal(*snapshots)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile on CPU needs a C++ compiler")

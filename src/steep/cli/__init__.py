@@ -18,6 +18,9 @@ def main() -> None:
     # that costs a factor of eight. Fewer turns cost little when all cores are free.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Without it, fragmentation of GPU memory can end a run that fits.
+    if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     from steep.cli.app import app
     from steep.core.errors import UserError
 

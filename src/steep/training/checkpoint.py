@@ -45,6 +45,8 @@ from steep.training.parallel import World
 
 log = logging.getLogger("steep")
 
+WRITES_APART = 20  # times the seconds of a write: the time between two writes in the background
+
 
 class Checkpoints:
     """The checkpoints of one run; all ranks create one and call the same methods in the same order.
@@ -54,7 +56,7 @@ class Checkpoints:
     Args:
         directory: Directory of the checkpoints.
         world: The ranks.
-        keep: Number of newest checkpoints that are kept.
+        keep: Number of newest checkpoints that are kept; with 0, `save` writes nothing.
         identity: What must be equal for a checkpoint to be continued; flat JSON.
         asynchronous: Write a copy while training continues. On a processor this saves no time,
             since the writer takes a core from the steps, and costs the memory of the copy.
@@ -69,7 +71,7 @@ class Checkpoints:
         *,
         asynchronous: bool = True,
     ) -> None:
-        assert keep > 0, keep
+        assert keep >= 0, keep
         self._directory, self._keep = directory, keep
         self._identity = json.loads(json.dumps(dict(identity)))
         self._ranks = Ranks(world)
@@ -77,6 +79,22 @@ class Checkpoints:
         self._pending: Future[CheckpointRecord] | None = None
         self._staging = Staging() if asynchronous else None
         self._newest = 0
+        self._write_s = 0.0  # seconds of the last write in the background
+
+    def is_due(self, elapsed_s: float, interval_s: float) -> bool:
+        """Return whether to save, so many seconds after the last save.
+
+        A checkpoint that is still being written delays the next one, not the training, and writing
+        takes at most a twentieth of the time.
+        """
+        if not self._keep:
+            return False
+        if self._pending is not None:
+            if not self._pending.done():
+                return False
+            if self._pending.exception() is None:  # else: the save that is due raises it
+                self._write_s = self._pending.result().seconds
+        return elapsed_s > max(interval_s, WRITES_APART * self._write_s)
 
     def load(self, tensors: Mapping[str, Tensor]) -> int:
         """Fill `tensors` in place from the newest undamaged checkpoint.
@@ -112,13 +130,14 @@ class Checkpoints:
     def save(self, step: int, tensors: Mapping[str, Tensor]) -> None:
         """Copy `tensors` to the host and write them, asynchronously if configured.
 
-        A pending save is finished first. A step that is already saved is not written again.
+        A pending save is finished first: see `is_due`. A step that is already saved is not written
+        again.
 
         Raises:
             UserError: The disk has too little room, or the pending save failed.
         """
         self.wait()
-        if step == self._newest:
+        if step == self._newest or not self._keep:
             return
         began = time.monotonic()
         self._ranks.together(
@@ -127,8 +146,9 @@ class Checkpoints:
         job = partial(self._write, self._directory, step, self._staged(tensors), began, self._keep)
         if self._staging is None:
             self._newest = job().step
-        else:
-            self._pending = self._thread.submit(job)
+            return
+        self._pending = self._thread.submit(job)
+        log.info("checkpoint: step %d blocked training for %.1f s", step, time.monotonic() - began)
 
     def wait(self) -> None:
         """Wait for a pending save.

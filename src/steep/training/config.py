@@ -65,9 +65,16 @@ class OptimizationConfig(Section):
         ge=0,
         description="steps between validations; 0: before the first and after the last step",
     )
-    checkpoint_minutes: float = operational(2.0, gt=0, description="minutes between checkpoints")
+    checkpoint_minutes: float = operational(
+        2.0,
+        gt=0,
+        description="minutes between checkpoints; on a GPU at least 20 times what one takes",
+    )
     keep_checkpoints: int = operational(
-        1, ge=1, description="newest checkpoints that are kept during training"
+        1,
+        ge=0,
+        description="newest checkpoints that are kept during training; 0: none is written, and an "
+        "interrupted run starts again",
     )
     trackers: tuple[TrackerName, ...] = operational(
         (), description="loggers beside metrics.jsonl; wandb uploads"

@@ -44,9 +44,10 @@ def _gathered(model: Any, world: World) -> Iterator[tuple[str, Tensor]]:
 
     A tied parameter is listed once, under its first name; loading ties it again.
     """
+    state = model.state_dict(keep_vars=True)  # first: it reshards parameters, as new objects
     parameters = {id(each) for each in model.parameters()}
     names = {name for name, _ in model.named_parameters()}
-    for name, tensor in model.state_dict(keep_vars=True).items():
+    for name, tensor in state.items():
         if id(tensor) in parameters and name not in names:
             continue
         whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor

@@ -219,7 +219,9 @@ class _Loop:
             stack.callback(self.checkpoints.close)
             write = stack.enter_context(self._lines(METRICS, first))
             self.write_validation = stack.enter_context(self._lines(VALIDATION, first))
-            self.stop = stack.enter_context(asked_to_stop(section))
+            self.stop = stack.enter_context(
+                asked_to_stop(section, self.run.settings.keep_checkpoints > 0)
+            )
             stack.enter_context(_rare_garbage_collection())
             if self._is_unmeasured(first):  # the start, or an interrupted validation
                 self._validate(first)
@@ -241,7 +243,7 @@ class _Loop:
             sums[2] = float(self.stop.asked)
             if run.world.is_main:
                 due_s = settings.checkpoint_minutes * 60
-                sums[3] = float(time.monotonic() - saved_at > due_s)
+                sums[3] = float(self.checkpoints.is_due(time.monotonic() - saved_at, due_s))
             loss, norm, asked, save = run.world.sum(sums).tolist()
             step_s = time.monotonic() - began
             elapsed_s += step_s
@@ -286,9 +288,13 @@ class _Loop:
         elapsed_s: float,
     ) -> None:
         run, rows = self.run, self.run.settings.batch_sequences
-        self.loss_guard.check(step + 1, loss, norm, lambda: run.mixture.describe(step * rows, rows))
+        predicted = batch.predicted_tokens
+        if predicted:
+            self.loss_guard.check(
+                step + 1, loss, norm, lambda: run.mixture.describe(step * rows, rows)
+            )
         metrics = self.throughput.metrics(
-            step, loss, norm, batch.predicted_tokens, step_s, elapsed_s
+            step, loss if predicted else None, norm, predicted, step_s, elapsed_s
         )
         if run.world.is_main:
             write(asdict(metrics))
@@ -348,9 +354,12 @@ def _step(
 
     Returns:
         This rank's part of the mean loss; the gradient norm, on the main rank only; and two places
-        for flags that the ranks exchange in the same sum.
+        for flags that the ranks exchange in the same sum. All are zero, and the weights stay as
+        they are, if no row of any rank has a label (long prompts of chats, for example).
     """
     settings, world = run.settings, run.world
+    if not batch.predicted_tokens:
+        return torch.zeros(4, device=world.device)
     torch.manual_seed(derive_seed(settings.seed, "step", step, world.rank))
     rate = learning_rate_at(step, run.steps, settings.learning_rate, settings.warmup)
     set_learning_rate(run.optimizer, rate)
@@ -363,7 +372,7 @@ def _step(
             loss = run.module(*on_device(rows, world.device)) / batch.predicted_tokens
         (loss * world.size).backward()  # FSDP averages over ranks; this makes it a sum
         total += loss.detach()
-    norm = clip_gradients(list(run.parameters.values()), settings.gradient_clip, world)
+    norm = clip_gradients(run.optimizer, settings.gradient_clip, world)
     run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)
     sums = torch.zeros(4, device=world.device)

@@ -2,15 +2,17 @@
 
 With Llama 3's vocabulary, the logits of 8,192 tokens and their gradient take 8 GB in fp32. Here the
 loss and gradient of a chunk are computed together, so nothing is kept or recomputed; sums are in
-fp32. If a head is more than a matrix product (scaled, capped or shifted logits), the model's own
-logits of the whole micro-batch are used instead.
+fp32. Chunks are large if compiled: each adds to the gradient of the whole head, 2.1 GB in fp32. If
+a head is more than a matrix product (scaled, capped or shifted logits), the model's own logits of
+the whole micro-batch are used instead.
 
 Shapes: B rows, T tokens, N = B * T positions, E hidden size, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import torch
@@ -18,22 +20,36 @@ from torch import Tensor, nn
 
 from steep.tokens.mixture import IGNORED
 
-CHUNK_POSITIONS = 1024  # 0.5 GB of logits in fp32 at Llama 3's vocabulary
+EAGER_POSITIONS = 1024  # of a chunk: three copies in fp32 take 1.6 GB at Llama 3's vocabulary
+COMPILED_BYTES = 2**30  # of the logits of a compiled chunk, at most
 
 # Returns the summed loss and its gradient by the logits, from logits_NV and targets_N.
 ChunkLoss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
+def chunk_positions(vocabulary: int, element_bytes: int, compiled: bool) -> int:
+    """Return the positions of a chunk: a power of two, so that it divides most micro-batches."""
+    if not compiled:
+        return EAGER_POSITIONS
+    fitting = COMPILED_BYTES // (vocabulary * element_bytes)
+    return int(2 ** max(0, fitting.bit_length() - 1))
+
+
 def chunk_loss(logits_NV: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the summed cross-entropy (nats) of a chunk, and its gradient by the logits."""
+    """Return the summed cross-entropy (nats) of a chunk, and its gradient by the logits.
+
+    The arithmetic is fp32; the gradient has the precision of the logits. Without a scatter, the
+    compiled function keeps no fp32 copy of the logits.
+    """
     counted_N1 = (targets_N != IGNORED)[:, None]
     targets_N1 = targets_N.clamp_min(0)[:, None]
-    logits_NV = logits_NV.float()
-    log_sum_N1 = logits_NV.logsumexp(dim=1, keepdim=True)
-    loss = ((log_sum_N1 - logits_NV.gather(1, targets_N1)) * counted_N1).sum()
-    gradient_NV = (logits_NV - log_sum_N1).exp_()
-    gradient_NV.scatter_add_(1, targets_N1, gradient_NV.new_full(targets_N1.shape, -1.0))
-    return loss, gradient_NV * counted_N1
+    fp32_NV = logits_NV.float()
+    log_sum_N1 = fp32_NV.logsumexp(dim=1, keepdim=True)
+    loss = ((log_sum_N1 - fp32_NV.gather(1, targets_N1)) * counted_N1).sum()
+    gradient_NV = (fp32_NV - log_sum_N1).exp_()
+    columns_V = torch.arange(logits_NV.shape[1], device=logits_NV.device)
+    gradient_NV.add_(columns_V == targets_N1, alpha=-1)
+    return loss, gradient_NV.mul_(counted_N1).to(logits_NV.dtype)
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -45,18 +61,17 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         targets_N: Tensor,
         compute: torch.dtype,
         by_chunk: ChunkLoss,
+        positions: int,
     ) -> Tensor:
         hidden, weight = hidden_NE.to(compute), weight_VE.to(compute)
         loss = hidden_NE.new_zeros((), dtype=torch.float32)
         grad_hidden = torch.empty_like(hidden)
         grad_weight = torch.zeros_like(weight_VE, dtype=torch.float32)
-        for start in range(0, len(hidden), CHUNK_POSITIONS):
-            rows = slice(start, start + CHUNK_POSITIONS)
+        for rows in _chunks(len(hidden), positions):
             chunk, gradient = by_chunk(hidden[rows] @ weight.T, targets_N[rows])
-            gradient = gradient.to(compute)
             loss += chunk
-            grad_hidden[rows] = gradient @ weight
-            grad_weight += gradient.T @ hidden[rows]
+            torch.mm(gradient, weight, out=grad_hidden[rows])
+            add_product(grad_weight, gradient.T, hidden[rows])
         ctx.save_for_backward(grad_hidden.to(hidden_NE.dtype), grad_weight)
         ctx.weight_dtype = weight_VE.dtype
         return loss
@@ -66,20 +81,54 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         grad_hidden, grad_weight = ctx.saved_tensors
         (scale,) = grad_outputs
         # The gradient of the head is scaled in fp32, and rounded once.
-        scaled = grad_weight.mul_(scale).to(ctx.weight_dtype)
-        return grad_hidden * scale, scaled, None, None, None
+        if ctx.weight_dtype == torch.float32:
+            scaled = grad_weight.mul_(scale)
+        else:
+            scaled = torch.empty_like(grad_weight, dtype=ctx.weight_dtype)
+            torch.mul(grad_weight, scale, out=scaled)
+        return grad_hidden * scale, scaled, None, None, None, None
+
+
+def _chunks(total: int, positions: int) -> Iterator[slice]:
+    return (slice(start, start + positions) for start in range(0, total, positions))
+
+
+def add_product(total_VE: Tensor, left_VN: Tensor, right_NE: Tensor) -> None:
+    """Add a matrix product to an fp32 tensor in place, rounding it first only if necessary."""
+    if left_VN.dtype == torch.float32:
+        total_VE.addmm_(left_VN, right_NE)
+    elif _adds_to_fp32(left_VN.device, left_VN.dtype):
+        torch.addmm(total_VE, left_VN, right_NE, out_dtype=torch.float32, out=total_VE)
+    else:
+        total_VE += left_VN @ right_NE
+
+
+@cache
+def _adds_to_fp32(device: torch.device, dtype: torch.dtype) -> bool:
+    """Return whether products of this type can be added to fp32: on GPUs, in recent PyTorch."""
+    total, ones = torch.ones(16, 16, device=device), torch.ones(16, 16, device=device, dtype=dtype)
+    try:
+        torch.addmm(total, ones, ones, out_dtype=torch.float32, out=total)
+    except (NotImplementedError, RuntimeError, TypeError):
+        return False
+    return bool((total == 17).all())
 
 
 class CausalLoss(nn.Module):
     """A Hugging Face causal LM together with its loss, so that FSDP can wrap both."""
 
     def __init__(
-        self, model: Any, compute: torch.dtype = torch.float32, by_chunk: ChunkLoss = chunk_loss
+        self, model: Any, compute: torch.dtype = torch.float32, compiled: bool = False
     ) -> None:
         super().__init__()
         self.model = model
-        self.compute, self.by_chunk = compute, by_chunk
-        self.plain_head = has_plain_head(model)
+        self.compute = compute
+        self.plain_head = has_plain_head(model)  # before anything is compiled or sharded
+        self._by_chunk: ChunkLoss = (
+            torch.compile(chunk_loss, dynamic=False) if compiled else chunk_loss
+        )
+        vocabulary = model.config.get_text_config().vocab_size
+        self._positions = chunk_positions(vocabulary, compute.itemsize, compiled)
 
     def forward(self, ids_BT: Tensor, labels_BT: Tensor, positions_BT: Tensor | None) -> Tensor:
         """Return the sum of the losses (nats) of all positions that are not ignored.
@@ -111,15 +160,14 @@ class CausalLoss(nn.Module):
         if not torch.is_grad_enabled():
             return self._loss_alone(hidden_NE, weight_VE, targets_N)
         loss = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-            hidden_NE, weight_VE, targets_N, self.compute, self.by_chunk
+            hidden_NE, weight_VE, targets_N, self.compute, self._by_chunk, self._positions
         )
         return loss
 
     def _loss_alone(self, hidden_NE: Tensor, weight_VE: Tensor, targets_N: Tensor) -> Tensor:
         hidden_NE, weight_VE = hidden_NE.to(self.compute), weight_VE.to(self.compute)
         loss = hidden_NE.new_zeros((), dtype=torch.float32)
-        for start in range(0, len(hidden_NE), CHUNK_POSITIONS):
-            rows = slice(start, start + CHUNK_POSITIONS)
+        for rows in _chunks(len(hidden_NE), self._positions):
             loss += nn.functional.cross_entropy(
                 (hidden_NE[rows] @ weight_VE.T).float(),
                 targets_N[rows],

@@ -5,13 +5,13 @@ The memory of a step is estimated from the shape of the model, which needs only 
 | part        | content                                                                         |
 |-------------|---------------------------------------------------------------------------------|
 | weights, gradients, moments | by kind of optimizer, split evenly over the ranks   |
-| casts       | bf16 copies of fp32 weights that autocast keeps until the backward pass          |
+| casts       | bf16 copies of fp32 weights that eager autocast keeps until the backward pass    |
 | gathered    | with several ranks: two whole layers, the other weights, and their gradients     |
 | activations | kept by the decoder layers of one micro-batch for the backward pass              |
 | loss        | logits of a chunk, fp32 gradient of the head, gradient of the hidden states      |
 | workspace   | gradients of a layer or copies of an update, libraries, allocator overhead       |
 
-For Llama 3 8B in bf16, a row of 2,048 tokens keeps 12.3 GiB eagerly and 8.5 GiB compiled, and
+For Llama 3 8B in bf16, a row of 2,048 tokens keeps 12.3 GiB eagerly and 5.8 GiB compiled, and
 0.125 GiB if all layers are recomputed.
 """
 
@@ -31,7 +31,7 @@ from steep.core.errors import UserError
 from steep.core.formatting import GIB, gib
 from steep.training.config import OptimizationConfig, OptimizerName
 from steep.training.loading import load_model_config
-from steep.training.loss import CHUNK_POSITIONS
+from steep.training.loss import chunk_positions
 from steep.training.model_dims import ModelShape, ParameterShape, empty_model, shape_of
 from steep.training.optimizers import SMALLEST_BLOCK
 from steep.training.parallel import World
@@ -54,15 +54,16 @@ class Kept(NamedTuple):
 # By precision and compilation, measured in Llama's layers (`saved_tensors_hooks`) to 0.5%. Eager in
 # bf16: two norms keep their input in fp32, the normalized input and their output (2 x 8); attention
 # keeps q, k, v and its output (2 each); the feed-forward part keeps gate, up, SiLU(gate) and the
-# product (4 x 2). Compiled layers recompute the cheap ones. "autocast" is bf16 products of fp32
-# weights: each product keeps a copy of its input.
+# product (4 x 2). Compiled layers keep their input, what attention reads and writes, gate and up,
+# and recompute the rest (`prepare.MEMORY_BUDGET`). "autocast" is bf16 products of fp32 weights:
+# eagerly, each product keeps a copy of its input.
 KEPT = {
     ("float32", "none"): Kept(24, 8, 16),
-    ("float32", "layers"): Kept(16, 8, 12),
+    ("float32", "layers"): Kept(8, 8, 8),
     ("bfloat16", "none"): Kept(16, 4, 8),
-    ("bfloat16", "layers"): Kept(8, 4, 6),
+    ("bfloat16", "layers"): Kept(4, 4, 4),
     ("autocast", "none"): Kept(26, 4, 8),
-    ("autocast", "layers"): Kept(10, 4, 6),
+    ("autocast", "layers"): Kept(4, 4, 4),
 }
 
 # 4-byte copies of one parameter during an eager 8-bit update (measured on a processor: 17 to 32); a
@@ -95,7 +96,8 @@ class MemoryEstimate:
 
     def disk_bytes(self, keep_checkpoints: int) -> int:
         """Return the most bytes on disk; one checkpoint is written beside those kept."""
-        return self.checkpoint_bytes * (keep_checkpoints + 1) + self.export_bytes
+        written = keep_checkpoints + 1 if keep_checkpoints else 0
+        return self.checkpoint_bytes * written + self.export_bytes
 
     def host_bytes(self, ranks: int) -> int:
         """Return the host memory of a GPU: the model while loading, later a checkpoint's copy."""
@@ -150,8 +152,8 @@ def _working(shape: ModelShape, settings: OptimizationConfig, ranks: int) -> dic
     activations = (shape.layers - recomputed) * layer + recomputed * residual + last_norm
 
     head = shape.vocabulary * shape.hidden
-    chunk = min(tokens, CHUNK_POSITIONS) * shape.vocabulary
-    chunk *= 2 * product + 4 * (1 if compiled else 3)  # copies of the logits in fp32
+    chunk = min(tokens, chunk_positions(shape.vocabulary, product, compiled)) * shape.vocabulary
+    chunk *= 2 * product + (0 if compiled else 4 * 3)  # eager: three copies in fp32
     loss = 4 * head + max(chunk, 0 if fp32_weights else 2 * head)
     loss += tokens * shape.hidden * 2 * product
 
@@ -160,7 +162,7 @@ def _working(shape: ModelShape, settings: OptimizationConfig, ranks: int) -> dic
         largest = max(each.numbers for each in shape.parameters if each.trained)
         update = EAGER_UPDATE_COPIES * 4 * largest // ranks
     return {
-        "casts": 2 * shape.layer_parameters if autocast else 0,
+        "casts": 2 * shape.layer_parameters if autocast and not compiled else 0,
         "gathered": _gathered(shape, product) if ranks > 1 else 0,
         "activations": tokens * activations,
         "loss": loss,
@@ -252,12 +254,21 @@ def check_disk(directory: Path, estimate: MemoryEstimate, settings: Optimization
         raise UserError(
             "The disk has no room for the checkpoints and the model of this run.",
             where=directory,
-            expected=f"{gib(needed)} = {keep_checkpoints + 1} checkpoints (one is being "
-            f"written) x {gib(estimate.checkpoint_bytes)} + the model {gib(estimate.export_bytes)}",
+            expected=_disk_parts(estimate, keep_checkpoints),
             found=gib(free),
-            hint=f"free some space or lower {section}.keep_checkpoints, then run the same command "
-            "again",
+            hint=f"free some space or lower {section}.keep_checkpoints (0: none is written), then "
+            "run the same command again",
         )
+
+
+def _disk_parts(estimate: MemoryEstimate, keep_checkpoints: int) -> str:
+    model = f"the model {gib(estimate.export_bytes)}"
+    if not keep_checkpoints:
+        return model
+    return (
+        f"{gib(estimate.disk_bytes(keep_checkpoints))} = {keep_checkpoints + 1} checkpoints (one "
+        f"is being written) x {gib(estimate.checkpoint_bytes)} + {model}"
+    )
 
 
 def free_bytes(directory: Path, runs: Iterable[Path]) -> int:

@@ -33,7 +33,7 @@ class StepMetrics:
 
     step: int  # number of steps done, including this one
     tokens: int  # tokens read so far, replay included
-    loss: float  # nats per predicted token, before the step
+    loss: float | None  # nats per predicted token, before the step; None if none is predicted
     learning_rate: float  # learning rate of the step
     grad_norm: float  # norm of the gradient before clipping
     tokens_per_s: float  # tokens per second of the step, over all ranks
@@ -49,7 +49,7 @@ class StepMetrics:
         """Return the metrics as text, the most important first."""
         return [
             f"step {self.step:,}/{steps:,} ({100 * self.step / steps:.1f}%)",
-            f"loss {self.loss:.4f}",
+            "skipped: no token is predicted" if self.loss is None else f"loss {self.loss:.4f}",
             f"left {duration(self.left_s)}",
             f"{self.tokens_per_s:,.0f} tok/s",
             *([] if self.mfu is None else [f"mfu {100 * self.mfu:.1f}%"]),

@@ -74,11 +74,11 @@ class InterruptFlag:
 
 
 @contextmanager
-def asked_to_stop(section: str) -> Iterator[InterruptFlag]:
+def asked_to_stop(section: str, saves: bool) -> Iterator[InterruptFlag]:
     """Turn the first Ctrl-C or SIGTERM into a flag; the second one ends the process as usual.
 
     The loop finishes and saves the current step. A validation is abandoned instead; the next run
-    repeats it.
+    repeats it. `saves` is false if no checkpoints are written.
     """
     stop = InterruptFlag()
 
@@ -86,11 +86,18 @@ def asked_to_stop(section: str) -> Iterator[InterruptFlag]:
         stop.asked = True
         for each in handlers:
             signal.signal(each, handlers[each])
-        log.info(
-            "%s: stopping after this step, which is saved; press Ctrl-C again to stop at once and "
-            "lose the steps since the last checkpoint",
-            section,
-        )
+        if saves:
+            log.info(
+                "%s: stopping after this step, which is saved; press Ctrl-C again to stop at once "
+                "and lose the steps since the last checkpoint",
+                section,
+            )
+        else:
+            log.info(
+                "%s: stopping; the same command starts again, as %s.keep_checkpoints is 0",
+                section,
+                section,
+            )
 
     handlers: dict[signal.Signals, Any] = {}
     try:
@@ -128,7 +135,7 @@ class ThroughputMeter:
     def metrics(
         self,
         step: int,
-        loss: float,
+        loss: float | None,
         norm: float,
         predicted_tokens: int,
         step_s: float,

@@ -46,6 +46,9 @@ from steep.training.quantize import (
 SMALLEST_BLOCK = 8
 # Limit of the shapes that one process compiles the update for; seconds each.
 SHAPES = 256
+# Times several shapes of the kernel on the GPU: the default one needs so many registers that an
+# eighth of the threads run.
+TUNED: dict[str, Any] = {"max_autotune_pointwise": True}
 
 
 class Scalars(NamedTuple):
@@ -58,6 +61,7 @@ class Scalars(NamedTuple):
     rest1: Tensor  # 1 - beta1
     rest2: Tensor  # 1 - beta2
     epsilon: Tensor
+    gradient_scale: Tensor  # of clipping, at most 1
     step_key: Tensor  # int32
 
 
@@ -93,7 +97,7 @@ def update_parameter(slots: Slots, gradient: Tensor, first_index: Tensor, scalar
         first = decode_first(first, slots.first_scale)
         second = decode_second(second, slots.second_scale)
     weight, first, second = adamw_step(
-        slots.weight.float(), gradient.float(), first, second, scalars
+        slots.weight.float(), gradient.float() * scalars.gradient_scale, first, second, scalars
     )
     noise = hash_noise(first_index, scalars.step_key, weight)
     slots.weight.copy_(round_stochastically(weight, noise.weight).view(torch.bfloat16))
@@ -110,7 +114,13 @@ class BFloat16AdamW(torch.optim.Optimizer):
     """AdamW on bfloat16 parameters, plain or sharded on their first dimension.
 
     Every state tensor exists from the start; `param_groups[...]["lr"]` may change at any step.
+
+    Attributes:
+        gradient_scale: Factor of all gradients in the next step: a 0-dim fp32 tensor, or None. It
+            saves clipping a pass over the gradients, which are rounded once less.
     """
+
+    gradient_scale: Tensor | None = None
 
     def __init__(
         self,
@@ -126,7 +136,7 @@ class BFloat16AdamW(torch.optim.Optimizer):
         super().__init__(decay_groups(named, settings.weight_decay), defaults)
         self._seed = seed
         self._update: Callable[[Slots, Tensor, Tensor, Scalars], None] = (
-            torch.compile(update_parameter, fullgraph=True, dynamic=False)
+            torch.compile(update_parameter, fullgraph=True, dynamic=False, options=TUNED)
             if settings.compile == "layers"
             else update_parameter
         )
@@ -150,7 +160,9 @@ class BFloat16AdamW(torch.optim.Optimizer):
                     state["step"] += 1
                     step = int(state["step"])  # on the host: no device wait
                     if step not in scalars:
-                        scalars[step] = _scalars(group, step, self._seed, parameter.device)
+                        scalars[step] = _scalars(
+                            group, step, self._seed, parameter.device, self.gradient_scale
+                        )
                     self._step_one(parameter, state, scalars[step])
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -240,22 +252,31 @@ def _first_index(name: str, parameter: Tensor, seed: int) -> Tensor:
     return torch.tensor(_wrapped(key), dtype=torch.int32, device=parameter.device)
 
 
-def _scalars(group: dict[str, Any], step: int, seed: int, device: torch.device) -> Scalars:
+def _scalars(
+    group: dict[str, Any],
+    step: int,
+    seed: int,
+    device: torch.device,
+    gradient_scale: Tensor | None = None,
+) -> Scalars:
     """Return the scalars of a step, computed in double precision on the host."""
+
+    def scalar(value: float) -> Tensor:
+        return torch.full((), value, dtype=torch.float32, device=device)
+
     rate, (beta1, beta2) = group["lr"], group["betas"]
-    values = (
-        rate * group["weight_decay"],
-        rate / (1 - beta1**step),
-        math.sqrt(1 - beta2**step),
-        beta2,
-        1 - beta1,
-        1 - beta2,
-        group["eps"],
-    )
-    tensors = [torch.full((), value, dtype=torch.float32, device=device) for value in values]
     key = _wrapped(derive_seed(seed, "step", step))
-    tensors.append(torch.full((), key, dtype=torch.int32, device=device))
-    return Scalars._make(tensors)
+    return Scalars(
+        decay=scalar(rate * group["weight_decay"]),
+        step_size=scalar(rate / (1 - beta1**step)),
+        correction2_root=scalar(math.sqrt(1 - beta2**step)),
+        beta2=scalar(beta2),
+        rest1=scalar(1 - beta1),
+        rest2=scalar(1 - beta2),
+        epsilon=scalar(group["eps"]),
+        gradient_scale=scalar(1.0) if gradient_scale is None else gradient_scale,
+        step_key=torch.full((), key, dtype=torch.int32, device=device),
+    )
 
 
 def _wrapped(value: int) -> int:
@@ -327,14 +348,19 @@ def _fused_adamw(
     return optimizer
 
 
-def clip_gradients(parameters: list[nn.Parameter], largest: float, world: World) -> Tensor:
+def clip_gradients(optimizer: torch.optim.Optimizer, largest: float, world: World) -> Tensor:
     """Clip gradients to a common norm of at most `largest`, without waiting for the device.
 
     Returns:
         The norm before clipping, over all ranks, summed in fp32.
     """
+    parameters = (each for group in optimizer.param_groups for each in group["params"])
     gradients = [local_part(each.grad) for each in parameters if each.grad is not None]
     norms = torch._foreach_norm(gradients, 2, dtype=torch.float32)
     norm = world.sum(torch.stack(norms).square().sum()).sqrt()
-    torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
+    scale = (largest / (norm + 1e-6)).clamp(max=1.0)
+    if isinstance(optimizer, BFloat16AdamW):
+        optimizer.gradient_scale = scale
+    else:
+        torch._foreach_mul_(gradients, scale)
     return norm

@@ -86,6 +86,8 @@ def disconnect(world: World) -> None:
 def _device(local_rank: int) -> torch.device:
     if not torch.cuda.is_available():
         return torch.device("cpu")
+    if torch.cuda.device_count() == 1 and "SLURM_GPUS_PER_TASK" in os.environ:
+        local_rank = 0  # srun shows each task its own GPU only
     if local_rank >= torch.cuda.device_count():
         raise UserError(
             "There are more ranks on this machine than GPUs.",

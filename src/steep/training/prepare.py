@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import functools
+import logging
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend
 from torch.utils.checkpoint import checkpoint
 
 from steep.core.errors import UserError
 from steep.tokens.mixture import RowBatch
 from steep.training.config import OptimizationConfig
-from steep.training.loss import CausalLoss, chunk_loss
+from steep.training.loss import CausalLoss
 from steep.training.model_dims import decoder_layers
 from steep.training.parallel import World, shard
+
+MEMORY_BUDGET = 0.99  # share of the activations kept by default; lower recomputes products, too
+SHAPES = 64  # compiled shapes of a layer, at most
+PROBE_TOKENS = 8  # of each of two documents
+
+log = logging.getLogger("steep")
 
 
 def weight_dtype(settings: OptimizationConfig) -> torch.dtype:
@@ -42,24 +50,106 @@ def resolve_auto(settings: OptimizationConfig, device: torch.device) -> Optimiza
 
 
 def prepare(model: Any, settings: OptimizationConfig, world: World) -> CausalLoss:
-    """Return the module whose forward pass is the loss of `model`."""
+    """Return the module whose forward pass is the loss of `model`, on the device of this rank."""
     from torch.distributed.fsdp import MixedPrecisionPolicy
 
     compute = getattr(torch, settings.compute)
     layers = decoder_layers(model)
+    if world.size == 1:
+        model.to(world.device)
+    compiled = settings.compile == "layers"
+    if settings.isolate_documents:
+        _isolate(model, settings, world.device)
+    if world.device.type == "cuda" and world.is_main:
+        kernel = attention_kernel(model, settings, world.device)
+        log.info("%s: attention kernel: %s", settings.section, kernel)
+    module = CausalLoss(model, compute, compiled)
     if settings.recompute_every:
         _recompute(layers, settings.recompute_every, settings.section)
-    compiled = settings.compile == "layers"
     if compiled:
-        for layer in layers:  # one graph serves all layers, since all have the same shapes
-            layer.compile(fullgraph=True, dynamic=False)
-    by_chunk = torch.compile(chunk_loss, dynamic=False) if compiled else chunk_loss
-    module = CausalLoss(model, compute, by_chunk)
+        compile_layers(layers)
     # Gradients are summed in fp32 over ranks, in any precision of the weights.
     shard(
         module, layers, world, MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32)
     )
     return module.train()
+
+
+def _isolate(model: Any, settings: OptimizationConfig, device: torch.device) -> None:
+    """Refuse a model whose documents would not be isolated, and avoid a faulty kernel.
+
+    Raises:
+        UserError: A token depends on those of an earlier document.
+    """
+    if leaks_across_documents(model):
+        raise UserError(
+            "This model cannot isolate the documents of a row: tokens depend on earlier ones.",
+            where=f"{settings.section}.isolate_documents",
+            expected="a model whose layers all follow the positions of tokens, such as Llama, "
+            "Qwen3, Gemma or Mistral",
+            found=f"model type '{model.config.model_type}'",
+            hint=f"set {settings.section}.isolate_documents to false",
+        )
+    if device.type == "cuda":
+        # With a mask, the backward pass of cuDNN can give NaN (PyTorch issue 196678).
+        torch.backends.cuda.enable_cudnn_sdp(False)
+
+
+@torch.no_grad()
+def leaks_across_documents(model: Any) -> bool:
+    """Return whether the second of two documents in a row depends on the first."""
+    vocabulary = model.config.get_text_config().vocab_size
+    ids_BT = torch.arange(2 * PROBE_TOKENS, device=model.device)[None] % vocabulary
+    other_BT = ids_BT.clone()
+    other_BT[:, :PROBE_TOKENS] = (ids_BT[:, :PROBE_TOKENS] + vocabulary // 2) % vocabulary
+    positions_BT = torch.arange(PROBE_TOKENS, device=model.device).repeat(2)[None]
+    was_training = model.training
+    model.eval()  # dropout would make any two passes differ
+    try:
+        one, other = (
+            model.base_model(input_ids=each, position_ids=positions_BT, use_cache=False)
+            .last_hidden_state[:, PROBE_TOKENS:]
+            .float()
+            for each in (ids_BT, other_BT)
+        )
+        return bool((one - other).abs().max() > 1e-3 * one.abs().max())
+    finally:
+        model.train(was_training)
+
+
+def attention_kernel(model: Any, settings: OptimizationConfig, device: torch.device) -> str:
+    """Return the name of the kernel that PyTorch chooses for attention without a mask."""
+    config = model.config.get_text_config()
+    if config._attn_implementation != "sdpa":
+        return str(config._attn_implementation)
+    heads = config.num_attention_heads
+    keys = getattr(config, "num_key_value_heads", None) or heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    query, key = (
+        torch.empty(
+            (1, count, settings.context_tokens, size),
+            dtype=getattr(torch, settings.compute),
+            device=device,
+            requires_grad=True,
+        )
+        for count in (heads, keys)
+    )
+    choice = torch._fused_sdp_choice(query, key, key, is_causal=True, enable_gqa=heads != keys)
+    return SDPBackend(choice).name.lower().replace("_", " ")
+
+
+def compile_layers(layers: list[nn.Module]) -> None:
+    """Compile each layer; one graph serves all layers, since all have the same shapes.
+
+    The budget makes the compiler recompute what is cheap (normalized inputs, activation functions)
+    in the backward pass, and neither a matrix product nor attention: the same results in two thirds
+    of the memory. The limit allows for micro-batches of other sizes, of validation for example:
+    with `fullgraph`, exceeding it ends the run.
+    """
+    torch._functorch.config.activation_memory_budget = MEMORY_BUDGET
+    torch._dynamo.config.recompile_limit = max(SHAPES, torch._dynamo.config.recompile_limit)
+    for layer in layers:
+        layer.compile(fullgraph=True, dynamic=False)
 
 
 def computing(settings: OptimizationConfig, world: World) -> AbstractContextManager[Any]:

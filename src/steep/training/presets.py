@@ -55,9 +55,10 @@ ONE_GPU_8B: Preset = {
     # Plain bf16 would lose 92% of the updates at this learning rate.
     "optimizer": "adamw-8bit-stochastic",
     "compile": "layers",
-    # Compiled layers keep 5.8 to 8.5 GiB of activations per sequence at this size, beside 45 GiB
-    # of weights, gradients and moments; 2 sequences fit, 4 may fit.
-    "micro_batch_sequences": 2,
+    # Compiled layers keep 5.8 GiB of activations per sequence at this size, beside 45 GiB of
+    # weights, gradients and moments.
+    "micro_batch_sequences": 4,
+    "checkpoint_minutes": 20.0,  # 32 GB each: 1.4 minutes at the 0.39 GB/s of LOG.md, 2026-11-22
 }
 
 PRESETS = {"paper": PAPER, "tiny": TINY, "8b-one-gpu": ONE_GPU_8B}

@@ -14,7 +14,7 @@ from steep.core.config import identity_fields
 from steep.core.errors import UserError
 from steep.tokens.build import CHATS, INSTRUCTION, REPLAY, SUBSET_NAME, VALIDATION
 from steep.training.config import InstructConfig, TrainConfig
-from steep.training.metrics import check_trackers, read_validation
+from steep.training.metrics import check_trackers, read_metrics, read_validation
 from steep.training.models import BASE, MODEL_NAME
 
 log = logging.getLogger("steep")
@@ -230,7 +230,33 @@ def _run(job: TrainingJob, launch: Launch) -> dict[str, Any]:
     if last is None:  # the main rank writes the manifest
         return {}
     _log_ledger(job.label, ledger)
-    return {"steps": job.steps, "final_loss": last.loss, **ledger, "last": asdict(last)}
+    losses = [row["loss"] for row in read_metrics(Path(job.directory))]
+    measured = [loss for loss in losses if loss is not None]
+    skipped = len(losses) - len(measured)
+    if skipped:
+        log.warning(
+            "%s: %d of %d steps were skipped, since their rows predict no token; their prompts may "
+            "be longer than %s.context_tokens",
+            job.label,
+            skipped,
+            job.steps,
+            job.settings.section,
+        )
+    if not measured:
+        raise UserError(
+            "No step of this run predicts a token, so nothing was learned.",
+            where=job.label,
+            expected="rows with labels",
+            found=f"{job.steps:,} steps without any",
+            hint=f"raise {job.settings.section}.context_tokens, or set loss_on to all",
+        )
+    return {
+        "steps": job.steps,
+        "skipped_steps": skipped,
+        "final_loss": measured[-1],
+        **ledger,
+        "last": asdict(last),
+    }
 
 
 def _log_ledger(label: str, ledger: Mapping[str, float]) -> None:

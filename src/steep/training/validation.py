@@ -6,10 +6,12 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
+from steep.core.errors import UserError
 from steep.core.progress import Progress
-from steep.tokens.mixture import Mixture
+from steep.tokens.mixture import IGNORED, Mixture, RowBatch
 from steep.training.monitor import InterruptFlag
 from steep.training.prepare import computing, on_device
 from steep.training.runs import validation_rows
@@ -29,6 +31,7 @@ def mean_losses(
 
     Raises:
         KeyboardInterrupt: A stop was requested; all ranks raise it at the same point.
+        UserError: No token of a set is predicted.
     """
     return {name: _mean_loss(run, name, mixture, stop) for name, mixture in sets.items()}
 
@@ -55,13 +58,36 @@ def _mean_loss(run: TrainingRun, name: str, mixture: Mixture, stop: InterruptFla
         for start in range(0, count, at_once):
             if world.sum(torch.tensor(float(stop.asked), device=world.device)).item():
                 raise KeyboardInterrupt
-            batch = run.divide(mixture.rows(start, min(at_once, count - start)))
+            rows = mixture.rows(start, min(at_once, count - start))
+            if settings.compile == "layers":
+                rows = _padded(rows, at_once)
+            batch = run.divide(rows)
             tokens += batch.predicted_tokens
-            for rows in batch.micro:
+            for micro in batch.micro:
                 with computing(settings, world):
-                    total += run.module(*on_device(rows, world.device))
+                    total += run.module(*on_device(micro, world.device))
             if world.is_main:
                 progress.update(min(start + at_once, count) * context)
     finally:
         run.module.train()
+    if not tokens:
+        raise UserError(
+            f"The validation set '{name}' predicts no token, so its loss cannot be measured.",
+            where=settings.section,
+            expected="rows with labels",
+            found=f"{count:,} rows without any",
+            hint=f"raise {settings.section}.context_tokens, or leave the set out",
+        )
     return float(world.sum(total).item() / tokens)
+
+
+def _padded(rows: RowBatch, count: int) -> RowBatch:
+    """Return `count` rows, the added ones without labels: a tail would be compiled by itself."""
+    missing = count - len(rows.ids_BT)
+    if not missing:
+        return rows
+    places = np.concatenate([np.arange(len(rows.ids_BT)), np.zeros(missing, dtype=np.int64)])
+    labels_BT = rows.labels_BT[places]
+    labels_BT[len(rows.ids_BT) :] = IGNORED
+    positions_BT = None if rows.positions_BT is None else rows.positions_BT[places]
+    return RowBatch(rows.ids_BT[places], labels_BT, positions_BT)

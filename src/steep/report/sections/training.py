@@ -72,7 +72,7 @@ def _rate(value: float) -> str:
 
 
 def _curve(arm: Arm, color: int, field: str, *, smooth: bool) -> Curve:
-    points = [(row["tokens"], row[field]) for row in arm.metrics]
+    points = [(row["tokens"], row[field]) for row in arm.metrics if row[field] is not None]
     return Curve(arm.name, color, thin(points), thin(running_mean(points)) if smooth else None)
 
 

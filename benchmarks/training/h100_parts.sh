@@ -1,0 +1,45 @@
+# Sourced by h100_first.sh and h100_second.sh with the seconds that all parts may take.
+# Each part prints at once, ends at its own limit, and leaves its files in $OUT/results.tgz.
+ALL_S=$1 DEV=${DEV:-cuda} OUT=${OUT:-runs/h100} WHEELS=${WHEELS:-.whl}
+WORK=/tmp/steep-h100 SITE=/tmp/steep-h100-site
+mkdir -p "$OUT" "$WORK"
+export PYTHONPATH=$SITE:src:. PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1
+if [ -d "$WHEELS" ] && [ ! -d "$SITE" ]; then
+  python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir \
+    --target "$SITE" "$WHEELS"/*.whl || exit
+fi
+
+versions() {
+  {
+    [ "$DEV" = cpu ] || nvidia-smi
+    python3 -m pip list | grep -iE "^(torch|triton|transf|accel|pydan|typing|nvidia-cud|nvidia-cub)"
+    ls "$SITE" | grep dist-info | tr '\n' ' '
+  } 2>/dev/null | tee -a "$OUT/log.txt"
+}
+
+# part SECONDS NAME COMMAND...
+part() {
+  local left=$((ALL_S - SECONDS - 5)) limit=$1 name=$2
+  shift 2
+  ((limit < left)) || limit=$left
+  echo "=== $name: at most $limit s, $SECONDS s have passed"
+  ((limit > 15)) || return
+  LIMIT=$limit NAME=$name "$@" 2>&1 | grep --line-buffered -v Warning | tee -a "$OUT/log.txt"
+  tar czf "$OUT/results.tgz" --exclude shard* -C "$WORK" .
+}
+
+# throughput SHAPE ROWS WARMUP STEPS CONTESTANT
+throughput() {
+  local shape=$1
+  [ "$DEV" = cpu ] && shape=tiny
+  local name=$5
+  [ "$DEV" = cpu ] && name=${name%%:*}
+  timeout -k 5 "$LIMIT" python3 -m benchmarks.training.throughput --shape "$shape" --device "$DEV" \
+    --shard "$WORK/shard-$shape" --out "$WORK/$NAME" --micro "$2" --warmup "$3" --steps "$4" \
+    --only "$name" --budget-s $((LIMIT - 20))  # 20 s to import and to report
+}
+
+gpu_tests() {
+  STEEP_TEST_DEVICE=$DEV timeout -s INT -k 10 $((LIMIT - 10)) python3 -m pytest \
+    tests/training/test_on_gpu.py -v -W default -p no:cacheprovider -rA --tb=short --durations=5
+}
