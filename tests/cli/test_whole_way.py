@@ -263,7 +263,7 @@ def test_clean_keeps_what_an_unfinished_configuration_may_use(copy: Path, steep:
     for link in copy.glob("runs/*/model-*"):
         link.unlink()
     said = steep("clean", "--set", "generate.recipes.entigraph.pairs=9", cwd=copy).out
-    assert "all of generate, corpus, tokenize, train, instruct is kept" in said
+    assert "all of generate, corpus, tokenize, train, instruct, subset is kept" in said
     assert "train-" not in said and "corpus-" not in said
 
 
