@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixture_run import write_run
 
+from steep.core.files import write_json
 from steep.core.formatting import count
 from steep.evaluation.compare import Grade
 from steep.evaluation.methods.common import Graded
-from steep.report.render import study_page
+from steep.report.render import render_report, study_page
 from steep.report.scaling_chart import scaling_chart
-from steep.scaling.config import ScaleConfig
+from steep.scaling.config import POINTER_NAME, ScaleConfig
 from steep.scaling.study import (
+    RESULT_NAME,
     MetricStudy,
     Price,
     StudyPoint,
@@ -104,6 +107,17 @@ def test_the_chart_has_a_logarithmic_axis_with_fit_band_and_references(metric: M
 def test_a_result_is_read_back_as_it_was_written(study: StudyResult, tmp_path: Path) -> None:
     write_study(tmp_path / "study.json", study)
     assert read_study(tmp_path / "study.json") == study
+
+
+def test_the_report_of_a_run_has_the_section_of_its_study(
+    study: StudyResult, tmp_path: Path
+) -> None:
+    run_directory = write_run(tmp_path)
+    assert 'id="scaling"' not in render_report(tmp_path, run_directory).read_text()
+    write_study(tmp_path / ".steep" / "scale-01234567" / RESULT_NAME, study)
+    write_json(run_directory / POINTER_NAME, {"scale": "scale-01234567"})
+    page = render_report(tmp_path, run_directory).read_text()
+    assert 'id="scaling"' in page and 'href="#scaling"' in page
 
 
 def test_missing_models_leave_no_fit_and_no_gain(points: tuple[StudyPoint, ...]) -> None:
