@@ -25,7 +25,7 @@ PACKAGE = Path(steep.__file__).parent
 MAY_IMPORT: dict[str, set[str]] = {
     "core": set(),
     "config": {
-        "core", "documents", "generation", "corpus", "tokens", "training", "evaluation",
+        "core", "documents", "generation", "corpus", "tokens", "training", "evaluation", "scaling",
     },
     "config_loading": {"core", "config", "generation", "recipes"},
     "documents": {"core"},
@@ -38,14 +38,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"core", "tokens"},
     "retrieval": {"core", "documents", "llm", "ledger"},
     "evaluation": {"core", "documents", "llm", "ledger", "retrieval", "training"},
-    "report": {"core", "evaluation"},
+    "scaling": {"core", "evaluation"},
+    "report": {"core", "evaluation", "scaling"},
     "stages": {
         "core", "config", "config_loading", "documents", "recipes", "llm", "ledger",
-        "generation", "corpus", "tokens", "training", "retrieval", "evaluation", "report",
+        "generation", "corpus", "tokens", "training", "retrieval", "evaluation", "scaling",
+        "report",
     },
     "cli": {
         "core", "config", "config_loading", "documents", "recipes", "llm", "ledger", "generation",
-        "corpus", "tokens", "training", "retrieval", "evaluation", "report", "stages",
+        "corpus", "tokens", "training", "retrieval", "evaluation", "scaling", "report", "stages",
     },
     "testing": {"core"},
     "__init__": {  # names of the public API
