@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from steep import __version__
-from steep.cli import chat, clean, demo, export, importing, init, plan, run, stages, status
+from steep.cli import chat, clean, demo, export, importing, init, plan, run, stages, status, theory
 
 app = typer.Typer(
     name="steep",
@@ -49,4 +49,5 @@ app.command("status")(status.status)
 app.command("chat")(chat.chat)
 app.command("export")(export.export)
 app.command("clean")(clean.clean)
+app.command("theory")(theory.theory)
 app.command("demo")(demo.demo)
