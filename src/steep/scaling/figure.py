@@ -52,7 +52,8 @@ def draw(title: str, x_label: str, series: Sequence[Series], top: float = 1.0) -
         places = [place(x, y) for x, y in each.points if x > 0]
         parts += _drawn(each, places)
         y = TOP + 12 + 22 * number
-        parts += _drawn(each, [(WIDTH - RIGHT + 14.0, y), (WIDTH - RIGHT + 38.0, y)])
+        ends = [(WIDTH - RIGHT + 14.0, y), (WIDTH - RIGHT + 38.0, y)]
+        parts += _drawn(each, ends[1:] if each.marks else ends)
         parts.append(_text(WIDTH - RIGHT + 46, y + 4, each.label, "start"))
     return "\n".join([*parts, "</svg>"]) + "\n"
 
