@@ -85,3 +85,13 @@ def test_bad_input_is_refused(tmp_path: Path, arguments: tuple[object, ...], mes
     with pytest.raises(UserError, match=message):
         run(*arguments, "--out", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_refusal_names_the_curve(tmp_path: Path) -> None:
+    file = tmp_path / "flat.json"
+    rows = [{"tokens": 10**power, "accuracy": 0.4} for power in range(3, 10)]
+    file.write_text(json.dumps(rows))
+    with pytest.raises(UserError) as raised:
+        run("--fit", file, "--out", tmp_path / "out")
+    assert raised.value.fields["where"] == f"{file} (flat)"
+    assert "does not rise" in raised.value.problem

@@ -101,7 +101,8 @@ def _of_points(path: Path) -> tuple[list[str], str, dict[str, Any]]:
         except UserError as error:
             refused.append((curve.name, error))
     if not fits and refused:
-        raise refused[0][1]
+        name, first = refused[0]
+        raise UserError(first.problem, **{**first.fields, "where": f"{path} ({name})"})
     lines = fit_lines(fits, {name: error.problem for name, error in refused})
     data = {
         "fits": [{"name": curve.name, **asdict(fit)} for curve, fit in fits],
