@@ -262,7 +262,11 @@ def test_nothing_compiles_after_the_first_steps_and_little_waits(
         warnings.simplefilter("always")
         train(tiny_directory, shards, tmp_path, EIGHT_BIT)
     assert len(graphs) == STEPS and graphs[1] == graphs[-1] > 0
-    waits = [each for each in caught if "synchroniz" in str(each.message)]
+    waits = [
+        each
+        for each in caught
+        if "synchroniz" in str(each.message) and "torch/cuda/__init__" not in each.filename
+    ]
     print("waits for the device:", {f"{each.filename}:{each.lineno}" for each in waits})
     # One per micro-batch, where transformers looks at positions.
     assert len(waits) <= (STEPS - 3) * 2

@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from steep import __version__
-from steep.cli import chat, clean, demo, export, importing, init, plan, run, scale, stages, status
+from steep.cli import (
+    chat,
+    clean,
+    demo,
+    export,
+    importing,
+    init,
+    plan,
+    run,
+    scale,
+    stages,
+    status,
+    theory,
+)
 
 app = typer.Typer(
     name="steep",
@@ -50,4 +63,5 @@ app.command("status")(status.status)
 app.command("chat")(chat.chat)
 app.command("export")(export.export)
 app.command("clean")(clean.clean)
+app.command("theory")(theory.theory)
 app.command("demo")(demo.demo)
