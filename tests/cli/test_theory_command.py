@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,6 +13,15 @@ from typer.testing import CliRunner
 
 from steep.cli.app import app
 from steep.core.errors import UserError
+from steep.evaluation.compare import Grade
+from steep.evaluation.methods.common import Graded
+from steep.scaling.config import ScaleConfig
+from steep.scaling.study import StudyResult, metric_study, study_points, write_study
+
+
+def widest_line(shown: str) -> int:
+    """Return the characters of the widest line before the paths of the written files."""
+    return max(map(len, shown.partition("Written:")[0].splitlines()))
 
 
 def run(*arguments: object) -> str:
@@ -23,7 +34,7 @@ def run(*arguments: object) -> str:
 
 def test_a_small_world_has_all_columns(tmp_path: Path) -> None:
     shown = run("--entities", 60, "--out", tmp_path)
-    assert max(map(len, shown.splitlines())) <= 80
+    assert widest_line(shown) <= 80
     for heading in ("simulated", "Galton-Watson", "plateau", "Theorem 1"):
         assert heading in shown
     data = json.loads((tmp_path / "theory.json").read_text())
@@ -47,24 +58,42 @@ def test_a_sparse_world_has_no_bounds(tmp_path: Path) -> None:
     assert "need lambda > 1" in shown and "off by" not in shown
 
 
+def study_of(tokens: Sequence[int], curves: Mapping[str, Sequence[float]]) -> StudyResult:
+    """A study of arms with these accuracies; one model and 16 questions on 4 documents a size."""
+    points = study_points(
+        ScaleConfig(tokens=tuple(tokens), seeds=1),
+        {arm: (arm,) for arm in curves},
+        dict.fromkeys(curves, 2 * tokens[-1]),
+        0,
+    )
+    grades = [Grade(f"q{n}", f"d{n % 4}", "", float(n < 4)) for n in range(16)]
+    graded = {name: Graded(grades, 0.1) for name in [*(point.name for point in points), "base"]}
+    trained = {point.name: point.tokens for point in points}
+    metric = metric_study("likelihood", points, graded, trained, [])
+    arms = tuple(
+        replace(
+            arm,
+            sizes=tuple(
+                replace(size, by_seed={0: accuracy})
+                for size, accuracy in zip(arm.sizes, curves[arm.arm], strict=True)
+            ),
+        )
+        for arm in metric.curves
+    )
+    return StudyResult(
+        models=len(points), missing=(), hours=1.0, metrics=(replace(metric, curves=arms),),
+        prices=(), forgotten=(),
+    )  # fmt: skip
+
+
 def test_a_fit_shows_points_and_curves_that_are_refused(tmp_path: Path) -> None:
     sizes = [1000 * 4**power for power in range(7)]
     rising = [0.3, 0.32, 0.38, 0.47, 0.54, 0.57, 0.58]
-    curves = [
-        {
-            "arm": arm,
-            "sizes": [
-                {"tokens": tokens, "by_seed": {"0": accuracy}}
-                for tokens, accuracy in zip(sizes, accuracies, strict=True)
-            ],
-        }
-        for arm, accuracies in (("qa", rising), ("raw", [0.3, 0.31] * 3 + [0.3]))
-    ]
     file = tmp_path / "study.json"
-    file.write_text(json.dumps({"metrics": [{"metric": "likelihood", "curves": curves}]}))
+    write_study(file, study_of(sizes, {"qa": rising, "rewrite": [0.3, 0.31] * 3 + [0.3]}))
     shown = run("--fit", file, "--out", tmp_path)
-    assert "raw, likelihood: not fitted. This curve does not rise" in " ".join(shown.split())
-    assert max(map(len, shown.splitlines())) <= 80
+    assert "rewrite, likelihood: not fitted. This curve does not rise" in " ".join(shown.split())
+    assert widest_line(shown) <= 80
     data = json.loads((tmp_path / "theory-fit.json").read_text())
     assert [fit["name"] for fit in data["fits"]] == ["qa, likelihood"]
     assert (tmp_path / "theory-fit.svg").read_text().count("<circle") >= len(sizes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,18 @@ import pytest
 from numpy.typing import NDArray
 
 from steep.core.errors import UserError
+from steep.core.files import write_json
+from steep.evaluation.compare import Grade
+from steep.evaluation.methods.common import Graded
+from steep.scaling.config import POINTER_NAME, ScaleConfig
+from steep.scaling.study import (
+    RESULT_NAME,
+    STAGE,
+    StudyResult,
+    metric_study,
+    study_points,
+    write_study,
+)
 from steep.scaling.theory_fit import fit_theory, shape
 from steep.scaling.theory_points import read_points
 
@@ -52,21 +65,58 @@ def test_undefendable_curves_are_refused() -> None:
     for accuracies in (flat, rising[::-1], np.full(9, 0.4)):
         with pytest.raises(UserError, match="does not rise"):
             fit_theory(SIZES.tolist(), accuracies.tolist())
-    with pytest.raises(UserError, match="no points of a curve"):
+    with pytest.raises(UserError, match="not the points of a curve"):
         fit_theory(SIZES.tolist(), (100 * rising).tolist())
 
 
-def test_points_are_read_from_a_file_or_a_study(tmp_path: Path) -> None:
+def test_points_are_read_from_a_file(tmp_path: Path) -> None:
     rows = [{"tokens": 10, "accuracy": 0.5}, {"tokens": 20, "accuracy": 0.6}]
     own = tmp_path / "mine.json"
     own.write_text(json.dumps(rows))
     assert read_points(own) == [("mine", [10, 20], [0.5, 0.6])]
-    sizes = [{"tokens": 10, "by_seed": {"0": 0.5, "1": 0.55}}, {"tokens": 20, "by_seed": {"0": 1}}]
-    study = {"metrics": [{"metric": "likelihood", "curves": [{"arm": "qa", "sizes": sizes}]}]}
-    place = tmp_path / ".steep" / "scale-0123abcd"
-    place.mkdir(parents=True)
-    (place / "study.json").write_text(json.dumps(study))
-    assert read_points(tmp_path) == [("qa, likelihood", [10, 10, 20], [0.5, 0.55, 1])]
+
+
+def study_of(settings: ScaleConfig, missing: tuple[str, ...] = ()) -> StudyResult:
+    """A study of two arms, one of them of documents alone, with 16 questions on 4 documents."""
+    arms = {"raw": ("documents",), "qa": ("qa",)}
+    points = study_points(settings, arms, {"raw": 10, "qa": 100}, 0)
+    grades = [Grade(f"q{n}", f"d{n % 4}", "", float(n < 4)) for n in range(16)]
+    names = [point.name for point in points if point.name not in missing]
+    graded = {name: Graded(grades, 0.1) for name in [*names, "base"]}
+    metric = metric_study(
+        "likelihood", points, graded, {point.name: point.tokens for point in points}, []
+    )
+    return StudyResult(
+        models=len(points), missing=missing, hours=1.0, metrics=(metric,), prices=(), forgotten=()
+    )
+
+
+def write_project(root: Path, run: str, study: StudyResult) -> Path:
+    made = root / ".steep" / f"scale-{run}"
+    for directory in (made, root / "runs" / run):
+        directory.mkdir(parents=True)
+    write_study(made / RESULT_NAME, study)
+    pointer = root / "runs" / run / POINTER_NAME
+    write_json(pointer, {STAGE: made.name})
+    return pointer
+
+
+def test_points_are_read_from_the_study_that_was_fitted_last(tmp_path: Path) -> None:
+    old = write_project(tmp_path, "old", study_of(ScaleConfig(tokens=(10, 20), seeds=1)))
+    os.utime(old, (1, 1))
+    new = study_of(ScaleConfig(tokens=(10, 40), seeds=2))
+    write_project(tmp_path, "new", new)
+    expected = [("qa, likelihood", [10, 10, 40, 40], [0.25] * 4)]
+    assert read_points(tmp_path) == expected, "documents alone have no synthetic tokens"
+    assert read_points(tmp_path / ".steep" / "scale-new" / RESULT_NAME) == expected
+
+
+def test_unfinished_arms_have_no_points(tmp_path: Path) -> None:
+    study = study_of(ScaleConfig(tokens=(10, 20, 40), seeds=1), missing=("qa@40-0",))
+    write_project(tmp_path, "mine", study)
+    with pytest.raises(UserError, match="No points") as caught:
+        read_points(tmp_path)
+    assert "without a finished arm of synthetic texts" in str(caught.value)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '[{"tokens": 3}]', '[{"tokens": "a"}]', "3"])

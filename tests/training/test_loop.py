@@ -241,6 +241,8 @@ def test_a_batch_without_labels_is_skipped_and_counted(
     loop.train(model, load_mixture(shards), SETTINGS, STEPS, tmp_path, ALONE, on_step=on_step)
     assert [metrics.loss is None for metrics in done] == [step == 2 for step in range(STEPS)]
     assert (done[2].predicted_tokens, done[2].step) == (0, 3)
+    assert (done[2].tokens_per_s, done[2].mfu) == (0, None), "no speed of a step that was skipped"
+    assert done[2].left_s == pytest.approx(done[1].left_s * 5 / 6)
     assert "skipped: no token is predicted" in done[2].line(STEPS)
     assert torch.equal(weights[2], weights[1]) and not torch.equal(weights[3], weights[2])
     assert read_metrics(tmp_path)[2]["loss"] is None
@@ -515,7 +517,7 @@ def test_without_checkpoints_a_stopped_run_starts_again(
     with pytest.raises(KeyboardInterrupt):
         loop.train(load_model(tiny_directory), load_mixture(shards), settings, STEPS, tmp_path,
                    ALONE, on_step=interrupt_at(4))  # fmt: skip
-    assert "starts again, as train.keep_checkpoints is 0" in caplog.text
+    assert "nothing is saved, as train.keep_checkpoints is 0" in caplog.text
     assert checkpoints(tmp_path) == []
     assert len(train(load_model(tiny_directory), shards, tmp_path, settings)) == STEPS
 

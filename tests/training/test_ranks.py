@@ -14,7 +14,7 @@ import torch
 from training_setup import load_tokenizer, write_shards
 
 from steep.core.errors import UserError
-from steep.core.ranks import place_of
+from steep.core.ranks import gpu_of, place_of
 from steep.training.metrics import read_metrics, read_validation
 
 pytestmark = pytest.mark.slow
@@ -103,6 +103,14 @@ def test_a_rank_that_dies_is_named_and_the_checkpoint_is_whole(root: Path) -> No
     assert "Traceback" not in survivor
     assert ended_well(root, "dying", 1), "another run goes on from it"
     assert_close(root / "dying", root / "alone")
+
+
+def test_a_task_of_srun_that_sees_one_gpu_takes_it() -> None:
+    srun = {"SLURM_STEP_NUM_TASKS": "4"}
+    assert gpu_of(srun, 3, gpus=1) == 0
+    assert gpu_of(srun, 3, gpus=4) == 3
+    assert gpu_of({**srun, "TORCHELASTIC_RUN_ID": "none"}, 1, gpus=1) == 1, "refused by the caller"
+    assert gpu_of({}, 1, gpus=1) == 1
 
 
 def test_a_place_is_read_from_torchrun_and_from_srun() -> None:

@@ -41,6 +41,16 @@ def place_of(environment: Mapping[str, str]) -> dict[str, str] | None:
     return None
 
 
+def gpu_of(environment: Mapping[str, str], local_rank: int, gpus: int) -> int:
+    """Return the number of the GPU of a rank, among those that its process sees.
+
+    With `srun --gpus-per-task=1`, each process sees its own GPU only.
+    """
+    tasks = int(environment.get("SLURM_STEP_NUM_TASKS", "1"))
+    by_srun = tasks > 1 and "TORCHELASTIC_RUN_ID" not in environment  # torchrun sets this one
+    return 0 if by_srun and gpus == 1 else local_rank
+
+
 def ranks() -> int:
     """Return the number of ranks."""
     place = place_of(os.environ)

@@ -222,8 +222,9 @@ class _Fit:
         values, spreads = form.named(fitted), form.named(resampled)
         parameters = {}
         for name, value in values.items():
-            if np.isfinite(value[0]):
-                low, high = np.nanquantile(spreads[name], curve.levels)
+            spread = spreads[name][~np.isnan(spreads[name])]  # resamples may need fewer terms
+            if np.isfinite(value[0]) and len(spread):
+                low, high = np.quantile(spread, curve.levels)
                 parameters[name] = Bounded(value=float(value[0]), low=float(low), high=float(high))
         result = FormFit(
             form=form.name,

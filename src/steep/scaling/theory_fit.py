@@ -125,7 +125,7 @@ def _project(x: Numbers, y: Numbers, degree: float, scale: float) -> _Candidate:
 def _check(x: Numbers, y: Numbers) -> None:
     if not (np.isfinite(x).all() and (x >= 0).all() and ((y >= 0) & (y <= 1)).all()):
         raise UserError(
-            "These are no points of a curve.",
+            "These are not the points of a curve.",
             expected="tokens of at least 0, and accuracies from 0 to 1",
             found=f"tokens {x.min():g} to {x.max():g}, accuracies {y.min():g} to {y.max():g}",
         )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from steep.core.errors import UserError
+from pydantic import ValidationError
 
-STUDY_FILES = ".steep/scale-*/study.json"
+from steep.core.errors import UserError
+from steep.scaling.config import POINTER_NAME
+from steep.scaling.study import StudyResult, find_study, read_study
 
 
 class MeasuredCurve(NamedTuple):
@@ -22,52 +25,64 @@ class MeasuredCurve(NamedTuple):
 def read_points(path: Path) -> list[MeasuredCurve]:
     """Read `[{"tokens": ..., "accuracy": ...}, ...]`, a study's result, or a project's latest one.
 
+    Of a study, arms with unfinished models are left out, and arms that read only documents, whose
+    tokens are not synthetic.
+
     Raises:
         UserError: There is no such file or study, or it holds no points.
     """
-    if path.is_dir():
-        path = _latest(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        curves = _of_study(data) if isinstance(data, dict) else [_of_points(data, path)]
+        curves = list(_of_study(_latest(path))) if path.is_dir() else _of_file(path)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        found = "no such file" if isinstance(error, FileNotFoundError) else repr(error)
-        raise UserError(
-            "No points of a curve could be read.",
-            where=path,
-            expected='a project with a study, its result, or [{"tokens": 1000, "accuracy": 0.4}, '
-            "...]",
-            found=found,
-        ) from error
+        known = {FileNotFoundError: "no such file", ValidationError: "no study of this version"}
+        raise _no_points(path, known.get(type(error), repr(error))) from error
+    if not curves:
+        raise _no_points(path, "a study without a finished arm of synthetic texts")
     return curves
 
 
-def _latest(project: Path) -> Path:
-    found = [*project.glob(STUDY_FILES)]
-    if not found:
-        raise UserError(
-            "This project has no scaling study.",
-            where=project / STUDY_FILES,
-            hint="run steep scale, or give a JSON file of points",
-        )
-    return max(found, key=lambda path: path.stat().st_mtime)
+def _no_points(path: Path, found: str) -> UserError:
+    return UserError(
+        "No points of a curve could be read.",
+        where=path,
+        expected='a project with a study, its result, or [{"tokens": 1000, "accuracy": 0.4}, ...]',
+        found=found,
+    )
 
 
-def _of_points(rows: Any, path: Path) -> MeasuredCurve:
-    tokens = [float(row["tokens"]) for row in rows]
-    return MeasuredCurve(path.stem, tokens, [float(row["accuracy"]) for row in rows])
+def _latest(project: Path) -> StudyResult:
+    """Return the result of the run whose study was fitted last."""
+    pointers = (project / "runs").glob(f"*/{POINTER_NAME}")
+    for pointer in sorted(pointers, key=lambda path: path.stat().st_mtime, reverse=True):
+        if study := find_study(project / ".steep", pointer.parent):
+            return study
+    raise UserError(
+        "This project has no scaling study.",
+        where=project / "runs",
+        hint="run steep scale, or give a JSON file of points",
+    )
 
 
-def _of_study(data: Any) -> list[MeasuredCurve]:
-    """One curve for each metric and arm, with a point for each model."""
-    found = []
-    for metric in data["metrics"]:
-        for curve in metric["curves"]:
+def _of_file(path: Path) -> list[MeasuredCurve]:
+    data: Any = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(data, dict):
+        return list(_of_study(read_study(path)))
+    tokens = [float(row["tokens"]) for row in data]
+    accuracies = [float(row["accuracy"]) for row in data]
+    return [MeasuredCurve(path.stem, tokens, accuracies)]
+
+
+def _of_study(study: StudyResult) -> Iterator[MeasuredCurve]:
+    """Yield a curve for each metric and arm, with a point for each model."""
+    unfinished = {name.partition("@")[0] for name in study.missing}
+    for metric in study.metrics:
+        for curve in metric.curves:
+            if curve.matched or curve.arm in unfinished:
+                continue
             pairs = [
-                (float(size["tokens"]), float(accuracy))
-                for size in curve["sizes"]
-                for accuracy in size["by_seed"].values()
+                (float(size.tokens), accuracy)
+                for size in curve.sizes
+                for accuracy in size.by_seed.values()
             ]
-            name = f"{curve['arm']}, {metric['metric']}"
-            found.append(MeasuredCurve(name, [x for x, _ in pairs], [y for _, y in pairs]))
-    return found
+            tokens, accuracies = ([*column] for column in zip(*pairs, strict=True))
+            yield MeasuredCurve(f"{curve.arm}, {metric.metric}", tokens, accuracies)

@@ -73,8 +73,8 @@ class OptimizationConfig(Section):
     keep_checkpoints: int = operational(
         1,
         ge=0,
-        description="newest checkpoints that are kept during training; 0: none is written, and an "
-        "interrupted run starts again",
+        description="newest checkpoints that are kept during training; 0: none is written, so an "
+        "interrupted run is lost",
     )
     trackers: tuple[TrackerName, ...] = operational(
         (), description="loggers beside metrics.jsonl; wandb uploads"

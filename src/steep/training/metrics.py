@@ -36,14 +36,14 @@ class StepMetrics:
     loss: float | None  # nats per predicted token, before the step; None if none is predicted
     learning_rate: float  # learning rate of the step
     grad_norm: float  # norm of the gradient before clipping
-    tokens_per_s: float  # tokens per second of the step, over all ranks
+    tokens_per_s: float  # tokens per second of the step, over all ranks; 0 if it was skipped
     elapsed_s: float  # seconds of all steps so far, over all restarts
     epoch: float  # passes over the corpus so far
     predicted_tokens: int  # tokens of the step that are predicted, without masked ones
     # model FLOPs per second, as a share of the device's peak; None if that is unknown
     mfu: float | None
     memory_bytes: int  # peak memory of this rank so far: of the GPU, or of the process
-    left_s: float  # seconds left at the speed of the last step
+    left_s: float  # seconds left at the speed of the last step that was not skipped
 
     def parts(self, steps: int) -> list[str]:
         """Return the metrics as text, the most important first."""

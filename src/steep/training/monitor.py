@@ -94,7 +94,7 @@ def asked_to_stop(section: str, saves: bool) -> Iterator[InterruptFlag]:
             )
         else:
             log.info(
-                "%s: stopping; the same command starts again, as %s.keep_checkpoints is 0",
+                "%s: stopping; nothing is saved, as %s.keep_checkpoints is 0",
                 section,
                 section,
             )
@@ -126,6 +126,7 @@ class ThroughputMeter:
         self._mixture, self._settings, self._steps, self._world = mixture, settings, steps, world
         self._flops = flops_per_token(model, mixture.context_tokens)
         self._peak = peak_flops(world.device)
+        self._step_s = 0.0  # of the last step that was not skipped
 
     def workload(self) -> dict[str, Any]:
         """Return what decides the speed of a step."""
@@ -144,19 +145,23 @@ class ThroughputMeter:
         """Return the metrics of step `step`, counted from 0, which took `step_s` seconds."""
         settings, mixture, world = self._settings, self._mixture, self._world
         steps, tokens = self._steps, settings.batch_sequences * mixture.context_tokens
+        skipped = loss is None
+        if not skipped:
+            self._step_s = step_s
+        rate = 0.0 if skipped else tokens / step_s
         return StepMetrics(
             step=step + 1,
             tokens=(step + 1) * tokens,
             loss=loss,
             learning_rate=learning_rate_at(step, steps, settings.learning_rate, settings.warmup),
             grad_norm=norm,
-            tokens_per_s=tokens / step_s,
+            tokens_per_s=rate,
             elapsed_s=elapsed_s,
             epoch=mixture.epochs((step + 1) * settings.batch_sequences),
             predicted_tokens=predicted_tokens,
-            mfu=mfu(tokens / step_s, self._flops, self._peak, world.size),
+            mfu=None if skipped else mfu(rate, self._flops, self._peak, world.size),
             memory_bytes=_memory_bytes(world.device),
-            left_s=(steps - step - 1) * step_s,
+            left_s=(steps - step - 1) * self._step_s,
         )
 
 

@@ -26,7 +26,7 @@ from torch.distributed.tensor import DTensor
 
 from steep.core.errors import UserError
 from steep.core.machine import processor_name
-from steep.core.ranks import place_of
+from steep.core.ranks import gpu_of, place_of
 
 TIMEOUT = timedelta(minutes=15)  # a rank that does not respond for longer is dead
 
@@ -86,8 +86,7 @@ def disconnect(world: World) -> None:
 def _device(local_rank: int) -> torch.device:
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    if torch.cuda.device_count() == 1 and "SLURM_GPUS_PER_TASK" in os.environ:
-        local_rank = 0  # srun shows each task its own GPU only
+    local_rank = gpu_of(os.environ, local_rank, torch.cuda.device_count())
     if local_rank >= torch.cuda.device_count():
         raise UserError(
             "There are more ranks on this machine than GPUs.",

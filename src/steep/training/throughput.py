@@ -92,7 +92,11 @@ def _step_rates(directory: Path, workload: Mapping[str, Any]) -> list[float]:
     for start, end in zip(starts, ends, strict=True):
         if start.items() >= workload.items():
             first = start["step"] + WARM_UP_STEPS
-            rates += [row["tokens_per_s"] for row in metrics if first < row["step"] <= end]
+            rates += [
+                row["tokens_per_s"]
+                for row in metrics
+                if first < row["step"] <= end and row["loss"] is not None  # else skipped
+            ]
     return sorted(rates)
 
 
