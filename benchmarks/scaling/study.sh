@@ -11,12 +11,16 @@ cp "$HERE/steep.yaml" "$FOLDER/"
 cp "$DATA"/{documents,questions,replay}.jsonl "$FOLDER/data/"
 GENERATIONS=$(cd "$DATA" && pwd)/generations.jsonl.gz
 cd "$FOLDER"
-[ -f .steep/ledger.db ] || python3 -m steep import --generations "$GENERATIONS"
+python3 -m steep import --generations "$GENERATIONS"    # texts that are there are left out
 python3 -m steep scale --point 0        # tokenizes, chooses subsets, and asks the base
-for seed in 0 1 2; do
+pids=()
+for seed in 0 1 2; do                   # scale.seeds
   # Separate folders: a stopped compilation can damage what another process would read.
   TORCHINDUCTOR_CACHE_DIR=/tmp/inductor-$seed timeout -s INT $((LIMIT - SECONDS)) python3 -m steep \
     scale --set scale.seeds=1 --set train.seed=$seed >"log-$seed.txt" 2>&1 &
+  pids+=($!)
 done
-wait
+for pid in "${pids[@]}"; do
+  wait "$pid" || echo "a seed ended with status $? (130: the time limit); see log-*.txt" >&2
+done
 python3 -m steep scale --fit

@@ -118,6 +118,10 @@ def test_a_study_from_its_plan_to_its_page(study: Path, steep: Steep) -> None:
 
 def test_a_study_with_missing_points_is_not_fitted(study: Path, steep: Steep) -> None:
     ended = steep("scale", "--fit", cwd=study)
+    assert ended.code == 2 and "Nothing of the study is finished" in ended.err
+    assert not made(study, "tokenize"), "fitting makes nothing"
+    done(steep("tokenize", cwd=study))
+    ended = steep("scale", "--fit", cwd=study)
     assert ended.code == 2 and "The base of the study has not been evaluated" in ended.err
     for number in (0, 2):
         done(steep("scale", "--point", str(number), cwd=study))
@@ -173,6 +177,9 @@ def test_clean_keeps_the_models_of_a_study(study: Path, steep: Steep) -> None:
     assert len(models[0]) == 1 and len(models[1]) == len(SIZES)
     done(steep("clean", "--yes", cwd=study))
     assert (made(study, "train"), made(study, "subset")) == models
+    settle(study / "steep.yaml", scale={"tokens": [150, 10**9]})
+    done(steep("clean", "--yes", cwd=study))
+    assert (made(study, "train"), made(study, "subset")) == models, "kept if settings are wrong"
     settle(study / "steep.yaml", scale={"tokens": [150, 300]})
     done(steep("clean", "--yes", cwd=study))
     assert not made(study, "train"), "they belong to no study any more"

@@ -66,6 +66,9 @@ def scale(
         _print_plan(opened, gpus, json)
     if plan:
         return
+    if fit:
+        _print_result(opened, stage.finished_study(*opened), json)
+        return
     check_spending(opened, yes)
     study = stage.open_study(*opened)
     if submit is not None:
@@ -74,8 +77,7 @@ def scale(
     if point is not None:
         stage.run_numbered(study, point)
         return
-    if not fit:
-        run_on_ray(study) if engine == "ray" else stage.run_all(study)
+    run_on_ray(study) if engine == "ray" else stage.run_all(study)
     _print_result(opened, study, json)
 
 

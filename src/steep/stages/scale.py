@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("steep")
 
 
+KEPT = ("train", "subset")  # stages of which a study keeps artifacts
+
+
 class Finished(NamedTuple):
     """A point that is trained and evaluated."""
 
@@ -161,18 +164,48 @@ def find_study(config: Config, project: Project) -> Study | None:
     return None
 
 
+def finished_study(config: Config, project: Project) -> Study:
+    """Return the study to be fitted, without generating, tokenizing, training or asking.
+
+    Raises:
+        UserError: Its texts are not tokenized, so nothing of it is finished.
+    """
+    found = find_study(config, project)
+    if found is None:
+        raise UserError(
+            "Nothing of the study is finished.",
+            where=project.store,
+            expected="tokenized texts, the base and points of the study",
+            found="no tokenized texts of this configuration",
+            hint="run steep scale; steep scale --plan shows what it takes",
+        )
+    _ = found.question_set
+    return replace(found, project=project)
+
+
 def names_of_study(config: Config, project: Project) -> set[str]:
     """Return the names of the subsets and models of this configuration's study, made or not."""
     names: set[str] = set()
     study = find_study(config, project)
     if study is None:
         return names
-    with without_log_lines(), suppress(UserError):  # without arms that can be scaled, no study
-        for point in study.points:
+    with without_log_lines():
+        try:
+            points = study.points
+        except UserError:  # no study, or one that cannot be run as it is configured: all are kept
+            return {each.path.name for stage in KEPT for each in _of_studies(project, stage)}
+        for point in points:
             if identity := _known_identity(study, point):
                 names.add(project.artifact_path(identity.stage, identity.hash8).name)
                 names |= {each.path.name for each in identity.inputs.values()}
     return names
+
+
+def _of_studies(project: Project, stage: str) -> Iterator[Artifact]:
+    """Yield the finished models or subsets of any study: their arms have an @ in their names."""
+    for artifact in project.finished(stage):
+        if stage != "train" or "@" in str(artifact.manifest["identity"]["fields"]["arm"]):
+            yield artifact
 
 
 def open_study(config: Config, project: Project) -> Study:

@@ -160,13 +160,15 @@ def _prices(study: Study, finished: Mapping[str, Finished]) -> Iterator[Price]:
         hours = seconds / len(largest) / 3600
         asking = sum(row.manifest["wall_s"] for each in largest for row in each.rows)
         usd = settings.gpu_hour_usd
+        fields = [row.manifest["identity"]["fields"] for each in largest for row in each.rows]
+        on_gpu = any(each.get("device") == "cuda" for each in fields)
         yield Price(
             arm=arm,
             tokens=most,
             generation_usd=_generation_usd(study, arm, most),
             training_hours=hours,
             evaluation_hours=asking / len(largest) / 3600,
-            training_usd=None if usd is None else hours * usd * _devices(study),
+            training_usd=hours * usd * _devices(study) if usd is not None and on_gpu else None,
         )
 
 
