@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -27,6 +27,8 @@ from steep.training.forecast import (
     total,
     validation_tokens_of,
 )
+
+LEAST_SIZES = 4  # two more than the log-linear form has parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,17 @@ def forecast_study(config: Config, project: Project, gpus: str | None = None) ->
         delete_weights=deletes,
         generation_usd=plan.forecast.to_do.cost_usd if plan else Range.exactly(0.0),
         calls=calls,
-        warnings=(*problems, *begun, *earlier),
+        warnings=(*problems, *_shortfalls(config, points), *begun, *earlier),
     )
+
+
+def _shortfalls(config: Config, points: Sequence[StudyPoint]) -> Iterator[str]:
+    """Yield what this study lacks for a result."""
+    if config.evaluate.questions is None:
+        yield "a study needs questions: set evaluate.questions"
+    sizes = len({point.tokens for point in points})
+    if 0 < sizes < LEAST_SIZES:
+        yield f"no curve is fitted to fewer than {LEAST_SIZES} sizes; this study has {sizes}"
 
 
 def _estimated_points(config: Config, project: Project, plan: Any) -> tuple[StudyPoint, ...]:

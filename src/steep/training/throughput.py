@@ -95,7 +95,7 @@ def _step_rates(directory: Path, workload: Mapping[str, Any]) -> list[float]:
             rates += [
                 row["tokens_per_s"]
                 for row in metrics
-                if first < row["step"] <= end and row["loss"] is not None  # else skipped
+                if first < row["step"] <= end and row["tokens_per_s"]  # 0: skipped
             ]
     return sorted(rates)
 
