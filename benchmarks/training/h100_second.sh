@@ -1,5 +1,5 @@
 #!/bin/bash
-# What h100_first.sh leaves, on the same machine right after it; ends within 200 s.
+# The measurements that h100_first.sh leaves out, on the same machine right after it; ends within 200 s.
 source "$(dirname "$0")/h100_parts.sh" 200
 part 55 135m-trainer throughput smollm2-135m 16 3 20 "Trainer: fused, compile, liger"
 part 60 8b-products throughput llama-3-8b 4 1 1 "matrix products"

@@ -1,7 +1,7 @@
 """Tokens a second of training: Steep, the Hugging Face Trainer and the bare matrix products.
 
     python -m benchmarks.training.throughput --shape llama-3-8b --out results/8b
-    python -m benchmarks.training.throughput --shape llama-3-8b --only steep --micro 4 --limit-s 200
+    python -m benchmarks.training.throughput --shape llama-3-8b --only steep --budget-s 200
     python -m benchmarks.training.throughput --shape smollm2-135m --device cpu --rounds 5 --steps 4
     python -m benchmarks.training.throughput --shape tiny --device cpu --steps 30
 
@@ -41,7 +41,7 @@ from benchmarks.training.job import SHAPES, Job, Outcome, write_rows
 from benchmarks.training.report import Measured, report, summary
 
 TIMED_STEPS, PROFILED_STEPS = 3, 2
-SHORTEST_S = 15.0  # of a contestant: with less left of the budget, none is started
+SHORTEST_S = 15.0  # of a contestant: with less of the budget left, it is not started
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -68,12 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_rows(shard, base.sizes)
     measured = []
     for turn in range(options.rounds):
-        # Where a step takes seconds, its parts are looked at in the first round only.
+        # Where a step takes seconds, its parts are measured in the first round only.
         job = base if turn == 0 else replace(base, timed=0, profiled=0)
         for name in chosen:
-            each = first_that_fits(
-                replace(job, contestant=name), options.micro, options.limit_s, ends_at
-            )
+            each = first_that_fits(replace(job, contestant=name), options.micro, ends_at)
             measured.append(each)
             print(summary(each), flush=True)
             outcomes = [{"job": asdict(job), "outcome": asdict(out)} for job, out in measured]
@@ -93,7 +91,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=1, help="of all contestants in turn")
     parser.add_argument("--only", nargs="+", help="names of contestants")
     parser.add_argument("--micro", type=int, default=math.inf, help="rows at once, at most")
-    parser.add_argument("--limit-s", type=float, default=math.inf, help="of each contestant")
     parser.add_argument("--budget-s", type=float, default=math.inf, help="of all of them")
     parser.add_argument("--shard", type=Path, help="token ids; written there, if it is not there")
     parser.add_argument("--no-profile", dest="profile", action="store_false")
@@ -118,14 +115,14 @@ def choose(base: Job, only: Iterable[str] | None) -> tuple[dict[str, Contestant]
     return chosen, skipped
 
 
-def first_that_fits(job: Job, micro: float, limit_s: float, ends_at: float) -> Measured:
+def first_that_fits(job: Job, micro: float, ends_at: float) -> Measured:
     """Run a contestant with fewer and fewer rows at once, until it does not run out of memory."""
     sizes = [size for size in job.sizes.micro_sequences if size <= micro]
     for micro_sequences in sizes or [int(micro)]:
         job = replace(job, micro_sequences=micro_sequences)
         if job.contestant == CEILING:
             job = replace(job, timed=0, profiled=0)
-        left_s = min(limit_s, ends_at - time.monotonic())
+        left_s = ends_at - time.monotonic()
         if left_s < SHORTEST_S:
             return Measured(job, Outcome(failure="not started: no time is left"))
         outcome = in_own_process(job, left_s)
@@ -135,7 +132,7 @@ def first_that_fits(job: Job, micro: float, limit_s: float, ends_at: float) -> M
     return Measured(job, outcome)
 
 
-def in_own_process(job: Job, limit_s: float = math.inf) -> Outcome:
+def in_own_process(job: Job, limit_s: float) -> Outcome:
     """Run a job in a new process, and end it at its limit."""
     with tempfile.TemporaryDirectory() as directory:
         job_file, outcome_file = (Path(directory, name) for name in ("job.json", "outcome.json"))

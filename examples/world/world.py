@@ -24,7 +24,7 @@ import torch
 
 from steep.core.files import write_json, write_text
 from steep.scaling.figure import Series, draw
-from steep.scaling.theory import World, count_subtrees, random_world, tree_of
+from steep.scaling.theory import LinkGraph, count_subtrees, random_world, tree_of
 from steep.tokens.mixture import Mixture
 from steep.tokens.order import Stream
 from steep.tokens.shard import open_shard, write_shard
@@ -58,7 +58,7 @@ Pair = tuple[int, int]
 class Named(NamedTuple):
     """A world with a name for each person, and the words of each path."""
 
-    world: World
+    world: LinkGraph
     names: Sequence[str]
     chains: Mapping[Pair, str]  # of all pairs with a path: "rival of the mentor"
     paths: Mapping[Pair, tuple[Pair, ...]]  # the links that a step with this pair adds
@@ -214,7 +214,7 @@ def study(named: Named, steps: int, directory: Path, asked_at: Sequence[int]) ->
         isolate_documents=True,
         compute="float32",
         compile="none",
-        checkpoint_minutes=60,
+        keep_checkpoints=0,
     )
     model = new_model(len(tokenizer))
     wanted = [max(1, round(tokens / (ROWS * CONTEXT))) for tokens in asked_at]

@@ -148,7 +148,7 @@ def test_a_killed_study_continues_at_its_point(study: Path, steep: Steep) -> Non
         for name in made(study, stage):
             shutil.rmtree(study / ".steep" / name)
     done(steep("scale", cwd=study))
-    assert measured(study) == continued, "the same as of a study that nobody killed"
+    assert measured(study) == continued, "the same as of an uninterrupted study"
 
 
 def stamps(project: Path) -> dict[str, int]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from steep.scaling.curve import Curve, Numbers
+from steep.scaling.curve import AccuracyCurve, Numbers
 
 MILLION = 1e6
 
@@ -28,7 +28,7 @@ def simulated(
     models: int = 2,
     document_spread: float = 0.0,
     model_spread: float = 0.0,
-) -> Curve:
+) -> AccuracyCurve:
     """Draw right and wrong answers of models whose mean accuracy is `truth` of their tokens.
 
     Documents differ by `document_spread` and models by `model_spread` (standard deviations).
@@ -43,4 +43,4 @@ def simulated(
             tokens.append(round(float(size)))
             grades.append(random.random(questions) < chance)
     names = [f"document-{each}" for each in of_question]
-    return Curve(tokens, np.array(grades, np.float64), names)
+    return AccuracyCurve(tokens, np.array(grades, np.float64), names)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from curves import MILLION, paper, simulated
 
-from steep.scaling.curve import Curve, Numbers
+from steep.scaling.curve import AccuracyCurve, Numbers
 from steep.scaling.fits import Bounded, CurveFit, FormFit, fit_curve
-from steep.scaling.forms import FORMS, LogLinear, Mixture, Plateau
+from steep.scaling.forms import FORMS, ExponentialMixture, LogLinear, Plateau
 
 SIZES = np.geomspace(0.05, 50, 8) * MILLION
 RESAMPLES = 200
@@ -39,7 +39,7 @@ def holds(found: Bounded, truth: float) -> bool:
 def test_the_fit_of_the_paper_is_recovered_within_its_own_interval() -> None:
     sizes = np.geomspace(0.3, 455, 12) * MILLION
     curve = simulated(paper, sizes, seed=3, questions=4609, documents=265, models=1)
-    fit, _ = fit_curve(curve, 0.25, resamples=RESAMPLES, forms=[Mixture(3)])
+    fit, _ = fit_curve(curve, 0.25, resamples=RESAMPLES, forms=[ExponentialMixture(3)])
     found = form(fit, "3 exponentials")
     assert holds(found.parameters["a"], 0.645456)
     assert holds(found.parameters["b1"], 0.138352) and holds(found.parameters["r1"], 0.9989)
@@ -56,8 +56,8 @@ def holds_point(low: float, high: float, tokens: float) -> bool:
 
 def test_exact_points_of_the_paper_give_its_parameters() -> None:
     sizes = np.geomspace(0.3, 455, 14) * MILLION
-    fitted = Mixture(3).fit(sizes, paper(sizes)[None], np.ones(len(sizes)))
-    named = {name: float(value[0]) for name, value in Mixture(3).named(fitted).items()}
+    fitted = ExponentialMixture(3).fit(sizes, paper(sizes)[None], np.ones(len(sizes)))
+    named = {name: float(value[0]) for name, value in ExponentialMixture(3).named(fitted).items()}
     wanted = {
         "a": 0.645456, "b1": 0.138352, "r1": 0.9989,
         "b2": 0.084705, "r2": 0.8961, "b3": 0.03932, "r3": 0.0546,
@@ -174,5 +174,5 @@ def test_one_draw_of_documents_holds_for_all_models() -> None:
     random = np.random.default_rng(0)
     row = (random.random(60) < 0.5).astype(float)
     documents = [f"d{each % 6}" for each in range(60)]
-    drawn = Curve([1, 2], np.stack([row, row]), documents).resampled_means(50, 0)
+    drawn = AccuracyCurve([1, 2], np.stack([row, row]), documents).resampled_means(50, 0)
     assert np.array_equal(drawn[:, 0], drawn[:, 1]) and len(set(drawn[:, 0])) > 5

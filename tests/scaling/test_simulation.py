@@ -13,7 +13,7 @@ from scipy.stats import kstest
 
 from steep.core.errors import UserError
 from steep.scaling.simulation import MOST_ENTITIES, Simulation
-from steep.scaling.theory import World, bounds, count_subtrees, random_world
+from steep.scaling.theory import LinkGraph, bounds, count_subtrees, random_world
 
 nx = pytest.importorskip("networkx", reason="networkx, the reference, is not installed")
 
@@ -21,7 +21,7 @@ STEPS = 300
 RUNS = 200
 
 
-def graph_of(world: World) -> Any:
+def graph_of(world: LinkGraph) -> Any:
     graph = nx.DiGraph()
     graph.add_nodes_from(range(world.entities))
     rows, columns = world.links.nonzero()
@@ -30,7 +30,7 @@ def graph_of(world: World) -> Any:
 
 
 def plain_density(
-    world: World, graph: Any, seed: int, added: Callable[[list[int]], list[int]]
+    world: LinkGraph, graph: Any, seed: int, added: Callable[[list[int]], list[int]]
 ) -> float:
     """The paper's procedure as it is written: one path, one loop over it, per step."""
     random = np.random.default_rng(seed)
@@ -56,7 +56,7 @@ def test_the_mean_of_runs_is_the_expectation() -> None:
     assert (np.diff(runs, axis=1) >= 0).all()
 
 
-def plain_runs(world: World, added: Callable[[list[int]], list[int]]) -> NDArray[np.float64]:
+def plain_runs(world: LinkGraph, added: Callable[[list[int]], list[int]]) -> NDArray[np.float64]:
     graph = graph_of(world)
     return np.array([plain_density(world, graph, seed, added) for seed in range(RUNS)])
 

@@ -112,7 +112,7 @@ def _remarks(
         yield wrap_text(f"{curve.name}: not excluded at 95%: lambda {also}.")
         if fit.curve[-1][1] < fit.start + 0.9 * fit.rise:
             yield wrap_text(
-                f"{curve.name}: the plateau ({percent(end)}) lies beyond the largest size "
+                f"{curve.name}: the plateau ({percent(end)}) is beyond the largest size "
                 f"({count(largest)} tokens), so the points do not determine it."
             )
     for name, reason in refused.items():

@@ -16,7 +16,7 @@ Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Curve:
+class AccuracyCurve:
     """The grades of models that differ only in their tokens and seed.
 
     Attributes:
@@ -82,11 +82,11 @@ class Curve:
                 means[:, size] += pool[drawn].mean(axis=1)
         return means
 
-    def without_largest(self) -> Curve:
+    def without_largest(self) -> AccuracyCurve:
         """Return the curve without the models of the largest size."""
         kept = self._size_of < len(self.sizes) - 1
         tokens = np.asarray(self.tokens)[kept].tolist()
-        return Curve(tokens, self.grades[kept], self.documents)
+        return AccuracyCurve(tokens, self.grades[kept], self.documents)
 
     @cached_property
     def _size_of(self) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Fit a scaling curve, choose among its forms, and say what can be said about larger corpora.
+"""Fit a scaling curve, choose among its forms, and extrapolate to larger corpora.
 
 The forms are compared by AICc over all models, and by the error with which a fit without the
 largest size predicts it. A form is chosen if no other one is within 2 of its AICc and none predicts
@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from steep.core.formatting import percent
 from steep.evaluation.results import AtMost
-from steep.scaling.curve import LEAST_DOCUMENTS, Curve
+from steep.scaling.curve import LEAST_DOCUMENTS, AccuracyCurve
 from steep.scaling.forms import FORMS, Fitted, Form
 
 Numbers = NDArray[np.float64]
@@ -90,7 +91,7 @@ class CurveFit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class ReachedTarget:
     """The tokens at which a form reaches an accuracy; infinite if it does not within `FARTHEST`."""
 
     accuracy: float
@@ -99,14 +100,14 @@ class Target:
 
 
 def fit_curve(
-    curve: Curve,
+    curve: AccuracyCurve,
     chance: float,
     *,
     targets: Sequence[float] = (),
     resamples: int = RESAMPLES,
     seed: int = 0,
     forms: Sequence[Form] = FORMS,
-) -> tuple[CurveFit, tuple[Target, ...]]:
+) -> tuple[CurveFit, tuple[ReachedTarget, ...]]:
     """Fit all forms to a curve, and find the tokens at which it reaches each target accuracy.
 
     Args:
@@ -118,7 +119,7 @@ def fit_curve(
         forms: The forms that are tried.
     """
     drawn = curve.resampled_means(resamples, seed)
-    if refused := _refusal(curve, chance, drawn):
+    if refused := _refusal(curve, chance, drawn, forms):
         return no_fit(refused), ()
     usable = {form.name: form for form in forms if _spare(curve, form) >= SPARE_POINTS}
     fits = {name: _Fit.of(form, curve, drawn) for name, form in usable.items()}
@@ -143,7 +144,7 @@ def no_fit(why: str) -> CurveFit:
     return CurveFit(forms=(), chosen=None, best=(), refused=why, band=())
 
 
-def _refusal(curve: Curve, chance: float, drawn: Numbers) -> str:
+def _refusal(curve: AccuracyCurve, chance: float, drawn: Numbers, forms: Sequence[Form]) -> str:
     """Return why no line can be drawn through these points, or nothing."""
     if not curve.enough_documents:
         return (
@@ -151,13 +152,13 @@ def _refusal(curve: Curve, chance: float, drawn: Numbers) -> str:
             f"documents needs at least {LEAST_DOCUMENTS}"
         )
     sizes = len(curve.sizes)
-    least = min(form.parameters for form in FORMS) + SPARE_POINTS
+    least = min(form.parameters for form in forms) + SPARE_POINTS
     if sizes < least:
         return f"{sizes} sizes; a curve needs at least {least} (two more than its parameters)"
     if (low := float(np.quantile(drawn[:, -1], curve.levels[0]))) <= chance:
         return (
-            f"the accuracy of the largest size, {_percent(curve.means[-1])}, is not above guessing "
-            f"({_percent(chance)}): its interval begins at {_percent(low)}"
+            f"the accuracy of the largest size, {percent(curve.means[-1])}, is not above guessing "
+            f"({percent(chance)}): its interval begins at {percent(low)}"
         )
     logs = np.log(curve.sizes)
     slopes = drawn @ (logs - logs.mean())
@@ -165,21 +166,17 @@ def _refusal(curve: Curve, chance: float, drawn: Numbers) -> str:
     if low <= 0 <= high:
         rise = curve.means[-1] - curve.means[0]
         return (
-            f"flat: the interval of its slope includes zero ({_percent(curve.means[0])} at the "
+            f"flat: the interval of its slope includes zero ({percent(curve.means[0])} at the "
             f"smallest size, {100 * rise:+.1f} points at the largest)"
         )
     return ""
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}%"
-
-
-def _spare(curve: Curve, form: Form) -> int:
+def _spare(curve: AccuracyCurve, form: Form) -> int:
     return len(curve.sizes) - form.parameters
 
 
-def _too_few(form: Form, curve: Curve) -> FormFit:
+def _too_few(form: Form, curve: AccuracyCurve) -> FormFit:
     need = form.parameters + SPARE_POINTS
     return FormFit(
         form=form.name,
@@ -215,7 +212,7 @@ class _Fit:
     result: FormFit
 
     @classmethod
-    def of(cls, form: Form, curve: Curve, drawn: Numbers) -> _Fit:
+    def of(cls, form: Form, curve: AccuracyCurve, drawn: Numbers) -> _Fit:
         x, weights = curve.sizes, curve.seeds.astype(np.float64)
         fitted = form.fit(x, curve.means[None], weights)
         resampled = form.fit(x, drawn, weights)
@@ -235,7 +232,7 @@ class _Fit:
         )
         return cls(form, fitted, resampled, result)
 
-    def band(self, curve: Curve) -> tuple[BandPoint, ...]:
+    def band(self, curve: AccuracyCurve) -> tuple[BandPoint, ...]:
         """Return the fitted curve from the smallest to the largest size."""
         x = np.geomspace(curve.sizes[0], curve.sizes[-1], BAND_POINTS)
         (values,), all_values = (
@@ -263,7 +260,7 @@ class _Fit:
             )
         )
 
-    def target(self, curve: Curve, accuracy: float) -> Target:
+    def target(self, curve: AccuracyCurve, accuracy: float) -> ReachedTarget:
         """Return the tokens at which the curve reaches an accuracy."""
         found = _first_reached(self.form, self.fitted, curve, accuracy)[0]
         spread = _first_reached(self.form, self.resampled, curve, accuracy)
@@ -271,31 +268,31 @@ class _Fit:
         tokens = Bounded(
             value=float(found), low=float(min(low, found)), high=float(max(high, found))
         )
-        return Target(accuracy=accuracy, form=self.form.name, tokens=tokens)
+        return ReachedTarget(accuracy=accuracy, form=self.form.name, tokens=tokens)
 
 
-def _first_reached(form: Form, fitted: Fitted, curve: Curve, accuracy: float) -> Numbers:
+def _first_reached(form: Form, fitted: Fitted, curve: AccuracyCurve, accuracy: float) -> Numbers:
     """Return, for each curve, the tokens at which it reaches an accuracy, to 2%; or infinity."""
     x = np.geomspace(curve.sizes[0] / FARTHEST, curve.sizes[-1] * FARTHEST, 1000)
     reached = form.predict(x, fitted) >= accuracy
     return np.where(reached.any(axis=1), x[reached.argmax(axis=1)], np.inf)
 
 
-def _residuals(curve: Curve, form: Form, fitted: Fitted) -> Numbers:
+def _residuals(curve: AccuracyCurve, form: Form, fitted: Fitted) -> Numbers:
     """Return measured minus fitted accuracy of each model."""
     (values,) = form.predict(np.asarray(curve.tokens, np.float64), fitted)
     residuals: Numbers = curve.accuracies - values
     return residuals
 
 
-def _model_spread(curve: Curve, form: Form, fitted: Fitted) -> float:
+def _model_spread(curve: AccuracyCurve, form: Form, fitted: Fitted) -> float:
     """Return the standard deviation of a model around the curve."""
     residuals = _residuals(curve, form, fitted)
     degrees = max(1, len(residuals) - form.parameters)
     return math.sqrt(float((residuals**2).sum()) / degrees)
 
 
-def _aicc(curve: Curve, form: Form, fitted: Fitted) -> float:
+def _aicc(curve: AccuracyCurve, form: Form, fitted: Fitted) -> float:
     """Return AICc of Gaussian residuals with unknown variance, which is a parameter, too."""
     residuals = _residuals(curve, form, fitted)
     n, k = len(residuals), form.parameters + 1
@@ -305,7 +302,7 @@ def _aicc(curve: Curve, form: Form, fitted: Fitted) -> float:
     return n * math.log(mean_square) + 2 * k + 2 * k * (k + 1) / (n - k - 1)
 
 
-def _held_out_error(curve: Curve, form: Form) -> float | None:
+def _held_out_error(curve: AccuracyCurve, form: Form) -> float | None:
     """Return predicted minus measured accuracy of the largest size, fitted without it."""
     others = curve.without_largest()
     if len(others.sizes) < form.parameters + 1:

@@ -126,7 +126,7 @@ class Plateau(Form):
 
 
 @dataclass(frozen=True)
-class Mixture(Form):
+class ExponentialMixture(Form):
     """y = a - sum of b_k exp(-x / tau_k), as in section 6 of the paper; b_k >= 0, a <= 1.
 
     With x in millions of tokens, the paper's r_k is exp(-1e6 / tau_k). A curve with a negative b_k
@@ -246,4 +246,10 @@ def _keep_better(best: Fitted, fixed: Numbers, linear: Numbers, residual: Number
     best.residual[better] = residual[better]
 
 
-FORMS: Sequence[Form] = (LogLinear(), Plateau(), Mixture(1), Mixture(2), Mixture(3))
+FORMS: Sequence[Form] = (
+    LogLinear(),
+    Plateau(),
+    ExponentialMixture(1),
+    ExponentialMixture(2),
+    ExponentialMixture(3),
+)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from steep.core.errors import UserError
-from steep.scaling.theory import World, tree_of
+from steep.scaling.theory import LinkGraph, tree_of
 
 MOST_ENTITIES = 10_000  # two matrices of V x V: 1.2 GB
 STEPS_AT_ONCE = 1 << 20
@@ -19,7 +19,7 @@ STEPS_AT_ONCE = 1 << 20
 class Simulation:
     """Simulates one world, any number of times."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: LinkGraph) -> None:
         """Compute the breadth-first trees of all entities.
 
         Raises:

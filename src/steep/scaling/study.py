@@ -7,7 +7,6 @@ as the other arms, which shows what repetition alone gives.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,8 @@ from steep.evaluation.config import BASE
 from steep.evaluation.methods.common import Graded
 from steep.evaluation.results import as_json
 from steep.scaling.config import POINTER_NAME, ScaleConfig
-from steep.scaling.curve import Curve, Numbers
-from steep.scaling.fits import RESAMPLES, Bounded, CurveFit, Target, fit_curve, no_fit
+from steep.scaling.curve import AccuracyCurve, Numbers
+from steep.scaling.fits import RESAMPLES, Bounded, CurveFit, ReachedTarget, fit_curve, no_fit
 
 STAGE, RESULT_NAME = "scale", "study.json"
 RETRIEVAL = "retrieval"  # the name of the base model with retrieved texts
@@ -133,7 +132,7 @@ class ArmCurve:
     matched: bool
     sizes: tuple[SizeScore, ...]
     fit: CurveFit
-    targets: tuple[Target, ...]
+    targets: tuple[ReachedTarget, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,10 +258,10 @@ class ModelGrades:
         """Return the grades of some models, shape (models, questions)."""
         return np.stack([self._values[model] for model in models])
 
-    def curve(self, points: Sequence[StudyPoint]) -> Curve:
+    def curve(self, points: Sequence[StudyPoint]) -> AccuracyCurve:
         """Return the curve of some points."""
         grades = self.of(point.name for point in points)
-        return Curve([point.tokens for point in points], grades, self.documents)
+        return AccuracyCurve([point.tokens for point in points], grades, self.documents)
 
     def mean(self, models: Sequence[str]) -> Bounded:
         """Return the mean of some models, with its interval."""
@@ -273,16 +272,15 @@ class ModelGrades:
         return self._bounded(self.of(a), self.of(b))
 
     def _bounded(self, a: Numbers, b: Numbers | None) -> Bounded:
-        parts = [part for part in (a, b) if part is not None]
+        parts = [a] if b is None else [a, b]
         sizes = [number for number, part in enumerate(parts) for _ in part]
-        curve = Curve(sizes, np.concatenate(parts), self.documents)
-        drawn = curve.resampled_means(RESAMPLES, 0)
-        found, spread = curve.means, drawn
-        value = found[0] - (found[1] if b is not None else 0.0)
-        values = spread[:, 0] - (spread[:, 1] if b is not None else 0.0)
-        low, high = np.quantile(values, curve.levels)
-        if not curve.enough_documents:
-            low, high = (-1.0 if b is not None else 0.0), 1.0
+        curve = AccuracyCurve(sizes, np.concatenate(parts), self.documents)
+        signs = np.array([1.0, -1.0][: len(parts)])
+        value = curve.means @ signs
+        low, high = (0.0 if b is None else -1.0), 1.0
+        if curve.enough_documents:
+            drawn = curve.resampled_means(RESAMPLES, 0) @ signs
+            low, high = np.quantile(drawn, curve.levels)
         return Bounded(value=float(value), low=float(min(low, value)), high=float(max(high, value)))
 
 
@@ -338,10 +336,13 @@ def _arm_curve(
     targets: Sequence[float],
     missing: Sequence[StudyPoint],
 ) -> ArmCurve:
-    fit, reached = fit_curve(grades.curve(points), chance, targets=targets)
+    fit: CurveFit
+    reached: tuple[ReachedTarget, ...] = ()
     if missing:
         total = len(points) + len(missing)
-        fit, reached = no_fit(f"{len(missing)} of {total} models are not finished"), ()
+        fit = no_fit(f"{len(missing)} of {total} models are not finished")
+    else:
+        fit, reached = fit_curve(grades.curve(points), chance, targets=targets)
     return ArmCurve(
         arm=points[0].arm,
         matched=points[0].matched,
@@ -381,8 +382,3 @@ def _size_scores(
             accuracy=grades.mean(names),
             by_seed={point.seed: float(grades.of([point.name]).mean()) for point in own},
         )
-
-
-def training_tokens_of(size: int, epochs: float, replay_share: float, batch_tokens: int) -> int:
-    """Return the training tokens of a size, the same for all its arms: whole optimizer steps."""
-    return max(1, math.ceil(epochs * size / (1 - replay_share) / batch_tokens)) * batch_tokens

@@ -35,7 +35,7 @@ EPSILON = 0.1  # slack of the bounds; at V = 100 the limit alone is some 4% belo
 LEAST_WEIGHT = 1e-15
 
 
-class World(NamedTuple):
+class LinkGraph(NamedTuple):
     """A random directed graph of entities.
 
     Attributes:
@@ -54,7 +54,7 @@ class World(NamedTuple):
         return self.entities * (self.entities - 1)
 
 
-def random_world(entities: int, degree: float, seed: int) -> World:
+def random_world(entities: int, degree: float, seed: int) -> LinkGraph:
     """Draw a graph in which each ordered pair is linked with probability degree / entities.
 
     The number of links of each entity is binomial, and their ends are drawn without replacement,
@@ -78,7 +78,7 @@ def random_world(entities: int, degree: float, seed: int) -> World:
     ends = np.concatenate([[0], np.cumsum(counts)])
     columns = np.concatenate(rows).astype(np.int32)
     data = np.ones(len(columns), np.int8)
-    return World(entities, csr_array((data, columns, ends), shape=(entities, entities)), degree)
+    return LinkGraph(entities, csr_array((data, columns, ends), shape=(entities, entities)), degree)
 
 
 def _without(drawn: NDArray[np.int64], entity: int) -> NDArray[np.int64]:
@@ -93,7 +93,7 @@ class Tree(NamedTuple):
     parents: NDArray[np.int32]  # by entity; negative where there is none
 
 
-def tree_of(world: World, root: int) -> Tree:
+def tree_of(world: LinkGraph, root: int) -> Tree:
     """Return the breadth-first tree of a root; links of lower number come first."""
     return Tree(*breadth_first_order(world.links, root, directed=True, return_predecessors=True))
 
@@ -186,7 +186,7 @@ class SubtreeSizes:
         return found
 
 
-def count_subtrees(world: World, sources: int | None = None, seed: int = 0) -> SubtreeSizes:
+def count_subtrees(world: LinkGraph, sources: int | None = None, seed: int = 0) -> SubtreeSizes:
     """Count the subtree sizes in the breadth-first trees of all entities, or of a sample.
 
     O(sources * links) time, in compiled code for each tree.
@@ -219,12 +219,10 @@ def survival(degree: float) -> float:
     return 1 + float(lambertw(-degree * math.exp(-degree)).real) / degree
 
 
-def bounds(
-    entities: int, degree: float, steps: ArrayLike, epsilon: float = EPSILON
-) -> tuple[Numbers, Numbers]:
+def bounds(entities: int, degree: float, steps: ArrayLike) -> tuple[Numbers, Numbers]:
     """Return Theorem 1's lower and upper bound of the density, in the shape of `steps`.
 
-    They hold with a probability that tends to 1 as V grows, for any fixed epsilon > 0.
+    They hold with a probability that tends to 1 as V grows, for any fixed `EPSILON` > 0.
 
     Raises:
         UserError: The degree is at most 1, or there are fewer than two entities.
@@ -232,10 +230,10 @@ def bounds(
     _check_supercritical(entities, degree)
     wanted = np.asarray(steps, np.float64)
     pairs, limit = entities * (entities - 1), survival(degree) ** 2
-    longest = (1 + epsilon) * math.log(entities) / math.log(degree)
+    longest = (1 + EPSILON) * math.log(entities) / math.log(degree)
     low = degree / entities + limit * -np.expm1(wanted * math.log1p(-1 / pairs))
     high = degree / entities + limit * -np.expm1(wanted * math.log1p(-min(1 / 2, longest / pairs)))
-    return low * (1 - epsilon), high * (1 + epsilon)
+    return low * (1 - EPSILON), high * (1 + EPSILON)
 
 
 def branching_density(entities: int, degree: float, steps: ArrayLike) -> Numbers:

@@ -11,8 +11,8 @@ from steep.core.errors import UserError
 from steep.core.ids import derive_seed
 from steep.scaling.simulation import Simulation
 from steep.scaling.theory import (
+    LinkGraph,
     SubtreeSizes,
-    World,
     bounds,
     branching_density,
     count_subtrees,
@@ -120,7 +120,7 @@ def compute_theory(
     )
 
 
-def _points(world: World, counted: SubtreeSizes, seed: int) -> tuple[TheoryPoint, ...]:
+def _points(world: LinkGraph, counted: SubtreeSizes, seed: int) -> tuple[TheoryPoint, ...]:
     wanted = {max(1, round(share * world.pairs)) for share in STEPS_PER_PAIR}
     steps = np.array([0, *sorted(wanted)])
     missing = [None] * len(steps)

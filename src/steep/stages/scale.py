@@ -12,6 +12,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from steep.config import Config
@@ -21,13 +22,13 @@ from steep.core.formatting import plural
 from steep.evaluation.config import BASE, OpenBookConfig, SummariesConfig
 from steep.evaluation.setup import EvaluationSetup
 from steep.llm.model_names import model_directory
-from steep.scaling.study import StudyPoint, study_points, training_tokens_of
+from steep.scaling.study import StudyPoint, study_points
 from steep.stages import evaluate, pipeline, train
 from steep.stages.finished_artifacts import ReadOnlyProject, without_log_lines
 from steep.tokens.subset import build_subset
 from steep.training.config import TrainConfig
 from steep.training.models import MODEL_NAME, delete_weights
-from steep.training.runs import mixed_rates, train_arm, training_identity
+from steep.training.runs import mixed_rates, train_arm, training_identity, training_steps
 
 if TYPE_CHECKING:
     from steep.evaluation.question_set import QuestionSet
@@ -38,7 +39,7 @@ log = logging.getLogger("steep")
 KEPT = ("train", "subset")  # stages of which a study keeps artifacts
 
 
-class Finished(NamedTuple):
+class FinishedPoint(NamedTuple):
     """A point that is trained and evaluated."""
 
     trained: Artifact
@@ -70,12 +71,12 @@ class Study:
 
     def ask(self, point: StudyPoint, trained: Artifact) -> list[Artifact]:
         """Ask the model of a point, or find its answers; return the artifacts of rows."""
-        return self._ask(self._setup({point.name: point.arm}), {point.name: trained}, point.name)
+        return self._ask(self.setup({point.name: point.arm}), {point.name: trained}, point.name)
 
     def ask_base(self) -> list[Artifact]:
         """Ask the base model, with retrieved texts, too, or find its answers."""
         book = self.config.open_book.model_copy(update={"models": ()})
-        return self._ask(replace(self._setup({}), open_book=book), {}, BASE)
+        return self._ask(replace(self.setup(), open_book=book), {}, BASE)
 
     def subset(self, point: StudyPoint) -> Artifact | None:
         """Choose the texts of a point, or find them; None: all texts of its arm."""
@@ -109,16 +110,12 @@ class Study:
         """
         from steep.evaluation.question_set import read_question_set
 
-        found = read_question_set(self._setup({}), self.run.documents)
+        found = read_question_set(self.setup(), self.run.documents)
         if found is None or not (found.questions or found.short):
             raise UserError("A scaling study needs questions.", where="evaluate.questions")
         return found
 
-    def setup(self) -> EvaluationSetup:
-        """Return how answers are read."""
-        return self._setup({})
-
-    def _setup(self, arms: Mapping[str, str]) -> EvaluationSetup:
+    def setup(self, arms: Mapping[str, str] = MappingProxyType({})) -> EvaluationSetup:
         """Return what models are asked: closed book, and what they forgot."""
         whole = evaluate.setup_of(self.config, self.project)
         return replace(
@@ -146,12 +143,12 @@ class Study:
 
 def settings_of(config: Config, available: Container[str], point: StudyPoint) -> TrainConfig:
     """Return the settings of a point's training, given the shards that can be mixed in."""
-    settings = config.train
-    own = sum(mixed_rates(settings, available).values())
-    share = own if settings.replay_mode == "add" else 0.0
-    batch_tokens = settings.batch_sequences * settings.context_tokens
-    tokens = training_tokens_of(point.tokens, config.scale.epochs, share, batch_tokens)
-    return settings.model_copy(update={"tokens": tokens, "epochs": None, "seed": point.seed})
+    lengths = {"epochs": config.scale.epochs, "tokens": None, "seed": point.seed}
+    settings = config.train.model_copy(update=lengths)
+    rate = sum(mixed_rates(settings, available).values())
+    steps = training_steps(settings, point.tokens, rate)
+    tokens = steps * settings.batch_sequences * settings.context_tokens
+    return settings.model_copy(update={"tokens": tokens, "epochs": None})
 
 
 def find_study(config: Config, project: Project) -> Study | None:
@@ -233,7 +230,7 @@ def open_study(config: Config, project: Project) -> Study:
     return study
 
 
-def run_point(study: Study, point: StudyPoint) -> Finished:
+def run_point(study: Study, point: StudyPoint) -> FinishedPoint:
     """Train and evaluate one point, or find it."""
     if found := look_at(study, point):
         finished = found
@@ -244,19 +241,19 @@ def run_point(study: Study, point: StudyPoint) -> Finished:
             log.info("scale: %s is trained again, as its weights were deleted", point.name)
             (trained.path / MANIFEST).unlink()
             trained = study.train(point)
-        finished = Finished(trained, study.ask(point, trained))
+        finished = FinishedPoint(trained, study.ask(point, trained))
         gc.collect()
     if study.config.scale.delete_weights and (finished.trained.path / MODEL_NAME).is_dir():
         delete_weights(finished.trained.path, study.project)
     return finished
 
 
-def look_at(study: Study, point: StudyPoint) -> Finished | None:
+def look_at(study: Study, point: StudyPoint) -> FinishedPoint | None:
     """Return a point if it is trained and evaluated, without making anything."""
     looking = study.looking()
     with without_log_lines(), suppress(Unfinished):
         trained = looking.train(point)
-        return Finished(trained, looking.ask(point, trained))
+        return FinishedPoint(trained, looking.ask(point, trained))
     return None
 
 

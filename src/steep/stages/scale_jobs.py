@@ -153,7 +153,8 @@ def run_on_ray(study: Study) -> None:
     finally:
         if started:
             ray.shutdown()
-    for number, error in failed.items():
+    if failed:
+        number, error = min(failed.items())
         raise UserError(
             f"{plural(len(failed), 'point')} of the study failed; the others are kept.",
             where=f"point {number}",

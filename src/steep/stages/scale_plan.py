@@ -14,7 +14,7 @@ from steep.core.ranges import Range
 from steep.scaling.study import StudyPoint, study_points
 from steep.stages.finished_artifacts import without_log_lines
 from steep.stages.plan import make_plan
-from steep.stages.scale import Finished, Study, find_study, look_at, other_models, settings_of
+from steep.stages.scale import FinishedPoint, Study, find_study, look_at, other_models, settings_of
 from steep.stages.training_plan import TextTokens, devices_of, model_shape
 from steep.tokens.build import INSTRUCTION, REPLAY, VALIDATION
 from steep.training.checkpoint_files import kept_steps
@@ -132,7 +132,7 @@ def _estimated_points(config: Config, project: Project, plan: Any) -> tuple[Stud
 
 
 def _run(
-    config: Config, study: Study | None, point: StudyPoint, finished: Finished | None
+    config: Config, study: Study | None, point: StudyPoint, finished: FinishedPoint | None
 ) -> RunForecast:
     available = study.run.tokenize if study else {REPLAY: None, INSTRUCTION: None}
     settings = settings_of(config, available, point)
@@ -157,7 +157,7 @@ def _run(
 def _sizes(
     points: Sequence[StudyPoint],
     runs: Sequence[RunForecast],
-    finished: dict[str, Finished | None],
+    finished: dict[str, FinishedPoint | None],
 ) -> tuple[SizeForecast, ...]:
     by_name = {run.name: run for run in runs}
     sizes = []
@@ -179,7 +179,7 @@ def _sizes(
 
 
 def _evaluation_hours(
-    points: Sequence[StudyPoint], finished: dict[str, Finished | None]
+    points: Sequence[StudyPoint], finished: dict[str, FinishedPoint | None]
 ) -> float | None:
     done = [each for each in finished.values() if each]
     if not done:

@@ -28,7 +28,7 @@ from steep.scaling.study import (
     write_study,
 )
 from steep.stages.finished_artifacts import without_log_lines
-from steep.stages.scale import Finished, Study, look_at
+from steep.stages.scale import FinishedPoint, Study, look_at
 
 if TYPE_CHECKING:
     from steep.evaluation.methods.common import Graded
@@ -91,7 +91,7 @@ def _unfinished(study: Study, problem: str) -> UserError:
 
 
 def _result(
-    study: Study, finished: Mapping[str, Finished], rows: Mapping[str, Sequence[Artifact]]
+    study: Study, finished: Mapping[str, FinishedPoint], rows: Mapping[str, Sequence[Artifact]]
 ) -> StudyResult:
     tokens = {name: int(each.trained.manifest["tokens"]) for name, each in finished.items()}
     metrics = tuple(
@@ -147,7 +147,7 @@ def _retrieved(rows: Sequence[Artifact], setup: EvaluationSetup) -> tuple[str, G
     return metric, Graded(best.grades, best.chance or 0.0)
 
 
-def _prices(study: Study, finished: Mapping[str, Finished]) -> Iterator[Price]:
+def _prices(study: Study, finished: Mapping[str, FinishedPoint]) -> Iterator[Price]:
     """Yield what the largest model of each arm took, averaged over its seeds."""
     settings = study.config.train
     for arm in dict.fromkeys(point.arm for point in study.points):

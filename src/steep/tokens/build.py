@@ -38,7 +38,7 @@ REPLAY: Literal["replay"] = "replay"
 INSTRUCTION: Literal["instruction"] = "instruction"
 VALIDATION = "validation"
 CHATS = "chats"
-SUBSET_NAME = "texts.npy"  # numbers of the texts of a subset
+SUBSET_NAME = "texts.npy"  # numbers of the texts of a subset; here, as numpy loads with subsets
 EXPECTED_CHATS = 'a JSONL file, each line {"messages": [{"role", "content"}, ...]}'
 
 Texts = Callable[[], Iterable[str]]

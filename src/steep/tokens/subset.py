@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steep.core.artifacts import Artifact, Identity, Project, build
-from steep.core.errors import UserError
 from steep.core.files import write_bytes
 from steep.core.ids import derive_seed
 from steep.corpus.passage import PASSAGES_NAME, TextPlace, stream_places
@@ -65,20 +64,7 @@ def build_subset(
     holdout: float,
     tokens: int,
 ) -> Artifact:
-    """Choose the subset of an arm's shard with at least `tokens` tokens.
-
-    Raises:
-        UserError: The shard has fewer tokens.
-    """
-    available = int(shard.manifest["tokens"])
-    if tokens > available:
-        raise UserError(
-            "The texts of this arm are fewer than this point of the study needs.",
-            where="scale.tokens",
-            expected=f"at most {available:,} tokens (arm '{shard.manifest['arm']}')",
-            found=f"{tokens:,}",
-            hint="generate more texts, or lower the largest size",
-        )
+    """Choose the subset of an arm's shard with at least `tokens` tokens, or all of its texts."""
 
     def make(directory: Path) -> dict[str, Any]:
         places = [

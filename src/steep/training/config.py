@@ -73,7 +73,7 @@ class OptimizationConfig(Section):
     keep_checkpoints: int = operational(
         1,
         ge=0,
-        description="newest checkpoints that are kept during training; 0: none is written, so an "
+        description="newest checkpoints that are kept during training; 0: no checkpoint, so an "
         "interrupted run is lost",
     )
     trackers: tuple[TrackerName, ...] = operational(

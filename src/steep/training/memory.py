@@ -256,7 +256,7 @@ def check_disk(directory: Path, estimate: MemoryEstimate, settings: Optimization
             where=directory,
             expected=_disk_parts(estimate, keep_checkpoints),
             found=gib(free),
-            hint=f"free some space or lower {section}.keep_checkpoints (0: none is written), then "
+            hint=f"free some space or lower {section}.keep_checkpoints (0: no checkpoint), then "
             "run the same command again",
         )
 

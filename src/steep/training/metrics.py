@@ -33,7 +33,7 @@ class StepMetrics:
 
     step: int  # number of steps done, including this one
     tokens: int  # tokens read so far, replay included
-    loss: float | None  # nats per predicted token, before the step; None if none is predicted
+    loss: float | None  # nats per predicted token, before the step; None if no token is predicted
     learning_rate: float  # learning rate of the step
     grad_norm: float  # norm of the gradient before clipping
     tokens_per_s: float  # tokens per second of the step, over all ranks; 0 if it was skipped

@@ -20,7 +20,7 @@ from steep.training.model_dims import decoder_layers
 from steep.training.parallel import World, shard
 
 MEMORY_BUDGET = 0.99  # share of the activations kept by default; lower recomputes products, too
-SHAPES = 64  # compiled shapes of a layer, at most
+LAYER_SHAPES = 64  # compiled shapes of a layer, at most
 PROBE_TOKENS = 8  # of each of two documents
 
 log = logging.getLogger("steep")
@@ -149,7 +149,7 @@ def compile_layers(layers: list[nn.Module]) -> None:
     torch._functorch.config.activation_memory_budget = MEMORY_BUDGET
     if not counts_grouped_attention():
         torch._functorch.config.activation_memory_budget_runtime_estimator = "testing"
-    torch._dynamo.config.recompile_limit = max(SHAPES, torch._dynamo.config.recompile_limit)
+    torch._dynamo.config.recompile_limit = max(LAYER_SHAPES, torch._dynamo.config.recompile_limit)
     for layer in layers:
         layer.compile(fullgraph=True, dynamic=False)
 

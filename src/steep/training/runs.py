@@ -252,7 +252,6 @@ def _run(job: TrainingJob, launch: Launch) -> dict[str, Any]:
         )
     return {
         "steps": job.steps,
-        "skipped_steps": skipped,
         "final_loss": measured[-1],
         **ledger,
         "last": asdict(last),

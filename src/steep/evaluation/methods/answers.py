@@ -45,7 +45,7 @@ from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.statistics import mean_interval
 
 STAGE = "answer"
-METRIC = "accuracy of answers"  # in scaling curves
+METRIC = "accuracy of answers"  # of its grades
 LEAST_READ = 0.9  # of the questions; the result warns below
 NOTHING_CAME = "the engine gave no answer"
 CUT_OFF = "cut off at max_tokens"

@@ -39,7 +39,7 @@ from steep.evaluation.setup import EvaluationSetup
 log = logging.getLogger("steep")
 
 STAGE = "score"
-METRIC = "accuracy by likelihood"  # in scaling curves
+METRIC = "accuracy by likelihood"  # of its grades
 
 
 def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:

@@ -35,7 +35,7 @@ from steep.report.blocks import (
     table,
 )
 from steep.report.scaling_chart import scaling_chart
-from steep.scaling.fits import Bounded, FormFit, Target
+from steep.scaling.fits import Bounded, FormFit, ReachedTarget
 from steep.scaling.study import (
     RETRIEVAL,
     ArmCurve,
@@ -135,7 +135,7 @@ def _fits(found: MetricStudy) -> Iterator[Block]:
             rows.append([Model(curve.arm), name, *_form_cells(form, least)])
     if rows:
         caption = (
-            "AICc is relative to the best form of the arm; forms within 2 are not told apart. "
+            "AICc is relative to the best form of the arm; forms within 2 are equally supported. "
             "Held-out error: predicted minus measured accuracy of the largest size, in points, by "
             "a fit without it. In the mixtures, r is the decay per million tokens."
         )
@@ -192,11 +192,11 @@ def _targets(found: MetricStudy) -> Table | None:
     return Table(headings, rows, caption, texts=(0, 2))
 
 
-def _label(curve: ArmCurve, target: Target) -> str:
+def _label(curve: ArmCurve, target: ReachedTarget) -> str:
     return next(form.label for form in curve.fit.forms if form.form == target.form)
 
 
-def _tokens(target: Target) -> Stacked:
+def _tokens(target: ReachedTarget) -> Stacked:
     value, low, high = (
         count(each) if math.isfinite(each) else "never"
         for each in (target.tokens.value, target.tokens.low, target.tokens.high)
@@ -204,7 +204,7 @@ def _tokens(target: Target) -> Stacked:
     return Stacked(value, f"[{low}, {high}]")
 
 
-# ---- what it took, and what it gained ------------------------------------------------------------
+# ---- costs and gains ------------------------------------------------------------
 
 
 def _dollars(usd: float | None) -> str:
