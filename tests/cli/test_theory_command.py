@@ -16,7 +16,8 @@ from steep.core.errors import UserError
 from steep.evaluation.compare import Grade
 from steep.evaluation.methods.common import Graded
 from steep.scaling.config import ScaleConfig
-from steep.scaling.study import StudyResult, metric_study, study_points, write_study
+from steep.scaling.results import StudyResult, write_study
+from steep.scaling.study import metric_study, study_points
 
 
 def widest_line(shown: str) -> int:

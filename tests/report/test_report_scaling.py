@@ -17,17 +17,15 @@ from steep.evaluation.methods.common import Graded
 from steep.report.render import render_report, study_page
 from steep.report.scaling_chart import scaling_chart
 from steep.scaling.config import POINTER_NAME, ScaleConfig
-from steep.scaling.study import (
+from steep.scaling.results import (
     RESULT_NAME,
     MetricStudy,
     Price,
-    StudyPoint,
     StudyResult,
-    metric_study,
     read_study,
-    study_points,
     write_study,
 )
+from steep.scaling.study import StudyPoint, metric_study, study_points
 
 QUESTIONS, DOCUMENTS = 400, 40
 ARMS = {"raw": ("documents",), "written": ("entigraph",)}

@@ -9,8 +9,9 @@ import pytest
 from curves import MILLION, paper, simulated
 
 from steep.scaling.curve import AccuracyCurve, Numbers
-from steep.scaling.fits import Bounded, CurveFit, FormFit, fit_curve
+from steep.scaling.fits import fit_curve
 from steep.scaling.forms import FORMS, ExponentialMixture, LogLinear, Plateau
+from steep.scaling.results import Bounded, CurveFit, FormFit
 
 SIZES = np.geomspace(0.05, 50, 8) * MILLION
 RESAMPLES = 200

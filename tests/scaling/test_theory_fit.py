@@ -15,14 +15,8 @@ from steep.core.files import write_json
 from steep.evaluation.compare import Grade
 from steep.evaluation.methods.common import Graded
 from steep.scaling.config import POINTER_NAME, ScaleConfig
-from steep.scaling.study import (
-    RESULT_NAME,
-    STAGE,
-    StudyResult,
-    metric_study,
-    study_points,
-    write_study,
-)
+from steep.scaling.results import RESULT_NAME, STAGE, StudyResult, write_study
+from steep.scaling.study import metric_study, study_points
 from steep.scaling.theory_fit import fit_theory, shape
 from steep.scaling.theory_points import read_points
 

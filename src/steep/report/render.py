@@ -47,7 +47,7 @@ from steep.report.sections.other_methods import other_methods
 from steep.report.sections.scaling import scaling
 from steep.report.sections.summaries import summaries
 from steep.report.sections.training import training
-from steep.scaling.study import StudyResult
+from steep.scaling.results import StudyResult
 
 RESULTS: Sequence[Callable[[ResultTables], PageSection | None]] = (
     likelihood,

@@ -17,7 +17,7 @@ from steep.evaluation.config import BASE
 from steep.evaluation.setup import SCORES_NAME
 from steep.evaluation.study_results import read_scores
 from steep.report.results import ResultTables
-from steep.scaling.study import StudyResult, find_study
+from steep.scaling.results import StudyResult, find_study
 
 T = TypeVar("T")
 STAGES = ("documents", "generate", "corpus", "tokenize", "train", "evaluate")

@@ -19,8 +19,7 @@ from steep.report.charts import (
     ticks,
 )
 from steep.report.html import Html, el, number
-from steep.scaling.fits import Bounded
-from steep.scaling.study import RETRIEVAL, ArmCurve, MetricStudy
+from steep.scaling.results import RETRIEVAL, ArmCurve, Bounded, MetricStudy
 
 HEIGHT = 320  # pixels
 MARGIN = 0.06  # of the range, on both sides

@@ -12,16 +12,16 @@ are those of the mean over seeds; prediction bands add the spread of a single mo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steep.core.formatting import percent
-from steep.evaluation.results import AtMost
 from steep.scaling.curve import LEAST_DOCUMENTS, AccuracyCurve
 from steep.scaling.forms import FORMS, Fitted, Form
+from steep.scaling.results import BandPoint, Bounded, CurveFit, FormFit, ReachedTarget
 
 Numbers = NDArray[np.float64]
 RESAMPLES = 1000
@@ -29,74 +29,6 @@ UNDECIDED = 2.0  # difference of AICc
 SPARE_POINTS = 2  # sizes beyond the number of parameters
 BAND_POINTS = 60
 FARTHEST = 1000.0  # an extrapolation ends at so many times the largest size
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bounded:
-    """A value with its interval."""
-
-    value: AtMost
-    low: AtMost
-    high: AtMost
-
-
-@dataclass(frozen=True, kw_only=True)
-class FormFit:
-    """The fit of one form.
-
-    Attributes:
-        aicc: Akaike's criterion for small samples, over all models; infinite if there are too few.
-        held_out_error: Predicted minus measured accuracy of the largest size by a fit to all other
-            sizes; None if these are too few.
-        refused: Why the form was not fitted, or empty.
-    """
-
-    form: str
-    label: str
-    parameters: Mapping[str, Bounded]
-    aicc: AtMost
-    held_out_error: float | None
-    refused: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BandPoint:
-    """The fitted curve at a number of tokens, with the bands of the mean and of a new model."""
-
-    tokens: float
-    value: float
-    low: float
-    high: float
-    new_low: float
-    new_high: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class CurveFit:
-    """The fits of a curve.
-
-    Attributes:
-        forms: All forms, fitted or refused.
-        chosen: The form that the data prefer, or None.
-        best: The forms among which the data do not decide; the chosen one alone if there is one.
-        refused: Why no form was fitted at all, or empty.
-        band: Of the first of the best forms; empty if refused.
-    """
-
-    forms: tuple[FormFit, ...]
-    chosen: str | None
-    best: tuple[str, ...]
-    refused: str
-    band: tuple[BandPoint, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReachedTarget:
-    """The tokens at which a form reaches an accuracy; infinite if it does not within `FARTHEST`."""
-
-    accuracy: float
-    form: str
-    tokens: Bounded
 
 
 def fit_curve(

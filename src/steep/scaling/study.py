@@ -1,4 +1,4 @@
-"""A scaling study: its points, and its results as typed data.
+"""A scaling study: its points, and the results of their grades.
 
 A point is one trained model: an arm, the tokens of its subset, and a seed. Arms that read only the
 source documents are *matched*: at each size they are trained on all their texts for as many tokens
@@ -9,24 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from pydantic import TypeAdapter
 
 from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
-from steep.core.files import read_json, write_json
 from steep.evaluation.compare import Grade
 from steep.evaluation.config import BASE
 from steep.evaluation.methods.common import Graded
-from steep.evaluation.results import as_json
-from steep.scaling.config import POINTER_NAME, ScaleConfig
+from steep.scaling.config import ScaleConfig
 from steep.scaling.curve import AccuracyCurve, Numbers
-from steep.scaling.fits import RESAMPLES, Bounded, CurveFit, ReachedTarget, fit_curve, no_fit
-
-STAGE, RESULT_NAME = "scale", "study.json"
-RETRIEVAL = "retrieval"  # the name of the base model with retrieved texts
+from steep.scaling.fits import RESAMPLES, fit_curve, no_fit
+from steep.scaling.results import (
+    RETRIEVAL,
+    ArmCurve,
+    ArmGains,
+    Bounded,
+    CurveFit,
+    Gain,
+    MetricStudy,
+    ReachedTarget,
+    SizeScore,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,133 +107,6 @@ def _sizes(settings: ScaleConfig, arm: str, total: int) -> tuple[int, ...]:
             hint="generate more texts, leave the arm out (scale.arms), or lower the size",
         )
     return tuple(sorted(set(settings.tokens)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class SizeScore:
-    """The mean accuracy of the models of one size.
-
-    Attributes:
-        tokens: Tokens of the texts; for a matched arm, those of the size that it matches.
-        training_tokens: Tokens that each model was trained on, replay included.
-        models: Number of seeds.
-        accuracy: With an interval over documents and seeds.
-        by_seed: The accuracy of each model, by seed.
-    """
-
-    tokens: int
-    training_tokens: int
-    models: int
-    accuracy: Bounded
-    by_seed: Mapping[int, float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArmCurve:
-    """The curve of an arm."""
-
-    arm: str
-    matched: bool
-    sizes: tuple[SizeScore, ...]
-    fit: CurveFit
-    targets: tuple[ReachedTarget, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gain:
-    """The mean accuracy of the largest size of an arm minus that of something else."""
-
-    over: str  # "base", "retrieval", or the name of a matched arm
-    points: Bounded  # shares, from -1 to 1
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Return True if the interval of the gain excludes zero."""
-        return self.points.low > 0 or self.points.high < 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Price:
-    """What the largest model of an arm took; None is unknown."""
-
-    arm: str
-    tokens: int
-    generation_usd: float | None
-    training_hours: float
-    evaluation_hours: float
-    training_usd: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArmGains:
-    """The gains of an arm at its largest size."""
-
-    arm: str
-    tokens: int
-    gains: tuple[Gain, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class MetricStudy:
-    """The curves of one metric.
-
-    Attributes:
-        chance: The accuracy of guessing.
-        questions: Questions that count for all models; `left_out` do not count for some model.
-        retrieval: The accuracy of the base model with retrieved texts, if it was asked.
-    """
-
-    metric: str
-    chance: float
-    questions: int
-    left_out: int
-    documents: int
-    base: Bounded
-    retrieval: Bounded | None
-    curves: tuple[ArmCurve, ...]
-    gains: tuple[ArmGains, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Forgotten:
-    """The loss on general text minus that of the base, in bits per byte, over the seeds."""
-
-    arm: str
-    tokens: int
-    mean: float
-    lowest: float
-    highest: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudyResult:
-    """The results of a study, as `study.json` holds them."""
-
-    models: int
-    missing: tuple[str, ...]  # names of models that are not evaluated yet
-    hours: float  # of training and evaluation, all models together
-    metrics: tuple[MetricStudy, ...]
-    prices: tuple[Price, ...]
-    forgotten: tuple[Forgotten, ...]
-
-
-def read_study(path: Path) -> StudyResult:
-    """Read `study.json`."""
-    return TypeAdapter(StudyResult).validate_python(read_json(path))
-
-
-def find_study(store: Path, run_directory: Path) -> StudyResult | None:
-    """Return the latest result of a run's study; None without one."""
-    pointer = run_directory / POINTER_NAME
-    if not pointer.is_file():
-        return None
-    path = store / read_json(pointer)[STAGE] / RESULT_NAME
-    return read_study(path) if path.is_file() else None
-
-
-def write_study(path: Path, result: StudyResult) -> None:
-    """Write `study.json` atomically."""
-    write_json(path, as_json(result))
 
 
 class ModelGrades:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from steep.core.errors import UserError
 from steep.scaling.config import POINTER_NAME
-from steep.scaling.study import StudyResult, find_study, read_study
+from steep.scaling.results import StudyResult, find_study, read_study
 
 
 class MeasuredCurve(NamedTuple):

@@ -16,17 +16,17 @@ from steep.evaluation.setup import EvaluationSetup
 from steep.ledger.ledger import open_ledger
 from steep.report.render import study_page
 from steep.scaling.config import POINTER_NAME
-from steep.scaling.study import (
+from steep.scaling.results import (
     RESULT_NAME,
     RETRIEVAL,
     STAGE,
     Forgotten,
     Price,
     StudyResult,
-    metric_study,
     read_study,
     write_study,
 )
+from steep.scaling.study import metric_study
 from steep.stages.finished_artifacts import without_log_lines
 from steep.stages.scale import FinishedPoint, Study, look_at
 

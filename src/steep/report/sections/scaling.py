@@ -35,14 +35,16 @@ from steep.report.blocks import (
     table,
 )
 from steep.report.scaling_chart import scaling_chart
-from steep.scaling.fits import Bounded, FormFit, ReachedTarget
-from steep.scaling.study import (
+from steep.scaling.results import (
     RETRIEVAL,
     ArmCurve,
     ArmGains,
+    Bounded,
     Forgotten,
+    FormFit,
     MetricStudy,
     Price,
+    ReachedTarget,
     StudyResult,
 )
 
