@@ -77,7 +77,7 @@ class CurveFit:
 
 @dataclass(frozen=True, kw_only=True)
 class ReachedTarget:
-    """The tokens at which a form reaches an accuracy; infinite if it does not (see fits.FARTHEST)."""
+    """The tokens at which a form reaches an accuracy; infinite if it does not."""
 
     accuracy: float
     form: str
