@@ -25,7 +25,9 @@ if TYPE_CHECKING:
         Recipe,
         RecipeKind,
         RecipeOptions,
+        Rejected,
         Repeated,
+        SampledOptions,
         Step,
         Writer,
         ask,
@@ -46,7 +48,8 @@ _HOMES = {
     "evaluation.results": ("Scores",),
     "evaluation.study_results": ("read_scores",),
     "recipes.recipe": (
-        "Recipe", "RecipeKind", "RecipeOptions", "Repeated", "Step", "Writer", "ask",
+        "Recipe", "RecipeKind", "RecipeOptions", "Rejected", "Repeated", "SampledOptions", "Step",
+        "Writer", "ask",
     ),
 }  # fmt: skip
 
@@ -61,7 +64,9 @@ __all__ = [
     "Recipe",
     "RecipeKind",
     "RecipeOptions",
+    "Rejected",
     "Repeated",
+    "SampledOptions",
     "Sampling",
     "Scores",
     "Step",

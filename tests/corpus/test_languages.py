@@ -146,7 +146,9 @@ def test_a_document_goes_from_its_entities_to_its_passages(recorded: Recorded) -
     answer = json.dumps(listed, ensure_ascii=False)
     answers = {"entities": [answer]}
     assert recipe.prompts.entities(document, answers).entities == recorded.entities
-    candidates = [Candidate(entities.passage(first, answer) or "", "lamp", first.id, "entigraph")]
+    summary = entities.passage(first, answer)
+    assert summary == recorded.summary
+    candidates = [Candidate(summary, "lamp", first.id, "entigraph")]
     calls = pairs.calls(document, answers)
     for call in (calls[rank] for rank in range(len(calls))):
         a, b = call.subset

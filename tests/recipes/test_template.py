@@ -112,6 +112,37 @@ def test_a_template_without_a_place_for_the_document_is_refused(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("{document} {titel}", r"stands for nothing[^~]*\{titel\}[^~]*did you mean \{title\}"),
+        ("{document} {audience}", r"write \{ audience \}"),
+    ],
+)
+def test_an_unknown_placeholder_is_refused(tmp_path: Path, template: str, problem: str) -> None:
+    path = tmp_path / "lecture.md"
+    path.write_text(template)
+    with pytest.raises(UserError, match=problem):
+        read_template(TemplateOptions(template=path))
+
+
+def test_other_braces_are_left_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "lecture.md"
+    text = r'{document} \frac{abc}{def} {"key": {nested}} f(x) = {x} ${HOME} {{literal}}'
+    path.write_text(text)
+    read = read_template(TemplateOptions(template=path))
+    assert filled(read.text, DOCUMENT)[0].content.endswith(text.removeprefix("{document}"))
+
+
+def test_values_stand_in_the_last_part_and_are_not_filled_in_themselves() -> None:
+    template = "S\n---\n{document}\n\nDo it.\nStrategy: {strategy}, {title}."
+    messages = [filled(template, GERMAN, "German", strategy=each) for each in ("{title}", "b")]
+    one, two = (each[-1].parts for each in messages)
+    assert one[:-1] == two[:-1] and one[1] == "\n\nDo it.\n"
+    assert one[-1].startswith("Strategy: {title}, Die Fähre.")
+    assert one[-1].endswith("Write the whole answer in German.")
+
+
+@pytest.mark.parametrize(
     ("name", "problem"),
     [("entigraf", "did you mean 'entigraph'"), ("mine", "a recipe of a prompt")],
 )

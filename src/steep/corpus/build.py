@@ -113,6 +113,8 @@ class Corpus:
     def _failed_filter(
         self, candidate: Candidate, whole_id: str | None, text: str, trims: bool
     ) -> str | None:
+        if candidate.rejected is not None:
+            return candidate.rejected
         if candidate.status != "done" and not trims:
             return candidate.status
         if trims and not text:

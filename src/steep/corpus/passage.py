@@ -29,6 +29,7 @@ class Candidate:
     subset: tuple[str, ...] = ()
     status: Status = "done"
     finish_reason: str = "stop"
+    rejected: str | None = None  # why the recipe itself does not accept it
 
 
 @dataclass(frozen=True, slots=True)

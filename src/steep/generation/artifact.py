@@ -176,7 +176,8 @@ def _without_texts(view: PlanView, totals: Totals) -> list[dict[str, Any]]:
                 {
                     "recipe": recipe.name,
                     "documents": [each.document_id for each in without],
-                    "dead_end": checks.is_dead_end(len(without), len(view.documents)),
+                    "dead_end": checks.is_dead_end(len(without), len(view.documents))
+                    and not recipe.links_documents,
                     "answer": checks.prepared_answer(view, without[0]),
                     "expected": recipe.expected_answer,
                 }

@@ -47,7 +47,10 @@ def _textless(counts: Mapping[str, int]) -> int:
 def prepared_answer(view: PlanView, subject: Subject) -> str:
     """Return the beginning of the last answer that left nothing to write about a document."""
     recipe, document = view.of(subject)
-    planned = view.preparation(recipe, document).planned
+    preparation = view.preparation(recipe, document)
+    if not preparation.planned:
+        return f"about '{document.id}': {why_nothing(view, document)}"
+    planned = preparation.planned
     records = [record for _, record in planned if record]
     text = " ".join(records[-1].text.split()) if records else ""
     if not text:
@@ -59,11 +62,12 @@ def prepared_answer(view: PlanView, subject: Subject) -> str:
 
 def why_nothing(view: PlanView, document: Document) -> str | None:
     """Return why recipes have nothing to write about a document; None if they have something."""
-    reasons = [
-        f"{recipe.name}: {recipe.why_nothing(document, view.preparation(recipe, document).answers)}"
-        for recipe in view.recipes
-        if view.has_nothing(recipe, document)
-    ]
+    reasons = []
+    for recipe in view.recipes:
+        if view.has_nothing(recipe, document):
+            answers = view.preparation(recipe, document).answers
+            reason = recipe.unsuitable(document) or recipe.why_nothing(document, answers)
+            reasons.append(f"{recipe.name}: {reason}")
     return "; ".join(reasons) or None
 
 

@@ -13,8 +13,10 @@ which the endpoint had answered. All other steps are the *texts* of the recipe.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
+import traceback
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -24,7 +26,7 @@ from steep.documents.document import Document
 from steep.generation.totals import Subject, Tally, Totals
 from steep.ledger.ledger import Ledger, chunks
 from steep.ledger.records import CallRecord
-from steep.recipes.recipe import CallSequence, Recipe, Step
+from steep.recipes.recipe import Answers, CallSequence, Recipe, Step
 
 CALLS_PER_QUERY = 256
 SEQUENCES_KEPT = 64  # of documents: they hold prompts
@@ -86,6 +88,8 @@ class PlanView:
         self._texts: dict[Subject, tuple[Texts, ...]] = {}
         self._prepared: dict[Subject, tuple[CallRecord, ...]] = {}
         self._sequences: OrderedDict[str, CallSequence] = OrderedDict()
+        self._linked: dict[str, Recipe] = {}  # by name, once all documents are prepared
+        self._waits_for: dict[str, int] = {}  # place of the first document that may be unprepared
         self._incomplete: dict[Subject, Preparation] = {}  # as of so many changes of the ledger
         self._changes = -1
 
@@ -109,7 +113,7 @@ class PlanView:
         for step in steps:
             if any(need not in answers for need in step.needs):
                 continue
-            calls = step.calls(document, answers)
+            calls = guarded(recipe, step, document, answers)
             found, over = (
                 self._attempts(step, document, calls) if step.one_by_one else self._all(calls)
             )
@@ -129,15 +133,16 @@ class PlanView:
         recipe = next(each for each in self.recipes if each.name == subject.recipe)
         return recipe, next(each for each in self.documents if each.id == subject.document_id)
 
-    def prepared_calls(self, recipe: Recipe, document: Document) -> int:
-        """Return how many calls the complete preparation of a document took."""
-        return len(self._prepared[Subject(recipe.name, document.id)])
+    def prepared_calls(self, recipe: Recipe, document: Document) -> Counter[str]:
+        """Return how many calls of each step the complete preparation of a document took."""
+        records = self._prepared[Subject(recipe.name, document.id)]
+        return Counter(record.stage for record in records)
 
     def calls(self, texts: Texts) -> CallSequence:
         """Return the sequence of calls behind some texts."""
         if (found := self._sequences.get(texts.key)) is None:
             answers = self.preparation(texts.recipe, texts.document).answers
-            found = texts.step.calls(texts.document, answers)
+            found = guarded(texts.recipe, texts.step, texts.document, answers)
             self._keep(texts, found)
         else:
             self._sequences.move_to_end(texts.key)
@@ -149,11 +154,12 @@ class PlanView:
             yield from self.texts(recipe, document) or ()
 
     def has_nothing(self, recipe: Recipe, document: Document) -> bool:
-        """Return whether the answers about a document leave a recipe nothing to write."""
+        """Return whether a document, or the answers about it, leave a recipe nothing to write."""
         texts = self.texts(recipe, document)
         if texts is None or any(each.number for each in texts):
             return False
-        return any(each.step.expected_calls(document).high for each in texts)
+        expects = any(each.step.expected_calls(document).high for each in texts)
+        return expects or recipe.unsuitable(document) is not None
 
     def walk(self) -> Iterator[PlannedCall]:
         """Yield every planned call, recipe by recipe and document by document."""
@@ -221,11 +227,11 @@ class PlanView:
         self, recipe: Recipe, document: Document, preparation: Preparation
     ) -> tuple[Texts, ...] | None:
         """Plan the texts about a document that is prepared, and remember them."""
-        if not preparation.complete:
+        if not preparation.complete or (linked := self._link(recipe)) is None:
             return None
         found = []
-        for step in text_steps(recipe):
-            calls = step.calls(document, preparation.answers)
+        for step in text_steps(linked):
+            calls = guarded(recipe, step, document, preparation.answers)
             number = min(len(calls), self._most_per_step or len(calls))
             found.append(Texts(recipe, step, document, calls.key if number else "", number))
             if number:
@@ -235,6 +241,20 @@ class PlanView:
         self._prepared[subject] = tuple(map(_without_text, records))
         self._texts[subject] = tuple(found)
         return tuple(found)
+
+    def _link(self, recipe: Recipe) -> Recipe | None:
+        """Return a recipe that knows the other documents; None until all of them are prepared."""
+        if not recipe.links_documents:
+            return recipe
+        if (known := self._linked.get(recipe.name)) is not None:
+            return known
+        first = self._waits_for.get(recipe.name, 0)
+        for place in range(first, len(self.documents)):
+            if not self.preparation(recipe, self.documents[place]).complete:
+                self._waits_for[recipe.name] = place
+                return None
+        answers = {each.id: self.preparation(recipe, each).answers for each in self.documents}
+        return self._linked.setdefault(recipe.name, recipe.linked(self.documents, answers))
 
     def _keep(self, texts: Texts, calls: CallSequence) -> None:
         self._sequences[texts.key] = calls
@@ -324,7 +344,7 @@ class PlanView:
         """Return whether the ledger may hold calls without a slot; failed ones, for example."""
         if sum(filled) == sum(each.number for each in texts):
             return False
-        known = self.prepared_calls(recipe, document) + sum(filled)
+        known = len(self._prepared[Subject(recipe.name, document.id)]) + sum(filled)
         return self.ledger.calls_of_document(document.id, recipe.name) > known
 
     def _outside_slots(self, texts: Texts) -> Iterator[PlannedCall]:
@@ -349,6 +369,57 @@ def text_steps(recipe: Recipe) -> list[Step]:
     """Return the steps that no other step needs, in order."""
     preparing = preparing_steps(recipe)
     return [step for step in recipe.steps if step not in preparing]
+
+
+class _GuardedCalls:
+    """The calls of a step of an installed package, whose errors are told as its own."""
+
+    def __init__(self, calls: CallSequence, where: str) -> None:
+        self._calls, self._where = calls, where
+
+    @property
+    def key(self) -> str:
+        with plugin_errors(self._where):
+            return self._calls.key
+
+    def __len__(self) -> int:
+        with plugin_errors(self._where):
+            return len(self._calls)
+
+    def __getitem__(self, index: int, /) -> Call:
+        with plugin_errors(self._where):
+            return self._calls[index]
+
+
+def guarded(recipe: Recipe, step: Step, document: Document, answers: Answers) -> CallSequence:
+    """Return the calls of a step about a document.
+
+    Raises:
+        UserError: The step is of an installed package, and raises an error; here or when a call
+            is built.
+    """
+    if type(step).__module__.startswith("steep."):
+        return step.calls(document, answers)
+    where = f"recipe '{recipe.name}', step '{step.name}', document '{document.id}'"
+    with plugin_errors(where):
+        return _GuardedCalls(step.calls(document, answers), where)
+
+
+@contextmanager
+def plugin_errors(where: str) -> Iterator[None]:
+    """Turn the errors of an installed package into a `UserError` that names its recipe."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        raise UserError(
+            "A recipe of an installed package has failed.",
+            where=where,
+            found=f"{type(error).__name__}: {error} ({frame.filename}:{frame.lineno})",
+            hint="mend the recipe, or take it out of generate.recipes; texts so far are kept",
+        ) from error
 
 
 def _text(record: CallRecord | None) -> str | None:

@@ -32,6 +32,7 @@ from steep.generation.work_queue import (
     WorkQueue,
     document_work,
     preparing_rounds,
+    preparing_work,
 )
 from steep.ledger.account import Account
 from steep.ledger.budget import Budget, Reservation
@@ -163,8 +164,11 @@ class _Run:
             queues: dict[int, WorkQueue] = {}
             for number in shares:
                 own = [p for p in calls if worker_of[p.call.document_id] == number]
-                size = self.endpoints[number].client.batch_size
-                queues[number] = FlatQueue([own], size)
+                client = self.endpoints[number].client
+                if client.batch_size > 1:
+                    queues[number] = FlatQueue([own], client.batch_size)
+                else:
+                    queues[number] = DocumentQueue(preparing_work(own), client.concurrency)
             planned = max(len(documents), len(calls))
             await self._make("preparing", planned, queues, planned - len(calls))
 

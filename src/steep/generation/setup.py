@@ -40,7 +40,7 @@ def recipes_of(settings: GenerateConfig) -> tuple[Recipe, ...]:
         max_tokens=answer_limit(settings),
         frequency_penalty=settings.frequency_penalty,
     )
-    writer = Writer(settings.model, sampling, settings.seed)
+    writer = Writer(settings.model, sampling, settings.seed, settings.reasoning_tokens)
     return tuple(make_recipe(name, options, writer) for name, options in settings.recipes.items())
 
 

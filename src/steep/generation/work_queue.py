@@ -29,7 +29,7 @@ from steep.core.calls import Call
 from steep.documents.document import Document
 from steep.generation.plan import PlanView, Texts, is_final, preparing_steps
 from steep.ledger.records import Slot
-from steep.recipes.recipe import Recipe
+from steep.recipes.recipe import Recipe, Step
 
 TURN_CALLS = 64  # about a document of mean length
 
@@ -71,28 +71,43 @@ def assign(documents: Iterable[Document], workers: int) -> list[list[Document]]:
     return shares
 
 
-def preparing_rounds(view: PlanView, documents: Iterable[Document]) -> dict[int, list[Planned]]:
-    """Return the calls of preparing steps that can be sent now, by the number of the round.
+Round = tuple[int, int]  # place of a preparing step, and number of the attempt
 
-    The number is the place of the call in the preparation of its document. `position` counts the
-    documents that have come as far as this round.
+
+def preparing_rounds(view: PlanView, documents: Iterable[Document]) -> dict[Round, list[Planned]]:
+    """Return the calls of preparing steps that can be sent now, by rounds.
+
+    All calls of a step are one round; attempts, which go one by one, are a round each. `position`
+    counts the calls of the round about documents before.
     """
-    rounds: dict[int, list[Planned]] = {}
-    come_so_far: Counter[int] = Counter()
+    rounds: dict[Round, list[Planned]] = {}
+    so_far: Counter[Round] = Counter()
     for recipe in view.recipes:
-        if not preparing_steps(recipe):
+        steps = {step.name: (place, step) for place, step in enumerate(preparing_steps(recipe))}
+        if not steps:
             continue
         for document in documents:
             if view.texts(recipe, document) is not None:
-                come_so_far.update(range(view.prepared_calls(recipe, document)))
+                for name, calls in view.prepared_calls(recipe, document).items():
+                    place, step = steps[name]
+                    so_far.update(_rounds_of(place, step, calls))
                 continue
             planned = view.preparation(recipe, document).planned
-            for number, (call, record) in enumerate(planned):
+            ranks: Counter[str] = Counter()
+            for call, record in planned:
+                place, step = steps[call.stage]
+                number = (place, ranks[call.stage] if step.one_by_one else 0)
                 if record is None or record.status == "failed":
-                    found = Planned(call, None, come_so_far[number])
+                    found = Planned(call, None, so_far[number])
                     rounds.setdefault(number, []).append(found)
-            come_so_far.update(range(len(planned)))
+                ranks[call.stage] += 1
+                so_far[number] += 1
     return dict(sorted(rounds.items()))
+
+
+def _rounds_of(place: int, step: Step, calls: int) -> Iterator[Round]:
+    """Yield the round of each of the first calls of a preparing step."""
+    return ((place, rank if step.one_by_one else 0) for rank in range(calls))
 
 
 def preparing_round(view: PlanView) -> list[Planned]:
@@ -161,6 +176,13 @@ def _parts(all_texts: Iterable[Texts], start: int, stop: int, position: int) -> 
             yield Turn(texts, first, last, position)
             position += last - first
         before += texts.number
+
+
+def preparing_work(calls: Iterable[Planned]) -> Iterator[TurnWork]:
+    """Yield the calls of a preparing round, those about one document together."""
+    for _, own in itertools.groupby(calls, lambda planned: planned.call.document_id):
+        some = list(own)
+        yield TurnWork(len(some), partial(list, some))
 
 
 def missing(

@@ -21,9 +21,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Protocol
+
+from pydantic import Field
 
 from steep.core.calls import Call, Message, Sampling
 from steep.core.config import Section
@@ -88,6 +90,13 @@ class Repeated(Sequence[Call]):
         return self._make(index % len(self))
 
 
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An answer that is no training text; `reason` stands in the totals of the corpus."""
+
+    reason: str
+
+
 class Step(ABC):
     """One step of a recipe; its name stands in ledger, plan and report."""
 
@@ -97,6 +106,8 @@ class Step(ABC):
     # Its calls are attempts: each is sent only if `is_enough` is false for those before it.
     one_by_one: ClassVar[bool] = False
     counts: ClassVar[bool] = True  # its texts count towards `generate.target_tokens`
+    # False: its answers only prepare other steps, or none of them is training text.
+    gives_text: bool = True
 
     @abstractmethod
     def calls(self, document: Document, answers: Answers) -> CallSequence:
@@ -114,8 +125,8 @@ class Step(ABC):
         """Return whether the attempts so far suffice; asked of a step that goes `one_by_one`."""
         return False
 
-    def passage(self, call: Call, text: str) -> str | None:
-        """Return the training text in an answer, or None if it holds none."""
+    def passage(self, call: Call, text: str) -> str | Rejected | None:
+        """Return the training text in an answer, why it is rejected, or None if it holds none."""
         return text
 
 
@@ -125,10 +136,24 @@ class Recipe:
 
     name: str
     steps: tuple[Step, ...] = field(repr=False)
+    # Its texts about a document depend on the others, too: see `linked`.
+    links_documents: ClassVar[bool] = False
 
     def step(self, name: str) -> Step:
         """Return the step of this name."""
         return next(step for step in self.steps if step.name == name)
+
+    def linked(self, documents: Sequence[Document], answers: Mapping[str, Answers]) -> Recipe:
+        """Return the recipe with all that its steps need to know of other documents.
+
+        Called once the preparing steps of all documents have ended, if `links_documents`. `answers`
+        are theirs, by the id of the document. Steps that others need must not depend on it.
+        """
+        return self
+
+    def unsuitable(self, document: Document) -> str | None:
+        """Return why a document suits no step of the recipe (too short, for example), or None."""
+        return None
 
     def facts(self, document: Document, answers: Answers) -> dict[str, Any] | None:
         """Return `entities` (names) and `summary` of a document for the report, or None."""
@@ -151,10 +176,32 @@ class Writer:
     model: str
     sampling: Sampling = field(default_factory=Sampling)
     seed: int = 0
+    reasoning_tokens: int = 0  # part of `sampling.max_tokens`
+
+    def sampled(self, options: SampledOptions) -> Writer:
+        """Return the writer with the sampling that the options of a recipe ask for."""
+        own, answer = self.sampling, options.max_tokens
+        sampling = replace(
+            own,
+            temperature=own.temperature if options.temperature is None else options.temperature,
+            top_p=own.top_p if options.top_p is None else options.top_p,
+            max_tokens=own.max_tokens if answer is None else answer + self.reasoning_tokens,
+        )
+        return replace(self, sampling=sampling)
 
 
 class RecipeOptions(Section):
     """Base of the options of a recipe in the configuration."""
+
+
+class SampledOptions(RecipeOptions):
+    """Options of a recipe that samples as its publication does; null: as `generate` says."""
+
+    temperature: float | None = Field(None, ge=0, le=2, description="null: generate.temperature")
+    top_p: float | None = Field(None, gt=0, le=1, description="null: generate.top_p")
+    max_tokens: int | None = Field(
+        None, ge=16, description="of one completion; null: generate.max_tokens"
+    )
 
 
 @dataclass(frozen=True)

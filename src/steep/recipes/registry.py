@@ -16,14 +16,14 @@ from typing import Any
 
 from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
-from steep.recipes import entigraph, template
+from steep.recipes import entigraph, qa, rephrase, template
 from steep.recipes.recipe import Recipe, RecipeKind, RecipeOptions, Writer
 
 GROUP = "steep.recipes"
 BUILT_IN = {
     "entigraph": entigraph.KIND,
-    "rephrase": template.REPHRASE,
-    "qa": template.QA,
+    "rephrase": rephrase.KIND,
+    "qa": qa.KIND,
 }
 
 
@@ -55,7 +55,7 @@ def kind_of(name: str, options: Any = None) -> RecipeKind:
     if isinstance(options, template.TemplateOptions) or (
         isinstance(options, dict) and "template" in options
     ):
-        return template.TEMPLATE
+        return template.KIND
     near = difflib.get_close_matches(name, recipe_names(), n=1)
     raise UserError(
         f"There is no recipe '{name}'.",

@@ -1,0 +1,115 @@
+"""Steps of one prompt each: samples of it about every subject that a document or answers give.
+
+A recipe in which answers lead to further prompts (strategies, then a text for each of them) is a
+list of such steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from steep.core.calls import Call, Sampling
+from steep.core.ranges import Range
+from steep.documents.document import Document
+from steep.recipes.prompt_files import filled
+from steep.recipes.recipe import (
+    Answers,
+    CallSequence,
+    Rejected,
+    Repeated,
+    Step,
+    Writer,
+    ask,
+    foreign_language,
+)
+
+
+class PromptSubject(NamedTuple):
+    """What one call is about: its `subset`, and the values that are filled into the prompt."""
+
+    subset: tuple[str, ...] = ()
+    values: Mapping[str, str] = {}
+
+
+# Returns the subjects of a document, given the answers of the steps that are needed.
+Subjects = Callable[[Document, Answers], Sequence[PromptSubject]]
+# Returns the training text in an answer, as `Step.passage`.
+Passages = Callable[[Call, str], str | Rejected | None]
+
+
+def no_subject(document: Document, answers: Answers) -> Sequence[PromptSubject]:
+    """Return a single subject: the document itself."""
+    return (PromptSubject(),)
+
+
+def whole_answer(call: Call, text: str) -> str | Rejected | None:
+    """Return the answer as it is."""
+    return text
+
+
+@dataclass(frozen=True)
+class Prompted(Step):
+    """Samples of one prompt about each subject; the subjects take turns.
+
+    Attributes:
+        recipe: Name of the recipe.
+        name: Name of the step.
+        prompt: The template: see `filled`. Each value of a subject is a placeholder in it.
+        writer: The generator.
+        samples: Calls per subject.
+        subjects: Gives the subjects of a document.
+        expected: Number of subjects per document before the answers exist; None: those that
+            `subjects` gives without answers.
+        typical: A subject of typical size, for a forecast.
+        sampling: In place of the writer's.
+        take: Gives the training text in an answer.
+    """
+
+    recipe: str
+    name: str
+    prompt: str = field(repr=False)
+    writer: Writer
+    samples: int = 1
+    subjects: Subjects = no_subject
+    needs: tuple[str, ...] = ()  # type: ignore[misc]
+    expected: Range | None = None
+    typical: PromptSubject | None = None
+    sampling: Sampling | None = None
+    counts: bool = True  # type: ignore[misc]
+    gives_text: bool = True
+    take: Passages = whole_answer
+
+    def calls(self, document: Document, answers: Answers) -> CallSequence:
+        """Return sample 0 about every subject, then sample 1 about every subject, and so on."""
+        subjects = tuple(self.subjects(document, answers))
+
+        def make(rank: int) -> Call:
+            sample, number = divmod(rank, len(subjects))
+            return self._call(document, subjects[number], sample)
+
+        basis = [[list(each.subset), dict(each.values)] for each in subjects]
+        return Repeated(make, self.samples * len(subjects), basis if self.needs else None)
+
+    def expected_calls(self, document: Document) -> Range:
+        """Return the number of calls; a range while earlier answers decide about it."""
+        if self.expected is None:
+            return Range.exactly(self.samples * len(self.subjects(document, {})))
+        return self.expected.times(self.samples)
+
+    def specimen(self, document: Document) -> Call:
+        """Return a call about a subject of typical size."""
+        found = self.typical or next(iter(self.subjects(document, {})), PromptSubject())
+        return self._call(document, found, 0)
+
+    def passage(self, call: Call, text: str) -> str | Rejected | None:
+        """Return the training text in an answer."""
+        return self.take(call, text)
+
+    def _call(self, document: Document, subject: PromptSubject, sample: int) -> Call:
+        messages = filled(self.prompt, document, foreign_language(document), **subject.values)
+        return ask(
+            self.recipe, self.name, document, self.writer, messages,
+            subset=subject.subset, sample=sample, sampling=self.sampling,
+        )  # fmt: skip
