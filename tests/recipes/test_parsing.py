@@ -1,5 +1,6 @@
 """Answers of models, as they come: decorated, numbered, with a greeting."""
 
+# ruff: noqa: RUF001
 from __future__ import annotations
 
 import pytest

@@ -43,9 +43,10 @@ def sections_of(text: str) -> dict[str, str]:
     """
     places = list(_HEADING.finditer(text))
     found: dict[str, str] = {}
-    for place, after in zip(places, [*places[1:], None], strict=True):
+    ends = [*(place.start() for place in places[1:]), len(text)]
+    for place, end in zip(places, ends, strict=False):
         name = _NUMBER.sub("", plain(place[1]))
-        body = text[place.end() : after.start() if after else len(text)].strip()
+        body = text[place.end() : end].strip()
         if name:
             found[name] = "\n\n".join(filter(None, (found.get(name), body)))
     return found
