@@ -11,6 +11,7 @@ from steep.recipes.parsing import (
     questions_of,
     sections_of,
     verdict_of,
+    verdicts_of,
     written,
 )
 
@@ -40,6 +41,11 @@ def test_sections_are_read_by_their_headings() -> None:
 )
 def test_items_of_a_list(text: str, items: list[str]) -> None:
     assert items_of(text) == items
+
+
+def test_lines_without_a_mark_are_no_items_where_only_marked_ones_count() -> None:
+    assert items_of("No further facts.", marked_only=True) == []
+    assert items_of("Here:\n- one", marked_only=True) == ["one"]
 
 
 @pytest.mark.parametrize(
@@ -77,3 +83,18 @@ def test_questions_with_their_answers(text: str) -> None:
 )
 def test_a_verdict_is_yes_or_no_and_prose_is_neither(text: str, verdict: bool | None) -> None:
     assert verdict_of(text) is verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "items", "verdicts"),
+    [
+        ("1: yes\n2: no\n3: Yes.", 3, {1: True, 2: False, 3: True}),
+        ("Verdicts:\n**1.** yes\n- 2) Verdict: no", 2, {1: True, 2: False}),
+        ("1: yes\n1: no\n7: yes", 2, {1: False}),
+        ("Yes, it does.", 1, {1: True}),
+        ("Yes, they do.", 2, {}),
+        ("The first one is right.", 2, {}),
+    ],
+)
+def test_verdicts_on_numbered_items(text: str, items: int, verdicts: dict[int, bool]) -> None:
+    assert verdicts_of(text, items) == verdicts

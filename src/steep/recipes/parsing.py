@@ -27,6 +27,9 @@ _VERDICT = re.compile(
     r"|^[\s*_`\"'“]*(yes|no)\b",
     re.IGNORECASE | re.MULTILINE,
 )
+_NUMBERED_VERDICT = re.compile(
+    r"^\W*(\d{1,3})\W+(?:(?:verdict|faithful)\W+)?(yes|no)\b", re.IGNORECASE | re.MULTILINE
+)
 
 
 class QuestionAnswer(NamedTuple):
@@ -52,11 +55,14 @@ def sections_of(text: str) -> dict[str, str]:
     return found
 
 
-def items_of(text: str) -> list[str]:
-    """Return the items of a list, one per line, each once; every line counts if none is marked."""
+def items_of(text: str, *, marked_only: bool = False) -> list[str]:
+    """Return the items of a list, one per line, each once.
+
+    Every line counts if none has a mark of a list, unless `marked_only`.
+    """
     lines = [line for line in text.splitlines() if line.strip()]
     marked = [_BULLET.sub("", line) for line in lines if _BULLET.match(line)]
-    found = (plain(line) for line in marked or lines)
+    found = (plain(line) for line in marked or ([] if marked_only else lines))
     return list(dict.fromkeys(filter(None, found)))
 
 
@@ -70,6 +76,18 @@ def verdict_of(text: str) -> bool | None:
     """Return the last verdict, yes or no, or None where there is none: prose, for example."""
     found = [match[1] or match[2] for match in _VERDICT.finditer(text)]
     return found[-1].lower() == "yes" if found else None
+
+
+def verdicts_of(text: str, items: int) -> dict[int, bool]:
+    """Return the verdicts on numbered items, by their numbers from 1; the last one of each.
+
+    A single item needs no number.
+    """
+    found = {int(number): word.lower() == "yes" for number, word in _NUMBERED_VERDICT.findall(text)}
+    known = {number: verdict for number, verdict in found.items() if 1 <= number <= items}
+    if not known and items == 1 and (only := verdict_of(text)) is not None:
+        return {1: only}
+    return known
 
 
 def written(items: list[QuestionAnswer]) -> str:

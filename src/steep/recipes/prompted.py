@@ -13,6 +13,7 @@ from typing import NamedTuple
 from steep.core.calls import Call, Sampling
 from steep.core.ranges import Range
 from steep.documents.document import Document
+from steep.recipes.parsing import questions_of, written
 from steep.recipes.prompt_files import filled
 from steep.recipes.recipe import (
     Answers,
@@ -49,6 +50,12 @@ def whole_answer(call: Call, text: str) -> str | Rejected | None:
     return text
 
 
+def questions_only(call: Call, text: str) -> str | Rejected | None:
+    """Return the questions with their answers as training text; all else is left out."""
+    found = questions_of(text)
+    return written(found) if found else Rejected("no-questions")
+
+
 @dataclass(frozen=True)
 class Prompted(Step):
     """Samples of one prompt about each subject; the subjects take turns.
@@ -60,11 +67,12 @@ class Prompted(Step):
         writer: The generator.
         samples: Calls per subject.
         subjects: Gives the subjects of a document.
-        expected: Number of subjects per document before the answers exist; None: those that
+        expected: Number of subjects of a document before the answers exist; None: those that
             `subjects` gives without answers.
         typical: A subject of typical size, for a forecast.
         sampling: In place of the writer's.
         take: Gives the training text in an answer.
+        translates: Asks for the language of a document that is not in English.
     """
 
     recipe: str
@@ -74,12 +82,13 @@ class Prompted(Step):
     samples: int = 1
     subjects: Subjects = no_subject
     needs: tuple[str, ...] = ()  # type: ignore[misc]
-    expected: Range | None = None
+    expected: Range | Callable[[Document], Range] | None = None
     typical: PromptSubject | None = None
     sampling: Sampling | None = None
     counts: bool = True  # type: ignore[misc]
     gives_text: bool = True
     take: Passages = whole_answer
+    translates: bool = True
 
     def calls(self, document: Document, answers: Answers) -> CallSequence:
         """Return sample 0 about every subject, then sample 1 about every subject, and so on."""
@@ -90,13 +99,15 @@ class Prompted(Step):
             return self._call(document, subjects[number], sample)
 
         basis = [[list(each.subset), dict(each.values)] for each in subjects]
-        return Repeated(make, self.samples * len(subjects), basis if self.needs else None)
+        depends = self.needs or self.subjects is not no_subject
+        return Repeated(make, self.samples * len(subjects), basis if depends else None)
 
     def expected_calls(self, document: Document) -> Range:
         """Return the number of calls; a range while earlier answers decide about it."""
         if self.expected is None:
             return Range.exactly(self.samples * len(self.subjects(document, {})))
-        return self.expected.times(self.samples)
+        expected = self.expected if isinstance(self.expected, Range) else self.expected(document)
+        return expected.times(self.samples)
 
     def specimen(self, document: Document) -> Call:
         """Return a call about a subject of typical size."""
@@ -108,7 +119,8 @@ class Prompted(Step):
         return self.take(call, text)
 
     def _call(self, document: Document, subject: PromptSubject, sample: int) -> Call:
-        messages = filled(self.prompt, document, foreign_language(document), **subject.values)
+        language = foreign_language(document) if self.translates else None
+        messages = filled(self.prompt, document, language, **subject.values)
         return ask(
             self.recipe, self.name, document, self.writer, messages,
             subset=subject.subset, sample=sample, sampling=self.sampling,

@@ -29,8 +29,10 @@ ENDINGS: tuple[Ending, ...] = get_args(Ending)
 Kind = TypeVar("Kind", bound=str)
 
 MOST_ENTITIES = 12
+LISTED = 5  # items of a list
 CHARACTERS_PER_TOKEN = 4
 _PHRASE = re.compile(r"[A-Z][\w'-]+(?: (?:of |the |de )?[A-Z][\w'-]+)*")
+_SENTENCE_END = re.compile("(?<=[.!?]) +|(?<=[\u3002\uff01\uff1f])")
 _OPENING_WORD = re.compile(
     "a|after|an|and|as|at|but|by|each|every|for|from|he|her|his|if|in|it|its|json|list|no|of|on|one|or"
     "|she|since|so|that|the|their|then|there|these|they|this|those|to|when|while|with|write"
@@ -181,7 +183,23 @@ def _write(body: Mapping[str, Any], rng: random.Random) -> str:
         names = named_phrases(document)[:MOST_ENTITIES]
         summary = " ".join(_sentences(document)[:2])
         return json.dumps({"summary": summary, "entities": names}, ensure_ascii=False)
-    return _prose(document, rng)
+    return _in_form(document, rng) or _prose(document, rng)
+
+
+def _in_form(prompt: str, rng: random.Random) -> str | None:
+    """Write verdicts, questions, a list or a text with a lead-in, if a prompt asks for them."""
+    above, _, task = prompt.partition("\n### Task\n")
+    sentences = rng.sample(found := _sentences(above), min(LISTED, len(found)))
+    if "`1: yes`" in task:
+        items = re.findall(r"^(\d+)\. Question:", task, re.MULTILINE)
+        return "\n".join(f"{number}: {'no' if rng.random() < 0.2 else 'yes'}" for number in items)
+    if "\nQuestion: ...\nAnswer: ..." in task:
+        return "\n\n".join(f"Question: What is told here?\nAnswer: {each}" for each in sentences)
+    if 'begins with "- "' in task:
+        return "\n".join(f"- {each}" for each in sentences)
+    if lead_in := re.search(r'Begin with the line "(.+?)"', task):
+        return f"{lead_in[1]}\n{' '.join(sentences)}"
+    return None
 
 
 def _prose(document: str, rng: random.Random) -> str:
@@ -218,4 +236,4 @@ def _listed(names: list[str]) -> str:
 
 def _sentences(text: str) -> list[str]:
     body = " ".join(line for line in text.splitlines() if not line.startswith(("#", "- ")))
-    return [sentence for sentence in re.split(r"(?<=[.!?]) +", body) if sentence.strip()]
+    return [sentence for sentence in _SENTENCE_END.split(body) if sentence.strip()]
