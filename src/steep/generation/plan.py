@@ -344,7 +344,8 @@ class PlanView:
         """Return whether the ledger may hold calls without a slot; failed ones, for example."""
         if sum(filled) == sum(each.number for each in texts):
             return False
-        known = len(self._prepared[Subject(recipe.name, document.id)]) + sum(filled)
+        prepared = self._prepared[Subject(recipe.name, document.id)]  # some by another recipe
+        known = sum(record.recipe == recipe.name for record in prepared) + sum(filled)
         return self.ledger.calls_of_document(document.id, recipe.name) > known
 
     def _outside_slots(self, texts: Texts) -> Iterator[PlannedCall]:

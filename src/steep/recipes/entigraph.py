@@ -225,6 +225,12 @@ class Entities(Step):
         return trim_to_sentence(summary) or summary or None
 
 
+class PreparingEntities(Entities):
+    """The same calls as those of EntiGraph, for a recipe that only needs the list."""
+
+    gives_text = False
+
+
 @dataclass(frozen=True)
 class Relations(Step):
     """Texts about subsets of the entities: pairs or triplets, at most `cap` per document."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
-from steep.recipes import entigraph, qa, rephrase, summaries, template
+from steep.recipes import entigraph, knowledge_instruct, qa, rephrase, summaries, template
 from steep.recipes.recipe import Recipe, RecipeKind, RecipeOptions, Writer
 
 GROUP = "steep.recipes"
@@ -25,6 +25,7 @@ BUILT_IN = {
     "rephrase": rephrase.KIND,
     "qa": qa.KIND,
     "summaries": summaries.KIND,
+    "knowledge-instruct": knowledge_instruct.KIND,
 }
 
 
