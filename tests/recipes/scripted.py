@@ -62,6 +62,7 @@ class Endpoint:
     """Answers in this process, and remembers every call."""
 
     answer: Answer = scripted
+    failing: Sequence[str] = ()  # steps whose calls fail
     calls: list[Call] = field(default_factory=list)
     batch_size: int = 1
     concurrency: int = 4
@@ -69,10 +70,13 @@ class Endpoint:
 
     async def complete(self, calls: Sequence[Call]) -> list[Completion]:
         self.calls += calls
-        return [
-            Completion(call.id, self.answer(call), "stop", Usage(10, 4, 5), 0.0, 0.1, "scripted", 1)
-            for call in calls
-        ]
+        return [self._complete(call) for call in calls]
+
+    def _complete(self, call: Call) -> Completion:
+        rest = (Usage(10, 4, 5), 0.0, 0.1, "scripted", 1)
+        if call.stage in self.failing:
+            return Completion(call.id, "", "error", *rest, error="it fails")
+        return Completion(call.id, self.answer(call), "stop", *rest)
 
     async def close(self) -> None:
         return None
@@ -83,9 +87,10 @@ def run(
     recipes: Sequence[Recipe],
     documents: Sequence[Document],
     answer: Answer = scripted,
+    failing: Sequence[str] = (),
 ) -> Endpoint:
     """Complete all calls of the recipes; return the endpoint that was asked."""
-    endpoint = Endpoint(answer)
+    endpoint = Endpoint(answer, failing)
     worker = EndpointWorker(endpoint, RetryPolicy(max_attempts=1), Prices())
     asyncio.run(generate(PlanView(documents, recipes, ledger), [worker]))
     return endpoint

@@ -16,7 +16,15 @@ from typing import Any
 
 from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
-from steep.recipes import entigraph, knowledge_instruct, qa, rephrase, summaries, template
+from steep.recipes import (
+    cross_document,
+    entigraph,
+    knowledge_instruct,
+    qa,
+    rephrase,
+    summaries,
+    template,
+)
 from steep.recipes.recipe import Recipe, RecipeKind, RecipeOptions, Writer
 
 GROUP = "steep.recipes"
@@ -26,6 +34,7 @@ BUILT_IN = {
     "qa": qa.KIND,
     "summaries": summaries.KIND,
     "knowledge-instruct": knowledge_instruct.KIND,
+    "cross-document": cross_document.KIND,
 }
 
 
