@@ -20,6 +20,7 @@ from steep.recipes import (
     cross_document,
     entigraph,
     knowledge_instruct,
+    nemotron,
     qa,
     rephrase,
     summaries,
@@ -35,6 +36,7 @@ BUILT_IN = {
     "summaries": summaries.KIND,
     "knowledge-instruct": knowledge_instruct.KIND,
     "cross-document": cross_document.KIND,
+    "nemotron": nemotron.KIND,
 }
 
 
