@@ -82,6 +82,21 @@ def test_entities_occur_in_the_document() -> None:
     assert all(name in DOCUMENT for name in json.loads(structured)["entities"])
 
 
+def test_answers_have_the_form_that_a_prompt_asks_for() -> None:
+    def asked(task: str) -> str:
+        return text_of(server, chat(f"{DOCUMENT}\n### Task\n{task}"))
+
+    with serve() as server:
+        questions = asked("Use this form:\n\nQuestion: ...\nAnswer: ...")
+        facts = asked('Write each on a line that begins with "- ".')
+        verdicts = asked("Write lines like `1: yes`.\n\n1. Question: a\n\n2. Question: b")
+        led_in = asked('Begin with the line "Short text:".')
+    assert questions.count("\nAnswer: ") == 3
+    assert sorted(facts.splitlines()) == sorted(f"- {each}." for each in DOCUMENT[:-1].split(". "))
+    assert [line[:3] for line in verdicts.splitlines()] == ["1: ", "2: "]
+    assert led_in.startswith("Short text:\n")
+
+
 @pytest.mark.parametrize(
     ("behaviour", "status", "code"),
     [

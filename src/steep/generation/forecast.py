@@ -192,7 +192,8 @@ def _items(
         else:
             calls = step.expected_calls(document)
             if prepares:
-                calls = Range(*(max(1.0, calls[case] - done) for case in CASES))
+                least = float(step.one_by_one)  # attempts so far did not suffice
+                calls = Range(*(max(least, calls[case] - done) for case in CASES))
         one, most_usd = [[0.0] * 3] * 4 + [[0.0 if prices.known else float("nan")] * 3], None
         if calls.high:
             call, step_key = step.specimen(document), (recipe.name, step.name)

@@ -21,7 +21,7 @@ English, German and Chinese.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -150,9 +150,13 @@ class _Knowledge:
         return tuple(subjects)
 
     def expected_entities(self, document: Document) -> Range:
-        """Expect as many entities as the names suggest, or half, or twice that."""
+        """Expect as many entities as the names suggest; one at least, twice that at most."""
         guess, most = guessed_entities(document.text), self.options.max_entities
-        return Range(1, guess, 2 * guess).map(lambda number: min(max(2, round(number)), most))
+        return Range(1, guess, 2 * guess).map(lambda number: min(max(1, round(number)), most))
+
+    def expected_again(self, document: Document) -> Range:
+        """Expect that further passes ask about all entities, or about none."""
+        return replace(self.expected_entities(document), low=0)
 
 
 def _of_pass(step: str, number: int) -> str:
@@ -246,7 +250,7 @@ def knowledge_instruct(
             step, "more-facts" if number else "facts",
             (*knowledge.entity_steps, *knowledge.fact_steps[:number]),
             lambda document, answers, n=number: knowledge.missing_facts(document, answers, n),
-            knowledge.expected_entities, usual,
+            knowledge.expected_again if number else knowledge.expected_entities, usual,
         )  # fmt: skip
     known = (*knowledge.entity_steps, *knowledge.fact_steps)
     add("statements", "statements", known, knowledge.noted, knowledge.expected_entities, usual)

@@ -188,8 +188,10 @@ def _write(body: Mapping[str, Any], rng: random.Random) -> str:
 
 def _in_form(prompt: str, rng: random.Random) -> str | None:
     """Write verdicts, questions, a list or a text with a lead-in, if a prompt asks for them."""
-    above, _, task = prompt.partition("\n### Task\n")
-    sentences = rng.sample(found := _sentences(above), min(LISTED, len(found)))
+    above, *after = re.split(r"^### Task\n", prompt, maxsplit=1, flags=re.MULTILINE)
+    task = "".join(after)
+    found = _sentences(above) or re.findall("^- (.+)", task, re.MULTILINE)
+    sentences = rng.sample(found, min(LISTED, len(found)))
     if "`1: yes`" in task:
         items = re.findall(r"^(\d+)\. Question:", task, re.MULTILINE)
         return "\n".join(f"{number}: {'no' if rng.random() < 0.2 else 'yes'}" for number in items)
