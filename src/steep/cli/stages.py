@@ -17,6 +17,7 @@ from steep.cli.options import (
     command,
     open_project,
 )
+from steep.core.arms import SourceUse
 from steep.core.formatting import plural
 
 if TYPE_CHECKING:
@@ -171,7 +172,8 @@ def _counts(artifact: Artifact) -> str:
     if artifact.stage == "tokenize":
         tokens = manifest["tokens"]  # of validation: one number for each set
         total = sum(tokens.values()) if isinstance(tokens, dict) else tokens
-        return f" ({manifest['arm']}: {total:,} tokens)"
+        uses = "".join(f"; {SourceUse(**each)}" for each in manifest.get("mix", ()))
+        return f" ({manifest['arm']}: {total:,} tokens{uses})"
     return ""
 
 

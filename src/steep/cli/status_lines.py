@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from steep.core.arms import SourceUse
 from steep.core.calls import STATUSES
 from steep.core.formatting import cost_of, dollars, duration, plural
 
@@ -56,6 +57,8 @@ def of_status(found: Found) -> Iterator[str]:
         rate = each["tokens_per_second"]
         speed = f", {rate:,.1f} tokens per second" if rate else ""
         yield f"{label}: {each['path']} ({duration(each['wall_s'])}{speed})"
+        for use in each["mix"]:
+            yield f"  {SourceUse(**use)}"
 
 
 def of_documents(found: Found) -> Iterator[str]:
