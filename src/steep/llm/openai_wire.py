@@ -18,7 +18,7 @@ import pydantic_core
 
 from steep.core.calls import Call, Sampling, Usage
 from steep.llm.client import TransientError
-from steep.llm.dialect import Dialect, fold_system, phrase
+from steep.llm.dialect import TEMPLATE_KEY, Dialect, fold_system, phrase
 from steep.llm.openai_counts import read_usage, reasoning_tokens
 from steep.llm.openai_errors import ContentFiltered, Rejected, Reply, error_of, read_error, short
 from steep.llm.thinking import final_reason, separate
@@ -78,6 +78,10 @@ def _frame(model: str, stage: str, sampling: Sampling, dialect: Dialect) -> str:
     if sampling.json_schema is not None:
         wanted = {"name": stage, "strict": True, "schema": json.loads(sampling.json_schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": wanted}
+    if sampling.reasoning_effort is not None:
+        body["reasoning_effort"] = sampling.reasoning_effort
+    if sampling.reasoning_effort == "none":  # for servers of models whose template can turn it off
+        body[TEMPLATE_KEY] = {"enable_thinking": False}
     written = phrase(body, dialect)
     return json.dumps(written, ensure_ascii=False, separators=(",", ":"))[:-1]
 
