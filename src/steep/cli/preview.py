@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from steep.cli.options import open_project
-from steep.core.formatting import cost_of, dollars, plural
+from steep.core.formatting import cost_of, dollars, plural, reasoned
 from steep.core.tables import terminal_columns
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ def _outcome(each: PreviewedCall) -> str:
 
 def _tokens(usage: Usage) -> str:
     cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
-    return f"{usage.prompt_tokens:,} tokens in{cached}, {usage.completion_tokens:,} out"
+    answered = f"{usage.prompt_tokens:,} tokens in{cached}, {usage.completion_tokens:,} out"
+    return answered + reasoned(usage.reasoning_tokens)
 
 
 def _sum(cost: PreviewCost) -> str:

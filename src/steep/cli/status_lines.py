@@ -7,7 +7,7 @@ from typing import Any
 
 from steep.core.arms import SourceUse
 from steep.core.calls import STATUSES
-from steep.core.formatting import cost_of, dollars, duration, plural
+from steep.core.formatting import cost_of, dollars, duration, plural, reasoned
 
 Found = Mapping[str, Any]
 
@@ -212,7 +212,7 @@ def _spending(sums: Found) -> str:
 def _tokens(usage: Found) -> str:
     return (
         f"{usage['prompt_tokens']:,} tokens in ({usage['cached_tokens']:,} cached), "
-        f"{usage['completion_tokens']:,} out"
+        f"{usage['completion_tokens']:,} out{reasoned(usage['reasoning_tokens'])}"
     )
 
 

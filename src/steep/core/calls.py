@@ -172,11 +172,21 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call, as the endpoint counted them; cached tokens are part of the prompt's."""
+    """Tokens of one call, as the endpoint counted them.
+
+    Cached tokens are part of the prompt's, and tokens of reasoning, as far as they are reported,
+    part of the completion's.
+    """
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    @property
+    def text_tokens(self) -> int:
+        """The tokens of the completion without those of reasoning."""
+        return self.completion_tokens - self.reasoning_tokens
 
 
 @dataclass(frozen=True, slots=True)
