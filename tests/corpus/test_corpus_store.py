@@ -17,7 +17,7 @@ def test_passages_come_back_as_they_were(tmp_path: Path) -> None:
     write_rows(tmp_path / "passages.parquet", PASSAGES, Passage)
     assert read_passages(tmp_path / "passages.parquet") == PASSAGES
     assert [*stream_texts(tmp_path / "passages.parquet")] == [
-        TextRow(each.id, each.recipe, each.text) for each in PASSAGES
+        TextRow(each.id, each.recipe, each.text, list(each.subset)) for each in PASSAGES
     ]
 
 

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from steep.core.calls import Usage
 from steep.core.errors import UserError
-from steep.ledger import store
+from steep.ledger import queries, store
 from steep.ledger.ledger import Ledger
+from steep.ledger.rows import pack
 from steep.ledger.store import connect, sqlite_errors, writer_lock
 
 KILLED_WRITER = """
@@ -114,6 +116,27 @@ def test_a_ledger_of_an_older_format_is_brought_up_to_date_when_it_is_opened(
         with Ledger(path, read_only=read_only) as ledger:
             assert list(ledger.select("SELECT * FROM later")) == []
             assert ledger.batches() == []
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_reasoning_in_a_ledger_from_before_it_was_counted_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_only: bool
+) -> None:
+    path, newest = tmp_path / "ledger.db", store.MIGRATIONS
+    monkeypatch.setattr(store, "MIGRATIONS", newest[:1])
+    with Ledger(path) as ledger, ledger.writing():
+        for name, status in (("a", "reasoning"), ("b", "done")):
+            ledger.connection.execute(
+                "INSERT INTO calls VALUES (?, ?, 'stop', 9, 0, 70, 0.1, 1, 'e', 1, NULL, 'now', "
+                "'qa', 'texts', 'd', '[]', 0, 'm', '{}', '[]', NULL, ?)",
+                (name, status, pack("")),
+            )
+    monkeypatch.setattr(store, "MIGRATIONS", newest)
+    with Ledger(path, read_only=read_only) as ledger:
+        assert queries.paid(ledger)[0].usage == Usage(18, 0, 140, 70)
+        records = ledger.get_many(["a", "b"])
+        assert records["a"].completion.usage.reasoning_tokens == 70
+        assert records["b"].completion.usage.text_tokens == 70
 
 
 def test_a_ledger_in_the_first_format_is_kept_and_named(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_counts_that_cannot_be_true_are_unknown(usage: Any) -> None:
                 "total_tokens": 35,
                 "completion_tokens_details": {"reasoning_tokens": 20},
             },
-            Usage(12, 0, 23),
+            Usage(12, 0, 23, 20),
         ),
         (
             {
@@ -87,7 +87,7 @@ def test_counts_that_cannot_be_true_are_unknown(usage: Any) -> None:
                 "total_tokens": 35,
                 "completion_tokens_details": {"reasoning_tokens": 20},
             },
-            Usage(12, 0, 23),
+            Usage(12, 0, 23, 20),
         ),
     ],
 )

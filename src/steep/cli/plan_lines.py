@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from steep.core.formatting import cost_of, count, dollars, duration, plural, shorten, span
+from steep.core.formatting import cost_of, count, dollars, duration, plural, reasoned, shorten, span
 from steep.core.tables import table
 
 if TYPE_CHECKING:
@@ -144,7 +144,8 @@ def _sum(plan: Plan) -> list[str]:
     return [
         *amounts,
         f"completed: {plural(calls, 'call')}, {usage.prompt_tokens:,} tokens in "
-        f"({usage.cached_tokens:,} cached), {usage.completion_tokens:,} out, cost {cost}",
+        f"({usage.cached_tokens:,} cached), {usage.completion_tokens:,} out"
+        f"{reasoned(usage.reasoning_tokens)}, cost {cost}",
         *([_in_all(plan)] if others else []),
     ]
 

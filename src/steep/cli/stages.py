@@ -17,6 +17,9 @@ from steep.cli.options import (
     command,
     open_project,
 )
+from steep.cli.preview import PreviewOption, RecipeOption, show_preview
+from steep.core.arms import SourceUse
+from steep.core.errors import UserError
 from steep.core.formatting import plural
 
 if TYPE_CHECKING:
@@ -46,10 +49,19 @@ def generate(
     cancel_batches: Annotated[
         bool, typer.Option("--cancel-batches", help="Only cancel the open batches of the provider.")
     ] = False,
+    preview: PreviewOption = None,
+    recipe: RecipeOption = None,
+    json: JsonOption = False,
     yes: YesOption = False,
 ) -> None:
     """Generate synthetic texts about the documents into the ledger."""
-    if cancel_batches:
+    if preview is not None:
+        show_preview(config, set, preview, recipe, json)
+    elif recipe is not None or json:
+        raise UserError(
+            "--recipe and --json belong to a preview.", hint="add --preview 3, for three texts"
+        )
+    elif cancel_batches:
         _cancel_batches(config, set)
     else:
         _run_until(config, set, "generate", yes, wait, retry_empty)
@@ -171,7 +183,8 @@ def _counts(artifact: Artifact) -> str:
     if artifact.stage == "tokenize":
         tokens = manifest["tokens"]  # of validation: one number for each set
         total = sum(tokens.values()) if isinstance(tokens, dict) else tokens
-        return f" ({manifest['arm']}: {total:,} tokens)"
+        uses = "".join(f"; {SourceUse(**each)}" for each in manifest.get("mix", ()))
+        return f" ({manifest['arm']}: {total:,} tokens{uses})"
     return ""
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from steep.core.arms import SourceUse
 from steep.core.calls import STATUSES
-from steep.core.formatting import cost_of, dollars, duration, plural
+from steep.core.formatting import cost_of, dollars, duration, plural, reasoned
 
 Found = Mapping[str, Any]
 
@@ -56,6 +57,8 @@ def of_status(found: Found) -> Iterator[str]:
         rate = each["tokens_per_second"]
         speed = f", {rate:,.1f} tokens per second" if rate else ""
         yield f"{label}: {each['path']} ({duration(each['wall_s'])}{speed})"
+        for use in each["mix"]:
+            yield f"  {SourceUse(**use)}"
 
 
 def of_documents(found: Found) -> Iterator[str]:
@@ -209,7 +212,7 @@ def _spending(sums: Found) -> str:
 def _tokens(usage: Found) -> str:
     return (
         f"{usage['prompt_tokens']:,} tokens in ({usage['cached_tokens']:,} cached), "
-        f"{usage['completion_tokens']:,} out"
+        f"{usage['completion_tokens']:,} out{reasoned(usage['reasoning_tokens'])}"
     )
 
 

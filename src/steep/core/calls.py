@@ -48,19 +48,26 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Sampling parameters; `json_schema` (canonical JSON text) asks for structured output."""
+    """Sampling parameters; `json_schema` (canonical JSON text) asks for structured output.
+
+    `reasoning_effort` is how much a model reasons before its answer; None: its own default.
+    """
 
     temperature: float = 1.0
     top_p: float = 1.0
     max_tokens: int = 2048
     frequency_penalty: float = 0.0  # off the logit of a token, for each time it was written
     json_schema: str | None = None
+    reasoning_effort: str | None = None
 
 
 @lru_cache(maxsize=64)
 def sampling_json(sampling: Sampling) -> str:
-    """Return the canonical JSON of sampling parameters."""
-    return canonical_json(asdict(sampling))
+    """Return the canonical JSON of sampling parameters, without an effort that is not set."""
+    fields = asdict(sampling)
+    if sampling.reasoning_effort is None:  # calls from before it existed keep their ids
+        del fields["reasoning_effort"]
+    return canonical_json(fields)
 
 
 @lru_cache(maxsize=64)  # a document stands in the prompts of many calls
@@ -165,11 +172,21 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call, as the endpoint counted them; cached tokens are part of the prompt's."""
+    """Tokens of one call, as the endpoint counted them.
+
+    Cached tokens are part of the prompt's, and tokens of reasoning, as far as they are reported,
+    part of the completion's.
+    """
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    @property
+    def text_tokens(self) -> int:
+        """The tokens of the completion without those of reasoning."""
+        return self.completion_tokens - self.reasoning_tokens
 
 
 @dataclass(frozen=True, slots=True)

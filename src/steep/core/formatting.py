@@ -64,6 +64,11 @@ def dollars(usd: float) -> str:
     return f"${usd:,.{decimals}f}"
 
 
+def reasoned(tokens: int) -> str:
+    """Return how many tokens of answers were reasoning, after their number; empty if none."""
+    return f" (of these, {tokens:,} tokens of reasoning)" if tokens else ""
+
+
 def cost_of(known_usd: float, unpriced: int) -> str:
     """Return the cost of calls, some of which may have an unknown cost.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar, get_type_hints
@@ -67,6 +67,7 @@ class TextRow(NamedTuple):
     id: str
     recipe: str
     text: str
+    subset: Sequence[str] = ()
 
 
 class TextPlace(NamedTuple):
@@ -76,6 +77,7 @@ class TextPlace(NamedTuple):
     recipe: str
     document_id: str
     rank: int
+    subset: Sequence[str] = ()
 
 
 def read_passages(path: Path) -> tuple[Passage, ...]:

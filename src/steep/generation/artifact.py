@@ -59,6 +59,8 @@ def find_texts(
     With `again`, documents that gave nothing to write about are left to do.
     """
     fields = identity_fields(STAGE, settings)
+    if settings.reasoning_effort is None:  # generations from before it existed stay finished
+        del fields[f"{STAGE}.reasoning_effort"]
     identity = Identity(STAGE, VERSION, fields, {"documents": documents})
     found = project.find(STAGE, identity.hash8)
     if not found or not project.ledger_path.is_file():

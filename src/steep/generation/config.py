@@ -91,6 +91,11 @@ class GenerateConfig(CallConfig):
     reasoning_tokens: int = Field(
         0, ge=0, description="more of them for models that think before they answer"
     )
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = Field(
+        None,
+        description="how much such models think, for HTTP engines; an endpoint that refuses it is "
+        "asked without it; null: the model's default",
+    )
     frequency_penalty: float = Field(
         0.0, ge=0, le=2, description="against loops; generators under 1B need some 0.3"
     )

@@ -39,12 +39,12 @@ def make_calls(
     Raises:
         UserError: The generator cannot be used, or there is no price for a limit in dollars.
     """
-    if settings.engine == "openai-batch":
-        log.info("plan: probe: not as a batch, which takes hours, but online and at that price")
-        settings = settings.model_copy(update={"engine": "openai"})
+    settings = online(settings, "plan: probe")
     recipes, chosen = recipes_of(settings), choose(documents, number)
     shares = shares_of(settings, documents, chosen)
-    _announce(shares, chosen, recipes, settings.model)
+    announce(
+        "plan: probe: up to %d calls of each step", PROBE_CALLS, shares, recipes, settings.model
+    )
     for _, own, part in shares:
         view = PlanView(part, recipes, ledger, most_per_step=PROBE_CALLS)
         counts = run_generation(own, view, root=root).totals.counts
@@ -52,6 +52,14 @@ def make_calls(
         log.info("plan: probe: %s", ", ".join(outcomes))
         for failure in view.totals().failures:
             log.warning("plan: probe: %d x %s", failure.calls, failure.reason)
+
+
+def online(settings: GenerateConfig, what: str) -> GenerateConfig:
+    """Return settings with the batch API replaced; `what` begins the log line about it."""
+    if settings.engine != "openai-batch":
+        return settings
+    log.info("%s: not as a batch, which takes hours, but online and at that price", what)
+    return settings.model_copy(update={"engine": "openai"})
 
 
 def shares_of(
@@ -75,20 +83,31 @@ def choose(documents: Sequence[Document], number: int) -> list[Document]:
     return [by_length[(2 * i + 1) * len(by_length) // (2 * number)] for i in range(number)]
 
 
-def _announce(
+def announce(
+    what: str,
+    most: int,
     shares: Sequence[tuple[Host, GenerateConfig, list[Document]]],
-    chosen: Sequence[Document],
     recipes: Sequence[Recipe],
     model: str,
 ) -> None:
-    worst = [_most_usd(part, recipes, host) for host, _, part in shares]
+    """Log which documents are sent where, and what this can cost at most.
+
+    Args:
+        what: The beginning of the log line, with a place for `most`.
+        most: Calls of each step about each document.
+        shares: The documents of each endpoint.
+        recipes: The recipes.
+        model: The generator.
+    """
+    chosen = [document for _, _, part in shares for document in part]
+    worst = [_most_usd(part, recipes, host, most) for host, _, part in shares]
     known = [cost for cost in worst if cost is not None]
     cost = f"at most {dollars(sum(known))}" if len(known) == len(shares) else "cost unknown"
     away = [(host.name, len(part)) for host, _, part in shares if host.leaves]
     sent = " and ".join(f"{name} ({number} of them)" for name, number in away)
     log.info(
-        "plan: probe: up to %d calls of each step of %s about %s, by %s; %s; %s",
-        PROBE_CALLS,
+        f"{what} of %s about %s, by %s; %s; %s",
+        most,
         " and ".join(recipe.name for recipe in recipes),
         plural(len(chosen), "document"),
         model,
@@ -99,12 +118,14 @@ def _announce(
         log.info("  %s, %d characters: %s", document.id, len(document.text), document.title)
 
 
-def _most_usd(documents: Sequence[Document], recipes: Sequence[Recipe], host: Host) -> float | None:
-    """Return the most that a probe can cost: `PROBE_CALLS` calls of typical size per step."""
+def _most_usd(
+    documents: Sequence[Document], recipes: Sequence[Recipe], host: Host, most: int
+) -> float | None:
+    """Return the highest cost of `most` calls of typical size per step and document."""
     total = 0.0
     for document in documents:
         for step in (step for recipe in recipes for step in recipe.steps):
-            number = min(PROBE_CALLS, step.expected_calls(document).high)
+            number = min(most, step.expected_calls(document).high)
             call = step.specimen(document)
             cost = host.prices.cost_usd(Usage(call.prompt_bound, 0, call.answer_bound))
             if cost is None:

@@ -39,6 +39,7 @@ def recipes_of(settings: GenerateConfig) -> tuple[Recipe, ...]:
         top_p=settings.top_p,
         max_tokens=answer_limit(settings),
         frequency_penalty=settings.frequency_penalty,
+        reasoning_effort=settings.reasoning_effort,
     )
     writer = Writer(settings.model, sampling, settings.seed, settings.reasoning_tokens)
     return tuple(make_recipe(name, options, writer) for name, options in settings.recipes.items())

@@ -37,7 +37,7 @@ class Target:
                 for texts in view.all_texts(recipe):
                     if texts.step.counts:
                         finished = view.ledger.slot_totals(texts.key, texts.number)
-                        self._written[recipe.name] += finished.usage.completion_tokens
+                        self._written[recipe.name] += finished.usage.text_tokens
                         self._answers[recipe.name] += sum(finished.counts.values())
             query = (
                 "SELECT recipe, stage, count(*) FROM calls WHERE status = 'submitted' GROUP BY 1, 2"
@@ -78,7 +78,7 @@ class Target:
         self._in_flight.subtract(call.recipe for call in calls if self._counts(call))
         for call, each in zip(calls, completions or (), strict=completions is not None):
             if self._counts(call) and each.error is None:
-                self._written[call.recipe] += each.usage.completion_tokens
+                self._written[call.recipe] += each.usage.text_tokens
                 self._answers[call.recipe] += 1
 
     def _counts(self, call: Call) -> bool:

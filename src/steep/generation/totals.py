@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any, NamedTuple
 
 from steep.core.calls import STATUSES, Usage
@@ -94,7 +94,7 @@ class Tally:
         self.without_calls: list[Subject] = []
         self._failures: Counter[str] = Counter()
         self._ended: Counter[tuple[Subject, str]] = Counter()
-        self._tokens = [0, 0, 0]
+        self._tokens = [0, 0, 0, 0]
         self._reasoning_tokens = 0
         self._cost_usd = 0.0
         self._unpriced = 0
@@ -120,14 +120,14 @@ class Tally:
         """Add calls that have ended."""
         self.statuses.update(calls.counts)
         usage = calls.usage
-        tokens = (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
+        tokens = astuple(usage)
         self._tokens = [before + new for before, new in zip(self._tokens, tokens, strict=True)]
         self._reasoning_tokens += calls.reasoning_tokens
         self._cost_usd += calls.cost_usd
         self._unpriced += calls.unpriced
         failed = calls.counts.get("failed", 0)
         self._ended[subject, step] += sum(calls.counts.values()) - failed
-        self.written[subject.recipe] += usage.completion_tokens * counts
+        self.written[subject.recipe] += usage.text_tokens * counts
 
     def totals(self) -> Totals:
         """Return the totals of all calls that were added."""

@@ -119,6 +119,7 @@ class Ledger:
                 self._fill_new(entries, [row[STATUS] for row in rows])
             else:  # some had ended before, and keep their first outcome
                 self._fill((slot, call.id) for call, _, slot in entries if slot is not None)
+            self.put_reasoning(completion for _, completion, _ in entries)
 
     def link_existing(self, filled: Sequence[tuple[Slot, str]]) -> None:
         """Fill slots with calls that are in the ledger already; ignore others."""
@@ -151,14 +152,15 @@ class Ledger:
         query = (
             "SELECT status, count(*), sum(prompt_tokens), sum(cached_tokens), "
             "sum(completion_tokens), total(cost_usd), "
-            "sum(cost_usd IS NULL AND status != 'skipped') "
+            "sum(cost_usd IS NULL AND status != 'skipped'), "
+            "total((SELECT tokens FROM reasoning WHERE id = call_id)) "
             "FROM slots WHERE sequence = ? AND rank < ? GROUP BY status"
         )
         sequence = self._sequence(key)
         rows = list(self.select(query, (sequence, below))) if sequence != UNKNOWN else []
         return SlotTotals(
             counts={row[0]: row[1] for row in rows},
-            usage=Usage(*(sum(row[column] for row in rows) for column in (2, 3, 4))),
+            usage=Usage(*(int(sum(row[column] for row in rows)) for column in (2, 3, 4, 7))),
             cost_usd=sum(row[5] for row in rows),
             unpriced=sum(row[6] for row in rows),
             reasoning_tokens=sum(row[4] for row in rows if row[0] == "reasoning"),
@@ -212,6 +214,7 @@ class Ledger:
         forget = "DELETE FROM calls WHERE id = ? AND status = 'submitted' AND batch = ?"
         with self.writing():
             self._connection.executemany(INGEST, map(ingested_row, completions))
+            self.put_reasoning(completions)
             self._connection.executemany(forget, [(each, token) for each in to_do_again])
 
     def record_imported(self, texts: Sequence[ImportedText]) -> int:
@@ -313,6 +316,7 @@ class Ledger:
             self._connection.executemany(fail, rows)
             ids = [(each,) for each in call_ids]
             self._connection.executemany("DELETE FROM slots WHERE call_id = ?", ids)
+            self._connection.executemany("DELETE FROM reasoning WHERE id = ?", ids)
             self._put_lost(lost)
 
     def record_lost(self, lost: Lost) -> None:
@@ -330,6 +334,12 @@ class Ledger:
             self.parts.forget()
             self._sequences.clear()
             raise
+
+    def put_reasoning(self, completions: Iterable[Completion]) -> None:
+        """Record tokens of reasoning, in the caller's transaction."""
+        known = ((each.call_id, each.usage.reasoning_tokens) for each in completions)
+        rows = [row for row in known if row[1]]
+        self._connection.executemany("INSERT OR IGNORE INTO reasoning VALUES (?, ?)", rows)
 
     def _put_lost(self, lost: Lost) -> None:
         self._connection.execute("INSERT INTO lost VALUES (?, ?, ?, ?)", lost)

@@ -22,6 +22,7 @@ from steep.core.words import words_of
 from steep.ledger import requests
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import IMPORT_ENDPOINT, CallRecord, FailureGroup, LedgerStatus
+from steep.ledger.rows import REASONING
 from steep.llm.client import CONTEXT_REASON
 
 CALL_ID_DIGITS = 32
@@ -31,7 +32,8 @@ _NUMBERS = re.compile(r"\b(?<!HTTP )\d[\d,.]*(?![^\[\]]*\]$)")
 _UNANSWERED = "('failed', 'submitted')"  # as the partial index has it, or it is not used
 _SUMS = (
     "count(*), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), total(cost_usd), "
-    f"sum(cost_usd IS NULL AND status NOT IN {_UNANSWERED} AND status != 'skipped')"
+    f"sum(cost_usd IS NULL AND status NOT IN {_UNANSWERED} AND status != 'skipped'), "
+    f"total({REASONING.format(table='calls')})"
 )
 
 
@@ -335,7 +337,7 @@ def _added_up(rows: Sequence[Sequence[Any]]) -> Sums:
     """Sums of rows of a status and `_SUMS`."""
     return Sums(
         counts={row[0]: row[1] for row in rows},
-        usage=Usage(*(sum(row[column] for row in rows) for column in (2, 3, 4))),
+        usage=Usage(*(int(sum(row[column] for row in rows)) for column in (2, 3, 4, 7))),
         known_usd=sum(row[5] for row in rows),
         unpriced=sum(row[6] for row in rows),
     )

@@ -20,6 +20,7 @@ from steep.ledger.records import FailureGroup, has_failed
 from steep.ledger.rows import (
     COMPLETION,
     INSERT_REQUEST,
+    REASONING,
     Row,
     completion_of,
     ended,
@@ -78,6 +79,7 @@ def record(ledger: Ledger, requests: Sequence[Ended]) -> None:
             for request, completion, held in requests
         ]
         ledger.connection.executemany(INSERT_REQUEST, rows)
+        ledger.put_reasoning(completion for _, completion, _ in requests)
 
 
 def completed(ledger: Ledger, ids: Iterable[str]) -> dict[str, Completion]:
@@ -107,11 +109,12 @@ def costs(ledger: Ledger) -> list[PurposeCost]:
     """Return what was spent on each purpose, by model."""
     query = (
         "SELECT purpose, model, sum(status = 'done'), sum(status = 'failed'), sum(prompt_tokens), "
-        "sum(cached_tokens), sum(completion_tokens), total(cost_usd), "
-        "sum(cost_usd IS NULL AND status = 'done') FROM requests GROUP BY 1, 2 ORDER BY 1, 2"
+        f"sum(cached_tokens), sum(completion_tokens), total({REASONING.format(table='requests')})"
+        ", total(cost_usd), sum(cost_usd IS NULL AND status = 'done') FROM requests "
+        "GROUP BY 1, 2 ORDER BY 1, 2"
     )
     return [
-        PurposeCost(purpose, model, done, failed, Usage(*tokens), known_usd, unpriced)
+        PurposeCost(purpose, model, done, failed, Usage(*map(int, tokens)), known_usd, unpriced)
         for purpose, model, done, failed, *tokens, known_usd, unpriced in ledger.select(query)
     ]
 

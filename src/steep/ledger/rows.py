@@ -6,6 +6,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,8 +31,10 @@ COMPLETION = (  # in the tables of calls and of requests alike
     "endpoint, attempts, error"
 )
 CALL = "recipe, stage, document_id, subset, sample, model, sampling, messages"
+REASONING = "(SELECT tokens FROM reasoning WHERE reasoning.id = {table}.id)"
 RECORD = (
-    f"{COMPLETION}, status, finished_at, text, recipe, stage, document_id, subset, sample, model"
+    f"{COMPLETION}, status, finished_at, text, recipe, stage, document_id, subset, sample, model, "
+    + REASONING.format(table="calls")
 )
 _ENDED = f"{COMPLETION}, status, finished_at"
 _WRITTEN = f"{_ENDED}, text, {CALL}, batch"
@@ -124,7 +127,8 @@ def completion_of(row: Row, text: str, result: Mapping[str, Any] | None = None) 
 
 def record_of(row: Row) -> CallRecord:
     """Read the columns `RECORD`."""
-    status, finished_at, text, recipe, stage, document_id, subset, sample, model = row[10:]
+    status, finished_at, text, recipe, stage, document_id, subset, sample, *rest = row[10:]
+    (model, reasoning), completion = rest, completion_of(row[:10], unpack(text))
     return CallRecord(
         call_id=row[0],
         recipe=recipe,
@@ -134,7 +138,9 @@ def record_of(row: Row) -> CallRecord:
         sample=sample,
         model=model,
         status=status,
-        completion=completion_of(row[:10], unpack(text)),
+        completion=replace(
+            completion, usage=replace(completion.usage, reasoning_tokens=reasoning or 0)
+        ),
         finished_at=finished_at,
     )
 

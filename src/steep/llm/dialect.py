@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+TEMPLATE_KEY = "chat_template_kwargs"  # options of the chat template, for vLLM and SGLang
 LENGTH_KEYS = ("max_tokens", "max_completion_tokens")
 ENDLESS = (
     "The endpoint takes no limit on the length of an answer, so that a hard limit cannot be kept.",
@@ -177,14 +178,17 @@ _STOP = re.compile(
     r"['\"`]stop['\"`]|(?:param\w*|field|argument|property|keyword|input)s?:? stop\b"
     r"|^stop\b|\bstop (?:sequences?|strings?|words?|parameter)|body\.stop\b"
 )
+# "none" and "minimal" are refused as values, with or without the name of the parameter.
+_EFFORT = re.compile(r"(?<![a-z_])reasoning[_. ]effort(?![a-z_])")
 _NAMES = (
     "temperature", "top_p", "top_k", "min_p", "seed", "frequency_penalty", "presence_penalty",
-    "repetition_penalty", "logprobs", "top_logprobs", "logit_bias", "reasoning_effort",
+    "repetition_penalty", "logprobs", "top_logprobs", "logit_bias", TEMPLATE_KEY,
 )  # fmt: skip
 _GIVING_UP: tuple[tuple[re.Pattern[str], Callable[[Dialect, str], Dialect]], ...] = (
     (_FORMAT, _weaker_format),
     (_named("(?:max_tokens|max_completion_tokens)"), _other_length_key),
     (_SYSTEM, _folded),
     (_STOP, _without("stop")),
+    (_EFFORT, _without("reasoning_effort")),
     *((_named(name), _without(name)) for name in _NAMES),
 )

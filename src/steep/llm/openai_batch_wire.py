@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
 from steep.core.calls import Call
 from steep.llm.client import TransientError
-from steep.llm.dialect import Dialect
+from steep.llm.dialect import TEMPLATE_KEY, Dialect
 from steep.llm.openai_errors import EndpointUnusable, Rejected, Reply, UnsupportedParameter
 from steep.llm.openai_wire import ParsedAnswer, parse_json, read_reply, request_bytes
 
@@ -139,7 +139,12 @@ def parse_reply(reply: Reply) -> Any:
 
 
 def request_line(call: Call, dialect: Dialect) -> bytes:
-    """Return the line of a batch's file for a call."""
+    """Return the line of a batch's file for a call.
+
+    Providers of batches refuse options of the chat template, and say so only hours later.
+    """
+    if call.sampling.reasoning_effort == "none":
+        dialect = replace(dialect, without=dialect.without | {TEMPLATE_KEY})
     head = f'{{"custom_id":"{call.id}","method":"POST","url":"{CHAT}","body":'
     return b"%b%b}\n" % (head.encode(), request_bytes(call, dialect))
 

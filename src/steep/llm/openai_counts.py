@@ -36,7 +36,7 @@ def read_usage(value: Any, *, with_text: bool) -> Usage | None:
         return None
     if with_text and completion == 0:
         return None
-    return Usage(prompt, min(cached, prompt), completion)
+    return Usage(prompt, min(cached, prompt), completion, min(_reasoning(usage), completion))
 
 
 def read_input_usage(value: Any) -> Usage | None:
@@ -125,9 +125,9 @@ def _cached(usage: Mapping[str, Any]) -> int:
 
 def _reasoning(usage: Mapping[str, Any]) -> int:
     details = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
-    if not isinstance(details, dict):
-        return 0
-    return count(details.get("reasoning_tokens")) or 0
+    places = (details, usage)  # SGLang counts them beside the others
+    found = [each.get("reasoning_tokens") for each in places if isinstance(each, dict)]
+    return next(filter(None, map(count, found)), 0)
 
 
 def _reasoning_left_out(usage: Mapping[str, Any], prompt: int, completion: int) -> int:

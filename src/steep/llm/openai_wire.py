@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -18,10 +19,10 @@ import pydantic_core
 
 from steep.core.calls import Call, Sampling, Usage
 from steep.llm.client import TransientError
-from steep.llm.dialect import Dialect, fold_system, phrase
+from steep.llm.dialect import TEMPLATE_KEY, Dialect, fold_system, phrase
 from steep.llm.openai_counts import read_usage, reasoning_tokens
 from steep.llm.openai_errors import ContentFiltered, Rejected, Reply, error_of, read_error, short
-from steep.llm.thinking import final_reason, separate
+from steep.llm.thinking import THOUGHT_ONLY, final_reason, separate
 
 REFUSAL_REASON = "refusal"
 FILTER_REASON = "content_filter"
@@ -78,6 +79,10 @@ def _frame(model: str, stage: str, sampling: Sampling, dialect: Dialect) -> str:
     if sampling.json_schema is not None:
         wanted = {"name": stage, "strict": True, "schema": json.loads(sampling.json_schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": wanted}
+    if sampling.reasoning_effort is not None:
+        body["reasoning_effort"] = sampling.reasoning_effort
+    if sampling.reasoning_effort == "none":  # for servers of models whose template can turn it off
+        body[TEMPLATE_KEY] = {"enable_thinking": False}
     written = phrase(body, dialect)
     return json.dumps(written, ensure_ascii=False, separators=(",", ":"))[:-1]
 
@@ -141,9 +146,15 @@ def read_answer(value: Any) -> ParsedAnswer:
         or message.get("reasoning")
         or reasoning_tokens(value)
     )
-    return ParsedAnswer(
-        separated.answer, final_reason(separated.answer, reason, thinks), usage, thought=thinks
-    )
+    reason = final_reason(separated.answer, reason, thinks)
+    return ParsedAnswer(separated.answer, reason, all_reasoning(usage, reason), thought=thinks)
+
+
+def all_reasoning(usage: Usage | None, finish_reason: str) -> Usage | None:
+    """Count all tokens of a thought without an answer as reasoning, if the server does not."""
+    if usage is None or finish_reason != THOUGHT_ONLY or usage.reasoning_tokens:
+        return usage
+    return replace(usage, reasoning_tokens=usage.completion_tokens)
 
 
 def parse_json(body: str | bytes) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import yaml
 from pydantic import TypeAdapter
 
+from steep.core.arms import SourceUse, recipes_read
 from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.core.files import read_json, read_jsonl
@@ -162,6 +163,7 @@ class Arm:
     final_loss: float | None = None
     wall_s: float | None = None
     step_s: float | None = None
+    mix: Sequence[SourceUse] = ()  # the sources of an arm with shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,7 @@ class ReportData:
 
     def reads(self, arm: str) -> Sequence[str]:
         """Return the recipes that an arm is trained on."""
-        return tuple((self.setting("train", "arms") or {}).get(arm) or ())
+        return recipes_read((self.setting("train", "arms") or {}).get(arm) or ())
 
     @property
     def series(self) -> dict[str, int]:
@@ -332,6 +334,7 @@ def _arm(ref: ArtifactRef, shard: Mapping[str, Any]) -> Arm:
         "name": ref.arm,
         "passages": shard.get("passages"),
         "passage_tokens": shard.get("tokens"),
+        "mix": shard.get("mix"),
         "step_s": (ref.manifest.get("last") or {}).get("elapsed_s"),
         "metrics": read_jsonl(_existing(ref.path / "metrics.jsonl")),
         "validation": read_jsonl(validation) if validation.is_file() else [],

@@ -27,7 +27,7 @@ POINTER_NAME = "evaluated.json"  # in the run's directory: the name of its lates
 
 def setup_of(config: Config, project: Project) -> EvaluationSetup:
     """Return what an evaluation takes of a configuration."""
-    arms = config.train.arms
+    arms = config.train.reads
     tuned = {f"{arm}{instruct.SUFFIX}": arms[arm] for arm in instruct.arms_of(config)}
     return EvaluationSetup(
         project=project,

@@ -8,7 +8,10 @@ from steep.config import Config
 from steep.core.artifacts import Artifact, Project
 from steep.generation import clients
 from steep.generation.artifact import find_texts, make_texts
+from steep.generation.planning import check_plannable
+from steep.generation.preview import Preview, make_preview, of_recipe
 from steep.generation.run import cancel_batches as cancel_all
+from steep.generation.setup import chosen_documents
 from steep.ledger.ledger import Ledger
 from steep.stages import documents as documents_stage
 
@@ -36,6 +39,20 @@ def run(
         wait=wait,
         retry_empty=retry_empty,
     )
+
+
+def preview(config: Config, project: Project, number: int, recipe: str | None) -> Preview:
+    """Write a few texts of every step of every recipe, or of one.
+
+    Raises:
+        UserError: There is no such recipe, or the generator cannot be used.
+    """
+    settings = of_recipe(config.generate, recipe)
+    artifact = documents_stage.run(config, project)
+    documents = chosen_documents(settings, documents_stage.load(artifact))
+    check_plannable(settings, documents)
+    with Ledger(project.ledger_path) as ledger:
+        return make_preview(settings, documents, ledger, number, project.root)
 
 
 def cancel_batches(config: Config, project: Project) -> int:

@@ -57,7 +57,7 @@ class Study:
     @cached_property
     def points(self) -> tuple[StudyPoint, ...]:
         """The points, in the order in which they are made."""
-        arms = self.config.train.arms
+        arms = self.config.train.reads
         totals = {arm: int(self.run.tokenize[arm].manifest["tokens"]) for arm in arms}
         return study_points(self.config.scale, arms, totals, self.config.train.seed)
 
@@ -87,7 +87,7 @@ class Study:
             self.project,
             self.run.corpus,
             self.run.tokenize[point.arm],
-            self.config.train.arms[point.arm],
+            self.config.train.reads[point.arm],
             self.config.tokenize.holdout,
             point.tokens,
         )
@@ -123,7 +123,7 @@ class Study:
             evaluate=whole.evaluate.model_copy(update={"servers": {}}),
             open_book=OpenBookConfig(),
             summaries=SummariesConfig(),
-            arms={name: self.config.train.arms[arm] for name, arm in arms.items()},
+            arms={name: self.config.train.reads[arm] for name, arm in arms.items()},
             tuned=frozenset(),
         )
 

@@ -128,7 +128,7 @@ def _estimated_points(config: Config, project: Project, plan: Any) -> tuple[Stud
     texts = TextTokens(config, project, plan)
     estimates = {arm: texts.of_arm(arm) for arm in config.train.arms}
     totals = {arm: round(each.expected) if each else 0 for arm, each in estimates.items()}
-    return study_points(config.scale, config.train.arms, totals, config.train.seed)
+    return study_points(config.scale, config.train.reads, totals, config.train.seed)
 
 
 def _run(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from steep.core.arms import recipe_of
 from steep.core.artifacts import Artifact, Identity, Unfinished, build
 from steep.core.config import identity_fields
 from steep.core.errors import UserError
@@ -181,10 +183,19 @@ def _generation_usd(study: Study, arm: str, tokens: int) -> float | None:
     """Return what the texts of a size cost, as a share of all; None if a price is unknown."""
     from steep.ledger.queries import recipes_cost
 
+    shard = study.run.tokenize[arm].manifest
+    available, taken = Counter[str](), Counter[str]()
+    for each in shard.get("mix", ()):
+        available[recipe_of(each["source"])] += each["available_tokens"]
+        taken[recipe_of(each["source"])] += each["tokens"]
+    usd = 0.0
     with open_ledger(study.project) as ledger:
-        cost = recipes_cost(ledger, study.config.train.arms[arm])
-    available = int(study.run.tokenize[arm].manifest["tokens"])
-    return None if cost is None else cost * min(1.0, tokens / available)
+        for recipe in study.config.train.reads[arm]:
+            cost = recipes_cost(ledger, [recipe])
+            if cost is None:
+                return None
+            usd += cost * (taken[recipe] / available[recipe] if available else 1.0)
+    return usd * min(1.0, tokens / int(shard["tokens"]))
 
 
 def _forgotten(study: Study, rows: Mapping[str, Sequence[Artifact]]) -> Iterator[Forgotten]:

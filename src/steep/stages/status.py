@@ -54,6 +54,7 @@ def _artifacts(project: Project) -> list[dict[str, Any]]:
             "path": str(artifact.path.relative_to(project.root)),
             "wall_s": artifact.manifest["wall_s"],
             "tokens_per_second": _rate(artifact),
+            "mix": artifact.manifest.get("mix", []),
         }
         for stage in SHOWN
         for artifact in project.finished(stage)

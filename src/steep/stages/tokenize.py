@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 from steep.config import Config
+from steep.core.arms import PART, recipe_of
 from steep.core.artifacts import Artifact, Project
 from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
@@ -16,6 +17,7 @@ from steep.ledger.ledger import Ledger
 from steep.llm.model_names import model_directory
 from steep.tokens.build import CHATS as CHATS
 from steep.tokens.build import INSTRUCTION, REPLAY, VALIDATION, ShardBuilder, check_chats
+from steep.tokens.sources import EVERY
 from steep.training.loading import load_tokenizer
 
 NO_REPLAY = "correct the path, or set train.replay_rate to 0"
@@ -38,7 +40,10 @@ def check(config: Config, project: Project) -> None:
     if config.train.instruction_rate > 0:
         hint = "name a file, or set train.instruction_rate to 0"
         check_chats(config.tokenize.instructions, "tokenize.instructions", hint)
-    arms = {name: arm for arm, names in config.train.arms.items() for name in names}
+    for arm, sources in config.train.arms.items():
+        if isinstance(sources, dict):
+            _check_overlap(arm, sources)
+    arms = {name: arm for arm, names in config.train.reads.items() for name in names}
     known = {RAW_RECIPE, *config.generate.recipes}
     if unknown := arms.keys() - known:
         known |= _imported_recipes(project)
@@ -54,6 +59,22 @@ def check(config: Config, project: Project) -> None:
         )
 
 
+def _check_overlap(arm: str, sources: Iterable[str]) -> None:
+    """Refuse an arm with shares of which two have the same texts."""
+    parts = {
+        recipe: [each for each in sources if recipe_of(each) == recipe]
+        for recipe in map(recipe_of, sources)
+    }
+    for recipe, names in parts.items():
+        if len(names) > 1 and {recipe, recipe + PART + EVERY} & set(names):
+            raise UserError(
+                f"The arm '{arm}' has two shares for the same texts.",
+                where=f"train.arms.{arm}",
+                expected=f"'{recipe}', '{recipe}{PART}{EVERY}', or parts of it by their names",
+                found=", ".join(names),
+            )
+
+
 def run_all(config: Config, project: Project, corpus: Artifact) -> dict[str, Artifact]:
     """Tokenize everything; return the shards by the names of arms and of their other uses."""
     settings, train = config.tokenize, config.train
@@ -61,16 +82,21 @@ def run_all(config: Config, project: Project, corpus: Artifact) -> dict[str, Art
     builder = ShardBuilder(
         project, train.model, lambda: load_tokenizer(model_directory(train.model, project))
     )
-    shards = {
-        arm: builder.arm(arm, corpus, recipes, settings.holdout)
-        for arm, recipes in train.arms.items()
-    }
+    shards, read = {}, set[str]()
+    for arm, sources in train.arms.items():
+        if isinstance(sources, dict):
+            from steep.tokens.mix import build_mix  # it loads numpy
+
+            shards[arm] = build_mix(builder, arm, corpus, sources, settings.holdout)
+            read |= {each["source"] for each in shards[arm].manifest["mix"]}
+        else:
+            shards[arm] = builder.arm(arm, corpus, sources, settings.holdout)
+            read |= {*sources}
     texts = partial(replay_texts, replay) if train.replay_rate else None
     if texts is not None:
         shards[REPLAY] = builder.replay(replay, texts, settings.holdout)
     if settings.holdout:
-        recipes = {name for names in train.arms.values() for name in names}
-        shards[VALIDATION] = builder.validation(corpus, recipes, settings.holdout, texts)
+        shards[VALIDATION] = builder.validation(corpus, read, settings.holdout, texts)
     if train.instruction_rate and settings.instructions is not None:
         shards[INSTRUCTION] = builder.chats(INSTRUCTION, settings.instructions, "all")
     if config.instruct.chats is not None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steep.config import Config
+from steep.core.arms import recipe_of
 from steep.core.artifacts import Project
 from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
@@ -106,7 +107,7 @@ def _lister(config: Config, project: Project, plan: Plan | None) -> RunLister:
         problems.append(refusal("tokenize", error))
     steps = plan.forecast.steps if plan else ()
     unwritten = {each.recipe for each in steps if each.to_do.calls.high > 0}
-    change = {arm for arm, recipes in config.train.arms.items() if unwritten & set(recipes)}
+    change = {arm for arm, recipes in config.train.reads.items() if unwritten & set(recipes)}
     if unwritten:
         change.add(VALIDATION)
     shards = {name: shard for name, shard in found.shards.items() if name not in change}
@@ -121,8 +122,22 @@ class TextTokens:
         self._config, self._project, self._plan = config, project, plan
 
     def of_arm(self, arm: str) -> Range | None:
-        """Return the tokens of an arm."""
-        return total(map(self._of_recipe, self._config.train.arms[arm]))
+        """Return the tokens of an arm; with shares, as many as they allow.
+
+        Parts of a recipe are taken to be of the same size, and those that are named to be all.
+        """
+        sources = self._config.train.arms[arm]
+        if not isinstance(sources, dict):
+            return total(map(self._of_recipe, sources))
+        recipes = Counter(map(recipe_of, sources))
+        most = []
+        for source, weight in sources.items():
+            whole = self._of_recipe(recipe_of(source))
+            if whole is None:
+                return None
+            share = weight / sum(sources.values())
+            most.append(whole.times(1 / share / recipes[recipe_of(source)]))
+        return min(most, key=lambda each: each.expected)
 
     def of_chats(self) -> Range | None:
         """Return the tokens of the chats."""
@@ -134,7 +149,7 @@ class TextTokens:
         config, holdout = self._config, self._config.tokenize.holdout
         if not holdout:
             return []
-        recipes = {name for names in config.train.arms.values() for name in names}
+        recipes = {name for names in config.train.reads.values() for name in names}
         texts = filter(None, map(self._written, sorted(recipes - {RAW_RECIPE})))
         held_out = sum(texts, ZERO).times(holdout)
         sets = [held_out] if held_out.high else []

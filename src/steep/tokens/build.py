@@ -26,6 +26,7 @@ from steep.corpus.passage import (
     TextRow,
     stream_texts,
 )
+from steep.tokens.sources import source_of
 
 if TYPE_CHECKING:
     from steep.tokens.shard import ShardManifest
@@ -72,7 +73,7 @@ class ShardBuilder:
         return self._texts(REPLAY, fields, lambda: _drawn(texts(), holdout, held_out=False))
 
     def validation(
-        self, corpus: Artifact, recipes: Container[str], holdout: float, replay: Texts | None
+        self, corpus: Artifact, sources: Container[str], holdout: float, replay: Texts | None
     ) -> Artifact:
         """Tokenize the sets whose loss is measured during training.
 
@@ -81,7 +82,7 @@ class ShardBuilder:
         """
         sets: dict[str, Texts] = {
             "synthetic": lambda: passages_of(
-                corpus, recipes, lambda row: is_held_out(row, holdout)
+                corpus, sources, lambda row: is_held_out(row, holdout)
             ),
             "documents": lambda: passages_of(corpus, (RAW_RECIPE,), lambda row: True),
         }
@@ -94,9 +95,9 @@ class ShardBuilder:
         def make(directory: Path) -> dict[str, Any]:
             from steep.tokens.shard import write_shard
 
-            return _counts(write_shard(directory, texts(), self.tokenizer()))
+            return counts(write_shard(directory, texts(), self.tokenizer()))
 
-        return self._build(name, fields, make)
+        return self.artifact(name, fields, make)
 
     def _sets(self, name: str, fields: Mapping[str, Any], sets: Mapping[str, Texts]) -> Artifact:
         """Tokenize several sets of texts into one artifact; empty sets are left out."""
@@ -113,7 +114,7 @@ class ShardBuilder:
             return {"sets": found, "tokens": tokens}
 
         digests = {each: digest(texts()) for each, texts in sets.items()}
-        return self._build(name, {**fields, "texts": digests}, make)
+        return self.artifact(name, {**fields, "texts": digests}, make)
 
     def chats(self, name: str, path: Path, loss_on: Literal["all", "assistant"]) -> Artifact:
         """Tokenize a JSONL file of chats with the model's chat template."""
@@ -127,13 +128,14 @@ class ShardBuilder:
                 log.warning(
                     "tokenize: skipped %d lines of %s; the first, %s", len(skipped), path, first
                 )
-            return {**_counts(manifest), "skipped": len(skipped)}
+            return {**counts(manifest), "skipped": len(skipped)}
 
-        return self._build(name, {"chats": content_hash(path), "loss_on": loss_on}, make)
+        return self.artifact(name, {"chats": content_hash(path), "loss_on": loss_on}, make)
 
-    def _build(
+    def artifact(
         self, name: str, fields: Mapping[str, Any], make: Callable[[Path], dict[str, Any]]
     ) -> Artifact:
+        """Build a shard in a directory, or find it; `make` returns the counts for its manifest."""
         identity = {"arm": name, "train.model": self.model, **fields}
         return build(
             self.project,
@@ -142,16 +144,17 @@ class ShardBuilder:
         )
 
 
-def _counts(manifest: ShardManifest) -> dict[str, Any]:
+def counts(manifest: ShardManifest) -> dict[str, Any]:
+    """Return what the artifact's manifest says about a shard."""
     return {"passages": manifest.texts, "tokens": manifest.tokens, "sha256": manifest.sha256}
 
 
 def passages_of(
-    corpus: Artifact, recipes: Container[str], keep: Callable[[TextRow], bool]
+    corpus: Artifact, sources: Container[str], keep: Callable[[TextRow], bool]
 ) -> Iterator[str]:
-    """Return the texts of some recipes of a corpus that `keep` accepts, in order."""
+    """Return the texts of some sources of a corpus that `keep` accepts, in order."""
     rows = stream_texts(corpus.path / PASSAGES_NAME)
-    return (row.text for row in rows if row.recipe in recipes and keep(row))
+    return (row.text for row in rows if source_of(row, sources) and keep(row))
 
 
 def is_held_out(row: TextRow | TextPlace, holdout: float) -> bool:

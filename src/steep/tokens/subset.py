@@ -7,7 +7,7 @@ a smaller subset is part of every larger one. (The paper draws subsets at random
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,8 +21,10 @@ from steep.core.ids import derive_seed
 from steep.corpus.passage import PASSAGES_NAME, TextPlace, stream_places
 from steep.tokens.build import SUBSET_NAME, is_held_out
 from steep.tokens.shard import open_shard
+from steep.tokens.sources import source_of
 
 STAGE, VERSION = "subset", 1
+CHOSEN_NAME = "chosen.npy"  # which texts of its sources an arm with weights has, in order
 
 
 class Subset(NamedTuple):
@@ -49,11 +51,48 @@ def balanced_order(places: Iterable[TextPlace]) -> NDArray[np.int64]:
     return np.array([number for _, number in sorted(keyed)], np.int64)
 
 
-def prefix(order: NDArray[np.int64], lengths: NDArray[np.int64], tokens: int) -> Subset:
+def prefix(order: NDArray[np.int64], lengths: NDArray[np.int64], tokens: float) -> Subset:
     """Return the shortest prefix with at least so many tokens, or all texts if there are fewer."""
     sums = np.cumsum(lengths[order])
     count = min(len(order), 1 + int(np.searchsorted(sums, tokens)))
     return Subset(order[:count], int(sums[count - 1]))
+
+
+def by_shares(
+    places: Sequence[TextPlace],
+    lengths: NDArray[np.int64],
+    shares: Mapping[str, float],
+    tokens: float,
+) -> Subset:
+    """Return texts of about `tokens` tokens, of which each source has its share.
+
+    Of each source the prefix of its balanced order is taken, so that a smaller subset is part of
+    every larger one. If a source has fewer tokens than its share, all sources have fewer.
+
+    Args:
+        places: Of all texts, (texts,).
+        lengths: Tokens of the texts, (texts,).
+        shares: Of each source in the tokens, by name; the sum is 1.
+        tokens: Their wanted number; infinity for as many as the shares allow.
+    """
+    numbers: dict[str, list[int]] = {name: [] for name in shares}
+    for number, place in enumerate(places):
+        if (source := source_of(place, shares)) is not None:
+            numbers[source].append(number)
+    found = {name: np.array(own, np.int64) for name, own in numbers.items()}
+    most = min(int(lengths[own].sum()) / shares[name] for name, own in found.items())
+    chosen = []
+    for name, own in found.items():
+        order = own[balanced_order(places[number] for number in own.tolist())]
+        chosen.append(prefix(order, lengths, min(tokens, most) * shares[name]))
+    texts = np.concatenate([each.texts for each in chosen])
+    return Subset(texts, sum(each.tokens for each in chosen))
+
+
+def places_of(corpus: Artifact, sources: Container[str], holdout: float) -> list[TextPlace]:
+    """Return the places of the texts of some sources that are not held out, in order."""
+    places = stream_places(corpus.path / PASSAGES_NAME)
+    return [each for each in places if source_of(each, sources) and not is_held_out(each, holdout)]
 
 
 def build_subset(
@@ -64,17 +103,22 @@ def build_subset(
     holdout: float,
     tokens: int,
 ) -> Artifact:
-    """Choose the subset of an arm's shard with at least `tokens` tokens, or all of its texts."""
+    """Choose the subset of an arm's shard with at least `tokens` tokens, or all of its texts.
+
+    The subset of an arm with weights has the same weights.
+    """
+    shares = {each["source"]: each["share"] for each in shard.manifest.get("mix", ())}
 
     def make(directory: Path) -> dict[str, Any]:
-        places = [
-            each
-            for each in stream_places(corpus.path / PASSAGES_NAME)
-            if each.recipe in recipes and not is_held_out(each, holdout)
-        ]
+        places = places_of(corpus, shares or recipes, holdout)
+        if shares:
+            places = [places[number] for number in np.load(shard.path / CHOSEN_NAME).tolist()]
         lengths = np.diff(open_shard(shard.path).ends, prepend=0)
         assert len(places) == len(lengths), (len(places), len(lengths))
-        subset = prefix(balanced_order(places), lengths, tokens)
+        if shares:
+            subset = by_shares(places, lengths, shares, tokens)
+        else:
+            subset = prefix(balanced_order(places), lengths, tokens)
         with BytesIO() as file:
             np.save(file, subset.texts)
             write_bytes(directory / SUBSET_NAME, file.getvalue())

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 
+from steep.core.arms import recipes_read
 from steep.core.config import Section, identity_fields, operational
 
 BASE = "base"  # name of the untrained model in results
 OptimizerName = Literal["adamw", "adamw-8bit-stochastic"]
 TrackerName = Literal["tensorboard", "wandb", "trackio"]
+
+_LIST = TypeAdapter(tuple[str, ...])
+_SHARES = TypeAdapter(
+    Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)],
+    config=ConfigDict(allow_inf_nan=False),
+)
+
+
+def _one_form(value: Any) -> Any:
+    """Check the one form that is meant, so that an error is not about both."""
+    return (_SHARES if isinstance(value, dict) else _LIST).validate_python(value)
+
+
+Arm = Annotated[tuple[str, ...] | dict[str, float], BeforeValidator(_one_form)]
 
 
 class OptimizationConfig(Section):
@@ -94,9 +109,10 @@ class TrainConfig(OptimizationConfig):
     model: str = Field(
         "embedded", description="'embedded', a Hugging Face directory, or a name on the Hub"
     )
-    arms: dict[str, tuple[str, ...]] = operational(
+    arms: dict[str, Arm] = operational(
         {"raw": ("documents",), "entigraph": ("entigraph",)},
-        description="name of the trained model: recipes it reads; 'documents' is raw text",
+        description="name of the trained model: recipes it reads, as a list, or with their shares "
+        "of tokens, as {entigraph: 0.7, rephrase/easy: 0.3}; 'documents' is raw text",
     )
     tokens: int | None = Field(
         1_048_576,  # 32 optimizer steps at the sizes below
@@ -129,6 +145,11 @@ class TrainConfig(OptimizationConfig):
     ray_address: str | None = operational(
         None, description="address of a Ray cluster, or auto; null: start one on this machine"
     )
+
+    @property
+    def reads(self) -> dict[str, tuple[str, ...]]:
+        """The recipes that each arm reads, without their parts and shares."""
+        return {arm: recipes_read(names) for arm, names in self.arms.items()}
 
 
 class InstructConfig(OptimizationConfig):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from steep.core.errors import UserError
 from steep.core.token_ids import ChatText, rendered_chat, text_ids
 from steep.llm.client import FatalError
 from steep.llm.dialect import fold_system
-from steep.llm.thinking import final_reason, opened_thought, separate
+from steep.llm.thinking import THOUGHT_ONLY, final_reason, opened_thought, separate
 
 IN_PROCESS = "in process"  # the endpoint of such models
 LAST_TOKENS = 8  # of a prompt, where a template opens a thought
@@ -101,10 +102,13 @@ def completion_of(
     end_of_prompt: str = tokenizer.decode(prompt[-LAST_TOKENS:])
     separated = separate(opened_thought(end_of_prompt) + text)
     answer = separated.answer.strip()
+    finish_reason = final_reason(answer, finish_reason, bool(separated.thought))
+    if finish_reason == THOUGHT_ONLY:
+        usage = replace(usage, reasoning_tokens=usage.completion_tokens)
     return Completion(
         call_id=call.id,
         text=answer,
-        finish_reason=final_reason(answer, finish_reason, bool(separated.thought)),
+        finish_reason=finish_reason,
         usage=usage,
         cost_usd=0.0,
         latency_s=latency_s,

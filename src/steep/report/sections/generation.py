@@ -81,6 +81,8 @@ def cost(cost_usd: float | None, *, own_machine: bool) -> str:
 def _spending(run: ReportData, found: Generation) -> Iterator[tuple[str, str]]:
     usage, completion_tokens = found.usage, found.usage.get("completion_tokens", 0)
     yield ("completion tokens", count(completion_tokens))
+    if thinking := usage.get("reasoning_tokens", 0):
+        yield ("of these reasoning", count(thinking))
     yield ("prompt tokens", count(usage.get("prompt_tokens", 0)))
     yield ("of these cached", count(usage.get("cached_tokens", 0)))
     yield ("cost", cost(found.cost_usd, own_machine=run.embedded_generator))

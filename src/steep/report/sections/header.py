@@ -84,6 +84,13 @@ def _read_by(run: ReportData, arm: Arm, passages: Counter[str]) -> str:
         return ""
     if not recipes:
         return f"{arm.name} reads none"
+    if uses := [each for each in arm.mix if each.source != RAW_RECIPE]:
+        counts = [
+            f"{each.source} {count(each.passages)} of {count(each.available_passages)}"
+            for each in uses
+        ]
+        read = count(sum(each.passages for each in uses))
+        return f"{arm.name} reads {read} by its shares of tokens ({', '.join(counts)})"
     trained_on = total - (passages[RAW_RECIPE] if RAW_RECIPE in run.reads(arm.name) else 0)
     held_out = sum(passages[recipe] for recipe in recipes) - trained_on
     kept = f" ({count(held_out)} held out to measure the loss)" if held_out > 0 else ""

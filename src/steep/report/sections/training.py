@@ -111,7 +111,8 @@ def _arm_table(arms: Sequence[Arm]) -> Table:
         "Training tokens include replayed general text. The wall time covers all runs that trained "
         "the arm, with loading and evaluation; tokens per second are those of the training steps."
     )
-    return table(arms, columns, caption)
+    mixes = [f" {arm.name} reads {'; '.join(map(str, arm.mix))}." for arm in arms if arm.mix]
+    return table(arms, columns, caption + "".join(mixes))
 
 
 def _number(value: float | None, decimals: int = 0) -> str:
