@@ -25,6 +25,13 @@ def prompt_text(path: str) -> str:
     return file.read_text(encoding="utf-8").removesuffix("\n")
 
 
+@cache
+def framed(path: str) -> str:
+    """Return a built-in task within the frame of its recipe, `frame.md` in the same folder."""
+    folder, _, _ = path.rpartition("/")
+    return prompt_text(f"{folder}/frame.md").replace("{task}", prompt_text(path))
+
+
 def filled(
     template: str, document: Document, language: str | None = None, **values: str
 ) -> tuple[Message, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
-from steep.recipes import entigraph, qa, rephrase, template
+from steep.recipes import entigraph, qa, rephrase, spa, template
 from steep.recipes.recipe import Recipe, RecipeKind, RecipeOptions, Writer
 
 GROUP = "steep.recipes"
@@ -24,6 +24,7 @@ BUILT_IN = {
     "entigraph": entigraph.KIND,
     "rephrase": rephrase.KIND,
     "qa": qa.KIND,
+    "spa": spa.KIND,
 }
 
 
