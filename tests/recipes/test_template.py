@@ -149,7 +149,7 @@ def test_values_stand_in_the_last_part_and_are_not_filled_in_themselves() -> Non
 def test_an_unknown_recipe_is_named_with_what_there_is(name: str, problem: str) -> None:
     with pytest.raises(UserError, match=problem) as raised:
         kind_of(name, {})
-    assert "entigraph, qa, rephrase, spa" in str(raised.value)
+    assert "active-reading, entigraph, focal, qa, rephrase, spa" in str(raised.value)
 
 
 def test_no_recipe_is_called_like_the_raw_documents() -> None:

@@ -25,11 +25,10 @@ def prompt_text(path: str) -> str:
     return file.read_text(encoding="utf-8").removesuffix("\n")
 
 
-@cache
-def framed(path: str) -> str:
-    """Return a built-in task within the frame of its recipe, `frame.md` in the same folder."""
-    folder, _, _ = path.rpartition("/")
-    return prompt_text(f"{folder}/frame.md").replace("{task}", prompt_text(path))
+def framed(frame: str, *tasks: str) -> str:
+    """Return the built-in frame of a recipe's prompts with a task in it, which files make up."""
+    text = "\n\n".join(map(prompt_text, tasks))
+    return prompt_text(frame).replace("{task}", text)
 
 
 def filled(

@@ -16,7 +16,7 @@ from typing import Any
 
 from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
-from steep.recipes import entigraph, qa, rephrase, spa, template
+from steep.recipes import active_reading, entigraph, focal, qa, rephrase, spa, template
 from steep.recipes.recipe import Recipe, RecipeKind, RecipeOptions, Writer
 
 GROUP = "steep.recipes"
@@ -25,6 +25,8 @@ BUILT_IN = {
     "rephrase": rephrase.KIND,
     "qa": qa.KIND,
     "spa": spa.KIND,
+    "active-reading": active_reading.KIND,
+    "focal": focal.KIND,
 }
 
 

@@ -47,7 +47,9 @@ class SPAOptions(SampledOptions):
 
 def spa(name: str, options: SPAOptions, writer: Writer) -> Recipe:
     """Return the recipe with these options."""
-    prompts: dict[str, str] = {each: framed(f"spa/{each}.md") for each in options.prompts}
+    prompts: dict[str, str] = {
+        each: framed("spa/frame.md", f"spa/{each}.md") for each in options.prompts
+    }
     texts = Samples(name, prompts, options.samples, writer.sampled(options), shows_author=False)
     return Recipe(name, (texts,))
 
