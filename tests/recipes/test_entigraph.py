@@ -17,11 +17,11 @@ from steep.recipes.entigraph import (
     EntiGraph,
     EntiGraphOptions,
     Relations,
-    combination,
     entigraph,
 )
 from steep.recipes.entities import EntityList, parse_entities, valid_entities
 from steep.recipes.recipe import Recipe, Repeated, Writer
+from steep.recipes.subsets import combination
 
 NAMES = tuple(f"Person {letter}" for letter in "ABCDEFG")
 DOCUMENT = Document("d", "Seven people", f"There met {', '.join(NAMES)} and the Quillon Ferry.")

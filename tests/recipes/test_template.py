@@ -51,6 +51,12 @@ def test_prompts_of_the_baselines_are_the_golden_ones(name: str) -> None:
     assert text == (GOLDEN / f"{name}.txt").read_text(encoding="utf-8")
 
 
+def test_all_styles_of_rephrasing_are_the_golden_ones() -> None:
+    styles = ["qa", "single"]
+    text = rendered(recipe_of("rephrase", {"samples": 1, "styles": styles}))
+    assert text == (GOLDEN / "rephrase_more.txt").read_text(encoding="utf-8")
+
+
 def test_prompts_take_turns_so_that_the_first_calls_have_equal_shares() -> None:
     recipe = recipe_of("rephrase", {"styles": ["hard", "easy"], "samples": 3})
     calls = recipe.steps[0].calls(DOCUMENT, {})

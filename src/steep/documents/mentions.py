@@ -81,6 +81,11 @@ class MentionIndex:
         exact = all(form == re.escape(word) for form, word in zip(forms, words, strict=True))
         return not exact and re.search(f" {' '.join(forms)} ", self._words) is not None
 
+    def pattern(self, words: tuple[str, ...]) -> str:
+        """Return a regular expression of a name's mentions in words that blanks separate."""
+        forms = (_forms(word, self._inflects, self._language == "ko") for word in words)
+        return f" {' '.join(forms)}(?= )"
+
 
 def mention_index(text: str) -> MentionIndex:
     """Return the index of a document; the last few are kept, unless they are large."""

@@ -41,7 +41,7 @@ class GenerateConfig(CallConfig):
 
     recipes: Recipes = Field(
         {"entigraph": EntiGraphOptions()},
-        description="by name: entigraph, rephrase, qa, or one of your own with a template; "
+        description="by name: built-in (docs/recipes.md) or your own with a template; "
         "{}: none (imported texts only)",
     )
     documents: tuple[str, ...] = Field(

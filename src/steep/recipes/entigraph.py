@@ -2,8 +2,12 @@
 
 Step `entities` asks for a summary and a list of entities. Steps `pairs` and `triplets` name two or
 three of them per call, and ask for the content of the document in relation to each and for their
-interaction. Pairs and triplets are drawn from seeded permutations by index: the list of them never
-exists.
+interaction. Pairs and triplets are drawn from seeded permutations by index, or the most central
+entities come first (`order: coreness`); the list of all pairs or triplets never exists.
+
+With `questions`, the recipe is that of the paper's first version (arXiv v1): a step `questions`
+asks for questions with answers about each entity, and texts on pairs and triplets end with
+questions about all their entities. The second version, the default, has no questions.
 
 Differences from the authors' code, on purpose: entities are deduplicated, must occur in the
 document, and are at most `MOST_ENTITIES`; documents that are not in English are answered in their
@@ -20,12 +24,11 @@ code. Golden files in the tests pin every rendered prompt: a changed word is a c
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, model_validator
 
 from steep.core.calls import Call, Message
 from steep.core.formatting import some_of
@@ -35,6 +38,7 @@ from steep.core.ranges import Range
 from steep.documents.document import Document
 from steep.documents.names import proper_names
 from steep.documents.sentences import trim_to_sentence
+from steep.recipes.coreness import by_coreness
 from steep.recipes.entities import (
     MOST_ENTITIES,
     EntityList,
@@ -56,14 +60,18 @@ from steep.recipes.recipe import (
     ask,
     foreign_language,
 )
+from steep.recipes.subsets import combination, low_members_first
+from steep.recipes.two_in_turn import TwoInTurn
 
 COMPACT_SUMMARY = 300  # characters
 LIST_PENALTY = 0.5  # without it a small generator lists one name twelve times
 SHOWN_NAMES = 5
-STEP_OF_SIZE = {2: "pairs", 3: "triplets"}
+STEP_OF_SIZE = {1: "questions", 2: "pairs", 3: "triplets"}
+MIXED = "relations"
 
 Style = Literal["full", "compact"]
 Order = Literal["document_first", "paper"]
+SubsetOrder = Literal["seeded", "coreness"]
 
 
 class EntiGraphOptions(RecipeOptions):
@@ -85,6 +93,23 @@ class EntiGraphOptions(RecipeOptions):
     max_entities: int | None = Field(
         None, ge=2, description=f"use only the first ones; null: {MOST_ENTITIES}"
     )
+    summary: bool = Field(True, description="train on the summaries; paper: true")
+    mix: bool = Field(
+        False, description="pairs and triplets take turns, in one step; paper: pairs first"
+    )
+    order: SubsetOrder = Field(
+        "seeded",
+        description="coreness: first those of the entities that share most sentences (CosyCPT)",
+    )
+    questions: bool = Field(
+        False, description="also questions on each entity and subset (paper, arXiv v1); full only"
+    )
+
+    @model_validator(mode="after")
+    def _has_prompts_for_questions(self) -> EntiGraphOptions:
+        if self.questions and self.prompt != "full":
+            raise ValueError("questions: true needs prompt: full")
+        return self
 
 
 @dataclass(frozen=True)
@@ -95,9 +120,9 @@ class Prompts:
     options: EntiGraphOptions
     writer: Writer
 
-    def calls_of(self, document: Document, step: str) -> _CallBuilder:
-        """Return what builds the calls of a step about a document."""
-        return _CallBuilder(self, document, step)
+    def calls_of(self, document: Document, task: str, step: str = "") -> _CallBuilder:
+        """Return what builds the calls of a task about a document; the step is named so, too."""
+        return _CallBuilder(self, document, task, step or task)
 
     def entities(self, document: Document, answers: Answers) -> EntityList:
         """Return the summary and the valid entities of a document."""
@@ -110,6 +135,8 @@ class Prompts:
         style, paper = self.options.prompt, self.options.prompt_order == "paper"
         if style == "full":
             task = prompt_text(f"entigraph/full/{step}.md")
+            if self.options.questions and step in ("pairs", "triplets"):
+                task += "\n\n" + prompt_text("entigraph/full/joint-questions.md")
         elif paper:
             name = "entities" if step == "entities" else "relation"
             task = prompt_text(f"entigraph/compact/{name}-paper.md")
@@ -142,7 +169,7 @@ class Prompts:
 class _CallBuilder:
     """Builds the calls of one step about one document; what they share is made once."""
 
-    def __init__(self, prompts: Prompts, document: Document, step: str) -> None:
+    def __init__(self, prompts: Prompts, document: Document, task_name: str, step: str) -> None:
         self._prompts = prompts
         self._document = document
         self._step = step
@@ -152,7 +179,7 @@ class _CallBuilder:
         shown = prompt_text(f"{style}/document.md").format(
             heading=document.heading, title=document.title, text=document.text
         )
-        task = prompts.task(step, language)
+        task = prompts.task(task_name, language)
         if options.prompt_order == "paper":
             self._before: tuple[Message, ...] = (Message("system", (task,)),)
             self._parts: tuple[str, ...] = (shown,)
@@ -161,7 +188,7 @@ class _CallBuilder:
             self._parts = (shown, f"\n### Task\n{task}\n") if task else (shown,)
         self._language = "" if task or language is None else f" Write in {language}."
         sampling = prompts.writer.sampling
-        if step == "entities":
+        if task_name == "entities":
             lists_names = LIST_PENALTY if options.prompt == "compact" else 0.0
             sampling = replace(
                 sampling,
@@ -218,6 +245,11 @@ class Entities(Step):
         """Return the first attempt."""
         return self.prompts.calls_of(document, self.name).call(())
 
+    @property
+    def gives_text(self) -> bool:  # type: ignore[override]
+        """Whether the summaries are training text."""
+        return self.prompts.options.summary
+
     def passage(self, call: Call, text: str) -> str | None:
         """Return the summary: the paper trains on it, too."""
         summary = parse_entities(text).summary
@@ -233,33 +265,51 @@ class PreparingEntities(Entities):
 
 @dataclass(frozen=True)
 class Relations(Step):
-    """Texts about subsets of the entities: pairs or triplets, at most `cap` per document."""
+    """Texts about subsets of the entities of one size, at most `cap` per document."""
 
     prompts: Prompts
     size: int
     cap: int | Literal["all"]
+    step: str = ""  # that the calls belong to, if it has several sizes
     needs = ("entities",)
 
     @property
     def name(self) -> str:  # type: ignore[override]
         """The step's name."""
-        return STEP_OF_SIZE[self.size]
+        return self.step or STEP_OF_SIZE[self.size]
 
     def calls(self, document: Document, answers: Answers) -> CallSequence:
-        """Return the calls about a seeded permutation of all subsets."""
+        """Return the calls about all subsets, in the order that the options ask for."""
         return self.about(document, self.prompts.entities(document, answers).entities)
 
     def about(self, document: Document, entities: tuple[str, ...]) -> Repeated:
         """Return the calls about subsets of these entities."""
-        seed = derive_seed(self.prompts.writer.seed, document.id, self.size)
-        order = Permutation(math.comb(len(entities), self.size), seed)
-        builder = self.prompts.calls_of(document, self.name)
+        builder = self._builder(document)
+        subset, basis = self._order(document, entities)
 
         def make(rank: int) -> Call:
-            chosen = combination(len(entities), self.size, order[rank])
-            return builder.call(tuple(entities[i] for i in chosen))
+            return builder.call(tuple(entities[place] for place in subset(rank)))
 
-        return Repeated(make, self.number_among(len(entities)), [entities, seed])
+        return Repeated(make, self.number_among(len(entities)), [entities, basis])
+
+    def _order(
+        self, document: Document, entities: tuple[str, ...]
+    ) -> tuple[Callable[[int], Sequence[int]], int | str]:
+        """Return the subset of each rank, as places of entities, and what decides about it."""
+        number, size = len(entities), self.size
+        if self.prompts.options.order == "coreness":
+            central = by_coreness(entities, document.text)
+
+            def core(rank: int) -> Sequence[int]:
+                return sorted(central[each] for each in low_members_first(number, size, rank))
+
+            return core, "coreness"
+        seed = derive_seed(self.prompts.writer.seed, document.id, size)
+        order = Permutation(math.comb(number, size), seed)
+        return lambda rank: combination(number, size, order[rank]), seed
+
+    def _builder(self, document: Document) -> _CallBuilder:
+        return self.prompts.calls_of(document, STEP_OF_SIZE[self.size], self.name)
 
     def number_among(self, entities: int) -> int:
         """Return how many calls follow from so many entities."""
@@ -280,7 +330,7 @@ class Relations(Step):
     def specimen(self, document: Document) -> Call:
         """Return a call about names of usual length."""
         names = tuple(f"Some Entity {i}" for i in range(self.size))
-        return self.prompts.calls_of(document, self.name).call(names)
+        return self._builder(document).call(names)
 
 
 @dataclass(frozen=True)
@@ -315,36 +365,17 @@ class EntiGraph(Recipe):
         )
 
 
-def combination(n: int, size: int, rank: int) -> tuple[int, ...]:
-    """Return the `rank`-th (lexicographic, from 0) of the `size`-subsets of range(n), ascending.
-
-    Raises:
-        IndexError: There is no such subset.
-    """
-    subsets = math.comb(n, size)
-    if not 0 <= rank < subsets:
-        raise IndexError(f"rank {rank} is outside the {subsets} subsets")
-    # Counted from the last subset, with members counted down from n - 1, a rank is the sum of
-    # comb(member, place) over the places; so each member is found by bisection.
-    left = subsets - 1 - rank
-    chosen: list[int] = []
-    for place in range(size, 0, -1):
-        member = left if place == 1 else _largest(place, left, n)
-        left -= math.comb(member, place)
-        chosen.append(n - 1 - member)
-    return tuple(chosen)
-
-
-def _largest(place: int, rank: int, below: int) -> int:
-    """Return the largest number under `below` with at most `rank` subsets of `place` members."""
-    return bisect_right(range(below), rank, key=lambda number: math.comb(number, place)) - 1
-
-
 def entigraph(name: str, options: EntiGraphOptions, writer: Writer) -> EntiGraph:
     """Return the recipe with these options."""
     prompts = Prompts(name, options, writer)
-    pairs, triplets = Relations(prompts, 2, options.pairs), Relations(prompts, 3, options.triplets)
-    return EntiGraph(name, (Entities(prompts), pairs, triplets), prompts)
+    steps: list[Step] = [Entities(prompts)]
+    if options.questions:
+        steps.append(Relations(prompts, 1, "all"))
+    step = MIXED if options.mix else ""
+    pairs = Relations(prompts, 2, options.pairs, step)
+    triplets = Relations(prompts, 3, options.triplets, step)
+    steps += [TwoInTurn(MIXED, pairs, triplets)] if options.mix else [pairs, triplets]
+    return EntiGraph(name, tuple(steps), prompts)
 
 
 KIND = RecipeKind(EntiGraphOptions, entigraph)

@@ -25,6 +25,12 @@ def prompt_text(path: str) -> str:
     return file.read_text(encoding="utf-8").removesuffix("\n")
 
 
+def framed(frame: str, *tasks: str) -> str:
+    """Return the built-in frame of a recipe's prompts with a task in it, which files make up."""
+    text = "\n\n".join(map(prompt_text, tasks))
+    return prompt_text(frame).replace("{task}", text)
+
+
 def filled(
     template: str, document: Document, language: str | None = None, **values: str
 ) -> tuple[Message, ...]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from steep.core.calls import Call, Sampling
 from steep.core.ranges import Range
+from steep.core.words import count_words
 from steep.documents.document import Document
 from steep.recipes.parsing import questions_of, written
 from steep.recipes.prompt_files import filled
@@ -73,6 +74,7 @@ class Prompted(Step):
         sampling: In place of the writer's.
         take: Gives the training text in an answer.
         translates: Asks for the language of a document that is not in English.
+        least_words: A shorter document gets no call.
     """
 
     recipe: str
@@ -89,10 +91,11 @@ class Prompted(Step):
     gives_text: bool = True
     take: Passages = whole_answer
     translates: bool = True
+    least_words: int = 0
 
     def calls(self, document: Document, answers: Answers) -> CallSequence:
         """Return sample 0 about every subject, then sample 1 about every subject, and so on."""
-        subjects = tuple(self.subjects(document, answers))
+        subjects = tuple(self.subjects(document, answers)) if self._suits(document) else ()
 
         def make(rank: int) -> Call:
             sample, number = divmod(rank, len(subjects))
@@ -104,6 +107,8 @@ class Prompted(Step):
 
     def expected_calls(self, document: Document) -> Range:
         """Return the number of calls; a range while earlier answers decide about it."""
+        if not self._suits(document):
+            return Range.exactly(0)
         if self.expected is None:
             return Range.exactly(self.samples * len(self.subjects(document, {})))
         expected = self.expected if isinstance(self.expected, Range) else self.expected(document)
@@ -117,6 +122,9 @@ class Prompted(Step):
     def passage(self, call: Call, text: str) -> str | Rejected | None:
         """Return the training text in an answer."""
         return self.take(call, text)
+
+    def _suits(self, document: Document) -> bool:
+        return not self.least_words or count_words(document.text) >= self.least_words
 
     def _call(self, document: Document, subject: PromptSubject, sample: int) -> Call:
         language = foreign_language(document) if self.translates else None

@@ -17,12 +17,15 @@ from typing import Any
 from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
 from steep.recipes import (
+    active_reading,
     cross_document,
     entigraph,
+    focal,
     knowledge_instruct,
     nemotron,
     qa,
     rephrase,
+    spa,
     summaries,
     template,
 )
@@ -37,6 +40,9 @@ BUILT_IN = {
     "knowledge-instruct": knowledge_instruct.KIND,
     "cross-document": cross_document.KIND,
     "nemotron": nemotron.KIND,
+    "spa": spa.KIND,
+    "active-reading": active_reading.KIND,
+    "focal": focal.KIND,
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from steep.core.calls import Call
 from steep.core.ranges import Range
@@ -30,6 +30,7 @@ class Samples(Step):
         prompts: The templates by name; the name is the call's `subset`. One prompt needs no name.
         samples: Number of samples per prompt and document.
         writer: The generator.
+        shows_author: Whether the document is shown with its author and year.
     """
 
     recipe: str
@@ -37,12 +38,14 @@ class Samples(Step):
     samples: int
     writer: Writer
     name: str = "texts"
+    shows_author: bool = True
 
     def calls(self, document: Document, answers: Answers) -> CallSequence:
         """Return sample 0 of every prompt, then sample 1 of every prompt, and so on."""
         language = foreign_language(document)
         names = list(self.prompts)
-        messages = [filled(self.prompts[name], document, language) for name in names]
+        shown = document if self.shows_author else replace(document, author=None, year=None)
+        messages = [filled(self.prompts[name], shown, language) for name in names]
 
         def make(rank: int) -> Call:
             sample, number = divmod(rank, len(names))
@@ -52,7 +55,9 @@ class Samples(Step):
                 subset=subset, sample=sample,
             )  # fmt: skip
 
-        return Repeated(make, self.samples * len(names))
+        # The first call shows only the first prompt.
+        basis = [[each.content for each in other] for other in messages[1:]]
+        return Repeated(make, self.samples * len(names), basis or None)
 
     def expected_calls(self, document: Document) -> Range:
         """Return the exact number of calls."""

@@ -1,10 +1,13 @@
 """The answers of the scripted server, a pure function of seed and request, so runs can be compared.
 
 The answers are short but honest: entity lists name phrases that the prompt's document contains, and
-texts quote its sentences. Misbehaviour comes in two kinds. Accidents of transport (rate limits,
-errors, broken bodies) are drawn from the request *and the number of the attempt*, so that a retry
-succeeds. How an answer ends (cut off, refused, empty) is drawn from the request alone, as it would
-be paid only once: a disturbed run then ends with the same texts as an undisturbed one.
+texts quote its sentences. A prompt with "Number of strategies: 3." gets so many second-level
+headings with a strategy each, one with "Number of questions: 3." a numbered list.
+
+Misbehaviour comes in two kinds. Accidents of transport (rate limits, errors, broken bodies) are
+drawn from the request *and the number of the attempt*, so that a retry succeeds. How an answer ends
+(cut off, refused, empty) is drawn from the request alone, as it would be paid only once: a
+disturbed run then ends with the same texts as an undisturbed one.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ _OPENING_WORD = re.compile(
     "a|after|an|and|as|at|but|by|each|every|for|from|he|her|his|if|in|it|its|json|list|no|of|on|one|or"
     "|she|since|so|that|the|their|then|there|these|they|this|those|to|when|while|with|write"
 )
+_LIST_ASKED = re.compile(r"Number of (strategies|questions): (\d+)\.")
 _OPENERS = (
     "{name} has its own place in this account.",
     "Anyone who asks about {name} should begin here.",
@@ -178,6 +182,9 @@ def _write(body: Mapping[str, Any], rng: random.Random) -> str:
     user = [m for m in body["messages"] if m.get("role") == "user"] or list(body["messages"])
     document = str(user[-1].get("content", ""))
     prompt = prompt_text(body)
+    if asked := _LIST_ASKED.search(prompt):
+        names = named_phrases(document)
+        return _listing(asked[1], rng.sample(names, min(int(asked[2]), len(names))))
     format_ = (body.get("response_format") or {}).get("type", "text")
     if format_ != "text" or ("JSON" in prompt and "entities" in prompt.lower()):
         names = named_phrases(document)[:MOST_ENTITIES]
@@ -202,6 +209,14 @@ def _in_form(prompt: str, rng: random.Random) -> str | None:
     if lead_in := re.search(r'Begin with the line "(.+?)"', task):
         return f"{lead_in[1]}\n{' '.join(sentences)}"
     return None
+
+
+def _listing(kind: str, names: list[str]) -> str:
+    """List strategies, each under a heading, or numbered questions: one about each name."""
+    if kind == "strategies":
+        return "\n\n".join(f"## Follow {each}\nRetell all that concerns {each}." for each in names)
+    numbered = enumerate(names, start=1)
+    return "\n".join(f"{i}. What is said about {each}, and why?" for i, each in numbered)
 
 
 def _prose(document: str, rng: random.Random) -> str:
