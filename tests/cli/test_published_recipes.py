@@ -44,3 +44,19 @@ def test_they_go_the_whole_way(project: Path, steep: Steep) -> None:
     status = json.loads(steep("status", "--json", cwd=project).out)
     shared = 2 * 3  # the entities of three documents, for three recipes
     assert status["ledger"]["calls"] == sum(done.values()) - shared
+
+
+def test_a_document_without_a_partner_is_counted_and_not_asked_about_again(
+    project: Path, steep: Steep
+) -> None:
+    recipes: dict[str, Any] = {"cross-document": {}}
+    settle(project / "steep.yaml", generate={"recipes": recipes, "documents": ["quillon"]})
+    ended = steep("generate", cwd=project)
+    assert ended.code == 0, ended.err
+    why = "nothing to write about in 1 of 1 documents (quillon); steep status --document ID"
+    assert why in ended.err
+    told = steep("status", "--document", "quillon", cwd=project)
+    assert "no other document shares a rare entity with it" in told.out
+    assert steep("generate", "--retry-empty", cwd=project).code == 0
+    status = json.loads(steep("status", "--json", cwd=project).out)
+    assert status["ledger"]["calls"] == 1 and status["ledger"]["lost"]["attempts"] == 0

@@ -180,6 +180,7 @@ def _without_texts(view: PlanView, totals: Totals) -> list[dict[str, Any]]:
                     "documents": [each.document_id for each in without],
                     "dead_end": checks.is_dead_end(len(without), len(view.documents))
                     and not recipe.links_documents,
+                    "linked": recipe.links_documents,
                     "answer": checks.prepared_answer(view, without[0]),
                     "expected": recipe.expected_answer,
                 }
@@ -202,15 +203,17 @@ def _ask_again(settings: GenerateConfig, view: PlanView, empty: bool) -> None:
 
     An answer without text is asked for again by the next run, as often as any call is tried. The
     preparing calls of a document that gave nothing to write about are asked again if `empty`: the
-    cause is often fixed at the endpoint, which no setting shows. What such calls have cost stays
-    counted, as lost (`Ledger.lost`).
+    cause is often fixed at the endpoint, which no setting shows. Those of recipes that link
+    documents are not: their answers are good, and only no other document fits. What such calls have
+    cost stays counted, as lost (`Ledger.lost`).
     """
     prices = prices_of(settings, next(iter(base_urls(settings)), None))
     if textless := view.textless_calls(settings.max_attempts):
         log.info("generate: %s without text; asking again", plural(len(textless), "answer"))
         _forget(textless, TEXTLESS_REASON, "the answer held no text", view.ledger, prices)
     if empty:
-        without = view.totals().without_calls
+        linking = {recipe.name for recipe in view.recipes if recipe.links_documents}
+        without = [each for each in view.totals().without_calls if each.recipe not in linking]
         log.info("generate: asking again about %s", plural(len(without), "document"))
         calls = [
             planned.call.id

@@ -143,8 +143,12 @@ def _check_failures(manifest: dict[str, Any], where: str) -> None:
 def _check_prepared(found: dict[str, Any], documents: int, where: str) -> None:
     recipe, without = found["recipe"], found["documents"]
     if not found["dead_end"]:
-        text = "generate: %s: %s; steep generate --retry-empty asks again"
-        log.warning(text, recipe, count_without(without, documents))
+        way = (
+            "status --document ID tells why"
+            if found.get("linked")
+            else "generate --retry-empty asks again"
+        )
+        log.warning("generate: %s: %s; steep %s", recipe, count_without(without, documents), way)
         return
     raise UserError(
         f"The recipe '{recipe}' found nothing to write about in most documents: "

@@ -102,8 +102,8 @@ class Prompted(Step):
             return self._call(document, subjects[number], sample)
 
         basis = [[list(each.subset), dict(each.values)] for each in subjects]
-        depends = self.needs or self.subjects is not no_subject
-        return Repeated(make, self.samples * len(subjects), basis if depends else None)
+        many = self.needs or len(subjects) > 1
+        return Repeated(make, self.samples * len(subjects), basis if many else None)
 
     def expected_calls(self, document: Document) -> Range:
         """Return the number of calls; a range while earlier answers decide about it."""

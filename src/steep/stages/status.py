@@ -39,7 +39,7 @@ def document_of(config: Config, project: Project, document_id: str, limit: int) 
     """
     with open_ledger(project) as ledger:
         found = queries.document_of(ledger, document_id, limit)
-        loaded = documents.peek(config, project)
+        loaded = chosen_documents(config.generate, documents.peek(config, project))
         own = next((document for document in loaded if document.id == document_id), None)
         why = own and why_nothing(plan_view(config.generate, loaded, ledger), own)
     return {**found, "why_nothing": why}
