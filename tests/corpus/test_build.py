@@ -1,10 +1,10 @@
 from __future__ import annotations
 
+from built import Built, built
 from hypothesis import given
 from hypothesis import strategies as st
 
 from steep.core.calls import STATUSES
-from steep.corpus.build import Corpus, build_corpus
 from steep.corpus.config import CorpusConfig
 from steep.corpus.passage import Candidate, Passage
 from steep.documents.document import Document
@@ -25,8 +25,8 @@ def candidate(number: int, text: str | None = None, **changes: object) -> Candid
     return Candidate(**{**fields, "recipe": "entigraph", **changes})  # type: ignore[arg-type]
 
 
-def build(*candidates: Candidate, **config: object) -> Corpus:
-    return build_corpus([FERRY, PUMP], candidates, CorpusConfig.model_validate(config))
+def build(*candidates: Candidate, **config: object) -> Built:
+    return built([FERRY, PUMP], candidates, CorpusConfig.model_validate(config))
 
 
 def test_raw_documents_come_first_and_candidates_keep_their_provenance() -> None:
@@ -61,13 +61,13 @@ def test_reasons_and_totals_add_up() -> None:
         candidate(6, candidate(1).text.upper().replace(" ", "\n")),
         candidate(7, TEXT),
     )
-    assert corpus.reasons == {
+    assert corpus.totals.reasons == {
         "repetition": 2,
         "duplicate": 2,
         "short": 1,
         "unknown-document": 1,
     }
-    assert corpus.counts == {
+    assert corpus.totals.counts == {
         "candidates": 9,
         "passages": 3,
         "rejected": 6,
@@ -76,9 +76,9 @@ def test_reasons_and_totals_add_up() -> None:
         "documents": 2,
         "words": sum(len(row.text.split()) for row in corpus.passages),
     }
-    assert corpus.reasons_by_recipe == {"entigraph": corpus.reasons}
-    assert corpus.by_recipe["entigraph"] == {"passages": 1, "words": 13}
-    assert corpus.by_recipe["documents"]["passages"] == 2
+    assert corpus.totals.reasons_by_recipe == {"entigraph": corpus.totals.reasons}
+    assert corpus.totals.by_recipe["entigraph"] == {"passages": 1, "words": 13}
+    assert corpus.totals.by_recipe["documents"]["passages"] == 2
 
 
 def test_the_same_text_about_another_document_is_no_duplicate() -> None:
@@ -94,10 +94,10 @@ def test_truncated_texts_are_dropped_or_trimmed_as_configured() -> None:
     )
     whole = candidate(3)
     dropped = build(cut, nothing, whole)
-    assert dropped.reasons == {"truncated": 2}
+    assert dropped.totals.reasons == {"truncated": 2}
     trimmed = build(cut, nothing, whole, truncated="trim")
-    assert trimmed.reasons == {"truncated": 1}
-    assert trimmed.counts["trimmed"] == 1
+    assert trimmed.totals.reasons == {"truncated": 1}
+    assert trimmed.totals.counts["trimmed"] == 1
     assert trimmed.passages[2].text == candidate(1).text
 
 
@@ -117,12 +117,12 @@ def test_parts_count_as_their_whole() -> None:
     parts = split_document(FERRY, 30)
     assert len(parts) > 1
     rows = [candidate(n, document_id=part.id) for n, part in enumerate(parts)]
-    corpus = build_corpus(parts, rows, CorpusConfig())
+    corpus = built(parts, rows, CorpusConfig())
     assert {row.document_id for row in corpus.passages} == {"ferry"}
     assert [row.rank for row in corpus.passages if row.call_id] == list(range(len(parts)))
     raw = [row.text for row in corpus.passages if row.recipe == "documents"]
     assert raw == [part.text for part in parts]
-    with_whole = build_corpus([FERRY, *parts], rows, CorpusConfig())
+    with_whole = built([FERRY, *parts], rows, CorpusConfig())
     assert [row.text for row in with_whole.passages if row.recipe == "documents"] == [TEXT]
 
 
@@ -135,14 +135,14 @@ def test_passage_ids_are_pinned() -> None:
 def test_documents_of_one_text_keep_the_texts_that_they_share() -> None:
     twin = Document("twin", FERRY.title, FERRY.text)
     shared = [candidate(1), candidate(1, document_id="twin"), candidate(1, document_id="twin")]
-    corpus = build_corpus([FERRY, twin], shared, CorpusConfig())
+    corpus = built([FERRY, twin], shared, CorpusConfig())
     assert [row.id for row in corpus.passages] == [
         "documents:ferry",
         "documents:twin",
         "c1",
         "c1@twin",
     ]
-    assert corpus.reasons == {"duplicate": 1}
+    assert corpus.totals.reasons == {"duplicate": 1}
 
 
 def test_an_id_that_looks_like_that_of_a_part_is_no_accident() -> None:
@@ -150,7 +150,7 @@ def test_an_id_that_looks_like_that_of_a_part_is_no_accident() -> None:
     parts = split_documents(documents, 30)
     assert len({part.id for part in parts}) == len(parts) == 3
     rows = [candidate(n, document_id=part.id) for n, part in enumerate(parts)]
-    corpus = build_corpus(parts, rows, CorpusConfig())
+    corpus = built(parts, rows, CorpusConfig())
     assert {row.document_id for row in corpus.passages} == {"ferry", "ferry#01"}
     assert not corpus.rejected
 
@@ -167,13 +167,13 @@ def test_what_an_assistant_says_around_a_text_is_removed_and_counted() -> None:
     texts = [row.text for row in corpus.passages if row.call_id]
     assert texts[:5] == [candidate(n).text for n in range(1, 6)]
     assert texts[5].startswith("Of course, the ferry")
-    assert corpus.counts["phrases_removed"] == 5
+    assert corpus.totals.counts["phrases_removed"] == 5
 
 
 def test_the_same_input_gives_the_same_corpus() -> None:
     rows = [candidate(n) for n in range(9)]
     one, other = build(*rows), build(*rows)
-    assert one.passages == other.passages and one.counts == other.counts
+    assert one.passages == other.passages and one.totals.counts == other.totals.counts
 
 
 @given(

@@ -18,7 +18,12 @@ from dataclasses import dataclass
 from steep.core.words import count_words
 from steep.corpus.config import CorpusConfig
 from steep.corpus.repetition import has_loop, repetition_share
-from steep.documents.language import SAMPLE_CHARACTERS, detect_language, script_shares
+from steep.documents.language import (
+    SAMPLE_CHARACTERS,
+    detect_language,
+    other_language,
+    script_shares,
+)
 from steep.documents.names import invented_share
 from steep.ledger.refusal import looks_like_refusal
 
@@ -93,8 +98,8 @@ def is_foreign(text: str, source: SourceLanguage) -> bool:
         return True
     if source.code is None:
         return False
-    code = detect_language(prose)
-    return code is not None and not _same(code, source.code)
+    other = other_language(prose, source.code)
+    return other is not None and not _same(other, source.code)
 
 
 def _same(one: str, other: str) -> bool:

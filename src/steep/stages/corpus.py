@@ -46,5 +46,5 @@ def run(
                 )
 
         inputs = {"documents": documents} | ({"generated": generated} if generated else {})
-        imported = ImportedTexts.read(ledger, loaded)
+        imported = ImportedTexts(ledger, loaded)
         return make_corpus(project, config.corpus, inputs, loaded, imported, candidates)
