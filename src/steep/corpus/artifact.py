@@ -101,6 +101,7 @@ def make_corpus(
             "rejected": totals.reasons,
             "by_recipe": totals.by_recipe,
             "rejected_by_recipe": totals.reasons_by_recipe,
+            "rejected_examples": totals.examples,
             "imported": imported.models_by_recipe(),
         }
 

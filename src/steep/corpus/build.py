@@ -12,8 +12,10 @@ import itertools
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from operator import itemgetter
 
 from steep.core.calls import RAW_RECIPE
+from steep.core.ids import stable_hash
 from steep.corpus.check import KEY_BYTES, Batch, Checked, check_batch, kept
 from steep.corpus.config import CorpusConfig
 from steep.corpus.passage import OF_DOCUMENT, Candidate, Passage, RejectedText
@@ -22,6 +24,8 @@ from steep.documents.document import Document
 from steep.ledger.ledger import chunks
 
 BATCH = 128  # candidates that a core checks at once
+EXAMPLES = 3  # of rejected texts per reason
+EXCERPT_CHARACTERS = 240
 FEW_BATCHES = 8  # so many are checked sooner than other processes start
 
 
@@ -60,6 +64,7 @@ class CorpusTotals:
         self._documents = documents
         self._reasons: Counter[str] = Counter()
         self._reasons_by_recipe: dict[str, Counter[str]] = defaultdict(Counter)
+        self._examples: dict[str, list[tuple[str, RejectedText]]] = defaultdict(list)
         self._trimmed = self._phrases_removed = 0
 
     def add(self, passage: Passage, checked: Checked) -> None:
@@ -74,6 +79,10 @@ class CorpusTotals:
         """Count a rejected text."""
         self._reasons[row.reason] += 1
         self._reasons_by_recipe[row.recipe][row.reason] += 1
+        examples = self._examples[row.reason]
+        examples.append((stable_hash(row.call_id), row))
+        examples.sort(key=itemgetter(0))
+        del examples[EXAMPLES:]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -100,6 +109,22 @@ class CorpusTotals:
         """Return the reasons for rejected texts, by recipe."""
         counted = self._reasons_by_recipe.items()
         return {recipe: dict(reasons.most_common()) for recipe, reasons in counted}
+
+    @property
+    def examples(self) -> dict[str, list[dict[str, str]]]:
+        """Return a few rejected texts per reason, drawn by a hash of their call ids."""
+        return {
+            reason: [
+                {
+                    "call_id": row.call_id,
+                    "document_id": row.document_id,
+                    "recipe": row.recipe,
+                    "excerpt": _excerpt(row.text),
+                }
+                for _, row in self._examples[reason]
+            ]
+            for reason in self.reasons
+        }
 
 
 class _Corpus:
@@ -189,6 +214,11 @@ class _Corpus:
     @staticmethod
     def _text_key(whole_id: str, checked: Checked) -> int:
         return _hashed(whole_id) ^ int.from_bytes(checked.key)
+
+
+def _excerpt(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= EXCERPT_CHARACTERS else f"{line[:EXCERPT_CHARACTERS]} ..."
 
 
 def _hashed(text: str) -> int:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
 from steep.core.words import count_words, fold
 from steep.corpus.config import CorpusConfig
+from steep.corpus.echo import runs_of
 from steep.corpus.filters import Source, first_failed_filter, source_language
 from steep.corpus.passage import Candidate
-from steep.corpus.phrases import without_assistant_phrases
+from steep.corpus.phrases import talks_about_task, without_assistant_phrases
 from steep.documents.clean import clean_text
 from steep.documents.names import words_of
 from steep.documents.sentences import trim_to_sentence
@@ -72,19 +74,26 @@ def kept(text: str) -> Checked:
 @lru_cache(maxsize=SOURCES_KEPT)
 def source_of(texts: tuple[str, ...]) -> Source:
     """Return what the filters need of a document with these titles and texts."""
-    return Source(source_language(texts), words_of("\n".join(texts)))
+    whole = "\n".join(texts)
+    return Source(source_language(texts), words_of(whole), runs_of(whole), talks_about_task(whole))
 
 
 def _failed(
     candidate: Candidate, source: Source | None, text: str, trims: bool, config: CorpusConfig
 ) -> str | None:
-    if candidate.status != "done" and not trims:
+    if candidate.status not in ("done", *_accepted(config)):
         return candidate.status
     if trims and not text:
         return "truncated"
     if source is None:
         return "unknown-document"
-    return first_failed_filter(text, source, config)
+    return first_failed_filter(text, replace(source, prompt=candidate.prompt), config)
+
+
+def _accepted(config: CorpusConfig) -> list[str]:
+    """Return the statuses beside "done" with which a text goes on to the filters."""
+    accepted = ["truncated"] * (config.truncated != "drop")
+    return accepted + ["refused"] * (not config.filters.refused)
 
 
 def _key(text: str) -> bytes:

@@ -29,6 +29,7 @@ class Candidate:
     subset: tuple[str, ...] = ()
     status: Status = "done"
     finish_reason: str = "stop"
+    prompt: tuple[str, ...] = ()  # parts of the messages that asked for it; empty if unknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ def run(
                     subset=call.subset,
                     status=record.status if text or record.status != "done" else "empty",
                     finish_reason=record.completion.finish_reason,
+                    prompt=tuple(part for message in call.messages for part in message.parts),
                 )
 
         inputs = {"documents": documents} | ({"generated": generated} if generated else {})
