@@ -233,10 +233,10 @@ def test_a_text_that_repeats_document_or_instructions_is_an_echo() -> None:
         candidate(4, f"{own} {candidate(7).text} {TEXT.partition('.')[0]}.", prompt=PROMPT),
         candidate(5, f"## {INSTRUCTION}\n\n{own} {candidate(6).text}", prompt=PROMPT),
     ]
-    corpus = build(*rows)
+    corpus = build(*rows, near_duplicates=None)
     assert {row.call_id: row.reason for row in corpus.rejected} == {"c1": "echo", "c2": "echo"}
-    assert not build(*rows, filters={"echo": False}).rejected
-    more = build(*rows, max_copied=0.3)
+    assert not build(*rows, filters={"echo": False}, near_duplicates=None).rejected
+    more = build(*rows, max_copied=0.3, near_duplicates=None)
     assert {row.call_id for row in more.rejected} == {"c1", "c2", "c4"}
 
 

@@ -2,7 +2,7 @@
 
 Each candidate becomes a passage or is rejected with a reason, and the totals add up, for all texts
 and for each recipe. Texts flow through: kept in memory are a batch of candidates per core, and
-two hashes per passage.
+per passage two hashes and a sketch of 0.3 kB.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from steep.core.calls import RAW_RECIPE
 from steep.core.ids import stable_hash
 from steep.corpus.check import KEY_BYTES, Batch, Checked, check_batch, kept
 from steep.corpus.config import CorpusConfig
+from steep.corpus.near_duplicates import NearDuplicates
 from steep.corpus.passage import OF_DOCUMENT, Candidate, Passage, RejectedText
 from steep.corpus.workers import ordered_map, usable_cores
 from steep.documents.document import Document
@@ -50,8 +51,8 @@ def build_corpus(
         processes: How many processes check the candidates, which changes no result; None for all
             cores, or this one if there are few candidates.
     """
-    corpus = _Corpus(documents, keep, reject)
-    for candidate, checked in corpus.checked(candidates, config, processes):
+    corpus = _Corpus(documents, config, keep, reject)
+    for candidate, checked in corpus.checked(candidates, processes):
         corpus.take(candidate, checked)
     return corpus.totals
 
@@ -136,12 +137,13 @@ class _Corpus:
     def __init__(
         self,
         documents: Sequence[Document],
+        config: CorpusConfig,
         keep: Callable[[Passage], None],
         reject: Callable[[RejectedText], None],
     ) -> None:
         raw = _raw_documents(documents)
         self.totals = CorpusTotals(len(raw))
-        self._keep_row, self._reject_row = keep, reject
+        self._config, self._keep_row, self._reject_row = config, keep, reject
         self._whole_of = {document.id: document.whole_id for document in documents}
         self._whole_of |= {document.whole_id: document.whole_id for document in documents}
         texts: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
@@ -150,12 +152,15 @@ class _Corpus:
         self._texts = dict(texts)
         self._ranks: Counter[tuple[str, str]] = Counter()
         self._seen: set[int] = set()
+        self._index = NearDuplicates(config.near_duplicates or 1.0)
         self._ids: set[int] = set()
         for document in raw:
-            self._keep(f"{RAW_RECIPE}:{document.id}", kept(document.text), document.whole_id)
+            checked = kept(document.text, config)
+            self._is_new(checked, document.whole_id)
+            self._keep(f"{RAW_RECIPE}:{document.id}", checked, document.whole_id)
 
     def checked(
-        self, candidates: Iterable[Candidate], config: CorpusConfig, processes: int | None
+        self, candidates: Iterable[Candidate], processes: int | None
     ) -> Iterator[tuple[Candidate, Checked]]:
         """Yield the candidates in order, checked by as many processes."""
         remaining = chunks(candidates, BATCH)
@@ -169,7 +174,7 @@ class _Corpus:
                 sent.append(some)
                 yield self._batch(some)
 
-        for results in ordered_map(partial(check_batch, config), batches(), processes):
+        for results in ordered_map(partial(check_batch, self._config), batches(), processes):
             yield from zip(sent.popleft(), results, strict=True)
 
     def take(self, candidate: Candidate, checked: Checked) -> None:
@@ -179,6 +184,8 @@ class _Corpus:
             assert whole_id is not None
             if self._text_key(whole_id, checked) in self._seen:
                 reason = "duplicate"
+            elif not self._is_new(checked, whole_id):
+                reason = "near-duplicate"
             else:
                 self._keep(candidate.call_id, checked, whole_id, candidate)
         if reason is not None:
@@ -186,6 +193,13 @@ class _Corpus:
             row = RejectedText(candidate.call_id, owner, recipe, reason, candidate.text)
             self.totals.add_rejected(row)
             self._reject_row(row)
+
+    def _is_new(self, checked: Checked, whole_id: str) -> bool:
+        """Add a text to the index of near-duplicates; return whether it is none."""
+        if checked.sketch is None:
+            return True
+        within_document = self._config.near_duplicates_in == "document"
+        return self._index.add(checked.sketch, _hashed(whole_id) if within_document else 0)
 
     def _batch(self, candidates: Sequence[Candidate]) -> Batch:
         whole_ids = [self._whole_of.get(each.document_id) for each in candidates]

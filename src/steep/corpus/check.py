@@ -16,6 +16,7 @@ from steep.core.words import count_words, fold
 from steep.corpus.config import CorpusConfig
 from steep.corpus.echo import runs_of
 from steep.corpus.filters import Source, first_failed_filter, source_language
+from steep.corpus.near_duplicates import Sketch, sketch_of
 from steep.corpus.passage import Candidate
 from steep.corpus.phrases import talks_about_task, without_assistant_phrases
 from steep.documents.clean import clean_text
@@ -32,6 +33,7 @@ class Checked(NamedTuple):
     text: str
     words: int
     key: bytes  # hash of its normalized text; empty if it is rejected
+    sketch: Sketch | None  # for near-duplicates, if they are looked for
     reason: str | None = None
     is_trimmed: bool = False
     lost_phrases: bool = False  # assistant phrases around it were removed
@@ -62,13 +64,15 @@ def check(candidate: Candidate, source: Source | None, config: CorpusConfig) -> 
         text = trim_to_sentence(text)
     reason = _failed(candidate, source, text, trims, config)
     if reason is not None:
-        return Checked("", 0, b"", reason)
-    return kept(text)._replace(is_trimmed=trims, lost_phrases=text != said and not trims)
+        return Checked("", 0, b"", None, reason)
+    return kept(text, config)._replace(is_trimmed=trims, lost_phrases=text != said and not trims)
 
 
-def kept(text: str) -> Checked:
+def kept(text: str, config: CorpusConfig) -> Checked:
     """Return what is found out about a text that is not rejected."""
-    return Checked(text, count_words(text), _key(text))
+    threshold = config.near_duplicates
+    sketch = None if threshold is None else sketch_of(text, threshold)
+    return Checked(text, count_words(text), _key(text), sketch)
 
 
 @lru_cache(maxsize=SOURCES_KEPT)

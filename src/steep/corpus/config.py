@@ -46,4 +46,14 @@ class CorpusConfig(Section):
         le=1,
         description="maximum share of words in 8-word sequences of the prompt or the document",
     )
+    near_duplicates: float | None = Field(
+        0.7,
+        ge=0.5,
+        le=1,
+        description="reject a text whose 5-word sequences have this Jaccard similarity, as MinHash "
+        "estimates it, to those of an earlier text; null: do not compare",
+    )
+    near_duplicates_in: Literal["document", "corpus"] = Field(
+        "document", description="compare a text with those about its document, or with all"
+    )
     filters: FilterSwitches = Field(FilterSwitches(), description="which filters are on")

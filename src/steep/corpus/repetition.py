@@ -88,7 +88,7 @@ def _is_prose(line: str) -> bool:
 def _runs_in_a_loop(words: Sequence[str], least: int) -> bool:
     if len(words) < least:
         return False
-    least *= _scale(words)
+    least *= word_scale(words)
     for distance, _, runs in _copies(words):
         copied = runs + RUN_WORDS - 1
         if copied >= (LOOP_TIMES - 1) * distance and copied >= least:
@@ -113,7 +113,7 @@ def _repeats_one_row(rows: Sequence[str]) -> bool:
     return most >= LOOP_ROWS and most * 2 > named.total()
 
 
-def _scale(words: Sequence[str]) -> int:
+def word_scale(words: Sequence[str]) -> int:
     """Return the number of these words that correspond to one English word."""
     if all(map(str.isascii, words)):
         return 1
@@ -124,7 +124,7 @@ def _repeated_words(prose: str) -> list[bool]:
     lines = (line[_MARKER.match(line).end() :] for line in prose.split("\n"))  # type: ignore[union-attr]
     words = [word for line in lines for word in words_of(line)]
     repeated = [False] * len(words)
-    copy = COPY_WORDS * _scale(words)
+    copy = COPY_WORDS * word_scale(words)
     for distance, start, runs in _copies(words):
         copied = runs + RUN_WORDS - 1
         if copied >= min(distance, copy):
