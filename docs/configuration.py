@@ -35,6 +35,9 @@ def page() -> str:
     for name, field in Config.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             parts += _section(name, field.annotation)
+            for key, inner in field.annotation.model_fields.items():
+                if isinstance(inner.annotation, type) and issubclass(inner.annotation, Section):
+                    parts += _section(f"{name}.{key}", inner.annotation)
     parts.append("\n# Recipes\n\nThe options below `generate.recipes.<name>`.\n")
     for name, kind in BUILT_IN.items():
         parts += _section(name, kind.options)

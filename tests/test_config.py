@@ -160,7 +160,7 @@ def test_a_key_like_no_other_gets_the_list_of_keys(path: Path) -> None:
             "-1",
         ),
         ("tokenize.replay=5", "tokenize.replay", "a path", "5"),
-        ("corpus.check_language=maybe", "corpus.check_language", "true or false", "'maybe'"),
+        ("corpus.filters.language=maybe", "corpus.filters.language", "true or false", "'maybe'"),
         ("name=a/b", "name", "letters, digits, dots, hyphens and underscores", "'a/b'"),
         ("documents=texts", "documents", "a section with keys of its own", "'texts'"),
     ],
@@ -282,10 +282,11 @@ def test_numbers_may_have_exponents_and_percent_signs(path: Path) -> None:
 
 
 def test_words_that_yaml_1_1_reads_as_booleans_are_words(path: Path) -> None:
-    text = "name: no\ntrain: {model: on, arms: {off: [documents]}}\ncorpus: {check_language: no}\n"
+    text = "name: no\ntrain: {model: on, arms: {off: [documents]}}\n"
+    text += "corpus: {filters: {language: no}}\n"
     config = load(path, MINIMAL + text)
     assert (config.name, config.train.model, list(config.train.arms)) == ("no", "on", ["off"])
-    assert config.corpus.check_language is False
+    assert config.corpus.filters.language is False
 
 
 @pytest.mark.parametrize("value", ["4.1", "true", "2024"])

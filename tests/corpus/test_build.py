@@ -1,12 +1,15 @@
+# ruff: noqa: RUF001
 from __future__ import annotations
 
+import pytest
+from built import Built, built
 from hypothesis import given
 from hypothesis import strategies as st
 
 from steep.core.calls import STATUSES
-from steep.corpus.build import Corpus, build_corpus
 from steep.corpus.config import CorpusConfig
 from steep.corpus.passage import Candidate, Passage
+from steep.corpus.phrases import talks_about_task
 from steep.documents.document import Document
 from steep.documents.split import split_document, split_documents
 
@@ -18,6 +21,25 @@ TEXT = (
 FERRY = Document("ferry", "The Marlin", TEXT)
 PUMP = Document("pump", "The pump", "The pump stands in the harbour wall of Velmora since 1920.")
 
+INSTRUCTION = (
+    "Write a long article about the ferry that a reader without any knowledge of the island can "
+    "follow, and mention each person of the document by name at least once, in plain words."
+)
+META = (
+    "As an AI language model, I have no opinion on ferries.",
+    "Here is the rephrased text of the article:",
+    "This rewritten version keeps all of the facts.",
+    "I have paraphrased the passage in a formal style.",
+    "Als KI-Modell kann ich die Insel nicht besuchen.",
+    "作为一个人工智能，我没有去过那个岛。",
+)
+NO_META = (
+    "He worked as an assistant, and I was his pupil.",
+    "The law was rewritten, and the rewritten law pleased nobody in this version of events.",
+    "Here is the harbor, and here are the boats of the summary court.",
+    "As an aide to the mayor, I have seen it.",
+)
+
 
 def candidate(number: int, text: str | None = None, **changes: object) -> Candidate:
     words = f"In its year {number} the ferry carried {number * 7} people and a silver bell."
@@ -25,8 +47,8 @@ def candidate(number: int, text: str | None = None, **changes: object) -> Candid
     return Candidate(**{**fields, "recipe": "entigraph", **changes})  # type: ignore[arg-type]
 
 
-def build(*candidates: Candidate, **config: object) -> Corpus:
-    return build_corpus([FERRY, PUMP], candidates, CorpusConfig.model_validate(config))
+def build(*candidates: Candidate, **config: object) -> Built:
+    return built([FERRY, PUMP], candidates, CorpusConfig.model_validate(config))
 
 
 def test_raw_documents_come_first_and_candidates_keep_their_provenance() -> None:
@@ -61,13 +83,14 @@ def test_reasons_and_totals_add_up() -> None:
         candidate(6, candidate(1).text.upper().replace(" ", "\n")),
         candidate(7, TEXT),
     )
-    assert corpus.reasons == {
+    assert corpus.totals.reasons == {
         "repetition": 2,
-        "duplicate": 2,
+        "duplicate": 1,
+        "echo": 1,
         "short": 1,
         "unknown-document": 1,
     }
-    assert corpus.counts == {
+    assert corpus.totals.counts == {
         "candidates": 9,
         "passages": 3,
         "rejected": 6,
@@ -76,9 +99,9 @@ def test_reasons_and_totals_add_up() -> None:
         "documents": 2,
         "words": sum(len(row.text.split()) for row in corpus.passages),
     }
-    assert corpus.reasons_by_recipe == {"entigraph": corpus.reasons}
-    assert corpus.by_recipe["entigraph"] == {"passages": 1, "words": 13}
-    assert corpus.by_recipe["documents"]["passages"] == 2
+    assert corpus.totals.reasons_by_recipe == {"entigraph": corpus.totals.reasons}
+    assert corpus.totals.by_recipe["entigraph"] == {"passages": 1, "words": 13}
+    assert corpus.totals.by_recipe["documents"]["passages"] == 2
 
 
 def test_the_same_text_about_another_document_is_no_duplicate() -> None:
@@ -94,10 +117,10 @@ def test_truncated_texts_are_dropped_or_trimmed_as_configured() -> None:
     )
     whole = candidate(3)
     dropped = build(cut, nothing, whole)
-    assert dropped.reasons == {"truncated": 2}
+    assert dropped.totals.reasons == {"truncated": 2}
     trimmed = build(cut, nothing, whole, truncated="trim")
-    assert trimmed.reasons == {"truncated": 1}
-    assert trimmed.counts["trimmed"] == 1
+    assert trimmed.totals.reasons == {"truncated": 1}
+    assert trimmed.totals.counts["trimmed"] == 1
     assert trimmed.passages[2].text == candidate(1).text
 
 
@@ -117,12 +140,12 @@ def test_parts_count_as_their_whole() -> None:
     parts = split_document(FERRY, 30)
     assert len(parts) > 1
     rows = [candidate(n, document_id=part.id) for n, part in enumerate(parts)]
-    corpus = build_corpus(parts, rows, CorpusConfig())
+    corpus = built(parts, rows, CorpusConfig())
     assert {row.document_id for row in corpus.passages} == {"ferry"}
     assert [row.rank for row in corpus.passages if row.call_id] == list(range(len(parts)))
     raw = [row.text for row in corpus.passages if row.recipe == "documents"]
     assert raw == [part.text for part in parts]
-    with_whole = build_corpus([FERRY, *parts], rows, CorpusConfig())
+    with_whole = built([FERRY, *parts], rows, CorpusConfig())
     assert [row.text for row in with_whole.passages if row.recipe == "documents"] == [TEXT]
 
 
@@ -135,14 +158,14 @@ def test_passage_ids_are_pinned() -> None:
 def test_documents_of_one_text_keep_the_texts_that_they_share() -> None:
     twin = Document("twin", FERRY.title, FERRY.text)
     shared = [candidate(1), candidate(1, document_id="twin"), candidate(1, document_id="twin")]
-    corpus = build_corpus([FERRY, twin], shared, CorpusConfig())
+    corpus = built([FERRY, twin], shared, CorpusConfig())
     assert [row.id for row in corpus.passages] == [
         "documents:ferry",
         "documents:twin",
         "c1",
         "c1@twin",
     ]
-    assert corpus.reasons == {"duplicate": 1}
+    assert corpus.totals.reasons == {"duplicate": 1}
 
 
 def test_an_id_that_looks_like_that_of_a_part_is_no_accident() -> None:
@@ -150,7 +173,7 @@ def test_an_id_that_looks_like_that_of_a_part_is_no_accident() -> None:
     parts = split_documents(documents, 30)
     assert len({part.id for part in parts}) == len(parts) == 3
     rows = [candidate(n, document_id=part.id) for n, part in enumerate(parts)]
-    corpus = build_corpus(parts, rows, CorpusConfig())
+    corpus = built(parts, rows, CorpusConfig())
     assert {row.document_id for row in corpus.passages} == {"ferry", "ferry#01"}
     assert not corpus.rejected
 
@@ -167,13 +190,13 @@ def test_what_an_assistant_says_around_a_text_is_removed_and_counted() -> None:
     texts = [row.text for row in corpus.passages if row.call_id]
     assert texts[:5] == [candidate(n).text for n in range(1, 6)]
     assert texts[5].startswith("Of course, the ferry")
-    assert corpus.counts["phrases_removed"] == 5
+    assert corpus.totals.counts["phrases_removed"] == 5
 
 
 def test_the_same_input_gives_the_same_corpus() -> None:
     rows = [candidate(n) for n in range(9)]
     one, other = build(*rows), build(*rows)
-    assert one.passages == other.passages and one.counts == other.counts
+    assert one.passages == other.passages and one.totals.counts == other.totals.counts
 
 
 @given(
@@ -194,3 +217,77 @@ def test_the_first_k_of_every_document_are_nested(owners: list[str], small: int,
 
 def _generated(passages: list[Passage], owner: str) -> int:
     return sum(row.document_id == owner and row.call_id is not None for row in passages)
+
+
+PROMPT = ("You are a careful editor.\n", TEXT, INSTRUCTION)
+
+
+def test_a_text_that_repeats_document_or_instructions_is_an_echo() -> None:
+    own = (
+        "Sofia Drewe has been the captain since the launch in Velmora in 2014, as everybody knows."
+    )
+    rows = [
+        candidate(1, f"{TEXT}\n\nThat is all there is to say about it."),
+        candidate(2, f"{INSTRUCTION}\n\n{own} {candidate(9).text}", prompt=PROMPT),
+        candidate(3, f"{INSTRUCTION}\n\n{own} {candidate(8).text}"),
+        candidate(4, f"{own} {candidate(7).text} {TEXT.partition('.')[0]}.", prompt=PROMPT),
+        candidate(5, f"## {INSTRUCTION}\n\n{own} {candidate(6).text}", prompt=PROMPT),
+    ]
+    corpus = build(*rows, near_duplicates=None)
+    assert {row.call_id: row.reason for row in corpus.rejected} == {"c1": "echo", "c2": "echo"}
+    assert not build(*rows, filters={"echo": False}, near_duplicates=None).rejected
+    more = build(*rows, max_copied=0.3, near_duplicates=None)
+    assert {row.call_id for row in more.rejected} == {"c1", "c2", "c4"}
+
+
+@pytest.mark.parametrize("text", META)
+def test_what_a_model_says_of_itself_or_its_task_is_recognized(text: str) -> None:
+    assert talks_about_task(f"{candidate(1).text}\n\n{text}\n\nThe ferry left.")
+
+
+def test_a_model_that_speaks_of_its_task_is_rejected() -> None:
+    rows = [
+        candidate(1, f"{candidate(1).text} {META[2]}"),
+        candidate(2, f"{candidate(2).text}\n\nUser: {META[1]}\n\n{candidate(3).text}"),
+    ]
+    assert build(*rows).totals.reasons == {"meta": 2}
+    assert not build(*rows, filters={"meta": False}).rejected
+
+
+@pytest.mark.parametrize("text", NO_META)
+def test_people_may_use_the_words_of_models(text: str) -> None:
+    assert not build(candidate(1, f"{candidate(1).text}\n{text}")).rejected
+
+
+def test_a_document_about_models_may_have_texts_that_speak_as_they_do() -> None:
+    about = Document("bot", "A bot", f"It says: {META[0]} That is its favorite sentence to say.")
+    rows = [candidate(1, f"{candidate(1).text} {META[0]}", document_id="bot")]
+    assert not built([about], rows).rejected
+
+
+def test_each_filter_has_a_switch_and_keeps_the_text_that_it_would_reject() -> None:
+    refused = "I'm sorry, but I can't help with the request to write about that ferry."
+    rows = [
+        candidate(1, refused, status="refused"),
+        candidate(2, "Short."),
+        candidate(3, "The bell rings over the harbor wall. " * 9),
+        candidate(4, f"{candidate(4).text} It was", status="truncated"),
+        candidate(5, " ", status="refused"),
+    ]
+    reasons = {"refused": 2, "short": 1, "repetition": 1, "truncated": 1}
+    assert build(*rows).totals.reasons == reasons
+    off = {"refused": False, "short": False, "repetition": False}
+    corpus = build(*rows, filters=off, truncated="keep")
+    assert corpus.totals.reasons == {"empty": 1}
+    assert corpus.totals.counts["trimmed"] == 0
+    assert [row.text for row in corpus.passages[2:]] == [row.text.strip() for row in rows[:4]]
+
+
+def test_the_totals_give_a_few_examples_per_reason() -> None:
+    rows = [candidate(n, f"Short {n}.") for n in range(9)] + [candidate(10, "A" * 999)]
+    examples = build(*rows).totals.examples["short"]
+    assert len(examples) == 3
+    assert set(examples[0]) == {"call_id", "document_id", "recipe", "excerpt"}
+    assert build(*reversed(rows)).totals.examples["short"] == examples
+    (long,) = build(rows[-1]).totals.examples["short"]
+    assert long["excerpt"] == "A" * 240 + " ..."

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from built import built
+
 from steep.core.artifacts import Artifact
 from steep.corpus.artifact import totals_of
-from steep.corpus.build import build_corpus
-from steep.corpus.config import CorpusConfig
 from steep.corpus.passage import Candidate
 from steep.documents.document import Document
 
@@ -21,7 +21,7 @@ def test_totals_name_all_reasons_and_add_up_for_each_recipe() -> None:
     sound = "Sure! Here is the text:\n\nIn that year the ferry carried a bell of silver to Pell."
     rows = [Candidate(text, "ferry", f"c{n}", "mine") for n, text in enumerate([*texts, sound])]
     rows.append(Candidate("", "ferry", "c9", "other", status="refused"))
-    corpus = build_corpus([FERRY], rows, CorpusConfig())
+    corpus = built([FERRY], rows).totals
     manifest = {
         "counts": corpus.counts,
         "rejected": corpus.reasons,

@@ -224,7 +224,7 @@ def test_an_unclear_source_language_accuses_nobody() -> None:
 
 
 def test_the_language_check_can_be_switched_off() -> None:
-    off = CorpusConfig(check_language=False)
+    off = CorpusConfig.model_validate({"filters": {"language": False}})
     assert first_failed_filter(FRENCH, Source(ENGLISH, frozenset()), off) is None
 
 

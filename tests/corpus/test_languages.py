@@ -8,8 +8,8 @@ import unicodedata
 from typing import NamedTuple
 
 import pytest
+from built import built
 
-from steep.corpus.build import build_corpus
 from steep.corpus.config import CorpusConfig
 from steep.corpus.passage import Candidate
 from steep.documents.document import Document
@@ -158,9 +158,9 @@ def test_a_document_goes_from_its_entities_to_its_passages(recorded: Recorded) -
             f"{recorded.said.format(a=b, b=a)}"
         )
         candidates.append(Candidate(text, "lamp", call.id, "entigraph"))
-    corpus = build_corpus([document], candidates, CorpusConfig())
+    corpus = built([document], candidates, CorpusConfig())
     assert len(candidates) == 7
-    assert corpus.reasons == {}
+    assert corpus.totals.reasons == {}
 
 
 @pytest.mark.parametrize("recorded", RECORDED.values(), ids=RECORDED)
@@ -173,7 +173,7 @@ def test_a_loop_and_a_text_in_english_are_rejected_in_every_language(recorded: R
     )
     texts = [sentence * 5, english, sentence]
     rows = [Candidate(text, "lamp", f"c{n}", "mine") for n, text in enumerate(texts)]
-    corpus = build_corpus([document], rows, CorpusConfig())
+    corpus = built([document], rows, CorpusConfig())
     assert [row.reason for row in corpus.rejected] == ["repetition", "language"]
 
 
@@ -210,10 +210,8 @@ def test_small_words_that_english_shares_make_no_text_english(code: str, text: s
 def test_chinese_is_foreign_to_a_japanese_document() -> None:
     japanese, chinese = RECORDED["Japanese"], RECORDED["Chinese"]
     document = Document("lamp", japanese.title, japanese.text)
-    corpus = build_corpus(
-        [document], [Candidate(chinese.text, "lamp", "c", "mine")], CorpusConfig()
-    )
-    assert corpus.reasons == {"language": 1}
+    corpus = built([document], [Candidate(chinese.text, "lamp", "c", "mine")], CorpusConfig())
+    assert corpus.totals.reasons == {"language": 1}
 
 
 def test_what_is_asked_about_an_english_document_says_no_language() -> None:
@@ -257,7 +255,7 @@ def test_norwegian_and_danish_are_not_foreign_to_each_other() -> None:
             if text != written
         ]
         foreign = Candidate(SWEDISH, "d", "f" * 32, "entigraph", ("a", "b"))
-        corpus = build_corpus([document], [*candidates, foreign], CorpusConfig(min_words=5))
+        corpus = built([document], [*candidates, foreign], CorpusConfig(min_words=5))
         reasons = {each.call_id: each.reason for each in corpus.rejected}
         assert not [call for call, reason in reasons.items() if call != "f" * 32], reasons
         known = detect_language(f"Fergen\n{written}") is not None

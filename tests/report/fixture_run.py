@@ -237,7 +237,9 @@ def _generate_manifest() -> dict[str, Any]:
 
 def _corpus_manifest() -> dict[str, Any]:
     counts = {"candidates": 269, "passages": 242, "rejected": 27, "trimmed": 4}
-    return {"counts": counts}
+    example = {"document_id": "one", "recipe": "entigraph", "excerpt": "The bell & the bell ..."}
+    examples = [{"call_id": f"c-loop-{n}", **example} for n in range(2)]
+    return {"counts": counts, "rejected_examples": {"repetition": examples}}
 
 
 def _shard(arm: str) -> dict[str, Any]:

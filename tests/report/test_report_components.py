@@ -43,7 +43,7 @@ def small_run(passages: list[SamplePassage], entities: dict[str, list[str]]) -> 
         artifacts=[],
         documents=Documents({"a": "A", "b": "B"}, wholes),
         generation=generation,
-        corpus=CorpusSummary(Path(), {}, {}, passages, []),
+        corpus=CorpusSummary(Path(), {}, {}, {}, passages, []),
         arms=[],
         tables=ResultTables(),
     )

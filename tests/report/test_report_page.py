@@ -307,6 +307,14 @@ def test_ten_passages_and_three_rejected_have_their_provenance(
     assert "(no text)" in page.text
 
 
+def test_reasons_for_rejection_come_with_recipes_and_examples(
+    tmp_path: Path, run_directory: Path
+) -> None:
+    page = render(tmp_path, run_directory)
+    assert "entigraph 15" in page.text and "entigraph 8" in page.text
+    assert page.text.count("The bell & the bell ... c-loop-") == 2
+
+
 def test_a_text_without_blanks_is_counted_and_folded(tmp_path: Path, run_directory: Path) -> None:
     rejected = artifact(tmp_path, run_directory, "corpus") / "rejected.parquet"
     rewrite_passage(tmp_path, run_directory, "渡船每天四次开往佩尔镇。" * 40)

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache
@@ -20,6 +20,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 from steep.core.errors import UserError
 
 Row = TypeVar("Row")
+ROWS_IN_GROUP = 1024  # of a Parquet file that is written row by row
 
 
 @contextmanager
@@ -80,6 +81,41 @@ def write_rows(path: Path, rows: Sequence[Any], kind: type[Any]) -> None:
 
     schema = pa.schema(list(_arrow_type(kind)))
     write_parquet(path, map(asdict, rows), schema)
+
+
+@contextmanager
+def row_writer(path: Path, kind: type[Any]) -> Iterator[Callable[[Any], None]]:
+    """Give a function that appends a dataclass instance to a Parquet file.
+
+    The file holds what `write_rows` would write, and appears when the context ends without an
+    error. Only `ROWS_IN_GROUP` rows are in memory at once.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    schema, rows = pa.schema(list(_arrow_type(kind))), list[Any]()
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+    def flush() -> None:
+        writer.write_table(pa.Table.from_pylist(list(map(asdict, rows)), schema=schema))
+        rows.clear()
+
+    def add(row: Any) -> None:
+        rows.append(row)
+        if len(rows) == ROWS_IN_GROUP:
+            flush()
+
+    with disk_errors(path):
+        try:
+            with temporary.open("wb") as file:
+                with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+                    yield add
+                    flush()
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def read_rows(path: Path, kind: type[Row]) -> list[Row]:

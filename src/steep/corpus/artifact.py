@@ -2,55 +2,68 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from steep.core.artifacts import Artifact, Identity, Project, build
-from steep.core.files import write_rows
-from steep.core.ids import stable_hash
+from steep.core.config import identity_fields
+from steep.core.files import row_writer
 from steep.corpus.config import CorpusConfig
 from steep.corpus.passage import PASSAGES_NAME, REJECTED_NAME, Candidate, Passage, RejectedText
 from steep.documents.document import Document
 from steep.ledger.ledger import Ledger
-from steep.ledger.records import CallRecord
+from steep.ledger.records import IMPORT_ENDPOINT
 
-VERSION = 2
+VERSION = 3
 
 
-@dataclass(frozen=True, slots=True)
 class ImportedTexts:
-    """Imported texts about known documents, as records of the ledger."""
+    """The imported texts about known documents, read from the ledger when they are needed."""
 
-    records: tuple[CallRecord, ...]
-
-    @classmethod
-    def read(cls, ledger: Ledger, documents: Sequence[Document]) -> ImportedTexts:
-        """Read the imported texts about these documents."""
-        known = {document.whole_id for document in documents}
-        return cls(tuple(each for each in ledger.imported() if each.document_id in known))
+    def __init__(self, ledger: Ledger, documents: Sequence[Document]) -> None:
+        self._ledger = ledger
+        self._known = {document.whole_id for document in documents}
 
     def candidates(self) -> Iterator[Candidate]:
-        """Return the texts as candidates, in the order of their import."""
-        for record in self.records:
-            if record.status != "submitted":
+        """Yield the texts as candidates, in an order independent of when they were imported."""
+        for record in self._ledger.imported():
+            if record.document_id in self._known:
                 yield Candidate(
                     text=record.text,
                     document_id=record.document_id,
                     call_id=record.call_id,
                     recipe=record.recipe,
                     subset=record.subset,
-                    status=record.status,
+                    status=record.status,  # type: ignore[arg-type]  # never "submitted"
                     finish_reason=record.completion.finish_reason,
                 )
+
+    def digest(self) -> str:
+        """Return a hash of which texts there are, and in which order."""
+        state = hashlib.blake2b(digest_size=8)
+        for call_id, *_ in self._rows():
+            state.update(f"{call_id}\n".encode())
+        return state.hexdigest()
 
     def models_by_recipe(self) -> dict[str, list[str]]:
         """Return the models that wrote the texts, by recipe."""
         models: dict[str, set[str]] = {}
-        for record in self.records:
-            models.setdefault(record.recipe, set()).add(record.model)
+        for _, recipe, model in self._rows():
+            models.setdefault(recipe, set()).add(model)
         return {recipe: sorted(models[recipe]) for recipe in sorted(models)}
+
+    def _rows(self) -> Iterator[tuple[str, str, str]]:
+        """Yield id, recipe and model of each text."""
+        query = (
+            f"SELECT id, recipe, model, document_id FROM calls WHERE endpoint = '{IMPORT_ENDPOINT}'"
+            " ORDER BY id"
+        )
+        for *row, document_id in self._ledger.select(query):
+            if document_id in self._known:
+                yield row[0], row[1], row[2]
 
 
 def make_corpus(
@@ -66,10 +79,9 @@ def make_corpus(
     `inputs` are the artifact of the documents, and of the generation if there is one; `generated`
     is called only if the corpus is missing.
     """
-    ids = [candidate.call_id for candidate in imported.candidates()]
     fields = {
-        **{f"corpus.{name}": value for name, value in settings.model_dump(mode="json").items()},
-        "imported texts": stable_hash(ids, 8),
+        **identity_fields("corpus", settings),
+        "imported texts": imported.digest(),
         "generated texts": inputs["generated"].manifest["digest"]
         if "generated" in inputs
         else None,
@@ -78,14 +90,18 @@ def make_corpus(
     def make(directory: Path) -> dict[str, Any]:
         from steep.corpus.build import build_corpus
 
-        corpus = build_corpus(documents, [*generated(), *imported.candidates()], settings)
-        write_rows(directory / PASSAGES_NAME, corpus.passages, Passage)
-        write_rows(directory / REJECTED_NAME, corpus.rejected, RejectedText)
+        candidates = itertools.chain(generated(), imported.candidates())
+        with (
+            row_writer(directory / PASSAGES_NAME, Passage) as keep,
+            row_writer(directory / REJECTED_NAME, RejectedText) as reject,
+        ):
+            totals = build_corpus(documents, candidates, settings, keep, reject)
         return {
-            "counts": corpus.counts,
-            "rejected": corpus.reasons,
-            "by_recipe": corpus.by_recipe,
-            "rejected_by_recipe": corpus.reasons_by_recipe,
+            "counts": totals.counts,
+            "rejected": totals.reasons,
+            "by_recipe": totals.by_recipe,
+            "rejected_by_recipe": totals.reasons_by_recipe,
+            "rejected_examples": totals.examples,
             "imported": imported.models_by_recipe(),
         }
 

@@ -17,8 +17,15 @@ from dataclasses import dataclass
 
 from steep.core.words import count_words
 from steep.corpus.config import CorpusConfig
+from steep.corpus.echo import is_echo
+from steep.corpus.phrases import talks_about_task
 from steep.corpus.repetition import has_loop, repetition_share
-from steep.documents.language import SAMPLE_CHARACTERS, detect_language, script_shares
+from steep.documents.language import (
+    SAMPLE_CHARACTERS,
+    detect_language,
+    other_language,
+    script_shares,
+)
 from steep.documents.names import invented_share
 from steep.ledger.refusal import looks_like_refusal
 
@@ -41,10 +48,13 @@ class SourceLanguage:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What the filters need of the source document: its language, and all its words."""
+    """What the filters compare a text with: its source document, and its prompt."""
 
     language: SourceLanguage
     words: frozenset[str]
+    runs: frozenset[int] = frozenset()  # `runs_of` its title and text
+    talks_about_task: bool = False  # its text itself seems to be by a model, or is about one
+    prompt: tuple[str, ...] = ()  # parts of the messages that asked for this text, if known
 
 
 # (text, its source, settings) -> is the text rejected?
@@ -57,9 +67,11 @@ FILTERS: dict[str, Filter] = {
     "repetition": lambda text, source, config: (
         has_loop(text) or repetition_share(text) > config.max_repetition
     ),
-    "language": lambda text, source, config: (
-        config.check_language and is_foreign(text, source.language)
+    "language": lambda text, source, config: is_foreign(text, source.language),
+    "echo": lambda text, source, config: is_echo(
+        _HEADING.sub("", text), source.runs, source.prompt, config.max_copied
     ),
+    "meta": lambda text, source, config: not source.talks_about_task and talks_about_task(text),
     "invented": lambda text, source, config: (
         config.max_invented < 1 and invented_share(text, source.words) > config.max_invented
     ),
@@ -69,7 +81,7 @@ FILTERS: dict[str, Filter] = {
 def first_failed_filter(text: str, source: Source, config: CorpusConfig) -> str | None:
     """Return the name of the first filter that rejects a text, or None."""
     for reason, rejects in FILTERS.items():
-        if rejects(text, source, config):
+        if getattr(config.filters, reason, True) and rejects(text, source, config):
             return reason
     return None
 
@@ -93,8 +105,8 @@ def is_foreign(text: str, source: SourceLanguage) -> bool:
         return True
     if source.code is None:
         return False
-    code = detect_language(prose)
-    return code is not None and not _same(code, source.code)
+    other = other_language(prose, source.code)
+    return other is not None and not _same(other, source.code)
 
 
 def _same(one: str, other: str) -> bool:

@@ -30,6 +30,8 @@ class Candidate:
     status: Status = "done"
     finish_reason: str = "stop"
     rejected: str | None = None  # why the recipe itself does not accept it
+    prompt: tuple[str, ...] = ()  # parts of the messages that asked for it; empty if unknown
+    quotes: bool = False  # repeats the prompt or the document on purpose
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
-"""Assistant phrases around a text ("Sure! Here is ...", "Let me know if ...").
+"""Assistant phrases ("Sure! Here is ...", "Let me know if ...", "As an AI language model, I ...").
 
-They are removed: a first line that only announces the text, and a last one that offers more.
+Around a text they are removed: a first line that only announces the text, and a last one that
+offers more. Within a text, what a model says about itself or about its task is only recognized.
 """
 
 # ruff: noqa: RUF001
@@ -41,6 +42,32 @@ _PREFACE = re.compile(
 # A rule between an assistant phrase and the text.
 _RULE = re.compile(r"\A(?:-{3,}|\*{3,}|_{3,})[ \t]*\n\s*|\s*\n\n(?:-{3,}|\*{3,}|_{3,})\Z")
 _OFFER = re.compile(rf"[ \t*_]*(?:{_OFFERS})", re.IGNORECASE)
+_REWRITTEN = "(?:re-?phrased|re-?written|paraphrased|re-?worded)"
+_VERSION = r"(?:version|text|passage|paragraph|article|document|sentence|answer|rewrite)s?\b"
+_MODEL = "(?:ai|artificial intelligence|(?:large )?language model)"
+_META = re.compile(
+    rf"\bas an? {_MODEL}\b[^.!?\n]{{0,60}}\bi\b|\bi(?: am|['\u2019]m) an? {_MODEL}\b"
+    rf"|\bhere(?:['\u2019]s| is| are) (?:\w+ ){{0,3}}{_REWRITTEN}\b"
+    rf"|\bhere(?:['\u2019]s| is) (?:an?|the|my|your) (?:\w+ )?"
+    r"(?:summary|paraphrase|rewrite|rewriting) of (?:the|this|your)\b"
+    rf"|\b(?:this|these|the|my|your) {_REWRITTEN} {_VERSION}"
+    rf"|(?:^|[.!?:]\s+)i(?:['\u2019]ve| have)? {_REWRITTEN} (?:the|this|it|your)\b"
+    r"|\bas (?:you )?requested\b[^.!?]{0,40}\b(?:text|version|summary|here)\b"
+    r"|\b(?:as per|per) your (?:request|instructions)\b"
+    r"|\bals (?:ki|k\u00fcnstliche intelligenz)(?:-?(?:sprach)?modell|-assistent)?,? "
+    r"(?:kann|bin|habe) ich\b|\b(?:umformulierte|umgeschriebene)[nrs]? (?:version|fassung|text)"
+    r"|\b(?:version|texte) (?:reformul\u00e9|r\u00e9\u00e9crit)e?\b"
+    r"|\b(?:versi\u00f3n|texto) (?:reformulad|reescrit|parafrasead)[oa]\b"
+    r"|\b(?:versione|testo) (?:riformulat|riscritt)[oa]\b|\bvers\u00e3o (?:reformulada|reescrita)\b"
+    r"|作为(?:一个|一名)?(?:人工智能|AI|大?语言模型)|(?:改写|重写)后的(?:文本|版本|段落|文章)"
+    r"|(?:AI|人工知能|言語モデル)として、?私|(?:書き換え|言い換え)(?:た|後の)(?:文章|バージョン|テキスト)",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def talks_about_task(text: str) -> bool:
+    """Return whether a model speaks in a text about itself, or about the text as its work."""
+    return _META.search(text) is not None
 
 
 def without_assistant_phrases(text: str) -> str:

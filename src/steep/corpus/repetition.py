@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import groupby
 
 from steep.core.words import is_unspaced, words_of
@@ -27,6 +28,7 @@ LOOP_ROWS = 8  # equal rows of a table or of code, if they are most of its rows
 LOOP_SIGNS = 100  # equal words in one row
 CHARACTERS_PER_WORD = 2  # of scripts without blanks, in the numbers of words above
 PROSE_LETTERS = 0.4  # a line with a smaller share of letters is not prose
+_ASCII_NO_LETTERS = {i: None for i in range(128) if not chr(i).isalpha()}
 
 # List numbers and bullets, and the labels of question and answer, differ where the rest repeats.
 _MARKER = re.compile(r"\s*(?:[-*\u2022#>]+\s|\(?\d+[.):]\s|(?:question|answer)\s*\d*:)?\s*", re.I)
@@ -57,7 +59,8 @@ def has_loop(text: str) -> bool:
     )
 
 
-def _split(text: str) -> tuple[str, list[str]]:
+@lru_cache(maxsize=1)  # both functions above are asked about the same text
+def _split(text: str) -> tuple[str, tuple[str, ...]]:
     """Return the prose of a text, and its rows of tables, code and numbers."""
     prose: list[str] = []
     rows: list[str] = []
@@ -67,19 +70,25 @@ def _split(text: str) -> tuple[str, list[str]]:
         fenced ^= fence
         if not fence:
             (rows if fenced or not _is_prose(line) else prose).append(line)
-    return _NO_PROSE.sub(" ", "\n".join(prose)), rows
+    return _NO_PROSE.sub(" ", "\n".join(prose)), tuple(rows)
 
 
 def _is_prose(line: str) -> bool:
     if line.count("|") > 1 or line.strip().count("\t") > 1:
         return False
-    signs = [character for character in line if not character.isspace()]
-    letters = sum(unicodedata.category(character)[0] in "LM" for character in signs)
+    signs = "".join(line.split())
+    if signs.isascii():  # several times as fast
+        letters = len(signs.translate(_ASCII_NO_LETTERS))
+    else:
+        counted = Counter(signs).items()
+        letters = sum(number for sign, number in counted if unicodedata.category(sign)[0] in "LM")
     return letters >= PROSE_LETTERS * len(signs)
 
 
 def _runs_in_a_loop(words: Sequence[str], least: int) -> bool:
-    least *= _scale(words)
+    if len(words) < least:
+        return False
+    least *= word_scale(words)
     for distance, _, runs in _copies(words):
         copied = runs + RUN_WORDS - 1
         if copied >= (LOOP_TIMES - 1) * distance and copied >= least:
@@ -104,8 +113,10 @@ def _repeats_one_row(rows: Sequence[str]) -> bool:
     return most >= LOOP_ROWS and most * 2 > named.total()
 
 
-def _scale(words: Sequence[str]) -> int:
+def word_scale(words: Sequence[str]) -> int:
     """Return the number of these words that correspond to one English word."""
+    if all(map(str.isascii, words)):
+        return 1
     return CHARACTERS_PER_WORD if sum(map(is_unspaced, words)) * 2 > len(words) else 1
 
 
@@ -113,7 +124,7 @@ def _repeated_words(prose: str) -> list[bool]:
     lines = (line[_MARKER.match(line).end() :] for line in prose.split("\n"))  # type: ignore[union-attr]
     words = [word for line in lines for word in words_of(line)]
     repeated = [False] * len(words)
-    copy = COPY_WORDS * _scale(words)
+    copy = COPY_WORDS * word_scale(words)
     for distance, start, runs in _copies(words):
         copied = runs + RUN_WORDS - 1
         if copied >= min(distance, copy):
@@ -123,10 +134,12 @@ def _repeated_words(prose: str) -> list[bool]:
 
 def _copies(words: Sequence[str]) -> Iterator[tuple[int, int, int]]:
     """Yield (distance to the original, start, number of runs) of each repeated part."""
+    runs_of_words = list(zip(*(words[start:] for start in range(RUN_WORDS)), strict=False))
+    if len(set(runs_of_words)) == len(runs_of_words):
+        return
     last: dict[tuple[str, ...], int] = {}
     distances: list[int] = []
-    for index in range(len(words) - RUN_WORDS + 1):
-        run = tuple(words[index : index + RUN_WORDS])
+    for index, run in enumerate(runs_of_words):
         distances.append(index - last.get(run, index))
         last[run] = index
     start = 0

@@ -191,7 +191,7 @@ def _step(name: str, style: Style, options: NemotronOptions, writer: Writer) -> 
 
     return Rewrites(
         name, style, prompt_text(f"nemotron/{style}.md"), own, options.samples, subjects,
-        rules=rules._replace(most_out=longest),
+        rules=rules._replace(most_out=longest), quotes_prompt=style == "diverse_qa",
     )  # fmt: skip
 
 

@@ -89,6 +89,7 @@ class Prompted(Step):
     sampling: Sampling | None = None
     counts: bool = True  # type: ignore[misc]
     gives_text: bool = True
+    quotes_prompt: bool = False
     take: Passages = whole_answer
     translates: bool = True
     least_words: int = 0

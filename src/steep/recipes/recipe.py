@@ -108,6 +108,8 @@ class Step(ABC):
     counts: ClassVar[bool] = True  # its texts count towards `generate.target_tokens`
     # False: its answers only prepare other steps, or none of them is training text.
     gives_text: bool = True
+    # Its training text repeats a part of the prompt on purpose, so it is no echo.
+    quotes_prompt: bool = False
 
     @abstractmethod
     def calls(self, document: Document, answers: Answers) -> CallSequence:

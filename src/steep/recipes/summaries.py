@@ -204,7 +204,7 @@ def _judge(name: str, options: SummaryOptions, writer: Writer, facts: _Facts) ->
             subjects=judge.subjects, needs=judge.steps, expected=judge.expected,
             typical=PromptSubject(("questions",), {"items": _items_of_usual_length()}),
             sampling=replace(writer.sampling, temperature=JUDGE_TEMPERATURE),
-            take=judge.passage, counts=False, translates=False,
+            take=judge.passage, counts=False, translates=False, quotes_prompt=True,
         ),
     )  # fmt: skip
 

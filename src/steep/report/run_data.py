@@ -118,11 +118,15 @@ class RejectedSample:
 
 @dataclass(frozen=True, slots=True)
 class CorpusSummary:
-    """Passages and rejected texts; `imported` maps recipes of recorded texts to their models."""
+    """Passages and rejected texts; `imported` maps recipes of recorded texts to their models.
+
+    `examples` holds call id, document, recipe and excerpt of a few rejected texts per reason.
+    """
 
     path: Path
     counts: Mapping[str, int]
     imported: Mapping[str, Sequence[str]]
+    examples: Mapping[str, Sequence[Mapping[str, str]]]
     passages: Sequence[SamplePassage]
     rejected_rows: Sequence[RejectedSample]
 
@@ -317,6 +321,7 @@ def _corpus(ref: ArtifactRef) -> CorpusSummary:
         path=ref.path,
         counts=ref.manifest.get("counts") or {},
         imported=ref.manifest.get("imported") or {},
+        examples=ref.manifest.get("rejected_examples") or {},
         passages=[SamplePassage(**row) for row in passages.to_pylist()],
         rejected_rows=[RejectedSample(i, **row) for i, row in enumerate(rejected.to_pylist())],
     )

@@ -44,7 +44,7 @@ def run(
                     yield from candidates_of(step, call, record)
 
         inputs = {"documents": documents} | ({"generated": generated} if generated else {})
-        imported = ImportedTexts.read(ledger, loaded)
+        imported = ImportedTexts(ledger, loaded)
         return make_corpus(project, config.corpus, inputs, loaded, imported, candidates)
 
 
@@ -67,4 +67,6 @@ def candidates_of(step: Step, call: Call, record: CallRecord) -> Iterator[Candid
         status=status,
         finish_reason=record.completion.finish_reason,
         rejected=rejected,
+        prompt=tuple(part for message in call.messages for part in message.parts),
+        quotes=step.quotes_prompt,
     )

@@ -19,7 +19,6 @@ from steep.report.blocks import (
     Part,
     Table,
     absent,
-    count_table,
     facts,
 )
 from steep.report.html import Html, el, join
@@ -104,11 +103,33 @@ def model_names(names: Sequence[str]) -> str:
 
 def _reason_table(found: CorpusSummary) -> Block:
     reasons = Counter(row.reason for row in found.rejected_rows)
+    by_recipe = Counter((row.reason, row.recipe) for row in found.rejected_rows)
     if not reasons:
         return absent("No text was rejected.")
     ranked = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
     total = f"{plural(reasons.total(), 'text')} rejected in total."
-    return count_table("reason for rejection", "texts", ranked, total)
+    rows = [
+        (
+            reason,
+            number,
+            ", ".join(f"{name} {n}" for (of, name), n in by_recipe.most_common() if of == reason),
+            _example(found.examples.get(reason, ())),
+        )
+        for reason, number in ranked
+    ]
+    headings = ("reason for rejection", "texts", "texts by recipe", "examples")
+    return Table(headings, rows, total, texts=(0, 2, 3))
+
+
+def _example(examples: Sequence[Mapping[str, str]]) -> Html | str:
+    """Return the excerpts of a few rejected texts, folded after the first."""
+    if not examples:
+        return ""
+    first, *others = (
+        el("div", each["excerpt"] or "(no text)", " ", el("code", each["call_id"]), dir="auto")
+        for each in examples
+    )
+    return join([first, el("details", el("summary", "More"), *others)]) if others else first
 
 
 # ---- samples -------------------------------------------------------------------------------------
