@@ -61,6 +61,14 @@ class FailureCount(NamedTuple):
     calls: int
 
 
+class InformationWindow(NamedTuple):
+    """Consecutive answers of a recipe: their number, words, and 4-grams not seen before."""
+
+    calls: int
+    words: int
+    new: int
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """The calls of this run as the ledger records them; a cost of None is unknown.
@@ -77,6 +85,8 @@ class Generation:
     failures: Sequence[FailureCount] = ()
     wall_s: float | None = None
     busy_s: float | None = None
+    new_information: Mapping[str, Sequence[InformationWindow]] = field(default_factory=dict)
+    exhausted: Sequence[str] = ()  # recipes that `generate.stop_when` has ended
 
 
 @dataclass(frozen=True, slots=True)
