@@ -13,7 +13,7 @@ import json
 import re
 import zlib
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def import_generations(path: Path, document_ids: Collection[str], ledger: Ledger
         good: list[ImportedText] = []
         for number, line in lines:
             try:
-                good.append(_parse(line, known))
+                good.append(replace(_parse(line, known), source=f"{path}:{number}"))
             except _BadRow as bad:
                 malformed += not bad.unknown_document
                 unknown_document += bad.unknown_document

@@ -13,6 +13,7 @@ from steep.ledger.refusal import looks_like_refusal
 from steep.llm.thinking import THOUGHT_ONLY, answer_after
 
 IMPORT_ENDPOINT = "import"
+IMPORTED_FROM = "imported_from"  # in place of sampling parameters: the file and line of the text
 TEXTLESS_REASON = "textless"  # the finish reason of a call that is asked again for lack of text
 SKIPPED_REASON = "skipped"  # the finish reason of a call that was not sent, as it cannot fit
 
@@ -117,13 +118,17 @@ class Spending(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ImportedText:
-    """A text that was generated elsewhere."""
+    """A text that was generated elsewhere.
+
+    `source` is the file and the line that it was read from.
+    """
 
     document_id: str
     recipe: str
     model: str
     sample: int
     text: str
+    source: str = ""
 
     @property
     def id(self) -> str:

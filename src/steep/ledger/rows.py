@@ -13,6 +13,7 @@ from steep.core.calls import Call, Completion, Message, Sampling, Usage, samplin
 from steep.core.ids import canonical_json, stable_hash
 from steep.ledger.records import (
     IMPORT_ENDPOINT,
+    IMPORTED_FROM,
     CallRecord,
     ImportedText,
     SubmittedBatch,
@@ -106,10 +107,11 @@ def ingested_row(completion: Completion) -> Row:
 
 def imported_row(text: ImportedText, now: str) -> Row:
     """Return the row of a text that was generated elsewhere."""
+    source = canonical_json({IMPORTED_FROM: text.source} if text.source else {})
     return (
         *ended(text.completion, status_of(text.completion), now, text.text),
         *(text.recipe, IMPORT_ENDPOINT, text.document_id, "[]", text.sample, text.model),
-        *("{}", "[]", None),
+        *(source, "[]", None),
     )
 
 
