@@ -14,7 +14,7 @@ from steep.corpus.config import CorpusConfig
 from steep.corpus.passage import PASSAGES_NAME, REJECTED_NAME, Candidate, Passage, RejectedText
 from steep.documents.document import Document
 from steep.ledger.ledger import Ledger
-from steep.ledger.records import CallRecord
+from steep.ledger.records import CORPUS_STAGE, CallRecord
 
 VERSION = 2
 
@@ -43,6 +43,7 @@ class ImportedTexts:
                     subset=record.subset,
                     status=record.status,
                     finish_reason=record.completion.finish_reason,
+                    is_passage=record.stage == CORPUS_STAGE,
                 )
 
     def models_by_recipe(self) -> dict[str, list[str]]:

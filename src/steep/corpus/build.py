@@ -58,7 +58,7 @@ class Corpus:
     def take(self, candidate: Candidate) -> None:
         """Keep a candidate as a passage, or reject it."""
         said = clean_text(candidate.text)
-        text = without_assistant_phrases(said)
+        text = candidate.text if candidate.is_passage else without_assistant_phrases(said)
         trims = candidate.status == "truncated" and self._config.truncated == "trim"
         if trims:
             text = trim_to_sentence(text)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from steep.config import Config
 from steep.core.artifacts import Artifact, Project
 from steep.corpus.artifact import ImportedTexts, make_corpus
 from steep.corpus.artifact import totals_of as totals_of
 from steep.corpus.passage import Candidate
+from steep.documents.document import Document
 from steep.generation.setup import chosen_documents, plan_view
 from steep.ledger.ledger import Ledger
 from steep.stages import documents as documents_stage
@@ -23,28 +25,45 @@ def run(
     with Ledger(project.ledger_path, read_only=project.ledger_path.is_file()) as ledger:
 
         def candidates() -> Iterator[Candidate]:
-            if generated is None:
-                return
-            chosen = chosen_documents(config.generate, loaded)
-            view = plan_view(config.generate, chosen, ledger)
-            steps = {
-                (recipe.name, each.name): each for recipe in view.recipes for each in recipe.steps
-            }
-            for call, record in view.ended():
-                if record is None or record.status == "submitted":
-                    continue
-                step = steps[call.recipe, call.stage]
-                text = step.passage(call, record.text) if record.text else ""
-                yield Candidate(
-                    text=text or "",
-                    document_id=call.document_id,
-                    call_id=call.id,
-                    recipe=call.recipe,
-                    subset=call.subset,
-                    status=record.status if text or record.status != "done" else "empty",
-                    finish_reason=record.completion.finish_reason,
-                )
+            return _candidates(config, loaded, ledger) if generated else iter(())
 
         inputs = {"documents": documents} | ({"generated": generated} if generated else {})
         imported = ImportedTexts.read(ledger, loaded)
         return make_corpus(project, config.corpus, inputs, loaded, imported, candidates)
+
+
+def build_so_far(
+    config: Config, folder: Path, documents: Sequence[Document], ledger: Ledger
+) -> Artifact:
+    """Filter and rank what the ledger holds now, generation finished or not, below a folder."""
+    imported = ImportedTexts.read(ledger, documents)
+    return make_corpus(
+        Project(folder),
+        config.corpus,
+        {},
+        documents,
+        imported,
+        lambda: _candidates(config, documents, ledger),
+    )
+
+
+def _candidates(
+    config: Config, documents: Sequence[Document], ledger: Ledger
+) -> Iterator[Candidate]:
+    """Yield the texts of the plan that have ended, in the order of the plan."""
+    view = plan_view(config.generate, chosen_documents(config.generate, documents), ledger)
+    steps = {(recipe.name, each.name): each for recipe in view.recipes for each in recipe.steps}
+    for call, record in view.ended():
+        if record is None or record.status == "submitted":
+            continue
+        step = steps[call.recipe, call.stage]
+        text = step.passage(call, record.text) if record.text else ""
+        yield Candidate(
+            text=text or "",
+            document_id=call.document_id,
+            call_id=call.id,
+            recipe=call.recipe,
+            subset=call.subset,
+            status=record.status if text or record.status != "done" else "empty",
+            finish_reason=record.completion.finish_reason,
+        )
