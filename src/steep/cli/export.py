@@ -1,6 +1,7 @@
 """`steep export`: write the corpus for others, and the questions as tasks of other packages.
 
     steep export corpus DIR               # Parquet with a dataset card, also during generation
+    steep export chats chats.jsonl        # question and answer texts as chats
     steep export lm-eval --out tasks      # the questions for lm-evaluation-harness
     steep export inspect --out tasks      # the questions for inspect-ai
 
@@ -32,6 +33,13 @@ LicenseOption = Annotated[
 ]
 DocumentsOption = Annotated[
     bool, typer.Option("--documents", help="Write the source documents, too; they may be private.")
+]
+
+ChatsArgument = Annotated[
+    Path | None, typer.Argument(help="A JSONL file; default: runs/<name>/chats.jsonl.")
+]
+RecipeOption = Annotated[
+    list[str] | None, typer.Option("--recipe", help="Only texts of this recipe. Repeatable.")
 ]
 
 
@@ -82,6 +90,29 @@ def corpus(
             f"ended, {progress.failed:,} of the others failed; run this command again to update"
         )
     typer.echo(f"wrote {exported.directory}; README.md says how to load it")
+
+
+@app.command()
+def chats(
+    file: ChatsArgument = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set: SetOption = None,
+    recipe: RecipeOption = None,
+) -> None:
+    """Export question and answer texts as chats, for instruct.chats or tokenize.instructions."""
+    from steep.stages import export_chats
+
+    opened, project = load_project(config, set)
+    path = file or project.run_directory(opened.name) / "chats.jsonl"
+    totals = export_chats.run(opened, project, path, recipe or ())
+    for name, own in totals.items():
+        typer.echo(
+            f"{name}: {plural(own.passages, 'passage')} = {own.parsed:,} with questions and answers"
+            f" + {own.unparsable:,} unparsable + {own.held_out:,} held out"
+        )
+        if own.parsed:
+            print_first(own.problems)
+    typer.echo(f"wrote {plural(sum(own.chats for own in totals.values()), 'chat')} to {path}")
 
 
 def _export_questions(
