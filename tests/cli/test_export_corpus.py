@@ -142,6 +142,8 @@ def test_the_corpus_is_exported_while_another_process_writes_the_ledger(
 ) -> None:
     ended = steep("export", "corpus", cwd=project)
     assert ended.code == 2 and "no synthetic text" in ended.err
+    ended = steep("export", "corpus", "--push", "me/texts", cwd=project, HF_TOKEN="")
+    assert ended.code == 2 and "no token of the Hugging Face Hub" in ended.err
     limited = {"max_total_tokens": 15_000, "recipes": {"rephrase": {"samples": 50}}}
     settle(project / "steep.yaml", generate=limited)
     assert steep("generate", cwd=project).code == 0

@@ -35,6 +35,18 @@ DocumentsOption = Annotated[
     bool, typer.Option("--documents", help="Write the source documents, too; they may be private.")
 ]
 
+PushOption = Annotated[
+    str | None,
+    typer.Option(
+        "--push",
+        metavar="OWNER/NAME",
+        help="Upload the export to the Hugging Face Hub, to a private repository unless --public; "
+        "the token is taken from HF_TOKEN.",
+    ),
+]
+PublicOption = Annotated[
+    bool, typer.Option("--public", help="Allow --push to a repository that everybody can read.")
+]
 ChatsArgument = Annotated[
     Path | None, typer.Argument(help="A JSONL file; default: runs/<name>/chats.jsonl.")
 ]
@@ -72,10 +84,15 @@ def corpus(
     set: SetOption = None,
     license: LicenseOption = "unknown",
     documents: DocumentsOption = False,
+    push: PushOption = None,
+    public: PublicOption = False,
 ) -> None:
     """Export the passages as Parquet with a dataset card, also while generation runs."""
+    from steep.corpus.push import check_push, push_corpus
     from steep.stages import export_corpus
 
+    if push is not None:
+        check_push(push)
     opened, project = load_project(config, set)
     target = directory or project.run_directory(opened.name) / "dataset"
     exported = export_corpus.run(opened, project, target, license, with_documents=documents)
@@ -90,6 +107,9 @@ def corpus(
             f"ended, {progress.failed:,} of the others failed; run this command again to update"
         )
     typer.echo(f"wrote {exported.directory}; README.md says how to load it")
+    if push is not None:
+        pushed = push_corpus(target, push, public=public)
+        typer.echo(f"uploaded to {pushed.url} ({'private' if pushed.is_private else 'public'})")
 
 
 @app.command()

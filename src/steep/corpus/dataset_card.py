@@ -23,7 +23,7 @@ _SIZES = (
 
 
 @dataclass(frozen=True, slots=True)
-class GenerationProgress:
+class PlannedCalls:
     """How many of the planned calls have ended; the numbers add up."""
 
     planned: int
@@ -71,7 +71,7 @@ class CorpusCard:
     settings: Mapping[str, Any]
     recipes: Mapping[str, Mapping[str, Any]]
     prompts: Mapping[str, str]
-    progress: GenerationProgress
+    progress: PlannedCalls
     calls: int
     known_usd: float
     unpriced: int

@@ -28,7 +28,7 @@ from steep.stages import documents as documents_stage
 from steep.stages.finished_artifacts import without_log_lines
 
 if TYPE_CHECKING:
-    from steep.corpus.dataset_card import CorpusCard, GenerationProgress
+    from steep.corpus.dataset_card import CorpusCard, PlannedCalls
     from steep.corpus.export import RecipeTotals
 
 MARK = "steep-corpus.json"  # in a directory that an export has written
@@ -48,7 +48,7 @@ class ExportedCorpus:
 
     directory: Path
     totals: dict[str, RecipeTotals]
-    progress: GenerationProgress
+    progress: PlannedCalls
 
 
 class CorpusSoFar(NamedTuple):
@@ -139,20 +139,20 @@ def _claim(directory: Path) -> None:
     write_json(directory / MARK, {"kind": "corpus", "steep": __version__})
 
 
-def _progress(config: Config, found: CorpusSoFar) -> GenerationProgress:
-    from steep.corpus.dataset_card import GenerationProgress
+def _progress(config: Config, found: CorpusSoFar) -> PlannedCalls:
+    from steep.corpus.dataset_card import PlannedCalls
 
     chosen = chosen_documents(config.generate, found.documents)
     totals = plan_view(config.generate, chosen, found.ledger).totals()
     ended = totals.planned - totals.failed - totals.to_do
-    return GenerationProgress(totals.planned, ended, totals.failed, totals.to_do)
+    return PlannedCalls(totals.planned, ended, totals.failed, totals.to_do)
 
 
 def _card(
     config: Config,
     found: CorpusSoFar,
     totals: dict[str, RecipeTotals],
-    progress: GenerationProgress,
+    progress: PlannedCalls,
     license: str,
     with_documents: bool,
 ) -> CorpusCard:
