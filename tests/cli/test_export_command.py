@@ -56,7 +56,7 @@ def test_a_folder_with_other_files_is_left_alone(project: Path, steep: Steep) ->
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["lm_eval"], "did you mean 'lm-eval'?"),
+        (["lm_eval"], "Did you mean 'lm-eval'?"),
         (["inspect", "--name", "a-b"], "not a valid name of a task"),
         (["inspect", "--set", "evaluate.questions=null"], "no questions to export"),
     ],

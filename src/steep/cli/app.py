@@ -20,6 +20,7 @@ from steep.cli import (
     stages,
     status,
     theory,
+    trace,
 )
 
 app = typer.Typer(
@@ -60,8 +61,9 @@ app.command("report")(run.report)
 app.command("run")(run.run)
 app.command("scale")(scale.scale)
 app.command("status")(status.status)
+app.command("trace")(trace.trace)
 app.command("chat")(chat.chat)
-app.command("export")(export.export)
+app.add_typer(export.app, name="export")
 app.command("clean")(clean.clean)
 app.command("theory")(theory.theory)
 app.command("demo")(demo.demo)

@@ -1,9 +1,11 @@
-"""`steep export`: write the questions as tasks of other packages, whose scores agree with Steep's.
+"""`steep export`: write the corpus for others, and the questions as tasks of other packages.
 
-    steep export lm-eval --out tasks      # for lm-evaluation-harness
-    steep export inspect --out tasks      # for inspect-ai
+    steep export corpus DIR               # Parquet with a dataset card, also during generation
+    steep export chats chats.jsonl        # question and answer texts as chats
+    steep export lm-eval --out tasks      # the questions for lm-evaluation-harness
+    steep export inspect --out tasks      # the questions for inspect-ai
 
-The directory is self-contained: it can be moved, and running it does not require Steep.
+What is written is self-contained. Nothing is uploaded unless `--push` asks for it.
 """
 
 from __future__ import annotations
@@ -16,20 +18,129 @@ import typer
 from steep.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption, load_project, print_first
 from steep.core.formatting import plural
 
+app = typer.Typer(no_args_is_help=True, help="Write the corpus, or the questions, for others.")
 
-def export(
-    what: Annotated[str, typer.Argument(help="The package: lm-eval or inspect.")],
-    out: Annotated[Path, typer.Option(help="The output directory: new, or of an earlier export.")],
+OutOption = Annotated[
+    Path, typer.Option(help="The output directory: new, or of an earlier export.")
+]
+NameOption = Annotated[str | None, typer.Option(help="Name of the task; default: steep_<run>.")]
+DirectoryArgument = Annotated[
+    Path | None,
+    typer.Argument(help="New, or of an earlier export; default: runs/<name>/dataset."),
+]
+LicenseOption = Annotated[
+    str, typer.Option("--license", help="The license that the card names, such as cc-by-4.0.")
+]
+DocumentsOption = Annotated[
+    bool, typer.Option("--documents", help="Write the source documents, too; they may be private.")
+]
+
+PushOption = Annotated[
+    str | None,
+    typer.Option(
+        "--push",
+        metavar="OWNER/NAME",
+        help="Upload the export to the Hugging Face Hub, to a private repository unless --public; "
+        "the token is taken from HF_TOKEN.",
+    ),
+]
+PublicOption = Annotated[
+    bool, typer.Option("--public", help="Allow --push to a repository that everybody can read.")
+]
+ChatsArgument = Annotated[
+    Path | None, typer.Argument(help="A JSONL file; default: runs/<name>/chats.jsonl.")
+]
+RecipeOption = Annotated[
+    list[str] | None, typer.Option("--recipe", help="Only texts of this recipe. Repeatable.")
+]
+
+
+@app.command("lm-eval")
+def lm_eval(
+    out: OutOption,
     config: ConfigOption = DEFAULT_CONFIG,
     set: SetOption = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the task; default: steep_<run>.")
-    ] = None,
+    name: NameOption = None,
 ) -> None:
-    """Export the questions with their prompts to lm-evaluation-harness or inspect-ai."""
+    """Export the questions with their prompts to lm-evaluation-harness."""
+    _export_questions("lm-eval", out, config, set, name)
+
+
+@app.command()
+def inspect(
+    out: OutOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set: SetOption = None,
+    name: NameOption = None,
+) -> None:
+    """Export the questions with their prompts to inspect-ai."""
+    _export_questions("inspect", out, config, set, name)
+
+
+@app.command()
+def corpus(
+    directory: DirectoryArgument = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set: SetOption = None,
+    license: LicenseOption = "unknown",
+    documents: DocumentsOption = False,
+    push: PushOption = None,
+    public: PublicOption = False,
+) -> None:
+    """Export the passages as Parquet with a dataset card, also while generation runs."""
+    from steep.corpus.push import check_push, push_corpus
+    from steep.stages import export_corpus
+
+    if push is not None:
+        check_push(push)
+    opened, project = load_project(config, set)
+    target = directory or project.run_directory(opened.name) / "dataset"
+    exported = export_corpus.run(opened, project, target, license, with_documents=documents)
+    for recipe, own in exported.totals.items():
+        files = plural(len(own.files), "file")
+        passages, words = plural(own.passages, "passage"), plural(own.words, "word")
+        typer.echo(f"{recipe}: {passages}, {words} in {files}")
+    progress = exported.progress
+    if not progress.is_finished:
+        typer.echo(
+            f"generation is not finished: {progress.ended:,} of {progress.planned:,} calls have "
+            f"ended, {progress.failed:,} of the others failed; run this command again to update"
+        )
+    typer.echo(f"wrote {exported.directory}; README.md says how to load it")
+    if push is not None:
+        pushed = push_corpus(target, push, public=public)
+        typer.echo(f"uploaded to {pushed.url} ({'private' if pushed.is_private else 'public'})")
+
+
+@app.command()
+def chats(
+    file: ChatsArgument = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set: SetOption = None,
+    recipe: RecipeOption = None,
+) -> None:
+    """Export question and answer texts as chats, for instruct.chats or tokenize.instructions."""
+    from steep.stages import export_chats
+
+    opened, project = load_project(config, set)
+    path = file or project.run_directory(opened.name) / "chats.jsonl"
+    totals = export_chats.run(opened, project, path, recipe or ())
+    for name, own in totals.items():
+        typer.echo(
+            f"{name}: {plural(own.passages, 'passage')} = {own.parsed:,} with questions and answers"
+            f" + {own.unparsable:,} unparsable + {own.held_out:,} held out"
+        )
+        if own.parsed:
+            print_first(own.problems)
+    typer.echo(f"wrote {plural(sum(own.chats for own in totals.values()), 'chat')} to {path}")
+
+
+def _export_questions(
+    what: str, out: Path, config: Path, overrides: list[str] | None, name: str | None
+) -> None:
     from steep.stages import exporting
 
-    opened = load_project(config, set)
+    opened = load_project(config, overrides)
     exported = exporting.run(opened.config, opened.project, what, out, name)
     typer.echo(f"{plural(exported.questions, 'question')}, {len(exported.skipped)} left out")
     print_first(f"left out {each.question_id}: {each.reason}" for each in exported.skipped)

@@ -13,18 +13,27 @@ from steep.core.formatting import plural
 
 def import_texts(
     generations: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             help="JSON Lines with document_id, recipe, model, sample and text (.gz is allowed)."
         ),
-    ],
+    ] = None,
+    corpus: Annotated[
+        Path | None, typer.Option(help="A directory that steep export corpus has written.")
+    ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set: SetOption = None,
 ) -> None:
     """Import texts that were generated elsewhere into the ledger."""
+    from steep.core.errors import UserError
     from steep.stages import importing
 
-    counts = importing.run(*open_project(config, set), generations)
+    path = generations or corpus
+    if path is None or (generations and corpus):
+        raise UserError(
+            "It is not clear what to import.", expected="--generations FILE, or --corpus DIR"
+        )
+    counts = importing.run(*open_project(config, set), path, is_corpus=corpus is not None)
     typer.echo(
         f"{plural(counts.rows, 'row')} = {counts.imported} imported"
         f" + {counts.already_there} already there + {counts.unknown_document} about other documents"

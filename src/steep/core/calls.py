@@ -16,6 +16,7 @@ from steep.core.ids import canonical_json, derive_seed
 
 ID_DIGITS = 32
 MESSAGE_TOKENS = 16  # of the chat template, around each message
+OF_DOCUMENT = "@"  # separates call and document in the ids of passages of a shared call
 RAW_RECIPE = "documents"  # stands for the raw texts themselves; no recipe has this name
 
 Role = Literal["system", "user", "assistant"]

@@ -120,7 +120,7 @@ def row_writer(path: Path, kind: type[Any]) -> Iterator[Callable[[Any], None]]:
 
 def read_rows(path: Path, kind: type[Row]) -> list[Row]:
     """Read the dataclass instances that `write_rows` wrote."""
-    rows: list[Row] = [_restored(kind, row) for row in read_parquet(path)]
+    rows: list[Row] = [restored(kind, row) for row in read_parquet(path)]
     return rows
 
 
@@ -147,10 +147,11 @@ def _arrow_type(hint: Any) -> Any:
     return {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}[hint]
 
 
-def _restored(hint: Any, value: Any) -> Any:
+def restored(hint: Any, value: Any) -> Any:
+    """Return a value of this type from what Parquet gives for it: a dataclass from a dictionary."""
     if isinstance(value, dict):
         hints = _hints(hint)
-        return hint(**{name: _restored(hints[name], each) for name, each in value.items()})
+        return hint(**{name: restored(hints[name], each) for name, each in value.items()})
     return tuple(value) if isinstance(value, list) else value
 
 

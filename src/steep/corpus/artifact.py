@@ -15,7 +15,7 @@ from steep.corpus.config import CorpusConfig
 from steep.corpus.passage import PASSAGES_NAME, REJECTED_NAME, Candidate, Passage, RejectedText
 from steep.documents.document import Document
 from steep.ledger.ledger import Ledger
-from steep.ledger.records import IMPORT_ENDPOINT
+from steep.ledger.records import CORPUS_STAGE, IMPORT_ENDPOINT
 
 VERSION = 3
 
@@ -39,6 +39,8 @@ class ImportedTexts:
                     subset=record.subset,
                     status=record.status,  # type: ignore[arg-type]  # never "submitted"
                     finish_reason=record.completion.finish_reason,
+                    is_passage=record.stage == CORPUS_STAGE,
+                    quotes=record.stage == CORPUS_STAGE,
                 )
 
     def digest(self) -> str:

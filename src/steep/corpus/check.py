@@ -58,7 +58,7 @@ def check_batch(config: CorpusConfig, batch: Batch) -> list[Checked]:
 def check(candidate: Candidate, source: Source | None, config: CorpusConfig) -> Checked:
     """Return the passage text of a candidate, or the reason why it is rejected."""
     said = clean_text(candidate.text)
-    text = without_assistant_phrases(said)
+    text = candidate.text if candidate.is_passage else without_assistant_phrases(said)
     trims = candidate.status == "truncated" and config.truncated == "trim"
     if trims:
         text = trim_to_sentence(text)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar, get_type_hints
 
+from steep.core.calls import OF_DOCUMENT as OF_DOCUMENT
 from steep.core.calls import Status
 from steep.core.files import read_rows
 
 PASSAGES_NAME = "passages.parquet"  # rows of `Passage`
 REJECTED_NAME = "rejected.parquet"  # rows of `RejectedText`
-OF_DOCUMENT = "@"  # separates call and document in the ids of passages of a shared call
 STREAMED_ROWS = 256
 Row = TypeVar("Row")
 
@@ -32,6 +32,7 @@ class Candidate:
     rejected: str | None = None  # why the recipe itself does not accept it
     prompt: tuple[str, ...] = ()  # parts of the messages that asked for it; empty if unknown
     quotes: bool = False  # repeats the prompt or the document on purpose
+    is_passage: bool = False  # of a corpus that was imported; its text stays as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,12 @@ class FullText(NamedTuple):
 def read_passages(path: Path) -> tuple[Passage, ...]:
     """Return the passages of a `passages.parquet`, in order."""
     return tuple(read_rows(path, Passage))
+
+
+def stream_passages(path: Path) -> Iterator[Passage]:
+    """Read each passage in order, a few hundred in memory at once."""
+    for passage in _streamed(path, Passage):
+        yield replace(passage, subset=tuple(passage.subset))
 
 
 def stream_texts(path: Path) -> Iterator[TextRow]:

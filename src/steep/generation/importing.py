@@ -12,10 +12,11 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
@@ -58,7 +59,14 @@ class ImportCounts:
             raise RuntimeError(f"counts do not add up: {self}")
 
 
-class _BadRow(Exception):
+class ImportRow(NamedTuple):
+    """A row to be imported: where it stands, and what reads it or raises `BadRow`."""
+
+    source: str
+    parse: Callable[[], ImportedText]
+
+
+class BadRow(Exception):
     """A row that cannot be imported: malformed, or about an unknown document."""
 
     def __init__(self, reason: str, *, unknown_document: bool = False) -> None:
@@ -73,20 +81,41 @@ def import_generations(path: Path, document_ids: Collection[str], ledger: Ledger
         UserError: The file is missing, cannot be read or ends in the middle of its compression (the
             transactions before that stay recorded), or not one row of it could be used.
     """
+    found = (
+        ImportRow(f"{path}:{number}", partial(_parse, line))
+        for number, line in _numbered_lines(path)
+    )
+    return record_rows(
+        path, found, document_ids, ledger, "document_id, recipe, model, sample, text"
+    )
+
+
+def record_rows(
+    path: Path,
+    found: Iterable[ImportRow],
+    document_ids: Collection[str],
+    ledger: Ledger,
+    expected: str,
+) -> ImportCounts:
+    """Record the texts of rows on the documents with these ids, and count the others.
+
+    Raises:
+        UserError: Not one row could be used.
+    """
     known = frozenset(document_ids)
     rows = imported = unknown_document = malformed = 0
     problems: list[str] = []
-    for lines in chunks(_numbered_lines(path), ROWS_PER_TRANSACTION):
+    for some in chunks(found, ROWS_PER_TRANSACTION):
         good: list[ImportedText] = []
-        for number, line in lines:
+        for source, parse in some:
             try:
-                good.append(_parse(line, known))
-            except _BadRow as bad:
+                good.append(replace(checked(parse(), known), source=source))
+            except BadRow as bad:
                 malformed += not bad.unknown_document
                 unknown_document += bad.unknown_document
                 if len(problems) < PROBLEMS_NAMED:
-                    problems.append(f"{path}:{number}: {bad}")
-        rows += len(lines)
+                    problems.append(f"{source}: {bad}")
+        rows += len(some)
         imported += ledger.record_imported(good)
     already_there = rows - imported - malformed - unknown_document
     if rows == malformed + unknown_document:
@@ -94,41 +123,55 @@ def import_generations(path: Path, document_ids: Collection[str], ledger: Ledger
             "Not one row could be used." if rows else "There is no row in this file.",
             where=path,
             expected="document_id (one of this project's: "
-            f"{some_of(sorted(known), SHOWN_IDS)}), recipe, model, sample, text",
+            f"{some_of(sorted(known), SHOWN_IDS)}), "
+            f"{expected.partition(', ')[2]}",
             found="\n            ".join(problems) or None,
         )
     return ImportCounts(rows, imported, already_there, malformed, unknown_document, tuple(problems))
 
 
-def _parse(line: bytes, known: frozenset[str]) -> ImportedText:
+def _parse(line: bytes) -> ImportedText:
     try:
         row = json.loads(line.removeprefix(codecs.BOM_UTF8))
     except (ValueError, RecursionError) as error:  # includes bytes that are no UTF-8
-        raise _BadRow(f"no valid JSON: {error}") from error
+        raise BadRow(f"no valid JSON: {error}") from error
     if not isinstance(row, dict):
-        raise _BadRow(f"expected an object, found {type(row).__name__}")
-    text = ImportedText(**{name: _field(row, name, kind) for name, kind in FIELDS.items()})
+        raise BadRow(f"expected an object, found {type(row).__name__}")
+    return ImportedText(**{name: field_of(row, name, kind) for name, kind in FIELDS.items()})
+
+
+def checked(text: ImportedText, known: Container[str]) -> ImportedText:
+    """Return a text that can be imported.
+
+    Raises:
+        BadRow: It has no recipe, that of the raw documents, or is about an unknown document.
+    """
     if not text.recipe.strip():
-        raise _BadRow("'recipe' is empty")
+        raise BadRow("'recipe' is empty")
     if text.recipe == RAW_RECIPE:
-        raise _BadRow(f"'recipe' must not be '{RAW_RECIPE}', which stands for the raw documents")
+        raise BadRow(f"'recipe' must not be '{RAW_RECIPE}', which stands for the raw documents")
     if text.document_id not in known:
-        raise _BadRow(f"unknown document '{text.document_id}'", unknown_document=True)
+        raise BadRow(f"unknown document '{text.document_id}'", unknown_document=True)
     return text
 
 
-def _field(row: dict[str, Any], name: str, kind: type) -> Any:
+def field_of(row: Mapping[str, Any], name: str, kind: type) -> Any:
+    """Return a field of a row.
+
+    Raises:
+        BadRow: It is missing, or of another type.
+    """
     if name not in row:
-        raise _BadRow(f"no '{name}'")
+        raise BadRow(f"no '{name}'")
     value = row[name]
     if kind is int and isinstance(value, float) and value.is_integer():  # as pandas writes it
         value = int(value)
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise _BadRow(f"'{name}' must be {kind.__name__}, found {value!r:.60}")
+        raise BadRow(f"'{name}' must be {kind.__name__}, found {value!r:.60}")
     if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
-        raise _BadRow(f"'{name}' must be of at most 63 bits, found {value}")
+        raise BadRow(f"'{name}' must be of at most 63 bits, found {value}")
     if isinstance(value, str) and _SURROGATE.search(value):
-        raise _BadRow(f"'{name}' holds half a character (a lone surrogate)")
+        raise BadRow(f"'{name}' holds half a character (a lone surrogate)")
     return value
 
 

@@ -24,6 +24,7 @@ from steep.core.artifacts import Project
 from steep.core.calls import STATUSES, WITHOUT_TEXT, Call, Completion, Message, Status, Usage
 from steep.ledger.budget import Reservation, charge_of, is_counted, used
 from steep.ledger.records import (
+    CORPUS_STAGE,
     IMPORT_ENDPOINT,
     TEXTLESS_REASON,
     CallRecord,
@@ -253,9 +254,12 @@ class Ledger:
 
     def imported(self) -> Iterator[CallRecord]:
         """Yield all imported texts, in an order independent of when they were imported."""
-        query = f"SELECT {RECORD} FROM calls WHERE endpoint = '{IMPORT_ENDPOINT}' "
-        rows = self.select(query + "ORDER BY recipe, document_id, model, sample, id")
-        return (record_of(row) for row in rows)
+        query = f"SELECT {RECORD} FROM calls WHERE endpoint = '{IMPORT_ENDPOINT}' AND stage"
+        for chosen in (
+            f"= '{CORPUS_STAGE}' ORDER BY sample, id",
+            f"!= '{CORPUS_STAGE}' ORDER BY recipe, document_id, model, sample, id",
+        ):
+            yield from map(record_of, self.select(f"{query} {chosen}"))
 
     def totals(self) -> Mapping[LedgerStatus, int]:
         """Count all calls by how they ended, imported texts among them."""

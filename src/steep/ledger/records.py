@@ -13,6 +13,8 @@ from steep.ledger.refusal import looks_like_refusal
 from steep.llm.thinking import THOUGHT_ONLY, answer_after
 
 IMPORT_ENDPOINT = "import"
+CORPUS_STAGE = "corpus"  # the stage of texts that were passages of an exported corpus
+IMPORTED_FROM = "imported_from"  # in place of sampling parameters: the file and line of the text
 TEXTLESS_REASON = "textless"  # the finish reason of a call that is asked again for lack of text
 SKIPPED_REASON = "skipped"  # the finish reason of a call that was not sent, as it cannot fit
 
@@ -117,18 +119,28 @@ class Spending(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ImportedText:
-    """A text that was generated elsewhere."""
+    """A text that was generated elsewhere.
+
+    Attributes:
+        source: The file and the line that it was read from.
+        subset: What it is about, such as names of entities.
+        passage_id: The id of a passage of an exported corpus, which names its call and, after
+            `OF_DOCUMENT`, its document. `sample` is then its number in that corpus.
+    """
 
     document_id: str
     recipe: str
     model: str
     sample: int
     text: str
+    source: str = ""
+    subset: tuple[str, ...] = ()
+    passage_id: str = ""
 
     @property
     def id(self) -> str:
         """An id in place of a call id: the same text is imported once."""
-        return stable_hash(
+        return self.passage_id or stable_hash(
             ["import", self.recipe, self.model, self.document_id, self.sample, self.text]
         )
 

@@ -13,7 +13,9 @@ from typing import Any
 from steep.core.calls import Call, Completion, Message, Sampling, Usage, sampling_json
 from steep.core.ids import canonical_json, stable_hash
 from steep.ledger.records import (
+    CORPUS_STAGE,
     IMPORT_ENDPOINT,
+    IMPORTED_FROM,
     CallRecord,
     ImportedText,
     SubmittedBatch,
@@ -109,10 +111,11 @@ def ingested_row(completion: Completion) -> Row:
 
 def imported_row(text: ImportedText, now: str) -> Row:
     """Return the row of a text that was generated elsewhere."""
+    source = canonical_json({IMPORTED_FROM: text.source} if text.source else {})
     return (
         *ended(text.completion, status_of(text.completion), now, text.text),
-        *(text.recipe, IMPORT_ENDPOINT, text.document_id, "[]", text.sample, text.model),
-        *("{}", "[]", None),
+        *(text.recipe, CORPUS_STAGE if text.passage_id else IMPORT_ENDPOINT, text.document_id),
+        *(canonical_json(text.subset), text.sample, text.model, source, "[]", None),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from steep.config import Config
 from steep.core.artifacts import Artifact, Project
@@ -10,6 +11,7 @@ from steep.core.calls import Call
 from steep.corpus.artifact import ImportedTexts, make_corpus
 from steep.corpus.artifact import totals_of as totals_of
 from steep.corpus.passage import Candidate
+from steep.documents.document import Document
 from steep.generation.plan import plugin_errors
 from steep.generation.setup import chosen_documents, plan_view
 from steep.ledger.ledger import Ledger
@@ -31,17 +33,7 @@ def run(
     with Ledger(project.ledger_path, read_only=project.ledger_path.is_file()) as ledger:
 
         def candidates() -> Iterator[Candidate]:
-            if generated is None:
-                return
-            chosen = chosen_documents(config.generate, loaded)
-            view = plan_view(config.generate, chosen, ledger)
-            steps = {
-                (recipe.name, each.name): each for recipe in view.recipes for each in recipe.steps
-            }
-            for call, record in view.ended():
-                step = steps[call.recipe, call.stage]
-                if record is not None and step.gives_text:
-                    yield from candidates_of(step, call, record)
+            return _candidates(config, loaded, ledger) if generated else iter(())
 
         inputs = {"documents": documents} | ({"generated": generated} if generated else {})
         imported = ImportedTexts(ledger, loaded)
@@ -70,3 +62,30 @@ def candidates_of(step: Step, call: Call, record: CallRecord) -> Iterator[Candid
         prompt=tuple(part for message in call.messages for part in message.parts),
         quotes=step.quotes_prompt,
     )
+
+
+def build_so_far(
+    config: Config, folder: Path, documents: Sequence[Document], ledger: Ledger
+) -> Artifact:
+    """Filter and rank what the ledger holds now, generation finished or not, below a folder."""
+    imported = ImportedTexts(ledger, documents)
+    return make_corpus(
+        Project(folder),
+        config.corpus,
+        {},
+        documents,
+        imported,
+        lambda: _candidates(config, documents, ledger),
+    )
+
+
+def _candidates(
+    config: Config, documents: Sequence[Document], ledger: Ledger
+) -> Iterator[Candidate]:
+    """Yield the texts of the plan that have ended, in the order of the plan."""
+    view = plan_view(config.generate, chosen_documents(config.generate, documents), ledger)
+    steps = {(recipe.name, each.name): each for recipe in view.recipes for each in recipe.steps}
+    for call, record in view.ended():
+        step = steps[call.recipe, call.stage]
+        if record is not None and step.gives_text:
+            yield from candidates_of(step, call, record)

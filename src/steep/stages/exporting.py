@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,10 +39,8 @@ def run(
         name: Name of the task; by default derived from the run's name.
 
     Raises:
-        UserError: The kind is unknown, there are no questions, or the folder holds other files.
+        UserError: There are no questions, or the folder holds other files.
     """
-    if what not in EXPORTS:
-        raise _unknown(what)
     path = config.evaluate.questions
     if path is None:
         raise UserError(
@@ -69,13 +66,3 @@ def run(
 def task_name(run_name: str) -> str:
     """Return a name that is valid in Python and YAML."""
     return f"steep_{re.sub('[^A-Za-z0-9_]', '_', run_name)}"
-
-
-def _unknown(what: str) -> UserError:
-    near = difflib.get_close_matches(what, EXPORTS, n=1)
-    return UserError(
-        f"There is no export '{what}'.",
-        expected=", ".join(EXPORTS),
-        found=what,
-        hint=f"did you mean '{near[0]}'?" if near else None,
-    )
