@@ -30,7 +30,7 @@ PUBLIC = {
     "Rejected": "(reason)",
     "Repeated": "(make, number, basis)",
     "SampledOptions": None,
-    "Sampling": "(temperature, top_p, max_tokens, frequency_penalty, json_schema)",
+    "Sampling": "(temperature, top_p, max_tokens, frequency_penalty, json_schema, reasoning_effort)",
     "Scores": "(results, skipped)",
     "Step": "()",
     "UserError": "(problem, where, expected, found, hint)",

@@ -62,5 +62,6 @@ def test_the_text_of_an_imported_passage_stays_as_it_is() -> None:
     document = Document("a", "Ferry", "A ferry crosses the lake each day of the whole long year.")
     for is_passage in (True, False):
         candidate = Candidate(text, "a", "c@a", "told", is_passage=is_passage)
-        passage = build_corpus([document], [candidate], CorpusConfig()).passages[-1]
-        assert (passage.text == text) == is_passage
+        found: list[Passage] = []
+        build_corpus([document], [candidate], CorpusConfig(), found.append, lambda row: None)
+        assert (found[-1].text == text) == is_passage

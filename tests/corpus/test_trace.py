@@ -38,8 +38,9 @@ def recorded(ledger: Ledger, document_id: str) -> Call:
 def test_documents_that_share_a_call_are_both_named(ledger: Ledger) -> None:
     call = recorded(ledger, "a")
     candidates = [Candidate(TEXT, each.id, call.id, "pairs", ("ferry",)) for each in TWINS]
-    corpus = build_corpus(TWINS, candidates, CorpusConfig())
-    own, shared = corpus.passages[-2:]
+    passages: list[Passage] = []
+    build_corpus(TWINS, candidates, CorpusConfig(), passages.append, lambda row: None)
+    own, shared = passages[-2:]
     assert shared.id == f"{call.id}@b"
     trace = trace_passage(shared, TWINS, ledger)
     assert [(each.id, each.source) for each in trace.documents] == [("b", "b.md"), ("a", "a.md")]
