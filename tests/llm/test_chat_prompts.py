@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 from jinja2 import TemplateError
 
-from steep.core.calls import Call, Message, Usage
+from steep.core.calls import Call, Message, Sampling, Usage
 from steep.llm.client import FatalError
 from steep.llm.local.prompts import completion_of, prompt_ids
 
@@ -22,8 +23,10 @@ class Characters:
 
     def __init__(self, roles: Sequence[str], end: str = "assistant:") -> None:
         self._roles, self._end = roles, end
+        self.options: dict[str, Any] = {}
 
     def apply_chat_template(self, messages: Sequence[dict[str, str]], **options: Any) -> str:
+        self.options = options
         for message in messages:
             if message["role"] not in self._roles:
                 raise TemplateError(f"Role {message['role']} not supported")
@@ -53,6 +56,23 @@ def test_a_template_without_a_system_message_gets_it_in_the_users() -> None:
     assert both.decode(prompt_ids(both, CALL)).startswith("system:Be brief.\nuser:Tell.")
 
 
+@pytest.mark.parametrize(
+    ("effort", "passed"),
+    [
+        (None, {"enable_thinking": False}),
+        ("none", {"enable_thinking": False}),
+        ("low", {"enable_thinking": True, "reasoning_effort": "low"}),
+    ],
+)
+def test_a_template_is_told_the_effort_of_reasoning(
+    effort: str | None, passed: dict[str, Any]
+) -> None:
+    tokenizer = Characters(["system", "user"])
+    prompt_ids(tokenizer, replace(CALL, sampling=Sampling(reasoning_effort=effort)))
+    assert {name: tokenizer.options.get(name) for name in passed} == passed
+    assert ("reasoning_effort" in tokenizer.options) == ("reasoning_effort" in passed)
+
+
 def test_a_template_that_takes_no_message_is_an_error() -> None:
     with pytest.raises(FatalError, match="chat template of this model refuses"):
         prompt_ids(Characters([]), CALL)
@@ -74,4 +94,6 @@ def test_the_thought_of_a_model_in_this_process_is_no_part_of_its_text(
     prompt = prompt_ids(tokenizer, CALL)
     usage = Usage(len(prompt), 0, len(text))
     done = completion_of(CALL, tokenizer, prompt, text, "stop", usage, 0.1)
-    assert (done.text, done.finish_reason, done.usage) == (answer, reason, usage)
+    thought = len(text) if reason == "reasoning" else 0
+    counted = replace(usage, reasoning_tokens=thought)
+    assert (done.text, done.finish_reason, done.usage) == (answer, reason, counted)

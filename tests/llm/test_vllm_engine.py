@@ -39,7 +39,7 @@ def test_every_sampling_parameter_reaches_vllm_and_the_seed_is_the_call_s() -> N
         "frequency_penalty": 0.3,
         "seed": 2**62,
     }
-    passed = {*arguments, "json_schema"}
+    passed = {*arguments, "json_schema", "reasoning_effort"}  # the last in the prompt
     assert passed - {"seed"} == set(Sampling.__dataclass_fields__), "a new one must be passed on"
 
 

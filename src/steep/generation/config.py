@@ -110,8 +110,8 @@ class GenerateConfig(CallConfig):
     )
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = Field(
         None,
-        description="how much such models think, for HTTP engines; an endpoint that refuses it is "
-        "asked without it; null: the model's default",
+        description="how much such models think; an endpoint that refuses it is asked without it; "
+        "null: the endpoint's default, and no thinking of a model in this process",
     )
     frequency_penalty: float = Field(
         0.0, ge=0, le=2, description="against loops; generators under 1B need some 0.3"

@@ -48,12 +48,16 @@ def prompt_ids(tokenizer: Any, call: Call) -> list[int]:
         {"role": message.role, "content": message.content} for message in call.messages
     ]
 
+    wanted = call.sampling.reasoning_effort
+    effort = {"reasoning_effort": wanted} if wanted not in (None, "none") else {}
+
     def rendered(messages: Sequence[Mapping[str, Any]]) -> ChatText:
         return rendered_chat(
             tokenizer,
             messages,
             add_generation_prompt=True,
-            enable_thinking=False,  # known to templates of models that think; others ignore it
+            enable_thinking=bool(effort),  # known to templates of models that think
+            **effort,  # others ignore both
         )
 
     try:
