@@ -130,15 +130,17 @@ def _costs(ledger: Ledger, chosen: str, *values: str) -> list[DocumentCost]:
     return [DocumentCost(each, _added_up(rows[each]), imported[each]) for each in rows]
 
 
-def document_of(ledger: Ledger, document_id: str, limit: int) -> dict[str, Any]:
+def document_of(
+    ledger: Ledger, document_id: str, limit: int, *, may_be_empty: bool = False
+) -> dict[str, Any]:
     """Return the cost of one document, and its first calls.
 
     Raises:
-        UserError: The ledger holds nothing on it.
+        UserError: The ledger holds nothing on it, unless `may_be_empty`.
     """
     cost = document_cost(ledger, document_id)
     entries = cost.sums.calls + cost.imported
-    if not entries:
+    if not entries and not may_be_empty:
         raise UserError(
             f"The ledger holds nothing on a document '{document_id}'.",
             where=ledger.path,

@@ -35,13 +35,13 @@ def document_of(config: Config, project: Project, document_id: str, limit: int) 
     """Return what one document cost, why nothing is written about it if so, and its first calls.
 
     Raises:
-        UserError: The ledger holds nothing on it.
+        UserError: The ledger holds nothing on it, and no recipe says why.
     """
     with open_ledger(project) as ledger:
-        found = queries.document_of(ledger, document_id, limit)
         loaded = chosen_documents(config.generate, documents.peek(config, project))
         own = next((document for document in loaded if document.id == document_id), None)
         why = own and why_nothing(plan_view(config.generate, loaded, ledger), own)
+        found = queries.document_of(ledger, document_id, limit, may_be_empty=why is not None)
     return {**found, "why_nothing": why}
 
 
