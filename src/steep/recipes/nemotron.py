@@ -175,7 +175,9 @@ class Nemotron(Recipe):
 
 def nemotron(name: str, options: NemotronOptions, writer: Writer) -> Nemotron:
     """Return the recipe with these options."""
-    return Nemotron(name, tuple(_step(name, style, options, writer) for style in options.styles))
+    return Nemotron(
+        name, tuple(_step(name, style, options, writer) for style in dict.fromkeys(options.styles))
+    )
 
 
 def _step(name: str, style: Style, options: NemotronOptions, writer: Writer) -> Rewrites:
