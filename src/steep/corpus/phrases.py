@@ -63,11 +63,20 @@ _META = re.compile(
     r"|(?:AI|人工知能|言語モデル)として、?私|(?:書き換え|言い換え)(?:た|後の)(?:文章|バージョン|テキスト)",
     re.IGNORECASE | re.MULTILINE,
 )
+# One of them is in every match; looking for them takes a tenth of the time.
+_META_PARTS = (
+    *("n ai", "artificial intelligence", "language model", "phrased", "ewritten", "e-written"),
+    *("worded", "summary of", "paraphrase of", "rewrite of", "rewriting of", "requested"),
+    *("your request", "your instructions", "als ki", "als künstliche", "umformuliert"),
+    *("umgeschrieben", "reformul", "réécrit", "reescrit", "parafrasead", "riformulat", "riscritt"),
+    *("作为", "改写", "重写", "として", "書き換え", "言い換え"),
+)
 
 
 def talks_about_task(text: str) -> bool:
     """Return whether a model speaks in a text about itself, or about the text as its work."""
-    return _META.search(text) is not None
+    lower = text.lower()
+    return any(map(lower.__contains__, _META_PARTS)) and _META.search(text) is not None
 
 
 def without_assistant_phrases(text: str) -> str:

@@ -139,6 +139,10 @@ def _fields(
         mark = f"  {MARK}" if place in FIRST else ""
         if value is not None or field.is_required():
             yield _line(name, value, field) + mark
+        elif isinstance(field.default, Section):
+            yield f"#{name}:".ljust(VALUE_WIDTH + 1) + _comment(field.description)
+            for each in _fields(name, type(field.default), {}):
+                yield f"#  {each.removeprefix('#')}"
         elif _holds_sections(field.default):
             yield f"#{name}:".ljust(VALUE_WIDTH + 1) + _comment(field.description)
             for inner, options in field.default.items():
