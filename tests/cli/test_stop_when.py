@@ -57,6 +57,8 @@ def test_a_run_ends_when_nothing_is_new_and_stays_ended(project: Path, steep: St
         assert f"{beyond} beyond generate.stop_when are not needed" in status
         assert "new 4-grams per word in its first 12 answers" in status
         assert "; ended by generate.stop_when" in " ".join(status.split())
+        plan = json.loads(steep("plan", "--json", cwd=project).out)
+        assert plan["to_do"]["calls"]["high"] == 0
         again = steep("generate", cwd=project)
         assert again.code == 0 and "generate: done before" in again.err
         assert server.requests.total() == done

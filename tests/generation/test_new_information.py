@@ -133,6 +133,16 @@ def test_a_recipe_stays_exhausted(ledger: Ledger) -> None:
     assert information_of(ledger, 2).exhausted == frozenset()
 
 
+def test_the_state_of_another_ledger_is_not_used(ledger: Ledger, tmp_path: Path) -> None:
+    information = information_of(ledger, 2, 0.5)
+    information.start([], COUNTED)
+    information.recorded(record(ledger, [random_text(0)] * 4))
+    assert information.exhausted == {"toy"}
+    with Ledger(tmp_path / "another.db") as another:
+        assert information_of(another, 2, 0.5).exhausted == frozenset()
+    assert information_of(ledger, 2, 0.5).exhausted == {"toy"}
+
+
 def check_ended_early(server: ScriptedServer, view: PlanView, report: GenerationReport) -> None:
     totals = report.totals
     assert view.is_reached(totals) and view.exhausted == {"toy"}

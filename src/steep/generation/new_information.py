@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from steep.core.files import write_bytes
 from steep.core.words import words_of
 from steep.ledger.ledger import Ledger, chunks
+from steep.ledger.records import CallRecord
 from steep.ledger.rows import now_utc
 
 if TYPE_CHECKING:
@@ -89,10 +90,11 @@ class Curve:
 
 @dataclass(slots=True)
 class _State:
-    """The curves, with the answers that were recorded until a moment."""
+    """The curves, with the answers that were recorded until a moment, and the last of them."""
 
     curves: dict[str, Curve] = field(default_factory=dict)
     until: str = ""
+    last_id: str = ""
 
 
 class NewInformation:
@@ -115,10 +117,13 @@ class NewInformation:
         self._path = path
         self._hasher: WordHasher | None = None
         self._counted: frozenset[tuple[str, str]] | None = None
+        self._exhausted: frozenset[str] | None = None  # None: to be computed
 
     @cached_property
     def _state(self) -> _State:
-        return _read(self._path)
+        state = _read(self._path)
+        # A ledger that was moved away or replaced has none of these answers.
+        return state if self._ledger.statuses([state.last_id]) else _State()
 
     @property
     def windows(self) -> Mapping[str, Sequence[Window]]:
@@ -138,13 +143,14 @@ class NewInformation:
     @property
     def exhausted(self) -> frozenset[str]:
         """Return the recipes that `threshold` ends. They never leave this set."""
-        if self.threshold is None:
-            return frozenset()
-        return frozenset(
-            name
-            for name, (first, *others) in self.windows.items()
-            if any(each.per_word < self.threshold * first.per_word for each in others)
-        )
+        if self._exhausted is None:
+            least = self.threshold or 0.0
+            self._exhausted = frozenset(
+                name
+                for name, (first, *others) in self.windows.items()
+                if any(each.per_word < least * first.per_word for each in others)
+            )
+        return self._exhausted
 
     def allows(self, recipe: str, in_flight: int) -> bool:
         """Return whether a recipe may send another call before those in flight have ended.
@@ -186,12 +192,14 @@ class NewInformation:
 
         self._hasher = self._hasher or WordHasher()
         ended = False
-        for recipe, text in self._answers(call_ids):
-            words = words_of(text)
+        for record in self._answers(call_ids):
+            words = words_of(record.text)
             found = ngrams(self._hasher.hashes(words), NGRAM_WORDS)
-            curve = self._state.curves.setdefault(recipe, Curve())
+            curve = self._state.curves.setdefault(record.recipe, Curve())
             ended |= curve.add(len(words), found, self.window_calls)
+            self._state.last_id = record.call_id
         if ended:
+            self._exhausted = None
             self.save()
 
     def save(self) -> None:
@@ -200,15 +208,15 @@ class NewInformation:
             self._state.until = now_utc()
             _write(self._path, self._state)
 
-    def _answers(self, call_ids: Iterable[str]) -> Iterator[tuple[str, str]]:
-        """Yield recipe and text of the answers that count, in the order of the calls."""
+    def _answers(self, call_ids: Iterable[str]) -> Iterator[CallRecord]:
+        """Yield the answers that count, in the order of the calls."""
         assert self._counted is not None
         for some in chunks(call_ids, ANSWERS_PER_QUERY):
             records = self._ledger.get_many(some)
             for record in filter(None, map(records.get, some)):
                 counts = (record.recipe, record.stage) in self._counted
                 if counts and record.status in ("done", "truncated"):
-                    yield record.recipe, record.text
+                    yield record
 
 
 def _write(path: Path, state: _State) -> None:
@@ -218,7 +226,7 @@ def _write(path: Path, state: _State) -> None:
         name: {"windows": each.windows, "open": each.open, "halvings": each.halvings}
         for name, each in state.curves.items()
     }
-    head = {"until": state.until, "curves": curves}
+    head = {"until": state.until, "last_id": state.last_id, "curves": curves}
     # By number: a recipe may have any name.
     seen: dict[str, Any] = {
         f"seen{number}": np.array(sorted(each.seen), np.uint64)
@@ -237,7 +245,7 @@ def _read(path: Path) -> _State:
 
     with np.load(path, allow_pickle=False) as file:
         head = json.loads(str(file["head"]))
-        state.until = head["until"]
+        state.until, state.last_id = head["until"], head["last_id"]
         for number, (name, each) in enumerate(head["curves"].items()):
             windows = [Window(*window) for window in each["windows"]]
             seen = set(file[f"seen{number}"].tolist())

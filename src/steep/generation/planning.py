@@ -200,7 +200,8 @@ def _limits(view: PlanView, budget: Budget, totals: Totals, limit: Limit | None)
             recipe.name: max(0.0, target - totals.written.get(recipe.name, 0))
             for recipe in view.recipes
             if target is not None
-        },
+        }
+        | dict.fromkeys(view.exhausted, 0.0),
     )
 
 
