@@ -89,7 +89,8 @@ def test_a_run_says_what_it_does_and_where_documents_go(finished: Path) -> None:
     said = (finished / "first.err").read_text()
     assert "is sent 3 of 3 documents, only those with calls left" in said
     assert made(Ended(0, "", said)) == {
-        "documents", "generate", "corpus", "tokenize", "train", "score", "evaluate",
+        "documents", "generate", "corpus", "tokenize", "train", "score",
+        "contamination", "evaluate",
     }  # fmt: skip
     assert "Traceback" not in said and "Warning" not in said and "\r" not in said
 
@@ -136,7 +137,7 @@ def test_a_second_run_does_nothing_and_says_so(
     ended = steep("run", cwd=copy)
     assert ended.code == 0, ended.err
     assert made(ended) == set()
-    assert ended.err.count("done before") == 13
+    assert ended.err.count("done before") == 14
     assert server.requests.total() == requests
     assert results(copy) == before
 
