@@ -14,6 +14,7 @@ from steep.corpus.config import CorpusConfig
 from steep.documents.config import DocumentsConfig
 from steep.evaluation.config import (
     PAPER_OPEN_BOOK,
+    ContaminationConfig,
     EvaluateConfig,
     ForgettingConfig,
     OpenBookConfig,
@@ -41,6 +42,7 @@ class Config(Section):
     open_book: OpenBookConfig = OpenBookConfig()
     summaries: SummariesConfig = SummariesConfig()
     forgetting: ForgettingConfig = ForgettingConfig()
+    contamination: ContaminationConfig = ContaminationConfig()
     scale: ScaleConfig = ScaleConfig()
 
 

@@ -31,6 +31,7 @@ def written(project: Path, steep: Steep) -> Path:
         project / "steep.yaml",
         train={"arms": ARMS},
         tokenize={"holdout": 0.3},
+        corpus={"near_duplicates": None},
         generate={"recipes": RECIPES},
     )
     rows: list[dict[str, Any]] = [

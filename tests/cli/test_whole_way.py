@@ -89,7 +89,8 @@ def test_a_run_says_what_it_does_and_where_documents_go(finished: Path) -> None:
     said = (finished / "first.err").read_text()
     assert "is sent 3 of 3 documents, only those with calls left" in said
     assert made(Ended(0, "", said)) == {
-        "documents", "generate", "corpus", "diversity", "tokenize", "train", "score", "evaluate",
+        "documents", "generate", "corpus", "diversity", "tokenize", "train", "score",
+        "contamination", "evaluate",
     }  # fmt: skip
     assert "Traceback" not in said and "Warning" not in said and "\r" not in said
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from steep.core.arms import SourceUse
-from steep.core.calls import STATUSES
+from steep.core.calls import RAW_RECIPE, STATUSES
 from steep.core.formatting import cost_of, dollars, duration, plural, reasoned
 
 Found = Mapping[str, Any]
@@ -291,6 +291,22 @@ def of_question(found: Found) -> Iterator[str]:
         yield f"{result['model']}, {result['method']}{variant}: {_verdict_on(result)}"
         for text in result.get("texts", ()):
             yield f"    {' '.join(text.split())}"
+    for each in found["in_texts"]:
+        yield _overlap(each)
+
+
+def _overlap(each: Found) -> str:
+    """Return what a question has in common with the texts of a recipe."""
+    if each["similarity"] is None:
+        common = plural(each["words"], "equal word")
+    else:
+        common = f"paraphrase, cosine {each['similarity']:.2f}"
+    if each["recipe"] == RAW_RECIPE:
+        return f"in the source documents: {each['measure']}"
+    kind = "" if each["passages"] else ", also in the source documents"
+    number = plural(each["passages"] or each["quoting"], "passage")
+    where = f"{number} of {each['recipe']}, e.g. {each['passage_id'][:SHOWN_DIGITS]}"
+    return f"in {where} ({common}{kind}): {each['excerpt']}"
 
 
 def _verdict_on(result: Found) -> str:

@@ -38,6 +38,7 @@ CHEAP = (
     "documents",
     "corpus",
     "diversity",
+    "contamination",
     "evaluate",
     "scale",
 )  # stages that take seconds, from what is there

@@ -44,7 +44,10 @@ def used_endpoints(setup: EvaluationSetup) -> Iterator[EndpointUse]:
     if setup.evaluate.questions is not None:
         for name, server in setup.evaluate.servers.items():
             yield EndpointUse(f"evaluate.servers.{name}", server, False)
-        for part in ("embedder", "reranker") if book.chunk_characters else ():
+        parts = ["embedder", "reranker"] if book.chunk_characters else []
+        if not parts and setup.contamination.check and setup.contamination.similarity is not None:
+            parts = ["embedder"]
+        for part in parts:
             server = getattr(book, f"{part}_server")
             if getattr(book, part) == "endpoint" and server is not None:
                 yield EndpointUse(f"open_book.{part}_server", server, True)

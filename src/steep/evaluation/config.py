@@ -115,6 +115,27 @@ class SummariesConfig(Section):
     claims_per_call: int = Field(20, ge=1, description="maximum claims per call of the judge")
 
 
+class ContaminationConfig(Section):
+    """Evaluation questions in the synthetic texts, and in the prompts that made them."""
+
+    check: bool = Field(
+        True, description="search texts and prompts for 8 and 13 equal words of a question"
+    )
+    similarity: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="cosine from which a question in the texts is a paraphrase of an evaluation "
+        "question, by the embedder of open_book (wordllama: 0.9, see LOG.md); null: not compared",
+    )
+    max_sentences: int = Field(
+        50_000, ge=1, description="maximum distinct questions in the texts that are embedded"
+    )
+    recipes_with_questions: tuple[str, ...] = operational(
+        (), description="recipes whose prompts have evaluation questions on purpose"
+    )
+
+
 class ForgettingConfig(Section):
     """Forgetting: the loss on general text, and tasks of lm-evaluation-harness."""
 

@@ -18,6 +18,7 @@ from steep.core.artifacts import MANIFEST, Artifact, Identity, Project, build
 from steep.core.errors import UserError
 from steep.evaluation.callers import Callers, check_prices, used_endpoints
 from steep.evaluation.config import BASE
+from steep.evaluation.contamination.artifact import contamination_artifacts
 from steep.evaluation.document_index import DocumentIndex
 from steep.evaluation.eval_models import EvalModel, eval_models
 from steep.evaluation.methods import answers, general_text, harness_tasks, open_book
@@ -29,6 +30,7 @@ from steep.evaluation.results import Scores, SkippedQuestion
 from steep.evaluation.setup import SCORES_NAME, STAGE, EvaluationSetup
 from steep.evaluation.study_results import write_scores
 from steep.evaluation.summaries import study as summaries
+from steep.evaluation.synthetic_texts import SyntheticTexts
 
 log = logging.getLogger("steep")
 
@@ -66,15 +68,23 @@ def check(setup: EvaluationSetup, documents: Artifact) -> None:
 
 
 def evaluate(
-    setup: EvaluationSetup, documents: Artifact, trained: Mapping[str, Artifact]
+    setup: EvaluationSetup,
+    documents: Artifact,
+    trained: Mapping[str, Artifact],
+    texts: SyntheticTexts | None = None,
 ) -> Artifact | None:
     """Ask all models everything that is configured, and compare them.
+
+    With `texts`, the questions are also searched for in the texts that models were trained on.
 
     Returns:
         The artifact with the tables; None if nothing is configured.
     """
     question_set = read_question_set(setup, documents)
     rows = ask_all(setup, documents, trained, question_set)
+    if texts is not None and question_set is not None:
+        with Callers(setup) as callers:
+            rows += contamination_artifacts(setup, question_set, texts, callers)
     if not rows:
         log.info("evaluate: nothing to ask, evaluate.questions is null")
         return None
@@ -194,7 +204,9 @@ def _disclosures(setup: EvaluationSetup) -> Iterator[str]:
     for used in used_endpoints(setup):
         url, name = used.settings.base_url, used.section.rpartition(".")[2]
         host = urlsplit(url).hostname or url
-        if used.reads_only:
+        if used.reads_only and not shown:
+            yield f"{host} will see the questions, and those in the synthetic texts (embedder)"
+        elif used.reads_only:
             part = name.removesuffix("_server")
             yield f"{host} will see the questions and all documents, in passages ({part})"
         elif used.section == "summaries.judge":

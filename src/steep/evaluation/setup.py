@@ -11,6 +11,7 @@ from steep.core.artifacts import Project
 from steep.core.calls import RAW_RECIPE
 from steep.evaluation.config import (
     BASE,
+    ContaminationConfig,
     EvaluateConfig,
     ForgettingConfig,
     OpenBookConfig,
@@ -48,6 +49,7 @@ class EvaluationSetup:
     replayed: Path | Literal["builtin"] | None
     max_cost_usd: float | None  # the limit of the project, in dollars
     open_budget: Callable[[Ledger], Budget]
+    contamination: ContaminationConfig
 
     def planned_pairs(self, models: Iterable[str]) -> set[tuple[str, str]]:
         """Return the comparisons that a study of arms is made for, known before any result.

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json
+from steep.evaluation.contamination_results import ContaminationResult
 from steep.evaluation.results import (
     AnswersResult,
     Estimate,
@@ -304,6 +305,7 @@ RESULTS: Mapping[str, type[MethodResult]] = {
     "summaries": SummariesResult,
     "general_text": GeneralTextResult,
     "tasks": TasksResult,
+    "contamination": ContaminationResult,
 }
 
 

@@ -37,6 +37,7 @@ from steep.report.html import Html, el, join
 from steep.report.results import ResultTables
 from steep.report.run_data import ReportData, load_run
 from steep.report.sections.closed_book import answers, likelihood, skipped_questions
+from steep.report.sections.contamination import contamination
 from steep.report.sections.corpus import corpus
 from steep.report.sections.entities import entities
 from steep.report.sections.forgetting import forgetting
@@ -56,6 +57,7 @@ RESULTS: Sequence[Callable[[ResultTables], PageSection | None]] = (
     summaries,
     forgetting,
     other_methods,
+    contamination,
 )
 OTHERS = (caveats, generation, entities, training, corpus, provenance)
 

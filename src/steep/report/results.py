@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from steep.evaluation.contamination_results import ContaminationResult
 from steep.evaluation.results import (
     AnswersResult,
     LikelihoodResult,
@@ -51,6 +52,7 @@ class ResultTables:
     summaries: SummariesResult | None = None
     general_text: GeneralTextResult | None = None
     tasks: TasksResult | None = None
+    contamination: ContaminationResult | None = None
     others: Mapping[str, MetricsResult] = field(default_factory=dict)
     skipped: tuple[SkippedQuestion, ...] = ()
 

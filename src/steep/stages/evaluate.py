@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from steep.config import Config
 from steep.core.artifacts import Artifact, Project
 from steep.core.files import read_json, write_json
+from steep.corpus.passage import PASSAGES_NAME, stream_places, stream_texts
 from steep.evaluation.setup import STAGE, EvaluationSetup
+from steep.evaluation.synthetic_texts import SyntheticTexts
 from steep.generation.setup import project_budget
 from steep.ledger.ledger import open_ledger
 from steep.llm.model_names import model_directory
@@ -42,7 +44,14 @@ def setup_of(config: Config, project: Project) -> EvaluationSetup:
         replayed=config.tokenize.replay if config.train.replay_rate else None,
         max_cost_usd=config.generate.max_cost_usd,
         open_budget=partial(project_budget, config.generate),
+        contamination=config.contamination,
     )
+
+
+def texts_of(corpus: Artifact) -> SyntheticTexts:
+    """Return the passages of a corpus, to be read lazily."""
+    path = corpus.path / PASSAGES_NAME
+    return SyntheticTexts(corpus, partial(stream_texts, path), partial(stream_places, path))
 
 
 def check(config: Config, project: Project, documents: Artifact) -> None:
@@ -57,12 +66,17 @@ def check(config: Config, project: Project, documents: Artifact) -> None:
 
 
 def run(
-    config: Config, project: Project, documents: Artifact, trained: Mapping[str, Artifact]
+    config: Config,
+    project: Project,
+    documents: Artifact,
+    trained: Mapping[str, Artifact],
+    corpus: Artifact | None = None,
 ) -> Artifact | None:
     """Ask all models everything that is configured, and compare them; None if nothing is."""
     from steep.evaluation.run import evaluate
 
-    artifact = evaluate(setup_of(config, project), documents, trained)
+    texts = texts_of(corpus) if corpus is not None else None
+    artifact = evaluate(setup_of(config, project), documents, trained, texts)
     if artifact is not None:
         write_json(_pointer(config, project), {STAGE: artifact.path.name})
     return artifact

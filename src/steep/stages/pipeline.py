@@ -111,7 +111,7 @@ def _after_training(
     if ranks() > 1:
         log.info("evaluation and report need a single process: run the same command without ranks")
         return
-    result.evaluate = evaluate.run(config, project, result.documents, result.trained)
+    result.evaluate = evaluate.run(config, project, result.documents, result.trained, result.corpus)
     if until == "report":
         result.report = _report(config, project, result)
 

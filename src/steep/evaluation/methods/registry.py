@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
+from steep.evaluation.contamination.scores import contamination_result, overlaps_of
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.methods import (
     answers,
@@ -22,7 +24,7 @@ from steep.evaluation.methods import (
     short_answers,
 )
 from steep.evaluation.methods.common import Graded, Method, Session
-from steep.evaluation.results import Scores, SkippedQuestion
+from steep.evaluation.results import MethodResult, Scores, SkippedQuestion
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.summaries import study as summaries
 
@@ -68,11 +70,19 @@ def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
 def scores_of(
     rows: Sequence[Artifact], setup: EvaluationSetup, skipped: Sequence[SkippedQuestion]
 ) -> Scores:
-    """Compute the result of every method that has rows."""
-    found = {}
+    """Compute the result of every method that has rows, and the scores on clean questions."""
+    found: dict[str, MethodResult] = {}
     for name, method in METHODS.items():
         if artifacts := [artifact for artifact in rows if artifact.stage == method.stage]:
             found[name] = method.result(artifacts, rows, setup)
+    grades = {
+        (name, name_of(each)): method.graded(each, setup)
+        for name, method in METHODS.items()
+        for each in rows
+        if method.graded and each.stage == method.stage
+    }
+    if contamination := contamination_result(rows, grades, setup):
+        found["contamination"] = contamination
     return Scores(found, tuple(skipped))
 
 
@@ -114,4 +124,5 @@ def results_of(
     asked: dict[str, Any] = {"question": None}
     for row in rows:  # rows of different methods hold different parts of a question
         asked |= {key: value for key, value in row.pop("asked", {}).items() if value}
-    return {"question_id": question_id, **asked, "results": rows}
+    overlaps = [asdict(row) for row in overlaps_of(artifacts) if row.question_id == question_id]
+    return {"question_id": question_id, **asked, "results": rows, "in_texts": overlaps}

@@ -1,0 +1,1 @@
+"""Contamination: evaluation questions in the synthetic texts, and in the prompts that made them."""
