@@ -19,7 +19,7 @@ from steep.stages import documents
 SHOWN = (
     "documents", "generate", "corpus", "tokenize", "subset", "train", "instruct", "score", "answer",
     "short", "retrieve", "open-book", "summary", "judge", "judged", "general-loss", "tasks",
-    "evaluate", "scale",
+    "evaluate", "scale", "compare",
 )  # fmt: skip
 
 
