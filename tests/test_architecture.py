@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "retrieval": {"core", "documents", "llm", "ledger"},
     "evaluation": {"core", "documents", "llm", "ledger", "retrieval", "training"},
     "scaling": {"core", "evaluation"},
-    "report": {"core", "evaluation", "scaling"},
+    "report": {"core", "corpus", "evaluation", "scaling"},
     "stages": {
         "core", "config", "config_loading", "documents", "recipes", "llm", "ledger",
         "generation", "corpus", "tokens", "training", "retrieval", "evaluation", "scaling",

@@ -89,7 +89,7 @@ def test_a_run_says_what_it_does_and_where_documents_go(finished: Path) -> None:
     said = (finished / "first.err").read_text()
     assert "is sent 3 of 3 documents, only those with calls left" in said
     assert made(Ended(0, "", said)) == {
-        "documents", "generate", "corpus", "tokenize", "train", "score", "evaluate",
+        "documents", "generate", "corpus", "diversity", "tokenize", "train", "score", "evaluate",
     }  # fmt: skip
     assert "Traceback" not in said and "Warning" not in said and "\r" not in said
 
@@ -120,7 +120,7 @@ def test_status_adds_up(finished: Path, steep: Steep) -> None:
     usage = found["ledger"]["usage"]
     paid = (usage["prompt_tokens"] * 1.0 + usage["completion_tokens"] * 2.0) / 1e6
     assert found["ledger"]["cost_usd"] == pytest.approx(paid)
-    assert len(found["artifacts"]) == 3 + 4 + 2 + 3 + 1
+    assert len(found["artifacts"]) == 4 + 4 + 2 + 3 + 1
     rates = {each["stage"]: each["tokens_per_second"] for each in found["artifacts"]}
     assert rates["generate"] > 0 and rates["train"] > 0 and rates["corpus"] is None
     assert all(each["wall_s"] >= 0 for each in found["artifacts"])
@@ -136,7 +136,7 @@ def test_a_second_run_does_nothing_and_says_so(
     ended = steep("run", cwd=copy)
     assert ended.code == 0, ended.err
     assert made(ended) == set()
-    assert ended.err.count("done before") == 13
+    assert ended.err.count("done before") == 14
     assert server.requests.total() == requests
     assert results(copy) == before
 

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steep.core.formatting import duration, points
+from steep.corpus.diversity_result import Diversity
+from steep.report.blocks import Table
 from steep.report.charts import ticks
 from steep.report.html import el, number
 from steep.report.render import draw_section
@@ -17,12 +19,15 @@ from steep.report.run_data import (
     CorpusSummary,
     Documents,
     Generation,
+    InformationWindow,
     ReportData,
     SamplePassage,
 )
 from steep.report.sections.corpus import sample_passages
+from steep.report.sections.diversity import diversity
 from steep.report.sections.entities import LISTED, SHOWN, count_entities, entities
 from steep.report.sections.generation import cost
+from steep.report.sections.new_information import new_information
 from steep.report.sections.training import MOST_POINTS, running_mean, thin
 
 
@@ -144,3 +149,30 @@ def test_numbers_are_formatted() -> None:
     assert duration(3720) == "1 h 02 min"
     assert points(-0.0001) == "0.0"
     assert points(-0.05) == "\N{MINUS SIGN}5.0"
+
+
+def test_the_diversity_of_texts_is_shown_by_recipe_and_model() -> None:
+    found = Diversity(
+        "qa", "gpt", 20, 4000, 12, 2000, 3.456, (0.1, 0.25, 0.5, 1.0), 0.0, 7,
+        (0.5, 0.1234, 0.0, None), 9, 2 / 3, 30, None,
+    )  # fmt: skip
+    part = diversity([found])
+    assert part is not None and diversity([]) is None
+    within, source = (block for block in part.blocks if isinstance(block, Table))
+    assert within.rows == [["qa (gpt)", 4000, 2000, "3.46", "25.0%", "100.0%", "0.0%"]]
+    assert source.rows == [["qa (gpt)", "50.00%", "12.34%", "0.00%", "none", "66.7%", "none"]]
+    assert source.caption is not None
+    assert "7 documents with 9 entities and 30 pairs" in source.caption
+
+
+def test_new_information_is_shown_from_first_to_last() -> None:
+    windows = [InformationWindow(1000, 5000, 4000 - 200 * number) for number in range(20)]
+    curves = {"qa": windows, "short": windows[:1]}
+    part = new_information(Generation({}, {}, new_information=curves, exhausted=["qa"]))
+    assert part is not None
+    (shown,) = (block for block in part.blocks if isinstance(block, Table))
+    assert len(shown.rows) == 8
+    assert shown.rows[0] == ("qa", "1 to 1,000", 5000, "0.800", "100%")
+    assert shown.rows[-1] == ("qa", "19,001 to 20,000", 5000, "0.040", "5%")
+    assert shown.caption is not None and "Ended by generate.stop_when: qa." in shown.caption
+    assert new_information(Generation({}, {}, new_information={"qa": windows[:1]})) is None

@@ -38,7 +38,13 @@ def print_scores(scores: Scores) -> None:
 def print_section(section: PageSection) -> None:
     """Print the text and tables of a section."""
     typer.echo(f"\n{section.title.upper()}")
-    for line in [section.opening or "", *_lines(section.blocks)]:
+    typer.echo(wrap_text(section.opening or "", hang=0))
+    print_blocks(section.blocks)
+
+
+def print_blocks(blocks: Iterable[Block]) -> None:
+    """Print text and tables."""
+    for line in _lines(blocks):
         typer.echo(wrap_text(line, hang=0))
 
 

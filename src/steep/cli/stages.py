@@ -65,10 +65,13 @@ def _cancel_batches(config: Path, overrides: list[str] | None) -> None:
 
 
 def corpus(
-    config: ConfigOption = DEFAULT_CONFIG, set: SetOption = None, yes: YesOption = False
+    config: ConfigOption = DEFAULT_CONFIG,
+    set: SetOption = None,
+    json: JsonOption = False,
+    yes: YesOption = False,
 ) -> None:
-    """Filter the generated texts into clean passages."""
-    _run_until(config, set, "corpus", yes)
+    """Filter the generated texts into clean passages, and measure their diversity."""
+    _run_until(config, set, "corpus", yes, json=json)
 
 
 def tokenize(
@@ -134,6 +137,7 @@ def _run_until(
     yes: bool,
     wait: bool = True,
     retry_empty: bool = False,
+    json: bool = False,
 ) -> None:
     from steep.stages import pipeline
 
@@ -142,22 +146,20 @@ def _run_until(
     result = pipeline.run(
         opened.config, opened.project, until=stage, wait=wait, retry_empty=retry_empty
     )
+    if json:
+        from steep.cli.corpus_lines import corpus_json
+
+        typer.echo(dumps(corpus_json(result), indent=2))
+        return
     made = result.trained if stage == "instruct" else getattr(result, stage)
     for artifact in made.values() if isinstance(made, dict) else [made]:
         if artifact is not None:
             typer.echo(f"{artifact.stage}: {artifact.path}{_counts(artifact)}")
     if stage == "corpus" and result.corpus is not None:
-        _print_totals(result.corpus)
+        from steep.cli.corpus_lines import print_corpus
+
+        print_corpus(result)
     typer.echo(f"next: {command(_next(stage, opened.config), config, overrides)}")
-
-
-def _print_totals(corpus: Artifact) -> None:
-    from steep.stages.corpus import totals_of
-
-    total, *recipes = totals_of(corpus)
-    typer.echo(f"  {total}")
-    for line in recipes:
-        typer.echo(f"    {line}")
 
 
 def _counts(artifact: Artifact) -> str:

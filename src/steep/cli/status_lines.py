@@ -20,6 +20,7 @@ def of_status(found: Found) -> Iterator[str]:
     if found["plan"]:
         yield f"plan: {_sum(found)}"
         yield from _reasoning(found)
+        yield from _new_information(found)
         if found["asked_again"]:
             answers = plural(found["asked_again"], "answer")
             yield f"  {answers} without text will be requested again by the next run"
@@ -155,7 +156,8 @@ def _sum(found: Found) -> str:
     if found["submitted"]:
         to_do += f" ({found['submitted']:,} of them pending in provider batches)"
     beyond = found["beyond_target"]
-    more = f"; {beyond:,} beyond the target are not needed" if beyond else ""
+    limit = "generate.stop_when" if found["exhausted"] else "the target"
+    more = f"; {beyond:,} beyond {limit} are not needed" if beyond else ""
     return f"{plan['planned']:,} planned = {' + '.join(ended)} + {to_do}{more}"
 
 
@@ -168,6 +170,19 @@ def _reasoning(found: Found) -> Iterator[str]:
         f"  {plural(answers, 'answer')} with reasoning only{took}; "
         "see generate.reasoning_tokens and generate.max_tokens"
     )
+
+
+def _new_information(found: Found) -> Iterator[str]:
+    """Yield what the last window of answers brought, relative to the first one."""
+    for recipe, windows in found["new_information"].items():
+        first, last = windows[0], windows[-1]
+        per_word = [new / words if words else 0.0 for _, words, new in (first, last)]
+        line = (
+            f"  {recipe}: {per_word[0]:.2f} new 4-grams per word in its first {first[0]:,} answers"
+        )
+        if len(windows) > 1:
+            line += f", {per_word[1]:.2f} in the last {last[0]:,}"
+        yield line + ("; ended by generate.stop_when" if recipe in found["exhausted"] else "")
 
 
 def _rest(found: Found) -> Iterator[str]:

@@ -35,7 +35,7 @@ log = logging.getLogger("steep")
 
 MANIFEST = "manifest.json"
 # Stages that take seconds, from what is there.
-CHEAP = ("documents", "corpus", "evaluate", "scale", "compare")
+CHEAP = ("documents", "corpus", "diversity", "evaluate", "scale", "compare")
 WORK_TIME = ".seconds"  # of the runs so far, in the directory of an unfinished artifact
 MOST_ROLES = 3  # that a line names
 _DIGEST = re.compile(r"[0-9a-f]{8,}")

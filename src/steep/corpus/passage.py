@@ -78,6 +78,17 @@ class TextPlace(NamedTuple):
     rank: int
 
 
+class FullText(NamedTuple):
+    """A passage with what measuring needs of its provenance."""
+
+    id: str
+    recipe: str
+    document_id: str
+    call_id: str | None
+    words: int
+    text: str
+
+
 def read_passages(path: Path) -> tuple[Passage, ...]:
     """Return the passages of a `passages.parquet`, in order."""
     return tuple(read_rows(path, Passage))
@@ -91,6 +102,11 @@ def stream_texts(path: Path) -> Iterator[TextRow]:
 def stream_places(path: Path) -> Iterator[TextPlace]:
     """Read the place of each passage in order, without its text."""
     return _streamed(path, TextPlace)
+
+
+def stream_full_texts(path: Path) -> Iterator[FullText]:
+    """Read each passage in order, a few hundred in memory at once."""
+    return _streamed(path, FullText)
 
 
 def _streamed(path: Path, kind: type[Row]) -> Iterator[Row]:

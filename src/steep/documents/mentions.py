@@ -75,11 +75,20 @@ class MentionIndex:
 
     def mentions(self, words: tuple[str, ...]) -> bool:
         """Return True if a name, given by its folded words, occurs in the document."""
-        if f" {' '.join(words)} " in self._words:
+        return self.is_mentioned(words, self._words)
+
+    def is_mentioned(self, words: tuple[str, ...], text: str) -> bool:
+        """Return True if a name occurs in a text of the same language.
+
+        Args:
+            words: The folded words of the name.
+            text: The folded words of the text, with a blank before, between and after them.
+        """
+        if f" {' '.join(words)} " in text:
             return True
         forms = [_forms(word, self._inflects, self._language == "ko") for word in words]
         exact = all(form == re.escape(word) for form, word in zip(forms, words, strict=True))
-        return not exact and re.search(f" {' '.join(forms)} ", self._words) is not None
+        return not exact and re.search(f" {' '.join(forms)} ", text) is not None
 
 
 def mention_index(text: str) -> MentionIndex:

@@ -113,7 +113,7 @@ def _is_finished(artifact: Artifact) -> bool:
     is_whole = counts["failed"] == counts["to_do"] == 0 and manifest["ended"] is None
     has_text = not any(manifest[name] for name in ("empty_left", "mostly_empty", "beyond_context"))
     is_prepared = not any(each["dead_end"] for each in manifest["without_texts"])
-    return (is_whole or manifest["ended"] == "target") and has_text and is_prepared
+    return (is_whole or manifest["ended"] in ("target", "stop_when")) and has_text and is_prepared
 
 
 def _make(
@@ -145,6 +145,8 @@ def _manifest(
     return {
         "counts": totals.counts,
         "beyond_target": totals.beyond_target,
+        "exhausted": sorted(view.exhausted),
+        "new_information": view.information.windows if view.information else {},
         "submitted": totals.submitted,
         "ended": ended,
         "usage": asdict(totals.usage),

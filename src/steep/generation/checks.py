@@ -109,7 +109,8 @@ def _log_counts(manifest: dict[str, Any]) -> None:
     some = [part for part in parts if not part.startswith("0 ")]
     waiting = f" ({manifest['submitted']:,} wait in batches)" if manifest["submitted"] else ""
     beyond = manifest["beyond_target"]
-    more = f"; {plural(beyond, 'call')} beyond the target not needed" if beyond else ""
+    limit = "generate.stop_when" if manifest["exhausted"] else "the target"
+    more = f"; {plural(beyond, 'call')} beyond {limit} not needed" if beyond else ""
     log.info(
         "generate: %s = %s%s%s; %s tokens in (%s cached), %s out, cost %s",
         plural(counts["planned"], "call"),

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
 
-from steep.core.config import operational
+from steep.core.config import Section, operational
 from steep.ledger.config import CallConfig
 from steep.recipes.entigraph import EntiGraphOptions
 from steep.recipes.recipe import RecipeOptions
@@ -31,6 +31,18 @@ def _options(value: Any) -> Any:
             lines: list[Any] = [{**each, "loc": (name, *each["loc"])} for each in error.errors()]
             raise ValidationError.from_exception_data("recipes", lines) from None
     return found
+
+
+class StopWhen(Section):
+    """When a recipe ends because its answers bring nothing new; see docs/recipes.md."""
+
+    new_information: float = Field(
+        gt=0,
+        lt=1,
+        description="least new 4-grams per word of a window of answers, as a share of the first "
+        "window's",
+    )
+    calls: int = Field(1000, ge=2, description="answers per window")
 
 
 Recipes = Annotated[dict[str, SerializeAsAny[RecipeOptions]], BeforeValidator(_options)]
@@ -84,6 +96,11 @@ class GenerateConfig(CallConfig):
     )
     target_tokens: int | None = Field(
         None, ge=1, description="stop each recipe at so many tokens of text; documents take turns"
+    )
+    stop_when: StopWhen | None = Field(
+        None,
+        description="{new_information: 0.1, calls: 1000}: end a recipe when 1,000 answers in a row "
+        "have less than a tenth of the new 4-grams per word of its first 1,000; null: never",
     )
     temperature: float = Field(1.0, ge=0, le=2, description="paper: 1.0")
     top_p: float = Field(1.0, gt=0, le=1)

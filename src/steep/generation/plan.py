@@ -23,6 +23,7 @@ from typing import NamedTuple
 from steep.core.calls import Call, Status
 from steep.core.errors import UserError
 from steep.documents.document import Document
+from steep.generation.new_information import NewInformation
 from steep.generation.totals import Subject, Tally, Totals
 from steep.ledger.ledger import Ledger, chunks
 from steep.ledger.records import CallRecord
@@ -68,8 +69,8 @@ def is_final(status: str | None) -> bool:
 class PlanView:
     """The calls that each document has and still needs, remembered while a command runs.
 
-    No more calls are planned after `target_tokens` of text per recipe, and at most `most_per_step`
-    for texts of each step about each document.
+    No more calls are planned after `target_tokens` of text per recipe, or when `information` says
+    that it is exhausted, and at most `most_per_step` for texts of each step about each document.
     """
 
     def __init__(
@@ -79,11 +80,13 @@ class PlanView:
         ledger: Ledger,
         target_tokens: int | None = None,
         most_per_step: int | None = None,
+        information: NewInformation | None = None,
     ) -> None:
         self.documents = documents
         self.recipes = recipes
         self.ledger = ledger
         self.target_tokens = target_tokens
+        self.information = information
         self._most_per_step = most_per_step
         self._texts: dict[Subject, tuple[Texts, ...]] = {}
         self._prepared: dict[Subject, tuple[CallRecord, ...]] = {}
@@ -188,16 +191,24 @@ class PlanView:
         tally = Tally()
         for recipe in self.recipes:
             beyond = self._count(recipe, tally)
-            if self.target_tokens is not None and tally.written[recipe.name] >= self.target_tokens:
+            if self._has_ended(recipe, tally.written):
                 tally.statuses["to_do"] -= beyond
                 tally.beyond_target += beyond
         return tally.totals()
 
     def is_reached(self, totals: Totals) -> bool:
-        """Return whether every recipe has written its target."""
-        return self.target_tokens is not None and all(
-            totals.written.get(recipe.name, 0) >= self.target_tokens for recipe in self.recipes
-        )
+        """Return whether every recipe has written its target or is exhausted."""
+        return all(self._has_ended(recipe, totals.written) for recipe in self.recipes)
+
+    @property
+    def exhausted(self) -> frozenset[str]:
+        """Return the recipes that `generate.stop_when` has ended."""
+        return self.information.exhausted if self.information else frozenset()
+
+    def _has_ended(self, recipe: Recipe, written: Mapping[str, int]) -> bool:
+        target = self.target_tokens
+        is_reached = target is not None and written.get(recipe.name, 0) >= target
+        return is_reached or recipe.name in self.exhausted
 
     def textless_calls(self, max_attempts: int) -> list[str]:
         """Return the ids of the planned calls whose answers hold no text and may be repeated."""

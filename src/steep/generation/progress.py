@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -45,6 +45,7 @@ class GenerationProgress:
     asked_to_stop: bool = False  # by Ctrl-C, not because of an error
     batches: int | None = None  # open at a provider; None for a run without batches
     answered: int = 0  # of their calls, as the provider counts them
+    new_information: Mapping[str, float] = field(default_factory=dict)  # by recipe; of the first
 
     def after(self, completions: Sequence[Completion]) -> GenerationProgress:
         """Return the state once these completions are recorded."""
@@ -175,6 +176,9 @@ class Display:
     def _show(self) -> None:
         state = self._state
         facts = self._of_calls(state) if state.batches is None else self._of_batches(state)
+        if state.new_information:
+            shares = (f"{name} {share:.0%}" for name, share in state.new_information.items())
+            facts["new_information"] = ", ".join(shares)
         self._progress.update(self._tokens, **facts)
 
     def _of_batches(self, state: GenerationProgress) -> dict[str, object]:

@@ -30,7 +30,10 @@ log = logging.getLogger("steep")
 
 
 class GenerationResult(NamedTuple):
-    """The totals of the plan, and the reason of an early end: "budget", "target" or None."""
+    """The totals of the plan, and the reason of an early end.
+
+    It is "budget", "target", "stop_when" or None.
+    """
 
     totals: Totals
     ended: str | None
@@ -57,15 +60,19 @@ def run_generation(
         )
     job = _Job(settings, view, wait, root, budget)
     # It saves a fifth of the processor time of a call.
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        report = runner.run(job.run())
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            report = runner.run(job.run())
+    finally:
+        if view.information is not None:
+            view.information.save()
     job.display.finish()
     _log_lost(report)
     if report.stopped:
         raise KeyboardInterrupt
     _log_budget(report, budget)
     if view.is_reached(report.totals):
-        return GenerationResult(report.totals, "target")
+        return GenerationResult(report.totals, "stop_when" if view.exhausted else "target")
     return GenerationResult(report.totals, "budget" if report.over_budget else None)
 
 

@@ -356,6 +356,7 @@ class _Run:
         except BaseException:
             self._ledger_failed = True
             raise
+        self._target.recorded([each.call.id for each in entries])
         answered = (each.call.id for each in entries if not has_failed(each.completion))
         self._recent.update(dict.fromkeys(answered))
         while len(self._recent) > MOST_RECENT:
@@ -382,6 +383,7 @@ class _Run:
                 in_flight=sum(len(group) for _, group, _ in self._flying.values()),
                 retries=statistics.retries,
                 overloads=statistics.overloads,
+                new_information=self._target.new_information,
                 may_send=sum(worker.concurrency.limit for worker in self.endpoints.workers),
             )
         )

@@ -6,9 +6,12 @@ import difflib
 from collections.abc import Sequence
 
 from steep.core.calls import Sampling
+from steep.core.config import identity_fields
 from steep.core.errors import UserError
+from steep.core.ids import stable_hash
 from steep.documents.document import Document
 from steep.generation.config import GenerateConfig
+from steep.generation.new_information import WINDOW_CALLS, NewInformation
 from steep.generation.plan import PlanView
 from steep.ledger import queries, requests
 from steep.ledger.budget import Budget, refusal_bound, reservation
@@ -46,7 +49,16 @@ def recipes_of(settings: GenerateConfig) -> tuple[Recipe, ...]:
 
 def plan_view(settings: GenerateConfig, documents: Sequence[Document], ledger: Ledger) -> PlanView:
     """Return the plan of a configuration for documents."""
-    return PlanView(documents, recipes_of(settings), ledger, settings.target_tokens)
+    stop, fields = settings.stop_when, identity_fields("generate", settings)
+    key = stable_hash([fields, [document.id for document in documents]], 8)
+    information = NewInformation(
+        ledger,
+        ledger.path.with_name(f"new-information-{key}.npz"),
+        stop.calls if stop else WINDOW_CALLS,
+        stop.new_information if stop else None,
+    )
+    recipes = recipes_of(settings)
+    return PlanView(documents, recipes, ledger, settings.target_tokens, information=information)
 
 
 def chosen_documents(

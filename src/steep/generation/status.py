@@ -29,6 +29,8 @@ def plan_status(
         "reasoning_tokens": totals.reasoning_tokens or None,
         "submitted": totals.submitted,
         "beyond_target": totals.beyond_target,
+        "exhausted": sorted(view.exhausted),
+        "new_information": view.information.windows if view.information else {},
         "unprepared": len(totals.unprepared),
         "rest": _rest(view, totals),
         "asked_again": len(view.textless_calls(settings.max_attempts)),

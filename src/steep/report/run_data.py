@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.core.files import read_json, read_jsonl
+from steep.corpus.diversity_result import Diversity, read_diversity
 from steep.evaluation.config import BASE
 from steep.evaluation.setup import SCORES_NAME
 from steep.evaluation.study_results import read_scores
@@ -20,7 +21,7 @@ from steep.report.results import ResultTables
 from steep.scaling.results import StudyResult, find_study
 
 T = TypeVar("T")
-STAGES = ("documents", "generate", "corpus", "tokenize", "train", "evaluate")
+STAGES = ("documents", "generate", "corpus", "diversity", "tokenize", "train", "evaluate")
 PASSAGE_COLUMNS = ["id", "document_id", "call_id", "rank", "recipe", "subset", "words"]
 REJECTED_COLUMNS = ["call_id", "document_id", "recipe", "reason"]
 
@@ -60,6 +61,14 @@ class FailureCount(NamedTuple):
     calls: int
 
 
+class InformationWindow(NamedTuple):
+    """Consecutive answers of a recipe: their number, words, and 4-grams not seen before."""
+
+    calls: int
+    words: int
+    new: int
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """The calls of this run as the ledger records them; a cost of None is unknown.
@@ -76,6 +85,8 @@ class Generation:
     failures: Sequence[FailureCount] = ()
     wall_s: float | None = None
     busy_s: float | None = None
+    new_information: Mapping[str, Sequence[InformationWindow]] = field(default_factory=dict)
+    exhausted: Sequence[str] = ()  # recipes that `generate.stop_when` has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +192,7 @@ class ReportData:
     arms: Sequence[Arm]
     tables: ResultTables
     requests: Sequence[OtherRequests] = ()
+    diversity: Sequence[Diversity] = ()
     study: StudyResult | None = None
 
     def setting(self, section: str, key: str) -> Any:
@@ -248,6 +260,7 @@ def load_run(project_root: Path, run_directory: Path) -> ReportData:
         arms=_arms(artifacts),
         tables=ResultTables.of(scores) if scores else ResultTables(),
         requests=[_from_json(OtherRequests, each) for each in run.get("requests") or []],
+        diversity=read_diversity(only["diversity"].path) if "diversity" in only else (),
         study=find_study(Project(project_root).store, run_directory),
     )
 

@@ -20,7 +20,7 @@ from steep.core.machine import processor_name
 from steep.core.ranks import ranks
 from steep.ledger import requests
 from steep.ledger.ledger import open_ledger
-from steep.stages import corpus, documents, evaluate, generate, instruct, tokenize, train
+from steep.stages import corpus, diversity, documents, evaluate, generate, instruct, tokenize, train
 
 log = logging.getLogger("steep")
 
@@ -37,6 +37,7 @@ class PipelineRun:
     documents: Artifact
     generate: Artifact | None = None
     corpus: Artifact | None = None
+    diversity: Artifact | None = None  # None in a process with other ranks
     tokenize: dict[str, Artifact] = field(default_factory=dict)
     train: dict[str, Artifact] = field(default_factory=dict)
     instruct: dict[str, Artifact] = field(default_factory=dict)
@@ -81,6 +82,9 @@ def run(
     if until == "generate":
         return result
     result.corpus = corpus.run(config, project, result.documents, result.generate)
+    if ranks() == 1:
+        made = result.documents, result.generate, result.corpus
+        result.diversity = diversity.run(project, *made)
     if until == "corpus":
         return result
     result.tokenize = tokenize.run_all(config, project, result.corpus)
@@ -169,7 +173,16 @@ def _run_record(config: Config, project: Project, result: PipelineRun) -> dict[s
     """Return what the report reads: the artifacts of this run, the machine, and wall times."""
     used: dict[str, Any] = {}
     wall_s: dict[str, float] = {}
-    for name in ("documents", "generate", "corpus", "tokenize", "train", "instruct", "evaluate"):
+    for name in (
+        "documents",
+        "generate",
+        "corpus",
+        "diversity",
+        "tokenize",
+        "train",
+        "instruct",
+        "evaluate",
+    ):
         value = getattr(result, name)
         if isinstance(value, dict):
             used[name] = {arm: _relative(project, each) for arm, each in value.items()}

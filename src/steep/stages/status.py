@@ -17,9 +17,9 @@ from steep.ledger.ledger import open_ledger
 from steep.stages import documents
 
 SHOWN = (
-    "documents", "generate", "corpus", "tokenize", "subset", "train", "instruct", "score", "answer",
-    "short", "retrieve", "open-book", "summary", "judge", "judged", "general-loss", "tasks",
-    "evaluate", "scale", "compare",
+    "documents", "generate", "corpus", "diversity", "tokenize", "subset", "train", "instruct",
+    "score", "answer", "short", "retrieve", "open-book", "summary", "judge", "judged",
+    "general-loss", "tasks", "evaluate", "scale", "compare",
 )  # fmt: skip
 
 

@@ -201,9 +201,11 @@ class _BatchRun:
         self._poll_s, self._wait = poll_s, wait
         self.over_budget = self.held_back = False
         self._wake = asyncio.Event()
+        self._target: Target | None = None  # of the plan, as the run began
 
     async def complete_all(self, view: PlanView) -> None:
         """Complete the preparing steps, then the texts."""
+        self._target = Target(view)
         for batch in self.tracker.open():
             self._builder.hold_open(batch)
         await self._complete("preparing", lambda: preparing_round(view))
@@ -349,6 +351,8 @@ class _BatchRun:
 
     def _on_completed(self, completions: Sequence[Completion]) -> None:
         _spend(self._budget, completions, self._client, self._ledger)
+        if self._target is not None:
+            self._target.recorded([each.call_id for each in completions])
         self._progress = self._progress.after(completions)
 
     def _report(self) -> None:
@@ -360,5 +364,6 @@ class _BatchRun:
                 batches=len(batches),
                 in_flight=waiting,
                 answered=self.tracker.answered,
+                new_information=self._target.new_information if self._target else {},
             )
         )

@@ -30,6 +30,7 @@ from steep.report.run_data import (
     ReportData,
     SamplePassage,
 )
+from steep.report.sections.diversity import diversity
 
 SAMPLED_PASSAGES = 10
 SAMPLED_REJECTED = 3
@@ -55,6 +56,7 @@ def corpus(run: ReportData) -> PageSection:
             _source_counts(documents) if documents and documents.counts else None,
             _recipe_table(found),
             _reason_table(found),
+            diversity(run.diversity),
             _skipped_files(documents) if documents and documents.skipped else None,
             _comparison(run, found),
             *_passage_cards(run, found),

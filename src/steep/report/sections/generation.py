@@ -26,6 +26,7 @@ from steep.report.run_data import (
     ReportData,
     SamplePassage,
 )
+from steep.report.sections.new_information import new_information
 
 OUTCOMES = {name: name.replace("_", " ") for name in (*STATUSES, "to_do")}
 
@@ -44,6 +45,7 @@ def generation(run: ReportData) -> PageSection:
             Figure("Planned calls by outcome.", lambda _: _outcome_chart(found)),
             facts(_spending(run, found)),
             _recipe_table(run.corpus) if run.corpus else None,
+            new_information(found),
             count_table("reason for failure", "calls", found.failures) if found.failures else None,
             _request_table(run),
         ],
