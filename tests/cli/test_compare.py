@@ -83,6 +83,8 @@ def test_recipes_of_equal_tokens_from_the_plan_to_the_page(imported: Path, steep
     assert texts["long"]["tokens"] >= 500 > texts["short"]["tokens"]
     assert texts["short"]["passes"] == pytest.approx(1000 / texts["short"]["tokens"])
     assert texts["long"]["generation_usd"] is None, "imported texts have no price"
+    assert texts["long"]["compression_ratio"] > texts["short"]["compression_ratio"] > 1
+    assert texts["long"]["distinct_4grams"] < texts["short"]["distinct_4grams"] <= 1
     (metric,) = found["metrics"]
     scores = {each["recipe"]: each for each in metric["scores"]}
     assert scores["long"]["over_first"] is None and scores["documents"]["over_documents"] is None

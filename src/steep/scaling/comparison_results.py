@@ -27,6 +27,8 @@ class ComparedTexts:
         passes: How often each is read.
         training_tokens: Of each model, replay included; None if no model is trained.
         generation_usd: Their cost, with that of preparing calls; None if it is unknown.
+        sampled_words: Words of the sample of which the next two are measured.
+        compression_ratio: As `Diversity` has it, and so is the share of distinct 4-grams.
     """
 
     recipe: str
@@ -36,6 +38,9 @@ class ComparedTexts:
     passes: float
     training_tokens: int | None
     generation_usd: float | None
+    sampled_words: int
+    compression_ratio: float | None
+    distinct_4grams: float | None
 
 
 @dataclass(frozen=True, kw_only=True)

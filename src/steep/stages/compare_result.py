@@ -7,10 +7,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from steep.config import Config
-from steep.core.artifacts import Identity, Project, build
+from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.errors import UserError
 from steep.core.files import write_json, write_text
+from steep.corpus.diversity_result import DISTINCT_N
+from steep.corpus.passage import PASSAGES_NAME, stream_full_texts
 from steep.evaluation.config import BASE
 from steep.evaluation.protocols import reading_fields
 from steep.evaluation.results import as_json
@@ -24,10 +28,13 @@ from steep.scaling.comparison_results import (
     ComparisonResult,
     read_comparison,
 )
+from steep.scaling.study import StudyPoint
+from steep.stages import documents as documents_stage
 from steep.stages.compare import Comparison, find_comparison
 from steep.stages.compare_texts import ComparisonRequest
 from steep.stages.scale import FinishedPoint, look_at
 from steep.stages.scale_result import base_rows, graded_by_metric, unfinished
+from steep.tokens.build import SUBSET_NAME, is_held_out
 
 VERSION = 1
 PAGE_NAME = "comparison.html"  # in the run's directory
@@ -125,4 +132,25 @@ def _texts(study: Comparison, finished: Mapping[str, FinishedPoint]) -> Iterator
             passes=study.request.epochs * point.tokens / tokens,
             training_tokens=int(trained[0].manifest["tokens"]) if trained else None,
             generation_usd=0.0 if point.matched else study.generation_usd(point.arm, tokens),
+            **_diversity(study, point, subset),
         )
+
+
+def _diversity(study: Comparison, point: StudyPoint, subset: Artifact) -> dict[str, Any]:
+    """Return the measures of diversity of the texts that a point reads."""
+    from steep.corpus.diversity import measure
+
+    chosen = None
+    if not point.matched:
+        chosen = set(np.load(subset.path / SUBSET_NAME).tolist())
+    rows = stream_full_texts(study.corpus(point).path / PASSAGES_NAME)
+    holdout = study.config.tokenize.holdout
+    own = (row for row in rows if row.recipe == point.arm and not is_held_out(row, holdout))
+    texts = (row for number, row in enumerate(own) if chosen is None or number in chosen)
+    documents = documents_stage.load(study.run.documents)
+    (found,) = measure(texts, documents, {}, {}, lambda _: {})
+    return {
+        "sampled_words": found.sampled_words,
+        "compression_ratio": found.compression_ratio,
+        "distinct_4grams": found.distinct[DISTINCT_N.index(4)],
+    }

@@ -144,9 +144,20 @@ def _texts(found: ComparisonResult) -> Part:
         "Texts that the models read. A recipe with fewer tokens is read more often, so that the "
         "training tokens (with replay) are equal. Cost: of the calls of the recipe, preparing "
         "calls included, in proportion to the tokens; unknown for imported texts and calls "
-        "without a price."
+        "without a price. A higher gzip ratio is more repetition, a higher share of distinct "
+        "4-grams less; compare rows with equally many sampled words."
     )
-    headings = ("recipe", "texts", "tokens", "passes", "training tokens", "generation cost")
+    headings = (
+        "recipe",
+        "texts",
+        "tokens",
+        "passes",
+        "training tokens",
+        "generation cost",
+        "sampled words",
+        "gzip ratio",
+        "distinct 4-grams",
+    )
     return Part("Texts", [Table(headings, rows, caption)])
 
 
@@ -159,4 +170,7 @@ def _text_row(each: ComparedTexts) -> list[Cell]:
         decimal(each.passes, 1),
         UNKNOWN if each.training_tokens is None else count(each.training_tokens),
         UNKNOWN if cost is None else dollars(cost),
+        each.sampled_words,
+        UNKNOWN if each.compression_ratio is None else decimal(each.compression_ratio, 2),
+        UNKNOWN if each.distinct_4grams is None else percent(each.distinct_4grams),
     ]
