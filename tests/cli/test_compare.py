@@ -67,6 +67,8 @@ def cost_of(project: Path, recipe: str) -> float:
 
 def calls(project: Path) -> int:
     with sqlite3.connect(project / ".steep" / "ledger.db") as ledger:
+        if not ledger.execute("SELECT 1 FROM sqlite_master WHERE name = 'calls'").fetchone():
+            return 0
         return int(ledger.execute("SELECT count(*) FROM calls").fetchone()[0])
 
 
@@ -191,6 +193,9 @@ def test_recipes_of_equal_cost(project: Path, steep: Steep) -> None:
         own = found[recipe, size]
         assert own["generation_usd"] == pytest.approx(cost_of(project, recipe))
         assert own["training_tokens"] == found["documents", size]["training_tokens"]
+    ended = [json.loads(each.read_text())["ended"]
+             for each in project.glob(".steep/spending-*/manifest.json")]  # fmt: skip
+    assert ended == ["budget", "budget"], "the money, and not the plan, ends both"
     before, models = calls(project), made(project, "train")
     again = done(steep(*command, cwd=project))
     assert calls(project) == before and made(project, "train") == models
@@ -199,6 +204,24 @@ def test_recipes_of_equal_cost(project: Path, steep: Steep) -> None:
     less = ("compare", "--recipes", "qa,rephrase", "--cost", str(money / 2), *LENGTH)
     done(steep(*less, "--point", "0", cwd=project))
     assert calls(project) == before, "half the money is a part of the texts that are there"
+
+
+def test_a_killed_generation_does_not_exceed_the_money(project: Path, steep: Steep) -> None:
+    money = 0.01
+    command = ("compare", "--recipes", "qa,rephrase", "--cost", str(money), *LENGTH)
+    settle(project / "steep.yaml", generate={"concurrency": 1})
+    running = steep.start(*command, "--point", "0", cwd=project)
+    wait_until(lambda: (project / ".steep" / "ledger.db").exists() and calls(project) >= 2)
+    running.kill()
+    done(steep(*command, "--point", "0", cwd=project))
+    assert 0 < cost_of(project, "qa") <= money and 0 < cost_of(project, "rephrase") <= money
+
+
+def test_the_limit_of_the_project_still_holds(project: Path, steep: Steep) -> None:
+    settle(project / "steep.yaml", generate={"max_cost_usd": 0.002})
+    ended = steep("compare", "--recipes", "qa,rephrase", "--cost", "0.01", *LENGTH, cwd=project)
+    assert ended.code == 2 and "ended before the money of the comparison" in ended.err
+    assert cost_of(project, "qa") <= 0.002 and not made(project, "train")
 
 
 # ---- what is refused -----------------------------------------------------------------------------
