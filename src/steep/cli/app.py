@@ -10,6 +10,7 @@ from steep import __version__
 from steep.cli import (
     chat,
     clean,
+    compare,
     demo,
     export,
     importing,
@@ -59,6 +60,7 @@ app.command("train")(stages.train)
 app.command("evaluate")(stages.evaluate)
 app.command("report")(run.report)
 app.command("run")(run.run)
+app.command("compare")(compare.compare)
 app.command("scale")(scale.scale)
 app.command("status")(status.status)
 app.command("trace")(trace.trace)

@@ -34,14 +34,8 @@ from steep.core.work_time import work_time
 log = logging.getLogger("steep")
 
 MANIFEST = "manifest.json"
-CHEAP = (
-    "documents",
-    "corpus",
-    "diversity",
-    "contamination",
-    "evaluate",
-    "scale",
-)  # stages that take seconds, from what is there
+# Stages that take seconds, from what is there.
+CHEAP = ("documents", "corpus", "diversity", "contamination", "evaluate", "scale", "compare")
 WORK_TIME = ".seconds"  # of the runs so far, in the directory of an unfinished artifact
 MOST_ROLES = 3  # that a line names
 _DIGEST = re.compile(r"[0-9a-f]{8,}")

@@ -37,6 +37,7 @@ from steep.report.html import Html, el, join
 from steep.report.results import ResultTables
 from steep.report.run_data import ReportData, load_run
 from steep.report.sections.closed_book import answers, likelihood, skipped_questions
+from steep.report.sections.comparison import comparison
 from steep.report.sections.contamination import contamination
 from steep.report.sections.corpus import corpus
 from steep.report.sections.entities import entities
@@ -48,6 +49,7 @@ from steep.report.sections.other_methods import other_methods
 from steep.report.sections.scaling import scaling
 from steep.report.sections.summaries import summaries
 from steep.report.sections.training import training
+from steep.scaling.comparison_results import ComparisonResult
 from steep.scaling.results import StudyResult
 
 RESULTS: Sequence[Callable[[ResultTables], PageSection | None]] = (
@@ -88,6 +90,13 @@ def study_page(study: StudyResult, name: str, series: Series) -> str:
     title = f"Scaling study of run {name}"
     top = el("header", el("p", "Steep scaling study", class_="eyebrow"), el("h1", title))
     return _page(title, top, [scaling(study)], series)
+
+
+def comparison_page(found: ComparisonResult, name: str, series: Series) -> str:
+    """Return a page with a comparison of recipes alone."""
+    title = f"Recipes of run {name}"
+    top = el("header", el("p", "Steep comparison", class_="eyebrow"), el("h1", title))
+    return _page(title, top, [comparison(found)], series)
 
 
 def _page(title: str, header: Html, found: Sequence[PageSection], series: Series) -> str:

@@ -19,6 +19,7 @@ from steep.config import Config
 from steep.core.artifacts import MANIFEST, Project
 from steep.core.files import disk_errors, read_json, try_lock
 from steep.evaluation.setup import STAGE as EVALUATE
+from steep.scaling.comparison_results import POINTER_NAME as COMPARISON_POINTER
 from steep.scaling.config import POINTER_NAME as STUDY_POINTER
 from steep.stages import instruct
 from steep.stages.evaluate import POINTER_NAME
@@ -106,6 +107,8 @@ def _of_runs(project: Project) -> Iterator[str]:
         yield str(read_json(pointer)[EVALUATE])
     for pointer in (project.root / "runs").glob(f"*/{STUDY_POINTER}"):
         yield str(read_json(pointer)["scale"])
+    for pointer in (project.root / "runs").glob(f"*/{COMPARISON_POINTER}"):
+        yield str(read_json(pointer)["compare"])
     for link in (project.root / "runs").glob("*/model-*"):
         yield link.resolve().parent.name
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from steep.config import Config
 from steep.core.artifacts import MANIFEST, Artifact, Identity, Project, Unfinished, refuse_ranks
@@ -50,6 +50,8 @@ class FinishedPoint(NamedTuple):
 class Study:
     """A study whose texts are tokenized."""
 
+    command: ClassVar[str] = "scale"  # the name of the command, in log lines
+
     config: Config
     project: Project
     run: pipeline.PipelineRun
@@ -82,15 +84,19 @@ class Study:
         """Choose the texts of a point, or find them; None: all texts of its arm."""
         if point.matched:
             return None
-        assert self.run.corpus is not None
         return build_subset(
             self.project,
-            self.run.corpus,
+            self.corpus(point),
             self.run.tokenize[point.arm],
             self.config.train.reads[point.arm],
             self.config.tokenize.holdout,
             point.tokens,
         )
+
+    def corpus(self, point: StudyPoint) -> Artifact:
+        """Return the corpus with the texts of a point."""
+        assert self.run.corpus is not None
+        return self.run.corpus
 
     def identity(self, point: StudyPoint) -> Identity:
         """Return what decides the weights of a point's model."""
@@ -234,11 +240,13 @@ def run_point(study: Study, point: StudyPoint) -> FinishedPoint:
     """Train and evaluate one point, or find it."""
     if found := look_at(study, point):
         finished = found
-        log.info("scale: %s was done before", point.name)
+        log.info("%s: %s was done before", study.command, point.name)
     else:
         trained = study.train(point)
         if not (trained.path / MODEL_NAME).is_dir():
-            log.info("scale: %s is trained again, as its weights were deleted", point.name)
+            log.info(
+                "%s: %s is trained again, as its weights were deleted", study.command, point.name
+            )
             (trained.path / MANIFEST).unlink()
             trained = study.train(point)
         finished = FinishedPoint(trained, study.ask(point, trained))
@@ -261,7 +269,8 @@ def run_all(study: Study) -> None:
     """Run every point that is left, after the base."""
     study.ask_base()
     for number, point in enumerate(study.points, start=1):
-        log.info("scale: point %d of %d, %s", number, len(study.points), point.name)
+        of = (study.command, number, len(study.points), point.name)
+        log.info("%s: point %d of %d, %s", *of)
         run_point(study, point)
 
 

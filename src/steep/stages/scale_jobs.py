@@ -10,11 +10,11 @@ import logging
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from steep.config import Config
 from steep.core.artifacts import Project, Unfinished
 from steep.core.errors import UserError
 from steep.core.files import disk_errors, write_text
@@ -51,12 +51,13 @@ def left(study: Study) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def submit_to_slurm(study: Study, command: Sequence[str]) -> Submitted | None:
+def submit_to_slurm(study: Study, command: Sequence[str], last: str = "--fit") -> Submitted | None:
     """Write the scripts and submit them; None if every point is finished.
 
     Args:
         study: The study.
-        command: The arguments of `steep scale` for the same configuration, from `scale` on.
+        command: The arguments of the command for the same configuration, from its name on.
+        last: The option with which the command shows the result of the finished points.
 
     Raises:
         UserError: There is no `sbatch`, or it refuses.
@@ -76,7 +77,7 @@ def submit_to_slurm(study: Study, command: Sequence[str]) -> Submitted | None:
     array_id = _sbatch(folder / "points.sh")
     after = [f"--job-name={name}-fit", f"--output={folder}/fit-%j.log", *options]
     after.append(f"--dependency=afterany:{array_id}")
-    write_text(folder / "fit.sh", _script(after, [*command, "--fit"], ""))
+    write_text(folder / "fit.sh", _script(after, [*command, last], ""))
     fit_id = _sbatch(folder / "fit.sh")
     return Submitted(array_id, fit_id, numbers, folder / "points.sh")
 
@@ -100,7 +101,7 @@ def _sbatch(script: Path) -> str:
             where="sbatch",
             expected="the command sbatch, as on a login node",
             found=error,
-            hint=f"copy the project to a login node, or run steep scale here; script: {script}",
+            hint=f"copy the project to a login node, or run the study here; script: {script}",
         ) from error
     if ended.returncode:
         raise UserError(
@@ -112,8 +113,12 @@ def _sbatch(script: Path) -> str:
     return ended.stdout.strip().partition(";")[0]
 
 
-def run_on_ray(study: Study) -> None:
+def run_on_ray(study: Study, reopen: Callable[[], Study] | None = None) -> None:
     """Run every point that is left as a task of a Ray cluster, the base first.
+
+    Args:
+        study: The study.
+        reopen: Opens it in a worker; by default, as a scaling study. It is sent to the workers.
 
     Raises:
         UserError: There is no cluster, training has its own launcher, or a task failed.
@@ -131,6 +136,7 @@ def run_on_ray(study: Study) -> None:
         return
     from steep.llm.ray_cluster import connect
 
+    reopen = reopen or partial(open_study, study.config, Project(study.project.root))
     started = connect(settings.ray_address, "train")
     import ray
 
@@ -138,10 +144,8 @@ def run_on_ray(study: Study) -> None:
         gpus = 1 if ray.cluster_resources().get("GPU") else 0
         options = {"num_cpus": study.config.scale.ray_cpus, "num_gpus": gpus, "max_retries": 0}
         task = ray.remote(_work).options(**options)
-        waiting = {
-            task.remote(study.config, study.project.root, number): number for number in numbers
-        }
-        log.info("scale: %s submitted to Ray", plural(len(waiting), "task"))
+        waiting = {task.remote(reopen, number): number for number in numbers}
+        log.info("%s: %s submitted to Ray", study.command, plural(len(waiting), "task"))
         failed: dict[int, str] = {}
         while waiting:
             (done, *_), _ = ray.wait(list(waiting))
@@ -149,7 +153,8 @@ def run_on_ray(study: Study) -> None:
             if error := ray.get(done):
                 failed[number] = error
             name = study.points[number - 1].name if number else "base"
-            log.info("scale: %s %s", name, "failed" if number in failed else "is finished")
+            state = "failed" if number in failed else "is finished"
+            log.info("%s: %s %s", study.command, name, state)
     finally:
         if started:
             ray.shutdown()
@@ -159,14 +164,14 @@ def run_on_ray(study: Study) -> None:
             f"{plural(len(failed), 'point')} of the study failed; the others are kept.",
             where=f"point {number}",
             found=error,
-            hint=f"steep scale --point {number} shows the whole error",
+            hint=f"steep {study.command} with --point {number} shows the whole error",
         )
 
 
-def _work(config: Config, root: Path, number: int) -> str | None:
+def _work(reopen: Callable[[], Study], number: int) -> str | None:
     """Run a point in a worker; return the error of the user, if one ended it."""
     try:
-        run_numbered(open_study(config, Project(root)), number)
+        run_numbered(reopen(), number)
     except UserError as error:
         return str(error)
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -87,14 +87,7 @@ def forecast_study(config: Config, project: Project, gpus: str | None = None) ->
     plan = make_plan(config, project) if config.generate.recipes else None
     points = study.points if study else _estimated_points(config, project, plan)
     finished = {each.name: look_at(study, each) for each in points} if study else {}
-    runs = [_run(config, study, point, finished.get(point.name)) for point in points]
-    section, problems = forecast_section(
-        config.train,
-        SectionForecast("train", devices_of(config, "train", gpus), tuple(runs)),
-        partial(model_shape, config.train.model, project, config.train),
-        project.store,
-        config.train.gpu_hour_usd,
-    )
+    section, problems = forecast_points(config, project, study, points, finished, gpus)
     training = TrainingForecast(config.train.model, config.train.gpu_hour_usd, (section,), ())
     deletes, room = config.scale.delete_weights, training.room_bytes
     if deletes and training.to_do and room is not None:
@@ -106,12 +99,31 @@ def forecast_study(config: Config, project: Project, gpus: str | None = None) ->
         exact=study is not None,
         sizes=_sizes(points, section.runs, finished),
         training=training,
-        evaluation_hours=_evaluation_hours(points, finished),
+        evaluation_hours=evaluation_hours(points, finished),
         room_bytes=room,
         delete_weights=deletes,
         generation_usd=plan.forecast.to_do.cost_usd if plan else Range.exactly(0.0),
         calls=calls,
         warnings=(*problems, *_shortfalls(config, points), *begun, *earlier),
+    )
+
+
+def forecast_points(
+    config: Config,
+    project: Project,
+    study: Study | None,
+    points: Sequence[StudyPoint],
+    finished: Mapping[str, FinishedPoint | None],
+    gpus: str | None,
+) -> tuple[SectionForecast, list[str]]:
+    """Return the forecast of training the points that are left, and why it is not known."""
+    runs = [_run(config, study, point, finished.get(point.name)) for point in points]
+    return forecast_section(
+        config.train,
+        SectionForecast("train", devices_of(config, "train", gpus), tuple(runs)),
+        partial(model_shape, config.train.model, project, config.train),
+        project.store,
+        config.train.gpu_hour_usd,
     )
 
 
@@ -178,9 +190,10 @@ def _sizes(
     return tuple(sizes)
 
 
-def _evaluation_hours(
-    points: Sequence[StudyPoint], finished: dict[str, FinishedPoint | None]
+def evaluation_hours(
+    points: Sequence[StudyPoint], finished: Mapping[str, FinishedPoint | None]
 ) -> float | None:
+    """Return the hours of evaluating the points that are left; None if none is finished."""
     done = [each for each in finished.values() if each]
     if not done:
         return None

@@ -45,12 +45,12 @@ def fit_study(study: Study) -> StudyResult:
     Raises:
         UserError: The base, or every point, is unfinished.
     """
-    base, finished = _base_rows(study), {}
+    base, finished = base_rows(study), {}
     for point in study.points:
         if found := look_at(study, point):
             finished[point.name] = found
     if not finished:
-        raise _unfinished(study, "No point of the study is finished.")
+        raise unfinished(study, "No point of the study is finished.")
     rows = {BASE: base} | {name: each.rows for name, each in finished.items()}
     artifacts = [each for own in rows.values() for each in own]
     artifacts += [each.trained for each in finished.values()]
@@ -75,20 +75,26 @@ def fit_study(study: Study) -> StudyResult:
     return result
 
 
-def _base_rows(study: Study) -> list[Artifact]:
+def base_rows(study: Study) -> list[Artifact]:
+    """Return the rows of the base.
+
+    Raises:
+        UserError: It has not been evaluated.
+    """
     try:
         with without_log_lines():
             return study.looking().ask_base()
     except Unfinished as error:
-        raise _unfinished(study, "The base of the study has not been evaluated.") from error
+        raise unfinished(study, "The base of the study has not been evaluated.") from error
 
 
-def _unfinished(study: Study, problem: str) -> UserError:
+def unfinished(study: Study, problem: str) -> UserError:
+    """Return the error that points of a study are missing."""
     return UserError(
         problem,
         where=study.project.store,
         expected=f"the base and {len(study.points)} points",
-        hint="steep scale makes what is missing; steep scale --point 0 asks the base alone",
+        hint=f"steep {study.command} makes what is missing; --point 0 asks the base alone",
     )
 
 
@@ -98,7 +104,7 @@ def _result(
     tokens = {name: int(each.trained.manifest["tokens"]) for name, each in finished.items()}
     metrics = tuple(
         metric_study(metric, study.points, by_model, tokens, study.config.scale.targets)
-        for metric, by_model in _graded(rows, study.setup()).items()
+        for metric, by_model in graded_by_metric(rows, study.setup()).items()
     )
     every = [each.trained for each in finished.values()]
     every += [each for own in rows.values() for each in own]
@@ -113,7 +119,7 @@ def _result(
     )
 
 
-def _graded(
+def graded_by_metric(
     rows: Mapping[str, Sequence[Artifact]], setup: EvaluationSetup
 ) -> dict[str, dict[str, Graded]]:
     """Return the grades by metric and model; those with retrieval under `RETRIEVAL`."""

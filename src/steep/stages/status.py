@@ -19,7 +19,7 @@ from steep.stages import documents
 SHOWN = (
     "documents", "generate", "corpus", "diversity", "tokenize", "subset", "train", "instruct",
     "score", "answer", "short", "retrieve", "open-book", "summary", "judge", "judged",
-    "general-loss", "tasks", "evaluate", "scale",
+    "general-loss", "tasks", "evaluate", "scale", "compare",
 )  # fmt: skip
 
 

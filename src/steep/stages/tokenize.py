@@ -46,7 +46,7 @@ def check(config: Config, project: Project) -> None:
     arms = {name: arm for arm, names in config.train.reads.items() for name in names}
     known = {RAW_RECIPE, *config.generate.recipes}
     if unknown := arms.keys() - known:
-        known |= _imported_recipes(project)
+        known |= imported_recipes(project)
     names = sorted(known)
     for name in sorted(unknown - known):
         near = difflib.get_close_matches(name, names, n=1)
@@ -115,7 +115,8 @@ def replay_texts(path: Path) -> Iterator[str]:
     return general_texts(path, "tokenize", "tokenize.replay", "replay text", NO_REPLAY)
 
 
-def _imported_recipes(project: Project) -> set[str]:
+def imported_recipes(project: Project) -> set[str]:
+    """Return the recipes of imported texts."""
     if not project.ledger_path.is_file():
         return set()
     with Ledger(project.ledger_path, read_only=True) as ledger:

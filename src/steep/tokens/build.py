@@ -22,6 +22,7 @@ from steep.core.ids import derive_seed
 from steep.corpus.passage import (
     OF_DOCUMENT,
     PASSAGES_NAME,
+    FullText,
     TextPlace,
     TextRow,
     stream_texts,
@@ -157,7 +158,7 @@ def passages_of(
     return (row.text for row in rows if source_of(row, sources) and keep(row))
 
 
-def is_held_out(row: TextRow | TextPlace, holdout: float) -> bool:
+def is_held_out(row: TextRow | TextPlace | FullText, holdout: float) -> bool:
     """Return True if a passage is kept out of training; raw documents never are."""
     return row.recipe != RAW_RECIPE and draw(row.id.partition(OF_DOCUMENT)[0]) < holdout
 

@@ -1,0 +1,176 @@
+"""The comparison of recipes: accuracy, gains with paired intervals, texts, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from steep.core.formatting import (
+    UNKNOWN,
+    count,
+    decimal,
+    dollars,
+    duration,
+    listing,
+    percent,
+    plural,
+    some_of,
+)
+from steep.evaluation.config import BASE
+from steep.report.blocks import (
+    Block,
+    Bullets,
+    Cell,
+    Model,
+    PageSection,
+    Part,
+    Table,
+    points_cell,
+    share_cell,
+)
+from steep.report.sections.scaling import INTERVALS, SHOWN_MISSING
+from steep.scaling.comparison_results import (
+    ComparedTexts,
+    ComparisonResult,
+    MetricComparison,
+    RecipeDifference,
+)
+from steep.scaling.results import Bounded
+
+
+def comparison(found: ComparisonResult) -> PageSection:
+    """Return the section."""
+    if found.tokens is not None:
+        equal = f"{count(found.tokens)} training tokens per model, without replay"
+    else:
+        assert found.cost_usd is not None
+        equal = f"{dollars(found.cost_usd)} per recipe for generation"
+    opening = (
+        f"{plural(len(found.recipes), 'recipe')} at {equal}, {found.epochs:g} passes, "
+        f"{plural(found.seeds, 'seed')}; {duration(3600 * found.hours)} of training and "
+        "evaluation."
+    )
+    missing = (
+        f"{plural(len(found.missing), 'model')} of the comparison are not finished: "
+        f"{some_of(found.missing, SHOWN_MISSING)}. Recipes with missing models have no gains."
+    )
+    return PageSection(
+        "comparison",
+        "Recipes",
+        opening,
+        [
+            missing if found.missing else None,
+            *(_metric(each, found) for each in found.metrics),
+            _texts(found),
+        ],
+    )
+
+
+def _metric(found: MetricComparison, result: ComparisonResult) -> Part:
+    several = len({each.size for each in found.scores}) > 1
+    rows: list[list[Cell]] = [[Model(BASE), "", share_cell(found.base), "", "", "", ""]]
+    for score in found.scores:
+        price = score.usd_per_point
+        rows.append(
+            [
+                Model(score.recipe, detail=f"size {count(score.size)}" if several else ""),
+                str(score.models),
+                share_cell(score.accuracy),
+                _gain(score.over_base),
+                _gain(score.over_documents),
+                _gain(score.over_first),
+                "" if price is None else dollars(price),
+            ]
+        )
+    left_out = f"; {count(found.left_out)} do not count for every model" if found.left_out else ""
+    caption = (
+        f"{plural(found.questions, 'question')} on {plural(found.documents, 'document')}{left_out}."
+        f" Guessing gives {percent(found.chance)}. Gains are in percentage points, over models "
+        f"with the same training tokens (over {result.recipes[0]}: as compared here), on the same "
+        f"questions. {INTERVALS} Each interval is that of a single difference, without a "
+        "correction for their number. Cost per point: of generation, per point gained over the "
+        "documents, where the interval of this gain is above zero."
+    )
+    headings = (
+        "recipe",
+        "models",
+        ("accuracy", "95% interval"),
+        "over base",
+        "over documents",
+        f"over {result.recipes[0]}",
+        "cost per point",
+    )
+    blocks: list[Block] = [Table(headings, rows, caption), Bullets(list(_conclusions(found)))]
+    return Part(found.metric.capitalize(), blocks)
+
+
+def _gain(found: Bounded | None) -> Cell:
+    return "" if found is None else points_cell(found)
+
+
+def _conclusions(found: MetricComparison) -> Iterator[str]:
+    """Yield which differences are decided, and which are not."""
+    decided = [each for each in found.differences if each.excludes_zero]
+    undecided = [each for each in found.differences if not each.excludes_zero]
+    for each in decided:
+        value, (better, worse) = each.points.value, _in_order(each)
+        yield f"{better} is better than {worse} by {decimal(100 * abs(value), 1)} points."
+    if undecided:
+        pairs = [f"{each.recipe} and {each.over}" for each in undecided]
+        yield f"Undecided, as the interval includes zero: {listing(pairs)}."
+    gains = [each for each in found.scores if each.over_documents is not None]
+    for verb, those in (
+        ("better than the documents alone", [e for e in gains if _bound(e.over_documents) > 0]),
+        ("undecided against the documents", [e for e in gains if _bound(e.over_documents) == 0]),
+        ("worse than the documents alone", [e for e in gains if _bound(e.over_documents) < 0]),
+    ):
+        if those:
+            names = listing([each.recipe for each in those])
+            yield f"{verb[0].upper()}{verb[1:]}, with equal training tokens: {names}."
+
+
+def _bound(gain: Bounded | None) -> int:
+    """Return the sign of an interval: 0 if it includes zero."""
+    assert gain is not None
+    return (gain.low > 0) - (gain.high < 0)
+
+
+def _in_order(each: RecipeDifference) -> tuple[str, str]:
+    return (each.recipe, each.over) if each.points.value > 0 else (each.over, each.recipe)
+
+
+def _texts(found: ComparisonResult) -> Part:
+    rows: list[list[Cell]] = [_text_row(each) for each in found.texts]
+    caption = (
+        "Texts that the models read. A recipe with fewer tokens is read more often, so that the "
+        "training tokens (with replay) are equal. Cost: of the calls of the recipe, preparing "
+        "calls included, in proportion to the tokens; unknown for imported texts and calls "
+        "without a price. A higher gzip ratio is more repetition, a higher share of distinct "
+        "4-grams less; compare rows with equally many sampled words."
+    )
+    headings = (
+        "recipe",
+        "texts",
+        "tokens",
+        "passes",
+        "training tokens",
+        "generation cost",
+        "sampled words",
+        "gzip ratio",
+        "distinct 4-grams",
+    )
+    return Part("Texts", [Table(headings, rows, caption)])
+
+
+def _text_row(each: ComparedTexts) -> list[Cell]:
+    cost = each.generation_usd
+    return [
+        Model(each.recipe),
+        each.texts,
+        each.tokens,
+        decimal(each.passes, 1),
+        UNKNOWN if each.training_tokens is None else count(each.training_tokens),
+        UNKNOWN if cost is None else dollars(cost),
+        each.sampled_words,
+        UNKNOWN if each.compression_ratio is None else decimal(each.compression_ratio, 2),
+        UNKNOWN if each.distinct_4grams is None else percent(each.distinct_4grams),
+    ]
