@@ -30,7 +30,9 @@ PUBLIC = {
     "Rejected": "(reason)",
     "Repeated": "(make, number, basis)",
     "SampledOptions": None,
-    "Sampling": "(temperature, top_p, max_tokens, frequency_penalty, json_schema, reasoning_effort)",
+    "Sampling": (
+        "(temperature, top_p, max_tokens, frequency_penalty, json_schema, reasoning_effort)"
+    ),
     "Scores": "(results, skipped)",
     "Step": "()",
     "UserError": "(problem, where, expected, found, hint)",

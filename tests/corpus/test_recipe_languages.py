@@ -7,10 +7,9 @@ import json
 from typing import Any, NamedTuple
 
 import pytest
+from built import built
 
 from steep.core.calls import Call
-from steep.corpus.build import build_corpus
-from steep.corpus.config import CorpusConfig
 from steep.corpus.passage import Candidate
 from steep.documents.document import Document
 from steep.recipes.recipe import Step, Writer
@@ -103,6 +102,6 @@ def test_texts_in_the_language_of_the_document_are_kept_and_others_rejected(
     assert pairs
     for step, call in pairs:
         good, bad = candidate(step, call, about.text), candidate(step, call, ENGLISH)
-        corpus = build_corpus([about.document], [good, bad], CorpusConfig())
+        corpus = built([about.document], [good, bad])
         assert [each.text for each in corpus.passages] == [about.document.text, about.text]
-        assert corpus.reasons == {"language": 1}, call.messages[-1].content
+        assert corpus.totals.reasons == {"language": 1}, call.messages[-1].content

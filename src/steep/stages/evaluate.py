@@ -51,7 +51,11 @@ def setup_of(config: Config, project: Project) -> EvaluationSetup:
 def texts_of(corpus: Artifact) -> SyntheticTexts:
     """Return the passages of a corpus, to be read lazily."""
     path = corpus.path / PASSAGES_NAME
-    return SyntheticTexts(corpus, partial(stream_texts, path), partial(stream_places, path))
+    return SyntheticTexts(
+        corpus,
+        lambda: ((row.id, row.recipe, row.text) for row in stream_texts(path)),
+        lambda: ((row.id, row.recipe, row.document_id, row.rank) for row in stream_places(path)),
+    )
 
 
 def check(config: Config, project: Project, documents: Artifact) -> None:
