@@ -43,7 +43,7 @@ def page() -> str:
         parts += _section(name, kind.options)
     parts += _section("a name of your own", TemplateOptions)
     parts.append("\n# Endpoints\n\nThe fields of servers, judges, embedders and rerankers.\n")
-    parts += _section("evaluate.servers.<model>, summaries.judge", ServerConfig)
+    parts += _section("evaluate.servers.<model>, summaries.judge, faithfulness.judge", ServerConfig)
     parts += _section("open_book.embedder_server, open_book.reranker_server", EndpointConfig)
     return "".join(parts)
 

@@ -123,8 +123,8 @@ def test_a_key_like_no_other_gets_the_list_of_keys(path: Path) -> None:
     said = complaint(path, MINIMAL + "xyzzy: 1\n")
     assert "did you mean" not in said
     assert (
-        "corpus, documents, evaluate, forgetting, generate, instruct, name, open_book, remark, "
-        "scale, summaries, tokenize, train"
+        "contamination, corpus, documents, evaluate, faithfulness, forgetting, generate, instruct, "
+        "name, open_book, remark, scale, summaries, tokenize, train"
     ) in said
 
 

@@ -16,6 +16,7 @@ from steep.evaluation.config import (
     PAPER_OPEN_BOOK,
     ContaminationConfig,
     EvaluateConfig,
+    FaithfulnessConfig,
     ForgettingConfig,
     OpenBookConfig,
     SummariesConfig,
@@ -43,6 +44,7 @@ class Config(Section):
     summaries: SummariesConfig = SummariesConfig()
     forgetting: ForgettingConfig = ForgettingConfig()
     contamination: ContaminationConfig = ContaminationConfig()
+    faithfulness: FaithfulnessConfig = FaithfulnessConfig()
     scale: ScaleConfig = ScaleConfig()
 
 

@@ -197,5 +197,6 @@ def _next(stage: str, config: Config) -> str:
         or config.summaries.references is not None
         or config.forgetting.texts is not None
         or bool(config.forgetting.tasks)
+        or config.faithfulness.judge is not None
     )
     return NEXT.get(stage, "evaluate" if evaluates else "run")

@@ -53,6 +53,8 @@ def used_endpoints(setup: EvaluationSetup) -> Iterator[EndpointUse]:
                 yield EndpointUse(f"open_book.{part}_server", server, True)
     if summaries.references is not None and summaries.judge is not None:
         yield EndpointUse("summaries.judge", summaries.judge, False)
+    if setup.faithfulness.judge is not None:
+        yield EndpointUse("faithfulness.judge", setup.faithfulness.judge, False)
 
 
 def check_prices(setup: EvaluationSetup) -> None:
@@ -106,6 +108,10 @@ class Callers:
 
         server: Any = self._used[section].settings
         return HttpEngine(self.open(section), server.model, purpose, server.endpoint)
+
+    def costs(self) -> list[requests.PurposeCost]:
+        """Return what was spent on each purpose in the project; nothing if no endpoint is open."""
+        return requests.costs(self._shared[0]) if self._shared else []
 
     def _opened(self, used: EndpointUse) -> Caller:
         from steep.llm.openai import OpenAIClient

@@ -115,6 +115,25 @@ class SummariesConfig(Section):
     claims_per_call: int = Field(20, ge=1, description="maximum claims per call of the judge")
 
 
+class FaithfulnessConfig(Section):
+    """The claims of a sample of synthetic texts, judged against their source documents."""
+
+    judge: ServerConfig | None = Field(
+        None,
+        description="the model that splits and judges claims (base_url, model, endpoint: chat); "
+        "null: not judged",
+    )
+    max_texts: int = Field(100, ge=1, description="maximum number of judged texts")
+    max_cost_usd: float | None = Field(
+        None,
+        gt=0,
+        description="maximum dollars for this in the project, within generate.max_cost_usd; "
+        "null: only that limit",
+    )
+    claims_per_call: int = Field(20, ge=1, description="maximum claims per call of the judge")
+    seed: int = Field(0, description="of the sample of texts")
+
+
 class ContaminationConfig(Section):
     """Evaluation questions in the synthetic texts, and in the prompts that made them."""
 

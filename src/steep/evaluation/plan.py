@@ -4,6 +4,7 @@ The evaluation runs in a temporary project, with endpoints that send nothing. An
 are used; others are replaced by placeholders, so that the requests that follow are the real ones as
 far as they can be known. Only the requests of a judge depend on texts that do not exist yet; these
 are expected to be as long as the human summaries, with two claims per sentence.
+Synthetic texts, too, are expected to have two; their number of words is `EXPECTED_WORDS`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr
 from dataclasses import asdict, dataclass, replace
+from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,6 +28,9 @@ from steep.core.errors import UserError
 from steep.core.formatting import dollars, some_of
 from steep.core.ranges import CASES, Range
 from steep.documents.sentences import ends_sentence
+from steep.documents.split import whole_documents
+from steep.documents.store import documents_of
+from steep.evaluation import faithfulness
 from steep.evaluation.callers import Callers, EndpointUse, check_prices, used_endpoints
 from steep.evaluation.config import BASE
 from steep.evaluation.document_index import DocumentIndex
@@ -38,6 +43,7 @@ from steep.evaluation.question_set import QuestionSet, read_question_set
 from steep.evaluation.questions import Question
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.summaries import study as summaries
+from steep.evaluation.summaries.claims import judge_summaries, measure_judge
 from steep.evaluation.summaries.judging import ClaimSplit, Judge, JudgedPassage
 from steep.evaluation.summaries.study import SummaryStudy
 from steep.evaluation.summaries.texts import Kind, SummaryRow
@@ -55,6 +61,7 @@ log = logging.getLogger("steep")
 
 STAND_IN = "Answer: A."  # in place of a text: as a choice, it is read
 CLAIMS_PER_SENTENCE = 2
+EXPECTED_WORDS = 400  # of a synthetic text
 SHOWN_SKIPPED = 3
 
 
@@ -99,6 +106,7 @@ def plan_evaluation(setup: EvaluationSetup, documents: Artifact, ledger: Ledger)
         with TemporaryDirectory() as folder, _Counters(setup, ledger) as counters, _quiet():
             elsewhere = replace(setup, project=Project(Path(folder)))
             _evaluate(elsewhere, documents, question_set, counters, written)
+            _judge_faithfulness(setup, documents, counters)
             calls = counters.sums()
         warnings = (*_skipped(question_set), *_over_limit(setup, ledger, calls))
         check_prices(setup)  # a limit without a price
@@ -251,6 +259,26 @@ def _evaluate(
         session = Session(question_set, doc_index, study)
         for name, server in setup.evaluate.servers.items():
             deque(ask(session, EvalModel(name, setup, None, server, counters)), maxlen=0)
+
+
+def _judge_faithfulness(setup: EvaluationSetup, documents: Artifact, counters: _Counters) -> None:
+    """Count the requests of judging as many texts as configured.
+
+    The texts may not exist yet, so the beginnings of documents stand for them.
+    """
+    settings = setup.faithfulness
+    if settings.judge is None or faithfulness.is_finished(setup):
+        return
+    engine = counters.engine(faithfulness.SECTION, faithfulness.PURPOSE)
+    judge = _ExpectedJudge(engine, settings.judge.model, attempts=1)
+    measure_judge(judge, settings.claims_per_call)
+    sources = whole_documents(documents_of(documents))
+    rows = [
+        SummaryRow("texts", each.id, "synthetic", number, "", f"{number}: {beginning}", "stop", 0)
+        for number, each in zip(range(settings.max_texts), cycle(sources.values()), strict=False)
+        for beginning in [" ".join(each.text.split()[:EXPECTED_WORDS])]
+    ]
+    judge_summaries(judge, rows, sources, claims_per_call=settings.claims_per_call)
 
 
 class _PlannedIndex(DocumentIndex):

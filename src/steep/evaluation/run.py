@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from steep.core.artifacts import MANIFEST, Artifact, Identity, Project, build
 from steep.core.errors import UserError
+from steep.evaluation import faithfulness
 from steep.evaluation.callers import Callers, check_prices, used_endpoints
 from steep.evaluation.config import BASE
 from steep.evaluation.contamination.artifact import contamination_artifacts
@@ -53,6 +54,7 @@ def check(setup: EvaluationSetup, documents: Artifact) -> None:
     general_text.check(setup)
     harness_tasks.check(setup)
     summaries.check(setup, documents)
+    faithfulness.check(setup)
     check_prices(setup)
     question_set = read_question_set(setup, documents)
     if question_set is None:
@@ -85,6 +87,8 @@ def evaluate(
     if texts is not None and question_set is not None:
         with Callers(setup) as callers:
             rows += contamination_artifacts(setup, question_set, texts, callers)
+    if texts is not None and setup.faithfulness.judge is not None:
+        rows.append(faithfulness.faithfulness_artifact(setup, documents, texts))
     if not rows:
         log.info("evaluate: nothing to ask, evaluate.questions is null")
         return None
@@ -209,6 +213,8 @@ def _disclosures(setup: EvaluationSetup) -> Iterator[str]:
         elif used.reads_only:
             part = name.removesuffix("_server")
             yield f"{host} will see the questions and all documents, in passages ({part})"
+        elif used.section == faithfulness.SECTION:
+            yield f"{host} will see synthetic texts, and their documents whole (judge)"
         elif used.section == "summaries.judge":
             yield f"{host} will see the summaries, and their documents whole (judge)"
         else:

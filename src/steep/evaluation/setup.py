@@ -13,6 +13,7 @@ from steep.evaluation.config import (
     BASE,
     ContaminationConfig,
     EvaluateConfig,
+    FaithfulnessConfig,
     ForgettingConfig,
     OpenBookConfig,
     SummariesConfig,
@@ -50,6 +51,7 @@ class EvaluationSetup:
     max_cost_usd: float | None  # the limit of the project, in dollars
     open_budget: Callable[[Ledger], Budget]
     contamination: ContaminationConfig
+    faithfulness: FaithfulnessConfig
 
     def planned_pairs(self, models: Iterable[str]) -> set[tuple[str, str]]:
         """Return the comparisons that a study of arms is made for, known before any result.

@@ -212,6 +212,53 @@ class SummariesResult(MethodResult):
     differences: tuple[SetDifference, ...]
 
 
+# Faithfulness of synthetic texts.
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeFaithfulness:
+    """The claims of the judged texts of one recipe; `supported` is the share of true ones."""
+
+    recipe: str
+    texts: int
+    documents: int
+    claims: int
+    judged: int  # claims with a verdict that could be read
+    supported: Interval | None
+    unread_passages: Mapping[str, int]  # parts of texts whose claims could not be read, by reason
+    unjudged: Mapping[str, int]  # claims without a verdict, by reason
+
+
+@dataclass(frozen=True, slots=True)
+class UnsupportedClaim:
+    """A claim of a synthetic text that the judge does not find in the source document."""
+
+    recipe: str
+    document_id: str
+    passage_id: str
+    claim: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaithfulnessResult(MethodResult):
+    """The claims of a sample of synthetic texts, judged against their documents.
+
+    Attributes:
+        judge: The agreement of the judge with labels; None if the limit came before it.
+        wanted: The number of texts in the sample; a limit in dollars may end before the last.
+        requests: All requests for this in the project, with their known cost.
+    """
+
+    judge: JudgeAgreement | None
+    wanted: int
+    judged: int
+    recipes: tuple[RecipeFaithfulness, ...]
+    examples: tuple[UnsupportedClaim, ...]
+    requests: int
+    known_usd: float
+    unpriced: int
+
+
 # Forgetting.
 
 
@@ -305,6 +352,7 @@ RESULTS: Mapping[str, type[MethodResult]] = {
     "summaries": SummariesResult,
     "general_text": GeneralTextResult,
     "tasks": TasksResult,
+    "faithfulness": FaithfulnessResult,
     "contamination": ContaminationResult,
 }
 

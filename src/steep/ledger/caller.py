@@ -38,6 +38,10 @@ def ignore(completion: Completion) -> None:
     """Ignore a completion."""
 
 
+class OverBudget(UserError):
+    """A limit on what may be spent does not suffice for the next request."""
+
+
 class Sends(Protocol):
     """Something that completes requests: a `Caller`, or a plan that only counts them."""
 
@@ -199,7 +203,7 @@ class _CallerRun:
         if unaffordable is not None:
             raise self._over_budget(unaffordable)
 
-    def _over_budget(self, most: Reservation) -> UserError:
+    def _over_budget(self, most: Reservation) -> OverBudget:
         budget, most_usd = self._account.budget, most.cost_usd or 0.0
         held_usd = budget.spent_usd + budget.reserved_usd + most_usd
         if budget.max_cost_usd is not None and held_usd > budget.max_cost_usd:
@@ -208,7 +212,7 @@ class _CallerRun:
         else:
             limit, needed = "generate.max_total_tokens", f"{most.tokens:,}"
             found = f"{budget.spent_tokens:,} tokens spent of {budget.max_tokens:,}"
-        return UserError(
+        return OverBudget(
             "The limit of the project is too low for the next request.",
             where=f"{limit}, {self._worker.section}",
             expected=f"{needed} more, the worst case of the request",

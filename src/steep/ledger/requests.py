@@ -88,10 +88,13 @@ def completed(ledger: Ledger, ids: Iterable[str]) -> dict[str, Completion]:
     return {row[1]: _completion(row[1:]) for row in rows if row[0] == "done"}
 
 
-def held(ledger: Ledger) -> Reservation:
-    """Return what all requests count against limits."""
-    query = "SELECT total(held_tokens), total(held_usd) FROM requests"
-    ((tokens, cost_usd),) = ledger.select(query)
+def held(ledger: Ledger, purpose: str | None = None) -> Reservation:
+    """Return what all requests, or those for one purpose, count against limits."""
+    query = (
+        "SELECT total(held_tokens), total(held_usd) FROM requests "
+        "WHERE purpose = ifnull(?, purpose)"
+    )
+    ((tokens, cost_usd),) = ledger.select(query, (purpose,))
     return Reservation(int(tokens), cost_usd)
 
 

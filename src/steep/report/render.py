@@ -41,6 +41,7 @@ from steep.report.sections.comparison import comparison
 from steep.report.sections.contamination import contamination
 from steep.report.sections.corpus import corpus
 from steep.report.sections.entities import entities
+from steep.report.sections.faithfulness import faithfulness
 from steep.report.sections.forgetting import forgetting
 from steep.report.sections.generation import generation
 from steep.report.sections.header import header, page_title, provenance
@@ -59,6 +60,7 @@ RESULTS: Sequence[Callable[[ResultTables], PageSection | None]] = (
     summaries,
     forgetting,
     other_methods,
+    faithfulness,
     contamination,
 )
 OTHERS = (caveats, generation, entities, training, corpus, provenance)

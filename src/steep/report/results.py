@@ -19,6 +19,7 @@ from steep.evaluation.results import (
 )
 from steep.evaluation.study_results import (
     HUMAN,
+    FaithfulnessResult,
     GeneralTextResult,
     OpenBookResult,
     SummariesResult,
@@ -52,6 +53,7 @@ class ResultTables:
     summaries: SummariesResult | None = None
     general_text: GeneralTextResult | None = None
     tasks: TasksResult | None = None
+    faithfulness: FaithfulnessResult | None = None
     contamination: ContaminationResult | None = None
     others: Mapping[str, MetricsResult] = field(default_factory=dict)
     skipped: tuple[SkippedQuestion, ...] = ()
@@ -93,8 +95,8 @@ class ResultTables:
 
     def __bool__(self) -> bool:
         """Return whether anything was measured."""
-        found = (self.open_book, self.summaries, self.general_text, self.tasks, self.others)
-        return bool(self.closed_book()) or any(found)
+        found = (self.open_book, self.summaries, self.general_text, self.tasks, self.faithfulness)
+        return bool(self.closed_book()) or any(found) or bool(self.others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ def setup_of(config: Config, project: Project) -> EvaluationSetup:
         max_cost_usd=config.generate.max_cost_usd,
         open_budget=partial(project_budget, config.generate),
         contamination=config.contamination,
+        faithfulness=config.faithfulness,
     )
 
 

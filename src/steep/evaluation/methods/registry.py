@@ -13,6 +13,7 @@ from typing import Any
 
 from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
+from steep.evaluation import faithfulness
 from steep.evaluation.contamination.scores import contamination_result, overlaps_of
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.methods import (
@@ -37,6 +38,7 @@ METHODS: dict[str, Method] = {
     "summaries": summaries.METHOD,
     "general_text": general_text.METHOD,
     "tasks": harness_tasks.METHOD,
+    "faithfulness": faithfulness.METHOD,
 }
 
 

@@ -59,7 +59,7 @@ def summaries(tables: ResultTables) -> PageSection | None:
         "written by humans, into claims and decides whether the document supports each claim and "
         "whether a true claim is important (salient) or not (cosmetic).",
         [
-            _judge_part(found.judge),
+            judge_part(found.judge),
             _chart(found),
             _relative_table(found),
             _count_table(found),
@@ -72,7 +72,8 @@ def summaries(tables: ResultTables) -> PageSection | None:
 # ---- reliability of the judge --------------------------------------------------------------------
 
 
-def _judge_part(judges: Sequence[JudgeAgreement]) -> Part:
+def judge_part(judges: Sequence[JudgeAgreement]) -> Part:
+    """Return how well judges agree with labels."""
     heading = "Reliability of the judge"
     if not judges:
         return Part(heading, ["The judge was not measured, so its reliability is unknown."])
