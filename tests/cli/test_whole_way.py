@@ -113,6 +113,18 @@ def test_arms_train_on_equal_tokens_from_the_same_start(finished: Path) -> None:
     assert raw["epochs"] > entigraph["epochs"]
 
 
+def test_the_corpus_is_shown_with_its_diversity(copy: Path, steep: Steep) -> None:
+    found = json.loads(steep("corpus", "--json", cwd=copy).out)
+    raw, generated = found["diversity"]
+    assert (raw["recipe"], generated["recipe"]) == ("documents", "entigraph")
+    assert raw["overlap"] == [1, 1, 1, 1] and raw["entity_coverage"] == 1
+    assert sum(each["texts"] for each in found["diversity"]) == found["counts"]["passages"]
+    assert 0 < generated["overlap"][0] < 1 and 0 < generated["pair_coverage"] <= 1
+    lines = steep("corpus", cwd=copy).out.splitlines()
+    assert "Diversity:" in lines
+    assert all(len(line) <= 80 for line in lines if not line.startswith("corpus: "))
+
+
 def test_status_adds_up(finished: Path, steep: Steep) -> None:
     ended = steep("status", "--json", cwd=finished)
     found = json.loads(ended.out)
