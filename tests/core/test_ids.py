@@ -32,6 +32,11 @@ def test_a_short_hash_is_the_start_of_the_long_one() -> None:
     assert len(stable_hash([1])) == 32
 
 
+@given(st.lists(st.integers() | st.text()))
+def test_a_seed_is_that_of_the_hash_of_its_parts(parts: list[str | int]) -> None:
+    assert derive_seed(*parts) == int(stable_hash(list(parts), 16), 16) >> 1
+
+
 def test_seeds_fit_a_signed_integer_and_tell_parts_apart() -> None:
     parts: list[tuple[str | int, ...]] = [(1, "1"), ("1", 1), ("11",), (11,), (1, 1), ()]
     seeds = {derive_seed(*each) for each in parts}

@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import Any
 
+_quote = json.encoder.encode_basestring
 _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -22,4 +23,8 @@ def stable_hash(value: Any, length: int = 32) -> str:
 
 def derive_seed(*parts: str | int) -> int:
     """Derive a 63-bit seed from its parts, e.g. `derive_seed(run_seed, document_id, 3)`."""
-    return int(stable_hash(list(parts), 16), 16) >> 1
+    # The first 16 digits of `stable_hash(list(parts))`; in half of its time.
+    written = (each if isinstance(each, int) else _quote(each) for each in parts)
+    text = f"[{','.join(map(str, written))}]"
+    digest = hashlib.blake2b(text.encode(), digest_size=32).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
