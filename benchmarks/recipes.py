@@ -12,6 +12,7 @@ folder. The plan is made before any call, and again after the first two document
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import subprocess
 import sys
@@ -141,6 +142,8 @@ def print_corpus(folder: Path, recipe: str, shown: int) -> None:
 
 def main() -> None:
     """Print a table of plans and outcomes, and the outcomes of the texts."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("source", type=Path, help="JSONL with id, title and text")
     parser.add_argument("recipes", nargs="+", help="a recipe, with options after '='")

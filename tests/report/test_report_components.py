@@ -23,9 +23,9 @@ from steep.report.run_data import (
     ReportData,
     SamplePassage,
 )
-from steep.report.sections.corpus import sample_passages
+from steep.report.sections.corpus import _recipe_table, sample_passages
 from steep.report.sections.diversity import diversity
-from steep.report.sections.entities import LISTED, SHOWN, count_entities, entities
+from steep.report.sections.entities import LISTED, SHOWN, count_entities, entities, extracted_names
 from steep.report.sections.generation import cost
 from steep.report.sections.new_information import new_information
 from steep.report.sections.training import MOST_POINTS, running_mean, thin
@@ -70,17 +70,37 @@ def test_entities_are_merged_over_spellings_and_parts() -> None:
 
 
 def test_a_triplet_joins_three_pairs_and_a_single_entity_none() -> None:
-    found = count_entities(small_run([passage(1, "a", "x", "y", "z"), passage(2, "a", "x")], {}))
+    passages = [passage(1, "a", "x", "y", "z"), passage(2, "a", "x")]
+    found = count_entities(small_run(passages, {"a": ["x"]}))
 
     assert [sorted(entity.cooccurring) for entity in found] == [["y", "z"], ["x", "z"], ["x", "y"]]
     assert {entity.passages for entity in found} == {1}
+
+
+def test_questions_and_prompts_are_no_entities_and_few_parts_have_a_row_each() -> None:
+    texts = [
+        *(("focal", (f"Why {i}?", "Retell it")) for i in range(11)),
+        *(("spa", (prompt,)) for prompt in ("teacher", "mind-map", "teacher")),
+        ("entigraph", ("x", "y")),
+    ]
+    passages = [
+        SamplePassage(f"p{i}", "a", f"c{i}", i, recipe, subset, 50)
+        for i, (recipe, subset) in enumerate(texts)
+    ]
+    run = small_run(passages, {"a": ["x", "y"]})
+    assert [entity.name for entity in count_entities(run)] == ["x", "y"]
+    assert run.corpus is not None
+    rows = _recipe_table(run.corpus, extracted_names(run)).rows
+    assert [(name, number) for name, number, *_ in rows] == [
+        ("entigraph, pairs", 1), ("focal", 11), ("spa, mind-map", 1), ("spa, teacher", 2),
+    ]  # fmt: skip
 
 
 def test_the_most_frequent_cooccurrences_stand_first_and_the_rest_is_folded() -> None:
     pairs = [("hub", f"e{number:03}") for number in range(LISTED + 4)]
     passages = [passage(i, "a", *pair) for i, pair in enumerate([*pairs, *pairs[7:8]])]
 
-    text = draw_section(entities(small_run(passages, {})), {}).text
+    text = draw_section(entities(small_run(passages, {"a": ["hub"]})), {}).text
 
     assert "e007 (2), e000 (1), e001 (1), e002 (1)<" in text
     assert f"{LISTED - SHOWN} more entities" in text and "5 entities with fewer passages" in text

@@ -22,6 +22,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from steep.core.formatting import plural
 from steep.core.ranges import Range
 from steep.core.words import count_words
 from steep.documents.document import Document
@@ -104,7 +105,7 @@ def what_came(texts: Sequence[str | None], wanted: str) -> str:
     if not given:
         return f"no answer has a text, and thus no {wanted}"
     begins = given[0][:SHOWN_CHARACTERS]
-    return f"{wanted}: none in {len(given)} answers; the first begins '{begins}'"
+    return f"{wanted}: none in {plural(len(given), 'answer')}; the first begins '{begins}'"
 
 
 @dataclass(frozen=True)

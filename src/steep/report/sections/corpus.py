@@ -30,11 +30,13 @@ from steep.report.run_data import (
     SamplePassage,
 )
 from steep.report.sections.diversity import diversity
+from steep.report.sections.entities import extracted_names, names_any
 
 SAMPLED_PASSAGES = 10
 SAMPLED_REJECTED = 3
 SHOWN_WORDS = 160  # longer texts are folded after this many
 SUBSET_NAMES = {0: "no entities named", 1: "single entities", 2: "pairs", 3: "triplets"}
+MOST_PARTS = 10  # of a recipe, such as its prompts, with a row each
 SIZES = {name: f"a {name} model" for name in ("small", "large")}  # of imported texts without names
 COMPARED_AT_ONCE = 100  # generated texts whose counterparts are read together
 SAMPLE_SEED, COMPARISON_SEED = "report", "writers"
@@ -53,7 +55,7 @@ def corpus(run: ReportData) -> PageSection:
         "spreads them over the documents, without regard to quality.",
         [
             _source_counts(documents) if documents and documents.counts else None,
-            _recipe_table(found),
+            _recipe_table(found, extracted_names(run)),
             _reason_table(found),
             diversity(run.diversity),
             _skipped_files(documents) if documents and documents.skipped else None,
@@ -78,10 +80,15 @@ def _skipped_files(documents: Documents) -> Table:
     return Table(headings, documents.skipped, texts=range(2))
 
 
-def _recipe_table(found: CorpusSummary) -> Table:
+def _recipe_table(found: CorpusSummary, extracted: frozenset[str]) -> Table:
+    parts: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for passage in found.passages:
+        if not names_any(passage.subset, extracted):
+            parts[passage.recipe].add(tuple(passage.subset))
     words: defaultdict[str, list[int]] = defaultdict(list)
     for passage in found.passages:
-        words[_recipe_name(passage, found)].append(passage.words)
+        name = _recipe_name(passage, found, extracted, len(parts[passage.recipe]))
+        words[name].append(passage.words)
     rows = [
         (name, len(each), sum(each), count(sum(each) / len(each)))
         for name, each in sorted(words.items())
@@ -89,12 +96,18 @@ def _recipe_table(found: CorpusSummary) -> Table:
     return Table(("recipe", "passages", "words", "words per passage"), rows)
 
 
-def _recipe_name(passage: SamplePassage, found: CorpusSummary) -> str:
+def _recipe_name(
+    passage: SamplePassage, found: CorpusSummary, extracted: frozenset[str], parts: int
+) -> str:
+    """Return a recipe with what its passage is about: entities by number, or one of a few parts."""
     if passage.recipe == RAW_RECIPE:
         return "documents (raw texts)"
     if models := found.imported.get(passage.recipe):
         return f"{passage.recipe}, recorded texts of {model_names(models)}"
     size = len(passage.subset)
+    if size and not names_any(passage.subset, extracted):
+        few = parts <= MOST_PARTS
+        return f"{passage.recipe}, {', '.join(passage.subset)}" if few else passage.recipe
     return f"{passage.recipe}, {SUBSET_NAMES.get(size, f'{size} entities')}"
 
 

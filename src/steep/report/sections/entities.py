@@ -35,8 +35,9 @@ def count_entities(run: ReportData) -> list[Entity]:
     for document_id, name in _extracted(run):
         entity = found.setdefault(_key(name), Entity(name))
         entity.documents[document_id] += 0
+    extracted = extracted_names(run)
     for passage in run.corpus.passages if run.corpus else ():
-        if len(passage.subset) < 2:
+        if len(passage.subset) < 2 or not names_any(passage.subset, extracted):
             continue
         for name in passage.subset:
             found.setdefault(_key(name), Entity(name))
@@ -46,6 +47,16 @@ def count_entities(run: ReportData) -> list[Entity]:
         for one, other in permutations(keys, 2):
             found[one].cooccurring[found[other].name] += 1
     return sorted(found.values(), key=lambda entity: (-entity.passages, entity.name))
+
+
+def extracted_names(run: ReportData) -> frozenset[str]:
+    """Return the entities that the generator extracted, folded."""
+    return frozenset(_key(name) for _, name in _extracted(run))
+
+
+def names_any(subset: Sequence[str], extracted: frozenset[str]) -> bool:
+    """Return whether a passage is about entities, rather than a style, a question or a strategy."""
+    return any(_key(name) in extracted for name in subset)
 
 
 def _key(name: str) -> str:
