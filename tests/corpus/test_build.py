@@ -85,8 +85,7 @@ def test_reasons_and_totals_add_up() -> None:
     )
     assert corpus.totals.reasons == {
         "repetition": 2,
-        "duplicate": 1,
-        "echo": 1,
+        "duplicate": 2,
         "short": 1,
         "unknown-document": 1,
     }
@@ -223,21 +222,25 @@ PROMPT = ("You are a careful editor.\n", TEXT, INSTRUCTION)
 
 
 def test_a_text_that_repeats_document_or_instructions_is_an_echo() -> None:
-    own = (
-        "Sofia Drewe has been the captain since the launch in Velmora in 2014, as everybody knows."
-    )
+    own = "Sofia Drewe has been the captain since the launch in Velmora, as everybody there knows."
+    known = " ".join(candidate(n).text for n in range(10, 20))
+    document = Document("ferry", "The Marlin", f"{TEXT}\n\n{known}")
     rows = [
-        candidate(1, f"{TEXT}\n\nThat is all there is to say about it."),
+        candidate(1, f"{known}\n\nThat is all there is to say about it."),
         candidate(2, f"{INSTRUCTION}\n\n{own} {candidate(9).text}", prompt=PROMPT),
         candidate(3, f"{INSTRUCTION}\n\n{own} {candidate(8).text}"),
-        candidate(4, f"{own} {candidate(7).text} {TEXT.partition('.')[0]}.", prompt=PROMPT),
+        candidate(4, f"{own} {candidate(7).text} {known.upper()} {INSTRUCTION.upper()}"),
         candidate(5, f"## {INSTRUCTION}\n\n{own} {candidate(6).text}", prompt=PROMPT),
+        candidate(6, TEXT + " A quotation."),
     ]
-    corpus = build(*rows, near_duplicates=None)
-    assert {row.call_id: row.reason for row in corpus.rejected} == {"c1": "echo", "c2": "echo"}
-    assert not build(*rows, filters={"echo": False}, near_duplicates=None).rejected
-    more = build(*rows, max_copied=0.3, near_duplicates=None)
-    assert {row.call_id for row in more.rejected} == {"c1", "c2", "c4"}
+
+    def rejected(**settings: object) -> dict[str, str]:
+        config = CorpusConfig.model_validate({"near_duplicates": None, **settings})
+        return {row.call_id: row.reason for row in built([document], rows, config).rejected}
+
+    assert rejected() == {"c1": "echo", "c2": "echo"}
+    assert rejected(filters={"echo": False}) == {}
+    assert rejected(max_copied=0.5) == {"c1": "echo", "c2": "echo", "c4": "echo"}
 
 
 @pytest.mark.parametrize("text", META)

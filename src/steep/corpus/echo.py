@@ -12,6 +12,7 @@ from functools import lru_cache
 from steep.core.words import words_of
 
 RUN_WORDS = 8
+QUOTED_WORDS = 100  # a text that copies fewer words is a quotation
 COPIED_INSTRUCTION = 24  # consecutive words of the instructions that a text of its own never has
 PARTS_KEPT = 64  # of prompts; that with the document is shared by many calls
 
@@ -34,7 +35,8 @@ def is_echo(text: str, document: frozenset[int], prompt: tuple[str, ...], most: 
     words = words_of(text)
     runs = list(map(hash, _runs(words)))
     asked = frozenset[int]().union(*map(runs_of, prompt)) if prompt else frozenset[int]()
-    if _covered(runs, lambda run: run in document or run in asked) > most * len(words):
+    copied = _covered(runs, lambda run: run in document or run in asked)
+    if copied >= QUOTED_WORDS and copied > most * len(words):
         return True
     longest = current = 0
     for run in runs if asked else ():
