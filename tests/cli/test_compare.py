@@ -102,7 +102,7 @@ def test_recipes_of_equal_tokens_from_the_plan_to_the_page(imported: Path, steep
     assert difference["points"] == gain
     shown = said.out.split("RECIPES")[1].split("page:")[0]
     assert max(map(len, shown.splitlines())) <= 80
-    assert "over documents" in " ".join(said.out.split())
+    assert "over the first recipe, long" in " ".join(said.out.split())
     page = (imported / "runs" / "default" / "comparison.html").read_text()
     assert "Recipes of run default" in page
     assert not list(imported.glob(".steep/train-*/model")), "weights are deleted once scored"
