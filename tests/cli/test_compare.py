@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +102,7 @@ def test_recipes_of_equal_tokens_from_the_plan_to_the_page(imported: Path, steep
     assert difference["points"] == gain
     shown = said.out.split("RECIPES")[1].split("page:")[0]
     assert max(map(len, shown.splitlines())) <= 80
-    assert "over documents" in " ".join(said.out.split())
+    assert "over the first recipe, long" in " ".join(said.out.split())
     page = (imported / "runs" / "default" / "comparison.html").read_text()
     assert "Recipes of run default" in page
     assert not list(imported.glob(".steep/train-*/model")), "weights are deleted once scored"
@@ -161,6 +164,16 @@ def test_a_slurm_array_makes_the_points_that_are_left(
     assert result(imported)["models"] == 3 and not result(imported)["missing"]
     again = done(steep(*TWO, "--submit", "slurm", cwd=imported, **variables))
     assert "every point is finished" in again.out
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+def test_ray_tasks_make_the_models_of_a_comparison(imported: Path, steep: Steep) -> None:
+    path = os.pathsep.join(sys.path)
+    done(steep(*TWO, "--engine", "ray", cwd=imported, PYTHONPATH=path))
+    assert result(imported)["models"] == 3 and not result(imported)["missing"]
+    again = done(steep(*TWO, cwd=imported))
+    assert "step 1/" not in again.err, "the artifacts are those of a run without Ray"
 
 
 # ---- generated texts -----------------------------------------------------------------------------

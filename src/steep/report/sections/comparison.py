@@ -67,7 +67,7 @@ def comparison(found: ComparisonResult) -> PageSection:
 
 def _metric(found: MetricComparison, result: ComparisonResult) -> Part:
     several = len({each.size for each in found.scores}) > 1
-    rows: list[list[Cell]] = [[Model(BASE), "", share_cell(found.base), "", "", "", ""]]
+    rows: list[list[Cell]] = [[Model(BASE), "", share_cell(found.base), "", "", ""]]
     for score in found.scores:
         price = score.usd_per_point
         rows.append(
@@ -75,7 +75,6 @@ def _metric(found: MetricComparison, result: ComparisonResult) -> Part:
                 Model(score.recipe, detail=f"size {count(score.size)}" if several else ""),
                 str(score.models),
                 share_cell(score.accuracy),
-                _gain(score.over_base),
                 _gain(score.over_documents),
                 _gain(score.over_first),
                 "" if price is None else dollars(price),
@@ -84,9 +83,9 @@ def _metric(found: MetricComparison, result: ComparisonResult) -> Part:
     left_out = f"; {count(found.left_out)} do not count for every model" if found.left_out else ""
     caption = (
         f"{plural(found.questions, 'question')} on {plural(found.documents, 'document')}{left_out}."
-        f" Guessing gives {percent(found.chance)}. Gains are in percentage points, over models "
-        f"with the same training tokens (over {result.recipes[0]}: as compared here), on the same "
-        f"questions. {INTERVALS} Each interval is that of a single difference, without a "
+        f" Guessing gives {percent(found.chance)}. Gains are in percentage points, over the "
+        f"documents alone with the same training tokens, and over the first recipe, "
+        f"{result.recipes[0]}. {INTERVALS} Each interval is that of a single difference, without a "
         "correction for their number. Cost per point: of generation, per point gained over the "
         "documents, where the interval of this gain is above zero."
     )
@@ -94,9 +93,8 @@ def _metric(found: MetricComparison, result: ComparisonResult) -> Part:
         "recipe",
         "models",
         ("accuracy", "95% interval"),
-        "over base",
         "over documents",
-        f"over {result.recipes[0]}",
+        "over first",
         "cost per point",
     )
     blocks: list[Block] = [Table(headings, rows, caption), Bullets(list(_conclusions(found)))]
@@ -145,7 +143,7 @@ def _texts(found: ComparisonResult) -> Part:
         "training tokens (with replay) are equal. Cost: of the calls of the recipe, preparing "
         "calls included, in proportion to the tokens; unknown for imported texts and calls "
         "without a price. A higher gzip ratio is more repetition, a higher share of distinct "
-        "4-grams less; compare rows with equally many sampled words."
+        "4-grams less (of at most 20,000 words; compare rows of about the same tokens)."
     )
     headings = (
         "recipe",
@@ -153,8 +151,7 @@ def _texts(found: ComparisonResult) -> Part:
         "tokens",
         "passes",
         "training tokens",
-        "generation cost",
-        "sampled words",
+        "cost",
         "gzip ratio",
         "distinct 4-grams",
     )
@@ -170,7 +167,6 @@ def _text_row(each: ComparedTexts) -> list[Cell]:
         decimal(each.passes, 1),
         UNKNOWN if each.training_tokens is None else count(each.training_tokens),
         UNKNOWN if cost is None else dollars(cost),
-        each.sampled_words,
         UNKNOWN if each.compression_ratio is None else decimal(each.compression_ratio, 2),
         UNKNOWN if each.distinct_4grams is None else percent(each.distinct_4grams),
     ]
