@@ -38,6 +38,7 @@ def imported(project: Path, steep: Steep) -> Path:
     settle(
         project / "steep.yaml",
         generate={"recipes": {}},
+        corpus={"near_duplicates": None, "filters": {"echo": False}},  # they repeat the documents
         train={"context_tokens": 32, "batch_sequences": 2, "replay_rate": 0.1},
     )
     done(steep("import", "--generations", "texts.jsonl", cwd=project))

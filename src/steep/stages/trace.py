@@ -146,7 +146,8 @@ def _passage(
     corpora = _newest_first(config, project, "corpus")
     for corpus in corpora:
         path = corpus.path / PASSAGES_NAME
-        row = row_of_text(path, _recipes_of(artifact), config.tokenize.holdout, number)
+        sources, holdout = _sources_of(artifact), config.tokenize.holdout
+        row = row_of_text(path, sources, holdout, number, artifact.path)
         if row is not None:
             passage = read_passage(path, row)
             if is_text(shard, number, passage.text, tokenizer):
@@ -173,13 +174,14 @@ def _tokens_of(
     from steep.tokens.shard import open_shard
 
     shard = open_shard(artifact.path)
-    number = text_of_row(path, _recipes_of(artifact), config.tokenize.holdout, row)
+    holdout = config.tokenize.holdout
+    number = text_of_row(path, _sources_of(artifact), holdout, row, artifact.path)
     if number is None or not is_text(shard, number, passage.text, _tokenizer(config, project)):
         return None
     return text_span(shard, number)
 
 
-def _recipes_of(artifact: Artifact) -> list[str]:
+def _sources_of(artifact: Artifact) -> list[str]:
     return list(artifact.manifest["identity"]["fields"]["train.arms"])
 
 

@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from steep.core.arms import PART, recipe_of
 from steep.core.errors import UserError
 from steep.corpus.passage import TextRow
 from steep.tokens.build import is_held_out
 from steep.tokens.shard import TokenShard
+from steep.tokens.sources import source_of
+from steep.tokens.subset import CHOSEN_NAME
 from steep.tokens.tokenize import tokenized
 
 AROUND = 12  # tokens that are shown on either side
@@ -86,34 +90,60 @@ def text_span(shard: TokenShard, text: int) -> tuple[int, int]:
     return int(shard.ends[text - 1]) if text else 0, int(shard.ends[text])
 
 
-def rows_of_arm(path: Path, recipes: Collection[str], holdout: float) -> Iterator[int]:
+def rows_of_arm(path: Path, sources: Collection[str], holdout: float) -> Iterator[int]:
     """Yield the rows of a `passages.parquet` that an arm reads, in the order of its shard."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
+    recipes, has_parts = {recipe_of(name) for name in sources}, any(PART in s for s in sources)
+    columns = ["id", "recipe", *(["subset"] if has_parts else [])]
     start = 0
-    for batch in pq.ParquetFile(path).iter_batches(ROWS_READ, columns=["id", "recipe"]):
+    for batch in pq.ParquetFile(path).iter_batches(ROWS_READ, columns=columns):
         own = np.flatnonzero(pc.is_in(batch.column("recipe"), pa.array(list(recipes))))
-        ids, names = (batch.column(name).take(pa.array(own)) for name in ("id", "recipe"))
-        rows = zip(own.tolist(), ids.to_pylist(), names.to_pylist(), strict=True)
-        for row, passage_id, recipe in rows:
-            if not (holdout and is_held_out(TextRow(passage_id, recipe, ""), holdout)):
+        taken = (batch.column(name).take(pa.array(own)).to_pylist() for name in columns)
+        for row, passage_id, recipe, *subset in zip(own.tolist(), *taken, strict=True):
+            text = TextRow(passage_id, recipe, "", *map(tuple, subset))
+            if has_parts and source_of(text, sources) is None:
+                continue
+            if not (holdout and is_held_out(text, holdout)):
                 yield start + row
         start += batch.num_rows
 
 
-def row_of_text(path: Path, recipes: Collection[str], holdout: float, text: int) -> int | None:
-    """Return the row of the passage that is text number `text` of an arm; None if there is none."""
-    return next(islice(rows_of_arm(path, recipes, holdout), text, None), None)
+def row_of_text(
+    path: Path, sources: Collection[str], holdout: float, text: int, shard: Path
+) -> int | None:
+    """Return the row of the passage that is text number `text` of a shard; None if there is none.
+
+    The shard of an arm with weights holds some of the texts of its sources, and says which.
+    """
+    if (chosen := _chosen(shard)) is not None:
+        text = int(chosen[text])
+    return next(islice(rows_of_arm(path, sources, holdout), text, None), None)
 
 
-def text_of_row(path: Path, recipes: Collection[str], holdout: float, row: int) -> int | None:
-    """Return the number of a passage among the texts of an arm; None if it is not one of them."""
-    for number, own in enumerate(rows_of_arm(path, recipes, holdout)):
+def text_of_row(
+    path: Path, sources: Collection[str], holdout: float, row: int, shard: Path
+) -> int | None:
+    """Return the number of a passage among the texts of a shard; None if it is not one of them."""
+    for number, own in enumerate(rows_of_arm(path, sources, holdout)):
         if own >= row:
-            return number if own == row else None
+            return _number_in(shard, number) if own == row else None
     return None
+
+
+def _chosen(shard: Path) -> NDArray[np.int64] | None:
+    path = shard / CHOSEN_NAME
+    return np.load(path) if path.exists() else None
+
+
+def _number_in(shard: Path, number: int) -> int | None:
+    """Return the place of a text of the sources in a shard that may hold only some of them."""
+    if (chosen := _chosen(shard)) is None:
+        return number
+    place = int(np.searchsorted(chosen, number))
+    return place if place < len(chosen) and chosen[place] == number else None
 
 
 def is_text(shard: TokenShard, number: int, text: str, tokenizer: Any) -> bool:
