@@ -197,18 +197,19 @@ def _in_form(prompt: str, rng: random.Random) -> str | None:
     """Write verdicts, questions, a list or a text with a lead-in, if a prompt asks for them."""
     above, *after = re.split(r"^### Task\n", prompt, maxsplit=1, flags=re.MULTILINE)
     task = "".join(after)
-    found = _sentences(above) or re.findall("^- (.+)", task, re.MULTILINE)
-    sentences = rng.sample(found, min(LISTED, len(found)))
     if "`1: yes`" in task:
         items = re.findall(r"^(\d+)\. Question:", task, re.MULTILINE)
         return "\n".join(f"{number}: {'no' if rng.random() < 0.2 else 'yes'}" for number in items)
+    lead_in = re.search(r'Begin with the line "(.+?)"', task)
+    if not (lead_in or "\nQuestion: ...\nAnswer: ..." in task or 'begins with "- "' in task):
+        return None
+    found = _sentences(above) or re.findall("^- (.+)", task, re.MULTILINE)
+    sentences = rng.sample(found, min(LISTED, len(found)))
     if "\nQuestion: ...\nAnswer: ..." in task:
         return "\n\n".join(f"Question: What is told here?\nAnswer: {each}" for each in sentences)
     if 'begins with "- "' in task:
         return "\n".join(f"- {each}" for each in sentences)
-    if lead_in := re.search(r'Begin with the line "(.+?)"', task):
-        return f"{lead_in[1]}\n{' '.join(sentences)}"
-    return None
+    return f"{lead_in[1]}\n{' '.join(sentences)}" if lead_in else None
 
 
 def _listing(kind: str, names: list[str]) -> str:
