@@ -65,7 +65,7 @@ def ours() -> IsNew:
 
 def by_rensa() -> IsNew:
     """Return rensa's as a function."""
-    from rensa import RMinHash, RMinHashDeduplicator  # type: ignore[import-untyped]
+    from rensa import RMinHash, RMinHashDeduplicator
 
     index = RMinHashDeduplicator(threshold=THRESHOLD, num_perm=MINIMA, use_lsh=True)
     numbers = iter(range(sys.maxsize))
@@ -80,7 +80,7 @@ def by_rensa() -> IsNew:
 
 def by_datasketch() -> IsNew:
     """Return datasketch's as a function."""
-    from datasketch import MinHash, MinHashLSH  # type: ignore[import-untyped]
+    from datasketch import MinHash, MinHashLSH
 
     index = MinHashLSH(threshold=THRESHOLD, num_perm=MINIMA)
     sketches: dict[int, Any] = {}
