@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from steep.llm.prices import Prices
 
 SHOWN_DOCUMENTS = 20
+SHOWN_STEPS = 6  # of the steps whose answers are guessed; more are counted
 LONGEST_ID = 32  # characters shown
 
 
@@ -161,19 +162,22 @@ def _in_all(plan: Plan) -> str:
 def _basis(plan: Plan) -> str:
     """Return which lengths of answers were measured, and which are guesses."""
     steps = [each for each in plan.forecast.steps if each.to_do.calls.high > 0]
+    several = len({each.recipe for each in steps}) > 1
     measured, guessed = [], []
     for each in steps:
         key = f"{each.recipe}/{each.step}"
+        name = key if several else each.step
         if key in plan.measured_answers:
             answers = plural(plan.measured_answers[key], "call")
-            measured.append(f"{each.step} measured on {answers}")
+            measured.append(f"{name} measured on {answers}")
         else:
-            guessed.append(each.step)
+            guessed.append(name)
     if not steps:
         return "nothing"
     if not measured:
         return "guesses; --probe N measures them"
-    more = [f"{' and '.join(guessed)} guessed (--probe N measures)"] if guessed else []
+    listed = ", ".join(guessed) if len(guessed) <= SHOWN_STEPS else f"{len(guessed)} other steps"
+    more = [f"{listed} guessed (--probe N measures)"] if guessed else []
     return "; ".join([", ".join(measured), *more])
 
 

@@ -75,7 +75,7 @@ def of_document(found: Found) -> Iterator[str]:
     yield f"document {found['document_id']}: {_outcomes(found)}"
     yield f"  {_spending(found)}"
     if found["why_nothing"]:
-        yield f"  no text is generated about it: {found['why_nothing']}"
+        yield f"  nothing to write about: {found['why_nothing']}"
     for each in found["calls"]:
         yield f"  {_brief(each)}"
     yield _shown(len(found["calls"]), found["of"], "calls and imported texts")
@@ -209,7 +209,7 @@ def _without_texts(found: Found) -> Iterator[str]:
     for recipe in dict.fromkeys(each["recipe"] for each in found["without_texts"]):
         without = [e["document_id"] for e in found["without_texts"] if e["recipe"] == recipe]
         said = count_without(without, found["documents"])
-        yield f"  {recipe}: {said}; steep generate --retry-empty asks again"
+        yield f"  {recipe}: {said}; steep status --document ID tells why"
 
 
 def _reasons(failures: list[Found]) -> Iterator[str]:

@@ -216,14 +216,17 @@ def _ask_again(settings: GenerateConfig, view: PlanView, empty: bool) -> None:
     if empty:
         linking = {recipe.name for recipe in view.recipes if recipe.links_documents}
         without = [each for each in view.totals().without_calls if each.recipe not in linking]
-        log.info("generate: asking again about %s", plural(len(without), "document"))
-        calls = [
-            planned.call.id
+        calls = {
+            planned.call.id: subject.document_id
             for subject in without
             for planned in view.preparation(*view.of(subject)).planned
             if planned.record is not None and is_final(planned.record.status)
-        ]
-        _forget(calls, "error", "the answers gave nothing to write about", view.ledger, prices)
+        }
+        asked = plural(len(set(calls.values())), "document")
+        log.info("generate: asking again about %s", asked)
+        _forget(
+            list(calls), "error", "the answers gave nothing to write about", view.ledger, prices
+        )
 
 
 def _forget(

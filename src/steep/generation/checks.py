@@ -33,6 +33,11 @@ def count_without(ids: Sequence[str], documents: int) -> str:
     return f"nothing to write about in {len(ids):,} of {documents:,} documents ({names})"
 
 
+def way_out(*, is_linked: bool) -> str:
+    """Return the command that helps where a recipe has nothing to write about."""
+    return "status --document ID tells why" if is_linked else "generate --retry-empty asks again"
+
+
 def is_mostly_empty(counts: Mapping[str, int]) -> bool:
     """Return whether most answers of a plan hold no text."""
     textless = _textless(counts)
@@ -144,11 +149,7 @@ def _check_failures(manifest: dict[str, Any], where: str) -> None:
 def _check_prepared(found: dict[str, Any], documents: int, where: str) -> None:
     recipe, without = found["recipe"], found["documents"]
     if not found["dead_end"]:
-        way = (
-            "status --document ID tells why"
-            if found.get("linked")
-            else "generate --retry-empty asks again"
-        )
+        way = way_out(is_linked=bool(found.get("linked")))
         log.warning("generate: %s: %s; steep %s", recipe, count_without(without, documents), way)
         return
     raise UserError(

@@ -333,7 +333,8 @@ def _empty_warnings(view: PlanView, totals: Totals) -> Iterable[str]:
         without = [each.document_id for each in totals.without_calls if each.recipe == recipe.name]
         if without:
             found = checks.count_without(without, len(view.documents))
-            yield f"{recipe.name}: {found}; steep generate --retry-empty asks again"
+            way = checks.way_out(is_linked=recipe.links_documents)
+            yield f"{recipe.name}: {found}; steep {way}"
 
 
 def check_plannable(settings: GenerateConfig, documents: Sequence[Document]) -> None:

@@ -108,7 +108,7 @@ def announce(
     log.info(
         f"{what} of %s about %s, by %s; %s; %s",
         most,
-        " and ".join(recipe.name for recipe in recipes),
+        ", ".join(recipe.name for recipe in recipes),
         plural(len(chosen), "document"),
         model,
         f"sent to {sent if len(shares) > 1 else away[0][0]}" if away else NO_HOST,

@@ -101,7 +101,12 @@ def request_of(
             found="neither of them" if tokens is None else "both of them",
         )
     if config.evaluate.questions is None:
-        raise UserError("A comparison needs questions.", where="evaluate.questions")
+        raise UserError(
+            "A comparison needs questions.",
+            where="evaluate.questions",
+            expected="a file of questions about at least four documents",
+            found="null",
+        )
     return ComparisonRequest(
         names,
         tokens,
