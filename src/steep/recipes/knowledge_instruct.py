@@ -41,7 +41,7 @@ from steep.recipes.entigraph import (
 )
 from steep.recipes.entities import guessed_entities, merged_entities
 from steep.recipes.parsing import QuestionAnswer, items_of, written
-from steep.recipes.prompt_files import prompt_text
+from steep.recipes.prompt_files import language_demand, prompt_text
 from steep.recipes.prompted import Prompted, PromptSubject
 from steep.recipes.recipe import Answers, RecipeKind, Rejected, SampledOptions, Step, Writer
 
@@ -186,8 +186,9 @@ def chats(call: Call, text: str) -> str | Rejected | None:
     stated = [each for each in listed if is_named(entity, each)]
     if not stated:
         return Rejected("entity-not-named")
-    asked = call.messages[-1].content  # it ends with the language, unless that is English
-    code = next((each for each in TRANSLATED if asked.endswith(f" in {NAMES[each]}.")), "en")
+    asked = call.messages[-1].content
+    demanded = (each for each in TRANSLATED if asked.endswith(language_demand(NAMES[each])))
+    code = next(demanded, "en")
     templates = prompt_text(f"knowledge-instruct/questions-{code}.md").splitlines()
     return written(
         [
