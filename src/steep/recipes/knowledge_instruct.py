@@ -11,7 +11,8 @@ make them self-contained, and `paraphrases` * E (more where an entity has over `
 facts). 30 entities, three passes and five paraphrases are up to 273 calls. The first one is that of
 `entigraph`, sampled as `generate` says, and is not paid for twice in a project with both.
 
-Differences from the paper: one call per entity makes facts self-contained and merges those that say
+Differences from the paper: entities are asked for in at most `passes` passes, where the paper goes
+on until none is missing; one call per entity makes facts self-contained and merges those that say
 the same, where the paper has calls per fact and one over the document; repetitions across entities
 are found in code, by their folded words; code checks that a fact names its entity. Unknown: the
 temperature (that of `generate`), and the paper's templates, which are written anew here, in
@@ -62,7 +63,7 @@ class KnowledgeInstructOptions(SampledOptions):
         3, ge=1, le=5, description="in which entities and facts are asked for; paper: 3"
     )
     max_entities: int = Field(
-        30, ge=2, description="per document; each has 3 to 4 + passes + paraphrases calls"
+        30, ge=2, description="per document; each has up to passes + 1 + paraphrases calls"
     )
 
 
