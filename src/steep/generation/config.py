@@ -34,7 +34,7 @@ def _options(value: Any) -> Any:
 
 
 class StopWhen(Section):
-    """When a recipe ends because its answers bring nothing new; see docs/recipes.md."""
+    """When a recipe ends because its answers bring nothing new; see docs/diversity.md."""
 
     new_information: float = Field(
         gt=0,
