@@ -80,6 +80,18 @@ def test_wrong_options_are_refused(project: Path, steep: Steep) -> None:
     assert ended.code == 2 and "add --preview 3" in ended.err
 
 
+def test_texts_about_linked_documents_are_said_to_be_paid_for_again(
+    project: Path, steep: Steep, endpoint: ScriptedServer
+) -> None:
+    settle(project / "steep.yaml", generate={"recipes": {"cross-document": {}, **RECIPES}})
+    found = previewed(steep, project, "1")
+    assert found["linking"] == ["cross-document"]
+    ended = steep("generate", "--preview", "1", cwd=project)
+    assert "except texts of cross-document" in ended.out
+    ended = steep("generate", "--preview", "1", "--recipe", "rephrase", cwd=project)
+    assert "except texts" not in ended.out
+
+
 @pytest.mark.parametrize("columns", [80, 100, 160, 240])
 def test_texts_stand_beside_their_sources(columns: int) -> None:
     call = PreviewedCall(

@@ -84,3 +84,9 @@ def test_thoughts_do_not_count_towards_a_target(reasoning: Path, steep: Steep) -
     assert steep("generate", cwd=reasoning).code == 0
     usage = json.loads(steep("status", "--json", cwd=reasoning).out)["ledger"]["usage"]
     assert usage["completion_tokens"] - usage["reasoning_tokens"] >= 200
+
+
+def test_a_preview_adds_up_the_reasoning(reasoning: Path, steep: Steep) -> None:
+    found = json.loads(steep("generate", "--preview", "2", "--json", cwd=reasoning).out)
+    paid = found["paid"]
+    assert paid["usage"]["reasoning_tokens"] == TOKENS * paid["calls"] > 0

@@ -77,4 +77,4 @@ def test_a_short_document_is_named_and_the_others_are_written_about(
     assert server.requests.total() - before == 3 + 6
     assert "nothing to write about in 1 of 4 documents (note)" in ended.err
     shown = steep("status", "--document", "note", cwd=project)
-    assert "strategies need at least 20" in shown.out, shown.out + shown.err
+    assert "fewer than 20" in shown.out, shown.out + shown.err

@@ -26,7 +26,7 @@ from steep.documents.document import Document
 from steep.generation.plan import PlanView
 from steep.ledger.ledger import Ledger
 from steep.recipes.parsing import questions_of
-from steep.recipes.partners import excerpt, keys_of, partners_of
+from steep.recipes.partners import MOST_LISTING, excerpt, keys_of, partners_of
 
 ENGLISH = (
     Document("a", "The Ferry", "Hask built a ferry on Lake Ostrel. Edda Varnholt steered it."),
@@ -175,6 +175,20 @@ def test_parts_of_one_document_are_no_partners() -> None:
     assert {each.document_id for each in found["b"]} == {"a#01", "a#02"}
     orders = {tuple(partners_of(documents, entities, 1.0, 5, seed)["b"]) for seed in range(9)}
     assert len(orders) == 2, "ties are broken by the seed"
+
+
+def test_an_entity_that_hundreds_of_documents_list_links_none() -> None:
+    documents = [Document(f"{n}", "A", "Joren Pell") for n in range(MOST_LISTING + 1)]
+    entities = {each.id: keys_of(each, ["Joren Pell"]) for each in documents}
+    assert not any(partners_of(documents, entities, 1.0, 5, 0).values())
+    assert len(partners_of(documents[1:], entities, 1.0, 5, 0)["1"]) == 5
+
+
+def test_many_shared_names_have_a_place_in_a_short_excerpt() -> None:
+    names = [f"Person {letter}" for letter in "ABCDEFGH"]
+    shown = excerpt(" ".join(f"{'filler ' * 50}{name}." for name in names), names, 50)
+    assert all(name in shown for name in names)
+    assert len(shown.replace("[...]", "").split()) <= 50
 
 
 def test_an_excerpt_is_around_the_shared_names() -> None:

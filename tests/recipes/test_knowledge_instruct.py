@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from scripted import CHINESE, GERMAN, GOLDEN, TINY, Answer, candidates, made, run, specimens
@@ -103,6 +104,19 @@ def test_texts_are_chats_in_the_language_of_the_document(
         assert item.question in [line.format(entity=each.subset[0]) for line in templates]
         questions.add(templates.index(item.question.replace(each.subset[0], "{entity}")))
     assert len(questions) > 1, "templates are drawn"
+
+
+def test_a_fact_that_names_a_language_does_not_decide_about_the_templates() -> None:
+    (paraphrases,) = [each for each in made("knowledge-instruct").steps if each.counts]
+    call = paraphrases.specimen(TINY[0])
+    user = call.messages[-1]
+    parts = (*user.parts[:-1], f"{user.parts[-1]}\n- Some Entity is written in German.")
+    call = replace(call, messages=(*call.messages[:-1], replace(user, parts=parts)))
+    text = paraphrases.passage(call, "- Some Entity is small.")
+    assert isinstance(text, str)
+    (item,) = questions_of(text)
+    english = prompt_text("knowledge-instruct/questions-en.md").splitlines()
+    assert item.question in [each.format(entity="Some Entity") for each in english]
 
 
 def test_a_paraphrase_in_no_usable_form_is_counted_with_the_reason(ledger: Ledger) -> None:

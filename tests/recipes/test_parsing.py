@@ -29,6 +29,11 @@ def test_sections_are_read_by_their_headings() -> None:
     assert sections_of("Prose without any heading.") == {}
 
 
+def test_headings_of_the_third_level_count_where_no_other_is_given() -> None:
+    text = "### 1. Build a timeline\nList the dates.\n\n### Teach it\nExplain."
+    assert sections_of(text) == {"Build a timeline": "List the dates.", "Teach it": "Explain."}
+
+
 @pytest.mark.parametrize(
     ("text", "items"),
     [
@@ -36,6 +41,9 @@ def test_sections_are_read_by_their_headings() -> None:
         ("first line\n\nsecond line", ["first line", "second line"]),
         ("1、第一个事实。\n2、第二个事实。", ["第一个事实。", "第二个事实。"]),
         ("- 3.5 million people live there", ["3.5 million people live there"]),
+        ("3.5 million people\n12:30 is the time", ["3.5 million people", "12:30 is the time"]),
+        ("-5 degrees\n**Ada** is born.", ["-5 degrees", "Ada is born."]),
+        ("1.One\n2)Two\n-Three", ["One", "Two", "Three"]),
         ("", []),
     ],
 )
@@ -66,6 +74,11 @@ def test_questions_with_their_answers(text: str) -> None:
         QuestionAnswer("Where?", "At the lake.\nIn spring."),
     ]
     assert questions_of(written(found)) == found
+
+
+def test_a_question_without_an_answer_is_left_out() -> None:
+    text = "Question: Who?\n\nQuestion: Where?\nAnswer: At the lake.\n\nQuestion: When?"
+    assert questions_of(text) == [QuestionAnswer("Where?", "At the lake.")]
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,13 @@ def test_a_judge_decides_per_item_and_what_it_did_not_decide_is_dropped(ledger: 
     assert [item.answer for item in questions_of(kept)] == ["It is 1.", "It is 3."]
 
 
+def test_the_same_questions_are_judged_once(ledger: Ledger) -> None:
+    recipe = made("summaries", kinds=["questions"], question_samples=3)
+    answer = "Question: Who?\nAnswer: Ada."
+    calls = run(ledger, [recipe], [TINY[0]], lambda _: answer).calls
+    assert Counter(call.stage for call in calls) == {"questions": 3, "judgements": 1}
+
+
 def test_without_a_judge_the_answers_are_the_texts(ledger: Ledger) -> None:
     recipe = made("summaries", kinds=["facts", "questions"], facts=2, judge=False)
 
@@ -112,4 +119,4 @@ def test_a_short_document_is_counted_and_costs_nothing(ledger: Ledger) -> None:
     assert not run(ledger, [recipe], [SHORT]).calls
     totals = PlanView([SHORT], [recipe], ledger).totals()
     assert [each.document_id for each in totals.without_calls] == ["short"]
-    assert recipe.unsuitable(SHORT) == "4 words, fewer than 30"
+    assert recipe.unsuitable(SHORT) == "the document has 4 words, fewer than 30"

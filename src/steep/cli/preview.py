@@ -87,7 +87,12 @@ def lines_of(found: Preview, columns: int | None) -> Iterator[str]:
     yield from wrap(f"paid now: {_sum(found.paid)}", columns)
     if found.paid_before.calls:
         yield from wrap(f"paid before for these texts: {_sum(found.paid_before)}", columns)
-    yield "the whole run uses these answers and does not pay for them again"
+    yield from wrap("the whole run uses these answers and does not pay for them again", columns)
+    if found.linking:
+        names = " and ".join(found.linking)
+        yield from wrap(
+            f"except texts of {names}: only the documents of the preview were linked", columns
+        )
 
 
 def wrap(line: str, columns: int | None) -> list[str]:

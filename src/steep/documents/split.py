@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
 
 from steep.core.words import word_spans
@@ -37,10 +38,10 @@ def split_documents(documents: Sequence[Document], max_words: int) -> tuple[Docu
 
 def split_document(document: Document, max_words: int) -> tuple[Document, ...]:
     """Split into parts `<id>#01`, ... of at most `max_words` words; a short one stays whole."""
-    spans = word_spans(document.text)
+    spans = _word_spans(document.text)
     if len(spans) <= max_words:
         return (document,)
-    ends = _end_levels(document.text, spans)
+    ends = _end_levels(document.text)
     cuts = [0, *_cuts(ends, len(spans), max_words), len(spans)]
     metadata = {**document.metadata, "part_of": document.whole_id}
     return tuple(
@@ -64,8 +65,15 @@ def whole_documents(documents: Iterable[Document]) -> dict[str, Document]:
     return wholes
 
 
-def _end_levels(text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
+@lru_cache(maxsize=1)  # some recipes split a document in several ways, one after another
+def _word_spans(text: str) -> Sequence[tuple[int, int]]:
+    return word_spans(text)
+
+
+@lru_cache(maxsize=1)
+def _end_levels(text: str) -> Sequence[int]:
     """Return, for each word but the last, what ends after it."""
+    spans = _word_spans(text)
     levels = []
     line_start = spans[0][0]
     for (start, end), (next_start, _) in pairwise(spans):

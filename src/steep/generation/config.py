@@ -53,8 +53,8 @@ class GenerateConfig(CallConfig):
 
     recipes: Recipes = Field(
         {"entigraph": EntiGraphOptions()},
-        description="by name: built-in (docs/recipes.md) or your own with a template; "
-        "{}: none (imported texts only)",
+        description="by name: built-in ones (docs/recipes.md lists them), those of installed "
+        "packages, or your own with a template; {}: none (imported texts only)",
     )
     documents: tuple[str, ...] = Field(
         (), description="IDs of the documents to write about; empty: all"

@@ -1,7 +1,8 @@
 """`steep generate --preview N`: write a few texts of every step, to read them before the whole run.
 
 The calls are those of the full run, and stay in the ledger: the full run does not pay for them
-again.
+again. The exception are texts of recipes that link documents, since only those of the preview are
+linked.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class Preview:
     calls: tuple[PreviewedCall, ...]
     paid: PreviewCost  # now
     paid_before: PreviewCost  # for the same calls, by earlier commands
+    linking: tuple[str, ...] = ()  # recipes whose texts the full run does not use
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as plain data."""
@@ -150,6 +152,7 @@ def make_preview(
         tuple(each for _, view in views for each in _shown(view, before)),
         _cost([each for name, each in ended.items() if name not in before]),
         _cost([each for name, each in ended.items() if name in before]),
+        tuple(recipe.name for recipe in recipes if recipe.links_documents),
     )
 
 
@@ -198,6 +201,7 @@ def _cost(found: Sequence[Completion]) -> PreviewCost:
             sum(each.prompt_tokens for each in usage),
             sum(each.cached_tokens for each in usage),
             sum(each.completion_tokens for each in usage),
+            sum(each.reasoning_tokens for each in usage),
         ),
         sum(each.cost_usd or 0.0 for each in answered),
         sum(each.cost_usd is None for each in answered),

@@ -24,8 +24,8 @@ from pydantic import Field
 
 from steep.core.formatting import plural
 from steep.core.ranges import Range
-from steep.core.words import count_words
 from steep.documents.document import Document
+from steep.recipes.lengths import too_short
 from steep.recipes.parsing import sections_of
 from steep.recipes.prompt_files import framed, prompt_text
 from steep.recipes.prompted import Prompted, PromptSubject
@@ -91,14 +91,6 @@ def expected_strategies(most: int) -> Range:
     return Range(max(1, most / 2), most, most)
 
 
-def too_short(document: Document) -> str | None:
-    """Return why a document is too short for strategies, or None."""
-    words = count_words(document.text)
-    if words >= LEAST_WORDS:
-        return None
-    return f"the document has {words} words, and strategies need at least {LEAST_WORDS}"
-
-
 def what_came(texts: Sequence[str | None], wanted: str) -> str:
     """Return that no answer has what was wanted, and how the first of them begins."""
     given = [" ".join(text.split()) for text in texts if text and text.strip()]
@@ -114,7 +106,7 @@ class ActiveReading(Recipe):
 
     def unsuitable(self, document: Document) -> str | None:
         """Return that a document is too short, or None."""
-        return too_short(document)
+        return too_short(document, LEAST_WORDS)
 
     def why_nothing(self, document: Document, answers: Answers) -> str:
         """Return how an answer without any strategy begins."""

@@ -27,7 +27,7 @@ from steep.core.ranges import Range
 from steep.documents.document import Document
 from steep.recipes.entigraph import EntiGraph, EntiGraphOptions, PreparingEntities, Prompts
 from steep.recipes.parsing import questions_of
-from steep.recipes.partners import Partner, excerpt, keys_of, partners_of
+from steep.recipes.partners import MOST_LISTING, Partner, excerpt, keys_of, partners_of
 from steep.recipes.prompt_files import prompt_text
 from steep.recipes.prompted import Passages, Prompted, PromptSubject, questions_only, whole_answer
 from steep.recipes.recipe import Answers, RecipeKind, Rejected, SampledOptions, Step, Writer
@@ -51,7 +51,11 @@ class CrossDocumentOptions(SampledOptions):
     )
     samples: int = Field(1, ge=1, description="texts per kind and partner")
     rare_share: float = Field(
-        0.2, gt=0, le=1, description="share of documents that may list an entity which links them"
+        0.2,
+        gt=0,
+        le=1,
+        description="share of documents that may list an entity which links them; "
+        f"{MOST_LISTING} documents at most",
     )
     partner_words: int = Field(
         600, ge=50, description="of a partner around the shared names; a shorter one is whole"

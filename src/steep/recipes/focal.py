@@ -30,9 +30,9 @@ from steep.recipes.active_reading import (
     StrategyOptions,
     expected_strategies,
     strategies_in,
-    too_short,
     what_came,
 )
+from steep.recipes.lengths import too_short
 from steep.recipes.parsing import items_of
 from steep.recipes.prompt_files import framed
 from steep.recipes.prompted import Prompted, PromptSubject
@@ -63,7 +63,7 @@ class Focal(Recipe):
 
     def unsuitable(self, document: Document) -> str | None:
         """Return that a document is too short, or None."""
-        return too_short(document)
+        return too_short(document, LEAST_WORDS)
 
     def why_nothing(self, document: Document, answers: Answers) -> str:
         """Return how an answer without any question, or without any strategy, begins."""

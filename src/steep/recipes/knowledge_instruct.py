@@ -11,7 +11,8 @@ make them self-contained, and `paraphrases` * E (more where an entity has over `
 facts). 30 entities, three passes and five paraphrases are up to 273 calls. The first one is that of
 `entigraph`, sampled as `generate` says, and is not paid for twice in a project with both.
 
-Differences from the paper: one call per entity makes facts self-contained and merges those that say
+Differences from the paper: entities are asked for in at most `passes` passes, where the paper goes
+on until none is missing; one call per entity makes facts self-contained and merges those that say
 the same, where the paper has calls per fact and one over the document; repetitions across entities
 are found in code, by their folded words; code checks that a fact names its entity. Unknown: the
 temperature (that of `generate`), and the paper's templates, which are written anew here, in
@@ -41,7 +42,7 @@ from steep.recipes.entigraph import (
 )
 from steep.recipes.entities import guessed_entities, merged_entities
 from steep.recipes.parsing import QuestionAnswer, items_of, written
-from steep.recipes.prompt_files import prompt_text
+from steep.recipes.prompt_files import language_demand, prompt_text
 from steep.recipes.prompted import Prompted, PromptSubject
 from steep.recipes.recipe import Answers, RecipeKind, Rejected, SampledOptions, Step, Writer
 
@@ -62,7 +63,7 @@ class KnowledgeInstructOptions(SampledOptions):
         3, ge=1, le=5, description="in which entities and facts are asked for; paper: 3"
     )
     max_entities: int = Field(
-        30, ge=2, description="per document; each has 3 to 4 + passes + paraphrases calls"
+        30, ge=2, description="per document; each has up to passes + 1 + paraphrases calls"
     )
 
 
@@ -186,8 +187,9 @@ def chats(call: Call, text: str) -> str | Rejected | None:
     stated = [each for each in listed if is_named(entity, each)]
     if not stated:
         return Rejected("entity-not-named")
-    asked = call.messages[-1].content  # it ends with the language, unless that is English
-    code = next((each for each in TRANSLATED if asked.endswith(f" in {NAMES[each]}.")), "en")
+    asked = call.messages[-1].content
+    demanded = (each for each in TRANSLATED if asked.endswith(language_demand(NAMES[each])))
+    code = next(demanded, "en")
     templates = prompt_text(f"knowledge-instruct/questions-{code}.md").splitlines()
     return written(
         [

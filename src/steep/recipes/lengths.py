@@ -15,8 +15,12 @@ def approximate_tokens(text: str) -> int:
 
 
 def too_short(document: Document, least_words: int) -> str | None:
-    """Return why a document of fewer words suits a recipe not, or None."""
+    """Return that a document has fewer words, for `Recipe.unsuitable`; None if it has not."""
     if len(document.text) > 100 * least_words:
         return None
     words = count_words(document.text)
-    return None if words >= least_words else f"{words} words, fewer than {least_words}"
+    return (
+        None
+        if words >= least_words
+        else f"the document has {words} words, fewer than {least_words}"
+    )

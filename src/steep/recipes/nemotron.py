@@ -32,7 +32,7 @@ from steep.documents.document import Document
 from steep.documents.split import split_document
 from steep.recipes.lengths import approximate_tokens
 from steep.recipes.parsing import items_of, questions_of, written
-from steep.recipes.prompt_files import filled, prompt_text
+from steep.recipes.prompt_files import prompt_text
 from steep.recipes.prompted import Prompted, PromptSubject
 from steep.recipes.recipe import (
     Answers,
@@ -41,8 +41,6 @@ from steep.recipes.recipe import (
     Rejected,
     SampledOptions,
     Writer,
-    ask,
-    foreign_language,
 )
 
 MARGIN = 2  # tokens below the longest answer: one of the full length is probably cut off
@@ -152,13 +150,8 @@ class Rewrites(Prompted):
             return Rejected("below-minimum")
         return found
 
-    def _call(self, document: Document, subject: PromptSubject, sample: int) -> Call:
-        segment = replace(document, text=subject.values.get("segment", ""))
-        messages = filled(self.prompt, segment, foreign_language(document))
-        return ask(
-            self.recipe, self.name, document, self.writer, messages,
-            subset=subject.subset, sample=sample, sampling=self.sampling,
-        )  # fmt: skip
+    def _shown(self, document: Document, subject: PromptSubject) -> Document:
+        return replace(document, text=subject.values.get("segment", ""))
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,21 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_BULLET = re.compile(r"^[ \t]*(?:[-*+•‣·]|\(?\d{1,3}[.):、．])[ \t]*(?=\S)")
-_HEADING = re.compile(r"^[ \t]*##[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
+# Neither a negative number, a decimal number, a time of day nor a bold word begins with a mark.
+_BULLET = re.compile(
+    r"^[ \t]*(?:[-+](?!\d)|\*(?!\*)|[•‣·]|\(?\d{1,3}(?:[.):](?!\d)|[、．]))[ \t]*(?=\S)"
+)
+_HEADINGS = [  # of the second level; of the third one if there are none
+    re.compile(rf"^[ \t]*{marks}[ \t]+(.+?)[ \t#]*$", re.MULTILINE) for marks in ("##", "###")
+]
 _DECORATION = re.compile(r"^[\s*_`\"“”'「『]+|[\s*_`\"“”'」』]+$")
 _NUMBER = re.compile(r"^(?:\(?\d{1,3}[.):、．]|(?:strategy|section)\s*\d{1,3}\s*[:.)-])\s*", re.I)
 _QUESTION = r"(?:question|q|frage|f|pregunta|domanda|pergunta|вопрос|问题|問題|問|问|질문)"
 _ANSWER = r"(?:answer|a|antwort|réponse|respuesta|risposta|resposta|ответ|答案|回答|答|답변|답)"
-_ITEM = re.compile(
-    rf"^[ \t>*_#-]*(?:\d{{1,3}}[.)][ \t]*)?[*_]*{_QUESTION}[ \t]*\d*[*_]*[ \t]*[:：][*_]*(.+?)"
-    rf"^[ \t>*_#-]*[*_]*{_ANSWER}[ \t]*\d*[*_]*[ \t]*[:：][*_]*(.+?)"
-    rf"(?=^[ \t>*_#-]*(?:\d{{1,3}}[.)][ \t]*)?[*_]*{_QUESTION}[ \t]*\d*[*_]*[ \t]*[:：]|\Z)",
-    re.IGNORECASE | re.MULTILINE | re.DOTALL,
+_LABEL = re.compile(
+    rf"^[ \t>*_#-]*(?:(?P<asks>(?:\d{{1,3}}[.)][ \t]*)?[*_]*{_QUESTION})|{_ANSWER})"
+    r"[ \t]*\d*[*_]*[ \t]*[:：][*_]*",
+    re.IGNORECASE | re.MULTILINE,
 )
 _VERDICT = re.compile(
     r"(?:verdict|answer|judg(?:e)?ment)[*_ \t]*[:：][*_ \t]*[\"'“]?(yes|no)\b"
@@ -40,11 +44,12 @@ class QuestionAnswer(NamedTuple):
 
 
 def sections_of(text: str) -> dict[str, str]:
-    """Return what stands under each heading of the second level, by the heading without a number.
+    """Return the text under each second-level heading, by the heading without a number.
 
-    The text of a heading that comes twice is joined.
+    Without a second-level heading, those of the third level count. The texts of a heading that
+    comes twice are joined.
     """
-    places = list(_HEADING.finditer(text))
+    places = next(filter(None, (list(each.finditer(text)) for each in _HEADINGS)), [])
     found: dict[str, str] = {}
     ends = [*(place.start() for place in places[1:]), len(text)]
     for place, end in zip(places, ends, strict=False):
@@ -67,9 +72,17 @@ def items_of(text: str, *, marked_only: bool = False) -> list[str]:
 
 
 def questions_of(text: str) -> list[QuestionAnswer]:
-    """Return the questions with their answers, in order."""
-    found = ((plain(match[1]), match[2].strip(" \t\n*_")) for match in _ITEM.finditer(text))
-    return [QuestionAnswer(question, answer) for question, answer in found if question and answer]
+    """Return the questions with their answers, in order; a question without an answer is none."""
+    labels = list(_LABEL.finditer(text))
+    asking = [place for place, label in enumerate(labels) if label["asks"]]
+    ends = [*(label.start() for label in labels), len(text)]
+    found = []
+    for place, following in zip(asking, [*asking[1:], len(labels)], strict=False):
+        if place + 1 < following:
+            question = plain(text[labels[place].end() : ends[place + 1]])
+            answer = text[labels[place + 1].end() : ends[following]].strip(" \t\n*_")
+            found.append(QuestionAnswer(question, answer))
+    return [each for each in found if all(each)]
 
 
 def verdict_of(text: str) -> bool | None:

@@ -16,6 +16,7 @@ from steep.documents.mentions import mention_index
 
 Key = tuple[str, ...]  # the folded words of a name, without an article
 GAP = "\n[...]\n"  # between two parts of an excerpt
+MOST_LISTING = 200  # documents that a rare entity may link, as each of them meets all others
 MOST_SHOWN_NAMES = 8  # of those that two documents share, the rarest first
 
 
@@ -43,15 +44,15 @@ def partners_of(
 
     Two documents are worth the sum of log((n + 1) / k) over the rare entities that both list, where
     n is the number of documents and k that of those which list the entity. An entity is rare if
-    at most `rare_share` of the documents list it, or two. Ties are broken by the seed. Parts of
-    one document are no partners.
+    at most `rare_share` of the documents list it (two at least, `MOST_LISTING` at most). Ties are
+    broken by the seed. Parts of one document are no partners.
     """
     whole = {each.id: each.whole_id for each in documents}
     listed: dict[Key, list[str]] = defaultdict(list)
     for document in documents:
         for key in entities[document.id]:
             listed[key].append(document.id)
-    limit = max(2, math.floor(rare_share * len(documents)))
+    limit = max(2, min(math.floor(rare_share * len(documents)), MOST_LISTING))
     weights = {
         key: math.log((len(documents) + 1) / len(ids))
         for key, ids in listed.items()
@@ -98,7 +99,7 @@ def excerpt(text: str, names: Sequence[str], most_words: int) -> str:
         pattern = r"\s+".join(map(re.escape, name.split()))
         places = [found.start() for found in re.finditer(pattern, text, re.IGNORECASE)]
         own = 0
-        width = max(8, share // max(1, min(len(places), 3)))
+        width = min(share, max(8, share // max(1, min(len(places), 3))))
         for place in places:
             word = bisect_right(starts, place) - 1
             first = max(0, min(word - width // 2, len(spans) - width))

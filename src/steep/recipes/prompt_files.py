@@ -26,7 +26,7 @@ def prompt_text(path: str) -> str:
 
 
 def framed(frame: str, *tasks: str) -> str:
-    """Return the built-in frame of a recipe's prompts with a task in it, which files make up."""
+    """Return a built-in prompt with the texts of other files in place of its `{task}`."""
     text = "\n\n".join(map(prompt_text, tasks))
     return prompt_text(frame).replace("{task}", text)
 
@@ -49,7 +49,7 @@ def filled(
     before, shown, after = body.partition(DOCUMENT)
     task, varying = _split_at_values(after, values)
     if language:
-        varying += f"\n\nThe document is in {language}. Write the whole answer in {language}."
+        varying += language_demand(language)
     text = {"title": document.title, **values}
     parts = (
         _replaced(before, text),
@@ -59,6 +59,11 @@ def filled(
     )
     user = Message("user", tuple(part for part in parts if part))
     return (Message("system", (_replaced(head, text),)), user) if head else (user,)
+
+
+def language_demand(language: str) -> str:
+    """Return the end of the prompt about a document that is not in English."""
+    return f"\n\nThe document is in {language}. Write the whole answer in {language}."
 
 
 def _split_at_values(text: str, values: Mapping[str, str]) -> tuple[str, str]:

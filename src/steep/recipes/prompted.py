@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from steep.core.calls import Call, Sampling
 from steep.core.ranges import Range
-from steep.core.words import count_words
 from steep.documents.document import Document
+from steep.recipes.lengths import too_short
 from steep.recipes.parsing import questions_of, written
 from steep.recipes.prompt_files import filled
 from steep.recipes.recipe import (
@@ -125,11 +125,15 @@ class Prompted(Step):
         return self.take(call, text)
 
     def _suits(self, document: Document) -> bool:
-        return not self.least_words or count_words(document.text) >= self.least_words
+        return too_short(document, self.least_words) is None
+
+    def _shown(self, document: Document, subject: PromptSubject) -> Document:
+        return document
 
     def _call(self, document: Document, subject: PromptSubject, sample: int) -> Call:
         language = foreign_language(document) if self.translates else None
-        messages = filled(self.prompt, document, language, **subject.values)
+        shown = self._shown(document, subject)
+        messages = filled(self.prompt, shown, language, **subject.values)
         return ask(
             self.recipe, self.name, document, self.writer, messages,
             subset=subject.subset, sample=sample, sampling=self.sampling,

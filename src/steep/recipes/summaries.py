@@ -16,8 +16,9 @@ the summaries alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from pydantic import Field
@@ -85,32 +86,17 @@ class Summaries(Recipe):
         return too_short(document, LEAST_WORDS)
 
 
-def document_itself(document: Document, answers: Answers) -> Sequence[PromptSubject]:
-    """Return the document as the single subject, if it is long enough."""
-    return () if too_short(document, LEAST_WORDS) else (PromptSubject(),)
-
-
 @dataclass(frozen=True)
 class _Facts:
     """Subjects that rest on the list of facts."""
 
     most: int
 
-    def listing(self, document: Document, answers: Answers) -> Sequence[PromptSubject]:
-        """Return the subject of the call for the list."""
-        found = document_itself(document, answers)
-        return tuple(each._replace(values={"facts": str(self.most)}) for each in found)
-
     def single(self, document: Document, answers: Answers) -> Sequence[PromptSubject]:
         """Return each listed fact as a subject."""
         listed = (items_of(text) for text in answers.get("facts", ()) if text)
         facts = dict.fromkeys(fact for items in listed for fact in items)
         return tuple(PromptSubject((fact,), {"fact": fact}) for fact in list(facts)[: self.most])
-
-    def expected(self, document: Document) -> Range:
-        """Expect as many facts as asked for, or fewer."""
-        most = 0 if too_short(document, LEAST_WORDS) else self.most
-        return Range(min(1, most), most, most)
 
 
 def _numbered(text: str) -> str:
@@ -123,22 +109,12 @@ class _Judge:
     """Subjects and passages of the judge of the answers of some steps."""
 
     steps: tuple[str, ...]
-    expected_items: tuple[_Facts | int, ...]  # answers per document, by step
 
     def subjects(self, document: Document, answers: Answers) -> Sequence[PromptSubject]:
-        """Return the items of each answer that has any."""
+        """Return the items of each answer that has any; the same items are judged once."""
         texts = ((step, text) for step in self.steps for text in answers.get(step, ()))
-        numbered = ((step, _numbered(text)) for step, text in texts if text)
+        numbered = dict.fromkeys((step, _numbered(text)) for step, text in texts if text)
         return tuple(PromptSubject((step,), {"items": items}) for step, items in numbered if items)
-
-    def expected(self, document: Document) -> Range:
-        """Expect an answer with items from every call of the steps."""
-        number = Range.exactly(0)
-        if too_short(document, LEAST_WORDS):
-            return number
-        for each in self.expected_items:
-            number += Range.exactly(each) if isinstance(each, int) else each.expected(document)
-        return number
 
     @staticmethod
     def passage(call: Call, text: str) -> str | Rejected | None:
@@ -154,58 +130,48 @@ class _Judge:
 def summaries(name: str, options: SummaryOptions, writer: Writer) -> Summaries:
     """Return the recipe with these options."""
     own = writer.sampled(options)
-    about = replace(own.sampling, temperature=options.question_temperature)
-    facts = _Facts(options.facts)
+    step = partial(Prompted, name, writer=own, least_words=LEAST_WORDS)
+    direct = not options.judge  # the answers with questions are training text themselves
+    asks = partial(step, counts=direct, gives_text=direct, take=questions_only)
     steps: list[Step] = [
-        Prompted(
-            name, kind, prompt_text(f"summaries/{kind}.md"), own, options.samples, document_itself
-        )
+        step(name=kind, prompt=prompt_text(f"summaries/{kind}.md"), samples=options.samples)
         for kind in ("extractive", "detailed")
         if kind in options.kinds
     ]
-    direct = not options.judge  # the answers with questions are training text themselves
+    judged: dict[str, Range] = {}  # answers per document, by step
     if "facts" in options.kinds:
+        judged["fact_questions"] = Range(1, options.facts, options.facts)
+        listing = prompt_text("summaries/facts.md").replace("{facts}", str(options.facts))
         steps += [
-            Prompted(
-                name, "facts", prompt_text("summaries/facts.md"), own,
-                subjects=facts.listing, counts=False, gives_text=False,
-            ),
-            Prompted(
-                name, "fact_questions", prompt_text("summaries/fact-questions.md"), own,
-                subjects=facts.single, needs=("facts",), expected=facts.expected,
-                typical=_fact_of_usual_length(), counts=direct, gives_text=direct,
-                take=questions_only,
+            step(name="facts", prompt=listing, counts=False, gives_text=False),
+            asks(
+                name="fact_questions", prompt=prompt_text("summaries/fact-questions.md"),
+                subjects=_Facts(options.facts).single, needs=("facts",),
+                expected=judged["fact_questions"], typical=_fact_of_usual_length(),
             ),
         ]  # fmt: skip
     if "questions" in options.kinds:
-        steps += [
-            Prompted(
-                name, "questions", prompt_text("summaries/questions.md"), own,
-                options.question_samples, document_itself, sampling=about,
-                counts=direct, gives_text=direct, take=questions_only,
-            )
-        ]  # fmt: skip
-    return Summaries(name, (*steps, *_judge(name, options, own, facts)))
+        judged["questions"] = Range.exactly(options.question_samples)
+        about = replace(own.sampling, temperature=options.question_temperature)
+        prompt = prompt_text("summaries/questions.md")
+        steps.append(
+            asks(name="questions", prompt=prompt, samples=options.question_samples, sampling=about)
+        )
+    if options.judge and judged:
+        steps.append(_judge(step, own, judged))
+    return Summaries(name, tuple(steps))
 
 
-def _judge(name: str, options: SummaryOptions, writer: Writer, facts: _Facts) -> tuple[Step, ...]:
-    """Return the step of the judge, if there is anything to judge."""
-    per_step: dict[str, _Facts | int] = {}
-    if "facts" in options.kinds:
-        per_step["fact_questions"] = facts
-    if "questions" in options.kinds:
-        per_step["questions"] = options.question_samples
-    if not options.judge or not per_step:
-        return ()
-    judge = _Judge(tuple(per_step), tuple(per_step.values()))
-    return (
-        Prompted(
-            name, "judgements", prompt_text("summaries/judge.md"), writer,
-            subjects=judge.subjects, needs=judge.steps, expected=judge.expected,
-            typical=PromptSubject(("questions",), {"items": _items_of_usual_length()}),
-            sampling=replace(writer.sampling, temperature=JUDGE_TEMPERATURE),
-            take=judge.passage, counts=False, translates=False, quotes_prompt=True,
-        ),
+def _judge(step: Callable[..., Prompted], writer: Writer, judged: Mapping[str, Range]) -> Prompted:
+    """Return the step that judges the answers of these steps, of so many per document."""
+    judge = _Judge(tuple(judged))
+    return step(
+        name="judgements", prompt=prompt_text("summaries/judge.md"),
+        subjects=judge.subjects, needs=judge.steps,
+        expected=sum(judged.values(), Range.exactly(0)),
+        typical=PromptSubject(("questions",), {"items": _items_of_usual_length()}),
+        sampling=replace(writer.sampling, temperature=JUDGE_TEMPERATURE),
+        take=judge.passage, counts=False, translates=False, quotes_prompt=True,
     )  # fmt: skip
 
 
