@@ -238,6 +238,21 @@ def test_the_limit_of_the_project_still_holds(project: Path, steep: Steep) -> No
     assert cost_of(project, "qa") <= 0.002 and not made(project, "train")
 
 
+def test_no_money_is_spent_where_the_cost_of_earlier_calls_is_unknown(
+    project: Path, steep: Steep
+) -> None:
+    unpriced = ("generate.usd_per_million_output_tokens=null", "generate.max_total_tokens=2000")
+    steep("generate", *(word for each in unpriced for word in ("--set", each)), cwd=project)
+    before = calls(project)
+    recipe = json.loads(steep("status", "--json", cwd=project).out)["plan"]
+    assert before and recipe["to_do"]
+    command = ("compare", "--recipes", "entigraph,rephrase", "--cost", "0.01", *LENGTH)
+    ended = steep(*command, "--yes", cwd=project)
+    assert ended.code == 2 and "answers without a known cost" in ended.err
+    assert calls(project) == before
+    assert steep(*command, "--plan", cwd=project).code == 2
+
+
 # ---- what is refused -----------------------------------------------------------------------------
 
 

@@ -16,12 +16,15 @@ from steep_command import Steep
 
 from steep.corpus.passage import Passage, read_passages
 from steep.ledger.ledger import Ledger
+from steep.recipes.recipe import RecipeOptions
+from steep.recipes.template import TemplateOptions
+from steep.stages.export_corpus import _public_options
 
 pytest_plugins = ["command_fixtures"]
 
 ARMS = {"raw": ["documents"], "all": ["documents", "entigraph", "rephrase", "told"]}
 TOLD = "Joren Pell kept bees in Tessel before the town made him master of its harbour, long ago"
-RECIPES = {"rephrase": {"samples": 1}, "entigraph": {"pairs": 5}}
+RECIPES: dict[str, dict[str, Any]] = {"rephrase": {"samples": 1}, "entigraph": {"pairs": 5}}
 
 
 @pytest.fixture
@@ -182,6 +185,9 @@ def test_what_cannot_be_exported_or_imported(written: Path, steep: Steep, tmp_pa
     ended = steep("export", "corpus", "documents", cwd=written)
     assert ended.code == 2 and "an export has not written" in ended.err
     assert not (written / "documents/README.md").exists()
+    ended = steep("export", "corpus", "out", "--public", cwd=written)
+    assert ended.code == 2 and "--push OWNER/NAME" in ended.err
+    assert not (written / "out").exists()
     for arguments, said in (
         (["--corpus", "nowhere"], "no such directory"),
         (["--corpus", "documents"], "none of these files"),
@@ -200,6 +206,24 @@ def test_what_cannot_be_exported_or_imported(written: Path, steep: Steep, tmp_pa
     pq.write_table(_table(names), written / "bad/data/a.parquet")
     ended = steep("import", "--corpus", "bad", cwd=written)
     assert ended.code == 2 and "'id' must be a call and a document" in ended.err
+
+
+def test_without_texts_no_directory_is_made(project: Path, steep: Steep) -> None:
+    ended = steep("export", "corpus", "out", cwd=project)
+    assert ended.code == 2 and "no synthetic text" in ended.err
+    assert not (project / "out").exists()
+
+
+class _OptionsWithPaths(RecipeOptions):
+    instructions: Path
+    samples: int = 3
+
+
+def test_the_card_has_no_local_path_of_any_recipe() -> None:
+    of_package = _OptionsWithPaths(instructions=Path("/home/me/secret.md"))
+    assert _public_options(of_package) == {"samples": 3}
+    own = TemplateOptions(template=Path("/home/me/own.md"), samples=2, text="Tell {document}")
+    assert _public_options(own) == {"samples": 2}
 
 
 def _table(names: list[str]) -> Any:

@@ -192,6 +192,16 @@ def test_what_an_assistant_says_around_a_text_is_removed_and_counted() -> None:
     assert corpus.totals.counts["phrases_removed"] == 5
 
 
+def test_assistant_phrases_of_truncated_texts_are_counted() -> None:
+    announced = f"Sure! Here is the text:\n\n{candidate(1).text} {candidate(2).text} The"
+    corpus = build(candidate(1, announced, status="truncated"), truncated="trim")
+    assert [row.text for row in corpus.passages if row.call_id] == [
+        f"{candidate(1).text} {candidate(2).text}"
+    ]
+    counts = corpus.totals.counts
+    assert (counts["trimmed"], counts["phrases_removed"]) == (1, 1)
+
+
 def test_the_same_input_gives_the_same_corpus() -> None:
     rows = [candidate(n) for n in range(9)]
     one, other = build(*rows), build(*rows)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from steep.core.files import read_rows, write_rows
-from steep.corpus.passage import Passage, RejectedText, TextRow, read_passages, stream_texts
+from steep.corpus.passage import Passage, RejectedText, TextRow, read_passages, stream_rows
 
 PASSAGES = (
     Passage("documents:a", "Raw text here.", "a", None, 0, "documents", (), 3),
@@ -16,8 +16,9 @@ PASSAGES = (
 def test_passages_come_back_as_they_were(tmp_path: Path) -> None:
     write_rows(tmp_path / "passages.parquet", PASSAGES, Passage)
     assert read_passages(tmp_path / "passages.parquet") == PASSAGES
-    assert [*stream_texts(tmp_path / "passages.parquet")] == [
-        TextRow(each.id, each.recipe, each.text, list(each.subset)) for each in PASSAGES
+    assert [*stream_rows(tmp_path / "passages.parquet", Passage)] == [*PASSAGES]
+    assert [*stream_rows(tmp_path / "passages.parquet", TextRow)] == [
+        TextRow(each.id, each.recipe, each.text, each.subset) for each in PASSAGES
     ]
 
 

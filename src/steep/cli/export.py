@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from steep.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption, load_project, print_first
+from steep.core.errors import UserError
 from steep.core.formatting import plural
 
 app = typer.Typer(no_args_is_help=True, help="Write the corpus, or the questions, for others.")
@@ -93,6 +94,8 @@ def corpus(
 
     if push is not None:
         check_push(push)
+    elif public:
+        raise UserError("--public belongs to an upload.", hint="add --push OWNER/NAME")
     opened, project = load_project(config, set)
     target = directory or project.run_directory(opened.name) / "dataset"
     exported = export_corpus.run(opened, project, target, license, with_documents=documents)

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
+
+CHARACTERS_PER_WORD = 2  # of scripts without blanks, in numbers of English words
 
 # Thai and Lao, Tibetan, Burmese, Khmer, the iteration marks, kana, ideographs; without punctuation.
 _UNSPACED = (
@@ -97,6 +100,18 @@ def count_words(text: str) -> int:
 def is_unspaced(word: str) -> bool:
     """Return whether a word is a character of a script without spaces between words."""
     return _IS_UNSPACED.match(word) is not None
+
+
+def word_scale(words: Sequence[str]) -> int:
+    """Return the number of these words that correspond to one English word."""
+    if all(map(str.isascii, words)):
+        return 1
+    return CHARACTERS_PER_WORD if sum(map(is_unspaced, words)) * 2 > len(words) else 1
+
+
+def word_ngrams(words: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
+    """Return each run of `n` consecutive words: `len(words) - n + 1`, or none."""
+    return zip(*(islice(words, start, None) for start in range(n)), strict=False)
 
 
 @lru_cache(maxsize=1)

@@ -58,17 +58,17 @@ def check_batch(config: CorpusConfig, batch: Batch) -> list[Checked]:
 def check(candidate: Candidate, source: Source | None, config: CorpusConfig) -> Checked:
     """Return the passage text of a candidate, or the reason why it is rejected."""
     said = clean_text(candidate.text)
-    text = candidate.text if candidate.is_passage else without_assistant_phrases(said)
+    whole = candidate.text if candidate.is_passage else without_assistant_phrases(said)
     trims = candidate.status == "truncated" and config.truncated == "trim"
-    if trims:
-        text = trim_to_sentence(text)
+    text = trim_to_sentence(whole) if trims else whole
     reason = _failed(candidate, source, text, trims, config)
     if reason is not None:
         return Checked("", 0, b"", None, reason)
     found = kept(text, config)
+    lost_phrases = whole != said and not candidate.is_passage
     if candidate.quotes:  # two texts with one quotation are no duplicates of each other
         found = found._replace(sketch=None)
-    return found._replace(is_trimmed=trims, lost_phrases=text != said and not trims)
+    return found._replace(is_trimmed=trims, lost_phrases=lost_phrases)
 
 
 def kept(text: str, config: CorpusConfig) -> Checked:

@@ -8,7 +8,7 @@ from typing import Any
 
 from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.corpus.diversity_result import write_diversity
-from steep.corpus.passage import PASSAGES_NAME, stream_full_texts
+from steep.corpus.passage import PASSAGES_NAME, FullText, stream_rows
 from steep.documents.document import Document
 
 STAGE = "diversity"
@@ -30,7 +30,7 @@ def make_diversity(
     def make(directory: Path) -> dict[str, Any]:
         from steep.corpus.diversity import measure
 
-        texts = stream_full_texts(corpus.path / PASSAGES_NAME)
+        texts = stream_rows(corpus.path / PASSAGES_NAME, FullText)
         imported = corpus.manifest["imported"]
         found = measure(texts, documents, entities, imported, models_of)
         write_diversity(directory, found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from steep.core.words import words_of
+from steep.core.words import word_ngrams, words_of
 
 RUN_WORDS = 8
 QUOTED_WORDS = 100  # a text that copies fewer words is a quotation
@@ -20,7 +20,7 @@ PARTS_KEPT = 64  # of prompts; that with the document is shared by many calls
 @lru_cache(maxsize=PARTS_KEPT)
 def runs_of(text: str) -> frozenset[int]:
     """Return the hashes of all sequences of `RUN_WORDS` words, of this process only."""
-    return frozenset(map(hash, _runs(words_of(text))))
+    return frozenset(map(hash, word_ngrams(words_of(text), RUN_WORDS)))
 
 
 def is_echo(text: str, document: frozenset[int], prompt: tuple[str, ...], most: float) -> bool:
@@ -33,7 +33,7 @@ def is_echo(text: str, document: frozenset[int], prompt: tuple[str, ...], most: 
         most: The maximum share of the text's words in copies of the prompt or the document.
     """
     words = words_of(text)
-    runs = list(map(hash, _runs(words)))
+    runs = list(map(hash, word_ngrams(words, RUN_WORDS)))
     asked = frozenset[int]().union(*map(runs_of, prompt)) if prompt else frozenset[int]()
     copied = _covered(runs, lambda run: run in document or run in asked)
     if copied >= QUOTED_WORDS and copied > most * len(words):
@@ -43,10 +43,6 @@ def is_echo(text: str, document: frozenset[int], prompt: tuple[str, ...], most: 
         current = current + 1 if run in asked and run not in document else 0
         longest = max(longest, current)
     return longest + RUN_WORDS - 1 >= COPIED_INSTRUCTION if longest else False
-
-
-def _runs(words: list[str]) -> zip[tuple[str, ...]]:
-    return zip(*(words[start:] for start in range(RUN_WORDS)), strict=False)
 
 
 def _covered(runs: list[int], is_copied: Callable[[int], bool]) -> int:

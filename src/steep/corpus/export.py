@@ -14,7 +14,7 @@ from pathlib import Path
 
 from steep.core.calls import OF_DOCUMENT, RAW_RECIPE
 from steep.core.files import disk_errors, write_rows
-from steep.corpus.passage import Passage, stream_passages
+from steep.corpus.passage import Passage, stream_rows
 from steep.ledger.ledger import Ledger, chunks
 from steep.ledger.records import IMPORT_ENDPOINT
 
@@ -118,7 +118,7 @@ def write_data(directory: Path, passages: Path, ledger: Ledger) -> dict[str, Rec
 
 def exported_passages(path: Path, ledger: Ledger) -> Iterator[ExportedPassage]:
     """Yield the rows for the passages of a `passages.parquet`, without the raw documents."""
-    own = (each for each in stream_passages(path) if each.recipe != RAW_RECIPE)
+    own = (each for each in stream_rows(path, Passage) if each.recipe != RAW_RECIPE)
     columns = "id, model, endpoint, prompt_tokens, completion_tokens, cost_usd"
     for some in chunks(own, ROWS_PER_QUERY):
         calls = {each.call_id for each in some if each.call_id}

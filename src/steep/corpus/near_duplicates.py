@@ -19,8 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from steep.core.words import words_of
-from steep.corpus.repetition import word_scale
+from steep.core.words import word_scale, words_of
 
 SHINGLE_WORDS = 5
 MINIMA = 128

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar, get_type_hints
 
@@ -99,31 +99,20 @@ def read_passages(path: Path) -> tuple[Passage, ...]:
     return tuple(read_rows(path, Passage))
 
 
-def stream_passages(path: Path) -> Iterator[Passage]:
-    """Read each passage in order, a few hundred in memory at once."""
-    for passage in _streamed(path, Passage):
-        yield replace(passage, subset=tuple(passage.subset))
+def stream_rows(path: Path, kind: type[Row]) -> Iterator[Row]:
+    """Read the fields of a type from each row of a file in order, a few hundred in memory at once.
 
-
-def stream_texts(path: Path) -> Iterator[TextRow]:
-    """Read id, recipe and text of each passage in order, a few hundred in memory at once."""
-    return _streamed(path, TextRow)
-
-
-def stream_places(path: Path) -> Iterator[TextPlace]:
-    """Read the place of each passage in order, without its text."""
-    return _streamed(path, TextPlace)
-
-
-def stream_full_texts(path: Path) -> Iterator[FullText]:
-    """Read each passage in order, a few hundred in memory at once."""
-    return _streamed(path, FullText)
-
-
-def _streamed(path: Path, kind: type[Row]) -> Iterator[Row]:
+    Args:
+        path: A `passages.parquet`.
+        kind: `Passage`, or a type with some of its fields; other columns are not read.
+    """
     import pyarrow.parquet as pq
 
     names = list(get_type_hints(kind))
     for batch in pq.ParquetFile(path).iter_batches(STREAMED_ROWS, columns=names):
-        columns = (batch.column(name).to_pylist() for name in names)
+        columns = (map(_frozen, batch.column(name).to_pylist()) for name in names)
         yield from itertools.starmap(kind, zip(*columns, strict=True))
+
+
+def _frozen(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby
 
-from steep.core.words import is_unspaced, words_of
+from steep.core.words import word_ngrams, word_scale, words_of
 
 RUN_WORDS = 6
 COPY_WORDS = 100  # a copy of this length counts at any distance
@@ -26,7 +26,6 @@ LOOP_WORDS = 30
 LOOP_CHARACTERS = 200  # of one endless word, or more than half of the text
 LOOP_ROWS = 8  # equal rows of a table or of code, if they are most of its rows
 LOOP_SIGNS = 100  # equal words in one row
-CHARACTERS_PER_WORD = 2  # of scripts without blanks, in the numbers of words above
 PROSE_LETTERS = 0.4  # a line with a smaller share of letters is not prose
 _ASCII_NO_LETTERS = {i: None for i in range(128) if not chr(i).isalpha()}
 
@@ -113,13 +112,6 @@ def _repeats_one_row(rows: Sequence[str]) -> bool:
     return most >= LOOP_ROWS and most * 2 > named.total()
 
 
-def word_scale(words: Sequence[str]) -> int:
-    """Return the number of these words that correspond to one English word."""
-    if all(map(str.isascii, words)):
-        return 1
-    return CHARACTERS_PER_WORD if sum(map(is_unspaced, words)) * 2 > len(words) else 1
-
-
 def _repeated_words(prose: str) -> list[bool]:
     lines = (line[_MARKER.match(line).end() :] for line in prose.split("\n"))  # type: ignore[union-attr]
     words = [word for line in lines for word in words_of(line)]
@@ -134,7 +126,7 @@ def _repeated_words(prose: str) -> list[bool]:
 
 def _copies(words: Sequence[str]) -> Iterator[tuple[int, int, int]]:
     """Yield (distance to the original, start, number of runs) of each repeated part."""
-    runs_of_words = list(zip(*(words[start:] for start in range(RUN_WORDS)), strict=False))
+    runs_of_words = list(word_ngrams(words, RUN_WORDS))
     if len(set(runs_of_words)) == len(runs_of_words):
         return
     last: dict[tuple[str, ...], int] = {}

@@ -12,7 +12,7 @@ from steep.core.calls import Message
 from steep.core.errors import UserError
 from steep.core.files import restored
 from steep.core.words import fold, words_of
-from steep.corpus.passage import Passage, stream_texts
+from steep.corpus.passage import Passage, TextRow, stream_rows
 from steep.documents.document import Document
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import IMPORT_ENDPOINT, IMPORTED_FROM, CallRecord
@@ -107,7 +107,7 @@ def find_passages(path: Path, text: str, limit: int) -> FoundPassages:
     wanted, longest = f" {' '.join(words)} ", max(words, key=len)
     rows: list[int] = []
     count = 0
-    for row, found in enumerate(stream_texts(path)):
+    for row, found in enumerate(stream_rows(path, TextRow)):
         # The quick look spares most texts the division into words.
         if longest in fold(found.text) and wanted in f" {' '.join(words_of(found.text))} ":
             count += 1

@@ -15,6 +15,7 @@ from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.core.files import read_json, read_jsonl
 from steep.corpus.diversity_result import Diversity, read_diversity
+from steep.corpus.passage import PASSAGES_NAME, stream_rows
 from steep.evaluation.config import BASE
 from steep.evaluation.setup import SCORES_NAME
 from steep.evaluation.study_results import read_scores
@@ -23,7 +24,6 @@ from steep.scaling.results import StudyResult, find_study
 
 T = TypeVar("T")
 STAGES = ("documents", "generate", "corpus", "diversity", "tokenize", "train", "evaluate")
-PASSAGE_COLUMNS = ["id", "document_id", "call_id", "rank", "recipe", "subset", "words"]
 REJECTED_COLUMNS = ["call_id", "document_id", "recipe", "reason"]
 
 
@@ -328,14 +328,14 @@ def _generation(ref: ArtifactRef, wall_s: Mapping[str, float]) -> Generation:
 def _corpus(ref: ArtifactRef) -> CorpusSummary:
     import pyarrow.parquet as pq
 
-    passages = pq.read_table(_existing(ref.path / "passages.parquet"), columns=PASSAGE_COLUMNS)
+    passages = stream_rows(_existing(ref.path / PASSAGES_NAME), SamplePassage)
     rejected = pq.read_table(_existing(ref.path / "rejected.parquet"), columns=REJECTED_COLUMNS)
     return CorpusSummary(
         path=ref.path,
         counts=ref.manifest.get("counts") or {},
         imported=ref.manifest.get("imported") or {},
         examples=ref.manifest.get("rejected_examples") or {},
-        passages=[SamplePassage(**row) for row in passages.to_pylist()],
+        passages=list(passages),
         rejected_rows=[RejectedSample(i, **row) for i, row in enumerate(rejected.to_pylist())],
     )
 

@@ -14,7 +14,7 @@ from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.errors import UserError
 from steep.core.files import write_json, write_text
 from steep.corpus.diversity_result import DISTINCT_N
-from steep.corpus.passage import PASSAGES_NAME, stream_full_texts
+from steep.corpus.passage import PASSAGES_NAME, FullText, stream_rows
 from steep.evaluation.config import BASE
 from steep.evaluation.protocols import reading_fields
 from steep.evaluation.results import as_json
@@ -143,7 +143,7 @@ def _diversity(study: Comparison, point: StudyPoint, subset: Artifact) -> dict[s
     chosen = None
     if not point.matched:
         chosen = set(np.load(subset.path / SUBSET_NAME).tolist())
-    rows = stream_full_texts(study.corpus(point).path / PASSAGES_NAME)
+    rows = stream_rows(study.corpus(point).path / PASSAGES_NAME, FullText)
     holdout = study.config.tokenize.holdout
     own = (row for row in rows if row.recipe == point.arm and not is_held_out(row, holdout))
     texts = (row for number, row in enumerate(own) if chosen is None or number in chosen)

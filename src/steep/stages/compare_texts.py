@@ -192,14 +192,25 @@ def settings_for(
 
 
 def limited(config: Config, project: Project, request: ComparisonRequest) -> Config:
-    """Return the configuration of one recipe whose generation ends at the money of the request."""
+    """Return the configuration of one recipe whose generation ends at the money of the request.
+
+    Raises:
+        UserError: Nothing says what its calls have cost so far.
+    """
     if request.cost_usd is None or not config.generate.recipes:
         return config
     spent = spent_on(config, project)
+    if spent is None:
+        (recipe,) = config.generate.recipes
+        raise UserError(
+            "A comparison at equal cost needs the cost of every call.",
+            where=f"--cost, recipe '{recipe}'",
+            found="answers without a known cost",
+            hint="compare at equal training tokens: --tokens N",
+        )
     with open_ledger(project) as ledger:
         before = project_budget(config.generate, ledger).spent_usd
-    done = 0.0 if spent is None else spent.cost_of(1.0)
-    most = before + max(0.0, request.cost_usd - done)
+    most = before + max(0.0, request.cost_usd - spent.cost_of(1.0))
     own = config.generate.max_cost_usd
     most = most if own is None else min(own, most)
     return config.model_copy(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from steep.config import Config
 from steep.core.artifacts import Artifact, Project
 from steep.core.files import read_json, write_json
-from steep.corpus.passage import PASSAGES_NAME, stream_places, stream_texts
+from steep.corpus.passage import PASSAGES_NAME, TextPlace, TextRow, stream_rows
 from steep.evaluation.setup import STAGE, EvaluationSetup
 from steep.evaluation.synthetic_texts import SyntheticTexts
 from steep.generation.setup import project_budget
@@ -54,8 +54,10 @@ def texts_of(corpus: Artifact) -> SyntheticTexts:
     path = corpus.path / PASSAGES_NAME
     return SyntheticTexts(
         corpus,
-        lambda: ((row.id, row.recipe, row.text) for row in stream_texts(path)),
-        lambda: ((row.id, row.recipe, row.document_id, row.rank) for row in stream_places(path)),
+        lambda: ((row.id, row.recipe, row.text) for row in stream_rows(path, TextRow)),
+        lambda: (
+            (row.id, row.recipe, row.document_id, row.rank) for row in stream_rows(path, TextPlace)
+        ),
     )
 
 

@@ -10,7 +10,7 @@ from steep.core.artifacts import Project
 from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
 from steep.corpus.chats import ChatTotals, write_chats
-from steep.corpus.passage import stream_texts
+from steep.corpus.passage import TextRow, stream_rows
 from steep.stages.export_corpus import corpus_so_far
 from steep.tokens.build import is_held_out
 
@@ -37,7 +37,7 @@ def run(
                     found=recipe,
                 )
         chosen = recipes or known
-        rows = (row for row in stream_texts(found.passages) if row.recipe in chosen)
+        rows = (row for row in stream_rows(found.passages, TextRow) if row.recipe in chosen)
         totals = write_chats(path, rows, lambda row: is_held_out(row, config.tokenize.holdout))
     if not any(own.chats for own in totals.values()):
         problems = [problem for own in totals.values() for problem in own.problems]

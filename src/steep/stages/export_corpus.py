@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steep import __version__
 from steep.config import Config
@@ -23,6 +23,7 @@ from steep.generation.plan import is_final
 from steep.generation.setup import chosen_documents, plan_view, recipes_of
 from steep.ledger import queries
 from steep.ledger.ledger import Ledger, open_ledger
+from steep.recipes.recipe import RecipeOptions
 from steep.stages import corpus as corpus_stage
 from steep.stages import documents as documents_stage
 from steep.stages.finished_artifacts import without_log_lines
@@ -37,7 +38,7 @@ SETTINGS = (
     "temperature", "top_p", "max_tokens", "reasoning_tokens", "frequency_penalty", "seed",
     "target_tokens",
 )  # fmt: skip
-PRIVATE_OPTIONS = {"template", "text"}  # of a recipe: a path, and a prompt of the user
+PRIVATE_OPTIONS = {"text"}  # of a recipe: a prompt of the user
 LANGUAGE_SAMPLE = 200  # documents whose language is detected
 PROBE = Document("id", "Title", "A text.")  # prompts about it tell the words of the prompts
 
@@ -100,7 +101,7 @@ def run(
     from steep.corpus.dataset_card import card_text
     from steep.corpus.export import write_data
 
-    _claim(directory)
+    _check_directory(directory)
     with corpus_so_far(config, project) as found:
         if not any(found.artifact.manifest["by_recipe"].keys() - {"documents"}):
             raise UserError(
@@ -109,6 +110,7 @@ def run(
                 hint="steep generate, or steep import",
             )
         progress = _progress(config, found)
+        write_json(directory / MARK, {"kind": "corpus", "steep": __version__})
         totals = write_data(directory, found.passages, found.ledger)
         card = _card(config, found, totals, progress, license, with_documents)
     if with_documents:
@@ -119,8 +121,8 @@ def run(
     return ExportedCorpus(directory, totals, progress)
 
 
-def _claim(directory: Path) -> None:
-    """Mark a directory as one of ours.
+def _check_directory(directory: Path) -> None:
+    """Check that an export may write into a directory.
 
     Raises:
         UserError: It holds files that no export has written.
@@ -136,7 +138,6 @@ def _claim(directory: Path) -> None:
             expected="a new or empty directory, or one of an earlier export",
             found=", ".join(others[:3]),
         )
-    write_json(directory / MARK, {"kind": "corpus", "steep": __version__})
 
 
 def _progress(config: Config, found: CorpusSoFar) -> PlannedCalls:
@@ -171,10 +172,7 @@ def _card(
         rejected=manifest["rejected_by_recipe"],
         filters={name: each for name, each in config.corpus if not isinstance(each, Path)},
         settings={name: getattr(settings, name) for name in SETTINGS},
-        recipes={
-            name: options.model_dump(mode="json", exclude=PRIVATE_OPTIONS)
-            for name, options in settings.recipes.items()
-        },
+        recipes={name: _public_options(options) for name, options in settings.recipes.items()},
         prompts={
             f"{recipe.name}/{step.name}": stable_hash(
                 [[each.role, each.content] for each in step.specimen(PROBE).messages], 8
@@ -188,6 +186,12 @@ def _card(
         unpriced=paid.unpriced,
         has_documents=with_documents,
     )
+
+
+def _public_options(options: RecipeOptions) -> dict[str, Any]:
+    """Return the options of a recipe without local paths and prompts of the user."""
+    paths = {name for name, value in options if isinstance(value, Path)}
+    return options.model_dump(mode="json", exclude=PRIVATE_OPTIONS | paths)
 
 
 def _languages(documents: Sequence[Document]) -> tuple[str, ...]:

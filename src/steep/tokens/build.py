@@ -25,7 +25,7 @@ from steep.corpus.passage import (
     FullText,
     TextPlace,
     TextRow,
-    stream_texts,
+    stream_rows,
 )
 from steep.tokens.sources import source_of
 
@@ -154,7 +154,7 @@ def passages_of(
     corpus: Artifact, sources: Container[str], keep: Callable[[TextRow], bool]
 ) -> Iterator[str]:
     """Return the texts of some sources of a corpus that `keep` accepts, in order."""
-    rows = stream_texts(corpus.path / PASSAGES_NAME)
+    rows = stream_rows(corpus.path / PASSAGES_NAME, TextRow)
     return (row.text for row in rows if source_of(row, sources) and keep(row))
 
 

@@ -15,7 +15,7 @@ from steep.core.arms import PART, recipe_of
 from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
 from steep.core.formatting import some_of
-from steep.corpus.passage import PASSAGES_NAME, stream_places
+from steep.corpus.passage import PASSAGES_NAME, TextPlace, stream_rows
 
 EVERY = "*"
 MOST_PARTS = 100  # that `recipe/*` stands for; EntiGraph's subjects are not parts to be balanced
@@ -56,7 +56,7 @@ def shares_of(arm: str, weights: Mapping[str, float], corpus: Artifact) -> dict[
     divided = {recipe_of(name) for name in weights if PART in name}
     parts: dict[str, set[str]] = defaultdict(set)
     if divided:
-        for place in stream_places(corpus.path / PASSAGES_NAME):
+        for place in stream_rows(corpus.path / PASSAGES_NAME, TextPlace):
             if place.recipe in divided and place.subset:
                 parts[place.recipe].add(place.subset[0])
     shares: dict[str, float] = {}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.files import write_bytes
 from steep.core.ids import derive_seed
-from steep.corpus.passage import PASSAGES_NAME, TextPlace, stream_places
+from steep.corpus.passage import PASSAGES_NAME, TextPlace, stream_rows
 from steep.tokens.build import SUBSET_NAME, is_held_out
 from steep.tokens.shard import open_shard
 from steep.tokens.sources import source_of
@@ -91,7 +91,7 @@ def by_shares(
 
 def places_of(corpus: Artifact, sources: Container[str], holdout: float) -> list[TextPlace]:
     """Return the places of the texts of some sources that are not held out, in order."""
-    places = stream_places(corpus.path / PASSAGES_NAME)
+    places = stream_rows(corpus.path / PASSAGES_NAME, TextPlace)
     return [each for each in places if source_of(each, sources) and not is_held_out(each, holdout)]
 
 

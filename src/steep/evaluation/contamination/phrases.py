@@ -11,15 +11,13 @@ two characters stand for one word.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import NamedTuple
 
-from steep.core.words import is_unspaced, word_spans, words_of
+from steep.core.words import word_ngrams, word_scale, word_spans, words_of
 from steep.evaluation.questions import Question
 
 LENGTHS = (8, 13)  # words
 WHOLE_WORDS = 6  # of the shortest question that counts as a whole
-CHARACTERS_PER_WORD = 2  # of scripts without spaces
 EXCERPT_WORDS = 4  # shown before and after a phrase
 
 Words = tuple[str, ...]
@@ -87,7 +85,9 @@ class PhraseIndex:
         return list(longest.values())
 
     def _has_any(self, words: Sequence[str]) -> bool:
-        return any(not own.isdisjoint(_runs(words, size)) for size, own in self._short.items())
+        return any(
+            not own.isdisjoint(word_ngrams(words, size)) for size, own in self._short.items()
+        )
 
     def _found(self, words: Sequence[str]) -> set[Words]:
         if not self._has_any(words):
@@ -100,7 +100,7 @@ class PhraseIndex:
             found = [
                 (start, phrase)
                 for size in self._sizes[length]
-                for start, phrase in enumerate(_runs(words, size))
+                for start, phrase in enumerate(word_ngrams(words, size))
                 if phrase in phrases
             ]
             yield from ((start, length, phrase) for start, phrase in sorted(found))
@@ -136,16 +136,11 @@ def answer_texts(question: Question) -> tuple[str, ...]:
 def _phrases_of(question: Question, length: int) -> Iterator[Words]:
     for text in (question.question, *answer_texts(question)):
         words = tuple(words_of(text))
-        scale = CHARACTERS_PER_WORD if sum(map(is_unspaced, words)) * 2 > len(words) else 1
+        scale = word_scale(words)
         if len(words) >= length * scale:
-            yield from _runs(words, length * scale)
+            yield from word_ngrams(words, length * scale)
         elif text == question.question and len(words) >= WHOLE_WORDS * scale:
             yield words
-
-
-def _runs(words: Sequence[str], size: int) -> Iterator[Words]:
-    """Return all runs of so many words."""
-    return zip(*(islice(words, start, None) for start in range(size)), strict=False)
 
 
 def _by_size(phrases: Iterable[Words]) -> dict[int, set[Words]]:
