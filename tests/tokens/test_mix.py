@@ -122,6 +122,13 @@ def test_every_part_of_a_recipe_has_an_equal_share(builder: ShardBuilder, corpus
     assert alone.manifest["passages"] == TEXTS["rephrase"]
 
 
+@pytest.mark.parametrize("also", ["rephrase/easy", "rephrase"])
+def test_a_part_that_is_read_twice_is_refused(corpus: Artifact, also: str) -> None:
+    for weights in ({"rephrase/*": 0.5, also: 0.5}, {also: 0.5, "rephrase/*": 0.5}):
+        with pytest.raises(UserError, match="reads 'rephrase/easy' twice"):
+            shares_of("mix", weights, corpus)
+
+
 def test_a_smaller_subset_keeps_the_shares_and_is_part_of_larger_ones(
     builder: ShardBuilder, corpus: Artifact, project: Project
 ) -> None:

@@ -51,7 +51,7 @@ def shares_of(arm: str, weights: Mapping[str, float], corpus: Artifact) -> dict[
         corpus: The texts, which tell the parts of a recipe.
 
     Raises:
-        UserError: The corpus has no such part, or the recipe has no parts.
+        UserError: The corpus has no such part, the recipe has no parts, or a part is read twice.
     """
     divided = {recipe_of(name) for name in weights if PART in name}
     parts: dict[str, set[str]] = defaultdict(set)
@@ -62,6 +62,14 @@ def shares_of(arm: str, weights: Mapping[str, float], corpus: Artifact) -> dict[
     shares: dict[str, float] = {}
     for name, weight in weights.items():
         own = _parts_of(arm, name, parts) if PART in name else [name]
+        twice = [each for each in own if each in shares or recipe_of(each) in weights.keys() - own]
+        if twice:
+            raise UserError(
+                f"The arm '{arm}' reads '{twice[0]}' twice.",
+                where=f"train.arms.{arm}",
+                expected="a recipe as a whole, all of its parts, or some of them",
+                found=", ".join(weights),
+            )
         shares |= dict.fromkeys(own, weight / len(own))
     whole = sum(shares.values())
     return {name: shares[name] / whole for name in sorted(shares)}
