@@ -216,6 +216,15 @@ def test_recipes_of_equal_cost(project: Path, steep: Steep) -> None:
     assert "step 1/" not in again.err
 
     less = ("compare", "--recipes", "qa,rephrase", "--cost", str(money / 2), *LENGTH)
+    whole, half = (
+        json.loads(done(steep(*each, "--plan", "--json", cwd=project)).out)["recipes"][1:]
+        for each in (command, less)
+    )
+    for all_of_it, a_part in zip(whole, half, strict=True):
+        share = a_part["tokens"]["expected"] / all_of_it["tokens"]["expected"]
+        assert 0.45 < share < 0.6, "half the money buys half of the texts"
+    much = ("compare", "--recipes", "qa,rephrase", "--cost", "100", *LENGTH, "--plan")
+    assert "less than the $100.00" in " ".join(done(steep(*much, cwd=project)).out.split())
     done(steep(*less, "--point", "0", cwd=project))
     assert calls(project) == before, "half the money is a part of the texts that are there"
 

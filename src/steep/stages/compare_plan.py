@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from steep.config import Config
 from steep.core.artifacts import Project
 from steep.core.calls import RAW_RECIPE
+from steep.core.formatting import dollars, plural
 from steep.core.ranges import Range
 from steep.generation.planning import Plan
 from steep.scaling.study import StudyPoint
@@ -76,7 +78,9 @@ def forecast_comparison(
         settings = limited(settings_for(config, request, {name: own}), project, request)
         if own is not None:
             plans[name] = make_plan(settings, project)
-        texts[name] = TextTokens(settings, project, plans.get(name)).of_arm(name)
+        found = TextTokens(settings, project, plans.get(name)).of_arm(name)
+        share = affordable_share(plans.get(name), request)
+        texts[name] = found.times(share) if found and share < 1 else found
     whole = settings_for(config, request, options)
     study = find_comparison(config, project, request)
     points = study.points if study else _estimated(whole, request, texts)
@@ -109,8 +113,40 @@ def forecast_comparison(
         recipes=tuple(map(row, (RAW_RECIPE, *options))),
         training=training,
         evaluation_hours=evaluation_hours(points, finished),
-        warnings=tuple(dict.fromkeys((*problems, *warnings, *_short(request, texts)))),
+        warnings=tuple(
+            dict.fromkeys(
+                (*problems, *warnings, *_short(request, texts), *_money_warnings(plans, request))
+            )
+        ),
     )
+
+
+def affordable_share(plan: Plan | None, request: ComparisonRequest) -> float:
+    """Return the share of a recipe's texts that the money of the request buys, from 0 to 1."""
+    if plan is None or request.cost_usd is None:
+        return 1.0
+    costs = all_texts_usd(plan)
+    return min(1.0, request.cost_usd / costs) if costs else 1.0
+
+
+def all_texts_usd(plan: Plan) -> float:
+    """Return the dollars of the calls of a plan, completed ones and those to do."""
+    to_do = plan.forecast.to_do.cost_usd
+    return plan.completed.known_usd + (to_do.expected if to_do else 0.0)
+
+
+def _money_warnings(plans: Mapping[str, Plan], request: ComparisonRequest) -> Iterator[str]:
+    """Yield which recipes cannot spend the money, and which calls have no price."""
+    for name, plan in plans.items() if request.cost_usd is not None else ():
+        if (unpriced := plan.completed.unpriced) > 0:
+            yield f"{name}: {plural(unpriced, 'completed call')} without a price, counted as free"
+        costs = plan.forecast.uncut.cost_usd
+        whole = plan.completed.known_usd + (costs.high if costs else math.inf)
+        if whole < (request.cost_usd or 0.0):
+            yield (
+                f"{name}: all of its texts cost about {dollars(whole)} at most, less than the "
+                f"{dollars(request.cost_usd or 0.0)} of the comparison"
+            )
 
 
 def _estimated(
