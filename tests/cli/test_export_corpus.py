@@ -105,6 +105,21 @@ def test_importing_an_export_gives_the_same_corpus_and_shards(written: Path, ste
     assert origin["imported_from"].endswith("train-00000-of-00003.parquet:1")
 
 
+def test_the_passages_of_several_corpora_are_not_interleaved(written: Path, steep: Steep) -> None:
+    assert steep("export", "corpus", "out", cwd=written).code == 0
+    fresh = written.parent / "fresh"
+    shutil.copytree(written, fresh, ignore=shutil.ignore_patterns(".steep", "runs", "out"))
+    settle(fresh / "steep.yaml", generate={"recipes": {}})
+    for number, path in enumerate(sorted((written / "out/data").iterdir())):
+        (fresh / f"{number}/data").mkdir(parents=True)
+        shutil.copy(path, fresh / f"{number}/data")
+        assert steep("import", "--corpus", str(number), cwd=fresh).code == 0
+    assert steep("export", "corpus", "again", cwd=fresh).code == 0
+    assert len(list((fresh / "again/data").iterdir())) == 3, "one file per recipe"
+    recipes = [row["recipe"] for row in rows_of(fresh / "again")]
+    assert recipes == sorted(row["recipe"] for row in rows_of(written / "out"))
+
+
 def test_rows_tell_the_call_and_nothing_private(written: Path, steep: Steep) -> None:
     assert steep("export", "corpus", "out", "--license", "cc-by-4.0", cwd=written).code == 0
     rows = rows_of(written / "out")

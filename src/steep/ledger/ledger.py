@@ -253,10 +253,16 @@ class Ledger:
         return self.parts.read(found[0][0]) if found else None
 
     def imported(self) -> Iterator[CallRecord]:
-        """Yield all imported texts, in an order independent of when they were imported."""
-        query = f"SELECT {RECORD} FROM calls WHERE endpoint = '{IMPORT_ENDPOINT}' AND stage"
+        """Yield all imported texts, in an order independent of when they were imported.
+
+        Passages of one exported corpus keep its order; those of several are ordered by recipe.
+        """
+        imported = f"FROM calls WHERE endpoint = '{IMPORT_ENDPOINT}' AND stage"
+        query = f"SELECT {RECORD} {imported}"
+        counted = f"SELECT count(*) > count(DISTINCT sample) {imported} = '{CORPUS_STAGE}'"
+        ((several,),) = self.select(counted)
         for chosen in (
-            f"= '{CORPUS_STAGE}' ORDER BY sample, id",
+            f"= '{CORPUS_STAGE}' ORDER BY {'recipe, ' if several else ''}sample, id",
             f"!= '{CORPUS_STAGE}' ORDER BY recipe, document_id, model, sample, id",
         ):
             yield from map(record_of, self.select(f"{query} {chosen}"))

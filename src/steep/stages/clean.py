@@ -20,6 +20,7 @@ from steep.core.artifacts import MANIFEST, Project
 from steep.core.files import disk_errors, read_json, try_lock
 from steep.evaluation.setup import STAGE as EVALUATE
 from steep.scaling.comparison_results import POINTER_NAME as COMPARISON_POINTER
+from steep.scaling.comparison_results import STAGE as COMPARE
 from steep.scaling.config import POINTER_NAME as STUDY_POINTER
 from steep.stages import instruct
 from steep.stages.evaluate import POINTER_NAME
@@ -103,12 +104,10 @@ def _of_runs(project: Project) -> Iterator[str]:
         for value in read_json(record)["artifacts"].values():
             for path in value.values() if isinstance(value, dict) else [value]:
                 yield Path(path).name
-    for pointer in (project.root / "runs").glob(f"*/{POINTER_NAME}"):
-        yield str(read_json(pointer)[EVALUATE])
-    for pointer in (project.root / "runs").glob(f"*/{STUDY_POINTER}"):
-        yield str(read_json(pointer)["scale"])
-    for pointer in (project.root / "runs").glob(f"*/{COMPARISON_POINTER}"):
-        yield str(read_json(pointer)["compare"])
+    pointers = (POINTER_NAME, EVALUATE), (STUDY_POINTER, "scale"), (COMPARISON_POINTER, COMPARE)
+    for name, stage in pointers:
+        for pointer in (project.root / "runs").glob(f"*/{name}"):
+            yield str(read_json(pointer)[stage])
     for link in (project.root / "runs").glob("*/model-*"):
         yield link.resolve().parent.name
 

@@ -173,16 +173,7 @@ def _run_record(config: Config, project: Project, result: PipelineRun) -> dict[s
     """Return what the report reads: the artifacts of this run, the machine, and wall times."""
     used: dict[str, Any] = {}
     wall_s: dict[str, float] = {}
-    for name in (
-        "documents",
-        "generate",
-        "corpus",
-        "diversity",
-        "tokenize",
-        "train",
-        "instruct",
-        "evaluate",
-    ):
+    for name in (*STAGES[:-1], "diversity"):
         value = getattr(result, name)
         if isinstance(value, dict):
             used[name] = {arm: _relative(project, each) for arm, each in value.items()}
