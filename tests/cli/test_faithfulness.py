@@ -56,7 +56,11 @@ def project(tmp_path: Path, steep: Steep, tiny_directory: Path) -> Path:
     settle(
         config,
         generate={"recipes": {}},
-        corpus={"check_language": False, "min_words": 2},
+        corpus={
+            "filters": {"language": False, "echo": False},
+            "min_words": 2,
+            "near_duplicates": None,
+        },
         train={"arms": {}},
         evaluate={"questions": "asked.jsonl", "methods": ["short-answers"]},
     )

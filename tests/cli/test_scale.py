@@ -37,6 +37,7 @@ def study(project: Path, steep: Steep) -> Path:
     settle(
         project / "steep.yaml",
         generate={"recipes": {}},
+        corpus={"near_duplicates": None, "filters": {"echo": False}},  # they repeat the documents
         train={
             "arms": {"raw": ["documents"], "written": ["written"]},
             "context_tokens": 32, "batch_sequences": 2, "replay_rate": 0.1,
