@@ -23,12 +23,14 @@ from steep.evaluation.results import Interval, MethodResult, Scores, SkippedQues
 from steep.evaluation.rows import AnswerRow, make_rows
 from steep.evaluation.study_results import (
     Agreement,
+    FaithfulnessResult,
     GeneralTextResult,
     GridVariant,
     JudgeAgreement,
     LossDifference,
     ModelLoss,
     ModelTasks,
+    RecipeFaithfulness,
     Relative,
     SetDifference,
     SetScores,
@@ -37,6 +39,7 @@ from steep.evaluation.study_results import (
     TaskScore,
     TasksResult,
     TextSet,
+    UnsupportedClaim,
     read_scores,
     write_scores,
 )
@@ -121,6 +124,19 @@ def tasks() -> MethodResult:
     return TasksResult(models=(ModelTasks(name="base", scores=scores),), differences=(change,))
 
 
+def faithfulness() -> MethodResult:
+    agreement = Agreement(3, OPEN, None, {"yes yes": 3})
+    recipe = RecipeFaithfulness(
+        recipe="qa", texts=2, documents=1, claims=4, judged=3, supported=OPEN,
+        unread_passages={"prose": 1}, unjudged={"empty": 1},
+    )  # fmt: skip
+    return FaithfulnessResult(
+        judge=JudgeAgreement("j", 3, agreement, agreement, {}), wanted=3, judged=2,
+        recipes=(recipe,), examples=(UnsupportedClaim("qa", "d0", "p1", "It rained."),),
+        requests=9, known_usd=0.5, unpriced=1,
+    )  # fmt: skip
+
+
 def every_result() -> dict[str, MethodResult]:
     likelihoods = {
         name: make_rows(QUESTIONS, option_rows(right)) for name, right in (("base", 3), ("raw", 6))
@@ -135,6 +151,7 @@ def every_result() -> dict[str, MethodResult]:
         "summaries": summaries(),
         "general_text": general_text(),
         "tasks": tasks(),
+        "faithfulness": faithfulness(),
     }
 
 
