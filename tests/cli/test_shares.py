@@ -79,3 +79,15 @@ def test_wrong_shares_are_refused_before_anything_is_paid(
     ended = steep("tokenize", "--set", f"train.arms.mix={arm}", cwd=mixed)
     assert ended.code == 2 and key in ended.err and message in ended.err, ended.err
     assert not (mixed / ".steep" / "ledger.db").exists()
+
+
+def test_an_arm_that_reads_an_unknown_recipe_is_named_before_anything_is_paid(
+    project: Path, steep: Steep
+) -> None:
+    settle(project / "steep.yaml", train={"arms": {"mix": {"entigraph": 0.5, "entigraf": 0.5}}})
+    ended = steep("generate", cwd=project)
+    assert ended.code == 0, ended.err
+    warned, _, _ = ended.err.partition("generate: ")
+    assert "reads 'entigraf'" in warned and "did you mean 'entigraph'" in warned
+    ended = steep("tokenize", cwd=project)
+    assert ended.code == 2 and "did you mean 'entigraph'" in ended.err

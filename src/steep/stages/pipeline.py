@@ -125,6 +125,10 @@ def _check(config: Config, project: Project, until: StageName) -> None:
     generate.check(config, project)
     if _reaches(until, "tokenize"):
         tokenize.check(config, project)
+    elif "arms" in config.train.model_fields_set and (
+        error := tokenize.unknown_source(config, project)
+    ):
+        log.warning("%s", error)  # texts may still be imported
     if _reaches(until, "train"):
         train.check(config, project)
         instruct.check(config)

@@ -43,6 +43,12 @@ def check(config: Config, project: Project) -> None:
     for arm, sources in config.train.arms.items():
         if isinstance(sources, dict):
             _check_overlap(arm, sources)
+    if (error := unknown_source(config, project)) is not None:
+        raise error
+
+
+def unknown_source(config: Config, project: Project) -> UserError | None:
+    """Return why an arm cannot read a recipe: it has no texts, and will get none; or None."""
     arms = {name: arm for arm, names in config.train.reads.items() for name in names}
     known = {RAW_RECIPE, *config.generate.recipes}
     if unknown := arms.keys() - known:
@@ -50,13 +56,14 @@ def check(config: Config, project: Project) -> None:
     names = sorted(known)
     for name in sorted(unknown - known):
         near = difflib.get_close_matches(name, names, n=1)
-        raise UserError(
+        return UserError(
             f"The arm '{arms[name]}' reads '{name}', a recipe without any texts.",
             where=f"train.arms.{arms[name]}",
             expected=", ".join(names),
             found=name,
             hint=f"did you mean '{near[0]}'?" if near else "steep import --generations FILE",
         )
+    return None
 
 
 def _check_overlap(arm: str, sources: Iterable[str]) -> None:
