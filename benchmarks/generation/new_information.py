@@ -16,7 +16,7 @@ from pathlib import Path
 
 from steep.core.ngrams import WordHasher, ngrams
 from steep.core.words import words_of
-from steep.generation.new_information import NGRAM_WORDS, Curve, Window
+from steep.generation.new_information import NGRAM_WORDS, InformationCurve, Window
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     with opened(options.file, "rt", encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     rows.sort(key=lambda row: (row["sample"], row["model"], row["document_id"]))
-    curves: defaultdict[str, Curve] = defaultdict(Curve)
+    curves: defaultdict[str, InformationCurve] = defaultdict(InformationCurve)
     hasher, began_s = WordHasher(), time.process_time()
     for row in rows:
         name = row["recipe"] if options.by_recipe else f"{row['recipe']}, {row['model']}"

@@ -17,7 +17,7 @@ from steep.core.ngrams import WordHasher, ngrams
 from steep.core.words import words_of
 from steep.generation import new_information
 from steep.generation.batch.runner import generate_in_batches
-from steep.generation.new_information import Curve, NewInformation, Window
+from steep.generation.new_information import InformationCurve, NewInformation, Window
 from steep.generation.plan import PlanView
 from steep.generation.progress import GenerationReport
 from steep.generation.scheduler import generate
@@ -90,7 +90,7 @@ def test_the_estimate_is_right_when_only_some_n_grams_are_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(new_information, "KEPT_NGRAMS", 1000)
-    curve, hasher = Curve(), WordHasher()
+    curve, hasher = InformationCurve(), WordHasher()
     for number in range(300):  # every other text was there before
         words = words_of(random_text(number // 2))
         curve.add(len(words), ngrams(hasher.hashes(words), 4), 100)

@@ -27,7 +27,7 @@ from steep.llm.openai_batch_wire import (
     request_line,
     speaks_of_full_queue,
 )
-from steep.llm.openai_errors import EndpointUnusable, Rejected, UnsupportedParameter
+from steep.llm.openai_errors import EndpointUnusable, RejectedRequest, UnsupportedParameter
 from steep.testing.script import Behaviour, Script
 
 KEY = "sk-very-secret"
@@ -233,7 +233,7 @@ def test_a_full_queue_said_at_once_has_its_own_name(
     server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(*_: Any, **__: Any) -> Any:
-        raise Rejected("HTTP 400: Enqueued token limit reached for m.")
+        raise RejectedRequest("HTTP 400: Enqueued token limit reached for m.")
 
     async def work(client: BatchClient) -> None:
         monkeypatch.setattr(client, "_send", refuse)
@@ -260,7 +260,11 @@ def said(message: str, code: str = "") -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("line", "kind", "words"),
     [
-        (answer_line(400, said("Too long.", "context_length_exceeded")), Rejected, "Too long."),
+        (
+            answer_line(400, said("Too long.", "context_length_exceeded")),
+            RejectedRequest,
+            "Too long.",
+        ),
         (answer_line(429, said("Slow down.")), TransientError, "Slow down."),
         (answer_line(500, said("Stumbled.")), TransientError, "Stumbled."),
         (answer_line(200, {"choices": []}), TransientError, "malformed"),

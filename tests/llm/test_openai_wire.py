@@ -8,7 +8,13 @@ import pytest
 from steep.core.calls import Usage
 from steep.llm.client import TransientError
 from steep.llm.dialect import Dialect
-from steep.llm.openai_errors import EndpointUnusable, Rejected, Reply, TooLong, UnsupportedParameter
+from steep.llm.openai_errors import (
+    EndpointUnusable,
+    RejectedRequest,
+    Reply,
+    TooLong,
+    UnsupportedParameter,
+)
 from steep.llm.openai_wire import ParsedAnswer, read_reply
 
 
@@ -63,7 +69,7 @@ def in_choice(text: str | None, finish_reason: str = "error", **more: Any) -> di
         ({"error": {"code": 402, "message": "Pay first."}}, EndpointUnusable, "402: Pay first."),
         ({"error": {"code": "insufficient_quota"}}, EndpointUnusable, "insufficient_quota"),
         ({"error": {"code": 401, "message": "Who are you?"}}, EndpointUnusable, "401"),
-        ({"error": {"code": 400, "message": "Bad."}}, Rejected, "400: Bad."),
+        ({"error": {"code": 400, "message": "Bad."}}, RejectedRequest, "400: Bad."),
         (
             {"error": {"code": 400, "message": "'seed' is not supported"}},
             UnsupportedParameter,
@@ -213,9 +219,9 @@ def test_a_redirect_says_where_it_leads() -> None:
         (error(429, message="Insufficient balance"), EndpointUnusable),
         (error(400, message="API key not valid."), EndpointUnusable),
         (Reply(429, None, '[{"error": {"code": 429, "message": "Slowly."}}]'), TransientError),
-        (error(422, message="bad"), Rejected),
-        (Reply(400, None, "plain text"), Rejected),
-        (Reply(400, None, '{"error": "a string"}'), Rejected),
+        (error(422, message="bad"), RejectedRequest),
+        (Reply(400, None, "plain text"), RejectedRequest),
+        (Reply(400, None, '{"error": "a string"}'), RejectedRequest),
     ],
 )
 def test_statuses_say_who_must_act(reply: Reply, kind: type[Exception]) -> None:
@@ -257,7 +263,7 @@ def test_dialects_get_weaker_until_nothing_is_left_to_give_up() -> None:
             read_reply(objection, dialect)
         dialect = caught.value.dialect
         assert dialect.response_format == expected
-    with pytest.raises(Rejected):
+    with pytest.raises(RejectedRequest):
         read_reply(objection, dialect)
 
 

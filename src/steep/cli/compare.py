@@ -26,7 +26,7 @@ from steep.cli.options import (
 from steep.cli.plan import GpusOption
 
 if TYPE_CHECKING:
-    from steep.stages.compare import Comparison
+    from steep.stages.compare import ComparisonStudy
     from steep.stages.compare_texts import ComparisonRequest
 
 
@@ -126,7 +126,7 @@ def _check_spending(opened: Opened, request: ComparisonRequest, yes: bool) -> No
         check_spending(Opened(limited(settings, opened.project, request), opened.project), yes)
 
 
-def _run_on_ray(study: Comparison, opened: Opened) -> None:
+def _run_on_ray(study: ComparisonStudy, opened: Opened) -> None:
     from functools import partial
 
     from steep.core.artifacts import Project
@@ -137,7 +137,7 @@ def _run_on_ray(study: Comparison, opened: Opened) -> None:
     run_on_ray(study, partial(open_comparison, opened.config, project, study.request))
 
 
-def _submit(study: Comparison, config: Path, overrides: list[str] | None) -> None:
+def _submit(study: ComparisonStudy, config: Path, overrides: list[str] | None) -> None:
     from steep.core.formatting import plural
     from steep.stages.scale_jobs import submit_to_slurm
 
@@ -158,7 +158,7 @@ def _submit(study: Comparison, config: Path, overrides: list[str] | None) -> Non
     typer.echo(f"script: {submitted.script}")
 
 
-def _print_result(opened: Opened, study: Comparison, as_json: bool) -> None:
+def _print_result(opened: Opened, study: ComparisonStudy, as_json: bool) -> None:
     from steep.cli.score_lines import print_section
     from steep.evaluation.results import as_json as plain
     from steep.report.sections.comparison import comparison

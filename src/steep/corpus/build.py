@@ -195,7 +195,7 @@ class _Corpus:
             self._reject_row(row)
 
     def _is_new(self, checked: Checked, whole_id: str) -> bool:
-        """Add a text to the index of near-duplicates; return whether it is none."""
+        """Add a text to the index of near-duplicates; return whether it has no near-duplicate."""
         if checked.sketch is None:
             return True
         within_document = self._config.near_duplicates_in == "document"

@@ -31,7 +31,7 @@ class BadItem(Exception):
     """A text that is not a sequence of questions and answers; the message says why."""
 
 
-class QuestionAnswer(NamedTuple):
+class ChatItem(NamedTuple):
     """A question and its answer."""
 
     question: str
@@ -59,7 +59,7 @@ class ChatTotals:
     problems: list[str] = field(default_factory=list)
 
 
-def chats_of(text: str) -> list[QuestionAnswer]:
+def chats_of(text: str) -> list[ChatItem]:
     """Return the questions and answers of a text.
 
     Raises:
@@ -101,7 +101,7 @@ def write_chats(
 
 def _counted(
     row: TextRow, own: ChatTotals, is_held_out: Callable[[TextRow], bool]
-) -> Iterable[QuestionAnswer]:
+) -> Iterable[ChatItem]:
     own.passages += 1
     if is_held_out(row):
         own.held_out += 1
@@ -118,16 +118,16 @@ def _counted(
     return chats
 
 
-def _chat(item: str, number: int) -> QuestionAnswer:
+def _chat(item: str, number: int) -> ChatItem:
     match = _ANSWER.search(item)
     if match is None:
         raise BadItem(f"question {number} has no 'Answer:'")
-    chat = QuestionAnswer(item[: match.start()].strip(), item[match.end() :].strip())
+    chat = ChatItem(item[: match.start()].strip(), item[match.end() :].strip())
     if not chat.question or not chat.answer:
         raise BadItem(f"{'answer' if chat.question else 'question'} {number} is empty")
     return chat
 
 
-def _messages(chat: QuestionAnswer) -> dict[str, list[dict[str, str]]]:
+def _messages(chat: ChatItem) -> dict[str, list[dict[str, str]]]:
     turns = (("user", chat.question), ("assistant", chat.answer))
     return {"messages": [{"role": role, "content": content} for role, content in turns]}

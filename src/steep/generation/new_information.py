@@ -54,7 +54,7 @@ class Window(NamedTuple):
 
 
 @dataclass(slots=True)
-class Curve:
+class InformationCurve:
     """The windows of a recipe, and the n-grams that are remembered."""
 
     windows: list[Window] = field(default_factory=list)
@@ -92,7 +92,7 @@ class Curve:
 class _State:
     """The curves, with the answers that were recorded until a moment, and the last of them."""
 
-    curves: dict[str, Curve] = field(default_factory=dict)
+    curves: dict[str, InformationCurve] = field(default_factory=dict)
     until: str = ""
     last_id: str = ""
 
@@ -195,7 +195,7 @@ class NewInformation:
         for record in self._answers(call_ids):
             words = words_of(record.text)
             found = ngrams(self._hasher.hashes(words), NGRAM_WORDS)
-            curve = self._state.curves.setdefault(record.recipe, Curve())
+            curve = self._state.curves.setdefault(record.recipe, InformationCurve())
             ended |= curve.add(len(words), found, self.window_calls)
             self._state.last_id = record.call_id
         if ended:
@@ -249,5 +249,7 @@ def _read(path: Path) -> _State:
         for number, (name, each) in enumerate(head["curves"].items()):
             windows = [Window(*window) for window in each["windows"]]
             seen = set(file[f"seen{number}"].tolist())
-            state.curves[name] = Curve(windows, Window(*each["open"]), each["halvings"], seen)
+            state.curves[name] = InformationCurve(
+                windows, Window(*each["open"]), each["halvings"], seen
+            )
     return state

@@ -13,10 +13,8 @@ which the endpoint had answered. All other steps are the *texts* of the recipe.
 from __future__ import annotations
 
 import hashlib
-import traceback
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -24,10 +22,11 @@ from steep.core.calls import Call, Status
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.generation.new_information import NewInformation
+from steep.generation.plugin_errors import guarded
 from steep.generation.totals import Subject, Tally, Totals
 from steep.ledger.ledger import Ledger, chunks
 from steep.ledger.records import CallRecord
-from steep.recipes.recipe import Answers, CallSequence, Recipe, Step
+from steep.recipes.recipe import CallSequence, Recipe, Step
 
 CALLS_PER_QUERY = 256
 SEQUENCES_KEPT = 64  # of documents: they hold prompts
@@ -381,57 +380,6 @@ def text_steps(recipe: Recipe) -> list[Step]:
     """Return the steps that no other step needs, in order."""
     preparing = preparing_steps(recipe)
     return [step for step in recipe.steps if step not in preparing]
-
-
-class _GuardedCalls:
-    """The calls of a step of an installed package, whose errors are told as its own."""
-
-    def __init__(self, calls: CallSequence, where: str) -> None:
-        self._calls, self._where = calls, where
-
-    @property
-    def key(self) -> str:
-        with plugin_errors(self._where):
-            return self._calls.key
-
-    def __len__(self) -> int:
-        with plugin_errors(self._where):
-            return len(self._calls)
-
-    def __getitem__(self, index: int, /) -> Call:
-        with plugin_errors(self._where):
-            return self._calls[index]
-
-
-def guarded(recipe: Recipe, step: Step, document: Document, answers: Answers) -> CallSequence:
-    """Return the calls of a step about a document.
-
-    Raises:
-        UserError: The step is of an installed package, and raises an error; here or when a call
-            is built.
-    """
-    if type(step).__module__.startswith("steep."):
-        return step.calls(document, answers)
-    where = f"recipe '{recipe.name}', step '{step.name}', document '{document.id}'"
-    with plugin_errors(where):
-        return _GuardedCalls(step.calls(document, answers), where)
-
-
-@contextmanager
-def plugin_errors(where: str) -> Iterator[None]:
-    """Turn the errors of an installed package into a `UserError` that names its recipe."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        raise UserError(
-            "A recipe of an installed package has failed.",
-            where=where,
-            found=f"{type(error).__name__}: {error} ({frame.filename}:{frame.lineno})",
-            hint="mend the recipe, or take it out of generate.recipes; texts so far are kept",
-        ) from error
 
 
 def _text(record: CallRecord | None) -> str | None:

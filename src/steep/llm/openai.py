@@ -26,7 +26,7 @@ from steep.llm.openai_counts import read_context_window
 from steep.llm.openai_errors import (
     UNREACHABLE,
     EndpointUnusable,
-    Rejected,
+    RejectedRequest,
     Reply,
     TooLong,
     UnsupportedParameter,
@@ -101,7 +101,7 @@ class OpenAIClient:
             answer = await self._attempt(
                 "chat/completions", call.model, lambda d: request_bytes(call, d), read_reply
             )
-        except Rejected as error:
+        except RejectedRequest as error:
             reason = CONTEXT_REASON if isinstance(error, TooLong) else "error"
             return [self.completion(call, started, ParsedAnswer("", reason, None), error)]
         self._warn_of_oddities(call, answer)
@@ -115,7 +115,7 @@ class OpenAIClient:
 
         Raises:
             TransientError, FatalError: As `complete` does.
-            Rejected: This request will never succeed.
+            RejectedRequest: This request will never succeed.
         """
 
         def phrased(dialect: Dialect) -> bytes:
@@ -173,7 +173,7 @@ class OpenAIClient:
                 if self._has_answered and error.status in (403, 404):
                     self._unfound += 1
                     if self._unfound < MOST_UNFOUND:  # others succeed: it may be about this call
-                        raise Rejected(str(error)) from None
+                        raise RejectedRequest(str(error)) from None
                 raise self._give_up(model, advice_on(error), error) from None
             except TransientError as error:
                 error.args = (self.http.without_key(str(error)),)
@@ -236,7 +236,7 @@ class OpenAIClient:
         sent: Payable,
         started: float,
         answer: ParsedAnswer,
-        error: Rejected | None = None,
+        error: RejectedRequest | None = None,
         result: Mapping[str, Any] | None = None,
     ) -> Completion:
         """Return the outcome of what was sent at `started`."""

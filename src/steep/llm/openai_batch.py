@@ -37,7 +37,12 @@ from steep.llm.openai_batch_wire import (
     read_batch,
     speaks_of_full_queue,
 )
-from steep.llm.openai_errors import BATCHES_UNREACHABLE, EndpointUnusable, Rejected, advice_on
+from steep.llm.openai_errors import (
+    BATCHES_UNREACHABLE,
+    EndpointUnusable,
+    RejectedRequest,
+    advice_on,
+)
 from steep.llm.prices import Prices
 
 UPLOAD_TIMEOUT_S = 3600.0  # 200 MB in an hour: a slow line
@@ -127,7 +132,7 @@ class BatchClient:
 
         try:
             return str(await self._persist(send))
-        except Rejected as error:
+        except RejectedRequest as error:
             raise BatchRefused(str(error)) from error
 
     async def create(self, input_file_id: str, token: str, dialect: Dialect) -> RemoteBatch:
@@ -148,14 +153,14 @@ class BatchClient:
             request = batch_request(input_file_id, token, dialect)
             try:
                 return read_batch(await self._send("POST", "batches", json=request))
-            except (Rejected, TransientError) as error:
+            except (RejectedRequest, TransientError) as error:
                 if speaks_of_full_queue(str(error)):
                     raise QueueFull(str(error)) from error
                 raise
 
         try:
             return await self._persist(send)
-        except Rejected as error:
+        except RejectedRequest as error:
             raise BatchRefused(str(error)) from error
 
     async def get(self, batch_id: str) -> RemoteBatch:
@@ -192,7 +197,7 @@ class BatchClient:
 
         try:
             return await self._persist(send)
-        except Rejected as error:
+        except RejectedRequest as error:
             raise BatchRefused(str(error)) from error
 
     async def lines(self, file_id: str) -> AsyncGenerator[bytes, None]:
@@ -305,7 +310,7 @@ class BatchClient:
         """Send one request and return its JSON.
 
         Raises:
-            TransientError, Rejected, EndpointUnusable: There is none.
+            TransientError, RejectedRequest, EndpointUnusable: There is none.
         """
         timeout = self._timeouts(total_s or self._timeout_s)
         return parse_reply(await self._http.send(method, path, timeout, **options))

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from steep.core.calls import Call
 from steep.llm.client import TransientError
 from steep.llm.dialect import TEMPLATE_KEY, Dialect
-from steep.llm.openai_errors import EndpointUnusable, Rejected, Reply, UnsupportedParameter
+from steep.llm.openai_errors import EndpointUnusable, RejectedRequest, Reply, UnsupportedParameter
 from steep.llm.openai_wire import ParsedAnswer, parse_json, read_reply, request_bytes
 
 MOST_REQUESTS = 50_000  # of one batch; OpenAI's documented limit
@@ -106,7 +106,8 @@ class RemoteBatch:
 class Item(NamedTuple):
     """The result of one call of a batch: an answer, or the reason why there is none.
 
-    `error` is one of `Rejected`, `TransientError`, `UnsupportedParameter` and `EndpointUnusable`.
+    `error` is one of `RejectedRequest`, `TransientError`, `UnsupportedParameter` and
+    `EndpointUnusable`.
     """
 
     call_id: str
@@ -124,7 +125,7 @@ def parse_reply(reply: Reply) -> Any:
     """Return the JSON of a successful reply to a request about files or batches.
 
     Raises:
-        TransientError, Rejected, EndpointUnusable: There is none.
+        TransientError, RejectedRequest, EndpointUnusable: There is none.
     """
     if 200 <= reply.status < 300:
         value = parse_json(reply.body)
@@ -134,8 +135,8 @@ def parse_reply(reply: Reply) -> Any:
     try:
         read_reply(reply, Dialect())
     except UnsupportedParameter as error:  # of what is in a chat request, which this was not
-        raise Rejected(str(error)) from None
-    raise Rejected(f"HTTP {reply.status}")
+        raise RejectedRequest(str(error)) from None
+    raise RejectedRequest(f"HTTP {reply.status}")
 
 
 def request_line(call: Call, dialect: Dialect) -> bytes:
@@ -191,7 +192,7 @@ def read_item(line: bytes, dialect: Dialect) -> Item | None:
         return None
     try:
         return Item(value["custom_id"], _answer(value, dialect), None)
-    except (Rejected, TransientError, UnsupportedParameter, EndpointUnusable) as error:
+    except (RejectedRequest, TransientError, UnsupportedParameter, EndpointUnusable) as error:
         return Item(value["custom_id"], None, error)
 
 

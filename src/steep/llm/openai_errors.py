@@ -1,8 +1,8 @@
 """Interpret the errors of OpenAI-compatible servers.
 
-`TransientError`: retry. `Rejected`: this call will never succeed. `EndpointUnusable`: no call will
-succeed. `UnsupportedParameter`: another form of the request may succeed. `ContentFiltered`: a
-filter refused the text.
+`TransientError`: retry. `RejectedRequest`: this call will never succeed. `EndpointUnusable`: no
+call will succeed. `UnsupportedParameter`: another form of the request may succeed.
+`ContentFiltered`: a filter refused the text.
 
 The status of the response is only half of it. Gateways send errors with status 200, some providers
 report an empty account or a wrong key as 400 and a prompt that is too long as 500; so codes and
@@ -42,11 +42,11 @@ class Reply(NamedTuple):
         return body if isinstance(body, str) else body.decode(errors="replace")
 
 
-class Rejected(Exception):
+class RejectedRequest(Exception):
     """The server will never answer this call."""
 
 
-class TooLong(Rejected):
+class TooLong(RejectedRequest):
     """The prompt does not fit into the model's context."""
 
 
@@ -106,7 +106,7 @@ def read_error(reply: Reply, value: Any, dialect: Dialect) -> Exception:
     if status in RETRIED_STATUSES or status >= 500:
         wait_s = _wait_s(reply.retry_after, reply.date)
         return TransientError(reason, wait_s=wait_s, overloaded=status in OVERLOADED_STATUSES)
-    return _objection(words, dialect, Rejected(reason))
+    return _objection(words, dialect, RejectedRequest(reason))
 
 
 def error_of(value: Any) -> Mapping[str, Any]:

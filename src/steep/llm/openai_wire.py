@@ -21,7 +21,14 @@ from steep.core.calls import Call, Sampling, Usage
 from steep.llm.client import TransientError
 from steep.llm.dialect import TEMPLATE_KEY, Dialect, fold_system, phrase
 from steep.llm.openai_counts import read_usage, reasoning_tokens
-from steep.llm.openai_errors import ContentFiltered, Rejected, Reply, error_of, read_error, short
+from steep.llm.openai_errors import (
+    ContentFiltered,
+    RejectedRequest,
+    Reply,
+    error_of,
+    read_error,
+    short,
+)
 from steep.llm.thinking import THOUGHT_ONLY, final_reason, separate
 
 REFUSAL_REASON = "refusal"
@@ -96,7 +103,7 @@ def read_reply(reply: Reply, dialect: Dialect) -> ParsedAnswer:
     """Return the answer in a reply to a request in `dialect`.
 
     Raises:
-        TransientError, Rejected, EndpointUnusable, UnsupportedParameter: There is none.
+        TransientError, RejectedRequest, EndpointUnusable, UnsupportedParameter: There is none.
     """
     value = parse_json(reply.body)
     try:
@@ -110,13 +117,13 @@ def read_json(reply: Reply, dialect: Dialect) -> Any:
     """Return the JSON object of a successful reply to any request.
 
     Raises:
-        TransientError, Rejected, EndpointUnusable, UnsupportedParameter: There is none.
+        TransientError, RejectedRequest, EndpointUnusable, UnsupportedParameter: There is none.
     """
     value = parse_json(reply.body)
     try:
         _raise_if_failed(reply, value, dialect)
     except ContentFiltered as error:
-        raise Rejected(str(error)) from None
+        raise RejectedRequest(str(error)) from None
     if not isinstance(value, dict):
         raise _malformed(value, "no JSON object")
     return value

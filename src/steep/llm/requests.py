@@ -22,7 +22,7 @@ from steep.core.calls import ID_DIGITS, MESSAGE_TOKENS, Completion
 from steep.core.ids import stable_hash
 from steep.llm.client import CONTEXT_REASON, UNUSABLE_REASON
 from steep.llm.openai_counts import read_input_usage, read_usage
-from steep.llm.openai_errors import Rejected, TooLong, short
+from steep.llm.openai_errors import RejectedRequest, TooLong, short
 from steep.llm.openai_wire import ParsedAnswer, read_answer
 from steep.llm.thinking import answer_after
 
@@ -115,12 +115,12 @@ class RequestClient:
         started = time.monotonic()
         value: Any = None
         result: dict[str, Any] = {}
-        error: Rejected | None = None
+        error: RejectedRequest | None = None
         try:
             value = await self.client.post(PATHS[request.kind], request.body)
             result = READERS[request.kind](request, value)
             reason = str(result.get("finish_reason", "stop"))
-        except Rejected as rejected:
+        except RejectedRequest as rejected:
             error = rejected
             reason = CONTEXT_REASON if isinstance(error, TooLong) else REJECTED_REASON
             reason = reason if value is None else UNUSABLE_REASON
@@ -154,9 +154,9 @@ def _read_echo(request: Request, value: Any) -> dict[str, Any]:
         tokens = int(value["usage"]["prompt_tokens"])
         own = [float(each) if _is_number(each) else None for each in values[:tokens]]
     except (KeyError, IndexError, TypeError, ValueError):
-        raise Rejected("the reply has no log-probabilities, or no count of tokens") from None
+        raise RejectedRequest("the reply has no log-probabilities, or no count of tokens") from None
     if len(own) < tokens:
-        raise Rejected(f"log-probabilities of {len(own)} tokens of {tokens}")
+        raise RejectedRequest(f"log-probabilities of {len(own)} tokens of {tokens}")
     kept = len(request.parts[-1].encode()) + MOST_BOUNDARY_TOKENS  # without the prompt's
     return {"tokens": tokens, "logprobs": own[-kept:]}
 
@@ -166,10 +166,10 @@ def _read_vectors(request: Request, value: Any) -> dict[str, Any]:
         rows = {int(each["index"]): each["embedding"] for each in value["data"]}
         ordered = [array("f", map(float, rows[n])) for n in range(len(request.parts))]
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise Rejected(f"no vectors: {short(json.dumps(value))}") from None
+        raise RejectedRequest(f"no vectors: {short(json.dumps(value))}") from None
     sizes = sorted({len(row) for row in ordered})
     if len(sizes) > 1:
-        raise Rejected(f"vectors of {sizes} numbers")
+        raise RejectedRequest(f"vectors of {sizes} numbers")
     return {"vectors": [base64.b64encode(row.tobytes()).decode() for row in ordered]}
 
 
@@ -180,7 +180,7 @@ def _read_scores(request: Request, value: Any) -> dict[str, Any]:
         if not all(map(math.isfinite, ordered)):
             raise ValueError
     except (KeyError, TypeError, ValueError):
-        raise Rejected(f"no scores: {short(json.dumps(value))}") from None
+        raise RejectedRequest(f"no scores: {short(json.dumps(value))}") from None
     return {"scores": ordered}
 
 

@@ -1,7 +1,7 @@
 """Knowledge-Instruct (arXiv 2504.05571, appendices A to D): chats that state facts of documents.
 
 The entities of a document and the facts about each entity are asked for in `passes` passes: each
-further one asks for what is missing, and there is none after a pass without anything new. The facts
+further one asks for what is missing, and a pass without anything new is the last. The facts
 of an entity are then made self-contained and merged in one call, and paraphrased `paraphrases`
 times. A training text is what one paraphrasing call gave: per fact a question from a template, such
 as "What do you know about ...?", and the paraphrase as its answer.

@@ -34,7 +34,7 @@ LEAST_SHARE = 0.1  # of the size that a recipe's texts must have
 
 
 @dataclass(frozen=True)
-class Comparison(Study):
+class ComparisonStudy(Study):
     """A comparison whose texts are tokenized.
 
     Attributes:
@@ -128,7 +128,9 @@ def points_of(sizes: Mapping[str, int], first_seed: int, seeds: int) -> tuple[St
     )
 
 
-def open_comparison(config: Config, project: Project, request: ComparisonRequest) -> Comparison:
+def open_comparison(
+    config: Config, project: Project, request: ComparisonRequest
+) -> ComparisonStudy:
     """Write and tokenize the texts of all recipes, choose the subsets, and return the comparison.
 
     Raises:
@@ -148,7 +150,7 @@ def open_comparison(config: Config, project: Project, request: ComparisonRequest
 
 def find_comparison(
     config: Config, project: Project, request: ComparisonRequest
-) -> Comparison | None:
+) -> ComparisonStudy | None:
     """Return the comparison if its texts are tokenized; nothing is made."""
     looking = ReadOnlyProject(project.root, finished_only=True)
     if not project.ledger_path.is_file():
@@ -158,7 +160,7 @@ def find_comparison(
     return None
 
 
-def _opened(config: Config, project: Project, request: ComparisonRequest) -> Comparison:
+def _opened(config: Config, project: Project, request: ComparisonRequest) -> ComparisonStudy:
     options = options_of(config, project, request)
     runs, spent, imported = {}, {}, imported_recipes(project)
     for recipe, own in options.items():
@@ -168,4 +170,6 @@ def _opened(config: Config, project: Project, request: ComparisonRequest) -> Com
     first = runs[request.recipes[0]]
     shards = {name: each for run in runs.values() for name, each in run.tokenize.items()}
     run = pipeline.PipelineRun(first.documents, tokenize=shards)
-    return Comparison(settings_for(config, request, options), project, run, request, runs, spent)
+    return ComparisonStudy(
+        settings_for(config, request, options), project, run, request, runs, spent
+    )

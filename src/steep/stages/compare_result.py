@@ -30,17 +30,19 @@ from steep.scaling.comparison_results import (
 )
 from steep.scaling.study import StudyPoint
 from steep.stages import documents as documents_stage
-from steep.stages.compare import Comparison, find_comparison
+from steep.stages.compare import ComparisonStudy, find_comparison
 from steep.stages.compare_texts import ComparisonRequest
-from steep.stages.scale import FinishedPoint, look_at
-from steep.stages.scale_result import base_rows, graded_by_metric, unfinished
+from steep.stages.scale import FinishedPoint
+from steep.stages.scale_result import finished_points, graded_by_metric
 from steep.tokens.build import SUBSET_NAME, is_held_out
 
 VERSION = 1
 PAGE_NAME = "comparison.html"  # in the run's directory
 
 
-def finished_comparison(config: Config, project: Project, request: ComparisonRequest) -> Comparison:
+def finished_comparison(
+    config: Config, project: Project, request: ComparisonRequest
+) -> ComparisonStudy:
     """Return the comparison, without generating, tokenizing, training or asking.
 
     Raises:
@@ -59,18 +61,13 @@ def finished_comparison(config: Config, project: Project, request: ComparisonReq
     return replace(found, project=project)
 
 
-def compare_points(study: Comparison) -> ComparisonResult:
+def compare_points(study: ComparisonStudy) -> ComparisonResult:
     """Compare the recipes by all finished points, and keep the result.
 
     Raises:
         UserError: The base, or every point, is unfinished.
     """
-    base, finished = base_rows(study), {}
-    for point in study.points:
-        if found := look_at(study, point):
-            finished[point.name] = found
-    if not finished:
-        raise unfinished(study, "No point of the comparison is finished.")
+    base, finished = finished_points(study, "No point of the comparison is finished.")
     artifacts = [*base, *(row for each in finished.values() for row in each.rows)]
     artifacts += [each.trained for each in finished.values()]
 
@@ -110,7 +107,9 @@ def compare_points(study: Comparison) -> ComparisonResult:
     return result
 
 
-def _texts(study: Comparison, finished: Mapping[str, FinishedPoint]) -> Iterator[ComparedTexts]:
+def _texts(
+    study: ComparisonStudy, finished: Mapping[str, FinishedPoint]
+) -> Iterator[ComparedTexts]:
     """Yield the texts of each recipe, and of the documents at each size."""
     seen = set()
     for point in study.points:
@@ -136,7 +135,7 @@ def _texts(study: Comparison, finished: Mapping[str, FinishedPoint]) -> Iterator
         )
 
 
-def _diversity(study: Comparison, point: StudyPoint, subset: Artifact) -> dict[str, Any]:
+def _diversity(study: ComparisonStudy, point: StudyPoint, subset: Artifact) -> dict[str, Any]:
     """Return the measures of diversity of the texts that a point reads."""
     from steep.corpus.diversity import measure
 

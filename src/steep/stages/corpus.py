@@ -12,7 +12,7 @@ from steep.corpus.artifact import ImportedTexts, make_corpus
 from steep.corpus.artifact import totals_of as totals_of
 from steep.corpus.passage import Candidate
 from steep.documents.document import Document
-from steep.generation.plan import plugin_errors
+from steep.generation.plugin_errors import plugin_errors
 from steep.generation.setup import chosen_documents, plan_view
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import CallRecord

@@ -45,12 +45,7 @@ def fit_study(study: Study) -> StudyResult:
     Raises:
         UserError: The base, or every point, is unfinished.
     """
-    base, finished = base_rows(study), {}
-    for point in study.points:
-        if found := look_at(study, point):
-            finished[point.name] = found
-    if not finished:
-        raise unfinished(study, "No point of the study is finished.")
+    base, finished = finished_points(study, "No point of the study is finished.")
     rows = {BASE: base} | {name: each.rows for name, each in finished.items()}
     artifacts = [each for own in rows.values() for each in own]
     artifacts += [each.trained for each in finished.values()]
@@ -73,6 +68,21 @@ def fit_study(study: Study) -> StudyResult:
     series = {name: place for place, name in enumerate([BASE, *study.config.train.arms])}
     write_text(directory / PAGE_NAME, study_page(result, study.config.name, series))
     return result
+
+
+def finished_points(study: Study, problem: str) -> tuple[list[Artifact], dict[str, FinishedPoint]]:
+    """Return the rows of the base, and the finished points by their names.
+
+    Raises:
+        UserError: The base, or every point, is unfinished; `problem` says the latter.
+    """
+    base, finished = base_rows(study), {}
+    for point in study.points:
+        if found := look_at(study, point):
+            finished[point.name] = found
+    if not finished:
+        raise unfinished(study, problem)
+    return base, finished
 
 
 def base_rows(study: Study) -> list[Artifact]:

@@ -23,7 +23,7 @@ from steep.ledger.ledger import Ledger, chunks
 from steep.ledger.records import SubmittedBatch
 from steep.llm.client import FatalError
 from steep.llm.openai_batch_wire import FileGone, Item, RemoteBatch, read_item
-from steep.llm.openai_errors import EndpointUnusable, Rejected, UnsupportedParameter
+from steep.llm.openai_errors import EndpointUnusable, RejectedRequest, UnsupportedParameter
 from steep.llm.openai_wire import ParsedAnswer
 
 if TYPE_CHECKING:  # it loads aiohttp
@@ -174,7 +174,7 @@ class BatchResults:
                 self._unusable_reason = error
                 return item.call_id
             return self._completion(item.call_id, None, str(error))
-        elif isinstance(error, Rejected):
+        elif isinstance(error, RejectedRequest):
             return self._completion(item.call_id, None, str(error))
         return self._unanswered(item.call_id, str(error))
 
