@@ -4,7 +4,6 @@
 # WHEELS: wheels of packages that are missing. DEV=cpu runs everything with tiny sizes.
 source "$(dirname "$0")/h100_parts.sh" 470
 versions
-part 200 8b-steep throughput llama-3-8b 4 2 8 steep
-part 140 8b-trainer throughput llama-3-8b 2 2 6 "Trainer: 8-bit, liger"
+part 225 8b-float8 throughput llama-3-8b 4 2 12 steep "steep, float8 tensorwise"
 part 110 tests gpu_tests
-part 70 135m-steep throughput smollm2-135m 16 3 20 steep
+part 140 8b-trainer throughput llama-3-8b 4 2 5 "Trainer: compiled layers, Liger loss"

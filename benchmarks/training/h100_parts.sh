@@ -4,6 +4,7 @@ ALL_S=$1 DEV=${DEV:-cuda} OUT=${OUT:-runs/h100} WHEELS=${WHEELS:-.whl}
 WORK=/tmp/steep-h100 SITE=/tmp/steep-h100-site
 mkdir -p "$OUT" "$WORK"
 export PYTHONPATH=$SITE:src:. PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1
+export PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
 if [ -d "$WHEELS" ] && [ ! -d "$SITE" ]; then
   python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir \
     --target "$SITE" "$WHEELS"/*.whl || exit
@@ -12,7 +13,7 @@ fi
 versions() {
   {
     [ "$DEV" = cpu ] || nvidia-smi
-    python3 -m pip list | grep -iE "^(torch|triton|transf|accel|pydan|typing|nvidia-cud|nvidia-cub)"
+    python3 -m pip list | grep -iE "^(torch|triton|transf|accel|bitsand|pydan|typing|nvidia-cud|nvidia-cub)"
     ls "$SITE" | grep dist-info | tr '\n' ' '
   } 2>/dev/null | tee -a "$OUT/log.txt"
 }
@@ -28,18 +29,18 @@ part() {
   tar czf "$OUT/results.tgz" --exclude shard* -C "$WORK" .
 }
 
-# throughput SHAPE ROWS WARMUP STEPS CONTESTANT
+# [FLAGS=...] throughput SHAPE ROWS WARMUP STEPS CONTESTANT...
+# A process may take the 78 GiB that a card of 80 GB gives it, on a larger card, too.
 throughput() {
-  local shape=$1
-  [ "$DEV" = cpu ] && shape=tiny
-  local name=$5
-  [ "$DEV" = cpu ] && name=${name%%:*}
+  local shape=$1 names=("${@:5}")
+  [ "$DEV" = cpu ] && shape=tiny names=("${names[@]%%:*}")
   timeout -k 5 "$LIMIT" python3 -m benchmarks.training.throughput --shape "$shape" --device "$DEV" \
     --shard "$WORK/shard-$shape" --out "$WORK/$NAME" --micro "$2" --warmup "$3" --steps "$4" \
-    --only "$name" --budget-s $((LIMIT - 20))  # 20 s to import and to report
+    --only "${names[@]}" --budget-s $((LIMIT - 20)) --memory-gib 78 $FLAGS  # 20 s to import, report
 }
 
 gpu_tests() {
   STEEP_TEST_DEVICE=$DEV timeout -s INT -k 10 $((LIMIT - 10)) python3 -m pytest \
-    tests/training/test_on_gpu.py -v -W default -p no:cacheprovider -rA --tb=short --durations=5
+    tests/training/test_on_gpu.py -v -W default -p no:cacheprovider -rA --tb=short --durations=5 \
+    -n 4  # most of their time is compilation
 }

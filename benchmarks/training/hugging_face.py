@@ -1,9 +1,16 @@
 """The Hugging Face Trainer as a contestant, with the flags that make it fast.
 
 Same weights, same rows in the same order, same learning rates, same clipping. Rows are packed, so
-there is no attention mask; workers read them ahead into pinned memory; the loss is looked at every
-tenth step, and not for NaN in every micro-batch, which the Trainer does by default. The other flags
-are part of a contestant's name, see `contestant`.
+there is no attention mask; workers read them ahead into pinned memory, from which they are copied
+asynchronously; nothing is logged, and the loss is not tested for NaN in every micro-batch, which
+the Trainer does by default. The other flags are part of a contestant's name, see `contestant`.
+
+Liger's fused loss cannot be compiled in PyTorch 2.11 (and its authors' port for transformers
+excludes it from compilation: huggingface/kernels-community, pull request 906). So where both are
+used, only the decoder layers are compiled, in place and as Steep compiles them, and of Liger only
+the loss is used: the other kernels are what the compiler makes itself. `compile_regions` of
+accelerate would not do: it compiles a copy of the model, while Liger's forward pass is bound to the
+original.
 """
 
 from __future__ import annotations
@@ -12,7 +19,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from benchmarks.training.job import Job, mixture_of, random_model
@@ -20,13 +27,19 @@ from benchmarks.training.recorder import Recorder
 from torch.utils.data import Dataset
 
 from steep.tokens.mixture import Mixture
+from steep.training.model_dims import decoder_layers
 from steep.training.optimizers import learning_rate_at
+from steep.training.prepare import compile_layers
 
-# By short name: the Trainer's `optim` and `optim_args`, and the package that it needs.
+# By short name: the Trainer's `optim` and `optim_args`. That of bitsandbytes rounds bf16 weights to
+# the nearest, which loses most of what is learned at a low rate: it shows speed only.
 OPTIMIZERS = {
     "fused": ("adamw_torch_fused", None),
     "8-bit": ("adamw_torch_8bit", "bf16_stochastic_round=True"),
+    "8-bit of bitsandbytes": ("adamw_bnb_8bit", None),
 }
+# Liger's kernels by short name: all of them, or only the loss, which never holds all logits.
+LIGER = {"all": None, "loss": {"rope": False, "rms_norm": False, "swiglu": False}}
 
 
 @dataclass(frozen=True)
@@ -36,14 +49,14 @@ class HuggingFace:
     Attributes:
         weights: Precision in which weights are kept: fp32 ones are cast by autocast on a GPU.
         optimizer: A key of `OPTIMIZERS`.
-        compile: `torch_compile`, of the whole model.
-        liger: `use_liger_kernel`, with its chunked loss.
+        compile: "model" is `torch_compile`; "layers" compiles each decoder layer as Steep does.
+        liger: A key of `LIGER`; None: without it.
     """
 
     weights: str
     optimizer: str
-    compile: bool
-    liger: bool
+    compile: Literal["model", "layers"] | None = None
+    liger: str | None = None
 
     def run(self, job: Job, recorder: Recorder) -> None:
         """Train."""
@@ -54,6 +67,8 @@ class HuggingFace:
                 recorder.step_done()
 
         model = random_model(job.sizes, job.device, getattr(torch, self.weights))
+        if self.compile == "layers":
+            compile_layers(decoder_layers(model))
         rows = RowsDataset(mixture_of(job), job.all_steps * job.sizes.batch_sequences)
         with TemporaryDirectory() as directory:
             arguments = self.arguments(job, directory)
@@ -71,8 +86,9 @@ class HuggingFace:
     def described(self, job: Job, arguments: Any) -> str:
         """The flags in words."""
         flags = f"{arguments.optim.value}, {self.weights} weights"
-        flags += ", autocast" * bool(arguments.bf16) + ", torch_compile" * self.compile
-        flags += ", liger" * self.liger
+        flags += ", autocast" * bool(arguments.bf16)
+        flags += f", compiled {self.compile}" if self.compile else ""
+        flags += f", Liger: {self.liger}" if self.liger else ""
         return f"{flags}, {job.micro_sequences} rows at once"
 
     def arguments(self, job: Job, directory: str) -> Any:
@@ -92,15 +108,17 @@ class HuggingFace:
             optim=optim,
             optim_args=optim_args,
             bf16=on_gpu and self.weights == "float32",
-            torch_compile=self.compile,
-            use_liger_kernel=self.liger,
+            torch_compile=self.compile == "model",
+            use_liger_kernel=self.liger is not None,
+            liger_kernel_config=LIGER[self.liger] if self.liger else None,
             train_sampling_strategy="sequential",
             dataloader_pin_memory=on_gpu,
             dataloader_num_workers=2 if on_gpu else 0,
             dataloader_prefetch_factor=8 if on_gpu else None,
             remove_unused_columns=False,
             logging_nan_inf_filter=False,
-            logging_steps=10,
+            logging_strategy="no",
+            accelerator_config={"non_blocking": on_gpu},
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,

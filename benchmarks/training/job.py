@@ -19,6 +19,7 @@ from steep.tokens.mixture import Mixture
 from steep.tokens.order import Stream
 from steep.tokens.shard import open_shard, write_shard
 
+GIB = 2**30
 TEXT_BYTES = 400_000  # a hundred thousand tokens, reshuffled every epoch
 LARGEST_VOCABULARY = 8192  # of the tokenizer; a model may have more ids
 BOS, EOS = "<|bos|>", "<|eos|>"
@@ -70,6 +71,8 @@ SMOLLM2_135M = Shape(
     micro_sequences=(16, 8, 4),
     learning_rate=5e-4,
 )
+# The same model with the batches of benchmarks/scaling: bound by launches of kernels.
+SMOLLM2_SHORT = Shape(SMOLLM2_135M.config, 512, 4, (4,), SMOLLM2_135M.learning_rate)
 TINY = Shape(
     _sizes(384, 64, 128, 2, 4, 2) | {"max_position_embeddings": 1024, "tie_word_embeddings": True},
     context_tokens=64,
@@ -77,7 +80,12 @@ TINY = Shape(
     micro_sequences=(2,),
     learning_rate=3e-3,
 )
-SHAPES = {"llama-3-8b": LLAMA_3_8B, "smollm2-135m": SMOLLM2_135M, "tiny": TINY}
+SHAPES = {
+    "llama-3-8b": LLAMA_3_8B,
+    "smollm2-135m": SMOLLM2_135M,
+    "smollm2-135m-short": SMOLLM2_SHORT,
+    "tiny": TINY,
+}
 # What `steep demo` trains with on a processor (the preset `tiny`).
 ON_PROCESSOR = {
     "smollm2-135m": Shape(SMOLLM2_135M.config, 256, 2, (2,), SMOLLM2_135M.learning_rate)
@@ -99,6 +107,8 @@ class Job:
         profiled: Steps after those that the profiler watches.
         shard: Where the tokens lie.
         out: Where the profiler's table goes.
+        memory_gib: Of the GPU's memory, what may be taken: 78 is what an 80 GB card gives a
+            process. 0: all.
     """
 
     contestant: str
@@ -111,6 +121,7 @@ class Job:
     profiled: int
     shard: str
     out: str
+    memory_gib: float = 0
 
     @property
     def sizes(self) -> Shape:

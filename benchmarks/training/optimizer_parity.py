@@ -228,7 +228,7 @@ def torchao(stochastic: bool) -> Contestant:
     """8-bit AdamW of torchao, uncompiled."""
 
     def make(named: list[tuple[str, nn.Parameter]], rate: float) -> torch.optim.Optimizer:
-        from torchao.optim import AdamW8bit  # type: ignore[import-not-found]
+        from torchao.optim import AdamW8bit
 
         torch.compiler.set_stance("force_eager")
         parameters = [parameter for _, parameter in named]

@@ -113,11 +113,10 @@ class Recorder:
 
         return call
 
-    def close(self) -> Outcome:
-        """All that was measured; the recorder records no more."""
+    def close(self) -> None:
+        """Record no more."""
         for hook in self._hooks:
             hook.remove()
-        return self.outcome()
 
     def outcome(self) -> Outcome:
         """What was measured so far."""

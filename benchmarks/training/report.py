@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import torch
 from benchmarks.generation.measuring import conditions, table
-from benchmarks.training.contestant import STEEP, TRAINER
-from benchmarks.training.job import Job, Outcome, random_model
+from benchmarks.training.contestant import ISOLATED, STEEP, TRAINER
+from benchmarks.training.job import GIB, Job, Outcome, random_model
 
 from steep.training.model_dims import flops_per_token, mfu, peak_flops, peak_of
 
-GIB = 2**30
 PACKAGES = ("torch", "transformers", "accelerate", "liger-kernel", "torchao", "triton")
 LOSSES_SHOWN = 10
+LAST_STEPS = 10  # whose mean loss is compared
 
 
 class Measured(NamedTuple):
@@ -42,7 +42,7 @@ def report(base: Job, measured: list[Measured], skipped: list[str]) -> str:
     worked = by_contestant([each for each in measured if not each.outcome.failure])
     failed = [f"{job.contestant}: {out.failure}" for job, out in measured if out.failure]
     parts = [conditions(PACKAGES), *_hardware(base), speeds(base, worked)]
-    parts += [phases(worked), "\n".join(agreement(worked))]
+    parts += [phases(worked), losses(worked), "\n".join(agreement(worked))]
     notes = [f"{name}: {each[0].outcome.settings}" for name, each in worked.items()]
     parts += ["\n".join(f"- {line}" for line in [*notes, *skipped, *failed])]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -148,25 +148,35 @@ def phases(worked: dict[str, list[Measured]]) -> str:
     )
 
 
+def losses(worked: dict[str, list[Measured]]) -> str:
+    """The losses of the first steps, of steps 10, 20, ... and of the last, side by side."""
+    found = {name: rounds[0].outcome.losses for name, rounds in worked.items()}
+    found = {name: each for name, each in found.items() if each}
+    last = max(map(len, found.values()), default=0)
+    steps = sorted({1, 2, 3, 5, *range(10, last, max(10, last // 100 * 10)), last})
+    rows = [
+        [step, *(f"{each[step - 1]:.4f}" if step <= len(each) else "-" for each in found.values())]
+        for step in steps
+        if step <= last
+    ]
+    return "Loss in nats a token:\n\n" + table(["step", *found], rows) if rows else ""
+
+
 def agreement(worked: dict[str, list[Measured]]) -> Iterator[str]:
     """How far the losses of the same steps are from Steep's: evidence of the same work."""
     losses = {name: rounds[0].outcome.losses for name, rounds in worked.items()}
     ours = losses.get(STEEP)
     for name, theirs in losses.items():
-        if not ours or not theirs or name == STEEP or len(ours) != len(theirs):
+        if not ours or not theirs or name in (STEEP, ISOLATED) or len(ours) != len(theirs):
             continue
-        gap = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+        gaps = [b - a for a, b in zip(ours, theirs, strict=True)]
+        lately = gaps[-LAST_STEPS:]
         yield (
-            f"Losses of {STEEP} and {name} differ by at most {gap:.2g} nats a token in "
-            f"{len(ours)} steps, in which {STEEP}'s fell from {ours[0]:.4f} to {ours[-1]:.4f}."
+            f"Losses of {STEEP} and {name} differ by at most {max(map(abs, gaps)):.2g} nats a "
+            f"token in {len(ours)} steps, in which {STEEP}'s fell from {ours[0]:.4f} to "
+            f"{ours[-1]:.4f}; over the last {len(lately)}, {name}'s is "
+            f"{statistics.mean(lately):+.2g} on average."
         )
-    if ours:
-        shown = ", ".join(f"{loss:.4f}" for loss in ours[:LOSSES_SHOWN])
-        yield f"First losses of {STEEP}: {shown}."
-        for name, theirs in losses.items():
-            if name.startswith(TRAINER) and theirs:
-                shown = ", ".join(f"{loss:.4f}" for loss in theirs[:LOSSES_SHOWN])
-                yield f"First losses of {name}: {shown}."
 
 
 def _hardware(base: Job) -> Iterator[str]:

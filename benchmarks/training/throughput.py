@@ -10,6 +10,9 @@ rates. Needs torch, transformers and pydantic (without an installation of Steep:
 PYTHONPATH=src:.); accelerate for the Trainer; liger-kernel and torchao where its flags ask for
 them; what is missing is skipped, and said. No network is used.
 
+`--together` runs the contestants in this process, which saves what importing takes; Liger's other
+kernels, once used, stay for those that follow. `--memory-gib 78` makes a larger card one of 80 GB.
+
 What a contestant measured is printed at once. One that is stopped at its time limit keeps its
 counted steps, if it had made them. Writes report.md, outcomes.json, and the profiler's table of
 each contestant. Columns:
@@ -24,6 +27,7 @@ each contestant. Columns:
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import math
 import os
@@ -31,12 +35,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-from benchmarks.training.contestant import CEILING, Contestant, contestants
+from benchmarks.training.contestant import CEILING, Contestant, contestants, outcome_of
 from benchmarks.training.job import SHAPES, Job, Outcome, write_rows
 from benchmarks.training.report import Measured, report, summary
 
@@ -62,21 +66,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         profiled=PROFILED_STEPS if options.profile else 0,
         shard=str(shard.resolve()),
         out=str(options.out.resolve()),
+        memory_gib=options.memory_gib,
     )
+    run = in_this_process if options.together else in_own_process
     chosen, skipped = choose(base, options.only)
     if not shard.is_dir():
         write_rows(shard, base.sizes)
-    measured = []
+    measured, earlier = [], _earlier(options.beside) if options.beside else []
     for turn in range(options.rounds):
         # Where a step takes seconds, its parts are measured in the first round only.
         job = base if turn == 0 else replace(base, timed=0, profiled=0)
         for name in chosen:
-            each = first_that_fits(replace(job, contestant=name), options.micro, ends_at)
+            each = first_that_fits(replace(job, contestant=name), options.micro, ends_at, run)
             measured.append(each)
             print(summary(each), flush=True)
             outcomes = [{"job": asdict(job), "outcome": asdict(out)} for job, out in measured]
             (options.out / "outcomes.json").write_text(json.dumps(outcomes, indent=1))
-    text = report(base, measured, skipped)
+    text = report(base, [*earlier, *measured], skipped)
     (options.out / "report.md").write_text(text)
     print(text)
 
@@ -93,9 +99,22 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--micro", type=int, default=math.inf, help="rows at once, at most")
     parser.add_argument("--budget-s", type=float, default=math.inf, help="of all of them")
     parser.add_argument("--shard", type=Path, help="token ids; written there, if it is not there")
+    parser.add_argument("--memory-gib", type=float, default=0, help="of the GPU, at most; 0: all")
+    parser.add_argument("--beside", type=Path, help="an outcomes.json to report beside this run")
+    parser.add_argument("--together", action="store_true", help="all in this process")
     parser.add_argument("--no-profile", dest="profile", action="store_false")
     parser.add_argument("--out", type=Path, default=Path("runs/throughput"))
     return parser.parse_args(arguments)
+
+
+def _earlier(file: Path) -> list[Measured]:
+    """What an earlier call wrote, to be reported beside this one's."""
+    found = [
+        Measured(Job(**e["job"]), Outcome(**e["outcome"])) for e in json.loads(file.read_text())
+    ]
+    for each in found:
+        each.outcome.settings += f" (from {file})"
+    return found
 
 
 def choose(base: Job, only: Iterable[str] | None) -> tuple[dict[str, Contestant], list[str]]:
@@ -115,7 +134,9 @@ def choose(base: Job, only: Iterable[str] | None) -> tuple[dict[str, Contestant]
     return chosen, skipped
 
 
-def first_that_fits(job: Job, micro: float, ends_at: float) -> Measured:
+def first_that_fits(
+    job: Job, micro: float, ends_at: float, run: Callable[[Job, float], Outcome]
+) -> Measured:
     """Run a contestant with fewer and fewer rows at once, until it does not run out of memory."""
     sizes = [size for size in job.sizes.micro_sequences if size <= micro]
     for micro_sequences in sizes or [int(micro)]:
@@ -125,11 +146,22 @@ def first_that_fits(job: Job, micro: float, ends_at: float) -> Measured:
         left_s = ends_at - time.monotonic()
         if left_s < SHORTEST_S:
             return Measured(job, Outcome(failure="not started: no time is left"))
-        outcome = in_own_process(job, left_s)
+        outcome = run(job, left_s)
         if not outcome.out_of_memory:
             break
         print(f"{job.contestant}, {micro_sequences} rows at once: {outcome.failure}", flush=True)
     return Measured(job, outcome)
+
+
+def in_this_process(job: Job, limit_s: float) -> Outcome:
+    """Run a job here, and print its counted steps before the others; nothing ends it."""
+    if job.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    outcome = outcome_of(job, lambda counted: print(summary(Measured(job, counted)), flush=True))
+    torch._dynamo.reset()
+    gc.collect()
+    torch.cuda.empty_cache()
+    return outcome
 
 
 def in_own_process(job: Job, limit_s: float) -> Outcome:

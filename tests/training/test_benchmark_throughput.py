@@ -12,11 +12,21 @@ from typing import Any
 
 import pytest
 import torch
-from benchmarks.training import throughput
+from benchmarks.training import contestant, hugging_face, throughput
 from benchmarks.training.ceiling import Ceiling
-from benchmarks.training.contestant import CEILING, STEEP, TRAINER, Contestant, outcome_of
+from benchmarks.training.contestant import (
+    CEILING,
+    FLOAT8,
+    ISOLATED,
+    STEEP,
+    TRAINER,
+    Contestant,
+    outcome_of,
+)
+from benchmarks.training.hugging_face import HuggingFace
 from benchmarks.training.job import Job, Outcome, random_model, shape_on
-from benchmarks.training.report import Measured, agreement, speed_of, speeds, summary
+from benchmarks.training.ours import use_float8
+from benchmarks.training.report import Measured, agreement, losses, speed_of, speeds, summary
 
 pytestmark = pytest.mark.slow
 
@@ -28,9 +38,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of one run, its contestants in this process: importing takes longer than they."""
     out = tmp_path_factory.mktemp("throughput")
     arguments = ["--shape", "tiny", "--device", "cpu", "--out", str(out), "--steps", "30"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(throughput, "in_own_process", lambda job, limit_s: outcome_of(job))
-        throughput.main([*arguments, "--warmup", "1"])
+    throughput.main([*arguments, "--warmup", "1", "--together"])
     return out
 
 
@@ -96,41 +104,39 @@ def test_a_contestant_that_is_stopped_too_early_says_so() -> None:
     assert outcome.failure == "stopped after 0 s" and not outcome.step_s
 
 
-def test_fewer_rows_are_tried_until_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_rows_are_tried_until_they_fit() -> None:
     tried = []
 
     def run(job: Job, limit_s: float) -> Outcome:
         tried.append(job.micro_sequences)
         return Outcome(out_of_memory=job.micro_sequences > 1, step_s=[1.0])
 
-    monkeypatch.setattr(throughput, "in_own_process", run)
     large = replace(JOB, shape="llama-3-8b", device="cuda")
-    job, outcome = throughput.first_that_fits(large, math.inf, math.inf)
+    job, outcome = throughput.first_that_fits(large, math.inf, math.inf, run)
     assert tried == [4, 2, 1] and job.micro_sequences == 1 and not outcome.out_of_memory
     tried.clear()
-    throughput.first_that_fits(large, 2, math.inf)
+    throughput.first_that_fits(large, 2, math.inf, run)
     assert tried == [2, 1]
 
 
-def test_nothing_is_started_without_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_started_without_time() -> None:
     given = []
 
     def run(job: Job, limit_s: float) -> Outcome:
         given.append(limit_s)
         return Outcome()
 
-    monkeypatch.setattr(throughput, "in_own_process", run)
     now = time.monotonic()
-    assert "no time" in throughput.first_that_fits(JOB, 2, now + 5).outcome.failure
-    throughput.first_that_fits(JOB, 2, now + 1000)
-    throughput.first_that_fits(JOB, 2, now + 40)
+    assert "no time" in throughput.first_that_fits(JOB, 2, now + 5, run).outcome.failure
+    throughput.first_that_fits(JOB, 2, now + 1000, run)
+    throughput.first_that_fits(JOB, 2, now + 40, run)
     assert 990 < given[0] <= 1000 and 30 < given[1] <= 40 and len(given) == 2
 
 
 def test_contestants_are_named_exactly() -> None:
     large = replace(JOB, shape="llama-3-8b", device="cuda")
     assert [*throughput.choose(large, [STEEP])[0]] == [STEEP]
-    with pytest.raises(SystemExit, match="there are: steep, Trainer"):
+    with pytest.raises(SystemExit, match="there are: steep, steep, float8"):
         throughput.choose(large, ["stee"])
 
 
@@ -161,7 +167,79 @@ def test_losses_that_differ_are_told() -> None:
         name: [Measured(JOB, Outcome(losses=losses))]
         for name, losses in ((STEEP, [3.0, 2.0]), (TRAINER, [3.0, 2.5]))
     }
-    assert "at most 0.5 nats" in next(agreement(worked))
+    said = next(agreement(worked))
+    assert "at most 0.5 nats" in said and "over the last 2, Trainer's is +0.25" in said
+    table = losses(worked).splitlines()
+    assert table[-2:] == ["| 1 | 3.0000 | 3.0000 |", "| 2 | 2.0000 | 2.5000 |"]
+
+
+def test_losses_of_float8_are_beside_those_of_bf16(ran: Path) -> None:
+    pytest.importorskip("torchao")
+    found, report = outcomes(ran), (ran / "report.md").read_text()
+    ours = found[STEEP].losses
+    for name in FLOAT8:
+        theirs = found[name].losses
+        assert len(theirs) == len(ours) and theirs[-1] < theirs[0] - 0.5
+        gaps = [abs(a - b) for a, b in zip(ours, theirs, strict=True)]
+        assert 0 < gaps[0] < 5e-3 and max(gaps) < 0.1, "rounded to float8, but not the same work"
+        assert f"Losses of {STEEP} and {name} differ by" in report
+    row = next(line for line in report.splitlines() if line.startswith("| 30 |"))
+    assert [f"{found[name].losses[29]:.4f}" in row for name in (STEEP, *FLOAT8)] == 3 * [True]
+
+
+def test_float8_leaves_the_head_and_the_weights_as_they_are() -> None:
+    module = pytest.importorskip("torchao.float8.float8_linear")
+    model = random_model(shape_on("tiny", "cpu"), "cpu", torch.float32)
+    before = dict(model.named_parameters())
+    use_float8(model, "rowwise", emulate=True)
+    converted = [n for n, each in model.named_modules() if isinstance(each, module.Float8Linear)]
+    assert len(converted) == 2 * 7 and all(".layers." in name for name in converted)
+    after = dict(model.named_parameters())
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], each) for name, each in before.items())
+
+
+def test_isolated_documents_are_other_work(ran: Path) -> None:
+    found = outcomes(ran)
+    assert found[ISOLATED].losses[-1] != found[STEEP].losses[-1], "no row has two documents"
+    assert "isolated documents" in found[ISOLATED].settings
+    assert f"and {ISOLATED} differ" not in (ran / "report.md").read_text()
+
+
+@pytest.mark.filterwarnings(
+    "ignore:The .grad attribute of a Tensor that is not a leaf"
+)  # PyTorch's
+def test_the_trainer_with_compiled_layers_does_the_same_work(
+    ran: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The compiler's own kernels need a minute here, so the graph is run as it is."""
+    graphs: list[int] = []
+
+    def backend(graph: Any, _: Any) -> Any:
+        graphs.append(len(graph.graph.nodes))
+        return graph
+
+    def compile_layers(layers: Any) -> None:
+        for layer in layers:
+            layer.compile(fullgraph=True, dynamic=False, backend=backend)
+
+    monkeypatch.setattr(hugging_face, "compile_layers", compile_layers)
+    way = Contestant(HuggingFace("float32", "fused", "layers"))
+    monkeypatch.setattr(contestant, "contestants", lambda *_: {"layers": way})
+    shard, out = str(ran / "shard"), str(ran)
+    # As many steps as the others made, for learning rates depend on it.
+    steps = 29 + throughput.TIMED_STEPS + throughput.PROFILED_STEPS
+    outcome = outcome_of(replace(JOB, contestant="layers", steps=1 + steps, shard=shard, out=out))
+    assert not outcome.failure and len(graphs) == 1
+    assert outcome.losses == pytest.approx(outcomes(ran)[TRAINER].losses, abs=1e-3)
+    assert "compiled layers" in outcome.settings
+
+
+def test_the_trainer_uses_only_the_loss_of_liger() -> None:
+    arguments = HuggingFace("float32", "fused", "layers", "loss").arguments(JOB, "out")
+    assert arguments.use_liger_kernel and not arguments.torch_compile
+    kernels = arguments.liger_kernel_config
+    assert kernels == {"rope": False, "rms_norm": False, "swiglu": False}
 
 
 def test_weights_are_the_same_whatever_they_are_kept_in() -> None:
