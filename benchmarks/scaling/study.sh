@@ -28,7 +28,7 @@ ALL_TASKS=(--set 'evaluate.methods=[likelihood,short-answers]' --set forgetting.
 phase() {
   local name=$1 left=$((LIMIT - SECONDS - 30)) pids=() # 30 s to save interrupted models and to fit
   shift
-  echo "=== $name: at most $left s, $SECONDS s have passed"
+  echo "=== $name: at most $left s (not started below 30), $SECONDS s have passed"
   ((left > 30)) || return 0
   timeout "$left" python3 -m steep scale --point 0 "$@" >"log-$name-base.txt" 2>&1 ||
     { tail -n 5 "log-$name-base.txt"; return 0; }
@@ -40,8 +40,9 @@ phase() {
     pids+=($!)
   done
   for seed in 0 1 2; do
-    wait "${pids[seed]}" || echo "seed $seed ended with status $? (130: the time limit)"
-    grep -E "^(train|score|short|general-loss) .*: (done|step)|^steep:" "log-$name-$seed.txt" | tail -n 5
+    wait "${pids[seed]}" || echo "seed $seed ended with status $? (124: the time limit)"
+    grep -E ": done in|^steep:" "log-$name-$seed.txt" | tail -n 4
+    grep ": step " "log-$name-$seed.txt" | tail -n 1
   done
   python3 -m steep scale --fit "$@" 2>&1 | tee "result-$name.txt"
   tar czf "$OUT/study.tgz" --exclude '*.safetensors' --exclude 'checkpoint-*' \
