@@ -10,8 +10,9 @@ every shape of its blocks (where there are several, the GPU chooses by time):
 - GB: read and written, by the compiler's estimate;
 - registers of a thread, bytes that it spills, and the warps for which they leave room on a
   multiprocessor, of 64;
-- ins/el: machine instructions per element, in a loop those of all loops; of them "slow" ones
-  (conversions, roots and reciprocals), which run at an eighth of the rate;
+- ins/el: machine instructions per element; of them "slow" ones (conversions, roots and
+  reciprocals), which run at an eighth of the rate. Where rows are read in loops, those of all loops
+  and around them count once, which is too many by up to a half;
 - ms: what the kernel takes at least for its traffic at 3.0 TB/s, and for its instructions and its
   slow instructions on 132 multiprocessors at 1.5 GHz.
 

@@ -47,8 +47,7 @@ from steep.training.quantize import (
 SMALLEST_BLOCK = 8
 # Limit of the shapes that one process compiles the update for; seconds each.
 SHAPES = 256
-# Times several shapes of the kernel on the GPU: the default one needs so many registers that an
-# eighth of the threads run.
+# Times several shapes of the kernel on the GPU: some need so many registers that few threads run.
 TUNED: dict[str, Any] = {"max_autotune_pointwise": True}
 
 
