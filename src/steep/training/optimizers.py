@@ -40,14 +40,14 @@ from steep.training.quantize import (
     encode_second,
     hash_noise,
     round_stochastically,
+    square_root,
 )
 
 # In smaller blocks, scales need more bytes than the codes save: moments stay fp32.
 SMALLEST_BLOCK = 8
 # Limit of the shapes that one process compiles the update for; seconds each.
 SHAPES = 256
-# Times several shapes of the kernel on the GPU: the default one needs so many registers that an
-# eighth of the threads run.
+# Times several shapes of the kernel on the GPU: some need so many registers that few threads run.
 TUNED: dict[str, Any] = {"max_autotune_pointwise": True}
 
 
@@ -56,7 +56,7 @@ class Scalars(NamedTuple):
 
     decay: Tensor  # learning rate * weight decay
     step_size: Tensor  # learning rate / (1 - beta1^t)
-    correction2_root: Tensor  # sqrt(1 - beta2^t)
+    root_scale: Tensor  # 1 / sqrt(1 - beta2^t)
     beta2: Tensor
     rest1: Tensor  # 1 - beta1
     rest2: Tensor  # 1 - beta2
@@ -85,8 +85,9 @@ def adamw_step(
     """
     first = first + (gradient - first) * scalars.rest1
     second = second * scalars.beta2 + gradient * gradient * scalars.rest2
-    denominator = second.sqrt() / scalars.correction2_root + scalars.epsilon
-    change = scalars.step_size * (first / denominator) + scalars.decay * weight
+    denominator = square_root(second) * scalars.root_scale + scalars.epsilon
+    share = first * denominator.rsqrt().square()  # first / denominator
+    change = scalars.step_size * share + scalars.decay * weight
     return weight - change, first, second
 
 
@@ -269,7 +270,7 @@ def _scalars(
     return Scalars(
         decay=scalar(rate * group["weight_decay"]),
         step_size=scalar(rate / (1 - beta1**step)),
-        correction2_root=scalar(math.sqrt(1 - beta2**step)),
+        root_scale=scalar(1 / math.sqrt(1 - beta2**step)),
         beta2=scalar(beta2),
         rest1=scalar(1 - beta1),
         rest2=scalar(1 - beta2),

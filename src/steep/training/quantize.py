@@ -22,6 +22,9 @@ from torch import Tensor
 
 LARGEST_BLOCK = 256  # elements that share a scale: 4 / 256 B an element
 FIRST_CODES, SECOND_CODES = 127, 255
+# A little less than 127^2, so that no code of rounded arithmetic is beyond 127.
+FIRST_SQUARE = FIRST_CODES**2 * (1 - 2.0**-21)
+SMALLEST_SCALE = 1e-30  # smaller ones are divided by this, which keeps quotients finite
 
 
 class Noise(NamedTuple):
@@ -45,45 +48,66 @@ def block_columns(columns: int) -> int:
 
 def decode_first(codes_NC: Tensor, scale_N1: Tensor) -> Tensor:
     """Return the values of int8 codes of a first moment."""
-    root = codes_NC.float() / FIRST_CODES
-    return root * root.abs() * scale_N1
+    codes = codes_NC.float()
+    return codes * codes.abs() * (scale_N1 * (1 / FIRST_SQUARE))
 
 
 def decode_second(codes_NC: Tensor, scale_N1: Tensor) -> Tensor:
     """Return the values of uint8 codes of a second moment."""
-    root = codes_NC.float() / SECOND_CODES
+    root = codes_NC.float() * (1 / SECOND_CODES)
     return root * root * (root * root) * scale_N1
 
 
 def encode_first(values_NC: Tensor, noise_NC: Tensor) -> tuple[Tensor, Tensor]:
-    """Return int8 codes and scales of a first moment; `noise_NC` has 16 bits."""
-    scale_N1 = values_NC.abs().amax(dim=1, keepdim=True)
-    share = values_NC.abs() / torch.where(scale_N1 > 0, scale_N1, 1.0)
-    lower = (share.sqrt() * FIRST_CODES).floor().clamp(max=FIRST_CODES - 1)
-    # Distance to the lower neighbor, as a share of the distance between the two.
-    above = (share * FIRST_CODES**2 - lower * lower) / (2 * lower + 1)
-    code = lower + (uniform(noise_NC, 16) < above)
-    return (code * values_NC.sign()).to(torch.int8), scale_N1
+    """Return int8 codes and scales of a first moment; `noise_NC` has 16 bits.
+
+    For u uniform in (0, 1) and s = 127^2 * |value| / scale, the code is the number of c >= 0 with
+    c^2 + u * ((c + 1)^2 - c^2) <= s: the floor of sqrt(s - u * (1 - u)) + 1 - u. Below, `centered`
+    is 1/2 - u.
+    """
+    size_NC = values_NC.abs()
+    scale_N1 = largest(size_NC)
+    square = size_NC * (FIRST_SQUARE / scale_N1.clamp(min=SMALLEST_SCALE))
+    centered = uniform(noise_NC, 16, -0.5)
+    code = square_root(square + (centered * centered - 0.25)) + centered
+    return nearest(code.copysign(values_NC)).to(torch.int8), scale_N1
 
 
 def encode_second(values_NC: Tensor, noise_NC: Tensor) -> tuple[Tensor, Tensor]:
     """Return uint8 codes and scales of a second moment; `noise_NC` has 23 bits."""
-    scale_N1 = values_NC.amax(dim=1, keepdim=True)
-    share = values_NC / torch.where(scale_N1 > 0, scale_N1, 1.0)
-    lower = (share.sqrt().sqrt() * SECOND_CODES).floor().clamp(min=1, max=SECOND_CODES - 1)
+    scale_N1 = largest(values_NC)
+    share = values_NC * (1 / scale_N1.clamp(min=SMALLEST_SCALE))
+    # A little more than 1/2 is subtracted, so that the lower neighbor of the largest value is 254.
+    lower_code = nearest(share.rsqrt().rsqrt() * SECOND_CODES - 0.5001).clamp(min=1)
+    lower = lower_code.float()
     square, next_square = lower * lower, (lower + 1) * (lower + 1)
-    # In units of the lower code's own value: fourth powers of 255 leave fp32 no digits to subtract.
-    ratio = next_square / square
-    above = (share * (SECOND_CODES**2 / square) * (SECOND_CODES**2 / square) - 1) / (
-        ratio * ratio - 1
-    )
-    code = lower + (uniform(noise_NC, 23) < above)
-    return torch.where(values_NC > 0, code, 0.0).to(torch.uint8), scale_N1
+    # Distances to the lower neighbor, of the value and of the upper neighbor.
+    above = share * float(SECOND_CODES**4) - square * square
+    gap = (2 * lower + 1) * (square + next_square)
+    code = lower_code + (uniform(noise_NC, 23) * gap < above)
+    return torch.where(values_NC > 0, code, 0).to(torch.uint8), scale_N1
 
 
-def uniform(noise: Tensor, bits: int) -> Tensor:
-    """Turn integers of `bits` bits into fp32 in (0, 1) with a mean of exactly one half."""
-    return (noise.float() + 0.5) * 2.0**-bits
+def largest(values_NC: Tensor) -> Tensor:
+    """Return the largest of each row's nonnegative numbers, which are ordered as their bits."""
+    return values_NC.view(torch.int32).amax(dim=1, keepdim=True).view(torch.float32)
+
+
+def square_root(values: Tensor) -> Tensor:
+    """Return the square root of fp32, of zero and negative numbers 1e-19."""
+    normal = values.view(torch.int32).clamp(min=0x00800000).view(torch.float32)
+    return normal * normal.rsqrt()
+
+
+def nearest(values: Tensor) -> Tensor:
+    """Round fp32 of at most 2^22 to int32: in 1.5 * 2^23 + x, the low bits are the integer."""
+    return (values + 1.5 * 2.0**23).view(torch.int32) - 0x4B400000
+
+
+def uniform(noise: Tensor, bits: int, low: float = 0.0) -> Tensor:
+    """Turn integers of `bits` bits into fp32 in (low, low + 1) with a mean of exactly low + 1/2."""
+    one_to_two = ((noise << (23 - bits)) | 0x3F800000).view(torch.float32)
+    return one_to_two - (1 - low - 0.5 * 2.0**-bits)
 
 
 def hash_noise(first_index: Tensor, step_key: Tensor, like: Tensor) -> Noise:
