@@ -12,7 +12,7 @@
 # pip wheel --no-deps -w .whl lm-eval==0.4.13 datasets ...
 # Without lm-eval, only the part "squad" fails.
 source "$(dirname "$0")/training/h100_parts.sh" 290
-export TQDM_DISABLE=1
+export TQDM_MININTERVAL=60
 DATA=${DATA:-shared/data}
 QUALITY=("$DATA/quality/quality.htmlstripped.dev" "$DATA/quality/quality.htmlstripped.dev")
 SQUAD=("$DATA/squad-passages/documents.jsonl" "$DATA/squad-passages/questions.jsonl")
