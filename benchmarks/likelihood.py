@@ -1,14 +1,15 @@
 """Questions/s of likelihood scoring on this machine, against lm-evaluation-harness, in one run.
 
     pip install lm-eval[hf]==0.4.13 torch==2.13.0     # in an environment that also has Steep
-    python benchmarks/likelihood.py documents.jsonl questions.jsonl [--first 40] [--repeats 3]
-    python benchmarks/likelihood.py quality.dev quality.dev
+    python -m benchmarks.likelihood documents.jsonl questions.jsonl [--first 40] [--repeats 3]
+    python -m benchmarks.likelihood quality.dev quality.dev --device cuda --precision tf32
 
-Both sides score the same prompts and options with the same model (the embedded one, fp32). The
-harness runs a task made here from the questions, in the batch size that is fastest for it on the
-first eight; only its `loglikelihood` is timed, against all of `score_questions`. They take turns,
-and the median counts. Choices are compared by sum (`acc`), characters (`acc_norm`) and bytes
-(`acc_bytes`), and so is right or wrong as the harness itself counts it, question by question.
+Both sides score the same prompts and options with the same model (the embedded one), in the same
+precision. The harness runs a task made here from the questions, in the batch size that is fastest
+for it on the first eight; only its `loglikelihood` is timed, against all of `score_questions`. They
+take turns, each time is printed at once, and the median counts; the first turn on a GPU also warms
+it up. Choices are compared by sum (`acc`), characters (`acc_norm`) and bytes (`acc_bytes`), and so
+is right or wrong as the harness itself counts it, question by question.
 """
 
 from __future__ import annotations
@@ -20,16 +21,19 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
+from transformers.utils import logging
 
 from steep.documents.reading import read_documents
 from steep.evaluation.engines import Normalizer
 from steep.evaluation.likelihood import score_questions
+from steep.evaluation.local_model import load_for_scoring
 from steep.evaluation.prompts import closed_book_prompt, short_answer_prompt
 from steep.evaluation.questions import Question, read_questions
 from steep.evaluation.rows import QuestionRow, make_rows
+from steep.llm.local.devices import PrecisionSetting, default_device, scoring_precision
 from steep.llm.model_names import embedded_directory
 
 METRICS: dict[str, Normalizer] = {
@@ -37,7 +41,7 @@ METRICS: dict[str, Normalizer] = {
     "acc_norm": "per_character",
     "acc_bytes": "per_byte",
 }
-BATCH_SIZES = (1, 8, 32)
+BATCH_SIZES = (1, 8, 32, 128)
 TRIAL_QUESTIONS = 8
 BATCH_TOKENS = 2048  # the default of evaluate.batch_tokens
 
@@ -57,25 +61,33 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=None, help="only so many questions")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--prompt", choices=["closed-book", "five-shot"], default="closed-book")
+    parser.add_argument("--device", default=default_device())
+    parser.add_argument("--precision", choices=get_args(PrecisionSetting), default="auto")
+    parser.add_argument("--batch-tokens", type=int, default=BATCH_TOKENS, help="of our batches")
     options = parser.parse_args()
     question_set = read_question_set(
         options.documents, options.questions, options.first, options.prompt
     )
-    model = AutoModelForCausalLM.from_pretrained(embedded_directory()).float().eval()
+    logging.disable_progress_bar()
+    precision = scoring_precision(options.precision, options.device)
+    model = load_for_scoring(embedded_directory(), options.device, precision).eval()
     tokenizer = AutoTokenizer.from_pretrained(embedded_directory())
+    count = len(question_set.questions)
+    print(f"{count} questions on {options.device} in {precision}", flush=True)
     harness = Harness(model, tokenizer, question_set)
-    print(
-        f"{len(question_set.questions)} questions, the harness in batches of {harness.batch_size}",
-        flush=True,
-    )
+    print(f"the harness in batches of {harness.batch_size}", flush=True)
     ours_s, theirs_s = [], []
     for _ in range(options.repeats):
         start = time.perf_counter()
         choices = [question.options for question in question_set.questions]
-        scores = score_questions(model, tokenizer, question_set.prompts, choices, BATCH_TOKENS)
+        scores = score_questions(
+            model, tokenizer, question_set.prompts, choices, options.batch_tokens
+        )
         ours_s.append(time.perf_counter() - start)
+        print(f"  steep {ours_s[-1]:.2f} s", flush=True)
         samples, seconds = harness.run()
         theirs_s.append(seconds)
+        print(f"  harness {seconds:.2f} s", flush=True)
     report(question_set, ours_s, theirs_s)
     compare(make_rows(question_set.questions, scores), samples)
 

@@ -33,7 +33,7 @@ PUBLIC = {
     "Sampling": (
         "(temperature, top_p, max_tokens, frequency_penalty, json_schema, reasoning_effort)"
     ),
-    "Scores": "(results, skipped)",
+    "Scores": "(results, skipped, environments)",
     "Step": "()",
     "UserError": "(problem, where, expected, found, hint)",
     "Writer": "(model, sampling, seed, reasoning_tokens)",

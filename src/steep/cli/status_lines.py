@@ -57,7 +57,8 @@ def of_status(found: Found) -> Iterator[str]:
         label += f" ({each['variant']})" if each["variant"] else ""
         rate = each["tokens_per_second"]
         speed = f", {rate:,.1f} tokens per second" if rate else ""
-        yield f"{label}: {each['path']} ({duration(each['wall_s'])}{speed})"
+        device = f" on {each['device']}" if each["device"] else ""
+        yield f"{label}: {each['path']} ({duration(each['wall_s'])}{device}{speed})"
         for use in each["mix"]:
             yield f"  {SourceUse(**use)}"
 

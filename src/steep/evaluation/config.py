@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from steep.core.config import Section, operational
 from steep.ledger.config import ServerConfig
+from steep.llm.local.devices import PrecisionSetting
 from steep.retrieval.config import RetrievalConfig
 from steep.training.config import BASE as BASE
 
@@ -62,6 +63,12 @@ class EvaluateConfig(Section):
         None, description="show the options in a random order per question"
     )
     seed: int = Field(0, description="of sampled texts")
+    precision: PrecisionSetting = Field(
+        "auto",
+        description="of models in this process. tf32: float32 weights, TF32 products; bfloat16: "
+        "half of the memory, and a few other choices per hundred; auto: tf32 on a GPU, float32 on "
+        "a CPU (LOG.md)",
+    )
     batch_tokens: int = operational(2048, ge=128, description="tokens per scoring batch")
 
 

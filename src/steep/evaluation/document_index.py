@@ -80,9 +80,6 @@ class DocumentIndex:
         fields = identity_fields("open_book", settings, of=RetrievalConfig)
         fields |= self.question_set.fields | {"open_book.chunk_characters": chunk_characters}
         inputs = {"documents": documents}
-        if settings.reranker == "likelihood":
-            fields |= eval_model.fields
-            inputs |= eval_model.inputs
 
         def make(directory: Path) -> dict[str, Any]:
             questions = self.question_set.everything
@@ -98,6 +95,8 @@ class DocumentIndex:
                 "questions": len(questions),
             }
 
+        if settings.reranker == "likelihood":
+            return eval_model.build(STAGE, VERSION, fields, make, inputs, one_of_many=True)
         identity = Identity(STAGE, VERSION, fields, inputs)
         return build(self.setup.project, identity, make, one_of_many=True)
 

@@ -6,9 +6,9 @@ A model is loaded on first use, and once for everything that it is asked.
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +17,19 @@ from steep.core.config import identity_fields
 from steep.core.errors import UserError
 from steep.evaluation.callers import Callers
 from steep.evaluation.config import BASE
+from steep.evaluation.environment import environment_fields, environments_of, find_finished
+from steep.evaluation.local_model import load_for_scoring
 from steep.evaluation.setup import EvaluationSetup
 from steep.ledger.config import ServerConfig
-from steep.training.loading import load_model, load_model_config, load_tokenizer
+from steep.llm.local.devices import default_device, scoring_precision
+from steep.training.loading import load_model_config, load_tokenizer
 from steep.training.models import directory_hash
 
 if TYPE_CHECKING:
     from steep.evaluation.engines import AnswerEngine
 
-SCORING_DTYPE = "float32"
+log = logging.getLogger("steep")
+
 MODEL_NAME = "model"  # the directory of a trained model in its artifact
 
 
@@ -50,7 +54,11 @@ class EvalModel:
         if self.server is not None:
             return {"arm": self.name, **identity_fields("server", self.server)}
         base = {} if self.trained else {"train.model": self.setup.base_name}
-        return {"arm": self.name, **base, **_scoring_fields(self._where, self.setup.project)}
+        weights = _weights(self._where, self.setup.project)
+        device = default_device()
+        precision = scoring_precision(self.setup.evaluate.precision, device)
+        where = environment_fields(device, precision)
+        return {"arm": self.name, **base, "weights": weights, **where}
 
     @property
     def inputs(self) -> dict[str, Artifact]:
@@ -67,10 +75,25 @@ class EvalModel:
         *,
         one_of_many: bool = False,
     ) -> Artifact:
-        """Build an artifact of rows; its identity holds these fields and inputs and the model."""
+        """Build an artifact of rows; its identity holds these fields and inputs and the model.
+
+        An artifact that was finished in another environment is not built again.
+        """
         every = {**(inputs or {}), **self.inputs}
         identity = Identity(stage, version, {**self.fields, **fields}, every)
-        return build(self.setup.project, identity, make, one_of_many=one_of_many)
+        project, configured = self.setup.project, self.setup.evaluate.precision
+        found = None if self.server else find_finished(project, identity, configured)
+        if found is None or found.hash8 == identity.hash8:
+            return build(project, identity, make, one_of_many=one_of_many)
+        (where,) = environments_of([found])
+        log.info(
+            "%s: done before on %s, torch %s (%s)",
+            identity.label,
+            where.device,
+            where.torch,
+            found.path.name,
+        )
+        return found
 
     @property
     def gives_likelihoods(self) -> bool:
@@ -103,7 +126,9 @@ class EvalModel:
         """The model and the tokenizer of a local model."""
         if "model" not in self._opened:
             where = self.directory
-            model = load_model(where, SCORING_DTYPE).to(_scoring_device())
+            device = default_device()
+            precision = scoring_precision(self.setup.evaluate.precision, device)
+            model = load_for_scoring(where, device, precision)
             self._opened["model"] = (model, load_tokenizer(where))
         model, tokenizer = self._opened["model"]
         return model, tokenizer
@@ -149,23 +174,8 @@ def name_of(artifact: Artifact) -> str:
     return str(artifact.manifest["identity"]["fields"]["arm"])
 
 
-def _scoring_fields(where: Path | str, project: Project) -> dict[str, Any]:
-    """Return what decides the scores of a local model."""
-    weights = (
-        directory_hash(where, project)
-        if isinstance(where, Path)
-        else str(load_model_config(where)._commit_hash)
-    )
-    return {
-        "weights": weights,
-        "dtype": SCORING_DTYPE,
-        "device": _scoring_device(),
-        "torch": version("torch"),
-        "transformers": version("transformers"),
-    }
-
-
-def _scoring_device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _weights(where: Path | str, project: Project) -> str:
+    """Return the hash of a model in a directory, or the commit of one on the Hub."""
+    if isinstance(where, Path):
+        return directory_hash(where, project)
+    return str(load_model_config(where)._commit_hash)

@@ -35,6 +35,7 @@ from steep.evaluation.engines import (
     sample_seed,
 )
 from steep.evaluation.likelihood import evaluation_mode, score_questions
+from steep.evaluation.local_model import by_halves
 from steep.llm.local.decoding import Chooser, PromptGroup, decode, decode_padded, prefill
 from steep.llm.local.prompts import end_ids
 from steep.llm.local.sampling import RowSampler, SampledRow
@@ -71,14 +72,18 @@ class HuggingFaceEngine:
         found: dict[tuple[int, int], Output] = {}
         with evaluation_mode(self._model), torch.inference_mode():
             rows_at_once, write = self._decoder(ids)
-            for start in range(0, len(texts), rows_at_once):
-                batch = texts[start : start + rows_at_once]
+
+            def written(batch: Sequence[tuple[int, int]]) -> list[Output]:
                 seeds = [sample_seed(decoding.seed, prompts[number], n) for number, n in batch]
                 rows = [_Text(decoding, seed, self._tokenizer) for seed in seeds]
                 choose = _chooser(self._ends, rows)
                 write([ids[number] for number, _ in batch], choose, decoding.max_tokens)
-                for (number, n), row in zip(batch, rows, strict=True):
-                    found[number, n] = output = row.output()
+                return [row.output() for row in rows]
+
+            for start in range(0, len(texts), rows_at_once):
+                batch = texts[start : start + rows_at_once]
+                for (number, n), output in zip(batch, by_halves(batch, written), strict=True):
+                    found[number, n] = output
                     on_output(number * decoding.samples + n, output)
                 on_progress(len(found), len(texts))
         return [[found[number, n] for n in range(decoding.samples)] for number in range(len(ids))]

@@ -34,6 +34,7 @@ from steep.evaluation.encoding import (
     tree_row,
 )
 from steep.evaluation.engines import OptionScores, PromptTooLong
+from steep.evaluation.local_model import by_halves
 from steep.evaluation.prompts import continuation
 
 # B rows, T tokens of the longest row, S the same and the shared prefix before them, N predicted
@@ -45,6 +46,7 @@ LEAST_SHARED_TOKENS = 32  # a shorter prefix is not worth its own pass
 LOGIT_ROWS = 256  # predicted tokens whose logits are held in fp32 at once
 # How far, in nats per token, branches may be from single rows: rounding, not another computation.
 BRANCH_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
+TF32_TOLERANCE = 2e-2
 LOW_PRECISION_TOLERANCE = 0.1
 
 
@@ -59,7 +61,8 @@ def score_questions(
     """Score each question's options after its prompt; the model is left as it was.
 
     Options are given without the space before them. A forward pass has `batch_tokens`, padding
-    included; a longer question gets its own pass. `on_progress` is called after each batch with the
+    included; a longer question gets its own pass, and a batch that the memory of a GPU cannot hold
+    is halved. `on_progress` is called after each batch with the
     number of scored options and their total.
 
     Raises:
@@ -106,9 +109,12 @@ def _sums(
         branching, prefix = _row_layout(model, encoded)
         single = (([n], row) for n, each in enumerate(encoded) for row in single_rows(each))
         rows = list(_tree_rows(encoded, prefix) if branching else single)
+
+        def logprobs(batch: Sequence[int]) -> list[float]:
+            return _token_logprobs(model, [rows[each][1] for each in batch], branching, prefix)
+
         for batch in batches([len(row.ids) for _, row in rows], batch_tokens):
-            part = [rows[each][1] for each in batch]
-            values = iter(_token_logprobs(model, part, branching, prefix))
+            values = iter(by_halves(batch, logprobs))
             for indices, row in (rows[each] for each in batch):
                 for target in row.targets:
                     sums[indices[target.question]][target.option] += next(values)
@@ -162,6 +168,8 @@ def _takes_branches(model: Any, question: EncodedQuestion, prefix: Any) -> bool:
     ((_, row),) = _tree_rows([question], prefix)
     branched = _token_logprobs(model, [row], branching=True, prefix=prefix)[-len(alone) :]
     tolerance = BRANCH_TOLERANCE.get(model.dtype, LOW_PRECISION_TOLERANCE)
+    if model.device.type == "cuda" and torch.get_float32_matmul_precision() != "highest":
+        tolerance = max(tolerance, TF32_TOLERANCE)
     return max(abs(a - b) for a, b in zip(alone, branched, strict=True)) <= tolerance
 
 

@@ -263,17 +263,38 @@ class SkippedQuestion(NamedTuple):
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Where models in this process were asked.
+
+    Attributes:
+        device: "cuda" or "cpu".
+        precision: "float32", "tf32" (float32 weights, TF32 products) or "bfloat16".
+        torch: Version of the library; `transformers` likewise.
+        models: Names of the models that were asked there.
+    """
+
+    device: str
+    precision: str
+    torch: str
+    transformers: str
+    models: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Scores:
     """The results of an evaluation."""
 
     results: Mapping[str, MethodResult]  # by method, of those methods that were used
     skipped: tuple[SkippedQuestion, ...] = ()  # questions that were not asked
+    environments: tuple[Environment, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the results as plain data."""
         found = {name: as_json(result) for name, result in self.results.items()}
-        return {**found, "skipped": [each._asdict() for each in self.skipped]}
+        skipped = [each._asdict() for each in self.skipped]
+        environments = [as_json(each) for each in self.environments]
+        return {**found, "skipped": skipped, "environments": environments}
 
 
 def as_json(result: Any) -> dict[str, Any]:

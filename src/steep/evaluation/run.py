@@ -21,6 +21,7 @@ from steep.evaluation.callers import Callers, check_prices, used_endpoints
 from steep.evaluation.config import BASE
 from steep.evaluation.contamination.artifact import contamination_artifacts
 from steep.evaluation.document_index import DocumentIndex
+from steep.evaluation.environment import environments_of, mixed
 from steep.evaluation.eval_models import EvalModel, eval_models
 from steep.evaluation.methods import answers, general_text, harness_tasks, open_book
 from steep.evaluation.methods.common import Session
@@ -35,7 +36,7 @@ from steep.evaluation.synthetic_texts import SyntheticTexts
 
 log = logging.getLogger("steep")
 
-VERSION = 4
+VERSION = 5
 SHOWN_SKIPPED = 5
 
 
@@ -94,6 +95,9 @@ def evaluate(
         return None
     inputs = {f"{artifact.stage}-{artifact.hash8}": artifact for artifact in rows}
     skipped = question_set.skipped if question_set else ()
+
+    if (warning := mixed(environments_of(rows))) is not None:
+        log.warning("evaluate: %s", warning)
 
     def make(directory: Path) -> dict[str, Any]:
         write_scores(directory / SCORES_NAME, scores_of(list(inputs.values()), setup, skipped))

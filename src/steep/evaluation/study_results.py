@@ -13,6 +13,7 @@ from steep.core.files import read_json, write_json
 from steep.evaluation.contamination_results import ContaminationResult
 from steep.evaluation.results import (
     AnswersResult,
+    Environment,
     Estimate,
     Interval,
     LikelihoodResult,
@@ -371,6 +372,7 @@ def read_scores(path: Path) -> Scores:
     plain = read_json(path)
     try:
         skipped = from_json(tuple[SkippedQuestion, ...], plain.pop("skipped", ()))
+        environments = from_json(tuple[Environment, ...], plain.pop("environments", ()))
         found = {
             name: from_json(RESULTS.get(name, MetricsResult), each) for name, each in plain.items()
         }
@@ -381,4 +383,4 @@ def read_scores(path: Path) -> Scores:
             found=f"{error.error_count()} fields of another form",
             hint="compute them again: steep evaluate --rescore",
         ) from error
-    return Scores(found, skipped)
+    return Scores(found, skipped, environments)

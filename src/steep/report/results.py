@@ -10,6 +10,7 @@ from typing import Any
 from steep.evaluation.contamination_results import ContaminationResult
 from steep.evaluation.results import (
     AnswersResult,
+    Environment,
     LikelihoodResult,
     MetricsResult,
     ModelComparison,
@@ -57,6 +58,7 @@ class ResultTables:
     contamination: ContaminationResult | None = None
     others: Mapping[str, MetricsResult] = field(default_factory=dict)
     skipped: tuple[SkippedQuestion, ...] = ()
+    environments: tuple[Environment, ...] = ()
 
     @classmethod
     def of(cls, scores: Scores) -> ResultTables:
@@ -68,7 +70,7 @@ class ResultTables:
             for name, found in scores.results.items()
             if name not in own and isinstance(found, MetricsResult)
         }
-        return cls(**own, others=others, skipped=scores.skipped)
+        return cls(**own, others=others, skipped=scores.skipped, environments=scores.environments)
 
     def closed_book(self) -> list[tuple[ModelComparison, str]]:
         """Return the closed-book accuracies, each with what they are scored by."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from steep.core.files import read_json
+from steep.evaluation.results import Environment
 from steep.scaling.results import Bounded
 
 STAGE, RESULT_NAME = "compare", "comparison.json"
@@ -123,6 +124,7 @@ class ComparisonResult:
     hours: float
     texts: tuple[ComparedTexts, ...]
     metrics: tuple[MetricComparison, ...]
+    environments: tuple[Environment, ...] = ()  # where the models were evaluated
 
 
 def read_comparison(path: Path) -> ComparisonResult:

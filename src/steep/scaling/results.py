@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from steep.core.files import read_json, write_json
-from steep.evaluation.results import AtMost, as_json
+from steep.evaluation.results import AtMost, Environment, as_json
 from steep.scaling.config import POINTER_NAME
 
 STAGE, RESULT_NAME = "scale", "study.json"
@@ -190,6 +190,7 @@ class StudyResult:
     metrics: tuple[MetricStudy, ...]
     prices: tuple[Price, ...]
     forgotten: tuple[Forgotten, ...]
+    environments: tuple[Environment, ...] = ()  # where the models were evaluated
 
 
 def read_study(path: Path) -> StudyResult:

@@ -16,6 +16,7 @@ from steep.core.files import write_json, write_text
 from steep.corpus.diversity_result import DISTINCT_N
 from steep.corpus.passage import PASSAGES_NAME, FullText, stream_rows
 from steep.evaluation.config import BASE
+from steep.evaluation.environment import environments_of
 from steep.evaluation.protocols import reading_fields
 from steep.evaluation.results import as_json
 from steep.report.render import comparison_page
@@ -36,7 +37,7 @@ from steep.stages.scale import FinishedPoint
 from steep.stages.scale_result import finished_points, graded_by_metric
 from steep.tokens.build import SUBSET_NAME, is_held_out
 
-VERSION = 1
+VERSION = 2
 PAGE_NAME = "comparison.html"  # in the run's directory
 
 
@@ -86,6 +87,7 @@ def compare_points(study: ComparisonStudy) -> ComparisonResult:
                 compare_recipes(metric, study.points, graded, costs)
                 for metric, graded in graded_by_metric(rows, study.setup()).items()
             ),
+            environments=environments_of(artifacts),
         )
         write_json(directory / RESULT_NAME, as_json(result))
         return {"models": len(finished), "planned": len(study.points)}

@@ -13,6 +13,7 @@ from steep.core.config import identity_fields
 from steep.core.errors import UserError
 from steep.core.files import write_json, write_text
 from steep.evaluation.config import BASE
+from steep.evaluation.environment import environments_of
 from steep.evaluation.protocols import reading_fields
 from steep.evaluation.setup import EvaluationSetup
 from steep.ledger.ledger import open_ledger
@@ -35,7 +36,7 @@ from steep.stages.scale import FinishedPoint, Study, look_at
 if TYPE_CHECKING:
     from steep.evaluation.methods.common import Graded
 
-VERSION = 1
+VERSION = 2
 PAGE_NAME = "scaling.html"  # in the run's directory
 
 
@@ -126,6 +127,7 @@ def _result(
         metrics=metrics,
         prices=tuple(_prices(study, finished)),
         forgotten=tuple(_forgotten(study, rows)),
+        environments=environments_of(each for own in rows.values() for each in own),
     )
 
 

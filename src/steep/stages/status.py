@@ -54,6 +54,7 @@ def _artifacts(project: Project) -> list[dict[str, Any]]:
             "path": str(artifact.path.relative_to(project.root)),
             "wall_s": artifact.manifest["wall_s"],
             "tokens_per_second": _rate(artifact),
+            "device": artifact.manifest["identity"]["fields"].get("device"),
             "mix": artifact.manifest.get("mix", []),
         }
         for stage in SHOWN

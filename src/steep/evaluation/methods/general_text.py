@@ -90,6 +90,7 @@ def text_losses(
         UserError: A window is longer than the model's context, or the loss is not a number.
     """
     from steep.evaluation.likelihood import evaluation_mode
+    from steep.evaluation.local_model import by_halves
 
     _check_context(model, context_tokens)
     sequences = [token_ids(tokenizer, each.text) for each in texts]
@@ -100,9 +101,13 @@ def text_losses(
     ]
     nats = [0.0] * len(texts)
     done = 0
+
+    def window_nats(batch: Sequence[int]) -> list[float]:
+        return _window_nats(model, [windows[index][1] for index in batch])
+
     with evaluation_mode(model):
         for batch in batches([len(window) for _, window in windows], batch_tokens):
-            found = _window_nats(model, [windows[index][1] for index in batch])
+            found = by_halves(batch, window_nats)
             for index, value in zip(batch, found, strict=True):
                 nats[windows[index][0]] += value
             done += len(batch)

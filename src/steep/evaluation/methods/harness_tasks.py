@@ -21,6 +21,7 @@ from steep.core.errors import UserError
 from steep.core.files import read_json, write_json, write_rows
 from steep.evaluation.compare import grouped
 from steep.evaluation.eval_models import EvalModel, name_of
+from steep.evaluation.local_model import load_for_scoring
 from steep.evaluation.methods.common import ROWS_NAME, Method, Session, is_local, rows_by_model
 from steep.evaluation.results import Interval, from_json
 from steep.evaluation.setup import EvaluationSetup
@@ -31,6 +32,8 @@ from steep.evaluation.statistics import (
     ratio_difference,
 )
 from steep.evaluation.study_results import ModelTasks, TaskDifference, TaskScore, TasksResult
+from steep.llm.local.devices import PrecisionSetting, default_device, scoring_precision
+from steep.training.loading import load_tokenizer
 
 STAGE, VERSION = "tasks", 2
 SCORES_NAME = "scores.json"
@@ -73,14 +76,16 @@ def run_tasks(
     *,
     limit: int | None = None,
     include_path: Path | None = None,
+    precision: PrecisionSetting = "auto",
 ) -> TaskRun:
-    """Run tasks on a model, in fp32, with the settings that each task has.
+    """Run tasks on a model, with the settings that each task has.
 
     Args:
         model_directory: A Hugging Face directory, or a name on the Hub.
         tasks: Names of tasks, groups or tags; `*` stands for anything.
         limit: Only the first questions of each task.
         include_path: A folder with more tasks, as `steep export lm-eval` writes.
+        precision: Of the model, as `evaluate.precision`.
 
     Raises:
         UserError: The package is not installed, a task is unknown or its data is not available, or
@@ -90,7 +95,7 @@ def run_tasks(
     from lm_eval import simple_evaluate
 
     names = match_names(tasks, manager.all_tasks)
-    model = _load(model_directory)
+    model = _load(model_directory, precision)
     try:
         found = simple_evaluate(
             model,
@@ -150,20 +155,13 @@ def match_names(tasks: Sequence[str], known: Sequence[str]) -> list[str]:
     return [*found]
 
 
-def _load(model_directory: Path | str) -> Any:
-    import torch
+def _load(model_directory: Path | str, precision: PrecisionSetting) -> Any:
     from lm_eval.models.huggingface import HFLM
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    settings = {"dtype": "float32", "batch_size": BATCH_SIZE, "device": device}
-    try:
-        return HFLM(pretrained=str(model_directory), **settings)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"Cannot load the model '{model_directory}'.",
-            expected="a Hugging Face directory, or a name on the Hub like owner/name",
-            found=str(error).strip().splitlines()[0],
-        ) from error
+    device = default_device()
+    model = load_for_scoring(model_directory, device, scoring_precision(precision, device))
+    tokenizer = load_tokenizer(model_directory)
+    return HFLM(model.eval(), tokenizer=tokenizer, batch_size=BATCH_SIZE)
 
 
 def _not_run(names: Sequence[str], error: Exception) -> Exception:
@@ -318,6 +316,7 @@ def ask(_: Session, eval_model: EvalModel) -> Iterator[Artifact]:
             settings.tasks,
             limit=settings.task_limit,
             include_path=settings.task_folder,
+            precision=eval_model.setup.evaluate.precision,
         )
         write_rows(directory / ROWS_NAME, found.rows, TaskRow)
         scores = [asdict(each) for each in found.scores]

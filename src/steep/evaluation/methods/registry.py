@@ -15,6 +15,7 @@ from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
 from steep.evaluation import faithfulness
 from steep.evaluation.contamination.scores import contamination_result, overlaps_of
+from steep.evaluation.environment import environments_of
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.methods import (
     answers,
@@ -85,7 +86,7 @@ def scores_of(
     }
     if contamination := contamination_result(rows, grades, setup):
         found["contamination"] = contamination
-    return Scores(found, tuple(skipped))
+    return Scores(found, tuple(skipped), environments_of(rows))
 
 
 def graded_of(artifact: Artifact, setup: EvaluationSetup) -> Mapping[str, Graded]:

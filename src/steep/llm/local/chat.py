@@ -23,6 +23,7 @@ from steep.core.errors import UserError
 from steep.core.ids import derive_seed
 from steep.core.token_ids import rendered_chat, text_ids, token_ids
 from steep.llm.local.client import load_model
+from steep.llm.local.devices import default_device
 from steep.llm.local.prompts import LAST_TOKENS, end_ids
 from steep.llm.local.sampling import RowSampler, SampledRow
 from steep.llm.thinking import StreamedAnswer, opened_thought
@@ -62,8 +63,7 @@ class StreamingChatModel:
     """
 
     def __init__(self, model: Path | str) -> None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._model, self._tokenizer = load_model(model, device)
+        self._model, self._tokenizer = load_model(model, default_device())
         self.has_template = self._tokenizer.chat_template is not None
         config = self._model.config.get_text_config()
         self._context_tokens: int | None = getattr(config, "max_position_embeddings", None)

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Literal
 from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
 from steep.llm.client import Client
+from steep.llm.local.devices import default_device
 from steep.llm.local.prompts import (
     IN_PROCESS,
     Grammars,
@@ -85,9 +86,7 @@ class LocalClient:
         batch_size: int | None = None,
     ) -> None:
         if device is None:
-            import torch
-
-            device = "cuda" if "cuda" in self.rows and torch.cuda.is_available() else "cpu"
+            device = default_device() if "cuda" in self.rows else "cpu"
         self.model, self.tokenizer = _load(model, device)
         check_chat_template(self.tokenizer, model)
         if not end_ids(self.model, self.tokenizer):

@@ -27,7 +27,7 @@ from steep.report.blocks import (
     points_cell,
     share_cell,
 )
-from steep.report.sections.scaling import INTERVALS, SHOWN_MISSING
+from steep.report.sections.scaling import INTERVALS, SHOWN_MISSING, evaluated_on
 from steep.scaling.comparison_results import (
     ComparedTexts,
     ComparisonResult,
@@ -59,6 +59,7 @@ def comparison(found: ComparisonResult) -> PageSection:
         opening,
         [
             missing if found.missing else None,
+            evaluated_on(found.environments),
             *(_metric(each, found) for each in found.metrics),
             _texts(found),
         ],

@@ -8,6 +8,7 @@ from pathlib import PurePath
 
 from steep.core.calls import RAW_RECIPE
 from steep.core.formatting import UNKNOWN, count, duration, listing, plural
+from steep.evaluation.environment import described
 from steep.report.blocks import Column, Fold, PageSection, count_table, facts, table
 from steep.report.conclusions import headline
 from steep.report.html import Html, el
@@ -144,6 +145,7 @@ def provenance(run: ReportData) -> PageSection:
         ("created", run.created or UNKNOWN),
         ("hardware", run.hardware or UNKNOWN),
         ("seeds", ", ".join(_seeds(run.config)) or UNKNOWN),
+        *(("evaluated on", described(each)) for each in run.tables.environments),
     ]
     total = f"{duration(sum(run.wall_s.values()))} in total."
     times = count_table("stage", "wall time", [*run.wall_s.items()], total, duration)

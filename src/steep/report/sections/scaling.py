@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from steep.core.formatting import (
     UNKNOWN,
@@ -18,6 +18,8 @@ from steep.core.formatting import (
     some_of,
 )
 from steep.evaluation.config import BASE
+from steep.evaluation.environment import described, mixed
+from steep.evaluation.results import Environment
 from steep.report.blocks import (
     Block,
     Bullets,
@@ -72,10 +74,19 @@ def scaling(study: StudyResult) -> PageSection:
         opening,
         [
             missing if study.missing else None,
+            evaluated_on(study.environments),
             *(_metric(each, study) for each in study.metrics),
             _forgotten(study.forgotten) if study.forgotten else None,
         ],
     )
+
+
+def evaluated_on(environments: Sequence[Environment]) -> str | None:
+    """Return where models were evaluated, with a warning if that was in several environments."""
+    if warning := mixed(environments):
+        return warning
+    named = "; ".join(map(described, environments))
+    return f"Evaluated on {named}." if named else None
 
 
 def _metric(found: MetricStudy, study: StudyResult) -> Part:
