@@ -162,11 +162,14 @@ def _export(job: TrainingJob, model: Any, tokenizer: Any, directory: Path, world
     final, interim = directory / MODEL_NAME, directory / INTERIM_NAME
     target = interim if job.add_task_vector else final
     export_model(model, tokenizer, target, world)
-    if job.add_task_vector and world.is_main:
+    if (instruct := job.add_task_vector) is not None:
         from steep.training.task_vector import add_task_vector
 
-        add_task_vector(interim, Path(job.model), Path(job.add_task_vector), final)
-        shutil.rmtree(interim)
+        def add() -> None:
+            add_task_vector(interim, Path(job.model), Path(instruct), final)
+            shutil.rmtree(interim)
+
+        world.on_main(add)
 
 
 def _check_fit(job: TrainingJob, tokenizer: Any, shards: Iterable[TokenShard]) -> None:
