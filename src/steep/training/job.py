@@ -28,13 +28,14 @@ from steep.tokens.shard import TokenShard, check_embedding, check_tokenizer, ope
 from steep.training.checkpoint_files import remove_checkpoints
 from steep.training.config import OptimizationConfig
 from steep.training.export import export_model
-from steep.training.loading import check_numbers, load_model, load_model_config, load_tokenizer
+from steep.training.loading import load_model_config, load_tokenizer
 from steep.training.loop import train
 from steep.training.memory import check_disk, check_memory
 from steep.training.metrics import SEPARATOR, StepMetrics, last_metrics, trackers
 from steep.training.models import MODEL_NAME
 from steep.training.parallel import World, connect, disconnect
-from steep.training.prepare import resolve_auto, weight_dtype
+from steep.training.prepare import resolve_auto
+from steep.training.rank_loading import open_model
 
 log = logging.getLogger("steep")
 
@@ -133,13 +134,7 @@ def _train_and_export(job: TrainingJob, directory: Path, world: World) -> None:
     check_disk(directory, estimate, settings)
     if world.is_main:
         log.info("%s: %s", job.label, estimate.line())
-    model = load_model(job.model, weight_dtype(settings))
-    if not Path(job.model).is_dir():  # a directory was checked before tokenization
-        check_numbers(job.model, model.named_parameters())
-    if settings.lora_rank is not None:
-        from steep.training.lora import add_lora
-
-        model = add_lora(model, settings.lora_rank, settings.lora_alpha, seed=settings.seed)
+    model, fill = open_model(job.model, settings, world)
     opened = trackers(settings.trackers, directory, job.label) if world.is_main else nullcontext()
     with opened as track:
         module = train(
@@ -153,6 +148,7 @@ def _train_and_export(job: TrainingJob, directory: Path, world: World) -> None:
             _progress_of(job),
             track or (lambda row, step: None),
             job.first_losses,
+            fill,
         )
     _export(job, module.model, tokenizer, directory, world)
 
