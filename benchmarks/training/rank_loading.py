@@ -2,10 +2,9 @@
 
     python -m benchmarks.training.rank_loading [RANKS]
 
-A Llama of 109M parameters in bf16 files is loaded until its shards are ready to train: each rank
-loads all of it, each reads its rows, or the main rank loads and sends it. Numbers are MiB above the
-memory of the process before: its highest resident set (with the pages of files, which ranks share),
-its highest private memory (sampled), and its private memory at the end.
+A Llama of 125M parameters in bf16 files is loaded and sharded: each rank loads all of it, each
+reads its rows, or the main rank loads and sends it. Printed for each rank: the highest private
+memory (MiB above that of the process before, sampled) and the seconds until its shards are filled.
 """
 
 from __future__ import annotations
@@ -44,13 +43,12 @@ CONFIG = LlamaConfig(
 )
 WAYS = ("each loads all", "each reads its rows", "main rank sends")
 MIB = 2**20
-STATUS = Path("/proc/self/status")
 
 
-def bytes_of(field: str) -> int:
-    """Return a field of the memory of this process."""
-    found = re.search(rf"{field}:\s+(\d+) kB", STATUS.read_text())
-    assert found, field
+def private_bytes() -> int:
+    """Return the private memory of this process."""
+    found = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found
     return int(found[1]) * 1024
 
 
@@ -62,27 +60,35 @@ def load(directory: Path, way: str, optimizer: OptimizerName, result: Path) -> N
     )
     if way == WAYS[2]:
         vars(rank_loading)["_has_parameters_as_tensors"] = lambda *_: False
-    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again
-    resident, private, ended = bytes_of("VmRSS"), bytes_of("RssAnon"), threading.Event()
-    highest = [private]
+    before, ended = private_bytes(), threading.Event()
+    highest = [before]
 
     def sample() -> None:
-        while not ended.wait(0.005):
-            highest[0] = max(highest[0], bytes_of("RssAnon"))
+        while not ended.wait(0.002):
+            highest[0] = max(highest[0], private_bytes())
 
     sampler = threading.Thread(target=sample)
     sampler.start()
-    began = time.monotonic()
+    began, found = time.monotonic(), []
+
+    def note() -> None:
+        found.extend([(highest[0] - before) / MIB, time.monotonic() - began])
+        ended.set()
+
     if way == WAYS[0]:
         prepare(load_model(directory, weight_dtype(settings)), settings, world)
+        note()
     else:
         model, fill = rank_loading.open_model(directory, settings, world)
-        prepare(model, settings, world, fill)
-    seconds = time.monotonic() - began
-    ended.set()
+        assert fill is not None
+
+        def noted(module: torch.nn.Module) -> None:
+            fill(module)
+            note()
+
+        prepare(model, settings, world, noted)
     sampler.join()
-    sizes = (bytes_of("VmHWM") - resident, highest[0] - private, bytes_of("RssAnon") - private)
-    result.write_text(json.dumps([seconds, *(size / MIB for size in sizes)]))
+    result.write_text(json.dumps(found))
     disconnect(world)
 
 
@@ -122,9 +128,9 @@ def main(ranks: int = 2) -> None:
 
             on_ranks(ranks, work)
             for rank in range(ranks):
-                seconds, *sizes = json.loads((directory / f"{rank}.json").read_text())
-                cells = " | ".join(f"{size:,.0f}" for size in sizes)
-                print(f"| {optimizer} | {way} | {rank} | {cells} | {seconds:.1f} |", flush=True)
+                filled, seconds = json.loads((directory / f"{rank}.json").read_text())
+                cells = f"{filled:,.0f} | {seconds:.1f}"
+                print(f"| {optimizer} | {way} | {rank} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

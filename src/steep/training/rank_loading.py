@@ -9,6 +9,7 @@ them (experts of a mixture, for example), pickled weights, names on the Hub, and
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -31,6 +32,8 @@ from steep.training.loading import (
 )
 from steep.training.parallel import World, local_part
 from steep.training.prepare import weight_dtype
+
+log = logging.getLogger("steep")
 
 
 def open_model(
@@ -135,6 +138,13 @@ def _receive(name: Path | str, settings: OptimizationConfig, world: World, model
     """Load the whole model on the main rank, and send each tensor to all ranks."""
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
+    if world.is_main:
+        log.info(
+            "%s: the main rank loads the model and sends it to all: the ranks cannot read their "
+            "parts from the files of %s",
+            settings.section,
+            name,
+        )
     whole: list[Any] = []
     world.on_main(lambda: whole.append(_loaded(name, settings)))
     state = whole[0].state_dict() if whole else {}
