@@ -28,7 +28,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Shard
 
 from steep.core.errors import UserError
-from steep.training import checkpoint_io
+from steep.training import parallel
 from steep.training.checkpoint import Checkpoints
 from steep.training.checkpoint_io import CheckedWriter
 from steep.training.parallel import World, local_part
@@ -140,7 +140,7 @@ def killed_zero(world: World, directory: Path) -> Any:
 
 
 def silent_one(world: World, directory: Path) -> Any:
-    checkpoint_io.PATIENCE = timedelta(seconds=SILENCE_S)
+    parallel.PATIENCE = timedelta(seconds=SILENCE_S)
     save_when(world, directory, 1, partial(os.kill, os.getpid(), signal.SIGSTOP))
 
 

@@ -26,6 +26,7 @@ from steep.core.errors import UserError
 from steep.training import loop
 from steep.training.metrics import StepMetrics
 from steep.training.parallel import connect, disconnect
+from steep.training.rank_loading import open_model
 
 
 def work(model: str, shards: str, run: str, wanted: dict[str, Any]) -> None:
@@ -46,8 +47,9 @@ def work(model: str, shards: str, run: str, wanted: dict[str, Any]) -> None:
     steps = wanted.pop("steps", STEPS)
     settings, directory = changed(SETTINGS, **wanted), Path(run)
     try:
+        opened, fill = open_model(Path(model), settings, world)
         module = loop.train(
-            load_model(Path(model)), mixture, settings, steps, directory, world, on_step=on_step,
+            opened, mixture, settings, steps, directory, world, on_step=on_step, fill=fill,
             validation={"corpus": replace(load_mixture(Path(shards)), shares=())},
         )  # fmt: skip
     except UserError as error:

@@ -140,7 +140,7 @@ def section(*runs: RunForecast) -> SectionForecast:
         parameters=shape.parameter_count,
         rate=Rate(None, None, ""),
         memory=memory,
-        host_bytes=memory.host_bytes(1),
+        host_bytes=memory.host_bytes(1, 1),
         disk_bytes=memory.disk_bytes(1),
         runs=runs,
     )

@@ -25,12 +25,13 @@ from steep.training.loss import CausalLoss
 from steep.training.memory import (
     KEPT,
     LIBRARIES,
+    HostMemory,
     MemoryEstimate,
     _working,
-    available_host_memory,
     check_disk,
     check_memory,
     estimate_memory,
+    host_memory,
 )
 from steep.training.model_dims import empty_model, shape_of
 from steep.training.optimizers import make_optimizer, state_tensors
@@ -254,22 +255,36 @@ def test_a_run_that_cannot_fit_is_told_what_helps(tmp_path: Path) -> None:
     assert "do:       take a smaller model" in refused(tmp_path, lean, GIB)
 
 
-def test_the_host_must_hold_the_model_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_host_must_hold_the_model_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     LLAMA_3_8B.save_pretrained(tmp_path)
     settings = changed(ON_A_GPU, optimizer=KINDS[-1], micro_batch_sequences=2)
     monkeypatch.setattr(memory, "available_memory", lambda device: 79 * GIB)
-    monkeypatch.setattr(memory, "available_host_memory", lambda: 64 * GIB)
+    monkeypatch.setattr(memory, "host_memory", lambda: HostMemory(64 * GIB, 64 * GIB))
     assert check_memory(tmp_path, settings, ON_ONE_GPU).available == 79 * GIB
-    monkeypatch.setattr(memory, "available_host_memory", lambda: 24 * GIB)
-    with pytest.raises(UserError, match="beside the GPU is too small") as caught:
+    assert not caplog.messages
+    monkeypatch.setattr(memory, "host_memory", lambda: HostMemory(64 * GIB, 24 * GIB))
+    check_memory(tmp_path, settings, ON_ONE_GPU)
+    assert "30.2 GiB are needed, and 24.0 GiB of 64.0 GiB are free now" in caplog.text
+    monkeypatch.setattr(memory, "host_memory", lambda: HostMemory(24 * GIB, 20 * GIB))
+    with pytest.raises(UserError, match="beside the GPUs is too small") as caught:
         check_memory(tmp_path, settings, ON_ONE_GPU)
-    assert "30.2 GiB: the model while it is loaded (15.0 GiB)" in str(caught.value)
+    assert "30.2 GiB: the model while it is loaded or written (15.0 GiB)" in str(caught.value)
+
+
+def test_a_machine_holds_the_model_once_and_the_copies_of_its_ranks() -> None:
+    estimate = MemoryEstimate({}, None, checkpoint_bytes=400, export_bytes=160)
+    assert estimate.host_bytes(1, 1) == 400
+    assert estimate.host_bytes(8, 8) == 400, "not eight models"
+    assert estimate.host_bytes(16, 8) == 200
+    assert estimate.host_bytes(16, 1) == 160
 
 
 def test_a_run_that_fits_is_estimated(tiny_directory: Path) -> None:
     estimate = check_memory(tiny_directory, SHORT, ALONE)
     assert estimate.available is not None and estimate.total <= estimate.available
-    assert estimate.available <= available_host_memory() * 2  # type: ignore[operator]
+    assert estimate.available <= host_memory().free * 2  # type: ignore[union-attr]
 
 
 def test_adapters_have_small_states(tiny_directory: Path) -> None:
@@ -292,12 +307,12 @@ def test_the_limit_of_a_control_group_counts(
     (tmp_path / "memory.current").write_text("400000\n")
     (tmp_path / "memory.stat").write_text("anon 300000\ninactive_file 100000\n")
     assert list(memory._room(tmp_path, "memory.max", "memory.current", "inactive_file")) == [
-        700_000
+        (1_000_000, 700_000)
     ]
     (tmp_path / "memory.max").write_text("max\n")
     assert not list(memory._room(tmp_path, "memory.max", "memory.current", "inactive_file"))
     monkeypatch.setattr(memory, "MEMINFO", tmp_path / "nowhere")
-    assert available_host_memory() is None
+    assert host_memory() is None
 
 
 def test_a_disk_without_room_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import rank_worker
 import torch
+import waiting_ranks
 from training_setup import load_tokenizer, write_shards
 
 from steep.core.errors import UserError
@@ -103,6 +104,14 @@ def test_a_rank_that_dies_is_named_and_the_checkpoint_is_whole(root: Path) -> No
     assert "Traceback" not in survivor
     assert ended_well(root, "dying", 1), "another run goes on from it"
     assert_close(root / "dying", root / "alone")
+
+
+def test_ranks_wait_for_files_longer_than_for_devices(tmp_path: Path) -> None:
+    command = [sys.executable, waiting_ranks.__file__, str(tmp_path)]
+    subprocess.run(command, check=True, timeout=120)
+    of_each_run = [3, [0, 10], "The disk is full."]
+    for rank in "01":
+        assert json.loads((tmp_path / rank).read_text()) == 2 * of_each_run
 
 
 def test_a_task_of_srun_that_sees_one_gpu_takes_it() -> None:

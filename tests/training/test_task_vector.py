@@ -13,7 +13,8 @@ from training_setup import load_model, load_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steep.core.errors import UserError
-from steep.training.task_vector import INDEX, WEIGHTS, _sum, add_task_vector
+from steep.training.loading import INDEX, WEIGHTS
+from steep.training.task_vector import _sum, add_task_vector
 
 SHARD_BYTES = "60KB"
 

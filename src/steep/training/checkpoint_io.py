@@ -5,12 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
@@ -23,14 +21,13 @@ from torch.futures import Future
 from steep.core.errors import UserError
 from steep.core.formatting import some_of
 from steep.training.checkpoint_files import checksum, sync, writing_errors
-from steep.training.parallel import World, local_part, lost_ranks
+from steep.training.parallel import World, local_part, lost_ranks, patient_group
 
 T = TypeVar("T")
 
 METADATA = ".metadata"
 NAMES_SHOWN = 10
 OVERHEAD_BYTES = 4096  # per tensor: its header, alignment and line in the metadata
-PATIENCE = timedelta(minutes=30)  # for a rank that still writes; a dead one is noticed at once
 
 
 class Ranks:
@@ -45,7 +42,7 @@ class Ranks:
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
         self._world = world
         self.rank, self.size = world.rank, world.size
-        self._group = dist.new_group(backend="gloo", timeout=PATIENCE) if world.size > 1 else None
+        self._group = patient_group() if world.size > 1 else None
 
     def run(self, function: Callable[..., Any], state: dict[str, Tensor], **parts: Any) -> None:
         """Save or load with DCP, and raise the original error of a rank."""
@@ -58,19 +55,7 @@ class Ranks:
 
     def together(self, work: Callable[[], T]) -> list[T]:
         """Return the results of `work` on all ranks; what one rank raises, all raise."""
-        outcome: T | Exception
-        try:
-            outcome = work()
-        except Exception as error:
-            outcome = error
-        outcomes: list[Any] = [outcome] * self.size
-        if self._group is not None:
-            with lost_ranks(self._world):
-                dist.all_gather_object(outcomes, outcome, group=self._group)
-        for each in outcomes:
-            if isinstance(each, Exception):
-                raise each
-        return outcomes
+        return self._world.together(work, self._group)
 
 
 class Staging:

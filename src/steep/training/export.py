@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from steep.core.files import atomic_directory
@@ -24,7 +23,8 @@ from steep.training.parallel import World
 def export_model(model: Any, tokenizer: Any, directory: Path, world: World) -> None:
     """Write model, tokenizer and generation settings, with adapters merged.
 
-    Called on every rank. An existing directory is replaced.
+    Called on every rank; none continues before the model is written. An existing directory is
+    replaced.
 
     Raises:
         UserError: The disk is full.
@@ -32,11 +32,12 @@ def export_model(model: Any, tokenizer: Any, directory: Path, world: World) -> N
     if has_lora(model):
         merge_lora(model)
     state = dict(_gathered(model, world))
-    if world.is_main:
+
+    def write() -> None:
         with atomic_directory(directory) as temporary:
             _write(model, state, tokenizer, temporary)
-    if world.size > 1:
-        torch.distributed.barrier()  # no rank continues before the model is written
+
+    world.on_main(write)
 
 
 def _gathered(model: Any, world: World) -> Iterator[tuple[str, Tensor]]:

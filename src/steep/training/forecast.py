@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from steep.training.model_dims import ModelShape
 
 VALIDATION_SHARE = 1 / 3  # of the FLOPs of a training step: the forward pass alone
+GPUS_PER_MACHINE = 8  # at most, where more are planned
 ZERO = Range.exactly(0.0)
 
 SectionName = Literal["train", "instruct"]
@@ -92,7 +93,7 @@ class SectionForecast:
     parameters: int | None = None  # parameters of the model, adapters included; None if unknown
     rate: Rate = UNKNOWN_RATE
     memory: MemoryEstimate | None = None  # peak memory of each device; None if unknown
-    host_bytes: int | None = None  # memory of a GPU's host; None on a processor
+    host_bytes: int | None = None  # memory of a machine beside its GPUs; None on a processor
     disk_bytes: int | None = None  # most bytes of one run on disk, its trained model included
 
     @property
@@ -301,6 +302,7 @@ def _with_model(
     from steep.training.prepare import resolve_auto
 
     devices = forecast.devices
+    on_machine = min(devices.count, GPUS_PER_MACHINE)
     device = torch.device("cuda" if devices.is_gpu else "cpu")
     settings, world = resolve_auto(section, device), World(0, devices.count, 0, device)
     available = available_memory(device) if devices.is_here else None
@@ -308,7 +310,7 @@ def _with_model(
     try:
         check_ranks(settings, world)
         if devices.is_here:
-            check_fits(memory, settings, world)
+            check_fits(memory, settings, world, on_machine)
     except UserError as error:
         problems.append(refusal(settings.section, error))
     flops = shape_flops(shape, settings.context_tokens)
@@ -321,7 +323,7 @@ def _with_model(
         parameters=shape.parameter_count,
         rate=rate or assumed_rate(devices, flops, settings),
         memory=memory,
-        host_bytes=memory.host_bytes(devices.count) if devices.is_gpu else None,
+        host_bytes=memory.host_bytes(devices.count, on_machine) if devices.is_gpu else None,
         disk_bytes=memory.disk_bytes(settings.keep_checkpoints),
     )
 

@@ -28,13 +28,14 @@ from steep.tokens.shard import TokenShard, check_embedding, check_tokenizer, ope
 from steep.training.checkpoint_files import remove_checkpoints
 from steep.training.config import OptimizationConfig
 from steep.training.export import export_model
-from steep.training.loading import check_numbers, load_model, load_model_config, load_tokenizer
+from steep.training.loading import load_model_config, load_tokenizer
 from steep.training.loop import train
 from steep.training.memory import check_disk, check_memory
 from steep.training.metrics import SEPARATOR, StepMetrics, last_metrics, trackers
 from steep.training.models import MODEL_NAME
 from steep.training.parallel import World, connect, disconnect
-from steep.training.prepare import resolve_auto, weight_dtype
+from steep.training.prepare import resolve_auto
+from steep.training.rank_loading import open_model
 
 log = logging.getLogger("steep")
 
@@ -133,13 +134,7 @@ def _train_and_export(job: TrainingJob, directory: Path, world: World) -> None:
     check_disk(directory, estimate, settings)
     if world.is_main:
         log.info("%s: %s", job.label, estimate.line())
-    model = load_model(job.model, weight_dtype(settings))
-    if not Path(job.model).is_dir():  # a directory was checked before tokenization
-        check_numbers(job.model, model.named_parameters())
-    if settings.lora_rank is not None:
-        from steep.training.lora import add_lora
-
-        model = add_lora(model, settings.lora_rank, settings.lora_alpha, seed=settings.seed)
+    model, fill = open_model(job.model, settings, world)
     opened = trackers(settings.trackers, directory, job.label) if world.is_main else nullcontext()
     with opened as track:
         module = train(
@@ -153,6 +148,7 @@ def _train_and_export(job: TrainingJob, directory: Path, world: World) -> None:
             _progress_of(job),
             track or (lambda row, step: None),
             job.first_losses,
+            fill,
         )
     _export(job, module.model, tokenizer, directory, world)
 
@@ -162,11 +158,14 @@ def _export(job: TrainingJob, model: Any, tokenizer: Any, directory: Path, world
     final, interim = directory / MODEL_NAME, directory / INTERIM_NAME
     target = interim if job.add_task_vector else final
     export_model(model, tokenizer, target, world)
-    if job.add_task_vector and world.is_main:
+    if (instruct := job.add_task_vector) is not None:
         from steep.training.task_vector import add_task_vector
 
-        add_task_vector(interim, Path(job.model), Path(job.add_task_vector), final)
-        shutil.rmtree(interim)
+        def add() -> None:
+            add_task_vector(interim, Path(job.model), Path(instruct), final)
+            shutil.rmtree(interim)
+
+        world.on_main(add)
 
 
 def _check_fit(job: TrainingJob, tokenizer: Any, shards: Iterable[TokenShard]) -> None:

@@ -7,9 +7,10 @@ device; the weights are read once, one tensor at a time.
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from steep.core.formatting import some_of
 log = logging.getLogger("steep")
 
 EXPECTED = "'embedded', a Hugging Face directory, or a name on the Hub like owner/name"
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 NAMES_SHOWN = 3
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 LARGEST_POINTER = 1024  # bytes; the format allows no larger ones
@@ -90,6 +92,57 @@ def weight_files(directory: Path) -> list[Path]:
     """Return the files that hold the weights of a model: safetensors, or else pickles."""
     found = sorted(directory.glob("*.safetensors"))
     return found or sorted(directory.glob("pytorch_model*.bin"))
+
+
+class SafetensorsFiles:
+    """The safetensors of a model, in one or several files, read tensor by tensor.
+
+    Raises:
+        UserError: The directory has none.
+    """
+
+    def __init__(self, path: Path, stack: ExitStack) -> None:
+        from safetensors import safe_open
+
+        self.path = path
+        self.files: dict[str, Any] = {}
+        for name in _safetensors_names(path):
+            opened: Any = safe_open(path / name, framework="pt")
+            self.files[name] = stack.enter_context(opened)
+        self.names = {name: sorted(file.keys()) for name, file in self.files.items()}
+        self._file_of = {key: self.files[name] for name, keys in self.names.items() for key in keys}
+
+    @property
+    def keys(self) -> set[str]:
+        """Return the names of all tensors."""
+        return set(self._file_of)
+
+    def shape(self, key: str) -> list[int]:
+        """Return the shape of a tensor."""
+        shape: list[int] = self._file_of[key].get_slice(key).get_shape()
+        return shape
+
+    def tensor(self, key: str) -> Any:
+        """Read a tensor."""
+        return self._file_of[key].get_tensor(key)
+
+    def rows(self, key: str, first: int, end: int) -> Any:
+        """Read a part of a tensor along its first dimension, and nothing else of it."""
+        return self._file_of[key].get_slice(key)[first:end]
+
+
+def _safetensors_names(path: Path) -> Sequence[str]:
+    if (path / INDEX).is_file():
+        index = json.loads((path / INDEX).read_text(encoding="utf-8"))
+        return sorted(set(index["weight_map"].values()))
+    if (path / WEIGHTS).is_file():
+        return [WEIGHTS]
+    raise UserError(
+        "There are no weights in this directory.",
+        where=path,
+        expected=f"{WEIGHTS} or {INDEX}",
+        hint="save the model with transformers' save_pretrained",
+    )
 
 
 def check_model_directory(directory: Path) -> None:

@@ -138,6 +138,7 @@ def train(
     on_step: Callable[[StepMetrics], None] = lambda metrics: None,
     track: Log = lambda row, step: None,
     first_losses: Mapping[str, float] | None = None,
+    fill: Callable[[nn.Module], None] | None = None,
 ) -> CausalLoss:
     """Train `model` in place; metrics and checkpoints go to `directory`.
 
@@ -152,6 +153,7 @@ def train(
         on_step: Called after each step, on the main rank.
         track: Receives metrics beside the JSON Lines.
         first_losses: Validation losses of the untrained model, if known.
+        fill: Fills the model once it is sharded, if it is empty; see `rank_loading.open_model`.
 
     Returns:
         The model with its loss, sharded over the ranks.
@@ -163,7 +165,7 @@ def train(
     check_ranks(settings, world)
     with lost_ranks(world), disk_errors(directory):
         torch.manual_seed(settings.seed)
-        module = prepare(model, settings, world)
+        module = prepare(model, settings, world, fill)
         optimizer = make_optimizer(trained_parameters(module).items(), settings)
         run = TrainingRun(module, optimizer, mixture, settings, steps, world)
         _Loop(run, directory, validation or {}, on_step, track, first_losses).go()

@@ -123,7 +123,8 @@ class CausalLoss(nn.Module):
         super().__init__()
         self.model = model
         self.compute = compute
-        self.plain_head = has_plain_head(model)  # before anything is compiled or sharded
+        # Before anything is compiled or sharded; of an empty model, `prepare` finds out later.
+        self.plain_head = model.device.type != "meta" and has_plain_head(model)
         self._by_chunk: ChunkLoss = (
             torch.compile(chunk_loss, dynamic=False) if compiled else chunk_loss
         )
@@ -163,6 +164,10 @@ class CausalLoss(nn.Module):
             hidden_NE, weight_VE, targets_N, self.compute, self._by_chunk, self._positions
         )
         return loss
+
+    def probe(self, check: Callable[[Any], bool]) -> bool:
+        """Return what `check` says of the model; with several ranks, called on every rank."""
+        return check(self.model)
 
     def _loss_alone(self, hidden_NE: Tensor, weight_VE: Tensor, targets_N: Tensor) -> Tensor:
         hidden_NE, weight_VE = hidden_NE.to(self.compute), weight_VE.to(self.compute)

@@ -17,12 +17,14 @@ For Llama 3 8B in bf16, a row of 2,048 tokens keeps 12.3 GiB eagerly and 5.8 GiB
 
 from __future__ import annotations
 
+import logging
 import math
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from socket import gethostname
 from typing import Any, NamedTuple
 
 import torch
@@ -36,6 +38,8 @@ from steep.training.model_dims import ModelShape, ParameterShape, empty_model, s
 from steep.training.optimizers import SMALLEST_BLOCK
 from steep.training.parallel import World
 from steep.training.quantize import block_columns
+
+log = logging.getLogger("steep")
 
 CGROUPS = Path("/sys/fs/cgroup")
 MEMINFO = Path("/proc/meminfo")
@@ -99,9 +103,14 @@ class MemoryEstimate:
         written = keep_checkpoints + 1 if keep_checkpoints else 0
         return self.checkpoint_bytes * written + self.export_bytes
 
-    def host_bytes(self, ranks: int) -> int:
-        """Return the host memory of a GPU: the model while loading, later a checkpoint's copy."""
-        return max(self.export_bytes, self.checkpoint_bytes // ranks)
+    def host_bytes(self, ranks: int, on_machine: int) -> int:
+        """Return the memory of a machine beside its GPUs, `on_machine` of all `ranks`.
+
+        It holds the model once, while the main rank writes it (and one rank alone, or the main rank
+        of a model that is not read in parts, loads it), and before that the ranks' copies of a
+        checkpoint.
+        """
+        return max(self.export_bytes, self.checkpoint_bytes * on_machine // ranks)
 
 
 def estimate_memory(
@@ -179,13 +188,18 @@ def _gathered(shape: ModelShape, product: int) -> int:
 def check_memory(model: Path | str, settings: OptimizationConfig, world: World) -> MemoryEstimate:
     """Estimate the memory of a run on this rank, and refuse a run that does not fit.
 
+    Called on every rank; all refuse if one does.
+
     Raises:
         UserError: The run does not fit.
     """
     shape = trained_shape(load_model_config(model), settings)
+    on_machine = world.together(gethostname).count(gethostname())
     available = available_memory(world.device)
+    if available is not None and world.device.type == "cpu":
+        available //= on_machine
     estimate = estimate_memory(shape, settings, world.size, available)
-    check_fits(estimate, settings, world)
+    world.together(lambda: check_fits(estimate, settings, world, on_machine))
     return estimate
 
 
@@ -199,25 +213,41 @@ def trained_shape(config: Any, settings: OptimizationConfig) -> ModelShape:
     return shape_of(empty)
 
 
-def check_fits(estimate: MemoryEstimate, settings: OptimizationConfig, world: World) -> None:
+def check_fits(
+    estimate: MemoryEstimate, settings: OptimizationConfig, world: World, on_machine: int
+) -> None:
     """Refuse a run that does not fit into the memory of the device or of its host.
+
+    The memory of a virtual machine may grow as it is used, so a host whose free memory is too small
+    only gets a warning if all of its memory would do.
 
     Raises:
         UserError: The run does not fit.
     """
     if estimate.available is not None and estimate.total > estimate.available:
         raise _too_large(estimate, estimate.available, settings, world)
-    needed, free = estimate.host_bytes(world.size), available_host_memory()
-    if world.device.type != "cpu" and free is not None and needed > free:
-        copied = gib(estimate.checkpoint_bytes // world.size)
-        raise UserError(
-            "The host memory beside the GPU is too small for this run.",
-            where=settings.section,
-            expected=f"{gib(needed)}: the model while it is loaded "
-            f"({gib(estimate.export_bytes)}), later the copy of a checkpoint ({copied})",
-            found=gib(free),
-            hint="use a machine with more memory, or more devices",
+    needed, host = estimate.host_bytes(world.size, on_machine), host_memory()
+    if world.device.type == "cpu" or host is None or needed <= host.free:
+        return
+    if needed <= host.total:
+        log.warning(
+            "%s: the host memory beside the GPUs may be too small: %s are needed, and %s of %s are "
+            "free now",
+            settings.section,
+            gib(needed),
+            gib(host.free),
+            gib(host.total),
         )
+        return
+    copied = gib(estimate.checkpoint_bytes * on_machine // world.size)
+    raise UserError(
+        "The host memory beside the GPUs is too small for this run.",
+        where=settings.section,
+        expected=f"{gib(needed)}: the model while it is loaded or written "
+        f"({gib(estimate.export_bytes)}), before that the copies of a checkpoint ({copied})",
+        found=f"{gib(host.total)}, {gib(host.free)} of them free",
+        hint="use a machine with more memory, or more machines",
+    )
 
 
 def _too_large(
@@ -282,20 +312,29 @@ def available_memory(device: torch.device) -> int | None:
     """Return the free bytes of a device; for a processor, within the limits of control groups."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return available_host_memory()
+    host = host_memory()
+    return None if host is None else host.free
 
 
-def available_host_memory() -> int | None:
-    """Return the memory that Linux can still give this process; None if it cannot be read."""
+class HostMemory(NamedTuple):
+    """Bytes of a machine that this process can use."""
+
+    total: int  # if no other process used any
+    free: int
+
+
+def host_memory() -> HostMemory | None:
+    """Return the memory that Linux can give this process; None if it cannot be read."""
     if not MEMINFO.is_file():
         return None
     fields = dict(line.split(":") for line in MEMINFO.read_text().splitlines())
-    free = int(fields["MemAvailable"].split()[0]) * 1024
-    return min([free, *_cgroup_rooms()])
+    machine = (int(fields[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
+    totals, frees = zip(HostMemory(*machine), *_cgroups(), strict=True)
+    return HostMemory(min(totals), min(frees))
 
 
-def _cgroup_rooms() -> Iterator[int]:
-    """Return how much each control group above this process still allows; caches are free."""
+def _cgroups() -> Iterator[HostMemory]:
+    """Return what each control group above this process allows; caches are free."""
     listed = Path("/proc/self/cgroup")
     for line in listed.read_text().splitlines() if listed.is_file() else ():
         _, controllers, path = line.split(":", 2)
@@ -312,8 +351,9 @@ def _cgroup_rooms() -> Iterator[int]:
                 yield from _room(group, *names)
 
 
-def _room(group: Path, limit: str, usage: str, cache: str) -> Iterator[int]:
+def _room(group: Path, limit: str, usage: str, cache: str) -> Iterator[HostMemory]:
     allowed = (group / limit).read_text().strip()
     if allowed != "max":
         stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        yield int(allowed) - int((group / usage).read_text()) + int(stat.get(cache, 0))
+        used = int((group / usage).read_text()) - int(stat.get(cache, 0))
+        yield HostMemory(int(allowed), int(allowed) - used)

@@ -12,23 +12,31 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor
 
 from steep.core.errors import UserError
 from steep.core.machine import processor_name
 from steep.core.ranks import gpu_of, place_of
 
-TIMEOUT = timedelta(minutes=15)  # a rank that does not respond for longer is dead
+T = TypeVar("T")
+
+TIMEOUT = timedelta(minutes=15)  # of an operation on the devices: without an answer, a rank is dead
+PATIENCE = timedelta(
+    hours=2
+)  # for a rank that reads or writes files; a dead one is noticed at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,7 @@ class World:
     local_rank: int
     device: torch.device
     mesh: DeviceMesh | None = None
+    host_group: dist.ProcessGroup | None = None  # waits for slow files; None: the default group
 
     @property
     def is_main(self) -> bool:
@@ -51,6 +60,30 @@ class World:
         if self.size > 1:
             dist.all_reduce(values)
         return values
+
+    def together(self, work: Callable[[], T], group: dist.ProcessGroup | None = None) -> list[T]:
+        """Return the results of `work` on all ranks, in their order; what one raises, all raise.
+
+        Ranks wait up to two hours for one another (`PATIENCE`), without using a device.
+        """
+        outcome: T | Exception
+        try:
+            outcome = work()
+        except Exception as error:
+            outcome = error
+        outcomes: list[Any] = [outcome]
+        if self.size > 1:
+            outcomes = [None] * self.size
+            with lost_ranks(self):
+                dist.all_gather_object(outcomes, outcome, group=group or self.host_group)
+        for each in outcomes:
+            if isinstance(each, Exception):
+                raise each
+        return outcomes
+
+    def on_main(self, work: Callable[[], None]) -> None:
+        """Run `work` on the main rank, while all others wait; what it raises, all raise."""
+        self.together(work if self.is_main else lambda: None)
 
     def share(self, count: int) -> tuple[int, int]:
         """Return the first index and the number of this rank's contiguous part of `count` items."""
@@ -71,10 +104,45 @@ def connect() -> World:
         return World(0, 1, 0, device)
     os.environ.update(place)
     if not dist.is_initialized():  # Ray Train initializes it itself
-        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=TIMEOUT)
-    mesh = init_device_mesh(device.type, (dist.get_world_size(),))
-    return World(dist.get_rank(), dist.get_world_size(), local_rank, device, mesh)
+        _join(device)
+    rank, size = dist.get_rank(), dist.get_world_size()
+    mesh = init_device_mesh(device.type, (size,))
+    return World(rank, size, local_rank, device, mesh, patient_group())
+
+
+def patient_group() -> dist.ProcessGroup:
+    """Return a new group of all ranks for waits without a device; called on every rank."""
+    group: dist.ProcessGroup = dist.new_group(backend="gloo", timeout=PATIENCE)
+    return group
+
+
+def _join(device: torch.device) -> None:
+    """Join the process group once all ranks are there: the main one may still check a model."""
+    store, rank, size = _meeting_point()
+    joined = store.add("joined", 1)
+    turn = (joined - 1) // size  # a process connects once for each of its runs
+    if joined % size == 0:
+        store.set(f"turn-{turn}", "")
+    store.wait([f"turn-{turn}"], PATIENCE)
+    gpu = device if device.type == "cuda" else None
+    dist.init_process_group(
+        "gloo" if gpu is None else "cpu:gloo,cuda:nccl",
+        store=PrefixStore(f"group-{turn}", store),
+        rank=rank,
+        world_size=size,
+        timeout=TIMEOUT,
+        device_id=gpu,
+    )
+
+
+@cache
+def _meeting_point() -> tuple[Store, int, int]:
+    """Return the store of the launcher or of the main rank, and the rank and the number of ranks.
+
+    The main rank may be the server, which must not end with its first run.
+    """
+    store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+    return store, rank, size
 
 
 def disconnect(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from steep.core.errors import UserError
 from steep.tokens.mixture import RowBatch
 from steep.training.config import OptimizationConfig
-from steep.training.loss import CausalLoss
+from steep.training.loss import CausalLoss, has_plain_head
 from steep.training.model_dims import decoder_layers
 from steep.training.parallel import World, shard
 
@@ -49,45 +50,67 @@ def resolve_auto(settings: OptimizationConfig, device: torch.device) -> Optimiza
     return settings.model_copy(update={"compute": compute, "compile": compiled})
 
 
-def prepare(model: Any, settings: OptimizationConfig, world: World) -> CausalLoss:
-    """Return the module whose forward pass is the loss of `model`, on the device of this rank."""
-    from torch.distributed.fsdp import MixedPrecisionPolicy
+def prepare(
+    model: Any,
+    settings: OptimizationConfig,
+    world: World,
+    fill: Callable[[nn.Module], None] | None = None,
+) -> CausalLoss:
+    """Return the module whose forward pass is the loss of `model`, on the device of this rank.
+
+    Args:
+        model: A Hugging Face causal LM; if its parameters are empty, `fill` fills them.
+        settings: The settings of the run, without `auto` values.
+        world: The ranks.
+        fill: Fills the parameters of the sharded module, see `rank_loading.open_model`.
+    """
+    from torch.distributed.fsdp import (
+        FSDPModule,
+        MixedPrecisionPolicy,
+        register_fsdp_forward_method,
+    )
 
     compute = getattr(torch, settings.compute)
     layers = decoder_layers(model)
     if world.size == 1:
         model.to(world.device)
     compiled = settings.compile == "layers"
-    if settings.isolate_documents:
-        _isolate(model, settings, world.device)
     if world.device.type == "cuda" and world.is_main and not settings.isolate_documents:
         kernel = attention_kernel(model, settings, world.device)
         log.info("%s: attention kernel: %s", settings.section, kernel)
     module = CausalLoss(model, compute, compiled)
     if settings.recompute_every:
         _recompute(layers, settings.recompute_every, settings.section)
-    if compiled:
-        compile_layers(layers)
     # Gradients are summed in fp32 over ranks, in any precision of the weights.
     shard(
         module, layers, world, MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32)
     )
+    register_fsdp_forward_method(module, "probe")
+    if fill is not None:
+        fill(module)
+        module.plain_head = module.probe(has_plain_head)
+    if settings.isolate_documents:
+        _isolate(module, settings, world.device)
+    if isinstance(module, FSDPModule):
+        module.reshard()  # a probe leaves some parameters whole
+    if compiled:
+        compile_layers(layers)
     return module.train()
 
 
-def _isolate(model: Any, settings: OptimizationConfig, device: torch.device) -> None:
+def _isolate(module: CausalLoss, settings: OptimizationConfig, device: torch.device) -> None:
     """Refuse a model whose documents would not be isolated, and avoid a faulty kernel.
 
     Raises:
         UserError: A token depends on those of an earlier document.
     """
-    if leaks_across_documents(model):
+    if module.probe(leaks_across_documents):
         raise UserError(
             "This model cannot isolate the documents of a row: tokens depend on earlier ones.",
             where=f"{settings.section}.isolate_documents",
             expected="a model whose layers all follow the positions of tokens, such as Llama, "
             "Qwen3, Gemma or Mistral",
-            found=f"model type '{model.config.model_type}'",
+            found=f"model type '{module.model.config.model_type}'",
             hint=f"set {settings.section}.isolate_documents to false",
         )
     if device.type == "cuda":

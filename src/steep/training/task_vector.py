@@ -18,14 +18,13 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from steep.core.errors import UserError
 from steep.core.files import atomic_directory, write_json
+from steep.training.loading import INDEX, SafetensorsFiles
 
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SHOWN_NAMES = 5
 # Models that differ in these compute different functions of the same weights.
 ARCHITECTURE = (
@@ -42,7 +41,7 @@ def add_task_vector(trained: Path, base: Path, instruct: Path, directory: Path) 
             is full.
     """
     with ExitStack() as stack:
-        models = [_Weights(path, stack) for path in (trained, base, instruct)]
+        models = [SafetensorsFiles(path, stack) for path in (trained, base, instruct)]
         _check_same_parts(models)
         _check_architecture(models)
         with atomic_directory(directory) as temporary:
@@ -50,48 +49,7 @@ def add_task_vector(trained: Path, base: Path, instruct: Path, directory: Path) 
             _copy_rest(instruct, models[0], temporary)
 
 
-class _Weights:
-    """The safetensors of a model, in one or several files, read tensor by tensor."""
-
-    def __init__(self, path: Path, stack: ExitStack) -> None:
-        from safetensors import safe_open
-
-        self.path = path
-        self.files: dict[str, Any] = {}
-        for name in _file_names(path):
-            opened: Any = safe_open(path / name, framework="pt")
-            self.files[name] = stack.enter_context(opened)
-        self.names = {name: sorted(file.keys()) for name, file in self.files.items()}
-        self._file_of = {key: self.files[name] for name, keys in self.names.items() for key in keys}
-
-    @property
-    def keys(self) -> set[str]:
-        return set(self._file_of)
-
-    def shape(self, key: str) -> list[int]:
-        shape: list[int] = self._file_of[key].get_slice(key).get_shape()
-        return shape
-
-    def tensor(self, key: str) -> Tensor:
-        tensor: Tensor = self._file_of[key].get_tensor(key)
-        return tensor
-
-
-def _file_names(path: Path) -> Sequence[str]:
-    if (path / INDEX).is_file():
-        index = json.loads((path / INDEX).read_text(encoding="utf-8"))
-        return sorted(set(index["weight_map"].values()))
-    if (path / WEIGHTS).is_file():
-        return [WEIGHTS]
-    raise UserError(
-        "There are no weights in this directory.",
-        where=path,
-        expected=f"{WEIGHTS} or {INDEX}",
-        hint="save the model with transformers' save_pretrained",
-    )
-
-
-def _check_same_parts(models: Sequence[_Weights]) -> None:
+def _check_same_parts(models: Sequence[SafetensorsFiles]) -> None:
     trained, *others = models
     for other in others:
         if unlike := sorted(_unlike(trained, other)):
@@ -105,7 +63,7 @@ def _check_same_parts(models: Sequence[_Weights]) -> None:
             )
 
 
-def _unlike(trained: _Weights, other: _Weights) -> Iterator[str]:
+def _unlike(trained: SafetensorsFiles, other: SafetensorsFiles) -> Iterator[str]:
     for key in trained.keys ^ other.keys:
         yield f"{key} is only in {(trained if key in trained.keys else other).path.name}"
     for key in trained.keys & other.keys:
@@ -114,7 +72,7 @@ def _unlike(trained: _Weights, other: _Weights) -> Iterator[str]:
             yield f"{key} is {two} instead of {one}"
 
 
-def _check_architecture(models: Sequence[_Weights]) -> None:
+def _check_architecture(models: Sequence[SafetensorsFiles]) -> None:
     from transformers import AutoConfig
 
     configs = [AutoConfig.from_pretrained(model.path).get_text_config() for model in models]
@@ -130,7 +88,7 @@ def _check_architecture(models: Sequence[_Weights]) -> None:
                 )
 
 
-def _write(models: Sequence[_Weights], directory: Path) -> None:
+def _write(models: Sequence[SafetensorsFiles], directory: Path) -> None:
     from safetensors.torch import save_file
 
     trained = models[0]
@@ -157,7 +115,7 @@ def _sum(key: str, tensors: Sequence[Tensor]) -> Tensor:
     return (trained.float() - base.float() + instruct.float()).to(trained.dtype)
 
 
-def _copy_rest(instruct: Path, trained: _Weights, directory: Path) -> None:
+def _copy_rest(instruct: Path, trained: SafetensorsFiles, directory: Path) -> None:
     """Copy all other files from `instruct`; the configuration gets the new precision."""
     for path in sorted(instruct.iterdir()):
         small = path.suffix in {".json", ".jinja", ".txt", ".model"}
