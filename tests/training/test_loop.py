@@ -467,6 +467,7 @@ def test_a_model_whose_head_is_more_than_a_product_is_trained_too(
         expected = model.eval()(input_ids=ids, labels=ids).loss.item()
     done = train(model, shards, tmp_path, steps=2)
     assert done[0].loss == pytest.approx(expected, rel=1e-5)
+    assert model.config._attn_implementation == "sdpa", "fit to generate with padding"
 
 
 def test_bf16_weights_learn_and_continue_bit_for_bit(

@@ -58,9 +58,7 @@ class OptimizationConfig(Section):
     compute: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="precision of matrix products; auto: bfloat16 on a GPU"
     )
-    isolate_documents: bool = Field(
-        False, description="no attention across texts; paper: false; slower on a GPU"
-    )
+    isolate_documents: bool = Field(False, description="no attention across texts; paper: false")
     lora_rank: int | None = Field(
         None, ge=1, description="LoRA adapters, merged at the end; null: train all weights"
     )

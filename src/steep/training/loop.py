@@ -31,6 +31,7 @@ from steep.core.files import disk_errors
 from steep.core.formatting import duration
 from steep.core.ids import derive_seed
 from steep.tokens.mixture import IGNORED, Mixture, RowBatch
+from steep.training.attention import restore_masks
 from steep.training.checkpoint import Checkpoints
 from steep.training.config import OptimizationConfig
 from steep.training.loss import CausalLoss
@@ -166,7 +167,10 @@ def train(
         module = prepare(model, settings, world)
         optimizer = make_optimizer(trained_parameters(module).items(), settings)
         run = TrainingRun(module, optimizer, mixture, settings, steps, world)
-        _Loop(run, directory, validation or {}, on_step, track, first_losses).go()
+        try:
+            _Loop(run, directory, validation or {}, on_step, track, first_losses).go()
+        finally:
+            restore_masks(model)
     return module
 
 

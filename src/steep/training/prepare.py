@@ -7,6 +7,7 @@ import logging
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend
@@ -14,6 +15,14 @@ from torch.utils.checkpoint import checkpoint
 
 from steep.core.errors import UserError
 from steep.tokens.mixture import RowBatch
+from steep.training.attention import (
+    NAME,
+    PROBE_TOKENS,
+    boundary_arguments,
+    document_boundaries,
+    drop_masks,
+    needs_no_masks,
+)
 from steep.training.config import OptimizationConfig
 from steep.training.loss import CausalLoss
 from steep.training.model_dims import decoder_layers
@@ -21,7 +30,6 @@ from steep.training.parallel import World, shard
 
 MEMORY_BUDGET = 0.99  # share of the activations kept by default; lower recomputes products, too
 LAYER_SHAPES = 64  # compiled shapes of a layer, at most
-PROBE_TOKENS = 8  # of each of two documents
 
 log = logging.getLogger("steep")
 
@@ -58,11 +66,17 @@ def prepare(model: Any, settings: OptimizationConfig, world: World) -> CausalLos
     if world.size == 1:
         model.to(world.device)
     compiled = settings.compile == "layers"
-    if settings.isolate_documents:
-        _isolate(model, settings, world.device)
-    if world.device.type == "cuda" and world.is_main and not settings.isolate_documents:
-        kernel = attention_kernel(model, settings, world.device)
-        log.info("%s: attention kernel: %s", settings.section, kernel)
+    with computing(settings, world):
+        masked = not drop_masks(model, settings, world.device)
+        if settings.isolate_documents:
+            _check_isolation(model, settings)
+    if world.device.type == "cuda":
+        if masked and settings.isolate_documents:
+            # With a mask, the backward pass of cuDNN can give NaN (PyTorch issue 196678).
+            torch.backends.cuda.enable_cudnn_sdp(False)
+        if world.is_main:
+            kernel = attention_kernel(model, settings, world.device)
+            log.info("%s: attention kernel: %s", settings.section, kernel)
     module = CausalLoss(model, compute, compiled)
     if settings.recompute_every:
         _recompute(layers, settings.recompute_every, settings.section)
@@ -75,8 +89,8 @@ def prepare(model: Any, settings: OptimizationConfig, world: World) -> CausalLos
     return module.train()
 
 
-def _isolate(model: Any, settings: OptimizationConfig, device: torch.device) -> None:
-    """Refuse a model whose documents would not be isolated, and avoid a faulty kernel.
+def _check_isolation(model: Any, settings: OptimizationConfig) -> None:
+    """Refuse a model whose documents would not be isolated.
 
     Raises:
         UserError: A token depends on those of an earlier document.
@@ -90,9 +104,6 @@ def _isolate(model: Any, settings: OptimizationConfig, device: torch.device) -> 
             found=f"model type '{model.config.model_type}'",
             hint=f"set {settings.section}.isolate_documents to false",
         )
-    if device.type == "cuda":
-        # With a mask, the backward pass of cuDNN can give NaN (PyTorch issue 196678).
-        torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 @torch.no_grad()
@@ -102,14 +113,18 @@ def leaks_across_documents(model: Any) -> bool:
     ids_BT = torch.arange(2 * PROBE_TOKENS, device=model.device)[None] % vocabulary
     other_BT = ids_BT.clone()
     other_BT[:, :PROBE_TOKENS] = (ids_BT[:, :PROBE_TOKENS] + vocabulary // 2) % vocabulary
-    positions_BT = torch.arange(PROBE_TOKENS, device=model.device).repeat(2)[None]
+    positions_BT = np.tile(np.arange(PROBE_TOKENS), 2)[None]
+    boundaries_S = torch.from_numpy(document_boundaries(positions_BT)).to(model.device)
+    inputs = {
+        "position_ids": torch.from_numpy(positions_BT).to(model.device),
+        "use_cache": False,
+        **boundary_arguments(model, boundaries_S),
+    }
     was_training = model.training
     model.eval()  # dropout would make any two passes differ
     try:
         one, other = (
-            model.base_model(input_ids=each, position_ids=positions_BT, use_cache=False)
-            .last_hidden_state[:, PROBE_TOKENS:]
-            .float()
+            model.base_model(input_ids=each, **inputs).last_hidden_state[:, PROBE_TOKENS:].float()
             for each in (ids_BT, other_BT)
         )
         return not bool((one - other).abs().max() <= 1e-3 * one.abs().max())  # NaN is refused
@@ -118,10 +133,12 @@ def leaks_across_documents(model: Any) -> bool:
 
 
 def attention_kernel(model: Any, settings: OptimizationConfig, device: torch.device) -> str:
-    """Return the name of the kernel that PyTorch chooses for attention without a mask."""
+    """Return the name of the kernel that PyTorch chooses for the attention of `model`."""
     config = model.config.get_text_config()
     heads = getattr(config, "num_attention_heads", None)
-    if config._attn_implementation != "sdpa" or heads is None:
+    if settings.isolate_documents:
+        return "variable-length flash" if needs_no_masks(model) else "any that reads masks"
+    if config._attn_implementation not in ("sdpa", NAME) or heads is None:
         return str(config._attn_implementation)
     keys = getattr(config, "num_key_value_heads", None) or heads
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
@@ -175,8 +192,8 @@ def computing(settings: OptimizationConfig, world: World) -> AbstractContextMana
     return torch.autocast(world.device.type, torch.bfloat16) if mixed else nullcontext()
 
 
-def on_device(rows: RowBatch, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return the rows as tensors, copied to a GPU asynchronously."""
+def on_device(rows: RowBatch, device: torch.device) -> tuple[Tensor | None, ...]:
+    """Return the arguments of `CausalLoss.forward`, copied to a GPU asynchronously."""
 
     def move(part: Any) -> Tensor:
         tensor = torch.from_numpy(part)
@@ -184,8 +201,15 @@ def on_device(rows: RowBatch, device: torch.device) -> tuple[Tensor, Tensor, Ten
             tensor = tensor.pin_memory()
         return tensor.to(device, non_blocking=True)
 
-    positions = None if rows.positions_BT is None else move(rows.positions_BT)
-    return move(rows.ids_BT), move(rows.labels_BT), positions
+    positions_BT = rows.positions_BT
+    if positions_BT is None:
+        return move(rows.ids_BT), move(rows.labels_BT), None, None
+    return (
+        move(rows.ids_BT),
+        move(rows.labels_BT),
+        move(positions_BT),
+        move(document_boundaries(positions_BT)),
+    )
 
 
 def _recompute(layers: list[nn.Module], every: int, section: str) -> None:
