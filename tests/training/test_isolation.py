@@ -10,7 +10,7 @@ import transformers
 from training_setup import ALONE, SETTINGS, changed
 
 from steep.core.errors import UserError
-from steep.training.prepare import attention_kernel, leaks_across_documents, prepare
+from steep.training.prepare import attention_kernel, leaks_across_documents, prepare, weight_dtype
 
 SIZES: dict[str, Any] = {
     "vocab_size": 61,
@@ -68,3 +68,22 @@ def test_the_attention_kernel_is_named() -> None:
     assert named in ("flash attention", "math")
     model.config._attn_implementation = "eager"
     assert attention_kernel(model, SETTINGS, torch.device("cpu")) == "eager"
+
+
+@pytest.mark.parametrize(
+    ("rows", "optimizer", "warned"),
+    [
+        (65, "adamw-8bit-stochastic", True),
+        (64, "adamw-8bit-stochastic", False),
+        (65, "adamw", False),
+    ],
+)
+def test_many_roundings_of_a_gradient_are_mentioned(
+    rows: int, optimizer: str, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = changed(
+        SETTINGS, batch_sequences=rows, micro_batch_sequences=1, optimizer=optimizer,
+        compute="bfloat16",
+    )  # fmt: skip
+    prepare(model_of("Llama", GATED).to(weight_dtype(settings)), settings, ALONE)
+    assert ("65 micro-batches are summed into gradients of bf16" in caplog.text) == warned

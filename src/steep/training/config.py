@@ -37,7 +37,7 @@ class OptimizationConfig(Section):
     context_tokens: int = Field(2048, ge=16, description="tokens per sequence; paper: 2048")
     batch_sequences: int = Field(16, ge=1, description="sequences per optimizer step; paper: 16")
     micro_batch_sequences: int = operational(
-        1, ge=1, description="sequences per forward pass and device; does not change results"
+        1, ge=1, description="sequences per forward pass and device; changes results by rounding"
     )
     learning_rate: float = Field(5e-6, gt=0, description="peak learning rate; paper: 5e-6")
     warmup: float = Field(
@@ -58,9 +58,7 @@ class OptimizationConfig(Section):
     compute: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="precision of matrix products; auto: bfloat16 on a GPU"
     )
-    isolate_documents: bool = Field(
-        False, description="no attention across texts; paper: false; slower on a GPU"
-    )
+    isolate_documents: bool = Field(False, description="no attention across texts; paper: false")
     lora_rank: int | None = Field(
         None, ge=1, description="LoRA adapters, merged at the end; null: train all weights"
     )

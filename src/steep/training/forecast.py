@@ -295,10 +295,9 @@ def _with_model(
 ) -> SectionForecast:
     import torch
 
-    from steep.training.loop import check_ranks
     from steep.training.memory import available_memory, check_fits, estimate_memory
     from steep.training.model_dims import shape_flops
-    from steep.training.parallel import World
+    from steep.training.parallel import World, check_ranks
     from steep.training.prepare import resolve_auto
 
     devices = forecast.devices

@@ -7,16 +7,18 @@ run that is killed and resumed ends with the same weights, bit for bit, as an un
 A step: each rank takes its part of the batch, and sums the losses of its micro-batches divided by
 the predicted tokens of *all* ranks, so that accumulation, ranks and masks do not change the
 gradient. Gradients are clipped on the device, and the next rows are read while the device works.
-The loss is read once per step, and checked before anything is saved.
+The loss is read once per step, on a GPU while the next step runs, and checked before anything is
+saved.
 """
 
 from __future__ import annotations
 
+import functools
 import gc
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,11 +28,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from steep.core.errors import UserError
 from steep.core.files import disk_errors
 from steep.core.formatting import duration
 from steep.core.ids import derive_seed
 from steep.tokens.mixture import IGNORED, Mixture, RowBatch
+from steep.training.attention import restore_masks
 from steep.training.checkpoint import Checkpoints
 from steep.training.config import OptimizationConfig
 from steep.training.loss import CausalLoss
@@ -44,7 +46,13 @@ from steep.training.metrics import (
     lines_after,
     read_validation,
 )
-from steep.training.monitor import LossGuard, ThroughputMeter, asked_to_stop
+from steep.training.monitor import (
+    LossGuard,
+    StepNumbers,
+    StepReader,
+    ThroughputMeter,
+    asked_to_stop,
+)
 from steep.training.optimizers import (
     clip_gradients,
     learning_rate_at,
@@ -52,7 +60,7 @@ from steep.training.optimizers import (
     set_learning_rate,
     state_tensors,
 )
-from steep.training.parallel import World, lost_ranks
+from steep.training.parallel import World, check_ranks, lost_ranks
 from steep.training.prepare import computing, on_device, prepare, trained_parameters
 from steep.training.validation import mean_losses
 
@@ -168,24 +176,11 @@ def train(
         module = prepare(model, settings, world, fill)
         optimizer = make_optimizer(trained_parameters(module).items(), settings)
         run = TrainingRun(module, optimizer, mixture, settings, steps, world)
-        _Loop(run, directory, validation or {}, on_step, track, first_losses).go()
+        try:
+            _Loop(run, directory, validation or {}, on_step, track, first_losses).go()
+        finally:
+            restore_masks(model)
     return module
-
-
-def check_ranks(settings: OptimizationConfig, world: World) -> None:
-    """Refuse more ranks than a batch has sequences.
-
-    Raises:
-        UserError: There are more.
-    """
-    if world.size > settings.batch_sequences:
-        raise UserError(
-            "There are more ranks than sequences in a batch.",
-            where=f"{settings.section}.batch_sequences",
-            expected=f"at least {world.size}",
-            found=settings.batch_sequences,
-            hint="start fewer ranks; a larger batch changes the results",
-        )
 
 
 @dataclass
@@ -196,6 +191,7 @@ class _Loop:
     on_step: Callable[[StepMetrics], None]
     track: Log
     first_losses: Mapping[str, float] | None
+    elapsed_s: float = 0.0  # of all steps, also before this process
 
     def __post_init__(self) -> None:
         run = self.run
@@ -235,28 +231,30 @@ class _Loop:
 
     def _steps(self, first: int, write: Callable[[Any], None]) -> None:
         run, settings = self.run, self.run.settings
-        elapsed_s = last_metrics(self.directory).elapsed_s if first and run.world.is_main else 0.0
+        if first and run.world.is_main:
+            self.elapsed_s = last_metrics(self.directory).elapsed_s
         saved_at = time.monotonic()
         batch = run.batch(first)
+        reader = StepReader(run.world.device)
         for step in range(first, run.steps):
-            began = time.monotonic()
+            reader.start()
             sums = _step(run, batch, step, self._log_time_left if step == first else None)
             upcoming = run.batch(step + 1) if step + 1 < run.steps else None
             sums[2] = float(self.stop.asked)
             if run.world.is_main:
                 due_s = settings.checkpoint_minutes * 60
                 sums[3] = float(self.checkpoints.is_due(time.monotonic() - saved_at, due_s))
-            loss, norm, asked, save = run.world.sum(sums).tolist()
-            step_s = time.monotonic() - began
-            elapsed_s += step_s
-            self._report(write, step, loss, norm, batch, step_s, elapsed_s)
+            reader.add(step, batch.predicted_tokens, run.world.sum(sums))
+            validates = self._is_due(step + 1)
+            asked, save = self._report(write, reader.read(everything=validates))
             if save or asked:
+                asked |= self._report(write, reader.read(everything=True))[0]
                 self.checkpoints.save(step + 1, run.tensors())
                 saved_at = time.monotonic()
             if asked:
                 self.checkpoints.wait()
                 raise KeyboardInterrupt
-            if self._is_due(step + 1):
+            if validates:
                 self._validate(step + 1)
             if upcoming is not None:
                 batch = upcoming
@@ -280,28 +278,25 @@ class _Loop:
             )
 
     def _report(
-        self,
-        write: Callable[[Any], None],
-        step: int,
-        loss: float,
-        norm: float,
-        batch: TokenBatch,
-        step_s: float,
-        elapsed_s: float,
-    ) -> None:
+        self, write: Callable[[Any], None], numbers: Iterable[StepNumbers]
+    ) -> tuple[bool, bool]:
+        """Check and write the numbers of steps; return whether one asks to stop or to save."""
         run, rows = self.run, self.run.settings.batch_sequences
-        predicted = batch.predicted_tokens
-        if predicted:
-            self.loss_guard.check(
-                step + 1, loss, norm, lambda: run.mixture.describe(step * rows, rows)
+        asked = save = False
+        for step, predicted, (loss, norm, stop, due), step_s in numbers:
+            asked, save = asked or bool(stop), save or bool(due)
+            self.elapsed_s += step_s
+            if predicted:
+                describe = functools.partial(run.mixture.describe, step * rows, rows)
+                self.loss_guard.check(step + 1, loss, norm, describe)
+            metrics = self.throughput.metrics(
+                step, loss if predicted else None, norm, predicted, step_s, self.elapsed_s
             )
-        metrics = self.throughput.metrics(
-            step, loss if predicted else None, norm, predicted, step_s, elapsed_s
-        )
-        if run.world.is_main:
-            write(asdict(metrics))
-            self.track(asdict(metrics), metrics.step)
-            self.on_step(metrics)
+            if run.world.is_main:
+                write(asdict(metrics))
+                self.track(asdict(metrics), metrics.step)
+                self.on_step(metrics)
+        return asked, save
 
     def _is_due(self, step: int) -> bool:
         every = self.run.settings.validation_every

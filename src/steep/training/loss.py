@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from steep.tokens.mixture import IGNORED
+from steep.training.attention import boundary_arguments, needs_no_masks
 
 EAGER_POSITIONS = 1024  # of a chunk: three copies in fp32 take 1.6 GB at Llama 3's vocabulary
 COMPILED_BYTES = 2**30  # of the logits of a compiled chunk, at most
@@ -131,7 +132,13 @@ class CausalLoss(nn.Module):
         vocabulary = model.config.get_text_config().vocab_size
         self._positions = chunk_positions(vocabulary, compute.itemsize, compiled)
 
-    def forward(self, ids_BT: Tensor, labels_BT: Tensor, positions_BT: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        ids_BT: Tensor,
+        labels_BT: Tensor,
+        positions_BT: Tensor | None,
+        boundaries_S: Tensor | None = None,
+    ) -> Tensor:
         """Return the sum of the losses (nats) of all positions that are not ignored.
 
         Args:
@@ -140,12 +147,20 @@ class CausalLoss(nn.Module):
             labels_BT: The token that each position predicts, or `IGNORED`.
             positions_BT: Positions that restart with each document, which isolates documents;
                 None lets every token attend to all earlier ones in its row.
+            boundaries_S: The same documents, see `attention.document_boundaries`.
         """
+        alone = positions_BT is None or not needs_no_masks(self.model)
+        assert alone or boundaries_S is not None, "positions alone would isolate nothing"
         assert ids_BT.shape == labels_BT.shape and ids_BT.dim() == 2, (
             ids_BT.shape,
             labels_BT.shape,
         )
-        inputs = {"input_ids": ids_BT, "position_ids": positions_BT, "use_cache": False}
+        inputs = {
+            "input_ids": ids_BT,
+            "position_ids": positions_BT,
+            "use_cache": False,
+            **boundary_arguments(self.model, boundaries_S),
+        }
         if not self.plain_head:
             logits_BTV = self.model(**inputs).logits
             loss: Tensor = nn.functional.cross_entropy(

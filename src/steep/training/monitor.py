@@ -6,14 +6,15 @@ import logging
 import math
 import resource
 import signal
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from steep.core.errors import UserError
 from steep.tokens.mixture import Mixture
@@ -64,6 +65,62 @@ class LossGuard:
                     "checkpoint is kept",
                 )
         self._losses.append(loss)
+
+
+class StepNumbers(NamedTuple):
+    """What the ranks know together of a step, which is counted from 0.
+
+    `values` are the loss, the gradient norm, and whether to stop and to save after it.
+    """
+
+    step: int
+    predicted_tokens: int
+    values: list[float]
+    step_s: float
+
+
+class StepReader:
+    """Reads numbers of steps from the device: on a GPU one step late, so that it never idles.
+
+    The seconds of a step are those between its numbers and those of the step before, or from its
+    start if nothing was in flight.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._late = steps_late(device)
+        self._waiting: deque[tuple[int, int, Tensor, torch.cuda.Event | None]] = deque()
+        self._since = 0.0
+
+    def start(self) -> None:
+        """Note the start of a step."""
+        if not self._waiting:
+            self._since = time.monotonic()
+
+    def add(self, step: int, predicted_tokens: int, values: Tensor) -> None:
+        """Start to copy the values of a step to the host, before the next one is queued."""
+        copied = None
+        if self._device.type == "cuda":
+            on_host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+            values = on_host.copy_(values, non_blocking=True)
+            copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            copied.record()
+        self._waiting.append((step, predicted_tokens, values, copied))
+
+    def read(self, everything: bool) -> Iterator[StepNumbers]:
+        """Wait for the numbers that are due, or for all of them."""
+        while len(self._waiting) > (0 if everything else self._late):
+            step, predicted_tokens, values, copied = self._waiting.popleft()
+            if copied is not None:
+                copied.synchronize()
+            now, before = time.monotonic(), self._since
+            self._since = now
+            yield StepNumbers(step, predicted_tokens, values.tolist(), now - before)
+
+
+def steps_late(device: torch.device) -> int:
+    """Return how many steps may be in flight when the numbers of one are read."""
+    return 1 if device.type == "cuda" else 0
 
 
 @dataclass

@@ -30,6 +30,7 @@ from torch.distributed.tensor import DTensor
 from steep.core.errors import UserError
 from steep.core.machine import processor_name
 from steep.core.ranks import gpu_of, place_of
+from steep.training.config import OptimizationConfig
 
 T = TypeVar("T")
 
@@ -196,6 +197,22 @@ def local_part(tensor: Tensor) -> Tensor:
         part: Tensor = tensor.to_local()
         return part
     return tensor
+
+
+def check_ranks(settings: OptimizationConfig, world: World) -> None:
+    """Refuse more ranks than a batch has sequences.
+
+    Raises:
+        UserError: There are more.
+    """
+    if world.size > settings.batch_sequences:
+        raise UserError(
+            "There are more ranks than sequences in a batch.",
+            where=f"{settings.section}.batch_sequences",
+            expected=f"at least {world.size}",
+            found=settings.batch_sequences,
+            hint="start fewer ranks; a larger batch changes the results",
+        )
 
 
 @contextmanager
