@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed.fsdp  # before the processes part
 from checkpoint_processes import end, start
@@ -19,6 +20,7 @@ from training_setup import SETTINGS, changed
 
 from steep.core.errors import UserError
 from steep.training import rank_loading
+from steep.training.attention import document_boundaries, needs_no_masks
 from steep.training.config import OptimizationConfig
 from steep.training.parallel import World, connect, disconnect
 from steep.training.prepare import prepare
@@ -26,6 +28,8 @@ from steep.training.rank_loading import open_model
 
 RANKS = 3
 IDS_BT = torch.arange(24).reshape(2, 12)
+POSITIONS_BT = np.tile(np.arange(6), 4).reshape(2, 12)
+BOUNDARIES_S = torch.from_numpy(document_boundaries(POSITIONS_BT))
 EIGHT_BIT = changed(SETTINGS, optimizer="adamw-8bit-stochastic", compute="bfloat16")
 SETTINGS_OF: dict[str, OptimizationConfig] = {
     "tied": SETTINGS,
@@ -36,6 +40,7 @@ SETTINGS_OF: dict[str, OptimizationConfig] = {
     "experts": SETTINGS,
     "pickled": SETTINGS,
     "adapted": changed(SETTINGS, lora_rank=2, lora_alpha=4.0),
+    "documents": changed(SETTINGS, isolate_documents=True),
     "leaking": changed(SETTINGS, isolate_documents=True),
 }
 
@@ -58,12 +63,15 @@ def open_one(directory: Path, name: str, world: World) -> dict[str, Any]:
         return {"problem": error.problem}
     finally:
         vars(rank_loading)["load_model"] = real
-    loss = module(IDS_BT % 61, IDS_BT % 61, None)
+    isolated = settings.isolate_documents
+    places = (torch.from_numpy(POSITIONS_BT), BOUNDARIES_S) if isolated else (None, None)
+    loss = module(IDS_BT % 61, IDS_BT % 61, *places)
     loss.backward()
     head = model.get_output_embeddings().weight
     return {
         "loads": len(loads),
         "plain": module.plain_head,
+        "masks": not needs_no_masks(model),
         "loss": loss.item(),
         "tied": head is model.get_input_embeddings().weight,
         "bos": model.generation_config.bos_token_id,

@@ -41,6 +41,7 @@ CONFIGS: dict[str, Any] = {
     "experts": transformers.MixtralConfig(**SIZES, num_local_experts=4, num_experts_per_tok=2),
     "pickled": transformers.LlamaConfig(**SIZES),
     "adapted": transformers.LlamaConfig(**SIZES),
+    "documents": transformers.LlamaConfig(**SIZES),
     "leaking": transformers.BloomConfig(**SHORT),
 }  # fmt: skip
 SENT = {"experts", "pickled", "adapted"}  # from the main rank, which loads them
@@ -86,7 +87,7 @@ def test_ranks_have_the_model_of_one(
         for part in ("weights", "buffers"):
             for key, tensor in alone[part].items():
                 assert torch.equal(mine[part][key], tensor), key
-        for fact in ("plain", "tied", "bos"):
+        for fact in ("plain", "masks", "tied", "bos"):
             assert mine[fact] == alone[fact], fact
         rough = name == "bf16"
         assert mine["loss"] == pytest.approx(alone["loss"], rel=1e-3 if rough else 1e-5)
@@ -95,6 +96,7 @@ def test_ranks_have_the_model_of_one(
             assert error <= (0.02 if rough else 1e-4) * gradient.float().norm() + 1e-6, key
     assert [rank[name]["loads"] for rank in seen] == [int(name in SENT), 0, 0]
     assert alone["plain"] == (name != "scaled")
+    assert not alone["masks"]
 
 
 def test_a_model_that_leaks_is_refused_on_all_ranks(seen: list[dict[str, Any]]) -> None:
