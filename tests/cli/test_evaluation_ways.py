@@ -74,6 +74,7 @@ def test_every_way_of_asking_has_its_table(evaluated: Path) -> None:
     scores = scores_of(evaluated)
     assert list(scores) == [
         "likelihood", "answers", "short_answers", "open_book", "contamination", "skipped",
+        "environments",
     ]  # fmt: skip
     for table in (
         scores["likelihood"],
@@ -285,14 +286,16 @@ def test_a_way_of_asking_without_questions_is_left_out(
     settle(config, generate={"recipes": {}}, train={"arms": {}}, evaluate=every)
     ended = steep("evaluate", "--json", cwd=config.parent)
     assert ended.code == 0 and "no question has a short answer" in ended.err
-    assert list(json.loads(ended.out)) == ["likelihood", "contamination", "skipped"]
+    assert list(json.loads(ended.out)) == [
+        "likelihood", "contamination", "skipped", "environments",
+    ]  # fmt: skip
     name, document, question, answers = SHORT_ANSWERS[0]
     row = {"id": name, "document_id": document, "question": question, "answers": answers}
     (config.parent / "questions.jsonl").write_text(json.dumps(row) + "\n")
     ended = steep("evaluate", "--json", cwd=config.parent)
     assert ended.code == 0, ended.err
     scores = json.loads(ended.out)
-    assert list(scores) == ["short_answers", "contamination", "skipped"]
+    assert list(scores) == ["short_answers", "contamination", "skipped", "environments"]
     reason = "nothing could be a wrong option; asked as a short answer only"
     assert scores["skipped"] == [{"question_id": "s1", "reason": reason}]
     settle(config, open_book={"chunk_characters": [99]})
