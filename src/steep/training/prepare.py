@@ -130,7 +130,7 @@ def _choose_attention(module: CausalLoss, settings: OptimizationConfig, world: W
         UserError: Documents should be isolated, and cannot be.
     """
     with computing(settings, world):
-        masked = not module.probe(partial(drop_masks, settings=settings, device=world.device))
+        masked = not module.probe(lambda model: drop_masks(model, settings, world.device))
         if settings.isolate_documents:
             _check_isolation(module, settings)
     if world.device.type == "cuda":
