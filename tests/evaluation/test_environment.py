@@ -15,6 +15,7 @@ from steep.core.files import write_json
 from steep.evaluation import environment, eval_models
 from steep.evaluation.environment import environments_of, mixed
 from steep.evaluation.eval_models import EvalModel
+from steep.llm.local import devices as local_devices
 from steep.report.sections.scaling import evaluated_on
 from steep.stages.evaluate import setup_of
 from steep.testing.tiny_model import make_tiny_model
@@ -36,7 +37,7 @@ def _undo(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def on(monkeypatch: pytest.MonkeyPatch, machine: dict[str, str]) -> None:
     """Pretend to be another machine."""
-    monkeypatch.setattr(eval_models, "default_device", lambda: machine["device"])
+    monkeypatch.setattr(local_devices, "default_device", lambda: machine["device"])
     monkeypatch.setattr(environment, "version", machine.__getitem__)
 
 

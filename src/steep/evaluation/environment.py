@@ -35,7 +35,7 @@ def environment_fields(device: str, precision: Precision) -> dict[str, str]:
 def find_finished(
     project: Project, identity: Identity, configured: PrecisionSetting
 ) -> Artifact | None:
-    """Return a finished result of this identity in any environment; None if there is none.
+    """Return the finished result of this identity from the best environment, or None.
 
     With `auto`, results in float32 and in TF32 count. Of several environments that of most results
     on the same questions is taken, so that models are compared within one; of equally many, the

@@ -21,7 +21,7 @@ from steep.evaluation.environment import environment_fields, environments_of, fi
 from steep.evaluation.local_model import load_for_scoring
 from steep.evaluation.setup import EvaluationSetup
 from steep.ledger.config import ServerConfig
-from steep.llm.local.devices import default_device, scoring_precision
+from steep.llm.local.devices import scoring_device
 from steep.training.loading import load_model_config, load_tokenizer
 from steep.training.models import directory_hash
 
@@ -55,9 +55,7 @@ class EvalModel:
             return {"arm": self.name, **identity_fields("server", self.server)}
         base = {} if self.trained else {"train.model": self.setup.base_name}
         weights = _weights(self._where, self.setup.project)
-        device = default_device()
-        precision = scoring_precision(self.setup.evaluate.precision, device)
-        where = environment_fields(device, precision)
+        where = environment_fields(*scoring_device(self.setup.evaluate.precision))
         return {"arm": self.name, **base, "weights": weights, **where}
 
     @property
@@ -126,9 +124,7 @@ class EvalModel:
         """The model and the tokenizer of a local model."""
         if "model" not in self._opened:
             where = self.directory
-            device = default_device()
-            precision = scoring_precision(self.setup.evaluate.precision, device)
-            model = load_for_scoring(where, device, precision)
+            model = load_for_scoring(where, *scoring_device(self.setup.evaluate.precision))
             self._opened["model"] = (model, load_tokenizer(where))
         model, tokenizer = self._opened["model"]
         return model, tokenizer

@@ -310,7 +310,7 @@ class BatchClient:
         """Send one request and return its JSON.
 
         Raises:
-            TransientError, RejectedRequest, EndpointUnusable: There is none.
+            TransientError, RejectedRequest, EndpointUnusable: The request failed.
         """
         timeout = self._timeouts(total_s or self._timeout_s)
         return parse_reply(await self._http.send(method, path, timeout, **options))

@@ -125,7 +125,7 @@ def parse_reply(reply: Reply) -> Any:
     """Return the JSON of a successful reply to a request about files or batches.
 
     Raises:
-        TransientError, RejectedRequest, EndpointUnusable: There is none.
+        TransientError, RejectedRequest, EndpointUnusable: The request failed.
     """
     if 200 <= reply.status < 300:
         value = parse_json(reply.body)

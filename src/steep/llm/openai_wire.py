@@ -103,7 +103,8 @@ def read_reply(reply: Reply, dialect: Dialect) -> ParsedAnswer:
     """Return the answer in a reply to a request in `dialect`.
 
     Raises:
-        TransientError, RejectedRequest, EndpointUnusable, UnsupportedParameter: There is none.
+        TransientError, RejectedRequest, EndpointUnusable, UnsupportedParameter: The reply has no
+            answer.
     """
     value = parse_json(reply.body)
     try:
@@ -117,7 +118,8 @@ def read_json(reply: Reply, dialect: Dialect) -> Any:
     """Return the JSON object of a successful reply to any request.
 
     Raises:
-        TransientError, RejectedRequest, EndpointUnusable, UnsupportedParameter: There is none.
+        TransientError, RejectedRequest, EndpointUnusable, UnsupportedParameter: The request
+            failed, or the reply is not an object.
     """
     value = parse_json(reply.body)
     try:
@@ -133,7 +135,7 @@ def read_answer(value: Any) -> ParsedAnswer:
     """Read the answer in the JSON of a successful reply, of a chat or of a completion.
 
     Raises:
-        TransientError: There is none.
+        TransientError: The JSON has no answer.
     """
     message, finish_reason = _message_in(value)
     content = message.get("content")

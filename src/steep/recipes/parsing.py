@@ -72,7 +72,7 @@ def items_of(text: str, *, marked_only: bool = False) -> list[str]:
 
 
 def questions_of(text: str) -> list[QuestionAnswer]:
-    """Return the questions with their answers, in order; a question without an answer is none."""
+    """Return the questions that have an answer, each with it, in order."""
     labels = list(_LABEL.finditer(text))
     asking = [place for place, label in enumerate(labels) if label["asks"]]
     ends = [*(label.start() for label in labels), len(text)]

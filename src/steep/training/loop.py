@@ -16,7 +16,6 @@ from __future__ import annotations
 import functools
 import gc
 import logging
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -115,7 +114,7 @@ class TrainingRun:
         """
         count, size = len(rows.ids_BT), self.settings.micro_batch_sequences
         first, mine = self.world.share(count)
-        most = math.ceil(math.ceil(count / self.world.size) / size)
+        most = self.world.micro_batches(count, size)
         micro = [
             _part(rows, start, min(start + size, first + mine))
             for start in range(first, first + mine, size)

@@ -10,6 +10,7 @@ several shard weights, gradients and optimizer states evenly (FSDP2), one group 
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -85,6 +86,10 @@ class World:
     def on_main(self, work: Callable[[], None]) -> None:
         """Run `work` on the main rank, while all others wait; what it raises, all raise."""
         self.together(work if self.is_main else lambda: None)
+
+    def micro_batches(self, rows: int, size: int) -> int:
+        """Return the number of micro-batches of `size` rows, the same on every rank."""
+        return math.ceil(math.ceil(rows / self.size) / size)
 
     def share(self, count: int) -> tuple[int, int]:
         """Return the first index and the number of this rank's contiguous part of `count` items."""

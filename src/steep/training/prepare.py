@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -111,8 +110,7 @@ def _warn_of_rounding(settings: OptimizationConfig, world: World) -> None:
     The relative error of the sum is 0.2% over 4 micro-batches, 0.8% over 64 and 1.1% over 128
     (measured), without a bias; rounding an exact sum once gives 0.16%.
     """
-    each = math.ceil(settings.batch_sequences / world.size)
-    count = math.ceil(each / settings.micro_batch_sequences)
+    count = world.micro_batches(settings.batch_sequences, settings.micro_batch_sequences)
     if count > BF16_SUMS and weight_dtype(settings) == torch.bfloat16 and world.is_main:
         log.warning(
             "%s: %d micro-batches are summed into gradients of bf16, which rounds them by about "

@@ -32,7 +32,7 @@ from steep.evaluation.statistics import (
     ratio_difference,
 )
 from steep.evaluation.study_results import ModelTasks, TaskDifference, TaskScore, TasksResult
-from steep.llm.local.devices import PrecisionSetting, default_device, scoring_precision
+from steep.llm.local.devices import PrecisionSetting, scoring_device
 from steep.training.loading import load_tokenizer
 
 STAGE, VERSION = "tasks", 2
@@ -158,8 +158,7 @@ def match_names(tasks: Sequence[str], known: Sequence[str]) -> list[str]:
 def _load(model_directory: Path | str, precision: PrecisionSetting) -> Any:
     from lm_eval.models.huggingface import HFLM
 
-    device = default_device()
-    model = load_for_scoring(model_directory, device, scoring_precision(precision, device))
+    model = load_for_scoring(model_directory, *scoring_device(precision))
     tokenizer = load_tokenizer(model_directory)
     return HFLM(model.eval(), tokenizer=tokenizer, batch_size=BATCH_SIZE)
 

@@ -26,3 +26,9 @@ def scoring_precision(configured: PrecisionSetting, device: str) -> Precision:
     if configured != "auto":
         return configured
     return "tf32" if device == "cuda" else "float32"
+
+
+def scoring_device(configured: PrecisionSetting) -> tuple[str, Precision]:
+    """Return the device and the precision in which likelihoods are computed here."""
+    device = default_device()
+    return device, scoring_precision(configured, device)
