@@ -56,6 +56,7 @@ def of_writing(result: WritingResult, generator: str) -> Iterator[str]:
     yield (
         f"{plural(result.candidates, 'candidate')} in {plural(result.rounds, 'round')} = "
         f"{count(result.accepted)} accepted + {count(result.rejected)} rejected"
+        + (f" + {count(result.spare)} spare" if result.spare else "")
         + (f" + {count(result.unfinished)} not checked" if result.unfinished else "")
     )
     yield ""

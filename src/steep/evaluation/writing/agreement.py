@@ -132,6 +132,5 @@ def _without(words: list[str], dropped: frozenset[str]) -> list[str]:
 
 def _without_titles(words: list[str]) -> list[str]:
     """Drop titles that stand before a name."""
-    following = [*words[1:], "of"]
-    pairs = zip(words, following, strict=True)
+    pairs = zip(words, [*words[1:], "of"], strict=False)  # a title alone is a word like others
     return [word for word, after in pairs if word not in _TITLES or after in _OF]

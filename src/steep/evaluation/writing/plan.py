@@ -192,6 +192,7 @@ def _write_load(first: Sequence[Order], sources: Sources, settings: QuestionsCon
     ]
     usual = QUESTION_TOKENS * sum(each.count for each in first)
     earlier = MOST_EARLIER * BYTES_PER_CHARACTER * MOST_QUESTION_CHARACTERS
+    earlier = earlier * (settings.rounds - 1) // settings.rounds  # not in the first round
     return _load(prompts, usual, settings.max_tokens, earlier)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from steep.evaluation.writing.config import KindShares, QuestionsConfig
 from steep.evaluation.writing.sources import Sources
 
 MOST_PER_CALL = 8  # questions
+SPARE = 0.5  # further ones, of those missing: the call costs little more, and some will fail
 
 
 class Slot(NamedTuple):
@@ -91,11 +93,11 @@ def words_in(text: str) -> float:
 
 
 def orders(missing: Mapping[Slot, int], sources: Sources, seed: int) -> list[Order]:
-    """Return the calls of the writer for what is missing, in the order of the documents."""
+    """Return the calls of the writer for what is missing and some spare, by document."""
     found: list[Order] = []
     for part in sources.parts:
         for kind in KINDS:
-            count = missing.get(Slot(part.id, kind), 0)
+            count = math.ceil((1 + SPARE) * missing.get(Slot(part.id, kind), 0))
             calls = -(-count // MOST_PER_CALL)
             for sample in range(calls):
                 own = count * (sample + 1) // calls - count * sample // calls

@@ -42,6 +42,7 @@ class WritingResult:
         blind: The model that was asked without documents; None if the gate was off.
         base: The base model that was asked closed book; None if the gate was off.
         candidates: All written questions, and answers of the writer that could not be read.
+        spare: Candidates beyond those needed, which no model was asked about.
         unfinished: Candidates that were not checked when a limit ended the work.
         documents: The number of documents.
         without_questions: The ids of those without an accepted question.
@@ -58,6 +59,7 @@ class WritingResult:
     kinds: tuple[KindCount, ...]
     candidates: int
     gates: tuple[GateCount, ...]
+    spare: int
     unfinished: int
     documents: int
     without_questions: tuple[str, ...]

@@ -110,23 +110,20 @@ def write_set(
 
 def counts_of(result: WritingResult) -> dict[str, Any]:
     """Return the counts for a manifest."""
-    return {
-        "counts": {
-            "candidates": result.candidates,
-            "accepted": result.accepted,
-            "rejected": result.rejected,
-            "unfinished": result.unfinished,
-        },
-        "questions": QUESTIONS_NAME,
-    }
+    names = ("candidates", "accepted", "rejected", "spare", "unfinished")
+    return {"counts": {name: getattr(result, name) for name in names}}
 
 
 @dataclass
 class Writing:
-    """The questions so far: accepted, rejected, and how many of them each gate has seen."""
+    """The questions so far: accepted, rejected, and how many of them each gate has seen.
+
+    `spare` ones passed the gates without calls, and are asked once others have failed.
+    """
 
     session: WritingSession
     accepted: list[Candidate] = field(default_factory=list)
+    spare: list[Candidate] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     checked: Counter[Gate] = field(default_factory=Counter)
     candidates: int = 0
@@ -145,11 +142,11 @@ class Writing:
         """
         try:
             for number in range(self.session.settings.rounds):
-                missing = self._missing()
-                if not missing:
+                if not (missing := self._missing()):
                     break
                 self.rounds = number + 1
                 self._round(number, missing)
+                self._use_spare()
         except OverBudget:
             if not (self.session.limit.is_lower and self.accepted):
                 raise
@@ -160,6 +157,16 @@ class Writing:
     def _missing(self) -> Counter[Slot]:
         have = Counter(Slot(each.part_ids[0], each.kind) for each in self.accepted)
         return self.wanted - have
+
+    def _use_spare(self) -> None:
+        """Ask spare questions while some are missing, before others are written."""
+        while self.spare and self._missing():
+            fresh, twins = drop_duplicates(self.spare, self.accepted, self.session.settings.seed)
+            self.rejected += twins
+            before, label = len(fresh), f"round {self.rounds}, spare questions"
+            self._ask_needed(fresh, label)
+            if len(self.spare) == before:
+                break  # all of them are of kinds that nothing is missing of
 
     def _round(self, number: int, missing: Counter[Slot]) -> None:
         every = orders(missing, self.session.sources, self.session.settings.seed)
@@ -197,7 +204,7 @@ class Writing:
 
     def _prompt(self, order: Order) -> str:
         part = order.parts[0]
-        earlier = [e.question for e in self.accepted if part.id in e.part_ids]
+        earlier = [e.question for e in [*self.accepted, *self.spare] if part.id in e.part_ids]
         earlier += [
             each.candidate.question
             for each in self.rejected
@@ -209,12 +216,23 @@ class Writing:
         )
 
     def _check(self, candidates: Sequence[Candidate], label: str) -> None:
-        """Take candidates through all gates; accept those that pass."""
-        settings = self.session.settings
+        """Take written candidates through all gates; accept those that pass."""
         passed = self._check_free(candidates)
-        fresh, twins = drop_duplicates(passed, self.accepted, settings.seed)
+        known = [*self.accepted, *self.spare]
+        fresh, twins = drop_duplicates(passed, known, self.session.settings.seed)
         self._count("duplicate", len(passed), twins)
-        checks, left = self.session.checks, fresh
+        self._ask_needed([*self.spare, *fresh], label)
+
+    def _ask_needed(self, candidates: Sequence[Candidate], label: str) -> None:
+        """Ask as many candidates as are missing of their kind; the others are spare."""
+        settings, missing = self.session.settings, self._missing()
+        needed: list[Candidate] = []
+        self.spare = []
+        for each in candidates:
+            slot = Slot(each.part_ids[0], each.kind)
+            (needed if missing[slot] > 0 else self.spare).append(each)
+            missing[slot] -= 1
+        checks, left = self.session.checks, needed
         left = self._asked("ambiguous between documents", left, label, checks.ambiguous)
         samples = settings.open_book_samples
         left = self._asked(
@@ -290,7 +308,8 @@ class Writing:
             kinds=self._by_kind(),
             candidates=self.candidates,
             gates=self._gates(),
-            unfinished=self.candidates - len(self.accepted) - len(self.rejected),
+            spare=len(self.spare),
+            unfinished=self.candidates - len(self.accepted) - len(self.spare) - len(self.rejected),
             rounds=self.rounds,
             limit_reached=self.limit_reached,
             prompts=templates(),
