@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from steep.core.formatting import cost_of, count, dollars, percent, plural, reasons, span
+from steep.core.formatting import cost_of, count, dollars, plural, reasons, span
 from steep.core.tables import table
+from steep.evaluation.writing.about import cautions, gate_rows, same_model
 from steep.evaluation.writing.plan import WritingPlan
-from steep.evaluation.writing.results import WritingResult, is_same_model
-
-OFF = "off"
-SHOWN_DOCUMENTS = 5
+from steep.evaluation.writing.results import WritingResult
+from steep.evaluation.writing.separation import Separation
 
 
 def of_writing_plan(plan: WritingPlan, generator: str) -> Iterator[str]:
@@ -41,7 +40,7 @@ def of_writing_plan(plan: WritingPlan, generator: str) -> Iterator[str]:
             f"completed in this project, not paid again: {plural(plan.completed, 'request')}, "
             + (f"cost {spent}")
         )
-    yield from same_model_warning(plan.steps[0].model, generator)
+    yield from (f"warning: {each}" for each in same_model(plan.steps[0].model, generator))
 
 
 def _most(plan: WritingPlan, most_usd: float) -> float:
@@ -72,49 +71,19 @@ def of_writing(result: WritingResult, generator: str) -> Iterator[str]:
         yield f"review: {reasons(result.marks)}"
     cost = cost_of(result.known_usd, result.unpriced)
     yield f"cost of all questions in this project: {plural(result.requests, 'request')}, {cost}"
-    yield from warnings(result, generator)
+    yield from (f"warning: {each}" for each in cautions(result, generator))
 
 
-def gate_rows(result: WritingResult) -> Iterator[tuple[str, str, str, str]]:
-    """Yield a row per gate: checked and rejected candidates, and the share."""
-    for each in result.gates:
-        if each.checked is None:
-            if each.gate != "rejected in review":
-                yield each.gate, OFF, "", ""
-        else:
-            share = percent(each.rejected / each.checked) if each.checked else ""
-            yield each.gate, count(each.checked), count(each.rejected), share
-
-
-def warnings(result: WritingResult, generator: str) -> Iterator[str]:
-    """Yield what the user should know before using the questions."""
-    if result.accepted < result.wanted:
-        why = (
-            "questions.max_cost_usd ended the work; a higher limit continues it"
-            if result.limit_reached
-            else "the gates rejected the others; more questions.rounds write further ones"
-        )
-        yield f"warning: {count(result.accepted)} of {count(result.wanted)} wanted questions: {why}"
-    if result.without_questions:
-        shown = ", ".join(result.without_questions[:5])
-        yield (
-            f"warning: {plural(len(result.without_questions), 'document')} without a question "
-            + (f"({shown}{', ...' if len(result.without_questions) > 5 else ''})")
-        )
-    if result.is_public_knowledge():
-        yield (
-            "warning: the blind gate rejected most questions: models know these documents without "
-            "reading them (public knowledge, such as Wikipedia), so questions about them measure "
-            "little. Use documents that models have not seen, or set questions.blind_gate=false "
-            "(and base_gate=false) and compare arms with each other only"
-        )
-    yield from same_model_warning(result.writer, generator)
-
-
-def same_model_warning(writer: str, generator: str) -> Iterator[str]:
-    """Yield a warning if one model writes questions and corpus."""
-    if is_same_model(writer, generator):
-        yield (
-            f"warning: {writer} also generates the corpus (generate.model), which favors what it "
-            "finds notable itself; use another model as questions.writer"
-        )
+def of_separation(found: Separation) -> Iterator[str]:
+    """Yield whether prompts of recipes have anything of the questions."""
+    searched = f"separation: the prompts of {plural(found.calls, 'call')} of recipes searched"
+    if not found.leaks:
+        yield f"{searched}; none has a question, or a pair of supporting sentences"
+        return
+    first = found.found[0]
+    yield f"{searched}; {count(found.leaks)} times one has something of a question"
+    yield (
+        f"warning: call {first.call_id[:12]} of {first.recipe} has the {first.what} of "
+        f"{first.question_id}; steep status --call shows it. Leave such questions out, or such "
+        "documents (questions must not be among the documents)"
+    )

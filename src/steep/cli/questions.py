@@ -105,17 +105,21 @@ def _check_spending(opened: Opened, yes: bool) -> None:
 def _print(opened: Opened, made: Artifact, json: bool, config: Path) -> None:
     from dataclasses import asdict
 
-    from steep.cli.question_lines import of_writing
+    from steep.cli.question_lines import of_separation, of_writing
     from steep.core.tables import wrap_text
     from steep.evaluation.writing.results import QUESTIONS_NAME, read_result
+    from steep.stages import questions as stage
 
     result = read_result(made.path)
+    separation = stage.separation(opened.project, made)
     path = made.path / QUESTIONS_NAME
     if json:
-        typer.echo(dumps({"path": str(path), **asdict(result)}, indent=2))
+        more = {"separation": asdict(separation)}
+        typer.echo(dumps({"path": str(path), **asdict(result), **more}, indent=2))
     else:
-        lines = [*of_writing(result, opened.config.generate.model), f"questions: {path}"]
+        lines = [*of_writing(result, opened.config.generate.model), *of_separation(separation)]
         typer.echo("\n".join(map(wrap_text, lines)))
+        typer.echo(f"questions: {path}")
         typer.echo(f"next: {command('evaluate', config, [f'evaluate.questions={path}'])}")
     if not result.accepted:
         raise typer.Exit(1)

@@ -13,6 +13,7 @@ from steep.stages.evaluate import setup_of
 
 if TYPE_CHECKING:
     from steep.evaluation.writing.plan import WritingPlan
+    from steep.evaluation.writing.separation import Separation
 
 
 def run(config: Config, project: Project) -> Artifact:
@@ -25,6 +26,21 @@ def run(config: Config, project: Project) -> Artifact:
 
     documents = documents_stage.run(config, project)
     return questions_artifact(setup_of(config, project), config.questions, documents)
+
+
+def separation(project: Project, written: Artifact) -> Separation:
+    """Search the prompts of all recipes for the written questions."""
+    from steep.core.files import read_jsonl
+    from steep.evaluation.writing.candidates import candidate_of
+    from steep.evaluation.writing.results import QUESTIONS_NAME
+    from steep.evaluation.writing.separation import check_separation
+    from steep.evaluation.writing.sources import Sources
+
+    name = written.manifest["identity"]["inputs"]["documents"]
+    documents = Artifact(name, project.store / name, {})
+    questions = [candidate_of(row) for row in read_jsonl(written.path / QUESTIONS_NAME)]
+    with open_ledger(project) as ledger:
+        return check_separation(questions, Sources(documents_stage.load(documents)), ledger)
 
 
 def plan(config: Config, project: Project) -> WritingPlan:

@@ -13,7 +13,7 @@ from steep.evaluation.writing.candidates import Gate
 RESULT_NAME = "result.json"
 QUESTIONS_NAME, REJECTED_NAME = "questions.jsonl", "rejected.jsonl"
 PUBLIC_SHARE = 0.5  # rejected by the blind gate; above it, the documents are public knowledge
-LEAST_CHECKED = 8  # questions, before a share says something
+LEAST_CHECKED = 5  # questions, before a share says something
 
 
 @dataclass(frozen=True, slots=True)
