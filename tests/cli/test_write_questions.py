@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ from small_project import settle, write_project
 from steep_command import Steep, wait_until
 
 from json_server import Body, said, serving
+from steep.testing.scripted_server import ScriptedServer
 from steep.testing.tiny_corpus import DOCUMENTS
 
 pytest_plugins = ["command_fixtures"]
@@ -166,6 +168,29 @@ def test_written_questions_are_evaluated_reported_and_checked_for_contamination(
     assert "Written questions" in page and "written by a-writer" in page
     assert "Write questions for a test" in page, "the prompts are disclosed"
     assert "No person has reviewed the questions" in page
+
+
+def test_recipes_send_the_same_prompts_with_and_without_questions(
+    tmp_path: Path, steep: Steep, tiny_directory: Path, server: ScriptedServer
+) -> None:
+    """Separation: what recipes ask is decided without the questions."""
+    seen: list[Body] = []
+    calls = []
+    with writer(seen, partial(reply, bad=False)) as base_url:
+        folder = write_config(tmp_path / "p", base_url, tiny_directory, base_gate=False)
+        written = json.loads(steep("questions", "--json", cwd=folder).out)
+        for questions in (written["path"], "questions.jsonl"):
+            recipes = {"entigraph": {"pairs": 3}, "active-reading": {}, "qa": {}}
+            settle(folder / "steep.yaml", generate={"base_url": server.base_url})
+            settle(folder / "steep.yaml", generate={"recipes": recipes, "model": "m"})
+            settle(folder / "steep.yaml", evaluate={"questions": questions})
+            ended = steep("generate", cwd=folder)
+            assert ended.code == 0, ended.err
+            with closing(sqlite3.connect(folder / ".steep/ledger.db")) as ledger:
+                calls.append(list(ledger.execute("SELECT id, messages FROM calls ORDER BY id")))
+        found = json.loads(steep("questions", "--json", cwd=folder).out)["separation"]
+    assert calls[0] == calls[1] and found["questions"] > 0
+    assert (found["calls"], found["leaks"]) == (len(calls[0]), 0)
 
 
 @pytest.mark.parametrize("ending", [".md", ".csv"])

@@ -20,7 +20,7 @@ _WORDS = {
     "emperor empress captain colonel general major sergeant lieutenant admiral president saint "
     "father reverend bishop pope count countess duke duchess baron baroness herr frau monsieur "
     "madame mme mlle señor señora don",
-    "of": "of de von du di van",
+    "of": "of de du di",
     "hedges": "or not no neither nor either oder nicht ou pas",
     "units": "zero one two three four five six seven eight nine ten eleven twelve thirteen "
     "fourteen fifteen sixteen seventeen eighteen nineteen twenty",
@@ -65,6 +65,7 @@ _DATES = (
     re.compile(r"\b(?P<year>\d{4})-(?P<number>\d{2})-(?P<day>\d{2})\b"),
     re.compile(rf"\b(?P<month>{_MONTH})\.?,?\s+(?:of\s+|de\s+)?{_YEAR}\b"),
 )
+_DATE_PART = re.compile(r"[md]\d\d")
 _THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3})((?:[,'\u2019\u00a0\u202f ]\d{3})+)(?!\d)")
 _RANGE = re.compile(r"(?<=\d)\s*[-\u2013\u2014]\s*(?=\d)")
 _ORDINAL = re.compile(r"\b(\d+)(?:st|nd|rd|th)\b")
@@ -85,8 +86,9 @@ def agrees(reply: str, accepted: str) -> bool:
     if numbers(said) != numbers(right):
         return False
     if all(map(str.isdecimal, said)):
-        return True  # the number without its unit
-    return said == right[-len(said) :] and accepted.split()[-1][:1].isupper()
+        return not any(map(_DATE_PART.fullmatch, right))  # a number without its unit
+    is_end = said == right[-len(said) :] and right[-len(said) - 1] not in _OF
+    return is_end and accepted.split()[-1][:1].isupper()
 
 
 def agrees_with_any(reply: str, accepted: Sequence[str]) -> bool:
