@@ -278,14 +278,21 @@ def test_a_limit_ends_the_work_and_a_higher_one_continues(
     tmp_path: Path, steep: Steep, tiny_directory: Path
 ) -> None:
     seen: list[Body] = []
-    with writer(seen, partial(reply, bad=False)) as base_url:
+    with writer(seen) as base_url:
         fields = {"base_gate": False, "max_tokens": 300, "answer_tokens": 20}
         folder = write_config(tmp_path / "p", base_url, tiny_directory, **fields)
         settle(folder / "steep.yaml", questions={"max_cost_usd": 0.001})
         ended = steep("questions", cwd=folder)
         assert ended.code == 2 and "limit of the project is too low" in ended.err
+        settle(folder / "steep.yaml", questions={"max_cost_usd": 0.0045, "rounds": 8})
+        part = json.loads(steep("questions", "--json", cwd=folder).out)
         settle(folder / "steep.yaml", questions={"max_cost_usd": 5.0})
-        assert steep("questions", cwd=folder).code == 0
+        shown = steep("questions", "--json", cwd=folder)
+        assert shown.code == 0, shown.err
+    whole = json.loads(shown.out)
+    assert part["limit_reached"] and part["known_usd"] <= 0.0045
+    numbers = [sum(kind["accepted"] for kind in each["kinds"]) for each in (part, whole)]
+    assert 0 < numbers[0] < numbers[1] == 7 and not whole["limit_reached"]
     sent = [json.dumps(body, sort_keys=True) for body in seen]
     assert len(sent) == len(set(sent))
 

@@ -59,7 +59,7 @@ log = logging.getLogger("steep")
 
 VERSION = 1
 STAGE = "questions"
-ORDERS_AT_ONCE = 32  # calls of the writer, whose questions pass all gates together
+ORDERS_AT_ONCE = 16  # calls of the writer, whose questions pass all gates together
 WRITE_TEMPERATURE = 0.7
 
 
