@@ -224,8 +224,8 @@ def _gold_table(found: AnswersResult, letters: list[str]) -> Table:
     ]
     caption = (
         "Accuracy by the letter of the right option. A model that prefers a letter is more "
-        "accurate where that letter is right, and less accurate elsewhere. Guessing has an accuracy "
-        f"of {percent(found.chance, 0)}."
+        "accurate where that letter is right, and less accurate elsewhere. Guessing has an "
+        f"accuracy of {percent(found.chance, 0)}."
     )
     return Table(["model", *(f"{letter} is right" for letter in letters)], rows, caption)
 
