@@ -105,6 +105,7 @@ def compare(
         minimum_detectable_difference=max(
             (each for each in detectable if each is not None), default=None
         ),
+        not_compared=tuple(sorted({*planned} - {each[:2] for each in first})),
     )
 
 

@@ -104,12 +104,14 @@ class ModelComparison:
     """The scores of all models, and all pairs.
 
     Planned pairs come first. A true difference of the `minimum_detectable_difference` is found in
-    most studies like this one; it is None for a single question.
+    most studies like this one; it is None for a single question. `not_compared` are planned pairs
+    of which a model was not asked, or without a question that counts for both.
     """
 
     models: tuple[ModelScore, ...]
     pairs: tuple[Comparison, ...]
     minimum_detectable_difference: float | None
+    not_compared: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

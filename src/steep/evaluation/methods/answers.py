@@ -133,6 +133,7 @@ def answers_result(
         models=models,
         pairs=compared.pairs,
         minimum_detectable_difference=compared.minimum_detectable_difference,
+        not_compared=compared.not_compared,
         protocol=protocol,
         chance=answers_chance(rows),
         chance_by_kind={

@@ -84,6 +84,7 @@ def likelihood_result(
         models=tuple(_score(each, by_model[each.name], normalizer) for each in compared.models),
         pairs=compared.pairs,
         minimum_detectable_difference=compared.minimum_detectable_difference,
+        not_compared=compared.not_compared,
         normalizer=normalizer,
         chance=mean_chance(rows),
         chance_by_kind={
