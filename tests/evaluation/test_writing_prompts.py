@@ -96,13 +96,16 @@ def test_what_cannot_be_read_is_kept_with_its_reason(change: object, reason: str
     for reason, said in (("error", "documents.split_words"), ("length", "questions.max_tokens")):
         (cause,) = read_questions(answer("[", reason), "choice", [FERRY], 1).rejected
         assert said in cause.reason
+    for none in ("[]", "There are none.\n```json\n[ ]\n```"):
+        assert read_questions(answer(none), "choice", [FERRY], 3) == ((), ())
     (prose,) = read_questions(answer("I would rather not."), "choice", [FERRY], 1).rejected
     assert (prose.gate, prose.text) == ("unreadable", "I would rather not.")
 
 
 @given(st.text(max_size=80), st.sampled_from(KINDS))
 def test_reading_takes_any_text(text: str, kind: Kind) -> None:
-    assert read_questions(answer(text), kind, [FERRY, FIRM], 2).rejected
+    found = read_questions(answer(text), kind, [FERRY, FIRM], 2)
+    assert not found.candidates
     read_answer(text)
     assert all(0 <= place < 4 for place in read_letters(text, 4))
 

@@ -33,7 +33,8 @@ about something else. Never point to "the text", "the passage" or "the author".
 - "answer": as short as possible, in the words of the quotation. The question must not contain it.
 {fields}
 
-Answer with a JSON list and nothing else, in this form:
+Write fewer if the text does not give so many, and [] if it gives none. Answer with a JSON list \
+and nothing else, in this form:
 {form}"""
 
 _KINDS: dict[Kind, str] = {
