@@ -316,6 +316,23 @@ def test_public_knowledge_and_a_shared_model_are_warned_of(
     assert "the writer, a-writer, also generates the corpus" in shown
 
 
+def test_a_base_model_behind_a_chat_endpoint_is_not_asked(
+    tmp_path: Path, steep: Steep, tiny_directory: Path
+) -> None:
+    seen: list[Body] = []
+    with writer(seen, partial(reply, bad=False)) as base_url:
+        folder = write_config(tmp_path / "p", base_url, tiny_directory, rounds=1)
+        base = {"base_url": base_url, "model": "b", "endpoint": "chat", **PRICES}
+        settle(folder / "steep.yaml", evaluate={"servers": {"base": base}})
+        planned = json.loads(steep("questions", "--plan", "--json", cwd=folder).out)
+        ended = steep("questions", "--json", cwd=folder)
+    assert planned["steps"][-1]["section"] == "evaluate.servers.base"
+    assert "the base model is not asked closed book" in ended.err
+    result = json.loads(ended.out)
+    gates = {each["gate"]: each["checked"] for each in result["gates"]}
+    assert result["base"] is None and gates["known to the base model"] is None
+
+
 def test_without_a_writer_the_command_says_what_to_set(
     tmp_path: Path, steep: Steep, tiny_directory: Path
 ) -> None:
