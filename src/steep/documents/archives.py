@@ -70,13 +70,15 @@ class _Counted(io.RawIOBase):
 
     def __init__(self, stream: BinaryIO, budget: _Budget) -> None:
         super().__init__()
-        self._stream, self._budget = stream, budget
+        # In pieces as they come, so that what stands before a cut is not lost with it.
+        self._read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
+        self._budget = budget
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self._stream.read(len(buffer))
+        data = self._read(len(buffer))
         self._budget.take(len(data))
         buffer[: len(data)] = data
         return len(data)
