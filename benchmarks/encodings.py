@@ -22,7 +22,7 @@ from pathlib import Path
 from steep.documents.legacy_encodings import likely_encoding
 
 PIECES = 20
-LENGTHS = (20, 60, 200, 1000, 4000)  # characters
+LENGTHS = (20, 60, 200, 1000)  # characters
 ENCODINGS = {
     "windows-1252": "fra deu_1996 spa por_PT ita swe dan nld isl cat fin nob",
     "windows-1250": "pol ces slk hun hrv slv",

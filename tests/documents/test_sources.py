@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import pyarrow as pa
 import pytest
@@ -108,7 +109,7 @@ def make_zip(folder: Path, target: Path) -> None:
             archive.write(path, path.relative_to(folder))
 
 
-def make_tar(mode: str) -> Callable[[Path, Path], None]:
+def make_tar(mode: Literal["w", "w:gz", "w:bz2", "w:xz"]) -> Callable[[Path, Path], None]:
     def make(folder: Path, target: Path) -> None:
         with tarfile.open(target, mode) as archive:
             archive.add(folder, arcname=".")

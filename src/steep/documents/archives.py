@@ -1,7 +1,7 @@
 """Archives and compressed files, unpacked into a folder for the time of reading.
 
 The names inside an archive are only names: no file is written under one, so that none can lead out
-of the folder. What expands beyond measure is refused.
+of the folder; readers see the suffix alone. What expands beyond measure is refused.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import tarfile
 import zipfile
 import zlib
@@ -35,6 +36,7 @@ TAR_SUFFIXES = {
     ".tbz": ".bz2", ".tar.xz": ".xz", ".txz": ".xz", ".tar.zst": ".zst",
 }  # fmt: skip
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
+_SUFFIX = re.compile(r"\.[a-z0-9_]{1,16}")
 BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError,
     NotImplementedError, RuntimeError, ValueError,
@@ -130,7 +132,7 @@ def unpack(path: Path, name: str, folder: Path) -> Unpacked:
 
 
 def _decompress(path: Path, name: str, folder: Path, budget: _Budget, found: Unpacked) -> None:
-    target = folder / "0"
+    target = _target(folder, 0, uncompressed_name(name))
     with decompressed(path, PurePosixPath(name.lower()).suffix, budget) as stream:
         _copy(stream, target, budget=None)
     found.files[""] = target
@@ -231,9 +233,14 @@ def _is_wanted(name: str, found: Unpacked) -> bool:
 def _add(stream: BinaryIO, name: str, folder: Path, budget: _Budget, found: Unpacked) -> None:
     if len(found.files) >= MOST_FILES:
         raise TooLarge
-    target = folder / str(len(found.files))
+    target = _target(folder, len(found.files), name)
     _copy(stream, target, budget)
     found.files[str(PurePosixPath(name.replace("\\", "/")))] = target
+
+
+def _target(folder: Path, number: int, name: str) -> Path:
+    suffix = PurePosixPath(name).suffix.lower()
+    return folder / f"{number}{suffix if _SUFFIX.fullmatch(suffix) else ''}"
 
 
 def _copy(stream: BinaryIO, target: Path, budget: _Budget | None) -> None:
