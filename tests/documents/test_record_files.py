@@ -233,3 +233,12 @@ def test_a_broken_parquet_file_costs_no_other(tmp_path: Path) -> None:
     reading = read_documents(tmp_path)
     assert [each.id for each in reading.documents] == ["good"]
     assert reading.skipped[0].reason.startswith("cannot be read as Parquet")
+
+
+@pytest.mark.parametrize("suffix", ["txt", "md", "json", "jsonl", "csv", "tsv"])
+@pytest.mark.parametrize("content", ["", " \n\t\n"])
+def test_an_empty_file_says_so(tmp_path: Path, suffix: str, content: str) -> None:
+    (tmp_path / "good.txt").write_text("Text.")
+    (tmp_path / f"a.{suffix}").write_text(content)
+    (skipped,) = read_documents(tmp_path).skipped
+    assert (skipped.source, skipped.reason) == (f"a.{suffix}", "the file is empty")

@@ -48,6 +48,8 @@ def read_json(path: Path, file: RecordFile) -> Reading:
     """Read a JSON file: objects in an array or under one key, columns, one document, or lines."""
     skipped: list[Skipped] = []
     text = read_text(path, file.name, skipped).strip(_BLANKS + "\ufeff")
+    if not text:
+        return Reading((), tuple(skipped), 1)
     if text.startswith("["):
         return read_records(_elements(text, file.name, skipped), file, skipped)
     try:

@@ -174,8 +174,6 @@ def _read_file(path: Path, name: str, file: RecordFile) -> Reading:
     try:
         if not path.is_file():
             return _skip(name, "not a regular file, or a broken link")
-        if path.stat().st_size == 0:
-            return _skip(name, "the file is empty")
         reading = _read_by_suffix(path, name, file)
     except OSError as error:
         return _skip(name, f"cannot be read: {error.strerror or error}")

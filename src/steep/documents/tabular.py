@@ -75,7 +75,7 @@ def _csv_rows(text: TextIO, file: RecordFile, skipped: list[Skipped]) -> Records
     before = 1 if named else 0
     options = _dialect(sample[named.end() :] if named else sample, named[1] if named else None)
     rows = _numbered_rows(text, options, file.name, skipped, before)
-    header = next(rows, None)
+    header = next((each for each in rows if any(map(str.strip, each[1]))), None)
     if header is None:
         return
     names = [name.strip() or f"column {n}" for n, name in enumerate(header[1], start=1)]
