@@ -20,6 +20,8 @@ def read_upper(path: Path, name: str, document_id: str) -> Reading:
     text = path.read_text()
     if text == "bad":
         raise ZeroDivisionError("of a reader")
+    if text == "none":
+        return None  # type: ignore[return-value]
     return Reading((Document(document_id, "T", text.upper(), source=name),), (), 1)
 
 
@@ -48,13 +50,13 @@ def test_a_reader_is_found_by_its_suffix(tmp_path: Path, install: object, name: 
     (tmp_path / "a.rst").write_text("text")
     (tmp_path / "b.RST").write_text("bad")
     (tmp_path / "c.txt").write_text("plain")
+    (tmp_path / "d.rst").write_text("none")
     reading = read_documents(tmp_path)
     assert [(each.id, each.text) for each in reading.documents] == [("a", "TEXT"), ("c", "plain")]
-    (skipped,) = reading.skipped
-    assert (skipped.source, skipped.reason) == (
-        "b.RST",
-        "the reader failed: ZeroDivisionError: of a reader",
-    )
+    assert [(each.source, each.reason) for each in reading.skipped] == [
+        ("b.RST", "the reader failed: ZeroDivisionError: of a reader"),
+        ("d.rst", "the reader failed: TypeError: expected a Reading, found NoneType"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "year": ("year", "date", "published", "pub_date", "publication_date", "published_date"),
 }  # fmt: skip
 HASH_DIGITS = 12
+MADE_OF = "made of the file's name and a hash of the text"
 TITLE_CHARACTERS = 60
 SHOWN_NAMES = 120  # characters of the names that were found
 
@@ -176,7 +177,7 @@ def _assumptions(found: Iterable[ColumnNames], columns: ColumnsConfig) -> list[s
         made_up |= not names.id
     lines = [f"read {', '.join(guesses)}; documents.columns names others"] if guesses else []
     if made_up:
-        lines.append("ids are made of the file's name and a hash of the text, for want of a column")
+        lines.append(f"there is no column of ids; they are {MADE_OF}")
     return lines
 
 
@@ -201,6 +202,8 @@ def _document(
             return None
 
     document_id = _id(record, names.id)
+    if names.id and not document_id:
+        notes.add("id", source, f"it has no id; one is {MADE_OF}")
     title = one_line(optional("title", _title) or first_line_title(text) or document_id)
     return Document(
         id=document_id or f"{file.id}-{stable_hash([text], HASH_DIGITS)}",

@@ -15,12 +15,13 @@ from typing import BinaryIO, TextIO
 
 from steep.core.formatting import count, plural
 from steep.documents.document import Skipped
-from steep.documents.legacy_encodings import likely_encoding
+from steep.documents.legacy_encodings import is_latin, likely_encoding
 from steep.documents.records import not_utf8, other_encoding, recoding
 
 CHUNK_BYTES = 1 << 20
 SAMPLE_BYTES = 1 << 16  # of lines with bytes that are not ASCII, for the detection
 SOUND_PER_BAD = 4  # characters beyond ASCII per bad byte, from which a file is damaged UTF-8
+LEAST_BYTES_PER_UNDEFINED = 100  # bad bytes per byte that a legacy encoding does not define
 UTF8 = "utf-8-sig"
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
 
@@ -74,7 +75,7 @@ class _Scan:
         if len(self.sample) < SAMPLE_BYTES:
             self.sample += line[:SAMPLE_BYTES]
         text = line.decode("utf-8", "replace")
-        beyond = sum(not character.isascii() for character in text)
+        beyond = len(text) - len(text.encode("ascii", "ignore"))
         replaced = text.count(_REPLACED) - line.count(_REPLACED.encode())
         self.sound += beyond - replaced
         self.bad += replaced
@@ -102,16 +103,21 @@ def file_decoding(path: Path, name: str) -> Decoding:
             return Decoding(UTF8)
         file.seek(0)
         scan = _scan(file)
+        encoding = likely_encoding(bytes(scan.sample))
+        file.seek(0)
+        replaced = 0 if encoding is None else _undefined(file, encoding)
     bad = scan.line[_first_bad(scan.line)]
     place = scan.place + _first_bad(scan.line)
     if scan.sound >= SOUND_PER_BAD * scan.bad:
         damage = f"{plural(scan.bad, 'byte')} not UTF-8 and replaced by U+FFFD"
         return Decoding(UTF8, "replace", f"{damage}; the first: 0x{bad:02x} at {count(place)}")
-    encoding = likely_encoding(bytes(scan.sample))
-    if encoding is None:
+    # No Latin text has a sequence of bytes that is a letter in UTF-8: it would be of both.
+    is_mixed = encoding is not None and is_latin(encoding) and scan.sound > 0
+    if encoding is None or is_mixed or replaced * LEAST_BYTES_PER_UNDEFINED > scan.bad:
         raise NotUTF8(not_utf8(bad, place, name))
+    undefined = f", with {plural(replaced, 'character')} replaced by U+FFFD" if replaced else ""
     hint = f"if that is wrong: {recoding('ENCODING', name)}"
-    return Decoding(encoding, "replace", f"read as {encoding}, which is likely; {hint}")
+    return Decoding(encoding, "replace", f"read as {encoding}, which is likely{undefined}; {hint}")
 
 
 def read_text(path: Path, name: str, skipped: list[Skipped]) -> str:
@@ -204,6 +210,14 @@ def _scan(file: BinaryIO) -> _Scan:
             scan.add(line, place)
         place += len(line)
     return scan
+
+
+def _undefined(file: BinaryIO, encoding: str) -> int:
+    """Return how many characters of a file an encoding does not define."""
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    chunks = iter(lambda: file.read(CHUNK_BYTES), b"")
+    found = sum(decoder.decode(chunk).count(_REPLACED) for chunk in chunks)
+    return found + decoder.decode(b"", final=True).count(_REPLACED)
 
 
 def _first_bad(line: bytes) -> int:

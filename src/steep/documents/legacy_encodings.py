@@ -79,13 +79,14 @@ def likely_encoding(data: bytes) -> str | None:
     """Return the likely encoding of bytes that are not UTF-8; None if that cannot be told.
 
     Args:
-        data: The start of a text, or its lines that are not ASCII; the last character may be cut.
+        data: A text, or its lines that are not ASCII; only the start of a long one is looked at.
     """
     sample = data[:SAMPLE_BYTES]
     beyond = sum(byte > 127 for byte in sample)
     if not beyond or b"\0" in sample:
         return None
-    readings = sorted(_readings(sample), key=lambda each: -each.score)
+    is_whole = len(data) <= SAMPLE_BYTES
+    readings = sorted(_readings(sample, is_whole=is_whole), key=lambda each: -each.score)
     if not readings or readings[0].score < WORST_PER_BYTE * beyond:
         return None
     best = readings[0]
@@ -93,10 +94,15 @@ def likely_encoding(data: bytes) -> str | None:
     return best.encoding if not others or best.score - others[0] >= MARGIN else None
 
 
-def _readings(sample: bytes) -> Iterator[_Reading]:
+def is_latin(encoding: str) -> bool:
+    """Return whether letters of ASCII stand among those beyond it in texts of an encoding."""
+    return CANDIDATES[encoding][0] in DIACRITICS
+
+
+def _readings(sample: bytes, *, is_whole: bool) -> Iterator[_Reading]:
     for encoding, (group, prior) in CANDIDATES.items():
         try:
-            text = codecs.getincrementaldecoder(encoding)().decode(sample)
+            text = codecs.getincrementaldecoder(encoding)().decode(sample, final=is_whole)
         except UnicodeDecodeError:
             continue
         if not any("\x7f" <= each < "\xa0" for each in text):  # control characters
@@ -134,7 +140,7 @@ def _script_score(text: str, share: Callable[..., float]) -> float:
     for character in text:
         if not character.isascii():
             total += share(character, RARE)
-            if character.isalpha():
+            if character not in SIGNS and character not in EAST_ASIAN_SIGNS:  # or a vowel of Thai
                 total += ODD_PLACE * (before.isascii() and before.isalpha())
                 total += _capital(before, character) + _sign(earlier, before)
         elif not before.isascii() and character.isalpha():

@@ -194,7 +194,7 @@ def _read_by_suffix(path: Path, name: str, file: RecordFile) -> Reading:
     installed = installed_reader(suffix)
     try:
         if installed is not None:
-            return installed(path, name, file.id)
+            return _checked(installed(path, name, file.id))
         if suffix in TEXT_READERS:
             skipped: list[Skipped] = []
             source = SourceFile(name, file.id, read_text(path, name, skipped))
@@ -206,9 +206,22 @@ def _read_by_suffix(path: Path, name: str, file: RecordFile) -> Reading:
             return read_quality(path, file)
     except (OSError, Undecodable):
         raise
+    except UserError as error:
+        return _skip(name, one_line(str(error)))
     except Exception as error:
         return _skip(name, reader_failed(error))
     return _skip(name, _unknown_kind(Path(uncompressed_name(name))))
+
+
+def _checked(reading: Reading) -> Reading:
+    """Return what the reader of a package returned.
+
+    Raises:
+        TypeError: It is no reading.
+    """
+    if not isinstance(reading, Reading):
+        raise TypeError(f"expected a Reading, found {type(reading).__name__}")
+    return reading
 
 
 def _unknown_kind(file: Path) -> str:
