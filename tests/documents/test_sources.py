@@ -216,6 +216,16 @@ def test_what_expands_beyond_measure_is_refused(
     assert "expands to more than" in skipped.reason and "200 times" in skipped.reason
 
 
+def test_an_archive_of_too_many_files_is_read_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "MOST_FILES", 2)
+    make_zip(make_tree(tmp_path / "docs"), tmp_path / "docs.zip")
+    reading = read_documents(tmp_path / "docs.zip")
+    assert [each.id for each in reading.documents] == ["a", "sub/b"]
+    assert "expands to more than 2 files" in reading.skipped[0].reason
+
+
 def _tar_of(first: bytes, second: bytes) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
-from steep.core.formatting import file_size
+from steep.core.formatting import count, file_size
 from steep.documents.document import Skipped
 from steep.documents.legacy_encodings import likely_encoding
 
@@ -44,7 +44,7 @@ BROKEN = (
 
 
 class TooLarge(Exception):
-    """An archive that expands beyond measure."""
+    """An archive that expands beyond measure; the message says how far."""
 
 
 @dataclass(slots=True)
@@ -59,12 +59,16 @@ class Unpacked:
 class _Budget:
     """How many bytes an archive may still expand to."""
 
-    left: int
+    limit: int
+    left: int = 0
+
+    def __post_init__(self) -> None:
+        self.left = self.limit
 
     def take(self, size: int) -> None:
         self.left -= size
         if self.left < 0:
-            raise TooLarge
+            raise TooLarge(f"{file_size(self.limit)}, {MOST_EXPANSION} times its size")
 
 
 class _Counted(io.RawIOBase):
@@ -113,7 +117,6 @@ def unpack(path: Path, name: str, folder: Path) -> Unpacked:
     """
     found = Unpacked()
     budget = _Budget(max(ALWAYS_ALLOWED_BYTES, MOST_EXPANSION * path.stat().st_size))
-    limit = file_size(budget.left)
     try:
         if is_compressed(name):
             _decompress(path, name, folder, budget, found)
@@ -121,10 +124,8 @@ def unpack(path: Path, name: str, folder: Path) -> Unpacked:
             _unzip(path, folder, budget, found)
         else:
             _untar(path, name, folder, budget, found)
-    except TooLarge:
-        reason = (
-            f"expands to more than {limit}, {MOST_EXPANSION} times its size; unpack it yourself"
-        )
+    except TooLarge as error:
+        reason = f"expands to more than {error}; unpack it yourself"
         found.skipped.append(Skipped("", reason))
     except BROKEN as error:
         found.skipped.append(Skipped("", f"cannot be unpacked further: {error or 'it is cut off'}"))
@@ -206,7 +207,7 @@ def decoded_name(name: bytes, encoding: str | None) -> str:
 
 def _untar(path: Path, name: str, folder: Path, budget: _Budget, found: Unpacked) -> None:
     suffix = next(TAR_SUFFIXES[each] for each in TAR_SUFFIXES if name.lower().endswith(each))
-    written = _Budget(budget.left)  # a sparse file is larger than its place in the archive
+    written = _Budget(budget.limit)  # a sparse file is larger than its place in the archive
     with (
         decompressed(path, suffix, budget) as stream,
         tarfile.open(fileobj=stream, mode="r|") as archive,
@@ -232,7 +233,7 @@ def _is_wanted(name: str, found: Unpacked) -> bool:
 
 def _add(stream: BinaryIO, name: str, folder: Path, budget: _Budget, found: Unpacked) -> None:
     if len(found.files) >= MOST_FILES:
-        raise TooLarge
+        raise TooLarge(f"{count(MOST_FILES)} files")
     target = _target(folder, len(found.files), name)
     _copy(stream, target, budget)
     found.files[str(PurePosixPath(name.replace("\\", "/")))] = target

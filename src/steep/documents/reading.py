@@ -228,7 +228,8 @@ def _unknown_kind(file: Path) -> str:
     command = CONVERTERS.get(file.suffix.lower())
     names = {"file": shlex.quote(file.name), "stem": shlex.quote(file.stem)}
     advice = f"; convert it: {command.format(**names)}" if command else ""
-    return f"unknown kind '{file.suffix}'; expected {KINDS}{advice}"
+    kind = f"unknown kind '{file.suffix}'" if file.suffix else "a name without a suffix"
+    return f"{kind}; expected {KINDS}{advice}"
 
 
 def _holds_quality(path: Path) -> bool:
