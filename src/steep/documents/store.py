@@ -10,7 +10,7 @@ from typing import Any
 
 from steep.core.artifacts import MANIFEST, Artifact, Identity, Project, build
 from steep.core.files import read_jsonl, write_jsonl
-from steep.core.ids import stable_hash
+from steep.core.ids import stable_hash, stable_hash_of_list
 from steep.core.words import count_words
 from steep.documents.config import DocumentsConfig
 from steep.documents.document import Document, Reading
@@ -35,7 +35,7 @@ def build_documents(project: Project, settings: DocumentsConfig) -> Artifact:
     """
     reading = _read(project, settings)
     fields = {
-        "documents.content": stable_hash([*map(asdict, reading.documents)], 16),
+        "documents.content": stable_hash_of_list(map(asdict, reading.documents), 16),
         "documents.skipped": stable_hash(
             [{"source": each.source, "reason": each.reason} for each in reading.skipped], 16
         ),
@@ -60,7 +60,7 @@ def preview_documents(project: Project, settings: DocumentsConfig) -> tuple[Docu
 
 def write_documents(path: Path, documents: Sequence[Document]) -> None:
     """Write documents atomically, one JSON object per line."""
-    write_jsonl(path, [asdict(document) for document in documents])
+    write_jsonl(path, map(asdict, documents))
 
 
 def load_documents(path: Path) -> tuple[Document, ...]:
