@@ -226,6 +226,22 @@ def test_an_archive_of_too_many_files_is_read_in_part(
     assert "expands to more than 2 files" in reading.skipped[0].reason
 
 
+def test_an_archive_says_which_file_is_replaced_and_that_it_is_empty(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "docs.tar", "w") as tar:
+        for text in (b"Old", b"Other", b"New"):
+            member = tarfile.TarInfo("b.txt" if text == b"Other" else "a.txt")
+            member.size = len(text)
+            tar.addfile(member, io.BytesIO(text))
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w") as archive:
+        archive.writestr(".hidden", "x")
+    reading = read_documents(tmp_path)
+    assert [each.text for each in reading.documents] == ["New", "Other"]
+    assert {each.source: each.reason.partition(",")[0] for each in reading.skipped} == {
+        "docs.tar/a.txt": "a later file of the archive has the same name",
+        "empty.zip": "the archive has no files",
+    }
+
+
 def _tar_of(first: bytes, second: bytes) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:

@@ -236,7 +236,10 @@ def _add(stream: BinaryIO, name: str, folder: Path, budget: _Budget, found: Unpa
         raise TooLarge(f"{count(MOST_FILES)} files")
     target = _target(folder, len(found.files), name)
     _copy(stream, target, budget)
-    found.files[str(PurePosixPath(name.replace("\\", "/")))] = target
+    inside = str(PurePosixPath(name.replace("\\", "/")))
+    if found.files.setdefault(inside, target) is not target:  # as an updated archive has
+        target.replace(found.files[inside])
+        found.skipped.append(Skipped(name, "a later file of the archive has the same name"))
 
 
 def _target(folder: Path, number: int, name: str) -> Path:

@@ -149,6 +149,8 @@ def _read_archive(
             prefix = "" if is_whole else f"{name}/"
             inside = {prefix + each: file for each, file in sorted(inside.items())}
             yield from _read_files(inside, columns, in_archive=True)
+        if not unpacked.files and not unpacked.skipped:
+            yield _skip(name, "the archive has no files, hidden ones excepted")
         place = "" if is_compressed(name) or is_whole else f"{name}/"
         for each in unpacked.skipped:
             source = place + shown_name(each.source) if each.source else name
