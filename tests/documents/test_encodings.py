@@ -93,6 +93,14 @@ def test_lines_of_two_encodings_cost_only_the_bad_ones(tmp_path: Path) -> None:
     assert [(each.source, each.kept) for each in reading.skipped] == [("a.jsonl:8", False)]
 
 
+def test_a_file_of_another_kind_counts_its_records_without_notes(tmp_path: Path) -> None:
+    rows = [json.dumps({"question": f"Größe {n}?"}, ensure_ascii=False) for n in range(20)]
+    (tmp_path / "questions.jsonl").write_bytes("\n".join(rows).encode("latin-1"))
+    (tmp_path / "good.txt").write_text("Good.")
+    (skipped,) = read_documents(tmp_path).skipped
+    assert skipped.reason.startswith("none of its 20 records is a document; the first: expected")
+
+
 def test_one_byte_that_cannot_be_told_costs_one_line(tmp_path: Path) -> None:
     rows = [b'{"id": "%d", "text": "Text"}' % n for n in range(20)]
     rows[3] = rows[3].replace(b"Text", b"\x81\xfe\x8d\xf7\x9d\xff\xb1\xa4")

@@ -210,9 +210,9 @@ def test_bad_rows_of_a_csv_are_named_by_line(tmp_path: Path) -> None:
     }
 
 
-def test_csv_reads_long_fields_escaped_quotes_and_empty_headings(tmp_path: Path) -> None:
+def test_csv_reads_long_fields_escaped_quotes_and_odd_headings(tmp_path: Path) -> None:
     long = "word " * 60_000
-    content = f'id,,text\n1,x,"She said \\"no\\", twice."\n2,y,"{long}"\n'
+    content = f'id,,text,text\n1,x,"She said \\"no\\", twice.",z\n2,y,"{long}",z\n'
     first, second = read(tmp_path, "a.csv", content).documents
     assert first.text == 'She said "no", twice.'
     assert second.text == long.strip()

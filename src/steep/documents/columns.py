@@ -112,9 +112,10 @@ def read_records(
             skipped.append(Skipped(source, str(error)))
         except Exception as error:  # one odd record must not cost the others
             skipped.append(Skipped(source, reader_failed(error)))
-    if len(skipped) > 1 and not documents:  # a file of another kind: one reason, not one per record
-        reason = f"none of its {count(len(skipped))} records is a document; the first: "
-        return Reading((), (Skipped(file.name, reason + skipped[0].reason),), 1)
+    lost = [each for each in skipped if not each.kept]
+    if len(lost) > 1 and not documents:  # a file of another kind: one reason, not one per record
+        reason = f"none of its {count(len(lost))} records is a document; the first: "
+        return Reading((), (Skipped(file.name, reason + lost[0].reason),), 1)
     said = [Skipped(file.name, each, kept=True) for each in _assumptions(assumed, file.columns)]
     return Reading(tuple(documents), (*said, *skipped, *notes.all()), 1)
 

@@ -118,12 +118,8 @@ def _may_hold(folder: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
     if not pattern:
         return False
     if pattern[0] == ANY_FOLDERS:
-        return (
-            not _is_hidden(folder[0])
-            and (_may_hold(folder[1:], pattern) or _may_hold(folder, pattern[1:] or pattern))
-            if len(pattern) > 1
-            else not any(map(_is_hidden, folder))
-        )
+        following = not _is_hidden(folder[0]) and _may_hold(folder[1:], pattern)
+        return following or _may_hold(folder, pattern[1:])
     return _fits(folder[0], pattern[0]) and _may_hold(folder[1:], pattern[1:])
 
 

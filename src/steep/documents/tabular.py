@@ -78,7 +78,7 @@ def _csv_rows(text: TextIO, file: RecordFile, skipped: list[Skipped]) -> Records
     header = next((each for each in rows if any(map(str.strip, each[1]))), None)
     if header is None:
         return
-    names = [name.strip() or f"column {n}" for n, name in enumerate(header[1], start=1)]
+    names = _distinct(header[1])
     column_names(tuple(names), file.columns)
     for line, row in rows:
         source = f"{file.name}:{line}"
@@ -88,6 +88,14 @@ def _csv_rows(text: TextIO, file: RecordFile, skipped: list[Skipped]) -> Records
         elif row:
             padded = [*row, *[""] * (len(names) - len(row))]
             yield source, dict(zip(names, padded, strict=False))
+
+
+def _distinct(header: list[str]) -> list[str]:
+    """Return the names of the columns; one without a name, or with an earlier one, gets its number."""
+    names: list[str] = []
+    for number, name in enumerate(map(str.strip, header), start=1):
+        names.append(name if name and name not in names else f"{name or 'column'} {number}")
+    return names
 
 
 def _numbered_rows(
