@@ -91,7 +91,7 @@ def _csv_rows(text: TextIO, file: RecordFile, skipped: list[Skipped]) -> Records
 
 
 def _distinct(header: list[str]) -> list[str]:
-    """Return the names of the columns; one without a name, or with an earlier one, gets its number."""
+    """Return the names of the columns; an empty one, or one again, gets its number."""
     names: list[str] = []
     for number, name in enumerate(map(str.strip, header), start=1):
         names.append(name if name and name not in names else f"{name or 'column'} {number}")
