@@ -22,6 +22,7 @@ EEL = {"id": "eel", "title": "Eel", "text": "It hides, and sings.", "year": None
 
 def read(folder: Path, name: str, content: str | bytes, columns: Any = None) -> Reading:
     data = content.encode() if isinstance(content, str) else content
+    (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_bytes(data)
     return read_documents(folder / name, ColumnsConfig(**columns) if columns else None)
 
@@ -66,6 +67,10 @@ def test_every_common_form_of_a_table_gives_the_same_documents(
 
 def test_one_object_is_one_document_and_texts_are_documents(tmp_path: Path) -> None:
     assert fields(read(tmp_path, "one.json", json.dumps(HERON))) == BOTH[:1]
+    sections = [{"text": "of a section"}]
+    report = read(tmp_path, "b/report.json", json.dumps({"text": "It hides.", "s": sections}))
+    assert [(each.id, each.text) for each in report.documents] == [("report", "It hides.")]
+    assert report.skipped == ()
     texts = read(tmp_path, "texts.json", json.dumps(["It fishes.", "It hides."]))
     assert [each.text for each in texts.documents] == ["It fishes.", "It hides."]
 
@@ -169,6 +174,7 @@ def test_a_mistake_in_an_array_costs_no_element_before_it(
         ("7", "expected an array of objects"),
         ('{"a": [{"text": "A"}], "b": [{"text": "B"}]}', "several arrays: a, b"),
         ('{"text": ["A", "B"], "id": [1]}', "differ in length"),
+        ('{"data": {"items": [{"text": "A"}]}}', "found an object with data"),
         ('{"name": "x", "scripts": {}}', "expected the key 'text', found name, scripts"),
         ("[]", "the file is empty"),
         ("[" * 100_000, "expected a JSON object"),

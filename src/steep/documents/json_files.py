@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from steep.documents.columns import RecordFile, column_names, read_records
+from steep.documents.columns import ColumnNames, RecordFile, column_names, read_records
 from steep.documents.document import Reading, Skipped
 from steep.documents.encodings import read_lines, read_text
 from steep.documents.quality import first_record, is_quality
@@ -126,12 +126,16 @@ def _records_of(value: Any, file: RecordFile) -> Records:
     """
     if not isinstance(value, dict):
         raise BadRecord(f"expected {EXPECTED}, found {json.dumps(value)[:SHOWN_CHARACTERS]}")
+    names = _names(value, file)
+    if names is not None and all(isinstance(value[key], str) for key in names.text):
+        own = value if names.id else {"id": file.id, **value}
+        return _numbered([own], file.name)
     lists = {key: each for key, each in value.items() if _holds_objects(each)}
     if len(lists) == 1:
         return _numbered(next(iter(lists.values())), file.name)
     if len(lists) > 1:
-        names = ", ".join(lists)
-        raise BadRecord(f"expected {EXPECTED}, found several arrays: {names}; save one as a file")
+        found = ", ".join(lists)
+        raise BadRecord(f"expected {EXPECTED}, found several arrays: {found}; save one as a file")
     values = [*value.values()]
     if values and all(isinstance(each, list) for each in values):
         if len({len(each) for each in values}) > 1:
@@ -139,8 +143,15 @@ def _records_of(value: Any, file: RecordFile) -> Records:
         rows = (dict(zip(value, row, strict=True)) for row in zip(*values, strict=True))
         return _numbered(rows, file.name)
     if values and all(isinstance(each, dict) for each in values):
-        return _rows_by_name(value, file)
+        return _rows_by_name(value, names, file)
     return _numbered([value], file.name)
+
+
+def _names(value: dict[str, Any], file: RecordFile) -> ColumnNames | None:
+    try:
+        return column_names(tuple(value), file.columns)
+    except BadRecord:
+        return None
 
 
 def _holds_objects(value: Any) -> bool:
@@ -154,14 +165,20 @@ def _numbered(rows: Iterable[Any], name: str) -> Records:
         yield f"{name}:{number}", row
 
 
-def _rows_by_name(value: dict[str, dict[str, Any]], file: RecordFile) -> Records:
-    """Read columns of values by index, as pandas writes them, or documents by id."""
-    try:
-        used = column_names(tuple(value), file.columns).used
-    except BadRecord:
-        rows = ({"id": name, **row} for name, row in value.items())
-        return _numbered(rows, file.name)
-    indices = value[used[0]]
-    columns = {name: value[name] for name in used}
+def _rows_by_name(
+    value: dict[str, dict[str, Any]], names: ColumnNames | None, file: RecordFile
+) -> Records:
+    """Read columns of values by index, as pandas writes them, or documents by id.
+
+    Raises:
+        BadRecord: They are neither.
+    """
+    if names is None:
+        if any(_names(row, file) is None for row in value.values()):
+            keys = ", ".join([*value][:SHOWN_KEYS])
+            raise BadRecord(f"expected {EXPECTED}, found an object with {keys}")
+        return _numbered(({"id": name, **row} for name, row in value.items()), file.name)
+    indices = value[names.used[0]]
+    columns = {name: value[name] for name in names.used}
     records = ({name: column.get(index) for name, column in columns.items()} for index in indices)
     return _numbered(records, file.name)
