@@ -169,7 +169,7 @@ def test_documents_of_one_text_keep_the_texts_that_they_share() -> None:
 
 def test_an_id_that_looks_like_that_of_a_part_is_no_accident() -> None:
     documents = [FERRY, Document("ferry#01", "A note", "A note on the first part of the ferry.")]
-    parts = split_documents(documents, 30)
+    parts = split_documents(documents, lambda each: split_document(each, 30))
     assert len({part.id for part in parts}) == len(parts) == 3
     rows = [candidate(n, document_id=part.id) for n, part in enumerate(parts)]
     corpus = built(parts, rows, CorpusConfig())

@@ -39,7 +39,7 @@ def test_the_endpoint_tells_the_window_and_is_asked_once() -> None:
         assert server.paths == ["/v1/models"]
     assert "2 of 3 documents may be too long for the context of this model, 4,096" in warning
     assert "longer, long. The longest has 17,400 characters." in warning
-    assert "documents.split_words to 1440 or less" in warning
+    assert "documents.split_tokens to 2880 or less" in warning
 
 
 def test_what_fits_is_not_warned_of() -> None:
@@ -143,3 +143,12 @@ def test_very_long_documents_are_named_where_no_window_is_known() -> None:
         (warning,) = context_warnings([SHORT, story], settings, ask=ask)
         assert "1 of 2 documents may be too long for the model, whose context is not kn" in warning
         assert "story. The longest has 132,000 characters" in warning
+
+
+@pytest.mark.parametrize("fields", [{"context_tokens": 200_000}, {}])
+def test_very_long_documents_that_fit_are_named_with_what_calls_read(fields: Any) -> None:
+    story = Document("story", "Story", "A story about Tessel. " * 6000)
+    settings = GenerateConfig(base_url="https://api.openai.com/v1", model="gpt-4o-mini", **fields)
+    (warning,) = context_warnings([SHORT, story], settings)
+    assert "1 of 2 documents are very long: story." in warning
+    assert "up to about 33,000 tokens. documents.split_tokens" in warning

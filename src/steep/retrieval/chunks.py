@@ -1,8 +1,9 @@
 """Chunks of documents, which are searched and shown before a question.
 
 A chunk is exactly `document.text[start:end]`. It is embedded, ranked and shown under the title,
-author and year of its document, as in the paper (appendix F). These lines do not count towards the
-chunk size.
+author and year of its document, as in the paper (appendix F), with the titles of the sections that
+it stands in. These lines do not count towards the chunk size. What a part of a document repeats of
+the part before it is in no chunk.
 
 A text is cut at its paragraphs; where these are too long, at lines, then words, then characters.
 The cuts are those of LangChain's RecursiveCharacterTextSplitter with its default separators,
@@ -20,6 +21,7 @@ from typing import NamedTuple
 from steep.core.errors import UserError
 from steep.core.ids import stable_hash
 from steep.documents.document import Document
+from steep.documents.structure import path_of, sections_of
 
 SEPARATORS = ("\n\n", "\n", " ")  # where none of them is left, a text is cut at any character
 
@@ -70,9 +72,14 @@ def cut_documents(documents: Sequence[Document], chunk_size: int) -> Chunking:
     return Chunking(tuple(chunks), tuple(blank))
 
 
-def heading_of(document: Document) -> str:
-    """Return lines with the title, and with author and year where they are known."""
-    lines = [f"Title: {document.title}"]
+def heading_of(document: Document, titles: Sequence[str] = ()) -> str:
+    """Return lines with the full title, and with author and year where they are known.
+
+    Args:
+        document: The document, or a part of it.
+        titles: Of sections within its text, the highest first.
+    """
+    lines = [f"Title: {document.titled(titles)}"]
     if document.author_name:
         lines.append(f"Author: {document.author_name}")
     if document.year:
@@ -86,7 +93,7 @@ def hash_of(chunks: Sequence[Chunk]) -> str:
 
 
 def _cut(document: Document, chunk_size: int) -> list[Chunk]:
-    heading = heading_of(document)
+    sections = sections_of(document.text, document.title)
     return [
         Chunk(
             id=f"{document.id}:{start}-{end}",
@@ -94,9 +101,9 @@ def _cut(document: Document, chunk_size: int) -> list[Chunk]:
             start=start,
             end=end,
             text=document.text[start:end],
-            heading=heading,
+            heading=heading_of(document, path_of(sections, start, end)),
         )
-        for start, end in split_text(document.text, chunk_size)
+        for start, end in split_text(document.text, chunk_size, document.own_start)
     ]
 
 
@@ -107,8 +114,8 @@ class TextSpan(NamedTuple):
     end: int
 
 
-def split_text(text: str, chunk_size: int) -> list[TextSpan]:
-    """Cut into chunks of at most `chunk_size` characters; a blank text has none.
+def split_text(text: str, chunk_size: int, start: int = 0) -> list[TextSpan]:
+    """Cut what begins at `start` into chunks of at most `chunk_size` characters, or no chunk.
 
     Raises:
         UserError: `chunk_size` is less than 1.
@@ -119,7 +126,7 @@ def split_text(text: str, chunk_size: int) -> list[TextSpan]:
             expected="a chunk size of at least 1 character (paper: 256, 512 or 1024)",
             found=chunk_size,
         )
-    return list(_split(text, TextSpan(0, len(text)), chunk_size, SEPARATORS))
+    return list(_split(text, TextSpan(start, len(text)), chunk_size, SEPARATORS))
 
 
 def _split(
