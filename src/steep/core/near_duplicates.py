@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -41,7 +41,7 @@ class Sketch(NamedTuple):
 
 
 class SimilarText(NamedTuple):
-    """An earlier text: its number among those that were added, and its estimated similarity."""
+    """An earlier text: its number among those that were added, and its Jaccard similarity."""
 
     number: int
     similarity: float
@@ -100,25 +100,29 @@ class NearDuplicates:
         earlier, new = self._find(_grouped(sketch, group))
         if any(self._equal(each, minima) >= self._least for each in earlier):
             return False
-        block, row = divmod(self._number, TEXTS_IN_BLOCK)
-        if not row:
-            self._blocks.append(np.empty((TEXTS_IN_BLOCK, MINIMA), np.uint8))
-        self._blocks[block][row] = minima
-        self._recent |= dict.fromkeys(new, self._number)
-        self._number += 1
-        if len(self._recent) > RECENT_TAGS:
-            self._merge()
+        self._insert(minima, new)
         return True
 
-    def most_similar(self, sketch: Sketch, group: int = 0) -> SimilarText | None:
-        """Return the most similar earlier text of the group; None if none is a near-duplicate."""
+    def add_and_compare(self, sketch: Sketch) -> SimilarText | None:
+        """Add a text in any case; return the most similar earlier one if it is similar to any."""
         minima = np.frombuffer(sketch.minima, np.uint8)
-        earlier, _ = self._find(_grouped(sketch, group))
+        earlier, new = self._find(_grouped(sketch, 0))
+        self._insert(minima, new)
         found = max(((self._equal(each, minima), -each) for each in earlier), default=(0, 0))
         if found[0] < self._least:
             return None
         share = (found[0] / MINIMA - 1 / _LEVELS) / (1 - 1 / _LEVELS)  # less those by chance
         return SimilarText(-found[1], share)
+
+    def _insert(self, minima: NDArray[np.uint8], new_tags: Iterable[int]) -> None:
+        block, row = divmod(self._number, TEXTS_IN_BLOCK)
+        if not row:
+            self._blocks.append(np.empty((TEXTS_IN_BLOCK, MINIMA), np.uint8))
+        self._blocks[block][row] = minima
+        self._recent |= dict.fromkeys(new_tags, self._number)
+        self._number += 1
+        if len(self._recent) > RECENT_TAGS:
+            self._merge()
 
     def _equal(self, text: int, minima: NDArray[np.uint8]) -> int:
         """Return how many minima of an earlier text are equal to these."""

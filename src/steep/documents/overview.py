@@ -1,0 +1,173 @@
+"""What was read: the documents, their lengths, languages and parts, and which are alike."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from steep.core.errors import UserError
+from steep.core.token_counts import TokenCounter
+from steep.documents.document import Document, Reading, Skipped
+from steep.documents.language import document_language
+from steep.documents.structure import sections_of
+
+SIMILARITY = 0.7  # of near-duplicates; the default of corpus.near_duplicates
+SHOWN_IDS = 5
+
+_RECORD = re.compile(r":\d+$")  # the line or row of a file
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """An earlier document that is alike: its id, and the similarity; 1 for an equal text."""
+
+    id: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentSummary:
+    """A whole document as it was read.
+
+    Attributes:
+        id: Of the document.
+        title: Of the document.
+        source: The file, or `file:line`, that it was read from.
+        reader: What read it, e.g. `PDF`.
+        tokens: Of its text.
+        language: As an ISO 639-1 code; None if it is not clear.
+        parts: Number of parts that it is split into.
+        twin: The earlier document that is most alike, if one is.
+    """
+
+    id: str
+    title: str
+    source: str
+    reader: str
+    tokens: int
+    language: str | None
+    parts: int
+    twin: Twin | None
+
+
+@dataclass(frozen=True, slots=True)
+class SectionSummary:
+    """A section of a document: its titles from the highest on, and the tokens of its own text."""
+
+    path: tuple[str, ...]
+    level: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingSummary:
+    """All documents that were read, and what was skipped.
+
+    `is_estimate` is true if tokens are not those of a tokenizer.
+    """
+
+    documents: tuple[DocumentSummary, ...]
+    skipped: tuple[Skipped, ...]
+    files: int
+    is_estimate: bool
+
+    @property
+    def tokens(self) -> int:
+        """The tokens of all documents."""
+        return sum(document.tokens for document in self.documents)
+
+    @property
+    def parts(self) -> int:
+        """The number of parts of all documents."""
+        return sum(document.parts for document in self.documents)
+
+
+def summary_of(
+    reading: Reading, parts: Iterable[Document], counter: TokenCounter
+) -> ReadingSummary:
+    """Return what was read.
+
+    Args:
+        reading: The whole documents.
+        parts: The same documents, split.
+        counter: Counts tokens.
+    """
+    numbers = Counter(part.whole_id for part in parts)
+    twins = twins_of(reading.documents)
+    documents = tuple(
+        DocumentSummary(
+            document.id,
+            document.title,
+            document.source,
+            reader_of(document),
+            counter.count(document.text),
+            document_language(document.text),
+            numbers[document.id],
+            twins.get(document.id),
+        )
+        for document in reading.documents
+    )
+    return ReadingSummary(documents, reading.skipped, reading.files, counter.tokenizer is None)
+
+
+def twins_of(documents: Iterable[Document]) -> Mapping[str, Twin]:
+    """Return, by id, the earlier document with an equal text, or else the most similar one.
+
+    Equal texts may differ in white space. The work grows with the length of all texts, not with
+    the number of pairs.
+    """
+    from steep.core.near_duplicates import NearDuplicates, sketch_of
+
+    index, compared = NearDuplicates(SIMILARITY), list[str]()
+    first: dict[bytes, str] = {}
+    found: dict[str, Twin] = {}
+    for document in documents:
+        text = " ".join(document.text.split())
+        key = hashlib.blake2b(text.encode(), digest_size=16).digest()
+        if (same := first.setdefault(key, document.id)) != document.id:
+            found[document.id] = Twin(same, 1.0)
+            continue
+        similar = index.add_and_compare(sketch_of(text, SIMILARITY))
+        if similar is not None:
+            found[document.id] = Twin(compared[similar.number], similar.similarity)
+        compared.append(document.id)
+    return found
+
+
+def reader_of(document: Document) -> str:
+    """Return what read a document: as it says, else by the suffix of its file."""
+    suffix = Path(_RECORD.sub("", document.source)).suffix
+    return document.metadata.get("reader") or suffix.removeprefix(".").upper() or "text"
+
+
+def outline_of(document: Document, counter: TokenCounter) -> Iterator[SectionSummary]:
+    """Yield the sections of a document; what stands before the first heading has no titles."""
+    for section in sections_of(document.text, document.title):
+        text = document.text[section.body : section.end].strip()
+        yield SectionSummary(section.path, section.level, counter.count(text) if text else 0)
+
+
+def find_document(name: str, documents: Sequence[Document], parts: Sequence[Document]) -> Document:
+    """Return the document, or part, with this id.
+
+    Raises:
+        UserError: There is none.
+    """
+    known = {each.id: each for each in (*parts, *documents)}
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1)
+    ids = list(known)
+    more = f" and {len(ids) - SHOWN_IDS:,} more" if len(ids) > SHOWN_IDS else ""
+    raise UserError(
+        "There is no document with this id.",
+        where="--show",
+        expected=", ".join(ids[:SHOWN_IDS]) + more,
+        found=name,
+        hint=f"did you mean '{near[0]}'?" if near else "steep documents --all lists the ids",
+    )
