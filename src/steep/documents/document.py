@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 TITLE_SEPARATOR = " > "
@@ -35,7 +35,8 @@ class Document:
     @property
     def full_title(self) -> str:
         """Return the title, of a part with those above it: `Handbook > 3 Leave > 3.2 Parents`."""
-        return self.titled(())
+        path = self.metadata.get("title_path")
+        return f"{self.title}{TITLE_SEPARATOR}{path}" if path else self.title
 
     @property
     def own_start(self) -> int:
@@ -46,13 +47,6 @@ class Document:
     def own_text(self) -> str:
         """Return the text without what it repeats of other parts."""
         return self.text[self.own_start :]
-
-    def titled(self, titles: Sequence[str]) -> str:
-        """Return the full title of a section: these titles after those of the document."""
-        path = self.metadata.get("title_path")
-        above = path.split(TITLE_SEPARATOR) if path else []
-        new = [each for each in titles if each not in above]
-        return TITLE_SEPARATOR.join([self.title, *above, *new])
 
     @property
     def author_name(self) -> str:

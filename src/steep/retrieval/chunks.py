@@ -2,8 +2,8 @@
 
 A chunk is exactly `document.text[start:end]`. It is embedded, ranked and shown under the title,
 author and year of its document, as in the paper (appendix F), with the titles of the sections that
-it stands in. These lines do not count towards the chunk size. What a part of a document repeats of
-the part before it is in no chunk.
+it stands in. These lines do not count towards the chunk size. Documents that are split for the
+generator are cut whole, so that chunks do not depend on its parts.
 
 A text is cut at its paragraphs; where these are too long, at lines, then words, then characters.
 The cuts are those of LangChain's RecursiveCharacterTextSplitter with its default separators,
@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 from steep.core.errors import UserError
 from steep.core.ids import stable_hash
-from steep.documents.document import Document
+from steep.documents.document import TITLE_SEPARATOR, Document
+from steep.documents.split import whole_documents
 from steep.documents.structure import path_of, sections_of
 
 SEPARATORS = ("\n\n", "\n", " ")  # where none of them is left, a text is cut at any character
@@ -31,7 +32,7 @@ class Chunk:
     """A piece of a document.
 
     `document_id` is that of the whole document, as in questions; `start` and `end` are places in
-    the text of the document, or of the part, that the id begins with.
+    its text.
     """
 
     id: str
@@ -60,7 +61,8 @@ def cut_documents(documents: Sequence[Document], chunk_size: int) -> Chunking:
     Raises:
         UserError: The documents have no text, or `chunk_size` is less than 1.
     """
-    chunks = [chunk for document in documents for chunk in _cut(document, chunk_size)]
+    wholes = whole_documents(documents)
+    chunks = [chunk for document in wholes.values() for chunk in _cut(document, chunk_size)]
     if not chunks:
         raise UserError(
             "There is no text to search.",
@@ -68,8 +70,7 @@ def cut_documents(documents: Sequence[Document], chunk_size: int) -> Chunking:
             found=f"{len(documents)} documents, all of them blank" if documents else "no document",
         )
     filled = {chunk.document_id for chunk in chunks}
-    blank = dict.fromkeys(each.whole_id for each in documents if each.whole_id not in filled)
-    return Chunking(tuple(chunks), tuple(blank))
+    return Chunking(tuple(chunks), tuple(each for each in wholes if each not in filled))
 
 
 def heading_of(document: Document, titles: Sequence[str] = ()) -> str:
@@ -79,7 +80,7 @@ def heading_of(document: Document, titles: Sequence[str] = ()) -> str:
         document: The document, or a part of it.
         titles: Of sections within its text, the highest first.
     """
-    lines = [f"Title: {document.titled(titles)}"]
+    lines = [f"Title: {TITLE_SEPARATOR.join([document.full_title, *titles])}"]
     if document.author_name:
         lines.append(f"Author: {document.author_name}")
     if document.year:
@@ -97,13 +98,13 @@ def _cut(document: Document, chunk_size: int) -> list[Chunk]:
     return [
         Chunk(
             id=f"{document.id}:{start}-{end}",
-            document_id=document.whole_id,
+            document_id=document.id,
             start=start,
             end=end,
             text=document.text[start:end],
             heading=heading_of(document, path_of(sections, start, end)),
         )
-        for start, end in split_text(document.text, chunk_size, document.own_start)
+        for start, end in split_text(document.text, chunk_size)
     ]
 
 
@@ -114,8 +115,8 @@ class TextSpan(NamedTuple):
     end: int
 
 
-def split_text(text: str, chunk_size: int, start: int = 0) -> list[TextSpan]:
-    """Cut what begins at `start` into chunks of at most `chunk_size` characters, or no chunk.
+def split_text(text: str, chunk_size: int) -> list[TextSpan]:
+    """Cut into chunks of at most `chunk_size` characters; a blank text has none.
 
     Raises:
         UserError: `chunk_size` is less than 1.
@@ -126,7 +127,7 @@ def split_text(text: str, chunk_size: int, start: int = 0) -> list[TextSpan]:
             expected="a chunk size of at least 1 character (paper: 256, 512 or 1024)",
             found=chunk_size,
         )
-    return list(_split(text, TextSpan(start, len(text)), chunk_size, SEPARATORS))
+    return list(_split(text, TextSpan(0, len(text)), chunk_size, SEPARATORS))
 
 
 def _split(
