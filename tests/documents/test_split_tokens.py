@@ -86,6 +86,13 @@ def test_a_table_that_is_cut_repeats_its_head() -> None:
     assert re.findall(r"number (\d+)", own) == [str(n) for n in range(60)]
 
 
+def test_parts_begin_without_white_space_but_code_keeps_its_indentation() -> None:
+    parts = split("\n\n".join(f" {prose(9)}" for _ in range(4)).strip(), 150)
+    assert all(part.text.startswith("The keeper") for part in parts)
+    parts = split("Code:\n\n" + "\n".join(f"    value_{n} = {n}" for n in range(90)), 100)
+    assert all(part.text.startswith("    value") for part in parts[1:])
+
+
 def test_code_that_is_cut_is_cut_between_lines_and_fenced_again() -> None:
     lines = [f"value_{n} = compute({n})" for n in range(100)]
     parts = split("```python\n" + "\n".join(lines) + "\n```", 100)

@@ -29,6 +29,7 @@ from steep.documents.structure import TextSection, path_of, sections_in
 
 # Costs of a part, beside those of cuts (`pieces.py`): of each one, and of an empty one, in square.
 PART_COST, EMPTY_COST = 1000, 1000
+CODE_INDENTS = ("    ", "\t")
 MOST_CHARACTERS_PER_TOKEN = 12  # of an overlap
 
 
@@ -89,9 +90,9 @@ def _described(
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
-    """Return the span without blank lines before it and white space after it."""
+    """Return the span without white space at its ends, but with the indentation of code."""
     inside = text[start:end]
-    begin = len(inside) - len(inside.lstrip("\n"))
+    begin = len(inside) - len(inside.lstrip("\n" if inside.startswith(CODE_INDENTS) else None))
     return start + begin, start + max(begin, len(inside.rstrip()))
 
 
