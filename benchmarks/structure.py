@@ -12,6 +12,7 @@ import argparse
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def main() -> None:
     for name, counter in counters.items():
         for overlap in (0, 100):
             split = TokenSplit(2000, overlap, counter)
-            took, parts = processor_s(lambda split=split: split_by_structure(document, split))
+            took, parts = processor_s(partial(split_by_structure, document, split))
             longest = max(counter.count(part.text) for part in parts)
             print(
                 f"split_tokens 2000, overlap {overlap}, {name}: {took / plain:.1f} passes, "
