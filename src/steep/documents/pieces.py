@@ -20,6 +20,7 @@ from steep.documents.sentences import ends_sentence
 HEADING, PARAGRAPH, ITEM, SENTENCE, LINE, WORD = 0, 1500, 2500, 2500, 3000, 6000
 LOWER_HEADING = 100  # more for each level below the highest
 UNDER_HEADING = 20_000  # between a heading and what it heads
+SMALL_SHARE = 64  # neighbors that together are at most this share of a part are one piece
 WORDS_SHARE = 8  # pieces of a sentence that is too large: at most this share of a part
 
 _ITEM_START = re.compile(r"^(?:[-*+\u2022]|\d{1,9}[.)])\s", re.MULTILINE)
@@ -55,14 +56,18 @@ class Piece:
 def pieces_of(text: str, blocks: Sequence[TextBlock], room: int, count: Count) -> list[Piece]:
     """Return the pieces of a text, each of at most `room` tokens with what it repeats.
 
-    White space that is cut off belongs to the piece before it, which may be longer by that.
+    White space that is cut off belongs to the piece before it, which may be longer by that. Very
+    small neighbors are one piece, so that there are not many of them for each part.
     """
     pieces: list[Piece] = []
     found = list(_of_blocks(text, blocks, room, count))
     ends = [*(piece.start for piece in found[1:]), len(text)]
+    small = room // SMALL_SHARE
     for piece, end in zip(found, ends, strict=True):
-        if pieces and not text[piece.start : end].strip():
-            pieces[-1] = replace(pieces[-1], tokens=pieces[-1].tokens + piece.tokens)
+        tokens = pieces[-1].tokens + piece.tokens if pieces else 0
+        is_small = piece.cost >= PARAGRAPH and tokens <= small
+        if pieces and (is_small or not text[piece.start : end].strip()):
+            pieces[-1] = replace(pieces[-1], tokens=tokens)
         else:
             pieces.append(piece)
     return pieces
