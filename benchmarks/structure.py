@@ -87,10 +87,10 @@ def main() -> None:
     reading = folder(arguments.documents)
     plain, _ = processor_s(lambda: [word_spans(each.text) for each in reading.documents])
     took, summary = processor_s(lambda: summary_of(reading, reading.documents, TokenCounter()))
-    twins = sum(each.twin is not None for each in summary.documents)
+    duplicates = sum(each.duplicate_of is not None for each in summary.documents)
     print(
         f"{len(reading.documents):,} documents, {summary.tokens:,} tokens: {took:.1f} s, "
-        f"{took / plain:.1f} passes; {twins} near-duplicates"
+        f"{took / plain:.1f} passes; {duplicates} near-duplicates"
     )
 
 

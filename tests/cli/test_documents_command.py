@@ -38,7 +38,7 @@ def corner(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_list_shows_lengths_parts_twins_and_what_was_skipped(
+def test_the_list_shows_lengths_parts_duplicates_and_what_was_skipped(
     corner: Path, steep: Steep
 ) -> None:
     ended = steep("documents", cwd=corner)

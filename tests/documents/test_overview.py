@@ -8,11 +8,12 @@ from steep.core.errors import UserError
 from steep.core.token_counts import TokenCounter
 from steep.documents.document import Document, Reading, Skipped
 from steep.documents.overview import (
+    Duplicate,
+    duplicates_of,
     find_document,
     outline_of,
     reader_of,
     summary_of,
-    twins_of,
 )
 from steep.documents.split_tokens import TokenSplit, split_by_structure
 
@@ -36,9 +37,19 @@ def test_the_same_text_and_near_duplicates_are_found() -> None:
         document("d", " ".join([*words[:150], "other", *words[151:]])),
         document("e", " ".join([*words[:150], "other", *words[151:290]])),
     ]
-    found = twins_of(documents)
-    assert {name: twin.id for name, twin in found.items()} == {"c": "a", "d": "a", "e": "d"}
-    assert found["c"].similarity == 1.0 > found["d"].similarity > 0.9
+    found = duplicates_of(documents)
+    assert {name: duplicate.id for name, duplicate in found.items()} == {
+        "c": "a",
+        "d": "a",
+        "e": "d",
+    }
+    assert found["c"].is_equal and found["c"].similarity == 1.0
+    assert not found["d"].is_equal and 1.0 > found["d"].similarity > 0.9
+
+
+def test_texts_that_differ_in_case_only_are_near_duplicates() -> None:
+    documents = [document("a", text_of(1)), document("b", text_of(1).upper())]
+    assert duplicates_of(documents) == {"b": Duplicate("a", 1.0, is_equal=False)}
 
 
 def test_ten_times_as_many_documents_are_not_compared_in_pairs(
@@ -54,7 +65,7 @@ def test_ten_times_as_many_documents_are_not_compared_in_pairs(
         return equal(self, text, minima)  # type: ignore[arg-type]
 
     monkeypatch.setattr(NearDuplicates, "_equal", counted)
-    assert not twins_of(document(str(n), text_of(n)) for n in range(400))
+    assert not duplicates_of(document(str(n), text_of(n)) for n in range(400))
     assert len(compared) < 400
 
 

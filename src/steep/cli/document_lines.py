@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LISTED = 20  # documents
 LISTED_OUTLINES = 3
-LISTED_TWINS = LISTED_SKIPPED = 10
+LISTED_DUPLICATES = LISTED_SKIPPED = 10
 LONGEST_TITLE = 26  # characters
 UNCLEAR = "?"
 HEAD = ("document", "title", "tokens", "language", "reader", "parts")
@@ -27,11 +27,11 @@ def of_summary(summary: ReadingSummary, every: bool) -> Iterator[str]:
     yield from _more(len(summary.documents) - len(documents), "document", "--all")
     yield ""
     yield from wrapped(_totals(summary))
-    twins = [each for each in summary.documents if each.twin]
-    for each in twins[: None if every else LISTED_TWINS]:
-        yield from wrapped(_twin(each))
+    duplicates = [each for each in summary.documents if each.duplicate_of]
+    for each in duplicates[: None if every else LISTED_DUPLICATES]:
+        yield from wrapped(_duplicate(each))
     if not every:
-        yield from _more(len(twins) - LISTED_TWINS, "document like another", "--all")
+        yield from _more(len(duplicates) - LISTED_DUPLICATES, "document like another", "--all")
     for line in of_skipped(summary.skipped[:LISTED_SKIPPED]) if summary.skipped else ():
         yield from wrapped(line)
     yield from _more(len(summary.skipped) - LISTED_SKIPPED, "reason", "--skipped")
@@ -79,24 +79,25 @@ def _row(document: DocumentSummary) -> tuple[str, ...]:
 def _totals(summary: ReadingSummary) -> str:
     about = "about " if summary.is_estimate else ""
     parts = plural(summary.parts, "part")
-    twins = [each.twin.similarity for each in summary.documents if each.twin]
-    same = twins.count(1.0)
+    duplicates = [each.duplicate_of for each in summary.documents if each.duplicate_of]
+    same = sum(each.is_equal for each in duplicates)
+    near = len(duplicates) - same
     is_split = summary.parts > len(summary.documents)
     return (
         f"{plural(len(summary.documents), 'document')} from {plural(summary.files, 'file')}, "
         f"{about}{plural(summary.tokens, 'token')}, "
         f"{f'split into {parts}' if is_split else 'not split'}; "
-        f"{count(same)} with the text of another, {plural(len(twins) - same, 'near-duplicate')}, "
+        f"{count(same)} with the text of another, {plural(near, 'near-duplicate')}, "
         f"{count(len(summary.skipped))} skipped"
     )
 
 
-def _twin(document: DocumentSummary) -> str:
-    assert document.twin is not None
-    if document.twin.similarity == 1.0:
-        return f"same text: {document.id} and {document.twin.id}"
-    alike = percent(document.twin.similarity, 0)
-    return f"near-duplicate: {document.id} is {alike} like {document.twin.id}"
+def _duplicate(document: DocumentSummary) -> str:
+    assert document.duplicate_of is not None
+    if document.duplicate_of.is_equal:
+        return f"same text: {document.id} and {document.duplicate_of.id}"
+    alike = percent(document.duplicate_of.similarity, 0)
+    return f"near-duplicate: {document.id} is {alike} like {document.duplicate_of.id}"
 
 
 def _more(number: int, noun: str, option: str) -> Iterator[str]:

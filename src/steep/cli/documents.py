@@ -1,4 +1,4 @@
-"""`steep documents`: what was read, before anything is spent.
+"""`steep documents`: the documents that are read, their lengths, parts and duplicates.
 
     steep documents                       # titles, tokens, languages, parts, duplicates, skipped
     steep documents --all                 # every document, not only the first ones
@@ -43,7 +43,7 @@ def documents(
     every: AllOption = False,
     json: JsonOption = False,
 ) -> None:
-    """List the documents that are read: tokens, languages, parts, duplicates; sends nothing."""
+    """List the documents with their tokens, languages, parts and duplicates. Sends nothing."""
     from steep.cli import document_lines as lines
     from steep.core.tables import wrap_text
     from steep.documents.overview import find_document, outline_of, summary_of

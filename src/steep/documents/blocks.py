@@ -1,7 +1,7 @@
 """A text as blocks: headings, paragraphs, lists, tables, code and quotes.
 
 Blocks follow one another without a gap: each ends where the next one begins, and the blank lines
-after a block belong to it. What is no Markdown is a paragraph, so every text has blocks.
+after a block belong to it. A text without Markdown consists of paragraphs.
 """
 
 from __future__ import annotations

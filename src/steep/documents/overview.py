@@ -1,4 +1,4 @@
-"""What was read: the documents, their lengths, languages and parts, and which are alike."""
+"""Summaries of the documents that were read: lengths, languages, parts and duplicates."""
 
 from __future__ import annotations
 
@@ -23,11 +23,18 @@ _RECORD = re.compile(r":\d+$")  # the line or row of a file
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
-    """An earlier document that is alike: its id, and the similarity; 1 for an equal text."""
+class Duplicate:
+    """An earlier document with the same or a similar text.
+
+    Attributes:
+        id: Of the earlier document.
+        similarity: The Jaccard similarity of the sets of 5-word sequences.
+        is_equal: Whether the texts differ in white space at most.
+    """
 
     id: str
     similarity: float
+    is_equal: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +45,11 @@ class DocumentSummary:
         id: Of the document.
         title: Of the document.
         source: The file, or `file:line`, that it was read from.
-        reader: What read it, e.g. `PDF`.
+        reader: The format that it was read as, e.g. `PDF`.
         tokens: Of its text.
         language: As an ISO 639-1 code; None if it is not clear.
         parts: Number of parts that it is split into.
-        twin: The earlier document that is most alike, if one is.
+        duplicate_of: The earlier document with the same text, or the most similar one; if any.
     """
 
     id: str
@@ -52,7 +59,7 @@ class DocumentSummary:
     tokens: int
     language: str | None
     parts: int
-    twin: Twin | None
+    duplicate_of: Duplicate | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ class SectionSummary:
 
 @dataclass(frozen=True, slots=True)
 class ReadingSummary:
-    """All documents that were read, and what was skipped.
+    """All documents that were read, and the files and records that were skipped.
 
     `is_estimate` is true if tokens are not those of a tokenizer.
     """
@@ -90,7 +97,7 @@ class ReadingSummary:
 def summary_of(
     reading: Reading, parts: Iterable[Document], counter: TokenCounter
 ) -> ReadingSummary:
-    """Return what was read.
+    """Return the summary of a reading.
 
     Args:
         reading: The whole documents.
@@ -98,7 +105,7 @@ def summary_of(
         counter: Counts tokens.
     """
     numbers = Counter(part.whole_id for part in parts)
-    twins = twins_of(reading.documents)
+    duplicates = duplicates_of(reading.documents)
     documents = tuple(
         DocumentSummary(
             document.id,
@@ -108,14 +115,14 @@ def summary_of(
             counter.count(document.text),
             document_language(document.text),
             numbers[document.id],
-            twins.get(document.id),
+            duplicates.get(document.id),
         )
         for document in reading.documents
     )
     return ReadingSummary(documents, reading.skipped, reading.files, counter.tokenizer is None)
 
 
-def twins_of(documents: Iterable[Document]) -> Mapping[str, Twin]:
+def duplicates_of(documents: Iterable[Document]) -> Mapping[str, Duplicate]:
     """Return, by id, the earlier document with an equal text, or else the most similar one.
 
     Equal texts may differ in white space. The work grows with the length of all texts, not with
@@ -125,28 +132,30 @@ def twins_of(documents: Iterable[Document]) -> Mapping[str, Twin]:
 
     index, compared = NearDuplicates(SIMILARITY), list[str]()
     first: dict[bytes, str] = {}
-    found: dict[str, Twin] = {}
+    found: dict[str, Duplicate] = {}
     for document in documents:
         text = " ".join(document.text.split())
         key = hashlib.blake2b(text.encode(), digest_size=16).digest()
         if (same := first.setdefault(key, document.id)) != document.id:
-            found[document.id] = Twin(same, 1.0)
+            found[document.id] = Duplicate(same, 1.0, is_equal=True)
             continue
         similar = index.add_and_compare(sketch_of(text, SIMILARITY))
         if similar is not None:
-            found[document.id] = Twin(compared[similar.number], similar.similarity)
+            found[document.id] = Duplicate(
+                compared[similar.number], similar.similarity, is_equal=False
+            )
         compared.append(document.id)
     return found
 
 
 def reader_of(document: Document) -> str:
-    """Return what read a document: as it says, else by the suffix of its file."""
+    """Return the reader of a document: as its metadata says, else the suffix of its file."""
     suffix = Path(_RECORD.sub("", document.source)).suffix
     return document.metadata.get("reader") or suffix.removeprefix(".").upper() or "text"
 
 
 def outline_of(document: Document, counter: TokenCounter) -> Iterator[SectionSummary]:
-    """Yield the sections of a document; what stands before the first heading has no titles."""
+    """Yield the sections of a document; the text before the first heading has no titles."""
     for section in sections_of(document.text, document.title):
         text = document.text[section.body : section.end].strip()
         yield SectionSummary(section.path, section.level, counter.count(text) if text else 0)

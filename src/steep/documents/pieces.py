@@ -1,8 +1,8 @@
 """The pieces that a text may be cut into: its blocks, and the parts of blocks that are too large.
 
 Each piece has a cost of cutting before it. A heading costs least, then the end of a paragraph, an
-item of a list, a sentence, a row of a table or line of code; words and characters are divided only
-where nothing else is left.
+item of a list, a sentence, a row of a table or line of code. A sentence, row or line is divided
+between words, and a word within, only if it is too large for a part.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Piece:
         cost: Of cutting before it.
         tokens: Its length.
         floor: Where a text that overlaps it may begin: after the last heading or table head.
-        repeated: What stands before it again if a part begins here: the head of its table, or the
-            first line of its code.
+        repeated: The head of its table, or the first line of its code, which a part that begins
+            here repeats.
     """
 
     start: int
@@ -160,7 +160,7 @@ def _halved(text: str, cost: int, room: int, count: Count) -> Iterator[tuple[int
 
 
 def _head(content: str, kind: BlockKind) -> str:
-    """Return what a part that begins within a block repeats."""
+    """Return the head of a table or the first line of fenced code; parts within it repeat them."""
     if kind == "table":
         return content[: table_head(content)]
     if kind == "code" and _FENCED.match(content):

@@ -78,7 +78,7 @@ def _described(
     repeated: str,
     gap: str,
 ) -> Document:
-    """Return the part with what is known of it; what is usual is left out."""
+    """Return the part with its metadata, without default values."""
     metadata = {**part.metadata, "part_of": whole_id}
     if path := TITLE_SEPARATOR.join(path_of(sections, *span)):
         metadata["title_path"] = path
@@ -133,7 +133,7 @@ def _cuts(pieces: Sequence[Piece], split: TokenSplit, count: Count) -> list[int]
 
 
 def _repeated(text: str, piece: Piece, split: TokenSplit) -> str:
-    """Return what stands before the text of a part that begins with this piece."""
+    """Return the table head and the overlap before a part that begins with this piece."""
     if not split.overlap or piece.floor >= piece.start:
         return piece.repeated
     floor = max(piece.floor, piece.start - MOST_CHARACTERS_PER_TOKEN * split.overlap)

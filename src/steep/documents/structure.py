@@ -1,4 +1,4 @@
-"""The sections of a text: what stands under each heading, and the titles above it."""
+"""The sections of a text, each with the titles of the headings above it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class TextSection:
     """A heading with what follows it, up to the next heading of any level.
 
     Attributes:
-        path: The titles of the headings above it and its own, the highest first; empty for what
-            stands before the first heading.
+        path: The titles of the headings above it and its own, the highest first; empty for the
+            text before the first heading.
         level: Of its heading, from 1 for the highest; 0 without one.
         start: Where it begins in the text, with its heading.
         body: Where its text begins, after the heading.

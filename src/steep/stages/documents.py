@@ -20,7 +20,7 @@ TOKENIZER_NAME = "tokenizer.json"
 
 
 class ReadDocuments(NamedTuple):
-    """The documents of a project, whole and as they are split, and what counts their tokens."""
+    """The documents of a project, whole and in parts, and the counter of their tokens."""
 
     reading: Reading
     parts: tuple[Document, ...]
@@ -54,10 +54,10 @@ def read(config: Config, project: Project) -> ReadDocuments:
 
 
 def counter_of(config: Config, project: Project) -> TokenCounter:
-    """Return what counts the tokens of documents that are split by tokens.
+    """Return the token counter for splitting documents.
 
-    It is the tokenizer of the generator if `generate.model` is a directory that has one. All else
-    is estimated: what a cache or a server knows differs between machines, and so would the parts.
+    It uses the tokenizer of the generator if `generate.model` is a directory that has one, and
+    estimates otherwise: a tokenizer in a cache is not on every machine, and parts would differ.
     """
     path = project.root / config.generate.model / TOKENIZER_NAME
     if config.documents.split_tokens is None or not path.is_file():
