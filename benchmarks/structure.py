@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from steep.core.token_counts import TokenCounter, token_counter
+from steep.core.token_counts import ESTIMATE, token_counter
 from steep.core.words import word_spans
 from steep.documents.document import Document, Reading
 from steep.documents.overview import summary_of
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=10_000)
     parser.add_argument("--tokenizer", type=Path)
     arguments = parser.parse_args()
-    counters = {"estimate": TokenCounter()}
+    counters = {"estimate": ESTIMATE}
     if arguments.tokenizer:
         counters["tokenizer"] = token_counter(arguments.tokenizer)
     document = handbook(arguments.characters)
@@ -86,7 +86,7 @@ def main() -> None:
             )
     reading = folder(arguments.documents)
     plain, _ = processor_s(lambda: [word_spans(each.text) for each in reading.documents])
-    took, summary = processor_s(lambda: summary_of(reading, reading.documents, TokenCounter()))
+    took, summary = processor_s(lambda: summary_of(reading, reading.documents, ESTIMATE))
     duplicates = sum(each.duplicate_of is not None for each in summary.documents)
     print(
         f"{len(reading.documents):,} documents, {summary.tokens:,} tokens: {took:.1f} s, "

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from steep.core.token_counts import TokenCounter, token_counter
+from steep.core.token_counts import ESTIMATE, token_counter
 
 
 def test_tokens_are_estimated_from_bytes() -> None:
-    counter = TokenCounter()
+    counter = ESTIMATE
     assert [counter.count(text) for text in ("", "abc", "abcde", "渡船")] == [0, 1, 2, 2]
     assert counter.tokenizer is None
 

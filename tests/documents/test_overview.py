@@ -5,7 +5,7 @@ import random
 import pytest
 
 from steep.core.errors import UserError
-from steep.core.token_counts import TokenCounter
+from steep.core.token_counts import ESTIMATE, TokenCounter
 from steep.documents.document import Document, Reading, Skipped
 from steep.documents.overview import (
     Duplicate,
@@ -79,7 +79,7 @@ def test_a_summary_has_tokens_language_reader_and_parts() -> None:
     )
     parts = split_by_structure(documents[0], TokenSplit(120))
     reading = Reading(documents, (Skipped("x", "empty"),), 3)
-    summary = summary_of(reading, [*parts, documents[1]], TokenCounter())
+    summary = summary_of(reading, [*parts, documents[1]], ESTIMATE)
     handbook, row = summary.documents
     assert (handbook.language, handbook.reader, handbook.parts) == ("en", "DOCX", 3)
     assert (row.language, row.reader, row.parts) == ("de", "JSONL", 1)
@@ -100,7 +100,7 @@ def test_a_text_without_a_file_has_a_reader() -> None:
 
 def test_an_outline_has_the_tokens_below_each_heading() -> None:
     text = "# Pump\n\nIntro to it.\n\n## Parts\n\n### Valve\n\nA valve of brass."
-    outline = list(outline_of(document("pump", text), TokenCounter()))
+    outline = list(outline_of(document("pump", text), ESTIMATE))
     assert [(each.path, each.tokens) for each in outline] == [
         ((), 3),
         (("Parts",), 0),

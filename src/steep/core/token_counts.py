@@ -29,6 +29,9 @@ class TokenCounter:
     tokenizer: str | None = None
 
 
+ESTIMATE = TokenCounter()
+
+
 def token_counter(path: Path) -> TokenCounter:
     """Return the counter of a `tokenizer.json`."""
     from tokenizers import Tokenizer

@@ -11,10 +11,10 @@ a heading. Overlap and repeated heads are no text of the part itself: see `Docum
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise, takewhile
 
-from steep.core.token_counts import TokenCounter
+from steep.core.token_counts import ESTIMATE, TokenCounter
 from steep.documents.blocks import blocks_of
 from steep.documents.document import BETWEEN_PARTS, TITLE_SEPARATOR, Document
 from steep.documents.pieces import (
@@ -45,7 +45,7 @@ class TokenSplit:
 
     tokens: int
     overlap: int = 0
-    counter: TokenCounter = field(default_factory=TokenCounter)
+    counter: TokenCounter = ESTIMATE
 
 
 def split_by_structure(document: Document, split: TokenSplit) -> tuple[Document, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 from steep.core.artifacts import MANIFEST, Artifact, Identity, Project, build
 from steep.core.files import read_jsonl, write_jsonl
 from steep.core.ids import stable_hash
-from steep.core.token_counts import TokenCounter
+from steep.core.token_counts import ESTIMATE, TokenCounter
 from steep.core.words import count_words
 from steep.documents.config import DocumentsConfig
 from steep.documents.document import Document, Reading
@@ -63,7 +63,7 @@ def build_documents(project: Project, settings: DocumentsConfig, counter: TokenC
 
 
 def preview_documents(
-    project: Project, settings: DocumentsConfig, counter: TokenCounter
+    project: Project, settings: DocumentsConfig, counter: TokenCounter = ESTIMATE
 ) -> tuple[Document, ...]:
     """Return the documents that `build_documents` would write, without writing anything."""
     return split_as(read_sources(project, settings).documents, settings, counter)

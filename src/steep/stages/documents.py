@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from steep.config import Config
 from steep.core.artifacts import Artifact, Project
-from steep.core.token_counts import TokenCounter, token_counter
+from steep.core.token_counts import ESTIMATE, TokenCounter, token_counter
 from steep.documents.document import Document, Reading
 from steep.documents.store import (
     build_documents,
@@ -61,5 +61,5 @@ def counter_of(config: Config, project: Project) -> TokenCounter:
     """
     path = project.root / config.generate.model / TOKENIZER_NAME
     if config.documents.split_tokens is None or not path.is_file():
-        return TokenCounter()
+        return ESTIMATE
     return token_counter(path)
