@@ -139,6 +139,7 @@ def test_numbers_say_how_headings_are_nested() -> None:
         ("## Two ##", "Two"),
         ("# [Pump](x.md) `v2`", "Pump v2"),
         ("# A <!-- b -->", "A"),
+        ("# f\\_x \\*", "f_x *"),
     ],
 )
 def test_the_title_of_a_heading_has_no_marks(line: str, title: str) -> None:

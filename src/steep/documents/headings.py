@@ -18,7 +18,8 @@ _ATX = re.compile(r"^(#{1,6})[ \t]+(.*)$")
 _UNDERLINE = re.compile(r"^(?:(=+)|-{3,})[ \t]*$")
 _NO_TITLE = re.compile(r"\s|[-*+>|#`~]|\d+[.)]\s|$")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-_MARKS = re.compile(r"[*`]|\[([^\]]*)\]\([^)]*\)")
+_ESCAPED = re.compile(r"\\([^\w\s]|_)")
+_MARKS = re.compile(r"(?<!\\)[*`]|\[([^\]]*)\]\([^)]*\)")
 
 _NUMERAL = r"(?:\d{1,3}|[IVXLC]{1,7}|[ivxlc]{1,7})"
 _WORDS: dict[int, str] = {
@@ -66,7 +67,7 @@ def underlined_heading(line: str, below: str) -> HeadingLine | None:
 
 def plain_title(line: str) -> str:
     """Return the text of a heading without emphasis, code marks, links and comments."""
-    return _MARKS.sub(r"\1", _COMMENT.sub("", line)).strip()
+    return _ESCAPED.sub(r"\1", _MARKS.sub(r"\1", _COMMENT.sub("", line))).strip()
 
 
 def could_be_title(line: str) -> bool:

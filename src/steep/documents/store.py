@@ -27,7 +27,9 @@ DOCUMENTS_NAME = "documents.jsonl"
 SHOWN_SKIPPED = 5
 
 
-def build_documents(project: Project, settings: DocumentsConfig, counter: TokenCounter) -> Artifact:
+def build_documents(
+    project: Project, settings: DocumentsConfig, counter: TokenCounter = ESTIMATE
+) -> Artifact:
     """Read, clean and split the documents.
 
     The identity is what was read, not the files: the project itself may lie among them, and its
