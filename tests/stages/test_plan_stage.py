@@ -430,7 +430,7 @@ def test_documents_that_may_exceed_the_context_are_a_warning(ledger: Ledger) -> 
     hosted = settings(pairs=3, base_url="https://api.openai.com/v1", model="gpt-4o-mini")
     (warning,) = plan_of(hosted, [*TINY, long], ledger, None).warnings
     assert "the context of this model, 128,000 tokens" in warning
-    assert "Set documents.split_tokens to 95925 or less" in warning
+    assert "Set documents.split_tokens to 63950 or less" in warning
 
 
 def test_a_million_calls_are_planned_at_once(ledger: Ledger) -> None:

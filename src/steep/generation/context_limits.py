@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 
 from steep.core.errors import UserError
 from steep.core.formatting import some_of
-from steep.core.token_counts import BYTES_PER_TOKEN, approximate_tokens
+from steep.core.token_counts import approximate_tokens
 from steep.documents.config import LEAST_SPLIT_TOKENS
 from steep.documents.document import Document
 from steep.generation.config import GenerateConfig
 from steep.generation.setup import answer_limit, base_urls
+from steep.ledger.budget import MOST_CHARACTERS_PER_TOKEN
 
 CHARACTERS_PER_TOKEN = 3  # low for most languages, which leaves some for the instructions
 SHOWN_NAMES = 5
@@ -124,7 +125,8 @@ def _fitting(settings: GenerateConfig, context_tokens: int) -> int:
 
 
 def _split_tokens(characters: int) -> int:
-    return max(LEAST_SPLIT_TOKENS, characters // BYTES_PER_TOKEN)
+    """Return the tokens of parts that fit with any tokenizer of the generator."""
+    return max(LEAST_SPLIT_TOKENS, int(characters / MOST_CHARACTERS_PER_TOKEN))
 
 
 def _window(settings: GenerateConfig, ask: bool) -> int | None:
