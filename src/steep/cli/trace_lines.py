@@ -64,7 +64,7 @@ def _origin(trace: Trace, full: bool) -> Iterator[str]:
         is_part = other.source == first.source and other.title.startswith(first.title)
         why = "the part" if is_part else "the document with an equal text"
         yield f"  the call names {other.id}: {why} that it was made for ({other.source})"
-        if other.title != first.title:
+        if other.title not in ("", first.title):
             yield f"  its title: {other.title}"
     if call is None and passage.call_id is None:
         yield "a raw document: it has no call"
