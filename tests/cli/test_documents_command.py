@@ -107,3 +107,11 @@ def test_settings_that_contradict_one_another_are_refused(
 ) -> None:
     ended = steep("documents", *(word for each in settings for word in ("--set", each)), cwd=corner)
     assert ended.code == 2 and said in ended.err.replace("\n", " ")
+
+
+def test_notes_on_documents_that_are_kept_are_no_skipped_files(corner: Path, steep: Steep) -> None:
+    text = "Die Größe der Insel ist gewiß für die Bewohner übersichtlich. Sie mögen Öl und Äpfel."
+    (corner / "documents" / "old.txt").write_bytes(text.encode("windows-1252"))
+    out = steep("documents", cwd=corner).out
+    assert "note on old.txt: " in out and "skipped old.txt" not in out
+    assert "1 skipped, 1 note" in " ".join(out.split())

@@ -38,9 +38,9 @@ def of_summary(summary: ReadingSummary, every: bool) -> Iterator[str]:
 
 
 def of_skipped(skipped: Sequence[Skipped]) -> Iterator[str]:
-    """Yield each file or record that was skipped, with the reason."""
+    """Yield each file or record that was skipped, with the reason, and each note on a document."""
     for each in skipped:
-        yield f"skipped {each.source}: {each.reason}"
+        yield f"{each.label}: {each.reason}"
     if not skipped:
         yield "nothing was skipped"
 
@@ -78,7 +78,7 @@ def _row(document: DocumentSummary) -> tuple[str, ...]:
 
 def _totals(summary: ReadingSummary) -> str:
     about = "about " if summary.is_estimate else ""
-    parts = plural(summary.parts, "part")
+    parts, notes = plural(summary.parts, "part"), plural(summary.notes, "note")
     duplicates = [each.duplicate_of for each in summary.documents if each.duplicate_of]
     same = sum(each.is_equal for each in duplicates)
     near = len(duplicates) - same
@@ -88,7 +88,7 @@ def _totals(summary: ReadingSummary) -> str:
         f"{about}{plural(summary.tokens, 'token')}, "
         f"{f'split into {parts}' if is_split else 'not split'}; "
         f"{count(same)} with the text of another, {plural(near, 'near-duplicate')}, "
-        f"{count(len(summary.skipped))} skipped"
+        f"{count(summary.left_out)} skipped{f', {notes}' if summary.notes else ''}"
     )
 
 

@@ -84,6 +84,16 @@ class ReadingSummary:
     is_estimate: bool
 
     @property
+    def left_out(self) -> int:
+        """The number of files and records that were skipped, without notes."""
+        return sum(not each.kept for each in self.skipped)
+
+    @property
+    def notes(self) -> int:
+        """The number of notes on documents that are kept."""
+        return len(self.skipped) - self.left_out
+
+    @property
     def tokens(self) -> int:
         """The tokens of all documents."""
         return sum(document.tokens for document in self.documents)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from steep.core.artifacts import MANIFEST, Artifact, Identity, Project, build
 from steep.core.files import read_jsonl, write_jsonl
-from steep.core.ids import stable_hash
+from steep.core.ids import stable_hash, stable_hash_of_list
 from steep.core.token_counts import ESTIMATE, TokenCounter
 from steep.core.words import count_words
 from steep.documents.config import DocumentsConfig
@@ -40,8 +39,10 @@ def build_documents(
     """
     reading = read_sources(project, settings)
     fields: dict[str, Any] = {
-        "documents.content": stable_hash([*map(asdict, reading.documents)], 16),
-        "documents.skipped": stable_hash([*map(asdict, reading.skipped)], 16),
+        "documents.content": stable_hash_of_list(map(asdict, reading.documents), 16),
+        "documents.skipped": stable_hash(
+            [{"source": each.source, "reason": each.reason} for each in reading.skipped], 16
+        ),
         "documents.split_words": settings.split_words,
     }
     if settings.split_tokens is not None:  # else older artifacts keep their names
@@ -57,8 +58,8 @@ def build_documents(
             directory, reading, split_as(reading.documents, settings, counter)
         ),
     )
-    for skipped in reading.skipped[:SHOWN_SKIPPED]:
-        log.warning("  skipped %s: %s", skipped.source, skipped.reason)
+    for each in reading.skipped[:SHOWN_SKIPPED]:
+        log.warning("  %s: %s", each.label, each.reason)
     if (more := len(reading.skipped) - SHOWN_SKIPPED) > 0:
         log.warning("  and %d more, see %s", more, artifact.path / MANIFEST)
     return artifact
@@ -73,7 +74,7 @@ def preview_documents(
 
 def write_documents(path: Path, documents: Sequence[Document]) -> None:
     """Write documents atomically, one JSON object per line."""
-    write_jsonl(path, [asdict(document) for document in documents])
+    write_jsonl(path, map(asdict, documents))
 
 
 def load_documents(path: Path) -> tuple[Document, ...]:
@@ -87,19 +88,12 @@ def documents_of(artifact: Artifact) -> tuple[Document, ...]:
 
 
 def read_sources(project: Project, settings: DocumentsConfig) -> Reading:
-    """Read the documents whole; what lies in the project's own runs is no source.
+    """Read the documents whole, without the project's own reports if it lies among them.
 
     Raises:
         UserError: There is no document at `documents.path`.
     """
-    reading = read_documents(settings.path)
-    runs = os.path.realpath(project.root / "runs")  # which, unlike `resolve`, follows any link
-    skipped = [
-        each
-        for each in reading.skipped
-        if not Path(os.path.realpath(settings.path / each.source)).is_relative_to(runs)
-    ]
-    return replace(reading, skipped=tuple(skipped))
+    return read_documents(settings.path, settings.columns, exclude=(project.root / "runs",))
 
 
 def split_as(
@@ -121,7 +115,7 @@ def _write(directory: Path, reading: Reading, parts: Sequence[Document]) -> dict
             "files": reading.files,
             "documents": len(reading.documents),
             "parts": len(parts),
-            "skipped": len(reading.skipped),
+            "skipped": reading.left_out,
         },
         "words": sum(count_words(part.own_text) for part in parts),
         "skipped": [asdict(skipped) for skipped in reading.skipped],
