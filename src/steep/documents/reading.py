@@ -17,6 +17,7 @@ from pathlib import Path
 
 from steep.core.errors import UserError
 from steep.documents.document import Document, Reading, Skipped
+from steep.documents.formats import FORMATS, extracted_ahead, read_format
 from steep.documents.quality import first_record, is_quality
 from steep.documents.readers import (
     LINE_READERS,
@@ -27,16 +28,15 @@ from steep.documents.readers import (
 )
 from steep.documents.records import not_utf8, other_encoding, recoding, utf8_lines
 
-KINDS = ", ".join(READERS) + " or QuALITY's own format"
+KINDS = ", ".join([*READERS, *FORMATS]) + " or QuALITY's own format"
 SHOWN_REASONS = 3
 _PANDOC = "pandoc {file} -t gfm -o {stem}.md"
 CONVERTERS = {
-    **dict.fromkeys((".docx", ".epub", ".html", ".htm", ".ipynb", ".odt", ".org"), _PANDOC),
-    **dict.fromkeys((".rst", ".rtf", ".tex", ".xhtml"), _PANDOC),
-    ".doc": "soffice --headless --convert-to docx {file}, then pandoc {stem}.docx -o {stem}.md",
+    **dict.fromkeys((".ipynb", ".odt", ".org", ".rst", ".rtf", ".tex"), _PANDOC),
+    ".doc": "soffice --headless --convert-to docx {file}",
+    ".ppt": "soffice --headless --convert-to pptx {file}",
     ".json": "jq -c '.[]' {file} > {stem}.jsonl",
     ".markdown": "mv {file} {stem}.md",
-    ".pdf": "pdftotext {file} {stem}.txt",
 }
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 QUALITY_LINE_BYTES = 8 << 20  # the longest first line in which QuALITY's keys are looked for
@@ -52,7 +52,8 @@ def read_documents(path: Path) -> Reading:
         raise UserError("There are no documents here: no such file or folder.", where=path)
     files, skipped = _walk(path) if path.is_dir() else ({path.name: path}, [])
     ids = _file_ids(files)
-    readings = [_read_file(file, name, ids.get(name, name)) for name, file in files.items()]
+    with extracted_ahead(files.values()):
+        readings = [_read_file(file, name, ids.get(name, name)) for name, file in files.items()]
     reading = merge_readings([*readings, Reading((), tuple(skipped), 0)])
     if not reading.documents:
         raise _nothing_found(path, reading)
@@ -104,7 +105,7 @@ def _shown(name: str) -> str:
 
 def _file_ids(names: Iterable[str]) -> dict[str, str]:
     """Return the names without their suffix, but where two files would get the same id."""
-    readable = [name for name in names if Path(name).suffix.lower() in READERS]
+    readable = [name for name in names if Path(name).suffix.lower() in READERS | FORMATS]
     stems = Counter(map(_stem, readable))
     return {name: name if stems[_stem(name)] > 1 else _stem(name) for name in readable}
 
@@ -118,6 +119,8 @@ def _read_file(path: Path, name: str, file_id: str) -> Reading:
     try:
         if not path.is_file():
             return _skip(name, "not a regular file, or a broken link")
+        if path.suffix.lower() in FORMATS:
+            return read_format(path, name, file_id)
         if reader is None and _holds_quality(path):
             reader = read_quality_stories
         if reader is None:

@@ -15,6 +15,8 @@ from steep.core.ids import stable_hash
 from steep.core.words import count_words
 from steep.documents.config import DocumentsConfig
 from steep.documents.document import Document, Reading
+from steep.documents.extraction_cache import DIRECTORY_NAME as EXTRACTED
+from steep.documents.extraction_cache import cached_extraction
 from steep.documents.reading import read_documents
 from steep.documents.split import split_documents
 
@@ -73,7 +75,8 @@ def documents_of(artifact: Artifact) -> tuple[Document, ...]:
 
 
 def _read(project: Project, settings: DocumentsConfig) -> Reading:
-    reading = read_documents(settings.path)
+    with cached_extraction(project.store / EXTRACTED):
+        reading = read_documents(settings.path)
     runs = os.path.realpath(project.root / "runs")  # which, unlike `resolve`, follows any link
     skipped = [
         each

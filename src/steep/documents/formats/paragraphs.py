@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import median
 
 from steep.documents.formats.layout import Fragment, Row, joined, rows_of
@@ -18,7 +19,8 @@ from steep.documents.formats.pdfium import HYPHEN
 from steep.documents.formats.tables import LABEL, LEADERS, PdfTable
 
 EDGE_ROWS = 2  # at the top and bottom of a page, among which running lines are
-LEAST_PAGES = 3  # that repeat a running line
+LEAST_PAGES = 3  # that repeat a running line, wherever they are
+NEAR_PAGES = 2  # distance of two pages that repeat one, facing pages left out
 LARGER = 1.15  # size of a heading, in sizes of the text
 LONGEST_HEADING = 200  # characters
 PARAGRAPH_GAP = 1.3  # distance of two paragraphs, in distances of lines
@@ -65,12 +67,42 @@ class Typography:
 def running_lines(pages: Sequence[Sequence[Fragment]]) -> list[set[Fragment]]:
     """Return, for each page, the fragments of lines that other pages repeat at the same height."""
     edges = [_edge_rows(page) for page in pages]
-    seen = Counter(key for rows in edges for key in {_running_key(row) for row in rows})
-    least = min(LEAST_PAGES, len(pages)) if len(pages) > 1 else 2
+    repeated = _repeated([{_running_key(row) for row in rows} for rows in edges])
+    heights: Counter[tuple[int, bool]] = Counter()
+    for rows in edges:
+        heights.update(
+            (_height(row), _running_key(row) in repeated) for row in (*rows[:1], *rows[-1:])
+        )
+    # Where most outermost lines are repeated, a head that changes with the section is one, too.
+    margins = {at for at, _ in heights if heights[at, True] > heights[at, False] > 0}
     return [
-        {cell for row in rows if seen[_running_key(row)] >= least for cell in row.cells}
+        {
+            cell
+            for place, row in enumerate(rows)
+            if _running_key(row) in repeated
+            or (_height(row) in margins and place in (0, len(rows) - 1))
+            for cell in row.cells
+        }
         for rows in edges
     ]
+
+
+def _repeated(pages: Sequence[set[tuple[str, int]]]) -> set[tuple[str, int]]:
+    """Return the lines that stand on several pages, or on two pages close to each other."""
+    found: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for number, keys in enumerate(pages):
+        for key in keys:
+            found[key].append(number)
+    return {
+        key
+        for key, numbers in found.items()
+        if len(numbers) >= LEAST_PAGES
+        or any(after - before <= NEAR_PAGES for before, after in pairwise(numbers))
+    }
+
+
+def _height(row: Row) -> int:
+    return round(row.top / 10)
 
 
 def _edge_rows(page: Sequence[Fragment]) -> list[Row]:
@@ -79,22 +111,23 @@ def _edge_rows(page: Sequence[Fragment]) -> list[Row]:
 
 
 def _running_key(row: Row) -> tuple[str, int]:
-    return _NUMBER.sub("#", row.text.casefold()), round(row.top / 10)
+    return _NUMBER.sub("#", row.text.casefold()), _height(row)
 
 
 def typography(pages: Sequence[Page]) -> Typography:
     """Return the size that most characters have, and the usual distance of lines in it."""
-    sizes: Counter[float] = Counter()
+    sizes: defaultdict[float, float] = defaultdict(float)
     distances: list[float] = []
     for page in pages:
         for region in page.regions:
             rows = [row for row in region if isinstance(row, Row)]
             for row in rows:
-                sizes[row.main.size] += len(row.text)
-            for before, row in zip(rows, rows[1:], strict=False):
+                if not row.main.mono:  # by width, as Chinese takes few characters
+                    sizes[row.main.size] += row.main.right - row.main.left
+            for before, row in pairwise(rows):
                 if before.main.size == row.main.size > 0:
                     distances.append((row.bottom - before.bottom) / row.main.size)
-    size = sizes.most_common(1)[0][0] if sizes else 10.0
+    size = max(sizes, key=lambda each: sizes[each], default=10.0)
     near = [each for each in distances if 0.5 < each < 2.5]
     return Typography(size or 10.0, median(near) if near else 1.2)
 
@@ -180,11 +213,22 @@ def _kind(
             return "heading", level
         if _looks_like_heading(row, before, edges, usual):
             return "heading", 0
-    if row.main.mono:
+    if row.main.mono and not _within_sentence(row, before, edges, usual):
         return "code", 0
     if _BULLET.match(text) or _NUMBERED.match(text):
         return "item", 0
     return "text", 0
+
+
+def _within_sentence(
+    row: Row, before: Row | None, edges: tuple[float, float], usual: Typography
+) -> bool:
+    """Return whether a line of fixed pitch goes on with a sentence of the line before."""
+    if before is None or before.main.mono or _SENTENCE_END.search(before.text):
+        return False
+    near = row.bottom - before.bottom <= PARAGRAPH_GAP * usual.leading * usual.size
+    full = before.right > edges[1] - 0.1 * (edges[1] - edges[0])
+    return near and full and row.left < edges[0] + 0.5 * usual.size
 
 
 def outline_key(title: str) -> str:
@@ -233,7 +277,10 @@ def _same_block(
     if LEADERS.search(row.text) or LEADERS.search(before.text):
         return False
     if block.kind == "item":
-        return row.left > block.left + 0.3 * size
+        full = before.right > edges[1] - 0.05 * (edges[1] - edges[0])
+        return row.left > block.left + 0.3 * size or (
+            full and not _SENTENCE_END.search(before.text)
+        )
     hangs = before.left < row.left and len(block.lines) == 1 and LABEL.match(before.text.split()[0])
     indented = row.left > before.left + 0.8 * size and row.left > edges[0] + 0.8 * size and not hangs
     ended = before.right < edges[1] - 0.2 * (edges[1] - edges[0]) and _SENTENCE_END.search(before.text)

@@ -88,7 +88,7 @@ def _check_text(pages: Sequence[PdfPage]) -> None:
         if not any(page.images for page in empty):
             raise Unreadable(f"it has {plural(len(pages), 'page')} and no text")
         raise Unreadable(
-            f"scanned: {len(empty)} of {plural(len(pages), 'page')} are images without text; "
+            f"no text, as in a scan: only images on {len(empty)} of {plural(len(pages), 'page')}; "
             + OCR.format(options="")
         )
     characters = [character for page in pages for word in page.words for character in word.text]
@@ -107,7 +107,7 @@ def _is_unknown(character: str) -> bool:
 
 def _notes(pages: Sequence[PdfPage]) -> Iterator[str]:
     if empty := sum(not page.words for page in pages):
-        yield f"{empty} of {plural(len(pages), 'page')} hold no text"
+        yield f"no text on {empty} of {plural(len(pages), 'page')}"
     if rotated := sum(page.rotated for page in pages):
         yield f"{plural(rotated, 'word')} at an angle left out"
 

@@ -19,7 +19,7 @@ from steep.documents.child import Unreadable
 HYPHEN = "\x02"  # PDFium's sign for a hyphen at the end of a line
 FIXED_PITCH, FORCE_BOLD = 1, 1 << 18  # font flags of the PDF specification
 
-_BLANKS = frozenset(map(ord, " \t\r\n\xa0\u2002\u2003\u2009"))
+_BLANKS = frozenset(code for code in range(0x3001) if code == 0 or chr(code).isspace())
 _HYPHENS = (2, 0xFFFE)
 _BOLD = re.compile(r"bold|black|heavy|demi|cmbx|cmssbx|bx\d|medi", re.IGNORECASE)
 _MONO = re.compile(r"mono|courier|consol|cmtt|typewriter|inconsol|sourcecode|menlo", re.IGNORECASE)
@@ -88,7 +88,7 @@ def read_page(document: Any, number: int) -> PdfPage:
         raise Unreadable(f"page {number + 1}: {error}") from error
     try:
         width, height = page.get_size()
-        words = [word for word in _words(text) if word.text]
+        words = [*_words(text, height)]
         images = 0 if len(words) > 5 else _count_images(page)
         turned = _upright(words, width, height)
         return PdfPage(tuple(turned), height, images, len(words) - len(turned))
@@ -104,7 +104,7 @@ def _count_images(page: Any) -> int:
     return sum(1 for _ in page.get_objects(filter=kinds, max_depth=4))
 
 
-def _words(text: Any) -> Iterator[PdfWord]:
+def _words(text: Any, height: float) -> Iterator[PdfWord]:
     import pypdfium2.raw as raw
 
     unicode_of = raw.FPDFText_GetUnicode
@@ -113,9 +113,9 @@ def _words(text: Any) -> Iterator[PdfWord]:
     number = text.count_chars()
     for index in range(number + 1):
         code = unicode_of(text, index) if index < number else 32
-        if code in _BLANKS or code == 0 or index == number:
+        if code in _BLANKS:
             if characters:
-                yield _word(text, "".join(characters), start, index - 1)
+                yield _word(text, "".join(characters), start, index - 1, height)
                 characters = []
             continue
         if not characters:
@@ -123,11 +123,11 @@ def _words(text: Any) -> Iterator[PdfWord]:
         hyphen = code in _HYPHENS
         characters.append(HYPHEN if hyphen else chr(code))
         if hyphen:  # the rest of the word is on the next line
-            yield _word(text, "".join(characters), start, index)
+            yield _word(text, "".join(characters), start, index, height)
             characters = []
 
 
-def _word(text: Any, characters: str, first: int, last: int) -> PdfWord:
+def _word(text: Any, characters: str, first: int, last: int, height: float) -> PdfWord:
     import pypdfium2.raw as raw
 
     box, end, matrix = raw.FS_RECTF(), raw.FS_RECTF(), raw.FS_MATRIX()
@@ -140,8 +140,8 @@ def _word(text: Any, characters: str, first: int, last: int) -> PdfWord:
         text=_joined_surrogates(characters).translate(_LIGATURES),
         left=min(box.left, end.left),
         right=max(box.right, end.right),
-        top=max(box.top, end.top),
-        bottom=min(box.bottom, end.bottom),
+        top=height - max(box.top, end.top),
+        bottom=height - min(box.bottom, end.bottom),
         size=round(size, 1),
         bold=bold,
         mono=mono,
@@ -168,23 +168,23 @@ def _font(text: Any, index: int) -> tuple[bool, bool]:
 
 
 def _upright(words: list[PdfWord], width: float, height: float) -> list[PdfWord]:
-    """Return the words at the angle of most, turned upright, with y downwards."""
+    """Return the words at the angle of most, turned upright."""
     if not words:
         return []
     angles = Counter(round(word.angle / 90) * 90 % 360 for word in words)
     most = angles.most_common(1)[0][0]
     same = [word for word in words if abs((word.angle - most + 180) % 360 - 180) <= 5]
+    if most == 0:
+        return same
     return [_turned(word, most, width, height) for word in same]
 
 
 def _turned(word: PdfWord, angle: int, width: float, height: float) -> PdfWord:
-    left, right, top, bottom = word.left, word.right, height - word.top, height - word.bottom
+    left, right, top, bottom = word.left, word.right, word.top, word.bottom
     if angle == 90:  # reads from bottom to top
-        left, right, top, bottom = word.bottom, word.top, word.left, word.right
+        left, right, top, bottom = height - bottom, height - top, left, right
     elif angle == 270:
-        left, right, top, bottom = (
-            height - word.top, height - word.bottom, width - word.right, width - word.left,
-        )  # fmt: skip
-    elif angle == 180:
+        left, right, top, bottom = top, bottom, width - right, width - left
+    else:
         left, right, top, bottom = width - right, width - left, height - bottom, height - top
     return replace(word, left=left, right=right, top=top, bottom=bottom)
