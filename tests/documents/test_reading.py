@@ -199,7 +199,10 @@ def test_another_encoding_is_named_with_the_command_that_converts(
 
 @pytest.mark.parametrize(
     ("name", "command"),
-    [("a.pdf", "pdftotext a.pdf a.txt"), ("a b.docx", "pandoc 'a b.docx' -t gfm -o 'a b'.md")],
+    [
+        ("a.doc", "soffice --headless --convert-to docx a.doc"),
+        ("a b.odt", "pandoc 'a b.odt' -t gfm -o 'a b'.md"),
+    ],
 )
 def test_unknown_kinds_name_the_command_that_converts(
     tmp_path: Path, name: str, command: str
@@ -252,7 +255,7 @@ def test_a_jsonl_of_another_kind_is_one_line_in_the_list_of_skipped(tmp_path: Pa
 
 
 def test_what_cannot_be_read_is_named_and_does_not_stop_the_rest(tmp_path: Path) -> None:
-    write(tmp_path, good_txt="Good text.", blank_txt=" \n", page_html="<p>Hello</p>")
+    write(tmp_path, good_txt="Good text.", blank_txt=" \n", page_rst="Hello")
     (tmp_path / "latin.txt").write_bytes("Caf\u00e9".encode("latin-1"))
     (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere.txt")
     reading = read_documents(tmp_path)
@@ -265,7 +268,7 @@ def test_what_cannot_be_read_is_named_and_does_not_stop_the_rest(tmp_path: Path)
         "e.g. iconv -f WINDOWS-1252 -t UTF-8 latin.txt > latin-utf8.txt"
     )
     assert "broken link" in reasons["gone.txt"]
-    assert reasons["page.html"].startswith("unknown kind '.html'; expected .txt")
+    assert reasons["page.rst"].startswith("unknown kind '.rst'; expected .txt")
 
 
 def test_a_linked_folder_is_named_and_not_followed(tmp_path: Path) -> None:
@@ -293,10 +296,10 @@ def test_half_a_surrogate_pair_cannot_spoil_a_later_write(tmp_path: Path) -> Non
     assert document.text == "odd \N{REPLACEMENT CHARACTER} end"
 
 
-@pytest.mark.parametrize("name", ["missing", "empty", "page.html", "blank.txt"])
+@pytest.mark.parametrize("name", ["missing", "empty", "page.html", "blank.txt", "page.rst"])
 def test_nothing_to_read_is_the_users_mistake(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
-    write(tmp_path, page_html="<p>Hello</p>", blank_txt="")
+    write(tmp_path, page_html="<p></p>", page_rst="Hello", blank_txt="")
     with pytest.raises(UserError) as caught:
         read_documents(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)

@@ -16,13 +16,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TextIO
 
 from steep.core.formatting import file_size
 
-WALL_FACTOR = 5  # seconds on the clock per second of processor time, on a busy machine
+WALL_FACTOR = 10  # seconds on the clock per second of processor time, on a busy machine
 CHUNK_BYTES = 1 << 20
 _CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT}
 
@@ -32,7 +34,7 @@ class ChildLimits:
     """What one file may take.
 
     Attributes:
-        seconds: Processor time; five times as much on the clock.
+        seconds: Processor time; ten times as much on the clock.
         bytes: Memory on top of the parser itself.
     """
 
@@ -190,10 +192,8 @@ def _end(child: _Child, kill: bool = True) -> None:
     child.process.wait()
     for stream in (child.process.stdin, child.process.stdout):
         assert stream
-        try:
+        with suppress(BrokenPipeError):  # a task may still be in the buffer
             stream.close()
-        except BrokenPipeError:
-            pass  # a task was still in the buffer
 
 
 @atexit.register
@@ -245,8 +245,8 @@ def _write(answer: Mapping[str, Any], answers: TextIO) -> None:
 def _limit_memory(memory_bytes: int) -> None:
     """Limit the address space to what is used now and `memory_bytes` more, on Linux."""
     try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            used = int(file.read().split()[0]) * resource.getpagesize()
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
     except OSError:
         return
+    used = int(pages) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + memory_bytes, used + memory_bytes))

@@ -78,12 +78,16 @@ def _read(project: Project, settings: DocumentsConfig) -> Reading:
     with cached_extraction(project.store / EXTRACTED):
         reading = read_documents(settings.path)
     runs = os.path.realpath(project.root / "runs")  # which, unlike `resolve`, follows any link
-    skipped = [
-        each
-        for each in reading.skipped
-        if not Path(os.path.realpath(settings.path / each.source)).is_relative_to(runs)
-    ]
-    return replace(reading, skipped=tuple(skipped))
+
+    def is_own(source: str) -> bool:
+        """Return whether a file is of a run, such as a report."""
+        return Path(os.path.realpath(settings.path / source)).is_relative_to(runs)
+
+    return replace(
+        reading,
+        documents=tuple(each for each in reading.documents if not is_own(each.source)),
+        skipped=tuple(each for each in reading.skipped if not is_own(each.source)),
+    )
 
 
 def _parts(documents: Sequence[Document], split_words: int | None) -> tuple[Document, ...]:

@@ -61,7 +61,11 @@ def _package_name(parts: ZipParts) -> str:
 def _fields(root: Any, name: str) -> Iterator[str]:
     """Yield the values of a Dublin Core field."""
     for element in root.iter():
-        if tag_of(element) == name and "purl.org/dc" in element.tag and (text := inline_text(element)):
+        if (
+            tag_of(element) == name
+            and "purl.org/dc" in element.tag
+            and (text := inline_text(element))
+        ):
             yield text
 
 

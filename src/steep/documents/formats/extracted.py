@@ -1,4 +1,4 @@
-"""What a format's `extract` returns: the text of one file as Markdown, and what its metadata say."""
+"""What a format's `extract` returns: the text of a file as Markdown, and its metadata."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ class Extracted:
     year: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
 
 
 _GENERATED = re.compile(

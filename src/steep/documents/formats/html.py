@@ -17,7 +17,15 @@ from typing import Any, TypeVar
 from steep.core.words import count_words
 from steep.documents.child import Unreadable
 from steep.documents.formats.extracted import Extracted
-from steep.documents.formats.markup import check_depth, drop, inline_text, is_hidden, tag_of, to_markdown
+from steep.documents.formats.markup import (
+    check_depth,
+    drop,
+    fill_spans,
+    inline_text,
+    is_hidden,
+    tag_of,
+    to_markdown,
+)
 
 LEAST_KEPT = 0.2  # of the words outside navigation and links; with fewer the finder is not trusted
 MARKS = (
@@ -28,13 +36,17 @@ MARKS = (
 CHARSET_BYTES = 4096  # in which a page names its encoding
 
 _Value = TypeVar("_Value")
-_CHARSET = re.compile(rb"""<(?:meta|\?xml)[^>]*?(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]+)""", re.I)
-_NAVIGATION = frozenset(
-    "nav footer aside form script style noscript template iframe svg dialog".split()
+_CHARSET = re.compile(
+    rb"""<(?:meta|\?xml)[^>]*?(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]+)""", re.I
 )
-_NAVIGATION_ROLES = frozenset(
-    "navigation banner contentinfo search complementary menu menubar dialog alert".split()
-)
+_NAVIGATION = frozenset((
+    "nav", "footer", "aside", "form", "script", "style", "noscript", "template", "iframe",
+    "svg", "dialog",
+))  # fmt: skip
+_NAVIGATION_ROLES = frozenset((
+    "navigation", "banner", "contentinfo", "search", "complementary", "menu", "menubar",
+    "dialog", "alert",
+))  # fmt: skip
 _YEAR = re.compile(r"(?<!\d)(1[5-9]\d\d|20\d\d)(?!\d)")
 _TITLE_META = ("og:title", "twitter:title", "dc.title", "citation_title")
 _AUTHOR_META = ("author", "article:author", "dc.creator", "citation_author", "parsely-author")
@@ -61,7 +73,8 @@ def extract(path: str) -> Extracted:
     kept = _main_content(page)
     words, kept_words = count_words(whole), count_words(kept)
     linked = sum(count_words(inline_text(each)) for each in plain.iter("a"))
-    if kept_words < LEAST_KEPT * (words - linked):
+    flattened = "\n\n" not in kept and whole.count("\n") > 2  # its last resort: all in one line
+    if flattened or kept_words < LEAST_KEPT * (words - linked):
         kept, kept_words = whole, words
     facts = {"encoding": encoding, "kept": f"{kept_words:,} of {words:,} words"}
     meta = _meta(page)
@@ -135,9 +148,9 @@ def _main_content(page: Any) -> str:
     """Return the content that trafilatura finds, in its own elements renamed to those of HTML."""
     import trafilatura
 
-    found = trafilatura.bare_extraction(
-        copy.deepcopy(page), include_comments=False, include_formatting=True
-    )
+    searched = copy.deepcopy(page)
+    fill_spans(searched)
+    found = trafilatura.bare_extraction(searched, include_comments=False, include_formatting=True)
     if found is None:
         return ""
     for element in found.body.iter():

@@ -5,6 +5,7 @@ Emphasis and addresses of links are left out, since they are no part of what a t
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -13,18 +14,22 @@ from steep.documents.child import Unreadable
 from steep.documents.formats.markdown import fenced, heading, indented, paragraph, table
 
 DEEPEST = 400  # elements within one another; real pages stay below 100
+TOO_DEEP = f"its elements are nested more than {DEEPEST} deep, as in no real page"
 MOST_CELLS = 200_000  # of one table, with spans filled in
 LAYOUT_CELL = 1500  # characters; a table with longer cells arranges a page
 
-_SKIPPED = frozenset(
-    "script style noscript template svg head title button select option input textarea iframe "
-    "object audio video canvas img map".split()
-)
-_BLOCKS = frozenset(
-    "html body div section article main aside header footer nav p h1 h2 h3 h4 h5 h6 ul ol menu dl "
-    "dt dd li table thead tbody tfoot tr td th caption pre blockquote hr figure figcaption details "
-    "summary address form fieldset legend center".split()
-)
+_SKIPPED = frozenset((
+    "script", "style", "noscript", "template", "svg", "head", "title", "button", "select",
+    "option", "input", "textarea", "iframe", "object", "audio", "video", "canvas", "img",
+    "map",
+))  # fmt: skip
+_BLOCKS = frozenset((
+    "html", "body", "div", "section", "article", "main", "aside", "header", "footer", "nav",
+    "p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "menu", "dl", "dt", "dd", "li",
+    "table", "thead", "tbody", "tfoot", "tr", "td", "th", "caption", "pre", "blockquote",
+    "hr", "figure", "figcaption", "details", "summary", "address", "form", "fieldset",
+    "legend", "center",
+))  # fmt: skip
 _BLANKS = re.compile(r"[ \t\n\r\f\xa0]+")
 _AROUND_BREAK = re.compile(r" *\x00 *")
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
@@ -52,7 +57,7 @@ def check_depth(root: Any) -> None:
         level = [child for element in level for child in element]
         if not level:
             return
-    raise Unreadable(f"its elements are nested more than {DEEPEST} deep, as in no real page")
+    raise Unreadable(TOO_DEEP)
 
 
 def tag_of(element: Any) -> str:
@@ -154,7 +159,8 @@ def _block(element: Any, tag: str) -> Iterator[str]:
         if code.strip():
             yield fenced(code.rstrip(), _language(element))
     elif tag == "blockquote":
-        yield from (indented(each, "> ", "> ") for each in ["\n>\n".join(_blocks(element))] if each)
+        quoted = "\n\n".join(_blocks(element)).split("\n")
+        yield from ["\n".join(f"> {line}".rstrip() for line in quoted)] if any(quoted) else []
     elif tag != "hr":
         yield from _blocks(element)
 
@@ -200,7 +206,7 @@ def _definitions(element: Any) -> Iterator[str]:
 
 
 def _table(element: Any) -> Iterator[str]:
-    rows = [row for row in element.iter() if tag_of(row) == "tr" and _table_of(row) is element]
+    rows = _rows(element)
     for caption in element:
         if tag_of(caption) == "caption":
             yield from _paragraph([inline_text(caption)])
@@ -211,6 +217,23 @@ def _table(element: Any) -> Iterator[str]:
                 yield from _blocks(cell) if tag_of(cell) in ("td", "th") else ()
     elif text := table(grid):
         yield text
+
+
+def fill_spans(root: Any) -> None:
+    """Give each table below `root` a cell of its own where another spans rows or columns."""
+    for element in root.iter("table"):
+        rows = _rows(element)
+        if any(cell.get("rowspan") or cell.get("colspan") for row in rows for cell in row):
+            for row, line in zip(rows, [*_grid(rows)], strict=True):
+                filled = [copy.deepcopy(cell) for cell in line]
+                row[:] = filled
+                for cell in filled:
+                    cell.attrib.pop("rowspan", None)
+                    cell.attrib.pop("colspan", None)
+
+
+def _rows(element: Any) -> list[Any]:
+    return [row for row in element.iter() if tag_of(row) == "tr" and _table_of(row) is element]
 
 
 def _table_of(row: Any) -> Any:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import posixpath
 import zipfile
 import zlib
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import unquote
 
 from steep.core.formatting import file_size
 from steep.documents.child import Unreadable
-from steep.documents.formats.markup import check_depth
+from steep.documents.formats.markup import TOO_DEEP, check_depth
 
 MOST_BYTES = 256 << 20  # of all parts that are read, unpacked
 MOST_PARTS = 20_000
@@ -29,7 +30,7 @@ class ZipParts:
     """
 
     def __init__(self, path: str, what: str) -> None:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             start = file.read(len(OLE))
         if start == OLE:
             raise Unreadable(
@@ -50,7 +51,10 @@ class ZipParts:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self._zip.close()
 
@@ -113,9 +117,15 @@ def parsed_xml(data: bytes, name: str) -> Any:
     if b"<!ENTITY" in data.replace(b"\0", b""):  # also in UTF-16
         raise Unreadable(f"{name} declares entities, which may hide a bomb; none are read")
     parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=True, remove_comments=True
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=True,
+        remove_comments=True,
     )
     try:
         return etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
+        if "Excessive depth" in str(error):  # the parser's own limit is 2,048
+            raise Unreadable(TOO_DEEP) from error
         raise Unreadable(f"damaged: {name}: {error}") from error

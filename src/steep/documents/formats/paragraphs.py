@@ -26,7 +26,9 @@ LONGEST_HEADING = 200  # characters
 PARAGRAPH_GAP = 1.3  # distance of two paragraphs, in distances of lines
 
 _NUMBER = re.compile(r"\d+|\b[ivxlc]+\b")
-_BULLET = re.compile(r"[-*\u2022\u2023\u2043\u25aa\u25ab\u25cf\u25cb\u25e6\u2013\uf0b7\u00b7\u25a0\u2756]\s+(?=\S)")
+_BULLET = re.compile(
+    r"[-*\u2022\u2023\u2043\u25aa\u25ab\u25cf\u25cb\u25e6\u2013\uf0b7\u00b7\u25a0\u2756]\s+(?=\S)"
+)
 _NUMBERED = re.compile(r"(\d{1,3})[.)]\s+(?=\S)")
 _SECTION = re.compile(r"(?:\d+(?:\.\d+)*\.?|[A-Z]\.(?:\d+\.?)*|[IVX]+\.|Appendix \w+)\s+\S")
 _ROMAN_SECTION = re.compile(r"[IVX]+\.\s+[A-Z][A-Z\s,:&-]+$")
@@ -66,7 +68,8 @@ class Typography:
 
 def running_lines(pages: Sequence[Sequence[Fragment]]) -> list[set[Fragment]]:
     """Return, for each page, the fragments of lines that other pages repeat at the same height."""
-    edges = [_edge_rows(page) for page in pages]
+    most = LARGER * _usual_size(each for page in pages for each in page)
+    edges = [[row for row in _edge_rows(page) if row.main.size < most] for page in pages]
     repeated = _repeated([{_running_key(row) for row in rows} for rows in edges])
     heights: Counter[tuple[int, bool]] = Counter()
     for rows in edges:
@@ -75,7 +78,7 @@ def running_lines(pages: Sequence[Sequence[Fragment]]) -> list[set[Fragment]]:
         )
     # Where most outermost lines are repeated, a head that changes with the section is one, too.
     margins = {at for at, _ in heights if heights[at, True] > heights[at, False] > 0}
-    return [
+    found = [
         {
             cell
             for place, row in enumerate(rows)
@@ -85,6 +88,20 @@ def running_lines(pages: Sequence[Sequence[Fragment]]) -> list[set[Fragment]]:
         }
         for rows in edges
     ]
+    # A page on which nothing else stands is a copy of another, and not all margin.
+    return [
+        set() if running >= set(page) else running
+        for running, page in zip(found, pages, strict=True)
+    ]
+
+
+def _usual_size(found: Iterable[Fragment]) -> float:
+    """Return the size of the text, by the width that each size takes, as Chinese is dense."""
+    sizes: defaultdict[float, float] = defaultdict(float)
+    for each in found:
+        if not each.mono:
+            sizes[each.size] += each.right - each.left
+    return max(sizes, key=lambda each: sizes[each], default=0.0) or 10.0
 
 
 def _repeated(pages: Sequence[set[tuple[str, int]]]) -> set[tuple[str, int]]:
@@ -116,25 +133,20 @@ def _running_key(row: Row) -> tuple[str, int]:
 
 def typography(pages: Sequence[Page]) -> Typography:
     """Return the size that most characters have, and the usual distance of lines in it."""
-    sizes: defaultdict[float, float] = defaultdict(float)
     distances: list[float] = []
     for page in pages:
         for region in page.regions:
             rows = [row for row in region if isinstance(row, Row)]
-            for row in rows:
-                if not row.main.mono:  # by width, as Chinese takes few characters
-                    sizes[row.main.size] += row.main.right - row.main.left
             for before, row in pairwise(rows):
                 if before.main.size == row.main.size > 0:
                     distances.append((row.bottom - before.bottom) / row.main.size)
-    size = max(sizes, key=lambda each: sizes[each], default=10.0)
+    lines = (row for page in pages for region in page.regions for row in region)
+    size = _usual_size(row.main for row in lines if isinstance(row, Row))
     near = [each for each in distances if 0.5 < each < 2.5]
-    return Typography(size or 10.0, median(near) if near else 1.2)
+    return Typography(size, median(near) if near else 1.2)
 
 
-def blocks_of(
-    pages: Sequence[Page], usual: Typography, outline: Mapping[str, int]
-) -> list[Block]:
+def blocks_of(pages: Sequence[Page], usual: Typography, outline: Mapping[str, int]) -> list[Block]:
     """Return the blocks of all pages; a paragraph may go on in the next column or page."""
     blocks: list[Block] = []
     for page in pages:
@@ -282,8 +294,12 @@ def _same_block(
             full and not _SENTENCE_END.search(before.text)
         )
     hangs = before.left < row.left and len(block.lines) == 1 and LABEL.match(before.text.split()[0])
-    indented = row.left > before.left + 0.8 * size and row.left > edges[0] + 0.8 * size and not hangs
-    ended = before.right < edges[1] - 0.2 * (edges[1] - edges[0]) and _SENTENCE_END.search(before.text)
+    indented = (
+        row.left > before.left + 0.8 * size and row.left > edges[0] + 0.8 * size and not hangs
+    )
+    ended = before.right < edges[1] - 0.2 * (edges[1] - edges[0]) and _SENTENCE_END.search(
+        before.text
+    )
     return not indented and not ended
 
 
@@ -351,7 +367,11 @@ def _rendered(block: Block, level: int, known: set[str]) -> str:
     if block.kind == "heading":
         return heading(block.level or level, text)
     if block.kind == "item":
-        return _BULLET.sub("- ", text, count=1) if _BULLET.match(text) else _NUMBERED.sub(r"\1. ", text, count=1)
+        return (
+            _BULLET.sub("- ", text, count=1)
+            if _BULLET.match(text)
+            else _NUMBERED.sub(r"\1. ", text, count=1)
+        )
     return paragraph(text)
 
 

@@ -89,19 +89,27 @@ def _within(bounds: Sequence[tuple[float, float]], row: Row) -> bool:
     return len(touched) <= 1
 
 
-def _grid(rows: Sequence[Row], bounds: Sequence[tuple[float, float]]) -> tuple[tuple[str, ...], ...]:
+def _grid(
+    rows: Sequence[Row], bounds: Sequence[tuple[float, float]]
+) -> tuple[tuple[str, ...], ...]:
     """Return the cells; a line of one cell continues the row above it."""
     grid: list[list[str]] = []
     for row in rows:
         line = [""] * len(bounds)
         for cell in row.cells:
             column = next(
-                (at for at, (left, right) in enumerate(bounds) if cell.left < right and left < cell.right),
+                (
+                    at
+                    for at, (left, right) in enumerate(bounds)
+                    if cell.left < right and left < cell.right
+                ),
                 len(bounds) - 1,
             )
             line[column] = f"{line[column]} {cell.text}".strip()
         if grid and not _is_tabular(row):
-            grid[-1] = [f"{above} {text}".strip() for above, text in zip(grid[-1], line, strict=True)]
+            grid[-1] = [
+                f"{above} {text}".strip() for above, text in zip(grid[-1], line, strict=True)
+            ]
         else:
             grid.append(line)
     return tuple(map(tuple, grid))

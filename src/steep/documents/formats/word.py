@@ -105,7 +105,9 @@ def _lists(parts: ZipParts, name: str | None) -> dict[tuple[str, str], str]:
     if name is None or not parts.has(name):
         return {}
     root = parts.xml(name)
-    abstract = {attribute(each, "abstractNumId"): each for each in root if tag_of(each) == "abstractnum"}
+    abstract = {
+        attribute(each, "abstractNumId"): each for each in root if tag_of(each) == "abstractnum"
+    }
     formats: dict[tuple[str, str], str] = {}
     for each in root:
         if tag_of(each) == "num":
