@@ -23,6 +23,7 @@ from steep.documents.formats.markup import (
     fill_spans,
     inline_text,
     is_hidden,
+    shown_text,
     tag_of,
     to_markdown,
 )
@@ -69,13 +70,13 @@ def extract(path: str) -> Extracted:
     text, encoding = decode(Path(path).read_bytes())
     page = parsed_html(text)
     plain = _without_navigation(page)
-    whole = to_markdown(plain)
     kept = _main_content(page)
-    words, kept_words = count_words(whole), count_words(kept)
-    linked = sum(count_words(inline_text(each)) for each in plain.iter("a"))
-    flattened = "\n\n" not in kept and whole.count("\n") > 2  # its last resort: all in one line
+    words, kept_words = count_words(shown_text(plain)), count_words(kept)
+    linked = sum(count_words(shown_text(each)) for each in plain.iter("a"))
+    flattened = "\n" not in kept  # the last resort of the finder: all words in one line
     if flattened or kept_words < LEAST_KEPT * (words - linked):
-        kept, kept_words = whole, words
+        kept = to_markdown(plain)
+        kept_words = words
     facts = {"encoding": encoding, "kept": f"{kept_words:,} of {words:,} words"}
     meta = _meta(page)
     return Extracted(
@@ -150,7 +151,10 @@ def _main_content(page: Any) -> str:
 
     searched = copy.deepcopy(page)
     fill_spans(searched)
-    found = trafilatura.bare_extraction(searched, include_comments=False, include_formatting=True)
+    # `fast` leaves out comparisons with other finders, which gain nothing on labeled pages.
+    found = trafilatura.bare_extraction(
+        searched, include_comments=False, include_formatting=True, fast=True
+    )
     if found is None:
         return ""
     for element in found.body.iter():

@@ -92,6 +92,17 @@ def inline_text(element: Any) -> str:
     return _AROUND_BREAK.sub("\n", text).strip()
 
 
+def shown_text(element: Any) -> str:
+    """Return all texts within an element that a reader sees, in one line."""
+    texts: list[str] = [element.text or ""]
+    for child in element:
+        tag = tag_of(child)
+        if tag and tag not in _SKIPPED and not is_hidden(child):
+            texts.append(shown_text(child))
+        texts.append(child.tail or "")
+    return " ".join(texts)
+
+
 def _inline(element: Any) -> Iterator[str]:
     yield element.text or ""
     for child in element:

@@ -7,6 +7,7 @@ Scanned files and files whose fonts do not say which characters they show are re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ MOST_EMPTY = 0.8  # share of pages without text from which a file counts as scan
 MOST_UNKNOWN = 0.2  # share of characters without a meaning
 DEEPEST_OUTLINE = 6
 
+# Private use, replacement and control characters.
+_UNKNOWN = re.compile("[\ue000-\uf8ff\ufffd\U000f0000-\U0010ffff\x03-\x1f]")
 OCR = "recognize its text first: ocrmypdf {options}IN.pdf OUT.pdf"
 
 
@@ -91,18 +94,13 @@ def _check_text(pages: Sequence[PdfPage]) -> None:
             f"no text, as in a scan: only images on {len(empty)} of {plural(len(pages), 'page')}; "
             + OCR.format(options="")
         )
-    characters = [character for page in pages for word in page.words for character in word.text]
-    unknown = sum(map(_is_unknown, characters))
-    if unknown > MOST_UNKNOWN * len(characters):
+    text = "".join(word.text for page in pages for word in page.words)
+    unknown = 0 if text.isascii() and text.isprintable() else len(_UNKNOWN.findall(text))
+    if unknown > MOST_UNKNOWN * len(text):
         raise Unreadable(
             f"its fonts do not say which characters they show ({unknown:,} of "
-            f"{len(characters):,} are unknown); " + OCR.format(options="--force-ocr ")
+            f"{len(text):,} are unknown); " + OCR.format(options="--force-ocr ")
         )
-
-
-def _is_unknown(character: str) -> bool:
-    code = ord(character)
-    return 0xE000 <= code < 0xF900 or code == 0xFFFD or code >= 0xF0000 or 2 < code < 32
 
 
 def _notes(pages: Sequence[PdfPage]) -> Iterator[str]:

@@ -10,7 +10,7 @@ import ctypes
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,8 +19,8 @@ from steep.documents.child import Unreadable
 HYPHEN = "\x02"  # PDFium's sign for a hyphen at the end of a line
 FIXED_PITCH, FORCE_BOLD = 1, 1 << 18  # font flags of the PDF specification
 
-_BLANKS = frozenset(code for code in range(0x3001) if code == 0 or chr(code).isspace())
-_HYPHENS = (2, 0xFFFE)
+_HYPHENS = "\x02\ufffe"
+_WORD = re.compile(rf"[^\s\0{_HYPHENS}]+[{_HYPHENS}]?|[{_HYPHENS}]")
 _BOLD = re.compile(r"bold|black|heavy|demi|cmbx|cmssbx|bx\d|medi", re.IGNORECASE)
 _MONO = re.compile(r"mono|courier|consol|cmtt|typewriter|inconsol|sourcecode|menlo", re.IGNORECASE)
 _LIGATURES = str.maketrans(
@@ -105,66 +105,84 @@ def _count_images(page: Any) -> int:
 
 
 def _words(text: Any, height: float) -> Iterator[PdfWord]:
+    reader = _StyleReader(text)
+    for match in _WORD.finditer("".join(map(chr, _codes(text)))):
+        word = match[0]
+        if word[-1] in _HYPHENS:  # the rest of the word is on the next line
+            word = word[:-1] + HYPHEN
+        yield _word(reader, word, match.start(), match.end() - 1, height)
+
+
+def _codes(text: Any) -> Sequence[int]:
+    """Return the code of each character: in one call, unless some have none or two in UTF-16."""
     import pypdfium2.raw as raw
 
-    unicode_of = raw.FPDFText_GetUnicode
-    characters: list[str] = []
-    start = 0
     number = text.count_chars()
-    for index in range(number + 1):
-        code = unicode_of(text, index) if index < number else 32
-        if code in _BLANKS:
-            if characters:
-                yield _word(text, "".join(characters), start, index - 1, height)
-                characters = []
-            continue
-        if not characters:
-            start = index
-        hyphen = code in _HYPHENS
-        characters.append(HYPHEN if hyphen else chr(code))
-        if hyphen:  # the rest of the word is on the next line
-            yield _word(text, "".join(characters), start, index, height)
-            characters = []
+    buffer = (ctypes.c_ushort * (number + 1))()
+    if raw.FPDFText_GetText(text, 0, number, buffer) == number + 1:
+        return [*buffer[:number]]
+    return [raw.FPDFText_GetUnicode(text, index) for index in range(number)]
 
 
-def _word(text: Any, characters: str, first: int, last: int, height: float) -> PdfWord:
-    import pypdfium2.raw as raw
+class _StyleReader:
+    """Font and angle of characters, asked for once per text object of the page."""
 
-    box, end, matrix = raw.FS_RECTF(), raw.FS_RECTF(), raw.FS_MATRIX()
-    raw.FPDFText_GetLooseCharBox(text, first, box)
-    raw.FPDFText_GetLooseCharBox(text, last, end)
-    raw.FPDFText_GetMatrix(text, first, matrix)
-    size = raw.FPDFText_GetFontSize(text, first) * math.hypot(matrix.c, matrix.d)
-    bold, mono = _font(text, first)
+    def __init__(self, text: Any) -> None:
+        import pypdfium2.raw as raw
+
+        self.raw = raw
+        self.text = text
+        self._object = 0
+        self._style = (0.0, False, False, 0)
+
+    def style(self, index: int) -> tuple[float, bool, bool, int]:
+        """Return size, whether bold, whether of fixed pitch, and angle."""
+        found = self.raw.FPDFText_GetTextObject(self.text, index)
+        address = ctypes.addressof(found.contents) if found else 0
+        if not address or address != self._object:
+            self._object = address
+            matrix = self.raw.FS_MATRIX()
+            self.raw.FPDFText_GetMatrix(self.text, index, matrix)
+            scale = math.hypot(matrix.c, matrix.d)
+            size = round(self.raw.FPDFText_GetFontSize(self.text, index) * scale, 1)
+            angle = round(math.degrees(math.atan2(matrix.b, matrix.a))) % 360
+            self._style = (size, *self._font(index), angle)
+        return self._style
+
+    def _font(self, index: int) -> tuple[bool, bool]:
+        name, flags = ctypes.create_string_buffer(100), ctypes.c_int()
+        self.raw.FPDFText_GetFontInfo(self.text, index, name, len(name), flags)
+        shown = name.value.decode("utf-8", "replace").rpartition("+")[2]
+        fixed = flags.value > 0 and bool(flags.value & FIXED_PITCH)
+        forced = flags.value > 0 and bool(flags.value & FORCE_BOLD)
+        return forced or bool(_BOLD.search(shown)), fixed or bool(_MONO.search(shown))
+
+
+def _word(reader: _StyleReader, characters: str, first: int, last: int, height: float) -> PdfWord:
+    raw = reader.raw
+    box = end = raw.FS_RECTF()
+    raw.FPDFText_GetLooseCharBox(reader.text, first, box)
+    if last != first:
+        end = raw.FS_RECTF()
+        raw.FPDFText_GetLooseCharBox(reader.text, last, end)
+    size, bold, mono, angle = reader.style(first)
     return PdfWord(
-        text=_joined_surrogates(characters).translate(_LIGATURES),
+        text=characters if characters.isascii() else _readable(characters),
         left=min(box.left, end.left),
         right=max(box.right, end.right),
         top=height - max(box.top, end.top),
         bottom=height - min(box.bottom, end.bottom),
-        size=round(size, 1),
+        size=size,
         bold=bold,
         mono=mono,
-        angle=round(math.degrees(math.atan2(matrix.b, matrix.a))) % 360,
+        angle=angle,
     )
 
 
-def _joined_surrogates(text: str) -> str:
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _font(text: Any, index: int) -> tuple[bool, bool]:
-    """Return whether the font of a character is bold, and whether it has a fixed pitch."""
-    import pypdfium2.raw as raw
-
-    name, flags = ctypes.create_string_buffer(100), ctypes.c_int()
-    raw.FPDFText_GetFontInfo(text, index, name, len(name), flags)
-    shown = name.value.decode("utf-8", "replace").rpartition("+")[2]
-    fixed = flags.value > 0 and bool(flags.value & FIXED_PITCH)
-    forced = flags.value > 0 and bool(flags.value & FORCE_BOLD)
-    return forced or bool(_BOLD.search(shown)), fixed or bool(_MONO.search(shown))
+def _readable(text: str) -> str:
+    """Return the text with surrogate pairs joined and ligatures spelled out."""
+    joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return joined.translate(_LIGATURES)
 
 
 def _upright(words: list[PdfWord], width: float, height: float) -> list[PdfWord]:
