@@ -15,11 +15,13 @@ import selectors
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any, TextIO
 
 from steep.core.formatting import file_size
@@ -206,6 +208,7 @@ def end_idle_children() -> None:
 def serve(seconds: float, memory_bytes: int) -> None:
     """Answer each task of the standard input with one line on the standard output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
+    Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)  # what a library prints is no answer
     limited = False
@@ -221,6 +224,13 @@ def serve(seconds: float, memory_bytes: int) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         _write(answer, answers)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent has ended without a word, within a second."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _answer(work: Any, path: str, memory_bytes: int) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def read_documents(path: Path) -> Reading:
         raise UserError("There are no documents here: no such file or folder.", where=path)
     files, skipped = _walk(path) if path.is_dir() else ({path.name: path}, [])
     ids = _file_ids(files)
-    with extracted_ahead(files.values()):
+    with extracted_ahead(files):
         readings = [_read_file(file, name, ids.get(name, name)) for name, file in files.items()]
     reading = merge_readings([*readings, Reading((), tuple(skipped), 0)])
     if not reading.documents:

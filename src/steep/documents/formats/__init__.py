@@ -6,8 +6,7 @@ libraries come with `pip install 'steep[documents]'` and are imported in the chi
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -15,15 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from steep.core.files import content_hash
-from steep.core.formatting import plural
-from steep.documents.child import Answer, ChildLimits, Task, run_tasks
+from steep.core.progress import Progress, erase_line
+from steep.documents.child import Answer, ChildLimits, Task, end_idle_children, run_tasks
 from steep.documents.clean import clean_text, one_line
 from steep.documents.document import Document, Reading, Skipped
 from steep.documents.extraction_cache import ExtractionCache, cached_extraction, current_cache
 
 LIMITS = ChildLimits()
-
-log = logging.getLogger("steep")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +62,10 @@ def read_format(path: Path, name: str, file_id: str) -> Reading:
 
     Args:
         path: The file.
-        name: For messages, and the document's source.
+        name: Its name, with the suffix; for messages, and the document's source.
         file_id: The document's id.
     """
-    kind = _format(path)
+    kind = FORMATS[Path(name).suffix.lower()]
     if kind.missing:
         reason = f"{kind.name} needs {kind.missing}; pip install 'steep[documents]'"
         return Reading((), (Skipped(name, reason),), 1)
@@ -88,20 +85,35 @@ def read_format(path: Path, name: str, file_id: str) -> Reading:
 
 
 @contextmanager
-def extracted_ahead(paths: Iterable[Path]) -> Iterator[None]:
-    """Extract the files among these that no cache has, on all cores, for `read_format` later."""
+def extracted_ahead(files: Mapping[str, Path]) -> Iterator[None]:
+    """Extract the files that no cache has, on all cores, for `read_format` later.
+
+    Args:
+        files: Of any kind, by their names; on the disk they may lie under others.
+    """
     cache = current_cache()
     with cached_extraction(cache.directory if cache else None) as cache:
         keys: dict[str, Task] = {}
-        for path in paths:
-            if (kind := FORMATS.get(path.suffix.lower())) and not kind.missing and path.is_file():
+        for name, path in files.items():
+            kind = FORMATS.get(Path(name).suffix.lower())
+            if kind and not kind.missing and path.is_file():
                 _add(keys, path, kind, cache)
         if len(keys) > 1:
-            log.info("reading %s", plural(len(keys), "PDF, Office or web file"))
-            names = {task: key for key, task in keys.items()}
-            for task, answer in run_tasks(keys.values(), LIMITS):
-                _keep(cache, names[task], answer)
+            _extract(keys, cache)
         yield
+
+
+def _extract(tasks: Mapping[str, Task], cache: ExtractionCache) -> None:
+    """Run tasks by their keys on all cores, and keep their answers."""
+    keys = {task: key for key, task in tasks.items()}
+    progress = Progress("reading", len(tasks), "files")
+    try:
+        for done, (task, answer) in enumerate(run_tasks(keys, LIMITS), start=1):
+            _keep(cache, keys[task], answer)
+            progress.update(done)
+    finally:
+        erase_line()
+        end_idle_children()
 
 
 def _add(keys: dict[str, Task], path: Path, kind: Format, cache: ExtractionCache) -> None:
@@ -111,10 +123,6 @@ def _add(keys: dict[str, Task], path: Path, kind: Format, cache: ExtractionCache
         return  # `read_format` meets it again, where it is reported
     if _known(cache, key) is None:
         keys[key] = _task(path, kind)
-
-
-def _format(path: Path) -> Format:
-    return FORMATS[path.suffix.lower()]
 
 
 def _key(path: Path, kind: Format) -> str:

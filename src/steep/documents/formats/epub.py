@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from html.entities import name2codepoint
-from pathlib import Path
 from typing import Any
 
 from steep.documents.child import Unreadable
@@ -43,7 +42,7 @@ def extract(path: str) -> Extracted:
     date = _YEAR.search(next(_fields(root, "date"), ""))
     return Extracted(
         text=text,
-        title=next(_fields(root, "title"), None) or Path(path).stem,
+        title=next(_fields(root, "title"), None),
         author=" and ".join(_fields(root, "creator")) or None,
         year=int(date[0]) if date else None,
         metadata={"chapters": str(sum(map(bool, chapters)))},

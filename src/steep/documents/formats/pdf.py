@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from steep.core.formatting import plural
@@ -62,7 +61,7 @@ def extract(path: str) -> Extracted:
     facts = {"pages": str(len(pages)), "running_lines": str(sum(map(bool, running)))}
     return Extracted(
         text=markdown_of(blocks, usual),
-        title=given_title(meta.get("Title")) or _largest_heading(blocks) or Path(path).stem,
+        title=given_title(meta.get("Title")) or _largest_heading(blocks),
         author=given_author(meta.get("Author")),
         metadata=facts,
         notes=(*notes, *_notes(pages)),
