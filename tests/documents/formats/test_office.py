@@ -89,6 +89,11 @@ def test_merged_cells_stand_in_each_row_and_column(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_tables_within_tables_are_read_once(tmp_path: Path) -> None:
+    start, end = "<w:tbl><w:tr><w:tc>", "</w:tc></w:tr></w:tbl>"
+    assert blocks(docx(tmp_path / "a.docx", start * 60 + p("inner") + end * 60)) == ["inner"]
+
+
 def test_text_boxes_and_controls_are_read_once(tmp_path: Path) -> None:
     box = f"<w:txbxContent>{p('boxed')}</w:txbxContent>"
     body = (

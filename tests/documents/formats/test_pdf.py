@@ -70,6 +70,16 @@ def test_two_columns_are_read_one_after_the_other(tmp_path: Path, by_row: bool) 
     ]
 
 
+def test_a_table_within_a_column_does_not_hide_the_columns(tmp_path: Path) -> None:
+    page = [*lines(60, 150, *LEFT, *RIGHT), *lines(310, 150, *RIGHT)]
+    for at in range(5):
+        y = 150 + 12 * (len(RIGHT) + 1 + at)
+        page += [Text(310 + 70 * n, y, f"{name} {at}") for n, name in enumerate("abc")]
+    blocks = text_of(pdf(tmp_path / "a.pdf", [page])).split("\n\n")
+    assert blocks[0] == " ".join([*LEFT, *RIGHT]) and blocks[1] == " ".join(RIGHT)
+    assert blocks[2].startswith("| a 0 | b 0 | c 0 |\n| --- | --- | --- |\n| a 1 | b 1 | c 1 |")
+
+
 def test_cells_in_columns_become_a_table_and_wrapped_cells_are_joined(tmp_path: Path) -> None:
     rows = [("Route", "Fare", "Runs"), ("North", "4.50", "daily"), ("South", "6.00", "on")]
     page = lines(72, 80, *LEFT)

@@ -18,8 +18,8 @@ from steep.documents.formats.pdfium import PdfWord
 WIDE_GAP = 1.3  # in font sizes; a wider one ends a fragment
 SAME_LINE = 0.5  # overlap of two boxes on one line, in heights of the lower one
 LEAST_ROWS = 4  # with text on both sides, to believe in a gutter
-LEAST_CHARACTERS = 15  # of the median fragment of a column; cells of tables are shorter
-LEAST_FILLED = 0.55  # share of a column's width that its median fragment fills
+LEAST_CHARACTERS = 15  # of a line in a column; cells of tables are shorter
+LEAST_FILLED = 0.55  # share of a column's width that a line fills
 
 _UNSPACED = re.compile("[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]")
 
@@ -207,8 +207,13 @@ def _parts_text(rows: Sequence[Row], gutter: float) -> bool:
 
 
 def _is_text(cells: Sequence[Fragment]) -> bool:
+    """Return whether most characters stand in long lines that fill their column."""
     width = max(cell.right for cell in cells) - min(cell.left for cell in cells)
-    filled = median(cell.right - cell.left for cell in cells)
-    characters = median(len(cell.text) for cell in cells)
-    spaced = not _UNSPACED.search("".join(cell.text for cell in cells[:5]))
-    return filled >= LEAST_FILLED * width and characters >= (LEAST_CHARACTERS if spaced else 6)
+    lines = [
+        cell
+        for cell in cells
+        if cell.right - cell.left >= LEAST_FILLED * width
+        and len(cell.text) >= (LEAST_CHARACTERS if not _UNSPACED.search(cell.text) else 6)
+    ]
+    in_lines = sum(len(cell.text) for cell in lines)
+    return len(lines) >= LEAST_ROWS and in_lines >= 0.5 * sum(len(cell.text) for cell in cells)

@@ -39,7 +39,7 @@ class ZipParts:
             )
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise Unreadable(f"damaged, or no {what}: {error}") from error
         names = self._zip.namelist()
         if len(names) > MOST_PARTS:

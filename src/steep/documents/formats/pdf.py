@@ -1,6 +1,6 @@
 """PDF files: PDFium gives characters, fonts and boxes; layout, headings and tables are found here.
 
-    74 pages per second of processor time for text of one column (benchmarks/documents.py)
+    60 dense pages per second of processor time; PDFium alone 880 (benchmarks/documents.py)
 
 Scanned files and files whose fonts do not say which characters they show are refused with advice.
 """

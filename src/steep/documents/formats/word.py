@@ -227,23 +227,23 @@ def _footnotes(word: _Word, parts: ZipParts, related: dict[str, str]) -> Iterato
 
 def _table(word: _Word, element: Any) -> Iterator[str]:
     """Yield a table; one of a single column only arranges the page, and gives its blocks."""
-    rows = [each for each in _rows(element)]
     grid: list[list[str]] = []
-    for row in rows:
+    blocks: list[str] = []
+    for row in _rows(element):
         line: list[str] = []
         for cell in _cells(row):
             span = value(child(cell, "tcpr", "gridspan")) or "1"
             merged = child(cell, "tcpr", "vmerge")
             continues = merged is not None and value(merged) != "restart"
-            text = " ".join(" ".join(_blocks(word, cell)).split())
+            inside = [*_blocks(word, cell)]
+            blocks += inside
+            text = " ".join(" ".join(inside).split())
             above = grid[-1][len(line)] if grid and len(line) < len(grid[-1]) else ""
             columns = min(int(span), MOST_COLUMNS) if span.isdecimal() else 1
             line += [above if continues else text] * columns
         grid.append(line)
     if max(map(len, grid), default=0) < 2:
-        for row in rows:
-            for cell in _cells(row):
-                yield from _blocks(word, cell)
+        yield from blocks
     elif text := table(grid):
         yield text
 
