@@ -55,6 +55,35 @@ def test_a_page_in_which_no_article_is_found_is_kept_whole(tmp_path: Path) -> No
     assert "| part 8 | 24 kg |" in found.text and "Menu" not in found.text
 
 
+def test_documentation_keeps_the_code_that_the_finder_takes_for_an_advertisement(
+    tmp_path: Path,
+) -> None:
+    code = '<div class="promo-banner ads"><pre>let v = vec![1];</pre></div>'
+    page = PAGE.replace("<h2>Parents</h2>", f"{code}<h2>Parents</h2>")
+    found = extract(written(tmp_path / "a.html", page)).text
+    assert "```\nlet v = vec![1];\n```" in found
+    assert "Careers" not in found and "newsletter" not in found
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "title"),
+    [
+        ("<title>Ferry - Site</title>", "<div hidden><h1>Site</h1></div>{}", "Ferry - Site"),
+        ("<title>Ferry - Site</title>", "<h1>Site</h1><main><h1>Ferry</h1>{}</main>", "Ferry"),
+        ("<title>ferry | Site</title>", "<main><h2><code>Ferry</code></h2>{}</main>", "Ferry"),
+        ("<meta property='og:title' content='Ferry'>", "{}", "Ferry"),
+        ("", "<h1>Ferry</h1>{}", "Ferry"),
+        ("", "{}", None),
+    ],
+)
+def test_the_title_is_that_of_the_page_and_not_of_the_site(
+    tmp_path: Path, head: str, body: str, title: str | None
+) -> None:
+    text = f"<p>{TEXT}</p>" * 4
+    page = f"<html><head>{head}</head><body>{body.format(text)}</body></html>"
+    assert extract(written(tmp_path / "a.html", page)).title == title
+
+
 @pytest.mark.parametrize(
     ("data", "text", "encoding"),
     [

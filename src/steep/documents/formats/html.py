@@ -1,8 +1,8 @@
 """Web pages: the main content as Markdown, without navigation, advertisements and comments.
 
 trafilatura finds the content (F1 0.96 on 181 labeled pages of scrapinghub/article-extraction-
-benchmark). On pages that are no article it may miss most; then all is kept but the parts that
-HTML itself marks as navigation.
+benchmark). Where it misses code or much of <main>, that is kept whole; on pages that are no article
+it may miss most, and then all is kept but the parts that HTML itself marks as navigation.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from steep.documents.formats.markup import (
 )
 
 LEAST_KEPT = 0.2  # of the words outside navigation and links; with fewer the finder is not trusted
+LEAST_OF_MAIN = 0.8  # of the words in <main>, where few of them are links
+MOST_LINKED = 0.1  # share of words in links
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -49,6 +51,7 @@ _NAVIGATION_ROLES = frozenset((
     "dialog", "alert",
 ))  # fmt: skip
 _YEAR = re.compile(r"(?<!\d)(1[5-9]\d\d|20\d\d)(?!\d)")
+_FIRST_HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 _TITLE_META = ("og:title", "twitter:title", "dc.title", "citation_title")
 _AUTHOR_META = ("author", "article:author", "dc.creator", "citation_author", "parsely-author")
 _DATE_META = (
@@ -70,22 +73,49 @@ def extract(path: str) -> Extracted:
     text, encoding = decode(Path(path).read_bytes())
     page = parsed_html(text)
     plain = _without_navigation(page)
-    kept = _main_content(page)
-    words, kept_words = count_words(shown_text(plain)), count_words(kept)
-    linked = sum(count_words(shown_text(each)) for each in plain.iter("a"))
-    flattened = "\n" not in kept  # the last resort of the finder: all words in one line
-    if flattened or kept_words < LEAST_KEPT * (words - linked):
-        kept = to_markdown(plain)
-        kept_words = words
-    facts = {"encoding": encoding, "kept": f"{kept_words:,} of {words:,} words"}
+    kept = _found_content(page)
+    words = count_words(shown_text(plain))
+    if (whole := _better(plain, kept)) is not None:
+        kept = to_markdown(whole)
     meta = _meta(page)
     return Extracted(
         text=kept,
         title=_title(page, meta, kept),
         author=_first(meta, _AUTHOR_META, lambda value: None if "://" in value else value),
         year=_first(meta, _DATE_META, _year),
-        metadata=facts,
+        metadata={"encoding": encoding, "kept": f"{count_words(kept):,} of {words:,} words"},
     )
+
+
+def _better(plain: Any, kept: str) -> Any | None:
+    """Return the element to keep whole, if the finder missed much of it.
+
+    Args:
+        plain: The page without navigation.
+        kept: What the finder kept.
+    """
+    kept_words = count_words(kept)
+    words, linked = _words(plain)
+    flattened = "\n" not in kept  # the last resort of the finder: all words in one line
+    if flattened or kept_words < LEAST_KEPT * (words - linked):
+        return plain
+    mains = [each for each in plain.iter() if tag_of(each) == "main" or _role(each) == "main"]
+    if len(mains) != 1:
+        return None
+    words, linked = _words(mains[0])
+    code = sum(1 for _ in mains[0].iter("pre"))
+    lost = kept_words < LEAST_OF_MAIN * words or kept.count("\n```\n") < code
+    return mains[0] if lost and linked < MOST_LINKED * words else None
+
+
+def _words(element: Any) -> tuple[int, int]:
+    """Return the numbers of words, and of those in links."""
+    linked = sum(count_words(shown_text(each)) for each in element.iter("a"))
+    return count_words(shown_text(element)), linked
+
+
+def _role(element: Any) -> str:
+    return (element.get("role") or "") if tag_of(element) else ""
 
 
 def decode(data: bytes) -> tuple[str, str]:
@@ -142,10 +172,10 @@ def _is_navigation(element: Any) -> bool:
         return tag not in ("html", "body")
     if tag == "header":  # of the page; that of an article has its title
         return not any(tag_of(each) in ("article", "main") for each in element.iterancestors())
-    return element.get("role") in _NAVIGATION_ROLES
+    return _role(element) in _NAVIGATION_ROLES
 
 
-def _main_content(page: Any) -> str:
+def _found_content(page: Any) -> str:
     """Return the content that trafilatura finds, in its own elements renamed to those of HTML."""
     import trafilatura
 
@@ -191,14 +221,20 @@ def _first(
 
 
 def _title(page: Any, meta: dict[str, str], text: str) -> str | None:
-    """Return the first heading if the page's title begins with it, else what the page names."""
-    headings = [inline_text(each) for each in page.iter("h1") if not is_hidden(each)]
-    named = _first(meta, _TITLE_META, str)
+    """Return the first heading of the text if the page's title has it, else what the page names.
+
+    An <h1> outside the text counts if the title begins with it, as the site's name ends a title.
+    """
     title = next((inline_text(each) for each in page.iter("title")), "")
-    for heading in headings:
-        if heading and (heading in title or f"# {heading}" in text):
-            return heading
-    return named or title or next(filter(None, headings), None)
+    first = _FIRST_HEADING.search(text)
+    heading = first[1].replace("`", "") if first else ""
+    if heading and heading.casefold() in title.casefold():
+        return heading
+    headings = [inline_text(each) for each in page.iter("h1") if not is_hidden(each)]
+    for each in headings:
+        if each and title.casefold().startswith(each.casefold()):
+            return each
+    return _first(meta, _TITLE_META, str) or title or next(filter(None, headings), None)
 
 
 def _year(value: str) -> int | None:
