@@ -43,6 +43,8 @@ def work(path: str) -> Found:
         raise Unreadable("no text")
     elif kind == "error":
         raise ValueError("an odd value")
+    elif kind == "library":
+        raise ImportError("no such library")
     elif kind == "deep":
         return work_deeply(path)
     return Found(kind.upper(), os.getpid())

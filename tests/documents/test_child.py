@@ -47,9 +47,16 @@ def test_bad_files_cost_only_themselves_and_say_why() -> None:
     assert [value and value["text"] for value in values] == [kind.upper() for kind in good]
 
 
-def test_a_killed_child_may_succeed_next_time() -> None:
-    answer = answers("killed")["killed"]
-    assert answer.passing and not answer.limited and "killed" in answer.failure
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("killed", "was killed, as when memory runs out"),
+        ("library", "ImportError: no such library"),
+    ],
+)
+def test_what_may_succeed_next_time_is_marked(kind: str, reason: str) -> None:
+    answer = answers(kind)[kind]
+    assert answer.passing and not answer.limited and reason in answer.failure
 
 
 def test_time_on_the_clock_is_limited_too() -> None:

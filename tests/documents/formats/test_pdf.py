@@ -70,6 +70,14 @@ def test_two_columns_are_read_one_after_the_other(tmp_path: Path, by_row: bool) 
     ]
 
 
+def test_three_columns_are_read_one_after_the_other(tmp_path: Path) -> None:
+    short = [" ".join(line.split()[:5]) for line in LEFT]
+    page = [text for at in range(3) for text in lines(40 + 180 * at, 100, *short)]
+    page = sorted(page, key=lambda text: text.y)
+    blocks = text_of(pdf(tmp_path / "a.pdf", [page])).split("\n\n")
+    assert " ".join(blocks) == " ".join(short * 3)
+
+
 def test_a_table_within_a_column_does_not_hide_the_columns(tmp_path: Path) -> None:
     page = [*lines(60, 150, *LEFT, *RIGHT), *lines(310, 150, *RIGHT)]
     for at in range(5):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,13 @@ def _add(keys: dict[str, Task], path: Path, kind: Format, cache: ExtractionCache
 
 
 def _key(path: Path, kind: Format) -> str:
-    return f"{kind.module}{kind.version}-{content_hash(path)}"
+    state = path.stat()
+    return f"{kind.module}{kind.version}-{_hash(path, state.st_mtime_ns, state.st_size)}"
+
+
+@lru_cache(maxsize=100_000)  # a command looks at each file several times
+def _hash(path: Path, changed_ns: int, size: int) -> str:
+    return content_hash(path)
 
 
 def _task(path: Path, kind: Format) -> Task:

@@ -19,6 +19,7 @@ WIDE_GAP = 1.3  # in font sizes; a wider one ends a fragment
 SAME_LINE = 0.5  # overlap of two boxes on one line, in heights of the lower one
 LEAST_ROWS = 4  # with text on both sides, to believe in a gutter
 LEAST_CHARACTERS = 15  # of a line in a column; cells of tables are shorter
+EVEN = 0.75  # width of lines of one column, in the widest; share of characters in such lines
 LEAST_FILLED = 0.55  # share of a column's width that a line fills
 
 _UNSPACED = re.compile("[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]")
@@ -207,13 +208,24 @@ def _parts_text(rows: Sequence[Row], gutter: float) -> bool:
 
 
 def _is_text(cells: Sequence[Fragment]) -> bool:
-    """Return whether most characters stand in long lines that fill their column."""
-    width = max(cell.right for cell in cells) - min(cell.left for cell in cells)
+    """Return whether most characters stand in long lines that fill their column.
+
+    Where a side has several columns itself, its lines must be about as wide as one another, which
+    cells of a table are not.
+    """
+    side = max(cell.right for cell in cells) - min(cell.left for cell in cells)
+    widest = max(cell.right - cell.left for cell in cells)
+    if widest >= LEAST_FILLED * side:
+        return _share_of_lines(cells, LEAST_FILLED * side) >= 0.5
+    return _share_of_lines(cells, EVEN * widest) >= EVEN
+
+
+def _share_of_lines(cells: Sequence[Fragment], width: float) -> float:
+    """Return the share of characters in long lines of at least a width; 0 if these are few."""
     lines = [
-        cell
+        len(cell.text)
         for cell in cells
-        if cell.right - cell.left >= LEAST_FILLED * width
+        if cell.right - cell.left >= width
         and len(cell.text) >= (LEAST_CHARACTERS if not _UNSPACED.search(cell.text) else 6)
     ]
-    in_lines = sum(len(cell.text) for cell in lines)
-    return len(lines) >= LEAST_ROWS and in_lines >= 0.5 * sum(len(cell.text) for cell in cells)
+    return sum(lines) / sum(len(cell.text) for cell in cells) if len(lines) >= LEAST_ROWS else 0.0
