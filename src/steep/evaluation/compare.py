@@ -1,7 +1,7 @@
 """Compare models on the same questions: each with its interval, every two paired.
 
 Comparisons that were planned before the results are known are corrected for one another (Holm).
-All other pairs are shown with their interval, but without a corrected p: they only suggest.
+All other pairs are exploratory: they have an interval, but no corrected p, and only suggest.
 
 `compare` is pure. It takes grades, so that a choice by likelihood, a letter in a text, an F1 and an
 answer with contexts are all compared in one way.
@@ -58,7 +58,7 @@ class Grade(NamedTuple):
     value: float | None
 
 
-Planned = Collection[tuple[str, str]]  # pairs (a, b), in either order
+Planned = Collection[tuple[str, str]]  # pairs (a, b), compared as a minus b
 
 
 class _Both(NamedTuple):
@@ -73,7 +73,7 @@ class _Both(NamedTuple):
 def compare(
     grades_by_model: Mapping[str, Sequence[Grade]], planned: Planned | None = None
 ) -> ModelComparison:
-    """Score each model and compare every two; a later model minus an earlier one.
+    """Score each model and compare every two: as planned, or a later model minus an earlier one.
 
     A pair is compared on the questions that count for both; without such a question it is left out.
     `p` belongs to the interval, clustered by document; `p_holm` corrects it over the planned pairs.
@@ -88,14 +88,15 @@ def compare(
         ValueError: The models did not answer the same questions.
     """
     _check_same_questions(grades_by_model)
+    planned = [*combinations([*grades_by_model][::-1], 2)] if planned is None else planned
     pairs = [
-        (later, earlier, both)
+        (a, b, both)
         for earlier, later in combinations(grades_by_model, 2)
-        if (both := _paired(grades_by_model[later], grades_by_model[earlier]))
+        for a, b in [(earlier, later) if (earlier, later) in planned else (later, earlier)]
+        if (both := _paired(grades_by_model[a], grades_by_model[b]))
     ]
-    wanted = {(a, b) for a, b, _ in pairs if planned is None or {(a, b), (b, a)} & {*planned}}
-    first = [each for each in pairs if each[:2] in wanted]
-    others = [each for each in pairs if each[:2] not in wanted]
+    first = [each for each in pairs if each[:2] in planned]
+    others = [each for each in pairs if each[:2] not in planned]
     detectable = [minimum_detectable_difference(*_sides(both)) for *_, both in first or others]
     return ModelComparison(
         models=tuple(_model(name, grades) for name, grades in grades_by_model.items()),
@@ -104,6 +105,7 @@ def compare(
         minimum_detectable_difference=max(
             (each for each in detectable if each is not None), default=None
         ),
+        not_compared=tuple(sorted({*planned} - {each[:2] for each in first})),
     )
 
 

@@ -54,12 +54,14 @@ class EvaluationSetup:
     faithfulness: FaithfulnessConfig
 
     def planned_pairs(self, models: Iterable[str]) -> set[tuple[str, str]]:
-        """Return the comparisons that a study of arms is made for, known before any result.
+        """Return the comparisons (a, b), a minus b, that were planned before any result.
 
-        Each model against the base, and each arm that reads synthetic texts against each that reads
-        the raw documents alone, both tuned on chats or neither. All other pairs are shown, too, but
-        were not planned.
+        Those of `evaluate.comparisons`; by default, each model against the base, and each arm that
+        reads synthetic texts against each that reads the raw documents alone, both tuned on chats
+        or neither. All other pairs are exploratory.
         """
+        if self.evaluate.comparisons is not None:
+            return {*self.evaluate.comparisons}
         others = [name for name in models if name != BASE]
         reads = {name: self.arms.get(name) for name in others}
         raw = [name for name in others if reads[name] == (RAW_RECIPE,)]

@@ -159,7 +159,7 @@ def _keep(cache: ExtractionCache, key: str, answer: Answer) -> None:
 def _reading(found: Any, kind: Format, name: str, file_id: str) -> Reading:
     """Make the document of what `extract` returned."""
     text = clean_text(found["text"])
-    skipped = tuple(Skipped(name, note) for note in found["notes"])
+    skipped = tuple(Skipped(name, note, kept=True) for note in found["notes"])
     if not text:
         return Reading((), (Skipped(name, "it holds no text"), *skipped), 1)
     document = Document(
