@@ -112,7 +112,8 @@ def _read_files(
 ) -> Iterator[Reading]:
     """Read files by their names; those in an archive lie under other names on the disk."""
     ids = _file_ids(files)
-    with extracted_ahead(files):
+    installed = installed_readers()
+    with extracted_ahead({name: files[name] for name in files if _suffix(name) not in installed}):
         for name, path in files.items():
             if not is_archive(name) and not is_compressed(name):
                 yield _read_file(path, name, RecordFile(name, ids.get(name, name), columns))
@@ -204,7 +205,7 @@ def _read_by_suffix(path: Path, name: str, file: RecordFile) -> Reading:
             reading = TEXT_READERS[suffix](source)
             return replace(reading, skipped=(*skipped, *reading.skipped))
         if suffix in FORMATS:
-            return read_format(path, name, file.id)
+            return read_format(FORMATS[suffix], path, name, file.id)
         if suffix in RECORD_READERS:
             return RECORD_READERS[suffix](path, file)
         if _holds_quality(path):

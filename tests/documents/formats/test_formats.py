@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,18 @@ def folder_of_all(folder: Path) -> Path:
     png_page(folder / "scan.pdf")
     (folder / "broken.pptx").write_bytes(b"nothing")
     return folder
+
+
+def test_compressed_files_and_members_of_archives_are_read(tmp_path: Path) -> None:
+    folder = folder_of_all(tmp_path / "docs")
+    (tmp_path / "page.html.gz").write_bytes(gzip.compress((folder / "page.html").read_bytes()))
+    with zipfile.ZipFile(tmp_path / "more.zip", "w") as archive:
+        archive.write(folder / "ferry.pdf", "in/ferry.pdf")
+        archive.write(folder / "leave.DOCX", "in/leave.DOCX")
+    for path in folder.iterdir():
+        path.unlink()
+    found = {each.id: each.title for each in read_documents(tmp_path).documents}
+    assert found == {"more.zip/in/ferry": "Ferry", "more.zip/in/leave": "Leave", "page": "Page"}
 
 
 def test_good_files_are_read_and_bad_ones_skipped_with_their_reasons(tmp_path: Path) -> None:
@@ -71,24 +85,21 @@ def test_a_file_that_hit_a_limit_is_tried_again_at_other_limits_only(
     path = pdf(tmp_path / "a.pdf", [lines(72, 100, *WORDS)] * 200)
     with cached_extraction(tmp_path / "cache"):
         monkeypatch.setattr(formats, "LIMITS", ChildLimits(seconds=0.02))
-        (skipped,) = formats.read_format(path, "a.pdf", "a").skipped
+        (skipped,) = formats.read_format(formats.FORMATS[".pdf"], path, "a.pdf", "a").skipped
         assert skipped.reason.startswith("it took more than 0.")
         (entry,) = (tmp_path / "cache").glob("*.json")
         assert f"delete {entry}" in skipped.reason
         entry.write_text(entry.read_text().replace("it took", "it once took"))
-        (skipped,) = formats.read_format(path, "a.pdf", "a").skipped
+        (skipped,) = formats.read_format(formats.FORMATS[".pdf"], path, "a.pdf", "a").skipped
         assert skipped.reason.startswith("it once took")
         monkeypatch.setattr(formats, "LIMITS", ChildLimits())
-        assert formats.read_format(path, "a.pdf", "a").documents
+        assert formats.read_format(formats.FORMATS[".pdf"], path, "a.pdf", "a").documents
 
 
-def test_a_missing_library_names_the_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_library_names_the_command(tmp_path: Path) -> None:
     path = pdf(tmp_path / "a.pdf", [lines(72, 100, *WORDS)])
     kind = formats.Format("PDF", "pdf", ("no_such_package",))
-    monkeypatch.setitem(formats.FORMATS, ".pdf", kind)
-    (skipped,) = formats.read_format(path, "a.pdf", "a").skipped
+    (skipped,) = formats.read_format(kind, path, "a.pdf", "a").skipped
     assert skipped.reason == "PDF needs no_such_package; pip install 'steep[documents]'"
 
 

@@ -98,15 +98,22 @@ def test_the_title_is_that_of_the_page_and_not_of_the_site(
         (b'<?xml version="1.0" encoding="shift_jis"?>\x82\xa0', None, "shift_jis"),
         (b"<meta charset=nonsense>\xc3\xa9", "<meta charset=nonsense>é", "utf-8"),
         (b"<meta charset=hex>ab", "<meta charset=hex>ab", "utf-8"),
-        (b"caf\xe9", "café", "cp1252"),
+        (b"<p>caf\xe9</p>", "<p>café</p>", "windows-1252"),
+        (b"<p>\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xff</p>", "<p>éééé\ufffd</p>", "utf-8"),
+        (
+            "<p>Паром ходит через пролив два раза в день.".encode("cp1251"),
+            "<p>Паром ходит через пролив два раза в день.",
+            "windows-1251",
+        ),
     ],
 )
 def test_the_encoding_is_that_of_the_mark_the_page_or_its_bytes(
     data: bytes, text: str | None, encoding: str
 ) -> None:
     found = decode(data)
-    assert found[1] == encoding
-    assert text is None or found[0] == text
+    assert found.encoding == encoding
+    assert text is None or found.text == text
+    assert bool(found.note) == data.startswith(b"<p>")
 
 
 @pytest.mark.parametrize("depth", [300, 2500])

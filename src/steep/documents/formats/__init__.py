@@ -58,15 +58,15 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def read_format(path: Path, name: str, file_id: str) -> Reading:
-    """Read a file of one of `FORMATS` into one document.
+def read_format(kind: Format, path: Path, name: str, file_id: str) -> Reading:
+    """Read a file into one document.
 
     Args:
+        kind: One of `FORMATS`.
         path: The file.
-        name: Its name, with the suffix; for messages, and the document's source.
+        name: For messages, and the document's source.
         file_id: The document's id.
     """
-    kind = FORMATS[Path(name).suffix.lower()]
     if kind.missing:
         reason = f"{kind.name} needs {kind.missing}; pip install 'steep[documents]'"
         return Reading((), (Skipped(name, reason),), 1)

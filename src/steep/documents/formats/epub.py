@@ -132,7 +132,7 @@ def _is_list(element: Any) -> bool:
 def _page(parts: ZipParts, name: str) -> Any:
     """Return the root of a page, by the rules of XML, or by those of HTML if it breaks them."""
     data = parts.read(name)
-    text = _ENTITY.sub(_character, decode(data)[0])
+    text = _ENTITY.sub(_character, decode(data).text)
     try:
         return parsed_xml(re.sub(r"^\s*<\?xml[^>]*>", "", text).encode(), name)
     except Unreadable:

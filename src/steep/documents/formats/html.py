@@ -11,9 +11,11 @@ import codecs
 import copy
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from steep.core.formatting import plural
 from steep.core.words import count_words
 from steep.documents.child import Unreadable
 from steep.documents.formats.extracted import Extracted
@@ -27,6 +29,7 @@ from steep.documents.formats.markup import (
     tag_of,
     to_markdown,
 )
+from steep.documents.legacy_encodings import likely_encoding
 
 LEAST_KEPT = 0.2  # of the words outside navigation and links; with fewer the finder is not trusted
 LEAST_OF_MAIN = 0.8  # of the words in <main>, where few of them are links
@@ -38,6 +41,10 @@ MARKS = (
 )
 CHARSET_BYTES = 4096  # in which a page names its encoding
 
+SOUND_PER_BAD = 4  # characters beyond ASCII per bad one, from which a page is in an encoding
+_REPLACED = "\N{REPLACEMENT CHARACTER}"
+_AS_BROWSERS = {"iso-8859-1": "cp1252", "ascii": "utf-8", "us-ascii": "utf-8", "gb2312": "gb18030"}
+_TAG = re.compile(rb"<[^>]*>")
 _Value = TypeVar("_Value")
 _CHARSET = re.compile(
     rb"""<(?:meta|\?xml)[^>]*?(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]+)""", re.I
@@ -70,8 +77,8 @@ def extract(path: str) -> Extracted:
     Raises:
         Unreadable: It has no text, or elements are nested too deeply.
     """
-    text, encoding = decode(Path(path).read_bytes())
-    page = parsed_html(text)
+    decoded = decode(Path(path).read_bytes())
+    page = parsed_html(decoded.text)
     plain = _without_navigation(page)
     kept = _found_content(page)
     words = count_words(shown_text(plain))
@@ -83,7 +90,11 @@ def extract(path: str) -> Extracted:
         title=_title(page, meta, kept),
         author=_first(meta, _AUTHOR_META, lambda value: None if "://" in value else value),
         year=_first(meta, _DATE_META, _year),
-        metadata={"encoding": encoding, "kept": f"{count_words(kept):,} of {words:,} words"},
+        metadata={
+            "encoding": decoded.encoding,
+            "kept": f"{count_words(kept):,} of {words:,} words",
+        },
+        notes=(decoded.note,) if decoded.note else (),
     )
 
 
@@ -118,23 +129,42 @@ def _role(element: Any) -> str:
     return (element.get("role") or "") if tag_of(element) else ""
 
 
-def decode(data: bytes) -> tuple[str, str]:
-    """Return a page as text, and the encoding: by its mark, as it says itself, or as it fits."""
+class DecodedPage(NamedTuple):
+    """The text of a page, its encoding, and what was assumed about it (else empty)."""
+
+    text: str
+    encoding: str
+    note: str = ""
+
+
+def decode(data: bytes) -> DecodedPage:
+    """Return the text of a page: by its mark, as it says itself, as UTF-8, or as is likely."""
     for mark, encoding in MARKS:
         if data.startswith(mark):
-            return data[len(mark) :].decode(encoding, "replace"), encoding
+            return DecodedPage(data[len(mark) :].decode(encoding, "replace"), encoding)
+    encodings = [*_named_encoding(data), "utf-8"]
+    for encoding in encodings:
+        with suppress(UnicodeDecodeError):
+            return DecodedPage(data.decode(encoding), encoding)
+    for encoding in encodings:
+        text = data.decode(encoding, "replace")
+        bad = text.count(_REPLACED)
+        if bad * SOUND_PER_BAD <= sum(not each.isascii() for each in text) - bad:
+            return DecodedPage(text, encoding, f"{plural(bad, 'character')} not {encoding}")
+    encoding = likely_encoding(_TAG.sub(b" ", data)) or "cp1252"
+    note = f"read as {encoding}, which is likely; the page names no encoding that fits"
+    return DecodedPage(data.decode(encoding, "replace"), encoding, note)
+
+
+def _named_encoding(data: bytes) -> list[str]:
+    """Return the encoding that a page names, if it is one, as browsers understand the name."""
     named = _CHARSET.search(data[:CHARSET_BYTES])
-    for encoding in (named[1].decode().lower() if named else "", "utf-8"):
-        # Browsers read these as their Windows relatives, and so are they used.
-        encoding = {"iso-8859-1": "cp1252", "ascii": "utf-8", "gb2312": "gb18030"}.get(
-            encoding, encoding
-        )
-        try:
-            if encoding and codecs.lookup(encoding)._is_text_encoding:
-                return data.decode(encoding), encoding
-        except (LookupError, UnicodeDecodeError):
-            continue
-    return data.decode("cp1252", "replace"), "cp1252"
+    name = named[1].decode("ascii").lower() if named else ""
+    name = _AS_BROWSERS.get(name, name)
+    try:
+        return [name] if name and codecs.lookup(name)._is_text_encoding else []
+    except LookupError:
+        return []
 
 
 def parsed_html(text: str) -> Any:
