@@ -15,6 +15,8 @@ from steep.core.token_counts import ESTIMATE, TokenCounter
 from steep.core.words import count_words
 from steep.documents.config import DocumentsConfig
 from steep.documents.document import Document, Reading
+from steep.documents.extraction_cache import DIRECTORY_NAME as EXTRACTED
+from steep.documents.extraction_cache import cached_extraction
 from steep.documents.reading import read_documents
 from steep.documents.split import split_document, split_documents
 from steep.documents.split_tokens import TokenSplit, split_by_structure
@@ -93,7 +95,8 @@ def read_sources(project: Project, settings: DocumentsConfig) -> Reading:
     Raises:
         UserError: There is no document at `documents.path`.
     """
-    return read_documents(settings.path, settings.columns, exclude=(project.root / "runs",))
+    with cached_extraction(project.store / EXTRACTED):
+        return read_documents(settings.path, settings.columns, exclude=(project.root / "runs",))
 
 
 def split_as(
