@@ -36,7 +36,7 @@ from steep.evaluation.synthetic_texts import SyntheticTexts
 
 log = logging.getLogger("steep")
 
-VERSION = 5
+VERSION = 6
 SHOWN_SKIPPED = 5
 
 
