@@ -146,6 +146,29 @@ def compare(
     )
 
 
+class PlannedDifferences(NamedTuple):
+    """The differences of a planned pair, question by question."""
+
+    a: str
+    b: str
+    values: Sequence[float]
+    document_ids: Sequence[str]
+    training: Sequence[TrainingVariance]
+
+
+def planned_differences(
+    grades_by_model: Mapping[str, Sequence[Grade]], planned: PlannedComparisons
+) -> Iterator[PlannedDifferences]:
+    """Yield the differences of each planned pair, on the questions that count for both."""
+    _check_same_questions(grades_by_model)
+    for earlier, later in combinations(_arms(grades_by_model, planned), 2):
+        if planned.has(later.name, earlier.name) and (common := _common(later, earlier)):
+            a, b, documents = _sides(common)
+            values = [x - y for x, y in zip(a, b, strict=True)]
+            names = later.name, earlier.name
+            yield PlannedDifferences(*names, values, documents, _training(common))
+
+
 def estimate(grades: Iterable[Grade]) -> Estimate:
     """Return the mean of those grades that count, with its interval."""
     return _estimate(_common(_Arm("", {"": list(grades)}, None)), None)
@@ -280,8 +303,8 @@ def _pairs(pairs: Sequence[_Pair], *, planned: bool) -> Iterator[Comparison]:
 def _difference(pair: _Pair) -> Difference:
     a, b, documents = _sides(pair.common)
     found = paired_difference(a, b, documents, _training(pair.common))
-    gaps = [x - y for x, y in zip(a, b, strict=True)]
-    errors = _errors(gaps, pair.common, [pair.a.trained, pair.b.trained])
+    values = [x - y for x, y in zip(a, b, strict=True)]
+    errors = _errors(values, pair.common, [pair.a.trained, pair.b.trained])
     return Difference(
         n=found.n, difference=found.mean, low=found.low, high=found.high, errors=errors
     )

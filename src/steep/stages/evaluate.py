@@ -146,6 +146,15 @@ def plan_evaluation(config: Config, project: Project) -> EvaluationPlan:
         return plan.plan_evaluation(setup, documents, ledger)
 
 
+def find_rows(config: Config, project: Project) -> list[Artifact]:
+    """Return the artifacts of rows of the run's latest evaluation; none without one."""
+    if not (_pointer(config, project).is_file() or project.finished(STAGE)):
+        return []
+    from steep.evaluation.run import rows_of
+
+    return rows_of(project, _evaluated(config, project))
+
+
 def _evaluated(config: Config, project: Project) -> Artifact:
     from steep.evaluation.run import find_evaluation
 
