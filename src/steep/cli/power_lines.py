@@ -91,9 +91,7 @@ def _notes(plan: PowerPlan) -> Iterator[str]:
         "the ICC is."
     )
     if plan.questions:
-        size = (
-            f"{plural(plan.questions, 'question')} about {plural(plan.asked_documents, 'document')}"
-        )
+        documents = plural(plan.asked_documents, "document")
         shown = ", ".join(
             f"{_points(found)} points at {_named(spread)}"
             for spread, found in zip(plan.spreads, plan.detectable, strict=True)
