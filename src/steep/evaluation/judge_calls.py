@@ -23,10 +23,11 @@ _OPENING = re.compile(r"[\[{]")
 
 
 class Readable(Protocol):
-    """An answer of a judge; `unread` is the number of its parts that could not be read."""
+    """An answer of a judge."""
 
     @property
-    def unread(self) -> int: ...
+    def unread(self) -> int:
+        """The number of its parts that could not be read."""
 
 
 Answered = TypeVar("Answered", bound=Readable)

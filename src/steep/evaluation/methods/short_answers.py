@@ -49,7 +49,7 @@ _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
-    """Ask for short answers, and score the accepted ones."""
+    """Ask for short answers, score the accepted ones, and have the answers judged."""
     question_set = session.question_set
     if question_set is None or not question_set.short:
         return
@@ -78,7 +78,10 @@ def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
         remove_outputs(directory)
         return {"model": eval_model.name, "questions": len(questions)}
 
-    yield build_rows(STAGE, question_set, eval_model, {}, make)
+    answers = build_rows(STAGE, question_set, eval_model, {}, make)
+    yield answers
+    if session.answer_judging is not None:
+        yield session.answer_judging.judged(eval_model.name, answers)
 
 
 def normalized(answer: str) -> str:
