@@ -34,7 +34,9 @@ def test_power_before_and_after_an_evaluation(raw: Path, steep: Steep) -> None:
     found = json.loads(steep("questions", "--power", "20", "--json", cwd=raw).out)
     (pair,) = found["observed"]
     assert (pair["a"], pair["b"], pair["questions"]) == ("raw", "base", 6)
-    assert found["spreads"] == [pair["spread"]] and found["detectable"] == [pair["detectable"]]
+    assert found["spreads"][0] == pair["spread"] and pair["spread"]["training"] is not None
+    assert found["detectable"][0] == pair["detectable"]
+    assert len(found["spreads"]) > 1, "the ICC of three documents is rough"
     shown = steep("questions", "--power", "20", cwd=raw).out
     assert "The latest evaluation" in shown and "raw - base" in shown
 

@@ -121,4 +121,5 @@ def test_the_spread_of_few_differences_is_defined() -> None:
         [1.0, 0.0], ["a", "b"], [TrainingVariance(0.01, 2), TrainingVariance(0.01, 2)]
     )
     assert known.training == TrainingVariance(0.02, 4)
-    assert spread_of([1.0], ["a"], [TrainingVariance(0.0, 2)]).training is None
+    zero = spread_of([1.0], ["a"], [TrainingVariance(0.0, 2)])
+    assert zero.training == TrainingVariance(0.0, 2)

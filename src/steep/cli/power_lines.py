@@ -64,6 +64,8 @@ def _observed(plan: PowerPlan) -> list[str]:
         "within documents, the standard error of training in points, and the difference in points "
         "that its questions detect. The table below is for the pair that needs the most."
     )
+    if len(plan.spreads) > 1:
+        note += " With few documents the ICC is a rough estimate, so larger ones are shown, too."
     return [*table(rows, texts=range(2)), *wrapped(note), ""]
 
 
@@ -93,7 +95,7 @@ def _notes(plan: PowerPlan) -> Iterator[str]:
     if plan.questions:
         documents = plural(plan.asked_documents, "document")
         shown = ", ".join(
-            f"{_points(found)} points at {_named(spread)}"
+            f"{_difference(found)} at {_named(spread)}"
             for spread, found in zip(plan.spreads, plan.detectable, strict=True)
         )
         yield f"The present {plural(plan.questions, 'question')} about {documents} detect {shown}."
@@ -104,6 +106,10 @@ def _notes(plan: PowerPlan) -> Iterator[str]:
             "never: the variance of training alone is too large for this difference; train more "
             "seeds (train.seeds)."
         )
+
+
+def _difference(share: float | None) -> str:
+    return "no difference" if share is None else f"{_points(share)} points"
 
 
 def _points(share: float | None) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +35,7 @@ PER_DOCUMENT = (1, 2, 5, 10, 20, 50)  # questions, in the rows of a plan
 # Without an evaluation to take them from: the paired differences of small trained models.
 ASSUMED_DISCORDANT, ASSUMED_ICCS = 0.35, (0.0, 0.05, 0.1)
 MOST_DOCUMENTS = 100_000
+FEW_DOCUMENTS = 30  # below which an observed ICC is a rough estimate
 _STEPS = 40  # of bisection of a share
 
 
@@ -115,7 +116,7 @@ class PowerPlan:
         asked_documents: Those that the present questions are about.
         questions: The present ones.
         observed: Pairs of the latest evaluation; empty without one.
-        spreads: For which `needed` is computed: of the hardest observed pair, or assumed ones.
+        spreads: For which `needed` is computed, see `planned_spreads`.
         detectable: By the present questions, for each spread; None if nothing is, or without any.
         needed: By questions per document.
     """
@@ -157,7 +158,8 @@ def spread_of(
     if training:
         variance = sum(each.variance for each in training)
         parts = sum(each.variance**2 / each.degrees for each in training)
-        known = TrainingVariance(variance, round(variance**2 / parts)) if parts else None
+        degrees = variance**2 / parts if parts else sum(each.degrees for each in training)
+        known = TrainingVariance(variance, round(degrees))
     return DifferenceSpread(discordant=float((values**2).mean()), icc=icc, training=known)
 
 
@@ -228,15 +230,26 @@ def documents_needed(
     return max(2, high)
 
 
-def hardest(observed: Sequence[ObservedSpread], difference: float, comparisons: int) -> int:
-    """Return the place of the pair that needs the most documents, with the same questions each."""
+def planned_spreads(
+    observed: Sequence[ObservedSpread], difference: float, comparisons: int
+) -> tuple[DifferenceSpread, ...]:
+    """Return the spreads to plan with: that of the hardest observed pair, or assumed ones.
+
+    The hardest pair needs the most documents, with as many questions each. Its ICC is a rough
+    estimate with few documents; the assumed ones above it are then planned for, too.
+    """
 
     def needed(each: ObservedSpread) -> float:
         per_document = max(1, round(each.questions / each.documents))
         found = documents_needed(each.spread, per_document, difference, comparisons)
         return math.inf if found is None else found
 
-    return max(range(len(observed)), key=lambda place: needed(observed[place]))
+    if not observed:
+        return ASSUMED
+    hardest = max(observed, key=needed)
+    spread, few = hardest.spread, hardest.documents < FEW_DOCUMENTS
+    larger = [icc for icc in ASSUMED_ICCS if few and icc > spread.icc]
+    return spread, *(replace(spread, icc=icc) for icc in larger)
 
 
 def needed_documents(

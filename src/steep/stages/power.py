@@ -32,12 +32,11 @@ def plan_power(config: Config, project: Project, difference_points: float) -> Po
             be read.
     """
     from steep.evaluation.power import (
-        ASSUMED,
         PowerPlan,
         SetSize,
         detectable,
-        hardest,
         needed_documents,
+        planned_spreads,
     )
     from steep.evaluation.question_set import read_question_set
     from steep.evaluation.statistics import POWER
@@ -57,9 +56,7 @@ def plan_power(config: Config, project: Project, difference_points: float) -> Po
     names = [BASE, *setup.arms, *setup.evaluate.servers]
     comparisons = max(1, len(setup.planned_comparisons(names).pairs))
     observed = tuple(_observed(find_rows(config, project), setup, comparisons))
-    spreads = ASSUMED
-    if observed:
-        spreads = (observed[hardest(observed, difference, comparisons)].spread,)
+    spreads = planned_spreads(observed, difference, comparisons)
     size = SetSize.of([*by_document.values()]) if by_document else None
     return PowerPlan(
         difference=difference,
