@@ -16,6 +16,7 @@ from steep.cli import (
     importing,
     init,
     plan,
+    questions,
     run,
     scale,
     stages,
@@ -54,6 +55,7 @@ app.command("init")(init.init)
 app.command("import")(importing.import_texts)
 app.command("plan")(plan.plan)
 app.command("generate")(stages.generate)
+app.command("questions")(questions.questions)
 app.command("corpus")(stages.corpus)
 app.command("tokenize")(stages.tokenize)
 app.command("train")(stages.train)
