@@ -24,7 +24,7 @@ from steep.evaluation.questions import Question
 from steep.evaluation.results import ChosenOptions, LetterShares
 from steep.evaluation.rows import AnswerRow, QuestionRow, make_rows
 
-OPTIONS = ("ox", "a mule", "two oxen")
+OPTIONS = ("a mule", "ox", "two oxen")
 LENGTHS = tuple(map(len, OPTIONS))
 
 
@@ -48,7 +48,7 @@ def test_choices_by_length_stand_beside_gold_and_chance_per_normalizer() -> None
     assert (found.gold.first, found.gold.last) == (0.25, 0.5)
     assert found.chance.shortest == found.chance.last == pytest.approx(1 / 3)
     own = by_normalizer(found.models)
-    assert (own["sum"].shortest, own["sum"].longest, own["sum"].first) == (1.0, 0.0, 1.0)
+    assert (own["sum"].shortest, own["sum"].longest, own["sum"].first) == (0.0, 0.0, 1.0)
     assert (own["per_token"].shortest, own["per_token"].last) == (0.0, 1.0)
 
 
@@ -102,7 +102,7 @@ def test_places_of_written_answers_are_those_that_were_shown() -> None:
     assert (own.n, own.first, own.last) == (3, 1.0, 0.0), "an unread answer has no place"
     assert own.shortest == own.longest == 1 / 3
     assert (result.bias.gold.n, result.bias.gold.first) == (4, 0.5)
-    assert result.bias.gold.shortest == 1.0
+    assert result.bias.gold.shortest == result.bias.gold.longest == 0.0
     assert result.letters == {
         "A": LetterShares(chance=1 / 3, gold=0.5),
         "C": LetterShares(chance=1 / 3, gold=0.5),

@@ -98,5 +98,13 @@ def test_the_table_names_the_family_and_what_is_exploratory() -> None:
 
 def test_without_a_planned_comparison_the_page_claims_none() -> None:
     found = compared(set())
-    assert "No comparison of these models was planned." in str(difference_table(found).caption)
+    assert "No planned comparison was made." in str(difference_table(found).caption)
     assert "no planned comparison was made" in headline(found, "luck")
+
+
+def test_a_planned_comparison_that_was_not_made_is_said() -> None:
+    found = compared({("synthetic", "raw"), ("served", "base")})
+    assert found.not_compared == (("served", "base"),)
+    caption = str(difference_table(found).caption)
+    assert "covers 1 planned comparison" in caption
+    assert "Planned but not made: served \N{MINUS SIGN} base (" in caption

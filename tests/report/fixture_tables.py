@@ -33,7 +33,7 @@ from steep.retrieval.measures import RetrievalQuality, RetrievalRow
 MODELS = ("base", "raw", "entigraph")
 RIGHT = dict(zip(MODELS, (0.3, 0.45, 0.7), strict=True))  # about the share that each gets right
 QUESTIONS = 60
-OPTIONS = ("an ox", "a mule", "two oxen", "a steel rope")
+OPTIONS = ("a mule", "an ox", "a steel rope", "two oxen")
 TOO_LONG = "The prompt of q7 has 9,120 tokens, the model's context 8,192."
 
 
@@ -116,7 +116,7 @@ def _answer(
 
 @computed_once
 def choices() -> dict[str, Any]:
-    """Bias and calibration of likelihoods: the longest option is right in the first half."""
+    """Bias and calibration of likelihoods: the last option is right in the first half."""
     rows = {model: [_scored(model, n) for n in range(QUESTIONS)] for model in MODELS}
     found = as_json(likelihood_result(rows, "per_token"))
     return {name: found[name] for name in ("bias", "calibration")}

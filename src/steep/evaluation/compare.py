@@ -139,6 +139,7 @@ def compare(
             (each for each in detectable if each is not None), default=None
         ),
         arms=tuple(_arm_score(arm) for arm in arms if len(arm.models) > 1),
+        not_compared=_not_compared(arms, planned, first),
     )
 
 
@@ -216,6 +217,15 @@ def _ordered(
     for earlier, later in combinations(arms, 2):
         as_planned = planned is not None and (earlier.name, later.name) in planned.pairs
         yield (earlier, later) if as_planned else (later, earlier)
+
+
+def _not_compared(
+    arms: Sequence[_Arm], planned: PlannedComparisons | None, made: Sequence[_Pair]
+) -> tuple[tuple[str, str], ...]:
+    """Return the planned pairs that are not among those made."""
+    every = ((b.name, a.name) for a, b in combinations(arms, 2))
+    pairs = {*(planned.pairs if planned else every)}
+    return tuple(sorted(pairs - {each.names for each in made}))
 
 
 def _common(*arms: _Arm) -> list[_Common]:

@@ -128,13 +128,15 @@ class ModelComparison:
 
     Arms with several seeds have a score in `arms`, and are one model in `pairs`. Planned pairs come
     first. A true difference of the `minimum_detectable_difference` is found in most studies like
-    this one; it is None for a single question.
+    this one; it is None for a single question. `not_compared` are planned pairs of which a model
+    was not asked, or without a question that counts for both.
     """
 
     models: tuple[ModelScore, ...]
     pairs: tuple[Comparison, ...]
     minimum_detectable_difference: float | None
     arms: tuple[ArmScore, ...] = ()
+    not_compared: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

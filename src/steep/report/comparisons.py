@@ -221,7 +221,13 @@ def _family(found: ModelComparison) -> str:
     named = some_of([pair_name(pair) for pair in planned], SHOWN_PLANNED)
     text = f"Holm's correction covers {plural(len(planned), 'planned comparison')}: {named}."
     if not planned:
-        text = "No comparison of these models was planned."
+        text = "No planned comparison was made."
+    if found.not_compared:
+        left_out = some_of([f"{a} {MINUS} {b}" for a, b in found.not_compared], SHOWN_PLANNED)
+        text += (
+            f" Planned but not made: {left_out} (a model was not asked by this method, or no "
+            "question counts for both)."
+        )
     if exploratory:
         text += (
             f" {plural(exploratory, 'comparison is', 'comparisons are')} exploratory: without a "

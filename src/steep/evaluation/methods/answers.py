@@ -134,6 +134,7 @@ def answers_result(
         pairs=compared.pairs,
         arms=compared.arms,
         minimum_detectable_difference=compared.minimum_detectable_difference,
+        not_compared=compared.not_compared,
         protocol=protocol,
         chance=answers_chance(rows),
         chance_by_kind={

@@ -85,6 +85,7 @@ def likelihood_result(
         pairs=compared.pairs,
         arms=compared.arms,
         minimum_detectable_difference=compared.minimum_detectable_difference,
+        not_compared=compared.not_compared,
         normalizer=normalizer,
         chance=mean_chance(rows),
         chance_by_kind={
