@@ -33,7 +33,7 @@ def export_sharded(rank: int, directory: Path, target: Path) -> None:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import MixedPrecisionPolicy
 
-    from steep.training.parallel import World, shard
+    from steep.training.parallel import World, disconnect, shard
 
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
@@ -48,7 +48,7 @@ def export_sharded(rank: int, directory: Path, target: Path) -> None:
             model(input_ids=torch.arange(8)[None])
         tokenizer = load_tokenizer(directory)
         export_model(model, tokenizer, target / name, world)
-    torch.distributed.destroy_process_group()
+    disconnect(world)
 
 
 def main(directory: str, target: str) -> None:

@@ -16,7 +16,9 @@ from training_setup import load_tokenizer, write_shards
 
 from steep.core.errors import UserError
 from steep.core.ranks import gpu_of, place_of
+from steep.training import parallel
 from steep.training.metrics import read_metrics, read_validation
+from steep.training.parallel import World, disconnect
 
 pytestmark = pytest.mark.slow
 
@@ -109,9 +111,19 @@ def test_a_rank_that_dies_is_named_and_the_checkpoint_is_whole(root: Path) -> No
 def test_ranks_wait_for_files_longer_than_for_devices(tmp_path: Path) -> None:
     command = [sys.executable, waiting_ranks.__file__, str(tmp_path)]
     subprocess.run(command, check=True, timeout=120)
-    of_each_run = [3, [0, 10], "The disk is full."]
+    asleep = ["S"] if sys.platform == "linux" else []  # the threads of gloo, after the run
+    of_each_run = [3, [0, 10], "The disk is full.", asleep]
     for rank in "01":
         assert json.loads((tmp_path / rank).read_text()) == 2 * of_each_run
+
+
+def test_a_rank_leaves_once_the_threads_of_gloo_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = [["R", "S"], ["S", "S"], ["D"], ["S"], ["S"], ["never read"]]
+    monkeypatch.setattr(parallel, "gloo_thread_states", lambda: states.pop(0))
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
+    disconnect(World(0, 2, 0, torch.device("cpu")))
+    assert states == [["never read"]]
 
 
 def test_a_task_of_srun_that_sees_one_gpu_takes_it() -> None:

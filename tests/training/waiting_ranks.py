@@ -20,7 +20,7 @@ from checkpoint_processes import end, start
 
 from steep.core.errors import UserError
 from steep.training import parallel
-from steep.training.parallel import connect, disconnect
+from steep.training.parallel import connect, disconnect, gloo_thread_states
 
 TIMEOUT_S, LATE_S = 2.0, 3.0
 
@@ -47,6 +47,7 @@ def wait(directory: Path, rank: int, port: int) -> None:
         except UserError as error:
             seen.append(error.problem)
         disconnect(world)
+        seen.append(sorted(set(gloo_thread_states())))
     (directory / str(rank)).write_text(json.dumps(seen))
 
 

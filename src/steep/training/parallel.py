@@ -13,11 +13,13 @@ from __future__ import annotations
 import math
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -152,9 +154,34 @@ def _meeting_point() -> tuple[Store, int, int]:
 
 
 def disconnect(world: World) -> None:
-    """Leave the process group."""
+    """Leave the process group, so that the process can exit at once."""
     if world.size > 1 and dist.is_initialized():
         dist.destroy_process_group()
+        _wait_for_gloo_threads()
+
+
+def _wait_for_gloo_threads(limit_s: float = 5.0) -> None:
+    """Wait until the threads of gloo sleep.
+
+    They outlive their group, and one that still frees a tensor while Python shuts down aborts the
+    process ("terminate called without an active exception"; pytorch/pytorch#190489).
+    """
+    end = time.monotonic() + limit_s
+    asleep = 0
+    while asleep < 2 and time.monotonic() < end:
+        time.sleep(0.01)  # without the GIL, for which such a thread may wait
+        asleep = asleep + 1 if all(state == "S" for state in gloo_thread_states()) else 0
+
+
+def gloo_thread_states() -> list[str]:
+    """Return the state of each thread of gloo as Linux shows it: "S" (sleeping), "R" (running)."""
+    states = []
+    for stat in Path("/proc/self/task").glob("*/stat"):
+        with suppress(OSError):  # the thread has ended
+            name, _, rest = stat.read_text().partition("(")[2].rpartition(")")
+            if name.startswith("pt_gloo"):
+                states.append(rest.split()[0])
+    return states
 
 
 def _device(local_rank: int) -> torch.device:
