@@ -180,8 +180,9 @@ def kind_in(prompt: str) -> str:
 
 def answer(prompt: str) -> str:
     """Answer with the document, and without it only what anybody would know."""
-    asked = re.findall(r"### Question\n(.*)", prompt)[0]
-    known = next(each for each in EVERY if each["question"] == asked)
+    shown = re.findall(r"### Question\n(.*)", prompt)[0]
+    known = next(e for e in EVERY if shown.casefold().endswith(e["question"].casefold()))
+    asked = known["question"]
     options = dict(reversed(pair) for pair in re.findall(r"^([A-D])\. (.*)$", prompt, re.MULTILINE))
     has_text = "<text>" in prompt or "<first text>" in prompt
     if not has_text and asked != BAD["answerable without the document"]["question"]:

@@ -49,6 +49,20 @@ def test_good_questions_pass() -> None:
 @pytest.mark.parametrize(
     "question",
     [
+        "When was it discovered that prime numbers are useful?",
+        "What does it mean when a harmonic series diverges?",
+        "What must be broken before an operator can tamper with it?",
+        "What tool do stratigraphers use to see their data in three dimensions?",
+        "Which museum sells its stairs?",
+    ],
+)
+def test_a_pronoun_may_stand_for_what_the_question_names(question: str) -> None:
+    assert failed(question=question) is None
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
         "According to the passage, who built the Quillon Ferry?",
         "Who built the Quillon Ferry mentioned above?",
         "What does the author of this text say of the Quillon Ferry?",
@@ -58,6 +72,8 @@ def test_good_questions_pass() -> None:
         "根据上文，谁建造了奎隆渡船？",  # noqa: RUF001
         "Who built it?",
         "What did he do?",
+        "In which year did she leave?",
+        "Why were their boats red?",
     ],
 )
 def test_a_question_that_points_to_its_text_does_not_stand_alone(question: str) -> None:

@@ -43,8 +43,7 @@ def accuracies(found: ModelComparison, title: str, caption: str, measure: str) -
     """Return the chart and the table of accuracies, and all about their differences."""
     chart = Figure(caption, lambda series: accuracy_chart(series, found, title))
     some = any(estimate(model) for model in found.models)
-    tables = [accuracy_table(found), arm_table(found)]
-    return [chart if some else None, *tables, *comparison(found, measure)]
+    return [chart if some else None, accuracy_table(found), *comparison(found, measure)]
 
 
 def scores_part(heading: str, found: ModelComparison) -> Part:
@@ -54,10 +53,10 @@ def scores_part(heading: str, found: ModelComparison) -> Part:
 
 
 def comparison(found: ModelComparison, measure: str) -> list[Block]:
-    """Return conclusions, table and chart of all paired differences."""
-    box = conclusions(found, measure)
+    """Return the arms with several seeds; conclusions, table and chart of paired differences."""
+    arms, box = arm_table(found), conclusions(found, measure)
     if not found.pairs:
-        return [box]
+        return [arms, box]
     caption = (
         "Paired differences in percentage points, with 95% intervals. Above zero, the first model "
         "is better; an interval that includes zero leaves the question open."
@@ -65,7 +64,7 @@ def comparison(found: ModelComparison, measure: str) -> list[Block]:
     if kinds(found):
         caption += " Comparisons by kind are not corrected for multiple testing."
     chart = Figure(caption, lambda series: difference_chart(series, found))
-    return [box, Part("Paired differences", [difference_table(found), chart])]
+    return [arms, box, Part("Paired differences", [difference_table(found), chart])]
 
 
 def _group(

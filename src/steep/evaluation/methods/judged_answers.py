@@ -143,7 +143,9 @@ class AnswerJudging:
         """Return the judge; its answers are in the ledger."""
         judge = self.setup.evaluate.short_answer_judge
         assert judge is not None
-        return AnswerJudge(self.callers.engine(SHORT_ANSWER_JUDGE, "judge"), judge.model)
+        return AnswerJudge(
+            self.callers.engine(SHORT_ANSWER_JUDGE, "judge short answers"), judge.model
+        )
 
     def _judge_fields(self) -> dict[str, Any]:
         judge = self.setup.evaluate.short_answer_judge

@@ -117,8 +117,12 @@ class Checks:
         samples: int,
         on_progress: Progress = no_progress,
     ) -> Sifted:
-        """Reject questions that are answered without any document."""
-        replies = self._ask(self.blind, candidates, samples, blind_prompt, on_progress)
+        """Reject questions that are answered without their documents."""
+
+        def prompt(each: Candidate, order: tuple[int, ...] | None) -> str:
+            return blind_prompt(each, self.sources.wholes[each.document_ids[0]], order)
+
+        replies = self._ask(self.blind, candidates, samples, prompt, on_progress)
         found = {}
         for number, (each, own) in enumerate(zip(candidates, replies, strict=True)):
             right = sum(_is_right(each, reply) for reply in own)

@@ -36,7 +36,13 @@ _POINTS_TO_TEXT = re.compile(
     r"|文中|上文|本文|该文|这段|この文章|本文中",
     re.IGNORECASE,
 )
-_PRONOUN = re.compile(r"\b(?:he|she|they|him|her|his|their|theirs|it|its)\b", re.IGNORECASE)
+# A pronoun as the subject, right after the verb that opens a question, and "Who built it?".
+_VERB = r"(?:did|does|do|was|were|is|are|has|had|have|would|could|can|will|should)"
+_PRONOUN = re.compile(
+    rf"^\W*(?:\w+\s+){{0,4}}?{_VERB}\s+(?:he|she|they|his|her|their|its)\b"
+    rf"|^\W*(?:\w+\s+){{1,3}}(?:him|her|them|it)\W*$",
+    re.IGNORECASE,
+)
 
 
 def find_spans(candidates: Sequence[Candidate], sources: Sources) -> Iterator[Candidate | Rejected]:
@@ -81,8 +87,8 @@ def _answer_missing(candidate: Candidate) -> str | None:
 def _points_elsewhere(question: str) -> str | None:
     if found := _POINTS_TO_TEXT.search(question):
         return f"it refers to {found[0]!r}"
-    if not _names_something(question) and (pronoun := _PRONOUN.search(question)):
-        return f"it names nobody that {pronoun[0]!r} could refer to"
+    if not _names_something(question) and _PRONOUN.search(question):
+        return "it has a pronoun for what it does not name"
     return None
 
 
@@ -151,7 +157,7 @@ def is_duplicate(one: Candidate, other: Candidate) -> bool:
     """Return whether two questions ask for the same thing."""
     if not set(one.document_ids) & set(other.document_ids) and one.question != other.question:
         return False
-    first, second = set(compared_words(one.question)), set(compared_words(other.question))
+    first, second = _content(one.question), _content(other.question)
     common = len(first & second) / max(1, len(first | second))
     same_answer = agrees_with_any(one.answer, other.answers) or agrees_with_any(
         other.answer, one.answers
@@ -160,6 +166,13 @@ def is_duplicate(one: Candidate, other: Candidate) -> bool:
         return first == second
     same_span = bool({*_places(one)} & {*_places(other)})
     return common >= (SAME_SPAN if same_span else SAME_FACT)
+
+
+def _content(question: str) -> frozenset[str]:
+    """Return the words of a question that carry its content; all of them if none does."""
+    words = compared_words(question)
+    long = (word for word in words if len(word) >= LONG_WORD or not word.isascii())
+    return frozenset(long) or frozenset(words)
 
 
 def _places(candidate: Candidate) -> Iterator[tuple[str, int]]:

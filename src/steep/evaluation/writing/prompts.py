@@ -1,7 +1,7 @@
 """The prompts of the writing of questions: one that writes, three that check.
 
 A question is written from one document (or part), or from two near ones. Checks ask it with the
-document, with a passage of another document, and with nothing at all.
+document, with a passage of another document, and with the name of the document alone.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from steep.documents.document import Document
-from steep.evaluation.prompts import LETTERS, named_text
+from steep.evaluation.prompts import LETTERS, about, named_text
 from steep.evaluation.writing.candidates import Candidate, Kind
 from steep.retrieval.chunks import Chunk
 
@@ -178,12 +178,13 @@ def _with_texts(candidate: Candidate, texts: str, order: Sequence[int] | None) -
     )
 
 
-def blind_prompt(candidate: Candidate, order: Sequence[int] | None) -> str:
-    """Ask a question with nothing else; a choice shows its options in an order."""
+def blind_prompt(candidate: Candidate, document: Document, order: Sequence[int] | None) -> str:
+    """Ask a question with the name of its document alone, as an evaluation does."""
+    question = about(document, candidate.question)
     if order is None:
-        return _BLIND_SHORT.format(question=candidate.question, form="...")
+        return _BLIND_SHORT.format(question=question, form="...")
     options = _shown(candidate, order)
-    return _BLIND_CHOICE.format(question=candidate.question, options=options, form="<letter>")
+    return _BLIND_CHOICE.format(question=question, options=options, form="<letter>")
 
 
 def _shown(candidate: Candidate, order: Sequence[int]) -> str:

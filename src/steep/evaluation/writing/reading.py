@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from steep.documents.clean import one_line
 from steep.documents.document import Document
+from steep.evaluation.engines import TOO_LONG, Output
 from steep.evaluation.judge_calls import json_values
 from steep.evaluation.prompts import LETTERS
 from steep.evaluation.writing.candidates import Candidate, Kind, Rejected
@@ -15,6 +16,10 @@ from steep.evaluation.writing.prompts import NOT_STATED
 
 MOST_QUESTION_CHARACTERS, MOST_ANSWER_CHARACTERS = 400, 200
 MOST_TEXT = 400  # characters of an answer that are kept with its rejection
+_CAUSES = {  # of an answer without a question, by its finish reason
+    TOO_LONG: "the text is longer than the context of the writer; documents.split_words splits it",
+    "length": "cut off before the first question; questions.max_tokens is too low",
+}
 _ANSWER = re.compile(r"^[\W_]*answer\W*[:\uff1a]\s*(.*)$", re.IGNORECASE | re.MULTILINE)
 _LETTER = re.compile(r"(?<![A-Za-z])([A-Z])(?![A-Za-z'])")
 
@@ -26,11 +31,12 @@ class Reading(NamedTuple):
     rejected: tuple[Rejected, ...]
 
 
-def read_questions(text: str, kind: Kind, parts: Sequence[Document], count: int) -> Reading:
+def read_questions(output: Output, kind: Kind, parts: Sequence[Document], count: int) -> Reading:
     """Read the questions in an answer; at most `count`, as further ones were not asked for."""
-    found = list(_objects(text))
+    found = list(_objects(output.text))
     if not found:
-        return Reading((), (_unreadable("no JSON list of questions", text),))
+        why = _CAUSES.get(output.finish_reason, "no JSON list of questions")
+        return Reading((), (_unreadable(why, output.text),))
     candidates: list[Candidate] = []
     rejected: list[Rejected] = []
     for number, each in enumerate(found):

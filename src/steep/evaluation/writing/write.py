@@ -195,7 +195,7 @@ class Writing:
                 outputs = own.writer.generate([prompts[n] for n in places], decoding, update)
                 for place, (output,) in zip(places, outputs, strict=True):
                     order = some[place]
-                    read = read_questions(output.text, order.kind, order.parts, order.count)
+                    read = read_questions(output, order.kind, order.parts, order.count)
                     self.candidates += len(read.candidates) + len(read.rejected)
                     self.checked["unreadable"] += len(read.candidates) + len(read.rejected)
                     self.rejected += read.rejected
