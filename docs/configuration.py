@@ -44,7 +44,10 @@ def page() -> str:
     parts += _section("a name of your own", TemplateOptions)
     parts.append("\n# Endpoints\n\nThe fields of servers, judges, embedders and rerankers.\n")
     parts += _section("evaluate.servers.<model>, summaries.judge, faithfulness.judge", ServerConfig)
-    parts += _section("open_book.embedder_server, open_book.reranker_server", EndpointConfig)
+    plain = (
+        "open_book.embedder_server, open_book.reranker_server, questions.writer, questions.blind"
+    )
+    parts += _section(plain, EndpointConfig)
     return "".join(parts)
 
 

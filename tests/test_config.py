@@ -124,7 +124,7 @@ def test_a_key_like_no_other_gets_the_list_of_keys(path: Path) -> None:
     assert "did you mean" not in said
     assert (
         "contamination, corpus, documents, evaluate, faithfulness, forgetting, generate, instruct, "
-        "name, open_book, remark, scale, summaries, tokenize, train"
+        "name, open_book, questions, remark, scale, summaries, tokenize, train"
     ) in said
 
 

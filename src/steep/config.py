@@ -21,6 +21,7 @@ from steep.evaluation.config import (
     OpenBookConfig,
     SummariesConfig,
 )
+from steep.evaluation.writing.config import QuestionsConfig
 from steep.generation.config import GenerateConfig
 from steep.scaling.config import ScaleConfig
 from steep.tokens.config import TokenizeConfig
@@ -45,6 +46,7 @@ class Config(Section):
     forgetting: ForgettingConfig = ForgettingConfig()
     contamination: ContaminationConfig = ContaminationConfig()
     faithfulness: FaithfulnessConfig = FaithfulnessConfig()
+    questions: QuestionsConfig = QuestionsConfig()
     scale: ScaleConfig = ScaleConfig()
 
 

@@ -13,7 +13,7 @@ from steep.core.errors import UserError
 from steep.evaluation.compare import Grade, compare
 from steep.evaluation.results import ModelComparison
 from steep.evaluation.run import check
-from steep.evaluation.setup import EvaluationSetup
+from steep.evaluation.setup import EvaluationSetup, PlannedComparisons
 from steep.report.comparisons import difference_table
 from steep.report.conclusions import headline
 from steep.stages.evaluate import setup_of
@@ -21,10 +21,10 @@ from steep.stages.evaluate import setup_of
 ARMS = {"raw": ["documents"], "synthetic": ["entigraph"]}
 
 
-def setup(root: Path, comparisons: Any = None) -> EvaluationSetup:
+def setup(root: Path, comparisons: Any = None, seeds: int = 1) -> EvaluationSetup:
     sections = {
         "documents": {"path": "documents"},
-        "train": {"model": "model", "arms": ARMS},
+        "train": {"model": "model", "arms": ARMS, "seeds": seeds},
         "evaluate": {"comparisons": comparisons},
     }
     return setup_of(Config.model_validate(sections), Project(root))
@@ -33,7 +33,7 @@ def setup(root: Path, comparisons: Any = None) -> EvaluationSetup:
 def test_by_default_each_model_is_compared_with_the_base_and_synthetic_with_raw(
     tmp_path: Path,
 ) -> None:
-    assert setup(tmp_path).planned_pairs(["base", "raw", "synthetic"]) == {
+    assert setup(tmp_path).planned_comparisons(["base", "raw", "synthetic"]).pairs == {
         ("raw", "base"),
         ("synthetic", "base"),
         ("synthetic", "raw"),
@@ -42,8 +42,22 @@ def test_by_default_each_model_is_compared_with_the_base_and_synthetic_with_raw(
 
 def test_only_named_comparisons_are_planned(tmp_path: Path) -> None:
     named = setup(tmp_path, [["synthetic", "raw"]])
-    assert named.planned_pairs(["base", "raw", "synthetic"]) == {("synthetic", "raw")}
-    assert setup(tmp_path, []).planned_pairs(["base", "raw"]) == set()
+    assert named.planned_comparisons(["base", "raw", "synthetic"]).pairs == {("synthetic", "raw")}
+    assert setup(tmp_path, []).planned_comparisons(["base", "raw"]).pairs == set()
+
+
+def test_arms_of_several_seeds_are_named_and_not_their_models(tmp_path: Path) -> None:
+    named = setup(tmp_path, [["raw", "base"]], seeds=2)
+    model = next(name for name in named.seeds["raw"] if name != "raw")
+    grades = {
+        name: [Grade(f"q{n}", f"d{n % 6}", "near", float(n % 10 < 3)) for n in range(60)]
+        for name in ("base", *named.seeds["raw"])
+    }
+    (pair,) = compare(grades, named.planned_comparisons(grades)).pairs
+    assert (pair.a, pair.b, pair.planned) == ("raw", "base", True)
+    documents = build(Project(tmp_path), Identity("documents", 1, {}, {}), lambda _: {})
+    with pytest.raises(UserError, match="no model"):
+        check(setup(tmp_path, [[model, "base"]], seeds=2), documents)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +84,7 @@ def compared(planned: set[tuple[str, str]]) -> ModelComparison:
         name: [Grade(f"q{n}", f"d{n % 6}", "near", float(n % 10 < right)) for n in range(60)]
         for name, right in (("base", 2), ("raw", 4), ("synthetic", 9))
     }
-    return compare(grades, planned)
+    return compare(grades, PlannedComparisons(planned, {}))
 
 
 def test_the_table_names_the_family_and_what_is_exploratory() -> None:

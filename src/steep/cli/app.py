@@ -17,6 +17,7 @@ from steep.cli import (
     importing,
     init,
     plan,
+    questions,
     run,
     scale,
     stages,
@@ -56,6 +57,7 @@ app.command("documents")(documents.documents)
 app.command("import")(importing.import_texts)
 app.command("plan")(plan.plan)
 app.command("generate")(stages.generate)
+app.command("questions")(questions.questions)
 app.command("corpus")(stages.corpus)
 app.command("tokenize")(stages.tokenize)
 app.command("train")(stages.train)

@@ -87,11 +87,16 @@ def check_spending(opened: Opened, yes: bool, evaluates: bool = False) -> None:
     Raises:
         UserError: Priced calls would begin, nothing limits them, and --yes was not given.
     """
-    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if yes or not is_interactive():
         return
     from steep.stages.spending import refuse_unlimited_spending
 
     refuse_unlimited_spending(opened.config, opened.project, evaluates)
+
+
+def is_interactive() -> bool:
+    """Return whether a person sits at the terminal."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def start_log(path: Path) -> None:

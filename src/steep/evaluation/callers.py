@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -20,6 +20,9 @@ from steep.llm.prices import Prices
 if TYPE_CHECKING:
     from steep.evaluation.engines import AnswerEngine
     from steep.ledger.budget import Budget
+
+
+SHORT_ANSWER_JUDGE = "evaluate.short_answer_judge"
 
 
 class EndpointUse(NamedTuple):
@@ -44,6 +47,9 @@ def used_endpoints(setup: EvaluationSetup) -> Iterator[EndpointUse]:
     if setup.evaluate.questions is not None:
         for name, server in setup.evaluate.servers.items():
             yield EndpointUse(f"evaluate.servers.{name}", server, False)
+        judge = setup.evaluate.short_answer_judge
+        if judge is not None and "short-answers" in setup.evaluate.methods:
+            yield EndpointUse(SHORT_ANSWER_JUDGE, judge, False)
         parts = ["embedder", "reranker"] if book.chunk_characters else []
         if not parts and setup.contamination.check and setup.contamination.similarity is not None:
             parts = ["embedder"]
@@ -63,25 +69,63 @@ def check_prices(setup: EvaluationSetup) -> None:
     Raises:
         UserError: There is a limit, and the price of an endpoint is unknown.
     """
-    if setup.max_cost_usd is None:
+    if setup.max_cost_usd is not None:
+        for used in used_endpoints(setup):
+            check_price(used, "generate.max_cost_usd")
+
+
+def check_price(used: EndpointUse, limit: str) -> None:
+    """Check that the price of an endpoint is known, for a limit in dollars.
+
+    Raises:
+        UserError: It is unknown.
+    """
+    if used.prices.known:
         return
-    for used in used_endpoints(setup):
-        if not used.prices.known:
-            raise UserError(
-                "A limit in dollars needs prices, and there is none for this model.",
-                where=f"{used.section}, generate.max_cost_usd",
-                found=f"model '{used.settings.model}' at {used.settings.base_url}",
-                hint=f"set {used.section}.usd_per_million_input_tokens and "
-                "usd_per_million_output_tokens (0 for a server of your own)",
-            )
+    raise UserError(
+        "A limit in dollars needs prices, and there is none for this model.",
+        where=f"{used.section}, {limit}",
+        found=f"model '{used.settings.model}' at {used.settings.base_url}",
+        hint=f"set {used.section}.usd_per_million_input_tokens and "
+        "usd_per_million_output_tokens (0 for a server of your own)",
+    )
+
+
+class PurposeLimit:
+    """A limit in dollars on the requests for one purpose, within the limits of the project.
+
+    Attributes:
+        is_lower: Whether this limit, and not one of the project, ends the work.
+    """
+
+    def __init__(self, setup: EvaluationSetup, purpose: str, max_cost_usd: float | None) -> None:
+        self._setup, self._purpose, self._most = setup, purpose, max_cost_usd
+        self.is_lower = False
+
+    def open_budget(self, ledger: Ledger) -> Budget:
+        """Return the limits of the project, or what is left of this limit if that is less."""
+        budget = self._setup.open_budget(ledger)
+        if self._most is not None:
+            spent = requests.held(ledger, self._purpose).cost_usd or 0.0
+            limit = budget.spent_usd + max(0.0, self._most - spent)
+            self.is_lower = budget.max_cost_usd is None or limit < budget.max_cost_usd
+            if self.is_lower:
+                budget.max_cost_usd = limit
+        return budget
 
 
 class Callers:
-    """Opens endpoints on demand, and the ledger with the first; used in a `with` statement."""
+    """Opens endpoints on demand, and the ledger with the first; used in a `with` statement.
 
-    def __init__(self, setup: EvaluationSetup) -> None:
+    By default the endpoints are those of the evaluation.
+    """
+
+    def __init__(
+        self, setup: EvaluationSetup, endpoints: Iterable[EndpointUse] | None = None
+    ) -> None:
+        used = used_endpoints(setup) if endpoints is None else endpoints
         self._setup = setup
-        self._used = {each.section: each for each in used_endpoints(setup)}
+        self._used = {each.section: each for each in used}
         self._resources = ExitStack()
         self._shared: tuple[Ledger, Budget] | None = None
         self._open: dict[str, Caller] = {}
@@ -108,6 +152,11 @@ class Callers:
 
         server: Any = self._used[section].settings
         return HttpEngine(self.open(section), server.model, purpose, server.endpoint)
+
+    @property
+    def spent_usd(self) -> float:
+        """The dollars that the project has spent so far, with the requests of this process."""
+        return self._shared[1].spent_usd if self._shared else 0.0
 
     def costs(self) -> list[requests.PurposeCost]:
         """Return what was spent on each purpose in the project; nothing if no endpoint is open."""

@@ -42,6 +42,11 @@ class EvaluateConfig(Section):
         "before the results are known: only these are corrected for one another (Holm), all others "
         "are exploratory; null: each model against the base, synthetic against raw",
     )
+    short_answer_judge: ServerConfig | None = Field(
+        None,
+        description="the model that grades short answers as correct, incorrect or not attempted "
+        "(base_url, model, endpoint: chat); null: not judged",
+    )
     normalizer: Literal["sum", "per_token", "per_character", "per_byte"] = Field(
         "per_token", description="divisor of an option's log-likelihood in the headline"
     )

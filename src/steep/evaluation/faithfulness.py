@@ -16,18 +16,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import count, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from steep.core.artifacts import Artifact, Identity, build
 from steep.core.config import identity_fields
-from steep.core.errors import UserError
 from steep.core.files import read_json, read_rows, write_json, write_rows
 from steep.core.ids import derive_seed
 from steep.core.permutation import Permutation
 from steep.core.progress import Progress
 from steep.documents.split import whole_documents
 from steep.documents.store import documents_of
-from steep.evaluation.callers import Callers
+from steep.evaluation.callers import Callers, EndpointUse, PurposeLimit, check_price
 from steep.evaluation.compare import counted_reasons, grouped
 from steep.evaluation.methods.common import Method
 from steep.evaluation.results import from_json
@@ -45,11 +44,6 @@ from steep.evaluation.summaries.texts import ClaimRow, PassageRow, SummaryRow
 from steep.evaluation.synthetic_texts import SyntheticTexts
 from steep.ledger import requests
 from steep.ledger.caller import OverBudget
-from steep.ledger.config import endpoint_prices
-
-if TYPE_CHECKING:
-    from steep.ledger.budget import Budget
-    from steep.ledger.ledger import Ledger
 
 log = logging.getLogger("steep")
 
@@ -87,16 +81,8 @@ def check(setup: EvaluationSetup) -> None:
         UserError: The price of the judge is unknown.
     """
     settings = setup.faithfulness
-    if settings.judge is None or settings.max_cost_usd is None:
-        return
-    prices = endpoint_prices(settings.judge, settings.judge.model, settings.judge.base_url)
-    if not prices.known:
-        raise UserError(
-            "A limit in dollars needs prices, and there is none for this model.",
-            where=f"{SECTION}, faithfulness.max_cost_usd",
-            found=f"model '{settings.judge.model}' at {settings.judge.base_url}",
-            hint=f"set {SECTION}.usd_per_million_input_tokens and usd_per_million_output_tokens",
-        )
+    if settings.judge is not None and settings.max_cost_usd is not None:
+        check_price(EndpointUse(SECTION, settings.judge, False), "faithfulness.max_cost_usd")
 
 
 def identity_of(setup: EvaluationSetup) -> dict[str, Any]:
@@ -139,7 +125,7 @@ class _Study:
     def __init__(self, setup: EvaluationSetup, documents: Artifact, directory: Path) -> None:
         self._setup, self._directory = setup, directory
         self._sources = whole_documents(documents_of(documents))
-        self._is_own_limit = False
+        self._limit = PurposeLimit(setup, PURPOSE, setup.faithfulness.max_cost_usd)
         self._costs: list[requests.PurposeCost] = []
 
     def judge_all(self, sample: Sequence[SampledText]) -> list[SampledText]:
@@ -149,7 +135,7 @@ class _Study:
         passages: list[PassageRow] = []
         claims: list[ClaimRow] = []
         judged: list[SampledText] = []
-        own = replace(self._setup, open_budget=self._open_budget)
+        own = replace(self._setup, open_budget=self._limit.open_budget)
         progress = Progress("faithfulness", len(sample), "texts")
         with Callers(own) as callers:
             judge = Judge(callers.engine(SECTION, PURPOSE), settings.judge.model)
@@ -170,7 +156,7 @@ class _Study:
                     judged += some
                     progress.update(len(judged))
             except OverBudget:
-                if not self._is_own_limit:
+                if not self._limit.is_lower:
                     raise
                 text = "faithfulness: faithfulness.max_cost_usd is reached after %d of %d texts"
                 log.warning(text, len(judged), len(sample))
@@ -187,17 +173,6 @@ class _Study:
             "known_usd": sum(each.known_usd for each in self._costs),
             "unpriced": sum(each.unpriced for each in self._costs),
         }
-
-    def _open_budget(self, ledger: Ledger) -> Budget:
-        """Return the limits of the project, or what is left of the own limit if that is less."""
-        budget, most = self._setup.open_budget(ledger), self._setup.faithfulness.max_cost_usd
-        if most is not None:
-            spent = requests.held(ledger, PURPOSE).cost_usd or 0.0
-            limit = budget.spent_usd + max(0.0, most - spent)
-            self._is_own_limit = budget.max_cost_usd is None or limit < budget.max_cost_usd
-            if self._is_own_limit:
-                budget.max_cost_usd = limit
-        return budget
 
 
 def sample_texts(texts: SyntheticTexts, most: int, seed: int) -> list[SampledText]:

@@ -47,6 +47,7 @@ from steep.report.sections.generation import generation
 from steep.report.sections.header import header, page_title, provenance
 from steep.report.sections.open_book import open_book
 from steep.report.sections.other_methods import other_methods
+from steep.report.sections.questions import written_questions
 from steep.report.sections.scaling import scaling
 from steep.report.sections.summaries import summaries
 from steep.report.sections.training import training
@@ -81,6 +82,7 @@ def page(run: ReportData) -> str:
     """Return the page of a run."""
     found = [
         *(result_sections(run.tables) or [_nothing(run)]),
+        *([written_questions(run.written, run.generator)] if run.written else []),
         *([scaling(run.study)] if run.study else []),
         *(each(run) for each in OTHERS),
     ]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import yaml
 from pydantic import TypeAdapter
 
-from steep.core.arms import SourceUse, recipes_read
+from steep.core.arms import SourceUse, arm_of, recipes_read
 from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.core.files import read_json, read_jsonl
@@ -19,6 +19,8 @@ from steep.corpus.passage import PASSAGES_NAME, stream_rows
 from steep.evaluation.config import BASE
 from steep.evaluation.setup import SCORES_NAME
 from steep.evaluation.study_results import read_scores
+from steep.evaluation.writing.results import QUESTIONS_NAME, WritingResult, read_result
+from steep.evaluation.writing.results import RESULT_NAME as WRITTEN_NAME
 from steep.report.results import ResultTables
 from steep.scaling.results import StudyResult, find_study
 
@@ -201,10 +203,16 @@ class ReportData:
     requests: Sequence[OtherRequests] = ()
     diversity: Sequence[Diversity] = ()
     study: StudyResult | None = None
+    written: WritingResult | None = None  # of the questions, if steep questions wrote them
 
     def setting(self, section: str, key: str) -> Any:
         """Return a value of the resolved configuration, or None."""
         return (self.config.get(section) or {}).get(key)
+
+    @property
+    def generator(self) -> str:
+        """Return the name of the model that generates the corpus."""
+        return str(self.setting("generate", "model") or "")
 
     @property
     def embedded_generator(self) -> bool:
@@ -213,7 +221,8 @@ class ReportData:
 
     def reads(self, arm: str) -> Sequence[str]:
         """Return the recipes that an arm is trained on."""
-        return recipes_read((self.setting("train", "arms") or {}).get(arm) or ())
+        arms = self.setting("train", "arms") or {}
+        return recipes_read(arms.get(arm_of(arm, arms)) or ())
 
     @property
     def series(self) -> dict[str, int]:
@@ -252,6 +261,7 @@ def load_run(project_root: Path, run_directory: Path) -> ReportData:
     only = {ref.stage: ref for ref in artifacts if ref.arm is None}
     wall_s = _in_order(run.get("wall_s") or {})
     evaluated = only.get("evaluate")
+    config = yaml.safe_load(config_text) or {}
     scores = read_scores(_existing(evaluated.path / SCORES_NAME)) if evaluated else None
     return ReportData(
         name=run["name"],
@@ -259,7 +269,7 @@ def load_run(project_root: Path, run_directory: Path) -> ReportData:
         hardware=run.get("hardware") or "",
         wall_s=wall_s,
         config_text=config_text,
-        config=yaml.safe_load(config_text) or {},
+        config=config,
         artifacts=artifacts,
         documents=_documents(only["documents"]) if "documents" in only else None,
         generation=_generation(only["generate"], wall_s) if "generate" in only else None,
@@ -269,7 +279,21 @@ def load_run(project_root: Path, run_directory: Path) -> ReportData:
         requests=[_from_json(OtherRequests, each) for each in run.get("requests") or []],
         diversity=read_diversity(only["diversity"].path) if "diversity" in only else (),
         study=find_study(Project(project_root).store, run_directory),
+        written=_written(Project(project_root), config) if scores else None,
     )
+
+
+def _written(project: Project, config: Mapping[str, Any]) -> WritingResult | None:
+    """Return how the questions were written; None if steep questions did not write them."""
+    named = (config.get("evaluate") or {}).get("questions")
+    if named is None:
+        return None
+    directory = Path(named).parent
+    # The name alone finds it in a project that has moved.
+    for each in (directory, project.store / directory.name):
+        if (each / WRITTEN_NAME).is_file() and Path(named).name == QUESTIONS_NAME:
+            return read_result(each)
+    return None
 
 
 def _from_json(kind: type[T], plain: Mapping[str, Any]) -> T:

@@ -98,7 +98,7 @@ def _current(config: Config, project: Project) -> tuple[set[str], tuple[str, ...
     found = look(config, project)
     if len(found.reached) < MADE.index("train"):
         return found.seen, MADE[len(found.reached) :]
-    unnamed = instruct.arms_of(config) and len(found.trained) < len(config.train.arms)
+    unnamed = instruct.models_of(config) and len(found.trained) < len(config.train.models)
     return found.seen, ("instruct",) if unnamed else ()
 
 

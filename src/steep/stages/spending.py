@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from steep.config import Config
 from steep.core.artifacts import Project
@@ -13,6 +13,9 @@ from steep.evaluation.callers import used_endpoints
 from steep.generation.setup import base_urls, prices_of
 from steep.stages.evaluate import plan_evaluation, setup_of
 from steep.stages.plan import make_plan
+
+if TYPE_CHECKING:
+    from steep.evaluation.writing.plan import WritingPlan
 
 
 class _Bill(NamedTuple):
@@ -38,14 +41,39 @@ def refuse_unlimited_spending(config: Config, project: Project, evaluates: bool)
     if settings.max_cost_usd is not None or settings.max_total_tokens is not None:
         return
     bills = [*_generation(config, project), *(_evaluation(config, project) if evaluates else ())]
-    if not bills:
+    if bills:
+        raise _unlimited(bills, "generate.max_cost_usd", "steep plan")
+
+
+def refuse_unlimited_questions(config: Config, plan: WritingPlan) -> None:
+    """Refuse to write questions at a price while nothing limits what they may cost.
+
+    Raises:
+        UserError: There are priced calls; the message has their number, endpoint and cost.
+    """
+    limits = (config.generate.max_cost_usd, config.generate.max_total_tokens, plan.max_cost_usd)
+    if any(each is not None for each in limits):
         return
-    raise UserError(
+    bills = [
+        _Bill(
+            f"{each.base_url}, model '{each.model}' ({each.section})",
+            f"about {each.calls.expected:,.0f} calls to {each.step}",
+            each.cost_usd,
+        )
+        for each in plan.steps
+        if each.cost_usd is not None and each.cost_usd.high > 0
+    ]
+    if bills:
+        raise _unlimited(bills, "questions.max_cost_usd", "steep questions --plan")
+
+
+def _unlimited(bills: Sequence[_Bill], limit: str, plan: str) -> UserError:
+    return UserError(
         "This command would begin to pay for requests.",
         where="; ".join(each.where for each in bills),
-        expected="--yes, or a limit: --set generate.max_cost_usd=DOLLARS",
+        expected=f"--yes, or a limit: --set {limit}=DOLLARS",
         found="; ".join(f"{each.what}, cost {_amount(each.cost)}" for each in bills),
-        hint="look at steep plan; then add --yes, or set a limit in steep.yaml",
+        hint=f"look at {plan}; then add --yes, or set a limit in steep.yaml",
     )
 
 

@@ -1,0 +1,264 @@
+"""The gates that ask a model; each takes the survivors of the one before.
+
+A choice is asked once per sample, each time with the options in another order, so that the right
+one stands under another letter. A short answer is sampled. What more than half of the samples say
+decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from steep.documents.document import Document
+from steep.evaluation.engines import (
+    NORMALIZERS,
+    TOO_LONG,
+    AnswerEngine,
+    Decoding,
+    Output,
+    Progress,
+    no_progress,
+)
+from steep.evaluation.prompts import SHORT_STOP, closed_book_prompt, short_answer_prompt
+from steep.evaluation.questions import Question
+from steep.evaluation.rows import SHORT_TOKENS
+from steep.evaluation.writing.agreement import agrees_with_any
+from steep.evaluation.writing.candidates import Candidate, Gate, Rejected, option_orders
+from steep.evaluation.writing.prompts import blind_prompt, open_book_prompt, other_document_prompt
+from steep.evaluation.writing.reading import read_answer, read_letters
+from steep.evaluation.writing.sources import Sources
+
+OTHER_DOCUMENTS = 2  # whose best passage is asked, too
+SAMPLED_TEMPERATURE = 0.7
+
+
+class Sifted(NamedTuple):
+    """The candidates that passed a gate, and the others."""
+
+    passed: list[Candidate]
+    rejected: list[Rejected]
+
+
+class Asked(NamedTuple):
+    """One prompt for a candidate; a choice was shown in `order`."""
+
+    number: int
+    prompt: str
+    order: tuple[int, ...] | None
+
+
+class Reply(NamedTuple):
+    """What a model said: chosen options (0 is the right one), or a text; neither if nothing."""
+
+    chosen: tuple[int, ...]
+    text: str | None
+    was_too_long: bool
+
+
+@dataclass(frozen=True)
+class Checks:
+    """Asks candidates, with a model that reads texts and one that does not."""
+
+    sources: Sources
+    reader: AnswerEngine
+    blind: AnswerEngine
+    answer_tokens: int
+    seed: int
+
+    def ambiguous(
+        self, candidates: Sequence[Candidate], on_progress: Progress = no_progress
+    ) -> Sifted:
+        """Reject questions that a passage of another document answers otherwise."""
+        chunks = self.sources.other_chunks(candidates, OTHER_DOCUMENTS)
+        asked = [
+            (number, chunk.document_id, other_document_prompt(candidates[number], chunk))
+            for number, own in enumerate(chunks)
+            for chunk in own
+        ]
+        outputs = self._generate(self.reader, [prompt for *_, prompt in asked], 1, on_progress)
+        found: dict[int, str] = {}
+        for (number, document_id, _), (output,) in zip(asked, outputs, strict=True):
+            said = read_answer(output.text)
+            each = candidates[number]
+            if said is not None and not agrees_with_any(said, each.answers):
+                found.setdefault(number, f"by '{document_id}' the answer is {said!r:.100}")
+        return _sift(candidates, "ambiguous between documents", found)
+
+    def not_answerable(
+        self,
+        candidates: Sequence[Candidate],
+        samples: int,
+        on_progress: Progress = no_progress,
+    ) -> Sifted:
+        """Reject questions that are not answered with their documents, or have two answers."""
+
+        def prompt(each: Candidate, order: tuple[int, ...] | None) -> str:
+            return open_book_prompt(each, self._parts(each), order)
+
+        replies = self._ask(self.reader, candidates, samples, prompt, on_progress)
+        found, second = {}, {}
+        for number, (each, own) in enumerate(zip(candidates, replies, strict=True)):
+            right = sum(_is_right(each, reply) for reply in own)
+            both = sum(len(reply.chosen) > 1 and 0 in reply.chosen for reply in own)
+            if 2 * both > samples:
+                second[number] = "the document makes another option right, too"
+            elif 2 * right <= samples:
+                found[number] = _wrongly(each, own, right)
+        two_right = _sift(candidates, "options", second)
+        rest = _sift(candidates, "not answerable with the document", found)
+        passed = [each for each in rest.passed if each in two_right.passed]
+        return Sifted(passed, [*two_right.rejected, *rest.rejected])
+
+    def answered_blind(
+        self,
+        candidates: Sequence[Candidate],
+        samples: int,
+        on_progress: Progress = no_progress,
+    ) -> Sifted:
+        """Reject questions that are answered without their documents."""
+
+        def prompt(each: Candidate, order: tuple[int, ...] | None) -> str:
+            return blind_prompt(each, self.sources.wholes[each.document_ids[0]], order)
+
+        replies = self._ask(self.blind, candidates, samples, prompt, on_progress)
+        found = {}
+        for number, (each, own) in enumerate(zip(candidates, replies, strict=True)):
+            right = sum(_is_right(each, reply) for reply in own)
+            if 2 * right > samples:
+                found[number] = f"{right} of {samples} answers without the document are right"
+        return _sift(candidates, "answerable without the document", found)
+
+    def _parts(self, candidate: Candidate) -> list[Document]:
+        return [self.sources.by_id[each] for each in dict.fromkeys(candidate.part_ids)]
+
+    def _ask(
+        self,
+        engine: AnswerEngine,
+        candidates: Sequence[Candidate],
+        samples: int,
+        prompt: Callable[[Candidate, tuple[int, ...] | None], str],
+        on_progress: Progress,
+    ) -> list[list[Reply]]:
+        """Return the replies to each candidate: choices in several orders, short answers drawn."""
+        asked: list[Asked] = []
+        for number, candidate in enumerate(candidates):
+            if candidate.is_choice:
+                orders = option_orders(candidate, self.seed, samples)
+                asked += [Asked(number, prompt(candidate, order), order) for order in orders]
+            else:
+                asked.append(Asked(number, prompt(candidate, None), None))
+        choices = [each for each in asked if each.order is not None]
+        shorts = [each for each in asked if each.order is None]
+        total = len(choices) + samples * len(shorts)
+        first = self._generate(
+            engine, [each.prompt for each in choices], 1, lambda done, _: on_progress(done, total)
+        )
+        later = self._generate(
+            engine,
+            [each.prompt for each in shorts],
+            samples,
+            lambda done, _: on_progress(len(choices) + done, total),
+        )
+        replies: list[list[Reply]] = [[] for _ in candidates]
+        for each, outputs in zip([*choices, *shorts], [*first, *later], strict=True):
+            replies[each.number] += [_reply(output, each.order) for output in outputs]
+        return replies
+
+    def _generate(
+        self,
+        engine: AnswerEngine,
+        prompts: Sequence[str],
+        samples: int,
+        on_progress: Progress,
+    ) -> list[list[Output]]:
+        if not prompts:
+            return []
+        temperature = SAMPLED_TEMPERATURE if samples > 1 else 0.0
+        decoding = Decoding(samples, temperature, self.answer_tokens, seed=self.seed)
+        return engine.generate(prompts, decoding, on_progress)
+
+
+def known_to_base(
+    engine: AnswerEngine,
+    candidates: Sequence[Candidate],
+    sources: Sources,
+    on_progress: Progress = no_progress,
+) -> Sifted:
+    """Reject questions that the base model answers closed book.
+
+    A choice is known if the right option is the likeliest one by every normalizer, with the name of
+    the document before the question and without it: a guess is likely to fail one of them.
+
+    Raises:
+        NoLikelihoods: The base model is served, and its server gives none.
+    """
+    choices = [each for each in candidates if each.is_choice]
+    shorts = [each for each in candidates if not each.is_choice]
+    options = [(each.answer, *each.wrong) for each in choices]
+    prompts = [prompt for each in choices for prompt in _closed_prompts(each, sources)]
+    scores = []
+    if prompts:
+        doubled = [own for own in options for _ in range(2)]
+        scores = engine.logprobs(prompts, doubled, on_progress)
+    found = {}
+    for number, each in enumerate(choices):
+        own = scores[2 * number : 2 * number + 2]
+        if all(score.likeliest(name) == [0] for score in own for name in NORMALIZERS):
+            found[each.id] = "the right option is the likeliest by every measure"
+    if shorts:
+        decoding = Decoding(max_tokens=SHORT_TOKENS, stop=(SHORT_STOP,))
+        asked = [short_answer_prompt(_question(each), _document(each, sources)) for each in shorts]
+        for each, (output,) in zip(shorts, engine.generate(asked, decoding), strict=True):
+            if agrees_with_any(output.text, each.answers):
+                found[each.id] = f"it answers {output.text.strip()!r:.100}"
+    numbers = {n: found[each.id] for n, each in enumerate(candidates) if each.id in found}
+    return _sift(candidates, "known to the base model", numbers)
+
+
+def _closed_prompts(candidate: Candidate, sources: Sources) -> tuple[str, str]:
+    named = closed_book_prompt(_question(candidate), _document(candidate, sources))
+    return named, f"Question: {candidate.question}\nAnswer:"
+
+
+def _question(candidate: Candidate) -> Question:
+    return Question(
+        candidate.id, candidate.document_ids[0], candidate.kind, candidate.question, (), ()
+    )
+
+
+def _document(candidate: Candidate, sources: Sources) -> Document:
+    return sources.wholes[candidate.document_ids[0]]
+
+
+def _reply(output: Output, order: tuple[int, ...] | None) -> Reply:
+    too_long = output.finish_reason == TOO_LONG
+    if order is None:
+        return Reply((), read_answer(output.text), too_long)
+    letters = read_letters(output.text, len(order))
+    return Reply(tuple(sorted(order[place] for place in letters)), None, too_long)
+
+
+def _is_right(candidate: Candidate, reply: Reply) -> bool:
+    if candidate.is_choice:
+        return reply.chosen == (0,)
+    return reply.text is not None and agrees_with_any(reply.text, candidate.answers)
+
+
+def _wrongly(candidate: Candidate, replies: Sequence[Reply], right: int) -> str:
+    """Return why a question counts as not answerable, with one wrong reply."""
+    if all(reply.was_too_long for reply in replies):
+        return "the document is longer than the context of the model"
+    wrong = next(reply for reply in replies if not _is_right(candidate, reply))
+    options = (candidate.answer, *candidate.wrong)
+    said = wrong.text if not wrong.chosen else ", ".join(options[each] for each in wrong.chosen)
+    shown = "no answer" if said is None else repr(said)[:100]
+    return f"{right} of {len(replies)} answers with the document are right; one is {shown}"
+
+
+def _sift(candidates: Sequence[Candidate], gate: Gate, reasons: dict[int, str]) -> Sifted:
+    """Divide candidates by the numbers of those that have a reason."""
+    passed = [each for number, each in enumerate(candidates) if number not in reasons]
+    rejected = [Rejected(gate, why, candidates[number]) for number, why in reasons.items()]
+    return Sifted(passed, rejected)

@@ -1,0 +1,212 @@
+"""The prompts of the writing of questions: one that writes, three that check.
+
+A question is written from one document (or part), or from two near ones. Checks ask it with the
+document, with a passage of another document, and with the name of the document alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from steep.documents.document import Document
+from steep.evaluation.prompts import LETTERS, about, named_text
+from steep.evaluation.writing.candidates import Candidate, Kind
+from steep.retrieval.chunks import Chunk
+
+NOT_STATED = "NOT STATED"
+MOST_EARLIER = 40  # questions that a prompt names as asked before
+
+_WRITE = """\
+{texts}
+
+{names}{earlier}### Task
+Write questions for a test of what somebody knows about {what}. Number of questions: {count}.
+
+{kind}
+
+- Write in the language of the text.
+- Ask for what the text states, and for what only somebody who has read it can know. No common \
+knowledge, no opinions. Every question has exactly one right answer.
+- A question is shown alone, without the text. Name the persons, places and things that it is \
+about in full; add the title, the author or the date wherever it would be unclear or could be \
+about something else. Never point to "the text", "the passage" or "the author".
+- "answer": as short as possible, in the words of the quotation. The question must not contain it.
+{fields}
+
+Answer with a JSON list and nothing else, in this form:
+{form}"""
+
+_KINDS: dict[Kind, str] = {
+    "choice": "Each question asks for one fact and has four options.",
+    "short-answer": "Each question asks for one fact; the answer has one to five words.",
+    "joined": "Each question can only be answered by joining two facts that stand in two different "
+    "sentences of the text, such as a person who is only described in one sentence and named in "
+    "another. It has four options.",
+    "across": "Each question can only be answered by joining a fact of the first text with a fact "
+    "of the second text. It names both subjects as far as that does not give the answer away, and "
+    "has four options.",
+}
+_QUOTE = (
+    '- "quote": the sentence of the text that states the answer, copied letter by letter, without '
+    "changes or omissions."
+)
+_QUOTES: dict[Kind, str] = {
+    "choice": _QUOTE,
+    "short-answer": _QUOTE,
+    "joined": '- "quotes": the two sentences of the text that are joined, copied letter by letter, '
+    "without changes or omissions.",
+    "across": '- "quotes": the sentence of the first text and the sentence of the second text that '
+    "are joined, copied letter by letter, without changes or omissions.",
+}
+_WRONG = (
+    '- "wrong": three wrong answers that somebody who has not read the text could take for right: '
+    "of the same type, form and length as the right one, and clearly wrong by the text. Take names "
+    "and numbers from the text or from the list of names."
+)
+_ALIASES = '- "aliases": other ways to write the right answer; an empty list if there are none.'
+_FORMS: dict[Kind, str] = {
+    "choice": '[{"question": "...", "answer": "...", "wrong": ["...", "...", "..."], '
+    '"quote": "..."}]',
+    "short-answer": '[{"question": "...", "answer": "...", "aliases": ["..."], "quote": "..."}]',
+    "joined": '[{"question": "...", "answer": "...", "wrong": ["...", "...", "..."], '
+    '"quotes": ["...", "..."]}]',
+}
+_FORMS["across"] = _FORMS["joined"]
+
+_OPEN_CHOICE = """\
+{texts}
+
+### Question
+{question}
+
+{options}
+
+### Task
+Answer from the text alone. Give the letters of all options that the text makes right: usually \
+one. If it makes none of them right, write {not_stated}. End with one line in this form:
+Answer: {form}"""
+
+_OPEN_SHORT = """\
+{texts}
+
+### Question
+{question}
+
+### Task
+Answer from the text alone, in a few words. If the text does not state the answer, or it could \
+mean something else than this question asks for, write {not_stated}. End with one line in this form:
+Answer: {form}"""
+
+_BLIND_CHOICE = """\
+### Question
+{question}
+
+{options}
+
+### Task
+Choose the option that is most likely right, even if you have to guess. End with one line in this \
+form:
+Answer: {form}"""
+
+_BLIND_SHORT = """\
+### Question
+{question}
+
+### Task
+Answer in a few words; make your best guess if you do not know it. End with one line in this form:
+Answer: {form}"""
+
+
+def write_prompt(
+    parts: Sequence[Document],
+    kind: Kind,
+    count: int,
+    names: Sequence[str] = (),
+    earlier: Sequence[str] = (),
+) -> str:
+    """Ask for so many questions of a kind about one text, or about two.
+
+    Args:
+        parts: The texts.
+        kind: Of the questions.
+        count: Of the questions.
+        names: Of near documents, for wrong options.
+        earlier: Questions that were written before.
+    """
+    several = len(parts) > 1
+    fields = [_QUOTES[kind], _ALIASES if kind == "short-answer" else _WRONG]
+    own_names = names if kind != "short-answer" else ()
+    return _WRITE.format(
+        texts=_texts(parts),
+        names=f"### Names in other texts\n{'; '.join(own_names)}\n\n" if own_names else "",
+        earlier="### Asked before; ask for something else\n"
+        + "".join(f"- {each}\n" for each in earlier)
+        + "\n"
+        if earlier
+        else "",
+        what="the texts above" if several else "the text above",
+        count=count,
+        kind=_KINDS[kind],
+        fields="\n".join(fields),
+        form=_FORMS[kind],
+    )
+
+
+def open_book_prompt(
+    candidate: Candidate, parts: Sequence[Document], order: Sequence[int] | None
+) -> str:
+    """Ask a question with its texts; a choice shows its options in an order."""
+    return _with_texts(candidate, _texts(parts), order)
+
+
+def other_document_prompt(candidate: Candidate, chunk: Chunk) -> str:
+    """Ask a question with a passage of another document, without options."""
+    return _with_texts(candidate, f"<text>\n{chunk.shown}\n</text>", None)
+
+
+def _with_texts(candidate: Candidate, texts: str, order: Sequence[int] | None) -> str:
+    if order is None:
+        return _OPEN_SHORT.format(
+            texts=texts, question=candidate.question, not_stated=NOT_STATED, form="..."
+        )
+    return _OPEN_CHOICE.format(
+        texts=texts,
+        question=candidate.question,
+        options=_shown(candidate, order),
+        not_stated=NOT_STATED,
+        form="<letter>",
+    )
+
+
+def blind_prompt(candidate: Candidate, document: Document, order: Sequence[int] | None) -> str:
+    """Ask a question with the name of its document alone, as an evaluation does."""
+    question = about(document, candidate.question)
+    if order is None:
+        return _BLIND_SHORT.format(question=question, form="...")
+    options = _shown(candidate, order)
+    return _BLIND_CHOICE.format(question=question, options=options, form="<letter>")
+
+
+def _shown(candidate: Candidate, order: Sequence[int]) -> str:
+    options = (candidate.answer, *candidate.wrong)
+    return "\n".join(f"{LETTERS[place]}. {options[each]}" for place, each in enumerate(order))
+
+
+def _texts(parts: Sequence[Document]) -> str:
+    names = ["text"] if len(parts) == 1 else ["first text", "second text"]
+    return "\n\n".join(
+        f"<{name}>\n{named_text(part, part.text)}\n</{name}>"
+        for name, part in zip(names, parts, strict=True)
+    )
+
+
+def templates() -> dict[str, str]:
+    """Return the wording of all prompts, for the report."""
+    return {
+        "write": _WRITE,
+        "write: kinds": "\n".join(f"{name}: {text}" for name, text in _KINDS.items()),
+        "open book, options": _OPEN_CHOICE,
+        "open book, short answer; also with other documents": _OPEN_SHORT,
+        "without the document, options": _BLIND_CHOICE,
+        "without the document, short answer": _BLIND_SHORT,
+    }

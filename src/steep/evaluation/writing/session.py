@@ -1,0 +1,136 @@
+"""What the writing of questions is given: documents, models, limits, progress and cost."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from steep.core.errors import UserError
+from steep.core.formatting import dollars
+from steep.core.progress import Progress
+from steep.evaluation.callers import Callers, EndpointUse, PurposeLimit, check_price
+from steep.evaluation.config import BASE
+from steep.evaluation.engines import AnswerEngine
+from steep.evaluation.eval_models import EvalModel
+from steep.evaluation.http_engine import HttpEngine
+from steep.evaluation.setup import EvaluationSetup
+from steep.evaluation.writing.asked_gates import Checks
+from steep.evaluation.writing.config import QuestionsConfig
+from steep.evaluation.writing.sources import Sources
+from steep.ledger.requests import PurposeCost
+
+log = logging.getLogger("steep")
+
+PURPOSE = "questions"  # of all requests in the ledger
+WRITER, BLIND, BASE_SERVER = "questions.writer", "questions.blind", f"evaluate.servers.{BASE}"
+
+
+def endpoints(setup: EvaluationSetup, settings: QuestionsConfig) -> Iterator[EndpointUse]:
+    """Yield the endpoints that the writing of questions asks.
+
+    Raises:
+        UserError: No writer is configured.
+    """
+    if settings.writer is None:
+        raise UserError(
+            "No model is configured to write questions.",
+            where="questions.writer",
+            expected="base_url and model of a chat endpoint, best another model than the one that "
+            "generates the corpus",
+            found="null",
+            hint="set questions.writer in steep.yaml, see docs/questions.md",
+        )
+    yield EndpointUse(WRITER, settings.writer, False)
+    if settings.blind_gate and settings.blind is not None:
+        yield EndpointUse(BLIND, settings.blind, False)
+    if settings.base_gate and (served := setup.evaluate.servers.get(BASE)) is not None:
+        yield EndpointUse(BASE_SERVER, served, False)
+
+
+def check(setup: EvaluationSetup, settings: QuestionsConfig) -> None:
+    """Check that there is a writer, and that limits in dollars can be kept.
+
+    Raises:
+        UserError: There is none, or the price of an endpoint is unknown.
+    """
+    for used in endpoints(setup, settings):
+        for limit, most in (
+            ("questions.max_cost_usd", settings.max_cost_usd),
+            ("generate.max_cost_usd", setup.max_cost_usd),
+        ):
+            if most is not None:
+                check_price(used, limit)
+
+
+@dataclass
+class WritingSession:
+    """The documents and models of one writing of questions; opened by `open_session`."""
+
+    settings: QuestionsConfig
+    sources: Sources
+    callers: Callers
+    limit: PurposeLimit
+    setup: EvaluationSetup
+
+    @cached_property
+    def writer(self) -> AnswerEngine:
+        """The model that writes questions, and answers them with a text."""
+        assert self.settings.writer is not None
+        return self._chat(WRITER, self.settings.writer.model)
+
+    @cached_property
+    def blind(self) -> AnswerEngine:
+        """The model that answers questions without a text."""
+        blind = self.settings.blind
+        return self.writer if blind is None else self._chat(BLIND, blind.model)
+
+    @cached_property
+    def base(self) -> AnswerEngine:
+        """The base model, in this process or served."""
+        if BASE in self.setup.evaluate.servers:
+            return self.callers.engine(BASE_SERVER, PURPOSE)
+        return EvalModel(BASE, self.setup).engine
+
+    @cached_property
+    def checks(self) -> Checks:
+        """The gates that ask a model."""
+        own = self.settings
+        return Checks(self.sources, self.writer, self.blind, own.answer_tokens, own.seed)
+
+    def costs(self) -> Sequence[PurposeCost]:
+        """Return what was spent on questions in the project."""
+        return [each for each in self.callers.costs() if each.purpose == PURPOSE]
+
+    @contextmanager
+    def progress(self, label: str) -> Iterator[Callable[[int, int], None]]:
+        """Give a function that shows completed and planned calls, and the cost so far."""
+        shown: list[Any] = []
+
+        def update(done: int, total: int) -> None:
+            if not shown:
+                shown.append(Progress(f"questions: {label}", total, "calls"))
+            shown[0].update(done, project_cost=dollars(self.callers.spent_usd))
+
+        yield update
+
+    def _chat(self, section: str, model: str) -> HttpEngine:
+        return HttpEngine(self.callers.open(section), model, PURPOSE, "chat")
+
+
+@contextmanager
+def open_session(
+    setup: EvaluationSetup, settings: QuestionsConfig, sources: Sources
+) -> Iterator[WritingSession]:
+    """Open the endpoints and the ledger.
+
+    Raises:
+        UserError: An address or key is invalid, or the ledger cannot be written.
+    """
+    limit = PurposeLimit(setup, PURPOSE, settings.max_cost_usd)
+    own = replace(setup, open_budget=limit.open_budget)
+    with Callers(own, endpoints(setup, settings)) as callers:
+        yield WritingSession(settings, sources, callers, limit, setup)

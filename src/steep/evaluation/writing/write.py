@@ -1,0 +1,367 @@
+"""Write questions in rounds, until enough of them pass the gates or a limit is reached.
+
+    steep questions
+
+In each round the writer is asked for what is missing of each document and kind. Its questions pass
+the gates in a fixed order, those that cost calls last; the first failed gate is recorded. Accepted
+questions, rejected ones and counts are an artifact. All answers are in the ledger: after a kill,
+the same command continues and pays for nothing twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from steep.core.artifacts import Artifact, Identity, build
+from steep.core.config import identity_fields
+from steep.core.errors import UserError
+from steep.core.files import write_json, write_jsonl
+from steep.core.formatting import plural
+from steep.core.ids import derive_seed
+from steep.documents.store import documents_of
+from steep.evaluation.engines import Decoding, NoLikelihoods
+from steep.evaluation.prompts import LETTERS
+from steep.evaluation.setup import EvaluationSetup
+from steep.evaluation.writing import session as sessions
+from steep.evaluation.writing.asked_gates import Sifted, known_to_base
+from steep.evaluation.writing.candidates import (
+    GATES,
+    KINDS,
+    OPTIONS,
+    Candidate,
+    Gate,
+    Rejected,
+    question_rows,
+)
+from steep.evaluation.writing.config import QuestionsConfig
+from steep.evaluation.writing.free_gates import check_free, drop_duplicates, find_spans
+from steep.evaluation.writing.prompts import MOST_EARLIER, templates, write_prompt
+from steep.evaluation.writing.quotas import Order, Slot, orders, wanted
+from steep.evaluation.writing.reading import read_questions
+from steep.evaluation.writing.results import (
+    QUESTIONS_NAME,
+    REJECTED_NAME,
+    RESULT_NAME,
+    GateCount,
+    KindCount,
+    WritingResult,
+)
+from steep.evaluation.writing.session import WritingSession
+from steep.evaluation.writing.sources import Sources
+from steep.ledger.caller import OverBudget
+
+log = logging.getLogger("steep")
+
+VERSION = 1
+STAGE = "questions"
+ORDERS_AT_ONCE = 32  # calls of the writer, whose questions pass all gates together
+WRITE_TEMPERATURE = 0.7
+
+
+def identity_of(setup: EvaluationSetup, settings: QuestionsConfig, documents: Artifact) -> Identity:
+    """Return what decides the written questions."""
+    base = {"train.model": setup.base_name} if settings.base_gate else {}
+    fields = {**identity_fields("questions", settings), **base, "prompts": templates()}
+    return Identity(STAGE, VERSION, fields, {"documents": documents})
+
+
+def questions_artifact(
+    setup: EvaluationSetup, settings: QuestionsConfig, documents: Artifact
+) -> Artifact:
+    """Write the questions, unless it has been done.
+
+    Raises:
+        UserError: No writer is configured, a model fails, or the limits of the project are reached.
+    """
+    sessions.check(setup, settings)
+
+    def make(directory: Path) -> dict[str, Any]:
+        sources = Sources(documents_of(documents))
+        with sessions.open_session(setup, settings, sources) as session:
+            written = Writing(session)
+            written.run()
+            result = written.result()
+        write_set(directory, written.accepted, written.rejected, result, settings.seed)
+        return counts_of(result)
+
+    return build(setup.project, identity_of(setup, settings, documents), make)
+
+
+def write_set(
+    directory: Path,
+    accepted: Sequence[Candidate],
+    rejected: Sequence[Rejected],
+    result: WritingResult,
+    seed: int,
+    rejected_before: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Write the question set, the rejected candidates and the result."""
+    run = [each.gate for each in result.gates if each.checked is not None]
+    rows = [{**row, "gates": run} for row in question_rows(accepted, seed)]
+    write_jsonl(directory / QUESTIONS_NAME, rows)
+    write_jsonl(directory / REJECTED_NAME, [*rejected_before, *(each.row for each in rejected)])
+    write_json(directory / RESULT_NAME, asdict(result))
+
+
+def counts_of(result: WritingResult) -> dict[str, Any]:
+    """Return the counts for a manifest."""
+    names = ("candidates", "accepted", "rejected", "spare", "unfinished")
+    return {"counts": {name: getattr(result, name) for name in names}}
+
+
+@dataclass
+class Writing:
+    """The questions so far: accepted, rejected, and how many of them each gate has seen.
+
+    `spare` ones passed the gates without calls, and are asked once others have failed.
+    """
+
+    session: WritingSession
+    accepted: list[Candidate] = field(default_factory=list)
+    spare: list[Candidate] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    checked: Counter[Gate] = field(default_factory=Counter)
+    candidates: int = 0
+    rounds: int = 0
+    limit_reached: bool = False
+    base_is_silent: bool = False  # its server gives no likelihoods
+
+    def __post_init__(self) -> None:
+        self.wanted = wanted(self.session.sources, self.session.settings)
+
+    def run(self) -> None:
+        """Write and check, round after round.
+
+        Raises:
+            UserError: A model fails, or the limits end the work before a question was accepted.
+        """
+        try:
+            for number in range(self.session.settings.rounds):
+                if not (missing := self._missing()):
+                    break
+                self.rounds = number + 1
+                self._round(number, missing)
+                self._use_spare()
+        except OverBudget:
+            if not (self.session.limit.is_lower and self.accepted):
+                raise
+            self.limit_reached = True
+            text = "questions: questions.max_cost_usd is reached with %d of %d questions"
+            log.warning(text, len(self.accepted), self.wanted.total())
+
+    def _missing(self) -> Counter[Slot]:
+        have = Counter(Slot(each.part_ids[0], each.kind) for each in self.accepted)
+        return self.wanted - have
+
+    def _use_spare(self) -> None:
+        """Ask spare questions while some are missing, before others are written."""
+        while self.spare and self._missing():
+            fresh, twins = drop_duplicates(self.spare, self.accepted, self.session.settings.seed)
+            self.rejected += twins
+            before, label = len(fresh), f"round {self.rounds}, spare questions"
+            self._ask_needed(fresh, label)
+            if len(self.spare) == before:
+                break  # all of them are of kinds that nothing is missing of
+
+    def _round(self, number: int, missing: Counter[Slot]) -> None:
+        every = orders(missing, self.session.sources, self.session.settings.seed)
+        for start in range(0, len(every), ORDERS_AT_ONCE):
+            some = every[start : start + ORDERS_AT_ONCE]
+            label = f"round {number + 1}, {start + len(some)} of {len(every)} texts"
+            before = len(self.accepted)
+            self._check(self._write(some, number, label), label)
+            log.info(
+                "%s: %s accepted, %d of %d in all",
+                f"questions, {label}",
+                plural(len(self.accepted) - before, "question"),
+                len(self.accepted),
+                self.wanted.total(),
+            )
+
+    def _write(self, some: Sequence[Order], number: int, label: str) -> list[Candidate]:
+        """Have the writer fill orders; equal prompts differ in their seed."""
+        own, found = self.session, list[Candidate]()
+        prompts = [self._prompt(each) for each in some]
+        with own.progress(f"{label}: write") as update:
+            for sample in sorted({each.sample for each in some}):
+                places = [n for n, each in enumerate(some) if each.sample == sample]
+                seed = derive_seed(own.settings.seed, "write", number, sample)
+                decoding = Decoding(1, WRITE_TEMPERATURE, own.settings.max_tokens, seed=seed)
+                outputs = own.writer.generate([prompts[n] for n in places], decoding, update)
+                for place, (output,) in zip(places, outputs, strict=True):
+                    order = some[place]
+                    read = read_questions(output, order.kind, order.parts, order.count)
+                    self.candidates += len(read.candidates) + len(read.rejected)
+                    self.checked["unreadable"] += len(read.candidates) + len(read.rejected)
+                    self.rejected += read.rejected
+                    found += read.candidates
+        return found
+
+    def _prompt(self, order: Order) -> str:
+        part = order.parts[0]
+        earlier = [e.question for e in [*self.accepted, *self.spare] if part.id in e.part_ids]
+        earlier += [
+            each.candidate.question
+            for each in self.rejected
+            if each.candidate is not None and part.id in each.candidate.part_ids
+        ]
+        names = self.session.sources.names_near(part) if order.kind != "short-answer" else ()
+        return write_prompt(
+            order.parts, order.kind, order.count, names, sorted(set(earlier))[:MOST_EARLIER]
+        )
+
+    def _check(self, candidates: Sequence[Candidate], label: str) -> None:
+        """Take written candidates through all gates; accept those that pass."""
+        passed = self._check_free(candidates)
+        known = [*self.accepted, *self.spare]
+        fresh, twins = drop_duplicates(passed, known, self.session.settings.seed)
+        self._count("duplicate", len(passed), twins)
+        self._ask_needed([*self.spare, *fresh], label)
+
+    def _ask_needed(self, candidates: Sequence[Candidate], label: str) -> None:
+        """Ask as many candidates as are missing of their kind; the others are spare."""
+        settings, missing = self.session.settings, self._missing()
+        needed: list[Candidate] = []
+        self.spare = []
+        for each in candidates:
+            slot = Slot(each.part_ids[0], each.kind)
+            (needed if missing[slot] > 0 else self.spare).append(each)
+            missing[slot] -= 1
+        checks, left = self.session.checks, needed
+        left = self._asked("ambiguous between documents", left, label, checks.ambiguous)
+        samples = settings.open_book_samples
+        left = self._asked(
+            "not answerable with the document",
+            left,
+            label,
+            lambda some, update: checks.not_answerable(some, samples, update),
+        )
+        if settings.blind_gate:
+            left = self._asked(
+                "answerable without the document",
+                left,
+                label,
+                lambda some, update: checks.answered_blind(some, settings.blind_samples, update),
+            )
+        if settings.base_gate and not self.base_is_silent:
+            left = self._asked("known to the base model", left, label, self._known_to_base)
+        self.accepted += left
+
+    def _check_free(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        found = list(find_spans(candidates, self.session.sources))
+        lost = [each for each in found if isinstance(each, Rejected)]
+        self._count("span not in the document", len(found), lost)
+        left = [each for each in found if isinstance(each, Candidate)]
+        failed = [failure for each in left if (failure := check_free(each))]
+        reached = len(left)
+        for gate in GATES[GATES.index("answer not in the span") : GATES.index("duplicate")]:
+            own = [each for each in failed if each.gate == gate]
+            self._count(gate, reached, own)
+            reached -= len(own)
+        gone = {each.candidate for each in failed}
+        return [each for each in left if each not in gone]
+
+    def _asked(
+        self,
+        gate: Gate,
+        candidates: list[Candidate],
+        label: str,
+        ask: Callable[[Sequence[Candidate], Callable[[int, int], None]], Sifted],
+    ) -> list[Candidate]:
+        """Take candidates through a gate that asks a model."""
+        if not candidates:
+            return []
+        with self.session.progress(f"{label}: {gate}") as update:
+            found = ask(candidates, update)
+        self._count(gate, len(candidates), found.rejected)
+        return found.passed
+
+    def _known_to_base(
+        self, candidates: Sequence[Candidate], update: Callable[[int, int], None]
+    ) -> Sifted:
+        try:
+            return known_to_base(self.session.base, candidates, self.session.sources, update)
+        except NoLikelihoods as error:
+            log.warning("questions: the base model is not asked closed book. %s", error)
+            self.base_is_silent = True
+            return Sifted(list(candidates), [])
+
+    def _count(self, gate: Gate, reached: int, rejected: Iterable[Rejected]) -> None:
+        self.checked[gate] += reached
+        self.rejected += rejected
+
+    def result(self) -> WritingResult:
+        """Return the result: counts, models, prompts and cost."""
+        own, settings = self.session, self.session.settings
+        assert settings.writer is not None
+        blind = (settings.blind or settings.writer).model if settings.blind_gate else None
+        costs = own.costs()
+        return WritingResult(
+            writer=settings.writer.model,
+            blind=blind,
+            base=own.setup.base_name if settings.base_gate and not self.base_is_silent else None,
+            kinds=self._by_kind(),
+            candidates=self.candidates,
+            gates=self._gates(),
+            spare=len(self.spare),
+            unfinished=self.candidates - len(self.accepted) - len(self.spare) - len(self.rejected),
+            rounds=self.rounds,
+            limit_reached=self.limit_reached,
+            prompts=templates(),
+            requests=sum(each.requests for each in costs),
+            known_usd=sum(each.known_usd for each in costs),
+            unpriced=sum(each.unpriced for each in costs),
+            **about_accepted(self.accepted, own.sources, settings.seed),
+        )
+
+    def _by_kind(self) -> tuple[KindCount, ...]:
+        wanted_by, have = Counter[str](), Counter(each.kind for each in self.accepted)
+        for slot, number in self.wanted.items():
+            wanted_by[slot.kind] += number
+        return tuple(KindCount(k, wanted_by[k], have[k]) for k in KINDS if wanted_by[k])
+
+    def _gates(self) -> tuple[GateCount, ...]:
+        settings = self.session.settings
+        off = {"rejected in review"}
+        off |= set() if settings.blind_gate else {"answerable without the document"}
+        if self.base_is_silent or not settings.base_gate:
+            off.add("known to the base model")
+        failed = Counter(each.gate for each in self.rejected)
+        return tuple(
+            GateCount(gate, None if gate in off else self.checked[gate], failed[gate])
+            for gate in GATES
+        )
+
+
+def about_accepted(accepted: Sequence[Candidate], sources: Sources, seed: int) -> dict[str, Any]:
+    """Return the fields of a result that follow from the accepted questions."""
+    asked = {each.document_ids[0] for each in accepted}
+    letters = Counter(row["gold"] for row in question_rows(accepted, seed) if "gold" in row)
+    return {
+        "documents": len(sources.wholes),
+        "without_questions": tuple(each for each in sources.wholes if each not in asked),
+        "letters": {LETTERS[place]: letters[place] for place in range(OPTIONS)},
+        "marks": dict(Counter(each.mark for each in accepted)),
+    }
+
+
+def finished(setup: EvaluationSetup, settings: QuestionsConfig, documents: Artifact) -> Artifact:
+    """Return the written questions of these settings.
+
+    Raises:
+        UserError: They have not been written.
+    """
+    identity = identity_of(setup, settings, documents)
+    found = setup.project.find(STAGE, identity.hash8)
+    if found is None:
+        raise UserError(
+            "No questions have been written with this configuration.",
+            where=setup.project.artifact_path(STAGE, identity.hash8),
+            hint="steep questions writes them",
+        )
+    return found

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from written import ACROSS, FERRY, FIRM, SHORT, SOURCES, candidate
+
+from steep.documents.document import Document
+from steep.evaluation.engines import Output
+from steep.evaluation.writing.candidates import KINDS, Kind
+from steep.evaluation.writing.config import KindShares, QuestionsConfig
+from steep.evaluation.writing.prompts import (
+    blind_prompt,
+    open_book_prompt,
+    other_document_prompt,
+    write_prompt,
+)
+from steep.evaluation.writing.quotas import MOST_PER_CALL, orders, wanted
+from steep.evaluation.writing.reading import read_answer, read_letters, read_questions
+from steep.evaluation.writing.sources import Sources
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def all_prompts() -> str:
+    """Return every kind of prompt, under its name."""
+    asked = {f"write {kind}": write_prompt([FERRY], kind, 3) for kind in KINDS[:3]}
+    asked["write across, names and earlier questions"] = write_prompt(
+        [FERRY, FIRM], "across", 2, ["Lake Ostrel", "Bram"], ["Who built it?"]
+    )
+    chunk = SOURCES.other_chunks([candidate(question="Who founded the firm of Hask?")], 1)[0][0]
+    asked |= {
+        "open book, options": open_book_prompt(ACROSS, [FERRY, FIRM], (2, 0, 1, 3)),
+        "open book, short answer": open_book_prompt(SHORT, [FERRY], None),
+        "other document": other_document_prompt(candidate(), chunk),
+        "blind, options": blind_prompt(candidate(), FERRY, (0, 1, 2, 3)),
+        "blind, short answer": blind_prompt(SHORT, FERRY, None),
+    }
+    return "".join(f"=== {name} ===\n{text}\n" for name, text in asked.items())
+
+
+def test_prompts_are_the_golden_ones() -> None:
+    assert all_prompts() == (GOLDEN / "written_questions.txt").read_text(encoding="utf-8")
+
+
+def test_blind_prompts_have_the_name_of_the_document_alone() -> None:
+    for each in (candidate(), SHORT):
+        shown = blind_prompt(each, FERRY, (0, 1, 2, 3) if each.is_choice else None)
+        assert "1961" in shown and "1887" not in shown and "rope" not in shown
+
+
+def answer(text: str, reason: str = "stop") -> Output:
+    return Output(text, reason, 0, None)
+
+
+GOOD = {"question": "Who built it?", "answer": "Edda", "wrong": ["a", "b", "c"], "quote": "Edda."}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps([GOOD, GOOD]),
+        f"Sure!\n```json\n{json.dumps([GOOD, GOOD])}\n```\nDone.",
+        json.dumps({"questions": [GOOD, GOOD]}),
+        json.dumps([GOOD, GOOD, GOOD])[:-20],
+        f"{json.dumps(GOOD)}\n{json.dumps(GOOD)}",
+    ],
+)
+def test_questions_are_read_whatever_stands_around_them(text: str) -> None:
+    found = read_questions(answer(text), "choice", [FERRY], 2)
+    assert [each.question for each in found.candidates] == ["Who built it?"] * 2
+    assert found.rejected == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"answer": None}, "expected a text as 'answer', found None"),
+        ({"wrong": "x"}, "expected a list as 'wrong'"),
+        ({"question": " "}, "expected a text as 'question'"),
+        ({"question": "?" * 401}, "longer than 400 characters"),
+        ({"answer": "x" * 201}, "longer than 200 characters"),
+        ({"quote": ["x"]}, "expected a text as 'quote'"),
+    ],
+)
+def test_what_cannot_be_read_is_kept_with_its_reason(change: object, reason: str) -> None:
+    assert isinstance(change, dict)
+    found = read_questions(answer(json.dumps([GOOD | change, GOOD])), "choice", [FERRY], 5)
+    assert len(found.candidates) == 1 and len(found.rejected) == 1
+    assert reason in found.rejected[0].reason and found.rejected[0].text
+    more = read_questions(answer(json.dumps([GOOD] * 4)), "choice", [FERRY], 1)
+    assert [each.reason for each in more.rejected] == ["more questions than were asked for"] * 3
+    for reason, said in (("error", "documents.split_words"), ("length", "questions.max_tokens")):
+        (cause,) = read_questions(answer("[", reason), "choice", [FERRY], 1).rejected
+        assert said in cause.reason
+    (prose,) = read_questions(answer("I would rather not."), "choice", [FERRY], 1).rejected
+    assert (prose.gate, prose.text) == ("unreadable", "I would rather not.")
+
+
+@given(st.text(max_size=80), st.sampled_from(KINDS))
+def test_reading_takes_any_text(text: str, kind: Kind) -> None:
+    assert read_questions(answer(text), kind, [FERRY, FIRM], 2).rejected
+    read_answer(text)
+    assert all(0 <= place < 4 for place in read_letters(text, 4))
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "letters"),
+    [
+        ("Answer: B", "B", (1,)),
+        ("So it is A.\n**Answer: C.**", "C", (2,)),
+        ("Answer: A\nNo, wait.\nanswer: B and D", "B and D", (1, 3)),
+        ("C", "C", (2,)),
+        ("Answer: NOT STATED", None, ()),
+        ("It is long\nand has no answer", None, ()),
+        ("", None, ()),
+        ("Answer: E", "E", ()),
+    ],
+)
+def test_the_last_answer_counts(text: str, said: str | None, letters: tuple[int, ...]) -> None:
+    assert read_answer(text) == said
+    assert read_letters(text, 4) == letters
+
+
+def documents(*words: int) -> Sources:
+    texts = [f"{'word ' * (number - 1)}end." for number in words]
+    return Sources([Document(f"d{n}", f"Title {n}", text) for n, text in enumerate(texts)])
+
+
+def test_questions_are_in_proportion_to_length_and_kinds_to_their_shares() -> None:
+    sources = documents(2000, 1000, 10, 20_000)
+    slots = wanted(sources, QuestionsConfig(per_1000_words=8, max_per_document=80))
+    by_part = {id_: sum(n for s, n in slots.items() if s.part_id == id_) for id_ in sources.by_id}
+    assert by_part == {"d0": 16, "d1": 8, "d2": 1, "d3": 80}
+    by_kind = {kind: sum(n for s, n in slots.items() if s.kind == kind) for kind in KINDS}
+    total = sum(by_part.values())
+    for kind, share in zip(KINDS, (4, 2, 1, 1), strict=True):
+        assert abs(by_kind[kind] - total * share / 8) <= 1
+    alone = wanted(documents(500), QuestionsConfig())
+    assert all(slot.kind != "across" for slot in alone)
+
+
+@given(st.lists(st.integers(1, 3000), min_size=1, max_size=4), st.integers(0, 9))
+def test_orders_ask_for_all_that_is_missing_and_some_spare(words: list[int], shares: int) -> None:
+    sources = documents(*words)
+    own = KindShares(choice=1, short_answer=shares, joined=1, across=shares)
+    slots = wanted(sources, QuestionsConfig(shares=own))
+    made = orders(slots, sources, 0)
+    for slot, number in slots.items():
+        asked = sum(each.count for each in made if each.slot == slot)
+        assert number <= asked <= 1.5 * number + 1
+    assert all(1 <= each.count <= MOST_PER_CALL for each in made)
+    for each in made:
+        assert len({part.whole_id for part in each.parts}) == 1 + (each.kind == "across")
